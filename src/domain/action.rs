@@ -1,0 +1,173 @@
+//! What an agent wants to do, who says it wants to, and the digest that binds an answer to exactly that.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
+
+/// What an agent wants to do.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Action {
+    /// The kind of action, for example `bulk_update`. Never empty at a door of the daemon; `simulate` may decide an empty one.
+    pub r#type: String,
+    /// What it acts on, for example `crm`. May be empty.
+    #[serde(default)]
+    pub target: String,
+    /// Its arguments. Keys are ordered, so that no iteration order can show in a decision.
+    #[serde(default)]
+    pub params: Map<String, Value>,
+    /// The agent's own words for a reviewer. No rule looks at it.
+    #[serde(default)]
+    pub description: String,
+}
+
+/// Who proposes, as declared by the caller. What was authenticated is the [`Identity`](super::Identity).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Actor {
+    /// The declared id, for example `agent-7`.
+    #[serde(default)]
+    pub id: String,
+    /// The declared kind, for example `ai-agent`.
+    #[serde(default)]
+    pub r#type: String,
+}
+
+/// Everything that a caller says when it proposes an action.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Proposal {
+    /// Who proposes, as declared.
+    pub actor: Actor,
+    /// What is proposed.
+    pub action: Action,
+    /// The agent's session, or empty.
+    pub session_id: String,
+    /// Free labels that travel to the record.
+    pub metadata: Map<String, Value>,
+    /// W3C trace id of the caller (32 lower-case hex digits), or empty.
+    pub trace_id: String,
+}
+
+impl Proposal {
+    /// The digest that an approval, a confirmation or an idempotency key is bound to.
+    pub fn digest(&self) -> Result<Digest, ParamsError> {
+        action_digest(&self.action, &self.actor.id, &self.session_id)
+    }
+}
+
+/// A SHA-256 value: the action digest, a policy revision, a leaf hash. Written as 64 lower-case hex digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest(pub [u8; 32]);
+
+impl Digest {
+    /// The SHA-256 of some bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+
+    /// Reads 64 hex digits.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let mut bytes = [0; 32];
+        hex::decode_to_slice(text, &mut bytes).ok()?;
+        Some(Self(bytes))
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl Serialize for Digest {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        Self::from_hex(&text).ok_or_else(|| serde::de::Error::custom("a digest is 64 hex digits"))
+    }
+}
+
+/// A value has no canonical JSON form.
+#[derive(Debug, thiserror::Error)]
+#[error("no canonical JSON form: {0}")]
+pub struct ParamsError(#[from] serde_json::Error);
+
+/// The canonical JSON (RFC 8785) of a value: the only bytes that are ever hashed.
+pub fn canonical_json<T: Serialize>(value: &T) -> Result<Vec<u8>, ParamsError> {
+    Ok(serde_json_canonicalizer::to_vec(value)?)
+}
+
+/// The action digest: SHA-256 of the RFC 8785 JSON of
+/// `{"action": {"description", "params", "target", "type"}, ...}` flattened to one object:
+///
+/// ```json
+/// {"actor":{"id":"agent-7"},"description":"","params":{"count":150},"session_id":"s1","target":"crm","type":"bulk_update"}
+/// ```
+///
+/// SDKs compute the same bytes, so that an agent can prove what was decided without having to trust the daemon's copy.
+pub fn action_digest(action: &Action, actor_id: &str, session_id: &str) -> Result<Digest, ParamsError> {
+    #[derive(Serialize)]
+    struct ActorId<'a> {
+        id: &'a str,
+    }
+    #[derive(Serialize)]
+    struct Digested<'a> {
+        actor: ActorId<'a>,
+        #[serde(flatten)]
+        action: &'a Action,
+        session_id: &'a str,
+    }
+    let bytes = canonical_json(&Digested { actor: ActorId { id: actor_id }, action, session_id })?;
+    Ok(Digest::of(&bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn action(params: Value) -> Action {
+        let Value::Object(params) = params else { unreachable!("tests pass objects") };
+        Action { r#type: "bulk_update".into(), target: "crm".into(), params, description: String::new() }
+    }
+
+    #[test]
+    fn the_digest_is_the_sha256_of_the_documented_bytes() {
+        let digest = action_digest(&action(json!({"count": 150})), "agent-7", "s1").unwrap();
+        let bytes = br#"{"actor":{"id":"agent-7"},"description":"","params":{"count":150},"session_id":"s1","target":"crm","type":"bulk_update"}"#;
+        assert_eq!(digest, Digest::of(bytes));
+    }
+
+    #[test]
+    fn an_integer_and_the_same_number_as_a_float_have_one_digest() {
+        let int = action_digest(&action(json!({"count": 150})), "a", "").unwrap();
+        let float = action_digest(&action(json!({"count": 150.0})), "a", "").unwrap();
+        assert_eq!(int, float);
+    }
+
+    #[test]
+    fn every_part_of_the_proposal_changes_the_digest() {
+        let base = action_digest(&action(json!({"count": 150})), "a", "s").unwrap();
+        assert_ne!(base, action_digest(&action(json!({"count": 151})), "a", "s").unwrap());
+        assert_ne!(base, action_digest(&action(json!({"count": 150})), "b", "s").unwrap());
+        assert_ne!(base, action_digest(&action(json!({"count": 150})), "a", "t").unwrap());
+    }
+
+    #[test]
+    fn hex_round_trips() {
+        let digest = Digest::of(b"x");
+        assert_eq!(Digest::from_hex(&digest.to_string()), Some(digest));
+        assert_eq!(Digest::from_hex("zz"), None);
+    }
+}

@@ -1,0 +1,140 @@
+//! Who is calling: what was authenticated, and what that may do.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// What a caller may do. A closed set: a new power is a new role, and every match on it is revisited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Proposes actions and reports what came of them.
+    Agent,
+    /// Sees pending approvals and decides them.
+    Reviewer,
+    /// Reads the record.
+    Auditor,
+    /// Reads and changes the policy.
+    Admin,
+}
+
+impl Role {
+    /// Every role.
+    pub const ALL: [Self; 4] = [Self::Agent, Self::Reviewer, Self::Auditor, Self::Admin];
+
+    /// The role as configuration and messages write it: `reviewer`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Agent => "agent",
+            Self::Reviewer => "reviewer",
+            Self::Auditor => "auditor",
+            Self::Admin => "admin",
+        }
+    }
+
+    const fn bit(self) -> u8 {
+        1 << self as u8
+    }
+}
+
+/// A set of roles.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Roles(u8);
+
+impl Roles {
+    /// No role at all.
+    pub const NONE: Self = Self(0);
+
+    /// The set of these roles.
+    pub const fn of(roles: &[Role]) -> Self {
+        let mut bits = 0;
+        let mut i = 0;
+        while i < roles.len() {
+            bits |= roles[i].bit();
+            i += 1;
+        }
+        Self(bits)
+    }
+
+    /// Whether the role is in the set.
+    pub const fn has(self, role: Role) -> bool {
+        self.0 & role.bit() != 0
+    }
+
+    /// Whether the sets share a role.
+    pub const fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// The roles in the set, in the order of [`Role::ALL`].
+    pub fn iter(self) -> impl Iterator<Item = Role> {
+        Role::ALL.into_iter().filter(move |role| self.has(*role))
+    }
+}
+
+impl fmt::Display for Roles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, role) in self.iter().enumerate() {
+            f.write_str(if i == 0 { "" } else { ", " })?;
+            f.write_str(role.as_str())?;
+        }
+        Ok(())
+    }
+}
+
+/// How a caller's identity was established.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum How {
+    /// It was not: the listener lets callers be anonymous.
+    Anonymous,
+    /// The kernel named the peer of a unix socket.
+    UnixPeer,
+    /// The bootstrap credential of the data directory.
+    BootstrapCredential,
+}
+
+/// What was authenticated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Who it is, as the record names them; `anonymous` where nobody is. Two credentials of one subject are one subject.
+    pub subject: Arc<str>,
+    /// What the caller may do.
+    pub roles: Roles,
+    /// How this was established.
+    pub how: How,
+}
+
+impl Identity {
+    /// The name that the record gives to callers who were not authenticated.
+    pub const ANONYMOUS: &'static str = "anonymous";
+
+    /// A caller who was not authenticated, on a listener that grants such callers these roles.
+    pub fn anonymous(roles: Roles) -> Self {
+        Self { subject: Self::ANONYMOUS.into(), roles, how: How::Anonymous }
+    }
+
+    /// Whether the caller proved who it is.
+    pub fn is_authenticated(&self) -> bool {
+        self.how != How::Anonymous
+    }
+
+    /// Whether two callers are provably the same subject. Anonymous callers never are.
+    pub fn is_same_subject(&self, subject: &str, how: How) -> bool {
+        self.is_authenticated() && how != How::Anonymous && *self.subject == *subject
+    }
+}
+
+/// Names one transport connection while it lasts: what limits on anonymous callers are counted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ConnectionId(pub u64);
+
+/// Who is calling and over which connection.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// What was authenticated.
+    pub identity: Identity,
+    /// The connection that the call came over.
+    pub connection: ConnectionId,
+}

@@ -1,0 +1,22 @@
+//! The words of the product as plain types: what every floor speaks, and nothing that any one of them does.
+//!
+//! No protobuf, no I/O, no async. Time and randomness come in as values (see [`clock`] and [`ids`]), so that whoever calls
+//! owns them.
+
+mod action;
+pub mod clock;
+mod decision;
+mod identity;
+pub mod ids;
+mod levels;
+mod paths;
+mod text;
+
+pub use action::{Action, Actor, Digest, ParamsError, Proposal, action_digest, canonical_json};
+pub use clock::{Clock, SystemClock, Timestamp};
+pub use decision::{Ending, EndingKind, Outcome, Report, ResultStatus};
+pub use identity::{Caller, ConnectionId, How, Identity, Role, Roles};
+pub use ids::{ApprovalId, DecisionId, IdError, RecordId};
+pub use levels::{Approval, RiskLevel, UnknownLevel};
+pub use paths::ParamPath;
+pub use text::visible;

@@ -1,0 +1,4 @@
+//! Aegis: `sudo` for AI agents, as a sidecar.
+#![forbid(unsafe_code)]
+
+pub mod domain;
