@@ -1,4 +1,5 @@
 //! Aegis: `sudo` for AI agents, as a sidecar.
 #![forbid(unsafe_code)]
 
+pub mod audit;
 pub mod domain;

@@ -1,0 +1,4 @@
+//! The record.
+
+pub mod record;
+pub mod row;

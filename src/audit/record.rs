@@ -1,0 +1,180 @@
+//! What stands on the record: one [`Record`] per thing that happened, and its canonical bytes.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::domain::{
+    Action, Actor, Approval, ApprovalId, DecisionId, Digest, Ending, How, Outcome, ParamPath, ParamsError, RecordId,
+    Report, RiskLevel, Timestamp, canonical_json,
+};
+
+/// The version of the record's JSON. A reader refuses what it does not know.
+pub const RECORD_VERSION: u32 = 1;
+
+/// One entry of the append-only record.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// [`RECORD_VERSION`].
+    pub version: u32,
+    /// Its place in the log, from 1, without gaps.
+    pub sequence: u64,
+    /// Its name.
+    pub record_id: RecordId,
+    /// When it was written, as the wall clock had it.
+    pub time: Timestamp,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+impl Record {
+    /// The RFC 8785 JSON that is stored and hashed.
+    pub fn to_canonical(&self) -> Result<Vec<u8>, ParamsError> {
+        canonical_json(self)
+    }
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Event {
+    /// The daemon started to serve.
+    DaemonStarted {
+        /// The version of the program.
+        program: String,
+        /// What operators must know about this run: `dev`, `relaxed-durability`.
+        flags: Vec<String>,
+    },
+    /// The daemon stopped in good order.
+    DaemonStopped,
+    /// A policy came into force.
+    PolicyLoaded {
+        /// Its revision.
+        revision: Digest,
+        /// The names of its layers, lowest first.
+        layers: Vec<String>,
+        /// Who changed it: the subject of an `UpdatePolicy`, or empty for the daemon's own reading of its files.
+        #[serde(default)]
+        by: String,
+    },
+    /// A changed policy was not taken: the last good one stays in force.
+    PolicyRejected {
+        /// The revision that stays in force.
+        kept: Digest,
+        /// What is wrong, one entry a finding, bounded.
+        errors: Vec<String>,
+    },
+    /// A proposal was answered.
+    Decision(Box<DecisionRecord>),
+    /// A question was put to reviewers.
+    ApprovalRequested {
+        /// The question.
+        approval_id: ApprovalId,
+        /// The decision that waits for it.
+        decision_id: DecisionId,
+        /// When it ends by itself.
+        expires_at: Timestamp,
+        /// Whether the action may run when nobody answers.
+        timeout_allows: bool,
+    },
+    /// A question was answered, by a person, the clock, the policy or the proposer.
+    ApprovalEnded {
+        /// The question.
+        approval_id: ApprovalId,
+        /// The decision that waited for it.
+        decision_id: DecisionId,
+        /// How, by whom, when and why.
+        ending: Ending,
+        /// How whoever ended it was authenticated.
+        how: Option<How>,
+        /// The revision in force when it ended.
+        policy_revision: Digest,
+    },
+    /// The agent's own user confirmed: the token was redeemed by a second proposal.
+    Confirmed {
+        /// The decision that asked for confirmation.
+        decision_id: DecisionId,
+        /// The decision that redeemed the token.
+        confirmed_by: DecisionId,
+    },
+    /// A confirmation was withdrawn by the proposer.
+    ConfirmationCancelled {
+        /// The decision that asked for confirmation.
+        decision_id: DecisionId,
+    },
+    /// An agent said what came of an action.
+    Result {
+        /// The decision that allowed the action.
+        decision_id: DecisionId,
+        /// What came of it.
+        report: Report,
+        /// Which values of the report are masked.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        masked: Vec<ParamPath>,
+    },
+    /// Calls that were refused since the last such record, in aggregate: a caller must not be able to fill the disk.
+    CallsRefused {
+        /// Calls without a valid credential.
+        unauthenticated: u64,
+        /// Calls whose identity may not call that method.
+        permission_denied: u64,
+        /// The methods refused, bounded.
+        methods: Vec<String>,
+    },
+}
+
+/// The answer to a proposal, whole.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DecisionRecord {
+    /// The decision's name.
+    pub decision_id: DecisionId,
+    /// Who proposed, as declared.
+    pub actor: Actor,
+    /// Who proposed, as authenticated.
+    pub identity: IdentityRecord,
+    /// The agent's session, or empty.
+    pub session_id: String,
+    /// Free labels of the caller.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub metadata: Map<String, Value>,
+    /// What was proposed, masked as the policy says.
+    pub action: Action,
+    /// The digest of what was proposed, unmasked.
+    pub action_digest: Digest,
+    /// Which parameters are masked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub masked: Vec<ParamPath>,
+    /// The answer.
+    pub outcome: Outcome,
+    /// Why, for people.
+    pub reason: String,
+    /// How dangerous the policy says it is.
+    pub risk_level: RiskLevel,
+    /// What the policy asks for.
+    pub approval: Approval,
+    /// The rule that matched, or `<default>`.
+    pub matched_rule: String,
+    /// What the policy hands to the agent.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub constraints: Map<String, Value>,
+    /// The policy that decided.
+    pub policy_revision: Digest,
+    /// The question put to reviewers, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval_id: Option<ApprovalId>,
+    /// When the approval or the confirmation token ends by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// The trace of the call, or empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub trace_id: String,
+}
+
+/// An identity as the record keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdentityRecord {
+    /// Who it was.
+    pub subject: String,
+    /// How that was established.
+    pub how: How,
+}
