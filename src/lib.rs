@@ -3,3 +3,4 @@
 
 pub mod audit;
 pub mod domain;
+pub mod proto;
