@@ -1,0 +1,3 @@
+//! The store as a whole, through its public handle.
+
+mod durability;
