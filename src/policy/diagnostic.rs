@@ -53,6 +53,11 @@ impl LoadErrors {
     pub fn diagnostics(&self) -> &[Diagnostic] {
         &self.0
     }
+
+    /// Goes through the errors.
+    pub fn iter(&self) -> std::slice::Iter<'_, Diagnostic> {
+        self.0.iter()
+    }
 }
 
 impl fmt::Display for LoadErrors {

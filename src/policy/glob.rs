@@ -97,8 +97,8 @@ impl Glob {
             match c {
                 '*' => pieces.push(Segment::new(std::mem::take(&mut units))),
                 '?' => units.push(Unit::Any),
-                '[' => match set(&chars[at..]) {
-                    Some((unit, length)) => {
+                '[' => {
+                    if let Some((unit, length)) = set(&chars[at..]) {
                         if matches!(&unit, Unit::Set { is_negated: false, ranges } if ranges.is_empty()) {
                             oddities.push(Oddity::EmptySet);
                         }
@@ -107,12 +107,11 @@ impl Glob {
                         }
                         units.push(unit);
                         at += length;
-                    }
-                    None => {
+                    } else {
                         oddities.push(Oddity::Unclosed);
                         units.push(Unit::Char('['));
                     }
-                },
+                }
                 c => units.push(Unit::Char(c)),
             }
         }
@@ -196,16 +195,12 @@ fn set(chars: &[char]) -> Option<(Unit, usize)> {
     let mut ranges = Vec::new();
     let mut at = 0;
     while let Some(&low) = members.get(at) {
-        let high = match (members.get(at + 1), members.get(at + 2)) {
-            (Some('-'), Some(&high)) => {
-                at += 3;
-                high
-            }
-            _ => {
-                at += 1;
-                low
-            }
+        let (high, length) = if let (Some('-'), Some(&high)) = (members.get(at + 1), members.get(at + 2)) {
+            (high, 3)
+        } else {
+            (low, 1)
         };
+        at += length;
         if low <= high {
             ranges.push((low, high));
         }
@@ -233,7 +228,7 @@ impl Segment {
             Self::Literal(literal) => text.strip_prefix(&**literal),
             Self::Units(units) => {
                 let mut chars = text.chars();
-                units.iter().all(|unit| chars.next().is_some_and(|c| unit.matches(c))).then(|| chars.as_str())
+                units.iter().all(|unit| chars.next().is_some_and(|c| unit.matches(c))).then_some(chars.as_str())
             }
         }
     }
@@ -248,7 +243,7 @@ impl Segment {
                     .iter()
                     .rev()
                     .all(|unit| chars.next_back().is_some_and(|c| unit.matches(c)))
-                    .then(|| chars.as_str())
+                    .then_some(chars.as_str())
             }
         }
     }

@@ -116,6 +116,8 @@ impl Zone {
     pub(super) fn named(name: &str) -> Result<Self, Option<String>> {
         let database = TimeZoneDatabase::bundled();
         match database.get(name) {
+            // UTC is what there is without a zone, and quicker.
+            Ok(_) if name == "UTC" => Ok(Self(None)),
             Ok(zone) if zone.iana_name() == Some(name) => Ok(Self(Some(zone))),
             Ok(zone) => Err(zone.iana_name().map(str::to_owned)),
             Err(_) => {
@@ -123,6 +125,11 @@ impl Zone {
                 Err(nearest(name, names.iter().map(String::as_str)).map(str::to_owned))
             }
         }
+    }
+
+    /// Whether this is UTC.
+    pub(super) fn is_utc(&self) -> bool {
+        self.0.is_none()
     }
 
     /// Seconds since the local epoch: a local date and time without the calendar.

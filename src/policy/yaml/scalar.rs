@@ -52,13 +52,13 @@ pub(super) fn resolve(text: &str) -> Result<Scalar, Unusable> {
     }
     let has_all = |digits: &str, is_digit: fn(&u8) -> bool| !digits.is_empty() && digits.bytes().all(|b| is_digit(&b));
     if let Some(digits) = text.strip_prefix("0x").filter(|digits| has_all(digits, u8::is_ascii_hexdigit)) {
-        return integer(u64::from_str_radix(digits, 16), false);
+        return integer(u64::from_str_radix(digits, 16).ok(), false);
     }
     if let Some(digits) = text.strip_prefix("0o").filter(|digits| has_all(digits, |b| matches!(b, b'0'..=b'7'))) {
-        return integer(u64::from_str_radix(digits, 8), false);
+        return integer(u64::from_str_radix(digits, 8).ok(), false);
     }
     if has_all(unsigned, u8::is_ascii_digit) {
-        return integer(unsigned.parse(), text.starts_with('-'));
+        return integer(unsigned.parse().ok(), text.starts_with('-'));
     }
     if is_float(unsigned) {
         // The grammar of the core schema is a part of what Rust reads.
@@ -70,14 +70,14 @@ pub(super) fn resolve(text: &str) -> Result<Scalar, Unusable> {
     Ok(Scalar::Text)
 }
 
-fn integer(digits: Result<u64, std::num::ParseIntError>, is_negative: bool) -> Result<Scalar, Unusable> {
+fn integer(digits: Option<u64>, is_negative: bool) -> Result<Scalar, Unusable> {
     match digits {
-        Ok(value) if value > MAX_EXACT => Err(Unusable::TooLarge),
-        Ok(value) if is_negative && value > 0 => {
+        None => Err(Unusable::TooLarge),
+        Some(value) if value > MAX_EXACT => Err(Unusable::TooLarge),
+        Some(value) if is_negative && value > 0 => {
             i64::try_from(value).map(|value| Scalar::Negative(-value)).map_err(|_| Unusable::TooLarge)
         }
-        Ok(value) => Ok(Scalar::Unsigned(value)),
-        Err(_) => Err(Unusable::TooLarge),
+        Some(value) => Ok(Scalar::Unsigned(value)),
     }
 }
 

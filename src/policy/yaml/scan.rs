@@ -217,7 +217,7 @@ impl Scan<'_> {
     fn syntax(&mut self, error: &ScanError) {
         let marker = error.marker();
         let pos = Pos { line: marker.line().max(1), column: marker.col() + 1 };
-        self.error(pos, format!("this is not YAML: {}", error.info()));
+        self.error(pos, format!("this is not YAML: {}{}", error.info(), hint(error.info())));
     }
 
     /// Takes one event; false where reading on makes no sense.
@@ -301,16 +301,12 @@ impl Scan<'_> {
     }
 
     fn alias(&mut self, pos: Pos, anchor: usize) -> bool {
-        match self.anchors.get(&anchor) {
-            Some(&target) => {
-                let cost = self.nodes[target].cost;
-                self.push(Raw { pos, kind: Kind::Alias(target), cost }, 0)
-            }
-            None => {
-                self.error(pos, "this alias stands inside of what it names, so it would never end");
-                false
-            }
-        }
+        let Some(&target) = self.anchors.get(&anchor) else {
+            self.error(pos, "this alias stands inside of what it names, so it would never end");
+            return false;
+        };
+        let cost = self.nodes[target].cost;
+        self.push(Raw { pos, kind: Kind::Alias(target), cost }, 0)
     }
 
     /// Adds a complete node to the arena and to what it stands in.
@@ -397,6 +393,18 @@ impl Scan<'_> {
             }
         }
     }
+}
+
+/// What is usually meant where the parser stumbles.
+fn hint(info: &str) -> &'static str {
+    const HINTS: [(&str, &str); 5] = [
+        ("unexpected character", "; a text that begins with this character needs quotes"),
+        ("unknown anchor", "; `*name` needs a `&name` before it, and a glob that begins with `*` needs quotes"),
+        ("mapping values are not allowed", "; a text with `: ` in it needs quotes"),
+        ("quoted scalar", "; the quote is never closed"),
+        ("tab", "; indent with spaces"),
+    ];
+    HINTS.iter().find(|(part, _)| info.contains(part)).map_or("", |(_, hint)| hint)
 }
 
 fn core_tag(tag: &Tag) -> Option<CoreTag> {
