@@ -17,6 +17,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("aegis.v1.bin"), descriptors.encode_to_vec())?;
 
-    tonic_prost_build::configure().codec_path("crate::proto::codec::StrictCodec").compile_fds(descriptors)?;
+    tonic_prost_build::configure()
+        // A row is large beside the other things that the stream says.
+        .boxed(".aegis.v1.StreamAuditResponse.event.row")
+        .codec_path("crate::proto::codec::StrictCodec")
+        .compile_fds(descriptors)?;
     Ok(())
 }

@@ -41,6 +41,7 @@ pub(crate) fn decision(number: u64) -> DecisionRecord {
         metadata: Map::new(),
         action_digest: Digest::of(&number.to_be_bytes()),
         action,
+        redact: Vec::new(),
         masked: vec![],
         outcome: Outcome::Allow,
         reason: "rule `bulk` allows".into(),
