@@ -151,7 +151,7 @@ impl Feed {
         let count = if self.records {
             self.record_history(sink, end, limit).await?
         } else {
-            self.row_history(sink, end, limit).await?
+            self.row_history(sink, limit).await?
         };
         if self.request.follow {
             say(sink, end, Event::CaughtUp(v1::CaughtUp { count })).await?;
@@ -160,7 +160,7 @@ impl Feed {
     }
 
     /// Rows, a page at a time, so that no reader of the store lives as long as a slow client.
-    async fn row_history(&self, sink: &Sink<v1::StreamAuditResponse>, end: u64, limit: usize) -> Result<u64, Over> {
+    async fn row_history(&self, sink: &Sink<v1::StreamAuditResponse>, limit: usize) -> Result<u64, Over> {
         // Oldest first among the newest so many: where to begin is found by walking back.
         let (order, mut cursor) = match (self.request.newest_first, limit) {
             (true, _) => (Order::NewestFirst, None),
@@ -175,7 +175,8 @@ impl Feed {
             let page = self.page(order, cursor, PAGE.min(limit - count)).await?;
             count += page.rows.len();
             for row in page.rows {
-                say(sink, end, Event::Row(Box::new(self.row(row)))).await?;
+                let sequence = if order == Order::OldestFirst { row.state.sequence } else { 0 };
+                say(sink, sequence, Event::Row(Box::new(self.row(row)))).await?;
             }
             if page.next.is_none() {
                 break;
@@ -209,7 +210,7 @@ impl Feed {
         .await
     }
 
-    async fn record_history(&self, sink: &Sink<v1::StreamAuditResponse>, end: u64, limit: usize) -> Result<u64, Over> {
+    async fn record_history(&self, sink: &Sink<v1::StreamAuditResponse>, limit: usize) -> Result<u64, Over> {
         let first = end.saturating_sub(limit as u64);
         if !self.request.newest_first {
             self.changes(sink, first, end).await?;
@@ -221,7 +222,7 @@ impl Feed {
             let mut page = self.records(begin, from).await?;
             page.reverse();
             for record in page {
-                say(sink, end, Event::Record(response::audit_record(record))).await?;
+                say(sink, 0, Event::Record(response::audit_record(record))).await?;
             }
             from = begin;
         }
