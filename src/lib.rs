@@ -2,5 +2,6 @@
 #![forbid(unsafe_code)]
 
 pub mod audit;
+pub mod cli;
 pub mod domain;
 pub mod proto;
