@@ -35,6 +35,7 @@ mod healthcheck;
 mod pending;
 mod policy;
 mod propose;
+mod review;
 mod serve;
 mod stats;
 mod version;
@@ -76,6 +77,7 @@ enum Command {
     Pending(pending::Args),
     Approve(approve::Args),
     Deny(deny::Args),
+    Review(review::Args),
     Audit(Box<audit::Args>),
     Stats(stats::Args),
     Policy(policy::Args),
@@ -98,6 +100,7 @@ impl Cli {
             Some(Command::Pending(args)) => pending::run(args),
             Some(Command::Approve(args)) => approve::run(args),
             Some(Command::Deny(args)) => deny::run(args),
+            Some(Command::Review(args)) => review::run(args),
             Some(Command::Audit(args)) => audit::run(args),
             Some(Command::Stats(args)) => stats::run(args),
             Some(Command::Policy(args)) => policy::run(args),
