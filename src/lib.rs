@@ -4,4 +4,5 @@
 pub mod audit;
 pub mod cli;
 pub mod domain;
+pub mod policy;
 pub mod proto;

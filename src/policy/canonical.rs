@@ -1,0 +1,112 @@
+//! The merged policy as JSON: what a revision is the hash of, and what is shown as the policy in force.
+//!
+//! It is made from the compiled rules and not from the text, so that comments, layout, the order of keys and the ways to write one
+//! time or one number cannot change a revision. It is itself a policy: loading it decides every question alike.
+
+use serde_json::{Map, Value, json};
+
+use super::condition::{Condition, Test};
+use super::read::timeout_text;
+use super::rule::{OnTimeout, Rule};
+use super::window::{Weekdays, Window, Zone};
+use crate::domain::{Approval, ParamPath, RiskLevel};
+
+/// The JSON of a policy.
+pub(super) fn policy(defaults: (RiskLevel, Approval), rules: &[Rule], redact: &[ParamPath]) -> Value {
+    let mut policy = Map::new();
+    policy.insert("version".to_owned(), json!("1"));
+    policy.insert("defaults".to_owned(), json!({"risk_level": defaults.0, "approval": defaults.1}));
+    policy.insert("rules".to_owned(), rules.iter().map(rule).collect());
+    if !redact.is_empty() {
+        policy.insert("redact".to_owned(), json!(redact));
+    }
+    Value::Object(policy)
+}
+
+fn rule(rule: &Rule) -> Value {
+    let mut matching = json!({"type": rule.type_pattern.as_str(), "target": rule.target_pattern.as_str()});
+    if let Some(actor) = &rule.actor_pattern {
+        matching["actor"] = json!(actor.as_str());
+    }
+    let mut out =
+        json!({"name": rule.name, "match": matching, "risk_level": rule.risk_level, "approval": rule.approval});
+    if !rule.conditions.is_empty() {
+        out["conditions"] = group(&rule.conditions);
+    }
+    if let Some(reason) = &rule.reason {
+        out["reason"] = json!(reason);
+    }
+    if !rule.constraints.is_empty() {
+        out["constraints"] = Value::Object(rule.constraints.clone());
+    }
+    if let Some(timeout) = rule.timeout {
+        out["timeout"] = json!(timeout_text(timeout));
+    }
+    if rule.on_timeout != OnTimeout::Deny {
+        out["on_timeout"] = json!(rule.on_timeout.as_str());
+    }
+    if !rule.redact.is_empty() {
+        out["redact"] = json!(rule.redact);
+    }
+    out
+}
+
+fn group(conditions: &[Condition]) -> Value {
+    let mut out = Map::new();
+    for condition in conditions {
+        match condition {
+            Condition::Time(Window { after, before }, zone) => {
+                put_time(&mut out, "time_after", after.map(|time| time.to_string()));
+                put_time(&mut out, "time_before", before.map(|time| time.to_string()));
+                put_zone(&mut out, zone);
+            }
+            Condition::Weekdays(weekdays, zone) => {
+                out.insert("weekdays".to_owned(), days(*weekdays));
+                put_zone(&mut out, zone);
+            }
+            Condition::Param(path, test) => {
+                out.entry(test.name()).or_insert_with(|| json!({}))[path.as_str()] = expected(test);
+            }
+            Condition::All(groups) => {
+                out.insert("all".to_owned(), groups.iter().map(|inner| group(inner)).collect());
+            }
+            Condition::Any(groups) => {
+                out.insert("any".to_owned(), groups.iter().map(|inner| group(inner)).collect());
+            }
+            Condition::Not(inner) => {
+                out.insert("not".to_owned(), group(inner));
+            }
+        }
+    }
+    Value::Object(out)
+}
+
+fn put_time(out: &mut Map<String, Value>, key: &str, time: Option<String>) {
+    if let Some(time) = time {
+        out.insert(key.to_owned(), Value::String(time));
+    }
+}
+
+fn put_zone(out: &mut Map<String, Value>, zone: &Zone) {
+    if !zone.is_utc() {
+        out.insert("timezone".to_owned(), json!(zone.to_string()));
+    }
+}
+
+fn days(weekdays: Weekdays) -> Value {
+    weekdays.days().map(Value::from).collect()
+}
+
+fn expected(test: &Test) -> Value {
+    match test {
+        Test::Eq(value)
+        | Test::Gt(value)
+        | Test::Gte(value)
+        | Test::Lt(value)
+        | Test::Lte(value)
+        | Test::Contains(value) => value.clone(),
+        Test::In(values) => json!(values),
+        Test::Matches(pattern) => json!(pattern.as_str()),
+        Test::Exists(wanted) => json!(wanted),
+    }
+}

@@ -1,0 +1,199 @@
+//! A policy in force: its layers read, merged, compiled and indexed as one, or not at all.
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+
+use super::canonical;
+use super::diagnostic::{Diagnostic, LoadErrors, Path, Pos, Report};
+use super::index::Index;
+use super::read::{self, Document, Patterns, Reader};
+use super::rule::{Fit, Rule};
+use super::verdict::{DEFAULT_RULE, Question, Verdict};
+use super::yaml;
+use crate::domain::{Approval, Digest, ParamPath, RiskLevel, canonical_json};
+
+/// The policy that `aegis init` writes, as a text to learn from.
+pub const STARTER: &str = include_str!("starter.yaml");
+
+/// How many layers a policy may have.
+const MAX_LAYERS: usize = 64;
+
+/// One layer of a policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source {
+    /// What messages call it, typically a path.
+    pub name: String,
+    /// Its text.
+    pub text: String,
+}
+
+/// A compiled policy. It never changes; a new one is loaded and put in its place.
+#[derive(Debug)]
+pub struct Policy {
+    layers: Vec<Source>,
+    defaults: (RiskLevel, Approval),
+    rules: Vec<Rule>,
+    redact: Vec<ParamPath>,
+    index: Index,
+    merged: Value,
+    revision: Digest,
+    warnings: Vec<Diagnostic>,
+}
+
+impl Policy {
+    /// Reads, merges and compiles layers, of which a later one wins: its rules are tried first, a named rule replaces the rule of
+    /// that name in an earlier layer, its defaults override key by key. Every error in every layer is reported, not only the first.
+    pub fn load(layers: &[Source]) -> Result<Self, LoadErrors> {
+        let mut report = Report::default();
+        if layers.is_empty() || layers.len() > MAX_LAYERS {
+            let name = layers.last().map_or("policy", |layer| &layer.name);
+            let message = format!("{} layers are given, a policy has 1 to {MAX_LAYERS}", layers.len());
+            report.error(name, Pos::default(), &Path::Root, message);
+        }
+        let mut patterns = Patterns::default();
+        let mut documents = Vec::with_capacity(layers.len().min(MAX_LAYERS));
+        for layer in layers.iter().take(MAX_LAYERS) {
+            if let Some(root) = yaml::parse(&layer.name, &layer.text, &mut report) {
+                let mut reader = Reader { file: &layer.name, report: &mut report, patterns: &mut patterns };
+                documents.push(read::document(&mut reader, &root));
+            }
+        }
+        let (defaults, rules, redact) = merge(documents);
+        check_reach(&rules, &mut report);
+        let merged = canonical::policy(defaults, &rules, &redact);
+        let revision = match canonical_json(&merged) {
+            Ok(bytes) => Digest::of(&bytes),
+            // Numbers are checked while they are read, so there is always such a form.
+            Err(error) => {
+                report.error(
+                    layers.last().map_or("policy", |layer| &layer.name),
+                    Pos::default(),
+                    &Path::Root,
+                    error.to_string(),
+                );
+                Digest([0; 32])
+            }
+        };
+        let warnings = report.finish()?;
+        let index = Index::new(rules.iter().map(|rule| (&rule.type_pattern, &rule.target_pattern)));
+        Ok(Self { layers: layers.to_vec(), defaults, rules, redact, index, merged, revision, warnings })
+    }
+
+    /// The policy that `aegis init` writes.
+    pub fn starter() -> Self {
+        Self::load(&[Source { name: "starter.yaml".to_owned(), text: STARTER.to_owned() }])
+            .expect("the starter policy is a part of the program, and a test loads it")
+    }
+
+    /// Names the merged policy: SHA-256 of its RFC 8785 JSON.
+    pub fn revision(&self) -> Digest {
+        self.revision
+    }
+
+    /// The layers that it was loaded from, as they were given.
+    pub fn layers(&self) -> &[Source] {
+        &self.layers
+    }
+
+    /// The merged policy as JSON, in a normal form: what the revision is the hash of.
+    pub fn merged(&self) -> &Value {
+        &self.merged
+    }
+
+    /// What is legal and probably not meant.
+    pub fn warnings(&self) -> &[Diagnostic] {
+        &self.warnings
+    }
+
+    /// The rules in the order in which they are tried.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// What an action gets that no rule matches.
+    pub fn defaults(&self) -> (RiskLevel, Approval) {
+        self.defaults
+    }
+
+    /// The parameters that are masked whatever rule decides.
+    pub fn redact(&self) -> &[ParamPath] {
+        &self.redact
+    }
+
+    /// Decides. The first rule that fits does, else the defaults.
+    pub fn evaluate<'p>(&'p self, question: &Question<'_>) -> Verdict<'p> {
+        let mut passed_over = None;
+        let decided = self.index.find(&question.action.r#type, &question.action.target, |at| {
+            let rule = self.rules.get(at)?;
+            match rule.fits(question) {
+                Fit::No => None,
+                Fit::Yes(counted) => Some((rule, counted)),
+                Fit::PassedOver(doubt) => {
+                    passed_over.get_or_insert((rule, doubt));
+                    None
+                }
+            }
+        });
+        let redact_always = &self.redact;
+        match decided {
+            Some((rule, counted)) => Verdict {
+                risk_level: rule.risk_level,
+                approval: rule.approval,
+                matched_rule: &rule.name,
+                rule: Some(rule),
+                counted,
+                passed_over,
+                redact_always,
+            },
+            None => Verdict {
+                risk_level: self.defaults.0,
+                approval: self.defaults.1,
+                matched_rule: DEFAULT_RULE,
+                rule: None,
+                counted: None,
+                passed_over,
+                redact_always,
+            },
+        }
+    }
+}
+
+/// Puts layers together, the last first.
+fn merge(documents: Vec<Document>) -> ((RiskLevel, Approval), Vec<Rule>, Vec<ParamPath>) {
+    let (mut risk_level, mut approval, mut rules, mut redact) = (None, None, Vec::new(), Vec::new());
+    let mut replaced: HashSet<String> = HashSet::new();
+    for document in documents.into_iter().rev() {
+        risk_level = risk_level.or(document.risk_level);
+        approval = approval.or(document.approval);
+        redact.extend(document.redact);
+        let mut names = Vec::new();
+        for rule in document.rules {
+            if rule.is_named && replaced.contains(&rule.name) {
+                continue;
+            }
+            if rule.is_named {
+                names.push(rule.name.clone());
+            }
+            rules.push(rule);
+        }
+        replaced.extend(names);
+    }
+    redact.sort_unstable();
+    redact.dedup();
+    let defaults = (risk_level.unwrap_or(RiskLevel::Medium), approval.unwrap_or(Approval::Approve));
+    (defaults, rules, redact)
+}
+
+/// Warns of rules that can never be tried.
+fn check_reach(rules: &[Rule], report: &mut Report) {
+    let mut pairs = rules.iter().zip(rules.iter().skip(1));
+    if let Some((last, unreached)) = pairs.find(|(rule, _)| rule.is_catch_all()) {
+        let pos = Pos { line: unreached.position.line, column: 1 };
+        let message = format!(
+            "rule `{}` and what follows it is never tried: rule `{}` before it matches everything",
+            unreached.name, last.name
+        );
+        report.warn(&unreached.position.file, pos, &Path::Root, message);
+    }
+}

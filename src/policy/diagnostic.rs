@@ -1,0 +1,257 @@
+//! What is wrong, or doubtful, in a policy: where it stands and what would be right.
+//!
+//! Everything a person reads about a policy file goes through [`Report`], which is bounded: a file can be wrong in a million
+//! places, and nobody reads more than the first hundred.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::domain::visible;
+
+/// How many errors, and how many warnings, one load reports at most.
+const MAX_REPORTED: usize = 100;
+
+/// How many characters of a policy's own text a message repeats at most.
+const MAX_QUOTED: usize = 80;
+
+/// One finding in a policy file. Shown as `file:line:column: path: message`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Diagnostic {
+    /// The name of the layer, typically a path.
+    pub file: String,
+    /// The line, counted from 1; 0 where no place in the text is meant.
+    pub line: usize,
+    /// The column in characters, counted from 1; 0 where no place in the text is meant.
+    pub column: usize,
+    /// The place in the document, for example `rules[2].conditions.param_gt`; empty for the document itself.
+    pub path: String,
+    /// What is wrong and what would be right.
+    pub message: String,
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.file)?;
+        if self.line > 0 {
+            write!(f, ":{}:{}", self.line, self.column)?;
+        }
+        f.write_str(": ")?;
+        if !self.path.is_empty() {
+            write!(f, "{}: ", self.path)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+/// Why a policy did not load: every error in every file, in the order of the files. Never empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadErrors(Vec<Diagnostic>);
+
+impl LoadErrors {
+    /// The errors, in the order of the files and of their lines as far as they were read.
+    pub fn diagnostics(&self) -> &[Diagnostic] {
+        &self.0
+    }
+
+    /// Goes through the errors.
+    pub fn iter(&self) -> std::slice::Iter<'_, Diagnostic> {
+        self.0.iter()
+    }
+}
+
+impl fmt::Display for LoadErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, diagnostic) in self.0.iter().enumerate() {
+            f.write_str(if i == 0 { "" } else { "\n" })?;
+            fmt::Display::fmt(diagnostic, f)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for LoadErrors {}
+
+impl IntoIterator for LoadErrors {
+    type Item = Diagnostic;
+    type IntoIter = std::vec::IntoIter<Diagnostic>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a LoadErrors {
+    type Item = &'a Diagnostic;
+    type IntoIter = std::slice::Iter<'a, Diagnostic>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
+    }
+}
+
+/// A place in a file, both counted from 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Pos {
+    pub(super) line: usize,
+    pub(super) column: usize,
+}
+
+/// A place in a document, as a chain of borrowed steps: nothing is built until there is something to say about it.
+#[derive(Clone, Copy)]
+pub(super) enum Path<'a> {
+    Root,
+    /// A place that is already spelled out.
+    Spelled(&'a str),
+    Key(&'a Path<'a>, &'a str),
+    Item(&'a Path<'a>, usize),
+}
+
+impl<'a> Path<'a> {
+    pub(super) fn key(&'a self, key: &'a str) -> Path<'a> {
+        Path::Key(self, key)
+    }
+
+    pub(super) fn item(&'a self, index: usize) -> Path<'a> {
+        Path::Item(self, index)
+    }
+}
+
+impl fmt::Display for Path<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Path::Root => Ok(()),
+            Path::Spelled(text) => f.write_str(text),
+            Path::Item(parent, index) => write!(f, "{parent}[{index}]"),
+            Path::Key(parent, key) => {
+                let is_plain = key.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-')) && key.len() <= 64;
+                match (parent, is_plain && !key.is_empty()) {
+                    (Path::Root | Path::Spelled(""), true) => f.write_str(key),
+                    (_, true) => write!(f, "{parent}.{key}"),
+                    (_, false) => write!(f, "{parent}[\"{}\"]", quoted(key)),
+                }
+            }
+        }
+    }
+}
+
+/// Collects what there is to say about one load, up to a bound.
+#[derive(Default)]
+pub(super) struct Report {
+    errors: Bounded,
+    warnings: Bounded,
+}
+
+#[derive(Default)]
+struct Bounded {
+    kept: Vec<Diagnostic>,
+    left_out: usize,
+}
+
+impl Bounded {
+    fn push(&mut self, make: impl FnOnce() -> Diagnostic) {
+        if self.kept.len() < MAX_REPORTED {
+            self.kept.push(make());
+        } else {
+            self.left_out += 1;
+        }
+    }
+
+    fn finish(mut self, what: &str) -> Vec<Diagnostic> {
+        if let (Some(last), true) = (self.kept.last(), self.left_out > 0) {
+            let message = format!("{} more {what} are not shown", self.left_out);
+            self.kept.push(Diagnostic { line: 0, column: 0, path: String::new(), message, ..last.clone() });
+        }
+        self.kept
+    }
+}
+
+impl Report {
+    pub(super) fn error(&mut self, file: &str, pos: Pos, path: &Path<'_>, message: impl Into<String>) {
+        self.errors.push(|| diagnostic(file, pos, path, message.into()));
+    }
+
+    pub(super) fn warn(&mut self, file: &str, pos: Pos, path: &Path<'_>, message: impl Into<String>) {
+        self.warnings.push(|| diagnostic(file, pos, path, message.into()));
+    }
+
+    pub(super) fn error_count(&self) -> usize {
+        self.errors.kept.len() + self.errors.left_out
+    }
+
+    /// The warnings, or the errors if there is one.
+    pub(super) fn finish(self) -> Result<Vec<Diagnostic>, LoadErrors> {
+        if self.errors.kept.is_empty() {
+            Ok(self.warnings.finish("warnings"))
+        } else {
+            Err(LoadErrors(self.errors.finish("errors")))
+        }
+    }
+}
+
+fn diagnostic(file: &str, pos: Pos, path: &Path<'_>, message: String) -> Diagnostic {
+    Diagnostic { file: file.to_owned(), line: pos.line, column: pos.column, path: path.to_string(), message }
+}
+
+/// Some of a policy's own text as a message repeats it: shortened, hidden characters made visible.
+pub(super) fn quoted(text: &str) -> String {
+    let mut short: String = text.chars().take(MAX_QUOTED).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    visible(&short).into_owned()
+}
+
+/// The known word that an unknown one was probably meant to be.
+pub(super) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    // Comparing costs the product of the lengths; nobody misspells a word of this length.
+    if word.len() > 64 {
+        return None;
+    }
+    let lower = word.to_lowercase();
+    known
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(&lower, &candidate.to_lowercase()), candidate))
+        .filter(|(distance, candidate)| *distance <= 1.max(candidate.len() / 3))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_diagnostic_reads_like_a_compiler_message() {
+        let root = Path::Root;
+        let rules = root.key("rules");
+        let rule = rules.item(2);
+        let found = diagnostic("a.yaml", Pos { line: 3, column: 5 }, &rule.key("aproval"), "unknown key".into());
+        assert_eq!(found.to_string(), "a.yaml:3:5: rules[2].aproval: unknown key");
+    }
+
+    #[test]
+    fn odd_keys_are_quoted_in_paths() {
+        let root = Path::Root;
+        assert_eq!(root.key("a b").to_string(), "[\"a b\"]");
+        assert_eq!(root.key("").to_string(), "[\"\"]");
+    }
+
+    #[test]
+    fn the_report_is_bounded_and_says_so() {
+        let mut report = Report::default();
+        for _ in 0..MAX_REPORTED + 7 {
+            report.error("a.yaml", Pos::default(), &Path::Root, "wrong");
+        }
+        let errors = report.finish().unwrap_err();
+        assert_eq!(errors.diagnostics().len(), MAX_REPORTED + 1);
+        assert!(errors.to_string().ends_with("a.yaml: 7 more errors are not shown"));
+    }
+
+    #[test]
+    fn the_nearest_word_is_offered_only_when_it_is_near() {
+        assert_eq!(nearest("aproval", ["name", "approval"]), Some("approval"));
+        assert_eq!(nearest("colour", ["name", "approval"]), None);
+        assert_eq!(nearest(&"a".repeat(1_000_000), ["approval"]), None);
+    }
+}

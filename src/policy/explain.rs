@@ -1,0 +1,245 @@
+//! Why a policy decides as it does: the slow, talkative twin of `evaluate`.
+//!
+//! It tries every rule in order without the index, so that it is also the measure that the index is held against. What an agent
+//! sent is shortened, made visible and, where any rule of the policy wants it hidden, masked.
+
+use serde::Serialize;
+
+use super::compiled::Policy;
+use super::condition::{Condition, Facts, Group, Truth};
+use super::mask::placeholder;
+use super::rule::{Fit, Rule};
+use super::value::{self, Found};
+use super::verdict::Question;
+use crate::domain::{Approval, ParamPath, RiskLevel, visible};
+
+/// How many rules whose globs match are told about; the one that decides always is.
+const MAX_NEAR: usize = 100;
+
+/// How many other rules are told about.
+const MAX_FAR: usize = 20;
+
+/// How many conditions of one rule are told about.
+const MAX_CONDITIONS: usize = 100;
+
+/// How many characters of a value are shown.
+const MAX_VALUE: usize = 120;
+
+/// Why a policy decided as it did.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Explanation {
+    /// How dangerous the action is.
+    pub risk_level: RiskLevel,
+    /// What must happen before it may run.
+    pub approval: Approval,
+    /// The name of the rule that decided, or `<default>`.
+    pub matched_rule: String,
+    /// Why, in a sentence.
+    pub reason: String,
+    /// The rules that were tried, in their order, up to the one that decided.
+    pub rules: Vec<RuleTrace>,
+    /// How many more were tried that are not told about.
+    pub left_out: usize,
+}
+
+/// What became of one rule.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RuleTrace {
+    /// Its name.
+    pub name: String,
+    /// The layer it is written in.
+    pub file: String,
+    /// The line it begins on.
+    pub line: usize,
+    /// Whether it decided.
+    pub outcome: Outcome,
+    /// Why, in a sentence.
+    pub because: String,
+    /// Its conditions, if its globs matched.
+    pub conditions: Vec<ConditionTrace>,
+    /// How many more conditions it has.
+    pub conditions_left_out: usize,
+}
+
+/// Whether something holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It does.
+    Holds,
+    /// It does not.
+    Fails,
+    /// It cannot be told.
+    Indeterminate,
+}
+
+/// What became of one condition.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ConditionTrace {
+    /// Where it stands in the rule, for example `conditions.any[0].param_gt.count`.
+    pub path: String,
+    /// What it asks for, for example `param_gt 100`.
+    pub wanted: String,
+    /// What was seen: the value, masked where the policy wants that, or the local time. Empty for `all`, `any` and `not`.
+    pub seen: String,
+    /// Whether it holds.
+    pub outcome: Outcome,
+    /// Why it cannot be told, or empty.
+    pub because: String,
+}
+
+impl Policy {
+    /// Says why the policy decides a question as it does.
+    pub fn explain(&self, question: &Question<'_>) -> Explanation {
+        let verdict = self.evaluate(question);
+        let (mut rules, mut left_out, mut near, mut far) = (Vec::new(), 0, 0, 0);
+        for rule in self.rules() {
+            let decides = verdict.rule.is_some_and(|decided| std::ptr::eq(decided, rule));
+            let (count, max) = if rule.is_about(question) { (&mut near, MAX_NEAR) } else { (&mut far, MAX_FAR) };
+            *count += 1;
+            if decides || *count <= max {
+                rules.push(self.trace(rule, question));
+            } else {
+                left_out += 1;
+            }
+            if decides {
+                break;
+            }
+        }
+        Explanation {
+            risk_level: verdict.risk_level,
+            approval: verdict.approval,
+            matched_rule: verdict.matched_rule.to_owned(),
+            reason: verdict.reason(),
+            rules,
+            left_out,
+        }
+    }
+
+    fn trace(&self, rule: &Rule, question: &Question<'_>) -> RuleTrace {
+        let mut traces = Traces { policy: self, question, kept: Vec::new(), left_out: 0 };
+        let (outcome, because) = if let Some(because) = mismatch(rule, question) {
+            (Outcome::Fails, because)
+        } else {
+            traces.group(&rule.conditions, "conditions");
+            match rule.fits(question) {
+                Fit::Yes(None) => (Outcome::Holds, "it matches".to_owned()),
+                Fit::Yes(Some(doubt)) => {
+                    (Outcome::Holds, format!("{doubt}, which counts as holding on a rule that does not allow"))
+                }
+                Fit::PassedOver(doubt) => {
+                    (Outcome::Indeterminate, format!("{doubt}, which counts as not holding on a rule that allows"))
+                }
+                Fit::No => (Outcome::Fails, "a condition does not hold".to_owned()),
+            }
+        };
+        RuleTrace {
+            name: rule.name.clone(),
+            file: rule.position.file.clone(),
+            line: rule.position.line,
+            outcome,
+            because,
+            conditions: traces.kept,
+            conditions_left_out: traces.left_out,
+        }
+    }
+}
+
+/// Which glob does not match, if one does not.
+fn mismatch(rule: &Rule, question: &Question<'_>) -> Option<String> {
+    let action = question.action;
+    let says = |what: &str, glob: &str, value: &str| Some(format!("{what} `{glob}` does not match `{}`", shown(value)));
+    if !rule.type_pattern.matches(&action.r#type) {
+        return says("type", rule.type_pattern.as_str(), &action.r#type);
+    }
+    if !rule.target_pattern.matches(&action.target) {
+        return says("target", rule.target_pattern.as_str(), &action.target);
+    }
+    let glob = rule.actor_pattern.as_ref().filter(|glob| !rule.is_about_actor(glob, question))?;
+    if glob.matches(question.declared_actor) {
+        return Some(format!(
+            "actor `{glob}` matches only the name that the actor gives itself, and a rule that allows needs an authenticated one"
+        ));
+    }
+    says("actor", glob.as_str(), question.authenticated_actor.unwrap_or(question.declared_actor))
+}
+
+/// Collects what became of conditions, up to a bound.
+struct Traces<'t> {
+    policy: &'t Policy,
+    question: &'t Question<'t>,
+    kept: Vec<ConditionTrace>,
+    left_out: usize,
+}
+
+impl Traces<'_> {
+    fn group(&mut self, group: &Group, path: &str) {
+        for condition in group {
+            self.condition(condition, path);
+        }
+    }
+
+    fn condition(&mut self, condition: &Condition, path: &str) {
+        let (path, wanted, seen) = match condition {
+            Condition::Time(window, zone) => {
+                (path.to_owned(), format!("{window} ({zone})"), zone.show(self.question.now))
+            }
+            Condition::Weekdays(days, zone) => {
+                (format!("{path}.weekdays"), format!("{days} ({zone})"), zone.show(self.question.now))
+            }
+            Condition::Param(param, test) => {
+                (format!("{path}.{}.{param}", test.name()), shown(&test.to_string()), self.value(param))
+            }
+            Condition::All(_) => (format!("{path}.all"), "every one of these".to_owned(), String::new()),
+            Condition::Any(_) => (format!("{path}.any"), "one of these".to_owned(), String::new()),
+            Condition::Not(_) => (format!("{path}.not"), "not this".to_owned(), String::new()),
+        };
+        let question = self.question;
+        let facts = Facts { params: &question.action.params, masked: question.masked, now: question.now };
+        let (outcome, because) = match condition.truth(&facts) {
+            Truth::True => (Outcome::Holds, String::new()),
+            Truth::False => (Outcome::Fails, String::new()),
+            Truth::Unknown(doubt) => (Outcome::Indeterminate, doubt.why.to_string()),
+        };
+        if self.kept.len() == MAX_CONDITIONS {
+            self.left_out += 1;
+            return;
+        }
+        let here = path.clone();
+        self.kept.push(ConditionTrace { path, wanted, seen, outcome, because });
+        match condition {
+            Condition::All(groups) | Condition::Any(groups) => {
+                for (i, group) in groups.iter().enumerate() {
+                    self.group(group, &format!("{here}[{i}]"));
+                }
+            }
+            Condition::Not(group) => self.group(group, &here),
+            _ => {}
+        }
+    }
+
+    /// The value of a parameter as it may be shown.
+    fn value(&self, param: &ParamPath) -> String {
+        if self.question.masked.iter().any(|masked| value::overlap(masked, param)) {
+            return "masked".to_owned();
+        }
+        // What one rule wants hidden, another rule's explanation must not show.
+        let rules = self.policy.rules().iter().flat_map(|rule| &rule.redact);
+        let is_hidden = rules.chain(self.policy.redact()).any(|hidden| value::overlap(hidden, param));
+        let show = |value: &serde_json::Value| if is_hidden { placeholder(value) } else { shown(&value.to_string()) };
+        match value::find(&self.question.action.params, param) {
+            Found::Missing => "missing".to_owned(),
+            Found::Value(value) => show(value),
+            Found::Conflict(literal, nested) => format!("{} and {}", show(literal), show(nested)),
+        }
+    }
+}
+
+/// Text that an agent controls, shortened and with nothing hidden in it.
+fn shown(text: &str) -> String {
+    let mut short: String = text.chars().take(MAX_VALUE).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    visible(&short).into_owned()
+}

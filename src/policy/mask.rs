@@ -1,0 +1,121 @@
+//! Masking parameters before they are stored or shown.
+//!
+//! Only scalars are masked, wherever they stand under a masked name, so that a reviewer still sees the shape of what is asked.
+
+use serde_json::{Map, Value};
+
+use super::value;
+use crate::domain::ParamPath;
+
+/// The parameters with every scalar under these names replaced by `[masked, N characters]`, and the names that there was
+/// something under, each once, in the order given.
+pub fn mask<'a>(
+    params: &Map<String, Value>,
+    paths: impl Iterator<Item = &'a ParamPath>,
+) -> (Map<String, Value>, Vec<ParamPath>) {
+    let (mut shown, mut masked) = (params.clone(), Vec::<ParamPath>::new());
+    for path in paths {
+        // Two names can lead to one value; what is masked already is not measured again.
+        if masked.contains(path) {
+            continue;
+        }
+        let is_found = [path.literal(params), path.nested(params)].into_iter().flatten().any(has_scalar);
+        if is_found {
+            mask_literal(&mut shown, path, params);
+            mask_nested(&mut shown, path, params);
+            masked.push(path.clone());
+        }
+    }
+    (shown, masked)
+}
+
+/// What stands for a value that is not shown.
+pub(super) fn placeholder(value: &Value) -> String {
+    let characters = match value {
+        Value::String(text) => text.chars().count(),
+        Value::Number(number) => value::number_text(number).chars().count(),
+        other => other.to_string().chars().count(),
+    };
+    format!("[masked, {characters} characters]")
+}
+
+fn has_scalar(value: &Value) -> bool {
+    let mut left = vec![value];
+    while let Some(value) = left.pop() {
+        match value {
+            Value::Array(items) => left.extend(items),
+            Value::Object(map) => left.extend(map.values()),
+            _ => return true,
+        }
+    }
+    false
+}
+
+fn mask_literal(shown: &mut Map<String, Value>, path: &ParamPath, original: &Map<String, Value>) {
+    if let (Some(shown), Some(original)) = (shown.get_mut(path.as_str()), path.literal(original)) {
+        mask_value(shown, original);
+    }
+}
+
+fn mask_nested(shown: &mut Map<String, Value>, path: &ParamPath, original: &Map<String, Value>) {
+    let Some(original) = path.nested(original) else { return };
+    let mut parts = path.as_str().split('.');
+    let Some(mut at) = parts.next().and_then(|first| shown.get_mut(first)) else { return };
+    for part in parts {
+        let Some(next) = at.as_object_mut().and_then(|map| map.get_mut(part)) else { return };
+        at = next;
+    }
+    mask_value(at, original);
+}
+
+/// Masks every scalar. The original goes along in the same shape, so that a length is always that of the real value.
+fn mask_value(shown: &mut Value, original: &Value) {
+    let mut left = vec![(shown, original)];
+    while let Some((shown, original)) = left.pop() {
+        match (shown, original) {
+            (Value::Array(shown), Value::Array(original)) => left.extend(shown.iter_mut().zip(original)),
+            (Value::Object(shown), Value::Object(original)) => left.extend(shown.values_mut().zip(original.values())),
+            (shown, original) => *shown = Value::String(placeholder(original)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn masked(params: &Value, paths: &[&str]) -> (Value, Vec<String>) {
+        let paths: Vec<ParamPath> = paths.iter().map(|path| ParamPath::new(*path)).collect();
+        let (shown, masked) = mask(params.as_object().unwrap(), paths.iter());
+        (Value::Object(shown), masked.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn scalars_are_masked_with_their_length_and_shapes_stay() {
+        let params = json!({"card": {"number": "4111 é", "cvc": 123, "tags": [true, null]}, "to": "a"});
+        let expected = json!({"card": {"number": "[masked, 6 characters]", "cvc": "[masked, 3 characters]",
+            "tags": ["[masked, 4 characters]", "[masked, 4 characters]"]}, "to": "a"});
+        assert_eq!(masked(&params, &["card", "gone", "card"]), (expected, vec!["card".to_owned()]));
+    }
+
+    #[test]
+    fn a_name_masks_the_literal_key_and_the_path() {
+        let params = json!({"a.b": "xx", "a": {"b": "xyz", "c": 1}});
+        let expected = json!({"a.b": "[masked, 2 characters]", "a": {"b": "[masked, 3 characters]", "c": 1}});
+        assert_eq!(masked(&params, &["a.b"]), (expected, vec!["a.b".to_owned()]));
+    }
+
+    #[test]
+    fn names_that_overlap_measure_the_real_value() {
+        let params = json!({"a": {"b": "xyz"}});
+        let expected = json!({"a": {"b": "[masked, 3 characters]"}});
+        assert_eq!(masked(&params, &["a", "a.b"]), (expected, vec!["a".to_owned(), "a.b".to_owned()]));
+    }
+
+    #[test]
+    fn where_there_is_nothing_nothing_is_masked() {
+        let params = json!({"a": {}, "b": [], "c": 1});
+        assert_eq!(masked(&params, &["a", "b", "d", "c.x"]), (params.clone(), Vec::new()));
+    }
+}

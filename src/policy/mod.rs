@@ -1,0 +1,56 @@
+//! The policy floor: YAML in, a compiled policy, a decision out.
+//!
+//! It is pure: no clock, no I/O, nothing asynchronous. The moment is a part of the [`Question`], the text of the files a part of
+//! [`Source`]. The life of a policy, and where to look for each step:
+//!
+//! 1. `yaml` reads the text of a layer into values with positions, strictly and within bounds;
+//! 2. `read` makes rules of them, reporting every mistake at its place ([`Diagnostic`]);
+//! 3. `compiled` puts the layers together, and names the result by the hash of its normal form (`canonical`);
+//! 4. `index` finds the few rules worth trying for an action, `rule`, `glob`, `condition`, `window` and `value` say whether one
+//!    fits, and the first that does gives the [`Verdict`];
+//! 5. `explain` does the same slowly and says why, `mask` hides what a policy wants hidden, `schema` describes the format.
+//!
+//! ```
+//! use aegis::domain::{Action, Approval, Timestamp};
+//! use aegis::policy::{Policy, Question};
+//!
+//! let policy = Policy::starter();
+//! let action = Action { r#type: "delete".into(), target: "db".into(), ..Action::default() };
+//! let question = Question {
+//!     action: &action,
+//!     declared_actor: "agent-7",
+//!     authenticated_actor: None,
+//!     now: Timestamp::UNIX_EPOCH,
+//!     masked: &[],
+//! };
+//! let verdict = policy.evaluate(&question);
+//! assert_eq!((verdict.approval, verdict.matched_rule), (Approval::Block, "delete_block"));
+//! assert_eq!(verdict.reason(), "rule `delete_block` blocks this action");
+//! ```
+
+mod canonical;
+mod compiled;
+mod condition;
+mod diagnostic;
+mod explain;
+mod glob;
+mod index;
+mod mask;
+mod read;
+mod rule;
+mod schema;
+mod value;
+mod verdict;
+mod window;
+mod yaml;
+
+pub use compiled::{Policy, STARTER, Source};
+pub use condition::{Condition, Doubt, Group, Test, Why};
+pub use diagnostic::{Diagnostic, LoadErrors};
+pub use explain::{ConditionTrace, Explanation, Outcome, RuleTrace};
+pub use glob::Glob;
+pub use mask::mask;
+pub use rule::{DEFAULT_TIMEOUT, OnTimeout, Position, Rule};
+pub use schema::schema;
+pub use verdict::{DEFAULT_RULE, Question, Verdict};
+pub use window::{Minute, Weekdays, Window, Zone};

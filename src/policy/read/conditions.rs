@@ -1,0 +1,253 @@
+//! The conditions of a rule.
+
+use super::Reader;
+use super::pattern::MAX_PATTERN;
+use crate::domain::ParamPath;
+use crate::policy::condition::{Condition, Group, Test};
+use crate::policy::diagnostic::{Path, Pos, quoted};
+use crate::policy::window::{Minute, Weekdays, Window, Zone};
+use crate::policy::yaml::{Node, Value};
+
+const KEYS: [&str; 16] = [
+    "time_after",
+    "time_before",
+    "weekdays",
+    "timezone",
+    "param_eq",
+    "param_gt",
+    "param_gte",
+    "param_lt",
+    "param_lte",
+    "param_contains",
+    "param_matches",
+    "param_in",
+    "param_exists",
+    "all",
+    "any",
+    "not",
+];
+
+/// What one mapping says about the clock.
+#[derive(Default)]
+struct Clock {
+    window: Option<Window>,
+    weekdays: Option<Weekdays>,
+    zone: Option<(Zone, Pos)>,
+    /// A part of it was wrong, and has been reported.
+    is_broken: bool,
+}
+
+impl Reader<'_> {
+    /// The conditions of a rule. An empty mapping is no condition.
+    pub(super) fn conditions(&mut self, node: &Node, path: &Path<'_>) -> Group {
+        self.group(node, path).unwrap_or_default()
+    }
+
+    fn group(&mut self, node: &Node, path: &Path<'_>) -> Option<Group> {
+        let entries = self.map(node, path, "a mapping of conditions")?;
+        let (mut clock, mut group) = (Clock::default(), Group::new());
+        for entry in entries {
+            let (value, here) = (&entry.value, path.key(&entry.key));
+            match entry.key.as_str() {
+                "time_after" | "time_before" => {
+                    let time = self.time(value, &here);
+                    clock.is_broken |= time.is_none();
+                    let window = clock.window.get_or_insert(Window { after: None, before: None });
+                    let side = if entry.key == "time_after" { &mut window.after } else { &mut window.before };
+                    *side = time;
+                }
+                "weekdays" => {
+                    clock.weekdays = self.weekdays(value, &here);
+                    clock.is_broken |= clock.weekdays.is_none();
+                }
+                "timezone" => {
+                    clock.zone = self.zone(value, &here).map(|zone| (zone, entry.pos));
+                    clock.is_broken |= clock.zone.is_none();
+                }
+                "all" | "any" => {
+                    let groups = self.groups(value, &here);
+                    group.push(if entry.key == "all" { Condition::All(groups) } else { Condition::Any(groups) });
+                }
+                "not" => group.push(Condition::Not(self.inner_group(value, &here))),
+                key if KEYS.contains(&key) => self.params(key, value, &here, &mut group),
+                _ => self.unknown(entry, path, "condition", &KEYS),
+            }
+        }
+        let mut whole = self.clock(clock, path, node.pos);
+        whole.append(&mut group);
+        Some(whole)
+    }
+
+    /// A group inside of `all`, `any` or `not`, where an empty one would decide by saying nothing.
+    fn inner_group(&mut self, node: &Node, path: &Path<'_>) -> Group {
+        if matches!(&node.value, Value::Map(entries) if entries.is_empty()) {
+            self.error(node.pos, path, "must hold at least one condition: an empty mapping always holds");
+        }
+        self.group(node, path).unwrap_or_default()
+    }
+
+    fn groups(&mut self, node: &Node, path: &Path<'_>) -> Vec<Group> {
+        let Some(items) = self.list(node, path, "a list of mappings of conditions") else { return Vec::new() };
+        if items.is_empty() {
+            self.error(node.pos, path, "must not be empty: give it at least one mapping of conditions");
+        }
+        items.iter().enumerate().map(|(i, item)| self.inner_group(item, &path.item(i))).collect()
+    }
+
+    /// What is said about the clock, checked as a whole.
+    fn clock(&mut self, clock: Clock, path: &Path<'_>, pos: Pos) -> Group {
+        let mut group = Group::new();
+        if clock.is_broken {
+            return group;
+        }
+        if let (Some((_, pos)), None, None) = (&clock.zone, clock.window, clock.weekdays) {
+            let message =
+                "means nothing here: it goes with `time_after`, `time_before` or `weekdays` in the same mapping";
+            self.error(*pos, &path.key("timezone"), message);
+        }
+        let zone = clock.zone.map(|(zone, _)| zone).unwrap_or_default();
+        if let Some(window) = clock.window {
+            match window {
+                Window { after: Some(after), before: Some(before) } if after == before => {
+                    let message = format!(
+                        "is the same as `time_after` ({after}), which leaves no time at all: leave both out if the whole day is meant"
+                    );
+                    self.error(pos, &path.key("time_before"), message);
+                }
+                Window { after: None, before: Some(before) } if before.is_midnight() => {
+                    self.warn(pos, &path.key("time_before"), "nothing is before 00:00, so this never holds");
+                }
+                _ => {}
+            }
+            group.push(Condition::Time(window, zone.clone()));
+        }
+        if let Some(weekdays) = clock.weekdays {
+            group.push(Condition::Weekdays(weekdays, zone));
+        }
+        group
+    }
+
+    fn time(&mut self, node: &Node, path: &Path<'_>) -> Option<Minute> {
+        const WANTED: &str = "a time like \"09:00\" or \"18:30\"";
+        let Value::Text(text) = &node.value else {
+            self.wrong(node, path, WANTED);
+            return None;
+        };
+        let time = Minute::parse(text);
+        if time.is_none() {
+            self.error(node.pos, path, format!("`{}` must be {WANTED} (00:00 to 23:59, no seconds)", quoted(text)));
+        }
+        time
+    }
+
+    fn weekdays(&mut self, node: &Node, path: &Path<'_>) -> Option<Weekdays> {
+        const WANTED: &str = "a list of days, Monday = 1 to Sunday = 7, like [1, 2, 3, 4, 5]";
+        let items = self.list(node, path, WANTED)?;
+        if items.is_empty() {
+            self.error(node.pos, path, format!("must be {WANTED}: an empty one never holds"));
+            return None;
+        }
+        let (mut weekdays, mut is_right) = (Weekdays::default(), true);
+        for (i, item) in items.iter().enumerate() {
+            let day = match &item.value {
+                Value::Number(number) => number.as_u64().and_then(|day| u8::try_from(day).ok()),
+                _ => None,
+            };
+            let message = match day.filter(|day| (1..=7).contains(day)) {
+                None => "must be a whole number from 1 (Monday) to 7 (Sunday)".to_owned(),
+                Some(day) if !weekdays.add(day) => format!("the day {day} is given twice"),
+                Some(_) => continue,
+            };
+            is_right = false;
+            self.error(item.pos, &path.item(i), message);
+        }
+        is_right.then_some(weekdays)
+    }
+
+    fn zone(&mut self, node: &Node, path: &Path<'_>) -> Option<Zone> {
+        let name = self.text(node, path, 64)?;
+        match Zone::named(name) {
+            Ok(zone) => Some(zone),
+            Err(near) => {
+                let hint = near
+                    .map_or("write one like Europe/Berlin or UTC".to_owned(), |near| format!("did you mean `{near}`?"));
+                self.error(node.pos, path, format!("`{}` is no time zone of the IANA database, {hint}", quoted(name)));
+                None
+            }
+        }
+    }
+
+    /// One `param_*` condition: a mapping from parameters to what is expected of each.
+    fn params(&mut self, key: &str, node: &Node, path: &Path<'_>, group: &mut Group) {
+        let wanted = "a mapping from parameter names to what is expected, like { count: 100 }";
+        let Some(entries) = self.map(node, path, wanted) else { return };
+        if entries.is_empty() {
+            self.error(node.pos, path, format!("must be {wanted}: an empty one always holds"));
+        }
+        for entry in entries {
+            let here = path.key(&entry.key);
+            if entry.key.is_empty() {
+                self.error(entry.pos, &here, "the name of a parameter must not be empty");
+            }
+            if let Some(test) = self.test(key, &entry.value, &here) {
+                group.push(Condition::Param(ParamPath::new(entry.key.as_str()), test));
+            }
+        }
+    }
+
+    fn test(&mut self, key: &str, node: &Node, path: &Path<'_>) -> Option<Test> {
+        match key {
+            "param_gt" => self.ordered(node, path).map(Test::Gt),
+            "param_gte" => self.ordered(node, path).map(Test::Gte),
+            "param_lt" => self.ordered(node, path).map(Test::Lt),
+            "param_lte" => self.ordered(node, path).map(Test::Lte),
+            "param_eq" => self.present(node, path).map(Test::Eq),
+            "param_contains" => self.present(node, path).map(Test::Contains),
+            "param_in" => {
+                let items = self.list(node, path, "a list of the values it may have")?;
+                if items.is_empty() {
+                    self.error(node.pos, path, "must not be empty: nothing is in an empty list");
+                }
+                let values = items.iter().enumerate().map(|(i, item)| self.present(item, &path.item(i)));
+                // Every item is looked at, so that every mistake is reported.
+                values.collect::<Vec<_>>().into_iter().collect::<Option<Vec<_>>>().map(Test::In)
+            }
+            "param_exists" => {
+                let Value::Bool(wanted) = node.value else {
+                    self.wrong(node, path, "true (the parameter must be there) or false (it must not)");
+                    return None;
+                };
+                Some(Test::Exists(wanted))
+            }
+            _ => {
+                let pattern = self.any_text(node, path, MAX_PATTERN)?;
+                match self.patterns.compile(pattern) {
+                    Ok(regex) => Some(Test::Matches(regex)),
+                    Err(message) => {
+                        self.error(node.pos, path, format!("`{}` {message}", quoted(pattern)));
+                        None
+                    }
+                }
+            }
+        }
+    }
+
+    /// Something that has an order: a number or a text.
+    fn ordered(&mut self, node: &Node, path: &Path<'_>) -> Option<serde_json::Value> {
+        if matches!(node.value, Value::Number(_) | Value::Text(_)) {
+            return Some(node.to_json());
+        }
+        self.wrong(node, path, "a number or text to compare with");
+        None
+    }
+
+    /// Anything but null, which no parameter can have: one that is null is missing.
+    fn present(&mut self, node: &Node, path: &Path<'_>) -> Option<serde_json::Value> {
+        if node.value != Value::Null {
+            return Some(node.to_json());
+        }
+        let message = "must be a value, not nothing (null): a parameter that is null counts as missing, which is `param_exists: {name: false}`";
+        self.error(node.pos, path, message);
+        None
+    }
+}

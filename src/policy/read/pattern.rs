@@ -1,0 +1,101 @@
+//! Regular expressions of `param_matches`: compiled once each, within bounds.
+
+use std::collections::HashMap;
+
+use regex::{Regex, RegexBuilder};
+
+/// The longest pattern that loads, in characters.
+pub(in crate::policy) const MAX_PATTERN: usize = 4096;
+
+/// How large one compiled pattern may be, tried from small to large so that what it takes is known to a step.
+const STEPS: [usize; 4] = [16 << 10, 128 << 10, 1 << 20, 4 << 20];
+
+/// How large all patterns of a policy together may be.
+const MAX_TOTAL: usize = 256 << 20;
+
+/// How much a pattern may remember of one value while it searches, in each thread.
+const MAX_CACHE: usize = 1 << 20;
+
+/// The patterns of one load: what is written twice is compiled once.
+#[derive(Default)]
+pub(in crate::policy) struct Patterns {
+    // Looked up, never iterated.
+    compiled: HashMap<String, Regex>,
+    total: usize,
+}
+
+impl Patterns {
+    pub(super) fn compile(&mut self, pattern: &str) -> Result<Regex, String> {
+        if let Some(known) = self.compiled.get(pattern) {
+            return Ok(known.clone());
+        }
+        for size in STEPS {
+            match RegexBuilder::new(pattern).size_limit(size).dfa_size_limit(MAX_CACHE).build() {
+                Ok(regex) => {
+                    self.total += size;
+                    if self.total > MAX_TOTAL {
+                        return Err("is one pattern too many: all patterns of a policy together take too much memory"
+                            .to_owned());
+                    }
+                    self.compiled.insert(pattern.to_owned(), regex.clone());
+                    return Ok(regex);
+                }
+                Err(regex::Error::CompiledTooBig(_)) => {}
+                Err(error) => return Err(explain(pattern, &error)),
+            }
+        }
+        Err("is too large once compiled: use smaller counts in `{...}`, or fewer classes inside of them".to_owned())
+    }
+}
+
+/// The crate draws the pattern and points into it; here it must fit on a line.
+fn explain(pattern: &str, error: &regex::Error) -> String {
+    let drawn = error.to_string();
+    let what = drawn.lines().last().unwrap_or_default();
+    let what = what.strip_prefix("error: ").unwrap_or(what);
+    let hint = if what.contains("look-around") || what.contains("backreference") {
+        ": patterns run in time linear in the value, so that no value can stall a decision, and this could not; \
+         `not:` with a `param_matches` in it says what a negative look-ahead says"
+    } else if pattern.contains("\\Z") {
+        ": the end of the text is `$` here"
+    } else {
+        ""
+    };
+    format!("is not a regular expression: {what}{hint}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(pattern: &str) -> String {
+        Patterns::default().compile(pattern).expect_err(pattern)
+    }
+
+    #[test]
+    fn what_cannot_run_in_linear_time_is_refused_with_the_reason() {
+        for pattern in ["(?=prod)prod", "(?!prod).*", "(?<=a)b", "(?<!a)b", "(a)\\1"] {
+            let message = refused(pattern);
+            assert!(message.contains("not supported") && message.contains("linear"), "{pattern}: {message}");
+        }
+        for pattern in ["[", "(", "*a", "a{2,1}", "(?P<x", "\\", "(?z)a", "(?>a+)b", "(?(1)a|b)", "\\h", "(?L)x"] {
+            assert!(refused(pattern).starts_with("is not a regular expression: "), "{pattern}");
+        }
+        assert!(refused("^a\\Z").ends_with("the end of the text is `$` here"));
+    }
+
+    #[test]
+    fn a_pattern_that_explodes_is_refused() {
+        assert!(refused("(((a{100}){100}){100}){100}").starts_with("is too large once compiled"));
+        assert!(refused("\\w{100000}").starts_with("is too large once compiled"));
+    }
+
+    #[test]
+    fn a_pattern_is_compiled_once() {
+        let mut patterns = Patterns::default();
+        for _ in 0..100_000 {
+            patterns.compile("^[A-Z]").unwrap();
+        }
+        assert_eq!(patterns.total, STEPS[0]);
+    }
+}

@@ -1,0 +1,208 @@
+//! One rule.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::Reader;
+use crate::domain::{Approval, RiskLevel};
+use crate::policy::diagnostic::{Path, quoted};
+use crate::policy::glob::{Glob, MAX_CHARS};
+use crate::policy::rule::{OnTimeout, Position, Rule};
+use crate::policy::verdict::DEFAULT_RULE;
+use crate::policy::yaml::{Node, map_to_json};
+
+const KEYS: [&str; 10] = [
+    "name",
+    "match",
+    "conditions",
+    "risk_level",
+    "approval",
+    "reason",
+    "constraints",
+    "timeout",
+    "on_timeout",
+    "redact",
+];
+
+/// The longest name of a rule, in characters.
+pub(in crate::policy) const MAX_NAME: usize = 256;
+
+/// The longest reason, in characters.
+pub(in crate::policy) const MAX_REASON: usize = 4096;
+
+/// The longest time that an approval may stay open.
+const MAX_TIMEOUT: Duration = Duration::from_hours(720);
+
+impl Reader<'_> {
+    pub(super) fn rule(&mut self, node: &Node, path: &Path<'_>, index: usize) -> Option<Rule> {
+        let entries = self.map(node, path, "a mapping with `match`, `conditions`, `risk_level` and `approval`")?;
+        let mut rule = Rule {
+            name: format!("rule_{index}"),
+            is_named: false,
+            type_pattern: Glob::new("*"),
+            target_pattern: Glob::new("*"),
+            actor_pattern: None,
+            conditions: Vec::new(),
+            risk_level: RiskLevel::Medium,
+            approval: Approval::Approve,
+            reason: None,
+            constraints: serde_json::Map::new(),
+            timeout: None,
+            on_timeout: OnTimeout::Deny,
+            redact: Vec::new(),
+            position: Position { file: self.file.to_owned(), line: node.pos.line },
+        };
+        let before = self.report.error_count();
+        for entry in entries {
+            let (value, path_here) = (&entry.value, path.key(&entry.key));
+            match entry.key.as_str() {
+                "name" => {
+                    if let Some(name) = self.name(value, &path_here) {
+                        (rule.name, rule.is_named) = (name, true);
+                    }
+                }
+                "match" => self.matching(value, &path_here, &mut rule),
+                "conditions" => rule.conditions = self.conditions(value, &path_here),
+                "risk_level" => rule.risk_level = self.risk_level(value, &path_here).unwrap_or(rule.risk_level),
+                "approval" => rule.approval = self.approval(value, &path_here).unwrap_or(rule.approval),
+                "reason" => rule.reason = self.text(value, &path_here, MAX_REASON).map(str::to_owned),
+                "constraints" => {
+                    let wanted = "a mapping, which is handed to the agent as it is";
+                    rule.constraints = self.map(value, &path_here, wanted).map(map_to_json).unwrap_or_default();
+                }
+                "timeout" => rule.timeout = self.timeout(value, &path_here),
+                "on_timeout" => {
+                    let known = [OnTimeout::Deny.as_str(), OnTimeout::Allow.as_str()];
+                    rule.on_timeout =
+                        self.word(value, &path_here, "answer", &known, &[("block", "deny")]).unwrap_or_default();
+                }
+                "redact" => rule.redact = self.param_paths(value, &path_here),
+                _ => self.unknown(entry, path, "key", &KEYS),
+            }
+        }
+        // What follows is about how the parts go together, which means nothing while one of them is wrong.
+        if self.report.error_count() == before {
+            self.check_whole(node, path, &rule);
+        }
+        Some(rule)
+    }
+
+    fn name(&mut self, node: &Node, path: &Path<'_>) -> Option<String> {
+        let name = self.text(node, path, MAX_NAME)?;
+        if name == DEFAULT_RULE {
+            self.error(
+                node.pos,
+                path,
+                format!("`{DEFAULT_RULE}` is what stands for no rule at all: choose another name"),
+            );
+            return None;
+        }
+        Some(name.to_owned())
+    }
+
+    fn matching(&mut self, node: &Node, path: &Path<'_>, rule: &mut Rule) {
+        let Some(entries) = self.map(node, path, "a mapping with `type`, `target` and `actor`") else { return };
+        for entry in entries {
+            let here = path.key(&entry.key);
+            match entry.key.as_str() {
+                "type" => rule.type_pattern = self.glob(&entry.value, &here),
+                "target" => rule.target_pattern = self.glob(&entry.value, &here),
+                "actor" => rule.actor_pattern = Some(self.glob(&entry.value, &here)),
+                _ => self.unknown(entry, path, "key", &["type", "target", "actor"]),
+            }
+        }
+    }
+
+    fn glob(&mut self, node: &Node, path: &Path<'_>) -> Glob {
+        // An empty glob is legal: it matches what is empty. What is wrong is reported and never used.
+        let text = self.any_text(node, path, MAX_CHARS).unwrap_or_default();
+        let (glob, oddities) = Glob::parse(text);
+        for oddity in oddities {
+            self.warn(node.pos, path, format!("in `{}` {}", quoted(text), oddity.message()));
+        }
+        glob
+    }
+
+    fn timeout(&mut self, node: &Node, path: &Path<'_>) -> Option<Duration> {
+        let text = self.text(node, path, 32)?;
+        let Some(timeout) = parse_timeout(text) else {
+            self.error(
+                node.pos,
+                path,
+                format!("`{}` is no time: write a whole number with a unit, like 30s, 5m or 1h", quoted(text)),
+            );
+            return None;
+        };
+        if timeout > MAX_TIMEOUT {
+            self.error(
+                node.pos,
+                path,
+                format!("`{}` is longer than an approval may stay open, which is 720h", quoted(text)),
+            );
+            return None;
+        }
+        Some(timeout)
+    }
+
+    fn check_whole(&mut self, node: &Node, path: &Path<'_>, rule: &Rule) {
+        if rule.on_timeout == OnTimeout::Allow && rule.risk_level >= RiskLevel::High {
+            let message = format!(
+                "`on_timeout: allow` is never possible at risk level {}: nobody has looked at it",
+                rule.risk_level
+            );
+            self.error(node.pos, &path.key("on_timeout"), message);
+        }
+        let asks = matches!(rule.approval, Approval::Approve | Approval::Confirm);
+        if !asks && (rule.timeout.is_some() || rule.on_timeout == OnTimeout::Allow) {
+            let message =
+                format!("`timeout` and `on_timeout` mean nothing with `approval: {}`: nobody is asked", rule.approval);
+            self.warn(node.pos, path, message);
+        }
+        if let (Some(actor), true) = (&rule.actor_pattern, rule.approval != Approval::Auto) {
+            let message = format!(
+                "an agent that is not authenticated chooses its own name, so it need not match `{}`: do not rely on this rule alone",
+                quoted(actor.as_str())
+            );
+            self.warn(node.pos, &path.key("match").key("actor"), message);
+        }
+    }
+}
+
+impl FromStr for OnTimeout {
+    type Err = ();
+
+    fn from_str(word: &str) -> Result<Self, ()> {
+        match word {
+            "deny" => Ok(Self::Deny),
+            "allow" => Ok(Self::Allow),
+            _ => Err(()),
+        }
+    }
+}
+
+/// Reads `30s`, `5m` or `1h`.
+fn parse_timeout(text: &str) -> Option<Duration> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 60 * 60,
+        _ => return None,
+    };
+    // No sign, no leading zero, and so no zero: a time of nothing would deny before anybody can look.
+    if digits.starts_with('0') || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    // Too many digits for a number are too long a time.
+    let amount = if digits.is_empty() { return None } else { digits.parse().unwrap_or(u64::MAX) };
+    Some(Duration::from_secs(amount.saturating_mul(seconds)))
+}
+
+/// A time as a policy writes it, in the largest unit that it is a whole number of.
+pub(in crate::policy) fn timeout_text(timeout: Duration) -> String {
+    match timeout.as_secs() {
+        seconds if seconds % 3600 == 0 => format!("{}h", seconds / 3600),
+        seconds if seconds % 60 == 0 => format!("{}m", seconds / 60),
+        seconds => format!("{seconds}s"),
+    }
+}

@@ -1,0 +1,229 @@
+//! What conditions know about values: finding a parameter, equality, order, containment, and the text of a number.
+//!
+//! Numbers compare by their value, exactly, whether they are written as integers or as floats. Booleans are no numbers. Text is
+//! compared by code point and never normalised.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+
+use serde_json::{Map, Number, Value};
+
+use crate::domain::{ParamPath, canonical_json};
+
+/// What stands under a parameter's name.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Found<'v> {
+    /// Nothing, or null.
+    Missing,
+    /// This value, which is not null.
+    Value(&'v Value),
+    /// One value under the literal key and another one at the end of the path.
+    Conflict(&'v Value, &'v Value),
+}
+
+/// Finds a parameter by its literal top-level key and by its path.
+pub(super) fn find<'v>(params: &'v Map<String, Value>, path: &ParamPath) -> Found<'v> {
+    let nested = if path.is_nested() { path.nested(params) } else { None };
+    match (path.literal(params), nested) {
+        (Some(literal), Some(nested)) if !equal(literal, nested) => Found::Conflict(literal, nested),
+        (Some(value), _) | (None, Some(value)) if !value.is_null() => Found::Value(value),
+        _ => Found::Missing,
+    }
+}
+
+/// Whether two names can reach the same value: they are the same, or one lies within the other.
+pub(super) fn overlap(one: &ParamPath, other: &ParamPath) -> bool {
+    let (one, other) = (one.as_str(), other.as_str());
+    let (short, long) = if one.len() <= other.len() { (one, other) } else { (other, one) };
+    long.strip_prefix(short).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// Deep equality, in which 1 equals 1.0 and nothing else equals what is written differently.
+///
+/// The recursion goes as deep as both values do, and one of them is from a policy, whose depth is bounded.
+pub(super) fn equal(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Number(one), Value::Number(other)) => compare_numbers(one, other) == Some(Ordering::Equal),
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| equal(one, other))
+        }
+        (Value::Object(one), Value::Object(other)) => {
+            // Both are ordered by key.
+            one.len() == other.len()
+                && one.iter().zip(other).all(|((key, one), (other_key, other))| key == other_key && equal(one, other))
+        }
+        (one, other) => one == other,
+    }
+}
+
+/// The order of two numbers, or of two texts. `None` for everything else.
+pub(super) fn compare(one: &Value, other: &Value) -> Option<Ordering> {
+    match (one, other) {
+        (Value::Number(one), Value::Number(other)) => compare_numbers(one, other),
+        // The order of UTF-8 is that of code points.
+        (Value::String(one), Value::String(other)) => Some(one.cmp(other)),
+        _ => None,
+    }
+}
+
+fn compare_numbers(one: &Number, other: &Number) -> Option<Ordering> {
+    match (integer(one), integer(other)) {
+        (Some(one), Some(other)) => Some(one.cmp(&other)),
+        (Some(one), None) => compare_integer(one, other.as_f64()?),
+        (None, Some(other)) => compare_integer(other, one.as_f64()?).map(Ordering::reverse),
+        (None, None) => one.as_f64()?.partial_cmp(&other.as_f64()?),
+    }
+}
+
+fn integer(number: &Number) -> Option<i128> {
+    number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from))
+}
+
+/// The order of a 64-bit integer and a double, without rounding either.
+fn compare_integer(integer: i128, float: f64) -> Option<Ordering> {
+    if float.is_nan() {
+        return None;
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the cast saturates, and a saturated value is beyond every 64-bit integer on the right side"
+    )]
+    let whole = float.trunc() as i128;
+    // Of equal whole parts, what is left of the float decides.
+    Some(integer.cmp(&whole).then_with(|| 0.0_f64.partial_cmp(&float.fract()).unwrap_or(Ordering::Equal)))
+}
+
+/// Whether a text contains a text, a list an element, or a mapping a key. `None` where the question makes no sense.
+pub(super) fn contains(value: &Value, needle: &Value) -> Option<bool> {
+    match (value, needle) {
+        (Value::String(text), Value::String(needle)) => Some(text.contains(needle.as_str())),
+        (Value::Array(items), needle) => Some(items.iter().any(|item| equal(item, needle))),
+        (Value::Object(map), Value::String(key)) => Some(map.contains_key(key)),
+        _ => None,
+    }
+}
+
+/// The text that a pattern is held against: a text itself, a number as RFC 8785 writes it (so that 5 and 5.0, which have one
+/// digest, have one decision). `None` for everything else.
+pub(super) fn text_of(value: &Value) -> Option<Cow<'_, str>> {
+    match value {
+        Value::String(text) => Some(Cow::Borrowed(text)),
+        Value::Number(number) => Some(Cow::Owned(number_text(number))),
+        _ => None,
+    }
+}
+
+/// The JSON text of a number. Integers beyond 2^53, which RFC 8785 cannot write, are written out.
+pub(super) fn number_text(number: &Number) -> String {
+    if integer(number).is_some() {
+        return number.to_string();
+    }
+    canonical_json(number).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_else(|| number.to_string())
+}
+
+/// What a message calls a value of this type.
+pub(super) const fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "a mapping",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn find_in(params: &Value, path: &str) -> Option<Value> {
+        match find(params.as_object().unwrap(), &ParamPath::new(path)) {
+            Found::Missing => None,
+            Found::Value(value) => Some(value.clone()),
+            Found::Conflict(one, other) => Some(json!([one, other])),
+        }
+    }
+
+    #[test]
+    fn a_name_is_a_literal_key_and_a_path() {
+        assert_eq!(find_in(&json!({"a.b": 1}), "a.b"), Some(json!(1)));
+        assert_eq!(find_in(&json!({"a": {"b": 1}}), "a.b"), Some(json!(1)));
+        assert_eq!(find_in(&json!({"a": {"b": 1}, "a.b": 1.0}), "a.b"), Some(json!(1.0)));
+        assert_eq!(find_in(&json!({"a": {"b": 1}, "a.b": 2}), "a.b"), Some(json!([2, 1])));
+        assert_eq!(find_in(&json!({"a": {"b": 1}, "a.b": null}), "a.b"), Some(json!([null, 1])));
+        assert_eq!(find_in(&json!({"a": [1], "b": null}), "a.0"), None);
+        assert_eq!(find_in(&json!({"b": null}), "b"), None);
+    }
+
+    #[test]
+    fn names_overlap_along_a_path() {
+        let overlap = |one: &str, other: &str| overlap(&ParamPath::new(one), &ParamPath::new(other));
+        assert!(overlap("a", "a") && overlap("a", "a.b") && overlap("a.b.c", "a.b"));
+        assert!(!overlap("a", "ab") && !overlap("a.b", "a.c"));
+    }
+
+    #[test]
+    fn equality_is_deep_and_booleans_are_no_numbers() {
+        assert!(equal(&json!({"a": [1, {"b": 2.0}]}), &json!({"a": [1.0, {"b": 2}]})));
+        assert!(!equal(&json!(1), &json!(true)));
+        assert!(!equal(&json!([0]), &json!([false])));
+        assert!(!equal(&json!("5"), &json!(5)));
+        assert!(!equal(&json!("\u{e9}"), &json!("e\u{301}")));
+        assert!(equal(&json!(-0.0), &json!(0)));
+        assert!(!equal(&json!(9_007_199_254_740_993_u64), &json!(9_007_199_254_740_992.0)));
+    }
+
+    #[test]
+    fn numbers_compare_without_rounding() {
+        let order = |one: Value, other: Value| compare(&one, &other);
+        assert_eq!(order(json!(9_007_199_254_740_993_u64), json!(9_007_199_254_740_992.0)), Some(Ordering::Greater));
+        assert_eq!(order(json!(u64::MAX), json!(1.8e19)), Some(Ordering::Greater));
+        assert_eq!(order(json!(u64::MAX), json!(1e300)), Some(Ordering::Less));
+        assert_eq!(order(json!(i64::MIN), json!(-1e300)), Some(Ordering::Greater));
+        assert_eq!(order(json!(-1), json!(-1.5)), Some(Ordering::Greater));
+        assert_eq!(order(json!(1), json!(1.5)), Some(Ordering::Less));
+        assert_eq!(order(json!("B"), json!("a")), Some(Ordering::Less));
+        assert_eq!(order(json!("5"), json!(5)), None);
+        assert_eq!(order(json!(true), json!(1)), None);
+        assert_eq!(order(json!([1]), json!([2])), None);
+    }
+
+    #[test]
+    fn text_list_and_mapping_contain_things() {
+        assert_eq!(contains(&json!("a b"), &json!("")), Some(true));
+        assert_eq!(contains(&json!(["x", 5.0]), &json!(5)), Some(true));
+        assert_eq!(contains(&json!([true]), &json!(1)), Some(false));
+        assert_eq!(contains(&json!({"a": null}), &json!("a")), Some(true));
+        assert_eq!(contains(&json!({"a": "b"}), &json!("b")), Some(false));
+        assert_eq!(contains(&json!({"5": 1}), &json!(5)), None);
+        assert_eq!(contains(&json!("5"), &json!(5)), None);
+        assert_eq!(contains(&json!(5), &json!("5")), None);
+    }
+
+    #[test]
+    fn numbers_have_one_text_however_they_are_written() {
+        let text = |value: Value| text_of(&value).map(Cow::into_owned);
+        assert_eq!(text(json!(5.0)), text(json!(5)));
+        assert_eq!(text(json!(0.1)).as_deref(), Some("0.1"));
+        assert_eq!(text(json!(1e21)).as_deref(), Some("1e+21"));
+        assert_eq!(text(json!(u64::MAX)).as_deref(), Some("18446744073709551615"));
+        assert_eq!(text(json!(true)), None);
+    }
+
+    proptest! {
+        #[test]
+        fn integers_and_doubles_are_ordered_like_exact_fractions(integer in any::<i64>(), float in -1e19_f64..1e19) {
+            // Doubling makes room for one binary digit of the fraction, which decides between neighbours.
+            let order = compare(&json!(integer), &json!(float));
+            let floor = float.floor();
+            let expected = if i128::from(integer) > floor as i128 { Ordering::Greater }
+                else if i128::from(integer) < floor as i128 { Ordering::Less }
+                else if float > floor { Ordering::Less } else { Ordering::Equal };
+            prop_assert_eq!(order, Some(expected));
+            prop_assert_eq!(compare(&json!(float), &json!(integer)), Some(expected.reverse()));
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! The only place that reads YAML: text in, a tree of values with their positions out.
+//!
+//! Two parsers read every file. [`scan`] goes first: a strict and bounded pass over the events of `saphyr-parser` that refuses
+//! what a policy must not contain (custom tags, equal keys, a second document, alias and nesting bombs, files past the size
+//! limit) and knows where everything stands. Only text that it accepts is given to `serde_yaml`, which would otherwise ignore
+//! tags, let the last of two equal keys win, and take gigabytes for a page of aliases. `serde_yaml` gives the values; [`join`]
+//! puts the positions to them and refuses whatever the two parsers read differently (`017`, `0b11`), so that no policy means one
+//! thing here and another thing in the editor of its author.
+//!
+//! Merge keys are resolved in [`join`] and not by `serde_yaml::Value::apply_merge`, which leaves a `<<` behind when a mapping
+//! that is merged in merges another one itself.
+
+mod join;
+mod scalar;
+mod scan;
+
+use serde_json::{Map, Number, Value as Json};
+
+use super::diagnostic::{Path, Pos, Report};
+
+/// The largest file that is read. Ten thousand ordinary rules take a quarter of it.
+pub(super) const MAX_BYTES: usize = 4 << 20;
+
+/// A value of a policy file, and where it stands.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Node {
+    pub(super) pos: Pos,
+    pub(super) value: Value,
+}
+
+/// What JSON can say; the order of keys is that of the file.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Value {
+    Null,
+    Bool(bool),
+    Number(Number),
+    Text(String),
+    List(Vec<Node>),
+    Map(Vec<Entry>),
+}
+
+/// One key of a mapping, and what stands under it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Entry {
+    pub(super) key: String,
+    pub(super) pos: Pos,
+    pub(super) value: Node,
+}
+
+impl Node {
+    /// What a message calls a value of this type.
+    pub(super) fn kind(&self) -> &'static str {
+        match &self.value {
+            Value::Null => "nothing (null)",
+            Value::Bool(_) => "a boolean",
+            Value::Number(_) => "a number",
+            Value::Text(_) => "text",
+            Value::List(_) => "a list",
+            Value::Map(_) => "a mapping",
+        }
+    }
+
+    pub(super) fn to_json(&self) -> Json {
+        match &self.value {
+            Value::Null => Json::Null,
+            Value::Bool(value) => Json::Bool(*value),
+            Value::Number(number) => Json::Number(number.clone()),
+            Value::Text(text) => Json::String(text.clone()),
+            Value::List(items) => Json::Array(items.iter().map(Node::to_json).collect()),
+            Value::Map(entries) => Json::Object(map_to_json(entries)),
+        }
+    }
+}
+
+pub(super) fn map_to_json(entries: &[Entry]) -> Map<String, Json> {
+    entries.iter().map(|entry| (entry.key.clone(), entry.value.to_json())).collect()
+}
+
+/// Reads one file. What is wrong with it as YAML is reported; `None` if that is anything.
+pub(super) fn parse(file: &str, text: &str, report: &mut Report) -> Option<Node> {
+    if text.len() > MAX_BYTES {
+        let message = format!(
+            "the file has {} bytes, a policy file may have {MAX_BYTES}: split it into layers, or write fewer and wider rules",
+            text.len()
+        );
+        report.error(file, Pos { line: 1, column: 1 }, &Path::Root, message);
+        return None;
+    }
+    // Both parsers would skip a byte order mark; neither needs to know.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let raw = scan::scan(file, text, report)?;
+    join::join(file, text, &raw, report)
+}
+
+#[cfg(test)]
+mod tests;
