@@ -28,6 +28,7 @@
 
 pub mod approvals;
 pub mod audit;
+pub mod cli;
 pub mod domain;
 pub mod governance;
 pub mod policy;

@@ -210,7 +210,7 @@ impl Feed {
         .await
     }
 
-    async fn record_history(&self, sink: &Sink<v1::StreamAuditResponse>, limit: usize) -> Result<u64, Over> {
+    async fn record_history(&self, sink: &Sink<v1::StreamAuditResponse>, end: u64, limit: usize) -> Result<u64, Over> {
         let first = end.saturating_sub(limit as u64);
         if !self.request.newest_first {
             self.changes(sink, first, end).await?;

@@ -1,0 +1,263 @@
+//! `aegis audit`: the record, as rows (one per decision, its approval and result folded in) or as raw records.
+
+mod record;
+mod row;
+mod sheet;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tonic::Status;
+
+use self::sheet::{Layout, Sheet};
+use super::connect::{Door, Remote, RemoteArgs};
+use super::exit::Exit;
+use super::failure::Failure;
+use super::out::Out;
+use super::status::is_worth_resuming;
+use super::{connect, say, times, wire, words};
+use crate::domain::{DecisionId, Timestamp};
+use crate::proto::v1::stream_audit_response::Event;
+use crate::proto::v1::{self, AuditFilter, AuditView, StreamAuditRequest};
+
+/// How many rows a table shows when nobody says how many.
+const TABLE_LIMIT: u64 = 50;
+/// With how many rows `--tail` begins when nobody says how many.
+const TAIL_LIMIT: u64 = 10;
+
+const EXAMPLES: &str = "\
+Examples:
+  aegis audit
+  aegis audit --risk-level high --status success --since 24h
+  aegis audit --session a1b2c3d4 --format json | jq '.[].action_type'
+  aegis audit --format jsonl -o audit.jsonl
+  aegis audit --tail
+
+Rows come newest first, with --tail as they happen: a row comes again when its approval or its result does. In CSV, text \
+that a spreadsheet would take for a formula begins with an apostrophe; JSON is exact.";
+
+/// Read the record
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    /// At most this many rows, the newest; 0 for all [default: 50 in a table, else all]
+    #[arg(long, value_name = "N")]
+    limit: Option<u64>,
+
+    /// Oldest first
+    #[arg(long, conflicts_with_all = ["tail", "records"])]
+    oldest_first: bool,
+
+    /// Show the newest rows (10, or `--limit`), then every row as it is recorded
+    #[arg(long)]
+    tail: bool,
+
+    /// The raw records of the log, oldest first, instead of rows
+    #[arg(
+        long,
+        conflicts_with_all = [
+            "session", "action_type", "target", "risk_level", "approval", "outcome", "status", "actor", "decision",
+            "rule", "since", "until",
+        ]
+    )]
+    records: bool,
+
+    /// How to write them
+    #[arg(long, value_enum, default_value = "table")]
+    format: Layout,
+
+    /// Write to a file instead of stdout
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    #[command(flatten)]
+    filter: FilterArgs,
+
+    #[command(flatten)]
+    remote: RemoteArgs,
+}
+
+/// Which rows. Every part must hold; texts match exactly.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Which rows")]
+struct FilterArgs {
+    /// Of this session
+    #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
+    session: String,
+
+    /// Of this type of action
+    #[arg(long, value_name = "TYPE", default_value = "", hide_default_value = true)]
+    action_type: String,
+
+    /// Of actions on this target
+    #[arg(long, value_name = "TARGET", default_value = "", hide_default_value = true)]
+    target: String,
+
+    /// Of this risk level
+    #[arg(long, value_name = "LEVEL", value_parser = words::risk_arg(), ignore_case = true)]
+    risk_level: Option<v1::RiskLevel>,
+
+    /// For which the policy asked this
+    #[arg(long, value_name = "MODE", value_parser = words::approval_arg(), ignore_case = true)]
+    approval: Option<v1::ApprovalMode>,
+
+    /// With this outcome, as it stands
+    #[arg(long, value_name = "OUTCOME", value_parser = words::outcome_arg(), ignore_case = true)]
+    outcome: Option<v1::Outcome>,
+
+    /// With this result
+    #[arg(long, value_name = "STATUS", value_parser = words::result_arg(), ignore_case = true)]
+    status: Option<v1::ResultStatus>,
+
+    /// Of this declared actor
+    #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
+    actor: String,
+
+    /// Of this decision
+    #[arg(long, value_name = "ID")]
+    decision: Option<DecisionId>,
+
+    /// Decided by this rule
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
+    rule: String,
+
+    /// Not before: `2026-11-20T09:00:00Z`, `2026-11-20`, or how long ago: `15m`
+    #[arg(long, value_name = "WHEN", value_parser = times::moment_arg)]
+    since: Option<Timestamp>,
+
+    /// Not after
+    #[arg(long, value_name = "WHEN", value_parser = times::moment_arg)]
+    until: Option<Timestamp>,
+}
+
+impl FilterArgs {
+    fn message(&self) -> AuditFilter {
+        let Self { session, action_type, target, actor, rule, .. } = self.clone();
+        AuditFilter {
+            session_id: session,
+            action_type,
+            action_target: target,
+            risk_level: self.risk_level.unwrap_or_default() as i32,
+            approval: self.approval.unwrap_or_default() as i32,
+            outcome: self.outcome.unwrap_or_default() as i32,
+            result_status: self.status.unwrap_or_default() as i32,
+            actor_id: actor,
+            decision_id: self.decision.map(|id| id.to_string()).unwrap_or_default(),
+            matched_rule: rule,
+            since: self.since.map(wire::to_moment),
+            until: self.until.map(wire::to_moment),
+        }
+    }
+}
+
+impl Args {
+    /// How many rows, and whether somebody asked for just that many.
+    fn limit(&self) -> (u64, bool) {
+        match (self.limit, self.tail, self.format) {
+            (Some(limit), ..) => (limit, true),
+            (None, true, _) => (TAIL_LIMIT, false),
+            (None, false, Layout::Table) => (TABLE_LIMIT, false),
+            (None, false, _) => (0, false),
+        }
+    }
+
+    fn request(&self) -> StreamAuditRequest {
+        let (limit, was_asked) = self.limit();
+        // One more than is shown tells whether there is more.
+        let one_more = u64::from(limit > 0 && !was_asked && !self.tail);
+        let view = if self.records { AuditView::Records } else { AuditView::Rows };
+        StreamAuditRequest {
+            filter: (!self.records).then(|| self.filter.message()),
+            view: view as i32,
+            limit: limit.saturating_add(one_more),
+            newest_first: !(self.tail || self.records || self.oldest_first),
+            follow: self.tail,
+            resume_after: None,
+        }
+    }
+}
+
+/// Runs the command.
+pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
+    if args.tail && args.format == Layout::Json {
+        return Err(Failure::usage("--tail never ends, so it cannot be one JSON document").hint("use --format jsonl"));
+    }
+    connect::block_on(read(args))??;
+    Ok(Exit::Done)
+}
+
+async fn read(args: &Args) -> Result<(), Failure> {
+    // First the daemon, then the file: what cannot be read must not empty the export of yesterday.
+    let remote = Remote::open(Door::Person, &args.remote).await?;
+    let mut request = args.request();
+    let mut stream = remote.audit().stream_audit(request.clone()).await?.into_inner();
+    let out = match &args.output {
+        Some(path) => Out::file(path)?,
+        None => Out::stdout(),
+    };
+    let mut sheet = Sheet::begin(out, args.format, args.records, args.tail)?;
+    let (limit, was_asked) = args.limit();
+    let mut shown = 0;
+    let mut pause = Duration::from_millis(200);
+    loop {
+        match stream.message().await {
+            Ok(Some(message)) => {
+                pause = Duration::from_millis(200);
+                if message.sequence > 0 {
+                    request.resume_after = Some(message.sequence);
+                }
+                if !args.tail && !was_asked && limit > 0 && shown == limit && is_entry(message.event.as_ref()) {
+                    say_there_is_more(args, limit);
+                    break;
+                }
+                match message.event {
+                    Some(Event::Row(row)) => sheet.row(&row)?,
+                    Some(Event::Record(record)) => sheet.record(&record)?,
+                    Some(Event::CaughtUp(_)) => sheet.flush()?,
+                    Some(Event::Heartbeat(_)) | None => continue,
+                }
+                shown += 1;
+            }
+            Ok(None) if !args.tail => break,
+            Err(status) if !args.tail || !is_worth_resuming(&status) => return Err(status.into()),
+            ended => {
+                say_interrupted(ended.err());
+                stream = reopen(&remote, &request, &mut pause).await?;
+            }
+        }
+    }
+    sheet.end()
+}
+
+fn is_entry(event: Option<&Event>) -> bool {
+    matches!(event, Some(Event::Row(_) | Event::Record(_)))
+}
+
+fn say_there_is_more(args: &Args, limit: u64) {
+    let which = if args.oldest_first || args.records { "" } else { "newest " };
+    say::note(format_args!("these are the {which}{limit}; there is more: --limit N for so many, --limit 0 for all"));
+}
+
+fn say_interrupted(status: Option<Status>) {
+    match status {
+        Some(status) => say::warning(format_args!("{}; going on where it broke off", Failure::from(status))),
+        None => say::warning("the daemon ended the stream; going on where it broke off"),
+    }
+}
+
+/// Opens the stream again after what it sent last, for as long as it takes.
+async fn reopen(
+    remote: &Remote,
+    request: &StreamAuditRequest,
+    pause: &mut Duration,
+) -> Result<tonic::Streaming<v1::StreamAuditResponse>, Failure> {
+    loop {
+        tokio::time::sleep(*pause).await;
+        *pause = (*pause * 2).min(Duration::from_secs(5));
+        match remote.audit().stream_audit(request.clone()).await {
+            Ok(stream) => return Ok(stream.into_inner()),
+            Err(status) if is_worth_resuming(&status) => {}
+            Err(status) => return Err(status.into()),
+        }
+    }
+}

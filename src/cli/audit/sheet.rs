@@ -1,0 +1,214 @@
+//! Rows and records on their way out, in one of four layouts. Everything but a table is written as it comes.
+
+use serde_json::Value;
+
+use super::{record, row};
+use crate::cli::failure::Failure;
+use crate::cli::object::Object;
+use crate::cli::out::Out;
+use crate::cli::safe_json;
+use crate::cli::table::{self, Cell, Column, Table};
+use crate::domain::visible;
+use crate::proto::v1::{AuditRecord, AuditRow};
+
+/// How the record is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Layout {
+    /// For people
+    Table,
+    /// One JSON array
+    Json,
+    /// One JSON object a line
+    Jsonl,
+    /// Comma-separated values with a heading
+    Csv,
+}
+
+/// What is being written.
+pub(super) struct Sheet {
+    out: Out,
+    columns: &'static [Column],
+    body: Body,
+    /// Whether somebody watches: every entry is handed on at once.
+    live: bool,
+    count: u64,
+}
+
+enum Body {
+    /// A table whose columns are measured when all rows are there.
+    Table(Table),
+    /// A table that is printed row by row.
+    Running,
+    Json,
+    Jsonl,
+    Csv,
+}
+
+impl Sheet {
+    /// Begins to write.
+    pub(super) fn begin(mut out: Out, layout: Layout, records: bool, live: bool) -> Result<Self, Failure> {
+        let columns: &'static [Column] = if records { &record::COLUMNS } else { &row::COLUMNS };
+        let body = match layout {
+            Layout::Table if live => {
+                out.text(table::running_heading(columns))?;
+                Body::Running
+            }
+            Layout::Table => Body::Table(Table::new(columns)),
+            Layout::Json => Body::Json,
+            Layout::Jsonl => Body::Jsonl,
+            Layout::Csv => Body::Csv,
+        };
+        Ok(Self { out, columns, body, live, count: 0 })
+    }
+
+    /// Writes a row.
+    pub(super) fn row(&mut self, row: &AuditRow) -> Result<(), Failure> {
+        self.entry(|| row::cells(row), || row::object(row))
+    }
+
+    /// Writes a record.
+    pub(super) fn record(&mut self, record: &AuditRecord) -> Result<(), Failure> {
+        self.entry(|| record::cells(record), || record::object(record))
+    }
+
+    fn entry(&mut self, cells: impl FnOnce() -> Vec<Cell>, object: impl FnOnce() -> Object) -> Result<(), Failure> {
+        match &mut self.body {
+            Body::Table(table) => table.row(cells()),
+            Body::Running => self.out.text(table::running_row(self.columns, &cells()))?,
+            Body::Json => {
+                let lead = if self.count == 0 { "[\n" } else { ",\n" };
+                self.out.text(format_args!("{lead}{}", indented(&object())))?;
+            }
+            Body::Jsonl => self.out.jsonl(&object())?,
+            Body::Csv => {
+                let object = object();
+                if self.count == 0 {
+                    self.out.text(line(object.members().map(|(name, _)| name.to_owned())))?;
+                }
+                let raw = !self.out.is_terminal();
+                self.out.text(line(object.members().map(|(_, value)| csv_cell(value, raw))))?;
+            }
+        }
+        self.count += 1;
+        if self.live { self.out.flush() } else { Ok(()) }
+    }
+
+    /// Hands everything on.
+    pub(super) fn flush(&mut self) -> Result<(), Failure> {
+        self.out.flush()
+    }
+
+    /// Writes what is left.
+    pub(super) fn end(mut self) -> Result<(), Failure> {
+        match &self.body {
+            Body::Table(table) if table.is_empty() => self.out.line("No audit entries found.")?,
+            Body::Table(table) => {
+                let text = table.render(self.out.width());
+                self.out.text(text)?;
+            }
+            Body::Json => self.out.line(if self.count == 0 { "[]" } else { "\n]" })?,
+            Body::Running | Body::Jsonl | Body::Csv => {}
+        }
+        self.out.flush()
+    }
+}
+
+/// An element of an array that is written piece by piece.
+fn indented(object: &Object) -> String {
+    format!("  {}", safe_json::pretty(object).replace('\n', "\n  "))
+}
+
+fn line(cells: impl Iterator<Item = String>) -> String {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    writer.write_record(cells).expect("writing to memory does not fail");
+    let bytes = writer.into_inner().expect("writing to memory does not fail");
+    String::from_utf8(bytes).expect("made of text")
+}
+
+/// A value as a cell: text as it is, nothing for null, JSON for what is nested.
+///
+/// Spreadsheets run text that looks like a formula, and agents choose such text: it gets an apostrophe in front. Where a
+/// terminal shows the cell, hidden characters are written out.
+fn csv_cell(value: &Value, raw: bool) -> String {
+    let text = match value {
+        Value::Null => String::new(),
+        Value::String(text) if raw => text.clone(),
+        Value::String(text) => visible(text).into_owned(),
+        other => safe_json::compact(other),
+    };
+    let is_formula = value.is_string() && text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    if is_formula { format!("'{text}") } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::cli::audit::row::tests::example;
+
+    fn written(layout: Layout, rows: &[AuditRow], live: bool) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out");
+        let mut sheet = Sheet::begin(Out::file(&path).unwrap(), layout, false, live).unwrap();
+        for row in rows {
+            sheet.row(row).unwrap();
+        }
+        sheet.end().unwrap();
+        std::fs::read_to_string(path).unwrap()
+    }
+
+    #[test]
+    fn the_table_is_that_of_the_original() {
+        assert_eq!(
+            written(Layout::Table, &[example()], false),
+            "ID  Session      Action       Target  Risk  Decision  Result\n \
+             2  a1b2c3d4...  bulk_update  crm     HIGH  approved  success\n"
+        );
+        assert_eq!(written(Layout::Table, &[], false), "No audit entries found.\n");
+    }
+
+    #[test]
+    fn a_table_that_is_watched_keeps_its_columns() {
+        assert_eq!(
+            written(Layout::Table, &[example()], true),
+            "  ID  Session      Action           Target           Risk      Decision   Result\n   \
+             2  a1b2c3d4...  bulk_update      crm              HIGH      approved   success\n"
+        );
+    }
+
+    #[test]
+    fn json_is_an_array_however_many_rows_there_are() {
+        for count in 0..3 {
+            let rows = vec![example(); count];
+            let text = written(Layout::Json, &rows, false);
+            let value: Vec<Value> = serde_json::from_str(&text).unwrap();
+            assert_eq!(value.len(), count);
+            assert_eq!(
+                text,
+                serde_json::to_string_pretty(&rows.iter().map(row::object).collect::<Vec<_>>()).unwrap() + "\n"
+            );
+        }
+    }
+
+    #[test]
+    fn jsonl_is_a_row_a_line() {
+        let text = written(Layout::Jsonl, &[example(), example()], false);
+        assert_eq!(text.lines().count(), 2);
+        assert!(text.starts_with(r#"{"id":2,"session_id":"a1b2c3d4e5f6","timestamp":"#), "{text}");
+    }
+
+    #[test]
+    fn csv_has_a_heading_nested_json_and_no_formulas() {
+        let text = written(Layout::Csv, &[example()], false);
+        let mut reader = csv::Reader::from_reader(text.as_bytes());
+        let headings = reader.headers().unwrap().clone();
+        let row = reader.records().next().unwrap().unwrap();
+        let cell = |name: &str| &row[headings.iter().position(|heading| heading == name).unwrap()];
+        assert_eq!(cell("action_params"), r#"{"count":150}"#);
+        assert_eq!(cell("result_error"), "");
+        assert_eq!(cell("actor_id"), "'=cmd()");
+        assert_eq!(csv_cell(&json!("a\u{202e}"), false), "a\\u{202e}");
+        assert_eq!(csv_cell(&json!(-5), true), "-5");
+    }
+}

@@ -1,0 +1,96 @@
+//! Where the daemon keeps its things, and where the CLI looks for them: one rule for both.
+//!
+//! `--data-dir`, else `AEGIS_DATA_DIR`, else `$XDG_STATE_HOME/aegis`, else `$HOME/.local/state/aegis`, else, for root
+//! without a home, `/var/lib/aegis`. Never the working directory.
+
+use std::path::{Path, PathBuf};
+
+use super::environment::Environment;
+use super::failure::Failure;
+
+/// The socket on which peers of the daemon's own user are reviewer, auditor and admin.
+pub(super) const SOCKET: &str = "aegis.sock";
+/// The same roles for use from elsewhere: one line.
+pub(super) const CREDENTIAL: &str = "credential";
+/// Where the main listener is: one line, a URL, written by the daemon.
+pub(super) const ENDPOINT: &str = "endpoint";
+
+/// The data directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct DataDir(PathBuf);
+
+impl DataDir {
+    /// Finds it. Nothing is created and nothing is read.
+    pub(super) fn find(flag: Option<&Path>, environment: &Environment) -> Result<Self, Failure> {
+        let named = flag.map(Path::to_path_buf).or_else(|| environment.variable("AEGIS_DATA_DIR").map(PathBuf::from));
+        // The XDG specification says that a relative path is to be ignored.
+        let absolute = |name| environment.variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
+        named
+            .or_else(|| absolute("XDG_STATE_HOME").map(|state| state.join("aegis")))
+            .or_else(|| absolute("HOME").map(|home| home.join(".local/state/aegis")))
+            .or_else(|| (environment.uid == 0).then(|| "/var/lib/aegis".into()))
+            .map(Self)
+            .ok_or_else(|| {
+                Failure::usage("there is no home directory to find the data directory in")
+                    .hint("name it with --data-dir DIR or AEGIS_DATA_DIR")
+            })
+    }
+
+    /// The directory.
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The reviewers' socket.
+    pub(super) fn socket(&self) -> PathBuf {
+        self.0.join(SOCKET)
+    }
+
+    /// The bootstrap credential.
+    pub(super) fn credential(&self) -> PathBuf {
+        self.0.join(CREDENTIAL)
+    }
+
+    /// The file that says where the main listener is.
+    pub(super) fn endpoint(&self) -> PathBuf {
+        self.0.join(ENDPOINT)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find(flag: Option<&str>, environment: &Environment) -> String {
+        match DataDir::find(flag.map(Path::new), environment) {
+            Ok(dir) => dir.path().display().to_string(),
+            Err(failure) => failure.to_string(),
+        }
+    }
+
+    #[test]
+    fn the_first_that_is_named_wins() {
+        let nobody = Environment::of_user(1000);
+        let home = nobody.clone().with("HOME", "/home/a");
+        let state = home.clone().with("XDG_STATE_HOME", "/state");
+        let named = state.clone().with("AEGIS_DATA_DIR", "/data");
+        assert_eq!(find(Some("/flag"), &named), "/flag");
+        assert_eq!(find(None, &named), "/data");
+        assert_eq!(find(None, &state), "/state/aegis");
+        assert_eq!(find(None, &home), "/home/a/.local/state/aegis");
+        assert!(find(None, &nobody).contains("--data-dir"));
+    }
+
+    #[test]
+    fn root_without_a_home_is_a_service() {
+        let root = Environment::of_user(0);
+        assert_eq!(find(None, &root), "/var/lib/aegis");
+        assert_eq!(find(None, &root.with("HOME", "/root")), "/root/.local/state/aegis");
+    }
+
+    #[test]
+    fn what_is_empty_or_relative_counts_as_not_set() {
+        let root = Environment::of_user(0).with("AEGIS_DATA_DIR", "").with("XDG_STATE_HOME", "state").with("HOME", "");
+        assert_eq!(find(None, &root), "/var/lib/aegis");
+    }
+}

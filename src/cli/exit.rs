@@ -1,0 +1,61 @@
+//! What the exit code of a command says.
+//!
+//! | code | meaning |
+//! | --- | --- |
+//! | 0 | it worked, and for `propose`: ALLOW |
+//! | 1 | the request failed or was refused; for `validate`: the policy is not valid |
+//! | 2 | the command line makes no sense |
+//! | 3 | DENY, or what `--fail-on` watches for |
+//! | 4 | a person still has to answer: a reviewer, or the agent's own user |
+//!
+//! `propose … -- COMMAND` ends with the code of the command once it has run: 126 where it cannot be started, 127 where it
+//! is not found, 128 + N where signal N ended it. 2 never stands for something that a daemon said.
+
+use std::process::ExitCode;
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// It worked; for `propose`: ALLOW.
+    Done,
+    /// The request failed or was refused.
+    Failed,
+    /// The command line makes no sense.
+    Usage,
+    /// DENY, or what `--fail-on` watches for.
+    Denied,
+    /// A person still has to answer.
+    Unanswered,
+    /// What the command behind `--` ended with, or why it could not.
+    Command(u8),
+}
+
+impl Exit {
+    /// What `aegis --help` says about exit codes.
+    pub(super) const HELP: &str = "\
+Exit codes:
+  0  it worked (propose: ALLOW)
+  1  the request failed or was refused; the policy is not valid
+  2  bad usage
+  3  DENY, or what --fail-on watches for
+  4  a person still has to answer
+  `propose … -- COMMAND` ends with the command's own code once it has run.";
+
+    /// The number.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::Usage => 2,
+            Self::Denied => 3,
+            Self::Unanswered => 4,
+            Self::Command(code) => code,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}

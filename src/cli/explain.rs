@@ -1,0 +1,60 @@
+//! Why the policy answers as it does, for people: the rules that were tried, in order, and how each condition fared.
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+
+use super::paint;
+use crate::domain::visible;
+
+/// How one rule fared.
+pub(super) struct Rule {
+    pub(super) name: String,
+    pub(super) matched: bool,
+    pub(super) reason: String,
+    pub(super) conditions: Vec<Condition>,
+}
+
+/// How one condition fared.
+pub(super) struct Condition {
+    pub(super) text: String,
+    pub(super) result: String,
+    pub(super) seen: String,
+    pub(super) reason: String,
+}
+
+/// A line a rule, a line a condition below it.
+pub(super) fn text(rules: &[Rule], left_out: u64) -> String {
+    let mut text = String::new();
+    for rule in rules {
+        let (style, mark) = if rule.matched { (paint::HEADING, "matched") } else { (paint::FAINT, "no match") };
+        // Writing to a String cannot fail, here and below.
+        let _ = writeln!(text, "     {style}{}: {mark}{style:#}{}", visible(&rule.name), dash(&rule.reason));
+        for condition in &rule.conditions {
+            let Condition { text: condition, result, seen, reason } = condition;
+            let seen = if seen.is_empty() { String::new() } else { format!(", saw {}", visible(seen)) };
+            let _ = writeln!(text, "       {}: {}{seen}{}", visible(condition), visible(result), dash(reason));
+        }
+    }
+    if left_out > 0 {
+        let rules = if left_out == 1 { "rule was" } else { "rules were" };
+        let _ = writeln!(text, "     {left_out} {rules} left out: type or target did not match");
+    }
+    text
+}
+
+fn dash(reason: &str) -> String {
+    if reason.is_empty() { String::new() } else { format!(" ({})", visible(reason)) }
+}
+
+/// A rule as JSON.
+pub(super) fn json(rule: &Rule) -> Value {
+    let conditions: Vec<Value> = rule
+        .conditions
+        .iter()
+        .map(|Condition { text, result, seen, reason }| {
+            json!({"condition": text, "result": result, "seen": seen, "reason": reason})
+        })
+        .collect();
+    json!({"rule": rule.name, "matched": rule.matched, "reason": rule.reason, "conditions": conditions})
+}

@@ -1,0 +1,98 @@
+//! Why a command could not do what it was asked: a sentence for people, and the exit code that goes with it.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+use super::exit::Exit;
+
+/// Why a command could not do what it was asked.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    message: String,
+    hints: Vec<String>,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Said(Exit),
+    /// Whoever read our output has closed it (`| head`): nothing is wrong and nobody is left to tell.
+    BrokenPipe,
+}
+
+impl Failure {
+    /// The request failed or was refused.
+    pub(super) fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), hints: Vec::new(), kind: Kind::Said(Exit::Failed) }
+    }
+
+    /// The command line makes no sense.
+    pub(super) fn usage(message: impl Into<String>) -> Self {
+        Self { kind: Kind::Said(Exit::Usage), ..Self::new(message) }
+    }
+
+    /// A file cannot be used: `doing` is "read" or "write".
+    pub(super) fn file(doing: &str, path: &Path, error: &io::Error) -> Self {
+        Self::new(format!("cannot {doing} {}: {error}", path.display()))
+    }
+
+    /// The answer cannot be written.
+    pub(super) fn output(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Self { message: String::new(), hints: Vec::new(), kind: Kind::BrokenPipe },
+            _ => Self::new(format!("cannot write the output: {error}")),
+        }
+    }
+
+    /// With a line that says what would help.
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// How the program ends.
+    pub const fn exit(&self) -> Exit {
+        match self.kind {
+            Kind::Said(exit) => exit,
+            Kind::BrokenPipe => Exit::Done,
+        }
+    }
+
+    /// Says it on stderr.
+    pub fn report(&self) {
+        if self.kind != Kind::BrokenPipe {
+            super::say::error(self);
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        for hint in &self.hints {
+            write!(f, "\n  {hint}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Failure {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_closed_pipe_is_no_error() {
+        let failure = Failure::output(&io::ErrorKind::BrokenPipe.into());
+        assert_eq!(failure.exit(), Exit::Done);
+        assert_eq!(Failure::output(&io::ErrorKind::StorageFull.into()).exit(), Exit::Failed);
+    }
+
+    #[test]
+    fn hints_stand_below_the_sentence() {
+        let failure = Failure::usage("no").hint("do this");
+        assert_eq!((failure.to_string().as_str(), failure.exit()), ("no\n  do this", Exit::Usage));
+    }
+}

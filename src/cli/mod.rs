@@ -1,0 +1,143 @@
+//! The command line: one file per command, thin. Each reads its arguments, asks the policy or a daemon, and prints.
+//!
+//! Stdout is the answer, stderr is everything else. What an agent wrote is made visible before a terminal sees it. What
+//! several commands share: [`exit`] (codes), `failure` and `status` (what went wrong, in sentences), `connect` and
+//! `data_dir` (finding the daemon), `out`, `table`, `safe_json` and `paint` (printing), `wire` and `words` (the API's
+//! messages as JSON and as words).
+
+mod action_args;
+mod answer;
+mod approval;
+mod connect;
+mod data_dir;
+mod environment;
+pub mod exit;
+mod explain;
+mod fail_on;
+pub mod failure;
+mod object;
+mod out;
+mod paint;
+mod safe_json;
+mod say;
+mod status;
+mod table;
+mod times;
+mod wire;
+mod words;
+
+mod approve;
+mod audit;
+mod completions;
+mod deny;
+mod evaluate;
+mod healthcheck;
+mod pending;
+mod policy;
+mod propose;
+mod review;
+mod serve;
+mod stats;
+mod version;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+
+pub use exit::Exit;
+pub use failure::Failure;
+
+const ABOUT: &str = "`sudo` for AI agents: a policy decides, people approve, everything is on the record";
+
+const START: &str = "\
+Start here:
+  aegis init                       write a policy to begin with
+  aegis serve policy.yaml          run the daemon beside an agent
+  aegis propose bulk_update crm --params '{\"count\": 150}' --wait 60s
+  aegis review                     answer what agents ask, in another terminal
+  aegis audit                      see what happened
+
+";
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(name = "aegis", version, about = ABOUT, after_help = format!("{START}{}", Exit::HELP), max_term_width = 100)]
+pub struct Cli {
+    /// No colours; `NO_COLOR` does the same
+    #[arg(long, global = true, display_order = 1000)]
+    no_color: bool,
+
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(Box<serve::ServeArgs>),
+    Propose(Box<propose::Args>),
+    Evaluate(Box<evaluate::Args>),
+    Pending(pending::Args),
+    Approve(approve::Args),
+    Deny(deny::Args),
+    Review(review::Args),
+    Audit(Box<audit::Args>),
+    Stats(stats::Args),
+    Policy(policy::Args),
+    Healthcheck(healthcheck::Args),
+    Version(version::Args),
+    Completions(completions::Args),
+}
+
+impl Cli {
+    /// Does what was asked.
+    pub fn run(self) -> Result<Exit, Failure> {
+        if self.no_color {
+            anstream::ColorChoice::Never.write_global();
+        }
+        match self.command.as_ref() {
+            None => help(),
+            Some(Command::Serve(args)) => serve::run(args),
+            Some(Command::Propose(args)) => propose::run(args),
+            Some(Command::Evaluate(args)) => evaluate::run(args),
+            Some(Command::Pending(args)) => pending::run(args),
+            Some(Command::Approve(args)) => approve::run(args),
+            Some(Command::Deny(args)) => deny::run(args),
+            Some(Command::Review(args)) => review::run(args),
+            Some(Command::Audit(args)) => audit::run(args),
+            Some(Command::Stats(args)) => stats::run(args),
+            Some(Command::Policy(args)) => policy::run(args),
+            Some(Command::Healthcheck(args)) => healthcheck::run(args),
+            Some(Command::Version(args)) => version::run(args),
+            Some(Command::Completions(args)) => completions::run(args),
+        }
+    }
+}
+
+/// `aegis` alone asks what it can do.
+fn help() -> Result<Exit, Failure> {
+    let mut out = out::Out::stdout();
+    out.text(Cli::command().render_help().ansi())?;
+    out.flush()?;
+    Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_says_what_it_does() {
+        fn check(command: &clap::Command) {
+            assert!(command.get_about().is_some(), "`{}` has no description", command.get_name());
+            for argument in command.get_arguments().filter(|argument| !argument.is_hide_set()) {
+                let described = argument.get_help().is_some();
+                assert!(described, "`{}` of `{}` is not described", argument.get_id(), command.get_name());
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&Cli::command());
+    }
+}

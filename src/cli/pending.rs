@@ -1,0 +1,104 @@
+//! `aegis pending`: what waits for a reviewer.
+
+use super::approval;
+use super::connect::{self, Door, Remote, RemoteArgs};
+use super::exit::Exit;
+use super::failure::Failure;
+use super::out::{ListFormat, Out};
+use super::words;
+use crate::domain::Timestamp;
+use crate::proto::v1::{self, Approval, ApprovalFilter, ListApprovalsRequest};
+
+const EXAMPLES: &str = "\
+Examples:
+  aegis pending
+  aegis pending --min-risk high --format json | jq -r '.[].approval_id'
+
+Answer with `aegis approve ID` or `aegis deny ID`, or watch and answer in one place with `aegis review`.";
+
+/// List what waits for a reviewer, oldest first
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    #[command(flatten)]
+    filter: FilterArgs,
+
+    /// How to write the list
+    #[arg(long, value_enum, default_value = "table")]
+    format: ListFormat,
+
+    #[command(flatten)]
+    remote: RemoteArgs,
+}
+
+/// Which approvals.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct FilterArgs {
+    /// Only this session
+    #[arg(long, value_name = "ID")]
+    session: Option<String>,
+
+    /// Only this type of action
+    #[arg(long, value_name = "TYPE")]
+    action_type: Option<String>,
+
+    /// Only this declared actor
+    #[arg(long, value_name = "ID")]
+    actor: Option<String>,
+
+    /// Only this risk level and above
+    #[arg(long, value_name = "LEVEL", value_parser = words::risk_arg(), ignore_case = true)]
+    min_risk: Option<v1::RiskLevel>,
+}
+
+impl FilterArgs {
+    /// The filter as a message.
+    pub(super) fn message(&self) -> ApprovalFilter {
+        let Self { session, action_type, actor, min_risk } = self.clone();
+        ApprovalFilter {
+            session_id: session.unwrap_or_default(),
+            action_type: action_type.unwrap_or_default(),
+            actor_id: actor.unwrap_or_default(),
+            min_risk_level: min_risk.unwrap_or_default() as i32,
+        }
+    }
+}
+
+/// Runs the command.
+pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
+    let approvals = connect::block_on(list(args))??;
+    let mut out = Out::stdout();
+    match args.format {
+        ListFormat::Json => out.json(&approvals.iter().map(approval::json).collect::<Vec<_>>())?,
+        ListFormat::Jsonl => {
+            for approval in &approvals {
+                out.jsonl(&approval::json(approval))?;
+            }
+        }
+        ListFormat::Table if approvals.is_empty() => out.line("Nothing waits for a reviewer.")?,
+        ListFormat::Table => {
+            let table = approval::table(&approvals, Timestamp::now()).render(out.width());
+            out.text(table)?;
+        }
+    }
+    out.flush()?;
+    Ok(Exit::Done)
+}
+
+async fn list(args: &Args) -> Result<Vec<Approval>, Failure> {
+    let mut client = Remote::open(Door::Person, &args.remote).await?.approvals();
+    let mut request = ListApprovalsRequest {
+        filter: Some(args.filter.message()),
+        page_size: 1_000,
+        ..ListApprovalsRequest::default()
+    };
+    let mut approvals = Vec::new();
+    loop {
+        let page = client.list_approvals(connect::call(request.clone())).await?.into_inner();
+        approvals.extend(page.approvals);
+        if page.next_page_token.is_empty() {
+            return Ok(approvals);
+        }
+        request.page_token = page.next_page_token;
+    }
+}

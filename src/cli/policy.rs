@@ -1,0 +1,191 @@
+//! `aegis policy`: show and change the policy that a daemon has in force.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use super::connect::{self, Door, Remote, RemoteArgs};
+use super::exit::Exit;
+use super::failure::Failure;
+use super::object::Object;
+use super::out::Out;
+use super::{say, wire};
+use crate::domain::{Timestamp, visible};
+use crate::proto::v1::{GetPolicyRequest, Policy, PolicyFinding, PolicyLayer, UpdatePolicyRequest};
+
+const EXAMPLES: &str = "\
+Examples:
+  aegis policy show > policy.yaml
+  aegis policy show --format json | jq -r .revision
+  aegis policy update policy.yaml --expected-revision \"$(aegis policy show --format json | jq -r .revision)\"
+
+`aegis validate` and `aegis simulate` try a policy file without a daemon.";
+
+/// Show or change the policy that the daemon has in force
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXAMPLES, arg_required_else_help = true)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Clone, Debug, clap::Subcommand)]
+enum Command {
+    Show(ShowArgs),
+    Update(UpdateArgs),
+}
+
+/// Show the policy in force, or an earlier revision
+#[derive(Clone, Debug, clap::Args)]
+struct ShowArgs {
+    /// The revision [default: the one in force]
+    #[arg(long, value_name = "HEX", default_value = "", hide_default_value = true)]
+    revision: String,
+
+    /// How to write it
+    #[arg(long, value_enum, default_value = "yaml")]
+    format: PolicyFormat,
+
+    #[command(flatten)]
+    remote: RemoteArgs,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum PolicyFormat {
+    /// The text of its files
+    Yaml,
+    /// Revision, files and the merged policy
+    Json,
+}
+
+/// Put a new policy in force
+///
+/// The daemon checks it first, and writes it to its one policy file. An invalid policy changes nothing.
+#[derive(Clone, Debug, clap::Args)]
+struct UpdateArgs {
+    /// The new policy
+    file: PathBuf,
+
+    /// Only if this revision is still in force: two who change it at once do not overwrite each other
+    #[arg(long, value_name = "HEX", default_value = "", hide_default_value = true)]
+    expected_revision: String,
+
+    #[command(flatten)]
+    remote: RemoteArgs,
+}
+
+/// Runs the command.
+pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
+    let mut out = Out::stdout();
+    match &args.command {
+        Command::Show(args) => {
+            let policy = connect::block_on(get(args))??;
+            match args.format {
+                PolicyFormat::Json => out.json(&json(&policy))?,
+                PolicyFormat::Yaml => {
+                    say::note(summary(&policy));
+                    out.text(yaml(&policy, out.is_terminal()))?;
+                }
+            }
+        }
+        Command::Update(args) => {
+            let policy = connect::block_on(update(args))??;
+            policy.warnings.iter().for_each(|finding| say::warning(place(finding)));
+            out.line(format_args!("Policy updated: {}", summary(&policy)))?;
+        }
+    }
+    out.flush()?;
+    Ok(Exit::Done)
+}
+
+async fn get(args: &ShowArgs) -> Result<Policy, Failure> {
+    let mut client = Remote::open(Door::Person, &args.remote).await?.policy();
+    let request = GetPolicyRequest { revision: args.revision.clone() };
+    Ok(client.get_policy(connect::call(request)).await?.into_inner().policy.unwrap_or_default())
+}
+
+async fn update(args: &UpdateArgs) -> Result<Policy, Failure> {
+    let yaml = fs::read_to_string(&args.file).map_err(|error| Failure::file("read", &args.file, &error))?;
+    let mut client = Remote::open(Door::Person, &args.remote).await?.policy();
+    let request = UpdatePolicyRequest { yaml, expected_revision: args.expected_revision.clone() };
+    Ok(client.update_policy(connect::call(request)).await?.into_inner().policy.unwrap_or_default())
+}
+
+fn summary(policy: &Policy) -> String {
+    let since = wire::moment(policy.loaded_at.as_ref()).map_or_else(String::new, |at| format!(", in force since {at}"));
+    format!("revision {}, {} rule(s){since}", visible(&policy.revision), policy.rule_count)
+}
+
+/// The text of the files: one as it is, several under a comment each.
+fn yaml(policy: &Policy, on_terminal: bool) -> String {
+    let layers = policy.layers.len();
+    let layer = |(i, layer): (usize, &PolicyLayer)| {
+        let name = visible(&layer.name);
+        let heading = if layers > 1 { format!("# Layer {} of {layers}: {name}\n", i + 1) } else { String::new() };
+        let end = if layer.yaml.ends_with('\n') { "" } else { "\n" };
+        let lines = layer.yaml.split('\n').map(|line| if on_terminal { visible(line) } else { line.into() });
+        heading + &lines.collect::<Vec<_>>().join("\n") + end
+    };
+    policy.layers.iter().enumerate().map(layer).collect()
+}
+
+/// `file:line:column: path: message`, as `aegis validate` prints it.
+fn place(finding: &PolicyFinding) -> String {
+    let at = if finding.line > 0 { format!(":{}:{}", finding.line, finding.column) } else { String::new() };
+    let path = if finding.path.is_empty() { String::new() } else { format!(" {}:", visible(&finding.path)) };
+    format!("{}{at}:{path} {}", visible(&finding.file), visible(&finding.message))
+}
+
+fn json(policy: &Policy) -> Object {
+    let layers: Vec<Value> =
+        policy.layers.iter().map(|layer| json!({"name": layer.name, "yaml": layer.yaml})).collect();
+    let finding = |finding: &PolicyFinding| {
+        json!({
+            "file": finding.file,
+            "line": finding.line,
+            "column": finding.column,
+            "path": finding.path,
+            "message": finding.message,
+        })
+    };
+    Object::default()
+        .with("revision", policy.revision.as_str())
+        .with("rule_count", policy.rule_count)
+        .with("loaded_at", wire::moment(policy.loaded_at.as_ref()).map(|at: Timestamp| at.to_string()))
+        .with("layers", layers)
+        .with("merged", serde_json::from_str(&policy.merged_json).unwrap_or(Value::Null))
+        .with("warnings", policy.warnings.iter().map(finding).collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(layers: &[(&str, &str)]) -> Policy {
+        let layer = |(name, yaml): &(&str, &str)| PolicyLayer { name: (*name).into(), yaml: (*yaml).into() };
+        Policy {
+            layers: layers.iter().map(layer).collect(),
+            merged_json: r#"{"rules":[]}"#.into(),
+            ..Policy::default()
+        }
+    }
+
+    #[test]
+    fn one_file_comes_back_as_it_is() {
+        let text = "version: \"1\"\r\nrules: []\n# é\u{202e}\n";
+        assert_eq!(yaml(&policy(&[("p.yaml", text)]), false), text);
+        assert!(yaml(&policy(&[("p.yaml", text)]), true).contains("# é\\u{202e}\n"));
+    }
+
+    #[test]
+    fn several_files_are_told_apart() {
+        let text = yaml(&policy(&[("a.yaml", "rules: []"), ("b.yaml", "x: 1\n")]), false);
+        assert_eq!(text, "# Layer 1 of 2: a.yaml\nrules: []\n# Layer 2 of 2: b.yaml\nx: 1\n");
+    }
+
+    #[test]
+    fn json_holds_the_merged_policy_as_json() {
+        assert_eq!(serde_json::to_value(json(&policy(&[]))).unwrap()["merged"], json!({"rules": []}));
+    }
+}

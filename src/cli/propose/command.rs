@@ -1,0 +1,136 @@
+//! Running the command that an ALLOW was asked for, and reporting what came of it.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::ExitStatus;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
+use tokio::process::{Child, Command};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cli::connect::{self, Remote};
+use crate::cli::exit::Exit;
+use crate::cli::failure::Failure;
+use crate::cli::{say, wire};
+use crate::domain::Timestamp;
+use crate::proto::v1::{Decision, ReportResultRequest, ResultStatus};
+
+/// Runs the command to its end, reports, and ends as the command did.
+pub(super) async fn run(remote: &Remote, decision: &Decision, command: &[OsString]) -> Result<Exit, Failure> {
+    let started_at = Timestamp::now();
+    let ended = match start(decision, command) {
+        Ok(child) => attend(child).await,
+        Err(error) => Err(error),
+    };
+    let (exit, mut report) = match &ended {
+        Ok(status) => (exit(*status), outcome(*status)),
+        Err(error) => (unstartable(error), failed(format!("{} cannot be run: {error}", command[0].display()))),
+    };
+    if ended.is_err() {
+        say::error(&report.error);
+    }
+    report.decision_id.clone_from(&decision.decision_id);
+    report.started_at = Some(wire::to_moment(started_at));
+    report.completed_at = Some(wire::to_moment(Timestamp::now()));
+    if let Err(status) = remote.governance().report_result(connect::call(report)).await {
+        // The command has run: its own code matters more to whoever called than the gap in the record.
+        say::warning(format_args!("what came of the action could not be reported: {}", Failure::from(status)));
+    }
+    Ok(exit)
+}
+
+fn start(decision: &Decision, command: &[OsString]) -> io::Result<Child> {
+    let constraints = serde_json::Value::Object(wire::from_struct(decision.constraints.as_ref()));
+    Command::new(&command[0])
+        .args(&command[1..])
+        .env("AEGIS_DECISION_ID", &decision.decision_id)
+        .env("AEGIS_CONSTRAINTS", constraints.to_string())
+        .spawn()
+}
+
+/// Waits for the command. A Ctrl-C reaches the command by itself, being in our process group; we stay to report. A
+/// termination is handed on.
+async fn attend(mut child: Child) -> io::Result<ExitStatus> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    loop {
+        tokio::select! {
+            ended = child.wait() => return ended,
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {
+                let pid = child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+                if let Some(pid) = pid {
+                    // It may have ended by itself in this moment.
+                    let _ = kill_process(pid, Signal::TERM);
+                }
+            }
+        }
+    }
+}
+
+/// The code that a shell would give it.
+fn exit(status: ExitStatus) -> Exit {
+    let code = status.code().or_else(|| Some(128 + status.signal()?)).and_then(|code| u8::try_from(code).ok());
+    Exit::Command(code.unwrap_or(u8::MAX))
+}
+
+fn unstartable(error: &io::Error) -> Exit {
+    Exit::Command(if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 })
+}
+
+fn outcome(status: ExitStatus) -> ReportResultRequest {
+    let report = match (status.code(), status.signal()) {
+        (Some(0), _) => ReportResultRequest { status: ResultStatus::Success as i32, ..ReportResultRequest::default() },
+        (Some(code), _) => failed(format!("exit code {code}")),
+        (None, Some(signal)) => failed(format!("ended by signal {signal}")),
+        (None, None) => failed("ended without an exit code".into()),
+    };
+    let data = json!({"exit_code": exit(status).code()});
+    ReportResultRequest { data: wire::to_value(data, "data").ok(), ..report }
+}
+
+fn failed(error: String) -> ReportResultRequest {
+    ReportResultRequest { status: ResultStatus::Failed as i32, error, ..ReportResultRequest::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn ended(script: &str) -> ExitStatus {
+        attend(start(&Decision::default(), &["sh", "-c", script].map(OsString::from)).unwrap()).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_exit_code_is_the_commands_own() {
+        for (script, code, error) in
+            [("exit 0", 0, ""), ("exit 7", 7, "exit code 7"), ("kill -9 $$", 137, "ended by signal 9")]
+        {
+            let status = ended(script).await;
+            assert_eq!(exit(status), Exit::Command(code), "{script}");
+            assert_eq!(outcome(status).error, error, "{script}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_command_learns_what_the_policy_hands_over() {
+        let constraints = serde_json::Map::from_iter([("max_rows".to_owned(), json!(100))]);
+        let decision = Decision {
+            decision_id: "dec_1".into(),
+            constraints: Some(wire::to_struct(constraints, "").unwrap()),
+            ..Decision::default()
+        };
+        let script = r#"test "$AEGIS_DECISION_ID $AEGIS_CONSTRAINTS" = 'dec_1 {"max_rows":100}'"#;
+        let child = start(&decision, &["sh", "-c", script].map(OsString::from)).unwrap();
+        assert!(attend(child).await.unwrap().success());
+    }
+
+    #[test]
+    fn what_cannot_be_started_is_told_apart_as_shells_do() {
+        let codes = ["/nowhere/at/all", "/"]
+            .map(|path| unstartable(&start(&Decision::default(), &[path.into()]).map(drop).unwrap_err()).code());
+        assert_eq!(codes, [127, 126]);
+    }
+}

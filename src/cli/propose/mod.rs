@@ -1,0 +1,350 @@
+//! `aegis propose`: ask whether an action may run, wait for whoever has to answer, and, like `sudo`, run it.
+
+mod command;
+
+use std::ffi::OsString;
+use std::time::{Duration, Instant};
+
+use tonic::{Response, Status};
+
+use super::action_args::{self, ActionArgs};
+use super::connect::{self, Door, Remote, RemoteArgs};
+use super::exit::Exit;
+use super::failure::Failure;
+use super::object::Object;
+use super::out::{Format, Out};
+use super::status::is_connection_lost;
+use super::{paint, say, times, wire, words};
+use crate::domain::visible;
+use crate::proto::v1::{self, Decision, Outcome};
+
+/// How long one call waits at most: short enough that no proxy on the way finds it suspicious.
+const ONE_WAIT: Duration = Duration::from_mins(1);
+/// How long a call is tried again when the connection is lost and nobody asked to wait longer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+const EXAMPLES: &str = "\
+Examples:
+  Ask, and do not wait for a reviewer:
+    aegis propose bulk_update crm --params '{\"count\": 150}'
+  Wait up to a minute for a reviewer's answer:
+    aegis propose bulk_update crm --params '{\"count\": 150}' --wait 60s
+  Run a command only where it is allowed, and put what came of it on the record:
+    aegis propose deploy prod --wait 10m -- ./deploy.sh prod
+
+The outcome word comes first: ALLOW, DENY, ESCALATE or REQUIRE_CONFIRMATION. Exit code: 0 ALLOW, 3 DENY, 4 \
+somebody still has to answer, 1 or 2 it could not be asked.
+
+With `-- COMMAND` the decision goes to stderr, stdout is the command's, and so is the exit code once it has run. It finds \
+AEGIS_DECISION_ID and AEGIS_CONSTRAINTS (JSON) in its environment.";
+
+/// Ask whether an action may run
+///
+/// The daemon evaluates the policy, puts the decision on the record and answers. Without a token the proposal is
+/// anonymous.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    #[command(flatten)]
+    action: ActionArgs,
+
+    /// The agent's session: what one run of an agent did is found by it
+    #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
+    session: String,
+
+    /// Free labels for the record: a JSON object or `@FILE`
+    #[arg(long, value_name = "JSON|@FILE")]
+    metadata: Option<String>,
+
+    /// Makes this the same proposal as an earlier one with this key [default: a random one]
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
+
+    /// The token of an earlier `REQUIRE_CONFIRMATION`, once the agent's user has confirmed
+    #[arg(long, value_name = "TOKEN", default_value = "", hide_default_value = true)]
+    confirmation_token: String,
+
+    /// How long to wait for a reviewer: `90s`, `5m`, `1h`
+    #[arg(long, value_name = "DURATION", value_parser = times::duration, default_value = "0s", hide_default_value = true)]
+    wait: Duration,
+
+    /// How to write the decision
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+
+    /// A command to run if, and only if, the answer is ALLOW
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+
+    #[command(flatten)]
+    remote: RemoteArgs,
+}
+
+/// Runs the command.
+pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
+    let request = request(args)?;
+    connect::block_on(propose(args, request))?
+}
+
+fn request(args: &Args) -> Result<v1::ProposeRequest, Failure> {
+    let metadata = match &args.metadata {
+        Some(text) => {
+            let object = action_args::object("--metadata", text)?;
+            Some(wire::to_struct(object, "metadata").map_err(Failure::usage)?)
+        }
+        None => None,
+    };
+    let idempotency_key = match &args.idempotency_key {
+        Some(key) => key.clone(),
+        None => random_key()?,
+    };
+    Ok(v1::ProposeRequest {
+        actor: Some(args.action.actor()),
+        action: Some(args.action.action()?),
+        context: Some(v1::Context { session_id: args.session.clone(), metadata }),
+        idempotency_key,
+        // Waiting is done with `AwaitDecision`: first one must be able to say who has to be asked.
+        wait: None,
+        confirmation_token: args.confirmation_token.clone(),
+    })
+}
+
+fn random_key() -> Result<String, Failure> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| Failure::new(format!("the system gave no random bytes: {error}")))?;
+    Ok(uuid::Builder::from_random_bytes(bytes).into_uuid().to_string())
+}
+
+async fn propose(args: &Args, request: v1::ProposeRequest) -> Result<Exit, Failure> {
+    let deadline = Instant::now() + args.wait;
+    let remote = Remote::open(Door::Agent, &args.remote).await?;
+    let patience = deadline.max(Instant::now() + PATIENCE);
+    let answer = patiently(patience, async || remote.governance().propose(connect::call(request.clone())).await);
+    let mut decision = answered(answer.await?.decision)?;
+
+    if is(&decision, Outcome::Escalate) && !args.wait.is_zero() {
+        say_who_is_asked(&decision, args.wait);
+        decision = tokio::select! {
+            waited = wait(&remote, decision.clone(), deadline) => waited?,
+            _ = tokio::signal::ctrl_c() => return give_up(args, &remote, &decision).await,
+        };
+    }
+    show(args, &decision)?;
+    if is(&decision, Outcome::Allow) && !args.command.is_empty() {
+        return command::run(&remote, &decision, &args.command).await;
+    }
+    say_what_is_missing(args, &request, &decision);
+    Ok(exit(&decision))
+}
+
+/// Asks until there is an answer or the time is over.
+async fn wait(remote: &Remote, mut decision: Decision, deadline: Instant) -> Result<Decision, Failure> {
+    while is(&decision, Outcome::Escalate) {
+        let asked_at = Instant::now();
+        let left = deadline.saturating_duration_since(asked_at);
+        if left.is_zero() {
+            break;
+        }
+        let wait = left.min(ONE_WAIT);
+        let request =
+            v1::AwaitDecisionRequest { decision_id: decision.decision_id.clone(), wait: Some(wire::to_duration(wait)) };
+        let answer = patiently(deadline, async || {
+            remote.governance().await_decision(connect::waiting_call(request.clone(), wait)).await
+        });
+        decision = answered(answer.await?.decision)?;
+        // A daemon that lets no call wait answers at once: it is not to be asked in a tight loop.
+        if asked_at.elapsed() < Duration::from_millis(200) && is(&decision, Outcome::Escalate) {
+            tokio::time::sleep(left.min(Duration::from_millis(500))).await;
+        }
+    }
+    Ok(decision)
+}
+
+/// Ctrl-C while waiting. Nobody could come back for the answer with a key that nobody knows: the question is withdrawn.
+async fn give_up(args: &Args, remote: &Remote, decision: &Decision) -> Result<Exit, Failure> {
+    const INTERRUPTED: Exit = Exit::Command(130);
+    if args.idempotency_key.is_some() {
+        say::note("interrupted; the question stays open");
+        return Ok(INTERRUPTED);
+    }
+    let request = v1::CancelProposalRequest {
+        decision_id: decision.decision_id.clone(),
+        reason: "the proposer stopped waiting".into(),
+    };
+    let mut governance = remote.governance();
+    let cancelled = tokio::time::timeout(PATIENCE, governance.cancel_proposal(connect::call(request))).await;
+    match cancelled {
+        Ok(Ok(_)) => say::note("interrupted; the proposal is withdrawn"),
+        Ok(Err(status)) => say::warning(format_args!("the proposal could not be withdrawn: {}", Failure::from(status))),
+        Err(_) => say::warning("the proposal could not be withdrawn: the daemon does not answer"),
+    }
+    Ok(INTERRUPTED)
+}
+
+/// Calls, and calls again while only the connection is to blame. Safe for what is idempotent.
+async fn patiently<T>(deadline: Instant, call: impl AsyncFn() -> Result<Response<T>, Status>) -> Result<T, Status> {
+    let mut pause = Duration::from_millis(100);
+    loop {
+        match call().await {
+            Err(status) if is_connection_lost(&status) && Instant::now() + pause < deadline => {
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(1));
+            }
+            answer => return answer.map(Response::into_inner),
+        }
+    }
+}
+
+fn answered(decision: Option<Decision>) -> Result<Decision, Failure> {
+    decision.ok_or_else(|| Failure::new("the daemon answered without a decision: do not run the action"))
+}
+
+fn is(decision: &Decision, outcome: Outcome) -> bool {
+    decision.outcome == outcome as i32
+}
+
+/// What the decision means to a shell. An outcome that this version does not know is a failure, never a go.
+fn exit(decision: &Decision) -> Exit {
+    match Outcome::try_from(decision.outcome) {
+        Ok(Outcome::Allow) => Exit::Done,
+        Ok(Outcome::Deny) => Exit::Denied,
+        Ok(Outcome::Escalate | Outcome::RequireConfirmation) => Exit::Unanswered,
+        Ok(Outcome::Unspecified) | Err(_) => Exit::Failed,
+    }
+}
+
+fn say_who_is_asked(decision: &Decision, wait: Duration) {
+    let approval = visible(&decision.approval_id);
+    say::note(format_args!("waiting up to {}s for a reviewer to answer {approval}", wait.as_secs()));
+    say::note(format_args!("  approve it elsewhere: aegis approve {approval}   or see all that waits: aegis review"));
+}
+
+/// What somebody has to do before this can go on, where that is so.
+fn say_what_is_missing(args: &Args, request: &v1::ProposeRequest, decision: &Decision) {
+    if is(decision, Outcome::Escalate) {
+        say::note(format_args!("a reviewer still has to answer: aegis approve {}", visible(&decision.approval_id)));
+        say::note(format_args!(
+            "  for the answer, propose the same again with --idempotency-key {} (and --wait)",
+            visible(&request.idempotency_key)
+        ));
+    } else if is(decision, Outcome::RequireConfirmation) {
+        say::note(format_args!(
+            "the agent's user still has to confirm; then propose the same again with\n  --confirmation-token {}",
+            visible(&decision.confirmation_token)
+        ));
+    }
+    if !args.command.is_empty() {
+        say::note("the command was not run");
+    }
+}
+
+fn show(args: &Args, decision: &Decision) -> Result<(), Failure> {
+    let text = match args.format {
+        Format::Table => line(decision),
+        Format::Json => super::safe_json::pretty(&json(decision)),
+    };
+    if args.command.is_empty() {
+        let mut out = Out::stdout();
+        out.line(text)?;
+        out.flush()
+    } else {
+        // Stdout is the command's.
+        say::note(text);
+        Ok(())
+    }
+}
+
+/// The outcome word, the decision's id, and why.
+fn line(decision: &Decision) -> String {
+    let outcome = words::outcome(decision.outcome);
+    let style = paint::of(&outcome);
+    format!("{style}{outcome}{style:#} {} {}", visible(&decision.decision_id), visible(&decision.reason))
+        .trim_end()
+        .into()
+}
+
+/// The decision, whole.
+fn json(decision: &Decision) -> Object {
+    let moment = |at| wire::moment(at).map(|at| at.to_string());
+    Object::default()
+        .with("outcome", words::outcome(decision.outcome))
+        .with("decision_id", decision.decision_id.as_str())
+        .with("reason", decision.reason.as_str())
+        .with("risk_level", words::risk(decision.risk_level))
+        .with("risk_score", decision.risk_score)
+        .with("approval", words::approval(decision.approval))
+        .with("matched_rule", decision.matched_rule.as_str())
+        .with("constraints", wire::from_struct(decision.constraints.as_ref()))
+        .with("policy_revision", decision.policy_revision.as_str())
+        .with("timestamp", moment(decision.timestamp.as_ref()))
+        .with("audit_ref", wire::present(&decision.audit_ref))
+        .with("approval_id", wire::present(&decision.approval_id))
+        .with("expires_at", moment(decision.expires_at.as_ref()))
+        .with("confirmation_token", wire::present(&decision.confirmation_token))
+        .with("action_digest", decision.action_digest.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+
+    fn decision(outcome: Outcome) -> Decision {
+        Decision {
+            decision_id: "dec_1".into(),
+            outcome: outcome as i32,
+            reason: "rule `a\u{202e}` says so".into(),
+            ..Decision::default()
+        }
+    }
+
+    #[test]
+    fn the_outcome_word_comes_first_and_nothing_is_hidden() {
+        let text = anstream::adapter::strip_str(&line(&decision(Outcome::Escalate))).to_string();
+        assert_eq!(text, "ESCALATE dec_1 rule `a\\u{202e}` says so");
+    }
+
+    #[test]
+    fn only_allow_is_0() {
+        for (outcome, code) in [
+            (Outcome::Allow, 0),
+            (Outcome::Deny, 3),
+            (Outcome::Escalate, 4),
+            (Outcome::RequireConfirmation, 4),
+            (Outcome::Unspecified, 1),
+        ] {
+            assert_eq!(exit(&decision(outcome)).code(), code, "{outcome:?}");
+        }
+        assert_eq!(exit(&Decision { outcome: 99, ..Decision::default() }).code(), 1);
+    }
+
+    #[test]
+    fn a_decision_is_json_with_every_member() {
+        let json = serde_json::to_value(json(&decision(Outcome::Allow))).unwrap();
+        assert_eq!(json["outcome"], "ALLOW");
+        assert_eq!(json["approval_id"], serde_json::Value::Null);
+        assert_eq!(json["constraints"], serde_json::json!({}));
+    }
+
+    #[tokio::test]
+    async fn a_lost_connection_is_tried_again_and_a_refusal_is_not() {
+        let calls = AtomicU32::new(0);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let answer = patiently(deadline, async || {
+            if calls.fetch_add(1, Ordering::Relaxed) < 2 {
+                return Err(Status::from_error(Box::new(std::io::Error::from(std::io::ErrorKind::ConnectionReset))));
+            }
+            Ok(Response::new(7))
+        });
+        assert_eq!(answer.await.unwrap(), 7);
+
+        calls.store(0, Ordering::Relaxed);
+        let answer: Result<(), _> = patiently(deadline, async || {
+            calls.fetch_add(1, Ordering::Relaxed);
+            Err(Status::unavailable("the record cannot be written"))
+        })
+        .await;
+        assert_eq!((answer.unwrap_err().code(), calls.into_inner()), (tonic::Code::Unavailable, 1));
+    }
+}

@@ -1,0 +1,183 @@
+//! What waits, as far as is known: fed with news, in the order in which the questions were put.
+
+use std::collections::BTreeMap;
+
+use super::feed::News;
+use crate::cli::failure::Failure;
+use crate::proto::v1::Approval;
+
+/// What waits. Ids sort by the time at which they were made, so the oldest comes first.
+#[derive(Debug, Default)]
+pub(super) struct Board {
+    waiting: BTreeMap<String, Approval>,
+    /// A snapshot that is not complete yet. What is shown stays until it is.
+    coming: Option<BTreeMap<String, Approval>>,
+    link: Link,
+    has_begun: bool,
+}
+
+/// How well the board knows what waits.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum Link {
+    /// A snapshot is on its way.
+    #[default]
+    Loading,
+    /// Every change is seen.
+    Live,
+    /// The connection is lost, and being made again.
+    Lost(String),
+}
+
+/// What changed, for who wants to say it.
+#[derive(Debug)]
+pub(super) enum Change {
+    /// Nothing to speak of.
+    None,
+    /// All that waits is known; a whole new picture.
+    All,
+    /// One more waits.
+    Added(Approval),
+    /// One has ended.
+    Ended(Approval),
+    /// Changes were missed; a new snapshot follows.
+    Lagged(u64),
+    /// The connection is lost.
+    Lost(String),
+}
+
+impl Board {
+    /// Takes in news. Fails where the news is that there will be no more.
+    pub(super) fn hear(&mut self, news: News) -> Result<Change, Failure> {
+        match news {
+            News::Snapshot { missed } => {
+                self.coming = Some(BTreeMap::new());
+                self.link = Link::Loading;
+                Ok(missed.map_or(Change::None, Change::Lagged))
+            }
+            News::Complete => {
+                if let Some(coming) = self.coming.take() {
+                    self.waiting = coming;
+                }
+                self.link = Link::Live;
+                self.has_begun = true;
+                Ok(Change::All)
+            }
+            News::Pending(approval) => {
+                let id = approval.approval_id.clone();
+                if let Some(coming) = &mut self.coming {
+                    coming.insert(id, *approval);
+                    return Ok(Change::None);
+                }
+                let is_new = self.waiting.insert(id, (*approval).clone()).is_none();
+                Ok(if is_new { Change::Added(*approval) } else { Change::None })
+            }
+            News::Ended(approval) => {
+                if let Some(coming) = &mut self.coming {
+                    coming.remove(&approval.approval_id);
+                }
+                let was_known = self.waiting.remove(&approval.approval_id).is_some();
+                Ok(if was_known { Change::Ended(*approval) } else { Change::None })
+            }
+            News::Lost(why) => {
+                self.link = Link::Lost(why.clone());
+                Ok(Change::Lost(why))
+            }
+            News::Over(failure) => Err(failure),
+        }
+    }
+
+    /// What waits, oldest first.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = &Approval> {
+        self.waiting.values()
+    }
+
+    /// One that waits.
+    pub(super) fn get(&self, id: &str) -> Option<&Approval> {
+        self.waiting.get(id)
+    }
+
+    /// This one has ended: somebody was told before the stream said it.
+    pub(super) fn forget(&mut self, id: &str) {
+        self.waiting.remove(id);
+    }
+
+    /// How many wait.
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Where it stands in the list.
+    pub(super) fn position(&self, id: &str) -> Option<usize> {
+        self.waiting.keys().position(|key| key == id)
+    }
+
+    /// How well the board knows what waits.
+    pub(super) const fn link(&self) -> &Link {
+        &self.link
+    }
+
+    /// Whether there was a complete picture at least once.
+    pub(super) const fn has_begun(&self) -> bool {
+        self.has_begun
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::cli::approval::tests::example;
+
+    pub(in crate::cli::review) fn approval(id: &str) -> Approval {
+        Approval { approval_id: id.into(), ..example() }
+    }
+
+    pub(in crate::cli::review) fn pending(id: &str) -> News {
+        News::Pending(Box::new(approval(id)))
+    }
+
+    /// A board on which these wait.
+    pub(in crate::cli::review) fn board(ids: &[&str]) -> Board {
+        let mut board = Board::default();
+        let snapshot = std::iter::once(News::Snapshot { missed: None }).chain(ids.iter().map(|id| pending(id)));
+        for news in snapshot.chain([News::Complete]) {
+            board.hear(news).unwrap();
+        }
+        board
+    }
+
+    fn ids(board: &Board) -> Vec<&str> {
+        board.waiting().map(|approval| approval.approval_id.as_str()).collect()
+    }
+
+    #[test]
+    fn the_oldest_waits_first() {
+        assert_eq!(ids(&board(&["apr_2", "apr_1", "apr_3"])), ["apr_1", "apr_2", "apr_3"]);
+    }
+
+    #[test]
+    fn what_ends_is_gone_and_what_comes_is_there() {
+        let mut board = board(&["apr_1", "apr_2"]);
+        assert!(matches!(board.hear(News::Ended(Box::new(approval("apr_1")))), Ok(Change::Ended(_))));
+        assert!(matches!(board.hear(News::Ended(Box::new(approval("apr_1")))), Ok(Change::None)));
+        assert!(matches!(board.hear(pending("apr_3")), Ok(Change::Added(_))));
+        assert_eq!(ids(&board), ["apr_2", "apr_3"]);
+    }
+
+    #[test]
+    fn a_new_snapshot_replaces_the_picture_only_when_it_is_complete() {
+        let mut board = board(&["apr_1", "apr_2"]);
+        assert!(matches!(board.hear(News::Snapshot { missed: Some(7) }), Ok(Change::Lagged(7))));
+        board.hear(pending("apr_2")).unwrap();
+        assert_eq!((ids(&board), board.link()), (vec!["apr_1", "apr_2"], &Link::Loading));
+        board.hear(News::Complete).unwrap();
+        assert_eq!((ids(&board), board.link()), (vec!["apr_2"], &Link::Live));
+    }
+
+    #[test]
+    fn a_lost_connection_leaves_the_picture_and_says_so() {
+        let mut board = board(&["apr_1"]);
+        board.hear(News::Lost("gone".into())).unwrap();
+        assert_eq!((ids(&board), board.link()), (vec!["apr_1"], &Link::Lost("gone".into())));
+        assert!(board.hear(News::Over(Failure::new("no"))).is_err());
+    }
+}
