@@ -42,7 +42,7 @@ pub(super) struct Args {
 
 /// Runs the command.
 pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
-    let answer = connect::block_on(tokio::time::timeout(args.timeout, check(args)))?;
+    let answer = connect::block_on(async { tokio::time::timeout(args.timeout, check(args)).await })?;
     let status = answer.map_err(|_| Failure::new(format!("no answer within {:?}", args.timeout)))??;
     let word = ServingStatus::try_from(status).unwrap_or_default().as_str_name();
     let mut out = Out::stdout();
