@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::{env, error::Error, fs};
 
+use prost::Message as _;
+
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
     let mut files = Vec::new();
@@ -13,16 +15,12 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let descriptors = protox::compile(&files, ["proto"])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);
-    fs::write(out.join("aegis.v1.bin"), prost_encode(&descriptors))?;
+    fs::write(out.join("aegis.v1.bin"), descriptors.encode_to_vec())?;
 
     tonic_prost_build::configure()
-        .build_transport(true)
-        // A decision is large beside the other variants and travels once.
-        .boxed("aegis.v1.StreamAuditResponse.event.row")
+        // A row is large beside the other things that the stream says.
+        .boxed(".aegis.v1.StreamAuditResponse.event.row")
+        .codec_path("crate::proto::codec::StrictCodec")
         .compile_fds(descriptors)?;
     Ok(())
-}
-
-fn prost_encode(descriptors: &impl prost::Message) -> Vec<u8> {
-    descriptors.encode_to_vec()
 }

@@ -1,4 +1,125 @@
-//! The record.
+//! The record: an append-only, durable log, and the state that changes with it, in one transactional file.
+//!
+//! This floor stores and finds. It does not decide anything: what a decision is, when an approval may end and who may end
+//! it are the business of the floors above, which say so in jobs that run inside the writer's transaction ([`Tx`]).
+//!
+//! A [`Store`] has one thread that writes (`writer`), in batches; any number of [`Reader`]s look at snapshots. A call of
+//! [`Store::transact`] is answered only when what it wrote is on disk.
+//!
+//! # The file, format 1
+//!
+//! One redb database. Integers in keys and values that are drawn as bytes are big-endian. A program refuses a format that is
+//! newer than its own, and a file that is something else.
+//!
+//! ```text
+//! table           key                          value
+//! ─────────────── ──────────────────────────── ─────────────────────────────────────────────────────────────
+//! meta            name                         "format"      u64: 1
+//!                                              "store_id"    16 random bytes
+//!                                              "created"     i64, microseconds since 1970
+//!                                              "indexed"     u64: the last row that index, segments, counts cover
+//!                                              "forgotten"   u64: the last row whose key was considered for forgetting
+//!                                              "recoveries"  u64: how often the store was reopened after a fault
+//! records         sequence u64, from 1,        ┌────────────────┬──────────┬──────────────────────────────┐
+//!                 without gaps                 │ leaf hash (32) │ salt (16)│ payload: RFC 8785 JSON of the │
+//!                                              │                │          │ Record                        │
+//!                                              └────────────────┴──────────┴──────────────────────────────┘
+//! rows            row u64, from 1, without     ┌─────────────────────┬────────────────────────────────────┐
+//!                 gaps: one per decision, in   │ facts (53), below   │ JSON of the RowState               │
+//!                 the order of commits         └─────────────────────┴────────────────────────────────────┘
+//! decisions       decision UUID (16)           row
+//! approvals       approval UUID (16)           row; every approval there ever was
+//! pending         approval UUID (16)           row; those that are open
+//! idempotency     hash of the key (32)         row (8) ‖ action digest (32) ‖ created i64 (8)
+//! confirmations   hash of the token (32)       row
+//! policies        revision (32)                JSON: the layers' names and sources, the merged policy
+//! index           kind (1) ‖ value (8) ‖       nothing
+//!                 row (8)
+//! segments        (row − 1) / 256              the earliest and the latest time of the segment's rows
+//! counts          kind (1) ‖ value             u64
+//! ```
+//!
+//! ## What is hashed
+//!
+//! ```text
+//! leaf data = SHA-256("aegis/record/v1" ‖ 0x00 ‖ salt ‖ payload)
+//! leaf hash = SHA-256(0x00 ‖ leaf data)                              RFC 6962, section 2.1
+//! ```
+//!
+//! The leaf covers every byte of the payload, and with it the sequence number, the record's name and its time. The salt is
+//! 16 random bytes: whoever holds the leaf hash of a record that was redacted learns nothing about it by guessing. Salt and
+//! payload can be dropped and the 32 bytes before them kept, so that proofs over the log stay valid without a migration.
+//!
+//! ## Facts of a row
+//!
+//! ```text
+//!  0       8         16        24       32      40      48    49        50       51      52         53
+//!  ├───────┼─────────┼─────────┼────────┼───────┼───────┼─────┼─────────┼────────┼───────┼──────────┤
+//!  │ time  │ session │ type    │ target │ actor │ rule  │risk │approval │outcome │status │has a key │
+//!  │ i64 µs│ short   │ short   │ short  │ short │ short │     │         │as it is│as it is│         │
+//! ```
+//!
+//! *Short* is the first eight bytes of a text's SHA-256. Texts are the agent's to choose, and would otherwise be keys of
+//! any length; hashed, an index entry is 17 bytes, and a value that extends another cannot be mistaken for it. Two texts can
+//! agree in eight bytes, so a match is a hint: every row is verified against its record before it is shown. The hash needs
+//! no secret: whoever makes two texts collide makes their own queries a little slower.
+//!
+//! Kinds of the index: 1 session, 2 action type, 3 actor, 4 risk, 5 status, 6 rule. The values of 4 and 5 are the codes of
+//! the facts. Empty texts are not indexed. The status changes as the row changes: 1 waits for a person, 2 allowed and not
+//! reported (which is *unknown* once it is old enough, a matter of the time of reading), then 3 success, 4 failed, 5 blocked,
+//! 6 denied, 7 skipped, 8 rolled back, 9 reported as unknown (indexed under 2).
+//!
+//! Kinds of the counters: 1 risk, 2 status, 3 outcome, 4 action type, 5 rule, 6 allowed and unreported by minute. A text is
+//! counted under itself up to 96 bytes, then under its beginning and a hash; past 1,000 texts of a kind the rest is counted
+//! together, under the byte 0xff.
+//!
+//! ## Index, segments and counts lag behind
+//!
+//! They are derived from the rows, many rows at a time (`index`), and `indexed` says how far they reach. Queries and
+//! statistics look at the rows after that one by one. What is not derived (records, rows, ids, open approvals, keys and
+//! tokens) is written in the very transaction that an answer waits for.
+//!
+//! ## What is never lost, and what can be
+//!
+//! Commits are durable and two-phase: everything is synced, then the header is flipped and synced. A batch is there whole or
+//! not at all. After a failure that a caller was told about, its batch may be there (the last sync failed, and the header
+//! reached the disk all the same) or not; nothing in between. `relaxed` gives up durability against power loss, in the open.
 
+mod canonical;
+mod counts;
+mod draft;
+mod entry;
+mod error;
+mod facts;
+mod index;
+mod job;
+mod open;
+mod options;
+mod query;
+mod reader;
 pub mod record;
 pub mod row;
+mod slot;
+mod state;
+mod stats;
+mod store;
+mod tables;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+mod tx;
+mod writer;
+
+pub use draft::{Appended, Draft, Inserted, Opening, StoredLayer, StoredPolicy};
+pub use entry::{Entry, LEAF_DOMAIN, LEAF_HASH_LEN, SALT_LEN, leaf_hash};
+pub use error::{OpenError, StoreError, TxError};
+pub use open::Opener;
+pub use options::{Entropy, Options};
+pub use query::{Order, Page, Query};
+pub use reader::{Reader, StoredRecord};
+pub use record::{DecisionRecord, Event, IdentityRecord, RECORD_VERSION, Record};
+pub use row::{ApprovalState, AuditRow, ConfirmationClosed, ConfirmationState, RowFilter, RowState};
+pub use stats::Stats;
+pub use store::{Store, StoreHealth};
+pub use tx::{IDEMPOTENCY_WINDOW, Tx};

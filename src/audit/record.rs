@@ -118,9 +118,26 @@ pub enum Event {
         unauthenticated: u64,
         /// Calls whose identity may not call that method.
         permission_denied: u64,
-        /// The methods refused, bounded.
-        methods: Vec<String>,
     },
+}
+
+impl Event {
+    /// The decision that this is about, if it is about one.
+    pub fn decision_id(&self) -> Option<DecisionId> {
+        match self {
+            Self::Decision(decision) => Some(decision.decision_id),
+            Self::ApprovalRequested { decision_id, .. }
+            | Self::ApprovalEnded { decision_id, .. }
+            | Self::Confirmed { decision_id, .. }
+            | Self::ConfirmationCancelled { decision_id }
+            | Self::Result { decision_id, .. } => Some(*decision_id),
+            Self::DaemonStarted { .. }
+            | Self::DaemonStopped
+            | Self::PolicyLoaded { .. }
+            | Self::PolicyRejected { .. }
+            | Self::CallsRefused { .. } => None,
+        }
+    }
 }
 
 /// The answer to a proposal, whole.
@@ -141,7 +158,10 @@ pub struct DecisionRecord {
     pub action: Action,
     /// The digest of what was proposed, unmasked.
     pub action_digest: Digest,
-    /// Which parameters are masked.
+    /// Which parameters the policy masks, here and in what is reported later.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub redact: Vec<ParamPath>,
+    /// Which parameters of this action are masked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub masked: Vec<ParamPath>,
     /// The answer.

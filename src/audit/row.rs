@@ -163,3 +163,25 @@ pub struct RowFilter {
     /// Before this moment or at it.
     pub until: Option<Timestamp>,
 }
+
+impl RowFilter {
+    /// Whether a row is among those asked for.
+    pub fn matches(&self, row: &AuditRow, now: Timestamp, unreported_after: std::time::Duration) -> bool {
+        fn holds<T: PartialEq + ?Sized>(asked: Option<&T>, found: &T) -> bool {
+            asked.is_none_or(|asked| asked == found)
+        }
+        let decision = &row.decision;
+        holds(self.session_id.as_deref(), &decision.session_id)
+            && holds(self.action_type.as_deref(), &decision.action.r#type)
+            && holds(self.action_target.as_deref(), &decision.action.target)
+            && holds(self.risk_level.as_ref(), &decision.risk_level)
+            && holds(self.approval.as_ref(), &decision.approval)
+            && holds(self.outcome.as_ref(), &row.state.outcome_now())
+            && self.status.is_none_or(|asked| row.state.status(now, unreported_after) == Some(asked))
+            && holds(self.actor_id.as_deref(), &decision.actor.id)
+            && holds(self.decision_id.as_ref(), &decision.decision_id)
+            && holds(self.matched_rule.as_deref(), &decision.matched_rule)
+            && self.since.is_none_or(|since| row.time >= since)
+            && self.until.is_none_or(|until| row.time <= until)
+    }
+}

@@ -1,12 +1,21 @@
 //! `aegis serve`: the daemon.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::data_dir::DataDir;
+use super::environment::Environment;
 use super::exit::Exit;
 use super::failure::Failure;
+use super::out::Out;
 use super::times;
+use crate::approvals::SlotLimits;
+use crate::governance::{PolicySource, Settings};
+use crate::server::{self, Anonymous, Config, Limits, Listening, RequestLimits};
+use crate::telemetry::{self, LogFormat};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -52,9 +61,9 @@ pub(super) struct ServeArgs {
     #[arg(long, value_name = "DURATION", value_parser = times::duration, default_value = "10s")]
     pub(super) shutdown_grace: Duration,
 
-    /// How the log is written [default: pretty on a terminal, else json]
-    #[arg(long, value_enum)]
-    pub(super) log_format: Option<LogFormat>,
+    /// How the log is written
+    #[arg(long, value_enum, default_value = "auto")]
+    pub(super) log_format: LogFormat,
 
     #[command(flatten)]
     pub(super) listen: ListenArgs,
@@ -100,7 +109,7 @@ pub(super) struct LimitArgs {
     #[arg(long = "max-pending-per-caller", value_name = "N", default_value_t = 1_000)]
     pub(super) pending_per_caller: usize,
 
-    /// Proposals a second of one caller; 0 for any number
+    /// Proposals a second of all callers together; 0 for any number
     #[arg(long = "max-proposals-per-second", value_name = "N", default_value_t = 0)]
     pub(super) proposals_per_second: u32,
 
@@ -112,16 +121,20 @@ pub(super) struct LimitArgs {
     #[arg(long = "max-connections", value_name = "N", default_value_t = 10_000)]
     pub(super) connections: usize,
 
-    /// Open streams and waiting calls of one connection
-    #[arg(long = "max-streams", value_name = "N", default_value_t = 20_000)]
-    pub(super) streams: u32,
+    /// Calls under way on one connection, waiting ones and streams included
+    #[arg(long = "max-calls-per-connection", value_name = "N", default_value_t = 20_000)]
+    pub(super) calls_per_connection: u32,
+
+    /// Open server streams (of approvals, of the record, of the policy)
+    #[arg(long = "max-streams", value_name = "N", default_value_t = 4096)]
+    pub(super) streams: usize,
 
     /// The largest params of an action, as JSON
     #[arg(long = "max-params-bytes", value_name = "BYTES", default_value_t = 1 << 20)]
     pub(super) params_bytes: usize,
 
     /// How deep params may be nested
-    #[arg(long = "max-params-depth", value_name = "N", default_value_t = 64)]
+    #[arg(long = "max-params-depth", value_name = "N", default_value_t = 32)]
     pub(super) params_depth: usize,
 }
 
@@ -134,16 +147,88 @@ pub(super) enum Durability {
     Relaxed,
 }
 
-/// How the log is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum LogFormat {
-    /// For people
-    Pretty,
-    /// One JSON object a line
-    Json,
+/// Runs the daemon until it is told to stop.
+pub(super) fn run(args: &ServeArgs) -> Result<Exit, Failure> {
+    let data_dir = DataDir::find(args.data_dir.as_deref(), &Environment::of_process())?;
+    let config = config(args, &data_dir);
+    // One thread answers: what takes long is the disk, and that has a thread of its own.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::new(format!("the daemon cannot start: {error}")))?;
+    runtime.block_on(async {
+        let telemetry = telemetry::init(args.log_format).map_err(|error| Failure::usage(error.to_string()))?;
+        let stop = stop_signal().map_err(|error| Failure::new(format!("no signals: {error}")))?;
+        let served = server::run(config, stop, |listening| announce(args, &data_dir, listening)).await;
+        // It blocks until the last traces are out, and they go out on this runtime.
+        let _ = tokio::task::spawn_blocking(|| telemetry.shutdown()).await;
+        served.map_err(|error| Failure::new(error.to_string()))
+    })?;
+    Ok(Exit::Done)
 }
 
-/// Runs the daemon until it is told to stop.
-pub(super) fn run(_args: &ServeArgs) -> Result<Exit, Failure> {
-    Err(Failure::new("this build has no daemon yet"))
+fn config(args: &ServeArgs, data_dir: &DataDir) -> Config {
+    let ServeArgs { listen, limits, .. } = args;
+    Config {
+        policy: if args.policy.is_empty() { PolicySource::Starter } else { PolicySource::Files(args.policy.clone()) },
+        data_dir: data_dir.path().to_owned(),
+        tcp: if listen.listen.is_empty() {
+            vec![SocketAddr::from((Ipv4Addr::LOCALHOST, listen.port))]
+        } else {
+            listen.listen.clone()
+        },
+        unix: listen.uds.iter().cloned().collect(),
+        anonymous: match (args.dev, listen.no_anonymous) {
+            (true, _) => Anonymous::Everybody,
+            (false, true) => Anonymous::Nobody,
+            (false, false) => Anonymous::Agent,
+        },
+        allow_plaintext: listen.allow_plaintext,
+        relaxed_durability: args.durability == Durability::Relaxed,
+        governance: Settings {
+            slots: SlotLimits { total: limits.pending, per_caller: limits.pending_per_caller },
+            proposals_per_second: limits.proposals_per_second,
+            unreported_after: args.unreported_after,
+        },
+        limits: Limits {
+            message_bytes: limits.message_bytes,
+            connections: limits.connections,
+            calls_per_connection: limits.calls_per_connection,
+            streams: limits.streams,
+            request: RequestLimits { params_bytes: limits.params_bytes, params_depth: limits.params_depth },
+        },
+        shutdown_grace: args.shutdown_grace,
+    }
+}
+
+/// Says on stdout where the daemon is, one `listening on URL` a line first, so that a program can read it.
+fn announce(args: &ServeArgs, data_dir: &DataDir, listening: &Listening) {
+    let policy = match args.policy.as_slice() {
+        [] => "built-in starter policy".to_owned(),
+        files => files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(" + "),
+    };
+    let revision = listening.revision.to_string();
+    let mut text = String::new();
+    for endpoint in &listening.endpoints {
+        text.extend(["listening on ", endpoint, "\n"]);
+    }
+    text.extend([
+        format!("policy       {policy}: {} rules, revision {}\n", listening.rules, &revision[..12]),
+        format!("data         {}\n", data_dir.path().display()),
+        "try          aegis propose bulk_update crm --params '{\"count\":150}' --wait 60s\n".to_owned(),
+        "             aegis review      (in another terminal)\n".to_owned(),
+    ]);
+    let mut out = Out::stdout();
+    // Whoever does not read where the daemon is still has a daemon.
+    let _ = out.text(text).and_then(|()| out.flush());
+}
+
+/// Resolves at the first SIGTERM or SIGINT.
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    let (mut terminate, mut interrupt): (Signal, Signal) =
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }

@@ -29,7 +29,9 @@ impl SystemClock {
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        Timestamp::now()
+        let now = Timestamp::now();
+        // To the microsecond, so that what is answered is what is stored.
+        Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
     }
 
     fn uptime(&self) -> Duration {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Timestamp;
+use super::{Approval, Timestamp};
 
 /// The answer to a proposal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -27,6 +27,18 @@ impl Outcome {
             Self::Deny => "DENY",
             Self::Escalate => "ESCALATE",
             Self::RequireConfirmation => "REQUIRE_CONFIRMATION",
+        }
+    }
+}
+
+impl Approval {
+    /// What a proposal is answered at once when a rule asks for this.
+    pub const fn first_outcome(self) -> Outcome {
+        match self {
+            Self::Auto => Outcome::Allow,
+            Self::Confirm => Outcome::RequireConfirmation,
+            Self::Approve => Outcome::Escalate,
+            Self::Block => Outcome::Deny,
         }
     }
 }

@@ -30,6 +30,13 @@ pub struct Diagnostic {
     pub message: String,
 }
 
+impl Diagnostic {
+    /// A finding about a file as a whole: it cannot be read, for example.
+    pub fn for_file(file: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { file: file.into(), line: 0, column: 0, path: String::new(), message: message.into() }
+    }
+}
+
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.file)?;
@@ -49,6 +56,11 @@ impl fmt::Display for Diagnostic {
 pub struct LoadErrors(Vec<Diagnostic>);
 
 impl LoadErrors {
+    /// These findings: why the files of a policy could not even be read, for example. There must be one.
+    pub fn new(findings: Vec<Diagnostic>) -> Self {
+        Self(findings)
+    }
+
     /// The errors, in the order of the files and of their lines as far as they were read.
     pub fn diagnostics(&self) -> &[Diagnostic] {
         &self.0

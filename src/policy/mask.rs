@@ -29,6 +29,11 @@ pub fn mask<'a>(
     (shown, masked)
 }
 
+/// What stands for a text that is not shown.
+pub fn masked_text(text: &str) -> String {
+    format!("[masked, {} characters]", text.chars().count())
+}
+
 /// What stands for a value that is not shown.
 pub(super) fn placeholder(value: &Value) -> String {
     let characters = match value {

@@ -44,12 +44,15 @@ mod verdict;
 mod window;
 mod yaml;
 
+/// How long the text of one layer may be, in bytes.
+pub const MAX_SOURCE_BYTES: usize = yaml::MAX_BYTES;
+
 pub use compiled::{Policy, STARTER, Source};
 pub use condition::{Condition, Doubt, Group, Test, Why};
 pub use diagnostic::{Diagnostic, LoadErrors};
 pub use explain::{ConditionTrace, Explanation, Outcome, RuleTrace};
 pub use glob::Glob;
-pub use mask::mask;
+pub use mask::{mask, masked_text};
 pub use rule::{DEFAULT_TIMEOUT, OnTimeout, Position, Rule};
 pub use schema::schema;
 pub use verdict::{DEFAULT_RULE, Question, Verdict};

@@ -19,7 +19,7 @@ use serde_json::{Map, Number, Value as Json};
 use super::diagnostic::{Path, Pos, Report};
 
 /// The largest file that is read. Ten thousand ordinary rules take a quarter of it.
-pub(super) const MAX_BYTES: usize = 4 << 20;
+pub(in crate::policy) const MAX_BYTES: usize = 4 << 20;
 
 /// A value of a policy file, and where it stands.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,14 +1,15 @@
 //! What `proto/` generates: the messages, clients and service traits of `aegis.v1`, and their descriptors.
 
-#![expect(
+pub mod codec;
+
+/// The API.
+#[expect(
     unused_qualifications,
     clippy::pedantic,
     clippy::allow_attributes,
     clippy::allow_attributes_without_reason,
     reason = "generated; the comments of proto/ are its documentation"
 )]
-
-/// The API.
 pub mod v1 {
     tonic::include_proto!("aegis.v1");
 }

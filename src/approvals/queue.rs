@@ -1,0 +1,322 @@
+//! The open questions, their watchers and their waiters.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use tokio::sync::{Notify, broadcast, watch};
+
+use super::slots::{QueueFull, Slot, SlotLimits, Slots};
+use crate::domain::{Action, ApprovalId, DecisionId, Digest, Ending, How, ParamPath, Proposal, RiskLevel, Timestamp};
+
+/// How many changes a watcher may fall behind before it is told that it lagged.
+const CHANGES_KEPT: usize = 1024;
+
+/// A question that waits for a reviewer.
+#[derive(Debug)]
+pub struct Pending {
+    /// Its name.
+    pub approval_id: ApprovalId,
+    /// The decision that waits for it.
+    pub decision_id: DecisionId,
+    /// What was proposed, whole where this process saw the proposal; masked after a restart.
+    pub proposal: Proposal,
+    /// Parameters whose values this process does not hold: any condition on them is indeterminate.
+    pub lost: Vec<ParamPath>,
+    /// The action as a person may see it.
+    pub shown: Action,
+    /// The labels of the proposal as a person may see them.
+    pub metadata: Map<String, Value>,
+    /// The parameters that are masked in [`Self::shown`].
+    pub masked: Vec<ParamPath>,
+    /// Who proposed, as authenticated.
+    pub subject: Arc<str>,
+    /// How that was established.
+    pub how: How,
+    /// What a decision on this question must carry.
+    pub action_digest: Digest,
+    /// The rule that asks.
+    pub matched_rule: String,
+    /// Why it asks.
+    pub reason: String,
+    /// How dangerous the policy says the action is.
+    pub risk_level: RiskLevel,
+    /// The policy that asked.
+    pub policy_revision: Digest,
+    /// When the question was put.
+    pub requested_at: Timestamp,
+    /// When it ends by itself, as people read it.
+    pub expires_at: Timestamp,
+    /// When it ends by itself, against [`Clock::uptime`](crate::domain::Clock::uptime): no jump of the wall clock moves it.
+    pub deadline: Duration,
+    /// Whether the action may run when nobody answers.
+    pub timeout_allows: bool,
+}
+
+/// A question and how it ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// The question.
+    pub pending: Arc<Pending>,
+    /// How it ended.
+    pub ending: Ending,
+}
+
+/// Something that happened to the queue.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// A question was put.
+    Added(Arc<Pending>),
+    /// A question was answered.
+    Ended(Arc<Ended>),
+}
+
+/// The watcher fell behind by this many changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lagged(pub u64);
+
+struct Entry {
+    pending: Arc<Pending>,
+    ended: watch::Sender<Option<Arc<Ended>>>,
+    _slot: Slot,
+}
+
+/// The open questions by name and by deadline: the same questions, always.
+#[derive(Default)]
+struct Open {
+    by_id: BTreeMap<ApprovalId, Entry>,
+    by_deadline: BTreeSet<(Duration, ApprovalId)>,
+}
+
+/// The open questions of one daemon.
+pub struct Queue {
+    slots: Slots,
+    open: Mutex<Open>,
+    changes: broadcast::Sender<Change>,
+    /// Rung when the earliest deadline may have changed.
+    deadlines: Notify,
+}
+
+impl Queue {
+    /// An empty queue.
+    pub fn new(limits: SlotLimits) -> Self {
+        Self {
+            slots: Slots::new(limits),
+            open: Mutex::default(),
+            changes: broadcast::Sender::new(CHANGES_KEPT),
+            deadlines: Notify::new(),
+        }
+    }
+
+    /// Takes a place for a question that is about to be written.
+    pub fn take_slot(&self, caller: &str) -> Result<Slot, QueueFull> {
+        self.slots.take(caller)
+    }
+
+    /// Puts a question that is durable now.
+    pub fn add(&self, pending: Pending, slot: Slot) {
+        let pending = Arc::new(pending);
+        let entry = Entry { pending: Arc::clone(&pending), ended: watch::Sender::new(None), _slot: slot };
+        let mut open = self.lock();
+        open.by_deadline.insert((pending.deadline, pending.approval_id));
+        open.by_id.insert(pending.approval_id, entry);
+        // Sent under the lock, so that a watcher's snapshot and its changes meet without a gap. Nobody may be watching.
+        let _ = self.changes.send(Change::Added(pending));
+        drop(open);
+        self.deadlines.notify_one();
+    }
+
+    /// Puts back a question that the store held when the daemon started.
+    pub fn restore(&self, pending: Pending) {
+        let slot = self.slots.restore(&pending.subject);
+        self.add(pending, slot);
+    }
+
+    /// Ends a question whose end is durable now: tells every watcher and every waiter.
+    pub fn end(&self, approval_id: ApprovalId, ending: Ending) {
+        let mut open = self.lock();
+        let Some(entry) = open.by_id.remove(&approval_id) else { return };
+        open.by_deadline.remove(&(entry.pending.deadline, approval_id));
+        let ended = Arc::new(Ended { pending: entry.pending, ending });
+        let _ = self.changes.send(Change::Ended(Arc::clone(&ended)));
+        entry.ended.send_replace(Some(ended));
+    }
+
+    /// Lets every waiter go: the daemon stops, and the questions stay open in the store.
+    pub fn close(&self) {
+        let mut open = self.lock();
+        open.by_id.clear();
+        open.by_deadline.clear();
+    }
+
+    /// The open question of this name.
+    pub fn get(&self, approval_id: ApprovalId) -> Option<Arc<Pending>> {
+        self.lock().by_id.get(&approval_id).map(|entry| Arc::clone(&entry.pending))
+    }
+
+    /// At most `limit` open questions after this one, oldest first.
+    pub fn page(&self, after: Option<ApprovalId>, limit: usize, keep: impl Fn(&Pending) -> bool) -> Vec<Arc<Pending>> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let open = self.lock();
+        let later = open.by_id.range((from, Bound::Unbounded)).map(|(_, entry)| &entry.pending);
+        later.filter(|pending| keep(pending)).take(limit).map(Arc::clone).collect()
+    }
+
+    /// How many questions are open.
+    pub fn len(&self) -> usize {
+        self.lock().by_id.len()
+    }
+
+    /// Whether no question is open.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Resolves when the question ends; `None` at once where it is not open (any more): the store knows how it ended.
+    pub async fn ended(&self, approval_id: ApprovalId) -> Option<Arc<Ended>> {
+        let mut receiver = self.lock().by_id.get(&approval_id)?.ended.subscribe();
+        // An error means that the queue itself is gone, with the daemon.
+        receiver.wait_for(Option::is_some).await.ok()?.clone()
+    }
+
+    /// What is open now, and every change from now on.
+    pub fn watch(&self) -> (Vec<Arc<Pending>>, Watcher) {
+        let open = self.lock();
+        let snapshot = open.by_id.values().map(|entry| Arc::clone(&entry.pending)).collect();
+        (snapshot, Watcher { changes: self.changes.subscribe() })
+    }
+
+    /// The questions whose deadline is past, and how long until the next one is.
+    pub fn due(&self, uptime: Duration) -> (Vec<ApprovalId>, Option<Duration>) {
+        let open = self.lock();
+        let due = open.by_deadline.iter().take_while(|(deadline, _)| *deadline <= uptime).map(|(_, id)| *id).collect();
+        let next = open.by_deadline.iter().find(|(deadline, _)| *deadline > uptime);
+        (due, next.map(|(deadline, _)| deadline.saturating_sub(uptime)))
+    }
+
+    /// Resolves when a question was put since the last call: the next deadline may be earlier now.
+    pub async fn deadlines_changed(&self) {
+        self.deadlines.notified().await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One watcher's place in the stream of changes.
+pub struct Watcher {
+    changes: broadcast::Receiver<Change>,
+}
+
+impl Watcher {
+    /// The next change; `None` when the daemon ends. A watcher that fell behind is told, and takes a new snapshot.
+    pub async fn next(&mut self) -> Option<Result<Change, Lagged>> {
+        match self.changes.recv().await {
+            Ok(change) => Some(Ok(change)),
+            Err(broadcast::error::RecvError::Lagged(missed)) => Some(Err(Lagged(missed))),
+            Err(broadcast::error::RecvError::Closed) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::EndingKind;
+
+    fn queue() -> Queue {
+        Queue::new(SlotLimits { total: 10_000, per_caller: 10_000 })
+    }
+
+    fn pending(n: u8, deadline: u64) -> Pending {
+        Pending {
+            approval_id: ApprovalId::from_bytes([n; 16]),
+            decision_id: DecisionId::from_bytes([n; 16]),
+            proposal: Proposal::default(),
+            lost: Vec::new(),
+            shown: Action::default(),
+            metadata: Map::new(),
+            masked: Vec::new(),
+            subject: "anonymous".into(),
+            how: How::Anonymous,
+            action_digest: Digest::of(&[n]),
+            matched_rule: String::new(),
+            reason: String::new(),
+            risk_level: RiskLevel::Medium,
+            policy_revision: Digest::of(b"policy"),
+            requested_at: Timestamp::UNIX_EPOCH,
+            expires_at: Timestamp::UNIX_EPOCH,
+            deadline: Duration::from_secs(deadline),
+            timeout_allows: false,
+        }
+    }
+
+    fn ending() -> Ending {
+        Ending {
+            kind: EndingKind::Approved,
+            allows: true,
+            by: "local:ada".into(),
+            at: Timestamp::UNIX_EPOCH,
+            reason: String::new(),
+            code: String::new(),
+        }
+    }
+
+    fn put(queue: &Queue, pending: Pending) -> ApprovalId {
+        let id = pending.approval_id;
+        let slot = queue.take_slot("a").unwrap();
+        queue.add(pending, slot);
+        id
+    }
+
+    #[tokio::test]
+    async fn a_waiter_hears_how_its_question_ended() {
+        let queue = Arc::new(queue());
+        let id = put(&queue, pending(1, 60));
+        let waiter = tokio::spawn({
+            let queue = Arc::clone(&queue);
+            async move { queue.ended(id).await }
+        });
+        tokio::task::yield_now().await;
+        queue.end(id, ending());
+        assert_eq!(waiter.await.unwrap().unwrap().ending.by, "local:ada");
+        assert!(queue.ended(id).await.is_none(), "what is over is for the store to tell");
+    }
+
+    #[tokio::test]
+    async fn a_watcher_gets_a_snapshot_and_then_every_change() {
+        let queue = queue();
+        let first = put(&queue, pending(1, 60));
+        let (snapshot, mut watcher) = queue.watch();
+        assert_eq!(snapshot.len(), 1);
+        put(&queue, pending(2, 60));
+        queue.end(first, ending());
+        assert!(matches!(watcher.next().await, Some(Ok(Change::Added(added))) if added.approval_id.as_bytes()[0] == 2));
+        assert!(matches!(watcher.next().await, Some(Ok(Change::Ended(ended))) if ended.pending.approval_id == first));
+    }
+
+    #[tokio::test]
+    async fn a_watcher_that_falls_behind_is_told_by_how_much() {
+        let queue = queue();
+        let (_, mut watcher) = queue.watch();
+        for _ in 0..CHANGES_KEPT + 5 {
+            let id = put(&queue, pending(1, 60));
+            queue.end(id, ending());
+        }
+        let Some(Err(Lagged(missed))) = watcher.next().await else { panic!("the watcher was not told") };
+        assert!(missed > 0);
+    }
+
+    #[test]
+    fn deadlines_are_told_and_the_next_one_too() {
+        let queue = queue();
+        let early = put(&queue, pending(1, 10));
+        put(&queue, pending(2, 30));
+        let (due, next) = queue.due(Duration::from_secs(10));
+        assert_eq!(due, [early]);
+        assert_eq!(next, Some(Duration::from_secs(20)));
+    }
+}

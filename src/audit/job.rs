@@ -1,0 +1,109 @@
+//! A caller's work on its way to the writer and back.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use redb::StorageError;
+use tokio::sync::oneshot;
+
+use super::error::{StoreError, TxError};
+use super::tx::Tx;
+
+/// What the writer is sent.
+pub(super) enum Message {
+    /// Do this.
+    Job(Box<dyn Job>),
+    /// Write what is queued, close the file and end.
+    Shutdown,
+}
+
+/// What running a job means for the batch that it is in.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    /// It is part of the batch.
+    Done,
+    /// It failed and left no trace: the batch goes on without it.
+    LeftOut,
+    /// It failed half-way: the batch is rolled back.
+    Abort(String),
+    /// The storage failed: the batch is lost and the database must be reopened.
+    Fault(StorageError),
+}
+
+/// A caller's work.
+pub(super) trait Job: Send {
+    /// Runs the work inside the transaction.
+    fn run(&mut self, tx: &mut Tx<'_>) -> Verdict;
+
+    /// Tells the caller how the batch ended: what the work returned, or why nothing of it counts.
+    fn answer(self: Box<Self>, end: Result<(), StoreError>);
+}
+
+/// The work of a call to [`Store::transact`](super::Store::transact).
+pub(super) struct Call<F, T> {
+    work: Option<F>,
+    result: Option<Result<T, StoreError>>,
+    answer: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<F, T> Call<F, T> {
+    pub(super) fn new(work: F, answer: oneshot::Sender<Result<T, StoreError>>) -> Self {
+        Self { work: Some(work), result: None, answer }
+    }
+}
+
+impl<F, T> Job for Call<F, T>
+where
+    F: FnOnce(&mut Tx<'_>) -> Result<T, TxError> + Send,
+    T: Send,
+{
+    fn run(&mut self, tx: &mut Tx<'_>) -> Verdict {
+        let Some(work) = self.work.take() else { return Verdict::LeftOut };
+        let (writes, after) = (tx.writes, tx.after.len());
+        // A job must not panic. If one does, that is its own caller's error and not the end of the record.
+        let result = catch_unwind(AssertUnwindSafe(|| work(tx)));
+        let (verdict, error) = match result {
+            Ok(Ok(value)) => {
+                self.result = Some(Ok(value));
+                return Verdict::Done;
+            }
+            Ok(Err(error)) => {
+                let why = error.to_string();
+                match error {
+                    TxError::Storage(
+                        error @ (StorageError::Io(_) | StorageError::PreviousIo | StorageError::DatabaseClosed),
+                    ) => return Verdict::Fault(error),
+                    error => (Verdict::Abort(why), StoreError::from(error)),
+                }
+            }
+            Err(panic) => {
+                let why = format!("a job panicked: {}", panic_text(&*panic));
+                (Verdict::Abort(why.clone()), StoreError::Aborted { why: why.into() })
+            }
+        };
+        self.result = Some(Err(error));
+        if tx.writes == writes {
+            tx.after.truncate(after);
+            return Verdict::LeftOut;
+        }
+        verdict
+    }
+
+    fn answer(self: Box<Self>, end: Result<(), StoreError>) {
+        let result = match (end, self.result) {
+            (Ok(()), Some(result)) => result,
+            // A job's own error says more than that its batch was rolled back.
+            (Err(_), Some(Err(own))) => Err(own),
+            (Err(error), _) => Err(error),
+            (Ok(()), None) => Err(StoreError::Closed),
+        };
+        // A caller that went away does not want to know.
+        let _ = self.answer.send(result);
+    }
+}
+
+/// What a panic said.
+pub(super) fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}

@@ -1,0 +1,129 @@
+//! Opening the file: creating it, and telling apart the ways in which it cannot be opened.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use redb::backends::FileBackend;
+use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageError, TableError};
+
+use super::error::{OpenError, is_disk_full, storage};
+use super::options::Entropy;
+use super::state::State;
+use super::tables::{FORMAT, META, Tables, meta, meta_u64};
+use crate::domain::Timestamp;
+
+/// Opens the database, each time that it is needed: at the start, and after a fault.
+pub type Opener = Box<dyn FnMut(&Builder) -> Result<Database, DatabaseError> + Send>;
+
+/// The opener of a file, which is created with mode 0600 if it is not there.
+pub(super) fn file_opener(path: PathBuf) -> Opener {
+    Box::new(move |builder| builder.create_with_backend(FileBackend::new(open_file(&path)?)?))
+}
+
+fn open_file(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let existing = OpenOptions::new().read(true).write(true).open(path);
+    match existing {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        other => return other,
+    }
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
+    // A record is durable only if the name of its file is.
+    if let Some(parent) = path.parent() {
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        File::open(parent)?.sync_all()?;
+    }
+    Ok(file)
+}
+
+/// Opens the database and, if it is new, lays it out. The path is for messages.
+pub(super) fn open(
+    opener: &mut Opener,
+    cache_size: usize,
+    entropy: &mut dyn Entropy,
+    path: &Path,
+) -> Result<(Database, State), OpenError> {
+    let path = || path.to_owned();
+    let mut builder = Builder::new();
+    builder.set_cache_size(cache_size);
+    // redb checks what it reads and still has assertions of its own: a damaged file must not end the daemon.
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        let database = opener(&builder).map_err(|error| explain_database(error, path()))?;
+        check_format(&database, entropy, &path())?;
+        let state = State::load(&database).map_err(|error| explain_storage(error, path()))?;
+        Ok((database, state))
+    }));
+    result.unwrap_or_else(|_| Err(OpenError::Corrupt { path: path(), why: "reading it failed".into() }))
+}
+
+fn check_format(database: &Database, entropy: &mut dyn Entropy, path: &Path) -> Result<(), OpenError> {
+    let storage_error = |error| explain_storage(error, path.to_owned());
+    let not_a_store = |why: &str| OpenError::NotAStore { path: path.to_owned(), why: why.into() };
+    let read = database.begin_read().map_err(storage).map_err(storage_error)?;
+    let meta_table = match read.open_table(META) {
+        Ok(table) => table,
+        Err(TableError::TableDoesNotExist(_)) => {
+            if read.list_tables().map_err(storage_error)?.next().is_some() {
+                return Err(not_a_store("it is a database of another program"));
+            }
+            drop(read);
+            return create(database, entropy).map_err(storage_error);
+        }
+        Err(TableError::Storage(error)) => return Err(storage_error(error)),
+        Err(error) => return Err(not_a_store(&error.to_string())),
+    };
+    let format = meta_table.get(meta::FORMAT).map_err(storage_error)?;
+    let format = format.and_then(|value| meta_u64(value.value())).and_then(|format| u32::try_from(format).ok());
+    match format {
+        None => Err(not_a_store("it names no format")),
+        Some(FORMAT) => Ok(()),
+        Some(found) if found > FORMAT => Err(OpenError::NewerFormat { path: path.to_owned(), found, known: FORMAT }),
+        Some(_) => Err(not_a_store("its format never existed")),
+    }
+}
+
+/// Lays out an empty database, in one transaction: a crash leaves all of it or nothing.
+fn create(database: &Database, entropy: &mut dyn Entropy) -> Result<(), StorageError> {
+    let mut id = [0; 16];
+    entropy.fill(&mut id)?;
+    let mut transaction = database.begin_write().map_err(storage)?;
+    transaction.set_two_phase_commit(true);
+    transaction.set_quick_repair(true);
+    {
+        let mut tables = Tables::new(&transaction);
+        tables.create_all()?;
+        let meta_table = tables.meta.get()?;
+        meta_table.insert(meta::FORMAT, u64::from(FORMAT).to_be_bytes().as_slice())?;
+        meta_table.insert(meta::STORE_ID, id.as_slice())?;
+        // The one moment that is not passed in: it is for people who look at the file, and nothing reads it.
+        let created = Timestamp::now().as_microsecond();
+        meta_table.insert(meta::CREATED, created.to_be_bytes().as_slice())?;
+    }
+    transaction.commit().map_err(storage)
+}
+
+fn explain_database(error: DatabaseError, path: PathBuf) -> OpenError {
+    match error {
+        DatabaseError::DatabaseAlreadyOpen => OpenError::Locked { path },
+        DatabaseError::Storage(StorageError::Corrupted(why)) => OpenError::Corrupt { path, why },
+        DatabaseError::Storage(error) => explain_storage(error, path),
+        other => OpenError::NotAStore { path, why: other.to_string() },
+    }
+}
+
+/// What a failed storage means for whoever opens it.
+pub(super) fn explain_storage(error: StorageError, path: PathBuf) -> OpenError {
+    match error {
+        StorageError::Io(error) if is_disk_full(&error) => OpenError::DiskFull { path },
+        // What redb says of a file without its magic number, or cut short.
+        StorageError::Io(error)
+            if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) =>
+        {
+            OpenError::NotAStore { path, why: error.to_string() }
+        }
+        StorageError::Io(source) => OpenError::Io { path, source },
+        other => OpenError::Corrupt { path, why: other.to_string() },
+    }
+}

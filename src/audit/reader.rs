@@ -1,0 +1,170 @@
+//! Reading a snapshot: rows, records, policies, and what is open.
+//!
+//! A reader sees the store as it was when it was taken, whatever is written meanwhile. Hold it for one answer, not for
+//! long: as long as it lives, no page that it could look at is used again.
+
+use redb::{Key, ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition, Value};
+
+use super::draft::StoredPolicy;
+use super::entry::{HEADER_LEN, LEAF_HASH_LEN, SALT_LEN, leaf_hash};
+use super::error::StoreError;
+use super::facts::decode_row;
+use super::record::{Event, Record};
+use super::row::AuditRow;
+use super::state::missing;
+use super::tables::{APPROVALS, DECISIONS, META, PENDING, POLICIES, RECORDS, ROWS, meta, meta_u64};
+use super::tx::parse_record;
+use crate::domain::{ApprovalId, DecisionId, Digest};
+
+/// How many bytes of payload one call of [`Reader::records`] returns at most, but for its first record.
+const RECORDS_BYTES: usize = 4 << 20;
+
+/// A snapshot of the store.
+#[derive(Debug)]
+pub struct Reader {
+    read: ReadTransaction,
+}
+
+/// A record with what proves it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredRecord {
+    /// The record.
+    pub record: Record,
+    /// Its leaf in the Merkle tree.
+    pub leaf_hash: Digest,
+    /// What its payload was hashed with.
+    pub salt: [u8; SALT_LEN],
+    /// Its canonical JSON, byte for byte as it was hashed.
+    pub payload: Vec<u8>,
+}
+
+impl StoredRecord {
+    fn decode(value: &[u8]) -> Result<Self, String> {
+        let record = parse_record(value)?;
+        let (mut leaf, mut salt) = ([0; LEAF_HASH_LEN], [0; SALT_LEN]);
+        leaf.copy_from_slice(&value[..LEAF_HASH_LEN]);
+        salt.copy_from_slice(&value[LEAF_HASH_LEN..HEADER_LEN]);
+        Ok(Self { record, leaf_hash: Digest(leaf), salt, payload: value[HEADER_LEN..].to_vec() })
+    }
+
+    /// Whether the leaf hash is that of the payload.
+    pub fn is_intact(&self) -> bool {
+        leaf_hash(&self.salt, &self.payload) == self.leaf_hash
+    }
+}
+
+impl Reader {
+    pub(super) fn new(read: ReadTransaction) -> Self {
+        Self { read }
+    }
+
+    pub(super) fn table<K: Key + 'static, V: Value + 'static>(
+        &self,
+        definition: TableDefinition<'static, K, V>,
+    ) -> Result<ReadOnlyTable<K, V>, StoreError> {
+        Ok(self.read.open_table(definition)?)
+    }
+
+    /// The random name that the store got when it was created.
+    pub fn store_id(&self) -> Result<[u8; 16], StoreError> {
+        let meta_table = self.table(META)?;
+        let id = meta_table.get(meta::STORE_ID)?.and_then(|value| value.value().try_into().ok());
+        id.ok_or_else(|| damaged("the store has no name"))
+    }
+
+    /// The sequence number of the last record; 0 while there is none.
+    pub fn last_sequence(&self) -> Result<u64, StoreError> {
+        Ok(self.table(RECORDS)?.last()?.map_or(0, |(sequence, _)| sequence.value()))
+    }
+
+    /// The number of the last row; 0 while there is none.
+    pub fn last_row(&self) -> Result<u64, StoreError> {
+        Ok(self.table(ROWS)?.last()?.map_or(0, |(row, _)| row.value()))
+    }
+
+    /// The last row that the index covers.
+    pub(super) fn indexed(&self) -> Result<u64, StoreError> {
+        let meta_table = self.table(META)?;
+        Ok(meta_table.get(meta::INDEXED)?.and_then(|value| meta_u64(value.value())).unwrap_or(0))
+    }
+
+    /// A row by its number.
+    pub fn row(&self, row: u64) -> Result<Option<AuditRow>, StoreError> {
+        let rows = self.table(ROWS)?;
+        let Some(value) = rows.get(row)? else { return Ok(None) };
+        audit_row(&self.table(RECORDS)?, row, value.value()).map(Some)
+    }
+
+    /// The row of a decision.
+    pub fn by_decision(&self, decision: DecisionId) -> Result<Option<AuditRow>, StoreError> {
+        match self.table(DECISIONS)?.get(decision.as_bytes())? {
+            None => Ok(None),
+            Some(row) => self.row(row.value()),
+        }
+    }
+
+    /// The row of the decision that waits, or waited, for an approval.
+    pub fn by_approval(&self, approval: ApprovalId) -> Result<Option<AuditRow>, StoreError> {
+        match self.table(APPROVALS)?.get(approval.as_bytes())? {
+            None => Ok(None),
+            Some(row) => self.row(row.value()),
+        }
+    }
+
+    /// Every open approval with its row, oldest first.
+    pub fn pending(&self) -> Result<Vec<(ApprovalId, AuditRow)>, StoreError> {
+        let (rows, records) = (self.table(ROWS)?, self.table(RECORDS)?);
+        let mut open = Vec::new();
+        for entry in self.table(PENDING)?.iter()? {
+            let (id, row) = entry?;
+            let (id, row) = (ApprovalId::from_bytes(id.value()), row.value());
+            let value = rows.get(row)?.ok_or_else(|| missing("row", row))?;
+            open.push((id, audit_row(&records, row, value.value())?));
+        }
+        open.sort_by_key(|(_, row)| row.row);
+        Ok(open)
+    }
+
+    /// The records that follow a sequence number, oldest first: at most `limit` of them, and fewer where they are large.
+    /// None means that there are none yet.
+    pub fn records(&self, after: u64, limit: usize) -> Result<Vec<StoredRecord>, StoreError> {
+        let records = self.table(RECORDS)?;
+        let (mut found, mut bytes) = (Vec::new(), 0);
+        for entry in records.range(after.saturating_add(1)..)?.take(limit) {
+            let value = entry?.1;
+            bytes += value.value().len();
+            if bytes > RECORDS_BYTES && !found.is_empty() {
+                break;
+            }
+            found.push(StoredRecord::decode(value.value()).map_err(damaged)?);
+        }
+        Ok(found)
+    }
+
+    /// A policy by its revision.
+    pub fn policy(&self, revision: Digest) -> Result<Option<StoredPolicy>, StoreError> {
+        let policies = self.table(POLICIES)?;
+        let Some(value) = policies.get(&revision.0)? else { return Ok(None) };
+        serde_json::from_slice(value.value()).map(Some).map_err(|error| damaged(format!("a policy: {error}")))
+    }
+}
+
+/// Puts a row together from its value and its record.
+pub(super) fn audit_row(
+    records: &ReadOnlyTable<u64, &'static [u8]>,
+    row: u64,
+    value: &[u8],
+) -> Result<AuditRow, StoreError> {
+    let (_, state) = decode_row(value).map_err(damaged)?;
+    let record = records.get(state.sequence)?.ok_or_else(|| missing("record", state.sequence))?;
+    let Record { record_id, time, event, .. } = parse_record(record.value()).map_err(damaged)?;
+    let Event::Decision(decision) = event else {
+        return Err(damaged(format!("record {} is no decision", state.sequence)));
+    };
+    Ok(AuditRow { row, record_id, time, decision: *decision, state })
+}
+
+/// The error for what cannot be read.
+pub(super) fn damaged(what: impl Into<String>) -> StoreError {
+    StoreError::Corrupt { what: what.into().into() }
+}

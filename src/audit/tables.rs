@@ -1,0 +1,151 @@
+//! The tables of the file, their keys, and tables that are opened when they are first touched.
+//!
+//! The layout is drawn in the [module documentation](super).
+
+use redb::{Key, StorageError, Table, TableDefinition, Value, WriteTransaction};
+
+use super::error::storage;
+use super::facts::Short;
+
+/// The format that this program writes.
+pub(super) const FORMAT: u32 = 1;
+/// How many rows share one entry of the time segments.
+pub(super) const SEGMENT_ROWS: u64 = 256;
+
+pub(super) type Bytes = &'static [u8];
+
+pub(super) const META: TableDefinition<'static, &'static str, Bytes> = TableDefinition::new("meta");
+pub(super) const RECORDS: TableDefinition<'static, u64, Bytes> = TableDefinition::new("records");
+pub(super) const ROWS: TableDefinition<'static, u64, Bytes> = TableDefinition::new("rows");
+pub(super) const DECISIONS: TableDefinition<'static, [u8; 16], u64> = TableDefinition::new("decisions");
+pub(super) const APPROVALS: TableDefinition<'static, [u8; 16], u64> = TableDefinition::new("approvals");
+pub(super) const PENDING: TableDefinition<'static, [u8; 16], u64> = TableDefinition::new("pending");
+pub(super) const IDEMPOTENCY: TableDefinition<'static, [u8; 32], [u8; 48]> = TableDefinition::new("idempotency");
+pub(super) const CONFIRMATIONS: TableDefinition<'static, [u8; 32], u64> = TableDefinition::new("confirmations");
+pub(super) const POLICIES: TableDefinition<'static, [u8; 32], Bytes> = TableDefinition::new("policies");
+pub(super) const INDEX: TableDefinition<'static, [u8; 17], ()> = TableDefinition::new("index");
+pub(super) const SEGMENTS: TableDefinition<'static, u64, (i64, i64)> = TableDefinition::new("segments");
+pub(super) const COUNTS: TableDefinition<'static, Bytes, u64> = TableDefinition::new("counts");
+
+/// Keys of the `meta` table.
+pub(super) mod meta {
+    pub(in crate::audit) const FORMAT: &str = "format";
+    pub(in crate::audit) const STORE_ID: &str = "store_id";
+    pub(in crate::audit) const CREATED: &str = "created";
+    pub(in crate::audit) const INDEXED: &str = "indexed";
+    pub(in crate::audit) const FORGOTTEN: &str = "forgotten";
+    pub(in crate::audit) const RECOVERIES: &str = "recoveries";
+}
+
+/// What an index entry is about. The number is the first byte of its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(super) enum Kind {
+    Session = 1,
+    ActionType = 2,
+    Actor = 3,
+    Risk = 4,
+    Status = 5,
+    Rule = 6,
+}
+
+/// The key of an index entry: `kind ‖ value ‖ row`.
+pub(super) fn index_key(kind: Kind, value: Short, row: u64) -> [u8; 17] {
+    let mut key = [0; 17];
+    key[0] = kind as u8;
+    key[1..9].copy_from_slice(&value);
+    key[9..].copy_from_slice(&row.to_be_bytes());
+    key
+}
+
+/// The row that an index entry points at.
+pub(super) fn index_row(key: &[u8; 17]) -> u64 {
+    let mut row = [0; 8];
+    row.copy_from_slice(&key[9..]);
+    u64::from_be_bytes(row)
+}
+
+/// The segment that a row belongs to.
+pub(super) const fn segment_of(row: u64) -> u64 {
+    row.saturating_sub(1) / SEGMENT_ROWS
+}
+
+/// A number as the `meta` table keeps it.
+pub(super) fn meta_u64(value: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(value.try_into().ok()?))
+}
+
+/// A table of a write transaction that is opened when it is first touched: a batch pays for the tables it uses.
+pub(super) struct Lazy<'t, K: Key + 'static, V: Value + 'static> {
+    transaction: &'t WriteTransaction,
+    definition: TableDefinition<'static, K, V>,
+    table: Option<Table<'t, K, V>>,
+}
+
+impl<'t, K: Key + 'static, V: Value + 'static> Lazy<'t, K, V> {
+    pub(super) fn new(transaction: &'t WriteTransaction, definition: TableDefinition<'static, K, V>) -> Self {
+        Self { transaction, definition, table: None }
+    }
+
+    pub(super) fn get(&mut self) -> Result<&mut Table<'t, K, V>, StorageError> {
+        match &mut self.table {
+            Some(table) => Ok(table),
+            slot => {
+                let table = self.transaction.open_table(self.definition).map_err(storage)?;
+                Ok(slot.insert(table))
+            }
+        }
+    }
+}
+
+/// Every table of a write transaction.
+pub(super) struct Tables<'t> {
+    pub(super) meta: Lazy<'t, &'static str, Bytes>,
+    pub(super) records: Lazy<'t, u64, Bytes>,
+    pub(super) rows: Lazy<'t, u64, Bytes>,
+    pub(super) decisions: Lazy<'t, [u8; 16], u64>,
+    pub(super) approvals: Lazy<'t, [u8; 16], u64>,
+    pub(super) pending: Lazy<'t, [u8; 16], u64>,
+    pub(super) idempotency: Lazy<'t, [u8; 32], [u8; 48]>,
+    pub(super) confirmations: Lazy<'t, [u8; 32], u64>,
+    pub(super) policies: Lazy<'t, [u8; 32], Bytes>,
+    pub(super) index: Lazy<'t, [u8; 17], ()>,
+    pub(super) segments: Lazy<'t, u64, (i64, i64)>,
+    pub(super) counts: Lazy<'t, Bytes, u64>,
+}
+
+impl<'t> Tables<'t> {
+    pub(super) fn new(transaction: &'t WriteTransaction) -> Self {
+        Self {
+            meta: Lazy::new(transaction, META),
+            records: Lazy::new(transaction, RECORDS),
+            rows: Lazy::new(transaction, ROWS),
+            decisions: Lazy::new(transaction, DECISIONS),
+            approvals: Lazy::new(transaction, APPROVALS),
+            pending: Lazy::new(transaction, PENDING),
+            idempotency: Lazy::new(transaction, IDEMPOTENCY),
+            confirmations: Lazy::new(transaction, CONFIRMATIONS),
+            policies: Lazy::new(transaction, POLICIES),
+            index: Lazy::new(transaction, INDEX),
+            segments: Lazy::new(transaction, SEGMENTS),
+            counts: Lazy::new(transaction, COUNTS),
+        }
+    }
+
+    /// Touches every table, so that each exists.
+    pub(super) fn create_all(&mut self) -> Result<(), StorageError> {
+        self.meta.get()?;
+        self.records.get()?;
+        self.rows.get()?;
+        self.decisions.get()?;
+        self.approvals.get()?;
+        self.pending.get()?;
+        self.idempotency.get()?;
+        self.confirmations.get()?;
+        self.policies.get()?;
+        self.index.get()?;
+        self.segments.get()?;
+        self.counts.get()?;
+        Ok(())
+    }
+}

@@ -1,0 +1,5 @@
+//! The store as a whole, through its public handle.
+
+mod disk;
+mod durability;
+mod faults;

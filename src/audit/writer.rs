@@ -1,0 +1,319 @@
+//! The one thread that writes.
+//!
+//! ```text
+//!  callers ──try_send──▶ bounded queue ──▶ writer: run job, run job, … until the queue is drained or the batch is full
+//!                                            │
+//!                                            ├─ commit (durable), publish the last sequence number
+//!                                            ├─ what jobs left to do after the commit, in order
+//!                                            ├─ answer every caller
+//!                                            └─ now and then: index the tail (not durable by itself)
+//! ```
+//!
+//! No delay is ever added: while one batch is on its way to the disk the next one gathers by itself.
+//!
+//! **What an answer means.** A caller is told that its job is done only after the commit returned. If the commit fails,
+//! every job of the batch fails. Whether its records reached the disk is then not known: with two-phase commit, either all
+//! of them did (only the flip of the header was in doubt) or none is ever seen.
+//!
+//! **A fault** (no space, a failed sync) leaves a redb handle refusing every further write, so the handle is dropped and the
+//! file opened again, with growing pauses and whenever a job arrives, until a durable write succeeds. That write also
+//! settles what was in doubt: the data pages of a batch are synced before its header is written, and the header is written
+//! and synced again before anybody reads from the reopened file.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use redb::{Durability, StorageError, WriteTransaction};
+use tokio::sync::watch;
+
+use super::error::{OpenError, StoreError, storage};
+use super::index::index_tail;
+use super::job::{Job, Message, Verdict, panic_text};
+use super::open::{Opener, explain_storage, open};
+use super::options::Options;
+use super::slot::Slot;
+use super::state::State;
+use super::store::StoreHealth;
+use super::tables::{META, meta};
+use super::tx::{AfterCommit, Tx};
+
+/// The first pause before a failed store is opened again, and the least time between two attempts.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+/// The longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// What the writer tells the rest of the process.
+#[derive(Clone, Debug)]
+pub(super) struct Announcements {
+    pub(super) committed: watch::Sender<u64>,
+    pub(super) health: watch::Sender<StoreHealth>,
+    pub(super) recoveries: watch::Sender<u64>,
+}
+
+/// The writer.
+pub(super) struct Writer {
+    pub(super) queue: Receiver<Message>,
+    pub(super) slot: Slot,
+    pub(super) state: State,
+    pub(super) options: Options,
+    pub(super) opener: Opener,
+    pub(super) path: PathBuf,
+    pub(super) announce: Announcements,
+}
+
+/// Whether there is a database to write to.
+enum Mode {
+    Running {
+        /// Whether a relaxed store has answered for what is not durable yet.
+        unsynced: bool,
+    },
+    Failing {
+        why: StoreError,
+        last_try: Instant,
+        pause: Duration,
+    },
+}
+
+/// How a batch ended that was not committed.
+enum Failure {
+    /// By a fault of the program: the database is as it was.
+    RolledBack(StoreError),
+    /// By a fault of the storage: the database must be reopened.
+    Lost(StorageError),
+}
+
+impl From<StorageError> for Failure {
+    fn from(error: StorageError) -> Self {
+        Self::Lost(error)
+    }
+}
+
+impl Writer {
+    /// Works until it is told to stop, or until no caller is left.
+    pub(super) fn run(mut self) {
+        let mut mode = Mode::Running { unsynced: false };
+        let mut stop = false;
+        while !stop {
+            let message = match self.patience(&mode) {
+                None => self.queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(patience) => self.queue.recv_timeout(patience),
+            };
+            mode = match message {
+                Ok(Message::Job(job)) => match self.recovered(mode, FIRST_PAUSE) {
+                    Mode::Running { .. } => self.batch(job, &mut stop),
+                    Mode::Failing { why, last_try, pause } => {
+                        job.answer(Err(why.clone()));
+                        Mode::Failing { why, last_try, pause }
+                    }
+                },
+                Ok(Message::Shutdown) | Err(RecvTimeoutError::Disconnected) => {
+                    stop = true;
+                    mode
+                }
+                Err(RecvTimeoutError::Timeout) => match mode {
+                    Mode::Running { .. } => self.sync(),
+                    failing @ Mode::Failing { .. } => self.recovered(failing, Duration::ZERO),
+                },
+            };
+        }
+        if let Mode::Running { unsynced: true } = mode {
+            self.sync();
+        }
+        self.slot.close(StoreError::Closed);
+        // Whoever came too late for the last batch is told so by the closing of the queue.
+    }
+
+    /// How long to wait for a message before there is something else to do.
+    fn patience(&self, mode: &Mode) -> Option<Duration> {
+        match mode {
+            Mode::Running { unsynced: false } => None,
+            Mode::Running { unsynced: true } => Some(self.options.sync_every),
+            Mode::Failing { last_try, pause, .. } => Some(pause.saturating_sub(last_try.elapsed())),
+        }
+    }
+
+    /// Runs the job and all that are waiting behind it as one transaction.
+    fn batch(&mut self, first: Box<dyn Job>, stop: &mut bool) -> Mode {
+        let mut jobs = Vec::with_capacity(64);
+        let written = self.write(first, &mut jobs, stop);
+        match written {
+            Ok(after) => {
+                self.announce.committed.send_replace(self.state.last_sequence);
+                for then in after {
+                    if let Err(panic) = catch_unwind(AssertUnwindSafe(then)) {
+                        tracing::error!(panic = panic_text(&*panic), "what was to be done after a commit panicked");
+                    }
+                }
+                for job in jobs {
+                    job.answer(Ok(()));
+                }
+                self.index_if_due()
+            }
+            Err(Failure::RolledBack(error)) => {
+                tracing::error!(%error, jobs = jobs.len(), "a batch was rolled back");
+                answer_all(jobs, &error);
+                self.reload()
+            }
+            Err(Failure::Lost(error)) => self.fail(error.into(), jobs),
+        }
+    }
+
+    fn write(
+        &mut self,
+        first: Box<dyn Job>,
+        jobs: &mut Vec<Box<dyn Job>>,
+        stop: &mut bool,
+    ) -> Result<Vec<AfterCommit>, Failure> {
+        let mut next = Some(first);
+        let transaction = match begin(&self.slot, self.options.relaxed) {
+            Ok(transaction) => transaction,
+            Err(error) => {
+                jobs.extend(next);
+                return Err(error.into());
+            }
+        };
+        let mut tx = Tx::new(&transaction, &mut self.state, &mut *self.options.entropy);
+        while let Some(mut job) = next.take() {
+            let verdict = job.run(&mut tx);
+            jobs.push(job);
+            match verdict {
+                Verdict::Done | Verdict::LeftOut => {}
+                Verdict::Abort(why) => return Err(Failure::RolledBack(StoreError::Aborted { why: why.into() })),
+                Verdict::Fault(error) => return Err(error.into()),
+            }
+            if jobs.len() < self.options.batch {
+                next = match self.queue.try_recv() {
+                    Ok(Message::Job(job)) => Some(job),
+                    Ok(Message::Shutdown) => {
+                        *stop = true;
+                        None
+                    }
+                    Err(_) => None,
+                };
+            }
+        }
+        let written = tx.writes > 0;
+        let after = tx.finish()?;
+        if written {
+            transaction.commit().map_err(storage)?;
+        } else {
+            transaction.abort()?;
+        }
+        Ok(after)
+    }
+
+    fn index_if_due(&mut self) -> Mode {
+        let unsynced = self.options.relaxed;
+        if self.state.tail.len() < self.options.index_lag.max(1) {
+            return Mode::Running { unsynced };
+        }
+        let indexed = (|| {
+            let transaction = begin(&self.slot, true)?;
+            index_tail(&transaction, &mut self.state)?;
+            transaction.commit().map_err(storage)
+        })();
+        match indexed {
+            Ok(()) => Mode::Running { unsynced },
+            Err(error) => self.fail(error.into(), Vec::new()),
+        }
+    }
+
+    /// Makes durable what a relaxed store has answered for.
+    fn sync(&mut self) -> Mode {
+        let synced = begin(&self.slot, false).and_then(|transaction| transaction.commit().map_err(storage));
+        match synced {
+            Ok(()) => Mode::Running { unsynced: false },
+            Err(error) => self.fail(error.into(), Vec::new()),
+        }
+    }
+
+    /// Reads the state again after a batch was rolled back.
+    fn reload(&mut self) -> Mode {
+        match self.slot.with(State::load) {
+            Ok(state) => {
+                self.state = state;
+                Mode::Running { unsynced: self.options.relaxed }
+            }
+            Err(error) => self.fail(error.into(), Vec::new()),
+        }
+    }
+
+    /// Gives the database up and tells everybody.
+    fn fail(&mut self, why: StoreError, jobs: Vec<Box<dyn Job>>) -> Mode {
+        let why = match why {
+            StoreError::Corrupt { what } => StoreError::Unavailable { why: what, disk_full: false },
+            why => why,
+        };
+        tracing::error!(error = %why, jobs = jobs.len(), "the record cannot be written");
+        self.slot.close(why.clone());
+        self.announce.health.send_replace(StoreHealth::Failing { why: why.to_string().into() });
+        answer_all(jobs, &why);
+        Mode::Failing { why, last_try: Instant::now(), pause: FIRST_PAUSE }
+    }
+
+    /// Tries to open a failed store again, unless it was tried less than `at_least` ago.
+    fn recovered(&mut self, mode: Mode, at_least: Duration) -> Mode {
+        let Mode::Failing { why, last_try, pause } = mode else { return mode };
+        if last_try.elapsed() < at_least {
+            return Mode::Failing { why, last_try, pause };
+        }
+        match self.reopen() {
+            Ok(()) => {
+                tracing::info!(last_sequence = self.state.last_sequence, "the record can be written again");
+                self.announce.committed.send_replace(self.state.last_sequence);
+                self.announce.recoveries.send_modify(|recoveries| *recoveries += 1);
+                self.announce.health.send_replace(StoreHealth::Ok);
+                Mode::Running { unsynced: false }
+            }
+            Err(error) => {
+                let disk_full = matches!(error, OpenError::DiskFull { .. });
+                let why = StoreError::Unavailable { why: error.to_string().into(), disk_full };
+                tracing::warn!(error = %why, "the record is still failing");
+                self.slot.close(why.clone());
+                self.announce.health.send_replace(StoreHealth::Failing { why: why.to_string().into() });
+                Mode::Failing { why, last_try: Instant::now(), pause: (pause * 2).min(LONGEST_PAUSE) }
+            }
+        }
+    }
+
+    /// Opens the file and proves that it can be written, before anybody reads from it.
+    fn reopen(&mut self) -> Result<(), OpenError> {
+        let (database, mut state) =
+            open(&mut self.opener, self.options.cache_size, &mut *self.options.entropy, &self.path)?;
+        let probed = (|| {
+            let transaction = prepare(database.begin_write().map_err(storage)?, false)?;
+            let recoveries = (state.recoveries + 1).to_be_bytes();
+            transaction.open_table(META).map_err(storage)?.insert(meta::RECOVERIES, recoveries.as_slice())?;
+            transaction.commit().map_err(storage)
+        })();
+        probed.map_err(|error| explain_storage(error, self.path.clone()))?;
+        state.recoveries += 1;
+        self.slot.put(database);
+        self.state = state;
+        Ok(())
+    }
+}
+
+/// A write transaction, durable or not.
+fn begin(slot: &Slot, relaxed: bool) -> Result<WriteTransaction, StorageError> {
+    prepare(slot.begin_write()?, relaxed)
+}
+
+fn prepare(mut transaction: WriteTransaction, relaxed: bool) -> Result<WriteTransaction, StorageError> {
+    if relaxed {
+        transaction.set_durability(Durability::None).map_err(|error| StorageError::Corrupted(error.to_string()))?;
+    } else {
+        // The header is flipped only when all it names is on disk; and the next start need not rebuild anything.
+        transaction.set_two_phase_commit(true);
+        transaction.set_quick_repair(true);
+    }
+    Ok(transaction)
+}
+
+fn answer_all(jobs: Vec<Box<dyn Job>>, error: &StoreError) {
+    for job in jobs {
+        job.answer(Err(error.clone()));
+    }
+}

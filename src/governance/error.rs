@@ -1,0 +1,112 @@
+//! Why governance could not do what was asked. A denial is not among these: it is an answer.
+
+use crate::approvals::QueueFull;
+use crate::domain::{ApprovalId, DecisionId, Digest, Ending, ParamsError};
+use crate::policy::LoadErrors;
+
+/// Why governance could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum GovernanceError {
+    /// The record cannot be written or read: nothing is decided, nothing may run.
+    #[error("the record cannot be written or read, so nothing is decided: {0}")]
+    Record(#[from] crate::audit::StoreError),
+    /// The machine gave no random bytes, so nothing can be named.
+    #[error("no random bytes, so nothing is decided: {0}")]
+    Entropy(#[from] getrandom::Error),
+    /// The action has no canonical form, so nothing could be bound to it.
+    #[error(transparent)]
+    Params(#[from] ParamsError),
+    /// The key was used for something else.
+    #[error(
+        "idempotency_key `{key}` was used for another action (digest {other}): a retry must propose the very same action"
+    )]
+    IdempotencyKeyReused {
+        /// The key.
+        key: String,
+        /// The digest of what it was used for.
+        other: Digest,
+    },
+    /// The token does not confirm this proposal.
+    #[error("confirmation_token {0}")]
+    ConfirmationInvalid(&'static str),
+    /// There is no place for another question.
+    #[error(transparent)]
+    QueueFull(#[from] QueueFull),
+    /// Proposals come too fast.
+    #[error("more than {0} proposals a second (--max-proposals-per-second)")]
+    RateLimited(u32),
+    /// No decision of this name, or not this caller's.
+    #[error("no decision {0} of this caller")]
+    NoDecision(DecisionId),
+    /// No approval of this name.
+    #[error("no approval {0}")]
+    NoApproval(ApprovalId),
+    /// The approval has ended.
+    #[error("{approval_id} was already {} by {} at {}", ending.kind.as_str(), who(ending), ending.at)]
+    AlreadyDecided {
+        /// The approval.
+        approval_id: ApprovalId,
+        /// How it ended.
+        ending: Ending,
+    },
+    /// Its time is over.
+    #[error("{approval_id} expired at {}: nobody answered in time", ending.at)]
+    Expired {
+        /// The approval.
+        approval_id: ApprovalId,
+        /// How it ended.
+        ending: Ending,
+    },
+    /// What was shown is not what is asked.
+    #[error(
+        "expected_action_digest is not the digest of {approval_id}, which is {actual}: look at it again before deciding"
+    )]
+    DigestMismatch {
+        /// The approval.
+        approval_id: ApprovalId,
+        /// The digest of what is asked.
+        actual: Digest,
+    },
+    /// A proposer may not be its own reviewer.
+    #[error("{0} proposed this action and cannot review it")]
+    OwnProposal(String),
+    /// There is nothing to withdraw.
+    #[error("{decision_id} cannot be cancelled: it is {state}")]
+    NotPending {
+        /// The decision.
+        decision_id: DecisionId,
+        /// What it is instead.
+        state: String,
+    },
+    /// There is nothing to report on.
+    #[error("{decision_id} cannot be reported as {status}: {why}")]
+    NotReportable {
+        /// The decision.
+        decision_id: DecisionId,
+        /// What was reported.
+        status: &'static str,
+        /// Why not.
+        why: String,
+    },
+    /// The policy is not valid.
+    #[error("the policy is not valid")]
+    PolicyInvalid(LoadErrors),
+    /// Somebody else changed the policy first.
+    #[error("the policy in force is {actual}, not {expected}: read it again and merge")]
+    RevisionMismatch {
+        /// What the caller believed.
+        expected: String,
+        /// What is in force.
+        actual: Digest,
+    },
+    /// The policy cannot be written.
+    #[error("the policy cannot be updated: {0}")]
+    PolicyNotWritable(String),
+    /// No policy of this revision.
+    #[error("no policy with revision {0}")]
+    NoRevision(String),
+}
+
+fn who(ending: &Ending) -> &str {
+    if ending.by.is_empty() { "the daemon" } else { &ending.by }
+}

@@ -1,0 +1,158 @@
+//! Generations of the policy: read, compiled and checked as a whole, put on the record, and only then in force.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+
+use crate::domain::{Digest, Timestamp};
+use crate::policy::{Diagnostic, LoadErrors, MAX_SOURCE_BYTES, Policy, STARTER, Source};
+
+/// Where the policy comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PolicySource {
+    /// The built-in starter policy.
+    Starter,
+    /// Files, lowest first.
+    Files(Vec<PathBuf>),
+}
+
+/// A policy in force.
+#[derive(Debug)]
+pub struct Generation {
+    /// The policy.
+    pub policy: Policy,
+    /// When it came into force.
+    pub loaded_at: Timestamp,
+}
+
+/// A changed policy that was not taken.
+#[derive(Clone, Debug)]
+pub struct Rejection {
+    /// When.
+    pub at: Timestamp,
+    /// The revision that stays in force.
+    pub kept: Digest,
+    /// What is wrong.
+    pub findings: Arc<Vec<Diagnostic>>,
+}
+
+/// What `WatchPolicy` tells.
+#[derive(Clone, Debug)]
+pub struct PolicyState {
+    /// The policy in force.
+    pub current: Arc<Generation>,
+    /// The last change, where it was refused.
+    pub rejected: Option<Rejection>,
+}
+
+/// The policy in force and where it comes from. Who changes it goes through the store first: see
+/// [`Governor`](super::Governor).
+pub struct Generations {
+    source: PolicySource,
+    current: ArcSwap<Generation>,
+    state: watch::Sender<PolicyState>,
+    /// Which findings were reported last, so that one broken file is one record however often its events come.
+    reported: Mutex<Option<Digest>>,
+}
+
+impl Generations {
+    /// Begins with a first generation.
+    pub fn new(source: PolicySource, first: Generation) -> Self {
+        let first = Arc::new(first);
+        Self {
+            source,
+            state: watch::Sender::new(PolicyState { current: Arc::clone(&first), rejected: None }),
+            current: ArcSwap::new(first),
+            reported: Mutex::default(),
+        }
+    }
+
+    /// The policy in force.
+    pub fn current(&self) -> Arc<Generation> {
+        self.current.load_full()
+    }
+
+    /// Where the policy comes from.
+    pub fn source(&self) -> &PolicySource {
+        &self.source
+    }
+
+    /// The policy in force, and whoever wants to know when that changes.
+    pub fn state(&self) -> watch::Receiver<PolicyState> {
+        self.state.subscribe()
+    }
+
+    /// Puts a generation in force. Only called when it is on the record.
+    pub fn install(&self, next: Generation) -> Arc<Generation> {
+        let next = Arc::new(next);
+        self.current.store(Arc::clone(&next));
+        *self.reported.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.state.send_replace(PolicyState { current: Arc::clone(&next), rejected: None });
+        next
+    }
+
+    /// Says that a change was refused. False where the same refusal was said before.
+    pub fn reject(&self, at: Timestamp, findings: Vec<Diagnostic>) -> bool {
+        let text: Vec<String> = findings.iter().map(ToString::to_string).collect();
+        let digest = Digest::of(text.join("\n").as_bytes());
+        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
+        if *reported == Some(digest) {
+            return false;
+        }
+        *reported = Some(digest);
+        let kept = self.current().policy.revision();
+        self.state.send_modify(|state| {
+            state.rejected = Some(Rejection { at, kept, findings: Arc::new(findings) });
+        });
+        true
+    }
+
+    /// The files are again what is in force: forgets a refusal that was said before. True where there was one.
+    pub fn clear_rejection(&self) -> bool {
+        let had = self.reported.lock().unwrap_or_else(PoisonError::into_inner).take().is_some();
+        if had {
+            self.state.send_modify(|state| state.rejected = None);
+        }
+        had
+    }
+}
+
+impl PolicySource {
+    /// Reads and compiles the policy.
+    pub fn load(&self) -> Result<Policy, LoadErrors> {
+        Policy::load(&self.read()?)
+    }
+
+    /// Reads the layers, none of them further than a policy may be long.
+    pub fn read(&self) -> Result<Vec<Source>, LoadErrors> {
+        let files = match self {
+            Self::Starter => {
+                return Ok(vec![Source { name: "<built-in starter policy>".to_owned(), text: STARTER.to_owned() }]);
+            }
+            Self::Files(files) => files,
+        };
+        let mut sources = Vec::with_capacity(files.len());
+        let mut findings = Vec::new();
+        for file in files {
+            match read_bounded(file) {
+                Ok(text) => sources.push(Source { name: file.display().to_string(), text }),
+                Err(error) => findings.push(Diagnostic::for_file(file.display().to_string(), error.to_string())),
+            }
+        }
+        if findings.is_empty() { Ok(sources) } else { Err(LoadErrors::new(findings)) }
+    }
+}
+
+/// Reads one byte more than allowed at most: enough for the loader to say that it is too long.
+pub(super) fn read_bounded(path: &Path) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_SOURCE_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    String::from_utf8(bytes).map_err(|error| {
+        let line = error.as_bytes()[..error.utf8_error().valid_up_to()].split(|byte| *byte == b'\n').count();
+        io::Error::new(io::ErrorKind::InvalidData, format!("line {line} is not UTF-8 text"))
+    })
+}

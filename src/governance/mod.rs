@@ -1,0 +1,237 @@
+//! The pipeline: propose -> decide -> record -> (ask) -> answer. This floor owns the order of things.
+//!
+//! Every change of state is one job for the record's writer ([`Store::transact`]): it checks what must still hold, writes the
+//! records and the state they change, and only when that is durable changes what is in memory ([`Queue`],
+//! [`Generations`]) and answers. Because there is one writer, jobs have an order: an approval is decided under the policy
+//! that is on the record at that point, and of two reviewers one is first.
+
+mod answer;
+mod error;
+mod evaluate;
+mod follow;
+mod generations;
+mod masking;
+mod pace;
+mod policy_changes;
+mod propose;
+mod review;
+mod watcher;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hmac::{Hmac, KeyInit as _};
+use sha2::Sha256;
+
+use crate::approvals::{Pending, Queue, SlotLimits};
+use crate::audit::record::Event;
+use crate::audit::row::AuditRow;
+use crate::audit::{Store, StoreError};
+use crate::domain::{Caller, Clock, Identity, Timestamp};
+
+pub use answer::Answer;
+pub use error::GovernanceError;
+pub use evaluate::{Evaluated, Hypothesis};
+pub use generations::{Generation, Generations, PolicySource, PolicyState, Rejection};
+pub use policy_changes::Reload;
+pub use propose::Propose;
+pub use review::Verdict;
+pub use watcher::watch as watch_policy_files;
+
+/// What an operator may choose about governance.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How many questions may be open.
+    pub slots: SlotLimits,
+    /// How many proposals are answered a second; 0 is as many as come.
+    pub proposals_per_second: u32,
+    /// How long an allowed action may go unreported before its result reads `unknown`.
+    pub unreported_after: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            slots: SlotLimits { total: 10_000, per_caller: 1_000 },
+            proposals_per_second: 0,
+            unreported_after: Duration::from_mins(10),
+        }
+    }
+}
+
+/// Where random bytes come from: [`getrandom::fill`], but for tests.
+pub type Entropy = fn(&mut [u8]) -> Result<(), getrandom::Error>;
+
+/// Governs: answers proposals, puts questions to reviewers, takes their answers, keeps all of it on the record.
+pub struct Governor {
+    store: Store,
+    queue: Arc<Queue>,
+    generations: Arc<Generations>,
+    clock: Arc<dyn Clock>,
+    entropy: Entropy,
+    /// The MAC that confirmation tokens are made with, keyed.
+    token_mac: Hmac<Sha256>,
+    pace: pace::Pace,
+    settings: Settings,
+    held: Arc<Mutex<masking::Held>>,
+    /// One change of the policy at a time: what is compared is what is replaced.
+    changing: tokio::sync::Mutex<()>,
+}
+
+impl Governor {
+    /// Takes up where the record left off: puts the policy on the record, and the open questions back in the queue.
+    ///
+    /// Confirmation tokens are derived from `token_key`: it must be the same after a restart. `flags` is what operators must know about this run, for the record.
+    pub async fn start(
+        store: Store,
+        generations: Generations,
+        clock: Arc<dyn Clock>,
+        entropy: Entropy,
+        token_key: [u8; 32],
+        settings: Settings,
+        flags: Vec<String>,
+    ) -> Result<Self, StoreError> {
+        let queue = Arc::new(Queue::new(settings.slots));
+        for (_, row) in store.read()?.pending()? {
+            if let Some(pending) = restored(row, clock.as_ref()) {
+                queue.restore(pending);
+            }
+        }
+        let generation = generations.current();
+        let now = clock.now();
+        let program = env!("CARGO_PKG_VERSION").to_owned();
+        store
+            .transact(move |tx| {
+                tx.append(now, &Event::DaemonStarted { program, flags })?;
+                policy_changes::record_loaded(tx, now, &generation.policy, String::new())
+            })
+            .await?;
+        Ok(Self {
+            store,
+            queue,
+            generations: Arc::new(generations),
+            clock,
+            entropy,
+            token_mac: Hmac::new_from_slice(&token_key).map_err(|_| StoreError::Closed)?,
+            pace: pace::Pace::new(settings.proposals_per_second),
+            settings,
+            held: Arc::default(),
+            changing: tokio::sync::Mutex::default(),
+        })
+    }
+
+    /// Puts the end of this run on the record.
+    pub async fn stop(&self) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        self.store.transact(move |tx| tx.append(now, &Event::DaemonStopped).map(drop)).await
+    }
+
+    /// Puts calls that were refused on the record, in aggregate.
+    pub async fn record_refusals(&self, unauthenticated: u64, permission_denied: u64) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let event = Event::CallsRefused { unauthenticated, permission_denied };
+        self.store.transact(move |tx| tx.append(now, &event).map(drop)).await
+    }
+
+    /// The open questions.
+    pub fn queue(&self) -> &Arc<Queue> {
+        &self.queue
+    }
+
+    /// The record.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The policy in force.
+    pub fn generations(&self) -> &Arc<Generations> {
+        &self.generations
+    }
+
+    /// The wall clock, as decisions see it.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// How long an allowed action may go unreported before its result reads `unknown`.
+    pub fn unreported_after(&self) -> Duration {
+        self.settings.unreported_after
+    }
+
+    /// Brings the queue in step with the store: after a fault, what was reported as failed may be written after all.
+    pub fn catch_up(&self) -> Result<(), StoreError> {
+        let reader = self.store.read()?;
+        for pending in self.queue.page(None, usize::MAX, |_| true) {
+            let row = reader.by_approval(pending.approval_id)?;
+            if let Some(ending) = row.and_then(|row| row.state.approval?.ending) {
+                self.queue.end(pending.approval_id, ending);
+            }
+        }
+        for (approval_id, row) in reader.pending()? {
+            if self.queue.get(approval_id).is_none()
+                && let Some(pending) = restored(row, self.clock.as_ref())
+            {
+                self.queue.restore(pending);
+            }
+        }
+        Ok(())
+    }
+
+    /// Random bytes for an id.
+    fn random(&self) -> Result<[u8; 10], GovernanceError> {
+        let mut bytes = [0; 10];
+        (self.entropy)(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn held(&self) -> std::sync::MutexGuard<'_, masking::Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The name that a match on an authenticated actor sees.
+fn authenticated_actor(identity: &Identity) -> Option<&str> {
+    identity.is_authenticated().then_some(&*identity.subject)
+}
+
+/// Whose place in the queue a question takes: an authenticated subject's, or one connection's.
+fn slot_key(caller: &Caller) -> String {
+    if caller.identity.is_authenticated() {
+        format!("subject {}", caller.identity.subject)
+    } else {
+        format!("connection {}", caller.connection.0)
+    }
+}
+
+/// An open question of the store, as the queue holds it. What was masked is gone.
+fn restored(row: AuditRow, clock: &dyn Clock) -> Option<Pending> {
+    let AuditRow { time, decision, state, .. } = row;
+    let approval = state.approval?;
+    let left = Duration::try_from(approval.expires_at.duration_since(clock.now())).unwrap_or_default();
+    Some(Pending {
+        approval_id: approval.approval_id,
+        decision_id: decision.decision_id,
+        shown: decision.action.clone(),
+        metadata: decision.metadata.clone(),
+        lost: decision.masked.clone(),
+        masked: decision.masked,
+        proposal: crate::domain::Proposal {
+            actor: decision.actor,
+            action: decision.action,
+            session_id: decision.session_id,
+            metadata: decision.metadata,
+            trace_id: decision.trace_id,
+        },
+        subject: decision.identity.subject.into(),
+        how: decision.identity.how,
+        action_digest: decision.action_digest,
+        matched_rule: decision.matched_rule,
+        reason: decision.reason,
+        risk_level: decision.risk_level,
+        policy_revision: decision.policy_revision,
+        requested_at: time,
+        expires_at: approval.expires_at,
+        deadline: clock.uptime().saturating_add(left),
+        timeout_allows: approval.timeout_allows,
+    })
+}

@@ -1,0 +1,107 @@
+//! What the daemon does besides answering: ends questions in time, follows the store's health, keeps aggregates.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::gate::Refusals;
+use super::health::Health;
+use crate::governance::{self, Governor};
+
+/// How often refused calls go to the record, where there were any.
+const REFUSALS_EVERY: Duration = Duration::from_mins(1);
+/// How long to wait before trying again what the record could not take.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// Starts everything; it ends with the token.
+pub(super) fn spawn(
+    tasks: &TaskTracker,
+    governor: &Arc<Governor>,
+    health: &Health,
+    refusals: &Arc<Refusals>,
+    stop: &CancellationToken,
+) {
+    tasks.spawn(governance::watch_policy_files(Arc::clone(governor), stop.clone()));
+    tasks.spawn(until(stop.clone(), expire(Arc::clone(governor))));
+    tasks.spawn(until(stop.clone(), follow_record(Arc::clone(governor), health.clone())));
+    tasks.spawn(until(stop.clone(), follow_recoveries(Arc::clone(governor))));
+    tasks.spawn(until(stop.clone(), follow_policy(Arc::clone(governor), health.clone())));
+    tasks.spawn(until(stop.clone(), record_refusals(Arc::clone(governor), Arc::clone(refusals))));
+}
+
+async fn until(stop: CancellationToken, task: impl Future<Output = ()>) {
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = task => {}
+    }
+}
+
+/// Ends questions whose time is over.
+async fn expire(governor: Arc<Governor>) {
+    loop {
+        let next = match governor.expire_due().await {
+            Ok(next) => next,
+            Err(error) => {
+                tracing::error!(%error, "approvals that are over cannot be ended yet");
+                Some(RETRY)
+            }
+        };
+        // A deadline is never earlier than it says: a timer that wakes a little early would only wake again.
+        let pause = next.map_or(Duration::from_hours(1), |next| next + Duration::from_millis(1));
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = governor.queue().deadlines_changed() => {}
+        }
+    }
+}
+
+/// Tells probes whether the record can be written.
+async fn follow_record(governor: Arc<Governor>, health: Health) {
+    let mut record = governor.store().health();
+    loop {
+        let now = record.borrow_and_update().clone();
+        health.record(&now).await;
+        if record.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Brings the queue in step with the store after a fault: a write that was reported as failed may be there after all.
+async fn follow_recoveries(governor: Arc<Governor>) {
+    let mut recoveries = governor.store().recoveries();
+    while recoveries.changed().await.is_ok() {
+        while let Err(error) = governor.catch_up() {
+            tracing::error!(%error, "the open approvals cannot be read again yet");
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+}
+
+/// Tells probes whether the policy files hold the policy in force.
+async fn follow_policy(governor: Arc<Governor>, health: Health) {
+    let mut state = governor.generations().state();
+    loop {
+        let good = state.borrow_and_update().rejected.is_none();
+        health.policy(good).await;
+        if state.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Puts refused calls on the record, in aggregate.
+async fn record_refusals(governor: Arc<Governor>, refusals: Arc<Refusals>) {
+    loop {
+        tokio::time::sleep(REFUSALS_EVERY).await;
+        let (unauthenticated, permission_denied) = refusals.take();
+        if unauthenticated + permission_denied == 0 {
+            continue;
+        }
+        if let Err(error) = governor.record_refusals(unauthenticated, permission_denied).await {
+            tracing::error!(%error, unauthenticated, permission_denied, "refused calls could not be recorded");
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Listeners and the connections they accept: what is known about a caller before it says a word.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+use tonic::transport::server::Connected;
+
+use crate::domain::{ConnectionId, Roles};
+
+/// What a listener means for whoever calls over it. Being anonymous is a property of the listener, never of an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listener {
+    /// Where agents call. Whoever sends no credential gets these roles.
+    Main {
+        /// What an anonymous caller may do; none where being anonymous is switched off.
+        anonymous: Roles,
+    },
+    /// The socket in the data directory: the daemon's own user, by the kernel's word.
+    Private,
+}
+
+/// What is known about a connection.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    /// Its name while it lasts.
+    pub id: ConnectionId,
+    /// The listener that accepted it.
+    pub listener: Listener,
+    /// The user at the other end of a unix socket, as the kernel says.
+    pub peer_uid: Option<u32>,
+}
+
+/// A bound listener.
+#[derive(Debug)]
+pub enum Bound {
+    /// TCP.
+    Tcp(TcpListener),
+    /// A unix socket, removed when the listener ends.
+    Unix(UnixListener, SocketFile),
+}
+
+/// A socket's place in the file system, removed with its listener.
+#[derive(Debug)]
+pub struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // It may be gone already; there is nobody to tell at this point.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// Binds a unix socket with these permissions. A socket that a dead daemon left behind is replaced; a living one is not.
+pub fn bind_unix(path: &Path, mode: u32) -> io::Result<Bound> {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let listener = match UnixListener::bind(path) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            if std::os::unix::net::UnixStream::connect(path).is_ok() {
+                return Err(io::Error::new(error.kind(), "another process listens on this socket"));
+            }
+            std::fs::remove_file(path)?;
+            UnixListener::bind(path)?
+        }
+        bound => bound?,
+    };
+    let file = SocketFile(path.to_owned());
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+    Ok(Bound::Unix(listener, file))
+}
+
+enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// An accepted connection.
+pub struct Stream {
+    socket: Socket,
+    info: Arc<Connection>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Connected for Stream {
+    type ConnectInfo = Arc<Connection>;
+
+    fn connect_info(&self) -> Self::ConnectInfo {
+        Arc::clone(&self.info)
+    }
+}
+
+/// Accepts connections on one listener and hands them on, until told to stop.
+///
+/// Over the cap a connection is closed at once: a queue of unserved connections would only hide that there is one.
+pub async fn accept(
+    bound: Bound,
+    listener: Listener,
+    permits: Arc<Semaphore>,
+    connections: mpsc::Sender<io::Result<Stream>>,
+    stop: CancellationToken,
+) {
+    static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => return,
+            accepted = accept_one(&bound) => accepted,
+        };
+        let (socket, peer_uid) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of descriptors, typically: the pause lets some be given back.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
+            tracing::warn!("a connection was closed: --max-connections are open already");
+            continue;
+        };
+        let id = ConnectionId(NEXT_ID.fetch_add(1, Ordering::Relaxed));
+        let info = Arc::new(Connection { id, listener, peer_uid });
+        if connections.send(Ok(Stream { socket, info, _permit: permit })).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn accept_one(bound: &Bound) -> io::Result<(Socket, Option<u32>)> {
+    match bound {
+        Bound::Tcp(listener) => {
+            let (stream, _) = listener.accept().await?;
+            stream.set_nodelay(true)?;
+            Ok((Socket::Tcp(stream), None))
+        }
+        Bound::Unix(listener, _) => {
+            let (stream, _) = listener.accept().await?;
+            let uid = stream.peer_cred()?.uid();
+            Ok((Socket::Unix(stream), Some(uid)))
+        }
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match &mut self.socket {
+            Socket::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Socket::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut self.socket {
+            Socket::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
+            Socket::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.socket {
+            Socket::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Socket::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.socket {
+            Socket::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Socket::Unix(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.socket {
+            Socket::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Socket::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! The gate: every call passes it, is authenticated once, and is let in or refused by the one table.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use tonic::body::Body;
+use tower::{Layer, Service};
+use tracing::Instrument as _;
+
+use super::access::{self, Access};
+use super::authenticate::Authenticator;
+use super::connection::Connection;
+use super::status;
+use super::trace;
+use crate::domain::Caller;
+
+/// How many calls were refused since it was last asked: for the record, in aggregate.
+#[derive(Debug, Default)]
+pub(super) struct Refusals {
+    unauthenticated: AtomicU64,
+    permission_denied: AtomicU64,
+}
+
+impl Refusals {
+    /// Takes the counts: calls without a valid credential, and calls by somebody who may not.
+    pub(super) fn take(&self) -> (u64, u64) {
+        (self.unauthenticated.swap(0, Ordering::Relaxed), self.permission_denied.swap(0, Ordering::Relaxed))
+    }
+}
+
+/// Puts the gate before a service.
+#[derive(Clone)]
+pub(super) struct GateLayer {
+    /// Who says who is calling.
+    pub(super) authenticator: Arc<dyn Authenticator>,
+    /// Where refusals are counted.
+    pub(super) refusals: Arc<Refusals>,
+}
+
+impl<S> Layer<S> for GateLayer {
+    type Service = Gate<S>;
+
+    fn layer(&self, inner: S) -> Gate<S> {
+        Gate { inner, layer: self.clone() }
+    }
+}
+
+/// A service behind the gate.
+#[derive(Clone)]
+pub(super) struct Gate<S> {
+    inner: S,
+    layer: GateLayer,
+}
+
+impl<S> Gate<S> {
+    /// Lets the call in with its [`Caller`] among the extensions, or says why not.
+    fn admit(&self, request: &mut Request<Body>) -> Result<(), tonic::Status> {
+        let path = request.uri().path();
+        let allowed = match access::required(path) {
+            Access::Open => return Ok(()),
+            Access::AnyOf(roles) => roles,
+            Access::Nobody => return Err(tonic::Status::unimplemented("no role may call this method")),
+        };
+        let Some(connection) = request.extensions().get::<Arc<Connection>>() else {
+            return Err(tonic::Status::internal("the call came over no known connection"));
+        };
+        let identity = self.layer.authenticator.authenticate(connection, request.headers()).map_err(|error| {
+            self.layer.refusals.unauthenticated.fetch_add(1, Ordering::Relaxed);
+            status::unauthenticated(error)
+        })?;
+        if !identity.roles.meets(allowed) {
+            let (counter, refusal) = if identity.is_authenticated() {
+                (&self.layer.refusals.permission_denied, status::role_required(&identity, allowed))
+            } else {
+                (&self.layer.refusals.unauthenticated, status::credential_required(allowed))
+            };
+            counter.fetch_add(1, Ordering::Relaxed);
+            return Err(refusal);
+        }
+        let caller = Caller { identity, connection: connection.id };
+        request.extensions_mut().insert(caller);
+        Ok(())
+    }
+}
+
+type Answer<E> = Pin<Box<dyn Future<Output = Result<Response<Body>, E>> + Send>>;
+
+impl<S> Service<Request<Body>> for Gate<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Send,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = Answer<S::Error>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        if let Err(refusal) = self.admit(&mut request) {
+            tracing::debug!(method = request.uri().path(), code = ?refusal.code(), "call refused");
+            return Box::pin(std::future::ready(Ok(refusal.into_http())));
+        }
+        let span = trace::request_span(&request);
+        // `inner` was polled ready; its clone was not.
+        let ready = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, ready);
+        Box::pin(async move { inner.call(request).await }.instrument(span))
+    }
+}

@@ -1,0 +1,32 @@
+//! The daemon: listeners, who is calling, the gRPC services. It translates; [`governance`](crate::governance) decides.
+
+pub mod access;
+mod approval_service;
+mod audit_service;
+pub mod authenticate;
+mod background;
+pub mod connection;
+pub mod data_dir;
+mod gate;
+mod governance_service;
+mod health;
+mod policy_service;
+mod request;
+mod response;
+mod run;
+mod status;
+mod streams;
+mod trace;
+
+use tonic::{Request, Status};
+
+use crate::domain::Caller;
+
+pub use request::RequestLimits;
+pub use run::{Anonymous, Config, Limits, Listening, ServeError, run};
+
+/// Who is calling. The gate put it there: a call without one did not pass it.
+fn caller<T>(request: &Request<T>) -> Result<Caller, Status> {
+    let caller = request.extensions().get::<Caller>().cloned();
+    caller.ok_or_else(|| Status::internal("the call did not pass the gate"))
+}

@@ -1,0 +1,371 @@
+//! The life of the daemon on one page: open what is ours, take up the record, bind, serve, stop in good order.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::transport::Server;
+use tonic_health::pb::health_server::HealthServer;
+
+use super::approval_service::Approvals;
+use super::audit_service::Audit;
+use super::authenticate::LocalOperator;
+use super::connection::{self, Bound, Listener};
+use super::data_dir::{self, DataDir, DataDirError};
+use super::gate::{GateLayer, Refusals};
+use super::governance_service::Governance;
+use super::health::Health;
+use super::policy_service::Policies;
+use super::request::RequestLimits;
+use super::streams::Streams;
+use super::{access, background};
+use crate::audit::{OpenError, Options, Store, StoreError};
+use crate::domain::{Clock, Role, Roles, SystemClock};
+use crate::governance::{Generation, Generations, Governor, PolicySource, Settings};
+use crate::policy::LoadErrors;
+use crate::proto::FILE_DESCRIPTOR_SET;
+use crate::proto::v1::approval_service_server::ApprovalServiceServer;
+use crate::proto::v1::audit_service_server::AuditServiceServer;
+use crate::proto::v1::governance_service_server::GovernanceServiceServer;
+use crate::proto::v1::policy_service_server::PolicyServiceServer;
+
+/// Everything that an operator may choose.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where the policy comes from.
+    pub policy: PolicySource,
+    /// Where the record, the private socket and the credential live.
+    pub data_dir: PathBuf,
+    /// The main listener's addresses; port 0 picks one.
+    pub tcp: Vec<SocketAddr>,
+    /// The main listener's unix sockets.
+    pub unix: Vec<PathBuf>,
+    /// What callers without a credential may do on the main listener.
+    pub anonymous: Anonymous,
+    /// Whether a listener that others can route to may be without TLS.
+    pub allow_plaintext: bool,
+    /// Whether an answer may be given before it is durable.
+    pub relaxed_durability: bool,
+    /// What governs.
+    pub governance: Settings,
+    /// What is bounded.
+    pub limits: Limits,
+    /// How long calls may go on after the daemon was told to stop.
+    pub shutdown_grace: Duration,
+}
+
+/// What callers without a credential may do on the main listener.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Anonymous {
+    /// Nothing.
+    Nobody,
+    /// Propose, as agents.
+    #[default]
+    Agent,
+    /// Everything: `--dev`, on loopback only.
+    Everybody,
+}
+
+impl Anonymous {
+    fn roles(self) -> Roles {
+        match self {
+            Self::Nobody => Roles::NONE,
+            Self::Agent => Roles::of(&[Role::Agent]),
+            Self::Everybody => Roles::of(&Role::ALL),
+        }
+    }
+}
+
+impl Config {
+    fn is_dev(&self) -> bool {
+        self.anonymous == Anonymous::Everybody
+    }
+}
+
+/// What is bounded at the door.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// One message, in bytes.
+    pub message_bytes: usize,
+    /// Connections at once.
+    pub connections: usize,
+    /// Calls at once on one connection.
+    pub calls_per_connection: u32,
+    /// Server streams at once.
+    pub streams: usize,
+    /// What an action may carry.
+    pub request: RequestLimits,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            message_bytes: 4 << 20,
+            connections: 4096,
+            calls_per_connection: 16_384,
+            streams: 4096,
+            request: RequestLimits { params_bytes: 256 << 10, params_depth: 32 },
+        }
+    }
+}
+
+/// Where the daemon listens, once it does.
+#[derive(Clone, Debug)]
+pub struct Listening {
+    /// The main listener, as the command line takes it: `http://127.0.0.1:50051`, `unix:/run/aegis/agent.sock`.
+    pub endpoints: Vec<String>,
+    /// The private socket.
+    pub private: PathBuf,
+    /// How many rules are in force.
+    pub rules: usize,
+    /// The revision of the policy in force.
+    pub revision: crate::domain::Digest,
+}
+
+/// The daemon could not start, or not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The policy is not valid.
+    #[error("the policy is not valid:\n{0}")]
+    Policy(#[from] LoadErrors),
+    /// The data directory cannot be used.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// The record cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The record cannot be written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A listener cannot be bound.
+    #[error("cannot listen on {address}: {error}")]
+    Bind {
+        /// Where.
+        address: String,
+        /// What the operating system said.
+        error: io::Error,
+    },
+    /// A plaintext listener would be reachable from elsewhere.
+    #[error(
+        "{0} can be reached from other machines, and this listener has no TLS: listen on 127.0.0.1 or a unix socket, or say \
+         --allow-plaintext"
+    )]
+    Plaintext(SocketAddr),
+    /// `--dev` would be reachable from elsewhere.
+    #[error("--dev gives every caller every role, so it listens on loopback only, not on {0}")]
+    DevNotLoopback(SocketAddr),
+    /// Nobody could call.
+    #[error("there is no main listener: give --port, --listen or --uds")]
+    NoListener,
+    /// A method of the API has no role.
+    #[error(transparent)]
+    Access(#[from] access::UnknownMethod),
+    /// The descriptors that were compiled in are not valid.
+    #[error("reflection: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    /// The transport failed.
+    #[error("the transport failed: {0}")]
+    Transport(#[from] tonic::transport::Error),
+}
+
+/// Runs the daemon until `shutdown` resolves. `ready` hears where it listens as soon as it does.
+pub async fn run(
+    config: Config,
+    shutdown: impl Future<Output = ()>,
+    ready: impl FnOnce(&Listening),
+) -> Result<(), ServeError> {
+    access::check()?;
+    check_reach(&config)?;
+    let data_dir = DataDir::open(&config.data_dir)?;
+    let account = data_dir::account(data_dir.uid);
+    warn_about(&config, &account);
+
+    let governor = Arc::new(start_governor(&config, &data_dir).await?);
+    let stop = CancellationToken::new();
+    let tasks = TaskTracker::new();
+    let refusals = Arc::new(Refusals::default());
+    let (reporter, health_service) = tonic_health::server::health_reporter();
+    let health = Health::start(reporter, config.is_dev()).await;
+
+    let (connections, listening) = listen(&config, &data_dir, &governor, &tasks, &stop).await?;
+    background::spawn(&tasks, &governor, &health, &refusals, &stop);
+
+    let gate = GateLayer {
+        authenticator: Arc::new(LocalOperator::new(&account.name, data_dir.uid, &data_dir.credential()?)),
+        refusals: Arc::clone(&refusals),
+    };
+    let services = Services {
+        governor: Arc::clone(&governor),
+        limits: config.limits,
+        streams: Streams::new(config.limits.streams, stop.clone()),
+        stop: stop.clone(),
+    };
+    let serving = tokio::spawn(serve(services, gate, health_service, connections));
+    ready(&listening);
+
+    shutdown.await;
+    tracing::info!("stopping: calls that are under way have {:?}", config.shutdown_grace);
+    health.stop().await;
+    stop.cancel();
+    governor.queue().close();
+    let abort = serving.abort_handle();
+    match tokio::time::timeout(config.shutdown_grace, serving).await {
+        Ok(Ok(served)) => served?,
+        Ok(Err(panicked)) => tracing::error!(error = %panicked, "the transport ended badly"),
+        Err(_) => {
+            tracing::warn!("calls were still under way at the end of the grace period: they are cut off");
+            abort.abort();
+        }
+    }
+    tasks.close();
+    tasks.wait().await;
+    if let Err(error) = governor.stop().await {
+        tracing::error!(%error, "the end of this run could not be recorded");
+    }
+    governor.store().shutdown();
+    Ok(())
+}
+
+/// Opens the record, and takes up where it left off.
+async fn start_governor(config: &Config, data_dir: &DataDir) -> Result<Governor, ServeError> {
+    let policy = config.policy.load()?;
+    for warning in policy.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let clock = Arc::new(SystemClock::start());
+    let store = Store::open(&data_dir.record(), Options { relaxed: config.relaxed_durability, ..Options::default() })?;
+    let generations = Generations::new(config.policy.clone(), Generation { policy, loaded_at: clock.now() });
+    let flags = [(config.is_dev(), "dev"), (config.relaxed_durability, "relaxed-durability")];
+    let flags = flags.into_iter().filter(|(set, _)| *set).map(|(_, flag)| flag.to_owned()).collect();
+    let token_key = data_dir.token_key()?;
+    let settings = config.governance.clone();
+    Ok(Governor::start(store, generations, clock, getrandom::fill, token_key, settings, flags).await?)
+}
+
+/// Refuses listeners that would be reachable by those who must not reach them.
+fn check_reach(config: &Config) -> Result<(), ServeError> {
+    if config.tcp.is_empty() && config.unix.is_empty() {
+        return Err(ServeError::NoListener);
+    }
+    for address in config.tcp.iter().filter(|address| !address.ip().is_loopback()) {
+        if config.is_dev() {
+            return Err(ServeError::DevNotLoopback(*address));
+        }
+        if !config.allow_plaintext {
+            return Err(ServeError::Plaintext(*address));
+        }
+    }
+    Ok(())
+}
+
+fn warn_about(config: &Config, account: &data_dir::Account) {
+    if config.is_dev() {
+        tracing::warn!(
+            "--dev: EVERY CALLER HAS EVERY ROLE, agents can approve their own actions. Never in production."
+        );
+    }
+    if config.relaxed_durability {
+        tracing::warn!("--durability relaxed: the last answers before a power loss may be missing from the record");
+    }
+    if account.logs_in {
+        tracing::warn!(
+            user = %account.name,
+            "this user can log in: an agent that runs as the same user can read the credential and approve its own actions. \
+             Run aegis as a user of its own"
+        );
+    }
+}
+
+/// Binds every listener and starts to accept.
+async fn listen(
+    config: &Config,
+    data_dir: &DataDir,
+    governor: &Arc<Governor>,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> Result<(mpsc::Receiver<io::Result<connection::Stream>>, Listening), ServeError> {
+    let main = Listener::Main { anonymous: config.anonymous.roles() };
+    let mut bound = Vec::new();
+    let mut endpoints = Vec::new();
+    for address in &config.tcp {
+        let at = |error| ServeError::Bind { address: address.to_string(), error };
+        let listener = TcpListener::bind(address).await.map_err(at)?;
+        endpoints.push(format!("http://{}", listener.local_addr().map_err(at)?));
+        bound.push((Bound::Tcp(listener), main));
+    }
+    for path in &config.unix {
+        endpoints.push(format!("unix:{}", path.display()));
+        bound.push((bind_unix(path, 0o666)?, main));
+    }
+    let private = data_dir.socket();
+    bound.push((bind_unix(&private, 0o600)?, Listener::Private));
+    if let Some(endpoint) = endpoints.first() {
+        data_dir.announce(endpoint)?;
+    }
+
+    let permits = Arc::new(Semaphore::new(config.limits.connections));
+    let (sender, connections) = mpsc::channel(64);
+    for (bound, listener) in bound {
+        tasks.spawn(connection::accept(bound, listener, Arc::clone(&permits), sender.clone(), stop.clone()));
+    }
+    let generation = governor.generations().current();
+    let (rules, revision) = (generation.policy.rules().len(), generation.policy.revision());
+    Ok((connections, Listening { endpoints, private, rules, revision }))
+}
+
+fn bind_unix(path: &Path, mode: u32) -> Result<Bound, ServeError> {
+    connection::bind_unix(path, mode)
+        .map_err(|error| ServeError::Bind { address: format!("unix:{}", path.display()), error })
+}
+
+/// Serves until told to stop, then until the last call is over.
+async fn serve(
+    services: Services,
+    gate: GateLayer,
+    health: HealthServer<impl tonic_health::pb::health_server::Health>,
+    connections: mpsc::Receiver<io::Result<connection::Stream>>,
+) -> Result<(), ServeError> {
+    let Services { governor, limits, streams, stop } = services;
+    let Limits { message_bytes, request: limits, calls_per_connection, .. } = limits;
+    let governance = Governance { governor: Arc::clone(&governor), limits };
+    let approvals = Approvals { governor: Arc::clone(&governor), streams: streams.clone(), limits };
+    let audit = Audit { governor: Arc::clone(&governor), streams: streams.clone(), limits };
+    let policies = Policies { governor, streams, limits };
+    let router = Server::builder()
+        .max_concurrent_streams(calls_per_connection)
+        .http2_keepalive_interval(Some(Duration::from_secs(30)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(20)))
+        .layer(gate)
+        .add_service(health)
+        .add_service(reflection().build_v1()?)
+        .add_service(reflection().build_v1alpha()?)
+        .add_service(GovernanceServiceServer::new(governance).max_decoding_message_size(message_bytes))
+        .add_service(ApprovalServiceServer::new(approvals).max_decoding_message_size(message_bytes))
+        .add_service(AuditServiceServer::new(audit).max_decoding_message_size(message_bytes))
+        .add_service(PolicyServiceServer::new(policies).max_decoding_message_size(message_bytes));
+    router.serve_with_incoming_shutdown(ReceiverStream::new(connections), stop.cancelled_owned()).await?;
+    Ok(())
+}
+
+fn reflection() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        // So that a debugging client can read the details of an error.
+        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+}
+
+/// What the services share.
+struct Services {
+    governor: Arc<Governor>,
+    limits: Limits,
+    streams: Streams,
+    stop: CancellationToken,
+}

@@ -1,0 +1,103 @@
+//! Server streams: bounded in number and in what they hold back, and never ended as if all were well.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::Stream;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Response, Status};
+
+use super::status;
+
+/// How many messages may wait for a slow client. What produces them waits then: see each stream for what that means.
+const HELD_BACK: usize = 64;
+
+/// How long a stream may have nothing to say before it says that it is alive.
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// What a client of a stream reads.
+pub(super) type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// The streams of one daemon.
+#[derive(Clone, Debug)]
+pub(super) struct Streams {
+    permits: Arc<Semaphore>,
+    stop: CancellationToken,
+}
+
+/// Why a stream is over.
+#[derive(Debug)]
+pub(super) enum Over {
+    /// The client is gone.
+    ClientGone,
+    /// Something is wrong, and the client is told what.
+    Failed(Status),
+}
+
+impl<E: Into<Status>> From<E> for Over {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// Where a stream's messages go.
+#[derive(Debug)]
+pub(super) struct Sink<T>(mpsc::Sender<Result<T, Status>>);
+
+impl<T> Sink<T> {
+    /// Sends a message; waits while the client is slow.
+    pub(super) async fn send(&self, message: T) -> Result<(), Over> {
+        self.0.send(Ok(message)).await.map_err(|_| Over::ClientGone)
+    }
+
+    /// Resolves when the client is gone.
+    pub(super) async fn closed(&self) {
+        self.0.closed().await;
+    }
+}
+
+impl Streams {
+    /// At most so many streams at once, all ended by this token.
+    pub(super) fn new(limit: usize, stop: CancellationToken) -> Self {
+        Self { permits: Arc::new(Semaphore::new(limit)), stop }
+    }
+
+    /// Opens a stream that `produce` fills until it returns, the client goes, or the daemon stops.
+    pub(super) fn open<T, F, P>(&self, produce: P) -> Result<Response<Messages<T>>, Status>
+    where
+        T: Send + 'static,
+        P: FnOnce(Sink<T>) -> F,
+        F: Future<Output = Result<(), Over>> + Send + 'static,
+    {
+        let permit = Arc::clone(&self.permits).try_acquire_owned().map_err(|_| {
+            let message = "as many streams are open as this daemon allows (--max-streams)";
+            status::with_reason(Code::ResourceExhausted, "TOO_MANY_STREAMS", message)
+        })?;
+        let (sender, receiver) = mpsc::channel(HELD_BACK);
+        let producing = produce(Sink(sender.clone()));
+        let stop = self.stop.clone();
+        tokio::spawn(async move {
+            let _permit = permit;
+            let last_word = tokio::select! {
+                () = stop.cancelled() => Some(status::with_reason(
+                    Code::Unavailable,
+                    "NOT_SERVING",
+                    "the daemon is stopping: resume when it is back",
+                )),
+                over = producing => match over {
+                    Ok(()) | Err(Over::ClientGone) => None,
+                    Err(Over::Failed(status)) => Some(status),
+                },
+            };
+            if let Some(status) = last_word {
+                // A client that reads nothing any more is not waited for: its connection ends with the daemon.
+                let _ = tokio::time::timeout(Duration::from_secs(1), sender.send(Err(status))).await;
+            }
+        });
+        let stream: Messages<T> = Box::pin(ReceiverStream::new(receiver));
+        Ok(Response::new(stream))
+    }
+}

@@ -1,0 +1,85 @@
+//! One span per call, under the caller's trace where it sent one, with the decision that came of it.
+
+use http::{HeaderMap, Request};
+use opentelemetry::global;
+use opentelemetry::propagation::Extractor;
+use tonic::metadata::MetadataMap;
+use tracing::{Span, field};
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+use crate::governance::Answer;
+
+/// The header of W3C Trace Context.
+const TRACEPARENT: &str = "traceparent";
+
+/// The span of one call. Below the level of the log: only an exporter of traces asks for it.
+pub(super) fn request_span<B>(request: &Request<B>) -> Span {
+    let method = request.uri().path().trim_start_matches('/');
+    let span = tracing::debug_span!(
+        target: "aegis::call",
+        "call",
+        otel.name = method,
+        otel.kind = "server",
+        rpc.system = "grpc",
+        decision_id = field::Empty,
+        outcome = field::Empty,
+        matched_rule = field::Empty,
+    );
+    if !span.is_disabled() {
+        let parent = global::get_text_map_propagator(|propagator| propagator.extract(&Headers(request.headers())));
+        // It fails only where no exporter is installed, and then there is nothing to be a child of.
+        let _ = span.set_parent(parent);
+    }
+    span
+}
+
+/// Puts the decision on the span of the call that made it.
+pub(super) fn record_decision(answer: &Answer) {
+    let span = Span::current();
+    if span.is_disabled() {
+        return;
+    }
+    span.record("decision_id", field::display(answer.decision.decision_id));
+    span.record("outcome", answer.outcome().as_str());
+    span.record("matched_rule", answer.decision.matched_rule.as_str());
+}
+
+/// The trace id that the caller sent, for the record: 32 hex digits, or empty.
+pub(super) fn trace_id(metadata: &MetadataMap) -> String {
+    let header = metadata.get(TRACEPARENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    match header.split('-').nth(1) {
+        Some(id) if id.len() == 32 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) => id.to_owned(),
+        _ => String::new(),
+    }
+}
+
+struct Headers<'a>(&'a HeaderMap);
+
+impl Extractor for Headers<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key)?.to_str().ok()
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        self.0.keys().map(http::HeaderName::as_str).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_id_is_taken_from_a_well_formed_header_and_from_nothing_else() {
+        for (header, id) in [
+            ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "0af7651916cd43dd8448eb211c80319c"),
+            ("00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01", ""),
+            ("00-short-b7ad6b7169203331-01", ""),
+            ("", ""),
+        ] {
+            let mut metadata = MetadataMap::new();
+            metadata.insert(TRACEPARENT, header.parse().unwrap());
+            assert_eq!(trace_id(&metadata), id);
+        }
+    }
+}

@@ -1,0 +1,345 @@
+//! A daemon of a test's own, and clients to talk to it.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aegis::proto::v1;
+use aegis::proto::v1::approval_service_client::ApprovalServiceClient;
+use aegis::proto::v1::audit_service_client::AuditServiceClient;
+use aegis::proto::v1::governance_service_client::GovernanceServiceClient;
+use aegis::proto::v1::policy_service_client::PolicyServiceClient;
+use hyper_util::rt::TokioIo;
+use tempfile::TempDir;
+use tokio::net::UnixStream;
+use tonic::transport::{Channel, Endpoint, Uri};
+
+/// Longer than anything here takes, however busy the machine: reaching it is a failure, not a measurement.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+
+/// The binary under test.
+pub(crate) const AEGIS: &str = env!("CARGO_BIN_EXE_aegis");
+
+/// A running daemon. It is killed when this is dropped.
+pub(crate) struct Daemon {
+    child: Child,
+    /// Where the main listener is: `http://127.0.0.1:PORT`.
+    pub(crate) endpoint: String,
+    /// Holds the data directory and the policy.
+    pub(crate) home: Arc<TempDir>,
+    log: Arc<Mutex<String>>,
+    arguments: Vec<String>,
+}
+
+/// How to start one.
+pub(crate) struct Setup {
+    home: Arc<TempDir>,
+    policy: bool,
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+}
+
+impl Setup {
+    /// With the built-in policy, in a directory of its own.
+    pub(crate) fn new() -> Self {
+        let home = tempfile::Builder::new().prefix("aegis-test-").tempdir().expect("a temporary directory");
+        Self { home: Arc::new(home), policy: false, arguments: Vec::new(), environment: Vec::new() }
+    }
+
+    /// With this policy in `policy.yaml`.
+    pub(crate) fn policy(mut self, yaml: &str) -> Self {
+        std::fs::write(self.home.path().join("policy.yaml"), yaml).expect("the policy is written");
+        self.policy = true;
+        self
+    }
+
+    /// With these arguments for `aegis serve`.
+    pub(crate) fn args(mut self, arguments: &[&str]) -> Self {
+        self.arguments.extend(arguments.iter().map(ToString::to_string));
+        self
+    }
+
+    /// With this variable.
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The directory that will hold policy and data.
+    pub(crate) fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// The command that would start it.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(AEGIS);
+        command.arg("serve");
+        if self.policy {
+            command.arg(self.home.path().join("policy.yaml"));
+        }
+        if !self.arguments.iter().any(|argument| argument == "--listen") {
+            command.args(["--port", "0"]);
+        }
+        command.arg("--data-dir").arg(self.home.path().join("data"));
+        command.args(&self.arguments).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.envs(self.environment.iter().cloned());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// Starts it and waits until it listens.
+    pub(crate) fn start(self) -> Daemon {
+        let mut child = self.command().spawn().expect("the daemon starts");
+        let log = Arc::new(Mutex::new(String::new()));
+        let stderr = child.stderr.take().expect("stderr is piped");
+        std::thread::spawn({
+            let log = Arc::clone(&log);
+            move || {
+                for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                    let mut log = log.lock().expect("the log is whole");
+                    log.push_str(&line);
+                    log.push('\n');
+                }
+            }
+        });
+        let mut stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
+        let mut line = String::new();
+        stdout.read_line(&mut line).expect("stdout can be read");
+        let Some(endpoint) = line.trim().strip_prefix("listening on ") else {
+            let _ = child.wait();
+            panic!("the daemon did not start: {line}{}", log.lock().expect("the log is whole"));
+        };
+        // Read on, so that the daemon never writes into a full pipe.
+        std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
+        Daemon { endpoint: endpoint.to_owned(), child, home: self.home, log, arguments: self.arguments }
+    }
+
+    /// Starts it although it must not start, and says how it ended and what it said.
+    pub(crate) fn refuse(&self) -> (ExitStatus, String) {
+        let Output { status, stderr, .. } = self.command().output().expect("the daemon runs");
+        (status, String::from_utf8_lossy(&stderr).into_owned())
+    }
+}
+
+impl Daemon {
+    /// The data directory.
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.home.path().join("data")
+    }
+
+    /// The policy file.
+    pub(crate) fn policy_file(&self) -> PathBuf {
+        self.home.path().join("policy.yaml")
+    }
+
+    /// What it has logged.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().expect("the log is whole").clone()
+    }
+
+    /// Waits until the log says this.
+    pub(crate) async fn logs(&self, text: &str) {
+        eventually(&format!("the log says `{text}`"), || {
+            let found = self.log().contains(text);
+            async move { found.then_some(()) }
+        })
+        .await;
+    }
+
+    /// The process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Kills it as a crash would: SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().expect("the daemon can be killed");
+        self.child.wait().expect("the daemon has ended");
+    }
+
+    /// Asks it to stop: SIGTERM.
+    pub(crate) fn terminate(&self) {
+        let status = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        assert!(status.expect("kill runs").success());
+    }
+
+    /// Waits until it has ended.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        self.child.wait().expect("the daemon ends")
+    }
+
+    /// Starts it again on the same data after it has ended.
+    pub(crate) fn restart(mut self) -> Self {
+        // It may have ended already.
+        let _ = self.child.kill();
+        self.child.wait().expect("the daemon has ended");
+        let (home, arguments) = (Arc::clone(&self.home), self.arguments.clone());
+        let policy = self.policy_file().exists();
+        Setup { home, policy, arguments, environment: Vec::new() }.start()
+    }
+
+    /// A channel to the main listener: an anonymous agent.
+    pub(crate) async fn tcp(&self) -> Channel {
+        let endpoint = Endpoint::from_shared(self.endpoint.clone()).expect("the endpoint is a URL");
+        endpoint.connect().await.expect("the daemon answers")
+    }
+
+    /// A channel to the socket in the data directory: the daemon's own user.
+    pub(crate) async fn socket(&self) -> Channel {
+        unix(&self.data_dir().join("aegis.sock")).await
+    }
+
+    /// The agent's side, anonymous.
+    pub(crate) async fn agent(&self) -> GovernanceServiceClient<Channel> {
+        GovernanceServiceClient::new(self.tcp().await)
+    }
+
+    /// The reviewer's side.
+    pub(crate) async fn reviewer(&self) -> ApprovalServiceClient<Channel> {
+        ApprovalServiceClient::new(self.socket().await)
+    }
+
+    /// The auditor's side.
+    pub(crate) async fn auditor(&self) -> AuditServiceClient<Channel> {
+        AuditServiceClient::new(self.socket().await).max_decoding_message_size(64 << 20)
+    }
+
+    /// The admin's side.
+    pub(crate) async fn admin(&self) -> PolicyServiceClient<Channel> {
+        PolicyServiceClient::new(self.socket().await)
+    }
+
+    /// Every row of the record, oldest first.
+    pub(crate) async fn rows(&self) -> Vec<v1::AuditRow> {
+        let stream = self.auditor().await.stream_audit(v1::StreamAuditRequest::default()).await;
+        let mut stream = stream.expect("the record can be read").into_inner();
+        let mut rows = Vec::new();
+        while let Some(message) = stream.message().await.expect("the record can be read") {
+            if let Some(v1::stream_audit_response::Event::Row(row)) = message.event {
+                rows.push(*row);
+            }
+        }
+        rows
+    }
+
+    /// The row of one decision.
+    pub(crate) async fn row(&self, decision_id: &str) -> v1::AuditRow {
+        let row = self.rows().await.into_iter().find(|row| row.decision_id == decision_id);
+        row.unwrap_or_else(|| panic!("{decision_id} is not on the record"))
+    }
+
+    /// Runs a command of the same binary against this daemon.
+    pub(crate) fn cli(&self, arguments: &[&str]) -> Output {
+        self.cli_command(arguments).output().expect("the command runs")
+    }
+
+    /// The command, not started yet.
+    pub(crate) fn cli_command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(AEGIS);
+        command.args(arguments).env_clear().env("AEGIS_DATA_DIR", self.data_dir()).env("NO_COLOR", "1");
+        command.stdin(Stdio::null());
+        command
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- the daemon's log ---\n{}", self.log());
+        }
+    }
+}
+
+/// A channel to a unix socket.
+pub(crate) async fn unix(path: &Path) -> Channel {
+    let path = path.to_owned();
+    let connect = tower::service_fn(move |_: Uri| {
+        let path = path.clone();
+        async move { Ok::<_, std::io::Error>(TokioIo::new(UnixStream::connect(path).await?)) }
+    });
+    let endpoint = Endpoint::from_static("http://localhost");
+    endpoint.connect_with_connector(connect).await.expect("the daemon answers on its socket")
+}
+
+/// Looks again and again until something is so; fails when the deadline is past.
+pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
+    let patience = tokio::time::Instant::now() + DEADLINE;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(tokio::time::Instant::now() < patience, "never happened: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// A proposal of an action without parameters.
+pub(crate) fn propose(r#type: &str, target: &str) -> v1::ProposeRequest {
+    v1::ProposeRequest {
+        actor: Some(v1::Actor { id: "agent-7".into(), r#type: "ai-agent".into() }),
+        action: Some(v1::Action { r#type: r#type.into(), target: target.into(), ..v1::Action::default() }),
+        ..v1::ProposeRequest::default()
+    }
+}
+
+/// Parameters from JSON.
+pub(crate) fn params(json: serde_json::Value) -> Option<prost_types::Struct> {
+    let serde_json::Value::Object(map) = json else { panic!("parameters are an object") };
+    Some(prost_types::Struct { fields: map.into_iter().map(|(key, value)| (key, wire(value))).collect() })
+}
+
+fn wire(value: serde_json::Value) -> prost_types::Value {
+    use prost_types::value::Kind;
+    use serde_json::Value as J;
+    prost_types::Value {
+        kind: Some(match value {
+            J::Null => Kind::NullValue(0),
+            J::Bool(bool) => Kind::BoolValue(bool),
+            J::Number(number) => Kind::NumberValue(number.as_f64().expect("a finite number")),
+            J::String(text) => Kind::StringValue(text),
+            J::Array(items) => {
+                Kind::ListValue(prost_types::ListValue { values: items.into_iter().map(wire).collect() })
+            }
+            object @ J::Object(_) => Kind::StructValue(params(object).expect("an object")),
+        }),
+    }
+}
+
+/// How long to wait, as the wire has it.
+pub(crate) fn seconds(seconds: i64) -> Option<prost_types::Duration> {
+    Some(prost_types::Duration { seconds, nanos: 0 })
+}
+
+/// The standard output of a command, as text.
+pub(crate) fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("the output is text")
+}
+
+/// The standard error of a command, as text.
+pub(crate) fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("the output is text")
+}
+
+/// The reason (`google.rpc.ErrorInfo`) of a refusal.
+pub(crate) fn reason(status: &tonic::Status) -> String {
+    use tonic_types::StatusExt as _;
+    status.get_details_error_info().map(|info| info.reason).unwrap_or_default()
+}
+
+/// The fields that a refusal names.
+pub(crate) fn fields(status: &tonic::Status) -> Vec<String> {
+    use tonic_types::StatusExt as _;
+    let violations = status.get_details_bad_request().map(|details| details.field_violations).unwrap_or_default();
+    violations.into_iter().map(|violation| violation.field).collect()
+}
+
+/// What is left of a pipe, as text.
+pub(crate) fn read_all(mut pipe: impl std::io::Read) -> String {
+    let mut text = String::new();
+    pipe.read_to_string(&mut text).expect("the pipe is text");
+    text
+}

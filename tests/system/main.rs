@@ -1,0 +1,7 @@
+//! Whole-system tests: the real binary, real gRPC, port 0, a data directory of its own for each.
+//!
+//! Nothing here sleeps for luck: a test waits for the line, the message or the exit that it is about, and a deadline only
+//! ends a test that has failed.
+
+mod daemon;
+mod proposals;
