@@ -31,7 +31,7 @@ pub(super) struct Args {
     action: ActionArgs,
 
     /// The moment that time conditions see: `2026-11-20T09:00:00Z` [default: now]
-    #[arg(long, value_name = "RFC3339", value_parser = times::moment_arg)]
+    #[arg(long, value_name = "RFC3339", value_parser = times::rfc3339)]
     at: Option<Timestamp>,
 
     /// Say why: the rules tried, their conditions, the values seen

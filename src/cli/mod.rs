@@ -32,12 +32,17 @@ mod completions;
 mod deny;
 mod evaluate;
 mod healthcheck;
+mod init;
 mod pending;
 mod policy;
+mod policy_files;
 mod propose;
 mod review;
+mod schema;
 mod serve;
+mod simulate;
 mod stats;
+mod validate;
 mod version;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -71,6 +76,10 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Init(init::Args),
+    Validate(validate::Args),
+    Schema(schema::Args),
+    Simulate(Box<simulate::Args>),
     Serve(Box<serve::ServeArgs>),
     Propose(Box<propose::Args>),
     Evaluate(Box<evaluate::Args>),
@@ -94,6 +103,10 @@ impl Cli {
         }
         match self.command.as_ref() {
             None => help(),
+            Some(Command::Init(args)) => init::run(args),
+            Some(Command::Validate(args)) => validate::run(args),
+            Some(Command::Schema(args)) => schema::run(args),
+            Some(Command::Simulate(args)) => simulate::run(args),
             Some(Command::Serve(args)) => serve::run(args),
             Some(Command::Propose(args)) => propose::run(args),
             Some(Command::Evaluate(args)) => evaluate::run(args),

@@ -51,6 +51,11 @@ pub(super) fn moment_arg(text: &str) -> Result<Timestamp, String> {
     moment(text, Timestamp::now())
 }
 
+/// Reads a moment as RFC 3339 writes it.
+pub(super) fn rfc3339(text: &str) -> Result<Timestamp, String> {
+    text.parse().map_err(|_| format!("`{text}` is not a moment: write RFC 3339, for example 2026-11-20T09:00:00Z"))
+}
+
 /// How long until then, in the unit that a person would use: `14m 03s`, `2h 05m`, `over`.
 pub(super) fn left(until: Timestamp, now: Timestamp) -> String {
     let seconds = until.as_second() - now.as_second();

@@ -1,0 +1,102 @@
+//! `aegis validate`: is this a policy, and what does it say?
+
+use serde_json::{Value, json};
+
+use super::exit::Exit;
+use super::failure::Failure;
+use super::object::Object;
+use super::out::{Format, Out};
+use super::policy_files::{self, PolicyArgs};
+use crate::domain::visible;
+use crate::policy::{Diagnostic, LoadErrors, Policy, Rule};
+
+const EXAMPLES: &str = "\
+Examples:
+  aegis validate policy.yaml
+  aegis validate base.yaml --layer production.yaml
+  aegis validate policy.yaml --format json | jq '.errors[].message'
+
+Everything that is wrong is printed to stderr as FILE:LINE:COLUMN, not only the first. Exit code: 0 valid, 1 not.";
+
+/// Check a policy, without a daemon
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    #[command(flatten)]
+    policy: PolicyArgs,
+
+    /// How to write the findings
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+}
+
+/// Runs the command.
+pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
+    let loaded = Policy::load(&args.policy.read()?);
+    let mut out = Out::stdout();
+    let exit = match (args.format, &loaded) {
+        (Format::Json, _) => {
+            out.json(&json(loaded.as_ref()))?;
+            if loaded.is_ok() { Exit::Done } else { Exit::Failed }
+        }
+        (Format::Table, Ok(policy)) => {
+            policy_files::warn(policy.warnings());
+            out.text(text(policy))?;
+            Exit::Done
+        }
+        (Format::Table, Err(errors)) => return Err(policy_files::invalid(errors)),
+    };
+    out.flush()?;
+    Ok(exit)
+}
+
+fn text(policy: &Policy) -> String {
+    let rules = policy.rules().iter().map(|rule| {
+        format!(
+            "  - {}: {}@{} -> {}/{}\n",
+            visible(&rule.name),
+            visible(rule.type_pattern.as_str()),
+            visible(rule.target_pattern.as_str()),
+            rule.risk_level.as_upper(),
+            rule.approval
+        )
+    });
+    format!("Policy valid: {} rule(s) loaded.\n{}", policy.rules().len(), rules.collect::<String>())
+}
+
+fn json(loaded: Result<&Policy, &LoadErrors>) -> Object {
+    let findings = |findings: &[Diagnostic]| -> Vec<Value> { findings.iter().map(finding).collect() };
+    let rules = loaded.map_or(&[][..], Policy::rules);
+    let (errors, warnings) = match loaded {
+        Ok(policy) => (Vec::new(), findings(policy.warnings())),
+        Err(errors) => (findings(errors.diagnostics()), Vec::new()),
+    };
+    Object::default()
+        .with("valid", loaded.is_ok())
+        .with("revision", loaded.ok().map(|policy| policy.revision().to_string()))
+        .with("rules", rules.iter().map(rule).collect::<Vec<_>>())
+        .with("errors", errors)
+        .with("warnings", warnings)
+}
+
+fn rule(rule: &Rule) -> Value {
+    json!({
+        "name": rule.name,
+        "type": rule.type_pattern.as_str(),
+        "target": rule.target_pattern.as_str(),
+        "risk_level": rule.risk_level.as_upper(),
+        "approval": rule.approval,
+        "file": rule.position.file,
+        "line": rule.position.line,
+    })
+}
+
+fn finding(finding: &Diagnostic) -> Value {
+    json!({
+        "file": finding.file,
+        "line": finding.line,
+        "column": finding.column,
+        "path": finding.path,
+        "message": finding.message,
+    })
+}
