@@ -6,7 +6,7 @@
 use serde_json::{Value, json};
 
 use super::glob::MAX_CHARS;
-use super::read::{MAX_NAME, MAX_PATTERN, MAX_REASON};
+use super::read::{MAX_NAME, MAX_PATTERN, MAX_REASON, MAX_RULES};
 use super::verdict::DEFAULT_RULE;
 use crate::domain::{Approval, RiskLevel};
 
@@ -39,6 +39,7 @@ pub fn schema() -> Value {
             "rules": {
                 "description": "Tried from the first to the last. Those of a later layer are tried before those of an earlier one.",
                 "type": "array",
+                "maxItems": MAX_RULES,
                 "items": { "$ref": "#/$defs/rule" },
             },
             "redact": {
@@ -263,7 +264,7 @@ mod tests {
     }
 
     fn mostly(right: Value) -> impl Strategy<Value = Value> {
-        let right = right.as_array().cloned().unwrap_or_default();
+        let Value::Array(right) = right else { unreachable!("places are given lists") };
         prop_oneof![9 => select(right), 1 => odd()]
     }
 

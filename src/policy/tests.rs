@@ -310,6 +310,10 @@ proptest! {
             let question = Question { now: Timestamp::MIN, ..ask(&action) };
             policy.evaluate(&question).reason();
             policy.explain(&question);
+            if policy.warnings().is_empty() {
+                let merged = Source { name: "merged".to_owned(), text: policy.merged().to_string() };
+                prop_assert_eq!(Policy::load(&[merged]).map(|again| again.revision()), Ok(policy.revision()));
+            }
         }
     }
 }

@@ -82,7 +82,10 @@ fn times_are_hours_and_minutes_and_leave_some_time() {
     for time in ["900", "9.5", "~", "true", "['09:00']"] {
         refused(&format!("conditions: {{time_after: {time}}}"), "rules[0].conditions.time_after: must be a time");
     }
-    refused("conditions: {time_after: 09:00, time_before: '9:00'}", "leaves no time at all");
+    refused(
+        "conditions: {time_after: 09:00, time_before: '9:00'}",
+        "p.yaml:3:37: rules[0].conditions.time_before: is the same",
+    );
     assert!(rule("conditions: {time_after: 18:00, time_before: 08:00}").is_ok());
     assert!(warnings("conditions: {time_before: 00:00}")[0].contains("never holds"));
 }
@@ -181,6 +184,7 @@ fn what_is_legal_and_odd_is_warned_of() {
     assert!(warnings("match: {type: '[^a]x'}")[0].contains("does not negate"));
     assert!(warnings("approval: block\n    match: {actor: 'bot-*'}")[0].contains("chooses its own name"));
     assert_eq!(warnings("approval: auto\n    match: {actor: 'bot-*'}"), Vec::<String>::new());
+    assert!(warnings("conditions: {param_matches: {s: '[a&&b]'}}")[0].contains("is an intersection"));
     assert!(warnings("match: {target: on}")[0].contains("`on` is text here"));
     let policy = load("rules: [{name: a}, {name: b}]").unwrap();
     assert!(policy.warnings()[0].to_string().contains("rule `b` and what follows it is never tried"));
@@ -196,5 +200,18 @@ fn every_error_of_every_file_is_reported() {
     ];
     let files: Vec<String> = Policy::load(&layers).unwrap_err().into_iter().map(|error| error.file).collect();
     assert_eq!(files, ["a.yaml", "a.yaml", "a.yaml", "b.yaml", "c.yaml"]);
-    assert!(Policy::load(&[]).is_err());
+    assert!(Policy::load(&[]).unwrap_err().to_string().contains("at least one file"));
+}
+
+#[test]
+fn the_whole_is_bounded() {
+    assert!(load(&format!("rules: [{}]", "{},".repeat(50_001))).unwrap_err().contains("rules: has 50001 rules"));
+    let layer = Source { name: "p".to_owned(), text: "x-a: 1\n".to_owned() };
+    assert!(Policy::load(&vec![layer; 65]).unwrap_err().to_string().contains("65 layers"));
+    let layer = Source { name: "p".to_owned(), text: "#".repeat(4 << 20) };
+    assert!(Policy::load(&vec![layer; 5]).unwrap_err().to_string().contains("together have 20971520 bytes"));
+    assert_eq!(
+        load("rules: []").unwrap().warnings()[0].to_string(),
+        "p.yaml:1:1: there are no rules: every action gets the defaults"
+    );
 }

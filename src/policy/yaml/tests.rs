@@ -138,7 +138,7 @@ fn bombs_are_refused_within_bounds() {
 #[test]
 fn large_files_are_refused_before_they_are_read() {
     assert!(refused(&"a".repeat(MAX_BYTES + 1)).contains("bytes"));
-    assert!(refused(&format!("[{}]", "a,".repeat(1_500_000))).contains("more values"));
+    assert!(refused(&format!("[{}]", "a,".repeat(700_000))).contains("more values"));
     assert!(refused(&"- a\n".repeat(600_000)).contains("more than 500000 values"));
 }
 
