@@ -33,6 +33,7 @@
 //! idempotency     hash of the key (32)         row (8) ‖ action digest (32) ‖ created i64 (8)
 //! confirmations   hash of the token (32)       row
 //! policies        revision (32)                JSON: the layers' names and sources, the merged policy
+//! tokens          token UUID (16)              JSON of the StoredToken: the token's hash, never the token
 //! index           kind (1) ‖ value (8) ‖       bitmap (32): which rows of the segment have the value; row n of the
 //!                 segment (8)                  segment, counted from 0, is bit n % 8, lowest first, of byte n / 8
 //! segments        segment: (row − 1) / 256     the earliest and the latest time of the segment's rows
@@ -109,6 +110,7 @@ mod tables;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod token;
 mod tx;
 mod writer;
 
@@ -123,4 +125,5 @@ pub use record::{DecisionRecord, Event, IdentityRecord, RECORD_VERSION, Record};
 pub use row::{ApprovalState, AuditRow, ConfirmationClosed, ConfirmationState, RowFilter, RowState};
 pub use stats::Stats;
 pub use store::{Store, StoreHealth};
+pub use token::StoredToken;
 pub use tx::{IDEMPOTENCY_WINDOW, Tx};

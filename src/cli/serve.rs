@@ -14,7 +14,7 @@ use super::out::Out;
 use super::times;
 use crate::approvals::SlotLimits;
 use crate::governance::{PolicySource, Settings};
-use crate::server::{self, AdminListener, Anonymous, Config, Limits, Listening, RequestLimits};
+use crate::server::{self, AdminListener, Anonymous, Config, IdentitySource, Limits, Listening, RequestLimits};
 use crate::telemetry::{self, LogFormat};
 
 const EXAMPLES: &str = "\
@@ -96,6 +96,10 @@ pub(super) struct ListenArgs {
     /// [default: 127.0.0.1:9464, if it is free]
     #[arg(long, value_name = "IP:PORT", value_parser = admin_listener)]
     pub(super) admin_listen: Option<AdminListener>,
+
+    /// Who may call, and as what: a file of users, tokens and certificates. It is watched
+    #[arg(long, value_name = "FILE")]
+    pub(super) auth: Option<PathBuf>,
 
     /// Give callers without a credential no role at all, not even that of an agent
     #[arg(long)]
@@ -187,6 +191,7 @@ fn config(args: &ServeArgs, data_dir: &DataDir) -> Config {
             (false, true) => Anonymous::Nobody,
             (false, false) => Anonymous::Agent,
         },
+        identities: IdentitySource { file: listen.auth.clone() },
         allow_plaintext: listen.allow_plaintext,
         relaxed_durability: args.durability == Durability::Relaxed,
         governance: Settings {

@@ -16,7 +16,7 @@ pub use action::{Action, Actor, Digest, ParamsError, Proposal, action_digest, ca
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use decision::{Ending, EndingKind, Outcome, Report, ResultStatus};
 pub use identity::{Caller, ConnectionId, How, Identity, Role, Roles};
-pub use ids::{ApprovalId, DecisionId, IdError, RecordId};
+pub use ids::{ApprovalId, DecisionId, IdError, RecordId, TokenId};
 pub use levels::{Approval, RiskLevel, UnknownLevel};
 pub use paths::ParamPath;
 pub use text::visible;

@@ -284,7 +284,7 @@ fn evaluate_again<'p>(policy: &'p Policy, pending: &Pending, now: Timestamp) -> 
     policy.evaluate(&Question {
         action: &pending.proposal.action,
         declared_actor: &pending.proposal.actor.id,
-        authenticated_actor: authenticated.then_some(&*pending.subject),
+        authenticated_actor: authenticated.then(|| pending.bound_actor.as_deref().unwrap_or(&pending.subject)),
         now,
         masked: &pending.lost,
     })

@@ -5,4 +5,5 @@
 
 mod admin;
 mod daemon;
+mod identities;
 mod proposals;
