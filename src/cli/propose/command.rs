@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::connect::{self, Remote};
 use crate::cli::exit::Exit;
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Failure, because};
 use crate::cli::{say, wire};
 use crate::domain::Timestamp;
 use crate::proto::v1::{Decision, ReportResultRequest, ResultStatus};
@@ -26,7 +26,9 @@ pub(super) async fn run(remote: &Remote, decision: &Decision, command: &[OsStrin
     };
     let (exit, mut report) = match &ended {
         Ok(status) => (exit(*status), outcome(*status)),
-        Err(error) => (unstartable(error), failed(format!("{} cannot be run: {error}", command[0].display()))),
+        Err(error) => {
+            (unstartable(error), failed(format!("{} cannot be run: {}", command[0].display(), because(error))))
+        }
     };
     if ended.is_err() {
         say::error(&report.error);
