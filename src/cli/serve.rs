@@ -14,7 +14,7 @@ use super::out::Out;
 use super::times;
 use crate::approvals::SlotLimits;
 use crate::governance::{PolicySource, Settings};
-use crate::server::{self, Anonymous, Config, Limits, Listening, RequestLimits};
+use crate::server::{self, AdminListener, Anonymous, Config, Limits, Listening, RequestLimits};
 use crate::telemetry::{self, LogFormat};
 
 const EXAMPLES: &str = "\
@@ -91,6 +91,11 @@ pub(super) struct ListenArgs {
     /// Listen where other machines can reach it without TLS: everybody on the way can read and change what is said
     #[arg(long)]
     pub(super) allow_plaintext: bool,
+
+    /// Where probes (`/live`, `/ready`) and Prometheus (`/metrics`) ask: IP:PORT or `off`
+    /// [default: 127.0.0.1:9464, if it is free]
+    #[arg(long, value_name = "IP:PORT", value_parser = admin_listener)]
+    pub(super) admin_listen: Option<AdminListener>,
 
     /// Give callers without a credential no role at all, not even that of an agent
     #[arg(long)]
@@ -176,6 +181,7 @@ fn config(args: &ServeArgs, data_dir: &DataDir) -> Config {
             listen.listen.clone()
         },
         unix: listen.uds.iter().cloned().collect(),
+        admin: listen.admin_listen.unwrap_or(AdminListener::Default),
         anonymous: match (args.dev, listen.no_anonymous) {
             (true, _) => Anonymous::Everybody,
             (false, true) => Anonymous::Nobody,
@@ -199,6 +205,16 @@ fn config(args: &ServeArgs, data_dir: &DataDir) -> Config {
     }
 }
 
+fn admin_listener(text: &str) -> Result<AdminListener, String> {
+    match text {
+        "off" => Ok(AdminListener::Off),
+        address => match address.parse() {
+            Ok(address) => Ok(AdminListener::At(address)),
+            Err(_) => Err("expected IP:PORT, for example 127.0.0.1:9464, or `off`".to_owned()),
+        },
+    }
+}
+
 /// Says on stdout where the daemon is, one `listening on URL` a line first, so that a program can read it.
 fn announce(args: &ServeArgs, data_dir: &DataDir, listening: &Listening) {
     let policy = match args.policy.as_slice() {
@@ -213,6 +229,7 @@ fn announce(args: &ServeArgs, data_dir: &DataDir, listening: &Listening) {
     text.extend([
         format!("policy       {policy}: {} rules, revision {}\n", listening.rules, &revision[..12]),
         format!("data         {}\n", data_dir.path().display()),
+        listening.admin.map(|address| format!("metrics      http://{address}/metrics\n")).unwrap_or_default(),
         "try          aegis propose bulk_update crm --params '{\"count\":150}' --wait 60s\n".to_owned(),
         "             aegis review      (in another terminal)\n".to_owned(),
     ]);

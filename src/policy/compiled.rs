@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::canonical;
 use super::diagnostic::{Diagnostic, LoadErrors, Path, Pos, Report};
 use super::index::Index;
-use super::read::{self, Document, Patterns, Reader};
+use super::read::{self, Document, MAX_RULES, Patterns, Reader};
 use super::rule::{Fit, Rule};
 use super::verdict::{DEFAULT_RULE, Question, Verdict};
 use super::yaml;
@@ -18,6 +18,9 @@ pub const STARTER: &str = include_str!("starter.yaml");
 
 /// How many layers a policy may have.
 const MAX_LAYERS: usize = 64;
+
+/// How many bytes its layers may have together.
+const MAX_BYTES: usize = 4 * yaml::MAX_BYTES;
 
 /// One layer of a policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,36 +49,12 @@ impl Policy {
     /// that name in an earlier layer, its defaults override key by key. Every error in every layer is reported, not only the first.
     pub fn load(layers: &[Source]) -> Result<Self, LoadErrors> {
         let mut report = Report::default();
-        if layers.is_empty() || layers.len() > MAX_LAYERS {
-            let name = layers.last().map_or("policy", |layer| &layer.name);
-            let message = format!("{} layers are given, a policy has 1 to {MAX_LAYERS}", layers.len());
-            report.error(name, Pos::default(), &Path::Root, message);
-        }
-        let mut patterns = Patterns::default();
-        let mut documents = Vec::with_capacity(layers.len().min(MAX_LAYERS));
-        for layer in layers.iter().take(MAX_LAYERS) {
-            if let Some(root) = yaml::parse(&layer.name, &layer.text, &mut report) {
-                let mut reader = Reader { file: &layer.name, report: &mut report, patterns: &mut patterns };
-                documents.push(read::document(&mut reader, &root));
-            }
-        }
+        let documents = if check_size(layers, &mut report) { read_layers(layers, &mut report) } else { Vec::new() };
         let (defaults, rules, redact) = merge(documents);
-        check_reach(&rules, &mut report);
-        let merged = canonical::policy(defaults, &rules, &redact);
-        let revision = match canonical_json(&merged) {
-            Ok(bytes) => Digest::of(&bytes),
-            // Numbers are checked while they are read, so there is always such a form.
-            Err(error) => {
-                report.error(
-                    layers.last().map_or("policy", |layer| &layer.name),
-                    Pos::default(),
-                    &Path::Root,
-                    error.to_string(),
-                );
-                Digest([0; 32])
-            }
-        };
+        check_rules(layers, &rules, &mut report);
         let warnings = report.finish()?;
+        let merged = canonical::policy(defaults, &rules, &redact);
+        let revision = revision(&merged)?;
         let index = Index::new(rules.iter().map(|rule| (&rule.type_pattern, &rule.target_pattern)));
         Ok(Self { layers: layers.to_vec(), defaults, rules, redact, index, merged, revision, warnings })
     }
@@ -159,6 +138,36 @@ impl Policy {
     }
 }
 
+/// Whether there are layers, and not too many or too large to be read at all.
+fn check_size(layers: &[Source], report: &mut Report) -> bool {
+    let bytes = layers.iter().fold(0_usize, |sum, layer| sum.saturating_add(layer.text.len()));
+    let message = match layers.len() {
+        0 => "there is no layer: a policy has at least one file".to_owned(),
+        count if count > MAX_LAYERS => format!("there are {count} layers, a policy may have {MAX_LAYERS}"),
+        // One file that is too large is refused by name where it is read.
+        2.. if bytes > MAX_BYTES => format!("the layers together have {bytes} bytes, a policy may have {MAX_BYTES}"),
+        _ => return true,
+    };
+    report.error(last_name(layers), Pos::default(), &Path::Root, message);
+    false
+}
+
+fn last_name(layers: &[Source]) -> &str {
+    layers.last().map_or("policy", |layer| &layer.name)
+}
+
+fn read_layers(layers: &[Source], report: &mut Report) -> Vec<Document> {
+    let mut patterns = Patterns::default();
+    let mut documents = Vec::with_capacity(layers.len());
+    for Source { name, text } in layers {
+        if let Some(root) = yaml::parse(name, text, report) {
+            let mut reader = Reader { file: name, report, patterns: &mut patterns };
+            documents.push(read::document(&mut reader, &root));
+        }
+    }
+    documents
+}
+
 /// Puts layers together, the last first.
 fn merge(documents: Vec<Document>) -> ((RiskLevel, Approval), Vec<Rule>, Vec<ParamPath>) {
     let (mut risk_level, mut approval, mut rules, mut redact) = (None, None, Vec::new(), Vec::new());
@@ -185,8 +194,16 @@ fn merge(documents: Vec<Document>) -> ((RiskLevel, Approval), Vec<Rule>, Vec<Par
     (defaults, rules, redact)
 }
 
-/// Warns of rules that can never be tried.
-fn check_reach(rules: &[Rule], report: &mut Report) {
+/// Looks at the rules as a whole: too many, none at all, some that can never be tried.
+fn check_rules(layers: &[Source], rules: &[Rule], report: &mut Report) {
+    let start = Pos { line: 1, column: 1 };
+    if rules.len() > MAX_RULES {
+        let message = format!("the layers together have {} rules, a policy may have {MAX_RULES}", rules.len());
+        report.error(last_name(layers), start, &Path::Root, message);
+    }
+    if rules.is_empty() {
+        report.warn(last_name(layers), start, &Path::Root, "there are no rules: every action gets the defaults");
+    }
     let mut pairs = rules.iter().zip(rules.iter().skip(1));
     if let Some((last, unreached)) = pairs.find(|(rule, _)| rule.is_catch_all()) {
         let pos = Pos { line: unreached.position.line, column: 1 };
@@ -196,4 +213,10 @@ fn check_reach(rules: &[Rule], report: &mut Report) {
         );
         report.warn(&unreached.position.file, pos, &Path::Root, message);
     }
+}
+
+/// Numbers are checked while they are read, so there always is a canonical form.
+fn revision(merged: &Value) -> Result<Digest, LoadErrors> {
+    let bytes = canonical_json(merged).map_err(|error| LoadErrors::general("policy", error.to_string()))?;
+    Ok(Digest::of(&bytes))
 }

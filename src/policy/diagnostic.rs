@@ -61,6 +61,11 @@ impl LoadErrors {
         Self(findings)
     }
 
+    /// An error that is about no place in particular.
+    pub(super) fn general(file: &str, message: String) -> Self {
+        Self(vec![diagnostic(file, Pos::default(), &Path::Root, message)])
+    }
+
     /// The errors, in the order of the files and of their lines as far as they were read.
     pub fn diagnostics(&self) -> &[Diagnostic] {
         &self.0

@@ -28,7 +28,7 @@ pub(super) fn spawn(
     tasks.spawn(until(stop.clone(), follow_record(Arc::clone(governor), health.clone())));
     tasks.spawn(until(stop.clone(), follow_recoveries(Arc::clone(governor))));
     tasks.spawn(until(stop.clone(), follow_policy(Arc::clone(governor), health.clone())));
-    tasks.spawn(until(stop.clone(), record_refusals(Arc::clone(governor), Arc::clone(refusals))));
+    tasks.spawn(record_refusals(Arc::clone(governor), Arc::clone(refusals), stop.clone()));
 }
 
 async fn until(stop: CancellationToken, task: impl Future<Output = ()>) {
@@ -92,16 +92,21 @@ async fn follow_policy(governor: Arc<Governor>, health: Health) {
     }
 }
 
-/// Puts refused calls on the record, in aggregate.
-async fn record_refusals(governor: Arc<Governor>, refusals: Arc<Refusals>) {
-    loop {
-        tokio::time::sleep(REFUSALS_EVERY).await;
-        let (unauthenticated, permission_denied) = refusals.take();
-        if unauthenticated + permission_denied == 0 {
+/// Puts refused calls on the record, in aggregate: once a minute, and at the end of the run.
+async fn record_refusals(governor: Arc<Governor>, refusals: Arc<Refusals>, stop: CancellationToken) {
+    let mut recorded = (0, 0);
+    while !stop.is_cancelled() {
+        tokio::select! {
+            () = tokio::time::sleep(REFUSALS_EVERY) => {}
+            () = stop.cancelled() => {}
+        }
+        let total = refusals.total();
+        if total == recorded {
             continue;
         }
-        if let Err(error) = governor.record_refusals(unauthenticated, permission_denied).await {
-            tracing::error!(%error, unauthenticated, permission_denied, "refused calls could not be recorded");
+        match governor.record_refusals(total.0 - recorded.0, total.1 - recorded.1).await {
+            Ok(()) => recorded = total,
+            Err(error) => tracing::error!(%error, "refused calls cannot be recorded yet"),
         }
     }
 }

@@ -17,7 +17,7 @@ use super::status;
 use super::trace;
 use crate::domain::Caller;
 
-/// How many calls were refused since it was last asked: for the record, in aggregate.
+/// How many calls were refused.
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
     unauthenticated: AtomicU64,
@@ -25,9 +25,9 @@ pub(super) struct Refusals {
 }
 
 impl Refusals {
-    /// Takes the counts: calls without a valid credential, and calls by somebody who may not.
-    pub(super) fn take(&self) -> (u64, u64) {
-        (self.unauthenticated.swap(0, Ordering::Relaxed), self.permission_denied.swap(0, Ordering::Relaxed))
+    /// The counts in this run: calls without a valid credential, and calls by somebody who may not.
+    pub(super) fn total(&self) -> (u64, u64) {
+        (self.unauthenticated.load(Ordering::Relaxed), self.permission_denied.load(Ordering::Relaxed))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The daemon: listeners, who is calling, the gRPC services. It translates; [`governance`](crate::governance) decides.
 
 pub mod access;
+mod admin;
 mod approval_service;
 mod audit_service;
 pub mod authenticate;
@@ -23,7 +24,7 @@ use tonic::{Request, Status};
 use crate::domain::Caller;
 
 pub use request::RequestLimits;
-pub use run::{Anonymous, Config, Limits, Listening, ServeError, run};
+pub use run::{AdminListener, Anonymous, Config, DEFAULT_ADMIN, Limits, Listening, ServeError, run};
 
 /// Who is calling. The gate put it there: a call without one did not pass it.
 fn caller<T>(request: &Request<T>) -> Result<Caller, Status> {

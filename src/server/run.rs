@@ -1,7 +1,7 @@
 //! The life of the daemon on one page: open what is ours, take up the record, bind, serve, stop in good order.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use tonic::transport::Server;
 use tonic_health::pb::health_server::HealthServer;
 
+use super::admin::Admin;
 use super::approval_service::Approvals;
 use super::audit_service::Audit;
 use super::authenticate::LocalOperator;
@@ -25,7 +26,7 @@ use super::health::Health;
 use super::policy_service::Policies;
 use super::request::RequestLimits;
 use super::streams::Streams;
-use super::{access, background};
+use super::{access, admin, background};
 use crate::audit::{OpenError, Options, Store, StoreError};
 use crate::domain::{Clock, Role, Roles, SystemClock};
 use crate::governance::{Generation, Generations, Governor, PolicySource, Settings};
@@ -49,6 +50,8 @@ pub struct Config {
     pub unix: Vec<PathBuf>,
     /// What callers without a credential may do on the main listener.
     pub anonymous: Anonymous,
+    /// Where probes and Prometheus ask.
+    pub admin: AdminListener,
     /// Whether a listener that others can route to may be without TLS.
     pub allow_plaintext: bool,
     /// Whether an answer may be given before it is durable.
@@ -82,6 +85,20 @@ impl Anonymous {
         }
     }
 }
+
+/// Where probes and Prometheus ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdminListener {
+    /// Nowhere.
+    Off,
+    /// On [`DEFAULT_ADMIN`], unless somebody else listens there: a second daemon on a machine still starts.
+    Default,
+    /// Here, or not at all.
+    At(SocketAddr),
+}
+
+/// Where the admin listener is by default.
+pub const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9464);
 
 impl Config {
     fn is_dev(&self) -> bool {
@@ -123,6 +140,8 @@ pub struct Listening {
     pub endpoints: Vec<String>,
     /// The private socket.
     pub private: PathBuf,
+    /// The admin listener, if there is one.
+    pub admin: Option<SocketAddr>,
     /// How many rules are in force.
     pub rules: usize,
     /// The revision of the policy in force.
@@ -194,7 +213,12 @@ pub async fn run(
     let (reporter, health_service) = tonic_health::server::health_reporter();
     let health = Health::start(reporter, config.is_dev()).await;
 
-    let (connections, listening) = listen(&config, &data_dir, &governor, &tasks, &stop).await?;
+    let (connections, mut listening) = listen(&config, &data_dir, &governor, &tasks, &stop).await?;
+    if let Some(listener) = bind_admin(&config).await? {
+        listening.admin = listener.local_addr().ok();
+        let admin = Admin { governor: Arc::clone(&governor), refusals: Arc::clone(&refusals) };
+        tasks.spawn(admin::serve(listener, admin, stop.clone()));
+    }
     background::spawn(&tasks, &governor, &health, &refusals, &stop);
 
     let gate = GateLayer {
@@ -317,7 +341,23 @@ async fn listen(
     }
     let generation = governor.generations().current();
     let (rules, revision) = (generation.policy.rules().len(), generation.policy.revision());
-    Ok((connections, Listening { endpoints, private, rules, revision }))
+    Ok((connections, Listening { endpoints, private, admin: None, rules, revision }))
+}
+
+async fn bind_admin(config: &Config) -> Result<Option<TcpListener>, ServeError> {
+    let address = match config.admin {
+        AdminListener::Off => return Ok(None),
+        AdminListener::Default => DEFAULT_ADMIN,
+        AdminListener::At(address) => address,
+    };
+    match TcpListener::bind(address).await {
+        Ok(listener) => Ok(Some(listener)),
+        Err(error) if config.admin == AdminListener::Default => {
+            tracing::warn!(%address, %error, "no admin listener: probes and metrics need --admin-listen here");
+            Ok(None)
+        }
+        Err(error) => Err(ServeError::Bind { address: address.to_string(), error }),
+    }
 }
 
 fn bind_unix(path: &Path, mode: u32) -> Result<Bound, ServeError> {

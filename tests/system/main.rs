@@ -3,5 +3,6 @@
 //! Nothing here sleeps for luck: a test waits for the line, the message or the exit that it is about, and a deadline only
 //! ends a test that has failed.
 
+mod admin;
 mod daemon;
 mod proposals;

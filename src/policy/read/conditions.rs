@@ -1,7 +1,7 @@
 //! The conditions of a rule.
 
 use super::Reader;
-use super::pattern::MAX_PATTERN;
+use super::pattern::{self, MAX_PATTERN};
 use crate::domain::ParamPath;
 use crate::policy::condition::{Condition, Group, Test};
 use crate::policy::diagnostic::{Path, Pos, quoted};
@@ -33,6 +33,8 @@ struct Clock {
     window: Option<Window>,
     weekdays: Option<Weekdays>,
     zone: Option<(Zone, Pos)>,
+    /// Where `time_before` stands.
+    before: Pos,
     /// A part of it was wrong, and has been reported.
     is_broken: bool,
 }
@@ -53,6 +55,9 @@ impl Reader<'_> {
                     let time = self.time(value, &here);
                     clock.is_broken |= time.is_none();
                     let window = clock.window.get_or_insert(Window { after: None, before: None });
+                    if entry.key == "time_before" {
+                        clock.before = entry.pos;
+                    }
                     let side = if entry.key == "time_after" { &mut window.after } else { &mut window.before };
                     *side = time;
                 }
@@ -73,7 +78,7 @@ impl Reader<'_> {
                 _ => self.unknown(entry, path, "condition", &KEYS),
             }
         }
-        let mut whole = self.clock(clock, path, node.pos);
+        let mut whole = self.clock(clock, path);
         whole.append(&mut group);
         Some(whole)
     }
@@ -95,7 +100,7 @@ impl Reader<'_> {
     }
 
     /// What is said about the clock, checked as a whole.
-    fn clock(&mut self, clock: Clock, path: &Path<'_>, pos: Pos) -> Group {
+    fn clock(&mut self, clock: Clock, path: &Path<'_>) -> Group {
         let mut group = Group::new();
         if clock.is_broken {
             return group;
@@ -112,10 +117,10 @@ impl Reader<'_> {
                     let message = format!(
                         "is the same as `time_after` ({after}), which leaves no time at all: leave both out if the whole day is meant"
                     );
-                    self.error(pos, &path.key("time_before"), message);
+                    self.error(clock.before, &path.key("time_before"), message);
                 }
                 Window { after: None, before: Some(before) } if before.is_midnight() => {
-                    self.warn(pos, &path.key("time_before"), "nothing is before 00:00, so this never holds");
+                    self.warn(clock.before, &path.key("time_before"), "nothing is before 00:00, so this never holds");
                 }
                 _ => {}
             }
@@ -221,6 +226,9 @@ impl Reader<'_> {
             }
             _ => {
                 let pattern = self.any_text(node, path, MAX_PATTERN)?;
+                for oddity in pattern::oddities(pattern) {
+                    self.warn(node.pos, path, format!("in `{}` {oddity}", quoted(pattern)));
+                }
                 match self.patterns.compile(pattern) {
                     Ok(regex) => Some(Test::Matches(regex)),
                     Err(message) => {

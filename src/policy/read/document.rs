@@ -8,6 +8,9 @@ use crate::policy::diagnostic::{Path, quoted};
 use crate::policy::rule::Rule;
 use crate::policy::yaml::{Node, Value};
 
+/// How many rules a policy may have.
+pub(in crate::policy) const MAX_RULES: usize = 50_000;
+
 const KEYS: [&str; 4] = ["version", "defaults", "rules", "redact"];
 
 /// What one file says.
@@ -65,6 +68,10 @@ impl Reader<'_> {
 
     fn rules(&mut self, node: &Node, path: &Path<'_>) -> Vec<Rule> {
         let Some(items) = self.list(node, path, "a list of rules") else { return Vec::new() };
+        if items.len() > MAX_RULES {
+            self.error(node.pos, path, format!("has {} rules, a policy may have {MAX_RULES}", items.len()));
+            return Vec::new();
+        }
         let mut rules: Vec<Rule> = Vec::with_capacity(items.len());
         // From a name to the line it was given on, and whether a policy gave it.
         let mut names: HashMap<String, (usize, bool)> = HashMap::new();

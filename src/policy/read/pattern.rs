@@ -8,13 +8,15 @@ use regex::{Regex, RegexBuilder};
 pub(in crate::policy) const MAX_PATTERN: usize = 4096;
 
 /// How large one compiled pattern may be, tried from small to large so that what it takes is known to a step.
-const STEPS: [usize; 4] = [16 << 10, 128 << 10, 1 << 20, 4 << 20];
+const STEPS: [usize; 5] = [16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20];
 
 /// How large all patterns of a policy together may be.
 const MAX_TOTAL: usize = 256 << 20;
 
 /// How much a pattern may remember of one value while it searches, in each thread.
 const MAX_CACHE: usize = 1 << 20;
+
+const TOO_MANY: &str = "is one pattern too many: all patterns of a policy together take too much memory";
 
 /// The patterns of one load: what is written twice is compiled once.
 #[derive(Default)]
@@ -29,13 +31,16 @@ impl Patterns {
         if let Some(known) = self.compiled.get(pattern) {
             return Ok(known.clone());
         }
+        // Compiling is what takes time, so a policy that has spent its memory is not compiled any further.
+        if self.total > MAX_TOTAL {
+            return Err(TOO_MANY.to_owned());
+        }
         for size in STEPS {
             match RegexBuilder::new(pattern).size_limit(size).dfa_size_limit(MAX_CACHE).build() {
                 Ok(regex) => {
                     self.total += size;
                     if self.total > MAX_TOTAL {
-                        return Err("is one pattern too many: all patterns of a policy together take too much memory"
-                            .to_owned());
+                        return Err(TOO_MANY.to_owned());
                     }
                     self.compiled.insert(pattern.to_owned(), regex.clone());
                     return Ok(regex);
@@ -48,12 +53,24 @@ impl Patterns {
     }
 }
 
+/// What means something else in other dialects, silently.
+pub(super) fn oddities(pattern: &str) -> impl Iterator<Item = &'static str> {
+    const ODD: [(&str, &str); 4] = [
+        ("&&", "`&&` in `[...]` is an intersection: write `&` once, or `\\&\\&`"),
+        ("*+", "`*+` is a repetition of a repetition, not a possessive one: write `*`"),
+        ("++", "`++` is a repetition of a repetition, not a possessive one: write `+`"),
+        ("?+", "`?+` is a repetition of a repetition, not a possessive one: write `?`"),
+    ];
+    ODD.into_iter().filter(|(part, _)| pattern.contains(part)).map(|(_, message)| message)
+}
+
 /// The crate draws the pattern and points into it; here it must fit on a line.
 fn explain(pattern: &str, error: &regex::Error) -> String {
     let drawn = error.to_string();
     let what = drawn.lines().last().unwrap_or_default();
     let what = what.strip_prefix("error: ").unwrap_or(what);
-    let hint = if what.contains("look-around") || what.contains("backreference") {
+    let is_beyond = ["(?P=", "(?>", "(?("].iter().any(|group| pattern.contains(group));
+    let hint = if what.contains("look-around") || what.contains("backreference") || is_beyond {
         ": patterns run in time linear in the value, so that no value can stall a decision, and this could not; \
          `not:` with a `param_matches` in it says what a negative look-ahead says"
     } else if pattern.contains("\\Z") {
@@ -74,9 +91,11 @@ mod tests {
 
     #[test]
     fn what_cannot_run_in_linear_time_is_refused_with_the_reason() {
-        for pattern in ["(?=prod)prod", "(?!prod).*", "(?<=a)b", "(?<!a)b", "(a)\\1"] {
+        for pattern in
+            ["(?=prod)prod", "(?!prod).*", "(?<=a)b", "(?<!a)b", "(a)\\1", "(?P<q>a)(?P=q)", "(?>a+)b", "(?(1)a|b)"]
+        {
             let message = refused(pattern);
-            assert!(message.contains("not supported") && message.contains("linear"), "{pattern}: {message}");
+            assert!(message.contains("linear"), "{pattern}: {message}");
         }
         for pattern in ["[", "(", "*a", "a{2,1}", "(?P<x", "\\", "(?z)a", "(?>a+)b", "(?(1)a|b)", "\\h", "(?L)x"] {
             assert!(refused(pattern).starts_with("is not a regular expression: "), "{pattern}");
@@ -88,6 +107,14 @@ mod tests {
     fn a_pattern_that_explodes_is_refused() {
         assert!(refused("(((a{100}){100}){100}){100}").starts_with("is too large once compiled"));
         assert!(refused("\\w{100000}").starts_with("is too large once compiled"));
+    }
+
+    #[test]
+    fn past_the_limit_nothing_is_compiled_any_more() {
+        let mut patterns = Patterns { total: MAX_TOTAL, ..Patterns::default() };
+        for i in 0..1_000 {
+            assert_eq!(patterns.compile(&format!("{i}\\w{{50}}")).unwrap_err(), TOO_MANY);
+        }
     }
 
     #[test]

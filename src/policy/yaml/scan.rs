@@ -22,7 +22,7 @@ const MAX_TEXT: u64 = 16 << 20;
 
 /// How many characters that can begin a token a file may hold. The parser buffers the whole of a flow collection (`[...]`) before
 /// it gives the first event of it, so this bounds its memory where the budgets above cannot yet.
-const MAX_MARKS: usize = 1 << 20;
+const MAX_MARKS: usize = 600_000;
 
 /// Names a node of the arena.
 pub(super) type Id = usize;
