@@ -5,12 +5,13 @@ mod command;
 use std::ffi::OsString;
 use std::time::{Duration, Instant};
 
+use tokio::signal::unix::{SignalKind, signal};
 use tonic::{Response, Status};
 
 use super::action_args::{self, ActionArgs};
 use super::connect::{self, Door, Remote, RemoteArgs};
 use super::exit::Exit;
-use super::failure::Failure;
+use super::failure::{Failure, because};
 use super::object::Object;
 use super::out::{Format, Out};
 use super::status::is_connection_lost;
@@ -123,10 +124,12 @@ async fn propose(args: &Args, request: v1::ProposeRequest) -> Result<Exit, Failu
     let mut decision = answered(answer.await?.decision)?;
 
     if is(&decision, Outcome::Escalate) && !args.wait.is_zero() {
+        // Before anybody is told that we wait: from then on, stopping us is an answer.
+        let stop = stop_signal().map_err(|error| Failure::new(format!("no signals: {}", because(&error))))?;
         say_who_is_asked(&decision, args.wait);
         decision = tokio::select! {
             waited = wait(&remote, decision.clone(), deadline) => waited?,
-            _ = tokio::signal::ctrl_c() => return give_up(args, &remote, &decision).await,
+            exit = stop => return give_up(args, &remote, &decision, exit).await,
         };
     }
     show(args, &decision)?;
@@ -160,12 +163,22 @@ async fn wait(remote: &Remote, mut decision: Decision, deadline: Instant) -> Res
     Ok(decision)
 }
 
-/// Ctrl-C while waiting. Nobody could come back for the answer with a key that nobody knows: the question is withdrawn.
-async fn give_up(args: &Args, remote: &Remote, decision: &Decision) -> Result<Exit, Failure> {
-    const INTERRUPTED: Exit = Exit::Command(130);
+/// Resolves when the user or the system wants us to stop, with the exit code of whom that signal ended.
+fn stop_signal() -> std::io::Result<impl Future<Output = Exit>> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => Exit::Command(130),
+            _ = terminate.recv() => Exit::Command(143),
+        }
+    })
+}
+
+/// Stopped while waiting. Nobody could come back for the answer with a key that nobody knows: the question is withdrawn.
+async fn give_up(args: &Args, remote: &Remote, decision: &Decision, exit: Exit) -> Result<Exit, Failure> {
     if args.idempotency_key.is_some() {
         say::note("interrupted; the question stays open");
-        return Ok(INTERRUPTED);
+        return Ok(exit);
     }
     let request = v1::CancelProposalRequest {
         decision_id: decision.decision_id.clone(),
@@ -178,7 +191,7 @@ async fn give_up(args: &Args, remote: &Remote, decision: &Decision) -> Result<Ex
         Ok(Err(status)) => say::warning(format_args!("the proposal could not be withdrawn: {}", Failure::from(status))),
         Err(_) => say::warning("the proposal could not be withdrawn: the daemon does not answer"),
     }
-    Ok(INTERRUPTED)
+    Ok(exit)
 }
 
 /// Calls, and calls again while only the connection is to blame. Safe for what is idempotent.
