@@ -85,7 +85,9 @@ impl Desk {
 
     /// Takes in news from the stream.
     pub(super) fn hear(&mut self, news: News) -> Result<(), Failure> {
-        let stood = self.position().unwrap_or(0);
+        // Finding a place takes a walk through the list: only where something may leave it.
+        let may_leave = matches!(news, News::Ended(_) | News::Complete);
+        let stood = may_leave.then(|| self.position()).flatten().unwrap_or(0);
         self.was_lost |= matches!(news, News::Lost(_));
         match self.board.hear(news)? {
             Change::Ended(ended) => self.tell_ended(&ended),
@@ -95,7 +97,7 @@ impl Desk {
             Change::All if std::mem::take(&mut self.was_lost) => self.notice = "connected again".into(),
             Change::All | Change::None => {}
         }
-        if self.position().is_none() {
+        if self.chosen.as_ref().is_none_or(|id| self.board.get(id).is_none()) {
             self.choose(stood);
             if matches!(self.view, View::Details { .. }) {
                 self.view = View::List;
