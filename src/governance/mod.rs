@@ -15,6 +15,8 @@ mod pace;
 mod policy_changes;
 mod propose;
 mod review;
+#[cfg(test)]
+mod tests;
 mod watcher;
 
 use std::sync::{Arc, Mutex, PoisonError};

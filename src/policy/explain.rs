@@ -92,13 +92,18 @@ impl Policy {
     /// Says why the policy decides a question as it does.
     pub fn explain(&self, question: &Question<'_>) -> Explanation {
         let verdict = self.evaluate(question);
+        // What one rule wants hidden, another rule's explanation must not show.
+        let mut hidden: Vec<&ParamPath> =
+            self.rules().iter().flat_map(|rule| &rule.redact).chain(self.redact()).collect();
+        hidden.sort_unstable();
+        hidden.dedup();
         let (mut rules, mut left_out, mut near, mut far) = (Vec::new(), 0, 0, 0);
         for rule in self.rules() {
             let decides = verdict.rule.is_some_and(|decided| std::ptr::eq(decided, rule));
             let (count, max) = if rule.is_about(question) { (&mut near, MAX_NEAR) } else { (&mut far, MAX_FAR) };
             *count += 1;
             if decides || *count <= max {
-                rules.push(self.trace(rule, question));
+                rules.push(trace(rule, question, &hidden));
             } else {
                 left_out += 1;
             }
@@ -115,33 +120,33 @@ impl Policy {
             left_out,
         }
     }
+}
 
-    fn trace(&self, rule: &Rule, question: &Question<'_>) -> RuleTrace {
-        let mut traces = Traces { policy: self, question, kept: Vec::new(), left_out: 0 };
-        let (outcome, because) = if let Some(because) = mismatch(rule, question) {
-            (Outcome::Fails, because)
-        } else {
-            traces.group(&rule.conditions, "conditions");
-            match rule.fits(question) {
-                Fit::Yes(None) => (Outcome::Holds, "it matches".to_owned()),
-                Fit::Yes(Some(doubt)) => {
-                    (Outcome::Holds, format!("{doubt}, which counts as holding on a rule that does not allow"))
-                }
-                Fit::PassedOver(doubt) => {
-                    (Outcome::Indeterminate, format!("{doubt}, which counts as not holding on a rule that allows"))
-                }
-                Fit::No => (Outcome::Fails, "a condition does not hold".to_owned()),
+fn trace(rule: &Rule, question: &Question<'_>, hidden: &[&ParamPath]) -> RuleTrace {
+    let mut traces = Traces { question, hidden, kept: Vec::new(), left_out: 0 };
+    let (outcome, because) = if let Some(because) = mismatch(rule, question) {
+        (Outcome::Fails, because)
+    } else {
+        traces.group(&rule.conditions, "conditions");
+        match rule.fits(question) {
+            Fit::Yes(None) => (Outcome::Holds, "it matches".to_owned()),
+            Fit::Yes(Some(doubt)) => {
+                (Outcome::Holds, format!("{doubt}, which counts as holding on a rule that does not allow"))
             }
-        };
-        RuleTrace {
-            name: rule.name.clone(),
-            file: rule.position.file.clone(),
-            line: rule.position.line,
-            outcome,
-            because,
-            conditions: traces.kept,
-            conditions_left_out: traces.left_out,
+            Fit::PassedOver(doubt) => {
+                (Outcome::Indeterminate, format!("{doubt}, which counts as not holding on a rule that allows"))
+            }
+            Fit::No => (Outcome::Fails, "a condition does not hold".to_owned()),
         }
+    };
+    RuleTrace {
+        name: rule.name.clone(),
+        file: rule.position.file.clone(),
+        line: rule.position.line,
+        outcome,
+        because,
+        conditions: traces.kept,
+        conditions_left_out: traces.left_out,
     }
 }
 
@@ -166,8 +171,8 @@ fn mismatch(rule: &Rule, question: &Question<'_>) -> Option<String> {
 
 /// Collects what became of conditions, up to a bound.
 struct Traces<'t> {
-    policy: &'t Policy,
     question: &'t Question<'t>,
+    hidden: &'t [&'t ParamPath],
     kept: Vec<ConditionTrace>,
     left_out: usize,
 }
@@ -223,9 +228,7 @@ impl Traces<'_> {
         if self.question.masked.iter().any(|masked| value::overlap(masked, param)) {
             return "masked".to_owned();
         }
-        // What one rule wants hidden, another rule's explanation must not show.
-        let rules = self.policy.rules().iter().flat_map(|rule| &rule.redact);
-        let is_hidden = rules.chain(self.policy.redact()).any(|hidden| value::overlap(hidden, param));
+        let is_hidden = self.hidden.iter().any(|hidden| value::overlap(hidden, param));
         let show = |value: &serde_json::Value| if is_hidden { placeholder(value) } else { shown(&value.to_string()) };
         match value::find(&self.question.action.params, param) {
             Found::Missing => "missing".to_owned(),

@@ -162,6 +162,12 @@ fn a_name_is_replaced_in_all_earlier_layers() {
 }
 
 #[test]
+fn a_policy_is_shared_between_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Policy>();
+}
+
+#[test]
 fn masked_values_cannot_be_told() {
     let policy = policy(&[GUARDS]);
     let (block, auto) =
@@ -301,6 +307,10 @@ proptest! {
         let again = policy(&[&first.merged().to_string()]);
         prop_assert_eq!(first.revision(), again.revision());
         prop_assert_eq!(first.merged(), again.merged());
+        // Nothing that is not in the text shows: loading it twice tells the same in the same order.
+        let twice = policy(&[&json!({"rules": rules}).to_string()]);
+        prop_assert_eq!(first.warnings(), twice.warnings());
+        prop_assert_eq!(format!("{:?}", first.rules()), format!("{:?}", twice.rules()));
     }
 
     #[test]

@@ -213,19 +213,17 @@ mod tests {
         assert_eq!(text(json!(true)), None);
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
-    mod laws {
-        use super::*;
-
-        proptest! {
-            #[test]
-            fn integers_and_doubles_are_ordered_by_their_value(integer in any::<i64>(), halves in -(1_i64 << 53)..1 << 53, shift in 0_i32..10) {
-                // Half of a 53-bit integer, shifted: a double that is known exactly as a fraction of integers.
-                let float = halves as f64 / 2.0 * 2.0_f64.powi(shift);
-                let expected = (i128::from(integer) * 2).cmp(&(i128::from(halves) << shift));
-                prop_assert_eq!(compare(&json!(integer), &json!(float)), Some(expected));
-                prop_assert_eq!(compare(&json!(float), &json!(integer)), Some(expected.reverse()));
-            }
+    proptest! {
+        #[test]
+        #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
+        fn integers_and_doubles_are_ordered_by_their_value(
+            integer in any::<i64>(), halves in -(1_i64 << 53)..1 << 53, shift in 0_i32..10,
+        ) {
+            // Half of a 53-bit integer, shifted: a double that is known exactly as a fraction of integers.
+            let float = halves as f64 / 2.0 * 2.0_f64.powi(shift);
+            let expected = (i128::from(integer) * 2).cmp(&(i128::from(halves) << shift));
+            prop_assert_eq!(compare(&json!(integer), &json!(float)), Some(expected));
+            prop_assert_eq!(compare(&json!(float), &json!(integer)), Some(expected.reverse()));
         }
     }
 }
