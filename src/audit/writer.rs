@@ -218,7 +218,7 @@ impl Writer {
             }
             unsynced = None;
         }
-        if self.state.tail.len() < self.options.index_lag.max(SEGMENT_LEN) {
+        if self.state.tail.rows.len() < self.options.index_lag.max(SEGMENT_LEN) {
             return Mode::Running { unsynced };
         }
         let indexed = guarded(|| {
