@@ -16,7 +16,7 @@ use super::reader::{Reader, audit_row, damaged};
 use super::row::{AuditRow, RowFilter};
 use super::state::missing;
 use super::tables::{
-    Bitmap, Bytes, DECISIONS, INDEX, IndexKey, Kind, RECORDS, ROWS, SEGMENTS, bit_of, first_row, index_key, segment_of,
+    Bitmap, Bytes, INDEX, IndexKey, Kind, RECORDS, ROWS, SEGMENTS, bit_of, first_row, index_key, segment_of,
     segment_of_key,
 };
 use crate::domain::Timestamp;
@@ -96,7 +96,7 @@ impl Reader {
             (Order::OldestFirst, Some(after)) => (after.saturating_add(1), last),
         };
         if let Some(decision) = query.filter.decision_id {
-            if let Some(row) = self.table(DECISIONS)?.get(decision.as_bytes())?.map(|row| row.value())
+            if let Some(row) = self.row_of(decision)?
                 && (from..=to).contains(&row)
             {
                 search.judge(row, None, &mut page)?;

@@ -8,7 +8,7 @@ use redb::{Key, ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition, 
 use super::draft::StoredPolicy;
 use super::entry::{HEADER_LEN, LEAF_HASH_LEN, SALT_LEN, leaf_hash};
 use super::error::StoreError;
-use super::facts::decode_row;
+use super::facts::{decode_facts, decode_row};
 use super::record::{Event, Record};
 use super::row::AuditRow;
 use super::state::missing;
@@ -97,10 +97,24 @@ impl Reader {
 
     /// The row of a decision.
     pub fn by_decision(&self, decision: DecisionId) -> Result<Option<AuditRow>, StoreError> {
-        match self.table(DECISIONS)?.get(decision.as_bytes())? {
+        match self.row_of(decision)? {
             None => Ok(None),
-            Some(row) => self.row(row.value()),
+            Some(row) => self.row(row),
         }
+    }
+
+    /// The number of a decision's row: from the table, or else among the rows that it does not cover yet.
+    pub(super) fn row_of(&self, decision: DecisionId) -> Result<Option<u64>, StoreError> {
+        if let Some(row) = self.table(DECISIONS)?.get(decision.as_bytes())? {
+            return Ok(Some(row.value()));
+        }
+        for entry in self.table(ROWS)?.range(self.indexed()? + 1..)?.rev() {
+            let (row, value) = entry?;
+            if decode_facts(value.value()).is_some_and(|facts| facts.decision == *decision.as_bytes()) {
+                return Ok(Some(row.value()));
+            }
+        }
+        Ok(None)
     }
 
     /// The row of the decision that waits, or waited, for an approval.

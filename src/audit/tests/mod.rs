@@ -3,3 +3,5 @@
 mod disk;
 mod durability;
 mod faults;
+mod queries;
+mod rows;
