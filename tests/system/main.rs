@@ -5,4 +5,6 @@
 
 mod admin;
 mod daemon;
+mod people;
 mod proposals;
+mod reviewers;
