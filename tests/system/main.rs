@@ -7,4 +7,6 @@ mod admin;
 mod daemon;
 mod people;
 mod proposals;
+mod restart;
 mod reviewers;
+mod streams;

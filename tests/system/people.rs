@@ -5,10 +5,10 @@ use std::collections::HashMap;
 use aegis::proto::v1;
 use aegis::proto::v1::approval_service_client::ApprovalServiceClient;
 use aegis::proto::v1::governance_service_client::GovernanceServiceClient;
-use tonic::transport::Channel;
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
-use crate::daemon::{Daemon, eventually, reason, seconds};
+use crate::daemon::{Daemon, eventually, reason, seconds, unix_by};
 
 /// An agent's side.
 pub(crate) type Agent = GovernanceServiceClient<Channel>;
@@ -78,6 +78,13 @@ pub(crate) fn refusal(status: &Status) -> (Code, String) {
 pub(crate) fn details(status: &Status) -> HashMap<String, String> {
     use tonic_types::StatusExt as _;
     status.get_details_error_info().map(|info| info.metadata).unwrap_or_default()
+}
+
+/// A connection that holds back little, so that not reading shows soon.
+pub(crate) async fn narrow(daemon: &Daemon) -> Channel {
+    let settings = Endpoint::from_static("http://localhost");
+    let settings = settings.initial_stream_window_size(65_535).initial_connection_window_size(65_535);
+    unix_by(settings, &daemon.data_dir().join("aegis.sock")).await
 }
 
 /// Whether what takes long is asked for, too.
