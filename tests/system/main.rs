@@ -7,6 +7,7 @@ mod admin;
 mod daemon;
 mod people;
 mod proposals;
+mod crash;
 mod restart;
 mod reviewers;
 mod streams;

@@ -238,7 +238,11 @@ async fn places_for_pending_approvals_are_bounded_and_come_back() {
     let first = ask(&mut agent, keyed.clone()).await;
     let second = ask(&mut agent, propose("pay", "b")).await;
     turned_away(&mut agent, propose("pay", "c")).await;
-    assert_eq!(ask(&mut agent, propose("read", "c")).await.outcome(), Outcome::Allow, "what asks nobody needs no place");
+    assert_eq!(
+        ask(&mut agent, propose("read", "c")).await.outcome(),
+        Outcome::Allow,
+        "what asks nobody needs no place"
+    );
     assert_eq!(ask(&mut agent, keyed).await, first, "a retry needs no place of its own");
 
     let third = v1::ProposeRequest { idempotency_key: "third".into(), ..propose("pay", "c") };
