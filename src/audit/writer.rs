@@ -3,8 +3,9 @@
 //! ```text
 //!  callers ──try_send──▶ bounded queue ──▶ writer: run job, run job, … until the queue is drained or the batch is full
 //!                                            │
-//!                                            ├─ commit (durable), publish the last sequence number
+//!                                            ├─ commit (durable)
 //!                                            ├─ what jobs left to do after the commit, in order
+//!                                            ├─ publish the last sequence number
 //!                                            ├─ answer every caller
 //!                                            └─ now and then: index the tail (not durable by itself)
 //! ```
@@ -142,12 +143,13 @@ impl Writer {
         let written = guarded(|| self.write(first, &mut jobs, stop));
         match written {
             Ok(after) => {
-                self.announce_committed();
                 for then in after {
                     if let Err(panic) = catch_unwind(AssertUnwindSafe(then)) {
                         tracing::error!(panic = panic_text(&*panic), "what was to be done after a commit panicked");
                     }
                 }
+                // Last, so that who reads of an approval on the record finds it open.
+                self.announce_committed();
                 self.answers.send(jobs);
                 self.after_batch(unsynced)
             }

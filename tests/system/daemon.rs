@@ -170,6 +170,15 @@ impl Daemon {
         self.child.wait().expect("the daemon ends")
     }
 
+    /// Waits until it has ended, while everything else goes on.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        eventually("the daemon ends", || {
+            let ended = self.child.try_wait().expect("the daemon can be waited for");
+            async move { ended }
+        })
+        .await
+    }
+
     /// Starts it again on the same data after it has ended.
     pub(crate) fn restart(mut self) -> Self {
         // It may have ended already.
@@ -256,13 +265,17 @@ impl Drop for Daemon {
 
 /// A channel to a unix socket.
 pub(crate) async fn unix(path: &Path) -> Channel {
+    unix_by(Endpoint::from_static("http://localhost"), path).await
+}
+
+/// A channel to a unix socket, with these settings.
+pub(crate) async fn unix_by(settings: Endpoint, path: &Path) -> Channel {
     let path = path.to_owned();
     let connect = tower::service_fn(move |_: Uri| {
         let path = path.clone();
         async move { Ok::<_, std::io::Error>(TokioIo::new(UnixStream::connect(path).await?)) }
     });
-    let endpoint = Endpoint::from_static("http://localhost");
-    endpoint.connect_with_connector(connect).await.expect("the daemon answers on its socket")
+    settings.connect_with_connector(connect).await.expect("the daemon answers on its socket")
 }
 
 /// Looks again and again until something is so; fails when the deadline is past.

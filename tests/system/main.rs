@@ -4,5 +4,10 @@
 //! ends a test that has failed.
 
 mod admin;
+mod crash;
 mod daemon;
+mod people;
 mod proposals;
+mod restart;
+mod reviewers;
+mod streams;
