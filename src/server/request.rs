@@ -343,12 +343,12 @@ mod tests {
         prost_types::Value { kind: Some(kind) }
     }
 
-    fn params(key: &str, item: prost_types::Value) -> Option<prost_types::Struct> {
-        Some(prost_types::Struct { fields: [(key.to_owned(), item)].into() })
+    fn params(key: &str, item: prost_types::Value) -> prost_types::Struct {
+        prost_types::Struct { fields: [(key.to_owned(), item)].into() }
     }
 
-    fn action(params: Option<prost_types::Struct>) -> Option<v1::Action> {
-        Some(v1::Action { r#type: "read".into(), params, ..v1::Action::default() })
+    fn action(params: prost_types::Struct) -> v1::Action {
+        v1::Action { r#type: "read".into(), params: Some(params), ..v1::Action::default() }
     }
 
     fn violations(reader: Reader) -> Vec<(String, String)> {
@@ -361,7 +361,7 @@ mod tests {
     #[test]
     fn whole_numbers_are_integers() {
         let mut reader = reader();
-        let read = reader.action("action", action(params("count", value(Kind::NumberValue(150.0)))));
+        let read = reader.action("action", Some(action(params("count", value(Kind::NumberValue(150.0))))));
         assert_eq!(read.params["count"].to_string(), "150");
         assert!(reader.finish(()).is_ok());
     }
@@ -370,7 +370,7 @@ mod tests {
     fn nan_is_named_with_its_path() {
         let mut reader = reader();
         let list = prost_types::ListValue { values: vec![value(Kind::NumberValue(f64::NAN))] };
-        reader.action("action", action(params("scores", value(Kind::ListValue(list)))));
+        reader.action("action", Some(action(params("scores", value(Kind::ListValue(list))))));
         assert_eq!(violations(reader)[0].0, "action.params.scores[0]");
     }
 
@@ -387,14 +387,14 @@ mod tests {
     fn deep_and_large_parameters_are_refused() {
         let mut nested = value(Kind::BoolValue(true));
         for _ in 0..5 {
-            nested = value(Kind::StructValue(params("a", nested).unwrap()));
+            nested = value(Kind::StructValue(params("a", nested)));
         }
         let mut deep = reader();
-        deep.action("action", action(params("a", nested)));
+        deep.action("action", Some(action(params("a", nested))));
         assert_eq!(violations(deep)[0].0, "action.params.a.a.a.a");
 
         let mut large = reader();
-        large.action("action", action(params("a", value(Kind::StringValue("x".repeat(2000))))));
+        large.action("action", Some(action(params("a", value(Kind::StringValue("x".repeat(2000)))))));
         assert_eq!(violations(large)[0].0, "action.params");
     }
 

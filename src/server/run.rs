@@ -224,6 +224,7 @@ pub async fn run(
     let gate = GateLayer {
         authenticator: Arc::new(LocalOperator::new(&account.name, data_dir.uid, &data_dir.credential()?)),
         refusals: Arc::clone(&refusals),
+        message_bytes: config.limits.message_bytes,
     };
     let services = Services {
         governor: Arc::clone(&governor),
@@ -334,10 +335,13 @@ async fn listen(
         data_dir.announce(endpoint)?;
     }
 
-    let permits = Arc::new(Semaphore::new(config.limits.connections));
+    let permits = || Arc::new(Semaphore::new(config.limits.connections));
+    // People have their own: agents that take every connection cannot keep a reviewer out.
+    let (main_permits, private_permits) = (permits(), permits());
     let (sender, connections) = mpsc::channel(64);
     for (bound, listener) in bound {
-        tasks.spawn(connection::accept(bound, listener, Arc::clone(&permits), sender.clone(), stop.clone()));
+        let permits = if listener == Listener::Private { &private_permits } else { &main_permits };
+        tasks.spawn(connection::accept(bound, listener, Arc::clone(permits), sender.clone(), stop.clone()));
     }
     let generation = governor.generations().current();
     let (rules, revision) = (generation.policy.rules().len(), generation.policy.revision());

@@ -2,7 +2,7 @@
 //!
 //! | code | reason (`ErrorInfo`) | what a client does |
 //! | --- | --- | --- |
-//! | INVALID_ARGUMENT | `INVALID_REQUEST`, `IDEMPOTENCY_KEY_REUSED`, `POLICY_INVALID` | corrects the request; `BadRequest` names the fields |
+//! | INVALID_ARGUMENT | `INVALID_REQUEST`, `MESSAGE_TOO_LARGE`, `IDEMPOTENCY_KEY_REUSED`, `POLICY_INVALID` | corrects the request; `BadRequest` names the fields |
 //! | UNAUTHENTICATED | `CREDENTIAL_REQUIRED`, `CREDENTIAL_INVALID` | sends a valid credential |
 //! | PERMISSION_DENIED | `ROLE_REQUIRED`, `OWN_PROPOSAL` | asks somebody else |
 //! | NOT_FOUND | `NO_SUCH_DECISION`, `NO_SUCH_APPROVAL`, `NO_SUCH_REVISION` | corrects the id |
@@ -58,6 +58,13 @@ pub(super) fn bad_request(violations: Vec<FieldViolation>) -> Status {
 /// One field is wrong.
 pub(super) fn bad_field(field: impl Into<String>, description: impl Into<String>) -> Status {
     bad_request(vec![FieldViolation::new(field, description)])
+}
+
+/// The message is larger than this daemon takes. Not RESOURCE_EXHAUSTED, which says that a retry may help.
+pub(super) fn message_too_large(limit: usize) -> Status {
+    let message =
+        format!("the message is larger than {limit} bytes, which is all that this daemon takes (--max-message-bytes)");
+    with_reason(Code::InvalidArgument, "MESSAGE_TOO_LARGE", message)
 }
 
 /// A credential was sent and is not valid.

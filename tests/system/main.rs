@@ -2,7 +2,9 @@
 //!
 //! Nothing here sleeps for luck: a test waits for the line, the message or the exit that it is about, and a deadline only
 //! ends a test that has failed.
+#![expect(clippy::panic, clippy::unwrap_used, reason = "all of this is a test, and a test says what it expects")]
 
+mod access;
 mod admin;
 mod crash;
 mod daemon;
