@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use redb::ReadOnlyTable;
 
-use super::error::StoreError;
+use super::error::{StoreError, guarded};
 use super::facts::{FactFilter, Short, decode_facts};
 use super::reader::{Reader, audit_row, damaged};
 use super::row::{AuditRow, RowFilter};
@@ -82,6 +82,10 @@ enum Source {
 impl Reader {
     /// The rows that a query asks for, a page at a time.
     pub fn rows(&self, query: &Query<'_>) -> Result<Page, StoreError> {
+        guarded(|| self.find(query))
+    }
+
+    fn find(&self, query: &Query<'_>) -> Result<Page, StoreError> {
         let mut page = Page::default();
         if query.limit == 0 {
             return Ok(page);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use redb::{ReadableTable, ReadableTableMetadata};
 
 use super::counts::{Changes, Changing, Counted, MAX_LABELS, label, minute_of_value};
-use super::error::StoreError;
+use super::error::{StoreError, guarded};
 use super::facts::{STATUS_PENDING, STATUS_UNREPORTED, decode_row, outcome_code, result_code};
 use super::reader::{Reader, damaged};
 use super::state::{Names, missing};
@@ -46,6 +46,10 @@ pub struct Stats {
 impl Reader {
     /// The statistics of this snapshot.
     pub fn stats(&self, now: Timestamp, unreported_after: Duration) -> Result<Stats, StoreError> {
+        guarded(|| self.count(now, unreported_after))
+    }
+
+    fn count(&self, now: Timestamp, unreported_after: Duration) -> Result<Stats, StoreError> {
         let mut stats = Stats { decisions: self.last_row()?, records: self.last_sequence()?, ..Stats::default() };
         stats.open_approvals = self.table(PENDING)?.len()?;
         let patience = unreported_after.as_secs() + u64::from(unreported_after.subsec_nanos() > 0);

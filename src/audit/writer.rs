@@ -30,12 +30,12 @@ use redb::{Durability, StorageError, WriteTransaction};
 use tokio::sync::watch;
 
 use super::answers::Answers;
-use super::error::{OpenError, StoreError, storage};
+use super::error::{OpenError, StoreError, guarded, panic_text, storage};
 use super::index::index_tail;
-use super::job::{Job, Message, Verdict, panic_text};
+use super::job::{Job, Message, Verdict};
 use super::open::{Opener, explain_storage, open};
 use super::options::Options;
-use super::slot::Slot;
+use super::slot::{Slot, close};
 use super::state::State;
 use super::store::StoreHealth;
 use super::tables::{META, SEGMENT_LEN, meta};
@@ -296,25 +296,21 @@ impl Writer {
     fn reopen(&mut self) -> Result<(), OpenError> {
         let (database, mut state) =
             open(&mut self.opener, self.options.cache_size, &mut *self.options.entropy, &self.path)?;
-        let probed = (|| {
+        let probed = guarded(|| {
             let transaction = prepare(database.begin_write().map_err(storage)?, false)?;
             let recoveries = (state.recoveries + 1).to_be_bytes();
             transaction.open_table(META).map_err(storage)?.insert(meta::RECOVERIES, recoveries.as_slice())?;
             transaction.commit().map_err(storage)
-        })();
-        probed.map_err(|error| explain_storage(error, self.path.clone()))?;
+        });
+        if let Err(error) = probed {
+            close(database);
+            return Err(explain_storage(error, self.path.clone()));
+        }
         state.recoveries += 1;
         self.slot.put(database);
         self.state = state;
         Ok(())
     }
-}
-
-/// Turns a panic below (of this program, or an assertion of redb) into a fault of the storage: the handle is given up and
-/// the file opened again, and the writer lives on.
-fn guarded<T, E: From<StorageError>>(f: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
-    catch_unwind(AssertUnwindSafe(f))
-        .unwrap_or_else(|panic| Err(StorageError::Corrupted(format!("a panic: {}", panic_text(&*panic))).into()))
 }
 
 /// A write transaction, durable or not.
