@@ -6,8 +6,10 @@
 mod admin;
 mod crash;
 mod daemon;
+mod disk;
 mod people;
 mod proposals;
+mod reload;
 mod restart;
 mod reviewers;
 mod streams;
