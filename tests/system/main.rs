@@ -6,8 +6,11 @@
 
 mod access;
 mod admin;
+mod bad_input;
+mod bad_policy;
 mod crash;
 mod daemon;
+mod hostile;
 mod people;
 mod proposals;
 mod restart;
