@@ -122,7 +122,7 @@ pub(super) struct LimitArgs {
     #[arg(long = "max-message-bytes", value_name = "BYTES", default_value_t = 4 << 20)]
     pub(super) message_bytes: usize,
 
-    /// Open connections
+    /// Open connections of the main listener; the socket in the data directory has as many of its own
     #[arg(long = "max-connections", value_name = "N", default_value_t = 10_000)]
     pub(super) connections: usize,
 

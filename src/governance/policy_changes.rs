@@ -63,12 +63,14 @@ impl Governor {
             return Err(GovernanceError::RevisionMismatch { expected: expected.to_owned(), actual: current });
         }
         let source = Source { name: file.display().to_string(), text: yaml };
-        let policy = Policy::load(std::slice::from_ref(&source)).map_err(GovernanceError::PolicyInvalid)?;
+        // Elsewhere: a long policy takes long to read, and agents are answered meanwhile.
         let written = tokio::task::spawn_blocking(move || {
+            let policy = Policy::load(std::slice::from_ref(&source)).map_err(GovernanceError::PolicyInvalid)?;
             replace_file(&file, source.text.as_bytes())
-                .map_err(|error| GovernanceError::PolicyNotWritable(format!("{}: {error}", file.display())))
+                .map_err(|error| GovernanceError::PolicyNotWritable(format!("{}: {error}", file.display())))?;
+            Ok::<_, GovernanceError>(policy)
         });
-        written.await.map_err(|error| GovernanceError::PolicyNotWritable(error.to_string()))??;
+        let policy = written.await.map_err(|error| GovernanceError::PolicyNotWritable(error.to_string()))??;
         Ok(self.install(policy, caller.identity.subject.to_string()).await?)
     }
 

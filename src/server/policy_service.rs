@@ -6,8 +6,7 @@ use tonic::{Request, Response, Status};
 
 use super::request::{Reader, RequestLimits};
 use super::streams::{HEARTBEAT, Messages, Over, Streams};
-use super::{caller, response};
-use crate::domain::Digest;
+use super::{caller, response, status};
 use crate::governance::{GovernanceError, Governor};
 use crate::policy::{Policy, Source};
 use crate::proto::v1;
@@ -39,7 +38,11 @@ impl PolicyService for Policies {
         if wanted.is_empty() || wanted == current.policy.revision().to_string() {
             return Ok(Response::new(v1::GetPolicyResponse { policy: Some(response::policy(&current)) }));
         }
-        let revision = Digest::from_hex(&wanted).ok_or_else(|| GovernanceError::NoRevision(wanted.clone()))?;
+        let mut reader = Reader::new(self.limits);
+        let revision = reader.revision("revision", &wanted);
+        let Some(revision) = reader.finish(revision)? else {
+            return Err(status::bad_field("revision", "must be given"));
+        };
         let stored = self.governor.store().read()?.policy(revision)?;
         let stored = stored.ok_or(GovernanceError::NoRevision(wanted))?;
         Ok(Response::new(v1::GetPolicyResponse { policy: Some(response::stored_policy(revision, stored)) }))

@@ -6,9 +6,12 @@
 
 mod access;
 mod admin;
+mod bad_input;
+mod bad_policy;
 mod crash;
 mod daemon;
 mod disk;
+mod hostile;
 mod people;
 mod proposals;
 mod reload;
