@@ -360,9 +360,11 @@ async fn every_revision_that_ever_was_can_be_read() {
     assert_eq!(old.loaded_at, None);
     let now = admin.get_policy(of(&rev_b)).await.unwrap().into_inner().policy.unwrap();
     assert!(now.loaded_at.is_some());
-    for unknown in ["0".repeat(64), "nonsense".to_owned(), rev_a[..12].to_owned()] {
-        let refused = admin.get_policy(of(&unknown)).await.unwrap_err();
-        assert_eq!(refusal(&refused), (Code::NotFound, "NO_SUCH_REVISION".to_owned()), "{unknown}");
+    let refused = admin.get_policy(of(&"0".repeat(64))).await.unwrap_err();
+    assert_eq!(refusal(&refused), (Code::NotFound, "NO_SUCH_REVISION".to_owned()));
+    for malformed in ["nonsense", &rev_a[..12]] {
+        let refused = admin.get_policy(of(malformed)).await.unwrap_err();
+        assert_eq!(refusal(&refused), (Code::InvalidArgument, "INVALID_REQUEST".to_owned()), "{malformed}");
     }
 }
 
