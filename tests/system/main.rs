@@ -8,6 +8,7 @@ mod access;
 mod admin;
 mod bad_input;
 mod bad_policy;
+mod cli;
 mod crash;
 mod daemon;
 mod hostile;
