@@ -18,3 +18,4 @@ mod proposals;
 mod restart;
 mod reviewers;
 mod streams;
+mod telemetry;
