@@ -19,3 +19,4 @@ mod restart;
 mod reviewers;
 mod streams;
 mod telemetry;
+mod tour;
