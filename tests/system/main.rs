@@ -11,6 +11,7 @@ mod bad_policy;
 mod cli;
 mod crash;
 mod daemon;
+mod deployed;
 mod grpcurl;
 mod hostile;
 mod people;
