@@ -127,7 +127,12 @@ impl Governor {
         let kept = self.generations.current().policy.revision();
         tracing::error!(%kept, "the changed policy is not valid: the last good one stays in force");
         let errors = findings.iter().take(FINDINGS_RECORDED).map(ToString::to_string).collect();
-        self.store.transact(move |tx| tx.append(now, &Event::PolicyRejected { kept, errors }).map(drop)).await
+        let recorded =
+            self.store.transact(move |tx| tx.append(now, &Event::PolicyRejected { kept, errors }).map(drop)).await;
+        if recorded.is_err() {
+            self.generations.forget_report();
+        }
+        recorded
     }
 }
 

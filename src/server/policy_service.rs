@@ -98,11 +98,13 @@ impl PolicyService for Policies {
             let mut told = None;
             loop {
                 let now = state.borrow_and_update().clone();
-                let revision = now.current.policy.revision();
-                for event in response::policy_events(&now, told != Some(revision)) {
+                let standing = (now.current.policy.revision(), now.rejected.is_some());
+                // The policy at hand is told again where a refused change of it was taken back: all is well again.
+                let news = told.is_none_or(|(revision, rejected)| revision != standing.0 || (rejected && !standing.1));
+                for event in response::policy_events(&now, news) {
                     sink.send(event).await?;
                 }
-                told = Some(revision);
+                told = Some(standing);
                 loop {
                     let changed = tokio::select! {
                         () = sink.closed() => return Err(Over::ClientGone),

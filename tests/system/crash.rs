@@ -71,9 +71,9 @@ pub(crate) async fn log(daemon: &Daemon) -> Vec<Logged> {
 /// What clients were told is done.
 #[derive(Default)]
 pub(crate) struct Ledger {
-    decisions: Vec<v1::Decision>,
+    pub(crate) decisions: Vec<v1::Decision>,
     /// How approvals were ended, by name: whether allowed, and the reason given.
-    endings: BTreeMap<String, (bool, String)>,
+    pub(crate) endings: BTreeMap<String, (bool, String)>,
     /// Reports: the decision, the status, the record.
     reports: Vec<(String, ResultStatus, String)>,
     /// What was on its way when the daemon died: it may be on the record or not.
@@ -124,7 +124,7 @@ impl Ledger {
 
 /// What the clients of one round share.
 #[derive(Clone)]
-pub(crate) struct Round {
+struct Round {
     ledger: Arc<Mutex<Ledger>>,
     entries: watch::Sender<usize>,
     /// From here on a call may fail: the daemon is being killed.
@@ -132,7 +132,7 @@ pub(crate) struct Round {
 }
 
 impl Round {
-    pub(crate) fn new(ledger: &Arc<Mutex<Ledger>>) -> Self {
+    fn new(ledger: &Arc<Mutex<Ledger>>) -> Self {
         Self { ledger: Arc::clone(ledger), entries: watch::Sender::new(0), ending: Arc::default() }
     }
 

@@ -72,6 +72,11 @@ impl Setup {
         self.home.path()
     }
 
+    /// Keeps that directory for as long as the answer lives.
+    pub(crate) fn keep(&self) -> Arc<TempDir> {
+        Arc::clone(&self.home)
+    }
+
     /// The command that would start it.
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(AEGIS);

@@ -5,8 +5,12 @@ use std::collections::HashMap;
 use aegis::proto::v1;
 use aegis::proto::v1::approval_service_client::ApprovalServiceClient;
 use aegis::proto::v1::governance_service_client::GovernanceServiceClient;
+use aegis::proto::v1::policy_service_client::PolicyServiceClient;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 
 use crate::daemon::{Daemon, eventually, reason, seconds, unix_by};
 
@@ -14,6 +18,9 @@ use crate::daemon::{Daemon, eventually, reason, seconds, unix_by};
 pub(crate) type Agent = GovernanceServiceClient<Channel>;
 /// A reviewer's side.
 pub(crate) type Reviewer = ApprovalServiceClient<Channel>;
+
+/// An admin's side.
+pub(crate) type Admin = PolicyServiceClient<Channel>;
 
 /// Proposes, and is answered.
 pub(crate) async fn ask(agent: &mut Agent, request: v1::ProposeRequest) -> v1::Decision {
@@ -85,6 +92,22 @@ pub(crate) async fn narrow(daemon: &Daemon) -> Channel {
     let settings = Endpoint::from_static("http://localhost");
     let settings = settings.initial_stream_window_size(65_535).initial_connection_window_size(65_535);
     unix_by(settings, &daemon.data_dir().join("aegis.sock")).await
+}
+
+/// What a probe is told about a service; `None` where it is not known.
+pub(crate) async fn health(daemon: &Daemon, service: &str) -> Option<ServingStatus> {
+    let request = HealthCheckRequest { service: service.to_owned() };
+    let answer = HealthClient::new(daemon.tcp().await).check(request).await.ok()?;
+    Some(answer.into_inner().status())
+}
+
+/// Waits until a probe is told this about a service.
+pub(crate) async fn healthy(daemon: &Daemon, service: &str, healthy: bool) {
+    let wanted = if healthy { ServingStatus::Serving } else { ServingStatus::NotServing };
+    eventually(&format!("`{service}` is {wanted:?}"), || async {
+        (health(daemon, service).await == Some(wanted)).then_some(())
+    })
+    .await;
 }
 
 /// Whether what takes long is asked for, too.
