@@ -5,14 +5,18 @@
 //! the files hold, so events that come in bursts, twice or for something else are harmless. A slow poll covers file systems
 //! that send no events, and a directory that was itself replaced.
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use notify::event::{AccessKind, AccessMode, ModifyKind};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::Digest;
@@ -20,6 +24,10 @@ use crate::domain::Digest;
 /// How long the files must have been left alone before they are read: a writer that truncates and writes is not caught
 /// between the two.
 const SETTLE: Duration = Duration::from_millis(30);
+/// How long to wait for that where something else in the directory changes all the time.
+const BUSY: Duration = Duration::from_millis(500);
+/// How long a writer may take that has begun to write and not closed the file.
+const WRITING: Duration = Duration::from_secs(10);
 /// How often the files are looked at although no event came.
 const POLL: Duration = Duration::from_secs(5);
 
@@ -27,7 +35,9 @@ const POLL: Duration = Duration::from_secs(5);
 pub struct FileWatcher {
     files: Vec<PathBuf>,
     max_bytes: usize,
-    seen: Digest,
+    /// Nothing at first: the first look finds what changed between the first reading and the first watch.
+    seen: Option<Digest>,
+    look_now: bool,
     changed: Arc<Notify>,
     events: Events,
 }
@@ -37,12 +47,11 @@ pub struct FileWatcher {
 pub struct Change(Digest);
 
 impl FileWatcher {
-    /// Watches these files, none of them further than so many bytes, from what they hold now on.
+    /// Watches these files, none of them further than so many bytes. Whatever they hold is a change at first.
     pub fn new(files: Vec<PathBuf>, max_bytes: usize) -> Self {
         let changed = Arc::new(Notify::new());
         let events = Events::new(&files, &changed);
-        let seen = fingerprint(&files, max_bytes);
-        Self { files, max_bytes, seen, changed, events }
+        Self { files, max_bytes, seen: None, look_now: true, changed, events }
     }
 
     /// Watches other files from now on. What they hold at this moment counts as not acted on.
@@ -50,6 +59,7 @@ impl FileWatcher {
         if self.files != files {
             self.events = Events::new(&files, &self.changed);
             self.files = files;
+            self.look_now = true;
         }
     }
 
@@ -57,13 +67,19 @@ impl FileWatcher {
     /// accepted, the same change is reported again at the next look.
     pub async fn changed(&mut self, stop: &CancellationToken) -> Option<Change> {
         loop {
-            tokio::select! {
-                () = stop.cancelled() => return None,
-                () = self.changed.notified() => settle(&self.changed).await,
-                () = tokio::time::sleep(POLL) => self.events.renew(),
+            if !std::mem::take(&mut self.look_now) {
+                tokio::select! {
+                    () = stop.cancelled() => return None,
+                    () = self.changed.notified() => {}
+                    () = tokio::time::sleep(POLL) => self.events.renew(),
+                }
+                tokio::select! {
+                    () = stop.cancelled() => return None,
+                    () = settle(&self.changed, &self.events.writing) => {}
+                }
             }
             let now = fingerprint(&self.files, self.max_bytes);
-            if now != self.seen {
+            if self.seen != Some(now) {
                 return Some(Change(now));
             }
         }
@@ -71,13 +87,20 @@ impl FileWatcher {
 
     /// Says that this change was acted on.
     pub fn accept(&mut self, change: Change) {
-        self.seen = change.0;
+        self.seen = Some(change.0);
     }
 }
 
-/// Waits until no event has come for a while.
-async fn settle(changed: &Notify) {
-    while tokio::time::timeout(SETTLE, changed.notified()).await.is_ok() {}
+/// Waits until no event has come for a while and nobody is writing, within bounds.
+async fn settle(changed: &Notify, writing: &Writing) {
+    let begun = Instant::now();
+    loop {
+        let quiet = tokio::time::timeout(SETTLE, changed.notified()).await.is_err();
+        let (busy, patience) = if writing.any() { (true, WRITING) } else { (!quiet, BUSY) };
+        if !busy || begun.elapsed() >= patience {
+            return;
+        }
+    }
 }
 
 /// Reads a file, but no more than one byte past this many: enough to say that it is too long.
@@ -100,10 +123,47 @@ pub fn fingerprint(files: &[PathBuf], max_bytes: usize) -> Digest {
     Digest::of(&digests)
 }
 
+/// Which files somebody has begun to write and not closed: half of a file can be a valid one.
+#[derive(Clone, Debug)]
+struct Writing {
+    /// The files by their last name, which is what events and arguments agree on.
+    names: Arc<BTreeSet<OsString>>,
+    open: Arc<Mutex<BTreeSet<OsString>>>,
+}
+
+impl Writing {
+    fn new(files: &[PathBuf]) -> Self {
+        let names = files.iter().filter_map(|file| file.file_name()).map(ToOwned::to_owned).collect();
+        Self { names: Arc::new(names), open: Arc::default() }
+    }
+
+    fn any(&self) -> bool {
+        !self.open.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    fn see(&self, event: &Event) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        for name in event.paths.iter().filter_map(|path| path.file_name()) {
+            match event.kind {
+                EventKind::Modify(ModifyKind::Data(_)) if self.names.contains(name) => {
+                    open.insert(name.to_owned());
+                }
+                EventKind::Access(AccessKind::Close(AccessMode::Write))
+                | EventKind::Modify(ModifyKind::Name(_))
+                | EventKind::Remove(_) => {
+                    open.remove(name);
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
 /// The watches on the parent directories.
 struct Events {
     watcher: Option<RecommendedWatcher>,
     directories: Vec<PathBuf>,
+    writing: Writing,
 }
 
 impl Events {
@@ -112,7 +172,12 @@ impl Events {
         directories.sort();
         directories.dedup();
         let changed = Arc::clone(changed);
+        let writing = Writing::new(files);
+        let seen = writing.clone();
         let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
+            if let Ok(event) = &event {
+                seen.see(event);
+            }
             // Our own reading of the files makes Access events.
             if !matches!(event, Ok(Event { kind: EventKind::Access(_), .. })) {
                 changed.notify_one();
@@ -120,7 +185,7 @@ impl Events {
         });
         let watcher =
             watcher.map_err(|error| tracing::warn!(%error, "no file events here: files are polled instead")).ok();
-        let mut events = Self { watcher, directories };
+        let mut events = Self { watcher, directories, writing };
         events.renew();
         events
     }
@@ -163,6 +228,8 @@ mod tests {
         let stop = CancellationToken::new();
         let mut files = FileWatcher::new(vec![at("tls.key")], 100);
 
+        let first = files.changed(&stop).await.unwrap();
+        files.accept(first);
         symlink("v2", at("..data_tmp")).unwrap();
         fs::rename(at("..data_tmp"), at("..data")).unwrap();
         let change = files.changed(&stop).await.unwrap();

@@ -247,7 +247,7 @@ fn simulate_takes_params_and_explains() {
     let args = ["simulate", "policy.yaml", "bulk_update:crm", "--params", "@params.json", "--explain"];
     let run = shell.aegis(&args).ends_with(0);
     assert!(run.stdout.contains("rule=bulk") && run.stdout.contains("indeterminate, saw \"150\""), "{run:#?}");
-    assert!(run.stdout.contains("read_safe: no match"), "{run:#?}");
+    assert!(run.stdout.contains("read_safe: type `read*` does not match"), "{run:#?}");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 use tokio::sync::{Notify, broadcast, watch};
+use tokio_util::sync::CancellationToken;
 
 use super::slots::{QueueFull, Slot, SlotLimits, Slots};
 use crate::domain::{Action, ApprovalId, DecisionId, Digest, Ending, How, ParamPath, Proposal, RiskLevel, Timestamp};
@@ -99,6 +100,8 @@ pub struct Queue {
     changes: broadcast::Sender<Change>,
     /// Rung when the earliest deadline may have changed.
     deadlines: Notify,
+    /// The daemon stops: nobody waits any more.
+    closed: CancellationToken,
 }
 
 impl Queue {
@@ -109,6 +112,7 @@ impl Queue {
             open: Mutex::default(),
             changes: broadcast::Sender::new(CHANGES_KEPT),
             deadlines: Notify::new(),
+            closed: CancellationToken::new(),
         }
     }
 
@@ -146,11 +150,10 @@ impl Queue {
         entry.ended.send_replace(Some(ended));
     }
 
-    /// Lets every waiter go: the daemon stops, and the questions stay open in the store.
+    /// Lets every waiter go, those who come later included: the daemon stops. The questions stay open, here too: who
+    /// decides one while the last calls end is still answered.
     pub fn close(&self) {
-        let mut open = self.lock();
-        open.by_id.clear();
-        open.by_deadline.clear();
+        self.closed.cancel();
     }
 
     /// The open question of this name.
@@ -176,11 +179,16 @@ impl Queue {
         self.len() == 0
     }
 
-    /// Resolves when the question ends; `None` at once where it is not open (any more): the store knows how it ended.
+    /// Resolves when the question ends. `None` at once where it is not open (any more): the store knows how it ended. `None`
+    /// too when the daemon stops: it is open still, and nobody waits for it here.
     pub async fn ended(&self, approval_id: ApprovalId) -> Option<Arc<Ended>> {
         let mut receiver = self.lock().by_id.get(&approval_id)?.ended.subscribe();
-        // An error means that the queue itself is gone, with the daemon.
-        receiver.wait_for(Option::is_some).await.ok()?.clone()
+        tokio::select! {
+            biased;
+            // An error means that the queue itself is gone, with the daemon.
+            ended = receiver.wait_for(Option::is_some) => ended.ok()?.clone(),
+            () = self.closed.cancelled() => None,
+        }
     }
 
     /// What is open now, and every change from now on.
@@ -287,6 +295,22 @@ mod tests {
         queue.end(id, ending());
         assert_eq!(waiter.await.unwrap().unwrap().ending.by, "local:ada");
         assert!(queue.ended(id).await.is_none(), "what is over is for the store to tell");
+    }
+
+    #[tokio::test]
+    async fn a_closed_queue_keeps_its_questions_and_lets_every_waiter_go() {
+        let queue = Arc::new(queue());
+        let early = put(&queue, pending(1, 60));
+        let waiter = tokio::spawn({
+            let queue = Arc::clone(&queue);
+            async move { queue.ended(early).await }
+        });
+        tokio::task::yield_now().await;
+        queue.close();
+        assert!(waiter.await.unwrap().is_none());
+        let late = put(&queue, pending(2, 60));
+        assert!(queue.ended(late).await.is_none(), "whoever comes after the close does not wait, either");
+        assert!(queue.get(early).is_some() && queue.get(late).is_some());
     }
 
     #[tokio::test]

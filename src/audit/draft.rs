@@ -32,7 +32,6 @@ pub struct Draft {
     /// The state of the row; its sequence number is not known yet.
     pub(super) state: RowState,
     pub(super) facts: Facts,
-    pub(super) time: Timestamp,
     pub(super) action_type: Label,
     pub(super) rule: Label,
 }
@@ -69,7 +68,6 @@ impl Draft {
             question,
             facts: Facts::new(time, decision, &state),
             state,
-            time,
             action_type: label(&decision.action.r#type),
             rule: label(&decision.matched_rule),
         })

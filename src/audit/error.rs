@@ -4,7 +4,9 @@
 //! that a job returns. Errors here always mean that the store could not do its work, and that nothing may be concluded
 //! about the action.
 
+use std::any::Any;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -137,6 +139,19 @@ pub(super) fn storage(error: impl Into<redb::Error>) -> StorageError {
         redb::Error::ValueTooLarge(len) => StorageError::ValueTooLarge(len),
         other => StorageError::Corrupted(other.to_string()),
     }
+}
+
+/// Turns a panic into damage of the file. redb checks what it reads, but not everything: a damaged page can lead it to an
+/// assertion, and that must neither end the daemon nor its writer.
+pub(super) fn guarded<T, E: From<StorageError>>(f: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+    catch_unwind(AssertUnwindSafe(f))
+        .unwrap_or_else(|panic| Err(StorageError::Corrupted(format!("a panic: {}", panic_text(&*panic))).into()))
+}
+
+/// What a panic said.
+pub(super) fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
 
 impl From<redb::TableError> for TxError {

@@ -29,6 +29,7 @@ const fn word(code: u8) -> Short {
 pub(super) struct Facts {
     /// When the decision was given, in microseconds since 1970.
     pub(super) time: i64,
+    pub(super) decision: [u8; 16],
     pub(super) session: Short,
     pub(super) action_type: Short,
     pub(super) target: Short,
@@ -49,12 +50,13 @@ pub(super) const STATUS_PENDING: u8 = 1;
 pub(super) const STATUS_UNREPORTED: u8 = 2;
 
 impl Facts {
-    pub(super) const LEN: usize = 8 + 5 * 8 + 5;
+    pub(super) const LEN: usize = 8 + 16 + 5 * 8 + 5;
 
     /// The facts of a new row.
     pub(super) fn new(time: Timestamp, decision: &DecisionRecord, state: &RowState) -> Self {
         let mut facts = Self {
             time: time.as_microsecond(),
+            decision: *decision.decision_id.as_bytes(),
             session: short(&decision.session_id),
             action_type: short(&decision.action.r#type),
             target: short(&decision.action.target),
@@ -98,6 +100,7 @@ impl Facts {
 
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.time.to_be_bytes());
+        out.extend_from_slice(&self.decision);
         for short in [self.session, self.action_type, self.target, self.actor, self.rule] {
             out.extend_from_slice(&short);
         }
@@ -110,18 +113,21 @@ impl Facts {
             short.copy_from_slice(&bytes[i * 8..i * 8 + 8]);
             short
         };
+        let mut decision = [0; 16];
+        decision.copy_from_slice(&bytes[8..24]);
         Self {
             time: i64::from_be_bytes(short(0)),
-            session: short(1),
-            action_type: short(2),
-            target: short(3),
-            actor: short(4),
-            rule: short(5),
-            risk: bytes[48],
-            approval: bytes[49],
-            outcome: bytes[50],
-            status: bytes[51],
-            has_key: bytes[52] != 0,
+            decision,
+            session: short(3),
+            action_type: short(4),
+            target: short(5),
+            actor: short(6),
+            rule: short(7),
+            risk: bytes[64],
+            approval: bytes[65],
+            outcome: bytes[66],
+            status: bytes[67],
+            has_key: bytes[68] != 0,
         }
     }
 
@@ -299,7 +305,7 @@ mod tests {
     #[test]
     fn a_damaged_row_is_an_error() {
         assert!(decode_row(&[0; 10]).is_err());
-        assert!(decode_row(&[0; 60]).is_err());
+        assert!(decode_row(&[0; 80]).is_err());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Indexing, counting and forgetting, some time after the rows were written.
 //!
-//! A decision that waits for its commit should not wait for six index entries as well. So rows are indexed a segment at a
+//! A decision that waits for its commit should not wait for its index entries as well, some of which (the keys, which are
+//! random) each cost a page. So rows are indexed a segment at a
 //! time, when whole segments have gathered, in a transaction of their own between two batches: each value's rows in a
 //! segment are one bitmap, written once, in the order of the keys. The transaction is not made durable by itself: how far
 //! the index reaches is written with it, and what a power failure takes of it is indexed again. Queries look at the rows
@@ -12,9 +13,9 @@ use redb::{ReadableTable, StorageError, Table, WriteTransaction};
 
 use super::counts::{Changes, Counted};
 use super::facts::{Short, decode_facts, decode_row};
-use super::state::State;
+use super::state::{State, key_prefix};
 use super::tables::{Bitmap, IndexKey, Kind, SEGMENT_LEN, Tables, bit_of, index_key, meta, segment_of};
-use super::tx::{Remembered, is_over};
+use super::tx::is_over;
 
 /// How many rows are looked at for keys to forget in one go, as a multiple of the rows indexed: more than one, so that
 /// forgetting keeps up with remembering.
@@ -25,13 +26,14 @@ type Index<'t> = Table<'t, &'static IndexKey, &'static Bitmap>;
 /// Indexes all whole segments among the rows that are not indexed, in this transaction. The state says so at once; if the
 /// commit then fails, it is to be read again.
 pub(super) fn index_tail(transaction: &WriteTransaction, state: &mut State) -> Result<(), StorageError> {
-    let whole = state.tail.len() - state.tail.len() % SEGMENT_LEN;
+    let whole = state.tail.rows.len() - state.tail.rows.len() % SEGMENT_LEN;
     let first = state.indexed + 1;
-    let rows: Vec<_> = state.tail.drain(..whole).collect();
+    let rows = state.tail.take_first(whole);
     let Some(now) = rows.last().map(|row| row.facts.time) else { return Ok(()) };
     let mut tables = Tables::new(transaction);
     let mut bitmaps = BTreeMap::<IndexKey, Bitmap>::new();
     let mut spans = BTreeMap::<u64, (i64, i64)>::new();
+    let (mut decisions, mut keys) = (BTreeMap::new(), BTreeMap::new());
     let mut changes = Changes::default();
     for (row, tail_row) in (first..).zip(&rows) {
         let (segment, time) = (segment_of(row), tail_row.facts.time);
@@ -39,6 +41,8 @@ pub(super) fn index_tail(transaction: &WriteTransaction, state: &mut State) -> R
         for (kind, value) in tail_row.facts.index_values() {
             bitmaps.entry(index_key(kind, value, segment)).or_insert([0; 32])[byte] |= bit;
         }
+        decisions.insert(tail_row.facts.decision, row);
+        keys.extend(tail_row.key.map(|key| (key, row)));
         let span = spans.entry(segment).or_insert((time, time));
         *span = (span.0.min(time), span.1.max(time));
         changes.add(Counted::Risk, &[tail_row.facts.risk], 1);
@@ -49,6 +53,16 @@ pub(super) fn index_tail(transaction: &WriteTransaction, state: &mut State) -> R
     let index = tables.index.get()?;
     for (key, bitmap) in &bitmaps {
         index.insert(key, bitmap)?;
+    }
+    let by_decision = tables.decisions.get()?;
+    for (decision, row) in &decisions {
+        by_decision.insert(decision, row)?;
+    }
+    if !keys.is_empty() {
+        let by_key = tables.idempotency.get()?;
+        for (key, row) in &keys {
+            by_key.insert(key, row)?;
+        }
     }
     let segments = tables.segments.get()?;
     for (segment, span) in spans {
@@ -90,7 +104,7 @@ pub(super) fn clear_bit(index: &mut Index<'_>, kind: Kind, value: Short, row: u6
 fn forget(tables: &mut Tables<'_>, state: &mut State, now: i64, most: u64) -> Result<(), StorageError> {
     let mut over = Vec::new();
     let mut last = state.forgotten;
-    for entry in tables.rows.get()?.range(state.forgotten + 1..=state.forgotten.saturating_add(most))? {
+    for entry in tables.rows.get()?.range(state.forgotten + 1..=state.indexed.min(state.forgotten + most))? {
         let (row, value) = entry?;
         let damaged = |what: String| StorageError::Corrupted(what);
         let facts = decode_facts(value.value()).ok_or_else(|| damaged("a row is too short".into()))?;
@@ -100,7 +114,7 @@ fn forget(tables: &mut Tables<'_>, state: &mut State, now: i64, most: u64) -> Re
         last = row.value();
         if facts.has_key && facts.time <= now {
             let (_, row_state) = decode_row(value.value()).map_err(damaged)?;
-            over.extend(row_state.idempotency.map(|key| (key, last)));
+            over.extend(row_state.idempotency.map(|key| (key_prefix(key), last)));
         }
     }
     if last == state.forgotten {
@@ -109,9 +123,8 @@ fn forget(tables: &mut Tables<'_>, state: &mut State, now: i64, most: u64) -> Re
     let keys = tables.idempotency.get()?;
     for (key, row) in over {
         // The key may have been used again since, once it was over.
-        let is_its = keys.get(&key.0)?.is_some_and(|value| Remembered::decode(value.value()).row == row);
-        if is_its {
-            keys.remove(&key.0)?;
+        if keys.get(&key)?.is_some_and(|now| now.value() == row) {
+            keys.remove(&key)?;
         }
     }
     state.forgotten = last;

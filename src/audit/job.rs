@@ -1,12 +1,11 @@
 //! A caller's work on its way to the writer and back.
 
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use redb::StorageError;
 use tokio::sync::oneshot;
 
-use super::error::{StoreError, TxError};
+use super::error::{StoreError, TxError, panic_text};
 use super::tx::Tx;
 
 /// What the writer is sent.
@@ -100,10 +99,4 @@ where
         // A caller that went away does not want to know.
         let _ = self.answer.send(result);
     }
-}
-
-/// What a panic said.
-pub(super) fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }

@@ -17,7 +17,7 @@
 //! meta            name                         "format"      u64: 1
 //!                                              "store_id"    16 random bytes
 //!                                              "created"     i64, microseconds since 1970
-//!                                              "indexed"     u64: the last row that index, segments, counts cover
+//!                                              "indexed"     u64: the last row that the derived tables cover
 //!                                              "forgotten"   u64: the last row whose key was considered for forgetting
 //!                                              "recoveries"  u64: how often the store was reopened after a fault
 //! records         sequence u64, from 1,        ┌────────────────┬──────────┬──────────────────────────────┐
@@ -25,15 +25,17 @@
 //!                                              │                │          │ Record                        │
 //!                                              └────────────────┴──────────┴──────────────────────────────┘
 //! rows            row u64, from 1, without     ┌─────────────────────┬────────────────────────────────────┐
-//!                 gaps: one per decision, in   │ facts (53), below   │ JSON of the RowState               │
+//!                 gaps: one per decision, in   │ facts (69), below   │ JSON of the RowState               │
 //!                 the order of commits         └─────────────────────┴────────────────────────────────────┘
-//! decisions       decision UUID (16)           row
 //! approvals       approval UUID (16)           row; every approval there ever was
 //! pending         approval UUID (16)           row; those that are open
-//! idempotency     hash of the key (32)         row (8) ‖ action digest (32) ‖ created i64 (8)
 //! confirmations   hash of the token (32)       row
 //! policies        revision (32)                JSON: the layers' names and sources, the merged policy
 //! tokens          token UUID (16)              JSON of the StoredToken: the token's hash, never the token
+//! derived:
+//! decisions       decision UUID (16)           row
+//! idempotency     the first half of the hash   row, for a day: its state has the whole hash, and what it was used for
+//!                 of the key (16)
 //! index           kind (1) ‖ value (8) ‖       bitmap (32): which rows of the segment have the value; row n of the
 //!                 segment (8)                  segment, counted from 0, is bit n % 8, lowest first, of byte n / 8
 //! segments        segment: (row − 1) / 256     the earliest and the latest time of the segment's rows
@@ -54,10 +56,10 @@
 //! ## Facts of a row
 //!
 //! ```text
-//!  0       8         16        24       32      40      48    49        50       51      52         53
-//!  ├───────┼─────────┼─────────┼────────┼───────┼───────┼─────┼─────────┼────────┼───────┼──────────┤
-//!  │ time  │ session │ type    │ target │ actor │ rule  │risk │approval │outcome │status │has a key │
-//!  │ i64 µs│ short   │ short   │ short  │ short │ short │     │         │as it is│as it is│         │
+//!  0       8         24        32      40       48      56      64     65         66        67       68          69
+//!  ├───────┼─────────┼─────────┼───────┼────────┼───────┼───────┼──────┼──────────┼─────────┼────────┼───────────┤
+//!  │ time  │ decision│ session │ type  │ target │ actor │ rule  │ risk │ approval │ outcome │ status │ has a key │
+//!  │ i64 µs│ UUID    │ short   │ short │ short  │ short │ short │      │          │ as it is│ as it is│          │
 //! ```
 //!
 //! *Short* is the first eight bytes of a text's SHA-256. Texts are the agent's to choose, and would otherwise be keys of
@@ -74,11 +76,11 @@
 //! counted under itself up to 96 bytes, then under its beginning and a hash; past 1,000 texts of a kind the rest is counted
 //! together, under the byte 0xff.
 //!
-//! ## Index, segments and counts lag behind
+//! ## The derived tables lag behind
 //!
-//! They are derived from the rows, whole segments at a time (`index`), and `indexed` says how far they reach. Queries and
-//! statistics look at the rows after that one by one. What is not derived (records, rows, ids, open approvals, keys and
-//! tokens) is written in the very transaction that an answer waits for.
+//! They are derived from the rows, whole segments at a time (`index`), and `indexed` says how far they reach. The writer
+//! keeps the rows after that in memory, reads them again when it starts, and so finds every decision and every key;
+//! readers look at them one by one. What is not derived is written in the very transaction that an answer waits for.
 //!
 //! ## What is never lost, and what can be
 //!

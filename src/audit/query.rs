@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use redb::ReadOnlyTable;
 
-use super::error::StoreError;
+use super::error::{StoreError, guarded};
 use super::facts::{FactFilter, Short, decode_facts};
 use super::reader::{Reader, audit_row, damaged};
 use super::row::{AuditRow, RowFilter};
 use super::state::missing;
 use super::tables::{
-    Bitmap, Bytes, DECISIONS, INDEX, IndexKey, Kind, RECORDS, ROWS, SEGMENTS, bit_of, first_row, index_key, segment_of,
+    Bitmap, Bytes, INDEX, IndexKey, Kind, RECORDS, ROWS, SEGMENTS, bit_of, first_row, index_key, segment_of,
     segment_of_key,
 };
 use crate::domain::Timestamp;
@@ -82,6 +82,10 @@ enum Source {
 impl Reader {
     /// The rows that a query asks for, a page at a time.
     pub fn rows(&self, query: &Query<'_>) -> Result<Page, StoreError> {
+        guarded(|| self.find(query))
+    }
+
+    fn find(&self, query: &Query<'_>) -> Result<Page, StoreError> {
         let mut page = Page::default();
         if query.limit == 0 {
             return Ok(page);
@@ -96,7 +100,7 @@ impl Reader {
             (Order::OldestFirst, Some(after)) => (after.saturating_add(1), last),
         };
         if let Some(decision) = query.filter.decision_id {
-            if let Some(row) = self.table(DECISIONS)?.get(decision.as_bytes())?.map(|row| row.value())
+            if let Some(row) = self.row_of(decision)?
                 && (from..=to).contains(&row)
             {
                 search.judge(row, None, &mut page)?;

@@ -7,8 +7,8 @@ use redb::{Key, ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition, 
 
 use super::draft::StoredPolicy;
 use super::entry::{HEADER_LEN, LEAF_HASH_LEN, SALT_LEN, leaf_hash};
-use super::error::StoreError;
-use super::facts::decode_row;
+use super::error::{StoreError, guarded};
+use super::facts::{decode_facts, decode_row};
 use super::record::{Event, Record};
 use super::row::AuditRow;
 use super::state::missing;
@@ -74,19 +74,21 @@ impl Reader {
 
     /// The random name that the store got when it was created.
     pub fn store_id(&self) -> Result<[u8; 16], StoreError> {
-        let meta_table = self.table(META)?;
-        let id = meta_table.get(meta::STORE_ID)?.and_then(|value| value.value().try_into().ok());
-        id.ok_or_else(|| damaged("the store has no name"))
+        guarded(|| {
+            let meta_table = self.table(META)?;
+            let id = meta_table.get(meta::STORE_ID)?.and_then(|value| value.value().try_into().ok());
+            id.ok_or_else(|| damaged("the store has no name"))
+        })
     }
 
     /// The sequence number of the last record; 0 while there is none.
     pub fn last_sequence(&self) -> Result<u64, StoreError> {
-        Ok(self.table(RECORDS)?.last()?.map_or(0, |(sequence, _)| sequence.value()))
+        guarded(|| Ok(self.table(RECORDS)?.last()?.map_or(0, |(sequence, _)| sequence.value())))
     }
 
     /// The number of the last row; 0 while there is none.
     pub fn last_row(&self) -> Result<u64, StoreError> {
-        Ok(self.table(ROWS)?.last()?.map_or(0, |(row, _)| row.value()))
+        guarded(|| Ok(self.table(ROWS)?.last()?.map_or(0, |(row, _)| row.value())))
     }
 
     /// The last row that the index covers.
@@ -97,62 +99,84 @@ impl Reader {
 
     /// A row by its number.
     pub fn row(&self, row: u64) -> Result<Option<AuditRow>, StoreError> {
-        let rows = self.table(ROWS)?;
-        let Some(value) = rows.get(row)? else { return Ok(None) };
-        audit_row(&self.table(RECORDS)?, row, value.value()).map(Some)
+        guarded(|| {
+            let rows = self.table(ROWS)?;
+            let Some(value) = rows.get(row)? else { return Ok(None) };
+            audit_row(&self.table(RECORDS)?, row, value.value()).map(Some)
+        })
     }
 
     /// The row of a decision.
     pub fn by_decision(&self, decision: DecisionId) -> Result<Option<AuditRow>, StoreError> {
-        match self.table(DECISIONS)?.get(decision.as_bytes())? {
+        guarded(|| match self.row_of(decision)? {
             None => Ok(None),
-            Some(row) => self.row(row.value()),
+            Some(row) => self.row(row),
+        })
+    }
+
+    /// The number of a decision's row: from the table, or else among the rows that it does not cover yet.
+    pub(super) fn row_of(&self, decision: DecisionId) -> Result<Option<u64>, StoreError> {
+        if let Some(row) = self.table(DECISIONS)?.get(decision.as_bytes())? {
+            return Ok(Some(row.value()));
         }
+        for entry in self.table(ROWS)?.range(self.indexed()? + 1..)?.rev() {
+            let (row, value) = entry?;
+            if decode_facts(value.value()).is_some_and(|facts| facts.decision == *decision.as_bytes()) {
+                return Ok(Some(row.value()));
+            }
+        }
+        Ok(None)
     }
 
     /// The row of the decision that waits, or waited, for an approval.
     pub fn by_approval(&self, approval: ApprovalId) -> Result<Option<AuditRow>, StoreError> {
-        match self.table(APPROVALS)?.get(approval.as_bytes())? {
+        guarded(|| match self.table(APPROVALS)?.get(approval.as_bytes())? {
             None => Ok(None),
             Some(row) => self.row(row.value()),
-        }
+        })
     }
 
     /// Every open approval with its row, oldest first.
     pub fn pending(&self) -> Result<Vec<(ApprovalId, AuditRow)>, StoreError> {
-        let (rows, records) = (self.table(ROWS)?, self.table(RECORDS)?);
-        let mut open = Vec::new();
-        for entry in self.table(PENDING)?.iter()? {
-            let (id, row) = entry?;
-            let (id, row) = (ApprovalId::from_bytes(*id.value()), row.value());
-            let value = rows.get(row)?.ok_or_else(|| missing("row", row))?;
-            open.push((id, audit_row(&records, row, value.value())?));
-        }
-        open.sort_by_key(|(_, row)| row.row);
-        Ok(open)
+        guarded(|| {
+            let (rows, records) = (self.table(ROWS)?, self.table(RECORDS)?);
+            let mut open = Vec::new();
+            for entry in self.table(PENDING)?.iter()? {
+                let (id, row) = entry?;
+                let (id, row) = (ApprovalId::from_bytes(*id.value()), row.value());
+                let value = rows.get(row)?.ok_or_else(|| missing("row", row))?;
+                open.push((id, audit_row(&records, row, value.value())?));
+            }
+            open.sort_by_key(|(_, row)| row.row);
+            Ok(open)
+        })
     }
 
     /// The records that follow a sequence number, oldest first: at most `limit` of them, and fewer where they are large.
     /// None means that there are none yet.
     pub fn records(&self, after: u64, limit: usize) -> Result<Vec<StoredRecord>, StoreError> {
-        let records = self.table(RECORDS)?;
-        let (mut found, mut bytes) = (Vec::new(), 0);
-        for entry in records.range(after.saturating_add(1)..)?.take(limit) {
-            let value = entry?.1;
-            bytes += value.value().len();
-            if bytes > RECORDS_BYTES && !found.is_empty() {
-                break;
+        guarded(|| {
+            let records = self.table(RECORDS)?;
+            let (mut found, mut bytes) = (Vec::new(), 0);
+            for entry in records.range(after.saturating_add(1)..)?.take(limit) {
+                let value = entry?.1;
+                bytes += value.value().len();
+                if bytes > RECORDS_BYTES && !found.is_empty() {
+                    break;
+                }
+                found.push(StoredRecord::decode(value.value()).map_err(damaged)?);
             }
-            found.push(StoredRecord::decode(value.value()).map_err(damaged)?);
-        }
-        Ok(found)
+            Ok(found)
+        })
     }
 
     /// A policy by its revision.
     pub fn policy(&self, revision: Digest) -> Result<Option<StoredPolicy>, StoreError> {
-        let policies = self.table(POLICIES)?;
-        let Some(value) = policies.get(&revision.0)? else { return Ok(None) };
-        serde_json::from_slice(value.value()).map(Some).map_err(|error| damaged(format!("a policy: {error}")))
+        guarded(|| {
+            let policies = self.table(POLICIES)?;
+            let Some(value) = policies.get(&revision.0)? else { return Ok(None) };
+            serde_json::from_slice(value.value()).map(Some).map_err(|error| damaged(format!("a policy: {error}")))
+        })
     }
 }
 

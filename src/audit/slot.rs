@@ -8,7 +8,18 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use redb::{Database, ReadTransaction, ReadableDatabase, StorageError, WriteTransaction};
 
-use super::error::{StoreError, storage};
+use super::error::{StoreError, guarded, storage};
+
+/// Closes a database. What redb asserts about a damaged file must not end the thread that closes it.
+pub(super) fn close(database: Database) {
+    let closed = guarded(|| {
+        drop(database);
+        Ok::<_, StorageError>(())
+    });
+    if let Err(error) = closed {
+        tracing::error!(%error, "the record was not closed in good order");
+    }
+}
 
 /// The database, or why there is none.
 #[derive(Debug)]
@@ -29,7 +40,7 @@ impl Slot {
     /// A snapshot of what was last committed.
     pub(super) fn begin_read(&self) -> Result<ReadTransaction, StoreError> {
         match &*self.0.read().unwrap_or_else(PoisonError::into_inner) {
-            Content::Open(database) => Ok(database.begin_read()?),
+            Content::Open(database) => guarded(|| Ok(database.begin_read()?)),
             Content::Without(why) => Err(why.clone()),
         }
     }
@@ -58,6 +69,8 @@ impl Slot {
             std::mem::replace(&mut *slot, Content::Without(why))
         };
         // Closing may write, and takes as long as the disk does: nobody waits for it at the lock.
-        drop(content);
+        if let Content::Open(database) = content {
+            close(database);
+        }
     }
 }

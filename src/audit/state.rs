@@ -3,7 +3,7 @@
 //! Nothing here is the truth: it is read from the file when the store opens, and again whenever a batch was rolled back.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, StorageError};
 use serde::Deserialize;
@@ -13,6 +13,7 @@ use super::entry::HEADER_LEN;
 use super::error::storage;
 use super::facts::{Facts, decode_row};
 use super::tables::{COUNTS, META, PENDING, RECORDS, ROWS, meta, meta_u64};
+use crate::domain::Digest;
 
 /// What the writer keeps in memory of the file.
 #[derive(Debug, PartialEq)]
@@ -29,16 +30,63 @@ pub(super) struct State {
     pub(super) forgotten: u64,
     /// How often the store was reopened after a fault, over its whole life.
     pub(super) recoveries: u64,
-    /// The rows after `indexed`, in order.
-    pub(super) tail: Vec<TailRow>,
+    /// The rows after `indexed`.
+    pub(super) tail: Tail,
     pub(super) action_types: BTreeSet<Label>,
     pub(super) rules: BTreeSet<Label>,
+}
+
+/// The rows that are not indexed yet, and how to find them.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Tail {
+    /// The rows, in order.
+    pub(super) rows: Vec<TailRow>,
+    decisions: HashMap<[u8; 16], u64>,
+    keys: HashMap<[u8; 16], u64>,
+}
+
+impl Tail {
+    pub(super) fn push(&mut self, number: u64, row: TailRow) {
+        self.decisions.insert(row.facts.decision, number);
+        self.keys.extend(row.key.map(|key| (key, number)));
+        self.rows.push(row);
+    }
+
+    /// Takes the first rows out.
+    pub(super) fn take_first(&mut self, count: usize) -> Vec<TailRow> {
+        let rows: Vec<_> = self.rows.drain(..count).collect();
+        for row in &rows {
+            self.decisions.remove(&row.facts.decision);
+        }
+        let keys = self.rows.iter().filter_map(|row| row.key);
+        // A key that a later row of the tail uses again stays that row's.
+        let kept: HashMap<_, _> = keys.filter_map(|key| self.keys.remove_entry(&key)).collect();
+        self.keys = kept;
+        rows
+    }
+
+    pub(super) fn by_decision(&self, decision: &[u8; 16]) -> Option<u64> {
+        self.decisions.get(decision).copied()
+    }
+
+    pub(super) fn by_key(&self, key: &[u8; 16]) -> Option<u64> {
+        self.keys.get(key).copied()
+    }
+}
+
+/// What the key of the `idempotency` table keeps of a hash.
+pub(super) fn key_prefix(key: Digest) -> [u8; 16] {
+    let mut prefix = [0; 16];
+    prefix.copy_from_slice(&key.0[..16]);
+    prefix
 }
 
 /// What indexing a row needs.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct TailRow {
     pub(super) facts: Facts,
+    /// The idempotency key that points at it.
+    pub(super) key: Option<[u8; 16]>,
     pub(super) changing: Changing,
     pub(super) action_type: Label,
     pub(super) rule: Label,
@@ -57,7 +105,7 @@ impl State {
             indexed: meta_number(&read, meta::INDEXED)?,
             forgotten: meta_number(&read, meta::FORGOTTEN)?,
             recoveries: meta_number(&read, meta::RECOVERIES)?,
-            tail: Vec::new(),
+            tail: Tail::default(),
             action_types: known_labels(&read, Counted::ActionType)?,
             rules: known_labels(&read, Counted::Rule)?,
         };
@@ -66,12 +114,15 @@ impl State {
             let (facts, row) = decode_row(value.value()).map_err(StorageError::Corrupted)?;
             let record = records.get(row.sequence)?.ok_or_else(|| missing("record", row.sequence))?;
             let names = Names::of(record.value())?;
-            state.tail.push(TailRow {
+            let tail_row = TailRow {
                 changing: Changing::of(&facts, &row),
                 facts,
+                key: row.idempotency.map(key_prefix),
                 action_type: label(&names.action.r#type),
                 rule: label(&names.matched_rule),
-            });
+            };
+            let number = state.indexed + 1 + state.tail.rows.len() as u64;
+            state.tail.push(number, tail_row);
         }
         Ok(state)
     }
@@ -79,7 +130,7 @@ impl State {
     /// The tail's entry of a row, if the row is not indexed yet.
     pub(super) fn tail_mut(&mut self, row: u64) -> Option<&mut TailRow> {
         let place = row.checked_sub(self.indexed + 1)?;
-        self.tail.get_mut(usize::try_from(place).ok()?)
+        self.tail.rows.get_mut(usize::try_from(place).ok()?)
     }
 }
 

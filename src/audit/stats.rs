@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use redb::{ReadableTable, ReadableTableMetadata};
 
-use super::counts::{Changes, Changing, Counted, MAX_LABELS, label, minute_of, minute_of_value};
-use super::error::StoreError;
+use super::counts::{Changes, Changing, Counted, MAX_LABELS, label, minute_of_value};
+use super::error::{StoreError, guarded};
 use super::facts::{STATUS_PENDING, STATUS_UNREPORTED, decode_row, outcome_code, result_code};
 use super::reader::{Reader, damaged};
 use super::state::{Names, missing};
@@ -46,10 +46,14 @@ pub struct Stats {
 impl Reader {
     /// The statistics of this snapshot.
     pub fn stats(&self, now: Timestamp, unreported_after: Duration) -> Result<Stats, StoreError> {
+        guarded(|| self.count(now, unreported_after))
+    }
+
+    fn count(&self, now: Timestamp, unreported_after: Duration) -> Result<Stats, StoreError> {
         let mut stats = Stats { decisions: self.last_row()?, records: self.last_sequence()?, ..Stats::default() };
         stats.open_approvals = self.table(PENDING)?.len()?;
-        let minutes = i64::try_from(unreported_after.as_secs().div_ceil(60)).unwrap_or(i64::MAX);
-        let over = minute_of(now).saturating_sub(minutes);
+        let patience = unreported_after.as_secs() + u64::from(unreported_after.subsec_nanos() > 0);
+        let over = now.as_second().saturating_sub_unsigned(patience).div_euclid(60);
         for entry in self.table(COUNTS)?.iter()? {
             let (key, count) = entry?;
             let (kind, value) = key.value().split_first().ok_or_else(|| damaged("a counter has no kind"))?;

@@ -21,8 +21,7 @@ pub(super) const ROWS: TableDefinition<'static, u64, Bytes> = TableDefinition::n
 pub(super) const DECISIONS: TableDefinition<'static, &'static [u8; 16], u64> = TableDefinition::new("decisions");
 pub(super) const APPROVALS: TableDefinition<'static, &'static [u8; 16], u64> = TableDefinition::new("approvals");
 pub(super) const PENDING: TableDefinition<'static, &'static [u8; 16], u64> = TableDefinition::new("pending");
-pub(super) const IDEMPOTENCY: TableDefinition<'static, &'static [u8; 32], &'static [u8; 48]> =
-    TableDefinition::new("idempotency");
+pub(super) const IDEMPOTENCY: TableDefinition<'static, &'static [u8; 16], u64> = TableDefinition::new("idempotency");
 pub(super) const CONFIRMATIONS: TableDefinition<'static, &'static [u8; 32], u64> =
     TableDefinition::new("confirmations");
 pub(super) const POLICIES: TableDefinition<'static, &'static [u8; 32], Bytes> = TableDefinition::new("policies");
@@ -127,7 +126,7 @@ pub(super) struct Tables<'t> {
     pub(super) decisions: Lazy<'t, &'static [u8; 16], u64>,
     pub(super) approvals: Lazy<'t, &'static [u8; 16], u64>,
     pub(super) pending: Lazy<'t, &'static [u8; 16], u64>,
-    pub(super) idempotency: Lazy<'t, &'static [u8; 32], &'static [u8; 48]>,
+    pub(super) idempotency: Lazy<'t, &'static [u8; 16], u64>,
     pub(super) confirmations: Lazy<'t, &'static [u8; 32], u64>,
     pub(super) policies: Lazy<'t, &'static [u8; 32], Bytes>,
     pub(super) tokens: Lazy<'t, &'static [u8; 16], Bytes>,

@@ -16,7 +16,7 @@ use super::index::{clear_bit, set_bit};
 use super::options::Entropy;
 use super::record::{DecisionRecord, Event, Record};
 use super::row::RowState;
-use super::state::{State, TailRow, missing};
+use super::state::{State, TailRow, key_prefix, missing};
 use super::tables::{Kind, Tables};
 use crate::domain::{ApprovalId, DecisionId, Digest, RecordId, Timestamp};
 
@@ -93,7 +93,7 @@ impl<'t> Tx<'t> {
     /// The caller has made sure that the decision, the approval, the token and the idempotency key are new: an entry that
     /// exists is replaced.
     pub fn insert_decision(&mut self, draft: Draft) -> Result<Inserted, TxError> {
-        let Draft { entry, question, mut state, facts, time, action_type, rule } = draft;
+        let Draft { entry, question, mut state, facts, action_type, rule } = draft;
         let row = self.state.last_row + 1;
         let appended = self.append_entry(entry)?;
         state.sequence = appended.sequence;
@@ -102,11 +102,6 @@ impl<'t> Tx<'t> {
         }
         let value = encode_row(&facts, &state).map_err(crate::domain::ParamsError::from)?;
         self.tables.rows.get()?.insert(row, value.as_slice())?;
-        self.tables.decisions.get()?.insert(state.decision_id.as_bytes(), row)?;
-        if let Some(key) = &state.idempotency {
-            let value = Remembered { row, digest: state.action_digest, created: time.as_microsecond() };
-            self.tables.idempotency.get()?.insert(&key.0, &value.encode())?;
-        }
         if let Some(confirmation) = &state.confirmation {
             self.tables.confirmations.get()?.insert(&confirmation.token_hash.0, row)?;
         }
@@ -120,7 +115,8 @@ impl<'t> Tx<'t> {
         }
         self.state.last_row = row;
         let changing = Changing::of(&facts, &state);
-        self.state.tail.push(TailRow { facts, changing, action_type, rule });
+        let key = state.idempotency.map(key_prefix);
+        self.state.tail.push(row, TailRow { facts, key, changing, action_type, rule });
         Ok(Inserted { row, appended, state })
     }
 
@@ -137,7 +133,10 @@ impl<'t> Tx<'t> {
 
     /// The row of a decision.
     pub fn row_by_decision(&mut self, decision: DecisionId) -> Result<Option<(u64, RowState)>, TxError> {
-        let row = self.tables.decisions.get()?.get(decision.as_bytes())?.map(|row| row.value());
+        let row = match self.state.tail.by_decision(decision.as_bytes()) {
+            Some(row) => Some(row),
+            None => self.tables.decisions.get()?.get(decision.as_bytes())?.map(|row| row.value()),
+        };
         self.found(row)
     }
 
@@ -156,9 +155,15 @@ impl<'t> Tx<'t> {
     /// The row that an idempotency key made in the last 24 hours. Whether the action is the same is told by the state's
     /// `action_digest`.
     pub fn idempotent(&mut self, key: Digest, now: Timestamp) -> Result<Option<(u64, RowState)>, TxError> {
-        let remembered = self.tables.idempotency.get()?.get(&key.0)?.map(|value| Remembered::decode(value.value()));
-        let row = remembered.filter(|remembered| !remembered.is_over(now.as_microsecond()));
-        self.found(row.map(|remembered| remembered.row))
+        let prefix = key_prefix(key);
+        let row = match self.state.tail.by_key(&prefix) {
+            Some(row) => Some(row),
+            None => self.tables.idempotency.get()?.get(&prefix)?.map(|row| row.value()),
+        };
+        let Some(row) = row else { return Ok(None) };
+        let (facts, state) = self.stored_row(row)?;
+        let honoured = state.idempotency == Some(key) && !is_over(facts.time, now.as_microsecond());
+        Ok(honoured.then_some((row, state)))
     }
 
     fn found(&mut self, row: Option<u64>) -> Result<Option<(u64, RowState)>, TxError> {
@@ -179,8 +184,8 @@ impl<'t> Tx<'t> {
     /// What never changes about a row (its decision, its digest, its place) must be as it was.
     pub fn update_row(&mut self, row: u64, state: &RowState) -> Result<(), TxError> {
         let (before, old) = self.stored_row(row)?;
-        if old.decision_id != state.decision_id || old.sequence != state.sequence {
-            return Err(TxError::Misuse("a row cannot become that of another decision"));
+        if (old.decision_id, old.sequence, old.idempotency) != (state.decision_id, state.sequence, state.idempotency) {
+            return Err(TxError::Misuse("a row cannot become that of another decision or key"));
         }
         if asked_id(&old) != asked_id(state) {
             return Err(TxError::Misuse("the approval of a row cannot change"));
@@ -246,36 +251,6 @@ fn open_id(state: &RowState) -> Option<ApprovalId> {
 pub(super) fn parse_record(value: &[u8]) -> Result<Record, String> {
     let payload = value.get(HEADER_LEN..).ok_or("a record is too short")?;
     serde_json::from_slice(payload).map_err(|error| format!("a record: {error}"))
-}
-
-/// The value of an idempotency key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Remembered {
-    pub(super) row: u64,
-    digest: Digest,
-    created: i64,
-}
-
-impl Remembered {
-    fn encode(&self) -> [u8; 48] {
-        let mut value = [0; 48];
-        value[..8].copy_from_slice(&self.row.to_be_bytes());
-        value[8..40].copy_from_slice(&self.digest.0);
-        value[40..].copy_from_slice(&self.created.to_be_bytes());
-        value
-    }
-
-    pub(super) fn decode(value: &[u8; 48]) -> Self {
-        let (mut row, mut digest, mut created) = ([0; 8], [0; 32], [0; 8]);
-        row.copy_from_slice(&value[..8]);
-        digest.copy_from_slice(&value[8..40]);
-        created.copy_from_slice(&value[40..]);
-        Self { row: u64::from_be_bytes(row), digest: Digest(digest), created: i64::from_be_bytes(created) }
-    }
-
-    fn is_over(&self, now: i64) -> bool {
-        is_over(self.created, now)
-    }
 }
 
 /// Whether an idempotency key that was used then is not honoured any more. One from the future is: a clock that was put

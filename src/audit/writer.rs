@@ -3,8 +3,9 @@
 //! ```text
 //!  callers ──try_send──▶ bounded queue ──▶ writer: run job, run job, … until the queue is drained or the batch is full
 //!                                            │
-//!                                            ├─ commit (durable), publish the last sequence number
+//!                                            ├─ commit (durable)
 //!                                            ├─ what jobs left to do after the commit, in order
+//!                                            ├─ publish the last sequence number
 //!                                            ├─ answer every caller
 //!                                            └─ now and then: index the tail (not durable by itself)
 //! ```
@@ -29,12 +30,12 @@ use redb::{Durability, StorageError, WriteTransaction};
 use tokio::sync::watch;
 
 use super::answers::Answers;
-use super::error::{OpenError, StoreError, storage};
+use super::error::{OpenError, StoreError, guarded, panic_text, storage};
 use super::index::index_tail;
-use super::job::{Job, Message, Verdict, panic_text};
+use super::job::{Job, Message, Verdict};
 use super::open::{Opener, explain_storage, open};
 use super::options::Options;
-use super::slot::Slot;
+use super::slot::{Slot, close};
 use super::state::State;
 use super::store::StoreHealth;
 use super::tables::{META, SEGMENT_LEN, meta};
@@ -68,8 +69,8 @@ pub(super) struct Writer {
 /// Whether there is a database to write to.
 enum Mode {
     Running {
-        /// Whether a relaxed store has answered for what is not durable yet.
-        unsynced: bool,
+        /// Since when a relaxed store has answered for what is not durable yet.
+        unsynced: Option<Instant>,
     },
     Failing {
         why: StoreError,
@@ -95,7 +96,7 @@ impl From<StorageError> for Failure {
 impl Writer {
     /// Works until it is told to stop, or until no caller is left.
     pub(super) fn run(mut self) {
-        let mut mode = Mode::Running { unsynced: false };
+        let mut mode = Mode::Running { unsynced: None };
         let mut stop = false;
         while !stop {
             let message = match self.patience(&mode) {
@@ -104,7 +105,7 @@ impl Writer {
             };
             mode = match message {
                 Ok(Message::Job(job)) => match self.recovered(mode, FIRST_PAUSE) {
-                    Mode::Running { .. } => self.batch(job, &mut stop),
+                    Mode::Running { unsynced } => self.batch(job, unsynced, &mut stop),
                     Mode::Failing { why, last_try, pause } => {
                         job.answer(Err(why.clone()));
                         Mode::Failing { why, last_try, pause }
@@ -120,7 +121,7 @@ impl Writer {
                 },
             };
         }
-        if let Mode::Running { unsynced: true } = mode {
+        if let Mode::Running { unsynced: Some(_) } = mode {
             self.sync();
         }
         self.slot.close(StoreError::Closed);
@@ -130,34 +131,40 @@ impl Writer {
     /// How long to wait for a message before there is something else to do.
     fn patience(&self, mode: &Mode) -> Option<Duration> {
         match mode {
-            Mode::Running { unsynced: false } => None,
-            Mode::Running { unsynced: true } => Some(self.options.sync_every),
+            Mode::Running { unsynced: None } => None,
+            Mode::Running { unsynced: Some(since) } => Some(self.options.sync_every.saturating_sub(since.elapsed())),
             Mode::Failing { last_try, pause, .. } => Some(pause.saturating_sub(last_try.elapsed())),
         }
     }
 
     /// Runs the job and all that are waiting behind it as one transaction.
-    fn batch(&mut self, first: Box<dyn Job>, stop: &mut bool) -> Mode {
+    fn batch(&mut self, first: Box<dyn Job>, unsynced: Option<Instant>, stop: &mut bool) -> Mode {
         let mut jobs = Vec::with_capacity(64);
-        let written = self.write(first, &mut jobs, stop);
+        let written = guarded(|| self.write(first, &mut jobs, stop));
         match written {
             Ok(after) => {
-                self.announce.committed.send_replace(self.state.last_sequence);
                 for then in after {
                     if let Err(panic) = catch_unwind(AssertUnwindSafe(then)) {
                         tracing::error!(panic = panic_text(&*panic), "what was to be done after a commit panicked");
                     }
                 }
+                // Last, so that who reads of an approval on the record finds it open.
+                self.announce_committed();
                 self.answers.send(jobs);
-                self.index_if_due()
+                self.after_batch(unsynced)
             }
             Err(Failure::RolledBack(error)) => {
                 tracing::error!(%error, jobs = jobs.len(), "a batch was rolled back");
                 answer_all(jobs, &error);
-                self.reload()
+                self.reload(unsynced)
             }
             Err(Failure::Lost(error)) => self.fail(error.into(), jobs),
         }
+    }
+
+    fn announce_committed(&self) {
+        let last = self.state.last_sequence;
+        self.announce.committed.send_if_modified(|committed| std::mem::replace(committed, last) != last);
     }
 
     fn write(
@@ -204,16 +211,23 @@ impl Writer {
         Ok(after)
     }
 
-    fn index_if_due(&mut self) -> Mode {
-        let unsynced = self.options.relaxed;
-        if self.state.tail.len() < self.options.index_lag.max(SEGMENT_LEN) {
+    /// What is due now and then: a relaxed store's sync, and the index.
+    fn after_batch(&mut self, unsynced: Option<Instant>) -> Mode {
+        let mut unsynced = self.options.relaxed.then(|| unsynced.unwrap_or_else(Instant::now));
+        if unsynced.is_some_and(|since| since.elapsed() >= self.options.sync_every) {
+            if let failing @ Mode::Failing { .. } = self.sync() {
+                return failing;
+            }
+            unsynced = None;
+        }
+        if self.state.tail.rows.len() < self.options.index_lag.max(SEGMENT_LEN) {
             return Mode::Running { unsynced };
         }
-        let indexed = (|| {
+        let indexed = guarded(|| {
             let transaction = begin(&self.slot, true)?;
             index_tail(&transaction, &mut self.state)?;
             transaction.commit().map_err(storage)
-        })();
+        });
         match indexed {
             Ok(()) => Mode::Running { unsynced },
             Err(error) => self.fail(error.into(), Vec::new()),
@@ -222,19 +236,19 @@ impl Writer {
 
     /// Makes durable what a relaxed store has answered for.
     fn sync(&mut self) -> Mode {
-        let synced = begin(&self.slot, false).and_then(|transaction| transaction.commit().map_err(storage));
+        let synced = guarded(|| begin(&self.slot, false)?.commit().map_err(storage));
         match synced {
-            Ok(()) => Mode::Running { unsynced: false },
+            Ok(()) => Mode::Running { unsynced: None },
             Err(error) => self.fail(error.into(), Vec::new()),
         }
     }
 
     /// Reads the state again after a batch was rolled back.
-    fn reload(&mut self) -> Mode {
-        match self.slot.with(State::load) {
+    fn reload(&mut self, unsynced: Option<Instant>) -> Mode {
+        match guarded(|| self.slot.with(State::load)) {
             Ok(state) => {
                 self.state = state;
-                Mode::Running { unsynced: self.options.relaxed }
+                Mode::Running { unsynced }
             }
             Err(error) => self.fail(error.into(), Vec::new()),
         }
@@ -262,10 +276,10 @@ impl Writer {
         match self.reopen() {
             Ok(()) => {
                 tracing::info!(last_sequence = self.state.last_sequence, "the record can be written again");
-                self.announce.committed.send_replace(self.state.last_sequence);
+                self.announce_committed();
                 self.announce.recoveries.send_modify(|recoveries| *recoveries += 1);
                 self.announce.health.send_replace(StoreHealth::Ok);
-                Mode::Running { unsynced: false }
+                Mode::Running { unsynced: None }
             }
             Err(error) => {
                 let disk_full = matches!(error, OpenError::DiskFull { .. });
@@ -282,13 +296,16 @@ impl Writer {
     fn reopen(&mut self) -> Result<(), OpenError> {
         let (database, mut state) =
             open(&mut self.opener, self.options.cache_size, &mut *self.options.entropy, &self.path)?;
-        let probed = (|| {
+        let probed = guarded(|| {
             let transaction = prepare(database.begin_write().map_err(storage)?, false)?;
             let recoveries = (state.recoveries + 1).to_be_bytes();
             transaction.open_table(META).map_err(storage)?.insert(meta::RECOVERIES, recoveries.as_slice())?;
             transaction.commit().map_err(storage)
-        })();
-        probed.map_err(|error| explain_storage(error, self.path.clone()))?;
+        });
+        if let Err(error) = probed {
+            close(database);
+            return Err(explain_storage(error, self.path.clone()));
+        }
         state.recoveries += 1;
         self.slot.put(database);
         self.state = state;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::failure::Failure;
+use super::failure::{Failure, because};
 use super::wire;
 use crate::proto::v1;
 
@@ -63,12 +63,12 @@ pub(super) fn object(flag: &str, text: &str) -> Result<Map<String, Value>, Failu
             let mut text = String::new();
             std::io::stdin()
                 .read_to_string(&mut text)
-                .map_err(|error| Failure::usage(format!("{flag}: cannot read stdin: {error}")))?;
+                .map_err(|error| Failure::usage(format!("{flag}: cannot read stdin: {}", because(&error))))?;
             (text, format!("{flag}: stdin"))
         }
         Some(path) => {
             let text = fs::read_to_string(path).map_err(|error| {
-                Failure::usage(format!("{flag}: cannot read {}: {error}", Path::new(path).display()))
+                Failure::usage(format!("{flag}: cannot read {}: {}", Path::new(path).display(), because(&error)))
             })?;
             (text, format!("{flag}: {path}"))
         }

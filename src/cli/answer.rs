@@ -85,13 +85,22 @@ pub(super) async fn send(
     Ok(ended.unwrap_or_default())
 }
 
-/// How it ended: the word first, then what, then who, when and why.
+/// How it ended: the word first, then which, then who, when and why.
 pub(super) fn line(ended: &Approval) -> String {
+    said(ended, &format!("{} {}", visible(&ended.approval_id), approval::title(ended)))
+}
+
+/// The same for who has just seen which one it was.
+pub(super) fn short_line(ended: &Approval) -> String {
+    said(ended, &approval::title(ended))
+}
+
+fn said(ended: &Approval, which: &str) -> String {
     let word = words::ending(ended.ending.as_ref()).unwrap_or_else(|| "unknown".into());
     let sentence = ended.ending.as_ref().map(approval::ending).unwrap_or_default();
     let rest = sentence.strip_prefix(&word).unwrap_or_default();
     let style = paint::of(&word);
-    format!("{style}{word}{style:#} {} {}{rest}", visible(&ended.approval_id), approval::title(ended))
+    format!("{style}{word}{style:#} {which}{rest}")
 }
 
 /// An approval that the policy now in force turned into a denial is a denial.

@@ -48,7 +48,10 @@ fn identity(identity: Option<&Identity>) -> String {
 pub(super) fn fields(approval: &Approval, now: Timestamp) -> Vec<Field> {
     let action = approval.action.clone().unwrap_or_default();
     let context = approval.context.clone().unwrap_or_default();
-    let mut fields = vec![("approval", visible(&approval.approval_id).into_owned())];
+    // The title joins type and target; here it cannot be mistaken where one ends.
+    let mut fields = vec![("action", visible(&action.r#type).into_owned())];
+    optional(&mut fields, "target", &action.target);
+    fields.push(("approval", visible(&approval.approval_id).into_owned()));
     fields.push(("risk", words::risk(approval.risk_level)));
     fields.push(("rule", because(&approval.matched_rule, &approval.reason)));
     fields.push(("actor", actor(approval)));
@@ -75,7 +78,12 @@ pub(super) fn fields(approval: &Approval, now: Timestamp) -> Vec<Field> {
 }
 
 fn because(rule: &str, reason: &str) -> String {
-    if reason.is_empty() { visible(rule).into_owned() } else { format!("{}: {}", visible(rule), visible(reason)) }
+    match reason {
+        "" => visible(rule).into_owned(),
+        // The daemon's own words name the rule already.
+        reason if reason.contains(&format!("`{rule}`")) => visible(reason).into_owned(),
+        reason => format!("{}: {}", visible(rule), visible(reason)),
+    }
 }
 
 fn optional(fields: &mut Vec<Field>, label: &'static str, text: &str) {
@@ -239,6 +247,8 @@ pub(super) mod tests {
             text,
             format!(
                 "bulk_update@crm
+  action    bulk_update
+  target    crm
   approval  apr_0197a9e0-5c3f-7c52-9d3e-6f3a2b1c4d5e
   risk      HIGH
   rule      bulk_ops: more than 100 at once

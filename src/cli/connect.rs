@@ -25,7 +25,7 @@ use tonic::{Request, Status};
 
 use super::data_dir::DataDir;
 use super::environment::Environment;
-use super::failure::Failure;
+use super::failure::{Failure, because};
 use super::say;
 use crate::proto::v1::admin_service_client::AdminServiceClient;
 use crate::proto::v1::approval_service_client::ApprovalServiceClient;
@@ -230,14 +230,9 @@ fn io_error<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e io::
 /// The innermost reason: what a person can do something about.
 pub(super) fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
     match io_error(error).and_then(io::Error::raw_os_error) {
-        Some(code) => strip_code(&io::Error::from_raw_os_error(code).to_string()),
+        Some(code) => because(&io::Error::from_raw_os_error(code)),
         None => std::iter::successors(Some(error), |error| error.source()).last().unwrap_or(error).to_string(),
     }
-}
-
-/// `Connection refused (os error 111)` says no more than `Connection refused`.
-fn strip_code(text: &str) -> String {
-    text.split(" (os error").next().unwrap_or(text).to_owned()
 }
 
 impl fmt::Display for Target {

@@ -27,9 +27,10 @@ pub(super) struct Condition {
 pub(super) fn text(rules: &[Rule], left_out: u64) -> String {
     let mut text = String::new();
     for rule in rules {
-        let (style, mark) = if rule.matched { (paint::HEADING, "matched") } else { (paint::FAINT, "no match") };
+        let (style, mark) = if rule.matched { (paint::HEADING, "matches") } else { (paint::FAINT, "no match") };
+        let because = if rule.reason.is_empty() { mark.into() } else { visible(&rule.reason) };
         // Writing to a String cannot fail, here and below.
-        let _ = writeln!(text, "     {style}{}: {mark}{style:#}{}", visible(&rule.name), dash(&rule.reason));
+        let _ = writeln!(text, "     {style}{}{style:#}: {because}", visible(&rule.name));
         for condition in &rule.conditions {
             let Condition { text: condition, result, seen, reason } = condition;
             let seen = if seen.is_empty() { String::new() } else { format!(", saw {}", visible(seen)) };

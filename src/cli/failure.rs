@@ -34,14 +34,14 @@ impl Failure {
 
     /// A file cannot be used: `doing` is "read" or "write".
     pub(super) fn file(doing: &str, path: &Path, error: &io::Error) -> Self {
-        Self::new(format!("cannot {doing} {}: {error}", path.display()))
+        Self::new(format!("cannot {doing} {}: {}", path.display(), because(error)))
     }
 
     /// The answer cannot be written.
     pub(super) fn output(error: &io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Self { message: String::new(), hints: Vec::new(), kind: Kind::BrokenPipe },
-            _ => Self::new(format!("cannot write the output: {error}")),
+            _ => Self::new(format!("cannot write the output: {}", because(error))),
         }
     }
 
@@ -78,6 +78,12 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+/// What the system says went wrong. `Connection refused (os error 111)` says no more than `Connection refused`.
+pub(super) fn because(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
+}
 
 #[cfg(test)]
 mod tests {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tonic::Request;
+use tonic::{Code, Request};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
@@ -55,5 +55,11 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
 async fn check(args: &Args) -> Result<i32, Failure> {
     let channel = Remote::open_without_credential(&args.remote).await?;
     let request = Request::new(HealthCheckRequest { service: args.service.clone() });
-    Ok(HealthClient::new(channel).check(request).await?.into_inner().status)
+    match HealthClient::new(channel).check(request).await {
+        Ok(answer) => Ok(answer.into_inner().status),
+        Err(status) if status.code() == Code::NotFound => {
+            Err(Failure::new(format!("the daemon has no service `{}`", args.service)))
+        }
+        Err(status) => Err(status.into()),
+    }
 }

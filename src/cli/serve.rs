@@ -126,13 +126,17 @@ pub(super) struct LimitArgs {
     #[arg(long = "max-message-bytes", value_name = "BYTES", default_value_t = 4 << 20)]
     pub(super) message_bytes: usize,
 
-    /// Open connections
+    /// Open connections of the main listener; the socket in the data directory has as many of its own
     #[arg(long = "max-connections", value_name = "N", default_value_t = 10_000)]
     pub(super) connections: usize,
 
     /// Calls under way on one connection, waiting ones and streams included
     #[arg(long = "max-calls-per-connection", value_name = "N", default_value_t = 20_000)]
     pub(super) calls_per_connection: u32,
+
+    /// Wrong credentials at once over one connection, then one a second; ten times that from one address. 0 for any number
+    #[arg(long = "max-wrong-credentials", value_name = "N", default_value_t = 10)]
+    pub(super) wrong_credentials: u32,
 
     /// Open server streams (of approvals, of the record, of the policy)
     #[arg(long = "max-streams", value_name = "N", default_value_t = 4096)]
@@ -203,6 +207,7 @@ fn config(args: &ServeArgs, data_dir: &DataDir) -> Config {
             message_bytes: limits.message_bytes,
             connections: limits.connections,
             calls_per_connection: limits.calls_per_connection,
+            wrong_credentials: limits.wrong_credentials,
             streams: limits.streams,
             request: RequestLimits { params_bytes: limits.params_bytes, params_depth: limits.params_depth },
         },

@@ -11,21 +11,21 @@ impl From<Status> for Failure {
     fn from(status: Status) -> Self {
         let details = status.get_error_details();
         let reason = details.error_info().map(|info| info.reason.as_str()).unwrap_or_default();
-        let mut failure = Self::new(sentence(&status, reason));
+        let sentence = sentence(&status, reason);
+        let mut failure = Self::new(&sentence);
         for violation in details.bad_request().map(|request| request.field_violations.as_slice()).unwrap_or_default() {
             let (field, description) = (visible(&violation.field), visible(&violation.description));
-            failure = failure.hint(if field.is_empty() {
-                description.into_owned()
-            } else {
-                format!("{field}: {description}")
-            });
+            let said = if field.is_empty() { description.into_owned() } else { format!("{field}: {description}") };
+            // A daemon with one complaint makes it its sentence.
+            if !sentence.contains(&said) {
+                failure = failure.hint(said);
+            }
         }
         match (status.code(), reason) {
-            (Code::Unauthenticated, _) => {
-                failure.hint("a token is taken from AEGIS_TOKEN; see `aegis help` for what needs none")
-            }
-            (_, "DIGEST_MISMATCH") => failure.hint("look again at what is asked before you answer: `aegis pending`"),
-            (_, "REVISION_MISMATCH") => failure.hint("see what is in force: `aegis policy show`"),
+            (_, "CREDENTIAL_REQUIRED") => failure.hint("the token goes into AEGIS_TOKEN"),
+            (Code::Unauthenticated, _) => failure.hint("what was sent is AEGIS_TOKEN: is it one of this daemon's?"),
+            (_, "DIGEST_MISMATCH") => failure.hint("`aegis pending` shows what is asked now"),
+            (_, "REVISION_MISMATCH") => failure.hint("`aegis policy show` shows what is in force now"),
             _ => failure,
         }
     }

@@ -111,13 +111,15 @@ impl Generations {
         true
     }
 
+    /// The refusal could not be recorded: the next look at the files says it again.
+    pub fn forget_report(&self) {
+        *self.reported.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// The files are again what is in force: forgets a refusal that was said before. True where there was one.
     pub fn clear_rejection(&self) -> bool {
-        let had = self.reported.lock().unwrap_or_else(PoisonError::into_inner).take().is_some();
-        if had {
-            self.state.send_modify(|state| state.rejected = None);
-        }
-        had
+        *self.reported.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.state.send_if_modified(|state| state.rejected.take().is_some())
     }
 }
 

@@ -80,12 +80,14 @@ impl Governor {
             return Err(GovernanceError::RevisionMismatch { expected: expected.to_owned(), actual: current });
         }
         let source = Source { name: file.display().to_string(), text: yaml };
-        let policy = Policy::load(std::slice::from_ref(&source)).map_err(GovernanceError::PolicyInvalid)?;
+        // Elsewhere: a long policy takes long to read, and agents are answered meanwhile.
         let written = tokio::task::spawn_blocking(move || {
+            let policy = Policy::load(std::slice::from_ref(&source)).map_err(GovernanceError::PolicyInvalid)?;
             replace_file(&file, source.text.as_bytes())
-                .map_err(|error| GovernanceError::PolicyNotWritable(format!("{}: {error}", file.display())))
+                .map_err(|error| GovernanceError::PolicyNotWritable(format!("{}: {error}", file.display())))?;
+            Ok::<_, GovernanceError>(policy)
         });
-        written.await.map_err(|error| GovernanceError::PolicyNotWritable(error.to_string()))??;
+        let policy = written.await.map_err(|error| GovernanceError::PolicyNotWritable(error.to_string()))??;
         Ok(self.install(policy, caller.identity.subject.to_string()).await?)
     }
 
@@ -142,7 +144,12 @@ impl Governor {
         let kept = self.generations.current().policy.revision();
         tracing::error!(%kept, "the changed policy is not valid: the last good one stays in force");
         let errors = findings.iter().take(FINDINGS_RECORDED).map(ToString::to_string).collect();
-        self.store.transact(move |tx| tx.append(now, &Event::PolicyRejected { kept, errors }).map(drop)).await
+        let recorded =
+            self.store.transact(move |tx| tx.append(now, &Event::PolicyRejected { kept, errors }).map(drop)).await;
+        if recorded.is_err() {
+            self.generations.forget_report();
+        }
+        recorded
     }
 }
 

@@ -289,3 +289,49 @@ fn evaluate_again<'p>(policy: &'p Policy, pending: &Pending, now: Timestamp) -> 
         masked: &pending.lost,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::{Options, Store};
+    use crate::domain::{Action, Clock as _, ConnectionId, Identity, Proposal, Role, Roles, SystemClock};
+    use crate::governance::{Generation, Generations, PolicySource, Propose, Settings};
+
+    fn caller(subject: &str, how: How) -> Caller {
+        let identity = Identity::new(subject, Roles::of(&Role::ALL), how);
+        Caller { identity, connection: ConnectionId(1) }
+    }
+
+    async fn governor(dir: &tempfile::TempDir) -> Governor {
+        let clock = Arc::new(SystemClock::start());
+        let store = Store::open(&dir.path().join("record.redb"), Options::default()).unwrap();
+        let policy = PolicySource::Starter.load().unwrap();
+        let generations = Generations::new(PolicySource::Starter, Generation { policy, loaded_at: clock.now() });
+        let settings = Settings::default();
+        Governor::start(store, generations, clock, getrandom::fill, [7; 32], settings, Vec::new()).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_proposer_cannot_review_itself_by_any_credential() {
+        let dir = tempfile::tempdir().unwrap();
+        let governor = governor(&dir).await;
+        let ada = caller("local:ada", How::UnixPeer);
+        let action = Action { r#type: "bulk_update".into(), ..Action::default() };
+        let ask = Propose { proposal: Proposal { action, ..Proposal::default() }, ..Propose::default() };
+        let asked = governor.propose(&ada, ask).await.unwrap().decision;
+        let approval_id = asked.approval_id.unwrap();
+        let decide = async |by: &Caller, verdict| {
+            governor.decide(by, approval_id, asked.action_digest, verdict, String::new()).await
+        };
+
+        for how in [How::UnixPeer, How::BootstrapCredential] {
+            for verdict in [Verdict::Approve, Verdict::Deny] {
+                let refused = decide(&caller("local:ada", how), verdict).await.unwrap_err();
+                assert!(matches!(refused, GovernanceError::OwnProposal(_)), "{how:?}, {verdict:?}: {refused}");
+            }
+        }
+        // Nothing was decided by that: somebody else still can.
+        let ended = decide(&caller("local:bob", How::UnixPeer), Verdict::Approve).await.unwrap();
+        assert_eq!((ended.ending.allows, ended.ending.by.as_str()), (true, "local:bob"));
+    }
+}

@@ -1,12 +1,17 @@
 //! tonic's codec for prost, with one difference: a message that cannot be decoded is the sender's fault and is answered
 //! INVALID_ARGUMENT with the path to the field, not INTERNAL.
 
+use std::collections::HashMap;
 use std::marker::PhantomData;
 
-use prost::Message;
-use tonic::Status;
+use prost::{DecodeError, Message};
 use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder};
+use tonic::{Code, Status};
 use tonic_prost::ProstEncoder;
+use tonic_types::{ErrorDetails, StatusExt as _};
+
+/// How many steps of the path to a field are said: an error travels in headers.
+const PATH_STEPS: usize = 12;
 
 /// Encodes `T` and decodes `U`.
 #[derive(Debug)]
@@ -46,10 +51,51 @@ impl<U: Message + Default> Decoder for StrictDecoder<U> {
     type Error = Status;
 
     fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
-        let message = U::decode(buffer).map_err(|error| {
-            // prost names the path to the field, and says `recursion limit reached` past 100 levels of nesting.
-            Status::invalid_argument(format!("the message cannot be read: {error}"))
-        })?;
-        Ok(Some(message))
+        U::decode(buffer).map(Some).map_err(|error| unreadable(&error))
+    }
+}
+
+/// prost names the path to the field, innermost first, and says `recursion limit reached` past 100 levels of nesting.
+fn unreadable(error: &DecodeError) -> Status {
+    let text = error.to_string();
+    let text = text.strip_prefix("failed to decode Protobuf message: ").unwrap_or(&text);
+    let mut steps: Vec<&str> = text.split(": ").collect();
+    let is_step = |step: &&str| step.contains('.') && !step.contains(' ');
+    let why = steps.iter().position(|step| !is_step(step)).map_or_else(Vec::new, |at| steps.split_off(at)).join(": ");
+    // `Action.r#type: ProposeRequest.action` is `action.type`.
+    let names = steps.iter().rev().filter_map(|step| step.split_once('.'));
+    let mut names: Vec<&str> = names.map(|(_, name)| name.strip_prefix("r#").unwrap_or(name)).collect();
+    if names.len() > PATH_STEPS {
+        names.truncate(PATH_STEPS);
+        names.push("...");
+    }
+    let field = names.join(".");
+
+    let mut details = ErrorDetails::with_error_info("INVALID_REQUEST", "aegis.v1", HashMap::new());
+    let at = if field.is_empty() { String::new() } else { format!("{field}: ") };
+    let message = format!("the message cannot be read: {at}{why}");
+    if !field.is_empty() {
+        details.add_bad_request_violation(field, why);
+    }
+    Status::with_error_details(Code::InvalidArgument, message, details)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::v1::ProposeRequest;
+
+    #[test]
+    fn what_cannot_be_read_is_named_by_its_path() {
+        let not_text = [2 << 3 | 2, 4, 1 << 3 | 2, 2, 0xff, 0xff];
+        let status = unreadable(&ProposeRequest::decode(&not_text[..]).unwrap_err());
+        let violation = status.get_details_bad_request().unwrap().field_violations.remove(0);
+        assert_eq!(violation.field, "action.type");
+        assert!(violation.description.contains("UTF-8"), "{}", violation.description);
+        assert!(status.message().starts_with("the message cannot be read: action.type: "), "{}", status.message());
+
+        let no_message = unreadable(&ProposeRequest::decode(&[0xff_u8; 64][..]).unwrap_err());
+        assert!(no_message.get_details_bad_request().is_none());
+        assert_eq!(no_message.get_details_error_info().unwrap().reason, "INVALID_REQUEST");
     }
 }

@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -148,6 +149,30 @@ pub fn bind_unix(path: &Path, mode: u32) -> io::Result<Bound> {
     Ok(Bound::Unix(listener, file))
 }
 
+/// How long a client may take to say that it speaks HTTP/2. Keep-alive looks after a connection only from there on.
+const PREFACE_WITHIN: Duration = Duration::from_secs(10);
+/// How long that is: `PRI * HTTP/2.0` and the empty lines and the word after it.
+const PREFACE_BYTES: usize = 24;
+
+/// A client that has not said yet that it speaks HTTP/2.
+struct Silence {
+    missing: usize,
+    /// Resolves when it has been borne long enough, or the daemon stops.
+    over: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl Silence {
+    fn new(stop: CancellationToken) -> Self {
+        let over = async move {
+            tokio::select! {
+                () = tokio::time::sleep(PREFACE_WITHIN) => {}
+                () = stop.cancelled_owned() => {}
+            }
+        };
+        Self { missing: PREFACE_BYTES, over: Box::pin(over) }
+    }
+}
+
 enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
@@ -157,6 +182,7 @@ enum Socket {
 pub struct Stream {
     socket: Socket,
     info: Arc<Connection>,
+    silence: Option<Silence>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -188,7 +214,7 @@ pub async fn accept(
             Err(error) => {
                 // Out of descriptors, typically: the pause lets some be given back.
                 tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             }
         };
@@ -196,8 +222,9 @@ pub async fn accept(
             tracing::warn!("a connection was closed: --max-connections are open already");
             continue;
         };
+        let silence = Some(Silence::new(stop.clone()));
         let info = Arc::new(Connection::new(listener, peer));
-        if connections.send(Ok(Stream { socket, info, _permit: permit })).await.is_err() {
+        if connections.send(Ok(Stream { socket, info, silence, _permit: permit })).await.is_err() {
             return;
         }
     }
@@ -221,10 +248,24 @@ async fn accept_one(bound: &Bound) -> io::Result<(Socket, Peer)> {
 
 impl AsyncRead for Stream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match &mut self.socket {
+        let Self { socket, silence, .. } = &mut *self;
+        if let Some(Silence { over, .. }) = silence
+            && over.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        let before = buf.filled().len();
+        let read = match socket {
             Socket::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
             Socket::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+        };
+        if let Some(Silence { missing, .. }) = silence {
+            *missing = missing.saturating_sub(buf.filled().len() - before);
+            if *missing == 0 {
+                *silence = None;
+            }
         }
+        read
     }
 }
 

@@ -38,6 +38,24 @@ pub(super) struct GateLayer {
     pub(super) authenticator: Arc<Chain>,
     /// Where refusals are counted.
     pub(super) refusals: Arc<Refusals>,
+    /// How large a message may be: for those who sent a larger one.
+    pub(super) message_bytes: usize,
+}
+
+impl GateLayer {
+    /// Looks at an answer that is on its way out: counts what a service itself refused, and says clearly what the
+    /// transport does not.
+    fn dismiss(&self, answer: Response<Body>) -> Response<Body> {
+        match tonic::Status::from_header_map(answer.headers()).map(|status| status.code()) {
+            Some(tonic::Code::PermissionDenied) => {
+                self.refusals.permission_denied.fetch_add(1, Ordering::Relaxed);
+                answer
+            }
+            // Nothing of ours answers so: tonic does, to a message beyond `max_decoding_message_size`.
+            Some(tonic::Code::OutOfRange) => status::message_too_large(self.message_bytes).into_http(),
+            _ => answer,
+        }
+    }
 }
 
 impl<S> Layer<S> for GateLayer {
@@ -111,6 +129,7 @@ where
         // `inner` was polled ready; its clone was not.
         let ready = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, ready);
-        Box::pin(async move { inner.call(request).await }.instrument(span))
+        let layer = self.layer.clone();
+        Box::pin(async move { Ok(layer.dismiss(inner.call(request).await?)) }.instrument(span))
     }
 }

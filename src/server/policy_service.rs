@@ -6,8 +6,7 @@ use tonic::{Request, Response, Status};
 
 use super::request::{Reader, RequestLimits};
 use super::streams::{HEARTBEAT, Messages, Over, Streams};
-use super::{caller, response};
-use crate::domain::Digest;
+use super::{caller, response, status};
 use crate::governance::{GovernanceError, Governor};
 use crate::policy::{Policy, Source};
 use crate::proto::v1;
@@ -39,7 +38,11 @@ impl PolicyService for Policies {
         if wanted.is_empty() || wanted == current.policy.revision().to_string() {
             return Ok(Response::new(v1::GetPolicyResponse { policy: Some(response::policy(&current)) }));
         }
-        let revision = Digest::from_hex(&wanted).ok_or_else(|| GovernanceError::NoRevision(wanted.clone()))?;
+        let mut reader = Reader::new(self.limits);
+        let revision = reader.revision("revision", &wanted);
+        let Some(revision) = reader.finish(revision)? else {
+            return Err(status::bad_field("revision", "must be given"));
+        };
         let stored = self.governor.store().read()?.policy(revision)?;
         let stored = stored.ok_or(GovernanceError::NoRevision(wanted))?;
         Ok(Response::new(v1::GetPolicyResponse { policy: Some(response::stored_policy(revision, stored)) }))
@@ -96,11 +99,13 @@ impl PolicyService for Policies {
             let mut told = None;
             loop {
                 let now = state.borrow_and_update().clone();
-                let revision = now.current.policy.revision();
-                for event in response::policy_events(&now, told != Some(revision)) {
+                let standing = (now.current.policy.revision(), now.rejected.is_some());
+                // The policy at hand is told again where a refused change of it was taken back: all is well again.
+                let news = told.is_none_or(|(revision, rejected)| revision != standing.0 || (rejected && !standing.1));
+                for event in response::policy_events(&now, news) {
                     sink.send(event).await?;
                 }
-                told = Some(revision);
+                told = Some(standing);
                 loop {
                     let changed = tokio::select! {
                         () = sink.closed() => return Err(Over::ClientGone),

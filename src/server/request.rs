@@ -84,6 +84,15 @@ impl Reader {
         text.parse().map_err(|error: T::Err| self.wrong(field, error.to_string())).ok()
     }
 
+    /// The revision of a policy.
+    pub(super) fn revision(&mut self, field: &str, text: &str) -> Option<crate::domain::Digest> {
+        let digest = crate::domain::Digest::from_hex(text);
+        if digest.is_none() {
+            self.wrong(field, "must be the revision of a policy: 64 hex digits");
+        }
+        digest
+    }
+
     /// A SHA-256 digest in hex.
     pub(super) fn digest(&mut self, field: &str, text: &str) -> Option<crate::domain::Digest> {
         let digest = crate::domain::Digest::from_hex(text);
@@ -180,18 +189,18 @@ impl Reader {
 
     /// How long to wait.
     pub(super) fn wait(&mut self, field: &str, wait: Option<prost_types::Duration>) -> Duration {
-        let Some(wait) = wait else { return Duration::ZERO };
-        match Duration::try_from(wait) {
-            Ok(wait) if wait <= MAX_WAIT => wait,
-            Ok(_) => {
-                self.wrong(field, "at most one hour: wait again with AwaitDecision");
-                Duration::ZERO
+        let Some(prost_types::Duration { seconds, nanos }) = wait else { return Duration::ZERO };
+        // Not by prost's own conversion, which negates what is negative and so panics on the smallest numbers.
+        let wrong = match (u64::try_from(seconds), u32::try_from(nanos)) {
+            (Ok(_), Ok(1_000_000_000..)) => "nanos must be below a second",
+            (Ok(seconds), Ok(nanos)) if Duration::new(seconds, nanos) <= MAX_WAIT => {
+                return Duration::new(seconds, nanos);
             }
-            Err(_) => {
-                self.wrong(field, "must not be negative");
-                Duration::ZERO
-            }
-        }
+            (Ok(_), Ok(_)) => "at most one hour: wait again with AwaitDecision",
+            _ => "must not be negative",
+        };
+        self.wrong(field, wrong);
+        Duration::ZERO
     }
 
     fn object(&mut self, field: &str, object: Option<prost_types::Struct>) -> Map<String, Value> {
@@ -343,12 +352,12 @@ mod tests {
         prost_types::Value { kind: Some(kind) }
     }
 
-    fn params(key: &str, item: prost_types::Value) -> Option<prost_types::Struct> {
-        Some(prost_types::Struct { fields: [(key.to_owned(), item)].into() })
+    fn params(key: &str, item: prost_types::Value) -> prost_types::Struct {
+        prost_types::Struct { fields: [(key.to_owned(), item)].into() }
     }
 
-    fn action(params: Option<prost_types::Struct>) -> Option<v1::Action> {
-        Some(v1::Action { r#type: "read".into(), params, ..v1::Action::default() })
+    fn action(params: prost_types::Struct) -> v1::Action {
+        v1::Action { r#type: "read".into(), params: Some(params), ..v1::Action::default() }
     }
 
     fn violations(reader: Reader) -> Vec<(String, String)> {
@@ -361,7 +370,7 @@ mod tests {
     #[test]
     fn whole_numbers_are_integers() {
         let mut reader = reader();
-        let read = reader.action("action", action(params("count", value(Kind::NumberValue(150.0)))));
+        let read = reader.action("action", Some(action(params("count", value(Kind::NumberValue(150.0))))));
         assert_eq!(read.params["count"].to_string(), "150");
         assert!(reader.finish(()).is_ok());
     }
@@ -370,7 +379,7 @@ mod tests {
     fn nan_is_named_with_its_path() {
         let mut reader = reader();
         let list = prost_types::ListValue { values: vec![value(Kind::NumberValue(f64::NAN))] };
-        reader.action("action", action(params("scores", value(Kind::ListValue(list)))));
+        reader.action("action", Some(action(params("scores", value(Kind::ListValue(list))))));
         assert_eq!(violations(reader)[0].0, "action.params.scores[0]");
     }
 
@@ -387,15 +396,35 @@ mod tests {
     fn deep_and_large_parameters_are_refused() {
         let mut nested = value(Kind::BoolValue(true));
         for _ in 0..5 {
-            nested = value(Kind::StructValue(params("a", nested).unwrap()));
+            nested = value(Kind::StructValue(params("a", nested)));
         }
         let mut deep = reader();
-        deep.action("action", action(params("a", nested)));
+        deep.action("action", Some(action(params("a", nested))));
         assert_eq!(violations(deep)[0].0, "action.params.a.a.a.a");
 
         let mut large = reader();
-        large.action("action", action(params("a", value(Kind::StringValue("x".repeat(2000))))));
+        large.action("action", Some(action(params("a", value(Kind::StringValue("x".repeat(2000)))))));
         assert_eq!(violations(large)[0].0, "action.params");
+    }
+
+    #[test]
+    fn a_wait_is_no_longer_than_an_hour_and_no_number_panics() {
+        let hour = MAX_WAIT.as_secs().cast_signed();
+        let wait = |seconds, nanos| {
+            let mut reader = reader();
+            let wait = reader.wait("wait", Some(prost_types::Duration { seconds, nanos }));
+            reader.finish(wait).ok()
+        };
+        assert_eq!(wait(hour, 0), Some(MAX_WAIT));
+        assert_eq!(wait(1, 500_000_000), Some(Duration::from_millis(1500)));
+        for (seconds, nanos) in [(hour, 1), (-1, 0), (0, -1), (0, i32::MAX), (1, 1_000_000_000)] {
+            assert_eq!(wait(seconds, nanos), None, "{seconds}, {nanos}");
+        }
+        for extreme in [i64::MIN, i64::MAX] {
+            for nanos in [i32::MIN, 0, i32::MAX] {
+                assert_eq!(wait(extreme, nanos), None, "{extreme}, {nanos}");
+            }
+        }
     }
 
     #[test]

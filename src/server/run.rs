@@ -120,6 +120,8 @@ pub struct Limits {
     pub connections: usize,
     /// Calls at once on one connection.
     pub calls_per_connection: u32,
+    /// Wrong credentials at once over one connection; 0 is as many as come.
+    pub wrong_credentials: u32,
     /// Server streams at once.
     pub streams: usize,
     /// What an action may carry.
@@ -132,6 +134,7 @@ impl Default for Limits {
             message_bytes: 4 << 20,
             connections: 4096,
             calls_per_connection: 16_384,
+            wrong_credentials: 10,
             streams: 4096,
             request: RequestLimits { params_bytes: 256 << 10, params_depth: 32 },
         }
@@ -240,10 +243,14 @@ pub async fn run(
     let chain = Chain {
         fixed: vec![Box::new(operator), Box::new(MadeTokens(Arc::clone(governor.tokens())))],
         identities,
-        failures: Failures::default(),
+        failures: Failures::new(config.limits.wrong_credentials),
         clock: Arc::clone(governor.clock()),
     };
-    let gate = GateLayer { authenticator: Arc::new(chain), refusals: Arc::clone(&refusals) };
+    let gate = GateLayer {
+        authenticator: Arc::new(chain),
+        refusals: Arc::clone(&refusals),
+        message_bytes: config.limits.message_bytes,
+    };
     let credentials = Credentials { tokens: Arc::clone(governor.tokens()), clock: Arc::clone(governor.clock()) };
     let services = Services {
         governor: Arc::clone(&governor),
@@ -357,10 +364,13 @@ async fn listen(
         data_dir.announce(endpoint)?;
     }
 
-    let permits = Arc::new(Semaphore::new(config.limits.connections));
+    let permits = || Arc::new(Semaphore::new(config.limits.connections));
+    // People have their own: agents that take every connection cannot keep a reviewer out.
+    let (main_permits, private_permits) = (permits(), permits());
     let (sender, connections) = mpsc::channel(64);
     for (bound, listener) in bound {
-        tasks.spawn(connection::accept(bound, listener, Arc::clone(&permits), sender.clone(), stop.clone()));
+        let permits = if listener == Listener::Private { &private_permits } else { &main_permits };
+        tasks.spawn(connection::accept(bound, listener, Arc::clone(permits), sender.clone(), stop.clone()));
     }
     let generation = governor.generations().current();
     let (rules, revision) = (generation.policy.rules().len(), generation.policy.revision());

@@ -2,7 +2,7 @@
 //!
 //! | code | reason (`ErrorInfo`) | what a client does |
 //! | --- | --- | --- |
-//! | INVALID_ARGUMENT | `INVALID_REQUEST`, `IDEMPOTENCY_KEY_REUSED`, `POLICY_INVALID` | corrects the request; `BadRequest` names the fields |
+//! | INVALID_ARGUMENT | `INVALID_REQUEST`, `MESSAGE_TOO_LARGE`, `IDEMPOTENCY_KEY_REUSED`, `POLICY_INVALID` | corrects the request; `BadRequest` names the fields |
 //! | UNAUTHENTICATED | `CREDENTIAL_REQUIRED`, `CREDENTIAL_INVALID`, `CREDENTIAL_EXPIRED` | sends a valid credential |
 //! | PERMISSION_DENIED | `ROLE_REQUIRED`, `OWN_PROPOSAL`, `ACTOR_NOT_ALLOWED` | asks somebody else |
 //! | NOT_FOUND | `NO_SUCH_DECISION`, `NO_SUCH_APPROVAL`, `NO_SUCH_REVISION`, `NO_SUCH_TOKEN` | corrects the id |
@@ -24,6 +24,13 @@ use crate::governance::GovernanceError;
 /// Who speaks in an `ErrorInfo`.
 const DOMAIN: &str = "aegis.v1";
 
+/// How many bytes of sentence, and of violations, a status may hold: it travels in headers, twice and in base64, and a
+/// client that is sent more than 8 KiB of those may end the connection instead of reading them.
+const MESSAGE_BYTES: usize = 1024;
+const VIOLATIONS_BYTES: usize = 3072;
+/// How many bytes of that one field's path, or what is wrong with it, may take.
+const VIOLATION_BYTES: usize = 512;
+
 /// A status with a documented reason.
 pub(super) fn with_reason(code: Code, reason: &str, message: impl Into<String>) -> Status {
     with_details(code, reason, message, HashMap::new(), Vec::new())
@@ -38,9 +45,36 @@ fn with_details(
 ) -> Status {
     let mut details = ErrorDetails::with_error_info(reason, DOMAIN, metadata);
     if !violations.is_empty() {
-        details.set_bad_request(violations);
+        details.set_bad_request(bounded(violations));
     }
-    Status::with_error_details(code, message, details)
+    Status::with_error_details(code, cut(message.into(), MESSAGE_BYTES), details)
+}
+
+/// As many of the violations as a status may hold, and how many are left out.
+fn bounded(violations: Vec<FieldViolation>) -> Vec<FieldViolation> {
+    let count = violations.len();
+    let (mut kept, mut bytes) = (Vec::new(), 0);
+    for mut violation in violations {
+        violation.field = cut(violation.field, VIOLATION_BYTES);
+        violation.description = cut(violation.description, VIOLATION_BYTES);
+        bytes += violation.field.len() + violation.description.len();
+        if bytes > VIOLATIONS_BYTES {
+            kept.push(FieldViolation::new("", format!("and {} more", count - kept.len())));
+            break;
+        }
+        kept.push(violation);
+    }
+    kept
+}
+
+/// The beginning of a text that is too long.
+fn cut(mut text: String, bytes: usize) -> String {
+    const DOTS: &str = "...";
+    if text.len() > bytes {
+        text.truncate(text.floor_char_boundary(bytes - DOTS.len()));
+        text.push_str(DOTS);
+    }
+    text
 }
 
 /// A request whose fields are wrong.
@@ -58,6 +92,13 @@ pub(super) fn bad_request(violations: Vec<FieldViolation>) -> Status {
 /// One field is wrong.
 pub(super) fn bad_field(field: impl Into<String>, description: impl Into<String>) -> Status {
     bad_request(vec![FieldViolation::new(field, description)])
+}
+
+/// The message is larger than this daemon takes. Not RESOURCE_EXHAUSTED, which says that a retry may help.
+pub(super) fn message_too_large(limit: usize) -> Status {
+    let message =
+        format!("the message is larger than {limit} bytes, which is all that this daemon takes (--max-message-bytes)");
+    with_reason(Code::InvalidArgument, "MESSAGE_TOO_LARGE", message)
 }
 
 /// A credential was sent and is not valid.
@@ -159,5 +200,25 @@ pub(super) fn record(error: &StoreError) -> Status {
 impl From<StoreError> for Status {
     fn from(error: StoreError) -> Self {
         record(&error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn however_much_is_wrong_a_status_fits_in_the_headers_of_a_client() {
+        let long = "\u{20ac}".repeat(10_000);
+        let many = (0..1000).map(|i| FieldViolation::new(format!("items[{i}].{long}"), long.clone())).collect();
+        let status = bad_request(many);
+        let headers = status.clone().into_http::<()>().into_parts().0.headers;
+        let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
+        assert!(bytes < 12 << 10, "{bytes} bytes");
+        let violations = status.get_details_bad_request().unwrap().field_violations;
+        assert!(violations[0].field.starts_with("items[0]."));
+        assert_eq!(violations.last().unwrap().description, "and 997 more");
+        let Some(few) = bad_field("a", "b").get_details_bad_request() else { panic!("it has details") };
+        assert_eq!(few.field_violations.len(), 1);
     }
 }

@@ -4,8 +4,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::Stream;
-use tokio::sync::{Semaphore, mpsc};
+use futures_util::{Stream, StreamExt as _, stream};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Response, Status};
@@ -116,7 +116,8 @@ impl Streams {
             status::with_reason(Code::ResourceExhausted, "TOO_MANY_STREAMS", message)
         })?;
         let (sender, receiver) = mpsc::channel(HELD_BACK);
-        let producing = produce(Sink(sender.clone()));
+        let (end, ended) = oneshot::channel();
+        let producing = produce(Sink(sender));
         let stop = self.stop.clone();
         let over = self.credentials.clone().over(caller.identity);
         tokio::spawn(async move {
@@ -133,12 +134,15 @@ impl Streams {
                     Err(Over::Failed(status)) => Some(status),
                 },
             };
-            if let Some(status) = last_word {
-                // A client that reads nothing any more is not waited for: its connection ends with the daemon.
-                let _ = tokio::time::timeout(Duration::from_secs(1), sender.send(Err(status))).await;
-            }
+            // Nobody reads it where the client is gone.
+            let _ = end.send(last_word);
         });
-        let stream: Messages<T> = Box::pin(ReceiverStream::new(receiver));
+        // The last word has a place of its own behind what is held back: a client that reads late still reads it.
+        let last_word = stream::once(ended).filter_map(|last_word| {
+            let broken = |_| Some(Status::internal("the stream broke off"));
+            std::future::ready(last_word.unwrap_or_else(broken).map(Err))
+        });
+        let stream: Messages<T> = Box::pin(ReceiverStream::new(receiver).chain(last_word));
         Ok(Response::new(stream))
     }
 }

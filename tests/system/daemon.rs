@@ -18,7 +18,7 @@ use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint, Uri};
 
 /// Longer than anything here takes, however busy the machine: reaching it is a failure, not a measurement.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
 
 /// The binary under test.
 pub(crate) const AEGIS: &str = env!("CARGO_BIN_EXE_aegis");
@@ -71,6 +71,11 @@ impl Setup {
     /// The directory that will hold policy and data.
     pub(crate) fn home(&self) -> &Path {
         self.home.path()
+    }
+
+    /// Keeps that directory for as long as the answer lives.
+    pub(crate) fn keep(&self) -> Arc<TempDir> {
+        Arc::clone(&self.home)
     }
 
     /// The command that would start it.
@@ -169,6 +174,15 @@ impl Daemon {
     /// Waits until it has ended.
     pub(crate) fn wait(&mut self) -> ExitStatus {
         self.child.wait().expect("the daemon ends")
+    }
+
+    /// Waits until it has ended, while everything else goes on.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        eventually("the daemon ends", || {
+            let ended = self.child.try_wait().expect("the daemon can be waited for");
+            async move { ended }
+        })
+        .await
     }
 
     /// Starts it again on the same data after it has ended.
@@ -296,13 +310,17 @@ impl Drop for Daemon {
 
 /// A channel to a unix socket.
 pub(crate) async fn unix(path: &Path) -> Channel {
+    unix_by(Endpoint::from_static("http://localhost"), path).await
+}
+
+/// A channel to a unix socket, with these settings.
+pub(crate) async fn unix_by(settings: Endpoint, path: &Path) -> Channel {
     let path = path.to_owned();
     let connect = tower::service_fn(move |_: Uri| {
         let path = path.clone();
         async move { Ok::<_, std::io::Error>(TokioIo::new(UnixStream::connect(path).await?)) }
     });
-    let endpoint = Endpoint::from_static("http://localhost");
-    endpoint.connect_with_connector(connect).await.expect("the daemon answers on its socket")
+    settings.connect_with_connector(connect).await.expect("the daemon answers on its socket")
 }
 
 /// Looks again and again until something is so; fails when the deadline is past.
@@ -327,6 +345,7 @@ pub(crate) fn propose(r#type: &str, target: &str) -> v1::ProposeRequest {
 }
 
 /// Parameters from JSON.
+#[expect(clippy::unnecessary_wraps, reason = "a message's field is optional")]
 pub(crate) fn params(json: serde_json::Value) -> Option<prost_types::Struct> {
     let serde_json::Value::Object(map) = json else { panic!("parameters are an object") };
     Some(prost_types::Struct { fields: map.into_iter().map(|(key, value)| (key, wire(value))).collect() })
@@ -350,6 +369,7 @@ fn wire(value: serde_json::Value) -> prost_types::Value {
 }
 
 /// How long to wait, as the wire has it.
+#[expect(clippy::unnecessary_wraps, reason = "a message's field is optional")]
 pub(crate) fn seconds(seconds: i64) -> Option<prost_types::Duration> {
     Some(prost_types::Duration { seconds, nanos: 0 })
 }

@@ -2,8 +2,25 @@
 //!
 //! Nothing here sleeps for luck: a test waits for the line, the message or the exit that it is about, and a deadline only
 //! ends a test that has failed.
+#![expect(clippy::panic, clippy::unwrap_used, reason = "all of this is a test, and a test says what it expects")]
 
+mod access;
 mod admin;
+mod bad_input;
+mod bad_policy;
+mod cli;
+mod crash;
 mod daemon;
+mod deployed;
+mod disk;
+mod grpcurl;
+mod hostile;
 mod identities;
+mod people;
 mod proposals;
+mod reload;
+mod restart;
+mod reviewers;
+mod streams;
+mod telemetry;
+mod tour;

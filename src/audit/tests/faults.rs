@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use super::disk::Disk;
 use super::durability::check_log;
-use crate::audit::testing::{decision_id, draft, options};
-use crate::audit::{Inserted, Store, StoreError, StoreHealth};
+use crate::audit::testing::{UNREPORTED, decision, decision_id, draft, later, options};
+use crate::audit::{Draft, Inserted, Opening, Order, Query, RowFilter, Store, StoreError, StoreHealth};
+use crate::domain::Digest;
 
 async fn insert(store: &Store, number: u64) -> Result<Inserted, StoreError> {
     store.transact(move |tx| tx.insert_decision(draft(number))).await
@@ -109,7 +110,7 @@ async fn no_sync_that_fails_loses_what_was_acknowledged() {
             let number = acknowledged + 1;
             let pair = store
                 .transact(move |tx| {
-                    tx.append(crate::audit::testing::later(number), &crate::audit::Event::DaemonStopped)?;
+                    tx.append(later(number), &crate::audit::Event::DaemonStopped)?;
                     tx.insert_decision(draft(number))
                 })
                 .await;
@@ -190,5 +191,49 @@ async fn a_disk_that_comes_and_goes_under_load_loses_nothing_acknowledged() {
         assert_eq!(reader.by_decision(decision_id(number)).unwrap().map(|found| found.row), Some(row));
     }
     drop(reader);
+    store.shutdown();
+}
+
+/// What is derived is not made durable by itself: a power failure may take it, and never what it is derived from.
+#[tokio::test]
+async fn what_was_derived_is_derived_again_after_a_power_failure() {
+    let disk = Disk::default();
+    let store = disk.open(options()).unwrap();
+    let key = |number: u64| Digest::of(&number.to_be_bytes());
+    for number in 1..=520 {
+        let opening = Opening { idempotency: Some(key(number)), ..Opening::default() };
+        let draft = Draft::new(later(number), &decision(number), opening).unwrap();
+        store.transact(move |tx| tx.insert_decision(draft)).await.unwrap();
+        if number % 128 != 0 {
+            continue;
+        }
+        let survivor = disk.after_power_loss().open(options()).unwrap();
+        let filter = RowFilter { session_id: Some("s1".into()), ..RowFilter::default() };
+        let query = Query {
+            filter: &filter,
+            order: Order::OldestFirst,
+            after: None,
+            limit: 1000,
+            now: later(number),
+            unreported_after: UNREPORTED,
+        };
+        let reader = survivor.read().unwrap();
+        let found: Vec<_> = reader.rows(&query).unwrap().rows.into_iter().map(|row| row.row).collect();
+        assert_eq!(found, (1..=number).collect::<Vec<_>>());
+        assert_eq!(reader.stats(later(number), UNREPORTED).unwrap().waiting, number);
+        drop(reader);
+        survivor
+            .transact(move |tx| {
+                for number in 1..=number {
+                    let by_id = tx.row_by_decision(decision_id(number))?.map(|found| found.0);
+                    let by_key = tx.idempotent(key(number), later(number))?.map(|found| found.0);
+                    assert_eq!((by_id, by_key), (Some(number), Some(number)));
+                }
+                Ok(())
+            })
+            .await
+            .unwrap();
+        survivor.shutdown();
+    }
     store.shutdown();
 }

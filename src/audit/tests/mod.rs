@@ -3,3 +3,6 @@
 mod disk;
 mod durability;
 mod faults;
+mod format;
+mod queries;
+mod rows;

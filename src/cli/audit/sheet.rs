@@ -1,5 +1,7 @@
 //! Rows and records on their way out, in one of four layouts. Everything but a table is written as it comes.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 
 use super::{record, row};
@@ -31,7 +33,31 @@ pub(super) struct Sheet {
     body: Body,
     /// Whether somebody watches: every entry is handed on at once.
     live: bool,
+    seen: Seen,
     count: u64,
+}
+
+/// How rows looked when they were last written. Bounded: to forget means at worst to write a row once more.
+#[derive(Default)]
+struct Seen(HashMap<u64, String>);
+
+impl Seen {
+    const MOST: usize = 10_000;
+
+    fn is_news(&mut self, id: u64, body: &Body, row: &AuditRow) -> bool {
+        let looks = match body {
+            Body::Running | Body::Table(_) => table::running_row(&row::COLUMNS, &row::cells(row)),
+            Body::Json | Body::Jsonl | Body::Csv => safe_json::compact(&row::object(row)),
+        };
+        if self.0.get(&id) == Some(&looks) {
+            return false;
+        }
+        if self.0.len() >= Self::MOST {
+            self.0.clear();
+        }
+        self.0.insert(id, looks);
+        true
+    }
 }
 
 enum Body {
@@ -58,11 +84,15 @@ impl Sheet {
             Layout::Jsonl => Body::Jsonl,
             Layout::Csv => Body::Csv,
         };
-        Ok(Self { out, columns, body, live, count: 0 })
+        Ok(Self { out, columns, body, live, seen: Seen::default(), count: 0 })
     }
 
-    /// Writes a row.
+    /// Writes a row. Where somebody watches, one that looks as it did before is passed over: a decision and the question that
+    /// it puts are two records, and one change to the eye.
     pub(super) fn row(&mut self, row: &AuditRow) -> Result<(), Failure> {
+        if self.live && !self.seen.is_news(row.id, &self.body, row) {
+            return Ok(());
+        }
         self.entry(|| row::cells(row), || row::object(row))
     }
 
@@ -175,6 +205,14 @@ mod tests {
             "  ID  Session      Action           Target           Risk      Decision   Result\n   \
              2  a1b2c3d4...  bulk_update      crm              HIGH      approved   success\n"
         );
+    }
+
+    #[test]
+    fn a_row_that_is_watched_comes_again_only_when_it_looks_different() {
+        let waiting = AuditRow { ending: None, result_status: 0, ..example() };
+        let text = written(Layout::Table, &[waiting.clone(), waiting.clone(), example(), waiting.clone()], true);
+        assert_eq!(text.lines().count(), 1 + 3, "{text}");
+        assert_eq!(written(Layout::Jsonl, &[waiting.clone(), waiting], false).lines().count(), 2);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::connect::{self, Remote};
 use crate::cli::exit::Exit;
-use crate::cli::failure::Failure;
+use crate::cli::failure::{Failure, because};
 use crate::cli::{say, wire};
 use crate::domain::Timestamp;
 use crate::proto::v1::{Decision, ReportResultRequest, ResultStatus};
@@ -20,13 +20,12 @@ use crate::proto::v1::{Decision, ReportResultRequest, ResultStatus};
 /// Runs the command to its end, reports, and ends as the command did.
 pub(super) async fn run(remote: &Remote, decision: &Decision, command: &[OsString]) -> Result<Exit, Failure> {
     let started_at = Timestamp::now();
-    let ended = match start(decision, command) {
-        Ok(child) => attend(child).await,
-        Err(error) => Err(error),
-    };
+    let ended = attend(decision, command).await;
     let (exit, mut report) = match &ended {
         Ok(status) => (exit(*status), outcome(*status)),
-        Err(error) => (unstartable(error), failed(format!("{} cannot be run: {error}", command[0].display()))),
+        Err(error) => {
+            (unstartable(error), failed(format!("{} cannot be run: {}", command[0].display(), because(error))))
+        }
     };
     if ended.is_err() {
         say::error(&report.error);
@@ -50,11 +49,13 @@ fn start(decision: &Decision, command: &[OsString]) -> io::Result<Child> {
         .spawn()
 }
 
-/// Waits for the command. A Ctrl-C reaches the command by itself, being in our process group; we stay to report. A
-/// termination is handed on.
-async fn attend(mut child: Child) -> io::Result<ExitStatus> {
+/// Runs the command and waits for it. A Ctrl-C reaches the command by itself, being in our process group; we stay to
+/// report. A termination is handed on.
+async fn attend(decision: &Decision, command: &[OsString]) -> io::Result<ExitStatus> {
+    // Before there is a command that could be left behind.
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    let mut child = start(decision, command)?;
     loop {
         tokio::select! {
             ended = child.wait() => return ended,
@@ -100,7 +101,7 @@ mod tests {
     use super::*;
 
     async fn ended(script: &str) -> ExitStatus {
-        attend(start(&Decision::default(), &["sh", "-c", script].map(OsString::from)).unwrap()).await.unwrap()
+        attend(&Decision::default(), &["sh", "-c", script].map(OsString::from)).await.unwrap()
     }
 
     #[tokio::test]
@@ -123,8 +124,7 @@ mod tests {
             ..Decision::default()
         };
         let script = r#"test "$AEGIS_DECISION_ID $AEGIS_CONSTRAINTS" = 'dec_1 {"max_rows":100}'"#;
-        let child = start(&decision, &["sh", "-c", script].map(OsString::from)).unwrap();
-        assert!(attend(child).await.unwrap().success());
+        assert!(attend(&decision, &["sh", "-c", script].map(OsString::from)).await.unwrap().success());
     }
 
     #[test]

@@ -5,12 +5,13 @@ mod command;
 use std::ffi::OsString;
 use std::time::{Duration, Instant};
 
+use tokio::signal::unix::{SignalKind, signal};
 use tonic::{Response, Status};
 
 use super::action_args::{self, ActionArgs};
 use super::connect::{self, Door, Remote, RemoteArgs};
 use super::exit::Exit;
-use super::failure::Failure;
+use super::failure::{Failure, because};
 use super::object::Object;
 use super::out::{Format, Out};
 use super::status::is_connection_lost;
@@ -120,13 +121,16 @@ async fn propose(args: &Args, request: v1::ProposeRequest) -> Result<Exit, Failu
     let remote = Remote::open(Door::Agent, &args.remote).await?;
     let patience = deadline.max(Instant::now() + PATIENCE);
     let answer = patiently(patience, async || remote.governance().propose(connect::call(request.clone())).await);
-    let mut decision = answered(answer.await?.decision)?;
+    let lost = |failure: Failure| failure.hint(way_back(&request));
+    let mut decision = answered(answer.await.map_err(|status| unanswered(status, lost))?.decision)?;
 
     if is(&decision, Outcome::Escalate) && !args.wait.is_zero() {
+        // Before anybody is told that we wait: from then on, stopping us is an answer.
+        let stop = stop_signal().map_err(|error| Failure::new(format!("no signals: {}", because(&error))))?;
         say_who_is_asked(&decision, args.wait);
         decision = tokio::select! {
-            waited = wait(&remote, decision.clone(), deadline) => waited?,
-            _ = tokio::signal::ctrl_c() => return give_up(args, &remote, &decision).await,
+            waited = wait(&remote, decision.clone(), deadline) => waited.map_err(lost)?,
+            exit = stop => return give_up(args, &remote, &decision, exit).await,
         };
     }
     show(args, &decision)?;
@@ -160,12 +164,22 @@ async fn wait(remote: &Remote, mut decision: Decision, deadline: Instant) -> Res
     Ok(decision)
 }
 
-/// Ctrl-C while waiting. Nobody could come back for the answer with a key that nobody knows: the question is withdrawn.
-async fn give_up(args: &Args, remote: &Remote, decision: &Decision) -> Result<Exit, Failure> {
-    const INTERRUPTED: Exit = Exit::Command(130);
+/// Resolves when the user or the system wants us to stop, with the exit code of whom that signal ended.
+fn stop_signal() -> std::io::Result<impl Future<Output = Exit>> {
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => Exit::Command(130),
+            _ = terminate.recv() => Exit::Command(143),
+        }
+    })
+}
+
+/// Stopped while waiting. Nobody could come back for the answer with a key that nobody knows: the question is withdrawn.
+async fn give_up(args: &Args, remote: &Remote, decision: &Decision, exit: Exit) -> Result<Exit, Failure> {
     if args.idempotency_key.is_some() {
         say::note("interrupted; the question stays open");
-        return Ok(INTERRUPTED);
+        return Ok(exit);
     }
     let request = v1::CancelProposalRequest {
         decision_id: decision.decision_id.clone(),
@@ -178,7 +192,7 @@ async fn give_up(args: &Args, remote: &Remote, decision: &Decision) -> Result<Ex
         Ok(Err(status)) => say::warning(format_args!("the proposal could not be withdrawn: {}", Failure::from(status))),
         Err(_) => say::warning("the proposal could not be withdrawn: the daemon does not answer"),
     }
-    Ok(INTERRUPTED)
+    Ok(exit)
 }
 
 /// Calls, and calls again while only the connection is to blame. Safe for what is idempotent.
@@ -219,14 +233,22 @@ fn say_who_is_asked(decision: &Decision, wait: Duration) {
     say::note(format_args!("  approve it elsewhere: aegis approve {approval}   or see all that waits: aegis review"));
 }
 
+/// How to come back for an answer that is still open, or that got lost on the way.
+fn way_back(request: &v1::ProposeRequest) -> String {
+    let key = visible(&request.idempotency_key);
+    format!("for the answer, propose the same again with --idempotency-key {key} (and --wait)")
+}
+
+/// A proposal that was lost on the way may stand on the record all the same. One that was refused does not.
+fn unanswered(status: Status, lost: impl Fn(Failure) -> Failure) -> Failure {
+    if is_connection_lost(&status) { lost(status.into()) } else { status.into() }
+}
+
 /// What somebody has to do before this can go on, where that is so.
 fn say_what_is_missing(args: &Args, request: &v1::ProposeRequest, decision: &Decision) {
     if is(decision, Outcome::Escalate) {
         say::note(format_args!("a reviewer still has to answer: aegis approve {}", visible(&decision.approval_id)));
-        say::note(format_args!(
-            "  for the answer, propose the same again with --idempotency-key {} (and --wait)",
-            visible(&request.idempotency_key)
-        ));
+        say::note(format_args!("  {}", way_back(request)));
     } else if is(decision, Outcome::RequireConfirmation) {
         say::note(format_args!(
             "the agent's user still has to confirm; then propose the same again with\n  --confirmation-token {}",

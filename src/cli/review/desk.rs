@@ -48,6 +48,8 @@ pub(super) struct Desk {
     chosen: Option<String>,
     /// What the chosen one's session did before, where it was fetched.
     history: Option<(String, Vec<SessionAction>)>,
+    /// Whether the connection broke since the picture was last complete.
+    was_lost: bool,
     /// The last thing that happened, styled.
     pub(super) notice: String,
 }
@@ -55,7 +57,14 @@ pub(super) struct Desk {
 impl Desk {
     /// A desk with nothing on it.
     pub(super) fn new() -> Self {
-        Self { board: Board::default(), view: View::List, chosen: None, history: None, notice: String::new() }
+        Self {
+            board: Board::default(),
+            view: View::List,
+            chosen: None,
+            history: None,
+            was_lost: false,
+            notice: String::new(),
+        }
     }
 
     /// Where the chosen one stands in the list.
@@ -76,15 +85,19 @@ impl Desk {
 
     /// Takes in news from the stream.
     pub(super) fn hear(&mut self, news: News) -> Result<(), Failure> {
-        let stood = self.position().unwrap_or(0);
+        // Finding a place takes a walk through the list: only where something may leave it.
+        let may_leave = matches!(news, News::Ended(_) | News::Complete);
+        let stood = may_leave.then(|| self.position()).flatten().unwrap_or(0);
+        self.was_lost |= matches!(news, News::Lost(_));
         match self.board.hear(news)? {
             Change::Ended(ended) => self.tell_ended(&ended),
             Change::Lagged(missed) => self.warn(&format!("the list fell {missed} changes behind; loading it anew")),
             Change::Lost(why) => self.warn(&why),
             Change::Added(added) => self.notice = format!("new: {}", approval::title(&added)),
+            Change::All if std::mem::take(&mut self.was_lost) => self.notice = "connected again".into(),
             Change::All | Change::None => {}
         }
-        if self.position().is_none() {
+        if self.chosen.as_ref().is_none_or(|id| self.board.get(id).is_none()) {
             self.choose(stood);
             if matches!(self.view, View::Details { .. }) {
                 self.view = View::List;
@@ -115,7 +128,7 @@ impl Desk {
     }
 
     fn tell_ended(&mut self, ended: &Approval) {
-        self.notice = answer::line(ended);
+        self.notice = answer::short_line(ended);
     }
 
     fn warn(&mut self, message: &str) {

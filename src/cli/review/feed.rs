@@ -43,6 +43,11 @@ impl Feed {
         }
     }
 
+    /// What has happened already, without waiting.
+    pub(super) fn next_at_hand(&mut self) -> Option<News> {
+        self.news.try_recv().ok()
+    }
+
     /// Asks for a new snapshot.
     pub(super) fn reload(&self) {
         // One that is asked for already serves as well.
@@ -54,7 +59,7 @@ impl Feed {
 pub(super) async fn open(remote: &Remote, filter: ApprovalFilter) -> Result<Feed, Failure> {
     let request = StreamApprovalsRequest { filter: Some(filter) };
     let stream = remote.approvals().stream_approvals(request.clone()).await?.into_inner();
-    let (sender, news) = mpsc::channel(64);
+    let (sender, news) = mpsc::channel(1_024);
     let (reload, reloads) = mpsc::channel(1);
     tokio::spawn(keep_open(remote.clone(), request, stream, sender, reloads));
     Ok(Feed { news, reload })

@@ -13,7 +13,7 @@ use crate::proto::v1::Approval;
 
 const CHOSEN: Style = Style::new().invert();
 /// Below this many lines the list has the screen for itself.
-const ROOM_FOR_PREVIEW: usize = 16;
+const ROOM_FOR_PREVIEW: usize = 10;
 const LABELS: usize = 10;
 
 /// The lines of the screen, none wider than it and no more than fit.
@@ -228,7 +228,7 @@ mod tests {
         for _ in 0..70 {
             desk.key(KeyCode::Down.into());
         }
-        assert!(drawn(&desk, (80, 12)).contains("> HIGH"));
+        assert!(drawn(&desk, (80, 9)).contains("> HIGH"));
         assert!(drawn(&desk, (80, 40)).contains("apr_070"));
     }
 
@@ -263,5 +263,10 @@ mod tests {
         let screen = drawn(&desk, (80, 24));
         assert!(screen.contains("connection lost, trying again …"), "{screen}");
         assert!(screen.contains("the daemon ended the stream"), "{screen}");
+        for news in [News::Snapshot { missed: None }, News::Complete] {
+            desk.hear(news).unwrap();
+        }
+        let screen = drawn(&desk, (80, 24));
+        assert!(screen.contains("live") && screen.contains("connected again"), "{screen}");
     }
 }

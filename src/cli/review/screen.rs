@@ -53,7 +53,13 @@ pub(super) async fn run(remote: &Remote, mut feed: Feed) -> Result<Exit, Failure
                 Some(Err(error)) => return Err(Failure::new(format!("cannot read the keyboard: {error}"))),
                 None => return Ok(Exit::Done),
             },
-            news = feed.next() => desk.hear(news)?,
+            news = feed.next() => {
+                desk.hear(news)?;
+                // Ten thousand questions at once are drawn once, not ten thousand times.
+                while let Some(news) = feed.next_at_hand() {
+                    desk.hear(news)?;
+                }
+            }
             Some(reply) = answers.recv() => match reply {
                 Reply::Answered(answer) => desk.answered(answer),
                 Reply::Fetched(approval) => desk.fetched(approval),

@@ -49,6 +49,8 @@ impl Patterns {
                 Err(error) => return Err(explain(pattern, &error)),
             }
         }
+        // Nothing takes longer than finding that out: a file of many such patterns is given up soon.
+        self.total += MAX_TOTAL / 16;
         Err("is too large once compiled: use smaller counts in `{...}`, or fewer classes inside of them".to_owned())
     }
 }
@@ -101,6 +103,14 @@ mod tests {
             assert!(refused(pattern).starts_with("is not a regular expression: "), "{pattern}");
         }
         assert!(refused("^a\\Z").ends_with("the end of the text is `$` here"));
+    }
+
+    #[test]
+    fn many_patterns_that_explode_are_not_all_tried() {
+        let mut patterns = Patterns::default();
+        let refusals: Vec<_> = (0..20).map(|_| patterns.compile("\\w{100000}").unwrap_err()).collect();
+        assert!(refusals[0].starts_with("is too large once compiled"));
+        assert_eq!(refusals[19], TOO_MANY);
     }
 
     #[test]

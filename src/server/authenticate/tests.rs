@@ -24,7 +24,7 @@ fn chain() -> Chain {
     Chain {
         fixed: vec![Box::new(LocalOperator::new("ada", 1000, "aegis_secret"))],
         identities: Arc::default(),
-        failures: Failures::default(),
+        failures: Failures::new(10),
         clock: Arc::new(SystemClock::start()),
     }
 }

@@ -1,0 +1,253 @@
+//! Killed under load: what was acknowledged is there, whole, once, and every hash is right.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use aegis::proto::v1::{self, Outcome, ResultStatus};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::watch;
+
+use crate::daemon::{Daemon, Setup, propose};
+use crate::people::{Agent, Reviewer, ask, long, no, pending, yes};
+
+const LOAD: &str = "
+rules:
+  - {name: pay, match: {type: pay}, approval: approve}
+  - {name: reads, match: {type: read}, risk_level: low, approval: auto}
+  - {name: deletes, match: {type: delete}, risk_level: critical, approval: block}
+";
+
+/// How many clients propose, decide and report at once.
+const CLIENTS: usize = 64;
+
+/// A record as it stands in the log, checked by itself.
+pub(crate) struct Logged {
+    /// The payload.
+    pub(crate) json: serde_json::Value,
+    /// Its leaf hash.
+    pub(crate) leaf: Vec<u8>,
+}
+
+impl Logged {
+    /// A text of the payload, by its JSON pointer; empty where there is none.
+    pub(crate) fn text(&self, pointer: &str) -> &str {
+        self.json.pointer(pointer).and_then(serde_json::Value::as_str).unwrap_or_default()
+    }
+
+    fn is(&self, kind: &str) -> bool {
+        self.text("/kind") == kind
+    }
+}
+
+/// The leaf hash as the format is documented, computed from nothing but that.
+fn leaf_hash(salt: &[u8], payload: &[u8]) -> Vec<u8> {
+    let mut data = b"aegis/record/v1\0".to_vec();
+    data.extend_from_slice(salt);
+    data.extend_from_slice(payload);
+    let mut leaf = vec![0];
+    leaf.extend_from_slice(&Sha256::digest(&data));
+    Sha256::digest(&leaf).to_vec()
+}
+
+/// The whole log: without a gap, each record where it says it is, each leaf hash as it must be.
+pub(crate) async fn log(daemon: &Daemon) -> Vec<Logged> {
+    let request = v1::StreamAuditRequest { view: v1::AuditView::Records.into(), ..v1::StreamAuditRequest::default() };
+    let mut stream = daemon.auditor().await.stream_audit(request).await.expect("the record can be read").into_inner();
+    let (mut log, mut salts) = (Vec::new(), BTreeSet::new());
+    while let Some(message) = stream.message().await.expect("the record can be read") {
+        let Some(v1::stream_audit_response::Event::Record(record)) = message.event else { continue };
+        let json: serde_json::Value = serde_json::from_str(&record.payload).expect("a payload is JSON");
+        assert_eq!(record.sequence, log.len() as u64 + 1, "no gap");
+        assert_eq!(json["sequence"], record.sequence, "each stands where it says");
+        assert_eq!(record.salt.len(), 16);
+        assert_eq!(record.leaf_hash, leaf_hash(&record.salt, record.payload.as_bytes()), "record {}", record.sequence);
+        assert!(salts.insert(record.salt), "a salt is used once");
+        log.push(Logged { json, leaf: record.leaf_hash });
+    }
+    log
+}
+
+/// What clients were told is done.
+#[derive(Default)]
+pub(crate) struct Ledger {
+    pub(crate) decisions: Vec<v1::Decision>,
+    /// How approvals were ended, by name: whether allowed, and the reason given.
+    pub(crate) endings: BTreeMap<String, (bool, String)>,
+    /// Reports: the decision, the status, the record.
+    reports: Vec<(String, ResultStatus, String)>,
+    /// What was on its way when the daemon died: it may be on the record or not.
+    in_doubt: Vec<v1::ProposeRequest>,
+}
+
+impl Ledger {
+    fn entries(&self) -> usize {
+        self.decisions.len() + self.endings.len() + self.reports.len()
+    }
+
+    /// Everything in the ledger is on the record, as it was told, and once.
+    pub(crate) fn check(&self, log: &[Logged]) {
+        let mut decisions = BTreeMap::new();
+        let mut targets = BTreeSet::new();
+        let mut endings = BTreeMap::new();
+        let mut results: BTreeMap<&str, Vec<&Logged>> = BTreeMap::new();
+        for record in log {
+            if record.is("decision") {
+                assert!(decisions.insert(record.text("/decision_id"), record).is_none(), "decided twice");
+                assert!(targets.insert(record.text("/action/target")), "one proposal, recorded twice: {}", record.json);
+            } else if record.is("approval_ended") {
+                assert!(endings.insert(record.text("/approval_id"), record).is_none(), "ended twice: {}", record.json);
+            } else if record.is("result") {
+                results.entry(record.text("/decision_id")).or_default().push(record);
+            }
+        }
+        for told in &self.decisions {
+            let Some(record) = decisions.get(&*told.decision_id) else { panic!("lost: {told:?}") };
+            assert_eq!(record.text("/record_id"), told.audit_ref);
+            assert_eq!(record.text("/action_digest"), told.action_digest);
+            assert_eq!(record.text("/outcome"), told.outcome().as_str_name().trim_start_matches("OUTCOME_"));
+            assert_eq!(record.text("/approval_id"), told.approval_id);
+        }
+        for (approval_id, (allows, reason)) in &self.endings {
+            let Some(record) = endings.get(&**approval_id) else { panic!("lost: the end of {approval_id}") };
+            assert_eq!(record.json["ending"]["allows"], *allows);
+            assert_eq!(record.text("/ending/reason"), reason);
+        }
+        for (decision_id, status, audit_ref) in &self.reports {
+            let found = results.get(&**decision_id).map(Vec::as_slice).unwrap_or_default();
+            let [record] = found else { panic!("{decision_id} has {} reports", found.len()) };
+            assert_eq!(record.text("/record_id"), audit_ref);
+            assert_eq!(format!("RESULT_STATUS_{}", record.text("/report/status").to_uppercase()), status.as_str_name());
+        }
+    }
+}
+
+/// What the clients of one round share.
+#[derive(Clone)]
+struct Round {
+    ledger: Arc<Mutex<Ledger>>,
+    entries: watch::Sender<usize>,
+    /// From here on a call may fail: the daemon is being killed.
+    ending: Arc<AtomicBool>,
+}
+
+impl Round {
+    fn new(ledger: &Arc<Mutex<Ledger>>) -> Self {
+        Self { ledger: Arc::clone(ledger), entries: watch::Sender::new(0), ending: Arc::default() }
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().expect("the ledger is whole")
+    }
+
+    fn note(&self, note: impl FnOnce(&mut Ledger)) {
+        note(&mut self.ledger());
+        self.entries.send_modify(|entries| *entries += 1);
+    }
+
+    /// Passes on an answer; fails where a call failed although nobody had killed the daemon.
+    fn answer<T>(&self, answer: Result<tonic::Response<T>, tonic::Status>) -> Option<T> {
+        match answer {
+            Ok(answer) => Some(answer.into_inner()),
+            Err(status) => {
+                assert!(self.ending.load(Ordering::Acquire), "failed while the daemon ran: {status:?}");
+                None
+            }
+        }
+    }
+
+    /// Proposes, decides and reports until the daemon is gone.
+    async fn client(self, name: String, mut agent: Agent, mut reviewer: Reviewer) {
+        for n in 0.. {
+            let r#type = ["pay", "read", "pay", "delete"][n % 4];
+            let target = format!("{name}, {n}");
+            let request = v1::ProposeRequest { idempotency_key: target.clone(), ..propose(r#type, &target) };
+            let Some(answer) = self.answer(agent.propose(request.clone()).await) else {
+                self.ledger().in_doubt.push(request);
+                return;
+            };
+            let decision = answer.decision.expect("an answer has a decision");
+            self.note(|ledger| ledger.decisions.push(decision.clone()));
+            let allows = match decision.outcome() {
+                Outcome::Escalate => {
+                    let (allows, reason) = (n % 3 != 0, format!("because of {target}"));
+                    let ended = if allows {
+                        self.answer(reviewer.approve(yes(&decision, &reason)).await).map(drop)
+                    } else {
+                        self.answer(reviewer.deny(no(&decision, &reason)).await).map(drop)
+                    };
+                    if ended.is_none() {
+                        return;
+                    }
+                    self.note(|ledger| drop(ledger.endings.insert(decision.approval_id.clone(), (allows, reason))));
+                    allows
+                }
+                outcome => outcome == Outcome::Allow,
+            };
+            if allows {
+                let status = if n % 2 == 0 { ResultStatus::Success } else { ResultStatus::Failed };
+                let decision_id = decision.decision_id.clone();
+                let report = v1::ReportResultRequest {
+                    decision_id: decision_id.clone(),
+                    status: status.into(),
+                    ..v1::ReportResultRequest::default()
+                };
+                let Some(answer) = self.answer(agent.report_result(report).await) else { return };
+                self.note(|ledger| ledger.reports.push((decision_id, status, answer.audit_ref)));
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_daemon_killed_under_load_has_everything_that_it_acknowledged_on_the_record() {
+    let kills = if long() { 50 } else { 3 };
+    let ledger: Arc<Mutex<Ledger>> = Arc::default();
+    let mut daemon = Setup::new().policy(LOAD).start();
+    let mut leaves: Vec<Vec<u8>> = Vec::new();
+    for kill in 0..kills {
+        let round = Round::new(&ledger);
+        let mut clients = Vec::new();
+        for client in 0..CLIENTS {
+            let (agent, reviewer) = (daemon.agent().await, daemon.reviewer().await);
+            clients.push(tokio::spawn(round.clone().client(format!("round {kill}, client {client}"), agent, reviewer)));
+        }
+        // Killed in the middle of the work, each time elsewhere.
+        let enough = 300 + kill * 97 % 700;
+        round.entries.subscribe().wait_for(|entries| *entries >= enough).await.unwrap();
+        round.ending.store(true, Ordering::Release);
+        daemon.kill();
+        for client in clients {
+            client.await.unwrap();
+        }
+
+        daemon = daemon.restart();
+        let after = log(&daemon).await;
+        let unchanged = leaves.iter().eq(after.iter().take(leaves.len()).map(|record| &record.leaf));
+        assert!(unchanged, "what was read before the crash is still there, byte for byte");
+        round.ledger().check(&after);
+
+        // Who was left in doubt asks again with the same key, and has one decision then.
+        let in_doubt = std::mem::take(&mut round.ledger().in_doubt);
+        let mut agent = daemon.agent().await;
+        for request in in_doubt {
+            let decision = ask(&mut agent, request).await;
+            round.ledger().decisions.push(decision);
+        }
+        let after = log(&daemon).await;
+        round.ledger().check(&after);
+
+        let asked =
+            after.iter().filter(|record| record.is("approval_requested")).map(|record| record.text("/approval_id"));
+        let ended: BTreeSet<_> = after
+            .iter()
+            .filter(|record| record.is("approval_ended"))
+            .map(|record| record.text("/approval_id"))
+            .collect();
+        let open: BTreeSet<_> = asked.filter(|id| !ended.contains(id)).map(str::to_owned).collect();
+        let shown = pending(&mut daemon.reviewer().await).await;
+        assert!(shown.into_iter().map(|approval| approval.approval_id).eq(open), "who is shown is who is open");
+        leaves = after.into_iter().map(|record| record.leaf).collect();
+    }
+    assert!(ledger.lock().unwrap().entries() >= 300 * kills);
+}

@@ -1,0 +1,177 @@
+//! A disk that is full: nothing is decided that is not on the record, and all is well again when there is space.
+//!
+//! The disk is a small tmpfs: these tests need root, in a container with `CAP_SYS_ADMIN`.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+
+use aegis::proto::v1::{self, Outcome, ResultStatus};
+use tempfile::TempDir;
+use tonic::{Code, Status};
+
+use crate::crash::{self, Ledger};
+use crate::daemon::{AEGIS, Setup, eventually, params, propose, stderr};
+use crate::people::{ask, details, healthy, pending, refusal, yes};
+
+const ASK: &str = "
+rules:
+  - {name: pay, match: {type: pay}, approval: approve}
+  - {name: brief, match: {type: brief}, risk_level: low, approval: approve, timeout: 1s, on_timeout: allow}
+  - {name: reads, match: {type: read}, risk_level: low, approval: auto}
+";
+
+/// A data directory on a disk of its own. It is unmounted when this is dropped.
+struct SmallDisk {
+    path: PathBuf,
+    _home: Arc<TempDir>,
+}
+
+impl SmallDisk {
+    fn mount(setup: &Setup) -> Self {
+        let path = setup.home().join("data");
+        std::fs::create_dir(&path).unwrap();
+        let mount =
+            Command::new("mount").args(["-t", "tmpfs", "-o", "size=8m,mode=0700", "aegis-test"]).arg(&path).output();
+        let mount = mount.expect("there is a `mount`");
+        let why = stderr(&mount);
+        assert!(mount.status.success(), "this test mounts a tmpfs and needs root for that (CAP_SYS_ADMIN): {why}");
+        Self { path, _home: setup.keep() }
+    }
+
+    fn ballast(&self) -> PathBuf {
+        self.path.join("ballast")
+    }
+
+    /// Takes all the space that is left.
+    fn fill(&self) {
+        let mut ballast = File::options().create(true).append(true).open(self.ballast()).unwrap();
+        for size in [64 << 10, 4 << 10, 1] {
+            while ballast.write_all(&vec![0; size]).is_ok() {}
+        }
+    }
+
+    /// Gives it back.
+    fn free(&self) {
+        std::fs::remove_file(self.ballast()).unwrap();
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Lazily, so that whoever still has a file open there does not keep the mount.
+        let _ = Command::new("umount").arg("--lazy").arg(&self.path).status();
+    }
+}
+
+fn assert_full(refused: &Status) {
+    assert_eq!(refusal(refused), (Code::Unavailable, "RECORD_UNAVAILABLE".to_owned()), "{refused:?}");
+    assert_eq!(details(refused)["disk_full"], "true", "{refused:?}");
+}
+
+/// A proposal that takes some space.
+fn large(n: usize) -> v1::ProposeRequest {
+    let mut request = propose("read", &format!("{n}"));
+    request.action.as_mut().unwrap().params = params(serde_json::json!({"note": "x".repeat(8 << 10)}));
+    request
+}
+
+#[tokio::test]
+async fn on_a_full_disk_nothing_is_allowed_and_with_space_all_goes_on() {
+    let setup = Setup::new().policy(ASK);
+    let disk = SmallDisk::mount(&setup);
+    let daemon = setup.start();
+    let (mut agent, mut reviewer) = (daemon.agent().await, daemon.reviewer().await);
+    let mut ledger = Ledger::default();
+    let mut proposals = (0..).map(large);
+    for request in proposals.by_ref().take(20) {
+        ledger.decisions.push(ask(&mut agent, request).await);
+    }
+    let open = ask(&mut agent, propose("pay", "bank")).await;
+    let brief = ask(&mut agent, propose("brief", "crm")).await;
+    ledger.decisions.extend([open.clone(), brief.clone()]);
+    let allowed = ledger.decisions[0].clone();
+
+    disk.fill();
+    // There is room in the file itself, and after a fault sometimes a little again: what is answered is on the record.
+    let mut refused_in_a_row = 0;
+    for request in proposals.by_ref() {
+        match agent.propose(request).await {
+            Ok(answer) => {
+                refused_in_a_row = 0;
+                ledger.decisions.push(answer.into_inner().decision.unwrap());
+            }
+            Err(refused) => {
+                assert_full(&refused);
+                refused_in_a_row += 1;
+            }
+        }
+        if refused_in_a_row == 50 {
+            break;
+        }
+    }
+    healthy(&daemon, "", false).await;
+    healthy(&daemon, "aegis.v1.GovernanceService", false).await;
+    healthy(&daemon, "aegis.record", false).await;
+
+    // Nothing else that must be recorded goes through, either.
+    assert_full(&reviewer.approve(yes(&open, "yes")).await.unwrap_err());
+    let report = v1::ReportResultRequest {
+        decision_id: allowed.decision_id.clone(),
+        status: ResultStatus::Success.into(),
+        ..v1::ReportResultRequest::default()
+    };
+    assert_full(&agent.report_result(report.clone()).await.unwrap_err());
+    // What needs no record is answered.
+    let action = v1::EvaluateItem { actor: None, action: propose("read", "x").action };
+    let dry_run = v1::EvaluateRequest { items: vec![action], ..v1::EvaluateRequest::default() };
+    agent.evaluate(dry_run).await.unwrap();
+
+    // A change that is refused meanwhile is said at once, and recorded when that is possible.
+    std::fs::write(daemon.policy_file(), "no: policy").unwrap();
+    healthy(&daemon, "aegis.policy", false).await;
+
+    disk.free();
+    healthy(&daemon, "", true).await;
+    eventually("the refusal is on the record", || async {
+        let log = crash::log(&daemon).await;
+        log.iter().any(|record| record.text("/kind") == "policy_rejected").then_some(())
+    })
+    .await;
+    std::fs::write(daemon.policy_file(), ASK).unwrap();
+    healthy(&daemon, "aegis.policy", true).await;
+    ledger.decisions.push(ask(&mut agent, propose("read", "after")).await);
+    agent.report_result(report).await.unwrap();
+    reviewer.approve(yes(&open, "yes")).await.unwrap();
+    ledger.endings.insert(open.approval_id, (true, "yes".to_owned()));
+    let brief = crate::people::awaited(&mut agent, &brief.decision_id, 60).await;
+    assert_eq!(brief.outcome(), Outcome::Allow, "what time ended while nothing could be written is ended now");
+    ledger.check(&crash::log(&daemon).await);
+    assert!(pending(&mut reviewer).await.is_empty());
+
+    let daemon = daemon.restart();
+    ledger.check(&crash::log(&daemon).await);
+}
+
+#[tokio::test]
+async fn a_daemon_does_not_start_on_a_full_disk_and_says_why() {
+    let setup = Setup::new().policy(ASK);
+    let disk = SmallDisk::mount(&setup);
+    let mut daemon = setup.start();
+    let open = ask(&mut daemon.agent().await, propose("pay", "bank")).await;
+    daemon.kill();
+    disk.fill();
+    let refused = Command::new(AEGIS)
+        .args(["serve", "--port", "0", "--data-dir"])
+        .arg(&disk.path)
+        .arg(daemon.policy_file())
+        .output()
+        .unwrap();
+    let said = stderr(&refused);
+    assert!(!refused.status.success() && said.to_lowercase().contains("no space left"), "{said}");
+    disk.free();
+    let daemon = daemon.restart();
+    daemon.reviewer().await.approve(yes(&open, "")).await.unwrap();
+}
