@@ -6,7 +6,7 @@
 //! `http://127.0.0.1:50051`.
 //!
 //! With what: `AEGIS_TOKEN` is sent wherever it is given. A credential that was merely *found* in the data directory is
-//! sent only over the socket that stands beside it, and only by who is not the daemon's own user: a program must not hand
+//! sent only over TLS, or over the socket that stands beside it by who is not the daemon's own user: a program must not hand
 //! out by itself what a stranger's endpoint could keep. What an agent does is never given a credential by itself.
 
 use std::fmt;
@@ -20,7 +20,7 @@ use std::time::Duration;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Request, Status};
 
 use super::data_dir::DataDir;
@@ -47,7 +47,7 @@ const LARGEST_MESSAGE: usize = 64 << 20;
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Connection")]
 pub(super) struct RemoteArgs {
-    /// The daemon: `http://HOST:PORT` or `unix:/PATH` [env: `AEGIS_ENDPOINT`]
+    /// The daemon: `https://HOST:PORT`, `http://HOST:PORT` or `unix:/PATH` [env: `AEGIS_ENDPOINT`]
     ///
     /// Without it the local daemon is found by its data directory. A token is taken from the variable `AEGIS_TOKEN` only:
     /// other users of the machine can see command lines.
@@ -57,6 +57,18 @@ pub(super) struct RemoteArgs {
     /// The daemon's data directory [env: `AEGIS_DATA_DIR`] [default: `$XDG_STATE_HOME/aegis`]
     #[arg(long, value_name = "DIR")]
     pub(super) data_dir: Option<PathBuf>,
+
+    /// Whose certificates to believe at an `https://` endpoint (PEM) [env: `AEGIS_TLS_CA`]
+    #[arg(long, value_name = "FILE")]
+    pub(super) tls_ca: Option<PathBuf>,
+
+    /// The certificate to show there (PEM) [env: `AEGIS_TLS_CERT`]
+    #[arg(long, value_name = "FILE")]
+    pub(super) tls_cert: Option<PathBuf>,
+
+    /// The key of that certificate (PEM) [env: `AEGIS_TLS_KEY`]
+    #[arg(long, value_name = "FILE")]
+    pub(super) tls_key: Option<PathBuf>,
 }
 
 /// Which of the daemon's doors a command knocks at.
@@ -72,6 +84,7 @@ pub(super) enum Door {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Address {
     Plaintext { url: String, host: String },
+    Tls { url: String },
     Socket(PathBuf),
 }
 
@@ -94,6 +107,7 @@ pub(super) struct Target {
     address: Address,
     because: Because,
     token: Option<Token>,
+    tls: Tls,
 }
 
 impl Target {
@@ -118,7 +132,7 @@ impl Target {
                 _ => None,
             },
         };
-        Ok(Self { address, because, token })
+        Ok(Self { address, because, token, tls: Tls::find(args, environment) })
     }
 
     /// Opens a connection.
@@ -131,6 +145,10 @@ impl Target {
         }
         let endpoint = match &self.address {
             Address::Plaintext { url, .. } => Endpoint::from_shared(url.clone()),
+            Address::Tls { url } => {
+                let tls = self.tls.config()?;
+                Endpoint::from_shared(url.clone()).and_then(|endpoint| endpoint.tls_config(tls))
+            }
             Address::Socket(path) => match path.to_str() {
                 Some(path) => Endpoint::from_shared(format!("unix:{path}")),
                 None => return Err(Failure::usage(format!("the path of {self} is not UTF-8"))),
@@ -165,7 +183,43 @@ impl Target {
             Some(io::ErrorKind::PermissionDenied) => {
                 failure.hint("only the user that the daemon runs as may open it; others use --endpoint and AEGIS_TOKEN")
             }
+            _ if matches!(self.address, Address::Tls { .. }) => failure.hint(
+                "is that the daemon, does --tls-ca name who signed its certificate, and does it ask for one (--tls-cert)?",
+            ),
             _ => failure.hint("is the daemon running? Start one with `aegis serve`, or name another with --endpoint"),
+        }
+    }
+}
+
+/// What to believe of a daemon that speaks TLS, and what to show it.
+#[derive(Clone, Debug, Default)]
+struct Tls {
+    ca: Option<PathBuf>,
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+}
+
+impl Tls {
+    fn find(args: &RemoteArgs, environment: &Environment) -> Self {
+        let of = |flag: &Option<PathBuf>, name| flag.clone().or_else(|| environment.variable(name).map(PathBuf::from));
+        Self {
+            ca: of(&args.tls_ca, "AEGIS_TLS_CA"),
+            certificate: of(&args.tls_cert, "AEGIS_TLS_CERT"),
+            key: of(&args.tls_key, "AEGIS_TLS_KEY"),
+        }
+    }
+
+    fn config(&self) -> Result<ClientTlsConfig, Failure> {
+        let read = |path: &PathBuf| fs::read(path).map_err(|error| Failure::file("read", path, &error));
+        let Some(ca) = &self.ca else {
+            return Err(Failure::usage("an https:// endpoint needs --tls-ca (or AEGIS_TLS_CA)")
+                .hint("the file holds the certificate of the authority that signed the daemon's, in PEM"));
+        };
+        let config = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(ca)?));
+        match (&self.certificate, &self.key) {
+            (None, None) => Ok(config),
+            (Some(certificate), Some(key)) => Ok(config.identity(Identity::from_pem(read(certificate)?, read(key)?))),
+            _ => Err(Failure::usage("--tls-cert and --tls-key go together (and AEGIS_TLS_CERT with AEGIS_TLS_KEY)")),
         }
     }
 }
@@ -174,7 +228,7 @@ impl Address {
     fn read(text: &str, from: &str) -> Result<Self, Failure> {
         let wrong = |why: &str| {
             Failure::usage(format!("{from}: `{text}` is not an endpoint: {why}"))
-                .hint("write http://HOST:PORT or unix:/PATH, for example http://127.0.0.1:50051")
+                .hint("write https://HOST:PORT, http://HOST:PORT or unix:/PATH, for example http://127.0.0.1:50051")
         };
         if let Some(rest) = text.strip_prefix("unix:") {
             let path = rest.strip_prefix("//").unwrap_or(rest);
@@ -184,8 +238,7 @@ impl Address {
         let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(|| wrong("it has no host"));
         match uri.scheme_str() {
             Some("http") => Ok(Self::Plaintext { host: host?.to_owned(), url: text.to_owned() }),
-            Some("https") => Err(Failure::usage(format!("{from}: `{text}`: TLS is not built in yet"))
-                .hint("use http:// on a network that you trust, or unix:/PATH on this machine")),
+            Some("https") => host.map(|_| Self::Tls { url: text.to_owned() }),
             Some(other) => Err(wrong(&format!("it begins with `{other}:`"))),
             None => Err(wrong("it does not begin with http:// or unix:")),
         }
@@ -206,12 +259,15 @@ fn main_listener(data_dir: Option<&DataDir>) -> Result<(Address, Because), Failu
     }
 }
 
-/// The bootstrap credential, where it may be sent and is of use: over the socket beside it, by who is not the daemon's own
-/// user. (The daemon's own user is known by the kernel's word, and the record should say so.)
+/// The bootstrap credential, where it may be sent and is of use: over TLS, or over the socket beside it by who is not the
+/// daemon's own user. (The daemon's own user is known by the kernel's word, and the record should say so.)
 fn found_credential(data_dir: &DataDir, address: &Address, uid: u32) -> Option<Token> {
     let socket = data_dir.socket();
-    if *address != Address::Socket(socket.clone()) || fs::metadata(&socket).ok()?.uid() == uid {
-        return None;
+    match address {
+        // The other end has proved to be whom --tls-ca vouches for.
+        Address::Tls { .. } => {}
+        Address::Socket(path) if *path == socket && fs::metadata(&socket).ok()?.uid() != uid => {}
+        Address::Socket(_) | Address::Plaintext { .. } => return None,
     }
     let token = fs::read_to_string(data_dir.credential()).ok()?;
     Some(Token(token.trim().to_owned())).filter(|Token(token)| !token.is_empty())
@@ -238,7 +294,7 @@ pub(super) fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.address {
-            Address::Plaintext { url, .. } => f.write_str(url),
+            Address::Plaintext { url, .. } | Address::Tls { url } => f.write_str(url),
             Address::Socket(path) => write!(f, "unix:{}", path.display()),
         }
     }
@@ -361,7 +417,7 @@ mod tests {
     const TOKEN: &str = "aegis_secret";
 
     fn args(endpoint: Option<&str>, data_dir: &Path) -> RemoteArgs {
-        RemoteArgs { endpoint: endpoint.map(Into::into), data_dir: Some(data_dir.into()) }
+        RemoteArgs { endpoint: endpoint.map(Into::into), data_dir: Some(data_dir.into()), ..RemoteArgs::default() }
     }
 
     fn user() -> Environment {
@@ -427,6 +483,8 @@ mod tests {
         for elsewhere in ["http://127.0.0.1:50051", "http://localhost:50051", "unix:/tmp/other.sock"] {
             assert_eq!(credential(Door::Person, Some(elsewhere)), None, "{elsewhere}");
         }
+        assert_eq!(credential(Door::Person, Some("https://example.com:1")).as_deref(), Some("found"));
+        assert_eq!(credential(Door::Agent, Some("https://example.com:1")), None);
         assert_eq!(credential(Door::Agent, None), None);
         assert_eq!(credential(Door::Agent, Some(&socket)), None);
     }
@@ -456,7 +514,6 @@ mod tests {
             ("127.0.0.1:50051", "does not begin with http://"),
             ("localhost", "does not begin with http://"),
             ("ftp://a:1", "begins with `ftp:`"),
-            ("https://a:1", "TLS is not built in yet"),
             ("unix:", "has no path"),
             ("http://", "is no URL"),
             ("a b", "is no URL"),

@@ -12,7 +12,16 @@ pub(super) struct Environment {
 }
 
 impl Environment {
-    const NAMES: [&str; 5] = ["AEGIS_ENDPOINT", "AEGIS_TOKEN", "AEGIS_DATA_DIR", "XDG_STATE_HOME", "HOME"];
+    const NAMES: [&str; 8] = [
+        "AEGIS_ENDPOINT",
+        "AEGIS_TOKEN",
+        "AEGIS_DATA_DIR",
+        "AEGIS_TLS_CA",
+        "AEGIS_TLS_CERT",
+        "AEGIS_TLS_KEY",
+        "XDG_STATE_HOME",
+        "HOME",
+    ];
 
     /// What surrounds this process.
     pub(super) fn of_process() -> Self {

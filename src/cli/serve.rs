@@ -14,6 +14,7 @@ use super::out::Out;
 use super::times;
 use crate::approvals::SlotLimits;
 use crate::governance::{PolicySource, Settings};
+use crate::server::tls::{ClientCertificates, TlsFiles};
 use crate::server::{self, AdminListener, Anonymous, Config, IdentitySource, Limits, Listening, RequestLimits};
 use crate::telemetry::{self, LogFormat};
 
@@ -101,6 +102,18 @@ pub(super) struct ListenArgs {
     #[arg(long, value_name = "FILE")]
     pub(super) auth: Option<PathBuf>,
 
+    /// Speak TLS on TCP, with this certificate and those between it and its authority (PEM). It is watched
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(super) tls_cert: Option<PathBuf>,
+
+    /// The key of the certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(super) tls_key: Option<PathBuf>,
+
+    /// Let in only clients whose certificate one of these authorities signed (PEM); `--auth` says what each may do
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(super) tls_client_ca: Option<PathBuf>,
+
     /// Give callers without a credential no role at all, not even that of an agent
     #[arg(long)]
     pub(super) no_anonymous: bool,
@@ -129,6 +142,10 @@ pub(super) struct LimitArgs {
     /// Open connections of the main listener; the socket in the data directory has as many of its own
     #[arg(long = "max-connections", value_name = "N", default_value_t = 10_000)]
     pub(super) connections: usize,
+
+    /// How old a connection may be: then it takes no new calls, and what is under way has an hour
+    #[arg(long = "max-connection-age", value_name = "DURATION", value_parser = times::duration, default_value = "4h")]
+    pub(super) connection_age: Duration,
 
     /// Calls under way on one connection, waiting ones and streams included
     #[arg(long = "max-calls-per-connection", value_name = "N", default_value_t = 20_000)]
@@ -195,7 +212,7 @@ fn config(args: &ServeArgs, data_dir: &DataDir) -> Config {
             (false, true) => Anonymous::Nobody,
             (false, false) => Anonymous::Agent,
         },
-        identities: IdentitySource { file: listen.auth.clone() },
+        identities: identities(listen),
         allow_plaintext: listen.allow_plaintext,
         relaxed_durability: args.durability == Durability::Relaxed,
         governance: Settings {
@@ -208,11 +225,22 @@ fn config(args: &ServeArgs, data_dir: &DataDir) -> Config {
             connections: limits.connections,
             calls_per_connection: limits.calls_per_connection,
             wrong_credentials: limits.wrong_credentials,
+            connection_age: limits.connection_age,
             streams: limits.streams,
             request: RequestLimits { params_bytes: limits.params_bytes, params_depth: limits.params_depth },
         },
         shutdown_grace: args.shutdown_grace,
     }
+}
+
+fn identities(listen: &ListenArgs) -> IdentitySource {
+    let tls = listen.tls_cert.clone().zip(listen.tls_key.clone()).map(|(certificate, key)| TlsFiles {
+        certificate,
+        key,
+        client_ca: listen.tls_client_ca.clone(),
+        clients: ClientCertificates::Required,
+    });
+    IdentitySource { file: listen.auth.clone(), tls }
 }
 
 fn admin_listener(text: &str) -> Result<AdminListener, String> {

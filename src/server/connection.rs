@@ -10,13 +10,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Connected;
 
-use super::authenticate::Budget;
+use super::authenticate::{Budget, ClientCertificate, Identities};
 use crate::domain::{ConnectionId, Roles};
 
 /// What a listener means for whoever calls over it. Being anonymous is a property of the listener, never of an address.
@@ -85,6 +88,8 @@ pub struct Connection {
     pub listener: Listener,
     /// Who is at the other end.
     pub peer: Peer,
+    /// What the other end showed in the handshake of TLS.
+    pub certificate: Option<ClientCertificate>,
     /// What it may still get wrong.
     pub failures: Budget,
     /// Whether somebody has been authenticated over it.
@@ -93,10 +98,10 @@ pub struct Connection {
 
 impl Connection {
     /// A new connection.
-    pub fn new(listener: Listener, peer: Peer) -> Self {
+    pub fn new(listener: Listener, peer: Peer, certificate: Option<ClientCertificate>) -> Self {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
         let id = ConnectionId(NEXT_ID.fetch_add(1, Ordering::Relaxed));
-        Self { id, listener, peer, failures: Budget::default(), proved: AtomicBool::new(false) }
+        Self { id, listener, peer, certificate, failures: Budget::default(), proved: AtomicBool::new(false) }
     }
 
     /// Somebody has been authenticated over it.
@@ -175,6 +180,7 @@ impl Silence {
 
 enum Socket {
     Tcp(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
     Unix(UnixStream),
 }
 
@@ -194,16 +200,27 @@ impl Connected for Stream {
     }
 }
 
+/// How long a client may take for the handshake of TLS.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// A listener that is accepting, and where what it accepts goes.
+pub struct Door {
+    /// What its callers may be.
+    pub listener: Listener,
+    /// Where TLS comes from, if it speaks that. Each connection takes what is in force when it is opened.
+    pub tls: Option<Arc<ArcSwap<Identities>>>,
+    /// How many connections there may be.
+    pub permits: Arc<Semaphore>,
+    /// What serves them.
+    pub connections: mpsc::Sender<io::Result<Stream>>,
+    /// When to stop.
+    pub stop: CancellationToken,
+}
+
 /// Accepts connections on one listener and hands them on, until told to stop.
 ///
 /// Over the cap a connection is closed at once: a queue of unserved connections would only hide that there is one.
-pub async fn accept(
-    bound: Bound,
-    listener: Listener,
-    permits: Arc<Semaphore>,
-    connections: mpsc::Sender<io::Result<Stream>>,
-    stop: CancellationToken,
-) {
+pub async fn accept(bound: Bound, door: Door) {
+    let Door { listener, tls, permits, connections, stop } = door;
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
@@ -222,11 +239,44 @@ pub async fn accept(
             tracing::warn!("a connection was closed: --max-connections are open already");
             continue;
         };
-        let silence = Some(Silence::new(stop.clone()));
-        let info = Arc::new(Connection::new(listener, peer));
-        if connections.send(Ok(Stream { socket, info, silence, _permit: permit })).await.is_err() {
-            return;
-        }
+        let config = tls.as_ref().and_then(|identities| identities.load().tls.clone());
+        let (config, socket) = match (config, socket) {
+            (Some(config), Socket::Tcp(socket)) => (config, socket),
+            // TLS was asked for, and is not to be had: never plaintext instead.
+            (None, Socket::Tcp(_)) if tls.is_some() => continue,
+            (_, socket) => {
+                let stream = Stream::new(socket, Connection::new(listener, peer, None), permit, &stop);
+                if connections.send(Ok(stream)).await.is_err() {
+                    return;
+                }
+                continue;
+            }
+        };
+        // Each handshake by itself: one that dawdles keeps nobody waiting, and holds its place under the cap.
+        let (connections, stop) = (connections.clone(), stop.clone());
+        tokio::spawn(async move {
+            let handshake = tokio::time::timeout(HANDSHAKE, TlsAcceptor::from(config).accept(socket));
+            let stream = tokio::select! {
+                () = stop.cancelled() => return,
+                shaken = handshake => match shaken {
+                    Ok(Ok(stream)) => stream,
+                    Ok(Err(error)) => return tracing::debug!(%peer, %error, "a TLS handshake failed"),
+                    Err(_) => return tracing::debug!(%peer, "a TLS handshake took too long"),
+                },
+            };
+            let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+            let certificate = shown.map(|der| ClientCertificate::read(der));
+            let connection = Connection::new(listener, peer, certificate);
+            // Nobody serves any more: the daemon is stopping.
+            let stream = Stream::new(Socket::Tls(Box::new(stream)), connection, permit, &stop);
+            let _ = connections.send(Ok(stream)).await;
+        });
+    }
+}
+
+impl Stream {
+    fn new(socket: Socket, info: Connection, permit: OwnedSemaphorePermit, stop: &CancellationToken) -> Self {
+        Self { socket, info: Arc::new(info), silence: Some(Silence::new(stop.clone())), _permit: permit }
     }
 }
 
@@ -257,6 +307,7 @@ impl AsyncRead for Stream {
         let before = buf.filled().len();
         let read = match socket {
             Socket::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Socket::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
             Socket::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
         };
         if let Some(Silence { missing, .. }) = silence {
@@ -273,6 +324,7 @@ impl AsyncWrite for Stream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match &mut self.socket {
             Socket::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
+            Socket::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
             Socket::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
         }
     }
@@ -284,6 +336,7 @@ impl AsyncWrite for Stream {
     ) -> Poll<io::Result<usize>> {
         match &mut self.socket {
             Socket::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Socket::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Socket::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
         }
     }
@@ -295,6 +348,7 @@ impl AsyncWrite for Stream {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.socket {
             Socket::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Socket::Tls(stream) => Pin::new(stream).poll_flush(cx),
             Socket::Unix(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
@@ -302,6 +356,7 @@ impl AsyncWrite for Stream {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.socket {
             Socket::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Socket::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
             Socket::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }

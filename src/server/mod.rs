@@ -18,6 +18,7 @@ mod response;
 mod run;
 mod status;
 mod streams;
+pub mod tls;
 mod trace;
 
 use tonic::{Request, Status};

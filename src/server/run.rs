@@ -20,13 +20,13 @@ use super::admin_service::Administration;
 use super::approval_service::Approvals;
 use super::audit_service::Audit;
 use super::authenticate::{self, Chain, Failures, Identities, IdentitySource, LocalOperator, MadeTokens, Reloader};
-use super::connection::{self, Bound, Listener};
+use super::connection::{self, Bound, Door, Listener};
 use super::data_dir::{self, DataDir, DataDirError};
 use super::gate::{GateLayer, Refusals};
 use super::governance_service::Governance;
 use super::health::Health;
 use super::policy_service::Policies;
-use super::request::RequestLimits;
+use super::request::{MAX_WAIT, RequestLimits};
 use super::streams::{Credentials, Streams};
 use super::{access, admin, background};
 use crate::audit::{OpenError, Options, Store, StoreError};
@@ -122,6 +122,8 @@ pub struct Limits {
     pub calls_per_connection: u32,
     /// Wrong credentials at once over one connection; 0 is as many as come.
     pub wrong_credentials: u32,
+    /// How old a connection may be: then it takes no new calls.
+    pub connection_age: Duration,
     /// Server streams at once.
     pub streams: usize,
     /// What an action may carry.
@@ -134,6 +136,7 @@ impl Default for Limits {
             message_bytes: 4 << 20,
             connections: 4096,
             calls_per_connection: 16_384,
+            connection_age: Duration::from_hours(4),
             wrong_credentials: 10,
             streams: 4096,
             request: RequestLimits { params_bytes: 256 << 10, params_depth: 32 },
@@ -213,12 +216,14 @@ pub async fn run(
 ) -> Result<(), ServeError> {
     access::check()?;
     check_reach(&config)?;
+    let reloader = Reloader::start(config.identities.clone()).map_err(ServeError::Identities)?;
+    let identities = Arc::clone(reloader.identities());
+    if identities.load().tls.is_none() {
+        check_plaintext(&config)?;
+    }
     let data_dir = DataDir::open(&config.data_dir)?;
     let account = data_dir::account(data_dir.uid);
     warn_about(&config, &account);
-
-    let reloader = Reloader::start(config.identities.clone()).map_err(ServeError::Identities)?;
-    let identities = Arc::clone(reloader.identities());
 
     let governor = Arc::new(start_governor(&config, &data_dir).await?);
     if !config.identities.is_empty() {
@@ -309,11 +314,16 @@ fn check_reach(config: &Config) -> Result<(), ServeError> {
         if config.is_dev() {
             return Err(ServeError::DevNotLoopback(*address));
         }
-        if !config.allow_plaintext {
-            return Err(ServeError::Plaintext(*address));
-        }
     }
     Ok(())
+}
+
+/// Refuses to speak plaintext where others could listen, unless that is wanted.
+fn check_plaintext(config: &Config) -> Result<(), ServeError> {
+    match config.tcp.iter().find(|address| !address.ip().is_loopback()) {
+        Some(address) if !config.allow_plaintext => Err(ServeError::Plaintext(*address)),
+        _ => Ok(()),
+    }
 }
 
 fn warn_about(config: &Config, account: &data_dir::Account) {
@@ -344,22 +354,24 @@ async fn listen(
     stop: &CancellationToken,
 ) -> Result<(mpsc::Receiver<io::Result<connection::Stream>>, Listening), ServeError> {
     let main = Listener::Main { anonymous: config.anonymous.roles() };
+    let tls = identities.load().tls.is_some().then(|| Arc::clone(identities));
+    let scheme = if tls.is_some() { "https" } else { "http" };
     let mut bound = Vec::new();
     let mut endpoints = Vec::new();
     for address in &config.tcp {
         let at = |error| ServeError::Bind { address: address.to_string(), error };
         let listener = TcpListener::bind(address).await.map_err(at)?;
-        endpoints.push(format!("http://{}", listener.local_addr().map_err(at)?));
-        bound.push((Bound::Tcp(listener), main));
+        endpoints.push(format!("{scheme}://{}", listener.local_addr().map_err(at)?));
+        bound.push((Bound::Tcp(listener), main, tls.clone()));
     }
     // Where users are told apart, whoever is not named is kept out by the file system, too.
     let mode = if identities.load().names_users { 0o660 } else { 0o666 };
     for path in &config.unix {
         endpoints.push(format!("unix:{}", path.display()));
-        bound.push((bind_unix(path, mode)?, main));
+        bound.push((bind_unix(path, mode)?, main, None));
     }
     let private = data_dir.socket();
-    bound.push((bind_unix(&private, 0o600)?, Listener::Private));
+    bound.push((bind_unix(&private, 0o600)?, Listener::Private, None));
     if let Some(endpoint) = endpoints.first() {
         data_dir.announce(endpoint)?;
     }
@@ -368,9 +380,10 @@ async fn listen(
     // People have their own: agents that take every connection cannot keep a reviewer out.
     let (main_permits, private_permits) = (permits(), permits());
     let (sender, connections) = mpsc::channel(64);
-    for (bound, listener) in bound {
+    for (bound, listener, tls) in bound {
         let permits = if listener == Listener::Private { &private_permits } else { &main_permits };
-        tasks.spawn(connection::accept(bound, listener, Arc::clone(permits), sender.clone(), stop.clone()));
+        let (permits, connections, stop) = (Arc::clone(permits), sender.clone(), stop.clone());
+        tasks.spawn(connection::accept(bound, Door { listener, tls, permits, connections, stop }));
     }
     let generation = governor.generations().current();
     let (rules, revision) = (generation.policy.rules().len(), generation.policy.revision());
@@ -406,7 +419,7 @@ async fn serve(
     connections: mpsc::Receiver<io::Result<connection::Stream>>,
 ) -> Result<(), ServeError> {
     let Services { governor, limits, streams, stop } = services;
-    let Limits { message_bytes, request: limits, calls_per_connection, .. } = limits;
+    let Limits { message_bytes, request: limits, calls_per_connection, connection_age, .. } = limits;
     let governance = Governance { governor: Arc::clone(&governor), limits };
     let approvals = Approvals { governor: Arc::clone(&governor), streams: streams.clone(), limits };
     let audit = Audit { governor: Arc::clone(&governor), streams: streams.clone(), limits };
@@ -416,6 +429,9 @@ async fn serve(
         .max_concurrent_streams(calls_per_connection)
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .http2_keepalive_timeout(Some(Duration::from_secs(20)))
+        .max_connection_age(connection_age)
+        // Longer than any call may wait, so that none is cut; streams are, and resume.
+        .max_connection_age_grace(MAX_WAIT + Duration::from_mins(1))
         .layer(gate)
         .add_service(health)
         .add_service(reflection().build_v1()?)

@@ -23,4 +23,5 @@ mod restart;
 mod reviewers;
 mod streams;
 mod telemetry;
+mod tls;
 mod tour;

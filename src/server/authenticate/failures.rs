@@ -137,7 +137,7 @@ mod tests {
 
     fn connection(host: u32) -> Connection {
         let peer = Peer::Tcp(IpAddr::V4(Ipv4Addr::from_bits(host)));
-        Connection::new(Listener::Main { anonymous: Roles::NONE }, peer)
+        Connection::new(Listener::Main { anonymous: Roles::NONE }, peer, None)
     }
 
     fn tries(failures: &Failures, connection: &Connection, at: Duration) -> usize {

@@ -7,14 +7,18 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use rustls::ServerConfig;
 use serde::{Deserialize, Deserializer, de};
 
 use super::Authenticator;
+use super::certificates::{CertificateEntry, Certificates, NamePattern};
 use super::peers::{PeerEntry, Peers};
 use super::tokens::{FileToken, FileTokens};
 use crate::domain::{Digest, How, Identity, Role, Roles, Timestamp};
-use crate::policy::{Diagnostic, LoadErrors, Step, StrictYaml};
+use crate::policy::{Diagnostic, Glob, LoadErrors, Step, StrictYaml};
+use crate::server::tls::{ClientCertificates, TlsFiles};
 use crate::watcher::{fingerprint, read_bounded};
 
 /// The largest file that is read here, keys and certificates included.
@@ -29,6 +33,8 @@ const MAX_NAME: usize = 256;
 pub struct IdentitySource {
     /// The identities file.
     pub file: Option<PathBuf>,
+    /// What TLS is made of, where the file does not say it.
+    pub tls: Option<TlsFiles>,
 }
 
 /// Whom the daemon knows: one generation.
@@ -38,11 +44,17 @@ pub struct Identities {
     pub(super) authenticators: Vec<Box<dyn Authenticator>>,
     /// Whether users of this machine are told apart, so that a socket need not be open to everybody.
     pub names_users: bool,
+    /// How TCP listeners speak TLS, if they do.
+    pub tls: Option<Arc<ServerConfig>>,
 }
 
 impl Identities {
     /// Whether these can take the place of those: what listeners were bound with needs a restart to change.
     pub(super) fn may_follow(&self, earlier: &Self) -> Result<(), LoadErrors> {
+        if self.tls.is_some() != earlier.tls.is_some() {
+            let message = "TLS cannot be switched on or off while listeners are open: restart the daemon";
+            return Err(LoadErrors::new(vec![Diagnostic::for_file("tls", message)]));
+        }
         if self.names_users && !earlier.names_users {
             let message = "names users now, and sockets were opened to everybody: restart the daemon";
             return Err(LoadErrors::new(vec![Diagnostic::for_file("unix", message)]));
@@ -64,7 +76,7 @@ pub struct Loaded {
 impl IdentitySource {
     /// Whether there is anything to read.
     pub fn is_empty(&self) -> bool {
-        self.file.is_none()
+        self.file.is_none() && self.tls.is_none()
     }
 
     /// Reads everything.
@@ -75,14 +87,42 @@ impl IdentitySource {
     }
 
     fn read(&self, files: &mut Vec<PathBuf>) -> Result<Identities, LoadErrors> {
-        let Some(path) = &self.file else { return Ok(Identities::default()) };
+        let one = |finding| LoadErrors::new(vec![finding]);
+        files.extend(self.tls.iter().flat_map(TlsFiles::paths).cloned());
+        let tls = self.tls.as_ref().map(TlsFiles::load).transpose();
+        let Some(path) = &self.file else {
+            // Without a file no certificate gives a role; who shows one is known all the same.
+            let authenticators: Vec<Box<dyn Authenticator>> = vec![Box::new(Certificates(Vec::new()))];
+            return Ok(Identities { authenticators, tls: tls.map_err(one)?, ..Identities::default() });
+        };
         files.push(path.clone());
         let name = path.display().to_string();
         let text = read_text(path).map_err(|why| LoadErrors::new(vec![Diagnostic::for_file(&name, why)]))?;
         let yaml = StrictYaml::parse(&name, &text)?;
-        let file: File = yaml.read()?;
+        let mut file: File = yaml.read()?;
         let mut checked = Checked { yaml: &yaml, findings: Vec::new() };
-        let identities = file.build(&mut checked);
+        let beside = path.parent().unwrap_or(Path::new(""));
+        let tls = match (file.tls.take(), tls) {
+            (None, tls) => tls,
+            (Some(_), Ok(Some(_)) | Err(_)) => {
+                let message = "TLS is configured here and on the command line: choose one".to_owned();
+                Err(yaml.finding(&[Step::Key("tls")], message))
+            }
+            (Some(section), Ok(None)) => {
+                let tls = section.files(beside);
+                files.extend(tls.paths().cloned());
+                if tls.client_ca.is_none() && tls.clients != ClientCertificates::Required {
+                    let message = "means nothing without `client_ca`".to_owned();
+                    checked.findings.push(yaml.finding(&[Step::Key("tls"), Step::Key("clients")], message));
+                }
+                tls.load().map(Some)
+            }
+        };
+        let mut identities = file.build(&mut checked);
+        match tls {
+            Ok(tls) => identities.tls = tls,
+            Err(finding) => checked.findings.push(finding),
+        }
         if checked.findings.is_empty() { Ok(identities) } else { Err(LoadErrors::new(checked.findings)) }
     }
 }
@@ -127,7 +167,9 @@ impl Grant {
 #[serde(deny_unknown_fields, default)]
 struct File {
     version: Version,
+    tls: Option<TlsSection>,
     unix: Vec<UnixUser>,
+    certificates: Vec<NamedCertificate>,
     tokens: Vec<HashedToken>,
 }
 
@@ -140,6 +182,26 @@ struct Version;
 struct UnixUser {
     uid: Option<u32>,
     gid: Option<u32>,
+    subject: Option<String>,
+    roles: Vec<Role>,
+    actor: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TlsSection {
+    certificate: PathBuf,
+    key: PathBuf,
+    client_ca: Option<PathBuf>,
+    #[serde(default)]
+    clients: ClientCertificates,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NamedCertificate {
+    spiffe_id: Option<String>,
+    common_name: Option<String>,
     subject: Option<String>,
     roles: Vec<Role>,
     actor: Option<String>,
@@ -229,13 +291,47 @@ pub fn check_name(name: &str) -> Result<(), String> {
 
 impl File {
     fn build(self, checked: &mut Checked<'_>) -> Identities {
-        let Self { version: Version, unix, tokens } = self;
+        let Self { version: Version, tls: _, unix, certificates, tokens } = self;
+        let certificates = checked.bounded("certificates", certificates);
+        let certificates =
+            certificates.into_iter().enumerate().filter_map(|(i, named)| named.build(checked, i)).collect();
         let users: Vec<_> = checked.bounded("unix", unix);
         let users: Vec<_> = users.into_iter().enumerate().map(|(i, user)| user.build(checked, i)).collect();
         let tokens = build_tokens(checked, tokens);
         let names_users = !users.is_empty();
-        let authenticators: Vec<Box<dyn Authenticator>> = vec![Box::new(tokens), Box::new(Peers(users))];
-        Identities { authenticators, names_users }
+        let authenticators: Vec<Box<dyn Authenticator>> =
+            vec![Box::new(tokens), Box::new(Certificates(certificates)), Box::new(Peers(users))];
+        Identities { authenticators, names_users, tls: None }
+    }
+}
+
+impl TlsSection {
+    /// Paths that are not absolute begin where the file lies.
+    fn files(self, beside: &Path) -> TlsFiles {
+        let Self { certificate, key, client_ca, clients } = self;
+        let at = |path: PathBuf| beside.join(path);
+        TlsFiles { certificate: at(certificate), key: at(key), client_ca: client_ca.map(at), clients }
+    }
+}
+
+impl NamedCertificate {
+    fn build(self, checked: &mut Checked<'_>, i: usize) -> Option<CertificateEntry> {
+        let at = ("certificates", i);
+        let Self { spiffe_id, common_name, subject, roles, actor } = self;
+        let grant = checked.grant(at, &roles, subject, actor);
+        let names = match (spiffe_id, common_name) {
+            (Some(pattern), None) if pattern.starts_with("spiffe://") => NamePattern::Spiffe(Glob::new(&pattern)),
+            (Some(_), None) => {
+                checked.wrong(at, "spiffe_id", "must begin with `spiffe://` and the trust domain");
+                return None;
+            }
+            (None, Some(pattern)) => NamePattern::Common(Glob::new(&pattern)),
+            _ => {
+                checked.wrong(at, "", "must have either `spiffe_id` or `common_name`");
+                return None;
+            }
+        };
+        Some(CertificateEntry { names, grant })
     }
 }
 
@@ -282,8 +378,8 @@ mod tests {
         let tmp = tempfile::tempdir().unwrap();
         let file = tmp.path().join("auth.yaml");
         std::fs::write(&file, yaml).unwrap();
-        let loaded = IdentitySource { file: Some(file.clone()) }.load();
-        assert_eq!(loaded.files, [file]);
+        let loaded = IdentitySource { file: Some(file.clone()), tls: None }.load();
+        assert_eq!(loaded.files[0], file);
         loaded.identities
     }
 
@@ -298,6 +394,9 @@ mod tests {
             ("unix: [{uid: 7, roles: [agent], actor: ''}]", "unix[0].actor: must not be empty"),
             ("tokens: [{name: ci, sha256: abc, roles: [agent]}]", "tokens[0].sha256: must be the SHA-256"),
             ("tokens:\n  - {name: ci, roles: [agent]}", ":2:5: tokens[0]: missing field `sha256`"),
+            ("certificates: [{roles: [agent]}]", "certificates[0]: must have either"),
+            ("certificates: [{spiffe_id: '*', roles: [agent]}]", "certificates[0].spiffe_id: must begin with"),
+            ("tls: {certificate: a.pem, key: a.key}", "a.pem: "),
             ("version: 2", "version: unknown version"),
             ("unixx: []", "unknown field `unixx`"),
             ("- 1", "auth.yaml:1:1: must be a mapping, not a list"),
@@ -312,7 +411,7 @@ mod tests {
     #[test]
     fn the_example_that_teaches_is_valid() {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/identities.yaml");
-        let loaded = IdentitySource { file: Some(file) }.load();
+        let loaded = IdentitySource { file: Some(file), tls: None }.load();
         assert!(loaded.identities.map_err(|errors| panic!("{errors}")).is_ok_and(|known| known.names_users));
     }
 

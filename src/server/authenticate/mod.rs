@@ -7,6 +7,7 @@
 //! `operator` is the daemon's own user; `tokens`, `peers` (users at the other end of a socket), `certificates` and `jwt` are
 //! whom the identities file names, which `identities` reads and `reload` watches; `failures` bounds guessing.
 
+mod certificates;
 mod failures;
 pub mod identities;
 mod operator;
@@ -23,6 +24,7 @@ use http::header::AUTHORIZATION;
 use super::connection::{Connection, Listener};
 use crate::domain::{Clock, Digest, Identity, Timestamp};
 
+pub use certificates::{CertificateName, ClientCertificate};
 pub use failures::{Budget, Failures};
 pub use identities::{Identities, IdentitySource};
 pub use operator::{LocalOperator, OPERATOR};
@@ -42,6 +44,9 @@ pub enum AuthenticationError {
     /// The peer of the private socket runs as somebody else.
     #[error("only the user that runs the daemon may call over this socket without a token")]
     WrongPeer,
+    /// The connection's client certificate names nobody, or is over.
+    #[error("the client certificate of this connection is not valid here")]
+    BadCertificate,
     /// Too many credentials were wrong: none is looked at for a while.
     #[error("too many credentials from there were wrong: no other is looked at for a while")]
     TooManyFailures,

@@ -9,11 +9,11 @@ use crate::server::connection::Peer;
 const LOOPBACK: Peer = Peer::Tcp(IpAddr::V4(Ipv4Addr::LOCALHOST));
 
 fn main() -> Connection {
-    Connection::new(Listener::Main { anonymous: Roles::of(&[Role::Agent]) }, LOOPBACK)
+    Connection::new(Listener::Main { anonymous: Roles::of(&[Role::Agent]) }, LOOPBACK, None)
 }
 
 fn private(uid: u32) -> Connection {
-    Connection::new(Listener::Private, Peer::Unix { uid, gid: uid })
+    Connection::new(Listener::Private, Peer::Unix { uid, gid: uid }, None)
 }
 
 fn headers(values: &[&str]) -> HeaderMap {
@@ -63,7 +63,7 @@ fn another_user_on_the_private_socket_is_refused() {
     for uid in [0, 1001] {
         assert_eq!(chain().authenticate(&private(uid), &headers(&[])).unwrap_err(), AuthenticationError::WrongPeer);
     }
-    let tcp = Connection::new(Listener::Private, LOOPBACK);
+    let tcp = Connection::new(Listener::Private, LOOPBACK, None);
     assert_eq!(chain().authenticate(&tcp, &headers(&[])).unwrap_err(), AuthenticationError::WrongPeer);
 }
 

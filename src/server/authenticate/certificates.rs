@@ -1,0 +1,150 @@
+//! Clients by the certificate of their TLS connection: its SPIFFE ID, else the common name of its subject.
+//!
+//! The chain was verified in the handshake. Whether the certificate is still valid is asked again at every call: a connection
+//! may well outlive it.
+
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+use super::identities::Grant;
+use super::{Answer, AuthenticationError, Authenticator, Shown};
+use crate::domain::{How, Identity, Roles, Timestamp};
+use crate::policy::Glob;
+
+/// Whom a client's certificate names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// The name, if it has one that can be used, or why not.
+    pub name: Result<CertificateName, &'static str>,
+    /// When it is over.
+    pub not_after: Option<Timestamp>,
+}
+
+/// The name in a certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CertificateName {
+    /// The workload's SPIFFE ID: `spiffe://example.org/ns/prod/sa/agent`.
+    Spiffe(String),
+    /// The common name of its subject.
+    Common(String),
+}
+
+impl ClientCertificate {
+    /// Reads the names of a certificate that was verified.
+    pub fn read(der: &[u8]) -> Self {
+        let Ok((_, certificate)) = X509Certificate::from_der(der) else {
+            return Self { name: Err("it cannot be read"), not_after: None };
+        };
+        let not_after = Timestamp::from_second(certificate.validity().not_after.timestamp()).ok();
+        Self { name: name(&certificate), not_after }
+    }
+}
+
+fn name(certificate: &X509Certificate<'_>) -> Result<CertificateName, &'static str> {
+    let alternative = certificate.subject_alternative_name().map_err(|_| "its alternative names cannot be read")?;
+    let uris = alternative.iter().flat_map(|names| &names.value.general_names).filter_map(|name| match name {
+        GeneralName::URI(uri) => Some(*uri),
+        _ => None,
+    });
+    let uris: Vec<&str> = uris.collect();
+    match uris.as_slice() {
+        // The SVID specification: exactly one URI.
+        [uri] if uri.starts_with("spiffe://") => return Ok(CertificateName::Spiffe((*uri).to_owned())),
+        uris if uris.iter().any(|uri| uri.to_ascii_lowercase().starts_with("spiffe:")) => {
+            return Err("it has a SPIFFE ID among several URIs, or one that is malformed");
+        }
+        _ => {}
+    }
+    let mut common = certificate.subject().iter_common_name();
+    match (common.next().map(x509_parser::x509::AttributeTypeAndValue::as_str), common.next()) {
+        (Some(Ok(name)), None) if !name.is_empty() => Ok(CertificateName::Common(name.to_owned())),
+        (_, Some(_)) => Err("its subject has several common names"),
+        _ => Err("it has neither a SPIFFE ID nor a common name"),
+    }
+}
+
+/// An entry of the identities file.
+#[derive(Debug)]
+pub(super) struct CertificateEntry {
+    pub(super) names: NamePattern,
+    pub(super) grant: Grant,
+}
+
+/// Which certificates an entry fits.
+#[derive(Debug)]
+pub(super) enum NamePattern {
+    Spiffe(Glob),
+    Common(Glob),
+}
+
+impl NamePattern {
+    fn fits(&self, name: &CertificateName) -> bool {
+        match (self, name) {
+            (Self::Spiffe(glob), CertificateName::Spiffe(name))
+            | (Self::Common(glob), CertificateName::Common(name)) => glob.matches(name),
+            _ => false,
+        }
+    }
+}
+
+/// The certificates that the identities file names.
+#[derive(Debug)]
+pub(super) struct Certificates(pub(super) Vec<CertificateEntry>);
+
+impl Authenticator for Certificates {
+    fn authenticate(&self, shown: &Shown<'_>) -> Answer {
+        let (None, Some(certificate)) = (&shown.bearer, &shown.connection.certificate) else { return Answer::NotMine };
+        let refused = |why: &str| Answer::Refused { error: AuthenticationError::BadCertificate, why: why.to_owned() };
+        let name = match &certificate.name {
+            Ok(name) => name,
+            Err(why) => return refused(why),
+        };
+        if certificate.not_after.is_none_or(|end| end <= shown.now) {
+            return refused("the certificate of the connection has expired");
+        }
+        let subject = match name {
+            CertificateName::Spiffe(id) => id.clone(),
+            CertificateName::Common(name) => format!("cn:{name}"),
+        };
+        let nobody_yet =
+            Identity { expires_at: certificate.not_after, ..Identity::new(subject, Roles::NONE, How::Certificate) };
+        let grants = self.0.iter().filter(|entry| entry.names.fits(name)).map(|entry| &entry.grant);
+        Answer::Is(Grant::apply(nobody_yet, grants))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, DnType, KeyPair, SanType};
+
+    use super::*;
+
+    fn read(common_names: &[&str], uris: &[&str]) -> ClientCertificate {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        for name in common_names {
+            params.distinguished_name.push(DnType::CommonName, *name);
+        }
+        params.subject_alt_names = uris.iter().map(|uri| SanType::URI((*uri).try_into().unwrap())).collect();
+        let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        ClientCertificate::read(certificate.der())
+    }
+
+    #[test]
+    fn a_spiffe_id_counts_before_the_common_name_and_must_be_the_only_uri() {
+        let spiffe = "spiffe://example.org/ns/prod/sa/agent";
+        assert_eq!(read(&["ops"], &[spiffe]).name, Ok(CertificateName::Spiffe(spiffe.into())));
+        assert_eq!(read(&["ops"], &[]).name, Ok(CertificateName::Common("ops".into())));
+        assert_eq!(read(&["ops"], &["https://example.org"]).name, Ok(CertificateName::Common("ops".into())));
+        for uris in [&[spiffe, "https://example.org"][..], &[spiffe, spiffe], &["SPIFFE://x"]] {
+            assert!(read(&["ops"], uris).name.is_err(), "{uris:?}");
+        }
+        assert!(read(&[], &[]).name.is_err());
+    }
+
+    #[test]
+    fn what_is_no_certificate_names_nobody() {
+        assert!(ClientCertificate::read(b"").name.is_err());
+        assert!(ClientCertificate::read(&[0x30; 100]).name.is_err());
+    }
+}

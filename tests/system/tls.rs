@@ -1,0 +1,291 @@
+//! TLS and client certificates, with real clients; and what is replaced while they call.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use aegis::proto::v1;
+use aegis::proto::v1::governance_service_client::GovernanceServiceClient;
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, SanType,
+};
+use tonic::Code;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+
+use crate::daemon::{Daemon, Setup, eventually, propose, reason, stderr};
+use crate::identities::{bare, call, grpcurl, with_token};
+
+const STATS: &str = "/aegis.v1.AuditService/GetStats";
+const SPIFFE: &str = "spiffe://example.org/ns/agents/sa/one";
+
+/// An authority, and the directory that its files are written to.
+struct Authority {
+    directory: PathBuf,
+    issuer: CertifiedIssuer<'static, KeyPair>,
+}
+
+impl Authority {
+    fn new(directory: &Path) -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, "an authority for tests");
+        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        Self { directory: directory.to_owned(), issuer }
+    }
+
+    fn pem(&self) -> String {
+        self.issuer.pem()
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    /// Writes the authority's certificate, replacing what was there at once.
+    fn write_ca(&self, name: &str) -> PathBuf {
+        replace(&self.path(name), &self.pem());
+        self.path(name)
+    }
+
+    /// A certificate with these names, and its key.
+    fn issue(&self, common_name: &str, names: Vec<SanType>, usage: ExtendedKeyUsagePurpose) -> (String, String) {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name.push(DnType::CommonName, common_name);
+        params.subject_alt_names = names;
+        params.extended_key_usages = vec![usage];
+        let key = KeyPair::generate().unwrap();
+        (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
+    }
+
+    fn server(&self) -> (String, String) {
+        let names = vec![
+            SanType::IpAddress(std::net::Ipv4Addr::LOCALHOST.into()),
+            SanType::DnsName("localhost".try_into().unwrap()),
+        ];
+        self.issue("aegis", names, ExtendedKeyUsagePurpose::ServerAuth)
+    }
+
+    fn client(&self, common_name: &str, spiffe: Option<&str>) -> (String, String) {
+        let names = spiffe.into_iter().map(|id| SanType::URI(id.try_into().unwrap())).collect();
+        self.issue(common_name, names, ExtendedKeyUsagePurpose::ClientAuth)
+    }
+
+    /// Writes a pair as `NAME.crt` and `NAME.key`.
+    fn write(&self, name: &str, (certificate, key): &(String, String)) -> (PathBuf, PathBuf) {
+        let paths = (self.path(&format!("{name}.crt")), self.path(&format!("{name}.key")));
+        replace(&paths.1, key);
+        replace(&paths.0, certificate);
+        paths
+    }
+}
+
+fn replace(path: &Path, text: &str) {
+    let beside = path.with_extension("new");
+    std::fs::write(&beside, text).unwrap();
+    std::fs::rename(&beside, path).unwrap();
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// A daemon that asks for certificates, with this identities file.
+fn daemon(authority: &Authority, setup: Setup, identities: &str) -> Daemon {
+    let (certificate, key) = authority.write("server", &authority.server());
+    let ca = authority.write_ca("ca.crt");
+    let file = authority.path("auth.yaml");
+    replace(&file, identities);
+    let tls = ["--tls-cert", text(&certificate), "--tls-key", text(&key), "--tls-client-ca", text(&ca)];
+    setup.args(&tls).args(&["--auth", text(&file)]).start()
+}
+
+async fn connect(
+    daemon: &Daemon,
+    ca: &str,
+    client: Option<&(String, String)>,
+) -> Result<Channel, tonic::transport::Error> {
+    let mut tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ca));
+    if let Some((certificate, key)) = client {
+        tls = tls.identity(Identity::from_pem(certificate, key));
+    }
+    Endpoint::from_shared(daemon.endpoint.clone()).unwrap().tls_config(tls).unwrap().connect().await
+}
+
+const ROLES: &str = "
+certificates:
+  - {spiffe_id: 'spiffe://example.org/ns/agents/*', roles: [agent]}
+  - {common_name: 'ops-*', roles: [auditor]}
+";
+
+#[tokio::test]
+async fn a_client_certificate_is_an_identity_with_the_roles_of_the_file() {
+    let setup = Setup::new();
+    let authority = Authority::new(setup.home());
+    let daemon = daemon(&authority, setup, ROLES);
+    assert!(daemon.endpoint.starts_with("https://"), "{}", daemon.endpoint);
+    let ca = authority.pem();
+
+    let agent = authority.client("whoever", Some(SPIFFE));
+    let channel = connect(&daemon, &ca, Some(&agent)).await.unwrap();
+    let mut agent = GovernanceServiceClient::new(channel.clone());
+    let decision = agent.propose(propose("read", "x")).await.unwrap().into_inner().decision.unwrap();
+    let identity = daemon.row(&decision.decision_id).await.identity.unwrap();
+    assert_eq!((identity.subject.as_str(), identity.how.as_str()), (SPIFFE, "certificate"));
+    let refused = call(bare(channel.clone()), STATS).await.unwrap_err();
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::PermissionDenied, "ROLE_REQUIRED"));
+    // A token says more than the connection it comes over; a wrong one is not made good by it.
+    let (token, _) = daemon.token("ada", &[v1::Role::Auditor]).await;
+    call(with_token(channel.clone(), &token), STATS).await.unwrap();
+    assert_eq!(call(with_token(channel, "aegis_x"), STATS).await.unwrap_err().code(), Code::Unauthenticated);
+
+    let ops = authority.client("ops-1", None);
+    call(bare(connect(&daemon, &ca, Some(&ops)).await.unwrap()), STATS).await.unwrap();
+    // Known, and without a role: not an anonymous agent.
+    let nobody = authority.client("somebody", None);
+    let refused =
+        call(bare(connect(&daemon, &ca, Some(&nobody)).await.unwrap()), "/aegis.v1.GovernanceService/Propose");
+    assert_eq!(refused.await.unwrap_err().code(), Code::PermissionDenied);
+
+    // Without a certificate, or with one of somebody else's, no call comes through.
+    let other = Authority::new(&authority.path(""));
+    for client in [None, Some(other.client("ops-1", Some(SPIFFE)))] {
+        let Ok(channel) = connect(&daemon, &ca, client.as_ref()).await else { continue };
+        let refused = call(bare(channel), "/grpc.health.v1.Health/Check").await.unwrap_err();
+        assert!(!matches!(refused.code(), Code::Ok | Code::PermissionDenied), "{refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn openssl_grpcurl_and_the_command_line_get_in_with_a_certificate_only() {
+    let setup = Setup::new();
+    let authority = Authority::new(setup.home());
+    let daemon = daemon(&authority, setup, ROLES);
+    let address = daemon.endpoint.strip_prefix("https://").unwrap();
+    let ca = authority.path("ca.crt");
+    let (certificate, key) = authority.write("ops", &authority.client("ops-1", None));
+
+    let openssl = |with: &[&str]| {
+        let mut command = Command::new("openssl");
+        command.args(["s_client", "-connect", address, "-alpn", "h2", "-CAfile", text(&ca), "-verify_return_error"]);
+        // Reads until the daemon ends the connection, or for long enough to see that it does not.
+        let output = command.args(["-ign_eof"]).args(with).stdin(Stdio::null());
+        let output =
+            Command::new("timeout").arg("5").arg(output.get_program()).args(output.get_args()).output().unwrap();
+        (output.status.code(), stderr(&output) + &String::from_utf8_lossy(&output.stdout))
+    };
+    let (code, said) = openssl(&[]);
+    assert!(said.contains("certificate required") && code != Some(124), "{code:?} {said}");
+    let (_, said) = openssl(&["-cert", text(&certificate), "-key", text(&key)]);
+    assert!(said.contains("Verify return code: 0 (ok)") && !said.contains("alert"), "{said}");
+
+    let method = "aegis.v1.AuditService/GetStats";
+    let shown = ["-cacert", text(&ca), "-cert", text(&certificate), "-key", text(&key), address, method];
+    let said = grpcurl().args(shown).output().unwrap();
+    assert!(said.status.success(), "{}", stderr(&said));
+    let said = grpcurl().args(["-connect-timeout", "3", "-cacert", text(&ca), address, method]).output().unwrap();
+    assert!(!said.status.success());
+
+    let shown = ["--tls-ca", text(&ca), "--tls-cert", text(&certificate), "--tls-key", text(&key)];
+    let said = daemon.cli(&[&["stats", "--endpoint", &daemon.endpoint][..], &shown].concat());
+    assert!(said.status.success(), "{}", stderr(&said));
+    let said = daemon.cli(&["stats", "--endpoint", &daemon.endpoint]);
+    assert!(stderr(&said).contains("needs --tls-ca"), "{}", stderr(&said));
+    let mut with_variables = daemon.cli_command(&["stats"]);
+    with_variables.env("AEGIS_ENDPOINT", &daemon.endpoint).env("AEGIS_TLS_CA", &ca);
+    let said = with_variables.env("AEGIS_TLS_CERT", &certificate).env("AEGIS_TLS_KEY", &key).output().unwrap();
+    assert!(said.status.success(), "{}", stderr(&said));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn certificates_are_replaced_under_64_callers_and_no_call_fails() {
+    let setup = Setup::new();
+    let authority = Authority::new(setup.home());
+    let daemon = daemon(&authority, setup, ROLES);
+    let client = Arc::new(authority.client("whoever", Some(SPIFFE)));
+    let (stop, calls) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let mut callers = Vec::new();
+    for i in 0..64 {
+        let (stop, calls, client) = (Arc::clone(&stop), Arc::clone(&calls), Arc::clone(&client));
+        let (ca, mut channel) = (authority.pem(), connect(&daemon, &authority.pem(), Some(&client)).await.unwrap());
+        let endpoint = daemon.endpoint.clone();
+        callers.push(tokio::spawn(async move {
+            while !stop.load(Ordering::Relaxed) {
+                // Half of them keep their connection, the others open one after the other.
+                if i % 2 == 0 {
+                    let tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(&ca));
+                    let tls = tls.identity(Identity::from_pem(&client.0, &client.1));
+                    channel = Endpoint::from_shared(endpoint.clone())
+                        .unwrap()
+                        .tls_config(tls)
+                        .unwrap()
+                        .connect()
+                        .await
+                        .unwrap();
+                }
+                let answer = GovernanceServiceClient::new(channel.clone()).propose(propose("read", "x")).await;
+                answer.expect("no call fails while certificates change");
+                calls.fetch_add(1, Ordering::Relaxed);
+            }
+        }));
+    }
+    for round in 2..6 {
+        // The key comes first and does not go with the old certificate: what is there in between is not taken.
+        authority.write("server", &authority.server());
+        eventually("the change is in force", || async {
+            (daemon.events("identities_loaded").len() >= round).then_some(())
+        })
+        .await;
+    }
+    let before = calls.load(Ordering::Relaxed);
+    eventually("calls go on", || async { (calls.load(Ordering::Relaxed) > before + 64).then_some(()) }).await;
+    stop.store(true, Ordering::Relaxed);
+    for caller in callers {
+        caller.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_new_authority_counts_at_once_and_a_bad_one_changes_nothing() {
+    let setup = Setup::new();
+    let authority = Authority::new(setup.home());
+    let daemon = daemon(&authority, setup, ROLES);
+    let ca = authority.pem();
+    let open = authority.client("ops-1", None);
+    let kept = connect(&daemon, &ca, Some(&open)).await.unwrap();
+    call(bare(kept.clone()), STATS).await.unwrap();
+
+    replace(&authority.path("ca.crt"), "not a certificate");
+    daemon.logs("ca.crt: holds no certificate in PEM").await;
+    assert_eq!(daemon.events("identities_rejected").len(), 1);
+    call(bare(connect(&daemon, &ca, Some(&open)).await.unwrap()), STATS).await.unwrap();
+
+    let next = Authority::new(&authority.path(""));
+    next.write_ca("ca.crt");
+    let new = next.client("ops-2", None);
+    eventually("the new authority counts", || async {
+        call(bare(connect(&daemon, &ca, Some(&new)).await.ok()?), STATS).await.ok()
+    })
+    .await;
+    call(bare(kept), STATS).await.expect("an open connection goes on");
+}
+
+#[test]
+fn tls_that_is_asked_for_and_cannot_be_had_does_not_start() {
+    let setup = Setup::new();
+    let authority = Authority::new(setup.home());
+    let (certificate, key) = authority.write("server", &authority.server());
+    let (_, other_key) = authority.write("other", &authority.server());
+    let empty = authority.path("empty.crt");
+    replace(&empty, "");
+    for (certificate, key, says) in [
+        (&certificate, &other_key, "other.key: does not go with"),
+        (&certificate, &empty, "empty.crt: holds no private key"),
+        (&empty, &key, "empty.crt: holds no certificate"),
+        (&authority.path("none.crt"), &key, "none.crt: No such file"),
+    ] {
+        let setup = Setup::new().args(&["--tls-cert", text(certificate), "--tls-key", text(key)]);
+        let (status, said) = setup.refuse();
+        assert!(!status.success() && said.contains(says), "{says}: {said}");
+    }
+}
