@@ -16,6 +16,7 @@ mod disk;
 mod grpcurl;
 mod hostile;
 mod identities;
+mod jwt;
 mod people;
 mod proposals;
 mod reload;

@@ -8,12 +8,15 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::ServerConfig;
 use serde::{Deserialize, Deserializer, de};
 
 use super::Authenticator;
 use super::certificates::{CertificateEntry, Certificates, NamePattern};
+use super::jwks::{Algorithm, Keys};
+use super::jwt::{Issuer, Jwt, JwtEntry};
 use super::peers::{PeerEntry, Peers};
 use super::tokens::{FileToken, FileTokens};
 use crate::domain::{Digest, How, Identity, Role, Roles, Timestamp};
@@ -25,6 +28,8 @@ use crate::watcher::{fingerprint, read_bounded};
 pub(super) const MAX_BYTES: usize = 1 << 20;
 /// How many entries a list may have.
 const MAX_ENTRIES: usize = 10_000;
+/// How far clocks may be apart, in seconds.
+const MAX_LEEWAY: u64 = 300;
 /// How long a name may be, in characters.
 const MAX_NAME: usize = 256;
 
@@ -118,7 +123,8 @@ impl IdentitySource {
                 tls.load().map(Some)
             }
         };
-        let mut identities = file.build(&mut checked);
+        files.extend(file.jwt.iter().map(|issuer| beside.join(&issuer.jwks)));
+        let mut identities = file.build(beside, &mut checked);
         match tls {
             Ok(tls) => identities.tls = tls,
             Err(finding) => checked.findings.push(finding),
@@ -145,6 +151,12 @@ pub(super) struct Grant {
 }
 
 impl Grant {
+    /// These roles and nothing else.
+    #[cfg(test)]
+    pub(super) fn of(roles: Roles) -> Self {
+        Self { roles, subject: None, actor: None }
+    }
+
     /// An identity with everything that these grants give it.
     pub(super) fn apply<'g>(mut identity: Identity, grants: impl IntoIterator<Item = &'g Self>) -> Identity {
         let mut subject = None;
@@ -170,6 +182,7 @@ struct File {
     tls: Option<TlsSection>,
     unix: Vec<UnixUser>,
     certificates: Vec<NamedCertificate>,
+    jwt: Vec<TrustedIssuer>,
     tokens: Vec<HashedToken>,
 }
 
@@ -205,6 +218,43 @@ struct NamedCertificate {
     subject: Option<String>,
     roles: Vec<Role>,
     actor: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TrustedIssuer {
+    name: String,
+    issuer: String,
+    audience: String,
+    jwks: PathBuf,
+    #[serde(default = "every_algorithm")]
+    algorithms: Vec<Algorithm>,
+    #[serde(default = "half_a_minute")]
+    leeway_seconds: u64,
+    #[serde(default = "groups")]
+    groups_claim: String,
+    grants: Vec<JwtGrant>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct JwtGrant {
+    subject: Option<String>,
+    group: Option<String>,
+    roles: Vec<Role>,
+    actor: Option<String>,
+}
+
+fn every_algorithm() -> Vec<Algorithm> {
+    Algorithm::ALL.to_vec()
+}
+
+const fn half_a_minute() -> u64 {
+    30
+}
+
+fn groups() -> String {
+    "groups".to_owned()
 }
 
 #[derive(Debug, Deserialize)]
@@ -290,17 +340,20 @@ pub fn check_name(name: &str) -> Result<(), String> {
 }
 
 impl File {
-    fn build(self, checked: &mut Checked<'_>) -> Identities {
-        let Self { version: Version, tls: _, unix, certificates, tokens } = self;
+    fn build(self, beside: &Path, checked: &mut Checked<'_>) -> Identities {
+        let Self { version: Version, tls: _, unix, certificates, jwt, tokens } = self;
+        let issuers = checked.bounded("jwt", jwt);
+        let issuers = build_issuers(issuers, beside, checked);
         let certificates = checked.bounded("certificates", certificates);
         let certificates =
             certificates.into_iter().enumerate().filter_map(|(i, named)| named.build(checked, i)).collect();
         let users: Vec<_> = checked.bounded("unix", unix);
         let users: Vec<_> = users.into_iter().enumerate().map(|(i, user)| user.build(checked, i)).collect();
         let tokens = build_tokens(checked, tokens);
+        let jwt = Jwt(issuers);
         let names_users = !users.is_empty();
         let authenticators: Vec<Box<dyn Authenticator>> =
-            vec![Box::new(tokens), Box::new(Certificates(certificates)), Box::new(Peers(users))];
+            vec![Box::new(tokens), Box::new(jwt), Box::new(Certificates(certificates)), Box::new(Peers(users))];
         Identities { authenticators, names_users, tls: None }
     }
 }
@@ -332,6 +385,57 @@ impl NamedCertificate {
             }
         };
         Some(CertificateEntry { names, grant })
+    }
+}
+
+fn build_issuers(issuers: Vec<TrustedIssuer>, beside: &Path, checked: &mut Checked<'_>) -> Vec<Issuer> {
+    let mut built: Vec<Issuer> = Vec::with_capacity(issuers.len());
+    for (i, trusted) in issuers.into_iter().enumerate() {
+        let Some(issuer) = trusted.build(beside, checked, i) else { continue };
+        if built.iter().any(|other| other.iss == issuer.iss || other.name == issuer.name) {
+            checked.wrong(("jwt", i), "issuer", "this issuer, or its name, is that of another entry: each stands once");
+        }
+        built.push(issuer);
+    }
+    built
+}
+
+impl TrustedIssuer {
+    fn build(self, beside: &Path, checked: &mut Checked<'_>, i: usize) -> Option<Issuer> {
+        let at = ("jwt", i);
+        let Self { name, issuer, audience, jwks, algorithms, leeway_seconds, groups_claim, grants } = self;
+        for (key, text) in
+            [("name", &name), ("issuer", &issuer), ("audience", &audience), ("groups_claim", &groups_claim)]
+        {
+            checked.name(at, key, text);
+        }
+        if algorithms.is_empty() {
+            checked.wrong(at, "algorithms", "must name at least one of RS256, ES256, EdDSA");
+        }
+        if leeway_seconds > MAX_LEEWAY {
+            checked.wrong(at, "leeway_seconds", format!("at most {MAX_LEEWAY}: clocks that far apart need repair"));
+        }
+        let mut entries = Vec::with_capacity(grants.len());
+        for grant in checked.bounded("jwt", grants) {
+            let JwtGrant { subject, group, roles, actor } = grant;
+            if subject.is_none() && group.is_none() {
+                let message = "each must have `subject`, `group` or both: without either it would fit everybody";
+                checked.wrong(at, "grants", message);
+            }
+            let grant = checked.grant(at, &roles, None, actor);
+            let glob = |text: Option<String>| text.map(|text| Glob::new(&text));
+            entries.push(JwtEntry { subject: glob(subject), group: glob(group), grant });
+        }
+        let path = beside.join(jwks);
+        let keys = match read_text(&path).and_then(|text| Keys::read(&text)) {
+            Ok(keys) => keys,
+            Err(why) => {
+                checked.findings.push(Diagnostic::for_file(path.display().to_string(), why));
+                return None;
+            }
+        };
+        let leeway = Duration::from_secs(leeway_seconds.min(MAX_LEEWAY));
+        Some(Issuer { name, iss: issuer, audience, algorithms, leeway, groups_claim, keys, grants: entries })
     }
 }
 
@@ -397,6 +501,13 @@ mod tests {
             ("certificates: [{roles: [agent]}]", "certificates[0]: must have either"),
             ("certificates: [{spiffe_id: '*', roles: [agent]}]", "certificates[0].spiffe_id: must begin with"),
             ("tls: {certificate: a.pem, key: a.key}", "a.pem: "),
+            ("jwt: [{name: a, issuer: b, jwks: c, grants: []}]", "jwt[0]: missing field `audience`"),
+            ("jwt: [{name: a, issuer: b, audience: '', jwks: c, grants: []}]", "jwt[0].audience: must not be empty"),
+            ("jwt: [{name: a, issuer: b, audience: c, jwks: none.json, grants: []}]", "none.json: No such file"),
+            (
+                "jwt: [{name: a, issuer: b, audience: c, jwks: d, algorithms: [HS256], grants: []}]",
+                "unknown variant `HS256`, expected one of `RS256`, `ES256`, `EdDSA`",
+            ),
             ("version: 2", "version: unknown version"),
             ("unixx: []", "unknown field `unixx`"),
             ("- 1", "auth.yaml:1:1: must be a mapping, not a list"),

@@ -10,6 +10,8 @@
 mod certificates;
 mod failures;
 pub mod identities;
+mod jwks;
+mod jwt;
 mod operator;
 mod peers;
 mod reload;
