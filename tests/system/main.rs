@@ -23,3 +23,4 @@ mod reviewers;
 mod streams;
 mod telemetry;
 mod tour;
+mod trust;
