@@ -17,7 +17,7 @@ use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint, Uri};
 
 /// Longer than anything here takes, however busy the machine: reaching it is a failure, not a measurement.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
 
 /// The binary under test.
 pub(crate) const AEGIS: &str = env!("CARGO_BIN_EXE_aegis");
@@ -305,6 +305,7 @@ pub(crate) fn propose(r#type: &str, target: &str) -> v1::ProposeRequest {
 }
 
 /// Parameters from JSON.
+#[expect(clippy::unnecessary_wraps, reason = "as the fields of messages have it")]
 pub(crate) fn params(json: serde_json::Value) -> Option<prost_types::Struct> {
     let serde_json::Value::Object(map) = json else { panic!("parameters are an object") };
     Some(prost_types::Struct { fields: map.into_iter().map(|(key, value)| (key, wire(value))).collect() })
@@ -328,6 +329,7 @@ fn wire(value: serde_json::Value) -> prost_types::Value {
 }
 
 /// How long to wait, as the wire has it.
+#[expect(clippy::unnecessary_wraps, reason = "as the fields of messages have it")]
 pub(crate) fn seconds(seconds: i64) -> Option<prost_types::Duration> {
     Some(prost_types::Duration { seconds, nanos: 0 })
 }

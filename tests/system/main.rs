@@ -2,6 +2,7 @@
 //!
 //! Nothing here sleeps for luck: a test waits for the line, the message or the exit that it is about, and a deadline only
 //! ends a test that has failed.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "all of this crate is tests, their helpers included")]
 
 mod admin;
 mod crash;
