@@ -1,64 +1,87 @@
 //! Indexing, counting and forgetting, some time after the rows were written.
 //!
-//! A decision that waits for its commit should not wait for six index entries as well, and entries that are written many
-//! at a time, in order, share their pages. So rows are indexed when some have gathered, in a transaction of their own
-//! between two batches. It is not made durable by itself: how far the index reaches is written with it, and what a power
-//! failure takes of it is indexed again. Queries look at the rows after that mark one by one.
+//! A decision that waits for its commit should not wait for six index entries as well. So rows are indexed a segment at a
+//! time, when whole segments have gathered, in a transaction of their own between two batches: each value's rows in a
+//! segment are one bitmap, written once, in the order of the keys. The transaction is not made durable by itself: how far
+//! the index reaches is written with it, and what a power failure takes of it is indexed again. Queries look at the rows
+//! after that mark one by one.
 
-use redb::{ReadableTable, StorageError, WriteTransaction};
+use std::collections::BTreeMap;
+
+use redb::{ReadableTable, StorageError, Table, WriteTransaction};
 
 use super::counts::{Changes, Counted};
-use super::facts::{decode_facts, decode_row};
+use super::facts::{Short, decode_facts, decode_row};
 use super::state::State;
-use super::tables::{Tables, index_key, meta, segment_of};
+use super::tables::{Bitmap, IndexKey, Kind, SEGMENT_LEN, Tables, bit_of, index_key, meta, segment_of};
 use super::tx::{Remembered, is_over};
 
 /// How many rows are looked at for keys to forget in one go, as a multiple of the rows indexed: more than one, so that
 /// forgetting keeps up with remembering.
 const FORGET_RATIO: u64 = 2;
 
-/// Indexes the rows that are not, in this transaction. On success the state says so; if the commit then fails, the state
-/// is to be read again.
+type Index<'t> = Table<'t, &'static IndexKey, &'static Bitmap>;
+
+/// Indexes all whole segments among the rows that are not indexed, in this transaction. The state says so at once; if the
+/// commit then fails, it is to be read again.
 pub(super) fn index_tail(transaction: &WriteTransaction, state: &mut State) -> Result<(), StorageError> {
-    let mut tables = Tables::new(transaction);
+    let whole = state.tail.len() - state.tail.len() % SEGMENT_LEN;
     let first = state.indexed + 1;
-    let tail = std::mem::take(&mut state.tail);
-    let Some(now) = tail.last().map(|row| row.facts.time) else { return Ok(()) };
-    let mut keys = Vec::with_capacity(tail.len() * 6);
+    let rows: Vec<_> = state.tail.drain(..whole).collect();
+    let Some(now) = rows.last().map(|row| row.facts.time) else { return Ok(()) };
+    let mut tables = Tables::new(transaction);
+    let mut bitmaps = BTreeMap::<IndexKey, Bitmap>::new();
+    let mut spans = BTreeMap::<u64, (i64, i64)>::new();
     let mut changes = Changes::default();
-    let segments = tables.segments.get()?;
-    let mut segment: Option<(u64, (i64, i64))> = None;
-    for (row, tail_row) in (first..).zip(&tail) {
-        keys.extend(tail_row.facts.index_values().map(|(kind, value)| index_key(kind, value, row)));
+    for (row, tail_row) in (first..).zip(&rows) {
+        let (segment, time) = (segment_of(row), tail_row.facts.time);
+        let (byte, bit) = bit_of(row);
+        for (kind, value) in tail_row.facts.index_values() {
+            bitmaps.entry(index_key(kind, value, segment)).or_insert([0; 32])[byte] |= bit;
+        }
+        let span = spans.entry(segment).or_insert((time, time));
+        *span = (span.0.min(time), span.1.max(time));
         changes.add(Counted::Risk, &[tail_row.facts.risk], 1);
         changes.add_changing(tail_row.changing, 1);
         changes.add_label(Counted::ActionType, &tail_row.action_type, &mut state.action_types);
         changes.add_label(Counted::Rule, &tail_row.rule, &mut state.rules);
-        let (number, time) = (segment_of(row), tail_row.facts.time);
-        let (earliest, latest) = match segment {
-            Some((current, span)) if current == number => span,
-            _ => {
-                if let Some((done, span)) = segment {
-                    segments.insert(done, span)?;
-                }
-                segments.get(number)?.map_or((time, time), |span| span.value())
-            }
-        };
-        segment = Some((number, (earliest.min(time), latest.max(time))));
     }
-    if let Some((done, span)) = segment {
-        segments.insert(done, span)?;
-    }
-    keys.sort_unstable();
     let index = tables.index.get()?;
-    for key in &keys {
-        index.insert(key, ())?;
+    for (key, bitmap) in &bitmaps {
+        index.insert(key, bitmap)?;
+    }
+    let segments = tables.segments.get()?;
+    for (segment, span) in spans {
+        segments.insert(segment, span)?;
     }
     changes.write(tables.counts.get()?)?;
-    let rows = tail.len() as u64;
-    state.indexed += rows;
+    state.indexed += rows.len() as u64;
     tables.meta.get()?.insert(meta::INDEXED, state.indexed.to_be_bytes().as_slice())?;
-    forget(&mut tables, state, now, rows * FORGET_RATIO)
+    forget(&mut tables, state, now, rows.len() as u64 * FORGET_RATIO)
+}
+
+/// Adds a row to those that have a value.
+pub(super) fn set_bit(index: &mut Index<'_>, kind: Kind, value: Short, row: u64) -> Result<(), StorageError> {
+    let key = index_key(kind, value, segment_of(row));
+    let mut bitmap = index.get(&key)?.map_or([0; 32], |bitmap| *bitmap.value());
+    let (byte, bit) = bit_of(row);
+    bitmap[byte] |= bit;
+    index.insert(&key, &bitmap)?;
+    Ok(())
+}
+
+/// Takes a row from those that have a value.
+pub(super) fn clear_bit(index: &mut Index<'_>, kind: Kind, value: Short, row: u64) -> Result<(), StorageError> {
+    let key = index_key(kind, value, segment_of(row));
+    let Some(mut bitmap) = index.get(&key)?.map(|bitmap| *bitmap.value()) else { return Ok(()) };
+    let (byte, bit) = bit_of(row);
+    bitmap[byte] &= !bit;
+    if bitmap == [0; 32] {
+        index.remove(&key)?;
+    } else {
+        index.insert(&key, &bitmap)?;
+    }
+    Ok(())
 }
 
 /// Removes idempotency keys that are not honoured any more: those of the oldest rows, a bounded number at a time.
@@ -86,7 +109,7 @@ fn forget(tables: &mut Tables<'_>, state: &mut State, now: i64, most: u64) -> Re
     let keys = tables.idempotency.get()?;
     for (key, row) in over {
         // The key may have been used again since, once it was over.
-        let is_its = keys.get(&key.0)?.is_some_and(|value| Remembered::decode(&value.value()).row == row);
+        let is_its = keys.get(&key.0)?.is_some_and(|value| Remembered::decode(value.value()).row == row);
         if is_its {
             keys.remove(&key.0)?;
         }

@@ -33,9 +33,9 @@
 //! idempotency     hash of the key (32)         row (8) ‖ action digest (32) ‖ created i64 (8)
 //! confirmations   hash of the token (32)       row
 //! policies        revision (32)                JSON: the layers' names and sources, the merged policy
-//! index           kind (1) ‖ value (8) ‖       nothing
-//!                 row (8)
-//! segments        (row − 1) / 256              the earliest and the latest time of the segment's rows
+//! index           kind (1) ‖ value (8) ‖       bitmap (32): which rows of the segment have the value; row n of the
+//!                 segment (8)                  segment, counted from 0, is bit n % 8, lowest first, of byte n / 8
+//! segments        segment: (row − 1) / 256     the earliest and the latest time of the segment's rows
 //! counts          kind (1) ‖ value             u64
 //! ```
 //!
@@ -60,7 +60,7 @@
 //! ```
 //!
 //! *Short* is the first eight bytes of a text's SHA-256. Texts are the agent's to choose, and would otherwise be keys of
-//! any length; hashed, an index entry is 17 bytes, and a value that extends another cannot be mistaken for it. Two texts can
+//! any length; hashed, an index entry is 49 bytes, and a value that extends another cannot be mistaken for it. Two texts can
 //! agree in eight bytes, so a match is a hint: every row is verified against its record before it is shown. The hash needs
 //! no secret: whoever makes two texts collide makes their own queries a little slower.
 //!
@@ -75,7 +75,7 @@
 //!
 //! ## Index, segments and counts lag behind
 //!
-//! They are derived from the rows, many rows at a time (`index`), and `indexed` says how far they reach. Queries and
+//! They are derived from the rows, whole segments at a time (`index`), and `indexed` says how far they reach. Queries and
 //! statistics look at the rows after that one by one. What is not derived (records, rows, ids, open approvals, keys and
 //! tokens) is written in the very transaction that an answer waits for.
 //!
@@ -85,6 +85,7 @@
 //! not at all. After a failure that a caller was told about, its batch may be there (the last sync failed, and the header
 //! reached the disk all the same) or not; nothing in between. `relaxed` gives up durability against power loss, in the open.
 
+mod answers;
 mod canonical;
 mod counts;
 mod draft;

@@ -17,7 +17,8 @@ pub struct Options {
     pub queue: usize,
     /// How many jobs one transaction takes at most, so that no answer waits for an endless batch. Default 512.
     pub batch: usize,
-    /// How many rows may be without index before the writer indexes them between two batches. Default 1,024.
+    /// How many rows may be without index before the writer indexes them between two batches, whole segments of 256 at a
+    /// time. Default 1,024.
     pub index_lag: usize,
     /// Where salts and record ids come from. Default: the operating system.
     pub entropy: Box<dyn Entropy>,

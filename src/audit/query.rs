@@ -1,9 +1,9 @@
 //! Finding rows: a filter, an order, a page.
 //!
-//! Of the index entries that could serve a filter the rarest are walked, in the order asked for; the rows after the index's
-//! mark are looked at one by one. Every row that an index names is judged by its own facts, and shown only if its record
-//! agrees. A range of time is turned into ranges of rows first, by the segments that overlap it, so that a wall clock that
-//! jumped costs some work and never a row.
+//! Of the index values that a filter names the rarest one's bitmaps are walked, in the order asked for, and each is narrowed
+//! by those of the others; the rows after the index's mark are looked at one by one. Every row that is left is judged by its
+//! own facts, and shown only if its record agrees. A range of time is turned into ranges of segments first, those that
+//! overlap it, so that a wall clock that jumped costs some work and never a row.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -15,12 +15,17 @@ use super::facts::{FactFilter, Short, decode_facts};
 use super::reader::{Reader, audit_row, damaged};
 use super::row::{AuditRow, RowFilter};
 use super::state::missing;
-use super::tables::{Bytes, DECISIONS, INDEX, Kind, RECORDS, ROWS, SEGMENT_ROWS, SEGMENTS, index_key, index_row};
+use super::tables::{
+    Bitmap, Bytes, DECISIONS, INDEX, IndexKey, Kind, RECORDS, ROWS, SEGMENTS, bit_of, first_row, index_key, segment_of,
+    segment_of_key,
+};
 use crate::domain::Timestamp;
+
+type Index = ReadOnlyTable<&'static IndexKey, &'static Bitmap>;
 
 /// How many rows one page looks at, at most: a rare match must not hold a snapshot for long.
 const SCAN_LIMIT: usize = 65_536;
-/// How many index entries are looked at to judge how rare a value is.
+/// How many bitmaps are looked at to judge how rare a value is.
 const PROBE: usize = 32;
 
 /// In which order rows are asked for.
@@ -67,7 +72,7 @@ enum Next {
     Stop,
 }
 
-/// The rows to look at: by an index up to its mark, or all.
+/// The rows to look at: those with a value, or all.
 #[derive(Clone, Copy, Debug)]
 enum Source {
     Every,
@@ -170,11 +175,27 @@ impl Search<'_> {
                 }
             }
             Source::Index(kind, value) => {
-                let (first, last) = (index_key(kind, value, *range.start()), index_key(kind, value, *range.end()));
-                let mut entries = self.reader.table(INDEX)?.range(first..=last)?;
+                let index = self.reader.table(INDEX)?;
+                let (first, last) = (segment_of(*range.start()), segment_of(*range.end()));
+                let mut entries =
+                    index.range::<&IndexKey>(&index_key(kind, value, first)..=&index_key(kind, value, last))?;
                 while let Some(entry) = if backwards { entries.next_back() } else { entries.next() } {
-                    if let Next::Stop = self.judge(index_row(&entry?.0.value()), None, page)? {
-                        return Ok(Next::Stop);
+                    let (key, bitmap) = entry?;
+                    let segment = segment_of_key(key.value());
+                    let bitmap = self.narrowed(&index, *bitmap.value(), kind, segment)?;
+                    let mut rows: Vec<u64> = (first_row(segment)..first_row(segment + 1))
+                        .filter(|row| {
+                            let (byte, bit) = bit_of(*row);
+                            bitmap[byte] & bit != 0 && range.contains(row)
+                        })
+                        .collect();
+                    if backwards {
+                        rows.reverse();
+                    }
+                    for row in rows {
+                        if let Next::Stop = self.judge(row, None, page)? {
+                            return Ok(Next::Stop);
+                        }
                     }
                 }
             }
@@ -182,36 +203,50 @@ impl Search<'_> {
         Ok(Next::GoOn)
     }
 
-    /// The index whose entries are the rarest among the rows where the walk begins.
+    /// The rows of a segment that have the other values of the filter, too.
+    fn narrowed(&self, index: &Index, mut bitmap: Bitmap, but: Kind, segment: u64) -> Result<Bitmap, StoreError> {
+        for (kind, value) in self.facts.index_values().filter(|(kind, _)| *kind != but) {
+            let Some(other) = index.get(&index_key(kind, value, segment))? else { return Ok([0; 32]) };
+            for (byte, other) in bitmap.iter_mut().zip(other.value()) {
+                *byte &= other;
+            }
+        }
+        Ok(bitmap)
+    }
+
+    /// The index value that is the rarest among the rows where the walk begins.
     fn rarest(&self, range: RangeInclusive<u64>) -> Result<Source, StoreError> {
         if range.is_empty() {
             return Ok(Source::Every);
         }
         let index = self.reader.table(INDEX)?;
-        let (from, to) = (*range.start(), *range.end());
+        let (first, last) = (segment_of(*range.start()), segment_of(*range.end()));
         let backwards = self.query.order == Order::NewestFirst;
-        // Entries per row of the stretch that was probed; scanning every row is one per row, and cheaper for each.
-        let mut best = (0.5, Source::Every);
+        // Rows with the value per segment of the stretch that was probed.
+        let mut best = (f64::INFINITY, Source::Every);
         for (kind, value) in self.facts.index_values() {
-            let mut entries = index.range(index_key(kind, value, from)..=index_key(kind, value, to))?;
-            let (mut count, mut furthest) = (0u32, None);
-            while (count as usize) < PROBE {
+            let mut entries =
+                index.range::<&IndexKey>(&index_key(kind, value, first)..=&index_key(kind, value, last))?;
+            let (mut bitmaps, mut rows, mut furthest) = (0, 0, None);
+            while bitmaps < PROBE {
                 let Some(entry) = (if backwards { entries.next_back() } else { entries.next() }) else { break };
-                furthest = Some(index_row(&entry?.0.value()));
-                count += 1;
+                let (key, bitmap) = entry?;
+                rows += bitmap.value().iter().map(|byte| byte.count_ones()).sum::<u32>();
+                furthest = Some(segment_of_key(key.value()));
+                bitmaps += 1;
             }
             let stretch = match furthest {
-                Some(row) if count as usize == PROBE => {
+                Some(segment) if bitmaps == PROBE => {
                     if backwards {
-                        to - row + 1
+                        last - segment + 1
                     } else {
-                        row - from + 1
+                        segment - first + 1
                     }
                 }
-                _ => to - from + 1,
+                _ => last - first + 1,
             };
             #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-            let density = f64::from(count) / stretch as f64;
+            let density = f64::from(rows) / stretch as f64;
             if density < best.0 {
                 best = (density, Source::Index(kind, value));
             }
@@ -228,14 +263,14 @@ impl Search<'_> {
         let Some((since, until)) = self.facts.times() else { return Ok(vec![range]) };
         let mut ranges: Vec<RangeInclusive<u64>> = Vec::new();
         let segments = self.reader.table(SEGMENTS)?;
-        for entry in segments.range(super::tables::segment_of(from)..=super::tables::segment_of(to))? {
+        for entry in segments.range(segment_of(from)..=segment_of(to))? {
             let (segment, span) = entry?;
             let (earliest, latest) = span.value();
             if latest < since || earliest > until {
                 continue;
             }
-            let first = (segment.value() * SEGMENT_ROWS + 1).max(from);
-            let last = ((segment.value() + 1) * SEGMENT_ROWS).min(to);
+            let first = first_row(segment.value()).max(from);
+            let last = (first_row(segment.value() + 1) - 1).min(to);
             match ranges.last_mut() {
                 Some(open) if *open.end() + 1 == first => *open = *open.start()..=last,
                 _ => ranges.push(first..=last),

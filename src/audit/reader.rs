@@ -117,7 +117,7 @@ impl Reader {
         let mut open = Vec::new();
         for entry in self.table(PENDING)?.iter()? {
             let (id, row) = entry?;
-            let (id, row) = (ApprovalId::from_bytes(id.value()), row.value());
+            let (id, row) = (ApprovalId::from_bytes(*id.value()), row.value());
             let value = rows.get(row)?.ok_or_else(|| missing("row", row))?;
             open.push((id, audit_row(&records, row, value.value())?));
         }

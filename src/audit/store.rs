@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 
 use tokio::sync::{oneshot, watch};
 
+use super::answers::Answers;
 use super::error::{OpenError, StoreError, TxError};
 use super::job::{Call, Message};
 use super::open::{Opener, file_opener, open};
@@ -68,6 +69,7 @@ impl Store {
             opener,
             path: path.to_owned(),
             announce: announce.clone(),
+            answers: Answers::start(),
         };
         let thread = std::thread::Builder::new()
             .name("aegis-record".into())

@@ -9,21 +9,24 @@ use super::facts::Short;
 
 /// The format that this program writes.
 pub(super) const FORMAT: u32 = 1;
-/// How many rows share one entry of the time segments.
-pub(super) const SEGMENT_ROWS: u64 = 256;
+/// How many rows make a segment: what shares one span of time, and one bitmap for each value.
+pub(super) const SEGMENT_LEN: usize = 256;
+pub(super) const SEGMENT_ROWS: u64 = SEGMENT_LEN as u64;
 
 pub(super) type Bytes = &'static [u8];
 
 pub(super) const META: TableDefinition<'static, &'static str, Bytes> = TableDefinition::new("meta");
 pub(super) const RECORDS: TableDefinition<'static, u64, Bytes> = TableDefinition::new("records");
 pub(super) const ROWS: TableDefinition<'static, u64, Bytes> = TableDefinition::new("rows");
-pub(super) const DECISIONS: TableDefinition<'static, [u8; 16], u64> = TableDefinition::new("decisions");
-pub(super) const APPROVALS: TableDefinition<'static, [u8; 16], u64> = TableDefinition::new("approvals");
-pub(super) const PENDING: TableDefinition<'static, [u8; 16], u64> = TableDefinition::new("pending");
-pub(super) const IDEMPOTENCY: TableDefinition<'static, [u8; 32], [u8; 48]> = TableDefinition::new("idempotency");
-pub(super) const CONFIRMATIONS: TableDefinition<'static, [u8; 32], u64> = TableDefinition::new("confirmations");
-pub(super) const POLICIES: TableDefinition<'static, [u8; 32], Bytes> = TableDefinition::new("policies");
-pub(super) const INDEX: TableDefinition<'static, [u8; 17], ()> = TableDefinition::new("index");
+pub(super) const DECISIONS: TableDefinition<'static, &'static [u8; 16], u64> = TableDefinition::new("decisions");
+pub(super) const APPROVALS: TableDefinition<'static, &'static [u8; 16], u64> = TableDefinition::new("approvals");
+pub(super) const PENDING: TableDefinition<'static, &'static [u8; 16], u64> = TableDefinition::new("pending");
+pub(super) const IDEMPOTENCY: TableDefinition<'static, &'static [u8; 32], &'static [u8; 48]> =
+    TableDefinition::new("idempotency");
+pub(super) const CONFIRMATIONS: TableDefinition<'static, &'static [u8; 32], u64> =
+    TableDefinition::new("confirmations");
+pub(super) const POLICIES: TableDefinition<'static, &'static [u8; 32], Bytes> = TableDefinition::new("policies");
+pub(super) const INDEX: TableDefinition<'static, &'static IndexKey, &'static Bitmap> = TableDefinition::new("index");
 pub(super) const SEGMENTS: TableDefinition<'static, u64, (i64, i64)> = TableDefinition::new("segments");
 pub(super) const COUNTS: TableDefinition<'static, Bytes, u64> = TableDefinition::new("counts");
 
@@ -49,25 +52,42 @@ pub(super) enum Kind {
     Rule = 6,
 }
 
-/// The key of an index entry: `kind ‖ value ‖ row`.
-pub(super) fn index_key(kind: Kind, value: Short, row: u64) -> [u8; 17] {
+/// The key of an index entry: `kind ‖ value ‖ segment`.
+pub(super) type IndexKey = [u8; 17];
+/// The value of an index entry: which rows of the segment have the value. Row `n` of the segment, counted from 0, is bit
+/// `n % 8` (the lowest first) of byte `n / 8`.
+pub(super) type Bitmap = [u8; SEGMENT_LEN / 8];
+
+/// The key of an index entry.
+pub(super) fn index_key(kind: Kind, value: Short, segment: u64) -> IndexKey {
     let mut key = [0; 17];
     key[0] = kind as u8;
     key[1..9].copy_from_slice(&value);
-    key[9..].copy_from_slice(&row.to_be_bytes());
+    key[9..].copy_from_slice(&segment.to_be_bytes());
     key
 }
 
-/// The row that an index entry points at.
-pub(super) fn index_row(key: &[u8; 17]) -> u64 {
-    let mut row = [0; 8];
-    row.copy_from_slice(&key[9..]);
-    u64::from_be_bytes(row)
+/// The segment that an index entry is about.
+pub(super) fn segment_of_key(key: &IndexKey) -> u64 {
+    let mut segment = [0; 8];
+    segment.copy_from_slice(&key[9..]);
+    u64::from_be_bytes(segment)
 }
 
 /// The segment that a row belongs to.
 pub(super) const fn segment_of(row: u64) -> u64 {
     row.saturating_sub(1) / SEGMENT_ROWS
+}
+
+/// The first row of a segment.
+pub(super) const fn first_row(segment: u64) -> u64 {
+    segment * SEGMENT_ROWS + 1
+}
+
+/// The byte and the bit of a row in its segment's bitmap.
+pub(super) const fn bit_of(row: u64) -> (usize, u8) {
+    let place = row.saturating_sub(1) % SEGMENT_ROWS;
+    ((place / 8) as usize, 1 << (place % 8))
 }
 
 /// A number as the `meta` table keeps it.
@@ -103,13 +123,13 @@ pub(super) struct Tables<'t> {
     pub(super) meta: Lazy<'t, &'static str, Bytes>,
     pub(super) records: Lazy<'t, u64, Bytes>,
     pub(super) rows: Lazy<'t, u64, Bytes>,
-    pub(super) decisions: Lazy<'t, [u8; 16], u64>,
-    pub(super) approvals: Lazy<'t, [u8; 16], u64>,
-    pub(super) pending: Lazy<'t, [u8; 16], u64>,
-    pub(super) idempotency: Lazy<'t, [u8; 32], [u8; 48]>,
-    pub(super) confirmations: Lazy<'t, [u8; 32], u64>,
-    pub(super) policies: Lazy<'t, [u8; 32], Bytes>,
-    pub(super) index: Lazy<'t, [u8; 17], ()>,
+    pub(super) decisions: Lazy<'t, &'static [u8; 16], u64>,
+    pub(super) approvals: Lazy<'t, &'static [u8; 16], u64>,
+    pub(super) pending: Lazy<'t, &'static [u8; 16], u64>,
+    pub(super) idempotency: Lazy<'t, &'static [u8; 32], &'static [u8; 48]>,
+    pub(super) confirmations: Lazy<'t, &'static [u8; 32], u64>,
+    pub(super) policies: Lazy<'t, &'static [u8; 32], Bytes>,
+    pub(super) index: Lazy<'t, &'static IndexKey, &'static Bitmap>,
     pub(super) segments: Lazy<'t, u64, (i64, i64)>,
     pub(super) counts: Lazy<'t, Bytes, u64>,
 }

@@ -91,7 +91,7 @@ pub(crate) fn options() -> Options {
             *byte = next.to_be_bytes()[0];
         }
     };
-    Options { index_lag: 8, entropy: Box::new(entropy), ..Options::default() }
+    Options { index_lag: 256, entropy: Box::new(entropy), ..Options::default() }
 }
 
 /// A directory that goes with the test, and the path of a store in it.

@@ -12,11 +12,12 @@ use super::draft::{Appended, Draft, Inserted, StoredPolicy};
 use super::entry::{Entry, HEADER_LEN, SALT_LEN};
 use super::error::TxError;
 use super::facts::{Facts, decode_row, encode_row};
+use super::index::{clear_bit, set_bit};
 use super::options::Entropy;
 use super::record::{DecisionRecord, Event, Record};
 use super::row::RowState;
 use super::state::{State, TailRow, missing};
-use super::tables::{Kind, Tables, index_key};
+use super::tables::{Kind, Tables};
 use crate::domain::{ApprovalId, DecisionId, Digest, RecordId, Timestamp};
 
 /// How long an idempotency key is honoured.
@@ -155,7 +156,7 @@ impl<'t> Tx<'t> {
     /// The row that an idempotency key made in the last 24 hours. Whether the action is the same is told by the state's
     /// `action_digest`.
     pub fn idempotent(&mut self, key: Digest, now: Timestamp) -> Result<Option<(u64, RowState)>, TxError> {
-        let remembered = self.tables.idempotency.get()?.get(&key.0)?.map(|value| Remembered::decode(&value.value()));
+        let remembered = self.tables.idempotency.get()?.get(&key.0)?.map(|value| Remembered::decode(value.value()));
         let row = remembered.filter(|remembered| !remembered.is_over(now.as_microsecond()));
         self.found(row.map(|remembered| remembered.row))
     }
@@ -209,8 +210,8 @@ impl<'t> Tx<'t> {
         self.counts.add_changing(changing, 1);
         if before.index_status() != facts.index_status() {
             let index = self.tables.index.get()?;
-            index.remove(&index_key(Kind::Status, Facts::word(before.index_status()), row))?;
-            index.insert(&index_key(Kind::Status, Facts::word(facts.index_status()), row), ())?;
+            clear_bit(index, Kind::Status, Facts::word(before.index_status()), row)?;
+            set_bit(index, Kind::Status, Facts::word(facts.index_status()), row)?;
         }
         Ok(())
     }

@@ -28,6 +28,7 @@ use std::time::{Duration, Instant};
 use redb::{Durability, StorageError, WriteTransaction};
 use tokio::sync::watch;
 
+use super::answers::Answers;
 use super::error::{OpenError, StoreError, storage};
 use super::index::index_tail;
 use super::job::{Job, Message, Verdict, panic_text};
@@ -36,7 +37,7 @@ use super::options::Options;
 use super::slot::Slot;
 use super::state::State;
 use super::store::StoreHealth;
-use super::tables::{META, meta};
+use super::tables::{META, SEGMENT_LEN, meta};
 use super::tx::{AfterCommit, Tx};
 
 /// The first pause before a failed store is opened again, and the least time between two attempts.
@@ -61,6 +62,7 @@ pub(super) struct Writer {
     pub(super) opener: Opener,
     pub(super) path: PathBuf,
     pub(super) announce: Announcements,
+    pub(super) answers: Answers,
 }
 
 /// Whether there is a database to write to.
@@ -146,9 +148,7 @@ impl Writer {
                         tracing::error!(panic = panic_text(&*panic), "what was to be done after a commit panicked");
                     }
                 }
-                for job in jobs {
-                    job.answer(Ok(()));
-                }
+                self.answers.send(jobs);
                 self.index_if_due()
             }
             Err(Failure::RolledBack(error)) => {
@@ -206,7 +206,7 @@ impl Writer {
 
     fn index_if_due(&mut self) -> Mode {
         let unsynced = self.options.relaxed;
-        if self.state.tail.len() < self.options.index_lag.max(1) {
+        if self.state.tail.len() < self.options.index_lag.max(SEGMENT_LEN) {
             return Mode::Running { unsynced };
         }
         let indexed = (|| {

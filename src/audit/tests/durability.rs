@@ -4,8 +4,9 @@ use std::sync::{Arc, Mutex};
 
 use sha2::{Digest as _, Sha256};
 
+use super::disk::Disk;
 use crate::audit::testing::{UNREPORTED, decision, decision_id, draft, later, options, place, report};
-use crate::audit::{Event, Options, Reader, Store, StoreError, TxError};
+use crate::audit::{Event, Options, Order, Query, Reader, RowFilter, Store, StoreError, TxError};
 use crate::domain::{Outcome, ResultStatus};
 
 /// The leaf hash as the module documentation words it, with nothing of the store's own code.
@@ -178,39 +179,38 @@ async fn a_relaxed_store_keeps_what_it_answered_when_it_is_shut_down() {
 
 #[tokio::test]
 async fn a_result_changes_the_row_wherever_it_stands() {
-    let (_directory, path) = place();
-    let store = Store::open(&path, options()).unwrap();
-    for number in 1..=20 {
+    let store = Disk::default().open(options()).unwrap();
+    for number in 1..=300 {
         store.transact(move |tx| tx.insert_decision(draft(number))).await.unwrap();
     }
-    // Row 3 is indexed by now, row 20 is not.
-    for number in [3, 20] {
-        let decision = store
+    // Row 3 is indexed by now, row 300 is not.
+    for number in [3, 300] {
+        let found = store
             .transact(move |tx| {
                 let (row, mut state) = tx.row_by_decision(decision_id(number))?.unwrap();
-                let decision = tx.decision_record(&state)?;
+                let found = tx.decision_record(&state)?;
                 state.result = Some(report(ResultStatus::Failed));
                 tx.update_row(row, &state)?;
-                Ok(decision)
+                Ok(found)
             })
             .await
             .unwrap();
-        assert_eq!(decision, super::super::testing::decision(number));
+        assert_eq!(found, decision(number));
     }
     let reader = store.read().unwrap();
-    let stats = reader.stats(later(20), UNREPORTED).unwrap();
-    assert_eq!((stats.by_status["failed"], stats.unreported), (2, 18));
-    let filter = crate::audit::RowFilter { status: Some(ResultStatus::Failed), ..Default::default() };
-    let query = crate::audit::Query {
+    let stats = reader.stats(later(300), UNREPORTED).unwrap();
+    assert_eq!((stats.by_status["failed"], stats.unreported), (2, 298));
+    let filter = RowFilter { status: Some(ResultStatus::Failed), ..RowFilter::default() };
+    let query = Query {
         filter: &filter,
-        order: crate::audit::Order::NewestFirst,
+        order: Order::NewestFirst,
         after: None,
         limit: 10,
-        now: later(20),
+        now: later(300),
         unreported_after: UNREPORTED,
     };
     let found: Vec<_> = reader.rows(&query).unwrap().rows.into_iter().map(|row| row.row).collect();
-    assert_eq!(found, [20, 3]);
+    assert_eq!(found, [300, 3]);
     drop(reader);
     store.shutdown();
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::disk::Disk;
 use super::durability::check_log;
 use crate::audit::testing::{decision_id, draft, options};
-use crate::audit::{Inserted, Options, Store, StoreError, StoreHealth};
+use crate::audit::{Inserted, Store, StoreError, StoreHealth};
 
 async fn insert(store: &Store, number: u64) -> Result<Inserted, StoreError> {
     store.transact(move |tx| tx.insert_decision(draft(number))).await
@@ -149,7 +149,7 @@ async fn no_sync_that_fails_loses_what_was_acknowledged() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_disk_that_comes_and_goes_under_load_loses_nothing_acknowledged() {
     let disk = Disk::default();
-    let store = disk.open(Options { index_lag: 16, ..options() }).unwrap();
+    let store = disk.open(options()).unwrap();
     let next = Arc::new(AtomicU64::new(1));
     let done = Arc::new(AtomicBool::new(false));
     let mut tasks = Vec::new();
@@ -170,11 +170,8 @@ async fn a_disk_that_comes_and_goes_under_load_loses_nothing_acknowledged() {
     }
     for round in 0..6 {
         tokio::time::sleep(Duration::from_millis(40)).await;
-        if round % 2 == 0 {
-            disk.set_full(true)
-        } else {
-            disk.break_syncs(true)
-        }
+        disk.set_full(round % 2 == 0);
+        disk.break_syncs(round % 2 == 1);
         tokio::time::sleep(Duration::from_millis(40)).await;
         disk.repair();
         recovered(&store).await;
