@@ -182,7 +182,7 @@ impl Traces<'_> {
     fn condition(&mut self, condition: &Condition, path: &str) {
         let (path, wanted, seen) = match condition {
             Condition::Time(window, zone) => {
-                (path.to_owned(), format!("{window} ({zone})"), zone.show(self.question.now))
+                (format!("{path}.{}", window.key()), format!("{window} ({zone})"), zone.show(self.question.now))
             }
             Condition::Weekdays(days, zone) => {
                 (format!("{path}.weekdays"), format!("{days} ({zone})"), zone.show(self.question.now))

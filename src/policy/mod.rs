@@ -57,3 +57,6 @@ pub use rule::{DEFAULT_TIMEOUT, OnTimeout, Position, Rule};
 pub use schema::schema;
 pub use verdict::{DEFAULT_RULE, Question, Verdict};
 pub use window::{Minute, Weekdays, Window, Zone};
+
+#[cfg(test)]
+mod tests;

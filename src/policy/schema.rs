@@ -219,3 +219,151 @@ fn per_param(description: &str, expected: &Value) -> Value {
         "additionalProperties": expected,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    use super::*;
+    use crate::policy::{Policy, STARTER, Source};
+
+    fn validator() -> jsonschema::Validator {
+        jsonschema::draft202012::new(&schema()).unwrap()
+    }
+
+    fn loads(policy: &Value) -> Result<(), String> {
+        let source = Source { name: "p".to_owned(), text: policy.to_string() };
+        Policy::load(&[source]).map(drop).map_err(|errors| errors.to_string())
+    }
+
+    fn as_json(yaml: &str) -> Value {
+        let mut value: serde_yaml::Value = serde_yaml::from_str(yaml).unwrap();
+        value.apply_merge().unwrap();
+        serde_json::to_value(value).unwrap()
+    }
+
+    #[test]
+    fn the_schema_is_a_schema_and_describes_what_we_write() {
+        jsonschema::meta::validate(&schema()).unwrap();
+        for policy in [STARTER, include_str!("../../tests/data/everything.yaml")] {
+            let policy = as_json(policy);
+            assert!(
+                validator().is_valid(&policy),
+                "{:?}",
+                validator().iter_errors(&policy).map(|e| e.to_string()).collect::<Vec<_>>()
+            );
+        }
+    }
+
+    /// Values of which each place accepts some and refuses the others.
+    fn odd() -> impl Strategy<Value = Value> {
+        let values = json!([null, true, 0, 1, -1, 2.5, "", "x", "09:00", "1", [], {}, [null], ["x"], {"x": 1}, {"x": null}, {"": 1}]);
+        select(values.as_array().cloned().unwrap_or_default())
+    }
+
+    fn mostly(right: Value) -> impl Strategy<Value = Value> {
+        let right = right.as_array().cloned().unwrap_or_default();
+        prop_oneof![9 => select(right), 1 => odd()]
+    }
+
+    /// Some of these keys, each with a value of its own, and now and then a key that there is not.
+    fn some(keys: Vec<(&'static str, BoxedStrategy<Value>)>) -> BoxedStrategy<Value> {
+        let fields: Vec<_> = keys
+            .into_iter()
+            .map(|(key, value)| {
+                prop::option::weighted(0.4, value).prop_map(move |value| value.map(|value| (key, value)))
+            })
+            .collect();
+        let unknown = prop::option::weighted(0.03, select(vec!["nmae", "x-y", "x", "limit"]));
+        (fields, unknown)
+            .prop_map(|(fields, unknown)| {
+                let mut map: serde_json::Map<_, _> =
+                    fields.into_iter().flatten().map(|(key, value)| (key.to_owned(), value)).collect();
+                map.extend(unknown.map(|key| (key.to_owned(), json!(1))));
+                Value::Object(map)
+            })
+            .boxed()
+    }
+
+    fn leaves() -> Vec<(&'static str, BoxedStrategy<Value>)> {
+        let ordered = || mostly(json!([{"n": 1}, {"n": "a", "m": 0.5}, {"n": true}, {"n": []}, {"n": {}}])).boxed();
+        vec![
+            ("time_after", mostly(json!(["09:00", "9:30", "23:59", "24:00", "9:5", "09:00:00"])).boxed()),
+            ("time_before", mostly(json!(["10:00", "00:00", "7:60", " 10:00"])).boxed()),
+            ("weekdays", mostly(json!([[1], [7, 2], [0], [8], [1, 1], ["1"]])).boxed()),
+            ("timezone", mostly(json!(["UTC", "Europe/Berlin"])).boxed()),
+            ("param_eq", mostly(json!([{"n": 1}, {"n": [null]}, {"n": {"a": null}}, {"n": true}])).boxed()),
+            ("param_gt", ordered()),
+            ("param_lte", ordered()),
+            ("param_contains", mostly(json!([{"n": 1}, {"n": {"a": 1}}])).boxed()),
+            ("param_matches", mostly(json!([{"n": "^a"}, {"n": ""}])).boxed()),
+            ("param_in", mostly(json!([{"n": [1]}, {"n": [1, null]}, {"n": []}])).boxed()),
+            ("param_exists", mostly(json!([{"n": true}, {"n": false}])).boxed()),
+        ]
+    }
+
+    fn conditions() -> BoxedStrategy<Value> {
+        some(leaves())
+            .prop_recursive(2, 8, 2, |inner| {
+                let groups = || {
+                    prop_oneof![9 => prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from), 1 => odd()]
+                        .boxed()
+                };
+                let mut keys = leaves();
+                keys.truncate(5);
+                keys.extend([("all", groups()), ("any", groups()), ("not", inner.clone().boxed())]);
+                some(keys)
+            })
+            .boxed()
+    }
+
+    fn policies() -> impl Strategy<Value = Value> {
+        let level = || mostly(json!(["low", "medium", "high", "critical", "LOW", " low"])).boxed();
+        let approval = || mostly(json!(["auto", "confirm", "approve", "block", "Block", "deny"])).boxed();
+        let globs = || mostly(json!(["*", "a[", "", "read*"])).boxed();
+        let redact = || mostly(json!([["a.b"], [], ["a", "a"], [""], [1]])).boxed();
+        let matching = some(vec![("type", globs()), ("target", globs()), ("actor", globs())]);
+        let rule = some(vec![
+            ("name", mostly(json!(["<default", "é"])).boxed()),
+            ("match", matching),
+            ("conditions", prop_oneof![9 => conditions(), 1 => odd()].boxed()),
+            ("risk_level", level()),
+            ("approval", approval()),
+            ("reason", mostly(json!(["because"])).boxed()),
+            ("constraints", mostly(json!([{}, {"a": [null]}])).boxed()),
+            ("timeout", mostly(json!(["30s", "5m", "720h", "0s", "05m", "1d", "1h ", 5])).boxed()),
+            ("on_timeout", mostly(json!(["deny", "allow"])).boxed()),
+            ("redact", redact()),
+        ]);
+        some(vec![
+            ("version", mostly(json!(["1", 1, "2", 2])).boxed()),
+            ("defaults", some(vec![("risk_level", level()), ("approval", approval())])),
+            ("rules", prop_oneof![9 => prop::collection::vec(rule, 0..2).prop_map(Value::from), 1 => odd()].boxed()),
+            ("redact", redact()),
+            ("x-any", odd().boxed()),
+        ])
+    }
+
+    /// What `$comment` says that a schema cannot.
+    fn is_beyond(error: &str) -> bool {
+        error.contains("no time at all")
+            || error.contains("no time zone of the IANA database")
+            || error.contains("a key must be text")
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(3000))]
+
+        #[test]
+        fn what_loads_is_valid_and_what_is_valid_loads(policy in policies()) {
+            let loaded = loads(&policy);
+            prop_assume!(loaded.as_ref().err().is_none_or(|errors| !errors.lines().all(is_beyond)));
+            prop_assert_eq!(loaded.is_ok(), VALIDATOR.with(|validator| validator.is_valid(&policy)), "{:?} of {}", loaded, policy);
+        }
+    }
+
+    thread_local! {
+        static VALIDATOR: jsonschema::Validator = validator();
+    }
+}

@@ -53,6 +53,11 @@ pub struct Window {
 }
 
 impl Window {
+    /// The key that a policy writes, the first of two.
+    pub(super) const fn key(self) -> &'static str {
+        if self.after.is_some() { "time_after" } else { "time_before" }
+    }
+
     fn holds(self, seconds: i64) -> bool {
         let is_after = self.after.is_none_or(|after| seconds >= after.as_seconds());
         let is_before = self.before.is_none_or(|before| seconds < before.as_seconds());

@@ -1,1 +1,200 @@
+//! What loading refuses, what it warns of, and what it says.
 
+use crate::policy::{Policy, Source};
+
+fn load(text: &str) -> Result<Policy, String> {
+    Policy::load(&[Source { name: "p.yaml".to_owned(), text: text.to_owned() }]).map_err(|errors| errors.to_string())
+}
+
+/// A rule with this in it, as `rules: [{name: R, ...}]`.
+fn rule(inner: &str) -> Result<Policy, String> {
+    load(&format!("rules:\n  - name: R\n    {inner}\n"))
+}
+
+#[track_caller]
+fn refused(inner: &str, message: &str) {
+    let errors = rule(inner).expect_err(inner);
+    assert!(errors.contains(message), "{inner}\n  says    {errors}\n  and not {message}");
+}
+
+fn warnings(inner: &str) -> Vec<String> {
+    rule(inner).unwrap().warnings().iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_message_names_the_place_and_what_would_be_right() {
+    let errors = load("rules:\n  - name: R\n    match: { typ: 'delete*' }\n    aproval: block\n").unwrap_err();
+    assert_eq!(
+        errors,
+        "p.yaml:3:14: rules[0].match.typ: unknown key `typ`, did you mean `type`?\n\
+         p.yaml:4:5: rules[0].aproval: unknown key `aproval`, did you mean `approval`?"
+    );
+}
+
+#[test]
+fn unknown_keys_are_refused_everywhere() {
+    assert!(load("default: {}\nrules: []\n").unwrap_err().contains("did you mean `defaults`?"));
+    assert!(load("defaults: {aproval: block}").unwrap_err().contains("did you mean `approval`?"));
+    refused("condition: {param_gt: {n: 5}}", "rules[0].condition: unknown key `condition`, did you mean `conditions`?");
+    refused("limit: {}", "unknown key `limit`");
+    refused("mode: shadow", "unknown key `mode`");
+    refused("conditions: {parm_gt: {n: 1}}", "unknown condition `parm_gt`, did you mean `param_gt`?");
+    refused("conditions: {time_afer: '09:00'}", "did you mean `time_after`?");
+    refused("conditions: {weekday: [1]}", "did you mean `weekdays`?");
+    refused("conditions: {foo: 1}", "unknown condition `foo`: there are time_after");
+    assert!(load("x-rules: &a {approval: auto}\nrules: [{<<: *a}]").is_ok());
+}
+
+#[test]
+fn versions_names_and_globs_are_of_their_types() {
+    for version in ["\"1\"", "1"] {
+        assert!(load(&format!("version: {version}\nrules: []")).is_ok());
+    }
+    for version in ["'99'", "2", "~", "1.0", "true", "[1]"] {
+        assert!(load(&format!("version: {version}\nrules: []")).unwrap_err().contains("unknown version"), "{version}");
+    }
+    for name in ["7", "~", "", "true", "[a]", "{a: 1}", "1.0"] {
+        assert!(
+            load(&format!("rules: [{{name: {name}}}]")).unwrap_err().contains("rules[0].name: must be text"),
+            "{name}"
+        );
+    }
+    assert!(load("rules: [{name: ''}]").unwrap_err().contains("rules[0].name: must not be empty"));
+    assert!(load("rules: [{name: <default>}]").unwrap_err().contains("stands for no rule at all"));
+    for glob in ["5", "true", "~", "[a, b]", "1.5", "0x10", "1e3"] {
+        assert!(rule(&format!("match: {{type: {glob}}}")).unwrap_err().contains("must be text"), "{glob}");
+    }
+}
+
+#[test]
+fn one_name_is_given_once_in_a_file() {
+    let errors = load("rules:\n  - {name: N}\n  - {name: N, approval: auto}\n").unwrap_err();
+    assert!(errors.starts_with("p.yaml:3:5: rules[1]: the name `N` is already that of the rule on line 2"), "{errors}");
+    let policy = load("rules:\n  - {name: rule_1}\n  - {approval: auto}\n").unwrap();
+    assert!(policy.warnings()[0].message.contains("the automatic name `rule_1`"));
+}
+
+#[test]
+fn times_are_hours_and_minutes_and_leave_some_time() {
+    for time in ["\"9\"", "'24:00'", "' 09:00'", "09:00:30", "1:30:00", "noon"] {
+        refused(&format!("conditions: {{time_after: {time}}}"), "must be a time like \"09:00\"");
+    }
+    for time in ["900", "9.5", "~", "true", "['09:00']"] {
+        refused(&format!("conditions: {{time_after: {time}}}"), "rules[0].conditions.time_after: must be a time");
+    }
+    refused("conditions: {time_after: 09:00, time_before: '9:00'}", "leaves no time at all");
+    assert!(rule("conditions: {time_after: 18:00, time_before: 08:00}").is_ok());
+    assert!(warnings("conditions: {time_before: 00:00}")[0].contains("never holds"));
+}
+
+#[test]
+fn weekdays_are_a_list_of_iso_numbers() {
+    for days in ["[]", "3", "'3'", "~", "{'3': 1}"] {
+        refused(&format!("conditions: {{weekdays: {days}}}"), "must be a list of days, Monday = 1");
+    }
+    for day in ["0", "8", "-1", "'3'", "wed", "3.0", "true", "[3]", "~"] {
+        refused(
+            &format!("conditions: {{weekdays: [1, {day}]}}"),
+            "rules[0].conditions.weekdays[1]: must be a whole number",
+        );
+    }
+    refused("conditions: {weekdays: [1, 1]}", "the day 1 is given twice");
+}
+
+#[test]
+fn a_timezone_is_of_the_iana_database_and_goes_with_a_time() {
+    refused("conditions: {weekdays: [1], timezone: Europe/Berln}", "did you mean `Europe/Berlin`?");
+    refused("conditions: {timezone: UTC}", "rules[0].conditions.timezone: means nothing here");
+    assert!(rule("conditions: {weekdays: [1], timezone: America/New_York}").is_ok());
+}
+
+#[test]
+fn parameter_conditions_map_names_to_what_their_test_can_use() {
+    for key in ["param_eq", "param_gt", "param_matches", "param_in", "param_exists"] {
+        for spec in ["~", "count", "[n]", "5", "{}"] {
+            refused(&format!("conditions: {{{key}: {spec}}}"), "must be a mapping from parameter names");
+        }
+    }
+    refused("conditions: {param_gt: {5: 1}}", "a key must be text: write \"5\"");
+    refused("conditions: {param_gt: {true: 1}}", "a key must be text");
+    for expected in ["[1]", "~", "true", "{a: 1}"] {
+        refused(&format!("conditions: {{param_gt: {{n: {expected}}}}}"), "must be a number or text to compare with");
+    }
+    refused("conditions: {param_eq: {n: ~}}", "counts as missing, which is `param_exists: {name: false}`");
+    refused("conditions: {param_contains: {n: ~}}", "not nothing (null)");
+    refused("conditions: {param_in: {n: [1, ~]}}", "rules[0].conditions.param_in.n[1]: must be a value");
+    refused("conditions: {param_in: {n: 1}}", "must be a list of the values it may have");
+    refused("conditions: {param_in: {n: []}}", "nothing is in an empty list");
+    refused("conditions: {param_exists: {n: 1}}", "must be true (the parameter must be there)");
+    for pattern in ["5", "[h]", "~"] {
+        refused(&format!("conditions: {{param_matches: {{n: {pattern}}}}}"), "must be text");
+    }
+    refused("conditions: {param_matches: {s: '[x'}}", "`[x` is not a regular expression: unclosed character class");
+    refused("conditions: {param_matches: {s: '(?!prod).*'}}", "look-around");
+    refused("conditions: {param_eq: {n: .inf}}", "is no finite number");
+    refused("conditions: {param_eq: {n: 9007199254740993}}", "beyond ±2^53");
+}
+
+#[test]
+fn combinations_hold_at_least_one_condition() {
+    for wrong in ["all: []", "any: []", "not: {}", "all: [{}]", "any: [{param_eq: {a: 1}}, {}]"] {
+        refused(&format!("conditions: {{{wrong}}}"), "must ");
+    }
+    refused("conditions: {not: [{}]}", "rules[0].conditions.not: must be a mapping of conditions");
+    refused("conditions: {any: {param_eq: {a: 1}}}", "must be a list of mappings");
+    refused(
+        "conditions: {any: [{param_eq: {a: 1}}, {not: {parm_eq: {b: 1}}}]}",
+        "rules[0].conditions.any[1].not.parm_eq: unknown",
+    );
+    assert!(rule("conditions: {any: [{param_eq: {a: 1}}, {not: {all: [{weekdays: [1]}]}}]}").is_ok());
+    assert!(rule("conditions: {}").is_ok());
+    refused("conditions: ~", "must be a mapping of conditions, not nothing (null); leave the key out");
+}
+
+#[test]
+fn a_timeout_is_a_number_with_a_unit() {
+    for timeout in ["30s", "5m", "1h", "720h"] {
+        assert!(rule(&format!("timeout: {timeout}")).is_ok(), "{timeout}");
+    }
+    for timeout in ["0s", "-5m", "5", "1d", "05m", "s", "1h30m", "1.5h", "+5m", "é", "5é"] {
+        refused(&format!("timeout: '{timeout}'"), "is no time: write a whole number with a unit");
+    }
+    refused("timeout: 30", "must be text");
+    refused("timeout: 721h", "longer than an approval may stay open");
+    refused("timeout: 99999999999999999999999h", "longer than an approval may stay open");
+    assert!(warnings("approval: block\n    timeout: 5m")[0].contains("mean nothing with `approval: block`"));
+    assert_eq!(warnings("approval: confirm\n    timeout: 5m"), Vec::<String>::new());
+}
+
+#[test]
+fn nobody_looking_never_allows_what_is_dangerous() {
+    for risk in ["high", "critical"] {
+        refused(&format!("risk_level: {risk}\n    on_timeout: allow"), "never possible at risk level");
+    }
+    assert!(rule("on_timeout: allow").is_ok());
+    refused("on_timeout: block", "did you mean `deny`?");
+}
+
+#[test]
+fn what_is_legal_and_odd_is_warned_of() {
+    assert!(warnings("match: {type: 're['}")[0].contains("never closed"));
+    assert!(warnings("match: {type: '[^a]x'}")[0].contains("does not negate"));
+    assert!(warnings("approval: block\n    match: {actor: 'bot-*'}")[0].contains("chooses its own name"));
+    assert_eq!(warnings("approval: auto\n    match: {actor: 'bot-*'}"), Vec::<String>::new());
+    assert!(warnings("match: {target: on}")[0].contains("`on` is text here"));
+    let policy = load("rules: [{name: a}, {name: b}]").unwrap();
+    assert!(policy.warnings()[0].to_string().contains("rule `b` and what follows it is never tried"));
+}
+
+#[test]
+fn every_error_of_every_file_is_reported() {
+    let source = |name: &str, text: &str| Source { name: name.to_owned(), text: text.to_owned() };
+    let layers = [
+        source("a.yaml", "rules: [{aproval: auto}, {match: read}, 5]"),
+        source("b.yaml", "rules: ["),
+        source("c.yaml", "version: 9"),
+    ];
+    let files: Vec<String> = Policy::load(&layers).unwrap_err().into_iter().map(|error| error.file).collect();
+    assert_eq!(files, ["a.yaml", "a.yaml", "a.yaml", "b.yaml", "c.yaml"]);
+    assert!(Policy::load(&[]).is_err());
+}

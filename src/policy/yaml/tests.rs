@@ -114,7 +114,7 @@ fn bombs_are_refused_within_bounds() {
     let mut laughs = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
     for i in 1..40 {
         let previous = format!("*a{}", i - 1);
-        laughs += &format!("a{i}: &a{i} [{}]\n", [previous.as_str(); 10].join(", "));
+        laughs.push_str(&[&format!("a{i}: &a{i} ["), [previous.as_str(); 10].join(", ").as_str(), "]\n"].concat());
     }
     assert!(refused(&laughs).contains("aliases followed"));
 
@@ -125,12 +125,12 @@ fn bombs_are_refused_within_bounds() {
     assert!(refused(&"- ".repeat(200_000)).contains("nested deeper"));
     assert!(refused(&"{a: ".repeat(200_000)).starts_with("p.yaml:1:"));
     assert!(
-        refused(&(0..2_000).map(|i| format!("{}a:\n", " ".repeat(i))).collect::<String>()).contains("nested deeper")
+        refused(&(0..2_000).map(|i| " ".repeat(i) + "a:\n").collect::<Vec<_>>().concat()).contains("nested deeper")
     );
 
     let mut deep = String::from("a0: &a0 [x]\n");
     for i in 1..80 {
-        deep += &format!("a{i}: &a{i} [*a{}]\n", i - 1);
+        deep = format!("{deep}a{i}: &a{i} [*a{}]\n", i - 1);
     }
     assert!(refused(&deep).contains("nested deeper"));
 }

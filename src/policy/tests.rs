@@ -1,0 +1,331 @@
+//! What policies decide beyond the conformance data, and the laws that hold for every policy.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::rule::Fit;
+use super::*;
+use crate::domain::{Action, Approval, ParamPath, RiskLevel, Timestamp};
+
+fn policy(layers: &[&str]) -> Policy {
+    let sources: Vec<Source> = layers
+        .iter()
+        .enumerate()
+        .map(|(i, text)| Source { name: format!("{i}.yaml"), text: (*text).to_owned() })
+        .collect();
+    Policy::load(&sources).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+fn action(kind: &str, target: &str, params: &Value) -> Action {
+    let params = params.as_object().cloned().unwrap_or_default();
+    Action { r#type: kind.to_owned(), target: target.to_owned(), params, description: String::new() }
+}
+
+fn ask(action: &Action) -> Question<'_> {
+    Question {
+        action,
+        declared_actor: "agent-7",
+        authenticated_actor: None,
+        now: "2026-03-18T12:00:00Z".parse().unwrap(),
+        masked: &[],
+    }
+}
+
+fn decide(policy: &Policy, kind: &str, params: &Value) -> String {
+    policy.evaluate(&ask(&action(kind, "x", params))).matched_rule.to_owned()
+}
+
+const GUARDS: &str = "
+rules:
+  - {name: auto, match: {type: auto}, approval: auto, conditions: {param_gt: {n: 100}}}
+  - {name: confirm, match: {type: confirm}, approval: confirm, conditions: {param_gt: {n: 100}}}
+  - {name: approve, match: {type: approve}, approval: approve, conditions: {param_gt: {n: 100}}}
+  - {name: block, match: {type: block}, approval: block, conditions: {param_gt: {n: 100}}}
+";
+
+#[test]
+fn a_guard_is_not_dodged_by_a_type_and_nothing_is_allowed_on_a_guess() {
+    let policy = policy(&[GUARDS]);
+    for (value, expected) in [(json!(150), [true; 4]), (json!(5), [false; 4]), (json!(null), [false; 4])] {
+        for (kind, matches) in ["auto", "confirm", "approve", "block"].into_iter().zip(expected) {
+            let rule = decide(&policy, kind, &json!({"n": value}));
+            assert_eq!(rule, if matches { kind } else { "<default>" }, "{kind} {value}");
+        }
+    }
+    for value in [json!("150"), json!([150]), json!({"v": 1}), json!(true)] {
+        assert_eq!(decide(&policy, "auto", &json!({"n": value})), "<default>", "{value}");
+        for kind in ["confirm", "approve", "block"] {
+            assert_eq!(decide(&policy, kind, &json!({"n": value})), kind, "{value}");
+        }
+    }
+}
+
+#[test]
+fn the_reason_says_what_could_not_be_told() {
+    let policy = policy(&[GUARDS]);
+    let block = action("block", "x", &json!({"n": "5"}));
+    assert_eq!(
+        policy.evaluate(&ask(&block)).reason(),
+        "rule `block` blocks this action; `param_gt` on `n` cannot be evaluated (it needs a number and the value is text) and \
+         counts as holding"
+    );
+    let auto = action("auto", "x", &json!({"n": "5"}));
+    assert_eq!(
+        policy.evaluate(&ask(&auto)).reason(),
+        "no rule matches, and the default asks for a reviewer's approval; rule `auto` allows nothing here, because `param_gt` on \
+         `n` cannot be evaluated (it needs a number and the value is text)"
+    );
+}
+
+#[test]
+fn a_rule_brings_its_own_reason_constraints_and_times() {
+    let policy = policy(&["
+redact: [password]
+rules:
+  - name: r
+    match: {type: a}
+    reason: Ask the DBA.
+    constraints: {max_rows: 10, tables: [a, ~]}
+    timeout: 1h
+    on_timeout: allow
+    redact: [card]
+"]);
+    let first = action("a", "", &Value::Null);
+    let verdict = policy.evaluate(&ask(&first));
+    assert_eq!(verdict.reason(), "Ask the DBA.");
+    assert_eq!(Value::Object(verdict.constraints().clone()), json!({"max_rows": 10, "tables": ["a", null]}));
+    assert_eq!((verdict.timeout().as_secs(), verdict.on_timeout()), (3600, OnTimeout::Allow));
+    assert_eq!(verdict.redact().map(ParamPath::as_str).collect::<Vec<_>>(), ["card", "password"]);
+
+    let other = action("b", "", &Value::Null);
+    let verdict = policy.evaluate(&ask(&other));
+    assert_eq!((verdict.timeout(), verdict.on_timeout()), (DEFAULT_TIMEOUT, OnTimeout::Deny));
+    assert!(verdict.constraints().is_empty() && verdict.rule.is_none());
+    assert_eq!(verdict.redact().map(ParamPath::as_str).collect::<Vec<_>>(), ["password"]);
+}
+
+#[test]
+fn an_unproved_name_can_be_blocked_but_not_allowed() {
+    let policy = policy(&["
+rules:
+  - {name: block, match: {type: b, actor: 'agent-*'}, approval: block}
+  - {name: auto, match: {type: a, actor: 'agent-*'}, approval: auto}
+"]);
+    let decide = |kind: &str, declared_actor: &str, authenticated_actor: Option<&str>| {
+        let action = action(kind, "", &Value::Null);
+        policy.evaluate(&Question { declared_actor, authenticated_actor, ..ask(&action) }).matched_rule.to_owned()
+    };
+    assert_eq!(decide("b", "agent-7", None), "block");
+    assert_eq!(decide("b", "x", Some("agent-7")), "block");
+    assert_eq!(decide("b", "agent-7", Some("x")), "block");
+    assert_eq!(decide("b", "x", Some("y")), "<default>");
+    assert_eq!(decide("a", "agent-7", None), "<default>");
+    assert_eq!(decide("a", "agent-7", Some("x")), "<default>");
+    assert_eq!(decide("a", "x", Some("agent-7")), "auto");
+}
+
+#[test]
+fn a_later_layer_wins() {
+    let base = "
+defaults: {risk_level: low, approval: auto}
+redact: [b]
+rules:
+  - {name: kept, match: {type: a}, approval: auto}
+  - {name: replaced, match: {type: b}, approval: auto}
+  - {match: {type: c}, approval: auto}
+";
+    let env = "
+defaults: {approval: block}
+redact: [a]
+rules:
+  - {match: {type: d}}
+  - {name: replaced, match: {type: e}, approval: block}
+  - {name: rule_2, match: {type: f}, approval: block}
+";
+    let policy = policy(&[base, env]);
+    assert_eq!(
+        policy.rules().iter().map(|rule| rule.name.as_str()).collect::<Vec<_>>(),
+        ["rule_0", "replaced", "rule_2", "kept", "rule_2"]
+    );
+    assert_eq!(policy.defaults(), (RiskLevel::Low, Approval::Block));
+    assert_eq!(policy.redact(), [ParamPath::new("a"), ParamPath::new("b")]);
+    assert_eq!(policy.rules()[4].position, Position { file: "0.yaml".to_owned(), line: 7 });
+    assert_eq!(decide(&policy, "b", &Value::Null), "<default>");
+}
+
+#[test]
+fn a_name_is_replaced_in_all_earlier_layers() {
+    let layer = |kind: &str| format!("rules: [{{name: n, match: {{type: {kind}}}}}]");
+    let policy = policy(&[&layer("a"), &layer("b"), &layer("c")]);
+    assert_eq!(policy.rules().len(), 1);
+    assert_eq!(policy.rules()[0].type_pattern.as_str(), "c");
+}
+
+#[test]
+fn masked_values_cannot_be_told() {
+    let policy = policy(&[GUARDS]);
+    let (block, auto) =
+        (action("block", "x", &json!({"n": "[masked, 1 characters]"})), action("auto", "x", &json!({"n": 500})));
+    let masked = [ParamPath::new("n")];
+    assert_eq!(policy.evaluate(&Question { masked: &masked, ..ask(&block) }).matched_rule, "block");
+    assert_eq!(policy.evaluate(&Question { masked: &masked, ..ask(&auto) }).matched_rule, "<default>");
+}
+
+#[test]
+fn the_starter_is_what_aegis_init_writes() {
+    let policy = Policy::starter();
+    assert!(policy.warnings().is_empty());
+    assert_eq!(policy.defaults(), (RiskLevel::Medium, Approval::Approve));
+    let rules: Vec<_> = policy
+        .rules()
+        .iter()
+        .map(|rule| (rule.name.as_str(), rule.type_pattern.as_str(), rule.risk_level.as_str(), rule.approval.as_str()))
+        .collect();
+    assert_eq!(
+        rules,
+        [
+            ("read_auto", "read*", "low", "auto"),
+            ("get_auto", "get*", "low", "auto"),
+            ("write_approve", "write*", "medium", "approve"),
+            ("update_approve", "update*", "medium", "approve"),
+            ("bulk_high", "bulk_*", "high", "approve"),
+            ("delete_block", "delete*", "critical", "block"),
+        ]
+    );
+    assert!(policy.rules().iter().all(|rule| rule.conditions.is_empty()));
+}
+
+#[test]
+fn a_revision_names_the_meaning_and_not_the_text() {
+    let one = policy(&["
+# a comment
+rules:
+  - name: r
+    conditions: {weekdays: [3, 1], time_after: 9:00, param_gt: {n: 100.0}}
+    timeout: 60m
+    redact: [b, a, a]
+"]);
+    let same = policy(&["{\"rules\": [{\"timeout\": \"1h\", \"redact\": [\"a\", \"b\"], \"match\": {\"type\": \"*\"},
+        \"conditions\": {\"param_gt\": {\"n\": 100}, \"time_after\": \"09:00\", \"weekdays\": [1, 3]}, \"name\": \"r\"}], \"version\": 1}"]);
+    let other = policy(&["rules: [{name: r, conditions: {weekdays: [3, 1], time_after: 9:00, param_gt: {n: 101}}}]"]);
+    assert_eq!(one.revision(), same.revision());
+    assert_ne!(one.revision(), other.revision());
+}
+
+#[test]
+fn an_explanation_shows_every_step_and_hides_what_is_hidden() {
+    let policy = policy(&["
+redact: [card]
+rules:
+  - {name: other, match: {type: write}}
+  - name: small
+    match: {type: pay}
+    approval: auto
+    conditions: {param_lt: {amount: 10}, any: [{param_eq: {card: '4111'}}, {not: {weekdays: [7]}}]}
+  - {name: large, match: {type: pay}, approval: block, conditions: {param_gte: {amount: 10}}}
+  - {name: never}
+"]);
+    let pay = action("pay", "x", &json!({"amount": "12\u{202e}", "card": "5500"}));
+    let explanation = serde_json::to_value(policy.explain(&ask(&pay))).unwrap();
+    assert!(!explanation.to_string().contains("5500"), "{explanation}");
+    insta::assert_snapshot!(serde_json::to_string_pretty(&explanation).unwrap());
+}
+
+#[test]
+fn an_explanation_is_bounded_and_says_so() {
+    let rules: Vec<Value> = (0..5_000).map(|i| json!({"match": {"type": format!("t{i}")}})).collect();
+    let policy = policy(&[&json!({"rules": rules}).to_string()]);
+    let explanation = policy.explain(&ask(&action("t4000", "x", &Value::Null)));
+    assert_eq!(
+        (explanation.matched_rule.as_str(), explanation.rules.len(), explanation.left_out),
+        ("rule_4000", 21, 3980)
+    );
+}
+
+/// Rules that overlap a lot, so that order and conditions decide.
+fn any_rule() -> impl Strategy<Value = Value> {
+    let glob = prop_oneof!["[ab]{0,2}\\*?[ab]{0,2}", "\\*[ab]{0,2}\\*", "[ab?]{1,3}", "(\\[!?a\\]|a|\\*){1,3}"];
+    let approval = prop::sample::select(vec!["auto", "confirm", "approve", "block"]);
+    let condition = prop_oneof![
+        3 => Just(json!({})),
+        1 => Just(json!({"param_gt": {"n": 1}})),
+        1 => Just(json!({"not": {"param_lt": {"n": 1}}})),
+        1 => Just(json!({"any": [{"param_eq": {"a.b": 1}}, {"param_matches": {"s": "^a"}}]})),
+        1 => Just(json!({"param_contains": {"s": "a"}, "param_exists": {"n": true}})),
+        1 => Just(json!({"param_in": {"n": [0, 1]}, "weekdays": [3]})),
+    ];
+    (glob.clone(), glob, approval, condition).prop_map(|(kind, target, approval, conditions)| {
+        json!({"match": {"type": kind, "target": target}, "approval": approval, "conditions": conditions})
+    })
+}
+
+fn any_params() -> impl Strategy<Value = Value> {
+    let value = prop_oneof![
+        Just(json!(null)),
+        Just(json!(0)),
+        Just(json!(1.0)),
+        Just(json!(5)),
+        Just(json!("a")),
+        Just(json!(["a"])),
+        Just(json!(true))
+    ];
+    prop::collection::btree_map(prop::sample::select(vec!["n", "s", "a.b"]), value, 0..4).prop_map(|map| json!(map))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn the_index_decides_like_a_scan_of_all_rules(
+        rules in prop::collection::vec(any_rule(), 0..40),
+        actions in prop::collection::vec(("[ab]{0,4}", "[ab]{0,4}", any_params()), 8),
+    ) {
+        let policy = policy(&[&json!({"rules": rules}).to_string()]);
+        for (kind, target, params) in &actions {
+            let action = action(kind, target, params);
+            let question = ask(&action);
+            let verdict = policy.evaluate(&question);
+            let expected = policy.rules().iter().find(|rule| matches!(rule.fits(&question), Fit::Yes(_)));
+            prop_assert_eq!(verdict.rule.map(|rule| &rule.name), expected.map(|rule| &rule.name));
+            let passed_over = policy.rules().iter().take_while(|rule| expected.is_none_or(|expected| !std::ptr::eq(*rule, expected)))
+                .find(|rule| matches!(rule.fits(&question), Fit::PassedOver(_)));
+            prop_assert_eq!(verdict.passed_over.map(|(rule, _)| &rule.name), passed_over.map(|rule| &rule.name));
+            let explanation = policy.explain(&question);
+            prop_assert_eq!(explanation.matched_rule, verdict.matched_rule);
+        }
+    }
+
+    #[test]
+    fn a_merged_policy_is_a_policy_of_the_same_revision(rules in prop::collection::vec(any_rule(), 0..10)) {
+        let first = policy(&[&json!({"rules": rules}).to_string()]);
+        let again = policy(&[&first.merged().to_string()]);
+        prop_assert_eq!(first.revision(), again.revision());
+        prop_assert_eq!(first.merged(), again.merged());
+    }
+
+    #[test]
+    fn no_text_makes_loading_or_deciding_panic(text in mutated(), params in any_params()) {
+        if let Ok(policy) = Policy::load(&[Source { name: "p".to_owned(), text }]) {
+            let action = action("read", "crm", &params);
+            let question = Question { now: Timestamp::MIN, ..ask(&action) };
+            policy.evaluate(&question).reason();
+            policy.explain(&question);
+        }
+    }
+}
+
+/// The starter and a policy with one of everything, cut up and put together wrongly.
+fn mutated() -> impl Strategy<Value = String> {
+    const EVERYTHING: &str = include_str!("../../tests/data/everything.yaml");
+    let base = prop::sample::select(vec![STARTER, EVERYTHING]);
+    let edit = (any::<prop::sample::Index>(), 0..12_usize, "[-:{}\\[\\]*&!|>'\"# \n?,@a0~<.%\t\u{85}é]{0,4}");
+    (base, prop::collection::vec(edit, 1..6)).prop_map(|(base, edits)| {
+        let mut chars: Vec<char> = base.chars().collect();
+        for (at, cut, insert) in edits {
+            let at = at.index(chars.len() + 1);
+            let end = (at + cut).min(chars.len());
+            chars.splice(at..end, insert.chars());
+        }
+        chars.into_iter().collect()
+    })
+}
