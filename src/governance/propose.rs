@@ -285,7 +285,7 @@ impl NewQuestion {
             decision_id: record.decision_id,
             proposal,
             lost: Vec::new(),
-            shown: record.action.clone(),
+            masked_action: (!record.masked.is_empty()).then(|| record.action.clone()),
             metadata: record.metadata.clone(),
             masked: record.masked.clone(),
             subject: record.identity.subject.as_str().into(),
