@@ -26,8 +26,8 @@ pub struct Pending {
     pub proposal: Proposal,
     /// Parameters whose values this process does not hold: any condition on them is indeterminate.
     pub lost: Vec<ParamPath>,
-    /// The action as a person may see it.
-    pub shown: Action,
+    /// The action with its masked values taken out, where it has any that this process holds.
+    pub masked_action: Option<Action>,
     /// The labels of the proposal as a person may see them.
     pub metadata: Map<String, Value>,
     /// The parameters that are masked in [`Self::shown`].
@@ -56,6 +56,13 @@ pub struct Pending {
     pub timeout_allows: bool,
 }
 
+impl Pending {
+    /// The action as a person may see it.
+    pub fn shown(&self) -> &Action {
+        self.masked_action.as_ref().unwrap_or(&self.proposal.action)
+    }
+}
+
 /// A question and how it ended.
 #[derive(Debug)]
 pub struct Ended {
@@ -80,7 +87,8 @@ pub struct Lagged(pub u64);
 
 struct Entry {
     pending: Arc<Pending>,
-    ended: watch::Sender<Option<Arc<Ended>>>,
+    /// Made for the first who waits: most questions that are open have nobody waiting, and ten thousand may be open.
+    ended: Option<watch::Sender<Option<Arc<Ended>>>>,
     _slot: Slot,
 }
 
@@ -122,7 +130,7 @@ impl Queue {
     /// Puts a question that is durable now. One that is there already stays as it is, with those who wait for it.
     pub fn add(&self, pending: Pending, slot: Slot) {
         let pending = Arc::new(pending);
-        let entry = Entry { pending: Arc::clone(&pending), ended: watch::Sender::new(None), _slot: slot };
+        let entry = Entry { pending: Arc::clone(&pending), ended: None, _slot: slot };
         let mut open = self.lock();
         if open.by_id.contains_key(&pending.approval_id) {
             return;
@@ -148,7 +156,9 @@ impl Queue {
         open.by_deadline.remove(&(entry.pending.deadline, approval_id));
         let ended = Arc::new(Ended { pending: entry.pending, ending });
         let _ = self.changes.send(Change::Ended(Arc::clone(&ended)));
-        entry.ended.send_replace(Some(ended));
+        if let Some(waiting) = entry.ended {
+            waiting.send_replace(Some(ended));
+        }
     }
 
     /// Lets every waiter go, those who come later included: the daemon stops. The questions stay open, here too: who
@@ -183,7 +193,10 @@ impl Queue {
     /// Resolves when the question ends. `None` at once where it is not open (any more): the store knows how it ended. `None`
     /// too when the daemon stops: it is open still, and nobody waits for it here.
     pub async fn ended(&self, approval_id: ApprovalId) -> Option<Arc<Ended>> {
-        let mut receiver = self.lock().by_id.get(&approval_id)?.ended.subscribe();
+        let mut receiver = {
+            let mut open = self.lock();
+            open.by_id.get_mut(&approval_id)?.ended.get_or_insert_default().subscribe()
+        };
         tokio::select! {
             biased;
             // An error means that the queue itself is gone, with the daemon.
@@ -248,7 +261,7 @@ mod tests {
             decision_id: DecisionId::from_bytes([n; 16]),
             proposal: Proposal::default(),
             lost: Vec::new(),
-            shown: Action::default(),
+            masked_action: None,
             metadata: Map::new(),
             masked: Vec::new(),
             subject: "anonymous".into(),

@@ -1,7 +1,7 @@
 //! Who is calling: what was authenticated, and what that may do.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Serialize};
 
@@ -112,7 +112,8 @@ impl Identity {
 
     /// A caller who was not authenticated, on a listener that grants such callers these roles.
     pub fn anonymous(roles: Roles) -> Self {
-        Self { subject: Self::ANONYMOUS.into(), roles, how: How::Anonymous }
+        static SUBJECT: LazyLock<Arc<str>> = LazyLock::new(|| Identity::ANONYMOUS.into());
+        Self { subject: Arc::clone(&SUBJECT), roles, how: How::Anonymous }
     }
 
     /// Whether the caller proved who it is.

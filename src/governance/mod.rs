@@ -223,7 +223,7 @@ fn restored(row: AuditRow, clock: &dyn Clock) -> Option<Pending> {
     Some(Pending {
         approval_id: approval.approval_id,
         decision_id: decision.decision_id,
-        shown: decision.action.clone(),
+        masked_action: None,
         metadata: decision.metadata.clone(),
         lost: decision.masked.clone(),
         masked: decision.masked,
