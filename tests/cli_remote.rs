@@ -1,7 +1,7 @@
 //! The command line against a daemon, as two people and an agent would use it.
 
 #[path = "system/daemon.rs"]
-#[expect(dead_code, reason = "shared with the whole-system tests, which use all of it")]
+#[expect(dead_code, clippy::panic, reason = "shared with the whole-system tests, which use all of it")]
 mod daemon;
 
 use std::io::{BufReader, Write as _};

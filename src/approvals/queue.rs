@@ -119,11 +119,14 @@ impl Queue {
         self.slots.take(caller)
     }
 
-    /// Puts a question that is durable now.
+    /// Puts a question that is durable now. One that is there already stays as it is, with those who wait for it.
     pub fn add(&self, pending: Pending, slot: Slot) {
         let pending = Arc::new(pending);
         let entry = Entry { pending: Arc::clone(&pending), ended: watch::Sender::new(None), _slot: slot };
         let mut open = self.lock();
+        if open.by_id.contains_key(&pending.approval_id) {
+            return;
+        }
         open.by_deadline.insert((pending.deadline, pending.approval_id));
         open.by_id.insert(pending.approval_id, entry);
         // Sent under the lock, so that a watcher's snapshot and its changes meet without a gap. Nobody may be watching.
@@ -132,9 +135,9 @@ impl Queue {
         self.deadlines.notify_one();
     }
 
-    /// Puts back a question that the store held when the daemon started.
-    pub fn restore(&self, pending: Pending) {
-        let slot = self.slots.restore(&pending.subject);
+    /// Puts back a question that the store held when the daemon started. Its place counts for this caller.
+    pub fn restore(&self, pending: Pending, caller: &str) {
+        let slot = self.slots.restore(caller);
         self.add(pending, slot);
     }
 

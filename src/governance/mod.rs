@@ -29,7 +29,7 @@ use crate::approvals::{Pending, Queue, SlotLimits};
 use crate::audit::record::Event;
 use crate::audit::row::AuditRow;
 use crate::audit::{Store, StoreError};
-use crate::domain::{Caller, Clock, Identity, Timestamp};
+use crate::domain::{Caller, Clock, How, Identity, Timestamp};
 
 pub use answer::Answer;
 pub use error::GovernanceError;
@@ -96,7 +96,8 @@ impl Governor {
         let queue = Arc::new(Queue::new(settings.slots));
         for (_, row) in store.read()?.pending()? {
             if let Some(pending) = restored(row, clock.as_ref()) {
-                queue.restore(pending);
+                let caller = restored_slot_key(&pending);
+                queue.restore(pending, &caller);
             }
         }
         let generation = generations.current();
@@ -173,7 +174,8 @@ impl Governor {
             if self.queue.get(approval_id).is_none()
                 && let Some(pending) = restored(row, self.clock.as_ref())
             {
-                self.queue.restore(pending);
+                let caller = restored_slot_key(&pending);
+                self.queue.restore(pending, &caller);
             }
         }
         Ok(())
@@ -202,6 +204,14 @@ fn slot_key(caller: &Caller) -> String {
         format!("subject {}", caller.identity.subject)
     } else {
         format!("connection {}", caller.connection.0)
+    }
+}
+
+/// Whose place a question takes that the store held: connections do not outlive their daemon, subjects do.
+fn restored_slot_key(pending: &Pending) -> String {
+    match pending.how {
+        How::Anonymous => "earlier connections".to_owned(),
+        _ => format!("subject {}", pending.subject),
     }
 }
 

@@ -170,11 +170,6 @@ impl Daemon {
         assert!(status.expect("kill runs").success());
     }
 
-    /// Waits until it has ended.
-    pub(crate) fn wait(&mut self) -> ExitStatus {
-        self.child.wait().expect("the daemon ends")
-    }
-
     /// Waits until it has ended, while everything else goes on.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
         eventually("the daemon ends", || {
@@ -305,7 +300,7 @@ pub(crate) fn propose(r#type: &str, target: &str) -> v1::ProposeRequest {
 }
 
 /// Parameters from JSON.
-#[expect(clippy::unnecessary_wraps, reason = "a message's field is optional")]
+#[expect(clippy::unnecessary_wraps, reason = "as the fields of messages have it")]
 pub(crate) fn params(json: serde_json::Value) -> Option<prost_types::Struct> {
     let serde_json::Value::Object(map) = json else { panic!("parameters are an object") };
     Some(prost_types::Struct { fields: map.into_iter().map(|(key, value)| (key, wire(value))).collect() })
@@ -329,7 +324,7 @@ fn wire(value: serde_json::Value) -> prost_types::Value {
 }
 
 /// How long to wait, as the wire has it.
-#[expect(clippy::unnecessary_wraps, reason = "a message's field is optional")]
+#[expect(clippy::unnecessary_wraps, reason = "as the fields of messages have it")]
 pub(crate) fn seconds(seconds: i64) -> Option<prost_types::Duration> {
     Some(prost_types::Duration { seconds, nanos: 0 })
 }

@@ -2,7 +2,7 @@
 //!
 //! Nothing here sleeps for luck: a test waits for the line, the message or the exit that it is about, and a deadline only
 //! ends a test that has failed.
-#![expect(clippy::panic, clippy::unwrap_used, reason = "all of this is a test, and a test says what it expects")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "all of this crate is tests, their helpers included")]
 
 mod access;
 mod admin;
