@@ -2,8 +2,9 @@
 //!
 //! Every change of state is one job for the record's writer ([`Store::transact`]): it checks what must still hold, writes the
 //! records and the state they change, and only when that is durable changes what is in memory ([`Queue`],
-//! [`Generations`]) and answers. Because there is one writer, jobs have an order: an approval is decided under the policy
-//! that is on the record at that point, and of two reviewers one is first.
+//! [`Generations`]) and answers. Because there is one writer, jobs have an order: of two reviewers one is first, and an
+//! approval is decided under the policy that is in force when its turn comes. A proposal is decided when it comes in: its
+//! record names the policy that decided, which may be the one before the `policy_loaded` that stands just above it.
 
 mod answer;
 mod error;
@@ -162,23 +163,21 @@ impl Governor {
     }
 
     /// Brings the queue in step with the store: after a fault, what was reported as failed may be written after all.
-    pub fn catch_up(&self) -> Result<(), StoreError> {
-        let reader = self.store.read()?;
-        for pending in self.queue.page(None, usize::MAX, |_| true) {
-            let row = reader.by_approval(pending.approval_id)?;
-            if let Some(ending) = row.and_then(|row| row.state.approval?.ending) {
-                self.queue.end(pending.approval_id, ending);
-            }
-        }
-        for (approval_id, row) in reader.pending()? {
-            if self.queue.get(approval_id).is_none()
-                && let Some(pending) = restored(row, self.clock.as_ref())
-            {
-                let caller = restored_slot_key(&pending);
-                self.queue.restore(pending, &caller);
-            }
-        }
-        Ok(())
+    ///
+    /// Done in the writer's turn, like every other change of the queue: nothing can be decided between look and change.
+    pub async fn catch_up(&self) -> Result<(), StoreError> {
+        let (store, queue, clock) = (self.store.clone(), Arc::clone(&self.queue), Arc::clone(&self.clock));
+        let (tell, told) = std::sync::mpsc::channel();
+        self.store
+            .transact(move |tx| {
+                tx.after_commit(move || {
+                    // Whoever asked waits for this answer.
+                    let _ = tell.send(reconcile(&store, &queue, clock.as_ref()));
+                });
+                Ok(())
+            })
+            .await?;
+        told.recv().map_err(|_| StoreError::Closed)?
     }
 
     /// Random bytes for an id.
@@ -191,6 +190,26 @@ impl Governor {
     fn held(&self) -> std::sync::MutexGuard<'_, masking::Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Ends in the queue what has ended in the store, and puts back what is open there.
+fn reconcile(store: &Store, queue: &Queue, clock: &dyn Clock) -> Result<(), StoreError> {
+    let reader = store.read()?;
+    for pending in queue.page(None, usize::MAX, |_| true) {
+        let row = reader.by_approval(pending.approval_id)?;
+        if let Some(ending) = row.and_then(|row| row.state.approval?.ending) {
+            queue.end(pending.approval_id, ending);
+        }
+    }
+    for (approval_id, row) in reader.pending()? {
+        if queue.get(approval_id).is_none()
+            && let Some(pending) = restored(row, clock)
+        {
+            let caller = restored_slot_key(&pending);
+            queue.restore(pending, &caller);
+        }
+    }
+    Ok(())
 }
 
 /// The name that a match on an authenticated actor sees.
