@@ -347,7 +347,7 @@ fn bad_usage_ends_with_2_and_says_what_would_be_right() {
         (&["propose", "read", "--wait", "60"], "90s"),
         (&["propose", "read", "--params", r#"{"id": 9007199254740993}"#], "params.id: 9007199254740993"),
         (&["propose", "read", "--endpoint", "localhost:50051"], "http://HOST:PORT"),
-        (&["propose", "read", "--endpoint", "https://localhost:50051"], "TLS is not built in yet"),
+        (&["propose", "read", "--endpoint", "https://localhost:50051"], "needs --tls-ca (or AEGIS_TLS_CA)"),
         (&["approve", "dec_1"], "apr_"),
         (&["approve", "apr_0197a9e0-5c3f-7c52-9d3e-6f3a2b1c4d5e", "--digest", "ab"], "64 hex digits"),
         (&["audit", "--risk-level", "severe"], "possible values: low, medium, high, critical"),

@@ -26,8 +26,8 @@ pub struct Pending {
     pub proposal: Proposal,
     /// Parameters whose values this process does not hold: any condition on them is indeterminate.
     pub lost: Vec<ParamPath>,
-    /// The action as a person may see it.
-    pub shown: Action,
+    /// The action with its masked values taken out, where it has any that this process holds.
+    pub masked_action: Option<Action>,
     /// The labels of the proposal as a person may see them.
     pub metadata: Map<String, Value>,
     /// The parameters that are masked in [`Self::shown`].
@@ -58,6 +58,13 @@ pub struct Pending {
     pub timeout_allows: bool,
 }
 
+impl Pending {
+    /// The action as a person may see it.
+    pub fn shown(&self) -> &Action {
+        self.masked_action.as_ref().unwrap_or(&self.proposal.action)
+    }
+}
+
 /// A question and how it ended.
 #[derive(Debug)]
 pub struct Ended {
@@ -82,7 +89,8 @@ pub struct Lagged(pub u64);
 
 struct Entry {
     pending: Arc<Pending>,
-    ended: watch::Sender<Option<Arc<Ended>>>,
+    /// Made for the first who waits: most questions that are open have nobody waiting, and ten thousand may be open.
+    ended: Option<watch::Sender<Option<Arc<Ended>>>>,
     _slot: Slot,
 }
 
@@ -121,11 +129,14 @@ impl Queue {
         self.slots.take(caller)
     }
 
-    /// Puts a question that is durable now.
+    /// Puts a question that is durable now. One that is there already stays as it is, with those who wait for it.
     pub fn add(&self, pending: Pending, slot: Slot) {
         let pending = Arc::new(pending);
-        let entry = Entry { pending: Arc::clone(&pending), ended: watch::Sender::new(None), _slot: slot };
+        let entry = Entry { pending: Arc::clone(&pending), ended: None, _slot: slot };
         let mut open = self.lock();
+        if open.by_id.contains_key(&pending.approval_id) {
+            return;
+        }
         open.by_deadline.insert((pending.deadline, pending.approval_id));
         open.by_id.insert(pending.approval_id, entry);
         // Sent under the lock, so that a watcher's snapshot and its changes meet without a gap. Nobody may be watching.
@@ -134,9 +145,9 @@ impl Queue {
         self.deadlines.notify_one();
     }
 
-    /// Puts back a question that the store held when the daemon started.
-    pub fn restore(&self, pending: Pending) {
-        let slot = self.slots.restore(&pending.subject);
+    /// Puts back a question that the store held when the daemon started. Its place counts for this caller.
+    pub fn restore(&self, pending: Pending, caller: &str) {
+        let slot = self.slots.restore(caller);
         self.add(pending, slot);
     }
 
@@ -147,7 +158,9 @@ impl Queue {
         open.by_deadline.remove(&(entry.pending.deadline, approval_id));
         let ended = Arc::new(Ended { pending: entry.pending, ending });
         let _ = self.changes.send(Change::Ended(Arc::clone(&ended)));
-        entry.ended.send_replace(Some(ended));
+        if let Some(waiting) = entry.ended {
+            waiting.send_replace(Some(ended));
+        }
     }
 
     /// Lets every waiter go, those who come later included: the daemon stops. The questions stay open, here too: who
@@ -182,7 +195,10 @@ impl Queue {
     /// Resolves when the question ends. `None` at once where it is not open (any more): the store knows how it ended. `None`
     /// too when the daemon stops: it is open still, and nobody waits for it here.
     pub async fn ended(&self, approval_id: ApprovalId) -> Option<Arc<Ended>> {
-        let mut receiver = self.lock().by_id.get(&approval_id)?.ended.subscribe();
+        let mut receiver = {
+            let mut open = self.lock();
+            open.by_id.get_mut(&approval_id)?.ended.get_or_insert_default().subscribe()
+        };
         tokio::select! {
             biased;
             // An error means that the queue itself is gone, with the daemon.
@@ -247,7 +263,7 @@ mod tests {
             decision_id: DecisionId::from_bytes([n; 16]),
             proposal: Proposal::default(),
             lost: Vec::new(),
-            shown: Action::default(),
+            masked_action: None,
             metadata: Map::new(),
             masked: Vec::new(),
             subject: "anonymous".into(),

@@ -7,9 +7,8 @@
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::canonical::Canonical;
 use super::record::{DecisionRecord, Event, RECORD_VERSION};
-use crate::domain::{Digest, ParamsError, RecordId, Timestamp};
+use crate::domain::{Canonical, Digest, ParamsError, RecordId, Timestamp};
 
 /// What the leaf data's hash begins with, so that it is the hash of nothing else.
 pub const LEAF_DOMAIN: &[u8; 16] = b"aegis/record/v1\0";

@@ -19,6 +19,9 @@ pub(super) fn short(text: &str) -> Short {
     short
 }
 
+/// The short hash of the empty text.
+const EMPTY: Short = [0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14];
+
 /// A short hash that stands for one of a small set of words.
 const fn word(code: u8) -> Short {
     [code, 0, 0, 0, 0, 0, 0, 0]
@@ -80,7 +83,6 @@ impl Facts {
 
     /// The index entries of the row, as kind and value. What is empty is not indexed: nobody looks for it.
     pub(super) fn index_values(&self) -> impl Iterator<Item = (Kind, Short)> {
-        let empty = short("");
         [
             (Kind::Session, self.session),
             (Kind::ActionType, self.action_type),
@@ -90,7 +92,7 @@ impl Facts {
             (Kind::Status, word(self.index_status())),
         ]
         .into_iter()
-        .filter(move |(_, value)| *value != empty)
+        .filter(|(_, value)| *value != EMPTY)
     }
 
     /// The status as the index has it: reported as unknown and never reported are found in one place.

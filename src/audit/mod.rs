@@ -89,7 +89,6 @@
 //! reached the disk all the same) or not; nothing in between. `relaxed` gives up durability against power loss, in the open.
 
 mod answers;
-mod canonical;
 mod counts;
 mod draft;
 mod entry;

@@ -84,7 +84,7 @@ impl Store {
     /// What the caller's own rules refuse is a value of the job: let `T` be a `Result`. An error is always a failure of
     /// the store; a job passes those it meets on with `?`.
     ///
-    /// A call that has begun is carried out even if its future is dropped.
+    /// A call that is queued is carried out even if its future is dropped.
     pub async fn transact<T, F>(&self, job: F) -> Result<T, StoreError>
     where
         F: FnOnce(&mut Tx<'_>) -> Result<T, TxError> + Send + 'static,
@@ -93,6 +93,9 @@ impl Store {
         if self.shared.closed.load(Ordering::Acquire) {
             return Err(StoreError::Closed);
         }
+        // Whatever else is ready to run comes as far as this first. So calls that arrived together are one batch, and not
+        // one for the first of them and then another: a commit costs far more than a decision.
+        tokio::task::yield_now().await;
         let (answer, answered) = oneshot::channel();
         // A full queue is an answer, not a wait: those who wait would be a second queue, without a bound.
         self.shared.queue.try_send(Message::Job(Box::new(Call::new(job, answer)))).map_err(|error| match error {

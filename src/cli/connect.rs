@@ -146,7 +146,7 @@ impl Target {
         let endpoint = match &self.address {
             Address::Plaintext { url, .. } => Endpoint::from_shared(url.clone()),
             Address::Tls { url } => {
-                let tls = self.tls.config()?;
+                let tls = self.tls.config(url)?;
                 Endpoint::from_shared(url.clone()).and_then(|endpoint| endpoint.tls_config(tls))
             }
             Address::Socket(path) => match path.to_str() {
@@ -209,10 +209,10 @@ impl Tls {
         }
     }
 
-    fn config(&self) -> Result<ClientTlsConfig, Failure> {
+    fn config(&self, url: &str) -> Result<ClientTlsConfig, Failure> {
         let read = |path: &PathBuf| fs::read(path).map_err(|error| Failure::file("read", path, &error));
         let Some(ca) = &self.ca else {
-            return Err(Failure::usage("an https:// endpoint needs --tls-ca (or AEGIS_TLS_CA)")
+            return Err(Failure::usage(format!("{url}: TLS needs --tls-ca (or AEGIS_TLS_CA)"))
                 .hint("the file holds the certificate of the authority that signed the daemon's, in PEM"));
         };
         let config = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(ca)?));

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
+use super::canonical::{ParamsError, canonical_json};
+
 /// What an agent wants to do.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Action {
@@ -75,7 +77,9 @@ impl Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex::encode(self.0))
+        let mut text = [0; 64];
+        hex::encode_to_slice(self.0, &mut text).map_err(|_| fmt::Error)?;
+        f.write_str(str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -96,16 +100,6 @@ impl<'de> Deserialize<'de> for Digest {
         let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
         Self::from_hex(&text).ok_or_else(|| serde::de::Error::custom("a digest is 64 hex digits"))
     }
-}
-
-/// A value has no canonical JSON form.
-#[derive(Debug, thiserror::Error)]
-#[error("no canonical JSON form: {0}")]
-pub struct ParamsError(#[from] serde_json::Error);
-
-/// The canonical JSON (RFC 8785) of a value: the only bytes that are ever hashed.
-pub fn canonical_json<T: Serialize>(value: &T) -> Result<Vec<u8>, ParamsError> {
-    Ok(serde_json_canonicalizer::to_vec(value)?)
 }
 
 /// The action digest: SHA-256 of the RFC 8785 JSON of

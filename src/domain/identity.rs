@@ -1,7 +1,7 @@
 //! Who is calling: what was authenticated, and what that may do.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Serialize};
 
@@ -162,7 +162,8 @@ impl Identity {
 
     /// A caller who was not authenticated, on a listener that grants such callers these roles.
     pub fn anonymous(roles: Roles) -> Self {
-        Self::new(Self::ANONYMOUS, roles, How::Anonymous)
+        static SUBJECT: LazyLock<Arc<str>> = LazyLock::new(|| Identity::ANONYMOUS.into());
+        Self::new(Arc::clone(&SUBJECT), roles, How::Anonymous)
     }
 
     /// A subject with these roles, bound to no actor, in no group, for as long as it likes.

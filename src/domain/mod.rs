@@ -4,6 +4,7 @@
 //! owns them.
 
 mod action;
+mod canonical;
 pub mod clock;
 mod decision;
 mod identity;
@@ -12,7 +13,9 @@ mod levels;
 mod paths;
 mod text;
 
-pub use action::{Action, Actor, Digest, ParamsError, Proposal, action_digest, canonical_json};
+pub use action::{Action, Actor, Digest, Proposal, action_digest};
+pub(crate) use canonical::Canonical;
+pub use canonical::{ParamsError, canonical_json};
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use decision::{Ending, EndingKind, Outcome, Report, ResultStatus};
 pub use identity::{Caller, ConnectionId, How, Identity, Role, Roles};

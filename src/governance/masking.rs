@@ -25,9 +25,9 @@ pub(super) struct Masked {
 }
 
 /// Takes out of a proposal what the policy masks.
-pub(super) fn mask_proposal(proposal: &Proposal, redact: &[ParamPath]) -> Masked {
+pub(super) fn mask_proposal(proposal: Proposal, redact: &[ParamPath]) -> Masked {
     if redact.is_empty() {
-        return Masked { proposal: proposal.clone(), paths: Vec::new(), secrets: Vec::new() };
+        return Masked { proposal, paths: Vec::new(), secrets: Vec::new() };
     }
     let (params, paths) = policy::mask(&proposal.action.params, redact.iter());
     let mut secrets = Vec::new();
@@ -39,10 +39,10 @@ pub(super) fn mask_proposal(proposal: &Proposal, redact: &[ParamPath]) -> Masked
     secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
     secrets.dedup();
 
-    let mut masked = proposal.clone();
+    let mut masked = proposal;
     masked.action.params = params;
-    masked.action.description = mask_text(&proposal.action.description, &secrets);
-    masked.metadata = mask_map(&proposal.metadata, redact, &secrets);
+    masked.action.description = mask_text(&masked.action.description, &secrets);
+    masked.metadata = mask_map(&masked.metadata, redact, &secrets);
     Masked { proposal: masked, paths, secrets }
 }
 

@@ -2,8 +2,9 @@
 //!
 //! Every change of state is one job for the record's writer ([`Store::transact`]): it checks what must still hold, writes the
 //! records and the state they change, and only when that is durable changes what is in memory ([`Queue`],
-//! [`Generations`]) and answers. Because there is one writer, jobs have an order: an approval is decided under the policy
-//! that is on the record at that point, and of two reviewers one is first.
+//! [`Generations`]) and answers. Because there is one writer, jobs have an order: of two reviewers one is first, and an
+//! approval is decided under the policy that is in force when its turn comes. A proposal is decided when it comes in: its
+//! record names the policy that decided, which may be the one before the `policy_loaded` that stands just above it.
 
 mod answer;
 mod error;
@@ -29,7 +30,7 @@ use crate::approvals::{Pending, Queue, SlotLimits};
 use crate::audit::record::Event;
 use crate::audit::row::AuditRow;
 use crate::audit::{Store, StoreError};
-use crate::domain::{Caller, Clock, Digest, Timestamp};
+use crate::domain::{Caller, Clock, Digest, How, Timestamp};
 
 pub use answer::Answer;
 pub use error::GovernanceError;
@@ -97,7 +98,8 @@ impl Governor {
         let queue = Arc::new(Queue::new(settings.slots));
         for (_, row) in store.read()?.pending()? {
             if let Some(pending) = restored(row, clock.as_ref()) {
-                queue.restore(pending);
+                let caller = restored_slot_key(&pending);
+                queue.restore(pending, &caller);
             }
         }
         let tokens = Arc::new(Tokens::new(store.read()?.tokens()?));
@@ -187,23 +189,22 @@ impl Governor {
     }
 
     /// Brings the queue in step with the store: after a fault, what was reported as failed may be written after all.
-    pub fn catch_up(&self) -> Result<(), StoreError> {
-        let reader = self.store.read()?;
-        self.tokens.replace(reader.tokens()?);
-        for pending in self.queue.page(None, usize::MAX, |_| true) {
-            let row = reader.by_approval(pending.approval_id)?;
-            if let Some(ending) = row.and_then(|row| row.state.approval?.ending) {
-                self.queue.end(pending.approval_id, ending);
-            }
-        }
-        for (approval_id, row) in reader.pending()? {
-            if self.queue.get(approval_id).is_none()
-                && let Some(pending) = restored(row, self.clock.as_ref())
-            {
-                self.queue.restore(pending);
-            }
-        }
-        Ok(())
+    ///
+    /// Done in the writer's turn, like every other change of the queue: nothing can be decided between look and change.
+    pub async fn catch_up(&self) -> Result<(), StoreError> {
+        let (store, queue, clock) = (self.store.clone(), Arc::clone(&self.queue), Arc::clone(&self.clock));
+        let tokens = Arc::clone(&self.tokens);
+        let (tell, told) = std::sync::mpsc::channel();
+        self.store
+            .transact(move |tx| {
+                tx.after_commit(move || {
+                    // Whoever asked waits for this answer.
+                    let _ = tell.send(reconcile(&store, &queue, &tokens, clock.as_ref()));
+                });
+                Ok(())
+            })
+            .await?;
+        told.recv().map_err(|_| StoreError::Closed)?
     }
 
     /// Random bytes for an id.
@@ -218,12 +219,41 @@ impl Governor {
     }
 }
 
+/// Takes up the tokens of the store, ends in the queue what has ended in the store, and puts back what is open there.
+fn reconcile(store: &Store, queue: &Queue, tokens: &Tokens, clock: &dyn Clock) -> Result<(), StoreError> {
+    let reader = store.read()?;
+    tokens.replace(reader.tokens()?);
+    for pending in queue.page(None, usize::MAX, |_| true) {
+        let row = reader.by_approval(pending.approval_id)?;
+        if let Some(ending) = row.and_then(|row| row.state.approval?.ending) {
+            queue.end(pending.approval_id, ending);
+        }
+    }
+    for (approval_id, row) in reader.pending()? {
+        if queue.get(approval_id).is_none()
+            && let Some(pending) = restored(row, clock)
+        {
+            let caller = restored_slot_key(&pending);
+            queue.restore(pending, &caller);
+        }
+    }
+    Ok(())
+}
+
 /// Whose place in the queue a question takes: an authenticated subject's, or one connection's.
 fn slot_key(caller: &Caller) -> String {
     if caller.identity.is_authenticated() {
         format!("subject {}", caller.identity.subject)
     } else {
         format!("connection {}", caller.connection.0)
+    }
+}
+
+/// Whose place a question takes that the store held: connections do not outlive their daemon, subjects do.
+fn restored_slot_key(pending: &Pending) -> String {
+    match pending.how {
+        How::Anonymous => "earlier connections".to_owned(),
+        _ => format!("subject {}", pending.subject),
     }
 }
 
@@ -235,7 +265,7 @@ fn restored(row: AuditRow, clock: &dyn Clock) -> Option<Pending> {
     Some(Pending {
         approval_id: approval.approval_id,
         decision_id: decision.decision_id,
-        shown: decision.action.clone(),
+        masked_action: None,
         metadata: decision.metadata.clone(),
         lost: decision.masked.clone(),
         masked: decision.masked,

@@ -75,7 +75,6 @@ impl Governor {
         });
         let outcome = verdict.approval.first_outcome();
         let redact: Vec<_> = verdict.redact().cloned().collect();
-        let Masked { proposal: shown, paths: masked, secrets } = masking::mask_proposal(&proposal, &redact);
 
         let decision_id = DecisionId::new(now, self.random()?);
         let asks = matches!(outcome, Outcome::Escalate | Outcome::RequireConfirmation);
@@ -86,10 +85,11 @@ impl Governor {
                 slot: self.queue.take_slot(&slot_key(caller)),
                 timeout_allows: verdict.on_timeout() == OnTimeout::Allow,
                 deadline: self.clock.uptime().saturating_add(verdict.timeout()),
-                proposal,
+                proposal: proposal.clone(),
             }),
             _ => None,
         };
+        let Masked { proposal: shown, paths: masked, secrets } = masking::mask_proposal(proposal, &redact);
         let identity = IdentityRecord::of(&caller.identity);
         let idempotency = idempotency_key.map(|key| {
             let hash = idempotency_hash(&identity, &key, confirmation_token.as_deref());
@@ -286,7 +286,7 @@ impl NewQuestion {
             decision_id: record.decision_id,
             proposal,
             lost: Vec::new(),
-            shown: record.action.clone(),
+            masked_action: (!record.masked.is_empty()).then(|| record.action.clone()),
             metadata: record.metadata.clone(),
             masked: record.masked.clone(),
             subject: record.identity.subject.as_str().into(),

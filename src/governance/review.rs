@@ -18,6 +18,9 @@ const POLICY_CHANGED: &str = "POLICY_CHANGED";
 /// The code of an approval that time ended.
 const TIMEOUT: &str = "TIMEOUT";
 
+/// How many questions one transaction ends when their time is over.
+const EXPIRED_AT_ONCE: usize = 256;
+
 /// What a reviewer says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -86,14 +89,17 @@ impl Governor {
     /// Ends every question whose time is over, and says how long until the next one is.
     pub async fn expire_due(&self) -> Result<Option<std::time::Duration>, StoreError> {
         let (due, next) = self.queue.due(self.clock.uptime());
-        for approval_id in due {
-            let Some(pending) = self.queue.get(approval_id) else { continue };
-            let turn = self.turn(&pending);
+        // Many at a time: each transaction is synced, and those who wait for the last one wait for all before it.
+        for some in due.chunks(EXPIRED_AT_ONCE) {
+            let pending = some.iter().filter_map(|approval_id| self.queue.get(*approval_id));
+            let turns: Vec<Turn> = pending.map(|pending| self.turn(&pending)).collect();
             self.store
                 .transact(move |tx| {
-                    if let Ok((row, state)) = turn.open(tx)? {
-                        let ending = turn.expiry(turn.clock.now());
-                        turn.close(tx, row, state, ending, None)?;
+                    for turn in turns {
+                        if let Ok((row, state)) = turn.open(tx)? {
+                            let ending = turn.expiry(turn.clock.now());
+                            turn.close(tx, row, state, ending, None)?;
+                        }
                     }
                     Ok(())
                 })
@@ -199,7 +205,12 @@ impl Turn {
             return Ok(Err(GovernanceError::NoApproval(approval_id)));
         };
         match state.approval.as_ref().and_then(|approval| approval.ending.clone()) {
-            Some(ending) => Ok(Err(already(approval_id, ending))),
+            Some(ending) => {
+                // The queue may not know, where it was read from the store while this question ended.
+                let (queue, end) = (Arc::clone(&self.queue), ending.clone());
+                tx.after_commit(move || queue.end(approval_id, end));
+                Ok(Err(already(approval_id, ending)))
+            }
             None => Ok(Ok((row, state))),
         }
     }

@@ -73,7 +73,7 @@ async fn follow_record(governor: Arc<Governor>, health: Health) {
 async fn follow_recoveries(governor: Arc<Governor>) {
     let mut recoveries = governor.store().recoveries();
     while recoveries.changed().await.is_ok() {
-        while let Err(error) = governor.catch_up() {
+        while let Err(error) = governor.catch_up().await {
             tracing::error!(%error, "the open approvals cannot be read again yet");
             tokio::time::sleep(RETRY).await;
         }

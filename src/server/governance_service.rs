@@ -61,8 +61,8 @@ impl GovernanceService for Governance {
             .into_iter()
             .enumerate()
             .map(|(i, item)| Hypothesis {
-                actor: reader.actor(&format!("items[{i}].actor"), item.actor),
-                action: reader.action(&format!("items[{i}].action"), item.action),
+                actor: reader.actor(format_args!("items[{i}].actor"), item.actor),
+                action: reader.action(format_args!("items[{i}].action"), item.action),
             })
             .collect();
         let hypotheses = reader.finish(hypotheses)?;

@@ -1,5 +1,6 @@
 //! From requests to the domain: every field is looked at, every fault is named with its path, nothing is rounded.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use prost_types::value::Kind;
@@ -31,6 +32,8 @@ pub struct RequestLimits {
 }
 
 /// Reads requests, and gathers everything that is wrong with one.
+///
+/// A field's path is put together only where something is wrong with it.
 #[derive(Debug)]
 pub(super) struct Reader {
     limits: RequestLimits,
@@ -54,9 +57,9 @@ impl Reader {
     }
 
     /// A text of at most so many bytes.
-    fn text(&mut self, field: &str, text: String, bytes: usize) -> String {
+    fn text(&mut self, field: impl Display, text: String, bytes: usize) -> String {
         if text.len() > bytes {
-            self.wrong(field, format!("{} bytes long; at most {bytes}", text.len()));
+            self.wrong(field.to_string(), format!("{} bytes long; at most {bytes}", text.len()));
             return String::new();
         }
         text
@@ -75,7 +78,7 @@ impl Reader {
     /// An id or a digest.
     pub(super) fn parsed<T: std::str::FromStr>(&mut self, field: &str, text: &str) -> Option<T>
     where
-        T::Err: std::fmt::Display,
+        T::Err: Display,
     {
         if text.is_empty() {
             self.wrong(field, "must not be empty");
@@ -112,9 +115,9 @@ impl Reader {
     }
 
     /// What is proposed.
-    pub(super) fn action(&mut self, field: &str, action: Option<v1::Action>) -> Action {
+    pub(super) fn action(&mut self, field: impl Display, action: Option<v1::Action>) -> Action {
         let Some(action) = action else {
-            self.wrong(field, "must be given");
+            self.wrong(field.to_string(), "must be given");
             return Action::default();
         };
         let v1::Action { r#type, target, params, description } = action;
@@ -122,19 +125,19 @@ impl Reader {
             self.wrong(format!("{field}.type"), "must not be empty");
         }
         Action {
-            r#type: self.text(&format!("{field}.type"), r#type, TYPE_BYTES),
-            target: self.text(&format!("{field}.target"), target, TARGET_BYTES),
-            params: self.object(&format!("{field}.params"), params),
-            description: self.text(&format!("{field}.description"), description, TEXT_BYTES),
+            r#type: self.text(format_args!("{field}.type"), r#type, TYPE_BYTES),
+            target: self.text(format_args!("{field}.target"), target, TARGET_BYTES),
+            params: self.object(format_args!("{field}.params"), params),
+            description: self.text(format_args!("{field}.description"), description, TEXT_BYTES),
         }
     }
 
     /// Who proposes, as declared.
-    pub(super) fn actor(&mut self, field: &str, actor: Option<v1::Actor>) -> Actor {
+    pub(super) fn actor(&mut self, field: impl Display, actor: Option<v1::Actor>) -> Actor {
         let v1::Actor { id, r#type } = actor.unwrap_or_default();
         Actor {
-            id: self.text(&format!("{field}.id"), id, NAME_BYTES),
-            r#type: self.text(&format!("{field}.type"), r#type, NAME_BYTES),
+            id: self.text(format_args!("{field}.id"), id, NAME_BYTES),
+            r#type: self.text(format_args!("{field}.type"), r#type, NAME_BYTES),
         }
     }
 
@@ -203,7 +206,7 @@ impl Reader {
         Duration::ZERO
     }
 
-    fn object(&mut self, field: &str, object: Option<prost_types::Struct>) -> Map<String, Value> {
+    fn object(&mut self, field: impl Display, object: Option<prost_types::Struct>) -> Map<String, Value> {
         let Some(object) = object else { return Map::new() };
         match self.value(field, prost_types::Value { kind: Some(Kind::StructValue(object)) }) {
             Some(Value::Object(map)) => map,
@@ -212,8 +215,8 @@ impl Reader {
     }
 
     /// A value of bounded size and depth without NaN, infinities or rounded integers.
-    fn value(&mut self, field: &str, value: prost_types::Value) -> Option<Value> {
-        let mut path = field.to_owned();
+    fn value(&mut self, field: impl Display, value: prost_types::Value) -> Option<Value> {
+        let mut path = field.to_string();
         let value = match to_json(value, self.limits.params_depth, &mut path) {
             Ok(value) => value,
             Err(why) => {
@@ -224,7 +227,7 @@ impl Reader {
         let bytes = json_bytes(&value);
         if bytes > self.limits.params_bytes {
             let limit = self.limits.params_bytes;
-            self.wrong(field, format!("{bytes} bytes of JSON; at most {limit} (--max-params-bytes)"));
+            self.wrong(field.to_string(), format!("{bytes} bytes of JSON; at most {limit} (--max-params-bytes)"));
             return None;
         }
         Some(value)

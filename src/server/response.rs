@@ -204,7 +204,7 @@ pub(super) fn approval(pending: &Pending, ended: Option<&Ending>) -> v1::Approva
         decision_id: pending.decision_id.to_string(),
         actor: Some(actor(&pending.proposal.actor)),
         identity: Some(identity(&pending.subject, pending.how, pending.bound_actor.as_deref())),
-        action: Some(action(&pending.shown)),
+        action: Some(action(pending.shown())),
         masked: paths(&pending.masked),
         context: Some(v1::Context {
             session_id: pending.proposal.session_id.clone(),

@@ -171,11 +171,6 @@ impl Daemon {
         assert!(status.expect("kill runs").success());
     }
 
-    /// Waits until it has ended.
-    pub(crate) fn wait(&mut self) -> ExitStatus {
-        self.child.wait().expect("the daemon ends")
-    }
-
     /// Waits until it has ended, while everything else goes on.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
         eventually("the daemon ends", || {

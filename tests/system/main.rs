@@ -26,3 +26,4 @@ mod streams;
 mod telemetry;
 mod tls;
 mod tour;
+mod trust;

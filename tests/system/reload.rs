@@ -255,17 +255,15 @@ async fn a_bad_policy_changes_nothing_and_is_reported_everywhere() {
     let load = Load::start(&daemon, &rev_a, &rev_b).await;
 
     let bad = "rules:\n  - {name: b, match: {type: x}, aproval: block}\n";
-    let mut refused = 0;
     let breaks: [(&str, &dyn Fn()); 4] = [
         ("did you mean `approval`", &|| fs::write(&file, bad).unwrap()),
         ("", &|| fs::write(&file, "").unwrap()),
         ("No such file", &|| fs::remove_file(&file).unwrap()),
         ("UTF-8", &|| fs::write(&file, b"rules: \xff").unwrap()),
     ];
-    for (says, make_bad) in breaks {
+    for (before, (says, make_bad)) in breaks.into_iter().enumerate() {
         make_bad();
         let Event::Rejected(rejected) = next(&mut stream).await else { panic!("the change is refused: {says}") };
-        refused += 1;
         assert_eq!(rejected.kept_revision, rev_a);
         let finding = &rejected.errors[0];
         assert!(finding.message.contains(says) && finding.file.ends_with("policy.yaml"), "{finding:?}");
@@ -279,7 +277,7 @@ async fn a_bad_policy_changes_nothing_and_is_reported_everywhere() {
         let on_record = eventually("the refusal is on the record", || async {
             let log = crash::log(&daemon).await;
             let rejected: Vec<_> = log.iter().filter(|record| record.text("/kind") == "policy_rejected").collect();
-            (rejected.len() == refused).then(|| rejected[refused - 1].json.clone())
+            (rejected.len() == before + 1).then(|| rejected[before].json.clone())
         })
         .await;
         assert_eq!(on_record["kept"], rev_a);

@@ -191,9 +191,9 @@ async fn when_time_runs_out_the_agent_the_stream_and_the_record_hear_it() {
     assert!(denied.reason.contains("expired"), "{}", denied.reason);
 
     let ended = loop {
-        match stream.message().await.unwrap().expect("the stream goes on").event {
-            Some(v1::stream_approvals_response::Event::Ended(ended)) => break ending(Some(ended)),
-            _ => {}
+        let message = stream.message().await.unwrap().expect("the stream goes on");
+        if let Some(v1::stream_approvals_response::Event::Ended(ended)) = message.event {
+            break ending(Some(ended));
         }
     };
     assert_eq!((ended.kind(), ended.allows, ended.code.as_str()), (EndingKind::Expired, false, "TIMEOUT"));
@@ -204,6 +204,23 @@ async fn when_time_runs_out_the_agent_the_stream_and_the_record_hear_it() {
     let late = reviewer.approve(yes(&denied, "sorry, I was at lunch")).await.unwrap_err();
     assert_eq!(refusal(&late), (Code::FailedPrecondition, "EXPIRED".to_owned()));
     assert_eq!(details(&late)["ending"], "expired");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_whose_time_runs_out_at_once_all_hear_it() {
+    const MANY: usize = 500;
+    let daemon = Setup::new().policy(ASK).start();
+    let agent = daemon.agent().await;
+    let waiting = (0..MANY).map(|n| {
+        let mut agent = agent.clone();
+        let waits = v1::ProposeRequest { wait: seconds(60), ..propose("brief", &format!("{n}")) };
+        tokio::spawn(async move { ask(&mut agent, waits).await })
+    });
+    for waiting in waiting.collect::<Vec<_>>() {
+        assert_eq!(waiting.await.unwrap().outcome(), Outcome::Deny);
+    }
+    assert!(pending(&mut daemon.reviewer().await).await.is_empty());
+    assert_eq!(endings_recorded(&daemon).await, MANY);
 }
 
 #[tokio::test]

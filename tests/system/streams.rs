@@ -434,6 +434,9 @@ async fn the_newest_can_be_asked_for_first_or_last() {
     assert_eq!(fields(&refused), ["newest_first"]);
 }
 
+/// Whether a row is one of those that a filter keeps.
+type Keeps = Box<dyn Fn(&v1::AuditRow) -> bool>;
+
 #[tokio::test]
 async fn every_filter_of_the_record_keeps_what_it_says_and_nothing_else() {
     let daemon = Setup::new().policy(ASK).start();
@@ -451,7 +454,6 @@ async fn every_filter_of_the_record_keeps_what_it_says_and_nothing_else() {
         }
     }
     let rows = daemon.rows().await;
-    type Keeps = Box<dyn Fn(&v1::AuditRow) -> bool>;
     let none = v1::AuditFilter::default;
     let at = |row: usize| rows[row].timestamp.unwrap();
     let micros = |at: prost_types::Timestamp| (at.seconds, at.nanos);

@@ -1,6 +1,7 @@
-//! Canonical JSON (RFC 8785) in one pass, for the one place where its cost is paid per decision: the record.
+//! Canonical JSON (RFC 8785) in one pass: the only bytes that are ever hashed. Each decision pays for it twice, with the
+//! action's digest and with the record.
 //!
-//! The bytes are those of [`crate::domain::canonical_json`] (a test holds the two against each other). The difference is
+//! The bytes are those of the `serde_json_canonicalizer` crate (a test holds the two against each other). The difference is
 //! that members are written straight into one buffer and only moved when they turn out not to be in order, and that the
 //! writer learns where the members of the outermost object stand: the store fills in what only it knows (the sequence
 //! number, the record's name) without writing the rest again.
@@ -12,28 +13,30 @@ use serde::Serialize;
 use serde::ser::{self, Error as _};
 use serde_json::Error;
 
+/// A value has no canonical JSON form.
+#[derive(Debug, thiserror::Error)]
+#[error("no canonical JSON form: {0}")]
+pub struct ParamsError(#[from] Error);
+
+/// The canonical JSON (RFC 8785) of a value: the only bytes that are ever hashed.
+pub fn canonical_json<T: Serialize>(value: &T) -> Result<Vec<u8>, ParamsError> {
+    Ok(Writer::write(value, 0)?.out)
+}
+
 /// The largest integer that a double holds together with all its neighbours: 2^53.
 const MAX_SAFE_INTEGER: u64 = 1 << 53;
 
 /// The canonical JSON of an object, with the place of each of its members' values.
-pub(super) struct Canonical {
+pub(crate) struct Canonical {
     /// The JSON.
-    pub(super) bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
     members: Vec<Member>,
 }
 
 impl Canonical {
     /// Writes a value, which must be an object, after `reserved` zero bytes.
-    pub(super) fn object<T: Serialize>(value: &T, reserved: usize) -> Result<Self, Error> {
-        let mut writer = Writer {
-            out: Vec::with_capacity(1024),
-            members: Vec::new(),
-            depth: 0,
-            text: String::new(),
-            outermost: vec![],
-        };
-        writer.out.resize(reserved, 0);
-        value.serialize(&mut writer)?;
+    pub(crate) fn object<T: Serialize>(value: &T, reserved: usize) -> Result<Self, Error> {
+        let writer = Writer::write(value, reserved)?;
         if writer.outermost.is_empty() {
             return Err(Error::custom("only an object with members can be recorded"));
         }
@@ -41,7 +44,7 @@ impl Canonical {
     }
 
     /// Where the value of a member of the outermost object stands.
-    pub(super) fn value_of(&self, key: &str) -> Option<Range<usize>> {
+    pub(crate) fn value_of(&self, key: &str) -> Option<Range<usize>> {
         let member = self.members.iter().find(|member| {
             let quoted = &self.bytes[member.start..member.key_end];
             quoted.len() == key.len() + 2 && &quoted[1..quoted.len() - 1] == key.as_bytes()
@@ -68,6 +71,15 @@ struct Writer {
 }
 
 impl Writer {
+    /// Writes a value after `reserved` zero bytes.
+    fn write<T: Serialize>(value: &T, reserved: usize) -> Result<Self, Error> {
+        let (out, members, outermost) = (Vec::with_capacity(1024), Vec::new(), Vec::new());
+        let mut writer = Self { out, members, depth: 0, text: String::new(), outermost };
+        writer.out.resize(reserved, 0);
+        value.serialize(&mut writer)?;
+        Ok(writer)
+    }
+
     fn raw(&mut self, text: &str) {
         self.out.extend_from_slice(text.as_bytes());
     }
@@ -79,7 +91,7 @@ impl Writer {
         self.out.extend_from_slice(self.text.as_bytes());
     }
 
-    /// A number as ECMAScript prints it; the crate that all other canonical JSON comes from knows how.
+    /// A number as ECMAScript prints it; the other writer of canonical JSON knows how.
     fn double(&mut self, value: f64) -> Result<(), Error> {
         self.out.extend_from_slice(&serde_json_canonicalizer::to_vec(&value)?);
         Ok(())
@@ -152,16 +164,23 @@ impl Writer {
 
     fn reorder(&mut self, base: usize) -> Result<(), Error> {
         let first = self.members[base].start;
-        let mut keyed = Vec::with_capacity(self.members.len() - base);
-        for member in &self.members[base..] {
-            keyed.push((self.key_units(*member)?, *member));
+        let mut ordered = self.members[base..].to_vec();
+        if ordered.iter().all(|member| is_plain(self.key(*member))) {
+            ordered.sort_unstable_by(|a, b| self.key(*a).cmp(self.key(*b)));
+        } else {
+            let mut keyed = Vec::with_capacity(ordered.len());
+            for member in ordered {
+                keyed.push((self.key_units(member)?, member));
+            }
+            keyed.sort_by(|a, b| a.0.cmp(&b.0));
+            ordered = keyed.into_iter().map(|(_, member)| member).collect();
         }
-        keyed.sort_by(|a, b| a.0.cmp(&b.0));
-        if keyed.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+        // The writer spells a text in one way only: equal keys are equal bytes.
+        if ordered.windows(2).any(|pair| self.key(pair[0]) == self.key(pair[1])) {
             return Err(Error::custom("duplicate object key"));
         }
         let unordered = self.out.split_off(first);
-        for (i, (_, member)) in keyed.iter().enumerate() {
+        for (i, member) in ordered.iter().enumerate() {
             if i > 0 {
                 self.out.push(b',');
             }
@@ -173,11 +192,15 @@ impl Writer {
         Ok(())
     }
 
-    /// Whether one key is strictly less than the other. For keys of plain ASCII the bytes decide.
+    /// The key as it is written, without its quotes.
+    fn key(&self, member: Member) -> &[u8] {
+        &self.out[member.start + 1..member.key_end - 1]
+    }
+
+    /// Whether one key is strictly less than the other.
     fn precedes(&self, a: Member, b: Member) -> Result<bool, Error> {
-        let (left, right) = (&self.out[a.start + 1..a.key_end - 1], &self.out[b.start + 1..b.key_end - 1]);
-        let plain = |key: &[u8]| key.iter().all(|byte| byte.is_ascii() && *byte != b'\\');
-        if plain(left) && plain(right) {
+        let (left, right) = (self.key(a), self.key(b));
+        if is_plain(left) && is_plain(right) {
             return Ok(left < right);
         }
         Ok(self.key_units(a)? < self.key_units(b)?)
@@ -188,6 +211,11 @@ impl Writer {
         let key: String = serde_json::from_slice(&self.out[member.start..member.key_end])?;
         Ok(key.encode_utf16().collect())
     }
+}
+
+/// Whether the bytes of a key are in the order of its UTF-16 code units: it is ASCII without escapes.
+fn is_plain(key: &[u8]) -> bool {
+    key.iter().all(|byte| byte.is_ascii() && *byte != b'\\')
 }
 
 struct Object<'w> {
@@ -468,7 +496,6 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::domain::canonical_json;
 
     fn written<T: Serialize>(value: &T) -> Vec<u8> {
         Canonical::object(value, 0).unwrap().bytes
@@ -496,12 +523,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_bytes_are_those_of_the_domains_canonical_json(value in any_json()) {
+        fn the_bytes_are_those_of_the_other_writer(value in any_json()) {
             let object = json!({ "value": value, "a": 1 });
-            prop_assert_eq!(
-                String::from_utf8(written(&object)).unwrap(),
-                String::from_utf8(canonical_json(&object).unwrap()).unwrap()
-            );
+            for value in [value, object] {
+                prop_assert_eq!(
+                    String::from_utf8(canonical_json(&value).unwrap()).unwrap(),
+                    serde_json_canonicalizer::to_string(&value).unwrap()
+                );
+            }
         }
     }
 
@@ -534,8 +563,8 @@ mod tests {
             after: Some('"'),
             flat: Flat::One { zebra: "\u{7f}\u{1}", beta: () },
         };
-        let expected = canonical_json(&value).unwrap();
-        assert_eq!(String::from_utf8(written(&value)).unwrap(), String::from_utf8(expected).unwrap());
+        let expected = serde_json_canonicalizer::to_string(&value).unwrap();
+        assert_eq!(String::from_utf8(written(&value)).unwrap(), expected);
     }
 
     #[test]

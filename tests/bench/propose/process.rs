@@ -1,0 +1,121 @@
+//! Servers in processes of their own: the daemon and the echo, and what the system says of them.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use hyper_util::rt::TokioIo;
+use tempfile::TempDir;
+use tokio::net::UnixStream;
+use tonic::transport::{Channel, Endpoint, Uri};
+
+/// The release binary; another one, to hold two builds against each other, where `AEGIS_BENCH_BINARY` names it.
+pub(crate) fn binary() -> PathBuf {
+    std::env::var_os("AEGIS_BENCH_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_aegis").into(), PathBuf::from)
+}
+
+/// A server. It is killed when this is dropped.
+pub(crate) struct Process {
+    child: Child,
+    tcp: String,
+    socket: PathBuf,
+    /// Holds the socket, and the daemon's policy and data.
+    _home: TempDir,
+}
+
+/// How clients reach a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transport {
+    Unix,
+    Tcp,
+}
+
+impl Process {
+    /// Starts the daemon with this policy; its data is in a directory below `parent`.
+    pub(crate) fn daemon(parent: &Path, policy: &str, arguments: &[&str]) -> Self {
+        let home = home(parent);
+        let file = home.path().join("policy.yaml");
+        std::fs::write(&file, policy).expect("the policy is written");
+        let mut command = Command::new(binary());
+        command.arg("serve").arg(file).args(["--port", "0"]).args(arguments);
+        command.arg("--uds").arg(home.path().join("socket")).arg("--data-dir").arg(home.path().join("data"));
+        Self::start(command, home)
+    }
+
+    /// Starts the echo, whose answers have this many bytes.
+    pub(crate) fn echo(answer_bytes: usize) -> Self {
+        let home = home(&std::env::temp_dir());
+        let mut command = Command::new(std::env::current_exe().expect("this program has a path"));
+        command.arg("echo").arg(home.path().join("socket")).arg(answer_bytes.to_string());
+        Self::start(command, home)
+    }
+
+    /// Both print where they listen: first the port, then the socket.
+    fn start(mut command: Command, home: TempDir) -> Self {
+        command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().expect("the server starts");
+        let mut stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
+        let mut line = || {
+            let mut line = String::new();
+            stdout.read_line(&mut line).expect("stdout can be read");
+            line.trim().strip_prefix("listening on ").expect("the server listens").to_owned()
+        };
+        let (tcp, socket) = (line(), line().trim_start_matches("unix:").into());
+        // Read on, so that the server never writes into a full pipe.
+        std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
+        Self { child, tcp, socket, _home: home }
+    }
+
+    /// A connection.
+    pub(crate) async fn connect(&self, transport: Transport) -> Channel {
+        match transport {
+            Transport::Tcp => {
+                let endpoint = Endpoint::from_shared(self.tcp.clone()).expect("the server printed a URL");
+                endpoint.connect().await.expect("the server answers")
+            }
+            Transport::Unix => {
+                let socket = self.socket.clone();
+                let connect = tower::service_fn(move |_: Uri| {
+                    let socket = socket.clone();
+                    async move { Ok::<_, std::io::Error>(TokioIo::new(UnixStream::connect(socket).await?)) }
+                });
+                let endpoint = Endpoint::from_static("http://localhost");
+                endpoint.connect_with_connector(connect).await.expect("the server answers")
+            }
+        }
+    }
+
+    /// The processor time that it has used, all threads together.
+    pub(crate) fn cpu(&self) -> Duration {
+        let stat = self.proc("stat");
+        // The name of the program may contain anything; what follows it does not.
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let ticks: u64 = fields[11..13].iter().map(|ticks| ticks.parse::<u64>().expect("a number")).sum();
+        // The kernel shows hundredths of seconds to programs, whatever it counts in.
+        Duration::from_millis(ticks * 10)
+    }
+
+    /// The memory that it holds, in MiB.
+    pub(crate) fn resident(&self) -> f64 {
+        let status = self.proc("status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("the kernel says");
+        line.trim().trim_end_matches(" kB").parse::<f64>().expect("a number") / 1024.0
+    }
+
+    fn proc(&self, file: &str) -> String {
+        std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).expect("the server runs")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already; there is nobody to tell.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn home(parent: &Path) -> TempDir {
+    tempfile::Builder::new().prefix("aegis-bench-").tempdir_in(parent).expect("a temporary directory")
+}
