@@ -10,7 +10,7 @@
 //! - [`approvals`], [`audit`]: the open questions in memory; the record on disk.
 //! - [`policy`]: YAML -> compiled policy -> decision. Pure.
 //! - [`domain`]: the words that all of them share. [`proto`]: what the wire has, for `server` and `cli` alone.
-//!   [`telemetry`]: the log and the traces.
+//!   [`telemetry`]: the log and the traces. [`watcher`]: sees that files have changed, for whoever reads files.
 //!
 //! # The life of one proposal
 //!
@@ -35,3 +35,4 @@ pub mod policy;
 pub mod proto;
 pub mod server;
 pub mod telemetry;
+pub mod watcher;

@@ -36,6 +36,8 @@ pub struct Pending {
     pub subject: Arc<str>,
     /// How that was established.
     pub how: How,
+    /// The one actor that the proposer's credential may act for.
+    pub bound_actor: Option<Arc<str>>,
     /// What a decision on this question must carry.
     pub action_digest: Digest,
     /// The rule that asks.
@@ -266,6 +268,7 @@ mod tests {
             masked: Vec::new(),
             subject: "anonymous".into(),
             how: How::Anonymous,
+            bound_actor: None,
             action_digest: Digest::of(&[n]),
             matched_rule: String::new(),
             reason: String::new(),

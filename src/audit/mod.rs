@@ -31,6 +31,7 @@
 //! pending         approval UUID (16)           row; those that are open
 //! confirmations   hash of the token (32)       row
 //! policies        revision (32)                JSON: the layers' names and sources, the merged policy
+//! tokens          token UUID (16)              JSON of the StoredToken: the token's hash, never the token
 //! derived:
 //! decisions       decision UUID (16)           row
 //! idempotency     the first half of the hash   row, for a day: its state has the whole hash, and what it was used for
@@ -110,6 +111,7 @@ mod tables;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod token;
 mod tx;
 mod writer;
 
@@ -124,4 +126,5 @@ pub use record::{DecisionRecord, Event, IdentityRecord, RECORD_VERSION, Record};
 pub use row::{ApprovalState, AuditRow, ConfirmationClosed, ConfirmationState, RowFilter, RowState};
 pub use stats::Stats;
 pub use store::{Store, StoreHealth};
+pub use token::StoredToken;
 pub use tx::{IDEMPOTENCY_WINDOW, Tx};

@@ -65,6 +65,13 @@ impl Reader {
         Ok(self.read.open_table(definition)?)
     }
 
+    pub(super) fn open_table<K: Key + 'static, V: Value + 'static>(
+        &self,
+        definition: TableDefinition<'static, K, V>,
+    ) -> Result<ReadOnlyTable<K, V>, redb::TableError> {
+        self.read.open_table(definition)
+    }
+
     /// The random name that the store got when it was created.
     pub fn store_id(&self) -> Result<[u8; 16], StoreError> {
         guarded(|| {

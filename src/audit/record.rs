@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::domain::{
-    Action, Actor, Approval, ApprovalId, DecisionId, Digest, Ending, How, Outcome, ParamPath, ParamsError, RecordId,
-    Report, RiskLevel, Timestamp, canonical_json,
+    Action, Actor, Approval, ApprovalId, DecisionId, Digest, Ending, How, Identity, Outcome, ParamPath, ParamsError,
+    RecordId, Report, RiskLevel, Role, Timestamp, TokenId, canonical_json,
 };
 
 /// The version of the record's JSON. A reader refuses what it does not know.
@@ -112,6 +112,42 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         masked: Vec<ParamPath>,
     },
+    /// An admin made a token. Its hash is not here: what could be looked up by it is nobody's business but the store's.
+    TokenCreated {
+        /// The token.
+        token_id: TokenId,
+        /// Who holds it, as the record names them.
+        subject: String,
+        /// What its holder may do.
+        roles: Vec<Role>,
+        /// The one actor that its holder may act for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        actor: Option<String>,
+        /// When it ends by itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expires_at: Option<Timestamp>,
+        /// Who made it.
+        by: String,
+    },
+    /// An admin revoked a token.
+    TokenRevoked {
+        /// The token.
+        token_id: TokenId,
+        /// Who held it.
+        subject: String,
+        /// Who revoked it.
+        by: String,
+    },
+    /// The file that says who may call came into force.
+    IdentitiesLoaded {
+        /// The SHA-256 of the file and of every file that it names.
+        revision: Digest,
+    },
+    /// A change of that file, or of what it names, was not taken: the last good one stays in force.
+    IdentitiesRejected {
+        /// What is wrong, one entry a finding, bounded.
+        errors: Vec<String>,
+    },
     /// Calls that were refused since the last such record, in aggregate: a caller must not be able to fill the disk.
     CallsRefused {
         /// Calls without a valid credential.
@@ -135,6 +171,10 @@ impl Event {
             | Self::DaemonStopped
             | Self::PolicyLoaded { .. }
             | Self::PolicyRejected { .. }
+            | Self::TokenCreated { .. }
+            | Self::TokenRevoked { .. }
+            | Self::IdentitiesLoaded { .. }
+            | Self::IdentitiesRejected { .. }
             | Self::CallsRefused { .. } => None,
         }
     }
@@ -197,4 +237,18 @@ pub struct IdentityRecord {
     pub subject: String,
     /// How that was established.
     pub how: How,
+    /// The one actor that the credential may act for; any, where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
+}
+
+impl IdentityRecord {
+    /// What the record keeps of an identity.
+    pub fn of(identity: &Identity) -> Self {
+        Self {
+            subject: identity.subject.to_string(),
+            how: identity.how,
+            actor: identity.actor.as_deref().map(Into::into),
+        }
+    }
 }

@@ -25,6 +25,7 @@ pub(super) const IDEMPOTENCY: TableDefinition<'static, &'static [u8; 16], u64> =
 pub(super) const CONFIRMATIONS: TableDefinition<'static, &'static [u8; 32], u64> =
     TableDefinition::new("confirmations");
 pub(super) const POLICIES: TableDefinition<'static, &'static [u8; 32], Bytes> = TableDefinition::new("policies");
+pub(super) const TOKENS: TableDefinition<'static, &'static [u8; 16], Bytes> = TableDefinition::new("tokens");
 pub(super) const INDEX: TableDefinition<'static, &'static IndexKey, &'static Bitmap> = TableDefinition::new("index");
 pub(super) const SEGMENTS: TableDefinition<'static, u64, (i64, i64)> = TableDefinition::new("segments");
 pub(super) const COUNTS: TableDefinition<'static, Bytes, u64> = TableDefinition::new("counts");
@@ -128,6 +129,7 @@ pub(super) struct Tables<'t> {
     pub(super) idempotency: Lazy<'t, &'static [u8; 16], u64>,
     pub(super) confirmations: Lazy<'t, &'static [u8; 32], u64>,
     pub(super) policies: Lazy<'t, &'static [u8; 32], Bytes>,
+    pub(super) tokens: Lazy<'t, &'static [u8; 16], Bytes>,
     pub(super) index: Lazy<'t, &'static IndexKey, &'static Bitmap>,
     pub(super) segments: Lazy<'t, u64, (i64, i64)>,
     pub(super) counts: Lazy<'t, Bytes, u64>,
@@ -145,6 +147,7 @@ impl<'t> Tables<'t> {
             idempotency: Lazy::new(transaction, IDEMPOTENCY),
             confirmations: Lazy::new(transaction, CONFIRMATIONS),
             policies: Lazy::new(transaction, POLICIES),
+            tokens: Lazy::new(transaction, TOKENS),
             index: Lazy::new(transaction, INDEX),
             segments: Lazy::new(transaction, SEGMENTS),
             counts: Lazy::new(transaction, COUNTS),
@@ -162,6 +165,7 @@ impl<'t> Tables<'t> {
         self.idempotency.get()?;
         self.confirmations.get()?;
         self.policies.get()?;
+        self.tokens.get()?;
         self.index.get()?;
         self.segments.get()?;
         self.counts.get()?;

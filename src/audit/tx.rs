@@ -28,7 +28,7 @@ pub(super) type AfterCommit = Box<dyn FnOnce() + Send>;
 
 /// The transaction that a job runs in.
 pub struct Tx<'t> {
-    tables: Tables<'t>,
+    pub(super) tables: Tables<'t>,
     state: &'t mut State,
     entropy: &'t mut dyn Entropy,
     pub(super) after: Vec<AfterCommit>,

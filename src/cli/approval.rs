@@ -215,7 +215,7 @@ pub(super) mod tests {
             approval_id: "apr_0197a9e0-5c3f-7c52-9d3e-6f3a2b1c4d5e".into(),
             decision_id: "dec_0197a9e0-5c3f-7c52-9d3e-6f3a2b1c4d5e".into(),
             actor: Some(Actor { id: "agent-7".into(), r#type: "ai-agent".into() }),
-            identity: Some(Identity { subject: "anonymous".into(), how: "anonymous".into() }),
+            identity: Some(Identity { subject: "anonymous".into(), how: "anonymous".into(), ..Identity::default() }),
             action: Some(Action {
                 r#type: "bulk_update".into(),
                 target: "crm".into(),

@@ -27,6 +27,7 @@ use super::data_dir::DataDir;
 use super::environment::Environment;
 use super::failure::{Failure, because};
 use super::say;
+use crate::proto::v1::admin_service_client::AdminServiceClient;
 use crate::proto::v1::approval_service_client::ApprovalServiceClient;
 use crate::proto::v1::audit_service_client::AuditServiceClient;
 use crate::proto::v1::governance_service_client::GovernanceServiceClient;
@@ -308,6 +309,12 @@ impl Remote {
     /// What an auditor calls.
     pub(super) fn audit(&self) -> AuditServiceClient<Transport> {
         AuditServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+            .max_decoding_message_size(LARGEST_MESSAGE)
+    }
+
+    /// What an admin calls about who may call.
+    pub(super) fn administration(&self) -> AdminServiceClient<Transport> {
+        AdminServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
             .max_decoding_message_size(LARGEST_MESSAGE)
     }
 

@@ -42,6 +42,7 @@ mod schema;
 mod serve;
 mod simulate;
 mod stats;
+mod token;
 mod validate;
 mod version;
 
@@ -90,6 +91,7 @@ enum Command {
     Audit(Box<audit::Args>),
     Stats(stats::Args),
     Policy(policy::Args),
+    Token(token::Args),
     Healthcheck(healthcheck::Args),
     Version(version::Args),
     Completions(completions::Args),
@@ -117,6 +119,7 @@ impl Cli {
             Some(Command::Audit(args)) => audit::run(args),
             Some(Command::Stats(args)) => stats::run(args),
             Some(Command::Policy(args)) => policy::run(args),
+            Some(Command::Token(args)) => token::run(args),
             Some(Command::Healthcheck(args)) => healthcheck::run(args),
             Some(Command::Version(args)) => version::run(args),
             Some(Command::Completions(args)) => completions::run(args),

@@ -14,7 +14,7 @@ use super::out::Out;
 use super::times;
 use crate::approvals::SlotLimits;
 use crate::governance::{PolicySource, Settings};
-use crate::server::{self, AdminListener, Anonymous, Config, Limits, Listening, RequestLimits};
+use crate::server::{self, AdminListener, Anonymous, Config, IdentitySource, Limits, Listening, RequestLimits};
 use crate::telemetry::{self, LogFormat};
 
 const EXAMPLES: &str = "\
@@ -97,6 +97,10 @@ pub(super) struct ListenArgs {
     #[arg(long, value_name = "IP:PORT", value_parser = admin_listener)]
     pub(super) admin_listen: Option<AdminListener>,
 
+    /// Who may call, and as what: a file of users, tokens and certificates. It is watched
+    #[arg(long, value_name = "FILE")]
+    pub(super) auth: Option<PathBuf>,
+
     /// Give callers without a credential no role at all, not even that of an agent
     #[arg(long)]
     pub(super) no_anonymous: bool,
@@ -129,6 +133,10 @@ pub(super) struct LimitArgs {
     /// Calls under way on one connection, waiting ones and streams included
     #[arg(long = "max-calls-per-connection", value_name = "N", default_value_t = 20_000)]
     pub(super) calls_per_connection: u32,
+
+    /// Wrong credentials at once over one connection, then one a second; ten times that from one address. 0 for any number
+    #[arg(long = "max-wrong-credentials", value_name = "N", default_value_t = 10)]
+    pub(super) wrong_credentials: u32,
 
     /// Open server streams (of approvals, of the record, of the policy)
     #[arg(long = "max-streams", value_name = "N", default_value_t = 4096)]
@@ -187,6 +195,7 @@ fn config(args: &ServeArgs, data_dir: &DataDir) -> Config {
             (false, true) => Anonymous::Nobody,
             (false, false) => Anonymous::Agent,
         },
+        identities: IdentitySource { file: listen.auth.clone() },
         allow_plaintext: listen.allow_plaintext,
         relaxed_durability: args.durability == Durability::Relaxed,
         governance: Settings {
@@ -198,6 +207,7 @@ fn config(args: &ServeArgs, data_dir: &DataDir) -> Config {
             message_bytes: limits.message_bytes,
             connections: limits.connections,
             calls_per_connection: limits.calls_per_connection,
+            wrong_credentials: limits.wrong_credentials,
             streams: limits.streams,
             request: RequestLimits { params_bytes: limits.params_bytes, params_depth: limits.params_depth },
         },

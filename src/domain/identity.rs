@@ -5,6 +5,8 @@ use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Serialize};
 
+use super::{Timestamp, TokenId};
+
 /// What a caller may do. A closed set: a new power is a new role, and every match on it is revisited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -33,6 +35,11 @@ impl Role {
         }
     }
 
+    /// The role that is written so.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.as_str() == name)
+    }
+
     const fn bit(self) -> u8 {
         1 << self as u8
     }
@@ -55,6 +62,17 @@ impl Roles {
             i += 1;
         }
         Self(bits)
+    }
+
+    /// The roles of either.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether there is no role in the set.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
     }
 
     /// Whether the role is in the set.
@@ -93,6 +111,30 @@ pub enum How {
     UnixPeer,
     /// The bootstrap credential of the data directory.
     BootstrapCredential,
+    /// A token that an admin made, or that the identities file holds the hash of.
+    Token,
+    /// A client certificate of a TLS connection.
+    Certificate,
+    /// A signed token (JWT) of an issuer that the identities file trusts.
+    Jwt,
+}
+
+impl How {
+    /// Every way.
+    pub const ALL: [Self; 6] =
+        [Self::Anonymous, Self::UnixPeer, Self::BootstrapCredential, Self::Token, Self::Certificate, Self::Jwt];
+
+    /// The way as the record and the API write it: `unix_peer`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Anonymous => "anonymous",
+            Self::UnixPeer => "unix_peer",
+            Self::BootstrapCredential => "bootstrap_credential",
+            Self::Token => "token",
+            Self::Certificate => "certificate",
+            Self::Jwt => "jwt",
+        }
+    }
 }
 
 /// What was authenticated.
@@ -102,8 +144,16 @@ pub struct Identity {
     pub subject: Arc<str>,
     /// What the caller may do.
     pub roles: Roles,
+    /// The groups that the credential names: what roles were given by.
+    pub groups: Arc<[String]>,
     /// How this was established.
     pub how: How,
+    /// The one actor that the credential may act for; any, where there is none.
+    pub actor: Option<Arc<str>>,
+    /// When the credential is over. What goes on for longer than a call ends then.
+    pub expires_at: Option<Timestamp>,
+    /// The token that was shown, where it can be revoked by its id.
+    pub token: Option<TokenId>,
 }
 
 impl Identity {
@@ -113,7 +163,23 @@ impl Identity {
     /// A caller who was not authenticated, on a listener that grants such callers these roles.
     pub fn anonymous(roles: Roles) -> Self {
         static SUBJECT: LazyLock<Arc<str>> = LazyLock::new(|| Identity::ANONYMOUS.into());
-        Self { subject: Arc::clone(&SUBJECT), roles, how: How::Anonymous }
+        Self::new(Arc::clone(&SUBJECT), roles, How::Anonymous)
+    }
+
+    /// A subject with these roles, bound to no actor, in no group, for as long as it likes.
+    pub fn new(subject: impl Into<Arc<str>>, roles: Roles, how: How) -> Self {
+        let groups = Arc::default();
+        Self { subject: subject.into(), roles, groups, how, actor: None, expires_at: None, token: None }
+    }
+
+    /// The name that a policy's match on an authenticated actor sees.
+    pub fn authenticated_actor(&self) -> Option<&str> {
+        self.is_authenticated().then(|| self.actor.as_deref().unwrap_or(&self.subject))
+    }
+
+    /// Whether this caller may speak for an actor of this name.
+    pub fn may_act_for(&self, actor: &str) -> bool {
+        self.actor.as_deref().is_none_or(|bound| bound == actor)
     }
 
     /// Whether the caller proved who it is.

@@ -104,6 +104,11 @@ id!(
     RecordId,
     "aud_"
 );
+id!(
+    /// Names one token, so that it can be listed and revoked without being known.
+    TokenId,
+    "tok_"
+);
 
 #[cfg(test)]
 mod tests {

@@ -19,7 +19,7 @@ pub use canonical::{ParamsError, canonical_json};
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use decision::{Ending, EndingKind, Outcome, Report, ResultStatus};
 pub use identity::{Caller, ConnectionId, How, Identity, Role, Roles};
-pub use ids::{ApprovalId, DecisionId, IdError, RecordId};
+pub use ids::{ApprovalId, DecisionId, IdError, RecordId, TokenId};
 pub use levels::{Approval, RiskLevel, UnknownLevel};
 pub use paths::ParamPath;
 pub use text::visible;

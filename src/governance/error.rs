@@ -1,7 +1,7 @@
 //! Why governance could not do what was asked. A denial is not among these: it is an answer.
 
 use crate::approvals::QueueFull;
-use crate::domain::{ApprovalId, DecisionId, Digest, Ending, ParamsError};
+use crate::domain::{ApprovalId, DecisionId, Digest, Ending, ParamsError, TokenId, visible};
 use crate::policy::LoadErrors;
 
 /// Why governance could not do what was asked.
@@ -70,6 +70,20 @@ pub enum GovernanceError {
     /// A proposer may not be its own reviewer.
     #[error("{0} proposed this action and cannot review it")]
     OwnProposal(String),
+    /// The credential is another actor's.
+    #[error("this credential acts for the actor `{bound}` alone, and the proposal is by `{}`", visible(sent))]
+    OtherActor {
+        /// The actor that it is bound to.
+        bound: String,
+        /// The actor of the proposal.
+        sent: String,
+    },
+    /// There is no token of this name.
+    #[error("there is no token {0}: it was revoked already, or never existed; `aegis token list` shows what there is")]
+    NoToken(TokenId),
+    /// There are as many tokens as there may be.
+    #[error("there are {0} tokens, and no more are kept: revoke what nobody uses")]
+    TooManyTokens(usize),
     /// There is nothing to withdraw.
     #[error("{decision_id} cannot be cancelled: it is {state}")]
     NotPending {

@@ -1,6 +1,6 @@
 //! What the policy would answer: no record, no question, no side effect.
 
-use super::{Generation, Governor, authenticated_actor};
+use super::{Generation, GovernanceError, Governor};
 use crate::domain::{Action, Actor, Caller, Timestamp};
 use crate::policy::{Explanation, Question, Verdict};
 use std::sync::Arc;
@@ -34,6 +34,11 @@ impl Governor {
 }
 
 impl Evaluated {
+    /// Refuses a question about an actor that the caller's credential is not for.
+    pub fn check_actor(&self, hypothesis: &Hypothesis) -> Result<(), GovernanceError> {
+        super::propose::check_actor(&self.caller, &hypothesis.actor.id)
+    }
+
     /// What a proposal of this action would be answered.
     pub fn verdict(&self, hypothesis: &Hypothesis) -> Verdict<'_> {
         self.generation.policy.evaluate(&self.question(hypothesis))
@@ -48,7 +53,7 @@ impl Evaluated {
         Question {
             action: &hypothesis.action,
             declared_actor: &hypothesis.actor.id,
-            authenticated_actor: authenticated_actor(&self.caller.identity),
+            authenticated_actor: self.caller.identity.authenticated_actor(),
             now: self.at,
             masked: &[],
         }

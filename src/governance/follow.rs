@@ -92,7 +92,11 @@ fn is_own(caller: &Caller, proposer: &crate::audit::record::IdentityRecord) -> b
     let identity = &caller.identity;
     match proposer.how {
         crate::domain::How::Anonymous => !identity.is_authenticated(),
-        how => identity.is_same_subject(&proposer.subject, how),
+        // A credential that is bound to one actor reaches what that actor proposed, and not what its subject did besides.
+        how => {
+            let same_actor = identity.actor.is_none() || identity.actor.as_deref() == proposer.actor.as_deref();
+            same_actor && identity.is_same_subject(&proposer.subject, how)
+        }
     }
 }
 

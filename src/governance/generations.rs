@@ -1,7 +1,6 @@
 //! Generations of the policy: read, compiled and checked as a whole, put on the record, and only then in force.
 
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,6 +9,7 @@ use tokio::sync::watch;
 
 use crate::domain::{Digest, Timestamp};
 use crate::policy::{Diagnostic, LoadErrors, MAX_SOURCE_BYTES, Policy, STARTER, Source};
+use crate::watcher::read_bounded;
 
 /// Where the policy comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,7 +140,7 @@ impl PolicySource {
         let mut sources = Vec::with_capacity(files.len());
         let mut findings = Vec::new();
         for file in files {
-            match read_bounded(file) {
+            match read_text(file) {
                 Ok(text) => sources.push(Source { name: file.display().to_string(), text }),
                 Err(error) => findings.push(Diagnostic::for_file(file.display().to_string(), error.to_string())),
             }
@@ -150,9 +150,8 @@ impl PolicySource {
 }
 
 /// Reads one byte more than allowed at most: enough for the loader to say that it is too long.
-pub(super) fn read_bounded(path: &Path) -> io::Result<String> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_SOURCE_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+fn read_text(path: &Path) -> io::Result<String> {
+    let bytes = read_bounded(path, MAX_SOURCE_BYTES)?;
     String::from_utf8(bytes).map_err(|error| {
         let line = error.as_bytes()[..error.utf8_error().valid_up_to()].split(|byte| *byte == b'\n').count();
         io::Error::new(io::ErrorKind::InvalidData, format!("line {line} is not UTF-8 text"))

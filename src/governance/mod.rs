@@ -18,7 +18,7 @@ mod propose;
 mod review;
 #[cfg(test)]
 mod tests;
-mod watcher;
+mod tokens;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -30,16 +30,16 @@ use crate::approvals::{Pending, Queue, SlotLimits};
 use crate::audit::record::Event;
 use crate::audit::row::AuditRow;
 use crate::audit::{Store, StoreError};
-use crate::domain::{Caller, Clock, How, Identity, Timestamp};
+use crate::domain::{Caller, Clock, Digest, How, Timestamp};
 
 pub use answer::Answer;
 pub use error::GovernanceError;
 pub use evaluate::{Evaluated, Hypothesis};
 pub use generations::{Generation, Generations, PolicySource, PolicyState, Rejection};
-pub use policy_changes::Reload;
+pub use policy_changes::{Reload, watch_policy_files};
 pub use propose::Propose;
 pub use review::Verdict;
-pub use watcher::watch as watch_policy_files;
+pub use tokens::{MadeToken, NewToken, Tokens};
 
 /// What an operator may choose about governance.
 #[derive(Clone, Debug)]
@@ -70,6 +70,7 @@ pub struct Governor {
     store: Store,
     queue: Arc<Queue>,
     generations: Arc<Generations>,
+    tokens: Arc<Tokens>,
     clock: Arc<dyn Clock>,
     entropy: Entropy,
     /// The MAC that confirmation tokens are made with, keyed.
@@ -101,6 +102,7 @@ impl Governor {
                 queue.restore(pending, &caller);
             }
         }
+        let tokens = Arc::new(Tokens::new(store.read()?.tokens()?));
         let generation = generations.current();
         let now = clock.now();
         let program = env!("CARGO_PKG_VERSION").to_owned();
@@ -114,6 +116,7 @@ impl Governor {
             store,
             queue,
             generations: Arc::new(generations),
+            tokens,
             clock,
             entropy,
             token_mac: Hmac::new_from_slice(&token_key).map_err(|_| StoreError::Closed)?,
@@ -137,6 +140,19 @@ impl Governor {
         self.store.transact(move |tx| tx.append(now, &event).map(drop)).await
     }
 
+    /// Says on the record which file of identities is in force.
+    pub async fn record_identities(&self, revision: Digest) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        self.store.transact(move |tx| tx.append(now, &Event::IdentitiesLoaded { revision }).map(drop)).await
+    }
+
+    /// Says on the record that a changed file of identities was not taken.
+    pub async fn record_identities_rejected(&self, mut errors: Vec<String>) -> Result<(), StoreError> {
+        errors.truncate(policy_changes::FINDINGS_RECORDED);
+        let now = self.clock.now();
+        self.store.transact(move |tx| tx.append(now, &Event::IdentitiesRejected { errors }).map(drop)).await
+    }
+
     /// The open questions.
     pub fn queue(&self) -> &Arc<Queue> {
         &self.queue
@@ -150,6 +166,16 @@ impl Governor {
     /// The policy in force.
     pub fn generations(&self) -> &Arc<Generations> {
         &self.generations
+    }
+
+    /// The tokens that admins made.
+    pub fn tokens(&self) -> &Arc<Tokens> {
+        &self.tokens
+    }
+
+    /// The clocks.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
     }
 
     /// The wall clock, as decisions see it.
@@ -167,12 +193,13 @@ impl Governor {
     /// Done in the writer's turn, like every other change of the queue: nothing can be decided between look and change.
     pub async fn catch_up(&self) -> Result<(), StoreError> {
         let (store, queue, clock) = (self.store.clone(), Arc::clone(&self.queue), Arc::clone(&self.clock));
+        let tokens = Arc::clone(&self.tokens);
         let (tell, told) = std::sync::mpsc::channel();
         self.store
             .transact(move |tx| {
                 tx.after_commit(move || {
                     // Whoever asked waits for this answer.
-                    let _ = tell.send(reconcile(&store, &queue, clock.as_ref()));
+                    let _ = tell.send(reconcile(&store, &queue, &tokens, clock.as_ref()));
                 });
                 Ok(())
             })
@@ -192,9 +219,10 @@ impl Governor {
     }
 }
 
-/// Ends in the queue what has ended in the store, and puts back what is open there.
-fn reconcile(store: &Store, queue: &Queue, clock: &dyn Clock) -> Result<(), StoreError> {
+/// Ends in the queue what has ended in the store, and puts back what is open there; knows the tokens that are there.
+fn reconcile(store: &Store, queue: &Queue, tokens: &Tokens, clock: &dyn Clock) -> Result<(), StoreError> {
     let reader = store.read()?;
+    tokens.replace(reader.tokens()?);
     for pending in queue.page(None, usize::MAX, |_| true) {
         let row = reader.by_approval(pending.approval_id)?;
         if let Some(ending) = row.and_then(|row| row.state.approval?.ending) {
@@ -210,11 +238,6 @@ fn reconcile(store: &Store, queue: &Queue, clock: &dyn Clock) -> Result<(), Stor
         }
     }
     Ok(())
-}
-
-/// The name that a match on an authenticated actor sees.
-fn authenticated_actor(identity: &Identity) -> Option<&str> {
-    identity.is_authenticated().then_some(&*identity.subject)
 }
 
 /// Whose place in the queue a question takes: an authenticated subject's, or one connection's.
@@ -255,6 +278,7 @@ fn restored(row: AuditRow, clock: &dyn Clock) -> Option<Pending> {
         },
         subject: decision.identity.subject.into(),
         how: decision.identity.how,
+        bound_actor: decision.identity.actor.map(Into::into),
         action_digest: decision.action_digest,
         matched_rule: decision.matched_rule,
         reason: decision.reason,

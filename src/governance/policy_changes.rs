@@ -5,14 +5,17 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tokio_util::sync::CancellationToken;
+
 use super::{Generation, GovernanceError, Governor, PolicySource};
 use crate::audit::record::Event;
 use crate::audit::{StoreError, StoredLayer, StoredPolicy, Tx, TxError};
 use crate::domain::{Caller, Timestamp};
-use crate::policy::{Diagnostic, Policy, Source};
+use crate::policy::{Diagnostic, MAX_SOURCE_BYTES, Policy, Source};
+use crate::watcher::FileWatcher;
 
 /// How many findings of one refused policy go to the record.
-const FINDINGS_RECORDED: usize = 20;
+pub(super) const FINDINGS_RECORDED: usize = 20;
 
 /// What a reload came to.
 #[derive(Debug)]
@@ -23,6 +26,20 @@ pub enum Reload {
     Loaded(Arc<Generation>),
     /// The files are not a valid policy: the last good one stays in force.
     Rejected(Vec<Diagnostic>),
+}
+
+/// Reloads the policy whenever its files change, until told to stop.
+pub async fn watch_policy_files(governor: Arc<Governor>, stop: CancellationToken) {
+    let PolicySource::Files(files) = governor.generations().source().clone() else { return };
+    let mut files = FileWatcher::new(files, MAX_SOURCE_BYTES);
+    while let Some(change) = files.changed(&stop).await {
+        match governor.reload().await {
+            Ok(_) => files.accept(change),
+            Err(error) => {
+                tracing::error!(%error, "the changed policy cannot be put on the record, so it is not in force yet");
+            }
+        }
+    }
 }
 
 impl Governor {

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::Mac as _;
 
 use super::masking::{self, Masked};
-use super::{Answer, GovernanceError, Governor, authenticated_actor, slot_key};
+use super::{Answer, GovernanceError, Governor, slot_key};
 use crate::approvals::{Pending, Queue, QueueFull, Slot};
 use crate::audit::record::{DecisionRecord, Event, IdentityRecord};
 use crate::audit::row::{ApprovalState, ConfirmationClosed, ConfirmationState, RowState};
@@ -62,13 +62,14 @@ impl Governor {
     /// Decides, and prepares all that can be prepared before the writer's turn.
     fn decide_now(&self, caller: &Caller, ask: Propose) -> Result<Decided, GovernanceError> {
         let Propose { proposal, idempotency_key, confirmation_token, .. } = ask;
+        check_actor(caller, &proposal.actor.id)?;
         let now = self.clock.now();
         let generation = self.generations.current();
         let action_digest = proposal.digest()?;
         let verdict = generation.policy.evaluate(&Question {
             action: &proposal.action,
             declared_actor: &proposal.actor.id,
-            authenticated_actor: authenticated_actor(&caller.identity),
+            authenticated_actor: caller.identity.authenticated_actor(),
             now,
             masked: &[],
         });
@@ -89,7 +90,7 @@ impl Governor {
             _ => None,
         };
         let Masked { proposal: shown, paths: masked, secrets } = masking::mask_proposal(proposal, &redact);
-        let identity = IdentityRecord { subject: caller.identity.subject.to_string(), how: caller.identity.how };
+        let identity = IdentityRecord::of(&caller.identity);
         let idempotency = idempotency_key.map(|key| {
             let hash = idempotency_hash(&identity, &key, confirmation_token.as_deref());
             Idempotency { key, hash }
@@ -290,6 +291,7 @@ impl NewQuestion {
             masked: record.masked.clone(),
             subject: record.identity.subject.as_str().into(),
             how: record.identity.how,
+            bound_actor: record.identity.actor.as_deref().map(Into::into),
             action_digest: record.action_digest,
             matched_rule: record.matched_rule.clone(),
             reason: record.reason.clone(),
@@ -301,6 +303,16 @@ impl NewQuestion {
             timeout_allows,
         };
         Ok((slot?, pending))
+    }
+}
+
+/// Refuses who speaks for an actor that its credential is not for.
+pub(super) fn check_actor(caller: &Caller, actor: &str) -> Result<(), GovernanceError> {
+    match &caller.identity.actor {
+        Some(bound) if !caller.identity.may_act_for(actor) => {
+            Err(GovernanceError::OtherActor { bound: bound.to_string(), sent: actor.to_owned() })
+        }
+        _ => Ok(()),
     }
 }
 

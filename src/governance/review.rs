@@ -295,7 +295,7 @@ fn evaluate_again<'p>(policy: &'p Policy, pending: &Pending, now: Timestamp) -> 
     policy.evaluate(&Question {
         action: &pending.proposal.action,
         declared_actor: &pending.proposal.actor.id,
-        authenticated_actor: authenticated.then_some(&*pending.subject),
+        authenticated_actor: authenticated.then(|| pending.bound_actor.as_deref().unwrap_or(&pending.subject)),
         now,
         masked: &pending.lost,
     })
@@ -309,7 +309,7 @@ mod tests {
     use crate::governance::{Generation, Generations, PolicySource, Propose, Settings};
 
     fn caller(subject: &str, how: How) -> Caller {
-        let identity = Identity { subject: subject.into(), roles: Roles::of(&Role::ALL), how };
+        let identity = Identity::new(subject, Roles::of(&Role::ALL), how);
         Caller { identity, connection: ConnectionId(1) }
     }
 

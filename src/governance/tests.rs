@@ -8,7 +8,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
-use crate::domain::{Action, ApprovalId, ConnectionId, Digest, EndingKind, How, Outcome, Proposal, Role, Roles};
+use crate::domain::{Action, ApprovalId, ConnectionId, EndingKind, How, Identity, Outcome, Proposal, Role, Roles};
 use crate::policy::{Policy, Source};
 
 const NOON: i64 = 1_774_000_000;
@@ -88,7 +88,7 @@ fn question(answer: &Answer) -> (ApprovalId, Digest) {
 }
 
 fn caller(subject: &str, how: How, roles: &[Role]) -> Caller {
-    let identity = Identity { subject: subject.into(), roles: Roles::of(roles), how };
+    let identity = Identity::new(subject, Roles::of(roles), how);
     Caller { identity, connection: ConnectionId(1) }
 }
 

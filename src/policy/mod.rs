@@ -39,6 +39,7 @@ mod mask;
 mod read;
 mod rule;
 mod schema;
+mod strict;
 mod value;
 mod verdict;
 mod window;
@@ -55,6 +56,7 @@ pub use glob::Glob;
 pub use mask::{mask, masked_text};
 pub use rule::{DEFAULT_TIMEOUT, OnTimeout, Position, Rule};
 pub use schema::schema;
+pub use strict::{Step, StrictYaml};
 pub use verdict::{DEFAULT_RULE, Question, Verdict};
 pub use window::{Minute, Weekdays, Window, Zone};
 

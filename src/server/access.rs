@@ -1,7 +1,7 @@
 //! Who may call what: one table from method to roles, asked in one place.
 //!
-//! Services are split by who may call them, so the table is by service, with the exceptions by method. It is checked against
-//! the descriptors when the daemon starts: a method without a row in it does not serve.
+//! Every method has a row, by its name. The table is checked against the descriptors when the daemon starts: with a method that
+//! has no row, the daemon does not start.
 
 use prost::Message as _;
 
@@ -32,11 +32,16 @@ pub fn required(path: &str) -> Access {
         return Access::Open;
     };
     let roles: &[Role] = match (service, method) {
+        ("aegis.v1.GovernanceService", "Propose" | "AwaitDecision" | "ReportResult" | "CancelProposal") => {
+            &[Role::Agent]
+        }
         ("aegis.v1.GovernanceService", "Evaluate") => &[Role::Agent, Role::Auditor, Role::Admin],
-        ("aegis.v1.GovernanceService", _) => &[Role::Agent],
-        ("aegis.v1.ApprovalService", _) => &[Role::Reviewer],
-        ("aegis.v1.AuditService", _) => &[Role::Auditor],
-        ("aegis.v1.PolicyService", _) => &[Role::Admin],
+        ("aegis.v1.ApprovalService", "StreamApprovals" | "ListApprovals" | "GetApproval" | "Approve" | "Deny") => {
+            &[Role::Reviewer]
+        }
+        ("aegis.v1.AuditService", "StreamAudit" | "GetStats") => &[Role::Auditor],
+        ("aegis.v1.PolicyService", "GetPolicy" | "UpdatePolicy" | "ValidatePolicy" | "WatchPolicy")
+        | ("aegis.v1.AdminService", "CreateToken" | "ListTokens" | "RevokeToken") => &[Role::Admin],
         (service, _) if OPEN_SERVICES.contains(&service) => return Access::Open,
         (service, _) if service.starts_with(PACKAGE) => return Access::Nobody,
         // Not ours: the router answers UNIMPLEMENTED, which tells nothing.
@@ -47,7 +52,7 @@ pub fn required(path: &str) -> Access {
 
 /// A method of the API that the table does not know.
 #[derive(Debug, thiserror::Error)]
-#[error("nobody may call {0}: give its service a role in server::access")]
+#[error("nobody may call {0}: give it a row in server::access")]
 pub struct UnknownMethod(String);
 
 /// Every method of the API, as `/service/method`, from its descriptors.
@@ -87,6 +92,10 @@ mod tests {
     #[test]
     fn a_method_that_the_table_does_not_know_is_for_nobody() {
         assert_eq!(required("/aegis.v1.NewService/New"), Access::Nobody);
+        for path in methods() {
+            let service = path.rsplit_once('/').unwrap().0;
+            assert_eq!(required(&format!("{service}/NewMethod")), Access::Nobody, "a new method of {service}");
+        }
     }
 
     #[test]

@@ -41,9 +41,10 @@ impl ApprovalService for Approvals {
         &self,
         request: Request<v1::StreamApprovalsRequest>,
     ) -> Result<Response<Self::StreamApprovalsStream>, Status> {
+        let caller = caller(&request)?;
         let filter = Filter::read(request.into_inner().filter)?;
         let governor = Arc::clone(&self.governor);
-        self.streams.open(|sink| async move { watch(&governor, &filter, &sink).await })
+        self.streams.open(caller, |sink| async move { watch(&governor, &filter, &sink).await })
     }
 
     async fn list_approvals(

@@ -1,10 +1,12 @@
 //! Listeners and the connections they accept: what is known about a caller before it says a word.
 
+use std::fmt;
 use std::io;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Connected;
 
+use super::authenticate::Budget;
 use crate::domain::{ConnectionId, Roles};
 
 /// What a listener means for whoever calls over it. Being anonymous is a property of the listener, never of an address.
@@ -28,15 +31,83 @@ pub enum Listener {
     Private,
 }
 
+/// Who is at the other end, as the kernel says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// A machine.
+    Tcp(IpAddr),
+    /// A user of this machine, and the primary group of its process.
+    Unix {
+        /// The user.
+        uid: u32,
+        /// The group.
+        gid: u32,
+    },
+}
+
+/// What peers are told apart by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PeerKey {
+    /// An IPv4 address, or the network of an IPv6 one: whoever has one such address has them all.
+    Address(IpAddr),
+    /// A user.
+    User(u32),
+}
+
+impl Peer {
+    /// What it is told apart from others by.
+    pub fn key(self) -> PeerKey {
+        match self {
+            Self::Unix { uid, .. } => PeerKey::User(uid),
+            Self::Tcp(address) => PeerKey::Address(match address.to_canonical() {
+                IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
+                v4 @ IpAddr::V4(_) => v4,
+            }),
+        }
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix { uid, gid } => write!(f, "uid {uid} gid {gid}"),
+        }
+    }
+}
+
 /// What is known about a connection.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Connection {
     /// Its name while it lasts.
     pub id: ConnectionId,
     /// The listener that accepted it.
     pub listener: Listener,
-    /// The user at the other end of a unix socket, as the kernel says.
-    pub peer_uid: Option<u32>,
+    /// Who is at the other end.
+    pub peer: Peer,
+    /// What it may still get wrong.
+    pub failures: Budget,
+    /// Whether somebody has been authenticated over it.
+    proved: AtomicBool,
+}
+
+impl Connection {
+    /// A new connection.
+    pub fn new(listener: Listener, peer: Peer) -> Self {
+        static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+        let id = ConnectionId(NEXT_ID.fetch_add(1, Ordering::Relaxed));
+        Self { id, listener, peer, failures: Budget::default(), proved: AtomicBool::new(false) }
+    }
+
+    /// Somebody has been authenticated over it.
+    pub fn prove(&self) {
+        self.proved.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether somebody has been.
+    pub fn is_proved(&self) -> bool {
+        self.proved.load(Ordering::Relaxed)
+    }
 }
 
 /// A bound listener.
@@ -133,13 +204,12 @@ pub async fn accept(
     connections: mpsc::Sender<io::Result<Stream>>,
     stop: CancellationToken,
 ) {
-    static NEXT_ID: AtomicU64 = AtomicU64::new(1);
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
             accepted = accept_one(&bound) => accepted,
         };
-        let (socket, peer_uid) = match accepted {
+        let (socket, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 // Out of descriptors, typically: the pause lets some be given back.
@@ -152,26 +222,26 @@ pub async fn accept(
             tracing::warn!("a connection was closed: --max-connections are open already");
             continue;
         };
-        let id = ConnectionId(NEXT_ID.fetch_add(1, Ordering::Relaxed));
-        let info = Arc::new(Connection { id, listener, peer_uid });
         let silence = Some(Silence::new(stop.clone()));
+        let info = Arc::new(Connection::new(listener, peer));
         if connections.send(Ok(Stream { socket, info, silence, _permit: permit })).await.is_err() {
             return;
         }
     }
 }
 
-async fn accept_one(bound: &Bound) -> io::Result<(Socket, Option<u32>)> {
+async fn accept_one(bound: &Bound) -> io::Result<(Socket, Peer)> {
     match bound {
         Bound::Tcp(listener) => {
-            let (stream, _) = listener.accept().await?;
+            let (stream, peer) = listener.accept().await?;
             stream.set_nodelay(true)?;
-            Ok((Socket::Tcp(stream), None))
+            Ok((Socket::Tcp(stream), Peer::Tcp(peer.ip())))
         }
         Bound::Unix(listener, _) => {
             let (stream, _) = listener.accept().await?;
-            let uid = stream.peer_cred()?.uid();
-            Ok((Socket::Unix(stream), Some(uid)))
+            let credentials = stream.peer_cred()?;
+            let peer = Peer::Unix { uid: credentials.uid(), gid: credentials.gid() };
+            Ok((Socket::Unix(stream), peer))
         }
     }
 }

@@ -11,7 +11,7 @@ use tower::{Layer, Service};
 use tracing::Instrument as _;
 
 use super::access::{self, Access};
-use super::authenticate::Authenticator;
+use super::authenticate::Chain;
 use super::connection::Connection;
 use super::status;
 use super::trace;
@@ -35,7 +35,7 @@ impl Refusals {
 #[derive(Clone)]
 pub(super) struct GateLayer {
     /// Who says who is calling.
-    pub(super) authenticator: Arc<dyn Authenticator>,
+    pub(super) authenticator: Arc<Chain>,
     /// Where refusals are counted.
     pub(super) refusals: Arc<Refusals>,
     /// How large a message may be: for those who sent a larger one.

@@ -68,6 +68,9 @@ impl GovernanceService for Governance {
         let hypotheses = reader.finish(hypotheses)?;
 
         let evaluated = self.governor.evaluate(&caller, at);
+        for hypothesis in &hypotheses {
+            evaluated.check_actor(hypothesis)?;
+        }
         let evaluations = hypotheses.iter().map(|hypothesis| {
             let verdict = evaluated.verdict(hypothesis);
             let mut evaluation = response::evaluation(&verdict);

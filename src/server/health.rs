@@ -4,9 +4,10 @@
 //! | --- | --- |
 //! | (empty) | everything below that is named here is |
 //! | `aegis.v1.GovernanceService`, `aegis.v1.ApprovalService` | the record can be written |
-//! | `aegis.v1.AuditService`, `aegis.v1.PolicyService` | the daemon runs |
+//! | `aegis.v1.AuditService`, `aegis.v1.PolicyService`, `aegis.v1.AdminService` | the daemon runs |
 //! | `aegis.record` | the record can be written |
 //! | `aegis.policy` | the policy files hold the policy in force: not after a change that was refused |
+//! | `aegis.auth` | the identities file holds who is known: not after a change that was refused; unknown without `--auth` |
 //! | `aegis.dev` | the daemon runs with `--dev`; unknown otherwise |
 
 use tonic_health::ServingStatus;
@@ -17,8 +18,9 @@ use crate::audit::StoreHealth;
 /// What a probe asks for: whether agents can be answered.
 const ANSWERING: [&str; 4] = ["", "aegis.v1.GovernanceService", "aegis.v1.ApprovalService", "aegis.record"];
 /// What works as long as the daemon does.
-const RUNNING: [&str; 2] = ["aegis.v1.AuditService", "aegis.v1.PolicyService"];
+const RUNNING: [&str; 3] = ["aegis.v1.AdminService", "aegis.v1.AuditService", "aegis.v1.PolicyService"];
 const POLICY: &str = "aegis.policy";
+const AUTH: &str = "aegis.auth";
 const DEV: &str = "aegis.dev";
 
 /// Tells probes how the daemon is.
@@ -46,6 +48,11 @@ impl Health {
     /// Whether the policy files hold the policy in force.
     pub(super) async fn policy(&self, good: bool) {
         self.set(&[POLICY], good).await;
+    }
+
+    /// Whether the identities file holds who is known.
+    pub(super) async fn auth(&self, good: bool) {
+        self.set(&[AUTH], good).await;
     }
 
     /// Nothing is answered any more.

@@ -2,6 +2,7 @@
 
 pub mod access;
 mod admin;
+mod admin_service;
 mod approval_service;
 mod audit_service;
 pub mod authenticate;
@@ -23,6 +24,7 @@ use tonic::{Request, Status};
 
 use crate::domain::Caller;
 
+pub use authenticate::IdentitySource;
 pub use request::RequestLimits;
 pub use run::{AdminListener, Anonymous, Config, DEFAULT_ADMIN, Limits, Listening, ServeError, run};
 

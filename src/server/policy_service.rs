@@ -90,10 +90,11 @@ impl PolicyService for Policies {
 
     async fn watch_policy(
         &self,
-        _request: Request<v1::WatchPolicyRequest>,
+        request: Request<v1::WatchPolicyRequest>,
     ) -> Result<Response<Self::WatchPolicyStream>, Status> {
+        let caller = caller(&request)?;
         let governor = Arc::clone(&self.governor);
-        self.streams.open(|sink| async move {
+        self.streams.open(caller, |sink| async move {
             let mut state = governor.generations().state();
             let mut told = None;
             loop {

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::approvals::Pending;
 use crate::audit::row::AuditRow;
-use crate::audit::{StoredPolicy, StoredRecord};
+use crate::audit::{IdentityRecord, StoredPolicy, StoredRecord};
 use crate::domain::{
     Action, Actor, Approval, Digest, Ending, EndingKind, How, Outcome, ParamPath, ResultStatus, RiskLevel, Timestamp,
 };
@@ -83,16 +83,16 @@ fn result_status(status: Option<ResultStatus>) -> v1::ResultStatus {
     }
 }
 
-fn how(how: How) -> &'static str {
-    match how {
-        How::Anonymous => "anonymous",
-        How::UnixPeer => "unix_peer",
-        How::BootstrapCredential => "bootstrap_credential",
+fn identity(subject: &str, how: How, actor: Option<&str>) -> v1::Identity {
+    v1::Identity {
+        subject: subject.to_owned(),
+        how: how.as_str().to_owned(),
+        actor: actor.unwrap_or_default().to_owned(),
     }
 }
 
-fn identity(subject: &str, established: How) -> v1::Identity {
-    v1::Identity { subject: subject.to_owned(), how: how(established).to_owned() }
+fn recorded_identity(recorded: &IdentityRecord) -> v1::Identity {
+    identity(&recorded.subject, recorded.how, recorded.actor.as_deref())
 }
 
 fn actor(actor: &Actor) -> v1::Actor {
@@ -203,7 +203,7 @@ pub(super) fn approval(pending: &Pending, ended: Option<&Ending>) -> v1::Approva
         approval_id: pending.approval_id.to_string(),
         decision_id: pending.decision_id.to_string(),
         actor: Some(actor(&pending.proposal.actor)),
-        identity: Some(identity(&pending.subject, pending.how)),
+        identity: Some(identity(&pending.subject, pending.how, pending.bound_actor.as_deref())),
         action: Some(action(pending.shown())),
         masked: paths(&pending.masked),
         context: Some(v1::Context {
@@ -231,7 +231,7 @@ pub(super) fn recorded_approval(row: &AuditRow) -> Option<v1::Approval> {
         approval_id: state.approval_id.to_string(),
         decision_id: decision.decision_id.to_string(),
         actor: Some(actor(&decision.actor)),
-        identity: Some(identity(&decision.identity.subject, decision.identity.how)),
+        identity: Some(recorded_identity(&decision.identity)),
         action: Some(action(&decision.action)),
         masked: paths(&decision.masked),
         context: Some(v1::Context {
@@ -284,7 +284,7 @@ pub(super) fn audit_row(row: AuditRow, status: Option<ResultStatus>) -> v1::Audi
         decision_id: decision.decision_id.to_string(),
         approval_id: decision.approval_id.map(|id| id.to_string()).unwrap_or_default(),
         actor: Some(actor(&decision.actor)),
-        identity: Some(identity(&decision.identity.subject, decision.identity.how)),
+        identity: Some(recorded_identity(&decision.identity)),
         policy_revision: decision.policy_revision.to_string(),
         action_digest: decision.action_digest.to_string(),
         audit_ref: record_id.to_string(),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
@@ -15,9 +16,10 @@ use tonic::transport::Server;
 use tonic_health::pb::health_server::HealthServer;
 
 use super::admin::Admin;
+use super::admin_service::Administration;
 use super::approval_service::Approvals;
 use super::audit_service::Audit;
-use super::authenticate::LocalOperator;
+use super::authenticate::{self, Chain, Failures, Identities, IdentitySource, LocalOperator, MadeTokens, Reloader};
 use super::connection::{self, Bound, Listener};
 use super::data_dir::{self, DataDir, DataDirError};
 use super::gate::{GateLayer, Refusals};
@@ -25,13 +27,14 @@ use super::governance_service::Governance;
 use super::health::Health;
 use super::policy_service::Policies;
 use super::request::RequestLimits;
-use super::streams::Streams;
+use super::streams::{Credentials, Streams};
 use super::{access, admin, background};
 use crate::audit::{OpenError, Options, Store, StoreError};
 use crate::domain::{Clock, Role, Roles, SystemClock};
 use crate::governance::{Generation, Generations, Governor, PolicySource, Settings};
 use crate::policy::LoadErrors;
 use crate::proto::FILE_DESCRIPTOR_SET;
+use crate::proto::v1::admin_service_server::AdminServiceServer;
 use crate::proto::v1::approval_service_server::ApprovalServiceServer;
 use crate::proto::v1::audit_service_server::AuditServiceServer;
 use crate::proto::v1::governance_service_server::GovernanceServiceServer;
@@ -50,6 +53,8 @@ pub struct Config {
     pub unix: Vec<PathBuf>,
     /// What callers without a credential may do on the main listener.
     pub anonymous: Anonymous,
+    /// Who else is known, and by what.
+    pub identities: IdentitySource,
     /// Where probes and Prometheus ask.
     pub admin: AdminListener,
     /// Whether a listener that others can route to may be without TLS.
@@ -115,6 +120,8 @@ pub struct Limits {
     pub connections: usize,
     /// Calls at once on one connection.
     pub calls_per_connection: u32,
+    /// Wrong credentials at once over one connection; 0 is as many as come.
+    pub wrong_credentials: u32,
     /// Server streams at once.
     pub streams: usize,
     /// What an action may carry.
@@ -127,6 +134,7 @@ impl Default for Limits {
             message_bytes: 4 << 20,
             connections: 4096,
             calls_per_connection: 16_384,
+            wrong_credentials: 10,
             streams: 4096,
             request: RequestLimits { params_bytes: 256 << 10, params_depth: 32 },
         }
@@ -154,6 +162,9 @@ pub enum ServeError {
     /// The policy is not valid.
     #[error("the policy is not valid:\n{0}")]
     Policy(#[from] LoadErrors),
+    /// The identities file, or what it names, is not valid.
+    #[error("the identities are not valid:\n{0}")]
+    Identities(LoadErrors),
     /// The data directory cannot be used.
     #[error(transparent)]
     DataDir(#[from] DataDirError),
@@ -206,30 +217,45 @@ pub async fn run(
     let account = data_dir::account(data_dir.uid);
     warn_about(&config, &account);
 
+    let reloader = Reloader::start(config.identities.clone()).map_err(ServeError::Identities)?;
+    let identities = Arc::clone(reloader.identities());
+
     let governor = Arc::new(start_governor(&config, &data_dir).await?);
+    if !config.identities.is_empty() {
+        governor.record_identities(reloader.revision()).await?;
+    }
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
     let refusals = Arc::new(Refusals::default());
     let (reporter, health_service) = tonic_health::server::health_reporter();
     let health = Health::start(reporter, config.is_dev()).await;
 
-    let (connections, mut listening) = listen(&config, &data_dir, &governor, &tasks, &stop).await?;
+    let (connections, mut listening) = listen(&config, &data_dir, &governor, &identities, &tasks, &stop).await?;
     if let Some(listener) = bind_admin(&config).await? {
         listening.admin = listener.local_addr().ok();
         let admin = Admin { governor: Arc::clone(&governor), refusals: Arc::clone(&refusals) };
         tasks.spawn(admin::serve(listener, admin, stop.clone()));
     }
+    tasks.spawn(authenticate::watch(reloader, Arc::clone(&governor), health.clone(), stop.clone()));
     background::spawn(&tasks, &governor, &health, &refusals, &stop);
 
+    let operator = LocalOperator::new(&account.name, data_dir.uid, &data_dir.credential()?);
+    let chain = Chain {
+        fixed: vec![Box::new(operator), Box::new(MadeTokens(Arc::clone(governor.tokens())))],
+        identities,
+        failures: Failures::new(config.limits.wrong_credentials),
+        clock: Arc::clone(governor.clock()),
+    };
     let gate = GateLayer {
-        authenticator: Arc::new(LocalOperator::new(&account.name, data_dir.uid, &data_dir.credential()?)),
+        authenticator: Arc::new(chain),
         refusals: Arc::clone(&refusals),
         message_bytes: config.limits.message_bytes,
     };
+    let credentials = Credentials { tokens: Arc::clone(governor.tokens()), clock: Arc::clone(governor.clock()) };
     let services = Services {
         governor: Arc::clone(&governor),
         limits: config.limits,
-        streams: Streams::new(config.limits.streams, stop.clone()),
+        streams: Streams::new(config.limits.streams, credentials, stop.clone()),
         stop: stop.clone(),
     };
     let serving = tokio::spawn(serve(services, gate, health_service, connections));
@@ -313,6 +339,7 @@ async fn listen(
     config: &Config,
     data_dir: &DataDir,
     governor: &Arc<Governor>,
+    identities: &Arc<ArcSwap<Identities>>,
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> Result<(mpsc::Receiver<io::Result<connection::Stream>>, Listening), ServeError> {
@@ -325,9 +352,11 @@ async fn listen(
         endpoints.push(format!("http://{}", listener.local_addr().map_err(at)?));
         bound.push((Bound::Tcp(listener), main));
     }
+    // Where users are told apart, whoever is not named is kept out by the file system, too.
+    let mode = if identities.load().names_users { 0o660 } else { 0o666 };
     for path in &config.unix {
         endpoints.push(format!("unix:{}", path.display()));
-        bound.push((bind_unix(path, 0o666)?, main));
+        bound.push((bind_unix(path, mode)?, main));
     }
     let private = data_dir.socket();
     bound.push((bind_unix(&private, 0o600)?, Listener::Private));
@@ -381,6 +410,7 @@ async fn serve(
     let governance = Governance { governor: Arc::clone(&governor), limits };
     let approvals = Approvals { governor: Arc::clone(&governor), streams: streams.clone(), limits };
     let audit = Audit { governor: Arc::clone(&governor), streams: streams.clone(), limits };
+    let administration = Administration { governor: Arc::clone(&governor), limits };
     let policies = Policies { governor, streams, limits };
     let router = Server::builder()
         .max_concurrent_streams(calls_per_connection)
@@ -393,6 +423,7 @@ async fn serve(
         .add_service(GovernanceServiceServer::new(governance).max_decoding_message_size(message_bytes))
         .add_service(ApprovalServiceServer::new(approvals).max_decoding_message_size(message_bytes))
         .add_service(AuditServiceServer::new(audit).max_decoding_message_size(message_bytes))
+        .add_service(AdminServiceServer::new(administration).max_decoding_message_size(message_bytes))
         .add_service(PolicyServiceServer::new(policies).max_decoding_message_size(message_bytes));
     router.serve_with_incoming_shutdown(ReceiverStream::new(connections), stop.cancelled_owned()).await?;
     Ok(())

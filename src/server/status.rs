@@ -3,12 +3,12 @@
 //! | code | reason (`ErrorInfo`) | what a client does |
 //! | --- | --- | --- |
 //! | INVALID_ARGUMENT | `INVALID_REQUEST`, `MESSAGE_TOO_LARGE`, `IDEMPOTENCY_KEY_REUSED`, `POLICY_INVALID` | corrects the request; `BadRequest` names the fields |
-//! | UNAUTHENTICATED | `CREDENTIAL_REQUIRED`, `CREDENTIAL_INVALID` | sends a valid credential |
-//! | PERMISSION_DENIED | `ROLE_REQUIRED`, `OWN_PROPOSAL` | asks somebody else |
-//! | NOT_FOUND | `NO_SUCH_DECISION`, `NO_SUCH_APPROVAL`, `NO_SUCH_REVISION` | corrects the id |
+//! | UNAUTHENTICATED | `CREDENTIAL_REQUIRED`, `CREDENTIAL_INVALID`, `CREDENTIAL_EXPIRED` | sends a valid credential |
+//! | PERMISSION_DENIED | `ROLE_REQUIRED`, `OWN_PROPOSAL`, `ACTOR_NOT_ALLOWED` | asks somebody else |
+//! | NOT_FOUND | `NO_SUCH_DECISION`, `NO_SUCH_APPROVAL`, `NO_SUCH_REVISION`, `NO_SUCH_TOKEN` | corrects the id |
 //! | FAILED_PRECONDITION | `ALREADY_DECIDED`, `EXPIRED`, `DIGEST_MISMATCH`, `NOT_PENDING`, `NOT_REPORTABLE`, `CONFIRMATION_INVALID`, `POLICY_NOT_WRITABLE` | looks again before it does anything |
 //! | ABORTED | `REVISION_MISMATCH` | reads the policy again and merges |
-//! | RESOURCE_EXHAUSTED | `TOO_MANY_PENDING_APPROVALS`, `RATE_LIMITED`, `TOO_MANY_STREAMS`, `RECORD_BUSY` | waits and retries |
+//! | RESOURCE_EXHAUSTED | `TOO_MANY_PENDING_APPROVALS`, `RATE_LIMITED`, `TOO_MANY_STREAMS`, `RECORD_BUSY`, `TOO_MANY_TOKENS`, `TOO_MANY_FAILURES` | waits and retries |
 //! | UNAVAILABLE | `RECORD_UNAVAILABLE`, `NOT_SERVING` | retries; the action does not run meanwhile |
 
 use std::collections::HashMap;
@@ -103,7 +103,17 @@ pub(super) fn message_too_large(limit: usize) -> Status {
 
 /// A credential was sent and is not valid.
 pub(super) fn unauthenticated(error: AuthenticationError) -> Status {
-    with_reason(Code::Unauthenticated, "CREDENTIAL_INVALID", error.to_string())
+    match error {
+        AuthenticationError::TooManyFailures => {
+            with_reason(Code::ResourceExhausted, "TOO_MANY_FAILURES", error.to_string())
+        }
+        _ => with_reason(Code::Unauthenticated, "CREDENTIAL_INVALID", error.to_string()),
+    }
+}
+
+/// The credential that opened a stream is over.
+pub(super) fn credential_over(why: &str) -> Status {
+    with_reason(Code::Unauthenticated, "CREDENTIAL_EXPIRED", format!("{why}: open the stream again with a valid one"))
 }
 
 /// No credential was sent, and the method needs one.
@@ -152,6 +162,12 @@ impl From<GovernanceError> for Status {
             E::Expired { ending, .. } => decided("EXPIRED", ending),
             E::DigestMismatch { .. } => with_reason(Code::FailedPrecondition, "DIGEST_MISMATCH", message),
             E::OwnProposal(_) => with_reason(Code::PermissionDenied, "OWN_PROPOSAL", message),
+            E::OtherActor { .. } => {
+                let violation = FieldViolation::new("actor.id", message.clone());
+                with_details(Code::PermissionDenied, "ACTOR_NOT_ALLOWED", message, HashMap::new(), vec![violation])
+            }
+            E::NoToken(_) => with_reason(Code::NotFound, "NO_SUCH_TOKEN", message),
+            E::TooManyTokens(_) => with_reason(Code::ResourceExhausted, "TOO_MANY_TOKENS", message),
             E::NotPending { .. } => with_reason(Code::FailedPrecondition, "NOT_PENDING", message),
             E::NotReportable { .. } => with_reason(Code::FailedPrecondition, "NOT_REPORTABLE", message),
             E::PolicyInvalid(errors) => {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aegis::proto::v1;
+use aegis::proto::v1::admin_service_client::AdminServiceClient;
 use aegis::proto::v1::approval_service_client::ApprovalServiceClient;
 use aegis::proto::v1::audit_service_client::AuditServiceClient;
 use aegis::proto::v1::governance_service_client::GovernanceServiceClient;
@@ -198,6 +199,45 @@ impl Daemon {
     /// A channel to the socket in the data directory: the daemon's own user.
     pub(crate) async fn socket(&self) -> Channel {
         unix(&self.data_dir().join("aegis.sock")).await
+    }
+
+    /// The admin's side, but for the policy.
+    pub(crate) async fn administration(&self) -> AdminServiceClient<Channel> {
+        AdminServiceClient::new(self.socket().await)
+    }
+
+    /// Makes a token and says its secret and its id.
+    pub(crate) async fn token(&self, name: &str, roles: &[v1::Role]) -> (String, String) {
+        let roles = roles.iter().map(|role| (*role).into()).collect();
+        self.make_token(v1::CreateTokenRequest { name: name.into(), roles, ..Default::default() }).await
+    }
+
+    /// Makes a token as asked, and says its secret and its id.
+    pub(crate) async fn make_token(&self, request: v1::CreateTokenRequest) -> (String, String) {
+        let made =
+            self.administration().await.create_token(request).await.expect("an admin makes a token").into_inner();
+        (made.secret, made.token.expect("a token").token_id)
+    }
+
+    /// What the raw record holds of one kind, oldest first.
+    pub(crate) fn events(&self, kind: &str) -> Vec<serde_json::Value> {
+        let output = self.cli(&["audit", "--records", "--format", "jsonl"]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        let payload = |line: &str| {
+            let line: serde_json::Value = serde_json::from_str(line).expect("a line of JSON");
+            serde_json::from_str(line["payload"].as_str().expect("a payload")).expect("a record is JSON")
+        };
+        stdout(&output).lines().map(payload).filter(|record: &serde_json::Value| record["kind"] == kind).collect()
+    }
+
+    /// What health says of a service.
+    pub(crate) async fn health(&self, service: &str) -> Option<tonic_health::ServingStatus> {
+        let mut client = tonic_health::pb::health_client::HealthClient::new(self.tcp().await);
+        let answer = client.check(tonic_health::pb::HealthCheckRequest { service: service.into() }).await.ok()?;
+        match answer.into_inner().status {
+            1 => Some(tonic_health::ServingStatus::Serving),
+            _ => Some(tonic_health::ServingStatus::NotServing),
+        }
     }
 
     /// The agent's side, anonymous.

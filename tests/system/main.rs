@@ -15,6 +15,7 @@ mod deployed;
 mod disk;
 mod grpcurl;
 mod hostile;
+mod identities;
 mod people;
 mod proposals;
 mod reload;

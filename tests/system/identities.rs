@@ -1,0 +1,323 @@
+//! Who is asking: tokens, users of the machine, what each may do, and how that changes while the daemon runs.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
+
+use aegis::domain::Role;
+use aegis::proto::v1::audit_service_client::AuditServiceClient;
+use aegis::proto::v1::governance_service_client::GovernanceServiceClient;
+use aegis::proto::v1::policy_service_client::PolicyServiceClient;
+use aegis::proto::v1::{self, Outcome};
+use aegis::server::access::{self, Access};
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::Channel;
+use tonic::{Code, Request, Status};
+
+use crate::daemon::{Setup, eventually, fields, propose, reason, stderr, stdout, unix};
+
+const BY_ACTOR: &str =
+    "rules: [{name: trusted, match: {type: deploy, actor: agent-7}, risk_level: low, approval: auto}]";
+
+type Bearer = Box<dyn FnMut(Request<()>) -> Result<Request<()>, Status> + Send>;
+type Shown = InterceptedService<Channel, Bearer>;
+
+/// The channel with this token on every call.
+pub(crate) fn with_token(channel: Channel, token: &str) -> Shown {
+    let value: tonic::metadata::MetadataValue<_> = format!("Bearer {token}").parse().expect("a token is ASCII");
+    let show: Bearer = Box::new(move |mut request| {
+        request.metadata_mut().insert("authorization", value.clone());
+        Ok(request)
+    });
+    InterceptedService::new(channel, show)
+}
+
+/// The channel with nothing to show.
+pub(crate) fn bare(channel: Channel) -> Shown {
+    InterceptedService::new(channel, Box::new(Ok))
+}
+
+/// Calls a method by its path with an empty message: enough to see whether one is let in.
+pub(crate) async fn call(service: Shown, path: &str) -> Result<(), Status> {
+    let mut grpc = tonic::client::Grpc::new(service);
+    grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
+    let codec = tonic_prost::ProstCodec::<(), ()>::default();
+    grpc.server_streaming(Request::new(()), path.parse().expect("a path"), codec).await.map(drop)
+}
+
+fn wire_role(role: Role) -> v1::Role {
+    match role {
+        Role::Agent => v1::Role::Agent,
+        Role::Reviewer => v1::Role::Reviewer,
+        Role::Auditor => v1::Role::Auditor,
+        Role::Admin => v1::Role::Admin,
+    }
+}
+
+/// Whether the gate let a call in.
+fn admitted(called: &Result<(), Status>) -> bool {
+    !matches!(called, Err(status) if ["ROLE_REQUIRED", "CREDENTIAL_REQUIRED", "CREDENTIAL_INVALID"].contains(&&*reason(status)))
+}
+
+fn sha256(text: &str) -> String {
+    aegis::domain::Digest::of(text.as_bytes()).to_string()
+}
+
+fn me() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+#[tokio::test]
+async fn a_token_is_made_shown_once_listed_and_revoked() {
+    let daemon = Setup::new().start();
+    let made = daemon.cli(&["token", "create", "--role", "auditor", "--name", "ada", "--expires", "30d"]);
+    assert!(made.status.success(), "{}", stderr(&made));
+    let secret = stdout(&made).trim().to_owned();
+    assert!(secret.starts_with("aegis_") && secret.len() == 49, "{secret}");
+
+    let mut auditor = AuditServiceClient::new(with_token(daemon.tcp().await, &secret));
+    auditor.get_stats(v1::GetStatsRequest::default()).await.unwrap();
+
+    let listed = stdout(&daemon.cli(&["token", "list", "--format", "json"]));
+    assert!(!listed.contains(&secret) && listed.contains("token:ada") && listed.contains("auditor"), "{listed}");
+    let tokens: serde_json::Value = serde_json::from_str(&listed).unwrap();
+    let id = tokens[0]["token_id"].as_str().unwrap();
+
+    let revoked = daemon.cli(&["token", "revoke", id]);
+    assert!(revoked.status.success(), "{}", stderr(&revoked));
+    let refused = auditor.get_stats(v1::GetStatsRequest::default()).await.unwrap_err();
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Unauthenticated, "CREDENTIAL_INVALID"));
+    let again = daemon.cli(&["token", "revoke", id]);
+    assert!(stderr(&again).contains("NO_SUCH_TOKEN"), "{}", stderr(&again));
+
+    assert_eq!(daemon.events("token_created").len(), 1);
+    assert_eq!(daemon.events("token_revoked").len(), 1);
+    let file = std::fs::read(daemon.data_dir().join("record.redb")).unwrap();
+    assert!(!file.windows(secret.len()).any(|window| window == secret.as_bytes()), "the store holds the token");
+}
+
+#[tokio::test]
+async fn tokens_survive_a_restart_and_end_by_themselves() {
+    let daemon = Setup::new().start();
+    let (lasting, _) = daemon.token("ada", &[v1::Role::Admin]).await;
+    let lifetime = crate::daemon::seconds(2);
+    let roles = vec![v1::Role::Admin.into()];
+    let ending = v1::CreateTokenRequest { name: "bob".into(), roles, lifetime, ..Default::default() };
+    let (ending, _) = daemon.make_token(ending).await;
+
+    let mut watching = PolicyServiceClient::new(with_token(daemon.tcp().await, &ending));
+    let mut stream = watching.watch_policy(v1::WatchPolicyRequest {}).await.unwrap().into_inner();
+    let over = loop {
+        match stream.message().await {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("a stream whose credential is over ended as if all were well"),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!((over.code(), reason(&over).as_str()), (Code::Unauthenticated, "CREDENTIAL_EXPIRED"));
+    let refused = watching.get_policy(v1::GetPolicyRequest::default()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unauthenticated);
+
+    let daemon = daemon.restart();
+    let mut admin = PolicyServiceClient::new(with_token(daemon.tcp().await, &lasting));
+    admin.get_policy(v1::GetPolicyRequest::default()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stream_ends_when_its_token_is_revoked() {
+    let daemon = Setup::new().start();
+    let (secret, token_id) = daemon.token("ada", &[v1::Role::Admin]).await;
+    let mut admin = PolicyServiceClient::new(with_token(daemon.tcp().await, &secret));
+    let mut stream = admin.watch_policy(v1::WatchPolicyRequest {}).await.unwrap().into_inner();
+    stream.message().await.unwrap().unwrap();
+    daemon.administration().await.revoke_token(v1::RevokeTokenRequest { token_id }).await.unwrap();
+    let over = stream.message().await.unwrap_err();
+    assert_eq!(over.code(), Code::Unauthenticated);
+    assert!(over.message().contains("revoked"), "{}", over.message());
+}
+
+#[tokio::test]
+async fn a_token_for_one_actor_proposes_as_no_other_and_a_rule_can_rely_on_it() {
+    let daemon = Setup::new().policy(BY_ACTOR).start();
+    let roles = vec![v1::Role::Agent.into()];
+    let bound = v1::CreateTokenRequest { name: "ci".into(), roles, actor: "agent-7".into(), ..Default::default() };
+    let (secret, _) = daemon.make_token(bound).await;
+    let mut agent = GovernanceServiceClient::new(with_token(daemon.tcp().await, &secret));
+
+    let allowed = agent.propose(propose("deploy", "x")).await.unwrap().into_inner().decision.unwrap();
+    assert_eq!((allowed.outcome(), allowed.matched_rule.as_str()), (Outcome::Allow, "trusted"));
+    let identity = daemon.row(&allowed.decision_id).await.identity.unwrap();
+    assert_eq!(
+        (identity.subject.as_str(), identity.how.as_str(), identity.actor.as_str()),
+        ("token:ci", "token", "agent-7")
+    );
+    for other in ["agent-8", "", "agent-70"] {
+        let ask = v1::ProposeRequest {
+            actor: Some(v1::Actor { id: other.into(), ..Default::default() }),
+            ..propose("deploy", "x")
+        };
+        let refused = agent.propose(ask.clone()).await.unwrap_err();
+        assert_eq!((refused.code(), reason(&refused).as_str()), (Code::PermissionDenied, "ACTOR_NOT_ALLOWED"));
+        assert_eq!(fields(&refused), ["actor.id"]);
+        let item = v1::EvaluateItem { actor: ask.actor, action: ask.action };
+        let dry = v1::EvaluateRequest { items: vec![item], ..Default::default() };
+        assert_eq!(agent.evaluate(dry).await.unwrap_err().code(), Code::PermissionDenied);
+    }
+    // Whoever only says so is not believed.
+    let declared = daemon.agent().await.propose(propose("deploy", "x")).await.unwrap().into_inner().decision.unwrap();
+    assert_ne!(declared.outcome(), Outcome::Allow);
+}
+
+#[tokio::test]
+async fn users_of_the_machine_are_known_by_the_kernels_word() {
+    let setup = Setup::new().policy(BY_ACTOR);
+    let (socket, file) = (setup.home().join("agent.sock"), setup.home().join("auth.yaml"));
+    let entry = format!("unix: [{{uid: {}, roles: [agent, auditor], actor: agent-7}}]", me());
+    std::fs::write(&file, entry).unwrap();
+    let daemon =
+        setup.args(&["--uds", socket.to_str().unwrap(), "--auth", file.to_str().unwrap(), "--no-anonymous"]).start();
+    assert_eq!(std::fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o660);
+
+    let mut agent = GovernanceServiceClient::new(unix(&socket).await);
+    let allowed = agent.propose(propose("deploy", "x")).await.unwrap().into_inner().decision.unwrap();
+    assert_eq!(allowed.outcome(), Outcome::Allow);
+    let identity = daemon.row(&allowed.decision_id).await.identity.unwrap();
+    assert_eq!((identity.subject, identity.how.as_str()), (format!("unix:{}", me()), "unix_peer"));
+    call(bare(unix(&socket).await), "/aegis.v1.AuditService/GetStats").await.unwrap();
+    let refused = call(bare(unix(&socket).await), "/aegis.v1.PolicyService/GetPolicy").await.unwrap_err();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    // The same user over TCP shows nothing.
+    let refused = daemon.agent().await.propose(propose("deploy", "x")).await.unwrap_err();
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Unauthenticated, "CREDENTIAL_REQUIRED"));
+}
+
+#[tokio::test]
+async fn the_identities_file_is_followed_and_a_bad_one_changes_nothing() {
+    let setup = Setup::new();
+    let file = setup.home().join("auth.yaml");
+    let token =
+        |secret: &str, role: &str| format!("tokens: [{{name: ci, sha256: {}, roles: [{role}]}}]", sha256(secret));
+    let swap = |text: &str| {
+        let beside = file.with_extension("new");
+        std::fs::write(&beside, text).unwrap();
+        std::fs::rename(&beside, &file).unwrap();
+    };
+    swap(&token("aegis_one", "auditor"));
+    let daemon = setup.args(&["--auth", file.to_str().unwrap()]).start();
+    let stats = "/aegis.v1.AuditService/GetStats";
+    call(with_token(daemon.tcp().await, "aegis_one"), stats).await.unwrap();
+    assert_eq!(daemon.health("aegis.auth").await, Some(tonic_health::ServingStatus::Serving));
+
+    swap("tokens: [{name: ci, sha256: nonsense, roles: [auditor]}]");
+    daemon.logs("auth.yaml:1:21: tokens[0].sha256: must be the SHA-256").await;
+    daemon.logs("the last good ones stay in force").await;
+    eventually("health says so", || async {
+        (daemon.health("aegis.auth").await? == tonic_health::ServingStatus::NotServing).then_some(())
+    })
+    .await;
+    call(with_token(daemon.tcp().await, "aegis_one"), stats).await.unwrap();
+
+    swap(&token("aegis_two", "auditor"));
+    eventually("the new token opens", || async { call(with_token(daemon.tcp().await, "aegis_two"), stats).await.ok() })
+        .await;
+    let refused = call(with_token(daemon.tcp().await, "aegis_one"), stats).await.unwrap_err();
+    assert_eq!(refused.code(), Code::Unauthenticated);
+    assert_eq!(daemon.health("aegis.auth").await, Some(tonic_health::ServingStatus::Serving));
+    assert_eq!(daemon.events("identities_loaded").len(), 2);
+    assert_eq!(daemon.events("identities_rejected").len(), 1);
+}
+
+#[test]
+fn a_bad_identities_file_does_not_start() {
+    let setup = Setup::new();
+    let file = setup.home().join("auth.yaml");
+    std::fs::write(&file, "unix: [{uid: 7, roles: [reviewr]}]").unwrap();
+    let (status, said) = setup.args(&["--auth", file.to_str().unwrap()]).refuse();
+    assert!(!status.success());
+    assert!(said.contains("auth.yaml:1:25: unix[0].roles[0]: unknown variant `reviewr`"), "{said}");
+}
+
+#[tokio::test]
+async fn who_is_wrong_too_often_is_not_listened_to() {
+    let daemon = Setup::new().start();
+    let (secret, _) = daemon.token("ada", &[v1::Role::Auditor]).await;
+    let (guessing, channel) = (daemon.tcp().await, daemon.tcp().await);
+    let stats = "/aegis.v1.AuditService/GetStats";
+    call(with_token(channel.clone(), &secret), stats).await.unwrap();
+    let mut codes = Vec::new();
+    for i in 0..20 {
+        let refused = call(with_token(guessing.clone(), &format!("aegis_guess{i}")), stats).await.unwrap_err();
+        codes.push(refused.code());
+    }
+    assert_eq!((codes[0], codes[19]), (Code::Unauthenticated, Code::ResourceExhausted));
+    // Who is in already is not locked out by a neighbour, and neither is an agent that shows nothing.
+    call(with_token(channel, &secret), stats).await.unwrap();
+    let anonymous = call(bare(guessing), "/aegis.v1.GovernanceService/Propose").await;
+    assert!(admitted(&anonymous), "{anonymous:?}");
+    assert!(!daemon.log().contains("aegis_guess"), "the log holds what was sent");
+}
+
+/// Every method, by every role, in every way of being known: in or out exactly as the one table says.
+#[tokio::test]
+async fn every_method_answers_every_role_as_the_table_says_however_it_was_established() {
+    let setup = Setup::new();
+    let file = setup.home().join("auth.yaml");
+    let entries = Role::ALL.map(|role| {
+        let name = role.as_str();
+        format!("  - {{name: file-{name}, sha256: {}, roles: [{name}]}}", sha256(&format!("aegis_{name}")))
+    });
+    std::fs::write(&file, format!("tokens:\n{}\n", entries.join("\n"))).unwrap();
+    let daemon = setup.args(&["--auth", file.to_str().unwrap()]).start();
+
+    let tcp = daemon.tcp().await;
+    let mut checked = 0;
+    for role in Role::ALL {
+        let (made, _) = daemon.token(role.as_str(), &[wire_role(role)]).await;
+        for token in [made, format!("aegis_{}", role.as_str())] {
+            for path in access::methods() {
+                let Access::AnyOf(allowed) = access::required(&path) else { panic!("{path} is open or unknown") };
+                let called = call(with_token(tcp.clone(), &token), &path).await;
+                assert_eq!(admitted(&called), allowed.has(role), "{path} as {role:?}: {called:?}");
+                checked += 1;
+            }
+        }
+    }
+    // Nobody in particular is an agent, the daemon's own user anything but an agent.
+    for path in access::methods() {
+        let Access::AnyOf(allowed) = access::required(&path) else { panic!("{path} is open or unknown") };
+        assert_eq!(admitted(&call(bare(tcp.clone()), &path).await), allowed.has(Role::Agent), "{path} anonymously");
+        let socket = daemon.socket().await;
+        let operator = [Role::Reviewer, Role::Auditor, Role::Admin].into_iter().any(|role| allowed.has(role));
+        assert_eq!(admitted(&call(bare(socket), &path).await), operator, "{path} over the private socket");
+        checked += 2;
+    }
+    assert_eq!(checked, access::methods().len() * 10);
+}
+
+/// grpcurl, as `tests/run` installs it.
+pub(crate) fn grpcurl() -> Command {
+    let path = std::env::var_os("GRPCURL").map_or_else(
+        || std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/bin/grpcurl"),
+        std::path::PathBuf::from,
+    );
+    assert!(path.exists(), "there is no {}: run `tests/tools/install grpcurl`", path.display());
+    Command::new(path)
+}
+
+#[tokio::test]
+async fn grpcurl_gets_in_with_a_token_and_over_the_unix_socket() {
+    let setup = Setup::new();
+    let (socket, file) = (setup.home().join("agent.sock"), setup.home().join("auth.yaml"));
+    std::fs::write(&file, format!("unix: [{{uid: {}, roles: [auditor]}}]", me())).unwrap();
+    let daemon = setup.args(&["--uds", socket.to_str().unwrap(), "--auth", file.to_str().unwrap()]).start();
+    let (secret, _) = daemon.token("ada", &[v1::Role::Auditor]).await;
+    let tcp = daemon.endpoint.trim_start_matches("http://").to_owned();
+    let header = format!("authorization: Bearer {secret}");
+    let method = "aegis.v1.AuditService/GetStats";
+
+    let said = grpcurl().args(["-plaintext", "-H", &header, &tcp, method]).output().unwrap();
+    assert!(said.status.success(), "{}", stderr(&said));
+    let said = grpcurl().args(["-plaintext", "-H", "authorization: Bearer aegis_x", &tcp, method]).output().unwrap();
+    assert!(stderr(&said).contains("Unauthenticated") && !said.status.success(), "{}", stderr(&said));
+    let said = grpcurl().args(["-plaintext", "-unix", socket.to_str().unwrap(), method]).output().unwrap();
+    assert!(said.status.success(), "{}", stderr(&said));
+}
