@@ -219,7 +219,7 @@ impl Governor {
     }
 }
 
-/// Takes up the tokens of the store, ends in the queue what has ended in the store, and puts back what is open there.
+/// Ends in the queue what has ended in the store, and puts back what is open there; knows the tokens that are there.
 fn reconcile(store: &Store, queue: &Queue, tokens: &Tokens, clock: &dyn Clock) -> Result<(), StoreError> {
     let reader = store.read()?;
     tokens.replace(reader.tokens()?);
