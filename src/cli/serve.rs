@@ -98,7 +98,7 @@ pub(super) struct ListenArgs {
     #[arg(long, value_name = "IP:PORT", value_parser = admin_listener)]
     pub(super) admin_listen: Option<AdminListener>,
 
-    /// Who may call, and as what: a file of users, tokens and certificates. It is watched
+    /// Who may call, and as what: a file of users, tokens, certificates and issuers. It is watched
     #[arg(long, value_name = "FILE")]
     pub(super) auth: Option<PathBuf>,
 
