@@ -163,3 +163,50 @@ fn an_issuer_without_an_audience_does_not_start() {
     let (status, said) = setup.args(&["--auth", file.to_str().unwrap()]).refuse();
     assert!(!status.success() && said.contains("auth.yaml:2:5: jwt[0]: missing field `audience`"), "{said}");
 }
+
+/// What openssl says, given this on its standard input.
+fn openssl(arguments: &[&str], input: &[u8]) -> Vec<u8> {
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
+
+    let mut command = Command::new("openssl");
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().expect("openssl is installed");
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "openssl {arguments:?}");
+    output.stdout
+}
+
+#[tokio::test]
+async fn a_service_account_is_known_by_an_rsa_signature_as_kubernetes_makes_them() {
+    let signer = Signer::new("unused");
+    let (daemon, keys) = daemon(&signer);
+    let key = daemon.home.path().join("rsa.pem");
+    let key = key.to_str().unwrap();
+    openssl(&["genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", key], b"");
+    let modulus = String::from_utf8(openssl(&["rsa", "-in", key, "-noout", "-modulus"], b"")).unwrap();
+    let modulus = hex::decode(modulus.trim().strip_prefix("Modulus=").unwrap()).unwrap();
+    let n = URL_SAFE_NO_PAD.encode(modulus);
+    let set = json!({"keys": [{"kty": "RSA", "alg": "RS256", "use": "sig", "kid": "k8s", "n": n, "e": "AQAB"}]});
+    std::fs::write(keys.with_extension("new"), set.to_string()).unwrap();
+    std::fs::rename(keys.with_extension("new"), &keys).unwrap();
+
+    let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let claims = claims("system:serviceaccount:agents:one", 60);
+    let message = format!("{}.{}", encode(&json!({"alg": "RS256", "kid": "k8s"})), encode(&claims));
+    let signature = openssl(&["dgst", "-sha256", "-sign", key], message.as_bytes());
+    let token = format!("{message}.{}", URL_SAFE_NO_PAD.encode(&signature));
+    let channel = daemon.tcp().await;
+    eventually("the new keys are in force", || {
+        let mut client = GovernanceServiceClient::new(with_token(channel.clone(), &token));
+        async move { client.propose(propose("read", "x")).await.ok() }
+    })
+    .await;
+
+    let mut forged = signature;
+    forged[17] ^= 1;
+    let forged = format!("{message}.{}", URL_SAFE_NO_PAD.encode(forged));
+    let mut client = GovernanceServiceClient::new(with_token(channel, &forged));
+    assert_eq!(client.propose(propose("read", "x")).await.unwrap_err().code(), Code::Unauthenticated);
+}
