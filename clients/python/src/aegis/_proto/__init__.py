@@ -1,0 +1,1 @@
+"""Generated from proto/aegis/v1 by clients/generate. Private: use the package `aegis`."""
