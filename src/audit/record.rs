@@ -1,5 +1,7 @@
 //! What stands on the record: one [`Record`] per thing that happened, and its canonical bytes.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -204,6 +206,10 @@ pub struct DecisionRecord {
     /// Which parameters of this action are masked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub masked: Vec<ParamPath>,
+    /// Digests of the masked parameters, keyed with the store's own secret: equal values of one store have equal digests, and
+    /// nobody without the key can try values out.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub masked_digests: BTreeMap<ParamPath, Digest>,
     /// The answer.
     pub outcome: Outcome,
     /// Why, for people.

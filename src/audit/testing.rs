@@ -43,6 +43,7 @@ pub(crate) fn decision(number: u64) -> DecisionRecord {
         action,
         redact: Vec::new(),
         masked: vec![],
+        masked_digests: std::collections::BTreeMap::new(),
         outcome: Outcome::Allow,
         reason: "rule `bulk` allows".into(),
         risk_level: RiskLevel::Medium,

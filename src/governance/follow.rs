@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{Answer, GovernanceError, Governor, masking};
+use super::masking::{self, Masking};
+use super::{Answer, GovernanceError, Governor};
 use crate::audit::record::Event;
 use crate::domain::{Caller, DecisionId, Outcome, RecordId, Report, ResultStatus};
 
@@ -61,17 +62,18 @@ impl Governor {
         report: Report,
     ) -> Result<Option<RecordId>, GovernanceError> {
         let now = self.clock.now();
-        let caller = caller.clone();
-        let secrets = self.held().get(decision_id);
+        // What a decision is never changes: it is looked at, and the report masked, before the writer's turn.
+        let decision = self.own_decision(caller, decision_id)?.decision;
+        let values =
+            if decision.masked.is_empty() { Some(masking::Values::default()) } else { self.held().get(decision_id) };
+        let generation = self.generations.current();
+        let masking = Masking { redact: &decision.redact, secrets: generation.policy.secrets() };
+        let (report, masked) = masking.report(report, values);
         self.store
             .transact(move |tx| {
-                let none = Ok(Err(GovernanceError::NoDecision(decision_id)));
-                let Some((row, mut state)) = tx.row_by_decision(decision_id)? else { return none };
-                let decision = tx.decision_record(&state)?;
-                if !is_own(&caller, &decision.identity) {
-                    return none;
-                }
-                let (report, masked) = masking::mask_report(report, &decision, secrets.as_deref());
+                let Some((row, mut state)) = tx.row_by_decision(decision_id)? else {
+                    return Ok(Err(GovernanceError::NoDecision(decision_id)));
+                };
                 if state.result.as_ref() == Some(&report) {
                     return Ok(Ok(None));
                 }

@@ -73,8 +73,8 @@ pub struct Governor {
     tokens: Arc<Tokens>,
     clock: Arc<dyn Clock>,
     entropy: Entropy,
-    /// The MAC that confirmation tokens are made with, keyed.
-    token_mac: Hmac<Sha256>,
+    /// Keyed with the store's own secret: for confirmation tokens, and for digests of what is masked.
+    store_mac: Hmac<Sha256>,
     pace: pace::Pace,
     settings: Settings,
     held: Arc<Mutex<masking::Held>>,
@@ -85,13 +85,13 @@ pub struct Governor {
 impl Governor {
     /// Takes up where the record left off: puts the policy on the record, and the open questions back in the queue.
     ///
-    /// Confirmation tokens are derived from `token_key`: it must be the same after a restart. `flags` is what operators must know about this run, for the record.
+    /// Confirmation tokens and digests of masked values are derived from `store_key`: it must be the same after a restart. `flags` is what operators must know about this run, for the record.
     pub async fn start(
         store: Store,
         generations: Generations,
         clock: Arc<dyn Clock>,
         entropy: Entropy,
-        token_key: [u8; 32],
+        store_key: [u8; 32],
         settings: Settings,
         flags: Vec<String>,
     ) -> Result<Self, StoreError> {
@@ -119,7 +119,7 @@ impl Governor {
             tokens,
             clock,
             entropy,
-            token_mac: Hmac::new_from_slice(&token_key).map_err(|_| StoreError::Closed)?,
+            store_mac: Hmac::new_from_slice(&store_key).map_err(|_| StoreError::Closed)?,
             pace: pace::Pace::new(settings.proposals_per_second),
             settings,
             held: Arc::default(),
@@ -212,6 +212,13 @@ impl Governor {
         let mut bytes = [0; 10];
         (self.entropy)(&mut bytes)?;
         Ok(bytes)
+    }
+
+    /// What somebody says, without what looks like a secret in it.
+    fn without_secrets(&self, text: &str) -> String {
+        let generation = self.generations.current();
+        let masked = generation.policy.secrets().mask_text(text, &mut Vec::new());
+        masked.unwrap_or_else(|| text.to_owned())
     }
 
     fn held(&self) -> std::sync::MutexGuard<'_, masking::Held> {

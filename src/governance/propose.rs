@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::Mac as _;
 
-use super::masking::{self, Masked};
+use super::masking::{self, Masked, Masking};
 use super::{Answer, GovernanceError, Governor, slot_key};
 use crate::approvals::{Pending, Queue, QueueFull, Slot};
 use crate::audit::record::{DecisionRecord, Event, IdentityRecord};
@@ -89,7 +89,8 @@ impl Governor {
             }),
             _ => None,
         };
-        let Masked { proposal: shown, paths: masked, secrets } = masking::mask_proposal(proposal, &redact);
+        let masking = Masking { redact: &redact, secrets: generation.policy.secrets() };
+        let Masked { proposal: shown, paths: masked, digests, values } = masking.proposal(proposal, &self.store_mac)?;
         let identity = IdentityRecord::of(&caller.identity);
         let idempotency = idempotency_key.map(|key| {
             let hash = idempotency_hash(&identity, &key, confirmation_token.as_deref());
@@ -105,6 +106,7 @@ impl Governor {
             action_digest,
             redact,
             masked,
+            masked_digests: digests,
             outcome,
             reason: verdict.reason(),
             risk_level: verdict.risk_level,
@@ -136,13 +138,13 @@ impl Governor {
         };
         let redeems = confirmation_token.filter(|_| outcome == Outcome::RequireConfirmation);
         let draft = Draft::new(now, &record, opening)?;
-        Ok(Decided { now, record, draft, idempotency, idempotency_hash, redeems, new_token, question, secrets })
+        Ok(Decided { now, record, draft, idempotency, idempotency_hash, redeems, new_token, question, values })
     }
 
     /// The token for a decision: an HMAC of its id under the store's own secret, so that a retried proposal gets the same
     /// token although only its hash is stored.
     fn confirmation_token(&self, decision_id: DecisionId) -> String {
-        let mut mac = self.token_mac.clone();
+        let mut mac = self.store_mac.clone();
         mac.update(b"aegis/confirmation/v1\0");
         mac.update(decision_id.as_bytes());
         format!("{TOKEN_PREFIX}{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
@@ -162,7 +164,7 @@ struct Decided {
     new_token: Option<String>,
     question: Option<NewQuestion>,
     /// What the policy masked: kept in mind until the result is reported, never stored.
-    secrets: Vec<String>,
+    values: masking::Values,
 }
 
 struct Idempotency {
@@ -224,9 +226,9 @@ impl Decided {
             let pending = pending(&self.record, self.now);
             tx.after_commit(move || queue.add(pending, slot));
         }
-        if !self.secrets.is_empty() {
+        if !self.values.is_empty() {
             tx.after_commit(move || {
-                held.lock().unwrap_or_else(PoisonError::into_inner).keep(decision_id, self.secrets);
+                held.lock().unwrap_or_else(PoisonError::into_inner).keep(decision_id, self.values);
             });
         }
         Ok(Ok(Written::New(Box::new(Answer {

@@ -44,6 +44,7 @@ impl Governor {
             return Err(self.why_not_open(approval_id)?);
         };
         let identity = caller.identity.clone();
+        let reason = self.without_secrets(&reason);
         let turn = self.turn(&pending);
         let ending = self
             .store
@@ -115,6 +116,7 @@ impl Governor {
         decision_id: DecisionId,
         reason: String,
     ) -> Result<super::Answer, GovernanceError> {
+        let reason = self.without_secrets(&reason);
         let answer = self.own_decision(caller, decision_id)?;
         let now = self.clock.now();
         match (answer.outcome(), answer.decision.approval_id.and_then(|id| self.queue.get(id))) {

@@ -9,11 +9,17 @@ use serde_json::{Map, Value, json};
 use super::condition::{Condition, Test};
 use super::read::timeout_text;
 use super::rule::{OnTimeout, Rule};
+use super::secrets::Secrets;
 use super::window::{Weekdays, Window, Zone};
 use crate::domain::{Approval, ParamPath, RiskLevel};
 
 /// The JSON of a policy.
-pub(super) fn policy(defaults: (RiskLevel, Approval), rules: &[Rule], redact: &[ParamPath]) -> Value {
+pub(super) fn policy(
+    defaults: (RiskLevel, Approval),
+    rules: &[Rule],
+    redact: &[ParamPath],
+    secrets: &Secrets,
+) -> Value {
     let mut policy = Map::new();
     policy.insert("version".to_owned(), json!("1"));
     policy.insert("defaults".to_owned(), json!({"risk_level": defaults.0, "approval": defaults.1}));
@@ -21,7 +27,21 @@ pub(super) fn policy(defaults: (RiskLevel, Approval), rules: &[Rule], redact: &[
     if !redact.is_empty() {
         policy.insert("redact".to_owned(), json!(redact));
     }
+    if !secrets.is_default() {
+        policy.insert("secrets".to_owned(), self::secrets(secrets));
+    }
     Value::Object(policy)
+}
+
+fn secrets(secrets: &Secrets) -> Value {
+    let mut out = json!({"defaults": secrets.defaults});
+    if !secrets.names.is_empty() {
+        out["names"] = secrets.names.iter().map(|name| json!(name.as_str())).collect();
+    }
+    if !secrets.patterns.is_empty() {
+        out["patterns"] = secrets.patterns.iter().map(|pattern| json!(pattern.as_str())).collect();
+    }
+    out
 }
 
 fn rule(rule: &Rule) -> Value {

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use regex::Regex;
 use serde_json::Value;
 
 use super::canonical;
@@ -9,6 +10,7 @@ use super::diagnostic::{Diagnostic, LoadErrors, Path, Pos, Report};
 use super::index::Index;
 use super::read::{self, Document, MAX_RULES, Patterns, Reader};
 use super::rule::{Fit, Rule};
+use super::secrets::Secrets;
 use super::verdict::{DEFAULT_RULE, Question, Verdict};
 use super::yaml;
 use crate::domain::{Approval, Digest, ParamPath, RiskLevel, canonical_json};
@@ -38,6 +40,7 @@ pub struct Policy {
     defaults: (RiskLevel, Approval),
     rules: Vec<Rule>,
     redact: Vec<ParamPath>,
+    secrets: Secrets,
     index: Index,
     merged: Value,
     revision: Digest,
@@ -50,13 +53,13 @@ impl Policy {
     pub fn load(layers: &[Source]) -> Result<Self, LoadErrors> {
         let mut report = Report::default();
         let documents = if check_size(layers, &mut report) { read_layers(layers, &mut report) } else { Vec::new() };
-        let (defaults, rules, redact) = merge(documents);
+        let Merged { defaults, rules, redact, secrets } = merge(documents);
         check_rules(layers, &rules, &mut report);
         let warnings = report.finish()?;
-        let merged = canonical::policy(defaults, &rules, &redact);
+        let merged = canonical::policy(defaults, &rules, &redact, &secrets);
         let revision = revision(&merged)?;
         let index = Index::new(rules.iter().map(|rule| (&rule.type_pattern, &rule.target_pattern)));
-        Ok(Self { layers: layers.to_vec(), defaults, rules, redact, index, merged, revision, warnings })
+        Ok(Self { layers: layers.to_vec(), defaults, rules, redact, secrets, index, merged, revision, warnings })
     }
 
     /// The policy that `aegis init` writes.
@@ -98,6 +101,11 @@ impl Policy {
     /// The parameters that are masked whatever rule decides.
     pub fn redact(&self) -> &[ParamPath] {
         &self.redact
+    }
+
+    /// What else is masked: what is called, or looks, like a secret.
+    pub fn secrets(&self) -> &Secrets {
+        &self.secrets
     }
 
     /// Decides. The first rule that fits does, else the defaults.
@@ -168,30 +176,51 @@ fn read_layers(layers: &[Source], report: &mut Report) -> Vec<Document> {
     documents
 }
 
+/// What layers come to.
+struct Merged {
+    defaults: (RiskLevel, Approval),
+    rules: Vec<Rule>,
+    redact: Vec<ParamPath>,
+    secrets: Secrets,
+}
+
 /// Puts layers together, the last first.
-fn merge(documents: Vec<Document>) -> ((RiskLevel, Approval), Vec<Rule>, Vec<ParamPath>) {
+fn merge(documents: Vec<Document>) -> Merged {
     let (mut risk_level, mut approval, mut rules, mut redact) = (None, None, Vec::new(), Vec::new());
+    let (mut usual_secrets, mut names, mut patterns) = (None, Vec::new(), Vec::new());
     let mut replaced: HashSet<String> = HashSet::new();
     for document in documents.into_iter().rev() {
         risk_level = risk_level.or(document.risk_level);
         approval = approval.or(document.approval);
         redact.extend(document.redact);
-        let mut names = Vec::new();
+        usual_secrets = usual_secrets.or(document.secrets.defaults);
+        names.extend(document.secrets.names);
+        patterns.extend(document.secrets.patterns);
+        let mut rule_names = Vec::new();
         for rule in document.rules {
             if rule.is_named && replaced.contains(&rule.name) {
                 continue;
             }
             if rule.is_named {
-                names.push(rule.name.clone());
+                rule_names.push(rule.name.clone());
             }
             rules.push(rule);
         }
-        replaced.extend(names);
+        replaced.extend(rule_names);
     }
     redact.sort_unstable();
     redact.dedup();
-    let defaults = (risk_level.unwrap_or(RiskLevel::Medium), approval.unwrap_or(Approval::Approve));
-    (defaults, rules, redact)
+    // Their order means nothing, so it must not show in the revision.
+    names.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
+    names.dedup();
+    patterns.sort_unstable_by(|one: &Regex, other| one.as_str().cmp(other.as_str()));
+    patterns.dedup_by(|one, other| one.as_str() == other.as_str());
+    Merged {
+        defaults: (risk_level.unwrap_or(RiskLevel::Medium), approval.unwrap_or(Approval::Approve)),
+        rules,
+        redact,
+        secrets: Secrets { defaults: usual_secrets.unwrap_or(true), names, patterns },
+    }
 }
 
 /// Looks at the rules as a whole: too many, none at all, some that can never be tried.

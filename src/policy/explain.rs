@@ -9,6 +9,7 @@ use super::compiled::Policy;
 use super::condition::{Condition, Facts, Group, Truth};
 use super::mask::placeholder;
 use super::rule::{Fit, Rule};
+use super::secrets::Secrets;
 use super::value::{self, Found};
 use super::verdict::Question;
 use crate::domain::{Approval, ParamPath, RiskLevel, visible};
@@ -103,7 +104,7 @@ impl Policy {
             let (count, max) = if rule.is_about(question) { (&mut near, MAX_NEAR) } else { (&mut far, MAX_FAR) };
             *count += 1;
             if decides || *count <= max {
-                rules.push(trace(rule, question, &hidden));
+                rules.push(trace(rule, question, &hidden, self.secrets()));
             } else {
                 left_out += 1;
             }
@@ -122,8 +123,8 @@ impl Policy {
     }
 }
 
-fn trace(rule: &Rule, question: &Question<'_>, hidden: &[&ParamPath]) -> RuleTrace {
-    let mut traces = Traces { question, hidden, kept: Vec::new(), left_out: 0 };
+fn trace(rule: &Rule, question: &Question<'_>, hidden: &[&ParamPath], secrets: &Secrets) -> RuleTrace {
+    let mut traces = Traces { question, hidden, secrets, kept: Vec::new(), left_out: 0 };
     let (outcome, because) = if let Some(because) = mismatch(rule, question) {
         (Outcome::Fails, because)
     } else {
@@ -173,6 +174,7 @@ fn mismatch(rule: &Rule, question: &Question<'_>) -> Option<String> {
 struct Traces<'t> {
     question: &'t Question<'t>,
     hidden: &'t [&'t ParamPath],
+    secrets: &'t Secrets,
     kept: Vec<ConditionTrace>,
     left_out: usize,
 }
@@ -228,8 +230,11 @@ impl Traces<'_> {
         if self.question.masked.iter().any(|masked| value::overlap(masked, param)) {
             return "masked".to_owned();
         }
-        let is_hidden = self.hidden.iter().any(|hidden| value::overlap(hidden, param));
-        let show = |value: &serde_json::Value| if is_hidden { placeholder(value) } else { shown(&value.to_string()) };
+        let is_hidden = self.hidden.iter().any(|hidden| value::overlap(hidden, param))
+            || param.as_str().split('.').any(|name| self.secrets.is_name(name));
+        let show = |value: &serde_json::Value| {
+            if is_hidden { placeholder(value) } else { shown(&self.secrets.mask_alone(value).0.to_string()) }
+        };
         match value::find(&self.question.action.params, param) {
             Found::Missing => "missing".to_owned(),
             Found::Value(value) => show(value),

@@ -8,7 +8,8 @@
 //! 3. `compiled` puts the layers together, and names the result by the hash of its normal form (`canonical`);
 //! 4. `index` finds the few rules worth trying for an action, `rule`, `glob`, `condition`, `window` and `value` say whether one
 //!    fits, and the first that does gives the [`Verdict`];
-//! 5. `explain` does the same slowly and says why, `mask` hides what a policy wants hidden, `schema` describes the format.
+//! 5. `explain` does the same slowly and says why, `mask` hides what a policy wants hidden and `secrets` what looks like one,
+//!    `schema` describes the format.
 //!
 //! ```
 //! use aegis::domain::{Action, Approval, Timestamp};
@@ -39,6 +40,7 @@ mod mask;
 mod read;
 mod rule;
 mod schema;
+mod secrets;
 mod strict;
 mod value;
 mod verdict;
@@ -56,6 +58,7 @@ pub use glob::Glob;
 pub use mask::{mask, masked_text};
 pub use rule::{DEFAULT_TIMEOUT, OnTimeout, Position, Rule};
 pub use schema::schema;
+pub use secrets::{Found, Secrets};
 pub use strict::{Step, StrictYaml};
 pub use verdict::{DEFAULT_RULE, Question, Verdict};
 pub use window::{Minute, Weekdays, Window, Zone};

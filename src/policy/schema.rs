@@ -6,13 +6,14 @@
 use serde_json::{Value, json};
 
 use super::glob::MAX_CHARS;
-use super::read::{MAX_NAME, MAX_PATTERN, MAX_REASON, MAX_RULES};
+use super::read::{MAX_NAME, MAX_PATTERN, MAX_REASON, MAX_RULES, MAX_SECRETS};
 use super::verdict::DEFAULT_RULE;
 use crate::domain::{Approval, RiskLevel};
 
 /// What loading refuses and a schema cannot express.
 const BEYOND: &str = "What a schema cannot say and loading checks besides: the size and depth of a file; equal keys, tags, anchors and \
-    `<<` (a schema sees the result); the same rule name twice in a file; whether a pattern of param_matches compiles; whether a \
+    `<<` (a schema sees the result); the same rule name twice in a file; whether a pattern compiles, and \
+    that one of a secret does not match the empty text; whether a \
     timezone exists; a time_before that equals time_after; a timeout above 720h; numbers beyond 2^53 that are written as integers, \
     and a version or weekday written with a fraction (1.0).";
 
@@ -46,6 +47,7 @@ pub fn schema() -> Value {
                 "description": "Parameters that are masked before they are stored or shown, whatever rule decides.",
                 "$ref": "#/$defs/params",
             },
+            "secrets": secrets(),
         },
         "patternProperties": { "^x-": { "description": "Free for anchors: nothing reads it." } },
         "additionalProperties": false,
@@ -100,6 +102,33 @@ pub fn schema() -> Value {
             ),
             "exists": per_param("true: it is there and not null. false: it is not.", &json!({ "type": "boolean" })),
         },
+    })
+}
+
+fn secrets() -> Value {
+    json!({
+        "description": "What is masked although nobody named it, in parameters and in every text: what is called, or looks, like a secret.",
+        "type": "object",
+        "properties": {
+            "defaults": {
+                "description": "Whether the usual secrets are masked: passwords, tokens, keys. See README.",
+                "type": "boolean",
+                "default": true,
+            },
+            "names": {
+                "description": "Globs over the names of parameters, in lower case: *iban*.",
+                "type": "array",
+                "maxItems": MAX_SECRETS,
+                "items": { "$ref": "#/$defs/glob", "minLength": 1 },
+            },
+            "patterns": {
+                "description": "Regular expressions. Of one with groups, the groups are masked.",
+                "type": "array",
+                "maxItems": MAX_SECRETS,
+                "items": { "type": "string", "maxLength": MAX_PATTERN },
+            },
+        },
+        "additionalProperties": false,
     })
 }
 
@@ -342,6 +371,14 @@ mod tests {
             ("defaults", some(vec![("risk_level", level()), ("approval", approval())])),
             ("rules", prop_oneof![9 => prop::collection::vec(rule, 0..2).prop_map(Value::from), 1 => odd()].boxed()),
             ("redact", redact()),
+            (
+                "secrets",
+                some(vec![
+                    ("defaults", mostly(json!([true, false])).boxed()),
+                    ("names", mostly(json!([["*a*"], ["A"], [""], [1], []])).boxed()),
+                    ("patterns", mostly(json!([["a+"], [1], []])).boxed()),
+                ]),
+            ),
             ("x-any", odd().boxed()),
         ])
     }

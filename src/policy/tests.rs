@@ -129,6 +129,7 @@ fn a_later_layer_wins() {
     let base = "
 defaults: {risk_level: low, approval: auto}
 redact: [b]
+secrets: {defaults: false, names: [b]}
 rules:
   - {name: kept, match: {type: a}, approval: auto}
   - {name: replaced, match: {type: b}, approval: auto}
@@ -137,6 +138,7 @@ rules:
     let env = "
 defaults: {approval: block}
 redact: [a]
+secrets: {names: [A]}
 rules:
   - {match: {type: d}}
   - {name: replaced, match: {type: e}, approval: block}
@@ -149,7 +151,8 @@ rules:
     );
     assert_eq!(policy.defaults(), (RiskLevel::Low, Approval::Block));
     assert_eq!(policy.redact(), [ParamPath::new("a"), ParamPath::new("b")]);
-    assert_eq!(policy.rules()[4].position, Position { file: "0.yaml".to_owned(), line: 7 });
+    assert!(!policy.secrets().defaults && policy.secrets().is_name("a") && policy.secrets().is_name("B"));
+    assert_eq!(policy.rules()[4].position, Position { file: "0.yaml".to_owned(), line: 8 });
     assert_eq!(decide(&policy, "b", &Value::Null), "<default>");
 }
 

@@ -96,8 +96,8 @@ impl DataDir {
         self.secret("credential", CREDENTIAL_PREFIX)
     }
 
-    /// What confirmation tokens are derived from: read, or made at the first start.
-    pub fn token_key(&self) -> Result<[u8; 32], DataDirError> {
+    /// What confirmation tokens and the digests of masked values are keyed with: read, or made at the first start.
+    pub fn store_key(&self) -> Result<[u8; 32], DataDirError> {
         Ok(Digest::of(self.secret("token-key", TOKEN_KEY_PREFIX)?.as_bytes()).0)
     }
 

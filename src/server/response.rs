@@ -1,5 +1,7 @@
 //! From the domain to responses: the only place, beside [`request`](super::request), that knows both.
 
+use std::collections::{BTreeMap, HashMap};
+
 use prost_types::value::Kind;
 use serde_json::{Map, Value};
 
@@ -290,7 +292,12 @@ pub(super) fn audit_row(row: AuditRow, status: Option<ResultStatus>) -> v1::Audi
         audit_ref: record_id.to_string(),
         metadata: optional_object(&decision.metadata),
         trace_id: decision.trace_id,
+        masked_digests: texts(&decision.masked_digests),
     }
+}
+
+fn texts(digests: &BTreeMap<ParamPath, Digest>) -> HashMap<String, String> {
+    digests.iter().map(|(path, digest)| (path.to_string(), digest.to_string())).collect()
 }
 
 /// A record as it stands in the log.

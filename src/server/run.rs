@@ -300,9 +300,9 @@ async fn start_governor(config: &Config, data_dir: &DataDir) -> Result<Governor,
     let generations = Generations::new(config.policy.clone(), Generation { policy, loaded_at: clock.now() });
     let flags = [(config.is_dev(), "dev"), (config.relaxed_durability, "relaxed-durability")];
     let flags = flags.into_iter().filter(|(set, _)| *set).map(|(_, flag)| flag.to_owned()).collect();
-    let token_key = data_dir.token_key()?;
+    let store_key = data_dir.store_key()?;
     let settings = config.governance.clone();
-    Ok(Governor::start(store, generations, clock, getrandom::fill, token_key, settings, flags).await?)
+    Ok(Governor::start(store, generations, clock, getrandom::fill, store_key, settings, flags).await?)
 }
 
 /// Refuses listeners that would be reachable by those who must not reach them.

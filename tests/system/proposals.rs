@@ -169,3 +169,50 @@ async fn masked_values_are_nowhere_on_the_record() {
     let file = std::fs::read(daemon.data_dir().join("record.redb")).unwrap();
     assert!(!file.windows(9).any(|window| window == b"4111-1111"));
 }
+
+#[tokio::test]
+async fn secrets_that_nobody_named_are_nowhere_on_the_record() {
+    let daemon = Setup::new().policy(CONFIRM).start();
+    let mut agent = daemon.agent().await;
+    let mut asks = [propose("pay", "bank"), propose("read_rows", "crm")];
+    for ask in &mut asks {
+        let action = ask.action.as_mut().unwrap();
+        action.params = params(serde_json::json!({
+            "login": {"user": "ada", "Password": "hunter-2222"},
+            "url": "postgres://ada:pa55-word@db/x",
+            "count": 5,
+        }));
+        action.description = "logs in with hunter-2222".into();
+    }
+    let [pay, read] = asks;
+    let pay = agent.propose(pay).await.unwrap().into_inner().decision.unwrap();
+    let read = agent.propose(read).await.unwrap().into_inner().decision.unwrap();
+    let get = v1::GetApprovalRequest { approval_id: pay.approval_id };
+    let shown = daemon.reviewer().await.get_approval(get).await.unwrap().into_inner().approval.unwrap();
+    let said = format!("{shown:?}");
+    assert!(!said.contains("hunter") && !said.contains("pa55"), "{said}");
+    assert!(said.contains("logs in with [masked, 11 characters]"), "{said}");
+
+    agent
+        .report_result(v1::ReportResultRequest {
+            decision_id: read.decision_id.clone(),
+            status: ResultStatus::Failed.into(),
+            error: "the server said: hunter-2222 is wrong; try Bearer abcdefghijklmnopqrst".into(),
+            ..v1::ReportResultRequest::default()
+        })
+        .await
+        .unwrap();
+    let rows = [daemon.row(&pay.decision_id).await, daemon.row(&read.decision_id).await];
+    assert_eq!(rows[0].masked, ["login.Password", "url"]);
+    assert_eq!(
+        rows[1].result_error,
+        "the server said: [masked, 11 characters] is wrong; try Bearer [masked, 20 characters]"
+    );
+    // Equal values can be told to be equal, and nothing else.
+    assert_eq!(rows[0].masked_digests.len(), 2);
+    assert_eq!(rows[0].masked_digests, rows[1].masked_digests);
+    let file = std::fs::read(daemon.data_dir().join("record.redb")).unwrap();
+    for secret in [&b"hunter-2222"[..], b"pa55-word", b"abcdefghijklmnopqrst"] {
+        assert!(!file.windows(secret.len()).any(|window| window == secret));
+    }
+}

@@ -539,7 +539,10 @@ type AuditRow struct {
 	// The labels that came with the proposal.
 	Metadata *structpb.Struct `protobuf:"bytes,22,opt,name=metadata,proto3" json:"metadata,omitempty"`
 	// The W3C trace id of the call, or empty.
-	TraceId       string `protobuf:"bytes,23,opt,name=trace_id,json=traceId,proto3" json:"trace_id,omitempty"`
+	TraceId string `protobuf:"bytes,23,opt,name=trace_id,json=traceId,proto3" json:"trace_id,omitempty"`
+	// Digests of the masked parameters, by their name: equal values of one store have equal digests. Keyed with a secret of the
+	// store, so that nobody can try values out.
+	MaskedDigests map[string]string `protobuf:"bytes,24,rep,name=masked_digests,json=maskedDigests,proto3" json:"masked_digests,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -733,6 +736,13 @@ func (x *AuditRow) GetTraceId() string {
 		return x.TraceId
 	}
 	return ""
+}
+
+func (x *AuditRow) GetMaskedDigests() map[string]string {
+	if x != nil {
+		return x.MaskedDigests
+	}
+	return nil
 }
 
 // A record as it stands in the log.
@@ -1057,7 +1067,7 @@ const file_aegis_v1_audit_proto_rawDesc = "" +
 	"\theartbeat\x18\x05 \x01(\v2\x13.aegis.v1.HeartbeatH\x00R\theartbeatB\a\n" +
 	"\x05event\" \n" +
 	"\bCaughtUp\x12\x14\n" +
-	"\x05count\x18\x01 \x01(\x04R\x05count\"\x9c\a\n" +
+	"\x05count\x18\x01 \x01(\x04R\x05count\"\xac\b\n" +
 	"\bAuditRow\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x1d\n" +
 	"\n" +
@@ -1087,7 +1097,11 @@ const file_aegis_v1_audit_proto_rawDesc = "" +
 	"\raction_digest\x18\x14 \x01(\tR\factionDigest\x12\x1b\n" +
 	"\taudit_ref\x18\x15 \x01(\tR\bauditRef\x123\n" +
 	"\bmetadata\x18\x16 \x01(\v2\x17.google.protobuf.StructR\bmetadata\x12\x19\n" +
-	"\btrace_id\x18\x17 \x01(\tR\atraceId\"t\n" +
+	"\btrace_id\x18\x17 \x01(\tR\atraceId\x12L\n" +
+	"\x0emasked_digests\x18\x18 \x03(\v2%.aegis.v1.AuditRow.MaskedDigestsEntryR\rmaskedDigests\x1a@\n" +
+	"\x12MaskedDigestsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"t\n" +
 	"\vAuditRecord\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x18\n" +
 	"\apayload\x18\x02 \x01(\tR\apayload\x12\x12\n" +
@@ -1131,7 +1145,7 @@ func file_aegis_v1_audit_proto_rawDescGZIP() []byte {
 }
 
 var file_aegis_v1_audit_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_aegis_v1_audit_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_aegis_v1_audit_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_aegis_v1_audit_proto_goTypes = []any{
 	(AuditView)(0),                // 0: aegis.v1.AuditView
 	(*AuditFilter)(nil),           // 1: aegis.v1.AuditFilter
@@ -1143,57 +1157,59 @@ var file_aegis_v1_audit_proto_goTypes = []any{
 	(*GetStatsRequest)(nil),       // 7: aegis.v1.GetStatsRequest
 	(*GetStatsResponse)(nil),      // 8: aegis.v1.GetStatsResponse
 	(*Count)(nil),                 // 9: aegis.v1.Count
-	(RiskLevel)(0),                // 10: aegis.v1.RiskLevel
-	(ApprovalMode)(0),             // 11: aegis.v1.ApprovalMode
-	(Outcome)(0),                  // 12: aegis.v1.Outcome
-	(ResultStatus)(0),             // 13: aegis.v1.ResultStatus
-	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
-	(*Heartbeat)(nil),             // 15: aegis.v1.Heartbeat
-	(*Action)(nil),                // 16: aegis.v1.Action
-	(*Ending)(nil),                // 17: aegis.v1.Ending
-	(*structpb.Value)(nil),        // 18: google.protobuf.Value
-	(*Actor)(nil),                 // 19: aegis.v1.Actor
-	(*Identity)(nil),              // 20: aegis.v1.Identity
-	(*structpb.Struct)(nil),       // 21: google.protobuf.Struct
+	nil,                           // 10: aegis.v1.AuditRow.MaskedDigestsEntry
+	(RiskLevel)(0),                // 11: aegis.v1.RiskLevel
+	(ApprovalMode)(0),             // 12: aegis.v1.ApprovalMode
+	(Outcome)(0),                  // 13: aegis.v1.Outcome
+	(ResultStatus)(0),             // 14: aegis.v1.ResultStatus
+	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
+	(*Heartbeat)(nil),             // 16: aegis.v1.Heartbeat
+	(*Action)(nil),                // 17: aegis.v1.Action
+	(*Ending)(nil),                // 18: aegis.v1.Ending
+	(*structpb.Value)(nil),        // 19: google.protobuf.Value
+	(*Actor)(nil),                 // 20: aegis.v1.Actor
+	(*Identity)(nil),              // 21: aegis.v1.Identity
+	(*structpb.Struct)(nil),       // 22: google.protobuf.Struct
 }
 var file_aegis_v1_audit_proto_depIdxs = []int32{
-	10, // 0: aegis.v1.AuditFilter.risk_level:type_name -> aegis.v1.RiskLevel
-	11, // 1: aegis.v1.AuditFilter.approval:type_name -> aegis.v1.ApprovalMode
-	12, // 2: aegis.v1.AuditFilter.outcome:type_name -> aegis.v1.Outcome
-	13, // 3: aegis.v1.AuditFilter.result_status:type_name -> aegis.v1.ResultStatus
-	14, // 4: aegis.v1.AuditFilter.since:type_name -> google.protobuf.Timestamp
-	14, // 5: aegis.v1.AuditFilter.until:type_name -> google.protobuf.Timestamp
+	11, // 0: aegis.v1.AuditFilter.risk_level:type_name -> aegis.v1.RiskLevel
+	12, // 1: aegis.v1.AuditFilter.approval:type_name -> aegis.v1.ApprovalMode
+	13, // 2: aegis.v1.AuditFilter.outcome:type_name -> aegis.v1.Outcome
+	14, // 3: aegis.v1.AuditFilter.result_status:type_name -> aegis.v1.ResultStatus
+	15, // 4: aegis.v1.AuditFilter.since:type_name -> google.protobuf.Timestamp
+	15, // 5: aegis.v1.AuditFilter.until:type_name -> google.protobuf.Timestamp
 	1,  // 6: aegis.v1.StreamAuditRequest.filter:type_name -> aegis.v1.AuditFilter
 	0,  // 7: aegis.v1.StreamAuditRequest.view:type_name -> aegis.v1.AuditView
 	5,  // 8: aegis.v1.StreamAuditResponse.row:type_name -> aegis.v1.AuditRow
 	6,  // 9: aegis.v1.StreamAuditResponse.record:type_name -> aegis.v1.AuditRecord
 	4,  // 10: aegis.v1.StreamAuditResponse.caught_up:type_name -> aegis.v1.CaughtUp
-	15, // 11: aegis.v1.StreamAuditResponse.heartbeat:type_name -> aegis.v1.Heartbeat
-	14, // 12: aegis.v1.AuditRow.timestamp:type_name -> google.protobuf.Timestamp
-	16, // 13: aegis.v1.AuditRow.action:type_name -> aegis.v1.Action
-	10, // 14: aegis.v1.AuditRow.risk_level:type_name -> aegis.v1.RiskLevel
-	11, // 15: aegis.v1.AuditRow.approval:type_name -> aegis.v1.ApprovalMode
-	12, // 16: aegis.v1.AuditRow.outcome:type_name -> aegis.v1.Outcome
-	17, // 17: aegis.v1.AuditRow.ending:type_name -> aegis.v1.Ending
-	13, // 18: aegis.v1.AuditRow.result_status:type_name -> aegis.v1.ResultStatus
-	18, // 19: aegis.v1.AuditRow.result_data:type_name -> google.protobuf.Value
-	19, // 20: aegis.v1.AuditRow.actor:type_name -> aegis.v1.Actor
-	20, // 21: aegis.v1.AuditRow.identity:type_name -> aegis.v1.Identity
-	21, // 22: aegis.v1.AuditRow.metadata:type_name -> google.protobuf.Struct
-	9,  // 23: aegis.v1.GetStatsResponse.by_risk_level:type_name -> aegis.v1.Count
-	9,  // 24: aegis.v1.GetStatsResponse.by_outcome:type_name -> aegis.v1.Count
-	9,  // 25: aegis.v1.GetStatsResponse.by_result_status:type_name -> aegis.v1.Count
-	9,  // 26: aegis.v1.GetStatsResponse.top_action_types:type_name -> aegis.v1.Count
-	9,  // 27: aegis.v1.GetStatsResponse.top_rules:type_name -> aegis.v1.Count
-	2,  // 28: aegis.v1.AuditService.StreamAudit:input_type -> aegis.v1.StreamAuditRequest
-	7,  // 29: aegis.v1.AuditService.GetStats:input_type -> aegis.v1.GetStatsRequest
-	3,  // 30: aegis.v1.AuditService.StreamAudit:output_type -> aegis.v1.StreamAuditResponse
-	8,  // 31: aegis.v1.AuditService.GetStats:output_type -> aegis.v1.GetStatsResponse
-	30, // [30:32] is the sub-list for method output_type
-	28, // [28:30] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	16, // 11: aegis.v1.StreamAuditResponse.heartbeat:type_name -> aegis.v1.Heartbeat
+	15, // 12: aegis.v1.AuditRow.timestamp:type_name -> google.protobuf.Timestamp
+	17, // 13: aegis.v1.AuditRow.action:type_name -> aegis.v1.Action
+	11, // 14: aegis.v1.AuditRow.risk_level:type_name -> aegis.v1.RiskLevel
+	12, // 15: aegis.v1.AuditRow.approval:type_name -> aegis.v1.ApprovalMode
+	13, // 16: aegis.v1.AuditRow.outcome:type_name -> aegis.v1.Outcome
+	18, // 17: aegis.v1.AuditRow.ending:type_name -> aegis.v1.Ending
+	14, // 18: aegis.v1.AuditRow.result_status:type_name -> aegis.v1.ResultStatus
+	19, // 19: aegis.v1.AuditRow.result_data:type_name -> google.protobuf.Value
+	20, // 20: aegis.v1.AuditRow.actor:type_name -> aegis.v1.Actor
+	21, // 21: aegis.v1.AuditRow.identity:type_name -> aegis.v1.Identity
+	22, // 22: aegis.v1.AuditRow.metadata:type_name -> google.protobuf.Struct
+	10, // 23: aegis.v1.AuditRow.masked_digests:type_name -> aegis.v1.AuditRow.MaskedDigestsEntry
+	9,  // 24: aegis.v1.GetStatsResponse.by_risk_level:type_name -> aegis.v1.Count
+	9,  // 25: aegis.v1.GetStatsResponse.by_outcome:type_name -> aegis.v1.Count
+	9,  // 26: aegis.v1.GetStatsResponse.by_result_status:type_name -> aegis.v1.Count
+	9,  // 27: aegis.v1.GetStatsResponse.top_action_types:type_name -> aegis.v1.Count
+	9,  // 28: aegis.v1.GetStatsResponse.top_rules:type_name -> aegis.v1.Count
+	2,  // 29: aegis.v1.AuditService.StreamAudit:input_type -> aegis.v1.StreamAuditRequest
+	7,  // 30: aegis.v1.AuditService.GetStats:input_type -> aegis.v1.GetStatsRequest
+	3,  // 31: aegis.v1.AuditService.StreamAudit:output_type -> aegis.v1.StreamAuditResponse
+	8,  // 32: aegis.v1.AuditService.GetStats:output_type -> aegis.v1.GetStatsResponse
+	31, // [31:33] is the sub-list for method output_type
+	29, // [29:31] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_aegis_v1_audit_proto_init() }
@@ -1215,7 +1231,7 @@ func file_aegis_v1_audit_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_aegis_v1_audit_proto_rawDesc), len(file_aegis_v1_audit_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   9,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

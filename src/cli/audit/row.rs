@@ -78,8 +78,13 @@ pub(super) fn object(row: &AuditRow) -> Object {
         .with("action_digest", row.action_digest.as_str())
         .with("audit_ref", row.audit_ref.as_str())
         .with("masked", row.masked.clone())
+        .with("masked_digests", digests(row))
         .with("metadata", wire::from_struct(row.metadata.as_ref()))
         .with("trace_id", wire::present(&row.trace_id))
+}
+
+fn digests(row: &AuditRow) -> serde_json::Map<String, serde_json::Value> {
+    row.masked_digests.iter().map(|(path, digest)| (path.clone(), digest.as_str().into())).collect()
 }
 
 #[cfg(test)]

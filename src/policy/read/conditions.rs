@@ -1,7 +1,6 @@
 //! The conditions of a rule.
 
 use super::Reader;
-use super::pattern::{self, MAX_PATTERN};
 use crate::domain::ParamPath;
 use crate::policy::condition::{Condition, Group, Test};
 use crate::policy::diagnostic::{Path, Pos, quoted};
@@ -224,19 +223,7 @@ impl Reader<'_> {
                 };
                 Some(Test::Exists(wanted))
             }
-            _ => {
-                let pattern = self.any_text(node, path, MAX_PATTERN)?;
-                for oddity in pattern::oddities(pattern) {
-                    self.warn(node.pos, path, format!("in `{}` {oddity}", quoted(pattern)));
-                }
-                match self.patterns.compile(pattern) {
-                    Ok(regex) => Some(Test::Matches(regex)),
-                    Err(message) => {
-                        self.error(node.pos, path, format!("`{}` {message}", quoted(pattern)));
-                        None
-                    }
-                }
-            }
+            _ => self.regex(node, path).map(Test::Matches),
         }
     }
 

@@ -2,16 +2,24 @@
 
 use std::collections::HashMap;
 
+use regex::Regex;
+
 use super::Reader;
 use crate::domain::{Approval, ParamPath, RiskLevel};
 use crate::policy::diagnostic::{Path, quoted};
+use crate::policy::glob::{Glob, MAX_CHARS};
 use crate::policy::rule::Rule;
 use crate::policy::yaml::{Node, Value};
 
 /// How many rules a policy may have.
 pub(in crate::policy) const MAX_RULES: usize = 50_000;
 
-const KEYS: [&str; 4] = ["version", "defaults", "rules", "redact"];
+const KEYS: [&str; 5] = ["version", "defaults", "rules", "redact", "secrets"];
+
+const SECRETS_KEYS: [&str; 3] = ["defaults", "names", "patterns"];
+
+/// How many names, and how many patterns, of secrets one file may add: every text of every proposal is searched for all of them.
+pub(in crate::policy) const MAX_SECRETS: usize = 100;
 
 /// What one file says.
 #[derive(Default)]
@@ -20,6 +28,15 @@ pub(in crate::policy) struct Document {
     pub(in crate::policy) approval: Option<Approval>,
     pub(in crate::policy) rules: Vec<Rule>,
     pub(in crate::policy) redact: Vec<ParamPath>,
+    pub(in crate::policy) secrets: SecretsPart,
+}
+
+/// What one file says of secrets.
+#[derive(Default)]
+pub(in crate::policy) struct SecretsPart {
+    pub(in crate::policy) defaults: Option<bool>,
+    pub(in crate::policy) names: Vec<Glob>,
+    pub(in crate::policy) patterns: Vec<Regex>,
 }
 
 /// Reads one file. What is wrong is reported.
@@ -35,6 +52,7 @@ pub(in crate::policy) fn document(reader: &mut Reader<'_>, root: &Node) -> Docum
             "defaults" => reader.defaults(node, &path, &mut document),
             "rules" => document.rules = reader.rules(node, &path),
             "redact" => document.redact = reader.param_paths(node, &path),
+            "secrets" => document.secrets = reader.secrets(node, &path),
             // Free for anchors.
             key if key.starts_with("x-") => {}
             _ => reader.unknown(entry, &Path::Root, "key", &KEYS),
@@ -64,6 +82,56 @@ impl Reader<'_> {
                 _ => self.unknown(entry, path, "key", &["risk_level", "approval"]),
             }
         }
+    }
+
+    fn secrets(&mut self, node: &Node, path: &Path<'_>) -> SecretsPart {
+        let mut part = SecretsPart::default();
+        let wanted = "a mapping with `defaults`, `names` and `patterns`";
+        let Some(entries) = self.map(node, path, wanted) else { return part };
+        for entry in entries {
+            let (node, here) = (&entry.value, path.key(&entry.key));
+            match entry.key.as_str() {
+                "defaults" => match node.value {
+                    Value::Bool(defaults) => part.defaults = Some(defaults),
+                    _ => self.wrong(node, &here, "true or false"),
+                },
+                "names" => {
+                    for (i, item) in self.few(node, &here, "a list of globs over names").iter().enumerate() {
+                        // Names are compared in lower case.
+                        let name =
+                            self.text(item, &here.item(i), MAX_CHARS).map(|text| Glob::new(&text.to_lowercase()));
+                        part.names.extend(name);
+                    }
+                }
+                "patterns" => {
+                    for (i, item) in self.few(node, &here, "a list of regular expressions").iter().enumerate() {
+                        part.patterns.extend(self.secret_pattern(item, &here.item(i)));
+                    }
+                }
+                _ => self.unknown(entry, path, "key", &SECRETS_KEYS),
+            }
+        }
+        part
+    }
+
+    /// A list of which every proposal is searched for all.
+    fn few<'n>(&mut self, node: &'n Node, path: &Path<'_>, wanted: &str) -> &'n [Node] {
+        let items = self.list(node, path, wanted).unwrap_or_default();
+        if items.len() > MAX_SECRETS {
+            self.error(node.pos, path, format!("has {} entries, at most {MAX_SECRETS} are possible", items.len()));
+            return &[];
+        }
+        items
+    }
+
+    fn secret_pattern(&mut self, node: &Node, path: &Path<'_>) -> Option<Regex> {
+        let regex = self.regex(node, path)?;
+        if regex.is_match("") {
+            let message = format!("`{}` matches the empty text, so it is found everywhere", quoted(regex.as_str()));
+            self.error(node.pos, path, message);
+            return None;
+        }
+        Some(regex)
     }
 
     fn rules(&mut self, node: &Node, path: &Path<'_>) -> Vec<Rule> {

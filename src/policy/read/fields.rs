@@ -1,6 +1,8 @@
 //! The small readers that the others are made of: a mapping, a list, a text, a word of a scale, a parameter's name.
 
-use super::Patterns;
+use regex::Regex;
+
+use super::pattern::{MAX_PATTERN, Patterns, oddities};
 use crate::domain::{Approval, ParamPath, RiskLevel};
 use crate::policy::diagnostic::{Path, Pos, Report, nearest, quoted};
 use crate::policy::yaml::{Entry, Node, Value};
@@ -136,6 +138,21 @@ impl Reader<'_> {
         };
         self.error(node.pos, path, message);
         None
+    }
+
+    /// A regular expression.
+    pub(super) fn regex(&mut self, node: &Node, path: &Path<'_>) -> Option<Regex> {
+        let pattern = self.any_text(node, path, MAX_PATTERN)?;
+        for oddity in oddities(pattern) {
+            self.warn(node.pos, path, format!("in `{}` {oddity}", quoted(pattern)));
+        }
+        match self.patterns.compile(pattern) {
+            Ok(regex) => Some(regex),
+            Err(message) => {
+                self.error(node.pos, path, format!("`{}` {message}", quoted(pattern)));
+                None
+            }
+        }
     }
 
     /// A list of parameter names.

@@ -9,7 +9,7 @@ mod fields;
 mod pattern;
 mod rule;
 
-pub(super) use document::{Document, MAX_RULES, document};
+pub(super) use document::{Document, MAX_RULES, MAX_SECRETS, document};
 pub(super) use fields::Reader;
 pub(super) use pattern::{MAX_PATTERN, Patterns};
 pub(super) use rule::{MAX_NAME, MAX_REASON, timeout_text};

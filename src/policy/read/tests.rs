@@ -215,3 +215,22 @@ fn the_whole_is_bounded() {
         "p.yaml:1:1: there are no rules: every action gets the defaults"
     );
 }
+
+#[test]
+fn what_is_said_of_secrets_is_read_strictly() {
+    let refused = |inner: &str, message: &str| {
+        let errors = load(&format!("secrets: {inner}")).expect_err(inner);
+        assert!(errors.contains(message), "{inner}\n  says    {errors}\n  and not {message}");
+    };
+    refused(
+        "[password]",
+        "p.yaml:1:10: secrets: must be a mapping with `defaults`, `names` and `patterns`, not a list",
+    );
+    refused("{default: true}", "unknown key `default`, did you mean `defaults`?");
+    refused("{defaults: yes}", "must be true or false");
+    refused("{names: ['']}", "secrets.names[0]: must not be empty");
+    refused("{patterns: ['(']}", "is not a regular expression");
+    refused("{patterns: ['x*']}", "matches the empty text, so it is found everywhere");
+    refused(&format!("{{names: [{}]}}", "a,".repeat(101)), "has 101 entries, at most 100 are possible");
+    assert!(load("secrets: {defaults: false, names: ['*IBAN*'], patterns: ['EMP-\\d+']}").is_ok());
+}

@@ -225,6 +225,22 @@ class AuditRow(google.protobuf.message.Message):
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
+    @typing.final
+    class MaskedDigestsEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
     ID_FIELD_NUMBER: builtins.int
     SESSION_ID_FIELD_NUMBER: builtins.int
     TIMESTAMP_FIELD_NUMBER: builtins.int
@@ -248,6 +264,7 @@ class AuditRow(google.protobuf.message.Message):
     AUDIT_REF_FIELD_NUMBER: builtins.int
     METADATA_FIELD_NUMBER: builtins.int
     TRACE_ID_FIELD_NUMBER: builtins.int
+    MASKED_DIGESTS_FIELD_NUMBER: builtins.int
     id: builtins.int
     """Its place among the decisions, from 1."""
     session_id: builtins.str
@@ -310,6 +327,12 @@ class AuditRow(google.protobuf.message.Message):
     def metadata(self) -> google.protobuf.struct_pb2.Struct:
         """The labels that came with the proposal."""
 
+    @property
+    def masked_digests(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
+        """Digests of the masked parameters, by their name: equal values of one store have equal digests. Keyed with a secret of the
+        store, so that nobody can try values out.
+        """
+
     def __init__(
         self,
         *,
@@ -336,9 +359,10 @@ class AuditRow(google.protobuf.message.Message):
         audit_ref: builtins.str = ...,
         metadata: google.protobuf.struct_pb2.Struct | None = ...,
         trace_id: builtins.str = ...,
+        masked_digests: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["action", b"action", "actor", b"actor", "ending", b"ending", "identity", b"identity", "metadata", b"metadata", "result_data", b"result_data", "timestamp", b"timestamp"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["action", b"action", "action_digest", b"action_digest", "actor", b"actor", "approval", b"approval", "approval_id", b"approval_id", "audit_ref", b"audit_ref", "decision_id", b"decision_id", "ending", b"ending", "id", b"id", "identity", b"identity", "masked", b"masked", "matched_rule", b"matched_rule", "metadata", b"metadata", "outcome", b"outcome", "policy_revision", b"policy_revision", "reason", b"reason", "result_data", b"result_data", "result_error", b"result_error", "result_status", b"result_status", "risk_level", b"risk_level", "session_id", b"session_id", "timestamp", b"timestamp", "trace_id", b"trace_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["action", b"action", "action_digest", b"action_digest", "actor", b"actor", "approval", b"approval", "approval_id", b"approval_id", "audit_ref", b"audit_ref", "decision_id", b"decision_id", "ending", b"ending", "id", b"id", "identity", b"identity", "masked", b"masked", "masked_digests", b"masked_digests", "matched_rule", b"matched_rule", "metadata", b"metadata", "outcome", b"outcome", "policy_revision", b"policy_revision", "reason", b"reason", "result_data", b"result_data", "result_error", b"result_error", "result_status", b"result_status", "risk_level", b"risk_level", "session_id", b"session_id", "timestamp", b"timestamp", "trace_id", b"trace_id"]) -> None: ...
 
 global___AuditRow = AuditRow
 
