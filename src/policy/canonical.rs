@@ -35,8 +35,8 @@ pub(super) fn policy(
 
 fn secrets(secrets: &Secrets) -> Value {
     let mut out = json!({"defaults": secrets.defaults});
-    if !secrets.names.is_empty() {
-        out["names"] = secrets.names.iter().map(|name| json!(name.as_str())).collect();
+    if !secrets.names().is_empty() {
+        out["names"] = secrets.names().iter().map(|name| json!(name.as_str())).collect();
     }
     if !secrets.patterns.is_empty() {
         out["patterns"] = secrets.patterns.iter().map(|pattern| json!(pattern.as_str())).collect();

@@ -219,7 +219,7 @@ fn merge(documents: Vec<Document>) -> Merged {
         defaults: (risk_level.unwrap_or(RiskLevel::Medium), approval.unwrap_or(Approval::Approve)),
         rules,
         redact,
-        secrets: Secrets { defaults: usual_secrets.unwrap_or(true), names, patterns },
+        secrets: Secrets::new(usual_secrets.unwrap_or(true), names, patterns),
     }
 }
 

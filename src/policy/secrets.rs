@@ -3,12 +3,14 @@
 //! A policy masks the usual ones unless it says `secrets: { defaults: false }`, and adds its own `names` and `patterns`. What is
 //! masked is masked on the record and before reviewers; decisions are made on the real values.
 
+use std::borrow::Cow;
 use std::sync::LazyLock;
 
 use regex::Regex;
 use serde_json::{Map, Value};
 
 use super::glob::Glob;
+use super::index::Index;
 use super::mask::{masked_text, placeholder};
 use crate::domain::ParamPath;
 
@@ -80,7 +82,7 @@ pub(super) const DEFAULT_PATTERNS: [&str; 14] = [
     r"\bnpm_[A-Za-z0-9]{36}",
 ];
 
-static USUAL_NAMES: LazyLock<Vec<Glob>> = LazyLock::new(|| DEFAULT_NAMES.into_iter().map(Glob::new).collect());
+static USUAL_NAMES: LazyLock<Names> = LazyLock::new(|| Names::new(DEFAULT_NAMES.into_iter().map(Glob::new).collect()));
 
 static USUAL_PATTERNS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
     let compile = |pattern| Regex::new(pattern).expect("it is a part of the program, and a test compiles it");
@@ -88,19 +90,38 @@ static USUAL_PATTERNS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
 });
 
 /// Which secrets a policy masks.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Secrets {
     /// Whether the usual ones are.
-    pub defaults: bool,
-    /// Further names: globs over a name in lower case.
-    pub names: Vec<Glob>,
+    pub(super) defaults: bool,
+    names: Names,
     /// What further secrets look like. Of a pattern with groups, the groups are the secret.
-    pub patterns: Vec<Regex>,
+    pub(super) patterns: Vec<Regex>,
+}
+
+/// Globs over names in lower case. The index makes a name that matches none of them cheap.
+#[derive(Debug)]
+struct Names {
+    globs: Vec<Glob>,
+    index: Index,
+}
+
+impl Names {
+    fn new(globs: Vec<Glob>) -> Self {
+        let any = Glob::new("*");
+        let index = Index::new(globs.iter().map(|glob| (glob, &any)));
+        Self { globs, index }
+    }
+
+    fn matches(&self, name: &str) -> bool {
+        let matches = |at: usize| self.globs.get(at).is_some_and(|glob| glob.matches(name)).then_some(());
+        self.index.find(name, "", matches).is_some()
+    }
 }
 
 impl Default for Secrets {
     fn default() -> Self {
-        Self { defaults: true, names: Vec::new(), patterns: Vec::new() }
+        Self::new(true, Vec::new(), Vec::new())
     }
 }
 
@@ -114,6 +135,11 @@ pub struct Found {
 }
 
 impl Secrets {
+    /// The usual ones, if `defaults`; further names, as globs over a name in lower case; and what further ones look like.
+    pub fn new(defaults: bool, names: Vec<Glob>, patterns: Vec<Regex>) -> Self {
+        Self { defaults, names: Names::new(names), patterns }
+    }
+
     /// Masks in `shown` whatever is a secret in `original`. The two differ only in what is masked already, which is left as it is.
     pub fn mask(&self, shown: &mut Map<String, Value>, original: &Map<String, Value>) -> Found {
         let mut found = Found::default();
@@ -142,14 +168,22 @@ impl Secrets {
 
     /// Whether this is how a secret is called.
     pub fn is_name(&self, name: &str) -> bool {
-        let lower = name.to_lowercase();
-        let usual = if self.defaults { &USUAL_NAMES[..] } else { &[] };
-        usual.iter().chain(&self.names).any(|glob| glob.matches(&lower))
+        let lower = if name.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
+            Cow::Borrowed(name)
+        } else {
+            Cow::Owned(name.to_lowercase())
+        };
+        self.defaults && USUAL_NAMES.matches(&lower) || self.names.matches(&lower)
+    }
+
+    /// The names that are not the usual ones.
+    pub(super) fn names(&self) -> &[Glob] {
+        &self.names.globs
     }
 
     /// Whether nothing is said that differs from the defaults.
     pub(super) fn is_default(&self) -> bool {
-        self.defaults && self.names.is_empty() && self.patterns.is_empty()
+        self.defaults && self.names().is_empty() && self.patterns.is_empty()
     }
 
     fn patterns(&self) -> impl Iterator<Item = &Regex> {
@@ -312,11 +346,8 @@ mod tests {
 
     #[test]
     fn a_policy_can_add_its_own_and_leave_out_the_usual() {
-        let secrets = Secrets {
-            defaults: false,
-            names: vec![Glob::new("*iban*")],
-            patterns: vec![Regex::new(r"\bEMP-(\d+)").unwrap()],
-        };
+        let patterns = vec![Regex::new(r"\bEMP-(\d+)").unwrap()];
+        let secrets = Secrets::new(false, vec![Glob::new("*iban*")], patterns);
         let params = json!({"IBAN": "DE89", "password": "x", "note": "EMP-4711"});
         let expected = json!({"IBAN": "[masked, 4 characters]", "password": "x", "note": "EMP-[masked, 4 characters]"});
         assert_eq!(masked(&secrets, &params).0, expected);
