@@ -254,7 +254,7 @@ impl KeyServer {
                         // A client that does not trust this server ends the handshake.
                         Some(acceptor) => match acceptor.accept(socket).await {
                             Ok(socket) => server.serve(socket).await,
-                            Err(_) => return,
+                            Err(_) => {}
                         },
                     }
                 });

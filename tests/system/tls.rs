@@ -296,7 +296,8 @@ async fn a_server_certificate_out_of_its_dates_is_refused_and_the_end_of_one_is_
     let setup = Setup::new();
     let authority = Authority::new(setup.home());
     let hour = 3600;
-    for (from, until, says) in [(-2 * hour, -hour, "has expired: it is valid from"), (hour, 2 * hour, "is not valid yet")]
+    for (from, until, says) in
+        [(-2 * hour, -hour, "has expired: it is valid from"), (hour, 2 * hour, "is not valid yet")]
     {
         let (certificate, key) = authority.write("server", &dated(&authority, from, until));
         let setup = Setup::new().args(&["--tls-cert", text(&certificate), "--tls-key", text(&key)]);
@@ -308,7 +309,8 @@ async fn a_server_certificate_out_of_its_dates_is_refused_and_the_end_of_one_is_
     let tls = ["--tls-cert", text(&certificate), "--tls-key", text(&key), "--admin-listen", "127.0.0.1:0"];
     let daemon = setup.args(&tls).start();
     let now = aegis::domain::Timestamp::now().as_second();
-    let until = async || daemon.metric("aegis_tls_certificate_expiry_timestamp_seconds").await.parse::<i64>().unwrap() - now;
+    let until =
+        async || daemon.metric("aegis_tls_certificate_expiry_timestamp_seconds").await.parse::<i64>().unwrap() - now;
     assert!((23 * hour..=24 * hour).contains(&until().await));
     assert!(!daemon.log().contains("ends soon"));
 
@@ -391,8 +393,7 @@ fn who_does_not_get_through_the_handshake_is_not_waited_for() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn old_connections_are_ended_and_no_answer_is_lost_and_streams_end_when_the_grace_is_over() {
-    let daemon =
-        Setup::new().args(&["--max-connection-age", "300ms", "--max-connection-age-grace", "2s"]).start();
+    let daemon = Setup::new().args(&["--max-connection-age", "300ms", "--max-connection-age-grace", "2s"]).start();
     let mut follower = v1::audit_service_client::AuditServiceClient::new(daemon.socket().await);
     let follow = v1::StreamAuditRequest { follow: true, ..Default::default() };
     let mut stream = follower.stream_audit(follow).await.unwrap().into_inner();
