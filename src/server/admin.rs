@@ -87,7 +87,11 @@ impl Admin {
 
         let Staleness { rejected, failing } = self.known.staleness();
         let rejected = u64::from(rejected);
-        page.gauge("aegis_identities_rejected", "Whether the identities files hold something that was refused.", rejected);
+        page.gauge(
+            "aegis_identities_rejected",
+            "Whether the identities files hold something that was refused.",
+            rejected,
+        );
         let help = "Issuers whose keys could not be fetched when that was last tried.";
         page.gauge("aegis_identities_keys_failing", help, failing as u64);
         if let Some(tls) = &self.known.load().tls {

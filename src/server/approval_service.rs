@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status};
 
 use super::request::{Reader, RequestLimits};
 use super::streams::{HEARTBEAT, Messages, Over, Sink, Streams};
-use super::{caller, standing, response, status};
+use super::{caller, response, standing, status};
 use crate::approvals::{Change, Lagged, Pending};
 use crate::audit::row::RowFilter;
 use crate::audit::{Order, Query, StoreError};

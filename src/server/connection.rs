@@ -201,7 +201,6 @@ impl Connected for Stream {
     }
 }
 
-
 /// A listener that is accepting, and where what it accepts goes.
 pub struct Door {
     /// What its callers may be.

@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status};
 
 use super::request::{Reader, RequestLimits};
 use super::streams::{HEARTBEAT, Messages, Over, Streams};
-use super::{caller, standing, response, status};
+use super::{caller, response, standing, status};
 use crate::governance::{GovernanceError, Governor};
 use crate::policy::{Policy, Source};
 use crate::proto::v1;

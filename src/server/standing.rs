@@ -49,8 +49,7 @@ impl Standing {
     /// Resolves, with why, when this caller would not be let in any more.
     pub(super) async fn over(self) -> &'static str {
         // From before the first look: what changes in between is seen.
-        let (mut tokens, mut known) =
-            (self.authenticator.tokens.0.changes(), self.authenticator.known.changes());
+        let (mut tokens, mut known) = (self.authenticator.tokens.0.changes(), self.authenticator.known.changes());
         loop {
             if let Some(why) = self.is_over() {
                 return why;

@@ -114,7 +114,7 @@ impl IdentitySource {
             let of_keys = fetched.get(address).and_then(|keys| keys.as_ref().ok()).map(|keys| keys.digest);
             revision = Digest::of(&[revision.0, of_keys.unwrap_or(Digest([0; 32])).0].concat());
         }
-        Loaded { revision, files, addresses, identities }
+        Loaded { files, addresses, revision, identities }
     }
 
     fn read(&self, looked: &mut Looked, fetched: &Fetched, now: Timestamp) -> Result<Identities, LoadErrors> {
@@ -132,10 +132,23 @@ impl IdentitySource {
         looked.files.push(path.clone());
         let name = path.display().to_string();
         let text = read_text(path).map_err(|why| LoadErrors::new(vec![Diagnostic::for_file(&name, why)]))?;
-        let yaml = StrictYaml::parse(&name, &text)?;
+        let beside = path.parent().unwrap_or(Path::new(""));
+        Self::parse(&name, &text, beside, tls, looked, fetched, now)
+    }
+
+    /// Makes a generation of a file's text, with what it names beside it.
+    fn parse(
+        name: &str,
+        text: &str,
+        beside: &Path,
+        tls: Result<Option<Tls>, Diagnostic>,
+        looked: &mut Looked,
+        fetched: &Fetched,
+        now: Timestamp,
+    ) -> Result<Identities, LoadErrors> {
+        let yaml = StrictYaml::parse(name, text)?;
         let mut file: File = yaml.read()?;
         let mut checked = Checked { yaml: &yaml, findings: Vec::new(), looked, fetched };
-        let beside = path.parent().unwrap_or(Path::new(""));
         let tls = match (file.tls.take(), tls) {
             (None, tls) => tls,
             (Some(_), Ok(Some(_)) | Err(_)) => {
@@ -159,6 +172,13 @@ impl IdentitySource {
         let identities = file.build(beside, tls, &mut checked);
         if checked.findings.is_empty() { Ok(identities) } else { Err(LoadErrors::new(checked.findings)) }
     }
+}
+
+/// Reads a text as the identities file of a directory that does not exist.
+#[cfg(any(test, fuzzing))]
+pub(super) fn parse_alone(text: &str) -> Result<Identities, LoadErrors> {
+    let beside = Path::new("/nonexistent");
+    IdentitySource::parse("fuzz.yaml", text, beside, Ok(None), &mut Looked::default(), &Fetched::new(), Timestamp::MAX)
 }
 
 /// A text file of bounded length.

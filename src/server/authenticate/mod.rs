@@ -10,6 +10,8 @@
 
 mod certificates;
 mod failures;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod identities;
 mod jwks;
 mod jwt;
@@ -168,9 +170,7 @@ impl Chain {
         }
         match connection.listener {
             _ if shows_token => Err((AuthenticationError::BadToken, "no such token".to_owned())),
-            Listener::Private => {
-                Err((AuthenticationError::WrongPeer, "another user on the private socket".to_owned()))
-            }
+            Listener::Private => Err((AuthenticationError::WrongPeer, "another user on the private socket".to_owned())),
             Listener::Main { anonymous } => Ok(Identity::anonymous(anonymous)),
         }
     }

@@ -80,6 +80,9 @@ pub(super) enum News {
     Failing(String),
 }
 
+/// What was read: keys and the SHA-256 of their text, or why there are none.
+type Read = Result<(Keys, Digest), String>;
+
 /// One address.
 struct Place {
     keys: Option<RemoteKeys>,
@@ -95,7 +98,7 @@ struct Place {
 #[derive(Default)]
 pub(super) struct RemoteKeySets {
     places: HashMap<KeyAddress, Place>,
-    fetches: JoinSet<(KeyAddress, Result<(Keys, Digest), String>)>,
+    fetches: JoinSet<(KeyAddress, Read)>,
     wake: Arc<Notify>,
 }
 
@@ -136,8 +139,12 @@ impl RemoteKeySets {
     pub(super) async fn news(&mut self) -> News {
         loop {
             let now = Instant::now();
-            let due: Vec<_> =
-                self.places.iter().filter(|(_, place)| place.due(now) <= now).map(|(address, _)| address.clone()).collect();
+            let due: Vec<_> = self
+                .places
+                .iter()
+                .filter(|(_, place)| place.due(now) <= now)
+                .map(|(address, _)| address.clone())
+                .collect();
             for address in due {
                 self.begin(&address);
             }
@@ -225,7 +232,7 @@ async fn sleep_until(moment: Option<Instant>) {
 }
 
 /// Fetches and reads a set: what is not one never takes the place of one that is.
-async fn fetch(address: &KeyAddress) -> Result<(Keys, Digest), String> {
+async fn fetch(address: &KeyAddress) -> Read {
     let ca = address.ca.clone();
     let client = tokio::task::spawn_blocking(move || Client::new(ca.as_deref())).await;
     let client = client.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
