@@ -38,6 +38,8 @@ pub struct FileWatcher {
     /// Nothing at first: the first look finds what changed between the first reading and the first watch.
     seen: Option<Digest>,
     look_now: bool,
+    /// Whether something has happened that was not waited out yet.
+    unsettled: bool,
     changed: Arc<Notify>,
     events: Events,
 }
@@ -51,7 +53,7 @@ impl FileWatcher {
     pub fn new(files: Vec<PathBuf>, max_bytes: usize) -> Self {
         let changed = Arc::new(Notify::new());
         let events = Events::new(&files, &changed);
-        Self { files, max_bytes, seen: None, look_now: true, changed, events }
+        Self { files, max_bytes, seen: None, look_now: true, unsettled: false, changed, events }
     }
 
     /// Watches other files from now on. What they hold at this moment counts as not acted on.
@@ -64,19 +66,23 @@ impl FileWatcher {
     }
 
     /// Resolves when the files hold something else than what was last accepted; `None` when told to stop. Until it is
-    /// accepted, the same change is reported again at the next look.
+    /// accepted, the same change is reported again at the next look. May be dropped at any moment: nothing is missed.
     pub async fn changed(&mut self, stop: &CancellationToken) -> Option<Change> {
         loop {
             if !std::mem::take(&mut self.look_now) {
-                tokio::select! {
-                    () = stop.cancelled() => return None,
-                    () = self.changed.notified() => {}
-                    () = tokio::time::sleep(POLL) => self.events.renew(),
+                if !self.unsettled {
+                    tokio::select! {
+                        () = stop.cancelled() => return None,
+                        () = self.changed.notified() => {}
+                        () = tokio::time::sleep(POLL) => self.events.renew(),
+                    }
+                    self.unsettled = true;
                 }
                 tokio::select! {
                     () = stop.cancelled() => return None,
                     () = settle(&self.changed, &self.events.writing) => {}
                 }
+                self.unsettled = false;
             }
             let now = fingerprint(&self.files, self.max_bytes);
             if self.seen != Some(now) {

@@ -143,9 +143,18 @@ pub(super) struct LimitArgs {
     #[arg(long = "max-connections", value_name = "N", default_value_t = 10_000)]
     pub(super) connections: usize,
 
-    /// How old a connection may be: then it takes no new calls, and what is under way has an hour
+    /// How long a client may take for the handshake of TLS, and again to say that it speaks HTTP/2
+    #[arg(long = "handshake-timeout", value_name = "DURATION", value_parser = times::duration, default_value = "10s")]
+    pub(super) handshake: Duration,
+
+    /// How old a connection may be: then it takes no new calls
     #[arg(long = "max-connection-age", value_name = "DURATION", value_parser = times::duration, default_value = "4h")]
     pub(super) connection_age: Duration,
+
+    /// How long calls and streams of such a connection may go on; no call waits for longer than an hour
+    #[arg(long = "max-connection-age-grace", value_name = "DURATION", value_parser = times::duration)]
+    #[arg(default_value = "61m")]
+    pub(super) connection_age_grace: Duration,
 
     /// Calls under way on one connection, waiting ones and streams included
     #[arg(long = "max-calls-per-connection", value_name = "N", default_value_t = 20_000)]
@@ -225,7 +234,9 @@ fn config(args: &ServeArgs, data_dir: &DataDir) -> Config {
             connections: limits.connections,
             calls_per_connection: limits.calls_per_connection,
             wrong_credentials: limits.wrong_credentials,
+            handshake: limits.handshake,
             connection_age: limits.connection_age,
+            connection_age_grace: limits.connection_age_grace,
             streams: limits.streams,
             request: RequestLimits { params_bytes: limits.params_bytes, params_depth: limits.params_depth },
         },

@@ -20,6 +20,7 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::authenticate::{Known, Staleness};
 use super::gate::Refusals;
 use crate::audit::{StoreError, StoreHealth};
 use crate::governance::Governor;
@@ -29,6 +30,8 @@ use crate::governance::Governor;
 pub(super) struct Admin {
     /// What answers agents.
     pub(super) governor: Arc<Governor>,
+    /// Whom the daemon knows.
+    pub(super) known: Arc<Known>,
     /// Calls that were refused.
     pub(super) refusals: Arc<Refusals>,
 }
@@ -81,6 +84,20 @@ impl Admin {
         page.gauge("aegis_policy_loaded_timestamp_seconds", "When the policy came into force.", loaded_at);
         let revision = policy.current.policy.revision().to_string();
         page.series("aegis_policy_info", "The policy in force.", "gauge", "revision", [(revision, 1)]);
+
+        let Staleness { rejected, failing } = self.known.staleness();
+        let rejected = u64::from(rejected);
+        page.gauge(
+            "aegis_identities_rejected",
+            "Whether the identities files hold something that was refused.",
+            rejected,
+        );
+        let help = "Issuers whose keys could not be fetched when that was last tried.";
+        page.gauge("aegis_identities_keys_failing", help, failing as u64);
+        if let Some(tls) = &self.known.load().tls {
+            let until = u64::try_from(tls.validity.until.as_second()).unwrap_or_default();
+            page.gauge("aegis_tls_certificate_expiry_timestamp_seconds", "When the certificate of TCP expires.", until);
+        }
 
         let (unauthenticated, permission_denied) = self.refusals.total();
         let refused =

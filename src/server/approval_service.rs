@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status};
 
 use super::request::{Reader, RequestLimits};
 use super::streams::{HEARTBEAT, Messages, Over, Sink, Streams};
-use super::{caller, response, status};
+use super::{caller, response, standing, status};
 use crate::approvals::{Change, Lagged, Pending};
 use crate::audit::row::RowFilter;
 use crate::audit::{Order, Query, StoreError};
@@ -41,10 +41,10 @@ impl ApprovalService for Approvals {
         &self,
         request: Request<v1::StreamApprovalsRequest>,
     ) -> Result<Response<Self::StreamApprovalsStream>, Status> {
-        let caller = caller(&request)?;
+        let standing = standing(&request)?.clone();
         let filter = Filter::read(request.into_inner().filter)?;
         let governor = Arc::clone(&self.governor);
-        self.streams.open(caller, |sink| async move { watch(&governor, &filter, &sink).await })
+        self.streams.open(standing, |sink| async move { watch(&governor, &filter, &sink).await })
     }
 
     async fn list_approvals(

@@ -43,7 +43,7 @@ impl AuditService for Audit {
         &self,
         request: Request<v1::StreamAuditRequest>,
     ) -> Result<Response<Self::StreamAuditStream>, Status> {
-        let caller = super::caller(&request)?;
+        let standing = super::standing(&request)?.clone();
         let request = request.into_inner();
         let mut reader = Reader::new(self.limits);
         let filter = reader.row_filter(request.filter.clone().unwrap_or_default());
@@ -63,7 +63,7 @@ impl AuditService for Audit {
         }
         let filter = reader.finish(filter)?;
         let feed = Feed { governor: Arc::clone(&self.governor), request, filter, records };
-        self.streams.open(caller, |sink| async move { feed.run(&sink).await })
+        self.streams.open(standing, |sink| async move { feed.run(&sink).await })
     }
 
     async fn get_stats(&self, request: Request<v1::GetStatsRequest>) -> Result<Response<v1::GetStatsResponse>, Status> {

@@ -10,16 +10,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::Sleep;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Connected;
 
-use super::authenticate::{Budget, ClientCertificate, Identities};
+use super::authenticate::{Budget, ClientCertificate, Known};
+use super::tls::Tls;
 use crate::domain::{ConnectionId, Roles};
 
 /// What a listener means for whoever calls over it. Being anonymous is a property of the listener, never of an address.
@@ -154,12 +155,10 @@ pub fn bind_unix(path: &Path, mode: u32) -> io::Result<Bound> {
     Ok(Bound::Unix(listener, file))
 }
 
-/// How long a client may take to say that it speaks HTTP/2. Keep-alive looks after a connection only from there on.
-const PREFACE_WITHIN: Duration = Duration::from_secs(10);
-/// How long that is: `PRI * HTTP/2.0` and the empty lines and the word after it.
+/// How a client says that it speaks HTTP/2: `PRI * HTTP/2.0`, and the empty lines and the word after it, in bytes.
 const PREFACE_BYTES: usize = 24;
 
-/// A client that has not said yet that it speaks HTTP/2.
+/// A client that has not said yet that it speaks HTTP/2. Keep-alive looks after a connection only from there on.
 struct Silence {
     missing: usize,
     /// Resolves when it has been borne long enough, or the daemon stops.
@@ -167,10 +166,10 @@ struct Silence {
 }
 
 impl Silence {
-    fn new(stop: CancellationToken) -> Self {
+    fn new(patience: Duration, stop: CancellationToken) -> Self {
         let over = async move {
             tokio::select! {
-                () = tokio::time::sleep(PREFACE_WITHIN) => {}
+                () = tokio::time::sleep(patience) => {}
                 () = stop.cancelled_owned() => {}
             }
         };
@@ -189,6 +188,8 @@ pub struct Stream {
     socket: Socket,
     info: Arc<Connection>,
     silence: Option<Silence>,
+    /// Resolves when it has been open for longer than any may be.
+    end: Pin<Box<Sleep>>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -200,14 +201,16 @@ impl Connected for Stream {
     }
 }
 
-/// How long a client may take for the handshake of TLS.
-const HANDSHAKE: Duration = Duration::from_secs(10);
 /// A listener that is accepting, and where what it accepts goes.
 pub struct Door {
     /// What its callers may be.
     pub listener: Listener,
     /// Where TLS comes from, if it speaks that. Each connection takes what is in force when it is opened.
-    pub tls: Option<Arc<ArcSwap<Identities>>>,
+    pub tls: Option<Arc<Known>>,
+    /// How long a client may take for the handshake of TLS, and again to say that it speaks HTTP/2.
+    pub patience: Duration,
+    /// How long a connection may last, whatever is under way on it.
+    pub lifetime: Duration,
     /// How many connections there may be.
     pub permits: Arc<Semaphore>,
     /// What serves them.
@@ -220,7 +223,7 @@ pub struct Door {
 ///
 /// Over the cap a connection is closed at once: a queue of unserved connections would only hide that there is one.
 pub async fn accept(bound: Bound, door: Door) {
-    let Door { listener, tls, permits, connections, stop } = door;
+    let Door { listener, tls, patience, lifetime, permits, connections, stop } = door;
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
@@ -239,23 +242,25 @@ pub async fn accept(bound: Bound, door: Door) {
             tracing::warn!("a connection was closed: --max-connections are open already");
             continue;
         };
-        let config = tls.as_ref().and_then(|identities| identities.load().tls.clone());
-        let (config, socket) = match (config, socket) {
-            (Some(config), Socket::Tcp(socket)) => (config, socket),
+        let in_force = tls.as_ref().and_then(|known| known.load().tls.clone());
+        let (Tls { config, clients, .. }, socket) = match (in_force, socket) {
+            (Some(in_force), Socket::Tcp(socket)) => (in_force, socket),
             // TLS was asked for, and is not to be had: never plaintext instead.
             (None, Socket::Tcp(_)) if tls.is_some() => continue,
             (_, socket) => {
-                let stream = Stream::new(socket, Connection::new(listener, peer, None), permit, &stop);
+                let silence = Silence::new(patience, stop.clone());
+                let stream = Stream::new(socket, Connection::new(listener, peer, None), permit, silence, lifetime);
                 if connections.send(Ok(stream)).await.is_err() {
                     return;
                 }
                 continue;
             }
         };
+        let authorities = clients.map_or(0, |authorities| authorities.number);
         // Each handshake by itself: one that dawdles keeps nobody waiting, and holds its place under the cap.
         let (connections, stop) = (connections.clone(), stop.clone());
         tokio::spawn(async move {
-            let handshake = tokio::time::timeout(HANDSHAKE, TlsAcceptor::from(config).accept(socket));
+            let handshake = tokio::time::timeout(patience, TlsAcceptor::from(config).accept(socket));
             let stream = tokio::select! {
                 () = stop.cancelled() => return,
                 shaken = handshake => match shaken {
@@ -264,19 +269,27 @@ pub async fn accept(bound: Bound, door: Door) {
                     Err(_) => return tracing::debug!(%peer, "a TLS handshake took too long"),
                 },
             };
-            let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-            let certificate = shown.map(|der| ClientCertificate::read(der));
+            let shown = stream.get_ref().1.peer_certificates();
+            let certificate = shown.map(|chain| ClientCertificate::read(chain.to_vec(), authorities));
             let connection = Connection::new(listener, peer, certificate);
+            let silence = Silence::new(patience, stop);
+            let stream = Stream::new(Socket::Tls(Box::new(stream)), connection, permit, silence, lifetime);
             // Nobody serves any more: the daemon is stopping.
-            let stream = Stream::new(Socket::Tls(Box::new(stream)), connection, permit, &stop);
             let _ = connections.send(Ok(stream)).await;
         });
     }
 }
 
 impl Stream {
-    fn new(socket: Socket, info: Connection, permit: OwnedSemaphorePermit, stop: &CancellationToken) -> Self {
-        Self { socket, info: Arc::new(info), silence: Some(Silence::new(stop.clone())), _permit: permit }
+    fn new(
+        socket: Socket,
+        info: Connection,
+        permit: OwnedSemaphorePermit,
+        silence: Silence,
+        lifetime: Duration,
+    ) -> Self {
+        let end = Box::pin(tokio::time::sleep(lifetime));
+        Self { socket, info: Arc::new(info), silence: Some(silence), end, _permit: permit }
     }
 }
 
@@ -298,7 +311,10 @@ async fn accept_one(bound: &Bound) -> io::Result<(Socket, Peer)> {
 
 impl AsyncRead for Stream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let Self { socket, silence, .. } = &mut *self;
+        let Self { socket, silence, end, .. } = &mut *self;
+        if end.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
         if let Some(Silence { over, .. }) = silence
             && over.as_mut().poll(cx).is_ready()
         {

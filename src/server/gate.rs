@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
+use http::header::AUTHORIZATION;
 use http::{Request, Response};
 use tonic::body::Body;
 use tower::{Layer, Service};
@@ -13,6 +14,7 @@ use tracing::Instrument as _;
 use super::access::{self, Access};
 use super::authenticate::Chain;
 use super::connection::Connection;
+use super::standing::Standing;
 use super::status;
 use super::trace;
 use crate::domain::Caller;
@@ -74,7 +76,7 @@ pub(super) struct Gate<S> {
 }
 
 impl<S> Gate<S> {
-    /// Lets the call in with its [`Caller`] among the extensions, or says why not.
+    /// Lets the call in with its [`Standing`] among the extensions, or says why not.
     fn admit(&self, request: &mut Request<Body>) -> Result<(), tonic::Status> {
         let path = request.uri().path();
         let allowed = match access::required(path) {
@@ -98,8 +100,14 @@ impl<S> Gate<S> {
             counter.fetch_add(1, Ordering::Relaxed);
             return Err(refusal);
         }
-        let caller = Caller { identity, connection: connection.id };
-        request.extensions_mut().insert(caller);
+        let standing = Standing {
+            caller: Caller { identity, connection: connection.id },
+            needs: allowed,
+            connection: Arc::clone(connection),
+            authorization: request.headers().get(AUTHORIZATION).cloned(),
+            authenticator: Arc::clone(&self.layer.authenticator),
+        };
+        request.extensions_mut().insert(standing);
         Ok(())
     }
 }

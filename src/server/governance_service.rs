@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use super::request::{Reader, RequestLimits};
-use super::{caller, response, status, trace};
+use super::{caller, response, standing, status, trace};
 use crate::domain::{Role, Roles};
 use crate::governance::{Governor, Hypothesis, Propose};
 use crate::proto::v1;
@@ -28,7 +28,7 @@ pub(super) struct Governance {
 #[tonic::async_trait]
 impl GovernanceService for Governance {
     async fn propose(&self, request: Request<v1::ProposeRequest>) -> Result<Response<v1::ProposeResponse>, Status> {
-        let caller = caller(&request)?;
+        let standing = standing(&request)?.clone();
         let trace_id = trace::trace_id(request.metadata());
         let v1::ProposeRequest { actor, action, context, idempotency_key, wait, confirmation_token } =
             request.into_inner();
@@ -40,7 +40,11 @@ impl GovernanceService for Governance {
             wait: reader.wait("wait", wait),
         };
         let ask = reader.finish(ask)?;
-        let answer = self.governor.propose(&caller, ask).await?;
+        let answer = if ask.wait.is_zero() {
+            self.governor.propose(&standing.caller, ask).await?
+        } else {
+            standing.unless_over(self.governor.propose(&standing.caller, ask)).await?
+        };
         trace::record_decision(&answer);
         Ok(Response::new(v1::ProposeResponse { decision: Some(response::decision(answer)) }))
     }
@@ -89,13 +93,13 @@ impl GovernanceService for Governance {
         &self,
         request: Request<v1::AwaitDecisionRequest>,
     ) -> Result<Response<v1::AwaitDecisionResponse>, Status> {
-        let caller = caller(&request)?;
+        let standing = standing(&request)?.clone();
         let v1::AwaitDecisionRequest { decision_id, wait } = request.into_inner();
         let mut reader = Reader::new(self.limits);
         let decision_id = reader.parsed("decision_id", &decision_id);
         let wait = reader.wait("wait", wait);
         let Some(decision_id) = reader.finish(decision_id)? else { return Err(missing("decision_id")) };
-        let answer = self.governor.await_decision(&caller, decision_id, wait).await?;
+        let answer = standing.unless_over(self.governor.await_decision(&standing.caller, decision_id, wait)).await?;
         trace::record_decision(&answer);
         Ok(Response::new(v1::AwaitDecisionResponse { decision: Some(response::decision(answer)) }))
     }

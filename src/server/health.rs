@@ -7,7 +7,7 @@
 //! | `aegis.v1.AuditService`, `aegis.v1.PolicyService`, `aegis.v1.AdminService` | the daemon runs |
 //! | `aegis.record` | the record can be written |
 //! | `aegis.policy` | the policy files hold the policy in force: not after a change that was refused |
-//! | `aegis.auth` | the identities file holds who is known: not after a change that was refused; unknown without `--auth` |
+//! | `aegis.auth` | who is known is what the identities file and the issuers say: not after a change that was refused, nor while keys cannot be fetched; unknown without `--auth` and TLS |
 //! | `aegis.dev` | the daemon runs with `--dev`; unknown otherwise |
 
 use tonic_health::ServingStatus;

@@ -16,6 +16,7 @@ mod policy_service;
 mod request;
 mod response;
 mod run;
+mod standing;
 mod status;
 mod streams;
 pub mod tls;
@@ -24,13 +25,18 @@ mod trace;
 use tonic::{Request, Status};
 
 use crate::domain::Caller;
+use standing::Standing;
 
 pub use authenticate::IdentitySource;
 pub use request::RequestLimits;
 pub use run::{AdminListener, Anonymous, Config, DEFAULT_ADMIN, Limits, Listening, ServeError, run};
 
-/// Who is calling. The gate put it there: a call without one did not pass it.
+/// Who is calling.
 fn caller<T>(request: &Request<T>) -> Result<Caller, Status> {
-    let caller = request.extensions().get::<Caller>().cloned();
-    caller.ok_or_else(|| Status::internal("the call did not pass the gate"))
+    standing(request).map(|standing| standing.caller.clone())
+}
+
+/// Who is calling, and what that rests on. The gate put it there: a call without one did not pass it.
+fn standing<T>(request: &Request<T>) -> Result<&Standing, Status> {
+    request.extensions().get::<Standing>().ok_or_else(|| Status::internal("the call did not pass the gate"))
 }

@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status};
 
 use super::request::{Reader, RequestLimits};
 use super::streams::{HEARTBEAT, Messages, Over, Streams};
-use super::{caller, response, status};
+use super::{caller, response, standing, status};
 use crate::governance::{GovernanceError, Governor};
 use crate::policy::{Policy, Source};
 use crate::proto::v1;
@@ -92,9 +92,9 @@ impl PolicyService for Policies {
         &self,
         request: Request<v1::WatchPolicyRequest>,
     ) -> Result<Response<Self::WatchPolicyStream>, Status> {
-        let caller = caller(&request)?;
+        let standing = standing(&request)?.clone();
         let governor = Arc::clone(&self.governor);
-        self.streams.open(caller, |sink| async move {
+        self.streams.open(standing, |sink| async move {
             let mut state = governor.generations().state();
             let mut told = None;
             loop {

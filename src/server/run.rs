@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
@@ -19,7 +18,7 @@ use super::admin::Admin;
 use super::admin_service::Administration;
 use super::approval_service::Approvals;
 use super::audit_service::Audit;
-use super::authenticate::{self, Chain, Failures, Identities, IdentitySource, LocalOperator, MadeTokens, Reloader};
+use super::authenticate::{self, Chain, Failures, IdentitySource, Known, LocalOperator, MadeTokens, Reloader};
 use super::connection::{self, Bound, Door, Listener};
 use super::data_dir::{self, DataDir, DataDirError};
 use super::gate::{GateLayer, Refusals};
@@ -27,7 +26,7 @@ use super::governance_service::Governance;
 use super::health::Health;
 use super::policy_service::Policies;
 use super::request::{MAX_WAIT, RequestLimits};
-use super::streams::{Credentials, Streams};
+use super::streams::Streams;
 use super::{access, admin, background};
 use crate::audit::{OpenError, Options, Store, StoreError};
 use crate::domain::{Clock, Role, Roles, SystemClock};
@@ -122,8 +121,12 @@ pub struct Limits {
     pub calls_per_connection: u32,
     /// Wrong credentials at once over one connection; 0 is as many as come.
     pub wrong_credentials: u32,
+    /// How long a client may take for the handshake of TLS, and again to say that it speaks HTTP/2.
+    pub handshake: Duration,
     /// How old a connection may be: then it takes no new calls.
     pub connection_age: Duration,
+    /// How long what is under way may go on from there.
+    pub connection_age_grace: Duration,
     /// Server streams at once.
     pub streams: usize,
     /// What an action may carry.
@@ -136,7 +139,9 @@ impl Default for Limits {
             message_bytes: 4 << 20,
             connections: 4096,
             calls_per_connection: 16_384,
+            handshake: Duration::from_secs(10),
             connection_age: Duration::from_hours(4),
+            connection_age_grace: MAX_WAIT + Duration::from_mins(1),
             wrong_credentials: 10,
             streams: 4096,
             request: RequestLimits { params_bytes: 256 << 10, params_depth: 32 },
@@ -216,16 +221,18 @@ pub async fn run(
 ) -> Result<(), ServeError> {
     access::check()?;
     check_reach(&config)?;
-    let reloader = Reloader::start(config.identities.clone()).map_err(ServeError::Identities)?;
-    let identities = Arc::clone(reloader.identities());
-    if identities.load().tls.is_none() {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    let reloader = Reloader::start(config.identities.clone(), Arc::clone(&clock)).await;
+    let reloader = reloader.map_err(ServeError::Identities)?;
+    let known = Arc::clone(reloader.known());
+    if known.load().tls.is_none() {
         check_plaintext(&config)?;
     }
     let data_dir = DataDir::open(&config.data_dir)?;
     let account = data_dir::account(data_dir.uid);
     warn_about(&config, &account);
 
-    let governor = Arc::new(start_governor(&config, &data_dir).await?);
+    let governor = Arc::new(start_governor(&config, &data_dir, clock).await?);
     if !config.identities.is_empty() {
         governor.record_identities(reloader.revision()).await?;
     }
@@ -235,10 +242,11 @@ pub async fn run(
     let (reporter, health_service) = tonic_health::server::health_reporter();
     let health = Health::start(reporter, config.is_dev()).await;
 
-    let (connections, mut listening) = listen(&config, &data_dir, &governor, &identities, &tasks, &stop).await?;
+    let (connections, mut listening) = listen(&config, &data_dir, &governor, &known, &tasks, &stop).await?;
     if let Some(listener) = bind_admin(&config).await? {
         listening.admin = listener.local_addr().ok();
-        let admin = Admin { governor: Arc::clone(&governor), refusals: Arc::clone(&refusals) };
+        let admin =
+            Admin { governor: Arc::clone(&governor), known: Arc::clone(&known), refusals: Arc::clone(&refusals) };
         tasks.spawn(admin::serve(listener, admin, stop.clone()));
     }
     tasks.spawn(authenticate::watch(reloader, Arc::clone(&governor), health.clone(), stop.clone()));
@@ -246,8 +254,9 @@ pub async fn run(
 
     let operator = LocalOperator::new(&account.name, data_dir.uid, &data_dir.credential()?);
     let chain = Chain {
-        fixed: vec![Box::new(operator), Box::new(MadeTokens(Arc::clone(governor.tokens())))],
-        identities,
+        operator,
+        tokens: MadeTokens(Arc::clone(governor.tokens())),
+        known,
         failures: Failures::new(config.limits.wrong_credentials),
         clock: Arc::clone(governor.clock()),
     };
@@ -256,11 +265,10 @@ pub async fn run(
         refusals: Arc::clone(&refusals),
         message_bytes: config.limits.message_bytes,
     };
-    let credentials = Credentials { tokens: Arc::clone(governor.tokens()), clock: Arc::clone(governor.clock()) };
     let services = Services {
         governor: Arc::clone(&governor),
         limits: config.limits,
-        streams: Streams::new(config.limits.streams, credentials, stop.clone()),
+        streams: Streams::new(config.limits.streams, stop.clone()),
         stop: stop.clone(),
     };
     let serving = tokio::spawn(serve(services, gate, health_service, connections));
@@ -290,12 +298,11 @@ pub async fn run(
 }
 
 /// Opens the record, and takes up where it left off.
-async fn start_governor(config: &Config, data_dir: &DataDir) -> Result<Governor, ServeError> {
+async fn start_governor(config: &Config, data_dir: &DataDir, clock: Arc<dyn Clock>) -> Result<Governor, ServeError> {
     let policy = config.policy.load()?;
     for warning in policy.warnings() {
         tracing::warn!("{warning}");
     }
-    let clock = Arc::new(SystemClock::start());
     let store = Store::open(&data_dir.record(), Options { relaxed: config.relaxed_durability, ..Options::default() })?;
     let generations = Generations::new(config.policy.clone(), Generation { policy, loaded_at: clock.now() });
     let flags = [(config.is_dev(), "dev"), (config.relaxed_durability, "relaxed-durability")];
@@ -349,12 +356,12 @@ async fn listen(
     config: &Config,
     data_dir: &DataDir,
     governor: &Arc<Governor>,
-    identities: &Arc<ArcSwap<Identities>>,
+    known: &Arc<Known>,
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> Result<(mpsc::Receiver<io::Result<connection::Stream>>, Listening), ServeError> {
     let main = Listener::Main { anonymous: config.anonymous.roles() };
-    let tls = identities.load().tls.is_some().then(|| Arc::clone(identities));
+    let tls = known.load().tls.is_some().then(|| Arc::clone(known));
     let scheme = if tls.is_some() { "https" } else { "http" };
     let mut bound = Vec::new();
     let mut endpoints = Vec::new();
@@ -365,7 +372,7 @@ async fn listen(
         bound.push((Bound::Tcp(listener), main, tls.clone()));
     }
     // Where users are told apart, whoever is not named is kept out by the file system, too.
-    let mode = if identities.load().names_users { 0o660 } else { 0o666 };
+    let mode = if known.load().names_users { 0o660 } else { 0o666 };
     for path in &config.unix {
         endpoints.push(format!("unix:{}", path.display()));
         bound.push((bind_unix(path, mode)?, main, None));
@@ -383,7 +390,10 @@ async fn listen(
     for (bound, listener, tls) in bound {
         let permits = if listener == Listener::Private { &private_permits } else { &main_permits };
         let (permits, connections, stop) = (Arc::clone(permits), sender.clone(), stop.clone());
-        tasks.spawn(connection::accept(bound, Door { listener, tls, permits, connections, stop }));
+        let Limits { handshake: patience, connection_age, connection_age_grace, .. } = config.limits;
+        let lifetime = connection_age.saturating_add(connection_age_grace);
+        let door = Door { listener, tls, patience, lifetime, permits, connections, stop };
+        tasks.spawn(connection::accept(bound, door));
     }
     let generation = governor.generations().current();
     let (rules, revision) = (generation.policy.rules().len(), generation.policy.revision());
@@ -429,9 +439,9 @@ async fn serve(
         .max_concurrent_streams(calls_per_connection)
         .http2_keepalive_interval(Some(Duration::from_secs(30)))
         .http2_keepalive_timeout(Some(Duration::from_secs(20)))
+        // The client is told to open another. What does not leave by itself is cut by the connection: with a grace, tonic
+        // (0.14.9) would say nothing before it cuts.
         .max_connection_age(connection_age)
-        // Longer than any call may wait, so that none is cut; streams are, and resume.
-        .max_connection_age_grace(MAX_WAIT + Duration::from_mins(1))
         .layer(gate)
         .add_service(health)
         .add_service(reflection().build_v1()?)

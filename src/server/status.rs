@@ -111,9 +111,9 @@ pub(super) fn unauthenticated(error: AuthenticationError) -> Status {
     }
 }
 
-/// The credential that opened a stream is over.
+/// The credential of a stream or a wait is over.
 pub(super) fn credential_over(why: &str) -> Status {
-    with_reason(Code::Unauthenticated, "CREDENTIAL_EXPIRED", format!("{why}: open the stream again with a valid one"))
+    with_reason(Code::Unauthenticated, "CREDENTIAL_EXPIRED", format!("{why}: call again with a valid one"))
 }
 
 /// No credential was sent, and the method needs one.

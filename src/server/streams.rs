@@ -10,18 +10,14 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Response, Status};
 
+use super::standing::Standing;
 use super::status;
-use crate::domain::{Caller, Clock, Identity};
-use crate::governance::Tokens;
 
 /// How many messages may wait for a slow client. What produces them waits then: see each stream for what that means.
 const HELD_BACK: usize = 64;
 
 /// How long a stream may have nothing to say before it says that it is alive.
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(15);
-
-/// How long a stream's credential may go without a look at the clock.
-const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 /// What a client of a stream reads.
 pub(super) type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
@@ -30,40 +26,7 @@ pub(super) type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Sen
 #[derive(Clone)]
 pub(super) struct Streams {
     permits: Arc<Semaphore>,
-    credentials: Credentials,
     stop: CancellationToken,
-}
-
-/// What a stream's credential is held against for as long as the stream lasts.
-#[derive(Clone)]
-pub(super) struct Credentials {
-    /// The tokens that admins made: one may be revoked.
-    pub(super) tokens: Arc<Tokens>,
-    /// Expiry is held against its wall clock.
-    pub(super) clock: Arc<dyn Clock>,
-}
-
-impl Credentials {
-    /// Resolves, with why, when this identity's credential is over.
-    async fn over(self, identity: Identity) -> &'static str {
-        let mut changes = self.tokens.changes();
-        loop {
-            if identity.token.is_some_and(|token| !self.tokens.has(token)) {
-                return "the token that opened this stream was revoked";
-            }
-            let left = identity.expires_at.map(|end| end.duration_since(self.clock.now()));
-            let pause = match left {
-                None => Duration::MAX,
-                Some(left) if left.is_positive() => left.unsigned_abs(),
-                Some(_) => return "the credential that opened this stream has expired",
-            };
-            tokio::select! {
-                // A wall clock may be put forward: a long wait looks again now and then.
-                () = tokio::time::sleep(pause.min(LOOK_AGAIN)) => {}
-                alive = changes.changed() => if alive.is_err() { return "the daemon is stopping" },
-            }
-        }
-    }
 }
 
 /// Why a stream is over.
@@ -99,13 +62,13 @@ impl<T> Sink<T> {
 
 impl Streams {
     /// At most so many streams at once, all ended by this token, each at the end of its caller's credential.
-    pub(super) fn new(limit: usize, credentials: Credentials, stop: CancellationToken) -> Self {
-        Self { permits: Arc::new(Semaphore::new(limit)), credentials, stop }
+    pub(super) fn new(limit: usize, stop: CancellationToken) -> Self {
+        Self { permits: Arc::new(Semaphore::new(limit)), stop }
     }
 
     /// Opens a stream that `produce` fills until it returns, the client goes, the caller's credential is over, or the
     /// daemon stops.
-    pub(super) fn open<T, F, P>(&self, caller: Caller, produce: P) -> Result<Response<Messages<T>>, Status>
+    pub(super) fn open<T, F, P>(&self, standing: Standing, produce: P) -> Result<Response<Messages<T>>, Status>
     where
         T: Send + 'static,
         P: FnOnce(Sink<T>) -> F,
@@ -119,7 +82,7 @@ impl Streams {
         let (end, ended) = oneshot::channel();
         let producing = produce(Sink(sender));
         let stop = self.stop.clone();
-        let over = self.credentials.clone().over(caller.identity);
+        let over = standing.over();
         tokio::spawn(async move {
             let _permit = permit;
             let last_word = tokio::select! {

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use aegis::domain::Role;
 use aegis::proto::v1;
 use aegis::server::access;
 use tonic::Code;
@@ -15,6 +16,9 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::daemon::{AEGIS, Daemon, Setup, propose, reason, stderr, unix};
+use crate::identities::{me, sha256};
+use crate::jwt::{ISSUER, Signer};
+use crate::tls::{Authority, connect, text};
 
 /// What became of a call at the gate: let in, or refused with this code and reason.
 type Verdict = Result<(), (Code, String)>;
@@ -120,6 +124,69 @@ async fn every_method_by_every_way_of_calling() {
             assert_eq!(answer, expected(OPERATOR, allowed, needs_role()), "peer, {what}");
         }
     }
+}
+
+fn wire_role(role: Role) -> v1::Role {
+    match role {
+        Role::Agent => v1::Role::Agent,
+        Role::Reviewer => v1::Role::Reviewer,
+        Role::Auditor => v1::Role::Auditor,
+        Role::Admin => v1::Role::Admin,
+    }
+}
+
+/// Every method, by every role, in every way of being known: in or out exactly as it should be.
+#[tokio::test]
+async fn every_method_by_every_role_in_every_way_of_being_known() {
+    let mut checked = 0;
+    for role in Role::ALL {
+        let name = role.as_str();
+        let setup = Setup::new();
+        let (authority, signer) = (Authority::new(setup.home()), Signer::new("one"));
+        authority.write("server", &authority.server());
+        authority.write_ca("ca.crt");
+        signer.publish(&setup.home().join("jwks.json"));
+        let (file, socket) = (setup.home().join("auth.yaml"), setup.home().join("agent.sock"));
+        let yaml = format!(
+            "tls: {{certificate: server.crt, key: server.key, client_ca: ca.crt, clients: optional}}
+unix: [{{uid: {uid}, roles: [{name}]}}]
+tokens: [{{name: file, sha256: {hash}, roles: [{name}]}}]
+certificates: [{{common_name: somebody, roles: [{name}]}}]
+jwt:
+  - {{name: idp, issuer: '{ISSUER}', audience: aegis, jwks: jwks.json, grants: [{{subject: somebody, roles: [{name}]}}]}}
+",
+            uid = me(),
+            hash = sha256("aegis_file"),
+        );
+        std::fs::write(&file, yaml).unwrap();
+        let daemon = setup.args(&["--auth", text(&file), "--uds", text(&socket)]).start();
+
+        let nobody = connect(&daemon, &authority.pem(), None).await.unwrap();
+        let client = authority.client("somebody", None);
+        let certificate = connect(&daemon, &authority.pem(), Some(&client)).await.unwrap();
+        let (minted, _) = daemon.token("somebody", &[wire_role(role)]).await;
+        let bearer = |token: &str| Some(format!("Bearer {token}"));
+        let ways = [
+            ("anonymous", &nobody, None, "agent"),
+            ("bootstrap credential", &nobody, bearer(&credential(&daemon)), OPERATOR),
+            ("private socket", &daemon.socket().await, None, OPERATOR),
+            ("unix peer", &unix(&socket).await, None, name),
+            ("minted token", &nobody, bearer(&minted), name),
+            ("file token", &nobody, bearer("aegis_file"), name),
+            ("client certificate", &certificate, None, name),
+            ("JWT", &nobody, bearer(&signer.good("somebody", 600)), name),
+        ];
+        for (way, channel, header, roles) in &ways {
+            let header: Vec<&[u8]> = header.iter().map(String::as_bytes).collect();
+            for (method, allowed) in api() {
+                let otherwise = if *way == "anonymous" { needs_credential() } else { needs_role() };
+                let answer = knock(channel, &method, &header).await;
+                assert_eq!(answer, expected(roles, allowed, otherwise), "{method} as {roles} by {way}");
+                checked += 1;
+            }
+        }
+    }
+    assert_eq!(checked, api().len() * 8 * Role::ALL.len());
 }
 
 #[tokio::test]

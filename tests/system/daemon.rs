@@ -31,6 +31,8 @@ pub(crate) struct Daemon {
     /// Holds the data directory and the policy.
     pub(crate) home: Arc<TempDir>,
     log: Arc<Mutex<String>>,
+    /// What it said on stdout after where it listens.
+    said: Arc<Mutex<String>>,
     arguments: Vec<String>,
 }
 
@@ -118,8 +120,18 @@ impl Setup {
             panic!("the daemon did not start: {line}{}", log.lock().expect("the log is whole"));
         };
         // Read on, so that the daemon never writes into a full pipe.
-        std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
-        Daemon { endpoint: endpoint.to_owned(), child, home: self.home, log, arguments: self.arguments }
+        let said = Arc::new(Mutex::new(String::new()));
+        std::thread::spawn({
+            let said = Arc::clone(&said);
+            move || {
+                for line in stdout.lines().map_while(Result::ok) {
+                    let mut said = said.lock().expect("what was said is whole");
+                    said.push_str(&line);
+                    said.push('\n');
+                }
+            }
+        });
+        Daemon { endpoint: endpoint.to_owned(), child, home: self.home, log, said, arguments: self.arguments }
     }
 
     /// Starts it although it must not start, and says how it ended and what it said.
@@ -143,6 +155,18 @@ impl Daemon {
     /// What it has logged.
     pub(crate) fn log(&self) -> String {
         self.log.lock().expect("the log is whole").clone()
+    }
+
+    /// The value of a metric, for a daemon that was started with `--admin-listen 127.0.0.1:0`.
+    pub(crate) async fn metric(&self, name: &str) -> String {
+        eventually(&format!("there is a metric {name}"), || {
+            let said = self.said.lock().expect("what was said is whole").clone();
+            let url = said.lines().find_map(|line| Some(line.strip_prefix("metrics")?.trim().to_owned()));
+            let page = url.map(|url| crate::admin::get(&url).1).unwrap_or_default();
+            let value = page.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(' ')?.to_owned()));
+            async move { value }
+        })
+        .await
     }
 
     /// Waits until the log says this.

@@ -3,12 +3,10 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
-use aegis::domain::Role;
 use aegis::proto::v1::audit_service_client::AuditServiceClient;
 use aegis::proto::v1::governance_service_client::GovernanceServiceClient;
 use aegis::proto::v1::policy_service_client::PolicyServiceClient;
 use aegis::proto::v1::{self, Outcome};
-use aegis::server::access::{self, Access};
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
@@ -44,25 +42,16 @@ pub(crate) async fn call(service: Shown, path: &str) -> Result<(), Status> {
     grpc.server_streaming(Request::new(()), path.parse().expect("a path"), codec).await.map(drop)
 }
 
-fn wire_role(role: Role) -> v1::Role {
-    match role {
-        Role::Agent => v1::Role::Agent,
-        Role::Reviewer => v1::Role::Reviewer,
-        Role::Auditor => v1::Role::Auditor,
-        Role::Admin => v1::Role::Admin,
-    }
-}
-
 /// Whether the gate let a call in.
 fn admitted(called: &Result<(), Status>) -> bool {
     !matches!(called, Err(status) if ["ROLE_REQUIRED", "CREDENTIAL_REQUIRED", "CREDENTIAL_INVALID"].contains(&&*reason(status)))
 }
 
-fn sha256(text: &str) -> String {
+pub(crate) fn sha256(text: &str) -> String {
     aegis::domain::Digest::of(text.as_bytes()).to_string()
 }
 
-fn me() -> u32 {
+pub(crate) fn me() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
@@ -133,6 +122,131 @@ async fn a_stream_ends_when_its_token_is_revoked() {
     let over = stream.message().await.unwrap_err();
     assert_eq!(over.code(), Code::Unauthenticated);
     assert!(over.message().contains("revoked"), "{}", over.message());
+}
+
+/// A daemon with this identities file, which can be replaced.
+fn with_file(policy: &str, yaml: &str) -> (crate::daemon::Daemon, impl Fn(&str) + use<>) {
+    let setup = Setup::new().policy(policy);
+    let file = setup.home().join("auth.yaml");
+    let swap = {
+        let file = file.clone();
+        move |yaml: &str| {
+            let beside = file.with_extension("new");
+            std::fs::write(&beside, yaml).unwrap();
+            std::fs::rename(&beside, &file).unwrap();
+        }
+    };
+    swap(yaml);
+    (setup.args(&["--auth", file.to_str().unwrap()]).start(), swap)
+}
+
+fn file_token(secret: &str, roles: &str) -> String {
+    format!("tokens: [{{name: ci, sha256: {}, roles: [{roles}]}}]", sha256(secret))
+}
+
+const ASKS: &str = "rules: [{name: ask, match: {type: deploy}, approval: approve}]";
+
+/// How a stream ends that must end.
+async fn end_of<T: std::fmt::Debug>(mut stream: tonic::Streaming<T>) -> Status {
+    loop {
+        match stream.message().await {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("a stream whose credential is over ended as if all were well"),
+            Err(status) => return status,
+        }
+    }
+}
+
+#[tokio::test]
+async fn streams_end_when_the_file_takes_away_what_opened_them_and_go_on_when_it_does_not() {
+    let (daemon, swap) = with_file(ASKS, &file_token("aegis_one", "admin, auditor"));
+    for (next, says) in [
+        ("tokens: []".to_owned(), "was revoked"),
+        (file_token("aegis_two", "admin, auditor"), "was revoked"),
+        (file_token("aegis_one", "auditor"), "lost the role"),
+        (file_token("aegis_one", "admin").replace("name: ci", "name: cd"), "somebody else"),
+    ] {
+        let before = daemon.events("identities_loaded").len();
+        swap(&file_token("aegis_one", "admin, auditor"));
+        eventually("the token opens", || async {
+            let (watch, stats) = ("/aegis.v1.PolicyService/GetPolicy", "/aegis.v1.AuditService/GetStats");
+            call(with_token(daemon.tcp().await, "aegis_one"), watch).await.ok()?;
+            call(with_token(daemon.tcp().await, "aegis_one"), stats).await.ok()
+        })
+        .await;
+        let mut admin = PolicyServiceClient::new(with_token(daemon.tcp().await, "aegis_one"));
+        let mut stream = admin.watch_policy(v1::WatchPolicyRequest {}).await.unwrap().into_inner();
+        stream.message().await.unwrap().unwrap();
+        // What changes nothing about it leaves it alone.
+        swap(&format!("{}\nversion: 1", file_token("aegis_one", "admin, auditor")));
+        eventually("that is in force", || async { (daemon.events("identities_loaded").len() > before).then_some(()) })
+            .await;
+        swap(&next);
+        let over = end_of(stream).await;
+        assert_eq!((over.code(), reason(&over).as_str()), (Code::Unauthenticated, "CREDENTIAL_EXPIRED"), "{next}");
+        assert!(over.message().contains(says), "{}", over.message());
+    }
+}
+
+#[tokio::test]
+async fn who_waits_for_a_decision_waits_no_longer_than_the_credential_is_good() {
+    let (daemon, swap) = with_file(ASKS, &file_token("aegis_one", "agent"));
+    let patient = || v1::ProposeRequest { wait: crate::daemon::seconds(600), ..propose("deploy", "x") };
+    let waiting = |channel: Channel, secret: Option<String>| {
+        let agent = move || {
+            let channel = channel.clone();
+            GovernanceServiceClient::new(match &secret {
+                Some(secret) => with_token(channel, secret),
+                None => bare(channel),
+            })
+        };
+        tokio::spawn(async move {
+            let asked = agent().propose(propose("deploy", "x")).await.unwrap().into_inner().decision.unwrap();
+            let wait = crate::daemon::seconds(600);
+            let ask = v1::AwaitDecisionRequest { decision_id: asked.decision_id, wait };
+            let (mut one, mut two) = (agent(), agent());
+            let (awaited, proposed) = tokio::join!(one.await_decision(ask), two.propose(patient()));
+            [awaited.map(|answer| answer.into_inner().decision), proposed.map(|answer| answer.into_inner().decision)]
+        })
+    };
+    let roles = vec![v1::Role::Agent.into()];
+    let made = v1::CreateTokenRequest { name: "ada".into(), roles: roles.clone(), ..Default::default() };
+    let (revoked, token_id) = daemon.make_token(made).await;
+    let lifetime = crate::daemon::seconds(4);
+    let made = v1::CreateTokenRequest { name: "bob".into(), roles, lifetime, ..Default::default() };
+    let (expiring, _) = daemon.make_token(made).await;
+    let expiring = waiting(daemon.tcp().await, Some(expiring));
+    let in_file = waiting(daemon.tcp().await, Some("aegis_one".to_owned()));
+    let revoked = waiting(daemon.tcp().await, Some(revoked));
+    let nobody = waiting(daemon.tcp().await, None);
+    let open = async || {
+        let all = v1::ListApprovalsRequest::default();
+        daemon.reviewer().await.list_approvals(all).await.unwrap().into_inner().approvals
+    };
+    eventually("all of them are open", || async { (open().await.len() == 8).then_some(()) }).await;
+    swap("tokens: []");
+    daemon.administration().await.revoke_token(v1::RevokeTokenRequest { token_id }).await.unwrap();
+    for (caller, says) in [(in_file, "was revoked"), (revoked, "was revoked"), (expiring, "has expired")] {
+        for over in caller.await.unwrap() {
+            let over = over.unwrap_err();
+            assert_eq!((over.code(), reason(&over).as_str()), (Code::Unauthenticated, "CREDENTIAL_EXPIRED"));
+            assert!(over.message().contains(says), "{}", over.message());
+        }
+    }
+    // What was asked is still open, and whoever needs no credential is still waiting.
+    let open = open().await;
+    assert_eq!(open.len(), 8);
+    for asked in open {
+        let approve = v1::ApproveRequest {
+            approval_id: asked.approval_id,
+            expected_action_digest: asked.action_digest,
+            ..Default::default()
+        };
+        daemon.reviewer().await.approve(approve).await.unwrap();
+    }
+    for answer in nobody.await.unwrap() {
+        assert_eq!(answer.unwrap().unwrap().outcome(), Outcome::Allow);
+    }
 }
 
 #[tokio::test]
@@ -254,43 +368,6 @@ async fn who_is_wrong_too_often_is_not_listened_to() {
     let anonymous = call(bare(guessing), "/aegis.v1.GovernanceService/Propose").await;
     assert!(admitted(&anonymous), "{anonymous:?}");
     assert!(!daemon.log().contains("aegis_guess"), "the log holds what was sent");
-}
-
-/// Every method, by every role, in every way of being known: in or out exactly as the one table says.
-#[tokio::test]
-async fn every_method_answers_every_role_as_the_table_says_however_it_was_established() {
-    let setup = Setup::new();
-    let file = setup.home().join("auth.yaml");
-    let entries = Role::ALL.map(|role| {
-        let name = role.as_str();
-        format!("  - {{name: file-{name}, sha256: {}, roles: [{name}]}}", sha256(&format!("aegis_{name}")))
-    });
-    std::fs::write(&file, format!("tokens:\n{}\n", entries.join("\n"))).unwrap();
-    let daemon = setup.args(&["--auth", file.to_str().unwrap()]).start();
-
-    let tcp = daemon.tcp().await;
-    let mut checked = 0;
-    for role in Role::ALL {
-        let (made, _) = daemon.token(role.as_str(), &[wire_role(role)]).await;
-        for token in [made, format!("aegis_{}", role.as_str())] {
-            for path in access::methods() {
-                let Access::AnyOf(allowed) = access::required(&path) else { panic!("{path} is open or unknown") };
-                let called = call(with_token(tcp.clone(), &token), &path).await;
-                assert_eq!(admitted(&called), allowed.has(role), "{path} as {role:?}: {called:?}");
-                checked += 1;
-            }
-        }
-    }
-    // Nobody in particular is an agent, the daemon's own user anything but an agent.
-    for path in access::methods() {
-        let Access::AnyOf(allowed) = access::required(&path) else { panic!("{path} is open or unknown") };
-        assert_eq!(admitted(&call(bare(tcp.clone()), &path).await), allowed.has(Role::Agent), "{path} anonymously");
-        let socket = daemon.socket().await;
-        let operator = [Role::Reviewer, Role::Auditor, Role::Admin].into_iter().any(|role| allowed.has(role));
-        assert_eq!(admitted(&call(bare(socket), &path).await), operator, "{path} over the private socket");
-        checked += 2;
-    }
-    assert_eq!(checked, access::methods().len() * 10);
 }
 
 /// grpcurl, as `tests/run` installs it.

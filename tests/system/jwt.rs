@@ -1,6 +1,8 @@
 //! Signed tokens of an issuer, from the side of whoever sends them.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use aegis::proto::v1;
 use aegis::proto::v1::governance_service_client::GovernanceServiceClient;
@@ -9,35 +11,44 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tonic::Code;
 
 use crate::daemon::{Daemon, Setup, eventually, propose, reason};
 use crate::identities::{call, with_token};
+use crate::tls::{Authority, text};
 
-const ISSUER: &str = "https://kubernetes.default.svc";
+const GET: &str = "/aegis.v1.PolicyService/GetPolicy";
+pub(crate) const ISSUER: &str = "https://kubernetes.default.svc";
 const PROPOSE: &str = "/aegis.v1.GovernanceService/Propose";
 
 /// An issuer of tokens with one key.
-struct Signer {
+pub(crate) struct Signer {
     id: &'static str,
     pair: EcdsaKeyPair,
 }
 
 impl Signer {
-    fn new(id: &'static str) -> Self {
+    pub(crate) fn new(id: &'static str) -> Self {
         let random = SystemRandom::new();
         let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref(), &random).unwrap();
         Self { id, pair }
     }
 
-    fn publish(&self, path: &Path) {
+    /// The set of its one key.
+    fn keys(&self) -> String {
         let point = self.pair.public_key().as_ref();
         let (x, y) = (URL_SAFE_NO_PAD.encode(&point[1..33]), URL_SAFE_NO_PAD.encode(&point[33..]));
-        let set = json!({"keys": [{"kty": "EC", "crv": "P-256", "use": "sig", "kid": self.id, "x": x, "y": y}]});
+        json!({"keys": [{"kty": "EC", "crv": "P-256", "use": "sig", "kid": self.id, "x": x, "y": y}]}).to_string()
+    }
+
+    pub(crate) fn publish(&self, path: &Path) {
         let beside = path.with_extension("new");
-        std::fs::write(&beside, set.to_string()).unwrap();
+        std::fs::write(&beside, self.keys()).unwrap();
         std::fs::rename(&beside, path).unwrap();
     }
 
@@ -48,7 +59,7 @@ impl Signer {
         format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
     }
 
-    fn good(&self, subject: &str, seconds: i64) -> String {
+    pub(crate) fn good(&self, subject: &str, seconds: i64) -> String {
         self.sign(&self.header(), &claims(subject, seconds))
     }
 
@@ -143,14 +154,13 @@ async fn keys_are_rotated_and_streams_end_with_their_token() {
     let new = Signer::new("two");
     std::fs::write(&keys, "{}").unwrap();
     daemon.logs("jwks.json: is no set of keys").await;
-    let get = "/aegis.v1.PolicyService/GetPolicy";
-    call(with_token(daemon.tcp().await, &old.good(admin, 60)), get).await.expect("the last good keys count");
+    call(with_token(daemon.tcp().await, &old.good(admin, 60)), GET).await.expect("the last good keys count");
     new.publish(&keys);
     eventually("the new key counts", || async {
-        call(with_token(daemon.tcp().await, &new.good(admin, 60)), get).await.ok()
+        call(with_token(daemon.tcp().await, &new.good(admin, 60)), GET).await.ok()
     })
     .await;
-    let refused = call(with_token(daemon.tcp().await, &old.good(admin, 60)), get).await.unwrap_err();
+    let refused = call(with_token(daemon.tcp().await, &old.good(admin, 60)), GET).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unauthenticated);
 }
 
@@ -209,4 +219,181 @@ async fn a_service_account_is_known_by_an_rsa_signature_as_kubernetes_makes_them
     let forged = format!("{message}.{}", URL_SAFE_NO_PAD.encode(forged));
     let mut client = GovernanceServiceClient::new(with_token(channel, &forged));
     assert_eq!(client.propose(propose("read", "x")).await.unwrap_err().code(), Code::Unauthenticated);
+}
+
+/// An issuer's web server. What it answers can be changed.
+#[derive(Clone)]
+struct KeyServer {
+    address: std::net::SocketAddr,
+    answer: Arc<Mutex<(&'static str, String)>>,
+    asked: Arc<AtomicUsize>,
+}
+
+impl KeyServer {
+    /// Answers with these keys; over TLS, where there is a pair of certificate and key.
+    async fn start(keys: String, tls: Option<&(String, String)>) -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let acceptor = tls.map(|(certificate, key)| {
+            let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];
+            let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+            let provider = Arc::new(rustls::crypto::ring::default_provider());
+            let builder = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+            let config = builder.unwrap().with_no_client_auth().with_single_cert(chain, key).unwrap();
+            tokio_rustls::TlsAcceptor::from(Arc::new(config))
+        });
+        let address = listener.local_addr().unwrap();
+        let server = Self { address, answer: Arc::new(Mutex::new(("200 OK", keys))), asked: Arc::default() };
+        let serving = server.clone();
+        tokio::spawn(async move {
+            loop {
+                let (socket, _) = listener.accept().await.unwrap();
+                let (server, acceptor) = (serving.clone(), acceptor.clone());
+                tokio::spawn(async move {
+                    match acceptor {
+                        None => server.serve(socket).await,
+                        // A client that does not trust this server ends the handshake.
+                        Some(acceptor) => match acceptor.accept(socket).await {
+                            Ok(socket) => server.serve(socket).await,
+                            Err(_) => {}
+                        },
+                    }
+                });
+            }
+        });
+        server
+    }
+
+    async fn serve(&self, mut socket: impl AsyncRead + AsyncWrite + Unpin) {
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            if socket.read_buf(&mut request).await.unwrap() == 0 {
+                return;
+            }
+        }
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let (status, body) = self.answer.lock().unwrap().clone();
+        let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        // A client that has read enough of a body that is too long goes.
+        let _ = socket.write_all(answer.as_bytes()).await;
+        let _ = socket.shutdown().await;
+    }
+
+    fn answers(&self, status: &'static str, body: impl Into<String>) {
+        *self.answer.lock().unwrap() = (status, body.into());
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+}
+
+/// A daemon that trusts the issuer whose keys are at this address.
+fn by_url(setup: &Setup, url: &str, more: &str) -> String {
+    let file = setup.home().join("auth.yaml");
+    let yaml = format!(
+        "jwt: [{{name: idp, issuer: '{ISSUER}', audience: aegis, jwks_url: '{url}'{more}, leeway_seconds: 0, \
+         grants: [{{subject: 'ops:*', roles: [admin]}}]}}]"
+    );
+    std::fs::write(&file, yaml).unwrap();
+    text(&file).to_owned()
+}
+
+async fn lets_in(daemon: &Daemon, token: &str) -> bool {
+    call(with_token(daemon.tcp().await, token), GET).await.is_ok()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_are_fetched_over_https_and_refreshed_and_the_last_good_ones_are_kept() {
+    let setup = Setup::new();
+    let authority = Authority::new(setup.home());
+    authority.write_ca("idp-ca.crt");
+    let (old, new) = (Signer::new("one"), Signer::new("one"));
+    let server = KeyServer::start(old.keys(), Some(&authority.server())).await;
+    let url = format!("https://localhost:{}/keys", server.address.port());
+    let file = by_url(&setup, &url, ", jwks_ca: idp-ca.crt, refresh_seconds: 1");
+    let limits = ["--max-wrong-credentials", "0", "--admin-listen", "127.0.0.1:0"];
+    let daemon = setup.args(&["--auth", &file]).args(&limits).start();
+    assert!(lets_in(&daemon, &old.good("ops:ada", 60)).await);
+    assert_eq!(daemon.metric("aegis_identities_keys_failing").await, "0");
+
+    for (status, body, says) in [
+        ("500 Internal Server Error", old.keys(), "answers 500 Internal Server Error"),
+        ("200 OK", "{}".to_owned(), "is no set of keys (JWKS)"),
+        ("200 OK", " ".repeat(2 << 20), "answers with more than 1048576 bytes"),
+        ("302 Found", String::new(), "redirects are not followed"),
+    ] {
+        server.answers(status, body);
+        daemon.logs(says).await;
+        daemon.logs("the last good ones stay in force").await;
+        assert!(lets_in(&daemon, &old.good("ops:ada", 60)).await, "{says}");
+        eventually("health and metrics say so", || async {
+            let failing = daemon.metric("aegis_identities_keys_failing").await == "1";
+            let health = daemon.health("aegis.auth").await? == tonic_health::ServingStatus::NotServing;
+            (failing && health).then_some(())
+        })
+        .await;
+        server.answers("200 OK", old.keys());
+        eventually("it recovers", || async {
+            (daemon.health("aegis.auth").await? == tonic_health::ServingStatus::Serving).then_some(())
+        })
+        .await;
+    }
+    assert_eq!(daemon.events("identities_rejected").len(), 4);
+    assert_eq!(daemon.events("identities_loaded").len(), 1, "the same keys are no change");
+
+    // A new key under the same id: nothing asks for it, and the interval brings it.
+    server.answers("200 OK", new.keys());
+    eventually("the new key counts", || async { lets_in(&daemon, &new.good("ops:ada", 60)).await.then_some(()) }).await;
+    assert!(!lets_in(&daemon, &old.good("ops:ada", 60)).await, "the whole set was replaced");
+    assert_eq!(daemon.events("identities_loaded").len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_with_an_unknown_key_has_the_keys_fetched_but_not_again_and_again() {
+    let setup = Setup::new();
+    let (old, new) = (Signer::new("one"), Signer::new("two"));
+    let server = KeyServer::start(old.keys(), None).await;
+    let file = by_url(&setup, &format!("http://{}/keys", server.address), "");
+    let daemon = setup.args(&["--auth", &file, "--max-wrong-credentials", "0"]).start();
+    assert!(lets_in(&daemon, &old.good("ops:ada", 60)).await);
+    assert_eq!(server.asked(), 1);
+
+    server.answers("200 OK", new.keys());
+    assert!(!lets_in(&daemon, &new.good("ops:ada", 60)).await, "it is not waited for");
+    eventually("the new key counts", || async { lets_in(&daemon, &new.good("ops:ada", 60)).await.then_some(()) }).await;
+    assert_eq!(server.asked(), 2);
+
+    let begun = std::time::Instant::now();
+    for i in 0..100 {
+        assert!(!lets_in(&daemon, &Signer::new(["three", "four"][i % 2]).good("ops:ada", 60)).await);
+    }
+    let asked = u64::try_from(server.asked()).unwrap();
+    assert!(asked <= 3 + begun.elapsed().as_secs() / 10, "asked {asked} times");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_that_cannot_be_fetched_do_not_start_and_the_reason_is_said() {
+    let setup = Setup::new();
+    let authority = Authority::new(setup.home());
+    let other = Authority::new(setup.home());
+    other.write_ca("other-ca.crt");
+    let secure = KeyServer::start(Signer::new("one").keys(), Some(&authority.server())).await;
+    let plain = KeyServer::start("nonsense".to_owned(), None).await;
+    let secure = format!("https://localhost:{}/keys", secure.address.port());
+    for (url, more, says) in [
+        (secure.as_str(), ", jwks_ca: other-ca.crt", "invalid peer certificate"),
+        (&secure, ", jwks_ca: none.crt", "none.crt: No such file"),
+        (&format!("http://{}/keys", plain.address), "", "is no set of keys (JWKS)"),
+        ("http://127.0.0.1:1/keys", "", "Connection refused"),
+        ("http://idp.example/keys", "", "is plain http to another machine"),
+    ] {
+        let setup = Setup::new();
+        other.write_ca("other-ca.crt");
+        std::fs::copy(authority.path("other-ca.crt"), setup.home().join("other-ca.crt")).unwrap();
+        let file = by_url(&setup, url, more);
+        let setup = setup.args(&["--auth", &file]);
+        let (status, said) = tokio::task::spawn_blocking(move || setup.refuse()).await.unwrap();
+        assert!(!status.success() && said.contains(says), "{says}: {said}");
+        assert!(said.contains("auth.yaml:1:") && said.contains("jwt[0].jwks_url"), "{said}");
+    }
 }

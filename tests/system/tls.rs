@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use aegis::proto::v1;
 use aegis::proto::v1::governance_service_client::GovernanceServiceClient;
@@ -20,13 +21,13 @@ const STATS: &str = "/aegis.v1.AuditService/GetStats";
 const SPIFFE: &str = "spiffe://example.org/ns/agents/sa/one";
 
 /// An authority, and the directory that its files are written to.
-struct Authority {
+pub(crate) struct Authority {
     directory: PathBuf,
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
 impl Authority {
-    fn new(directory: &Path) -> Self {
+    pub(crate) fn new(directory: &Path) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name.push(DnType::CommonName, "an authority for tests");
@@ -34,16 +35,16 @@ impl Authority {
         Self { directory: directory.to_owned(), issuer }
     }
 
-    fn pem(&self) -> String {
+    pub(crate) fn pem(&self) -> String {
         self.issuer.pem()
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }
 
     /// Writes the authority's certificate, replacing what was there at once.
-    fn write_ca(&self, name: &str) -> PathBuf {
+    pub(crate) fn write_ca(&self, name: &str) -> PathBuf {
         replace(&self.path(name), &self.pem());
         self.path(name)
     }
@@ -58,7 +59,7 @@ impl Authority {
         (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
     }
 
-    fn server(&self) -> (String, String) {
+    pub(crate) fn server(&self) -> (String, String) {
         let names = vec![
             SanType::IpAddress(std::net::Ipv4Addr::LOCALHOST.into()),
             SanType::DnsName("localhost".try_into().unwrap()),
@@ -66,13 +67,13 @@ impl Authority {
         self.issue("aegis", names, ExtendedKeyUsagePurpose::ServerAuth)
     }
 
-    fn client(&self, common_name: &str, spiffe: Option<&str>) -> (String, String) {
+    pub(crate) fn client(&self, common_name: &str, spiffe: Option<&str>) -> (String, String) {
         let names = spiffe.into_iter().map(|id| SanType::URI(id.try_into().unwrap())).collect();
         self.issue(common_name, names, ExtendedKeyUsagePurpose::ClientAuth)
     }
 
     /// Writes a pair as `NAME.crt` and `NAME.key`.
-    fn write(&self, name: &str, (certificate, key): &(String, String)) -> (PathBuf, PathBuf) {
+    pub(crate) fn write(&self, name: &str, (certificate, key): &(String, String)) -> (PathBuf, PathBuf) {
         let paths = (self.path(&format!("{name}.crt")), self.path(&format!("{name}.key")));
         replace(&paths.1, key);
         replace(&paths.0, certificate);
@@ -80,13 +81,13 @@ impl Authority {
     }
 }
 
-fn replace(path: &Path, text: &str) {
+pub(crate) fn replace(path: &Path, text: &str) {
     let beside = path.with_extension("new");
     std::fs::write(&beside, text).unwrap();
     std::fs::rename(&beside, path).unwrap();
 }
 
-fn text(path: &Path) -> &str {
+pub(crate) fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
@@ -100,7 +101,7 @@ fn daemon(authority: &Authority, setup: Setup, identities: &str) -> Daemon {
     setup.args(&tls).args(&["--auth", text(&file)]).start()
 }
 
-async fn connect(
+pub(crate) async fn connect(
     daemon: &Daemon,
     ca: &str,
     client: Option<&(String, String)>,
@@ -267,7 +268,164 @@ async fn a_new_authority_counts_at_once_and_a_bad_one_changes_nothing() {
         call(bare(connect(&daemon, &ca, Some(&new)).await.ok()?), STATS).await.ok()
     })
     .await;
-    call(bare(kept), STATS).await.expect("an open connection goes on");
+    // The old one was taken out: an open connection goes on, and the certificate that it was opened with says nothing more.
+    let refused = call(bare(kept.clone()), STATS).await.unwrap_err();
+    assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Unauthenticated, "CREDENTIAL_INVALID"));
+    assert!(refused.message().contains("client certificate"), "{}", refused.message());
+    let (token, _) = daemon.token("ada", &[v1::Role::Auditor]).await;
+    call(with_token(kept, &token), STATS).await.unwrap();
+}
+
+/// A certificate for the daemon that is valid between these moments, in seconds from now.
+fn dated(authority: &Authority, from: i64, until: i64) -> (String, String) {
+    let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    params.subject_alt_names.push(SanType::IpAddress(std::net::Ipv4Addr::LOCALHOST.into()));
+    let now = std::time::SystemTime::now();
+    let moment = |seconds: i64| match u64::try_from(seconds) {
+        Ok(ahead) => now + Duration::from_secs(ahead),
+        Err(_) => now - Duration::from_secs(seconds.unsigned_abs()),
+    };
+    params.not_before = moment(from).into();
+    params.not_after = moment(until).into();
+    let key = KeyPair::generate().unwrap();
+    (params.signed_by(&key, &authority.issuer).unwrap().pem(), key.serialize_pem())
+}
+
+#[tokio::test]
+async fn a_server_certificate_out_of_its_dates_is_refused_and_the_end_of_one_is_said_early() {
+    let setup = Setup::new();
+    let authority = Authority::new(setup.home());
+    let hour = 3600;
+    for (from, until, says) in
+        [(-2 * hour, -hour, "has expired: it is valid from"), (hour, 2 * hour, "is not valid yet")]
+    {
+        let (certificate, key) = authority.write("server", &dated(&authority, from, until));
+        let setup = Setup::new().args(&["--tls-cert", text(&certificate), "--tls-key", text(&key)]);
+        let (status, said) = setup.refuse();
+        assert!(!status.success() && said.contains("server.crt: ") && said.contains(says), "{said}");
+    }
+
+    let (certificate, key) = authority.write("server", &dated(&authority, -hour, 24 * hour));
+    let tls = ["--tls-cert", text(&certificate), "--tls-key", text(&key), "--admin-listen", "127.0.0.1:0"];
+    let daemon = setup.args(&tls).start();
+    let now = aegis::domain::Timestamp::now().as_second();
+    let until =
+        async || daemon.metric("aegis_tls_certificate_expiry_timestamp_seconds").await.parse::<i64>().unwrap() - now;
+    assert!((23 * hour..=24 * hour).contains(&until().await));
+    assert!(!daemon.log().contains("ends soon"));
+
+    authority.write("server", &dated(&authority, -2 * hour, -hour));
+    daemon.logs("server.crt: has expired").await;
+    daemon.logs("the last good ones stay in force").await;
+    let rejected = async |value: &str| {
+        eventually("metrics say whether it was refused", || async {
+            (daemon.metric("aegis_identities_rejected").await == value).then_some(())
+        })
+        .await;
+    };
+    rejected("1").await;
+    assert!((23 * hour..=24 * hour).contains(&until().await));
+    let propose_over = async || {
+        let channel = connect(&daemon, &authority.pem(), None).await.unwrap();
+        GovernanceServiceClient::new(channel).propose(propose("read", "x")).await.unwrap()
+    };
+    propose_over().await;
+
+    // A tenth of its life is left.
+    authority.write("server", &dated(&authority, -20 * hour, 2 * hour));
+    daemon.logs("the certificate of this daemon ends soon").await;
+    assert!((hour..=2 * hour).contains(&until().await));
+    rejected("0").await;
+    propose_over().await;
+}
+
+#[tokio::test]
+async fn streams_end_with_the_authority_or_the_grant_that_their_certificate_rests_on() {
+    for authority_goes in [true, false] {
+        let setup = Setup::new();
+        let authority = Authority::new(setup.home());
+        let daemon = daemon(&authority, setup, ROLES);
+        let ops = authority.client("ops-1", None);
+        let channel = connect(&daemon, &authority.pem(), Some(&ops)).await.unwrap();
+        let follow = v1::StreamAuditRequest { follow: true, ..Default::default() };
+        let stream = v1::audit_service_client::AuditServiceClient::new(channel).stream_audit(follow).await;
+        let mut stream = stream.unwrap().into_inner();
+        if authority_goes {
+            Authority::new(&authority.path("")).write_ca("ca.crt");
+        } else {
+            replace(&authority.path("auth.yaml"), "certificates: [{common_name: 'ops-*', roles: [reviewer]}]");
+        }
+        let over = loop {
+            match stream.message().await {
+                Ok(message) => assert!(message.is_some(), "it ended as if all were well"),
+                Err(status) => break status,
+            }
+        };
+        assert_eq!((over.code(), reason(&over).as_str()), (Code::Unauthenticated, "CREDENTIAL_EXPIRED"));
+        let says = if authority_goes { "was revoked" } else { "lost the role" };
+        assert!(over.message().contains(says), "{}", over.message());
+    }
+}
+
+#[test]
+fn who_does_not_get_through_the_handshake_is_not_waited_for() {
+    use std::io::Read as _;
+    let setup = Setup::new();
+    let authority = Authority::new(setup.home());
+    let (certificate, key) = authority.write("server", &authority.server());
+    let secure = setup.args(&["--tls-cert", text(&certificate), "--tls-key", text(&key)]);
+    for setup in [secure, Setup::new()] {
+        let daemon = setup.args(&["--handshake-timeout", "200ms", "--max-connections", "1"]).start();
+        let address = daemon.endpoint.split_once("://").unwrap().1.to_owned();
+        for _ in 0..2 {
+            // The next one is let in, so the place of the one before is free again.
+            let mut silent = std::net::TcpStream::connect(&address).unwrap();
+            silent.set_read_timeout(Some(crate::daemon::DEADLINE)).unwrap();
+            let mut heard = Vec::new();
+            // What comes before is the daemon's own preface, if anything; then it ends the connection.
+            match silent.read_to_end(&mut heard) {
+                Ok(_) => {}
+                Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset),
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn old_connections_are_ended_and_no_answer_is_lost_and_streams_end_when_the_grace_is_over() {
+    let daemon = Setup::new().args(&["--max-connection-age", "300ms", "--max-connection-age-grace", "2s"]).start();
+    let mut follower = v1::audit_service_client::AuditServiceClient::new(daemon.socket().await);
+    let follow = v1::StreamAuditRequest { follow: true, ..Default::default() };
+    let mut stream = follower.stream_audit(follow).await.unwrap().into_inner();
+    // One channel, which connects anew whenever its connection takes no more calls.
+    let (calls, stop) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let mut agent = daemon.agent().await;
+    let calling = tokio::spawn({
+        let (calls, stop) = (Arc::clone(&calls), Arc::clone(&stop));
+        async move {
+            while !stop.load(Ordering::Relaxed) {
+                match agent.propose(propose("read", "x")).await {
+                    Ok(_) => drop(calls.fetch_add(1, Ordering::Relaxed)),
+                    // This client took the call and then found that its connection takes no more: it was never sent.
+                    // Other clients would open another by themselves.
+                    Err(status) => assert!(status.message().contains("operation was canceled"), "{status:?}"),
+                }
+            }
+        }
+    });
+    let over = loop {
+        match stream.message().await {
+            Ok(message) => assert!(message.is_some(), "it ended as if all were well"),
+            Err(status) => break status,
+        }
+    };
+    assert_ne!(over.code(), Code::Ok);
+    let before = calls.load(Ordering::Relaxed);
+    assert!(before > 0);
+    eventually("calls go on", || async { (calls.load(Ordering::Relaxed) > before).then_some(()) }).await;
+    stop.store(true, Ordering::Relaxed);
+    calling.await.unwrap();
+    assert_eq!(daemon.rows().await.len(), calls.load(Ordering::Relaxed), "what was decided was answered");
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! Clients by the certificate of their TLS connection: its SPIFFE ID, else the common name of its subject.
 //!
-//! The chain was verified in the handshake. Whether the certificate is still valid is asked again at every call: a connection
-//! may well outlive it.
+//! The chain was verified in the handshake. Whether the certificate is still valid is asked again at every call, and whether an
+//! authority still stands by it whenever those have changed: a connection may well outlive both.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustls::pki_types::CertificateDer;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
@@ -10,14 +13,19 @@ use super::identities::Grant;
 use super::{Answer, AuthenticationError, Authenticator, Shown};
 use crate::domain::{How, Identity, Roles, Timestamp};
 use crate::policy::Glob;
+use crate::server::tls::Authorities;
 
 /// Whom a client's certificate names.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct ClientCertificate {
     /// The name, if it has one that can be used, or why not.
     pub name: Result<CertificateName, &'static str>,
     /// When it is over.
     pub not_after: Option<Timestamp>,
+    /// As it was shown, and those between it and its authority.
+    chain: Vec<CertificateDer<'static>>,
+    /// The number of the authorities that were asked last, and in the lowest bit whether they stand by it.
+    asked: AtomicU64,
 }
 
 /// The name in a certificate.
@@ -30,13 +38,29 @@ pub enum CertificateName {
 }
 
 impl ClientCertificate {
-    /// Reads the names of a certificate that was verified.
-    pub fn read(der: &[u8]) -> Self {
-        let Ok((_, certificate)) = X509Certificate::from_der(der) else {
-            return Self { name: Err("it cannot be read"), not_after: None };
+    /// Reads the names of a certificate that was verified, by the authorities of this number.
+    pub fn read(chain: Vec<CertificateDer<'static>>, verified_by: u64) -> Self {
+        let certificate = chain.first().and_then(|der| X509Certificate::from_der(der).ok());
+        let (name, not_after) = match certificate {
+            None => (Err("it cannot be read"), None),
+            Some((_, certificate)) => {
+                let not_after = Timestamp::from_second(certificate.validity().not_after.timestamp()).ok();
+                (name(&certificate), not_after)
+            }
         };
-        let not_after = Timestamp::from_second(certificate.validity().not_after.timestamp()).ok();
-        Self { name: name(&certificate), not_after }
+        Self { name, not_after, chain, asked: AtomicU64::new(verified_by << 1 | 1) }
+    }
+
+    /// Whether these authorities stand by it. Each bundle of them is asked once, for a signature takes its time.
+    fn is_vouched_for(&self, authorities: &Authorities, now: Timestamp) -> bool {
+        let asked = self.asked.load(Ordering::Relaxed);
+        if asked >> 1 == authorities.number {
+            return asked & 1 == 1;
+        }
+        let Some((certificate, with)) = self.chain.split_first() else { return false };
+        let vouched = authorities.vouch_for(certificate, with, now);
+        self.asked.store(authorities.number << 1 | u64::from(vouched), Ordering::Relaxed);
+        vouched
     }
 }
 
@@ -89,7 +113,11 @@ impl NamePattern {
 
 /// The certificates that the identities file names.
 #[derive(Debug)]
-pub(super) struct Certificates(pub(super) Vec<CertificateEntry>);
+pub(super) struct Certificates {
+    pub(super) entries: Vec<CertificateEntry>,
+    /// Who signs them. Without any, no certificate says anything.
+    pub(super) authorities: Option<Authorities>,
+}
 
 impl Authenticator for Certificates {
     fn authenticate(&self, shown: &Shown<'_>) -> Answer {
@@ -102,13 +130,16 @@ impl Authenticator for Certificates {
         if certificate.not_after.is_none_or(|end| end <= shown.now) {
             return refused("the certificate of the connection has expired");
         }
+        if !self.authorities.as_ref().is_some_and(|authorities| certificate.is_vouched_for(authorities, shown.now)) {
+            return refused("no authority stands by the certificate of the connection any more");
+        }
         let subject = match name {
             CertificateName::Spiffe(id) => id.clone(),
             CertificateName::Common(name) => format!("cn:{name}"),
         };
         let nobody_yet =
             Identity { expires_at: certificate.not_after, ..Identity::new(subject, Roles::NONE, How::Certificate) };
-        let grants = self.0.iter().filter(|entry| entry.names.fits(name)).map(|entry| &entry.grant);
+        let grants = self.entries.iter().filter(|entry| entry.names.fits(name)).map(|entry| &entry.grant);
         Answer::Is(Grant::apply(nobody_yet, grants))
     }
 }
@@ -127,7 +158,7 @@ mod tests {
         }
         params.subject_alt_names = uris.iter().map(|uri| SanType::URI((*uri).try_into().unwrap())).collect();
         let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
-        ClientCertificate::read(certificate.der())
+        ClientCertificate::read(vec![certificate.der().clone()], 0)
     }
 
     #[test]
@@ -144,7 +175,7 @@ mod tests {
 
     #[test]
     fn what_is_no_certificate_names_nobody() {
-        assert!(ClientCertificate::read(b"").name.is_err());
-        assert!(ClientCertificate::read(&[0x30; 100]).name.is_err());
+        assert!(ClientCertificate::read(Vec::new(), 0).name.is_err());
+        assert!(ClientCertificate::read(vec![vec![0x30; 100].into()], 0).name.is_err());
     }
 }

@@ -7,21 +7,21 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ServerConfig;
 use serde::{Deserialize, Deserializer, de};
 
 use super::Authenticator;
 use super::certificates::{CertificateEntry, Certificates, NamePattern};
 use super::jwks::{Algorithm, Keys};
-use super::jwt::{Issuer, Jwt, JwtEntry};
+use super::jwt::{Issuer, IssuerKeys, Jwt, JwtEntry};
 use super::peers::{PeerEntry, Peers};
+use super::remote_keys::{Fetched, KeyAddress};
 use super::tokens::{FileToken, FileTokens};
 use crate::domain::{Digest, How, Identity, Role, Roles, Timestamp};
+use crate::fetch::Url;
 use crate::policy::{Diagnostic, Glob, LoadErrors, Step, StrictYaml};
-use crate::server::tls::{ClientCertificates, TlsFiles};
+use crate::server::tls::{ClientCertificates, Tls, TlsFiles};
 use crate::watcher::{fingerprint, read_bounded};
 
 /// The largest file that is read here, keys and certificates included.
@@ -30,6 +30,9 @@ pub(super) const MAX_BYTES: usize = 1 << 20;
 const MAX_ENTRIES: usize = 10_000;
 /// How far clocks may be apart, in seconds.
 const MAX_LEEWAY: u64 = 300;
+/// How often the keys of an address are fetched where the file does not say it, and how rarely it may say, in seconds.
+const REFRESH_SECONDS: u64 = 300;
+const MAX_REFRESH_SECONDS: u64 = 86_400;
 /// How long a name may be, in characters.
 const MAX_NAME: usize = 256;
 
@@ -50,7 +53,7 @@ pub struct Identities {
     /// Whether users of this machine are told apart, so that a socket need not be open to everybody.
     pub names_users: bool,
     /// How TCP listeners speak TLS, if they do.
-    pub tls: Option<Arc<ServerConfig>>,
+    pub tls: Option<Tls>,
 }
 
 impl Identities {
@@ -72,10 +75,27 @@ impl Identities {
 pub struct Loaded {
     /// Every file that was read, or should have been.
     pub files: Vec<PathBuf>,
+    /// Every address whose keys are among them.
+    pub(super) addresses: Vec<KeyAddress>,
     /// The SHA-256 of what they held.
     pub revision: Digest,
     /// The generation, or why there is none.
     pub identities: Result<Identities, LoadErrors>,
+}
+
+impl Loaded {
+    /// What a load that looked at nothing comes to.
+    pub(super) fn nothing() -> Self {
+        let identities = Ok(Identities::default());
+        Self { files: Vec::new(), addresses: Vec::new(), revision: fingerprint(&[], MAX_BYTES), identities }
+    }
+}
+
+/// What is read while a generation is made.
+#[derive(Default)]
+struct Looked {
+    files: Vec<PathBuf>,
+    addresses: Vec<KeyAddress>,
 }
 
 impl IdentitySource {
@@ -84,29 +104,51 @@ impl IdentitySource {
         self.file.is_none() && self.tls.is_none()
     }
 
-    /// Reads everything.
-    pub fn load(&self) -> Loaded {
-        let mut files = Vec::new();
-        let identities = self.read(&mut files);
-        Loaded { revision: fingerprint(&files, MAX_BYTES), files, identities }
+    /// Reads everything, at this moment, with the keys that were fetched.
+    pub(super) fn load(&self, fetched: &Fetched, now: Timestamp) -> Loaded {
+        let mut looked = Looked::default();
+        let identities = self.read(&mut looked, fetched, now);
+        let Looked { files, addresses } = looked;
+        let mut revision = fingerprint(&files, MAX_BYTES);
+        for address in &addresses {
+            let of_keys = fetched.get(address).and_then(|keys| keys.as_ref().ok()).map(|keys| keys.digest);
+            revision = Digest::of(&[revision.0, of_keys.unwrap_or(Digest([0; 32])).0].concat());
+        }
+        Loaded { files, addresses, revision, identities }
     }
 
-    fn read(&self, files: &mut Vec<PathBuf>) -> Result<Identities, LoadErrors> {
+    fn read(&self, looked: &mut Looked, fetched: &Fetched, now: Timestamp) -> Result<Identities, LoadErrors> {
         let one = |finding| LoadErrors::new(vec![finding]);
-        files.extend(self.tls.iter().flat_map(TlsFiles::paths).cloned());
-        let tls = self.tls.as_ref().map(TlsFiles::load).transpose();
+        looked.files.extend(self.tls.iter().flat_map(TlsFiles::paths).cloned());
+        let tls = self.tls.as_ref().map(|files| files.load(now)).transpose();
         let Some(path) = &self.file else {
             // Without a file no certificate gives a role; who shows one is known all the same.
-            let authenticators: Vec<Box<dyn Authenticator>> = vec![Box::new(Certificates(Vec::new()))];
-            return Ok(Identities { authenticators, tls: tls.map_err(one)?, ..Identities::default() });
+            let tls = tls.map_err(one)?;
+            let authorities = tls.as_ref().and_then(|tls| tls.clients.clone());
+            let certificates = Certificates { entries: Vec::new(), authorities };
+            let authenticators: Vec<Box<dyn Authenticator>> = vec![Box::new(certificates)];
+            return Ok(Identities { authenticators, tls, ..Identities::default() });
         };
-        files.push(path.clone());
+        looked.files.push(path.clone());
         let name = path.display().to_string();
         let text = read_text(path).map_err(|why| LoadErrors::new(vec![Diagnostic::for_file(&name, why)]))?;
-        let yaml = StrictYaml::parse(&name, &text)?;
-        let mut file: File = yaml.read()?;
-        let mut checked = Checked { yaml: &yaml, findings: Vec::new() };
         let beside = path.parent().unwrap_or(Path::new(""));
+        Self::parse(&name, &text, beside, tls, looked, fetched, now)
+    }
+
+    /// Makes a generation of a file's text, with what it names beside it.
+    fn parse(
+        name: &str,
+        text: &str,
+        beside: &Path,
+        tls: Result<Option<Tls>, Diagnostic>,
+        looked: &mut Looked,
+        fetched: &Fetched,
+        now: Timestamp,
+    ) -> Result<Identities, LoadErrors> {
+        let yaml = StrictYaml::parse(name, text)?;
+        let mut file: File = yaml.read()?;
+        let mut checked = Checked { yaml: &yaml, findings: Vec::new(), looked, fetched };
         let tls = match (file.tls.take(), tls) {
             (None, tls) => tls,
             (Some(_), Ok(Some(_)) | Err(_)) => {
@@ -115,22 +157,28 @@ impl IdentitySource {
             }
             (Some(section), Ok(None)) => {
                 let tls = section.files(beside);
-                files.extend(tls.paths().cloned());
+                checked.looked.files.extend(tls.paths().cloned());
                 if tls.client_ca.is_none() && tls.clients != ClientCertificates::Required {
                     let message = "means nothing without `client_ca`".to_owned();
                     checked.findings.push(yaml.finding(&[Step::Key("tls"), Step::Key("clients")], message));
                 }
-                tls.load().map(Some)
+                tls.load(now).map(Some)
             }
         };
-        files.extend(file.jwt.iter().map(|issuer| beside.join(&issuer.jwks)));
-        let mut identities = file.build(beside, &mut checked);
-        match tls {
-            Ok(tls) => identities.tls = tls,
-            Err(finding) => checked.findings.push(finding),
-        }
+        let tls = tls.unwrap_or_else(|finding| {
+            checked.findings.push(finding);
+            None
+        });
+        let identities = file.build(beside, tls, &mut checked);
         if checked.findings.is_empty() { Ok(identities) } else { Err(LoadErrors::new(checked.findings)) }
     }
+}
+
+/// Reads a text as the identities file of a directory that does not exist.
+#[cfg(any(test, fuzzing))]
+pub(super) fn parse_alone(text: &str) -> Result<Identities, LoadErrors> {
+    let beside = Path::new("/nonexistent");
+    IdentitySource::parse("fuzz.yaml", text, beside, Ok(None), &mut Looked::default(), &Fetched::new(), Timestamp::MAX)
 }
 
 /// A text file of bounded length.
@@ -226,7 +274,10 @@ struct TrustedIssuer {
     name: String,
     issuer: String,
     audience: String,
-    jwks: PathBuf,
+    jwks: Option<PathBuf>,
+    jwks_url: Option<String>,
+    jwks_ca: Option<PathBuf>,
+    refresh_seconds: Option<u64>,
     #[serde(default = "every_algorithm")]
     algorithms: Vec<Algorithm>,
     #[serde(default = "half_a_minute")]
@@ -281,6 +332,8 @@ impl<'de> Deserialize<'de> for Version {
 struct Checked<'y> {
     yaml: &'y StrictYaml,
     findings: Vec<Diagnostic>,
+    looked: &'y mut Looked,
+    fetched: &'y Fetched,
 }
 
 /// A place in a list of entries.
@@ -340,21 +393,21 @@ pub fn check_name(name: &str) -> Result<(), String> {
 }
 
 impl File {
-    fn build(self, beside: &Path, checked: &mut Checked<'_>) -> Identities {
+    fn build(self, beside: &Path, tls: Option<Tls>, checked: &mut Checked<'_>) -> Identities {
         let Self { version: Version, tls: _, unix, certificates, jwt, tokens } = self;
         let issuers = checked.bounded("jwt", jwt);
         let issuers = build_issuers(issuers, beside, checked);
         let certificates = checked.bounded("certificates", certificates);
-        let certificates =
-            certificates.into_iter().enumerate().filter_map(|(i, named)| named.build(checked, i)).collect();
+        let entries = certificates.into_iter().enumerate().filter_map(|(i, named)| named.build(checked, i)).collect();
+        let certificates = Certificates { entries, authorities: tls.as_ref().and_then(|tls| tls.clients.clone()) };
         let users: Vec<_> = checked.bounded("unix", unix);
         let users: Vec<_> = users.into_iter().enumerate().map(|(i, user)| user.build(checked, i)).collect();
         let tokens = build_tokens(checked, tokens);
         let jwt = Jwt(issuers);
         let names_users = !users.is_empty();
         let authenticators: Vec<Box<dyn Authenticator>> =
-            vec![Box::new(tokens), Box::new(jwt), Box::new(Certificates(certificates)), Box::new(Peers(users))];
-        Identities { authenticators, names_users, tls: None }
+            vec![Box::new(tokens), Box::new(jwt), Box::new(certificates), Box::new(Peers(users))];
+        Identities { authenticators, names_users, tls }
     }
 }
 
@@ -403,7 +456,8 @@ fn build_issuers(issuers: Vec<TrustedIssuer>, beside: &Path, checked: &mut Check
 impl TrustedIssuer {
     fn build(self, beside: &Path, checked: &mut Checked<'_>, i: usize) -> Option<Issuer> {
         let at = ("jwt", i);
-        let Self { name, issuer, audience, jwks, algorithms, leeway_seconds, groups_claim, grants } = self;
+        let keys = self.keys(beside, checked, i);
+        let Self { name, issuer, audience, algorithms, leeway_seconds, groups_claim, grants, .. } = self;
         for (key, text) in
             [("name", &name), ("issuer", &issuer), ("audience", &audience), ("groups_claim", &groups_claim)]
         {
@@ -426,16 +480,60 @@ impl TrustedIssuer {
             let glob = |text: Option<String>| text.map(|text| Glob::new(&text));
             entries.push(JwtEntry { subject: glob(subject), group: glob(group), grant });
         }
-        let path = beside.join(jwks);
-        let keys = match read_text(&path).and_then(|text| Keys::read(&text)) {
-            Ok(keys) => keys,
-            Err(why) => {
-                checked.findings.push(Diagnostic::for_file(path.display().to_string(), why));
-                return None;
-            }
-        };
+        let keys = keys?;
         let leeway = Duration::from_secs(leeway_seconds.min(MAX_LEEWAY));
         Some(Issuer { name, iss: issuer, audience, algorithms, leeway, groups_claim, keys, grants: entries })
+    }
+
+    /// What it signs with, from the file or the address that the entry names.
+    fn keys(&self, beside: &Path, checked: &mut Checked<'_>, i: usize) -> Option<IssuerKeys> {
+        let at = ("jwt", i);
+        let (every, ca) = (self.refresh_seconds, &self.jwks_ca);
+        match (&self.jwks, &self.jwks_url) {
+            (Some(path), None) => {
+                if every.is_some() || ca.is_some() {
+                    let key = if every.is_some() { "refresh_seconds" } else { "jwks_ca" };
+                    checked.wrong(at, key, "means nothing without `jwks_url`: a file is watched");
+                }
+                let path = beside.join(path);
+                checked.looked.files.push(path.clone());
+                match read_text(&path).and_then(|text| Keys::read(&text)) {
+                    Ok(keys) => Some(IssuerKeys::of_file(keys)),
+                    Err(why) => {
+                        checked.findings.push(Diagnostic::for_file(path.display().to_string(), why));
+                        None
+                    }
+                }
+            }
+            (None, Some(url)) => {
+                let ca = ca.as_ref().map(|path| beside.join(path));
+                checked.looked.files.extend(ca.clone());
+                let every = every.unwrap_or(REFRESH_SECONDS);
+                if every == 0 || every > MAX_REFRESH_SECONDS {
+                    checked.wrong(at, "refresh_seconds", format!("must be between 1 and {MAX_REFRESH_SECONDS}"));
+                }
+                let url = Url::parse(url).map_err(|error| checked.wrong(at, "jwks_url", error.to_string())).ok()?;
+                let address = KeyAddress { url, ca, every: Duration::from_secs(every.clamp(1, MAX_REFRESH_SECONDS)) };
+                if !checked.looked.addresses.contains(&address) {
+                    checked.looked.addresses.push(address.clone());
+                }
+                match checked.fetched.get(&address) {
+                    Some(Ok(fetched)) => Some(IssuerKeys::of_address(fetched)),
+                    Some(Err(why)) => {
+                        checked.wrong(at, "jwks_url", format!("the keys cannot be fetched: {why}"));
+                        None
+                    }
+                    None => {
+                        checked.wrong(at, "jwks_url", "the keys have not been fetched yet");
+                        None
+                    }
+                }
+            }
+            _ => {
+                checked.wrong(at, "", "must have either `jwks` (a file) or `jwks_url`");
+                None
+            }
+        }
     }
 }
 
@@ -482,7 +580,8 @@ mod tests {
         let tmp = tempfile::tempdir().unwrap();
         let file = tmp.path().join("auth.yaml");
         std::fs::write(&file, yaml).unwrap();
-        let loaded = IdentitySource { file: Some(file.clone()), tls: None }.load();
+        let source = IdentitySource { file: Some(file.clone()), tls: None };
+        let loaded = source.load(&Fetched::new(), Timestamp::UNIX_EPOCH);
         assert_eq!(loaded.files[0], file);
         loaded.identities
     }
@@ -508,6 +607,17 @@ mod tests {
                 "jwt: [{name: a, issuer: b, audience: c, jwks: d, algorithms: [HS256], grants: []}]",
                 "unknown variant `HS256`, expected one of `RS256`, `ES256`, `EdDSA`",
             ),
+            ("jwt: [{name: a, issuer: b, audience: c, grants: []}]", "jwt[0]: must have either `jwks` (a file) or"),
+            ("jwt: [{name: a, issuer: b, audience: c, jwks: d, jwks_url: e, grants: []}]", "jwt[0]: must have either"),
+            (
+                "jwt: [{name: a, issuer: b, audience: c, jwks_url: 'http://idp.example/keys', grants: []}]",
+                "jwt[0].jwks_url: `http://idp.example/keys` is plain http to another machine",
+            ),
+            (
+                "jwt: [{name: a, issuer: b, audience: c, jwks_url: 'https://x/', refresh_seconds: 0, grants: []}]",
+                "jwt[0].refresh_seconds: must be between 1 and 86400",
+            ),
+            ("jwt: [{name: a, issuer: b, audience: c, jwks: d, jwks_ca: e, grants: []}]", "jwks_ca: means nothing"),
             ("version: 2", "version: unknown version"),
             ("unixx: []", "unknown field `unixx`"),
             ("- 1", "auth.yaml:1:1: must be a mapping, not a list"),
@@ -522,7 +632,8 @@ mod tests {
     #[test]
     fn the_example_that_teaches_is_valid() {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/identities.yaml");
-        let loaded = IdentitySource { file: Some(file), tls: None }.load();
+        let source = IdentitySource { file: Some(file), tls: None };
+        let loaded = source.load(&Fetched::new(), Timestamp::UNIX_EPOCH);
         assert!(loaded.identities.map_err(|errors| panic!("{errors}")).is_ok_and(|known| known.names_users));
     }
 

@@ -120,6 +120,11 @@ impl Keys {
         Ok(Self(usable))
     }
 
+    /// Whether one of the keys has this id.
+    pub(super) fn has(&self, id: &str) -> bool {
+        self.0.iter().any(|key| key.id.as_deref() == Some(id))
+    }
+
     /// Whether the key of this id, or the only one there is for the algorithm, made the signature.
     pub(super) fn verify(
         &self,

@@ -6,6 +6,7 @@
 //! the token is not valid. The format is read here, in a page, and signatures are checked by ring, which TLS brings anyway:
 //! the crates for it would bring a second library for cryptography along.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -15,6 +16,7 @@ use serde_json::{Map, Value};
 
 use super::identities::{Grant, check_name};
 use super::jwks::{Algorithm, Keys};
+use super::remote_keys::{Asking, RemoteKeys};
 use super::{Answer, Authenticator, Shown};
 use crate::domain::{How, Identity, Roles, Timestamp};
 use crate::policy::Glob;
@@ -36,8 +38,27 @@ pub(super) struct Issuer {
     /// How far clocks may be apart.
     pub(super) leeway: Duration,
     pub(super) groups_claim: String,
-    pub(super) keys: Keys,
+    pub(super) keys: IssuerKeys,
     pub(super) grants: Vec<JwtEntry>,
+}
+
+/// What an issuer signs with, and whom to ask for newer ones.
+#[derive(Debug)]
+pub(super) struct IssuerKeys {
+    keys: Arc<Keys>,
+    newer: Option<Asking>,
+}
+
+impl IssuerKeys {
+    /// Those of a file, which is watched.
+    pub(super) fn of_file(keys: Keys) -> Self {
+        Self { keys: Arc::new(keys), newer: None }
+    }
+
+    /// Those of an address.
+    pub(super) fn of_address(fetched: &RemoteKeys) -> Self {
+        Self { keys: Arc::clone(&fetched.keys), newer: Some(fetched.asking.clone()) }
+    }
 }
 
 /// Whom of an issuer's an entry fits: both, where both are given.
@@ -140,7 +161,14 @@ impl Issuer {
         if crit.is_some() {
             return Err("critical extensions, of which none is known here");
         }
-        self.keys.verify(algorithm, kid.as_deref(), token.message, &token.signature)?;
+        let IssuerKeys { keys, newer } = &self.keys;
+        if let (Some(id), Some(newer)) = (kid, newer)
+            && !keys.has(id)
+        {
+            // The issuer may have begun to sign with another. This token is refused; the next may find its key here.
+            newer.ask();
+        }
+        keys.verify(algorithm, kid.as_deref(), token.message, &token.signature)?;
         // From here on the issuer speaks.
         if !token.is_for(&self.audience) {
             return Err("another audience");
@@ -211,7 +239,7 @@ mod tests {
                 algorithms: Algorithm::ALL.to_vec(),
                 leeway: Duration::from_secs(30),
                 groups_claim: "groups".into(),
-                keys: Keys::read(&keys.to_string()).unwrap(),
+                keys: IssuerKeys::of_file(Keys::read(&keys.to_string()).unwrap()),
                 grants: vec![
                     JwtEntry { subject: Some(Glob::new("bot-*")), group: None, grant: grant(&[Role::Agent]) },
                     JwtEntry { subject: None, group: Some(Glob::new("sre")), grant: grant(&[Role::Reviewer]) },

@@ -5,23 +5,27 @@
 //! what its listener grants to anybody.
 //!
 //! `operator` is the daemon's own user; `tokens`, `peers` (users at the other end of a socket), `certificates` and `jwt` are
-//! whom the identities file names, which `identities` reads and `reload` watches; `failures` bounds guessing.
+//! whom the identities file names, which `identities` reads and `reload` watches (with `remote_keys`, for what is fetched);
+//! `known` is what is in force; `failures` bounds guessing.
 
 mod certificates;
 mod failures;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod identities;
 mod jwks;
 mod jwt;
+mod known;
 mod operator;
 mod peers;
 mod reload;
+mod remote_keys;
 mod tokens;
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use http::HeaderMap;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, HeaderValue};
 
 use super::connection::{Connection, Listener};
 use crate::domain::{Clock, Digest, Identity, Timestamp};
@@ -29,6 +33,7 @@ use crate::domain::{Clock, Digest, Identity, Timestamp};
 pub use certificates::{CertificateName, ClientCertificate};
 pub use failures::{Budget, Failures};
 pub use identities::{Identities, IdentitySource};
+pub use known::{Known, Staleness};
 pub use operator::{LocalOperator, OPERATOR};
 pub use reload::Reloader;
 pub(super) use reload::watch;
@@ -110,66 +115,89 @@ pub trait Authenticator: Send + Sync + 'static {
 
 /// Every authenticator there is, in the order in which they are asked.
 pub struct Chain {
-    /// Those that do not change in a run: the daemon's own user, the tokens of the store.
-    pub fixed: Vec<Box<dyn Authenticator>>,
+    /// The daemon's own user.
+    pub operator: LocalOperator,
+    /// The tokens of the store.
+    pub tokens: MadeTokens,
     /// Those of the identities file in force.
-    pub identities: Arc<ArcSwap<Identities>>,
+    pub known: Arc<Known>,
     /// Who has been wrong too often.
     pub failures: Failures,
     /// Expiry is held against its wall clock, patience against its uptime.
     pub clock: Arc<dyn Clock>,
 }
 
+/// Why a call is refused: what the caller hears, and what the operator does.
+type Refusal = (AuthenticationError, String);
+
 impl Chain {
     /// Who is calling.
     pub fn authenticate(&self, connection: &Connection, headers: &HeaderMap) -> Result<Identity, AuthenticationError> {
         let uptime = self.clock.uptime();
-        let refuse = |error, why: &str| {
-            self.failures.count(connection, uptime, why);
-            Err(error)
+        let refuse = |(error, why): Refusal| {
+            self.failures.count(connection, uptime, &why);
+            error
         };
-        let bearer = match bearer_token(headers) {
-            Ok(bearer) => bearer,
-            Err(error) => return refuse(error, "the authorization header is malformed"),
-        };
-        if bearer.is_some() && !self.failures.may_try(connection, uptime) {
+        let authorization = authorization(headers).map_err(refuse)?;
+        if authorization.is_some() && !self.failures.may_try(connection, uptime) {
             return Err(AuthenticationError::TooManyFailures);
         }
+        let identity = self.identify(connection, authorization).map_err(refuse)?;
+        if identity.is_authenticated() {
+            connection.prove();
+        }
+        Ok(identity)
+    }
+
+    /// Whose credential this is, as things stand. Asked again and again of what goes on for long; counts nothing.
+    pub(super) fn identify(
+        &self,
+        connection: &Connection,
+        authorization: Option<&HeaderValue>,
+    ) -> Result<Identity, Refusal> {
+        let bearer = authorization.map(bearer_token).transpose()?;
         let shows_token = bearer.is_some();
         let shown = Shown { connection, bearer, now: self.clock.now() };
-        let identities = self.identities.load();
-        for authenticator in self.fixed.iter().chain(&identities.authenticators) {
+        let identities = self.known.load();
+        let fixed: [&dyn Authenticator; 2] = [&self.operator, &self.tokens];
+        let others = identities.authenticators.iter().map(AsRef::as_ref);
+        for authenticator in fixed.into_iter().chain(others) {
             match authenticator.authenticate(&shown) {
                 Answer::NotMine => {}
-                Answer::Is(identity) => {
-                    connection.prove();
-                    return Ok(identity);
-                }
-                Answer::Refused { error, why } => return refuse(error, &why),
+                Answer::Is(identity) => return Ok(identity),
+                Answer::Refused { error, why } => return Err((error, why)),
             }
         }
         match connection.listener {
-            _ if shows_token => refuse(AuthenticationError::BadToken, "no such token"),
-            Listener::Private => refuse(AuthenticationError::WrongPeer, "another user on the private socket"),
+            _ if shows_token => Err((AuthenticationError::BadToken, "no such token".to_owned())),
+            Listener::Private => Err((AuthenticationError::WrongPeer, "another user on the private socket".to_owned())),
             Listener::Main { anonymous } => Ok(Identity::anonymous(anonymous)),
         }
     }
 }
 
-/// The bearer token of the call, if it carries one.
-fn bearer_token(headers: &HeaderMap) -> Result<Option<Bearer<'_>>, AuthenticationError> {
+fn malformed() -> Refusal {
+    (AuthenticationError::BadHeader, "the authorization header is malformed".to_owned())
+}
+
+/// The one authorization header of a call, if it has one.
+pub(super) fn authorization(headers: &HeaderMap) -> Result<Option<&HeaderValue>, Refusal> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
-    let Some(value) = values.next() else { return Ok(None) };
-    if values.next().is_some() {
-        return Err(AuthenticationError::BadHeader);
+    match (values.next(), values.next()) {
+        (_, Some(_)) => Err(malformed()),
+        (one, None) => Ok(one),
     }
-    let text = value.to_str().map_err(|_| AuthenticationError::BadHeader)?;
+}
+
+/// The bearer token in a header.
+fn bearer_token(value: &HeaderValue) -> Result<Bearer<'_>, Refusal> {
+    let text = value.to_str().map_err(|_| malformed())?;
     match text.split_once(' ') {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty() => {
             let text = token.trim();
-            Ok(Some(Bearer { text, digest: Digest::of(text.as_bytes()) }))
+            Ok(Bearer { text, digest: Digest::of(text.as_bytes()) })
         }
-        _ => Err(AuthenticationError::BadHeader),
+        _ => Err(malformed()),
     }
 }
 

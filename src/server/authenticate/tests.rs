@@ -22,8 +22,9 @@ fn headers(values: &[&str]) -> HeaderMap {
 
 fn chain() -> Chain {
     Chain {
-        fixed: vec![Box::new(LocalOperator::new("ada", 1000, "aegis_secret"))],
-        identities: Arc::default(),
+        operator: LocalOperator::new("ada", 1000, "aegis_secret"),
+        tokens: MadeTokens(Arc::new(crate::governance::Tokens::new(Vec::new()))),
+        known: Arc::default(),
         failures: Failures::new(10),
         clock: Arc::new(SystemClock::start()),
     }
