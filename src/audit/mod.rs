@@ -89,6 +89,7 @@
 //! reached the disk all the same) or not; nothing in between. `relaxed` gives up durability against power loss, in the open.
 
 mod answers;
+mod check;
 mod counts;
 mod draft;
 mod entry;
@@ -115,6 +116,7 @@ mod token;
 mod tx;
 mod writer;
 
+pub use check::Checked;
 pub use draft::{Appended, Draft, Inserted, Opening, StoredLayer, StoredPolicy};
 pub use entry::{Entry, LEAF_DOMAIN, LEAF_HASH_LEN, SALT_LEN, leaf_hash};
 pub use error::{OpenError, StoreError, TxError};

@@ -39,7 +39,7 @@ pub struct StoredRecord {
 }
 
 impl StoredRecord {
-    fn decode(value: &[u8]) -> Result<Self, String> {
+    pub(super) fn decode(value: &[u8]) -> Result<Self, String> {
         let record = parse_record(value)?;
         let (mut leaf, mut salt) = ([0; LEAF_HASH_LEN], [0; SALT_LEN]);
         leaf.copy_from_slice(&value[..LEAF_HASH_LEN]);
