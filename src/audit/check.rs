@@ -12,7 +12,7 @@ use redb::{Key, ReadableTable, ReadableTableMetadata, TableDefinition, Value};
 use super::counts::{Changes, Changing, Counted, label};
 use super::error::{StoreError, guarded};
 use super::facts::{Facts, decode_row};
-use super::reader::{Reader, StoredRecord, damaged};
+use super::reader::{Reader, damaged};
 use super::record::{DecisionRecord, Event};
 use super::row::{ConfirmationClosed, RowState};
 use super::state::key_prefix;
@@ -20,6 +20,7 @@ use super::tables::{
     APPROVALS, Bitmap, CONFIRMATIONS, COUNTS, DECISIONS, IDEMPOTENCY, INDEX, IndexKey, META, PENDING, POLICIES,
     RECORDS, ROWS, SEGMENTS, bit_of, index_key, meta, meta_u64, segment_of,
 };
+use super::tx::parse_record;
 use crate::domain::{ApprovalId, DecisionId, Ending, Report, ResultStatus, Timestamp, TokenId};
 
 /// How much was checked.
@@ -92,15 +93,12 @@ impl Reader {
             log.records += 1;
             let sequence = key.value();
             require(sequence == log.records, || format!("record {} is missing: {sequence} follows", log.records))?;
-            let stored = StoredRecord::decode(value.value()).map_err(damaged)?;
-            require(stored.is_intact(), || format!("record {sequence} is not what its leaf hash is the hash of"))?;
-            let said = stored.record.sequence;
-            require(said == sequence, || format!("record {sequence} says that it is record {said}"))?;
-            if let Event::PolicyLoaded { revision, .. } = &stored.record.event {
+            let event = parse_record(sequence, value.value()).map_err(damaged)?.event;
+            if let Event::PolicyLoaded { revision, .. } = &event {
                 let kept = policies.get(&revision.0)?.is_some();
                 require(kept, || format!("record {sequence} loads the policy {revision}, which is not kept"))?;
             }
-            log.take(sequence, stored.record.event).map_err(|what| damaged(format!("record {sequence}: {what}")))?;
+            log.take(sequence, event).map_err(|what| damaged(format!("record {sequence}: {what}")))?;
         }
         Ok(log)
     }
@@ -127,7 +125,7 @@ impl Reader {
             };
             agrees(&state, told).map_err(wrong)?;
             let Some(record) = records.get(state.sequence)? else { return Err(wrong("its record is missing".into())) };
-            let record = StoredRecord::decode(record.value()).map_err(damaged)?.record;
+            let record = parse_record(state.sequence, record.value()).map_err(damaged)?;
             let Event::Decision(decision) = record.event else { return Err(wrong("its record is no decision".into())) };
             require(facts == Facts::new(record.time, &decision, &state), || format!("row {row}: its facts are wrong"))?;
 

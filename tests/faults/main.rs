@@ -3,12 +3,17 @@
 //! [`README.md`](README.md) has the figures and how to reproduce them.
 #![expect(clippy::panic, reason = "all of this is a test, and a test says what it expects")]
 
+mod damage;
 mod power;
+
+/// Whether what takes long is asked for, too.
+fn long() -> bool {
+    std::env::var_os("AEGIS_TEST_LONG").is_some_and(|value| !value.is_empty())
+}
 
 #[test]
 fn no_power_loss_takes_what_was_acknowledged_or_leaves_anything_in_part() {
-    let long = std::env::var_os("AEGIS_TEST_LONG").is_some_and(|value| !value.is_empty());
-    let images = power::images_or(if long { 100_000 } else { 2_000 });
+    let images = power::images_or(if long() { 100_000 } else { 2_000 });
     let report = power::quietly(|| power::run(power::Plan { images, seed: 1, threads: 2, lying: false }));
     println!("{report}");
     assert_eq!(report.failures(), 0, "{report}");

@@ -35,6 +35,13 @@ impl Disk {
         Self(Arc::new(Mutex::new(Inner { seen: image, tape: Vec::new() })))
     }
 
+    /// A disk that holds an empty database, all of it durable.
+    pub(crate) fn empty_database() -> Self {
+        let made = Self::holding(Vec::new());
+        drop(redb::Builder::new().create_with_backend(made.clone()).expect("a new database"));
+        Self::holding(made.image())
+    }
+
     /// How many things were done to it.
     pub(crate) fn steps(&self) -> usize {
         self.inner().tape.len()

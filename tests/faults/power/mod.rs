@@ -5,9 +5,9 @@
 //! the ledger of what was acknowledged up to there, and worked with; and some of that, opening and repair included, is a
 //! tape again whose power goes. A seed makes the same images in every run.
 
-mod dice;
-mod disk;
-mod work;
+pub(crate) mod dice;
+pub(crate) mod disk;
+pub(crate) mod work;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -143,29 +143,18 @@ impl Tape {
         Self { seed, lying, dice: Dice::new(seed), runtime, report: Report::default() }
     }
 
-    fn options(&mut self) -> Options {
-        let mut dice = Dice::new(self.dice.next());
-        let entropy = move |bytes: &mut [u8]| dice.fill(bytes);
-        Options { index_lag: 256, cache_size: 1 << 20, entropy: Box::new(entropy), ..Options::default() }
-    }
-
     fn open(&mut self, disk: &Disk) -> Result<Store, String> {
-        let disk = disk.clone();
-        let opener: Opener = Box::new(move |builder| builder.create_with_backend(disk.clone()));
-        let options = self.options();
         let _inside = self.runtime.enter();
-        Store::open_with(opener, Path::new("a disk of the harness"), options).map_err(|error| error.to_string())
+        open_on(disk, self.dice.next())
     }
 
     /// The whole of it: work, and lose power after every step.
     fn lose_power_everywhere(mut self) -> Report {
         let mut worker = Worker::new(self.dice.next());
         // Made before the power can go: the file is created under another name, and renamed when it is whole.
-        let empty = Disk::holding(Vec::new());
-        drop(redb::Builder::new().create_with_backend(empty.clone()).expect("a new database"));
+        let disk = Disk::empty_database();
         // Now and then on the verge of the index, which has work for every 256 rows.
         let decisions = if self.dice.once_in(4) { 224 } else { self.dice.below(48) };
-        let disk = Disk::holding(empty.image());
         let mut ledger = Vec::new();
         // Else the first start of all is part of the tape.
         if !self.dice.once_in(4) {
@@ -258,6 +247,15 @@ impl Tape {
         }
         Ok(())
     }
+}
+
+/// Opens the store on a disk, with random bytes from this seed.
+pub(crate) fn open_on(disk: &Disk, seed: u64) -> Result<Store, String> {
+    let (disk, mut dice) = (disk.clone(), Dice::new(seed));
+    let opener: Opener = Box::new(move |builder| builder.create_with_backend(disk.clone()));
+    let entropy = move |bytes: &mut [u8]| dice.fill(bytes);
+    let options = Options { index_lag: 256, cache_size: 1 << 20, entropy: Box::new(entropy), ..Options::default() };
+    Store::open_with(opener, Path::new("a disk of the harness"), options).map_err(|error| error.to_string())
 }
 
 /// What is wrong with an image.
