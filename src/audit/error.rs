@@ -94,7 +94,9 @@ pub enum StoreError {
         why: Arc<str>,
     },
     /// The file does not hold what it must.
-    #[error("the record is damaged: {what}")]
+    #[error(
+        "the record is damaged: {what}; stop the daemon, keep a copy of the file for inspection and restore a backup"
+    )]
     Corrupt {
         /// What was found.
         what: Arc<str>,

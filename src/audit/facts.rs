@@ -7,7 +7,7 @@
 use super::record::DecisionRecord;
 use super::row::{RowFilter, RowState};
 use super::tables::Kind;
-use crate::domain::{Approval, Digest, Outcome, ResultStatus, RiskLevel, Timestamp};
+use crate::domain::{Approval, DecisionId, Digest, Outcome, ResultStatus, RiskLevel, Timestamp};
 
 /// The first eight bytes of the SHA-256 of a text.
 pub(super) type Short = [u8; 8];
@@ -139,12 +139,41 @@ impl Facts {
     }
 }
 
-/// The value of a row: the facts, then the state.
+/// What stands between the state and its checksum, as one more member of the JSON object: a program that knows of none
+/// passes it over.
+const SUM: &[u8] = br#","sum":""#;
+/// How long a checksum is, in hexadecimal digits.
+const SUM_DIGITS: usize = 16;
+/// How long all of it is: `,"sum":"0123456789abcdef"}`.
+const SUM_LEN: usize = SUM.len() + SUM_DIGITS + 2;
+
+/// The value of a row: the facts, then the state with a checksum over both.
 pub(super) fn encode_row(facts: &Facts, state: &RowState) -> Result<Vec<u8>, serde_json::Error> {
     let mut value = Vec::with_capacity(512);
     facts.encode(&mut value);
     serde_json::to_writer(&mut value, state)?;
+    // The brace that ends the object comes after the checksum instead.
+    value.pop();
+    let sum = sum(&value);
+    value.extend_from_slice(SUM);
+    value.extend_from_slice(sum.as_bytes());
+    value.extend_from_slice(b"\"}");
     Ok(value)
+}
+
+/// The beginning of the SHA-256. It is there for disks that return something else than was written; against people, there
+/// is the log.
+fn sum(bytes: &[u8]) -> String {
+    hex::encode(&Digest::of(bytes).0[..SUM_DIGITS / 2])
+}
+
+/// Whether a row's value is what was written. One of before there were checksums is taken as it is.
+fn is_intact(value: &[u8]) -> bool {
+    let Some((head, tail)) = value.split_last_chunk::<SUM_LEN>() else { return true };
+    match tail.strip_prefix(SUM).and_then(|tail| tail.strip_suffix(b"\"}")) {
+        Some(told) => told == sum(head).as_bytes(),
+        None => true,
+    }
 }
 
 /// The facts of a row's value; `None` when it is too short to be one.
@@ -155,6 +184,9 @@ pub(super) fn decode_facts(value: &[u8]) -> Option<Facts> {
 /// The facts and the state of a row's value.
 pub(super) fn decode_row(value: &[u8]) -> Result<(Facts, RowState), String> {
     let facts = decode_facts(value).ok_or("a row is too short")?;
+    if !is_intact(value) {
+        return Err(format!("the row of {} is not what was written", DecisionId::from_bytes(facts.decision)));
+    }
     let state = serde_json::from_slice(&value[Facts::LEN..]).map_err(|error| format!("a row's state: {error}"))?;
     Ok((facts, state))
 }
@@ -302,6 +334,31 @@ mod tests {
         let value = encode_row(&facts, &state).unwrap();
         assert_eq!(decode_row(&value).unwrap(), (facts, state));
         assert_eq!(decode_facts(&value), Some(facts));
+    }
+
+    #[test]
+    fn no_bit_of_a_row_changes_unseen() {
+        let (decision, state) = (decision(1), allowed(1));
+        let facts = Facts::new(later(5), &decision, &state);
+        let value = encode_row(&facts, &state).unwrap();
+        for bit in 0..value.len() * 8 {
+            let mut flipped = value.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            // What only spoils the checksum's own frame makes a row without one.
+            assert!(
+                decode_row(&flipped).is_err() || flipped[..value.len() - SUM_LEN] == value[..value.len() - SUM_LEN]
+            );
+        }
+    }
+
+    #[test]
+    fn a_row_of_before_there_were_checksums_is_read() {
+        let (decision, state) = (decision(1), allowed(1));
+        let facts = Facts::new(later(5), &decision, &state);
+        let mut value = Vec::new();
+        facts.encode(&mut value);
+        serde_json::to_writer(&mut value, &state).unwrap();
+        assert_eq!(decode_row(&value).unwrap(), (facts, state));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A caller's work on its way to the writer and back.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
 
 use redb::StorageError;
 use tokio::sync::oneshot;
@@ -41,13 +42,15 @@ pub(super) trait Job: Send {
 /// The work of a call to [`Store::transact`](super::Store::transact).
 pub(super) struct Call<F, T> {
     work: Option<F>,
+    /// When the caller gives up.
+    until: Instant,
     result: Option<Result<T, StoreError>>,
     answer: oneshot::Sender<Result<T, StoreError>>,
 }
 
 impl<F, T> Call<F, T> {
-    pub(super) fn new(work: F, answer: oneshot::Sender<Result<T, StoreError>>) -> Self {
-        Self { work: Some(work), result: None, answer }
+    pub(super) fn new(work: F, answer: oneshot::Sender<Result<T, StoreError>>, until: Instant) -> Self {
+        Self { work: Some(work), until, result: None, answer }
     }
 }
 
@@ -58,6 +61,12 @@ where
 {
     fn run(&mut self, tx: &mut Tx<'_>) -> Verdict {
         let Some(work) = self.work.take() else { return Verdict::LeftOut };
+        // Nobody waits for it any more, and they were told that it was not done.
+        if Instant::now() >= self.until {
+            let why = "its turn did not come in time".into();
+            self.result = Some(Err(StoreError::Unavailable { why, disk_full: false }));
+            return Verdict::LeftOut;
+        }
         let (writes, after) = (tx.writes, tx.after.len());
         // A job must not panic. If one does, that is its own caller's error and not the end of the record.
         let result = catch_unwind(AssertUnwindSafe(|| work(tx)));

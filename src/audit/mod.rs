@@ -25,7 +25,7 @@
 //!                                              │                │          │ Record                        │
 //!                                              └────────────────┴──────────┴──────────────────────────────┘
 //! rows            row u64, from 1, without     ┌─────────────────────┬────────────────────────────────────┐
-//!                 gaps: one per decision, in   │ facts (69), below   │ JSON of the RowState               │
+//!                 gaps: one per decision, in   │ facts (69), below   │ JSON of the RowState, checksum     │
 //!                 the order of commits         └─────────────────────┴────────────────────────────────────┘
 //! approvals       approval UUID (16)           row; every approval there ever was
 //! pending         approval UUID (16)           row; those that are open
@@ -67,6 +67,9 @@
 //! agree in eight bytes, so a match is a hint: every row is verified against its record before it is shown. The hash needs
 //! no secret: whoever makes two texts collide makes their own queries a little slower.
 //!
+//! The JSON ends with one more member, `"sum"`: the first eight bytes, in hexadecimal, of the SHA-256 of all that stands
+//! before its comma, facts included. Rows of before there were checksums have none.
+//!
 //! Kinds of the index: 1 session, 2 action type, 3 actor, 4 risk, 5 status, 6 rule. The values of 4 and 5 are the codes of
 //! the facts. Empty texts are not indexed. The status changes as the row changes: 1 waits for a person, 2 allowed and not
 //! reported (which is *unknown* once it is old enough, a matter of the time of reading), then 3 success, 4 failed, 5 blocked,
@@ -85,19 +88,23 @@
 //! ## What is never lost, and what can be
 //!
 //! Commits are durable and two-phase: everything is synced, then the header is flipped and synced. A batch is there whole or
-//! not at all. After a failure that a caller was told about, its batch may be there (the last sync failed, and the header
+//! not at all. What is read is held against its leaf hash or its checksum, and a table that leads to a row against the row:
+//! a damaged page is an error of whatever it is read for, never an answer. After a failure that a caller was told about, its batch may be there (the last sync failed, and the header
 //! reached the disk all the same) or not; nothing in between. `relaxed` gives up durability against power loss, in the open.
 
 mod answers;
+mod check;
 mod counts;
 mod draft;
 mod entry;
 mod error;
 mod facts;
+mod file;
 mod index;
 mod job;
 mod open;
 mod options;
+mod pulse;
 mod query;
 mod reader;
 pub mod record;
@@ -115,10 +122,11 @@ mod token;
 mod tx;
 mod writer;
 
+pub use check::Checked;
 pub use draft::{Appended, Draft, Inserted, Opening, StoredLayer, StoredPolicy};
 pub use entry::{Entry, LEAF_DOMAIN, LEAF_HASH_LEN, SALT_LEN, leaf_hash};
 pub use error::{OpenError, StoreError, TxError};
-pub use open::Opener;
+pub use file::Opener;
 pub use options::{Entropy, Options};
 pub use query::{Order, Page, Query};
 pub use reader::{Reader, StoredRecord};

@@ -1,46 +1,21 @@
 //! Opening the file: creating it, and telling apart the ways in which it cannot be opened.
 
-use std::fs::{File, OpenOptions};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use redb::backends::FileBackend;
 use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageError, TableError};
 
 use super::error::{OpenError, is_disk_full, storage};
+use super::file::Medium;
 use super::options::Entropy;
 use super::state::State;
 use super::tables::{FORMAT, META, Tables, meta, meta_u64};
 use crate::domain::Timestamp;
 
-/// Opens the database, each time that it is needed: at the start, and after a fault.
-pub type Opener = Box<dyn FnMut(&Builder) -> Result<Database, DatabaseError> + Send>;
-
-/// The opener of a file, which is created with mode 0600 if it is not there.
-pub(super) fn file_opener(path: PathBuf) -> Opener {
-    Box::new(move |builder| builder.create_with_backend(FileBackend::new(open_file(&path)?)?))
-}
-
-fn open_file(path: &Path) -> io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let existing = OpenOptions::new().read(true).write(true).open(path);
-    match existing {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        other => return other,
-    }
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
-    // A record is durable only if the name of its file is.
-    if let Some(parent) = path.parent() {
-        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-        File::open(parent)?.sync_all()?;
-    }
-    Ok(file)
-}
-
 /// Opens the database and, if it is new, lays it out. The path is for messages.
 pub(super) fn open(
-    opener: &mut Opener,
+    medium: &mut dyn Medium,
     cache_size: usize,
     entropy: &mut dyn Entropy,
     path: &Path,
@@ -50,7 +25,7 @@ pub(super) fn open(
     builder.set_cache_size(cache_size);
     // redb checks what it reads and still has assertions of its own: a damaged file must not end the daemon.
     let result = catch_unwind(AssertUnwindSafe(|| {
-        let database = opener(&builder).map_err(|error| explain_database(error, path()))?;
+        let database = medium.open(&builder).map_err(|error| explain_database(error, path()))?;
         check_format(&database, entropy, &path())?;
         let state = State::load(&database).map_err(|error| explain_storage(error, path()))?;
         Ok((database, state))

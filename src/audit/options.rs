@@ -2,7 +2,10 @@
 
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
+
+use crate::domain::{Clock, SystemClock};
 
 /// How a store is run.
 pub struct Options {
@@ -20,6 +23,11 @@ pub struct Options {
     /// How many rows may be without index before the writer indexes them between two batches, whole segments of 256 at a
     /// time. Default 1,024.
     pub index_lag: usize,
+    /// How long the disk may take over one batch before it counts as out of order, and how long a call waits for its answer
+    /// at most. Default 5 s.
+    pub patience: Duration,
+    /// What the times of the store's own records come from. Default: the machine's clocks.
+    pub clock: Arc<dyn Clock>,
     /// Where salts and record ids come from. Default: the operating system.
     pub entropy: Box<dyn Entropy>,
 }
@@ -33,6 +41,8 @@ impl Default for Options {
             queue: 16_384,
             batch: 512,
             index_lag: 1024,
+            patience: Duration::from_secs(5),
+            clock: Arc::new(SystemClock::start()),
             entropy: Box::new(SystemEntropy::default()),
         }
     }
@@ -47,6 +57,7 @@ impl fmt::Debug for Options {
             .field("queue", &self.queue)
             .field("batch", &self.batch)
             .field("index_lag", &self.index_lag)
+            .field("patience", &self.patience)
             .finish_non_exhaustive()
     }
 }

@@ -10,7 +10,7 @@ use super::entry::{HEADER_LEN, LEAF_HASH_LEN, SALT_LEN, leaf_hash};
 use super::error::{StoreError, guarded};
 use super::facts::{decode_facts, decode_row};
 use super::record::{Event, Record};
-use super::row::AuditRow;
+use super::row::{AuditRow, RowState};
 use super::state::missing;
 use super::tables::{APPROVALS, DECISIONS, META, PENDING, POLICIES, RECORDS, ROWS, meta, meta_u64};
 use super::tx::parse_record;
@@ -39,8 +39,8 @@ pub struct StoredRecord {
 }
 
 impl StoredRecord {
-    fn decode(value: &[u8]) -> Result<Self, String> {
-        let record = parse_record(value)?;
+    pub(super) fn decode(sequence: u64, value: &[u8]) -> Result<Self, String> {
+        let record = parse_record(sequence, value)?;
         let (mut leaf, mut salt) = ([0; LEAF_HASH_LEN], [0; SALT_LEN]);
         leaf.copy_from_slice(&value[..LEAF_HASH_LEN]);
         salt.copy_from_slice(&value[LEAF_HASH_LEN..HEADER_LEN]);
@@ -101,7 +101,11 @@ impl Reader {
     pub fn row(&self, row: u64) -> Result<Option<AuditRow>, StoreError> {
         guarded(|| {
             let rows = self.table(ROWS)?;
-            let Some(value) = rows.get(row)? else { return Ok(None) };
+            let Some(value) = rows.get(row)? else {
+                // They have no gaps: one that is not there is yet to come, or lost.
+                let lost = (1..=self.last_row()?).contains(&row);
+                return if lost { Err(missing("row", row).into()) } else { Ok(None) };
+            };
             audit_row(&self.table(RECORDS)?, row, value.value()).map(Some)
         })
     }
@@ -110,8 +114,19 @@ impl Reader {
     pub fn by_decision(&self, decision: DecisionId) -> Result<Option<AuditRow>, StoreError> {
         guarded(|| match self.row_of(decision)? {
             None => Ok(None),
-            Some(row) => self.row(row),
+            Some(row) => self.sought(row, &decision, |state| state.decision_id == decision),
         })
+    }
+
+    /// The row that a table led to, which must be the one that was looked for.
+    fn sought(
+        &self,
+        row: u64,
+        sought: &dyn std::fmt::Display,
+        is_it: impl FnOnce(&RowState) -> bool,
+    ) -> Result<Option<AuditRow>, StoreError> {
+        let found = self.row(row)?.filter(|found| is_it(&found.state));
+        found.map(Some).ok_or_else(|| damaged(format!("{sought} leads to row {row}, which is another one's")))
     }
 
     /// The number of a decision's row: from the table, or else among the rows that it does not cover yet.
@@ -132,7 +147,7 @@ impl Reader {
     pub fn by_approval(&self, approval: ApprovalId) -> Result<Option<AuditRow>, StoreError> {
         guarded(|| match self.table(APPROVALS)?.get(approval.as_bytes())? {
             None => Ok(None),
-            Some(row) => self.row(row.value()),
+            Some(row) => self.sought(row.value(), &approval, |state| asked(state) == Some(approval)),
         })
     }
 
@@ -145,7 +160,11 @@ impl Reader {
                 let (id, row) = entry?;
                 let (id, row) = (ApprovalId::from_bytes(*id.value()), row.value());
                 let value = rows.get(row)?.ok_or_else(|| missing("row", row))?;
-                open.push((id, audit_row(&records, row, value.value())?));
+                let found = audit_row(&records, row, value.value())?;
+                if asked(&found.state) != Some(id) {
+                    return Err(damaged(format!("{id} leads to row {row}, which is another one's")));
+                }
+                open.push((id, found));
             }
             open.sort_by_key(|(_, row)| row.row);
             Ok(open)
@@ -159,12 +178,16 @@ impl Reader {
             let records = self.table(RECORDS)?;
             let (mut found, mut bytes) = (Vec::new(), 0);
             for entry in records.range(after.saturating_add(1)..)?.take(limit) {
-                let value = entry?.1;
+                let (sequence, value) = entry?;
+                let expected = after.saturating_add(1) + found.len() as u64;
+                if sequence.value() != expected {
+                    return Err(missing("record", expected).into());
+                }
                 bytes += value.value().len();
                 if bytes > RECORDS_BYTES && !found.is_empty() {
                     break;
                 }
-                found.push(StoredRecord::decode(value.value()).map_err(damaged)?);
+                found.push(StoredRecord::decode(sequence.value(), value.value()).map_err(damaged)?);
             }
             Ok(found)
         })
@@ -180,6 +203,10 @@ impl Reader {
     }
 }
 
+fn asked(state: &RowState) -> Option<ApprovalId> {
+    state.approval.as_ref().map(|approval| approval.approval_id)
+}
+
 /// Puts a row together from its value and its record.
 pub(super) fn audit_row(
     records: &ReadOnlyTable<u64, &'static [u8]>,
@@ -188,7 +215,7 @@ pub(super) fn audit_row(
 ) -> Result<AuditRow, StoreError> {
     let (_, state) = decode_row(value).map_err(damaged)?;
     let record = records.get(state.sequence)?.ok_or_else(|| missing("record", state.sequence))?;
-    let Record { record_id, time, event, .. } = parse_record(record.value()).map_err(damaged)?;
+    let Record { record_id, time, event, .. } = parse_record(state.sequence, record.value()).map_err(damaged)?;
     let Event::Decision(decision) = event else {
         return Err(damaged(format!("record {} is no decision", state.sequence)));
     };

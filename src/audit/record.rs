@@ -150,6 +150,19 @@ pub enum Event {
         /// What is wrong, one entry a finding, bounded.
         errors: Vec<String>,
     },
+    /// There was no space left. This was written into what is held in reserve for it; until there is space again, nothing
+    /// else is.
+    DiskFull {
+        /// Since when nothing could be written.
+        since: Timestamp,
+    },
+    /// The record could not be written for some time, and can be again.
+    RecordRecovered {
+        /// Since when it could not.
+        since: Timestamp,
+        /// Why, as it was last seen.
+        why: String,
+    },
     /// Calls that were refused since the last such record, in aggregate: a caller must not be able to fill the disk.
     CallsRefused {
         /// Calls without a valid credential.
@@ -177,6 +190,8 @@ impl Event {
             | Self::TokenRevoked { .. }
             | Self::IdentitiesLoaded { .. }
             | Self::IdentitiesRejected { .. }
+            | Self::DiskFull { .. }
+            | Self::RecordRecovered { .. }
             | Self::CallsRefused { .. } => None,
         }
     }

@@ -5,14 +5,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use tokio::sync::{oneshot, watch};
 
 use super::answers::Answers;
 use super::error::{OpenError, StoreError, TxError};
+use super::file::{Medium, Opener, RecordFile};
 use super::job::{Call, Message};
-use super::open::{Opener, file_opener, open};
+use super::open::{explain_storage, open};
 use super::options::Options;
+use super::pulse::Pulse;
 use super::reader::Reader;
 use super::slot::Slot;
 use super::tx::Tx;
@@ -42,41 +45,52 @@ struct Shared {
     slot: Slot,
     announce: Announcements,
     closed: AtomicBool,
+    pulse: Pulse,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Store {
     /// Opens the store in this file, which is created with mode 0600 if it is not there, and starts its writer.
     pub fn open(path: &Path, options: Options) -> Result<Self, OpenError> {
-        Self::open_with(file_opener(path.to_owned()), path, options)
+        Self::start(Box::new(RecordFile::new(path.to_owned())), path, options)
     }
 
     /// Opens the store with whatever the opener opens, each time that it is called. The path is for messages.
-    pub fn open_with(mut opener: Opener, path: &Path, mut options: Options) -> Result<Self, OpenError> {
-        let (database, state) = open(&mut opener, options.cache_size, &mut *options.entropy, path)?;
+    pub fn open_with(opener: Opener, path: &Path, options: Options) -> Result<Self, OpenError> {
+        Self::start(Box::new(opener), path, options)
+    }
+
+    fn start(mut medium: Box<dyn Medium>, path: &Path, mut options: Options) -> Result<Self, OpenError> {
+        let (database, state) = open(&mut *medium, options.cache_size, &mut *options.entropy, path)?;
+        medium.hold_reserve().map_err(|error| explain_storage(error.into(), path.to_owned()))?;
         let announce = Announcements {
             committed: watch::Sender::new(state.last_sequence),
             health: watch::Sender::new(StoreHealth::Ok),
             recoveries: watch::Sender::new(0),
         };
         let slot = Slot::new(database);
+        let pulse = Pulse::new(options.patience);
         let (queue, jobs) = sync_channel(options.queue.max(1));
         let writer = Writer {
             queue: jobs,
             slot: slot.clone(),
             state,
             options,
-            opener,
+            medium,
             path: path.to_owned(),
             announce: announce.clone(),
             answers: Answers::start(),
+            pulse: pulse.clone(),
         };
-        let thread = std::thread::Builder::new()
-            .name("aegis-record".into())
-            .spawn(move || writer.run())
-            .map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
+        let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
+            let thread = std::thread::Builder::new().name(name.into()).spawn(run);
+            thread.map_err(|source| OpenError::Io { path: path.to_owned(), source })
+        };
+        let thread = spawn("aegis-record", Box::new(move || writer.run()))?;
+        let (watched, health) = (pulse.clone(), announce.health.clone());
+        spawn("aegis-pulse", Box::new(move || watched.watch(&health)))?;
         let (closed, thread) = (AtomicBool::new(false), Mutex::new(Some(thread)));
-        Ok(Self { shared: Arc::new(Shared { queue, slot, announce, closed, thread }) })
+        Ok(Self { shared: Arc::new(Shared { queue, slot, announce, closed, thread, pulse }) })
     }
 
     /// Runs a job in the writer's next transaction, and answers when that is durable.
@@ -84,7 +98,8 @@ impl Store {
     /// What the caller's own rules refuse is a value of the job: let `T` be a `Result`. An error is always a failure of
     /// the store; a job passes those it meets on with `?`.
     ///
-    /// A call that is queued is carried out even if its future is dropped.
+    /// A call that is queued is carried out even if its future is dropped; one whose turn has not come when its time
+    /// ([`Options::patience`]) is over is not.
     pub async fn transact<T, F>(&self, job: F) -> Result<T, StoreError>
     where
         F: FnOnce(&mut Tx<'_>) -> Result<T, TxError> + Send + 'static,
@@ -93,16 +108,25 @@ impl Store {
         if self.shared.closed.load(Ordering::Acquire) {
             return Err(StoreError::Closed);
         }
+        if let Some(stalled) = self.shared.pulse.stalled() {
+            return Err(stalled);
+        }
+        let until = Instant::now() + self.shared.pulse.patience();
         // Whatever else is ready to run comes as far as this first. So calls that arrived together are one batch, and not
         // one for the first of them and then another: a commit costs far more than a decision.
         tokio::task::yield_now().await;
         let (answer, answered) = oneshot::channel();
         // A full queue is an answer, not a wait: those who wait would be a second queue, without a bound.
-        self.shared.queue.try_send(Message::Job(Box::new(Call::new(job, answer)))).map_err(|error| match error {
-            TrySendError::Full(_) => StoreError::Overloaded,
-            TrySendError::Disconnected(_) => StoreError::Closed,
-        })?;
-        answered.await.unwrap_or(Err(StoreError::Closed))
+        self.shared.queue.try_send(Message::Job(Box::new(Call::new(job, answer, until)))).map_err(
+            |error| match error {
+                TrySendError::Full(_) => StoreError::Overloaded,
+                TrySendError::Disconnected(_) => StoreError::Closed,
+            },
+        )?;
+        match tokio::time::timeout_at(until.into(), answered).await {
+            Ok(answer) => answer.unwrap_or(Err(StoreError::Closed)),
+            Err(_) => Err(self.shared.pulse.late()),
+        }
     }
 
     /// The sequence number of the last record that is durable (in a relaxed store: that was acknowledged). It is

@@ -9,7 +9,7 @@ use redb::{ReadableTable, StorageError, WriteTransaction};
 
 use super::counts::{Changes, Changing};
 use super::draft::{Appended, Draft, Inserted, StoredPolicy};
-use super::entry::{Entry, HEADER_LEN, SALT_LEN};
+use super::entry::{Entry, LEAF_HASH_LEN, SALT_LEN, leaf_hash};
 use super::error::TxError;
 use super::facts::{Facts, decode_row, encode_row};
 use super::index::{clear_bit, set_bit};
@@ -137,19 +137,19 @@ impl<'t> Tx<'t> {
             Some(row) => Some(row),
             None => self.tables.decisions.get()?.get(decision.as_bytes())?.map(|row| row.value()),
         };
-        self.found(row)
+        self.found(row, &decision, |state| state.decision_id == decision)
     }
 
     /// The row of the decision that waits, or waited, for an approval.
     pub fn row_by_approval(&mut self, approval: ApprovalId) -> Result<Option<(u64, RowState)>, TxError> {
         let row = self.tables.approvals.get()?.get(approval.as_bytes())?.map(|row| row.value());
-        self.found(row)
+        self.found(row, &approval, |state| asked_id(state) == Some(approval))
     }
 
     /// The row of the decision that asked for confirmation with this token, spent or not.
     pub fn row_by_confirmation(&mut self, token_hash: Digest) -> Result<Option<(u64, RowState)>, TxError> {
         let row = self.tables.confirmations.get()?.get(&token_hash.0)?.map(|row| row.value());
-        self.found(row)
+        self.found(row, &"a token", |state| state.confirmation.as_ref().is_some_and(|it| it.token_hash == token_hash))
     }
 
     /// The row that an idempotency key made in the last 24 hours. Whether the action is the same is told by the state's
@@ -166,14 +166,25 @@ impl<'t> Tx<'t> {
         Ok(honoured.then_some((row, state)))
     }
 
-    fn found(&mut self, row: Option<u64>) -> Result<Option<(u64, RowState)>, TxError> {
-        row.map(|row| Ok((row, self.row(row)?))).transpose()
+    /// The row that a table led to, which must be the one that was looked for.
+    fn found(
+        &mut self,
+        row: Option<u64>,
+        sought: &dyn std::fmt::Display,
+        is_it: impl FnOnce(&RowState) -> bool,
+    ) -> Result<Option<(u64, RowState)>, TxError> {
+        let Some(row) = row else { return Ok(None) };
+        let state = self.row(row)?;
+        if !is_it(&state) {
+            return Err(TxError::Corrupt(format!("{sought} leads to row {row}, which is another one's")));
+        }
+        Ok(Some((row, state)))
     }
 
     /// The record of a row's decision.
     pub fn decision_record(&mut self, state: &RowState) -> Result<DecisionRecord, TxError> {
         let value = self.tables.records.get()?.get(state.sequence)?.ok_or_else(|| missing("record", state.sequence))?;
-        match parse_record(value.value()).map_err(TxError::Corrupt)?.event {
+        match parse_record(state.sequence, value.value()).map_err(TxError::Corrupt)?.event {
             Event::Decision(decision) => Ok(*decision),
             _ => Err(TxError::Corrupt(format!("record {} is no decision", state.sequence))),
         }
@@ -247,10 +258,18 @@ fn open_id(state: &RowState) -> Option<ApprovalId> {
     state.approval.as_ref().filter(|approval| approval.ending.is_none()).map(|approval| approval.approval_id)
 }
 
-/// The record in the value of the `records` table.
-pub(super) fn parse_record(value: &[u8]) -> Result<Record, String> {
-    let payload = value.get(HEADER_LEN..).ok_or("a record is too short")?;
-    serde_json::from_slice(payload).map_err(|error| format!("a record: {error}"))
+/// The record in the value of the `records` table, which must be what was written there.
+pub(super) fn parse_record(sequence: u64, value: &[u8]) -> Result<Record, String> {
+    let (leaf, rest) = value.split_first_chunk::<LEAF_HASH_LEN>().ok_or("a record is too short")?;
+    let (salt, payload) = rest.split_first_chunk::<SALT_LEN>().ok_or("a record is too short")?;
+    if leaf_hash(salt, payload).0 != *leaf {
+        return Err(format!("record {sequence} is not what its leaf hash is the hash of"));
+    }
+    let record: Record = serde_json::from_slice(payload).map_err(|error| format!("record {sequence}: {error}"))?;
+    if record.sequence != sequence {
+        return Err(format!("record {sequence} says that it is record {}", record.sequence));
+    }
+    Ok(record)
 }
 
 /// Whether an idempotency key that was used then is not honoured any more. One from the future is: a clock that was put

@@ -19,7 +19,10 @@
 //! **A fault** (no space, a failed sync) leaves a redb handle refusing every further write, so the handle is dropped and the
 //! file opened again, with growing pauses and whenever a job arrives, until a durable write succeeds. That write also
 //! settles what was in doubt: the data pages of a batch are synced before its header is written, and the header is written
-//! and synced again before anybody reads from the reopened file.
+//! and synced again before anybody reads from the reopened file. It puts the fault on the record.
+//!
+//! **A full disk** is a fault whose record can be written at once, into the space that is held in reserve ([`Medium`]).
+//! Then the record can be read and nothing else is written until the reserve could be made again.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -30,21 +33,27 @@ use redb::{Durability, StorageError, WriteTransaction};
 use tokio::sync::watch;
 
 use super::answers::Answers;
-use super::error::{OpenError, StoreError, guarded, panic_text, storage};
+use super::error::{OpenError, StoreError, TxError, guarded, is_disk_full, panic_text, storage};
+use super::file::Medium;
 use super::index::index_tail;
 use super::job::{Job, Message, Verdict};
-use super::open::{Opener, explain_storage, open};
+use super::open::{explain_storage, open};
 use super::options::Options;
+use super::pulse::Pulse;
+use super::record::Event;
 use super::slot::{Slot, close};
 use super::state::State;
 use super::store::StoreHealth;
-use super::tables::{META, SEGMENT_LEN, meta};
+use super::tables::{SEGMENT_LEN, meta};
 use super::tx::{AfterCommit, Tx};
+use crate::domain::Timestamp;
 
 /// The first pause before a failed store is opened again, and the least time between two attempts.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// The longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// How often an idle writer looks whether its file is still there.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What the writer tells the rest of the process.
 #[derive(Clone, Debug)]
@@ -60,10 +69,11 @@ pub(super) struct Writer {
     pub(super) slot: Slot,
     pub(super) state: State,
     pub(super) options: Options,
-    pub(super) opener: Opener,
+    pub(super) medium: Box<dyn Medium>,
     pub(super) path: PathBuf,
     pub(super) announce: Announcements,
     pub(super) answers: Answers,
+    pub(super) pulse: Pulse,
 }
 
 /// Whether there is a database to write to.
@@ -72,11 +82,35 @@ enum Mode {
         /// Since when a relaxed store has answered for what is not durable yet.
         unsynced: Option<Instant>,
     },
-    Failing {
-        why: StoreError,
-        last_try: Instant,
-        pause: Duration,
-    },
+    /// There is one, to read: there is no space to write.
+    Full(Fault),
+    /// There is none.
+    Failing(Fault),
+}
+
+impl Mode {
+    fn health(&self) -> StoreHealth {
+        match self {
+            Self::Running { .. } => StoreHealth::Ok,
+            Self::Full(fault) | Self::Failing(fault) => StoreHealth::Failing { why: fault.why.to_string().into() },
+        }
+    }
+}
+
+/// What keeps the writer from writing.
+struct Fault {
+    why: StoreError,
+    since: Timestamp,
+    last_try: Instant,
+    pause: Duration,
+    /// Whether the record says already that the disk is full.
+    told: bool,
+}
+
+impl Fault {
+    fn is_for_lack_of_space(&self) -> bool {
+        matches!(self.why, StoreError::Unavailable { disk_full: true, .. })
+    }
 }
 
 /// How a batch ended that was not committed.
@@ -99,16 +133,16 @@ impl Writer {
         let mut mode = Mode::Running { unsynced: None };
         let mut stop = false;
         while !stop {
-            let message = match self.patience(&mode) {
-                None => self.queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                Some(patience) => self.queue.recv_timeout(patience),
-            };
+            let message = self.queue.recv_timeout(self.patience(&mode));
+            self.pulse.begin();
             mode = match message {
                 Ok(Message::Job(job)) => match self.recovered(mode, FIRST_PAUSE) {
                     Mode::Running { unsynced } => self.batch(job, unsynced, &mut stop),
-                    Mode::Failing { why, last_try, pause } => {
-                        job.answer(Err(why.clone()));
-                        Mode::Failing { why, last_try, pause }
+                    out @ (Mode::Full(_) | Mode::Failing(_)) => {
+                        if let Mode::Full(fault) | Mode::Failing(fault) = &out {
+                            job.answer(Err(fault.why.clone()));
+                        }
+                        out
                     }
                 },
                 Ok(Message::Shutdown) | Err(RecvTimeoutError::Disconnected) => {
@@ -116,24 +150,27 @@ impl Writer {
                     mode
                 }
                 Err(RecvTimeoutError::Timeout) => match mode {
-                    Mode::Running { .. } => self.sync(),
-                    failing @ Mode::Failing { .. } => self.recovered(failing, Duration::ZERO),
+                    Mode::Running { unsynced: Some(_) } => self.sync(),
+                    Mode::Running { unsynced: None } => self.look(),
+                    out => self.recovered(out, Duration::ZERO),
                 },
             };
+            self.pulse.end(&self.announce.health, || mode.health());
         }
         if let Mode::Running { unsynced: Some(_) } = mode {
             self.sync();
         }
         self.slot.close(StoreError::Closed);
+        self.pulse.stop();
         // Whoever came too late for the last batch is told so by the closing of the queue.
     }
 
     /// How long to wait for a message before there is something else to do.
-    fn patience(&self, mode: &Mode) -> Option<Duration> {
+    fn patience(&self, mode: &Mode) -> Duration {
         match mode {
-            Mode::Running { unsynced: None } => None,
-            Mode::Running { unsynced: Some(since) } => Some(self.options.sync_every.saturating_sub(since.elapsed())),
-            Mode::Failing { last_try, pause, .. } => Some(pause.saturating_sub(last_try.elapsed())),
+            Mode::Running { unsynced: None } => LOOK_EVERY,
+            Mode::Running { unsynced: Some(since) } => self.options.sync_every.saturating_sub(since.elapsed()),
+            Mode::Full(fault) | Mode::Failing(fault) => fault.pause.saturating_sub(fault.last_try.elapsed()),
         }
     }
 
@@ -205,6 +242,8 @@ impl Writer {
         let after = tx.finish()?;
         if written {
             transaction.commit().map_err(storage)?;
+            // Durable, and yet nobody would find it, if the file is not where it is looked for.
+            self.medium.check().map_err(StorageError::from)?;
         } else {
             transaction.abort()?;
         }
@@ -215,7 +254,7 @@ impl Writer {
     fn after_batch(&mut self, unsynced: Option<Instant>) -> Mode {
         let mut unsynced = self.options.relaxed.then(|| unsynced.unwrap_or_else(Instant::now));
         if unsynced.is_some_and(|since| since.elapsed() >= self.options.sync_every) {
-            if let failing @ Mode::Failing { .. } = self.sync() {
+            if let failing @ Mode::Failing(_) = self.sync() {
                 return failing;
             }
             unsynced = None;
@@ -264,52 +303,132 @@ impl Writer {
         self.slot.close(why.clone());
         self.announce.health.send_replace(StoreHealth::Failing { why: why.to_string().into() });
         answer_all(jobs, &why);
-        Mode::Failing { why, last_try: Instant::now(), pause: FIRST_PAUSE }
+        let since = self.options.clock.now();
+        Mode::Failing(Fault { why, since, last_try: Instant::now(), pause: FIRST_PAUSE, told: false })
     }
 
-    /// Tries to open a failed store again, unless it was tried less than `at_least` ago.
-    fn recovered(&mut self, mode: Mode, at_least: Duration) -> Mode {
-        let Mode::Failing { why, last_try, pause } = mode else { return mode };
-        if last_try.elapsed() < at_least {
-            return Mode::Failing { why, last_try, pause };
+    /// Looks whether the file is where it is looked for. Batches do that, too.
+    fn look(&mut self) -> Mode {
+        match self.medium.check() {
+            Ok(()) => Mode::Running { unsynced: None },
+            Err(error) => self.fail(StorageError::from(error).into(), Vec::new()),
         }
-        match self.reopen() {
-            Ok(()) => {
+    }
+
+    /// Tries to get over a fault, unless that was tried less than `at_least` ago.
+    fn recovered(&mut self, mode: Mode, at_least: Duration) -> Mode {
+        let (mut fault, is_open) = match mode {
+            Mode::Running { .. } => return mode,
+            Mode::Full(fault) => (fault, true),
+            Mode::Failing(fault) => (fault, false),
+        };
+        if fault.last_try.elapsed() < at_least {
+            return if is_open { Mode::Full(fault) } else { Mode::Failing(fault) };
+        }
+        let tried = if is_open { self.refill(&fault) } else { self.reopen(&mut fault) };
+        fault.last_try = Instant::now();
+        fault.pause = (fault.pause * 2).min(LONGEST_PAUSE);
+        match tried {
+            Ok(true) => {
                 tracing::info!(last_sequence = self.state.last_sequence, "the record can be written again");
                 self.announce_committed();
                 self.announce.recoveries.send_modify(|recoveries| *recoveries += 1);
                 self.announce.health.send_replace(StoreHealth::Ok);
                 Mode::Running { unsynced: None }
             }
+            Ok(false) => {
+                self.announce_committed();
+                Mode::Full(fault)
+            }
             Err(error) => {
                 let disk_full = matches!(error, OpenError::DiskFull { .. });
-                let why = StoreError::Unavailable { why: error.to_string().into(), disk_full };
-                tracing::warn!(error = %why, "the record is still failing");
-                self.slot.close(why.clone());
-                self.announce.health.send_replace(StoreHealth::Failing { why: why.to_string().into() });
-                Mode::Failing { why, last_try: Instant::now(), pause: (pause * 2).min(LONGEST_PAUSE) }
+                fault.why = StoreError::Unavailable { why: error.to_string().into(), disk_full };
+                tracing::warn!(error = %fault.why, "the record is still failing");
+                self.slot.close(fault.why.clone());
+                self.announce.health.send_replace(StoreHealth::Failing { why: fault.why.to_string().into() });
+                Mode::Failing(fault)
             }
         }
     }
 
-    /// Opens the file and proves that it can be written, before anybody reads from it.
-    fn reopen(&mut self) -> Result<(), OpenError> {
+    /// Opens the file and proves that it can be written, before anybody reads from it. False where there is only the space
+    /// to say that there is none.
+    fn reopen(&mut self, fault: &mut Fault) -> Result<bool, OpenError> {
+        if fault.is_for_lack_of_space() {
+            self.medium.release_reserve().map_err(|error| explain_storage(error.into(), self.path.clone()))?;
+        }
         let (database, mut state) =
-            open(&mut self.opener, self.options.cache_size, &mut *self.options.entropy, &self.path)?;
-        let probed = guarded(|| {
+            open(&mut *self.medium, self.options.cache_size, &mut *self.options.entropy, &self.path)?;
+        let roomy = match self.hold_reserve() {
+            Ok(roomy) => roomy,
+            Err(error) => {
+                close(database);
+                return Err(error);
+            }
+        };
+        state.recoveries += 1;
+        let event = if roomy {
+            Some(Event::RecordRecovered { since: fault.since, why: fault.why.to_string() })
+        } else {
+            (!fault.told).then_some(Event::DiskFull { since: fault.since })
+        };
+        let written = guarded(|| {
             let transaction = prepare(database.begin_write().map_err(storage)?, false)?;
-            let recoveries = (state.recoveries + 1).to_be_bytes();
-            transaction.open_table(META).map_err(storage)?.insert(meta::RECOVERIES, recoveries.as_slice())?;
-            transaction.commit().map_err(storage)
+            self.note(transaction, &mut state, event.as_ref())
         });
-        if let Err(error) = probed {
+        if let Err(error) = written {
             close(database);
             return Err(explain_storage(error, self.path.clone()));
         }
-        state.recoveries += 1;
+        fault.told |= !roomy;
         self.slot.put(database);
         self.state = state;
-        Ok(())
+        Ok(roomy)
+    }
+
+    /// Looks whether there is space again, and says so on the record.
+    fn refill(&mut self, fault: &Fault) -> Result<bool, OpenError> {
+        if !self.hold_reserve()? {
+            return Ok(false);
+        }
+        let event = Event::RecordRecovered { since: fault.since, why: fault.why.to_string() };
+        let written = guarded(|| {
+            let (transaction, mut state) = (begin(&self.slot, false)?, self.slot.with(State::load)?);
+            self.note(transaction, &mut state, Some(&event))?;
+            Ok(state)
+        });
+        self.state = written.map_err(|error: StorageError| explain_storage(error, self.path.clone()))?;
+        Ok(true)
+    }
+
+    /// Writes what the store itself has to say, and how often it was reopened.
+    fn note(
+        &mut self,
+        transaction: WriteTransaction,
+        state: &mut State,
+        event: Option<&Event>,
+    ) -> Result<(), StorageError> {
+        let recoveries = state.recoveries.to_be_bytes();
+        let mut tx = Tx::new(&transaction, state, &mut *self.options.entropy);
+        if let Some(event) = event {
+            tx.append(self.options.clock.now(), event).map_err(|error| match error {
+                TxError::Storage(error) => error,
+                other => StorageError::Corrupted(other.to_string()),
+            })?;
+        }
+        tx.tables.meta.get()?.insert(meta::RECOVERIES, recoveries.as_slice())?;
+        tx.finish()?;
+        transaction.commit().map_err(storage)?;
+        Ok(self.medium.check()?)
+    }
+
+    /// Makes the reserve where there is none. False for lack of space.
+    fn hold_reserve(&mut self) -> Result<bool, OpenError> {
+        match self.medium.hold_reserve() {
+            Ok(()) => Ok(true),
+            Err(error) if is_disk_full(&error) => Ok(false),
+            Err(error) => Err(explain_storage(error.into(), self.path.clone())),
+        }
     }
 }
 

@@ -54,6 +54,10 @@ pub(super) struct ServeArgs {
     #[arg(long, value_enum, default_value = "full")]
     pub(super) durability: Durability,
 
+    /// After which time without an answer of the disk calls are refused, and probes are told
+    #[arg(long, value_name = "DURATION", value_parser = times::duration, default_value = "5s")]
+    pub(super) disk_timeout: Duration,
+
     /// After which time an allowed action that nobody reported shows as `unknown`
     #[arg(long, value_name = "DURATION", value_parser = times::duration, default_value = "10m")]
     pub(super) unreported_after: Duration,
@@ -224,6 +228,7 @@ fn config(args: &ServeArgs, data_dir: &DataDir) -> Config {
         identities: identities(listen),
         allow_plaintext: listen.allow_plaintext,
         relaxed_durability: args.durability == Durability::Relaxed,
+        disk_timeout: args.disk_timeout,
         governance: Settings {
             slots: SlotLimits { total: limits.pending, per_caller: limits.pending_per_caller },
             proposals_per_second: limits.proposals_per_second,

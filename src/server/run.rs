@@ -60,6 +60,8 @@ pub struct Config {
     pub allow_plaintext: bool,
     /// Whether an answer may be given before it is durable.
     pub relaxed_durability: bool,
+    /// How long the disk may take over a write before calls are refused and probes are told.
+    pub disk_timeout: Duration,
     /// What governs.
     pub governance: Settings,
     /// What is bounded.
@@ -303,7 +305,13 @@ async fn start_governor(config: &Config, data_dir: &DataDir, clock: Arc<dyn Cloc
     for warning in policy.warnings() {
         tracing::warn!("{warning}");
     }
-    let store = Store::open(&data_dir.record(), Options { relaxed: config.relaxed_durability, ..Options::default() })?;
+let options = Options {
+        relaxed: config.relaxed_durability,
+        patience: config.disk_timeout,
+        clock: Arc::clone(&clock),
+        ..Options::default()
+    };
+    let store = Store::open(&data_dir.record(), options)?;
     let generations = Generations::new(config.policy.clone(), Generation { policy, loaded_at: clock.now() });
     let flags = [(config.is_dev(), "dev"), (config.relaxed_durability, "relaxed-durability")];
     let flags = flags.into_iter().filter(|(set, _)| *set).map(|(_, flag)| flag.to_owned()).collect();

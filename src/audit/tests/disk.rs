@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use redb::StorageBackend;
 
@@ -21,6 +21,8 @@ struct Platter {
     durable: Mutex<Vec<u8>>,
     full: AtomicBool,
     broken_sync: AtomicBool,
+    /// Held by whoever makes syncs hang.
+    hanging: Mutex<()>,
     /// Fails the sync after this many good ones, once armed.
     syncs_left: AtomicUsize,
     armed: AtomicBool,
@@ -40,6 +42,11 @@ impl Disk {
     pub(super) fn fail_after_syncs(&self, good: usize) {
         self.0.syncs_left.store(good, Ordering::SeqCst);
         self.0.armed.store(true, Ordering::SeqCst);
+    }
+
+    /// Makes syncs hang for as long as the answer lives.
+    pub(super) fn hang(&self) -> MutexGuard<'_, ()> {
+        self.0.hanging.lock().unwrap()
     }
 
     pub(super) fn repair(&self) {
@@ -96,6 +103,7 @@ impl StorageBackend for Disk {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        drop(self.0.hanging.lock().unwrap());
         let spent = self.0.armed.load(Ordering::SeqCst)
             && self.0.syncs_left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err();
         if spent || self.0.broken_sync.load(Ordering::SeqCst) {

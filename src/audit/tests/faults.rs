@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::disk::Disk;
 use super::durability::check_log;
-use crate::audit::testing::{UNREPORTED, decision, decision_id, draft, later, options};
-use crate::audit::{Draft, Inserted, Opening, Order, Query, RowFilter, Store, StoreError, StoreHealth};
+use crate::audit::testing::{UNREPORTED, decision, decision_id, draft, later, options, place};
+use crate::audit::{Draft, Event, Inserted, Opening, Options, Order, Query, RowFilter, Store, StoreError, StoreHealth};
 use crate::domain::Digest;
 
 async fn insert(store: &Store, number: u64) -> Result<Inserted, StoreError> {
@@ -50,10 +50,12 @@ async fn a_full_disk_is_said_so_and_left_behind() {
     assert!(!after_commit.load(Ordering::SeqCst), "nothing is done after a commit that failed");
     assert_eq!(*store.recoveries().borrow(), 1);
     let reader = store.read().unwrap();
-    assert_eq!(check_log(&reader), 5);
+    assert_eq!(check_log(&reader), 6);
+    let said = reader.records(5, 1).unwrap().remove(0).record.event;
+    assert!(matches!(&said, Event::RecordRecovered { why, .. } if why.contains("no storage space")), "{said:?}");
     let inserted = insert(&store, 10).await.unwrap();
-    assert_eq!((inserted.row, inserted.appended.sequence), (6, 6));
-    assert_eq!(*store.committed().borrow(), 6);
+    assert_eq!((inserted.row, inserted.appended.sequence), (6, 7));
+    assert_eq!(*store.committed().borrow(), 7);
     drop(before);
     store.shutdown();
 }
@@ -110,7 +112,7 @@ async fn no_sync_that_fails_loses_what_was_acknowledged() {
             let number = acknowledged + 1;
             let pair = store
                 .transact(move |tx| {
-                    tx.append(later(number), &crate::audit::Event::DaemonStopped)?;
+                    tx.append(later(number), &Event::DaemonStopped)?;
                     tx.insert_decision(draft(number))
                 })
                 .await;
@@ -136,7 +138,9 @@ async fn no_sync_that_fails_loses_what_was_acknowledged() {
         let reader = store.read().unwrap();
         let rows = reader.last_row().unwrap();
         assert!((acknowledged..=failed_at).contains(&rows), "{rows} of {acknowledged} after {good}");
-        assert!(whole(check_log(&reader), rows));
+        // And one that says what happened.
+        assert!(whole(check_log(&reader) - 1, rows));
+        reader.check().unwrap();
         for number in 1..=acknowledged {
             assert!(reader.by_decision(decision_id(number)).unwrap().is_some());
         }
@@ -236,4 +240,117 @@ async fn what_was_derived_is_derived_again_after_a_power_failure() {
         survivor.shutdown();
     }
     store.shutdown();
+}
+
+#[tokio::test]
+async fn a_disk_that_hangs_is_said_so_and_calls_are_answered() {
+    let disk = Disk::default();
+    let store = disk.open(Options { patience: Duration::from_millis(100), ..options() }).unwrap();
+    insert(&store, 1).await.unwrap();
+    let held = disk.hang();
+    let (first, second) = tokio::join!(insert(&store, 2), insert(&store, 3));
+    for refused in [first, second] {
+        assert!(matches!(&refused, Err(StoreError::Unavailable { why, .. }) if why.contains("has not answered")));
+    }
+    let mut health = store.health();
+    health.wait_for(|health| matches!(health, StoreHealth::Failing { .. })).await.unwrap();
+    // From here on nothing waits in the queue, and what was written before can be read.
+    let begun = std::time::Instant::now();
+    for number in 100..1100 {
+        insert(&store, number).await.unwrap_err();
+    }
+    assert!(begun.elapsed() < Duration::from_secs(50), "refused at once, not after the time of each");
+    assert!(store.read().unwrap().by_decision(decision_id(1)).unwrap().is_some());
+    drop(held);
+    recovered(&store).await;
+    insert(&store, 4).await.unwrap();
+    let reader = store.read().unwrap();
+    // What was on its way to the disk is there by now; what waited behind it was not carried out.
+    assert!(
+        reader.by_decision(decision_id(2)).unwrap().is_some() || reader.by_decision(decision_id(3)).unwrap().is_some()
+    );
+    for number in 100..1100 {
+        assert!(reader.by_decision(decision_id(number)).unwrap().is_none());
+    }
+    reader.check().unwrap();
+    drop(reader);
+    store.shutdown();
+}
+
+#[tokio::test]
+async fn a_call_whose_time_is_over_before_its_turn_is_not_carried_out() {
+    let disk = Disk::default();
+    let store = disk.open(Options { patience: Duration::from_millis(100), ..options() }).unwrap();
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let (entered, running) = tokio::sync::oneshot::channel();
+    let slow = tokio::spawn({
+        let store = store.clone();
+        async move {
+            let job = move |_: &mut crate::audit::Tx<'_>| {
+                entered.send(()).unwrap();
+                let _ = held.recv();
+                Ok(())
+            };
+            store.transact(job).await
+        }
+    });
+    running.await.unwrap();
+    insert(&store, 1).await.unwrap_err();
+    drop(release);
+    slow.await.unwrap().unwrap_err();
+    recovered(&store).await;
+    insert(&store, 2).await.unwrap();
+    assert_eq!(store.read().unwrap().last_row().unwrap(), 1, "of the two only the second is there");
+    store.shutdown();
+}
+
+#[tokio::test]
+async fn a_file_that_is_removed_is_written_out_again_with_all_that_is_in_it() {
+    let (_directory, path) = place();
+    let store = Store::open(&path, options()).unwrap();
+    for number in 1..=20 {
+        insert(&store, number).await.unwrap();
+    }
+    std::fs::remove_file(&path).unwrap();
+    // A call may meet it, be refused, and find by its retry that it is on the record.
+    let mut number = 21;
+    while insert(&store, number).await.is_err() {
+        number += 1;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    store.shutdown();
+    let store = Store::open(&path, options()).unwrap();
+    let reader = store.read().unwrap();
+    reader.check().unwrap();
+    for number in (1..=20).chain([number]) {
+        assert!(reader.by_decision(decision_id(number)).unwrap().is_some(), "{number}");
+    }
+    drop(reader);
+    store.shutdown();
+}
+
+#[tokio::test]
+async fn a_file_in_the_place_of_the_record_is_not_written_to() {
+    let (directory, path) = place();
+    let store = Store::open(&path, options()).unwrap();
+    insert(&store, 1).await.unwrap();
+    let aside = directory.path().join("aside");
+    std::fs::write(&aside, b"somebody else's").unwrap();
+    std::fs::rename(&aside, &path).unwrap();
+    let mut health = store.health();
+    // Found by itself, with nothing to write.
+    health.wait_for(|health| matches!(health, StoreHealth::Failing { .. })).await.unwrap();
+    for number in 2..5 {
+        let refused = insert(&store, number).await.unwrap_err();
+        assert!(refused.to_string().contains("move it away"), "{refused}");
+        tokio::time::sleep(Duration::from_millis(60)).await;
+    }
+    assert_eq!(std::fs::read(&path).unwrap(), b"somebody else's");
+    std::fs::rename(&path, &aside).unwrap();
+    recovered(&store).await;
+    insert(&store, 5).await.unwrap();
+    assert!(store.read().unwrap().by_decision(decision_id(1)).unwrap().is_some());
+    store.shutdown();
+    let names: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names.len(), 3, "the record, its reserve, and the file that was moved: {names:?}");
 }

@@ -156,7 +156,7 @@ proptest! {
         filters in prop::collection::vec((filters(), 5..200usize), 1..8),
         minutes in 0..60u64,
     ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let store = Disk::default().open(options()).unwrap();
         runtime.block_on(async {
             for (chunk, some) in samples.chunks(97).enumerate() {
@@ -202,7 +202,7 @@ proptest! {
 
 #[test]
 fn a_decision_is_found_by_its_id_among_other_conditions() {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let store = Disk::default().open(options()).unwrap();
     runtime.block_on(async {
         for number in 1..=3 {
@@ -222,7 +222,7 @@ fn a_decision_is_found_by_its_id_among_other_conditions() {
 
 #[test]
 fn a_status_that_time_makes_is_found_without_anything_being_written() {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let store = Disk::default().open(options()).unwrap();
     runtime.block_on(store.transact(|tx| tx.insert_decision(crate::audit::testing::draft(0)))).unwrap();
     let reader = store.read().unwrap();

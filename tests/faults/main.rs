@@ -1,0 +1,28 @@
+//! What a power failure may do to the record: nothing that was acknowledged is lost, and nothing is there in part.
+//!
+//! [`README.md`](README.md) has the figures and how to reproduce them.
+#![expect(clippy::panic, reason = "all of this is a test, and a test says what it expects")]
+
+mod damage;
+mod power;
+
+/// Whether what takes long is asked for, too.
+fn long() -> bool {
+    std::env::var_os("AEGIS_TEST_LONG").is_some_and(|value| !value.is_empty())
+}
+
+#[test]
+fn no_power_loss_takes_what_was_acknowledged_or_leaves_anything_in_part() {
+    let images = power::images_or(if long() { 100_000 } else { 2_000 });
+    let report = power::quietly(|| power::run(power::Plan { images, seed: 1, threads: 2, lying: false }));
+    println!("{report}");
+    assert_eq!(report.failures(), 0, "{report}");
+    assert!(report.images >= images && report.again > 0);
+}
+
+/// The harness itself: it must see what is lost where a disk says that it has synced and has not.
+#[test]
+fn a_disk_that_lies_about_syncs_is_found_out() {
+    let report = power::quietly(|| power::run(power::Plan { images: 200, seed: 1, threads: 1, lying: true }));
+    assert!(report.lost > 0 && report.unopenable + report.partial > 0, "{report}");
+}

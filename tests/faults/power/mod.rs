@@ -1,0 +1,284 @@
+//! Power loss: a store on a disk that keeps what was synced and any part of the rest.
+//!
+//! A run writes a tape: a real [`Store`] does real work on a disk that records it. Then the power goes, after every single
+//! step of the tape, and each time the disk holds something else. Every such image is opened, checked whole, held against
+//! the ledger of what was acknowledged up to there, and worked with; and some of that, opening and repair included, is a
+//! tape again whose power goes. A seed makes the same images in every run.
+
+pub(crate) mod dice;
+pub(crate) mod disk;
+pub(crate) mod work;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use aegis::audit::{Opener, Options, Store};
+
+use dice::Dice;
+use disk::{Disk, Player, Step};
+use work::{Done, Worker, lost};
+
+/// How often power may go again while a store recovers from the time before.
+const AGAIN: usize = 3;
+
+/// What became of all the images.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Report {
+    /// Images that were opened.
+    pub(crate) images: u64,
+    /// Those of them whose power went while the store was opened after an earlier loss, or soon after.
+    pub(crate) again: u64,
+    /// Stores that did not open, or took no more work.
+    pub(crate) unopenable: u64,
+    /// Stores that lack something that was acknowledged.
+    pub(crate) lost: u64,
+    /// Stores that have something in part, or tables that do not agree.
+    pub(crate) partial: u64,
+    /// Panics that came out.
+    pub(crate) panics: u64,
+    /// The first of what went wrong, with the seed.
+    pub(crate) findings: Vec<String>,
+    /// How long it took.
+    pub(crate) took: Duration,
+}
+
+impl Report {
+    /// How many images went wrong.
+    pub(crate) fn failures(&self) -> u64 {
+        self.unopenable + self.lost + self.partial + self.panics
+    }
+
+    fn add(&mut self, other: Self) {
+        self.images += other.images;
+        self.again += other.again;
+        self.unopenable += other.unopenable;
+        self.lost += other.lost;
+        self.partial += other.partial;
+        self.panics += other.panics;
+        self.findings.extend(other.findings);
+        self.findings.truncate(20);
+    }
+}
+
+impl std::fmt::Display for Report {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { images, again, unopenable, lost, partial, panics, findings, took } = self;
+        let pace = f64::from(u32::try_from(*images).unwrap_or(u32::MAX)) / took.as_secs_f64();
+        write!(
+            f,
+            "power loss: {images} images ({again} while recovering), {lost} with lost acknowledgements, {partial} with \
+             partial transactions, {unopenable} unopenable, {panics} panics; {:.0} s, {pace:.0} images/s",
+            took.as_secs_f64()
+        )?;
+        findings.iter().try_for_each(|finding| write!(f, "\n  {finding}"))
+    }
+}
+
+/// How a run goes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    /// The least number of images.
+    pub(crate) images: u64,
+    /// Where the seeds begin.
+    pub(crate) seed: u64,
+    /// How many work at once.
+    pub(crate) threads: usize,
+    /// Whether the disk lies: says that it has synced, and has not.
+    pub(crate) lying: bool,
+}
+
+/// Makes the images and looks at each.
+pub(crate) fn run(plan: Plan) -> Report {
+    let began = Instant::now();
+    let (next, images) = (AtomicU64::new(plan.seed), AtomicU64::new(0));
+    let total = Mutex::new(Report::default());
+    std::thread::scope(|scope| {
+        for _ in 0..plan.threads {
+            scope.spawn(|| {
+                while images.load(Ordering::Relaxed) < plan.images {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    let report =
+                        catch_unwind(|| Tape::new(seed, plan.lying).lose_power_everywhere()).unwrap_or_else(|panic| {
+                            let text = panic.downcast_ref::<String>().map_or("", String::as_str);
+                            Report {
+                                panics: 1,
+                                findings: vec![format!("seed {seed}: panic: {text}")],
+                                ..Report::default()
+                            }
+                        });
+                    images.fetch_add(report.images, Ordering::Relaxed);
+                    total.lock().expect("nobody panics while holding it").add(report);
+                }
+            });
+        }
+    });
+    let mut report = total.into_inner().expect("nobody panics while holding it");
+    report.took = began.elapsed();
+    report
+}
+
+/// One store's life, recorded.
+struct Tape {
+    seed: u64,
+    lying: bool,
+    dice: Dice,
+    runtime: tokio::runtime::Runtime,
+    report: Report,
+}
+
+/// A store at work on a disk, and what it acknowledged when.
+struct Session {
+    disk: Disk,
+    before: Vec<u8>,
+    /// What was acknowledged, and after how many steps.
+    acknowledged: Vec<(usize, Done)>,
+}
+
+impl Tape {
+    fn new(seed: u64, lying: bool) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+        Self { seed, lying, dice: Dice::new(seed), runtime, report: Report::default() }
+    }
+
+    fn open(&mut self, disk: &Disk) -> Result<Store, String> {
+        let _inside = self.runtime.enter();
+        open_on(disk, self.dice.next())
+    }
+
+    /// The whole of it: work, and lose power after every step.
+    fn lose_power_everywhere(mut self) -> Report {
+        let mut worker = Worker::new(self.dice.next());
+        // Made before the power can go: the file is created under another name, and renamed when it is whole.
+        let disk = Disk::empty_database();
+        // Now and then on the verge of the index, which has work for every 256 rows.
+        let decisions = if self.dice.once_in(4) { 224 } else { self.dice.below(48) };
+        let mut ledger = Vec::new();
+        // Else the first start of all is part of the tape.
+        if !self.dice.once_in(4) {
+            let store = self.open(&disk).expect("a store on a disk that is well");
+            let done = self.runtime.block_on(worker.settle_in(&store, &disk, decisions)).expect("the disk is well");
+            ledger = done.into_iter().map(|(_, done)| done).collect();
+            store.shutdown();
+        }
+        let session = self.session(disk.image(), &mut worker, 2, 6).expect("the disk is well");
+        self.replay(session, &worker, &ledger, 0);
+        self.report
+    }
+
+    /// Opens the store, works, shuts it down; and that some times over.
+    fn session(&mut self, image: Vec<u8>, worker: &mut Worker, lives: usize, jobs: usize) -> Result<Session, String> {
+        let disk = Disk::holding(image.clone());
+        let mut acknowledged = Vec::new();
+        for _ in 0..lives {
+            let store = self.open(&disk)?;
+            for _ in 0..jobs {
+                let done = self.runtime.block_on(worker.work(&store, &disk)).map_err(|error| error.to_string())?;
+                acknowledged.extend(done);
+            }
+            store.shutdown();
+        }
+        Ok(Session { disk, before: image, acknowledged })
+    }
+
+    /// Loses power after each step of a session, and looks at what is left.
+    fn replay(&mut self, session: Session, worker: &Worker, ledger: &[Done], depth: usize) {
+        let tape = session.disk.tape();
+        let mut player = Player::new(session.before);
+        let mut ledger = ledger.to_vec();
+        let mut acknowledged = session.acknowledged.into_iter().peekable();
+        // While recovering, power goes at some of the steps: there are as many tapes as images.
+        let among = if depth == 0 { 1 } else { 1 + tape.len() / 2 };
+        for (step, done) in tape.iter().enumerate() {
+            if !(self.lying && matches!(done, Step::Sync)) {
+                player.play(done);
+            }
+            while let Some((_, done)) = acknowledged.next_if(|(after, _)| *after <= step + 1) {
+                ledger.push(done);
+            }
+            if !self.dice.once_in(among) {
+                continue;
+            }
+            let image = player.crash(&mut self.dice);
+            self.look(image, worker, &ledger, step, depth);
+        }
+    }
+
+    /// Opens an image, checks it and works with it; and loses power again meanwhile, now and then.
+    fn look(&mut self, image: Vec<u8>, worker: &Worker, ledger: &[Done], step: usize, depth: usize) {
+        self.report.images += 1;
+        self.report.again += u64::from(depth > 0);
+        let looked = catch_unwind(AssertUnwindSafe(|| self.examine(image, worker, ledger, depth)));
+        let wrong = match looked {
+            Ok(Ok(())) => return,
+            Ok(Err(wrong)) => wrong,
+            Err(_) => Wrong::Panicked,
+        };
+        let (count, what) = match wrong {
+            Wrong::Unopenable(what) => (&mut self.report.unopenable, what),
+            Wrong::Lost(what) => (&mut self.report.lost, what),
+            Wrong::Partial(what) => (&mut self.report.partial, what),
+            Wrong::Panicked => (&mut self.report.panics, "a panic".to_owned()),
+        };
+        *count += 1;
+        let finding = format!("seed {}, step {step}, depth {depth}: {what}", self.seed);
+        self.report.findings.push(finding);
+    }
+
+    fn examine(&mut self, image: Vec<u8>, worker: &Worker, ledger: &[Done], depth: usize) -> Result<(), Wrong> {
+        let again = (depth < AGAIN && self.dice.once_in(3)).then(|| image.clone());
+        let disk = Disk::holding(image);
+        let store = self.open(&disk).map_err(Wrong::Unopenable)?;
+        let reader = store.read().map_err(|error| Wrong::Unopenable(error.to_string()))?;
+        reader.check().map_err(|error| Wrong::Partial(error.to_string()))?;
+        match lost(&reader, ledger) {
+            Ok(None) => {}
+            Ok(Some(what)) => return Err(Wrong::Lost(what)),
+            Err(error) => return Err(Wrong::Partial(error.to_string())),
+        }
+        drop((reader, store));
+        if let Some(image) = again {
+            let mut worker = worker.clone();
+            let (lives, jobs) = (1, self.dice.below(3));
+            let session = self.session(image, &mut worker, lives, jobs).map_err(Wrong::Unopenable)?;
+            self.replay(session, &worker, ledger, depth + 1);
+        }
+        Ok(())
+    }
+}
+
+/// Opens the store on a disk, with random bytes from this seed.
+pub(crate) fn open_on(disk: &Disk, seed: u64) -> Result<Store, String> {
+    let (disk, mut dice) = (disk.clone(), Dice::new(seed));
+    let opener: Opener = Box::new(move |builder| builder.create_with_backend(disk.clone()));
+    let entropy = move |bytes: &mut [u8]| dice.fill(bytes);
+    let options = Options { index_lag: 256, cache_size: 1 << 20, entropy: Box::new(entropy), ..Options::default() };
+    Store::open_with(opener, Path::new("a disk of the harness"), options).map_err(|error| error.to_string())
+}
+
+/// What is wrong with an image.
+enum Wrong {
+    Unopenable(String),
+    Lost(String),
+    Partial(String),
+    Panicked,
+}
+
+/// Keeps panics that are caught and counted from being printed.
+pub(crate) fn quietly<T>(run: impl FnOnce() -> T) -> T {
+    static QUIET: AtomicBool = AtomicBool::new(false);
+    if !QUIET.swap(true, Ordering::SeqCst) {
+        std::panic::set_hook(Box::new(|_| {}));
+    }
+    let result = run();
+    let _ = std::panic::take_hook();
+    QUIET.store(false, Ordering::SeqCst);
+    result
+}
+
+/// How many images the environment asks for, where it does.
+pub(crate) fn images_or(default: u64) -> u64 {
+    std::env::var("AEGIS_POWER_IMAGES").ok().and_then(|images| images.parse().ok()).unwrap_or(default)
+}

@@ -1,0 +1,7 @@
+//! The record's own sources, built on redb 4.1.0.
+#![allow(missing_docs)]
+
+#[path = "../../../src/audit/mod.rs"]
+pub mod audit;
+#[path = "../../../src/domain/mod.rs"]
+pub mod domain;
