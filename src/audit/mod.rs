@@ -40,6 +40,8 @@
 //!                 segment (8)                  segment, counted from 0, is bit n % 8, lowest first, of byte n / 8
 //! segments        segment: (row − 1) / 256     the earliest and the latest time of the segment's rows
 //! counts          kind (1) ‖ value             u64
+//! tree            level (1), from 1 ‖          hash (32): of 256 leaves at level 1, of 256 of those at level 2, and so on;
+//!                 index (8)                    whole ones only
 //! ```
 //!
 //! ## What is hashed
@@ -52,6 +54,9 @@
 //! The leaf covers every byte of the payload, and with it the sequence number, the record's name and its time. The salt is
 //! 16 random bytes: whoever holds the leaf hash of a record that was redacted learns nothing about it by guessing. Salt and
 //! payload can be dropped and the 32 bytes before them kept, so that proofs over the log stay valid without a migration.
+//!
+//! The leaves are those of an RFC 6962 tree ([`merkle`]): record `n` is leaf `n − 1`, and the tree of size `n` is that of
+//! the records from 1 to `n`.
 //!
 //! ## Facts of a row
 //!
@@ -78,7 +83,7 @@
 //!
 //! ## The derived tables lag behind
 //!
-//! They are derived from the rows, whole segments at a time (`index`), and `indexed` says how far they reach. The writer
+//! They are derived from the rows, whole segments at a time (`index`; the tree from the records: `tree`), and `indexed` says how far they reach. The writer
 //! keeps the rows after that in memory, reads them again when it starts, and so finds every decision and every key;
 //! readers look at them one by one. What is not derived is written in the very transaction that an answer waits for.
 //!
@@ -96,6 +101,7 @@ mod error;
 mod facts;
 mod index;
 mod job;
+pub mod merkle;
 mod open;
 mod options;
 mod query;
@@ -112,6 +118,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod token;
+mod tree;
 mod tx;
 mod writer;
 

@@ -5,14 +5,17 @@
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 
-use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, StorageError};
+use redb::{
+    Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, StorageError, TableError,
+};
 use serde::Deserialize;
 
 use super::counts::{Changing, Counted, Label, label};
 use super::entry::HEADER_LEN;
 use super::error::storage;
 use super::facts::{Facts, decode_row};
-use super::tables::{COUNTS, META, PENDING, RECORDS, ROWS, meta, meta_u64};
+use super::tables::{COUNTS, META, PENDING, RECORDS, ROWS, TREE, meta, meta_u64};
+use super::tree;
 use crate::domain::Digest;
 
 /// What the writer keeps in memory of the file.
@@ -28,6 +31,8 @@ pub(super) struct State {
     pub(super) indexed: u64,
     /// The last row whose idempotency key was considered for forgetting.
     pub(super) forgotten: u64,
+    /// How many records the stored part of the Merkle tree covers.
+    pub(super) hashed: u64,
     /// How often the store was reopened after a fault, over its whole life.
     pub(super) recoveries: u64,
     /// The rows after `indexed`.
@@ -104,6 +109,12 @@ impl State {
             pending: read.open_table(PENDING).map_err(storage)?.len()?,
             indexed: meta_number(&read, meta::INDEXED)?,
             forgotten: meta_number(&read, meta::FORGOTTEN)?,
+            hashed: match read.open_table(TREE) {
+                Ok(tree) => tree::hashed(&tree)?,
+                // A store from before there was a tree: it is derived from now on.
+                Err(TableError::TableDoesNotExist(_)) => 0,
+                Err(error) => return Err(storage(error)),
+            },
             recoveries: meta_number(&read, meta::RECOVERIES)?,
             tail: Tail::default(),
             action_types: known_labels(&read, Counted::ActionType)?,

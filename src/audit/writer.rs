@@ -39,6 +39,7 @@ use super::slot::{Slot, close};
 use super::state::State;
 use super::store::StoreHealth;
 use super::tables::{META, SEGMENT_LEN, meta};
+use super::tree::hash_tail;
 use super::tx::{AfterCommit, Tx};
 
 /// The first pause before a failed store is opened again, and the least time between two attempts.
@@ -220,12 +221,15 @@ impl Writer {
             }
             unsynced = None;
         }
-        if self.state.tail.rows.len() < self.options.index_lag.max(SEGMENT_LEN) {
+        let lag = self.options.index_lag.max(SEGMENT_LEN);
+        let (rows, leaves) = (self.state.tail.rows.len(), self.state.last_sequence - self.state.hashed);
+        if rows < lag && leaves < lag as u64 {
             return Mode::Running { unsynced };
         }
         let indexed = guarded(|| {
             let transaction = begin(&self.slot, true)?;
             index_tail(&transaction, &mut self.state)?;
+            self.state.hashed = hash_tail(&transaction, self.state.hashed, self.state.last_sequence)?;
             transaction.commit().map_err(storage)
         });
         match indexed {
