@@ -273,9 +273,9 @@ pub(crate) mod tests {
             }
             let k = largest_power_below(leaves.len());
             let (mut path, sibling) = if m < k {
-                (self::path(m, &leaves[..k]), root(&leaves[k..]))
+                (path(m, &leaves[..k]), root(&leaves[k..]))
             } else {
-                (self::path(m - k, &leaves[k..]), root(&leaves[..k]))
+                (path(m - k, &leaves[k..]), root(&leaves[..k]))
             };
             path.push(sibling);
             path
@@ -428,14 +428,8 @@ pub(crate) mod tests {
     #[test]
     fn what_cannot_be_is_refused() {
         let root = empty_root();
-        assert_eq!(
-            verify_inclusion(&root, 3, 3, &[], &root),
-            Err(ProofError::NoSuchLeaf { index: 3, size: 3 })
-        );
-        assert_eq!(
-            verify_consistency(4, &root, 3, &root, &[]),
-            Err(ProofError::NotASuccessor { old: 4, new: 3 })
-        );
+        assert_eq!(verify_inclusion(&root, 3, 3, &[], &root), Err(ProofError::NoSuchLeaf { index: 3, size: 3 }));
+        assert_eq!(verify_consistency(4, &root, 3, &root, &[]), Err(ProofError::NotASuccessor { old: 4, new: 3 }));
         assert_eq!(verify_consistency(3, &root, 4, &root, &[]), Err(ProofError::WrongLength));
         let many = vec![root; 100];
         assert!(verify_inclusion(&root, u64::MAX - 1, u64::MAX, &many, &root).is_err());

@@ -20,10 +20,12 @@
 //!                                              "indexed"     u64: the last row that the derived tables cover
 //!                                              "forgotten"   u64: the last row whose key was considered for forgetting
 //!                                              "recoveries"  u64: how often the store was reopened after a fault
+//!                                              "log"         JSON: the log's origin and keys, see [`log`]
 //! records         sequence u64, from 1,        ┌────────────────┬──────────┬──────────────────────────────┐
 //!                 without gaps                 │ leaf hash (32) │ salt (16)│ payload: RFC 8785 JSON of the │
 //!                                              │                │          │ Record                        │
 //!                                              └────────────────┴──────────┴──────────────────────────────┘
+//!                                              redacted: leaf hash (32) ‖ leaf data (32)
 //! rows            row u64, from 1, without     ┌─────────────────────┬────────────────────────────────────┐
 //!                 gaps: one per decision, in   │ facts (69), below   │ JSON of the RowState               │
 //!                 the order of commits         └─────────────────────┴────────────────────────────────────┘
@@ -53,7 +55,7 @@
 //!
 //! The leaf covers every byte of the payload, and with it the sequence number, the record's name and its time. The salt is
 //! 16 random bytes: whoever holds the leaf hash of a record that was redacted learns nothing about it by guessing. Salt and
-//! payload can be dropped and the 32 bytes before them kept, so that proofs over the log stay valid without a migration.
+//! payload can be dropped and the leaf data kept in their place, so that proofs over the log stay valid: see [`redaction`].
 //!
 //! The leaves are those of an RFC 6962 tree ([`merkle`]): record `n` is leaf `n − 1`, and the tree of size `n` is that of
 //! the records from 1 to `n`.
@@ -94,6 +96,7 @@
 //! reached the disk all the same) or not; nothing in between. `relaxed` gives up durability against power loss, in the open.
 
 mod answers;
+pub mod checkpoint;
 mod counts;
 mod draft;
 mod entry;
@@ -101,12 +104,15 @@ mod error;
 mod facts;
 mod index;
 mod job;
+pub mod log;
 pub mod merkle;
+pub mod note;
 mod open;
 mod options;
 mod query;
 mod reader;
 pub mod record;
+pub mod redaction;
 pub mod row;
 mod slot;
 mod state;
@@ -128,8 +134,9 @@ pub use error::{OpenError, StoreError, TxError};
 pub use open::Opener;
 pub use options::{Entropy, Options};
 pub use query::{Order, Page, Query};
-pub use reader::{Reader, StoredRecord};
+pub use reader::{Content, Reader, StoredRecord};
 pub use record::{DecisionRecord, Event, IdentityRecord, RECORD_VERSION, Record};
+pub use redaction::REDACTED;
 pub use row::{ApprovalState, AuditRow, ConfirmationClosed, ConfirmationState, RowFilter, RowState};
 pub use stats::Stats;
 pub use store::{Store, StoreHealth};

@@ -14,6 +14,7 @@ use super::counts::{Changing, Counted, Label, label};
 use super::entry::HEADER_LEN;
 use super::error::storage;
 use super::facts::{Facts, decode_row};
+use super::redaction::REDACTED;
 use super::tables::{COUNTS, META, PENDING, RECORDS, ROWS, TREE, meta, meta_u64};
 use super::tree;
 use crate::domain::Digest;
@@ -70,6 +71,13 @@ impl Tail {
         rows
     }
 
+    /// A key that points at this row does so no more.
+    pub(super) fn forget_key(&mut self, key: &[u8; 16], row: u64) {
+        if self.by_key(key) == Some(row) {
+            self.keys.remove(key);
+        }
+    }
+
     pub(super) fn by_decision(&self, decision: &[u8; 16]) -> Option<u64> {
         self.decisions.get(decision).copied()
     }
@@ -124,13 +132,18 @@ impl State {
             let value = entry?.1;
             let (facts, row) = decode_row(value.value()).map_err(StorageError::Corrupted)?;
             let record = records.get(row.sequence)?.ok_or_else(|| missing("record", row.sequence))?;
-            let names = Names::of(record.value())?;
+            let (action_type, rule) = if row.redacted.is_some() {
+                (REDACTED.into(), REDACTED.into())
+            } else {
+                let names = Names::of(record.value())?;
+                (label(&names.action.r#type), label(&names.matched_rule))
+            };
             let tail_row = TailRow {
                 changing: Changing::of(&facts, &row),
                 facts,
                 key: row.idempotency.map(key_prefix),
-                action_type: label(&names.action.r#type),
-                rule: label(&names.matched_rule),
+                action_type,
+                rule,
             };
             let number = state.indexed + 1 + state.tail.rows.len() as u64;
             state.tail.push(number, tail_row);

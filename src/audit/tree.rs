@@ -19,7 +19,7 @@ use super::tables::{Bytes, RECORDS, TREE, TreeKey};
 use crate::domain::Digest;
 
 /// How many hashes make a tile.
-pub const TILE_WIDTH: u64 = 256;
+pub(super) const TILE_WIDTH: u64 = 256;
 /// The height of a tile.
 const TILE_HEIGHT: u32 = 8;
 /// How many tiles of leaves are hashed in one transaction at most.
@@ -118,6 +118,14 @@ impl Reader {
         guarded(|| merkle::root(&mut Tiles::open(self)?, size))
     }
 
+    /// The hash of a leaf, counted from 0.
+    pub fn leaf_hash(&self, leaf_index: u64) -> Result<Digest, StoreError> {
+        guarded(|| {
+            let leaves = leaf_hashes(&self.table(RECORDS)?, leaf_index, 1)?;
+            leaves.first().copied().ok_or_else(|| missing("record", leaf_index + 1).into())
+        })
+    }
+
     /// Proves that a leaf is in the tree of the first `size` records: see [`merkle::inclusion_proof`].
     pub fn inclusion_proof(&self, leaf_index: u64, size: u64) -> Result<Vec<Digest>, StoreError> {
         guarded(|| merkle::inclusion_proof(&mut Tiles::open(self)?, leaf_index, size))
@@ -159,9 +167,7 @@ impl Tiles {
             let first = tile * TILE_WIDTH;
             let row = match (&self.tree, level) {
                 (_, 0) => leaf_hashes(&self.records, first, width)?,
-                (Some(tree), level) => {
-                    tile_hashes(tree, u8::try_from(level).unwrap_or(u8::MAX), first, width)?
-                }
+                (Some(tree), level) => tile_hashes(tree, u8::try_from(level).unwrap_or(u8::MAX), first, width)?,
                 (None, _) => return Err(damaged("the tree has no hashes")),
             };
             let mut heights = vec![row];

@@ -51,6 +51,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub(super) struct Announcements {
     pub(super) committed: watch::Sender<u64>,
+    pub(super) durable: watch::Sender<u64>,
     pub(super) health: watch::Sender<StoreHealth>,
     pub(super) recoveries: watch::Sender<u64>,
 }
@@ -166,6 +167,14 @@ impl Writer {
     fn announce_committed(&self) {
         let last = self.state.last_sequence;
         self.announce.committed.send_if_modified(|committed| std::mem::replace(committed, last) != last);
+        if !self.options.relaxed {
+            self.announce_durable();
+        }
+    }
+
+    fn announce_durable(&self) {
+        let last = self.state.last_sequence;
+        self.announce.durable.send_if_modified(|durable| std::mem::replace(durable, last) != last);
     }
 
     fn write(
@@ -242,7 +251,10 @@ impl Writer {
     fn sync(&mut self) -> Mode {
         let synced = guarded(|| begin(&self.slot, false)?.commit().map_err(storage));
         match synced {
-            Ok(()) => Mode::Running { unsynced: None },
+            Ok(()) => {
+                self.announce_durable();
+                Mode::Running { unsynced: None }
+            }
             Err(error) => self.fail(error.into(), Vec::new()),
         }
     }
@@ -281,6 +293,7 @@ impl Writer {
             Ok(()) => {
                 tracing::info!(last_sequence = self.state.last_sequence, "the record can be written again");
                 self.announce_committed();
+                self.announce_durable();
                 self.announce.recoveries.send_modify(|recoveries| *recoveries += 1);
                 self.announce.health.send_replace(StoreHealth::Ok);
                 Mode::Running { unsynced: None }

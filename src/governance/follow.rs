@@ -48,7 +48,8 @@ impl Governor {
     /// The answer to a proposal of this very caller. Another caller's is not told from none.
     pub(super) fn own_decision(&self, caller: &Caller, decision_id: DecisionId) -> Result<Answer, GovernanceError> {
         let row = self.store.read()?.by_decision(decision_id)?;
-        row.filter(|row| is_own(caller, &row.decision.identity))
+        // Of what was redacted nothing is left that could be anybody's.
+        row.filter(|row| row.state.redacted.is_none() && is_own(caller, &row.decision.identity))
             .map(Answer::from)
             .ok_or(GovernanceError::NoDecision(decision_id))
     }
@@ -67,6 +68,9 @@ impl Governor {
             .transact(move |tx| {
                 let none = Ok(Err(GovernanceError::NoDecision(decision_id)));
                 let Some((row, mut state)) = tx.row_by_decision(decision_id)? else { return none };
+                if state.redacted.is_some() {
+                    return none;
+                }
                 let decision = tx.decision_record(&state)?;
                 if !is_own(&caller, &decision.identity) {
                     return none;

@@ -134,6 +134,11 @@ impl Held {
         self.secrets.insert(decision_id, secrets);
     }
 
+    /// Forgets the values of one decision.
+    pub(super) fn forget(&mut self, decision_id: DecisionId) {
+        self.secrets.remove(&decision_id);
+    }
+
     /// The values of one decision, if they are still in mind.
     pub(super) fn get(&self, decision_id: DecisionId) -> Option<Vec<String>> {
         self.secrets.get(&decision_id).cloned()
