@@ -101,6 +101,7 @@ mod counts;
 mod draft;
 mod entry;
 mod error;
+pub mod evidence;
 mod facts;
 mod index;
 mod job;

@@ -78,6 +78,34 @@ impl Reader {
     /// The records of these that tell of a decision: the decision itself, its approval, its confirmation, its result.
     /// Looks at a bounded number of them, and says where to go on.
     pub fn records_of(&self, decision: DecisionId, among: RangeInclusive<u64>) -> Result<(Vec<u64>, u64), StoreError> {
+        self.find_records(decision, among, |sequence, event, found| {
+            if is_of(event, decision) {
+                found.push(sequence);
+            }
+        })
+    }
+
+    /// Those, the record of their redaction, and the records that it took the payloads from.
+    pub fn records_about(
+        &self,
+        decision: DecisionId,
+        among: RangeInclusive<u64>,
+    ) -> Result<(Vec<u64>, u64), StoreError> {
+        self.find_records(decision, among, |sequence, event, found| match event {
+            Event::DecisionRedacted { decision_id, sequences, .. } if *decision_id == decision => {
+                found.extend(sequences.iter().chain([&sequence]));
+            }
+            event if is_of(event, decision) => found.push(sequence),
+            _ => {}
+        })
+    }
+
+    fn find_records(
+        &self,
+        decision: DecisionId,
+        among: RangeInclusive<u64>,
+        take: impl Fn(u64, &Event, &mut Vec<u64>),
+    ) -> Result<(Vec<u64>, u64), StoreError> {
         guarded(|| {
             let name = AhoCorasick::new([decision.to_string()]).map_err(|error| damaged(error.to_string()))?;
             let end = (*among.end()).min(among.start().saturating_add(LOOK - 1));
@@ -86,9 +114,7 @@ impl Reader {
                 let (sequence, value) = entry?;
                 if leaf_data_of_redacted(value.value()).is_none() && name.is_match(value.value()) {
                     let event = parse_record(value.value()).map_err(damaged)?.event;
-                    if is_of(&event, decision) {
-                        found.push(sequence.value());
-                    }
+                    take(sequence.value(), &event, &mut found);
                 }
             }
             Ok((found, end + 1))

@@ -3,7 +3,7 @@
 //! A follower reads the record from its own place in it, at its own pace: there is no buffer to overrun, so it cannot lag
 //! and cannot slow anybody.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tonic::{Code, Request, Response, Status};
@@ -13,7 +13,7 @@ use super::streams::{HEARTBEAT, Messages, Over, Sink, Streams};
 use super::{response, status};
 use crate::audit::row::{AuditRow, RowFilter};
 use crate::audit::{Order, Page, Query, Stats, StoreError, StoredRecord};
-use crate::domain::Digest;
+use crate::domain::{DecisionId, Digest};
 use crate::governance::{Governor, Notary};
 use crate::proto::v1;
 use crate::proto::v1::audit_service_server::AuditService;
@@ -58,8 +58,12 @@ impl AuditService for Audit {
                 false
             }
         };
-        if records && filter != RowFilter::default() {
-            reader.wrong("filter", "must be empty with AUDIT_VIEW_RECORDS");
+        let of_one = RowFilter { decision_id: filter.decision_id, ..RowFilter::default() };
+        if records && filter != of_one {
+            reader.wrong("filter", "must be empty with AUDIT_VIEW_RECORDS, but for decision_id");
+        }
+        if records && filter.decision_id.is_some() && (request.follow || request.resume_after.is_some()) {
+            reader.wrong("filter.decision_id", "does not go together with follow or resume_after in AUDIT_VIEW_RECORDS");
         }
         if request.newest_first && request.resume_after.is_some() {
             reader.wrong("newest_first", "does not go together with resume_after");
@@ -232,7 +236,9 @@ impl Feed {
             Ok(0) | Err(_) => usize::MAX,
             Ok(limit) => limit,
         };
-        let count = if self.records {
+        let count = if let (true, Some(decision_id)) = (self.records, self.filter.decision_id) {
+            self.records_of(sink, decision_id, end).await?
+        } else if self.records {
             self.record_history(sink, end, limit).await?
         } else {
             self.row_history(sink, limit).await?
@@ -292,6 +298,31 @@ impl Feed {
             governor.store().read()?.rows(&Query { filter: &filter, order, after, limit, now, unreported_after })
         });
         Ok(page.await?)
+    }
+
+    /// The records that tell of one decision, oldest first; of one that is redacted, what is left of them.
+    async fn records_of(
+        &self,
+        sink: &Sink<v1::StreamAuditResponse>,
+        decision_id: DecisionId,
+        end: u64,
+    ) -> Result<u64, Over> {
+        let governor = Arc::clone(&self.governor);
+        let found = read(move || governor.store().read()?.by_decision(decision_id)).await?;
+        let mut next = found.map_or(end + 1, |row| row.state.sequence);
+        let mut sequences = BTreeSet::new();
+        while next <= end {
+            let governor = Arc::clone(&self.governor);
+            let (page, after) = read(move || governor.store().read()?.records_about(decision_id, next..=end)).await?;
+            sequences.extend(page);
+            next = after;
+        }
+        for sequence in &sequences {
+            for record in self.records(sequence - 1, *sequence).await? {
+                say(sink, *sequence, Event::Record(response::audit_record(record))).await?;
+            }
+        }
+        Ok(sequences.len() as u64)
     }
 
     async fn record_history(&self, sink: &Sink<v1::StreamAuditResponse>, end: u64, limit: usize) -> Result<u64, Over> {
