@@ -63,7 +63,8 @@ impl AuditService for Audit {
             reader.wrong("filter", "must be empty with AUDIT_VIEW_RECORDS, but for decision_id");
         }
         if records && filter.decision_id.is_some() && (request.follow || request.resume_after.is_some()) {
-            reader.wrong("filter.decision_id", "does not go together with follow or resume_after in AUDIT_VIEW_RECORDS");
+            reader
+                .wrong("filter.decision_id", "does not go together with follow or resume_after in AUDIT_VIEW_RECORDS");
         }
         if request.newest_first && request.resume_after.is_some() {
             reader.wrong("newest_first", "does not go together with resume_after");

@@ -27,8 +27,8 @@ pub struct Manifest {
     format: String,
     /// The name of the log.
     pub origin: String,
-    /// The revisions of the policies that are in it.
-    pub policies: Vec<Digest>,
+    /// Whether the policies that the records name are in it.
+    pub policies: bool,
     /// How many records it has.
     pub size: u64,
 }
@@ -43,32 +43,22 @@ pub struct BundleWriter<W> {
     /// Lines that are not written yet, and the first record of them.
     lines: Vec<u8>,
     first: u64,
-    policies: BTreeMap<Digest, Vec<u8>>,
+    with_policies: bool,
 }
 
 impl<W: Write> BundleWriter<W> {
-    /// Begins a bundle of the log up to this checkpoint, with these policies: merged, by their revisions, as canonical JSON.
-    pub fn begin(
-        mut out: W,
-        checkpoint: SignedCheckpoint,
-        trust: Trust,
-        policies: BTreeMap<Digest, Vec<u8>>,
-    ) -> Result<Self, Invalid> {
-        for (revision, json) in &policies {
-            if Digest::of(json) != *revision {
-                return Err(Wrong::all(format!("the policy {revision} does not hash to its revision")).into());
-            }
-        }
+    /// Begins a bundle of the log up to this checkpoint.
+    pub fn begin(mut out: W, checkpoint: SignedCheckpoint, trust: Trust, with_policies: bool) -> Result<Self, Invalid> {
         let manifest = Manifest {
             format: FORMAT.to_owned(),
             origin: checkpoint.checkpoint.origin.clone(),
-            policies: policies.keys().copied().collect(),
+            policies: with_policies,
             size: checkpoint.checkpoint.size,
         };
         write_member(&mut out, MANIFEST, &manifest.line()?)?;
         write_member(&mut out, CHECKPOINT, checkpoint.to_string().as_bytes())?;
         let (verifier, tiles) = (LogVerifier::new(trust), Tiles::default());
-        Ok(Self { out, checkpoint, verifier, tiles, lines: Vec::new(), first: 1, policies })
+        Ok(Self { out, checkpoint, verifier, tiles, lines: Vec::new(), first: 1, with_policies })
     }
 
     /// How many records are still to come.
@@ -91,20 +81,26 @@ impl<W: Write> BundleWriter<W> {
         Ok(())
     }
 
-    /// Ends the bundle. The answer is what it proves.
-    pub fn finish(mut self) -> Result<(Checked, W), Invalid> {
+    /// The policies that the records so far name: those that [`BundleWriter::finish`] wants.
+    pub fn revisions(&self) -> impl Iterator<Item = Digest> {
+        self.verifier.revisions().filter(|_| self.with_policies)
+    }
+
+    /// Ends the bundle, with the policies that it wants: merged, as canonical JSON. The answer is what it proves.
+    pub fn finish(mut self, policies: &BTreeMap<Digest, Vec<u8>>) -> Result<(Checked, W), Invalid> {
         self.write_lines()?;
         self.write_tile()?;
         for (path, content) in self.tiles.upper() {
             write_member(&mut self.out, &path, &content)?;
         }
-        for (revision, json) in &self.policies {
-            write_member(&mut self.out, &policy_path(*revision), json)?;
+        for revision in self.revisions().collect::<Vec<_>>() {
+            let json = policies.get(&revision).filter(|json| Digest::of(json) == revision);
+            let json = json.ok_or_else(|| Wrong::all(format!("there is no policy {revision}")))?;
+            write_member(&mut self.out, &policy_path(revision), json)?;
         }
         write_end(&mut self.out)?;
         self.out.flush()?;
         let checked = self.verifier.finish(&self.checkpoint)?;
-        check_policies(&checked, self.policies.keys().copied())?;
         Ok((checked, self.out))
     }
 
@@ -135,7 +131,8 @@ pub fn verify_bundle(
     let manifest = Manifest::parse(&manifest)?;
     let checkpoint = String::from_utf8(expect(&mut input, CHECKPOINT)?);
     let checkpoint = checkpoint.map_err(|_| Wrong::all("the checkpoint is not text"))?;
-    let checkpoint = SignedCheckpoint::parse(&checkpoint).map_err(|why| Wrong::all(format!("the checkpoint: {why}")))?;
+    let checkpoint =
+        SignedCheckpoint::parse(&checkpoint).map_err(|why| Wrong::all(format!("the checkpoint: {why}")))?;
     let size = checkpoint.checkpoint.size;
     if (manifest.size, &manifest.origin) != (size, &checkpoint.checkpoint.origin) {
         return Err(Wrong::all(format!("{MANIFEST} and the checkpoint do not speak of the same log")).into());
@@ -168,8 +165,8 @@ pub fn verify_bundle(
             return Err(Wrong::all(format!("{path} is not what the records hash to")).into());
         }
     }
-    for revision in &manifest.policies {
-        if Digest::of(&expect(&mut input, &policy_path(*revision))?) != *revision {
+    for revision in verifier.revisions().filter(|_| manifest.policies) {
+        if Digest::of(&expect(&mut input, &policy_path(revision))?) != revision {
             return Err(Wrong::all(format!("the policy {revision} does not hash to its revision")).into());
         }
     }
@@ -177,9 +174,7 @@ pub fn verify_bundle(
         Member::End => {}
         Member::File(name, _) => return Err(Wrong::all(format!("there is a member too many: {name}")).into()),
     }
-    let checked = verifier.finish(&checkpoint)?;
-    check_policies(&checked, manifest.policies.into_iter())?;
-    Ok(checked)
+    Ok(verifier.finish(&checkpoint)?)
 }
 
 /// Checks the leaves of the last 256 records, or fewer at the end, against their tile: the first that differs is wrong.
@@ -196,18 +191,6 @@ fn check_tile(input: &mut impl Read, tiles: &mut Tiles, size: u64) -> Result<(),
         return Err(Wrong::at(first + same as u64, why).into());
     }
     Ok(())
-}
-
-/// Where a bundle has policies, it has all that its records name.
-fn check_policies(checked: &Checked, there: impl ExactSizeIterator<Item = Digest>) -> Result<(), Wrong> {
-    if there.len() == 0 {
-        return Ok(());
-    }
-    let there: std::collections::BTreeSet<_> = there.collect();
-    match checked.revisions.iter().find(|revision| !there.contains(*revision)) {
-        Some(revision) => Err(Wrong::all(format!("the policy {revision}, which the records name, is missing"))),
-        None => Ok(()),
-    }
 }
 
 /// The next member, which must be this one.
@@ -232,7 +215,7 @@ impl Manifest {
         if manifest.format != FORMAT {
             return Err(Wrong::all(format!("the bundle is a {:?}; this program reads {FORMAT}", manifest.format)));
         }
-        if manifest.line()? != line || !manifest.policies.is_sorted() {
+        if manifest.line()? != line {
             return Err(Wrong::all(format!("{MANIFEST} is not written as it should be")));
         }
         Ok(manifest)

@@ -35,7 +35,9 @@ impl<'a> EntryLine<'a> {
     pub fn parse(line: &'a [u8]) -> Result<Self, &'static str> {
         if let Some(rest) = line.strip_prefix(BEFORE_REDACTED) {
             let hex = rest.strip_suffix(AFTER).ok_or("the line does not end as it should")?;
-            return Ok(Self::Redacted { leaf_data: Digest(from_hex(hex).ok_or("the leaf data is not 64 hex digits")?) });
+            return Ok(Self::Redacted {
+                leaf_data: Digest(from_hex(hex).ok_or("the leaf data is not 64 hex digits")?),
+            });
         }
         let rest = line.strip_prefix(BEFORE).ok_or("the line does not begin as it should")?;
         let rest = rest.strip_suffix(AFTER).ok_or("the line does not end as it should")?;

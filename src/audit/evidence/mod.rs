@@ -8,7 +8,7 @@
 //! this order.
 //!
 //! ```text
-//! aegis-bundle.json          one line: {"format":"aegis-bundle/v1","origin":…,"policies":[…],"size":…}, canonical JSON
+//! aegis-bundle.json          one line: {"format":"aegis-bundle/v1","origin":…,"policies":true,"size":…}
 //! checkpoint                 the signed checkpoint                                        c2sp.org/tlog-checkpoint
 //!   for every 256 records, the last of them fewer:
 //! records/N.jsonl            the records from number N on (12 digits), at most 1 MiB of them but for a single larger one
@@ -17,7 +17,8 @@
 //! tile/0/NNN[.p/W]           the leaf hashes
 //!   then:
 //! tile/1/… tile/2/…          the hashes of full tiles, level by level
-//! policies/REVISION.json     the merged policy, as RFC 8785 JSON whose SHA-256 is the revision: all that the list names
+//! policies/REVISION.json     merged, as RFC 8785 JSON whose SHA-256 is the revision: all that records name as
+//!                            loaded, in the order of their revisions
 //! ```
 //!
 //! A line of records is one of
@@ -29,7 +30,7 @@
 //!
 //! Which key signs is on the record itself (`log_started`, `log_key_rotated`), so that the bundle needs no list of keys.
 //! Policies are in a bundle as they decided: merged. The text of their files is not hashed into a revision, could be anything,
-//! and stays with the daemon. An exporter that may not read policies leaves them out, and `policies` is empty.
+//! and stays with the daemon. An exporter that may not read policies leaves them out, and `policies` is false.
 //!
 //! # A receipt
 //!
@@ -51,5 +52,5 @@ mod verifier;
 
 pub use bundle::{BundleWriter, Manifest, verify_bundle};
 pub use line::EntryLine;
-pub use receipt::{Receipt, is_receipt};
+pub use receipt::{Proved, Receipt, is_receipt};
 pub use verifier::{Checked, Invalid, LogVerifier, Trust, Wrong};

@@ -59,7 +59,11 @@ impl Receipt {
         }
         let receipt = Self { proofs };
         // One form for what it says, so that nothing can be changed without changing that.
-        if receipt.to_string() == text { Ok(receipt) } else { Err(wrong("it is not written as it should be".to_owned())) }
+        if receipt.to_string() == text {
+            Ok(receipt)
+        } else {
+            Err(wrong("it is not written as it should be".to_owned()))
+        }
     }
 
     /// Checks it: every record is in the log that the checkpoint is of, the log's keys follow from one another, and the one
@@ -110,7 +114,10 @@ impl Receipt {
             records.push(record);
         }
         if let Some(sequence) = missing.into_iter().find(|sequence| !told.contains(sequence)) {
-            return Err(Wrong::at(sequence, "it has no payload, and no record of the receipt says that it was taken away"));
+            return Err(Wrong::at(
+                sequence,
+                "it has no payload, and no record of the receipt says that it was taken away",
+            ));
         }
         let decision_id = decision_id.ok_or_else(|| Wrong::all("the receipt has no record of a decision"))?;
         log.check_signed(signed)?;

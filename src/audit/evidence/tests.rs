@@ -99,11 +99,11 @@ impl Log {
     /// Writes a bundle without looking at what it says.
     pub(super) fn bundle(&self, seed: u8) -> Result<Vec<u8>, Invalid> {
         let checkpoint = self.checkpoint(self.events.len(), seed);
-        let mut writer = BundleWriter::begin(Vec::new(), checkpoint, Trust::default(), BTreeMap::new())?;
+        let mut writer = BundleWriter::begin(Vec::new(), checkpoint, Trust::default(), false)?;
         for written in self.write() {
             writer.push(&written.entry(), None)?;
         }
-        Ok(writer.finish()?.1)
+        Ok(writer.finish(&BTreeMap::new())?.1)
     }
 
     fn receipt(&self, sequences: &[u64], seed: u8) -> Receipt {
@@ -211,11 +211,11 @@ fn a_log_that_was_made_consistent_again_has_not_the_root_that_was_signed() {
         assert!(why.contains("checkpoint"), "{what}: {why}");
         // Without the key it has to keep the honest checkpoint.
         let checkpoint = SignedCheckpoint { note: honest.note.clone(), checkpoint: honest.checkpoint.clone() };
-        let mut writer = BundleWriter::begin(Vec::new(), checkpoint, Trust::default(), BTreeMap::new()).unwrap();
+        let mut writer = BundleWriter::begin(Vec::new(), checkpoint, Trust::default(), false).unwrap();
         for written in forged.write() {
             writer.push(&written.entry(), None).unwrap();
         }
-        assert!(writer.finish().is_err(), "{what}");
+        assert!(writer.finish(&BTreeMap::new()).is_err(), "{what}");
     }
 }
 
@@ -247,6 +247,29 @@ fn a_payload_that_is_missing_must_be_accounted_for() {
         let why = log.clone().with(retired(last, root)).bundle(1).unwrap_err().to_string();
         assert!(why.starts_with("record 302: "), "{why}");
     }
+}
+
+#[test]
+fn a_bundle_has_the_policies_that_its_records_name() {
+    let json = br#"{"version":"1"}"#.to_vec();
+    let revision = Digest::of(&json);
+    let log = Log::new().with(Event::PolicyLoaded { revision, layers: vec![], by: String::new() });
+    let write = |policies: &BTreeMap<Digest, Vec<u8>>| {
+        let mut writer = BundleWriter::begin(Vec::new(), log.checkpoint(2, 1), Trust::default(), true).unwrap();
+        for written in log.write() {
+            writer.push(&written.entry(), None).unwrap();
+        }
+        assert_eq!(writer.revisions().collect::<Vec<_>>(), [revision]);
+        writer.finish(policies).map(|(_, bundle)| bundle)
+    };
+    let bundle = write(&BTreeMap::from([(revision, json.clone())])).unwrap();
+    assert_eq!(verify(&bundle, Trust::default()).unwrap().revisions, [revision]);
+    assert!(write(&BTreeMap::new()).is_err());
+    assert!(write(&BTreeMap::from([(revision, b"{}".to_vec())])).is_err());
+    let mut changed = bundle.clone();
+    let at = bundle.windows(json.len()).position(|window| window == json).unwrap();
+    changed[at + 1] ^= 1;
+    assert!(verify(&changed, Trust::default()).unwrap_err().contains("does not hash to its revision"));
 }
 
 #[test]

@@ -136,6 +136,11 @@ impl LogVerifier {
         self.tree.size()
     }
 
+    /// The policies that the records so far name as loaded, in the order of their revisions.
+    pub fn revisions(&self) -> impl Iterator<Item = Digest> {
+        self.revisions.iter().copied()
+    }
+
     /// Takes the next record. `leaf` is the leaf hash that it is said to have.
     pub fn push(&mut self, entry: &EntryLine<'_>, leaf: Option<Digest>) -> Result<(), Wrong> {
         let sequence = self.tree.size() + 1;

@@ -80,6 +80,7 @@ pub(super) fn object(row: &AuditRow) -> Object {
         .with("masked", row.masked.clone())
         .with("metadata", wire::from_struct(row.metadata.as_ref()))
         .with("trace_id", wire::present(&row.trace_id))
+        .with("redacted", row.redacted)
 }
 
 #[cfg(test)]
