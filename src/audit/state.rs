@@ -14,7 +14,7 @@ use super::counts::{Changing, Counted, Label, label};
 use super::entry::HEADER_LEN;
 use super::error::storage;
 use super::facts::{Facts, decode_row};
-use super::redaction::REDACTED;
+use super::redaction::{REDACTED, leaf_data_of_redacted};
 use super::tables::{COUNTS, META, PENDING, RECORDS, ROWS, TREE, meta, meta_u64};
 use super::tree;
 use crate::domain::Digest;
@@ -132,18 +132,13 @@ impl State {
             let value = entry?.1;
             let (facts, row) = decode_row(value.value()).map_err(StorageError::Corrupted)?;
             let record = records.get(row.sequence)?.ok_or_else(|| missing("record", row.sequence))?;
-            let (action_type, rule) = if row.redacted.is_some() {
-                (REDACTED.into(), REDACTED.into())
-            } else {
-                let names = Names::of(record.value())?;
-                (label(&names.action.r#type), label(&names.matched_rule))
-            };
+            let names = Names::of(record.value())?;
             let tail_row = TailRow {
                 changing: Changing::of(&facts, &row),
                 facts,
                 key: row.idempotency.map(key_prefix),
-                action_type,
-                rule,
+                action_type: label(&names.action.r#type),
+                rule: label(&names.matched_rule),
             };
             let number = state.indexed + 1 + state.tail.rows.len() as u64;
             state.tail.push(number, tail_row);
@@ -176,6 +171,10 @@ pub(super) struct ActionType<'a> {
 impl<'a> Names<'a> {
     /// Reads them from the value of a record.
     pub(super) fn of(value: &'a [u8]) -> Result<Self, StorageError> {
+        if leaf_data_of_redacted(value).is_some() {
+            let action = ActionType { r#type: REDACTED.into() };
+            return Ok(Self { action, matched_rule: REDACTED.into() });
+        }
         let payload = value.get(HEADER_LEN..).ok_or_else(|| StorageError::Corrupted("a record is too short".into()))?;
         serde_json::from_slice(payload)
             .map_err(|error| StorageError::Corrupted(format!("the record of a decision: {error}")))

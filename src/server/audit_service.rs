@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use tonic::{Code, Request, Response, Status};
+use tonic::{Request, Response, Status};
 
 use super::request::{self, Reader, RequestLimits};
 use super::streams::{HEARTBEAT, Messages, Over, Sink, Streams};
@@ -110,13 +110,9 @@ impl AuditService for Audit {
         request: Request<v1::GetInclusionProofRequest>,
     ) -> Result<Response<v1::GetInclusionProofResponse>, Status> {
         let v1::GetInclusionProofRequest { leaf_index, tree_size } = request.into_inner();
-        let tree_size = self.tree_size(tree_size)?;
+        let tree_size = self.tree_size("tree_size", tree_size)?;
         if leaf_index >= tree_size {
-            let message = format!(
-                "a tree of {tree_size} leaves has no leaf {leaf_index}: the last one is {}",
-                tree_size.saturating_sub(1)
-            );
-            return Err(status::with_reason(Code::OutOfRange, "NO_SUCH_LEAF", message));
+            return Err(status::bad_field("leaf_index", format!("a tree of {tree_size} leaves has no such leaf")));
         }
         let governor = Arc::clone(&self.governor);
         let proved = read(move || {
@@ -134,7 +130,7 @@ impl AuditService for Audit {
         request: Request<v1::GetConsistencyProofRequest>,
     ) -> Result<Response<v1::GetConsistencyProofResponse>, Status> {
         let v1::GetConsistencyProofRequest { first_tree_size, second_tree_size } = request.into_inner();
-        let second_tree_size = self.tree_size(second_tree_size)?;
+        let second_tree_size = self.tree_size("second_tree_size", second_tree_size)?;
         if first_tree_size > second_tree_size {
             let message = format!("is larger than second_tree_size, {second_tree_size}");
             return Err(status::bad_field("first_tree_size", message));
@@ -148,15 +144,12 @@ impl AuditService for Audit {
 
 impl Audit {
     /// The size of the tree that is meant: not more than is on disk.
-    fn tree_size(&self, asked: u64) -> Result<u64, Status> {
+    fn tree_size(&self, field: &str, asked: u64) -> Result<u64, Status> {
         let durable = *self.governor.store().durable().borrow();
         match asked {
             0 => Ok(durable),
             asked if asked <= durable => Ok(asked),
-            _ => {
-                let message = format!("there is no tree of {asked} leaves: the log has {durable}");
-                Err(status::with_reason(Code::OutOfRange, "NO_SUCH_TREE_SIZE", message))
-            }
+            _ => Err(status::bad_field(field, format!("there is no such tree: the log has {durable} leaves on disk"))),
         }
     }
 }
