@@ -61,6 +61,7 @@ impl Draft {
             confirmation: opening.confirmation,
             allowed_at: opening.allowed_at,
             result: opening.result,
+            redacted: None,
         };
         let time = to_the_microsecond(at);
         Ok(Self {

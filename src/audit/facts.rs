@@ -20,7 +20,7 @@ pub(super) fn short(text: &str) -> Short {
 }
 
 /// The short hash of the empty text.
-const EMPTY: Short = [0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14];
+pub(super) const EMPTY: Short = [0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14];
 
 /// A short hash that stands for one of a small set of words.
 const fn word(code: u8) -> Short {
@@ -197,6 +197,16 @@ pub(super) const fn approval_code(approval: Approval) -> u8 {
         Approval::Confirm => 2,
         Approval::Approve => 3,
         Approval::Block => 4,
+    }
+}
+
+pub(super) const fn approval_of_code(code: u8) -> Option<Approval> {
+    match code {
+        1 => Some(Approval::Auto),
+        2 => Some(Approval::Confirm),
+        3 => Some(Approval::Approve),
+        4 => Some(Approval::Block),
+        _ => None,
     }
 }
 

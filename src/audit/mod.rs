@@ -20,10 +20,12 @@
 //!                                              "indexed"     u64: the last row that the derived tables cover
 //!                                              "forgotten"   u64: the last row whose key was considered for forgetting
 //!                                              "recoveries"  u64: how often the store was reopened after a fault
+//!                                              "log"         JSON: the log's origin and keys, see [`log`]
 //! records         sequence u64, from 1,        ┌────────────────┬──────────┬──────────────────────────────┐
 //!                 without gaps                 │ leaf hash (32) │ salt (16)│ payload: RFC 8785 JSON of the │
 //!                                              │                │          │ Record                        │
 //!                                              └────────────────┴──────────┴──────────────────────────────┘
+//!                                              redacted: leaf hash (32) ‖ leaf data (32)
 //! rows            row u64, from 1, without     ┌─────────────────────┬────────────────────────────────────┐
 //!                 gaps: one per decision, in   │ facts (69), below   │ JSON of the RowState, checksum     │
 //!                 the order of commits         └─────────────────────┴────────────────────────────────────┘
@@ -40,6 +42,8 @@
 //!                 segment (8)                  segment, counted from 0, is bit n % 8, lowest first, of byte n / 8
 //! segments        segment: (row − 1) / 256     the earliest and the latest time of the segment's rows
 //! counts          kind (1) ‖ value             u64
+//! tree            level (1), from 1 ‖          hash (32): of 256 leaves at level 1, of 256 of those at level 2, and so on;
+//!                 index (8)                    whole ones only
 //! ```
 //!
 //! ## What is hashed
@@ -51,7 +55,10 @@
 //!
 //! The leaf covers every byte of the payload, and with it the sequence number, the record's name and its time. The salt is
 //! 16 random bytes: whoever holds the leaf hash of a record that was redacted learns nothing about it by guessing. Salt and
-//! payload can be dropped and the 32 bytes before them kept, so that proofs over the log stay valid without a migration.
+//! payload can be dropped and the leaf data kept in their place, so that proofs over the log stay valid: see [`redaction`].
+//!
+//! The leaves are those of an RFC 6962 tree ([`merkle`]): record `n` is leaf `n − 1`, and the tree of size `n` is that of
+//! the records from 1 to `n`.
 //!
 //! ## Facts of a row
 //!
@@ -81,7 +88,7 @@
 //!
 //! ## The derived tables lag behind
 //!
-//! They are derived from the rows, whole segments at a time (`index`), and `indexed` says how far they reach. The writer
+//! They are derived from the rows, whole segments at a time (`index`; the tree from the records: `tree`), and `indexed` says how far they reach. The writer
 //! keeps the rows after that in memory, reads them again when it starts, and so finds every decision and every key;
 //! readers look at them one by one. What is not derived is written in the very transaction that an answer waits for.
 //!
@@ -94,20 +101,26 @@
 
 mod answers;
 mod check;
+pub mod checkpoint;
 mod counts;
 mod draft;
 mod entry;
 mod error;
+pub mod evidence;
 mod facts;
 mod file;
 mod index;
 mod job;
+pub mod log;
+pub mod merkle;
+pub mod note;
 mod open;
 mod options;
 mod pulse;
 mod query;
 mod reader;
 pub mod record;
+pub mod redaction;
 pub mod row;
 mod slot;
 mod state;
@@ -119,6 +132,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod token;
+mod tree;
 mod tx;
 mod writer;
 
@@ -129,8 +143,9 @@ pub use error::{OpenError, StoreError, TxError};
 pub use file::Opener;
 pub use options::{Entropy, Options};
 pub use query::{Order, Page, Query};
-pub use reader::{Reader, StoredRecord};
+pub use reader::{Content, Reader, StoredRecord};
 pub use record::{DecisionRecord, Event, IdentityRecord, RECORD_VERSION, Record};
+pub use redaction::REDACTED;
 pub use row::{ApprovalState, AuditRow, ConfirmationClosed, ConfirmationState, RowFilter, RowState};
 pub use stats::Stats;
 pub use store::{Store, StoreHealth};

@@ -9,12 +9,14 @@ use super::draft::StoredPolicy;
 use super::entry::{HEADER_LEN, LEAF_HASH_LEN, SALT_LEN, leaf_hash};
 use super::error::{StoreError, guarded};
 use super::facts::{decode_facts, decode_row};
+use super::merkle::hash_leaf;
 use super::record::{Event, Record};
+use super::redaction::{leaf_data_of_redacted, redacted_decision};
 use super::row::{AuditRow, RowState};
 use super::state::missing;
 use super::tables::{APPROVALS, DECISIONS, META, PENDING, POLICIES, RECORDS, ROWS, meta, meta_u64};
 use super::tx::parse_record;
-use crate::domain::{ApprovalId, DecisionId, Digest};
+use crate::domain::{ApprovalId, DecisionId, Digest, Timestamp};
 
 /// How many bytes of payload one call of [`Reader::records`] returns at most, but for its first record.
 const RECORDS_BYTES: usize = 4 << 20;
@@ -28,28 +30,61 @@ pub struct Reader {
 /// A record with what proves it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredRecord {
-    /// The record.
-    pub record: Record,
+    /// Its place in the log, from 1.
+    pub sequence: u64,
     /// Its leaf in the Merkle tree.
     pub leaf_hash: Digest,
-    /// What its payload was hashed with.
-    pub salt: [u8; SALT_LEN],
-    /// Its canonical JSON, byte for byte as it was hashed.
-    pub payload: Vec<u8>,
+    /// What it says, or what is left of that.
+    pub content: Content,
+}
+
+/// What a record says, or what is left of that.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Content {
+    /// All of it.
+    Whole {
+        /// The record.
+        record: Box<Record>,
+        /// What its payload was hashed with.
+        salt: [u8; SALT_LEN],
+        /// Its canonical JSON, byte for byte as it was hashed.
+        payload: Vec<u8>,
+    },
+    /// It was taken away.
+    Redacted {
+        /// What payload and salt were hashed to: what the leaf hash is made from.
+        leaf_data: Digest,
+    },
 }
 
 impl StoredRecord {
     pub(super) fn decode(sequence: u64, value: &[u8]) -> Result<Self, String> {
-        let record = parse_record(sequence, value)?;
-        let (mut leaf, mut salt) = ([0; LEAF_HASH_LEN], [0; SALT_LEN]);
-        leaf.copy_from_slice(&value[..LEAF_HASH_LEN]);
+        let leaf_hash = value.first_chunk::<LEAF_HASH_LEN>().map(|leaf| Digest(*leaf));
+        let leaf_hash = leaf_hash.ok_or("a record is too short")?;
+        if let Some(leaf_data) = leaf_data_of_redacted(value) {
+            return Ok(Self { sequence, leaf_hash, content: Content::Redacted { leaf_data } });
+        }
+        let record = Box::new(parse_record(sequence, value)?);
+        let mut salt = [0; SALT_LEN];
         salt.copy_from_slice(&value[LEAF_HASH_LEN..HEADER_LEN]);
-        Ok(Self { record, leaf_hash: Digest(leaf), salt, payload: value[HEADER_LEN..].to_vec() })
+        let content = Content::Whole { record, salt, payload: value[HEADER_LEN..].to_vec() };
+        Ok(Self { sequence, leaf_hash, content })
     }
 
-    /// Whether the leaf hash is that of the payload.
+    /// What it says, unless that was taken away.
+    pub fn record(&self) -> Option<&Record> {
+        match &self.content {
+            Content::Whole { record, .. } => Some(record),
+            Content::Redacted { .. } => None,
+        }
+    }
+
+    /// Whether the leaf hash is that of the content.
     pub fn is_intact(&self) -> bool {
-        leaf_hash(&self.salt, &self.payload) == self.leaf_hash
+        match &self.content {
+            Content::Whole { salt, payload, .. } => leaf_hash(salt, payload) == self.leaf_hash,
+            Content::Redacted { leaf_data } => hash_leaf(&leaf_data.0) == self.leaf_hash,
+        }
     }
 }
 
@@ -213,7 +248,11 @@ pub(super) fn audit_row(
     row: u64,
     value: &[u8],
 ) -> Result<AuditRow, StoreError> {
-    let (_, state) = decode_row(value).map_err(damaged)?;
+    let (facts, state) = decode_row(value).map_err(damaged)?;
+    if let Some(record_id) = state.redacted {
+        let time = Timestamp::from_microsecond(facts.time).map_err(|error| damaged(error.to_string()))?;
+        return Ok(AuditRow { row, record_id, time, decision: redacted_decision(&facts, &state), state });
+    }
     let record = records.get(state.sequence)?.ok_or_else(|| missing("record", state.sequence))?;
     let Record { record_id, time, event, .. } = parse_record(state.sequence, record.value()).map_err(damaged)?;
     let Event::Decision(decision) = event else {

@@ -163,6 +163,51 @@ pub enum Event {
         /// Why, as it was last seen.
         why: String,
     },
+    /// The log got its name and its first key: what its checkpoints are signed with.
+    LogStarted {
+        /// Its name, the origin of its checkpoints.
+        origin: String,
+        /// The verifier key (c2sp.org/signed-note).
+        key: String,
+    },
+    /// An admin replaced the key that signs checkpoints: those that contain this record are signed by the new one.
+    LogKeyRotated {
+        /// The verifier key that signed until now.
+        old_key: String,
+        /// The verifier key that signs from now on.
+        new_key: String,
+        /// A signed note in which both keys say so: see [`log`](super::log).
+        statement: String,
+        /// Who replaced it.
+        by: String,
+    },
+    /// An admin had a decision taken off the record: the payloads of these records are gone, their hashes are not.
+    DecisionRedacted {
+        /// The decision.
+        decision_id: DecisionId,
+        /// The records.
+        sequences: Vec<u64>,
+        /// Why.
+        reason: String,
+        /// Who had it done.
+        by: String,
+        /// How they were authenticated.
+        how: How,
+    },
+    /// Records that were older than the daemon keeps them (`--retain`) were taken away: those of this range that had a payload
+    /// and that nothing open needs. Their hashes are kept.
+    RecordsRetired {
+        /// The first record of the range.
+        first: u64,
+        /// The last record of the range.
+        last: u64,
+        /// How many payloads of the range were taken away.
+        count: u64,
+        /// The root of the tree of all records up to the last of the range, in hex.
+        root: Digest,
+        /// What is older than this is not kept.
+        before: Timestamp,
+    },
     /// Calls that were refused since the last such record, in aggregate: a caller must not be able to fill the disk.
     CallsRefused {
         /// Calls without a valid credential.
@@ -181,7 +226,8 @@ impl Event {
             | Self::ApprovalEnded { decision_id, .. }
             | Self::Confirmed { decision_id, .. }
             | Self::ConfirmationCancelled { decision_id }
-            | Self::Result { decision_id, .. } => Some(*decision_id),
+            | Self::Result { decision_id, .. }
+            | Self::DecisionRedacted { decision_id, .. } => Some(*decision_id),
             Self::DaemonStarted { .. }
             | Self::DaemonStopped
             | Self::PolicyLoaded { .. }
@@ -192,6 +238,9 @@ impl Event {
             | Self::IdentitiesRejected { .. }
             | Self::DiskFull { .. }
             | Self::RecordRecovered { .. }
+            | Self::LogStarted { .. }
+            | Self::RecordsRetired { .. }
+            | Self::LogKeyRotated { .. }
             | Self::CallsRefused { .. } => None,
         }
     }

@@ -38,6 +38,9 @@ pub struct RowState {
     /// What came of it, if that is settled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Report>,
+    /// The name of the decision's own record, where that is redacted: nothing else tells it any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redacted: Option<RecordId>,
 }
 
 /// A question put to reviewers.

@@ -5,14 +5,18 @@
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 
-use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, StorageError};
+use redb::{
+    Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, StorageError, TableError,
+};
 use serde::Deserialize;
 
 use super::counts::{Changing, Counted, Label, label};
 use super::entry::HEADER_LEN;
 use super::error::storage;
 use super::facts::{Facts, decode_row};
-use super::tables::{COUNTS, META, PENDING, RECORDS, ROWS, meta, meta_u64};
+use super::redaction::{REDACTED, leaf_data_of_redacted};
+use super::tables::{COUNTS, META, PENDING, RECORDS, ROWS, TREE, meta, meta_u64};
+use super::tree;
 use crate::domain::Digest;
 
 /// What the writer keeps in memory of the file.
@@ -28,6 +32,8 @@ pub(super) struct State {
     pub(super) indexed: u64,
     /// The last row whose idempotency key was considered for forgetting.
     pub(super) forgotten: u64,
+    /// How many records the stored part of the Merkle tree covers.
+    pub(super) hashed: u64,
     /// How often the store was reopened after a fault, over its whole life.
     pub(super) recoveries: u64,
     /// The rows after `indexed`.
@@ -63,6 +69,13 @@ impl Tail {
         let kept: HashMap<_, _> = keys.filter_map(|key| self.keys.remove_entry(&key)).collect();
         self.keys = kept;
         rows
+    }
+
+    /// A key that points at this row does so no more.
+    pub(super) fn forget_key(&mut self, key: &[u8; 16], row: u64) {
+        if self.by_key(key) == Some(row) {
+            self.keys.remove(key);
+        }
     }
 
     pub(super) fn by_decision(&self, decision: &[u8; 16]) -> Option<u64> {
@@ -104,6 +117,12 @@ impl State {
             pending: read.open_table(PENDING).map_err(storage)?.len()?,
             indexed: meta_number(&read, meta::INDEXED)?,
             forgotten: meta_number(&read, meta::FORGOTTEN)?,
+            hashed: match read.open_table(TREE) {
+                Ok(tree) => tree::hashed(&tree)?,
+                // A store from before there was a tree: it is derived from now on.
+                Err(TableError::TableDoesNotExist(_)) => 0,
+                Err(error) => return Err(storage(error)),
+            },
             recoveries: meta_number(&read, meta::RECOVERIES)?,
             tail: Tail::default(),
             action_types: known_labels(&read, Counted::ActionType)?,
@@ -152,6 +171,10 @@ pub(super) struct ActionType<'a> {
 impl<'a> Names<'a> {
     /// Reads them from the value of a record.
     pub(super) fn of(value: &'a [u8]) -> Result<Self, StorageError> {
+        if leaf_data_of_redacted(value).is_some() {
+            let action = ActionType { r#type: REDACTED.into() };
+            return Ok(Self { action, matched_rule: REDACTED.into() });
+        }
         let payload = value.get(HEADER_LEN..).ok_or_else(|| StorageError::Corrupted("a record is too short".into()))?;
         serde_json::from_slice(payload)
             .map_err(|error| StorageError::Corrupted(format!("the record of a decision: {error}")))

@@ -65,6 +65,7 @@ impl Store {
         medium.hold_reserve().map_err(|error| explain_storage(error.into(), path.to_owned()))?;
         let announce = Announcements {
             committed: watch::Sender::new(state.last_sequence),
+            durable: watch::Sender::new(state.last_sequence),
             health: watch::Sender::new(StoreHealth::Ok),
             recoveries: watch::Sender::new(0),
         };
@@ -133,6 +134,12 @@ impl Store {
     /// announced before callers are answered; a follower reads on from its own cursor whenever it changes.
     pub fn committed(&self) -> watch::Receiver<u64> {
         self.shared.announce.committed.subscribe()
+    }
+
+    /// The sequence number of the last record that is durable: what may be signed. In a relaxed store this follows
+    /// [`Store::committed`] by up to [`Options::sync_every`].
+    pub fn durable(&self) -> watch::Receiver<u64> {
+        self.shared.announce.durable.subscribe()
     }
 
     /// Whether the store can be written.

@@ -27,6 +27,7 @@ pub(super) const CONFIRMATIONS: TableDefinition<'static, &'static [u8; 32], u64>
 pub(super) const POLICIES: TableDefinition<'static, &'static [u8; 32], Bytes> = TableDefinition::new("policies");
 pub(super) const TOKENS: TableDefinition<'static, &'static [u8; 16], Bytes> = TableDefinition::new("tokens");
 pub(super) const INDEX: TableDefinition<'static, &'static IndexKey, &'static Bitmap> = TableDefinition::new("index");
+pub(super) const TREE: TableDefinition<'static, &'static TreeKey, &'static [u8; 32]> = TableDefinition::new("tree");
 pub(super) const SEGMENTS: TableDefinition<'static, u64, (i64, i64)> = TableDefinition::new("segments");
 pub(super) const COUNTS: TableDefinition<'static, Bytes, u64> = TableDefinition::new("counts");
 
@@ -38,6 +39,7 @@ pub(super) mod meta {
     pub(in crate::audit) const INDEXED: &str = "indexed";
     pub(in crate::audit) const FORGOTTEN: &str = "forgotten";
     pub(in crate::audit) const RECOVERIES: &str = "recoveries";
+    pub(in crate::audit) const LOG: &str = "log";
 }
 
 /// What an index entry is about. The number is the first byte of its key.
@@ -57,6 +59,9 @@ pub(super) type IndexKey = [u8; 17];
 /// The value of an index entry: which rows of the segment have the value. Row `n` of the segment, counted from 0, is bit
 /// `n % 8` (the lowest first) of byte `n / 8`.
 pub(super) type Bitmap = [u8; SEGMENT_LEN / 8];
+
+/// The key of a hash of the tree: `level ‖ index`.
+pub(super) type TreeKey = [u8; 9];
 
 /// The key of an index entry.
 pub(super) fn index_key(kind: Kind, value: Short, segment: u64) -> IndexKey {

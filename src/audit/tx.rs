@@ -15,6 +15,7 @@ use super::facts::{Facts, decode_row, encode_row};
 use super::index::{clear_bit, set_bit};
 use super::options::Entropy;
 use super::record::{DecisionRecord, Event, Record};
+use super::redaction::{gone, leaf_data_of_redacted};
 use super::row::RowState;
 use super::state::{State, TailRow, key_prefix, missing};
 use super::tables::{Kind, Tables};
@@ -29,10 +30,10 @@ pub(super) type AfterCommit = Box<dyn FnOnce() + Send>;
 /// The transaction that a job runs in.
 pub struct Tx<'t> {
     pub(super) tables: Tables<'t>,
-    state: &'t mut State,
+    pub(super) state: &'t mut State,
     entropy: &'t mut dyn Entropy,
     pub(super) after: Vec<AfterCommit>,
-    counts: Changes,
+    pub(super) counts: Changes,
     /// How many changes were made: a job that fails without having made any leaves no trace.
     pub(super) writes: u64,
 }
@@ -125,7 +126,7 @@ impl<'t> Tx<'t> {
         Ok(self.stored_row(row)?.1)
     }
 
-    fn stored_row(&mut self, row: u64) -> Result<(Facts, RowState), TxError> {
+    pub(super) fn stored_row(&mut self, row: u64) -> Result<(Facts, RowState), TxError> {
         let rows = self.tables.rows.get()?;
         let value = rows.get(row)?.ok_or_else(|| missing("row", row))?;
         decode_row(value.value()).map_err(TxError::Corrupt)
@@ -181,9 +182,12 @@ impl<'t> Tx<'t> {
         Ok(Some((row, state)))
     }
 
-    /// The record of a row's decision.
+    /// The record of a row's decision, which must not be redacted.
     pub fn decision_record(&mut self, state: &RowState) -> Result<DecisionRecord, TxError> {
         let value = self.tables.records.get()?.get(state.sequence)?.ok_or_else(|| missing("record", state.sequence))?;
+        if leaf_data_of_redacted(value.value()).is_some() {
+            return Err(gone(state.sequence).into());
+        }
         match parse_record(state.sequence, value.value()).map_err(TxError::Corrupt)?.event {
             Event::Decision(decision) => Ok(*decision),
             _ => Err(TxError::Corrupt(format!("record {} is no decision", state.sequence))),

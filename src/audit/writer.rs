@@ -45,6 +45,7 @@ use super::slot::{Slot, close};
 use super::state::State;
 use super::store::StoreHealth;
 use super::tables::{SEGMENT_LEN, meta};
+use super::tree::hash_tail;
 use super::tx::{AfterCommit, Tx};
 use crate::domain::Timestamp;
 
@@ -59,6 +60,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub(super) struct Announcements {
     pub(super) committed: watch::Sender<u64>,
+    pub(super) durable: watch::Sender<u64>,
     pub(super) health: watch::Sender<StoreHealth>,
     pub(super) recoveries: watch::Sender<u64>,
 }
@@ -202,6 +204,14 @@ impl Writer {
     fn announce_committed(&self) {
         let last = self.state.last_sequence;
         self.announce.committed.send_if_modified(|committed| std::mem::replace(committed, last) != last);
+        if !self.options.relaxed {
+            self.announce_durable();
+        }
+    }
+
+    fn announce_durable(&self) {
+        let last = self.state.last_sequence;
+        self.announce.durable.send_if_modified(|durable| std::mem::replace(durable, last) != last);
     }
 
     fn write(
@@ -259,12 +269,15 @@ impl Writer {
             }
             unsynced = None;
         }
-        if self.state.tail.rows.len() < self.options.index_lag.max(SEGMENT_LEN) {
+        let lag = self.options.index_lag.max(SEGMENT_LEN);
+        let (rows, leaves) = (self.state.tail.rows.len(), self.state.last_sequence - self.state.hashed);
+        if rows < lag && leaves < lag as u64 {
             return Mode::Running { unsynced };
         }
         let indexed = guarded(|| {
             let transaction = begin(&self.slot, true)?;
             index_tail(&transaction, &mut self.state)?;
+            self.state.hashed = hash_tail(&transaction, self.state.hashed, self.state.last_sequence)?;
             transaction.commit().map_err(storage)
         });
         match indexed {
@@ -277,7 +290,10 @@ impl Writer {
     fn sync(&mut self) -> Mode {
         let synced = guarded(|| begin(&self.slot, false)?.commit().map_err(storage));
         match synced {
-            Ok(()) => Mode::Running { unsynced: None },
+            Ok(()) => {
+                self.announce_durable();
+                Mode::Running { unsynced: None }
+            }
             Err(error) => self.fail(error.into(), Vec::new()),
         }
     }
@@ -332,6 +348,7 @@ impl Writer {
             Ok(true) => {
                 tracing::info!(last_sequence = self.state.last_sequence, "the record can be written again");
                 self.announce_committed();
+                self.announce_durable();
                 self.announce.recoveries.send_modify(|recoveries| *recoveries += 1);
                 self.announce.health.send_replace(StoreHealth::Ok);
                 Mode::Running { unsynced: None }

@@ -5,7 +5,7 @@
 //! | 0 | it worked, and for `propose`: ALLOW |
 //! | 1 | the request failed or was refused; for `validate`: the policy is not valid |
 //! | 2 | the command line makes no sense |
-//! | 3 | DENY, or what `--fail-on` watches for |
+//! | 3 | DENY, or what `--fail-on` watches for; for `audit verify`: the evidence was checked and is wrong |
 //! | 4 | a person still has to answer: a reviewer, or the agent's own user |
 //!
 //! `propose … -- COMMAND` ends with the code of the command once it has run: 126 where it cannot be started, 127 where it
@@ -22,7 +22,7 @@ pub enum Exit {
     Failed,
     /// The command line makes no sense.
     Usage,
-    /// DENY, or what `--fail-on` watches for.
+    /// DENY, or what `--fail-on` watches for; evidence that was checked and is wrong.
     Denied,
     /// A person still has to answer.
     Unanswered,
@@ -37,7 +37,7 @@ Exit codes:
   0  it worked (propose: ALLOW)
   1  the request failed or was refused; the policy is not valid
   2  bad usage
-  3  DENY, or what --fail-on watches for
+  3  DENY, or what --fail-on watches for; audit verify: the evidence is wrong
   4  a person still has to answer
   `propose … -- COMMAND` ends with the command's own code once it has run.";
 

@@ -46,6 +46,11 @@ pub(super) struct ServeArgs {
     #[arg(long, value_name = "DIR")]
     pub(super) data_dir: Option<PathBuf>,
 
+    /// What the log of records is called, for example `example.com/payments`, in a new data directory: it is its name for
+    /// good [default: `aegis/` and 32 hex digits]
+    #[arg(long, value_name = "NAME")]
+    pub(super) origin: Option<String>,
+
     /// Development: every caller on loopback may do everything. Never beside a real agent
     #[arg(long)]
     pub(super) dev: bool,
@@ -213,6 +218,7 @@ fn config(args: &ServeArgs, data_dir: &DataDir) -> Config {
     Config {
         policy: if args.policy.is_empty() { PolicySource::Starter } else { PolicySource::Files(args.policy.clone()) },
         data_dir: data_dir.path().to_owned(),
+        origin: args.origin.clone(),
         tcp: if listen.listen.is_empty() {
             vec![SocketAddr::from((Ipv4Addr::LOCALHOST, listen.port))]
         } else {

@@ -38,6 +38,17 @@ pub enum GovernanceError {
     /// No decision of this name, or not this caller's.
     #[error("no decision {0} of this caller")]
     NoDecision(DecisionId),
+    /// No decision of this name at all.
+    #[error("no decision {0} on the record")]
+    NoSuchDecision(DecisionId),
+    /// It cannot be taken off the record now.
+    #[error("{decision_id} cannot be redacted: {why}")]
+    NotRedactable {
+        /// The decision.
+        decision_id: DecisionId,
+        /// What stands against it.
+        why: &'static str,
+    },
     /// No approval of this name.
     #[error("no approval {0}")]
     NoApproval(ApprovalId),

@@ -49,7 +49,8 @@ impl Governor {
     /// The answer to a proposal of this very caller. Another caller's is not told from none.
     pub(super) fn own_decision(&self, caller: &Caller, decision_id: DecisionId) -> Result<Answer, GovernanceError> {
         let row = self.store.read()?.by_decision(decision_id)?;
-        row.filter(|row| is_own(caller, &row.decision.identity))
+        // Of what was redacted nothing is left that could be anybody's.
+        row.filter(|row| row.state.redacted.is_none() && is_own(caller, &row.decision.identity))
             .map(Answer::from)
             .ok_or(GovernanceError::NoDecision(decision_id))
     }
@@ -74,6 +75,9 @@ impl Governor {
                 let Some((row, mut state)) = tx.row_by_decision(decision_id)? else {
                     return Ok(Err(GovernanceError::NoDecision(decision_id)));
                 };
+                if state.redacted.is_some() {
+                    return Ok(Err(GovernanceError::NoDecision(decision_id)));
+                }
                 if state.result.as_ref() == Some(&report) {
                     return Ok(Ok(None));
                 }

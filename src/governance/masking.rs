@@ -245,6 +245,11 @@ impl Held {
         }
     }
 
+    /// Forgets the values of one decision.
+    pub(super) fn forget(&mut self, decision_id: DecisionId) {
+        self.bytes -= self.values.remove(&decision_id).map_or(0, |values| values.bytes);
+    }
+
     /// The values of one decision, if they are still in mind.
     pub(super) fn get(&self, decision_id: DecisionId) -> Option<Values> {
         self.values.get(&decision_id).cloned()

@@ -12,9 +12,11 @@ mod evaluate;
 mod follow;
 mod generations;
 mod masking;
+mod notary;
 mod pace;
 mod policy_changes;
 mod propose;
+mod redact;
 mod review;
 #[cfg(test)]
 mod tests;
@@ -36,8 +38,10 @@ pub use answer::Answer;
 pub use error::GovernanceError;
 pub use evaluate::{Evaluated, Hypothesis};
 pub use generations::{Generation, Generations, PolicySource, PolicyState, Rejection};
+pub use notary::{Issued, KeyFileError, KeyFiles, Notary, NotaryError, Rotated};
 pub use policy_changes::{Reload, watch_policy_files};
 pub use propose::Propose;
+pub use redact::Redacted;
 pub use review::Verdict;
 pub use tokens::{MadeToken, NewToken, Tokens};
 

@@ -248,6 +248,9 @@ impl Decided {
         let Some((row, mut asked)) = tx.row_by_confirmation(Digest::of(token.as_bytes()))? else {
             return invalid("is not one that was handed out");
         };
+        if asked.redacted.is_some() {
+            return invalid("belongs to a decision that was redacted");
+        }
         if tx.decision_record(&asked)?.identity != self.record.identity {
             return invalid("was handed out to another caller");
         }

@@ -39,9 +39,14 @@ pub fn required(path: &str) -> Access {
         ("aegis.v1.ApprovalService", "StreamApprovals" | "ListApprovals" | "GetApproval" | "Approve" | "Deny") => {
             &[Role::Reviewer]
         }
-        ("aegis.v1.AuditService", "StreamAudit" | "GetStats") => &[Role::Auditor],
+        (
+            "aegis.v1.AuditService",
+            "StreamAudit" | "GetStats" | "GetCheckpoint" | "GetInclusionProof" | "GetConsistencyProof",
+        ) => &[Role::Auditor],
         ("aegis.v1.PolicyService", "GetPolicy" | "UpdatePolicy" | "ValidatePolicy" | "WatchPolicy")
-        | ("aegis.v1.AdminService", "CreateToken" | "ListTokens" | "RevokeToken") => &[Role::Admin],
+        | ("aegis.v1.AdminService", "CreateToken" | "ListTokens" | "RevokeToken" | "RotateLogKey" | "RedactDecision") => {
+            &[Role::Admin]
+        }
         (service, _) if OPEN_SERVICES.contains(&service) => return Access::Open,
         (service, _) if service.starts_with(PACKAGE) => return Access::Nobody,
         // Not ours: the router answers UNIMPLEMENTED, which tells nothing.

@@ -1,4 +1,4 @@
-//! What admins call about who may call: translates, and does nothing else.
+//! What admins call about who may call, and about the record: translates, and does nothing else.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,8 +9,8 @@ use super::authenticate::identities::check_name;
 use super::request::{Reader, RequestLimits};
 use super::{caller, response, status};
 use crate::audit::StoredToken;
-use crate::domain::{Role, Roles, Timestamp, TokenId};
-use crate::governance::{Governor, NewToken};
+use crate::domain::{DecisionId, Role, Roles, Timestamp, TokenId};
+use crate::governance::{Governor, NewToken, Notary};
 use crate::proto::v1;
 use crate::proto::v1::admin_service_server::AdminService;
 
@@ -21,6 +21,8 @@ const MAX_NAME: usize = 128;
 pub(super) struct Administration {
     /// What answers.
     pub(super) governor: Arc<Governor>,
+    /// What signs.
+    pub(super) notary: Arc<Notary>,
     /// How large a request may be.
     pub(super) limits: RequestLimits,
 }
@@ -59,6 +61,40 @@ impl AdminService for Administration {
         };
         let revoked = self.governor.revoke_token(&caller, token_id).await?;
         Ok(Response::new(v1::RevokeTokenResponse { token: Some(token(&revoked, self.governor.now())) }))
+    }
+
+    async fn rotate_log_key(
+        &self,
+        request: Request<v1::RotateLogKeyRequest>,
+    ) -> Result<Response<v1::RotateLogKeyResponse>, Status> {
+        let rotated = self.notary.rotate(&caller(&request)?).await?;
+        Ok(Response::new(v1::RotateLogKeyResponse {
+            old_verifier_key: rotated.old.to_string(),
+            new_verifier_key: rotated.new.to_string(),
+            sequence: rotated.record.sequence,
+        }))
+    }
+
+    async fn redact_decision(
+        &self,
+        request: Request<v1::RedactDecisionRequest>,
+    ) -> Result<Response<v1::RedactDecisionResponse>, Status> {
+        let caller = caller(&request)?;
+        let v1::RedactDecisionRequest { decision_id, reason } = request.into_inner();
+        let mut reader = Reader::new(self.limits);
+        let decision_id: Option<DecisionId> = reader.parsed("decision_id", &decision_id);
+        if reason.trim().is_empty() {
+            reader.wrong("reason", "must be given: the record keeps why");
+        }
+        let reason = reader.free_text("reason", reason);
+        let Some(decision_id) = reader.finish(decision_id)? else {
+            return Err(status::bad_field("decision_id", "must be given"));
+        };
+        let redacted = self.governor.redact(&caller, decision_id, reason).await?;
+        Ok(Response::new(v1::RedactDecisionResponse {
+            sequence: redacted.appended.sequence,
+            redacted_sequences: redacted.sequences,
+        }))
     }
 }
 

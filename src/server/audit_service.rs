@@ -3,7 +3,7 @@
 //! A follower reads the record from its own place in it, at its own pace: there is no buffer to overrun, so it cannot lag
 //! and cannot slow anybody.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
@@ -13,7 +13,8 @@ use super::streams::{HEARTBEAT, Messages, Over, Sink, Streams};
 use super::{response, status};
 use crate::audit::row::{AuditRow, RowFilter};
 use crate::audit::{Order, Page, Query, Stats, StoreError, StoredRecord};
-use crate::governance::Governor;
+use crate::domain::{DecisionId, Digest};
+use crate::governance::{Governor, Notary};
 use crate::proto::v1;
 use crate::proto::v1::audit_service_server::AuditService;
 use crate::proto::v1::stream_audit_response::Event;
@@ -29,6 +30,8 @@ const LONGEST_TOP: usize = 100;
 pub(super) struct Audit {
     /// What answers.
     pub(super) governor: Arc<Governor>,
+    /// What signs.
+    pub(super) notary: Arc<Notary>,
     /// The daemon's streams.
     pub(super) streams: Streams,
     /// How large a request may be.
@@ -55,8 +58,13 @@ impl AuditService for Audit {
                 false
             }
         };
-        if records && filter != RowFilter::default() {
-            reader.wrong("filter", "must be empty with AUDIT_VIEW_RECORDS");
+        let of_one = RowFilter { decision_id: filter.decision_id, ..RowFilter::default() };
+        if records && filter != of_one {
+            reader.wrong("filter", "must be empty with AUDIT_VIEW_RECORDS, but for decision_id");
+        }
+        if records && filter.decision_id.is_some() && (request.follow || request.resume_after.is_some()) {
+            reader
+                .wrong("filter.decision_id", "does not go together with follow or resume_after in AUDIT_VIEW_RECORDS");
         }
         if request.newest_first && request.resume_after.is_some() {
             reader.wrong("newest_first", "does not go together with resume_after");
@@ -75,6 +83,79 @@ impl AuditService for Audit {
         let stats = governor.store().read()?.stats(governor.now(), governor.unreported_after())?;
         Ok(Response::new(stats_response(stats, top)))
     }
+
+    async fn get_checkpoint(
+        &self,
+        _request: Request<v1::GetCheckpointRequest>,
+    ) -> Result<Response<v1::GetCheckpointResponse>, Status> {
+        let issued = self.notary.checkpoint().await?;
+        let log = self.governor.store().read()?.log()?;
+        let keys = log.into_iter().flat_map(|log| log.keys);
+        let checkpoint = &issued.checkpoint.checkpoint;
+        Ok(Response::new(v1::GetCheckpointResponse {
+            checkpoint: issued.checkpoint.to_string(),
+            origin: checkpoint.origin.clone(),
+            tree_size: checkpoint.size,
+            root_hash: checkpoint.root.0.to_vec(),
+            // A rotation that came since is in the next one.
+            keys: keys
+                .filter(|key| key.sequence <= checkpoint.size)
+                .map(|key| v1::LogKey { verifier_key: key.key.to_string(), sequence: key.sequence })
+                .collect(),
+        }))
+    }
+
+    async fn get_inclusion_proof(
+        &self,
+        request: Request<v1::GetInclusionProofRequest>,
+    ) -> Result<Response<v1::GetInclusionProofResponse>, Status> {
+        let v1::GetInclusionProofRequest { leaf_index, tree_size } = request.into_inner();
+        let tree_size = self.tree_size("tree_size", tree_size)?;
+        if leaf_index >= tree_size {
+            return Err(status::bad_field("leaf_index", format!("a tree of {tree_size} leaves has no such leaf")));
+        }
+        let governor = Arc::clone(&self.governor);
+        let proved = read(move || {
+            let reader = governor.store().read()?;
+            let leaf = reader.leaf_hash(leaf_index)?;
+            Ok((leaf, reader.inclusion_proof(leaf_index, tree_size)?))
+        });
+        let (leaf_hash, hashes) = proved.await?;
+        let (leaf_hash, hashes) = (leaf_hash.0.to_vec(), bytes(hashes));
+        Ok(Response::new(v1::GetInclusionProofResponse { leaf_index, tree_size, leaf_hash, hashes }))
+    }
+
+    async fn get_consistency_proof(
+        &self,
+        request: Request<v1::GetConsistencyProofRequest>,
+    ) -> Result<Response<v1::GetConsistencyProofResponse>, Status> {
+        let v1::GetConsistencyProofRequest { first_tree_size, second_tree_size } = request.into_inner();
+        let second_tree_size = self.tree_size("second_tree_size", second_tree_size)?;
+        if first_tree_size > second_tree_size {
+            let message = format!("is larger than second_tree_size, {second_tree_size}");
+            return Err(status::bad_field("first_tree_size", message));
+        }
+        let governor = Arc::clone(&self.governor);
+        let hashes = read(move || governor.store().read()?.consistency_proof(first_tree_size, second_tree_size));
+        let hashes = bytes(hashes.await?);
+        Ok(Response::new(v1::GetConsistencyProofResponse { first_tree_size, second_tree_size, hashes }))
+    }
+}
+
+impl Audit {
+    /// The size of the tree that is meant: not more than is on disk.
+    fn tree_size(&self, field: &str, asked: u64) -> Result<u64, Status> {
+        let durable = *self.governor.store().durable().borrow();
+        match asked {
+            0 => Ok(durable),
+            asked if asked <= durable => Ok(asked),
+            _ => Err(status::bad_field(field, format!("there is no such tree: the log has {durable} leaves on disk"))),
+        }
+    }
+}
+
+fn bytes(hashes: Vec<Digest>) -> Vec<Vec<u8>> {
+    hashes.into_iter().map(|hash| hash.0.to_vec()).collect()
 }
 
 fn stats_response(stats: Stats, top: usize) -> v1::GetStatsResponse {
@@ -149,7 +230,9 @@ impl Feed {
             Ok(0) | Err(_) => usize::MAX,
             Ok(limit) => limit,
         };
-        let count = if self.records {
+        let count = if let (true, Some(decision_id)) = (self.records, self.filter.decision_id) {
+            self.records_of(sink, decision_id, end).await?
+        } else if self.records {
             self.record_history(sink, end, limit).await?
         } else {
             self.row_history(sink, limit).await?
@@ -204,11 +287,36 @@ impl Feed {
 
     async fn page(&self, order: Order, after: Option<u64>, limit: usize) -> Result<Page, Over> {
         let (governor, filter) = (Arc::clone(&self.governor), self.filter.clone());
-        read(move || {
+        let page = read(move || {
             let (now, unreported_after) = (governor.now(), governor.unreported_after());
             governor.store().read()?.rows(&Query { filter: &filter, order, after, limit, now, unreported_after })
-        })
-        .await
+        });
+        Ok(page.await?)
+    }
+
+    /// The records that tell of one decision, oldest first; of one that is redacted, what is left of them.
+    async fn records_of(
+        &self,
+        sink: &Sink<v1::StreamAuditResponse>,
+        decision_id: DecisionId,
+        end: u64,
+    ) -> Result<u64, Over> {
+        let governor = Arc::clone(&self.governor);
+        let found = read(move || governor.store().read()?.by_decision(decision_id)).await?;
+        let mut next = found.map_or(end + 1, |row| row.state.sequence);
+        let mut sequences = BTreeSet::new();
+        while next <= end {
+            let governor = Arc::clone(&self.governor);
+            let (page, after) = read(move || governor.store().read()?.records_about(decision_id, next..=end)).await?;
+            sequences.extend(page);
+            next = after;
+        }
+        for sequence in &sequences {
+            for record in self.records(sequence - 1, *sequence).await? {
+                say(sink, *sequence, Event::Record(response::audit_record(record))).await?;
+            }
+        }
+        Ok(sequences.len() as u64)
     }
 
     async fn record_history(&self, sink: &Sink<v1::StreamAuditResponse>, end: u64, limit: usize) -> Result<u64, Over> {
@@ -238,10 +346,10 @@ impl Feed {
                 break;
             }
             for record in page {
-                cursor = record.record.sequence;
+                cursor = record.sequence;
                 if self.records {
                     say(sink, cursor, Event::Record(response::audit_record(record))).await?;
-                } else if let Some(decision_id) = record.record.event.decision_id() {
+                } else if let Some(decision_id) = record.record().and_then(|record| record.event.decision_id()) {
                     let governor = Arc::clone(&self.governor);
                     let row = read(move || governor.store().read()?.by_decision(decision_id)).await?;
                     if let Some(row) = row.filter(|row| self.keeps(row)) {
@@ -257,7 +365,7 @@ impl Feed {
     async fn records(&self, from: u64, until: u64) -> Result<Vec<StoredRecord>, Over> {
         let governor = Arc::clone(&self.governor);
         let limit = usize::try_from(until.saturating_sub(from)).unwrap_or(PAGE);
-        read(move || governor.store().read()?.records(from, limit)).await
+        Ok(read(move || governor.store().read()?.records(from, limit)).await?)
     }
 
     fn keeps(&self, row: &AuditRow) -> bool {
@@ -275,7 +383,7 @@ async fn say(sink: &Sink<v1::StreamAuditResponse>, sequence: u64, event: Event) 
 }
 
 /// Reads the store where it does not hold up the calls of others.
-async fn read<T, F>(job: F) -> Result<T, Over>
+async fn read<T, F>(job: F) -> Result<T, Status>
 where
     T: Send + 'static,
     F: FnOnce() -> Result<T, StoreError> + Send + 'static,

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::approvals::Pending;
 use crate::audit::row::AuditRow;
-use crate::audit::{IdentityRecord, StoredPolicy, StoredRecord};
+use crate::audit::{Content, IdentityRecord, StoredPolicy, StoredRecord};
 use crate::domain::{
     Action, Actor, Approval, Digest, Ending, EndingKind, How, Outcome, ParamPath, ResultStatus, RiskLevel, Timestamp,
 };
@@ -233,7 +233,7 @@ pub(super) fn recorded_approval(row: &AuditRow) -> Option<v1::Approval> {
         approval_id: state.approval_id.to_string(),
         decision_id: decision.decision_id.to_string(),
         actor: Some(actor(&decision.actor)),
-        identity: Some(recorded_identity(&decision.identity)),
+        identity: row.state.redacted.is_none().then(|| recorded_identity(&decision.identity)),
         action: Some(action(&decision.action)),
         masked: paths(&decision.masked),
         context: Some(v1::Context {
@@ -268,6 +268,7 @@ pub(super) fn session_action(row: &AuditRow, status: Option<ResultStatus>) -> v1
 pub(super) fn audit_row(row: AuditRow, status: Option<ResultStatus>) -> v1::AuditRow {
     let AuditRow { row: id, record_id, time, decision, state } = row;
     let report = state.result.as_ref();
+    let known = state.redacted.is_none();
     v1::AuditRow {
         id,
         session_id: decision.session_id,
@@ -286,13 +287,14 @@ pub(super) fn audit_row(row: AuditRow, status: Option<ResultStatus>) -> v1::Audi
         decision_id: decision.decision_id.to_string(),
         approval_id: decision.approval_id.map(|id| id.to_string()).unwrap_or_default(),
         actor: Some(actor(&decision.actor)),
-        identity: Some(recorded_identity(&decision.identity)),
-        policy_revision: decision.policy_revision.to_string(),
-        action_digest: decision.action_digest.to_string(),
+        identity: known.then(|| recorded_identity(&decision.identity)),
+        policy_revision: if known { decision.policy_revision.to_string() } else { String::new() },
+        action_digest: if known { decision.action_digest.to_string() } else { String::new() },
         audit_ref: record_id.to_string(),
         metadata: optional_object(&decision.metadata),
         trace_id: decision.trace_id,
         masked_digests: texts(&decision.masked_digests),
+        redacted: !known,
     }
 }
 
@@ -301,12 +303,16 @@ fn texts(digests: &BTreeMap<ParamPath, Digest>) -> HashMap<String, String> {
 }
 
 /// A record as it stands in the log.
-pub(super) fn audit_record(record: StoredRecord) -> v1::AuditRecord {
-    v1::AuditRecord {
-        sequence: record.record.sequence,
-        payload: String::from_utf8(record.payload).unwrap_or_default(),
-        salt: record.salt.to_vec(),
-        leaf_hash: record.leaf_hash.0.to_vec(),
+pub(super) fn audit_record(stored: StoredRecord) -> v1::AuditRecord {
+    let StoredRecord { sequence, leaf_hash, content } = stored;
+    let record = v1::AuditRecord { sequence, leaf_hash: leaf_hash.0.to_vec(), ..v1::AuditRecord::default() };
+    match content {
+        Content::Whole { salt, payload, .. } => {
+            // Canonical JSON is UTF-8; what is not would be seen by its hash.
+            let payload = String::from_utf8(payload).unwrap_or_default();
+            v1::AuditRecord { payload, salt: salt.to_vec(), ..record }
+        }
+        Content::Redacted { leaf_data } => v1::AuditRecord { leaf_data: leaf_data.0.to_vec(), ..record },
     }
 }
 

@@ -30,7 +30,7 @@ use super::streams::Streams;
 use super::{access, admin, background};
 use crate::audit::{OpenError, Options, Store, StoreError};
 use crate::domain::{Clock, Role, Roles, SystemClock};
-use crate::governance::{Generation, Generations, Governor, PolicySource, Settings};
+use crate::governance::{Generation, Generations, Governor, KeyFiles, Notary, NotaryError, PolicySource, Settings};
 use crate::policy::LoadErrors;
 use crate::proto::FILE_DESCRIPTOR_SET;
 use crate::proto::v1::admin_service_server::AdminServiceServer;
@@ -46,6 +46,8 @@ pub struct Config {
     pub policy: PolicySource,
     /// Where the record, the private socket and the credential live.
     pub data_dir: PathBuf,
+    /// What the log is called, if somebody says: see [`Notary::start`].
+    pub origin: Option<String>,
     /// The main listener's addresses; port 0 picks one.
     pub tcp: Vec<SocketAddr>,
     /// The main listener's unix sockets.
@@ -184,6 +186,9 @@ pub enum ServeError {
     /// The record cannot be written.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The log cannot be signed for.
+    #[error(transparent)]
+    Notary(#[from] NotaryError),
     /// A listener cannot be bound.
     #[error("cannot listen on {address}: {error}")]
     Bind {
@@ -234,7 +239,7 @@ pub async fn run(
     let account = data_dir::account(data_dir.uid);
     warn_about(&config, &account);
 
-    let governor = Arc::new(start_governor(&config, &data_dir, clock).await?);
+    let (governor, notary) = start_governor(&config, &data_dir, clock).await?;
     if !config.identities.is_empty() {
         governor.record_identities(reloader.revision()).await?;
     }
@@ -269,6 +274,7 @@ pub async fn run(
     };
     let services = Services {
         governor: Arc::clone(&governor),
+        notary,
         limits: config.limits,
         streams: Streams::new(config.limits.streams, stop.clone()),
         stop: stop.clone(),
@@ -300,12 +306,16 @@ pub async fn run(
 }
 
 /// Opens the record, and takes up where it left off.
-async fn start_governor(config: &Config, data_dir: &DataDir, clock: Arc<dyn Clock>) -> Result<Governor, ServeError> {
+async fn start_governor(
+    config: &Config,
+    data_dir: &DataDir,
+    clock: Arc<dyn Clock>,
+) -> Result<(Arc<Governor>, Arc<Notary>), ServeError> {
     let policy = config.policy.load()?;
     for warning in policy.warnings() {
         tracing::warn!("{warning}");
     }
-let options = Options {
+    let options = Options {
         relaxed: config.relaxed_durability,
         patience: config.disk_timeout,
         clock: Arc::clone(&clock),
@@ -317,7 +327,10 @@ let options = Options {
     let flags = flags.into_iter().filter(|(set, _)| *set).map(|(_, flag)| flag.to_owned()).collect();
     let store_key = data_dir.store_key()?;
     let settings = config.governance.clone();
-    Ok(Governor::start(store, generations, clock, getrandom::fill, store_key, settings, flags).await?)
+    let (files, origin) = (KeyFiles::new(&config.data_dir), config.origin.clone());
+    let notary = Notary::start(store.clone(), files, clock.clone(), getrandom::fill, origin).await?;
+    let governor = Governor::start(store, generations, clock, getrandom::fill, store_key, settings, flags).await?;
+    Ok((Arc::new(governor), Arc::new(notary)))
 }
 
 /// Refuses listeners that would be reachable by those who must not reach them.
@@ -436,12 +449,13 @@ async fn serve(
     health: HealthServer<impl tonic_health::pb::health_server::Health>,
     connections: mpsc::Receiver<io::Result<connection::Stream>>,
 ) -> Result<(), ServeError> {
-    let Services { governor, limits, streams, stop } = services;
+    let Services { governor, notary, limits, streams, stop } = services;
     let Limits { message_bytes, request: limits, calls_per_connection, connection_age, .. } = limits;
     let governance = Governance { governor: Arc::clone(&governor), limits };
     let approvals = Approvals { governor: Arc::clone(&governor), streams: streams.clone(), limits };
-    let audit = Audit { governor: Arc::clone(&governor), streams: streams.clone(), limits };
-    let administration = Administration { governor: Arc::clone(&governor), limits };
+    let audit =
+        Audit { governor: Arc::clone(&governor), notary: Arc::clone(&notary), streams: streams.clone(), limits };
+    let administration = Administration { governor: Arc::clone(&governor), notary, limits };
     let policies = Policies { governor, streams, limits };
     let router = Server::builder()
         .max_concurrent_streams(calls_per_connection)
@@ -474,6 +488,7 @@ fn reflection() -> tonic_reflection::server::Builder<'static> {
 /// What the services share.
 struct Services {
     governor: Arc<Governor>,
+    notary: Arc<Notary>,
     limits: Limits,
     streams: Streams,
     stop: CancellationToken,

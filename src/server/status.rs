@@ -6,7 +6,7 @@
 //! | UNAUTHENTICATED | `CREDENTIAL_REQUIRED`, `CREDENTIAL_INVALID`, `CREDENTIAL_EXPIRED` | sends a valid credential |
 //! | PERMISSION_DENIED | `ROLE_REQUIRED`, `OWN_PROPOSAL`, `ACTOR_NOT_ALLOWED` | asks somebody else |
 //! | NOT_FOUND | `NO_SUCH_DECISION`, `NO_SUCH_APPROVAL`, `NO_SUCH_REVISION`, `NO_SUCH_TOKEN` | corrects the id |
-//! | FAILED_PRECONDITION | `ALREADY_DECIDED`, `EXPIRED`, `DIGEST_MISMATCH`, `NOT_PENDING`, `NOT_REPORTABLE`, `CONFIRMATION_INVALID`, `POLICY_NOT_WRITABLE` | looks again before it does anything |
+//! | FAILED_PRECONDITION | `ALREADY_DECIDED`, `EXPIRED`, `DIGEST_MISMATCH`, `NOT_PENDING`, `NOT_REPORTABLE`, `NOT_REDACTABLE`, `CONFIRMATION_INVALID`, `POLICY_NOT_WRITABLE` | looks again before it does anything |
 //! | ABORTED | `REVISION_MISMATCH` | reads the policy again and merges |
 //! | RESOURCE_EXHAUSTED | `TOO_MANY_PENDING_APPROVALS`, `RATE_LIMITED`, `TOO_MANY_STREAMS`, `RECORD_BUSY`, `TOO_MANY_TOKENS`, `TOO_MANY_FAILURES` | waits and retries |
 //! | UNAVAILABLE | `RECORD_UNAVAILABLE`, `NOT_SERVING` | retries; the action does not run meanwhile |
@@ -19,7 +19,7 @@ use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 use super::authenticate::AuthenticationError;
 use crate::audit::StoreError;
 use crate::domain::{Identity, Roles};
-use crate::governance::GovernanceError;
+use crate::governance::{GovernanceError, NotaryError};
 
 /// Who speaks in an `ErrorInfo`.
 const DOMAIN: &str = "aegis.v1";
@@ -155,6 +155,8 @@ impl From<GovernanceError> for Status {
             E::ConfirmationInvalid(_) => with_reason(Code::FailedPrecondition, "CONFIRMATION_INVALID", message),
             E::QueueFull(_) => with_reason(Code::ResourceExhausted, "TOO_MANY_PENDING_APPROVALS", message),
             E::RateLimited(_) => with_reason(Code::ResourceExhausted, "RATE_LIMITED", message),
+            E::NoSuchDecision(_) => with_reason(Code::NotFound, "NO_SUCH_DECISION", message),
+            E::NotRedactable { .. } => with_reason(Code::FailedPrecondition, "NOT_REDACTABLE", message),
             E::NoDecision(_) => with_reason(Code::NotFound, "NO_SUCH_DECISION", message),
             E::NoApproval(_) => with_reason(Code::NotFound, "NO_SUCH_APPROVAL", message),
             E::NoRevision(_) => with_reason(Code::NotFound, "NO_SUCH_REVISION", message),
@@ -194,6 +196,15 @@ pub(super) fn record(error: &StoreError) -> Status {
         }
         StoreError::Closed => with_reason(Code::Unavailable, "NOT_SERVING", message),
         _ => with_reason(Code::Internal, "RECORD_FAULT", message),
+    }
+}
+
+impl From<NotaryError> for Status {
+    fn from(error: NotaryError) -> Self {
+        match error {
+            NotaryError::Store(error) => record(&error),
+            error => with_reason(Code::Internal, "LOG_KEY_FAULT", error.to_string()),
+        }
     }
 }
 

@@ -249,9 +249,14 @@ impl Daemon {
         assert!(output.status.success(), "{}", stderr(&output));
         let payload = |line: &str| {
             let line: serde_json::Value = serde_json::from_str(line).expect("a line of JSON");
-            serde_json::from_str(line["payload"].as_str().expect("a payload")).expect("a record is JSON")
+            let payload = line["payload"].as_str().filter(|payload| !payload.is_empty());
+            payload.map(|payload| serde_json::from_str(payload).expect("a record is JSON"))
         };
-        stdout(&output).lines().map(payload).filter(|record: &serde_json::Value| record["kind"] == kind).collect()
+        stdout(&output)
+            .lines()
+            .filter_map(payload)
+            .filter(|record: &serde_json::Value| record["kind"] == kind)
+            .collect()
     }
 
     /// What health says of a service.

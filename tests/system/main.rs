@@ -13,6 +13,7 @@ mod crash;
 mod daemon;
 mod deployed;
 mod disk;
+mod evidence;
 mod grpcurl;
 mod hostile;
 mod identities;

@@ -33,7 +33,8 @@ const (
 	AuditView_AUDIT_VIEW_UNSPECIFIED AuditView = 0
 	// One row per decision, its approval and result folded in.
 	AuditView_AUDIT_VIEW_ROWS AuditView = 1
-	// The records as they stand in the log. The filter must be empty.
+	// The records as they stand in the log. The filter must be empty, or name a decision and nothing else: then they are those
+	// that tell of it, without `follow`.
 	AuditView_AUDIT_VIEW_RECORDS AuditView = 2
 )
 
@@ -543,6 +544,9 @@ type AuditRow struct {
 	// Digests of the masked parameters, by their name: equal values of one store have equal digests. Keyed with a secret of the
 	// store, so that nobody can try values out.
 	MaskedDigests map[string]string `protobuf:"bytes,24,rep,name=masked_digests,json=maskedDigests,proto3" json:"masked_digests,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Whether the record of the decision was taken away, by an admin or by its age: what it said reads `[redacted]`, or is
+	// absent. Its id, time, risk, outcome and result status are kept.
+	Redacted      bool `protobuf:"varint,25,opt,name=redacted,proto3" json:"redacted,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -745,6 +749,13 @@ func (x *AuditRow) GetMaskedDigests() map[string]string {
 	return nil
 }
 
+func (x *AuditRow) GetRedacted() bool {
+	if x != nil {
+		return x.Redacted
+	}
+	return false
+}
+
 // A record as it stands in the log.
 type AuditRecord struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -755,7 +766,10 @@ type AuditRecord struct {
 	// The salt that is hashed with it.
 	Salt []byte `protobuf:"bytes,3,opt,name=salt,proto3" json:"salt,omitempty"`
 	// The RFC 6962 leaf hash.
-	LeafHash      []byte `protobuf:"bytes,4,opt,name=leaf_hash,json=leafHash,proto3" json:"leaf_hash,omitempty"`
+	LeafHash []byte `protobuf:"bytes,4,opt,name=leaf_hash,json=leafHash,proto3" json:"leaf_hash,omitempty"`
+	// Where payload and salt were taken away, and are empty for that: the salted hash of both, which is what the leaf hash
+	// is made from. Empty everywhere else.
+	LeafData      []byte `protobuf:"bytes,5,opt,name=leaf_data,json=leafData,proto3" json:"leaf_data,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -814,6 +828,13 @@ func (x *AuditRecord) GetSalt() []byte {
 func (x *AuditRecord) GetLeafHash() []byte {
 	if x != nil {
 		return x.LeafHash
+	}
+	return nil
+}
+
+func (x *AuditRecord) GetLeafData() []byte {
+	if x != nil {
+		return x.LeafData
 	}
 	return nil
 }
@@ -1028,6 +1049,427 @@ func (x *Count) GetCount() uint64 {
 	return 0
 }
 
+// Asks for the checkpoint.
+type GetCheckpointRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetCheckpointRequest) Reset() {
+	*x = GetCheckpointRequest{}
+	mi := &file_aegis_v1_audit_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetCheckpointRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetCheckpointRequest) ProtoMessage() {}
+
+func (x *GetCheckpointRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_aegis_v1_audit_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetCheckpointRequest.ProtoReflect.Descriptor instead.
+func (*GetCheckpointRequest) Descriptor() ([]byte, []int) {
+	return file_aegis_v1_audit_proto_rawDescGZIP(), []int{9}
+}
+
+// The checkpoint of the log as it is on disk now.
+type GetCheckpointResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The checkpoint, signed (c2sp.org/tlog-checkpoint): what the other fields say is in it, and only it can be believed.
+	Checkpoint string `protobuf:"bytes,1,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	// The name of the log.
+	Origin string `protobuf:"bytes,2,opt,name=origin,proto3" json:"origin,omitempty"`
+	// How many records it has: those with the sequence numbers from 1 to this.
+	TreeSize uint64 `protobuf:"varint,3,opt,name=tree_size,json=treeSize,proto3" json:"tree_size,omitempty"`
+	// The root of its Merkle tree.
+	RootHash []byte `protobuf:"bytes,4,opt,name=root_hash,json=rootHash,proto3" json:"root_hash,omitempty"`
+	// The keys of the log, the first to the last: the last has signed.
+	Keys          []*LogKey `protobuf:"bytes,5,rep,name=keys,proto3" json:"keys,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetCheckpointResponse) Reset() {
+	*x = GetCheckpointResponse{}
+	mi := &file_aegis_v1_audit_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetCheckpointResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetCheckpointResponse) ProtoMessage() {}
+
+func (x *GetCheckpointResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_aegis_v1_audit_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetCheckpointResponse.ProtoReflect.Descriptor instead.
+func (*GetCheckpointResponse) Descriptor() ([]byte, []int) {
+	return file_aegis_v1_audit_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *GetCheckpointResponse) GetCheckpoint() string {
+	if x != nil {
+		return x.Checkpoint
+	}
+	return ""
+}
+
+func (x *GetCheckpointResponse) GetOrigin() string {
+	if x != nil {
+		return x.Origin
+	}
+	return ""
+}
+
+func (x *GetCheckpointResponse) GetTreeSize() uint64 {
+	if x != nil {
+		return x.TreeSize
+	}
+	return 0
+}
+
+func (x *GetCheckpointResponse) GetRootHash() []byte {
+	if x != nil {
+		return x.RootHash
+	}
+	return nil
+}
+
+func (x *GetCheckpointResponse) GetKeys() []*LogKey {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+// A key that signs checkpoints, or did.
+type LogKey struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The verifier key (c2sp.org/signed-note).
+	VerifierKey string `protobuf:"bytes,1,opt,name=verifier_key,json=verifierKey,proto3" json:"verifier_key,omitempty"`
+	// The record that names it. The key signs checkpoints that contain this record.
+	Sequence      uint64 `protobuf:"varint,2,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LogKey) Reset() {
+	*x = LogKey{}
+	mi := &file_aegis_v1_audit_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LogKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LogKey) ProtoMessage() {}
+
+func (x *LogKey) ProtoReflect() protoreflect.Message {
+	mi := &file_aegis_v1_audit_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LogKey.ProtoReflect.Descriptor instead.
+func (*LogKey) Descriptor() ([]byte, []int) {
+	return file_aegis_v1_audit_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *LogKey) GetVerifierKey() string {
+	if x != nil {
+		return x.VerifierKey
+	}
+	return ""
+}
+
+func (x *LogKey) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+// Asks for the proof that a record is in the log.
+type GetInclusionProofRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The leaf, counted from 0: the record's sequence number less 1.
+	LeafIndex uint64 `protobuf:"varint,1,opt,name=leaf_index,json=leafIndex,proto3" json:"leaf_index,omitempty"`
+	// In the tree of how many leaves. 0: of as many as there are on disk now.
+	TreeSize      uint64 `protobuf:"varint,2,opt,name=tree_size,json=treeSize,proto3" json:"tree_size,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetInclusionProofRequest) Reset() {
+	*x = GetInclusionProofRequest{}
+	mi := &file_aegis_v1_audit_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetInclusionProofRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetInclusionProofRequest) ProtoMessage() {}
+
+func (x *GetInclusionProofRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_aegis_v1_audit_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetInclusionProofRequest.ProtoReflect.Descriptor instead.
+func (*GetInclusionProofRequest) Descriptor() ([]byte, []int) {
+	return file_aegis_v1_audit_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *GetInclusionProofRequest) GetLeafIndex() uint64 {
+	if x != nil {
+		return x.LeafIndex
+	}
+	return 0
+}
+
+func (x *GetInclusionProofRequest) GetTreeSize() uint64 {
+	if x != nil {
+		return x.TreeSize
+	}
+	return 0
+}
+
+// The proof that a record is in the log.
+type GetInclusionProofResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The leaf.
+	LeafIndex uint64 `protobuf:"varint,1,opt,name=leaf_index,json=leafIndex,proto3" json:"leaf_index,omitempty"`
+	// The size of the tree that it is in.
+	TreeSize uint64 `protobuf:"varint,2,opt,name=tree_size,json=treeSize,proto3" json:"tree_size,omitempty"`
+	// The hash of the leaf.
+	LeafHash []byte `protobuf:"bytes,3,opt,name=leaf_hash,json=leafHash,proto3" json:"leaf_hash,omitempty"`
+	// The hashes from the leaf's sibling's up to that of the root's child.
+	Hashes        [][]byte `protobuf:"bytes,4,rep,name=hashes,proto3" json:"hashes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetInclusionProofResponse) Reset() {
+	*x = GetInclusionProofResponse{}
+	mi := &file_aegis_v1_audit_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetInclusionProofResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetInclusionProofResponse) ProtoMessage() {}
+
+func (x *GetInclusionProofResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_aegis_v1_audit_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetInclusionProofResponse.ProtoReflect.Descriptor instead.
+func (*GetInclusionProofResponse) Descriptor() ([]byte, []int) {
+	return file_aegis_v1_audit_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *GetInclusionProofResponse) GetLeafIndex() uint64 {
+	if x != nil {
+		return x.LeafIndex
+	}
+	return 0
+}
+
+func (x *GetInclusionProofResponse) GetTreeSize() uint64 {
+	if x != nil {
+		return x.TreeSize
+	}
+	return 0
+}
+
+func (x *GetInclusionProofResponse) GetLeafHash() []byte {
+	if x != nil {
+		return x.LeafHash
+	}
+	return nil
+}
+
+func (x *GetInclusionProofResponse) GetHashes() [][]byte {
+	if x != nil {
+		return x.Hashes
+	}
+	return nil
+}
+
+// Asks for the proof that one tree is the beginning of another.
+type GetConsistencyProofRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The size of the earlier tree.
+	FirstTreeSize uint64 `protobuf:"varint,1,opt,name=first_tree_size,json=firstTreeSize,proto3" json:"first_tree_size,omitempty"`
+	// The size of the later tree, not less than the first. 0: as many as there are on disk now.
+	SecondTreeSize uint64 `protobuf:"varint,2,opt,name=second_tree_size,json=secondTreeSize,proto3" json:"second_tree_size,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *GetConsistencyProofRequest) Reset() {
+	*x = GetConsistencyProofRequest{}
+	mi := &file_aegis_v1_audit_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetConsistencyProofRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetConsistencyProofRequest) ProtoMessage() {}
+
+func (x *GetConsistencyProofRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_aegis_v1_audit_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetConsistencyProofRequest.ProtoReflect.Descriptor instead.
+func (*GetConsistencyProofRequest) Descriptor() ([]byte, []int) {
+	return file_aegis_v1_audit_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *GetConsistencyProofRequest) GetFirstTreeSize() uint64 {
+	if x != nil {
+		return x.FirstTreeSize
+	}
+	return 0
+}
+
+func (x *GetConsistencyProofRequest) GetSecondTreeSize() uint64 {
+	if x != nil {
+		return x.SecondTreeSize
+	}
+	return 0
+}
+
+// The proof that one tree is the beginning of another.
+type GetConsistencyProofResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The size of the earlier tree.
+	FirstTreeSize uint64 `protobuf:"varint,1,opt,name=first_tree_size,json=firstTreeSize,proto3" json:"first_tree_size,omitempty"`
+	// The size of the later tree.
+	SecondTreeSize uint64 `protobuf:"varint,2,opt,name=second_tree_size,json=secondTreeSize,proto3" json:"second_tree_size,omitempty"`
+	// The hashes. None where the first size is 0 or both are the same.
+	Hashes        [][]byte `protobuf:"bytes,3,rep,name=hashes,proto3" json:"hashes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetConsistencyProofResponse) Reset() {
+	*x = GetConsistencyProofResponse{}
+	mi := &file_aegis_v1_audit_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetConsistencyProofResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetConsistencyProofResponse) ProtoMessage() {}
+
+func (x *GetConsistencyProofResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_aegis_v1_audit_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetConsistencyProofResponse.ProtoReflect.Descriptor instead.
+func (*GetConsistencyProofResponse) Descriptor() ([]byte, []int) {
+	return file_aegis_v1_audit_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *GetConsistencyProofResponse) GetFirstTreeSize() uint64 {
+	if x != nil {
+		return x.FirstTreeSize
+	}
+	return 0
+}
+
+func (x *GetConsistencyProofResponse) GetSecondTreeSize() uint64 {
+	if x != nil {
+		return x.SecondTreeSize
+	}
+	return 0
+}
+
+func (x *GetConsistencyProofResponse) GetHashes() [][]byte {
+	if x != nil {
+		return x.Hashes
+	}
+	return nil
+}
+
 var File_aegis_v1_audit_proto protoreflect.FileDescriptor
 
 const file_aegis_v1_audit_proto_rawDesc = "" +
@@ -1067,7 +1509,7 @@ const file_aegis_v1_audit_proto_rawDesc = "" +
 	"\theartbeat\x18\x05 \x01(\v2\x13.aegis.v1.HeartbeatH\x00R\theartbeatB\a\n" +
 	"\x05event\" \n" +
 	"\bCaughtUp\x12\x14\n" +
-	"\x05count\x18\x01 \x01(\x04R\x05count\"\xac\b\n" +
+	"\x05count\x18\x01 \x01(\x04R\x05count\"\xc8\b\n" +
 	"\bAuditRow\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x1d\n" +
 	"\n" +
@@ -1098,15 +1540,17 @@ const file_aegis_v1_audit_proto_rawDesc = "" +
 	"\taudit_ref\x18\x15 \x01(\tR\bauditRef\x123\n" +
 	"\bmetadata\x18\x16 \x01(\v2\x17.google.protobuf.StructR\bmetadata\x12\x19\n" +
 	"\btrace_id\x18\x17 \x01(\tR\atraceId\x12L\n" +
-	"\x0emasked_digests\x18\x18 \x03(\v2%.aegis.v1.AuditRow.MaskedDigestsEntryR\rmaskedDigests\x1a@\n" +
+	"\x0emasked_digests\x18\x18 \x03(\v2%.aegis.v1.AuditRow.MaskedDigestsEntryR\rmaskedDigests\x12\x1a\n" +
+	"\bredacted\x18\x19 \x01(\bR\bredacted\x1a@\n" +
 	"\x12MaskedDigestsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"t\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x91\x01\n" +
 	"\vAuditRecord\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x18\n" +
 	"\apayload\x18\x02 \x01(\tR\apayload\x12\x12\n" +
 	"\x04salt\x18\x03 \x01(\fR\x04salt\x12\x1b\n" +
-	"\tleaf_hash\x18\x04 \x01(\fR\bleafHash\"#\n" +
+	"\tleaf_hash\x18\x04 \x01(\fR\bleafHash\x12\x1b\n" +
+	"\tleaf_data\x18\x05 \x01(\fR\bleafData\"#\n" +
 	"\x0fGetStatsRequest\x12\x10\n" +
 	"\x03top\x18\x01 \x01(\rR\x03top\"\x80\x03\n" +
 	"\x10GetStatsResponse\x12\x1c\n" +
@@ -1121,14 +1565,46 @@ const file_aegis_v1_audit_proto_rawDesc = "" +
 	"\ttop_rules\x18\b \x03(\v2\x0f.aegis.v1.CountR\btopRules\"1\n" +
 	"\x05Count\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05count\x18\x02 \x01(\x04R\x05count*T\n" +
+	"\x05count\x18\x02 \x01(\x04R\x05count\"\x16\n" +
+	"\x14GetCheckpointRequest\"\xaf\x01\n" +
+	"\x15GetCheckpointResponse\x12\x1e\n" +
+	"\n" +
+	"checkpoint\x18\x01 \x01(\tR\n" +
+	"checkpoint\x12\x16\n" +
+	"\x06origin\x18\x02 \x01(\tR\x06origin\x12\x1b\n" +
+	"\ttree_size\x18\x03 \x01(\x04R\btreeSize\x12\x1b\n" +
+	"\troot_hash\x18\x04 \x01(\fR\brootHash\x12$\n" +
+	"\x04keys\x18\x05 \x03(\v2\x10.aegis.v1.LogKeyR\x04keys\"G\n" +
+	"\x06LogKey\x12!\n" +
+	"\fverifier_key\x18\x01 \x01(\tR\vverifierKey\x12\x1a\n" +
+	"\bsequence\x18\x02 \x01(\x04R\bsequence\"V\n" +
+	"\x18GetInclusionProofRequest\x12\x1d\n" +
+	"\n" +
+	"leaf_index\x18\x01 \x01(\x04R\tleafIndex\x12\x1b\n" +
+	"\ttree_size\x18\x02 \x01(\x04R\btreeSize\"\x8c\x01\n" +
+	"\x19GetInclusionProofResponse\x12\x1d\n" +
+	"\n" +
+	"leaf_index\x18\x01 \x01(\x04R\tleafIndex\x12\x1b\n" +
+	"\ttree_size\x18\x02 \x01(\x04R\btreeSize\x12\x1b\n" +
+	"\tleaf_hash\x18\x03 \x01(\fR\bleafHash\x12\x16\n" +
+	"\x06hashes\x18\x04 \x03(\fR\x06hashes\"n\n" +
+	"\x1aGetConsistencyProofRequest\x12&\n" +
+	"\x0ffirst_tree_size\x18\x01 \x01(\x04R\rfirstTreeSize\x12(\n" +
+	"\x10second_tree_size\x18\x02 \x01(\x04R\x0esecondTreeSize\"\x87\x01\n" +
+	"\x1bGetConsistencyProofResponse\x12&\n" +
+	"\x0ffirst_tree_size\x18\x01 \x01(\x04R\rfirstTreeSize\x12(\n" +
+	"\x10second_tree_size\x18\x02 \x01(\x04R\x0esecondTreeSize\x12\x16\n" +
+	"\x06hashes\x18\x03 \x03(\fR\x06hashes*T\n" +
 	"\tAuditView\x12\x1a\n" +
 	"\x16AUDIT_VIEW_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fAUDIT_VIEW_ROWS\x10\x01\x12\x16\n" +
-	"\x12AUDIT_VIEW_RECORDS\x10\x022\x9f\x01\n" +
+	"\x12AUDIT_VIEW_RECORDS\x10\x022\xb3\x03\n" +
 	"\fAuditService\x12L\n" +
 	"\vStreamAudit\x12\x1c.aegis.v1.StreamAuditRequest\x1a\x1d.aegis.v1.StreamAuditResponse0\x01\x12A\n" +
-	"\bGetStats\x12\x19.aegis.v1.GetStatsRequest\x1a\x1a.aegis.v1.GetStatsResponseB\x8e\x01\n" +
+	"\bGetStats\x12\x19.aegis.v1.GetStatsRequest\x1a\x1a.aegis.v1.GetStatsResponse\x12P\n" +
+	"\rGetCheckpoint\x12\x1e.aegis.v1.GetCheckpointRequest\x1a\x1f.aegis.v1.GetCheckpointResponse\x12\\\n" +
+	"\x11GetInclusionProof\x12\".aegis.v1.GetInclusionProofRequest\x1a#.aegis.v1.GetInclusionProofResponse\x12b\n" +
+	"\x13GetConsistencyProof\x12$.aegis.v1.GetConsistencyProofRequest\x1a%.aegis.v1.GetConsistencyProofResponseB\x8e\x01\n" +
 	"\fcom.aegis.v1B\n" +
 	"AuditProtoP\x01Z1github.com/aegis-sidecar/aegis/clients/go/aegisv1\xa2\x02\x03AXX\xaa\x02\bAegis.V1\xca\x02\bAegis\\V1\xe2\x02\x14Aegis\\V1\\GPBMetadata\xea\x02\tAegis::V1b\x06proto3"
 
@@ -1145,71 +1621,85 @@ func file_aegis_v1_audit_proto_rawDescGZIP() []byte {
 }
 
 var file_aegis_v1_audit_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_aegis_v1_audit_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_aegis_v1_audit_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_aegis_v1_audit_proto_goTypes = []any{
-	(AuditView)(0),                // 0: aegis.v1.AuditView
-	(*AuditFilter)(nil),           // 1: aegis.v1.AuditFilter
-	(*StreamAuditRequest)(nil),    // 2: aegis.v1.StreamAuditRequest
-	(*StreamAuditResponse)(nil),   // 3: aegis.v1.StreamAuditResponse
-	(*CaughtUp)(nil),              // 4: aegis.v1.CaughtUp
-	(*AuditRow)(nil),              // 5: aegis.v1.AuditRow
-	(*AuditRecord)(nil),           // 6: aegis.v1.AuditRecord
-	(*GetStatsRequest)(nil),       // 7: aegis.v1.GetStatsRequest
-	(*GetStatsResponse)(nil),      // 8: aegis.v1.GetStatsResponse
-	(*Count)(nil),                 // 9: aegis.v1.Count
-	nil,                           // 10: aegis.v1.AuditRow.MaskedDigestsEntry
-	(RiskLevel)(0),                // 11: aegis.v1.RiskLevel
-	(ApprovalMode)(0),             // 12: aegis.v1.ApprovalMode
-	(Outcome)(0),                  // 13: aegis.v1.Outcome
-	(ResultStatus)(0),             // 14: aegis.v1.ResultStatus
-	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
-	(*Heartbeat)(nil),             // 16: aegis.v1.Heartbeat
-	(*Action)(nil),                // 17: aegis.v1.Action
-	(*Ending)(nil),                // 18: aegis.v1.Ending
-	(*structpb.Value)(nil),        // 19: google.protobuf.Value
-	(*Actor)(nil),                 // 20: aegis.v1.Actor
-	(*Identity)(nil),              // 21: aegis.v1.Identity
-	(*structpb.Struct)(nil),       // 22: google.protobuf.Struct
+	(AuditView)(0),                      // 0: aegis.v1.AuditView
+	(*AuditFilter)(nil),                 // 1: aegis.v1.AuditFilter
+	(*StreamAuditRequest)(nil),          // 2: aegis.v1.StreamAuditRequest
+	(*StreamAuditResponse)(nil),         // 3: aegis.v1.StreamAuditResponse
+	(*CaughtUp)(nil),                    // 4: aegis.v1.CaughtUp
+	(*AuditRow)(nil),                    // 5: aegis.v1.AuditRow
+	(*AuditRecord)(nil),                 // 6: aegis.v1.AuditRecord
+	(*GetStatsRequest)(nil),             // 7: aegis.v1.GetStatsRequest
+	(*GetStatsResponse)(nil),            // 8: aegis.v1.GetStatsResponse
+	(*Count)(nil),                       // 9: aegis.v1.Count
+	(*GetCheckpointRequest)(nil),        // 10: aegis.v1.GetCheckpointRequest
+	(*GetCheckpointResponse)(nil),       // 11: aegis.v1.GetCheckpointResponse
+	(*LogKey)(nil),                      // 12: aegis.v1.LogKey
+	(*GetInclusionProofRequest)(nil),    // 13: aegis.v1.GetInclusionProofRequest
+	(*GetInclusionProofResponse)(nil),   // 14: aegis.v1.GetInclusionProofResponse
+	(*GetConsistencyProofRequest)(nil),  // 15: aegis.v1.GetConsistencyProofRequest
+	(*GetConsistencyProofResponse)(nil), // 16: aegis.v1.GetConsistencyProofResponse
+	nil,                                 // 17: aegis.v1.AuditRow.MaskedDigestsEntry
+	(RiskLevel)(0),                      // 18: aegis.v1.RiskLevel
+	(ApprovalMode)(0),                   // 19: aegis.v1.ApprovalMode
+	(Outcome)(0),                        // 20: aegis.v1.Outcome
+	(ResultStatus)(0),                   // 21: aegis.v1.ResultStatus
+	(*timestamppb.Timestamp)(nil),       // 22: google.protobuf.Timestamp
+	(*Heartbeat)(nil),                   // 23: aegis.v1.Heartbeat
+	(*Action)(nil),                      // 24: aegis.v1.Action
+	(*Ending)(nil),                      // 25: aegis.v1.Ending
+	(*structpb.Value)(nil),              // 26: google.protobuf.Value
+	(*Actor)(nil),                       // 27: aegis.v1.Actor
+	(*Identity)(nil),                    // 28: aegis.v1.Identity
+	(*structpb.Struct)(nil),             // 29: google.protobuf.Struct
 }
 var file_aegis_v1_audit_proto_depIdxs = []int32{
-	11, // 0: aegis.v1.AuditFilter.risk_level:type_name -> aegis.v1.RiskLevel
-	12, // 1: aegis.v1.AuditFilter.approval:type_name -> aegis.v1.ApprovalMode
-	13, // 2: aegis.v1.AuditFilter.outcome:type_name -> aegis.v1.Outcome
-	14, // 3: aegis.v1.AuditFilter.result_status:type_name -> aegis.v1.ResultStatus
-	15, // 4: aegis.v1.AuditFilter.since:type_name -> google.protobuf.Timestamp
-	15, // 5: aegis.v1.AuditFilter.until:type_name -> google.protobuf.Timestamp
+	18, // 0: aegis.v1.AuditFilter.risk_level:type_name -> aegis.v1.RiskLevel
+	19, // 1: aegis.v1.AuditFilter.approval:type_name -> aegis.v1.ApprovalMode
+	20, // 2: aegis.v1.AuditFilter.outcome:type_name -> aegis.v1.Outcome
+	21, // 3: aegis.v1.AuditFilter.result_status:type_name -> aegis.v1.ResultStatus
+	22, // 4: aegis.v1.AuditFilter.since:type_name -> google.protobuf.Timestamp
+	22, // 5: aegis.v1.AuditFilter.until:type_name -> google.protobuf.Timestamp
 	1,  // 6: aegis.v1.StreamAuditRequest.filter:type_name -> aegis.v1.AuditFilter
 	0,  // 7: aegis.v1.StreamAuditRequest.view:type_name -> aegis.v1.AuditView
 	5,  // 8: aegis.v1.StreamAuditResponse.row:type_name -> aegis.v1.AuditRow
 	6,  // 9: aegis.v1.StreamAuditResponse.record:type_name -> aegis.v1.AuditRecord
 	4,  // 10: aegis.v1.StreamAuditResponse.caught_up:type_name -> aegis.v1.CaughtUp
-	16, // 11: aegis.v1.StreamAuditResponse.heartbeat:type_name -> aegis.v1.Heartbeat
-	15, // 12: aegis.v1.AuditRow.timestamp:type_name -> google.protobuf.Timestamp
-	17, // 13: aegis.v1.AuditRow.action:type_name -> aegis.v1.Action
-	11, // 14: aegis.v1.AuditRow.risk_level:type_name -> aegis.v1.RiskLevel
-	12, // 15: aegis.v1.AuditRow.approval:type_name -> aegis.v1.ApprovalMode
-	13, // 16: aegis.v1.AuditRow.outcome:type_name -> aegis.v1.Outcome
-	18, // 17: aegis.v1.AuditRow.ending:type_name -> aegis.v1.Ending
-	14, // 18: aegis.v1.AuditRow.result_status:type_name -> aegis.v1.ResultStatus
-	19, // 19: aegis.v1.AuditRow.result_data:type_name -> google.protobuf.Value
-	20, // 20: aegis.v1.AuditRow.actor:type_name -> aegis.v1.Actor
-	21, // 21: aegis.v1.AuditRow.identity:type_name -> aegis.v1.Identity
-	22, // 22: aegis.v1.AuditRow.metadata:type_name -> google.protobuf.Struct
-	10, // 23: aegis.v1.AuditRow.masked_digests:type_name -> aegis.v1.AuditRow.MaskedDigestsEntry
+	23, // 11: aegis.v1.StreamAuditResponse.heartbeat:type_name -> aegis.v1.Heartbeat
+	22, // 12: aegis.v1.AuditRow.timestamp:type_name -> google.protobuf.Timestamp
+	24, // 13: aegis.v1.AuditRow.action:type_name -> aegis.v1.Action
+	18, // 14: aegis.v1.AuditRow.risk_level:type_name -> aegis.v1.RiskLevel
+	19, // 15: aegis.v1.AuditRow.approval:type_name -> aegis.v1.ApprovalMode
+	20, // 16: aegis.v1.AuditRow.outcome:type_name -> aegis.v1.Outcome
+	25, // 17: aegis.v1.AuditRow.ending:type_name -> aegis.v1.Ending
+	21, // 18: aegis.v1.AuditRow.result_status:type_name -> aegis.v1.ResultStatus
+	26, // 19: aegis.v1.AuditRow.result_data:type_name -> google.protobuf.Value
+	27, // 20: aegis.v1.AuditRow.actor:type_name -> aegis.v1.Actor
+	28, // 21: aegis.v1.AuditRow.identity:type_name -> aegis.v1.Identity
+	29, // 22: aegis.v1.AuditRow.metadata:type_name -> google.protobuf.Struct
+	17, // 23: aegis.v1.AuditRow.masked_digests:type_name -> aegis.v1.AuditRow.MaskedDigestsEntry
 	9,  // 24: aegis.v1.GetStatsResponse.by_risk_level:type_name -> aegis.v1.Count
 	9,  // 25: aegis.v1.GetStatsResponse.by_outcome:type_name -> aegis.v1.Count
 	9,  // 26: aegis.v1.GetStatsResponse.by_result_status:type_name -> aegis.v1.Count
 	9,  // 27: aegis.v1.GetStatsResponse.top_action_types:type_name -> aegis.v1.Count
 	9,  // 28: aegis.v1.GetStatsResponse.top_rules:type_name -> aegis.v1.Count
-	2,  // 29: aegis.v1.AuditService.StreamAudit:input_type -> aegis.v1.StreamAuditRequest
-	7,  // 30: aegis.v1.AuditService.GetStats:input_type -> aegis.v1.GetStatsRequest
-	3,  // 31: aegis.v1.AuditService.StreamAudit:output_type -> aegis.v1.StreamAuditResponse
-	8,  // 32: aegis.v1.AuditService.GetStats:output_type -> aegis.v1.GetStatsResponse
-	31, // [31:33] is the sub-list for method output_type
-	29, // [29:31] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	12, // 29: aegis.v1.GetCheckpointResponse.keys:type_name -> aegis.v1.LogKey
+	2,  // 30: aegis.v1.AuditService.StreamAudit:input_type -> aegis.v1.StreamAuditRequest
+	7,  // 31: aegis.v1.AuditService.GetStats:input_type -> aegis.v1.GetStatsRequest
+	10, // 32: aegis.v1.AuditService.GetCheckpoint:input_type -> aegis.v1.GetCheckpointRequest
+	13, // 33: aegis.v1.AuditService.GetInclusionProof:input_type -> aegis.v1.GetInclusionProofRequest
+	15, // 34: aegis.v1.AuditService.GetConsistencyProof:input_type -> aegis.v1.GetConsistencyProofRequest
+	3,  // 35: aegis.v1.AuditService.StreamAudit:output_type -> aegis.v1.StreamAuditResponse
+	8,  // 36: aegis.v1.AuditService.GetStats:output_type -> aegis.v1.GetStatsResponse
+	11, // 37: aegis.v1.AuditService.GetCheckpoint:output_type -> aegis.v1.GetCheckpointResponse
+	14, // 38: aegis.v1.AuditService.GetInclusionProof:output_type -> aegis.v1.GetInclusionProofResponse
+	16, // 39: aegis.v1.AuditService.GetConsistencyProof:output_type -> aegis.v1.GetConsistencyProofResponse
+	35, // [35:40] is the sub-list for method output_type
+	30, // [30:35] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_aegis_v1_audit_proto_init() }
@@ -1231,7 +1721,7 @@ func file_aegis_v1_audit_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_aegis_v1_audit_proto_rawDesc), len(file_aegis_v1_audit_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   10,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

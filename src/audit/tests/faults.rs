@@ -51,8 +51,9 @@ async fn a_full_disk_is_said_so_and_left_behind() {
     assert_eq!(*store.recoveries().borrow(), 1);
     let reader = store.read().unwrap();
     assert_eq!(check_log(&reader), 6);
-    let said = reader.records(5, 1).unwrap().remove(0).record.event;
-    assert!(matches!(&said, Event::RecordRecovered { why, .. } if why.contains("no storage space")), "{said:?}");
+    let said = reader.records(5, 1).unwrap().remove(0);
+    let said = &said.record().unwrap().event;
+    assert!(matches!(said, Event::RecordRecovered { why, .. } if why.contains("no storage space")), "{said:?}");
     let inserted = insert(&store, 10).await.unwrap();
     assert_eq!((inserted.row, inserted.appended.sequence), (6, 7));
     assert_eq!(*store.committed().borrow(), 7);

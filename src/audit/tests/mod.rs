@@ -6,3 +6,4 @@ mod faults;
 mod format;
 mod queries;
 mod rows;
+mod tree;

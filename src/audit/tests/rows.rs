@@ -110,7 +110,7 @@ async fn an_open_approval_survives_a_restart_and_ends() {
     );
     let records = reader.records(2, 2).unwrap();
     assert!(
-        matches!(&records[1].record.event, Event::ApprovalRequested { approval_id: id, .. } if *id == approval_id(2))
+        matches!(&records[1].record().unwrap().event, Event::ApprovalRequested { approval_id: id, .. } if *id == approval_id(2))
     );
     drop(reader);
 

@@ -1,8 +1,16 @@
-//! `aegis audit`: the record, as rows (one per decision, its approval and result folded in) or as raw records.
+//! `aegis audit`: the record, as rows (one per decision, its approval and result folded in) or as raw records; and what
+//! proves it.
 
+mod checkpoint;
+mod evidence;
+mod export;
+mod receipt;
 mod record;
+mod redact;
+mod rotate_key;
 mod row;
 mod sheet;
+mod verify;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -32,14 +40,19 @@ Examples:
   aegis audit --session a1b2c3d4 --format json | jq '.[].action_type'
   aegis audit --format jsonl -o audit.jsonl
   aegis audit --tail
+  aegis audit export --with-proof -o audit.tar
+  aegis audit verify audit.tar --checkpoint checkpoint-of-last-month
 
 Rows come newest first, with --tail as they happen: a row comes again when its approval or its result does. In CSV, text \
 that a spreadsheet would take for a formula begins with an apostrophe; JSON is exact.";
 
-/// Read the record
+/// Read the record, prove it, check it
 #[derive(Clone, Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub(super) struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+
     /// At most this many rows, the newest; 0 for all [default: 50 in a table, else all]
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
@@ -52,12 +65,12 @@ pub(super) struct Args {
     #[arg(long)]
     tail: bool,
 
-    /// The raw records of the log, oldest first, instead of rows
+    /// The raw records of the log, oldest first, instead of rows: all, or those of one `--decision`
     #[arg(
         long,
         conflicts_with_all = [
-            "session", "action_type", "target", "risk_level", "approval", "outcome", "status", "actor", "decision",
-            "rule", "since", "until",
+            "session", "action_type", "target", "risk_level", "approval", "outcome", "status", "actor", "rule", "since",
+            "until",
         ]
     )]
     records: bool,
@@ -75,6 +88,16 @@ pub(super) struct Args {
 
     #[command(flatten)]
     remote: RemoteArgs,
+}
+
+#[derive(Clone, Debug, clap::Subcommand)]
+enum Command {
+    Checkpoint(checkpoint::Args),
+    Export(export::Args),
+    Receipt(receipt::Args),
+    Verify(verify::Args),
+    Redact(redact::Args),
+    RotateKey(rotate_key::Args),
 }
 
 /// Which rows. Every part must hold; texts match exactly.
@@ -167,7 +190,7 @@ impl Args {
         let one_more = u64::from(limit > 0 && !was_asked && !self.tail);
         let view = if self.records { AuditView::Records } else { AuditView::Rows };
         StreamAuditRequest {
-            filter: (!self.records).then(|| self.filter.message()),
+            filter: (!self.records || self.filter.decision.is_some()).then(|| self.filter.message()),
             view: view as i32,
             limit: limit.saturating_add(one_more),
             newest_first: !(self.tail || self.records || self.oldest_first),
@@ -179,6 +202,15 @@ impl Args {
 
 /// Runs the command.
 pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
+    match &args.command {
+        Some(Command::Checkpoint(args)) => return checkpoint::run(args),
+        Some(Command::Export(args)) => return export::run(args),
+        Some(Command::Receipt(args)) => return receipt::run(args),
+        Some(Command::Verify(args)) => return verify::run(args),
+        Some(Command::Redact(args)) => return redact::run(args),
+        Some(Command::RotateKey(args)) => return rotate_key::run(args),
+        None => {}
+    }
     if args.tail && args.format == Layout::Json {
         return Err(Failure::usage("--tail never ends, so it cannot be one JSON document").hint("use --format jsonl"));
     }

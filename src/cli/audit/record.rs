@@ -13,7 +13,11 @@ pub(super) const COLUMNS: [Column; 4] =
 /// The record as a line of the table.
 pub(super) fn cells(record: &AuditRecord) -> Vec<Cell> {
     let payload: Value = serde_json::from_str(&record.payload).unwrap_or_default();
-    let text = |name: &str| payload[name].as_str().unwrap_or_default().to_owned();
+    let text = |name: &str| match payload[name].as_str() {
+        Some(text) => text.to_owned(),
+        None if record.payload.is_empty() => crate::audit::REDACTED.to_owned(),
+        None => String::new(),
+    };
     let leaf: String = hex::encode(&record.leaf_hash).chars().take(16).collect();
     vec![Cell::new(record.sequence.to_string()), Cell::new(text("time")), Cell::new(text("kind")), Cell::new(leaf)]
 }
@@ -25,4 +29,5 @@ pub(super) fn object(record: &AuditRecord) -> Object {
         .with("payload", record.payload.as_str())
         .with("salt", hex::encode(&record.salt))
         .with("leaf_hash", hex::encode(&record.leaf_hash))
+        .with("redacted", record.payload.is_empty())
 }

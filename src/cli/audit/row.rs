@@ -81,6 +81,7 @@ pub(super) fn object(row: &AuditRow) -> Object {
         .with("masked_digests", digests(row))
         .with("metadata", wire::from_struct(row.metadata.as_ref()))
         .with("trace_id", wire::present(&row.trace_id))
+        .with("redacted", row.redacted)
 }
 
 fn digests(row: &AuditRow) -> serde_json::Map<String, serde_json::Value> {

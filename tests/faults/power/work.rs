@@ -138,6 +138,7 @@ impl Worker {
             action,
             redact: Vec::new(),
             masked: Vec::new(),
+            masked_digests: std::collections::BTreeMap::new(),
             outcome,
             reason: String::new(),
             risk_level: RiskLevel::ALL[self.dice.below(RiskLevel::ALL.len())],

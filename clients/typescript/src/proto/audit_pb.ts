@@ -16,7 +16,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file aegis/v1/audit.proto.
  */
 export const file_aegis_v1_audit: GenFile = /*@__PURE__*/
-  fileDesc("ChRhZWdpcy92MS9hdWRpdC5wcm90bxIIYWVnaXMudjEihgMKC0F1ZGl0RmlsdGVyEhIKCnNlc3Npb25faWQYASABKAkSEwoLYWN0aW9uX3R5cGUYAiABKAkSFQoNYWN0aW9uX3RhcmdldBgDIAEoCRInCgpyaXNrX2xldmVsGAQgASgOMhMuYWVnaXMudjEuUmlza0xldmVsEigKCGFwcHJvdmFsGAUgASgOMhYuYWVnaXMudjEuQXBwcm92YWxNb2RlEiIKB291dGNvbWUYBiABKA4yES5hZWdpcy52MS5PdXRjb21lEi0KDXJlc3VsdF9zdGF0dXMYByABKA4yFi5hZWdpcy52MS5SZXN1bHRTdGF0dXMSEAoIYWN0b3JfaWQYCCABKAkSEwoLZGVjaXNpb25faWQYCSABKAkSFAoMbWF0Y2hlZF9ydWxlGAogASgJEikKBXNpbmNlGAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIpCgV1bnRpbBgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAivwEKElN0cmVhbUF1ZGl0UmVxdWVzdBIlCgZmaWx0ZXIYASABKAsyFS5hZWdpcy52MS5BdWRpdEZpbHRlchIhCgR2aWV3GAIgASgOMhMuYWVnaXMudjEuQXVkaXRWaWV3Eg0KBWxpbWl0GAMgASgEEhQKDG5ld2VzdF9maXJzdBgEIAEoCBIOCgZmb2xsb3cYBSABKAgSGQoMcmVzdW1lX2FmdGVyGAYgASgESACIAQFCDwoNX3Jlc3VtZV9hZnRlciLPAQoTU3RyZWFtQXVkaXRSZXNwb25zZRIQCghzZXF1ZW5jZRgBIAEoBBIhCgNyb3cYAiABKAsyEi5hZWdpcy52MS5BdWRpdFJvd0gAEicKBnJlY29yZBgDIAEoCzIVLmFlZ2lzLnYxLkF1ZGl0UmVjb3JkSAASJwoJY2F1Z2h0X3VwGAQgASgLMhIuYWVnaXMudjEuQ2F1Z2h0VXBIABIoCgloZWFydGJlYXQYBSABKAsyEy5hZWdpcy52MS5IZWFydGJlYXRIAEIHCgVldmVudCIZCghDYXVnaHRVcBINCgVjb3VudBgBIAEoBCKhBgoIQXVkaXRSb3cSCgoCaWQYASABKAQSEgoKc2Vzc2lvbl9pZBgCIAEoCRItCgl0aW1lc3RhbXAYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiAKBmFjdGlvbhgEIAEoCzIQLmFlZ2lzLnYxLkFjdGlvbhIOCgZtYXNrZWQYBSADKAkSJwoKcmlza19sZXZlbBgGIAEoDjITLmFlZ2lzLnYxLlJpc2tMZXZlbBIoCghhcHByb3ZhbBgHIAEoDjIWLmFlZ2lzLnYxLkFwcHJvdmFsTW9kZRIUCgxtYXRjaGVkX3J1bGUYCCABKAkSIgoHb3V0Y29tZRgJIAEoDjIRLmFlZ2lzLnYxLk91dGNvbWUSDgoGcmVhc29uGAogASgJEiAKBmVuZGluZxgLIAEoCzIQLmFlZ2lzLnYxLkVuZGluZxItCg1yZXN1bHRfc3RhdHVzGAwgASgOMhYuYWVnaXMudjEuUmVzdWx0U3RhdHVzEisKC3Jlc3VsdF9kYXRhGA0gASgLMhYuZ29vZ2xlLnByb3RvYnVmLlZhbHVlEhQKDHJlc3VsdF9lcnJvchgOIAEoCRITCgtkZWNpc2lvbl9pZBgPIAEoCRITCgthcHByb3ZhbF9pZBgQIAEoCRIeCgVhY3RvchgRIAEoCzIPLmFlZ2lzLnYxLkFjdG9yEiQKCGlkZW50aXR5GBIgASgLMhIuYWVnaXMudjEuSWRlbnRpdHkSFwoPcG9saWN5X3JldmlzaW9uGBMgASgJEhUKDWFjdGlvbl9kaWdlc3QYFCABKAkSEQoJYXVkaXRfcmVmGBUgASgJEikKCG1ldGFkYXRhGBYgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIQCgh0cmFjZV9pZBgXIAEoCRI9Cg5tYXNrZWRfZGlnZXN0cxgYIAMoCzIlLmFlZ2lzLnYxLkF1ZGl0Um93Lk1hc2tlZERpZ2VzdHNFbnRyeRo0ChJNYXNrZWREaWdlc3RzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJRCgtBdWRpdFJlY29yZBIQCghzZXF1ZW5jZRgBIAEoBBIPCgdwYXlsb2FkGAIgASgJEgwKBHNhbHQYAyABKAwSEQoJbGVhZl9oYXNoGAQgASgMIh4KD0dldFN0YXRzUmVxdWVzdBILCgN0b3AYASABKA0imAIKEEdldFN0YXRzUmVzcG9uc2USEQoJZGVjaXNpb25zGAEgASgEEg8KB3JlY29yZHMYAiABKAQSGQoRcGVuZGluZ19hcHByb3ZhbHMYAyABKAQSJgoNYnlfcmlza19sZXZlbBgEIAMoCzIPLmFlZ2lzLnYxLkNvdW50EiMKCmJ5X291dGNvbWUYBSADKAsyDy5hZWdpcy52MS5Db3VudBIpChBieV9yZXN1bHRfc3RhdHVzGAYgAygLMg8uYWVnaXMudjEuQ291bnQSKQoQdG9wX2FjdGlvbl90eXBlcxgHIAMoCzIPLmFlZ2lzLnYxLkNvdW50EiIKCXRvcF9ydWxlcxgIIAMoCzIPLmFlZ2lzLnYxLkNvdW50IiQKBUNvdW50EgwKBG5hbWUYASABKAkSDQoFY291bnQYAiABKAQqVAoJQXVkaXRWaWV3EhoKFkFVRElUX1ZJRVdfVU5TUEVDSUZJRUQQABITCg9BVURJVF9WSUVXX1JPV1MQARIWChJBVURJVF9WSUVXX1JFQ09SRFMQAjKfAQoMQXVkaXRTZXJ2aWNlEkwKC1N0cmVhbUF1ZGl0EhwuYWVnaXMudjEuU3RyZWFtQXVkaXRSZXF1ZXN0Gh0uYWVnaXMudjEuU3RyZWFtQXVkaXRSZXNwb25zZTABEkEKCEdldFN0YXRzEhkuYWVnaXMudjEuR2V0U3RhdHNSZXF1ZXN0GhouYWVnaXMudjEuR2V0U3RhdHNSZXNwb25zZUKOAQoMY29tLmFlZ2lzLnYxQgpBdWRpdFByb3RvUAFaMWdpdGh1Yi5jb20vYWVnaXMtc2lkZWNhci9hZWdpcy9jbGllbnRzL2dvL2FlZ2lzdjGiAgNBWFiqAghBZWdpcy5WMcoCCEFlZ2lzXFYx4gIUQWVnaXNcVjFcR1BCTWV0YWRhdGHqAglBZWdpczo6VjFiBnByb3RvMw", [file_aegis_v1_types, file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("ChRhZWdpcy92MS9hdWRpdC5wcm90bxIIYWVnaXMudjEihgMKC0F1ZGl0RmlsdGVyEhIKCnNlc3Npb25faWQYASABKAkSEwoLYWN0aW9uX3R5cGUYAiABKAkSFQoNYWN0aW9uX3RhcmdldBgDIAEoCRInCgpyaXNrX2xldmVsGAQgASgOMhMuYWVnaXMudjEuUmlza0xldmVsEigKCGFwcHJvdmFsGAUgASgOMhYuYWVnaXMudjEuQXBwcm92YWxNb2RlEiIKB291dGNvbWUYBiABKA4yES5hZWdpcy52MS5PdXRjb21lEi0KDXJlc3VsdF9zdGF0dXMYByABKA4yFi5hZWdpcy52MS5SZXN1bHRTdGF0dXMSEAoIYWN0b3JfaWQYCCABKAkSEwoLZGVjaXNpb25faWQYCSABKAkSFAoMbWF0Y2hlZF9ydWxlGAogASgJEikKBXNpbmNlGAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIpCgV1bnRpbBgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAivwEKElN0cmVhbUF1ZGl0UmVxdWVzdBIlCgZmaWx0ZXIYASABKAsyFS5hZWdpcy52MS5BdWRpdEZpbHRlchIhCgR2aWV3GAIgASgOMhMuYWVnaXMudjEuQXVkaXRWaWV3Eg0KBWxpbWl0GAMgASgEEhQKDG5ld2VzdF9maXJzdBgEIAEoCBIOCgZmb2xsb3cYBSABKAgSGQoMcmVzdW1lX2FmdGVyGAYgASgESACIAQFCDwoNX3Jlc3VtZV9hZnRlciLPAQoTU3RyZWFtQXVkaXRSZXNwb25zZRIQCghzZXF1ZW5jZRgBIAEoBBIhCgNyb3cYAiABKAsyEi5hZWdpcy52MS5BdWRpdFJvd0gAEicKBnJlY29yZBgDIAEoCzIVLmFlZ2lzLnYxLkF1ZGl0UmVjb3JkSAASJwoJY2F1Z2h0X3VwGAQgASgLMhIuYWVnaXMudjEuQ2F1Z2h0VXBIABIoCgloZWFydGJlYXQYBSABKAsyEy5hZWdpcy52MS5IZWFydGJlYXRIAEIHCgVldmVudCIZCghDYXVnaHRVcBINCgVjb3VudBgBIAEoBCKzBgoIQXVkaXRSb3cSCgoCaWQYASABKAQSEgoKc2Vzc2lvbl9pZBgCIAEoCRItCgl0aW1lc3RhbXAYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiAKBmFjdGlvbhgEIAEoCzIQLmFlZ2lzLnYxLkFjdGlvbhIOCgZtYXNrZWQYBSADKAkSJwoKcmlza19sZXZlbBgGIAEoDjITLmFlZ2lzLnYxLlJpc2tMZXZlbBIoCghhcHByb3ZhbBgHIAEoDjIWLmFlZ2lzLnYxLkFwcHJvdmFsTW9kZRIUCgxtYXRjaGVkX3J1bGUYCCABKAkSIgoHb3V0Y29tZRgJIAEoDjIRLmFlZ2lzLnYxLk91dGNvbWUSDgoGcmVhc29uGAogASgJEiAKBmVuZGluZxgLIAEoCzIQLmFlZ2lzLnYxLkVuZGluZxItCg1yZXN1bHRfc3RhdHVzGAwgASgOMhYuYWVnaXMudjEuUmVzdWx0U3RhdHVzEisKC3Jlc3VsdF9kYXRhGA0gASgLMhYuZ29vZ2xlLnByb3RvYnVmLlZhbHVlEhQKDHJlc3VsdF9lcnJvchgOIAEoCRITCgtkZWNpc2lvbl9pZBgPIAEoCRITCgthcHByb3ZhbF9pZBgQIAEoCRIeCgVhY3RvchgRIAEoCzIPLmFlZ2lzLnYxLkFjdG9yEiQKCGlkZW50aXR5GBIgASgLMhIuYWVnaXMudjEuSWRlbnRpdHkSFwoPcG9saWN5X3JldmlzaW9uGBMgASgJEhUKDWFjdGlvbl9kaWdlc3QYFCABKAkSEQoJYXVkaXRfcmVmGBUgASgJEikKCG1ldGFkYXRhGBYgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIQCgh0cmFjZV9pZBgXIAEoCRI9Cg5tYXNrZWRfZGlnZXN0cxgYIAMoCzIlLmFlZ2lzLnYxLkF1ZGl0Um93Lk1hc2tlZERpZ2VzdHNFbnRyeRIQCghyZWRhY3RlZBgZIAEoCBo0ChJNYXNrZWREaWdlc3RzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJkCgtBdWRpdFJlY29yZBIQCghzZXF1ZW5jZRgBIAEoBBIPCgdwYXlsb2FkGAIgASgJEgwKBHNhbHQYAyABKAwSEQoJbGVhZl9oYXNoGAQgASgMEhEKCWxlYWZfZGF0YRgFIAEoDCIeCg9HZXRTdGF0c1JlcXVlc3QSCwoDdG9wGAEgASgNIpgCChBHZXRTdGF0c1Jlc3BvbnNlEhEKCWRlY2lzaW9ucxgBIAEoBBIPCgdyZWNvcmRzGAIgASgEEhkKEXBlbmRpbmdfYXBwcm92YWxzGAMgASgEEiYKDWJ5X3Jpc2tfbGV2ZWwYBCADKAsyDy5hZWdpcy52MS5Db3VudBIjCgpieV9vdXRjb21lGAUgAygLMg8uYWVnaXMudjEuQ291bnQSKQoQYnlfcmVzdWx0X3N0YXR1cxgGIAMoCzIPLmFlZ2lzLnYxLkNvdW50EikKEHRvcF9hY3Rpb25fdHlwZXMYByADKAsyDy5hZWdpcy52MS5Db3VudBIiCgl0b3BfcnVsZXMYCCADKAsyDy5hZWdpcy52MS5Db3VudCIkCgVDb3VudBIMCgRuYW1lGAEgASgJEg0KBWNvdW50GAIgASgEIhYKFEdldENoZWNrcG9pbnRSZXF1ZXN0IoEBChVHZXRDaGVja3BvaW50UmVzcG9uc2USEgoKY2hlY2twb2ludBgBIAEoCRIOCgZvcmlnaW4YAiABKAkSEQoJdHJlZV9zaXplGAMgASgEEhEKCXJvb3RfaGFzaBgEIAEoDBIeCgRrZXlzGAUgAygLMhAuYWVnaXMudjEuTG9nS2V5IjAKBkxvZ0tleRIUCgx2ZXJpZmllcl9rZXkYASABKAkSEAoIc2VxdWVuY2UYAiABKAQiQQoYR2V0SW5jbHVzaW9uUHJvb2ZSZXF1ZXN0EhIKCmxlYWZfaW5kZXgYASABKAQSEQoJdHJlZV9zaXplGAIgASgEImUKGUdldEluY2x1c2lvblByb29mUmVzcG9uc2USEgoKbGVhZl9pbmRleBgBIAEoBBIRCgl0cmVlX3NpemUYAiABKAQSEQoJbGVhZl9oYXNoGAMgASgMEg4KBmhhc2hlcxgEIAMoDCJPChpHZXRDb25zaXN0ZW5jeVByb29mUmVxdWVzdBIXCg9maXJzdF90cmVlX3NpemUYASABKAQSGAoQc2Vjb25kX3RyZWVfc2l6ZRgCIAEoBCJgChtHZXRDb25zaXN0ZW5jeVByb29mUmVzcG9uc2USFwoPZmlyc3RfdHJlZV9zaXplGAEgASgEEhgKEHNlY29uZF90cmVlX3NpemUYAiABKAQSDgoGaGFzaGVzGAMgAygMKlQKCUF1ZGl0VmlldxIaChZBVURJVF9WSUVXX1VOU1BFQ0lGSUVEEAASEwoPQVVESVRfVklFV19ST1dTEAESFgoSQVVESVRfVklFV19SRUNPUkRTEAIyswMKDEF1ZGl0U2VydmljZRJMCgtTdHJlYW1BdWRpdBIcLmFlZ2lzLnYxLlN0cmVhbUF1ZGl0UmVxdWVzdBodLmFlZ2lzLnYxLlN0cmVhbUF1ZGl0UmVzcG9uc2UwARJBCghHZXRTdGF0cxIZLmFlZ2lzLnYxLkdldFN0YXRzUmVxdWVzdBoaLmFlZ2lzLnYxLkdldFN0YXRzUmVzcG9uc2USUAoNR2V0Q2hlY2twb2ludBIeLmFlZ2lzLnYxLkdldENoZWNrcG9pbnRSZXF1ZXN0Gh8uYWVnaXMudjEuR2V0Q2hlY2twb2ludFJlc3BvbnNlElwKEUdldEluY2x1c2lvblByb29mEiIuYWVnaXMudjEuR2V0SW5jbHVzaW9uUHJvb2ZSZXF1ZXN0GiMuYWVnaXMudjEuR2V0SW5jbHVzaW9uUHJvb2ZSZXNwb25zZRJiChNHZXRDb25zaXN0ZW5jeVByb29mEiQuYWVnaXMudjEuR2V0Q29uc2lzdGVuY3lQcm9vZlJlcXVlc3QaJS5hZWdpcy52MS5HZXRDb25zaXN0ZW5jeVByb29mUmVzcG9uc2VCjgEKDGNvbS5hZWdpcy52MUIKQXVkaXRQcm90b1ABWjFnaXRodWIuY29tL2FlZ2lzLXNpZGVjYXIvYWVnaXMvY2xpZW50cy9nby9hZWdpc3YxogIDQVhYqgIIQWVnaXMuVjHKAghBZWdpc1xWMeICFEFlZ2lzXFYxXEdQQk1ldGFkYXRh6gIJQWVnaXM6OlYxYgZwcm90bzM", [file_aegis_v1_types, file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
  * Which rows are asked for. Every part that is set must hold; texts match exactly.
@@ -428,6 +428,14 @@ export type AuditRow = Message<"aegis.v1.AuditRow"> & {
    * @generated from field: map<string, string> masked_digests = 24;
    */
   maskedDigests: { [key: string]: string };
+
+  /**
+   * Whether the record of the decision was taken away, by an admin or by its age: what it said reads `[redacted]`, or is
+   * absent. Its id, time, risk, outcome and result status are kept.
+   *
+   * @generated from field: bool redacted = 25;
+   */
+  redacted: boolean;
 };
 
 /**
@@ -470,6 +478,14 @@ export type AuditRecord = Message<"aegis.v1.AuditRecord"> & {
    * @generated from field: bytes leaf_hash = 4;
    */
   leafHash: Uint8Array;
+
+  /**
+   * Where payload and salt were taken away, and are empty for that: the salted hash of both, which is what the leaf hash
+   * is made from. Empty everywhere else.
+   *
+   * @generated from field: bytes leaf_data = 5;
+   */
+  leafData: Uint8Array;
 };
 
 /**
@@ -599,6 +615,231 @@ export const CountSchema: GenMessage<Count> = /*@__PURE__*/
   messageDesc(file_aegis_v1_audit, 8);
 
 /**
+ * Asks for the checkpoint.
+ *
+ * @generated from message aegis.v1.GetCheckpointRequest
+ */
+export type GetCheckpointRequest = Message<"aegis.v1.GetCheckpointRequest"> & {
+};
+
+/**
+ * Describes the message aegis.v1.GetCheckpointRequest.
+ * Use `create(GetCheckpointRequestSchema)` to create a new message.
+ */
+export const GetCheckpointRequestSchema: GenMessage<GetCheckpointRequest> = /*@__PURE__*/
+  messageDesc(file_aegis_v1_audit, 9);
+
+/**
+ * The checkpoint of the log as it is on disk now.
+ *
+ * @generated from message aegis.v1.GetCheckpointResponse
+ */
+export type GetCheckpointResponse = Message<"aegis.v1.GetCheckpointResponse"> & {
+  /**
+   * The checkpoint, signed (c2sp.org/tlog-checkpoint): what the other fields say is in it, and only it can be believed.
+   *
+   * @generated from field: string checkpoint = 1;
+   */
+  checkpoint: string;
+
+  /**
+   * The name of the log.
+   *
+   * @generated from field: string origin = 2;
+   */
+  origin: string;
+
+  /**
+   * How many records it has: those with the sequence numbers from 1 to this.
+   *
+   * @generated from field: uint64 tree_size = 3;
+   */
+  treeSize: bigint;
+
+  /**
+   * The root of its Merkle tree.
+   *
+   * @generated from field: bytes root_hash = 4;
+   */
+  rootHash: Uint8Array;
+
+  /**
+   * The keys of the log, the first to the last: the last has signed.
+   *
+   * @generated from field: repeated aegis.v1.LogKey keys = 5;
+   */
+  keys: LogKey[];
+};
+
+/**
+ * Describes the message aegis.v1.GetCheckpointResponse.
+ * Use `create(GetCheckpointResponseSchema)` to create a new message.
+ */
+export const GetCheckpointResponseSchema: GenMessage<GetCheckpointResponse> = /*@__PURE__*/
+  messageDesc(file_aegis_v1_audit, 10);
+
+/**
+ * A key that signs checkpoints, or did.
+ *
+ * @generated from message aegis.v1.LogKey
+ */
+export type LogKey = Message<"aegis.v1.LogKey"> & {
+  /**
+   * The verifier key (c2sp.org/signed-note).
+   *
+   * @generated from field: string verifier_key = 1;
+   */
+  verifierKey: string;
+
+  /**
+   * The record that names it. The key signs checkpoints that contain this record.
+   *
+   * @generated from field: uint64 sequence = 2;
+   */
+  sequence: bigint;
+};
+
+/**
+ * Describes the message aegis.v1.LogKey.
+ * Use `create(LogKeySchema)` to create a new message.
+ */
+export const LogKeySchema: GenMessage<LogKey> = /*@__PURE__*/
+  messageDesc(file_aegis_v1_audit, 11);
+
+/**
+ * Asks for the proof that a record is in the log.
+ *
+ * @generated from message aegis.v1.GetInclusionProofRequest
+ */
+export type GetInclusionProofRequest = Message<"aegis.v1.GetInclusionProofRequest"> & {
+  /**
+   * The leaf, counted from 0: the record's sequence number less 1.
+   *
+   * @generated from field: uint64 leaf_index = 1;
+   */
+  leafIndex: bigint;
+
+  /**
+   * In the tree of how many leaves. 0: of as many as there are on disk now.
+   *
+   * @generated from field: uint64 tree_size = 2;
+   */
+  treeSize: bigint;
+};
+
+/**
+ * Describes the message aegis.v1.GetInclusionProofRequest.
+ * Use `create(GetInclusionProofRequestSchema)` to create a new message.
+ */
+export const GetInclusionProofRequestSchema: GenMessage<GetInclusionProofRequest> = /*@__PURE__*/
+  messageDesc(file_aegis_v1_audit, 12);
+
+/**
+ * The proof that a record is in the log.
+ *
+ * @generated from message aegis.v1.GetInclusionProofResponse
+ */
+export type GetInclusionProofResponse = Message<"aegis.v1.GetInclusionProofResponse"> & {
+  /**
+   * The leaf.
+   *
+   * @generated from field: uint64 leaf_index = 1;
+   */
+  leafIndex: bigint;
+
+  /**
+   * The size of the tree that it is in.
+   *
+   * @generated from field: uint64 tree_size = 2;
+   */
+  treeSize: bigint;
+
+  /**
+   * The hash of the leaf.
+   *
+   * @generated from field: bytes leaf_hash = 3;
+   */
+  leafHash: Uint8Array;
+
+  /**
+   * The hashes from the leaf's sibling's up to that of the root's child.
+   *
+   * @generated from field: repeated bytes hashes = 4;
+   */
+  hashes: Uint8Array[];
+};
+
+/**
+ * Describes the message aegis.v1.GetInclusionProofResponse.
+ * Use `create(GetInclusionProofResponseSchema)` to create a new message.
+ */
+export const GetInclusionProofResponseSchema: GenMessage<GetInclusionProofResponse> = /*@__PURE__*/
+  messageDesc(file_aegis_v1_audit, 13);
+
+/**
+ * Asks for the proof that one tree is the beginning of another.
+ *
+ * @generated from message aegis.v1.GetConsistencyProofRequest
+ */
+export type GetConsistencyProofRequest = Message<"aegis.v1.GetConsistencyProofRequest"> & {
+  /**
+   * The size of the earlier tree.
+   *
+   * @generated from field: uint64 first_tree_size = 1;
+   */
+  firstTreeSize: bigint;
+
+  /**
+   * The size of the later tree, not less than the first. 0: as many as there are on disk now.
+   *
+   * @generated from field: uint64 second_tree_size = 2;
+   */
+  secondTreeSize: bigint;
+};
+
+/**
+ * Describes the message aegis.v1.GetConsistencyProofRequest.
+ * Use `create(GetConsistencyProofRequestSchema)` to create a new message.
+ */
+export const GetConsistencyProofRequestSchema: GenMessage<GetConsistencyProofRequest> = /*@__PURE__*/
+  messageDesc(file_aegis_v1_audit, 14);
+
+/**
+ * The proof that one tree is the beginning of another.
+ *
+ * @generated from message aegis.v1.GetConsistencyProofResponse
+ */
+export type GetConsistencyProofResponse = Message<"aegis.v1.GetConsistencyProofResponse"> & {
+  /**
+   * The size of the earlier tree.
+   *
+   * @generated from field: uint64 first_tree_size = 1;
+   */
+  firstTreeSize: bigint;
+
+  /**
+   * The size of the later tree.
+   *
+   * @generated from field: uint64 second_tree_size = 2;
+   */
+  secondTreeSize: bigint;
+
+  /**
+   * The hashes. None where the first size is 0 or both are the same.
+   *
+   * @generated from field: repeated bytes hashes = 3;
+   */
+  hashes: Uint8Array[];
+};
+
+/**
+ * Describes the message aegis.v1.GetConsistencyProofResponse.
+ * Use `create(GetConsistencyProofResponseSchema)` to create a new message.
+ */
+export const GetConsistencyProofResponseSchema: GenMessage<GetConsistencyProofResponse> = /*@__PURE__*/
+  messageDesc(file_aegis_v1_audit, 15);
+
+/**
  * What a stream of the record is made of.
  *
  * @generated from enum aegis.v1.AuditView
@@ -619,7 +860,8 @@ export enum AuditView {
   ROWS = 1,
 
   /**
-   * The records as they stand in the log. The filter must be empty.
+   * The records as they stand in the log. The filter must be empty, or name a decision and nothing else: then they are those
+   * that tell of it, without `follow`.
    *
    * @generated from enum value: AUDIT_VIEW_RECORDS = 2;
    */
@@ -658,6 +900,40 @@ export const AuditService: GenService<{
     methodKind: "unary";
     input: typeof GetStatsRequestSchema;
     output: typeof GetStatsResponseSchema;
+  },
+  /**
+   * What the log says about itself, signed: its size and its root, as they are on disk now.
+   *
+   * @generated from rpc aegis.v1.AuditService.GetCheckpoint
+   */
+  getCheckpoint: {
+    methodKind: "unary";
+    input: typeof GetCheckpointRequestSchema;
+    output: typeof GetCheckpointResponseSchema;
+  },
+  /**
+   * Proves that a record is in the log (RFC 6962, section 2.1.1).
+   *
+   * Errors: INVALID_ARGUMENT, where there is no such leaf or no tree of that size.
+   *
+   * @generated from rpc aegis.v1.AuditService.GetInclusionProof
+   */
+  getInclusionProof: {
+    methodKind: "unary";
+    input: typeof GetInclusionProofRequestSchema;
+    output: typeof GetInclusionProofResponseSchema;
+  },
+  /**
+   * Proves that the log as it was is the beginning of the log as it is (RFC 6962, section 2.1.2).
+   *
+   * Errors: INVALID_ARGUMENT, where there is no tree of that size.
+   *
+   * @generated from rpc aegis.v1.AuditService.GetConsistencyProof
+   */
+  getConsistencyProof: {
+    methodKind: "unary";
+    input: typeof GetConsistencyProofRequestSchema;
+    output: typeof GetConsistencyProofResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_aegis_v1_audit, 0);

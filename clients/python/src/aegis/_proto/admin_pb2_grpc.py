@@ -30,6 +30,16 @@ class AdminServiceStub(object):
                 request_serializer=aegis_dot_v1_dot_admin__pb2.RevokeTokenRequest.SerializeToString,
                 response_deserializer=aegis_dot_v1_dot_admin__pb2.RevokeTokenResponse.FromString,
                 )
+        self.RotateLogKey = channel.unary_unary(
+                '/aegis.v1.AdminService/RotateLogKey',
+                request_serializer=aegis_dot_v1_dot_admin__pb2.RotateLogKeyRequest.SerializeToString,
+                response_deserializer=aegis_dot_v1_dot_admin__pb2.RotateLogKeyResponse.FromString,
+                )
+        self.RedactDecision = channel.unary_unary(
+                '/aegis.v1.AdminService/RedactDecision',
+                request_serializer=aegis_dot_v1_dot_admin__pb2.RedactDecisionRequest.SerializeToString,
+                response_deserializer=aegis_dot_v1_dot_admin__pb2.RedactDecisionResponse.FromString,
+                )
 
 
 class AdminServiceServicer(object):
@@ -61,6 +71,24 @@ class AdminServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RotateLogKey(self, request, context):
+        """Replaces the key that signs checkpoints, on the record: the old key signs for the new one and is destroyed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RedactDecision(self, request, context):
+        """Takes away what the record says of one decision: the payloads of its records, and what could be guessed from hashes.
+        That it was taken away, by whom and why is recorded; proofs stay valid.
+
+        Errors: INVALID_ARGUMENT, NOT_FOUND (`NO_SUCH_DECISION`), FAILED_PRECONDITION (`NOT_REDACTABLE`: it is pending, its
+        result is outstanding, or it is redacted already).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -78,6 +106,16 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.RevokeToken,
                     request_deserializer=aegis_dot_v1_dot_admin__pb2.RevokeTokenRequest.FromString,
                     response_serializer=aegis_dot_v1_dot_admin__pb2.RevokeTokenResponse.SerializeToString,
+            ),
+            'RotateLogKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateLogKey,
+                    request_deserializer=aegis_dot_v1_dot_admin__pb2.RotateLogKeyRequest.FromString,
+                    response_serializer=aegis_dot_v1_dot_admin__pb2.RotateLogKeyResponse.SerializeToString,
+            ),
+            'RedactDecision': grpc.unary_unary_rpc_method_handler(
+                    servicer.RedactDecision,
+                    request_deserializer=aegis_dot_v1_dot_admin__pb2.RedactDecisionRequest.FromString,
+                    response_serializer=aegis_dot_v1_dot_admin__pb2.RedactDecisionResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -138,5 +176,39 @@ class AdminService(object):
         return grpc.experimental.unary_unary(request, target, '/aegis.v1.AdminService/RevokeToken',
             aegis_dot_v1_dot_admin__pb2.RevokeTokenRequest.SerializeToString,
             aegis_dot_v1_dot_admin__pb2.RevokeTokenResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def RotateLogKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/aegis.v1.AdminService/RotateLogKey',
+            aegis_dot_v1_dot_admin__pb2.RotateLogKeyRequest.SerializeToString,
+            aegis_dot_v1_dot_admin__pb2.RotateLogKeyResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def RedactDecision(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/aegis.v1.AdminService/RedactDecision',
+            aegis_dot_v1_dot_admin__pb2.RedactDecisionRequest.SerializeToString,
+            aegis_dot_v1_dot_admin__pb2.RedactDecisionResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)

@@ -33,7 +33,9 @@ class _AuditViewEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._Enum
     AUDIT_VIEW_ROWS: _AuditView.ValueType  # 1
     """One row per decision, its approval and result folded in."""
     AUDIT_VIEW_RECORDS: _AuditView.ValueType  # 2
-    """The records as they stand in the log. The filter must be empty."""
+    """The records as they stand in the log. The filter must be empty, or name a decision and nothing else: then they are those
+    that tell of it, without `follow`.
+    """
 
 class AuditView(_AuditView, metaclass=_AuditViewEnumTypeWrapper):
     """What a stream of the record is made of."""
@@ -43,7 +45,9 @@ AUDIT_VIEW_UNSPECIFIED: AuditView.ValueType  # 0
 AUDIT_VIEW_ROWS: AuditView.ValueType  # 1
 """One row per decision, its approval and result folded in."""
 AUDIT_VIEW_RECORDS: AuditView.ValueType  # 2
-"""The records as they stand in the log. The filter must be empty."""
+"""The records as they stand in the log. The filter must be empty, or name a decision and nothing else: then they are those
+that tell of it, without `follow`.
+"""
 global___AuditView = AuditView
 
 @typing.final
@@ -265,6 +269,7 @@ class AuditRow(google.protobuf.message.Message):
     METADATA_FIELD_NUMBER: builtins.int
     TRACE_ID_FIELD_NUMBER: builtins.int
     MASKED_DIGESTS_FIELD_NUMBER: builtins.int
+    REDACTED_FIELD_NUMBER: builtins.int
     id: builtins.int
     """Its place among the decisions, from 1."""
     session_id: builtins.str
@@ -295,6 +300,10 @@ class AuditRow(google.protobuf.message.Message):
     """The record that holds the decision."""
     trace_id: builtins.str
     """The W3C trace id of the call, or empty."""
+    redacted: builtins.bool
+    """Whether the record of the decision was taken away, by an admin or by its age: what it said reads `[redacted]`, or is
+    absent. Its id, time, risk, outcome and result status are kept.
+    """
     @property
     def timestamp(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """When the decision was given."""
@@ -360,9 +369,10 @@ class AuditRow(google.protobuf.message.Message):
         metadata: google.protobuf.struct_pb2.Struct | None = ...,
         trace_id: builtins.str = ...,
         masked_digests: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+        redacted: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["action", b"action", "actor", b"actor", "ending", b"ending", "identity", b"identity", "metadata", b"metadata", "result_data", b"result_data", "timestamp", b"timestamp"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["action", b"action", "action_digest", b"action_digest", "actor", b"actor", "approval", b"approval", "approval_id", b"approval_id", "audit_ref", b"audit_ref", "decision_id", b"decision_id", "ending", b"ending", "id", b"id", "identity", b"identity", "masked", b"masked", "masked_digests", b"masked_digests", "matched_rule", b"matched_rule", "metadata", b"metadata", "outcome", b"outcome", "policy_revision", b"policy_revision", "reason", b"reason", "result_data", b"result_data", "result_error", b"result_error", "result_status", b"result_status", "risk_level", b"risk_level", "session_id", b"session_id", "timestamp", b"timestamp", "trace_id", b"trace_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["action", b"action", "action_digest", b"action_digest", "actor", b"actor", "approval", b"approval", "approval_id", b"approval_id", "audit_ref", b"audit_ref", "decision_id", b"decision_id", "ending", b"ending", "id", b"id", "identity", b"identity", "masked", b"masked", "masked_digests", b"masked_digests", "matched_rule", b"matched_rule", "metadata", b"metadata", "outcome", b"outcome", "policy_revision", b"policy_revision", "reason", b"reason", "redacted", b"redacted", "result_data", b"result_data", "result_error", b"result_error", "result_status", b"result_status", "risk_level", b"risk_level", "session_id", b"session_id", "timestamp", b"timestamp", "trace_id", b"trace_id"]) -> None: ...
 
 global___AuditRow = AuditRow
 
@@ -376,6 +386,7 @@ class AuditRecord(google.protobuf.message.Message):
     PAYLOAD_FIELD_NUMBER: builtins.int
     SALT_FIELD_NUMBER: builtins.int
     LEAF_HASH_FIELD_NUMBER: builtins.int
+    LEAF_DATA_FIELD_NUMBER: builtins.int
     sequence: builtins.int
     """Its place in the log, from 1."""
     payload: builtins.str
@@ -384,6 +395,10 @@ class AuditRecord(google.protobuf.message.Message):
     """The salt that is hashed with it."""
     leaf_hash: builtins.bytes
     """The RFC 6962 leaf hash."""
+    leaf_data: builtins.bytes
+    """Where payload and salt were taken away, and are empty for that: the salted hash of both, which is what the leaf hash
+    is made from. Empty everywhere else.
+    """
     def __init__(
         self,
         *,
@@ -391,8 +406,9 @@ class AuditRecord(google.protobuf.message.Message):
         payload: builtins.str = ...,
         salt: builtins.bytes = ...,
         leaf_hash: builtins.bytes = ...,
+        leaf_data: builtins.bytes = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["leaf_hash", b"leaf_hash", "payload", b"payload", "salt", b"salt", "sequence", b"sequence"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["leaf_data", b"leaf_data", "leaf_hash", b"leaf_hash", "payload", b"payload", "salt", b"salt", "sequence", b"sequence"]) -> None: ...
 
 global___AuditRecord = AuditRecord
 
@@ -491,3 +507,177 @@ class Count(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["count", b"count", "name", b"name"]) -> None: ...
 
 global___Count = Count
+
+@typing.final
+class GetCheckpointRequest(google.protobuf.message.Message):
+    """Asks for the checkpoint."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+global___GetCheckpointRequest = GetCheckpointRequest
+
+@typing.final
+class GetCheckpointResponse(google.protobuf.message.Message):
+    """The checkpoint of the log as it is on disk now."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CHECKPOINT_FIELD_NUMBER: builtins.int
+    ORIGIN_FIELD_NUMBER: builtins.int
+    TREE_SIZE_FIELD_NUMBER: builtins.int
+    ROOT_HASH_FIELD_NUMBER: builtins.int
+    KEYS_FIELD_NUMBER: builtins.int
+    checkpoint: builtins.str
+    """The checkpoint, signed (c2sp.org/tlog-checkpoint): what the other fields say is in it, and only it can be believed."""
+    origin: builtins.str
+    """The name of the log."""
+    tree_size: builtins.int
+    """How many records it has: those with the sequence numbers from 1 to this."""
+    root_hash: builtins.bytes
+    """The root of its Merkle tree."""
+    @property
+    def keys(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___LogKey]:
+        """The keys of the log, the first to the last: the last has signed."""
+
+    def __init__(
+        self,
+        *,
+        checkpoint: builtins.str = ...,
+        origin: builtins.str = ...,
+        tree_size: builtins.int = ...,
+        root_hash: builtins.bytes = ...,
+        keys: collections.abc.Iterable[global___LogKey] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["checkpoint", b"checkpoint", "keys", b"keys", "origin", b"origin", "root_hash", b"root_hash", "tree_size", b"tree_size"]) -> None: ...
+
+global___GetCheckpointResponse = GetCheckpointResponse
+
+@typing.final
+class LogKey(google.protobuf.message.Message):
+    """A key that signs checkpoints, or did."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    VERIFIER_KEY_FIELD_NUMBER: builtins.int
+    SEQUENCE_FIELD_NUMBER: builtins.int
+    verifier_key: builtins.str
+    """The verifier key (c2sp.org/signed-note)."""
+    sequence: builtins.int
+    """The record that names it. The key signs checkpoints that contain this record."""
+    def __init__(
+        self,
+        *,
+        verifier_key: builtins.str = ...,
+        sequence: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["sequence", b"sequence", "verifier_key", b"verifier_key"]) -> None: ...
+
+global___LogKey = LogKey
+
+@typing.final
+class GetInclusionProofRequest(google.protobuf.message.Message):
+    """Asks for the proof that a record is in the log."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LEAF_INDEX_FIELD_NUMBER: builtins.int
+    TREE_SIZE_FIELD_NUMBER: builtins.int
+    leaf_index: builtins.int
+    """The leaf, counted from 0: the record's sequence number less 1."""
+    tree_size: builtins.int
+    """In the tree of how many leaves. 0: of as many as there are on disk now."""
+    def __init__(
+        self,
+        *,
+        leaf_index: builtins.int = ...,
+        tree_size: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["leaf_index", b"leaf_index", "tree_size", b"tree_size"]) -> None: ...
+
+global___GetInclusionProofRequest = GetInclusionProofRequest
+
+@typing.final
+class GetInclusionProofResponse(google.protobuf.message.Message):
+    """The proof that a record is in the log."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LEAF_INDEX_FIELD_NUMBER: builtins.int
+    TREE_SIZE_FIELD_NUMBER: builtins.int
+    LEAF_HASH_FIELD_NUMBER: builtins.int
+    HASHES_FIELD_NUMBER: builtins.int
+    leaf_index: builtins.int
+    """The leaf."""
+    tree_size: builtins.int
+    """The size of the tree that it is in."""
+    leaf_hash: builtins.bytes
+    """The hash of the leaf."""
+    @property
+    def hashes(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.bytes]:
+        """The hashes from the leaf's sibling's up to that of the root's child."""
+
+    def __init__(
+        self,
+        *,
+        leaf_index: builtins.int = ...,
+        tree_size: builtins.int = ...,
+        leaf_hash: builtins.bytes = ...,
+        hashes: collections.abc.Iterable[builtins.bytes] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["hashes", b"hashes", "leaf_hash", b"leaf_hash", "leaf_index", b"leaf_index", "tree_size", b"tree_size"]) -> None: ...
+
+global___GetInclusionProofResponse = GetInclusionProofResponse
+
+@typing.final
+class GetConsistencyProofRequest(google.protobuf.message.Message):
+    """Asks for the proof that one tree is the beginning of another."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    FIRST_TREE_SIZE_FIELD_NUMBER: builtins.int
+    SECOND_TREE_SIZE_FIELD_NUMBER: builtins.int
+    first_tree_size: builtins.int
+    """The size of the earlier tree."""
+    second_tree_size: builtins.int
+    """The size of the later tree, not less than the first. 0: as many as there are on disk now."""
+    def __init__(
+        self,
+        *,
+        first_tree_size: builtins.int = ...,
+        second_tree_size: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["first_tree_size", b"first_tree_size", "second_tree_size", b"second_tree_size"]) -> None: ...
+
+global___GetConsistencyProofRequest = GetConsistencyProofRequest
+
+@typing.final
+class GetConsistencyProofResponse(google.protobuf.message.Message):
+    """The proof that one tree is the beginning of another."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    FIRST_TREE_SIZE_FIELD_NUMBER: builtins.int
+    SECOND_TREE_SIZE_FIELD_NUMBER: builtins.int
+    HASHES_FIELD_NUMBER: builtins.int
+    first_tree_size: builtins.int
+    """The size of the earlier tree."""
+    second_tree_size: builtins.int
+    """The size of the later tree."""
+    @property
+    def hashes(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.bytes]:
+        """The hashes. None where the first size is 0 or both are the same."""
+
+    def __init__(
+        self,
+        *,
+        first_tree_size: builtins.int = ...,
+        second_tree_size: builtins.int = ...,
+        hashes: collections.abc.Iterable[builtins.bytes] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["first_tree_size", b"first_tree_size", "hashes", b"hashes", "second_tree_size", b"second_tree_size"]) -> None: ...
+
+global___GetConsistencyProofResponse = GetConsistencyProofResponse

@@ -25,6 +25,21 @@ class AuditServiceStub(object):
                 request_serializer=aegis_dot_v1_dot_audit__pb2.GetStatsRequest.SerializeToString,
                 response_deserializer=aegis_dot_v1_dot_audit__pb2.GetStatsResponse.FromString,
                 )
+        self.GetCheckpoint = channel.unary_unary(
+                '/aegis.v1.AuditService/GetCheckpoint',
+                request_serializer=aegis_dot_v1_dot_audit__pb2.GetCheckpointRequest.SerializeToString,
+                response_deserializer=aegis_dot_v1_dot_audit__pb2.GetCheckpointResponse.FromString,
+                )
+        self.GetInclusionProof = channel.unary_unary(
+                '/aegis.v1.AuditService/GetInclusionProof',
+                request_serializer=aegis_dot_v1_dot_audit__pb2.GetInclusionProofRequest.SerializeToString,
+                response_deserializer=aegis_dot_v1_dot_audit__pb2.GetInclusionProofResponse.FromString,
+                )
+        self.GetConsistencyProof = channel.unary_unary(
+                '/aegis.v1.AuditService/GetConsistencyProof',
+                request_serializer=aegis_dot_v1_dot_audit__pb2.GetConsistencyProofRequest.SerializeToString,
+                response_deserializer=aegis_dot_v1_dot_audit__pb2.GetConsistencyProofResponse.FromString,
+                )
 
 
 class AuditServiceServicer(object):
@@ -46,6 +61,31 @@ class AuditServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetCheckpoint(self, request, context):
+        """What the log says about itself, signed: its size and its root, as they are on disk now.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetInclusionProof(self, request, context):
+        """Proves that a record is in the log (RFC 6962, section 2.1.1).
+
+        Errors: INVALID_ARGUMENT, where there is no such leaf or no tree of that size.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetConsistencyProof(self, request, context):
+        """Proves that the log as it was is the beginning of the log as it is (RFC 6962, section 2.1.2).
+
+        Errors: INVALID_ARGUMENT, where there is no tree of that size.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AuditServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -58,6 +98,21 @@ def add_AuditServiceServicer_to_server(servicer, server):
                     servicer.GetStats,
                     request_deserializer=aegis_dot_v1_dot_audit__pb2.GetStatsRequest.FromString,
                     response_serializer=aegis_dot_v1_dot_audit__pb2.GetStatsResponse.SerializeToString,
+            ),
+            'GetCheckpoint': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCheckpoint,
+                    request_deserializer=aegis_dot_v1_dot_audit__pb2.GetCheckpointRequest.FromString,
+                    response_serializer=aegis_dot_v1_dot_audit__pb2.GetCheckpointResponse.SerializeToString,
+            ),
+            'GetInclusionProof': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetInclusionProof,
+                    request_deserializer=aegis_dot_v1_dot_audit__pb2.GetInclusionProofRequest.FromString,
+                    response_serializer=aegis_dot_v1_dot_audit__pb2.GetInclusionProofResponse.SerializeToString,
+            ),
+            'GetConsistencyProof': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetConsistencyProof,
+                    request_deserializer=aegis_dot_v1_dot_audit__pb2.GetConsistencyProofRequest.FromString,
+                    response_serializer=aegis_dot_v1_dot_audit__pb2.GetConsistencyProofResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -101,5 +156,56 @@ class AuditService(object):
         return grpc.experimental.unary_unary(request, target, '/aegis.v1.AuditService/GetStats',
             aegis_dot_v1_dot_audit__pb2.GetStatsRequest.SerializeToString,
             aegis_dot_v1_dot_audit__pb2.GetStatsResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def GetCheckpoint(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/aegis.v1.AuditService/GetCheckpoint',
+            aegis_dot_v1_dot_audit__pb2.GetCheckpointRequest.SerializeToString,
+            aegis_dot_v1_dot_audit__pb2.GetCheckpointResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def GetInclusionProof(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/aegis.v1.AuditService/GetInclusionProof',
+            aegis_dot_v1_dot_audit__pb2.GetInclusionProofRequest.SerializeToString,
+            aegis_dot_v1_dot_audit__pb2.GetInclusionProofResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def GetConsistencyProof(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/aegis.v1.AuditService/GetConsistencyProof',
+            aegis_dot_v1_dot_audit__pb2.GetConsistencyProofRequest.SerializeToString,
+            aegis_dot_v1_dot_audit__pb2.GetConsistencyProofResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)

@@ -35,6 +35,30 @@ class AuditServiceStub:
     ]
     """Totals of the whole record."""
 
+    GetCheckpoint: grpc.UnaryUnaryMultiCallable[
+        aegis._proto.audit_pb2.GetCheckpointRequest,
+        aegis._proto.audit_pb2.GetCheckpointResponse,
+    ]
+    """What the log says about itself, signed: its size and its root, as they are on disk now."""
+
+    GetInclusionProof: grpc.UnaryUnaryMultiCallable[
+        aegis._proto.audit_pb2.GetInclusionProofRequest,
+        aegis._proto.audit_pb2.GetInclusionProofResponse,
+    ]
+    """Proves that a record is in the log (RFC 6962, section 2.1.1).
+
+    Errors: INVALID_ARGUMENT, where there is no such leaf or no tree of that size.
+    """
+
+    GetConsistencyProof: grpc.UnaryUnaryMultiCallable[
+        aegis._proto.audit_pb2.GetConsistencyProofRequest,
+        aegis._proto.audit_pb2.GetConsistencyProofResponse,
+    ]
+    """Proves that the log as it was is the beginning of the log as it is (RFC 6962, section 2.1.2).
+
+    Errors: INVALID_ARGUMENT, where there is no tree of that size.
+    """
+
 class AuditServiceAsyncStub:
     """What an auditor calls. Role: auditor."""
 
@@ -51,6 +75,30 @@ class AuditServiceAsyncStub:
         aegis._proto.audit_pb2.GetStatsResponse,
     ]
     """Totals of the whole record."""
+
+    GetCheckpoint: grpc.aio.UnaryUnaryMultiCallable[
+        aegis._proto.audit_pb2.GetCheckpointRequest,
+        aegis._proto.audit_pb2.GetCheckpointResponse,
+    ]
+    """What the log says about itself, signed: its size and its root, as they are on disk now."""
+
+    GetInclusionProof: grpc.aio.UnaryUnaryMultiCallable[
+        aegis._proto.audit_pb2.GetInclusionProofRequest,
+        aegis._proto.audit_pb2.GetInclusionProofResponse,
+    ]
+    """Proves that a record is in the log (RFC 6962, section 2.1.1).
+
+    Errors: INVALID_ARGUMENT, where there is no such leaf or no tree of that size.
+    """
+
+    GetConsistencyProof: grpc.aio.UnaryUnaryMultiCallable[
+        aegis._proto.audit_pb2.GetConsistencyProofRequest,
+        aegis._proto.audit_pb2.GetConsistencyProofResponse,
+    ]
+    """Proves that the log as it was is the beginning of the log as it is (RFC 6962, section 2.1.2).
+
+    Errors: INVALID_ARGUMENT, where there is no tree of that size.
+    """
 
 class AuditServiceServicer(metaclass=abc.ABCMeta):
     """What an auditor calls. Role: auditor."""
@@ -72,5 +120,35 @@ class AuditServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[aegis._proto.audit_pb2.GetStatsResponse, collections.abc.Awaitable[aegis._proto.audit_pb2.GetStatsResponse]]:
         """Totals of the whole record."""
+
+    @abc.abstractmethod
+    def GetCheckpoint(
+        self,
+        request: aegis._proto.audit_pb2.GetCheckpointRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[aegis._proto.audit_pb2.GetCheckpointResponse, collections.abc.Awaitable[aegis._proto.audit_pb2.GetCheckpointResponse]]:
+        """What the log says about itself, signed: its size and its root, as they are on disk now."""
+
+    @abc.abstractmethod
+    def GetInclusionProof(
+        self,
+        request: aegis._proto.audit_pb2.GetInclusionProofRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[aegis._proto.audit_pb2.GetInclusionProofResponse, collections.abc.Awaitable[aegis._proto.audit_pb2.GetInclusionProofResponse]]:
+        """Proves that a record is in the log (RFC 6962, section 2.1.1).
+
+        Errors: INVALID_ARGUMENT, where there is no such leaf or no tree of that size.
+        """
+
+    @abc.abstractmethod
+    def GetConsistencyProof(
+        self,
+        request: aegis._proto.audit_pb2.GetConsistencyProofRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[aegis._proto.audit_pb2.GetConsistencyProofResponse, collections.abc.Awaitable[aegis._proto.audit_pb2.GetConsistencyProofResponse]]:
+        """Proves that the log as it was is the beginning of the log as it is (RFC 6962, section 2.1.2).
+
+        Errors: INVALID_ARGUMENT, where there is no tree of that size.
+        """
 
 def add_AuditServiceServicer_to_server(servicer: AuditServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

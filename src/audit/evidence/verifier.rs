@@ -1,0 +1,372 @@
+//! Checks a log record by record, in their order, in memory that hardly grows.
+//!
+//! Checked is, of every record: that it hashes to its leaf (where somebody says which leaf that is), that it is JSON, that it
+//! bears its own number. Of the whole: that the tree has the root that the checkpoint says, and had, at their sizes, the
+//! roots that earlier checkpoints say; that the record names the log's first key, and every later one with a statement that
+//! both keys have signed; that each checkpoint is signed by the key in force at its size; that what is redacted was redacted
+//! by somebody or retired by its age, on the record; that a retirement names the root that the tree had.
+
+use serde::Deserialize;
+
+use super::line::EntryLine;
+use crate::audit::RECORD_VERSION;
+use crate::audit::checkpoint::{Checkpoint, SignedCheckpoint};
+use crate::audit::log::{LogKey, verify_rotation};
+use crate::audit::merkle::{Frontier, hash_leaf};
+use crate::audit::note::VerifierKey;
+use crate::audit::record::{Event, Record};
+use crate::domain::{Digest, RecordId, Timestamp};
+
+/// How many records make a tile.
+const TILE: u64 = 256;
+
+/// What is wrong, and with which record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wrong {
+    /// The first record that is wrong, by its sequence number, where one can be named.
+    pub sequence: Option<u64>,
+    /// What is wrong.
+    pub why: String,
+}
+
+impl Wrong {
+    pub(super) fn at(sequence: u64, why: impl Into<String>) -> Self {
+        Self { sequence: Some(sequence), why: why.into() }
+    }
+
+    pub(super) fn all(why: impl Into<String>) -> Self {
+        Self { sequence: None, why: why.into() }
+    }
+}
+
+impl std::fmt::Display for Wrong {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.sequence {
+            Some(sequence) => write!(f, "record {sequence}: {}", self.why),
+            None => f.write_str(&self.why),
+        }
+    }
+}
+
+/// Why evidence does not hold.
+#[derive(Debug, thiserror::Error)]
+pub enum Invalid {
+    /// It was read, and is wrong.
+    #[error("{0}")]
+    Wrong(Wrong),
+    /// It could not be read.
+    #[error("it cannot be read: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+impl From<Wrong> for Invalid {
+    fn from(wrong: Wrong) -> Self {
+        Self::Wrong(wrong)
+    }
+}
+
+/// What whoever verifies knows already.
+#[derive(Clone, Debug, Default)]
+pub struct Trust {
+    /// Verifier keys that are known to be the log's, by another way than the evidence. Each must be one of its keys.
+    pub keys: Vec<VerifierKey>,
+    /// Checkpoints that were seen before. The log must still contain what they say.
+    pub checkpoints: Vec<SignedCheckpoint>,
+}
+
+/// A log that was checked and holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checked {
+    /// The checkpoint that was proved.
+    pub checkpoint: Checkpoint,
+    /// The keys of the log, first to last.
+    pub keys: Vec<LogKey>,
+    /// How many records have no payload any more, each accounted for.
+    pub redacted: u64,
+    /// The time of the first and of the last record that has a payload.
+    pub times: Option<(Timestamp, Timestamp)>,
+    /// The policies that the records name as loaded.
+    pub revisions: Vec<Digest>,
+}
+
+/// What every record has.
+#[derive(Deserialize)]
+struct Head<'a> {
+    version: u32,
+    sequence: u64,
+    record_id: RecordId,
+    time: Timestamp,
+    #[serde(borrow)]
+    kind: std::borrow::Cow<'a, str>,
+}
+
+/// Checks a log.
+#[derive(Debug)]
+pub struct LogVerifier {
+    trust: Trust,
+    tree: Frontier,
+    chain: Chain,
+    /// Records without payload.
+    missing: Ranges,
+    /// Records of which the log says that their payload was taken away.
+    excused: Ranges,
+    /// The roots of the tree at every multiple of 256.
+    roots: Vec<Digest>,
+    times: Option<(Timestamp, Timestamp)>,
+    revisions: std::collections::BTreeSet<Digest>,
+}
+
+impl LogVerifier {
+    /// Begins at the first record.
+    pub fn new(trust: Trust) -> Self {
+        Self {
+            trust,
+            tree: Frontier::default(),
+            chain: Chain::default(),
+            missing: Ranges::default(),
+            excused: Ranges::default(),
+            roots: Vec::new(),
+            times: None,
+            revisions: std::collections::BTreeSet::new(),
+        }
+    }
+
+    /// How many records were checked.
+    pub const fn size(&self) -> u64 {
+        self.tree.size()
+    }
+
+    /// The policies that the records so far name as loaded, in the order of their revisions.
+    pub fn revisions(&self) -> impl Iterator<Item = Digest> {
+        self.revisions.iter().copied()
+    }
+
+    /// Takes the next record. `leaf` is the leaf hash that it is said to have.
+    pub fn push(&mut self, entry: &EntryLine<'_>, leaf: Option<Digest>) -> Result<(), Wrong> {
+        let sequence = self.tree.size() + 1;
+        let hash = hash_leaf(&entry.leaf_data().0);
+        if leaf.is_some_and(|leaf| leaf != hash) {
+            return Err(Wrong::at(sequence, "it does not hash to its leaf: payload, salt or leaf hash were changed"));
+        }
+        match entry {
+            EntryLine::Redacted { .. } => self.missing.add(sequence, sequence),
+            EntryLine::Whole { payload, .. } => self.read(sequence, payload)?,
+        }
+        self.tree.push(hash);
+        if sequence.is_multiple_of(TILE) {
+            self.roots.push(self.tree.root());
+        }
+        for seen in self.trust.checkpoints.iter().filter(|seen| seen.checkpoint.size == sequence) {
+            if seen.checkpoint.root != self.tree.root() {
+                let why = format!(
+                    "up to here the log is not what the checkpoint of size {sequence} says that it was: a record from 1 to {sequence} was \
+                     changed, or the log is another one"
+                );
+                return Err(Wrong::at(sequence, why));
+            }
+        }
+        Ok(())
+    }
+
+    /// What a payload says, as far as it matters here.
+    fn read(&mut self, sequence: u64, payload: &[u8]) -> Result<(), Wrong> {
+        let wrong = |why: String| Wrong::at(sequence, why);
+        let head: Head<'_> =
+            serde_json::from_slice(payload).map_err(|error| wrong(format!("its payload is no record: {error}")))?;
+        if head.version != RECORD_VERSION {
+            return Err(wrong(format!("it has version {}; this program reads {RECORD_VERSION}", head.version)));
+        }
+        if head.sequence != sequence {
+            return Err(wrong(format!("it bears the number {}: records were moved, added or removed", head.sequence)));
+        }
+        let _: RecordId = head.record_id;
+        self.times = Some((self.times.map_or(head.time, |times| times.0), head.time));
+        let special = ["log_started", "log_key_rotated", "decision_redacted", "records_retired", "policy_loaded"];
+        if special.contains(&&*head.kind) {
+            let record: Record =
+                serde_json::from_slice(payload).map_err(|error| wrong(format!("its payload is no record: {error}")))?;
+            self.note(sequence, record.event).map_err(wrong)?;
+        }
+        Ok(())
+    }
+
+    /// What a record says about the log.
+    fn note(&mut self, sequence: u64, event: Event) -> Result<(), String> {
+        if self.chain.note(sequence, &event)? {
+            return Ok(());
+        }
+        match event {
+            Event::DecisionRedacted { sequences, .. } => {
+                sequences.into_iter().for_each(|sequence| self.excused.add(sequence, sequence));
+            }
+            Event::RecordsRetired { first, last, root, .. } => {
+                let known = last.is_multiple_of(TILE).then(|| last / TILE).and_then(|tiles| tiles.checked_sub(1));
+                let known = known.and_then(|tile| usize::try_from(tile).ok()).and_then(|tile| self.roots.get(tile));
+                if first == 0 || first > last || known != Some(&root) {
+                    return Err(format!("the root that it names is not that of the records up to {last}"));
+                }
+                self.excused.add(first, last);
+            }
+            Event::PolicyLoaded { revision, .. } => {
+                self.revisions.insert(revision);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Checks what only the end shows.
+    pub fn finish(mut self, signed: &SignedCheckpoint) -> Result<Checked, Wrong> {
+        let checkpoint = &signed.checkpoint;
+        let size = self.tree.size();
+        if let Some(sequence) = self.missing.first_outside(&mut self.excused) {
+            return Err(Wrong::at(sequence, "it has no payload, and no record says that it was taken away"));
+        }
+        if checkpoint.size != size {
+            return Err(Wrong::all(format!("the checkpoint is of {} records, and there are {size}", checkpoint.size)));
+        }
+        if checkpoint.root != self.tree.root() {
+            return Err(Wrong::all(
+                "the records do not have the root that the checkpoint says: one that no single hash gives away was changed",
+            ));
+        }
+        self.chain.check_signed(signed)?;
+        self.chain.check_keys(&self.trust.keys)?;
+        for seen in &self.trust.checkpoints {
+            self.chain.check_signed(seen)?;
+            if seen.checkpoint.size > size {
+                let why = format!(
+                    "it is missing, with all that follow up to {}, which a checkpoint that was seen before has: the log was cut off, or is \
+                     an older copy",
+                    seen.checkpoint.size
+                );
+                return Err(Wrong::at(size + 1, why));
+            }
+        }
+        Ok(Checked {
+            checkpoint: checkpoint.clone(),
+            redacted: self.missing.count(),
+            times: self.times,
+            revisions: self.revisions.into_iter().collect(),
+            keys: self.chain.keys,
+        })
+    }
+}
+
+/// Who the log is, as its records say one after another.
+#[derive(Debug, Default)]
+pub(super) struct Chain {
+    origin: Option<String>,
+    pub(super) keys: Vec<LogKey>,
+}
+
+impl Chain {
+    /// Takes note of a record. The answer is whether it is about the log's name and keys.
+    pub(super) fn note(&mut self, sequence: u64, event: &Event) -> Result<bool, String> {
+        let parse = |key: &str| key.parse::<VerifierKey>().map_err(|error| error.to_string());
+        match event {
+            Event::LogStarted { origin, key } => {
+                let key = parse(key)?;
+                if self.origin.is_some() || key.name() != origin {
+                    return Err("it names the log once more, or its key by another name".to_owned());
+                }
+                self.origin = Some(origin.clone());
+                self.keys.push(LogKey { sequence, key });
+            }
+            Event::LogKeyRotated { old_key, new_key, statement, .. } => {
+                let (old, new) = (parse(old_key)?, parse(new_key)?);
+                let origin = self.origin.as_deref().ok_or("a key is replaced before the log has one")?;
+                if self.keys.last().map(|last| &last.key) != Some(&old) {
+                    return Err("it replaces a key that is not the log's".to_owned());
+                }
+                verify_rotation(statement, origin, &old, &new)?;
+                self.keys.push(LogKey { sequence, key: new });
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// Checks that a checkpoint is of this log, and signed by the key that was in force at its size.
+    pub(super) fn check_signed(&self, signed: &SignedCheckpoint) -> Result<(), Wrong> {
+        let Checkpoint { origin: named, size, .. } = &signed.checkpoint;
+        let Some(origin) = &self.origin else { return Err(Wrong::all("no record names the log and its key")) };
+        if named != origin {
+            let why = format!("the checkpoint of size {size} is of the log `{named}`, and this is `{origin}`");
+            return Err(Wrong::all(why));
+        }
+        let in_force = self.keys.iter().rev().find(|key| key.sequence <= *size).or_else(|| self.keys.first());
+        let key = in_force.map(|key| &key.key).ok_or_else(|| Wrong::all("the log has no key"))?;
+        let verified = signed.note.verify(std::slice::from_ref(key));
+        verified.map(drop).map_err(|error| Wrong::all(format!("the checkpoint of size {size}: {error}")))
+    }
+
+    /// Checks that each of these keys is one of the log's.
+    pub(super) fn check_keys(&self, known: &[VerifierKey]) -> Result<(), Wrong> {
+        match known.iter().find(|known| !self.keys.iter().any(|key| key.key == **known)) {
+            Some(key) => {
+                Err(Wrong::all(format!("{key} is none of the log's keys: the log is another one, or was made anew")))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Some numbers, as ranges that neither meet nor overlap once they are sorted.
+#[derive(Debug, Default)]
+struct Ranges(Vec<(u64, u64)>);
+
+impl Ranges {
+    fn add(&mut self, first: u64, last: u64) {
+        match self.0.last_mut() {
+            Some(end) if end.1.checked_add(1) == Some(first) => end.1 = last,
+            _ => self.0.push((first, last)),
+        }
+    }
+
+    fn count(&self) -> u64 {
+        self.0.iter().map(|(first, last)| last - first + 1).sum()
+    }
+
+    fn normalize(&mut self) {
+        self.0.sort_unstable();
+        let mut merged: Vec<(u64, u64)> = Vec::with_capacity(self.0.len());
+        for &(first, last) in &self.0 {
+            match merged.last_mut() {
+                Some(end) if first <= end.1.saturating_add(1) => end.1 = end.1.max(last),
+                _ => merged.push((first, last)),
+            }
+        }
+        self.0 = merged;
+    }
+
+    /// The first of these numbers that is not among the others.
+    fn first_outside(&mut self, others: &mut Self) -> Option<u64> {
+        self.normalize();
+        others.normalize();
+        self.0.iter().find_map(|&(first, last)| {
+            let at = others.0.partition_point(|other| other.1 < first);
+            match others.0.get(at) {
+                Some(&(from, to)) if from <= first => (to < last).then(|| to + 1),
+                _ => Some(first),
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_accounted_for_is_found() {
+        let outside = |missing: &[(u64, u64)], excused: &[(u64, u64)]| {
+            Ranges(missing.to_vec()).first_outside(&mut Ranges(excused.to_vec()))
+        };
+        assert_eq!(outside(&[], &[]), None);
+        assert_eq!(outside(&[(3, 5)], &[]), Some(3));
+        assert_eq!(outside(&[(3, 5)], &[(1, 4)]), Some(5));
+        assert_eq!(outside(&[(3, 5), (9, 9)], &[(4, 9), (2, 3)]), None);
+        assert_eq!(outside(&[(3, 5), (9, 12)], &[(10, 20), (3, 5)]), Some(9));
+    }
+}

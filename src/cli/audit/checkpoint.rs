@@ -1,0 +1,61 @@
+//! `aegis audit checkpoint`: what the log says about itself, signed, to be kept somewhere else.
+
+use std::path::PathBuf;
+
+use super::evidence;
+use crate::cli::connect::{self, Door, Remote, RemoteArgs};
+use crate::cli::exit::Exit;
+use crate::cli::failure::Failure;
+use crate::cli::object::Object;
+use crate::cli::out::{Format, Out};
+
+const EXAMPLES: &str = "\
+Examples:
+  aegis audit checkpoint -o checkpoint
+  aegis audit verify audit.tar --checkpoint checkpoint
+
+Whoever has a checkpoint can tell later whether the record still holds all that it held then. Keep it where the machine that \
+runs the daemon cannot change it.";
+
+/// Print the signed checkpoint of the record: its size and its root
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    /// Write to a file instead of stdout
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    /// How to write it: the signed note itself, or JSON with the keys of the log
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+
+    #[command(flatten)]
+    remote: RemoteArgs,
+}
+
+/// Runs the command.
+pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
+    let (response, signed) = connect::block_on(async {
+        let remote = Remote::open(Door::Person, &args.remote).await?;
+        evidence::checkpoint(&remote).await
+    })??;
+    let mut out = match &args.output {
+        Some(path) => Out::file(path)?,
+        None => Out::stdout(),
+    };
+    match args.format {
+        Format::Table => out.text(&signed)?,
+        Format::Json => {
+            let keys = response.keys.iter().map(|key| key.verifier_key.clone()).collect::<Vec<_>>();
+            let object = Object::default()
+                .with("checkpoint", signed.to_string())
+                .with("origin", response.origin)
+                .with("size", response.tree_size)
+                .with("root", hex::encode(response.root_hash))
+                .with("keys", keys);
+            out.json(&object)?;
+        }
+    }
+    out.flush()?;
+    Ok(Exit::Done)
+}

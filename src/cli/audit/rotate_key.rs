@@ -1,0 +1,42 @@
+//! `aegis audit rotate-key`: another key signs from now on.
+
+use crate::cli::connect::{self, Door, Remote, RemoteArgs};
+use crate::cli::exit::Exit;
+use crate::cli::failure::Failure;
+use crate::cli::object::Object;
+use crate::cli::out::{Format, Out};
+use crate::proto::v1::RotateLogKeyRequest;
+
+/// Replace the key that signs the record
+///
+/// The record says so, in a statement that both keys have signed; then the old key is destroyed. Whoever knows the old
+/// verifier key can follow to the new one by the record itself. Old checkpoints and receipts stay valid.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Args {
+    /// How to write the answer: the new verifier key, or JSON
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+
+    #[command(flatten)]
+    remote: RemoteArgs,
+}
+
+/// Runs the command.
+pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
+    let rotated = connect::block_on(async {
+        let mut client = Remote::open(Door::Person, &args.remote).await?.administration();
+        Ok::<_, Failure>(client.rotate_log_key(connect::call(RotateLogKeyRequest {})).await?.into_inner())
+    })??;
+    let mut out = Out::stdout();
+    match args.format {
+        Format::Json => out.json(
+            &Object::default()
+                .with("old_key", rotated.old_verifier_key)
+                .with("new_key", rotated.new_verifier_key)
+                .with("sequence", rotated.sequence),
+        )?,
+        Format::Table => out.line(rotated.new_verifier_key)?,
+    }
+    out.flush()?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,125 @@
+//! The files of the log's key, in the data directory.
+//!
+//! | file | holds |
+//! | --- | --- |
+//! | `log-key` | the key that signs, in the form of Go's `golang.org/x/mod/sumdb/note`: a secret, 0600 |
+//! | `log-key.pub` | its verifier key: to be given to whoever checks the record |
+//! | `log-key.next` | during a rotation, the key that will sign |
+//!
+//! The record says which key signs; the files only hold keys. So a rotation that was cut off is finished, or forgotten, by
+//! what the record says of it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use crate::audit::note::{NoteError, SigningKey};
+
+/// The key cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyFileError {
+    /// The operating system refused.
+    #[error("{}: {error}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What it said.
+        error: io::Error,
+    },
+    /// Others can read it.
+    #[error("{} can be read by others (mode {mode:o}): chmod 600 it, and think about who has read it", path.display())]
+    TooOpen {
+        /// The file.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
+    /// It holds something else.
+    #[error("{}: {error}", path.display())]
+    NotAKey {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        error: NoteError,
+    },
+}
+
+/// Where the keys are.
+#[derive(Clone, Debug)]
+pub struct KeyFiles {
+    directory: PathBuf,
+}
+
+impl KeyFiles {
+    /// Those of this data directory, which is there.
+    pub fn new(directory: &Path) -> Self {
+        Self { directory: directory.to_owned() }
+    }
+
+    /// The key that signs.
+    pub(super) fn key(&self) -> PathBuf {
+        self.directory.join("log-key")
+    }
+
+    fn next(&self) -> PathBuf {
+        self.directory.join("log-key.next")
+    }
+
+    /// The key that signs, if there is one.
+    pub(super) fn read(&self) -> Result<Option<SigningKey>, KeyFileError> {
+        read(&self.key())
+    }
+
+    /// The key that was about to sign, if there is one.
+    pub(super) fn read_next(&self) -> Result<Option<SigningKey>, KeyFileError> {
+        read(&self.next())
+    }
+
+    /// Keeps a key that will sign once the record says so.
+    pub(super) fn write_next(&self, key: &SigningKey) -> Result<(), KeyFileError> {
+        let (path, half) = (self.next(), self.directory.join("log-key.half"));
+        let at = |error| KeyFileError::Io { path: path.clone(), error };
+        // Another's half-written attempt is nobody's key.
+        let _ = fs::remove_file(&half);
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&half).map_err(at)?;
+        writeln!(file, "{}", key.to_secret_text()).and_then(|()| file.sync_all()).map_err(at)?;
+        fs::rename(&half, &path).and_then(|()| self.sync()).map_err(at)
+    }
+
+    /// The next key is the key from now on.
+    pub(super) fn promote_next(&self) -> Result<(), KeyFileError> {
+        let path = self.key();
+        fs::rename(self.next(), &path).and_then(|()| self.sync()).map_err(|error| KeyFileError::Io { path, error })
+    }
+
+    /// Writes the verifier key where people find it.
+    pub(super) fn publish(&self, key: &SigningKey) -> Result<(), KeyFileError> {
+        let path = self.directory.join("log-key.pub");
+        let text = format!("{}\n", key.verifier());
+        if fs::read_to_string(&path).is_ok_and(|there| there == text) {
+            return Ok(());
+        }
+        fs::write(&path, text).map_err(|error| KeyFileError::Io { path, error })
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        File::open(&self.directory)?.sync_all()
+    }
+}
+
+fn read(path: &Path) -> Result<Option<SigningKey>, KeyFileError> {
+    let at = |error| KeyFileError::Io { path: path.to_owned(), error };
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(at(error)),
+    };
+    let mode = file.metadata().map_err(at)?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(KeyFileError::TooOpen { path: path.to_owned(), mode });
+    }
+    let mut text = String::new();
+    file.take(4096).read_to_string(&mut text).map_err(at)?;
+    SigningKey::from_text(&text).map(Some).map_err(|error| KeyFileError::NotAKey { path: path.to_owned(), error })
+}

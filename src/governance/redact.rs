@@ -1,0 +1,95 @@
+//! Taking a decision off the record, and saying so on it.
+
+use super::{GovernanceError, Governor};
+use crate::audit::record::Event;
+use crate::audit::row::RowState;
+use crate::audit::{Appended, StoreError};
+use crate::domain::{Caller, DecisionId, Outcome, Timestamp};
+
+/// A decision that was taken off the record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redacted {
+    /// The record that says so.
+    pub appended: Appended,
+    /// The records that have no payload any more.
+    pub sequences: Vec<u64>,
+}
+
+impl Governor {
+    /// Takes away what the record says of a decision: the decision, its approval, its confirmation and its results. What
+    /// is still open cannot be redacted.
+    pub async fn redact(
+        &self,
+        caller: &Caller,
+        decision_id: DecisionId,
+        reason: String,
+    ) -> Result<Redacted, GovernanceError> {
+        // First look for the records, which takes as long as the log is, and only then have the writer's turn: what is
+        // over gets few records more, and those are looked for again.
+        let (looked, up_to) = self.records_of(decision_id).await?;
+        let (now, unreported_after) = (self.clock.now(), self.settings.unreported_after);
+        let (by, how) = (caller.identity.subject.to_string(), caller.identity.how);
+        let redacted = self
+            .store
+            .transact(move |tx| {
+                let Some((row, state)) = tx.row_by_decision(decision_id)? else {
+                    return Ok(Err(GovernanceError::NoSuchDecision(decision_id)));
+                };
+                if let Err(why) = may_redact(&state, now, unreported_after) {
+                    return Ok(Err(GovernanceError::NotRedactable { decision_id, why }));
+                }
+                let mut sequences = looked;
+                sequences.extend(tx.records_of(decision_id, up_to + 1)?);
+                tx.scrub_row(row)?;
+                for sequence in &sequences {
+                    tx.drop_payload(*sequence)?;
+                }
+                let event = Event::DecisionRedacted { decision_id, sequences: sequences.clone(), reason, by, how };
+                let appended = tx.append(now, &event)?;
+                Ok(Ok(Redacted { appended, sequences }))
+            })
+            .await?;
+        self.held().forget(decision_id);
+        redacted
+    }
+
+    /// The records of a decision, and how far was looked.
+    async fn records_of(&self, decision_id: DecisionId) -> Result<(Vec<u64>, u64), GovernanceError> {
+        let store = self.store.clone();
+        let look = move || {
+            let reader = store.read()?;
+            let last = reader.last_sequence()?;
+            let first = reader.by_decision(decision_id)?.map_or(last + 1, |row| row.state.sequence);
+            drop(reader);
+            let (mut found, mut next) = (Vec::new(), first);
+            while next <= last {
+                // A snapshot for each page: none is held for long.
+                let (page, after) = store.read()?.records_of(decision_id, next..=last)?;
+                found.extend(page);
+                next = after;
+            }
+            Ok::<_, StoreError>((found, last))
+        };
+        Ok(tokio::task::spawn_blocking(look).await.map_err(|_| StoreError::Closed)??)
+    }
+}
+
+/// Whether a decision that stands like this can be redacted, or what stands against it.
+fn may_redact(state: &RowState, now: Timestamp, unreported_after: std::time::Duration) -> Result<(), &'static str> {
+    if state.redacted.is_some() {
+        return Err("it is redacted already");
+    }
+    match state.outcome_now() {
+        Outcome::Escalate => Err("its approval is pending: wait until it has ended, or deny it"),
+        Outcome::RequireConfirmation => match &state.confirmation {
+            Some(confirmation) if confirmation.closed.is_none() && confirmation.expires_at > now => {
+                Err("it waits for the confirmation of the agent's user: wait until that is over")
+            }
+            _ => Ok(()),
+        },
+        Outcome::Allow if state.status(now, unreported_after).is_none() => {
+            Err("its result is outstanding: wait until it is reported, or is `unknown`")
+        }
+        Outcome::Allow | Outcome::Deny => Ok(()),
+    }
+}
