@@ -10,8 +10,10 @@ came of it is reported.
 """
 
 from aegis._client import AegisClient, AsyncAegisClient
+from aegis._governed import governed
 from aegis._settings import TLS
 from aegis.core.action import Action
+from aegis.core.policy import Policy
 from aegis.core.result import Result, ResultStatus
 from aegis.core.risk import ApprovalMode, RiskLevel
 from aegis.errors import (
@@ -22,6 +24,7 @@ from aegis.errors import (
     ReportError,
     SidecarError,
 )
+from aegis.runtime import ExecutionPlan, Runtime
 from aegis.types import Approval, ApprovalEvent, AuditRow, Decision, Evaluation
 
 __all__ = [
@@ -37,13 +40,17 @@ __all__ = [
     "AuditRow",
     "Decision",
     "Evaluation",
+    "ExecutionPlan",
     "GovernanceError",
     "InvalidActionError",
+    "Policy",
     "ReportError",
     "Result",
     "ResultStatus",
     "RiskLevel",
+    "Runtime",
     "SidecarError",
+    "governed",
 ]
 
 __version__ = "0.1.0"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from contextlib import aclosing, closing
 from datetime import datetime
 from types import TracebackType
 from typing import Any, TypeVar
@@ -272,13 +273,13 @@ class AegisClient(_Client):
         while True:
             failure: AegisError | None = None
             try:
-                with_stream = self._transport.stream(feed.open())
-                for message in with_stream:
-                    events, missing = feed.take(message)
-                    for approval_id in missing:
-                        events += feed.ended(self.get_approval(approval_id))
-                    for event in events:
-                        yield event
+                with closing(self._transport.stream(feed.open())) as messages:
+                    for message in messages:
+                        events, missing = feed.take(message)
+                        for approval_id in missing:
+                            events += feed.ended(self.get_approval(approval_id))
+                        for event in events:
+                            yield event
             except AegisError as error:
                 failure = error
             time.sleep(feed.broken(failure))
@@ -361,9 +362,10 @@ class AegisClient(_Client):
         while True:
             failure: AegisError | None = None
             try:
-                for message in self._transport.stream(feed.open()):
-                    for item in feed.take(message):
-                        yield item
+                with closing(self._transport.stream(feed.open())) as messages:
+                    for message in messages:
+                        for item in feed.take(message):
+                            yield item
                 if feed.ended():
                     return
             except AegisError as error:
@@ -625,13 +627,13 @@ class AsyncAegisClient(_Client):
         while True:
             failure: AegisError | None = None
             try:
-                with_stream = self._transport.stream_async(feed.open())
-                async for message in with_stream:
-                    events, missing = feed.take(message)
-                    for approval_id in missing:
-                        events += feed.ended(await self.get_approval(approval_id))
-                    for event in events:
-                        yield event
+                async with aclosing(self._transport.stream_async(feed.open())) as messages:
+                    async for message in messages:
+                        events, missing = feed.take(message)
+                        for approval_id in missing:
+                            events += feed.ended(await self.get_approval(approval_id))
+                        for event in events:
+                            yield event
             except AegisError as error:
                 failure = error
             await asyncio.sleep(feed.broken(failure))
@@ -699,8 +701,9 @@ class AsyncAegisClient(_Client):
             follow=follow,
             resume_after=resume_after,
         )
-        async for item in self._audit(AuditFeed(self._settings, request)):
-            yield item
+        async with aclosing(self._audit(AuditFeed(self._settings, request))) as items:
+            async for item in items:
+                yield item
 
     async def stream_records(
         self, *, follow: bool = False, resume_after: int | None = None
@@ -709,16 +712,18 @@ class AsyncAegisClient(_Client):
         request = audit_pb2.StreamAuditRequest(
             view=audit_pb2.AUDIT_VIEW_RECORDS, follow=follow, resume_after=resume_after
         )
-        async for item in self._audit(AuditFeed(self._settings, request)):
-            yield item
+        async with aclosing(self._audit(AuditFeed(self._settings, request))) as items:
+            async for item in items:
+                yield item
 
     async def _audit(self, feed: AuditFeed) -> AsyncGenerator[Any, None]:
         while True:
             failure: AegisError | None = None
             try:
-                async for message in self._transport.stream_async(feed.open()):
-                    for item in feed.take(message):
-                        yield item
+                async with aclosing(self._transport.stream_async(feed.open())) as messages:
+                    async for message in messages:
+                        for item in feed.take(message):
+                            yield item
                 if feed.ended():
                     return
             except AegisError as error:

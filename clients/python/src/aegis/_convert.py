@@ -133,7 +133,7 @@ def timestamp(moment: datetime | str) -> timestamp_pb2.Timestamp:
 
 def status_number(status: ResultStatus | str) -> types_pb2.ResultStatus.ValueType:
     """The number of a result status."""
-    return cast("types_pb2.ResultStatus.ValueType", _STATUS_NUMBERS[_member(ResultStatus, status)])
+    return _STATUS_NUMBERS[_member(ResultStatus, status)]
 
 
 _E = TypeVar("_E", ResultStatus, ApprovalMode)
@@ -186,8 +186,7 @@ def audit_filter(filters: Mapping[str, Any]) -> audit_pb2.AuditFilter:
         elif key == "risk_level":
             message.risk_level = risk_level(value)
         elif key == "approval":
-            number = _APPROVAL_NUMBERS[_member(ApprovalMode, value)]
-            message.approval = cast("types_pb2.ApprovalMode.ValueType", number)
+            message.approval = _APPROVAL_NUMBERS[_member(ApprovalMode, value)]
         elif key == "outcome":
             message.outcome = _outcome_number(value)
         elif key == "result_status":

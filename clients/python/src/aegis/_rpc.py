@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import grpc
+from google.protobuf import any_pb2
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
@@ -58,7 +59,7 @@ def to_error(error: grpc.RpcError, where: str) -> AegisError:
     return kind(message, code=code.name, reason=reason, metadata=metadata, violations=violations)
 
 
-def _details(error: grpc.RpcError) -> list[object] | list:  # type: ignore[type-arg]
+def _details(error: grpc.RpcError) -> list[any_pb2.Any]:
     if not isinstance(error, grpc.Call):
         return []
     for key, value in error.trailing_metadata() or ():

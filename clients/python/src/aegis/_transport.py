@@ -11,7 +11,7 @@ import inspect
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any, TypeVar
 
 import grpc
@@ -179,7 +179,7 @@ class Transport:
             raise self._to_error(error) from None
         return response
 
-    async def stream_async(self, call: Call) -> AsyncIterator[Any]:
+    async def stream_async(self, call: Call) -> AsyncGenerator[Any, None]:
         """The messages of a stream. A thread of its own reads them, a few ahead of the consumer."""
         loop = asyncio.get_running_loop()
         method = self._method(call.method)

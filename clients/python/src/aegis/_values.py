@@ -76,12 +76,12 @@ class _Writer:
 
     def __init__(self, *, exact: bool) -> None:
         self._exact = exact
-        self._open: set[int] = set()
+        self._open: dict[int, str] = {}
 
     def map(self, struct: struct_pb2.Struct, values: Mapping[str, Any], path: str) -> None:
         if not isinstance(values, Mapping):
             raise InvalidActionError(path, f"must be a map, not {type(values).__name__}")
-        self._open.add(id(values))
+        self._open[id(values)] = path
         fields = struct.fields
         for key, item in values.items():
             if not isinstance(key, str):
@@ -92,7 +92,7 @@ class _Writer:
                 key = str(key)  # noqa: PLW2901
             name = self._text(key, path)
             self.value(fields[name], item, f"{path}.{name}")
-        self._open.discard(id(values))
+        del self._open[id(values)]
 
     def value(self, target: struct_pb2.Value, value: Any, path: str) -> None:
         if value is None:
@@ -133,8 +133,9 @@ class _Writer:
 
     def _container(self, target: struct_pb2.Value, value: Any, path: str) -> None:
         why = None
-        if id(value) in self._open:
-            why = "contains itself"
+        outer = self._open.get(id(value))
+        if outer is not None:
+            path, why = outer, f"contains itself, at {path}"
         elif len(self._open) >= DEEPEST:
             why = f"is nested deeper than {DEEPEST}"
         if why is not None:
@@ -145,11 +146,11 @@ class _Writer:
             target.struct_value.SetInParent()
             self.map(target.struct_value, value, path)
         else:
-            self._open.add(id(value))
+            self._open[id(value)] = path
             target.list_value.SetInParent()
             for index, item in enumerate(value):
                 self.value(target.list_value.values.add(), item, f"{path}[{index}]")
-            self._open.discard(id(value))
+            del self._open[id(value)]
 
     def _other(self, target: struct_pb2.Value, value: Any, path: str) -> None:
         name = type(value).__name__

@@ -71,6 +71,8 @@ class Result:
     """The decision it ran under, or that forbade it. None on a dry run, and on what an executor returns."""
     exception: BaseException | None = field(default=None, repr=False, compare=False)
     """What the executor raised."""
+    rollback: Result | None = field(default=None, repr=False)
+    """What became of the action that was to undo this one, where one was tried."""
 
     @property
     def ok(self) -> bool:
