@@ -1,0 +1,83 @@
+"""From gRPC's errors to the SDK's, and which of them a retry may mend."""
+
+from __future__ import annotations
+
+import random
+
+import grpc
+from google.protobuf import any_pb2
+from google.protobuf.message import DecodeError
+from google.rpc import error_details_pb2, status_pb2
+
+from aegis.errors import AegisError, FieldViolation, GovernanceError
+
+LONGEST_DELAY = 30.0
+"""Seconds; no retry waits longer."""
+
+# The governance system understood the call and refused it. Everything else is the way there: network, deadline, credential.
+_REFUSALS = {
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.NOT_FOUND,
+    grpc.StatusCode.ALREADY_EXISTS,
+    grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.ABORTED,
+    grpc.StatusCode.OUT_OF_RANGE,
+}
+_REFUSAL_REASONS = {
+    "ACTOR_NOT_ALLOWED",
+    "OWN_PROPOSAL",
+    "RATE_LIMITED",
+    "RECORD_BUSY",
+    "TOO_MANY_PENDING_APPROVALS",
+    "TOO_MANY_STREAMS",
+    "TOO_MANY_TOKENS",
+}
+# Reasons of RESOURCE_EXHAUSTED that pass by themselves within seconds.
+_PASSING = {"RATE_LIMITED", "RECORD_BUSY", "TOO_MANY_STREAMS"}
+
+
+def to_error(error: grpc.RpcError, where: str) -> AegisError:
+    """The error as the SDK's users see it. `where` is the endpoint."""
+    code = error.code() if isinstance(error, grpc.Call) else grpc.StatusCode.UNKNOWN
+    details = (error.details() if isinstance(error, grpc.Call) else str(error)) or ""
+    reason, metadata, violations = "", {}, []
+    for detail in _details(error):
+        info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+        if detail.Unpack(info):
+            reason, metadata = info.reason, dict(info.metadata)
+        elif detail.Unpack(bad):
+            violations += [FieldViolation(wrong.field, wrong.description) for wrong in bad.field_violations]
+    refused = code in _REFUSALS or reason in _REFUSAL_REASONS
+    message = details or code.name
+    if len(violations) > 1:
+        message += "".join(f"\n  {wrong.field}: {wrong.description}" for wrong in violations)
+    if not refused and not reason:
+        message = f"{where}: {code.name}: {message}"
+        if code is grpc.StatusCode.UNAVAILABLE:
+            message += " (is the daemon running? `aegis serve` starts one; AEGIS_ENDPOINT names another)"
+    kind = GovernanceError if refused else AegisError
+    return kind(message, code=code.name, reason=reason, metadata=metadata, violations=violations)
+
+
+def _details(error: grpc.RpcError) -> list[any_pb2.Any]:
+    if not isinstance(error, grpc.Call):
+        return []
+    for key, value in error.trailing_metadata() or ():
+        if key == "grpc-status-details-bin" and isinstance(value, bytes):
+            try:
+                return list(status_pb2.Status.FromString(value).details)
+            except DecodeError:
+                return []
+    return []
+
+
+def may_pass(error: AegisError) -> bool:
+    """Whether the same call, sent again, may succeed."""
+    if error.code == "UNAVAILABLE":
+        return True
+    return error.code == "RESOURCE_EXHAUSTED" and error.reason in _PASSING
+
+
+def delay(base: float, attempt: int) -> float:
+    """How long to wait before attempt number `attempt + 1`: exponential, bounded, with jitter."""
+    return float(min(base * 2 ** min(attempt, 30), LONGEST_DELAY)) * random.uniform(0.5, 1.0)

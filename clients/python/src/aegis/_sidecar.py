@@ -1,0 +1,293 @@
+"""Finding, starting and stopping a daemon of one's own on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import stat
+import subprocess
+import tempfile
+import threading
+import time
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+from aegis import types
+from aegis._client import AegisClient
+from aegis._transport import Transport
+from aegis.errors import AegisError, SidecarError
+
+START_TIMEOUT = 30.0
+"""Seconds for a daemon to listen; it takes a fraction of one."""
+STOP_TIMEOUT = 15.0
+"""Seconds for it to end before it is killed."""
+_EMPTY_LAYER = 'version: "1"\n'
+
+
+def find_binary() -> Path:
+    """The daemon: `AEGIS_BIN`, else the build output of the repository that this package lies in, else on the PATH."""
+    named = os.environ.get("AEGIS_BIN")
+    if named:
+        path = Path(named)
+        if not (path.is_file() and os.access(path, os.X_OK)):
+            raise SidecarError(f"AEGIS_BIN names {named}, which is no program that can be run")
+        return path.absolute()
+    for parent in Path(__file__).resolve().parents:
+        if (parent / "Cargo.toml").is_file() and (parent / "proto" / "aegis").is_dir():
+            built = [parent / "target" / profile / "aegis" for profile in ("release", "debug")]
+            found = [path for path in built if path.is_file()]
+            if found:
+                return max(found, key=lambda path: path.stat().st_mtime)
+    on_path = shutil.which("aegis")
+    if on_path is not None:
+        return Path(on_path)
+    raise SidecarError("there is no `aegis` daemon: install it on the PATH, or name it with AEGIS_BIN")
+
+
+def default_data_dir() -> Path:
+    """Where `aegis serve` keeps its things, and where the command line looks for them."""
+    for variable, below in (("AEGIS_DATA_DIR", ""), ("XDG_STATE_HOME", "aegis"), ("HOME", ".local/state/aegis")):
+        value = os.environ.get(variable)
+        if value and (variable == "AEGIS_DATA_DIR" or Path(value).is_absolute()):
+            return Path(value, below)
+    if os.getuid() == 0:
+        return Path("/var/lib/aegis")
+    raise SidecarError("there is no home directory to find the data directory in: name it with AEGIS_DATA_DIR")
+
+
+class Daemon:
+    """A daemon of our own. It is stopped at the latest when the process ends.
+
+    Args:
+        layers: The policy, lowest layer first; none: the built-in starter policy.
+        data_dir: Where it keeps its things. None: a new directory, removed at the end.
+        arguments: More arguments for `aegis serve`.
+        least_layers: How many files it is started with at least, so that a later policy may have more layers than this one.
+        test_kit: Whether `AutoApprovalHandler` may be used with it.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[types.PolicyLayer] = (),
+        *,
+        data_dir: Path | None = None,
+        arguments: Sequence[str] = (),
+        least_layers: int = 1,
+        test_kit: bool = False,
+    ) -> None:
+        self._layers = tuple(layers)
+        self._least_layers = least_layers
+        self._arguments = tuple(arguments)
+        self._test_kit = test_kit
+        self._home = Path(tempfile.mkdtemp(prefix="aegis-"))
+        self.data_dir = data_dir if data_dir is not None else self._home / "data"
+        self._files: list[Path] = []
+        self._files = self._write_layers()
+        self._port = "0"
+        self._process: subprocess.Popen[str] | None = None
+        self._log = _Log()
+        self.endpoint = ""
+        self._processes: list[subprocess.Popen[str]] = []
+        self._finalizer = weakref.finalize(self, _clean_up, self._processes, self._home)
+
+    @property
+    def socket(self) -> str:
+        """The endpoint of reviewers, auditors and admins of this user."""
+        return f"unix:{self.data_dir / 'aegis.sock'}"
+
+    @property
+    def log(self) -> str:
+        """What it has logged."""
+        return self._log.text()
+
+    @property
+    def pid(self) -> int | None:
+        """Its process, while it runs."""
+        return None if self._process is None else self._process.pid
+
+    def start(self) -> None:
+        """Starts it and waits until it listens. Started again, it has the same port and the same data."""
+        command = [str(find_binary()), "serve", *map(str, self._files), "--port", self._port, "--admin-listen", "off"]
+        command += ["--data-dir", str(self.data_dir), *self._arguments]
+        # In a session of its own: Ctrl-C is for the agent, which then reports and stops it.
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+        self._processes[:] = [process]
+        output, errors = process.stdout, process.stderr
+        if output is None or errors is None:
+            raise AssertionError("both are pipes")
+        logger = threading.Thread(target=self._log.read, args=(errors,), name="aegis-log", daemon=True)
+        logger.start()
+        line = _first_line(process, output)
+        if not line.startswith("listening on "):
+            self._processes.clear()
+            _stop(process)
+            logger.join(STOP_TIMEOUT)
+            raise SidecarError(f"the daemon did not start: {self._named(self.log).strip() or line.strip()}")
+        self.endpoint = line.removeprefix("listening on ").strip()
+        self._port = self.endpoint.rpartition(":")[2]
+        self._process = process
+
+    def stop(self) -> None:
+        """Asks it to end, and waits for it. Stopping twice is fine."""
+        process, self._process = self._process, None
+        self._processes.clear()
+        if process is not None:
+            _stop(process)
+
+    def kill(self) -> None:
+        """Ends it as a crash would."""
+        process, self._process = self._process, None
+        self._processes.clear()
+        if process is not None:
+            process.kill()
+            _reap(process)
+
+    def close(self) -> None:
+        """Stops it and removes what it left behind, but for a data directory that was named."""
+        self.stop()
+        self._finalizer()
+
+    def agent(self) -> AegisClient:
+        """A client as an anonymous agent."""
+        return self._client(self.endpoint)
+
+    def operator(self) -> AegisClient:
+        """A client as reviewer, auditor and admin."""
+        return self._client(self.socket)
+
+    def _client(self, endpoint: str, api_key: str = "") -> AegisClient:
+        client = AegisClient(endpoint, api_key)
+        if not self._test_kit:
+            return client
+        return AegisClient._over(Transport(client._settings.for_test_kit()))  # noqa: SLF001
+
+    def update_policy(self, layers: Sequence[types.PolicyLayer]) -> str:
+        """Puts another policy in force; its revision."""
+        if len(layers) > len(self._files):
+            raise SidecarError(
+                f"the daemon was started with {len(self._files)} files, and this policy has {len(layers)} layers"
+            )
+        with self.operator() as operator:
+            wanted = validate(operator, layers)
+            self._layers = tuple(layers)
+            self._write_layers()
+            deadline = time.monotonic() + START_TIMEOUT
+            while operator.get_policy().revision != wanted:
+                if time.monotonic() > deadline:
+                    raise SidecarError(f"the daemon did not take the policy: {self.log[-2000:]}")
+                time.sleep(0.01)
+        return wanted
+
+    def _write_layers(self) -> list[Path]:
+        if not self._layers:
+            return []
+        texts = [layer.yaml for layer in self._layers]
+        texts += [_EMPTY_LAYER] * (max(self._least_layers, len(self._files)) - len(texts))
+        directory = self._home / "policy"
+        directory.mkdir(exist_ok=True)
+        files = []
+        for index, text in enumerate(texts):
+            file = directory / f"layer-{index}.yaml"
+            fresh = file.with_suffix(".new")
+            fresh.write_text(text, encoding="utf-8")
+            fresh.replace(file)
+            files.append(file)
+        return files
+
+    def _named(self, text: str) -> str:
+        """A text with the layers called what their owner calls them."""
+        for file, layer in zip(self._files, self._layers, strict=False):
+            text = text.replace(str(file), layer.name)
+        return text
+
+
+def validate(operator: AegisClient, layers: Sequence[types.PolicyLayer]) -> str:
+    """The revision of a policy. Raises where it is not valid."""
+    validation = operator.validate_policy(*layers)
+    if not validation.valid:
+        findings = "\n  ".join(map(str, validation.errors))
+        raise SidecarError(f"the policy is not valid:\n  {findings}", reason="POLICY_INVALID")
+    return validation.revision
+
+
+def running_daemon(data_dir: Path) -> str | None:
+    """The main endpoint of a daemon of this user that holds a data directory, where there is one."""
+    socket = data_dir / "aegis.sock"
+    try:
+        if not stat.S_ISSOCK(socket.stat().st_mode):
+            return None
+        endpoint = (data_dir / "endpoint").read_text(encoding="utf-8").strip()
+        with AegisClient(f"unix:{socket}", "", timeout=5.0, retries=0) as client:
+            client.health()
+    except (OSError, AegisError):
+        return None
+    return endpoint
+
+
+class _Log:
+    """The end of what a daemon has logged."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+        self._lock = threading.Lock()
+
+    def read(self, stream: IO[str]) -> None:
+        with stream:
+            for line in stream:
+                with self._lock:
+                    self._lines.append(line)
+                    del self._lines[:-1000]
+
+    def text(self) -> str:
+        with self._lock:
+            return "".join(self._lines)
+
+
+def _first_line(process: subprocess.Popen[str], output: IO[str]) -> str:
+    """The first line; the rest is read and thrown away, so that the daemon never writes into a full pipe."""
+    lines: list[str] = []
+    there = threading.Event()
+
+    def read() -> None:
+        with output:
+            lines.append(output.readline())
+            there.set()
+            for _ in output:
+                pass
+
+    threading.Thread(target=read, name="aegis-output", daemon=True).start()
+    if not there.wait(START_TIMEOUT):
+        _stop(process)
+        raise SidecarError(f"the daemon did not listen within {START_TIMEOUT:.0f} s")
+    return lines[0]
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_TIMEOUT)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        _reap(process)
+
+
+def _reap(process: subprocess.Popen[str]) -> None:
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(STOP_TIMEOUT)
+
+
+def _clean_up(processes: list[subprocess.Popen[str]], home: Path) -> None:
+    for process in processes:
+        _stop(process)
+    shutil.rmtree(home, ignore_errors=True)

@@ -1,0 +1,179 @@
+"""Between Python values and `google.protobuf.Value`: what JSON cannot hold exactly is refused, with its path."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from google.protobuf import struct_pb2
+
+from aegis.errors import InvalidActionError
+
+LARGEST_INTEGER = 2**53
+"""Beyond this, a double does not hold an integer together with its neighbours."""
+DEEPEST = 100
+"""Deeper than any daemon takes; a limit of our own, so that nesting is an error and not a stack overflow."""
+LONGEST_RESULT = 512 * 1024
+"""How many bytes of a result go to the record: half of what a daemon takes by default."""
+
+
+def to_struct(values: Mapping[str, Any], path: str) -> struct_pb2.Struct:
+    """A map as it is sent. Raises `InvalidActionError` where a part of it cannot be sent whole."""
+    struct = struct_pb2.Struct()
+    _Writer(exact=True).map(struct, values, path)
+    return struct
+
+
+def to_record(value: Any, path: str = "data") -> struct_pb2.Value:
+    """A result as it goes to the record: what JSON does not have stands there as text.
+
+    The action has run: its report must not fail because of what it returned, and the caller has the value itself.
+    """
+    written = struct_pb2.Value()
+    _Writer(exact=False).value(written, value, path)
+    size = written.ByteSize()
+    if size > LONGEST_RESULT:
+        return struct_pb2.Value(string_value=f"[left out: {type(value).__name__}, {size} bytes]")
+    return written
+
+
+def from_struct(struct: struct_pb2.Struct) -> dict[str, Any]:
+    """A map as it was received; whole numbers are integers."""
+    return {key: from_value(value) for key, value in struct.fields.items()}
+
+
+def from_value(value: struct_pb2.Value) -> Any:
+    """A value as it was received; whole numbers are integers."""
+    kind = value.WhichOneof("kind")
+    if kind == "number_value":
+        number = value.number_value
+        return int(number) if number.is_integer() and abs(number) <= LARGEST_INTEGER else number
+    if kind == "struct_value":
+        return from_struct(value.struct_value)
+    if kind == "list_value":
+        return [from_value(item) for item in value.list_value.values]
+    if kind == "string_value":
+        return value.string_value
+    if kind == "bool_value":
+        return value.bool_value
+    return None
+
+
+def check_text(text: Any, path: str) -> str:
+    """A text that can be sent."""
+    if not isinstance(text, str):
+        raise InvalidActionError(path, f"must be a string, not {type(text).__name__}")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidActionError(path, f"is not Unicode text: {error.reason} at character {error.start}") from None
+    return str.__str__(text)
+
+
+class _Writer:
+    """Writes values; `exact` refuses what the other way replaces by a text."""
+
+    def __init__(self, *, exact: bool) -> None:
+        self._exact = exact
+        self._open: dict[int, str] = {}
+
+    def map(self, struct: struct_pb2.Struct, values: Mapping[str, Any], path: str) -> None:
+        if not isinstance(values, Mapping):
+            raise InvalidActionError(path, f"must be a map, not {type(values).__name__}")
+        self._open[id(values)] = path
+        fields = struct.fields
+        for key, item in values.items():
+            if not isinstance(key, str):
+                if self._exact:
+                    raise InvalidActionError(
+                        f"{path}[{key!r}]", f"a key must be a string, not {type(key).__name__}: convert it"
+                    )
+                key = str(key)  # noqa: PLW2901
+            name = self._text(key, path)
+            self.value(fields[name], item, f"{path}.{name}")
+        del self._open[id(values)]
+
+    def value(self, target: struct_pb2.Value, value: Any, path: str) -> None:
+        if value is None:
+            target.null_value = struct_pb2.NULL_VALUE
+        elif isinstance(value, bool):
+            target.bool_value = value
+        elif isinstance(value, int):
+            self._integer(target, int(value), path)
+        elif isinstance(value, float):
+            self._float(target, float(value), path)
+        elif isinstance(value, str):
+            target.string_value = self._text(value, path)
+        elif isinstance(value, (Mapping, list, tuple)):
+            self._container(target, value, path)
+        else:
+            self._other(target, value, path)
+
+    def _text(self, text: str, path: str) -> str:
+        if self._exact:
+            return check_text(text, path)
+        return text.encode(errors="backslashreplace").decode()
+
+    def _integer(self, target: struct_pb2.Value, number: int, path: str) -> None:
+        if abs(number) <= LARGEST_INTEGER:
+            target.number_value = number
+        elif self._exact:
+            raise InvalidActionError(path, f"{_short(number)} is beyond 2^53 and would be rounded: send it as a string")
+        else:
+            target.string_value = _short(number)
+
+    def _float(self, target: struct_pb2.Value, number: float, path: str) -> None:
+        if math.isfinite(number):
+            target.number_value = number
+        elif self._exact:
+            raise InvalidActionError(path, f"{number} is not a number that JSON has: send it as a string")
+        else:
+            target.string_value = str(number)
+
+    def _container(self, target: struct_pb2.Value, value: Any, path: str) -> None:
+        why = None
+        outer = self._open.get(id(value))
+        if outer is not None:
+            path, why = outer, f"contains itself, at {path}"
+        elif len(self._open) >= DEEPEST:
+            why = f"is nested deeper than {DEEPEST}"
+        if why is not None:
+            if self._exact:
+                raise InvalidActionError(path, why)
+            target.string_value = f"[left out: {why}]"
+        elif isinstance(value, Mapping):
+            target.struct_value.SetInParent()
+            self.map(target.struct_value, value, path)
+        else:
+            self._open[id(value)] = path
+            target.list_value.SetInParent()
+            for index, item in enumerate(value):
+                self.value(target.list_value.values.add(), item, f"{path}[{index}]")
+            del self._open[id(value)]
+
+    def _other(self, target: struct_pb2.Value, value: Any, path: str) -> None:
+        name = type(value).__name__
+        if self._exact:
+            hint = _HINTS.get(name, "send what JSON has: null, booleans, numbers, strings, lists and maps")
+            raise InvalidActionError(path, f"a {name} cannot be sent: {hint}")
+        target.string_value = f"[not JSON: {name}]"
+
+
+_HINTS = {
+    "Decimal": "send a string, or a float where rounding is fine",
+    "date": "send its isoformat()",
+    "datetime": "send its isoformat()",
+    "time": "send its isoformat()",
+    "UUID": "send its str()",
+    "PosixPath": "send its str()",
+    "set": "send a sorted list",
+    "frozenset": "send a sorted list",
+    "bytes": "send its text, or base64",
+    "bytearray": "send its text, or base64",
+}
+
+
+def _short(number: int) -> str:
+    """An integer's digits, or how many bits it has where they would be too many to print."""
+    return str(number) if number.bit_length() <= 1024 else f"[an integer of {number.bit_length()} bits]"

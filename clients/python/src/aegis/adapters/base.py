@@ -1,0 +1,33 @@
+"""What runs actions."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+from aegis.core.action import Action
+from aegis.core.result import Result
+
+__all__ = ["BaseExecutor"]
+
+
+class BaseExecutor(abc.ABC):
+    """Runs actions that were allowed. It is never called for any other."""
+
+    @abc.abstractmethod
+    async def execute(self, action: Action) -> Any:
+        """Runs an action.
+
+        Returns a `Result`, `success` or `failed`; or any other value, which is the data of a success. What it raises is a
+        failure. It is given a copy of exactly what was proposed.
+        """
+
+    async def verify(self, action: Action, result: Result) -> bool:  # noqa: ARG002
+        """Whether the action had the effect that it should. False makes a success a failure, which keeps its data."""
+        return result.ok
+
+    async def setup(self) -> None:  # noqa: B027
+        """Is called once before the first action that is allowed."""
+
+    async def teardown(self) -> None:  # noqa: B027
+        """Is called at the end where `setup` was called."""

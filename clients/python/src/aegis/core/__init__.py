@@ -1,0 +1,1 @@
+"""The words: actions, results, policies."""

@@ -1,0 +1,381 @@
+"""What the daemon answers, as frozen values. Times are RFC 3339 text in UTC; whole numbers of a JSON value are `int`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from aegis.core.action import Action
+from aegis.core.result import ResultStatus
+from aegis.core.risk import ApprovalMode, RiskLevel
+
+__all__ = [
+    "Actor",
+    "Approval",
+    "ApprovalEvent",
+    "AuditRecord",
+    "AuditRow",
+    "ConditionTrace",
+    "Decision",
+    "Ending",
+    "EndingKind",
+    "Evaluation",
+    "HealthStatus",
+    "Identity",
+    "Outcome",
+    "PolicyFinding",
+    "PolicyInfo",
+    "PolicyLayer",
+    "RuleTrace",
+    "SessionAction",
+    "Stats",
+    "Validation",
+]
+
+Outcome: TypeAlias = Literal["ALLOW", "DENY", "ESCALATE", "REQUIRE_CONFIRMATION"]
+"""The answer to a proposal. Only `ALLOW` means that the action may run."""
+
+EndingKind: TypeAlias = Literal["approved", "denied", "expired", "cancelled"]
+"""How an approval ended."""
+
+HealthStatus: TypeAlias = Literal["SERVING", "NOT_SERVING", "SERVICE_UNKNOWN", "UNKNOWN"]
+"""What a daemon says of itself."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The answer to a proposal."""
+
+    decision_id: str
+    """Names it: `dec_` and a UUIDv7."""
+    outcome: Outcome
+    """The answer. Anything but `ALLOW` means: do not run the action (yet)."""
+    reason: str
+    """Why, for people."""
+    risk_score: float
+    """The risk as a number from 0 to 1: 0.2, 0.5, 0.8 or 1.0."""
+    constraints: dict[str, Any]
+    """What the policy hands to the agent, for example `{"max_rows": 100}`."""
+    timestamp: str
+    """When it was given."""
+    audit_ref: str
+    """The record that holds it: `aud_` and a UUIDv7."""
+    risk_level: RiskLevel = RiskLevel.UNSPECIFIED
+    """How dangerous the policy says the action is."""
+    matched_rule: str = ""
+    """The rule that matched, or `<default>`."""
+    approval: ApprovalMode = ApprovalMode.UNSPECIFIED
+    """What the rule asks for."""
+    approval_id: str | None = None
+    """The question put to reviewers, where one was."""
+    expires_at: str | None = None
+    """When the question, or the confirmation token, ends by itself."""
+    policy_revision: str = ""
+    """The policy that decided."""
+    action_digest: str = ""
+    """What was decided on: SHA-256 in hex of its canonical JSON."""
+    confirmation_token: str | None = field(default=None, repr=False)
+    """On `REQUIRE_CONFIRMATION`: what the second proposal must carry once the agent's user has confirmed. Single use."""
+    action: Action | None = field(default=None, compare=False)
+    """What was proposed. None on what `wait` and `cancel` answer for a decision that is known by its id alone."""
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the action may run."""
+        return self.outcome == "ALLOW"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What the policy would answer for one action."""
+
+    outcome: Outcome
+    """What a proposal would be answered."""
+    reason: str
+    """Why, for people."""
+    risk_level: RiskLevel
+    """How dangerous the policy says the action is."""
+    risk_score: float
+    """The risk as a number from 0 to 1."""
+    approval: ApprovalMode
+    """What the policy asks for."""
+    matched_rule: str
+    """The rule that matched, or `<default>`."""
+    constraints: dict[str, Any]
+    """What the policy would hand to the agent."""
+    policy_revision: str
+    """The policy that answered."""
+    action: Action | None = field(default=None, compare=False)
+    """The action."""
+    trace: Sequence[RuleTrace] = ()
+    """Every rule that was tried, the matching one last. Only with `explain`."""
+    rules_left_out: int = 0
+    """How many rules were tried and left out of `trace` because their type or target did not match."""
+
+    @property
+    def is_allowed(self) -> bool:
+        """Whether the policy leaves the action a way to run: it does not block it. It may still ask somebody."""
+        return self.approval is not ApprovalMode.BLOCK
+
+
+@dataclass(frozen=True)
+class RuleTrace:
+    """How one rule fared."""
+
+    rule: str
+    matched: bool
+    reason: str
+    conditions: Sequence[ConditionTrace] = ()
+    file: str = ""
+    line: int = 0
+
+
+@dataclass(frozen=True)
+class ConditionTrace:
+    """How one condition fared."""
+
+    condition: str
+    """Where it stands and what it asks for."""
+    result: str
+    """`holds`, `does not hold` or `indeterminate`."""
+    seen: str
+    """The value seen, as JSON."""
+    reason: str
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who proposes, as declared."""
+
+    id: str = ""
+    type: str = ""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who called, as the daemon authenticated it."""
+
+    subject: str = ""
+    """The subject, or `anonymous`."""
+    how: str = ""
+    """How it was established, for example `token`."""
+    actor: str = ""
+    """The one actor that the credential may act for; empty for any."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """The end of an approval. There is exactly one."""
+
+    kind: EndingKind
+    allows: bool
+    """Whether the action may run now."""
+    by: str
+    """The authenticated subject who ended it; empty where time or the policy did."""
+    at: str
+    reason: str
+    code: str
+    """Where the daemon itself decided: `POLICY_CHANGED` or `TIMEOUT`; else empty."""
+
+
+@dataclass(frozen=True)
+class SessionAction:
+    """Something that a session did before."""
+
+    time: str
+    type: str
+    target: str
+    outcome: Outcome
+    status: ResultStatus | None
+
+
+@dataclass(frozen=True)
+class Approval:
+    """A question put to reviewers: everything that a person needs to answer it.
+
+    Action, actor and context hold text that an agent controls: show control and bidirectional characters visibly
+    (`aegis.runtime.approval.visible`).
+    """
+
+    approval_id: str
+    decision_id: str
+    actor: Actor
+    """Who proposed, as declared."""
+    identity: Identity
+    """Who proposed, as authenticated."""
+    action: Action
+    """What is proposed. Masked parameters read `[masked, N characters]`."""
+    masked: Sequence[str]
+    """The parameters that are masked."""
+    session_id: str
+    metadata: dict[str, Any]
+    action_digest: str
+    """What `approve` and `deny` carry: the digest of exactly this action."""
+    matched_rule: str
+    reason: str
+    """Why the rule asks."""
+    risk_level: RiskLevel
+    policy_revision: str
+    requested_at: str
+    expires_at: str
+    timeout_allows: bool
+    """Whether the action may run when nobody answers."""
+    ending: Ending | None = None
+    """How it ended; None while it is pending."""
+    history: Sequence[SessionAction] = ()
+    """What this session did before, newest first. Only from `get_approval`."""
+
+
+@dataclass(frozen=True)
+class ApprovalEvent:
+    """One event of a stream of approvals."""
+
+    kind: Literal["pending", "ended", "snapshot_complete"]
+    """`pending`: wants an answer. `ended`: forget it. `snapshot_complete`: all that was pending has been said."""
+    approval: Approval | None = None
+    """The approval; None with `snapshot_complete`."""
+
+
+@dataclass(frozen=True)
+class AuditRow:
+    """One decision of the record, its approval and result folded in."""
+
+    id: int
+    """Its place among the decisions, from 1."""
+    session_id: str
+    timestamp: str
+    action: Action
+    """What was proposed, masked as the policy says."""
+    masked: Sequence[str]
+    risk_level: RiskLevel
+    approval: ApprovalMode
+    matched_rule: str
+    outcome: Outcome
+    """The outcome as it stands."""
+    reason: str
+    ending: Ending | None
+    """How the approval ended; None where none was needed or it is pending."""
+    result_status: ResultStatus | None
+    """What became of the action; None while nothing can be said."""
+    result_data: Any
+    result_error: str
+    decision_id: str
+    approval_id: str
+    actor: Actor
+    identity: Identity
+    policy_revision: str
+    action_digest: str
+    audit_ref: str
+    metadata: dict[str, Any]
+    trace_id: str
+    sequence: int = field(default=0, compare=False)
+    """Where the stream stood: what `resume_after` goes on after."""
+
+    @property
+    def decision(self) -> str:
+        """What was decided, in one word: how the approval ended, or what the policy asked for."""
+        return self.ending.kind if self.ending is not None else self.approval.value
+
+    def to_dict(self) -> dict[str, Any]:
+        """The row as a map that JSON can hold."""
+        return {
+            "id": self.id,
+            "session_id": self.session_id,
+            "timestamp": self.timestamp,
+            "action": self.action.to_dict(),
+            "masked": list(self.masked),
+            "risk_level": self.risk_level.name,
+            "approval": self.approval.value,
+            "matched_rule": self.matched_rule,
+            "outcome": self.outcome,
+            "reason": self.reason,
+            "ending": None if self.ending is None else vars(self.ending).copy(),
+            "result_status": None if self.result_status is None else self.result_status.value,
+            "result_data": self.result_data,
+            "result_error": self.result_error,
+            "decision_id": self.decision_id,
+            "approval_id": self.approval_id,
+            "actor": vars(self.actor).copy(),
+            "identity": vars(self.identity).copy(),
+            "policy_revision": self.policy_revision,
+            "action_digest": self.action_digest,
+            "audit_ref": self.audit_ref,
+            "metadata": self.metadata,
+            "trace_id": self.trace_id,
+        }
+
+
+@dataclass(frozen=True)
+class AuditRecord:
+    """A record as it stands in the log."""
+
+    sequence: int
+    """Its place in the log, from 1."""
+    payload: str
+    """Its canonical JSON (RFC 8785): the bytes that are hashed."""
+    salt: bytes
+    leaf_hash: bytes
+
+
+@dataclass(frozen=True)
+class Stats:
+    """Totals of the whole record."""
+
+    decisions: int
+    records: int
+    pending_approvals: int
+    by_risk_level: Mapping[str, int]
+    by_outcome: Mapping[str, int]
+    by_result_status: Mapping[str, int]
+    top_action_types: Mapping[str, int]
+    top_rules: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class PolicyLayer:
+    """One file of a policy."""
+
+    name: str
+    """What messages call it."""
+    yaml: str
+    """Its text."""
+
+
+@dataclass(frozen=True)
+class PolicyFinding:
+    """Something wrong, or odd, in a policy."""
+
+    file: str
+    line: int
+    column: int
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}: {self.message}"
+
+
+@dataclass(frozen=True)
+class PolicyInfo:
+    """A policy as the daemon holds it."""
+
+    revision: str
+    """SHA-256 in hex of the canonical JSON of the merged policy."""
+    layers: Sequence[PolicyLayer]
+    """Its files, lowest first: a later one wins."""
+    merged_json: str
+    rule_count: int
+    loaded_at: str | None
+    warnings: Sequence[PolicyFinding] = ()
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Whether a policy is valid."""
+
+    valid: bool
+    errors: Sequence[PolicyFinding]
+    warnings: Sequence[PolicyFinding]
+    revision: str
+    """The revision that it would have; empty where it is not valid."""
