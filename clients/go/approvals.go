@@ -1,0 +1,330 @@
+package aegis
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/aegis-sidecar/aegis/clients/go/aegisv1"
+)
+
+// An Approval is a question put to reviewers: everything that a person needs to answer it. Action, Actor and Metadata hold
+// text that an agent controls: show control and bidirectional characters visibly.
+type Approval struct {
+	// ApprovalID names it: "apr_" and a UUIDv7.
+	ApprovalID string `json:"approval_id"`
+	// DecisionID is the decision that waits for it.
+	DecisionID string `json:"decision_id"`
+	// Actor is who proposed, as declared.
+	Actor Actor `json:"actor"`
+	// Identity is who proposed, as authenticated.
+	Identity Identity `json:"identity"`
+	// Action is what is proposed. Masked parameters read "[masked, N characters]".
+	Action Action `json:"action"`
+	// Masked are the parameters that are masked.
+	Masked []string `json:"masked,omitempty"`
+	// SessionID is the session that the proposal comes from.
+	SessionID string `json:"session_id,omitempty"`
+	// Metadata are the labels that came with the proposal.
+	Metadata map[string]any `json:"metadata,omitempty"`
+	// ActionDigest is the digest of exactly this action: what [Client.Approve] and [Client.Deny] send with the answer.
+	ActionDigest string `json:"action_digest"`
+	// MatchedRule is the rule that asks, or "<default>".
+	MatchedRule string `json:"matched_rule"`
+	// Reason says why it asks.
+	Reason string `json:"reason"`
+	// RiskLevel is how dangerous the policy says the action is.
+	RiskLevel RiskLevel `json:"risk_level"`
+	// PolicyRevision is the policy that asked.
+	PolicyRevision string `json:"policy_revision"`
+	// RequestedAt is when the question was put.
+	RequestedAt time.Time `json:"requested_at"`
+	// ExpiresAt is when it ends by itself.
+	ExpiresAt time.Time `json:"expires_at"`
+	// TimeoutAllows says whether the action may run when nobody answers.
+	TimeoutAllows bool `json:"timeout_allows"`
+	// Ending is how it ended. Nil while it is pending.
+	Ending *Ending `json:"ending,omitempty"`
+	// History is what this session did before, newest first, at most 10 rows. Only from [Client.GetApproval].
+	History []SessionAction `json:"history,omitempty"`
+}
+
+// An Identity is who called, as the daemon authenticated it.
+type Identity struct {
+	// Subject is the subject, or "anonymous".
+	Subject string `json:"subject"`
+	// How is how it was established, for example "token" or "unix_peer".
+	How string `json:"how"`
+	// Actor is the one actor that the credential may act for. Empty: any.
+	Actor string `json:"actor,omitempty"`
+}
+
+// An EndingKind is how an approval ended.
+type EndingKind string
+
+// How approvals end.
+const (
+	// EndingApproved: a reviewer said yes.
+	EndingApproved EndingKind = "approved"
+	// EndingDenied: a reviewer said no, or the policy then in force blocks the action.
+	EndingDenied EndingKind = "denied"
+	// EndingExpired: nobody answered in time.
+	EndingExpired EndingKind = "expired"
+	// EndingCancelled: the proposer withdrew.
+	EndingCancelled EndingKind = "cancelled"
+)
+
+// An Ending is the end of an approval. There is exactly one.
+type Ending struct {
+	// Kind is how it ended.
+	Kind EndingKind `json:"kind"`
+	// Allows says whether the action may run now.
+	Allows bool `json:"allows"`
+	// By is the authenticated subject who ended it. Empty where time or the policy did.
+	By string `json:"by,omitempty"`
+	// At is when.
+	At time.Time `json:"at"`
+	// Reason says why, in the reviewer's words or the daemon's.
+	Reason string `json:"reason,omitempty"`
+	// Code is "POLICY_CHANGED" or "TIMEOUT" where the daemon itself decided. Else empty.
+	Code string `json:"code,omitempty"`
+}
+
+// A SessionAction is something that a session did before.
+type SessionAction struct {
+	// Time is when it was decided.
+	Time time.Time `json:"time"`
+	// Type is the kind of action.
+	Type string `json:"type"`
+	// Target is what it acted on.
+	Target string `json:"target"`
+	// Outcome is how it was answered, as it stands.
+	Outcome Outcome `json:"outcome"`
+	// Status is what became of it.
+	Status ResultStatus `json:"status"`
+}
+
+// An ApprovalFilter says which approvals are asked for: those for which every part that is set holds. Texts match exactly.
+type ApprovalFilter struct {
+	// SessionID is the session.
+	SessionID string
+	// ActionType is the action's type.
+	ActionType string
+	// ActorID is the declared actor.
+	ActorID string
+	// MinRiskLevel is the least risk.
+	MinRiskLevel RiskLevel
+}
+
+// An ApprovalEventKind is what an [ApprovalEvent] says.
+type ApprovalEventKind int
+
+// What happens on a stream of approvals.
+const (
+	// ApprovalPending: this approval is pending. Part of a snapshot before [ApprovalSnapshotComplete], new after it.
+	ApprovalPending ApprovalEventKind = iota + 1
+	// ApprovalSnapshotComplete: everything that is pending has been said.
+	ApprovalSnapshotComplete
+	// ApprovalEnded: this approval has ended. Forget it.
+	ApprovalEnded
+	// ApprovalLagged: something was missed, as this client was slow or the connection was lost. Forget everything: a new
+	// snapshot follows.
+	ApprovalLagged
+)
+
+// An ApprovalEvent is one message of a stream of approvals.
+type ApprovalEvent struct {
+	// Kind is what it says.
+	Kind ApprovalEventKind
+	// Approval is the approval that is pending or has ended. Zero with the other kinds.
+	Approval Approval
+}
+
+// StreamApprovals gives what is pending, a marker, and then every change as it happens, until the context ends. It resumes
+// by itself: when the connection was lost there is an [ApprovalLagged], and a new snapshot follows. An error is the last
+// that comes. Needs a reviewer.
+func (c *Client) StreamApprovals(ctx context.Context, filter ApprovalFilter, options ...CallOption) iter.Seq2[ApprovalEvent, error] {
+	request := &aegisv1.StreamApprovalsRequest{Filter: filter.proto()}
+	return func(yield func(ApprovalEvent, error) bool) {
+		source := stream[aegisv1.StreamApprovalsResponse]{
+			client: c,
+			config: c.call.with(options),
+			name:   "StreamApprovals",
+			open: func(ctx context.Context) (grpc.ServerStreamingClient[aegisv1.StreamApprovalsResponse], error) {
+				return c.approvals.StreamApprovals(ctx, request)
+			},
+			reopened: func() bool { return yield(ApprovalEvent{Kind: ApprovalLagged}, nil) },
+		}
+		stopped := false
+		err := source.each(ctx, func(message *aegisv1.StreamApprovalsResponse) bool {
+			event, ok := approvalEventFromProto(message)
+			stopped = ok && !yield(event, nil)
+			return !stopped
+		})
+		if err != nil {
+			yield(ApprovalEvent{}, err)
+		}
+	}
+}
+
+// approvalEventFromProto is false where there is nothing to say.
+func approvalEventFromProto(message *aegisv1.StreamApprovalsResponse) (ApprovalEvent, bool) {
+	switch event := message.GetEvent().(type) {
+	case *aegisv1.StreamApprovalsResponse_Pending:
+		return ApprovalEvent{ApprovalPending, approvalFromProto(event.Pending)}, true
+	case *aegisv1.StreamApprovalsResponse_SnapshotComplete:
+		return ApprovalEvent{Kind: ApprovalSnapshotComplete}, true
+	case *aegisv1.StreamApprovalsResponse_Ended:
+		return ApprovalEvent{ApprovalEnded, approvalFromProto(event.Ended)}, true
+	case *aegisv1.StreamApprovalsResponse_Lagged:
+		return ApprovalEvent{Kind: ApprovalLagged}, true
+	default:
+		return ApprovalEvent{}, false
+	}
+}
+
+// ListApprovals gives what is pending now, oldest first. Needs a reviewer.
+func (c *Client) ListApprovals(ctx context.Context, filter ApprovalFilter, options ...CallOption) ([]Approval, error) {
+	config := c.call.with(options)
+	request := &aegisv1.ListApprovalsRequest{Filter: filter.proto(), PageSize: 1000}
+	var approvals []Approval
+	for {
+		page, err := call(ctx, c, config, "ListApprovals", c.approvals.ListApprovals, request)
+		if err != nil {
+			return nil, err
+		}
+		for _, approval := range page.GetApprovals() {
+			approvals = append(approvals, approvalFromProto(approval))
+		}
+		if page.GetNextPageToken() == "" {
+			return approvals, nil
+		}
+		request.PageToken = page.GetNextPageToken()
+	}
+}
+
+// GetApproval gives one approval, pending or ended, with what its session did before. Needs a reviewer.
+func (c *Client) GetApproval(ctx context.Context, approvalID string, options ...CallOption) (*Approval, error) {
+	request := &aegisv1.GetApprovalRequest{ApprovalId: approvalID}
+	answer, err := call(ctx, c, c.call.with(options), "GetApproval", c.approvals.GetApproval, request)
+	if err != nil {
+		return nil, err
+	}
+	return answered("GetApproval", answer.GetApproval())
+}
+
+// Approve says yes to exactly what was shown: the approval as it came from this client, with its digest. The policy then
+// in force is asked once more: if it blocks the action, the approval that is returned has ended denied. Needs a reviewer.
+//
+// There is an [*Error] with FAILED_PRECONDITION where the approval has ended (ALREADY_DECIDED, EXPIRED) or is about another
+// action (DIGEST_MISMATCH), and with PERMISSION_DENIED where the reviewer is the proposer (OWN_PROPOSAL).
+func (c *Client) Approve(ctx context.Context, shown Approval, reason string, options ...CallOption) (*Approval, error) {
+	answer, err := once(ctx, c, c.call.with(options).timeout, "Approve", c.approvals.Approve, &aegisv1.ApproveRequest{
+		ApprovalId: shown.ApprovalID, ExpectedActionDigest: shown.ActionDigest, Reason: validText(reason),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return answered("Approve", answer.GetApproval())
+}
+
+// Deny says no to exactly what was shown. Errors as for [Client.Approve]. Needs a reviewer.
+func (c *Client) Deny(ctx context.Context, shown Approval, reason string, options ...CallOption) (*Approval, error) {
+	answer, err := once(ctx, c, c.call.with(options).timeout, "Deny", c.approvals.Deny, &aegisv1.DenyRequest{
+		ApprovalId: shown.ApprovalID, ExpectedActionDigest: shown.ActionDigest, Reason: validText(reason),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return answered("Deny", answer.GetApproval())
+}
+
+func answered(method string, approval *aegisv1.Approval) (*Approval, error) {
+	if approval == nil {
+		return nil, unknownOutcome(method, "the answer holds no approval")
+	}
+	converted := approvalFromProto(approval)
+	return &converted, nil
+}
+
+func (f ApprovalFilter) proto() *aegisv1.ApprovalFilter {
+	return &aegisv1.ApprovalFilter{
+		SessionId:    f.SessionID,
+		ActionType:   f.ActionType,
+		ActorId:      f.ActorID,
+		MinRiskLevel: aegisv1.RiskLevel(f.MinRiskLevel),
+	}
+}
+
+func approvalFromProto(approval *aegisv1.Approval) Approval {
+	converted := Approval{
+		ApprovalID:     approval.GetApprovalId(),
+		DecisionID:     approval.GetDecisionId(),
+		Actor:          actorFromProto(approval.GetActor()),
+		Identity:       identityFromProto(approval.GetIdentity()),
+		Action:         actionFromProto(approval.GetAction()),
+		Masked:         approval.GetMasked(),
+		SessionID:      approval.GetContext().GetSessionId(),
+		Metadata:       approval.GetContext().GetMetadata().AsMap(),
+		ActionDigest:   approval.GetActionDigest(),
+		MatchedRule:    approval.GetMatchedRule(),
+		Reason:         approval.GetReason(),
+		RiskLevel:      RiskLevel(approval.GetRiskLevel()),
+		PolicyRevision: approval.GetPolicyRevision(),
+		RequestedAt:    timeFromProto(approval.GetRequestedAt()),
+		ExpiresAt:      timeFromProto(approval.GetExpiresAt()),
+		TimeoutAllows:  approval.GetTimeoutAllows(),
+		Ending:         endingFromProto(approval.GetEnding()),
+	}
+	for _, action := range approval.GetHistory() {
+		converted.History = append(converted.History, SessionAction{
+			Time:    timeFromProto(action.GetTime()),
+			Type:    action.GetType(),
+			Target:  action.GetTarget(),
+			Outcome: fromProto(outcomes, action.GetOutcome()),
+			Status:  fromProto(resultStatuses, action.GetStatus()),
+		})
+	}
+	return converted
+}
+
+func actorFromProto(actor *aegisv1.Actor) Actor {
+	return Actor{ID: actor.GetId(), Type: actor.GetType()}
+}
+
+func identityFromProto(identity *aegisv1.Identity) Identity {
+	return Identity{Subject: identity.GetSubject(), How: identity.GetHow(), Actor: identity.GetActor()}
+}
+
+func endingFromProto(ending *aegisv1.Ending) *Ending {
+	if ending == nil {
+		return nil
+	}
+	return &Ending{
+		Kind:   fromProto(endingKinds, ending.GetKind()),
+		Allows: ending.GetAllows(),
+		By:     ending.GetBy(),
+		At:     timeFromProto(ending.GetAt()),
+		Reason: ending.GetReason(),
+		Code:   ending.GetCode(),
+	}
+}
+
+// String says what kind of event it is.
+func (k ApprovalEventKind) String() string {
+	switch k {
+	case ApprovalPending:
+		return "pending"
+	case ApprovalSnapshotComplete:
+		return "snapshot complete"
+	case ApprovalEnded:
+		return "ended"
+	case ApprovalLagged:
+		return "lagged"
+	default:
+		return fmt.Sprintf("unknown(%d)", int(k))
+	}
+}

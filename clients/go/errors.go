@@ -1,0 +1,222 @@
+package aegis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// ErrGovernance is what [errors.Is] finds in every error by which the governance system itself refused a call: a request
+// that is wrong, an approval that is decided already, an outcome that is not known, an action that cannot be sent whole, a
+// denial. An [*Error] without it means that the call failed on the way: network, deadline, credential.
+var ErrGovernance = errors.New("refused by the governance system")
+
+// Reasons that this package gives itself; the daemon's are in its API.
+const (
+	// ReasonUnknownOutcome is the reason of an [*Error] for a decision that this package does not understand.
+	ReasonUnknownOutcome = "UNKNOWN_OUTCOME"
+)
+
+// An Error says that a call failed. Nothing is known about the action: do not run it.
+type Error struct {
+	// Method is the RPC that failed, for example "Propose".
+	Method string
+	// Code is the gRPC code.
+	Code codes.Code
+	// Reason is the daemon's reason for programs (google.rpc.ErrorInfo), for example "IDEMPOTENCY_KEY_REUSED". Empty where the
+	// daemon gave none, or was not reached.
+	Reason string
+	// Message says what is wrong, for people.
+	Message string
+	// Fields are the fields of the request that are wrong, with what is wrong about them.
+	Fields []FieldViolation
+	// Metadata is what else the daemon says, for example "by" and "at" with ALREADY_DECIDED.
+	Metadata map[string]string
+
+	causes []error
+}
+
+// A FieldViolation is one thing that is wrong with a request.
+type FieldViolation struct {
+	// Field is the path of the field, for example "action.type".
+	Field string
+	// Description says what is wrong about it.
+	Description string
+}
+
+// Error says what failed, and why.
+func (e *Error) Error() string {
+	why := e.Code.String()
+	if e.Reason != "" {
+		why += ", " + e.Reason
+	}
+	return fmt.Sprintf("aegis: %s: %s (%s)", e.Method, e.Message, why)
+}
+
+// Unwrap is the gRPC error, and the context's where that had ended the call.
+func (e *Error) Unwrap() []error { return e.causes }
+
+// GRPCStatus is the status that the call ended with.
+func (e *Error) GRPCStatus() *status.Status {
+	for _, cause := range e.causes {
+		if from, ok := status.FromError(cause); ok {
+			return from
+		}
+	}
+	return status.New(e.Code, e.Message)
+}
+
+// Is finds [ErrGovernance] in a call that the governance system refused.
+func (e *Error) Is(target error) bool {
+	if target != ErrGovernance {
+		return false
+	}
+	switch e.Code {
+	case codes.InvalidArgument, codes.NotFound, codes.FailedPrecondition, codes.Aborted, codes.AlreadyExists, codes.OutOfRange:
+		return true
+	case codes.PermissionDenied:
+		// ROLE_REQUIRED is about the credential.
+		return e.Reason != "" && e.Reason != "ROLE_REQUIRED"
+	default:
+		return e.Reason == ReasonUnknownOutcome
+	}
+}
+
+// passing are the reasons of RESOURCE_EXHAUSTED that pass by themselves, and soon.
+var passing = []string{"RATE_LIMITED", "RECORD_BUSY", "TOO_MANY_STREAMS"}
+
+// transient says whether the same call may work a moment later.
+func (e *Error) transient() bool {
+	switch e.Code {
+	case codes.Unavailable:
+		return true
+	case codes.ResourceExhausted:
+		return slices.Contains(passing, e.Reason)
+	default:
+		return false
+	}
+}
+
+// newError is the error of a call over a client of this endpoint.
+func newError(ctx context.Context, endpoint, method string, err error) *Error {
+	from, ok := status.FromError(err)
+	if !ok {
+		from = status.FromContextError(err)
+	}
+	failed := &Error{Method: method, Code: from.Code(), Message: from.Message(), causes: []error{err}}
+	for _, detail := range from.Details() {
+		switch detail := detail.(type) {
+		case *errdetails.ErrorInfo:
+			failed.Reason, failed.Metadata = detail.GetReason(), detail.GetMetadata()
+		case *errdetails.BadRequest:
+			for _, violation := range detail.GetFieldViolations() {
+				field := FieldViolation{violation.GetField(), violation.GetDescription()}
+				failed.Fields = append(failed.Fields, field)
+			}
+		}
+	}
+	if failed.Code == codes.Unavailable && failed.Reason == "" {
+		failed.Message = fmt.Sprintf("no answer from the daemon at %s; does it run, and is AEGIS_ENDPOINT right? %s", endpoint, failed.Message)
+	}
+	// The context ended the call, whatever gRPC made of it.
+	if cause := ctx.Err(); cause != nil && !errors.Is(err, cause) {
+		failed.causes = append(failed.causes, cause)
+	}
+	return failed
+}
+
+// unknownOutcome is the error for a decision that is missing, or whose outcome this package does not know.
+func unknownOutcome(method, what string) *Error {
+	message := what + "; the action does not run. Is the daemon newer than this package?"
+	return &Error{Method: method, Code: codes.Internal, Reason: ReasonUnknownOutcome, Message: message}
+}
+
+// An InvalidActionError says that an action, or a result, cannot be sent whole, and where. Nothing was sent.
+type InvalidActionError struct {
+	// Path is the place, for example "params.user.age" or "params.scores[1]".
+	Path string
+	// Problem says what is wrong there and what would be right.
+	Problem string
+}
+
+// Error says where and what.
+func (e *InvalidActionError) Error() string { return "aegis: " + e.Path + " " + e.Problem }
+
+// GRPCStatus is INVALID_ARGUMENT.
+func (e *InvalidActionError) GRPCStatus() *status.Status {
+	return status.New(codes.InvalidArgument, e.Error())
+}
+
+// Is finds [ErrGovernance].
+func (e *InvalidActionError) Is(target error) bool { return target == ErrGovernance }
+
+// A DeniedError says that the answer is no: the action has not run. What wraps an action returns it, and
+// [Client.Propose] and [Client.Wait] with [WithDenialAsError].
+type DeniedError struct {
+	// Action is what was proposed.
+	Action Action
+	// Decision is the answer.
+	Decision Decision
+	// Status is [StatusBlocked] where the policy forbids the action, else [StatusDenied]: a person said no, or nobody said
+	// yes in time.
+	Status ResultStatus
+	// Cause is why nobody waits any longer: the context's error, or [ErrApprovalTimeout]. Nil where somebody said no.
+	Cause error
+}
+
+// ErrApprovalTimeout is the cause of a [*DeniedError] when [WithApprovalTimeout] was over before a reviewer had answered.
+var ErrApprovalTimeout = errors.New("nobody answered within the approval timeout")
+
+// Error says what was denied, by which rule, and why.
+func (e *DeniedError) Error() string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "aegis: %s is %s", e.Action, e.Status)
+	if e.Decision.MatchedRule != "" {
+		fmt.Fprintf(&text, " (rule %s)", e.Decision.MatchedRule)
+	}
+	if e.Decision.Reason != "" {
+		text.WriteString(": " + e.Decision.Reason)
+	}
+	if e.Cause != nil {
+		text.WriteString(": " + e.Cause.Error())
+	}
+	return text.String()
+}
+
+// Unwrap is the cause.
+func (e *DeniedError) Unwrap() error { return e.Cause }
+
+// GRPCStatus is PERMISSION_DENIED.
+func (e *DeniedError) GRPCStatus() *status.Status {
+	return status.New(codes.PermissionDenied, e.Error())
+}
+
+// Is finds [ErrGovernance].
+func (e *DeniedError) Is(target error) bool { return target == ErrGovernance }
+
+// A ReportError says that an action has run and that the report of it failed: the record shows it as unknown. Do not run
+// the action again for that; report it again with [Client.Report].
+type ReportError struct {
+	// Decision is the one that allowed the action.
+	Decision Decision
+	// Report is what could not be reported.
+	Report Report
+	// Result is what the action returned, as it returned it.
+	Result any
+	// Err is why.
+	Err error
+}
+
+// Error says that the action has run and why the report failed.
+func (e *ReportError) Error() string {
+	return fmt.Sprintf("the action ran (%s), but the report of %s failed: %v", e.Report.Status, e.Decision.DecisionID, e.Err)
+}
+
+// Unwrap is why the report failed.
+func (e *ReportError) Unwrap() error { return e.Err }
