@@ -157,7 +157,7 @@ impl Way<'_> {
         stream::iter(calls).buffer_unordered(AT_ONCE).for_each(|_| std::future::ready(())).await;
         #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
         let each = |time: Duration| time.as_secs_f64() * 1e6 / CALLS as f64;
-        self.measured.push((each(begun.elapsed()), each(self.daemon.cpu() - cpu)));
+        self.measured.push((each(begun.elapsed()), each(self.daemon.cpu().saturating_sub(cpu))));
     }
 
     /// The median of the time, and the mean of the processor time, which is counted in steps.

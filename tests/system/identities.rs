@@ -350,7 +350,7 @@ async fn what_was_refused_is_on_the_record_in_one_line() {
 #[tokio::test]
 async fn one_connection_has_so_many_calls_under_way_and_others_are_served() {
     let reads = "{name: reads, match: {type: read}, risk_level: low, approval: auto}";
-    let policy = ASKS.replace("]", &format!(", {reads}]"));
+    let policy = ASKS.replace(']', &format!(", {reads}]"));
     let daemon = Setup::new().policy(&policy).args(&["--max-calls-per-connection", "4"]).start();
     let channel = daemon.tcp().await;
     // From here on the client knows the limit; before, the daemon would refuse what is beyond it.

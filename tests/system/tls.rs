@@ -385,9 +385,10 @@ async fn who_does_not_get_through_the_handshake_is_not_waited_for_and_its_place_
         }
         eventually("its place is free again", || async {
             let endpoint = Endpoint::from_shared(daemon.endpoint.clone()).unwrap();
-            let channel = match daemon.endpoint.starts_with("https") {
-                true => connect(&daemon, &authority.pem(), None).await.ok()?,
-                false => endpoint.connect().await.ok()?,
+            let channel = if daemon.endpoint.starts_with("https") {
+                connect(&daemon, &authority.pem(), None).await.ok()?
+            } else {
+                endpoint.connect().await.ok()?
             };
             GovernanceServiceClient::new(channel).propose(propose("read", "x")).await.ok()
         })
