@@ -305,6 +305,89 @@ async fn users_of_the_machine_are_known_by_the_kernels_word() {
 }
 
 #[tokio::test]
+async fn a_user_must_fit_the_whole_of_an_entry() {
+    let gid = rustix::process::getegid().as_raw();
+    for (entry, fits) in [
+        (format!("{{gid: {gid}, roles: [auditor]}}"), true),
+        (format!("{{uid: {}, gid: {gid}, roles: [auditor]}}", me()), true),
+        (format!("{{uid: {}, gid: {}, roles: [auditor]}}", me(), gid + 1), false),
+        (format!("{{uid: {}, gid: {gid}, roles: [auditor]}}", me() + 1), false),
+    ] {
+        let setup = Setup::new();
+        let (socket, file) = (setup.home().join("agent.sock"), setup.home().join("auth.yaml"));
+        std::fs::write(&file, format!("unix: [{entry}]")).unwrap();
+        let daemon = setup.args(&["--uds", socket.to_str().unwrap(), "--auth", file.to_str().unwrap()]).start();
+        let called = call(bare(unix(&socket).await), "/aegis.v1.AuditService/GetStats").await;
+        assert_eq!(called.is_ok(), fits, "{entry}: {called:?}");
+        // Whom nothing names is whoever the listener takes for anonymous: an agent.
+        let agent = call(bare(unix(&socket).await), "/aegis.v1.GovernanceService/Propose").await;
+        assert_eq!(admitted(&agent), !fits, "{entry}: {agent:?}");
+        drop(daemon);
+    }
+}
+
+#[tokio::test]
+async fn what_was_refused_is_on_the_record_in_one_line() {
+    let mut daemon = Setup::new().args(&["--max-wrong-credentials", "0"]).start();
+    let stats = "/aegis.v1.AuditService/GetStats";
+    let (agent, _) = daemon.token("ci", &[v1::Role::Agent]).await;
+    let channel = daemon.tcp().await;
+    for _ in 0..30 {
+        call(with_token(channel.clone(), "aegis_wrong"), stats).await.unwrap_err();
+        call(bare(channel.clone()), stats).await.unwrap_err();
+        call(with_token(channel.clone(), &agent), stats).await.unwrap_err();
+    }
+    drop(channel);
+    daemon.terminate();
+    assert!(daemon.ended().await.success());
+    let daemon = daemon.restart();
+    let refused = daemon.events("calls_refused");
+    assert!((1..=2).contains(&refused.len()), "in aggregate: {refused:?}");
+    let sum = |key: &str| refused.iter().map(|event| event[key].as_u64().unwrap()).sum::<u64>();
+    assert_eq!((sum("unauthenticated"), sum("permission_denied")), (60, 30));
+}
+
+#[tokio::test]
+async fn one_connection_has_so_many_calls_under_way_and_others_are_served() {
+    let reads = "{name: reads, match: {type: read}, risk_level: low, approval: auto}";
+    let policy = ASKS.replace(']', &format!(", {reads}]"));
+    let daemon = Setup::new().policy(&policy).args(&["--max-calls-per-connection", "4"]).start();
+    let channel = daemon.tcp().await;
+    // From here on the client knows the limit; before, the daemon would refuse what is beyond it.
+    GovernanceServiceClient::new(channel.clone()).propose(propose("read", "x")).await.unwrap();
+    let mut waiting = tokio::task::JoinSet::new();
+    for i in 0..8 {
+        let mut agent = GovernanceServiceClient::new(channel.clone());
+        let wait = crate::daemon::seconds(600);
+        let ask = v1::ProposeRequest { wait, ..propose("deploy", &i.to_string()) };
+        waiting.spawn(async move { agent.propose(ask).await.unwrap() });
+    }
+    let pending = async || {
+        let all = v1::ListApprovalsRequest::default();
+        daemon.reviewer().await.list_approvals(all).await.unwrap().into_inner().approvals
+    };
+    // Every time that four wait they are answered, and never more than four.
+    for _ in 0..2 {
+        let open = eventually("four calls are under way", || async {
+            let open = pending().await;
+            assert!(open.len() <= 4, "{}", open.len());
+            (open.len() == 4).then_some(open)
+        })
+        .await;
+        daemon.agent().await.propose(propose("read", "x")).await.unwrap();
+        for asked in open {
+            let approve = v1::ApproveRequest {
+                approval_id: asked.approval_id,
+                expected_action_digest: asked.action_digest,
+                ..Default::default()
+            };
+            daemon.reviewer().await.approve(approve).await.unwrap();
+        }
+    }
+    assert_eq!(waiting.join_all().await.len(), 8);
+}
+
+#[tokio::test]
 async fn the_identities_file_is_followed_and_a_bad_one_changes_nothing() {
     let setup = Setup::new();
     let file = setup.home().join("auth.yaml");

@@ -252,10 +252,11 @@ impl KeyServer {
                     match acceptor {
                         None => server.serve(socket).await,
                         // A client that does not trust this server ends the handshake.
-                        Some(acceptor) => match acceptor.accept(socket).await {
-                            Ok(socket) => server.serve(socket).await,
-                            Err(_) => {}
-                        },
+                        Some(acceptor) => {
+                            if let Ok(socket) = acceptor.accept(socket).await {
+                                server.serve(socket).await;
+                            }
+                        }
                     }
                 });
             }

@@ -367,8 +367,8 @@ async fn streams_end_with_the_authority_or_the_grant_that_their_certificate_rest
     }
 }
 
-#[test]
-fn who_does_not_get_through_the_handshake_is_not_waited_for() {
+#[tokio::test]
+async fn who_does_not_get_through_the_handshake_is_not_waited_for_and_its_place_is_free_again() {
     use std::io::Read as _;
     let setup = Setup::new();
     let authority = Authority::new(setup.home());
@@ -377,18 +377,69 @@ fn who_does_not_get_through_the_handshake_is_not_waited_for() {
     for setup in [secure, Setup::new()] {
         let daemon = setup.args(&["--handshake-timeout", "200ms", "--max-connections", "1"]).start();
         let address = daemon.endpoint.split_once("://").unwrap().1.to_owned();
-        for _ in 0..2 {
-            // The next one is let in, so the place of the one before is free again.
-            let mut silent = std::net::TcpStream::connect(&address).unwrap();
-            silent.set_read_timeout(Some(crate::daemon::DEADLINE)).unwrap();
-            let mut heard = Vec::new();
-            // What comes before is the daemon's own preface, if anything; then it ends the connection.
-            match silent.read_to_end(&mut heard) {
-                Ok(_) => {}
-                Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset),
+        let mut silent = std::net::TcpStream::connect(&address).unwrap();
+        silent.set_read_timeout(Some(crate::daemon::DEADLINE)).unwrap();
+        // What comes before is the daemon's own preface, if anything; then it ends the connection.
+        if let Err(error) = silent.read_to_end(&mut Vec::new()) {
+            assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+        }
+        eventually("its place is free again", || async {
+            let endpoint = Endpoint::from_shared(daemon.endpoint.clone()).unwrap();
+            let channel = if daemon.endpoint.starts_with("https") {
+                connect(&daemon, &authority.pem(), None).await.ok()?
+            } else {
+                endpoint.connect().await.ok()?
+            };
+            GovernanceServiceClient::new(channel).propose(propose("read", "x")).await.ok()
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_secret_that_kubelet_swaps_is_taken_whole() {
+    let setup = Setup::new();
+    let volume = setup.home().join("secret");
+    std::fs::create_dir(&volume).unwrap();
+    // Certificates, authorities and identities in one volume, every file a link by way of `..data`.
+    let swap = |generation: usize, authority: &Authority, token: &str| {
+        let fresh = volume.join(format!("..{generation}"));
+        std::fs::create_dir(&fresh).unwrap();
+        let (certificate, key) = authority.server();
+        let hash = crate::identities::sha256(token);
+        let yaml = format!(
+            "tls: {{certificate: tls.crt, key: tls.key, client_ca: ca.crt, clients: optional}}
+tokens: [{{name: ci, sha256: {hash}, roles: [auditor]}}]
+"
+        );
+        for (name, text) in
+            [("tls.crt", certificate), ("tls.key", key), ("ca.crt", authority.pem()), ("auth.yaml", yaml)]
+        {
+            std::fs::write(fresh.join(name), text).unwrap();
+            if generation == 1 {
+                std::os::unix::fs::symlink(format!("..data/{name}"), volume.join(name)).unwrap();
             }
         }
-    }
+        std::os::unix::fs::symlink(format!("..{generation}"), volume.join("..data_tmp")).unwrap();
+        std::fs::rename(volume.join("..data_tmp"), volume.join("..data")).unwrap();
+        if generation > 1 {
+            std::fs::remove_dir_all(volume.join(format!("..{}", generation - 1))).unwrap();
+        }
+    };
+    let (one, two) = (Authority::new(setup.home()), Authority::new(setup.home()));
+    swap(1, &one, "aegis_one");
+    let file = volume.join("auth.yaml");
+    let daemon = setup.args(&["--auth", text(&file)]).start();
+    let ask = async |authority: &Authority, token| {
+        let channel = connect(&daemon, &authority.pem(), None).await.ok()?;
+        call(with_token(channel, token), STATS).await.ok()
+    };
+    ask(&one, "aegis_one").await.unwrap();
+    swap(2, &two, "aegis_two");
+    eventually("the new secret counts", || ask(&two, "aegis_two")).await;
+    assert!(ask(&two, "aegis_one").await.is_none() && ask(&one, "aegis_two").await.is_none());
+    assert_eq!(daemon.events("identities_loaded").len(), 2, "all of it came into force at once");
+    assert!(daemon.events("identities_rejected").is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

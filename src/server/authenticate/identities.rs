@@ -200,7 +200,7 @@ pub(super) struct Grant {
 
 impl Grant {
     /// These roles and nothing else.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn of(roles: Roles) -> Self {
         Self { roles, subject: None, actor: None }
     }

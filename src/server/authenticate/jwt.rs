@@ -6,7 +6,8 @@
 //! the token is not valid. The format is read here, in a page, and signatures are checked by ring, which TLS brings anyway:
 //! the crates for it would bring a second library for cryptography along.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -18,11 +19,13 @@ use super::identities::{Grant, check_name};
 use super::jwks::{Algorithm, Keys};
 use super::remote_keys::{Asking, RemoteKeys};
 use super::{Answer, Authenticator, Shown};
-use crate::domain::{How, Identity, Roles, Timestamp};
+use crate::domain::{Digest, How, Identity, Roles, Timestamp};
 use crate::policy::Glob;
 
 /// The longest token that is looked at, in bytes.
 const MAX_BYTES: usize = 16 << 10;
+/// How many tokens' signatures are remembered as good, of one issuer.
+const MAX_GOOD: usize = 4096;
 /// How many groups of a token count.
 const MAX_GROUPS: usize = 256;
 
@@ -47,17 +50,44 @@ pub(super) struct Issuer {
 pub(super) struct IssuerKeys {
     keys: Arc<Keys>,
     newer: Option<Asking>,
+    /// The SHA-256 of tokens whose signature was checked with these very keys and is good. A caller sends the same token with
+    /// every call, and the signature is most of what that costs; whatever else a token must be is looked at each time.
+    good: Mutex<HashSet<Digest>>,
 }
 
 impl IssuerKeys {
     /// Those of a file, which is watched.
     pub(super) fn of_file(keys: Keys) -> Self {
-        Self { keys: Arc::new(keys), newer: None }
+        Self { keys: Arc::new(keys), newer: None, good: Mutex::default() }
     }
 
     /// Those of an address.
     pub(super) fn of_address(fetched: &RemoteKeys) -> Self {
-        Self { keys: Arc::clone(&fetched.keys), newer: Some(fetched.asking.clone()) }
+        Self { keys: Arc::clone(&fetched.keys), newer: Some(fetched.asking.clone()), good: Mutex::default() }
+    }
+
+    fn verify(&self, algorithm: Algorithm, token: &Token<'_>) -> Result<(), &'static str> {
+        if self.good().contains(&token.digest) {
+            return Ok(());
+        }
+        let id = token.header.kid.as_deref();
+        if let (Some(id), Some(newer)) = (id, &self.newer)
+            && !self.keys.has(id)
+        {
+            // The issuer may have begun to sign with another. This token is refused; the next may find its key here.
+            newer.ask();
+        }
+        self.keys.verify(algorithm, id, token.message, &token.signature)?;
+        let mut good = self.good();
+        if good.len() >= MAX_GOOD {
+            good.clear();
+        }
+        good.insert(token.digest);
+        Ok(())
+    }
+
+    fn good(&self) -> MutexGuard<'_, HashSet<Digest>> {
+        self.good.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -86,24 +116,32 @@ struct Token<'t> {
     claims: Map<String, Value>,
     message: &'t [u8],
     signature: Vec<u8>,
+    /// The SHA-256 of all of it.
+    digest: Digest,
 }
 
 impl<'t> Token<'t> {
     /// `None` for what does not look like one.
-    fn read(text: &'t str) -> Option<Result<Self, &'static str>> {
+    fn read(text: &'t str, digest: Digest) -> Option<Result<Self, &'static str>> {
         let (message, signature) = text.rsplit_once('.')?;
         let (header, claims) = message.split_once('.').filter(|(_, claims)| !claims.contains('.'))?;
-        Some(Self::decode(message, header, claims, signature))
+        Some(Self::decode(message, header, claims, signature, digest))
     }
 
-    fn decode(message: &'t str, header: &str, claims: &str, signature: &str) -> Result<Self, &'static str> {
+    fn decode(
+        message: &'t str,
+        header: &str,
+        claims: &str,
+        signature: &str,
+        digest: Digest,
+    ) -> Result<Self, &'static str> {
         if message.len() + signature.len() > MAX_BYTES {
             return Err("it is longer than any token that is looked at");
         }
         let bytes = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| "it is not base64url");
         let header: Header = serde_json::from_slice(&bytes(header)?).map_err(|_| "its header is not one of a JWT")?;
         let claims = serde_json::from_slice(&bytes(claims)?).map_err(|_| "its claims are not a JSON object")?;
-        Ok(Self { header, claims, message: message.as_bytes(), signature: bytes(signature)? })
+        Ok(Self { header, claims, message: message.as_bytes(), signature: bytes(signature)?, digest })
     }
 
     fn text(&self, claim: &str) -> Option<&str> {
@@ -134,7 +172,7 @@ impl<'t> Token<'t> {
 impl Authenticator for Jwt {
     fn authenticate(&self, shown: &Shown<'_>) -> Answer {
         let Some(bearer) = &shown.bearer else { return Answer::NotMine };
-        match Token::read(bearer.text) {
+        match Token::read(bearer.text, bearer.digest) {
             None => Answer::NotMine,
             Some(_) if self.0.is_empty() => Answer::NotMine,
             Some(token) => match token.and_then(|token| self.check(&token, shown.now)) {
@@ -155,20 +193,13 @@ impl Jwt {
 
 impl Issuer {
     fn check(&self, token: &Token<'_>, now: Timestamp) -> Result<Identity, &'static str> {
-        let Header { alg, kid, crit } = &token.header;
+        let Header { alg, crit, .. } = &token.header;
         let algorithm = self.algorithms.iter().find(|algorithm| algorithm.as_str() == alg);
         let algorithm = *algorithm.ok_or("an algorithm that is not on the issuer's list")?;
         if crit.is_some() {
             return Err("critical extensions, of which none is known here");
         }
-        let IssuerKeys { keys, newer } = &self.keys;
-        if let (Some(id), Some(newer)) = (kid, newer)
-            && !keys.has(id)
-        {
-            // The issuer may have begun to sign with another. This token is refused; the next may find its key here.
-            newer.ask();
-        }
-        keys.verify(algorithm, kid.as_deref(), token.message, &token.signature)?;
+        self.keys.verify(algorithm, token)?;
         // From here on the issuer speaks.
         if !token.is_for(&self.audience) {
             return Err("another audience");
@@ -255,7 +286,8 @@ mod tests {
         }
 
         fn ask(&self, token: &str) -> Result<Identity, &'static str> {
-            self.jwt.check(&Token::read(token).ok_or("no token")??, Timestamp::from_second(NOW).unwrap())
+            let digest = Digest::of(token.as_bytes());
+            self.jwt.check(&Token::read(token, digest).ok_or("no token")??, Timestamp::from_second(NOW).unwrap())
         }
     }
 
@@ -288,6 +320,20 @@ mod tests {
         // Within the leeway.
         signer.ask(&signer.sign(&header(), &with(claims(), "exp", json!(NOW - 29)))).unwrap();
         signer.ask(&signer.sign(&header(), &with(claims(), "nbf", json!(NOW + 29)))).unwrap();
+    }
+
+    #[test]
+    fn a_signature_that_was_good_once_makes_nothing_else_good() {
+        let signer = Signer::new();
+        let token = signer.sign(&header(), &claims());
+        signer.ask(&token).unwrap();
+        let read = Token::read(&token, Digest::of(token.as_bytes())).unwrap().unwrap();
+        let later = Timestamp::from_second(NOW + 3600).unwrap();
+        assert_eq!(signer.jwt.check(&read, later).unwrap_err(), "it has expired");
+        for i in 0..MAX_GOOD + 10 {
+            signer.ask(&signer.sign(&header(), &with(claims(), "jti", json!(i)))).unwrap();
+        }
+        assert!(signer.jwt.0[0].keys.good().len() <= MAX_GOOD);
     }
 
     #[test]
@@ -328,6 +374,7 @@ mod tests {
         let good = signer.sign(&header(), &claims());
         let (message, signature) = good.rsplit_once('.').unwrap();
         let other = format!("{}.{}", encode(&header()), encode(&with(claims(), "sub", json!("bot-8"))));
+        signer.ask(&good).unwrap();
         for token in [format!("{message}."), format!("{other}.{signature}"), Signer::new().sign(&header(), &claims())] {
             assert_eq!(signer.ask(&token).unwrap_err(), "the signature is wrong");
         }
@@ -345,7 +392,7 @@ mod tests {
         let token = signer.sign(&with(header(), "kid", json!("two")), &claims());
         let peer = Peer::Tcp(std::net::Ipv4Addr::LOCALHOST.into());
         let connection = Connection::new(Listener::Main { anonymous: Roles::NONE }, peer, None);
-        let digest = crate::domain::Digest::of(token.as_bytes());
+        let digest = Digest::of(token.as_bytes());
         let now = crate::domain::Clock::now(&SystemClock::start());
         let shown = Shown { connection: &connection, bearer: Some(Bearer { text: &token, digest }), now };
         let Answer::Refused { error, why } = signer.jwt.authenticate(&shown) else { panic!("it is not valid") };

@@ -212,7 +212,7 @@ impl Reloader {
             match warning {
                 Warning::EndsSoon => tracing::warn!(%until, "the certificate of this daemon ends soon: renew it"),
                 Warning::Ended => {
-                    tracing::error!(%until, "the certificate of this daemon has expired: nobody can connect")
+                    tracing::error!(%until, "the certificate of this daemon has expired: nobody can connect");
                 }
             }
             self.warned = Some((validity, warning));
