@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use crate::daemon::{Setup, propose};
 
 /// The status line and the body of a GET.
-fn get(url: &str) -> (String, String) {
+pub(crate) fn get(url: &str) -> (String, String) {
     let (host, path) = url.strip_prefix("http://").and_then(|rest| rest.split_once('/')).expect("a URL");
     let mut stream = TcpStream::connect(host).expect("the admin listener answers");
     write!(stream, "GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").expect("it reads");
