@@ -259,11 +259,8 @@ async fn check(daemon: &Daemon, ledger: &Mutex<Ledger>, before: Before) -> Befor
     ledger.lock().expect("the ledger is whole").check(&after);
 
     let asked = after.iter().filter(|record| record.is("approval_requested")).map(|record| record.text("/approval_id"));
-    let ended: BTreeSet<_> = after
-        .iter()
-        .filter(|record| record.is("approval_ended"))
-        .map(|record| record.text("/approval_id"))
-        .collect();
+    let ended: BTreeSet<_> =
+        after.iter().filter(|record| record.is("approval_ended")).map(|record| record.text("/approval_id")).collect();
     let open: BTreeSet<_> = asked.filter(|id| !ended.contains(id)).map(str::to_owned).collect();
     let shown = pending(&mut daemon.reviewer().await).await;
     assert!(shown.into_iter().map(|approval| approval.approval_id).eq(open), "who is shown is who is open");
