@@ -160,11 +160,11 @@ impl Reader {
         ] {
             require(found == wanted, || format!("there are {found} {name} in place of {wanted}"))?;
         }
-        self.check_derived(derived)?;
+        self.check_derived(&derived)?;
         Ok(checked)
     }
 
-    fn check_derived(&self, derived: Derived) -> Result<(), StoreError> {
+    fn check_derived(&self, derived: &Derived) -> Result<(), StoreError> {
         self.same(DECISIONS, "decision", &derived.decisions, |key| *key, |row| row)?;
         self.same(INDEX, "index entry", &derived.bitmaps, |key| *key, |bitmap| *bitmap)?;
         self.same(SEGMENTS, "segment", &derived.spans, |segment| segment, |span| span)?;
@@ -259,9 +259,8 @@ impl Log {
             Event::Result { decision_id, report, .. } => self.told(decision_id)?.report = Some(report),
             Event::TokenCreated { token_id, .. } => drop(self.tokens.insert(token_id)),
             Event::TokenRevoked { token_id, .. } => {
-                if !self.tokens.remove(&token_id) {
-                    return Err(format!("{token_id} is revoked and was never made"));
-                }
+                let known = self.tokens.remove(&token_id);
+                known.then_some(()).ok_or_else(|| format!("{token_id} is revoked and was never made"))?;
             }
             _ => {}
         }

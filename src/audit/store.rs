@@ -91,7 +91,7 @@ impl Store {
         let (watched, health) = (pulse.clone(), announce.health.clone());
         spawn("aegis-pulse", Box::new(move || watched.watch(&health)))?;
         let (closed, thread) = (AtomicBool::new(false), Mutex::new(Some(thread)));
-        Ok(Self { shared: Arc::new(Shared { queue, slot, announce, closed, thread, pulse }) })
+        Ok(Self { shared: Arc::new(Shared { queue, slot, announce, closed, pulse, thread }) })
     }
 
     /// Runs a job in the writer's next transaction, and answers when that is durable.

@@ -272,7 +272,9 @@ fn restored_slot_key(pending: &Pending) -> String {
 fn restored(row: AuditRow, clock: &dyn Clock) -> Option<Pending> {
     let AuditRow { time, decision, state, .. } = row;
     let approval = state.approval?;
-    let left = Duration::try_from(approval.expires_at.duration_since(clock.now())).unwrap_or_default();
+    // Never longer than it had at first: a wall clock that was put back must not keep a question open.
+    let left = approval.expires_at.duration_since(clock.now()).min(approval.expires_at.duration_since(time));
+    let left = Duration::try_from(left).unwrap_or_default();
     Some(Pending {
         approval_id: approval.approval_id,
         decision_id: decision.decision_id,

@@ -1,7 +1,7 @@
 //! What a power failure may do to the record: nothing that was acknowledged is lost, and nothing is there in part.
 //!
 //! [`README.md`](README.md) has the figures and how to reproduce them.
-#![expect(clippy::panic, reason = "all of this is a test, and a test says what it expects")]
+#![expect(clippy::unwrap_used, reason = "all of this is a test, and a test says what it expects")]
 
 mod damage;
 mod power;

@@ -32,8 +32,9 @@ pub(crate) struct Daemon {
     pub(crate) home: Arc<TempDir>,
     log: Arc<Mutex<String>>,
     /// What it said on stdout after where it listens.
-    said: Arc<Mutex<String>>,
+    out: Arc<Mutex<String>>,
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
 }
 
 /// How to start one.
@@ -49,6 +50,12 @@ impl Setup {
     pub(crate) fn new() -> Self {
         let home = tempfile::Builder::new().prefix("aegis-test-").tempdir().expect("a temporary directory");
         Self { home: Arc::new(home), policy: false, arguments: Vec::new(), environment: Vec::new() }
+    }
+
+    /// As that daemon was started, on its data.
+    pub(crate) fn over(daemon: &Daemon) -> Self {
+        let (home, policy) = (Arc::clone(&daemon.home), daemon.policy_file().exists());
+        Self { home, policy, arguments: daemon.arguments.clone(), environment: daemon.environment.clone() }
     }
 
     /// With this policy in `policy.yaml`.
@@ -102,16 +109,7 @@ impl Setup {
         let mut child = self.command().spawn().expect("the daemon starts");
         let log = Arc::new(Mutex::new(String::new()));
         let stderr = child.stderr.take().expect("stderr is piped");
-        std::thread::spawn({
-            let log = Arc::clone(&log);
-            move || {
-                for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                    let mut log = log.lock().expect("the log is whole");
-                    log.push_str(&line);
-                    log.push('\n');
-                }
-            }
-        });
+        keep(BufReader::new(stderr), &log);
         let mut stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
         let mut line = String::new();
         stdout.read_line(&mut line).expect("stdout can be read");
@@ -120,18 +118,10 @@ impl Setup {
             panic!("the daemon did not start: {line}{}", log.lock().expect("the log is whole"));
         };
         // Read on, so that the daemon never writes into a full pipe.
-        let said = Arc::new(Mutex::new(String::new()));
-        std::thread::spawn({
-            let said = Arc::clone(&said);
-            move || {
-                for line in stdout.lines().map_while(Result::ok) {
-                    let mut said = said.lock().expect("what was said is whole");
-                    said.push_str(&line);
-                    said.push('\n');
-                }
-            }
-        });
-        Daemon { endpoint: endpoint.to_owned(), child, home: self.home, log, said, arguments: self.arguments }
+        let out = Arc::default();
+        keep(stdout, &out);
+        let Self { home, arguments, environment, .. } = self;
+        Daemon { endpoint: endpoint.to_owned(), child, home, log, out, arguments, environment }
     }
 
     /// Starts it although it must not start, and says how it ended and what it said.
@@ -141,7 +131,30 @@ impl Setup {
     }
 }
 
+/// Keeps every line.
+fn keep(lines: impl std::io::BufRead + Send + 'static, kept: &Arc<Mutex<String>>) {
+    let kept = Arc::clone(kept);
+    std::thread::spawn(move || {
+        for line in lines.lines().map_while(Result::ok) {
+            let mut kept = kept.lock().expect("what is kept is whole");
+            kept.push_str(&line);
+            kept.push('\n');
+        }
+    });
+}
+
 impl Daemon {
+    /// Where `/live`, `/ready` and `/metrics` are, of a daemon that says it.
+    pub(crate) async fn probes(&self) -> String {
+        eventually("the daemon says where its metrics are", || {
+            let out = self.out.lock().expect("what is kept is whole");
+            let line = out.lines().find_map(|line| line.strip_prefix("metrics")?.trim().strip_suffix("/metrics"));
+            let found = line.map(str::to_owned);
+            async move { found }
+        })
+        .await
+    }
+
     /// The data directory.
     pub(crate) fn data_dir(&self) -> PathBuf {
         self.home.path().join("data")
@@ -159,10 +172,9 @@ impl Daemon {
 
     /// The value of a metric, for a daemon that was started with `--admin-listen 127.0.0.1:0`.
     pub(crate) async fn metric(&self, name: &str) -> String {
+        let metrics = self.probes().await + "/metrics";
         eventually(&format!("there is a metric {name}"), || {
-            let said = self.said.lock().expect("what was said is whole").clone();
-            let url = said.lines().find_map(|line| Some(line.strip_prefix("metrics")?.trim().to_owned()));
-            let page = url.map(|url| crate::admin::get(&url).1).unwrap_or_default();
+            let page = crate::admin::get(&metrics).1;
             let value = page.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(' ')?.to_owned()));
             async move { value }
         })
@@ -209,9 +221,7 @@ impl Daemon {
         // It may have ended already.
         let _ = self.child.kill();
         self.child.wait().expect("the daemon has ended");
-        let (home, arguments) = (Arc::clone(&self.home), self.arguments.clone());
-        let policy = self.policy_file().exists();
-        Setup { home, policy, arguments, environment: Vec::new() }.start()
+        Setup::over(&self).start()
     }
 
     /// A channel to the main listener: an anonymous agent.

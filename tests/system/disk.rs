@@ -7,13 +7,14 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Instant;
 
 use aegis::proto::v1::{self, Outcome, ResultStatus};
 use tempfile::TempDir;
 use tonic::{Code, Status};
 
 use crate::crash::{self, Ledger};
-use crate::daemon::{AEGIS, Setup, eventually, params, propose, stderr};
+use crate::daemon::{AEGIS, Daemon, Setup, eventually, params, propose, stderr, stdout};
 use crate::people::{ask, details, healthy, pending, refusal, yes};
 
 const ASK: &str = "
@@ -66,6 +67,16 @@ impl Drop for SmallDisk {
     }
 }
 
+/// Waits until the record says that the disk is full.
+async fn said_full(daemon: &Daemon) {
+    eventually("the record says that the disk is full", || async {
+        // Until then it cannot be read, either: it is closed and opened again.
+        let read = daemon.cli(&["audit", "--records", "--format", "jsonl"]);
+        stdout(&read).contains("disk_full").then_some(())
+    })
+    .await;
+}
+
 fn assert_full(refused: &Status) {
     assert_eq!(refusal(refused), (Code::Unavailable, "RECORD_UNAVAILABLE".to_owned()), "{refused:?}");
     assert_eq!(details(refused)["disk_full"], "true", "{refused:?}");
@@ -115,6 +126,12 @@ async fn on_a_full_disk_nothing_is_allowed_and_with_space_all_goes_on() {
     healthy(&daemon, "", false).await;
     healthy(&daemon, "aegis.v1.GovernanceService", false).await;
     healthy(&daemon, "aegis.record", false).await;
+    // That it is full is on the record, which can be read: there was space in reserve for that.
+    said_full(&daemon).await;
+    let log = crash::log(&daemon).await;
+    assert_eq!(log.last().map(|record| record.text("/kind")), Some("disk_full"), "and nothing after it");
+    ledger.check(&log);
+    assert!(!disk.path.join("record.reserve").exists(), "it is used up");
 
     // Nothing else that must be recorded goes through, either.
     assert_full(&reviewer.approve(yes(&open, "yes")).await.unwrap_err());
@@ -134,7 +151,11 @@ async fn on_a_full_disk_nothing_is_allowed_and_with_space_all_goes_on() {
     healthy(&daemon, "aegis.policy", false).await;
 
     disk.free();
+    let freed = Instant::now();
     healthy(&daemon, "", true).await;
+    println!("full disk: recovered within {} ms", freed.elapsed().as_millis());
+    assert_eq!(std::fs::metadata(disk.path.join("record.reserve")).unwrap().len(), 1 << 20, "it is made again");
+    assert_eq!(daemon.events("record_recovered").len(), 1);
     eventually("the refusal is on the record", || async {
         let log = crash::log(&daemon).await;
         log.iter().any(|record| record.text("/kind") == "policy_rejected").then_some(())
@@ -160,7 +181,15 @@ async fn a_daemon_does_not_start_on_a_full_disk_and_says_why() {
     let setup = Setup::new().policy(ASK);
     let disk = SmallDisk::mount(&setup);
     let mut daemon = setup.start();
-    let open = ask(&mut daemon.agent().await, propose("pay", "bank")).await;
+    let mut agent = daemon.agent().await;
+    let open = ask(&mut agent, propose("pay", "bank")).await;
+    disk.fill();
+    // Until the room in the file itself is used up, and the reserve with it.
+    let mut proposals = (0..).map(large);
+    while let Some(request) = proposals.next()
+        && agent.propose(request).await.is_ok()
+    {}
+    said_full(&daemon).await;
     daemon.kill();
     disk.fill();
     let refused = Command::new(AEGIS)

@@ -3,7 +3,8 @@
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use redb::StorageBackend;
 
@@ -21,8 +22,7 @@ struct Platter {
     durable: Mutex<Vec<u8>>,
     full: AtomicBool,
     broken_sync: AtomicBool,
-    /// Held by whoever makes syncs hang.
-    hanging: Mutex<()>,
+    hanging: AtomicBool,
     /// Fails the sync after this many good ones, once armed.
     syncs_left: AtomicUsize,
     armed: AtomicBool,
@@ -44,9 +44,9 @@ impl Disk {
         self.0.armed.store(true, Ordering::SeqCst);
     }
 
-    /// Makes syncs hang for as long as the answer lives.
-    pub(super) fn hang(&self) -> MutexGuard<'_, ()> {
-        self.0.hanging.lock().unwrap()
+    /// Makes syncs hang, or lets them go.
+    pub(super) fn hang(&self, hanging: bool) {
+        self.0.hanging.store(hanging, Ordering::SeqCst);
     }
 
     pub(super) fn repair(&self) {
@@ -103,7 +103,9 @@ impl StorageBackend for Disk {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        drop(self.0.hanging.lock().unwrap());
+        while self.0.hanging.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         let spent = self.0.armed.load(Ordering::SeqCst)
             && self.0.syncs_left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err();
         if spent || self.0.broken_sync.load(Ordering::SeqCst) {

@@ -248,7 +248,7 @@ async fn a_disk_that_hangs_is_said_so_and_calls_are_answered() {
     let disk = Disk::default();
     let store = disk.open(Options { patience: Duration::from_millis(100), ..options() }).unwrap();
     insert(&store, 1).await.unwrap();
-    let held = disk.hang();
+    disk.hang(true);
     let (first, second) = tokio::join!(insert(&store, 2), insert(&store, 3));
     for refused in [first, second] {
         assert!(matches!(&refused, Err(StoreError::Unavailable { why, .. }) if why.contains("has not answered")));
@@ -262,7 +262,7 @@ async fn a_disk_that_hangs_is_said_so_and_calls_are_answered() {
     }
     assert!(begun.elapsed() < Duration::from_secs(50), "refused at once, not after the time of each");
     assert!(store.read().unwrap().by_decision(decision_id(1)).unwrap().is_some());
-    drop(held);
+    disk.hang(false);
     recovered(&store).await;
     insert(&store, 4).await.unwrap();
     let reader = store.read().unwrap();

@@ -157,12 +157,16 @@ impl<'t> Player<'t> {
                 for i in (1..some.len()).rev() {
                     some.swap(i, dice.below(i + 1));
                 }
-                some.into_iter().for_each(|step| apply(&mut image, step));
+                for step in some {
+                    apply(&mut image, step);
+                }
             }
             // Each sector for itself.
             _ => {
                 let sector = sector(dice);
-                pending.iter().for_each(|step| tear(&mut image, step, sector, dice));
+                for step in pending {
+                    tear(&mut image, step, sector, dice);
+                }
             }
         }
         image
