@@ -375,3 +375,14 @@ func (c *Client) report(ctx context.Context, decisionID string, report Report, d
 	}
 	return answer.GetAuditRef(), nil
 }
+
+// Wrap makes a function that is governed: see [Govern]. The action is made of the argument.
+func Wrap[Argument, T any](
+	client *Client, describe func(Argument) Action, run func(context.Context, Argument) (T, error), options ...CallOption,
+) func(context.Context, Argument) (T, error) {
+	return func(ctx context.Context, argument Argument) (T, error) {
+		return Govern(ctx, client, describe(argument), func(ctx context.Context, _ Decision) (T, error) {
+			return run(ctx, argument)
+		}, options...)
+	}
+}
