@@ -20,7 +20,7 @@ version: "1"
 rules:
   - { name: secrets, match: { target: "*/secret" }, risk_level: critical, approval: block }
   - { name: no_deletes, match: { type: delete }, risk_level: critical, approval: block }
-  - { name: overrides, match: { type: post }, conditions: { param_exists: [method_override] }, risk_level: critical, approval: block }
+  - { name: overrides, match: { type: post }, conditions: { param_exists: { method_override: true } }, risk_level: critical, approval: block }
   - { name: the_rest, risk_level: low, approval: auto }
 `
 

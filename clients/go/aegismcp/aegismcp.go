@@ -32,12 +32,13 @@ func Middleware(client *aegis.Client, server string, options ...aegis.CallOption
 			if method != "tools/call" {
 				return next(ctx, method, request)
 			}
-			call, ok := request.(*mcp.ClientRequest[*mcp.CallToolParams])
-			if !ok {
+			params, ok := request.GetParams().(*mcp.CallToolParams)
+			session, sent := request.GetSession().(*mcp.ClientSession)
+			if !ok || !sent {
 				return nil, fmt.Errorf("aegismcp: a call of a tool comes as %T, which is not known here: it is not sent", request)
 			}
-			return govern(ctx, client, server, call.Params, options, func(params *mcp.CallToolParams) (mcp.Result, error) {
-				return next(ctx, method, &mcp.ClientRequest[*mcp.CallToolParams]{Session: call.Session, Params: params})
+			return govern(ctx, client, server, params, options, func(params *mcp.CallToolParams) (mcp.Result, error) {
+				return next(ctx, method, &mcp.ClientRequest[mcp.Params]{Session: session, Params: params})
 			})
 		}
 	}

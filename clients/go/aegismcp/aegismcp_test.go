@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
@@ -122,11 +123,15 @@ func TestAToolThatIsBlockedIsNotCalledAndIsOnTheRecord(t *testing.T) {
 
 func TestAReviewerIsAskedAboutTheArguments(t *testing.T) {
 	eachWay(t, func(t *testing.T, daemon *aegistest.Daemon, call call, called map[string]int) {
+		answering, stop := context.WithCancel(t.Context())
 		answered := make(chan error, 1)
 		go func() {
-			_, err := daemon.Deny(t.Context(), "read_contacts", "too many")
+			_, err := daemon.Deny(answering, "read_contacts", "too many")
 			answered <- err
 		}()
+		// Where it was never asked, there is nothing to answer either.
+		defer stop()
+		time.AfterFunc(30*time.Second, stop)
 		_, err := call(t.Context(), &mcp.CallToolParams{Name: "read_contacts", Arguments: map[string]any{"limit": 101}})
 		if err := <-answered; err != nil {
 			t.Fatal(err)
