@@ -16,6 +16,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/metadata"
 
 	"github.com/aegis-sidecar/aegis/clients/go/aegisv1"
 )
@@ -175,7 +176,7 @@ func call[Request, Response any](
 func once[Request, Response any](
 	ctx context.Context, c *Client, timeout time.Duration, name string, rpc method[Request, Response], request *Request,
 ) (*Response, *Error) {
-	limited, cancel := context.WithTimeout(ctx, timeout)
+	limited, cancel := context.WithTimeout(own(ctx), timeout)
 	defer cancel()
 	response, err := rpc(limited, request)
 	if err != nil {
@@ -183,6 +184,10 @@ func once[Request, Response any](
 	}
 	return response, nil
 }
+
+// own is the context of a call of ours: without the metadata that the caller has set for its own calls of other servers, which
+// may hold their credentials.
+func own(ctx context.Context) context.Context { return metadata.NewOutgoingContext(ctx, nil) }
 
 // pause waits before the attempt that follows this one (from 0), and says whether the context lasted that long.
 func pause(ctx context.Context, base time.Duration, attempt int) bool {

@@ -31,9 +31,7 @@ func parseEndpoint(text string) (endpoint, error) {
 		return endpoint{}, fmt.Errorf("aegis: the endpoint %q %s: write http://HOST:PORT, https://HOST:PORT or unix:/PATH", text, why)
 	}
 	if path, ok := strings.CutPrefix(text, "unix:"); ok {
-		if strings.HasPrefix(path, "//") {
-			path = strings.TrimPrefix(path, "//")
-		}
+		path = strings.TrimPrefix(path, "//")
 		if !strings.HasPrefix(path, "/") {
 			return wrong("has no absolute path")
 		}

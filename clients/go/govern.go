@@ -109,7 +109,10 @@ func (c *Client) begin(ctx context.Context, action Action, config callConfig) (*
 	if config.approvalHandler != nil && config.reviewer == nil {
 		return nil, errors.New("aegis: an approval handler answers as a reviewer: give WithApprovalHandler a client with a reviewer's credential")
 	}
-	decision, err := c.propose(ctx, action, config)
+	if err := ctx.Err(); err != nil {
+		return nil, newError(ctx, c.endpoint.text, "Propose", err)
+	}
+	decision, err := c.proposeOrWithdraw(ctx, action, config)
 	if err != nil {
 		return nil, err
 	}
@@ -123,6 +126,25 @@ func (c *Client) begin(ctx context.Context, action Action, config callConfig) (*
 		return nil, errors.Join(fmt.Errorf("aegis: %s is allowed, and did not run: %w", action, cause), err)
 	}
 	return &Execution{Action: action, Decision: *decision, client: c, config: config, startedAt: time.Now()}, nil
+}
+
+// proposeOrWithdraw proposes. Where the context ends before the answer is there, the daemon may have the proposal all the same,
+// and reviewers be asked: then it is withdrawn.
+func (c *Client) proposeOrWithdraw(ctx context.Context, action Action, config callConfig) (*Decision, error) {
+	if config.idempotencyKey == "" {
+		config.idempotencyKey = newKey()
+	}
+	decision, err := c.propose(ctx, action, config)
+	if err == nil || ctx.Err() == nil {
+		return decision, err
+	}
+	// The same key is the same proposal: this finds it, or it is there from now on and withdrawn at once.
+	config.retries = 0
+	decision, failed := c.propose(context.WithoutCancel(ctx), action, config)
+	if failed == nil {
+		_, failed = c.withdraw(ctx, decision, errCallerGone, config)
+	}
+	return nil, joined(err, failed)
 }
 
 // settle goes from the first answer to the last: an ALLOW, or an error.
@@ -218,7 +240,7 @@ func (c *Client) confirm(ctx context.Context, action Action, decision *Decision,
 		return refuse(ErrNotConfirmed)
 	}
 	config.idempotencyKey, config.confirmationToken = "", decision.ConfirmationToken
-	if decision, err = c.propose(ctx, action, config); err != nil {
+	if decision, err = c.proposeOrWithdraw(ctx, action, config); err != nil {
 		return nil, err
 	}
 	if decision.Outcome == OutcomeRequireConfirmation {
@@ -374,4 +396,15 @@ func (c *Client) report(ctx context.Context, decisionID string, report Report, d
 		return "", err
 	}
 	return answer.GetAuditRef(), nil
+}
+
+// Wrap makes a function that is governed: see [Govern]. The action is made of the argument.
+func Wrap[Argument, T any](
+	client *Client, describe func(Argument) Action, run func(context.Context, Argument) (T, error), options ...CallOption,
+) func(context.Context, Argument) (T, error) {
+	return func(ctx context.Context, argument Argument) (T, error) {
+		return Govern(ctx, client, describe(argument), func(ctx context.Context, _ Decision) (T, error) {
+			return run(ctx, argument)
+		}, options...)
+	}
 }

@@ -73,7 +73,7 @@ func (s stream[Message]) breaks(failed *Error, err error, heard bool) bool {
 
 // once reads one stream to its end: whether anything came, whether more is wanted, and how it ended.
 func (s stream[Message]) once(ctx context.Context, take func(*Message) bool) (received, more bool, err error) {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(own(ctx))
 	defer cancel()
 	source, err := s.open(ctx)
 	if err != nil {

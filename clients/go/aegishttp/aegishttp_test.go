@@ -1,0 +1,259 @@
+package aegishttp_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	aegis "github.com/aegis-sidecar/aegis/clients/go"
+	"github.com/aegis-sidecar/aegis/clients/go/aegishttp"
+	"github.com/aegis-sidecar/aegis/clients/go/aegistest"
+)
+
+const policy = `
+version: "1"
+rules:
+  - { name: secrets, match: { target: "*/secret" }, risk_level: critical, approval: block }
+  - { name: no_deletes, match: { type: delete }, risk_level: critical, approval: block }
+  - { name: overrides, match: { type: post }, conditions: { param_exists: { method_override: true } }, risk_level: critical, approval: block }
+  - { name: the_rest, risk_level: low, approval: auto }
+`
+
+// A site is a server that notes what it is asked.
+type site struct {
+	*httptest.Server
+	lock  sync.Mutex
+	asked []string
+	heads []http.Header
+}
+
+func newSite(t *testing.T) *site {
+	s := &site{}
+	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		s.lock.Lock()
+		s.asked = append(s.asked, strings.TrimSpace(r.Method+" "+r.URL.RequestURI()+" "+string(body)))
+		s.heads = append(s.heads, r.Header.Clone())
+		s.lock.Unlock()
+		switch r.URL.Path {
+		case "/to":
+			http.Redirect(w, r, r.URL.Query().Get("where"), http.StatusTemporaryRedirect)
+		case "/missing":
+			http.NotFound(w, r)
+		default:
+			_, _ = io.WriteString(w, "ok")
+		}
+	}))
+	t.Cleanup(s.Close)
+	return s
+}
+
+func (s *site) requests() []string {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	return append([]string{}, s.asked...)
+}
+
+func governed(t *testing.T) (*aegistest.Daemon, *http.Client) {
+	daemon := aegistest.Start(t, policy)
+	return daemon, &http.Client{Transport: aegishttp.NewTransport(daemon.Agent(), http.DefaultTransport)}
+}
+
+func rows(t *testing.T, daemon *aegistest.Daemon) []aegis.AuditRow {
+	t.Helper()
+	rows, err := daemon.Rows(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rows
+}
+
+func TestARequestIsProposedSentAndReported(t *testing.T) {
+	site := newSite(t)
+	daemon, client := governed(t)
+	request, _ := http.NewRequestWithContext(t.Context(), "post", site.URL+"/users?name=ada&tag=a&tag=b", strings.NewReader("the body"))
+	request.Header.Set("Authorization", "Bearer do-not-tell")
+	response, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if text, err := io.ReadAll(response.Body); err != nil || string(text) != "ok" {
+		t.Fatal(string(text), err)
+	}
+	if asked := site.requests(); len(asked) != 1 || asked[0] != "POST /users?name=ada&tag=a&tag=b the body" {
+		t.Fatal(asked)
+	}
+	recorded := rows(t, daemon)
+	if len(recorded) != 1 {
+		t.Fatal(recorded)
+	}
+	row := recorded[0]
+	if row.Action.Type != "post" || row.Action.Target != site.URL+"/users" || row.ResultStatus != aegis.StatusSuccess {
+		t.Errorf("%+v", row)
+	}
+	text, _ := json.Marshal(row)
+	for _, part := range []string{`"name":["ada"]`, `"tag":["a","b"]`, `"result_data":{"status":200}`} {
+		if !strings.Contains(string(text), part) {
+			t.Errorf("%s is not in %s", part, text)
+		}
+	}
+	if strings.Contains(string(text), "do-not-tell") || strings.Contains(string(text), "the body") {
+		t.Errorf("a credential or a body is on the record: %s", text)
+	}
+}
+
+func TestNoSpellingDodgesARule(t *testing.T) {
+	site := newSite(t)
+	daemon, client := governed(t)
+	address := strings.TrimPrefix(site.URL, "http://")
+	for _, target := range []string{
+		site.URL + "/secret", "HTTP://" + address + "/secret", site.URL + "/%73ecret", site.URL + "/a/../secret", site.URL + "/./secret",
+		site.URL + "/a/%2e%2E/secret", site.URL + "/secret?x=1", site.URL + "/secret#part", "http://ada:pw@" + address + "/secret",
+	} {
+		_, err := client.Get(target)
+		if denied := (*aegis.DeniedError)(nil); !errors.As(err, &denied) || denied.Status != aegis.StatusBlocked {
+			t.Errorf("%s: %v", target, err)
+		}
+	}
+	for _, method := range []string{"DELETE", "delete", "Delete"} {
+		request, _ := http.NewRequestWithContext(t.Context(), method, site.URL+"/users/7", nil)
+		if _, err := client.Do(request); !errors.Is(err, aegis.ErrGovernance) {
+			t.Errorf("%s: %v", method, err)
+		}
+	}
+	request, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, site.URL+"/users/7", nil)
+	request.Header.Set("x-http-method-override", "DELETE")
+	if _, err := client.Do(request); !errors.Is(err, aegis.ErrGovernance) {
+		t.Errorf("an override: %v", err)
+	}
+	if asked := site.requests(); len(asked) != 0 {
+		t.Errorf("the server was asked: %v", asked)
+	}
+	for _, row := range rows(t, daemon) {
+		if row.ResultStatus != aegis.StatusBlocked || strings.Contains(row.Action.Target, "pw") {
+			t.Errorf("%+v", row)
+		}
+	}
+	if count := len(rows(t, daemon)); count != 13 {
+		t.Errorf("%d rows, and not 13", count)
+	}
+}
+
+func TestWhatCannotBeGovernedIsNotSent(t *testing.T) {
+	site := newSite(t)
+	daemon, client := governed(t)
+	request, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, site.URL, nil)
+	request.Host = "internal.example.com"
+	if _, err := client.Do(request); err == nil || !strings.Contains(err.Error(), "Host header") {
+		t.Errorf("another host: %v", err)
+	}
+	for _, target := range []string{"http://127.1/", "http://0x7f000001/", "http://example.com:99999/", "ftp://example.com/", site.URL + "/?a;b"} {
+		if _, err := client.Get(target); err == nil || !strings.Contains(err.Error(), "aegishttp") {
+			t.Errorf("%s: %v", target, err)
+		}
+	}
+	if recorded := rows(t, daemon); len(recorded) != 0 || len(site.requests()) != 0 {
+		t.Error(recorded, site.requests())
+	}
+}
+
+func TestEveryHopOfARedirectIsProposed(t *testing.T) {
+	site, other := newSite(t), newSite(t)
+	daemon, client := governed(t)
+	if _, err := client.Get(site.URL + "/to?where=/secret"); !errors.Is(err, aegis.ErrGovernance) {
+		t.Fatalf("a redirect to what is blocked: %v", err)
+	}
+	if asked := site.requests(); len(asked) != 1 {
+		t.Errorf("the server was asked for %v", asked)
+	}
+
+	// Another host: the body goes there once, the credential does not.
+	elsewhere := strings.Replace(other.URL, "127.0.0.1", "localhost", 1)
+	request, _ := http.NewRequestWithContext(t.Context(), http.MethodPut, site.URL+"/to?where="+elsewhere+"/open", strings.NewReader("once"))
+	request.Header.Set("Authorization", "Bearer do-not-tell")
+	response, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	if asked := other.requests(); len(asked) != 1 || asked[0] != "PUT /open once" {
+		t.Errorf("the other server was asked for %v", asked)
+	}
+	if leaked := other.heads[0].Get("Authorization"); leaked != "" {
+		t.Errorf("the credential went to another host: %s", leaked)
+	}
+
+	var seen []string
+	for _, row := range rows(t, daemon) {
+		seen = append(seen, row.Action.Type+" "+row.Action.Target+" "+string(row.ResultStatus))
+	}
+	expected := []string{
+		"get " + site.URL + "/to success", "get " + site.URL + "/secret blocked",
+		"put " + site.URL + "/to success", "put " + elsewhere + "/open success",
+	}
+	if strings.Join(seen, "\n") != strings.Join(expected, "\n") {
+		t.Errorf("%q, and not %q", seen, expected)
+	}
+}
+
+// A body that notes whether it was closed, and what was read of it.
+type body struct {
+	io.Reader
+	closed bool
+}
+
+func (b *body) Close() error { b.closed = true; return nil }
+
+func TestTheBodyOfADeniedRequestIsClosedUnread(t *testing.T) {
+	site := newSite(t)
+	_, client := governed(t)
+	text := strings.NewReader("secret plans")
+	sent := &body{Reader: text}
+	request, _ := http.NewRequestWithContext(t.Context(), http.MethodPut, site.URL+"/secret", sent)
+	if _, err := client.Do(request); !errors.Is(err, aegis.ErrGovernance) {
+		t.Fatal(err)
+	}
+	if !sent.closed || text.Len() != len("secret plans") {
+		t.Errorf("closed: %v; %d bytes are left", sent.closed, text.Len())
+	}
+}
+
+func TestAResponseThatSaysNoIsReportedAsFailed(t *testing.T) {
+	site := newSite(t)
+	daemon, client := governed(t)
+	response, err := client.Get(site.URL + "/missing")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	site.Close()
+	if _, err := client.Get(site.URL + "/gone"); err == nil {
+		t.Fatal("the server is gone")
+	}
+	recorded := rows(t, daemon)
+	if len(recorded) != 2 || recorded[0].ResultError != "HTTP 404" || recorded[1].ResultStatus != aegis.StatusFailed {
+		t.Errorf("%+v", recorded)
+	}
+}
+
+func TestWithoutADaemonNothingIsSent(t *testing.T) {
+	site := newSite(t)
+	daemon := aegistest.Start(t, policy)
+	client := &http.Client{Transport: aegishttp.NewTransport(daemon.Agent(aegis.WithRetries(0)), nil)}
+	if err := daemon.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_, err := client.Get(site.URL)
+	if failed := (*aegis.Error)(nil); !errors.As(err, &failed) || errors.Is(err, aegis.ErrGovernance) {
+		t.Fatal(err)
+	}
+	if asked := site.requests(); len(asked) != 0 {
+		t.Fatal(asked)
+	}
+}

@@ -1,0 +1,127 @@
+// Package aegismcp governs the tools of MCP sessions (github.com/modelcontextprotocol/go-sdk): every call of a tool is
+// proposed before it is sent, and its result reported.
+//
+//	client := mcp.NewClient(implementation, nil)
+//	client.AddSendingMiddleware(aegismcp.Middleware(agent, "crm"))
+//
+// The action's type is the tool's name, its target the server's, as you call it: a server may call itself what it likes.
+// Its params are the tool's arguments. The record gets what the tool returned; a tool that says of itself that it failed
+// counts as failed.
+//
+// It is a module of its own, so that the SDK does not depend on MCP's.
+package aegismcp
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	aegis "github.com/aegis-sidecar/aegis/clients/go"
+)
+
+// Middleware governs every call of a tool that the sessions of a client make: give it to [mcp.Client.AddSendingMiddleware],
+// after all others. A call that is not allowed is not sent, and its error is as for [aegis.Govern].
+func Middleware(client *aegis.Client, server string, options ...aegis.CallOption) mcp.Middleware {
+	return func(next mcp.MethodHandler) mcp.MethodHandler {
+		return func(ctx context.Context, method string, request mcp.Request) (mcp.Result, error) {
+			if method != "tools/call" {
+				return next(ctx, method, request)
+			}
+			params, ok := request.GetParams().(*mcp.CallToolParams)
+			session, sent := request.GetSession().(*mcp.ClientSession)
+			if !ok || !sent {
+				return nil, fmt.Errorf("aegismcp: a call of a tool comes as %T, which is not known here: it is not sent", request)
+			}
+			return govern(ctx, client, server, params, options, func(params *mcp.CallToolParams) (mcp.Result, error) {
+				return next(ctx, method, &mcp.ClientRequest[mcp.Params]{Session: session, Params: params})
+			})
+		}
+	}
+}
+
+// CallTool governs one call of a tool, of a session whose client has no [Middleware].
+func CallTool(
+	ctx context.Context, client *aegis.Client, session *mcp.ClientSession, server string, params *mcp.CallToolParams, options ...aegis.CallOption,
+) (*mcp.CallToolResult, error) {
+	return govern(ctx, client, server, params, options, func(params *mcp.CallToolParams) (*mcp.CallToolResult, error) {
+		return session.CallTool(ctx, params)
+	})
+}
+
+// govern proposes a call, makes it and reports it.
+func govern[R mcp.Result](
+	ctx context.Context, client *aegis.Client, server string, params *mcp.CallToolParams, options []aegis.CallOption,
+	call func(*mcp.CallToolParams) (R, error),
+) (R, error) {
+	var none R
+	if params == nil {
+		return none, errors.New("aegismcp: the call names no tool")
+	}
+	// What is proposed is what is sent, whoever holds the arguments.
+	fixed := *params
+	text, arguments, err := object(params.Arguments)
+	if err != nil {
+		return none, err
+	}
+	fixed.Arguments = text
+	execution, err := client.Begin(ctx, aegis.Action{Type: fixed.Name, Target: server, Params: arguments}, options...)
+	if err != nil {
+		return none, err
+	}
+	result, err := call(&fixed)
+	returned, toolFailed := any(result).(*mcp.CallToolResult)
+	toolFailed = toolFailed && returned != nil && returned.IsError
+	var failed error
+	switch {
+	case err != nil:
+		failed = execution.End(ctx, nil, err)
+	case toolFailed:
+		failed = execution.End(ctx, nil, errors.New(said(returned)))
+	default:
+		failed = execution.End(ctx, result, nil)
+	}
+	if err == nil {
+		return result, failed
+	}
+	if failed != nil {
+		err = errors.Join(err, failed)
+	}
+	return none, err
+}
+
+// object is the arguments as JSON, and read back from it.
+func object(arguments any) (json.RawMessage, map[string]any, error) {
+	if arguments == nil {
+		return json.RawMessage("{}"), nil, nil
+	}
+	text, err := json.Marshal(arguments)
+	if err != nil {
+		return nil, nil, &aegis.InvalidActionError{Path: "params", Problem: "cannot be written as JSON: " + err.Error()}
+	}
+	var read map[string]any
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber()
+	if err := decoder.Decode(&read); err != nil {
+		return nil, nil, &aegis.InvalidActionError{Path: "params", Problem: "is not a JSON object, which the arguments of a tool are"}
+	}
+	return text, read, nil
+}
+
+// said is what a tool says of its failure.
+func said(result *mcp.CallToolResult) string {
+	var texts []string
+	for _, content := range result.Content {
+		if text, ok := content.(*mcp.TextContent); ok {
+			texts = append(texts, text.Text)
+		}
+	}
+	if len(texts) == 0 {
+		return "the tool failed and does not say why"
+	}
+	return strings.Join(texts, "\n")
+}
