@@ -174,6 +174,8 @@ class Daemon:
 
     def update_policy(self, layers: Sequence[types.PolicyLayer]) -> str:
         """Puts another policy in force; its revision."""
+        if not self._files:
+            raise SidecarError("the daemon was started with the built-in policy, which no file can change: give it one")
         if len(layers) > len(self._files):
             raise SidecarError(
                 f"the daemon was started with {len(self._files)} files, and this policy has {len(layers)} layers"

@@ -8,6 +8,7 @@ from typing import Any
 
 from google.protobuf import struct_pb2
 
+from aegis.core.action import Secret
 from aegis.errors import InvalidActionError
 
 LARGEST_INTEGER = 2**53
@@ -105,6 +106,8 @@ class _Writer:
             self._float(target, float(value), path)
         elif isinstance(value, str):
             target.string_value = self._text(value, path)
+        elif isinstance(value, Secret):
+            target.string_value = value.masked
         elif isinstance(value, (Mapping, list, tuple)):
             self._container(target, value, path)
         else:

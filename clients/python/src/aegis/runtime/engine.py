@@ -134,6 +134,8 @@ class Runtime:
         self._opened: _Opened | None = None
         self._closed = False
         self._setup: _Setup | None = None
+        if executor is not None:
+            executor.attach(self)
 
     # --- Plans ---
 
@@ -144,7 +146,7 @@ class Runtime:
         """
         opened = self._open()
         return self._planned(
-            opened, opened.transport.run(_operations.evaluate(opened.settings, list(actions), actor=self._actor))
+            opened, opened.transport.run(_operations.evaluate(opened.settings, self._prepared(actions), actor=self._actor))
         )
 
     async def aplan(self, actions: Iterable[ActionLike]) -> ExecutionPlan:
@@ -152,8 +154,14 @@ class Runtime:
         opened = await self._open_async()
         return self._planned(
             opened,
-            await opened.transport.run_async(_operations.evaluate(opened.settings, list(actions), actor=self._actor)),
+            await opened.transport.run_async(
+                _operations.evaluate(opened.settings, self._prepared(actions), actor=self._actor)
+            ),
         )
+
+    def _prepared(self, actions: Iterable[ActionLike]) -> list[Action]:
+        prepare = self._executor.prepare if self._executor is not None else lambda action: action
+        return [prepare(Action.of(action)) for action in actions]
 
     def _planned(self, opened: _Opened, evaluations: list[types.Evaluation]) -> ExecutionPlan:
         pinned = opened.terms.pinned_revision
@@ -183,7 +191,7 @@ class Runtime:
         """
         if parallelism < 1:
             raise ValueError(f"parallelism must be 1 or more, not {parallelism}")
-        actions: list[ActionLike] = list(plan.actions if isinstance(plan, ExecutionPlan) else plan)
+        actions = self._prepared(plan.actions if isinstance(plan, ExecutionPlan) else plan)
         if dry_run:
             return [_dry(evaluation) for evaluation in await self.aplan(actions)]
         async with self._session():
@@ -193,15 +201,30 @@ class Runtime:
         """Governs one action."""
         return (await self.execute([action], dry_run=dry_run))[0]
 
-    async def call(self, action: ActionLike, function: Callable[[Action], Any]) -> Result:
-        """Governs one call of a function, sync or async, instead of the executor. It is given what was proposed."""
-        opened = await self._open_async()
-        work = Work(function, None, self._max_retries, self._retry_backoff, raw=True)
-        return await opened.transport.run_async(govern(opened.terms, action, work))
+    def run_one_sync(self, action: ActionLike, dry_run: bool = False) -> Result:  # noqa: FBT001, FBT002
+        """`run_one`, for code that is not async. In a thread that runs an event loop, another thread does the work meanwhile."""
+        result: Result = run_sync(lambda: self.run_one(action, dry_run))
+        return result
 
-    def call_sync(self, action: ActionLike, function: Callable[[Action], Any]) -> Result:
+    async def call(
+        self, action: ActionLike, function: Callable[[Action], Any], *, confirm: Confirm | None = None
+    ) -> Result:
+        """Governs one call of a function, sync or async, instead of the executor; once, without retries and rollback.
+
+        Args:
+            action: The action.
+            function: Is given what was proposed. It may return a `Result`, or any other value, which is the data of a success.
+            confirm: Asks the agent's own user, instead of the runtime's.
+        """
+        opened = await self._open_async()
+        terms = opened.terms if confirm is None else replace(opened.terms, confirm=confirm)
+        return await opened.transport.run_async(govern(terms, action, Work(function)))
+
+    def call_sync(
+        self, action: ActionLike, function: Callable[[Action], Any], *, confirm: Confirm | None = None
+    ) -> Result:
         """`call`, for code that is not async. In a thread that runs an event loop, another thread does the work meanwhile."""
-        result: Result = run_sync(lambda: self.call(action, function))
+        result: Result = run_sync(lambda: self.call(action, function, confirm=confirm))
         return result
 
     # --- The policy and the record ---
@@ -245,6 +268,11 @@ class Runtime:
                 "`auditor=AegisClient(endpoint, token)` (`aegis token create --role auditor` makes one), or use `aegis audit`"
             )
         return AuditLog(AegisClient._over(client._transport))  # noqa: SLF001
+
+    @property
+    def executor(self) -> BaseExecutor | None:
+        """What runs the actions."""
+        return self._executor
 
     @property
     def endpoint(self) -> str:
@@ -465,7 +493,7 @@ def _asking(
 class _PlanRun:
     """One execution of a plan."""
 
-    def __init__(self, runtime: Runtime, opened: _Opened, actions: list[ActionLike]) -> None:
+    def __init__(self, runtime: Runtime, opened: _Opened, actions: list[Action]) -> None:
         self._opened = opened
         self._work = runtime._work()  # noqa: SLF001
         self._actions = actions
@@ -514,7 +542,7 @@ class _PlanRun:
         if self._error is None:
             self._error = error
 
-    async def _skip(self, terms: Terms, index: int, action: ActionLike) -> None:
+    async def _skip(self, terms: Terms, index: int, action: Action) -> None:
         if isinstance(self._error, AegisError):
             # The daemon does not answer, or not so that it could be relied on.
             return
