@@ -26,12 +26,16 @@ class FakeLLM(BaseLLM):
     def __init__(self, tool: str, arguments: str) -> None:
         super().__init__(model="fake")
         self._use = f"Thought: I use it.\nAction: {tool}\nAction Input: {arguments}\n"
+        self._used = False
 
     def call(self, messages: Any, *args: Any, **kwargs: Any) -> str:
-        text = messages if isinstance(messages, str) else messages[-1]["content"]
-        if "Observation:" in text:
-            return f"Thought: I know.\nFinal Answer: {text.rpartition('Observation:')[2].strip()}"
-        return self._use
+        if not self._used:
+            self._used = True
+            return self._use
+        observed = str(messages[-1]["content"]) if isinstance(messages, list) else str(messages)
+        if "Observation:" not in observed:
+            observed = "\n".join(str(message["content"]) for message in messages[1:])
+        return f"Thought: I know.\nFinal Answer: {observed.rpartition('Observation:')[2].strip()}"
 
     def supports_function_calling(self) -> bool:
         return False
