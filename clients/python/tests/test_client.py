@@ -87,7 +87,9 @@ def test_endpoints(endpoint: str, target: str, trusted: bool) -> None:
     assert (address.target, address.trusted) == (target, trusted)
 
 
-@pytest.mark.parametrize("endpoint", ["", "localhost:1", "ftp://h:1", "unix:relative", "http://h:1/path", "http://u:p@h:1", "http://h:x"])
+@pytest.mark.parametrize(
+    "endpoint", ["", "localhost:1", "ftp://h:1", "unix:relative", "http://h:1/path", "http://u:p@h:1", "http://h:x"]
+)
 def test_what_is_no_endpoint_is_refused(endpoint: str) -> None:
     with pytest.raises(AegisError, match="http://HOST:PORT"):
         read_address(endpoint)
@@ -129,7 +131,10 @@ def test_tls_with_client_certificates(tmp_path: Path) -> None:
     run = {"check": True, "capture_output": True, "cwd": tmp_path}
     new = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
     subprocess.run([*new, "-keyout", key, "-out", authority, "-subj", "/CN=ca"], **run)
-    for name, extension in (("server", "subjectAltName=DNS:localhost,IP:127.0.0.1"), ("client", "subjectAltName=DNS:agent")):
+    for name, extension in (
+        ("server", "subjectAltName=DNS:localhost,IP:127.0.0.1"),
+        ("client", "subjectAltName=DNS:agent"),
+    ):
         subprocess.run(
             [*new, "-keyout", f"{name}.key", "-out", f"{name}.pem", "-subj", f"/CN={name}", "-CA", authority, "-CAkey", key,
              "-addext", extension, "-addext", "basicConstraints=CA:FALSE"], **run,

@@ -447,9 +447,7 @@ async def test_the_terminal_is_read_off_the_loop(sidecar: Sidecar) -> None:
 
     with os.fdopen(read) as source:
         runtime = sidecar.runtime(Executor(), approval_handler=CLIApprovalHandler(source, sink))
-        _, result = await asyncio.gather(
-            tick(), runtime.run_one(Action("write", "crm\x1b[2J", {"a": "\u202e"}, "please"))
-        )
+        _, result = await asyncio.gather(tick(), runtime.run_one(Action("write", "crm\x1b[2J", {"a": "\u202e"}, "please")))
     os.close(write)
     assert result.ok
     assert ticks == 5
@@ -534,7 +532,9 @@ async def test_an_agent_cannot_change_the_policy(sidecar: Sidecar) -> None:
 
 
 async def test_a_sidecar_of_its_own(tmp_path: Path) -> None:
-    policy = Policy.from_text(POLICY).merge(Policy.from_text('version: "1"\nrules: [{name: w, match: {type: w}, approval: auto}]'))
+    policy = Policy.from_text(POLICY).merge(
+        Policy.from_text('version: "1"\nrules: [{name: w, match: {type: w}, approval: auto}]')
+    )
     async with Runtime(executor=Executor(), policy=policy, data_dir=tmp_path / "data") as runtime:
         assert (await runtime.run_one(Action("w"))).ok
         runtime.update_policy(Policy.from_text("rules: [{approval: block}]"))
@@ -599,9 +599,7 @@ async def test_the_record(sidecar: Sidecar, tmp_path: Path) -> None:
 
 async def test_logging_mirrors_at_the_seeds_levels(sidecar: Sidecar, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "aegis.audit")
-    runtime = sidecar.runtime(
-        Executor(), audit_logger=LoggingAuditLogger(), approval_handler=AutoApprovalHandler()
-    )
+    runtime = sidecar.runtime(Executor(), audit_logger=LoggingAuditLogger(), approval_handler=AutoApprovalHandler())
     await runtime.execute([Action("read", params={"a": "private"}), Action("write"), Action("delete")])
     lines = [(record.levelname, json.loads(record.getMessage())) for record in caplog.records if record.name == "aegis.audit"]
     assert [(level, line["action_type"], line["result_status"]) for level, line in lines] == [
@@ -630,7 +628,9 @@ def test_arguments_become_params(sidecar: Sidecar) -> None:
     marker = object()
     assert Crm().find("Ada", "x", "y", session=marker, city="Bern") == ("Ada", ("x", "y"), 10, marker, {"city": "Bern"})
     row = sidecar.audit.get_log()[0]
-    assert row.action == Action("read", "crm", {"name": "Ada", "tags": ["x", "y"], "limit": 10, "city": "Bern"}, "Finds contacts.")
+    assert row.action == Action(
+        "read", "crm", {"name": "Ada", "tags": ["x", "y"], "limit": 10, "city": "Bern"}, "Finds contacts."
+    )
     assert (row.actor.id, row.session_id) == ("agent-7", "s")
     assert Crm.find.__name__ == "find"
     with pytest.raises(InvalidActionError) as refused:
@@ -677,7 +677,7 @@ def test_what_a_function_returns_or_raises_is_its_own(sidecar: Sidecar) -> None:
         return given
 
     assert read(False) is given
-    with pytest.raises((StopIteration, RuntimeError), match="mine|StopIteration"):
+    with pytest.raises((StopIteration, RuntimeError), match=r"mine|StopIteration"):
         read(True)
     assert statuses(sidecar) == [("read", "success"), ("read", "failed")]
 

@@ -296,7 +296,7 @@ def _run(terms: Terms, action: Action, decision: types.Decision, work: Work) -> 
 def _attempt(action: Action, decision: types.Decision, work: Work, started: datetime) -> Operation[Result]:
     try:
         returned = yield Do(_caller(work.execute, (_copy_of(action),)))
-    except Exception as error:  # noqa: BLE001 - whatever an executor raises is its failure
+    except Exception as error:
         return Result(
             action,
             ResultStatus.FAILED,
@@ -311,7 +311,7 @@ def _attempt(action: Action, decision: types.Decision, work: Work, started: date
         verify = work.verify
         try:
             verified = yield Do(lambda: verify(action, result))
-        except Exception as error:  # noqa: BLE001 - what cannot be verified is not
+        except Exception as error:
             why = f"Post-execution verification failed: {_says(error)}"
             return replace(result, status=ResultStatus.FAILED, error=why, exception=error)
         if not verified:
@@ -319,9 +319,7 @@ def _attempt(action: Action, decision: types.Decision, work: Work, started: date
     return result
 
 
-def _as_result(
-    returned: Any, action: Action, decision: types.Decision, started: datetime, *, raw: bool
-) -> Result:
+def _as_result(returned: Any, action: Action, decision: types.Decision, started: datetime, *, raw: bool) -> Result:
     if raw or not isinstance(returned, Result):
         return Result(
             action,

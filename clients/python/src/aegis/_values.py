@@ -87,10 +87,8 @@ class _Writer:
         for key, item in values.items():
             if not isinstance(key, str):
                 if self._exact:
-                    raise InvalidActionError(
-                        f"{path}[{key!r}]", f"a key must be a string, not {type(key).__name__}: convert it"
-                    )
-                key = str(key)  # noqa: PLW2901
+                    raise InvalidActionError(f"{path}[{key!r}]", f"a key must be a string, not {type(key).__name__}: convert it")
+                key = str(key)
             name = self._text(key, path)
             self.value(fields[name], item, f"{path}.{name}")
         del self._open[id(values)]

@@ -9,13 +9,13 @@ import pytest
 
 pytest.importorskip("crewai", reason="has an environment of its own")
 
-from crewai import Agent, Crew, Task  # noqa: E402
-from crewai.llms.base_llm import BaseLLM  # noqa: E402
+from crewai import Agent, Crew, Task
+from crewai.llms.base_llm import BaseLLM
 
-from aegis.adapters.crewai import AegisCrewAITool  # noqa: E402
-from aegis.testing import Sidecar  # noqa: E402
+from aegis.adapters.crewai import AegisCrewAITool
+from aegis.testing import Sidecar
 
-from .conftest import record  # noqa: E402
+from .conftest import record
 
 SEED = Path(__file__).parents[1] / "seeds" / "crewai.py.txt"
 
@@ -80,16 +80,14 @@ async def test_within_a_running_loop(sidecar: Sidecar, runtime: Any) -> None:
     async def search(query: str) -> str:
         return f"found {query}"
 
-    tool = AegisCrewAITool(
-        runtime=runtime, name="s", description="d", action_type="allowed_s", fn=search, action_target="web"
-    )
+    tool = AegisCrewAITool(runtime=runtime, name="s", description="d", action_type="allowed_s", fn=search, action_target="web")
     assert tool.run(query="bees") == "found bees"
 
 
 def test_the_seeds_snippet(sidecar: Sidecar) -> None:
     runtime = sidecar.runtime()
     names: dict[str, Any] = {"runtime": runtime, "do_search": lambda query: f"found {query}"}
-    exec(SEED.read_text(), names)  # noqa: S102
+    exec(SEED.read_text(), names)
     # `search` is none of the policy's rules.
     assert names["tool"].run(query="bees").startswith("[AEGIS BLOCKED]")
     assert record(sidecar) == [("search", "web", "blocked")]

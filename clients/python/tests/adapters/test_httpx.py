@@ -107,7 +107,15 @@ async def test_executor(sidecar: Sidecar, site: Site) -> None:
 
 @pytest.mark.parametrize(
     "target",
-    ["/admin", "/%61dmin", "/users/../admin", "/users/%2e%2e/admin", "{url}/admin", "HTTP://{host}/admin/x", "//{host}/admin"],
+    [
+        "/admin",
+        "/%61dmin",
+        "/users/../admin",
+        "/users/%2e%2e/admin",
+        "{url}/admin",
+        "HTTP://{host}/admin/x",
+        "//{host}/admin",
+    ],
 )
 @pytest.mark.parametrize("verb", ["get", "GET", "Get"])
 async def test_no_spelling_dodges_a_rule(sidecar: Sidecar, site: Site, target: str, verb: str) -> None:
@@ -195,8 +203,7 @@ class Both:
         if isinstance(self.client, httpx.Client):
             response: httpx.Response = await asyncio.to_thread(self.client.request, method, url, **options)
             return response
-        response = await self.client.request(method, url, **options)
-        return response
+        return await self.client.request(method, url, **options)
 
 
 FLAVOURS = pytest.mark.parametrize("flavour", ["sync", "async"])
@@ -207,7 +214,11 @@ async def test_a_governed_client(sidecar: Sidecar, site: Site, flavour: str) -> 
     both = Both(flavour, sidecar, base_url=site.url, headers={"x-api-key": "secret"})
     assert (await both.request("GET", "/users")).json() == [{"id": 1}]
     assert (await both.request("POST", "/users", json={"name": "Ada"})).status_code == 200
-    for method, url in (("DELETE", "/users/1"), ("get", "/x/%2e%2e/%61dmin"), ("GET", "HTTP://" + site.url[7:] + "/admin")):
+    for method, url in (
+        ("DELETE", "/users/1"),
+        ("get", "/x/%2e%2e/%61dmin"),
+        ("GET", "HTTP://" + site.url[7:] + "/admin"),
+    ):
         with pytest.raises(ActionDenied):
             await both.request(method, url)
     assert site.seen() == [("GET", "/users"), ("POST", "/users")]
@@ -226,9 +237,7 @@ async def test_a_governed_client(sidecar: Sidecar, site: Site, flavour: str) -> 
 
 
 @FLAVOURS
-async def test_a_governed_client_follows_what_may_be_followed(
-    sidecar: Sidecar, site: Site, other: Site, flavour: str
-) -> None:
+async def test_a_governed_client_follows_what_may_be_followed(sidecar: Sidecar, site: Site, other: Site, flavour: str) -> None:
     site.pages |= {
         "/moved": (302, {"location": f"{other.url}/there"}, ""),
         "/sneaky": (302, {"location": "/admin"}, ""),

@@ -49,9 +49,7 @@ async def test_executor_runs_tools_by_name(sidecar: Sidecar) -> None:
     executor = LangChainExecutor(tools=[search, wipe])
     assert executor.tool_names == ["allowed_search", "blocked_wipe"]
     runtime = sidecar.runtime(executor)
-    result = await runtime.run_one(
-        Action("allowed_search", "crm", {"query": "bees", "where": {"city": "Bern"}})
-    )
+    result = await runtime.run_one(Action("allowed_search", "crm", {"query": "bees", "where": {"city": "Bern"}}))
     assert result.data == "bees in Bern, 10"
     assert (await runtime.run_one(Action("blocked_wipe", "crm"))).status is ResultStatus.BLOCKED
     missing = await runtime.run_one(Action("allowed_other", "crm"))

@@ -17,18 +17,14 @@ class FakeModel(Model):
     """Calls one tool, then says what the tool said."""
 
     def __init__(self, name: str, arguments: dict[str, Any]) -> None:
-        self.call = ResponseFunctionToolCall(
-            type="function_call", call_id="call_1", name=name, arguments=json.dumps(arguments)
-        )
+        self.call = ResponseFunctionToolCall(type="function_call", call_id="call_1", name=name, arguments=json.dumps(arguments))
 
-    async def get_response(self, system_instructions: Any, input: Any, *args: Any, **kwargs: Any) -> ModelResponse:
-        outputs = [item["output"] for item in input if isinstance(item, dict) and item.get("type") == "function_call_output"]
+    async def get_response(self, system_instructions: Any, given: Any, *args: Any, **kwargs: Any) -> ModelResponse:
+        outputs = [item["output"] for item in given if isinstance(item, dict) and item.get("type") == "function_call_output"]
         if not outputs:
             return ModelResponse(output=[self.call], usage=Usage(), response_id=None)
         text = ResponseOutputText(type="output_text", text=str(outputs[-1]), annotations=[])
-        message = ResponseOutputMessage(
-            id="m", type="message", role="assistant", status="completed", content=[text]
-        )
+        message = ResponseOutputMessage(id="m", type="message", role="assistant", status="completed", content=[text])
         return ModelResponse(output=[message], usage=Usage(), response_id=None)
 
     def stream_response(self, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:

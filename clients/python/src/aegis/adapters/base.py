@@ -38,7 +38,7 @@ class BaseExecutor(abc.ABC):
     def attach(self, runtime: Runtime) -> None:  # noqa: B027
         """Is called with the runtime that runs this executor: to propose what one action leads to, a redirect for example."""
 
-    async def verify(self, action: Action, result: Result) -> bool:  # noqa: ARG002
+    async def verify(self, action: Action, result: Result) -> bool:
         """Whether the action had the effect that it should. False makes a success a failure, which keeps its data."""
         return result.ok
 

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from crewai.tools import BaseTool
+from crewai.tools import BaseTool  # pyright: ignore[reportMissingImports]
 from pydantic import BaseModel, ConfigDict, PrivateAttr, create_model
 
 from aegis.adapters._shared import as_params, as_text

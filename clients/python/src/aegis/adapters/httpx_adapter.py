@@ -35,7 +35,15 @@ VERBS = ("get", "post", "put", "patch", "delete", "head", "options")
 LONGEST_BODY = 64 * 1024
 """Bytes; of a larger body, only the size is proposed and recorded."""
 # What may follow to another origin: nothing that the caller set for the first.
-_NEUTRAL = {"accept", "accept-encoding", "accept-language", "connection", "content-length", "content-type", "user-agent"}
+_NEUTRAL = {
+    "accept",
+    "accept-encoding",
+    "accept-language",
+    "connection",
+    "content-length",
+    "content-type",
+    "user-agent",
+}
 _UNRESERVED = re.compile(rb"[A-Za-z0-9._~-]")
 
 
@@ -397,7 +405,7 @@ class HttpxExecutor(BaseExecutor):
         unknown = set(params) - {"json", "data", "headers", "query", "timeout"}
         if unknown:
             known = "json, data, headers, query, timeout"
-            raise InvalidActionError(f"params.{sorted(unknown)[0]}", f"no such param: there are {known}")
+            raise InvalidActionError(f"params.{min(unknown)}", f"no such param: there are {known}")
         url = normalised_url(self._absolute(action.target))
         query = params.pop("query", None)
         if query:
@@ -485,5 +493,3 @@ def _data(response: httpx.Response) -> dict[str, Any]:
     except ValueError:
         body = response.text
     return {"status_code": response.status_code, "headers": headers, "body": body}
-
-

@@ -54,9 +54,7 @@ class LangChainExecutor(BaseExecutor):
         return Result(action, ResultStatus.SUCCESS, data=await tool.ainvoke(dict(action.params)))
 
 
-def govern_tool(
-    tool: BaseTool, *, runtime: Runtime, action_type: str | None = None, action_target: str = ""
-) -> BaseTool:
+def govern_tool(tool: BaseTool, *, runtime: Runtime, action_type: str | None = None, action_target: str = "") -> BaseTool:
     """The tool, governed: same name, description and arguments.
 
     A call that may not run answers `[AEGIS BLOCKED] ...` or `[AEGIS DENIED] ...`; one that raises, raises.

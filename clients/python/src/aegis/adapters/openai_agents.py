@@ -53,9 +53,7 @@ def governed_tool(
             bound = signature.bind(*given, **kwargs)
             bound.apply_defaults()
             names = list(bound.arguments)[1 if takes_context else 0 :]
-            action = Action(
-                action_type, action_target, as_params({name: bound.arguments[name] for name in names}), said
-            )
+            action = Action(action_type, action_target, as_params({name: bound.arguments[name] for name in names}), said)
             frozen = {name: _frozen(bound.arguments[name]) for name in names}
 
             async def run(_: Action) -> Any:
@@ -70,16 +68,14 @@ def governed_tool(
 
         # The SDK reads the arguments from the signature; it passes the context where the first one asks for it.
         parameters = list(signature.parameters.values())[1 if takes_context else 0 :]
-        context_parameter = inspect.Parameter(
-            "context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=ToolContext[Any]
-        )
+        context_parameter = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=ToolContext[Any])
         governed.__signature__ = signature.replace(  # type: ignore[attr-defined]
             parameters=[context_parameter, *parameters]
         )
         governed.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         governed.__annotations__ |= {"context": ToolContext[Any], "return": signature.return_annotation}
         del governed.__wrapped__
-        chosen = {"needs_approval": policy_asks_user(runtime, action_type, action_target)} | options
+        chosen: dict[str, Any] = {"needs_approval": policy_asks_user(runtime, action_type, action_target)} | options
         if description is not None:
             chosen.setdefault("description_override", description)
         return function_tool(governed, **chosen)
@@ -92,7 +88,7 @@ def policy_asks_user(
 ) -> Callable[[RunContextWrapper[Any], dict[str, Any], str], Awaitable[bool]]:
     """A hook for `needs_approval` of any tool: whether the policy wants the agent's own user to confirm this call."""
 
-    async def asks(context: RunContextWrapper[Any], params: dict[str, Any], call_id: str) -> bool:  # noqa: ARG001
+    async def asks(context: RunContextWrapper[Any], params: dict[str, Any], call_id: str) -> bool:
         plan = await runtime.aplan([Action(action_type, action_target, as_params(params))])
         return plan[0].approval is ApprovalMode.CONFIRM
 

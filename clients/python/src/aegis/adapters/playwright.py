@@ -92,16 +92,17 @@ class PlaywrightExecutor(BaseExecutor):
         self._turn = asyncio.Lock()
         self._playwright = await async_playwright().start()
         try:
-            self._browser = await getattr(self._playwright, self._browser_type).launch(
+            browser: Browser = await getattr(self._playwright, self._browser_type).launch(
                 headless=self._headless,
                 executable_path=None if self._executable_path is None else os.fspath(self._executable_path),
                 args=self._args,
             )
-            self._page = await self._browser.new_page()
+            self._browser = browser
+            self._page = page = await browser.new_page()
+            page.set_default_timeout(self._timeout * 1000)
         except BaseException:
             await self.teardown()
             raise
-        self._page.set_default_timeout(self._timeout * 1000)
 
     async def teardown(self) -> None:
         """Ends it."""
