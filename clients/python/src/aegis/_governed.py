@@ -104,21 +104,17 @@ def governed(
             )
             return transport, govern(terms, action, Work(lambda _: call(), raw=True))
 
-        if _is_async(function):
+        @functools.wraps(function)
+        async def run_async(*args: Any, **kwargs: Any) -> Any:
+            transport, operation = prepare(args, kwargs)
+            return _unwrap(await transport.run_async(operation), raise_on_deny)
 
-            @functools.wraps(function)
-            async def wrapper(*args: Any, **kwargs: Any) -> Any:
-                transport, operation = prepare(args, kwargs)
-                return _unwrap(await transport.run_async(operation), raise_on_deny)
+        @functools.wraps(function)
+        def run(*args: Any, **kwargs: Any) -> Any:
+            transport, operation = prepare(args, kwargs)
+            return _unwrap(transport.run(operation), raise_on_deny)
 
-        else:
-
-            @functools.wraps(function)
-            def wrapper(*args: Any, **kwargs: Any) -> Any:
-                transport, operation = prepare(args, kwargs)
-                return _unwrap(transport.run(operation), raise_on_deny)
-
-        return wrapper
+        return run_async if _is_async(function) else run
 
     return cast(_Decorator, decorate)
 

@@ -26,11 +26,9 @@ class LangChainExecutor(BaseExecutor):
     def __init__(self, tools: Iterable[BaseTool] | Mapping[str, BaseTool] | None = None) -> None:
         self._tools: dict[str, BaseTool] = {}
         if isinstance(tools, Mapping):
-            for action_type, tool in tools.items():
-                self.register_tool(tool, action_type)
+            self._tools.update(tools)
         else:
-            for tool in tools or ():
-                self.register_tool(tool)
+            self._tools.update((tool.name, tool) for tool in tools or ())
 
     def register_tool(self, tool: BaseTool, action_type: str | None = None) -> None:
         """Adds a tool, under its name or another action type."""
