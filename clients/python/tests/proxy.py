@@ -32,7 +32,7 @@ class LosingProxy(grpc.GenericRpcHandler):
 
         def forward(request: bytes, context: grpc.ServicerContext) -> bytes:
             call = self._channel.unary_unary(path)
-            metadata = [(k, v) for k, v in context.invocation_metadata() if k in {"authorization"}]
+            metadata = [(k, v) for k, v in context.invocation_metadata() if k == "authorization"]
             try:
                 answer: bytes = call(request, timeout=context.time_remaining(), metadata=metadata)
             except grpc.RpcError as error:
@@ -64,11 +64,11 @@ class Stub(governance_pb2_grpc.GovernanceServiceServicer):
         self.endpoint = f"http://127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
         self._server.start()
 
-    def Propose(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def Propose(self, request: Any, context: Any) -> Any:
         decision = types_pb2.Decision(decision_id="dec_stub", outcome=self._outcome, reason="a stub's answer")
         return governance_pb2.ProposeResponse(decision=decision)
 
-    def ReportResult(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def ReportResult(self, request: Any, context: Any) -> Any:
         self.reports.append(request)
         return governance_pb2.ReportResultResponse()
 

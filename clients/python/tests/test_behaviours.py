@@ -90,9 +90,7 @@ def unsafe(value: Any) -> Any:
 
 def action_of(given: dict[str, Any]) -> Action:
     take(given, "type", "target", "params", "description")
-    return Action(
-        given["type"], given.get("target", ""), unsafe(given.get("params", {})), given.get("description", "")
-    )
+    return Action(given["type"], given.get("target", ""), unsafe(given.get("params", {})), given.get("description", ""))
 
 
 class Executor(BaseExecutor):
@@ -133,9 +131,7 @@ class Runner:
                 server.close()
             return
         arguments = ["--uds", str(self.socket)] if self.transport == "unix" else []
-        sidecar = await asyncio.to_thread(
-            Sidecar(self.behaviour.get("policy", TABLE["policy"]), arguments=arguments).__enter__
-        )
+        sidecar = await asyncio.to_thread(Sidecar(self.behaviour.get("policy", TABLE["policy"]), arguments=arguments).__enter__)
         self.sidecar = sidecar
         try:
             endpoint = {"tcp": sidecar.endpoint, "unix": f"unix:{self.socket}"}[self.transport]

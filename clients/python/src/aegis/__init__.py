@@ -12,7 +12,7 @@ came of it is reported.
 from aegis._client import AegisClient, AsyncAegisClient
 from aegis._governed import governed
 from aegis._settings import TLS
-from aegis.core.action import Action
+from aegis.core.action import Action, Secret
 from aegis.core.policy import Policy
 from aegis.core.result import Result, ResultStatus
 from aegis.core.risk import ApprovalMode, RiskLevel
@@ -49,6 +49,7 @@ __all__ = [
     "ResultStatus",
     "RiskLevel",
     "Runtime",
+    "Secret",
     "SidecarError",
     "governed",
 ]

@@ -41,16 +41,14 @@ class _Client:
         *,
         tls: TLS | None = None,
     ) -> None:
-        settings = Settings.read(
-            endpoint, api_key, timeout=timeout, retries=retries, retry_delay=retry_delay, tls=tls
-        )
+        settings = Settings.read(endpoint, api_key, timeout=timeout, retries=retries, retry_delay=retry_delay, tls=tls)
         self._transport = Transport(settings)
 
     @classmethod
     def _over(cls: type[C], transport: Transport) -> C:
         """A client over a connection that there is already."""
         client = cls.__new__(cls)
-        client._transport = transport  # noqa: SLF001
+        client._transport = transport
         return client
 
     @property
@@ -242,9 +240,7 @@ class AegisClient(_Client):
         Returns:
             The approval with its ending: approved, or denied where the policy now in force blocks the action.
         """
-        return self._run(
-            _operations.decide(self._settings, "Approve", approval, expected_action_digest, reason)
-        )
+        return self._run(_operations.decide(self._settings, "Approve", approval, expected_action_digest, reason))
 
     def deny(
         self, approval: types.Approval | str, *, reason: str = "", expected_action_digest: str | None = None
@@ -353,9 +349,7 @@ class AegisClient(_Client):
         self, *, follow: bool = False, resume_after: int | None = None
     ) -> Generator[types.AuditRecord, None, None]:
         """The records as they stand in the log, oldest first. Needs an auditor."""
-        request = audit_pb2.StreamAuditRequest(
-            view=audit_pb2.AUDIT_VIEW_RECORDS, follow=follow, resume_after=resume_after
-        )
+        request = audit_pb2.StreamAuditRequest(view=audit_pb2.AUDIT_VIEW_RECORDS, follow=follow, resume_after=resume_after)
         yield from self._audit(AuditFeed(self._settings, request))
 
     def _audit(self, feed: AuditFeed) -> Generator[Any, None, None]:
@@ -393,9 +387,7 @@ class AegisClient(_Client):
         """
         return self._run(_operations.update_policy(self._settings, yaml, expected_revision))
 
-    def create_token(
-        self, name: str, roles: Sequence[str], *, actor: str = "", lifetime: float | None = None
-    ) -> str:
+    def create_token(self, name: str, roles: Sequence[str], *, actor: str = "", lifetime: float | None = None) -> str:
         """Makes a token and gives its secret, which cannot be shown again. Needs an admin.
 
         Args:
@@ -416,10 +408,9 @@ class AegisClient(_Client):
     def __enter__(self: S) -> S:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
 
 class AsyncAegisClient(_Client):
     """A connection to the sidecar, for asyncio.
@@ -596,9 +587,7 @@ class AsyncAegisClient(_Client):
         Returns:
             The approval with its ending: approved, or denied where the policy now in force blocks the action.
         """
-        return await self._run(
-            _operations.decide(self._settings, "Approve", approval, expected_action_digest, reason)
-        )
+        return await self._run(_operations.decide(self._settings, "Approve", approval, expected_action_digest, reason))
 
     async def deny(
         self, approval: types.Approval | str, *, reason: str = "", expected_action_digest: str | None = None
@@ -709,9 +698,7 @@ class AsyncAegisClient(_Client):
         self, *, follow: bool = False, resume_after: int | None = None
     ) -> AsyncGenerator[types.AuditRecord, None]:
         """The records as they stand in the log, oldest first. Needs an auditor."""
-        request = audit_pb2.StreamAuditRequest(
-            view=audit_pb2.AUDIT_VIEW_RECORDS, follow=follow, resume_after=resume_after
-        )
+        request = audit_pb2.StreamAuditRequest(view=audit_pb2.AUDIT_VIEW_RECORDS, follow=follow, resume_after=resume_after)
         async with aclosing(self._audit(AuditFeed(self._settings, request))) as items:
             async for item in items:
                 yield item
@@ -751,9 +738,7 @@ class AsyncAegisClient(_Client):
         """
         return await self._run(_operations.update_policy(self._settings, yaml, expected_revision))
 
-    async def create_token(
-        self, name: str, roles: Sequence[str], *, actor: str = "", lifetime: float | None = None
-    ) -> str:
+    async def create_token(self, name: str, roles: Sequence[str], *, actor: str = "", lifetime: float | None = None) -> str:
         """Makes a token and gives its secret, which cannot be shown again. Needs an admin.
 
         Args:
@@ -774,7 +759,5 @@ class AsyncAegisClient(_Client):
     async def __aenter__(self: A) -> A:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         await self.close()

@@ -241,9 +241,7 @@ def _outcome(number: int, of: str) -> types.Outcome:
     return outcome
 
 
-def evaluations(
-    response: governance_pb2.EvaluateResponse, actions: list[Action]
-) -> list[types.Evaluation]:
+def evaluations(response: governance_pb2.EvaluateResponse, actions: list[Action]) -> list[types.Evaluation]:
     """The answers, each with its action."""
     if len(response.evaluations) != len(actions):
         raise GovernanceError(f"the daemon answered {len(response.evaluations)} of {len(actions)} questions")
@@ -266,12 +264,8 @@ def evaluations(
 
 
 def _rule_trace(message: governance_pb2.RuleTrace) -> types.RuleTrace:
-    conditions = (
-        types.ConditionTrace(trace.condition, trace.result, trace.seen, trace.reason) for trace in message.conditions
-    )
-    return types.RuleTrace(
-        message.rule, message.matched, message.reason, tuple(conditions), message.file, message.line
-    )
+    conditions = (types.ConditionTrace(trace.condition, trace.result, trace.seen, trace.reason) for trace in message.conditions)
+    return types.RuleTrace(message.rule, message.matched, message.reason, tuple(conditions), message.file, message.line)
 
 
 def _risk(number: int) -> RiskLevel:
@@ -407,8 +401,7 @@ def validation(message: policy_pb2.ValidatePolicyResponse) -> types.Validation:
 
 def _findings(messages: Iterable[policy_pb2.PolicyFinding]) -> tuple[types.PolicyFinding, ...]:
     return tuple(
-        types.PolicyFinding(finding.file, finding.line, finding.column, finding.path, finding.message)
-        for finding in messages
+        types.PolicyFinding(finding.file, finding.line, finding.column, finding.path, finding.message) for finding in messages
     )
 
 

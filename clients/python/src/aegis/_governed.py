@@ -51,8 +51,10 @@ def governed(
     record_data: bool = True,
     raise_on_deny: bool = True,
 ) -> _Decorator:
-    """Wraps a function, sync or async: each call is proposed, waits for a reviewer where the policy asks for one, runs on an
-    `ALLOW` and on nothing else, and is reported.
+    """Wraps a function, sync or async, so that each call is governed.
+
+    A call is proposed, waits for a reviewer where the policy asks for one, runs on an `ALLOW` and on nothing else, and is
+    reported.
 
     Arguments are bound to the function's parameters, defaults included, and proposed as `params`; `self` and `cls` are left
     out. The function is called with a copy of what was proposed: what changes while a reviewer thinks does not count.
@@ -102,21 +104,17 @@ def governed(
             )
             return transport, govern(terms, action, Work(lambda _: call(), raw=True))
 
-        if _is_async(function):
+        @functools.wraps(function)
+        async def run_async(*args: Any, **kwargs: Any) -> Any:
+            transport, operation = prepare(args, kwargs)
+            return _unwrap(await transport.run_async(operation), raise_on_deny)
 
-            @functools.wraps(function)
-            async def wrapper(*args: Any, **kwargs: Any) -> Any:
-                transport, operation = prepare(args, kwargs)
-                return _unwrap(await transport.run_async(operation), raise_on_deny)
+        @functools.wraps(function)
+        def run(*args: Any, **kwargs: Any) -> Any:
+            transport, operation = prepare(args, kwargs)
+            return _unwrap(transport.run(operation), raise_on_deny)
 
-        else:
-
-            @functools.wraps(function)
-            def wrapper(*args: Any, **kwargs: Any) -> Any:
-                transport, operation = prepare(args, kwargs)
-                return _unwrap(transport.run(operation), raise_on_deny)
-
-        return wrapper
+        return run_async if _is_async(function) else run
 
     return cast(_Decorator, decorate)
 
@@ -131,7 +129,7 @@ def _refuse_async(**callbacks: Callable[..., Any] | None) -> None:
             raise TypeError(f"{name} is async and the function is not: nothing could await it")
 
 
-def _unwrap(result: Result, raise_on_deny: bool) -> Any:  # noqa: FBT001
+def _unwrap(result: Result, raise_on_deny: bool) -> Any:
     if result.ok:
         return result.data
     if result.exception is not None:
@@ -158,7 +156,7 @@ class _Binder:
         self._kind, self._target, self._params = kind, target, params
         unknown = exclude - set(self._signature.parameters)
         if unknown:
-            raise TypeError(f"exclude: {function!r} has no parameter `{sorted(unknown)[0]}`")
+            raise TypeError(f"exclude: {function!r} has no parameter `{min(unknown)}`")
         first = next(iter(self._signature.parameters), None)
         self._exclude = exclude | ({first} if first in {"self", "cls"} else set())
         doc = inspect.getdoc(function) or ""
@@ -199,7 +197,7 @@ class _Kept:
         self._copies: dict[str, Any] | None
         try:
             self._copies = copy.deepcopy({name: value for name, value in arguments.items() if name not in exclude})
-        except Exception:  # noqa: BLE001 - what cannot be copied cannot be proposed either, and that error says where
+        except Exception:
             self._copies = None
 
     def restore(self, bound: inspect.BoundArguments) -> None:
@@ -215,10 +213,10 @@ _shared: Transport | None = None
 
 def _transport(client: AegisClient | AsyncAegisClient | None) -> Transport:
     if client is not None:
-        return client._transport  # noqa: SLF001
-    global _shared  # noqa: PLW0603
+        return client._transport
+    global _shared
     with _lock:
         if _shared is None:
-            _shared = AegisClient()._transport  # noqa: SLF001
+            _shared = AegisClient()._transport
             atexit.register(_shared.close)
         return _shared

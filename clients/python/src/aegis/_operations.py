@@ -200,9 +200,7 @@ def _for_record(error: str) -> str:
 
 def cancel(settings: Settings, decision: types.Decision | str, reason: str) -> Operation[types.Decision]:
     proposed = None if isinstance(decision, str) else decision.action
-    request = governance_pb2.CancelProposalRequest(
-        decision_id=_decision_id(decision), reason=check_text(reason, "reason")
-    )
+    request = governance_pb2.CancelProposalRequest(decision_id=_decision_id(decision), reason=check_text(reason, "reason"))
     attempt = 0
     while True:
         try:
@@ -232,10 +230,7 @@ def evaluate(
     explain: bool = False,
 ) -> Operation[list[types.Evaluation]]:
     who = _convert.actor(actor)
-    checked = [
-        _convert.action(action, "" if len(actions) == 1 else f"actions[{index}].")
-        for index, action in enumerate(actions)
-    ]
+    checked = [_convert.action(action, "" if len(actions) == 1 else f"actions[{index}].") for index, action in enumerate(actions)]
     if not checked:
         return []
     items = [governance_pb2.EvaluateItem(actor=who, action=message) for _, message in checked]
@@ -356,9 +351,7 @@ _ROLES = {
 }
 
 
-def create_token(
-    settings: Settings, name: str, roles: Sequence[str], actor: str, lifetime: float | None
-) -> Operation[str]:
+def create_token(settings: Settings, name: str, roles: Sequence[str], actor: str, lifetime: float | None) -> Operation[str]:
     unknown = [role for role in roles if role not in _ROLES]
     if unknown:
         raise GovernanceError(f"`{unknown[0]}` is none of {', '.join(_ROLES)}")

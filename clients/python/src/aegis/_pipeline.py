@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any, TypeAlias
@@ -21,7 +21,7 @@ from aegis import _operations, types
 from aegis._operations import Do, Operation, Sleep
 from aegis._rpc import LONGEST_DELAY
 from aegis._settings import Settings
-from aegis.core.action import Action, ActionLike
+from aegis.core.action import Action, ActionLike, Secret
 from aegis.core.result import Result, ResultStatus
 from aegis.errors import AegisError, GovernanceError, ReportError
 
@@ -296,7 +296,7 @@ def _run(terms: Terms, action: Action, decision: types.Decision, work: Work) -> 
 def _attempt(action: Action, decision: types.Decision, work: Work, started: datetime) -> Operation[Result]:
     try:
         returned = yield Do(_caller(work.execute, (_copy_of(action),)))
-    except Exception as error:  # noqa: BLE001 - whatever an executor raises is its failure
+    except Exception as error:
         return Result(
             action,
             ResultStatus.FAILED,
@@ -311,7 +311,7 @@ def _attempt(action: Action, decision: types.Decision, work: Work, started: date
         verify = work.verify
         try:
             verified = yield Do(lambda: verify(action, result))
-        except Exception as error:  # noqa: BLE001 - what cannot be verified is not
+        except Exception as error:
             why = f"Post-execution verification failed: {_says(error)}"
             return replace(result, status=ResultStatus.FAILED, error=why, exception=error)
         if not verified:
@@ -319,9 +319,7 @@ def _attempt(action: Action, decision: types.Decision, work: Work, started: date
     return result
 
 
-def _as_result(
-    returned: Any, action: Action, decision: types.Decision, started: datetime, *, raw: bool
-) -> Result:
+def _as_result(returned: Any, action: Action, decision: types.Decision, started: datetime, *, raw: bool) -> Result:
     if raw or not isinstance(returned, Result):
         return Result(
             action,
@@ -352,12 +350,32 @@ def _reported(terms: Terms, decision: types.Decision, result: Result) -> Operati
             decision,
             result.status,
             data=result.data if terms.record_data else None,
-            error=result.error,
+            error=_without_secrets(result),
             started_at=result.started_at,
             completed_at=result.completed_at,
         )
     except AegisError as error:
         raise ReportError(result, error) from result.exception or error
+
+
+def _without_secrets(result: Result) -> str | None:
+    """What went wrong, without the secrets that the executor was given."""
+    error = result.error
+    for secret in _secrets(result.action.params):
+        if error and secret.reveal():
+            error = error.replace(secret.reveal(), secret.masked)
+    return error
+
+
+def _secrets(value: Any) -> Iterator[Secret]:
+    if isinstance(value, Secret):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _secrets(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _secrets(item)
 
 
 def _rolled_back(terms: Terms, decision: types.Decision, failed: Result, work: Work) -> Operation[Result]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import grpc
 from google.protobuf import any_pb2
@@ -62,7 +63,8 @@ def to_error(error: grpc.RpcError, where: str) -> AegisError:
 def _details(error: grpc.RpcError) -> list[any_pb2.Any]:
     if not isinstance(error, grpc.Call):
         return []
-    for key, value in error.trailing_metadata() or ():
+    metadata: Any = error.trailing_metadata()
+    for key, value in metadata or ():
         if key == "grpc-status-details-bin" and isinstance(value, bytes):
             try:
                 return list(status_pb2.Status.FromString(value).details)

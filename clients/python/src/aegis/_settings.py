@@ -175,9 +175,7 @@ def _tls(given: TLS) -> TLS:
     def path(value: str | os.PathLike[str] | None, variable: str) -> str | None:
         return os.fspath(value) if value is not None else os.environ.get(variable) or None
 
-    return TLS(
-        path(given.ca, "AEGIS_TLS_CA"), path(given.cert, "AEGIS_TLS_CERT"), path(given.key, "AEGIS_TLS_KEY")
-    )
+    return TLS(path(given.ca, "AEGIS_TLS_CA"), path(given.cert, "AEGIS_TLS_CERT"), path(given.key, "AEGIS_TLS_KEY"))
 
 
 def _read_pem(path: str | os.PathLike[str] | None) -> bytes | None:

@@ -170,14 +170,14 @@ class Daemon:
         client = AegisClient(endpoint, api_key)
         if not self._test_kit:
             return client
-        return AegisClient._over(Transport(client._settings.for_test_kit()))  # noqa: SLF001
+        return AegisClient._over(Transport(client._settings.for_test_kit()))
 
     def update_policy(self, layers: Sequence[types.PolicyLayer]) -> str:
         """Puts another policy in force; its revision."""
+        if not self._files:
+            raise SidecarError("the daemon was started with the built-in policy, which no file can change: give it one")
         if len(layers) > len(self._files):
-            raise SidecarError(
-                f"the daemon was started with {len(self._files)} files, and this policy has {len(layers)} layers"
-            )
+            raise SidecarError(f"the daemon was started with {len(self._files)} files, and this policy has {len(layers)} layers")
         with self.operator() as operator:
             wanted = validate(operator, layers)
             self._layers = tuple(layers)

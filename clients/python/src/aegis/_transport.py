@@ -128,7 +128,7 @@ class Transport:
                 return answer
             try:
                 reply = self._perform(effect)
-            except BaseException as error:  # noqa: BLE001 - the operation decides
+            except BaseException as error:
                 step = _thrower(operation, error)
             else:
                 step = _sender(operation, reply)
@@ -193,7 +193,7 @@ class Transport:
                 for message in rpc:
                     room.acquire()
                     loop.call_soon_threadsafe(messages.put_nowait, (message, None))
-            except BaseException as error:  # noqa: BLE001 - the consumer gets it
+            except BaseException as error:
                 end = error
             try:
                 loop.call_soon_threadsafe(messages.put_nowait, (None, end or StopAsyncIteration()))
@@ -225,7 +225,7 @@ class Transport:
                 return answer
             try:
                 reply = await self._perform_async(effect)
-            except BaseException as error:  # noqa: BLE001 - the operation decides, on a cancelled task, too
+            except BaseException as error:
                 step = _thrower(operation, error)
             else:
                 step = _sender(operation, reply)
@@ -245,4 +245,3 @@ def _sender(operation: Operation[Any], reply: Any) -> Callable[[], Any]:
 
 def _thrower(operation: Operation[Any], error: BaseException) -> Callable[[], Any]:
     return lambda: operation.throw(error)
-

@@ -8,6 +8,7 @@ from typing import Any
 
 from google.protobuf import struct_pb2
 
+from aegis.core.action import Secret
 from aegis.errors import InvalidActionError
 
 LARGEST_INTEGER = 2**53
@@ -86,10 +87,8 @@ class _Writer:
         for key, item in values.items():
             if not isinstance(key, str):
                 if self._exact:
-                    raise InvalidActionError(
-                        f"{path}[{key!r}]", f"a key must be a string, not {type(key).__name__}: convert it"
-                    )
-                key = str(key)  # noqa: PLW2901
+                    raise InvalidActionError(f"{path}[{key!r}]", f"a key must be a string, not {type(key).__name__}: convert it")
+                key = str(key)
             name = self._text(key, path)
             self.value(fields[name], item, f"{path}.{name}")
         del self._open[id(values)]
@@ -105,6 +104,8 @@ class _Writer:
             self._float(target, float(value), path)
         elif isinstance(value, str):
             target.string_value = self._text(value, path)
+        elif isinstance(value, Secret):
+            target.string_value = value.masked
         elif isinstance(value, (Mapping, list, tuple)):
             self._container(target, value, path)
         else:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import abc
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aegis.core.action import Action
 from aegis.core.result import Result
+
+if TYPE_CHECKING:
+    from aegis.runtime.engine import Runtime
 
 __all__ = ["BaseExecutor"]
 
@@ -22,7 +25,20 @@ class BaseExecutor(abc.ABC):
         failure. It is given a copy of exactly what was proposed.
         """
 
-    async def verify(self, action: Action, result: Result) -> bool:  # noqa: ARG002
+    def prepare(self, action: Action) -> Action:
+        """What is proposed for an action: the same, in the form that no rule is dodged by, and with secrets masked.
+
+        `execute` is given what this returned.
+
+        Raises:
+            InvalidActionError: It is no action of this executor.
+        """
+        return action
+
+    def attach(self, runtime: Runtime) -> None:  # noqa: B027
+        """Is called with the runtime that runs this executor: to propose what one action leads to, a redirect for example."""
+
+    async def verify(self, action: Action, result: Result) -> bool:
         """Whether the action had the effect that it should. False makes a success a failure, which keeps its data."""
         return result.ok
 

@@ -8,7 +8,41 @@ from typing import Any, TypeAlias
 
 from aegis.errors import InvalidActionError
 
-__all__ = ["Action", "ActionLike"]
+__all__ = ["Action", "ActionLike", "Secret"]
+
+
+class Secret:
+    """A param that the executor needs and nobody else: proposed and recorded as `[masked, N characters]`.
+
+    Neither the policy nor a reviewer sees its value. What the policy should look at, mask with its `redact` instead.
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        if not isinstance(value, str):
+            raise TypeError(f"a secret is a string, not {type(value).__name__}")
+        self._value = value
+
+    def reveal(self) -> str:
+        """The value."""
+        return self._value
+
+    @property
+    def masked(self) -> str:
+        """What stands for it wherever it is shown."""
+        return f"[masked, {len(self._value)} characters]"
+
+    def __repr__(self) -> str:
+        return self.masked
+
+    __str__ = __repr__
+
+    def __deepcopy__(self, memo: object) -> Secret:
+        return self
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a secret is not pickled")
 
 
 @dataclass(frozen=True)

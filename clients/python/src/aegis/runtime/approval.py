@@ -44,7 +44,7 @@ class ApprovalHandler(abc.ABC):
 class CallbackApprovalHandler(ApprovalHandler):
     """Asks a function, sync or async. Only `True` approves; None leaves it to another reviewer; all else denies."""
 
-    def __init__(self, callback: Callable[[Approval], bool | None | Awaitable[bool | None]]) -> None:
+    def __init__(self, callback: Callable[[Approval], bool | Awaitable[bool | None] | None]) -> None:
         self._callback = callback
 
     async def request_approval(self, approval: Approval) -> bool | None:
@@ -80,7 +80,7 @@ class CLIApprovalHandler(ApprovalHandler):
             try:
                 with self._turn:
                     said = None if gone.is_set() else self._ask(approval, gone)
-            except Exception as error:  # noqa: BLE001 - raised where the answer is awaited
+            except Exception as error:
                 said = error
             try:
                 loop.call_soon_threadsafe(_settle, answer, said)
@@ -116,7 +116,7 @@ class CLIApprovalHandler(ApprovalHandler):
         sink.flush()
 
 
-def _settle(answer: asyncio.Future[bool | None], said: bool | BaseException | None) -> None:  # noqa: FBT001
+def _settle(answer: asyncio.Future[bool | None], said: bool | BaseException | None) -> None:
     if answer.done():
         return
     if isinstance(said, BaseException):

@@ -8,7 +8,7 @@ import inspect
 import sys
 import threading
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -134,6 +134,8 @@ class Runtime:
         self._opened: _Opened | None = None
         self._closed = False
         self._setup: _Setup | None = None
+        if executor is not None:
+            executor.attach(self)
 
     # --- Plans ---
 
@@ -144,7 +146,8 @@ class Runtime:
         """
         opened = self._open()
         return self._planned(
-            opened, opened.transport.run(_operations.evaluate(opened.settings, list(actions), actor=self._actor))
+            opened,
+            opened.transport.run(_operations.evaluate(opened.settings, self._prepared(actions), actor=self._actor)),
         )
 
     async def aplan(self, actions: Iterable[ActionLike]) -> ExecutionPlan:
@@ -152,8 +155,12 @@ class Runtime:
         opened = await self._open_async()
         return self._planned(
             opened,
-            await opened.transport.run_async(_operations.evaluate(opened.settings, list(actions), actor=self._actor)),
+            await opened.transport.run_async(_operations.evaluate(opened.settings, self._prepared(actions), actor=self._actor)),
         )
+
+    def _prepared(self, actions: Iterable[ActionLike]) -> list[Action]:
+        prepare = self._executor.prepare if self._executor is not None else lambda action: action
+        return [prepare(Action.of(action)) for action in actions]
 
     def _planned(self, opened: _Opened, evaluations: list[types.Evaluation]) -> ExecutionPlan:
         pinned = opened.terms.pinned_revision
@@ -166,7 +173,10 @@ class Runtime:
         return ExecutionPlan(evaluations)
 
     async def execute(
-        self, plan: ExecutionPlan | Iterable[ActionLike], dry_run: bool = False, parallelism: int = 1  # noqa: FBT001, FBT002
+        self,
+        plan: ExecutionPlan | Iterable[ActionLike],
+        dry_run: bool = False,
+        parallelism: int = 1,
     ) -> list[Result]:
         """Governs the actions of a plan, in order; one result each.
 
@@ -183,25 +193,36 @@ class Runtime:
         """
         if parallelism < 1:
             raise ValueError(f"parallelism must be 1 or more, not {parallelism}")
-        actions: list[ActionLike] = list(plan.actions if isinstance(plan, ExecutionPlan) else plan)
+        actions = self._prepared(plan.actions if isinstance(plan, ExecutionPlan) else plan)
         if dry_run:
             return [_dry(evaluation) for evaluation in await self.aplan(actions)]
         async with self._session():
             return await _PlanRun(self, await self._open_async(), actions).run(parallelism)
 
-    async def run_one(self, action: ActionLike, dry_run: bool = False) -> Result:  # noqa: FBT001, FBT002
+    async def run_one(self, action: ActionLike, dry_run: bool = False) -> Result:
         """Governs one action."""
         return (await self.execute([action], dry_run=dry_run))[0]
 
-    async def call(self, action: ActionLike, function: Callable[[Action], Any]) -> Result:
-        """Governs one call of a function, sync or async, instead of the executor. It is given what was proposed."""
-        opened = await self._open_async()
-        work = Work(function, None, self._max_retries, self._retry_backoff, raw=True)
-        return await opened.transport.run_async(govern(opened.terms, action, work))
+    def run_one_sync(self, action: ActionLike, dry_run: bool = False) -> Result:
+        """`run_one`, for code that is not async. In a thread that runs an event loop, another thread does the work meanwhile."""
+        result: Result = run_sync(lambda: self.run_one(action, dry_run))
+        return result
 
-    def call_sync(self, action: ActionLike, function: Callable[[Action], Any]) -> Result:
+    async def call(self, action: ActionLike, function: Callable[[Action], Any], *, confirm: Confirm | None = None) -> Result:
+        """Governs one call of a function, sync or async, instead of the executor; once, without retries and rollback.
+
+        Args:
+            action: The action.
+            function: Is given what was proposed. It may return a `Result`, or any other value, which is the data of a success.
+            confirm: Asks the agent's own user, instead of the runtime's.
+        """
+        opened = await self._open_async()
+        terms = opened.terms if confirm is None else replace(opened.terms, confirm=confirm)
+        return await opened.transport.run_async(govern(terms, action, Work(function)))
+
+    def call_sync(self, action: ActionLike, function: Callable[[Action], Any], *, confirm: Confirm | None = None) -> Result:
         """`call`, for code that is not async. In a thread that runs an event loop, another thread does the work meanwhile."""
-        result: Result = run_sync(lambda: self.call(action, function))
+        result: Result = run_sync(lambda: self.call(action, function, confirm=confirm))
         return result
 
     # --- The policy and the record ---
@@ -220,7 +241,7 @@ class Runtime:
                 raise AegisError(
                     f"a daemon takes a policy of one layer over the network, and this has {len(policy.layers)}: change its files"
                 )
-            admin = self._admin._transport  # noqa: SLF001
+            admin = self._admin._transport
             update = _operations.update_policy(admin.settings, policy.layers[0].yaml, None)
             info: types.PolicyInfo = admin.run(update)
             revision = info.revision
@@ -244,7 +265,12 @@ class Runtime:
                 "the record is read by auditors, and this process was given no auditor's credential: pass "
                 "`auditor=AegisClient(endpoint, token)` (`aegis token create --role auditor` makes one), or use `aegis audit`"
             )
-        return AuditLog(AegisClient._over(client._transport))  # noqa: SLF001
+        return AuditLog(AegisClient._over(client._transport))
+
+    @property
+    def executor(self) -> BaseExecutor | None:
+        """What runs the actions."""
+        return self._executor
 
     @property
     def endpoint(self) -> str:
@@ -275,13 +301,11 @@ class Runtime:
         self._setup.users = 1
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         await self.close()
 
     @contextlib.asynccontextmanager
-    async def _session(self) -> Any:
+    async def _session(self) -> AsyncIterator[None]:
         """The executor is set up once: for the whole of an `async with`, else for one run."""
         setup = self._setup
         if setup is None:
@@ -296,7 +320,8 @@ class Runtime:
                 await setup.undo()
 
     async def _open_async(self) -> _Opened:
-        return self._opened or await asyncio.to_thread(self._open)
+        opened = self._opened
+        return opened if opened is not None else await asyncio.to_thread(self._open)
 
     def _open(self) -> _Opened:
         with self._lock:
@@ -313,13 +338,13 @@ class Runtime:
         pinned: str | None = None
         own = True
         if self._client is not None:
-            transport, own = self._client._transport, False  # noqa: SLF001
+            transport, own = self._client._transport, False
             pinned = self._policy.revision if self._policy is not None else None
         elif self._policy is None:
-            transport = AegisClient()._transport  # noqa: SLF001
+            transport = AegisClient()._transport
         else:
             daemon, agent, operator = _local(self._policy, self._data_dir)
-            transport = agent._transport  # noqa: SLF001
+            transport = agent._transport
         opened = _Opened(transport, own, daemon, operator, Terms(transport.settings))
         reviewer = self._reviewer if self._reviewer is not None else operator
         handler = self._handler
@@ -327,7 +352,7 @@ class Runtime:
             handler = CLIApprovalHandler()
         if handler is not None and reviewer is not None:
             try:
-                handler.attached(reviewer._settings)  # noqa: SLF001
+                handler.attached(reviewer._settings)
             except BaseException:
                 opened.close()
                 raise
@@ -363,7 +388,12 @@ class _Opened:
     """A runtime's connection, and what belongs to it."""
 
     def __init__(
-        self, transport: Transport, own: bool, daemon: Daemon | None, operator: AegisClient | None, terms: Terms  # noqa: FBT001
+        self,
+        transport: Transport,
+        own: bool,
+        daemon: Daemon | None,
+        operator: AegisClient | None,
+        terms: Terms,
     ) -> None:
         self.transport = transport
         self.daemon, self.operator = daemon, operator
@@ -426,7 +456,7 @@ def _asking(
     """Waits for a reviewer's answer while a handler, itself a reviewer, may give one."""
     if handler is None or reviewer is None:
         return None
-    asked, client = handler, AsyncAegisClient._over(reviewer._transport)  # noqa: SLF001
+    asked, client = handler, AsyncAegisClient._over(reviewer._transport)
 
     async def ask(decision: types.Decision) -> None:
         approval = await client.get_approval(decision.approval_id or "")
@@ -445,9 +475,7 @@ def _asking(
                 raise
 
     async def wait(decision: types.Decision) -> types.Decision:
-        waiting = asyncio.ensure_future(
-            opened.transport.run_async(_operations.wait(opened.settings, decision, timeout))
-        )
+        waiting = asyncio.ensure_future(opened.transport.run_async(_operations.wait(opened.settings, decision, timeout)))
         asking = asyncio.ensure_future(ask(decision))
         try:
             await asyncio.wait({waiting, asking}, return_when=asyncio.FIRST_COMPLETED)
@@ -465,9 +493,9 @@ def _asking(
 class _PlanRun:
     """One execution of a plan."""
 
-    def __init__(self, runtime: Runtime, opened: _Opened, actions: list[ActionLike]) -> None:
+    def __init__(self, runtime: Runtime, opened: _Opened, actions: list[Action]) -> None:
         self._opened = opened
-        self._work = runtime._work()  # noqa: SLF001
+        self._work = runtime._work()
         self._actions = actions
         self._results: dict[int, Result] = {}
         self._turns = iter(range(len(actions)))
@@ -502,7 +530,7 @@ class _PlanRun:
             except ReportError as error:
                 self._results[index] = error.result
                 self._stop(error)
-            except Exception as error:  # noqa: BLE001 - raised when the plan is over
+            except Exception as error:
                 self._stop(error)
             else:
                 self._results[index] = result
@@ -514,7 +542,7 @@ class _PlanRun:
         if self._error is None:
             self._error = error
 
-    async def _skip(self, terms: Terms, index: int, action: ActionLike) -> None:
+    async def _skip(self, terms: Terms, index: int, action: Action) -> None:
         if isinstance(self._error, AegisError):
             # The daemon does not answer, or not so that it could be relied on.
             return
@@ -587,7 +615,7 @@ def run_sync(work: Callable[[], Awaitable[Any]]) -> Any:
     def run() -> None:
         try:
             outcome.value = asyncio.run(main())
-        except BaseException as error:  # noqa: BLE001 - raised where it was called
+        except BaseException as error:
             outcome.error = error
 
     thread = threading.Thread(target=run, name="aegis-call")

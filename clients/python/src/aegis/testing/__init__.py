@@ -127,7 +127,7 @@ class Sidecar:
 
     def _open(self, kind: type[C], endpoint: str, api_key: str, options: dict[str, Any]) -> C:
         client = kind(endpoint, api_key, **options)
-        marked = kind._over(type(client._transport)(client._settings.for_test_kit()))  # noqa: SLF001
+        marked = kind._over(type(client._transport)(client._settings.for_test_kit()))
         self._clients.append(marked)
         return marked
 
@@ -135,7 +135,7 @@ class Sidecar:
         """Stops it, closes the clients that it gave, and removes its directory."""
         clients, self._clients = self._clients, []
         for client in clients:
-            client._transport.close()  # noqa: SLF001
+            client._transport.close()
         self._daemon.close()
 
     def __enter__(self: S) -> S:
@@ -146,11 +146,8 @@ class Sidecar:
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
-
 
 
 def _layers(policy: Policy | str | Mapping[str, Any] | os.PathLike[str] | None) -> Sequence[types.PolicyLayer]:
@@ -171,14 +168,14 @@ def isolated() -> Iterator[None]:
 
     For tests of code that makes its own runtime. It holds for the whole process.
     """
-    if engine._isolated is not None:  # noqa: SLF001
+    if engine._isolated is not None:
         yield
         return
-    engine._isolated = lambda layers: Daemon(layers, least_layers=engine._LEAST_LAYERS, test_kit=True)  # noqa: SLF001
+    engine._isolated = lambda layers: Daemon(layers, least_layers=engine._LEAST_LAYERS, test_kit=True)
     try:
         yield
     finally:
-        engine._isolated = None  # noqa: SLF001
+        engine._isolated = None
 
 
 class AutoApprovalHandler(ApprovalHandler):
@@ -192,6 +189,6 @@ class AutoApprovalHandler(ApprovalHandler):
                 "`aegis.testing.Sidecar`, or `aegis.testing.isolated` around code that makes its own runtime"
             )
 
-    async def request_approval(self, approval: types.Approval) -> bool:  # noqa: ARG002
+    async def request_approval(self, approval: types.Approval) -> bool:
         """Approves."""
         return True

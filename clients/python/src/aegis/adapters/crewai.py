@@ -1,0 +1,81 @@
+"""CrewAI: governed tools for crews. Needs the extra `crewai`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from crewai.tools import BaseTool  # pyright: ignore[reportMissingImports]
+from pydantic import BaseModel, ConfigDict, PrivateAttr, create_model
+
+from aegis.adapters._shared import as_params, as_text
+from aegis.core.action import Action
+from aegis.runtime.engine import Runtime
+
+__all__ = ["AegisCrewAITool"]
+
+
+class AegisCrewAITool(BaseTool):
+    """A CrewAI tool that calls a function when the sidecar says so.
+
+    A call that may not run answers `[AEGIS BLOCKED] ...` or `[AEGIS DENIED] ...`, so that the crew can go on; so does one that
+    raises (`[AEGIS FAILED] ...`).
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    _runtime: Runtime = PrivateAttr()
+    _action_type: str = PrivateAttr()
+    _action_target: str = PrivateAttr()
+    _fn: Callable[..., Any] = PrivateAttr()
+
+    def __init__(
+        self,
+        *,
+        runtime: Runtime,
+        name: str,
+        description: str,
+        action_type: str,
+        fn: Callable[..., Any],
+        action_target: str = "default",
+        args_schema: type[BaseModel] | None = None,
+        **options: Any,
+    ) -> None:
+        """Makes the tool.
+
+        Args:
+            runtime: Governs the calls. Its executor is not used.
+            name: The tool's name.
+            description: The tool's description, which is also the action's.
+            action_type: The kind of action.
+            fn: What is called, sync or async.
+            action_target: What it acts on.
+            args_schema: The tool's arguments. None: those of the function.
+            options: More of CrewAI's own (`result_as_answer`, `cache_function`, ...).
+        """
+        schema = args_schema if args_schema is not None else _schema(name, fn)
+        super().__init__(name=name, description=description, args_schema=schema, **options)
+        self._runtime, self._fn = runtime, fn
+        self._action_type, self._action_target = action_type, action_target
+        self._said = description
+
+    _said: str = PrivateAttr(default="")
+
+    def _run(self, *args: Any, **kwargs: Any) -> Any:
+        bound = inspect.signature(self._fn).bind(*args, **kwargs)
+        bound.apply_defaults()
+        action = Action(self._action_type, self._action_target, as_params(dict(bound.arguments)), self._said)
+        result = self._runtime.call_sync(action, lambda proposed: self._fn(**proposed.params))
+        return result.data if result.ok else as_text(result)
+
+
+def _schema(name: str, fn: Callable[..., Any]) -> type[BaseModel]:
+    fields: dict[str, Any] = {}
+    for parameter in inspect.signature(fn, eval_str=True).parameters.values():
+        if parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY}:
+            raise TypeError(f"{name}: `fn` takes named arguments, not `{parameter}`: pass `args_schema` and name them")
+        kind = Any if parameter.annotation is parameter.empty else parameter.annotation
+        fields[parameter.name] = (kind, ... if parameter.default is parameter.empty else parameter.default)
+    model: type[BaseModel] = create_model(f"{name.title().replace('_', '')}Arguments", **fields)
+    return model

@@ -1,0 +1,93 @@
+"""Runs where CrewAI is installed: in an environment of its own (requirements/crewai.txt)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("crewai", reason="has an environment of its own")
+
+from crewai import Agent, Crew, Task
+from crewai.llms.base_llm import BaseLLM
+
+from aegis.adapters.crewai import AegisCrewAITool
+from aegis.testing import Sidecar
+
+from .conftest import record
+
+SEED = Path(__file__).parents[1] / "seeds" / "crewai.py.txt"
+
+
+class FakeLLM(BaseLLM):
+    """Uses one tool, then gives the tool's answer as the final one."""
+
+    def __init__(self, tool: str, arguments: str) -> None:
+        super().__init__(model="fake")
+        self._use = f"Thought: I use it.\nAction: {tool}\nAction Input: {arguments}\n"
+        self._used = False
+
+    def call(self, messages: Any, *args: Any, **kwargs: Any) -> str:
+        if not self._used:
+            self._used = True
+            return self._use
+        observed = str(messages[-1]["content"]) if isinstance(messages, list) else str(messages)
+        if "Observation:" not in observed:
+            observed = "\n".join(str(message["content"]) for message in messages[1:])
+        return f"Thought: I know.\nFinal Answer: {observed.rpartition('Observation:')[2].strip()}"
+
+    def supports_function_calling(self) -> bool:
+        return False
+
+    def supports_stop_words(self) -> bool:
+        return False
+
+    def get_context_window_size(self) -> int:
+        return 8192
+
+
+def crew(tool: AegisCrewAITool, arguments: str) -> str:
+    agent = Agent(role="r", goal="g", backstory="b", tools=[tool], llm=FakeLLM(tool.name, arguments), max_iter=3)
+    task = Task(description="d", expected_output="e", agent=agent)
+    return str(Crew(agents=[agent], tasks=[task], verbose=False).kickoff())
+
+
+def test_a_crew_uses_governed_tools(sidecar: Sidecar, runtime: Any) -> None:
+    ran: list[Any] = []
+
+    def search(query: str, limit: int = 3) -> str:
+        ran.append((query, limit))
+        return f"found {query}"
+
+    allowed = AegisCrewAITool(
+        runtime=runtime, name="governed_search", description="Searches", action_type="allowed_search",
+        action_target="web", fn=search,
+    )  # fmt: skip
+    blocked = AegisCrewAITool(
+        runtime=runtime, name="wipe", description="Wipes", action_type="wipe", action_target="web", fn=search
+    )
+    assert "found bees" in crew(allowed, '{"query": "bees", "limit": 5}')
+    assert "[AEGIS BLOCKED]" in crew(blocked, '{"query": "all", "limit": 5}')
+    assert ran == [("bees", 5)]
+    rows = record(sidecar)
+    assert rows[0] == ("allowed_search", "web", "success")
+    assert rows[1] == ("wipe", "web", "blocked")
+    assert sidecar.audit.get_log()[0].action.params == {"query": "bees", "limit": 5}
+
+
+async def test_within_a_running_loop(sidecar: Sidecar, runtime: Any) -> None:
+    async def search(query: str) -> str:
+        return f"found {query}"
+
+    tool = AegisCrewAITool(runtime=runtime, name="s", description="d", action_type="allowed_s", fn=search, action_target="web")
+    assert tool.run(query="bees") == "found bees"
+
+
+def test_the_seeds_snippet(sidecar: Sidecar) -> None:
+    runtime = sidecar.runtime()
+    names: dict[str, Any] = {"runtime": runtime, "do_search": lambda query: f"found {query}"}
+    exec(SEED.read_text(), names)
+    # `search` is none of the policy's rules.
+    assert names["tool"].run(query="bees").startswith("[AEGIS BLOCKED]")
+    assert record(sidecar) == [("search", "web", "blocked")]

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from mcp import Client
+from mcp.server.mcpserver import MCPServer
+from mcp.types import CallToolResult
+
+from aegis import AegisError, ResultStatus
+from aegis.adapters.mcp import AegisMCPToolFilter, GovernedSession, govern_mcp_tool_call
+from aegis.testing import Sidecar
+
+from .conftest import record
+
+
+def server(ran: list[Any]) -> MCPServer:
+    made = MCPServer("files")
+
+    @made.tool()
+    def allowed_read(path: str) -> str:
+        """Reads a file."""
+        ran.append(path)
+        return f"contents of {path}"
+
+    @made.tool()
+    def allowed_fail(path: str) -> str:
+        """Fails."""
+        raise ValueError(f"no file {path}")
+
+    @made.tool()
+    def delete(path: str) -> str:
+        """Deletes a file."""
+        raise AssertionError("it must not run")
+
+    return made
+
+
+async def test_a_governed_session(sidecar: Sidecar, runtime: Any) -> None:
+    ran: list[Any] = []
+    async with Client(server(ran)) as client:
+        session = GovernedSession(client.session, runtime=runtime, server_name="files")
+        # Everything but call_tool is the session's own.
+        assert {tool.name for tool in (await session.list_tools()).tools} == {"allowed_read", "allowed_fail", "delete"}
+        read = await session.call_tool("allowed_read", {"path": "a.txt"})
+        assert isinstance(read, CallToolResult)
+        assert read.content[0].text == "contents of a.txt"
+        failed = await session.call_tool("allowed_fail", {"path": "b.txt"})
+        assert failed.is_error
+        blocked = await session.call_tool("delete", {"path": "a.txt"})
+        assert blocked.is_error
+        assert blocked.content[0].text.startswith("[AEGIS BLOCKED]")
+    assert ran == ["a.txt"]
+    assert record(sidecar) == [
+        ("allowed_read", "files", "success"),
+        ("allowed_fail", "files", "failed"),
+        ("delete", "files", "blocked"),
+    ]
+    rows = sidecar.audit.get_log()
+    assert rows[0].action.params == {"path": "a.txt"}
+    assert rows[0].result_data["content"][0]["text"] == "contents of a.txt"
+    assert "allowed_fail" in rows[1].result_error
+
+
+async def test_a_filter_before_several_servers(sidecar: Sidecar, runtime: Any) -> None:
+    ran: list[Any] = []
+    async with Client(server(ran)) as client:
+        tools = AegisMCPToolFilter(runtime, sessions={"files": client.session})
+        assert (await tools.check("files", "delete", {})).outcome == "DENY"
+        assert record(sidecar) == []
+        assert (await tools.call_tool("files", "allowed_read", {"path": "a"})).ok
+        assert (await tools.call_tool("files", "delete", {"path": "a"})).status is ResultStatus.BLOCKED
+        with pytest.raises(AegisError, match="no session with the server `other`: there are files"):
+            await tools.call_tool("other", "allowed_read")
+
+
+async def test_without_a_session_the_executor_runs(sidecar: Sidecar) -> None:
+    from aegis.adapters.base import BaseExecutor
+
+    class Executor(BaseExecutor):
+        async def execute(self, action: Any) -> Any:
+            return [action.type, action.target]
+
+    result = await govern_mcp_tool_call(
+        runtime=sidecar.runtime(Executor()), tool_name="allowed_x", arguments={"a": 1}, server_name="s"
+    )
+    assert result.data == ["allowed_x", "s"]
