@@ -6,8 +6,8 @@
 import { InvalidActionError } from "./errors.js";
 import type { Action, ActionInput, Json, JsonObject } from "./types.js";
 
-/** Deeper than any daemon takes, and shallow enough for the stack. */
-const MAX_DEPTH = 500;
+/** Deeper than the daemon takes unless it is told to (`--max-params-depth`), and what protobuf can carry at all. */
+const MAX_DEPTH = 64;
 
 /** The action as it is sent. Throws {@link InvalidActionError} where it cannot be sent whole. */
 export function checkedAction(input: ActionInput): Action {
@@ -153,22 +153,23 @@ export function recordable(value: unknown): Json | undefined {
         const bigints = (_: string, item: unknown): unknown => (typeof item === "bigint" ? item.toString() : item);
         const json = JSON.stringify(value, bigints) as string | undefined;
         if (json === undefined) return `[not recorded: ${named(value)} is not JSON]`;
-        return wellFormed(JSON.parse(json) as Json);
+        return wellFormed(JSON.parse(json) as Json, 0);
     } catch (error) {
         return `[not recorded: ${error instanceof Error ? (error.message.split("\n", 1)[0] ?? "") : String(error)}]`;
     }
 }
 
 /** The same, where texts hold half a surrogate pair or numbers were rounded: as UTF-8 and the daemon can hold it. */
-function wellFormed(value: Json): Json {
+function wellFormed(value: Json, depth: number): Json {
+    if (depth > MAX_DEPTH) throw new RangeError(`nested deeper than ${MAX_DEPTH}`);
     if (typeof value === "string") return value.toWellFormed();
     if (typeof value === "number") {
         return Number.isInteger(value) && !Number.isSafeInteger(value) ? String(value) : value;
     }
     if (typeof value !== "object" || value === null) return value;
-    if (Array.isArray(value)) return (value as readonly Json[]).map(wellFormed);
+    if (Array.isArray(value)) return (value as readonly Json[]).map((item) => wellFormed(item, depth + 1));
     const entries = Object.entries(value).filter(([key]) => key !== "__proto__");
-    return Object.fromEntries(entries.map(([key, item]) => [key.toWellFormed(), wellFormed(item)]));
+    return Object.fromEntries(entries.map(([key, item]) => [key.toWellFormed(), wellFormed(item, depth + 1)]));
 }
 
 /** What was thrown, as text. */
