@@ -10,7 +10,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { accessSync, constants, existsSync } from "node:fs";
+import { accessSync, constants, existsSync, rmSync } from "node:fs";
 import { mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
@@ -112,11 +112,11 @@ export class Sidecar implements AsyncDisposable {
             { stdio: ["ignore", "pipe", "pipe"], env: environment() },
         );
         this.#child = child;
-        if (RUNNING.size === 0) process.once("exit", killAll);
-        RUNNING.add(child);
+        if (RUNNING.size === 0) process.once("exit", endAll);
+        RUNNING.set(child, this.home);
         child.once("close", () => {
             RUNNING.delete(child);
-            if (RUNNING.size === 0) process.off("exit", killAll);
+            if (RUNNING.size === 0) process.off("exit", endAll);
         });
         const failed = new Promise<never>((_, reject) => {
             child.once("error", (error) => {
@@ -208,10 +208,13 @@ export class AutoApprovalHandler implements ApprovalHandler {
     }
 }
 
-/** What runs now. Nothing outlives this process. */
-const RUNNING = new Set<ChildProcess>();
-const killAll = (): void => {
-    for (const child of RUNNING) child.kill("SIGKILL");
+/** What runs now, and where. Nothing outlives this process. */
+const RUNNING = new Map<ChildProcess, string>();
+const endAll = (): void => {
+    for (const [child, home] of RUNNING) {
+        child.kill("SIGKILL");
+        rmSync(home, { recursive: true, force: true });
+    }
 };
 
 /** What the daemon needs of the environment, and nothing of AEGIS_*, which would change what it is. */

@@ -272,16 +272,32 @@ export interface ApprovalFilter {
     readonly minRiskLevel?: RiskLevel | undefined;
 }
 
+/** An approval has come or gone. */
+export interface ApprovalChange {
+    /**
+     * `pending`: it waits; part of a snapshot before `snapshot_complete`, new after it. `ended`: it has ended, forget it.
+     */
+    readonly kind: "pending" | "ended";
+    /** The approval. */
+    readonly approval: Approval;
+}
+
+/** The snapshot is complete. */
+export interface SnapshotComplete {
+    /** Says so. */
+    readonly kind: "snapshot_complete";
+    /** How many approvals it held. */
+    readonly count: number;
+}
+
+/** Changes were missed: the connection broke, or the reader fell behind. Forget everything, a snapshot follows. */
+export interface StreamReset {
+    /** Says so. */
+    readonly kind: "reset";
+}
+
 /** One event of a stream of approvals. */
-export type ApprovalEvent =
-    /** An approval that is pending: part of a snapshot before `snapshot_complete`, new after it. */
-    | { readonly kind: "pending"; readonly approval: Approval }
-    /** An approval that has ended: forget it. */
-    | { readonly kind: "ended"; readonly approval: Approval }
-    /** The snapshot is complete; it held this many. */
-    | { readonly kind: "snapshot_complete"; readonly count: number }
-    /** Changes were missed (the connection broke, or the reader fell behind): forget everything, a snapshot follows. */
-    | { readonly kind: "reset" };
+export type ApprovalEvent = ApprovalChange | SnapshotComplete | StreamReset;
 
 /** Which rows of the record are asked for. Every part that is set must hold; texts match exactly. */
 export interface AuditFilter {

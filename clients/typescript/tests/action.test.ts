@@ -78,7 +78,10 @@ test("two values are the same only as JSON", () => {
         [{ a: 1 }, { a: 1, b: 2 }],
         [{ a: null }, {}],
         [[1], { 0: 1 }],
-        [[1, 2], [2, 1]],
+        [
+            [1, 2],
+            [2, 1],
+        ],
         ["1", 1],
     ] as const) {
         expect(sameJson(a, b)).toBe(false);
@@ -111,5 +114,7 @@ test("whatever was thrown is a text, and a text has an end", () => {
 });
 
 test("what an agent writes is visible", () => {
-    expect(visible("pay\u202egnp.exe\n\u200b\x1b[2J é 日本")).toBe("pay\\u{202e}gnp.exe\\u{a}\\u{200b}\\u{1b}[2J é 日本");
+    expect(visible("pay\u202egnp.exe\n\u200b\x1b[2J é 日本")).toBe(
+        "pay\\u{202e}gnp.exe\\u{a}\\u{200b}\\u{1b}[2J é 日本",
+    );
 });

@@ -6,7 +6,14 @@ import { join } from "node:path";
 import { type ConnectRouter, Code as ConnectCode, ConnectError } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { ActionDenied, AegisClient, AegisError, type AuditRow, type ClientOptions, GovernanceError } from "../src/index.js";
+import {
+    ActionDenied,
+    AegisClient,
+    AegisError,
+    type AuditRow,
+    type ClientOptions,
+    GovernanceError,
+} from "../src/index.js";
 import { ErrorInfoSchema } from "../src/proto/error_details_pb.js";
 import { GovernanceService } from "../src/proto/governance_pb.js";
 import { ApprovalMode, Outcome, RiskLevel } from "../src/proto/types_pb.js";
@@ -20,7 +27,7 @@ const fails = (fields: Partial<AegisError>): AegisError => expect.objectContaini
 
 /** A server in this process that answers as it is told. */
 async function answering(routes: (router: ConnectRouter) => void): Promise<{ endpoint: string } & AsyncDisposable> {
-    return listening(createHttp2Server(connectNodeAdapter({ grpc: true, routes })) as unknown as Server);
+    return listening(createHttp2Server(connectNodeAdapter({ grpc: true, routes })));
 }
 
 async function listening(server: Server): Promise<{ endpoint: string } & AsyncDisposable> {
@@ -63,7 +70,9 @@ describe("the client's options", () => {
         vi.stubEnv("AEGIS_ENDPOINT", world.sidecar.endpoint);
         vi.stubEnv("AEGIS_TOKEN", `aegis_${"A".repeat(43)}`);
         await using wrong = new AegisClient();
-        await expect(wrong.propose({ action })).rejects.toThrow(fails({ code: "UNAUTHENTICATED", reason: "CREDENTIAL_INVALID" }));
+        await expect(wrong.propose({ action })).rejects.toThrow(
+            fails({ code: "UNAUTHENTICATED", reason: "CREDENTIAL_INVALID" }),
+        );
         // An empty key is none, whatever the variable says.
         await using anonymous = new AegisClient({ apiKey: "" });
         expect((await anonymous.propose({ action })).outcome).toBe("ALLOW");
@@ -76,7 +85,13 @@ describe("the client's options", () => {
 describe("a proposal", () => {
     test("is as the other SDKs have it, and a denial is returned", async () => {
         await using world = await stage();
-        await using aegis = new AegisClient({ endpoint: world.sidecar.endpoint, apiKey: "", timeout: 30, retries: 3, retryDelay: 1 });
+        await using aegis = new AegisClient({
+            endpoint: world.sidecar.endpoint,
+            apiKey: "",
+            timeout: 30,
+            retries: 3,
+            retryDelay: 1,
+        });
         const allowed = await aegis.propose({
             actor: { id: "agent-001", type: "ai-agent" },
             action: { capability: "read.query", parameters: { query: "SELECT 1", database: "production" } },
@@ -88,7 +103,9 @@ describe("a proposal", () => {
         expect(Date.parse(allowed.timestamp)).not.toBeNaN();
         const denied = await aegis.propose({ action: { capability: "delete.table" } });
         expect(denied).toMatchObject({ outcome: "DENY", reason: "Deleting is a person's job." });
-        await expect(aegis.propose({ action: { type: "delete_all" }, raiseOnDeny: true })).rejects.toThrow(ActionDenied);
+        await expect(aegis.propose({ action: { type: "delete_all" }, raiseOnDeny: true })).rejects.toThrow(
+            ActionDenied,
+        );
         const [row] = await world.rows();
         expect(row).toMatchObject({
             sessionId: "sess_abc123",
@@ -139,8 +156,12 @@ describe("a proposal", () => {
         const controller = new AbortController();
         const proposing = client.propose({ action }, { signal: controller.signal, timeout: 60 });
         controller.abort(new Error("enough"));
-        await expect(proposing).rejects.toThrow(fails({ code: "CANCELLED", cause: controller.signal.reason as unknown }));
-        await expect(client.propose({ action }, { signal: AbortSignal.abort() })).rejects.toThrow(fails({ code: "CANCELLED" }));
+        await expect(proposing).rejects.toThrow(
+            fails({ code: "CANCELLED", cause: controller.signal.reason as unknown }),
+        );
+        await expect(client.propose({ action }, { signal: AbortSignal.abort() })).rejects.toThrow(
+            fails({ code: "CANCELLED" }),
+        );
     });
 
     test("is answered in this version's words or not at all", async () => {
@@ -169,7 +190,9 @@ describe("a report", () => {
             expect(row.resultError).toMatch(/^e+\.\.\.$/);
         }
         const blocked = await world.client.propose({ action: { type: "delete" } });
-        await expect(world.client.report(blocked, { status: "success" })).rejects.toThrow(fails({ reason: "NOT_REPORTABLE" }));
+        await expect(world.client.report(blocked, { status: "success" })).rejects.toThrow(
+            fails({ reason: "NOT_REPORTABLE" }),
+        );
     });
 
     const nested = (depth: number): object => (depth === 0 ? {} : { deeper: nested(depth - 1) });
@@ -218,7 +241,11 @@ describe("reviewing", () => {
         const context = { sessionId: "s-1", metadata: { source: "test" } };
         await world.client.propose({ action, context });
         const actor = { id: "agent-7" };
-        await world.client.propose({ actor, action: { type: "transfer", target: "bank", params: { sum: 5 } }, context });
+        await world.client.propose({
+            actor,
+            action: { type: "transfer", target: "bank", params: { sum: 5 } },
+            context,
+        });
         const [approval] = await world.people.listApprovals({ minRiskLevel: "medium", actorId: "agent-7" });
         expect(approval).toMatchObject({
             action: { type: "transfer", target: "bank", params: { sum: 5 } },
@@ -233,7 +260,10 @@ describe("reviewing", () => {
         expect(shown.history).toMatchObject([{ type: "read_contacts", outcome: "ALLOW" }]);
         const other = { ...shown, actionDigest: "0".repeat(64) };
         await expect(world.people.approve(other)).rejects.toThrow(fails({ reason: "DIGEST_MISMATCH" }));
-        expect((await world.people.approve(shown, { reason: "fine" })).ending).toMatchObject({ kind: "approved", reason: "fine" });
+        expect((await world.people.approve(shown, { reason: "fine" })).ending).toMatchObject({
+            kind: "approved",
+            reason: "fine",
+        });
         const late = world.people.deny(shown);
         await expect(late).rejects.toThrow(GovernanceError);
         await expect(late).rejects.toThrow(fails({ code: "FAILED_PRECONDITION", reason: "ALREADY_DECIDED" }));
@@ -254,7 +284,8 @@ describe("reviewing", () => {
             if (event.kind === "ended") break;
             const both = seen.filter((text) => text.startsWith("pending")).length === 3;
             if (both && event.kind === "snapshot_complete") await world.answer(true);
-            else if (both && event.kind === "pending" && seen.includes("reset") && seen.at(-2) === "snapshot_complete") await world.answer(true);
+            else if (both && event.kind === "pending" && seen.includes("reset") && seen.at(-2) === "snapshot_complete")
+                await world.answer(true);
         }
         expect(seen.slice(0, 4)).toEqual(["pending one", "snapshot_complete", "reset", "pending one"]);
         expect(seen.at(-1)).toMatch(/^ended/);
@@ -271,7 +302,9 @@ describe("reviewing", () => {
         const first = people.streamApprovals({}, { signal: controller.signal });
         await first.next();
         await using impatient = sidecar.people({ retries: 0 });
-        await expect(impatient.streamAudit({ follow: true }).next()).rejects.toThrow(fails({ reason: "TOO_MANY_STREAMS" }));
+        await expect(impatient.streamAudit({ follow: true }).next()).rejects.toThrow(
+            fails({ reason: "TOO_MANY_STREAMS" }),
+        );
         const next = first.next();
         controller.abort();
         await expect(next).rejects.toThrow(fails({ code: "CANCELLED" }));
@@ -339,7 +372,10 @@ test("over TLS, with and without a certificate", async () => {
         await expect(distrusting.propose({ action })).rejects.toThrow(fails({ code: "UNAVAILABLE" }));
 
         const auth = join(home, "auth.yaml");
-        await writeFile(auth, 'version: "1"\ncertificates:\n  - { common_name: ada, subject: ada, roles: [reviewer] }\n');
+        await writeFile(
+            auth,
+            'version: "1"\ncertificates:\n  - { common_name: ada, subject: ada, roles: [reviewer] }\n',
+        );
         await using twoWay = await startSidecar({ args: [...tls, "--tls-client-ca", ca, "--auth", auth] });
         const both = { endpoint: twoWay.endpoint.replace("http:", "https:"), tlsCa: ca, apiKey: "", retryDelay: 0.01 };
         await using reviewer = new AegisClient({ ...both, tlsCert: own.cert, tlsKey: own.key });

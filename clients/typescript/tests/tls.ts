@@ -1,6 +1,6 @@
 /** Certificates for one test: an authority, a server's and a client's, signed by it. */
 import "reflect-metadata";
-import { generateKeyPairSync, type KeyObject, randomBytes, webcrypto } from "node:crypto";
+import { generateKeyPairSync, randomBytes, webcrypto } from "node:crypto";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as x509 from "@peculiar/x509";
@@ -18,7 +18,7 @@ export interface Certificates {
 
 /** Writes them to a directory. */
 export async function certificates(directory: string): Promise<Certificates> {
-    const authority = (await webcrypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"])) as webcrypto.CryptoKeyPair;
+    const authority = await webcrypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
     const [notBefore, notAfter] = [new Date(Date.now() - 60_000), new Date(Date.now() + 3_600_000)];
     const ca = await x509.X509CertificateGenerator.createSelfSigned({
         serialNumber: randomBytes(8).toString("hex"),
@@ -54,7 +54,7 @@ export async function certificates(directory: string): Promise<Certificates> {
                 new x509.SubjectAlternativeNameExtension([{ type: "ip", value: "127.0.0.1" }]),
             ],
         });
-        const key = (pair.privateKey as KeyObject).export({ type: "pkcs8", format: "pem" }) as string;
+        const key = pair.privateKey.export({ type: "pkcs8", format: "pem" }) as string;
         return { cert: await write(`${name}.pem`, certificate.toString("pem")), key: await write(`${name}.key`, key) };
     };
     return {
