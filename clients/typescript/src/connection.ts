@@ -8,29 +8,29 @@ import { backoff, LONGEST_PAUSE, pause, throwIfAborted } from "./pause.js";
 
 /** How to reach a daemon. All times are in seconds. */
 export interface ConnectionOptions extends TlsOptions {
-  /** `http://HOST:PORT`, `https://HOST:PORT` or `unix:/PATH`. `AEGIS_ENDPOINT`, else `http://127.0.0.1:50051`. */
-  readonly endpoint?: string | undefined;
-  /**
-   * The credential. `AEGIS_TOKEN`, else none; the empty string is none, whatever the variable says: an anonymous agent.
-   * It is sent over `https://`, a unix socket or loopback only.
-   */
-  readonly apiKey?: string | undefined;
-  /** How long a call may take in all, tries and pauses together, in seconds. 30. At most 3,600. */
-  readonly timeout?: number | undefined;
-  /** How often a call is tried again that failed for a reason that passes. 3. */
-  readonly retries?: number | undefined;
-  /** How long to wait before the first of those, in seconds; it doubles each time up to 30. 1. */
-  readonly retryDelay?: number | undefined;
-  /** Interceptors of Connect around every call, the outermost first: for tracing, for example. */
-  readonly interceptors?: readonly Interceptor[] | undefined;
+    /** `http://HOST:PORT`, `https://HOST:PORT` or `unix:/PATH`. `AEGIS_ENDPOINT`, else `http://127.0.0.1:50051`. */
+    readonly endpoint?: string | undefined;
+    /**
+     * The credential. `AEGIS_TOKEN`, else none; the empty string is none, whatever the variable says: an anonymous agent.
+     * It is sent over `https://`, a unix socket or loopback only.
+     */
+    readonly apiKey?: string | undefined;
+    /** How long a call may take in all, tries and pauses together, in seconds. 30. At most 3,600. */
+    readonly timeout?: number | undefined;
+    /** How often a call is tried again that failed for a reason that passes. 3. */
+    readonly retries?: number | undefined;
+    /** How long to wait before the first of those, in seconds; it doubles each time up to 30. 1. */
+    readonly retryDelay?: number | undefined;
+    /** Interceptors of Connect around every call, the outermost first: for tracing, for example. */
+    readonly interceptors?: readonly Interceptor[] | undefined;
 }
 
 /** What every call takes beside its request. */
 export interface CallOptions {
-  /** Ends the call: it fails with the code `CANCELLED`. */
-  readonly signal?: AbortSignal | undefined;
-  /** How long this call may take in all, in seconds, instead of the client's `timeout`. */
-  readonly timeout?: number | undefined;
+    /** Ends the call: it fails with the code `CANCELLED`. */
+    readonly signal?: AbortSignal | undefined;
+    /** How long this call may take in all, in seconds, instead of the client's `timeout`. */
+    readonly timeout?: number | undefined;
 }
 
 /** The largest message that is read. A row of the record is smaller by far. */
@@ -42,172 +42,179 @@ const LONGEST_TIMEOUT = 3600;
 
 /** A value of the environment; an empty one counts as none. */
 const variable = (name: string): string | undefined => {
-  const value = process.env[name]?.trim();
-  return value === "" ? undefined : value;
+    const value = process.env[name]?.trim();
+    return value === "" ? undefined : value;
 };
 
 /** One daemon, one credential. */
 export class Connection {
-  /** Where the daemon is. */
-  readonly endpoint: string;
-  /** What stubs of the API are made with. */
-  readonly transport: Transport;
-  readonly #sessions: Http2SessionManager;
-  readonly #timeout: number;
-  readonly #retries: number;
-  readonly #retryDelay: number;
-  readonly #closed = new AbortController();
+    /** Where the daemon is. */
+    readonly endpoint: string;
+    /** What stubs of the API are made with. */
+    readonly transport: Transport;
+    readonly #sessions: Http2SessionManager;
+    readonly #timeout: number;
+    readonly #retries: number;
+    readonly #retryDelay: number;
+    readonly #closed = new AbortController();
 
-  constructor(options: ConnectionOptions) {
-    this.endpoint = options.endpoint ?? variable("AEGIS_ENDPOINT") ?? DEFAULT_ENDPOINT;
-    this.#timeout = seconds(options.timeout ?? 30, "timeout", LONGEST_TIMEOUT);
-    this.#retryDelay = seconds(options.retryDelay ?? 1, "retryDelay", LONGEST_PAUSE, 0);
-    this.#retries = options.retries ?? 3;
-    if (!Number.isInteger(this.#retries) || this.#retries < 0) throw invalid("retries must be a whole number, 0 or more");
-    const endpoint = readEndpoint(this.endpoint, {
-      tlsCa: options.tlsCa ?? variable("AEGIS_TLS_CA"),
-      tlsCert: options.tlsCert ?? variable("AEGIS_TLS_CERT"),
-      tlsKey: options.tlsKey ?? variable("AEGIS_TLS_KEY"),
-    });
-    const credential = (options.apiKey ?? variable("AEGIS_TOKEN") ?? "").trim();
-    if (credential !== "" && !endpoint.confidential) {
-      throw invalid(
-        `the credential is not sent to ${this.endpoint}, where everybody on the way could read it: use https://, a unix ` +
-          "socket or loopback",
-      );
-    }
-    if (!/^[\x21-\x7e]*$/.test(credential)) throw invalid("the credential holds characters that no credential has");
-    this.#sessions = new Http2SessionManager(endpoint.baseUrl, PING, endpoint.nodeOptions);
-    this.transport = createGrpcTransport({
-      baseUrl: endpoint.baseUrl,
-      sessionManager: this.#sessions,
-      readMaxBytes: READ_MAX_BYTES,
-      acceptCompression: [],
-      interceptors: [...(options.interceptors ?? []), ...(credential === "" ? [] : [bearer(credential)])],
-    });
-  }
-
-  /** Ends every call that is under way, and the connection. */
-  close(): void {
-    this.#closed.abort();
-    this.#sessions.abort();
-  }
-
-  /**
-   * Makes a call, again and again while it fails for a reason that passes, its retries last and its time is not over.
-   * `attempt` is told which try it is, counted from 0.
-   */
-  async call<T>(
-    options: CallOptions & { readonly retries?: number },
-    attempt: (options: ConnectCallOptions, n: number) => Promise<T>,
-  ): Promise<T> {
-    const timeout = options.timeout === undefined ? this.#timeout : seconds(options.timeout, "timeout", LONGEST_TIMEOUT);
-    const end = performance.now() + timeout * 1000;
-    const retries = options.retries ?? this.#retries;
-    for (let n = 0; ; n += 1) {
-      try {
-        return await this.once(options.signal, Math.ceil(end - performance.now()), (call) => attempt(call, n));
-      } catch (thrown) {
-        const error = this.failure(thrown, options.signal);
-        const wait = backoff(this.#retryDelay, n);
-        if (n >= retries || !passes(error) || performance.now() + wait * 1000 >= end) throw error;
-        await this.pause(wait, options.signal);
-      }
-    }
-  }
-
-  /** Makes a call once. Throws an {@link AegisError}. */
-  async once<T>(
-    signal: AbortSignal | undefined,
-    timeoutMs: number,
-    attempt: (options: ConnectCallOptions) => Promise<T>,
-  ): Promise<T> {
-    this.#throwIfClosed();
-    throwIfAborted(signal);
-    try {
-      return await attempt({ ...(signal && { signal }), timeoutMs: Math.max(timeoutMs, 1) });
-    } catch (thrown) {
-      this.#throwIfClosed();
-      throw this.failure(thrown, signal);
-    }
-  }
-
-  /**
-   * Reads a stream for good: where it breaks for a reason that passes, it is opened again. `open` makes the stream anew
-   * from what was read so far. The first time is tried no more often than a call.
-   */
-  async *stream<T>(signal: AbortSignal | undefined, open: (options: ConnectCallOptions) => AsyncIterable<T>): AsyncGenerator<T> {
-    let everOpen = false;
-    for (let n = 0; ; n += 1) {
-      this.#throwIfClosed();
-      throwIfAborted(signal);
-      const end = new AbortController();
-      const signals = [end.signal, this.#closed.signal, ...(signal === undefined ? [] : [signal])];
-      try {
-        for await (const message of open({ signal: AbortSignal.any(signals) })) {
-          everOpen = true;
-          n = 0;
-          yield message;
+    constructor(options: ConnectionOptions) {
+        this.endpoint = options.endpoint ?? variable("AEGIS_ENDPOINT") ?? DEFAULT_ENDPOINT;
+        this.#timeout = seconds(options.timeout ?? 30, "timeout", LONGEST_TIMEOUT);
+        this.#retryDelay = seconds(options.retryDelay ?? 1, "retryDelay", LONGEST_PAUSE, 0);
+        this.#retries = options.retries ?? 3;
+        if (!Number.isInteger(this.#retries) || this.#retries < 0)
+            throw invalid("retries must be a whole number, 0 or more");
+        const endpoint = readEndpoint(this.endpoint, {
+            tlsCa: options.tlsCa ?? variable("AEGIS_TLS_CA"),
+            tlsCert: options.tlsCert ?? variable("AEGIS_TLS_CERT"),
+            tlsKey: options.tlsKey ?? variable("AEGIS_TLS_KEY"),
+        });
+        const credential = (options.apiKey ?? variable("AEGIS_TOKEN") ?? "").trim();
+        if (credential !== "" && !endpoint.confidential) {
+            throw invalid(
+                `the credential is not sent to ${this.endpoint}, where everybody on the way could read it: use https://, a unix ` +
+                    "socket or loopback",
+            );
         }
-        return;
-      } catch (thrown) {
+        if (!/^[\x21-\x7e]*$/.test(credential)) throw invalid("the credential holds characters that no credential has");
+        this.#sessions = new Http2SessionManager(endpoint.baseUrl, PING, endpoint.nodeOptions);
+        this.transport = createGrpcTransport({
+            baseUrl: endpoint.baseUrl,
+            sessionManager: this.#sessions,
+            readMaxBytes: READ_MAX_BYTES,
+            acceptCompression: [],
+            interceptors: [...(options.interceptors ?? []), ...(credential === "" ? [] : [bearer(credential)])],
+        });
+    }
+
+    /** Ends every call that is under way, and the connection. */
+    close(): void {
+        this.#closed.abort();
+        this.#sessions.abort();
+    }
+
+    /**
+     * Makes a call, again and again while it fails for a reason that passes, its retries last and its time is not over.
+     * `attempt` is told which try it is, counted from 0.
+     */
+    async call<T>(
+        options: CallOptions & { readonly retries?: number },
+        attempt: (options: ConnectCallOptions, n: number) => Promise<T>,
+    ): Promise<T> {
+        const timeout =
+            options.timeout === undefined ? this.#timeout : seconds(options.timeout, "timeout", LONGEST_TIMEOUT);
+        const end = performance.now() + timeout * 1000;
+        const retries = options.retries ?? this.#retries;
+        for (let n = 0; ; n += 1) {
+            try {
+                return await this.once(options.signal, Math.ceil(end - performance.now()), (call) => attempt(call, n));
+            } catch (thrown) {
+                const error = this.failure(thrown, options.signal);
+                const wait = backoff(this.#retryDelay, n);
+                if (n >= retries || !passes(error) || performance.now() + wait * 1000 >= end) throw error;
+                await this.pause(wait, options.signal);
+            }
+        }
+    }
+
+    /** Makes a call once. Throws an {@link AegisError}. */
+    async once<T>(
+        signal: AbortSignal | undefined,
+        timeoutMs: number,
+        attempt: (options: ConnectCallOptions) => Promise<T>,
+    ): Promise<T> {
         this.#throwIfClosed();
-        const error = this.failure(thrown, signal);
-        const again = passes(error) || error.reason === "TOO_MANY_STREAMS";
-        if (!again || (!everOpen && n >= this.#retries)) throw error;
-      } finally {
-        // Whoever stops reading ends the stream, for the daemon too.
-        end.abort();
-      }
-      await this.pause(this.backoff(n), signal);
+        throwIfAborted(signal);
+        try {
+            return await attempt({ ...(signal && { signal }), timeoutMs: Math.max(timeoutMs, 1) });
+        } catch (thrown) {
+            this.#throwIfClosed();
+            throw this.failure(thrown, signal);
+        }
     }
-  }
 
-  /** Waits this many seconds, or until the client is closed or the signal aborted: those are errors. */
-  async pause(seconds: number, signal?: AbortSignal): Promise<void> {
-    const signals = [this.#closed.signal, ...(signal === undefined ? [] : [signal])];
-    await pause(seconds, AbortSignal.any(signals));
-  }
-
-  /** What a call threw, as one of our errors. */
-  failure(thrown: unknown, signal?: AbortSignal): AegisError {
-    return failure(thrown, this.endpoint, signal);
-  }
-
-  /** How long to wait before try `n` of something that goes on by itself, in seconds. */
-  backoff(n: number): number {
-    return backoff(this.#retryDelay, n);
-  }
-
-  /** How long a call may take where nobody says otherwise, in seconds. */
-  get timeout(): number {
-    return this.#timeout;
-  }
-
-  /** How often a call is tried again where nobody says otherwise. */
-  get retries(): number {
-    return this.#retries;
-  }
-
-  #throwIfClosed(): void {
-    if (this.#closed.signal.aborted) {
-      throw new AegisError("the client is closed", { code: "FAILED_PRECONDITION" });
+    /**
+     * Reads a stream for good: where it breaks for a reason that passes, it is opened again. `open` makes the stream anew
+     * from what was read so far. The first time is tried no more often than a call.
+     */
+    async *stream<T>(
+        signal: AbortSignal | undefined,
+        open: (options: ConnectCallOptions) => AsyncIterable<T>,
+    ): AsyncGenerator<T> {
+        let everOpen = false;
+        for (let n = 0; ; n += 1) {
+            this.#throwIfClosed();
+            throwIfAborted(signal);
+            const end = new AbortController();
+            const signals = [end.signal, this.#closed.signal, ...(signal === undefined ? [] : [signal])];
+            try {
+                for await (const message of open({ signal: AbortSignal.any(signals) })) {
+                    everOpen = true;
+                    n = 0;
+                    yield message;
+                }
+                return;
+            } catch (thrown) {
+                this.#throwIfClosed();
+                const error = this.failure(thrown, signal);
+                const again = passes(error) || error.reason === "TOO_MANY_STREAMS";
+                if (!again || (!everOpen && n >= this.#retries)) throw error;
+            } finally {
+                // Whoever stops reading ends the stream, for the daemon too.
+                end.abort();
+            }
+            await this.pause(this.backoff(n), signal);
+        }
     }
-  }
+
+    /** Waits this many seconds, or until the client is closed or the signal aborted: those are errors. */
+    async pause(seconds: number, signal?: AbortSignal): Promise<void> {
+        const signals = [this.#closed.signal, ...(signal === undefined ? [] : [signal])];
+        await pause(seconds, AbortSignal.any(signals));
+    }
+
+    /** What a call threw, as one of our errors. */
+    failure(thrown: unknown, signal?: AbortSignal): AegisError {
+        return failure(thrown, this.endpoint, signal);
+    }
+
+    /** How long to wait before try `n` of something that goes on by itself, in seconds. */
+    backoff(n: number): number {
+        return backoff(this.#retryDelay, n);
+    }
+
+    /** How long a call may take where nobody says otherwise, in seconds. */
+    get timeout(): number {
+        return this.#timeout;
+    }
+
+    /** How often a call is tried again where nobody says otherwise. */
+    get retries(): number {
+        return this.#retries;
+    }
+
+    #throwIfClosed(): void {
+        if (this.#closed.signal.aborted) {
+            throw new AegisError("the client is closed", { code: "FAILED_PRECONDITION" });
+        }
+    }
 }
 
 function bearer(credential: string): Interceptor {
-  return (next) => async (request) => {
-    request.header.set("authorization", `Bearer ${credential}`);
-    return next(request);
-  };
+    return (next) => async (request) => {
+        request.header.set("authorization", `Bearer ${credential}`);
+        return next(request);
+    };
 }
 
 const invalid = (message: string): AegisError => new AegisError(message, { code: "INVALID_ARGUMENT" });
 
 /** A time that makes sense in seconds. */
 export function seconds(value: number, name: string, most: number, least = Number.MIN_VALUE): number {
-  if (value >= least && value <= most) return value;
-  const bounds = least === 0 ? `from 0 to ${most}` : `more than 0, at most ${most}`;
-  throw invalid(`${name}: ${value} is not a number of seconds (${bounds}); all times are in seconds, not milliseconds`);
+    if (value >= least && value <= most) return value;
+    const bounds = least === 0 ? `from 0 to ${most}` : `more than 0, at most ${most}`;
+    throw invalid(
+        `${name}: ${value} is not a number of seconds (${bounds}); all times are in seconds, not milliseconds`,
+    );
 }

@@ -8,41 +8,41 @@ import type { Action, Decision } from "./types.js";
 
 /** The gRPC status codes, by name. `OK` is not among them: it is no error. */
 export type Code =
-  | "CANCELLED"
-  | "UNKNOWN"
-  | "INVALID_ARGUMENT"
-  | "DEADLINE_EXCEEDED"
-  | "NOT_FOUND"
-  | "ALREADY_EXISTS"
-  | "PERMISSION_DENIED"
-  | "RESOURCE_EXHAUSTED"
-  | "FAILED_PRECONDITION"
-  | "ABORTED"
-  | "OUT_OF_RANGE"
-  | "UNIMPLEMENTED"
-  | "INTERNAL"
-  | "UNAVAILABLE"
-  | "DATA_LOSS"
-  | "UNAUTHENTICATED";
+    | "CANCELLED"
+    | "UNKNOWN"
+    | "INVALID_ARGUMENT"
+    | "DEADLINE_EXCEEDED"
+    | "NOT_FOUND"
+    | "ALREADY_EXISTS"
+    | "PERMISSION_DENIED"
+    | "RESOURCE_EXHAUSTED"
+    | "FAILED_PRECONDITION"
+    | "ABORTED"
+    | "OUT_OF_RANGE"
+    | "UNIMPLEMENTED"
+    | "INTERNAL"
+    | "UNAVAILABLE"
+    | "DATA_LOSS"
+    | "UNAUTHENTICATED";
 
 const brand = (name: string): symbol => Symbol.for(`aegis-sidecar.${name}`);
 
 /** Whether a value carries the brand of a class; a subclass of that class is asked in the ordinary way. */
 function carries(value: unknown, name: string, own: unknown, asked: unknown): boolean {
-  if (asked !== own) return Function.prototype[Symbol.hasInstance].call(asked, value);
-  return typeof value === "object" && value !== null && brand(name) in value;
+    if (asked !== own) return Function.prototype[Symbol.hasInstance].call(asked, value);
+    return typeof value === "object" && value !== null && brand(name) in value;
 }
 
 /** What an error may carry beside its message. */
 export interface ErrorDetails {
-  /** The gRPC code. */
-  readonly code?: Code;
-  /** The reason that the daemon gives (`google.rpc.ErrorInfo`), for example `CREDENTIAL_INVALID`. */
-  readonly reason?: string;
-  /** What belongs to the reason, for example `by` and `at` of `ALREADY_DECIDED`. */
-  readonly metadata?: Readonly<Record<string, string>>;
-  /** What caused it. */
-  readonly cause?: unknown;
+    /** The gRPC code. */
+    readonly code?: Code;
+    /** The reason that the daemon gives (`google.rpc.ErrorInfo`), for example `CREDENTIAL_INVALID`. */
+    readonly reason?: string;
+    /** What belongs to the reason, for example `by` and `at` of `ALREADY_DECIDED`. */
+    readonly metadata?: Readonly<Record<string, string>>;
+    /** What caused it. */
+    readonly cause?: unknown;
 }
 
 /**
@@ -51,30 +51,30 @@ export interface ErrorDetails {
  * Its subclass {@link GovernanceError} says that the governance system itself refused the call.
  */
 export class AegisError extends Error {
-  /** The gRPC code. */
-  readonly code: Code;
-  /** The reason that the daemon gives (`google.rpc.ErrorInfo`), for example `CREDENTIAL_INVALID`; else empty. */
-  readonly reason: string;
-  /** What belongs to the reason, for example `by` and `at` of `ALREADY_DECIDED`. */
-  readonly metadata: Readonly<Record<string, string>>;
+    /** The gRPC code. */
+    readonly code: Code;
+    /** The reason that the daemon gives (`google.rpc.ErrorInfo`), for example `CREDENTIAL_INVALID`; else empty. */
+    readonly reason: string;
+    /** What belongs to the reason, for example `by` and `at` of `ALREADY_DECIDED`. */
+    readonly metadata: Readonly<Record<string, string>>;
 
-  static {
-    Object.defineProperty(this.prototype, brand("AegisError"), { value: true });
-  }
+    static {
+        Object.defineProperty(this.prototype, brand("AegisError"), { value: true });
+    }
 
-  /** An error with this message. */
-  constructor(message: string, details: ErrorDetails = {}) {
-    super(message, details.cause === undefined ? undefined : { cause: details.cause });
-    this.name = new.target.name;
-    this.code = details.code ?? "UNKNOWN";
-    this.reason = details.reason ?? "";
-    this.metadata = details.metadata ?? {};
-  }
+    /** An error with this message. */
+    constructor(message: string, details: ErrorDetails = {}) {
+        super(message, details.cause === undefined ? undefined : { cause: details.cause });
+        this.name = new.target.name;
+        this.code = details.code ?? "UNKNOWN";
+        this.reason = details.reason ?? "";
+        this.metadata = details.metadata ?? {};
+    }
 
-  /** Whether a value is such an error, of whichever copy of this package. */
-  static override [Symbol.hasInstance](value: unknown): boolean {
-    return carries(value, "AegisError", AegisError, this);
-  }
+    /** Whether a value is such an error, of whichever copy of this package. */
+    static override [Symbol.hasInstance](value: unknown): boolean {
+        return carries(value, "AegisError", AegisError, this);
+    }
 }
 
 /**
@@ -82,63 +82,63 @@ export class AegisError extends Error {
  * this version does not know.
  */
 export class GovernanceError extends AegisError {
-  static {
-    Object.defineProperty(this.prototype, brand("GovernanceError"), { value: true });
-  }
+    static {
+        Object.defineProperty(this.prototype, brand("GovernanceError"), { value: true });
+    }
 
-  /** Whether a value is such an error, of whichever copy of this package. */
-  static override [Symbol.hasInstance](value: unknown): boolean {
-    return carries(value, "GovernanceError", GovernanceError, this);
-  }
+    /** Whether a value is such an error, of whichever copy of this package. */
+    static override [Symbol.hasInstance](value: unknown): boolean {
+        return carries(value, "GovernanceError", GovernanceError, this);
+    }
 }
 
 /** The action cannot be sent whole, or is not the one that was proposed. It was not sent, or does not run. */
 export class InvalidActionError extends GovernanceError {
-  /** Where, for example `params.user.age`. */
-  readonly path: string;
+    /** Where, for example `params.user.age`. */
+    readonly path: string;
 
-  static {
-    Object.defineProperty(this.prototype, brand("InvalidActionError"), { value: true });
-  }
+    static {
+        Object.defineProperty(this.prototype, brand("InvalidActionError"), { value: true });
+    }
 
-  /** An error at this place. */
-  constructor(path: string, problem: string) {
-    super(`${path}: ${problem}`, { code: "INVALID_ARGUMENT" });
-    this.path = path;
-  }
+    /** An error at this place. */
+    constructor(path: string, problem: string) {
+        super(`${path}: ${problem}`, { code: "INVALID_ARGUMENT" });
+        this.path = path;
+    }
 
-  /** Whether a value is such an error, of whichever copy of this package. */
-  static override [Symbol.hasInstance](value: unknown): boolean {
-    return carries(value, "InvalidActionError", InvalidActionError, this);
-  }
+    /** Whether a value is such an error, of whichever copy of this package. */
+    static override [Symbol.hasInstance](value: unknown): boolean {
+        return carries(value, "InvalidActionError", InvalidActionError, this);
+    }
 }
 
 /** The answer is no. Thrown by wrappers, and elsewhere only where `raiseOnDeny` asks for it. */
 export class ActionDenied extends GovernanceError {
-  /** The decision that says so. */
-  readonly decision: Decision;
-  /** What was proposed. */
-  readonly action: Action;
-  /** `blocked` by the policy, or `denied` by a person, by nobody answering in time, or by the agent's own user. */
-  readonly status: "blocked" | "denied";
+    /** The decision that says so. */
+    readonly decision: Decision;
+    /** What was proposed. */
+    readonly action: Action;
+    /** `blocked` by the policy, or `denied` by a person, by nobody answering in time, or by the agent's own user. */
+    readonly status: "blocked" | "denied";
 
-  static {
-    Object.defineProperty(this.prototype, brand("ActionDenied"), { value: true });
-  }
+    static {
+        Object.defineProperty(this.prototype, brand("ActionDenied"), { value: true });
+    }
 
-  /** A no to this action. `why` is the decision's reason unless something else ended the proposal. */
-  constructor(action: Action, decision: Decision, status: "blocked" | "denied", why: string = decision.reason) {
-    const what = action.target === "" ? action.type : `${action.type} on ${action.target}`;
-    super(`${what} was ${status}${why === "" ? "" : `: ${why}`}`, { code: "PERMISSION_DENIED", reason: why });
-    this.decision = decision;
-    this.action = action;
-    this.status = status;
-  }
+    /** A no to this action. `why` is the decision's reason unless something else ended the proposal. */
+    constructor(action: Action, decision: Decision, status: "blocked" | "denied", why: string = decision.reason) {
+        const what = action.target === "" ? action.type : `${action.type} on ${action.target}`;
+        super(`${what} was ${status}${why === "" ? "" : `: ${why}`}`, { code: "PERMISSION_DENIED", reason: why });
+        this.decision = decision;
+        this.action = action;
+        this.status = status;
+    }
 
-  /** Whether a value is such an error, of whichever copy of this package. */
-  static override [Symbol.hasInstance](value: unknown): boolean {
-    return carries(value, "ActionDenied", ActionDenied, this);
-  }
+    /** Whether a value is such an error, of whichever copy of this package. */
+    static override [Symbol.hasInstance](value: unknown): boolean {
+        return carries(value, "ActionDenied", ActionDenied, this);
+    }
 }
 
 /**
@@ -146,32 +146,36 @@ export class ActionDenied extends GovernanceError {
  * {@link ReportError.error} is what it returned or threw. The record will show the action's outcome as unknown.
  */
 export class ReportError extends AegisError {
-  /** What the action returned; `undefined` where it threw. */
-  readonly result: unknown;
-  /** What the action threw; `undefined` where it returned. */
-  readonly error: unknown;
-  /** The decision that allowed the action. */
-  readonly decision: Decision;
+    /** What the action returned; `undefined` where it threw. */
+    readonly result: unknown;
+    /** What the action threw; `undefined` where it returned. */
+    readonly error: unknown;
+    /** The decision that allowed the action. */
+    readonly decision: Decision;
 
-  static {
-    Object.defineProperty(this.prototype, brand("ReportError"), { value: true });
-  }
+    static {
+        Object.defineProperty(this.prototype, brand("ReportError"), { value: true });
+    }
 
-  /** A report that failed, because of `cause`. */
-  constructor(decision: Decision, outcome: { readonly result?: unknown; readonly error?: unknown }, cause: AegisError) {
-    super(`the action ran, and reporting what came of it failed: ${cause.message}`, {
-      code: cause.code,
-      reason: cause.reason,
-      metadata: cause.metadata,
-      cause,
-    });
-    this.decision = decision;
-    this.result = outcome.result;
-    this.error = outcome.error;
-  }
+    /** A report that failed, because of `cause`. */
+    constructor(
+        decision: Decision,
+        outcome: { readonly result?: unknown; readonly error?: unknown },
+        cause: AegisError,
+    ) {
+        super(`the action ran, and reporting what came of it failed: ${cause.message}`, {
+            code: cause.code,
+            reason: cause.reason,
+            metadata: cause.metadata,
+            cause,
+        });
+        this.decision = decision;
+        this.result = outcome.result;
+        this.error = outcome.error;
+    }
 
-  /** Whether a value is such an error, of whichever copy of this package. */
-  static override [Symbol.hasInstance](value: unknown): boolean {
-    return carries(value, "ReportError", ReportError, this);
-  }
+    /** Whether a value is such an error, of whichever copy of this package. */
+    static override [Symbol.hasInstance](value: unknown): boolean {
+        return carries(value, "ReportError", ReportError, this);
+    }
 }

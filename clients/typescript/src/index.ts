@@ -8,36 +8,36 @@
  */
 export { Audit } from "./audit.js";
 export {
-  AegisClient,
-  type ClientOptions,
-  type EvaluateManyRequest,
-  type EvaluateRequest,
-  type ProposeRequest,
-  type Report,
-  type ReviewOptions,
-  type Shown,
-  type StreamAuditOptions,
-  type WaitOptions,
+    AegisClient,
+    type ClientOptions,
+    type EvaluateManyRequest,
+    type EvaluateRequest,
+    type ProposeRequest,
+    type Report,
+    type ReviewOptions,
+    type Shown,
+    type StreamAuditOptions,
+    type WaitOptions,
 } from "./client.js";
 export type { CallOptions, ConnectionOptions } from "./connection.js";
 export type { TlsOptions } from "./endpoint.js";
 export {
-  ActionDenied,
-  AegisError,
-  type Code,
-  type ErrorDetails,
-  GovernanceError,
-  InvalidActionError,
-  ReportError,
+    ActionDenied,
+    AegisError,
+    type Code,
+    type ErrorDetails,
+    GovernanceError,
+    InvalidActionError,
+    ReportError,
 } from "./errors.js";
 export type { GovernOptions, Hooks, Result } from "./govern.js";
 export { governed, type GovernedOptions } from "./governed.js";
 export {
-  type ApprovalAnswer,
-  type ApprovalHandler,
-  CallbackApprovalHandler,
-  CLIApprovalHandler,
-  describe,
+    type ApprovalAnswer,
+    type ApprovalHandler,
+    CallbackApprovalHandler,
+    CLIApprovalHandler,
+    describe,
 } from "./handlers.js";
 export { ExecutionPlan, type PlanStep } from "./plan.js";
 export { type ExecuteOptions, type Executor, Runtime, type RuntimeOptions } from "./runtime.js";

@@ -4,73 +4,77 @@ import { visible } from "./visible.js";
 
 /** One step of a plan. */
 export interface PlanStep {
-  /** What will be proposed. */
-  readonly action: Action;
-  /** What the policy would answer now. When the plan is executed the daemon is asked anew. */
-  readonly evaluation: Evaluation;
+    /** What will be proposed. */
+    readonly action: Action;
+    /** What the policy would answer now. When the plan is executed the daemon is asked anew. */
+    readonly evaluation: Evaluation;
 }
 
 /** Actions in order, and what the policy would answer to each. Made by `Runtime.plan`; nothing is recorded yet. */
 export class ExecutionPlan implements Iterable<PlanStep> {
-  /** The steps, in order. */
-  readonly steps: readonly PlanStep[];
+    /** The steps, in order. */
+    readonly steps: readonly PlanStep[];
 
-  /** A plan of these steps. */
-  constructor(steps: readonly PlanStep[]) {
-    this.steps = Object.freeze([...steps]);
-  }
+    /** A plan of these steps. */
+    constructor(steps: readonly PlanStep[]) {
+        this.steps = Object.freeze([...steps]);
+    }
 
-  /** How many steps there are. */
-  get length(): number {
-    return this.steps.length;
-  }
+    /** How many steps there are. */
+    get length(): number {
+        return this.steps.length;
+    }
 
-  /** Whether the policy would block one of them. */
-  get hasBlocked(): boolean {
-    return this.steps.some(({ evaluation }) => evaluation.approval === "block");
-  }
+    /** Whether the policy would block one of them. */
+    get hasBlocked(): boolean {
+        return this.steps.some(({ evaluation }) => evaluation.approval === "block");
+    }
 
-  /** Whether a reviewer would have to decide one of them. */
-  get requiresApproval(): boolean {
-    return this.steps.some(({ evaluation }) => evaluation.approval === "approve");
-  }
+    /** Whether a reviewer would have to decide one of them. */
+    get requiresApproval(): boolean {
+        return this.steps.some(({ evaluation }) => evaluation.approval === "approve");
+    }
 
-  /** Whether all of them would run at once. So would none: it is true of an empty plan. */
-  get autoOnly(): boolean {
-    return this.steps.every(({ evaluation }) => evaluation.approval === "auto");
-  }
+    /** Whether all of them would run at once. So would none: it is true of an empty plan. */
+    get autoOnly(): boolean {
+        return this.steps.every(({ evaluation }) => evaluation.approval === "auto");
+    }
 
-  /** The plan without the steps that are not like this. */
-  filter(
-    wanted: { readonly approval?: ApprovalMode; readonly riskLevel?: RiskLevel; readonly allowedOnly?: boolean } = {},
-  ): ExecutionPlan {
-    const { approval, riskLevel, allowedOnly = false } = wanted;
-    const keeps = ({ evaluation }: PlanStep): boolean =>
-      (approval === undefined || evaluation.approval === approval) &&
-      (riskLevel === undefined || evaluation.riskLevel === riskLevel) &&
-      (!allowedOnly || evaluation.approval !== "block");
-    return new ExecutionPlan(this.steps.filter(keeps));
-  }
+    /** The plan without the steps that are not like this. */
+    filter(
+        wanted: {
+            readonly approval?: ApprovalMode;
+            readonly riskLevel?: RiskLevel;
+            readonly allowedOnly?: boolean;
+        } = {},
+    ): ExecutionPlan {
+        const { approval, riskLevel, allowedOnly = false } = wanted;
+        const keeps = ({ evaluation }: PlanStep): boolean =>
+            (approval === undefined || evaluation.approval === approval) &&
+            (riskLevel === undefined || evaluation.riskLevel === riskLevel) &&
+            (!allowedOnly || evaluation.approval !== "block");
+        return new ExecutionPlan(this.steps.filter(keeps));
+    }
 
-  /** One line per step, for people. */
-  summary(): string {
-    const line = ({ action, evaluation }: PlanStep, i: number): string => {
-      const target = action.target === "" ? "" : ` -> ${visible(action.target)}`;
-      const description = action.description === "" ? "" : ` - ${visible(action.description)}`;
-      const approval = evaluation.approval.toUpperCase().padStart(7);
-      const risk = evaluation.riskLevel.toUpperCase();
-      return `${String(i + 1).padStart(3)}. [${approval}] ${visible(action.type)}${target}${description}  (risk=${risk}, rule=${visible(evaluation.matchedRule)})`;
-    };
-    return this.steps.map(line).join("\n");
-  }
+    /** One line per step, for people. */
+    summary(): string {
+        const line = ({ action, evaluation }: PlanStep, i: number): string => {
+            const target = action.target === "" ? "" : ` -> ${visible(action.target)}`;
+            const description = action.description === "" ? "" : ` - ${visible(action.description)}`;
+            const approval = evaluation.approval.toUpperCase().padStart(7);
+            const risk = evaluation.riskLevel.toUpperCase();
+            return `${String(i + 1).padStart(3)}. [${approval}] ${visible(action.type)}${target}${description}  (risk=${risk}, rule=${visible(evaluation.matchedRule)})`;
+        };
+        return this.steps.map(line).join("\n");
+    }
 
-  /** The steps, for `JSON.stringify`. */
-  toJSON(): readonly PlanStep[] {
-    return this.steps;
-  }
+    /** The steps, for `JSON.stringify`. */
+    toJSON(): readonly PlanStep[] {
+        return this.steps;
+    }
 
-  /** The steps, in order. */
-  [Symbol.iterator](): Iterator<PlanStep> {
-    return this.steps[Symbol.iterator]();
-  }
+    /** The steps, in order. */
+    [Symbol.iterator](): Iterator<PlanStep> {
+        return this.steps[Symbol.iterator]();
+    }
 }

@@ -10,7 +10,7 @@
  */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { accessSync, constants, existsSync } from "node:fs";
+import { accessSync, constants, existsSync, rmSync } from "node:fs";
 import { mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
@@ -25,12 +25,12 @@ import { PolicyService } from "./proto/policy_pb.js";
 
 /** What to start. */
 export interface SidecarOptions {
-  /** The policy, as YAML. The daemon's built-in starter policy. */
-  readonly policy?: string | undefined;
-  /** The daemon's program. `AEGIS_BIN`, else the build output of this repository, else `aegis` on the PATH. */
-  readonly binary?: string | undefined;
-  /** More arguments for `aegis serve`. */
-  readonly args?: readonly string[] | undefined;
+    /** The policy, as YAML. The daemon's built-in starter policy. */
+    readonly policy?: string | undefined;
+    /** The daemon's program. `AEGIS_BIN`, else the build output of this repository, else `aegis` on the PATH. */
+    readonly binary?: string | undefined;
+    /** More arguments for `aegis serve`. */
+    readonly args?: readonly string[] | undefined;
 }
 
 /** How long the daemon has for what it is asked to do, in seconds: longer than anything takes on a busy machine. */
@@ -38,203 +38,215 @@ const PATIENCE = 60;
 
 /** A running daemon. Its directory and everything in it are gone once it is stopped. */
 export class Sidecar implements AsyncDisposable {
-  /** The directory that holds policy and data. */
-  readonly home: string;
-  readonly #binary: string;
-  readonly #args: readonly string[];
-  #child: ChildProcess | undefined;
-  #endpoint = "";
-  #log = "";
+    /** The directory that holds policy and data. */
+    readonly home: string;
+    readonly #binary: string;
+    readonly #args: readonly string[];
+    #child: ChildProcess | undefined;
+    #endpoint = "";
+    #log = "";
 
-  /** Use {@link startSidecar}. */
-  constructor(home: string, binary: string, args: readonly string[]) {
-    this.home = home;
-    this.#binary = binary;
-    this.#args = args;
-  }
-
-  /** The main listener, where everybody is an anonymous agent: `http://127.0.0.1:PORT`. */
-  get endpoint(): string {
-    return this.#endpoint;
-  }
-
-  /** The same on a unix socket: `unix:/PATH`. */
-  get unixEndpoint(): string {
-    return `unix:${join(this.home, "agent.sock")}`;
-  }
-
-  /** The socket in the data directory, where the daemon's own user is reviewer, auditor and admin. */
-  get peopleEndpoint(): string {
-    return `unix:${join(this.dataDir, "aegis.sock")}`;
-  }
-
-  /** The data directory. */
-  get dataDir(): string {
-    return join(this.home, "data");
-  }
-
-  /** The policy file. */
-  get policyFile(): string {
-    return join(this.home, "policy.yaml");
-  }
-
-  /** What the daemon has logged. */
-  get log(): string {
-    return this.#log;
-  }
-
-  /** An agent's client: anonymous, and quick to try again. Close it yourself. */
-  client(options: ClientOptions = {}): AegisClient {
-    return new AegisClient({ endpoint: this.endpoint, apiKey: "", retryDelay: 0.05, ...options });
-  }
-
-  /** A client that is reviewer, auditor and admin. Close it yourself. */
-  people(options: ClientOptions = {}): AegisClient {
-    return new AegisClient({ endpoint: this.peopleEndpoint, apiKey: "", retryDelay: 0.05, ...options });
-  }
-
-  /** Starts the daemon, again on the same port and data where it ran before. Returns once it listens. */
-  async start(): Promise<void> {
-    const policy = existsSync(this.policyFile) ? [this.policyFile] : [];
-    const port = this.#endpoint === "" ? "0" : new URL(this.#endpoint).port;
-    const child = spawn(
-      this.#binary,
-      ["serve", ...policy, "--port", port, "--data-dir", this.dataDir, "--uds", join(this.home, "agent.sock")].concat(
-        ["--admin-listen", "off"],
-        this.#args,
-      ),
-      { stdio: ["ignore", "pipe", "pipe"], env: environment() },
-    );
-    this.#child = child;
-    if (RUNNING.size === 0) process.once("exit", killAll);
-    RUNNING.add(child);
-    child.once("close", () => {
-      RUNNING.delete(child);
-      if (RUNNING.size === 0) process.off("exit", killAll);
-    });
-    const failed = new Promise<never>((_, reject) => {
-      child.once("error", (error) => {
-        reject(new AegisError(`${this.#binary} cannot be started: ${error.message}`, { cause: error }));
-      });
-      child.once("close", () => {
-        reject(new AegisError(`the daemon did not start:\n${this.#log}`));
-      });
-    });
-    failed.catch(() => undefined);
-    createInterface({ input: child.stderr }).on("line", (line) => (this.#log += `${line}\n`));
-    const lines = createInterface({ input: child.stdout });
-    const [line] = (await Promise.race([once(lines, "line"), failed])) as [string];
-    this.#endpoint = line.replace(/^listening on /, "");
-  }
-
-  /** Kills the daemon as a crash would: SIGKILL. `start` starts it again. */
-  async kill(): Promise<void> {
-    await this.#end("SIGKILL");
-  }
-
-  /** Changes the policy file. Returns once the new policy is in force. */
-  async setPolicy(yaml: string): Promise<void> {
-    await using admin = this.people();
-    const policies = createClient(PolicyService, admin.transport);
-    const { valid, revision, errors } = await policies.validatePolicy({ layers: [{ name: "policy.yaml", yaml }] });
-    if (!valid) {
-      throw new AegisError(errors.map(({ line, message }) => `policy.yaml:${line}: ${message}`).join("\n"));
+    /** Use {@link startSidecar}. */
+    constructor(home: string, binary: string, args: readonly string[]) {
+        this.home = home;
+        this.#binary = binary;
+        this.#args = args;
     }
-    // In one step: the daemon watches the file, and half a policy is none.
-    await writeFile(`${this.policyFile}.new`, yaml);
-    await rename(`${this.policyFile}.new`, this.policyFile);
-    const end = performance.now() + PATIENCE * 1000;
-    while ((await policies.getPolicy({})).policy?.revision !== revision) {
-      if (performance.now() > end) throw new AegisError(`the new policy never came into force:\n${this.#log}`);
-      await pause(0.01);
+
+    /** The main listener, where everybody is an anonymous agent: `http://127.0.0.1:PORT`. */
+    get endpoint(): string {
+        return this.#endpoint;
     }
-  }
 
-  /** Stops the daemon and removes its directory. */
-  async stop(): Promise<void> {
-    await this.#end("SIGKILL");
-    await rm(this.home, { recursive: true, force: true });
-  }
+    /** The same on a unix socket: `unix:/PATH`. */
+    get unixEndpoint(): string {
+        return `unix:${join(this.home, "agent.sock")}`;
+    }
 
-  /** The same as {@link Sidecar.stop}: `await using sidecar = await startSidecar()`. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.stop();
-  }
+    /** The socket in the data directory, where the daemon's own user is reviewer, auditor and admin. */
+    get peopleEndpoint(): string {
+        return `unix:${join(this.dataDir, "aegis.sock")}`;
+    }
 
-  async #end(signal: NodeJS.Signals): Promise<void> {
-    const child = this.#child;
-    if (child === undefined) return;
-    this.#child = undefined;
-    const ended = child.exitCode === null && child.signalCode === null ? once(child, "close") : undefined;
-    child.kill(signal);
-    await ended;
-  }
+    /** The data directory. */
+    get dataDir(): string {
+        return join(this.home, "data");
+    }
+
+    /** The policy file. */
+    get policyFile(): string {
+        return join(this.home, "policy.yaml");
+    }
+
+    /** What the daemon has logged. */
+    get log(): string {
+        return this.#log;
+    }
+
+    /** An agent's client: anonymous, and quick to try again. Close it yourself. */
+    client(options: ClientOptions = {}): AegisClient {
+        return new AegisClient({ endpoint: this.endpoint, apiKey: "", retryDelay: 0.05, ...options });
+    }
+
+    /** A client that is reviewer, auditor and admin. Close it yourself. */
+    people(options: ClientOptions = {}): AegisClient {
+        return new AegisClient({ endpoint: this.peopleEndpoint, apiKey: "", retryDelay: 0.05, ...options });
+    }
+
+    /** Starts the daemon, again on the same port and data where it ran before. Returns once it listens. */
+    async start(): Promise<void> {
+        const policy = existsSync(this.policyFile) ? [this.policyFile] : [];
+        const port = this.#endpoint === "" ? "0" : new URL(this.#endpoint).port;
+        const child = spawn(
+            this.#binary,
+            [
+                "serve",
+                ...policy,
+                "--port",
+                port,
+                "--data-dir",
+                this.dataDir,
+                "--uds",
+                join(this.home, "agent.sock"),
+            ].concat(["--admin-listen", "off"], this.#args),
+            { stdio: ["ignore", "pipe", "pipe"], env: environment() },
+        );
+        this.#child = child;
+        if (RUNNING.size === 0) process.once("exit", endAll);
+        RUNNING.set(child, this.home);
+        child.once("close", () => {
+            RUNNING.delete(child);
+            if (RUNNING.size === 0) process.off("exit", endAll);
+        });
+        const failed = new Promise<never>((_, reject) => {
+            child.once("error", (error) => {
+                reject(new AegisError(`${this.#binary} cannot be started: ${error.message}`, { cause: error }));
+            });
+            child.once("close", () => {
+                reject(new AegisError(`the daemon did not start:\n${this.#log}`));
+            });
+        });
+        failed.catch(() => undefined);
+        createInterface({ input: child.stderr }).on("line", (line) => (this.#log += `${line}\n`));
+        const lines = createInterface({ input: child.stdout });
+        const [line] = (await Promise.race([once(lines, "line"), failed])) as [string];
+        this.#endpoint = line.replace(/^listening on /, "");
+    }
+
+    /** Kills the daemon as a crash would: SIGKILL. `start` starts it again. */
+    async kill(): Promise<void> {
+        await this.#end("SIGKILL");
+    }
+
+    /** Changes the policy file. Returns once the new policy is in force. */
+    async setPolicy(yaml: string): Promise<void> {
+        await using admin = this.people();
+        const policies = createClient(PolicyService, admin.transport);
+        const { valid, revision, errors } = await policies.validatePolicy({ layers: [{ name: "policy.yaml", yaml }] });
+        if (!valid) {
+            throw new AegisError(errors.map(({ line, message }) => `policy.yaml:${line}: ${message}`).join("\n"));
+        }
+        // In one step: the daemon watches the file, and half a policy is none.
+        await writeFile(`${this.policyFile}.new`, yaml);
+        await rename(`${this.policyFile}.new`, this.policyFile);
+        const end = performance.now() + PATIENCE * 1000;
+        while ((await policies.getPolicy({})).policy?.revision !== revision) {
+            if (performance.now() > end) throw new AegisError(`the new policy never came into force:\n${this.#log}`);
+            await pause(0.01);
+        }
+    }
+
+    /** Stops the daemon and removes its directory. */
+    async stop(): Promise<void> {
+        await this.#end("SIGKILL");
+        await rm(this.home, { recursive: true, force: true });
+    }
+
+    /** The same as {@link Sidecar.stop}: `await using sidecar = await startSidecar()`. */
+    async [Symbol.asyncDispose](): Promise<void> {
+        await this.stop();
+    }
+
+    async #end(signal: NodeJS.Signals): Promise<void> {
+        const child = this.#child;
+        if (child === undefined) return;
+        this.#child = undefined;
+        const ended = child.exitCode === null && child.signalCode === null ? once(child, "close") : undefined;
+        child.kill(signal);
+        await ended;
+    }
 }
 
 /** Starts a daemon with this policy. Returns once it listens. */
 export async function startSidecar(options: SidecarOptions = {}): Promise<Sidecar> {
-  const binary = options.binary ?? findBinary();
-  // Short: the path of a unix socket has to fit into 108 bytes.
-  const home = await mkdtemp(join(tmpdir(), "aegis-"));
-  const sidecar = new Sidecar(home, binary, options.args ?? []);
-  try {
-    if (options.policy !== undefined) await writeFile(sidecar.policyFile, options.policy);
-    await sidecar.start();
-    return sidecar;
-  } catch (error) {
-    await sidecar.stop();
-    throw error;
-  }
+    const binary = options.binary ?? findBinary();
+    // Short: the path of a unix socket has to fit into 108 bytes.
+    const home = await mkdtemp(join(tmpdir(), "aegis-"));
+    const sidecar = new Sidecar(home, binary, options.args ?? []);
+    try {
+        if (options.policy !== undefined) await writeFile(sidecar.policyFile, options.policy);
+        await sidecar.start();
+        return sidecar;
+    } catch (error) {
+        await sidecar.stop();
+        throw error;
+    }
 }
 
 /** Says yes (or no) to everything, at once. For tests: nobody has looked. */
 export class AutoApprovalHandler implements ApprovalHandler {
-  readonly #approved: boolean;
+    readonly #approved: boolean;
 
-  /** Says this to everything; `true` without it. */
-  constructor(approved = true) {
-    this.#approved = approved;
-  }
+    /** Says this to everything; `true` without it. */
+    constructor(approved = true) {
+        this.#approved = approved;
+    }
 
-  /** Says it. */
-  requestApproval(): ApprovalAnswer {
-    return { approved: this.#approved, reason: "answered automatically, by a test" };
-  }
+    /** Says it. */
+    requestApproval(): ApprovalAnswer {
+        return { approved: this.#approved, reason: "answered automatically, by a test" };
+    }
 }
 
-/** What runs now. Nothing outlives this process. */
-const RUNNING = new Set<ChildProcess>();
-const killAll = (): void => {
-  for (const child of RUNNING) child.kill("SIGKILL");
+/** What runs now, and where. Nothing outlives this process. */
+const RUNNING = new Map<ChildProcess, string>();
+const endAll = (): void => {
+    for (const [child, home] of RUNNING) {
+        child.kill("SIGKILL");
+        rmSync(home, { recursive: true, force: true });
+    }
 };
 
 /** What the daemon needs of the environment, and nothing of AEGIS_*, which would change what it is. */
 function environment(): NodeJS.ProcessEnv {
-  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("AEGIS_")));
+    return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("AEGIS_")));
 }
 
 function findBinary(): string {
-  const named = process.env["AEGIS_BIN"];
-  if (named !== undefined && named !== "") {
-    if (!isProgram(named)) throw new AegisError(`AEGIS_BIN names ${named}, which is no program`);
-    return named;
-  }
-  // In the repository, this file is clients/typescript/{src,dist}/testing.*.
-  const root = join(dirname(fileURLToPath(import.meta.url)), "../../..");
-  const built = existsSync(join(root, "Cargo.toml"))
-    ? ["release", "debug"].map((profile) => join(root, "target", profile, "aegis"))
-    : [];
-  const onPath = (process.env["PATH"] ?? "").split(delimiter).filter(Boolean).map((directory) => join(directory, "aegis"));
-  const found = [...built, ...onPath].find(isProgram);
-  if (found !== undefined) return found;
-  throw new AegisError("there is no `aegis`: put it on the PATH, or name it with AEGIS_BIN");
+    const named = process.env["AEGIS_BIN"];
+    if (named !== undefined && named !== "") {
+        if (!isProgram(named)) throw new AegisError(`AEGIS_BIN names ${named}, which is no program`);
+        return named;
+    }
+    // In the repository, this file is clients/typescript/{src,dist}/testing.*.
+    const root = join(dirname(fileURLToPath(import.meta.url)), "../../..");
+    const built = existsSync(join(root, "Cargo.toml"))
+        ? ["release", "debug"].map((profile) => join(root, "target", profile, "aegis"))
+        : [];
+    const onPath = (process.env["PATH"] ?? "")
+        .split(delimiter)
+        .filter(Boolean)
+        .map((directory) => join(directory, "aegis"));
+    const found = [...built, ...onPath].find(isProgram);
+    if (found !== undefined) return found;
+    throw new AegisError("there is no `aegis`: put it on the PATH, or name it with AEGIS_BIN");
 }
 
 function isProgram(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
+    try {
+        accessSync(path, constants.X_OK);
+        return true;
+    } catch {
+        return false;
+    }
 }

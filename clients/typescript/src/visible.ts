@@ -8,6 +8,6 @@ const HIDDEN = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}\p{Co}\p{Cn}]/gu;
  * reads is what is there, on one line.
  */
 export function visible(text: string): string {
-  const escaped = (character: string): string => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`;
-  return text.toWellFormed().replace(HIDDEN, escaped);
+    const escaped = (character: string): string => `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`;
+    return text.toWellFormed().replace(HIDDEN, escaped);
 }

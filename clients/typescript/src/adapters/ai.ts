@@ -1,0 +1,80 @@
+/**
+ * Tools of the Vercel AI SDK that ask before they run.
+ *
+ * ```ts
+ * import { governTools } from "aegis-sidecar/ai";
+ * const { text } = await generateText({ model, tools: governTools({ sendMail, readInbox }, { client }), prompt });
+ * ```
+ *
+ * @packageDocumentation
+ */
+import type { ModelMessage, Tool, ToolExecutionOptions, ToolSet } from "ai";
+import { either, performTool, type ToolGovernOptions, toolOutput, wantsConfirmation } from "./tools.js";
+
+export { refusal, type ToolGovernOptions } from "./tools.js";
+
+/**
+ * The same tools under the same names, each call proposed, waited for, run if it may, and reported.
+ *
+ * Where the answer is no the model reads why. Where the policy wants a confirmation of the agent's own user, the call is
+ * stopped by the framework's own `needsApproval`, and a `tool-approval-response` confirms. Reviewers are waited for while
+ * the tool runs. A tool without `execute` runs elsewhere and is left as it is.
+ */
+export function governTools<Tools extends ToolSet>(tools: Tools, options: ToolGovernOptions): Tools {
+    const governed = Object.entries(tools).map(([name, tool]) => [name, governTool(name, tool, options)]);
+    return Object.fromEntries(governed) as Tools;
+}
+
+/** One such tool, under the name that it has in the set of tools. */
+export function governTool<T extends ToolSet[string]>(name: string, tool: T, options: ToolGovernOptions): T {
+    const { execute, needsApproval } = tool as Tool<unknown, unknown>;
+    if (execute === undefined) return tool;
+
+    const governed = async (input: unknown, call: ToolExecutionOptions): Promise<unknown> => {
+        const approved = confirmedBy(call.messages, call.toolCallId);
+        const result = await performTool(
+            name,
+            input,
+            {
+                ...options,
+                signal: either(options.signal, call.abortSignal),
+                confirm: options.confirm ?? (() => approved),
+            },
+            async () => last(await execute(input, call)),
+        );
+        return toolOutput(result);
+    };
+
+    const asks: Extract<typeof needsApproval, (...args: never) => unknown> = async (input, call) => {
+        const own = typeof needsApproval === "function" ? await needsApproval(input, call) : needsApproval;
+        // With a `confirm` of the caller's, that one is asked, and not twice.
+        return own === true || (options.confirm === undefined && (await wantsConfirmation(name, input, options)));
+    };
+
+    return { ...tool, execute: governed, needsApproval: asks };
+}
+
+/** What a tool that yields its output bit by bit comes to: the last of it. */
+async function last(output: unknown): Promise<unknown> {
+    if (typeof output !== "object" || output === null || !(Symbol.asyncIterator in output)) return output;
+    let found: unknown;
+    for await (const part of output as AsyncIterable<unknown>) found = part;
+    return found;
+}
+
+/** Whether the agent's user has answered yes to this very call, in the newest message. */
+function confirmedBy(messages: readonly ModelMessage[], toolCallId: string): boolean {
+    const newest = messages.at(-1);
+    if (newest?.role !== "tool") return false;
+    const parts = messages.flatMap(({ role, content }) =>
+        role === "assistant" && typeof content !== "string" ? content : [],
+    );
+    const asked = new Set(
+        parts.flatMap((part) =>
+            part.type === "tool-approval-request" && part.toolCallId === toolCallId ? [part.approvalId] : [],
+        ),
+    );
+    return newest.content.some(
+        (part) => part.type === "tool-approval-response" && part.approved && asked.has(part.approvalId),
+    );
+}

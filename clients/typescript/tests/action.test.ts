@@ -1,0 +1,120 @@
+import { describe, expect, test } from "vitest";
+import { checkedAction, cut, errorText, recordable, sameJson } from "../src/action.js";
+import { type ActionInput, InvalidActionError, visible } from "../src/index.js";
+
+const params = (value: object): unknown => checkedAction({ type: "t", params: value }).params;
+
+describe("an action", () => {
+    test("is copied, frozen, and the same in both of its shapes", () => {
+        const given = { list: [1, { deep: null }], text: "é", no: false, zero: -0, tiny: 5e-324 };
+        const one = checkedAction({ type: "read", target: "crm", params: given, description: "d" });
+        expect(one).toEqual({ type: "read", target: "crm", params: given, description: "d" });
+        expect(checkedAction({ capability: "read", target: "crm", parameters: given, description: "d" })).toEqual(one);
+        expect(one.params).not.toBe(given);
+        expect(Object.isFrozen((one.params["list"] as readonly object[])[1])).toBe(true);
+    });
+
+    test("counts an `undefined` property as absent, takes small bigints and objects of any realm", () => {
+        expect(params({ a: undefined, b: 1n, c: Object.create(null) as object })).toEqual({ b: 1, c: {} });
+        expect(checkedAction({ type: "t", target: undefined, params: undefined, description: undefined })).toEqual({
+            type: "t",
+            target: "",
+            params: {},
+            description: "",
+        });
+    });
+
+    test.each([
+        ["params.user.age", { user: { age: 2 ** 53 } }],
+        ["params.n", { n: -(2n ** 53n) }],
+        ["params.n", { n: 1e300 }],
+        ["params.scores[1]", { scores: [1, NaN] }],
+        ["params.x", { x: -Infinity }],
+        ["params.f", { f: () => 1 }],
+        ["params.s", { s: Symbol("s") }],
+        ["params.list[1]", { list: [1, undefined] }],
+        ["params.list[0]", { list: new Array(1) }],
+        ["params.when", { when: new Date() }],
+        ["params.map", { map: new Map() }],
+        ["params.bytes", { bytes: new Uint8Array(1) }],
+        ["params.text", { text: "half \ud800 of a pair" }],
+        ['params["a b"].c', { "a b": { c: NaN } }],
+        ['params["\\ud800"]', { "\ud800": 1 }],
+        ["params.__proto__", JSON.parse('{"__proto__": {"admin": true}}') as object],
+        ["params", [1]],
+    ])("that cannot be sent whole is refused at %s", (path, value) => {
+        const refused = expect.objectContaining({ path, code: "INVALID_ARGUMENT" }) as InvalidActionError;
+        expect(() => params(value)).toThrow(InvalidActionError);
+        expect(() => params(value)).toThrow(refused);
+    });
+
+    test("that contains itself, or is nested without end, is refused", () => {
+        const cycle: Record<string, unknown> = { list: [] };
+        (cycle["list"] as unknown[]).push(cycle);
+        expect(() => params({ cycle })).toThrow("params.cycle: contains itself, at params.cycle.list[0]");
+        const shared = { a: 1 };
+        expect(params({ x: shared, y: shared })).toEqual({ x: { a: 1 }, y: { a: 1 } });
+        let deep: object = {};
+        for (let i = 0; i < 100_000; i += 1) deep = { deep };
+        expect(() => params(deep)).toThrow("is nested deeper than");
+    });
+
+    test.each([
+        ["type", { type: "" }],
+        ["capability", { capability: "" }],
+        ["type", {}],
+        ["type", { type: 1 }],
+        ["target", { type: "t", target: 1 }],
+        ["parms", { type: "t", parms: {} }],
+        ["action", undefined],
+    ])("without its parts, or with others, is refused at %s", (path, input) => {
+        expect(() => checkedAction(input as ActionInput)).toThrow(expect.objectContaining({ path }) as Error);
+    });
+});
+
+test("two values are the same only as JSON", () => {
+    expect(sameJson({ a: [1, { b: null }] }, { a: [1, { b: null }] })).toBe(true);
+    for (const [a, b] of [
+        [{ a: 1 }, { a: 1, b: 2 }],
+        [{ a: null }, {}],
+        [[1], { 0: 1 }],
+        [
+            [1, 2],
+            [2, 1],
+        ],
+        ["1", 1],
+    ] as const) {
+        expect(sameJson(a, b)).toBe(false);
+    }
+});
+
+test("whatever an action returned can be recorded", () => {
+    const cycle: Record<string, unknown> = {};
+    cycle["cycle"] = cycle;
+    expect(recordable(undefined)).toBeUndefined();
+    expect(recordable(null)).toBeNull();
+    expect(recordable({ n: 10n, d: new Date(0), f: () => 1, nan: NaN })).toEqual({
+        n: "10",
+        d: "1970-01-01T00:00:00.000Z",
+        nan: null,
+    });
+    expect(recordable({ big: 2 ** 60, text: "\ud800" })).toEqual({ big: "1152921504606847000", text: "\ufffd" });
+    expect(recordable(() => 1)).toBe("[not recorded: a function is not JSON]");
+    expect(recordable(cycle)).toMatch(/^\[not recorded: .*circular/i);
+});
+
+test("whatever was thrown is a text, and a text has an end", () => {
+    expect(errorText(new Error("broken"))).toBe("broken");
+    expect(errorText(new TypeError())).toBe("TypeError");
+    expect(errorText("broken")).toBe("broken");
+    expect(errorText({ code: 1 })).toBe('{"code":1}');
+    expect(errorText(undefined)).toBe("undefined");
+    expect(cut("short", 10)).toBe("short");
+    expect(cut("ééééé", 8)).toBe("éé...");
+});
+
+test("what an agent writes is visible", () => {
+    expect(visible("pay\u202egnp.exe\n\u200b\x1b[2J é 日本")).toBe(
+        "pay\\u{202e}gnp.exe\\u{a}\\u{200b}\\u{1b}[2J é 日本",
+    );
+});

@@ -1,0 +1,193 @@
+import { createServer, type IncomingMessage, type RequestListener } from "node:http";
+import type { AddressInfo } from "node:net";
+import { expect, test } from "vitest";
+import { governedFetch } from "../../src/adapters/fetch.js";
+import { ActionDenied, AegisError, InvalidActionError } from "../../src/index.js";
+import { stage } from "../support.js";
+
+/** What a server has seen of a request. */
+interface Seen {
+    readonly method: string;
+    readonly path: string;
+    readonly headers: IncomingMessage["headers"];
+    readonly body: string;
+}
+
+/** A server in this process, and what it has seen. */
+async function serve(
+    answer: (seen: Seen, response: Parameters<RequestListener>[1]) => void,
+): Promise<{ readonly origin: string; readonly seen: Seen[] } & AsyncDisposable> {
+    const seen: Seen[] = [];
+    const server = createServer((request, response) => {
+        const chunks: Buffer[] = [];
+        request.on("data", (chunk: Buffer) => chunks.push(chunk));
+        request.on("end", () => {
+            const { method = "", url: path = "", headers } = request;
+            const one = { method, path, headers, body: Buffer.concat(chunks).toString() };
+            seen.push(one);
+            answer(one, response);
+        });
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    return {
+        origin: `http://127.0.0.1:${String((server.address() as AddressInfo).port)}`,
+        seen,
+        [Symbol.asyncDispose]: async () => {
+            server.closeAllConnections();
+            await new Promise((resolve) => server.close(resolve));
+        },
+    };
+}
+
+const POLICY = `
+version: "1"
+defaults: { risk_level: medium, approval: block }
+rules:
+  - { name: no_admin, match: { target: "*/admin*" }, risk_level: critical, approval: block, reason: Not the admin pages. }
+  - { name: no_patch, match: { type: "patch" }, risk_level: high, approval: block }
+  - { name: no_bulk, match: { type: "post" }, conditions: { param_gt: { body.count: 100 } }, risk_level: high, approval: block }
+  - { name: http, match: { target: "http://127.0.0.1:*" }, risk_level: low, approval: auto }
+`;
+
+test("what is proposed is the method and the URL that go over the wire", async () => {
+    await using world = await stage(POLICY);
+    await using server = await serve((_, response) => response.end("hello"));
+    const fetch = governedFetch({ client: world.client });
+    const response = await fetch(`${server.origin.toUpperCase()}/a/../users?page=2&tag=x&tag=y#part`);
+    expect(await response.text()).toBe("hello");
+    await fetch(new URL(server.origin), {
+        method: "post",
+        body: JSON.stringify({ count: 3 }),
+        headers: { "content-type": "application/json" },
+    });
+    expect(server.seen.map(({ method, path, body }) => [method, path, body])).toEqual([
+        ["GET", "/users?page=2&tag=x&tag=y", ""],
+        ["POST", "/", '{"count":3}'],
+    ]);
+    const [get, post] = await world.rows();
+    const host = new URL(server.origin).host;
+    expect(get).toMatchObject({
+        action: {
+            type: "get",
+            target: `${server.origin}/users?page=2&tag=x&tag=y`,
+            params: { host, path: "/users", query: { page: "2", tag: ["x", "y"] } },
+        },
+        resultStatus: "success",
+        resultData: { status: 200, url: `${server.origin}/users?page=2&tag=x&tag=y` },
+    });
+    expect(post).toMatchObject({ action: { type: "post", params: { body: { count: 3 } } }, resultStatus: "success" });
+});
+
+test("neither case, nor dots, nor a body dodges a rule", async () => {
+    await using world = await stage(POLICY);
+    await using server = await serve((_, response) => response.end());
+    const fetch = governedFetch({ client: world.client });
+    const json = { "content-type": "application/json" };
+    const attempts: [path: string, init: RequestInit][] = [
+        ["/users", { method: "patch" }],
+        ["/users", { method: "PaTcH" }],
+        ["/x/../admin", {}],
+        ["/x/%2e%2e/admin", {}],
+        ["\\admin", {}],
+        ["/bulk", { method: "post", headers: json, body: JSON.stringify({ count: 101 }) }],
+    ];
+    for (const [path, init] of attempts) {
+        await expect(fetch(server.origin + path, init), path).rejects.toThrow(ActionDenied);
+    }
+    await expect(fetch("data:text/plain,hello")).rejects.toThrow(InvalidActionError);
+    expect(server.seen).toEqual([]);
+    expect((await world.record()).filter((row) => row.endsWith("DENY blocked"))).toHaveLength(attempts.length);
+});
+
+test("each redirect is a proposal of its own", async () => {
+    await using world = await stage(POLICY);
+    await using server = await serve(({ path }, response) => {
+        const to: Record<string, [number, string]> = {
+            "/one": [302, "/two"],
+            "/two": [307, "/three"],
+            "/in": [303, "/admin/users"],
+        };
+        const [status, location] = to[path] ?? [200, ""];
+        response.writeHead(status, location === "" ? {} : { location }).end(path);
+    });
+    const fetch = governedFetch({ client: world.client });
+    const response = await fetch(`${server.origin}/one`, {
+        method: "post",
+        body: "x",
+        headers: { "content-type": "text/plain" },
+    });
+    expect([await response.text(), response.redirected, response.url]).toEqual([
+        "/three",
+        true,
+        `${server.origin}/three`,
+    ]);
+    await expect(fetch(`${server.origin}/in`)).rejects.toThrow("Not the admin pages.");
+    expect(server.seen.map(({ method, path, body }) => `${method} ${path} ${body}`)).toEqual([
+        "POST /one x",
+        "GET /two ",
+        "GET /three ",
+        "GET /in ",
+    ]);
+    expect(
+        (await world.rows()).map(
+            ({ action, resultStatus }) => `${action.type} ${new URL(action.target).pathname} ${String(resultStatus)}`,
+        ),
+    ).toEqual([
+        "post /one success",
+        "get /two success",
+        "get /three success",
+        "get /in success",
+        "get /admin/users blocked",
+    ]);
+    const manual = await fetch(`${server.origin}/one`, { redirect: "manual" });
+    expect(manual.status).toBe(302);
+    await expect(fetch(`${server.origin}/one`, { redirect: "error" })).rejects.toThrow(TypeError);
+});
+
+test("a redirect with a body keeps it where it should, and credentials stay at their origin", async () => {
+    await using world = await stage(POLICY);
+    await using other = await serve(({ body }, response) => response.end(body));
+    await using server = await serve((_, response) =>
+        response.writeHead(308, { location: `${other.origin}/next` }).end(),
+    );
+    const fetch = governedFetch({ client: world.client });
+    const headers = {
+        authorization: "Bearer secret",
+        cookie: "session=secret",
+        "x-api-key": "secret",
+        "content-type": "text/plain",
+        accept: "text/plain",
+    };
+    const response = await fetch(server.origin, { method: "PUT", headers, body: "the body" });
+    expect(await response.text()).toBe("the body");
+    expect(server.seen[0]?.headers).toMatchObject(headers);
+    expect(other.seen[0]?.method).toBe("PUT");
+    expect(JSON.stringify(other.seen[0]?.headers)).not.toContain("secret");
+    expect(other.seen[0]?.headers).toMatchObject({ accept: "text/plain", "content-type": "text/plain" });
+    expect(JSON.stringify(await world.rows())).not.toContain("secret");
+});
+
+test("redirects end, and statuses of failure are on the record", async () => {
+    await using world = await stage(POLICY);
+    await using server = await serve(({ path }, response) => {
+        if (path === "/loop") response.writeHead(302, { location: "/loop" }).end();
+        else response.writeHead(404).end("nothing here");
+    });
+    const fetch = governedFetch({ client: world.client, maxRedirects: 3 });
+    await expect(fetch(`${server.origin}/loop`)).rejects.toThrow("more than 3 redirects");
+    const missing = await fetch(`${server.origin}/missing`);
+    expect([missing.status, await missing.text()]).toEqual([404, "nothing here"]);
+    const rows = await world.rows();
+    expect(rows).toHaveLength(5);
+    expect(rows.at(-1)).toMatchObject({ resultStatus: "failed", resultError: "HTTP 404", resultData: { status: 404 } });
+    await expect(fetch("http://127.0.0.1:1/")).rejects.toThrow();
+    expect((await world.rows()).at(-1)).toMatchObject({ resultStatus: "failed" });
+});
+
+test("without a daemon nothing is fetched", async () => {
+    await using world = await stage(POLICY);
+    await using server = await serve((_, response) => response.end());
+    await world.sidecar.kill();
+    await expect(governedFetch({ client: world.client })(server.origin)).rejects.toThrow(AegisError);
+    expect(server.seen).toEqual([]);
+});

@@ -1,0 +1,88 @@
+import { DynamicTool, tool } from "@langchain/core/tools";
+import { ToolMessage } from "@langchain/core/messages";
+import { expect, test } from "vitest";
+import { z } from "zod";
+import { governTool, governTools } from "../../src/adapters/langchain.js";
+import { AegisError } from "../../src/index.js";
+import { stage } from "../support.js";
+
+test("a tool runs where it may, and answers a model's call with its message", async () => {
+    await using world = await stage();
+    const read = tool(({ name }) => `${name} is a contact`, {
+        name: "read_contact",
+        description: "Reads a contact.",
+        schema: z.object({ name: z.string().transform((text) => text.toLowerCase()) }),
+    });
+    const governed: typeof read = governTool(read, { client: world.client, target: "crm" });
+    const call = { type: "tool_call", id: "call_1", name: "read_contact", args: { name: "ADA" } } as const;
+    const message: unknown = await governed.invoke(call);
+    expect(message).toBeInstanceOf(ToolMessage);
+    expect(message).toMatchObject({ content: "ada is a contact", tool_call_id: "call_1" });
+    expect((await world.rows())[0]).toMatchObject({
+        action: { type: "read_contact", target: "crm", params: { name: "ada" } },
+        resultStatus: "success",
+        resultData: "ada is a contact",
+    });
+    // The tool itself is as it was.
+    expect(await read.invoke({ name: "Bob" })).toBe("bob is a contact");
+    expect(await world.rows()).toHaveLength(1);
+});
+
+test("blocked and denied tools do not run, are on the record, and the model reads why", async () => {
+    await using world = await stage();
+    const ran: string[] = [];
+    const named = (name: string) =>
+        tool(() => void ran.push(name), {
+            name,
+            description: "…",
+            schema: z.object({}),
+            responseFormat: "content_and_artifact",
+        });
+    const [remove, wire] = governTools([named("delete_contact"), named("wire_money")], { client: world.client });
+    const call = { type: "tool_call", id: "call_1", args: {} } as const;
+    const blocked: unknown = await remove.invoke({ ...call, name: "delete_contact" });
+    expect(blocked).toMatchObject({
+        content: "[AEGIS BLOCKED] `delete_contact` was not run: Deleting is a person's job.",
+    });
+    const denying = wire.invoke({ ...call, name: "wire_money" });
+    await world.answer(false, "not today");
+    expect(await denying).toHaveProperty("content", expect.stringMatching(/^\[AEGIS DENIED\] .*: not today$/));
+    expect(ran).toEqual([]);
+    expect(await world.record()).toEqual(["delete_contact DENY blocked", "wire_money DENY denied"]);
+});
+
+test("a tool of one string, one that throws, and one without a daemon", async () => {
+    await using world = await stage();
+    const echo = new DynamicTool({
+        name: "read_text",
+        description: "…",
+        func: (text) => Promise.resolve(text.toUpperCase()),
+    });
+    expect(await governTool(echo, { client: world.client }).invoke("hello")).toBe("HELLO");
+    const broken = new DynamicTool({
+        name: "read_broken",
+        description: "…",
+        func: () => Promise.reject(new Error("the database is away")),
+    });
+    await expect(governTool(broken, { client: world.client }).invoke("x")).rejects.toThrow("the database is away");
+    expect((await world.rows()).map(({ action, resultStatus }) => [action.params, resultStatus])).toEqual([
+        [{ input: "hello" }, "success"],
+        [{ input: "x" }, "failed"],
+    ]);
+    await world.sidecar.kill();
+    await expect(governTool(echo, { client: world.client }).invoke("hello")).rejects.toThrow(AegisError);
+});
+
+test("a confirmation is asked of `confirm`", async () => {
+    await using world = await stage();
+    const send = tool(({ to }) => `sent to ${to}`, {
+        name: "send_mail",
+        description: "…",
+        schema: z.object({ to: z.string() }),
+    });
+    const without = governTool(send, { client: world.client });
+    expect(await without.invoke({ to: "ada" })).toContain("[AEGIS DENIED]");
+    const confirmed = governTool(send, { client: world.client, confirm: (action) => action.params["to"] === "ada" });
+    expect(await confirmed.invoke({ to: "ada" })).toBe("sent to ada");
+    expect(await confirmed.invoke({ to: "eve" })).toContain("not confirmed");
+});

@@ -1,0 +1,177 @@
+import {
+    Agent,
+    type AgentOutputItem,
+    type Model,
+    type ModelResponse,
+    run,
+    setTracingDisabled,
+    Usage,
+} from "@openai/agents";
+import { expect, test } from "vitest";
+import { z } from "zod";
+import { governedTool } from "../../src/adapters/openai-agents.js";
+import { stage } from "../support.js";
+
+setTracingDisabled(true);
+
+/** A model that calls one tool, and then says what it was told. */
+class FakeModel implements Model {
+    readonly #name: string;
+    readonly #arguments: object;
+
+    constructor(name: string, args: object) {
+        this.#name = name;
+        this.#arguments = args;
+    }
+
+    getResponse(request: Parameters<Model["getResponse"]>[0]): Promise<ModelResponse> {
+        const items = typeof request.input === "string" ? [] : request.input;
+        const told = items.find((item) => item.type === "function_call_result");
+        const output: AgentOutputItem[] =
+            told === undefined
+                ? [
+                      {
+                          type: "function_call",
+                          callId: "call_1",
+                          name: this.#name,
+                          arguments: JSON.stringify(this.#arguments),
+                          status: "completed",
+                      },
+                  ]
+                : [
+                      {
+                          type: "message",
+                          role: "assistant",
+                          status: "completed",
+                          content: [{ type: "output_text", text: textOf("output" in told ? told.output : "") }],
+                      },
+                  ];
+        return Promise.resolve({ usage: new Usage(), output });
+    }
+
+    getStreamedResponse(): never {
+        throw new Error("not streamed here");
+    }
+}
+
+const textOf = (output: unknown): string =>
+    typeof output === "object" && output !== null && "text" in output ? String(output.text) : String(output);
+
+test("a tool runs where it may, and the model reads what it returned", async () => {
+    await using world = await stage();
+    const read = governedTool(
+        {
+            name: "read_contact",
+            description: "Reads a contact.",
+            parameters: z.object({ name: z.string() }),
+            execute: ({ name }) => `${name} is a contact`,
+        },
+        { client: world.client, target: "crm" },
+    );
+    const agent = new Agent({ name: "a", model: new FakeModel("read_contact", { name: "ada" }), tools: [read] });
+    expect((await run(agent, "hello")).finalOutput).toBe("ada is a contact");
+    const [row] = await world.rows();
+    expect(row).toMatchObject({
+        action: { type: "read_contact", target: "crm", params: { name: "ada" } },
+        resultStatus: "success",
+        resultData: "ada is a contact",
+    });
+});
+
+test("a blocked tool does not run, is on the record, and the model reads why", async () => {
+    await using world = await stage();
+    let ran = false;
+    const remove = governedTool(
+        {
+            name: "delete_contact",
+            description: "Deletes a contact.",
+            parameters: z.object({ name: z.string() }),
+            execute: () => {
+                ran = true;
+                return "gone";
+            },
+        },
+        { client: world.client },
+    );
+    const agent = new Agent({ name: "a", model: new FakeModel("delete_contact", { name: "ada" }), tools: [remove] });
+    const { finalOutput } = await run(agent, "hello");
+    expect(finalOutput).toBe("[AEGIS BLOCKED] `delete_contact` was not run: Deleting is a person's job.");
+    expect(ran).toBe(false);
+    expect(await world.record()).toEqual(["delete_contact DENY blocked"]);
+});
+
+test("a denied tool does not run, and one that throws is reported as failed", async () => {
+    await using world = await stage();
+    const wire = governedTool(
+        { name: "wire_money", description: "Pays.", parameters: z.object({}), execute: () => "paid" },
+        { client: world.client },
+    );
+    const running = run(new Agent({ name: "a", model: new FakeModel("wire_money", {}), tools: [wire] }), "hello");
+    await world.answer(false, "not today");
+    expect((await running).finalOutput).toMatch(/^\[AEGIS DENIED\] `wire_money` was not run: .*not today$/);
+
+    const broken = governedTool(
+        {
+            name: "read_broken",
+            description: "Fails.",
+            parameters: z.object({}),
+            execute: () => {
+                throw new Error("the database is away");
+            },
+        },
+        { client: world.client },
+    );
+    const { finalOutput } = await run(
+        new Agent({ name: "a", model: new FakeModel("read_broken", {}), tools: [broken] }),
+        "x",
+    );
+    expect(finalOutput).toContain("the database is away");
+    expect(await world.record()).toEqual(["wire_money DENY denied", "read_broken ALLOW failed"]);
+});
+
+test("a confirmation of the agent's user is the framework's own approval", async () => {
+    await using world = await stage();
+    const send = governedTool(
+        {
+            name: "send_mail",
+            description: "Sends.",
+            parameters: z.object({ to: z.string() }),
+            execute: ({ to }) => `sent to ${to}`,
+        },
+        { client: world.client },
+    );
+    const agent = new Agent({ name: "a", model: new FakeModel("send_mail", { to: "ada" }), tools: [send] });
+
+    const first = await run(agent, "hello");
+    expect(first.interruptions).toHaveLength(1);
+    expect(await world.record()).toEqual([]);
+    for (const interruption of first.interruptions) first.state.approve(interruption);
+    expect((await run(agent, first.state)).finalOutput).toBe("sent to ada");
+    expect(await world.record()).toEqual(["send_mail REQUIRE_CONFIRMATION -", "send_mail ALLOW success"]);
+
+    const second = await run(agent, "hello");
+    for (const interruption of second.interruptions) second.state.reject(interruption);
+    expect((await run(agent, second.state)).finalOutput).not.toContain("sent");
+    expect(await world.record()).toHaveLength(2);
+});
+
+test("without a daemon the tool does not run", async () => {
+    await using world = await stage();
+    let ran = false;
+    const read = governedTool(
+        {
+            name: "read_contact",
+            description: "Reads.",
+            parameters: z.object({}),
+            execute: () => {
+                ran = true;
+                return "";
+            },
+        },
+        { client: world.client, confirm: () => false },
+    );
+    await world.sidecar.kill();
+    const agent = new Agent({ name: "a", model: new FakeModel("read_contact", {}), tools: [read] });
+    expect((await run(agent, "hello")).finalOutput).toContain("cannot reach the daemon");
+    expect(ran).toBe(false);
+});

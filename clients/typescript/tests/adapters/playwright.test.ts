@@ -1,0 +1,125 @@
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { type Browser, chromium } from "playwright-core";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { GovernedPage } from "../../src/adapters/playwright.js";
+import { ActionDenied, InvalidActionError } from "../../src/index.js";
+import { eventually, stage } from "../support.js";
+
+/** Debian's; no browser can be downloaded. */
+const CHROMIUM = process.env["CHROMIUM"] ?? "/usr/bin/chromium";
+
+const POLICY = `
+version: "1"
+defaults: { risk_level: medium, approval: auto }
+rules:
+  - { name: no_admin, match: { type: navigate, target: "*/admin*" }, risk_level: critical, approval: block }
+  - { name: no_buying, match: { type: click }, conditions: { param_eq: { selector: "#buy" } }, risk_level: high, approval: block, reason: A person buys. }
+  - { name: pictures, match: { type: screenshot }, risk_level: medium, approval: approve }
+`;
+
+const PAGE = `<!doctype html><title>Shop</title><h1>Hello</h1>
+<input id=user><input id=password type=password><input id=card autocomplete="section-a cc-number">
+<button id=greet onclick="document.querySelector('h1').textContent = 'Hello ' + document.querySelector('#user').value">Greet</button>
+<button id=buy onclick="document.querySelector('h1').textContent = 'Bought'">Buy</button>
+<select id=size><option value=s>Small<option value=l>Large</select>`;
+
+let browser: Browser;
+const server = createServer((request, response) => {
+    response.writeHead(request.url === "/missing" ? 404 : 200, { "content-type": "text/html" }).end(PAGE);
+});
+let origin: string;
+
+beforeAll(async () => {
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    origin = `http://127.0.0.1:${String((server.address() as AddressInfo).port)}`;
+    const args = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"];
+    args.push("--disable-background-networking", "--disable-component-update", "--disable-sync");
+    browser = await chromium.launch({ executablePath: CHROMIUM, headless: true, args });
+});
+
+afterAll(async () => {
+    await browser.close();
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+});
+
+test("a page is used as far as the policy lets it, and everything is on the record", async () => {
+    await using world = await stage(POLICY);
+    const page = new GovernedPage(await browser.newPage(), { client: world.client });
+    expect((await page.goto(`${origin}/a/../shop`))?.status()).toBe(200);
+    await page.fill("#user", "Ada", { record: true });
+    await page.click("#greet");
+    expect(await page.read("h1")).toBe("Hello Ada");
+    expect(await page.selectOption("#size", "Large")).toEqual(["l"]);
+    await page.press("#user", "Tab");
+    await expect(page.click("#buy")).rejects.toThrow("A person buys.");
+    await expect(page.goto(`${origin}/x/%2e%2e/admin`)).rejects.toThrow(ActionDenied);
+    expect(await page.read("h1")).toBe("Hello Ada");
+    await page.goto(`${origin}/missing`);
+    const rows = await world.rows();
+    expect(
+        rows.map(({ action, resultStatus }) => [
+            action.type,
+            action.target.replace(origin, ""),
+            action.params,
+            resultStatus,
+        ]),
+    ).toEqual([
+        ["navigate", "/shop", {}, "success"],
+        ["fill", "/shop", { selector: "#user", value: "Ada" }, "success"],
+        ["click", "/shop", { selector: "#greet" }, "success"],
+        ["read", "/shop", { selector: "h1" }, "success"],
+        ["select", "/shop", { selector: "#size", values: ["Large"] }, "success"],
+        ["press", "/shop", { selector: "#user", key: "Tab" }, "success"],
+        ["click", "/shop", { selector: "#buy" }, "blocked"],
+        ["navigate", "/admin", {}, "blocked"],
+        ["read", "/shop", { selector: "h1" }, "success"],
+        ["navigate", "/missing", {}, "failed"],
+    ]);
+    expect(rows[0]?.resultData).toEqual({ url: `${origin}/shop`, status: 200 });
+    expect(rows.at(-1)?.resultError).toBe("HTTP 404");
+});
+
+test("a secret that is typed is never on the record, not even where typing it fails", async () => {
+    await using world = await stage(POLICY);
+    const page = new GovernedPage(await browser.newPage(), { client: world.client });
+    const secret = `hunter2 "it's"`;
+    await page.goto(origin);
+    await page.fill("#user", secret);
+    // Asked for, and still not: the page says what these fields are for.
+    await page.fill("#password", secret, { record: true });
+    await page.fill("#card", secret, { record: true });
+    await expect(page.fill("#nowhere", secret, { timeout: 200 })).rejects.toThrow();
+    await expect(page.fill("#size", secret, { timeout: 200 })).rejects.toThrow();
+    const rows = await world.rows();
+    expect(rows.map(({ resultStatus }) => resultStatus)).toEqual([
+        "success",
+        "success",
+        "success",
+        "success",
+        "failed",
+        "failed",
+    ]);
+    for (const row of rows) expect(JSON.stringify(row)).not.toContain("hunter2");
+    expect(rows[1]?.action.params).toEqual({ selector: "#user" });
+});
+
+test("a picture is taken once a reviewer has said yes, and not of another page", async () => {
+    await using world = await stage(POLICY);
+    const raw = await browser.newPage();
+    const page = new GovernedPage(raw, { client: world.client });
+    await page.goto(origin);
+    const taking = page.screenshot();
+    await world.answer(true);
+    expect((await taking).subarray(1, 4).toString()).toBe("PNG");
+
+    const other = page.screenshot();
+    await eventually(async () => ((await world.people.listApprovals()).length > 0 ? true : undefined));
+    await raw.goto(`${origin}/elsewhere`);
+    const refused = expect(other).rejects.toThrow(InvalidActionError);
+    await world.answer(true);
+    await refused;
+    expect((await world.record()).slice(1)).toEqual(["screenshot ALLOW success", "screenshot ALLOW skipped"]);
+    expect((await world.rows())[1]?.resultData).toEqual({ bytes: expect.any(Number) as unknown });
+});

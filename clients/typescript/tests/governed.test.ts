@@ -1,0 +1,122 @@
+import { expect, expectTypeOf, test } from "vitest";
+import { ActionDenied, AegisError, governed, InvalidActionError, ReportError } from "../src/index.js";
+import { eventually, stage } from "./support.js";
+
+test("a governed function keeps its types, its name and its `this`", async () => {
+    await using world = await stage();
+    const options = { type: "read_sum", client: world.client };
+
+    function add(a: number, b = 1): number {
+        return a + b;
+    }
+    const governedAdd = governed(add, options);
+    expectTypeOf(governedAdd).toEqualTypeOf<(this: unknown, a: number, b?: number) => Promise<number>>();
+    expect(governedAdd.name).toBe("add");
+    expect(await governedAdd(1)).toBe(2);
+    expect(await governedAdd(1, 2)).toBe(3);
+
+    class Crm {
+        readonly name = "crm";
+        find = governed(function (this: Crm, query: { id: number }) {
+            return Promise.resolve(`${this.name} ${String(query.id)}`);
+        }, options);
+    }
+    expect(await new Crm().find({ id: 7 })).toBe("crm 7");
+    const none = governed(() => undefined, options);
+    await none();
+    expect((await world.rows()).map(({ action, resultData }) => [action.params, resultData])).toEqual([
+        [{ args: [1] }, 2],
+        [{ args: [1, 2] }, 3],
+        [{ id: 7 }, "crm 7"],
+        [{}, undefined],
+    ]);
+});
+
+test("type, target, parameters and description may come from the arguments", async () => {
+    await using world = await stage();
+    const read = governed((table: string, secret: string) => table + secret, {
+        type: (table) => `read_${table}`,
+        target: (table) => `db/${table}`,
+        params: (table) => ({ table }),
+        description: (table) => `all of ${table}`,
+        client: world.client,
+        actor: { id: "agent-7" },
+        context: { sessionId: "s-1" },
+    });
+    expect(await read("users", "!")).toBe("users!");
+    expect((await world.rows())[0]).toMatchObject({
+        action: { type: "read_users", target: "db/users", params: { table: "users" }, description: "all of users" },
+        actor: { id: "agent-7", type: "ai-agent" },
+        sessionId: "s-1",
+    });
+});
+
+test("arguments that change while somebody thinks about them do not run", async () => {
+    await using world = await stage();
+    let ran = false;
+    const pay = governed(({ to }: { to: string }) => (ran = to !== ""), { type: "pay", client: world.client });
+    const args = { to: "ada" };
+    const paying = expect(pay(args)).rejects.toThrow(InvalidActionError);
+    args.to = "eve";
+    await world.answer(true);
+    await paying;
+    expect(ran).toBe(false);
+    expect(await world.record()).toEqual(["pay ALLOW skipped"]);
+});
+
+test("a confirmation is asked of the agent's user, and only `true` is a yes", async () => {
+    await using world = await stage();
+    const asked: string[] = [];
+    const answers: unknown[] = [true, false, "yes", 1];
+    const send = governed((to: string) => `sent to ${to}`, {
+        type: "send_mail",
+        client: world.client,
+        confirm: (action, decision) => {
+            asked.push(`${action.type} ${decision.outcome}`);
+            return answers.shift() as boolean;
+        },
+    });
+    expect(await send("ada")).toBe("sent to ada");
+    for (let i = 0; i < 3; i += 1) await expect(send("ada")).rejects.toThrow(ActionDenied);
+    await expect(governed(() => 1, { type: "send_mail", client: world.client })()).rejects.toThrow("give `confirm`");
+    expect(asked).toHaveLength(4);
+    const record = await world.record();
+    expect(record.slice(0, 2)).toEqual(["send_mail REQUIRE_CONFIRMATION -", "send_mail ALLOW success"]);
+    expect(record.slice(2).every((row) => row.endsWith("skipped"))).toBe(true);
+});
+
+test("a call that is aborted while it waits is withdrawn", async () => {
+    await using world = await stage();
+    const controller = new AbortController();
+    const pay = governed(() => "paid", { type: "pay", client: world.client, signal: controller.signal });
+    const paying = expect(pay()).rejects.toMatchObject({ code: "CANCELLED" });
+    await eventually(async () => ((await world.people.listApprovals()).length > 0 ? true : undefined));
+    controller.abort();
+    await paying;
+    const [row] = await world.rows();
+    expect(row).toMatchObject({ outcome: "DENY", resultStatus: "skipped", ending: { kind: "cancelled" } });
+});
+
+test("a report that fails is an error of its own, with what the function returned", async () => {
+    await using world = await stage();
+    const read = governed(
+        async () => {
+            await world.sidecar.kill();
+            return 7;
+        },
+        { type: "read", client: world.client },
+    );
+    const error = await read().catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(ReportError);
+    expect(error).toBeInstanceOf(AegisError);
+    expect(error).toMatchObject({ code: "UNAVAILABLE", result: 7, decision: { outcome: "ALLOW" } });
+});
+
+test("what a function throws comes out as it is", async () => {
+    await using world = await stage();
+    for (const thrown of [new TypeError("broken"), "text", { code: 1 }]) {
+        const read = governed(() => Promise.reject(thrown as Error), { type: "read", client: world.client });
+        await expect(read()).rejects.toBe(thrown);
+    }
+    expect((await world.rows()).map(({ resultError }) => resultError)).toEqual(["broken", "text", '{"code":1}']);
+});
