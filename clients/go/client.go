@@ -12,11 +12,13 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	"github.com/aegis-sidecar/aegis/clients/go/aegisv1"
 )
@@ -180,9 +182,23 @@ func once[Request, Response any](
 	defer cancel()
 	response, err := rpc(limited, request)
 	if err != nil {
-		return nil, newError(ctx, c.endpoint.text, name, err)
+		return nil, newError(ctx, c.endpoint.text, name, deadlineAsSuch(limited, err))
 	}
 	return response, nil
+}
+
+// deadlineAsSuch is an error as it is, but where it says that the deadline is past and calls that CANCELLED: the daemon keeps the
+// deadline too, and may notice a moment before this side does.
+func deadlineAsSuch(ctx context.Context, err error) error {
+	deadline, ok := ctx.Deadline()
+	if !ok || status.Code(err) != codes.Canceled || time.Until(deadline) > time.Second {
+		return err
+	}
+	<-ctx.Done()
+	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return err
+	}
+	return status.FromContextError(ctx.Err()).Err()
 }
 
 // own is the context of a call of ours: without the metadata that the caller has set for its own calls of other servers, which

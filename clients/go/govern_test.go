@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"runtime"
 	"strings"
 	"sync"
@@ -17,6 +18,7 @@ import (
 
 	aegis "github.com/aegis-sidecar/aegis/clients/go"
 	"github.com/aegis-sidecar/aegis/clients/go/aegistest"
+	"github.com/aegis-sidecar/aegis/clients/go/aegisv1"
 )
 
 // returns is an action that returns this.
@@ -166,6 +168,47 @@ func TestAnApprovalTimeoutWithdraws(t *testing.T) {
 	}
 	if row := row(t, daemon); row.Ending.Kind != aegis.EndingCancelled {
 		t.Errorf("%+v", row)
+	}
+}
+
+// A hasty server asks for a reviewer, and gives up a moment before the caller's deadline.
+type hasty struct {
+	aegisv1.UnimplementedGovernanceServiceServer
+}
+
+func (hasty) Propose(context.Context, *aegisv1.ProposeRequest) (*aegisv1.ProposeResponse, error) {
+	return &aegisv1.ProposeResponse{Decision: &aegisv1.Decision{DecisionId: "dec_1", Outcome: aegisv1.Outcome_OUTCOME_ESCALATE}}, nil
+}
+
+func (hasty) AwaitDecision(ctx context.Context, _ *aegisv1.AwaitDecisionRequest) (*aegisv1.AwaitDecisionResponse, error) {
+	deadline, _ := ctx.Deadline()
+	time.Sleep(time.Until(deadline) - 50*time.Millisecond)
+	return nil, status.Error(codes.Canceled, "Timeout expired")
+}
+
+func (hasty) CancelProposal(context.Context, *aegisv1.CancelProposalRequest) (*aegisv1.CancelProposalResponse, error) {
+	return &aegisv1.CancelProposalResponse{Decision: &aegisv1.Decision{DecisionId: "dec_1", Outcome: aegisv1.Outcome_OUTCOME_DENY}}, nil
+}
+
+func TestADeadlineIsOneWhoeverNoticesItFirst(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := grpc.NewServer()
+	aegisv1.RegisterGovernanceServiceServer(server, hasty{})
+	go func() { _ = server.Serve(listener) }()
+	defer server.Stop()
+	client, err := aegis.New(aegis.WithEndpoint("http://"+listener.Addr().String()), aegis.WithToken(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	_, err = aegis.Govern(ctx, client, aegis.Action{Type: "write"}, never(t))
+	if denied := (*aegis.DeniedError)(nil); !errors.As(err, &denied) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
 	}
 }
 

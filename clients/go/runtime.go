@@ -110,7 +110,7 @@ func NewRuntime(client *Client, executor Executor, options ...RuntimeOption) (*R
 // SessionID is the session of everything that this runtime proposes.
 func (r *Runtime) SessionID() string { return r.call.sessionID }
 
-// Plan asks what the policy would answer for each action. Nothing is proposed, and nothing runs.
+// Plan asks what the policy would answer for each of up to 1,000 actions. Nothing is proposed, and nothing runs.
 func (r *Runtime) Plan(ctx context.Context, actions ...Action) (*Plan, error) {
 	plan := &Plan{}
 	if len(actions) == 0 {
@@ -135,20 +135,22 @@ func (r *Runtime) Plan(ctx context.Context, actions ...Action) (*Plan, error) {
 // results.
 func (r *Runtime) Execute(ctx context.Context, plan *Plan) ([]Result, error) {
 	run := execution{runtime: r, results: make([]Result, len(plan.Steps))}
-	next := make(chan int)
-	var workers sync.WaitGroup
-	for range min(r.config.parallelism, len(plan.Steps)) {
-		workers.Go(func() {
-			for i := range next {
-				run.step(ctx, i, plan.Steps[i].Action)
-			}
+	if r.config.parallelism == 1 {
+		for i, step := range plan.Steps {
+			run.step(ctx, i, step.Action)
+		}
+		return run.results, run.err
+	}
+	free := make(chan struct{}, r.config.parallelism)
+	var under sync.WaitGroup
+	for i, step := range plan.Steps {
+		free <- struct{}{}
+		under.Go(func() {
+			defer func() { <-free }()
+			run.step(ctx, i, step.Action)
 		})
 	}
-	for i := range plan.Steps {
-		next <- i
-	}
-	close(next)
-	workers.Wait()
+	under.Wait()
 	return run.results, run.err
 }
 
@@ -189,8 +191,9 @@ func (e *execution) step(ctx context.Context, i int, action Action) {
 	e.lock.Lock()
 	stopped, gone := e.stopped, e.gone
 	e.lock.Unlock()
-	var result Result
-	var err error
+	// What it counts as if the executor ends the goroutine.
+	result, err := Result{Action: action, Status: StatusFailed, Err: errAbandoned}, error(nil)
+	defer func() { e.note(i, result, err) }()
 	switch {
 	case gone:
 		result = Result{Action: action, Status: StatusSkipped, Err: ErrSkipped}
@@ -199,6 +202,10 @@ func (e *execution) step(ctx context.Context, i int, action Action) {
 	default:
 		result, err = e.runtime.RunOne(ctx, action)
 	}
+}
+
+// note keeps a result, and what follows from it for the actions that come after.
+func (e *execution) note(i int, result Result, err error) {
 	e.lock.Lock()
 	defer e.lock.Unlock()
 	e.results[i] = result

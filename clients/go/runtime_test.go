@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -93,6 +94,38 @@ func TestActionsOfAPlanRunSideBySide(t *testing.T) {
 			t.Errorf("result %d is %+v", i, result)
 		}
 	}
+}
+
+func TestAnExecutorThatEndsItsGoroutineEndsThePlan(t *testing.T) {
+	daemon := aegistest.Start(t, policy)
+	rt := newRuntime(t, daemon.Agent(), func(_ context.Context, action aegis.Action) (any, error) {
+		if action.Type == "read_b" {
+			runtime.Goexit()
+		}
+		return nil, nil
+	}, aegis.WithParallelism(2))
+	plan, err := rt.Plan(t.Context(), aegis.Action{Type: "read_a"}, aegis.Action{Type: "read_b"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	results, err := rt.Execute(t.Context(), plan)
+	if err != nil || statuses(results) != "success failed" {
+		t.Errorf("%s %v", statuses(results), err)
+	}
+	for _, row := range rows(t, daemon) {
+		if row.ResultStatus == "" {
+			t.Errorf("%+v", row)
+		}
+	}
+	alone := newRuntime(t, daemon.Agent(), func(context.Context, aegis.Action) (any, error) { panic("broken") })
+	func() {
+		defer func() {
+			if recover() != "broken" {
+				t.Error("a panic of the executor is the caller's")
+			}
+		}()
+		_, _ = alone.Execute(t.Context(), plan)
+	}()
 }
 
 func TestWithoutADaemonAPlanEnds(t *testing.T) {
