@@ -113,7 +113,7 @@ fn draft(start: Timestamp, number: u64) -> Draft {
     };
     let opening = Opening {
         allowed_at: Some(at),
-        idempotency: (number % 2 == 0).then(|| Digest::of(&number.to_le_bytes())),
+        idempotency: number.is_multiple_of(2).then(|| Digest::of(&number.to_le_bytes())),
         ..Opening::default()
     };
     Draft::new(at, &record, opening).expect("a decision has a JSON form")
