@@ -10,7 +10,7 @@
 //! space goes into a record that says so; it is made again once there is as much again besides.
 
 use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::io::{self, Seek as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -53,9 +53,17 @@ impl Medium for Opener {
 /// The file of a record, with mode 0600.
 pub(super) struct RecordFile {
     path: PathBuf,
-    /// What was opened, for reading: as long as this lives, so does what is in it, whatever becomes of its name.
-    held: Option<File>,
+    held: Option<Held>,
 }
+
+/// What was opened, for reading: as long as this lives, so does what is in it, whatever becomes of its name.
+struct Held {
+    file: File,
+    identity: Identity,
+}
+
+/// What tells a file from every other one: its device and its number there.
+type Identity = (u64, u64);
 
 impl RecordFile {
     pub(super) fn new(path: PathBuf) -> Self {
@@ -71,27 +79,30 @@ impl RecordFile {
         // Under another name until it is whole: a power failure in between must not leave half a file under this one.
         let (new, file) = self.new_file()?;
         drop(builder.create_with_backend(FileBackend::new(file)?)?);
-        self.put_in_place(&new)?;
+        match self.put_in_place(&new) {
+            // Another daemon was faster: which of the two may go on is for the lock on that file to say.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            placed => placed?,
+        }
         Ok(open(&self.path)?)
     }
 
     /// The file, after a fault.
-    fn take_again(&self, held: &File) -> io::Result<File> {
+    fn take_again(&self, held: &Held) -> io::Result<File> {
         match fs::metadata(&self.path) {
-            Ok(found) if is_same(&found, &held.metadata()?) => {}
-            Ok(_) => return Err(self.replaced()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => self.put_back(held)?,
-            Err(error) => return Err(error),
+            Ok(found) if identity(&found) == held.identity => open(&self.path),
+            Ok(_) => Err(self.replaced()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.put_back(&held.file),
+            Err(error) => Err(error),
         }
-        open(&self.path)
     }
 
-    /// Writes out what is held, where there is nothing any more.
-    fn put_back(&self, mut held: &File) -> io::Result<()> {
+    /// Writes out what is held, where there is nothing any more, and answers with that.
+    fn put_back(&self, mut held: &File) -> io::Result<File> {
         let (new, mut file) = self.new_file()?;
         let written = (|| {
             held.rewind()?;
-            io::copy(&mut held.take(u64::MAX), &mut file)?;
+            io::copy(&mut held, &mut file)?;
             file.sync_all()
         })();
         if let Err(error) = written {
@@ -101,7 +112,7 @@ impl RecordFile {
         }
         self.put_in_place(&new)?;
         tracing::warn!(path = %self.path.display(), "the record had been removed: it is written out again");
-        Ok(())
+        Ok(file)
     }
 
     fn new_file(&self) -> io::Result<(PathBuf, File)> {
@@ -112,17 +123,16 @@ impl RecordFile {
         Ok((new, file))
     }
 
-    /// Gives a new file its name. One that is there by now stays.
+    /// Gives a new file its name. Where there is one of that name by now it stays, and that is an error.
     fn put_in_place(&self, new: &Path) -> io::Result<()> {
         let linked = match fs::hard_link(new, &self.path) {
             // Not every file system has links.
             Err(error) if matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied) => {
                 return fs::rename(new, &self.path).and_then(|()| self.sync_directory());
             }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             linked => linked,
         };
-        // Its other name, or all of it, is not needed any more.
+        // Its other name is not needed any more; nor is the file, if that is its only one.
         let _ = fs::remove_file(new);
         linked.and_then(|()| self.sync_directory())
     }
@@ -153,18 +163,19 @@ impl Medium for RecordFile {
             Some(held) => self.take_again(held)?,
         };
         let held = File::open(&self.path)?;
-        if !is_same(&held.metadata()?, &file.metadata()?) {
+        let identity = identity(&file.metadata()?);
+        if self::identity(&held.metadata()?) != identity {
             return Err(self.replaced().into());
         }
         let database = builder.create_with_backend(FileBackend::new(file)?)?;
-        self.held = Some(held);
+        self.held = Some(Held { file: held, identity });
         Ok(database)
     }
 
     fn check(&self) -> io::Result<()> {
         let Some(held) = &self.held else { return Ok(()) };
         match fs::metadata(&self.path) {
-            Ok(found) if is_same(&found, &held.metadata()?) => Ok(()),
+            Ok(found) if identity(&found) == held.identity => Ok(()),
             Ok(_) => Err(self.replaced()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Err(io::Error::other(format!("{} was removed while it was open", self.path.display())))
@@ -177,6 +188,11 @@ impl Medium for RecordFile {
         let path = self.reserve();
         if fs::metadata(&path).is_ok_and(|reserve| reserve.len() == RESERVE_BYTES) {
             return Ok(());
+        }
+        // Asked first: whoever else is short of space should not have to share it with a try that fails.
+        let free = rustix::fs::statvfs(self.path.as_path()).map_err(io::Error::from)?;
+        if free.f_blocks > 0 && free.f_bavail.saturating_mul(free.f_frsize) < 2 * RESERVE_BYTES {
+            return Err(io::ErrorKind::StorageFull.into());
         }
         let made = (|| {
             let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
@@ -207,6 +223,6 @@ fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).open(path)
 }
 
-fn is_same(a: &Metadata, b: &Metadata) -> bool {
-    (a.dev(), a.ino()) == (b.dev(), b.ino())
+fn identity(file: &Metadata) -> Identity {
+    (file.dev(), file.ino())
 }

@@ -14,7 +14,7 @@ use super::error::StoreError;
 use super::store::StoreHealth;
 
 /// The longest time between two looks.
-const LONGEST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// The writer's pulse. Clones are the same one.
 #[derive(Clone, Debug)]
