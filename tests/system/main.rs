@@ -17,6 +17,7 @@ mod evidence;
 mod grpcurl;
 mod hostile;
 mod identities;
+mod interop;
 mod jwt;
 mod people;
 mod proposals;
