@@ -59,6 +59,11 @@ pub(super) struct ServeArgs {
     #[arg(long, value_enum, default_value = "full")]
     pub(super) durability: Durability,
 
+    /// How long the record keeps what it says, for example 90d: what is older goes, its hashes and a note of that stay
+    /// [default: for ever]
+    #[arg(long, value_name = "DURATION", value_parser = times::duration)]
+    pub(super) retain: Option<Duration>,
+
     /// After which time an allowed action that nobody reported shows as `unknown`
     #[arg(long, value_name = "DURATION", value_parser = times::duration, default_value = "10m")]
     pub(super) unreported_after: Duration,
@@ -221,6 +226,7 @@ fn config(args: &ServeArgs, data_dir: &DataDir) -> Config {
         identities: identities(listen),
         allow_plaintext: listen.allow_plaintext,
         relaxed_durability: args.durability == Durability::Relaxed,
+        retain: args.retain,
         governance: Settings {
             slots: SlotLimits { total: limits.pending, per_caller: limits.pending_per_caller },
             proposals_per_second: limits.proposals_per_second,

@@ -17,6 +17,7 @@ mod pace;
 mod policy_changes;
 mod propose;
 mod redact;
+mod retain;
 mod review;
 #[cfg(test)]
 mod tests;

@@ -63,6 +63,8 @@ pub struct Config {
     pub allow_plaintext: bool,
     /// Whether an answer may be given before it is durable.
     pub relaxed_durability: bool,
+    /// How long the record keeps what it says; for ever, where nothing is said.
+    pub retain: Option<Duration>,
     /// What governs.
     pub governance: Settings,
     /// What is bounded.
@@ -247,7 +249,7 @@ pub async fn run(
         tasks.spawn(admin::serve(listener, admin, stop.clone()));
     }
     tasks.spawn(authenticate::watch(reloader, Arc::clone(&governor), health.clone(), stop.clone()));
-    background::spawn(&tasks, &governor, &health, &refusals, &stop);
+    background::spawn(&tasks, &governor, &health, &refusals, config.retain, &stop);
 
     let operator = LocalOperator::new(&account.name, data_dir.uid, &data_dir.credential()?);
     let chain = Chain {

@@ -8,7 +8,7 @@ use aegis::proto::v1::{self, Outcome, ResultStatus};
 use serde_json::Value;
 use tonic::Code;
 
-use crate::daemon::{AEGIS, Daemon, Setup, fields, params, propose, reason, stderr, stdout};
+use crate::daemon::{AEGIS, Daemon, Setup, eventually, fields, params, propose, reason, stderr, stdout};
 use crate::people::{ask, yes};
 
 const POLICY: &str = "
@@ -344,4 +344,50 @@ fn a_log_keeps_its_name_and_its_key() {
     std::fs::remove_file(data.join("log-key")).unwrap();
     let (code, said) = serve(&[]);
     assert!(code == Some(1) && said.contains("restore the file"), "{code:?}: {said}");
+}
+
+/// Records that are old enough lose their payloads, tile by tile, but for what is open; every proof holds.
+#[tokio::test]
+async fn what_is_older_than_it_is_kept_goes_and_every_proof_still_holds() {
+    let story = story(&["--unreported-after", "1ms"]).await;
+    let mut agent = story.daemon.agent().await;
+    for n in 0..600 {
+        ask(&mut agent, propose("read", &format!("old-{n}"))).await;
+    }
+    let pending = ask(&mut agent, propose("pay", "pending")).await;
+    for n in 0..300 {
+        ask(&mut agent, propose("read", &format!("young-{n}"))).await;
+    }
+    let (checkpoint, receipt) = (story.file("checkpoint"), story.file("receipt"));
+    story.ok(&["audit", "checkpoint", "-o", checkpoint.to_str().unwrap()]);
+    story.ok(&["audit", "receipt", &story.paid.decision_id, "-o", receipt.to_str().unwrap()]);
+    let Story { mut daemon, paid } = story;
+    daemon.kill();
+    // The daemon that is started keeps nothing for longer than a moment.
+    let story = Story { daemon: daemon.restart_with(&["--unreported-after", "1ms", "--retain", "1ms"]), paid };
+    eventually("the old records are retired", || {
+        let events = story.daemon.events("records_retired");
+        async move { events.iter().any(|event| event["last"] == 512).then_some(()) }
+    })
+    .await;
+    // What is pending holds up its tile.
+    let events = story.daemon.events("records_retired");
+    assert!(events.iter().all(|event| event["last"].as_u64().unwrap() <= 512), "{events:?}");
+    let count: u64 = events.iter().map(|event| event["count"].as_u64().unwrap()).sum();
+    assert_eq!(count, 511, "all but the record that names the log");
+    assert!(story.daemon.row(&story.paid.decision_id).await.redacted);
+    assert!(!story.daemon.row(&pending.decision_id).await.redacted);
+    assert!(!story.ok(&["audit", "--records", "--format", "jsonl"]).contains(SECRET));
+    let bundle = story.export("audit.tar");
+    let checked = holds(&[bundle.to_str().unwrap(), "--checkpoint", checkpoint.to_str().unwrap()]);
+    assert_eq!(checked["redacted"], 511);
+    holds(&[receipt.to_str().unwrap()]);
+    // Decided, it holds nothing up any more.
+    story.daemon.reviewer().await.approve(yes(&pending, "late")).await.unwrap();
+    eventually("the rest is retired", || {
+        let events = story.daemon.events("records_retired");
+        async move { events.iter().any(|event| event["last"] == 768).then_some(()) }
+    })
+    .await;
+    holds(&[story.export("later.tar").to_str().unwrap(), "--checkpoint", checkpoint.to_str().unwrap()]);
 }
