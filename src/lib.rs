@@ -10,7 +10,8 @@
 //! - [`approvals`], [`audit`]: the open questions in memory; the record on disk.
 //! - [`policy`]: YAML -> compiled policy -> decision. Pure.
 //! - [`domain`]: the words that all of them share. [`proto`]: what the wire has, for `server` and `cli` alone.
-//!   [`telemetry`]: the log and the traces. [`watcher`]: sees that files have changed, for whoever reads files.
+//!   [`telemetry`]: the log and the traces. [`watcher`]: sees that files have changed, for whoever reads files. [`fetch`]:
+//!   gets small documents over HTTP, for whoever needs one.
 //!
 //! # The life of one proposal
 //!
@@ -30,6 +31,7 @@ pub mod approvals;
 pub mod audit;
 pub mod cli;
 pub mod domain;
+pub mod fetch;
 pub mod governance;
 pub mod policy;
 pub mod proto;
