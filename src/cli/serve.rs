@@ -15,7 +15,9 @@ use super::times;
 use crate::approvals::SlotLimits;
 use crate::governance::{PolicySource, Settings};
 use crate::server::tls::{ClientCertificates, TlsFiles};
-use crate::server::{self, AdminListener, Anonymous, Config, IdentitySource, Limits, Listening, RequestLimits};
+use crate::server::{
+    self, AdminListener, Anonymous, Config, IdentitySource, Limits, Listening, RequestLimits, WitnessSource,
+};
 use crate::telemetry::{self, LogFormat};
 
 const EXAMPLES: &str = "\
@@ -63,6 +65,11 @@ pub(super) struct ServeArgs {
     /// [default: for ever]
     #[arg(long, value_name = "DURATION", value_parser = times::duration)]
     pub(super) retain: Option<Duration>,
+
+    /// Tell a witness of every checkpoint, so that the record cannot be cut off or set back unnoticed: `file:PATH` (on another
+    /// volume), or `URL#VKEY` of a witness that cosigns (c2sp.org/tlog-witness). May be given several times
+    #[arg(long, value_name = "WITNESS")]
+    pub(super) witness: Vec<WitnessSource>,
 
     /// After which time an allowed action that nobody reported shows as `unknown`
     #[arg(long, value_name = "DURATION", value_parser = times::duration, default_value = "10m")]
@@ -227,6 +234,7 @@ fn config(args: &ServeArgs, data_dir: &DataDir) -> Config {
         allow_plaintext: listen.allow_plaintext,
         relaxed_durability: args.durability == Durability::Relaxed,
         retain: args.retain,
+        witnesses: args.witness.clone(),
         governance: Settings {
             slots: SlotLimits { total: limits.pending, per_caller: limits.pending_per_caller },
             proposals_per_second: limits.proposals_per_second,

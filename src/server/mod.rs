@@ -20,6 +20,7 @@ mod status;
 mod streams;
 pub mod tls;
 mod trace;
+mod witnesses;
 
 use tonic::{Request, Status};
 
@@ -28,6 +29,7 @@ use crate::domain::Caller;
 pub use authenticate::IdentitySource;
 pub use request::RequestLimits;
 pub use run::{AdminListener, Anonymous, Config, DEFAULT_ADMIN, Limits, Listening, ServeError, run};
+pub use witnesses::{WitnessError, WitnessSource};
 
 /// Who is calling. The gate put it there: a call without one did not pass it.
 fn caller<T>(request: &Request<T>) -> Result<Caller, Status> {

@@ -28,6 +28,7 @@ use super::health::Health;
 use super::policy_service::Policies;
 use super::request::{MAX_WAIT, RequestLimits};
 use super::streams::{Credentials, Streams};
+use super::witnesses::{self, WitnessError, WitnessSource, Witnesses};
 use super::{access, admin, background};
 use crate::audit::{OpenError, Options, Store, StoreError};
 use crate::domain::{Clock, Role, Roles, SystemClock};
@@ -63,6 +64,8 @@ pub struct Config {
     pub allow_plaintext: bool,
     /// Whether an answer may be given before it is durable.
     pub relaxed_durability: bool,
+    /// Who is told of every checkpoint.
+    pub witnesses: Vec<WitnessSource>,
     /// How long the record keeps what it says; for ever, where nothing is said.
     pub retain: Option<Duration>,
     /// What governs.
@@ -181,6 +184,9 @@ pub enum ServeError {
     /// The record cannot be written.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The record is not what a witness has seen, or a witness cannot be told.
+    #[error(transparent)]
+    Witness(#[from] WitnessError),
     /// The log cannot be signed for.
     #[error(transparent)]
     Notary(#[from] NotaryError),
@@ -242,10 +248,17 @@ pub async fn run(
     let (reporter, health_service) = tonic_health::server::health_reporter();
     let health = Health::start(reporter, config.is_dev()).await;
 
+    let (store, clock) = (governor.store(), governor.clock());
+    let witnesses = Witnesses::start(&config.witnesses, &notary, store, clock, &health, &tasks, &stop)?;
+
     let (connections, mut listening) = listen(&config, &data_dir, &governor, &identities, &tasks, &stop).await?;
     if let Some(listener) = bind_admin(&config).await? {
         listening.admin = listener.local_addr().ok();
-        let admin = Admin { governor: Arc::clone(&governor), refusals: Arc::clone(&refusals) };
+        let admin = Admin {
+            governor: Arc::clone(&governor),
+            refusals: Arc::clone(&refusals),
+            witnesses: Arc::clone(&witnesses),
+        };
         tasks.spawn(admin::serve(listener, admin, stop.clone()));
     }
     tasks.spawn(authenticate::watch(reloader, Arc::clone(&governor), health.clone(), stop.clone()));
@@ -266,7 +279,8 @@ pub async fn run(
     let credentials = Credentials { tokens: Arc::clone(governor.tokens()), clock: Arc::clone(governor.clock()) };
     let services = Services {
         governor: Arc::clone(&governor),
-        notary,
+        notary: Arc::clone(&notary),
+        witnesses,
         limits: config.limits,
         streams: Streams::new(config.limits.streams, credentials, stop.clone()),
         stop: stop.clone(),
@@ -293,6 +307,7 @@ pub async fn run(
     if let Err(error) = governor.stop().await {
         tracing::error!(%error, "the end of this run could not be recorded");
     }
+    witnesses::finish(&config.witnesses, &notary).await;
     governor.store().shutdown();
     Ok(())
 }
@@ -311,6 +326,7 @@ async fn start_governor(config: &Config, data_dir: &DataDir) -> Result<(Arc<Gove
     let token_key = data_dir.token_key()?;
     let settings = config.governance.clone();
     let (files, origin) = (KeyFiles::new(&config.data_dir), config.origin.clone());
+    witnesses::check(&config.witnesses, &store)?;
     let notary = Notary::start(store.clone(), files, clock.clone(), getrandom::fill, origin).await?;
     let governor = Governor::start(store, generations, clock, getrandom::fill, token_key, settings, flags).await?;
     Ok((Arc::new(governor), Arc::new(notary)))
@@ -429,12 +445,17 @@ async fn serve(
     health: HealthServer<impl tonic_health::pb::health_server::Health>,
     connections: mpsc::Receiver<io::Result<connection::Stream>>,
 ) -> Result<(), ServeError> {
-    let Services { governor, notary, limits, streams, stop } = services;
+    let Services { governor, notary, witnesses, limits, streams, stop } = services;
     let Limits { message_bytes, request: limits, calls_per_connection, connection_age, .. } = limits;
     let governance = Governance { governor: Arc::clone(&governor), limits };
     let approvals = Approvals { governor: Arc::clone(&governor), streams: streams.clone(), limits };
-    let audit =
-        Audit { governor: Arc::clone(&governor), notary: Arc::clone(&notary), streams: streams.clone(), limits };
+    let audit = Audit {
+        governor: Arc::clone(&governor),
+        notary: Arc::clone(&notary),
+        witnesses,
+        streams: streams.clone(),
+        limits,
+    };
     let administration = Administration { governor: Arc::clone(&governor), notary, limits };
     let policies = Policies { governor, streams, limits };
     let router = Server::builder()
@@ -469,6 +490,7 @@ fn reflection() -> tonic_reflection::server::Builder<'static> {
 struct Services {
     governor: Arc<Governor>,
     notary: Arc<Notary>,
+    witnesses: Arc<Witnesses>,
     limits: Limits,
     streams: Streams,
     stop: CancellationToken,

@@ -5,6 +5,7 @@
 //	interop receipt FILE VKEY    every proof of a receipt
 //	interop make DIR             a signed checkpoint (note, vkey) and proofs of all kinds (proofs.json)
 //	interop sign KEYFILE TEXT    TEXT as a note, signed with a key file
+//	interop witness VKEY         a c2sp.org/tlog-witness of that log; prints its URL#VKEY and serves until it is killed
 package main
 
 import (
@@ -42,7 +43,10 @@ func run(args []string) error {
 	case len(args) == 3 && args[0] == "sign":
 		return signText(args[1], args[2])
 	}
-	return errors.New("usage: interop bundle DIR VKEY | receipt FILE VKEY | make DIR | sign KEYFILE TEXT")
+	if len(args) == 2 && args[0] == "witness" {
+		return serveWitness(args[1])
+	}
+	return errors.New("usage: interop bundle DIR VKEY | receipt FILE VKEY | make DIR | sign KEYFILE TEXT | witness VKEY")
 }
 
 // checkpoint is what a c2sp.org/tlog-checkpoint says.

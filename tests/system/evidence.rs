@@ -391,3 +391,37 @@ async fn what_is_older_than_it_is_kept_goes_and_every_proof_still_holds() {
     .await;
     holds(&[story.export("later.tar").to_str().unwrap(), "--checkpoint", checkpoint.to_str().unwrap()]);
 }
+
+/// Whatever a daemon has signed stays true, however it ends: nothing is signed that a crash could take away.
+#[tokio::test]
+async fn every_checkpoint_ever_issued_is_consistent_with_the_record_after_any_number_of_kills() {
+    for durability in ["full", "relaxed"] {
+        let mut daemon = Setup::new().policy(POLICY).args(&["--durability", durability]).start();
+        let mut issued: Vec<String> = Vec::new();
+        for _ in 0..5 {
+            let (mut agent, mut auditor) = (daemon.agent().await, daemon.auditor().await);
+            let load = tokio::spawn(async move {
+                for n in 0.. {
+                    if agent.propose(propose("read", &format!("{n}"))).await.is_err() {
+                        break;
+                    }
+                }
+            });
+            for _ in 0..30 {
+                let checkpoint = auditor.get_checkpoint(v1::GetCheckpointRequest {}).await.unwrap().into_inner();
+                issued.push(checkpoint.checkpoint);
+            }
+            daemon.kill();
+            load.await.unwrap();
+            daemon = daemon.restart();
+        }
+        let story = Story { daemon, paid: v1::Decision::default() };
+        issued.dedup();
+        assert!(issued.len() > 10, "the record grew while it was looked at");
+        let bundle = story.export("audit.tar");
+        let seen: Vec<_> = issued.iter().map(|text| serde_json::json!({"checkpoint": text}).to_string()).collect();
+        let file = story.file("seen.jsonl");
+        std::fs::write(&file, seen.join("\n")).unwrap();
+        holds(&[bundle.to_str().unwrap(), "--checkpoint", file.to_str().unwrap()]);
+    }
+}

@@ -103,7 +103,10 @@ struct Head<'a> {
 /// Checks a log.
 #[derive(Debug)]
 pub struct LogVerifier {
+    /// The checkpoints in it by their size.
     trust: Trust,
+    /// How many of those checkpoints the log has come past.
+    met: usize,
     tree: Frontier,
     chain: Chain,
     /// Records without payload.
@@ -118,9 +121,11 @@ pub struct LogVerifier {
 
 impl LogVerifier {
     /// Begins at the first record.
-    pub fn new(trust: Trust) -> Self {
+    pub fn new(mut trust: Trust) -> Self {
+        trust.checkpoints.sort_by_key(|seen| seen.checkpoint.size);
         Self {
             trust,
+            met: 0,
             tree: Frontier::default(),
             chain: Chain::default(),
             missing: Ranges::default(),
@@ -156,8 +161,9 @@ impl LogVerifier {
         if sequence.is_multiple_of(TILE) {
             self.roots.push(self.tree.root());
         }
-        for seen in self.trust.checkpoints.iter().filter(|seen| seen.checkpoint.size == sequence) {
-            if seen.checkpoint.root != self.tree.root() {
+        while let Some(seen) = self.trust.checkpoints.get(self.met).filter(|seen| seen.checkpoint.size <= sequence) {
+            self.met += 1;
+            if seen.checkpoint.size == sequence && seen.checkpoint.root != self.tree.root() {
                 let why = format!(
                     "up to here the log is not what the checkpoint of size {sequence} says that it was: a record from 1 to {sequence} was \
                      changed, or the log is another one"
