@@ -73,7 +73,9 @@ pub(super) fn hash_tail(transaction: &WriteTransaction, hashed: u64, last: u64) 
 
 fn hash_of(row: Vec<Digest>) -> Digest {
     let mut frontier = Frontier::default();
-    row.into_iter().for_each(|hash| frontier.push(hash));
+    for hash in row {
+        frontier.push(hash);
+    }
     frontier.root()
 }
 

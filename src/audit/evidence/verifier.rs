@@ -203,11 +203,13 @@ impl LogVerifier {
         }
         match event {
             Event::DecisionRedacted { sequences, .. } => {
-                sequences.into_iter().for_each(|sequence| self.excused.add(sequence, sequence));
+                for sequence in sequences {
+                    self.excused.add(sequence, sequence);
+                }
             }
             Event::RecordsRetired { first, last, root, .. } => {
-                let known = last.is_multiple_of(TILE).then(|| last / TILE).and_then(|tiles| tiles.checked_sub(1));
-                let known = known.and_then(|tile| usize::try_from(tile).ok()).and_then(|tile| self.roots.get(tile));
+                let tiles = if last.is_multiple_of(TILE) { last / TILE } else { 0 };
+                let known = usize::try_from(tiles).ok().and_then(|tiles| self.roots.get(tiles.checked_sub(1)?));
                 if first == 0 || first > last || known != Some(&root) {
                     return Err(format!("the root that it names is not that of the records up to {last}"));
                 }

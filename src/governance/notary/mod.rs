@@ -119,21 +119,18 @@ impl Notary {
         origin: Option<String>,
     ) -> Result<Self, NotaryError> {
         let known = store.read()?.log()?;
-        let key = match known {
-            Some(log) => {
-                if let Some(wanted) = origin.filter(|wanted| *wanted != log.origin) {
-                    return Err(NotaryError::OtherOrigin { actual: log.origin, wanted });
-                }
-                key_of(&files, &log)?
+        let key = if let Some(log) = known {
+            if let Some(wanted) = origin.filter(|wanted| *wanted != log.origin) {
+                return Err(NotaryError::OtherOrigin { actual: log.origin, wanted });
             }
-            None => {
-                let origin = match origin {
-                    Some(origin) => origin,
-                    None => format!("aegis/{}", hex::encode(store.read()?.store_id()?)),
-                };
-                check_name(&origin).map_err(|why| NotaryError::BadOrigin { origin: origin.clone(), why })?;
-                begin(&store, &files, clock.as_ref(), entropy, &origin).await?
-            }
+            key_of(&files, &log)?
+        } else {
+            let origin = match origin {
+                Some(origin) => origin,
+                None => format!("aegis/{}", hex::encode(store.read()?.store_id()?)),
+            };
+            check_name(&origin).map_err(|why| NotaryError::BadOrigin { origin: origin.clone(), why })?;
+            begin(&store, &files, clock.as_ref(), entropy, &origin).await?
         };
         files.publish(&key)?;
         Ok(Self { store, clock, entropy, files, ring: Mutex::new(Ring { key, last: None }) })

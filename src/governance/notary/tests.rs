@@ -7,6 +7,7 @@ use crate::audit::merkle::verify_consistency;
 use crate::audit::testing::{later, options, place};
 use crate::domain::{ConnectionId, How, Identity, Roles, SystemClock};
 
+#[expect(clippy::unnecessary_wraps, reason = "a source of random bytes may fail")]
 fn random(bytes: &mut [u8]) -> Result<(), getrandom::Error> {
     static NEXT: AtomicU8 = AtomicU8::new(1);
     bytes.fill(NEXT.fetch_add(1, Ordering::Relaxed));

@@ -164,7 +164,7 @@ struct Attendant {
 
 enum Witness {
     File(file::FileWitness),
-    Http(http::HttpWitness),
+    Http(Box<http::HttpWitness>),
 }
 
 impl Witnesses {
@@ -188,7 +188,7 @@ impl Witnesses {
                         Some(client) => Client::clone(client),
                         None => client.insert(Client::new(None)?).clone(),
                     };
-                    Witness::Http(http::HttpWitness::new(client, url.clone(), key.clone()))
+                    Witness::Http(Box::new(http::HttpWitness::new(client, url.clone(), key.clone())))
                 }
             };
             all.states().push(WitnessState { name: witness.name(), size: 0, at: None, error: None });
