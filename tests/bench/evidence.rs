@@ -23,7 +23,8 @@ const ROUNDS: usize = 3;
 
 fn main() {
     let records = std::env::var("AEGIS_BENCH_RECORDS").ok().and_then(|n| n.parse().ok()).unwrap_or(200_000u64);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
     runtime.block_on(async {
         appending(records / 10).await;
         evidence(records).await;
