@@ -7,6 +7,8 @@ use std::str::FromStr;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use serde::{Deserialize, Serialize};
+
 use super::merkle;
 use super::note::Note;
 use crate::domain::Digest;
@@ -83,6 +85,31 @@ impl fmt::Display for SignedCheckpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.note.text)?;
         self.note.signatures.iter().try_for_each(|signature| signature.fmt(f))
+    }
+}
+
+/// A checkpoint as a file that witnesses keeps it, on a line.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WitnessLine {
+    checkpoint: String,
+}
+
+impl WitnessLine {
+    /// The line of a checkpoint.
+    pub fn of(checkpoint: &SignedCheckpoint) -> Self {
+        Self { checkpoint: checkpoint.to_string() }
+    }
+
+    /// The line, without a newline.
+    pub fn to_line(&self) -> String {
+        serde_json::json!({ "checkpoint": self.checkpoint }).to_string()
+    }
+
+    /// Reads a line, and believes nothing of it.
+    pub fn parse(line: &[u8]) -> Result<SignedCheckpoint, String> {
+        let line: Self = serde_json::from_slice(line).map_err(|error| format!("a line is no checkpoint: {error}"))?;
+        SignedCheckpoint::parse(&line.checkpoint)
     }
 }
 

@@ -21,6 +21,7 @@
 //!                                              "forgotten"   u64: the last row whose key was considered for forgetting
 //!                                              "recoveries"  u64: how often the store was reopened after a fault
 //!                                              "log"         JSON: the log's origin and keys, see [`log`]
+//!                                              "retired"     u64: the last record that retention has gone through
 //! records         sequence u64, from 1,        ┌────────────────┬──────────┬──────────────────────────────┐
 //!                 without gaps                 │ leaf hash (32) │ salt (16)│ payload: RFC 8785 JSON of the │
 //!                                              │                │          │ Record                        │
@@ -145,9 +146,10 @@ pub use options::{Entropy, Options};
 pub use query::{Order, Page, Query};
 pub use reader::{Content, Reader, StoredRecord};
 pub use record::{DecisionRecord, Event, IdentityRecord, RECORD_VERSION, Record};
-pub use redaction::REDACTED;
+pub use redaction::{REDACTED, RETIRE_AT_ONCE};
 pub use row::{ApprovalState, AuditRow, ConfirmationClosed, ConfirmationState, RowFilter, RowState};
 pub use stats::Stats;
 pub use store::{Store, StoreHealth};
 pub use token::StoredToken;
+pub use tree::TILE_WIDTH;
 pub use tx::{IDEMPOTENCY_WINDOW, Tx};

@@ -40,6 +40,7 @@ pub(super) mod meta {
     pub(in crate::audit) const FORGOTTEN: &str = "forgotten";
     pub(in crate::audit) const RECOVERIES: &str = "recoveries";
     pub(in crate::audit) const LOG: &str = "log";
+    pub(in crate::audit) const RETIRED: &str = "retired";
 }
 
 /// What an index entry is about. The number is the first byte of its key.

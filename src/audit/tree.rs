@@ -19,7 +19,7 @@ use super::tables::{Bytes, RECORDS, TREE, TreeKey};
 use crate::domain::Digest;
 
 /// How many hashes make a tile.
-pub(super) const TILE_WIDTH: u64 = 256;
+pub const TILE_WIDTH: u64 = 256;
 /// The height of a tile.
 const TILE_HEIGHT: u32 = 8;
 /// How many tiles of leaves are hashed in one transaction at most.
@@ -73,7 +73,9 @@ pub(super) fn hash_tail(transaction: &WriteTransaction, hashed: u64, last: u64) 
 
 fn hash_of(row: Vec<Digest>) -> Digest {
     let mut frontier = Frontier::default();
-    row.into_iter().for_each(|hash| frontier.push(hash));
+    for hash in row {
+        frontier.push(hash);
+    }
     frontier.root()
 }
 

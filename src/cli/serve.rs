@@ -15,7 +15,9 @@ use super::times;
 use crate::approvals::SlotLimits;
 use crate::governance::{PolicySource, Settings};
 use crate::server::tls::{ClientCertificates, TlsFiles};
-use crate::server::{self, AdminListener, Anonymous, Config, IdentitySource, Limits, Listening, RequestLimits};
+use crate::server::{
+    self, AdminListener, Anonymous, Config, IdentitySource, Limits, Listening, RequestLimits, WitnessSource,
+};
 use crate::telemetry::{self, LogFormat};
 
 const EXAMPLES: &str = "\
@@ -62,6 +64,16 @@ pub(super) struct ServeArgs {
     /// After which time without an answer of the disk calls are refused, and probes are told
     #[arg(long, value_name = "DURATION", value_parser = times::duration, default_value = "5s")]
     pub(super) disk_timeout: Duration,
+
+    /// How long the record keeps what it says, for example 90d: what is older goes, its hashes and a note of that stay
+    /// [default: for ever]
+    #[arg(long, value_name = "DURATION", value_parser = times::duration)]
+    pub(super) retain: Option<Duration>,
+
+    /// Tell a witness of every checkpoint, so that the record cannot be cut off or set back unnoticed: `file:PATH` (on another
+    /// volume), or `URL#VKEY` of a witness that cosigns (c2sp.org/tlog-witness). May be given several times
+    #[arg(long, value_name = "WITNESS")]
+    pub(super) witness: Vec<WitnessSource>,
 
     /// After which time an allowed action that nobody reported shows as `unknown`
     #[arg(long, value_name = "DURATION", value_parser = times::duration, default_value = "10m")]
@@ -235,6 +247,8 @@ fn config(args: &ServeArgs, data_dir: &DataDir) -> Config {
         allow_plaintext: listen.allow_plaintext,
         relaxed_durability: args.durability == Durability::Relaxed,
         disk_timeout: args.disk_timeout,
+        retain: args.retain,
+        witnesses: args.witness.clone(),
         governance: Settings {
             slots: SlotLimits { total: limits.pending, per_caller: limits.pending_per_caller },
             proposals_per_second: limits.proposals_per_second,

@@ -5,6 +5,8 @@
 //! [`Generations`]) and answers. Because there is one writer, jobs have an order: of two reviewers one is first, and an
 //! approval is decided under the policy that is in force when its turn comes. A proposal is decided when it comes in: its
 //! record names the policy that decided, which may be the one before the `policy_loaded` that stands just above it.
+//!
+//! Beside the pipeline: the [`Notary`] signs for the log; decisions are redacted, and old records retired.
 
 mod answer;
 mod error;
@@ -17,6 +19,7 @@ mod pace;
 mod policy_changes;
 mod propose;
 mod redact;
+mod retain;
 mod review;
 #[cfg(test)]
 mod tests;

@@ -75,7 +75,11 @@ impl Governor {
 }
 
 /// Whether a decision that stands like this can be redacted, or what stands against it.
-fn may_redact(state: &RowState, now: Timestamp, unreported_after: std::time::Duration) -> Result<(), &'static str> {
+pub(super) fn may_redact(
+    state: &RowState,
+    now: Timestamp,
+    unreported_after: std::time::Duration,
+) -> Result<(), &'static str> {
     if state.redacted.is_some() {
         return Err("it is redacted already");
     }

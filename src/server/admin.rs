@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::authenticate::{Known, Staleness};
 use super::gate::Refusals;
+use super::witnesses::Witnesses;
 use crate::audit::{StoreError, StoreHealth};
 use crate::governance::Governor;
 
@@ -34,6 +35,8 @@ pub(super) struct Admin {
     pub(super) known: Arc<Known>,
     /// Calls that were refused.
     pub(super) refusals: Arc<Refusals>,
+    /// Who is told of checkpoints.
+    pub(super) witnesses: Arc<Witnesses>,
 }
 
 /// Answers until told to stop.
@@ -104,6 +107,16 @@ impl Admin {
             [("unauthenticated".to_owned(), unauthenticated), ("permission_denied".to_owned(), permission_denied)];
         page.series("aegis_calls_refused_total", "Calls refused at the gate in this run.", "counter", "why", refused);
 
+        let witnesses = self.witnesses.states().clone();
+        if !witnesses.is_empty() {
+            let sizes = witnesses.iter().map(|witness| (label(&witness.name), witness.size));
+            let help = "Size of the last checkpoint that a witness has taken.";
+            page.series("aegis_witness_tree_size", help, "gauge", "witness", sizes);
+            let behind = witnesses.iter().map(|witness| (label(&witness.name), u64::from(witness.error.is_some())));
+            let help = "Whether a witness has not taken the latest checkpoint that it was handed.";
+            page.series("aegis_witness_behind", help, "gauge", "witness", behind);
+        }
+
         // While the record is out of order, everything above is said all the same.
         if healthy {
             let stats = governor.store().read()?.stats(governor.now(), governor.unreported_after())?;
@@ -123,8 +136,13 @@ impl Admin {
     }
 }
 
+/// A name that an operator chose, as a label holds it.
+fn label(name: &str) -> String {
+    name.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
 /// Prometheus' text format (<https://prometheus.io/docs/instrumenting/exposition_formats/>), as far as it is needed here:
-/// whole numbers and at most one label, whose values are ours and need no escaping.
+/// whole numbers and at most one label, whose values need no escaping any more.
 #[derive(Default)]
 struct Page(String);
 

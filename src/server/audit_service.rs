@@ -10,6 +10,7 @@ use tonic::{Request, Response, Status};
 
 use super::request::{self, Reader, RequestLimits};
 use super::streams::{HEARTBEAT, Messages, Over, Sink, Streams};
+use super::witnesses::{WitnessState, Witnesses};
 use super::{response, status};
 use crate::audit::row::{AuditRow, RowFilter};
 use crate::audit::{Order, Page, Query, Stats, StoreError, StoredRecord};
@@ -32,6 +33,8 @@ pub(super) struct Audit {
     pub(super) governor: Arc<Governor>,
     /// What signs.
     pub(super) notary: Arc<Notary>,
+    /// Who is told of checkpoints.
+    pub(super) witnesses: Arc<Witnesses>,
     /// The daemon's streams.
     pub(super) streams: Streams,
     /// How large a request may be.
@@ -102,6 +105,8 @@ impl AuditService for Audit {
                 .filter(|key| key.sequence <= checkpoint.size)
                 .map(|key| v1::LogKey { verifier_key: key.key.to_string(), sequence: key.sequence })
                 .collect(),
+            cosigned_checkpoint: self.witnesses.cosigned().map(|cosigned| cosigned.to_string()).unwrap_or_default(),
+            witnesses: self.witnesses.states().iter().map(witness).collect(),
         }))
     }
 
@@ -151,6 +156,15 @@ impl Audit {
             asked if asked <= durable => Ok(asked),
             _ => Err(status::bad_field(field, format!("there is no such tree: the log has {durable} leaves on disk"))),
         }
+    }
+}
+
+fn witness(state: &WitnessState) -> v1::Witness {
+    v1::Witness {
+        name: state.name.clone(),
+        tree_size: state.size,
+        updated_at: state.at.map(response::timestamp),
+        error: state.error.clone().unwrap_or_default(),
     }
 }
 

@@ -12,6 +12,10 @@ use crate::governance::{self, Governor};
 
 /// How often refused calls go to the record, where there were any.
 const REFUSALS_EVERY: Duration = Duration::from_mins(1);
+/// How often to look, at least, for what is older than it is kept.
+const RETIRE_EVERY: Duration = Duration::from_mins(10);
+/// How long to wait after a step of that.
+const BETWEEN_STEPS: Duration = Duration::from_millis(20);
 /// How long to wait before trying again what the record could not take.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -21,6 +25,7 @@ pub(super) fn spawn(
     governor: &Arc<Governor>,
     health: &Health,
     refusals: &Arc<Refusals>,
+    retain: Option<Duration>,
     stop: &CancellationToken,
 ) {
     tasks.spawn(governance::watch_policy_files(Arc::clone(governor), stop.clone()));
@@ -28,6 +33,9 @@ pub(super) fn spawn(
     tasks.spawn(until(stop.clone(), follow_record(Arc::clone(governor), health.clone())));
     tasks.spawn(until(stop.clone(), follow_recoveries(Arc::clone(governor))));
     tasks.spawn(until(stop.clone(), follow_policy(Arc::clone(governor), health.clone())));
+    if let Some(retain) = retain {
+        tasks.spawn(until(stop.clone(), retire(Arc::clone(governor), retain)));
+    }
     tasks.spawn(record_refusals(Arc::clone(governor), Arc::clone(refusals), stop.clone()));
 }
 
@@ -88,6 +96,24 @@ async fn follow_policy(governor: Arc<Governor>, health: Health) {
         health.policy(good).await;
         if state.changed().await.is_err() {
             return;
+        }
+    }
+}
+
+/// Takes away what is older than it is kept, step by step, with room for others in between.
+async fn retire(governor: Arc<Governor>, retain: Duration) {
+    let pause = (retain / 4).clamp(Duration::from_millis(100), RETIRE_EVERY);
+    loop {
+        match governor.retire(retain).await {
+            Ok(0) => tokio::time::sleep(pause).await,
+            Ok(records) => {
+                tracing::info!(records, "records that are older than --retain have no payload any more");
+                tokio::time::sleep(BETWEEN_STEPS).await;
+            }
+            Err(error) => {
+                tracing::error!(%error, "old records cannot be retired yet");
+                tokio::time::sleep(pause.max(RETRY)).await;
+            }
         }
     }
 }

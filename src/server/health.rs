@@ -8,6 +8,7 @@
 //! | `aegis.record` | the record can be written |
 //! | `aegis.policy` | the policy files hold the policy in force: not after a change that was refused |
 //! | `aegis.auth` | who is known is what the identities file and the issuers say: not after a change that was refused, nor while keys cannot be fetched; unknown without `--auth` and TLS |
+//! | `aegis.witness` | every witness has taken the latest checkpoint that it was handed; unknown without `--witness` |
 //! | `aegis.dev` | the daemon runs with `--dev`; unknown otherwise |
 
 use tonic_health::ServingStatus;
@@ -21,6 +22,7 @@ const ANSWERING: [&str; 4] = ["", "aegis.v1.GovernanceService", "aegis.v1.Approv
 const RUNNING: [&str; 3] = ["aegis.v1.AdminService", "aegis.v1.AuditService", "aegis.v1.PolicyService"];
 const POLICY: &str = "aegis.policy";
 const AUTH: &str = "aegis.auth";
+const WITNESS: &str = "aegis.witness";
 const DEV: &str = "aegis.dev";
 
 /// Tells probes how the daemon is.
@@ -53,6 +55,11 @@ impl Health {
     /// Whether the identities file holds who is known.
     pub(super) async fn auth(&self, good: bool) {
         self.set(&[AUTH], good).await;
+    }
+
+    /// Whether every witness has taken the latest checkpoint.
+    pub(super) async fn witnesses(&self, well: bool) {
+        self.set(&[WITNESS], well).await;
     }
 
     /// Nothing is answered any more.

@@ -21,6 +21,7 @@ mod status;
 mod streams;
 pub mod tls;
 mod trace;
+mod witnesses;
 
 use tonic::{Request, Status};
 
@@ -30,6 +31,7 @@ use standing::Standing;
 pub use authenticate::IdentitySource;
 pub use request::RequestLimits;
 pub use run::{AdminListener, Anonymous, Config, DEFAULT_ADMIN, Limits, Listening, ServeError, run};
+pub use witnesses::{WitnessError, WitnessSource};
 
 /// Who is calling.
 fn caller<T>(request: &Request<T>) -> Result<Caller, Status> {

@@ -27,6 +27,7 @@ use super::health::Health;
 use super::policy_service::Policies;
 use super::request::{MAX_WAIT, RequestLimits};
 use super::streams::Streams;
+use super::witnesses::{self, WitnessError, WitnessSource, Witnesses};
 use super::{access, admin, background};
 use crate::audit::{OpenError, Options, Store, StoreError};
 use crate::domain::{Clock, Role, Roles, SystemClock};
@@ -64,6 +65,10 @@ pub struct Config {
     pub relaxed_durability: bool,
     /// How long the disk may take over a write before calls are refused and probes are told.
     pub disk_timeout: Duration,
+    /// Who is told of every checkpoint.
+    pub witnesses: Vec<WitnessSource>,
+    /// How long the record keeps what it says; for ever, where nothing is said.
+    pub retain: Option<Duration>,
     /// What governs.
     pub governance: Settings,
     /// What is bounded.
@@ -186,6 +191,9 @@ pub enum ServeError {
     /// The record cannot be written.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The record is not what a witness has seen, or a witness cannot be told.
+    #[error(transparent)]
+    Witness(#[from] WitnessError),
     /// The log cannot be signed for.
     #[error(transparent)]
     Notary(#[from] NotaryError),
@@ -249,15 +257,22 @@ pub async fn run(
     let (reporter, health_service) = tonic_health::server::health_reporter();
     let health = Health::start(reporter, config.is_dev()).await;
 
+    let (store, clock) = (governor.store(), governor.clock());
+    let witnesses = Witnesses::start(&config.witnesses, &notary, store, clock, &health, &tasks, &stop)?;
+
     let (connections, mut listening) = listen(&config, &data_dir, &governor, &known, &tasks, &stop).await?;
     if let Some(listener) = bind_admin(&config).await? {
         listening.admin = listener.local_addr().ok();
-        let admin =
-            Admin { governor: Arc::clone(&governor), known: Arc::clone(&known), refusals: Arc::clone(&refusals) };
+        let admin = Admin {
+            governor: Arc::clone(&governor),
+            known: Arc::clone(&known),
+            refusals: Arc::clone(&refusals),
+            witnesses: Arc::clone(&witnesses),
+        };
         tasks.spawn(admin::serve(listener, admin, stop.clone()));
     }
     tasks.spawn(authenticate::watch(reloader, Arc::clone(&governor), health.clone(), stop.clone()));
-    background::spawn(&tasks, &governor, &health, &refusals, &stop);
+    background::spawn(&tasks, &governor, &health, &refusals, config.retain, &stop);
 
     let operator = LocalOperator::new(&account.name, data_dir.uid, &data_dir.credential()?);
     let chain = Chain {
@@ -274,7 +289,8 @@ pub async fn run(
     };
     let services = Services {
         governor: Arc::clone(&governor),
-        notary,
+        notary: Arc::clone(&notary),
+        witnesses,
         limits: config.limits,
         streams: Streams::new(config.limits.streams, stop.clone()),
         stop: stop.clone(),
@@ -301,6 +317,7 @@ pub async fn run(
     if let Err(error) = governor.stop().await {
         tracing::error!(%error, "the end of this run could not be recorded");
     }
+    witnesses::finish(&config.witnesses, &notary).await;
     governor.store().shutdown();
     Ok(())
 }
@@ -328,6 +345,7 @@ async fn start_governor(
     let store_key = data_dir.store_key()?;
     let settings = config.governance.clone();
     let (files, origin) = (KeyFiles::new(&config.data_dir), config.origin.clone());
+    witnesses::check(&config.witnesses, &store)?;
     let notary = Notary::start(store.clone(), files, clock.clone(), getrandom::fill, origin).await?;
     let governor = Governor::start(store, generations, clock, getrandom::fill, store_key, settings, flags).await?;
     Ok((Arc::new(governor), Arc::new(notary)))
@@ -449,12 +467,17 @@ async fn serve(
     health: HealthServer<impl tonic_health::pb::health_server::Health>,
     connections: mpsc::Receiver<io::Result<connection::Stream>>,
 ) -> Result<(), ServeError> {
-    let Services { governor, notary, limits, streams, stop } = services;
+    let Services { governor, notary, witnesses, limits, streams, stop } = services;
     let Limits { message_bytes, request: limits, calls_per_connection, connection_age, .. } = limits;
     let governance = Governance { governor: Arc::clone(&governor), limits };
     let approvals = Approvals { governor: Arc::clone(&governor), streams: streams.clone(), limits };
-    let audit =
-        Audit { governor: Arc::clone(&governor), notary: Arc::clone(&notary), streams: streams.clone(), limits };
+    let audit = Audit {
+        governor: Arc::clone(&governor),
+        notary: Arc::clone(&notary),
+        witnesses,
+        streams: streams.clone(),
+        limits,
+    };
     let administration = Administration { governor: Arc::clone(&governor), notary, limits };
     let policies = Policies { governor, streams, limits };
     let router = Server::builder()
@@ -489,6 +512,7 @@ fn reflection() -> tonic_reflection::server::Builder<'static> {
 struct Services {
     governor: Arc<Governor>,
     notary: Arc<Notary>,
+    witnesses: Arc<Witnesses>,
     limits: Limits,
     streams: Streams,
     stop: CancellationToken,

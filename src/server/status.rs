@@ -7,7 +7,7 @@
 //! | PERMISSION_DENIED | `ROLE_REQUIRED`, `OWN_PROPOSAL`, `ACTOR_NOT_ALLOWED` | asks somebody else |
 //! | NOT_FOUND | `NO_SUCH_DECISION`, `NO_SUCH_APPROVAL`, `NO_SUCH_REVISION`, `NO_SUCH_TOKEN` | corrects the id |
 //! | FAILED_PRECONDITION | `ALREADY_DECIDED`, `EXPIRED`, `DIGEST_MISMATCH`, `NOT_PENDING`, `NOT_REPORTABLE`, `NOT_REDACTABLE`, `CONFIRMATION_INVALID`, `POLICY_NOT_WRITABLE` | looks again before it does anything |
-//! | ABORTED | `REVISION_MISMATCH` | reads the policy again and merges |
+//! | ABORTED | `REVISION_MISMATCH`, `KEY_UNSETTLED` | looks again (reads the policy and merges; asks for a checkpoint) and retries |
 //! | RESOURCE_EXHAUSTED | `TOO_MANY_PENDING_APPROVALS`, `RATE_LIMITED`, `TOO_MANY_STREAMS`, `RECORD_BUSY`, `TOO_MANY_TOKENS`, `TOO_MANY_FAILURES` | waits and retries |
 //! | UNAVAILABLE | `RECORD_UNAVAILABLE`, `NOT_SERVING` | retries; the action does not run meanwhile |
 
@@ -155,9 +155,8 @@ impl From<GovernanceError> for Status {
             E::ConfirmationInvalid(_) => with_reason(Code::FailedPrecondition, "CONFIRMATION_INVALID", message),
             E::QueueFull(_) => with_reason(Code::ResourceExhausted, "TOO_MANY_PENDING_APPROVALS", message),
             E::RateLimited(_) => with_reason(Code::ResourceExhausted, "RATE_LIMITED", message),
-            E::NoSuchDecision(_) => with_reason(Code::NotFound, "NO_SUCH_DECISION", message),
             E::NotRedactable { .. } => with_reason(Code::FailedPrecondition, "NOT_REDACTABLE", message),
-            E::NoDecision(_) => with_reason(Code::NotFound, "NO_SUCH_DECISION", message),
+            E::NoDecision(_) | E::NoSuchDecision(_) => with_reason(Code::NotFound, "NO_SUCH_DECISION", message),
             E::NoApproval(_) => with_reason(Code::NotFound, "NO_SUCH_APPROVAL", message),
             E::NoRevision(_) => with_reason(Code::NotFound, "NO_SUCH_REVISION", message),
             E::AlreadyDecided { ending, .. } => decided("ALREADY_DECIDED", ending),
@@ -203,6 +202,7 @@ impl From<NotaryError> for Status {
     fn from(error: NotaryError) -> Self {
         match error {
             NotaryError::Store(error) => record(&error),
+            NotaryError::Unsettled => with_reason(Code::Aborted, "KEY_UNSETTLED", error.to_string()),
             error => with_reason(Code::Internal, "LOG_KEY_FAULT", error.to_string()),
         }
     }

@@ -224,6 +224,12 @@ impl Daemon {
         Setup::over(&self).start()
     }
 
+    /// Starts it again on the same data, with other arguments.
+    pub(crate) fn restart_with(mut self, arguments: &[&str]) -> Self {
+        self.arguments = arguments.iter().map(ToString::to_string).collect();
+        self.restart()
+    }
+
     /// A channel to the main listener: an anonymous agent.
     pub(crate) async fn tcp(&self) -> Channel {
         let endpoint = Endpoint::from_shared(self.endpoint.clone()).expect("the endpoint is a URL");

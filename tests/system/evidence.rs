@@ -8,7 +8,7 @@ use aegis::proto::v1::{self, Outcome, ResultStatus};
 use serde_json::Value;
 use tonic::Code;
 
-use crate::daemon::{AEGIS, Daemon, Setup, fields, params, propose, reason, stderr, stdout};
+use crate::daemon::{AEGIS, Daemon, Setup, eventually, fields, params, propose, reason, stderr, stdout};
 use crate::people::{ask, yes};
 
 const POLICY: &str = "
@@ -344,4 +344,86 @@ fn a_log_keeps_its_name_and_its_key() {
     std::fs::remove_file(data.join("log-key")).unwrap();
     let (code, said) = serve(&[]);
     assert!(code == Some(1) && said.contains("restore the file"), "{code:?}: {said}");
+}
+
+/// Records that are old enough lose their payloads, tile by tile, but for what is open; every proof holds.
+#[tokio::test]
+async fn what_is_older_than_it_is_kept_goes_and_every_proof_still_holds() {
+    let story = story(&["--unreported-after", "1ms"]).await;
+    let mut agent = story.daemon.agent().await;
+    for n in 0..600 {
+        ask(&mut agent, propose("read", &format!("old-{n}"))).await;
+    }
+    let pending = ask(&mut agent, propose("pay", "pending")).await;
+    for n in 0..300 {
+        ask(&mut agent, propose("read", &format!("young-{n}"))).await;
+    }
+    let (checkpoint, receipt) = (story.file("checkpoint"), story.file("receipt"));
+    story.ok(&["audit", "checkpoint", "-o", checkpoint.to_str().unwrap()]);
+    story.ok(&["audit", "receipt", &story.paid.decision_id, "-o", receipt.to_str().unwrap()]);
+    let Story { mut daemon, paid } = story;
+    daemon.kill();
+    // The daemon that is started keeps nothing for longer than a moment.
+    let story = Story { daemon: daemon.restart_with(&["--unreported-after", "1ms", "--retain", "1ms"]), paid };
+    eventually("the old records are retired", || {
+        let events = story.daemon.events("records_retired");
+        async move { events.iter().any(|event| event["last"] == 512).then_some(()) }
+    })
+    .await;
+    // What is pending holds up its tile.
+    let events = story.daemon.events("records_retired");
+    assert!(events.iter().all(|event| event["last"].as_u64().unwrap() <= 512), "{events:?}");
+    let count: u64 = events.iter().map(|event| event["count"].as_u64().unwrap()).sum();
+    assert_eq!(count, 511, "all but the record that names the log");
+    assert!(story.daemon.row(&story.paid.decision_id).await.redacted);
+    assert!(!story.daemon.row(&pending.decision_id).await.redacted);
+    assert!(!story.ok(&["audit", "--records", "--format", "jsonl"]).contains(SECRET));
+    let bundle = story.export("audit.tar");
+    let checked = holds(&[bundle.to_str().unwrap(), "--checkpoint", checkpoint.to_str().unwrap()]);
+    assert_eq!(checked["redacted"], 511);
+    holds(&[receipt.to_str().unwrap()]);
+    // Decided, it holds nothing up any more.
+    story.daemon.reviewer().await.approve(yes(&pending, "late")).await.unwrap();
+    eventually("the rest is retired", || {
+        let events = story.daemon.events("records_retired");
+        async move { events.iter().any(|event| event["last"] == 768).then_some(()) }
+    })
+    .await;
+    holds(&[story.export("later.tar").to_str().unwrap(), "--checkpoint", checkpoint.to_str().unwrap()]);
+}
+
+/// Whatever a daemon has signed stays true, however it ends: nothing is signed that a crash could take away.
+#[tokio::test]
+async fn every_checkpoint_ever_issued_is_consistent_with_the_record_after_any_number_of_kills() {
+    for durability in ["full", "relaxed"] {
+        let mut daemon = Setup::new().policy(POLICY).args(&["--durability", durability]).start();
+        let mut issued: Vec<String> = Vec::new();
+        for _ in 0..5 {
+            let (mut agent, mut auditor) = (daemon.agent().await, daemon.auditor().await);
+            let load = tokio::spawn(async move {
+                for n in 0.. {
+                    if agent.propose(propose("read", &format!("{n}"))).await.is_err() {
+                        break;
+                    }
+                }
+            });
+            // Until the log has grown a few times while it was looked at.
+            let enough = issued.len() + 4;
+            while issued.len() < enough {
+                let checkpoint = auditor.get_checkpoint(v1::GetCheckpointRequest {}).await.unwrap().into_inner();
+                if issued.last() != Some(&checkpoint.checkpoint) {
+                    issued.push(checkpoint.checkpoint);
+                }
+            }
+            daemon.kill();
+            load.await.unwrap();
+            daemon = daemon.restart();
+        }
+        let story = Story { daemon, paid: v1::Decision::default() };
+        let bundle = story.export("audit.tar");
+        let seen: Vec<_> = issued.iter().map(|text| serde_json::json!({"checkpoint": text}).to_string()).collect();
+        let file = story.file("seen.jsonl");
+        std::fs::write(&file, seen.join("\n")).unwrap();
+        holds(&[bundle.to_str().unwrap(), "--checkpoint", file.to_str().unwrap()]);
+    }
 }

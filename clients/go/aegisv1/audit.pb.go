@@ -1098,7 +1098,12 @@ type GetCheckpointResponse struct {
 	// The root of its Merkle tree.
 	RootHash []byte `protobuf:"bytes,4,opt,name=root_hash,json=rootHash,proto3" json:"root_hash,omitempty"`
 	// The keys of the log, the first to the last: the last has signed.
-	Keys          []*LogKey `protobuf:"bytes,5,rep,name=keys,proto3" json:"keys,omitempty"`
+	Keys []*LogKey `protobuf:"bytes,5,rep,name=keys,proto3" json:"keys,omitempty"`
+	// The newest checkpoint that a witness has cosigned, with all its cosignatures (c2sp.org/tlog-cosignature). It may be
+	// smaller than the one above. Empty while there is none.
+	CosignedCheckpoint string `protobuf:"bytes,6,opt,name=cosigned_checkpoint,json=cosignedCheckpoint,proto3" json:"cosigned_checkpoint,omitempty"`
+	// The witnesses that the daemon tells of checkpoints.
+	Witnesses     []*Witness `protobuf:"bytes,7,rep,name=witnesses,proto3" json:"witnesses,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1168,6 +1173,93 @@ func (x *GetCheckpointResponse) GetKeys() []*LogKey {
 	return nil
 }
 
+func (x *GetCheckpointResponse) GetCosignedCheckpoint() string {
+	if x != nil {
+		return x.CosignedCheckpoint
+	}
+	return ""
+}
+
+func (x *GetCheckpointResponse) GetWitnesses() []*Witness {
+	if x != nil {
+		return x.Witnesses
+	}
+	return nil
+}
+
+// Who is told of checkpoints.
+type Witness struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What it is called: `file:` and a path, or the name of its key.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The size of the last checkpoint that it has taken in this run. 0: none yet.
+	TreeSize uint64 `protobuf:"varint,2,opt,name=tree_size,json=treeSize,proto3" json:"tree_size,omitempty"`
+	// When it took that. Absent where it has not.
+	UpdatedAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
+	// Why it has not taken the latest. Empty where all is well.
+	Error         string `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Witness) Reset() {
+	*x = Witness{}
+	mi := &file_aegis_v1_audit_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Witness) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Witness) ProtoMessage() {}
+
+func (x *Witness) ProtoReflect() protoreflect.Message {
+	mi := &file_aegis_v1_audit_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Witness.ProtoReflect.Descriptor instead.
+func (*Witness) Descriptor() ([]byte, []int) {
+	return file_aegis_v1_audit_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Witness) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Witness) GetTreeSize() uint64 {
+	if x != nil {
+		return x.TreeSize
+	}
+	return 0
+}
+
+func (x *Witness) GetUpdatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.UpdatedAt
+	}
+	return nil
+}
+
+func (x *Witness) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
 // A key that signs checkpoints, or did.
 type LogKey struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1181,7 +1273,7 @@ type LogKey struct {
 
 func (x *LogKey) Reset() {
 	*x = LogKey{}
-	mi := &file_aegis_v1_audit_proto_msgTypes[11]
+	mi := &file_aegis_v1_audit_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1193,7 +1285,7 @@ func (x *LogKey) String() string {
 func (*LogKey) ProtoMessage() {}
 
 func (x *LogKey) ProtoReflect() protoreflect.Message {
-	mi := &file_aegis_v1_audit_proto_msgTypes[11]
+	mi := &file_aegis_v1_audit_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1206,7 +1298,7 @@ func (x *LogKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogKey.ProtoReflect.Descriptor instead.
 func (*LogKey) Descriptor() ([]byte, []int) {
-	return file_aegis_v1_audit_proto_rawDescGZIP(), []int{11}
+	return file_aegis_v1_audit_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *LogKey) GetVerifierKey() string {
@@ -1236,7 +1328,7 @@ type GetInclusionProofRequest struct {
 
 func (x *GetInclusionProofRequest) Reset() {
 	*x = GetInclusionProofRequest{}
-	mi := &file_aegis_v1_audit_proto_msgTypes[12]
+	mi := &file_aegis_v1_audit_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1248,7 +1340,7 @@ func (x *GetInclusionProofRequest) String() string {
 func (*GetInclusionProofRequest) ProtoMessage() {}
 
 func (x *GetInclusionProofRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aegis_v1_audit_proto_msgTypes[12]
+	mi := &file_aegis_v1_audit_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1261,7 +1353,7 @@ func (x *GetInclusionProofRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetInclusionProofRequest.ProtoReflect.Descriptor instead.
 func (*GetInclusionProofRequest) Descriptor() ([]byte, []int) {
-	return file_aegis_v1_audit_proto_rawDescGZIP(), []int{12}
+	return file_aegis_v1_audit_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetInclusionProofRequest) GetLeafIndex() uint64 {
@@ -1295,7 +1387,7 @@ type GetInclusionProofResponse struct {
 
 func (x *GetInclusionProofResponse) Reset() {
 	*x = GetInclusionProofResponse{}
-	mi := &file_aegis_v1_audit_proto_msgTypes[13]
+	mi := &file_aegis_v1_audit_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1307,7 +1399,7 @@ func (x *GetInclusionProofResponse) String() string {
 func (*GetInclusionProofResponse) ProtoMessage() {}
 
 func (x *GetInclusionProofResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aegis_v1_audit_proto_msgTypes[13]
+	mi := &file_aegis_v1_audit_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1320,7 +1412,7 @@ func (x *GetInclusionProofResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetInclusionProofResponse.ProtoReflect.Descriptor instead.
 func (*GetInclusionProofResponse) Descriptor() ([]byte, []int) {
-	return file_aegis_v1_audit_proto_rawDescGZIP(), []int{13}
+	return file_aegis_v1_audit_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GetInclusionProofResponse) GetLeafIndex() uint64 {
@@ -1364,7 +1456,7 @@ type GetConsistencyProofRequest struct {
 
 func (x *GetConsistencyProofRequest) Reset() {
 	*x = GetConsistencyProofRequest{}
-	mi := &file_aegis_v1_audit_proto_msgTypes[14]
+	mi := &file_aegis_v1_audit_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1376,7 +1468,7 @@ func (x *GetConsistencyProofRequest) String() string {
 func (*GetConsistencyProofRequest) ProtoMessage() {}
 
 func (x *GetConsistencyProofRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aegis_v1_audit_proto_msgTypes[14]
+	mi := &file_aegis_v1_audit_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1389,7 +1481,7 @@ func (x *GetConsistencyProofRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConsistencyProofRequest.ProtoReflect.Descriptor instead.
 func (*GetConsistencyProofRequest) Descriptor() ([]byte, []int) {
-	return file_aegis_v1_audit_proto_rawDescGZIP(), []int{14}
+	return file_aegis_v1_audit_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GetConsistencyProofRequest) GetFirstTreeSize() uint64 {
@@ -1421,7 +1513,7 @@ type GetConsistencyProofResponse struct {
 
 func (x *GetConsistencyProofResponse) Reset() {
 	*x = GetConsistencyProofResponse{}
-	mi := &file_aegis_v1_audit_proto_msgTypes[15]
+	mi := &file_aegis_v1_audit_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1433,7 +1525,7 @@ func (x *GetConsistencyProofResponse) String() string {
 func (*GetConsistencyProofResponse) ProtoMessage() {}
 
 func (x *GetConsistencyProofResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aegis_v1_audit_proto_msgTypes[15]
+	mi := &file_aegis_v1_audit_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1446,7 +1538,7 @@ func (x *GetConsistencyProofResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConsistencyProofResponse.ProtoReflect.Descriptor instead.
 func (*GetConsistencyProofResponse) Descriptor() ([]byte, []int) {
-	return file_aegis_v1_audit_proto_rawDescGZIP(), []int{15}
+	return file_aegis_v1_audit_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *GetConsistencyProofResponse) GetFirstTreeSize() uint64 {
@@ -1566,7 +1658,7 @@ const file_aegis_v1_audit_proto_rawDesc = "" +
 	"\x05Count\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05count\x18\x02 \x01(\x04R\x05count\"\x16\n" +
-	"\x14GetCheckpointRequest\"\xaf\x01\n" +
+	"\x14GetCheckpointRequest\"\x91\x02\n" +
 	"\x15GetCheckpointResponse\x12\x1e\n" +
 	"\n" +
 	"checkpoint\x18\x01 \x01(\tR\n" +
@@ -1574,7 +1666,15 @@ const file_aegis_v1_audit_proto_rawDesc = "" +
 	"\x06origin\x18\x02 \x01(\tR\x06origin\x12\x1b\n" +
 	"\ttree_size\x18\x03 \x01(\x04R\btreeSize\x12\x1b\n" +
 	"\troot_hash\x18\x04 \x01(\fR\brootHash\x12$\n" +
-	"\x04keys\x18\x05 \x03(\v2\x10.aegis.v1.LogKeyR\x04keys\"G\n" +
+	"\x04keys\x18\x05 \x03(\v2\x10.aegis.v1.LogKeyR\x04keys\x12/\n" +
+	"\x13cosigned_checkpoint\x18\x06 \x01(\tR\x12cosignedCheckpoint\x12/\n" +
+	"\twitnesses\x18\a \x03(\v2\x11.aegis.v1.WitnessR\twitnesses\"\x8b\x01\n" +
+	"\aWitness\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1b\n" +
+	"\ttree_size\x18\x02 \x01(\x04R\btreeSize\x129\n" +
+	"\n" +
+	"updated_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\x12\x14\n" +
+	"\x05error\x18\x04 \x01(\tR\x05error\"G\n" +
 	"\x06LogKey\x12!\n" +
 	"\fverifier_key\x18\x01 \x01(\tR\vverifierKey\x12\x1a\n" +
 	"\bsequence\x18\x02 \x01(\x04R\bsequence\"V\n" +
@@ -1621,7 +1721,7 @@ func file_aegis_v1_audit_proto_rawDescGZIP() []byte {
 }
 
 var file_aegis_v1_audit_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_aegis_v1_audit_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_aegis_v1_audit_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_aegis_v1_audit_proto_goTypes = []any{
 	(AuditView)(0),                      // 0: aegis.v1.AuditView
 	(*AuditFilter)(nil),                 // 1: aegis.v1.AuditFilter
@@ -1635,71 +1735,74 @@ var file_aegis_v1_audit_proto_goTypes = []any{
 	(*Count)(nil),                       // 9: aegis.v1.Count
 	(*GetCheckpointRequest)(nil),        // 10: aegis.v1.GetCheckpointRequest
 	(*GetCheckpointResponse)(nil),       // 11: aegis.v1.GetCheckpointResponse
-	(*LogKey)(nil),                      // 12: aegis.v1.LogKey
-	(*GetInclusionProofRequest)(nil),    // 13: aegis.v1.GetInclusionProofRequest
-	(*GetInclusionProofResponse)(nil),   // 14: aegis.v1.GetInclusionProofResponse
-	(*GetConsistencyProofRequest)(nil),  // 15: aegis.v1.GetConsistencyProofRequest
-	(*GetConsistencyProofResponse)(nil), // 16: aegis.v1.GetConsistencyProofResponse
-	nil,                                 // 17: aegis.v1.AuditRow.MaskedDigestsEntry
-	(RiskLevel)(0),                      // 18: aegis.v1.RiskLevel
-	(ApprovalMode)(0),                   // 19: aegis.v1.ApprovalMode
-	(Outcome)(0),                        // 20: aegis.v1.Outcome
-	(ResultStatus)(0),                   // 21: aegis.v1.ResultStatus
-	(*timestamppb.Timestamp)(nil),       // 22: google.protobuf.Timestamp
-	(*Heartbeat)(nil),                   // 23: aegis.v1.Heartbeat
-	(*Action)(nil),                      // 24: aegis.v1.Action
-	(*Ending)(nil),                      // 25: aegis.v1.Ending
-	(*structpb.Value)(nil),              // 26: google.protobuf.Value
-	(*Actor)(nil),                       // 27: aegis.v1.Actor
-	(*Identity)(nil),                    // 28: aegis.v1.Identity
-	(*structpb.Struct)(nil),             // 29: google.protobuf.Struct
+	(*Witness)(nil),                     // 12: aegis.v1.Witness
+	(*LogKey)(nil),                      // 13: aegis.v1.LogKey
+	(*GetInclusionProofRequest)(nil),    // 14: aegis.v1.GetInclusionProofRequest
+	(*GetInclusionProofResponse)(nil),   // 15: aegis.v1.GetInclusionProofResponse
+	(*GetConsistencyProofRequest)(nil),  // 16: aegis.v1.GetConsistencyProofRequest
+	(*GetConsistencyProofResponse)(nil), // 17: aegis.v1.GetConsistencyProofResponse
+	nil,                                 // 18: aegis.v1.AuditRow.MaskedDigestsEntry
+	(RiskLevel)(0),                      // 19: aegis.v1.RiskLevel
+	(ApprovalMode)(0),                   // 20: aegis.v1.ApprovalMode
+	(Outcome)(0),                        // 21: aegis.v1.Outcome
+	(ResultStatus)(0),                   // 22: aegis.v1.ResultStatus
+	(*timestamppb.Timestamp)(nil),       // 23: google.protobuf.Timestamp
+	(*Heartbeat)(nil),                   // 24: aegis.v1.Heartbeat
+	(*Action)(nil),                      // 25: aegis.v1.Action
+	(*Ending)(nil),                      // 26: aegis.v1.Ending
+	(*structpb.Value)(nil),              // 27: google.protobuf.Value
+	(*Actor)(nil),                       // 28: aegis.v1.Actor
+	(*Identity)(nil),                    // 29: aegis.v1.Identity
+	(*structpb.Struct)(nil),             // 30: google.protobuf.Struct
 }
 var file_aegis_v1_audit_proto_depIdxs = []int32{
-	18, // 0: aegis.v1.AuditFilter.risk_level:type_name -> aegis.v1.RiskLevel
-	19, // 1: aegis.v1.AuditFilter.approval:type_name -> aegis.v1.ApprovalMode
-	20, // 2: aegis.v1.AuditFilter.outcome:type_name -> aegis.v1.Outcome
-	21, // 3: aegis.v1.AuditFilter.result_status:type_name -> aegis.v1.ResultStatus
-	22, // 4: aegis.v1.AuditFilter.since:type_name -> google.protobuf.Timestamp
-	22, // 5: aegis.v1.AuditFilter.until:type_name -> google.protobuf.Timestamp
+	19, // 0: aegis.v1.AuditFilter.risk_level:type_name -> aegis.v1.RiskLevel
+	20, // 1: aegis.v1.AuditFilter.approval:type_name -> aegis.v1.ApprovalMode
+	21, // 2: aegis.v1.AuditFilter.outcome:type_name -> aegis.v1.Outcome
+	22, // 3: aegis.v1.AuditFilter.result_status:type_name -> aegis.v1.ResultStatus
+	23, // 4: aegis.v1.AuditFilter.since:type_name -> google.protobuf.Timestamp
+	23, // 5: aegis.v1.AuditFilter.until:type_name -> google.protobuf.Timestamp
 	1,  // 6: aegis.v1.StreamAuditRequest.filter:type_name -> aegis.v1.AuditFilter
 	0,  // 7: aegis.v1.StreamAuditRequest.view:type_name -> aegis.v1.AuditView
 	5,  // 8: aegis.v1.StreamAuditResponse.row:type_name -> aegis.v1.AuditRow
 	6,  // 9: aegis.v1.StreamAuditResponse.record:type_name -> aegis.v1.AuditRecord
 	4,  // 10: aegis.v1.StreamAuditResponse.caught_up:type_name -> aegis.v1.CaughtUp
-	23, // 11: aegis.v1.StreamAuditResponse.heartbeat:type_name -> aegis.v1.Heartbeat
-	22, // 12: aegis.v1.AuditRow.timestamp:type_name -> google.protobuf.Timestamp
-	24, // 13: aegis.v1.AuditRow.action:type_name -> aegis.v1.Action
-	18, // 14: aegis.v1.AuditRow.risk_level:type_name -> aegis.v1.RiskLevel
-	19, // 15: aegis.v1.AuditRow.approval:type_name -> aegis.v1.ApprovalMode
-	20, // 16: aegis.v1.AuditRow.outcome:type_name -> aegis.v1.Outcome
-	25, // 17: aegis.v1.AuditRow.ending:type_name -> aegis.v1.Ending
-	21, // 18: aegis.v1.AuditRow.result_status:type_name -> aegis.v1.ResultStatus
-	26, // 19: aegis.v1.AuditRow.result_data:type_name -> google.protobuf.Value
-	27, // 20: aegis.v1.AuditRow.actor:type_name -> aegis.v1.Actor
-	28, // 21: aegis.v1.AuditRow.identity:type_name -> aegis.v1.Identity
-	29, // 22: aegis.v1.AuditRow.metadata:type_name -> google.protobuf.Struct
-	17, // 23: aegis.v1.AuditRow.masked_digests:type_name -> aegis.v1.AuditRow.MaskedDigestsEntry
+	24, // 11: aegis.v1.StreamAuditResponse.heartbeat:type_name -> aegis.v1.Heartbeat
+	23, // 12: aegis.v1.AuditRow.timestamp:type_name -> google.protobuf.Timestamp
+	25, // 13: aegis.v1.AuditRow.action:type_name -> aegis.v1.Action
+	19, // 14: aegis.v1.AuditRow.risk_level:type_name -> aegis.v1.RiskLevel
+	20, // 15: aegis.v1.AuditRow.approval:type_name -> aegis.v1.ApprovalMode
+	21, // 16: aegis.v1.AuditRow.outcome:type_name -> aegis.v1.Outcome
+	26, // 17: aegis.v1.AuditRow.ending:type_name -> aegis.v1.Ending
+	22, // 18: aegis.v1.AuditRow.result_status:type_name -> aegis.v1.ResultStatus
+	27, // 19: aegis.v1.AuditRow.result_data:type_name -> google.protobuf.Value
+	28, // 20: aegis.v1.AuditRow.actor:type_name -> aegis.v1.Actor
+	29, // 21: aegis.v1.AuditRow.identity:type_name -> aegis.v1.Identity
+	30, // 22: aegis.v1.AuditRow.metadata:type_name -> google.protobuf.Struct
+	18, // 23: aegis.v1.AuditRow.masked_digests:type_name -> aegis.v1.AuditRow.MaskedDigestsEntry
 	9,  // 24: aegis.v1.GetStatsResponse.by_risk_level:type_name -> aegis.v1.Count
 	9,  // 25: aegis.v1.GetStatsResponse.by_outcome:type_name -> aegis.v1.Count
 	9,  // 26: aegis.v1.GetStatsResponse.by_result_status:type_name -> aegis.v1.Count
 	9,  // 27: aegis.v1.GetStatsResponse.top_action_types:type_name -> aegis.v1.Count
 	9,  // 28: aegis.v1.GetStatsResponse.top_rules:type_name -> aegis.v1.Count
-	12, // 29: aegis.v1.GetCheckpointResponse.keys:type_name -> aegis.v1.LogKey
-	2,  // 30: aegis.v1.AuditService.StreamAudit:input_type -> aegis.v1.StreamAuditRequest
-	7,  // 31: aegis.v1.AuditService.GetStats:input_type -> aegis.v1.GetStatsRequest
-	10, // 32: aegis.v1.AuditService.GetCheckpoint:input_type -> aegis.v1.GetCheckpointRequest
-	13, // 33: aegis.v1.AuditService.GetInclusionProof:input_type -> aegis.v1.GetInclusionProofRequest
-	15, // 34: aegis.v1.AuditService.GetConsistencyProof:input_type -> aegis.v1.GetConsistencyProofRequest
-	3,  // 35: aegis.v1.AuditService.StreamAudit:output_type -> aegis.v1.StreamAuditResponse
-	8,  // 36: aegis.v1.AuditService.GetStats:output_type -> aegis.v1.GetStatsResponse
-	11, // 37: aegis.v1.AuditService.GetCheckpoint:output_type -> aegis.v1.GetCheckpointResponse
-	14, // 38: aegis.v1.AuditService.GetInclusionProof:output_type -> aegis.v1.GetInclusionProofResponse
-	16, // 39: aegis.v1.AuditService.GetConsistencyProof:output_type -> aegis.v1.GetConsistencyProofResponse
-	35, // [35:40] is the sub-list for method output_type
-	30, // [30:35] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	13, // 29: aegis.v1.GetCheckpointResponse.keys:type_name -> aegis.v1.LogKey
+	12, // 30: aegis.v1.GetCheckpointResponse.witnesses:type_name -> aegis.v1.Witness
+	23, // 31: aegis.v1.Witness.updated_at:type_name -> google.protobuf.Timestamp
+	2,  // 32: aegis.v1.AuditService.StreamAudit:input_type -> aegis.v1.StreamAuditRequest
+	7,  // 33: aegis.v1.AuditService.GetStats:input_type -> aegis.v1.GetStatsRequest
+	10, // 34: aegis.v1.AuditService.GetCheckpoint:input_type -> aegis.v1.GetCheckpointRequest
+	14, // 35: aegis.v1.AuditService.GetInclusionProof:input_type -> aegis.v1.GetInclusionProofRequest
+	16, // 36: aegis.v1.AuditService.GetConsistencyProof:input_type -> aegis.v1.GetConsistencyProofRequest
+	3,  // 37: aegis.v1.AuditService.StreamAudit:output_type -> aegis.v1.StreamAuditResponse
+	8,  // 38: aegis.v1.AuditService.GetStats:output_type -> aegis.v1.GetStatsResponse
+	11, // 39: aegis.v1.AuditService.GetCheckpoint:output_type -> aegis.v1.GetCheckpointResponse
+	15, // 40: aegis.v1.AuditService.GetInclusionProof:output_type -> aegis.v1.GetInclusionProofResponse
+	17, // 41: aegis.v1.AuditService.GetConsistencyProof:output_type -> aegis.v1.GetConsistencyProofResponse
+	37, // [37:42] is the sub-list for method output_type
+	32, // [32:37] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_aegis_v1_audit_proto_init() }
@@ -1721,7 +1824,7 @@ func file_aegis_v1_audit_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_aegis_v1_audit_proto_rawDesc), len(file_aegis_v1_audit_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   17,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

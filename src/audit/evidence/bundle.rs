@@ -299,7 +299,9 @@ impl Tiles {
 
 fn root_of(hashes: &[Digest]) -> Digest {
     let mut tree = Frontier::default();
-    hashes.iter().for_each(|hash| tree.push(*hash));
+    for hash in hashes {
+        tree.push(*hash);
+    }
     tree.root()
 }
 

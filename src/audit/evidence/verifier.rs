@@ -103,7 +103,10 @@ struct Head<'a> {
 /// Checks a log.
 #[derive(Debug)]
 pub struct LogVerifier {
+    /// The checkpoints in it by their size.
     trust: Trust,
+    /// How many of those checkpoints the log has come past.
+    met: usize,
     tree: Frontier,
     chain: Chain,
     /// Records without payload.
@@ -118,9 +121,11 @@ pub struct LogVerifier {
 
 impl LogVerifier {
     /// Begins at the first record.
-    pub fn new(trust: Trust) -> Self {
+    pub fn new(mut trust: Trust) -> Self {
+        trust.checkpoints.sort_by_key(|seen| seen.checkpoint.size);
         Self {
             trust,
+            met: 0,
             tree: Frontier::default(),
             chain: Chain::default(),
             missing: Ranges::default(),
@@ -156,8 +161,9 @@ impl LogVerifier {
         if sequence.is_multiple_of(TILE) {
             self.roots.push(self.tree.root());
         }
-        for seen in self.trust.checkpoints.iter().filter(|seen| seen.checkpoint.size == sequence) {
-            if seen.checkpoint.root != self.tree.root() {
+        while let Some(seen) = self.trust.checkpoints.get(self.met).filter(|seen| seen.checkpoint.size <= sequence) {
+            self.met += 1;
+            if seen.checkpoint.size == sequence && seen.checkpoint.root != self.tree.root() {
                 let why = format!(
                     "up to here the log is not what the checkpoint of size {sequence} says that it was: a record from 1 to {sequence} was \
                      changed, or the log is another one"
@@ -197,11 +203,13 @@ impl LogVerifier {
         }
         match event {
             Event::DecisionRedacted { sequences, .. } => {
-                sequences.into_iter().for_each(|sequence| self.excused.add(sequence, sequence));
+                for sequence in sequences {
+                    self.excused.add(sequence, sequence);
+                }
             }
             Event::RecordsRetired { first, last, root, .. } => {
-                let known = last.is_multiple_of(TILE).then(|| last / TILE).and_then(|tiles| tiles.checked_sub(1));
-                let known = known.and_then(|tile| usize::try_from(tile).ok()).and_then(|tile| self.roots.get(tile));
+                let tiles = if last.is_multiple_of(TILE) { last / TILE } else { 0 };
+                let known = usize::try_from(tiles).ok().and_then(|tiles| self.roots.get(tiles.checked_sub(1)?));
                 if first == 0 || first > last || known != Some(&root) {
                     return Err(format!("the root that it names is not that of the records up to {last}"));
                 }

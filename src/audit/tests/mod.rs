@@ -5,5 +5,6 @@ mod durability;
 mod faults;
 mod format;
 mod queries;
+mod redaction;
 mod rows;
 mod tree;

@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 
 use super::evidence;
+use crate::audit::checkpoint::SignedCheckpoint;
 use crate::cli::connect::{self, Door, Remote, RemoteArgs};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::object::Object;
 use crate::cli::out::{Format, Out};
+use crate::cli::wire;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -25,7 +27,11 @@ pub(super) struct Args {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
-    /// How to write it: the signed note itself, or JSON with the keys of the log
+    /// The newest that a witness has cosigned, with the cosignatures, instead of the newest
+    #[arg(long)]
+    cosigned: bool,
+
+    /// How to write it: the signed note itself, or JSON with the keys of the log and its witnesses
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
 
@@ -39,6 +45,12 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
         let remote = Remote::open(Door::Person, &args.remote).await?;
         evidence::checkpoint(&remote).await
     })??;
+    let signed = match (args.cosigned, response.cosigned_checkpoint.as_str()) {
+        (false, _) => signed,
+        (true, "") => return Err(Failure::new("no witness has cosigned a checkpoint yet")),
+        (true, cosigned) => SignedCheckpoint::parse(cosigned)
+            .map_err(|why| Failure::new(format!("the daemon's checkpoint makes no sense: {why}")))?,
+    };
     let mut out = match &args.output {
         Some(path) => Out::file(path)?,
         None => Out::stdout(),
@@ -47,12 +59,21 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
         Format::Table => out.text(&signed)?,
         Format::Json => {
             let keys = response.keys.iter().map(|key| key.verifier_key.clone()).collect::<Vec<_>>();
+            let witnesses = response.witnesses.iter().map(|witness| {
+                serde_json::json!({
+                    "name": witness.name,
+                    "size": witness.tree_size,
+                    "updated_at": wire::moment(witness.updated_at.as_ref()).map(|at| at.to_string()),
+                    "error": wire::present(&witness.error),
+                })
+            });
             let object = Object::default()
                 .with("checkpoint", signed.to_string())
-                .with("origin", response.origin)
-                .with("size", response.tree_size)
-                .with("root", hex::encode(response.root_hash))
-                .with("keys", keys);
+                .with("origin", signed.checkpoint.origin)
+                .with("size", signed.checkpoint.size)
+                .with("root", signed.checkpoint.root.to_string())
+                .with("keys", keys)
+                .with("witnesses", witnesses.collect::<Vec<_>>());
             out.json(&object)?;
         }
     }

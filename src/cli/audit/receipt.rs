@@ -63,7 +63,18 @@ async fn fetch(args: &Args) -> Result<Receipt, Failure> {
     if records.is_empty() {
         return Err(Failure::new(format!("there is no decision {} on the record", args.decision_id)));
     }
-    let (response, checkpoint) = evidence::checkpoint(&remote).await?;
+    let last = records.iter().map(|record| record.sequence).max().unwrap_or_default();
+    let (mut response, mut checkpoint) = evidence::checkpoint(&remote).await?;
+    // With `--durability relaxed`, what was just recorded is signed a moment later.
+    let mut patience = 20;
+    while checkpoint.checkpoint.size < last && patience > 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        (response, checkpoint) = evidence::checkpoint(&remote).await?;
+        patience -= 1;
+    }
+    if checkpoint.checkpoint.size < last {
+        return Err(Failure::new("the decision is not durable yet, so it cannot be proved: try again"));
+    }
     for key in &response.keys {
         records.push(one(&remote, key.sequence).await?);
     }

@@ -5,7 +5,7 @@ use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use super::evidence::{self, Progress};
-use crate::audit::checkpoint::SignedCheckpoint;
+use crate::audit::checkpoint::{SignedCheckpoint, WitnessLine};
 use crate::audit::evidence::{Checked, Invalid, LogVerifier, Proved, Receipt, Trust, Wrong, is_receipt, verify_bundle};
 use crate::audit::log::LogKey;
 use crate::audit::note::VerifierKey;
@@ -43,7 +43,8 @@ pub(super) struct Args {
     #[arg(value_name = "BUNDLE|RECEIPT|URL")]
     what: String,
 
-    /// A checkpoint that was seen before: the log must still contain what it says. May be given several times
+    /// A checkpoint that was seen before, or the file of a witness: the log must still contain what it says. May be given
+    /// several times
     #[arg(long, value_name = "FILE")]
     checkpoint: Vec<PathBuf>,
 
@@ -67,7 +68,10 @@ enum Holds {
 
 /// Runs the command.
 pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
-    let checkpoints = args.checkpoint.iter().map(|path| read_checkpoint(path)).collect::<Result<_, _>>()?;
+    let mut checkpoints = Vec::new();
+    for path in &args.checkpoint {
+        checkpoints.extend(read_checkpoints(path)?);
+    }
     let trust = Trust { keys: args.key.clone(), checkpoints };
     let is_url = ["http://", "https://", "unix:"].iter().any(|scheme| args.what.starts_with(scheme));
     let verified = if is_url {
@@ -101,10 +105,17 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
-fn read_checkpoint(path: &Path) -> Result<SignedCheckpoint, Failure> {
+/// A checkpoint, or all those that a witness has written.
+fn read_checkpoints(path: &Path) -> Result<Vec<SignedCheckpoint>, Failure> {
     let text = std::fs::read_to_string(path).map_err(|error| Failure::file("read", path, &error))?;
-    SignedCheckpoint::parse(&text).map_err(|why| {
-        Failure::new(format!("{}: {why}", path.display())).hint("`aegis audit checkpoint -o FILE` writes one")
+    let lines = text.lines().filter(|line| !line.is_empty());
+    let read = if text.trim_start().starts_with('{') {
+        lines.map(|line| WitnessLine::parse(line.as_bytes())).collect()
+    } else {
+        SignedCheckpoint::parse(&text).map(|checkpoint| vec![checkpoint])
+    };
+    read.map_err(|why| {
+        Failure::new(format!("{}: {why}", path.display())).hint("`aegis audit checkpoint -o FILE` writes a checkpoint")
     })
 }
 

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `log-key` | the key that signs, in the form of Go's `golang.org/x/mod/sumdb/note`: a secret, 0600 |
 //! | `log-key.pub` | its verifier key: to be given to whoever checks the record |
-//! | `log-key.next` | during a rotation, the key that will sign |
+//! | `log-key.next-ID` | during a rotation, the key that will sign: each under its own name, so that none is lost to another |
 //!
 //! The record says which key signs; the files only hold keys. So a rotation that was cut off is finished, or forgotten, by
 //! what the record says of it.
@@ -14,7 +14,10 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use crate::audit::note::{NoteError, SigningKey};
+use crate::audit::note::{NoteError, SigningKey, VerifierKey};
+
+/// What the files of keys that are about to sign begin with.
+const NEXT: &str = "log-key.next-";
 
 /// The key cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -62,8 +65,8 @@ impl KeyFiles {
         self.directory.join("log-key")
     }
 
-    fn next(&self) -> PathBuf {
-        self.directory.join("log-key.next")
+    fn next(&self, key: &VerifierKey) -> PathBuf {
+        self.directory.join(format!("{NEXT}{:08x}", key.id()))
     }
 
     /// The key that signs, if there is one.
@@ -71,14 +74,26 @@ impl KeyFiles {
         read(&self.key())
     }
 
-    /// The key that was about to sign, if there is one.
-    pub(super) fn read_next(&self) -> Result<Option<SigningKey>, KeyFileError> {
-        read(&self.next())
+    /// The private half of a key that was about to sign, if it is there.
+    pub(super) fn read_next(&self, key: &VerifierKey) -> Result<Option<SigningKey>, KeyFileError> {
+        read(&self.next(key))
+    }
+
+    /// Removes keys that were about to sign and never did. To be called when no rotation is under way.
+    pub(super) fn forget_next(&self) -> Result<(), KeyFileError> {
+        let at = |error| KeyFileError::Io { path: self.directory.clone(), error };
+        for entry in fs::read_dir(&self.directory).map_err(at)? {
+            let entry = entry.map_err(at)?;
+            if entry.file_name().to_str().is_some_and(|name| name.starts_with(NEXT)) {
+                fs::remove_file(entry.path()).map_err(at)?;
+            }
+        }
+        Ok(())
     }
 
     /// Keeps a key that will sign once the record says so.
     pub(super) fn write_next(&self, key: &SigningKey) -> Result<(), KeyFileError> {
-        let (path, half) = (self.next(), self.directory.join("log-key.half"));
+        let (path, half) = (self.next(key.verifier()), self.directory.join("log-key.half"));
         let at = |error| KeyFileError::Io { path: path.clone(), error };
         // Another's half-written attempt is nobody's key.
         let _ = fs::remove_file(&half);
@@ -87,10 +102,12 @@ impl KeyFiles {
         fs::rename(&half, &path).and_then(|()| self.sync()).map_err(at)
     }
 
-    /// The next key is the key from now on.
-    pub(super) fn promote_next(&self) -> Result<(), KeyFileError> {
+    /// This key, which was about to sign, is the key from now on.
+    pub(super) fn promote_next(&self, key: &SigningKey) -> Result<(), KeyFileError> {
         let path = self.key();
-        fs::rename(self.next(), &path).and_then(|()| self.sync()).map_err(|error| KeyFileError::Io { path, error })
+        fs::rename(self.next(key.verifier()), &path)
+            .and_then(|()| self.sync())
+            .map_err(|error| KeyFileError::Io { path, error })
     }
 
     /// Writes the verifier key where people find it.

@@ -66,6 +66,9 @@ pub enum NotaryError {
         /// The verifier key that the record names.
         key: String,
     },
+    /// An earlier rotation is on the record, and its key does not sign yet.
+    #[error("the key was replaced a moment ago, and that is not settled yet: ask for a checkpoint, then try again")]
+    Unsettled,
     /// A key could not be made.
     #[error(transparent)]
     Note(#[from] NoteError),
@@ -119,21 +122,20 @@ impl Notary {
         origin: Option<String>,
     ) -> Result<Self, NotaryError> {
         let known = store.read()?.log()?;
-        let key = match known {
-            Some(log) => {
-                if let Some(wanted) = origin.filter(|wanted| *wanted != log.origin) {
-                    return Err(NotaryError::OtherOrigin { actual: log.origin, wanted });
-                }
-                key_of(&files, &log)?
+        let key = if let Some(log) = known {
+            if let Some(wanted) = origin.filter(|wanted| *wanted != log.origin) {
+                return Err(NotaryError::OtherOrigin { actual: log.origin, wanted });
             }
-            None => {
-                let origin = match origin {
-                    Some(origin) => origin,
-                    None => format!("aegis/{}", hex::encode(store.read()?.store_id()?)),
-                };
-                check_name(&origin).map_err(|why| NotaryError::BadOrigin { origin: origin.clone(), why })?;
-                begin(&store, &files, clock.as_ref(), entropy, &origin).await?
-            }
+            let key = key_of(&files, &log.origin, log.current())?;
+            files.forget_next()?;
+            key
+        } else {
+            let origin = match origin {
+                Some(origin) => origin,
+                None => format!("aegis/{}", hex::encode(store.read()?.store_id()?)),
+            };
+            check_name(&origin).map_err(|why| NotaryError::BadOrigin { origin: origin.clone(), why })?;
+            begin(&store, &files, clock.as_ref(), entropy, &origin).await?
         };
         files.publish(&key)?;
         Ok(Self { store, clock, entropy, files, ring: Mutex::new(Ring { key, last: None }) })
@@ -155,9 +157,10 @@ impl Notary {
         let read = tokio::task::spawn_blocking(read).await;
         let (log, root) = read.map_err(|_| StoreError::Closed)??;
         let Some(log) = log else { return Err(StoreError::Corrupt { what: "the log has no name".into() }.into()) };
-        if log.current() != Some(ring.key.verifier()) {
+        // Not the last key, but the one in force at what is signed: its record may not be durable yet.
+        if log.key_at(size) != Some(ring.key.verifier()) {
             // A rotation whose end was in doubt is on the record after all.
-            ring.key = key_of(&self.files, &log)?;
+            ring.key = key_of(&self.files, &log.origin, log.key_at(size))?;
             self.files.publish(&ring.key)?;
         }
         let checkpoint = Checkpoint { origin: log.origin, size, root };
@@ -170,7 +173,15 @@ impl Notary {
     }
 
     /// Replaces the key that signs, on the record: the old key signs for the new one, and is then forgotten.
-    pub async fn rotate(&self, caller: &Caller) -> Result<Rotated, NotaryError> {
+    ///
+    /// Goes on to its end even if nobody waits for that any more: between the record and the file nothing may be left open.
+    pub async fn rotate(self: &Arc<Self>, caller: &Caller) -> Result<Rotated, NotaryError> {
+        let (notary, by) = (Arc::clone(self), caller.identity.subject.to_string());
+        let rotated = tokio::spawn(async move { notary.rotate_to_the_end(by).await }).await;
+        rotated.map_err(|_| StoreError::Closed)?
+    }
+
+    async fn rotate_to_the_end(&self, by: String) -> Result<Rotated, NotaryError> {
         let mut ring = self.ring.lock().await;
         let origin = ring.key.verifier().name().to_owned();
         let key = new_key(self.entropy, &origin)?;
@@ -180,25 +191,21 @@ impl Notary {
             old_key: old.to_string(),
             new_key: new.to_string(),
             statement: sign_rotation(&origin, &ring.key, &key),
-            by: caller.identity.subject.to_string(),
+            by,
         };
         let (now, expected, named) = (self.clock.now(), old.clone(), new.clone());
-        let record = self
-            .store
-            .transact(move |tx| {
-                let Some(mut log) = tx.log()?.filter(|log| log.current() == Some(&expected)) else {
-                    return Err(crate::audit::TxError::Misuse("the key that signs is not the log's"));
-                };
-                let appended = tx.append(now, &event)?;
-                log.keys.push(LogKey { sequence: appended.sequence, key: named });
-                tx.put_log(&log)?;
-                Ok(appended)
-            })
-            .await?;
+        let written = self.store.transact(move |tx| {
+            let Some(mut log) = tx.log()?.filter(|log| log.current() == Some(&expected)) else { return Ok(None) };
+            let appended = tx.append(now, &event)?;
+            log.keys.push(LogKey { sequence: appended.sequence, key: named });
+            tx.put_log(&log)?;
+            Ok(Some(appended))
+        });
+        let record = written.await?.ok_or(NotaryError::Unsettled)?;
         // The old key goes only when nothing can take the record of the new one away.
         let mut durable = self.store.durable();
         durable.wait_for(|durable| *durable >= record.sequence).await.map_err(|_| StoreError::Closed)?;
-        self.files.promote_next()?;
+        self.files.promote_next(&key)?;
         self.files.publish(&key)?;
         *ring = Ring { key, last: None };
         Ok(Rotated { old, new, record })
@@ -223,7 +230,7 @@ async fn begin(
         None => {
             let key = new_key(entropy, origin)?;
             files.write_next(&key)?;
-            files.promote_next()?;
+            files.promote_next(&key)?;
             key
         }
     };
@@ -238,20 +245,21 @@ async fn begin(
     Ok(key)
 }
 
-/// The private half of the key that the record names, from the one file or the other.
-fn key_of(files: &KeyFiles, log: &LogIdentity) -> Result<SigningKey, NotaryError> {
-    let is_ours = |key: &SigningKey| log.current() == Some(key.verifier());
-    if let Some(key) = files.read()?.filter(is_ours) {
+/// The private half of a key that the record names, from the one file or the other.
+fn key_of(files: &KeyFiles, origin: &str, wanted: Option<&VerifierKey>) -> Result<SigningKey, NotaryError> {
+    let is_wanted = |key: &SigningKey| wanted == Some(key.verifier());
+    if let Some(key) = files.read()?.filter(is_wanted) {
         return Ok(key);
     }
-    if let Some(key) = files.read_next()?.filter(is_ours) {
-        files.promote_next()?;
+    let next = wanted.map(|wanted| files.read_next(wanted)).transpose()?.flatten();
+    if let Some(key) = next.filter(is_wanted) {
+        files.promote_next(&key)?;
         return Ok(key);
     }
     Err(NotaryError::OtherKey {
-        origin: log.origin.clone(),
+        origin: origin.to_owned(),
         path: files.key().display().to_string(),
-        key: log.current().map(ToString::to_string).unwrap_or_default(),
+        key: wanted.map(ToString::to_string).unwrap_or_default(),
     })
 }
 

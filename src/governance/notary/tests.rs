@@ -7,6 +7,7 @@ use crate::audit::merkle::verify_consistency;
 use crate::audit::testing::{later, options, place};
 use crate::domain::{ConnectionId, How, Identity, Roles, SystemClock};
 
+#[expect(clippy::unnecessary_wraps, reason = "a source of random bytes may fail")]
 fn random(bytes: &mut [u8]) -> Result<(), getrandom::Error> {
     static NEXT: AtomicU8 = AtomicU8::new(1);
     bytes.fill(NEXT.fetch_add(1, Ordering::Relaxed));
@@ -22,13 +23,13 @@ async fn notary(
     path: &std::path::Path,
     options: Options,
     origin: Option<&str>,
-) -> Result<(Store, Notary), NotaryError> {
+) -> Result<(Store, Arc<Notary>), NotaryError> {
     let store = Store::open(path, options).unwrap();
     let files = KeyFiles::new(path.parent().unwrap());
     let clock = Arc::new(SystemClock::start());
     let started = Notary::start(store.clone(), files, clock, random, origin.map(Into::into)).await;
     match started {
-        Ok(notary) => Ok((store, notary)),
+        Ok(notary) => Ok((store, Arc::new(notary))),
         Err(error) => {
             store.shutdown();
             Err(error)
@@ -146,15 +147,18 @@ async fn a_rotation_is_on_the_record_and_signed_by_both_keys() {
     store.shutdown();
 
     // Killed between the record and the file: the key that the record names is in the other file.
-    let (key, next) = (directory.path().join("log-key"), directory.path().join("log-key.next"));
+    let next = directory.path().join(format!("log-key.next-{:08x}", rotated.new.id()));
+    let key = directory.path().join("log-key");
     std::fs::rename(&key, &next).unwrap();
     let (store, second) = notary(&path, options(), None).await.unwrap();
     assert_eq!(second.checkpoint().await.unwrap(), after);
     assert!(key.exists() && !next.exists());
     // Killed before the record: the key that was about to sign is nobody's.
-    second.files.write_next(&SigningKey::from_seed(origin, [77; 32]).unwrap()).unwrap();
+    let stray = SigningKey::from_seed(origin, [77; 32]).unwrap();
+    second.files.write_next(&stray).unwrap();
     store.shutdown();
     let (store, third) = notary(&path, options(), None).await.unwrap();
     assert_eq!(third.checkpoint().await.unwrap(), after);
+    assert!(third.files.read_next(stray.verifier()).unwrap().is_none(), "it is removed");
     store.shutdown();
 }

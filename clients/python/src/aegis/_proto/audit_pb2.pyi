@@ -531,6 +531,8 @@ class GetCheckpointResponse(google.protobuf.message.Message):
     TREE_SIZE_FIELD_NUMBER: builtins.int
     ROOT_HASH_FIELD_NUMBER: builtins.int
     KEYS_FIELD_NUMBER: builtins.int
+    COSIGNED_CHECKPOINT_FIELD_NUMBER: builtins.int
+    WITNESSES_FIELD_NUMBER: builtins.int
     checkpoint: builtins.str
     """The checkpoint, signed (c2sp.org/tlog-checkpoint): what the other fields say is in it, and only it can be believed."""
     origin: builtins.str
@@ -539,9 +541,17 @@ class GetCheckpointResponse(google.protobuf.message.Message):
     """How many records it has: those with the sequence numbers from 1 to this."""
     root_hash: builtins.bytes
     """The root of its Merkle tree."""
+    cosigned_checkpoint: builtins.str
+    """The newest checkpoint that a witness has cosigned, with all its cosignatures (c2sp.org/tlog-cosignature). It may be
+    smaller than the one above. Empty while there is none.
+    """
     @property
     def keys(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___LogKey]:
         """The keys of the log, the first to the last: the last has signed."""
+
+    @property
+    def witnesses(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Witness]:
+        """The witnesses that the daemon tells of checkpoints."""
 
     def __init__(
         self,
@@ -551,10 +561,45 @@ class GetCheckpointResponse(google.protobuf.message.Message):
         tree_size: builtins.int = ...,
         root_hash: builtins.bytes = ...,
         keys: collections.abc.Iterable[global___LogKey] | None = ...,
+        cosigned_checkpoint: builtins.str = ...,
+        witnesses: collections.abc.Iterable[global___Witness] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["checkpoint", b"checkpoint", "keys", b"keys", "origin", b"origin", "root_hash", b"root_hash", "tree_size", b"tree_size"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["checkpoint", b"checkpoint", "cosigned_checkpoint", b"cosigned_checkpoint", "keys", b"keys", "origin", b"origin", "root_hash", b"root_hash", "tree_size", b"tree_size", "witnesses", b"witnesses"]) -> None: ...
 
 global___GetCheckpointResponse = GetCheckpointResponse
+
+@typing.final
+class Witness(google.protobuf.message.Message):
+    """Who is told of checkpoints."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    TREE_SIZE_FIELD_NUMBER: builtins.int
+    UPDATED_AT_FIELD_NUMBER: builtins.int
+    ERROR_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """What it is called: `file:` and a path, or the name of its key."""
+    tree_size: builtins.int
+    """The size of the last checkpoint that it has taken in this run. 0: none yet."""
+    error: builtins.str
+    """Why it has not taken the latest. Empty where all is well."""
+    @property
+    def updated_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When it took that. Absent where it has not."""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        tree_size: builtins.int = ...,
+        updated_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        error: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["updated_at", b"updated_at"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["error", b"error", "name", b"name", "tree_size", b"tree_size", "updated_at", b"updated_at"]) -> None: ...
+
+global___Witness = Witness
 
 @typing.final
 class LogKey(google.protobuf.message.Message):
