@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use aegis::audit::{DecisionRecord, Draft, Event, IdentityRecord, Opening, Options, Store};
+use aegis::audit::{Content, DecisionRecord, Draft, Event, IdentityRecord, Opening, Options, Store};
 use aegis::domain::{Action, Actor, Approval, DecisionId, Digest, How, Outcome, RiskLevel, Timestamp};
 use aegis::proto::v1;
 use aegis::proto::v1::governance_service_client::GovernanceServiceClient;
@@ -75,7 +75,11 @@ async fn fill(data: &Path, records: u64) -> (Duration, f64) {
         }
     }
     let some = store.read().and_then(|reader| reader.records(records / 2, 1000)).expect("it can be read");
-    let payload = some.iter().map(|record| record.payload.len()).sum::<usize>() as f64 / some.len().max(1) as f64;
+    let lengths = some.iter().map(|record| match &record.content {
+        Content::Whole { payload, .. } => payload.len(),
+        Content::Redacted { .. } => 0,
+    });
+    let payload = lengths.sum::<usize>() as f64 / some.len().max(1) as f64;
     store.shutdown();
     (began.elapsed(), payload)
 }
@@ -100,6 +104,7 @@ fn draft(start: Timestamp, number: u64) -> Draft {
         },
         redact: Vec::new(),
         masked: Vec::new(),
+        masked_digests: std::collections::BTreeMap::new(),
         outcome: Outcome::Allow,
         reason: "rule `contacts` allows".into(),
         risk_level: RiskLevel::Low,
