@@ -55,6 +55,7 @@ fn draft(number: u64) -> Draft {
         action_digest,
         redact: Vec::new(),
         masked: Vec::new(),
+        masked_digests: std::collections::BTreeMap::new(),
         outcome: Outcome::Allow,
         reason: "rule `reads` allows it".into(),
         risk_level: RiskLevel::Low,
