@@ -3,7 +3,7 @@
 //! A reader sees the store as it was when it was taken, whatever is written meanwhile. Hold it for one answer, not for
 //! long: as long as it lives, no page that it could look at is used again.
 
-use redb::{Key, ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition, Value};
+use redb::{Key, ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata, TableDefinition, Value};
 
 use super::draft::StoredPolicy;
 use super::entry::{HEADER_LEN, LEAF_HASH_LEN, SALT_LEN, leaf_hash};
@@ -13,7 +13,7 @@ use super::merkle::hash_leaf;
 use super::record::{Event, Record};
 use super::redaction::{leaf_data_of_redacted, redacted_decision};
 use super::row::{AuditRow, RowState};
-use super::state::missing;
+use super::state::{last_of, missing};
 use super::tables::{APPROVALS, DECISIONS, META, PENDING, POLICIES, RECORDS, ROWS, meta, meta_u64};
 use super::tx::parse_record;
 use crate::domain::{ApprovalId, DecisionId, Digest, Timestamp};
@@ -118,12 +118,12 @@ impl Reader {
 
     /// The sequence number of the last record; 0 while there is none.
     pub fn last_sequence(&self) -> Result<u64, StoreError> {
-        guarded(|| Ok(self.table(RECORDS)?.last()?.map_or(0, |(sequence, _)| sequence.value())))
+        guarded(|| Ok(last_of(&self.table(RECORDS)?, "records")?))
     }
 
     /// The number of the last row; 0 while there is none.
     pub fn last_row(&self) -> Result<u64, StoreError> {
-        guarded(|| Ok(self.table(ROWS)?.last()?.map_or(0, |(row, _)| row.value())))
+        guarded(|| Ok(last_of(&self.table(ROWS)?, "rows")?))
     }
 
     /// The last row that the index covers.
@@ -191,7 +191,8 @@ impl Reader {
         guarded(|| {
             let (rows, records) = (self.table(ROWS)?, self.table(RECORDS)?);
             let mut open = Vec::new();
-            for entry in self.table(PENDING)?.iter()? {
+            let pending = self.table(PENDING)?;
+            for entry in pending.iter()? {
                 let (id, row) = entry?;
                 let (id, row) = (ApprovalId::from_bytes(*id.value()), row.value());
                 let value = rows.get(row)?.ok_or_else(|| missing("row", row))?;
@@ -200,6 +201,10 @@ impl Reader {
                     return Err(damaged(format!("{id} leads to row {row}, which is another one's")));
                 }
                 open.push((id, found));
+            }
+            let count = pending.len()?;
+            if count != open.len() as u64 {
+                return Err(damaged(format!("{count} approvals are open, and {} are found", open.len())));
             }
             open.sort_by_key(|(_, row)| row.row);
             Ok(open)
@@ -212,6 +217,8 @@ impl Reader {
         guarded(|| {
             let records = self.table(RECORDS)?;
             let (mut found, mut bytes) = (Vec::new(), 0);
+            // What ends before its end must not look complete.
+            last_of(&records, "records")?;
             for entry in records.range(after.saturating_add(1)..)?.take(limit) {
                 let (sequence, value) = entry?;
                 let expected = after.saturating_add(1) + found.len() as u64;

@@ -15,7 +15,7 @@ use super::entry::HEADER_LEN;
 use super::error::storage;
 use super::facts::{Facts, decode_row};
 use super::redaction::{REDACTED, leaf_data_of_redacted};
-use super::tables::{COUNTS, META, PENDING, RECORDS, ROWS, TREE, meta, meta_u64};
+use super::tables::{Bytes, COUNTS, META, PENDING, RECORDS, ROWS, TREE, meta, meta_u64};
 use super::tree;
 use crate::domain::Digest;
 
@@ -112,8 +112,8 @@ impl State {
         let records = read.open_table(RECORDS).map_err(storage)?;
         let rows = read.open_table(ROWS).map_err(storage)?;
         let mut state = Self {
-            last_sequence: records.last()?.map_or(0, |(key, _)| key.value()),
-            last_row: rows.last()?.map_or(0, |(key, _)| key.value()),
+            last_sequence: last_of(&records, "records")?,
+            last_row: last_of(&rows, "rows")?,
             pending: read.open_table(PENDING).map_err(storage)?.len()?,
             indexed: meta_number(&read, meta::INDEXED)?,
             forgotten: meta_number(&read, meta::FORGOTTEN)?,
@@ -197,6 +197,20 @@ fn known_labels(read: &ReadTransaction, kind: Counted) -> Result<BTreeSet<Label>
         }
     }
     Ok(labels)
+}
+
+/// The last key of a table that has no gaps. It must be how many entries the table has: a page that was emptied can make a
+/// table look shorter than it is, and what is written after a wrong end would stand where something else stood.
+pub(super) fn last_of(
+    table: &(impl ReadableTable<u64, Bytes>),
+    what: &str,
+) -> Result<u64, StorageError> {
+    let last = table.last()?.map_or(0, |(key, _)| key.value());
+    let len = table.len()?;
+    if last == len {
+        return Ok(last);
+    }
+    Err(StorageError::Corrupted(format!("there are {len} {what} and the last one is {last}")))
 }
 
 /// The error for something that another part of the file points at and that is not there.

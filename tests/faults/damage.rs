@@ -147,7 +147,8 @@ fn a_damaged_page_is_an_error_and_never_a_wrong_answer() {
     let mut answers = Answers::default();
     let samples = if crate::long() { 2_000 } else { 100 };
     quietly(|| {
-        for seed in 0..samples {
+        // 436 empties a page of the rows, so that the table looks shorter than it is.
+        for seed in (0..samples).chain([436]) {
             let mut damaged = image.clone();
             let what = damage(&mut damaged, &mut Dice::new(seed));
             let before = answers.wrong.len();

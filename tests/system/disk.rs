@@ -107,7 +107,7 @@ async fn on_a_full_disk_nothing_is_allowed_and_with_space_all_goes_on() {
 
     disk.fill();
     // There is room in the file itself, and after a fault sometimes a little again: what is answered is on the record.
-    let mut refused_in_a_row = 0;
+    let (mut refused_in_a_row, mut first_refused) = (0, None);
     for request in proposals.by_ref() {
         match agent.propose(request).await {
             Ok(answer) => {
@@ -117,6 +117,11 @@ async fn on_a_full_disk_nothing_is_allowed_and_with_space_all_goes_on() {
             Err(refused) => {
                 assert_full(&refused);
                 refused_in_a_row += 1;
+                if first_refused.is_none() {
+                    let first_refused = first_refused.insert(Instant::now());
+                    healthy(&daemon, "", false).await;
+                    println!("full disk: said within {} ms", first_refused.elapsed().as_millis());
+                }
             }
         }
         if refused_in_a_row == 50 {
