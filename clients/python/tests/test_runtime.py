@@ -229,6 +229,17 @@ async def test_a_cancelled_run_is_on_the_record(sidecar: Sidecar) -> None:
     assert sidecar.operator().list_approvals() == []
 
 
+async def test_an_interrupt_while_it_is_proposed_leaves_nothing_to_approve(sidecar: Sidecar) -> None:
+    for delay in (0.0, 0.001, 0.002, 0.004, 0.008):
+        running = asyncio.create_task(sidecar.runtime(Executor()).run_one(Action("write", str(delay))))
+        await asyncio.sleep(delay)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+    assert {status for _, status in statuses(sidecar)} <= {"skipped"}
+    assert sidecar.operator().list_approvals() == []
+
+
 async def test_who_dies_between_allow_and_report_leaves_unknown() -> None:
     program = """
 import os, sys
