@@ -700,6 +700,14 @@ def test_a_sync_function_refuses_async_callbacks(sidecar: Sidecar) -> None:
         governed("read", on_decision=hook)(lambda: None)
 
 
+def test_generators_are_refused() -> None:
+    with pytest.raises(TypeError, match="is a generator"):
+
+        @governed("read")
+        def rows() -> Iterator[int]:
+            yield 1
+
+
 def test_an_interrupt_is_reported_and_goes_on(sidecar: Sidecar) -> None:
     @governed("read", client=sidecar.client())
     def read() -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import logging
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -25,6 +26,8 @@ from aegis._settings import Settings
 from aegis.core.action import Action, ActionLike, Secret
 from aegis.core.result import Result, ResultStatus
 from aegis.errors import AegisError, GovernanceError, ReportError
+
+_log = logging.getLogger("aegis")
 
 Hook: TypeAlias = Callable[..., Any]
 """A function of one argument or of two; it may be async where it is used in async code."""
@@ -233,6 +236,7 @@ def _decide(
 
 
 def _reviewed(terms: Terms, decision: types.Decision) -> Operation[types.Decision]:
+    _log.info("waiting for a reviewer until %s: %s (`aegis review`)", decision.expires_at, decision.approval_id)
     if terms.await_answer is not None:
         await_answer = terms.await_answer
         decision = yield Do(lambda: await_answer(decision))
