@@ -58,7 +58,10 @@ def test_propose_and_review(aegis_sidecar: Sidecar) -> None:
     token = aegis_sidecar.token("robot", "reviewer")
     reviewer = start("reviewer.py", "30", AEGIS_ENDPOINT=aegis_sidecar.endpoint, AEGIS_TOKEN=token)
     try:
-        assert run("propose.py", "1", AEGIS_ENDPOINT=aegis_sidecar.endpoint) == (0, "ALLOW: rule `read_auto` allows this action\n")
+        assert run("propose.py", "1", AEGIS_ENDPOINT=aegis_sidecar.endpoint) == (
+            0,
+            "ALLOW: rule `read_auto` allows this action\n",
+        )
         status, output = run("propose.py", "150", AEGIS_ENDPOINT=aegis_sidecar.endpoint)
         assert status == 0, output
         assert "ALLOW: approved by token:robot: small enough" in output

@@ -229,6 +229,17 @@ async def test_a_cancelled_run_is_on_the_record(sidecar: Sidecar) -> None:
     assert sidecar.operator().list_approvals() == []
 
 
+async def test_an_interrupt_while_it_is_proposed_leaves_nothing_to_approve(sidecar: Sidecar) -> None:
+    for delay in (0.0, 0.001, 0.002, 0.004, 0.008):
+        running = asyncio.create_task(sidecar.runtime(Executor()).run_one(Action("write", str(delay))))
+        await asyncio.sleep(delay)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+    assert {status for _, status in statuses(sidecar)} <= {"skipped"}
+    assert sidecar.operator().list_approvals() == []
+
+
 async def test_who_dies_between_allow_and_report_leaves_unknown() -> None:
     program = """
 import os, sys
@@ -687,6 +698,14 @@ def test_a_sync_function_refuses_async_callbacks(sidecar: Sidecar) -> None:
 
     with pytest.raises(TypeError, match="on_decision is async"):
         governed("read", on_decision=hook)(lambda: None)
+
+
+def test_generators_are_refused() -> None:
+    with pytest.raises(TypeError, match="is a generator"):
+
+        @governed("read")
+        def rows() -> Iterator[int]:
+            yield 1
 
 
 def test_an_interrupt_is_reported_and_goes_on(sidecar: Sidecar) -> None:

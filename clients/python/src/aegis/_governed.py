@@ -86,6 +86,8 @@ def governed(
     hooks = Hooks(on_decision, on_approval, on_execute)
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise TypeError(f"{function.__qualname__} is a generator: it would run after its result was reported; govern what it calls")
         bind = _Binder(function, type, target, description, frozenset(exclude), params)
         if not _is_async(function):
             _refuse_async(confirm=confirm, on_decision=on_decision, on_approval=on_approval, on_execute=on_execute)

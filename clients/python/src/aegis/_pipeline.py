@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import copy
 import inspect
+import logging
+import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -24,6 +26,8 @@ from aegis._settings import Settings
 from aegis.core.action import Action, ActionLike, Secret
 from aegis.core.result import Result, ResultStatus
 from aegis.errors import AegisError, GovernanceError, ReportError
+
+_log = logging.getLogger("aegis")
 
 Hook: TypeAlias = Callable[..., Any]
 """A function of one argument or of two; it may be async where it is used in async code."""
@@ -175,14 +179,26 @@ def _why_not(decision: types.Decision, *, blocked: bool) -> str:
 def _propose(
     terms: Terms, action: ActionLike, idempotency_key: str | None, confirmation_token: str | None
 ) -> Operation[tuple[Action, types.Decision]]:
-    decision = yield from _operations.propose(
-        terms.settings,
-        action,
-        actor=terms.actor,
-        context=terms.context,
-        idempotency_key=idempotency_key,
-        confirmation_token=confirmation_token,
-    )
+    key = idempotency_key or uuid.uuid4().hex
+
+    def propose() -> Operation[types.Decision]:
+        return _operations.propose(
+            terms.settings,
+            action,
+            actor=terms.actor,
+            context=terms.context,
+            idempotency_key=key,
+            confirmation_token=confirmation_token,
+        )
+
+    try:
+        decision = yield from propose()
+    except (Exception, GeneratorExit):
+        raise
+    except BaseException:
+        # Interrupted on the way: it may be there already. The same key finds it, so that it can be withdrawn.
+        yield from _best_effort(_withdraw_unseen(terms, propose))
+        raise
     if decision.action is None:
         raise AssertionError("a proposal has its action")
     if terms.pinned_revision is not None and decision.policy_revision != terms.pinned_revision:
@@ -210,6 +226,8 @@ def _decide(
             decision = yield from _confirmed(terms, copy_of_action, decision)
         if first in {"ESCALATE", "REQUIRE_CONFIRMATION"}:
             yield from terms.hooks.decided("on_approval", copy_of_action, decision)
+    except GeneratorExit:
+        raise
     except BaseException:
         if decision.outcome != "DENY":
             yield from _best_effort(_withdraw(terms, decision, "not tried: the agent gave up before the action ran"))
@@ -218,6 +236,7 @@ def _decide(
 
 
 def _reviewed(terms: Terms, decision: types.Decision) -> Operation[types.Decision]:
+    _log.info("waiting for a reviewer until %s: %s (`aegis review`)", decision.expires_at, decision.approval_id)
     if terms.await_answer is not None:
         await_answer = terms.await_answer
         decision = yield Do(lambda: await_answer(decision))
@@ -260,6 +279,11 @@ def _withdraw(terms: Terms, decision: types.Decision, why: str) -> Operation[Non
                 yield from _operations.report(terms.settings, stands, ResultStatus.SKIPPED, error=why)
 
 
+def _withdraw_unseen(terms: Terms, propose: Callable[[], Operation[types.Decision]]) -> Operation[None]:
+    decision = yield from propose()
+    yield from _withdraw(terms, decision, "not tried: the agent gave up before it had the answer")
+
+
 def _best_effort(operation: Operation[None]) -> Operation[None]:
     """For what is done while another error is on its way: that one tells more."""
     try:
@@ -282,6 +306,8 @@ def _run(terms: Terms, action: Action, decision: types.Decision, work: Work) -> 
             if work.retry_backoff > 0:
                 yield Sleep(min(work.retry_backoff * 2 ** min(attempt, 30), LONGEST_DELAY))
             attempt += 1
+    except GeneratorExit:
+        raise
     except BaseException as error:
         # Interrupted: whether it had an effect is not known, that it did not work is.
         broken = Result(action, ResultStatus.FAILED, error=_says(error), started_at=started, completed_at=_now())

@@ -83,7 +83,7 @@ class Daemon:
         self._arguments = tuple(arguments)
         self._test_kit = test_kit
         self._home = Path(tempfile.mkdtemp(prefix="aegis-"))
-        self.data_dir = data_dir if data_dir is not None else self._home / "data"
+        self.data_dir = data_dir.absolute() if data_dir is not None else self._home / "data"
         self._files: list[Path] = []
         self._files = self._write_layers()
         self._port = "0"

@@ -225,6 +225,10 @@ class Transport:
                 return answer
             try:
                 reply = await self._perform_async(effect)
+            except GeneratorExit:
+                # The loop is gone, and with it whatever could be done.
+                operation.close()
+                raise
             except BaseException as error:
                 step = _thrower(operation, error)
             else:

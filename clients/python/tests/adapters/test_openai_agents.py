@@ -19,8 +19,8 @@ class FakeModel(Model):
     def __init__(self, name: str, arguments: dict[str, Any]) -> None:
         self.call = ResponseFunctionToolCall(type="function_call", call_id="call_1", name=name, arguments=json.dumps(arguments))
 
-    async def get_response(self, system_instructions: Any, given: Any, *args: Any, **kwargs: Any) -> ModelResponse:
-        outputs = [item["output"] for item in given if isinstance(item, dict) and item.get("type") == "function_call_output"]
+    async def get_response(self, system_instructions: Any, input: Any, *args: Any, **kwargs: Any) -> ModelResponse:  # noqa: A002
+        outputs = [item["output"] for item in input if isinstance(item, dict) and item.get("type") == "function_call_output"]
         if not outputs:
             return ModelResponse(output=[self.call], usage=Usage(), response_id=None)
         text = ResponseOutputText(type="output_text", text=str(outputs[-1]), annotations=[])

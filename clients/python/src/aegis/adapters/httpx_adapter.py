@@ -418,7 +418,8 @@ class HttpxExecutor(BaseExecutor):
         if target.startswith(("//", "\\")):
             # Not below the base at all: another host.
             return httpx.URL(self._base.scheme + ":" + target.replace("\\", "/"))
-        below = self._base.path.rstrip("/") + "/" + target.lstrip("/") if target else self._base.path
+        base = self._base.raw_path.decode("ascii").partition("?")[0]
+        below = base.rstrip("/") + "/" + target.lstrip("/") if target else base
         path, _, query = below.partition("?")
         return httpx.URL(f"{self._base.scheme}://{self._base.netloc.decode()}{path}" + (f"?{query}" if query else ""))
 

@@ -26,7 +26,8 @@ class LangChainExecutor(BaseExecutor):
     def __init__(self, tools: Iterable[BaseTool] | Mapping[str, BaseTool] | None = None) -> None:
         self._tools: dict[str, BaseTool] = {}
         if isinstance(tools, Mapping):
-            self._tools.update(tools)
+            # No map is an iterable of tools: its keys are names.
+            self._tools.update(tools)  # pyright: ignore[reportCallIssue, reportArgumentType]
         else:
             self._tools.update((tool.name, tool) for tool in tools or ())
 

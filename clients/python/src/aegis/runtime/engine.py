@@ -423,7 +423,7 @@ def _local(policy: Policy, data_dir: Path | None) -> tuple[Daemon | None, AegisC
         daemon = _isolated(policy.layers)
         daemon.start()
         return daemon, daemon.agent(), daemon.operator()
-    where = data_dir if data_dir is not None else _sidecar.default_data_dir()
+    where = (data_dir if data_dir is not None else _sidecar.default_data_dir()).absolute()
     endpoint = _sidecar.running_daemon(where)
     if endpoint is None:
         daemon = Daemon(policy.layers, data_dir=where, least_layers=_LEAST_LAYERS)
