@@ -3,7 +3,7 @@ import { defineConfig } from "eslint/config";
 import tseslint from "typescript-eslint";
 
 export default defineConfig(
-    { ignores: ["dist/", "docs/", "src/proto/", "tests/consumer/"] },
+    { ignores: ["dist/", "docs/", "src/proto/", "tests/consumer/", "tests/readme/"] },
     eslint.configs.recommended,
     tseslint.configs.strictTypeChecked,
     tseslint.configs.stylisticTypeChecked,
