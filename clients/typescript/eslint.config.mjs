@@ -36,5 +36,9 @@ export default defineConfig(
         files: ["tests/**", "examples/**", "bench/**"],
         rules: { "@typescript-eslint/explicit-function-return-type": "off" },
     },
-    { files: ["**/*.mjs"], extends: [tseslint.configs.disableTypeChecked] },
+    {
+        files: ["**/*.mjs"],
+        extends: [tseslint.configs.disableTypeChecked],
+        languageOptions: { globals: { console: "readonly", process: "readonly", URL: "readonly" } },
+    },
 );

@@ -4,7 +4,7 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 const GRANTED = {
     client: "const client: import('aegis-sidecar').AegisClient",
     reviewer: "const reviewer: import('aegis-sidecar').AegisClient",
-    mailer: "const mailer: { send(mail: { to: string }): Promise<void> }",
+    deliver: "const deliver: (mail: { to: string }) => Promise<void>",
     crm: "const crm: { run(action: import('aegis-sidecar').Action): unknown }",
     policy: "const policy: string",
     model: "const model: import('ai').LanguageModel",
