@@ -3,7 +3,7 @@ import { defineConfig } from "eslint/config";
 import tseslint from "typescript-eslint";
 
 export default defineConfig(
-    { ignores: ["dist/", "docs/", "src/proto/", "tests/consumer/"] },
+    { ignores: ["dist/", "docs/", "src/proto/", "tests/consumer/", "tests/readme/"] },
     eslint.configs.recommended,
     tseslint.configs.strictTypeChecked,
     tseslint.configs.stylisticTypeChecked,
@@ -36,5 +36,9 @@ export default defineConfig(
         files: ["tests/**", "examples/**", "bench/**"],
         rules: { "@typescript-eslint/explicit-function-return-type": "off" },
     },
-    { files: ["**/*.mjs"], extends: [tseslint.configs.disableTypeChecked] },
+    {
+        files: ["**/*.mjs"],
+        extends: [tseslint.configs.disableTypeChecked],
+        languageOptions: { globals: { console: "readonly", process: "readonly", URL: "readonly" } },
+    },
 );

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # What `test` and `lint` share. Sourced in this directory.
 
 # Node.js, and the packages of the lockfile: installed anew when it changes.

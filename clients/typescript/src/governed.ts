@@ -13,6 +13,8 @@ export interface GovernedOptions<Arguments extends unknown[]> extends GovernOpti
     /**
      * The parameters, from the arguments. Without it: the argument itself where there is one and it is an object, nothing
      * where there is none, and `{ args: [...] }` otherwise.
+     *
+     * Asked again right before the function runs, as `type`, `target` and `description` are: it must say the same then.
      */
     readonly params?: ((...args: Arguments) => object) | undefined;
     /** The agent's own words for a reviewer; or a function of the arguments. */

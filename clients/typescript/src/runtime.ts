@@ -90,9 +90,9 @@ export class Runtime implements AsyncDisposable {
     }
 
     /** Asks what the policy would answer to each action. Nothing is recorded. */
-    async plan(actions: readonly ActionInput[]): Promise<ExecutionPlan> {
+    async plan(actions: readonly ActionInput[], options: Pick<ExecuteOptions, "signal"> = {}): Promise<ExecutionPlan> {
         const checked = actions.map(checkedAction);
-        const evaluations = await this.#evaluate(checked);
+        const evaluations = await this.#evaluate(checked, options.signal);
         return new ExecutionPlan(evaluations.map((evaluation, i) => ({ action: checked[i] as Action, evaluation })));
     }
 
@@ -106,7 +106,7 @@ export class Runtime implements AsyncDisposable {
     async execute(plan: ExecutionPlan, options: ExecuteOptions = {}): Promise<Result[]> {
         const actions = plan.steps.map(({ action }) => action);
         if (options.dryRun === true)
-            return (await this.#evaluate(actions)).map((found, i) => dry(actions[i] as Action, found));
+            return (await this.#evaluate(actions, options.signal)).map((found, i) => dry(actions[i] as Action, found));
         const results = new Array<Result>(actions.length);
         const errors: unknown[] = [];
         let [next, stopped] = [0, false];
@@ -135,7 +135,7 @@ export class Runtime implements AsyncDisposable {
     async runOne(action: ActionInput, options: ExecuteOptions = {}): Promise<Result> {
         const checked = checkedAction(action);
         if (options.dryRun !== true) return this.#run(checked, options.signal);
-        const [evaluation] = await this.#evaluate([checked]);
+        const [evaluation] = await this.#evaluate([checked], options.signal);
         return dry(checked, evaluation as Evaluation);
     }
 
@@ -154,12 +154,14 @@ export class Runtime implements AsyncDisposable {
         await this.close();
     }
 
-    async #evaluate(actions: readonly Action[]): Promise<Evaluation[]> {
+    async #evaluate(actions: readonly Action[], signal: AbortSignal | undefined): Promise<Evaluation[]> {
         const { client, actor } = this.#options;
         const evaluations: Evaluation[] = [];
         // As many as one call takes.
         for (let i = 0; i < actions.length; i += 1000) {
-            evaluations.push(...(await client.evaluateMany({ actions: actions.slice(i, i + 1000), actor })));
+            evaluations.push(
+                ...(await client.evaluateMany({ actions: actions.slice(i, i + 1000), actor }, { signal })),
+            );
         }
         return evaluations;
     }

@@ -58,7 +58,8 @@ const OF_BODY = ["content-type", "content-language", "content-encoding", "conten
  * What is proposed is what is sent: methods are in capitals on the wire whatever the caller wrote, URLs are normalised, and
  * redirects are followed here, each hop a proposal of its own. Only harmless headers go on to another origin. A response of
  * 400 and more is reported as failed, and returned as `fetch` returns it. A no is thrown as `ActionDenied`. The body is
- * read into memory before it is sent, since a redirect may want it again.
+ * read into memory before it is sent, since a redirect may want it again. What only one `fetch` knows of its second argument
+ * (a `dispatcher`, for example) goes into a `fetch` option of your own.
  */
 export function governedFetch(options: FetchGovernOptions): typeof globalThis.fetch {
     return async (input, init) => {

@@ -84,9 +84,10 @@ export class GovernedPage {
         const hidden = !record || (await this.#isSecret(selector, rest));
         const type = async (): Promise<Execution<void>> => {
             const execution = await executed(async () => this.#page.fill(selector, value, rest));
-            // Playwright's errors quote what was to be typed.
             if (!hidden || execution.error === undefined) return execution;
-            return { ...execution, error: without(execution.error, value) };
+            // What follows the first line of an error of Playwright's is a log, which quotes what was to be typed.
+            const [problem = ""] = execution.error.split("\n");
+            return { ...execution, error: without(problem, value) };
         };
         const params = hidden ? { selector } : { selector, value };
         unwrap(await this.#perform("fill", params, type));
@@ -165,7 +166,7 @@ class Visit {
     }
 }
 
-/** A text without a secret, in whichever way it is quoted there. */
+/** A text without a secret, in whichever way it may be quoted there. */
 function without(text: string, secret: string): string {
     if (secret === "") return text;
     const quoted = JSON.stringify(secret).slice(1, -1);

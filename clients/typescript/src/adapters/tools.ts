@@ -10,7 +10,10 @@ export interface ToolGovernOptions extends GovernOptions {
     readonly type?: string | ((tool: string, input: unknown) => string) | undefined;
     /** What it acts on; or a function of the tool's name and input. Empty. */
     readonly target?: string | ((tool: string, input: unknown) => string) | undefined;
-    /** The parameters. The tool's input where it is an object; `{ input }` where it is not. */
+    /**
+     * The parameters. The tool's input where it is an object; `{ input }` where it is not. Asked again right before the tool
+     * runs, as `type` and `target` are: it must say the same then.
+     */
     readonly params?: ((tool: string, input: unknown) => object) | undefined;
 }
 

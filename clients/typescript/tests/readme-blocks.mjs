@@ -1,0 +1,34 @@
+/** Writes every `ts` block of README.md to tests/readme/, with what it takes for granted before it, for `tsc` to check. */
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+
+const GRANTED = {
+    client: "const client: import('aegis-sidecar').AegisClient",
+    reviewer: "const reviewer: import('aegis-sidecar').AegisClient",
+    deliver: "const deliver: (mail: { to: string }) => Promise<void>",
+    crm: "const crm: { run(action: import('aegis-sidecar').Action): unknown }",
+    policy: "const policy: string",
+    model: "const model: import('ai').LanguageModel",
+    prompt: "const prompt: string",
+    sendMail: "const sendMail: import('ai').ToolSet[string]",
+    readInbox: "const readInbox: import('ai').ToolSet[string]",
+};
+const IMPORTED = { AegisClient: "aegis-sidecar", Runtime: "aegis-sidecar", generateText: "ai" };
+
+const directory = new URL("readme/", import.meta.url);
+rmSync(directory, { recursive: true, force: true });
+mkdirSync(directory);
+const readme = readFileSync(new URL("../README.md", import.meta.url), "utf8");
+const blocks = [...readme.matchAll(/^```ts\n([^]*?)^```$/gm)].map(([, block]) => block);
+if (blocks.length < 5) throw new Error("README.md has lost its examples");
+for (const [i, block] of blocks.entries()) {
+    const uses = (name) =>
+        new RegExp(`\\b${name}\\b`).test(block) && !new RegExp(`(const|import \\{[^}]*) ?\\b${name}\\b`).test(block);
+    const granted = Object.entries(GRANTED).flatMap(([name, text]) => (uses(name) ? [`declare ${text};`] : []));
+    const imported = Object.entries(IMPORTED).flatMap(([name, from]) =>
+        uses(name) ? [`import { ${name} } from "${from}";`] : [],
+    );
+    // What a block only shows counts as used.
+    const names = [...block.matchAll(/^(?:await using|const) (?:\{ )?(\w+)/gm)].map(([, name]) => name);
+    const shown = names.length > 0 ? [`export { ${names.join(", ")} };`] : ["export {};"];
+    writeFileSync(new URL(`block-${i}.ts`, directory), [...imported, ...granted, block, ...shown].join("\n"));
+}
