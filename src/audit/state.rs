@@ -178,10 +178,7 @@ fn known_labels(read: &ReadTransaction, kind: Counted) -> Result<BTreeSet<Label>
 
 /// The last key of a table that has no gaps. It must be how many entries the table has: a page that was emptied can make a
 /// table look shorter than it is, and what is written after a wrong end would stand where something else stood.
-pub(super) fn last_of(
-    table: &(impl ReadableTable<u64, Bytes>),
-    what: &str,
-) -> Result<u64, StorageError> {
+pub(super) fn last_of(table: &impl ReadableTable<u64, Bytes>, what: &str) -> Result<u64, StorageError> {
     let last = table.last()?.map_or(0, |(key, _)| key.value());
     let len = table.len()?;
     if last == len {
