@@ -2,8 +2,9 @@
  * How a governed call goes: propose, confirm or wait, run, report. The wrapper, the runtime and the adapters all go
  * through {@link perform}: there is no other way from a proposal to an action.
  */
+import { randomUUID } from "node:crypto";
 import { checkedAction, errorText } from "./action.js";
-import { type AegisClient, deniedOrBlocked } from "./client.js";
+import { type AegisClient, deniedOrBlocked, type ProposeRequest } from "./client.js";
 import { ActionDenied, AegisError, ReportError } from "./errors.js";
 import type { ApprovalHandler } from "./handlers.js";
 import { throwIfAborted } from "./pause.js";
@@ -142,8 +143,17 @@ export async function executed<T>(run: () => T | Promise<T>): Promise<Execution<
 /** Proposes, and waits until it is settled whether the action may run. */
 export async function settle(action: Action, options: GovernOptions): Promise<Verdict> {
     const { client, actor, context, signal } = options;
-    const propose = async (confirmationToken?: string): Promise<Decision> =>
-        client.propose({ action, actor, context, confirmationToken }, { signal });
+    const propose = async (confirmationToken?: string): Promise<Decision> => {
+        throwIfAborted(signal);
+        const proposal = { action, actor, context, confirmationToken, idempotencyKey: randomUUID() };
+        try {
+            return await client.propose(proposal, { signal });
+        } catch (error) {
+            // It may have arrived: by its key it is found again, so that nobody answers what nobody waits for.
+            if (signal?.aborted === true) await abandon(client, proposal).catch(() => undefined);
+            throw error;
+        }
+    };
     let decision = await propose();
     await guarded(client, decision, async () => options.onDecision?.(action, decision));
 
@@ -187,6 +197,11 @@ export async function settle(action: Action, options: GovernOptions): Promise<Ve
         return { allowed: true, decision };
     }
     return { allowed: false, decision, status: deniedOrBlocked(decision), reason: decision.reason };
+}
+
+/** Gives up a proposal whose answer was not waited for. Quickly: somebody has asked to stop. */
+async function abandon(client: AegisClient, proposal: ProposeRequest): Promise<void> {
+    await withdraw(client, await client.propose(proposal, { timeout: 5 }), "aborted by its caller");
 }
 
 /** Waits for a reviewer, and asks the handler meanwhile. */

@@ -1,6 +1,6 @@
 /** The wrapper: a function that asks before it runs. */
 import { checkedAction, sameJson } from "./action.js";
-import { InvalidActionError } from "./errors.js";
+import { AegisError, InvalidActionError } from "./errors.js";
 import { executed, type GovernOptions, perform, unwrap } from "./govern.js";
 import type { ActionInput } from "./types.js";
 
@@ -26,7 +26,8 @@ export interface GovernedOptions<Arguments extends unknown[]> extends GovernOpti
  * and returns the same, as a promise.
  *
  * It throws {@link ActionDenied} where the answer is no, what the function threw where it did, and any other
- * {@link AegisError} where nothing is known: the function has not run then, except with a `ReportError`.
+ * {@link AegisError} where nothing is known: the function has not run then, except with a `ReportError`. Generators, whose
+ * bodies run only when their values are read, are refused.
  *
  * ```ts
  * const client = new AegisClient();
@@ -38,6 +39,12 @@ export function governed<This, Arguments extends unknown[], Returned>(
     fn: (this: This, ...args: Arguments) => Returned,
     options: GovernedOptions<Arguments>,
 ): (this: This, ...args: Arguments) => Promise<Awaited<Returned>> {
+    if (Object.prototype.toString.call(fn).includes("Generator")) {
+        // Its body runs while its values are read, after it was reported.
+        throw new AegisError(`${fn.name}: a generator cannot be governed; govern a function that reads it to its end`, {
+            code: "INVALID_ARGUMENT",
+        });
+    }
     const wrapper = async function (this: This, ...args: Arguments): Promise<Awaited<Returned>> {
         const action = checkedAction(proposed(args, options));
         // Somebody may have thought about it for an hour: what runs is what was shown.

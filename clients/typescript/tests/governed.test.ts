@@ -1,3 +1,4 @@
+import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import { expect, expectTypeOf, test } from "vitest";
 import { ActionDenied, AegisError, governed, InvalidActionError, ReportError } from "../src/index.js";
 import { eventually, stage } from "./support.js";
@@ -97,6 +98,26 @@ test("a call that is aborted while it waits is withdrawn", async () => {
     expect(row).toMatchObject({ outcome: "DENY", resultStatus: "skipped", ending: { kind: "cancelled" } });
 });
 
+test("a call that is aborted while its answer is on the way is withdrawn, and one before is not proposed", async () => {
+    await using world = await stage();
+    const controller = new AbortController();
+    const interceptors: Interceptor[] = [
+        (next) => async (request) => {
+            const answer = await next(request);
+            if (request.method.name !== "Propose" || controller.signal.aborted) return answer;
+            controller.abort();
+            throw new ConnectError("aborted", Code.Canceled);
+        },
+    ];
+    await using client = world.sidecar.client({ interceptors });
+    const pay = governed(() => "ran", { type: "pay", client, signal: controller.signal });
+    // The second time the signal is aborted already.
+    for (let i = 0; i < 2; i += 1) {
+        await expect(pay()).rejects.toMatchObject({ code: "CANCELLED" });
+        expect(await world.record()).toEqual(["pay DENY skipped"]);
+    }
+});
+
 test("a report that fails is an error of its own, with what the function returned", async () => {
     await using world = await stage();
     const read = governed(
@@ -110,6 +131,19 @@ test("a report that fails is an error of its own, with what the function returne
     expect(error).toBeInstanceOf(ReportError);
     expect(error).toBeInstanceOf(AegisError);
     expect(error).toMatchObject({ code: "UNAVAILABLE", result: 7, decision: { outcome: "ALLOW" } });
+});
+
+test("a generator is refused, since it would run after it was reported", async () => {
+    await using world = await stage();
+    const options = { type: "read", client: world.client };
+    function* sync() {
+        yield 1;
+    }
+    async function* later() {
+        yield await Promise.resolve(1);
+    }
+    expect(() => governed(sync, options)).toThrow("sync: a generator cannot be governed");
+    expect(() => governed(later, options)).toThrow(AegisError);
 });
 
 test("what a function throws comes out as it is", async () => {
