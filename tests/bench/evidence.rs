@@ -139,7 +139,7 @@ async fn evidence(records: u64) {
             payloads.push(payload);
         }
     }
-    let (_, bundle) = writer.finish(&Default::default()).expect("it holds");
+    let (_, bundle) = writer.finish(&std::collections::BTreeMap::new()).expect("it holds");
     let size = payloads.len() as f64;
     println!("export, checked              {:>12.0} records/s", size / began.elapsed().as_secs_f64());
 
