@@ -7,11 +7,13 @@ mod approval_service;
 mod audit_service;
 pub mod authenticate;
 mod background;
+mod config;
 pub mod connection;
 pub mod data_dir;
 mod gate;
 mod governance_service;
 mod health;
+mod listen;
 mod policy_service;
 mod request;
 mod response;
@@ -29,8 +31,10 @@ use crate::domain::Caller;
 use standing::Standing;
 
 pub use authenticate::IdentitySource;
+pub use config::{AdminListener, Anonymous, Config, DEFAULT_ADMIN, Limits};
+pub use listen::Listening;
 pub use request::RequestLimits;
-pub use run::{AdminListener, Anonymous, Config, DEFAULT_ADMIN, Limits, Listening, ServeError, run};
+pub use run::{ServeError, run};
 pub use witnesses::{WitnessError, WitnessSource};
 
 /// Who is calling.

@@ -1,13 +1,11 @@
 //! The life of the daemon on one page: open what is ours, take up the record, bind, serve, stop in good order.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -18,20 +16,21 @@ use super::admin::Admin;
 use super::admin_service::Administration;
 use super::approval_service::Approvals;
 use super::audit_service::Audit;
-use super::authenticate::{self, Chain, Failures, IdentitySource, Known, LocalOperator, MadeTokens, Reloader};
-use super::connection::{self, Bound, Door, Listener};
+use super::authenticate::{self, Chain, Failures, LocalOperator, MadeTokens, Reloader};
+use super::config::{Config, Limits};
+use super::connection;
 use super::data_dir::{self, DataDir, DataDirError};
 use super::gate::{GateLayer, Refusals};
 use super::governance_service::Governance;
 use super::health::Health;
+use super::listen::{self, Listening};
 use super::policy_service::Policies;
-use super::request::{MAX_WAIT, RequestLimits};
 use super::streams::Streams;
-use super::witnesses::{self, WitnessError, WitnessSource, Witnesses};
+use super::witnesses::{self, WitnessError, Witnesses};
 use super::{access, admin, background};
 use crate::audit::{OpenError, Options, Store, StoreError};
-use crate::domain::{Clock, Role, Roles, SystemClock};
-use crate::governance::{Generation, Generations, Governor, KeyFiles, Notary, NotaryError, PolicySource, Settings};
+use crate::domain::{Clock, SystemClock};
+use crate::governance::{Generation, Generations, Governor, KeyFiles, Notary, NotaryError};
 use crate::policy::LoadErrors;
 use crate::proto::FILE_DESCRIPTOR_SET;
 use crate::proto::v1::admin_service_server::AdminServiceServer;
@@ -39,139 +38,6 @@ use crate::proto::v1::approval_service_server::ApprovalServiceServer;
 use crate::proto::v1::audit_service_server::AuditServiceServer;
 use crate::proto::v1::governance_service_server::GovernanceServiceServer;
 use crate::proto::v1::policy_service_server::PolicyServiceServer;
-
-/// Everything that an operator may choose.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Where the policy comes from.
-    pub policy: PolicySource,
-    /// Where the record, the private socket and the credential live.
-    pub data_dir: PathBuf,
-    /// What the log is called, if somebody says: see [`Notary::start`].
-    pub origin: Option<String>,
-    /// The main listener's addresses; port 0 picks one.
-    pub tcp: Vec<SocketAddr>,
-    /// The main listener's unix sockets.
-    pub unix: Vec<PathBuf>,
-    /// What callers without a credential may do on the main listener.
-    pub anonymous: Anonymous,
-    /// Who else is known, and by what.
-    pub identities: IdentitySource,
-    /// Where probes and Prometheus ask.
-    pub admin: AdminListener,
-    /// Whether a listener that others can route to may be without TLS.
-    pub allow_plaintext: bool,
-    /// Whether an answer may be given before it is durable.
-    pub relaxed_durability: bool,
-    /// How long the disk may take over a write before calls are refused and probes are told.
-    pub disk_timeout: Duration,
-    /// Who is told of every checkpoint.
-    pub witnesses: Vec<WitnessSource>,
-    /// How long the record keeps what it says; for ever, where nothing is said.
-    pub retain: Option<Duration>,
-    /// What governs.
-    pub governance: Settings,
-    /// What is bounded.
-    pub limits: Limits,
-    /// How long calls may go on after the daemon was told to stop.
-    pub shutdown_grace: Duration,
-}
-
-/// What callers without a credential may do on the main listener.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Anonymous {
-    /// Nothing.
-    Nobody,
-    /// Propose, as agents.
-    #[default]
-    Agent,
-    /// Everything: `--dev`, on loopback only.
-    Everybody,
-}
-
-impl Anonymous {
-    fn roles(self) -> Roles {
-        match self {
-            Self::Nobody => Roles::NONE,
-            Self::Agent => Roles::of(&[Role::Agent]),
-            Self::Everybody => Roles::of(&Role::ALL),
-        }
-    }
-}
-
-/// Where probes and Prometheus ask.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AdminListener {
-    /// Nowhere.
-    Off,
-    /// On [`DEFAULT_ADMIN`], unless somebody else listens there: a second daemon on a machine still starts.
-    Default,
-    /// Here, or not at all.
-    At(SocketAddr),
-}
-
-/// Where the admin listener is by default.
-pub const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9464);
-
-impl Config {
-    fn is_dev(&self) -> bool {
-        self.anonymous == Anonymous::Everybody
-    }
-}
-
-/// What is bounded at the door.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// One message, in bytes.
-    pub message_bytes: usize,
-    /// Connections at once.
-    pub connections: usize,
-    /// Calls at once on one connection.
-    pub calls_per_connection: u32,
-    /// Wrong credentials at once over one connection; 0 is as many as come.
-    pub wrong_credentials: u32,
-    /// How long a client may take for the handshake of TLS, and again to say that it speaks HTTP/2.
-    pub handshake: Duration,
-    /// How old a connection may be: then it takes no new calls.
-    pub connection_age: Duration,
-    /// How long what is under way may go on from there.
-    pub connection_age_grace: Duration,
-    /// Server streams at once.
-    pub streams: usize,
-    /// What an action may carry.
-    pub request: RequestLimits,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            message_bytes: 4 << 20,
-            connections: 4096,
-            calls_per_connection: 16_384,
-            handshake: Duration::from_secs(10),
-            connection_age: Duration::from_hours(4),
-            connection_age_grace: MAX_WAIT + Duration::from_mins(1),
-            wrong_credentials: 10,
-            streams: 4096,
-            request: RequestLimits { params_bytes: 256 << 10, params_depth: 32 },
-        }
-    }
-}
-
-/// Where the daemon listens, once it does.
-#[derive(Clone, Debug)]
-pub struct Listening {
-    /// The main listener, as the command line takes it: `http://127.0.0.1:50051`, `unix:/run/aegis/agent.sock`.
-    pub endpoints: Vec<String>,
-    /// The private socket.
-    pub private: PathBuf,
-    /// The admin listener, if there is one.
-    pub admin: Option<SocketAddr>,
-    /// How many rules are in force.
-    pub rules: usize,
-    /// The revision of the policy in force.
-    pub revision: crate::domain::Digest,
-}
 
 /// The daemon could not start, or not go on.
 #[derive(Debug, thiserror::Error)]
@@ -235,13 +101,13 @@ pub async fn run(
     ready: impl FnOnce(&Listening),
 ) -> Result<(), ServeError> {
     access::check()?;
-    check_reach(&config)?;
+    listen::check_reach(&config)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
     let reloader = Reloader::start(config.identities.clone(), Arc::clone(&clock)).await;
     let reloader = reloader.map_err(ServeError::Identities)?;
     let known = Arc::clone(reloader.known());
     if known.load().tls.is_none() {
-        check_plaintext(&config)?;
+        listen::check_plaintext(&config)?;
     }
     let data_dir = DataDir::open(&config.data_dir)?;
     let account = data_dir::account(data_dir.uid);
@@ -260,8 +126,8 @@ pub async fn run(
     let (store, clock) = (governor.store(), governor.clock());
     let witnesses = Witnesses::start(&config.witnesses, &notary, store, clock, &health, &tasks, &stop)?;
 
-    let (connections, mut listening) = listen(&config, &data_dir, &governor, &known, &tasks, &stop).await?;
-    if let Some(listener) = bind_admin(&config).await? {
+    let (connections, mut listening) = listen::listen(&config, &data_dir, &governor, &known, &tasks, &stop).await?;
+    if let Some(listener) = listen::bind_admin(&config).await? {
         listening.admin = listener.local_addr().ok();
         let admin = Admin {
             governor: Arc::clone(&governor),
@@ -351,27 +217,6 @@ async fn start_governor(
     Ok((Arc::new(governor), Arc::new(notary)))
 }
 
-/// Refuses listeners that would be reachable by those who must not reach them.
-fn check_reach(config: &Config) -> Result<(), ServeError> {
-    if config.tcp.is_empty() && config.unix.is_empty() {
-        return Err(ServeError::NoListener);
-    }
-    for address in config.tcp.iter().filter(|address| !address.ip().is_loopback()) {
-        if config.is_dev() {
-            return Err(ServeError::DevNotLoopback(*address));
-        }
-    }
-    Ok(())
-}
-
-/// Refuses to speak plaintext where others could listen, unless that is wanted.
-fn check_plaintext(config: &Config) -> Result<(), ServeError> {
-    match config.tcp.iter().find(|address| !address.ip().is_loopback()) {
-        Some(address) if !config.allow_plaintext => Err(ServeError::Plaintext(*address)),
-        _ => Ok(()),
-    }
-}
-
 fn warn_about(config: &Config, account: &data_dir::Account) {
     if config.is_dev() {
         tracing::warn!(
@@ -388,76 +233,6 @@ fn warn_about(config: &Config, account: &data_dir::Account) {
              Run aegis as a user of its own"
         );
     }
-}
-
-/// Binds every listener and starts to accept.
-async fn listen(
-    config: &Config,
-    data_dir: &DataDir,
-    governor: &Arc<Governor>,
-    known: &Arc<Known>,
-    tasks: &TaskTracker,
-    stop: &CancellationToken,
-) -> Result<(mpsc::Receiver<io::Result<connection::Stream>>, Listening), ServeError> {
-    let main = Listener::Main { anonymous: config.anonymous.roles() };
-    let tls = known.load().tls.is_some().then(|| Arc::clone(known));
-    let scheme = if tls.is_some() { "https" } else { "http" };
-    let mut bound = Vec::new();
-    let mut endpoints = Vec::new();
-    for address in &config.tcp {
-        let at = |error| ServeError::Bind { address: address.to_string(), error };
-        let listener = TcpListener::bind(address).await.map_err(at)?;
-        endpoints.push(format!("{scheme}://{}", listener.local_addr().map_err(at)?));
-        bound.push((Bound::Tcp(listener), main, tls.clone()));
-    }
-    // Where users are told apart, whoever is not named is kept out by the file system, too.
-    let mode = if known.load().names_users { 0o660 } else { 0o666 };
-    for path in &config.unix {
-        endpoints.push(format!("unix:{}", path.display()));
-        bound.push((bind_unix(path, mode)?, main, None));
-    }
-    let private = data_dir.socket();
-    bound.push((bind_unix(&private, 0o600)?, Listener::Private, None));
-    if let Some(endpoint) = endpoints.first() {
-        data_dir.announce(endpoint)?;
-    }
-
-    let permits = || Arc::new(Semaphore::new(config.limits.connections));
-    // People have their own: agents that take every connection cannot keep a reviewer out.
-    let (main_permits, private_permits) = (permits(), permits());
-    let (sender, connections) = mpsc::channel(64);
-    for (bound, listener, tls) in bound {
-        let permits = if listener == Listener::Private { &private_permits } else { &main_permits };
-        let (permits, connections, stop) = (Arc::clone(permits), sender.clone(), stop.clone());
-        let Limits { handshake: patience, connection_age, connection_age_grace, .. } = config.limits;
-        let lifetime = connection_age.saturating_add(connection_age_grace);
-        let door = Door { listener, tls, patience, lifetime, permits, connections, stop };
-        tasks.spawn(connection::accept(bound, door));
-    }
-    let generation = governor.generations().current();
-    let (rules, revision) = (generation.policy.rules().len(), generation.policy.revision());
-    Ok((connections, Listening { endpoints, private, admin: None, rules, revision }))
-}
-
-async fn bind_admin(config: &Config) -> Result<Option<TcpListener>, ServeError> {
-    let address = match config.admin {
-        AdminListener::Off => return Ok(None),
-        AdminListener::Default => DEFAULT_ADMIN,
-        AdminListener::At(address) => address,
-    };
-    match TcpListener::bind(address).await {
-        Ok(listener) => Ok(Some(listener)),
-        Err(error) if config.admin == AdminListener::Default => {
-            tracing::warn!(%address, %error, "no admin listener: probes and metrics need --admin-listen here");
-            Ok(None)
-        }
-        Err(error) => Err(ServeError::Bind { address: address.to_string(), error }),
-    }
-}
-
-fn bind_unix(path: &Path, mode: u32) -> Result<Bound, ServeError> {
-    connection::bind_unix(path, mode)
-        .map_err(|error| ServeError::Bind { address: format!("unix:{}", path.display()), error })
 }
 
 /// Serves until told to stop, then until the last call is over.
