@@ -1,75 +1,53 @@
 //! Everything that must hold between the tables, looked at in one snapshot.
 //!
-//! The log is the truth and is read first: each record stands where it says, and is what its leaf hash is the hash of.
-//! Then every other table is held against it, in both directions: what the log implies is there, and nothing else is. So
-//! it finds what no look-up can, an entry that is missing. It reads the whole file, and keeps some bytes of every decision
-//! in memory: it is for tests and for an operator who doubts a file, not for the way of a call.
+//! The log is the truth and is read first, by the rules that evidence is checked by ([`LogVerifier`]): each record stands
+//! where it says, and is what its leaf hash is the hash of; what has no payload was redacted or retired by a record that says
+//! so, and nothing that such a record names has one. Then every other table is held against it, in both directions: what the
+//! log implies is there, and nothing else is; the hashes of the tree are computed again. So it finds what no look-up can, an
+//! entry that is missing. It reads the whole file, and keeps some bytes of every decision in memory: it is for tests and for
+//! an operator who doubts a file, not for the way of a call.
+//!
+//! Of what was retired the log tells nothing any more. There the tables are held against what is left: that they are
+//! scrubbed, and that nothing but retirement can have taken what is not there.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+mod derived;
+mod told;
+mod tree;
 
-use redb::{Key, ReadableTable, ReadableTableMetadata, TableDefinition, Value};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::counts::{Changes, Changing, Counted, label};
+use redb::{Key, ReadableTable, ReadableTableMetadata, TableDefinition, TableError, Value};
+
+use self::derived::Derived;
+use self::told::{Log, agrees, is_scrubbed};
+use self::tree::Tiles;
+use super::entry::{HEADER_LEN, LEAF_HASH_LEN, SALT_LEN};
 use super::error::{StoreError, guarded};
+use super::evidence::{EntryLine, LogVerifier, Trust};
 use super::facts::{Facts, decode_row};
 use super::reader::{Reader, damaged};
-use super::record::{DecisionRecord, Event};
-use super::row::{ConfirmationClosed, RowState};
-use super::state::key_prefix;
+use super::record::{Event, Record};
+use super::redaction::{REDACTED, leaf_data_of_redacted};
+use super::row::RowState;
 use super::tables::{
-    APPROVALS, Bitmap, CONFIRMATIONS, COUNTS, DECISIONS, IDEMPOTENCY, INDEX, IndexKey, META, PENDING, POLICIES,
-    RECORDS, ROWS, SEGMENTS, bit_of, index_key, meta, meta_u64, segment_of,
+    APPROVALS, CONFIRMATIONS, COUNTS, DECISIONS, IDEMPOTENCY, INDEX, META, PENDING, POLICIES, RECORDS, ROWS, SEGMENTS,
+    TREE, meta, meta_u64,
 };
+use super::tree::hashed;
 use super::tx::parse_record;
-use crate::domain::{ApprovalId, DecisionId, Ending, Report, ResultStatus, Timestamp, TokenId};
+use crate::domain::{Digest, TokenId};
 
 /// How much was checked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Checked {
     /// Records of the log.
     pub records: u64,
+    /// Those of them whose payload was taken away, each accounted for.
+    pub redacted: u64,
     /// Decisions.
     pub rows: u64,
     /// Approvals that are open.
     pub open_approvals: u64,
-}
-
-/// What the log says of one decision.
-#[derive(Debug)]
-struct Told {
-    sequence: u64,
-    question: Option<Question>,
-    ending: Option<Ending>,
-    closed: Option<ConfirmationClosed>,
-    report: Option<Report>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Question {
-    approval_id: ApprovalId,
-    expires_at: Timestamp,
-    timeout_allows: bool,
-}
-
-/// What the log says altogether.
-#[derive(Debug, Default)]
-struct Log {
-    records: u64,
-    decisions: HashMap<DecisionId, Told>,
-    tokens: BTreeSet<TokenId>,
-}
-
-/// What the derived tables must hold.
-#[derive(Debug, Default)]
-struct Derived {
-    decisions: BTreeMap<[u8; 16], u64>,
-    /// By key: the last row that used it, and whether it must not have been forgotten yet.
-    keys: BTreeMap<[u8; 16], (u64, bool)>,
-    bitmaps: BTreeMap<IndexKey, Bitmap>,
-    spans: BTreeMap<u64, (i64, i64)>,
-    counts: Changes,
-    action_types: BTreeSet<Box<str>>,
-    rules: BTreeSet<Box<str>>,
 }
 
 impl Reader {
@@ -77,9 +55,8 @@ impl Reader {
     pub fn check(&self) -> Result<Checked, StoreError> {
         guarded(|| {
             let log = self.check_log()?;
-            let checked = self.check_rows(&log)?;
-            let tokens: BTreeSet<_> = self.tokens()?.into_iter().map(|token| token.token_id).collect();
-            require(tokens == log.tokens, || format!("the tokens are {tokens:?}, the log has {:?}", log.tokens))?;
+            self.check_tokens(&log)?;
+            let checked = self.check_rows(log)?;
             self.store_id()?;
             Ok(checked)
         })
@@ -87,30 +64,76 @@ impl Reader {
 
     fn check_log(&self) -> Result<Log, StoreError> {
         let policies = self.table(POLICIES)?;
-        let mut log = Log::default();
+        let mut verifier = LogVerifier::new(Trust::default());
+        let (mut log, mut tiles) = (Log::default(), Tiles::default());
         for entry in self.table(RECORDS)?.iter()? {
             let (key, value) = entry?;
             log.records += 1;
-            let sequence = key.value();
+            let (sequence, value) = (key.value(), value.value());
             require(sequence == log.records, || format!("record {} is missing: {sequence} follows", log.records))?;
-            let event = parse_record(sequence, value.value()).map_err(damaged)?.event;
-            if let Event::PolicyLoaded { revision, .. } = &event {
+            let wrong = |what: String| damaged(format!("record {sequence}: {what}"));
+            let too_short = || wrong("it is too short".into());
+            let leaf = Digest(*value.first_chunk::<LEAF_HASH_LEN>().ok_or_else(too_short)?);
+            tiles.push(leaf);
+            if let Some(leaf_data) = leaf_data_of_redacted(value) {
+                verifier
+                    .push(&EntryLine::Redacted { leaf_data }, Some(leaf))
+                    .map_err(|wrong| damaged(wrong.to_string()))?;
+                log.take_redacted(sequence);
+                continue;
+            }
+            let (head, payload) = value.split_first_chunk::<HEADER_LEN>().ok_or_else(too_short)?;
+            let mut salt = [0; SALT_LEN];
+            salt.copy_from_slice(&head[LEAF_HASH_LEN..]);
+            verifier
+                .push(&EntryLine::Whole { salt, payload }, Some(leaf))
+                .map_err(|wrong| damaged(wrong.to_string()))?;
+            let record: Record = serde_json::from_slice(payload).map_err(|error| wrong(error.to_string()))?;
+            if let Event::PolicyLoaded { revision, .. } = &record.event {
                 let kept = policies.get(&revision.0)?.is_some();
                 require(kept, || format!("record {sequence} loads the policy {revision}, which is not kept"))?;
             }
-            log.take(sequence, event).map_err(|what| damaged(format!("record {sequence}: {what}")))?;
+            log.take(sequence, record.event).map_err(wrong)?;
         }
+        log.retired = self.number(meta::RETIRED)?;
+        log.check_redactions().map_err(damaged)?;
+        let (found, wanted) = (self.log()?, verifier.identity());
+        require(found == wanted, || format!("the log is {found:?}, and its records say {wanted:?}"))?;
+        self.check_tree(&tiles)?;
         Ok(log)
     }
 
-    fn check_rows(&self, log: &Log) -> Result<Checked, StoreError> {
+    /// The stored hashes are those of the leaves, and none is left out of what they cover.
+    fn check_tree(&self, tiles: &Tiles) -> Result<(), StoreError> {
+        let covered = match self.open_table(TREE) {
+            Ok(tree) => hashed(&tree)?,
+            // A store from before there was a tree.
+            Err(TableError::TableDoesNotExist(_)) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        self.same(TREE, "hash of the tree", &tiles.first(covered), |key| *key, |hash| *hash)
+    }
+
+    fn check_tokens(&self, log: &Log) -> Result<(), StoreError> {
+        let found = self.tokens()?;
+        let held: BTreeSet<TokenId> = found.iter().map(|token| token.token_id).collect();
+        if let Some(token) = log.tokens().find(|token| !held.contains(token)) {
+            return Err(damaged(format!("{token} was made and not revoked, and is not there")));
+        }
+        for token in found {
+            log.may_have_made(token.token_id, token.created_at).map_err(damaged)?;
+        }
+        Ok(())
+    }
+
+    fn check_rows(&self, mut log: Log) -> Result<Checked, StoreError> {
         let (indexed, forgotten) = (self.indexed()?, self.number(meta::FORGOTTEN)?);
-        let records = self.table(RECORDS)?;
         let (approvals, pending, confirmations) =
             (self.table(APPROVALS)?, self.table(PENDING)?, self.table(CONFIRMATIONS)?);
-        let mut checked = Checked { records: log.records, ..Checked::default() };
+        let mut checked = Checked { records: log.records, redacted: log.redacted(), ..Checked::default() };
         let (mut asked, mut confirmable, mut last_sequence) = (0, 0, 0);
         let mut derived = Derived::default();
+        let mut decisions = HashSet::new();
         for entry in self.table(ROWS)?.iter()? {
             let (key, value) = entry?;
             checked.rows += 1;
@@ -120,14 +143,17 @@ impl Reader {
             let wrong = |what: String| damaged(format!("row {row}: {what}"));
             require(state.sequence > last_sequence, || format!("row {row} is out of order"))?;
             last_sequence = state.sequence;
-            let Some(told) = log.decisions.get(&state.decision_id) else {
-                return Err(wrong(format!("the log has no {}", state.decision_id)));
+            require(decisions.insert(state.decision_id), || format!("row {row} is another row's, too"))?;
+            let labels = if state.redacted.is_some() {
+                is_scrubbed(&facts, &state).map_err(wrong)?;
+                log.redacts(&state).map_err(wrong)?;
+                [REDACTED.to_owned(), REDACTED.to_owned()]
+            } else {
+                self.check_row(&facts, &state, &mut log).map_err(|what| match what {
+                    StoreError::Corrupt { what } => wrong(what.to_string()),
+                    other => other,
+                })?
             };
-            agrees(&state, told).map_err(wrong)?;
-            let Some(record) = records.get(state.sequence)? else { return Err(wrong("its record is missing".into())) };
-            let record = parse_record(state.sequence, record.value()).map_err(damaged)?;
-            let Event::Decision(decision) = record.event else { return Err(wrong("its record is no decision".into())) };
-            require(facts == Facts::new(record.time, &decision, &state), || format!("row {row}: its facts are wrong"))?;
 
             let leads_here = |found: Option<u64>| found == Some(row);
             if let Some(approval) = &state.approval {
@@ -140,18 +166,17 @@ impl Reader {
                 require(right, || format!("row {row}: its approval is open as {open:?}: {approval:?}"))?;
                 checked.open_approvals += u64::from(approval.ending.is_none());
             }
-            if let Some(confirmation) = &state.confirmation {
+            if let Some(confirmation) = state.confirmation.as_ref().filter(|_| state.redacted.is_none()) {
                 confirmable += 1;
                 let found = confirmations.get(&confirmation.token_hash.0)?.map(|row| row.value());
                 require(leads_here(found), || format!("row {row}: its token leads to {found:?}"))?;
             }
+            derived.note_redacted(&facts, &state);
             if row <= indexed {
-                derived.add(row, &facts, &state, &decision, row > forgotten);
+                derived.add(row, &facts, &state, &labels, row > forgotten);
             }
         }
-        require(checked.rows == log.decisions.len() as u64, || {
-            format!("there are {} rows and {} decisions", checked.rows, log.decisions.len())
-        })?;
+        log.is_told(&decisions).map_err(damaged)?;
         require(indexed <= checked.rows, || format!("{indexed} of {} rows are indexed", checked.rows))?;
         for (name, found, wanted) in [
             ("approvals", approvals.len()?, asked),
@@ -164,29 +189,41 @@ impl Reader {
         Ok(checked)
     }
 
+    /// A row that is whole: what it says is what the log says. The answer are the texts that it is counted by.
+    fn check_row(&self, facts: &Facts, state: &RowState, log: &mut Log) -> Result<[String; 2], StoreError> {
+        let told = log.tells(state.decision_id).map_err(damaged)?;
+        agrees(state, &told).map_err(damaged)?;
+        let Some(record) = self.table(RECORDS)?.get(state.sequence)? else {
+            return Err(damaged("its record is missing"));
+        };
+        let record = parse_record(state.sequence, record.value()).map_err(damaged)?;
+        let Event::Decision(decision) = record.event else { return Err(damaged("its record is no decision")) };
+        require(*facts == Facts::new(record.time, &decision, state), || "its facts are wrong".into())?;
+        Ok([decision.action.r#type, decision.matched_rule])
+    }
+
     fn check_derived(&self, derived: &Derived) -> Result<(), StoreError> {
         self.same(DECISIONS, "decision", &derived.decisions, |key| *key, |row| row)?;
         self.same(INDEX, "index entry", &derived.bitmaps, |key| *key, |bitmap| *bitmap)?;
         self.same(SEGMENTS, "segment", &derived.spans, |segment| segment, |span| span)?;
-        let counts: BTreeMap<Vec<u8>, u64> = derived
-            .counts
-            .iter()
-            .filter(|(_, _, by)| *by != 0)
-            .map(|(kind, value, by)| ([&[kind], value].concat(), by.unsigned_abs()))
-            .collect();
-        self.same(COUNTS, "counter", &counts, <[u8]>::to_vec, |count| count)?;
+        let mut counts = BTreeMap::new();
+        for entry in self.table(COUNTS)?.iter()? {
+            let (key, count) = entry?;
+            counts.insert(key.value().to_vec(), count.value());
+        }
+        derived.check_counts(&counts).map_err(damaged)?;
 
         let keys = self.table(IDEMPOTENCY)?;
         for entry in keys.iter()? {
             let (key, row) = entry?;
-            let wanted = derived.keys.get(key.value()).map(|(row, _)| *row);
+            let wanted = derived.keys.get(key.value()).map(|key| key.row);
             require(wanted == Some(row.value()), || {
                 format!("an idempotency key leads to row {}, not to {wanted:?}", row.value())
             })?;
         }
-        for (key, (row, remembered)) in &derived.keys {
-            require(!remembered || keys.get(key)?.is_some(), || {
-                format!("the idempotency key of row {row} is missing")
+        for (prefix, key) in &derived.keys {
+            require(!derived.must_know(key) || keys.get(prefix)?.is_some(), || {
+                format!("the idempotency key of row {} is missing", key.row)
             })?;
         }
         Ok(())
@@ -218,107 +255,6 @@ impl Reader {
 
     fn number(&self, key: &str) -> Result<u64, StoreError> {
         Ok(self.table(META)?.get(key)?.and_then(|value| meta_u64(value.value())).unwrap_or(0))
-    }
-}
-
-impl Log {
-    /// Takes in the next record; an error where it does not follow from those before it.
-    fn take(&mut self, sequence: u64, event: Event) -> Result<(), String> {
-        match event {
-            Event::Decision(decision) => {
-                let told = Told { sequence, question: None, ending: None, closed: None, report: None };
-                if self.decisions.insert(decision.decision_id, told).is_some() {
-                    return Err(format!("{} is decided twice", decision.decision_id));
-                }
-            }
-            Event::ApprovalRequested { approval_id, decision_id, expires_at, timeout_allows } => {
-                let told = self.told(decision_id)?;
-                if told.question.replace(Question { approval_id, expires_at, timeout_allows }).is_some() {
-                    return Err(format!("{decision_id} asks twice"));
-                }
-            }
-            Event::ApprovalEnded { approval_id, decision_id, ending, .. } => {
-                let told = self.told(decision_id)?;
-                if told.question.is_none_or(|question| question.approval_id != approval_id) {
-                    return Err(format!("{approval_id} was never asked"));
-                }
-                if told.ending.replace(ending).is_some() {
-                    return Err(format!("{approval_id} ends twice"));
-                }
-            }
-            Event::Confirmed { decision_id, confirmed_by } => {
-                self.told(confirmed_by)?;
-                let redeemed = ConfirmationClosed::Redeemed(confirmed_by);
-                if self.told(decision_id)?.closed.replace(redeemed).is_some() {
-                    return Err(format!("{decision_id} is confirmed twice"));
-                }
-            }
-            Event::ConfirmationCancelled { decision_id } => {
-                self.told(decision_id)?.closed = Some(ConfirmationClosed::Cancelled);
-            }
-            Event::Result { decision_id, report, .. } => self.told(decision_id)?.report = Some(report),
-            Event::TokenCreated { token_id, .. } => drop(self.tokens.insert(token_id)),
-            Event::TokenRevoked { token_id, .. } => {
-                let known = self.tokens.remove(&token_id);
-                known.then_some(()).ok_or_else(|| format!("{token_id} is revoked and was never made"))?;
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn told(&mut self, decision_id: DecisionId) -> Result<&mut Told, String> {
-        self.decisions.get_mut(&decision_id).ok_or_else(|| format!("there was no {decision_id} before it"))
-    }
-}
-
-/// Whether the state of a row is what the log says.
-fn agrees(state: &RowState, told: &Told) -> Result<(), String> {
-    if state.sequence != told.sequence {
-        return Err(format!("its record is {}, not {}", told.sequence, state.sequence));
-    }
-    let question = state.approval.as_ref().map(|approval| Question {
-        approval_id: approval.approval_id,
-        expires_at: approval.expires_at,
-        timeout_allows: approval.timeout_allows,
-    });
-    let ending = state.approval.as_ref().and_then(|approval| approval.ending.as_ref());
-    let closed = state.confirmation.as_ref().and_then(|confirmation| confirmation.closed);
-    if question != told.question || ending != told.ending.as_ref() {
-        return Err(format!(
-            "its approval is {:?}, the log has {:?}, {:?}",
-            state.approval, told.question, told.ending
-        ));
-    }
-    if closed != told.closed {
-        return Err(format!("its confirmation is {closed:?}, the log has {:?}", told.closed));
-    }
-    let settled_by_us = [ResultStatus::Blocked, ResultStatus::Denied, ResultStatus::Skipped];
-    match (&state.result, &told.report) {
-        (None, None) => Ok(()),
-        (Some(result), Some(report)) if result == report => Ok(()),
-        // The daemon settles these with the decision, or with its end.
-        (Some(result), None) if settled_by_us.contains(&result.status) => Ok(()),
-        (result, report) => Err(format!("its result is {result:?}, the log has {report:?}")),
-    }
-}
-
-impl Derived {
-    fn add(&mut self, row: u64, facts: &Facts, state: &RowState, decision: &DecisionRecord, remembered: bool) {
-        self.decisions.insert(facts.decision, row);
-        if let Some(key) = state.idempotency {
-            self.keys.insert(key_prefix(key), (row, remembered));
-        }
-        let (byte, bit) = bit_of(row);
-        for (kind, value) in facts.index_values() {
-            self.bitmaps.entry(index_key(kind, value, segment_of(row))).or_insert([0; 32])[byte] |= bit;
-        }
-        let span = self.spans.entry(segment_of(row)).or_insert((facts.time, facts.time));
-        *span = (span.0.min(facts.time), span.1.max(facts.time));
-        self.counts.add(Counted::Risk, &[facts.risk], 1);
-        self.counts.add_changing(Changing::of(facts, state), 1);
-        self.counts.add_label(Counted::ActionType, &label(&decision.action.r#type), &mut self.action_types);
-        self.counts.add_label(Counted::Rule, &label(&decision.matched_rule), &mut self.rules);
     }
 }
 
