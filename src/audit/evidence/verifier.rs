@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::line::EntryLine;
 use crate::audit::RECORD_VERSION;
 use crate::audit::checkpoint::{Checkpoint, SignedCheckpoint};
-use crate::audit::log::{LogKey, verify_rotation};
+use crate::audit::log::{LogIdentity, LogKey, verify_rotation};
 use crate::audit::merkle::{Frontier, hash_leaf};
 use crate::audit::note::VerifierKey;
 use crate::audit::record::{Event, Record};
@@ -144,6 +144,11 @@ impl LogVerifier {
     /// The policies that the records so far name as loaded, in the order of their revisions.
     pub fn revisions(&self) -> impl Iterator<Item = Digest> {
         self.revisions.iter().copied()
+    }
+
+    /// Who the log is, as the records so far say.
+    pub(in crate::audit) fn identity(&self) -> Option<LogIdentity> {
+        Some(LogIdentity { origin: self.chain.origin.clone()?, keys: self.chain.keys.clone() })
     }
 
     /// Takes the next record. `leaf` is the leaf hash that it is said to have.

@@ -1,5 +1,6 @@
 //! The store as a whole, through its public handle.
 
+mod check;
 mod disk;
 mod durability;
 mod faults;

@@ -1,5 +1,5 @@
 //! The record's own sources, built on redb 4.1.0.
-#![allow(missing_docs)]
+#![allow(missing_docs, dead_code)]
 
 #[path = "../../../src/audit/mod.rs"]
 pub mod audit;

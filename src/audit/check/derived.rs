@@ -1,0 +1,93 @@
+//! What the derived tables must hold, worked out from the rows.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::audit::counts::{Changes, Changing, Counted, OTHERS, key, label};
+use crate::audit::facts::Facts;
+use crate::audit::row::RowState;
+use crate::audit::state::key_prefix;
+use crate::audit::tables::{Bitmap, IndexKey, bit_of, index_key, segment_of};
+use crate::audit::tx::is_over;
+
+/// What the derived tables must hold.
+#[derive(Debug, Default)]
+pub(super) struct Derived {
+    pub(super) decisions: BTreeMap<[u8; 16], u64>,
+    pub(super) keys: BTreeMap<[u8; 16], LastUse>,
+    pub(super) bitmaps: BTreeMap<IndexKey, Bitmap>,
+    pub(super) spans: BTreeMap<u64, (i64, i64)>,
+    counts: Changes,
+    action_types: BTreeSet<Box<str>>,
+    rules: BTreeSet<Box<str>>,
+    /// When the youngest decision was given that is redacted.
+    redacted: Option<i64>,
+}
+
+/// The last use of an idempotency key that the rows tell of.
+#[derive(Debug)]
+pub(super) struct LastUse {
+    /// The row.
+    pub(super) row: u64,
+    time: i64,
+    /// Whether it cannot have been forgotten yet.
+    remembered: bool,
+}
+
+impl Derived {
+    pub(super) fn note_redacted(&mut self, facts: &Facts, state: &RowState) {
+        if state.redacted.is_some() {
+            self.redacted = self.redacted.max(Some(facts.time));
+        }
+    }
+
+    /// Adds a row that is indexed, and counted by these texts: its action's type, its rule.
+    pub(super) fn add(&mut self, row: u64, facts: &Facts, state: &RowState, labels: &[String; 2], remembered: bool) {
+        self.decisions.insert(facts.decision, row);
+        if let Some(key) = state.idempotency {
+            self.keys.insert(key_prefix(key), LastUse { row, time: facts.time, remembered });
+        }
+        let (byte, bit) = bit_of(row);
+        for (kind, value) in facts.index_values() {
+            self.bitmaps.entry(index_key(kind, value, segment_of(row))).or_insert([0; 32])[byte] |= bit;
+        }
+        let span = self.spans.entry(segment_of(row)).or_insert((facts.time, facts.time));
+        *span = (span.0.min(facts.time), span.1.max(facts.time));
+        self.counts.add(Counted::Risk, &[facts.risk], 1);
+        self.counts.add_changing(Changing::of(facts, state), 1);
+        let [action_type, rule] = labels;
+        self.counts.add_label(Counted::ActionType, &label(action_type), &mut self.action_types);
+        self.counts.add_label(Counted::Rule, &label(rule), &mut self.rules);
+    }
+
+    /// Whether an idempotency key must be found. A later use of it, once this one was over, would have taken it along when it
+    /// was redacted.
+    pub(super) fn must_know(&self, key: &LastUse) -> bool {
+        key.remembered && !self.redacted.is_some_and(|redacted| is_over(key.time, redacted))
+    }
+
+    /// Whether the counters are these. Which texts are counted apart depends on which came first, and that is not known any
+    /// more where some were redacted: once texts are counted together, only the total of a kind is certain.
+    pub(super) fn check_counts(&self, found: &BTreeMap<Vec<u8>, u64>) -> Result<(), String> {
+        let mut wanted = BTreeMap::new();
+        for (kind, value, by) in self.counts.iter().filter(|(_, _, by)| *by != 0) {
+            wanted.insert([&[kind], value].concat(), by.unsigned_abs());
+        }
+        for counted in Counted::ALL {
+            let of_kind = |counts: &BTreeMap<Vec<u8>, u64>| -> BTreeMap<Vec<u8>, u64> {
+                let kind = |key: &[u8]| key.first() == Some(&(counted as u8));
+                counts.iter().filter(|(key, _)| kind(key)).map(|(key, count)| (key.clone(), *count)).collect()
+            };
+            let (found, wanted) = (of_kind(found), of_kind(&wanted));
+            let together = self.redacted.is_some() && found.contains_key(&key(counted, OTHERS));
+            let right =
+                if together { found.values().sum::<u64>() == wanted.values().sum::<u64>() } else { found == wanted };
+            if !right {
+                return Err(format!("the counters of {counted:?} are {found:?} in place of {wanted:?}"));
+            }
+        }
+        if found.keys().any(|key| !Counted::ALL.iter().any(|counted| key.first() == Some(&(*counted as u8)))) {
+            return Err("there is a counter of no kind".to_owned());
+        }
+        Ok(())
+    }
+}

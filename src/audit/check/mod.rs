@@ -1,0 +1,263 @@
+//! Everything that must hold between the tables, looked at in one snapshot.
+//!
+//! The log is the truth and is read first, by the rules that evidence is checked by ([`LogVerifier`]): each record stands
+//! where it says, and is what its leaf hash is the hash of; what has no payload was redacted or retired by a record that says
+//! so, and nothing that such a record names has one. Then every other table is held against it, in both directions: what the
+//! log implies is there, and nothing else is; the hashes of the tree are computed again. So it finds what no look-up can, an
+//! entry that is missing. It reads the whole file, and keeps some bytes of every decision in memory: it is for tests and for
+//! an operator who doubts a file, not for the way of a call.
+//!
+//! Of what was retired the log tells nothing any more. There the tables are held against what is left: that they are
+//! scrubbed, and that nothing but retirement can have taken what is not there.
+
+mod derived;
+mod told;
+mod tree;
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use redb::{Key, ReadableTable, ReadableTableMetadata, TableDefinition, TableError, Value};
+
+use self::derived::Derived;
+use self::told::{Log, agrees, is_scrubbed};
+use self::tree::Tiles;
+use super::entry::{HEADER_LEN, LEAF_HASH_LEN, SALT_LEN};
+use super::error::{StoreError, guarded};
+use super::evidence::{EntryLine, LogVerifier, Trust};
+use super::facts::{Facts, decode_row};
+use super::reader::{Reader, damaged};
+use super::record::{Event, Record};
+use super::redaction::{REDACTED, leaf_data_of_redacted};
+use super::row::RowState;
+use super::tables::{
+    APPROVALS, CONFIRMATIONS, COUNTS, DECISIONS, IDEMPOTENCY, INDEX, META, PENDING, POLICIES, RECORDS, ROWS, SEGMENTS,
+    TREE, meta, meta_u64,
+};
+use super::tree::hashed;
+use super::tx::parse_record;
+use crate::domain::{Digest, TokenId};
+
+/// How much was checked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Checked {
+    /// Records of the log.
+    pub records: u64,
+    /// Those of them whose payload was taken away, each accounted for.
+    pub redacted: u64,
+    /// Decisions.
+    pub rows: u64,
+    /// Approvals that are open.
+    pub open_approvals: u64,
+}
+
+impl Reader {
+    /// Reads the whole store and holds every table against the log. What is wrong first is the error.
+    pub fn check(&self) -> Result<Checked, StoreError> {
+        guarded(|| {
+            let log = self.check_log()?;
+            self.check_tokens(&log)?;
+            let checked = self.check_rows(log)?;
+            self.store_id()?;
+            Ok(checked)
+        })
+    }
+
+    fn check_log(&self) -> Result<Log, StoreError> {
+        let policies = self.table(POLICIES)?;
+        let mut verifier = LogVerifier::new(Trust::default());
+        let (mut log, mut tiles) = (Log::default(), Tiles::default());
+        for entry in self.table(RECORDS)?.iter()? {
+            let (key, value) = entry?;
+            log.records += 1;
+            let (sequence, value) = (key.value(), value.value());
+            require(sequence == log.records, || format!("record {} is missing: {sequence} follows", log.records))?;
+            let wrong = |what: String| damaged(format!("record {sequence}: {what}"));
+            let too_short = || wrong("it is too short".into());
+            let leaf = Digest(*value.first_chunk::<LEAF_HASH_LEN>().ok_or_else(too_short)?);
+            tiles.push(leaf);
+            if let Some(leaf_data) = leaf_data_of_redacted(value) {
+                verifier
+                    .push(&EntryLine::Redacted { leaf_data }, Some(leaf))
+                    .map_err(|wrong| damaged(wrong.to_string()))?;
+                log.take_redacted(sequence);
+                continue;
+            }
+            let (head, payload) = value.split_first_chunk::<HEADER_LEN>().ok_or_else(too_short)?;
+            let mut salt = [0; SALT_LEN];
+            salt.copy_from_slice(&head[LEAF_HASH_LEN..]);
+            verifier
+                .push(&EntryLine::Whole { salt, payload }, Some(leaf))
+                .map_err(|wrong| damaged(wrong.to_string()))?;
+            let record: Record = serde_json::from_slice(payload).map_err(|error| wrong(error.to_string()))?;
+            if let Event::PolicyLoaded { revision, .. } = &record.event {
+                let kept = policies.get(&revision.0)?.is_some();
+                require(kept, || format!("record {sequence} loads the policy {revision}, which is not kept"))?;
+            }
+            log.take(sequence, record.event).map_err(wrong)?;
+        }
+        log.retired = self.number(meta::RETIRED)?;
+        log.check_redactions().map_err(damaged)?;
+        let (found, wanted) = (self.log()?, verifier.identity());
+        require(found == wanted, || format!("the log is {found:?}, and its records say {wanted:?}"))?;
+        self.check_tree(&tiles)?;
+        Ok(log)
+    }
+
+    /// The stored hashes are those of the leaves, and none is left out of what they cover.
+    fn check_tree(&self, tiles: &Tiles) -> Result<(), StoreError> {
+        let covered = match self.open_table(TREE) {
+            Ok(tree) => hashed(&tree)?,
+            // A store from before there was a tree.
+            Err(TableError::TableDoesNotExist(_)) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        self.same(TREE, "hash of the tree", &tiles.first(covered), |key| *key, |hash| *hash)
+    }
+
+    fn check_tokens(&self, log: &Log) -> Result<(), StoreError> {
+        let found = self.tokens()?;
+        let held: BTreeSet<TokenId> = found.iter().map(|token| token.token_id).collect();
+        if let Some(token) = log.tokens().find(|token| !held.contains(token)) {
+            return Err(damaged(format!("{token} was made and not revoked, and is not there")));
+        }
+        for token in found {
+            log.may_have_made(token.token_id, token.created_at).map_err(damaged)?;
+        }
+        Ok(())
+    }
+
+    fn check_rows(&self, mut log: Log) -> Result<Checked, StoreError> {
+        let (indexed, forgotten) = (self.indexed()?, self.number(meta::FORGOTTEN)?);
+        let (approvals, pending, confirmations) =
+            (self.table(APPROVALS)?, self.table(PENDING)?, self.table(CONFIRMATIONS)?);
+        let mut checked = Checked { records: log.records, redacted: log.redacted(), ..Checked::default() };
+        let (mut asked, mut confirmable, mut last_sequence) = (0, 0, 0);
+        let mut derived = Derived::default();
+        let mut decisions = HashSet::new();
+        for entry in self.table(ROWS)?.iter()? {
+            let (key, value) = entry?;
+            checked.rows += 1;
+            let row = key.value();
+            require(row == checked.rows, || format!("row {} is missing: {row} follows", checked.rows))?;
+            let (facts, state) = decode_row(value.value()).map_err(damaged)?;
+            let wrong = |what: String| damaged(format!("row {row}: {what}"));
+            require(state.sequence > last_sequence, || format!("row {row} is out of order"))?;
+            last_sequence = state.sequence;
+            require(decisions.insert(state.decision_id), || format!("row {row} is another row's, too"))?;
+            let labels = if state.redacted.is_some() {
+                is_scrubbed(&facts, &state).map_err(wrong)?;
+                log.redacts(&state).map_err(wrong)?;
+                [REDACTED.to_owned(), REDACTED.to_owned()]
+            } else {
+                self.check_row(&facts, &state, &mut log).map_err(|what| match what {
+                    StoreError::Corrupt { what } => wrong(what.to_string()),
+                    other => other,
+                })?
+            };
+
+            let leads_here = |found: Option<u64>| found == Some(row);
+            if let Some(approval) = &state.approval {
+                asked += 1;
+                let id = approval.approval_id.as_bytes();
+                let found = approvals.get(id)?.map(|row| row.value());
+                require(leads_here(found), || format!("row {row}: its approval leads to {found:?}"))?;
+                let open = pending.get(id)?.map(|row| row.value());
+                let right = if approval.ending.is_none() { leads_here(open) } else { open.is_none() };
+                require(right, || format!("row {row}: its approval is open as {open:?}: {approval:?}"))?;
+                checked.open_approvals += u64::from(approval.ending.is_none());
+            }
+            if let Some(confirmation) = state.confirmation.as_ref().filter(|_| state.redacted.is_none()) {
+                confirmable += 1;
+                let found = confirmations.get(&confirmation.token_hash.0)?.map(|row| row.value());
+                require(leads_here(found), || format!("row {row}: its token leads to {found:?}"))?;
+            }
+            derived.note_redacted(&facts, &state);
+            if row <= indexed {
+                derived.add(row, &facts, &state, &labels, row > forgotten);
+            }
+        }
+        log.is_told(&decisions).map_err(damaged)?;
+        require(indexed <= checked.rows, || format!("{indexed} of {} rows are indexed", checked.rows))?;
+        for (name, found, wanted) in [
+            ("approvals", approvals.len()?, asked),
+            ("open approvals", pending.len()?, checked.open_approvals),
+            ("confirmations", confirmations.len()?, confirmable),
+        ] {
+            require(found == wanted, || format!("there are {found} {name} in place of {wanted}"))?;
+        }
+        self.check_derived(&derived)?;
+        Ok(checked)
+    }
+
+    /// A row that is whole: what it says is what the log says. The answer are the texts that it is counted by.
+    fn check_row(&self, facts: &Facts, state: &RowState, log: &mut Log) -> Result<[String; 2], StoreError> {
+        let told = log.tells(state.decision_id).map_err(damaged)?;
+        agrees(state, &told).map_err(damaged)?;
+        let Some(record) = self.table(RECORDS)?.get(state.sequence)? else {
+            return Err(damaged("its record is missing"));
+        };
+        let record = parse_record(state.sequence, record.value()).map_err(damaged)?;
+        let Event::Decision(decision) = record.event else { return Err(damaged("its record is no decision")) };
+        require(*facts == Facts::new(record.time, &decision, state), || "its facts are wrong".into())?;
+        Ok([decision.action.r#type, decision.matched_rule])
+    }
+
+    fn check_derived(&self, derived: &Derived) -> Result<(), StoreError> {
+        self.same(DECISIONS, "decision", &derived.decisions, |key| *key, |row| row)?;
+        self.same(INDEX, "index entry", &derived.bitmaps, |key| *key, |bitmap| *bitmap)?;
+        self.same(SEGMENTS, "segment", &derived.spans, |segment| segment, |span| span)?;
+        let mut counts = BTreeMap::new();
+        for entry in self.table(COUNTS)?.iter()? {
+            let (key, count) = entry?;
+            counts.insert(key.value().to_vec(), count.value());
+        }
+        derived.check_counts(&counts).map_err(damaged)?;
+
+        let keys = self.table(IDEMPOTENCY)?;
+        for entry in keys.iter()? {
+            let (key, row) = entry?;
+            let wanted = derived.keys.get(key.value()).map(|key| key.row);
+            require(wanted == Some(row.value()), || {
+                format!("an idempotency key leads to row {}, not to {wanted:?}", row.value())
+            })?;
+        }
+        for (prefix, key) in &derived.keys {
+            require(!derived.must_know(key) || keys.get(prefix)?.is_some(), || {
+                format!("the idempotency key of row {} is missing", key.row)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Whether a table holds exactly this.
+    fn same<K, V, OK: Ord + std::fmt::Debug, OV: PartialEq + std::fmt::Debug>(
+        &self,
+        definition: TableDefinition<'static, K, V>,
+        what: &str,
+        wanted: &BTreeMap<OK, OV>,
+        key_of: impl Fn(K::SelfType<'_>) -> OK,
+        value_of: impl Fn(V::SelfType<'_>) -> OV,
+    ) -> Result<(), StoreError>
+    where
+        K: Key + 'static,
+        V: Value + 'static,
+    {
+        let mut found = 0;
+        for entry in self.table(definition)?.iter()? {
+            let (key, value) = entry?;
+            let (key, value) = (key_of(key.value()), value_of(value.value()));
+            let right = wanted.get(&key);
+            require(right == Some(&value), || format!("{what} {key:?} is {value:?} in place of {right:?}"))?;
+            found += 1;
+        }
+        require(found == wanted.len(), || format!("there are {found} of {}: {what}", wanted.len()))
+    }
+
+    fn number(&self, key: &str) -> Result<u64, StoreError> {
+        Ok(self.table(META)?.get(key)?.and_then(|value| meta_u64(value.value())).unwrap_or(0))
+    }
+}
+
+fn require(holds: bool, otherwise: impl FnOnce() -> String) -> Result<(), StoreError> {
+    if holds { Ok(()) } else { Err(damaged(otherwise())) }
+}

@@ -1,0 +1,47 @@
+//! The hashes of whole tiles, computed from the leaves alone.
+
+use std::collections::BTreeMap;
+
+use crate::audit::merkle::Frontier;
+use crate::audit::tables::TreeKey;
+use crate::audit::tree::{TILE_WIDTH, tree_key};
+use crate::domain::Digest;
+
+/// The tiles of a log that is read leaf by leaf.
+#[derive(Debug, Default)]
+pub(super) struct Tiles {
+    /// By level, from 1: the hashes of its whole tiles, and the tile that is not whole yet.
+    levels: Vec<(Vec<Digest>, Frontier)>,
+}
+
+impl Tiles {
+    /// Adds a leaf.
+    pub(super) fn push(&mut self, leaf: Digest) {
+        let mut hash = leaf;
+        for level in 0.. {
+            if self.levels.len() == level {
+                self.levels.push((Vec::new(), Frontier::default()));
+            }
+            let (whole, tile) = &mut self.levels[level];
+            tile.push(hash);
+            if tile.size() < TILE_WIDTH {
+                return;
+            }
+            hash = tile.root();
+            whole.push(hash);
+            *tile = Frontier::default();
+        }
+    }
+
+    /// What is to be stored of the first so many leaves.
+    pub(super) fn first(&self, leaves: u64) -> BTreeMap<TreeKey, [u8; 32]> {
+        let mut hashes = BTreeMap::new();
+        let mut count = leaves;
+        for (level, (whole, _)) in (1..).zip(&self.levels) {
+            count /= TILE_WIDTH;
+            let first = whole.iter().zip(0..count);
+            hashes.extend(first.map(|(hash, index)| (tree_key(level, index), hash.0)));
+        }
+        hashes
+    }
+}
