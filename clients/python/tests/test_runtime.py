@@ -275,6 +275,23 @@ async def test_a_report_that_fails_is_an_error_of_its_own(sidecar: Sidecar) -> N
     assert [result.data for result in lost.value.results] == [42]
 
 
+@pytest.mark.parametrize("what", ["deep", "large", "strange"])
+async def test_what_the_record_cannot_hold_does_not_cost_it_the_result(sidecar: Sidecar, what: str) -> None:
+    value: Any = {"deep": 1, "large": ["x" * 1000] * 1000, "strange": {object(), 1}}[what]
+    for _ in range(60 if what == "deep" else 0):
+        value = [value]
+
+    def work(action: Action) -> Result:
+        return Result(action, ResultStatus.SUCCESS, data=value, error=LookupError("odd"), completed_at=0)  # type: ignore[arg-type]
+
+    result = await sidecar.runtime(Executor(work)).run_one(Action("read"))
+    assert result.data is value
+    (row,) = sidecar.audit.get_log()
+    assert (row.result_status, row.result_error) == (ResultStatus.SUCCESS, "odd")
+    assert str(row.result_data).startswith("[not JSON: set]" if what == "strange" else "[")
+    assert "left out: " in str(row.result_data) or what == "strange"
+
+
 # --- What was decided is what runs ---
 
 
@@ -648,7 +665,7 @@ def test_arguments_become_params(sidecar: Sidecar) -> None:
         Crm().find(threading.Lock())  # type: ignore[arg-type]
     assert refused.value.path == "params.name"
     with pytest.raises(TypeError, match="no parameter `nobody`"):
-        governed("read", exclude=["nobody"])(print)
+        governed("read", exclude=["nobody"])(lambda somebody: somebody)
 
 
 def test_params_can_be_said(sidecar: Sidecar) -> None:
