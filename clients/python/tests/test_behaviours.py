@@ -348,14 +348,14 @@ class Runner:
         found = [row.to_dict() for row in rows]
         shown = [
             {
-                "type": row["action"]["type"],
-                "target": row["action"]["target"],
-                "params": row["action"]["params"],
+                "type": row["action_type"],
+                "target": row["action_target"],
+                "params": row["action_params"],
                 "risk_level": row["risk_level"].lower(),
                 "approval": row["approval"],
                 "matched_rule": row["matched_rule"],
                 "outcome": row["outcome"],
-                "ending": row["ending"] and row["ending"]["kind"],
+                "ending": row["human_decision"],
                 "result_status": row["result_status"],
                 "result_data": row["result_data"],
                 "result_error": row["result_error"],
