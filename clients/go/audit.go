@@ -63,6 +63,10 @@ type AuditRow struct {
 	Metadata map[string]any `json:"metadata,omitempty"`
 	// TraceID is the W3C trace id of the call, or empty.
 	TraceID string `json:"trace_id,omitempty"`
+	// MaskedDigests are digests of the masked parameters, by their name: equal values of one store have equal digests.
+	MaskedDigests map[string]string `json:"masked_digests,omitempty"`
+	// Redacted says that the decision was taken off the record, by an admin or by its age: what it said reads "[redacted]".
+	Redacted bool `json:"redacted,omitempty"`
 }
 
 // An AuditQuery says which rows of the record are asked for: those for which every part that is set holds. Texts match
@@ -224,5 +228,7 @@ func auditRowFromProto(sequence uint64, row *aegisv1.AuditRow) AuditRow {
 		AuditRef:       row.GetAuditRef(),
 		Metadata:       row.GetMetadata().AsMap(),
 		TraceID:        row.GetTraceId(),
+		MaskedDigests:  row.GetMaskedDigests(),
+		Redacted:       row.GetRedacted(),
 	}
 }

@@ -65,8 +65,8 @@ impl Governor {
         let now = self.clock.now();
         // What a decision is never changes: it is looked at, and the report masked, before the writer's turn.
         let decision = self.own_decision(caller, decision_id)?.decision;
-        let values =
-            if decision.masked.is_empty() { Some(masking::Values::default()) } else { self.held().get(decision_id) };
+        let held = self.held().get(decision_id);
+        let values = held.or_else(|| decision.masked.is_empty().then(masking::Values::default));
         let generation = self.generations.current();
         let masking = Masking { redact: &decision.redact, secrets: generation.policy.secrets() };
         let (report, masked) = masking.report(report, values);

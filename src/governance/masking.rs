@@ -146,7 +146,7 @@ impl Values {
     }
 
     fn add(&mut self, text: String) {
-        if self.too_many || text.chars().nth(SHORTEST_VALUE - 1).is_none() {
+        if self.too_many || text.chars().nth(SHORTEST_VALUE - 1).is_none() || policy::is_masked(&text) {
             return;
         }
         self.bytes += text.len();

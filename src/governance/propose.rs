@@ -226,7 +226,8 @@ impl Decided {
             let pending = pending(&self.record, self.now);
             tx.after_commit(move || queue.add(pending, slot));
         }
-        if !self.values.is_empty() {
+        // Even where none is long enough to be looked for: what is not in mind any more has to be masked whole.
+        if !self.values.is_empty() || !self.record.masked.is_empty() {
             tx.after_commit(move || {
                 held.lock().unwrap_or_else(PoisonError::into_inner).keep(decision_id, self.values);
             });

@@ -217,3 +217,17 @@ async fn what_one_identity_proposed_is_nobody_elses_to_follow() {
         assert!(matches!(result, Err(GovernanceError::NoDecision(_))), "{result:?}");
     }
 }
+
+#[tokio::test]
+async fn a_secret_too_short_to_be_looked_for_hides_nothing_else() {
+    let reads = "rules: [{match: {type: read}, approval: auto}]";
+    let house = house(reads).await;
+    let answer = house.propose(&agent(), "read", json!({"cvc": 123, "password": "[masked, 7 characters]"})).await;
+    let id = answer.decision.decision_id;
+    assert_eq!(answer.decision.action.params["password"], "[masked, 7 characters]");
+    let said = "123 is wrong, and so is [masked, 7 characters]";
+    let failed = propose::settled(crate::domain::ResultStatus::Failed, said);
+    house.governor.report(&agent(), id, failed).await.unwrap();
+    let row = house.governor.store().read().unwrap().by_decision(id).unwrap().unwrap();
+    assert_eq!(row.state.result.unwrap().error, said);
+}

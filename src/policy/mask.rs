@@ -34,9 +34,16 @@ pub fn masked_text(text: &str) -> String {
     format!("[masked, {} characters]", text.chars().count())
 }
 
+/// Whether a text is what stands for one that is not shown: an SDK that keeps secrets to itself sends that.
+pub fn is_masked(text: &str) -> bool {
+    let number = text.strip_prefix("[masked, ").and_then(|rest| rest.strip_suffix(" characters]"));
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
 /// What stands for a value that is not shown.
 pub(super) fn placeholder(value: &Value) -> String {
     let characters = match value {
+        Value::String(text) if is_masked(text) => return text.clone(),
         Value::String(text) => text.chars().count(),
         Value::Number(number) => value::number_text(number).chars().count(),
         other => other.to_string().chars().count(),
@@ -116,6 +123,16 @@ mod tests {
         let params = json!({"a": {"b": "xyz"}});
         let expected = json!({"a": {"b": "[masked, 3 characters]"}});
         assert_eq!(masked(&params, &["a", "a.b"]), (expected, vec!["a".to_owned(), "a.b".to_owned()]));
+    }
+
+    #[test]
+    fn what_its_sender_has_masked_says_how_long_the_real_value_is() {
+        let params =
+            json!({"a": "[masked, 7 characters]", "b": "[masked,  characters]", "c": "[masked, 7 characters] "});
+        let shown =
+            json!({"a": "[masked, 7 characters]", "b": "[masked, 21 characters]", "c": "[masked, 23 characters]"});
+        let paths = ["a", "b", "c"].map(str::to_owned).to_vec();
+        assert_eq!(masked(&params, &["a", "b", "c"]), (shown, paths));
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub use condition::{Condition, Doubt, Group, Test, Why};
 pub use diagnostic::{Diagnostic, LoadErrors};
 pub use explain::{ConditionTrace, Explanation, Outcome, RuleTrace};
 pub use glob::Glob;
-pub use mask::{mask, masked_text};
+pub use mask::{is_masked, mask, masked_text};
 pub use rule::{DEFAULT_TIMEOUT, OnTimeout, Position, Rule};
 pub use schema::schema;
 pub use secrets::{Found, Secrets};

@@ -375,4 +375,8 @@ export interface AuditRow {
     readonly metadata: JsonObject;
     /** The W3C trace id of the call, or empty. */
     readonly traceId: string;
+    /** Digests of the masked parameters, by their name: equal values of one store have equal digests. */
+    readonly maskedDigests: Readonly<Record<string, string>>;
+    /** Whether the decision was taken off the record, by an admin or by its age: what it said reads `[redacted]`. */
+    readonly redacted: boolean;
 }

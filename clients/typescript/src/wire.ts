@@ -313,5 +313,7 @@ export function auditRowFromWire(row: auditPb.AuditRow): AuditRow {
         auditRef: row.auditRef,
         metadata: row.metadata ?? {},
         traceId: row.traceId,
+        maskedDigests: row.maskedDigests,
+        redacted: row.redacted,
     });
 }

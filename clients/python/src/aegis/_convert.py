@@ -355,13 +355,15 @@ def audit_row(message: audit_pb2.AuditRow, sequence: int) -> types.AuditRow:
         audit_ref=message.audit_ref,
         metadata=from_struct(message.metadata),
         trace_id=message.trace_id,
+        masked_digests=dict(message.masked_digests),
+        redacted=message.redacted,
         sequence=sequence,
     )
 
 
 def audit_record(message: audit_pb2.AuditRecord) -> types.AuditRecord:
     """A record of the log."""
-    return types.AuditRecord(message.sequence, message.payload, message.salt, message.leaf_hash)
+    return types.AuditRecord(message.sequence, message.payload, message.salt, message.leaf_hash, message.leaf_data)
 
 
 def stats(message: audit_pb2.GetStatsResponse) -> types.Stats:

@@ -269,6 +269,10 @@ class AuditRow:
     audit_ref: str
     metadata: dict[str, Any]
     trace_id: str
+    masked_digests: dict[str, str] = field(default_factory=dict)
+    """Digests of the masked parameters, by their name: equal values of one store have equal digests."""
+    redacted: bool = False
+    """Whether the decision was taken off the record, by an admin or by its age: what it said reads `[redacted]`."""
     sequence: int = field(default=0, compare=False)
     """Where the stream stood: what `resume_after` goes on after."""
 
@@ -310,8 +314,10 @@ class AuditRow:
             "action_digest": self.action_digest,
             "audit_ref": self.audit_ref,
             "masked": list(self.masked),
+            "masked_digests": self.masked_digests,
             "metadata": self.metadata,
             "trace_id": self.trace_id or None,
+            "redacted": self.redacted,
         }
 
 
@@ -322,9 +328,11 @@ class AuditRecord:
     sequence: int
     """Its place in the log, from 1."""
     payload: str
-    """Its canonical JSON (RFC 8785): the bytes that are hashed."""
+    """Its canonical JSON (RFC 8785): the bytes that are hashed. Empty where it was taken away."""
     salt: bytes
     leaf_hash: bytes
+    leaf_data: bytes = b""
+    """Of a record that was taken away: what payload and salt were hashed to, and the leaf hash is made from."""
 
 
 @dataclass(frozen=True)
