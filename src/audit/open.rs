@@ -33,6 +33,9 @@ pub(super) fn open(
     result.unwrap_or_else(|_| Err(OpenError::Corrupt { path: path(), why: "reading it failed".into() }))
 }
 
+/// How many pages are in use of a database that has never been written to, at most.
+const EMPTY_PAGES: u64 = 8;
+
 fn check_format(database: &Database, entropy: &mut dyn Entropy, path: &Path) -> Result<(), OpenError> {
     let storage_error = |error| explain_storage(error, path.to_owned());
     let not_a_store = |why: &str| OpenError::NotAStore { path: path.to_owned(), why: why.into() };
@@ -44,6 +47,12 @@ fn check_format(database: &Database, entropy: &mut dyn Entropy, path: &Path) -> 
                 return Err(not_a_store("it is a database of another program"));
             }
             drop(read);
+            // What names the tables is itself on a page. Where that one is damaged, everything else is still there: a new
+            // record must not be begun over it.
+            if pages(database).map_err(storage_error)? > EMPTY_PAGES {
+                let why = "it names no tables, and is not empty".to_owned();
+                return Err(OpenError::Corrupt { path: path.to_owned(), why });
+            }
             return create(database, entropy).map_err(storage_error);
         }
         Err(TableError::Storage(error)) => return Err(storage_error(error)),
@@ -57,6 +66,14 @@ fn check_format(database: &Database, entropy: &mut dyn Entropy, path: &Path) -> 
         Some(found) if found > FORMAT => Err(OpenError::NewerFormat { path: path.to_owned(), found, known: FORMAT }),
         Some(_) => Err(not_a_store("its format never existed")),
     }
+}
+
+/// How many pages are in use.
+fn pages(database: &Database) -> Result<u64, StorageError> {
+    let transaction = database.begin_write().map_err(storage)?;
+    let pages = transaction.stats()?.allocated_pages();
+    transaction.abort()?;
+    Ok(pages)
 }
 
 /// Lays out an empty database, in one transaction: a crash leaves all of it or nothing.

@@ -5,9 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
+use aegis::audit::checkpoint::{Checkpoint, SignedCheckpoint};
+use aegis::audit::log::{LogIdentity, LogKey, sign_rotation};
+use aegis::audit::merkle::verify_consistency;
+use aegis::audit::note::{SigningKey, sign};
 use aegis::audit::{
     ApprovalState, ConfirmationClosed, ConfirmationState, DecisionRecord, Draft, Event, IdentityRecord, Opening,
-    Reader, Store, StoreError, StoredLayer, StoredPolicy, StoredToken, Tx, TxError,
+    Reader, RowState, Store, StoreError, StoredLayer, StoredPolicy, StoredToken, TILE_WIDTH, Tx, TxError,
 };
 use aegis::domain::{
     Action, Actor, Approval, ApprovalId, DecisionId, Digest, Ending, EndingKind, How, Outcome, RecordId, Report,
@@ -27,7 +31,14 @@ pub(crate) enum Done {
     Reported { decision: DecisionId, report: Report },
     PolicyKept { revision: Digest },
     TokenRevoked { token: TokenId },
+    Redacted { decision: DecisionId, sequences: Vec<u64> },
+    Retired { last: u64 },
+    KeyNamed(LogKey),
+    Signed(Box<SignedCheckpoint>),
 }
+
+/// The name of the log.
+const ORIGIN: &str = "example.com/harness";
 
 /// A decision that something can still be done to.
 #[derive(Clone, Debug)]
@@ -46,6 +57,8 @@ pub(crate) struct Worker {
     known: Vec<Known>,
     tokens: Vec<TokenId>,
     policy: Digest,
+    /// What the keys are made from that were ever to sign for the log.
+    keys: Vec<[u8; 32]>,
 }
 
 /// What a call does in its turn, and what is done when it is acknowledged.
@@ -54,20 +67,21 @@ type Job = Box<dyn FnOnce(&mut Tx<'_>) -> Result<Vec<Done>, TxError> + Send>;
 impl Worker {
     pub(crate) fn new(seed: u64) -> Self {
         let policy = Digest::of(b"no policy yet");
-        Self { dice: Dice::new(seed), next: 1, known: Vec::new(), tokens: Vec::new(), policy }
+        Self { dice: Dice::new(seed), next: 1, known: Vec::new(), tokens: Vec::new(), policy, keys: Vec::new() }
     }
 
-    /// Puts a first policy on the record, and so many decisions.
+    /// Puts the log's name, a first policy and about so many decisions on the record, and what comes of them.
     pub(crate) async fn settle_in(
         &mut self,
         store: &Store,
         disk: &Disk,
-        decisions: usize,
-    ) -> Result<Vec<(usize, Done)>, StoreError> {
-        let mut done = together(store, disk, vec![self.load_policy()]).await?;
-        for _ in 0..decisions / 16 {
+        decisions: u64,
+    ) -> Result<Vec<Done>, StoreError> {
+        let (_, mut done) = together(store, disk, vec![self.name_log(), self.load_policy()]).await?;
+        let until = store.read()?.last_row()? + decisions;
+        while idle(store).await?.last_row()? < until {
             let jobs = (0..16).map(|_| self.job(0)).collect();
-            done.extend(together(store, disk, jobs).await?);
+            done.extend(together(store, disk, jobs).await?.1);
         }
         Ok(done)
     }
@@ -75,15 +89,25 @@ impl Worker {
     /// Does something, or some things at once, and says what was acknowledged, and after how many steps of the disk.
     pub(crate) async fn work(&mut self, store: &Store, disk: &Disk) -> Result<Vec<(usize, Done)>, StoreError> {
         let jobs = if self.dice.once_in(3) { 1 + self.dice.below(5) } else { 1 };
-        let jobs = (0..jobs).map(|_| self.job(12)).collect();
-        together(store, disk, jobs).await
+        let mut jobs: Vec<_> = (0..jobs).map(|_| self.job(12)).collect();
+        if self.dice.once_in(3) {
+            jobs.extend(self.retire(&idle(store).await?)?);
+        }
+        if idle(store).await?.log()?.is_none() {
+            jobs.push(self.name_log());
+        }
+        let (steps, mut done) = together(store, disk, jobs).await?;
+        if self.dice.once_in(2) {
+            done.extend(self.sign(&idle(store).await?, *store.durable().borrow())?);
+        }
+        Ok(done.into_iter().map(|done| (steps, done)).collect())
     }
 
     /// Something to do. It may be something large, once in so many times.
     fn job(&mut self, large: usize) -> Job {
         let place = self.dice.below(self.known.len());
         let known = self.known.get(place).cloned();
-        match (self.dice.below(12), known) {
+        match (self.dice.below(14), known) {
             (0..=1, Some(Known { id, approval: Some(approval), .. })) => {
                 self.known[place].approval = None;
                 self.end(id, approval)
@@ -98,6 +122,8 @@ impl Worker {
             }
             (6, _) if self.dice.once_in(4) => self.load_policy(),
             (6, _) => self.change_tokens(),
+            (7, Some(Known { id, .. })) => self.redact(id),
+            (8, _) if self.dice.once_in(4) => self.rotate(),
             _ => self.decide(large),
         }
     }
@@ -223,7 +249,7 @@ impl Worker {
         let report = report([ResultStatus::Success, ResultStatus::Failed][self.dice.below(2)]);
         Box::new(move |tx| {
             let Some((row, mut state)) = tx.row_by_decision(decision_id)? else { return Ok(Vec::new()) };
-            if state.result.is_some() {
+            if state.result.is_some() || state.redacted.is_some() {
                 return Ok(Vec::new());
             }
             tx.append(at, &Event::Result { decision_id, report: report.clone(), masked: Vec::new() })?;
@@ -299,11 +325,119 @@ impl Worker {
             Ok(Vec::new())
         })
     }
+
+    fn name_log(&mut self) -> Job {
+        let (at, seed) = (self.moment(), self.random());
+        self.keys.push(seed);
+        let key = signing_key(seed).verifier().clone();
+        Box::new(move |tx| {
+            if tx.log()?.is_some() {
+                return Ok(Vec::new());
+            }
+            let appended = tx.append(at, &Event::LogStarted { origin: ORIGIN.into(), key: key.to_string() })?;
+            let key = LogKey { sequence: appended.sequence, key };
+            tx.put_log(&LogIdentity { origin: ORIGIN.into(), keys: vec![key.clone()] })?;
+            Ok(vec![Done::KeyNamed(key)])
+        })
+    }
+
+    fn rotate(&mut self) -> Job {
+        let (at, seed) = (self.moment(), self.random());
+        self.keys.push(seed);
+        let keys = self.keys.clone();
+        Box::new(move |tx| {
+            let Some(mut log) = tx.log()? else { return Ok(Vec::new()) };
+            let mut keys = keys.into_iter().map(signing_key);
+            let old = keys.find(|key| log.current() == Some(key.verifier())).expect("the log's key is one of ours");
+            let new = signing_key(seed);
+            let event = Event::LogKeyRotated {
+                old_key: old.verifier().to_string(),
+                new_key: new.verifier().to_string(),
+                statement: sign_rotation(ORIGIN, &old, &new),
+                by: "local:ada".into(),
+            };
+            let appended = tx.append(at, &event)?;
+            let key = LogKey { sequence: appended.sequence, key: new.verifier().clone() };
+            log.keys.push(key.clone());
+            tx.put_log(&log)?;
+            Ok(vec![Done::KeyNamed(key)])
+        })
+    }
+
+    /// Signs for what is durable, with the key in force there.
+    fn sign(&self, reader: &Reader, size: u64) -> Result<Option<Done>, StoreError> {
+        let Some(log) = reader.log()? else { return Ok(None) };
+        let mut keys = self.keys.iter().map(|seed| signing_key(*seed));
+        let key = keys.find(|key| log.key_at(size) == Some(key.verifier())).expect("the log's key is one of ours");
+        let checkpoint = Checkpoint { origin: log.origin, size, root: reader.tree_root(size)? };
+        let note = sign(&checkpoint.to_string(), &[&key]);
+        let signed = SignedCheckpoint::parse(&note).expect("what was signed can be read");
+        Ok(Some(Done::Signed(Box::new(signed))))
+    }
+
+    fn redact(&mut self, decision_id: DecisionId) -> Job {
+        let at = self.moment();
+        Box::new(move |tx| {
+            let Some((row, state)) = tx.row_by_decision(decision_id)? else { return Ok(Vec::new()) };
+            if state.redacted.is_some() || is_open(&state) {
+                return Ok(Vec::new());
+            }
+            let sequences = tx.records_of(decision_id, state.sequence)?;
+            tx.scrub_row(row)?;
+            for sequence in &sequences {
+                tx.drop_payload(*sequence)?;
+            }
+            let (reason, by, how) = ("asked for".into(), "local:ada".into(), How::UnixPeer);
+            let event = Event::DecisionRedacted { decision_id, sequences: sequences.clone(), reason, by, how };
+            tx.append(at, &event)?;
+            Ok(vec![Done::Redacted { decision: decision_id, sequences }])
+        })
+    }
+
+    /// Ends all approvals that are open and retires all whole tiles; nothing where there is none.
+    fn retire(&mut self, reader: &Reader) -> Result<Vec<Job>, StoreError> {
+        let first = reader.retired()? + 1;
+        let last = reader.last_sequence()? / TILE_WIDTH * TILE_WIDTH;
+        if first > last {
+            return Ok(Vec::new());
+        }
+        let open = reader.pending()?;
+        let mut jobs: Vec<_> =
+            open.into_iter().map(|(approval, row)| self.end(row.decision.decision_id, approval)).collect();
+        let (at, root) = (self.moment(), reader.tree_root(last)?);
+        jobs.push(Box::new(move |tx| {
+            if tx.retired()? + 1 != first || !tx.may_retire(first..=last, at, is_open)? {
+                return Ok(Vec::new());
+            }
+            let count = tx.retire(first..=last)?.count;
+            if count > 0 {
+                tx.append(at, &Event::RecordsRetired { first, last, count, root, before: at })?;
+            }
+            Ok(vec![Done::Retired { last }])
+        }));
+        Ok(jobs)
+    }
 }
 
-/// Does these in one batch, in this order.
-async fn together(store: &Store, disk: &Disk, jobs: Vec<Job>) -> Result<Vec<(usize, Done)>, StoreError> {
-    // The writer is held until all of them wait for it. Each yields once before it is in the queue.
+fn signing_key(seed: [u8; 32]) -> SigningKey {
+    SigningKey::from_seed(ORIGIN, seed).expect("a name that a log can have")
+}
+
+fn is_open(state: &RowState) -> bool {
+    state.outcome_now() == Outcome::Escalate
+}
+
+/// A snapshot that is taken while the writer has nothing to do: whatever is held open while it works would change which
+/// pages it uses, and with them the tape.
+async fn idle(store: &Store) -> Result<Reader, StoreError> {
+    store.transact(|_| Ok(())).await?;
+    store.read()
+}
+
+/// Does these in one batch, in this order. The answer is after how many steps of the disk that was durable, and what was done.
+async fn together(store: &Store, disk: &Disk, jobs: Vec<Job>) -> Result<(usize, Vec<Done>), StoreError> {
+    // The writer is held until all of them wait for it.
+    let (entered, begun) = tokio::sync::oneshot::channel();
     let (release, held) = mpsc::channel::<()>();
     let (steps, noted) = (Arc::new(AtomicUsize::new(0)), disk.clone());
     let gate = tokio::spawn({
@@ -311,6 +445,8 @@ async fn together(store: &Store, disk: &Disk, jobs: Vec<Job>) -> Result<Vec<(usi
         async move {
             let job = move |tx: &mut Tx<'_>| {
                 tx.after_commit(move || steps.store(noted.steps(), Ordering::SeqCst));
+                // Nobody waits for it where the store has failed.
+                let _ = entered.send(());
                 // Released by being dropped.
                 let _ = held.recv();
                 Ok(Vec::new())
@@ -318,21 +454,23 @@ async fn together(store: &Store, disk: &Disk, jobs: Vec<Job>) -> Result<Vec<(usi
             store.transact(job).await
         }
     });
+    // An error where the gate was refused, which says so below.
+    let _ = begun.await;
     let mut calls = vec![gate];
     for job in jobs {
         let store = store.clone();
         calls.push(tokio::spawn(async move { store.transact(job).await }));
-    }
-    for _ in 0..3 {
-        tokio::task::yield_now().await;
+        // A call yields once before it is in the queue, and those that have yielded go on in any order.
+        for _ in 0..3 {
+            tokio::task::yield_now().await;
+        }
     }
     drop(release);
     let mut done = Vec::new();
     for call in calls {
         done.extend(call.await.expect("a call does not panic")?);
     }
-    let steps = steps.load(Ordering::SeqCst);
-    Ok(done.into_iter().map(|done| (steps, done)).collect())
+    Ok((steps.load(Ordering::SeqCst), done))
 }
 
 fn insert(at: Timestamp, record: DecisionRecord, opening: Opening) -> Job {
@@ -348,18 +486,26 @@ fn report(status: ResultStatus) -> Report {
     Report { status, data: None, error: String::new(), started_at: None, completed_at: None }
 }
 
-/// What of the ledger is not in the store as it was told; `None` where all of it is.
+/// What of the ledger is not in the store as it was told; `None` where all of it is. What is redacted is told by nothing but
+/// its row; that somebody had it redacted, [`Reader::check`] has found.
 pub(crate) fn lost(reader: &Reader, ledger: &[Done]) -> Result<Option<String>, StoreError> {
     let mut tokens = reader.tokens()?;
     tokens.sort_by_key(|token| token.token_id);
     let has_token = |id: TokenId| tokens.binary_search_by_key(&id, |token| token.token_id).is_ok();
+    let (log, size) = (reader.log()?, reader.last_sequence()?);
+    let root = reader.tree_root(size)?;
     for (place, done) in ledger.iter().enumerate() {
         let there = match done {
-            Done::Decided { row, record_id, record } => {
-                reader.row(*row)?.is_some_and(|found| found.record_id == *record_id && found.decision == **record)
-            }
-            Done::Ended { decision, ending } => state(reader, *decision)?
-                .is_some_and(|state| state.approval.is_some_and(|approval| approval.ending.as_ref() == Some(ending))),
+            Done::Decided { row, record_id, record } => reader.row(*row)?.is_some_and(|found| {
+                found.record_id == *record_id && (found.decision == **record || found.state.redacted.is_some())
+            }),
+            Done::Ended { decision, ending } => state(reader, *decision)?.is_some_and(|state| {
+                let redacted = state.redacted.is_some();
+                let found = state.approval.and_then(|approval| approval.ending);
+                found.is_some_and(|found| {
+                    found == *ending || redacted && (found.kind, found.at) == (ending.kind, ending.at)
+                })
+            }),
             Done::Confirmed { decision, by } => state(reader, *decision)?.is_some_and(|state| {
                 state.confirmation.is_some_and(|it| it.closed == Some(ConfirmationClosed::Redeemed(*by)))
             }),
@@ -368,6 +514,24 @@ pub(crate) fn lost(reader: &Reader, ledger: &[Done]) -> Result<Option<String>, S
             }
             Done::PolicyKept { revision } => reader.policy(*revision)?.is_some(),
             Done::TokenRevoked { token } => !has_token(*token),
+            Done::Redacted { decision, sequences } => {
+                let mut gone = state(reader, *decision)?.is_some_and(|state| state.redacted.is_some());
+                for sequence in sequences {
+                    gone &= reader.records(sequence - 1, 1)?.first().is_some_and(|record| record.record().is_none());
+                }
+                gone
+            }
+            Done::Retired { last } => reader.retired()? >= *last,
+            Done::KeyNamed(key) => log.as_ref().is_some_and(|log| log.keys.contains(key)),
+            Done::Signed(signed) => {
+                let old = &signed.checkpoint;
+                let key = log.as_ref().and_then(|log| log.key_at(old.size)).cloned();
+                let is_signed = key.is_some_and(|key| signed.note.verify(&[key]).is_ok());
+                is_signed && old.size <= size && {
+                    let proof = reader.consistency_proof(old.size, size)?;
+                    verify_consistency(old.size, &old.root, size, &root, &proof).is_ok()
+                }
+            }
         };
         if !there {
             return Ok(Some(format!("entry {place} of {}: {done:?}", ledger.len())));
@@ -376,6 +540,6 @@ pub(crate) fn lost(reader: &Reader, ledger: &[Done]) -> Result<Option<String>, S
     Ok(None)
 }
 
-fn state(reader: &Reader, decision: DecisionId) -> Result<Option<aegis::audit::RowState>, StoreError> {
+fn state(reader: &Reader, decision: DecisionId) -> Result<Option<RowState>, StoreError> {
     Ok(reader.by_decision(decision)?.map(|row| row.state))
 }
