@@ -16,8 +16,8 @@ import (
 const (
 	// longestBody is how much of a body is shown: of a larger one only its size is.
 	longestBody = 16 << 10
-	// deepest is how deep a JSON body is nested that is shown as its value. Any SDK and any daemon can hold that.
-	deepest = 32
+	// deepest is how deep a JSON body may be nested that is shown as its value: as an action may be by default.
+	deepest = 30
 	// largest is the largest number of a JSON body that every SDK holds exactly.
 	largest = 1<<53 - 1
 )
@@ -78,7 +78,7 @@ func readJSON(text []byte) (any, bool) {
 
 func readValue(decoder *json.Decoder, depth int) (any, bool) {
 	token, err := decoder.Token()
-	if err != nil || depth > deepest {
+	if err != nil {
 		return nil, false
 	}
 	switch token := token.(type) {
@@ -86,6 +86,9 @@ func readValue(decoder *json.Decoder, depth int) (any, bool) {
 		number, err := token.Float64()
 		return number, err == nil && math.Abs(number) <= largest
 	case json.Delim:
+		if depth >= deepest {
+			return nil, false
+		}
 		if token == '[' {
 			return readList(decoder, depth+1)
 		}
