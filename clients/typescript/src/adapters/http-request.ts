@@ -44,7 +44,6 @@ export function writtenUrl(written: string): URL {
         : // Addresses in short, in hex or in digits of another script are something else to other parsers.
           host.includes("%") ||
           (isAddress(url.hostname) && host !== url.hostname) ||
-           
           (/[^\0-\x7f]/.test(host) && !url.hostname.includes("xn--"));
     if (strange) throw refused(`\`${host}\` is not written as a host is: ${url.hostname}?`);
     return url;
