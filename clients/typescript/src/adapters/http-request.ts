@@ -83,6 +83,13 @@ function normalPath(path: string): string {
     });
 }
 
+/** A URL as an action has it: without its query as the target, and with it as a parameter. */
+export function proposedUrl(url: URL): { readonly target: string; readonly params: Record<string, Json> } {
+    const query = readQuery(url.search.slice(1));
+    const params: Record<string, Json> = Object.keys(query).length > 0 ? { query } : {};
+    return { target: `${url.origin}${url.pathname}`, params };
+}
+
 /** What a request proposes. */
 export function proposal({ method, url, headers, body }: Hop): ActionInput {
     const host = headers.get("host");
@@ -92,9 +99,7 @@ export function proposal({ method, url, headers, body }: Hop): ActionInput {
             `is \`${host}\`, and the URL says \`${url.host}\`: rules look at the URL`,
         );
     }
-    const params: Record<string, Json> = {};
-    const query = readQuery(url.search.slice(1));
-    if (Object.keys(query).length > 0) params["query"] = query;
+    const { target, params } = proposedUrl(url);
     const asked = OVERRIDES.map((name) => (headers.get(name) ?? "").trim().toLowerCase()).filter((name) => name !== "");
     const [override] = asked;
     if (override !== undefined) {
@@ -108,7 +113,7 @@ export function proposal({ method, url, headers, body }: Hop): ActionInput {
     }
     if (body !== undefined && body.byteLength > 0)
         Object.assign(params, shown(body, headers.get("content-type") ?? ""));
-    return { type: method.toLowerCase(), target: `${url.origin}${url.pathname}`, params };
+    return { type: method.toLowerCase(), target, params };
 }
 
 function sameHost(host: string, url: URL): boolean {
