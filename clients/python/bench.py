@@ -7,6 +7,7 @@ import asyncio
 import statistics
 import sys
 import time
+import uuid
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,10 +26,10 @@ BATCH = 20
 
 
 def request() -> governance_pb2.ProposeRequest:
-    """What a caller of the stub writes by hand."""
+    """What a caller of the stub writes by hand: the very same proposal, idempotency key included."""
     action = types_pb2.Action(type="read_contacts", target="crm")
     action.params.update({"limit": 10, "city": "Bern", "tags": ["a", "b"]})
-    return governance_pb2.ProposeRequest(actor=types_pb2.Actor(id="agent-7"), action=action)
+    return governance_pb2.ProposeRequest(actor=types_pb2.Actor(id="agent-7"), action=action, idempotency_key=uuid.uuid4().hex)
 
 
 async def measure(calls: dict[str, Callable[[], Awaitable[Any]]], rounds: int) -> dict[str, float]:
@@ -66,7 +67,7 @@ async def compare(name: str, endpoint: str, rounds: int) -> None:
         stub: Any = governance_pb2_grpc.GovernanceServiceStub(channel)
         times = await measure(
             {
-                "stub": batch(lambda: stub.Propose(request())),
+                "stub": batch(lambda: stub.Propose(request(), timeout=30)),
                 "SDK": batch(lambda: client.propose(action=ACTION, actor={"id": "agent-7"})),
             },
             rounds,
@@ -76,7 +77,7 @@ async def compare(name: str, endpoint: str, rounds: int) -> None:
         async_stub: Any = governance_pb2_grpc.GovernanceServiceStub(aio)
         times = await measure(
             {
-                "stub": batch_async(lambda: async_stub.Propose(request())),
+                "stub": batch_async(lambda: async_stub.Propose(request(), timeout=30)),
                 "SDK": batch_async(lambda: async_client.propose(action=ACTION, actor={"id": "agent-7"})),
             },
             rounds,

@@ -152,7 +152,9 @@ class Runner:
     async def _steps(self, endpoint: str) -> None:
         token = self.behaviour.get("token", "")
         kind = {"sync": AegisClient, "async": AsyncAegisClient}[self.flavour]
-        self.client = kind(endpoint, token, retry_delay=0.05)
+        # Where the daemon comes back, an answer may still be on its way when it is killed: then enough patience for its start.
+        retries = 9 if any(step.get("daemon") == "start" for step in self.behaviour["steps"]) else 3
+        self.client = kind(endpoint, token, retries=retries, retry_delay=0.05)
         try:
             for step in self.behaviour["steps"]:
                 await self._step(dict(step))
@@ -348,14 +350,14 @@ class Runner:
         found = [row.to_dict() for row in rows]
         shown = [
             {
-                "type": row["action"]["type"],
-                "target": row["action"]["target"],
-                "params": row["action"]["params"],
+                "type": row["action_type"],
+                "target": row["action_target"],
+                "params": row["action_params"],
                 "risk_level": row["risk_level"].lower(),
                 "approval": row["approval"],
                 "matched_rule": row["matched_rule"],
                 "outcome": row["outcome"],
-                "ending": row["ending"] and row["ending"]["kind"],
+                "ending": row["human_decision"],
                 "result_status": row["result_status"],
                 "result_data": row["result_data"],
                 "result_error": row["result_error"],

@@ -4,7 +4,6 @@ import asyncio
 import dataclasses
 import json
 import os
-import ssl
 import subprocess
 import sys
 import threading
@@ -148,11 +147,20 @@ def test_tls_with_client_certificates(tmp_path: Path) -> None:
         # Nobody else's certificate will do.
         with AegisClient(sidecar.endpoint, "", retries=0) as client, pytest.raises(AegisError, match="UNAVAILABLE"):
             client.propose(action=Action("read"))
-        token = sidecar.token("agent")
-        with AegisClient(sidecar.endpoint, token, tls=TLS(ca=authority)) as client:
+        with AegisClient(sidecar.endpoint, sidecar.token("agent"), tls=TLS(ca=authority)) as client:
             client.propose(action=Action("read"))
         assert sidecar.audit.get_log()[-1].identity.subject == "token:agent"
-    assert ssl.OPENSSL_VERSION
+
+    identities = tmp_path / "auth.yaml"
+    identities.write_text("certificates:\n  - { common_name: client, roles: [agent] }\n")
+    arguments += ["--tls-client-ca", str(authority), "--auth", str(identities)]
+    with Sidecar(POLICY, arguments=arguments) as sidecar:
+        shown = TLS(ca=authority, cert=files["client.pem"], key=files["client.key"])
+        with AegisClient(sidecar.endpoint, "", tls=shown) as client:
+            assert client.propose(action=Action("read")).allowed
+        assert sidecar.audit.get_log()[-1].identity.how == "certificate"
+        with AegisClient(sidecar.endpoint, "", retries=0, tls=TLS(ca=authority)) as client, pytest.raises(AegisError):
+            client.propose(action=Action("read"))
 
 
 # --- What can be sent ---

@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import os
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,7 +34,7 @@ from aegis import (
     SidecarError,
     governed,
 )
-from aegis._sidecar import Daemon
+from aegis._sidecar import Daemon, find_binary
 from aegis.adapters.base import BaseExecutor
 from aegis.runtime.approval import (
     ApprovalHandler,
@@ -275,6 +276,23 @@ async def test_a_report_that_fails_is_an_error_of_its_own(sidecar: Sidecar) -> N
     assert [result.data for result in lost.value.results] == [42]
 
 
+@pytest.mark.parametrize("what", ["deep", "large", "strange"])
+async def test_what_the_record_cannot_hold_does_not_cost_it_the_result(sidecar: Sidecar, what: str) -> None:
+    value: Any = {"deep": 1, "large": ["x" * 1000] * 1000, "strange": {object(), 1}}[what]
+    for _ in range(60 if what == "deep" else 0):
+        value = [value]
+
+    def work(action: Action) -> Result:
+        return Result(action, ResultStatus.SUCCESS, data=value, error=LookupError("odd"), completed_at=0)  # type: ignore[arg-type]
+
+    result = await sidecar.runtime(Executor(work)).run_one(Action("read"))
+    assert result.data is value
+    (row,) = sidecar.audit.get_log()
+    assert (row.result_status, row.result_error) == (ResultStatus.SUCCESS, "odd")
+    assert str(row.result_data).startswith("[not JSON: set]" if what == "strange" else "[")
+    assert "left out: " in str(row.result_data) or what == "strange"
+
+
 # --- What was decided is what runs ---
 
 
@@ -306,7 +324,8 @@ async def test_secrets_reach_the_executor_alone(sidecar: Sidecar) -> None:
 
     action = Action("read", params={"password": Secret("hunter2"), "deep": [{"a": Secret("hunter2")}]})
     runtime = sidecar.runtime(Executor(work))
-    assert "hunter2" not in runtime.plan([action]).summary() + repr(action)
+    plan = runtime.plan([action])
+    assert "hunter2" not in plan.summary() + json.dumps(plan.to_dict()) + repr(action)
     result = await runtime.run_one(action)
     assert result.error == "wrong password hunter2"
     row = sidecar.audit.get_log()[0]
@@ -600,12 +619,27 @@ async def test_the_record(sidecar: Sidecar, tmp_path: Path) -> None:
     assert audit.count() == 3
     assert audit.count(action_type="read", action_target="shop", result_status=ResultStatus.SUCCESS) == 1
     assert audit.count(risk_level="CRITICAL", approval="block", matched_rule="no") == 1
-    assert [row["action"]["target"] for row in json.loads(audit.to_json(limit=2))] == ["crm", "shop"]
+    assert [row["action_target"] for row in json.loads(audit.to_json(limit=2))] == ["crm", "shop"]
     assert audit.export_jsonl(tmp_path / "out.jsonl", action_type="read") == 2
     lines = (tmp_path / "out.jsonl").read_text().splitlines()
     assert [json.loads(line)["result_status"] for line in lines] == ["success", "success"]
     assert isinstance(next(audit.rows()), AuditRow)
     assert {name: count for name, count in audit.stats().by_risk_level.items() if count} == {"LOW": 2, "CRITICAL": 1}
+
+
+async def test_the_record_reads_as_the_command_line_writes_it(sidecar: Sidecar) -> None:
+    runtime = sidecar.runtime(Executor(lambda action: [1, None]), approval_handler=AutoApprovalHandler(), metadata={"a": 1})
+    await runtime.execute([Action("write", "crm", {"b": [1.5]}, "please"), Action("read"), Action("delete")])
+    command = [find_binary(), "audit", "--format", "json", "--oldest-first", "--data-dir", sidecar.data_dir]
+    done = await asyncio.to_thread(subprocess.run, command, capture_output=True, check=True)
+    written = json.loads(done.stdout)
+    read = json.loads(runtime.audit.to_json())
+    assert [list(row) for row in read] == [list(row) for row in written]
+    for row in (*read, *written):
+        for moment in ("timestamp", "decided_at"):
+            # The same moment, with or without zeros at its end.
+            row[moment] = row[moment] and row[moment].rstrip("Z0").rstrip(".")
+    assert read == written
 
 
 async def test_logging_mirrors_at_the_seeds_levels(sidecar: Sidecar, caplog: pytest.LogCaptureFixture) -> None:
@@ -648,7 +682,7 @@ def test_arguments_become_params(sidecar: Sidecar) -> None:
         Crm().find(threading.Lock())  # type: ignore[arg-type]
     assert refused.value.path == "params.name"
     with pytest.raises(TypeError, match="no parameter `nobody`"):
-        governed("read", exclude=["nobody"])(print)
+        governed("read", exclude=["nobody"])(lambda somebody: somebody)
 
 
 def test_params_can_be_said(sidecar: Sidecar) -> None:

@@ -7,7 +7,7 @@ import copy
 import functools
 import inspect
 import threading
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from typing import Any, ParamSpec, Protocol, TypeVar, cast, overload
 
 from aegis import types
@@ -28,7 +28,7 @@ class _Decorator(Protocol):
     """Keeps the function's signature."""
 
     @overload
-    def __call__(self, function: Callable[P, Awaitable[R]], /) -> Callable[P, Awaitable[R]]: ...
+    def __call__(self, function: Callable[P, Coroutine[Any, Any, R]], /) -> Callable[P, Coroutine[Any, Any, R]]: ...
     @overload
     def __call__(self, function: Callable[P, R], /) -> Callable[P, R]: ...
 
@@ -87,7 +87,9 @@ def governed(
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            raise TypeError(f"{function.__qualname__} is a generator: it would run after its result was reported; govern what it calls")
+            raise TypeError(
+                f"{function.__qualname__} is a generator: it would run after its result was reported; govern what it calls"
+            )
         bind = _Binder(function, type, target, description, frozenset(exclude), params)
         if not _is_async(function):
             _refuse_async(confirm=confirm, on_decision=on_decision, on_approval=on_approval, on_execute=on_execute)

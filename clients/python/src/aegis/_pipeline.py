@@ -364,29 +364,40 @@ def _as_result(returned: Any, action: Action, decision: types.Decision, started:
         action=action,
         status=status,
         started_at=started,
-        completed_at=returned.completed_at or _now(),
+        completed_at=returned.completed_at if isinstance(returned.completed_at, datetime) else _now(),
         decision=decision,
     )
 
 
 def _reported(terms: Terms, decision: types.Decision, result: Result) -> Operation[None]:
+    data = result.data if terms.record_data else None
     try:
-        yield from _operations.report(
-            terms.settings,
-            decision,
-            result.status,
-            data=result.data if terms.record_data else None,
-            error=_without_secrets(result),
-            started_at=result.started_at,
-            completed_at=result.completed_at,
-        )
+        try:
+            yield from _report(terms, decision, result, data)
+        except GovernanceError as refused:
+            if data is None or refused.code != "INVALID_ARGUMENT":
+                raise
+            # It ran: what the record cannot hold must not cost it the result.
+            yield from _report(terms, decision, result, f"[left out: {refused}]")
     except AegisError as error:
         raise ReportError(result, error) from result.exception or error
 
 
+def _report(terms: Terms, decision: types.Decision, result: Result, data: Any) -> Operation[str]:
+    return _operations.report(
+        terms.settings,
+        decision,
+        result.status,
+        data=data,
+        error=_without_secrets(result),
+        started_at=result.started_at,
+        completed_at=result.completed_at,
+    )
+
+
 def _without_secrets(result: Result) -> str | None:
     """What went wrong, without the secrets that the executor was given."""
-    error = result.error
+    error = None if result.error is None else str(result.error)
     for secret in _secrets(result.action.params):
         if error and secret.reveal():
             error = error.replace(secret.reveal(), secret.masked)

@@ -114,7 +114,7 @@ class Transport:
                 yield from rpc
             finally:
                 rpc.cancel()
-        except (grpc.RpcError, grpc.FutureCancelledError) as error:
+        except (grpc.RpcError, grpc.FutureCancelledError, ValueError) as error:
             raise self._to_error(error) from None
 
     def run(self, operation: Operation[T]) -> T:
@@ -183,7 +183,10 @@ class Transport:
         """The messages of a stream. A thread of its own reads them, a few ahead of the consumer."""
         loop = asyncio.get_running_loop()
         method = self._method(call.method)
-        rpc = method(call.request, timeout=call.timeout, metadata=self._metadata)
+        try:
+            rpc = method(call.request, timeout=call.timeout, metadata=self._metadata)
+        except ValueError as error:
+            raise self._to_error(error) from None
         messages: asyncio.Queue[tuple[Any, BaseException | None]] = asyncio.Queue()
         room = threading.Semaphore(_READ_AHEAD)
 

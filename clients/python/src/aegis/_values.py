@@ -13,8 +13,8 @@ from aegis.errors import InvalidActionError
 
 LARGEST_INTEGER = 2**53
 """Beyond this, a double does not hold an integer together with its neighbours."""
-DEEPEST = 100
-"""Deeper than any daemon takes; a limit of our own, so that nesting is an error and not a stack overflow."""
+DEEPEST = 32
+"""As deep as a message can be; a limit of our own, so that nesting is an error with a path and not a stack overflow."""
 LONGEST_RESULT = 512 * 1024
 """How many bytes of a result go to the record: half of what a daemon takes by default."""
 

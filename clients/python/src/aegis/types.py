@@ -278,31 +278,40 @@ class AuditRow:
         return self.ending.kind if self.ending is not None else self.approval.value
 
     def to_dict(self) -> dict[str, Any]:
-        """The row as a map that JSON can hold."""
+        """The row as a map that JSON can hold, with the names that `aegis audit --format json` has."""
+        ending = self.ending
         return {
             "id": self.id,
             "session_id": self.session_id,
             "timestamp": self.timestamp,
-            "action": self.action.to_dict(),
-            "masked": list(self.masked),
+            "action_type": self.action.type,
+            "action_target": self.action.target,
+            "action_params": dict(self.action.params),
+            "action_desc": self.action.description,
             "risk_level": self.risk_level.name,
             "approval": self.approval.value,
             "matched_rule": self.matched_rule,
-            "outcome": self.outcome,
-            "reason": self.reason,
-            "ending": None if self.ending is None else vars(self.ending).copy(),
+            "human_decision": None if ending is None else ending.kind,
             "result_status": None if self.result_status is None else self.result_status.value,
             "result_data": self.result_data,
-            "result_error": self.result_error,
+            "result_error": self.result_error or None,
+            "outcome": self.outcome,
+            "reason": self.reason,
             "decision_id": self.decision_id,
-            "approval_id": self.approval_id,
-            "actor": vars(self.actor).copy(),
-            "identity": vars(self.identity).copy(),
+            "approval_id": self.approval_id or None,
+            "decided_by": None if ending is None else ending.by or None,
+            "decided_at": None if ending is None else ending.at,
+            "decision_reason": None if ending is None else ending.reason or None,
+            "actor_id": self.actor.id,
+            "actor_type": self.actor.type,
+            "identity": self.identity.subject,
+            "identity_how": self.identity.how,
             "policy_revision": self.policy_revision,
             "action_digest": self.action_digest,
             "audit_ref": self.audit_ref,
+            "masked": list(self.masked),
             "metadata": self.metadata,
-            "trace_id": self.trace_id,
+            "trace_id": self.trace_id or None,
         }
 
 

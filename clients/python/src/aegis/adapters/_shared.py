@@ -26,8 +26,3 @@ def as_params(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [as_params(item) for item in value]
     return value
-
-
-def as_json(value: Any) -> Any:
-    """What a tool returned, for the record and for a model."""
-    return as_params(value)

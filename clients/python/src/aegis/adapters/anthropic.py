@@ -9,7 +9,7 @@ from typing import Any
 
 from anthropic.types import ToolResultBlockParam, ToolUseBlock
 
-from aegis.adapters._shared import as_json, as_params, as_text
+from aegis.adapters._shared import as_params, as_text
 from aegis.core.action import Action
 from aegis.core.result import Result
 from aegis.runtime.engine import Runtime
@@ -86,4 +86,4 @@ def tool_results_to_api_format(
 
 
 def _text(data: Any) -> str:
-    return data if isinstance(data, str) else json.dumps(as_json(data), ensure_ascii=False, default=str)
+    return data if isinstance(data, str) else json.dumps(as_params(data), ensure_ascii=False, default=str)

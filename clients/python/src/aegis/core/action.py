@@ -85,17 +85,27 @@ class Action:
         return cls(**words)
 
     def to_dict(self) -> dict[str, Any]:
-        """The action as a map."""
+        """The action as a map, its secrets masked."""
         return {
             "type": self.type,
             "target": self.target,
-            "params": dict(self.params),
+            "params": _masked(self.params),
             "description": self.description,
         }
 
     def __str__(self) -> str:
         why = f" - {self.description}" if self.description else ""
         return f"Action({self.type} -> {self.target}{why})"
+
+
+def _masked(value: Any) -> Any:
+    if isinstance(value, Secret):
+        return value.masked
+    if isinstance(value, Mapping):
+        return {key: _masked(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_masked(item) for item in value]
+    return value
 
 
 ActionLike: TypeAlias = Action | Mapping[str, Any]
