@@ -81,15 +81,15 @@ func (e *Error) Is(target error) bool {
 	case codes.InvalidArgument, codes.NotFound, codes.FailedPrecondition, codes.Aborted, codes.AlreadyExists, codes.OutOfRange:
 		return true
 	case codes.PermissionDenied:
-		// ROLE_REQUIRED is about the credential.
-		return e.Reason != "" && e.Reason != "ROLE_REQUIRED"
+		// Anything else is about the credential.
+		return e.Reason == "OWN_PROPOSAL" || e.Reason == "ACTOR_NOT_ALLOWED"
 	default:
 		return e.Reason == ReasonUnknownOutcome
 	}
 }
 
 // passing are the reasons of RESOURCE_EXHAUSTED that pass by themselves, and soon.
-var passing = []string{"RATE_LIMITED", "RECORD_BUSY", "TOO_MANY_STREAMS"}
+var passing = []string{"RATE_LIMITED", "RECORD_BUSY"}
 
 // transient says whether the same call may work a moment later.
 func (e *Error) transient() bool {

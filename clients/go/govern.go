@@ -24,6 +24,7 @@ var (
 var (
 	errAbandoned  = errors.New("the action ended in a panic or runtime.Goexit")
 	errCallerGone = errors.New("the caller had stopped waiting")
+	errNoAnswer   = errors.New("the answer took too long")
 	errHook       = errors.New("a hook, or asking the user, failed")
 )
 
@@ -128,21 +129,31 @@ func (c *Client) begin(ctx context.Context, action Action, config callConfig) (*
 	return &Execution{Action: action, Decision: *decision, client: c, config: config, startedAt: time.Now()}, nil
 }
 
-// proposeOrWithdraw proposes. Where the context ends before the answer is there, the daemon may have the proposal all the same,
-// and reviewers be asked: then it is withdrawn.
+// abandonWithin is how long one attempt takes at most to withdraw what nobody waits for any longer.
+const abandonWithin = 5 * time.Second
+
+// proposeOrWithdraw proposes. Where the context ends before the answer is there, or the attempt took too long, the daemon may
+// have the proposal all the same, and reviewers be asked: then it is withdrawn.
 func (c *Client) proposeOrWithdraw(ctx context.Context, action Action, config callConfig) (*Decision, error) {
 	if config.idempotencyKey == "" {
 		config.idempotencyKey = newKey()
 	}
 	decision, err := c.propose(ctx, action, config)
-	if err == nil || ctx.Err() == nil {
-		return decision, err
+	gone := errCallerGone
+	if failed := (*Error)(nil); err != nil && ctx.Err() == nil {
+		if !errors.As(err, &failed) || failed.Code != codes.DeadlineExceeded {
+			return nil, err
+		}
+		gone = errNoAnswer
+	}
+	if err == nil {
+		return decision, nil
 	}
 	// The same key is the same proposal: this finds it, or it is there from now on and withdrawn at once.
-	config.retries = 0
+	config.retries, config.timeout = 0, min(config.timeout, abandonWithin)
 	decision, failed := c.propose(context.WithoutCancel(ctx), action, config)
 	if failed == nil {
-		_, failed = c.withdraw(ctx, decision, errCallerGone, config)
+		_, failed = c.withdraw(ctx, decision, gone, config)
 	}
 	return nil, joined(err, failed)
 }
@@ -388,7 +399,7 @@ func (c *Client) report(ctx context.Context, decisionID string, report Report, d
 		DecisionId:  decisionID,
 		Status:      status,
 		Data:        data,
-		Error:       validText(report.Error),
+		Error:       validText(cut(report.Error)),
 		StartedAt:   timeToProto(report.StartedAt),
 		CompletedAt: timeToProto(report.CompletedAt),
 	})

@@ -89,7 +89,17 @@ func TestAResultThatCannotBeRecordedIsASuccessAllTheSame(t *testing.T) {
 		t.Error(err)
 	}
 	expected := []string{"data.f is a func()", "bytes", "chosen"}
-	for i, row := range rows(t, daemon) {
+	_, err = aegis.Govern(t.Context(), agent, aegis.Action{Type: "read_d"}, func(context.Context, aegis.Decision) (int, error) {
+		return 0, errors.New(strings.Repeat("ü", 20_000))
+	})
+	if unreported := (*aegis.ReportError)(nil); errors.As(err, &unreported) {
+		t.Error(unreported)
+	}
+	recorded := rows(t, daemon)
+	if text := recorded[3].ResultError; len(text) < 16_000 || !strings.HasSuffix(text, "ü...") {
+		t.Errorf("%d bytes", len(text))
+	}
+	for i, row := range recorded[:3] {
 		if row.ResultStatus != aegis.StatusSuccess || !strings.Contains(fmt.Sprint(row.ResultData), expected[i]) {
 			t.Errorf("%+v", row)
 		}
@@ -209,6 +219,28 @@ func TestADeadlineIsOneWhoeverNoticesItFirst(t *testing.T) {
 	_, err = aegis.Govern(ctx, client, aegis.Action{Type: "write"}, never(t))
 	if denied := (*aegis.DeniedError)(nil); !errors.As(err, &denied) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Error(err)
+	}
+}
+
+func TestAProposalWhoseAnswerIsLateIsWithdrawn(t *testing.T) {
+	daemon := aegistest.Start(t, policy)
+	// The daemon has the proposal, and says in its own way that the deadline is past.
+	late := true
+	agent := daemon.Agent(aegis.WithTimeout(500*time.Millisecond), aegis.WithDialOptions(grpc.WithChainUnaryInterceptor(
+		func(ctx context.Context, method string, request, reply any, connection *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption) error {
+			err := invoke(ctx, method, request, reply, connection, options...)
+			if late && strings.HasSuffix(method, "/Propose") {
+				late = false
+				return status.Error(codes.Canceled, "Timeout expired")
+			}
+			return err
+		})))
+	_, err := aegis.Govern(t.Context(), agent, aegis.Action{Type: "write"}, never(t))
+	if failed := (*aegis.Error)(nil); !errors.As(err, &failed) || failed.Code != codes.DeadlineExceeded {
+		t.Error(err)
+	}
+	if row := row(t, daemon); row.Ending == nil || row.Ending.Kind != aegis.EndingCancelled {
+		t.Errorf("%+v", row)
 	}
 }
 

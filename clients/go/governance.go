@@ -193,7 +193,7 @@ func (c *Client) Cancel(ctx context.Context, decisionID, reason string, options 
 }
 
 func (c *Client) cancel(ctx context.Context, decisionID, reason string, config callConfig) (*Decision, error) {
-	request := &aegisv1.CancelProposalRequest{DecisionId: decisionID, Reason: validText(reason)}
+	request := &aegisv1.CancelProposalRequest{DecisionId: decisionID, Reason: validText(cut(reason))}
 	for attempt := 0; ; attempt++ {
 		answer, failed := once(ctx, c, config.timeout, "CancelProposal", c.governance.CancelProposal, request)
 		if failed == nil {

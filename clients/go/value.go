@@ -223,3 +223,18 @@ func member(path, name string) string {
 
 // validText is text for people: what is not UTF-8 in it is replaced, as losing it is better than losing the report.
 func validText(text string) string { return strings.ToValidUTF8(text, "\uFFFD") }
+
+// longestText is how much of an error or a reason is sent, in bytes: the daemon takes no more.
+const longestText = 16 << 10
+
+// cut is the beginning of a text that is longer than the daemon takes.
+func cut(text string) string {
+	if len(text) <= longestText {
+		return text
+	}
+	end := longestText - len("...")
+	for end > 0 && !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end] + "..."
+}

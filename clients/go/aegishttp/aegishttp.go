@@ -3,27 +3,26 @@
 //
 //	client := &http.Client{Transport: aegishttp.NewTransport(agent, http.DefaultTransport)}
 //
-// The action's type is the method in lower case ("get", "delete"). Its target is the URL as it is sent, without user, query
-// and fragment: "https://api.example.com/users/7". Its params are the query ("query", each name with its list of values) and
-// a header that asks the server for another method ("method_override"). Headers and bodies are not proposed, as credentials
-// and contents would stand on the record.
+// The action's type is the method in lower case ("get", "delete"). Its target is the URL as it is sent, without query and
+// fragment: "https://api.example.com/users/7". Its params are the query ("query", each name with its list of values), a header
+// that asks the server for another method ("method_override", in lower case), and the body: "body" is the value of a JSON
+// body, or the text of a text or a form, up to 16 KiB (JSON that could not be sent whole is text), "body_bytes" the size of
+// any other, and "body_stream" is true where not even that is known. Headers are not proposed, as they hold credentials.
 //
 // What is proposed is what is sent: scheme and host are written in lower case, a default port is left out, "." and ".." are
-// resolved and needless percent-encoding is undone, so that no spelling dodges a rule. A request whose Host header is not
-// that of its URL is refused. A redirect is a request of its own, as [http.Client] sends each through its transport.
+// resolved and needless percent-encoding is undone, so that no spelling dodges a rule. What servers read in different ways is
+// refused: a user in the URL, a Host header that is not that of the URL, an address like "127.1", a ";" in the query. A
+// redirect is a request of its own, as [http.Client] sends each through its transport; to another origin go only headers that
+// cannot be credentials.
 package aegishttp
 
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
-	"strconv"
+	"slices"
 	"strings"
-
-	"golang.org/x/net/http/httpguts"
 
 	aegis "github.com/aegis-sidecar/aegis/clients/go"
 )
@@ -58,7 +57,7 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	ctx := request.Context()
 	execution, err := t.client.Begin(ctx, action, t.options...)
 	if err != nil {
-		closeBody(request)
+		closeBody(sent)
 		return nil, err
 	}
 	response, err := t.base.RoundTrip(sent)
@@ -68,11 +67,15 @@ func (t *Transport) RoundTrip(request *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
+	if response.Request == nil {
+		// By it the next hop of a redirect knows where it comes from.
+		response.Request = sent
+	}
 	var failed error
 	if response.StatusCode >= http.StatusBadRequest {
 		failed = fmt.Errorf("HTTP %d", response.StatusCode)
 	}
-	if err := execution.End(ctx, map[string]any{"status": response.StatusCode}, failed); err != nil {
+	if err := execution.End(ctx, map[string]any{"status_code": response.StatusCode}, failed); err != nil {
 		if report := (*aegis.ReportError)(nil); errors.As(err, &report) {
 			report.Result = response
 		} else {
@@ -90,10 +93,8 @@ func closeBody(request *http.Request) {
 	}
 }
 
-// overrides are the headers by which frameworks let a client ask for another method than that of the request.
-var overrides = []string{"X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"}
-
-// normalise is the request as it is sent, and the action that says so. The request itself stays as it is.
+// normalise is the request as it is sent, and the action that says so. The request itself stays as it is, but for its body,
+// which is read where it is shown.
 func normalise(request *http.Request) (*http.Request, aegis.Action, error) {
 	where, err := normaliseURL(request.URL)
 	if err != nil {
@@ -114,131 +115,79 @@ func normalise(request *http.Request) (*http.Request, aegis.Action, error) {
 	if sent.Method == "" {
 		sent.Method = http.MethodGet
 	}
+	keepCredentials(sent)
 	params := map[string]any{}
-	if query := where.Query(); len(query) > 0 {
-		params["query"] = map[string][]string(query)
+	query, err := readQuery(where.RawQuery)
+	if err != nil {
+		return nil, aegis.Action{}, err
 	}
-	for _, header := range overrides {
-		if method := request.Header.Get(header); method != "" {
-			params["method_override"] = strings.ToLower(method)
-		}
+	if len(query) > 0 {
+		params["query"] = query
+	}
+	override, err := methodOverride(sent.Header)
+	if err != nil {
+		return nil, aegis.Action{}, err
+	}
+	if override != "" {
+		params["method_override"] = override
+	}
+	if err := showBody(sent, params); err != nil {
+		return nil, aegis.Action{}, err
 	}
 	target := url.URL{Scheme: where.Scheme, Host: where.Host, Path: where.Path, RawPath: where.RawPath}
 	return sent, aegis.Action{Type: strings.ToLower(sent.Method), Target: target.String(), Params: params}, nil
 }
 
-func normaliseURL(written *url.URL) (*url.URL, error) {
-	if written == nil {
-		return nil, errors.New("aegishttp: the request has no URL")
-	}
-	where := *written
-	where.Scheme = strings.ToLower(where.Scheme)
-	if where.Opaque != "" || where.Scheme != "http" && where.Scheme != "https" {
-		return nil, fmt.Errorf("aegishttp: the URL %s is none of http:// or https:// with a host and a path", where.Redacted())
-	}
-	var err error
-	if where.Host, err = normaliseHost(where.Host, where.Scheme); err != nil {
-		return nil, err
-	}
-	// What is not well formed some servers read in their own way, and the policy would not see it.
-	if _, err := url.ParseQuery(where.RawQuery); err != nil {
-		return nil, fmt.Errorf("aegishttp: the query of the request cannot be read: %w", err)
-	}
-	escaped := withoutDots(unescapeUnreserved(where.EscapedPath()))
-	if where.Path, err = url.PathUnescape(escaped); err != nil {
-		return nil, fmt.Errorf("aegishttp: the path of the request cannot be read: %w", err)
-	}
-	where.RawPath = escaped
-	where.Fragment, where.RawFragment = "", ""
-	return &where, nil
-}
-
-// normaliseHost is a host, with its port unless that is the scheme's.
-func normaliseHost(written, scheme string) (string, error) {
-	wrong := func() (string, error) {
-		return "", fmt.Errorf("aegishttp: %q is not a host, or not written as one is", written)
-	}
-	ascii, err := httpguts.PunycodeHostPort(written)
-	if err != nil {
-		return wrong()
-	}
-	parsed := url.URL{Host: ascii}
-	name, port := strings.ToLower(parsed.Hostname()), parsed.Port()
-	name = strings.TrimSuffix(name, ".")
-	if address, err := netip.ParseAddr(name); err == nil {
-		name = address.Unmap().String()
-	} else if name == "" || numeric(name[strings.LastIndex(name, ".")+1:]) {
-		// "127.1" and "0x7f000001" are addresses to some resolvers and names to others.
-		return wrong()
-	}
-	if port == "" {
-		if strings.Contains(name, ":") {
-			name = "[" + name + "]"
-		}
-		return name, nil
-	}
-	number, err := strconv.ParseUint(port, 10, 16)
-	if err != nil {
-		return wrong()
-	}
-	if scheme == "http" && number == 80 || scheme == "https" && number == 443 {
-		return normaliseHost(strings.TrimSuffix(ascii, ":"+port), scheme)
-	}
-	return net.JoinHostPort(name, strconv.FormatUint(number, 10)), nil
-}
-
-// numeric says whether a label can be read as a number.
-func numeric(label string) bool {
-	_, err := strconv.ParseUint(label, 0, 64)
-	return err == nil || label != "" && strings.Trim(label, "0123456789") == ""
-}
-
-// unescapeUnreserved undoes the percent-encoding of what needs none (RFC 3986, 6.2.2), and writes the rest in capitals.
-func unescapeUnreserved(path string) string {
-	var text strings.Builder
-	for i := 0; i < len(path); i++ {
-		if path[i] != '%' || i+2 >= len(path) {
-			text.WriteByte(path[i])
+// methodOverride is the method that frameworks let a client ask for in place of that of the request, in lower case.
+func methodOverride(headers http.Header) (string, error) {
+	override := ""
+	for _, header := range []string{"X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"} {
+		method := strings.ToLower(strings.TrimSpace(strings.Join(headers.Values(header), ", ")))
+		if method == "" {
 			continue
 		}
-		code, err := strconv.ParseUint(path[i+1:i+3], 16, 8)
-		switch {
-		case err != nil:
-			text.WriteByte(path[i])
-			continue
-		case unreserved(byte(code)):
-			text.WriteByte(byte(code))
-		default:
-			text.WriteString(strings.ToUpper(path[i : i+3]))
+		if override != "" && override != method {
+			return "", fmt.Errorf("aegishttp: the headers ask for two methods, %s and %s, in place of that of the request", override, method)
 		}
-		i += 2
+		override = method
 	}
-	return text.String()
+	return override, nil
 }
 
-func unreserved(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-._~", c) >= 0
+// harmless are the headers that may go on to another origin: nothing that could be a credential.
+var harmless = []string{
+	"Accept", "Accept-Encoding", "Accept-Language", "Content-Encoding", "Content-Language", "Content-Length", "Content-Type", "Cookie",
+	"User-Agent",
 }
 
-// withoutDots resolves "." and ".." (RFC 3986, 5.2.4). Empty segments stay: to a server they may mean something.
-func withoutDots(path string) string {
-	segments := strings.Split(strings.TrimPrefix(path, "/"), "/")
-	var kept []string
-	for i, segment := range segments {
-		last := i == len(segments)-1
-		switch segment {
-		case ".":
-		case "..":
-			if len(kept) > 0 {
-				kept = kept[:len(kept)-1]
-			}
-		default:
-			kept = append(kept, segment)
+// keepCredentials takes off a request, where a redirect led to it from another origin, what was meant for that.
+func keepCredentials(sent *http.Request) {
+	foreign := map[string]bool{}
+	elsewhere := false
+	for response := sent.Response; response != nil && response.Request != nil; response = response.Request.Response {
+		from := response.Request
+		if where, err := normaliseURL(from.URL); err == nil && where.Scheme == sent.URL.Scheme && where.Host == sent.URL.Host {
 			continue
 		}
-		if last {
-			kept = append(kept, "")
+		elsewhere = true
+		for _, cookie := range from.Cookies() {
+			foreign[cookie.Name+"="+cookie.Value] = true
 		}
 	}
-	return "/" + strings.Join(kept, "/")
+	if !elsewhere {
+		return
+	}
+	for name := range sent.Header {
+		if !slices.Contains(harmless, http.CanonicalHeaderKey(name)) {
+			delete(sent.Header, name)
+		}
+	}
+	// Those of the client's jar are meant for this origin.
+	cookies := sent.Cookies()
+	sent.Header.Del("Cookie")
+	for _, cookie := range cookies {
+		if !foreign[cookie.Name+"="+cookie.Value] {
+			sent.AddCookie(cookie)
+		}
+	}
 }

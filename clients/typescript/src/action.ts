@@ -145,19 +145,22 @@ export function sameJson(a: Json, b: Json): boolean {
  * What an action returned, as the record can hold it.
  *
  * Unlike parameters it is converted as `JSON.stringify` does, for the action has run and must be reported: `undefined`
- * becomes absent, a `Date` its text, a `bigint` its digits. What has no JSON at all is named in brackets.
+ * becomes absent, a `Date` its text, a `bigint` its digits. In place of what has no JSON at all stands `{not_recorded: why}`.
  */
 export function recordable(value: unknown): Json | undefined {
     if (value === undefined) return undefined;
     try {
         const bigints = (_: string, item: unknown): unknown => (typeof item === "bigint" ? item.toString() : item);
         const json = JSON.stringify(value, bigints) as string | undefined;
-        if (json === undefined) return `[not recorded: ${named(value)} is not JSON]`;
+        if (json === undefined) return notRecorded(`${named(value)} is not JSON`);
         return wellFormed(JSON.parse(json) as Json, 0);
     } catch (error) {
-        return `[not recorded: ${error instanceof Error ? (error.message.split("\n", 1)[0] ?? "") : String(error)}]`;
+        return notRecorded(error instanceof Error ? (error.message.split("\n", 1)[0] ?? "") : String(error));
     }
 }
+
+/** What stands on the record for a result that cannot be there. */
+export const notRecorded = (why: string): Json => ({ not_recorded: why.toWellFormed() });
 
 /** The same, where texts hold half a surrogate pair or numbers were rounded: as UTF-8 and the daemon can hold it. */
 function wellFormed(value: Json, depth: number): Json {

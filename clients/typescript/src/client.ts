@@ -2,7 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { type Client, createClient, type Transport } from "@connectrpc/connect";
 import { durationFromMs, timestampFromDate } from "@bufbuild/protobuf/wkt";
-import { checkedAction, cut, recordable, text } from "./action.js";
+import { checkedAction, cut, notRecorded, recordable, text } from "./action.js";
 import { type CallOptions, Connection, type ConnectionOptions, seconds } from "./connection.js";
 import { ActionDenied, GovernanceError } from "./errors.js";
 import { passes } from "./failure.js";
@@ -161,6 +161,11 @@ export class AegisClient implements AsyncDisposable {
         return this.#connection.endpoint;
     }
 
+    /** How long one attempt of a call may take, in seconds. */
+    get timeout(): number {
+        return this.#connection.timeout;
+    }
+
     /** What clients of the generated stubs (`aegis-sidecar/proto`) are made with: same connection, same credential. */
     get transport(): Transport {
         return this.#connection.transport;
@@ -252,7 +257,9 @@ export class AegisClient implements AsyncDisposable {
                 failures += 1;
                 const patience = Math.min(end, known === undefined ? Infinity : start + untilExpiry(known));
                 const hopeless = known === undefined && failures > this.#connection.retries;
-                if (!passes(error) || hopeless || performance.now() + wait * 1000 > patience) throw error;
+                // Waiting changes nothing, so that a call which hung may be made again as well.
+                const again = passes(error) || error.code === "DEADLINE_EXCEEDED";
+                if (!again || hopeless || performance.now() + wait * 1000 > patience) throw error;
                 await this.#connection.pause(wait, signal);
             }
         }
@@ -281,7 +288,7 @@ export class AegisClient implements AsyncDisposable {
             // That the action ran counts for more than what it returned, which may be too large or too deep for the record.
             const unfit = error instanceof GovernanceError && error.code === "INVALID_ARGUMENT" && data !== undefined;
             if (!unfit) throw error;
-            await send(`[not recorded: ${error.message}]`);
+            await send(notRecorded(error.message));
         }
     }
 

@@ -15,7 +15,7 @@ export interface ConnectionOptions extends TlsOptions {
      * It is sent over `https://`, a unix socket or loopback only.
      */
     readonly apiKey?: string | undefined;
-    /** How long a call may take in all, tries and pauses together, in seconds. 30. At most 3,600. */
+    /** How long one attempt of a call may take, in seconds; `retries` and `retryDelay` say how many there are. 30. At most 3,600. */
     readonly timeout?: number | undefined;
     /** How often a call is tried again that failed for a reason that passes. 3. */
     readonly retries?: number | undefined;
@@ -29,8 +29,10 @@ export interface ConnectionOptions extends TlsOptions {
 export interface CallOptions {
     /** Ends the call: it fails with the code `CANCELLED`. */
     readonly signal?: AbortSignal | undefined;
-    /** How long this call may take in all, in seconds, instead of the client's `timeout`. */
+    /** How long one attempt of this call may take, in seconds, instead of the client's `timeout`. */
     readonly timeout?: number | undefined;
+    /** How often this call is tried again, instead of the client's `retries`. Approving and denying never are. */
+    readonly retries?: number | undefined;
 }
 
 /** The largest message that is read. A row of the record is smaller by far. */
@@ -95,25 +97,20 @@ export class Connection {
     }
 
     /**
-     * Makes a call, again and again while it fails for a reason that passes, its retries last and its time is not over.
+     * Makes a call, again and again while it fails for a reason that passes and its retries last.
      * `attempt` is told which try it is, counted from 0.
      */
-    async call<T>(
-        options: CallOptions & { readonly retries?: number },
-        attempt: (options: ConnectCallOptions, n: number) => Promise<T>,
-    ): Promise<T> {
+    async call<T>(options: CallOptions, attempt: (options: ConnectCallOptions, n: number) => Promise<T>): Promise<T> {
         const timeout =
             options.timeout === undefined ? this.#timeout : seconds(options.timeout, "timeout", LONGEST_TIMEOUT);
-        const end = performance.now() + timeout * 1000;
         const retries = options.retries ?? this.#retries;
         for (let n = 0; ; n += 1) {
             try {
-                return await this.once(options.signal, Math.ceil(end - performance.now()), (call) => attempt(call, n));
+                return await this.once(options.signal, Math.ceil(timeout * 1000), (call) => attempt(call, n));
             } catch (thrown) {
                 const error = this.failure(thrown, options.signal);
-                const wait = backoff(this.#retryDelay, n);
-                if (n >= retries || !passes(error) || performance.now() + wait * 1000 >= end) throw error;
-                await this.pause(wait, options.signal);
+                if (n >= retries || !passes(error)) throw error;
+                await this.pause(this.backoff(n), options.signal);
             }
         }
     }
@@ -126,11 +123,17 @@ export class Connection {
     ): Promise<T> {
         this.#throwIfClosed();
         throwIfAborted(signal);
+        const end = performance.now() + timeoutMs;
         try {
             return await attempt({ ...(signal && { signal }), timeoutMs: Math.max(timeoutMs, 1) });
         } catch (thrown) {
             this.#throwIfClosed();
-            throw this.failure(thrown, signal);
+            const error = this.failure(thrown, signal);
+            // The daemon keeps the deadline too, may notice a moment before this side does, and calls it CANCELLED.
+            const late = error.code === "CANCELLED" && signal?.aborted !== true && end - performance.now() < 1000;
+            if (!late) throw error;
+            const message = `the daemon at ${this.endpoint} did not answer in time`;
+            throw new AegisError(message, { code: "DEADLINE_EXCEEDED", cause: error });
         }
     }
 

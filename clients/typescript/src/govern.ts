@@ -150,7 +150,8 @@ export async function settle(action: Action, options: GovernOptions): Promise<Ve
             return await client.propose(proposal, { signal });
         } catch (error) {
             // It may have arrived: by its key it is found again, so that nobody answers what nobody waits for.
-            if (signal?.aborted === true) await abandon(client, proposal).catch(() => undefined);
+            const late = error instanceof AegisError && error.code === "DEADLINE_EXCEEDED";
+            if (signal?.aborted === true || late) await abandon(client, proposal).catch(() => undefined);
             throw error;
         }
     };
@@ -199,9 +200,13 @@ export async function settle(action: Action, options: GovernOptions): Promise<Ve
     return { allowed: false, decision, status: deniedOrBlocked(decision), reason: decision.reason };
 }
 
+/** How long one attempt takes at most to withdraw what nobody waits for any longer, in seconds. */
+const ABANDON_WITHIN = 5;
+
 /** Gives up a proposal whose answer was not waited for. Quickly: somebody has asked to stop. */
 async function abandon(client: AegisClient, proposal: ProposeRequest): Promise<void> {
-    await withdraw(client, await client.propose(proposal, { timeout: 5 }), "aborted by its caller");
+    const timeout = Math.min(client.timeout, ABANDON_WITHIN);
+    await withdraw(client, await client.propose(proposal, { timeout, retries: 0 }), "its caller has stopped waiting");
 }
 
 /** Waits for a reviewer, and asks the handler meanwhile. */

@@ -148,6 +148,20 @@ describe("a proposal", () => {
         expect(keys).toHaveLength(5);
     });
 
+    test("has its timeout for each attempt, and not for all of them together", async () => {
+        const failures = [new ConnectError("away", ConnectCode.Unavailable)];
+        await using server = await answering((router) =>
+            router.rpc(GovernanceService.method.propose, () => {
+                const failure = failures.shift();
+                if (failure !== undefined) throw failure;
+                return { decision };
+            }),
+        );
+        // The pause alone takes longer than the timeout.
+        await using client = new AegisClient({ endpoint: server.endpoint, apiKey: "", timeout: 0.4, retryDelay: 1 });
+        expect((await client.propose({ action })).outcome).toBe("ALLOW");
+    });
+
     test("ends at its deadline, and with its signal", async () => {
         // Takes connections, and says nothing.
         await using silent = await listening(createServer());
@@ -186,7 +200,7 @@ describe("a report", () => {
         }
         for (const row of await world.rows()) {
             expect(row.resultStatus).toBe("success");
-            expect(row.resultData).toMatch(/^\[not recorded: /);
+            expect(row.resultData).toEqual({ not_recorded: expect.stringMatching(/./) as unknown });
             expect(row.resultError).toMatch(/^e+\.\.\.$/);
         }
         const blocked = await world.client.propose({ action: { type: "delete" } });

@@ -98,6 +98,22 @@ test("a call that is aborted while it waits is withdrawn", async () => {
     expect(row).toMatchObject({ outcome: "DENY", resultStatus: "skipped", ending: { kind: "cancelled" } });
 });
 
+test("a proposal whose answer comes too late is withdrawn, whoever notices the deadline first", async () => {
+    await using world = await stage();
+    // The daemon has the proposal, and says in its own way that the deadline is past.
+    let late = true;
+    const slow: Interceptor = (next) => async (request) => {
+        const answer = await next(request);
+        if (!late || request.method.name !== "Propose") return answer;
+        late = false;
+        throw new ConnectError("Timeout expired", Code.Canceled, { "grpc-status": "1" });
+    };
+    await using client = world.sidecar.client({ interceptors: [slow], timeout: 0.9 });
+    const pay = governed(() => "ran", { type: "pay", client });
+    await expect(pay()).rejects.toMatchObject({ code: "DEADLINE_EXCEEDED" });
+    expect(await world.record()).toEqual(["pay DENY skipped"]);
+});
+
 test("a call that is aborted while its answer is on the way is withdrawn, and one before is not proposed", async () => {
     await using world = await stage();
     const controller = new AbortController();

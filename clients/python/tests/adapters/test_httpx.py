@@ -87,9 +87,10 @@ async def test_executor(sidecar: Sidecar, site: Site) -> None:
     async with sidecar.runtime(executor) as runtime:
         plan = runtime.plan([Action("GET", "/users", {"query": {"page": 2}}), Action("Delete", "/users/1")])
         assert [(action.type, action.target) for action in plan.actions] == [
-            ("get", f"{site.url}/users?page=2"),
+            ("get", f"{site.url}/users"),
             ("delete", f"{site.url}/users/1"),
         ]
+        assert plan.actions[0].params == {"query": {"page": ["2"]}}
         listed, deleted = await runtime.execute(plan)
         posted = await runtime.run_one(Action("post", "/users", {"json": {"name": "Ada"}, "headers": {"x-a": "b"}}))
         missing = await runtime.run_one(Action("get", "/nothing"))
@@ -231,7 +232,7 @@ async def test_a_governed_client(sidecar: Sidecar, site: Site, flavour: str) -> 
         ("get", f"{site.url}/admin", "blocked"),
     ]
     rows = sidecar.audit.get_log()
-    assert rows[1].action.params == {"json": {"name": "Ada"}}
+    assert rows[1].action.params == {"body": {"name": "Ada"}}
     assert rows[0].result_data == {"status_code": 200}
     assert "secret" not in sidecar.audit.to_json()
 

@@ -14,6 +14,8 @@
 import type { Page, Response } from "playwright-core";
 import { InvalidActionError } from "../errors.js";
 import { executed, type Execution, type GovernOptions, perform, type Result, unwrap } from "../govern.js";
+import type { Json } from "../types.js";
+import { normalUrl, proposedUrl, writtenUrl } from "./http-request.js";
 
 /** How long an action of the page may take. */
 export interface PageCallOptions {
@@ -26,13 +28,15 @@ export interface PageCallOptions {
  *
  * | method | type | target | parameters |
  * | --- | --- | --- | --- |
- * | `goto` | `navigate` | the URL, normalised | |
+ * | `goto` | `navigate` | the URL | `query`, `fragment`, where it has them |
  * | `click` | `click` | the page's URL | `selector` |
- * | `fill` | `fill` | the page's URL | `selector`; `value` only where it is asked for |
+ * | `fill` | `fill` | the page's URL | `selector`; `value`, masked unless it is asked for |
  * | `press` | `press` | the page's URL | `selector`, `key` |
  * | `selectOption` | `select` | the page's URL | `selector`, `values` |
- * | `read` | `read` | the page's URL | `selector` |
- * | `screenshot` | `screenshot` | the page's URL | `path` |
+ * | `read` | `read` | the page's URL | `selector`, where there is one |
+ * | `screenshot` | `screenshot` | the page's URL | `path`, where there is one |
+ *
+ * A URL is proposed normalised and without query and fragment, as an HTTP request's is: what is not well formed is refused.
  *
  * Give the agent this and not the page: who has the page can act without asking.
  */
@@ -53,13 +57,13 @@ export class GovernedPage {
 
     /** Goes to an absolute URL. The record has where that led, and an HTTP status of 400 or more as failed. */
     async goto(url: string, options: PageCallOptions = {}): Promise<Response | null> {
-        const target = new URL(url).href;
+        const { href, target, params } = destination(url);
         const go = async (): Promise<Execution<Visit>> => {
-            const execution = await executed(async () => new Visit(this.#page, await this.#page.goto(target, options)));
+            const execution = await executed(async () => new Visit(this.#page, await this.#page.goto(href, options)));
             const status = execution.data?.response?.status() ?? 0;
             return status < 400 ? execution : { ...execution, status: "failed", error: `HTTP ${status}` };
         };
-        const result = await perform({ type: "navigate", target }, this.#options, go);
+        const result = await perform({ type: "navigate", target, params }, this.#options, go);
         return (result.data ?? unwrap(result)).response;
     }
 
@@ -69,8 +73,8 @@ export class GovernedPage {
     }
 
     /**
-     * Types into what the selector finds. What is typed is not proposed, and not on the record in any other way, unless
-     * `record` says so; into a field for a password it never is.
+     * Types into what the selector finds. What is typed is proposed as `[masked, N characters]`, and not on the record in any
+     * other way, unless `record` says so; into a field for a password it never is.
      */
     async fill(
         selector: string,
@@ -89,8 +93,8 @@ export class GovernedPage {
             const [problem = ""] = execution.error.split("\n");
             return { ...execution, error: without(problem, value) };
         };
-        const params = hidden ? { selector } : { selector, value };
-        unwrap(await this.#perform("fill", params, type));
+        const shown = hidden ? `[masked, ${Array.from(value).length} characters]` : value;
+        unwrap(await this.#perform("fill", { selector, value: shown }, type));
     }
 
     /** Presses a key, for example `Enter`, in what the selector finds. */
@@ -106,9 +110,10 @@ export class GovernedPage {
         );
     }
 
-    /** The text of what the selector finds. */
-    async read(selector: string, options: PageCallOptions = {}): Promise<string> {
-        return this.#act("read", { selector }, async () => this.#page.innerText(selector, options));
+    /** The text of what the selector finds, or of the whole page. */
+    async read(selector?: string, options: PageCallOptions = {}): Promise<string> {
+        const params = selector === undefined ? {} : { selector };
+        return this.#act("read", params, async () => this.#page.innerText(selector ?? "body", options));
     }
 
     /** A picture of the page as PNG, which is written to the path too where one is given. The record has its size only. */
@@ -131,16 +136,16 @@ export class GovernedPage {
     }
 
     async #perform<T>(type: string, params: object, run: () => Promise<Execution<T>>): Promise<Result<T>> {
-        const target = this.#page.url();
+        const here = this.#page.url();
         // A page goes on while somebody thinks about it: what is acted on is what was shown.
         const unchanged = (): void => {
-            if (this.#page.url() === target) return;
+            if (this.#page.url() === here) return;
             throw new InvalidActionError(
                 "target",
-                `the page has gone from ${target} while the proposal waited: not run`,
+                `the page has gone from ${plain(here)} while the proposal waited: not run`,
             );
         };
-        return perform({ type, target, params }, this.#options, run, unchanged);
+        return perform({ type, target: plain(here), params }, this.#options, run, unchanged);
     }
 
     /** Whether a field is for a password, or for something else that its page says is not for others to see. */
@@ -151,6 +156,27 @@ export class GovernedPage {
     }
 }
 
+/** What a page goes to, and how that is proposed. */
+function destination(written: string): { href: string; target: string; params: Record<string, Json> } {
+    const scheme = /^[a-z][a-z0-9+.-]*:/i.exec(written)?.[0].toLowerCase() ?? "";
+    if (["about:", "data:", "file:"].includes(scheme)) {
+        const { href } = new URL(written);
+        return { href, target: href, params: {} };
+    }
+    const url = writtenUrl(written);
+    const { target, params } = proposedUrl(url);
+    const fragment = written.split("#").slice(1).join("#");
+    if (fragment === "") return { href: url.href, target, params };
+    return { href: `${url.href}#${fragment}`, target, params: { ...params, fragment } };
+}
+
+/** Where a page is, without query and fragment, in which credentials may stand. */
+function plain(written: string): string {
+    const url = URL.canParse(written) ? new URL(written) : undefined;
+    if (url === undefined || !/^https?:$/.test(url.protocol)) return written;
+    return proposedUrl(normalUrl(new URL(url.pathname, url.origin))).target;
+}
+
 /** Where a navigation led. */
 class Visit {
     readonly response: Response | null;
@@ -158,7 +184,7 @@ class Visit {
 
     constructor(page: Page, response: Response | null) {
         this.response = response;
-        this.#url = page.url();
+        this.#url = plain(page.url());
     }
 
     toJSON(): unknown {

@@ -8,7 +8,7 @@ import type { ActionInput } from "../types.js";
 export interface ToolGovernOptions extends GovernOptions {
     /** The kind of action; or a function of the tool's name and input. The tool's name. */
     readonly type?: string | ((tool: string, input: unknown) => string) | undefined;
-    /** What it acts on; or a function of the tool's name and input. Empty. */
+    /** What it acts on; or a function of the tool's name and input. `default`. */
     readonly target?: string | ((tool: string, input: unknown) => string) | undefined;
     /**
      * The parameters. The tool's input where it is an object; `{ input }` where it is not. Asked again right before the tool
@@ -19,7 +19,7 @@ export interface ToolGovernOptions extends GovernOptions {
 
 /** What a call of a tool proposes. */
 export function toolAction(tool: string, input: unknown, options: ToolGovernOptions): ActionInput {
-    const { type = tool, target = "", params } = options;
+    const { type = tool, target = "default", params } = options;
     const of = (part: string | ((tool: string, input: unknown) => string)): string =>
         typeof part === "string" ? part : part(tool, input);
     return { type: of(type), target: of(target), params: params === undefined ? asObject(input) : params(tool, input) };

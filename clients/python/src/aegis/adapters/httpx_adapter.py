@@ -1,17 +1,26 @@
 """httpx: govern HTTP requests, as an executor of actions or under httpx's own clients. Needs the extra `httpx`.
 
 What is proposed, and what is sent, is the same: the verb in lower case as the action's type (`get`, `delete`), and the final URL
-as its target, absolute and normalised (case of scheme and host, default port, dot segments, needless percent-encoding, no
-fragment). So neither case nor an absolute URL nor an escape dodges a rule. Every hop of a redirect is proposed on its own.
+as its target, absolute and normalised (case of scheme and host, default port, dot segments, needless percent-encoding), without
+query and fragment. So neither case nor an absolute URL nor an escape nor a `?x` dodges a rule. What servers read in different
+ways is refused: a user in the URL, an address like `127.1`, a `;` in the query, another `Host`. Every hop of a redirect is
+proposed on its own.
+
+The params, each where there is one, are `query` (each name with its list of values), `method_override` (the verb that a header
+asks for, in lower case), and `body`: the value of a JSON body (what could not be sent exactly is text), or the text of a text or
+a form, up to 16 KiB. Of any other body, `body_bytes` is its size, and `body_stream` is true where that is not known. Headers are
+left out: they hold credentials.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import json
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote_plus, unquote_to_bytes
 
 import httpx
 
@@ -32,41 +41,94 @@ __all__ = [
 
 VERBS = ("get", "post", "put", "patch", "delete", "head", "options")
 """The action types that the executor knows."""
-LONGEST_BODY = 64 * 1024
+LONGEST_BODY = 16 * 1024
 """Bytes; of a larger body, only the size is proposed and recorded."""
+DEEPEST_BODY = 30
+"""How deep a JSON body may be nested that is proposed as its value: as an action may be by default."""
+LARGEST_NUMBER = 2**53 - 1
+"""The largest number of a JSON body that every SDK holds exactly."""
 # What may follow to another origin: nothing that the caller set for the first.
 _NEUTRAL = {
     "accept",
     "accept-encoding",
     "accept-language",
     "connection",
+    "content-encoding",
+    "content-language",
     "content-length",
     "content-type",
     "user-agent",
 }
+_OVERRIDES = ("x-http-method-override", "x-http-method", "x-method-override")
 _UNRESERVED = re.compile(rb"[A-Za-z0-9._~-]")
+_HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
+# "127.1" and "0x7f000001" are addresses to some resolvers and names to others.
+_NUMERIC = re.compile(r"(.*\.)?([0-9]+|0x[0-9a-f]*)")
 
 
 def normalised_url(url: httpx.URL | str) -> httpx.URL:
     """The one form of a URL that rules see and that is sent.
 
     Raises:
-        InvalidActionError: It is not an absolute http(s) URL, or it carries a user or password.
+        InvalidActionError: It is not an absolute http(s) URL, it carries a user or password, or servers and libraries read it in
+            different ways.
     """
     try:
-        read = httpx.URL(url)
+        read = httpx.URL(_as_written(url) if isinstance(url, str) else url)
     except (httpx.InvalidURL, TypeError) as error:
         raise InvalidActionError("target", f"is no URL: {error}") from None
     if read.scheme not in {"http", "https"} or not read.host:
-        raise InvalidActionError("target", f"`{read}` is not an absolute http(s) URL: give the executor a base_url")
+        raise InvalidActionError("target", f"`{_shown(read)}` is not an absolute http(s) URL: give the executor a base_url")
     if read.userinfo:
         raise InvalidActionError("target", "a URL carries no user and no password: send a header")
-    # Twice: an escaped dot is a dot, and what it makes of the path is for httpx to resolve.
-    raw = _unescaped(read.raw_path)
-    path, _, query = raw.partition(b"?")
-    resolved = httpx.URL(read.copy_with(raw_path=path or b"/", fragment=None))
-    resolved = httpx.URL(f"{resolved.scheme}://{resolved.netloc.decode()}{_resolved(resolved.raw_path.decode('ascii'))}")
-    return resolved.copy_with(raw_path=resolved.raw_path + (b"?" + query if b"?" in raw else b""))
+    if not 0 <= (read.port or 0) <= 65535:
+        raise InvalidActionError("target", f"{read.port} is no port")
+    host = _normalised_host(read.raw_host.decode("ascii"))
+    port = "" if read.port in {None, {"http": 80, "https": 443}[read.scheme]} else f":{read.port}"
+    path, mark, query = read.raw_path.partition(b"?")
+    resolved = _resolved(_escaped(path).decode("ascii"))
+    return httpx.URL(f"{read.scheme}://{host}{port}{resolved}{(mark + _unescaped(query)).decode('ascii')}")
+
+
+def _shown(url: httpx.URL) -> str:
+    return str(url.copy_with(query=None, fragment=None, userinfo=b""))
+
+
+def _as_written(url: str) -> str:
+    """An absolute URL without dot segments: httpx resolves `/a/..` to `/`, and `/a/b/..` to `/a`, which is another resource."""
+    _check_written(url)
+    absolute = re.fullmatch(r"([A-Za-z][A-Za-z0-9+.-]*://[^/?#]*)(/[^?#]*)(.*)", url)
+    if absolute is None:
+        return url
+    origin, path, rest = absolute.groups()
+    return origin + _resolved(_escaped(path.encode()).decode("ascii")) + rest
+
+
+def _check_written(url: str) -> None:
+    """Refuses what httpx would read in its own way, and other libraries in theirs."""
+    authority = re.match(r"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)", url)
+    if authority and "@" in authority.group(1):
+        raise InvalidActionError("target", "a URL carries no user and no password: send a header")
+    if "\\" in url or url != url.strip() or any(ord(character) < 32 or ord(character) == 127 for character in url):
+        raise InvalidActionError("target", "holds a backslash, a control character or space around it: write %5C, or /")
+    if re.search(r"%(?![0-9A-Fa-f]{2})", url):
+        raise InvalidActionError("target", "holds a % that is no escape: write %25")
+
+
+def _normalised_host(written: str) -> str:
+    """A host as rules see it, an address of IPv6 in brackets."""
+    try:
+        address = ipaddress.ip_address(written.strip("[]"))
+    except ValueError:
+        name = written.lower().removesuffix(".")
+        if not _HOST.fullmatch(name) or _NUMERIC.fullmatch(name):
+            raise InvalidActionError("target", f"`{written}` is not a host, or not written as one is") from None
+        return name
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    if address.scope_id is not None:
+        raise InvalidActionError("target", f"`{written}` names a zone of this machine")
+    return str(address.ipv4_mapped or f"[{address}]")
 
 
 def _unescaped(raw: bytes) -> bytes:
@@ -77,6 +139,11 @@ def _unescaped(raw: bytes) -> bytes:
         return byte if _UNRESERVED.fullmatch(byte) else match.group().upper()
 
     return re.sub(rb"%[0-9A-Fa-f]{2}", replaced, raw)
+
+
+def _escaped(path: bytes) -> bytes:
+    """A path with the escapes that it needs, and no others."""
+    return re.sub(rb"[^A-Za-z0-9._~!$&'()*+,;=:@/%-]", lambda match: b"%%%02X" % match.group()[0], _unescaped(path))
 
 
 def _resolved(path: str) -> str:
@@ -104,35 +171,120 @@ def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
 
 
 def _proposal(request: httpx.Request, description: str = "") -> Action:
-    """A request as an action. Headers are left out: they hold credentials."""
-    host = request.headers.get("host")
-    named = request.url.netloc.decode("ascii")
-    if host is not None and host.lower() != named:
-        raise InvalidActionError("headers.host", f"is `{host}`, and the URL says `{named}`: rules look at the URL")
+    """A request, whose URL is normalised, as an action."""
+    _check_host(request)
     verb = request.method.lower()
     if not re.fullmatch(r"[a-z-]+", verb):
         raise InvalidActionError("type", f"`{request.method}` is no verb")
-    return Action(verb, str(request.url), _body(request), description)
+    params: dict[str, Any] = {}
+    query = _query(request.url)
+    if query:
+        params["query"] = query
+    asked = {request.headers.get(name, "").strip().lower() for name in _OVERRIDES} - {""}
+    if len(asked) > 1:
+        raise InvalidActionError("headers", f"ask for the verbs {' and '.join(sorted(asked))} in place of that of the request")
+    if asked:
+        params["method_override"] = asked.pop()
+    return Action(verb, _target(request.url), params | _body(request), description)
+
+
+def _check_host(request: httpx.Request) -> None:
+    host, named = request.headers.get("host"), request.url.netloc.decode("ascii")
+    if host is None:
+        return
+    try:
+        same = normalised_url(f"{request.url.scheme}://{host}/").netloc == request.url.netloc
+    except InvalidActionError:
+        same = False
+    if not same:
+        raise InvalidActionError("headers.host", f"is `{host}`, and the URL says `{named}`: rules look at the URL")
+    request.headers["host"] = named
+
+
+def _target(url: httpx.URL) -> str:
+    return f"{url.scheme}://{url.netloc.decode('ascii')}{url.raw_path.partition(b'?')[0].decode('ascii')}"
+
+
+def _query(url: httpx.URL) -> dict[str, list[str]]:
+    """Each name of a query with its values, in order. What is not well formed servers read in different ways."""
+    found: dict[str, list[str]] = {}
+    for part in url.query.decode("ascii").split("&"):
+        if not part:
+            continue
+        if ";" in part:
+            raise InvalidActionError("target", "its query holds a semicolon, which separates parts to some servers: write %3B")
+        if re.search(r"%(?![0-9A-Fa-f]{2})", part):
+            raise InvalidActionError("target", "its query holds a % that is no escape: write %25")
+        name, _, value = part.partition("=")
+        try:
+            name, value = unquote_plus(name, errors="strict"), unquote_plus(value, errors="strict")
+        except UnicodeDecodeError:
+            raise InvalidActionError("target", "its query is not UTF-8") from None
+        if name == "__proto__":
+            raise InvalidActionError("target", "its query has the name __proto__, which not every SDK can propose")
+        found.setdefault(name, []).append(value)
+    return found
 
 
 def _body(request: httpx.Request) -> dict[str, Any]:
     try:
         content = request.content
     except httpx.RequestNotRead:
-        return {"stream": True}
+        size = request.headers.get("content-length", "")
+        return {"body_bytes": int(size)} if re.fullmatch(r"[0-9]{1,15}", size) else {"body_stream": True}
     if not content:
         return {}
-    if len(content) > LONGEST_BODY:
-        return {"body_bytes": len(content)}
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    is_json = kind == "application/json" or kind.endswith("+json")
+    is_text = kind.startswith("text/") or kind == "application/x-www-form-urlencoded"
+    if len(content) > LONGEST_BODY or not (is_json or is_text):
+        return {"body_bytes": len(content)}
     try:
-        if kind == "application/json" or kind.endswith("+json"):
-            return {"json": json.loads(content)}
-        if kind == "application/x-www-form-urlencoded" or kind.startswith("text/"):
-            return {"body": content.decode()}
-    except ValueError:
-        pass
-    return {"body_bytes": len(content)}
+        text = content.decode()
+    except UnicodeDecodeError:
+        return {"body_bytes": len(content)}
+    if is_json:
+        try:
+            return {"body": _exact_json(text)}
+        except (ValueError, RecursionError):
+            pass
+    return {"body": text}
+
+
+def _exact_json(text: str) -> Any:
+    """The value of a JSON text. Raises `ValueError` where it does not say all that the text does, in every SDK."""
+
+    def number(written: str) -> float:
+        value = float(written)
+        if not abs(value) <= LARGEST_NUMBER or math.isnan(value):
+            raise ValueError("not exact")
+        return int(written) if re.fullmatch(r"-?[0-9]+", written) else value
+
+    def named(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        members = dict(pairs)
+        # A name that is there twice servers read in different ways; the other not every SDK can hold.
+        if len(members) < len(pairs) or "__proto__" in members:
+            raise ValueError("names")
+        return members
+
+    def constant(written: str) -> Any:
+        raise ValueError(written)
+
+    value = json.loads(text, object_pairs_hook=named, parse_int=number, parse_float=number, parse_constant=constant)
+    _check_json(value, 0)
+    return value
+
+
+def _check_json(value: Any, depth: int) -> None:
+    if isinstance(value, str):
+        value.encode()
+    elif isinstance(value, (dict, list)):
+        if depth >= DEEPEST_BODY:
+            raise ValueError("too deep")
+        for name in value if isinstance(value, dict) else ():
+            name.encode()
+        for item in value.values() if isinstance(value, dict) else value:
+            _check_json(item, depth + 1)
 
 
 def _outcome(action: Action, response: httpx.Response) -> Result:
@@ -265,6 +417,8 @@ class GovernedClient(httpx.Client):
 
     def build_request(self, method: str, url: httpx.URL | str, **options: Any) -> httpx.Request:
         """As of `httpx.Client`, without the client's headers for another origin."""
+        if isinstance(url, str):
+            url = _as_written(url)
         request = super().build_request(method, url, **options)
         self._aegis_origins.outgoing(request, options.get("headers"))
         return request
@@ -313,6 +467,8 @@ class AsyncGovernedClient(httpx.AsyncClient):
 
     def build_request(self, method: str, url: httpx.URL | str, **options: Any) -> httpx.Request:
         """As of `httpx.AsyncClient`, without the client's headers for another origin."""
+        if isinstance(url, str):
+            url = _as_written(url)
         request = super().build_request(method, url, **options)
         self._aegis_origins.outgoing(request, options.get("headers"))
         return request
@@ -397,7 +553,7 @@ class HttpxExecutor(BaseExecutor):
         self._runtime = runtime
 
     def prepare(self, action: Action) -> Action:
-        """The verb in lower case, and the final URL, `query` included."""
+        """The verb in lower case, the final URL without its query, and `query` with what the target said of it, too."""
         verb = action.type.lower()
         if verb not in VERBS:
             raise InvalidActionError("type", f"`{action.type}` is none of {', '.join(VERBS)}")
@@ -406,11 +562,13 @@ class HttpxExecutor(BaseExecutor):
         if unknown:
             known = "json, data, headers, query, timeout"
             raise InvalidActionError(f"params.{min(unknown)}", f"no such param: there are {known}")
+        _check_written(action.target)
         url = normalised_url(self._absolute(action.target))
         query = params.pop("query", None)
         if query:
             url = normalised_url(url.copy_merge_params(query))
-        return Action(verb, str(url), params, action.description)
+        said = _query(url)
+        return Action(verb, _target(url), params | ({"query": said} if said else {}), action.description)
 
     def _absolute(self, target: str) -> httpx.URL | str:
         if self._base is None or re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", target):
@@ -449,7 +607,7 @@ class HttpxExecutor(BaseExecutor):
             following.url = normalised_url(following.url)
             result, response_or_none = await self._follow(client, self._runtime, following, action.description)
             if response_or_none is None:
-                why = f"redirected to {following.url}: {result.error}"
+                why = f"redirected to {_target(following.url)}: {result.error}"
                 return Result(action, ResultStatus.FAILED, data=_data(response), error=why)
             response = response_or_none
         ok = response.is_success
@@ -459,6 +617,8 @@ class HttpxExecutor(BaseExecutor):
     def _request(self, client: httpx.AsyncClient, action: Action) -> httpx.Request:
         params = dict(action.params)
         url = httpx.URL(action.target)
+        if params.get("query"):
+            url = normalised_url(url.copy_with(params=params["query"]))
         headers = httpx.Headers(self._headers if self._base is not None and _origin(url) == _origin(self._base) else {})
         headers.update(params.get("headers"))
         options: dict[str, Any] = {"headers": headers}
