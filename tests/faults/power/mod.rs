@@ -24,6 +24,9 @@ use work::{Done, Worker, lost};
 /// How often power may go again while a store recovers from the time before.
 const AGAIN: usize = 3;
 
+/// After how many images a run says how far it has come.
+const SAY_EVERY: u64 = 10_000;
+
 /// What became of all the images.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Report {
@@ -117,7 +120,14 @@ pub(crate) fn run(plan: Plan) -> Report {
                             }
                         });
                     images.fetch_add(report.images, Ordering::Relaxed);
-                    total.lock().expect("nobody panics while holding it").add(report);
+                    let mut total = total.lock().expect("nobody panics while holding it");
+                    let before = total.images;
+                    total.add(report);
+                    total.took = began.elapsed();
+                    // Whoever cuts a long run short knows how much was checked.
+                    if before / SAY_EVERY < total.images / SAY_EVERY {
+                        println!("{total}");
+                    }
                 }
             });
         }
@@ -149,7 +159,7 @@ struct Session {
 impl Tape {
     fn new(seed: u64, lying: bool) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
-        Self { seed, lying, relaxed: seed % 5 == 0, dice: Dice::new(seed), runtime, report: Report::default() }
+        Self { seed, lying, relaxed: seed.is_multiple_of(5), dice: Dice::new(seed), runtime, report: Report::default() }
     }
 
     fn open(&mut self, disk: &Disk) -> Result<Store, String> {
@@ -163,7 +173,7 @@ impl Tape {
         // Made before the power can go: the file is created under another name, and renamed when it is whole.
         let disk = Disk::empty_database();
         // Now and then on the verge of the index, which has work for every 256 rows, and past the first tile of the tree.
-        let large = self.seed % 4 == 0;
+        let large = self.seed.is_multiple_of(4);
         let decisions = if large { 240 } else { self.dice.below(48) as u64 };
         let mut ledger = Vec::new();
         // Else the first start of all is part of the tape.
