@@ -24,6 +24,9 @@ use work::{Done, Worker, lost};
 /// How often power may go again while a store recovers from the time before.
 const AGAIN: usize = 3;
 
+/// After how many images a run says how far it has come.
+const SAY_EVERY: u64 = 10_000;
+
 /// What became of all the images.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Report {
@@ -117,7 +120,14 @@ pub(crate) fn run(plan: Plan) -> Report {
                             }
                         });
                     images.fetch_add(report.images, Ordering::Relaxed);
-                    total.lock().expect("nobody panics while holding it").add(report);
+                    let mut total = total.lock().expect("nobody panics while holding it");
+                    let before = total.images;
+                    total.add(report);
+                    total.took = began.elapsed();
+                    // Whoever cuts a long run short knows how much was checked.
+                    if before / SAY_EVERY < total.images / SAY_EVERY {
+                        println!("{total}");
+                    }
                 }
             });
         }
