@@ -17,15 +17,20 @@ class LosingProxy(grpc.GenericRpcHandler):
     def __init__(self, target: str) -> None:
         self._channel = grpc.insecure_channel(target, options=[("grpc.default_authority", "localhost")])
         self._lock = threading.Lock()
-        self._losing: set[str] = set()
+        self._losing: dict[str, tuple[grpc.StatusCode, str]] = {}
         self._server = grpc.server(futures.ThreadPoolExecutor(16))
         self._server.add_generic_rpc_handlers((self,))
         self.endpoint = f"http://127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
         self._server.start()
 
-    def lose(self, method: str) -> None:
+    def lose(
+        self,
+        method: str,
+        code: grpc.StatusCode = grpc.StatusCode.UNAVAILABLE,
+        why: str = "the connection broke before the answer came",
+    ) -> None:
         with self._lock:
-            self._losing.add(method)
+            self._losing[method] = code, why
 
     def service(self, handler_call_details: Any) -> Any:
         path = handler_call_details.method
@@ -40,10 +45,9 @@ class LosingProxy(grpc.GenericRpcHandler):
                 context.abort(error.code(), error.details())
             with self._lock:
                 name = path.rpartition("/")[2]
-                lost = name in self._losing
-                self._losing.discard(name)
-            if lost:
-                context.abort(grpc.StatusCode.UNAVAILABLE, "the connection broke before the answer came")
+                lost = self._losing.pop(name, None)
+            if lost is not None:
+                context.abort(*lost)
             return answer
 
         return grpc.unary_unary_rpc_method_handler(forward)

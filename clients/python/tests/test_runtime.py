@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
 from aegis import (
@@ -241,6 +242,21 @@ async def test_an_interrupt_while_it_is_proposed_leaves_nothing_to_approve(sidec
     assert sidecar.operator().list_approvals() == []
 
 
+async def test_a_proposal_whose_answer_is_late_is_withdrawn(sidecar: Sidecar) -> None:
+    proxy = LosingProxy(sidecar.endpoint.removeprefix("http://"))
+    try:
+        # As the daemon says that the deadline is past, which it may notice first.
+        proxy.lose("Propose", grpc.StatusCode.CANCELLED, "Timeout expired")
+        runtime = Runtime(executor=Executor(), client=AegisClient(proxy.endpoint, ""))
+        with pytest.raises(AegisError) as late:
+            await runtime.run_one(Action("write"))
+        assert late.value.code == "DEADLINE_EXCEEDED"
+        assert statuses(sidecar) == [("write", "skipped")]
+        assert sidecar.operator().list_approvals() == []
+    finally:
+        proxy.close()
+
+
 async def test_who_dies_between_allow_and_report_leaves_unknown() -> None:
     program = """
 import os, sys
@@ -289,8 +305,7 @@ async def test_what_the_record_cannot_hold_does_not_cost_it_the_result(sidecar: 
     assert result.data is value
     (row,) = sidecar.audit.get_log()
     assert (row.result_status, row.result_error) == (ResultStatus.SUCCESS, "odd")
-    assert str(row.result_data).startswith("[not JSON: set]" if what == "strange" else "[")
-    assert "left out: " in str(row.result_data) or what == "strange"
+    assert set(row.result_data) == {"not_recorded"}
 
 
 # --- What was decided is what runs ---

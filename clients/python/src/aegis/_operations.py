@@ -296,24 +296,9 @@ def decide(
         )
     make = approval_pb2.ApproveRequest if method == "Approve" else approval_pb2.DenyRequest
     request = make(approval_id=approval_id, expected_action_digest=digest, reason=check_text(reason, "reason"))
-    attempt = 0
-    while True:
-        try:
-            response = yield Call(method, request, settings.timeout)
-        except AegisError as error:
-            if attempt > 0 and error.reason == "ALREADY_DECIDED":
-                # The answer to the first attempt may have been lost: was it ours?
-                stands = yield from get_approval(settings, approval_id)
-                wanted = "approved" if method == "Approve" else "denied"
-                if stands.ending is not None and (stands.ending.kind, stands.ending.reason) == (wanted, reason):
-                    return stands
-                raise
-            if attempt >= settings.retries or not may_pass(error):
-                raise
-            yield Sleep(delay(settings.retry_delay, attempt))
-            attempt += 1
-        else:
-            return _convert.approval(response.approval)
+    # Once: whoever decides shall know what became of it.
+    response = yield from call(settings, method, request, retries=0)
+    return _convert.approval(response.approval)
 
 
 # --- The auditor and the admin ---

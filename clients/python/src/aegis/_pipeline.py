@@ -181,9 +181,9 @@ def _propose(
 ) -> Operation[tuple[Action, types.Decision]]:
     key = idempotency_key or uuid.uuid4().hex
 
-    def propose() -> Operation[types.Decision]:
+    def propose(settings: Settings) -> Operation[types.Decision]:
         return _operations.propose(
-            terms.settings,
+            settings,
             action,
             actor=terms.actor,
             context=terms.context,
@@ -192,8 +192,13 @@ def _propose(
         )
 
     try:
-        decision = yield from propose()
-    except (Exception, GeneratorExit):
+        decision = yield from propose(terms.settings)
+    except GeneratorExit:
+        raise
+    except Exception as error:
+        if isinstance(error, AegisError) and error.code == "DEADLINE_EXCEEDED":
+            # The answer was late: as below.
+            yield from _best_effort(_withdraw_unseen(terms, propose))
         raise
     except BaseException:
         # Interrupted on the way: it may be there already. The same key finds it, so that it can be withdrawn.
@@ -279,8 +284,13 @@ def _withdraw(terms: Terms, decision: types.Decision, why: str) -> Operation[Non
                 yield from _operations.report(terms.settings, stands, ResultStatus.SKIPPED, error=why)
 
 
-def _withdraw_unseen(terms: Terms, propose: Callable[[], Operation[types.Decision]]) -> Operation[None]:
-    decision = yield from propose()
+ABANDON_WITHIN = 5.0
+"""Seconds; how long one attempt takes at most to withdraw what nobody waits for any longer."""
+
+
+def _withdraw_unseen(terms: Terms, propose: Callable[[Settings], Operation[types.Decision]]) -> Operation[None]:
+    hasty = replace(terms.settings, retries=0, timeout=min(terms.settings.timeout, ABANDON_WITHIN))
+    decision = yield from propose(hasty)
     yield from _withdraw(terms, decision, "not tried: the agent gave up before it had the answer")
 
 
@@ -378,7 +388,7 @@ def _reported(terms: Terms, decision: types.Decision, result: Result) -> Operati
             if data is None or refused.code != "INVALID_ARGUMENT":
                 raise
             # It ran: what the record cannot hold must not cost it the result.
-            yield from _report(terms, decision, result, f"[left out: {refused}]")
+            yield from _report(terms, decision, result, {"not_recorded": str(refused)})
     except AegisError as error:
         raise ReportError(result, error) from result.exception or error
 

@@ -24,23 +24,19 @@ _REFUSALS = {
     grpc.StatusCode.ABORTED,
     grpc.StatusCode.OUT_OF_RANGE,
 }
-_REFUSAL_REASONS = {
-    "ACTOR_NOT_ALLOWED",
-    "OWN_PROPOSAL",
-    "RATE_LIMITED",
-    "RECORD_BUSY",
-    "TOO_MANY_PENDING_APPROVALS",
-    "TOO_MANY_STREAMS",
-    "TOO_MANY_TOKENS",
-}
+# Anything else that is not permitted is about the credential.
+_REFUSAL_REASONS = {"ACTOR_NOT_ALLOWED", "OWN_PROPOSAL"}
 # Reasons of RESOURCE_EXHAUSTED that pass by themselves within seconds.
-_PASSING = {"RATE_LIMITED", "RECORD_BUSY", "TOO_MANY_STREAMS"}
+_PASSING = {"RATE_LIMITED", "RECORD_BUSY"}
 
 
 def to_error(error: grpc.RpcError, where: str) -> AegisError:
     """The error as the SDK's users see it. `where` is the endpoint."""
     code = error.code() if isinstance(error, grpc.Call) else grpc.StatusCode.UNKNOWN
     details = (error.details() if isinstance(error, grpc.Call) else str(error)) or ""
+    if code is grpc.StatusCode.CANCELLED and details == "Timeout expired":
+        # The daemon keeps the deadline too, may notice a moment before this side does, and calls it so.
+        code = grpc.StatusCode.DEADLINE_EXCEEDED
     reason, metadata, violations = "", {}, []
     for detail in _details(error):
         info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()

@@ -27,7 +27,7 @@ class _Resuming:
 
     def broken(self, error: AegisError | None) -> float:
         """How long to pause before opening it again; raises where that would not help. None: it ended without an error."""
-        if error is not None and not may_pass(error):
+        if error is not None and not may_pass(error) and error.reason != "TOO_MANY_STREAMS":
             raise error
         if error is not None and not self._was_open and self._failures >= self._settings.retries:
             raise error

@@ -27,15 +27,22 @@ def to_struct(values: Mapping[str, Any], path: str) -> struct_pb2.Struct:
 
 
 def to_record(value: Any, path: str = "data") -> struct_pb2.Value:
-    """A result as it goes to the record: what JSON does not have stands there as text.
+    """A result as it goes to the record: what of it JSON does not have stands there as text.
 
-    The action has run: its report must not fail because of what it returned, and the caller has the value itself.
+    In place of one that the record cannot hold at all stands `{"not_recorded": why}`. The action has run: its report must not
+    fail because of what it returned, and the caller has the value itself.
     """
     written = struct_pb2.Value()
-    _Writer(exact=False).value(written, value, path)
-    size = written.ByteSize()
-    if size > LONGEST_RESULT:
-        return struct_pb2.Value(string_value=f"[left out: {type(value).__name__}, {size} bytes]")
+    try:
+        _Writer(exact=False).value(written, value, path)
+        if written.WhichOneof("kind") == "string_value" and not isinstance(value, (str, int, float, Secret)):
+            raise InvalidActionError(path, f"a {type(value).__name__} is not JSON")
+        size = written.ByteSize()
+        if size > LONGEST_RESULT:
+            raise InvalidActionError(path, f"{type(value).__name__} of {size} bytes")
+    except InvalidActionError as error:
+        written = struct_pb2.Value()
+        written.struct_value.fields["not_recorded"].string_value = str(error)
     return written
 
 
@@ -140,10 +147,8 @@ class _Writer:
         elif len(self._open) >= DEEPEST:
             why = f"is nested deeper than {DEEPEST}"
         if why is not None:
-            if self._exact:
-                raise InvalidActionError(path, why)
-            target.string_value = f"[left out: {why}]"
-        elif isinstance(value, Mapping):
+            raise InvalidActionError(path, why)
+        if isinstance(value, Mapping):
             target.struct_value.SetInParent()
             self.map(target.struct_value, value, path)
         else:

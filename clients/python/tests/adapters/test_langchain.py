@@ -88,7 +88,7 @@ async def test_wrapped_tools_are_governed(sidecar: Sidecar, runtime: Any, flavou
 async def test_what_a_tool_raises_is_raised_and_recorded(sidecar: Sidecar, runtime: Any) -> None:
     with pytest.raises(LookupError, match="away"):
         await govern_tool(broken, runtime=runtime).ainvoke({"times": 1})
-    assert record(sidecar) == [("allowed_broken", "", "failed")]
+    assert record(sidecar) == [("allowed_broken", "default", "failed")]
 
 
 async def test_a_model_can_call_a_governed_action(sidecar: Sidecar) -> None:

@@ -52,11 +52,11 @@ async def test_a_browser_session(site: Site, tmp_path: Path) -> None:
     with Sidecar(POLICY.replace("{url}", site.url)) as sidecar:
         async with sidecar.runtime(executor()) as runtime:
             plan = [
-                Action("navigate", f"{site.url}/login"),
+                Action("navigate", f"{site.url}/x/../login?token=secret&token=b#top"),
                 Action("fill", "form", {"selector": "#password", "value": "hunter2hunter2"}),
                 Action("click", "form", {"selector": "button"}),
                 Action("click", "shop", {"selector": "button"}),
-                Action("read", "page"),
+                Action("read"),
                 Action("screenshot", "page", {"path": str(tmp_path / "page.png")}),
                 Action("navigate", "https://elsewhere.example/"),
             ]
@@ -64,6 +64,13 @@ async def test_a_browser_session(site: Site, tmp_path: Path) -> None:
         statuses = [result.status.value for result in results]
         assert statuses == ["success", "success", "success", "blocked", "success", "success", "blocked"]
         assert results[0].data == {"url": f"{site.url}/login", "status": 200, "title": "Log in"}
+        first = sidecar.audit.get_log()[0].action
+        assert (first.target, first.params["query"]) == (
+            f"{site.url}/login",
+            {"token": ["[masked, 6 characters]", "[masked, 1 characters]"]},
+        )
+        assert first.params["fragment"] == "top"
+        assert ("GET", "/login?token=secret&token=b") in site.seen()
         # The page was given the whole secret; nobody else was.
         assert "14" in results[4].data["text"]
         assert (tmp_path / "page.png").read_bytes().startswith(b"\x89PNG")

@@ -53,7 +53,7 @@ class LangChainExecutor(BaseExecutor):
         return Result(action, ResultStatus.SUCCESS, data=await tool.ainvoke(dict(action.params)))
 
 
-def govern_tool(tool: BaseTool, *, runtime: Runtime, action_type: str | None = None, action_target: str = "") -> BaseTool:
+def govern_tool(tool: BaseTool, *, runtime: Runtime, action_type: str | None = None, action_target: str = "default") -> BaseTool:
     """The tool, governed: same name, description and arguments.
 
     A call that may not run answers `[AEGIS BLOCKED] ...` or `[AEGIS DENIED] ...`; one that raises, raises.
@@ -89,7 +89,7 @@ def govern_tool(tool: BaseTool, *, runtime: Runtime, action_type: str | None = N
     )
 
 
-def govern_tools(tools: Iterable[BaseTool], *, runtime: Runtime, action_target: str = "") -> list[BaseTool]:
+def govern_tools(tools: Iterable[BaseTool], *, runtime: Runtime, action_target: str = "default") -> list[BaseTool]:
     """`govern_tool` for each of them."""
     return [govern_tool(tool, runtime=runtime, action_target=action_target) for tool in tools]
 

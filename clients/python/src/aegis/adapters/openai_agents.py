@@ -21,7 +21,7 @@ __all__ = ["governed_tool", "policy_asks_user"]
 def governed_tool(
     *,
     runtime: Runtime,
-    action_type: str,
+    action_type: str | None = None,
     action_target: str = "default",
     description: str | None = None,
     **options: Any,
@@ -36,13 +36,14 @@ def governed_tool(
 
     Args:
         runtime: Governs the calls. Its executor is not used.
-        action_type: The kind of action.
+        action_type: The kind of action. None: the tool's name.
         action_target: What it acts on.
         description: What model and reviewer read. None: the function's docstring.
         options: More of `agents.function_tool`: `name_override`, `strict_mode`, `needs_approval`, ...
     """
 
     def decorate(function: Callable[..., Any]) -> FunctionTool:
+        kind = action_type or options.get("name_override") or function.__name__
         signature = inspect.signature(function, eval_str=True)
         takes_context = _takes_context(signature)
         said = description if description is not None else (inspect.getdoc(function) or "").partition("\n")[0]
@@ -53,7 +54,7 @@ def governed_tool(
             bound = signature.bind(*given, **kwargs)
             bound.apply_defaults()
             names = list(bound.arguments)[1 if takes_context else 0 :]
-            action = Action(action_type, action_target, as_params({name: bound.arguments[name] for name in names}), said)
+            action = Action(kind, action_target, as_params({name: bound.arguments[name] for name in names}), said)
             frozen = {name: _frozen(bound.arguments[name]) for name in names}
 
             async def run(_: Action) -> Any:
@@ -75,7 +76,7 @@ def governed_tool(
         governed.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         governed.__annotations__ |= {"context": ToolContext[Any], "return": signature.return_annotation}
         del governed.__wrapped__
-        chosen: dict[str, Any] = {"needs_approval": policy_asks_user(runtime, action_type, action_target)} | options
+        chosen: dict[str, Any] = {"needs_approval": policy_asks_user(runtime, kind, action_target)} | options
         if description is not None:
             chosen.setdefault("description_override", description)
         return function_tool(governed, **chosen)

@@ -2,34 +2,38 @@
 
 | type | params | data |
 | --- | --- | --- |
-| `navigate` | `url` (or the target) | `{url, status, title}` |
+| `navigate` | `url` (or the target); proposed: `query`, `fragment` | `{url, status, title}` |
 | `click` | `selector` | `{url}` |
 | `fill` | `selector`, `value` | `{}` |
 | `read` | `selector`; without, the whole page | `{text}` |
 | `screenshot` | `path`, `selector` | `{path, bytes}` |
 
-The `value` of a `fill` is a secret: it is proposed and recorded as `[masked, N characters]`.
+A URL is proposed normalised and without query and fragment, as an HTTP request's is: `navigate` has them as params. The target of
+the others is what the action says: a plan is made before the page is there. The `value` of a `fill` is a secret: it is proposed
+and recorded as `[masked, N characters]`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from playwright.async_api import Browser, Page, Playwright, async_playwright
 
 from aegis.adapters.base import BaseExecutor
+from aegis.adapters.httpx_adapter import _query, _target, normalised_url
 from aegis.core.action import Action, Secret
 from aegis.errors import InvalidActionError
 
 __all__ = ["PlaywrightExecutor"]
 
 _PARAMS = {
-    "navigate": ({"url"}, {"url"}),
+    "navigate": (set(), {"query", "fragment"}),
     "click": ({"selector"}, {"selector"}),
     "fill": ({"selector", "value"}, {"selector", "value"}),
     "read": (set(), {"selector"}),
@@ -77,7 +81,8 @@ class PlaywrightExecutor(BaseExecutor):
             raise InvalidActionError("type", f"`{action.type}` is none of {', '.join(_PARAMS)}")
         params, target = dict(action.params), action.target
         if kind == "navigate":
-            params["url"], target = _url(params.get("url"), target)
+            target, of_url = _destination(params.pop("url", None), target)
+            params |= of_url
         required, known = _PARAMS[kind]
         for name in sorted(required - set(params)):
             raise InvalidActionError(f"params.{name}", f"must be given to {kind}")
@@ -120,16 +125,18 @@ class PlaywrightExecutor(BaseExecutor):
         if self._page is None or self._turn is None:
             raise RuntimeError("the browser is not running: run the executor by a Runtime")
         async with self._turn:
+            if action.type == "navigate":
+                return await self._navigate(self._page, action.params, action.target)
             return await getattr(self, f"_{action.type}")(self._page, action.params)
 
-    async def _navigate(self, page: Page, params: Any) -> dict[str, Any]:
-        response = await page.goto(params["url"])
+    async def _navigate(self, page: Page, params: Any, target: str) -> dict[str, Any]:
+        response = await page.goto(_to_visit(target, params))
         status = None if response is None else response.status
-        return {"url": page.url, "status": status, "title": await page.title()}
+        return {"url": _where(page.url), "status": status, "title": await page.title()}
 
     async def _click(self, page: Page, params: Any) -> dict[str, Any]:
         await page.click(params["selector"])
-        return {"url": page.url}
+        return {"url": _where(page.url)}
 
     async def _fill(self, page: Page, params: Any) -> dict[str, Any]:
         value = params["value"]
@@ -146,18 +153,33 @@ class PlaywrightExecutor(BaseExecutor):
         return {"path": str(path), "bytes": len(shot)}
 
 
-def _url(url: Any, target: str) -> tuple[str, str]:
-    """The URL of a `navigate`, and its target: a rule on the one is not dodged by the other."""
+def _destination(url: Any, target: str) -> tuple[str, dict[str, Any]]:
+    """The target of a `navigate`, and the rest of its URL as params: a rule on the one is not dodged by the other."""
     given = str(url or target)
-    parts = urlsplit(given)
-    if parts.scheme.lower() not in {"http", "https", "about", "data", "file"}:
-        raise InvalidActionError("params.url", f"`{given}` is not an absolute URL")
-    if parts.scheme.lower() in {"http", "https"} and (not parts.hostname or parts.username or parts.password):
-        raise InvalidActionError("params.url", "must have a host, and neither user nor password")
-    scheme, netloc = parts.scheme.lower(), parts.netloc.lower()
-    plain = parts._replace(scheme=scheme, netloc=netloc).geturl()
-    if url is None or "://" in target:
-        if url is not None and target.lower() != given.lower():
-            raise InvalidActionError("target", f"is another URL than params.url (`{given}`)")
-        target = plain
-    return plain, target
+    params: dict[str, Any]
+    scheme = urlsplit(given).scheme.lower()
+    if scheme in {"about", "data", "file"}:
+        plain, params = given, {}
+    else:
+        try:
+            normal = normalised_url(given)
+            plain, params = _target(normal), {"query": _query(normal), "fragment": given.partition("#")[2]}
+        except InvalidActionError as error:
+            raise InvalidActionError("params.url", str(error)) from None
+        params = {name: value for name, value in params.items() if value}
+    if url is not None and "://" in target and _destination(None, target) != (plain, params):
+        raise InvalidActionError("target", f"is another URL than params.url (`{plain}`)")
+    return plain, params
+
+
+def _to_visit(target: str, params: Any) -> str:
+    """The URL that was proposed."""
+    query, fragment = params.get("query"), params.get("fragment")
+    return target + (f"?{urlencode(query, doseq=True)}" if query else "") + (f"#{fragment}" if fragment else "")
+
+
+def _where(url: str) -> str:
+    """Where a page is, without query and fragment, in which credentials may stand."""
+    if not url.startswith(("http://", "https://")):
+        return url
+    return re.split(r"[?#]", url, maxsplit=1)[0]
