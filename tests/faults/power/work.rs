@@ -366,7 +366,8 @@ impl Worker {
 
     /// Signs for what is durable, with the key in force there.
     fn sign(&self, reader: &Reader, size: u64) -> Result<Option<Done>, StoreError> {
-        let Some(log) = reader.log()? else { return Ok(None) };
+        // Of the empty log there is nothing to lose; and its name may not be durable yet.
+        let Some(log) = reader.log()?.filter(|_| size > 0) else { return Ok(None) };
         let mut keys = self.keys.iter().map(|seed| signing_key(*seed));
         let key = keys.find(|key| log.key_at(size) == Some(key.verifier())).expect("the log's key is one of ours");
         let checkpoint = Checkpoint { origin: log.origin, size, root: reader.tree_root(size)? };
