@@ -53,6 +53,19 @@ pub enum NotaryError {
         /// What was asked for.
         wanted: String,
     },
+    /// There is a key, and the record that it belongs to is not there.
+    #[error(
+        "the record is a new one, `{wanted}`, and {path} is the key of the log `{actual}`: put the record back that belongs to \
+         it; or, to begin a new log, move the key away and keep it for whoever has to check the old one"
+    )]
+    OtherRecord {
+        /// The log of the key.
+        actual: String,
+        /// What the new log would be called.
+        wanted: String,
+        /// The file.
+        path: String,
+    },
     /// The key that the record names is not there.
     #[error(
         "the key of the log `{origin}` is not in {path}, which has to hold the private half of {key}: restore the file that \
@@ -225,7 +238,7 @@ async fn begin(
         Some(key) if key.verifier().name() == origin => key,
         Some(other) => {
             let (actual, wanted) = (other.verifier().name().to_owned(), origin.to_owned());
-            return Err(NotaryError::OtherOrigin { actual, wanted });
+            return Err(NotaryError::OtherRecord { actual, wanted, path: files.key().display().to_string() });
         }
         None => {
             let key = new_key(entropy, origin)?;

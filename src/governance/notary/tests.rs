@@ -80,6 +80,18 @@ async fn a_log_gets_its_name_and_its_key_once() {
 }
 
 #[tokio::test]
+async fn a_record_that_was_taken_away_is_not_begun_anew_beside_its_key() {
+    let (_directory, path) = place();
+    let (store, _) = notary(&path, options(), None).await.unwrap();
+    store.shutdown();
+    drop(store);
+    std::fs::remove_file(&path).unwrap();
+    let refused = notary(&path, Options::default(), None).await.err().unwrap();
+    assert!(matches!(refused, NotaryError::OtherRecord { .. }), "{refused}");
+    assert!(refused.to_string().contains("log-key"), "{refused}");
+}
+
+#[tokio::test]
 async fn a_new_log_can_be_given_a_name() {
     let (_directory, path) = place();
     let refused = notary(&path, options(), Some("two words")).await.err().unwrap();
