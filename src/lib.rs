@@ -29,12 +29,13 @@
 
 pub mod approvals;
 pub mod audit;
+pub mod auth;
 pub mod cli;
+pub mod daemon;
 pub mod domain;
-pub mod fetch;
 pub mod governance;
+pub mod outbound;
 pub mod policy;
 pub mod proto;
 pub mod server;
-pub mod telemetry;
 pub mod watcher;

@@ -13,12 +13,13 @@ use super::failure::Failure;
 use super::out::Out;
 use super::times;
 use crate::approvals::SlotLimits;
+use crate::auth::IdentitySource;
+use crate::auth::tls::{ClientCertificates, TlsFiles};
+use crate::daemon::telemetry::{self, LogFormat};
+use crate::daemon::{self, AdminListener, Anonymous, Config, Limits, Listening};
 use crate::governance::{PolicySource, Settings};
-use crate::server::tls::{ClientCertificates, TlsFiles};
-use crate::server::{
-    self, AdminListener, Anonymous, Config, IdentitySource, Limits, Listening, RequestLimits, WitnessSource,
-};
-use crate::telemetry::{self, LogFormat};
+use crate::outbound::WitnessSource;
+use crate::server::RequestLimits;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -217,7 +218,7 @@ pub(super) fn run(args: &ServeArgs) -> Result<Exit, Failure> {
     runtime.block_on(async {
         let telemetry = telemetry::init(args.log_format).map_err(|error| Failure::usage(error.to_string()))?;
         let stop = stop_signal().map_err(|error| Failure::new(format!("no signals: {error}")))?;
-        let served = server::run(config, stop, |listening| announce(args, &data_dir, listening)).await;
+        let served = daemon::run(config, stop, |listening| announce(args, &data_dir, listening)).await;
         // It blocks until the last traces are out, and they go out on this runtime.
         let _ = tokio::task::spawn_blocking(|| telemetry.shutdown()).await;
         served.map_err(|error| Failure::new(error.to_string()))

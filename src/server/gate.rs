@@ -12,36 +12,35 @@ use tower::{Layer, Service};
 use tracing::Instrument as _;
 
 use super::access::{self, Access};
-use super::authenticate::Chain;
-use super::connection::Connection;
+use super::grpc::status;
 use super::standing::Standing;
-use super::status;
 use super::trace;
+use crate::auth::{Chain, Connection};
 use crate::domain::Caller;
 
 /// How many calls were refused.
 #[derive(Debug, Default)]
-pub(super) struct Refusals {
+pub(crate) struct Refusals {
     unauthenticated: AtomicU64,
     permission_denied: AtomicU64,
 }
 
 impl Refusals {
     /// The counts in this run: calls without a valid credential, and calls by somebody who may not.
-    pub(super) fn total(&self) -> (u64, u64) {
+    pub(crate) fn total(&self) -> (u64, u64) {
         (self.unauthenticated.load(Ordering::Relaxed), self.permission_denied.load(Ordering::Relaxed))
     }
 }
 
 /// Puts the gate before a service.
 #[derive(Clone)]
-pub(super) struct GateLayer {
+pub(crate) struct GateLayer {
     /// Who says who is calling.
-    pub(super) authenticator: Arc<Chain>,
+    pub(crate) authenticator: Arc<Chain>,
     /// Where refusals are counted.
-    pub(super) refusals: Arc<Refusals>,
+    pub(crate) refusals: Arc<Refusals>,
     /// How large a message may be: for those who sent a larger one.
-    pub(super) message_bytes: usize,
+    pub(crate) message_bytes: usize,
 }
 
 impl GateLayer {
@@ -70,7 +69,7 @@ impl<S> Layer<S> for GateLayer {
 
 /// A service behind the gate.
 #[derive(Clone)]
-pub(super) struct Gate<S> {
+pub(crate) struct Gate<S> {
     inner: S,
     layer: GateLayer,
 }

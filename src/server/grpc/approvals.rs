@@ -1,0 +1,209 @@
+//! What reviewers call: translates, and does nothing else.
+
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status};
+
+use super::request::{Reader, RequestLimits};
+use super::streams::{HEARTBEAT, Messages, Over, Sink, Streams};
+use super::{caller, response, standing, status};
+use crate::approvals::{Change, Lagged, Pending};
+use crate::audit::row::RowFilter;
+use crate::audit::{Order, Query, StoreError};
+use crate::domain::{ApprovalId, Caller, RiskLevel};
+use crate::governance::{Governor, Verdict};
+use crate::proto::v1;
+use crate::proto::v1::approval_service_server::ApprovalService;
+use crate::proto::v1::stream_approvals_response::Event;
+
+/// How many approvals a page holds when the caller does not say.
+const PAGE: usize = 100;
+/// How many approvals a page holds at most.
+const LONGEST_PAGE: usize = 1000;
+/// How much of what a session did before a reviewer is shown.
+const HISTORY: usize = 10;
+
+/// The reviewer's side of the daemon.
+pub(crate) struct Approvals {
+    /// What answers.
+    pub(crate) governor: Arc<Governor>,
+    /// The daemon's streams.
+    pub(crate) streams: Streams,
+    /// How large a request may be.
+    pub(crate) limits: RequestLimits,
+}
+
+#[tonic::async_trait]
+impl ApprovalService for Approvals {
+    type StreamApprovalsStream = Messages<v1::StreamApprovalsResponse>;
+
+    async fn stream_approvals(
+        &self,
+        request: Request<v1::StreamApprovalsRequest>,
+    ) -> Result<Response<Self::StreamApprovalsStream>, Status> {
+        let standing = standing(&request)?.clone();
+        let filter = Filter::read(request.into_inner().filter)?;
+        let governor = Arc::clone(&self.governor);
+        self.streams.open(standing, |sink| async move { watch(&governor, &filter, &sink).await })
+    }
+
+    async fn list_approvals(
+        &self,
+        request: Request<v1::ListApprovalsRequest>,
+    ) -> Result<Response<v1::ListApprovalsResponse>, Status> {
+        let v1::ListApprovalsRequest { filter, page_size, page_token } = request.into_inner();
+        let filter = Filter::read(filter)?;
+        let mut reader = Reader::new(self.limits);
+        let after: Option<ApprovalId> =
+            if page_token.is_empty() { None } else { reader.parsed("page_token", &page_token) };
+        let after = reader.finish(after)?;
+        let size = match usize::try_from(page_size) {
+            Ok(0) | Err(_) => PAGE,
+            Ok(size) => size.min(LONGEST_PAGE),
+        };
+        // One more than asked for says whether there is another page.
+        let mut page = self.governor.queue().page(after, size + 1, |pending| filter.keeps(pending));
+        let more = page.len() > size;
+        page.truncate(size);
+        let next = page.last().filter(|_| more).map(|pending| pending.approval_id.to_string());
+        Ok(Response::new(v1::ListApprovalsResponse {
+            approvals: page.iter().map(|pending| response::approval(pending, None)).collect(),
+            next_page_token: next.unwrap_or_default(),
+        }))
+    }
+
+    async fn get_approval(
+        &self,
+        request: Request<v1::GetApprovalRequest>,
+    ) -> Result<Response<v1::GetApprovalResponse>, Status> {
+        let mut reader = Reader::new(self.limits);
+        let id: Option<ApprovalId> = reader.parsed("approval_id", &request.into_inner().approval_id);
+        let Some(id) = reader.finish(id)? else { return Err(status::bad_field("approval_id", "must be given")) };
+        let approval = self.recorded(id).map_err(Status::from)?;
+        let approval = approval.ok_or_else(|| Status::from(crate::governance::GovernanceError::NoApproval(id)))?;
+        Ok(Response::new(v1::GetApprovalResponse { approval: Some(approval) }))
+    }
+
+    async fn approve(&self, request: Request<v1::ApproveRequest>) -> Result<Response<v1::ApproveResponse>, Status> {
+        let caller = caller(&request)?;
+        let v1::ApproveRequest { approval_id, expected_action_digest, reason } = request.into_inner();
+        let approval = self.decide(&caller, &approval_id, &expected_action_digest, reason, Verdict::Approve).await?;
+        Ok(Response::new(v1::ApproveResponse { approval: Some(approval) }))
+    }
+
+    async fn deny(&self, request: Request<v1::DenyRequest>) -> Result<Response<v1::DenyResponse>, Status> {
+        let caller = caller(&request)?;
+        let v1::DenyRequest { approval_id, expected_action_digest, reason } = request.into_inner();
+        let approval = self.decide(&caller, &approval_id, &expected_action_digest, reason, Verdict::Deny).await?;
+        Ok(Response::new(v1::DenyResponse { approval: Some(approval) }))
+    }
+}
+
+impl Approvals {
+    async fn decide(
+        &self,
+        caller: &Caller,
+        approval_id: &str,
+        digest: &str,
+        reason: String,
+        verdict: Verdict,
+    ) -> Result<v1::Approval, Status> {
+        let mut reader = Reader::new(self.limits);
+        let id: Option<ApprovalId> = reader.parsed("approval_id", approval_id);
+        let digest = reader.digest("expected_action_digest", digest);
+        let reason = reader.free_text("reason", reason);
+        let (Some(id), Some(digest)) = reader.finish((id, digest))? else {
+            return Err(status::bad_field("approval_id", "must be given"));
+        };
+        let ended = self.governor.decide(caller, id, digest, verdict, reason).await?;
+        Ok(response::approval(&ended.pending, Some(&ended.ending)))
+    }
+
+    /// The approval as the record has it, with what its session did before.
+    fn recorded(&self, id: ApprovalId) -> Result<Option<v1::Approval>, StoreError> {
+        let reader = self.governor.store().read()?;
+        let Some(row) = reader.by_approval(id)? else { return Ok(None) };
+        let Some(mut approval) = response::recorded_approval(&row) else { return Ok(None) };
+        if !row.decision.session_id.is_empty() {
+            let filter = RowFilter { session_id: Some(row.decision.session_id.clone()), ..RowFilter::default() };
+            let (now, unreported_after) = (self.governor.now(), self.governor.unreported_after());
+            let (order, after, limit) = (Order::NewestFirst, Some(row.row), HISTORY);
+            let query = Query { filter: &filter, order, after, limit, now, unreported_after };
+            approval.history = reader
+                .rows(&query)?
+                .rows
+                .iter()
+                .map(|earlier| response::session_action(earlier, earlier.state.status(now, unreported_after)))
+                .collect();
+        }
+        Ok(Some(approval))
+    }
+}
+
+/// A snapshot, the marker, then every change; a new snapshot whenever the client has fallen behind.
+async fn watch(governor: &Governor, filter: &Filter, sink: &Sink<v1::StreamApprovalsResponse>) -> Result<(), Over> {
+    let say = |event| sink.send(v1::StreamApprovalsResponse { event: Some(event) });
+    loop {
+        let (snapshot, mut watcher) = governor.queue().watch();
+        let mut count = 0;
+        for pending in snapshot.iter().filter(|pending| filter.keeps(pending)) {
+            say(Event::Pending(response::approval(pending, None))).await?;
+            count += 1;
+        }
+        say(Event::SnapshotComplete(v1::SnapshotComplete { count })).await?;
+        loop {
+            let change = tokio::select! {
+                () = sink.closed() => return Err(Over::ClientGone),
+                change = tokio::time::timeout(HEARTBEAT, watcher.next()) => change,
+            };
+            match change {
+                Err(_) => {
+                    let time = Some(response::timestamp(governor.now()));
+                    say(Event::Heartbeat(v1::Heartbeat { time })).await?;
+                }
+                Ok(Some(Ok(Change::Added(pending)))) if filter.keeps(&pending) => {
+                    say(Event::Pending(response::approval(&pending, None))).await?;
+                }
+                Ok(Some(Ok(Change::Ended(ended)))) if filter.keeps(&ended.pending) => {
+                    say(Event::Ended(response::approval(&ended.pending, Some(&ended.ending)))).await?;
+                }
+                Ok(Some(Ok(_))) => {}
+                Ok(Some(Err(Lagged(missed)))) => {
+                    say(Event::Lagged(v1::Lagged { missed })).await?;
+                    break;
+                }
+                Ok(None) => return Err(Over::Failed(Status::unavailable("the daemon is stopping"))),
+            }
+        }
+    }
+}
+
+/// Which approvals a reviewer wants to see.
+struct Filter {
+    session_id: String,
+    action_type: String,
+    actor_id: String,
+    min_risk_level: Option<RiskLevel>,
+}
+
+impl Filter {
+    fn read(filter: Option<v1::ApprovalFilter>) -> Result<Self, Status> {
+        let filter = filter.unwrap_or_default();
+        let level = v1::RiskLevel::try_from(filter.min_risk_level);
+        let level = level.map_err(|_| status::bad_field("filter.min_risk_level", "is not a risk level"))?;
+        Ok(Self {
+            min_risk_level: super::request::risk_level(level),
+            session_id: filter.session_id,
+            action_type: filter.action_type,
+            actor_id: filter.actor_id,
+        })
+    }
+
+    fn keeps(&self, pending: &Pending) -> bool {
+        let is = |wanted: &str, value: &str| wanted.is_empty() || wanted == value;
+        is(&self.session_id, &pending.proposal.session_id)
+            && is(&self.action_type, &pending.proposal.action.r#type)
+            && is(&self.actor_id, &pending.proposal.actor.id)
+            && self.min_risk_level.is_none_or(|level| pending.risk_level >= level)
+    }
+}
