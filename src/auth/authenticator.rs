@@ -1,7 +1,7 @@
 //! What one kind of credential is asked, and what it answers.
 
 use super::connection::Connection;
-use crate::domain::{Digest, Identity, Timestamp};
+use crate::domain::{CallError, Digest, ErrorCode, Identity, Timestamp};
 
 /// Why a caller could not be authenticated. Says nothing that would help to guess a credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,6 +21,16 @@ pub enum AuthenticationError {
     /// Too many credentials were wrong: none is looked at for a while.
     #[error("too many credentials from there were wrong: no other is looked at for a while")]
     TooManyFailures,
+}
+
+impl From<AuthenticationError> for CallError {
+    fn from(error: AuthenticationError) -> Self {
+        let code = match error {
+            AuthenticationError::TooManyFailures => ErrorCode::TooManyFailures,
+            _ => ErrorCode::CredentialInvalid,
+        };
+        Self::new(code, error.to_string())
+    }
 }
 
 /// What one call shows of who is calling.

@@ -17,9 +17,9 @@ use crate::auth::IdentitySource;
 use crate::auth::tls::{ClientCertificates, TlsFiles};
 use crate::daemon::telemetry::{self, LogFormat};
 use crate::daemon::{self, AdminListener, Anonymous, Config, Limits, Listening};
+use crate::domain::JsonLimits;
 use crate::governance::{PolicySource, Settings};
 use crate::outbound::WitnessSource;
-use crate::server::RequestLimits;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -264,7 +264,7 @@ fn config(args: &ServeArgs, data_dir: &DataDir) -> Config {
             connection_age: limits.connection_age,
             connection_age_grace: limits.connection_age_grace,
             streams: limits.streams,
-            request: RequestLimits { params_bytes: limits.params_bytes, params_depth: limits.params_depth },
+            json: JsonLimits { bytes: limits.params_bytes, depth: limits.params_depth },
         },
         shutdown_grace: args.shutdown_grace,
     }

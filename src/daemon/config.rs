@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::auth::IdentitySource;
+use crate::domain::JsonLimits;
+use crate::domain::check::MAX_WAIT;
 use crate::domain::{Role, Roles};
 use crate::governance::{PolicySource, Settings};
 use crate::outbound::witnesses::WitnessSource;
-use crate::server::grpc::request::{MAX_WAIT, RequestLimits};
+use crate::server::transport::ConnectionLimits;
 
 /// Everything that an operator may choose.
 #[derive(Clone, Debug)]
@@ -108,8 +110,20 @@ pub struct Limits {
     pub connection_age_grace: Duration,
     /// Server streams at once.
     pub streams: usize,
-    /// What an action may carry.
-    pub request: RequestLimits,
+    /// How large parameters, metadata and result data may be.
+    pub json: JsonLimits,
+}
+
+impl Limits {
+    /// What bounds one connection.
+    pub(crate) fn per_connection(&self) -> ConnectionLimits {
+        ConnectionLimits {
+            calls: self.calls_per_connection,
+            headers: self.handshake,
+            age: self.connection_age,
+            grace: self.connection_age_grace,
+        }
+    }
 }
 
 impl Default for Limits {
@@ -123,7 +137,7 @@ impl Default for Limits {
             connection_age_grace: MAX_WAIT + Duration::from_mins(1),
             wrong_credentials: 10,
             streams: 4096,
-            request: RequestLimits { params_bytes: 256 << 10, params_depth: 32 },
+            json: JsonLimits::default(),
         }
     }
 }

@@ -1,22 +1,20 @@
 //! Where the daemon listens: which listeners it refuses, and how it binds the others.
 
-use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::config::{AdminListener, Config, DEFAULT_ADMIN, Limits};
 use super::data_dir::DataDir;
-use super::run::ServeError;
-use crate::auth::Known;
-use crate::auth::Listener;
+use super::error::ServeError;
+use crate::auth::{Connection, Known, Listener};
 use crate::governance::Governor;
-use crate::server::listen::{self, Bound, Door};
+use crate::server::listen::{self, Bound, Door, Stream};
 
 /// Where the daemon listens, once it does.
 #[derive(Clone, Debug)]
@@ -54,15 +52,20 @@ pub(crate) fn check_plaintext(config: &Config) -> Result<(), ServeError> {
     }
 }
 
-/// Binds every listener and starts to accept.
-pub(crate) async fn listen(
+/// Every listener, bound: nothing is accepted yet.
+pub(crate) struct Listeners {
+    bound: Vec<(Bound, Listener, Option<Arc<Known>>)>,
+    /// Where they are.
+    pub(crate) listening: Listening,
+}
+
+/// Binds every listener.
+pub(crate) async fn bind(
     config: &Config,
     data_dir: &DataDir,
     governor: &Arc<Governor>,
     known: &Arc<Known>,
-    tasks: &TaskTracker,
-    stop: &CancellationToken,
-) -> Result<(mpsc::Receiver<io::Result<listen::Stream>>, Listening), ServeError> {
+) -> Result<Listeners, ServeError> {
     let main = Listener::Main { anonymous: config.anonymous.roles() };
     let tls = known.load().tls.is_some().then(|| Arc::clone(known));
     let scheme = if tls.is_some() { "https" } else { "http" };
@@ -86,21 +89,27 @@ pub(crate) async fn listen(
         data_dir.announce(endpoint)?;
     }
 
-    let permits = || Arc::new(Semaphore::new(config.limits.connections));
-    // People have their own: agents that take every connection cannot keep a reviewer out.
-    let (main_permits, private_permits) = (permits(), permits());
-    let (sender, connections) = mpsc::channel(64);
-    for (bound, listener, tls) in bound {
-        let permits = if listener == Listener::Private { &private_permits } else { &main_permits };
-        let (permits, connections, stop) = (Arc::clone(permits), sender.clone(), stop.clone());
-        let Limits { handshake: patience, connection_age, connection_age_grace, .. } = config.limits;
-        let lifetime = connection_age.saturating_add(connection_age_grace);
-        let door = Door { listener, tls, patience, lifetime, permits, connections, stop };
-        tasks.spawn(listen::accept(bound, door));
-    }
     let generation = governor.generations().current();
     let (rules, revision) = (generation.policy.rules().len(), generation.policy.revision());
-    Ok((connections, Listening { endpoints, private, admin: None, rules, revision }))
+    Ok(Listeners { bound, listening: Listening { endpoints, private, admin: None, rules, revision } })
+}
+
+impl Listeners {
+    /// Accepts on all of them until told to stop.
+    pub(crate) fn accept<F>(self, limits: &Limits, serve: &F, tasks: &TaskTracker, stop: &CancellationToken)
+    where
+        F: Fn(Stream, Connection) + Clone + Send + 'static,
+    {
+        let permits = || Arc::new(Semaphore::new(limits.connections));
+        // People have their own: agents that take every connection cannot keep a reviewer out.
+        let (main_permits, private_permits) = (permits(), permits());
+        for (bound, listener, tls) in self.bound {
+            let permits = if listener == Listener::Private { &private_permits } else { &main_permits };
+            let (permits, serve, stop) = (Arc::clone(permits), serve.clone(), stop.clone());
+            let door = Door { listener, tls, patience: limits.handshake, permits, serve, stop };
+            tasks.spawn(listen::accept(bound, door));
+        }
+    }
 }
 
 pub(crate) async fn bind_admin(config: &Config) -> Result<Option<TcpListener>, ServeError> {

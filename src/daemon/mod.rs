@@ -4,6 +4,7 @@
 pub(crate) mod background;
 mod config;
 pub mod data_dir;
+mod error;
 pub(crate) mod health;
 mod listeners;
 mod probes;
@@ -11,5 +12,6 @@ mod run;
 pub mod telemetry;
 
 pub use config::{AdminListener, Anonymous, Config, DEFAULT_ADMIN, Limits};
+pub use error::ServeError;
 pub use listeners::Listening;
-pub use run::{ServeError, run};
+pub use run::run;

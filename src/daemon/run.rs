@@ -1,99 +1,27 @@
 //! The life of the daemon on one page: open what is ours, take up the record, bind, serve, stop in good order.
 
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic::transport::Server;
-use tonic_health::pb::health_server::HealthServer;
 
-use super::config::{Config, Limits};
-use super::data_dir::{self, DataDir, DataDirError};
+use super::config::Config;
+use super::data_dir::{self, DataDir};
+use super::error::ServeError;
 use super::health::Health;
 use super::listeners::{self, Listening};
 use super::probes::Admin;
 use super::{background, probes};
-use crate::audit::{OpenError, Options, Store, StoreError};
+use crate::audit::{Options, Store};
 use crate::auth::{self, Chain, Failures, LocalOperator, MadeTokens, Reloader};
 use crate::domain::{Clock, SystemClock};
-use crate::governance::{Generation, Generations, Governor, KeyFiles, Notary, NotaryError};
-use crate::outbound::witnesses::{self, WitnessError, Witnesses};
-use crate::policy::LoadErrors;
-use crate::proto::FILE_DESCRIPTOR_SET;
-use crate::proto::v1::admin_service_server::AdminServiceServer;
-use crate::proto::v1::approval_service_server::ApprovalServiceServer;
-use crate::proto::v1::audit_service_server::AuditServiceServer;
-use crate::proto::v1::governance_service_server::GovernanceServiceServer;
-use crate::proto::v1::policy_service_server::PolicyServiceServer;
+use crate::governance::{Generation, Generations, Governor, KeyFiles, Notary};
+use crate::outbound::witnesses::{self, Witnesses};
 use crate::server::access;
-use crate::server::gate::{GateLayer, Refusals};
-use crate::server::grpc::admin::Administration;
-use crate::server::grpc::approvals::Approvals;
-use crate::server::grpc::audit::Audit;
-use crate::server::grpc::governance::Governance;
-use crate::server::grpc::policies::Policies;
+use crate::server::gate::{Gate, GateKeeper, Refusals};
+use crate::server::grpc::services::Services;
 use crate::server::grpc::streams::Streams;
-use crate::server::listen;
-
-/// The daemon could not start, or not go on.
-#[derive(Debug, thiserror::Error)]
-pub enum ServeError {
-    /// The policy is not valid.
-    #[error("the policy is not valid:\n{0}")]
-    Policy(#[from] LoadErrors),
-    /// The identities file, or what it names, is not valid.
-    #[error("the identities are not valid:\n{0}")]
-    Identities(LoadErrors),
-    /// The data directory cannot be used.
-    #[error(transparent)]
-    DataDir(#[from] DataDirError),
-    /// The record cannot be opened.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    /// The record cannot be written.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The record is not what a witness has seen, or a witness cannot be told.
-    #[error(transparent)]
-    Witness(#[from] WitnessError),
-    /// The log cannot be signed for.
-    #[error(transparent)]
-    Notary(#[from] NotaryError),
-    /// A listener cannot be bound.
-    #[error("cannot listen on {address}: {error}")]
-    Bind {
-        /// Where.
-        address: String,
-        /// What the operating system said.
-        error: io::Error,
-    },
-    /// A plaintext listener would be reachable from elsewhere.
-    #[error(
-        "{0} can be reached from other machines, and this listener has no TLS: listen on 127.0.0.1 or a unix socket, or say \
-         --allow-plaintext"
-    )]
-    Plaintext(SocketAddr),
-    /// `--dev` would be reachable from elsewhere.
-    #[error("--dev gives every caller every role, so it listens on loopback only, not on {0}")]
-    DevNotLoopback(SocketAddr),
-    /// Nobody could call.
-    #[error("there is no main listener: give --port, --listen or --uds")]
-    NoListener,
-    /// A method of the API has no role.
-    #[error(transparent)]
-    Access(#[from] access::UnknownMethod),
-    /// The descriptors that were compiled in are not valid.
-    #[error("reflection: {0}")]
-    Reflection(#[from] tonic_reflection::server::Error),
-    /// The transport failed.
-    #[error("the transport failed: {0}")]
-    Transport(#[from] tonic::transport::Error),
-}
+use crate::server::transport::Transport;
 
 /// Runs the daemon until `shutdown` resolves. `ready` hears where it listens as soon as it does.
 pub async fn run(
@@ -127,9 +55,9 @@ pub async fn run(
     let (store, clock) = (governor.store(), governor.clock());
     let witnesses = Witnesses::start(&config.witnesses, &notary, store, clock, &tasks, &stop)?;
 
-    let (connections, mut listening) = listeners::listen(&config, &data_dir, &governor, &known, &tasks, &stop).await?;
+    let mut listeners = listeners::bind(&config, &data_dir, &governor, &known).await?;
     if let Some(listener) = listeners::bind_admin(&config).await? {
-        listening.admin = listener.local_addr().ok();
+        listeners.listening.admin = listener.local_addr().ok();
         let admin = Admin {
             governor: Arc::clone(&governor),
             known: Arc::clone(&known),
@@ -153,20 +81,27 @@ pub async fn run(
         failures: Failures::new(config.limits.wrong_credentials),
         clock: Arc::clone(governor.clock()),
     };
-    let gate = GateLayer {
-        authenticator: Arc::new(chain),
-        refusals: Arc::clone(&refusals),
-        message_bytes: config.limits.message_bytes,
-    };
     let services = Services {
         governor: Arc::clone(&governor),
         notary: Arc::clone(&notary),
         witnesses,
-        limits: config.limits,
         streams: Streams::new(config.limits.streams, stop.clone()),
-        stop: stop.clone(),
+        limits: config.limits.json,
+        message_bytes: config.limits.message_bytes,
     };
-    let serving = tokio::spawn(serve(services, gate, health_service, connections));
+    let keeper = GateKeeper {
+        authenticator: Arc::new(chain),
+        refusals: Arc::clone(&refusals),
+        message_bytes: config.limits.message_bytes,
+    };
+    let gate = Gate::new(keeper, services.routes(health_service)?);
+    let transport = Transport::new(gate, config.limits.per_connection(), stop.clone());
+    let listening = listeners.listening.clone();
+    let serve = {
+        let transport = transport.clone();
+        move |stream, connection| transport.serve(stream, connection)
+    };
+    listeners.accept(&config.limits, &serve, &tasks, &stop);
     ready(&listening);
 
     shutdown.await;
@@ -174,14 +109,12 @@ pub async fn run(
     health.stop().await;
     stop.cancel();
     governor.queue().close();
-    let abort = serving.abort_handle();
-    match tokio::time::timeout(config.shutdown_grace, serving).await {
-        Ok(Ok(served)) => served?,
-        Ok(Err(panicked)) => tracing::error!(error = %panicked, "the transport ended badly"),
-        Err(_) => {
-            tracing::warn!("calls were still under way at the end of the grace period: they are cut off");
-            abort.abort();
-        }
+    let cut = transport.finish(config.shutdown_grace).await;
+    if cut > 0 {
+        tracing::warn!(
+            connections = cut,
+            "calls were still under way at the end of the grace period: they are cut off"
+        );
     }
     tasks.close();
     tasks.wait().await;
@@ -238,62 +171,4 @@ fn warn_about(config: &Config, account: &data_dir::Account) {
              Run aegis as a user of its own"
         );
     }
-}
-
-/// Serves until told to stop, then until the last call is over.
-async fn serve(
-    services: Services,
-    gate: GateLayer,
-    health: HealthServer<impl tonic_health::pb::health_server::Health>,
-    connections: mpsc::Receiver<io::Result<listen::Stream>>,
-) -> Result<(), ServeError> {
-    let Services { governor, notary, witnesses, limits, streams, stop } = services;
-    let Limits { message_bytes, request: limits, calls_per_connection, connection_age, .. } = limits;
-    let governance = Governance { governor: Arc::clone(&governor), limits };
-    let approvals = Approvals { governor: Arc::clone(&governor), streams: streams.clone(), limits };
-    let audit = Audit {
-        governor: Arc::clone(&governor),
-        notary: Arc::clone(&notary),
-        witnesses,
-        streams: streams.clone(),
-        limits,
-    };
-    let administration = Administration { governor: Arc::clone(&governor), notary, limits };
-    let policies = Policies { governor, streams, limits };
-    let router = Server::builder()
-        .max_concurrent_streams(calls_per_connection)
-        .http2_keepalive_interval(Some(Duration::from_secs(30)))
-        .http2_keepalive_timeout(Some(Duration::from_secs(20)))
-        // The client is told to open another. What does not leave by itself is cut by the connection: with a grace, tonic
-        // (0.14.9) would say nothing before it cuts.
-        .max_connection_age(connection_age)
-        .layer(gate)
-        .add_service(health)
-        .add_service(reflection().build_v1()?)
-        .add_service(reflection().build_v1alpha()?)
-        .add_service(GovernanceServiceServer::new(governance).max_decoding_message_size(message_bytes))
-        .add_service(ApprovalServiceServer::new(approvals).max_decoding_message_size(message_bytes))
-        .add_service(AuditServiceServer::new(audit).max_decoding_message_size(message_bytes))
-        .add_service(AdminServiceServer::new(administration).max_decoding_message_size(message_bytes))
-        .add_service(PolicyServiceServer::new(policies).max_decoding_message_size(message_bytes));
-    router.serve_with_incoming_shutdown(ReceiverStream::new(connections), stop.cancelled_owned()).await?;
-    Ok(())
-}
-
-fn reflection() -> tonic_reflection::server::Builder<'static> {
-    tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        // So that a debugging client can read the details of an error.
-        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
-}
-
-/// What the services share.
-struct Services {
-    governor: Arc<Governor>,
-    notary: Arc<Notary>,
-    witnesses: Arc<Witnesses>,
-    limits: Limits,
-    streams: Streams,
-    stop: CancellationToken,
 }

@@ -5,8 +5,10 @@
 
 mod action;
 mod canonical;
+pub mod check;
 pub mod clock;
 mod decision;
+mod error;
 mod identity;
 pub mod ids;
 mod levels;
@@ -16,8 +18,10 @@ mod text;
 pub use action::{Action, Actor, Digest, Proposal, action_digest};
 pub(crate) use canonical::Canonical;
 pub use canonical::{ParamsError, canonical_json};
+pub use check::{Check, Checked, Checker, JsonLimits};
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use decision::{Ending, EndingKind, Outcome, Report, ResultStatus};
+pub use error::{CallError, ErrorCode, Violation};
 pub use identity::{Caller, ConnectionId, How, Identity, Role, Roles};
 pub use ids::{ApprovalId, DecisionId, IdError, RecordId, TokenId};
 pub use levels::{Approval, RiskLevel, UnknownLevel};

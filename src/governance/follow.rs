@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::masking::{self, Masking};
 use super::{Answer, GovernanceError, Governor};
 use crate::audit::record::Event;
-use crate::domain::{Caller, DecisionId, Outcome, RecordId, Report, ResultStatus};
+use crate::domain::{Caller, Checked, DecisionId, Outcome, RecordId, Report, ResultStatus};
 
 impl Governor {
     /// The answer as it stands, or as it stands when a reviewer has decided or the wait is over.
@@ -60,7 +60,7 @@ impl Governor {
         &self,
         caller: &Caller,
         decision_id: DecisionId,
-        report: Report,
+        report: Checked<Report>,
     ) -> Result<Option<RecordId>, GovernanceError> {
         let now = self.clock.now();
         // What a decision is never changes: it is looked at, and the report masked, before the writer's turn.
@@ -69,7 +69,7 @@ impl Governor {
         let values = held.or_else(|| decision.masked.is_empty().then(masking::Values::default));
         let generation = self.generations.current();
         let masking = Masking { redact: &decision.redact, secrets: generation.policy.secrets() };
-        let (report, masked) = masking.report(report, values);
+        let (report, masked) = masking.report(report.into_inner(), values);
         self.store
             .transact(move |tx| {
                 let Some((row, mut state)) = tx.row_by_decision(decision_id)? else {

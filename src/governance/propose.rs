@@ -13,7 +13,11 @@ use crate::approvals::{Pending, Queue, QueueFull, Slot};
 use crate::audit::record::{DecisionRecord, Event, IdentityRecord};
 use crate::audit::row::{ApprovalState, ConfirmationClosed, ConfirmationState, RowState};
 use crate::audit::{Draft, Opening, Tx, TxError};
-use crate::domain::{ApprovalId, Caller, DecisionId, Digest, How, Outcome, Proposal, Report, ResultStatus, Timestamp};
+use crate::domain::check::{MAX_WAIT, NAME_BYTES};
+use crate::domain::{
+    ApprovalId, Caller, Check, Checked, Checker, DecisionId, Digest, How, Outcome, Proposal, Report, ResultStatus,
+    Timestamp,
+};
 use crate::policy::{OnTimeout, Question};
 
 /// How a confirmation token begins.
@@ -32,9 +36,24 @@ pub struct Propose {
     pub wait: Duration,
 }
 
+impl Check for Propose {
+    fn check(&self, at: &str, checker: &mut Checker) {
+        self.proposal.check(at, checker);
+        for (field, text) in
+            [("idempotency_key", &self.idempotency_key), ("confirmation_token", &self.confirmation_token)]
+        {
+            checker.text(format_args!("{at}{field}"), text.as_deref().unwrap_or_default(), NAME_BYTES);
+        }
+        if self.wait > MAX_WAIT {
+            checker.wrong(format!("{at}wait"), "at most one hour: wait again with AwaitDecision");
+        }
+    }
+}
+
 impl Governor {
     /// Answers a proposal. The answer is on the record, durably, before it is given.
-    pub async fn propose(&self, caller: &Caller, ask: Propose) -> Result<Answer, GovernanceError> {
+    pub async fn propose(&self, caller: &Caller, ask: Checked<Propose>) -> Result<Answer, GovernanceError> {
+        let ask = ask.into_inner();
         self.pace.admit(self.clock.uptime())?;
         let wait = ask.wait;
         let decided = self.decide_now(caller, ask)?;

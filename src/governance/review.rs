@@ -307,7 +307,9 @@ fn evaluate_again<'p>(policy: &'p Policy, pending: &Pending, now: Timestamp) -> 
 mod tests {
     use super::*;
     use crate::audit::{Options, Store};
-    use crate::domain::{Action, Clock as _, ConnectionId, Identity, Proposal, Role, Roles, SystemClock};
+    use crate::domain::{
+        Action, Checked, Clock as _, ConnectionId, Identity, JsonLimits, Proposal, Role, Roles, SystemClock,
+    };
     use crate::governance::{Generation, Generations, PolicySource, Propose, Settings};
 
     fn caller(subject: &str, how: How) -> Caller {
@@ -331,6 +333,7 @@ mod tests {
         let ada = caller("local:ada", How::UnixPeer);
         let action = Action { r#type: "bulk_update".into(), ..Action::default() };
         let ask = Propose { proposal: Proposal { action, ..Proposal::default() }, ..Propose::default() };
+        let ask = Checked::new(ask, JsonLimits::default(), Vec::new()).unwrap();
         let asked = governor.propose(&ada, ask).await.unwrap().decision;
         let approval_id = asked.approval_id.unwrap();
         let decide = async |by: &Caller, verdict| {

@@ -8,7 +8,10 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
-use crate::domain::{Action, ApprovalId, ConnectionId, EndingKind, How, Identity, Outcome, Proposal, Role, Roles};
+use crate::domain::{
+    Action, ApprovalId, Check, Checked, ConnectionId, EndingKind, How, Identity, JsonLimits, Outcome, Proposal, Role,
+    Roles,
+};
 use crate::policy::{Policy, Source};
 
 const NOON: i64 = 1_774_000_000;
@@ -73,7 +76,7 @@ impl House {
         let action = Action { r#type: r#type.to_owned(), params, ..Action::default() };
         let proposal = Proposal { action, ..Proposal::default() };
         let ask = Propose { proposal, ..Propose::default() };
-        self.governor.propose(caller, ask).await.expect("a proposal is answered")
+        self.governor.propose(caller, checked(ask)).await.expect("a proposal is answered")
     }
 
     async fn approve(&self, caller: &Caller, answer: &Answer) -> Result<crate::domain::Ending, GovernanceError> {
@@ -199,6 +202,10 @@ async fn a_timeout_that_allows_says_that_it_expired_and_gives_way_to_a_policy_th
     assert_eq!(now.outcome(), Outcome::Deny);
 }
 
+fn checked<T: Check>(value: T) -> Checked<T> {
+    Checked::new(value, JsonLimits::default(), Vec::new()).expect("tests send what is right")
+}
+
 #[tokio::test]
 async fn what_one_identity_proposed_is_nobody_elses_to_follow() {
     let house = house(ASKS).await;
@@ -210,7 +217,7 @@ async fn what_one_identity_proposed_is_nobody_elses_to_follow() {
         house.governor.cancel(&stranger, id, String::new()).await.map(drop),
         house
             .governor
-            .report(&stranger, id, propose::settled(crate::domain::ResultStatus::Success, ""))
+            .report(&stranger, id, checked(propose::settled(crate::domain::ResultStatus::Success, "")))
             .await
             .map(drop),
     ] {
@@ -227,7 +234,7 @@ async fn a_secret_too_short_to_be_looked_for_hides_nothing_else() {
     assert_eq!(answer.decision.action.params["password"], "[masked, 7 characters]");
     let said = "123 is wrong, and so is [masked, 7 characters]";
     let failed = propose::settled(crate::domain::ResultStatus::Failed, said);
-    house.governor.report(&agent(), id, failed).await.unwrap();
+    house.governor.report(&agent(), id, checked(failed)).await.unwrap();
     let row = house.governor.store().read().unwrap().by_decision(id).unwrap().unwrap();
     assert_eq!(row.state.result.unwrap().error, said);
 }

@@ -9,12 +9,10 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::time::Sleep;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
-use tonic::transport::server::Connected;
 
 use crate::auth::tls::Tls;
 use crate::auth::{ClientCertificate, Connection, Known, Listener, Peer};
@@ -58,13 +56,14 @@ pub(crate) fn bind_unix(path: &Path, mode: u32) -> io::Result<Bound> {
     Ok(Bound::Unix { listener, _file: file })
 }
 
-/// How a client says that it speaks HTTP/2: `PRI * HTTP/2.0`, and the empty lines and the word after it, in bytes.
+/// How a client says that it speaks HTTP/2: `PRI * HTTP/2.0`, and the empty lines and the word after it, in bytes. A request
+/// of HTTP/1.1 is no shorter: it has a method, a path, a version and a host.
 const PREFACE_BYTES: usize = 24;
 
-/// A client that has not said yet that it speaks HTTP/2. Keep-alive looks after a connection only from there on.
+/// A client that has not said yet what it speaks. The protocol's own timeouts look after a connection only from there on.
 struct Silence {
     missing: usize,
-    /// Resolves when it has been borne long enough, or the daemon stops.
+    /// Resolves when it has lasted too long, or the daemon stops.
     over: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
@@ -86,47 +85,37 @@ enum Socket {
     Unix(UnixStream),
 }
 
-/// An accepted connection.
+/// The bytes of an accepted connection.
 pub(crate) struct Stream {
     socket: Socket,
-    info: Arc<Connection>,
     silence: Option<Silence>,
-    /// Resolves when it has been open for longer than any may be.
-    end: Pin<Box<Sleep>>,
     _permit: OwnedSemaphorePermit,
 }
 
-impl Connected for Stream {
-    type ConnectInfo = Arc<Connection>;
-
-    fn connect_info(&self) -> Self::ConnectInfo {
-        Arc::clone(&self.info)
-    }
-}
-
-/// A listener that is accepting, and where what it accepts goes.
-pub(crate) struct Door {
+/// A listener that is accepting, and what is done with what it accepts.
+pub(crate) struct Door<F> {
     /// What its callers may be.
-    pub listener: Listener,
+    pub(crate) listener: Listener,
     /// Where TLS comes from, if it speaks that. Each connection takes what is in force when it is opened.
-    pub tls: Option<Arc<Known>>,
-    /// How long a client may take for the handshake of TLS, and again to say that it speaks HTTP/2.
-    pub patience: Duration,
-    /// How long a connection may last, whatever is under way on it.
-    pub lifetime: Duration,
+    pub(crate) tls: Option<Arc<Known>>,
+    /// How long a client may take for the handshake of TLS, and again for its first bytes.
+    pub(crate) patience: Duration,
     /// How many connections there may be.
-    pub permits: Arc<Semaphore>,
-    /// What serves them.
-    pub connections: mpsc::Sender<io::Result<Stream>>,
+    pub(crate) permits: Arc<Semaphore>,
+    /// Serves a connection, in a task of its own.
+    pub(crate) serve: F,
     /// When to stop.
-    pub stop: CancellationToken,
+    pub(crate) stop: CancellationToken,
 }
 
-/// Accepts connections on one listener and hands them on, until told to stop.
+/// Accepts connections on one listener and has them served, until told to stop.
 ///
 /// Over the cap a connection is closed at once: a queue of unserved connections would only hide that there is one.
-pub(crate) async fn accept(bound: Bound, door: Door) {
-    let Door { listener, tls, patience, lifetime, permits, connections, stop } = door;
+pub(crate) async fn accept<F>(bound: Bound, door: Door<F>)
+where
+    F: Fn(Stream, Connection) + Clone + Send + 'static,
+{
+    let Door { listener, tls, patience, permits, serve, stop } = door;
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
@@ -152,16 +141,13 @@ pub(crate) async fn accept(bound: Bound, door: Door) {
             (None, Socket::Tcp(_)) if tls.is_some() => continue,
             (_, socket) => {
                 let silence = Silence::new(patience, stop.clone());
-                let stream = Stream::new(socket, Connection::new(listener, peer, None), permit, silence, lifetime);
-                if connections.send(Ok(stream)).await.is_err() {
-                    return;
-                }
+                serve(Stream::new(socket, permit, silence), Connection::new(listener, peer, None));
                 continue;
             }
         };
         let authorities = clients.map_or(0, |authorities| authorities.number);
         // Each handshake by itself: one that dawdles keeps nobody waiting, and holds its place under the cap.
-        let (connections, stop) = (connections.clone(), stop.clone());
+        let (serve, stop) = (serve.clone(), stop.clone());
         tokio::spawn(async move {
             let handshake = tokio::time::timeout(patience, TlsAcceptor::from(config).accept(socket));
             let stream = tokio::select! {
@@ -175,24 +161,14 @@ pub(crate) async fn accept(bound: Bound, door: Door) {
             let shown = stream.get_ref().1.peer_certificates();
             let certificate = shown.map(|chain| ClientCertificate::read(chain.to_vec(), authorities));
             let connection = Connection::new(listener, peer, certificate);
-            let silence = Silence::new(patience, stop);
-            let stream = Stream::new(Socket::Tls(Box::new(stream)), connection, permit, silence, lifetime);
-            // Nobody serves any more: the daemon is stopping.
-            let _ = connections.send(Ok(stream)).await;
+            serve(Stream::new(Socket::Tls(Box::new(stream)), permit, Silence::new(patience, stop)), connection);
         });
     }
 }
 
 impl Stream {
-    fn new(
-        socket: Socket,
-        info: Connection,
-        permit: OwnedSemaphorePermit,
-        silence: Silence,
-        lifetime: Duration,
-    ) -> Self {
-        let end = Box::pin(tokio::time::sleep(lifetime));
-        Self { socket, info: Arc::new(info), silence: Some(silence), end, _permit: permit }
+    fn new(socket: Socket, permit: OwnedSemaphorePermit, silence: Silence) -> Self {
+        Self { socket, silence: Some(silence), _permit: permit }
     }
 }
 
@@ -214,10 +190,7 @@ async fn accept_one(bound: &Bound) -> io::Result<(Socket, Peer)> {
 
 impl AsyncRead for Stream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let Self { socket, silence, end, .. } = &mut *self;
-        if end.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-        }
+        let Self { socket, silence, .. } = &mut *self;
         if let Some(Silence { over, .. }) = silence
             && over.as_mut().poll(cx).is_ready()
         {

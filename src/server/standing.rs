@@ -8,14 +8,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
-use tonic::Status;
 
-use super::grpc::status;
 use crate::auth::{Chain, Connection};
-use crate::domain::{Caller, Roles};
+use crate::domain::{CallError, Caller, ErrorCode, Roles};
 
 /// How long a credential may go without a look at the clock, which may be put forward.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
+
+/// The credential of a stream or a wait is no longer valid.
+pub(crate) fn credential_over(why: &str) -> CallError {
+    CallError::new(ErrorCode::CredentialExpired, format!("{why}: call again with a valid one"))
+}
 
 /// A caller that was let in, and what that rests on.
 #[derive(Clone)]
@@ -33,15 +36,15 @@ pub(crate) struct Standing {
 
 impl Standing {
     /// The answer to a call that waits, unless its caller's credential is over before.
-    pub(crate) async fn unless_over<T, E>(&self, call: impl Future<Output = Result<T, E>>) -> Result<T, Status>
+    pub(crate) async fn unless_over<T, E>(&self, call: impl Future<Output = Result<T, E>>) -> Result<T, CallError>
     where
-        E: Into<Status>,
+        E: Into<CallError>,
     {
         tokio::select! {
             // What is answered at once costs nothing here.
             biased;
             answer = call => answer.map_err(Into::into),
-            why = self.clone().over() => Err(status::credential_over(why)),
+            why = self.clone().over() => Err(credential_over(why)),
         }
     }
 

@@ -21,7 +21,7 @@ use crate::audit::log::{LogIdentity, LogKey, sign_rotation};
 use crate::audit::note::{Note, NoteError, SigningKey, VerifierKey, check_name, sign};
 use crate::audit::record::Event;
 use crate::audit::{Appended, Store, StoreError};
-use crate::domain::{Caller, Clock};
+use crate::domain::{CallError, Caller, Clock, ErrorCode};
 
 /// The log cannot be signed for.
 #[derive(Debug, thiserror::Error)]
@@ -120,6 +120,16 @@ pub struct Rotated {
     pub new: VerifierKey,
     /// The record that says so.
     pub record: Appended,
+}
+
+impl From<NotaryError> for CallError {
+    fn from(error: NotaryError) -> Self {
+        match error {
+            NotaryError::Store(error) => Self::from(&error),
+            NotaryError::Unsettled => Self::new(ErrorCode::KeyUnsettled, error.to_string()),
+            error => Self::new(ErrorCode::LogKeyFault, error.to_string()),
+        }
+    }
 }
 
 impl Notary {

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use tonic::{Request, Response, Status};
 
-use super::request::{Reader, RequestLimits};
-use super::{caller, response, status};
+use super::request::Reader;
+use super::{caller, response};
 use crate::audit::StoredToken;
 use crate::auth::identities::check_name;
-use crate::domain::{DecisionId, Role, Roles, Timestamp, TokenId};
+use crate::domain::{CallError, DecisionId, JsonLimits, Role, Roles, Timestamp, TokenId};
 use crate::governance::{Governor, NewToken, Notary};
 use crate::proto::v1;
 use crate::proto::v1::admin_service_server::AdminService;
@@ -24,7 +24,7 @@ pub(crate) struct Administration {
     /// What signs.
     pub(crate) notary: Arc<Notary>,
     /// How large a request may be.
-    pub(crate) limits: RequestLimits,
+    pub(crate) limits: JsonLimits,
 }
 
 #[tonic::async_trait]
@@ -57,7 +57,7 @@ impl AdminService for Administration {
         let mut reader = Reader::new(self.limits);
         let token_id: Option<TokenId> = reader.parsed("token_id", &request.into_inner().token_id);
         let Some(token_id) = reader.finish(token_id)? else {
-            return Err(status::bad_field("token_id", "must be given"));
+            return Err(CallError::invalid_field("token_id", "must be given").into());
         };
         let revoked = self.governor.revoke_token(&caller, token_id).await?;
         Ok(Response::new(v1::RevokeTokenResponse { token: Some(token(&revoked, self.governor.now())) }))
@@ -88,7 +88,7 @@ impl AdminService for Administration {
         }
         let reason = reader.free_text("reason", reason);
         let Some(decision_id) = reader.finish(decision_id)? else {
-            return Err(status::bad_field("decision_id", "must be given"));
+            return Err(CallError::invalid_field("decision_id", "must be given").into());
         };
         let redacted = self.governor.redact(&caller, decision_id, reason).await?;
         Ok(Response::new(v1::RedactDecisionResponse {
@@ -98,7 +98,7 @@ impl AdminService for Administration {
     }
 }
 
-fn new_token(request: v1::CreateTokenRequest, mut reader: Reader) -> Result<NewToken, Status> {
+fn new_token(request: v1::CreateTokenRequest, mut reader: Reader) -> Result<NewToken, CallError> {
     let v1::CreateTokenRequest { name, roles, actor, lifetime } = request;
     match check_name(&name) {
         Ok(()) if name.chars().count() <= MAX_NAME => {}

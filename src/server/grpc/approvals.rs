@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::request::{Reader, RequestLimits};
-use super::streams::{HEARTBEAT, Messages, Over, Sink, Streams};
-use super::{caller, response, standing, status};
+use super::request::Reader;
+use super::streams::{HEARTBEAT, Messages, Over, Sink, Streams, stopping};
+use super::{caller, response, standing};
 use crate::approvals::{Change, Lagged, Pending};
 use crate::audit::row::RowFilter;
 use crate::audit::{Order, Query, StoreError};
-use crate::domain::{ApprovalId, Caller, RiskLevel};
+use crate::domain::{ApprovalId, CallError, Caller, JsonLimits, RiskLevel};
 use crate::governance::{Governor, Verdict};
 use crate::proto::v1;
 use crate::proto::v1::approval_service_server::ApprovalService;
@@ -30,7 +30,7 @@ pub(crate) struct Approvals {
     /// The daemon's streams.
     pub(crate) streams: Streams,
     /// How large a request may be.
-    pub(crate) limits: RequestLimits,
+    pub(crate) limits: JsonLimits,
 }
 
 #[tonic::async_trait]
@@ -78,7 +78,9 @@ impl ApprovalService for Approvals {
     ) -> Result<Response<v1::GetApprovalResponse>, Status> {
         let mut reader = Reader::new(self.limits);
         let id: Option<ApprovalId> = reader.parsed("approval_id", &request.into_inner().approval_id);
-        let Some(id) = reader.finish(id)? else { return Err(status::bad_field("approval_id", "must be given")) };
+        let Some(id) = reader.finish(id)? else {
+            return Err(CallError::invalid_field("approval_id", "must be given").into());
+        };
         let approval = self.recorded(id).map_err(Status::from)?;
         let approval = approval.ok_or_else(|| Status::from(crate::governance::GovernanceError::NoApproval(id)))?;
         Ok(Response::new(v1::GetApprovalResponse { approval: Some(approval) }))
@@ -113,7 +115,7 @@ impl Approvals {
         let digest = reader.digest("expected_action_digest", digest);
         let reason = reader.free_text("reason", reason);
         let (Some(id), Some(digest)) = reader.finish((id, digest))? else {
-            return Err(status::bad_field("approval_id", "must be given"));
+            return Err(CallError::invalid_field("approval_id", "must be given").into());
         };
         let ended = self.governor.decide(caller, id, digest, verdict, reason).await?;
         Ok(response::approval(&ended.pending, Some(&ended.ending)))
@@ -172,7 +174,7 @@ async fn watch(governor: &Governor, filter: &Filter, sink: &Sink<v1::StreamAppro
                     say(Event::Lagged(v1::Lagged { missed })).await?;
                     break;
                 }
-                Ok(None) => return Err(Over::Failed(Status::unavailable("the daemon is stopping"))),
+                Ok(None) => return Err(stopping()),
             }
         }
     }
@@ -190,7 +192,7 @@ impl Filter {
     fn read(filter: Option<v1::ApprovalFilter>) -> Result<Self, Status> {
         let filter = filter.unwrap_or_default();
         let level = v1::RiskLevel::try_from(filter.min_risk_level);
-        let level = level.map_err(|_| status::bad_field("filter.min_risk_level", "is not a risk level"))?;
+        let level = level.map_err(|_| CallError::invalid_field("filter.min_risk_level", "is not a risk level"))?;
         Ok(Self {
             min_risk_level: super::request::risk_level(level),
             session_id: filter.session_id,

@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::request::{self, Reader, RequestLimits};
+use super::request::{self, Reader};
+use super::response;
 use super::streams::{HEARTBEAT, Messages, Over, Sink, Streams};
-use super::{response, status};
 use crate::audit::row::{AuditRow, RowFilter};
 use crate::audit::{Order, Page, Query, Stats, StoreError, StoredRecord};
-use crate::domain::{DecisionId, Digest};
+use crate::domain::{CallError, DecisionId, Digest, JsonLimits};
 use crate::governance::{Governor, Notary};
 use crate::outbound::witnesses::{WitnessState, Witnesses};
 use crate::proto::v1;
@@ -38,7 +38,7 @@ pub(crate) struct Audit {
     /// The daemon's streams.
     pub(crate) streams: Streams,
     /// How large a request may be.
-    pub(crate) limits: RequestLimits,
+    pub(crate) limits: JsonLimits,
 }
 
 #[tonic::async_trait]
@@ -117,7 +117,11 @@ impl AuditService for Audit {
         let v1::GetInclusionProofRequest { leaf_index, tree_size } = request.into_inner();
         let tree_size = self.tree_size("tree_size", tree_size)?;
         if leaf_index >= tree_size {
-            return Err(status::bad_field("leaf_index", format!("a tree of {tree_size} leaves has no such leaf")));
+            return Err(CallError::invalid_field(
+                "leaf_index",
+                format!("a tree of {tree_size} leaves has no such leaf"),
+            )
+            .into());
         }
         let governor = Arc::clone(&self.governor);
         let proved = read(move || {
@@ -138,7 +142,7 @@ impl AuditService for Audit {
         let second_tree_size = self.tree_size("second_tree_size", second_tree_size)?;
         if first_tree_size > second_tree_size {
             let message = format!("is larger than second_tree_size, {second_tree_size}");
-            return Err(status::bad_field("first_tree_size", message));
+            return Err(CallError::invalid_field("first_tree_size", message).into());
         }
         let governor = Arc::clone(&self.governor);
         let hashes = read(move || governor.store().read()?.consistency_proof(first_tree_size, second_tree_size));
@@ -154,7 +158,11 @@ impl Audit {
         match asked {
             0 => Ok(durable),
             asked if asked <= durable => Ok(asked),
-            _ => Err(status::bad_field(field, format!("there is no such tree: the log has {durable} leaves on disk"))),
+            _ => Err(CallError::invalid_field(
+                field,
+                format!("there is no such tree: the log has {durable} leaves on disk"),
+            )
+            .into()),
         }
     }
 }
@@ -228,7 +236,7 @@ impl Feed {
             };
             match changed {
                 Ok(Ok(())) => {}
-                Ok(Err(_)) => return Err(Over::Failed(status::record(&StoreError::Closed))),
+                Ok(Err(_)) => return Err(Over::from(StoreError::Closed)),
                 Err(_) => {
                     let time = Some(response::timestamp(self.governor.now()));
                     say(sink, cursor, Event::Heartbeat(v1::Heartbeat { time })).await?;
@@ -403,7 +411,7 @@ where
     F: FnOnce() -> Result<T, StoreError> + Send + 'static,
 {
     let done = tokio::task::spawn_blocking(job).await;
-    let done = done.map_err(|error| Status::internal(format!("the record could not be read: {error}")))?;
+    let done = done.map_err(|error| CallError::internal(format!("the record could not be read: {error}")))?;
     Ok(done?)
 }
 

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::request::{Reader, RequestLimits};
-use super::{caller, response, standing, status};
-use crate::domain::{Role, Roles};
+use super::request::{Reader, read_actor};
+use super::{caller, deadline, response, standing};
+use crate::domain::{CallError, JsonLimits, Role, Roles};
 use crate::governance::{Governor, Hypothesis, Propose};
 use crate::proto::v1;
 use crate::proto::v1::governance_service_server::GovernanceService;
-use crate::server::trace;
+use crate::server::{access, trace};
 
 /// How many actions one `Evaluate` may ask about.
 const MAX_EVALUATIONS: usize = 1000;
@@ -23,7 +23,7 @@ pub(crate) struct Governance {
     /// What answers.
     pub(crate) governor: Arc<Governor>,
     /// How large an action may be.
-    pub(crate) limits: RequestLimits,
+    pub(crate) limits: JsonLimits,
 }
 
 #[tonic::async_trait]
@@ -31,16 +31,17 @@ impl GovernanceService for Governance {
     async fn propose(&self, request: Request<v1::ProposeRequest>) -> Result<Response<v1::ProposeResponse>, Status> {
         let standing = standing(&request)?.clone();
         let trace_id = trace::trace_id(request.metadata());
+        let deadline = deadline(&request);
         let v1::ProposeRequest { actor, action, context, idempotency_key, wait, confirmation_token } =
             request.into_inner();
         let mut reader = Reader::new(self.limits);
         let ask = Propose {
             proposal: reader.proposal(actor, action, context, trace_id),
-            idempotency_key: reader.optional_name("idempotency_key", idempotency_key),
-            confirmation_token: reader.optional_name("confirmation_token", confirmation_token),
-            wait: reader.wait("wait", wait),
+            idempotency_key: Some(idempotency_key).filter(|key| !key.is_empty()),
+            confirmation_token: Some(confirmation_token).filter(|token| !token.is_empty()),
+            wait: deadline.bound(reader.wait("wait", wait)),
         };
-        let ask = reader.finish(ask)?;
+        let ask = reader.check(ask)?;
         let answer = if ask.wait.is_zero() {
             self.governor.propose(&standing.caller, ask).await?
         } else {
@@ -54,7 +55,7 @@ impl GovernanceService for Governance {
         let caller = caller(&request)?;
         let v1::EvaluateRequest { items, at, explain } = request.into_inner();
         if (at.is_some() || explain) && !caller.identity.roles.meets(MAY_EXPLAIN) {
-            return Err(status::role_required(&caller.identity, MAY_EXPLAIN));
+            return Err(access::role_required(&caller.identity, MAY_EXPLAIN).into());
         }
         let mut reader = Reader::new(self.limits);
         if items.is_empty() || items.len() > MAX_EVALUATIONS {
@@ -66,14 +67,14 @@ impl GovernanceService for Governance {
             .into_iter()
             .enumerate()
             .map(|(i, item)| Hypothesis {
-                actor: reader.actor(format_args!("items[{i}].actor"), item.actor),
+                actor: read_actor(item.actor),
                 action: reader.action(format_args!("items[{i}].action"), item.action),
             })
             .collect();
-        let hypotheses = reader.finish(hypotheses)?;
+        let hypotheses = reader.check(hypotheses)?;
 
         let evaluated = self.governor.evaluate(&caller, at);
-        for hypothesis in &hypotheses {
+        for hypothesis in hypotheses.iter() {
             evaluated.check_actor(hypothesis)?;
         }
         let evaluations = hypotheses.iter().map(|hypothesis| {
@@ -95,10 +96,11 @@ impl GovernanceService for Governance {
         request: Request<v1::AwaitDecisionRequest>,
     ) -> Result<Response<v1::AwaitDecisionResponse>, Status> {
         let standing = standing(&request)?.clone();
+        let deadline = deadline(&request);
         let v1::AwaitDecisionRequest { decision_id, wait } = request.into_inner();
         let mut reader = Reader::new(self.limits);
         let decision_id = reader.parsed("decision_id", &decision_id);
-        let wait = reader.wait("wait", wait);
+        let wait = deadline.bound(reader.wait("wait", wait));
         let Some(decision_id) = reader.finish(decision_id)? else { return Err(missing("decision_id")) };
         let answer = standing.unless_over(self.governor.await_decision(&standing.caller, decision_id, wait)).await?;
         trace::record_decision(&answer);
@@ -114,9 +116,8 @@ impl GovernanceService for Governance {
         let mut reader = Reader::new(self.limits);
         let decision_id = reader.parsed("decision_id", &request.decision_id);
         let report = reader.report(request);
-        let (Some(decision_id), report) = reader.finish((decision_id, report))? else {
-            return Err(missing("decision_id"));
-        };
+        let report = reader.check(report)?;
+        let Some(decision_id) = decision_id else { return Err(missing("decision_id")) };
         let record_id = self.governor.report(&caller, decision_id, report).await?;
         let audit_ref = record_id.map(|id| id.to_string()).unwrap_or_default();
         Ok(Response::new(v1::ReportResultResponse { audit_ref }))
@@ -138,5 +139,5 @@ impl GovernanceService for Governance {
 }
 
 fn missing(field: &str) -> Status {
-    status::bad_field(field, "must be given")
+    CallError::invalid_field(field, "must be given").into()
 }

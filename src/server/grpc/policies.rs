@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::request::{Reader, RequestLimits};
-use super::streams::{HEARTBEAT, Messages, Over, Streams};
-use super::{caller, response, standing, status};
+use super::request::Reader;
+use super::streams::{HEARTBEAT, Messages, Over, Streams, stopping};
+use super::{caller, response, standing};
+use crate::domain::{CallError, JsonLimits};
 use crate::governance::{GovernanceError, Governor};
 use crate::policy::{Policy, Source};
 use crate::proto::v1;
@@ -22,7 +23,7 @@ pub(crate) struct Policies {
     /// The daemon's streams.
     pub(crate) streams: Streams,
     /// How large a request may be.
-    pub(crate) limits: RequestLimits,
+    pub(crate) limits: JsonLimits,
 }
 
 #[tonic::async_trait]
@@ -41,7 +42,7 @@ impl PolicyService for Policies {
         let mut reader = Reader::new(self.limits);
         let revision = reader.revision("revision", &wanted);
         let Some(revision) = reader.finish(revision)? else {
-            return Err(status::bad_field("revision", "must be given"));
+            return Err(CallError::invalid_field("revision", "must be given").into());
         };
         let stored = self.governor.store().read()?.policy(revision)?;
         let stored = stored.ok_or(GovernanceError::NoRevision(wanted))?;
@@ -71,7 +72,7 @@ impl PolicyService for Policies {
         let sources: Vec<Source> =
             layers.into_iter().map(|layer| Source { name: layer.name, text: layer.yaml }).collect();
         let loaded = tokio::task::spawn_blocking(move || Policy::load(&sources)).await;
-        let loaded = loaded.map_err(|error| Status::internal(format!("the policy could not be read: {error}")))?;
+        let loaded = loaded.map_err(|error| CallError::internal(format!("the policy could not be read: {error}")))?;
         Ok(Response::new(match loaded {
             Ok(policy) => v1::ValidatePolicyResponse {
                 valid: true,
@@ -113,7 +114,7 @@ impl PolicyService for Policies {
                     };
                     match changed {
                         Ok(Ok(())) => break,
-                        Ok(Err(_)) => return Err(Over::Failed(Status::unavailable("the daemon is stopping"))),
+                        Ok(Err(_)) => return Err(stopping()),
                         Err(_) => sink.send(response::policy_heartbeat(governor.now())).await?,
                     }
                 }

@@ -1,78 +1,57 @@
-//! From requests to the domain: every field is looked at, every fault is named with its path, nothing is rounded.
+//! From protobuf to the domain: conversion, and what only a conversion can find. What a request must be is checked by
+//! [`domain::check`](crate::domain::check).
 
 use std::fmt::Display;
 use std::time::Duration;
 
 use prost_types::value::Kind;
 use serde_json::{Map, Number, Value};
-use tonic::Status;
-use tonic_types::FieldViolation;
 
-use super::status::bad_request;
-use crate::domain::{Action, Actor, Approval, Outcome, Proposal, Report, ResultStatus, RiskLevel, Timestamp};
+use crate::domain::check::{MAX_SAFE_INTEGER, MAX_WAIT, NAME_BYTES, TEXT_BYTES, inexact};
+use crate::domain::{
+    Action, Actor, Approval, CallError, Check, Checked, Checker, Digest, JsonLimits, Outcome, Proposal, Report,
+    ResultStatus, RiskLevel, Timestamp,
+};
 use crate::proto::v1;
-
-/// How long the texts of a request may be, in bytes.
-const NAME_BYTES: usize = 256;
-const TYPE_BYTES: usize = 1024;
-const TARGET_BYTES: usize = 8192;
-const TEXT_BYTES: usize = 16 * 1024;
-/// The longest that one call may wait for a reviewer.
-pub(crate) const MAX_WAIT: Duration = Duration::from_hours(1);
-/// The largest integer that a double holds exactly along with all smaller ones.
-const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
-
-/// How large an action may be.
-#[derive(Clone, Copy, Debug)]
-pub struct RequestLimits {
-    /// The canonical JSON of parameters, metadata or result data, in bytes.
-    pub params_bytes: usize,
-    /// How deep they may be nested.
-    pub params_depth: usize,
-}
 
 /// Reads requests, and gathers everything that is wrong with one.
 ///
 /// A field's path is put together only where something is wrong with it.
 #[derive(Debug)]
-pub(crate) struct Reader {
-    limits: RequestLimits,
-    violations: Vec<FieldViolation>,
-}
+pub(crate) struct Reader(Checker);
 
 impl Reader {
     /// A reader of one request.
-    pub(crate) fn new(limits: RequestLimits) -> Self {
-        Self { limits, violations: Vec::new() }
+    pub(crate) fn new(limits: JsonLimits) -> Self {
+        Self(Checker::new(limits))
     }
 
     /// What was read, if nothing was wrong with it.
-    pub(crate) fn finish<T>(self, read: T) -> Result<T, Status> {
-        if self.violations.is_empty() { Ok(read) } else { Err(bad_request(self.violations)) }
+    pub(crate) fn finish<T>(self, read: T) -> Result<T, CallError> {
+        self.0.finish(read)
     }
 
-    /// Says that a field is wrong.
+    /// What was read, once the domain has checked it too.
+    pub(crate) fn check<T: Check>(self, read: T) -> Result<Checked<T>, CallError> {
+        let limits = self.0.limits();
+        Checked::new(read, limits, self.0.into_violations())
+    }
+
+    /// Reports that a field is wrong.
     pub(crate) fn wrong(&mut self, field: impl Into<String>, description: impl Into<String>) {
-        self.violations.push(FieldViolation::new(field, description));
-    }
-
-    /// A text of at most so many bytes.
-    fn text(&mut self, field: impl Display, text: String, bytes: usize) -> String {
-        if text.len() > bytes {
-            self.wrong(field.to_string(), format!("{} bytes long; at most {bytes}", text.len()));
-            return String::new();
-        }
-        text
+        self.0.wrong(field, description);
     }
 
     /// Free text for the record.
     pub(crate) fn free_text(&mut self, field: &str, text: String) -> String {
-        self.text(field, text, TEXT_BYTES)
+        self.0.text(field, &text, TEXT_BYTES);
+        text
     }
 
     /// A key, a token or another short text; `None` where it is empty.
     pub(crate) fn optional_name(&mut self, field: &str, text: String) -> Option<String> {
-        Some(self.text(field, text, NAME_BYTES)).filter(|text| !text.is_empty())
+        self.0.text(field, &text, NAME_BYTES);
+        Some(text).filter(|text| !text.is_empty())
     }
 
     /// An id or a digest.
@@ -88,8 +67,8 @@ impl Reader {
     }
 
     /// The revision of a policy.
-    pub(crate) fn revision(&mut self, field: &str, text: &str) -> Option<crate::domain::Digest> {
-        let digest = crate::domain::Digest::from_hex(text);
+    pub(crate) fn revision(&mut self, field: &str, text: &str) -> Option<Digest> {
+        let digest = Digest::from_hex(text);
         if digest.is_none() {
             self.wrong(field, "must be the revision of a policy: 64 hex digits");
         }
@@ -97,8 +76,8 @@ impl Reader {
     }
 
     /// A SHA-256 digest in hex.
-    pub(crate) fn digest(&mut self, field: &str, text: &str) -> Option<crate::domain::Digest> {
-        let digest = crate::domain::Digest::from_hex(text);
+    pub(crate) fn digest(&mut self, field: &str, text: &str) -> Option<Digest> {
+        let digest = Digest::from_hex(text);
         if digest.is_none() {
             self.wrong(field, "must be the action_digest of the approval as it was shown: 64 hex digits");
         }
@@ -116,29 +95,8 @@ impl Reader {
 
     /// What is proposed.
     pub(crate) fn action(&mut self, field: impl Display, action: Option<v1::Action>) -> Action {
-        let Some(action) = action else {
-            self.wrong(field.to_string(), "must be given");
-            return Action::default();
-        };
-        let v1::Action { r#type, target, params, description } = action;
-        if r#type.is_empty() {
-            self.wrong(format!("{field}.type"), "must not be empty");
-        }
-        Action {
-            r#type: self.text(format_args!("{field}.type"), r#type, TYPE_BYTES),
-            target: self.text(format_args!("{field}.target"), target, TARGET_BYTES),
-            params: self.object(format_args!("{field}.params"), params),
-            description: self.text(format_args!("{field}.description"), description, TEXT_BYTES),
-        }
-    }
-
-    /// Who proposes, as declared.
-    pub(crate) fn actor(&mut self, field: impl Display, actor: Option<v1::Actor>) -> Actor {
-        let v1::Actor { id, r#type } = actor.unwrap_or_default();
-        Actor {
-            id: self.text(format_args!("{field}.id"), id, NAME_BYTES),
-            r#type: self.text(format_args!("{field}.type"), r#type, NAME_BYTES),
-        }
+        let v1::Action { r#type, target, params, description } = action.unwrap_or_default();
+        Action { r#type, target, params: self.object(format_args!("{field}.params"), params), description }
     }
 
     /// A proposal.
@@ -151,9 +109,9 @@ impl Reader {
     ) -> Proposal {
         let v1::Context { session_id, metadata } = context.unwrap_or_default();
         Proposal {
-            actor: self.actor("actor", actor),
+            actor: read_actor(actor),
             action: self.action("action", action),
-            session_id: self.text("context.session_id", session_id, NAME_BYTES),
+            session_id,
             metadata: self.object("context.metadata", metadata),
             trace_id,
         }
@@ -161,21 +119,14 @@ impl Reader {
 
     /// What an agent says came of an action.
     pub(crate) fn report(&mut self, request: v1::ReportResultRequest) -> Report {
-        let status = match request.status() {
-            v1::ResultStatus::Success => ResultStatus::Success,
-            v1::ResultStatus::Failed => ResultStatus::Failed,
-            v1::ResultStatus::Skipped => ResultStatus::Skipped,
-            v1::ResultStatus::RolledBack => ResultStatus::RolledBack,
-            other => {
-                let sent = other.as_str_name();
-                self.wrong("status", format!("an agent reports success, failed, skipped or rolled_back, not {sent}"));
-                ResultStatus::Failed
-            }
-        };
+        let status = result_status(request.status()).unwrap_or_else(|| {
+            self.wrong("status", "must be success, failed, skipped or rolled_back");
+            ResultStatus::Failed
+        });
         Report {
             status,
             data: request.data.and_then(|data| self.value("data", data)),
-            error: self.text("error", request.error, TEXT_BYTES),
+            error: request.error,
             started_at: request.started_at.and_then(|at| self.timestamp("started_at", at)),
             completed_at: request.completed_at.and_then(|at| self.timestamp("completed_at", at)),
         }
@@ -214,24 +165,23 @@ impl Reader {
         }
     }
 
-    /// A value of bounded size and depth without NaN, infinities or rounded integers.
+    /// A value without NaN and infinities, no deeper than allowed, so that reading it is bounded.
     fn value(&mut self, field: impl Display, value: prost_types::Value) -> Option<Value> {
         let mut path = field.to_string();
-        let value = match to_json(value, self.limits.params_depth, &mut path) {
-            Ok(value) => value,
+        match to_json(value, self.0.limits().depth, &mut path) {
+            Ok(value) => Some(value),
             Err(why) => {
                 self.wrong(path, why);
-                return None;
+                None
             }
-        };
-        let bytes = json_bytes(&value);
-        if bytes > self.limits.params_bytes {
-            let limit = self.limits.params_bytes;
-            self.wrong(field.to_string(), format!("{bytes} bytes of JSON; at most {limit} (--max-params-bytes)"));
-            return None;
         }
-        Some(value)
     }
+}
+
+/// Who proposes, as declared.
+pub(crate) fn read_actor(actor: Option<v1::Actor>) -> Actor {
+    let v1::Actor { id, r#type } = actor.unwrap_or_default();
+    Actor { id, r#type }
 }
 
 /// The risk level that a filter names, if it names one.
@@ -315,40 +265,26 @@ fn to_json(value: prost_types::Value, depth: usize, path: &mut String) -> Result
     })
 }
 
-/// Whole numbers become integers, so that the record reads `150` and not `150.0`.
+/// Whole numbers become integers, so that the record reads `150` and not `150.0`. Those that may have been rounded on
+/// their way into a double are refused.
 fn number_to_json(number: f64) -> Result<Number, String> {
-    #[expect(clippy::cast_possible_truncation, reason = "whole and within +-2^53, so it is exact")]
-    if number.fract() == 0.0 && number.abs() <= MAX_SAFE_INTEGER {
+    if number.fract() == 0.0 {
+        #[expect(clippy::cast_precision_loss, reason = "2^53 - 1 is exact in a double")]
+        if number.abs() > MAX_SAFE_INTEGER as f64 {
+            return Err(inexact(number));
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "whole and within +-2^53, so it is exact")]
         return Ok(Number::from(number as i64));
     }
-    Number::from_f64(number).ok_or_else(|| format!("{number} is not a number that JSON has; send it as a string"))
-}
-
-/// How long the value's JSON is.
-fn json_bytes(value: &Value) -> usize {
-    struct Count(usize);
-    impl std::io::Write for Count {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0 += bytes.len();
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut count = Count(0);
-    // Neither the value nor the counter can fail.
-    let _ = serde_json::to_writer(&mut count, value);
-    count.0
+    Number::from_f64(number).ok_or_else(|| format!("{number} is not a number that JSON has; send it as text"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tonic_types::StatusExt as _;
 
     fn reader() -> Reader {
-        Reader::new(RequestLimits { params_bytes: 1000, params_depth: 4 })
+        Reader::new(JsonLimits { bytes: 1000, depth: 4 })
     }
 
     fn value(kind: Kind) -> prost_types::Value {
@@ -363,11 +299,9 @@ mod tests {
         v1::Action { r#type: "read".into(), params: Some(params), ..v1::Action::default() }
     }
 
-    fn violations(reader: Reader) -> Vec<(String, String)> {
-        let status = reader.finish(()).unwrap_err();
-        assert_eq!(status.code(), tonic::Code::InvalidArgument);
-        let details = status.get_details_bad_request().unwrap();
-        details.field_violations.into_iter().map(|violation| (violation.field, violation.description)).collect()
+    fn wrong(reader: Reader) -> Vec<String> {
+        let error = reader.finish(()).unwrap_err();
+        error.violations.into_iter().map(|violation| violation.field).collect()
     }
 
     #[test]
@@ -379,35 +313,24 @@ mod tests {
     }
 
     #[test]
-    fn nan_is_named_with_its_path() {
-        let mut reader = reader();
-        let list = prost_types::ListValue { values: vec![value(Kind::NumberValue(f64::NAN))] };
-        reader.action("action", Some(action(params("scores", value(Kind::ListValue(list))))));
-        assert_eq!(violations(reader)[0].0, "action.params.scores[0]");
+    fn numbers_that_json_does_not_have_or_that_were_rounded_are_named_with_their_path() {
+        for number in [f64::NAN, f64::INFINITY, 9_007_199_254_740_992.0, -1e300] {
+            let mut reader = reader();
+            let list = prost_types::ListValue { values: vec![value(Kind::NumberValue(number))] };
+            reader.action("action", Some(action(params("scores", value(Kind::ListValue(list))))));
+            assert_eq!(wrong(reader), ["action.params.scores[0]"], "{number}");
+        }
     }
 
     #[test]
-    fn everything_that_is_wrong_is_said_at_once() {
-        let mut reader = reader();
-        reader.action("action", Some(v1::Action { target: "x".repeat(10_000), ..v1::Action::default() }));
-        reader.actor("actor", Some(v1::Actor { id: "x".repeat(300), ..v1::Actor::default() }));
-        let fields: Vec<_> = violations(reader).into_iter().map(|(field, _)| field).collect();
-        assert_eq!(fields, ["action.type", "action.target", "actor.id"]);
-    }
-
-    #[test]
-    fn deep_and_large_parameters_are_refused() {
+    fn reading_ends_where_parameters_are_nested_too_deep() {
         let mut nested = value(Kind::BoolValue(true));
         for _ in 0..5 {
             nested = value(Kind::StructValue(params("a", nested)));
         }
         let mut deep = reader();
         deep.action("action", Some(action(params("a", nested))));
-        assert_eq!(violations(deep)[0].0, "action.params.a.a.a.a");
-
-        let mut large = reader();
-        large.action("action", Some(action(params("a", value(Kind::StringValue("x".repeat(2000)))))));
-        assert_eq!(violations(large)[0].0, "action.params");
+        assert_eq!(wrong(deep), ["action.params.a.a.a.a"]);
     }
 
     #[test]
@@ -427,15 +350,6 @@ mod tests {
             for nanos in [i32::MIN, 0, i32::MAX] {
                 assert_eq!(wait(extreme, nanos), None, "{extreme}, {nanos}");
             }
-        }
-    }
-
-    #[test]
-    fn an_agent_cannot_report_what_only_the_daemon_settles() {
-        for status in [v1::ResultStatus::Unspecified, v1::ResultStatus::Blocked, v1::ResultStatus::Unknown] {
-            let mut reader = reader();
-            reader.report(v1::ReportResultRequest { status: status.into(), ..v1::ReportResultRequest::default() });
-            assert_eq!(violations(reader)[0].0, "status");
         }
     }
 }

@@ -1,15 +1,7 @@
-//! From errors to gRPC statuses: a code, a sentence, and details that a program can read.
+//! From call errors to gRPC statuses: a code, a sentence, and details that a program can read.
 //!
-//! | code | reason (`ErrorInfo`) | what a client does |
-//! | --- | --- | --- |
-//! | INVALID_ARGUMENT | `INVALID_REQUEST`, `MESSAGE_TOO_LARGE`, `IDEMPOTENCY_KEY_REUSED`, `POLICY_INVALID` | corrects the request; `BadRequest` names the fields |
-//! | UNAUTHENTICATED | `CREDENTIAL_REQUIRED`, `CREDENTIAL_INVALID`, `CREDENTIAL_EXPIRED` | sends a valid credential |
-//! | PERMISSION_DENIED | `ROLE_REQUIRED`, `OWN_PROPOSAL`, `ACTOR_NOT_ALLOWED` | asks somebody else |
-//! | NOT_FOUND | `NO_SUCH_DECISION`, `NO_SUCH_APPROVAL`, `NO_SUCH_REVISION`, `NO_SUCH_TOKEN` | corrects the id |
-//! | FAILED_PRECONDITION | `ALREADY_DECIDED`, `EXPIRED`, `DIGEST_MISMATCH`, `NOT_PENDING`, `NOT_REPORTABLE`, `NOT_REDACTABLE`, `CONFIRMATION_INVALID`, `POLICY_NOT_WRITABLE` | looks again before it does anything |
-//! | ABORTED | `REVISION_MISMATCH`, `KEY_UNSETTLED` | looks again (reads the policy and merges; asks for a checkpoint) and retries |
-//! | RESOURCE_EXHAUSTED | `TOO_MANY_PENDING_APPROVALS`, `RATE_LIMITED`, `TOO_MANY_STREAMS`, `RECORD_BUSY`, `TOO_MANY_TOKENS`, `TOO_MANY_FAILURES` | waits and retries |
-//! | UNAVAILABLE | `RECORD_UNAVAILABLE`, `NOT_SERVING` | retries; the action does not run meanwhile |
+//! Every status carries an `ErrorInfo` with the reason and the domain `aegis.v1`; `BadRequest` names wrong fields;
+//! `RetryInfo` says when the same call may succeed.
 
 use std::collections::HashMap;
 
@@ -17,8 +9,7 @@ use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
 use crate::audit::StoreError;
-use crate::auth::AuthenticationError;
-use crate::domain::{Identity, Roles};
+use crate::domain::{CallError, ErrorCode, Violation};
 use crate::governance::{GovernanceError, NotaryError};
 
 /// Who speaks in an `ErrorInfo`.
@@ -31,38 +22,85 @@ const VIOLATIONS_BYTES: usize = 3072;
 /// How many bytes of that one field's path, or what is wrong with it, may take.
 const VIOLATION_BYTES: usize = 512;
 
-/// A status with a documented reason.
-pub(crate) fn with_reason(code: Code, reason: &str, message: impl Into<String>) -> Status {
-    with_details(code, reason, message, HashMap::new(), Vec::new())
+/// The gRPC code of an error code.
+const fn code(code: ErrorCode) -> Code {
+    use ErrorCode as E;
+    match code {
+        E::InvalidRequest
+        | E::MessageTooLarge
+        | E::IdempotencyKeyReused
+        | E::PolicyInvalid
+        | E::UnsupportedContentType => Code::InvalidArgument,
+        E::CredentialRequired | E::CredentialInvalid | E::CredentialExpired => Code::Unauthenticated,
+        E::RoleRequired | E::OwnProposal | E::ActorNotAllowed | E::CrossOrigin => Code::PermissionDenied,
+        E::NoSuchDecision | E::NoSuchApproval | E::NoSuchRevision | E::NoSuchService | E::NoSuchToken => Code::NotFound,
+        E::AlreadyDecided
+        | E::Expired
+        | E::DigestMismatch
+        | E::NotPending
+        | E::NotReportable
+        | E::NotRedactable
+        | E::ConfirmationInvalid
+        | E::PolicyNotWritable => Code::FailedPrecondition,
+        E::RevisionMismatch | E::KeyUnsettled => Code::Aborted,
+        E::TooManyFailures
+        | E::TooManyPendingApprovals
+        | E::RateLimited
+        | E::TooManyStreams
+        | E::RecordBusy
+        | E::TooManyTokens => Code::ResourceExhausted,
+        E::RecordUnavailable | E::NotServing => Code::Unavailable,
+        E::DeadlineExceeded => Code::DeadlineExceeded,
+        E::UnknownMethod => Code::Unimplemented,
+        E::RecordFault | E::NoEntropy | E::LogKeyFault | E::Internal => Code::Internal,
+    }
 }
 
-fn with_details(
-    code: Code,
-    reason: &str,
-    message: impl Into<String>,
-    metadata: HashMap<String, String>,
-    violations: Vec<FieldViolation>,
-) -> Status {
-    let mut details = ErrorDetails::with_error_info(reason, DOMAIN, metadata);
-    if !violations.is_empty() {
-        details.set_bad_request(bounded(violations));
+impl From<CallError> for Status {
+    fn from(error: CallError) -> Self {
+        let CallError { code: reason, message, metadata, violations, retry_after } = error;
+        let metadata: HashMap<_, _> = metadata.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let mut details = ErrorDetails::with_error_info(reason.as_str(), DOMAIN, metadata);
+        if !violations.is_empty() {
+            details.set_bad_request(bounded(violations));
+        }
+        if let Some(pause) = retry_after {
+            details.set_retry_info(Some(pause));
+        }
+        Self::with_error_details(code(reason), cut(message, MESSAGE_BYTES), details)
     }
-    Status::with_error_details(code, cut(message.into(), MESSAGE_BYTES), details)
+}
+
+impl From<GovernanceError> for Status {
+    fn from(error: GovernanceError) -> Self {
+        CallError::from(error).into()
+    }
+}
+
+impl From<StoreError> for Status {
+    fn from(error: StoreError) -> Self {
+        CallError::from(&error).into()
+    }
+}
+
+impl From<NotaryError> for Status {
+    fn from(error: NotaryError) -> Self {
+        CallError::from(error).into()
+    }
 }
 
 /// As many of the violations as a status may hold, and how many are left out.
-fn bounded(violations: Vec<FieldViolation>) -> Vec<FieldViolation> {
+fn bounded(violations: Vec<Violation>) -> Vec<FieldViolation> {
     let count = violations.len();
     let (mut kept, mut bytes) = (Vec::new(), 0);
-    for mut violation in violations {
-        violation.field = cut(violation.field, VIOLATION_BYTES);
-        violation.description = cut(violation.description, VIOLATION_BYTES);
-        bytes += violation.field.len() + violation.description.len();
+    for Violation { field, description } in violations {
+        let (field, description) = (cut(field, VIOLATION_BYTES), cut(description, VIOLATION_BYTES));
+        bytes += field.len() + description.len();
         if bytes > VIOLATIONS_BYTES {
             kept.push(FieldViolation::new("", format!("and {} more", count - kept.len())));
             break;
         }
-        kept.push(violation);
+        kept.push(FieldViolation::new(field, description));
     }
     kept
 }
@@ -77,143 +115,6 @@ fn cut(mut text: String, bytes: usize) -> String {
     text
 }
 
-/// A request whose fields are wrong.
-pub(crate) fn bad_request(violations: Vec<FieldViolation>) -> Status {
-    let message = match violations.as_slice() {
-        [one] => format!("{}: {}", one.field, one.description),
-        many => {
-            let fields: Vec<&str> = many.iter().map(|violation| violation.field.as_str()).collect();
-            format!("{} fields are wrong: {}", many.len(), fields.join(", "))
-        }
-    };
-    with_details(Code::InvalidArgument, "INVALID_REQUEST", message, HashMap::new(), violations)
-}
-
-/// One field is wrong.
-pub(crate) fn bad_field(field: impl Into<String>, description: impl Into<String>) -> Status {
-    bad_request(vec![FieldViolation::new(field, description)])
-}
-
-/// The message is larger than this daemon takes. Not RESOURCE_EXHAUSTED, which says that a retry may help.
-pub(crate) fn message_too_large(limit: usize) -> Status {
-    let message =
-        format!("the message is larger than {limit} bytes, which is all that this daemon takes (--max-message-bytes)");
-    with_reason(Code::InvalidArgument, "MESSAGE_TOO_LARGE", message)
-}
-
-/// A credential was sent and is not valid.
-pub(crate) fn unauthenticated(error: AuthenticationError) -> Status {
-    match error {
-        AuthenticationError::TooManyFailures => {
-            with_reason(Code::ResourceExhausted, "TOO_MANY_FAILURES", error.to_string())
-        }
-        _ => with_reason(Code::Unauthenticated, "CREDENTIAL_INVALID", error.to_string()),
-    }
-}
-
-/// The credential of a stream or a wait is over.
-pub(crate) fn credential_over(why: &str) -> Status {
-    with_reason(Code::Unauthenticated, "CREDENTIAL_EXPIRED", format!("{why}: call again with a valid one"))
-}
-
-/// No credential was sent, and the method needs one.
-pub(crate) fn credential_required(allowed: Roles) -> Status {
-    let message = format!(
-        "this needs a credential with one of these roles: {allowed}; call over the socket in the daemon's data directory, \
-         or send `authorization: Bearer TOKEN`"
-    );
-    with_reason(Code::Unauthenticated, "CREDENTIAL_REQUIRED", message)
-}
-
-/// The caller is known and may not.
-pub(crate) fn role_required(identity: &Identity, allowed: Roles) -> Status {
-    let message = format!("{} has the roles {}, and this needs one of: {allowed}", identity.subject, identity.roles);
-    with_reason(Code::PermissionDenied, "ROLE_REQUIRED", message)
-}
-
-impl From<GovernanceError> for Status {
-    fn from(error: GovernanceError) -> Self {
-        use GovernanceError as E;
-        let message = error.to_string();
-        let field = |reason: &str, field: &str| {
-            let violation = FieldViolation::new(field, message.clone());
-            with_details(Code::InvalidArgument, reason, message.clone(), HashMap::new(), vec![violation])
-        };
-        let decided = |reason: &str, ending: &crate::domain::Ending| {
-            let metadata = HashMap::from([
-                ("ending".to_owned(), ending.kind.as_str().to_owned()),
-                ("by".to_owned(), ending.by.clone()),
-                ("at".to_owned(), ending.at.to_string()),
-            ]);
-            with_details(Code::FailedPrecondition, reason, message.clone(), metadata, Vec::new())
-        };
-        match &error {
-            E::Record(error) => record(error),
-            E::Entropy(_) => with_reason(Code::Internal, "NO_ENTROPY", message),
-            E::Params(_) => field("INVALID_REQUEST", "action.params"),
-            E::IdempotencyKeyReused { .. } => field("IDEMPOTENCY_KEY_REUSED", "idempotency_key"),
-            E::ConfirmationInvalid(_) => with_reason(Code::FailedPrecondition, "CONFIRMATION_INVALID", message),
-            E::QueueFull(_) => with_reason(Code::ResourceExhausted, "TOO_MANY_PENDING_APPROVALS", message),
-            E::RateLimited(_) => with_reason(Code::ResourceExhausted, "RATE_LIMITED", message),
-            E::NotRedactable { .. } => with_reason(Code::FailedPrecondition, "NOT_REDACTABLE", message),
-            E::NoDecision(_) | E::NoSuchDecision(_) => with_reason(Code::NotFound, "NO_SUCH_DECISION", message),
-            E::NoApproval(_) => with_reason(Code::NotFound, "NO_SUCH_APPROVAL", message),
-            E::NoRevision(_) => with_reason(Code::NotFound, "NO_SUCH_REVISION", message),
-            E::AlreadyDecided { ending, .. } => decided("ALREADY_DECIDED", ending),
-            E::Expired { ending, .. } => decided("EXPIRED", ending),
-            E::DigestMismatch { .. } => with_reason(Code::FailedPrecondition, "DIGEST_MISMATCH", message),
-            E::OwnProposal(_) => with_reason(Code::PermissionDenied, "OWN_PROPOSAL", message),
-            E::OtherActor { .. } => {
-                let violation = FieldViolation::new("actor.id", message.clone());
-                with_details(Code::PermissionDenied, "ACTOR_NOT_ALLOWED", message, HashMap::new(), vec![violation])
-            }
-            E::NoToken(_) => with_reason(Code::NotFound, "NO_SUCH_TOKEN", message),
-            E::TooManyTokens(_) => with_reason(Code::ResourceExhausted, "TOO_MANY_TOKENS", message),
-            E::NotPending { .. } => with_reason(Code::FailedPrecondition, "NOT_PENDING", message),
-            E::NotReportable { .. } => with_reason(Code::FailedPrecondition, "NOT_REPORTABLE", message),
-            E::PolicyInvalid(errors) => {
-                let violations = errors.diagnostics().iter().map(|finding| {
-                    let at = format!("line {}, column {}: ", finding.line, finding.column);
-                    FieldViolation::new(format!("yaml:{}", finding.path), at + &finding.message)
-                });
-                with_details(Code::InvalidArgument, "POLICY_INVALID", message, HashMap::new(), violations.collect())
-            }
-            E::RevisionMismatch { .. } => with_reason(Code::Aborted, "REVISION_MISMATCH", message),
-            E::PolicyNotWritable(_) => with_reason(Code::FailedPrecondition, "POLICY_NOT_WRITABLE", message),
-        }
-    }
-}
-
-/// The record could not do its work: nothing is known about the action, so it must not run.
-pub(crate) fn record(error: &StoreError) -> Status {
-    let message = error.to_string();
-    match error {
-        StoreError::Overloaded => with_reason(Code::ResourceExhausted, "RECORD_BUSY", message),
-        StoreError::Unavailable { disk_full, .. } => {
-            let metadata = HashMap::from([("disk_full".to_owned(), disk_full.to_string())]);
-            with_details(Code::Unavailable, "RECORD_UNAVAILABLE", message, metadata, Vec::new())
-        }
-        StoreError::Closed => with_reason(Code::Unavailable, "NOT_SERVING", message),
-        _ => with_reason(Code::Internal, "RECORD_FAULT", message),
-    }
-}
-
-impl From<NotaryError> for Status {
-    fn from(error: NotaryError) -> Self {
-        match error {
-            NotaryError::Store(error) => record(&error),
-            NotaryError::Unsettled => with_reason(Code::Aborted, "KEY_UNSETTLED", error.to_string()),
-            error => with_reason(Code::Internal, "LOG_KEY_FAULT", error.to_string()),
-        }
-    }
-}
-
-impl From<StoreError> for Status {
-    fn from(error: StoreError) -> Self {
-        record(&error)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -221,15 +122,25 @@ mod tests {
     #[test]
     fn however_much_is_wrong_a_status_fits_in_the_headers_of_a_client() {
         let long = "\u{20ac}".repeat(10_000);
-        let many = (0..1000).map(|i| FieldViolation::new(format!("items[{i}].{long}"), long.clone())).collect();
-        let status = bad_request(many);
+        let many = (0..1000).map(|i| Violation::new(format!("items[{i}].{long}"), long.clone())).collect();
+        let status = Status::from(CallError::invalid(many));
         let headers = status.clone().into_http::<()>().into_parts().0.headers;
         let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
         assert!(bytes < 12 << 10, "{bytes} bytes");
         let violations = status.get_details_bad_request().unwrap().field_violations;
         assert!(violations[0].field.starts_with("items[0]."));
         assert_eq!(violations.last().unwrap().description, "and 997 more");
-        let Some(few) = bad_field("a", "b").get_details_bad_request() else { panic!("it has details") };
-        assert_eq!(few.field_violations.len(), 1);
+        let few = Status::from(CallError::invalid_field("a", "b"));
+        assert_eq!(few.get_details_bad_request().unwrap().field_violations.len(), 1);
+    }
+
+    #[test]
+    fn every_status_has_its_reason_and_advice_where_a_retry_helps() {
+        for reason in ErrorCode::ALL {
+            let status = Status::from(CallError::new(*reason, "why"));
+            assert_eq!(status.get_details_error_info().unwrap().reason, reason.as_str());
+            let advice = status.get_details_retry_info().and_then(|info| info.retry_delay);
+            assert_eq!(advice, reason.retry_after(), "{reason}");
+        }
     }
 }

@@ -8,10 +8,10 @@ use futures_util::{Stream, StreamExt as _, stream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::{Code, Response, Status};
+use tonic::{Response, Status};
 
-use super::status;
-use crate::server::standing::Standing;
+use crate::domain::{CallError, ErrorCode};
+use crate::server::standing::{Standing, credential_over};
 
 /// How many messages may wait for a slow client. What produces them waits then: see each stream for what that means.
 const HELD_BACK: usize = 64;
@@ -42,6 +42,16 @@ impl<E: Into<Status>> From<E> for Over {
     fn from(error: E) -> Self {
         Self::Failed(error.into())
     }
+}
+
+/// The daemon is stopping.
+fn not_serving() -> CallError {
+    CallError::new(ErrorCode::NotServing, "the daemon is stopping: resume when it is back")
+}
+
+/// The end of a stream because the daemon is stopping.
+pub(crate) fn stopping() -> Over {
+    Over::from(not_serving())
 }
 
 /// Where a stream's messages go.
@@ -76,7 +86,7 @@ impl Streams {
     {
         let permit = Arc::clone(&self.permits).try_acquire_owned().map_err(|_| {
             let message = "as many streams are open as this daemon allows (--max-streams)";
-            status::with_reason(Code::ResourceExhausted, "TOO_MANY_STREAMS", message)
+            CallError::new(ErrorCode::TooManyStreams, message)
         })?;
         let (sender, receiver) = mpsc::channel(HELD_BACK);
         let (end, ended) = oneshot::channel();
@@ -86,12 +96,8 @@ impl Streams {
         tokio::spawn(async move {
             let _permit = permit;
             let last_word = tokio::select! {
-                () = stop.cancelled() => Some(status::with_reason(
-                    Code::Unavailable,
-                    "NOT_SERVING",
-                    "the daemon is stopping: resume when it is back",
-                )),
-                why = over => Some(status::credential_over(why)),
+                () = stop.cancelled() => Some(not_serving().into()),
+                why = over => Some(credential_over(why).into()),
                 over = producing => match over {
                     Ok(()) | Err(Over::ClientGone) => None,
                     Err(Over::Failed(status)) => Some(status),
@@ -102,7 +108,7 @@ impl Streams {
         });
         // The last word has a place of its own behind what is held back: a client that reads late still reads it.
         let last_word = stream::once(ended).filter_map(|last_word| {
-            let broken = |_| Some(Status::internal("the stream broke off"));
+            let broken = |_| Some(CallError::internal("the stream broke off").into());
             std::future::ready(last_word.unwrap_or_else(broken).map(Err))
         });
         let stream: Messages<T> = Box::pin(ReceiverStream::new(receiver).chain(last_word));
