@@ -13,13 +13,13 @@ use super::job::Job;
 type Batch = Vec<Box<dyn Job>>;
 
 /// The way back to the callers.
-pub(super) struct Answers {
+pub(crate) struct Answers {
     task: Option<mpsc::UnboundedSender<Batch>>,
 }
 
 impl Answers {
     /// Starts the task in the current runtime, if there is one.
-    pub(super) fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let Ok(runtime) = Handle::try_current() else { return Self { task: None } };
         // Unbounded, and yet never longer than what waits for an answer: the queue to the writer is bounded.
         let (sender, mut batches) = mpsc::unbounded_channel();
@@ -32,7 +32,7 @@ impl Answers {
     }
 
     /// Tells the callers of these jobs that they are done.
-    pub(super) fn send(&mut self, batch: Batch) {
+    pub(crate) fn send(&mut self, batch: Batch) {
         let refused = match &self.task {
             None => batch,
             Some(task) => match task.send(batch) {

@@ -128,12 +128,12 @@ pub enum TxError {
 }
 
 /// Whether an I/O error means that there is no space.
-pub(super) fn is_disk_full(error: &io::Error) -> bool {
+pub(crate) fn is_disk_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
 }
 
 /// Every error of redb, as one of storage: what cannot be (a table of another type) is damage.
-pub(super) fn storage(error: impl Into<redb::Error>) -> StorageError {
+pub(crate) fn storage(error: impl Into<redb::Error>) -> StorageError {
     match error.into() {
         redb::Error::Io(error) => StorageError::Io(error),
         redb::Error::PreviousIo => StorageError::PreviousIo,
@@ -145,13 +145,13 @@ pub(super) fn storage(error: impl Into<redb::Error>) -> StorageError {
 
 /// Turns a panic into damage of the file. redb checks what it reads, but not everything: a damaged page can lead it to an
 /// assertion, and that must neither end the daemon nor its writer.
-pub(super) fn guarded<T, E: From<StorageError>>(f: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+pub(crate) fn guarded<T, E: From<StorageError>>(f: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
     catch_unwind(AssertUnwindSafe(f))
         .unwrap_or_else(|panic| Err(StorageError::Corrupted(format!("a panic: {}", panic_text(&*panic))).into()))
 }
 
 /// What a panic said.
-pub(super) fn panic_text(panic: &(dyn Any + Send)) -> &str {
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
@@ -194,4 +194,14 @@ impl From<TxError> for StoreError {
             other => Self::Aborted { why: other.to_string().into() },
         }
     }
+}
+
+/// The error for something that another part of the file points at and that is not there.
+pub(crate) fn missing(what: &str, number: u64) -> StorageError {
+    StorageError::Corrupted(format!("{what} {number} is missing"))
+}
+
+/// The error for what cannot be read.
+pub(crate) fn damaged(what: impl Into<String>) -> StoreError {
+    StoreError::Corrupt { what: what.into().into() }
 }

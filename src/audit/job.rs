@@ -10,7 +10,7 @@ use super::error::{StoreError, TxError, panic_text};
 use super::tx::Tx;
 
 /// What the writer is sent.
-pub(super) enum Message {
+pub(crate) enum Message {
     /// Do this.
     Job(Box<dyn Job>),
     /// Write what is queued, close the file and end.
@@ -19,7 +19,7 @@ pub(super) enum Message {
 
 /// What running a job means for the batch that it is in.
 #[derive(Debug)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     /// It is part of the batch.
     Done,
     /// It failed and left no trace: the batch goes on without it.
@@ -31,7 +31,7 @@ pub(super) enum Verdict {
 }
 
 /// A caller's work.
-pub(super) trait Job: Send {
+pub(crate) trait Job: Send {
     /// Runs the work inside the transaction.
     fn run(&mut self, tx: &mut Tx<'_>) -> Verdict;
 
@@ -40,7 +40,7 @@ pub(super) trait Job: Send {
 }
 
 /// The work of a call to [`Store::transact`](super::Store::transact).
-pub(super) struct Call<F, T> {
+pub(crate) struct Call<F, T> {
     work: Option<F>,
     /// When the caller gives up.
     until: Instant,
@@ -49,7 +49,7 @@ pub(super) struct Call<F, T> {
 }
 
 impl<F, T> Call<F, T> {
-    pub(super) fn new(work: F, answer: oneshot::Sender<Result<T, StoreError>>, until: Instant) -> Self {
+    pub(crate) fn new(work: F, answer: oneshot::Sender<Result<T, StoreError>>, until: Instant) -> Self {
         Self { work: Some(work), until, result: None, answer }
     }
 }

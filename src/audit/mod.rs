@@ -20,7 +20,7 @@
 //!                                              "indexed"     u64: the last row that the derived tables cover
 //!                                              "forgotten"   u64: the last row whose key was considered for forgetting
 //!                                              "recoveries"  u64: how often the store was reopened after a fault
-//!                                              "log"         JSON: the log's origin and keys, see [`log`]
+//!                                              "log"         JSON: the log's origin and keys, see `log::identity`
 //!                                              "retired"     u64: the last record that retention has gone through
 //! records         sequence u64, from 1,        ┌────────────────┬──────────┬──────────────────────────────┐
 //!                 without gaps                 │ leaf hash (32) │ salt (16)│ payload: RFC 8785 JSON of the │
@@ -56,9 +56,9 @@
 //!
 //! The leaf covers every byte of the payload, and with it the sequence number, the record's name and its time. The salt is
 //! 16 random bytes: whoever holds the leaf hash of a record that was redacted learns nothing about it by guessing. Salt and
-//! payload can be dropped and the leaf data kept in their place, so that proofs over the log stay valid: see [`redaction`].
+//! payload can be dropped and the leaf data kept in their place, so that proofs over the log stay valid: see `log::redaction`.
 //!
-//! The leaves are those of an RFC 6962 tree ([`merkle`]): record `n` is leaf `n − 1`, and the tree of size `n` is that of
+//! The leaves are those of an RFC 6962 tree ([`log::merkle`]): record `n` is leaf `n − 1`, and the tree of size `n` is that of
 //! the records from 1 to `n`.
 //!
 //! ## Facts of a row
@@ -102,54 +102,47 @@
 
 mod answers;
 mod check;
-pub mod checkpoint;
-mod counts;
-mod draft;
-mod entry;
 mod error;
 pub mod evidence;
-mod facts;
 mod file;
-mod index;
+mod health;
 mod job;
 pub mod log;
-pub mod merkle;
-pub mod note;
 mod open;
 mod options;
+mod policies;
 mod pulse;
-mod query;
 mod reader;
-pub mod record;
-pub mod redaction;
-pub mod row;
+pub(crate) mod retention;
+pub mod rows;
 mod slot;
 mod state;
-mod stats;
 mod store;
 mod tables;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
-mod token;
-mod tree;
+mod tokens;
 mod tx;
 mod writer;
 
 pub use check::Checked;
-pub use draft::{Appended, Draft, Inserted, Opening, StoredLayer, StoredPolicy};
-pub use entry::{Entry, LEAF_DOMAIN, LEAF_HASH_LEN, SALT_LEN, leaf_hash};
 pub use error::{OpenError, StoreError, TxError};
 pub use file::Opener;
+pub use health::StoreHealth;
+pub use log::{
+    Appended, Content, DecisionRecord, Entry, Event, IdentityRecord, LEAF_DOMAIN, LEAF_HASH_LEN, RECORD_VERSION,
+    REDACTED, Record, SALT_LEN, StoredRecord, TILE_WIDTH, checkpoint, leaf_hash, merkle, note, record,
+};
 pub use options::{Entropy, Options};
-pub use query::{Order, Page, Query};
-pub use reader::{Content, Reader, StoredRecord};
-pub use record::{DecisionRecord, Event, IdentityRecord, RECORD_VERSION, Record};
-pub use redaction::{REDACTED, RETIRE_AT_ONCE};
-pub use row::{ApprovalState, AuditRow, ConfirmationClosed, ConfirmationState, RowFilter, RowState};
-pub use stats::Stats;
-pub use store::{Store, StoreHealth};
-pub use token::StoredToken;
-pub use tree::TILE_WIDTH;
-pub use tx::{IDEMPOTENCY_WINDOW, Tx};
+pub use policies::{StoredLayer, StoredPolicy};
+pub use reader::Reader;
+pub use retention::{RETIRE_AT_ONCE, Retirement};
+pub use rows::{
+    ApprovalState, AuditRow, ConfirmationClosed, ConfirmationState, Draft, IDEMPOTENCY_WINDOW, Inserted, Opening,
+    Order, Page, Query, RowFilter, RowState, Stats, row,
+};
+pub use store::Store;
+pub use tokens::StoredToken;
+pub use tx::Tx;

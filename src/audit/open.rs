@@ -14,7 +14,7 @@ use super::tables::{FORMAT, META, Tables, meta, meta_u64};
 use crate::domain::Timestamp;
 
 /// Opens the database and, if it is new, lays it out. The path is for messages.
-pub(super) fn open(
+pub(crate) fn open(
     medium: &mut dyn Medium,
     cache_size: usize,
     entropy: &mut dyn Entropy,
@@ -106,7 +106,7 @@ fn explain_database(error: DatabaseError, path: PathBuf) -> OpenError {
 }
 
 /// What a failed storage means for whoever opens it.
-pub(super) fn explain_storage(error: StorageError, path: PathBuf) -> OpenError {
+pub(crate) fn explain_storage(error: StorageError, path: PathBuf) -> OpenError {
     match error {
         StorageError::Io(error) if is_disk_full(&error) => OpenError::DiskFull { path },
         // What redb says of a file without its magic number, or cut short.

@@ -2,112 +2,46 @@
 //!
 //! Nothing here is the truth: it is read from the file when the store opens, and again whenever a batch was rolled back.
 
-use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
-use redb::{
-    Database, ReadTransaction, ReadableDatabase, ReadableTable, ReadableTableMetadata, StorageError, TableError,
-};
-use serde::Deserialize;
+use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTableMetadata, StorageError, TableError};
 
-use super::counts::{Changing, Counted, Label, label};
-use super::entry::HEADER_LEN;
-use super::error::storage;
-use super::facts::{Facts, decode_row};
-use super::redaction::{REDACTED, leaf_data_of_redacted};
-use super::tables::{Bytes, COUNTS, META, PENDING, RECORDS, ROWS, TREE, meta, meta_u64};
-use super::tree;
-use crate::domain::Digest;
+use super::error::{missing, storage};
+use super::tables::{META, PENDING, RECORDS, ROWS, TREE, meta, meta_u64};
+use crate::audit::log::stored::last_of;
+use crate::audit::log::tiles::hashed;
+use crate::audit::rows::counts::{Changing, Counted, Label, label};
+use crate::audit::rows::facts::decode_row;
+use crate::audit::rows::idempotency::key_prefix;
+use crate::audit::rows::names::{Names, known_labels};
+use crate::audit::rows::tail::{Tail, TailRow};
 
 /// What the writer keeps in memory of the file.
 #[derive(Debug, PartialEq)]
-pub(super) struct State {
+pub(crate) struct State {
     /// The sequence number of the last record; 0 while there is none.
-    pub(super) last_sequence: u64,
+    pub(crate) last_sequence: u64,
     /// The number of the last row; 0 while there is none.
-    pub(super) last_row: u64,
+    pub(crate) last_row: u64,
     /// How many approvals are open.
-    pub(super) pending: u64,
+    pub(crate) pending: u64,
     /// The last row that is indexed and counted.
-    pub(super) indexed: u64,
+    pub(crate) indexed: u64,
     /// The last row whose idempotency key was considered for forgetting.
-    pub(super) forgotten: u64,
+    pub(crate) forgotten: u64,
     /// How many records the stored part of the Merkle tree covers.
-    pub(super) hashed: u64,
+    pub(crate) hashed: u64,
     /// How often the store was reopened after a fault, over its whole life.
-    pub(super) recoveries: u64,
+    pub(crate) recoveries: u64,
     /// The rows after `indexed`.
-    pub(super) tail: Tail,
-    pub(super) action_types: BTreeSet<Label>,
-    pub(super) rules: BTreeSet<Label>,
-}
-
-/// The rows that are not indexed yet, and how to find them.
-#[derive(Debug, Default, PartialEq)]
-pub(super) struct Tail {
-    /// The rows, in order.
-    pub(super) rows: Vec<TailRow>,
-    decisions: HashMap<[u8; 16], u64>,
-    keys: HashMap<[u8; 16], u64>,
-}
-
-impl Tail {
-    pub(super) fn push(&mut self, number: u64, row: TailRow) {
-        self.decisions.insert(row.facts.decision, number);
-        self.keys.extend(row.key.map(|key| (key, number)));
-        self.rows.push(row);
-    }
-
-    /// Takes the first rows out.
-    pub(super) fn take_first(&mut self, count: usize) -> Vec<TailRow> {
-        let rows: Vec<_> = self.rows.drain(..count).collect();
-        for row in &rows {
-            self.decisions.remove(&row.facts.decision);
-        }
-        let keys = self.rows.iter().filter_map(|row| row.key);
-        // A key that a later row of the tail uses again stays that row's.
-        let kept: HashMap<_, _> = keys.filter_map(|key| self.keys.remove_entry(&key)).collect();
-        self.keys = kept;
-        rows
-    }
-
-    /// A key that points at this row does so no more.
-    pub(super) fn forget_key(&mut self, key: &[u8; 16], row: u64) {
-        if self.by_key(key) == Some(row) {
-            self.keys.remove(key);
-        }
-    }
-
-    pub(super) fn by_decision(&self, decision: &[u8; 16]) -> Option<u64> {
-        self.decisions.get(decision).copied()
-    }
-
-    pub(super) fn by_key(&self, key: &[u8; 16]) -> Option<u64> {
-        self.keys.get(key).copied()
-    }
-}
-
-/// What the key of the `idempotency` table keeps of a hash.
-pub(super) fn key_prefix(key: Digest) -> [u8; 16] {
-    let mut prefix = [0; 16];
-    prefix.copy_from_slice(&key.0[..16]);
-    prefix
-}
-
-/// What indexing a row needs.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct TailRow {
-    pub(super) facts: Facts,
-    /// The idempotency key that points at it.
-    pub(super) key: Option<[u8; 16]>,
-    pub(super) changing: Changing,
-    pub(super) action_type: Label,
-    pub(super) rule: Label,
+    pub(crate) tail: Tail,
+    pub(crate) action_types: BTreeSet<Label>,
+    pub(crate) rules: BTreeSet<Label>,
 }
 
 impl State {
     /// Reads the state from the file.
-    pub(super) fn load(database: &Database) -> Result<Self, StorageError> {
+    pub(crate) fn load(database: &Database) -> Result<Self, StorageError> {
         let read = database.begin_read().map_err(storage)?;
         let records = read.open_table(RECORDS).map_err(storage)?;
         let rows = read.open_table(ROWS).map_err(storage)?;
@@ -118,7 +52,7 @@ impl State {
             indexed: meta_number(&read, meta::INDEXED)?,
             forgotten: meta_number(&read, meta::FORGOTTEN)?,
             hashed: match read.open_table(TREE) {
-                Ok(tree) => tree::hashed(&tree)?,
+                Ok(tree) => hashed(&tree)?,
                 // A store from before there was a tree: it is derived from now on.
                 Err(TableError::TableDoesNotExist(_)) => 0,
                 Err(error) => return Err(storage(error)),
@@ -147,37 +81,9 @@ impl State {
     }
 
     /// The tail's entry of a row, if the row is not indexed yet.
-    pub(super) fn tail_mut(&mut self, row: u64) -> Option<&mut TailRow> {
+    pub(crate) fn tail_mut(&mut self, row: u64) -> Option<&mut TailRow> {
         let place = row.checked_sub(self.indexed + 1)?;
         self.tail.rows.get_mut(usize::try_from(place).ok()?)
-    }
-}
-
-/// The two texts of a decision's record that are counted.
-#[derive(Deserialize)]
-pub(super) struct Names<'a> {
-    #[serde(borrow)]
-    pub(super) action: ActionType<'a>,
-    #[serde(borrow)]
-    pub(super) matched_rule: Cow<'a, str>,
-}
-
-#[derive(Deserialize)]
-pub(super) struct ActionType<'a> {
-    #[serde(borrow)]
-    pub(super) r#type: Cow<'a, str>,
-}
-
-impl<'a> Names<'a> {
-    /// Reads them from the value of a record.
-    pub(super) fn of(value: &'a [u8]) -> Result<Self, StorageError> {
-        if leaf_data_of_redacted(value).is_some() {
-            let action = ActionType { r#type: REDACTED.into() };
-            return Ok(Self { action, matched_rule: REDACTED.into() });
-        }
-        let payload = value.get(HEADER_LEN..).ok_or_else(|| StorageError::Corrupted("a record is too short".into()))?;
-        serde_json::from_slice(payload)
-            .map_err(|error| StorageError::Corrupted(format!("the record of a decision: {error}")))
     }
 }
 
@@ -186,31 +92,4 @@ fn meta_number(read: &ReadTransaction, key: &str) -> Result<u64, StorageError> {
     let table = read.open_table(META).map_err(storage)?;
     let Some(value) = table.get(key)? else { return Ok(0) };
     meta_u64(value.value()).ok_or_else(|| StorageError::Corrupted(format!("`{key}` is no number")))
-}
-
-fn known_labels(read: &ReadTransaction, kind: Counted) -> Result<BTreeSet<Label>, StorageError> {
-    let counts = read.open_table(COUNTS).map_err(storage)?;
-    let mut labels = BTreeSet::new();
-    for entry in counts.range([kind as u8].as_slice()..[kind as u8 + 1].as_slice())? {
-        if let Ok(label) = std::str::from_utf8(&entry?.0.value()[1..]) {
-            labels.insert(label.into());
-        }
-    }
-    Ok(labels)
-}
-
-/// The last key of a table that has no gaps. It must be how many entries the table has: a page that was emptied can make a
-/// table look shorter than it is, and what is written after a wrong end would stand where something else stood.
-pub(super) fn last_of(table: &impl ReadableTable<u64, Bytes>, what: &str) -> Result<u64, StorageError> {
-    let last = table.last()?.map_or(0, |(key, _)| key.value());
-    let len = table.len()?;
-    if last == len {
-        return Ok(last);
-    }
-    Err(StorageError::Corrupted(format!("there are {len} {what} and the last one is {last}")))
-}
-
-/// The error for something that another part of the file points at and that is not there.
-pub(super) fn missing(what: &str, number: u64) -> StorageError {
-    StorageError::Corrupted(format!("{what} {number} is missing"))
 }

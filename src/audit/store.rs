@@ -12,6 +12,7 @@ use tokio::sync::{oneshot, watch};
 use super::answers::Answers;
 use super::error::{OpenError, StoreError, TxError};
 use super::file::{Medium, Opener, RecordFile};
+use super::health::StoreHealth;
 use super::job::{Call, Message};
 use super::open::{explain_storage, open};
 use super::options::Options;
@@ -20,18 +21,6 @@ use super::reader::Reader;
 use super::slot::Slot;
 use super::tx::Tx;
 use super::writer::{Announcements, Writer};
-
-/// Whether the store can be written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StoreHealth {
-    /// It can.
-    Ok,
-    /// It cannot; it is trying to recover.
-    Failing {
-        /// What happened.
-        why: Arc<str>,
-    },
-}
 
 /// The record: an open store and its writer. Clones are handles of the same store.
 #[derive(Clone, Debug)]

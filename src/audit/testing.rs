@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Map, json};
 
-use super::draft::{Draft, Opening};
 use super::options::Options;
-use super::record::{DecisionRecord, IdentityRecord};
-use super::row::RowState;
+use crate::audit::log::record::{DecisionRecord, IdentityRecord};
+use crate::audit::rows::draft::{Draft, Opening};
+use crate::audit::rows::row::RowState;
 use crate::domain::{
     Action, Actor, Approval, DecisionId, Digest, How, Outcome, Report, ResultStatus, RiskLevel, Timestamp,
 };

@@ -35,18 +35,19 @@ use tokio::sync::watch;
 use super::answers::Answers;
 use super::error::{OpenError, StoreError, TxError, guarded, is_disk_full, panic_text, storage};
 use super::file::Medium;
-use super::index::index_tail;
+use super::health::StoreHealth;
 use super::job::{Job, Message, Verdict};
 use super::open::{explain_storage, open};
 use super::options::Options;
 use super::pulse::Pulse;
-use super::record::Event;
 use super::slot::{Slot, close};
 use super::state::State;
-use super::store::StoreHealth;
-use super::tables::{SEGMENT_LEN, meta};
-use super::tree::hash_tail;
+use super::tables::meta;
 use super::tx::{AfterCommit, Tx};
+use crate::audit::log::record::Event;
+use crate::audit::log::tree::hash_tail;
+use crate::audit::rows::index::index_tail;
+use crate::audit::rows::keys::SEGMENT_LEN;
 use crate::domain::Timestamp;
 
 /// The first pause before a failed store is opened again, and the least time between two attempts.
@@ -58,24 +59,24 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// What the writer tells the rest of the process.
 #[derive(Clone, Debug)]
-pub(super) struct Announcements {
-    pub(super) committed: watch::Sender<u64>,
-    pub(super) durable: watch::Sender<u64>,
-    pub(super) health: watch::Sender<StoreHealth>,
-    pub(super) recoveries: watch::Sender<u64>,
+pub(crate) struct Announcements {
+    pub(crate) committed: watch::Sender<u64>,
+    pub(crate) durable: watch::Sender<u64>,
+    pub(crate) health: watch::Sender<StoreHealth>,
+    pub(crate) recoveries: watch::Sender<u64>,
 }
 
 /// The writer.
-pub(super) struct Writer {
-    pub(super) queue: Receiver<Message>,
-    pub(super) slot: Slot,
-    pub(super) state: State,
-    pub(super) options: Options,
-    pub(super) medium: Box<dyn Medium>,
-    pub(super) path: PathBuf,
-    pub(super) announce: Announcements,
-    pub(super) answers: Answers,
-    pub(super) pulse: Pulse,
+pub(crate) struct Writer {
+    pub(crate) queue: Receiver<Message>,
+    pub(crate) slot: Slot,
+    pub(crate) state: State,
+    pub(crate) options: Options,
+    pub(crate) medium: Box<dyn Medium>,
+    pub(crate) path: PathBuf,
+    pub(crate) announce: Announcements,
+    pub(crate) answers: Answers,
+    pub(crate) pulse: Pulse,
 }
 
 /// Whether there is a database to write to.
@@ -131,7 +132,7 @@ impl From<StorageError> for Failure {
 
 impl Writer {
     /// Works until it is told to stop, or until no caller is left.
-    pub(super) fn run(mut self) {
+    pub(crate) fn run(mut self) {
         let mut mode = Mode::Running { unsynced: None };
         let mut stop = false;
         while !stop {

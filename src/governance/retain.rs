@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use super::redact::may_redact;
 use super::{GovernanceError, Governor};
+use crate::audit::Retirement;
 use crate::audit::record::Event;
-use crate::audit::redaction::Retirement;
 use crate::audit::{RETIRE_AT_ONCE, StoreError, TILE_WIDTH};
 
 impl Governor {

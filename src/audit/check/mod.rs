@@ -21,20 +21,20 @@ use redb::{Key, ReadableTable, ReadableTableMetadata, TableDefinition, TableErro
 use self::derived::Derived;
 use self::told::{Log, agrees, is_scrubbed};
 use self::tree::Tiles;
-use super::entry::{HEADER_LEN, LEAF_HASH_LEN, SALT_LEN};
-use super::error::{StoreError, guarded};
-use super::evidence::{EntryLine, LogVerifier, Trust};
-use super::facts::{Facts, decode_row};
-use super::reader::{Reader, damaged};
-use super::record::{Event, Record};
-use super::redaction::{REDACTED, leaf_data_of_redacted};
-use super::row::RowState;
+use super::error::{StoreError, damaged, guarded};
+use super::reader::Reader;
 use super::tables::{
     APPROVALS, CONFIRMATIONS, COUNTS, DECISIONS, IDEMPOTENCY, INDEX, META, PENDING, POLICIES, RECORDS, ROWS, SEGMENTS,
     TREE, meta, meta_u64,
 };
-use super::tree::hashed;
-use super::tx::parse_record;
+use crate::audit::evidence::EntryLine;
+use crate::audit::evidence::{LogVerifier, Trust};
+use crate::audit::log::leaf::{HEADER_LEN, LEAF_HASH_LEN, REDACTED, SALT_LEN, leaf_data_of_redacted};
+use crate::audit::log::record::{Event, Record};
+use crate::audit::log::stored::parse_record;
+use crate::audit::log::tiles::hashed;
+use crate::audit::rows::facts::{Facts, decode_row};
+use crate::audit::rows::row::RowState;
 use crate::domain::{Digest, TokenId};
 
 /// How much was checked.

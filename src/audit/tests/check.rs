@@ -4,13 +4,18 @@ use std::path::Path;
 
 use redb::{Database, ReadableTable, WriteTransaction};
 
-use crate::audit::facts::{Facts, decode_row, encode_row, short};
-use crate::audit::log::{LogIdentity, LogKey, sign_rotation};
-use crate::audit::note::SigningKey;
+use crate::audit::Checked;
+use crate::audit::log::identity::{LogIdentity, LogKey, sign_rotation};
+use crate::audit::log::note::SigningKey;
+use crate::audit::log::record::Event;
+use crate::audit::log::tiles::tree_key;
+use crate::audit::rows::draft::{Draft, Opening};
+use crate::audit::rows::facts::{Facts, decode_row, encode_row};
+use crate::audit::rows::keys::short;
+use crate::audit::store::Store;
 use crate::audit::tables::{COUNTS, META, RECORDS, ROWS, TREE, meta};
 use crate::audit::testing::{decision, decision_id, later, options, place, report};
-use crate::audit::tree::tree_key;
-use crate::audit::{Checked, Draft, Event, Opening, Store, StoredToken};
+use crate::audit::tokens::StoredToken;
 use crate::domain::{Digest, How, ResultStatus, TokenId};
 
 fn signing_key(seed: u8) -> SigningKey {
@@ -150,7 +155,7 @@ fn change_row(transaction: &WriteTransaction, row: u64, change: impl FnOnce(&mut
 fn drop_payload(transaction: &WriteTransaction, sequence: u64) {
     let mut records = transaction.open_table(RECORDS).unwrap();
     let value = records.get(sequence).unwrap().unwrap().value().to_vec();
-    let data = crate::audit::redaction::leaf_data(&value[32..48], &value[48..]);
+    let data = crate::audit::log::leaf_data(&value[32..48], &value[48..]);
     records.insert(sequence, [&value[..32], &data.0].concat().as_slice()).unwrap();
 }
 

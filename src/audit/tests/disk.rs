@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use redb::StorageBackend;
 
-use crate::audit::{OpenError, Opener, Options, Store};
+use crate::audit::error::OpenError;
+use crate::audit::file::Opener;
+use crate::audit::options::Options;
+use crate::audit::store::Store;
 
 /// A disk. Clones are the same one.
 #[derive(Clone, Debug, Default)]

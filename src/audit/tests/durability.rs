@@ -5,8 +5,15 @@ use std::sync::{Arc, Mutex};
 use sha2::{Digest as _, Sha256};
 
 use super::disk::Disk;
+use crate::audit::error::{StoreError, TxError};
+use crate::audit::log::record::Event;
+use crate::audit::log::stored::Content;
+use crate::audit::options::Options;
+use crate::audit::reader::Reader;
+use crate::audit::rows::query::{Order, Query};
+use crate::audit::rows::row::RowFilter;
+use crate::audit::store::Store;
 use crate::audit::testing::{UNREPORTED, decision, decision_id, draft, later, options, place, report};
-use crate::audit::{Content, Event, Options, Order, Query, Reader, RowFilter, Store, StoreError, TxError};
 use crate::domain::{Outcome, ResultStatus};
 
 /// The leaf hash as the module documentation words it, with nothing of the store's own code.

@@ -6,8 +6,15 @@ use std::time::Duration;
 
 use super::disk::Disk;
 use super::durability::check_log;
+use crate::audit::error::StoreError;
+use crate::audit::health::StoreHealth;
+use crate::audit::log::record::Event;
+use crate::audit::options::Options;
+use crate::audit::rows::draft::{Draft, Inserted, Opening};
+use crate::audit::rows::query::{Order, Query};
+use crate::audit::rows::row::RowFilter;
+use crate::audit::store::Store;
 use crate::audit::testing::{UNREPORTED, decision, decision_id, draft, later, options, place};
-use crate::audit::{Draft, Event, Inserted, Opening, Options, Order, Query, RowFilter, Store, StoreError, StoreHealth};
 use crate::domain::Digest;
 
 async fn insert(store: &Store, number: u64) -> Result<Inserted, StoreError> {

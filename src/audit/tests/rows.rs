@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use super::disk::Disk;
 use super::durability::check_log;
+use crate::audit::error::{StoreError, TxError};
+use crate::audit::log::record::Event;
+use crate::audit::policies::{StoredLayer, StoredPolicy};
+use crate::audit::rows::draft::{Draft, Inserted, Opening};
+use crate::audit::rows::row::{ApprovalState, ConfirmationClosed, ConfirmationState};
+use crate::audit::store::Store;
 use crate::audit::testing::{decision, decision_id, later, options, place};
-use crate::audit::{
-    ApprovalState, ConfirmationClosed, ConfirmationState, Draft, Event, Inserted, Opening, Store, StoreError,
-    StoredLayer, StoredPolicy, TxError,
-};
 use crate::domain::{ApprovalId, Digest, Ending, EndingKind, Outcome, Timestamp};
 
 fn with_key(number: u64, at: Timestamp, key: Digest) -> Draft {
@@ -132,7 +134,7 @@ async fn an_open_approval_survives_a_restart_and_ends() {
             approval.ending = Some(ending);
             state.allowed_at = Some(later(10));
             tx.update_row(row, &state)?;
-            Ok::<_, TxError>(Ok(tx.pending_count()))
+            Ok::<_, TxError>(Ok(tx.state.pending))
         }
     };
     assert_eq!(store.transact(end(2)).await.unwrap(), Ok(1));

@@ -1,9 +1,13 @@
 //! The Merkle tree of a store: the same roots and proofs as the leaves alone give, whatever of the tree is derived.
 
-use crate::audit::merkle::tests::{InMemory, naive};
-use crate::audit::merkle::{Frontier, consistency_proof, inclusion_proof, verify_consistency, verify_inclusion};
+use crate::audit::log::merkle::{Frontier, consistency_proof, inclusion_proof, verify_consistency, verify_inclusion};
+use crate::audit::log::record::Event;
+use crate::audit::merkle::tests::InMemory;
+use crate::audit::merkle::tests::naive;
+use crate::audit::options::Options;
+use crate::audit::reader::Reader;
+use crate::audit::store::Store;
 use crate::audit::testing::{draft, later, options, place};
-use crate::audit::{Event, Options, Reader, Store};
 use crate::domain::Digest;
 
 fn leaves(reader: &Reader) -> Vec<Digest> {

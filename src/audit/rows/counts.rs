@@ -9,21 +9,21 @@ use redb::{ReadableTable, StorageError, Table};
 
 use super::facts::{Facts, STATUS_UNREPORTED};
 use super::row::RowState;
-use super::tables::Bytes;
+use crate::audit::tables::Bytes;
 use crate::domain::{Digest, Timestamp};
 
 /// How many different values of one kind are counted apart.
-pub(super) const MAX_LABELS: usize = 1000;
+pub(crate) const MAX_LABELS: usize = 1000;
 /// The longest text that is counted under its own name.
 const MAX_LABEL_LEN: usize = 96;
 /// The value that stands for all that is not counted apart: no text is this byte.
-pub(super) const OTHERS: &[u8] = &[0xff];
+pub(crate) const OTHERS: &[u8] = &[0xff];
 
 /// A text as counters name it.
-pub(super) type Label = Box<str>;
+pub(crate) type Label = Box<str>;
 
 /// A text as it is, or when it is too long its beginning and a hash.
-pub(super) fn label(text: &str) -> Label {
+pub(crate) fn label(text: &str) -> Label {
     if text.len() <= MAX_LABEL_LEN {
         return text.into();
     }
@@ -35,7 +35,7 @@ pub(super) fn label(text: &str) -> Label {
 /// What is counted. The number is the first byte of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
-pub(super) enum Counted {
+pub(crate) enum Counted {
     Risk = 1,
     Status = 2,
     Outcome = 3,
@@ -46,12 +46,12 @@ pub(super) enum Counted {
 }
 
 impl Counted {
-    pub(super) const ALL: [Self; 6] =
+    pub(crate) const ALL: [Self; 6] =
         [Self::Risk, Self::Status, Self::Outcome, Self::ActionType, Self::Rule, Self::UnreportedMinute];
 }
 
 /// The key of a counter.
-pub(super) fn key(kind: Counted, value: &[u8]) -> Vec<u8> {
+pub(crate) fn key(kind: Counted, value: &[u8]) -> Vec<u8> {
     let mut key = Vec::with_capacity(1 + value.len());
     key.push(kind as u8);
     key.extend_from_slice(value);
@@ -59,30 +59,30 @@ pub(super) fn key(kind: Counted, value: &[u8]) -> Vec<u8> {
 }
 
 /// A minute as a key's value: bytes that sort as the minutes do.
-pub(super) fn minute_value(minute: i64) -> [u8; 8] {
+pub(crate) fn minute_value(minute: i64) -> [u8; 8] {
     (minute.cast_unsigned() ^ (1 << 63)).to_be_bytes()
 }
 
 /// The minute that a key's value names.
-pub(super) fn minute_of_value(value: &[u8]) -> Option<i64> {
+pub(crate) fn minute_of_value(value: &[u8]) -> Option<i64> {
     Some((u64::from_be_bytes(value.try_into().ok()?) ^ (1 << 63)).cast_signed())
 }
 
 /// The minute of a moment.
-pub(super) fn minute_of(at: Timestamp) -> i64 {
+pub(crate) fn minute_of(at: Timestamp) -> i64 {
     at.as_second().div_euclid(60)
 }
 
 /// What of a row counts and may change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Changing {
+pub(crate) struct Changing {
     status: u8,
     outcome: u8,
     unreported: Option<i64>,
 }
 
 impl Changing {
-    pub(super) fn of(facts: &Facts, state: &RowState) -> Self {
+    pub(crate) fn of(facts: &Facts, state: &RowState) -> Self {
         let unreported = state.allowed_at.filter(|_| facts.status == STATUS_UNREPORTED).map(minute_of);
         Self { status: facts.status, outcome: facts.outcome, unreported }
     }
@@ -90,14 +90,14 @@ impl Changing {
 
 /// Changes to counters, gathered.
 #[derive(Debug, Default)]
-pub(super) struct Changes(BTreeMap<Vec<u8>, i64>);
+pub(crate) struct Changes(BTreeMap<Vec<u8>, i64>);
 
 impl Changes {
-    pub(super) fn add(&mut self, kind: Counted, value: &[u8], by: i64) {
+    pub(crate) fn add(&mut self, kind: Counted, value: &[u8], by: i64) {
         *self.0.entry(key(kind, value)).or_default() += by;
     }
 
-    pub(super) fn add_changing(&mut self, changing: Changing, by: i64) {
+    pub(crate) fn add_changing(&mut self, changing: Changing, by: i64) {
         self.add(Counted::Status, &[changing.status], by);
         self.add(Counted::Outcome, &[changing.outcome], by);
         if let Some(minute) = changing.unreported {
@@ -106,12 +106,12 @@ impl Changes {
     }
 
     /// The changes, in the order of their keys: kind, value, by how much.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u8, &[u8], i64)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u8, &[u8], i64)> {
         self.0.iter().filter_map(|(key, by)| key.split_first().map(|(kind, value)| (*kind, value, *by)))
     }
 
     /// Counts a text, together with others when there are too many different ones.
-    pub(super) fn add_label(&mut self, kind: Counted, label: &str, known: &mut BTreeSet<Box<str>>) {
+    pub(crate) fn add_label(&mut self, kind: Counted, label: &str, known: &mut BTreeSet<Box<str>>) {
         if known.contains(label) || known.len() < MAX_LABELS {
             self.add(kind, label.as_bytes(), 1);
             if !known.contains(label) {
@@ -122,12 +122,12 @@ impl Changes {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
     /// Writes the changes, in the order of their keys, and forgets them.
-    pub(super) fn write(&mut self, counts: &mut Table<'_, Bytes, u64>) -> Result<(), StorageError> {
+    pub(crate) fn write(&mut self, counts: &mut Table<'_, Bytes, u64>) -> Result<(), StorageError> {
         for (key, by) in std::mem::take(&mut self.0) {
             if by == 0 {
                 continue;

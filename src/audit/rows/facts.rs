@@ -4,59 +4,41 @@
 //! a match is only ever a hint, and is verified against the record before it is shown, so that nobody gains anything from
 //! two texts whose hashes agree. Whatever length of text an agent chooses, a row and its index entries stay small.
 
-use super::record::DecisionRecord;
+use super::keys::{EMPTY, Kind, Short, short, word};
 use super::row::{RowFilter, RowState};
-use super::tables::Kind;
+use crate::audit::log::record::DecisionRecord;
 use crate::domain::{Approval, DecisionId, Digest, Outcome, ResultStatus, RiskLevel, Timestamp};
-
-/// The first eight bytes of the SHA-256 of a text.
-pub(super) type Short = [u8; 8];
-
-/// The short hash of a text.
-pub(super) fn short(text: &str) -> Short {
-    let mut short = [0; 8];
-    short.copy_from_slice(&Digest::of(text.as_bytes()).0[..8]);
-    short
-}
-
-/// The short hash of the empty text.
-pub(super) const EMPTY: Short = [0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14];
-
-/// A short hash that stands for one of a small set of words.
-const fn word(code: u8) -> Short {
-    [code, 0, 0, 0, 0, 0, 0, 0]
-}
 
 /// What a row can be filtered by, in [`Facts::LEN`] bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Facts {
+pub(crate) struct Facts {
     /// When the decision was given, in microseconds since 1970.
-    pub(super) time: i64,
-    pub(super) decision: [u8; 16],
-    pub(super) session: Short,
-    pub(super) action_type: Short,
-    pub(super) target: Short,
-    pub(super) actor: Short,
-    pub(super) rule: Short,
-    pub(super) risk: u8,
-    pub(super) approval: u8,
+    pub(crate) time: i64,
+    pub(crate) decision: [u8; 16],
+    pub(crate) session: Short,
+    pub(crate) action_type: Short,
+    pub(crate) target: Short,
+    pub(crate) actor: Short,
+    pub(crate) rule: Short,
+    pub(crate) risk: u8,
+    pub(crate) approval: u8,
     /// The outcome as it stands.
-    pub(super) outcome: u8,
-    pub(super) status: u8,
+    pub(crate) outcome: u8,
+    pub(crate) status: u8,
     /// Whether an idempotency key points at the row.
-    pub(super) has_key: bool,
+    pub(crate) has_key: bool,
 }
 
 /// The status of a row that waits for an answer.
-pub(super) const STATUS_PENDING: u8 = 1;
+pub(crate) const STATUS_PENDING: u8 = 1;
 /// The status of a row that was allowed and not reported on: `unknown` once it is old enough.
-pub(super) const STATUS_UNREPORTED: u8 = 2;
+pub(crate) const STATUS_UNREPORTED: u8 = 2;
 
 impl Facts {
-    pub(super) const LEN: usize = 8 + 16 + 5 * 8 + 5;
+    pub(crate) const LEN: usize = 8 + 16 + 5 * 8 + 5;
 
     /// The facts of a new row.
-    pub(super) fn new(time: Timestamp, decision: &DecisionRecord, state: &RowState) -> Self {
+    pub(crate) fn new(time: Timestamp, decision: &DecisionRecord, state: &RowState) -> Self {
         let mut facts = Self {
             time: time.as_microsecond(),
             decision: *decision.decision_id.as_bytes(),
@@ -76,13 +58,13 @@ impl Facts {
     }
 
     /// Takes over what may have changed.
-    pub(super) fn follow(&mut self, state: &RowState) {
+    pub(crate) fn follow(&mut self, state: &RowState) {
         self.outcome = outcome_code(state.outcome_now());
         self.status = status_code(state);
     }
 
     /// The index entries of the row, as kind and value. What is empty is not indexed: nobody looks for it.
-    pub(super) fn index_values(&self) -> impl Iterator<Item = (Kind, Short)> {
+    pub(crate) fn index_values(&self) -> impl Iterator<Item = (Kind, Short)> {
         [
             (Kind::Session, self.session),
             (Kind::ActionType, self.action_type),
@@ -96,11 +78,11 @@ impl Facts {
     }
 
     /// The status as the index has it: reported as unknown and never reported are found in one place.
-    pub(super) fn index_status(&self) -> u8 {
+    pub(crate) fn index_status(&self) -> u8 {
         if self.status == result_code(ResultStatus::Unknown) { STATUS_UNREPORTED } else { self.status }
     }
 
-    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.time.to_be_bytes());
         out.extend_from_slice(&self.decision);
         for short in [self.session, self.action_type, self.target, self.actor, self.rule] {
@@ -134,7 +116,7 @@ impl Facts {
     }
 
     /// The index value of one of a small set of words.
-    pub(super) fn word(code: u8) -> Short {
+    pub(crate) fn word(code: u8) -> Short {
         word(code)
     }
 }
@@ -148,7 +130,7 @@ const SUM_DIGITS: usize = 16;
 const SUM_LEN: usize = SUM.len() + SUM_DIGITS + 2;
 
 /// The value of a row: the facts, then the state with a checksum over both.
-pub(super) fn encode_row(facts: &Facts, state: &RowState) -> Result<Vec<u8>, serde_json::Error> {
+pub(crate) fn encode_row(facts: &Facts, state: &RowState) -> Result<Vec<u8>, serde_json::Error> {
     let mut value = Vec::with_capacity(512);
     facts.encode(&mut value);
     serde_json::to_writer(&mut value, state)?;
@@ -177,12 +159,12 @@ fn is_intact(value: &[u8]) -> bool {
 }
 
 /// The facts of a row's value; `None` when it is too short to be one.
-pub(super) fn decode_facts(value: &[u8]) -> Option<Facts> {
+pub(crate) fn decode_facts(value: &[u8]) -> Option<Facts> {
     value.first_chunk().map(Facts::decode)
 }
 
 /// The facts and the state of a row's value.
-pub(super) fn decode_row(value: &[u8]) -> Result<(Facts, RowState), String> {
+pub(crate) fn decode_row(value: &[u8]) -> Result<(Facts, RowState), String> {
     let facts = decode_facts(value).ok_or("a row is too short")?;
     if !is_intact(value) {
         return Err(format!("the row of {} is not what was written", DecisionId::from_bytes(facts.decision)));
@@ -191,7 +173,7 @@ pub(super) fn decode_row(value: &[u8]) -> Result<(Facts, RowState), String> {
     Ok((facts, state))
 }
 
-pub(super) const fn approval_code(approval: Approval) -> u8 {
+pub(crate) const fn approval_code(approval: Approval) -> u8 {
     match approval {
         Approval::Auto => 1,
         Approval::Confirm => 2,
@@ -200,7 +182,7 @@ pub(super) const fn approval_code(approval: Approval) -> u8 {
     }
 }
 
-pub(super) const fn approval_of_code(code: u8) -> Option<Approval> {
+pub(crate) const fn approval_of_code(code: u8) -> Option<Approval> {
     match code {
         1 => Some(Approval::Auto),
         2 => Some(Approval::Confirm),
@@ -210,7 +192,7 @@ pub(super) const fn approval_of_code(code: u8) -> Option<Approval> {
     }
 }
 
-pub(super) const fn outcome_code(outcome: Outcome) -> u8 {
+pub(crate) const fn outcome_code(outcome: Outcome) -> u8 {
     match outcome {
         Outcome::Allow => 1,
         Outcome::Deny => 2,
@@ -220,7 +202,7 @@ pub(super) const fn outcome_code(outcome: Outcome) -> u8 {
 }
 
 /// The code of a settled status: what [`STATUS_PENDING`] and [`STATUS_UNREPORTED`] leave free.
-pub(super) const fn result_code(status: ResultStatus) -> u8 {
+pub(crate) const fn result_code(status: ResultStatus) -> u8 {
     match status {
         ResultStatus::Success => 3,
         ResultStatus::Failed => 4,
@@ -242,7 +224,7 @@ fn status_code(state: &RowState) -> u8 {
 
 /// A filter in terms of facts: what it lets through may match, what it stops does not.
 #[derive(Debug, Default)]
-pub(super) struct FactFilter {
+pub(crate) struct FactFilter {
     session: Option<Short>,
     action_type: Option<Short>,
     target: Option<Short>,
@@ -257,7 +239,7 @@ pub(super) struct FactFilter {
 }
 
 impl FactFilter {
-    pub(super) fn new(filter: &RowFilter) -> Self {
+    pub(crate) fn new(filter: &RowFilter) -> Self {
         let hash = |text: &Option<String>| text.as_deref().map(short);
         Self {
             session: hash(&filter.session_id),
@@ -280,7 +262,7 @@ impl FactFilter {
     }
 
     /// The index entries that could serve this filter.
-    pub(super) fn index_values(&self) -> impl Iterator<Item = (Kind, Short)> {
+    pub(crate) fn index_values(&self) -> impl Iterator<Item = (Kind, Short)> {
         let empty = short("");
         [
             (Kind::Session, self.session),
@@ -301,12 +283,12 @@ impl FactFilter {
     }
 
     /// The first and the last microsecond asked for, if any is named.
-    pub(super) fn times(&self) -> Option<(i64, i64)> {
+    pub(crate) fn times(&self) -> Option<(i64, i64)> {
         (self.since.is_some() || self.until.is_some())
             .then(|| (self.since.unwrap_or(i64::MIN), self.until.unwrap_or(i64::MAX)))
     }
 
-    pub(super) fn lets_through(&self, facts: &Facts) -> bool {
+    pub(crate) fn lets_through(&self, facts: &Facts) -> bool {
         fn holds<T: PartialEq + Copy>(asked: Option<T>, found: T) -> bool {
             asked.is_none_or(|asked| asked == found)
         }

@@ -20,11 +20,11 @@
 use redb::{ReadableTable as _, StorageError};
 use serde::{Deserialize, Serialize};
 
-use super::error::{StoreError, TxError, guarded};
 use super::note::{Note, SigningKey, VerifierKey, sign};
-use super::reader::{Reader, damaged};
-use super::tables::{META, meta};
-use super::tx::Tx;
+use crate::audit::error::{StoreError, TxError, damaged, guarded};
+use crate::audit::reader::Reader;
+use crate::audit::tables::{META, meta};
+use crate::audit::tx::Tx;
 
 /// The first line of a rotation's statement.
 const ROTATION: &str = "aegis-key-rotation/v1";

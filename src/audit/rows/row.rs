@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::record::DecisionRecord;
+use crate::audit::log::record::DecisionRecord;
 use crate::domain::{
     Approval, ApprovalId, DecisionId, Digest, Ending, EndingKind, Outcome, RecordId, Report, ResultStatus, RiskLevel,
     Timestamp,

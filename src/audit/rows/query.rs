@@ -10,15 +10,13 @@ use std::time::Duration;
 
 use redb::ReadOnlyTable;
 
-use super::error::{StoreError, guarded};
-use super::facts::{FactFilter, Short, decode_facts};
-use super::reader::{Reader, audit_row, damaged};
+use super::facts::{FactFilter, decode_facts};
+use super::keys::{Bitmap, IndexKey, Kind, Short, bit_of, first_row, index_key, segment_of, segment_of_key};
+use super::read::audit_row;
 use super::row::{AuditRow, RowFilter};
-use super::state::missing;
-use super::tables::{
-    Bitmap, Bytes, INDEX, IndexKey, Kind, RECORDS, ROWS, SEGMENTS, bit_of, first_row, index_key, segment_of,
-    segment_of_key,
-};
+use crate::audit::error::{StoreError, damaged, guarded, missing};
+use crate::audit::reader::Reader;
+use crate::audit::tables::{Bytes, INDEX, RECORDS, ROWS, SEGMENTS};
 use crate::domain::Timestamp;
 
 type Index = ReadOnlyTable<&'static IndexKey, &'static Bitmap>;

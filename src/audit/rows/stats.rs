@@ -6,11 +6,11 @@ use std::time::Duration;
 use redb::{ReadableTable, ReadableTableMetadata};
 
 use super::counts::{Changes, Changing, Counted, MAX_LABELS, label, minute_of_value};
-use super::error::{StoreError, guarded};
 use super::facts::{STATUS_PENDING, STATUS_UNREPORTED, decode_row, outcome_code, result_code};
-use super::reader::{Reader, damaged};
-use super::state::{Names, missing};
-use super::tables::{COUNTS, PENDING, RECORDS, ROWS};
+use super::names::Names;
+use crate::audit::error::{StoreError, damaged, guarded, missing};
+use crate::audit::reader::Reader;
+use crate::audit::tables::{COUNTS, PENDING, RECORDS, ROWS};
 use crate::domain::{Outcome, ResultStatus, RiskLevel, Timestamp};
 
 /// Numbers over all decisions.

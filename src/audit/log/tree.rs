@@ -10,47 +10,26 @@ use std::collections::HashMap;
 
 use redb::{ReadOnlyTable, ReadableTable, StorageError, TableError, WriteTransaction};
 
-use super::entry::LEAF_HASH_LEN;
-use super::error::{StoreError, guarded, storage};
-use super::merkle::{self, Frontier, Subtrees};
-use super::reader::{Reader, damaged};
-use super::state::missing;
-use super::tables::{Bytes, RECORDS, TREE, TreeKey};
+use super::leaf::LEAF_HASH_LEN;
+use super::merkle;
+use super::merkle::{Frontier, Subtrees};
+use super::tiles::{TILE_WIDTH, TreeKey, hashed, index_of_key, tree_key};
+use crate::audit::error::{StoreError, damaged, guarded, missing, storage};
+use crate::audit::reader::Reader;
+use crate::audit::tables::{Bytes, RECORDS, TREE};
 use crate::domain::Digest;
 
-/// How many hashes make a tile.
-pub const TILE_WIDTH: u64 = 256;
 /// The height of a tile.
 const TILE_HEIGHT: u32 = 8;
 /// How many tiles of leaves are hashed in one transaction at most.
 const TILES_AT_ONCE: u64 = 64;
-
-/// The key of a stored hash: that of tile `index` of `level`, which stands in a tile of the level above.
-pub(super) fn tree_key(level: u8, index: u64) -> TreeKey {
-    let mut key = [0; 9];
-    key[0] = level;
-    key[1..].copy_from_slice(&index.to_be_bytes());
-    key
-}
-
-fn index_of_key(key: &TreeKey) -> u64 {
-    let mut index = [0; 8];
-    index.copy_from_slice(&key[1..]);
-    u64::from_be_bytes(index)
-}
-
-/// How many leaves the stored tree covers.
-pub(super) fn hashed(tree: &impl ReadableTable<&'static TreeKey, &'static [u8; 32]>) -> Result<u64, StorageError> {
-    let last = tree.range::<&TreeKey>(&tree_key(1, 0)..=&tree_key(1, u64::MAX))?.next_back();
-    Ok(last.transpose()?.map_or(0, |(key, _)| (index_of_key(key.value()) + 1) * TILE_WIDTH))
-}
 
 /// Derives the hashes of whole tiles among the leaves that are not covered, a bounded number at a time. The answer is how
 /// many leaves are covered then.
 ///
 /// Like the index, this is written in a transaction of its own between two batches, which is not made durable by itself:
 /// what a power failure takes of it is derived again.
-pub(super) fn hash_tail(transaction: &WriteTransaction, hashed: u64, last: u64) -> Result<u64, StorageError> {
+pub(crate) fn hash_tail(transaction: &WriteTransaction, hashed: u64, last: u64) -> Result<u64, StorageError> {
     let (first, end) = (hashed / TILE_WIDTH, last / TILE_WIDTH);
     let end = end.min(first + TILES_AT_ONCE);
     let records = transaction.open_table(RECORDS).map_err(storage)?;

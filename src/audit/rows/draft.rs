@@ -1,12 +1,11 @@
 //! A decision on its way into the log: everything about it that can be worked out before its place is known.
 
-use serde::{Deserialize, Serialize};
-
 use super::counts::{Label, label};
-use super::entry::{Entry, to_the_microsecond};
 use super::facts::Facts;
-use super::record::{DecisionRecord, Event};
 use super::row::{ApprovalState, ConfirmationState, RowState};
+use crate::audit::log::append::Appended;
+use crate::audit::log::entry::{Entry, to_the_microsecond};
+use crate::audit::log::record::{DecisionRecord, Event};
 use crate::domain::{Digest, ParamsError, Report, Timestamp};
 
 /// The state that a decision starts with.
@@ -27,13 +26,13 @@ pub struct Opening {
 /// A decision that is ready to be inserted with [`Tx::insert_decision`](super::Tx::insert_decision).
 #[derive(Clone, Debug)]
 pub struct Draft {
-    pub(super) entry: Entry,
-    pub(super) question: Option<Entry>,
+    pub(crate) entry: Entry,
+    pub(crate) question: Option<Entry>,
     /// The state of the row; its sequence number is not known yet.
-    pub(super) state: RowState,
-    pub(super) facts: Facts,
-    pub(super) action_type: Label,
-    pub(super) rule: Label,
+    pub(crate) state: RowState,
+    pub(crate) facts: Facts,
+    pub(crate) action_type: Label,
+    pub(crate) rule: Label,
 }
 
 impl Draft {
@@ -84,31 +83,4 @@ pub struct Inserted {
     pub appended: Appended,
     /// The state that its row starts with.
     pub state: RowState,
-}
-
-/// Where a record came to stand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Appended {
-    /// Its place in the log.
-    pub sequence: u64,
-    /// Its name.
-    pub record_id: crate::domain::RecordId,
-}
-
-/// A policy as it is kept: enough to show it, and to decide by it again.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct StoredPolicy {
-    /// Its layers, lowest first.
-    pub layers: Vec<StoredLayer>,
-    /// The merged policy whose canonical JSON the revision is the hash of.
-    pub merged: serde_json::Value,
-}
-
-/// One layer of a policy.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoredLayer {
-    /// Its name, as the policy's messages give it.
-    pub name: String,
-    /// Its source text.
-    pub source: String,
 }

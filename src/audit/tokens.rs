@@ -6,8 +6,8 @@
 use redb::{ReadableTable as _, TableError};
 use serde::{Deserialize, Serialize};
 
-use super::error::{StoreError, TxError};
-use super::reader::{Reader, damaged};
+use super::error::{StoreError, TxError, damaged};
+use super::reader::Reader;
 use super::tables::TOKENS;
 use super::tx::Tx;
 use crate::domain::{Digest, Role, Timestamp, TokenId};

@@ -196,7 +196,7 @@ pub(crate) fn proof_lines(hashes: &[Digest]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::note::{SigningKey, sign};
+    use crate::audit::log::note::{SigningKey, sign};
 
     fn signed(size: u64, root: Digest) -> SignedCheckpoint {
         let key = SigningKey::from_seed("example.com/log", [1; 32]).unwrap();

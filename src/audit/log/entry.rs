@@ -5,26 +5,10 @@
 //! The writer fills the blanks in, salts and hashes.
 
 use serde::Serialize;
-use sha2::{Digest as _, Sha256};
 
+use super::leaf::{HEADER_LEN, LEAF_HASH_LEN, SALT_LEN, leaf_hash};
 use super::record::{DecisionRecord, Event, RECORD_VERSION};
-use crate::domain::{Canonical, Digest, ParamsError, RecordId, Timestamp};
-
-/// What the leaf data's hash begins with, so that it is the hash of nothing else.
-pub const LEAF_DOMAIN: &[u8; 16] = b"aegis/record/v1\0";
-/// How long a leaf hash is.
-pub const LEAF_HASH_LEN: usize = 32;
-/// How long a salt is.
-pub const SALT_LEN: usize = 16;
-/// What stands before the payload in the value of a record.
-pub(super) const HEADER_LEN: usize = LEAF_HASH_LEN + SALT_LEN;
-
-/// The leaf hash of a record: RFC 6962's `SHA-256(0x00 ‖ leaf data)`, over
-/// `leaf data = SHA-256("aegis/record/v1\0" ‖ salt ‖ payload)`.
-pub fn leaf_hash(salt: &[u8; SALT_LEN], payload: &[u8]) -> Digest {
-    let data = Sha256::new().chain_update(LEAF_DOMAIN).chain_update(salt).chain_update(payload).finalize();
-    Digest(Sha256::new().chain_update([0]).chain_update(data).finalize().into())
-}
+use crate::domain::{Canonical, ParamsError, RecordId, Timestamp};
 
 /// A record that only lacks its name and its place.
 #[derive(Clone, Debug)]
@@ -53,7 +37,7 @@ impl Entry {
     }
 
     /// Writes a decision out, without a copy of it.
-    pub(super) fn of_decision(at: Timestamp, decision: &DecisionRecord) -> Result<Self, ParamsError> {
+    pub(crate) fn of_decision(at: Timestamp, decision: &DecisionRecord) -> Result<Self, ParamsError> {
         #[derive(Serialize)]
         struct Blank<'a> {
             version: u32,
@@ -81,12 +65,12 @@ impl Entry {
     }
 
     /// The time of the record.
-    pub(super) fn time(&self) -> Timestamp {
+    pub(crate) fn time(&self) -> Timestamp {
         self.time
     }
 
     /// The value that is stored: `leaf hash ‖ salt ‖ payload`.
-    pub(super) fn seal(mut self, sequence: u64, record_id: RecordId, salt: [u8; SALT_LEN]) -> Vec<u8> {
+    pub(crate) fn seal(mut self, sequence: u64, record_id: RecordId, salt: [u8; SALT_LEN]) -> Vec<u8> {
         // The name stands before the number and its blank has its length, so that neither moves the other.
         debug_assert!(self.record_id_at < self.sequence_at, "`record_id` sorts before `sequence`");
         let name = record_id.to_string();
@@ -107,14 +91,14 @@ fn as_params(error: serde_json::Error) -> ParamsError {
 }
 
 /// Records keep time to the microsecond: rows are found by it, and what is found must compare equal to what is shown.
-pub(super) fn to_the_microsecond(at: Timestamp) -> Timestamp {
+pub(crate) fn to_the_microsecond(at: Timestamp) -> Timestamp {
     Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::record::Record;
+    use crate::audit::log::record::Record;
     use crate::audit::testing::decision;
 
     #[test]
@@ -146,15 +130,5 @@ mod tests {
                 assert_eq!(&header[32..], [3; 16]);
             }
         }
-    }
-
-    #[test]
-    fn the_leaf_hash_is_the_documented_one() {
-        let mut data = b"aegis/record/v1\0".to_vec();
-        data.extend([5; 16]);
-        data.extend(b"{}");
-        let mut leaf = vec![0];
-        leaf.extend(Digest::of(&data).0);
-        assert_eq!(leaf_hash(&[5; 16], b"{}"), Digest::of(&leaf));
     }
 }

@@ -9,23 +9,22 @@
 
 use std::collections::BTreeMap;
 
-use redb::{ReadableTable, StorageError, Table, WriteTransaction};
+use redb::{ReadableTable, StorageError, WriteTransaction};
 
 use super::counts::{Changes, Counted};
-use super::facts::{Short, decode_facts, decode_row};
-use super::state::{State, key_prefix};
-use super::tables::{Bitmap, IndexKey, Kind, SEGMENT_LEN, Tables, bit_of, index_key, meta, segment_of};
-use super::tx::is_over;
+use super::facts::{decode_facts, decode_row};
+use super::idempotency::{is_over, key_prefix};
+use super::keys::{Bitmap, IndexKey, SEGMENT_LEN, bit_of, index_key, segment_of};
+use crate::audit::state::State;
+use crate::audit::tables::{Tables, meta};
 
 /// How many rows are looked at for keys to forget in one go, as a multiple of the rows indexed: more than one, so that
 /// forgetting keeps up with remembering.
 const FORGET_RATIO: u64 = 2;
 
-type Index<'t> = Table<'t, &'static IndexKey, &'static Bitmap>;
-
 /// Indexes all whole segments among the rows that are not indexed, in this transaction. The state says so at once; if the
 /// commit then fails, it is to be read again.
-pub(super) fn index_tail(transaction: &WriteTransaction, state: &mut State) -> Result<(), StorageError> {
+pub(crate) fn index_tail(transaction: &WriteTransaction, state: &mut State) -> Result<(), StorageError> {
     let whole = state.tail.rows.len() - state.tail.rows.len() % SEGMENT_LEN;
     let first = state.indexed + 1;
     let rows = state.tail.take_first(whole);
@@ -72,30 +71,6 @@ pub(super) fn index_tail(transaction: &WriteTransaction, state: &mut State) -> R
     state.indexed += rows.len() as u64;
     tables.meta.get()?.insert(meta::INDEXED, state.indexed.to_be_bytes().as_slice())?;
     forget(&mut tables, state, now, rows.len() as u64 * FORGET_RATIO)
-}
-
-/// Adds a row to those that have a value.
-pub(super) fn set_bit(index: &mut Index<'_>, kind: Kind, value: Short, row: u64) -> Result<(), StorageError> {
-    let key = index_key(kind, value, segment_of(row));
-    let mut bitmap = index.get(&key)?.map_or([0; 32], |bitmap| *bitmap.value());
-    let (byte, bit) = bit_of(row);
-    bitmap[byte] |= bit;
-    index.insert(&key, &bitmap)?;
-    Ok(())
-}
-
-/// Takes a row from those that have a value.
-pub(super) fn clear_bit(index: &mut Index<'_>, kind: Kind, value: Short, row: u64) -> Result<(), StorageError> {
-    let key = index_key(kind, value, segment_of(row));
-    let Some(mut bitmap) = index.get(&key)?.map(|bitmap| *bitmap.value()) else { return Ok(()) };
-    let (byte, bit) = bit_of(row);
-    bitmap[byte] &= !bit;
-    if bitmap == [0; 32] {
-        index.remove(&key)?;
-    } else {
-        index.insert(&key, &bitmap)?;
-    }
-    Ok(())
 }
 
 /// Removes idempotency keys that are not honoured any more: those of the oldest rows, a bounded number at a time.
