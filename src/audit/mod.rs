@@ -3,8 +3,16 @@
 //! This floor stores and finds. It does not decide anything: what a decision is, when an approval may end and who may end
 //! it are the business of the floors above, which say so in jobs that run inside the writer's transaction ([`Tx`]).
 //!
-//! A [`Store`] has one thread that writes (`writer`), in batches; any number of [`Reader`]s look at snapshots. A call of
-//! [`Store::transact`] is answered only when what it wrote is on disk.
+//! - [`log`]: records, the tree over them, and what signs for it.
+//! - [`rows`]: each decision with its approval and its result folded in; the index and the counters over them.
+//! - `policies`, `tokens`: what records name and what must change in one transaction with them. Each keeps a table of its own.
+//!   They stand here, not with the floors whose words they are, because `check` holds them against the log.
+//! - `retention`: takes the payloads of old records away.
+//! - `check`: everything that must hold between the tables. [`evidence`]: what leaves the machine, and how it is verified.
+//! - `tables`, `state`, `host`: what this floor registers with the engine, [`store`](crate::store).
+//!
+//! A [`Store`] has one thread that writes, in batches; any number of [`Reader`]s look at snapshots. A call of
+//! [`Store::transact`](crate::store::Store::transact) is answered only when what it wrote is on disk.
 //!
 //! # The file, format 1
 //!
@@ -100,49 +108,33 @@
 //! a damaged page is an error of whatever it is read for, never an answer. After a failure that a caller was told about, its batch may be there (the last sync failed, and the header
 //! reached the disk all the same) or not; nothing in between. `relaxed` gives up durability against power loss, in the open.
 
-mod answers;
 mod check;
-mod error;
 pub mod evidence;
-mod file;
-mod health;
-mod job;
+mod host;
 pub mod log;
-mod open;
-mod options;
 mod policies;
-mod pulse;
-mod reader;
-pub(crate) mod retention;
+mod retention;
 pub mod rows;
-mod slot;
 mod state;
-mod store;
 mod tables;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod tokens;
-mod tx;
-mod writer;
 
 pub use check::Checked;
-pub use error::{OpenError, StoreError, TxError};
-pub use file::Opener;
-pub use health::StoreHealth;
 pub use log::{
     Appended, Content, DecisionRecord, Entry, Event, IdentityRecord, LEAF_DOMAIN, LEAF_HASH_LEN, RECORD_VERSION,
     REDACTED, Record, SALT_LEN, StoredRecord, TILE_WIDTH, checkpoint, leaf_hash, merkle, note, record,
 };
-pub use options::{Entropy, Options};
 pub use policies::{StoredLayer, StoredPolicy};
-pub use reader::Reader;
 pub use retention::{RETIRE_AT_ONCE, Retirement};
 pub use rows::{
     ApprovalState, AuditRow, ConfirmationClosed, ConfirmationState, Draft, IDEMPOTENCY_WINDOW, Inserted, Opening,
     Order, Page, Query, RowFilter, RowState, Stats, row,
 };
-pub use store::Store;
+pub use state::{State, Store, Tx};
 pub use tokens::StoredToken;
-pub use tx::Tx;
+
+pub use crate::store::{Entropy, OpenError, Opener, Options, Reader, StoreError, StoreHealth, TxError};

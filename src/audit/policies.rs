@@ -3,11 +3,14 @@
 use redb::ReadableTable as _;
 use serde::{Deserialize, Serialize};
 
-use super::error::{StoreError, TxError, damaged, guarded};
-use super::reader::Reader;
-use super::tables::POLICIES;
-use super::tx::Tx;
+use super::state::Tx;
 use crate::domain::Digest;
+use crate::store::error::{StoreError, TxError, damaged, guarded};
+use crate::store::reader::Reader;
+use crate::store::table::{Bytes, TableDef};
+
+/// The table.
+pub(crate) const POLICIES: TableDef<&[u8; 32], Bytes> = TableDef::source("policies");
 
 /// A policy as it is kept: enough to show it, and to decide by it again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,12 +33,11 @@ pub struct StoredLayer {
 impl Tx<'_> {
     /// Keeps a policy. Each revision is kept once: the answer says whether it was new.
     pub fn put_policy(&mut self, revision: Digest, policy: &StoredPolicy) -> Result<bool, TxError> {
-        if self.tables.policies.get()?.get(&revision.0)?.is_some() {
+        if self.tables.policies.read()?.get(&revision.0)?.is_some() {
             return Ok(false);
         }
         let value = serde_json::to_vec(policy).map_err(crate::domain::ParamsError::from)?;
-        self.writes += 1;
-        self.tables.policies.get()?.insert(&revision.0, value.as_slice())?;
+        self.tables.policies.insert(&revision.0, value.as_slice())?;
         Ok(true)
     }
 }

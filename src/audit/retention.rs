@@ -4,14 +4,15 @@ use std::ops::RangeInclusive;
 
 use redb::ReadableTable as _;
 
-use super::error::{StoreError, TxError, guarded};
-use super::reader::Reader;
-use super::tables::{META, meta, meta_u64};
-use super::tx::Tx;
+use super::state::Tx;
 use crate::audit::log::record::Event;
+use crate::audit::log::tables::RETIRED;
 use crate::audit::log::tiles::TILE_WIDTH;
 use crate::audit::rows::row::RowState;
 use crate::domain::Timestamp;
+use crate::store::error::{StoreError, TxError, guarded};
+use crate::store::meta::decode_number;
+use crate::store::reader::Reader;
 
 /// How many records are retired in one transaction at most.
 pub const RETIRE_AT_ONCE: u64 = 4 * TILE_WIDTH;
@@ -26,10 +27,7 @@ pub struct Retirement {
 impl Reader {
     /// The last record that was retired, or was gone through and stays; 0 while there is none.
     pub fn retired(&self) -> Result<u64, StoreError> {
-        guarded(|| {
-            let meta_table = self.table(META)?;
-            Ok(meta_table.get(meta::RETIRED)?.and_then(|value| meta_u64(value.value())).unwrap_or(0))
-        })
+        guarded(|| self.number(RETIRED))
     }
 
     /// Whether a record is older than this, or has no payload that could tell.
@@ -42,8 +40,8 @@ impl Reader {
 impl Tx<'_> {
     /// The last record that was retired, or was gone through and stays.
     pub fn retired(&mut self) -> Result<u64, TxError> {
-        let stored = self.tables.meta.get()?.get(meta::RETIRED)?;
-        Ok(stored.and_then(|value| meta_u64(value.value())).unwrap_or(0))
+        let stored = self.tables.meta.read()?.get(RETIRED)?;
+        Ok(stored.and_then(|value| decode_number(value.value())).unwrap_or(0))
     }
 
     /// Whether all of these records are older than this, and belong to nothing that is open.
@@ -88,8 +86,7 @@ impl Tx<'_> {
             }
             count += u64::from(self.drop_payload(sequence)?);
         }
-        self.writes += 1;
-        self.tables.meta.get()?.insert(meta::RETIRED, last.to_be_bytes().as_slice())?;
+        self.tables.meta.insert(RETIRED, last.to_be_bytes().as_slice())?;
         Ok(Retirement { count })
     }
 }

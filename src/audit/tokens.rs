@@ -3,14 +3,17 @@
 //! They live in the store, and not in a file beside it, so that making or revoking one and saying so on the record is one
 //! transaction: there is no token without a record of who made it, and none that is revoked on the record and works.
 
-use redb::{ReadableTable as _, TableError};
+use redb::ReadableTable as _;
 use serde::{Deserialize, Serialize};
 
-use super::error::{StoreError, TxError, damaged};
-use super::reader::Reader;
-use super::tables::TOKENS;
-use super::tx::Tx;
+use super::state::Tx;
 use crate::domain::{Digest, Role, Timestamp, TokenId};
+use crate::store::error::{StoreError, TxError, damaged};
+use crate::store::reader::Reader;
+use crate::store::table::{Bytes, TableDef};
+
+/// The table.
+pub(crate) const TOKENS: TableDef<&[u8; 16], Bytes> = TableDef::source("tokens");
 
 /// A token that an admin made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,24 +42,24 @@ impl Tx<'_> {
     /// Keeps a token; one of the same name is replaced.
     pub fn put_token(&mut self, token: &StoredToken) -> Result<(), TxError> {
         let value = serde_json::to_vec(token).map_err(crate::domain::ParamsError::from)?;
-        self.writes += 1;
-        self.tables.tokens.get()?.insert(token.token_id.as_bytes(), value.as_slice())?;
+        self.tables.tokens.insert(token.token_id.as_bytes(), value.as_slice())?;
         Ok(())
     }
 
     /// Forgets a token. The answer is what it was, where there was one.
     pub fn remove_token(&mut self, token_id: TokenId) -> Result<Option<StoredToken>, TxError> {
-        let tokens = self.tables.tokens.get()?;
-        let Some(stored) = tokens.get(token_id.as_bytes())?.map(|value| decode(value.value())) else { return Ok(None) };
+        let tokens = &mut self.tables.tokens;
+        let Some(stored) = tokens.read()?.get(token_id.as_bytes())?.map(|value| decode(value.value())) else {
+            return Ok(None);
+        };
         let stored = stored.map_err(TxError::Corrupt)?;
-        self.writes += 1;
         tokens.remove(token_id.as_bytes())?;
         Ok(Some(stored))
     }
 
     /// Every token, by name.
     pub fn tokens(&mut self) -> Result<Vec<StoredToken>, TxError> {
-        let tokens = self.tables.tokens.get()?;
+        let tokens = self.tables.tokens.read()?;
         let mut all = Vec::new();
         for entry in tokens.iter()? {
             all.push(decode(entry?.1.value()).map_err(TxError::Corrupt)?);
@@ -68,12 +71,8 @@ impl Tx<'_> {
 impl Reader {
     /// Every token, by name: the oldest first.
     pub fn tokens(&self) -> Result<Vec<StoredToken>, StoreError> {
-        let tokens = match self.open_table(TOKENS) {
-            Ok(tokens) => tokens,
-            // A store from before there were tokens.
-            Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
-            Err(error) => return Err(error.into()),
-        };
+        // A store from before there were tokens has no such table.
+        let Some(tokens) = self.table_if_there(TOKENS)? else { return Ok(Vec::new()) };
         let mut all = Vec::new();
         for entry in tokens.iter()? {
             all.push(decode(entry?.1.value()).map_err(damaged)?);

@@ -21,10 +21,11 @@ use redb::{ReadableTable as _, StorageError};
 use serde::{Deserialize, Serialize};
 
 use super::note::{Note, SigningKey, VerifierKey, sign};
-use crate::audit::error::{StoreError, TxError, damaged, guarded};
-use crate::audit::reader::Reader;
-use crate::audit::tables::{META, meta};
-use crate::audit::tx::Tx;
+use super::tables::LOG;
+use crate::audit::state::Tx;
+use crate::store::error::{StoreError, TxError, damaged, guarded};
+use crate::store::meta::META;
+use crate::store::reader::Reader;
 
 /// The first line of a rotation's statement.
 const ROTATION: &str = "aegis-key-rotation/v1";
@@ -115,14 +116,13 @@ impl Tx<'_> {
     /// Keeps who the log is. The record that says the same is appended in the same job.
     pub fn put_log(&mut self, log: &LogIdentity) -> Result<(), TxError> {
         let json = serde_json::to_vec(&Stored::of(log)).map_err(crate::domain::ParamsError::from)?;
-        self.writes += 1;
-        self.tables.meta.get()?.insert(meta::LOG, json.as_slice())?;
+        self.tables.meta.insert(LOG, json.as_slice())?;
         Ok(())
     }
 
     /// Who the log is, once that is on the record.
     pub fn log(&mut self) -> Result<Option<LogIdentity>, TxError> {
-        let stored = self.tables.meta.get()?.get(meta::LOG)?.map(|json| Stored::decode(json.value()));
+        let stored = self.tables.meta.read()?.get(LOG)?.map(|json| Stored::decode(json.value()));
         stored.transpose().map_err(|why| TxError::Storage(StorageError::Corrupted(why)))
     }
 }
@@ -131,7 +131,7 @@ impl Reader {
     /// Who the log is, once that is on the record.
     pub fn log(&self) -> Result<Option<LogIdentity>, StoreError> {
         guarded(|| {
-            let stored = self.table(META)?.get(meta::LOG)?.map(|json| Stored::decode(json.value()));
+            let stored = self.table(META)?.get(LOG)?.map(|json| Stored::decode(json.value()));
             stored.transpose().map_err(damaged)
         })
     }

@@ -2,6 +2,7 @@
 
 pub(crate) mod append;
 pub mod checkpoint;
+pub(crate) mod end;
 pub(crate) mod entry;
 pub(crate) mod identity;
 pub(crate) mod leaf;
@@ -11,6 +12,9 @@ mod read;
 pub mod record;
 mod redaction;
 pub(crate) mod stored;
+pub(crate) mod tables;
+#[cfg(test)]
+mod tests;
 pub(crate) mod tiles;
 pub(crate) mod tree;
 

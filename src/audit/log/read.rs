@@ -1,9 +1,9 @@
 //! Reading the log in a snapshot.
 
 use super::stored::{StoredRecord, last_of};
-use crate::audit::error::{StoreError, damaged, guarded, missing};
-use crate::audit::reader::Reader;
-use crate::audit::tables::RECORDS;
+use super::tables::RECORDS;
+use crate::store::error::{StoreError, damaged, guarded, missing};
+use crate::store::reader::Reader;
 
 /// How many bytes of payload one call of [`Reader::records`] returns at most, but for its first record.
 const RECORDS_BYTES: usize = 4 << 20;

@@ -18,11 +18,11 @@ use super::leaf::{HEADER_LEN, LEAF_HASH_LEN, REDACTED_LEN, leaf_data, leaf_data_
 use super::merkle::hash_leaf;
 use super::record::{Event, Record};
 use super::stored::parse_record;
-use crate::audit::error::{StoreError, TxError, damaged, guarded, missing};
-use crate::audit::reader::Reader;
-use crate::audit::tables::RECORDS;
-use crate::audit::tx::Tx;
+use super::tables::RECORDS;
+use crate::audit::state::Tx;
 use crate::domain::DecisionId;
+use crate::store::error::{StoreError, TxError, damaged, guarded, missing};
+use crate::store::reader::Reader;
 
 /// How many records are looked through in one go.
 const LOOK: u64 = 4096;
@@ -83,10 +83,10 @@ pub(crate) fn is_of(event: &Event, decision: DecisionId) -> bool {
 impl Tx<'_> {
     /// Takes the payload and the salt of a record away. The answer is whether there was a payload.
     pub fn drop_payload(&mut self, sequence: u64) -> Result<bool, TxError> {
-        let records = self.tables.records.get()?;
+        let records = &mut self.tables.records;
         let mut kept = [0; REDACTED_LEN];
         {
-            let value = records.get(sequence)?.ok_or_else(|| missing("record", sequence))?;
+            let value = records.read()?.get(sequence)?.ok_or_else(|| missing("record", sequence))?;
             let value = value.value();
             if leaf_data_of_redacted(value).is_some() {
                 return Ok(false);
@@ -105,7 +105,6 @@ impl Tx<'_> {
             kept[..LEAF_HASH_LEN].copy_from_slice(leaf);
             kept[LEAF_HASH_LEN..].copy_from_slice(&data.0);
         }
-        self.writes += 1;
         records.insert(sequence, kept.as_slice())?;
         Ok(true)
     }
@@ -113,7 +112,7 @@ impl Tx<'_> {
     /// The records of a decision from this one on.
     pub fn records_of(&mut self, decision: DecisionId, from: u64) -> Result<Vec<u64>, TxError> {
         let mut found = Vec::new();
-        for entry in self.tables.records.get()?.range(from..)? {
+        for entry in self.tables.records.read()?.range(from..)? {
             let (sequence, value) = entry?;
             if leaf_data_of_redacted(value.value()).is_none()
                 && is_of(&parse_record(sequence.value(), value.value()).map_err(TxError::Corrupt)?.event, decision)
@@ -126,7 +125,7 @@ impl Tx<'_> {
 
     /// A record; none where it is redacted.
     pub(crate) fn whole_record(&mut self, sequence: u64) -> Result<Option<Record>, TxError> {
-        let value = self.tables.records.get()?.get(sequence)?.ok_or_else(|| missing("record", sequence))?;
+        let value = self.tables.records.read()?.get(sequence)?.ok_or_else(|| missing("record", sequence))?;
         if leaf_data_of_redacted(value.value()).is_some() {
             return Ok(None);
         }

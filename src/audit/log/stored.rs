@@ -5,8 +5,8 @@ use redb::{ReadableTable, StorageError};
 use super::leaf::{HEADER_LEN, LEAF_HASH_LEN, SALT_LEN, leaf_data_of_redacted, leaf_hash};
 use super::merkle::hash_leaf;
 use super::record::Record;
-use crate::audit::tables::Bytes;
 use crate::domain::Digest;
+use crate::store::table::Bytes;
 
 /// A record with what proves it.
 #[derive(Clone, Debug, PartialEq)]

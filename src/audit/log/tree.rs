@@ -8,46 +8,48 @@
 
 use std::collections::HashMap;
 
-use redb::{ReadOnlyTable, ReadableTable, StorageError, TableError, WriteTransaction};
+use redb::{ReadOnlyTable, ReadableTable, StorageError};
 
 use super::leaf::LEAF_HASH_LEN;
 use super::merkle;
 use super::merkle::{Frontier, Subtrees};
+use super::tables::{RECORDS, TREE};
 use super::tiles::{TILE_WIDTH, TreeKey, hashed, index_of_key, tree_key};
-use crate::audit::error::{StoreError, damaged, guarded, missing, storage};
-use crate::audit::reader::Reader;
-use crate::audit::tables::{Bytes, RECORDS, TREE};
+use crate::audit::state::State;
+use crate::audit::tables::Tables;
 use crate::domain::Digest;
+use crate::store::error::{StoreError, damaged, guarded, missing};
+use crate::store::reader::Reader;
+use crate::store::table::Bytes;
 
 /// The height of a tile.
 const TILE_HEIGHT: u32 = 8;
 /// How many tiles of leaves are hashed in one transaction at most.
 const TILES_AT_ONCE: u64 = 64;
 
-/// Derives the hashes of whole tiles among the leaves that are not covered, a bounded number at a time. The answer is how
-/// many leaves are covered then.
+/// Derives the hashes of whole tiles among the leaves that are not covered, a bounded number at a time.
 ///
 /// Like the index, this is written in a transaction of its own between two batches, which is not made durable by itself:
 /// what a power failure takes of it is derived again.
-pub(crate) fn hash_tail(transaction: &WriteTransaction, hashed: u64, last: u64) -> Result<u64, StorageError> {
-    let (first, end) = (hashed / TILE_WIDTH, last / TILE_WIDTH);
+pub(crate) fn hash_tail(state: &mut State, tables: &mut Tables<'_>) -> Result<(), StorageError> {
+    let (first, end) = (state.log.hashed / TILE_WIDTH, state.log.last_sequence / TILE_WIDTH);
     let end = end.min(first + TILES_AT_ONCE);
-    let records = transaction.open_table(RECORDS).map_err(storage)?;
-    let mut tree = transaction.open_table(TREE).map_err(storage)?;
+    let Tables { records, tree, .. } = tables;
     for tile in first..end {
-        let leaves = leaf_hashes(&records, tile * TILE_WIDTH, TILE_WIDTH)?;
+        let leaves = leaf_hashes(records.read()?, tile * TILE_WIDTH, TILE_WIDTH)?;
         let mut hash = hash_of(leaves);
         let (mut level, mut index) = (1, tile);
         tree.insert(&tree_key(level, index), &hash.0)?;
         // The last of a row completes the tile of the row.
         while index % TILE_WIDTH == TILE_WIDTH - 1 {
-            let row = tile_hashes(&tree, level, index + 1 - TILE_WIDTH, TILE_WIDTH)?;
+            let row = tile_hashes(tree.read()?, level, index + 1 - TILE_WIDTH, TILE_WIDTH)?;
             hash = hash_of(row);
             (level, index) = (level + 1, index / TILE_WIDTH);
             tree.insert(&tree_key(level, index), &hash.0)?;
         }
     }
-    Ok(end * TILE_WIDTH)
+    state.log.hashed = end * TILE_WIDTH;
+    Ok(())
 }
 
 fn hash_of(row: Vec<Digest>) -> Digest {
@@ -131,12 +133,7 @@ struct Tiles {
 impl Tiles {
     fn open(reader: &Reader) -> Result<Self, StoreError> {
         let records = reader.table(RECORDS)?;
-        let tree = match reader.open_table(TREE) {
-            Ok(tree) => Some(tree),
-            // A store from before there was a tree.
-            Err(TableError::TableDoesNotExist(_)) => None,
-            Err(error) => return Err(error.into()),
-        };
+        let tree = reader.table_if_there(TREE)?;
         let hashed = tree.as_ref().map_or(Ok(0), hashed)?;
         Ok(Self { records, tree, hashed, rows: HashMap::new() })
     }

@@ -5,12 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use redb::{ReadableTable, StorageError, Table};
+use redb::{ReadableTable, StorageError};
 
 use super::facts::{Facts, STATUS_UNREPORTED};
 use super::row::RowState;
-use crate::audit::tables::Bytes;
 use crate::domain::{Digest, Timestamp};
+use crate::store::table::{Bytes, Lazy};
 
 /// How many different values of one kind are counted apart.
 pub(crate) const MAX_LABELS: usize = 1000;
@@ -90,7 +90,7 @@ impl Changing {
 
 /// Changes to counters, gathered.
 #[derive(Debug, Default)]
-pub(crate) struct Changes(BTreeMap<Vec<u8>, i64>);
+pub struct Changes(BTreeMap<Vec<u8>, i64>);
 
 impl Changes {
     pub(crate) fn add(&mut self, kind: Counted, value: &[u8], by: i64) {
@@ -122,17 +122,13 @@ impl Changes {
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// Writes the changes, in the order of their keys, and forgets them.
-    pub(crate) fn write(&mut self, counts: &mut Table<'_, Bytes, u64>) -> Result<(), StorageError> {
+    pub(crate) fn write(&mut self, counts: &mut Lazy<'_, Bytes, u64>) -> Result<(), StorageError> {
         for (key, by) in std::mem::take(&mut self.0) {
             if by == 0 {
                 continue;
             }
-            let before = counts.get(key.as_slice())?.map_or(0, |count| count.value());
+            let before = counts.read()?.get(key.as_slice())?.map_or(0, |count| count.value());
             let after = before.saturating_add_signed(by);
             if after == 0 {
                 counts.remove(key.as_slice())?;

@@ -9,14 +9,16 @@
 
 use std::collections::BTreeMap;
 
-use redb::{ReadableTable, StorageError, WriteTransaction};
+use redb::{ReadableTable, StorageError};
 
 use super::counts::{Changes, Counted};
 use super::facts::{decode_facts, decode_row};
 use super::idempotency::{is_over, key_prefix};
-use super::keys::{Bitmap, IndexKey, SEGMENT_LEN, bit_of, index_key, segment_of};
+use super::keys::{Bitmap, IndexKey, bit_of, index_key, segment_of};
+use super::tables::{FORGOTTEN, INDEXED};
+use super::tail::Tail;
 use crate::audit::state::State;
-use crate::audit::tables::{Tables, meta};
+use crate::audit::tables::Tables;
 
 /// How many rows are looked at for keys to forget in one go, as a multiple of the rows indexed: more than one, so that
 /// forgetting keeps up with remembering.
@@ -24,12 +26,11 @@ const FORGET_RATIO: u64 = 2;
 
 /// Indexes all whole segments among the rows that are not indexed, in this transaction. The state says so at once; if the
 /// commit then fails, it is to be read again.
-pub(crate) fn index_tail(transaction: &WriteTransaction, state: &mut State) -> Result<(), StorageError> {
-    let whole = state.tail.rows.len() - state.tail.rows.len() % SEGMENT_LEN;
-    let first = state.indexed + 1;
-    let rows = state.tail.take_first(whole);
+pub(crate) fn index_tail(state: &mut State, tables: &mut Tables<'_>) -> Result<(), StorageError> {
+    let tail = &mut state.rows;
+    let first = tail.indexed + 1;
+    let rows = tail.take_segments();
     let Some(now) = rows.last().map(|row| row.facts.time) else { return Ok(()) };
-    let mut tables = Tables::new(transaction);
     let mut bitmaps = BTreeMap::<IndexKey, Bitmap>::new();
     let mut spans = BTreeMap::<u64, (i64, i64)>::new();
     let (mut decisions, mut keys) = (BTreeMap::new(), BTreeMap::new());
@@ -46,40 +47,40 @@ pub(crate) fn index_tail(transaction: &WriteTransaction, state: &mut State) -> R
         *span = (span.0.min(time), span.1.max(time));
         changes.add(Counted::Risk, &[tail_row.facts.risk], 1);
         changes.add_changing(tail_row.changing, 1);
-        changes.add_label(Counted::ActionType, &tail_row.action_type, &mut state.action_types);
-        changes.add_label(Counted::Rule, &tail_row.rule, &mut state.rules);
+        changes.add_label(Counted::ActionType, &tail_row.action_type, &mut tail.action_types);
+        changes.add_label(Counted::Rule, &tail_row.rule, &mut tail.rules);
     }
-    let index = tables.index.get()?;
+    let index = &mut tables.index;
     for (key, bitmap) in &bitmaps {
         index.insert(key, bitmap)?;
     }
-    let by_decision = tables.decisions.get()?;
+    let by_decision = &mut tables.decisions;
     for (decision, row) in &decisions {
         by_decision.insert(decision, row)?;
     }
     if !keys.is_empty() {
-        let by_key = tables.idempotency.get()?;
+        let by_key = &mut tables.idempotency;
         for (key, row) in &keys {
             by_key.insert(key, row)?;
         }
     }
-    let segments = tables.segments.get()?;
+    let segments = &mut tables.segments;
     for (segment, span) in spans {
         segments.insert(segment, span)?;
     }
-    changes.write(tables.counts.get()?)?;
-    state.indexed += rows.len() as u64;
-    tables.meta.get()?.insert(meta::INDEXED, state.indexed.to_be_bytes().as_slice())?;
-    forget(&mut tables, state, now, rows.len() as u64 * FORGET_RATIO)
+    changes.write(&mut tables.counts)?;
+    tail.indexed += rows.len() as u64;
+    tables.meta.insert(INDEXED, tail.indexed.to_be_bytes().as_slice())?;
+    forget(tables, tail, now, rows.len() as u64 * FORGET_RATIO)
 }
 
 /// Removes idempotency keys that are not honoured any more: those of the oldest rows, a bounded number at a time.
 ///
 /// A row from the future (the clock was put back since) is stepped over, lest it keep all later ones: its key stays.
-fn forget(tables: &mut Tables<'_>, state: &mut State, now: i64, most: u64) -> Result<(), StorageError> {
+fn forget(tables: &mut Tables<'_>, tail: &mut Tail, now: i64, most: u64) -> Result<(), StorageError> {
     let mut over = Vec::new();
-    let mut last = state.forgotten;
-    for entry in tables.rows.get()?.range(state.forgotten + 1..=state.indexed.min(state.forgotten + most))? {
+    let mut last = tail.forgotten;
+    for entry in tables.rows.read()?.range(tail.forgotten + 1..=tail.indexed.min(tail.forgotten + most))? {
         let (row, value) = entry?;
         let damaged = |what: String| StorageError::Corrupted(what);
         let facts = decode_facts(value.value()).ok_or_else(|| damaged("a row is too short".into()))?;
@@ -92,17 +93,17 @@ fn forget(tables: &mut Tables<'_>, state: &mut State, now: i64, most: u64) -> Re
             over.extend(row_state.idempotency.map(|key| (key_prefix(key), last)));
         }
     }
-    if last == state.forgotten {
+    if last == tail.forgotten {
         return Ok(());
     }
-    let keys = tables.idempotency.get()?;
+    let keys = &mut tables.idempotency;
     for (key, row) in over {
         // The key may have been used again since, once it was over.
-        if keys.get(&key)?.is_some_and(|now| now.value() == row) {
+        if keys.read()?.get(&key)?.is_some_and(|now| now.value() == row) {
             keys.remove(&key)?;
         }
     }
-    state.forgotten = last;
-    tables.meta.get()?.insert(meta::FORGOTTEN, last.to_be_bytes().as_slice())?;
+    tail.forgotten = last;
+    tables.meta.insert(FORGOTTEN, last.to_be_bytes().as_slice())?;
     Ok(())
 }

@@ -13,7 +13,10 @@ mod read;
 pub mod row;
 mod scrub;
 pub(crate) mod stats;
+pub(crate) mod tables;
 pub(crate) mod tail;
+#[cfg(test)]
+mod tests;
 mod write;
 
 pub use draft::{Draft, Inserted, Opening};

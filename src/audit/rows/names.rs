@@ -7,9 +7,9 @@ use redb::{ReadTransaction, StorageError};
 use serde::Deserialize;
 
 use super::counts::{Counted, Label};
-use crate::audit::error::storage;
+use super::tables::COUNTS;
 use crate::audit::log::leaf::{HEADER_LEN, REDACTED, leaf_data_of_redacted};
-use crate::audit::tables::COUNTS;
+use crate::store::error::storage;
 
 /// The two texts of a decision's record that are counted.
 #[derive(Deserialize)]
@@ -40,7 +40,7 @@ impl<'a> Names<'a> {
 }
 
 pub(crate) fn known_labels(read: &ReadTransaction, kind: Counted) -> Result<BTreeSet<Label>, StorageError> {
-    let counts = read.open_table(COUNTS).map_err(storage)?;
+    let counts = COUNTS.open(read).map_err(storage)?;
     let mut labels = BTreeSet::new();
     for entry in counts.range([kind as u8].as_slice()..[kind as u8 + 1].as_slice())? {
         if let Ok(label) = std::str::from_utf8(&entry?.0.value()[1..]) {

@@ -14,10 +14,12 @@ use super::facts::{FactFilter, decode_facts};
 use super::keys::{Bitmap, IndexKey, Kind, Short, bit_of, first_row, index_key, segment_of, segment_of_key};
 use super::read::audit_row;
 use super::row::{AuditRow, RowFilter};
-use crate::audit::error::{StoreError, damaged, guarded, missing};
-use crate::audit::reader::Reader;
-use crate::audit::tables::{Bytes, INDEX, RECORDS, ROWS, SEGMENTS};
+use super::tables::{INDEX, ROWS, SEGMENTS};
+use crate::audit::log::tables::RECORDS;
 use crate::domain::Timestamp;
+use crate::store::error::{StoreError, damaged, guarded, missing};
+use crate::store::reader::Reader;
+use crate::store::table::Bytes;
 
 type Index = ReadOnlyTable<&'static IndexKey, &'static Bitmap>;
 

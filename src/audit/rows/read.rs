@@ -5,12 +5,13 @@ use redb::{ReadOnlyTable, ReadableTable, ReadableTableMetadata};
 use super::facts::{decode_facts, decode_row};
 use super::row::{AuditRow, RowState};
 use super::scrub::redacted_decision;
-use crate::audit::error::{StoreError, damaged, guarded, missing};
+use super::tables::{APPROVALS, DECISIONS, INDEXED, PENDING, ROWS};
 use crate::audit::log::record::{Event, Record};
 use crate::audit::log::stored::{last_of, parse_record};
-use crate::audit::reader::Reader;
-use crate::audit::tables::{APPROVALS, DECISIONS, META, PENDING, RECORDS, ROWS, meta, meta_u64};
+use crate::audit::log::tables::RECORDS;
 use crate::domain::{ApprovalId, DecisionId, Timestamp};
+use crate::store::error::{StoreError, damaged, guarded, missing};
+use crate::store::reader::Reader;
 
 impl Reader {
     /// The number of the last row; 0 while there is none.
@@ -20,8 +21,7 @@ impl Reader {
 
     /// The last row that the index covers.
     pub(crate) fn indexed(&self) -> Result<u64, StoreError> {
-        let meta_table = self.table(META)?;
-        Ok(meta_table.get(meta::INDEXED)?.and_then(|value| meta_u64(value.value())).unwrap_or(0))
+        self.number(INDEXED)
     }
 
     /// A row by its number.

@@ -8,12 +8,12 @@ use super::facts::{Facts, approval_of_code, encode_row};
 use super::idempotency::key_prefix;
 use super::keys::{EMPTY, Kind};
 use super::row::RowState;
-use crate::audit::error::{TxError, missing};
 use crate::audit::log::leaf::REDACTED;
 use crate::audit::log::record::{DecisionRecord, Event, IdentityRecord};
 use crate::audit::log::stored::parse_record;
-use crate::audit::tx::Tx;
+use crate::audit::state::Tx;
 use crate::domain::{Action, Actor, Approval, Digest, How, RecordId, RiskLevel};
+use crate::store::error::{TxError, missing};
 
 /// A decision of which nothing is left but what its row keeps.
 pub(crate) fn redacted_decision(facts: &Facts, state: &RowState) -> DecisionRecord {
@@ -50,7 +50,8 @@ impl Tx<'_> {
         if state.redacted.is_some() {
             return Ok(());
         }
-        let value = self.tables.records.get()?.get(state.sequence)?.ok_or_else(|| missing("record", state.sequence))?;
+        let value =
+            self.tables.records.read()?.get(state.sequence)?.ok_or_else(|| missing("record", state.sequence))?;
         let record = parse_record(state.sequence, value.value()).map_err(TxError::Corrupt)?;
         drop(value);
         let Event::Decision(decision) = record.event else {
@@ -69,26 +70,25 @@ impl Tx<'_> {
             ..old_facts
         };
         let value = encode_row(&facts, &state).map_err(crate::domain::ParamsError::from)?;
-        self.writes += 1;
-        self.tables.rows.get()?.insert(row, value.as_slice())?;
+        self.tables.rows.insert(row, value.as_slice())?;
         if let Some(prefix) = key_prefix {
-            let keys = self.tables.idempotency.get()?;
-            if keys.get(&prefix)?.is_some_and(|now| now.value() == row) {
+            let keys = &mut self.tables.idempotency;
+            if keys.read()?.get(&prefix)?.is_some_and(|now| now.value() == row) {
                 keys.remove(&prefix)?;
             }
         }
         if let Some(token) = token {
-            self.tables.confirmations.get()?.remove(&token.0)?;
+            self.tables.confirmations.remove(&token.0)?;
         }
-        if let Some(tail) = self.state.tail_mut(row) {
+        if let Some(tail) = self.host.rows.get_mut(row) {
             tail.facts = facts;
             (tail.action_type, tail.rule) = (REDACTED.into(), REDACTED.into());
             if let Some(prefix) = tail.key.take() {
-                self.state.tail.forget_key(&prefix, row);
+                self.host.rows.forget_key(&prefix, row);
             }
             return Ok(());
         }
-        let index = self.tables.index.get()?;
+        let index = &mut self.tables.index;
         for (kind, value) in old_facts.index_values() {
             if matches!(kind, Kind::Session | Kind::ActionType | Kind::Actor | Kind::Rule) {
                 clear_bit(index, kind, value, row)?;
@@ -99,13 +99,13 @@ impl Tx<'_> {
     }
 
     fn count_as_redacted(&mut self, kind: Counted, label: &str) -> Result<(), TxError> {
-        let apart = self.tables.counts.get()?.get(key(kind, label.as_bytes()).as_slice())?.is_some();
-        self.counts.add(kind, if apart { label.as_bytes() } else { OTHERS }, -1);
+        let apart = self.tables.counts.read()?.get(key(kind, label.as_bytes()).as_slice())?.is_some();
+        self.batch.add(kind, if apart { label.as_bytes() } else { OTHERS }, -1);
         let known = match kind {
-            Counted::ActionType => &mut self.state.action_types,
-            _ => &mut self.state.rules,
+            Counted::ActionType => &mut self.host.rows.action_types,
+            _ => &mut self.host.rows.rules,
         };
-        self.counts.add_label(kind, REDACTED, known);
+        self.batch.add_label(kind, REDACTED, known);
         Ok(())
     }
 }

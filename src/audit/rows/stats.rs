@@ -8,10 +8,11 @@ use redb::{ReadableTable, ReadableTableMetadata};
 use super::counts::{Changes, Changing, Counted, MAX_LABELS, label, minute_of_value};
 use super::facts::{STATUS_PENDING, STATUS_UNREPORTED, decode_row, outcome_code, result_code};
 use super::names::Names;
-use crate::audit::error::{StoreError, damaged, guarded, missing};
-use crate::audit::reader::Reader;
-use crate::audit::tables::{COUNTS, PENDING, RECORDS, ROWS};
+use super::tables::{COUNTS, PENDING, ROWS};
+use crate::audit::log::tables::RECORDS;
 use crate::domain::{Outcome, ResultStatus, RiskLevel, Timestamp};
+use crate::store::error::{StoreError, damaged, guarded, missing};
+use crate::store::reader::Reader;
 
 /// Numbers over all decisions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

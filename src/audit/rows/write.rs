@@ -10,12 +10,12 @@ use super::idempotency::{is_over, key_prefix};
 use super::keys::Kind;
 use super::row::RowState;
 use super::tail::TailRow;
-use crate::audit::error::{TxError, missing};
 use crate::audit::log::leaf::leaf_data_of_redacted;
 use crate::audit::log::record::{DecisionRecord, Event};
 use crate::audit::log::stored::{gone, parse_record};
-use crate::audit::tx::Tx;
+use crate::audit::state::Tx;
 use crate::domain::{ApprovalId, DecisionId, Digest, Timestamp};
+use crate::store::error::{TxError, missing};
 
 impl Tx<'_> {
     /// Appends a decision, creates its row, and appends the question to reviewers if there is one.
@@ -24,29 +24,28 @@ impl Tx<'_> {
     /// exists is replaced.
     pub fn insert_decision(&mut self, draft: Draft) -> Result<Inserted, TxError> {
         let Draft { entry, question, mut state, facts, action_type, rule } = draft;
-        let row = self.state.last_row + 1;
+        let row = self.host.rows.last_row + 1;
         let appended = self.append_entry(entry)?;
         state.sequence = appended.sequence;
         if let Some(question) = question {
             self.append_entry(question)?;
         }
         let value = encode_row(&facts, &state).map_err(crate::domain::ParamsError::from)?;
-        self.tables.rows.get()?.insert(row, value.as_slice())?;
+        self.tables.rows.insert(row, value.as_slice())?;
         if let Some(confirmation) = &state.confirmation {
-            self.tables.confirmations.get()?.insert(&confirmation.token_hash.0, row)?;
+            self.tables.confirmations.insert(&confirmation.token_hash.0, row)?;
         }
         if let Some(approval) = &state.approval {
             let id = approval.approval_id.as_bytes();
-            self.tables.approvals.get()?.insert(id, row)?;
+            self.tables.approvals.insert(id, row)?;
             if approval.ending.is_none() {
-                self.tables.pending.get()?.insert(id, row)?;
-                self.state.pending += 1;
+                self.tables.pending.insert(id, row)?;
+                self.host.rows.pending += 1;
             }
         }
-        self.state.last_row = row;
         let changing = Changing::of(&facts, &state);
         let key = state.idempotency.map(key_prefix);
-        self.state.tail.push(row, TailRow { facts, key, changing, action_type, rule });
+        self.host.rows.push(TailRow { facts, key, changing, action_type, rule });
         Ok(Inserted { row, appended, state })
     }
 
@@ -56,29 +55,29 @@ impl Tx<'_> {
     }
 
     pub(crate) fn stored_row(&mut self, row: u64) -> Result<(Facts, RowState), TxError> {
-        let rows = self.tables.rows.get()?;
+        let rows = self.tables.rows.read()?;
         let value = rows.get(row)?.ok_or_else(|| missing("row", row))?;
         decode_row(value.value()).map_err(TxError::Corrupt)
     }
 
     /// The row of a decision.
     pub fn row_by_decision(&mut self, decision: DecisionId) -> Result<Option<(u64, RowState)>, TxError> {
-        let row = match self.state.tail.by_decision(decision.as_bytes()) {
+        let row = match self.host.rows.by_decision(decision.as_bytes()) {
             Some(row) => Some(row),
-            None => self.tables.decisions.get()?.get(decision.as_bytes())?.map(|row| row.value()),
+            None => self.tables.decisions.read()?.get(decision.as_bytes())?.map(|row| row.value()),
         };
         self.found(row, &decision, |state| state.decision_id == decision)
     }
 
     /// The row of the decision that waits, or waited, for an approval.
     pub fn row_by_approval(&mut self, approval: ApprovalId) -> Result<Option<(u64, RowState)>, TxError> {
-        let row = self.tables.approvals.get()?.get(approval.as_bytes())?.map(|row| row.value());
+        let row = self.tables.approvals.read()?.get(approval.as_bytes())?.map(|row| row.value());
         self.found(row, &approval, |state| asked_id(state) == Some(approval))
     }
 
     /// The row of the decision that asked for confirmation with this token, spent or not.
     pub fn row_by_confirmation(&mut self, token_hash: Digest) -> Result<Option<(u64, RowState)>, TxError> {
-        let row = self.tables.confirmations.get()?.get(&token_hash.0)?.map(|row| row.value());
+        let row = self.tables.confirmations.read()?.get(&token_hash.0)?.map(|row| row.value());
         self.found(row, &"a token", |state| state.confirmation.as_ref().is_some_and(|it| it.token_hash == token_hash))
     }
 
@@ -86,9 +85,9 @@ impl Tx<'_> {
     /// `action_digest`.
     pub fn idempotent(&mut self, key: Digest, now: Timestamp) -> Result<Option<(u64, RowState)>, TxError> {
         let prefix = key_prefix(key);
-        let row = match self.state.tail.by_key(&prefix) {
+        let row = match self.host.rows.by_key(&prefix) {
             Some(row) => Some(row),
-            None => self.tables.idempotency.get()?.get(&prefix)?.map(|row| row.value()),
+            None => self.tables.idempotency.read()?.get(&prefix)?.map(|row| row.value()),
         };
         let Some(row) = row else { return Ok(None) };
         let (facts, state) = self.stored_row(row)?;
@@ -113,7 +112,8 @@ impl Tx<'_> {
 
     /// The record of a row's decision, which must not be redacted.
     pub fn decision_record(&mut self, state: &RowState) -> Result<DecisionRecord, TxError> {
-        let value = self.tables.records.get()?.get(state.sequence)?.ok_or_else(|| missing("record", state.sequence))?;
+        let value =
+            self.tables.records.read()?.get(state.sequence)?.ok_or_else(|| missing("record", state.sequence))?;
         if leaf_data_of_redacted(value.value()).is_some() {
             return Err(gone(state.sequence).into());
         }
@@ -137,28 +137,27 @@ impl Tx<'_> {
         let mut facts = before;
         facts.follow(state);
         let value = encode_row(&facts, state).map_err(crate::domain::ParamsError::from)?;
-        self.writes += 1;
-        self.tables.rows.get()?.insert(row, value.as_slice())?;
+        self.tables.rows.insert(row, value.as_slice())?;
         match (open_id(&old), open_id(state)) {
             (Some(id), None) => {
-                self.tables.pending.get()?.remove(id.as_bytes())?;
-                self.state.pending = self.state.pending.saturating_sub(1);
+                self.tables.pending.remove(id.as_bytes())?;
+                self.host.rows.pending = self.host.rows.pending.saturating_sub(1);
             }
             (None, Some(id)) => {
-                self.tables.pending.get()?.insert(id.as_bytes(), row)?;
-                self.state.pending += 1;
+                self.tables.pending.insert(id.as_bytes(), row)?;
+                self.host.rows.pending += 1;
             }
             _ => {}
         }
         let changing = Changing::of(&facts, state);
-        if let Some(tail) = self.state.tail_mut(row) {
+        if let Some(tail) = self.host.rows.get_mut(row) {
             (tail.facts, tail.changing) = (facts, changing);
             return Ok(());
         }
-        self.counts.add_changing(Changing::of(&before, &old), -1);
-        self.counts.add_changing(changing, 1);
+        self.batch.add_changing(Changing::of(&before, &old), -1);
+        self.batch.add_changing(changing, 1);
         if before.index_status() != facts.index_status() {
-            let index = self.tables.index.get()?;
+            let index = &mut self.tables.index;
             clear_bit(index, Kind::Status, Facts::word(before.index_status()), row)?;
             set_bit(index, Kind::Status, Facts::word(facts.index_status()), row)?;
         }

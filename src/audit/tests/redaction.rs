@@ -2,14 +2,14 @@
 
 use crate::audit::log::leaf::REDACTED;
 use crate::audit::log::stored::Content;
-use crate::audit::reader::Reader;
 use crate::audit::retention::Retirement;
 use crate::audit::rows::draft::{Draft, Opening};
 use crate::audit::rows::query::{Order, Query};
 use crate::audit::rows::row::RowFilter;
-use crate::audit::store::Store;
+use crate::audit::state::Store;
 use crate::audit::testing::{UNREPORTED, decision, decision_id, later, options, place, report};
 use crate::domain::{Digest, ResultStatus};
+use crate::store::reader::Reader;
 
 /// The hash of a key that a decision was proposed with.
 fn key(number: u64) -> Digest {

@@ -8,15 +8,17 @@ use crate::audit::Checked;
 use crate::audit::log::identity::{LogIdentity, LogKey, sign_rotation};
 use crate::audit::log::note::SigningKey;
 use crate::audit::log::record::Event;
+use crate::audit::log::tables::{LOG, RECORDS, RETIRED, TREE};
 use crate::audit::log::tiles::tree_key;
 use crate::audit::rows::draft::{Draft, Opening};
 use crate::audit::rows::facts::{Facts, decode_row, encode_row};
 use crate::audit::rows::keys::short;
-use crate::audit::store::Store;
-use crate::audit::tables::{COUNTS, META, RECORDS, ROWS, TREE, meta};
+use crate::audit::rows::tables::{COUNTS, ROWS};
+use crate::audit::state::Store;
 use crate::audit::testing::{decision, decision_id, later, options, place, report};
 use crate::audit::tokens::StoredToken;
 use crate::domain::{Digest, How, ResultStatus, TokenId};
+use crate::store::meta::META;
 
 fn signing_key(seed: u8) -> SigningKey {
     SigningKey::from_seed("example.com/log", [seed; 32]).unwrap()
@@ -140,11 +142,11 @@ async fn a_store_that_is_well_is_found_to_be() {
 type Wrong = fn(&WriteTransaction);
 
 fn put_meta(transaction: &WriteTransaction, key: &str, value: &[u8]) {
-    transaction.open_table(META).unwrap().insert(key, value).unwrap();
+    transaction.open_table(META.definition()).unwrap().insert(key, value).unwrap();
 }
 
 fn change_row(transaction: &WriteTransaction, row: u64, change: impl FnOnce(&mut Facts)) {
-    let mut rows = transaction.open_table(ROWS).unwrap();
+    let mut rows = transaction.open_table(ROWS.definition()).unwrap();
     let value = rows.get(row).unwrap().unwrap().value().to_vec();
     let (mut facts, state) = decode_row(&value).unwrap();
     change(&mut facts);
@@ -153,7 +155,7 @@ fn change_row(transaction: &WriteTransaction, row: u64, change: impl FnOnce(&mut
 
 /// Takes a record's value apart into leaf hash and leaf data.
 fn drop_payload(transaction: &WriteTransaction, sequence: u64) {
-    let mut records = transaction.open_table(RECORDS).unwrap();
+    let mut records = transaction.open_table(RECORDS.definition()).unwrap();
     let value = records.get(sequence).unwrap().unwrap().value().to_vec();
     let data = crate::audit::log::leaf_data(&value[32..48], &value[48..]);
     records.insert(sequence, [&value[..32], &data.0].concat().as_slice()).unwrap();
@@ -165,37 +167,40 @@ async fn what_is_wrong_is_found_and_named() {
     store(&path).await.shutdown();
     let wrong: [(&str, Wrong); 12] = [
         ("hash of the tree", |t| {
-            t.open_table(TREE).unwrap().insert(&tree_key(1, 0), &[7; 32]).unwrap();
+            t.open_table(TREE.definition()).unwrap().insert(&tree_key(1, 0), &[7; 32]).unwrap();
         }),
         ("hash of the tree", |t| {
-            t.open_table(TREE).unwrap().remove(&tree_key(1, 0)).unwrap();
+            t.open_table(TREE.definition()).unwrap().remove(&tree_key(1, 0)).unwrap();
         }),
         ("hash of the tree", |t| {
-            t.open_table(TREE).unwrap().insert(&tree_key(2, 0), &[7; 32]).unwrap();
+            t.open_table(TREE.definition()).unwrap().insert(&tree_key(2, 0), &[7; 32]).unwrap();
         }),
         ("its records say", |t| {
-            t.open_table(META).unwrap().remove(meta::LOG).unwrap();
+            t.open_table(META.definition()).unwrap().remove(LOG).unwrap();
         }),
         ("its records say", |t| {
             let key = signing_key(1).verifier().to_string();
             let json = format!(r#"{{"origin":"example.com/log","keys":[{{"sequence":1,"key":"{key}"}}]}}"#);
-            put_meta(t, meta::LOG, json.as_bytes());
+            put_meta(t, LOG, json.as_bytes());
         }),
-        ("retention has gone to 0", |t| put_meta(t, meta::RETIRED, &0u64.to_be_bytes())),
-        ("of the 257 records that are retired", |t| put_meta(t, meta::RETIRED, &257u64.to_be_bytes())),
+        ("retention has gone to 0", |t| put_meta(t, RETIRED, &0u64.to_be_bytes())),
+        ("of the 257 records that are retired", |t| put_meta(t, RETIRED, &257u64.to_be_bytes())),
         ("row 201: it is redacted, and its facts are not", |t| {
             change_row(t, 201, |facts| facts.session = short("s1"));
         }),
         ("record 601 has no payload, and no record says", |t| drop_payload(t, 601)),
         ("record 100: it does not hash to its leaf", |t| {
-            let mut records = t.open_table(RECORDS).unwrap();
+            let mut records = t.open_table(RECORDS.definition()).unwrap();
             let mut value = records.get(100).unwrap().unwrap().value().to_vec();
             value[40] ^= 1;
             records.insert(100, value.as_slice()).unwrap();
         }),
         ("row 300", |t| change_row(t, 300, |facts| facts.session = short("another"))),
         ("the counters of ActionType", |t| {
-            t.open_table(COUNTS).unwrap().insert([&[4][..], b"[redacted]"].concat().as_slice(), 1).unwrap();
+            t.open_table(COUNTS.definition())
+                .unwrap()
+                .insert([&[4][..], b"[redacted]"].concat().as_slice(), 1)
+                .unwrap();
         }),
     ];
     for (place, (says, change)) in wrong.into_iter().enumerate() {

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use super::disk::Disk;
-use super::durability::check_log;
-use crate::audit::error::{StoreError, TxError};
 use crate::audit::log::record::Event;
 use crate::audit::policies::{StoredLayer, StoredPolicy};
 use crate::audit::rows::draft::{Draft, Inserted, Opening};
 use crate::audit::rows::row::{ApprovalState, ConfirmationClosed, ConfirmationState};
-use crate::audit::store::Store;
+use crate::audit::state::Store;
+use crate::audit::testing::disk::Disk;
 use crate::audit::testing::{decision, decision_id, later, options, place};
+use crate::audit::tests::durability::check_log;
 use crate::domain::{ApprovalId, Digest, Ending, EndingKind, Outcome, Timestamp};
+use crate::store::error::{StoreError, TxError};
 
 fn with_key(number: u64, at: Timestamp, key: Digest) -> Draft {
     let opening = Opening { idempotency: Some(key), allowed_at: Some(at), ..Opening::default() };
@@ -134,7 +134,7 @@ async fn an_open_approval_survives_a_restart_and_ends() {
             approval.ending = Some(ending);
             state.allowed_at = Some(later(10));
             tx.update_row(row, &state)?;
-            Ok::<_, TxError>(Ok(tx.state.pending))
+            Ok::<_, TxError>(Ok(tx.host.rows.pending))
         }
     };
     assert_eq!(store.transact(end(2)).await.unwrap(), Ok(1));

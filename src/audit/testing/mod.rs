@@ -1,16 +1,18 @@
 //! What the tests of this floor share: decisions and states that differ by a number.
 
+pub(crate) mod disk;
+
 use std::time::Duration;
 
 use serde_json::{Map, json};
 
-use super::options::Options;
 use crate::audit::log::record::{DecisionRecord, IdentityRecord};
 use crate::audit::rows::draft::{Draft, Opening};
 use crate::audit::rows::row::RowState;
 use crate::domain::{
     Action, Actor, Approval, DecisionId, Digest, How, Outcome, Report, ResultStatus, RiskLevel, Timestamp,
 };
+use crate::store::Options;
 
 /// Some seconds after a fixed moment.
 pub(crate) fn later(seconds: u64) -> Timestamp {

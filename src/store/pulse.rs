@@ -18,7 +18,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// The writer's pulse. Clones are the same one.
 #[derive(Clone, Debug)]
-pub(crate) struct Pulse(Arc<Inner>);
+pub(super) struct Pulse(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -37,34 +37,34 @@ struct Beat {
 
 impl Pulse {
     /// A pulse that may stop for so long.
-    pub(crate) fn new(patience: Duration) -> Self {
+    pub(super) fn new(patience: Duration) -> Self {
         let (beat, ended, stalled) = (Mutex::default(), Condvar::new(), AtomicBool::new(false));
         Self(Arc::new(Inner { patience, beat, ended, stalled }))
     }
 
     /// How long the writer may be at one thing.
-    pub(crate) fn patience(&self) -> Duration {
+    pub(super) fn patience(&self) -> Duration {
         self.0.patience
     }
 
     /// Why a call is not worth queueing now, where it is not.
-    pub(crate) fn stalled(&self) -> Option<StoreError> {
+    pub(super) fn stalled(&self) -> Option<StoreError> {
         self.0.stalled.load(Ordering::Acquire).then(|| self.late())
     }
 
     /// What a call is told that has waited for too long.
-    pub(crate) fn late(&self) -> StoreError {
+    pub(super) fn late(&self) -> StoreError {
         let why = format!("the disk has not answered for {:?}", self.0.patience);
         StoreError::Unavailable { why: why.into(), disk_full: false }
     }
 
     /// The writer sets to work.
-    pub(crate) fn begin(&self) {
+    pub(super) fn begin(&self) {
         self.beat().busy_since = Some(Instant::now());
     }
 
     /// The writer is done. If it was missed meanwhile, what is so now is said instead.
-    pub(crate) fn end(&self, health: &watch::Sender<StoreHealth>, now: impl FnOnce() -> StoreHealth) {
+    pub(super) fn end(&self, health: &watch::Sender<StoreHealth>, now: impl FnOnce() -> StoreHealth) {
         let mut beat = self.beat();
         beat.busy_since = None;
         if self.0.stalled.swap(false, Ordering::AcqRel) {
@@ -74,13 +74,13 @@ impl Pulse {
     }
 
     /// Nobody needs to look on any more.
-    pub(crate) fn stop(&self) {
+    pub(super) fn stop(&self) {
         self.beat().ended = true;
         self.0.ended.notify_all();
     }
 
     /// Looks on until told to stop.
-    pub(crate) fn watch(&self, health: &watch::Sender<StoreHealth>) {
+    pub(super) fn watch(&self, health: &watch::Sender<StoreHealth>) {
         let pause = (self.0.patience / 4).clamp(Duration::from_millis(5), LONGEST_PAUSE);
         let mut beat = self.beat();
         while !beat.ended {

@@ -18,13 +18,13 @@ use redb::backends::FileBackend;
 use redb::{Builder, Database, DatabaseError};
 
 /// How much is held in reserve: enough for a batch that says little, and for the pages that go with it.
-pub(crate) const RESERVE_BYTES: u64 = 1 << 20;
+pub(super) const RESERVE_BYTES: u64 = 1 << 20;
 
 /// Opens the database, each time that it is needed: at the start, and after a fault.
 pub type Opener = Box<dyn FnMut(&Builder) -> Result<Database, DatabaseError> + Send>;
 
 /// What a database is kept on.
-pub(crate) trait Medium: Send {
+pub(super) trait Medium: Send {
     /// Opens the database; the first time, creates it where there is none.
     fn open(&mut self, builder: &Builder) -> Result<Database, DatabaseError>;
 
@@ -51,7 +51,7 @@ impl Medium for Opener {
 }
 
 /// The file of a record, with mode 0600.
-pub(crate) struct RecordFile {
+pub(super) struct RecordFile {
     path: PathBuf,
     held: Option<Held>,
 }
@@ -66,7 +66,7 @@ struct Held {
 type Identity = (u64, u64);
 
 impl RecordFile {
-    pub(crate) fn new(path: PathBuf) -> Self {
+    pub(super) fn new(path: PathBuf) -> Self {
         Self { path, held: None }
     }
 

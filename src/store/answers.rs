@@ -7,22 +7,23 @@
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
+use super::host::Host;
 use super::job::Job;
 
 /// The jobs of a batch that was committed.
-type Batch = Vec<Box<dyn Job>>;
+type Batch<H> = Vec<Box<dyn Job<H>>>;
 
 /// The way back to the callers.
-pub(crate) struct Answers {
-    task: Option<mpsc::UnboundedSender<Batch>>,
+pub(super) struct Answers<H: Host> {
+    task: Option<mpsc::UnboundedSender<Batch<H>>>,
 }
 
-impl Answers {
+impl<H: Host> Answers<H> {
     /// Starts the task in the current runtime, if there is one.
-    pub(crate) fn start() -> Self {
+    pub(super) fn start() -> Self {
         let Ok(runtime) = Handle::try_current() else { return Self { task: None } };
         // Unbounded, and yet never longer than what waits for an answer: the queue to the writer is bounded.
-        let (sender, mut batches) = mpsc::unbounded_channel();
+        let (sender, mut batches) = mpsc::unbounded_channel::<Batch<H>>();
         runtime.spawn(async move {
             while let Some(batch) = batches.recv().await {
                 answer(batch);
@@ -32,7 +33,7 @@ impl Answers {
     }
 
     /// Tells the callers of these jobs that they are done.
-    pub(crate) fn send(&mut self, batch: Batch) {
+    pub(super) fn send(&mut self, batch: Batch<H>) {
         let refused = match &self.task {
             None => batch,
             Some(task) => match task.send(batch) {
@@ -46,7 +47,7 @@ impl Answers {
     }
 }
 
-fn answer(batch: Batch) {
+fn answer<H: Host>(batch: Batch<H>) {
     for job in batch {
         job.answer(Ok(()));
     }

@@ -1,8 +1,6 @@
 //! The handle that the rest of the daemon holds.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -13,32 +11,47 @@ use super::answers::Answers;
 use super::error::{OpenError, StoreError, TxError};
 use super::file::{Medium, Opener, RecordFile};
 use super::health::StoreHealth;
-use super::job::{Call, Message};
+use super::host::Host;
+use super::job::Call;
+use super::mode::Announcements;
 use super::open::{explain_storage, open};
 use super::options::Options;
 use super::pulse::Pulse;
+use super::queue::{Queue, Ring};
 use super::reader::Reader;
 use super::slot::Slot;
 use super::tx::Tx;
-use super::writer::{Announcements, Writer};
+use super::writer::Writer;
 
-/// The record: an open store and its writer. Clones are handles of the same store.
-#[derive(Clone, Debug)]
-pub struct Store {
-    shared: Arc<Shared>,
+/// An open store and its writer. Clones are handles of the same store.
+#[derive(Debug)]
+pub struct Store<H: Host> {
+    shared: Arc<Shared<H>>,
+}
+
+impl<H: Host> Clone for Store<H> {
+    fn clone(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared) }
+    }
 }
 
 #[derive(Debug)]
-struct Shared {
-    queue: SyncSender<Message>,
+struct Shared<H: Host> {
+    queue: Arc<Queue<H>>,
     slot: Slot,
     announce: Announcements,
-    closed: AtomicBool,
     pulse: Pulse,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-impl Store {
+impl<H: Host> Drop for Shared<H> {
+    /// Nobody can call any more: the writer ends when it has done what is queued.
+    fn drop(&mut self) {
+        self.queue.close();
+    }
+}
+
+impl<H: Host> Store<H> {
     /// Opens the store in this file, which is created with mode 0600 if it is not there, and starts its writer.
     pub fn open(path: &Path, options: Options) -> Result<Self, OpenError> {
         Self::start(Box::new(RecordFile::new(path.to_owned())), path, options)
@@ -50,19 +63,19 @@ impl Store {
     }
 
     fn start(mut medium: Box<dyn Medium>, path: &Path, mut options: Options) -> Result<Self, OpenError> {
-        let (database, state) = open(&mut *medium, options.cache_size, &mut *options.entropy, path)?;
+        let (database, state) = open::<H>(&mut *medium, options.cache_size, &mut *options.entropy, path)?;
         medium.hold_reserve().map_err(|error| explain_storage(error.into(), path.to_owned()))?;
         let announce = Announcements {
-            committed: watch::Sender::new(state.last_sequence),
-            durable: watch::Sender::new(state.last_sequence),
+            committed: watch::Sender::new(state.host.last_sequence()),
+            durable: watch::Sender::new(state.host.last_sequence()),
             health: watch::Sender::new(StoreHealth::Ok),
             recoveries: watch::Sender::new(0),
         };
         let slot = Slot::new(database);
         let pulse = Pulse::new(options.patience);
-        let (queue, jobs) = sync_channel(options.queue.max(1));
+        let queue = Arc::new(Queue::new(options.queue.max(1)));
         let writer = Writer {
-            queue: jobs,
+            queue: Arc::clone(&queue),
             slot: slot.clone(),
             state,
             options,
@@ -79,8 +92,8 @@ impl Store {
         let thread = spawn("aegis-record", Box::new(move || writer.run()))?;
         let (watched, health) = (pulse.clone(), announce.health.clone());
         spawn("aegis-pulse", Box::new(move || watched.watch(&health)))?;
-        let (closed, thread) = (AtomicBool::new(false), Mutex::new(Some(thread)));
-        Ok(Self { shared: Arc::new(Shared { queue, slot, announce, closed, pulse, thread }) })
+        let thread = Mutex::new(Some(thread));
+        Ok(Self { shared: Arc::new(Shared { queue, slot, announce, pulse, thread }) })
     }
 
     /// Runs a job in the writer's next transaction, and answers when that is durable.
@@ -89,30 +102,23 @@ impl Store {
     /// the store; a job passes those it meets on with `?`.
     ///
     /// A call that is queued is carried out even if its future is dropped; one whose turn has not come when its time
-    /// ([`Options::patience`]) is over is not.
+    /// ([`Options::patience`]) is over is not. Jobs run in the order of the calls.
     pub async fn transact<T, F>(&self, job: F) -> Result<T, StoreError>
     where
-        F: FnOnce(&mut Tx<'_>) -> Result<T, TxError> + Send + 'static,
+        F: FnOnce(&mut Tx<'_, H>) -> Result<T, TxError> + Send + 'static,
         T: Send + 'static,
     {
-        if self.shared.closed.load(Ordering::Acquire) {
-            return Err(StoreError::Closed);
-        }
         if let Some(stalled) = self.shared.pulse.stalled() {
             return Err(stalled);
         }
         let until = Instant::now() + self.shared.pulse.patience();
-        // Whatever else is ready to run comes as far as this first. So calls that arrived together are one batch, and not
-        // one for the first of them and then another: a commit costs far more than a decision.
-        tokio::task::yield_now().await;
         let (answer, answered) = oneshot::channel();
-        // A full queue is an answer, not a wait: those who wait would be a second queue, without a bound.
-        self.shared.queue.try_send(Message::Job(Box::new(Call::new(job, answer, until)))).map_err(
-            |error| match error {
-                TrySendError::Full(_) => StoreError::Overloaded,
-                TrySendError::Disconnected(_) => StoreError::Closed,
-            },
-        )?;
+        // The place in the queue is taken before anything is waited for: who came first is recorded first.
+        self.shared.queue.push(Box::new(Call::new(job, answer, until)))?;
+        let ring = Ring(&self.shared.queue);
+        // Whatever else is ready to run takes its place before the writer is woken.
+        tokio::task::yield_now().await;
+        drop(ring);
         match tokio::time::timeout_at(until.into(), answered).await {
             Ok(answer) => answer.unwrap_or(Err(StoreError::Closed)),
             Err(_) => Err(self.shared.pulse.late()),
@@ -149,11 +155,10 @@ impl Store {
 
     /// Writes what is queued, closes the file and waits until that is done. Later calls are refused. Blocks.
     pub fn shutdown(&self) {
-        self.shared.closed.store(true, Ordering::Release);
+        self.shared.queue.close();
         let thread = self.shared.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(thread) = thread else { return };
-        // If the writer is gone already, there is nobody to tell.
-        let _ = self.shared.queue.send(Message::Shutdown);
+        // If it panicked, it has logged that.
         let _ = thread.join();
     }
 }

@@ -11,7 +11,7 @@ use redb::{Database, ReadTransaction, ReadableDatabase, StorageError, WriteTrans
 use super::error::{StoreError, guarded, storage};
 
 /// Closes a database. What redb asserts about a damaged file must not end the thread that closes it.
-pub(crate) fn close(database: Database) {
+pub(super) fn close(database: Database) {
     let closed = guarded(|| {
         drop(database);
         Ok::<_, StorageError>(())
@@ -30,15 +30,15 @@ enum Content {
 
 /// The place where the database stands.
 #[derive(Clone, Debug)]
-pub(crate) struct Slot(Arc<RwLock<Content>>);
+pub(super) struct Slot(Arc<RwLock<Content>>);
 
 impl Slot {
-    pub(crate) fn new(database: Database) -> Self {
+    pub(super) fn new(database: Database) -> Self {
         Self(Arc::new(RwLock::new(Content::Open(database))))
     }
 
     /// A snapshot of what was last committed.
-    pub(crate) fn begin_read(&self) -> Result<ReadTransaction, StoreError> {
+    pub(super) fn begin_read(&self) -> Result<ReadTransaction, StoreError> {
         match &*self.0.read().unwrap_or_else(PoisonError::into_inner) {
             Content::Open(database) => guarded(|| Ok(database.begin_read()?)),
             Content::Without(why) => Err(why.clone()),
@@ -46,24 +46,24 @@ impl Slot {
     }
 
     /// The writer's transaction. It alone calls this, one at a time.
-    pub(crate) fn begin_write(&self) -> Result<WriteTransaction, StorageError> {
+    pub(super) fn begin_write(&self) -> Result<WriteTransaction, StorageError> {
         self.with(|database| database.begin_write().map_err(storage))
     }
 
     /// Does something with the open database.
-    pub(crate) fn with<T>(&self, f: impl FnOnce(&Database) -> Result<T, StorageError>) -> Result<T, StorageError> {
+    pub(super) fn with<T>(&self, f: impl FnOnce(&Database) -> Result<T, StorageError>) -> Result<T, StorageError> {
         match &*self.0.read().unwrap_or_else(PoisonError::into_inner) {
             Content::Open(database) => f(database),
             Content::Without(_) => Err(StorageError::DatabaseClosed),
         }
     }
 
-    pub(crate) fn put(&self, database: Database) {
+    pub(super) fn put(&self, database: Database) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Content::Open(database);
     }
 
     /// Closes the database, if there is one. From now on readers are told why there is none.
-    pub(crate) fn close(&self, why: StoreError) {
+    pub(super) fn close(&self, why: StoreError) {
         let content = {
             let mut slot = self.0.write().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *slot, Content::Without(why))

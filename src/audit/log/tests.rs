@@ -4,11 +4,11 @@ use crate::audit::log::merkle::{Frontier, consistency_proof, inclusion_proof, ve
 use crate::audit::log::record::Event;
 use crate::audit::merkle::tests::InMemory;
 use crate::audit::merkle::tests::naive;
-use crate::audit::options::Options;
-use crate::audit::reader::Reader;
-use crate::audit::store::Store;
+use crate::audit::state::Store;
 use crate::audit::testing::{draft, later, options, place};
 use crate::domain::Digest;
+use crate::store::Options;
+use crate::store::reader::Reader;
 
 fn leaves(reader: &Reader) -> Vec<Digest> {
     let mut leaves = Vec::new();

@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use redb::StorageBackend;
 
-use crate::audit::error::OpenError;
-use crate::audit::file::Opener;
-use crate::audit::options::Options;
-use crate::audit::store::Store;
+use crate::audit::state::Store;
+use crate::store::Opener;
+use crate::store::Options;
+use crate::store::error::OpenError;
 
 /// A disk. Clones are the same one.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Disk(Arc<Platter>);
+pub(crate) struct Disk(Arc<Platter>);
 
 #[derive(Debug, Default)]
 struct Platter {
@@ -33,33 +33,33 @@ struct Platter {
 }
 
 impl Disk {
-    pub(super) fn set_full(&self, full: bool) {
+    pub(crate) fn set_full(&self, full: bool) {
         self.0.full.store(full, Ordering::SeqCst);
     }
 
-    pub(super) fn break_syncs(&self, broken: bool) {
+    pub(crate) fn break_syncs(&self, broken: bool) {
         self.0.broken_sync.store(broken, Ordering::SeqCst);
     }
 
     /// Lets so many syncs pass and fails all later ones.
-    pub(super) fn fail_after_syncs(&self, good: usize) {
+    pub(crate) fn fail_after_syncs(&self, good: usize) {
         self.0.syncs_left.store(good, Ordering::SeqCst);
         self.0.armed.store(true, Ordering::SeqCst);
     }
 
     /// Makes syncs hang, or lets them go.
-    pub(super) fn hang(&self, hanging: bool) {
+    pub(crate) fn hang(&self, hanging: bool) {
         self.0.hanging.store(hanging, Ordering::SeqCst);
     }
 
-    pub(super) fn repair(&self) {
+    pub(crate) fn repair(&self) {
         self.0.armed.store(false, Ordering::SeqCst);
         self.set_full(false);
         self.break_syncs(false);
     }
 
     /// The disk as it is found when the power comes back.
-    pub(super) fn after_power_loss(&self) -> Self {
+    pub(crate) fn after_power_loss(&self) -> Self {
         let durable = self.0.durable.lock().unwrap().clone();
         Self(Arc::new(Platter {
             seen: Mutex::new(durable.clone()),
@@ -68,7 +68,7 @@ impl Disk {
         }))
     }
 
-    pub(super) fn open(&self, options: Options) -> Result<Store, OpenError> {
+    pub(crate) fn open(&self, options: Options) -> Result<Store, OpenError> {
         let disk = self.clone();
         let opener: Opener = Box::new(move |builder| {
             if disk.0.is_open.swap(true, Ordering::SeqCst) {

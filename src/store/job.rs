@@ -7,19 +7,12 @@ use redb::StorageError;
 use tokio::sync::oneshot;
 
 use super::error::{StoreError, TxError, panic_text};
+use super::host::Host;
 use super::tx::Tx;
-
-/// What the writer is sent.
-pub(crate) enum Message {
-    /// Do this.
-    Job(Box<dyn Job>),
-    /// Write what is queued, close the file and end.
-    Shutdown,
-}
 
 /// What running a job means for the batch that it is in.
 #[derive(Debug)]
-pub(crate) enum Verdict {
+pub(super) enum Ran {
     /// It is part of the batch.
     Done,
     /// It failed and left no trace: the batch goes on without it.
@@ -31,16 +24,23 @@ pub(crate) enum Verdict {
 }
 
 /// A caller's work.
-pub(crate) trait Job: Send {
+pub(super) trait Job<H: Host>: Send {
     /// Runs the work inside the transaction.
-    fn run(&mut self, tx: &mut Tx<'_>) -> Verdict;
+    fn run(&mut self, tx: &mut Tx<'_, H>) -> Ran;
 
     /// Tells the caller how the batch ended: what the work returned, or why nothing of it counts.
     fn answer(self: Box<Self>, end: Result<(), StoreError>);
 }
 
+/// Tells the callers of these jobs that nothing of them counts.
+pub(super) fn answer_all<H: Host>(jobs: Vec<Box<dyn Job<H>>>, error: &StoreError) {
+    for job in jobs {
+        job.answer(Err(error.clone()));
+    }
+}
+
 /// The work of a call to [`Store::transact`](super::Store::transact).
-pub(crate) struct Call<F, T> {
+pub(super) struct Call<F, T> {
     work: Option<F>,
     /// When the caller gives up.
     until: Instant,
@@ -49,52 +49,53 @@ pub(crate) struct Call<F, T> {
 }
 
 impl<F, T> Call<F, T> {
-    pub(crate) fn new(work: F, answer: oneshot::Sender<Result<T, StoreError>>, until: Instant) -> Self {
+    pub(super) fn new(work: F, answer: oneshot::Sender<Result<T, StoreError>>, until: Instant) -> Self {
         Self { work: Some(work), until, result: None, answer }
     }
 }
 
-impl<F, T> Job for Call<F, T>
+impl<H, F, T> Job<H> for Call<F, T>
 where
-    F: FnOnce(&mut Tx<'_>) -> Result<T, TxError> + Send,
+    H: Host,
+    F: FnOnce(&mut Tx<'_, H>) -> Result<T, TxError> + Send,
     T: Send,
 {
-    fn run(&mut self, tx: &mut Tx<'_>) -> Verdict {
-        let Some(work) = self.work.take() else { return Verdict::LeftOut };
+    fn run(&mut self, tx: &mut Tx<'_, H>) -> Ran {
+        let Some(work) = self.work.take() else { return Ran::LeftOut };
         // Nobody waits for it any more, and they were told that it was not done.
         if Instant::now() >= self.until {
             let why = "its turn did not come in time".into();
             self.result = Some(Err(StoreError::Unavailable { why, disk_full: false }));
-            return Verdict::LeftOut;
+            return Ran::LeftOut;
         }
-        let (writes, after) = (tx.writes, tx.after.len());
+        let (changes, after) = (tx.changes(), tx.after.len());
         // A job must not panic. If one does, that is its own caller's error and not the end of the record.
         let result = catch_unwind(AssertUnwindSafe(|| work(tx)));
-        let (verdict, error) = match result {
+        let (ran, error) = match result {
             Ok(Ok(value)) => {
                 self.result = Some(Ok(value));
-                return Verdict::Done;
+                return Ran::Done;
             }
             Ok(Err(error)) => {
                 let why = error.to_string();
                 match error {
                     TxError::Storage(
                         error @ (StorageError::Io(_) | StorageError::PreviousIo | StorageError::DatabaseClosed),
-                    ) => return Verdict::Fault(error),
-                    error => (Verdict::Abort(why), StoreError::from(error)),
+                    ) => return Ran::Fault(error),
+                    error => (Ran::Abort(why), StoreError::from(error)),
                 }
             }
             Err(panic) => {
                 let why = format!("a job panicked: {}", panic_text(&*panic));
-                (Verdict::Abort(why.clone()), StoreError::Aborted { why: why.into() })
+                (Ran::Abort(why.clone()), StoreError::Aborted { why: why.into() })
             }
         };
         self.result = Some(Err(error));
-        if tx.writes == writes {
+        if tx.changes() == changes {
             tx.after.truncate(after);
-            return Verdict::LeftOut;
+            return Ran::LeftOut;
         }
-        verdict
+        ran
     }
 
     fn answer(self: Box<Self>, end: Result<(), StoreError>) {

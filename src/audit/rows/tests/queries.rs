@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::disk::Disk;
-use crate::audit::reader::Reader;
 use crate::audit::rows::draft::{Draft, Opening};
 use crate::audit::rows::query::{Order, Query};
 use crate::audit::rows::row::{AuditRow, RowFilter};
 use crate::audit::rows::stats::Stats;
+use crate::audit::testing::disk::Disk;
 use crate::audit::testing::{UNREPORTED, decision, later, options, report};
 use crate::domain::{Approval, Outcome, ResultStatus, RiskLevel, Timestamp};
+use crate::store::reader::Reader;
 
 /// What differs from row to row.
 #[derive(Clone, Debug)]
