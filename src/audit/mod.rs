@@ -134,7 +134,7 @@ pub use rows::{
     ApprovalState, AuditRow, ConfirmationClosed, ConfirmationState, Draft, IDEMPOTENCY_WINDOW, Inserted, Opening,
     Order, Page, Query, RowFilter, RowState, Stats, row,
 };
-pub use state::{State, Store, Tx};
+pub use state::{Standalone, State, Store, Tx};
 pub use tokens::StoredToken;
 
 pub use crate::store::{Entropy, OpenError, Opener, Options, Reader, StoreError, StoreHealth, TxError};

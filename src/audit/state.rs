@@ -15,5 +15,8 @@ pub struct State {
 /// The record: an open store and its writer.
 pub type Store = crate::store::Store<State>;
 
+/// The record, in a program that answers nobody.
+pub type Standalone = crate::store::Standalone<State>;
+
 /// The transaction that a job runs in.
 pub type Tx<'t> = crate::store::Tx<'t, State>;

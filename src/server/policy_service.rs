@@ -43,7 +43,7 @@ impl PolicyService for Policies {
         let Some(revision) = reader.finish(revision)? else {
             return Err(status::bad_field("revision", "must be given"));
         };
-        let stored = self.governor.store().read()?.policy(revision)?;
+        let stored = self.governor.store().look(move |reader| reader.policy(revision)).await?;
         let stored = stored.ok_or(GovernanceError::NoRevision(wanted))?;
         Ok(Response::new(v1::GetPolicyResponse { policy: Some(response::stored_policy(revision, stored)) }))
     }

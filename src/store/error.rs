@@ -76,8 +76,8 @@ pub enum OpenError {
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// More is waiting to be written than the queue holds. Nothing was written; try again.
-    #[error("the record is busy: too many writes are waiting")]
+    /// More is waiting to be written, or to be read, than the queue holds. Nothing was written; try again.
+    #[error("the record is busy: too many calls are waiting for it")]
     Overloaded,
     /// The store cannot write or read now. It keeps trying to recover by itself.
     #[error("the record is unavailable: {why}")]

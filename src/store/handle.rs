@@ -13,6 +13,7 @@ use super::file::{Medium, Opener, RecordFile};
 use super::health::StoreHealth;
 use super::host::Host;
 use super::job::Call;
+use super::look::Lane;
 use super::mode::Announcements;
 use super::open::{explain_storage, open};
 use super::options::Options;
@@ -22,6 +23,9 @@ use super::reader::Reader;
 use super::slot::Slot;
 use super::tx::Tx;
 use super::writer::Writer;
+
+/// How many scans are under way at the same time.
+const SCANS: usize = 2;
 
 /// An open store and its writer. Clones are handles of the same store.
 #[derive(Debug)]
@@ -41,6 +45,8 @@ struct Shared<H: Host> {
     slot: Slot,
     announce: Announcements,
     pulse: Pulse,
+    looks: Lane,
+    scans: Lane,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -73,6 +79,9 @@ impl<H: Host> Store<H> {
         };
         let slot = Slot::new(database);
         let pulse = Pulse::new(options.patience);
+        // One thread, so that looks are answered in their order.
+        let looks = Lane::new("aegis-look", 1, options.queue.max(1), options.patience, &slot);
+        let scans = Lane::new("aegis-scan", SCANS, options.queue.max(1), options.patience, &slot);
         let queue = Arc::new(Queue::new(options.queue.max(1)));
         let writer = Writer {
             queue: Arc::clone(&queue),
@@ -93,7 +102,7 @@ impl<H: Host> Store<H> {
         let (watched, health) = (pulse.clone(), announce.health.clone());
         spawn("aegis-pulse", Box::new(move || watched.watch(&health)))?;
         let thread = Mutex::new(Some(thread));
-        Ok(Self { shared: Arc::new(Shared { queue, slot, announce, pulse, thread }) })
+        Ok(Self { shared: Arc::new(Shared { queue, slot, announce, pulse, looks, scans, thread }) })
     }
 
     /// Runs a job in the writer's next transaction, and answers when that is durable.
@@ -148,9 +157,37 @@ impl<H: Host> Store<H> {
         self.shared.announce.recoveries.subscribe()
     }
 
-    /// A snapshot of what is committed. Reading takes as long as the disk does: do it where blocking is allowed.
-    pub fn read(&self) -> Result<Reader, StoreError> {
+    /// Looks something up in a snapshot: what is found by its key, in well under a millisecond once the disk answers.
+    ///
+    /// Runs on a thread of its own, never on the caller's. Looks are answered in the order of the calls. One that the disk
+    /// keeps for longer than [`Options::patience`] fails, and so does one for which there is no room ([`Options::queue`]).
+    pub async fn look<T, F>(&self, look: F) -> Result<T, StoreError>
+    where
+        F: FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
+        T: Send + 'static,
+    {
+        self.shared.looks.look(look).await
+    }
+
+    /// Reads many entries of a snapshot: as [`Store::look`], on other threads, so that no look waits for a scan. A scan has
+    /// a bound of its own, a page: as long as it lasts, it keeps other scans waiting, and old pages of the file in use.
+    pub async fn scan<T, F>(&self, scan: F) -> Result<T, StoreError>
+    where
+        F: FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
+        T: Send + 'static,
+    {
+        self.shared.scans.look(scan).await
+    }
+
+    /// A snapshot, for code that may wait for the disk: see [`Standalone`](super::standalone::Standalone).
+    pub(super) fn snapshot(&self) -> Result<Reader, StoreError> {
         Ok(Reader::new(self.shared.slot.begin_read()?))
+    }
+
+    /// A snapshot, for tests of this crate.
+    #[cfg(test)]
+    pub(crate) fn read(&self) -> Result<Reader, StoreError> {
+        self.snapshot()
     }
 
     /// Writes what is queued, closes the file and waits until that is done. Later calls are refused. Blocks.

@@ -3,7 +3,7 @@
 //! - `file`, `slot`, `open`, `begin`: the redb file; where it stands open; its transactions.
 //! - `handle`, `queue`, `job`, `writer`, `answers`: from a call to a batch, to the disk, and back. `mode`, `recovery`, `pulse`,
 //!   `health`: what happens when the disk fails, is full, or does not answer.
-//! - `reader`: snapshots.
+//! - `reader`, `look`: snapshots, and the threads that read them. `standalone`: for programs that answer nobody.
 //! - `table`, `meta`, `host`: what the floors above register. A table is registered once, as a [`TableDef`], with what it
 //!   comes from; a [`Host`] lists the tables, keeps a part of them in memory, and says what is derived and how.
 //!
@@ -44,6 +44,7 @@ mod handle;
 mod health;
 pub(crate) mod host;
 mod job;
+mod look;
 pub(crate) mod meta;
 mod mode;
 mod open;
@@ -53,6 +54,7 @@ mod queue;
 pub(crate) mod reader;
 mod recovery;
 mod slot;
+mod standalone;
 pub(crate) mod table;
 #[cfg(test)]
 mod tests;
@@ -66,5 +68,6 @@ pub use health::StoreHealth;
 pub use host::{Derivation, Host, Incident};
 pub use options::{Entropy, Options};
 pub use reader::Reader;
+pub use standalone::Standalone;
 pub use table::{Lazy, Origin, Registered, Session, TableDef};
 pub use tx::Tx;

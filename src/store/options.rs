@@ -16,7 +16,8 @@ pub struct Options {
     pub sync_every: Duration,
     /// Bytes of the file that are kept in memory. Default 16 MiB.
     pub cache_size: usize,
-    /// How many jobs may wait; one more is [`StoreError::Overloaded`](super::StoreError::Overloaded). Default 16,384.
+    /// How many jobs may wait, and how many looks, and how many scans; one more is
+    /// [`StoreError::Overloaded`](super::StoreError::Overloaded). Default 16,384.
     pub queue: usize,
     /// How many jobs one transaction takes at most, so that no answer waits for an endless batch. Default 512.
     pub batch: usize,

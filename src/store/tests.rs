@@ -1,5 +1,7 @@
 //! The engine under a host that keeps one number: what it does does not depend on what it keeps.
 
+use std::time::Duration;
+
 use redb::{ReadTransaction, ReadableTable as _, StorageError};
 
 use super::error::{StoreError, TxError};
@@ -151,4 +153,67 @@ async fn a_store_that_is_shut_down_does_what_is_queued_and_takes_nothing_more() 
     tokio::task::spawn_blocking(move || closing.shutdown()).await.unwrap();
     assert_eq!(queued.await.unwrap().unwrap(), 1);
     assert!(matches!(store.transact(|tx| call(tx, 8)).await, Err(StoreError::Closed)));
+}
+
+#[tokio::test]
+async fn looks_are_answered_in_the_order_in_which_they_were_asked() {
+    let (_directory, store) = open();
+    store.transact(|tx| call(tx, 7)).await.unwrap();
+    let answered = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let looks: Vec<_> = (0..64)
+        .map(|number| {
+            let (store, answered) = (store.clone(), std::sync::Arc::clone(&answered));
+            tokio::spawn(async move {
+                let value = store.look(|reader| Ok(reader.table(CALLS)?.get(1)?.map(|value| value.value()))).await;
+                answered.lock().unwrap().push(number);
+                value.unwrap()
+            })
+        })
+        .collect();
+    for look in looks {
+        assert_eq!(look.await.unwrap(), Some(7));
+    }
+    assert!(answered.lock().unwrap().is_sorted());
+}
+
+#[tokio::test]
+async fn a_look_that_hangs_is_given_up_and_those_past_the_bound_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = Options { queue: 2, patience: Duration::from_millis(300), ..Options::default() };
+    let store = Store::<Calls>::open(&directory.path().join("calls.redb"), options).unwrap();
+    let (begun, begins) = std::sync::mpsc::channel();
+    let (go_on, held) = std::sync::mpsc::channel::<()>();
+    let hanging = store.look(move |_| {
+        begun.send(()).unwrap();
+        // As long as the disk does not answer.
+        let _ = held.recv();
+        Ok(())
+    });
+    let (hanging, ()) = tokio::join!(hanging, async {
+        tokio::task::spawn_blocking(move || begins.recv().unwrap()).await.unwrap();
+        let [a, b, c] = [(); 3].map(|()| store.look(|_| Ok(())));
+        // Two have room to wait for the thread, and do so in vain; the third is told at once.
+        let (a, b, c) = tokio::join!(a, b, c);
+        assert!(matches!(c, Err(StoreError::Overloaded)), "{c:?}");
+        for waited in [a, b] {
+            assert!(matches!(waited, Err(StoreError::Unavailable { .. })), "{waited:?}");
+        }
+        // Scans have threads of their own.
+        store.scan(|_| Ok(())).await.unwrap();
+    });
+    assert!(matches!(hanging, Err(StoreError::Unavailable { .. })), "{hanging:?}");
+    go_on.send(()).unwrap();
+    // The thread comes back, and finds two that nobody waits for any more.
+    while let Err(StoreError::Overloaded) = store.look(|_| Ok(())).await {
+        tokio::task::yield_now().await;
+    }
+    store.look(|_| Ok(())).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_look_that_panics_is_damage_and_not_the_end_of_its_thread() {
+    let (_directory, store) = open();
+    let panicked: Result<(), _> = store.look(|_| panic!("as redb does on a damaged page")).await;
+    assert!(matches!(panicked, Err(StoreError::Corrupt { .. })), "{panicked:?}");
+    store.look(|_| Ok(())).await.unwrap();
 }
