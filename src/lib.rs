@@ -7,7 +7,8 @@
 //! - [`cli`]: one file per command; thin.
 //! - [`server`]: listeners, who is calling, the gRPC services. Translates, and does nothing else.
 //! - [`governance`]: the pipeline, propose -> decide -> record -> (ask) -> answer. Owns the order of things.
-//! - [`approvals`], [`audit`]: the open questions in memory; the record on disk, and what proves it.
+//! - [`approvals`], [`audit`]: the open questions in memory; the record, and what proves it.
+//! - [`store`]: the engine under the record. One file, one writer, many readers; it knows no meaning.
 //! - [`policy`]: YAML -> compiled policy -> decision. Pure.
 //! - [`domain`]: the words that all of them share. [`proto`]: what the wire has, for `server` and `cli` alone.
 //!   [`telemetry`]: the log and the traces. [`watcher`]: sees that files have changed, for whoever reads files. [`fetch`]:
@@ -38,4 +39,5 @@ pub mod outbound;
 pub mod policy;
 pub mod proto;
 pub mod server;
+pub mod store;
 pub mod watcher;

@@ -61,18 +61,25 @@ async fn ready(State(admin): State<Admin>) -> (StatusCode, String) {
 }
 
 async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
-    match admin.metrics() {
+    match admin.metrics().await {
         Ok(text) => Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)),
         Err(error) => Err((StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n"))),
     }
 }
 
 impl Admin {
-    fn metrics(&self) -> Result<String, StoreError> {
+    async fn metrics(&self) -> Result<String, StoreError> {
         let governor = &self.governor;
-        let mut page = Page::default();
-
         let healthy = matches!(*governor.store().health().borrow(), StoreHealth::Ok);
+        // While the record is out of order, everything else is said all the same.
+        let stats = if healthy {
+            let (now, unreported_after) = (governor.now(), governor.unreported_after());
+            Some(governor.store().scan(move |reader| reader.stats(now, unreported_after)).await?)
+        } else {
+            None
+        };
+
+        let mut page = Page::default();
         page.gauge("aegis_record_writable", "Whether the record can be written.", u64::from(healthy));
         let recoveries = *governor.store().recoveries().borrow();
         page.counter("aegis_record_recoveries_total", "Faults that the record recovered from in this run.", recoveries);
@@ -117,9 +124,7 @@ impl Admin {
             page.series("aegis_witness_behind", help, "gauge", "witness", behind);
         }
 
-        // While the record is out of order, everything above is said all the same.
-        if healthy {
-            let stats = governor.store().read()?.stats(governor.now(), governor.unreported_after())?;
+        if let Some(stats) = stats {
             page.counter("aegis_records_total", "Records in the log.", stats.records);
             let outcomes = stats.by_outcome.into_iter().map(|(outcome, n)| (outcome.to_owned(), n));
             page.series(

@@ -149,7 +149,7 @@ async fn start_governor(
     let store_key = data_dir.store_key()?;
     let settings = config.governance.clone();
     let (files, origin) = (KeyFiles::new(&config.data_dir), config.origin.clone());
-    witnesses::check(&config.witnesses, &store)?;
+    witnesses::check(&config.witnesses, &store).await?;
     let notary = Notary::start(store.clone(), files, clock.clone(), getrandom::fill, origin).await?;
     let governor = Governor::start(store, generations, clock, getrandom::fill, store_key, settings, flags).await?;
     Ok((Arc::new(governor), Arc::new(notary)))

@@ -15,7 +15,7 @@ impl Governor {
         decision_id: DecisionId,
         wait: Duration,
     ) -> Result<Answer, GovernanceError> {
-        let mut answer = self.own_decision(caller, decision_id)?;
+        let mut answer = self.own_decision(caller, decision_id).await?;
         if !wait.is_zero() {
             self.wait_for(&mut answer, wait).await?;
         }
@@ -36,7 +36,8 @@ impl Governor {
             }
             // Not open any more: the store knows how it ended.
             Ok(None) => {
-                if let Some(row) = self.store.read()?.by_decision(answer.decision.decision_id)? {
+                let decision_id = answer.decision.decision_id;
+                if let Some(row) = self.store.look(move |reader| reader.by_decision(decision_id)).await? {
                     *answer = row.into();
                 }
             }
@@ -47,8 +48,12 @@ impl Governor {
     }
 
     /// The answer to a proposal of this very caller. Another caller's is not told from none.
-    pub(super) fn own_decision(&self, caller: &Caller, decision_id: DecisionId) -> Result<Answer, GovernanceError> {
-        let row = self.store.read()?.by_decision(decision_id)?;
+    pub(super) async fn own_decision(
+        &self,
+        caller: &Caller,
+        decision_id: DecisionId,
+    ) -> Result<Answer, GovernanceError> {
+        let row = self.store.look(move |reader| reader.by_decision(decision_id)).await?;
         // Of what was redacted nothing is left that could be anybody's.
         row.filter(|row| row.state.redacted.is_none() && is_own(caller, &row.decision.identity))
             .map(Answer::from)
@@ -64,7 +69,7 @@ impl Governor {
     ) -> Result<Option<RecordId>, GovernanceError> {
         let now = self.clock.now();
         // What a decision is never changes: it is looked at, and the report masked, before the writer's turn.
-        let decision = self.own_decision(caller, decision_id)?.decision;
+        let decision = self.own_decision(caller, decision_id).await?.decision;
         let held = self.held().get(decision_id);
         let values = held.or_else(|| decision.masked.is_empty().then(masking::Values::default));
         let generation = self.generations.current();

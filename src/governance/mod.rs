@@ -34,7 +34,7 @@ use sha2::Sha256;
 use crate::approvals::{Pending, Queue, SlotLimits};
 use crate::audit::record::Event;
 use crate::audit::row::AuditRow;
-use crate::audit::{Store, StoreError};
+use crate::audit::{Reader, Store, StoreError};
 use crate::domain::{Caller, Clock, Digest, How, Timestamp};
 
 pub use answer::Answer;
@@ -103,13 +103,14 @@ impl Governor {
         flags: Vec<String>,
     ) -> Result<Self, StoreError> {
         let queue = Arc::new(Queue::new(settings.slots));
-        for (_, row) in store.read()?.pending()? {
+        let (pending, tokens) = store.scan(|reader| Ok((reader.pending()?, reader.tokens()?))).await?;
+        for (_, row) in pending {
             if let Some(pending) = restored(row, clock.as_ref()) {
                 let caller = restored_slot_key(&pending);
                 queue.restore(pending, &caller);
             }
         }
-        let tokens = Arc::new(Tokens::new(store.read()?.tokens()?));
+        let tokens = Arc::new(Tokens::new(tokens));
         let generation = generations.current();
         let now = clock.now();
         let program = env!("CARGO_PKG_VERSION").to_owned();
@@ -199,14 +200,14 @@ impl Governor {
     ///
     /// Done in the writer's turn, like every other change of the queue: nothing can be decided between look and change.
     pub async fn catch_up(&self) -> Result<(), StoreError> {
-        let (store, queue, clock) = (self.store.clone(), Arc::clone(&self.queue), Arc::clone(&self.clock));
+        let (queue, clock) = (Arc::clone(&self.queue), Arc::clone(&self.clock));
         let tokens = Arc::clone(&self.tokens);
         let (tell, told) = std::sync::mpsc::channel();
         self.store
             .transact(move |tx| {
-                tx.after_commit(move || {
+                tx.after_commit_look(move |reader| {
                     // Whoever asked waits for this answer.
-                    let _ = tell.send(reconcile(&store, &queue, &tokens, clock.as_ref()));
+                    let _ = tell.send(reader.and_then(|reader| reconcile(&reader, &queue, &tokens, clock.as_ref())));
                 });
                 Ok(())
             })
@@ -234,8 +235,7 @@ impl Governor {
 }
 
 /// Ends in the queue what has ended in the store, and puts back what is open there; knows the tokens that are there.
-fn reconcile(store: &Store, queue: &Queue, tokens: &Tokens, clock: &dyn Clock) -> Result<(), StoreError> {
-    let reader = store.read()?;
+fn reconcile(reader: &Reader, queue: &Queue, tokens: &Tokens, clock: &dyn Clock) -> Result<(), StoreError> {
     tokens.replace(reader.tokens()?);
     for pending in queue.page(None, usize::MAX, |_| true) {
         let row = reader.by_approval(pending.approval_id)?;

@@ -60,7 +60,7 @@ impl Governor {
         let (queue, held) = (Arc::clone(&self.queue), Arc::clone(&self.held));
         let mut answer = match self.store.transact(move |tx| decided.write(tx, queue, held)).await?? {
             Written::New(answer) => *answer,
-            Written::Earlier(decision_id) => self.earlier(decision_id)?,
+            Written::Earlier(decision_id) => self.earlier(decision_id).await?,
         };
         if !wait.is_zero() {
             self.wait_for(&mut answer, wait).await?;
@@ -69,8 +69,8 @@ impl Governor {
     }
 
     /// The answer that the same key got before.
-    fn earlier(&self, decision_id: DecisionId) -> Result<Answer, GovernanceError> {
-        let row = self.store.read()?.by_decision(decision_id)?;
+    async fn earlier(&self, decision_id: DecisionId) -> Result<Answer, GovernanceError> {
+        let row = self.store.look(move |reader| reader.by_decision(decision_id)).await?;
         let mut answer = Answer::from(row.ok_or(GovernanceError::NoDecision(decision_id))?);
         if answer.outcome() == Outcome::RequireConfirmation {
             answer.confirmation_token = Some(self.confirmation_token(decision_id));

@@ -1,9 +1,9 @@
 //! Taking a decision off the record, and saying so on it.
 
 use super::{GovernanceError, Governor};
+use crate::audit::Appended;
 use crate::audit::record::Event;
 use crate::audit::row::RowState;
-use crate::audit::{Appended, StoreError};
 use crate::domain::{Caller, DecisionId, Outcome, Timestamp};
 
 /// A decision that was taken off the record.
@@ -55,22 +55,21 @@ impl Governor {
 
     /// The records of a decision, and how far was looked.
     async fn records_of(&self, decision_id: DecisionId) -> Result<(Vec<u64>, u64), GovernanceError> {
-        let store = self.store.clone();
-        let look = move || {
-            let reader = store.read()?;
-            let last = reader.last_sequence()?;
-            let first = reader.by_decision(decision_id)?.map_or(last + 1, |row| row.state.sequence);
-            drop(reader);
-            let (mut found, mut next) = (Vec::new(), first);
-            while next <= last {
-                // A snapshot for each page: none is held for long.
-                let (page, after) = store.read()?.records_of(decision_id, next..=last)?;
-                found.extend(page);
-                next = after;
-            }
-            Ok::<_, StoreError>((found, last))
-        };
-        Ok(tokio::task::spawn_blocking(look).await.map_err(|_| StoreError::Closed)??)
+        let (first, last) = self
+            .store
+            .look(move |reader| {
+                let last = reader.last_sequence()?;
+                Ok((reader.by_decision(decision_id)?.map_or(last + 1, |row| row.state.sequence), last))
+            })
+            .await?;
+        let (mut found, mut next) = (Vec::new(), first);
+        while next <= last {
+            // A snapshot for each page: none is held for long.
+            let (page, after) = self.store.scan(move |reader| reader.records_of(decision_id, next..=last)).await?;
+            found.extend(page);
+            next = after;
+        }
+        Ok((found, last))
     }
 }
 

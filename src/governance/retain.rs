@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use super::redact::may_redact;
 use super::{GovernanceError, Governor};
+use crate::audit::Retirement;
 use crate::audit::record::Event;
-use crate::audit::redaction::Retirement;
 use crate::audit::{RETIRE_AT_ONCE, StoreError, TILE_WIDTH};
 
 impl Governor {
@@ -19,10 +19,8 @@ impl Governor {
     pub async fn retire(&self, retain: Duration) -> Result<u64, GovernanceError> {
         let (now, unreported_after) = (self.clock.now(), self.settings.unreported_after);
         let Ok(before) = now.checked_sub(retain) else { return Ok(0) };
-        let store = self.store.clone();
-        let look = move || {
-            let durable = *store.durable().borrow();
-            let reader = store.read()?;
+        let durable = *self.store.durable().borrow();
+        let found = self.store.scan(move |reader| {
             let first = reader.retired()? + 1;
             let whole = durable - durable % TILE_WIDTH;
             let last = whole.min(first - 1 + RETIRE_AT_ONCE);
@@ -33,10 +31,9 @@ impl Governor {
             let roots = (first - 1 + TILE_WIDTH..=last).step_by(256);
             let roots =
                 roots.map(|size| Ok((size, reader.tree_root(size)?))).collect::<Result<Vec<_>, StoreError>>()?;
-            Ok::<_, StoreError>(Some((first, roots)))
-        };
-        let found = tokio::task::spawn_blocking(look).await.map_err(|_| StoreError::Closed)??;
-        let Some((first, roots)) = found else { return Ok(0) };
+            Ok(Some((first, roots)))
+        });
+        let Some((first, roots)) = found.await? else { return Ok(0) };
         let gone = self.store.transact(move |tx| {
             if tx.retired()? + 1 != first {
                 return Ok(0);

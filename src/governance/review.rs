@@ -41,7 +41,7 @@ impl Governor {
         reason: String,
     ) -> Result<Ended, GovernanceError> {
         let Some(pending) = self.queue.get(approval_id) else {
-            return Err(self.why_not_open(approval_id)?);
+            return Err(self.why_not_open(approval_id).await?);
         };
         let identity = caller.identity.clone();
         let reason = self.without_secrets(&reason);
@@ -117,7 +117,7 @@ impl Governor {
         reason: String,
     ) -> Result<super::Answer, GovernanceError> {
         let reason = self.without_secrets(&reason);
-        let answer = self.own_decision(caller, decision_id)?;
+        let answer = self.own_decision(caller, decision_id).await?;
         let now = self.clock.now();
         match (answer.outcome(), answer.decision.approval_id.and_then(|id| self.queue.get(id))) {
             (Outcome::Escalate, Some(pending)) => {
@@ -161,12 +161,12 @@ impl Governor {
                 return Err(GovernanceError::NotPending { decision_id, state });
             }
         }
-        self.own_decision(caller, decision_id)
+        self.own_decision(caller, decision_id).await
     }
 
     /// Why a question is not open: it has ended, or there never was one.
-    fn why_not_open(&self, approval_id: ApprovalId) -> Result<GovernanceError, StoreError> {
-        let row = self.store.read()?.by_approval(approval_id)?;
+    async fn why_not_open(&self, approval_id: ApprovalId) -> Result<GovernanceError, StoreError> {
+        let row = self.store.look(move |reader| reader.by_approval(approval_id)).await?;
         let ending = row.and_then(|row| row.state.approval?.ending);
         Ok(match ending {
             Some(ending) => already(approval_id, ending),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aegis::audit::evidence::{BundleWriter, EntryLine, Trust, verify_bundle};
-use aegis::audit::{Content, DecisionRecord, Draft, IdentityRecord, Opening, Options, Store};
+use aegis::audit::{Content, DecisionRecord, Draft, IdentityRecord, Opening, Options, Standalone};
 use aegis::domain::{
     Action, Actor, Approval, DecisionId, Digest, How, Outcome, RiskLevel, SystemClock, Timestamp, action_digest,
 };
@@ -71,7 +71,7 @@ fn draft(number: u64) -> Draft {
 }
 
 /// Appends so many decisions, 64 to a batch.
-async fn append(store: &Store, count: u64) {
+async fn append(store: &Standalone, count: u64) {
     for first in (0..count).step_by(64) {
         let drafts: Vec<_> = (first..count.min(first + 64)).map(draft).collect();
         let write = move |tx: &mut aegis::audit::Tx<'_>| {
@@ -94,7 +94,7 @@ async fn appending(records: u64) {
         for (side, index_lag) in [usize::MAX, 1024].into_iter().enumerate() {
             let directory = place();
             let options = Options { relaxed: true, index_lag, ..Options::default() };
-            let store = Store::open(&directory.path().join("record.redb"), options).expect("a store");
+            let store = Standalone::open(&directory.path().join("record.redb"), options).expect("a store");
             let began = Instant::now();
             append(&store, records).await;
             rates[side].push(records as f64 / began.elapsed().as_secs_f64());
@@ -120,7 +120,7 @@ async fn appending(records: u64) {
 async fn evidence(records: u64) {
     let directory = place();
     let path = directory.path().join("record.redb");
-    let store = Store::open(&path, Options { relaxed: true, ..Options::default() }).expect("a store");
+    let store = Standalone::open(&path, Options { relaxed: true, ..Options::default() }).expect("a store");
     let clock = Arc::new(SystemClock::start());
     let notary = Notary::start(store.clone(), KeyFiles::new(directory.path()), clock, getrandom::fill, None).await;
     let notary = notary.expect("a log");

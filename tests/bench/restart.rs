@@ -1,7 +1,7 @@
 //! How soon the daemon is ready after kill -9 with a million records, beside one whose record is empty; and what a record
 //! takes on the disk.
 //!
-//! The store is filled in this process, through the same `Store`. Then the release binary works on it for a moment, is
+//! The store is filled in this process, through the same `Standalone`. Then the release binary works on it for a moment, is
 //! killed, and starts again: from the start of the process to the line that says where it listens. Both take turns, and the
 //! median counts. `cargo bench --bench restart` takes about a minute; `AEGIS_BENCH_RECORDS` is how many records there are.
 
@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use aegis::audit::{Content, DecisionRecord, Draft, Event, IdentityRecord, Opening, Options, Store};
+use aegis::audit::{Content, DecisionRecord, Draft, Event, IdentityRecord, Opening, Options, Standalone};
 use aegis::domain::{Action, Actor, Approval, DecisionId, Digest, How, Outcome, RiskLevel, Timestamp};
 use aegis::proto::v1;
 use aegis::proto::v1::governance_service_client::GovernanceServiceClient;
@@ -59,7 +59,7 @@ async fn fill(data: &Path, records: u64) -> (Duration, f64) {
     use std::os::unix::fs::DirBuilderExt as _;
     std::fs::DirBuilder::new().mode(0o700).create(data).expect("a directory");
     let began = Instant::now();
-    let store = Store::open(&data.join("record.redb"), Options::default()).expect("a new store");
+    let store = Standalone::open(&data.join("record.redb"), Options::default()).expect("a new store");
     let at: Timestamp = "2026-01-02T03:04:05Z".parse().expect("a moment");
     store.transact(move |tx| tx.append(at, &Event::DaemonStopped)).await.expect("it is written");
     let mut number = 1;

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use crate::audit::facts::{EMPTY, Facts};
-use crate::audit::record::Event;
-use crate::audit::redaction::REDACTED;
-use crate::audit::row::{ConfirmationClosed, RowState};
+use crate::audit::log::leaf::REDACTED;
+use crate::audit::log::record::Event;
+use crate::audit::rows::facts::Facts;
+use crate::audit::rows::keys::EMPTY;
+use crate::audit::rows::row::{ConfirmationClosed, RowState};
 use crate::domain::{ApprovalId, DecisionId, Digest, Ending, Outcome, Report, ResultStatus, Timestamp, TokenId};
 
 /// What the log says of one decision.

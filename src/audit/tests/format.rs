@@ -5,12 +5,17 @@ use std::path::{Path, PathBuf};
 
 use redb::{Database, TableDefinition};
 
-use super::durability::check_log;
+use crate::audit::log::record::Event;
+use crate::audit::log::stored::Content;
+use crate::audit::policies::{StoredLayer, StoredPolicy};
+use crate::audit::rows::draft::{Draft, Opening};
+use crate::audit::rows::query::{Order, Query};
+use crate::audit::rows::row::{ApprovalState, RowFilter};
+use crate::audit::state::Store;
 use crate::audit::testing::{UNREPORTED, decision, decision_id, draft, later, options, place, report};
-use crate::audit::{
-    ApprovalState, Content, Draft, Event, OpenError, Opening, Order, Query, RowFilter, Store, StoredLayer, StoredPolicy,
-};
+use crate::audit::tests::durability::check_log;
 use crate::domain::{Approval, ApprovalId, Digest, Ending, EndingKind, Outcome, ResultStatus};
+use crate::store::error::OpenError;
 
 /// The last row that the derived tables of the committed store cover, and the last row.
 const INDEXED: u64 = 256;
@@ -133,7 +138,7 @@ async fn the_committed_store_of_format_1_is_read_and_written() {
             };
             state.approval.as_mut().expect("it was asked").ending = Some(ending);
             tx.update_row(row, &state)?;
-            Ok((keyed, row, tx.pending_count()))
+            Ok((keyed, row, tx.host.rows.pending))
         })
         .await
         .unwrap();

@@ -52,12 +52,17 @@ fn append(path: &Path) -> io::Result<File> {
 }
 
 /// Holds the record against the last line of a file.
-pub(super) fn check(path: &Path, store: &Store) -> Result<(), WitnessError> {
+pub(super) async fn check(path: &Path, store: &Store) -> Result<(), WitnessError> {
     let Some(seen) = last(path)? else { return Ok(()) };
     let unusable = |why: String| WitnessError::Unusable { path: path.to_owned(), why };
-    let reader = store.read()?;
     let (origin, size) = (&seen.checkpoint.origin, seen.checkpoint.size);
-    let Some(log) = reader.log()? else {
+    let found = store.scan(move |reader| {
+        let records = reader.last_sequence()?;
+        let root = if size > records { None } else { Some(reader.tree_root(size)?) };
+        Ok((reader.log()?, records, root))
+    });
+    let (log, records, root) = found.await?;
+    let Some(log) = log else {
         return Err(unusable(format!(
             "it holds checkpoints of the log `{origin}`, and this record is a new one: was it set back to before it began? If not, name \
              another file"
@@ -68,11 +73,10 @@ pub(super) fn check(path: &Path, store: &Store) -> Result<(), WitnessError> {
             format!("it holds checkpoints of the log `{origin}`, and this is `{}`: name another file", log.origin);
         return Err(unusable(why));
     }
-    let records = reader.last_sequence()?;
-    if size > records {
+    let Some(root) = root else {
         return Err(WitnessError::SetBack { path: path.to_owned(), records, seen: size });
-    }
-    if reader.tree_root(size)? != seen.checkpoint.root {
+    };
+    if root != seen.checkpoint.root {
         return Err(WitnessError::Inconsistent { path: path.to_owned(), seen: size });
     }
     let keys: Vec<_> = log.key_at(size).cloned().into_iter().collect();

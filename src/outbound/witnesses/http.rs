@@ -40,9 +40,8 @@ impl HttpWitness {
         let size = checkpoint.checkpoint.size;
         // Once more with what the witness says it has.
         for _ in 0..2 {
-            let (store, old) = (store.clone(), self.size.min(size));
-            let proof = move || store.read()?.consistency_proof(old, size);
-            let proof = tokio::task::spawn_blocking(proof).await.map_err(|error| error.to_string())?;
+            let old = self.size.min(size);
+            let proof = store.scan(move |reader| reader.consistency_proof(old, size)).await;
             let proof = proof.map_err(|error| error.to_string())?;
             let body = format!("old {old}\n{}\n{checkpoint}", proof_lines(&proof));
             let answer = self.client.post(&self.url, "text/plain; charset=utf-8", Bytes::from(body), BOUNDS).await;

@@ -123,11 +123,14 @@ pub enum WitnessError {
 }
 
 /// Holds the record against what every file has seen last, before anything is added to it.
-pub(crate) fn check(sources: &[WitnessSource], store: &Store) -> Result<(), WitnessError> {
-    sources.iter().try_for_each(|source| match source {
-        WitnessSource::File(path) => file::check(path, store),
-        WitnessSource::Http { .. } => Ok(()),
-    })
+pub(crate) async fn check(sources: &[WitnessSource], store: &Store) -> Result<(), WitnessError> {
+    for source in sources {
+        match source {
+            WitnessSource::File(path) => file::check(path, store).await?,
+            WitnessSource::Http { .. } => {}
+        }
+    }
+    Ok(())
 }
 
 /// How a witness is.

@@ -81,7 +81,7 @@ impl ApprovalService for Approvals {
         let Some(id) = reader.finish(id)? else {
             return Err(CallError::invalid_field("approval_id", "must be given").into());
         };
-        let approval = self.recorded(id).map_err(Status::from)?;
+        let approval = self.recorded(id).await.map_err(Status::from)?;
         let approval = approval.ok_or_else(|| Status::from(crate::governance::GovernanceError::NoApproval(id)))?;
         Ok(Response::new(v1::GetApprovalResponse { approval: Some(approval) }))
     }
@@ -122,22 +122,25 @@ impl Approvals {
     }
 
     /// The approval as the record has it, with what its session did before.
-    fn recorded(&self, id: ApprovalId) -> Result<Option<v1::Approval>, StoreError> {
-        let reader = self.governor.store().read()?;
-        let Some(row) = reader.by_approval(id)? else { return Ok(None) };
-        let Some(mut approval) = response::recorded_approval(&row) else { return Ok(None) };
-        if !row.decision.session_id.is_empty() {
+    async fn recorded(&self, id: ApprovalId) -> Result<Option<v1::Approval>, StoreError> {
+        let (now, unreported_after) = (self.governor.now(), self.governor.unreported_after());
+        let found = self.governor.store().scan(move |reader| {
+            let Some(row) = reader.by_approval(id)? else { return Ok(None) };
+            if row.decision.session_id.is_empty() {
+                return Ok(Some((row, Vec::new())));
+            }
             let filter = RowFilter { session_id: Some(row.decision.session_id.clone()), ..RowFilter::default() };
-            let (now, unreported_after) = (self.governor.now(), self.governor.unreported_after());
             let (order, after, limit) = (Order::NewestFirst, Some(row.row), HISTORY);
             let query = Query { filter: &filter, order, after, limit, now, unreported_after };
-            approval.history = reader
-                .rows(&query)?
-                .rows
-                .iter()
-                .map(|earlier| response::session_action(earlier, earlier.state.status(now, unreported_after)))
-                .collect();
-        }
+            let history = reader.rows(&query)?.rows;
+            Ok(Some((row, history)))
+        });
+        let Some((row, history)) = found.await? else { return Ok(None) };
+        let Some(mut approval) = response::recorded_approval(&row) else { return Ok(None) };
+        let earlier = history.iter();
+        approval.history = earlier
+            .map(|earlier| response::session_action(earlier, earlier.state.status(now, unreported_after)))
+            .collect();
         Ok(Some(approval))
     }
 }

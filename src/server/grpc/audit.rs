@@ -11,8 +11,9 @@ use tonic::{Request, Response, Status};
 use super::request::{self, Reader};
 use super::response;
 use super::streams::{HEARTBEAT, Messages, Over, Sink, Streams};
+use crate::audit;
 use crate::audit::row::{AuditRow, RowFilter};
-use crate::audit::{Order, Page, Query, Stats, StoreError, StoredRecord};
+use crate::audit::{Order, Page, Query, Stats, Store, StoreError, StoredRecord};
 use crate::domain::{CallError, DecisionId, Digest, JsonLimits};
 use crate::governance::{Governor, Notary};
 use crate::outbound::witnesses::{WitnessState, Witnesses};
@@ -82,8 +83,8 @@ impl AuditService for Audit {
             Ok(0) | Err(_) => TOP,
             Ok(top) => top.min(LONGEST_TOP),
         };
-        let governor = &self.governor;
-        let stats = governor.store().read()?.stats(governor.now(), governor.unreported_after())?;
+        let (now, unreported_after) = (self.governor.now(), self.governor.unreported_after());
+        let stats = self.governor.store().scan(move |reader| reader.stats(now, unreported_after)).await?;
         Ok(Response::new(stats_response(stats, top)))
     }
 
@@ -92,7 +93,7 @@ impl AuditService for Audit {
         _request: Request<v1::GetCheckpointRequest>,
     ) -> Result<Response<v1::GetCheckpointResponse>, Status> {
         let issued = self.notary.checkpoint().await?;
-        let log = self.governor.store().read()?.log()?;
+        let log = self.governor.store().look(audit::Reader::log).await?;
         let keys = log.into_iter().flat_map(|log| log.keys);
         let checkpoint = &issued.checkpoint.checkpoint;
         Ok(Response::new(v1::GetCheckpointResponse {
@@ -123,9 +124,7 @@ impl AuditService for Audit {
             )
             .into());
         }
-        let governor = Arc::clone(&self.governor);
-        let proved = read(move || {
-            let reader = governor.store().read()?;
+        let proved = self.governor.store().scan(move |reader| {
             let leaf = reader.leaf_hash(leaf_index)?;
             Ok((leaf, reader.inclusion_proof(leaf_index, tree_size)?))
         });
@@ -144,8 +143,8 @@ impl AuditService for Audit {
             let message = format!("is larger than second_tree_size, {second_tree_size}");
             return Err(CallError::invalid_field("first_tree_size", message).into());
         }
-        let governor = Arc::clone(&self.governor);
-        let hashes = read(move || governor.store().read()?.consistency_proof(first_tree_size, second_tree_size));
+        let store = self.governor.store();
+        let hashes = store.scan(move |reader| reader.consistency_proof(first_tree_size, second_tree_size));
         let hashes = bytes(hashes.await?);
         Ok(Response::new(v1::GetConsistencyProofResponse { first_tree_size, second_tree_size, hashes }))
     }
@@ -247,7 +246,7 @@ impl Feed {
 
     /// What is recorded already, and where that ends.
     async fn history(&self, sink: &Sink<v1::StreamAuditResponse>) -> Result<u64, Over> {
-        let end = self.governor.store().read()?.last_sequence()?;
+        let end = self.store().look(audit::Reader::last_sequence).await?;
         let limit = match usize::try_from(self.request.limit) {
             Ok(0) | Err(_) => usize::MAX,
             Ok(limit) => limit,
@@ -308,11 +307,11 @@ impl Feed {
     }
 
     async fn page(&self, order: Order, after: Option<u64>, limit: usize) -> Result<Page, Over> {
-        let (governor, filter) = (Arc::clone(&self.governor), self.filter.clone());
-        let page = read(move || {
-            let (now, unreported_after) = (governor.now(), governor.unreported_after());
-            governor.store().read()?.rows(&Query { filter: &filter, order, after, limit, now, unreported_after })
-        });
+        let filter = self.filter.clone();
+        let (now, unreported_after) = (self.governor.now(), self.governor.unreported_after());
+        let page = self
+            .store()
+            .scan(move |reader| reader.rows(&Query { filter: &filter, order, after, limit, now, unreported_after }));
         Ok(page.await?)
     }
 
@@ -323,13 +322,12 @@ impl Feed {
         decision_id: DecisionId,
         end: u64,
     ) -> Result<u64, Over> {
-        let governor = Arc::clone(&self.governor);
-        let found = read(move || governor.store().read()?.by_decision(decision_id)).await?;
+        let found = self.store().look(move |reader| reader.by_decision(decision_id)).await?;
         let mut next = found.map_or(end + 1, |row| row.state.sequence);
         let mut sequences = BTreeSet::new();
         while next <= end {
-            let governor = Arc::clone(&self.governor);
-            let (page, after) = read(move || governor.store().read()?.records_about(decision_id, next..=end)).await?;
+            let page = self.store().scan(move |reader| reader.records_about(decision_id, next..=end));
+            let (page, after) = page.await?;
             sequences.extend(page);
             next = after;
         }
@@ -372,8 +370,7 @@ impl Feed {
                 if self.records {
                     say(sink, cursor, Event::Record(response::audit_record(record))).await?;
                 } else if let Some(decision_id) = record.record().and_then(|record| record.event.decision_id()) {
-                    let governor = Arc::clone(&self.governor);
-                    let row = read(move || governor.store().read()?.by_decision(decision_id)).await?;
+                    let row = self.store().look(move |reader| reader.by_decision(decision_id)).await?;
                     if let Some(row) = row.filter(|row| self.keeps(row)) {
                         say(sink, cursor, Event::Row(Box::new(self.row(row)))).await?;
                     }
@@ -385,9 +382,12 @@ impl Feed {
 
     /// The records after `from` up to `until`.
     async fn records(&self, from: u64, until: u64) -> Result<Vec<StoredRecord>, Over> {
-        let governor = Arc::clone(&self.governor);
         let limit = usize::try_from(until.saturating_sub(from)).unwrap_or(PAGE);
-        Ok(read(move || governor.store().read()?.records(from, limit)).await?)
+        Ok(self.store().scan(move |reader| reader.records(from, limit)).await?)
+    }
+
+    fn store(&self) -> &Store {
+        self.governor.store()
     }
 
     fn keeps(&self, row: &AuditRow) -> bool {
@@ -402,17 +402,6 @@ impl Feed {
 
 async fn say(sink: &Sink<v1::StreamAuditResponse>, sequence: u64, event: Event) -> Result<(), Over> {
     sink.send(v1::StreamAuditResponse { sequence, event: Some(event) }).await
-}
-
-/// Reads the store where it does not hold up the calls of others.
-async fn read<T, F>(job: F) -> Result<T, Status>
-where
-    T: Send + 'static,
-    F: FnOnce() -> Result<T, StoreError> + Send + 'static,
-{
-    let done = tokio::task::spawn_blocking(job).await;
-    let done = done.map_err(|error| CallError::internal(format!("the record could not be read: {error}")))?;
-    Ok(done?)
 }
 
 impl Reader {

@@ -44,7 +44,7 @@ impl PolicyService for Policies {
         let Some(revision) = reader.finish(revision)? else {
             return Err(CallError::invalid_field("revision", "must be given").into());
         };
-        let stored = self.governor.store().read()?.policy(revision)?;
+        let stored = self.governor.store().look(move |reader| reader.policy(revision)).await?;
         let stored = stored.ok_or(GovernanceError::NoRevision(wanted))?;
         Ok(Response::new(v1::GetPolicyResponse { policy: Some(response::stored_policy(revision, stored)) }))
     }

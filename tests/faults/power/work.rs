@@ -11,7 +11,7 @@ use aegis::audit::merkle::verify_consistency;
 use aegis::audit::note::{SigningKey, sign};
 use aegis::audit::{
     ApprovalState, ConfirmationClosed, ConfirmationState, DecisionRecord, Draft, Event, IdentityRecord, Opening,
-    Reader, RowState, Store, StoreError, StoredLayer, StoredPolicy, StoredToken, TILE_WIDTH, Tx, TxError,
+    Reader, RowState, Standalone, StoreError, StoredLayer, StoredPolicy, StoredToken, TILE_WIDTH, Tx, TxError,
 };
 use aegis::domain::{
     Action, Actor, Approval, ApprovalId, DecisionId, Digest, Ending, EndingKind, How, Outcome, RecordId, Report,
@@ -73,7 +73,7 @@ impl Worker {
     /// Puts the log's name, a first policy and about so many decisions on the record, and what comes of them.
     pub(crate) async fn settle_in(
         &mut self,
-        store: &Store,
+        store: &Standalone,
         disk: &Disk,
         decisions: u64,
     ) -> Result<Vec<Done>, StoreError> {
@@ -87,7 +87,7 @@ impl Worker {
     }
 
     /// Does something, or some things at once, and says what was acknowledged, and after how many steps of the disk.
-    pub(crate) async fn work(&mut self, store: &Store, disk: &Disk) -> Result<Vec<(usize, Done)>, StoreError> {
+    pub(crate) async fn work(&mut self, store: &Standalone, disk: &Disk) -> Result<Vec<(usize, Done)>, StoreError> {
         let jobs = if self.dice.once_in(3) { 1 + self.dice.below(5) } else { 1 };
         let mut jobs: Vec<_> = (0..jobs).map(|_| self.job(12)).collect();
         if self.dice.once_in(3) {
@@ -430,13 +430,13 @@ fn is_open(state: &RowState) -> bool {
 
 /// A snapshot that is taken while the writer has nothing to do: whatever is held open while it works would change which
 /// pages it uses, and with them the tape.
-async fn idle(store: &Store) -> Result<Reader, StoreError> {
+async fn idle(store: &Standalone) -> Result<Reader, StoreError> {
     store.transact(|_| Ok(())).await?;
     store.read()
 }
 
 /// Does these in one batch, in this order. The answer is after how many steps of the disk that was durable, and what was done.
-async fn together(store: &Store, disk: &Disk, jobs: Vec<Job>) -> Result<(usize, Vec<Done>), StoreError> {
+async fn together(store: &Standalone, disk: &Disk, jobs: Vec<Job>) -> Result<(usize, Vec<Done>), StoreError> {
     // The writer is held until all of them wait for it.
     let (entered, begun) = tokio::sync::oneshot::channel();
     let (release, held) = mpsc::channel::<()>();
