@@ -28,7 +28,7 @@ use super::state::missing;
 use super::tables::{Kind, META, RECORDS, meta, meta_u64};
 use super::tree::TILE_WIDTH;
 use super::tx::{Tx, parse_record};
-use crate::domain::{Action, Actor, Approval, DecisionId, Digest, How, RecordId, RiskLevel, Timestamp};
+use crate::domain::{Action, Actor, Approval, DecisionId, Digest, How, QuestionState, RecordId, RiskLevel, Timestamp};
 
 /// What stands where something was taken away.
 pub const REDACTED: &str = "[redacted]";
@@ -247,7 +247,7 @@ fn scrub_state(state: &mut RowState, record_id: RecordId) {
     if let Some(confirmation) = &mut state.confirmation {
         confirmation.token_hash = Digest([0; 32]);
     }
-    if let Some(ending) = state.approval.as_mut().and_then(|approval| approval.ending.as_mut()) {
+    if let Some(QuestionState::Ended(ending)) = state.approval.as_mut().map(|approval| &mut approval.state) {
         (ending.by, ending.reason) = (REDACTED.to_owned(), REDACTED.to_owned());
     }
     if let Some(report) = &mut state.result {

@@ -109,7 +109,7 @@ impl<'t> Tx<'t> {
         if let Some(approval) = &state.approval {
             let id = approval.approval_id.as_bytes();
             self.tables.approvals.get()?.insert(id, row)?;
-            if approval.ending.is_none() {
+            if approval.state.is_open() {
                 self.tables.pending.get()?.insert(id, row)?;
                 self.state.pending += 1;
             }
@@ -259,7 +259,7 @@ fn asked_id(state: &RowState) -> Option<ApprovalId> {
 }
 
 fn open_id(state: &RowState) -> Option<ApprovalId> {
-    state.approval.as_ref().filter(|approval| approval.ending.is_none()).map(|approval| approval.approval_id)
+    state.approval.as_ref().filter(|approval| approval.state.is_open()).map(|approval| approval.approval_id)
 }
 
 /// The record in the value of the `records` table, which must be what was written there.

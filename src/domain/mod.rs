@@ -17,7 +17,7 @@ pub use action::{Action, Actor, Digest, Proposal, action_digest};
 pub(crate) use canonical::Canonical;
 pub use canonical::{ParamsError, canonical_json};
 pub use clock::{Clock, SystemClock, Timestamp};
-pub use decision::{Ending, EndingKind, Outcome, Report, ResultStatus};
+pub use decision::{Decision, DecisionCode, Ending, EndingKind, Outcome, QuestionState, Report, ResultStatus};
 pub use identity::{Caller, ConnectionId, How, Identity, Role, Roles};
 pub use ids::{ApprovalId, DecisionId, IdError, RecordId, TokenId};
 pub use levels::{Approval, RiskLevel, UnknownLevel};

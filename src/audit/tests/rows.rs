@@ -9,7 +9,7 @@ use crate::audit::{
     ApprovalState, ConfirmationClosed, ConfirmationState, Draft, Event, Inserted, Opening, Store, StoreError,
     StoredLayer, StoredPolicy, TxError,
 };
-use crate::domain::{ApprovalId, Digest, Ending, EndingKind, Outcome, Timestamp};
+use crate::domain::{ApprovalId, Digest, Ending, EndingKind, Outcome, QuestionState, Timestamp};
 
 fn with_key(number: u64, at: Timestamp, key: Digest) -> Draft {
     let opening = Opening { idempotency: Some(key), allowed_at: Some(at), ..Opening::default() };
@@ -85,8 +85,12 @@ async fn ask(store: &Store, number: u8) -> Inserted {
     let mut escalated = decision(u64::from(number));
     escalated.outcome = Outcome::Escalate;
     escalated.approval_id = Some(approval_id(number));
-    let approval =
-        ApprovalState { approval_id: approval_id(number), expires_at: later(900), timeout_allows: false, ending: None };
+    let approval = ApprovalState {
+        approval_id: approval_id(number),
+        expires_at: later(900),
+        timeout_allows: false,
+        state: QuestionState::Open,
+    };
     let opening = Opening { approval: Some(approval), ..Opening::default() };
     let draft = Draft::new(later(u64::from(number)), &escalated, opening).unwrap();
     store.transact(move |tx| tx.insert_decision(draft)).await.unwrap()
@@ -118,7 +122,7 @@ async fn an_open_approval_survives_a_restart_and_ends() {
         move |tx: &mut crate::audit::Tx<'_>| {
             let Some((row, mut state)) = tx.row_by_approval(approval_id(number))? else { return Ok(Err("unknown")) };
             let Some(approval) = state.approval.as_mut() else { return Ok(Err("no approval")) };
-            if approval.ending.is_some() {
+            if !approval.state.is_open() {
                 return Ok(Err("ended"));
             }
             let ending = Ending {
@@ -129,7 +133,7 @@ async fn an_open_approval_survives_a_restart_and_ends() {
                 reason: "looks right".into(),
                 code: String::new(),
             };
-            approval.ending = Some(ending);
+            approval.state = QuestionState::Ended(ending);
             state.allowed_at = Some(later(10));
             tx.update_row(row, &state)?;
             Ok::<_, TxError>(Ok(tx.pending_count()))
