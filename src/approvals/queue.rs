@@ -5,65 +5,15 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde_json::{Map, Value};
 use tokio::sync::{Notify, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::Pending;
 use super::slots::{QueueFull, Slot, SlotLimits, Slots};
-use crate::domain::{Action, ApprovalId, DecisionId, Digest, Ending, How, ParamPath, Proposal, RiskLevel, Timestamp};
+use crate::domain::{ApprovalId, Ending};
 
 /// How many changes a watcher may fall behind before it is told that it lagged.
 const CHANGES_KEPT: usize = 1024;
-
-/// A question that waits for a reviewer.
-#[derive(Debug)]
-pub struct Pending {
-    /// Its name.
-    pub approval_id: ApprovalId,
-    /// The decision that waits for it.
-    pub decision_id: DecisionId,
-    /// What was proposed, whole where this process saw the proposal; masked after a restart.
-    pub proposal: Proposal,
-    /// Parameters whose values this process does not hold: any condition on them is indeterminate.
-    pub lost: Vec<ParamPath>,
-    /// The action with its masked values taken out, where it has any that this process holds.
-    pub masked_action: Option<Action>,
-    /// The labels of the proposal as a person may see them.
-    pub metadata: Map<String, Value>,
-    /// The parameters that are masked in [`Self::shown`].
-    pub masked: Vec<ParamPath>,
-    /// Who proposed, as authenticated.
-    pub subject: Arc<str>,
-    /// How that was established.
-    pub how: How,
-    /// The one actor that the proposer's credential may act for.
-    pub bound_actor: Option<Arc<str>>,
-    /// What a decision on this question must carry.
-    pub action_digest: Digest,
-    /// The rule that asks.
-    pub matched_rule: String,
-    /// Why it asks.
-    pub reason: String,
-    /// How dangerous the policy says the action is.
-    pub risk_level: RiskLevel,
-    /// The policy that asked.
-    pub policy_revision: Digest,
-    /// When the question was put.
-    pub requested_at: Timestamp,
-    /// When it ends by itself, as people read it.
-    pub expires_at: Timestamp,
-    /// When it ends by itself, against [`Clock::uptime`](crate::domain::Clock::uptime): no jump of the wall clock moves it.
-    pub deadline: Duration,
-    /// Whether the action may run when nobody answers.
-    pub timeout_allows: bool,
-}
-
-impl Pending {
-    /// The action as a person may see it.
-    pub fn shown(&self) -> &Action {
-        self.masked_action.as_ref().unwrap_or(&self.proposal.action)
-    }
-}
 
 /// A question and how it ended.
 #[derive(Debug)]
@@ -76,7 +26,7 @@ pub struct Ended {
 
 /// Something that happened to the queue.
 #[derive(Clone, Debug)]
-pub enum Change {
+pub enum QueueEvent {
     /// A question was put.
     Added(Arc<Pending>),
     /// A question was answered.
@@ -105,7 +55,7 @@ struct Open {
 pub struct Queue {
     slots: Slots,
     open: Mutex<Open>,
-    changes: broadcast::Sender<Change>,
+    changes: broadcast::Sender<QueueEvent>,
     /// Rung when the earliest deadline may have changed.
     deadlines: Notify,
     /// The daemon stops: nobody waits any more.
@@ -140,7 +90,7 @@ impl Queue {
         open.by_deadline.insert((pending.deadline, pending.approval_id));
         open.by_id.insert(pending.approval_id, entry);
         // Sent under the lock, so that a watcher's snapshot and its changes meet without a gap. Nobody may be watching.
-        let _ = self.changes.send(Change::Added(pending));
+        let _ = self.changes.send(QueueEvent::Added(pending));
         drop(open);
         self.deadlines.notify_one();
     }
@@ -157,7 +107,7 @@ impl Queue {
         let Some(entry) = open.by_id.remove(&approval_id) else { return };
         open.by_deadline.remove(&(entry.pending.deadline, approval_id));
         let ended = Arc::new(Ended { pending: entry.pending, ending });
-        let _ = self.changes.send(Change::Ended(Arc::clone(&ended)));
+        let _ = self.changes.send(QueueEvent::Ended(Arc::clone(&ended)));
         if let Some(waiting) = entry.ended {
             waiting.send_replace(Some(ended));
         }
@@ -234,12 +184,12 @@ impl Queue {
 
 /// One watcher's place in the stream of changes.
 pub struct Watcher {
-    changes: broadcast::Receiver<Change>,
+    changes: broadcast::Receiver<QueueEvent>,
 }
 
 impl Watcher {
     /// The next change; `None` when the daemon ends. A watcher that fell behind is told, and takes a new snapshot.
-    pub async fn next(&mut self) -> Option<Result<Change, Lagged>> {
+    pub async fn next(&mut self) -> Option<Result<QueueEvent, Lagged>> {
         match self.changes.recv().await {
             Ok(change) => Some(Ok(change)),
             Err(broadcast::error::RecvError::Lagged(missed)) => Some(Err(Lagged(missed))),
@@ -251,34 +201,11 @@ impl Watcher {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::EndingKind;
+    use crate::approvals::testing::pending;
+    use crate::domain::{EndingKind, Timestamp};
 
     fn queue() -> Queue {
         Queue::new(SlotLimits { total: 10_000, per_caller: 10_000 })
-    }
-
-    fn pending(n: u8, deadline: u64) -> Pending {
-        Pending {
-            approval_id: ApprovalId::from_bytes([n; 16]),
-            decision_id: DecisionId::from_bytes([n; 16]),
-            proposal: Proposal::default(),
-            lost: Vec::new(),
-            masked_action: None,
-            metadata: Map::new(),
-            masked: Vec::new(),
-            subject: "anonymous".into(),
-            how: How::Anonymous,
-            bound_actor: None,
-            action_digest: Digest::of(&[n]),
-            matched_rule: String::new(),
-            reason: String::new(),
-            risk_level: RiskLevel::Medium,
-            policy_revision: Digest::of(b"policy"),
-            requested_at: Timestamp::UNIX_EPOCH,
-            expires_at: Timestamp::UNIX_EPOCH,
-            deadline: Duration::from_secs(deadline),
-            timeout_allows: false,
-        }
     }
 
     fn ending() -> Ending {
@@ -337,8 +264,12 @@ mod tests {
         assert_eq!(snapshot.len(), 1);
         put(&queue, pending(2, 60));
         queue.end(first, ending());
-        assert!(matches!(watcher.next().await, Some(Ok(Change::Added(added))) if added.approval_id.as_bytes()[0] == 2));
-        assert!(matches!(watcher.next().await, Some(Ok(Change::Ended(ended))) if ended.pending.approval_id == first));
+        assert!(
+            matches!(watcher.next().await, Some(Ok(QueueEvent::Added(added))) if added.approval_id.as_bytes()[0] == 2)
+        );
+        assert!(
+            matches!(watcher.next().await, Some(Ok(QueueEvent::Ended(ended))) if ended.pending.approval_id == first)
+        );
     }
 
     #[tokio::test]

@@ -20,7 +20,7 @@ pub(crate) use canonical::Canonical;
 pub use canonical::{ParamsError, canonical_json};
 pub use check::{Check, Checked, Checker, JsonLimits};
 pub use clock::{Clock, SystemClock, Timestamp};
-pub use decision::{Ending, EndingKind, Outcome, Report, ResultStatus};
+pub use decision::{Decision, DecisionCode, Ending, EndingKind, Outcome, QuestionState, Report, ResultStatus};
 pub use error::{CallError, ErrorCode, Violation};
 pub use identity::{Caller, ConnectionId, How, Identity, Role, Roles};
 pub use ids::{ApprovalId, DecisionId, IdError, RecordId, TokenId};

@@ -2,43 +2,41 @@
 
 use std::time::Duration;
 
+use super::decision::OnRecord;
+use super::job::{self, Refused};
 use super::masking::{self, Masking};
-use super::{Answer, GovernanceError, Governor};
+use super::{GovernanceError, Governor};
 use crate::audit::record::Event;
-use crate::domain::{Caller, Checked, DecisionId, Outcome, RecordId, Report, ResultStatus};
+use crate::domain::{Caller, Checked, Decision, DecisionId, Outcome, QuestionState, RecordId, Report, ResultStatus};
 
 impl Governor {
-    /// The answer as it stands, or as it stands when a reviewer has decided or the wait is over.
+    /// The decision as it stands, or as it stands when a reviewer has decided or the wait is over.
     pub async fn await_decision(
         &self,
         caller: &Caller,
         decision_id: DecisionId,
         wait: Duration,
-    ) -> Result<Answer, GovernanceError> {
-        let mut answer = self.own_decision(caller, decision_id).await?;
+    ) -> Result<Decision, GovernanceError> {
+        let mut given = self.own(caller, decision_id).await?;
         if !wait.is_zero() {
-            self.wait_for(&mut answer, wait).await?;
+            self.wait_for(&mut given, wait).await?;
         }
-        Ok(answer)
+        Ok(given.told())
     }
 
-    /// Waits until the answer is no longer ESCALATE, or the wait is over.
-    pub(super) async fn wait_for(&self, answer: &mut Answer, wait: Duration) -> Result<(), GovernanceError> {
-        let Some(approval_id) = answer.decision.approval_id else { return Ok(()) };
-        if answer.outcome() != Outcome::Escalate {
+    /// Waits until the outcome is no longer ESCALATE, or the wait is over.
+    pub(super) async fn wait_for(&self, given: &mut OnRecord, wait: Duration) -> Result<(), GovernanceError> {
+        let Some(approval) = &mut given.state.approval else { return Ok(()) };
+        if !approval.state.is_open() {
             return Ok(());
         }
-        match tokio::time::timeout(wait, self.queue.ended(approval_id)).await {
-            Ok(Some(ended)) => {
-                if let Some(approval) = &mut answer.state.approval {
-                    approval.ending = Some(ended.ending.clone());
-                }
-            }
+        match tokio::time::timeout(wait, self.queue.ended(approval.approval_id)).await {
+            Ok(Some(ended)) => approval.state = QuestionState::Ended(ended.ending.clone()),
             // Not open any more: the store knows how it ended.
             Ok(None) => {
-                let decision_id = answer.decision.decision_id;
-                if let Some(row) = self.store.look(move |reader| reader.by_decision(decision_id)).await? {
-                    *answer = row.into();
+                let decision_id = given.decision.decision_id;
+                if let Some(now) = self.store.look(move |reader| reader.by_decision(decision_id)).await? {
+                    *given = now.into();
                 }
             }
             // Time is up: it still says ESCALATE.
@@ -47,16 +45,12 @@ impl Governor {
         Ok(())
     }
 
-    /// The answer to a proposal of this very caller. Another caller's is not told from none.
-    pub(super) async fn own_decision(
-        &self,
-        caller: &Caller,
-        decision_id: DecisionId,
-    ) -> Result<Answer, GovernanceError> {
+    /// A decision that this very caller proposed. Another caller's is not told from none.
+    pub(super) async fn own(&self, caller: &Caller, decision_id: DecisionId) -> Result<OnRecord, GovernanceError> {
         let row = self.store.look(move |reader| reader.by_decision(decision_id)).await?;
         // Of what was redacted nothing is left that could be anybody's.
         row.filter(|row| row.state.redacted.is_none() && is_own(caller, &row.decision.identity))
-            .map(Answer::from)
+            .map(OnRecord::from)
             .ok_or(GovernanceError::NoDecision(decision_id))
     }
 
@@ -69,33 +63,30 @@ impl Governor {
     ) -> Result<Option<RecordId>, GovernanceError> {
         let now = self.clock.now();
         // What a decision is never changes: it is looked at, and the report masked, before the writer's turn.
-        let decision = self.own_decision(caller, decision_id).await?.decision;
+        let decision = self.own(caller, decision_id).await?.decision;
         let held = self.held().get(decision_id);
         let values = held.or_else(|| decision.masked.is_empty().then(masking::Values::default));
         let generation = self.generations.current();
         let masking = Masking { redact: &decision.redact, secrets: generation.policy.secrets() };
         let (report, masked) = masking.report(report.into_inner(), values);
-        self.store
-            .transact(move |tx| {
-                let Some((row, mut state)) = tx.row_by_decision(decision_id)? else {
-                    return Ok(Err(GovernanceError::NoDecision(decision_id)));
-                };
-                if state.redacted.is_some() {
-                    return Ok(Err(GovernanceError::NoDecision(decision_id)));
-                }
-                if state.result.as_ref() == Some(&report) {
-                    return Ok(Ok(None));
-                }
-                if let Err(why) = may_report(state.outcome_now(), state.result.as_ref(), report.status) {
-                    let status = report.status.as_str();
-                    return Ok(Err(GovernanceError::NotReportable { decision_id, status, why }));
-                }
-                let appended = tx.append(now, &Event::Result { decision_id, report: report.clone(), masked })?;
-                state.result = Some(report);
-                tx.update_row(row, &state)?;
-                Ok(Ok(Some(appended.record_id)))
-            })
-            .await?
+        job::run(&self.store, move |tx| {
+            let found = tx.row_by_decision(decision_id)?.filter(|(_, state)| state.redacted.is_none());
+            let Some((row, mut state)) = found else {
+                return Err(Refused::By(GovernanceError::NoDecision(decision_id)));
+            };
+            if state.result.as_ref() == Some(&report) {
+                return Ok(None);
+            }
+            if let Err(why) = may_report(state.outcome_now(), state.result.as_ref(), report.status) {
+                let status = report.status.as_str();
+                return Err(Refused::By(GovernanceError::NotReportable { decision_id, status, why }));
+            }
+            let appended = tx.append(now, &Event::Result { decision_id, report: report.clone(), masked })?;
+            state.result = Some(report);
+            tx.update_row(row, &state)?;
+            Ok(Some(appended.record_id))
+        })
+        .await
     }
 }
 
@@ -124,7 +115,7 @@ fn may_report(outcome: Outcome, earlier: Option<&Report>, status: ResultStatus) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::governance::propose::settled;
+    use crate::governance::write::settled;
 
     #[test]
     fn what_ran_can_be_undone_and_nothing_else_is_said_twice() {

@@ -42,6 +42,8 @@ pub(super) struct Masked {
     pub(super) digests: BTreeMap<ParamPath, Digest>,
     /// The values themselves, to be looked for in what is said later. Never stored.
     pub(super) values: Values,
+    /// The parameters that hold something masked, as they were sent. Never stored.
+    pub(super) unmasked: Map<String, Value>,
 }
 
 /// Masked values that are looked for in free text.
@@ -59,12 +61,14 @@ impl Masking<'_> {
         let mut values = Values::default();
         let (params, paths) = self.map(&proposal.action.params, &mut values);
         let mut digests = BTreeMap::new();
+        let original = std::mem::take(&mut proposal.action.params);
         for path in &paths {
-            let original = &proposal.action.params;
-            if let Some(value) = path.literal(original).or_else(|| path.nested(original)) {
+            if let Some(value) = path.literal(&original).or_else(|| path.nested(&original)) {
                 digests.insert(path.clone(), keyed_digest(key, value)?);
             }
         }
+        let differs = |(name, value): &(String, Value)| params.get(name) != Some(value);
+        let unmasked = if paths.is_empty() { Map::new() } else { original.into_iter().filter(differs).collect() };
         proposal.action.params = params;
         proposal.action.description = self.text(&proposal.action.description, &mut values);
         (proposal.metadata, _) = self.map(&proposal.metadata, &mut values);
@@ -72,7 +76,7 @@ impl Masking<'_> {
         let finder = values.finder();
         proposal.action.description = finder.mask(&proposal.action.description);
         proposal.metadata = map_texts_of(proposal.metadata, &finder);
-        Ok(Masked { proposal, paths, digests, values })
+        Ok(Masked { proposal, paths, digests, values, unmasked })
     }
 
     /// Takes out of a report what is masked, and says which names of its data that were.

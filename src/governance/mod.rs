@@ -8,22 +8,26 @@
 //!
 //! Beside the pipeline: the [`Notary`] signs for the log; decisions are redacted, and old records retired.
 
-mod answer;
+mod cancel;
+mod decision;
 mod error;
 mod evaluate;
 mod follow;
 mod generations;
+mod job;
 mod masking;
 mod notary;
 mod pace;
 mod policy_changes;
 mod propose;
 mod redact;
+mod restore;
 mod retain;
 mod review;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod write;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -31,13 +35,11 @@ use std::time::Duration;
 use hmac::{Hmac, KeyInit as _};
 use sha2::Sha256;
 
-use crate::approvals::{Pending, Queue, SlotLimits};
+use crate::approvals::{Queue, SlotLimits};
 use crate::audit::record::Event;
-use crate::audit::row::AuditRow;
-use crate::audit::{Reader, Store, StoreError};
-use crate::domain::{Caller, Clock, Digest, How, Timestamp};
+use crate::audit::{Store, StoreError};
+use crate::domain::{Caller, Clock, Digest, Timestamp};
 
-pub use answer::Answer;
 pub use error::GovernanceError;
 pub use evaluate::{Evaluated, Hypothesis};
 pub use generations::{Generation, Generations, PolicySource, PolicyState, Rejection};
@@ -45,7 +47,7 @@ pub use notary::{Issued, KeyFileError, KeyFiles, Notary, NotaryError, Rotated};
 pub use policy_changes::{Reload, watch_policy_files};
 pub use propose::Propose;
 pub use redact::Redacted;
-pub use review::Verdict;
+pub use review::Voted;
 pub use tokens::{MadeToken, NewToken, Tokens};
 
 /// What an operator may choose about governance.
@@ -92,7 +94,8 @@ pub struct Governor {
 impl Governor {
     /// Takes up where the record left off: puts the policy on the record, and the open questions back in the queue.
     ///
-    /// Confirmation tokens and digests of masked values are derived from `store_key`: it must be the same after a restart. `flags` is what operators must know about this run, for the record.
+    /// Confirmation tokens and digests of masked values are derived from `store_key`: it must be the same after a restart.
+    /// `flags` is what operators must know about this run, for the record.
     pub async fn start(
         store: Store,
         generations: Generations,
@@ -103,14 +106,13 @@ impl Governor {
         flags: Vec<String>,
     ) -> Result<Self, StoreError> {
         let queue = Arc::new(Queue::new(settings.slots));
-        let (pending, tokens) = store.scan(|reader| Ok((reader.pending()?, reader.tokens()?))).await?;
-        for (_, row) in pending {
-            if let Some(pending) = restored(row, clock.as_ref()) {
-                let caller = restored_slot_key(&pending);
-                queue.restore(pending, &caller);
-            }
-        }
-        let tokens = Arc::new(Tokens::new(tokens));
+        store
+            .scan({
+                let (queue, clock) = (Arc::clone(&queue), Arc::clone(&clock));
+                move |reader| restore::fill(&queue, reader, clock.as_ref())
+            })
+            .await?;
+        let tokens = Arc::new(Tokens::new(store.scan(|reader| reader.tokens()).await?));
         let generation = generations.current();
         let now = clock.now();
         let program = env!("CARGO_PKG_VERSION").to_owned();
@@ -196,25 +198,6 @@ impl Governor {
         self.settings.unreported_after
     }
 
-    /// Brings the queue in step with the store: after a fault, what was reported as failed may be written after all.
-    ///
-    /// Done in the writer's turn, like every other change of the queue: nothing can be decided between look and change.
-    pub async fn catch_up(&self) -> Result<(), StoreError> {
-        let (queue, clock) = (Arc::clone(&self.queue), Arc::clone(&self.clock));
-        let tokens = Arc::clone(&self.tokens);
-        let (tell, told) = std::sync::mpsc::channel();
-        self.store
-            .transact(move |tx| {
-                tx.after_commit_look(move |reader| {
-                    // Whoever asked waits for this answer.
-                    let _ = tell.send(reader.and_then(|reader| reconcile(&reader, &queue, &tokens, clock.as_ref())));
-                });
-                Ok(())
-            })
-            .await?;
-        told.recv().map_err(|_| StoreError::Closed)?
-    }
-
     /// Random bytes for an id.
     fn random(&self) -> Result<[u8; 10], GovernanceError> {
         let mut bytes = [0; 10];
@@ -234,26 +217,6 @@ impl Governor {
     }
 }
 
-/// Ends in the queue what has ended in the store, and puts back what is open there; knows the tokens that are there.
-fn reconcile(reader: &Reader, queue: &Queue, tokens: &Tokens, clock: &dyn Clock) -> Result<(), StoreError> {
-    tokens.replace(reader.tokens()?);
-    for pending in queue.page(None, usize::MAX, |_| true) {
-        let row = reader.by_approval(pending.approval_id)?;
-        if let Some(ending) = row.and_then(|row| row.state.approval?.ending) {
-            queue.end(pending.approval_id, ending);
-        }
-    }
-    for (approval_id, row) in reader.pending()? {
-        if queue.get(approval_id).is_none()
-            && let Some(pending) = restored(row, clock)
-        {
-            let caller = restored_slot_key(&pending);
-            queue.restore(pending, &caller);
-        }
-    }
-    Ok(())
-}
-
 /// Whose place in the queue a question takes: an authenticated subject's, or one connection's.
 fn slot_key(caller: &Caller) -> String {
     if caller.identity.is_authenticated() {
@@ -261,48 +224,4 @@ fn slot_key(caller: &Caller) -> String {
     } else {
         format!("connection {}", caller.connection.0)
     }
-}
-
-/// Whose place a question takes that the store held: connections do not outlive their daemon, subjects do.
-fn restored_slot_key(pending: &Pending) -> String {
-    match pending.how {
-        How::Anonymous => "earlier connections".to_owned(),
-        _ => format!("subject {}", pending.subject),
-    }
-}
-
-/// An open question of the store, as the queue holds it. What was masked is gone.
-fn restored(row: AuditRow, clock: &dyn Clock) -> Option<Pending> {
-    let AuditRow { time, decision, state, .. } = row;
-    let approval = state.approval?;
-    // Never longer than it had at first: a wall clock that was put back must not keep a question open.
-    let left = approval.expires_at.duration_since(clock.now()).min(approval.expires_at.duration_since(time));
-    let left = Duration::try_from(left).unwrap_or_default();
-    Some(Pending {
-        approval_id: approval.approval_id,
-        decision_id: decision.decision_id,
-        masked_action: None,
-        metadata: decision.metadata.clone(),
-        lost: decision.masked.clone(),
-        masked: decision.masked,
-        proposal: crate::domain::Proposal {
-            actor: decision.actor,
-            action: decision.action,
-            session_id: decision.session_id,
-            metadata: decision.metadata,
-            trace_id: decision.trace_id,
-        },
-        subject: decision.identity.subject.into(),
-        how: decision.identity.how,
-        bound_actor: decision.identity.actor.map(Into::into),
-        action_digest: decision.action_digest,
-        matched_rule: decision.matched_rule,
-        reason: decision.reason,
-        risk_level: decision.risk_level,
-        policy_revision: decision.policy_revision,
-        requested_at: time,
-        expires_at: approval.expires_at,
-        deadline: clock.uptime().saturating_add(left),
-        timeout_allows: approval.timeout_allows,
-    })
 }

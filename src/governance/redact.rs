@@ -1,5 +1,6 @@
 //! Taking a decision off the record, and saying so on it.
 
+use super::job::{self, Refused};
 use super::{GovernanceError, Governor};
 use crate::audit::Appended;
 use crate::audit::record::Event;
@@ -29,26 +30,24 @@ impl Governor {
         let (looked, up_to) = self.records_of(decision_id).await?;
         let (now, unreported_after) = (self.clock.now(), self.settings.unreported_after);
         let (by, how) = (caller.identity.subject.to_string(), caller.identity.how);
-        let redacted = self
-            .store
-            .transact(move |tx| {
-                let Some((row, state)) = tx.row_by_decision(decision_id)? else {
-                    return Ok(Err(GovernanceError::NoSuchDecision(decision_id)));
-                };
-                if let Err(why) = may_redact(&state, now, unreported_after) {
-                    return Ok(Err(GovernanceError::NotRedactable { decision_id, why }));
-                }
-                let mut sequences = looked;
-                sequences.extend(tx.records_of(decision_id, up_to + 1)?);
-                tx.scrub_row(row)?;
-                for sequence in &sequences {
-                    tx.drop_payload(*sequence)?;
-                }
-                let event = Event::DecisionRedacted { decision_id, sequences: sequences.clone(), reason, by, how };
-                let appended = tx.append(now, &event)?;
-                Ok(Ok(Redacted { appended, sequences }))
-            })
-            .await?;
+        let redacted = job::run(&self.store, move |tx| {
+            let Some((row, state)) = tx.row_by_decision(decision_id)? else {
+                return Err(Refused::By(GovernanceError::NoSuchDecision(decision_id)));
+            };
+            if let Err(why) = may_redact(&state, now, unreported_after) {
+                return Err(Refused::By(GovernanceError::NotRedactable { decision_id, why }));
+            }
+            let mut sequences = looked;
+            sequences.extend(tx.records_of(decision_id, up_to + 1)?);
+            tx.scrub_row(row)?;
+            for sequence in &sequences {
+                tx.drop_payload(*sequence)?;
+            }
+            let event = Event::DecisionRedacted { decision_id, sequences: sequences.clone(), reason, by, how };
+            let appended = tx.append(now, &event)?;
+            Ok(Redacted { appended, sequences })
+        })
+        .await;
         self.held().forget(decision_id);
         redacted
     }

@@ -8,9 +8,10 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
+use crate::approvals::Vote;
 use crate::domain::{
-    Action, ApprovalId, Check, Checked, ConnectionId, EndingKind, How, Identity, JsonLimits, Outcome, Proposal, Role,
-    Roles,
+    Action, ApprovalId, Check, Checked, ConnectionId, Decision, DecisionCode, EndingKind, How, Identity, JsonLimits,
+    Outcome, Proposal, Role, Roles,
 };
 use crate::policy::{Policy, Source};
 
@@ -71,7 +72,7 @@ impl House {
         open(directory, clock, yaml).await
     }
 
-    async fn propose(&self, caller: &Caller, r#type: &str, params: serde_json::Value) -> Answer {
+    async fn propose(&self, caller: &Caller, r#type: &str, params: serde_json::Value) -> Decision {
         let params = params.as_object().expect("parameters are an object").clone();
         let action = Action { r#type: r#type.to_owned(), params, ..Action::default() };
         let proposal = Proposal { action, ..Proposal::default() };
@@ -79,15 +80,15 @@ impl House {
         self.governor.propose(caller, checked(ask)).await.expect("a proposal is answered")
     }
 
-    async fn approve(&self, caller: &Caller, answer: &Answer) -> Result<crate::domain::Ending, GovernanceError> {
+    async fn approve(&self, caller: &Caller, answer: &Decision) -> Result<crate::domain::Ending, GovernanceError> {
         let (id, digest) = question(answer);
-        let ended = self.governor.decide(caller, id, digest, Verdict::Approve, String::new()).await?;
-        Ok(ended.ending)
+        let voted = self.governor.decide(caller, id, digest, Vote::Approve, String::new()).await?;
+        Ok(voted.state.ending().expect("one vote ends it").clone())
     }
 }
 
-fn question(answer: &Answer) -> (ApprovalId, Digest) {
-    (answer.decision.approval_id.expect("a reviewer was asked"), answer.decision.action_digest)
+fn question(answer: &Decision) -> (ApprovalId, Digest) {
+    (answer.approval_id.expect("a reviewer was asked"), answer.action_digest)
 }
 
 fn caller(subject: &str, how: How, roles: &[Role]) -> Caller {
@@ -141,8 +142,8 @@ async fn expiry_is_checked_in_the_transaction_and_ends_it_for_good() {
     house.clock.uptime.store(600, Ordering::SeqCst);
     // Nobody has swept: the approval itself finds that it is too late.
     assert!(matches!(house.approve(&reviewer(), &answer).await, Err(GovernanceError::Expired { .. })));
-    let now = house.governor.await_decision(&agent(), answer.decision.decision_id, Duration::ZERO).await.unwrap();
-    assert_eq!(now.outcome(), Outcome::Deny);
+    let now = house.governor.await_decision(&agent(), answer.decision_id, Duration::ZERO).await.unwrap();
+    assert_eq!(now.outcome, Outcome::Deny);
     assert!(matches!(house.approve(&reviewer(), &answer).await, Err(GovernanceError::Expired { .. })));
 }
 
@@ -175,7 +176,7 @@ rules:
 ";
     let house = house(asks).await;
     let answer = house.propose(&agent(), "pay", json!({"amount": 5})).await;
-    assert_eq!(answer.outcome(), Outcome::Escalate);
+    assert_eq!(answer.outcome, Outcome::Escalate);
     // The five is gone: the guard against large amounts cannot be told, and counts as holding.
     let house = house.restart(1, asks).await;
     let ending = house.approve(&reviewer(), &answer).await.unwrap();
@@ -190,16 +191,16 @@ async fn a_timeout_that_allows_says_that_it_expired_and_gives_way_to_a_policy_th
     let allowed = house.propose(&agent(), "ping", json!({"n": 1})).await;
     house.clock.uptime.store(60, Ordering::SeqCst);
     house.governor.expire_due().await.unwrap();
-    let now = house.governor.await_decision(&agent(), allowed.decision.decision_id, Duration::ZERO).await.unwrap();
-    assert_eq!(now.outcome(), Outcome::Allow);
-    assert_eq!(now.state.approval.unwrap().ending.unwrap().kind, EndingKind::Expired);
+    let now = house.governor.await_decision(&agent(), allowed.decision_id, Duration::ZERO).await.unwrap();
+    assert_eq!(now.outcome, Outcome::Allow);
+    assert_eq!(now.code, DecisionCode::Timeout);
 
     let blocked = house.propose(&agent(), "ping", json!({"n": 2})).await;
     house.governor.generations().install(generation("rules: [{match: {type: ping}, approval: block}]"));
     house.clock.uptime.store(120, Ordering::SeqCst);
     house.governor.expire_due().await.unwrap();
-    let now = house.governor.await_decision(&agent(), blocked.decision.decision_id, Duration::ZERO).await.unwrap();
-    assert_eq!(now.outcome(), Outcome::Deny);
+    let now = house.governor.await_decision(&agent(), blocked.decision_id, Duration::ZERO).await.unwrap();
+    assert_eq!(now.outcome, Outcome::Deny);
 }
 
 fn checked<T: Check>(value: T) -> Checked<T> {
@@ -210,14 +211,14 @@ fn checked<T: Check>(value: T) -> Checked<T> {
 async fn what_one_identity_proposed_is_nobody_elses_to_follow() {
     let house = house(ASKS).await;
     let answer = house.propose(&agent(), "pay", json!({})).await;
-    let id = answer.decision.decision_id;
+    let id = answer.decision_id;
     let stranger = caller("spiffe://b", How::BootstrapCredential, &[Role::Agent]);
     for result in [
         house.governor.await_decision(&stranger, id, Duration::ZERO).await.map(drop),
         house.governor.cancel(&stranger, id, String::new()).await.map(drop),
         house
             .governor
-            .report(&stranger, id, checked(propose::settled(crate::domain::ResultStatus::Success, "")))
+            .report(&stranger, id, checked(write::settled(crate::domain::ResultStatus::Success, "")))
             .await
             .map(drop),
     ] {
@@ -230,10 +231,11 @@ async fn a_secret_too_short_to_be_looked_for_hides_nothing_else() {
     let reads = "rules: [{match: {type: read}, approval: auto}]";
     let house = house(reads).await;
     let answer = house.propose(&agent(), "read", json!({"cvc": 123, "password": "[masked, 7 characters]"})).await;
-    let id = answer.decision.decision_id;
-    assert_eq!(answer.decision.action.params["password"], "[masked, 7 characters]");
+    let id = answer.decision_id;
+    let row = house.governor.store().read().unwrap().by_decision(id).unwrap().unwrap();
+    assert_eq!(row.decision.action.params["password"], "[masked, 7 characters]");
     let said = "123 is wrong, and so is [masked, 7 characters]";
-    let failed = propose::settled(crate::domain::ResultStatus::Failed, said);
+    let failed = write::settled(crate::domain::ResultStatus::Failed, said);
     house.governor.report(&agent(), id, checked(failed)).await.unwrap();
     let row = house.governor.store().read().unwrap().by_decision(id).unwrap().unwrap();
     assert_eq!(row.state.result.unwrap().error, said);

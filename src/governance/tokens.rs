@@ -14,6 +14,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use subtle::ConstantTimeEq as _;
 use tokio::sync::watch;
 
+use super::job::{self, Refused};
 use super::{GovernanceError, Governor};
 use crate::audit::StoredToken;
 use crate::audit::record::Event;
@@ -139,23 +140,22 @@ impl Governor {
             by: stored.created_by.clone(),
         };
         let (kept, tokens) = (stored.clone(), Arc::clone(&self.tokens));
-        self.store
-            .transact(move |tx| {
-                let (over, mut all): (Vec<_>, Vec<_>) =
-                    tx.tokens()?.into_iter().partition(|token| is_long_over(token, now));
-                if all.len() >= MAX_TOKENS {
-                    return Ok(Err(GovernanceError::TooManyTokens(MAX_TOKENS)));
-                }
-                tx.append(now, &event)?;
-                tx.put_token(&kept)?;
-                for token in over {
-                    tx.remove_token(token.token_id)?;
-                }
-                all.push(kept);
-                tx.after_commit(move || tokens.replace(all));
-                Ok(Ok(()))
-            })
-            .await??;
+        job::run(&self.store, move |tx| {
+            let (over, mut all): (Vec<_>, Vec<_>) =
+                tx.tokens()?.into_iter().partition(|token| is_long_over(token, now));
+            if all.len() >= MAX_TOKENS {
+                return Err(Refused::By(GovernanceError::TooManyTokens(MAX_TOKENS)));
+            }
+            tx.append(now, &event)?;
+            tx.put_token(&kept)?;
+            for token in over {
+                tx.remove_token(token.token_id)?;
+            }
+            all.push(kept);
+            tx.after_commit(move || tokens.replace(all));
+            Ok(())
+        })
+        .await?;
         tracing::info!(token = %stored.token_id, subject = stored.subject, %roles, by = stored.created_by, "token made");
         Ok(MadeToken { stored, secret })
     }
@@ -164,20 +164,18 @@ impl Governor {
     pub async fn revoke_token(&self, caller: &Caller, token_id: TokenId) -> Result<StoredToken, GovernanceError> {
         let (now, by) = (self.clock.now(), caller.identity.subject.to_string());
         let tokens = Arc::clone(&self.tokens);
-        let revoked = self
-            .store
-            .transact(move |tx| {
-                let mut all = tx.tokens()?;
-                let Some(at) = all.iter().position(|token| token.token_id == token_id) else {
-                    return Ok(Err(GovernanceError::NoToken(token_id)));
-                };
-                let revoked = all.remove(at);
-                tx.append(now, &Event::TokenRevoked { token_id, subject: revoked.subject.clone(), by })?;
-                tx.remove_token(token_id)?;
-                tx.after_commit(move || tokens.replace(all));
-                Ok(Ok(revoked))
-            })
-            .await??;
+        let revoked = job::run(&self.store, move |tx| {
+            let mut all = tx.tokens()?;
+            let Some(at) = all.iter().position(|token| token.token_id == token_id) else {
+                return Err(Refused::By(GovernanceError::NoToken(token_id)));
+            };
+            let revoked = all.remove(at);
+            tx.append(now, &Event::TokenRevoked { token_id, subject: revoked.subject.clone(), by })?;
+            tx.remove_token(token_id)?;
+            tx.after_commit(move || tokens.replace(all));
+            Ok(revoked)
+        })
+        .await?;
         tracing::info!(token = %token_id, subject = revoked.subject, "token revoked");
         Ok(revoked)
     }

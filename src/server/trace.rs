@@ -7,7 +7,7 @@ use tonic::metadata::MetadataMap;
 use tracing::{Span, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use crate::governance::Answer;
+use crate::domain::Decision;
 
 /// The header of W3C Trace Context.
 const TRACEPARENT: &str = "traceparent";
@@ -34,14 +34,14 @@ pub(crate) fn request_span<B>(request: &Request<B>) -> Span {
 }
 
 /// Puts the decision on the span of the call that made it.
-pub(crate) fn record_decision(answer: &Answer) {
+pub(crate) fn record_decision(decision: &Decision) {
     let span = Span::current();
     if span.is_disabled() {
         return;
     }
-    span.record("decision_id", field::display(answer.decision.decision_id));
-    span.record("outcome", answer.outcome().as_str());
-    span.record("matched_rule", answer.decision.matched_rule.as_str());
+    span.record("decision_id", field::display(decision.decision_id));
+    span.record("outcome", decision.outcome.as_str());
+    span.record("matched_rule", decision.matched_rule.as_str());
 }
 
 /// The trace id that the caller sent, for the record: 32 hex digits, or empty.

@@ -163,9 +163,9 @@ impl Reader {
                 let found = approvals.get(id)?.map(|row| row.value());
                 require(leads_here(found), || format!("row {row}: its approval leads to {found:?}"))?;
                 let open = pending.get(id)?.map(|row| row.value());
-                let right = if approval.ending.is_none() { leads_here(open) } else { open.is_none() };
+                let right = if approval.state.is_open() { leads_here(open) } else { open.is_none() };
                 require(right, || format!("row {row}: its approval is open as {open:?}: {approval:?}"))?;
-                checked.open_approvals += u64::from(approval.ending.is_none());
+                checked.open_approvals += u64::from(approval.state.is_open());
             }
             if let Some(confirmation) = state.confirmation.as_ref().filter(|_| state.redacted.is_none()) {
                 confirmable += 1;

@@ -231,7 +231,7 @@ fn question(state: &RowState) -> Option<Question> {
 
 fn ending(state: &RowState) -> Option<(ApprovalId, &Ending)> {
     let approval = state.approval.as_ref()?;
-    Some((approval.approval_id, approval.ending.as_ref()?))
+    Some((approval.approval_id, approval.ending()?))
 }
 
 fn closed(state: &RowState) -> Option<ConfirmationClosed> {

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::audit::log::record::DecisionRecord;
 use crate::domain::{
-    Approval, ApprovalId, DecisionId, Digest, Ending, EndingKind, Outcome, RecordId, Report, ResultStatus, RiskLevel,
-    Timestamp,
+    Approval, ApprovalId, DecisionId, Digest, Ending, EndingKind, Outcome, QuestionState, RecordId, Report,
+    ResultStatus, RiskLevel, Timestamp,
 };
 
 /// What may change about a decision after it was given.
@@ -52,9 +52,16 @@ pub struct ApprovalState {
     pub expires_at: Timestamp,
     /// Whether the action may run when nobody answers.
     pub timeout_allows: bool,
-    /// How it ended, once it has.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ending: Option<Ending>,
+    /// Where it stands.
+    #[serde(rename = "ending", default, skip_serializing_if = "QuestionState::is_open")]
+    pub state: QuestionState,
+}
+
+impl ApprovalState {
+    /// How it ended, if it has.
+    pub fn ending(&self) -> Option<&Ending> {
+        self.state.ending()
+    }
 }
 
 /// A question put to the agent's own user.
@@ -82,7 +89,7 @@ pub enum ConfirmationClosed {
 impl RowState {
     /// The answer as it stands now: a decided approval turns ESCALATE into ALLOW or DENY.
     pub fn outcome_now(&self) -> Outcome {
-        match self.approval.as_ref().and_then(|approval| approval.ending.as_ref()) {
+        match self.approval.as_ref().and_then(ApprovalState::ending) {
             Some(ending) if ending.allows => Outcome::Allow,
             Some(_) => Outcome::Deny,
             None if matches!(
@@ -134,7 +141,7 @@ impl AuditRow {
 
     /// How the approval ended, if there was one and it has.
     pub fn ending_kind(&self) -> Option<EndingKind> {
-        Some(self.state.approval.as_ref()?.ending.as_ref()?.kind)
+        Some(self.state.approval.as_ref()?.ending()?.kind)
     }
 }
 

@@ -12,7 +12,7 @@ use crate::audit::log::leaf::REDACTED;
 use crate::audit::log::record::{DecisionRecord, Event, IdentityRecord};
 use crate::audit::log::stored::parse_record;
 use crate::audit::state::Tx;
-use crate::domain::{Action, Actor, Approval, Digest, How, RecordId, RiskLevel};
+use crate::domain::{Action, Actor, Approval, Digest, How, QuestionState, RecordId, RiskLevel};
 use crate::store::error::{TxError, missing};
 
 /// A decision of which nothing is left but what its row keeps.
@@ -117,7 +117,7 @@ fn scrub_state(state: &mut RowState, record_id: RecordId) {
     if let Some(confirmation) = &mut state.confirmation {
         confirmation.token_hash = Digest([0; 32]);
     }
-    if let Some(ending) = state.approval.as_mut().and_then(|approval| approval.ending.as_mut()) {
+    if let Some(QuestionState::Ended(ending)) = state.approval.as_mut().map(|approval| &mut approval.state) {
         (ending.by, ending.reason) = (REDACTED.to_owned(), REDACTED.to_owned());
     }
     if let Some(report) = &mut state.result {

@@ -38,7 +38,7 @@ impl Tx<'_> {
         if let Some(approval) = &state.approval {
             let id = approval.approval_id.as_bytes();
             self.tables.approvals.insert(id, row)?;
-            if approval.ending.is_none() {
+            if approval.state.is_open() {
                 self.tables.pending.insert(id, row)?;
                 self.host.rows.pending += 1;
             }
@@ -170,5 +170,5 @@ fn asked_id(state: &RowState) -> Option<ApprovalId> {
 }
 
 fn open_id(state: &RowState) -> Option<ApprovalId> {
-    state.approval.as_ref().filter(|approval| approval.ending.is_none()).map(|approval| approval.approval_id)
+    state.approval.as_ref().filter(|approval| approval.state.is_open()).map(|approval| approval.approval_id)
 }

@@ -7,11 +7,11 @@ use tonic::{Request, Response, Status};
 use super::request::Reader;
 use super::streams::{HEARTBEAT, Messages, Over, Sink, Streams, stopping};
 use super::{caller, response, standing};
-use crate::approvals::{Change, Lagged, Pending};
+use crate::approvals::{Lagged, Pending, QueueEvent, Vote};
 use crate::audit::row::RowFilter;
 use crate::audit::{Order, Query, StoreError};
-use crate::domain::{ApprovalId, CallError, Caller, JsonLimits, RiskLevel};
-use crate::governance::{Governor, Verdict};
+use crate::domain::{ApprovalId, CallError, Caller, JsonLimits, QuestionState, RiskLevel};
+use crate::governance::Governor;
 use crate::proto::v1;
 use crate::proto::v1::approval_service_server::ApprovalService;
 use crate::proto::v1::stream_approvals_response::Event;
@@ -67,7 +67,7 @@ impl ApprovalService for Approvals {
         page.truncate(size);
         let next = page.last().filter(|_| more).map(|pending| pending.approval_id.to_string());
         Ok(Response::new(v1::ListApprovalsResponse {
-            approvals: page.iter().map(|pending| response::approval(pending, None)).collect(),
+            approvals: page.iter().map(|pending| response::approval(pending, &QuestionState::Open)).collect(),
             next_page_token: next.unwrap_or_default(),
         }))
     }
@@ -89,14 +89,14 @@ impl ApprovalService for Approvals {
     async fn approve(&self, request: Request<v1::ApproveRequest>) -> Result<Response<v1::ApproveResponse>, Status> {
         let caller = caller(&request)?;
         let v1::ApproveRequest { approval_id, expected_action_digest, reason } = request.into_inner();
-        let approval = self.decide(&caller, &approval_id, &expected_action_digest, reason, Verdict::Approve).await?;
+        let approval = self.decide(&caller, &approval_id, &expected_action_digest, reason, Vote::Approve).await?;
         Ok(Response::new(v1::ApproveResponse { approval: Some(approval) }))
     }
 
     async fn deny(&self, request: Request<v1::DenyRequest>) -> Result<Response<v1::DenyResponse>, Status> {
         let caller = caller(&request)?;
         let v1::DenyRequest { approval_id, expected_action_digest, reason } = request.into_inner();
-        let approval = self.decide(&caller, &approval_id, &expected_action_digest, reason, Verdict::Deny).await?;
+        let approval = self.decide(&caller, &approval_id, &expected_action_digest, reason, Vote::Deny).await?;
         Ok(Response::new(v1::DenyResponse { approval: Some(approval) }))
     }
 }
@@ -108,7 +108,7 @@ impl Approvals {
         approval_id: &str,
         digest: &str,
         reason: String,
-        verdict: Verdict,
+        vote: Vote,
     ) -> Result<v1::Approval, Status> {
         let mut reader = Reader::new(self.limits);
         let id: Option<ApprovalId> = reader.parsed("approval_id", approval_id);
@@ -117,8 +117,8 @@ impl Approvals {
         let (Some(id), Some(digest)) = reader.finish((id, digest))? else {
             return Err(CallError::invalid_field("approval_id", "must be given").into());
         };
-        let ended = self.governor.decide(caller, id, digest, verdict, reason).await?;
-        Ok(response::approval(&ended.pending, Some(&ended.ending)))
+        let voted = self.governor.decide(caller, id, digest, vote, reason).await?;
+        Ok(response::approval(&voted.pending, &voted.state))
     }
 
     /// The approval as the record has it, with what its session did before.
@@ -152,7 +152,7 @@ async fn watch(governor: &Governor, filter: &Filter, sink: &Sink<v1::StreamAppro
         let (snapshot, mut watcher) = governor.queue().watch();
         let mut count = 0;
         for pending in snapshot.iter().filter(|pending| filter.keeps(pending)) {
-            say(Event::Pending(response::approval(pending, None))).await?;
+            say(Event::Pending(response::approval(pending, &QuestionState::Open))).await?;
             count += 1;
         }
         say(Event::SnapshotComplete(v1::SnapshotComplete { count })).await?;
@@ -166,11 +166,12 @@ async fn watch(governor: &Governor, filter: &Filter, sink: &Sink<v1::StreamAppro
                     let time = Some(response::timestamp(governor.now()));
                     say(Event::Heartbeat(v1::Heartbeat { time })).await?;
                 }
-                Ok(Some(Ok(Change::Added(pending)))) if filter.keeps(&pending) => {
-                    say(Event::Pending(response::approval(&pending, None))).await?;
+                Ok(Some(Ok(QueueEvent::Added(pending)))) if filter.keeps(&pending) => {
+                    say(Event::Pending(response::approval(&pending, &QuestionState::Open))).await?;
                 }
-                Ok(Some(Ok(Change::Ended(ended)))) if filter.keeps(&ended.pending) => {
-                    say(Event::Ended(response::approval(&ended.pending, Some(&ended.ending)))).await?;
+                Ok(Some(Ok(QueueEvent::Ended(ended)))) if filter.keeps(&ended.pending) => {
+                    let state = QuestionState::Ended(ended.ending.clone());
+                    say(Event::Ended(response::approval(&ended.pending, &state))).await?;
                 }
                 Ok(Some(Ok(_))) => {}
                 Ok(Some(Err(Lagged(missed)))) => {
@@ -206,9 +207,9 @@ impl Filter {
 
     fn keeps(&self, pending: &Pending) -> bool {
         let is = |wanted: &str, value: &str| wanted.is_empty() || wanted == value;
-        is(&self.session_id, &pending.proposal.session_id)
-            && is(&self.action_type, &pending.proposal.action.r#type)
-            && is(&self.actor_id, &pending.proposal.actor.id)
-            && self.min_risk_level.is_none_or(|level| pending.risk_level >= level)
+        is(&self.session_id, &pending.decision.session_id)
+            && is(&self.action_type, &pending.decision.action.r#type)
+            && is(&self.actor_id, &pending.decision.actor.id)
+            && self.min_risk_level.is_none_or(|level| pending.decision.risk_level >= level)
     }
 }

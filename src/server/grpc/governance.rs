@@ -42,13 +42,13 @@ impl GovernanceService for Governance {
             wait: deadline.bound(reader.wait("wait", wait)),
         };
         let ask = reader.check(ask)?;
-        let answer = if ask.wait.is_zero() {
+        let decision = if ask.wait.is_zero() {
             self.governor.propose(&standing.caller, ask).await?
         } else {
             standing.unless_over(self.governor.propose(&standing.caller, ask)).await?
         };
-        trace::record_decision(&answer);
-        Ok(Response::new(v1::ProposeResponse { decision: Some(response::decision(answer)) }))
+        trace::record_decision(&decision);
+        Ok(Response::new(v1::ProposeResponse { decision: Some(response::decision(decision)) }))
     }
 
     async fn evaluate(&self, request: Request<v1::EvaluateRequest>) -> Result<Response<v1::EvaluateResponse>, Status> {
@@ -102,9 +102,9 @@ impl GovernanceService for Governance {
         let decision_id = reader.parsed("decision_id", &decision_id);
         let wait = deadline.bound(reader.wait("wait", wait));
         let Some(decision_id) = reader.finish(decision_id)? else { return Err(missing("decision_id")) };
-        let answer = standing.unless_over(self.governor.await_decision(&standing.caller, decision_id, wait)).await?;
-        trace::record_decision(&answer);
-        Ok(Response::new(v1::AwaitDecisionResponse { decision: Some(response::decision(answer)) }))
+        let decision = standing.unless_over(self.governor.await_decision(&standing.caller, decision_id, wait)).await?;
+        trace::record_decision(&decision);
+        Ok(Response::new(v1::AwaitDecisionResponse { decision: Some(response::decision(decision)) }))
     }
 
     async fn report_result(
@@ -133,8 +133,8 @@ impl GovernanceService for Governance {
         let decision_id = reader.parsed("decision_id", &decision_id);
         let reason = reader.free_text("reason", reason);
         let Some(decision_id) = reader.finish(decision_id)? else { return Err(missing("decision_id")) };
-        let answer = self.governor.cancel(&caller, decision_id, reason).await?;
-        Ok(Response::new(v1::CancelProposalResponse { decision: Some(response::decision(answer)) }))
+        let decision = self.governor.cancel(&caller, decision_id, reason).await?;
+        Ok(Response::new(v1::CancelProposalResponse { decision: Some(response::decision(decision)) }))
     }
 }
 

@@ -6,12 +6,13 @@ use prost_types::value::Kind;
 use serde_json::{Map, Value};
 
 use crate::approvals::Pending;
-use crate::audit::row::AuditRow;
-use crate::audit::{Content, IdentityRecord, StoredPolicy, StoredRecord};
+use crate::audit::row::{ApprovalState, AuditRow};
+use crate::audit::{Content, DecisionRecord, IdentityRecord, StoredPolicy, StoredRecord};
 use crate::domain::{
-    Action, Actor, Approval, Digest, Ending, EndingKind, How, Outcome, ParamPath, ResultStatus, RiskLevel, Timestamp,
+    Action, Actor, Approval, Decision, Digest, Ending, EndingKind, Outcome, ParamPath, QuestionState, ResultStatus,
+    RiskLevel, Timestamp,
 };
-use crate::governance::{Answer, Generation, PolicyState, Rejection};
+use crate::governance::{Generation, PolicyState, Rejection};
 use crate::policy::{ConditionTrace, Diagnostic, Explanation, Outcome as Told, Verdict};
 use crate::proto::v1;
 
@@ -85,16 +86,12 @@ fn result_status(status: Option<ResultStatus>) -> v1::ResultStatus {
     }
 }
 
-fn identity(subject: &str, how: How, actor: Option<&str>) -> v1::Identity {
+fn identity(recorded: &IdentityRecord) -> v1::Identity {
     v1::Identity {
-        subject: subject.to_owned(),
-        how: how.as_str().to_owned(),
-        actor: actor.unwrap_or_default().to_owned(),
+        subject: recorded.subject.clone(),
+        how: recorded.how.as_str().to_owned(),
+        actor: recorded.actor.clone().unwrap_or_default(),
     }
-}
-
-fn recorded_identity(recorded: &IdentityRecord) -> v1::Identity {
-    identity(&recorded.subject, recorded.how, recorded.actor.as_deref())
 }
 
 fn actor(actor: &Actor) -> v1::Actor {
@@ -133,23 +130,21 @@ pub(crate) fn ending(ending: &Ending) -> v1::Ending {
 }
 
 /// The answer to a proposal.
-pub(crate) fn decision(answer: Answer) -> v1::Decision {
-    let (outcome_now, reason) = (answer.outcome(), answer.reason());
-    let decision = answer.decision;
+pub(crate) fn decision(decision: Decision) -> v1::Decision {
     v1::Decision {
         decision_id: decision.decision_id.to_string(),
-        outcome: outcome(outcome_now).into(),
-        reason,
+        outcome: outcome(decision.outcome).into(),
+        reason: decision.reason,
         risk_level: risk_level(decision.risk_level).into(),
         risk_score: decision.risk_level.score(),
         matched_rule: decision.matched_rule,
         constraints: optional_object(&decision.constraints),
         policy_revision: decision.policy_revision.to_string(),
-        timestamp: Some(timestamp(answer.time)),
-        audit_ref: answer.record_id.to_string(),
+        timestamp: Some(timestamp(decision.timestamp)),
+        audit_ref: decision.audit_ref.to_string(),
         approval_id: decision.approval_id.map(|id| id.to_string()).unwrap_or_default(),
         expires_at: decision.expires_at.map(timestamp),
-        confirmation_token: answer.confirmation_token.unwrap_or_default(),
+        confirmation_token: decision.confirmation_token.unwrap_or_default(),
         action_digest: decision.action_digest.to_string(),
         approval: approval_mode(decision.approval).into(),
     }
@@ -199,41 +194,29 @@ fn condition_trace(condition: ConditionTrace) -> v1::ConditionTrace {
     }
 }
 
-/// An open question; with its ending, one that is over.
-pub(crate) fn approval(pending: &Pending, ended: Option<&Ending>) -> v1::Approval {
-    v1::Approval {
-        approval_id: pending.approval_id.to_string(),
-        decision_id: pending.decision_id.to_string(),
-        actor: Some(actor(&pending.proposal.actor)),
-        identity: Some(identity(&pending.subject, pending.how, pending.bound_actor.as_deref())),
-        action: Some(action(pending.shown())),
-        masked: paths(&pending.masked),
-        context: Some(v1::Context {
-            session_id: pending.proposal.session_id.clone(),
-            metadata: optional_object(&pending.metadata),
-        }),
-        action_digest: pending.action_digest.to_string(),
-        matched_rule: pending.matched_rule.clone(),
-        reason: pending.reason.clone(),
-        risk_level: risk_level(pending.risk_level).into(),
-        policy_revision: pending.policy_revision.to_string(),
-        requested_at: Some(timestamp(pending.requested_at)),
-        expires_at: Some(timestamp(pending.expires_at)),
-        timeout_allows: pending.timeout_allows,
-        ending: ended.map(ending),
-        history: Vec::new(),
-    }
+/// A question from the queue, where it stands like this.
+pub(crate) fn approval(pending: &Pending, state: &QuestionState) -> v1::Approval {
+    let Pending { approval_id, decision, requested_at, expires_at, timeout_allows, .. } = pending;
+    let (expires_at, timeout_allows) = (*expires_at, *timeout_allows);
+    let state = ApprovalState { approval_id: *approval_id, expires_at, timeout_allows, state: state.clone() };
+    question(decision, &state, *requested_at)
 }
 
 /// A question as the record has it, open or over. `None` where the row asked nobody.
 pub(crate) fn recorded_approval(row: &AuditRow) -> Option<v1::Approval> {
-    let state = row.state.approval.as_ref()?;
-    let decision = &row.decision;
-    Some(v1::Approval {
+    let mut approval = question(&row.decision, row.state.approval.as_ref()?, row.time);
+    if row.state.redacted.is_some() {
+        approval.identity = None;
+    }
+    Some(approval)
+}
+
+fn question(decision: &DecisionRecord, state: &ApprovalState, requested_at: Timestamp) -> v1::Approval {
+    v1::Approval {
         approval_id: state.approval_id.to_string(),
         decision_id: decision.decision_id.to_string(),
         actor: Some(actor(&decision.actor)),
-        identity: row.state.redacted.is_none().then(|| recorded_identity(&decision.identity)),
+        identity: Some(identity(&decision.identity)),
         action: Some(action(&decision.action)),
         masked: paths(&decision.masked),
         context: Some(v1::Context {
@@ -245,12 +228,12 @@ pub(crate) fn recorded_approval(row: &AuditRow) -> Option<v1::Approval> {
         reason: decision.reason.clone(),
         risk_level: risk_level(decision.risk_level).into(),
         policy_revision: decision.policy_revision.to_string(),
-        requested_at: Some(timestamp(row.time)),
+        requested_at: Some(timestamp(requested_at)),
         expires_at: Some(timestamp(state.expires_at)),
         timeout_allows: state.timeout_allows,
-        ending: state.ending.as_ref().map(ending),
+        ending: state.ending().map(ending),
         history: Vec::new(),
-    })
+    }
 }
 
 /// Something that a session did before.
@@ -280,14 +263,14 @@ pub(crate) fn audit_row(row: AuditRow, status: Option<ResultStatus>) -> v1::Audi
         matched_rule: decision.matched_rule,
         outcome: outcome(state.outcome_now()).into(),
         reason: decision.reason,
-        ending: state.approval.as_ref().and_then(|approval| approval.ending.as_ref()).map(ending),
+        ending: state.approval.as_ref().and_then(ApprovalState::ending).map(ending),
         result_status: result_status(status).into(),
         result_data: report.and_then(|report| report.data.as_ref()).map(value),
         result_error: report.map(|report| report.error.clone()).unwrap_or_default(),
         decision_id: decision.decision_id.to_string(),
         approval_id: decision.approval_id.map(|id| id.to_string()).unwrap_or_default(),
         actor: Some(actor(&decision.actor)),
-        identity: known.then(|| recorded_identity(&decision.identity)),
+        identity: known.then(|| identity(&decision.identity)),
         policy_revision: if known { decision.policy_revision.to_string() } else { String::new() },
         action_digest: if known { decision.action_digest.to_string() } else { String::new() },
         audit_ref: record_id.to_string(),

@@ -14,8 +14,8 @@ use aegis::audit::{
     Reader, RowState, Standalone, StoreError, StoredLayer, StoredPolicy, StoredToken, TILE_WIDTH, Tx, TxError,
 };
 use aegis::domain::{
-    Action, Actor, Approval, ApprovalId, DecisionId, Digest, Ending, EndingKind, How, Outcome, RecordId, Report,
-    ResultStatus, RiskLevel, Role, Timestamp, TokenId,
+    Action, Actor, Approval, ApprovalId, DecisionId, Digest, Ending, EndingKind, How, Outcome, QuestionState, RecordId,
+    Report, ResultStatus, RiskLevel, Role, Timestamp, TokenId,
 };
 use serde_json::{Map, json};
 
@@ -195,7 +195,8 @@ impl Worker {
             Outcome::Escalate => {
                 let approval_id = ApprovalId::new(at, self.random());
                 (record.approval_id, record.expires_at) = (Some(approval_id), Some(at));
-                let approval = ApprovalState { approval_id, expires_at: at, timeout_allows: false, ending: None };
+                let approval =
+                    ApprovalState { approval_id, expires_at: at, timeout_allows: false, state: QuestionState::Open };
                 opening.approval = Some(approval);
             }
             Outcome::RequireConfirmation => {
@@ -227,10 +228,10 @@ impl Worker {
         Box::new(move |tx| {
             // What was in doubt when the power went may not be there.
             let Some((row, mut state)) = tx.row_by_approval(approval_id)? else { return Ok(Vec::new()) };
-            let Some(approval) = state.approval.as_mut().filter(|approval| approval.ending.is_none()) else {
+            let Some(approval) = state.approval.as_mut().filter(|approval| approval.state.is_open()) else {
                 return Ok(Vec::new());
             };
-            approval.ending = Some(ending.clone());
+            approval.state = QuestionState::Ended(ending.clone());
             if allows {
                 state.allowed_at = Some(at);
             } else {
@@ -502,7 +503,7 @@ pub(crate) fn lost(reader: &Reader, ledger: &[Done]) -> Result<Option<String>, S
             }),
             Done::Ended { decision, ending } => state(reader, *decision)?.is_some_and(|state| {
                 let redacted = state.redacted.is_some();
-                let found = state.approval.and_then(|approval| approval.ending);
+                let found: Option<Ending> = state.approval.and_then(|approval| approval.state.into());
                 found.is_some_and(|found| {
                     found == *ending || redacted && (found.kind, found.at) == (ending.kind, ending.at)
                 })

@@ -10,7 +10,7 @@ use crate::audit::state::Store;
 use crate::audit::testing::disk::Disk;
 use crate::audit::testing::{decision, decision_id, later, options, place};
 use crate::audit::tests::durability::check_log;
-use crate::domain::{ApprovalId, Digest, Ending, EndingKind, Outcome, Timestamp};
+use crate::domain::{ApprovalId, Digest, Ending, EndingKind, Outcome, QuestionState, Timestamp};
 use crate::store::error::{StoreError, TxError};
 
 fn with_key(number: u64, at: Timestamp, key: Digest) -> Draft {
@@ -87,8 +87,12 @@ async fn ask(store: &Store, number: u8) -> Inserted {
     let mut escalated = decision(u64::from(number));
     escalated.outcome = Outcome::Escalate;
     escalated.approval_id = Some(approval_id(number));
-    let approval =
-        ApprovalState { approval_id: approval_id(number), expires_at: later(900), timeout_allows: false, ending: None };
+    let approval = ApprovalState {
+        approval_id: approval_id(number),
+        expires_at: later(900),
+        timeout_allows: false,
+        state: QuestionState::Open,
+    };
     let opening = Opening { approval: Some(approval), ..Opening::default() };
     let draft = Draft::new(later(u64::from(number)), &escalated, opening).unwrap();
     store.transact(move |tx| tx.insert_decision(draft)).await.unwrap()
@@ -120,7 +124,7 @@ async fn an_open_approval_survives_a_restart_and_ends() {
         move |tx: &mut crate::audit::Tx<'_>| {
             let Some((row, mut state)) = tx.row_by_approval(approval_id(number))? else { return Ok(Err("unknown")) };
             let Some(approval) = state.approval.as_mut() else { return Ok(Err("no approval")) };
-            if approval.ending.is_some() {
+            if !approval.state.is_open() {
                 return Ok(Err("ended"));
             }
             let ending = Ending {
@@ -131,7 +135,7 @@ async fn an_open_approval_survives_a_restart_and_ends() {
                 reason: "looks right".into(),
                 code: String::new(),
             };
-            approval.ending = Some(ending);
+            approval.state = QuestionState::Ended(ending);
             state.allowed_at = Some(later(10));
             tx.update_row(row, &state)?;
             Ok::<_, TxError>(Ok(tx.host.rows.pending))
