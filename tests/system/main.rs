@@ -21,6 +21,7 @@ mod hostile;
 mod identities;
 mod interop;
 mod jwt;
+mod lifetime;
 mod people;
 mod proposals;
 mod reload;
