@@ -60,10 +60,11 @@ pub fn init(format: LogFormat) -> Result<Telemetry, TelemetryError> {
         LogFormat::Pretty => false,
         LogFormat::Json => true,
     };
+    // A line that cannot be written is lost. To complain about it on stderr, where nobody reads any more, would panic.
     let log = if json {
-        fmt::layer().json().flatten_event(true).with_writer(io::stderr).boxed()
+        fmt::layer().json().flatten_event(true).log_internal_errors(false).with_writer(io::stderr).boxed()
     } else {
-        fmt::layer().with_target(false).with_ansi(colour).with_writer(io::stderr).boxed()
+        fmt::layer().with_target(false).with_ansi(colour).log_internal_errors(false).with_writer(io::stderr).boxed()
     };
 
     let provider = if wants_traces() { Some(tracer_provider()?) } else { None };

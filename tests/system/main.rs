@@ -22,6 +22,7 @@ mod hostile;
 mod identities;
 mod interop;
 mod jwt;
+mod lifetime;
 mod people;
 mod proposals;
 mod reload;
