@@ -14,6 +14,7 @@ mod crash;
 mod daemon;
 mod deployed;
 mod disk;
+mod documents;
 mod evidence;
 mod faults;
 mod grpcurl;
