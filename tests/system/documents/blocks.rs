@@ -90,6 +90,11 @@ pub(super) fn of(document: &str, markdown: &str) -> Vec<Block> {
     blocks
 }
 
+/// A document without its blocks.
+pub(super) fn prose(markdown: &str) -> String {
+    markdown.split("\n```").step_by(2).collect()
+}
+
 impl Remark {
     fn read(line: &str) -> Option<Self> {
         let comment = line.trim().strip_prefix("<!--")?.strip_suffix("-->")?.trim();

@@ -8,8 +8,8 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::blocks::{Block, Remark};
@@ -58,7 +58,7 @@ impl Console {
                 Some(Remark::Background) => self.start(&command, code, place),
                 Some(Remark::Input { after, line }) => self.converse(&command, code, &place, after, line),
                 _ => {
-                    let output = self.shell(&command).stdin(Stdio::null()).output().unwrap();
+                    let output = self.bounded(&command).stdin(Stdio::null()).output().unwrap();
                     let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
                     assert_eq!(output.status.code(), Some(code), "{place}\n{said}{}", self.log());
                 }
@@ -69,18 +69,7 @@ impl Console {
     /// Waits for what still runs; everything must have ended as it says.
     pub(super) fn finish(mut self) {
         for (place, mut child, code) in std::mem::take(&mut self.background) {
-            let deadline = Instant::now() + DEADLINE;
-            let status = loop {
-                match child.try_wait().unwrap() {
-                    Some(status) => break status,
-                    None if Instant::now() < deadline => std::thread::sleep(std::time::Duration::from_millis(5)),
-                    None => {
-                        child.kill().unwrap();
-                        panic!("{place}: it goes on and on");
-                    }
-                }
-            };
-            assert_eq!(status.code(), Some(code), "{place}{}", self.log());
+            assert_eq!(child.wait().unwrap().code(), Some(code), "{place}{}", self.log());
         }
     }
 
@@ -98,6 +87,17 @@ impl Console {
 
     /// A shell that remembers what earlier commands exported.
     fn shell(&self, command: &str) -> Command {
+        self.within(Command::new("bash"), command)
+    }
+
+    /// The same for a command that ends: after a minute it has failed, with code 124.
+    fn bounded(&self, command: &str) -> Command {
+        let mut timeout = Command::new("timeout");
+        timeout.arg(DEADLINE.as_secs().to_string()).arg("bash");
+        self.within(timeout, command)
+    }
+
+    fn within(&self, mut bash: Command, command: &str) -> Command {
         let bin = Path::new(AEGIS).parent().unwrap();
         let tools = match std::env::var_os("GRPCURL") {
             Some(grpcurl) => PathBuf::from(grpcurl).parent().unwrap().to_owned(),
@@ -105,10 +105,9 @@ impl Console {
         };
         let path = format!("{}:{}:{}", bin.display(), tools.display(), std::env::var("PATH").unwrap());
         let script = format!("[ -e .exported ] && . ./.exported\n{command}\ncode=$?; export -p >.exported; exit $code");
-        let mut shell = Command::new("bash");
-        shell.args(["-c", &script]).current_dir(self.home.path()).env_clear();
-        shell.envs([("HOME", self.home.path().as_os_str()), ("PATH", path.as_ref()), ("NO_COLOR", "1".as_ref())]);
-        shell
+        bash.args(["-c", &script]).current_dir(self.home.path()).env_clear();
+        bash.envs([("HOME", self.home.path().as_os_str()), ("PATH", path.as_ref()), ("NO_COLOR", "1".as_ref())]);
+        bash
     }
 
     /// `aegis serve`, in a terminal of its own: in place of the daemon before it, if there is one.
@@ -130,16 +129,15 @@ impl Console {
 
     /// Ends the daemon in good order.
     fn stop(&mut self) {
-        if let Some(mut child) = self.daemon.take() {
-            let pid = rustix::process::Pid::from_child(&child);
-            rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-            child.wait().unwrap();
+        if let Some(mut daemon) = self.daemon.take() {
+            terminate(&daemon);
+            daemon.wait().unwrap();
         }
     }
 
     /// A command that goes on. It has begun when it has said something.
     fn start(&mut self, command: &str, code: i32, place: String) {
-        let mut shell = self.shell(command);
+        let mut shell = self.bounded(command);
         let mut child = shell.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let mut said = BufReader::new(child.stderr.take().unwrap());
         said.read_line(&mut String::new()).unwrap();
@@ -150,7 +148,7 @@ impl Console {
 
     /// A command that is talked to.
     fn converse(&self, command: &str, code: i32, place: &str, after: &str, line: &str) {
-        let mut shell = self.shell(command);
+        let mut shell = self.bounded(command);
         let mut child = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut shown = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
         assert!(shown.any(|shown| shown.contains(after)), "{place}: it never shows `{after}`");
@@ -168,14 +166,17 @@ impl Console {
 
 impl Drop for Console {
     fn drop(&mut self) {
-        for (_, child, _) in &mut self.background {
-            let _ = child.kill();
-        }
+        self.background.iter().for_each(|(_, child, _)| terminate(child));
         if let Some(mut child) = self.daemon.take() {
             let _ = child.kill();
             let _ = child.wait();
         }
     }
+}
+
+fn terminate(child: &Child) {
+    // It may have ended already.
+    let _ = kill_process(Pid::from_child(child), Signal::TERM);
 }
 
 /// What is typed: the lines that begin with `$ `, with those that they go on in after a `\`.

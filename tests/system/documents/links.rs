@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use regex::Regex;
 
-use super::{documents, read, root};
+use super::{blocks, documents, read, root};
 
 #[test]
 fn every_link_leads_to_a_file_and_a_heading_that_are_there() {
@@ -12,7 +12,7 @@ fn every_link_leads_to_a_file_and_a_heading_that_are_there() {
     let mut count = 0;
     for document in documents() {
         let name = document.to_string_lossy();
-        for link in link.captures_iter(&outside_of_blocks(&read(&name))) {
+        for link in link.captures_iter(&blocks::prose(&read(&name))) {
             let link = link[1].to_owned();
             if link.contains("://") {
                 continue;
@@ -51,8 +51,4 @@ fn anchor(line: &str) -> Option<String> {
     let heading = line.strip_prefix('#')?.trim_start_matches('#').trim().to_lowercase();
     let kept = heading.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
     Some(kept.map(|c| if c == ' ' { '-' } else { c }).collect())
-}
-
-fn outside_of_blocks(text: &str) -> String {
-    text.split("\n```").step_by(2).collect()
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 use regex::Regex;
 use serde_json::Value;
 
-use super::{read, root};
+use super::{blocks, read, root};
 use crate::daemon::{AEGIS, Setup, stdout};
 
 const POLICY: &str = "src/policy/README.md";
@@ -15,7 +15,7 @@ const API: &str = "proto/README.md";
 
 /// What stands in backticks at the beginning of the rows under a heading, a row each.
 fn rows(document: &str, heading: &str) -> Vec<(String, String)> {
-    let text = read(document);
+    let text = blocks::prose(&read(document));
     let mut lines = text.lines().skip_while(|line| line.trim_start_matches('#').trim() != heading).skip(1);
     let rows = lines.by_ref().take_while(|line| !line.starts_with('#')).filter(|line| line.starts_with("| `"));
     let rows: Vec<_> = rows
@@ -113,6 +113,37 @@ fn the_operator_s_guide_names_every_file_of_the_data_directory() {
     }
     for name in documented {
         assert!(daemon.data_dir().join(&name).exists(), "there is no {name} in a data directory");
+    }
+}
+
+#[test]
+fn the_operator_s_guide_names_every_key_of_the_identities_file() {
+    /// What the daemon says that it knows, beside a key that it does not know.
+    fn keys(yaml: &str) -> BTreeSet<String> {
+        let setup = Setup::new();
+        let file = setup.home().join("identities.yaml");
+        std::fs::write(&file, yaml).unwrap();
+        let (_, said) = setup.args(&["--auth", file.to_str().unwrap()]).refuse();
+        let expected = said.split("unknown field `nope`, expected ").nth(1).unwrap_or_else(|| panic!("{yaml}: {said}"));
+        found("`([a-z_]+)`", expected)
+    }
+
+    let rows = rows(OPERATING, "The identities file");
+    let sections: BTreeSet<_> = rows.iter().map(|(name, _)| name.clone()).collect();
+    let mut known = keys("nope: 1");
+    assert!(known.remove("version") && known.is_subset(&sections), "{known:?} and {sections:?}");
+    for (section, yaml) in [
+        ("unix", "unix: [{nope: 1}]"),
+        ("tokens", "tokens: [{nope: 1}]"),
+        ("certificates", "certificates: [{nope: 1}]"),
+        ("tls", "tls: {nope: 1}"),
+        ("jwt", "jwt: [{nope: 1}]"),
+        ("jwt", "jwt: [{name: a, issuer: b, audience: c, jwks: d, grants: [{nope: 1}]}]"),
+    ] {
+        let (_, row) = rows.iter().find(|(name, _)| name == section).unwrap();
+        for key in keys(yaml) {
+            assert!(row.contains(&format!("`{key}`")), "`{key}` of `{section}` is missing: {row}");
+        }
     }
 }
 
