@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
+use aegis::proto::v1;
 use regex::Regex;
 use serde_json::Value;
 
 use super::{blocks, read, root};
+use crate::access::knock;
 use crate::daemon::{AEGIS, Setup, stdout};
 
 const POLICY: &str = "src/policy/README.md";
@@ -178,5 +180,21 @@ fn the_api_s_guide_names_every_call_and_every_reason() {
     let source = source.concat();
     for reason in &documented {
         assert!(source.contains(&format!("\"{reason}\"")), "nothing gives the reason {reason}");
+    }
+}
+
+#[tokio::test]
+async fn the_api_s_guide_says_who_may_call_what() {
+    let daemon = Setup::new().start();
+    let channel = daemon.tcp().await;
+    for role in [v1::Role::Agent, v1::Role::Reviewer, v1::Role::Auditor, v1::Role::Admin] {
+        let name = role.as_str_name().trim_start_matches("ROLE_").to_lowercase();
+        let (token, _) = daemon.token(&name, &[role]).await;
+        let bearer = format!("Bearer {token}");
+        for (call, row) in rows(API, "Services") {
+            let roles = row.split(" | ").nth(1).unwrap();
+            let may = knock(&channel, &format!("/aegis.v1.{call}"), &[bearer.as_bytes()]).await.is_ok();
+            assert_eq!(may, roles.split(", ").any(|listed| listed == name), "{name}: {row}");
+        }
     }
 }
