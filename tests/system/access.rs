@@ -21,10 +21,10 @@ use crate::jwt::{ISSUER, Signer};
 use crate::tls::{Authority, connect, text};
 
 /// What became of a call at the gate: let in, or refused with this code and reason.
-type Verdict = Result<(), (Code, String)>;
+pub(crate) type Verdict = Result<(), (Code, String)>;
 
 /// Calls a method with an empty message. Whatever a method says about the message itself, it was let in.
-async fn knock(channel: &Channel, method: &str, authorization: &[&[u8]]) -> Verdict {
+pub(crate) async fn knock(channel: &Channel, method: &str, authorization: &[&[u8]]) -> Verdict {
     let mut request = tonic::Request::new(());
     for value in authorization {
         let value = http::HeaderValue::from_bytes(value).expect("a header value");

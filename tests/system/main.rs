@@ -15,6 +15,7 @@ mod daemon;
 mod deployed;
 mod disk;
 mod doors;
+mod documents;
 mod evidence;
 mod faults;
 mod grpcurl;

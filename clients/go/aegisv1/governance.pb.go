@@ -29,18 +29,18 @@ const (
 // A proposal.
 type ProposeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Who proposes, as declared.
+	// The proposer, as declared.
 	Actor *Actor `protobuf:"bytes,1,opt,name=actor,proto3" json:"actor,omitempty"`
-	// What is proposed. Required.
+	// The proposed action. Required.
 	Action *Action `protobuf:"bytes,2,opt,name=action,proto3" json:"action,omitempty"`
-	// Where the proposal comes from.
+	// The session and the labels of the proposal.
 	Context *Context `protobuf:"bytes,3,opt,name=context,proto3" json:"context,omitempty"`
-	// Makes a retry safe: the same key within 24 hours is the same proposal and gets the same decision. At most 256
-	// bytes; any text unique to this proposal, a UUID for example. Empty: every call is a proposal of its own.
+	// Makes a retry safe. Calls with the same key within 24 hours are one proposal and get the same decision. Any text
+	// that is unique to this proposal, for example a UUID: at most 256 bytes. Empty: each call is a new proposal.
 	IdempotencyKey string `protobuf:"bytes,4,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
-	// How long to wait for a reviewer before answering ESCALATE. Absent or zero: not at all. At most one hour.
+	// How long to wait for a reviewer before the answer is ESCALATE: at most one hour. Absent or zero: do not wait.
 	Wait *durationpb.Duration `protobuf:"bytes,5,opt,name=wait,proto3" json:"wait,omitempty"`
-	// The token of an earlier REQUIRE_CONFIRMATION for this very action, once the agent's user has confirmed.
+	// The token of an earlier REQUIRE_CONFIRMATION for exactly this action. Send it after the agent's user has confirmed.
 	ConfirmationToken string `protobuf:"bytes,6,opt,name=confirmation_token,json=confirmationToken,proto3" json:"confirmation_token,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
@@ -164,14 +164,14 @@ func (x *ProposeResponse) GetDecision() *Decision {
 	return nil
 }
 
-// Asks what the policy would answer.
+// Asks how the policy would answer.
 type EvaluateRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The actions to ask about, each with who would propose it. At least one, at most 1,000.
+	// The actions to evaluate, each with its proposer: 1 to 1,000 items.
 	Items []*EvaluateItem `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
-	// The moment that time conditions see. Absent: now. Needs auditor or admin.
+	// The time that time conditions see. Absent: now. Needs auditor or admin.
 	At *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
-	// Whether to say why: every rule tried, every condition, the values seen. Needs auditor or admin.
+	// Whether to explain the answer: every rule that was tried, every condition, the values. Needs auditor or admin.
 	Explain       bool `protobuf:"varint,3,opt,name=explain,proto3" json:"explain,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -228,10 +228,10 @@ func (x *EvaluateRequest) GetExplain() bool {
 	return false
 }
 
-// One action to ask about.
+// One action to evaluate.
 type EvaluateItem struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Who would propose it.
+	// The actor who would propose the action.
 	Actor *Actor `protobuf:"bytes,1,opt,name=actor,proto3" json:"actor,omitempty"`
 	// The action. Required.
 	Action        *Action `protobuf:"bytes,2,opt,name=action,proto3" json:"action,omitempty"`
@@ -283,12 +283,12 @@ func (x *EvaluateItem) GetAction() *Action {
 	return nil
 }
 
-// What the policy would answer.
+// How the policy would answer.
 type EvaluateResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// One answer per item, in order.
+	// One evaluation for each item, in the same order.
 	Evaluations []*Evaluation `protobuf:"bytes,1,rep,name=evaluations,proto3" json:"evaluations,omitempty"`
-	// The policy that answered, the same for all items.
+	// The revision of the policy, the same for all items.
 	PolicyRevision string `protobuf:"bytes,2,opt,name=policy_revision,json=policyRevision,proto3" json:"policy_revision,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -338,26 +338,26 @@ func (x *EvaluateResponse) GetPolicyRevision() string {
 	return ""
 }
 
-// What the policy would answer for one action.
+// How the policy would answer one action.
 type Evaluation struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What a proposal would be answered.
+	// The outcome of such a proposal.
 	Outcome Outcome `protobuf:"varint,1,opt,name=outcome,proto3,enum=aegis.v1.Outcome" json:"outcome,omitempty"`
-	// Why, for people.
+	// The reason, for people.
 	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
-	// How dangerous the policy says the action is.
+	// The risk level of the action, as the policy says.
 	RiskLevel RiskLevel `protobuf:"varint,3,opt,name=risk_level,json=riskLevel,proto3,enum=aegis.v1.RiskLevel" json:"risk_level,omitempty"`
-	// The risk as a number from 0 to 1.
+	// The risk as a number: 0.2, 0.5, 0.8 or 1.0.
 	RiskScore float64 `protobuf:"fixed64,4,opt,name=risk_score,json=riskScore,proto3" json:"risk_score,omitempty"`
-	// What the policy asks for.
+	// The approval that the policy asks for.
 	Approval ApprovalMode `protobuf:"varint,5,opt,name=approval,proto3,enum=aegis.v1.ApprovalMode" json:"approval,omitempty"`
 	// The rule that matched, or `<default>`.
 	MatchedRule string `protobuf:"bytes,6,opt,name=matched_rule,json=matchedRule,proto3" json:"matched_rule,omitempty"`
-	// What the policy hands to the agent.
+	// The `constraints` of the rule, for the agent.
 	Constraints *structpb.Struct `protobuf:"bytes,7,opt,name=constraints,proto3" json:"constraints,omitempty"`
-	// Every rule that was tried, in order, the matching one last. Only with `explain`.
+	// Every rule that was tried, in order. The rule that matched is the last one. Only with `explain`.
 	Trace []*RuleTrace `protobuf:"bytes,8,rep,name=trace,proto3" json:"trace,omitempty"`
-	// How many rules were tried and left out of `trace` because their type or target did not match.
+	// The number of rules that `trace` omits because their type or target did not match.
 	RulesLeftOut  uint32 `protobuf:"varint,9,opt,name=rules_left_out,json=rulesLeftOut,proto3" json:"rules_left_out,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -456,20 +456,20 @@ func (x *Evaluation) GetRulesLeftOut() uint32 {
 	return 0
 }
 
-// How one rule fared.
+// How the policy tried one rule.
 type RuleTrace struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The rule's name.
+	// The name of the rule.
 	Rule string `protobuf:"bytes,1,opt,name=rule,proto3" json:"rule,omitempty"`
-	// Whether it matched.
+	// Whether the rule matched.
 	Matched bool `protobuf:"varint,2,opt,name=matched,proto3" json:"matched,omitempty"`
-	// Why, or why not.
+	// Why the rule matched, or why not.
 	Reason string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
-	// Its conditions, as far as they were looked at.
+	// The conditions that were evaluated.
 	Conditions []*ConditionTrace `protobuf:"bytes,4,rep,name=conditions,proto3" json:"conditions,omitempty"`
-	// The layer that it is written in.
+	// The file that contains the rule.
 	File string `protobuf:"bytes,5,opt,name=file,proto3" json:"file,omitempty"`
-	// The line that it begins on, from 1.
+	// The first line of the rule, from 1.
 	Line          uint32 `protobuf:"varint,6,opt,name=line,proto3" json:"line,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -547,16 +547,16 @@ func (x *RuleTrace) GetLine() uint32 {
 	return 0
 }
 
-// How one condition fared.
+// How the policy evaluated one condition.
 type ConditionTrace struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Where it stands and what it asks for, for example `conditions.param_gt.count: param_gt 100`.
+	// The path of the condition and what it expects, for example `conditions.param_gt.count: param_gt 100`.
 	Condition string `protobuf:"bytes,1,opt,name=condition,proto3" json:"condition,omitempty"`
 	// `holds`, `does not hold` or `indeterminate`.
 	Result string `protobuf:"bytes,2,opt,name=result,proto3" json:"result,omitempty"`
-	// The value seen, as JSON; masked where the policy says so. Empty where there is none.
+	// The value of the parameter as JSON, masked as the policy says. Empty if the parameter is missing.
 	Seen string `protobuf:"bytes,3,opt,name=seen,proto3" json:"seen,omitempty"`
-	// Why, where the result does not say it all.
+	// An explanation, if `result` alone is not enough.
 	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -623,7 +623,7 @@ func (x *ConditionTrace) GetReason() string {
 // Waits for a decision.
 type AwaitDecisionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The decision. Required.
+	// The id of the decision. Required.
 	DecisionId string `protobuf:"bytes,1,opt,name=decision_id,json=decisionId,proto3" json:"decision_id,omitempty"`
 	// How long to wait before answering ESCALATE. Absent or zero: not at all. At most one hour.
 	Wait          *durationpb.Duration `protobuf:"bytes,2,opt,name=wait,proto3" json:"wait,omitempty"`
@@ -675,7 +675,7 @@ func (x *AwaitDecisionRequest) GetWait() *durationpb.Duration {
 	return nil
 }
 
-// The decision as it stands.
+// The current decision.
 type AwaitDecisionResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The decision.
@@ -721,20 +721,20 @@ func (x *AwaitDecisionResponse) GetDecision() *Decision {
 	return nil
 }
 
-// Says what came of an action.
+// Reports the result of an action.
 type ReportResultRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The decision that allowed it. Required.
+	// The id of the decision that allowed the action. Required.
 	DecisionId string `protobuf:"bytes,1,opt,name=decision_id,json=decisionId,proto3" json:"decision_id,omitempty"`
-	// What became of it: success, failed, skipped or rolled_back. Required.
+	// The result: SUCCESS, FAILED, SKIPPED or ROLLED_BACK. Required.
 	Status ResultStatus `protobuf:"varint,2,opt,name=status,proto3,enum=aegis.v1.ResultStatus" json:"status,omitempty"`
-	// What the action returned, for the record.
+	// The value that the action returned, for the record.
 	Data *structpb.Value `protobuf:"bytes,3,opt,name=data,proto3" json:"data,omitempty"`
-	// What went wrong, for the record.
+	// The error message of the action, for the record.
 	Error string `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
 	// When the action started, by the agent's clock.
 	StartedAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
-	// When it was over, by the agent's clock.
+	// When the action ended, by the agent's clock.
 	CompletedAt   *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=completed_at,json=completedAt,proto3" json:"completed_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -812,10 +812,10 @@ func (x *ReportResultRequest) GetCompletedAt() *timestamppb.Timestamp {
 	return nil
 }
 
-// The report is on the record.
+// The report is recorded.
 type ReportResultResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The record that holds the report. Empty where the same report was there already.
+	// The id of the record of the report. Empty if the same report was already recorded.
 	AuditRef      string `protobuf:"bytes,1,opt,name=audit_ref,json=auditRef,proto3" json:"audit_ref,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -861,9 +861,9 @@ func (x *ReportResultResponse) GetAuditRef() string {
 // Withdraws a proposal.
 type CancelProposalRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The decision. Required.
+	// The id of the decision. Required.
 	DecisionId string `protobuf:"bytes,1,opt,name=decision_id,json=decisionId,proto3" json:"decision_id,omitempty"`
-	// Why, for the record.
+	// The reason, for the record.
 	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -916,7 +916,7 @@ func (x *CancelProposalRequest) GetReason() string {
 // The proposal is withdrawn.
 type CancelProposalResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The decision as it stands now: DENY.
+	// The decision after the withdrawal: DENY.
 	Decision      *Decision `protobuf:"bytes,1,opt,name=decision,proto3" json:"decision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -32,25 +32,26 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// What an agent calls. Role: agent.
+// An agent calls this service. Role: agent.
 //
-// A denial is a value, never an RPC error. An RPC error is never a denial and never an ALLOW: do not run the action.
+// A denial is a value, never an RPC error. An RPC error is neither a denial nor an ALLOW: do not run the action.
 type GovernanceServiceClient interface {
-	// Asks whether an action may run. The answer is on the durable record before it is given.
+	// Asks whether an action may run. The daemon makes the record durable before it answers.
 	//
 	// Errors: INVALID_ARGUMENT (`BadRequest` names the field; `IDEMPOTENCY_KEY_REUSED`), FAILED_PRECONDITION
 	// (`CONFIRMATION_INVALID`), RESOURCE_EXHAUSTED (`TOO_MANY_PENDING_APPROVALS`, `RATE_LIMITED`), UNAVAILABLE
 	// (`RECORD_UNAVAILABLE`, `NOT_SERVING`).
 	Propose(ctx context.Context, in *ProposeRequest, opts ...grpc.CallOption) (*ProposeResponse, error)
-	// Says what the policy would answer, without asking anybody and without a record. Roles: agent, auditor, admin;
-	// `at` and `explain` need auditor or admin.
+	// Evaluates the policy without a proposal: no reviewer is asked and nothing is recorded.
+	//
+	// Roles: agent, auditor, admin. `at` and `explain` need auditor or admin.
 	Evaluate(ctx context.Context, in *EvaluateRequest, opts ...grpc.CallOption) (*EvaluateResponse, error)
-	// Waits until a decision is no longer ESCALATE, or the wait is over. May be called any number of times. Only for
-	// whoever proposed.
+	// Waits until the outcome of a decision is no longer ESCALATE, or until `wait` has passed. Safe to repeat. Only the
+	// proposer may call it.
 	AwaitDecision(ctx context.Context, in *AwaitDecisionRequest, opts ...grpc.CallOption) (*AwaitDecisionResponse, error)
-	// Says what came of an allowed action. The same report again is answered alike. Only for whoever proposed.
+	// Reports the result of an allowed action. Safe to repeat with the same report. Only the proposer may call it.
 	ReportResult(ctx context.Context, in *ReportResultRequest, opts ...grpc.CallOption) (*ReportResultResponse, error)
-	// Withdraws a proposal that still waits for a reviewer or a confirmation. Only for whoever proposed.
+	// Withdraws a proposal that still waits for a reviewer or a confirmation. Only the proposer may call it.
 	CancelProposal(ctx context.Context, in *CancelProposalRequest, opts ...grpc.CallOption) (*CancelProposalResponse, error)
 }
 
@@ -116,25 +117,26 @@ func (c *governanceServiceClient) CancelProposal(ctx context.Context, in *Cancel
 // All implementations must embed UnimplementedGovernanceServiceServer
 // for forward compatibility.
 //
-// What an agent calls. Role: agent.
+// An agent calls this service. Role: agent.
 //
-// A denial is a value, never an RPC error. An RPC error is never a denial and never an ALLOW: do not run the action.
+// A denial is a value, never an RPC error. An RPC error is neither a denial nor an ALLOW: do not run the action.
 type GovernanceServiceServer interface {
-	// Asks whether an action may run. The answer is on the durable record before it is given.
+	// Asks whether an action may run. The daemon makes the record durable before it answers.
 	//
 	// Errors: INVALID_ARGUMENT (`BadRequest` names the field; `IDEMPOTENCY_KEY_REUSED`), FAILED_PRECONDITION
 	// (`CONFIRMATION_INVALID`), RESOURCE_EXHAUSTED (`TOO_MANY_PENDING_APPROVALS`, `RATE_LIMITED`), UNAVAILABLE
 	// (`RECORD_UNAVAILABLE`, `NOT_SERVING`).
 	Propose(context.Context, *ProposeRequest) (*ProposeResponse, error)
-	// Says what the policy would answer, without asking anybody and without a record. Roles: agent, auditor, admin;
-	// `at` and `explain` need auditor or admin.
+	// Evaluates the policy without a proposal: no reviewer is asked and nothing is recorded.
+	//
+	// Roles: agent, auditor, admin. `at` and `explain` need auditor or admin.
 	Evaluate(context.Context, *EvaluateRequest) (*EvaluateResponse, error)
-	// Waits until a decision is no longer ESCALATE, or the wait is over. May be called any number of times. Only for
-	// whoever proposed.
+	// Waits until the outcome of a decision is no longer ESCALATE, or until `wait` has passed. Safe to repeat. Only the
+	// proposer may call it.
 	AwaitDecision(context.Context, *AwaitDecisionRequest) (*AwaitDecisionResponse, error)
-	// Says what came of an allowed action. The same report again is answered alike. Only for whoever proposed.
+	// Reports the result of an allowed action. Safe to repeat with the same report. Only the proposer may call it.
 	ReportResult(context.Context, *ReportResultRequest) (*ReportResultResponse, error)
-	// Withdraws a proposal that still waits for a reviewer or a confirmation. Only for whoever proposed.
+	// Withdraws a proposal that still waits for a reviewer or a confirmation. Only the proposer may call it.
 	CancelProposal(context.Context, *CancelProposalRequest) (*CancelProposalResponse, error)
 	mustEmbedUnimplementedGovernanceServiceServer()
 }

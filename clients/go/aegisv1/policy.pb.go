@@ -27,9 +27,9 @@ const (
 // One file of a policy.
 type PolicyLayer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What messages call it: a path.
+	// The name of the file in messages: a path.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// Its YAML, as it was read.
+	// The YAML text, unchanged.
 	Yaml          string `protobuf:"bytes,2,opt,name=yaml,proto3" json:"yaml,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -84,15 +84,15 @@ type Policy struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// SHA-256 in hex of the canonical JSON of the merged policy.
 	Revision string `protobuf:"bytes,1,opt,name=revision,proto3" json:"revision,omitempty"`
-	// Its files, lowest first: a later one wins.
+	// The files of the policy, lowest layer first. A later layer wins.
 	Layers []*PolicyLayer `protobuf:"bytes,2,rep,name=layers,proto3" json:"layers,omitempty"`
-	// The merged policy as canonical JSON: what the revision is the digest of.
+	// The merged policy as canonical JSON. `revision` is the digest of this text.
 	MergedJson string `protobuf:"bytes,3,opt,name=merged_json,json=mergedJson,proto3" json:"merged_json,omitempty"`
-	// How many rules it has.
+	// The number of rules.
 	RuleCount uint32 `protobuf:"varint,4,opt,name=rule_count,json=ruleCount,proto3" json:"rule_count,omitempty"`
-	// When it came into force. Absent on a revision that only the record knows.
+	// When the policy came into force. Absent on a revision that is read from the record.
 	LoadedAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=loaded_at,json=loadedAt,proto3" json:"loaded_at,omitempty"`
-	// What is odd about it, though it is valid.
+	// Warnings: the policy is valid, but probably not what its author wants.
 	Warnings      []*PolicyFinding `protobuf:"bytes,6,rep,name=warnings,proto3" json:"warnings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -170,14 +170,14 @@ func (x *Policy) GetWarnings() []*PolicyFinding {
 	return nil
 }
 
-// Something wrong, or odd, in a policy.
+// An error or a warning about a policy.
 type PolicyFinding struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The file.
 	File string `protobuf:"bytes,1,opt,name=file,proto3" json:"file,omitempty"`
-	// The line, from 1. 0 where there is none.
+	// The line, from 1. 0 if there is none.
 	Line uint32 `protobuf:"varint,2,opt,name=line,proto3" json:"line,omitempty"`
-	// The column, from 1. 0 where there is none.
+	// The column, from 1. 0 if there is none.
 	Column uint32 `protobuf:"varint,3,opt,name=column,proto3" json:"column,omitempty"`
 	// The place in the document, for example `rules[2].conditions.param_gt`.
 	Path string `protobuf:"bytes,4,opt,name=path,proto3" json:"path,omitempty"`
@@ -255,7 +255,7 @@ func (x *PolicyFinding) GetMessage() string {
 // Asks for a policy.
 type GetPolicyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The revision. Empty: the one in force.
+	// The revision. Empty: the policy in force.
 	Revision      string `protobuf:"bytes,1,opt,name=revision,proto3" json:"revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -347,9 +347,9 @@ func (x *GetPolicyResponse) GetPolicy() *Policy {
 // Changes the policy.
 type UpdatePolicyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The new YAML of the one policy file. Required.
+	// The new YAML text of the policy file. Required.
 	Yaml string `protobuf:"bytes,1,opt,name=yaml,proto3" json:"yaml,omitempty"`
-	// The revision that the caller believes to be in force. Empty: whatever is.
+	// The revision that the caller expects to replace. Empty: any.
 	ExpectedRevision string `protobuf:"bytes,2,opt,name=expected_revision,json=expectedRevision,proto3" json:"expected_revision,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
@@ -448,7 +448,7 @@ func (x *UpdatePolicyResponse) GetPolicy() *Policy {
 // Asks whether a policy is valid.
 type ValidatePolicyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its files, lowest first. At least one.
+	// The files of the policy, lowest layer first. At least one.
 	Layers        []*PolicyLayer `protobuf:"bytes,1,rep,name=layers,proto3" json:"layers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -494,13 +494,13 @@ func (x *ValidatePolicyRequest) GetLayers() []*PolicyLayer {
 // Whether the policy is valid.
 type ValidatePolicyResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Whether it is.
+	// Whether the policy is valid.
 	Valid bool `protobuf:"varint,1,opt,name=valid,proto3" json:"valid,omitempty"`
-	// Everything that is wrong. Empty where it is valid.
+	// Every error. Empty if the policy is valid.
 	Errors []*PolicyFinding `protobuf:"bytes,2,rep,name=errors,proto3" json:"errors,omitempty"`
-	// What is odd about it.
+	// Every warning.
 	Warnings []*PolicyFinding `protobuf:"bytes,3,rep,name=warnings,proto3" json:"warnings,omitempty"`
-	// The revision that it would have. Empty where it is not valid.
+	// The revision that the policy would have. Empty if it is not valid.
 	Revision      string `protobuf:"bytes,4,opt,name=revision,proto3" json:"revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -604,7 +604,7 @@ func (*WatchPolicyRequest) Descriptor() ([]byte, []int) {
 // One message of the stream.
 type WatchPolicyResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What it says.
+	// The content of the message.
 	//
 	// Types that are valid to be assigned to Event:
 	//
@@ -685,8 +685,8 @@ type isWatchPolicyResponse_Event interface {
 }
 
 type WatchPolicyResponse_Loaded struct {
-	// The policy in force: first the one at hand, then each new one, and the same again when a change that was refused
-	// is taken back.
+	// The policy in force: the current one first, then each new one. When a refused change is undone, the same policy
+	// is sent again.
 	Loaded *Policy `protobuf:"bytes,1,opt,name=loaded,proto3,oneof"`
 }
 
@@ -696,7 +696,7 @@ type WatchPolicyResponse_Rejected struct {
 }
 
 type WatchPolicyResponse_Heartbeat struct {
-	// Nothing happened.
+	// Nothing has changed.
 	Heartbeat *Heartbeat `protobuf:"bytes,3,opt,name=heartbeat,proto3,oneof"`
 }
 
@@ -709,11 +709,11 @@ func (*WatchPolicyResponse_Heartbeat) isWatchPolicyResponse_Event() {}
 // A changed policy was refused.
 type PolicyRejected struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// When.
+	// When the change was refused.
 	Time *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
-	// The revision that stays in force.
+	// The revision that remains in force.
 	KeptRevision string `protobuf:"bytes,2,opt,name=kept_revision,json=keptRevision,proto3" json:"kept_revision,omitempty"`
-	// What is wrong.
+	// Every error in the refused files.
 	Errors        []*PolicyFinding `protobuf:"bytes,3,rep,name=errors,proto3" json:"errors,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

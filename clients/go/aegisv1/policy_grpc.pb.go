@@ -31,19 +31,19 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// What an admin calls. Role: admin.
+// An admin calls this service. Role: admin.
 type PolicyServiceClient interface {
-	// The policy in force, or an earlier revision.
+	// Returns the policy in force, or an earlier revision.
 	GetPolicy(ctx context.Context, in *GetPolicyRequest, opts ...grpc.CallOption) (*GetPolicyResponse, error)
-	// Puts a new policy in force and writes it to the policy file.
+	// Writes a new policy to the policy file and puts it in force.
 	//
 	// Errors: INVALID_ARGUMENT (the policy is not valid: one field violation per finding), ABORTED
 	// (`REVISION_MISMATCH`), FAILED_PRECONDITION (`POLICY_NOT_WRITABLE`: several layers, the built-in policy, or a file
 	// that cannot be written).
 	UpdatePolicy(ctx context.Context, in *UpdatePolicyRequest, opts ...grpc.CallOption) (*UpdatePolicyResponse, error)
-	// Says whether a policy is valid, and everything that is wrong with it.
+	// Checks a policy, and returns everything that is wrong with it.
 	ValidatePolicy(ctx context.Context, in *ValidatePolicyRequest, opts ...grpc.CallOption) (*ValidatePolicyResponse, error)
-	// The policy in force, then every change of it, and every change that was refused.
+	// Streams the policy in force, then every change of it, and every change that was refused.
 	WatchPolicy(ctx context.Context, in *WatchPolicyRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchPolicyResponse], error)
 }
 
@@ -108,19 +108,19 @@ type PolicyService_WatchPolicyClient = grpc.ServerStreamingClient[WatchPolicyRes
 // All implementations must embed UnimplementedPolicyServiceServer
 // for forward compatibility.
 //
-// What an admin calls. Role: admin.
+// An admin calls this service. Role: admin.
 type PolicyServiceServer interface {
-	// The policy in force, or an earlier revision.
+	// Returns the policy in force, or an earlier revision.
 	GetPolicy(context.Context, *GetPolicyRequest) (*GetPolicyResponse, error)
-	// Puts a new policy in force and writes it to the policy file.
+	// Writes a new policy to the policy file and puts it in force.
 	//
 	// Errors: INVALID_ARGUMENT (the policy is not valid: one field violation per finding), ABORTED
 	// (`REVISION_MISMATCH`), FAILED_PRECONDITION (`POLICY_NOT_WRITABLE`: several layers, the built-in policy, or a file
 	// that cannot be written).
 	UpdatePolicy(context.Context, *UpdatePolicyRequest) (*UpdatePolicyResponse, error)
-	// Says whether a policy is valid, and everything that is wrong with it.
+	// Checks a policy, and returns everything that is wrong with it.
 	ValidatePolicy(context.Context, *ValidatePolicyRequest) (*ValidatePolicyResponse, error)
-	// The policy in force, then every change of it, and every change that was refused.
+	// Streams the policy in force, then every change of it, and every change that was refused.
 	WatchPolicy(*WatchPolicyRequest, grpc.ServerStreamingServer[WatchPolicyResponse]) error
 	mustEmbedUnimplementedPolicyServiceServer()
 }

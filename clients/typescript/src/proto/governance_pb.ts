@@ -25,43 +25,43 @@ export const file_aegis_v1_governance: GenFile = /*@__PURE__*/
  */
 export type ProposeRequest = Message<"aegis.v1.ProposeRequest"> & {
   /**
-   * Who proposes, as declared.
+   * The proposer, as declared.
    *
    * @generated from field: aegis.v1.Actor actor = 1;
    */
   actor?: Actor | undefined;
 
   /**
-   * What is proposed. Required.
+   * The proposed action. Required.
    *
    * @generated from field: aegis.v1.Action action = 2;
    */
   action?: Action | undefined;
 
   /**
-   * Where the proposal comes from.
+   * The session and the labels of the proposal.
    *
    * @generated from field: aegis.v1.Context context = 3;
    */
   context?: Context | undefined;
 
   /**
-   * Makes a retry safe: the same key within 24 hours is the same proposal and gets the same decision. At most 256
-   * bytes; any text unique to this proposal, a UUID for example. Empty: every call is a proposal of its own.
+   * Makes a retry safe. Calls with the same key within 24 hours are one proposal and get the same decision. Any text
+   * that is unique to this proposal, for example a UUID: at most 256 bytes. Empty: each call is a new proposal.
    *
    * @generated from field: string idempotency_key = 4;
    */
   idempotencyKey: string;
 
   /**
-   * How long to wait for a reviewer before answering ESCALATE. Absent or zero: not at all. At most one hour.
+   * How long to wait for a reviewer before the answer is ESCALATE: at most one hour. Absent or zero: do not wait.
    *
    * @generated from field: google.protobuf.Duration wait = 5;
    */
   wait?: Duration | undefined;
 
   /**
-   * The token of an earlier REQUIRE_CONFIRMATION for this very action, once the agent's user has confirmed.
+   * The token of an earlier REQUIRE_CONFIRMATION for exactly this action. Send it after the agent's user has confirmed.
    *
    * @generated from field: string confirmation_token = 6;
    */
@@ -97,27 +97,27 @@ export const ProposeResponseSchema: GenMessage<ProposeResponse> = /*@__PURE__*/
   messageDesc(file_aegis_v1_governance, 1);
 
 /**
- * Asks what the policy would answer.
+ * Asks how the policy would answer.
  *
  * @generated from message aegis.v1.EvaluateRequest
  */
 export type EvaluateRequest = Message<"aegis.v1.EvaluateRequest"> & {
   /**
-   * The actions to ask about, each with who would propose it. At least one, at most 1,000.
+   * The actions to evaluate, each with its proposer: 1 to 1,000 items.
    *
    * @generated from field: repeated aegis.v1.EvaluateItem items = 1;
    */
   items: EvaluateItem[];
 
   /**
-   * The moment that time conditions see. Absent: now. Needs auditor or admin.
+   * The time that time conditions see. Absent: now. Needs auditor or admin.
    *
    * @generated from field: google.protobuf.Timestamp at = 2;
    */
   at?: Timestamp | undefined;
 
   /**
-   * Whether to say why: every rule tried, every condition, the values seen. Needs auditor or admin.
+   * Whether to explain the answer: every rule that was tried, every condition, the values. Needs auditor or admin.
    *
    * @generated from field: bool explain = 3;
    */
@@ -132,13 +132,13 @@ export const EvaluateRequestSchema: GenMessage<EvaluateRequest> = /*@__PURE__*/
   messageDesc(file_aegis_v1_governance, 2);
 
 /**
- * One action to ask about.
+ * One action to evaluate.
  *
  * @generated from message aegis.v1.EvaluateItem
  */
 export type EvaluateItem = Message<"aegis.v1.EvaluateItem"> & {
   /**
-   * Who would propose it.
+   * The actor who would propose the action.
    *
    * @generated from field: aegis.v1.Actor actor = 1;
    */
@@ -160,20 +160,20 @@ export const EvaluateItemSchema: GenMessage<EvaluateItem> = /*@__PURE__*/
   messageDesc(file_aegis_v1_governance, 3);
 
 /**
- * What the policy would answer.
+ * How the policy would answer.
  *
  * @generated from message aegis.v1.EvaluateResponse
  */
 export type EvaluateResponse = Message<"aegis.v1.EvaluateResponse"> & {
   /**
-   * One answer per item, in order.
+   * One evaluation for each item, in the same order.
    *
    * @generated from field: repeated aegis.v1.Evaluation evaluations = 1;
    */
   evaluations: Evaluation[];
 
   /**
-   * The policy that answered, the same for all items.
+   * The revision of the policy, the same for all items.
    *
    * @generated from field: string policy_revision = 2;
    */
@@ -188,41 +188,41 @@ export const EvaluateResponseSchema: GenMessage<EvaluateResponse> = /*@__PURE__*
   messageDesc(file_aegis_v1_governance, 4);
 
 /**
- * What the policy would answer for one action.
+ * How the policy would answer one action.
  *
  * @generated from message aegis.v1.Evaluation
  */
 export type Evaluation = Message<"aegis.v1.Evaluation"> & {
   /**
-   * What a proposal would be answered.
+   * The outcome of such a proposal.
    *
    * @generated from field: aegis.v1.Outcome outcome = 1;
    */
   outcome: Outcome;
 
   /**
-   * Why, for people.
+   * The reason, for people.
    *
    * @generated from field: string reason = 2;
    */
   reason: string;
 
   /**
-   * How dangerous the policy says the action is.
+   * The risk level of the action, as the policy says.
    *
    * @generated from field: aegis.v1.RiskLevel risk_level = 3;
    */
   riskLevel: RiskLevel;
 
   /**
-   * The risk as a number from 0 to 1.
+   * The risk as a number: 0.2, 0.5, 0.8 or 1.0.
    *
    * @generated from field: double risk_score = 4;
    */
   riskScore: number;
 
   /**
-   * What the policy asks for.
+   * The approval that the policy asks for.
    *
    * @generated from field: aegis.v1.ApprovalMode approval = 5;
    */
@@ -236,21 +236,21 @@ export type Evaluation = Message<"aegis.v1.Evaluation"> & {
   matchedRule: string;
 
   /**
-   * What the policy hands to the agent.
+   * The `constraints` of the rule, for the agent.
    *
    * @generated from field: google.protobuf.Struct constraints = 7;
    */
   constraints?: JsonObject | undefined;
 
   /**
-   * Every rule that was tried, in order, the matching one last. Only with `explain`.
+   * Every rule that was tried, in order. The rule that matched is the last one. Only with `explain`.
    *
    * @generated from field: repeated aegis.v1.RuleTrace trace = 8;
    */
   trace: RuleTrace[];
 
   /**
-   * How many rules were tried and left out of `trace` because their type or target did not match.
+   * The number of rules that `trace` omits because their type or target did not match.
    *
    * @generated from field: uint32 rules_left_out = 9;
    */
@@ -265,48 +265,48 @@ export const EvaluationSchema: GenMessage<Evaluation> = /*@__PURE__*/
   messageDesc(file_aegis_v1_governance, 5);
 
 /**
- * How one rule fared.
+ * How the policy tried one rule.
  *
  * @generated from message aegis.v1.RuleTrace
  */
 export type RuleTrace = Message<"aegis.v1.RuleTrace"> & {
   /**
-   * The rule's name.
+   * The name of the rule.
    *
    * @generated from field: string rule = 1;
    */
   rule: string;
 
   /**
-   * Whether it matched.
+   * Whether the rule matched.
    *
    * @generated from field: bool matched = 2;
    */
   matched: boolean;
 
   /**
-   * Why, or why not.
+   * Why the rule matched, or why not.
    *
    * @generated from field: string reason = 3;
    */
   reason: string;
 
   /**
-   * Its conditions, as far as they were looked at.
+   * The conditions that were evaluated.
    *
    * @generated from field: repeated aegis.v1.ConditionTrace conditions = 4;
    */
   conditions: ConditionTrace[];
 
   /**
-   * The layer that it is written in.
+   * The file that contains the rule.
    *
    * @generated from field: string file = 5;
    */
   file: string;
 
   /**
-   * The line that it begins on, from 1.
+   * The first line of the rule, from 1.
    *
    * @generated from field: uint32 line = 6;
    */
@@ -321,13 +321,13 @@ export const RuleTraceSchema: GenMessage<RuleTrace> = /*@__PURE__*/
   messageDesc(file_aegis_v1_governance, 6);
 
 /**
- * How one condition fared.
+ * How the policy evaluated one condition.
  *
  * @generated from message aegis.v1.ConditionTrace
  */
 export type ConditionTrace = Message<"aegis.v1.ConditionTrace"> & {
   /**
-   * Where it stands and what it asks for, for example `conditions.param_gt.count: param_gt 100`.
+   * The path of the condition and what it expects, for example `conditions.param_gt.count: param_gt 100`.
    *
    * @generated from field: string condition = 1;
    */
@@ -341,14 +341,14 @@ export type ConditionTrace = Message<"aegis.v1.ConditionTrace"> & {
   result: string;
 
   /**
-   * The value seen, as JSON; masked where the policy says so. Empty where there is none.
+   * The value of the parameter as JSON, masked as the policy says. Empty if the parameter is missing.
    *
    * @generated from field: string seen = 3;
    */
   seen: string;
 
   /**
-   * Why, where the result does not say it all.
+   * An explanation, if `result` alone is not enough.
    *
    * @generated from field: string reason = 4;
    */
@@ -369,7 +369,7 @@ export const ConditionTraceSchema: GenMessage<ConditionTrace> = /*@__PURE__*/
  */
 export type AwaitDecisionRequest = Message<"aegis.v1.AwaitDecisionRequest"> & {
   /**
-   * The decision. Required.
+   * The id of the decision. Required.
    *
    * @generated from field: string decision_id = 1;
    */
@@ -391,7 +391,7 @@ export const AwaitDecisionRequestSchema: GenMessage<AwaitDecisionRequest> = /*@_
   messageDesc(file_aegis_v1_governance, 8);
 
 /**
- * The decision as it stands.
+ * The current decision.
  *
  * @generated from message aegis.v1.AwaitDecisionResponse
  */
@@ -412,34 +412,34 @@ export const AwaitDecisionResponseSchema: GenMessage<AwaitDecisionResponse> = /*
   messageDesc(file_aegis_v1_governance, 9);
 
 /**
- * Says what came of an action.
+ * Reports the result of an action.
  *
  * @generated from message aegis.v1.ReportResultRequest
  */
 export type ReportResultRequest = Message<"aegis.v1.ReportResultRequest"> & {
   /**
-   * The decision that allowed it. Required.
+   * The id of the decision that allowed the action. Required.
    *
    * @generated from field: string decision_id = 1;
    */
   decisionId: string;
 
   /**
-   * What became of it: success, failed, skipped or rolled_back. Required.
+   * The result: SUCCESS, FAILED, SKIPPED or ROLLED_BACK. Required.
    *
    * @generated from field: aegis.v1.ResultStatus status = 2;
    */
   status: ResultStatus;
 
   /**
-   * What the action returned, for the record.
+   * The value that the action returned, for the record.
    *
    * @generated from field: google.protobuf.Value data = 3;
    */
   data?: Value | undefined;
 
   /**
-   * What went wrong, for the record.
+   * The error message of the action, for the record.
    *
    * @generated from field: string error = 4;
    */
@@ -453,7 +453,7 @@ export type ReportResultRequest = Message<"aegis.v1.ReportResultRequest"> & {
   startedAt?: Timestamp | undefined;
 
   /**
-   * When it was over, by the agent's clock.
+   * When the action ended, by the agent's clock.
    *
    * @generated from field: google.protobuf.Timestamp completed_at = 6;
    */
@@ -468,13 +468,13 @@ export const ReportResultRequestSchema: GenMessage<ReportResultRequest> = /*@__P
   messageDesc(file_aegis_v1_governance, 10);
 
 /**
- * The report is on the record.
+ * The report is recorded.
  *
  * @generated from message aegis.v1.ReportResultResponse
  */
 export type ReportResultResponse = Message<"aegis.v1.ReportResultResponse"> & {
   /**
-   * The record that holds the report. Empty where the same report was there already.
+   * The id of the record of the report. Empty if the same report was already recorded.
    *
    * @generated from field: string audit_ref = 1;
    */
@@ -495,14 +495,14 @@ export const ReportResultResponseSchema: GenMessage<ReportResultResponse> = /*@_
  */
 export type CancelProposalRequest = Message<"aegis.v1.CancelProposalRequest"> & {
   /**
-   * The decision. Required.
+   * The id of the decision. Required.
    *
    * @generated from field: string decision_id = 1;
    */
   decisionId: string;
 
   /**
-   * Why, for the record.
+   * The reason, for the record.
    *
    * @generated from field: string reason = 2;
    */
@@ -523,7 +523,7 @@ export const CancelProposalRequestSchema: GenMessage<CancelProposalRequest> = /*
  */
 export type CancelProposalResponse = Message<"aegis.v1.CancelProposalResponse"> & {
   /**
-   * The decision as it stands now: DENY.
+   * The decision after the withdrawal: DENY.
    *
    * @generated from field: aegis.v1.Decision decision = 1;
    */
@@ -538,15 +538,15 @@ export const CancelProposalResponseSchema: GenMessage<CancelProposalResponse> = 
   messageDesc(file_aegis_v1_governance, 13);
 
 /**
- * What an agent calls. Role: agent.
+ * An agent calls this service. Role: agent.
  *
- * A denial is a value, never an RPC error. An RPC error is never a denial and never an ALLOW: do not run the action.
+ * A denial is a value, never an RPC error. An RPC error is neither a denial nor an ALLOW: do not run the action.
  *
  * @generated from service aegis.v1.GovernanceService
  */
 export const GovernanceService: GenService<{
   /**
-   * Asks whether an action may run. The answer is on the durable record before it is given.
+   * Asks whether an action may run. The daemon makes the record durable before it answers.
    *
    * Errors: INVALID_ARGUMENT (`BadRequest` names the field; `IDEMPOTENCY_KEY_REUSED`), FAILED_PRECONDITION
    * (`CONFIRMATION_INVALID`), RESOURCE_EXHAUSTED (`TOO_MANY_PENDING_APPROVALS`, `RATE_LIMITED`), UNAVAILABLE
@@ -560,8 +560,9 @@ export const GovernanceService: GenService<{
     output: typeof ProposeResponseSchema;
   },
   /**
-   * Says what the policy would answer, without asking anybody and without a record. Roles: agent, auditor, admin;
-   * `at` and `explain` need auditor or admin.
+   * Evaluates the policy without a proposal: no reviewer is asked and nothing is recorded.
+   *
+   * Roles: agent, auditor, admin. `at` and `explain` need auditor or admin.
    *
    * @generated from rpc aegis.v1.GovernanceService.Evaluate
    */
@@ -571,8 +572,8 @@ export const GovernanceService: GenService<{
     output: typeof EvaluateResponseSchema;
   },
   /**
-   * Waits until a decision is no longer ESCALATE, or the wait is over. May be called any number of times. Only for
-   * whoever proposed.
+   * Waits until the outcome of a decision is no longer ESCALATE, or until `wait` has passed. Safe to repeat. Only the
+   * proposer may call it.
    *
    * @generated from rpc aegis.v1.GovernanceService.AwaitDecision
    */
@@ -582,7 +583,7 @@ export const GovernanceService: GenService<{
     output: typeof AwaitDecisionResponseSchema;
   },
   /**
-   * Says what came of an allowed action. The same report again is answered alike. Only for whoever proposed.
+   * Reports the result of an allowed action. Safe to repeat with the same report. Only the proposer may call it.
    *
    * @generated from rpc aegis.v1.GovernanceService.ReportResult
    */
@@ -592,7 +593,7 @@ export const GovernanceService: GenService<{
     output: typeof ReportResultResponseSchema;
   },
   /**
-   * Withdraws a proposal that still waits for a reviewer or a confirmation. Only for whoever proposed.
+   * Withdraws a proposal that still waits for a reviewer or a confirmation. Only the proposer may call it.
    *
    * @generated from rpc aegis.v1.GovernanceService.CancelProposal
    */

@@ -25,14 +25,14 @@ export const file_aegis_v1_policy: GenFile = /*@__PURE__*/
  */
 export type PolicyLayer = Message<"aegis.v1.PolicyLayer"> & {
   /**
-   * What messages call it: a path.
+   * The name of the file in messages: a path.
    *
    * @generated from field: string name = 1;
    */
   name: string;
 
   /**
-   * Its YAML, as it was read.
+   * The YAML text, unchanged.
    *
    * @generated from field: string yaml = 2;
    */
@@ -60,35 +60,35 @@ export type Policy = Message<"aegis.v1.Policy"> & {
   revision: string;
 
   /**
-   * Its files, lowest first: a later one wins.
+   * The files of the policy, lowest layer first. A later layer wins.
    *
    * @generated from field: repeated aegis.v1.PolicyLayer layers = 2;
    */
   layers: PolicyLayer[];
 
   /**
-   * The merged policy as canonical JSON: what the revision is the digest of.
+   * The merged policy as canonical JSON. `revision` is the digest of this text.
    *
    * @generated from field: string merged_json = 3;
    */
   mergedJson: string;
 
   /**
-   * How many rules it has.
+   * The number of rules.
    *
    * @generated from field: uint32 rule_count = 4;
    */
   ruleCount: number;
 
   /**
-   * When it came into force. Absent on a revision that only the record knows.
+   * When the policy came into force. Absent on a revision that is read from the record.
    *
    * @generated from field: google.protobuf.Timestamp loaded_at = 5;
    */
   loadedAt?: Timestamp | undefined;
 
   /**
-   * What is odd about it, though it is valid.
+   * Warnings: the policy is valid, but probably not what its author wants.
    *
    * @generated from field: repeated aegis.v1.PolicyFinding warnings = 6;
    */
@@ -103,7 +103,7 @@ export const PolicySchema: GenMessage<Policy> = /*@__PURE__*/
   messageDesc(file_aegis_v1_policy, 1);
 
 /**
- * Something wrong, or odd, in a policy.
+ * An error or a warning about a policy.
  *
  * @generated from message aegis.v1.PolicyFinding
  */
@@ -116,14 +116,14 @@ export type PolicyFinding = Message<"aegis.v1.PolicyFinding"> & {
   file: string;
 
   /**
-   * The line, from 1. 0 where there is none.
+   * The line, from 1. 0 if there is none.
    *
    * @generated from field: uint32 line = 2;
    */
   line: number;
 
   /**
-   * The column, from 1. 0 where there is none.
+   * The column, from 1. 0 if there is none.
    *
    * @generated from field: uint32 column = 3;
    */
@@ -158,7 +158,7 @@ export const PolicyFindingSchema: GenMessage<PolicyFinding> = /*@__PURE__*/
  */
 export type GetPolicyRequest = Message<"aegis.v1.GetPolicyRequest"> & {
   /**
-   * The revision. Empty: the one in force.
+   * The revision. Empty: the policy in force.
    *
    * @generated from field: string revision = 1;
    */
@@ -200,14 +200,14 @@ export const GetPolicyResponseSchema: GenMessage<GetPolicyResponse> = /*@__PURE_
  */
 export type UpdatePolicyRequest = Message<"aegis.v1.UpdatePolicyRequest"> & {
   /**
-   * The new YAML of the one policy file. Required.
+   * The new YAML text of the policy file. Required.
    *
    * @generated from field: string yaml = 1;
    */
   yaml: string;
 
   /**
-   * The revision that the caller believes to be in force. Empty: whatever is.
+   * The revision that the caller expects to replace. Empty: any.
    *
    * @generated from field: string expected_revision = 2;
    */
@@ -249,7 +249,7 @@ export const UpdatePolicyResponseSchema: GenMessage<UpdatePolicyResponse> = /*@_
  */
 export type ValidatePolicyRequest = Message<"aegis.v1.ValidatePolicyRequest"> & {
   /**
-   * Its files, lowest first. At least one.
+   * The files of the policy, lowest layer first. At least one.
    *
    * @generated from field: repeated aegis.v1.PolicyLayer layers = 1;
    */
@@ -270,28 +270,28 @@ export const ValidatePolicyRequestSchema: GenMessage<ValidatePolicyRequest> = /*
  */
 export type ValidatePolicyResponse = Message<"aegis.v1.ValidatePolicyResponse"> & {
   /**
-   * Whether it is.
+   * Whether the policy is valid.
    *
    * @generated from field: bool valid = 1;
    */
   valid: boolean;
 
   /**
-   * Everything that is wrong. Empty where it is valid.
+   * Every error. Empty if the policy is valid.
    *
    * @generated from field: repeated aegis.v1.PolicyFinding errors = 2;
    */
   errors: PolicyFinding[];
 
   /**
-   * What is odd about it.
+   * Every warning.
    *
    * @generated from field: repeated aegis.v1.PolicyFinding warnings = 3;
    */
   warnings: PolicyFinding[];
 
   /**
-   * The revision that it would have. Empty where it is not valid.
+   * The revision that the policy would have. Empty if it is not valid.
    *
    * @generated from field: string revision = 4;
    */
@@ -327,14 +327,14 @@ export const WatchPolicyRequestSchema: GenMessage<WatchPolicyRequest> = /*@__PUR
  */
 export type WatchPolicyResponse = Message<"aegis.v1.WatchPolicyResponse"> & {
   /**
-   * What it says.
+   * The content of the message.
    *
    * @generated from oneof aegis.v1.WatchPolicyResponse.event
    */
   event: {
     /**
-     * The policy in force: first the one at hand, then each new one, and the same again when a change that was refused
-     * is taken back.
+     * The policy in force: the current one first, then each new one. When a refused change is undone, the same policy
+     * is sent again.
      *
      * @generated from field: aegis.v1.Policy loaded = 1;
      */
@@ -350,7 +350,7 @@ export type WatchPolicyResponse = Message<"aegis.v1.WatchPolicyResponse"> & {
     case: "rejected";
   } | {
     /**
-     * Nothing happened.
+     * Nothing has changed.
      *
      * @generated from field: aegis.v1.Heartbeat heartbeat = 3;
      */
@@ -373,21 +373,21 @@ export const WatchPolicyResponseSchema: GenMessage<WatchPolicyResponse> = /*@__P
  */
 export type PolicyRejected = Message<"aegis.v1.PolicyRejected"> & {
   /**
-   * When.
+   * When the change was refused.
    *
    * @generated from field: google.protobuf.Timestamp time = 1;
    */
   time?: Timestamp | undefined;
 
   /**
-   * The revision that stays in force.
+   * The revision that remains in force.
    *
    * @generated from field: string kept_revision = 2;
    */
   keptRevision: string;
 
   /**
-   * What is wrong.
+   * Every error in the refused files.
    *
    * @generated from field: repeated aegis.v1.PolicyFinding errors = 3;
    */
@@ -402,13 +402,13 @@ export const PolicyRejectedSchema: GenMessage<PolicyRejected> = /*@__PURE__*/
   messageDesc(file_aegis_v1_policy, 11);
 
 /**
- * What an admin calls. Role: admin.
+ * An admin calls this service. Role: admin.
  *
  * @generated from service aegis.v1.PolicyService
  */
 export const PolicyService: GenService<{
   /**
-   * The policy in force, or an earlier revision.
+   * Returns the policy in force, or an earlier revision.
    *
    * @generated from rpc aegis.v1.PolicyService.GetPolicy
    */
@@ -418,7 +418,7 @@ export const PolicyService: GenService<{
     output: typeof GetPolicyResponseSchema;
   },
   /**
-   * Puts a new policy in force and writes it to the policy file.
+   * Writes a new policy to the policy file and puts it in force.
    *
    * Errors: INVALID_ARGUMENT (the policy is not valid: one field violation per finding), ABORTED
    * (`REVISION_MISMATCH`), FAILED_PRECONDITION (`POLICY_NOT_WRITABLE`: several layers, the built-in policy, or a file
@@ -432,7 +432,7 @@ export const PolicyService: GenService<{
     output: typeof UpdatePolicyResponseSchema;
   },
   /**
-   * Says whether a policy is valid, and everything that is wrong with it.
+   * Checks a policy, and returns everything that is wrong with it.
    *
    * @generated from rpc aegis.v1.PolicyService.ValidatePolicy
    */
@@ -442,7 +442,7 @@ export const PolicyService: GenService<{
     output: typeof ValidatePolicyResponseSchema;
   },
   /**
-   * The policy in force, then every change of it, and every change that was refused.
+   * Streams the policy in force, then every change of it, and every change that was refused.
    *
    * @generated from rpc aegis.v1.PolicyService.WatchPolicy
    */

@@ -6,7 +6,7 @@ from aegis._proto import admin_pb2 as aegis_dot_v1_dot_admin__pb2
 
 
 class AdminServiceStub(object):
-    """What an admin calls to run the daemon. Role: admin.
+    """An admin calls this service to run the daemon. Role: admin.
     """
 
     def __init__(self, channel):
@@ -43,11 +43,11 @@ class AdminServiceStub(object):
 
 
 class AdminServiceServicer(object):
-    """What an admin calls to run the daemon. Role: admin.
+    """An admin calls this service to run the daemon. Role: admin.
     """
 
     def CreateToken(self, request, context):
-        """Makes a token. The answer is the only one that ever holds it.
+        """Creates a token. Only this response contains the secret.
 
         Errors: INVALID_ARGUMENT, RESOURCE_EXHAUSTED (`TOO_MANY_TOKENS`).
         """
@@ -56,14 +56,15 @@ class AdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListTokens(self, request, context):
-        """Every token that was made here and is not revoked, oldest first: those of the identities file are not among them.
+        """Lists every token that was created here and is not revoked, oldest first. Tokens of the identities file are not
+        included.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RevokeToken(self, request, context):
-        """Revokes a token: calls with it are refused from then on, and streams that it opened end.
+        """Revokes a token. Later calls with it are refused, and the streams that it opened end.
 
         Errors: NOT_FOUND (`NO_SUCH_TOKEN`).
         """
@@ -72,18 +73,19 @@ class AdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RotateLogKey(self, request, context):
-        """Replaces the key that signs checkpoints, on the record: the old key signs for the new one and is destroyed.
+        """Replaces the key that signs checkpoints. The old key signs the new one, the change is recorded, and the old key is
+        destroyed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RedactDecision(self, request, context):
-        """Takes away what the record says of one decision: the payloads of its records, and what could be guessed from hashes.
-        That it was taken away, by whom and why is recorded; proofs stay valid.
+        """Redacts one decision. The daemon deletes the payloads of its records, and every hash from which a payload could be
+        guessed. The record says who redacted it, when and why. Proofs stay valid.
 
         Errors: INVALID_ARGUMENT, NOT_FOUND (`NO_SUCH_DECISION`), FAILED_PRECONDITION (`NOT_REDACTABLE`: it is pending, its
-        result is outstanding, or it is redacted already).
+        result is not reported yet, or it is already redacted).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -125,7 +127,7 @@ def add_AdminServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AdminService(object):
-    """What an admin calls to run the daemon. Role: admin.
+    """An admin calls this service to run the daemon. Role: admin.
     """
 
     @staticmethod

@@ -6,7 +6,7 @@ from aegis._proto import approval_pb2 as aegis_dot_v1_dot_approval__pb2
 
 
 class ApprovalServiceStub(object):
-    """What a reviewer calls. Role: reviewer.
+    """A reviewer calls this service. Role: reviewer.
     """
 
     def __init__(self, channel):
@@ -43,33 +43,35 @@ class ApprovalServiceStub(object):
 
 
 class ApprovalServiceServicer(object):
-    """What a reviewer calls. Role: reviewer.
+    """A reviewer calls this service. Role: reviewer.
     """
 
     def StreamApprovals(self, request, context):
-        """What is pending, a marker, then every change as it happens. A client that falls behind is told so and gets a new
-        snapshot; a stream never ends as if all were well.
+        """Streams the pending approvals, then a marker, then every change as it happens.
+
+        A client that is too slow receives `lagged`, then a new snapshot. A stream that loses changes never ends with OK.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListApprovals(self, request, context):
-        """What is pending, oldest first, in pages.
+        """Lists the pending approvals, oldest first, in pages.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetApproval(self, request, context):
-        """One approval, pending or ended.
+        """Returns one approval, pending or ended.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Approve(self, request, context):
-        """Says yes. The policy then in force is asked once more: if it blocks the action now, the approval ends denied.
+        """Approves the action. The daemon first evaluates the policy that is in force now. If that policy blocks the action,
+        the approval ends denied.
 
         Errors: NOT_FOUND, FAILED_PRECONDITION (`ALREADY_DECIDED` with who and when, `EXPIRED`, `DIGEST_MISMATCH`),
         PERMISSION_DENIED (`OWN_PROPOSAL`).
@@ -79,7 +81,7 @@ class ApprovalServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Deny(self, request, context):
-        """Says no. Errors as for `Approve`.
+        """Denies the action. Errors: the same as for `Approve`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -121,7 +123,7 @@ def add_ApprovalServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ApprovalService(object):
-    """What a reviewer calls. Role: reviewer.
+    """A reviewer calls this service. Role: reviewer.
     """
 
     @staticmethod

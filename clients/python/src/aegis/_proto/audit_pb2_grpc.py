@@ -6,7 +6,7 @@ from aegis._proto import audit_pb2 as aegis_dot_v1_dot_audit__pb2
 
 
 class AuditServiceStub(object):
-    """What an auditor calls. Role: auditor.
+    """An auditor calls this service. Role: auditor.
     """
 
     def __init__(self, channel):
@@ -43,26 +43,26 @@ class AuditServiceStub(object):
 
 
 class AuditServiceServicer(object):
-    """What an auditor calls. Role: auditor.
+    """An auditor calls this service. Role: auditor.
     """
 
     def StreamAudit(self, request, context):
-        """The record, as rows (one per decision, its approval and result folded in) or as raw records; with `follow`, then
-        everything that is recorded from there on.
+        """Streams the record: as rows (one for each decision, with its approval and its result) or as raw records. With
+        `follow`, the stream continues with everything that is recorded later.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetStats(self, request, context):
-        """Totals of the whole record.
+        """Returns totals of the whole record.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetCheckpoint(self, request, context):
-        """What the log says about itself, signed: its size and its root, as they are on disk now.
+        """Returns the signed size and root hash of the log, as they are on disk now.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -71,16 +71,16 @@ class AuditServiceServicer(object):
     def GetInclusionProof(self, request, context):
         """Proves that a record is in the log (RFC 6962, section 2.1.1).
 
-        Errors: INVALID_ARGUMENT, where there is no such leaf or no tree of that size.
+        Errors: INVALID_ARGUMENT, if there is no such leaf or no tree of that size.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetConsistencyProof(self, request, context):
-        """Proves that the log as it was is the beginning of the log as it is (RFC 6962, section 2.1.2).
+        """Proves that an earlier tree is a prefix of a later one (RFC 6962, section 2.1.2).
 
-        Errors: INVALID_ARGUMENT, where there is no tree of that size.
+        Errors: INVALID_ARGUMENT, if there is no tree of that size.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -122,7 +122,7 @@ def add_AuditServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AuditService(object):
-    """What an auditor calls. Role: auditor.
+    """An auditor calls this service. Role: auditor.
     """
 
     @staticmethod

@@ -29,26 +29,26 @@ class ProposeRequest(google.protobuf.message.Message):
     WAIT_FIELD_NUMBER: builtins.int
     CONFIRMATION_TOKEN_FIELD_NUMBER: builtins.int
     idempotency_key: builtins.str
-    """Makes a retry safe: the same key within 24 hours is the same proposal and gets the same decision. At most 256
-    bytes; any text unique to this proposal, a UUID for example. Empty: every call is a proposal of its own.
+    """Makes a retry safe. Calls with the same key within 24 hours are one proposal and get the same decision. Any text
+    that is unique to this proposal, for example a UUID: at most 256 bytes. Empty: each call is a new proposal.
     """
     confirmation_token: builtins.str
-    """The token of an earlier REQUIRE_CONFIRMATION for this very action, once the agent's user has confirmed."""
+    """The token of an earlier REQUIRE_CONFIRMATION for exactly this action. Send it after the agent's user has confirmed."""
     @property
     def actor(self) -> aegis._proto.types_pb2.Actor:
-        """Who proposes, as declared."""
+        """The proposer, as declared."""
 
     @property
     def action(self) -> aegis._proto.types_pb2.Action:
-        """What is proposed. Required."""
+        """The proposed action. Required."""
 
     @property
     def context(self) -> aegis._proto.types_pb2.Context:
-        """Where the proposal comes from."""
+        """The session and the labels of the proposal."""
 
     @property
     def wait(self) -> google.protobuf.duration_pb2.Duration:
-        """How long to wait for a reviewer before answering ESCALATE. Absent or zero: not at all. At most one hour."""
+        """How long to wait for a reviewer before the answer is ESCALATE: at most one hour. Absent or zero: do not wait."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ global___ProposeResponse = ProposeResponse
 
 @typing.final
 class EvaluateRequest(google.protobuf.message.Message):
-    """Asks what the policy would answer."""
+    """Asks how the policy would answer."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -96,14 +96,14 @@ class EvaluateRequest(google.protobuf.message.Message):
     AT_FIELD_NUMBER: builtins.int
     EXPLAIN_FIELD_NUMBER: builtins.int
     explain: builtins.bool
-    """Whether to say why: every rule tried, every condition, the values seen. Needs auditor or admin."""
+    """Whether to explain the answer: every rule that was tried, every condition, the values. Needs auditor or admin."""
     @property
     def items(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___EvaluateItem]:
-        """The actions to ask about, each with who would propose it. At least one, at most 1,000."""
+        """The actions to evaluate, each with its proposer: 1 to 1,000 items."""
 
     @property
     def at(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """The moment that time conditions see. Absent: now. Needs auditor or admin."""
+        """The time that time conditions see. Absent: now. Needs auditor or admin."""
 
     def __init__(
         self,
@@ -119,7 +119,7 @@ global___EvaluateRequest = EvaluateRequest
 
 @typing.final
 class EvaluateItem(google.protobuf.message.Message):
-    """One action to ask about."""
+    """One action to evaluate."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -127,7 +127,7 @@ class EvaluateItem(google.protobuf.message.Message):
     ACTION_FIELD_NUMBER: builtins.int
     @property
     def actor(self) -> aegis._proto.types_pb2.Actor:
-        """Who would propose it."""
+        """The actor who would propose the action."""
 
     @property
     def action(self) -> aegis._proto.types_pb2.Action:
@@ -146,17 +146,17 @@ global___EvaluateItem = EvaluateItem
 
 @typing.final
 class EvaluateResponse(google.protobuf.message.Message):
-    """What the policy would answer."""
+    """How the policy would answer."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     EVALUATIONS_FIELD_NUMBER: builtins.int
     POLICY_REVISION_FIELD_NUMBER: builtins.int
     policy_revision: builtins.str
-    """The policy that answered, the same for all items."""
+    """The revision of the policy, the same for all items."""
     @property
     def evaluations(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Evaluation]:
-        """One answer per item, in order."""
+        """One evaluation for each item, in the same order."""
 
     def __init__(
         self,
@@ -170,7 +170,7 @@ global___EvaluateResponse = EvaluateResponse
 
 @typing.final
 class Evaluation(google.protobuf.message.Message):
-    """What the policy would answer for one action."""
+    """How the policy would answer one action."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -184,26 +184,26 @@ class Evaluation(google.protobuf.message.Message):
     TRACE_FIELD_NUMBER: builtins.int
     RULES_LEFT_OUT_FIELD_NUMBER: builtins.int
     outcome: aegis._proto.types_pb2.Outcome.ValueType
-    """What a proposal would be answered."""
+    """The outcome of such a proposal."""
     reason: builtins.str
-    """Why, for people."""
+    """The reason, for people."""
     risk_level: aegis._proto.types_pb2.RiskLevel.ValueType
-    """How dangerous the policy says the action is."""
+    """The risk level of the action, as the policy says."""
     risk_score: builtins.float
-    """The risk as a number from 0 to 1."""
+    """The risk as a number: 0.2, 0.5, 0.8 or 1.0."""
     approval: aegis._proto.types_pb2.ApprovalMode.ValueType
-    """What the policy asks for."""
+    """The approval that the policy asks for."""
     matched_rule: builtins.str
     """The rule that matched, or `<default>`."""
     rules_left_out: builtins.int
-    """How many rules were tried and left out of `trace` because their type or target did not match."""
+    """The number of rules that `trace` omits because their type or target did not match."""
     @property
     def constraints(self) -> google.protobuf.struct_pb2.Struct:
-        """What the policy hands to the agent."""
+        """The `constraints` of the rule, for the agent."""
 
     @property
     def trace(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___RuleTrace]:
-        """Every rule that was tried, in order, the matching one last. Only with `explain`."""
+        """Every rule that was tried, in order. The rule that matched is the last one. Only with `explain`."""
 
     def __init__(
         self,
@@ -225,7 +225,7 @@ global___Evaluation = Evaluation
 
 @typing.final
 class RuleTrace(google.protobuf.message.Message):
-    """How one rule fared."""
+    """How the policy tried one rule."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -236,18 +236,18 @@ class RuleTrace(google.protobuf.message.Message):
     FILE_FIELD_NUMBER: builtins.int
     LINE_FIELD_NUMBER: builtins.int
     rule: builtins.str
-    """The rule's name."""
+    """The name of the rule."""
     matched: builtins.bool
-    """Whether it matched."""
+    """Whether the rule matched."""
     reason: builtins.str
-    """Why, or why not."""
+    """Why the rule matched, or why not."""
     file: builtins.str
-    """The layer that it is written in."""
+    """The file that contains the rule."""
     line: builtins.int
-    """The line that it begins on, from 1."""
+    """The first line of the rule, from 1."""
     @property
     def conditions(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___ConditionTrace]:
-        """Its conditions, as far as they were looked at."""
+        """The conditions that were evaluated."""
 
     def __init__(
         self,
@@ -265,7 +265,7 @@ global___RuleTrace = RuleTrace
 
 @typing.final
 class ConditionTrace(google.protobuf.message.Message):
-    """How one condition fared."""
+    """How the policy evaluated one condition."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -274,13 +274,13 @@ class ConditionTrace(google.protobuf.message.Message):
     SEEN_FIELD_NUMBER: builtins.int
     REASON_FIELD_NUMBER: builtins.int
     condition: builtins.str
-    """Where it stands and what it asks for, for example `conditions.param_gt.count: param_gt 100`."""
+    """The path of the condition and what it expects, for example `conditions.param_gt.count: param_gt 100`."""
     result: builtins.str
     """`holds`, `does not hold` or `indeterminate`."""
     seen: builtins.str
-    """The value seen, as JSON; masked where the policy says so. Empty where there is none."""
+    """The value of the parameter as JSON, masked as the policy says. Empty if the parameter is missing."""
     reason: builtins.str
-    """Why, where the result does not say it all."""
+    """An explanation, if `result` alone is not enough."""
     def __init__(
         self,
         *,
@@ -302,7 +302,7 @@ class AwaitDecisionRequest(google.protobuf.message.Message):
     DECISION_ID_FIELD_NUMBER: builtins.int
     WAIT_FIELD_NUMBER: builtins.int
     decision_id: builtins.str
-    """The decision. Required."""
+    """The id of the decision. Required."""
     @property
     def wait(self) -> google.protobuf.duration_pb2.Duration:
         """How long to wait before answering ESCALATE. Absent or zero: not at all. At most one hour."""
@@ -320,7 +320,7 @@ global___AwaitDecisionRequest = AwaitDecisionRequest
 
 @typing.final
 class AwaitDecisionResponse(google.protobuf.message.Message):
-    """The decision as it stands."""
+    """The current decision."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -341,7 +341,7 @@ global___AwaitDecisionResponse = AwaitDecisionResponse
 
 @typing.final
 class ReportResultRequest(google.protobuf.message.Message):
-    """Says what came of an action."""
+    """Reports the result of an action."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -352,14 +352,14 @@ class ReportResultRequest(google.protobuf.message.Message):
     STARTED_AT_FIELD_NUMBER: builtins.int
     COMPLETED_AT_FIELD_NUMBER: builtins.int
     decision_id: builtins.str
-    """The decision that allowed it. Required."""
+    """The id of the decision that allowed the action. Required."""
     status: aegis._proto.types_pb2.ResultStatus.ValueType
-    """What became of it: success, failed, skipped or rolled_back. Required."""
+    """The result: SUCCESS, FAILED, SKIPPED or ROLLED_BACK. Required."""
     error: builtins.str
-    """What went wrong, for the record."""
+    """The error message of the action, for the record."""
     @property
     def data(self) -> google.protobuf.struct_pb2.Value:
-        """What the action returned, for the record."""
+        """The value that the action returned, for the record."""
 
     @property
     def started_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
@@ -367,7 +367,7 @@ class ReportResultRequest(google.protobuf.message.Message):
 
     @property
     def completed_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """When it was over, by the agent's clock."""
+        """When the action ended, by the agent's clock."""
 
     def __init__(
         self,
@@ -386,13 +386,13 @@ global___ReportResultRequest = ReportResultRequest
 
 @typing.final
 class ReportResultResponse(google.protobuf.message.Message):
-    """The report is on the record."""
+    """The report is recorded."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     AUDIT_REF_FIELD_NUMBER: builtins.int
     audit_ref: builtins.str
-    """The record that holds the report. Empty where the same report was there already."""
+    """The id of the record of the report. Empty if the same report was already recorded."""
     def __init__(
         self,
         *,
@@ -411,9 +411,9 @@ class CancelProposalRequest(google.protobuf.message.Message):
     DECISION_ID_FIELD_NUMBER: builtins.int
     REASON_FIELD_NUMBER: builtins.int
     decision_id: builtins.str
-    """The decision. Required."""
+    """The id of the decision. Required."""
     reason: builtins.str
-    """Why, for the record."""
+    """The reason, for the record."""
     def __init__(
         self,
         *,
@@ -433,7 +433,7 @@ class CancelProposalResponse(google.protobuf.message.Message):
     DECISION_FIELD_NUMBER: builtins.int
     @property
     def decision(self) -> aegis._proto.types_pb2.Decision:
-        """The decision as it stands now: DENY."""
+        """The decision after the withdrawal: DENY."""
 
     def __init__(
         self,

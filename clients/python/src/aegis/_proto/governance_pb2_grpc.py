@@ -6,9 +6,9 @@ from aegis._proto import governance_pb2 as aegis_dot_v1_dot_governance__pb2
 
 
 class GovernanceServiceStub(object):
-    """What an agent calls. Role: agent.
+    """An agent calls this service. Role: agent.
 
-    A denial is a value, never an RPC error. An RPC error is never a denial and never an ALLOW: do not run the action.
+    A denial is a value, never an RPC error. An RPC error is neither a denial nor an ALLOW: do not run the action.
     """
 
     def __init__(self, channel):
@@ -45,13 +45,13 @@ class GovernanceServiceStub(object):
 
 
 class GovernanceServiceServicer(object):
-    """What an agent calls. Role: agent.
+    """An agent calls this service. Role: agent.
 
-    A denial is a value, never an RPC error. An RPC error is never a denial and never an ALLOW: do not run the action.
+    A denial is a value, never an RPC error. An RPC error is neither a denial nor an ALLOW: do not run the action.
     """
 
     def Propose(self, request, context):
-        """Asks whether an action may run. The answer is on the durable record before it is given.
+        """Asks whether an action may run. The daemon makes the record durable before it answers.
 
         Errors: INVALID_ARGUMENT (`BadRequest` names the field; `IDEMPOTENCY_KEY_REUSED`), FAILED_PRECONDITION
         (`CONFIRMATION_INVALID`), RESOURCE_EXHAUSTED (`TOO_MANY_PENDING_APPROVALS`, `RATE_LIMITED`), UNAVAILABLE
@@ -62,30 +62,31 @@ class GovernanceServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Evaluate(self, request, context):
-        """Says what the policy would answer, without asking anybody and without a record. Roles: agent, auditor, admin;
-        `at` and `explain` need auditor or admin.
+        """Evaluates the policy without a proposal: no reviewer is asked and nothing is recorded.
+
+        Roles: agent, auditor, admin. `at` and `explain` need auditor or admin.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def AwaitDecision(self, request, context):
-        """Waits until a decision is no longer ESCALATE, or the wait is over. May be called any number of times. Only for
-        whoever proposed.
+        """Waits until the outcome of a decision is no longer ESCALATE, or until `wait` has passed. Safe to repeat. Only the
+        proposer may call it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReportResult(self, request, context):
-        """Says what came of an allowed action. The same report again is answered alike. Only for whoever proposed.
+        """Reports the result of an allowed action. Safe to repeat with the same report. Only the proposer may call it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelProposal(self, request, context):
-        """Withdraws a proposal that still waits for a reviewer or a confirmation. Only for whoever proposed.
+        """Withdraws a proposal that still waits for a reviewer or a confirmation. Only the proposer may call it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -127,9 +128,9 @@ def add_GovernanceServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class GovernanceService(object):
-    """What an agent calls. Role: agent.
+    """An agent calls this service. Role: agent.
 
-    A denial is a value, never an RPC error. An RPC error is never a denial and never an ALLOW: do not run the action.
+    A denial is a value, never an RPC error. An RPC error is neither a denial nor an ALLOW: do not run the action.
     """
 
     @staticmethod

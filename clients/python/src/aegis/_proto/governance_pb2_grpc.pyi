@@ -18,9 +18,9 @@ class _ServicerContext(grpc.ServicerContext, grpc.aio.ServicerContext):  # type:
     ...
 
 class GovernanceServiceStub:
-    """What an agent calls. Role: agent.
+    """An agent calls this service. Role: agent.
 
-    A denial is a value, never an RPC error. An RPC error is never a denial and never an ALLOW: do not run the action.
+    A denial is a value, never an RPC error. An RPC error is neither a denial nor an ALLOW: do not run the action.
     """
 
     def __init__(self, channel: typing.Union[grpc.Channel, grpc.aio.Channel]) -> None: ...
@@ -28,7 +28,7 @@ class GovernanceServiceStub:
         aegis._proto.governance_pb2.ProposeRequest,
         aegis._proto.governance_pb2.ProposeResponse,
     ]
-    """Asks whether an action may run. The answer is on the durable record before it is given.
+    """Asks whether an action may run. The daemon makes the record durable before it answers.
 
     Errors: INVALID_ARGUMENT (`BadRequest` names the field; `IDEMPOTENCY_KEY_REUSED`), FAILED_PRECONDITION
     (`CONFIRMATION_INVALID`), RESOURCE_EXHAUSTED (`TOO_MANY_PENDING_APPROVALS`, `RATE_LIMITED`), UNAVAILABLE
@@ -39,41 +39,42 @@ class GovernanceServiceStub:
         aegis._proto.governance_pb2.EvaluateRequest,
         aegis._proto.governance_pb2.EvaluateResponse,
     ]
-    """Says what the policy would answer, without asking anybody and without a record. Roles: agent, auditor, admin;
-    `at` and `explain` need auditor or admin.
+    """Evaluates the policy without a proposal: no reviewer is asked and nothing is recorded.
+
+    Roles: agent, auditor, admin. `at` and `explain` need auditor or admin.
     """
 
     AwaitDecision: grpc.UnaryUnaryMultiCallable[
         aegis._proto.governance_pb2.AwaitDecisionRequest,
         aegis._proto.governance_pb2.AwaitDecisionResponse,
     ]
-    """Waits until a decision is no longer ESCALATE, or the wait is over. May be called any number of times. Only for
-    whoever proposed.
+    """Waits until the outcome of a decision is no longer ESCALATE, or until `wait` has passed. Safe to repeat. Only the
+    proposer may call it.
     """
 
     ReportResult: grpc.UnaryUnaryMultiCallable[
         aegis._proto.governance_pb2.ReportResultRequest,
         aegis._proto.governance_pb2.ReportResultResponse,
     ]
-    """Says what came of an allowed action. The same report again is answered alike. Only for whoever proposed."""
+    """Reports the result of an allowed action. Safe to repeat with the same report. Only the proposer may call it."""
 
     CancelProposal: grpc.UnaryUnaryMultiCallable[
         aegis._proto.governance_pb2.CancelProposalRequest,
         aegis._proto.governance_pb2.CancelProposalResponse,
     ]
-    """Withdraws a proposal that still waits for a reviewer or a confirmation. Only for whoever proposed."""
+    """Withdraws a proposal that still waits for a reviewer or a confirmation. Only the proposer may call it."""
 
 class GovernanceServiceAsyncStub:
-    """What an agent calls. Role: agent.
+    """An agent calls this service. Role: agent.
 
-    A denial is a value, never an RPC error. An RPC error is never a denial and never an ALLOW: do not run the action.
+    A denial is a value, never an RPC error. An RPC error is neither a denial nor an ALLOW: do not run the action.
     """
 
     Propose: grpc.aio.UnaryUnaryMultiCallable[
         aegis._proto.governance_pb2.ProposeRequest,
         aegis._proto.governance_pb2.ProposeResponse,
     ]
-    """Asks whether an action may run. The answer is on the durable record before it is given.
+    """Asks whether an action may run. The daemon makes the record durable before it answers.
 
     Errors: INVALID_ARGUMENT (`BadRequest` names the field; `IDEMPOTENCY_KEY_REUSED`), FAILED_PRECONDITION
     (`CONFIRMATION_INVALID`), RESOURCE_EXHAUSTED (`TOO_MANY_PENDING_APPROVALS`, `RATE_LIMITED`), UNAVAILABLE
@@ -84,34 +85,35 @@ class GovernanceServiceAsyncStub:
         aegis._proto.governance_pb2.EvaluateRequest,
         aegis._proto.governance_pb2.EvaluateResponse,
     ]
-    """Says what the policy would answer, without asking anybody and without a record. Roles: agent, auditor, admin;
-    `at` and `explain` need auditor or admin.
+    """Evaluates the policy without a proposal: no reviewer is asked and nothing is recorded.
+
+    Roles: agent, auditor, admin. `at` and `explain` need auditor or admin.
     """
 
     AwaitDecision: grpc.aio.UnaryUnaryMultiCallable[
         aegis._proto.governance_pb2.AwaitDecisionRequest,
         aegis._proto.governance_pb2.AwaitDecisionResponse,
     ]
-    """Waits until a decision is no longer ESCALATE, or the wait is over. May be called any number of times. Only for
-    whoever proposed.
+    """Waits until the outcome of a decision is no longer ESCALATE, or until `wait` has passed. Safe to repeat. Only the
+    proposer may call it.
     """
 
     ReportResult: grpc.aio.UnaryUnaryMultiCallable[
         aegis._proto.governance_pb2.ReportResultRequest,
         aegis._proto.governance_pb2.ReportResultResponse,
     ]
-    """Says what came of an allowed action. The same report again is answered alike. Only for whoever proposed."""
+    """Reports the result of an allowed action. Safe to repeat with the same report. Only the proposer may call it."""
 
     CancelProposal: grpc.aio.UnaryUnaryMultiCallable[
         aegis._proto.governance_pb2.CancelProposalRequest,
         aegis._proto.governance_pb2.CancelProposalResponse,
     ]
-    """Withdraws a proposal that still waits for a reviewer or a confirmation. Only for whoever proposed."""
+    """Withdraws a proposal that still waits for a reviewer or a confirmation. Only the proposer may call it."""
 
 class GovernanceServiceServicer(metaclass=abc.ABCMeta):
-    """What an agent calls. Role: agent.
+    """An agent calls this service. Role: agent.
 
-    A denial is a value, never an RPC error. An RPC error is never a denial and never an ALLOW: do not run the action.
+    A denial is a value, never an RPC error. An RPC error is neither a denial nor an ALLOW: do not run the action.
     """
 
     @abc.abstractmethod
@@ -120,7 +122,7 @@ class GovernanceServiceServicer(metaclass=abc.ABCMeta):
         request: aegis._proto.governance_pb2.ProposeRequest,
         context: _ServicerContext,
     ) -> typing.Union[aegis._proto.governance_pb2.ProposeResponse, collections.abc.Awaitable[aegis._proto.governance_pb2.ProposeResponse]]:
-        """Asks whether an action may run. The answer is on the durable record before it is given.
+        """Asks whether an action may run. The daemon makes the record durable before it answers.
 
         Errors: INVALID_ARGUMENT (`BadRequest` names the field; `IDEMPOTENCY_KEY_REUSED`), FAILED_PRECONDITION
         (`CONFIRMATION_INVALID`), RESOURCE_EXHAUSTED (`TOO_MANY_PENDING_APPROVALS`, `RATE_LIMITED`), UNAVAILABLE
@@ -133,8 +135,9 @@ class GovernanceServiceServicer(metaclass=abc.ABCMeta):
         request: aegis._proto.governance_pb2.EvaluateRequest,
         context: _ServicerContext,
     ) -> typing.Union[aegis._proto.governance_pb2.EvaluateResponse, collections.abc.Awaitable[aegis._proto.governance_pb2.EvaluateResponse]]:
-        """Says what the policy would answer, without asking anybody and without a record. Roles: agent, auditor, admin;
-        `at` and `explain` need auditor or admin.
+        """Evaluates the policy without a proposal: no reviewer is asked and nothing is recorded.
+
+        Roles: agent, auditor, admin. `at` and `explain` need auditor or admin.
         """
 
     @abc.abstractmethod
@@ -143,8 +146,8 @@ class GovernanceServiceServicer(metaclass=abc.ABCMeta):
         request: aegis._proto.governance_pb2.AwaitDecisionRequest,
         context: _ServicerContext,
     ) -> typing.Union[aegis._proto.governance_pb2.AwaitDecisionResponse, collections.abc.Awaitable[aegis._proto.governance_pb2.AwaitDecisionResponse]]:
-        """Waits until a decision is no longer ESCALATE, or the wait is over. May be called any number of times. Only for
-        whoever proposed.
+        """Waits until the outcome of a decision is no longer ESCALATE, or until `wait` has passed. Safe to repeat. Only the
+        proposer may call it.
         """
 
     @abc.abstractmethod
@@ -153,7 +156,7 @@ class GovernanceServiceServicer(metaclass=abc.ABCMeta):
         request: aegis._proto.governance_pb2.ReportResultRequest,
         context: _ServicerContext,
     ) -> typing.Union[aegis._proto.governance_pb2.ReportResultResponse, collections.abc.Awaitable[aegis._proto.governance_pb2.ReportResultResponse]]:
-        """Says what came of an allowed action. The same report again is answered alike. Only for whoever proposed."""
+        """Reports the result of an allowed action. Safe to repeat with the same report. Only the proposer may call it."""
 
     @abc.abstractmethod
     def CancelProposal(
@@ -161,6 +164,6 @@ class GovernanceServiceServicer(metaclass=abc.ABCMeta):
         request: aegis._proto.governance_pb2.CancelProposalRequest,
         context: _ServicerContext,
     ) -> typing.Union[aegis._proto.governance_pb2.CancelProposalResponse, collections.abc.Awaitable[aegis._proto.governance_pb2.CancelProposalResponse]]:
-        """Withdraws a proposal that still waits for a reviewer or a confirmation. Only for whoever proposed."""
+        """Withdraws a proposal that still waits for a reviewer or a confirmation. Only the proposer may call it."""
 
 def add_GovernanceServiceServicer_to_server(servicer: GovernanceServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -23,9 +23,9 @@ class PolicyLayer(google.protobuf.message.Message):
     NAME_FIELD_NUMBER: builtins.int
     YAML_FIELD_NUMBER: builtins.int
     name: builtins.str
-    """What messages call it: a path."""
+    """The name of the file in messages: a path."""
     yaml: builtins.str
-    """Its YAML, as it was read."""
+    """The YAML text, unchanged."""
     def __init__(
         self,
         *,
@@ -51,20 +51,20 @@ class Policy(google.protobuf.message.Message):
     revision: builtins.str
     """SHA-256 in hex of the canonical JSON of the merged policy."""
     merged_json: builtins.str
-    """The merged policy as canonical JSON: what the revision is the digest of."""
+    """The merged policy as canonical JSON. `revision` is the digest of this text."""
     rule_count: builtins.int
-    """How many rules it has."""
+    """The number of rules."""
     @property
     def layers(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___PolicyLayer]:
-        """Its files, lowest first: a later one wins."""
+        """The files of the policy, lowest layer first. A later layer wins."""
 
     @property
     def loaded_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """When it came into force. Absent on a revision that only the record knows."""
+        """When the policy came into force. Absent on a revision that is read from the record."""
 
     @property
     def warnings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___PolicyFinding]:
-        """What is odd about it, though it is valid."""
+        """Warnings: the policy is valid, but probably not what its author wants."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ global___Policy = Policy
 
 @typing.final
 class PolicyFinding(google.protobuf.message.Message):
-    """Something wrong, or odd, in a policy."""
+    """An error or a warning about a policy."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -95,9 +95,9 @@ class PolicyFinding(google.protobuf.message.Message):
     file: builtins.str
     """The file."""
     line: builtins.int
-    """The line, from 1. 0 where there is none."""
+    """The line, from 1. 0 if there is none."""
     column: builtins.int
-    """The column, from 1. 0 where there is none."""
+    """The column, from 1. 0 if there is none."""
     path: builtins.str
     """The place in the document, for example `rules[2].conditions.param_gt`."""
     message: builtins.str
@@ -123,7 +123,7 @@ class GetPolicyRequest(google.protobuf.message.Message):
 
     REVISION_FIELD_NUMBER: builtins.int
     revision: builtins.str
-    """The revision. Empty: the one in force."""
+    """The revision. Empty: the policy in force."""
     def __init__(
         self,
         *,
@@ -163,9 +163,9 @@ class UpdatePolicyRequest(google.protobuf.message.Message):
     YAML_FIELD_NUMBER: builtins.int
     EXPECTED_REVISION_FIELD_NUMBER: builtins.int
     yaml: builtins.str
-    """The new YAML of the one policy file. Required."""
+    """The new YAML text of the policy file. Required."""
     expected_revision: builtins.str
-    """The revision that the caller believes to be in force. Empty: whatever is."""
+    """The revision that the caller expects to replace. Empty: any."""
     def __init__(
         self,
         *,
@@ -206,7 +206,7 @@ class ValidatePolicyRequest(google.protobuf.message.Message):
     LAYERS_FIELD_NUMBER: builtins.int
     @property
     def layers(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___PolicyLayer]:
-        """Its files, lowest first. At least one."""
+        """The files of the policy, lowest layer first. At least one."""
 
     def __init__(
         self,
@@ -228,16 +228,16 @@ class ValidatePolicyResponse(google.protobuf.message.Message):
     WARNINGS_FIELD_NUMBER: builtins.int
     REVISION_FIELD_NUMBER: builtins.int
     valid: builtins.bool
-    """Whether it is."""
+    """Whether the policy is valid."""
     revision: builtins.str
-    """The revision that it would have. Empty where it is not valid."""
+    """The revision that the policy would have. Empty if it is not valid."""
     @property
     def errors(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___PolicyFinding]:
-        """Everything that is wrong. Empty where it is valid."""
+        """Every error. Empty if the policy is valid."""
 
     @property
     def warnings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___PolicyFinding]:
-        """What is odd about it."""
+        """Every warning."""
 
     def __init__(
         self,
@@ -274,8 +274,8 @@ class WatchPolicyResponse(google.protobuf.message.Message):
     HEARTBEAT_FIELD_NUMBER: builtins.int
     @property
     def loaded(self) -> global___Policy:
-        """The policy in force: first the one at hand, then each new one, and the same again when a change that was refused
-        is taken back.
+        """The policy in force: the current one first, then each new one. When a refused change is undone, the same policy
+        is sent again.
         """
 
     @property
@@ -284,7 +284,7 @@ class WatchPolicyResponse(google.protobuf.message.Message):
 
     @property
     def heartbeat(self) -> aegis._proto.types_pb2.Heartbeat:
-        """Nothing happened."""
+        """Nothing has changed."""
 
     def __init__(
         self,
@@ -309,14 +309,14 @@ class PolicyRejected(google.protobuf.message.Message):
     KEPT_REVISION_FIELD_NUMBER: builtins.int
     ERRORS_FIELD_NUMBER: builtins.int
     kept_revision: builtins.str
-    """The revision that stays in force."""
+    """The revision that remains in force."""
     @property
     def time(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """When."""
+        """When the change was refused."""
 
     @property
     def errors(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___PolicyFinding]:
-        """What is wrong."""
+        """Every error in the refused files."""
 
     def __init__(
         self,

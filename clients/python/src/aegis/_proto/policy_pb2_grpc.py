@@ -6,7 +6,7 @@ from aegis._proto import policy_pb2 as aegis_dot_v1_dot_policy__pb2
 
 
 class PolicyServiceStub(object):
-    """What an admin calls. Role: admin.
+    """An admin calls this service. Role: admin.
     """
 
     def __init__(self, channel):
@@ -38,18 +38,18 @@ class PolicyServiceStub(object):
 
 
 class PolicyServiceServicer(object):
-    """What an admin calls. Role: admin.
+    """An admin calls this service. Role: admin.
     """
 
     def GetPolicy(self, request, context):
-        """The policy in force, or an earlier revision.
+        """Returns the policy in force, or an earlier revision.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdatePolicy(self, request, context):
-        """Puts a new policy in force and writes it to the policy file.
+        """Writes a new policy to the policy file and puts it in force.
 
         Errors: INVALID_ARGUMENT (the policy is not valid: one field violation per finding), ABORTED
         (`REVISION_MISMATCH`), FAILED_PRECONDITION (`POLICY_NOT_WRITABLE`: several layers, the built-in policy, or a file
@@ -60,14 +60,14 @@ class PolicyServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ValidatePolicy(self, request, context):
-        """Says whether a policy is valid, and everything that is wrong with it.
+        """Checks a policy, and returns everything that is wrong with it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchPolicy(self, request, context):
-        """The policy in force, then every change of it, and every change that was refused.
+        """Streams the policy in force, then every change of it, and every change that was refused.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -104,7 +104,7 @@ def add_PolicyServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class PolicyService(object):
-    """What an admin calls. Role: admin.
+    """An admin calls this service. Role: admin.
     """
 
     @staticmethod

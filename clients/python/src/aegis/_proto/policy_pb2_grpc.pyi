@@ -18,20 +18,20 @@ class _ServicerContext(grpc.ServicerContext, grpc.aio.ServicerContext):  # type:
     ...
 
 class PolicyServiceStub:
-    """What an admin calls. Role: admin."""
+    """An admin calls this service. Role: admin."""
 
     def __init__(self, channel: typing.Union[grpc.Channel, grpc.aio.Channel]) -> None: ...
     GetPolicy: grpc.UnaryUnaryMultiCallable[
         aegis._proto.policy_pb2.GetPolicyRequest,
         aegis._proto.policy_pb2.GetPolicyResponse,
     ]
-    """The policy in force, or an earlier revision."""
+    """Returns the policy in force, or an earlier revision."""
 
     UpdatePolicy: grpc.UnaryUnaryMultiCallable[
         aegis._proto.policy_pb2.UpdatePolicyRequest,
         aegis._proto.policy_pb2.UpdatePolicyResponse,
     ]
-    """Puts a new policy in force and writes it to the policy file.
+    """Writes a new policy to the policy file and puts it in force.
 
     Errors: INVALID_ARGUMENT (the policy is not valid: one field violation per finding), ABORTED
     (`REVISION_MISMATCH`), FAILED_PRECONDITION (`POLICY_NOT_WRITABLE`: several layers, the built-in policy, or a file
@@ -42,28 +42,28 @@ class PolicyServiceStub:
         aegis._proto.policy_pb2.ValidatePolicyRequest,
         aegis._proto.policy_pb2.ValidatePolicyResponse,
     ]
-    """Says whether a policy is valid, and everything that is wrong with it."""
+    """Checks a policy, and returns everything that is wrong with it."""
 
     WatchPolicy: grpc.UnaryStreamMultiCallable[
         aegis._proto.policy_pb2.WatchPolicyRequest,
         aegis._proto.policy_pb2.WatchPolicyResponse,
     ]
-    """The policy in force, then every change of it, and every change that was refused."""
+    """Streams the policy in force, then every change of it, and every change that was refused."""
 
 class PolicyServiceAsyncStub:
-    """What an admin calls. Role: admin."""
+    """An admin calls this service. Role: admin."""
 
     GetPolicy: grpc.aio.UnaryUnaryMultiCallable[
         aegis._proto.policy_pb2.GetPolicyRequest,
         aegis._proto.policy_pb2.GetPolicyResponse,
     ]
-    """The policy in force, or an earlier revision."""
+    """Returns the policy in force, or an earlier revision."""
 
     UpdatePolicy: grpc.aio.UnaryUnaryMultiCallable[
         aegis._proto.policy_pb2.UpdatePolicyRequest,
         aegis._proto.policy_pb2.UpdatePolicyResponse,
     ]
-    """Puts a new policy in force and writes it to the policy file.
+    """Writes a new policy to the policy file and puts it in force.
 
     Errors: INVALID_ARGUMENT (the policy is not valid: one field violation per finding), ABORTED
     (`REVISION_MISMATCH`), FAILED_PRECONDITION (`POLICY_NOT_WRITABLE`: several layers, the built-in policy, or a file
@@ -74,16 +74,16 @@ class PolicyServiceAsyncStub:
         aegis._proto.policy_pb2.ValidatePolicyRequest,
         aegis._proto.policy_pb2.ValidatePolicyResponse,
     ]
-    """Says whether a policy is valid, and everything that is wrong with it."""
+    """Checks a policy, and returns everything that is wrong with it."""
 
     WatchPolicy: grpc.aio.UnaryStreamMultiCallable[
         aegis._proto.policy_pb2.WatchPolicyRequest,
         aegis._proto.policy_pb2.WatchPolicyResponse,
     ]
-    """The policy in force, then every change of it, and every change that was refused."""
+    """Streams the policy in force, then every change of it, and every change that was refused."""
 
 class PolicyServiceServicer(metaclass=abc.ABCMeta):
-    """What an admin calls. Role: admin."""
+    """An admin calls this service. Role: admin."""
 
     @abc.abstractmethod
     def GetPolicy(
@@ -91,7 +91,7 @@ class PolicyServiceServicer(metaclass=abc.ABCMeta):
         request: aegis._proto.policy_pb2.GetPolicyRequest,
         context: _ServicerContext,
     ) -> typing.Union[aegis._proto.policy_pb2.GetPolicyResponse, collections.abc.Awaitable[aegis._proto.policy_pb2.GetPolicyResponse]]:
-        """The policy in force, or an earlier revision."""
+        """Returns the policy in force, or an earlier revision."""
 
     @abc.abstractmethod
     def UpdatePolicy(
@@ -99,7 +99,7 @@ class PolicyServiceServicer(metaclass=abc.ABCMeta):
         request: aegis._proto.policy_pb2.UpdatePolicyRequest,
         context: _ServicerContext,
     ) -> typing.Union[aegis._proto.policy_pb2.UpdatePolicyResponse, collections.abc.Awaitable[aegis._proto.policy_pb2.UpdatePolicyResponse]]:
-        """Puts a new policy in force and writes it to the policy file.
+        """Writes a new policy to the policy file and puts it in force.
 
         Errors: INVALID_ARGUMENT (the policy is not valid: one field violation per finding), ABORTED
         (`REVISION_MISMATCH`), FAILED_PRECONDITION (`POLICY_NOT_WRITABLE`: several layers, the built-in policy, or a file
@@ -112,7 +112,7 @@ class PolicyServiceServicer(metaclass=abc.ABCMeta):
         request: aegis._proto.policy_pb2.ValidatePolicyRequest,
         context: _ServicerContext,
     ) -> typing.Union[aegis._proto.policy_pb2.ValidatePolicyResponse, collections.abc.Awaitable[aegis._proto.policy_pb2.ValidatePolicyResponse]]:
-        """Says whether a policy is valid, and everything that is wrong with it."""
+        """Checks a policy, and returns everything that is wrong with it."""
 
     @abc.abstractmethod
     def WatchPolicy(
@@ -120,6 +120,6 @@ class PolicyServiceServicer(metaclass=abc.ABCMeta):
         request: aegis._proto.policy_pb2.WatchPolicyRequest,
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[aegis._proto.policy_pb2.WatchPolicyResponse], collections.abc.AsyncIterator[aegis._proto.policy_pb2.WatchPolicyResponse]]:
-        """The policy in force, then every change of it, and every change that was refused."""
+        """Streams the policy in force, then every change of it, and every change that was refused."""
 
 def add_PolicyServiceServicer_to_server(servicer: PolicyServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
