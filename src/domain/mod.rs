@@ -9,7 +9,9 @@ pub mod clock;
 mod decision;
 mod identity;
 pub mod ids;
+pub mod json;
 mod levels;
+mod numbers;
 mod paths;
 mod text;
 
@@ -21,5 +23,6 @@ pub use decision::{Ending, EndingKind, Outcome, Report, ResultStatus};
 pub use identity::{Caller, ConnectionId, How, Identity, Role, Roles};
 pub use ids::{ApprovalId, DecisionId, IdError, RecordId, TokenId};
 pub use levels::{Approval, RiskLevel, UnknownLevel};
-pub use paths::ParamPath;
-pub use text::visible;
+pub use numbers::MAX_WHOLE_NUMBER;
+pub use paths::{ParamPath, Walk};
+pub use text::{nfc, visible};
