@@ -75,8 +75,11 @@ fn modules() -> BTreeMap<Vec<String>, (PathBuf, String)> {
 fn expand(tree: &str, before: &[String], into: &mut Vec<Vec<String>>) {
     let (head, group) = tree.split_once('{').map_or((tree, None), |(head, rest)| (head, rest.rsplit_once('}')));
     let mut path = before.to_vec();
-    let steps = head.split(" as ").next().unwrap_or_default().split("::").map(str::trim);
-    path.extend(steps.filter(|step| !step.is_empty() && *step != "self" || path.is_empty() && *step == "self").map(str::to_owned));
+    for step in head.split(" as ").next().unwrap_or_default().split("::").map(str::trim) {
+        if !step.is_empty() && (step != "self" || path.is_empty()) {
+            path.push(step.to_owned());
+        }
+    }
     let Some((group, _)) = group else { return into.push(path) };
     let (mut depth, mut start) = (0, 0);
     for (i, byte) in group.bytes().chain([b',']).enumerate() {

@@ -11,7 +11,9 @@ mod decision;
 mod error;
 mod identity;
 pub mod ids;
+pub mod json;
 mod levels;
+mod numbers;
 mod paths;
 mod text;
 
@@ -25,5 +27,6 @@ pub use error::{CallError, ErrorCode, Violation};
 pub use identity::{Caller, ConnectionId, How, Identity, Role, Roles};
 pub use ids::{ApprovalId, DecisionId, IdError, RecordId, TokenId};
 pub use levels::{Approval, RiskLevel, UnknownLevel};
-pub use paths::ParamPath;
-pub use text::visible;
+pub use numbers::MAX_WHOLE_NUMBER;
+pub use paths::{ParamPath, Walk};
+pub use text::{nfc, visible};

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use aho_corasick::{AhoCorasick, MatchKind};
 use hmac::{Hmac, Mac as _};
+use serde::Serialize;
 use serde_json::{Map, Value};
 use sha2::Sha256;
 
@@ -63,9 +64,12 @@ impl Masking<'_> {
         let mut digests = BTreeMap::new();
         let original = std::mem::take(&mut proposal.action.params);
         for path in &paths {
-            if let Some(value) = path.literal(&original).or_else(|| path.nested(&original)) {
-                digests.insert(path.clone(), keyed_digest(key, value)?);
-            }
+            // A path through a list has several values, which have one digest together.
+            match path.values(&original)[..] {
+                [] => continue,
+                [value] => digests.insert(path.clone(), keyed_digest(key, value)?),
+                ref values => digests.insert(path.clone(), keyed_digest(key, &values)?),
+            };
         }
         let differs = |(name, value): &(String, Value)| params.get(name) != Some(value);
         let unmasked = if paths.is_empty() { Map::new() } else { original.into_iter().filter(differs).collect() };
@@ -113,8 +117,7 @@ impl Masking<'_> {
     fn map(&self, original: &Map<String, Value>, values: &mut Values) -> (Map<String, Value>, Vec<ParamPath>) {
         let (mut shown, mut paths) = policy::mask(original, self.redact.iter());
         for path in &paths {
-            values.collect(path.literal(original));
-            values.collect(path.nested(original));
+            path.values(original).into_iter().for_each(|value| values.collect(Some(value)));
         }
         let found = self.secrets.mask(&mut shown, original);
         values.extend(found.values);
@@ -126,7 +129,7 @@ impl Masking<'_> {
 }
 
 /// The same for equal values of this store, and nothing to whoever lacks its key: HMAC-SHA256 over the canonical JSON.
-fn keyed_digest(key: &Hmac<Sha256>, value: &Value) -> Result<Digest, ParamsError> {
+fn keyed_digest<T: Serialize>(key: &Hmac<Sha256>, value: &T) -> Result<Digest, ParamsError> {
     let mut mac = key.clone();
     mac.update(DIGEST_DOMAIN);
     mac.update(&canonical_json(value)?);

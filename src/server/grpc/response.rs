@@ -171,7 +171,7 @@ pub(crate) fn explain(evaluation: &mut v1::Evaluation, explanation: Explanation)
     evaluation.rules_left_out = clamp(explanation.left_out);
     let rules = explanation.rules.into_iter().map(|rule| v1::RuleTrace {
         rule: rule.name,
-        matched: rule.outcome == Told::Holds,
+        matched: rule.decides,
         reason: rule.because,
         file: rule.file,
         line: clamp(rule.line),
