@@ -14,6 +14,7 @@ use serde::{Deserialize, Deserializer, de};
 use super::authenticator::Authenticator;
 use super::certificates::{CertificateEntry, Certificates, NamePattern};
 use super::grant::Grant;
+use super::input::{MAX_BYTES, MAX_NAME, check_name, read_text};
 use super::jwks::{Algorithm, Keys};
 use super::jwt::{Issuer, IssuerKeys, Jwt, JwtEntry};
 use super::peers::{PeerEntry, Peers};
@@ -25,8 +26,6 @@ use crate::outbound::fetch::Url;
 use crate::policy::{Diagnostic, Glob, LoadErrors, Step, StrictYaml};
 use crate::watcher::{fingerprint, read_bounded};
 
-/// The largest file that is read here, keys and certificates included.
-pub(super) const MAX_BYTES: usize = 1 << 20;
 /// How many entries a list may have.
 const MAX_ENTRIES: usize = 10_000;
 /// How far clocks may be apart, in seconds.
@@ -34,8 +33,6 @@ const MAX_LEEWAY: u64 = 300;
 /// How often the keys of an address are fetched where the file does not say it, and how rarely it may say, in seconds.
 const REFRESH_SECONDS: u64 = 300;
 const MAX_REFRESH_SECONDS: u64 = 86_400;
-/// How long a name may be, in characters.
-const MAX_NAME: usize = 256;
 
 /// Where identities come from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -180,15 +177,6 @@ impl IdentitySource {
 pub(super) fn parse_alone(text: &str) -> Result<Identities, LoadErrors> {
     let beside = Path::new("/nonexistent");
     IdentitySource::parse("fuzz.yaml", text, beside, Ok(None), &mut Looked::default(), &Fetched::new(), Timestamp::MAX)
-}
-
-/// A text file of bounded length.
-fn read_text(path: &Path) -> Result<String, String> {
-    let bytes = read_bounded(path, MAX_BYTES).map_err(|error| error.to_string())?;
-    if bytes.len() > MAX_BYTES {
-        return Err(format!("is longer than {MAX_BYTES} bytes"));
-    }
-    String::from_utf8(bytes).map_err(|_| "is not UTF-8 text".to_owned())
 }
 
 /// The file as it is written.
@@ -345,20 +333,6 @@ impl Checked<'_> {
             self.wrong(at, key, why);
         }
     }
-}
-
-/// Whether this can be the name of somebody: what the record shows, and people compare.
-pub(crate) fn check_name(name: &str) -> Result<(), String> {
-    if name.is_empty() || name.trim() != name {
-        return Err("must not be empty, nor begin or end with a space".to_owned());
-    }
-    if name.chars().count() > MAX_NAME {
-        return Err(format!("is longer than {MAX_NAME} characters"));
-    }
-    if crate::domain::visible(name) != name {
-        return Err("holds characters that cannot be seen".to_owned());
-    }
-    Ok(())
 }
 
 impl File {

@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 
 use super::authenticator::{Authentication, Authenticator, Shown};
 use super::grant::Grant;
-use super::identities::check_name;
+use super::input::check_name;
 use super::jwks::{Algorithm, Keys};
 use super::remote_keys::{Asking, RemoteKeys};
 use crate::domain::{Digest, How, Identity, Roles, Timestamp};

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::identities::{Identities, IdentitySource, Loaded, MAX_BYTES};
+use super::identities::{Identities, IdentitySource, Loaded};
+use super::input::MAX_BYTES;
 use super::known::{Known, Staleness};
 use super::remote_keys::{News, RemoteKeySets};
 use super::tls::Validity;

@@ -20,7 +20,7 @@ use crate::domain::Digest;
 use crate::outbound::fetch::{Bounds, Client, Url};
 
 /// What one fetch may take.
-const BOUNDS: Bounds = Bounds { max_bytes: super::identities::MAX_BYTES, timeout: Duration::from_secs(10) };
+const BOUNDS: Bounds = Bounds { max_bytes: super::input::MAX_BYTES, timeout: Duration::from_secs(10) };
 /// How often tokens with an unknown key may have the keys of an address fetched.
 const ASKED_PAUSE: Duration = Duration::from_secs(10);
 /// How soon a fetch that failed is tried again, at the latest.

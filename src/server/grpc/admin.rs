@@ -8,7 +8,7 @@ use tonic::{Request, Response, Status};
 use super::request::Reader;
 use super::{caller, response};
 use crate::audit::StoredToken;
-use crate::auth::identities::check_name;
+use crate::auth::check_name;
 use crate::domain::{CallError, DecisionId, JsonLimits, Role, Roles, Timestamp, TokenId};
 use crate::governance::{Governor, NewToken, Notary};
 use crate::proto::v1;
