@@ -8,6 +8,7 @@
 //! - [`server`]: listeners, who is calling, the gRPC services. Translates, and does nothing else.
 //! - [`governance`]: the pipeline, propose -> decide -> record -> (ask) -> answer. Owns the order of things.
 //! - [`approvals`], [`audit`]: the open questions in memory; the record on disk, and what proves it.
+//! - [`limits`]: counters and budgets.
 //! - [`policy`]: YAML -> compiled policy -> decision. Pure.
 //! - [`domain`]: the words that all of them share. [`proto`]: what the wire has, for `server` and `cli` alone.
 //!   [`telemetry`]: the log and the traces. [`watcher`]: sees that files have changed, for whoever reads files. [`fetch`]:
@@ -23,7 +24,8 @@
 //! 4. Only then is the agent answered: ALLOW, DENY, or ESCALATE with a question that enters [`approvals::Queue`], where
 //!    reviewers see it on their streams.
 //! 5. A reviewer's `Approve` is a job again: still open? in time? not the proposer's own? does the policy now in force
-//!    still allow it? The first answer counts, is recorded, and wakes whoever waits for it.
+//!    still allow it? [`approvals::Pending::next`] says what comes of it. The first vote counts, is recorded, and wakes
+//!    whoever waits for it.
 //! 6. The agent runs the action and reports; the row of the record is complete.
 #![forbid(unsafe_code)]
 
@@ -33,6 +35,7 @@ pub mod cli;
 pub mod domain;
 pub mod fetch;
 pub mod governance;
+pub mod limits;
 pub mod policy;
 pub mod proto;
 pub mod server;

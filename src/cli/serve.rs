@@ -12,8 +12,8 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::out::Out;
 use super::times;
-use crate::approvals::SlotLimits;
 use crate::governance::{PolicySource, Settings};
+use crate::limits::Amount;
 use crate::server::tls::{ClientCertificates, TlsFiles};
 use crate::server::{
     self, AdminListener, Anonymous, Config, IdentitySource, Limits, Listening, RequestLimits, WitnessSource,
@@ -148,9 +148,21 @@ pub(super) struct LimitArgs {
     #[arg(long = "max-pending", value_name = "N", default_value_t = 10_000)]
     pub(super) pending: usize,
 
-    /// Pending approvals of one caller: an identity, or a connection of an anonymous caller
+    /// Pending approvals of one caller: an identity, or without a credential a user of a unix socket or an address
     #[arg(long = "max-pending-per-caller", value_name = "N", default_value_t = 1_000)]
     pub(super) pending_per_caller: usize,
+
+    /// Bytes of all pending approvals together, as JSON
+    #[arg(long = "max-pending-bytes", value_name = "BYTES", default_value_t = 64 << 20)]
+    pub(super) pending_bytes: usize,
+
+    /// Bytes of one caller's pending approvals, as JSON
+    #[arg(long = "max-pending-bytes-per-caller", value_name = "BYTES", default_value_t = 16 << 20)]
+    pub(super) pending_bytes_per_caller: usize,
+
+    /// Per cent of what all callers may have pending that callers without a credential may have together
+    #[arg(long, value_name = "PERCENT", default_value_t = 50, value_parser = clap::value_parser!(u8).range(..=100))]
+    pub(super) anonymous_share: u8,
 
     /// Proposals a second of all callers together; 0 for any number
     #[arg(long = "max-proposals-per-second", value_name = "N", default_value_t = 0)]
@@ -250,9 +262,12 @@ fn config(args: &ServeArgs, data_dir: &DataDir) -> Config {
         retain: args.retain,
         witnesses: args.witness.clone(),
         governance: Settings {
-            slots: SlotLimits { total: limits.pending, per_caller: limits.pending_per_caller },
+            pending: Amount { count: limits.pending, bytes: limits.pending_bytes },
+            pending_per_caller: Amount { count: limits.pending_per_caller, bytes: limits.pending_bytes_per_caller },
+            anonymous_share: limits.anonymous_share,
             proposals_per_second: limits.proposals_per_second,
             unreported_after: args.unreported_after,
+            ..Settings::default()
         },
         limits: Limits {
             message_bytes: limits.message_bytes,

@@ -18,7 +18,8 @@ pub enum GovernanceError {
     Params(#[from] ParamsError),
     /// The key was used for something else.
     #[error(
-        "idempotency_key `{key}` was used for another action (digest {other}): a retry must propose the very same action"
+        "idempotency_key `{key}` was used for another action (digest {other}): a retry must propose the very same \
+         action"
     )]
     IdempotencyKeyReused {
         /// The key.
@@ -26,6 +27,12 @@ pub enum GovernanceError {
         /// The digest of what it was used for.
         other: Digest,
     },
+    /// Others could guess the key.
+    #[error(
+        "an idempotency_key of a caller without a credential has at least {0} characters, so that nobody else can \
+         guess it: a random UUID is a good one"
+    )]
+    IdempotencyKeyTooShort(usize),
     /// The token does not confirm this proposal.
     #[error("confirmation_token {0}")]
     ConfirmationInvalid(&'static str),
@@ -79,8 +86,11 @@ pub enum GovernanceError {
         actual: Digest,
     },
     /// A proposer may not be its own reviewer.
-    #[error("{0} proposed this action and cannot review it")]
-    OwnProposal(String),
+    #[error(
+        "whoever proposed an action cannot review it: the proposal came from the same subject, the same connection or \
+         the same user of this machine"
+    )]
+    OwnProposal,
     /// The credential is another actor's.
     #[error("this credential acts for the actor `{bound}` alone, and the proposal is by `{}`", visible(sent))]
     OtherActor {

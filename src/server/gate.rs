@@ -101,7 +101,7 @@ impl<S> Gate<S> {
             return Err(refusal);
         }
         let standing = Standing {
-            caller: Caller { identity, connection: connection.id },
+            caller: Caller { identity, connection: connection.id, peer: connection.peer.known() },
             needs: allowed,
             connection: Arc::clone(connection),
             authorization: request.headers().get(AUTHORIZATION).cloned(),

@@ -151,6 +151,7 @@ impl From<GovernanceError> for Status {
             E::Record(error) => record(error),
             E::Entropy(_) => with_reason(Code::Internal, "NO_ENTROPY", message),
             E::Params(_) => field("INVALID_REQUEST", "action.params"),
+            E::IdempotencyKeyTooShort(_) => field("INVALID_REQUEST", "idempotency_key"),
             E::IdempotencyKeyReused { .. } => field("IDEMPOTENCY_KEY_REUSED", "idempotency_key"),
             E::ConfirmationInvalid(_) => with_reason(Code::FailedPrecondition, "CONFIRMATION_INVALID", message),
             E::QueueFull(_) => with_reason(Code::ResourceExhausted, "TOO_MANY_PENDING_APPROVALS", message),
@@ -162,7 +163,7 @@ impl From<GovernanceError> for Status {
             E::AlreadyDecided { ending, .. } => decided("ALREADY_DECIDED", ending),
             E::Expired { ending, .. } => decided("EXPIRED", ending),
             E::DigestMismatch { .. } => with_reason(Code::FailedPrecondition, "DIGEST_MISMATCH", message),
-            E::OwnProposal(_) => with_reason(Code::PermissionDenied, "OWN_PROPOSAL", message),
+            E::OwnProposal => with_reason(Code::PermissionDenied, "OWN_PROPOSAL", message),
             E::OtherActor { .. } => {
                 let violation = FieldViolation::new("actor.id", message.clone());
                 with_details(Code::PermissionDenied, "ACTOR_NOT_ALLOWED", message, HashMap::new(), vec![violation])
