@@ -12,6 +12,6 @@ mod queue;
 pub(crate) mod testing;
 
 pub use life::{Act, Moment, PolicyNow, Refusal, Vote};
-pub use pending::{Asked, Pending, Unmasked, heap_bytes};
+pub use pending::{Asked, Pending, Unmasked, UnmaskedCell, heap_bytes};
 pub use proposer::{Proposer, is_own, quota_key};
 pub use queue::{Ended, Lagged, Queue, QueueEvent, QueueFull, Watcher};

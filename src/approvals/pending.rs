@@ -1,6 +1,6 @@
 //! A question that waits for a reviewer: the decision that asked, and what only this process knows of it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -25,7 +25,7 @@ pub struct Pending {
     /// How long the JSON of the decision is: what the question counts for, and what it takes to show it.
     pub bytes: usize,
     /// The values that the record masks.
-    pub unmasked: Unmasked,
+    pub unmasked: UnmaskedCell,
     /// The connection of the proposal. A connection does not outlive its daemon.
     pub connection: Option<ConnectionId>,
     /// When the question was put.
@@ -133,21 +133,36 @@ pub enum Unmasked {
     Unknown,
 }
 
-impl Unmasked {
-    /// The action as it was proposed, as far as it is known.
-    pub fn restore(&self, mut action: Action) -> Action {
-        if let Self::Known(params, _) = self {
-            action.params.extend(params.iter().map(|(name, value)| (name.clone(), value.clone())));
-        }
-        action
+/// The unmasked parameters of a question, which go when it ends: a watcher that is slow may hold the question for longer.
+#[derive(Debug)]
+pub struct UnmaskedCell(Mutex<Unmasked>);
+
+impl UnmaskedCell {
+    /// Keeps these.
+    pub fn new(unmasked: Unmasked) -> Self {
+        Self(Mutex::new(unmasked))
     }
 
-    /// Which of the masked parameters this process does not know: any condition on them is in doubt.
-    pub fn unknown<'a>(&self, masked: &'a [ParamPath]) -> &'a [ParamPath] {
-        match self {
-            Self::Unknown => masked,
-            Self::Nothing | Self::Known(..) => &[],
+    /// The action as it was proposed, as far as it is known, and which of the masked parameters are not: any condition on
+    /// them is in doubt.
+    pub fn restore<'a>(&self, mut action: Action, masked: &'a [ParamPath]) -> (Action, &'a [ParamPath]) {
+        match &*self.lock() {
+            Unmasked::Nothing => (action, &[]),
+            Unmasked::Known(params, _) => {
+                action.params.extend(params.iter().map(|(name, value)| (name.clone(), value.clone())));
+                (action, &[])
+            }
+            Unmasked::Unknown => (action, masked),
         }
+    }
+
+    /// Forgets them: the question is over.
+    pub fn forget(&self) {
+        *self.lock() = Unmasked::Unknown;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Unmasked> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -207,7 +222,29 @@ impl HeapBytes {
 mod tests {
     use super::*;
     use crate::approvals::testing::decision;
+    use crate::limits::{Amount, Quota, QuotaKey, QuotaLimits};
     use serde_json::json;
+
+    #[test]
+    fn what_was_masked_is_put_back_until_the_question_ends() {
+        let all = Amount { count: 1, bytes: 100 };
+        let quota = Quota::new(QuotaLimits { total: all, anonymous: all, per_caller: all });
+        let key = QuotaKey { is_anonymous: false, name: "ada".into() };
+        let share = quota.take(&key, 100).unwrap();
+        let sent = json!({"card": {"number": "4111", "name": "Ada"}});
+        let cell = UnmaskedCell::new(Unmasked::Known(sent.as_object().unwrap().clone(), share));
+        let masked = [ParamPath::new("card.number")];
+        let shown = json!({"card": {"number": "[masked, 4 characters]", "name": "Ada"}, "amount": 5});
+        let action = Action { params: shown.as_object().unwrap().clone(), ..Action::default() };
+
+        let (whole, unknown) = cell.restore(action.clone(), &masked);
+        let expected = json!({"card": {"number": "4111", "name": "Ada"}, "amount": 5});
+        assert_eq!((Value::Object(whole.params), unknown), (expected, &[][..]));
+        assert!(quota.take(&key, 1).is_err());
+        cell.forget();
+        assert_eq!(cell.restore(action.clone(), &masked), (action, &masked[..]));
+        assert!(quota.take(&key, 100).is_ok(), "and its room is free again");
+    }
 
     fn asked(params: &Value) -> Asked {
         let mut decision = decision(1);

@@ -128,6 +128,7 @@ impl Queue {
         let mut open = self.lock();
         let Some(entry) = open.by_id.remove(&approval_id) else { return };
         open.by_deadline.remove(&(entry.pending.deadline, approval_id));
+        entry.pending.unmasked.forget();
         let ended = Arc::new(Ended { pending: entry.pending, ending });
         let _ = self.changes.send(QueueEvent::Ended(Arc::clone(&ended)));
         if let Some(waiting) = entry.ended {

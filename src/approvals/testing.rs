@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Map;
 
-use super::{Asked, Pending, Unmasked};
+use super::{Asked, Pending, Unmasked, UnmaskedCell};
 use crate::audit::record::{DecisionRecord, IdentityRecord};
 use crate::domain::{
     Action, Actor, Approval, ApprovalId, Caller, ConnectionId, DecisionId, Digest, Identity, Outcome, Peer, RiskLevel,
@@ -50,7 +50,7 @@ pub(crate) fn pending(n: u8, deadline: u64) -> Pending {
         approval_id: ApprovalId::from_bytes([n; 16]),
         decision: Asked::new(Arc::new(decision(n))),
         bytes: 1,
-        unmasked: Unmasked::Nothing,
+        unmasked: UnmaskedCell::new(Unmasked::Nothing),
         connection: None,
         requested_at: Timestamp::UNIX_EPOCH,
         expires_at: Timestamp::UNIX_EPOCH,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Governor, Tokens};
-use crate::approvals::{Asked, Pending, Queue, Unmasked};
+use crate::approvals::{Asked, Pending, Queue, Unmasked, UnmaskedCell};
 use crate::audit::row::AuditRow;
 use crate::audit::{Reader, Store, StoreError};
 use crate::domain::{Clock, json_len};
@@ -64,7 +64,7 @@ fn restored(row: AuditRow, clock: &dyn Clock, own_uid: u32) -> Option<Pending> {
     let left = Duration::try_from(left).unwrap_or_default();
     Some(Pending {
         approval_id: approval.approval_id,
-        unmasked: if decision.masked.is_empty() { Unmasked::Nothing } else { Unmasked::Unknown },
+        unmasked: UnmaskedCell::new(if decision.masked.is_empty() { Unmasked::Nothing } else { Unmasked::Unknown }),
         bytes: json_len(&decision).unwrap_or(0),
         decision: Asked::new(Arc::new(decision)),
         connection: None,

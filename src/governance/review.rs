@@ -197,14 +197,14 @@ impl Turn {
             None => Arc::new(tx.decision_record(state)?),
         };
         let proposer = &decision.identity;
-        let action = unmasked.restore(decision.action.clone());
+        let (action, masked) = unmasked.restore(decision.action.clone(), &decision.masked);
         let authenticated = proposer.how != How::Anonymous;
         let verdict = generation.policy.evaluate(&Question {
             action: &action,
             declared_actor: &decision.actor.id,
             authenticated_actor: authenticated.then(|| proposer.actor.as_deref().unwrap_or(&proposer.subject)),
             now: self.clock.now(),
-            masked: unmasked.unknown(&decision.masked),
+            masked,
         });
         Ok(if verdict.is_allowed() { PolicyNow::Allows } else { PolicyNow::Blocks(verdict.reason()) })
     }

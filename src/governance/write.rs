@@ -8,7 +8,7 @@ use super::decision::OnRecord;
 use super::held::Held;
 use super::job::Refused;
 use super::masking::Values;
-use crate::approvals::{Asked, Pending, Queue, QueueFull, Unmasked, is_own, quota_key};
+use crate::approvals::{Asked, Pending, Queue, QueueFull, Unmasked, UnmaskedCell, is_own, quota_key};
 use crate::audit::record::{DecisionRecord, Event};
 use crate::audit::row::{ConfirmationClosed, RowState};
 use crate::audit::{Draft, Opening, Tx, TxError};
@@ -173,7 +173,7 @@ impl NewQuestion {
             approval_id: self.approval_id,
             decision: Asked::new(Arc::clone(decision)),
             bytes: self.bytes,
-            unmasked: self.unmasked,
+            unmasked: UnmaskedCell::new(self.unmasked),
             connection: Some(caller.connection),
             requested_at: now,
             expires_at: decision.expires_at.unwrap_or(now),
