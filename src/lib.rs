@@ -32,7 +32,8 @@
 //! 4. Only then is the agent answered: ALLOW, DENY, or ESCALATE with a question that enters [`approvals::Queue`], where
 //!    reviewers see it on their streams.
 //! 5. A reviewer's `Approve` is a job again: still open? in time? not the proposer's own? does the policy now in force
-//!    still allow it? The first answer counts, is recorded, and wakes whoever waits for it.
+//!    still allow it? [`approvals::Pending::next`] says what comes of it. The first vote counts, is recorded, and wakes
+//!    whoever waits for it.
 //! 6. The agent runs the action and reports; the row of the record is complete.
 #![forbid(unsafe_code)]
 
@@ -43,6 +44,7 @@ pub mod cli;
 pub mod daemon;
 pub mod domain;
 pub mod governance;
+pub mod limits;
 pub mod outbound;
 pub mod policy;
 pub mod proto;

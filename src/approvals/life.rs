@@ -1,11 +1,11 @@
 //! The life of a question, as a pure state machine: no I/O, no clock, no policy. What is needed of those is passed in.
 //!
-//! A question is open until it ends, and it ends once: by a reviewer, by time, by its proposer, or by a policy that changed
-//! after it was put. [`Pending::next`] is the only place that says how. Whoever calls it holds the state that the store has,
-//! and writes the state that comes back in the same transaction.
+//! A question is open until it ends, and it ends once: by a reviewer, by time, by its proposer, or by a policy that
+//! changed after it was put. [`Pending::next`] is the only place that says how. Whoever calls it holds the state that
+//! the store has, and writes the state that comes back in the same transaction.
 //!
-//! Each act leads to a state, not to an end: a vote that does not settle the question yet would leave it open, with the vote
-//! in the state.
+//! Each act leads to a state, not to an end: a vote that does not settle the question yet would leave it open, with the
+//! vote in the state.
 
 use std::time::Duration;
 
@@ -113,17 +113,16 @@ impl Pending {
             Act::Withdraw { .. } if is_late => return Err(Refusal::Late),
             Act::Withdraw { by, reason } => by_caller(EndingKind::Cancelled, by, now, reason),
             Act::TimeOut { .. } if !is_late => return Err(Refusal::Early),
-            Act::TimeOut { policy: PolicyNow::Blocks(why) } if self.timeout_allows => policy_changed(now, &why),
+            Act::TimeOut { policy: PolicyNow::Blocks(why) } if self.silence_allows() => policy_changed(now, &why),
             Act::TimeOut { .. } => self.timed_out(now),
         };
         Ok(QuestionState::Ended(ending))
     }
 
     fn check_vote(&self, by: &Caller, shown: Digest, is_late: bool) -> Result<(), Refusal> {
-        let proposer = &self.decision.identity;
-        if self.decision.action_digest != shown {
+        if self.decision.action_digest() != shown {
             Err(Refusal::NotShown)
-        } else if by.identity.is_same_subject(&proposer.subject, proposer.how) {
+        } else if self.proposer().is_reviewer(by, self.own_uid) {
             Err(Refusal::OwnProposal)
         } else if is_late {
             Err(Refusal::Late)
@@ -135,10 +134,14 @@ impl Pending {
     fn timed_out(&self, now: Moment) -> Ending {
         Ending {
             kind: EndingKind::Expired,
-            allows: self.timeout_allows,
+            allows: self.silence_allows(),
             by: String::new(),
             at: now.time,
-            reason: "nobody answered in time".to_owned(),
+            reason: if self.is_missed {
+                "nobody answered in time: it ran out while the daemon was not running".to_owned()
+            } else {
+                "nobody answered in time".to_owned()
+            },
             code: Ending::TIMEOUT.to_owned(),
         }
     }

@@ -8,12 +8,34 @@ use std::time::Duration;
 use tokio::sync::{Notify, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::Pending;
-use super::slots::{QueueFull, Slot, SlotLimits, Slots};
+use super::{Pending, quota_key};
 use crate::domain::{ApprovalId, Ending};
+use crate::limits::{OverQuota, Quota, QuotaKey, QuotaLimits, Resource, Share, Whose};
 
 /// How many changes a watcher may fall behind before it is told that it lagged.
 const CHANGES_KEPT: usize = 1024;
+
+/// There is no place for another question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.text())]
+pub struct QueueFull(pub OverQuota);
+
+impl QueueFull {
+    fn text(&self) -> String {
+        let OverQuota { whose, resource, limit } = self.0;
+        let (who, flag) = match whose {
+            Whose::Everybody => ("this daemon keeps", ""),
+            Whose::Anonymous => ("callers without a credential may have together", "--anonymous-share of "),
+            Whose::Caller => ("one caller may have", ""),
+        };
+        let of_caller = if whose == Whose::Caller { "-per-caller" } else { "" };
+        let (what, flag) = match resource {
+            Resource::Count => ("pending approvals", format!("{flag}--max-pending{of_caller}")),
+            Resource::Bytes => ("bytes of pending approvals", format!("{flag}--max-pending-bytes{of_caller}")),
+        };
+        format!("{limit} {what} are all that {who} ({flag})")
+    }
+}
 
 /// A question and how it ended.
 #[derive(Debug)]
@@ -41,7 +63,7 @@ struct Entry {
     pending: Arc<Pending>,
     /// Made for the first who waits: most questions that are open have nobody waiting, and ten thousand may be open.
     ended: Option<watch::Sender<Option<Arc<Ended>>>>,
-    _slot: Slot,
+    _share: Share,
 }
 
 /// The open questions by name and by deadline: the same questions, always.
@@ -53,7 +75,7 @@ struct Open {
 
 /// The open questions of one daemon.
 pub struct Queue {
-    slots: Slots,
+    quota: Quota,
     open: Mutex<Open>,
     changes: broadcast::Sender<QueueEvent>,
     /// Rung when the earliest deadline may have changed.
@@ -64,9 +86,9 @@ pub struct Queue {
 
 impl Queue {
     /// An empty queue.
-    pub fn new(limits: SlotLimits) -> Self {
+    pub fn new(limits: QuotaLimits) -> Self {
         Self {
-            slots: Slots::new(limits),
+            quota: Quota::new(limits),
             open: Mutex::default(),
             changes: broadcast::Sender::new(CHANGES_KEPT),
             deadlines: Notify::new(),
@@ -74,15 +96,15 @@ impl Queue {
         }
     }
 
-    /// Takes a place for a question that is about to be written.
-    pub fn take_slot(&self, caller: &str) -> Result<Slot, QueueFull> {
-        self.slots.take(caller)
+    /// Takes the place of a question of so many bytes that is about to be written.
+    pub fn take_place(&self, caller: &QuotaKey, bytes: usize) -> Result<Share, QueueFull> {
+        self.quota.take(caller, bytes).map_err(QueueFull)
     }
 
     /// Puts a question that is durable now. One that is there already stays as it is, with those who wait for it.
-    pub fn add(&self, pending: Pending, slot: Slot) {
+    pub fn add(&self, pending: Pending, place: Share) {
         let pending = Arc::new(pending);
-        let entry = Entry { pending: Arc::clone(&pending), ended: None, _slot: slot };
+        let entry = Entry { pending: Arc::clone(&pending), ended: None, _share: place };
         let mut open = self.lock();
         if open.by_id.contains_key(&pending.approval_id) {
             return;
@@ -95,10 +117,10 @@ impl Queue {
         self.deadlines.notify_one();
     }
 
-    /// Puts back a question that the store held when the daemon started. Its place counts for this caller.
-    pub fn restore(&self, pending: Pending, caller: &str) {
-        let slot = self.slots.restore(caller);
-        self.add(pending, slot);
+    /// Puts back a question that the store held when the daemon started. Its place counts for its proposer.
+    pub fn restore(&self, pending: Pending) {
+        let place = self.quota.restore(&quota_key(pending.decision.identity()), pending.bytes);
+        self.add(pending, place);
     }
 
     /// Ends a question whose end is durable now: tells every watcher and every waiter.
@@ -106,6 +128,7 @@ impl Queue {
         let mut open = self.lock();
         let Some(entry) = open.by_id.remove(&approval_id) else { return };
         open.by_deadline.remove(&(entry.pending.deadline, approval_id));
+        entry.pending.unmasked.forget();
         let ended = Arc::new(Ended { pending: entry.pending, ending });
         let _ = self.changes.send(QueueEvent::Ended(Arc::clone(&ended)));
         if let Some(waiting) = entry.ended {
@@ -142,8 +165,8 @@ impl Queue {
         self.len() == 0
     }
 
-    /// Resolves when the question ends. `None` at once where it is not open (any more): the store knows how it ended. `None`
-    /// too when the daemon stops: it is open still, and nobody waits for it here.
+    /// Resolves when the question ends. `None` at once where it is not open (any more): the store knows how it ended.
+    /// `None` too when the daemon stops: it is open still, and nobody waits for it here.
     pub async fn ended(&self, approval_id: ApprovalId) -> Option<Arc<Ended>> {
         let mut receiver = {
             let mut open = self.lock();
@@ -203,9 +226,11 @@ mod tests {
     use super::*;
     use crate::approvals::testing::pending;
     use crate::domain::{EndingKind, Timestamp};
+    use crate::limits::Amount;
 
     fn queue() -> Queue {
-        Queue::new(SlotLimits { total: 10_000, per_caller: 10_000 })
+        let all = Amount { count: 10_000, bytes: 10_000 };
+        Queue::new(QuotaLimits { total: all, anonymous: all, per_caller: all })
     }
 
     fn ending() -> Ending {
@@ -221,8 +246,8 @@ mod tests {
 
     fn put(queue: &Queue, pending: Pending) -> ApprovalId {
         let id = pending.approval_id;
-        let slot = queue.take_slot("a").unwrap();
-        queue.add(pending, slot);
+        let place = queue.take_place(&quota_key(pending.decision.identity()), 1).unwrap();
+        queue.add(pending, place);
         id
     }
 

@@ -44,6 +44,14 @@ pub enum PeerKey {
 }
 
 impl Peer {
+    /// What callers without a credential are told apart by.
+    pub fn known(self) -> crate::domain::Peer {
+        match self {
+            Self::Unix { uid, .. } => crate::domain::Peer::Uid(uid),
+            Self::Tcp(address) => crate::domain::Peer::at(address),
+        }
+    }
+
     /// What it is told apart from others by.
     pub fn key(self) -> PeerKey {
         match self {

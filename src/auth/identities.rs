@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer, de};
 use super::authenticator::Authenticator;
 use super::certificates::{CertificateEntry, Certificates, NamePattern};
 use super::grant::Grant;
-use super::input::{MAX_BYTES, MAX_NAME, check_name, read_text};
+use super::input::{MAX_BYTES, check_name, read_text};
 use super::jwks::{Algorithm, Keys};
 use super::jwt::{Issuer, IssuerKeys, Jwt, JwtEntry};
 use super::peers::{PeerEntry, Peers};
@@ -24,7 +24,7 @@ use super::tokens::{FileToken, FileTokens};
 use crate::domain::{Digest, How, Identity, Role, Roles, Timestamp};
 use crate::outbound::fetch::Url;
 use crate::policy::{Diagnostic, Glob, LoadErrors, Step, StrictYaml};
-use crate::watcher::{fingerprint, read_bounded};
+use crate::watcher::fingerprint;
 
 /// How many entries a list may have.
 const MAX_ENTRIES: usize = 10_000;

@@ -12,7 +12,7 @@ use crate::domain::Digest;
 
 /// How a credential begins, so that a scanner for leaked secrets can know one.
 const CREDENTIAL_PREFIX: &str = "aegis_";
-/// How the key of confirmation tokens begins.
+/// How the store's secret begins.
 const TOKEN_KEY_PREFIX: &str = "aegis-token-key_";
 
 /// The data directory cannot be used.
@@ -45,6 +45,16 @@ pub enum DataDirError {
         owner: u32,
         /// Who we are.
         me: u32,
+    },
+    /// The secret that the record was written with is gone.
+    #[error(
+        "{0}: it is missing, and the record beside it was written with it: put it back from a backup. To go on without it, \
+         make an empty file in its place (`install -m 600 /dev/null {0}`): idempotency keys and confirmation tokens of before \
+         then work no longer, and digests of masked values from before and after differ", path.display()
+    )]
+    LostSecret {
+        /// The file.
+        path: PathBuf,
     },
     /// The file of a secret holds something else.
     #[error("{}: it must hold one line that begins with `{prefix}`; delete it to get a new one", path.display())]
@@ -96,38 +106,31 @@ impl DataDir {
         self.secret("credential", CREDENTIAL_PREFIX)
     }
 
-    /// What confirmation tokens and the digests of masked values are keyed with: read, or made at the first start.
+    /// The store's secret: what action keys, confirmation tokens and the digests of masked values are derived from. Read, or
+    /// made before there is a record.
+    ///
+    /// A record without its secret is refused: with a new one, no retry would be known as such. An empty file says that the
+    /// operator wants a new one all the same.
     pub fn store_key(&self) -> Result<[u8; 32], DataDirError> {
-        Ok(Digest::of(self.secret("token-key", TOKEN_KEY_PREFIX)?.as_bytes()).0)
+        let path = self.path.join("token-key");
+        let secret = match read_secret(&path)? {
+            Some(text) if !text.is_empty() => valid_secret(text, &path, TOKEN_KEY_PREFIX)?,
+            Some(_) => {
+                tracing::warn!(path = %path.display(), "the secret was emptied: the record goes on with a new one");
+                make_secret(&path, TOKEN_KEY_PREFIX)?
+            }
+            None if self.record().exists() => return Err(DataDirError::LostSecret { path }),
+            None => make_secret(&path, TOKEN_KEY_PREFIX)?,
+        };
+        Ok(Digest::of(secret.as_bytes()).0)
     }
 
     /// A secret of one line, made where there is none yet.
     fn secret(&self, name: &str, prefix: &'static str) -> Result<String, DataDirError> {
         let path = self.path.join(name);
-        let at = |error| DataDirError::Io { path: path.clone(), error };
-        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
-            Ok(mut file) => {
-                let mut random = [0; 32];
-                getrandom::fill(&mut random).map_err(|error| at(io::Error::other(error)))?;
-                let secret = format!("{prefix}{}", URL_SAFE_NO_PAD.encode(random));
-                writeln!(file, "{secret}").and_then(|()| file.sync_all()).map_err(at)?;
-                Ok(secret)
-            }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                let file = fs::File::open(&path).map_err(at)?;
-                let mode = file.metadata().map_err(at)?.permissions().mode() & 0o777;
-                if mode & 0o077 != 0 {
-                    return Err(DataDirError::TooOpen { path, mode, wanted: 0o600 });
-                }
-                let mut text = String::new();
-                file.take(4096).read_to_string(&mut text).map_err(at)?;
-                let secret = text.trim();
-                if secret.len() < 40 || !secret.starts_with(prefix) || secret.contains('\n') {
-                    return Err(DataDirError::NoSecret { path, prefix });
-                }
-                Ok(secret.to_owned())
-            }
-            Err(error) => Err(at(error)),
+        match read_secret(&path)? {
+            Some(text) => valid_secret(text, &path, prefix),
+            None => make_secret(&path, prefix),
         }
     }
 
@@ -136,6 +139,50 @@ impl DataDir {
         let path = self.path.join("endpoint");
         fs::write(&path, format!("{endpoint}\n")).map_err(|error| DataDirError::Io { path, error })
     }
+}
+
+/// The text of a secret's file, if there is one.
+fn read_secret(path: &Path) -> Result<Option<String>, DataDirError> {
+    let at = |error| DataDirError::Io { path: path.to_owned(), error };
+    let file = match fs::File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(at(error)),
+    };
+    let mode = file.metadata().map_err(at)?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(DataDirError::TooOpen { path: path.to_owned(), mode, wanted: 0o600 });
+    }
+    let mut text = String::new();
+    file.take(4096).read_to_string(&mut text).map_err(at)?;
+    Ok(Some(text.trim().to_owned()))
+}
+
+fn valid_secret(text: String, path: &Path, prefix: &'static str) -> Result<String, DataDirError> {
+    if text.len() < 40 || !text.starts_with(prefix) || text.contains('\n') {
+        return Err(DataDirError::NoSecret { path: path.to_owned(), prefix });
+    }
+    Ok(text)
+}
+
+/// Makes a secret. Whole or not at all: half of one would be taken for another one.
+fn make_secret(path: &Path, prefix: &'static str) -> Result<String, DataDirError> {
+    let at = |error| DataDirError::Io { path: path.to_owned(), error };
+    let mut random = [0; 32];
+    getrandom::fill(&mut random).map_err(|error| at(io::Error::other(error)))?;
+    let secret = format!("{prefix}{}", URL_SAFE_NO_PAD.encode(random));
+    let temporary = path.with_extension("new");
+    // Of a start that was cut off.
+    match fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(error)),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary).map_err(at)?;
+    writeln!(file, "{secret}").and_then(|()| file.sync_all()).map_err(at)?;
+    fs::rename(&temporary, path).map_err(at)?;
+    let directory = path.parent().unwrap_or_else(|| Path::new("."));
+    fs::File::open(directory).and_then(|directory| directory.sync_all()).map_err(at)?;
+    Ok(secret)
 }
 
 /// What the system's list of users says about one: its name, and whether it is one that people or programs log in as.
@@ -200,6 +247,28 @@ mod tests {
         dir.credential().unwrap();
         fs::write(tmp.path().join("data/credential"), "\n").unwrap();
         assert!(matches!(dir.credential(), Err(DataDirError::NoSecret { .. })));
+    }
+
+    #[test]
+    fn a_record_whose_secret_is_lost_is_refused_until_the_operator_asks_for_a_new_one() {
+        let tmp = tempfile::tempdir().unwrap();
+        let path = tmp.path().join("data");
+        let dir = DataDir::open(&path).unwrap();
+        let first = dir.store_key().unwrap();
+        fs::write(dir.record(), "a record").unwrap();
+        assert_eq!(dir.store_key().unwrap(), first);
+
+        fs::remove_file(path.join("token-key")).unwrap();
+        let lost = dir.store_key().unwrap_err();
+        assert!(
+            matches!(&lost, DataDirError::LostSecret { .. }) && lost.to_string().contains("install -m 600"),
+            "{lost}"
+        );
+
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path.join("token-key")).unwrap();
+        let second = dir.store_key().unwrap();
+        assert_ne!(second, first);
+        assert_eq!(dir.store_key().unwrap(), second);
     }
 
     #[test]

@@ -142,11 +142,12 @@ async fn start_governor(
         clock: Arc::clone(&clock),
         ..Options::default()
     };
+    // Before the record: one without its secret is refused.
+    let store_key = data_dir.store_key()?;
     let store = Store::open(&data_dir.record(), options)?;
     let generations = Generations::new(config.policy.clone(), Generation { policy, loaded_at: clock.now() });
     let flags = [(config.is_dev(), "dev"), (config.relaxed_durability, "relaxed-durability")];
     let flags = flags.into_iter().filter(|(set, _)| *set).map(|(_, flag)| flag.to_owned()).collect();
-    let store_key = data_dir.store_key()?;
     let settings = config.governance.clone();
     let (files, origin) = (KeyFiles::new(&config.data_dir), config.origin.clone());
     witnesses::check(&config.witnesses, &store).await?;

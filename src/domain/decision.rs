@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Approval, ApprovalId, DecisionId, Digest, RecordId, RiskLevel, Timestamp};
+use super::{ActionSalt, Approval, ApprovalId, DecisionId, Digest, RecordId, RiskLevel, Timestamp};
 
 /// The answer to a proposal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -64,6 +64,12 @@ pub struct Decision {
     pub confirmation_token: Option<String>,
     /// The digest of the action that was decided.
     pub action_digest: Digest,
+    /// What the digest begins with.
+    pub action_digest_salt: ActionSalt,
+    /// Whether an earlier proposal with the same idempotency key was given this decision.
+    pub replayed: bool,
+    /// What was reported of the action, where it was reported: it has had its run.
+    pub result: Option<Report>,
 }
 
 /// What made a decision what it is.
@@ -79,6 +85,8 @@ pub enum DecisionCode {
     PolicyChanged,
     /// The proposer withdrew.
     Cancelled,
+    /// The action was allowed, and its result has been reported: an ALLOW is for one run.
+    AlreadyReported,
 }
 
 impl DecisionCode {
@@ -90,6 +98,7 @@ impl DecisionCode {
             Self::Timeout => "TIMEOUT",
             Self::PolicyChanged => "POLICY_CHANGED",
             Self::Cancelled => "CANCELLED",
+            Self::AlreadyReported => "ALREADY_REPORTED",
         }
     }
 }

@@ -1,5 +1,7 @@
 //! A proposer withdraws what still waits for a reviewer or for a confirmation.
 
+use std::sync::Arc;
+
 use super::job::{self, Refused};
 use super::write::settled;
 use super::{GovernanceError, Governor};
@@ -22,8 +24,10 @@ impl Governor {
         match (outcome, given.decision.approval_id.and_then(|id| self.queue.get(id))) {
             (Outcome::Escalate, Some(pending)) => {
                 let (turn, by) = (self.turn(&pending), caller.clone());
-                job::run(&self.store, move |tx| turn.act(tx, Act::Withdraw { by: &by, reason }, Some(by.identity.how)))
-                    .await?;
+                job::run(&self.store, move |tx| {
+                    turn.act(tx, |_, _| Ok(Act::Withdraw { by: &by, reason }), Some(by.identity.how))
+                })
+                .await?;
             }
             (Outcome::RequireConfirmation, _) => self.cancel_confirmation(decision_id).await?,
             _ => {
@@ -31,11 +35,11 @@ impl Governor {
                 return Err(GovernanceError::NotPending { decision_id, state });
             }
         }
-        Ok(self.own(caller, decision_id).await?.told())
+        Ok(self.tell(&self.own(caller, decision_id).await?))
     }
 
     async fn cancel_confirmation(&self, decision_id: DecisionId) -> Result<(), GovernanceError> {
-        let now = self.clock.now();
+        let (now, held) = (self.clock.now(), Arc::clone(&self.held));
         job::run(&self.store, move |tx| {
             let Some((row, mut state)) = tx.row_by_decision(decision_id)? else {
                 return Err(Refused::By(GovernanceError::NoDecision(decision_id)));
@@ -50,6 +54,7 @@ impl Governor {
             state.result = Some(settled(ResultStatus::Skipped, "cancelled by its proposer"));
             tx.append(now, &Event::ConfirmationCancelled { decision_id })?;
             tx.update_row(row, &state)?;
+            tx.after_commit(move || held.forget(decision_id));
             Ok(())
         })
         .await

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::Governor;
 use crate::audit::record::DecisionRecord;
 use crate::audit::row::{AuditRow, RowState};
 use crate::domain::{Decision, DecisionCode, Ending, EndingKind, Outcome, RecordId, Timestamp};
@@ -26,15 +27,23 @@ impl From<AuditRow> for OnRecord {
     }
 }
 
-impl OnRecord {
-    /// The decision as it stands.
-    pub(super) fn told(&self) -> Decision {
-        let Self { record_id, time, decision, state } = self;
+impl Governor {
+    /// The decision as it stands. An action that was allowed and reported has had its run: it is not allowed again.
+    pub(super) fn tell(&self, given: &OnRecord) -> Decision {
+        let OnRecord { record_id, time, decision, state } = given;
+        let (mut outcome, mut code) = (state.outcome_now(), code(state));
+        let mut reason = ending(state).map_or_else(|| decision.reason.clone(), reason);
+        let result = state.result.clone().filter(|_| outcome == Outcome::Allow);
+        if let Some(report) = &result {
+            (outcome, code) = (Outcome::Deny, DecisionCode::AlreadyReported);
+            let status = report.status.as_str();
+            reason = format!("it was allowed once and is reported as {status}: another run needs another proposal");
+        }
         Decision {
             decision_id: decision.decision_id,
-            outcome: state.outcome_now(),
-            code: code(state),
-            reason: ending(state).map_or_else(|| decision.reason.clone(), reason),
+            outcome,
+            code,
+            reason,
             risk_level: decision.risk_level,
             approval: decision.approval,
             matched_rule: decision.matched_rule.clone(),
@@ -46,6 +55,9 @@ impl OnRecord {
             expires_at: decision.expires_at,
             confirmation_token: None,
             action_digest: decision.action_digest,
+            action_digest_salt: self.secret.action_salt(decision.decision_id),
+            replayed: false,
+            result,
         }
     }
 }

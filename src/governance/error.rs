@@ -21,7 +21,8 @@ pub enum GovernanceError {
     Params(#[from] ParamsError),
     /// The key was used for something else.
     #[error(
-        "idempotency_key `{key}` was used for another action (digest {other}): a retry must propose the very same action"
+        "idempotency_key `{key}` was used for another action (digest {other}): a retry must propose the very same \
+         action"
     )]
     IdempotencyKeyReused {
         /// The key.
@@ -29,6 +30,12 @@ pub enum GovernanceError {
         /// The digest of what it was used for.
         other: Digest,
     },
+    /// Others could guess the key.
+    #[error(
+        "an idempotency_key of a caller without a credential has at least {0} characters, so that nobody else can \
+         guess it: a random UUID is a good one"
+    )]
+    IdempotencyKeyTooShort(usize),
     /// The token does not confirm this proposal.
     #[error("confirmation_token {0}")]
     ConfirmationInvalid(&'static str),
@@ -82,8 +89,11 @@ pub enum GovernanceError {
         actual: Digest,
     },
     /// A proposer may not be its own reviewer.
-    #[error("{0} proposed this action and cannot review it")]
-    OwnProposal(String),
+    #[error(
+        "whoever proposed an action cannot review it: the proposal came from the same subject, the same connection or \
+         the same user of this machine"
+    )]
+    OwnProposal,
     /// The credential is another actor's.
     #[error("this credential acts for the actor `{bound}` alone, and the proposal is by `{}`", visible(sent))]
     OtherActor {
@@ -152,6 +162,7 @@ impl From<GovernanceError> for CallError {
             E::Record(error) => error.into(),
             E::Entropy(_) => plain(ErrorCode::NoEntropy),
             E::Params(_) => field(ErrorCode::InvalidRequest, "action.params"),
+            E::IdempotencyKeyTooShort(_) => field(ErrorCode::InvalidRequest, "idempotency_key"),
             E::IdempotencyKeyReused { .. } => field(ErrorCode::IdempotencyKeyReused, "idempotency_key"),
             E::ConfirmationInvalid(_) => plain(ErrorCode::ConfirmationInvalid),
             E::QueueFull(_) => plain(ErrorCode::TooManyPendingApprovals),
@@ -163,7 +174,7 @@ impl From<GovernanceError> for CallError {
             E::AlreadyDecided { ending, .. } => decided(ErrorCode::AlreadyDecided, ending),
             E::Expired { ending, .. } => decided(ErrorCode::Expired, ending),
             E::DigestMismatch { .. } => plain(ErrorCode::DigestMismatch),
-            E::OwnProposal(_) => plain(ErrorCode::OwnProposal),
+            E::OwnProposal => plain(ErrorCode::OwnProposal),
             E::OtherActor { .. } => field(ErrorCode::ActorNotAllowed, "actor.id"),
             E::NoToken(_) => plain(ErrorCode::NoSuchToken),
             E::TooManyTokens(_) => plain(ErrorCode::TooManyTokens),

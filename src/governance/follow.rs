@@ -1,11 +1,13 @@
 //! After the answer: wait for what a reviewer says, report what came of the action.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::decision::OnRecord;
 use super::job::{self, Refused};
-use super::masking::{self, Masking};
+use super::masking::{Masking, Values};
 use super::{GovernanceError, Governor};
+use crate::approvals::is_own;
 use crate::audit::record::Event;
 use crate::domain::{Caller, Checked, Decision, DecisionId, Outcome, QuestionState, RecordId, Report, ResultStatus};
 
@@ -21,7 +23,7 @@ impl Governor {
         if !wait.is_zero() {
             self.wait_for(&mut given, wait).await?;
         }
-        Ok(given.told())
+        Ok(self.tell(&given))
     }
 
     /// Waits until the outcome is no longer ESCALATE, or the wait is over.
@@ -49,7 +51,7 @@ impl Governor {
     pub(super) async fn own(&self, caller: &Caller, decision_id: DecisionId) -> Result<OnRecord, GovernanceError> {
         let row = self.store.look(move |reader| reader.by_decision(decision_id)).await?;
         // Of what was redacted nothing is left that could be anybody's.
-        row.filter(|row| row.state.redacted.is_none() && is_own(caller, &row.decision.identity))
+        row.filter(|row| row.state.redacted.is_none() && is_own(&row.decision.identity, caller))
             .map(OnRecord::from)
             .ok_or(GovernanceError::NoDecision(decision_id))
     }
@@ -64,11 +66,12 @@ impl Governor {
         let now = self.clock.now();
         // What a decision is never changes: it is looked at, and the report masked, before the writer's turn.
         let decision = self.own(caller, decision_id).await?.decision;
-        let held = self.held().get(decision_id);
-        let values = held.or_else(|| decision.masked.is_empty().then(masking::Values::default));
+        let known = self.held.get(decision_id);
+        let values = known.or_else(|| decision.masked.is_empty().then(Values::default));
         let generation = self.generations.current();
         let masking = Masking { redact: &decision.redact, secrets: generation.policy.secrets() };
         let (report, masked) = masking.report(report.into_inner(), values);
+        let held = Arc::clone(&self.held);
         job::run(&self.store, move |tx| {
             let found = tx.row_by_decision(decision_id)?.filter(|(_, state)| state.redacted.is_none());
             let Some((row, mut state)) = found else {
@@ -84,21 +87,11 @@ impl Governor {
             let appended = tx.append(now, &Event::Result { decision_id, report: report.clone(), masked })?;
             state.result = Some(report);
             tx.update_row(row, &state)?;
+            // Its life is over: of a rollback that is reported later, every text is masked whole.
+            tx.after_commit(move || held.forget(decision_id));
             Ok(Some(appended.record_id))
         })
         .await
-    }
-}
-
-fn is_own(caller: &Caller, proposer: &crate::audit::record::IdentityRecord) -> bool {
-    let identity = &caller.identity;
-    match proposer.how {
-        crate::domain::How::Anonymous => !identity.is_authenticated(),
-        // A credential that is bound to one actor reaches what that actor proposed, and not what its subject did besides.
-        how => {
-            let same_actor = identity.actor.is_none() || identity.actor.as_deref() == proposer.actor.as_deref();
-            same_actor && identity.is_same_subject(&proposer.subject, how)
-        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Jobs for the record's writer that may refuse what was asked.
 //!
-//! A job ends in one of three ways: done, refused by a rule, or failed because the store did. [`Store::transact`] knows done
-//! and failed. [`Refused`] adds the third, so that a job passes all of them on with `?`.
+//! A job ends in one of three ways: done, refused by a rule, or failed because the store did. [`Store::transact`] knows
+//! done and failed. [`Refused`] adds the third, so that a job passes all of them on with `?`.
 
 use crate::audit::{Store, StoreError, Tx, TxError};
 

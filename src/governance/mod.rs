@@ -1,10 +1,10 @@
 //! The pipeline: propose -> decide -> record -> (ask) -> answer. This floor owns the order of things.
 //!
-//! Every change of state is one job for the record's writer ([`Store::transact`]): it checks what must still hold, writes the
-//! records and the state they change, and only when that is durable changes what is in memory ([`Queue`],
+//! Every change of state is one job for the record's writer ([`Store::transact`]): it checks what must still hold,
+//! writes the records and the state they change, and only when that is durable changes what is in memory ([`Queue`],
 //! [`Generations`]) and answers. Because there is one writer, jobs have an order: of two reviewers one is first, and an
-//! approval is decided under the policy that is in force when its turn comes. A proposal is decided when it comes in: its
-//! record names the policy that decided, which may be the one before the `policy_loaded` that stands just above it.
+//! approval is decided under the policy that is in force when its turn comes. A proposal is decided when it comes in:
+//! its record names the policy that decided, which may be the one before the `policy_loaded` that stands just above it.
 //!
 //! Beside the pipeline: the [`Notary`] signs for the log; decisions are redacted, and old records retired.
 
@@ -14,6 +14,7 @@ mod error;
 mod evaluate;
 mod follow;
 mod generations;
+mod held;
 mod job;
 mod masking;
 mod notary;
@@ -24,21 +25,22 @@ mod redact;
 mod restore;
 mod retain;
 mod review;
+mod secret;
 #[cfg(test)]
 mod tests;
 mod tokens;
 mod write;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use hmac::{Hmac, KeyInit as _};
-use sha2::Sha256;
-
-use crate::approvals::{Queue, SlotLimits};
+use self::held::Held;
+use self::secret::StoreSecret;
+use crate::approvals::Queue;
 use crate::audit::record::Event;
 use crate::audit::{Store, StoreError};
-use crate::domain::{Caller, Clock, Digest, Timestamp};
+use crate::domain::{Clock, Digest, Timestamp};
+use crate::limits::{Amount, QuotaLimits};
 
 pub use error::GovernanceError;
 pub use evaluate::{Evaluated, Hypothesis};
@@ -53,20 +55,29 @@ pub use tokens::{MadeToken, NewToken, Tokens};
 /// What an operator may choose about governance.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// How many questions may be open.
-    pub slots: SlotLimits,
+    /// How many questions may be open, and the bytes of their actions.
+    pub pending: Amount,
+    /// How many of them one caller may have.
+    pub pending_per_caller: Amount,
+    /// The part of what all callers may take that those without a credential may take together, in per cent.
+    pub anonymous_share: u8,
     /// How many proposals are answered a second; 0 is as many as come.
     pub proposals_per_second: u32,
     /// How long an allowed action may go unreported before its result reads `unknown`.
     pub unreported_after: Duration,
+    /// The user that the daemon runs as. Only processes of other users are kept from reviewing what they proposed.
+    pub own_uid: u32,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            slots: SlotLimits { total: 10_000, per_caller: 1_000 },
+            pending: Amount { count: 10_000, bytes: 64 << 20 },
+            pending_per_caller: Amount { count: 1_000, bytes: 16 << 20 },
+            anonymous_share: 50,
             proposals_per_second: 0,
             unreported_after: Duration::from_mins(10),
+            own_uid: rustix::process::geteuid().as_raw(),
         }
     }
 }
@@ -82,20 +93,20 @@ pub struct Governor {
     tokens: Arc<Tokens>,
     clock: Arc<dyn Clock>,
     entropy: Entropy,
-    /// Keyed with the store's own secret: for confirmation tokens, and for digests of what is masked.
-    store_mac: Hmac<Sha256>,
+    secret: StoreSecret,
     pace: pace::Pace,
     settings: Settings,
-    held: Arc<Mutex<masking::Held>>,
+    held: Arc<Held>,
     /// One change of the policy at a time: what is compared is what is replaced.
     changing: tokio::sync::Mutex<()>,
 }
 
 impl Governor {
     /// Takes up where the record left off: puts the policy on the record, and the open questions back in the queue.
+    /// Those whose time ran out meanwhile have ended by the time that this returns.
     ///
-    /// Confirmation tokens and digests of masked values are derived from `store_key`: it must be the same after a restart.
-    /// `flags` is what operators must know about this run, for the record.
+    /// Action keys, confirmation tokens and digests of masked values are derived from `store_key`: it must be the same
+    /// after a restart. `flags` is what operators must know about this run, for the record.
     pub async fn start(
         store: Store,
         generations: Generations,
@@ -105,11 +116,13 @@ impl Governor {
         settings: Settings,
         flags: Vec<String>,
     ) -> Result<Self, StoreError> {
-        let queue = Arc::new(Queue::new(settings.slots));
+        let Settings { pending: total, pending_per_caller: per_caller, anonymous_share, own_uid, .. } = settings;
+        let anonymous = total.percent(anonymous_share);
+        let queue = Arc::new(Queue::new(QuotaLimits { total, anonymous, per_caller }));
         store
             .scan({
                 let (queue, clock) = (Arc::clone(&queue), Arc::clone(&clock));
-                move |reader| restore::fill(&queue, reader, clock.as_ref())
+                move |reader| restore::fill(&queue, reader, clock.as_ref(), own_uid)
             })
             .await?;
         let tokens = Arc::new(Tokens::new(store.scan(|reader| reader.tokens()).await?));
@@ -122,19 +135,21 @@ impl Governor {
                 policy_changes::record_loaded(tx, now, &generation.policy, String::new())
             })
             .await?;
-        Ok(Self {
+        let governor = Self {
             store,
             queue,
             generations: Arc::new(generations),
             tokens,
             clock,
             entropy,
-            store_mac: Hmac::new_from_slice(&store_key).map_err(|_| StoreError::Closed)?,
+            secret: StoreSecret::new(&store_key).ok_or(StoreError::Closed)?,
             pace: pace::Pace::new(settings.proposals_per_second),
             settings,
-            held: Arc::default(),
+            held: Arc::new(Held::new(anonymous_share)),
             changing: tokio::sync::Mutex::default(),
-        })
+        };
+        governor.expire_due().await?;
+        Ok(governor)
     }
 
     /// Puts the end of this run on the record.
@@ -210,18 +225,5 @@ impl Governor {
         let generation = self.generations.current();
         let masked = generation.policy.secrets().mask_text(text, &mut Vec::new());
         masked.unwrap_or_else(|| text.to_owned())
-    }
-
-    fn held(&self) -> std::sync::MutexGuard<'_, masking::Held> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Whose place in the queue a question takes: an authenticated subject's, or one connection's.
-fn slot_key(caller: &Caller) -> String {
-    if caller.identity.is_authenticated() {
-        format!("subject {}", caller.identity.subject)
-    } else {
-        format!("connection {}", caller.connection.0)
     }
 }

@@ -3,26 +3,28 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hmac::Mac as _;
+use serde_json::{Map, Value};
 
+use super::decision::OnRecord;
 use super::job;
 use super::masking::{Masked, Masking};
 use super::write::{Decided, Idempotency, NewQuestion, Written, settled};
-use super::{GovernanceError, Governor, slot_key};
+use super::{GovernanceError, Governor};
+use crate::approvals::{Unmasked, heap_bytes, quota_key};
 use crate::audit::record::{DecisionRecord, IdentityRecord};
 use crate::audit::row::{ApprovalState, ConfirmationState};
 use crate::audit::{Draft, Opening};
 use crate::domain::check::{MAX_WAIT, NAME_BYTES};
 use crate::domain::{
-    ApprovalId, Caller, Check, Checked, Checker, Decision, DecisionId, Digest, How, Outcome, Proposal, QuestionState,
-    ResultStatus, Timestamp,
+    ApprovalId, Caller, Check, Checked, Checker, Decision, DecisionCode, DecisionId, Digest, Outcome, Proposal,
+    QuestionState, ResultStatus, Timestamp, action_digest, json_len,
 };
+use crate::limits::QuotaKey;
 use crate::policy::{OnTimeout, Question};
 
-/// How a confirmation token begins.
-const TOKEN_PREFIX: &str = "cnf_";
+/// How many characters the idempotency key of a caller without a credential has at least: the key is what keeps other
+/// such callers from the decision.
+const ANONYMOUS_KEY_CHARS: usize = 16;
 
 /// What a caller asks of [`Governor::propose`].
 #[derive(Clone, Debug, Default)]
@@ -59,30 +61,41 @@ impl Governor {
         let wait = ask.wait;
         let decided = self.decide_now(caller, ask)?;
         let (queue, held) = (Arc::clone(&self.queue), Arc::clone(&self.held));
-        let mut given = match job::run(&self.store, move |tx| decided.write(tx, queue, held)).await? {
-            Written::New(given) => *given,
-            Written::Earlier(decision_id) => {
-                let row = self.store.look(move |reader| reader.by_decision(decision_id)).await?;
-                row.ok_or(GovernanceError::NoDecision(decision_id))?.into()
-            }
-        };
+        let (mut given, replayed, blocked) =
+            match job::run(&self.store, move |tx| decided.write(tx, queue, held)).await? {
+                Written::New(given) => (*given, false, None),
+                Written::Earlier(decision_id) => (self.earlier(decision_id).await?, true, None),
+                Written::Blocked(decision_id, reason) => (self.earlier(decision_id).await?, true, Some(reason)),
+            };
         if !wait.is_zero() {
             self.wait_for(&mut given, wait).await?;
         }
-        let mut decision = given.told();
+        let mut decision = self.tell(&given);
+        decision.replayed = replayed;
+        if let Some(reason) = blocked {
+            (decision.outcome, decision.code, decision.reason) = (Outcome::Deny, DecisionCode::PolicyChanged, reason);
+        }
         if decision.outcome == Outcome::RequireConfirmation {
-            decision.confirmation_token = Some(self.confirmation_token(decision.decision_id));
+            decision.confirmation_token = Some(self.secret.confirmation_token(decision.decision_id));
         }
         Ok(decision)
+    }
+
+    /// The decision that the same key was given before.
+    async fn earlier(&self, decision_id: DecisionId) -> Result<OnRecord, GovernanceError> {
+        let row = self.store.look(move |reader| reader.by_decision(decision_id)).await?;
+        Ok(row.ok_or(GovernanceError::NoDecision(decision_id))?.into())
     }
 
     /// Decides, and prepares all that can be prepared before the writer's turn.
     fn decide_now(&self, caller: &Caller, ask: Propose) -> Result<Decided, GovernanceError> {
         let Propose { proposal, idempotency_key, confirmation_token, .. } = ask;
         check_actor(caller, &proposal.actor.id)?;
+        check_key(caller, idempotency_key.as_deref())?;
         let now = self.clock.now();
         let generation = self.generations.current();
-        let action_digest = proposal.digest()?;
+        let canonical = proposal.canonical()?;
+        let action_key = self.secret.action_key(&canonical);
         let verdict = generation.policy.evaluate(&Question {
             action: &proposal.action,
             declared_actor: &proposal.actor.id,
@@ -94,22 +107,18 @@ impl Governor {
         let redact: Vec<_> = verdict.redact().cloned().collect();
 
         let decision_id = DecisionId::new(now, self.random()?);
+        let action_digest = action_digest(&self.secret.action_salt(decision_id), &canonical);
         let asks = matches!(outcome, Outcome::Escalate | Outcome::RequireConfirmation);
         let expires_at = asks.then(|| now.saturating_add(verdict.timeout()).unwrap_or(Timestamp::MAX));
         let masking = Masking { redact: &redact, secrets: generation.policy.secrets() };
-        let masked = masking.proposal(proposal, &self.store_mac)?;
+        let masked = masking.proposal(proposal, &self.secret)?;
         let Masked { proposal: shown, paths: masked, digests, values, unmasked } = masked;
-        let question = match outcome {
-            Outcome::Escalate => Some(NewQuestion {
-                approval_id: ApprovalId::new(now, self.random()?),
-                slot: self.queue.take_slot(&slot_key(caller)),
-                timeout_allows: verdict.on_timeout() == OnTimeout::Allow,
-                deadline: self.clock.uptime().saturating_add(verdict.timeout()),
-                unmasked,
-            }),
+        let identity = IdentityRecord::of(caller);
+        let key = quota_key(&identity);
+        let approval_id = match outcome {
+            Outcome::Escalate => Some(ApprovalId::new(now, self.random()?)),
             _ => None,
         };
-        let identity = IdentityRecord::of(&caller.identity);
         let idempotency = idempotency_key.map(|key| {
             let hash = idempotency_hash(&identity, &key, confirmation_token.as_deref());
             Idempotency { key, hash }
@@ -132,14 +141,30 @@ impl Governor {
             matched_rule: verdict.matched_rule.to_owned(),
             constraints: verdict.constraints().clone(),
             policy_revision: generation.policy.revision(),
-            approval_id: question.as_ref().map(|question| question.approval_id),
+            approval_id,
             expires_at,
             trace_id: shown.trace_id,
         };
-        let token = (outcome == Outcome::RequireConfirmation).then(|| self.confirmation_token(decision_id));
+        let question = match approval_id {
+            None => None,
+            Some(approval_id) => {
+                let bytes = json_len(&record)?;
+                let question = NewQuestion {
+                    approval_id,
+                    timeout_allows: verdict.on_timeout() == OnTimeout::Allow,
+                    deadline: self.clock.uptime().saturating_add(verdict.timeout()),
+                    bytes,
+                    unmasked: self.keep_unmasked(&key, &record, unmasked),
+                    own_uid: self.settings.own_uid,
+                };
+                Some((self.queue.take_place(&key, bytes), question))
+            }
+        };
+        let token = (outcome == Outcome::RequireConfirmation).then(|| self.secret.confirmation_token(decision_id));
         let opening = Opening {
+            action_key: Some(action_key),
             idempotency: idempotency.as_ref().map(|idempotency| idempotency.hash),
-            approval: question.as_ref().map(|question| ApprovalState {
+            approval: question.as_ref().map(|(_, question)| ApprovalState {
                 approval_id: question.approval_id,
                 expires_at: expires_at.unwrap_or(now),
                 timeout_allows: question.timeout_allows,
@@ -155,16 +180,19 @@ impl Governor {
         };
         let redeems = confirmation_token.filter(|_| outcome == Outcome::RequireConfirmation);
         let draft = Draft::new(now, &record, opening)?;
-        Ok(Decided { now, record, draft, idempotency, redeems, question, values })
+        let caller = caller.clone();
+        Ok(Decided { now, caller, record, action_key, draft, idempotency, redeems, question, values })
     }
 
-    /// The token for a decision: an HMAC of its id under the store's own secret, so that a retried proposal gets the same
-    /// token although only its hash is stored.
-    fn confirmation_token(&self, decision_id: DecisionId) -> String {
-        let mut mac = self.store_mac.clone();
-        mac.update(b"aegis/confirmation/v1\0");
-        mac.update(decision_id.as_bytes());
-        format!("{TOKEN_PREFIX}{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes()))
+    /// The parameters that hold something masked, as they were sent: kept where there is room for them.
+    fn keep_unmasked(&self, key: &QuotaKey, record: &DecisionRecord, unmasked: Map<String, Value>) -> Unmasked {
+        if record.masked.is_empty() {
+            return Unmasked::Nothing;
+        }
+        match self.held.quota().take(key, heap_bytes(&unmasked)) {
+            Ok(share) => Unmasked::Known(unmasked, share),
+            Err(_) => Unmasked::Unknown,
+        }
     }
 }
 
@@ -178,12 +206,22 @@ pub(super) fn check_actor(caller: &Caller, actor: &str) -> Result<(), Governance
     }
 }
 
-/// What an idempotency key is known by: keys are each identity's own, and a proposal that carries a confirmation token is
+/// Refuses a key that another caller without a credential could guess.
+fn check_key(caller: &Caller, key: Option<&str>) -> Result<(), GovernanceError> {
+    match key {
+        Some(key) if !caller.identity.is_authenticated() && key.chars().count() < ANONYMOUS_KEY_CHARS => {
+            Err(GovernanceError::IdempotencyKeyTooShort(ANONYMOUS_KEY_CHARS))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What an idempotency key is known by: keys are each caller's own, and a proposal that carries a confirmation token is
 /// not the proposal that asked for it.
 fn idempotency_hash(identity: &IdentityRecord, key: &str, token: Option<&str>) -> Digest {
-    let authenticated = if identity.how == How::Anonymous { "anonymous" } else { "subject" };
+    let caller = quota_key(identity);
+    let class = if caller.is_anonymous { "anonymous" } else { "subject" };
     // Lengths keep the parts apart.
-    let IdentityRecord { subject, .. } = identity;
-    let text = format!("{authenticated} {}:{subject} {}:{key} {}", subject.len(), key.len(), token.unwrap_or_default());
-    Digest::of(text.as_bytes())
+    let (name, token) = (caller.name, token.unwrap_or_default());
+    Digest::of(format!("{class} {}:{name} {}:{key} {token}", name.len(), key.len()).as_bytes())
 }

@@ -17,8 +17,8 @@ pub struct Redacted {
 }
 
 impl Governor {
-    /// Takes away what the record says of a decision: the decision, its approval, its confirmation and its results. What
-    /// is still open cannot be redacted.
+    /// Takes away what the record says of a decision: the decision, its approval, its confirmation and its results.
+    /// What is still open cannot be redacted.
     pub async fn redact(
         &self,
         caller: &Caller,
@@ -48,7 +48,7 @@ impl Governor {
             Ok(Redacted { appended, sequences })
         })
         .await;
-        self.held().forget(decision_id);
+        self.held.forget(decision_id);
         redacted
     }
 

@@ -1,9 +1,10 @@
 //! Keeping records only for so long: the payloads of old ones go, their hashes stay, and the record says so.
 //!
-//! What goes, goes in the order of the log, some whole tiles of 256 records at a time; each step is one job of the writer, with
-//! a record of its own that names the range, how many payloads went, and the root of the tree at its end. What is open holds
-//! up its tile and all after it: an approval that waits, a confirmation, a result that is not in. So does a record that is
-//! younger, as when the clock was put back. Records that say who signs the log, and what was taken from it, stay for ever.
+//! What goes, goes in the order of the log, some whole tiles of 256 records at a time; each step is one job of the
+//! writer, with a record of its own that names the range, how many payloads went, and the root of the tree at its end.
+//! What is open holds up its tile and all after it: an approval that waits, a confirmation, a result that is not in. So
+//! does a record that is younger, as when the clock was put back. Records that say who signs the log, and what was
+//! taken from it, stay for ever.
 
 use std::time::Duration;
 
@@ -14,8 +15,8 @@ use crate::audit::record::Event;
 use crate::audit::{RETIRE_AT_ONCE, StoreError, TILE_WIDTH};
 
 impl Governor {
-    /// Takes away payloads that are older than this: one bounded step. The answer is how many records were gone through;
-    /// none when there is nothing more to do.
+    /// Takes away payloads that are older than this: one bounded step. The answer is how many records were gone
+    /// through; none when there is nothing more to do.
     pub async fn retire(&self, retain: Duration) -> Result<u64, GovernanceError> {
         let (now, unreported_after) = (self.clock.now(), self.settings.unreported_after);
         let Ok(before) = now.checked_sub(retain) else { return Ok(0) };

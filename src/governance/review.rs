@@ -1,16 +1,17 @@
 //! The end of a question: by a reviewer, by time, by its proposer, or by a policy that has changed under it.
 //!
-//! [`Pending::next`] says what comes of an act. This looks the question up, asks the policy, and writes the state that comes
-//! back, all in one turn of the writer.
+//! [`Pending::next`] says what comes of an act. This looks the question up, asks the policy, and writes the state that
+//! comes back, all in one turn of the writer.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::held::Held;
 use super::job::{self, Refused};
 use super::write::settled;
 use super::{Generations, GovernanceError, Governor};
 use crate::approvals::{Act, Moment, Pending, PolicyNow, Queue, Refusal, Vote};
-use crate::audit::record::Event;
+use crate::audit::record::{DecisionRecord, Event};
 use crate::audit::row::RowState;
 use crate::audit::{StoreError, Tx, TxError};
 use crate::domain::{ApprovalId, Caller, Clock, Digest, Ending, EndingKind, How, QuestionState, ResultStatus};
@@ -45,9 +46,11 @@ impl Governor {
         let turn = self.turn(&pending);
         let state = job::run(&self.store, move |tx| {
             let by = &by;
-            let act = match vote {
-                Vote::Approve => Act::Approve { by, shown, reason, policy: turn.policy_now() },
-                Vote::Deny => Act::Deny { by, shown, reason },
+            let act = |tx: &mut Tx<'_>, state: &RowState| {
+                Ok(match vote {
+                    Vote::Approve => Act::Approve { by, shown, reason, policy: turn.policy_now(tx, state)? },
+                    Vote::Deny => Act::Deny { by, shown, reason },
+                })
             };
             turn.act(tx, act, Some(by.identity.how))
         })
@@ -65,7 +68,7 @@ impl Governor {
             self.store
                 .transact(move |tx| {
                     for turn in turns {
-                        match turn.act(tx, turn.time_out(), None) {
+                        match turn.act(tx, |tx, state| turn.time_out(tx, state), None) {
                             // What has ended meanwhile stays as it ended.
                             Ok(_) | Err(Refused::By(_)) => {}
                             Err(Refused::Failed(error)) => return Err(error),
@@ -95,7 +98,19 @@ impl Governor {
             queue: Arc::clone(&self.queue),
             generations: Arc::clone(&self.generations),
             clock: Arc::clone(&self.clock),
+            held: Arc::clone(&self.held),
         }
+    }
+
+    /// All of the decision that a question is about, from the store where it is too large for memory.
+    pub async fn asked(&self, pending: &Pending) -> Result<Arc<DecisionRecord>, StoreError> {
+        if let Some(whole) = pending.decision.whole() {
+            return Ok(Arc::clone(whole));
+        }
+        let decision_id = pending.decision.decision_id();
+        let row = self.store.look(move |reader| reader.by_decision(decision_id)).await?;
+        let missing = || StoreError::Corrupt { what: format!("{decision_id} asks, and is not there").into() };
+        Ok(Arc::new(row.ok_or_else(missing)?.decision))
     }
 }
 
@@ -112,16 +127,17 @@ pub(super) struct Turn {
     queue: Arc<Queue>,
     generations: Arc<Generations>,
     clock: Arc<dyn Clock>,
+    held: Arc<Held>,
 }
 
 impl Turn {
     /// Does something to the question and writes what comes of it. `how` is how whoever does it was authenticated.
     ///
     /// An act that comes too late is refused, and the end that time brings is written in its stead.
-    pub(super) fn act(
+    pub(super) fn act<'a>(
         &self,
         tx: &mut Tx<'_>,
-        act: Act<'_>,
+        act: impl FnOnce(&mut Tx<'_>, &RowState) -> Result<Act<'a>, TxError>,
         how: Option<How>,
     ) -> Result<QuestionState, Refused<GovernanceError>> {
         let approval_id = self.pending.approval_id;
@@ -132,7 +148,14 @@ impl Turn {
         }) else {
             return Err(Refused::By(GovernanceError::NoApproval(approval_id)));
         };
+        if let QuestionState::Ended(ending) = before {
+            // The queue may not know, where it was read from the store while this question ended.
+            let (queue, end) = (Arc::clone(&self.queue), ending.clone());
+            tx.after_commit(move || queue.end(approval_id, end));
+            return Err(Refused::By(already(approval_id, ending)));
+        }
         let now = Moment { time: self.clock.now(), uptime: self.clock.uptime() };
+        let act = act(tx, &state)?;
         let refusal = match self.pending.next(&before, act, now) {
             Ok(after) => {
                 self.write(tx, row, state, &after, how)?;
@@ -141,15 +164,10 @@ impl Turn {
             Err(refusal) => refusal,
         };
         Err(Refused::By(match refusal {
-            Refusal::Ended(ending) => {
-                // The queue may not know, where it was read from the store while this question ended.
-                let (queue, end) = (Arc::clone(&self.queue), ending.clone());
-                tx.after_commit(move || queue.end(approval_id, end));
-                already(approval_id, ending)
-            }
+            Refusal::Ended(ending) => already(approval_id, ending),
             Refusal::Late => {
-                let after = self.pending.next(&before, self.time_out(), now);
-                let Ok(QuestionState::Ended(ending)) = after else {
+                let act = self.time_out(tx, &state)?;
+                let Ok(QuestionState::Ended(ending)) = self.pending.next(&before, act, now) else {
                     return Err(TxError::Misuse("a question outlives its time").into());
                 };
                 self.write(tx, row, state, &QuestionState::Ended(ending.clone()), None)?;
@@ -157,33 +175,37 @@ impl Turn {
             }
             Refusal::Early => return Err(TxError::Misuse("a question ends before its time").into()),
             Refusal::NotShown => {
-                GovernanceError::DigestMismatch { approval_id, actual: self.pending.decision.action_digest }
+                GovernanceError::DigestMismatch { approval_id, actual: self.pending.decision.action_digest() }
             }
-            Refusal::OwnProposal => GovernanceError::OwnProposal(self.pending.decision.identity.subject.clone()),
+            Refusal::OwnProposal => GovernanceError::OwnProposal,
         }))
     }
 
     /// The act of time. The policy is asked only where silence allows the action.
-    fn time_out(&self) -> Act<'static> {
-        let policy = if self.pending.timeout_allows { self.policy_now() } else { PolicyNow::Allows };
-        Act::TimeOut { policy }
+    fn time_out(&self, tx: &mut Tx<'_>, state: &RowState) -> Result<Act<'static>, TxError> {
+        let policy = if self.pending.silence_allows() { self.policy_now(tx, state)? } else { PolicyNow::Allows };
+        Ok(Act::TimeOut { policy })
     }
 
     /// What the policy in force says of the action.
-    fn policy_now(&self) -> PolicyNow {
+    fn policy_now(&self, tx: &mut Tx<'_>, state: &RowState) -> Result<PolicyNow, TxError> {
         let generation = self.generations.current();
         let Pending { decision, unmasked, .. } = &*self.pending;
+        let decision = match decision.whole() {
+            Some(whole) => Arc::clone(whole),
+            None => Arc::new(tx.decision_record(state)?),
+        };
         let proposer = &decision.identity;
-        let action = unmasked.restore(decision.action.clone());
+        let (action, masked) = unmasked.restore(decision.action.clone(), &decision.masked);
         let authenticated = proposer.how != How::Anonymous;
         let verdict = generation.policy.evaluate(&Question {
             action: &action,
             declared_actor: &decision.actor.id,
             authenticated_actor: authenticated.then(|| proposer.actor.as_deref().unwrap_or(&proposer.subject)),
             now: self.clock.now(),
-            masked: self.pending.unknown_params(),
+            masked,
         });
-        if verdict.is_allowed() { PolicyNow::Allows } else { PolicyNow::Blocks(verdict.reason()) }
+        Ok(if verdict.is_allowed() { PolicyNow::Allows } else { PolicyNow::Blocks(verdict.reason()) })
     }
 
     /// Writes the state, and tells everybody once it is durable.
@@ -209,17 +231,23 @@ impl Turn {
             };
             state.result = Some(settled(status, &ending.reason));
         }
+        let decision_id = self.pending.decision.decision_id();
         let event = Event::ApprovalEnded {
             approval_id,
-            decision_id: self.pending.decision.decision_id,
+            decision_id,
             ending: ending.clone(),
             how,
             policy_revision: self.generations.current().policy.revision(),
         };
         tx.append(ending.at, &event)?;
         tx.update_row(row, &state)?;
-        let queue = Arc::clone(&self.queue);
-        tx.after_commit(move || queue.end(approval_id, ending));
+        let (queue, held) = (Arc::clone(&self.queue), Arc::clone(&self.held));
+        tx.after_commit(move || {
+            if !ending.allows {
+                held.forget(decision_id);
+            }
+            queue.end(approval_id, ending);
+        });
         Ok(())
     }
 }
@@ -228,12 +256,14 @@ impl Turn {
 mod tests {
     use super::*;
     use crate::audit::{Options, Store};
-    use crate::domain::{Action, Checked, ConnectionId, Identity, JsonLimits, Proposal, Role, Roles, SystemClock};
+    use crate::domain::{
+        Action, Checked, ConnectionId, Identity, JsonLimits, Peer, Proposal, Role, Roles, SystemClock,
+    };
     use crate::governance::{Generation, Generations, PolicySource, Propose, Settings};
 
-    fn caller(subject: &str, how: How) -> Caller {
+    fn caller(subject: &str, how: How, connection: u64) -> Caller {
         let identity = Identity::new(subject, Roles::of(&Role::ALL), how);
-        Caller { identity, connection: ConnectionId(1) }
+        Caller { identity, connection: ConnectionId(connection), peer: Peer::Loopback }
     }
 
     async fn governor(dir: &tempfile::TempDir) -> Governor {
@@ -249,7 +279,7 @@ mod tests {
     async fn a_proposer_cannot_review_itself_by_any_credential() {
         let dir = tempfile::tempdir().unwrap();
         let governor = governor(&dir).await;
-        let ada = caller("local:ada", How::UnixPeer);
+        let ada = caller("local:ada", How::UnixPeer, 1);
         let action = Action { r#type: "bulk_update".into(), ..Action::default() };
         let ask = Propose { proposal: Proposal { action, ..Proposal::default() }, ..Propose::default() };
         let ask = Checked::new(ask, JsonLimits::default(), Vec::new()).unwrap();
@@ -260,12 +290,12 @@ mod tests {
 
         for how in [How::UnixPeer, How::BootstrapCredential] {
             for vote in [Vote::Approve, Vote::Deny] {
-                let refused = decide(&caller("local:ada", how), vote).await.unwrap_err();
-                assert!(matches!(refused, GovernanceError::OwnProposal(_)), "{how:?}, {vote:?}: {refused}");
+                let refused = decide(&caller("local:ada", how, 2), vote).await.unwrap_err();
+                assert!(matches!(refused, GovernanceError::OwnProposal), "{how:?}, {vote:?}: {refused}");
             }
         }
         // Nothing was decided by that: somebody else still can.
-        let voted = decide(&caller("local:bob", How::UnixPeer), Vote::Approve).await.unwrap();
+        let voted = decide(&caller("local:bob", How::UnixPeer, 3), Vote::Approve).await.unwrap();
         let ending = voted.state.ending().unwrap();
         assert_eq!((ending.allows, ending.by.as_str()), (true, "local:bob"));
     }

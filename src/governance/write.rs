@@ -1,31 +1,35 @@
 //! The writer's part of a proposal: what must still hold in its turn, and what is written then.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
-
-use serde_json::{Map, Value};
 
 use super::GovernanceError;
 use super::decision::OnRecord;
+use super::held::Held;
 use super::job::Refused;
-use super::masking;
-use crate::approvals::{Pending, Queue, QueueFull, Slot, Unmasked};
+use super::masking::Values;
+use crate::approvals::{Asked, Pending, Queue, QueueFull, Unmasked, UnmaskedCell, is_own, quota_key};
 use crate::audit::record::{DecisionRecord, Event};
 use crate::audit::row::{ConfirmationClosed, RowState};
 use crate::audit::{Draft, Opening, Tx, TxError};
-use crate::domain::{ApprovalId, DecisionId, Digest, Outcome, Report, ResultStatus, Timestamp};
+use crate::domain::{ApprovalId, Caller, DecisionId, Digest, Outcome, Report, ResultStatus, Timestamp};
+use crate::limits::Share;
 
 /// A decision on its way to the record.
 pub(super) struct Decided {
     pub(super) now: Timestamp,
+    pub(super) caller: Caller,
     pub(super) record: DecisionRecord,
+    /// What the action is compared by.
+    pub(super) action_key: Digest,
     pub(super) draft: Draft,
     pub(super) idempotency: Option<Idempotency>,
     /// The token of an earlier decision, where the policy asks for one.
     pub(super) redeems: Option<String>,
-    pub(super) question: Option<NewQuestion>,
+    /// The question, and its place in the queue, if there was one.
+    pub(super) question: Option<(Result<Share, QueueFull>, NewQuestion)>,
     /// What the policy masks: looked for in what is reported later. Never stored.
-    pub(super) values: masking::Values,
+    pub(super) values: Values,
 }
 
 /// The key that makes a retry safe.
@@ -39,12 +43,11 @@ pub(super) struct Idempotency {
 /// A question on its way to reviewers.
 pub(super) struct NewQuestion {
     pub(super) approval_id: ApprovalId,
-    /// Taken before the writer's turn; a retry of a proposal that is on the record needs none.
-    pub(super) slot: Result<Slot, QueueFull>,
     pub(super) timeout_allows: bool,
     pub(super) deadline: Duration,
-    /// The parameters that hold something masked, as they were sent.
-    pub(super) unmasked: Map<String, Value>,
+    pub(super) bytes: usize,
+    pub(super) unmasked: Unmasked,
+    pub(super) own_uid: u32,
 }
 
 /// What the writer made of a decision.
@@ -53,6 +56,8 @@ pub(super) enum Written {
     New(Box<OnRecord>),
     /// The same key has a decision already.
     Earlier(DecisionId),
+    /// The same key has a decision that allows the action, and the policy blocks it by now, for this reason.
+    Blocked(DecisionId, String),
 }
 
 impl Decided {
@@ -61,24 +66,23 @@ impl Decided {
         mut self,
         tx: &mut Tx<'_>,
         queue: Arc<Queue>,
-        held: Arc<Mutex<masking::Held>>,
+        held: Arc<Held>,
     ) -> Result<Written, Refused<GovernanceError>> {
         if let Some(Idempotency { key, hash }) = &self.idempotency
             && let Some((_, state)) = tx.idempotent(*hash, self.now)?
         {
-            if state.action_digest == self.record.action_digest {
-                return Ok(Written::Earlier(state.decision_id));
+            if state.action_key != Some(self.action_key) {
+                let (key, other) = (key.clone(), state.action_digest);
+                return Err(Refused::By(GovernanceError::IdempotencyKeyReused { key, other }));
             }
-            let (key, other) = (key.clone(), state.action_digest);
-            return Err(Refused::By(GovernanceError::IdempotencyKeyReused { key, other }));
+            return self.replay(tx, &state);
         }
         let confirmed = self.redeem(tx)?;
         let question = match self.question.take() {
             None => None,
-            Some(NewQuestion { slot: Err(full), .. }) => return Err(Refused::By(full.into())),
-            Some(NewQuestion { slot: Ok(slot), approval_id, timeout_allows, deadline, unmasked }) => {
-                Some((slot, approval_id, timeout_allows, deadline, unmasked))
-            }
+            // A retry of a proposal that is on the record needs no place: that there is none matters only here.
+            Some((Err(full), _)) => return Err(Refused::By(full.into())),
+            Some((Ok(place), question)) => Some((place, question)),
         };
 
         let inserted = tx.insert_decision(self.draft)?;
@@ -86,28 +90,36 @@ impl Decided {
         if let Some((row, asked)) = confirmed {
             tx.append(self.now, &Event::Confirmed { decision_id: asked.decision_id, confirmed_by: decision_id })?;
             tx.update_row(row, &asked)?;
+            let held = Arc::clone(&held);
+            tx.after_commit(move || held.forget(asked.decision_id));
         }
         let decision = Arc::new(self.record);
-        if let Some((slot, approval_id, timeout_allows, deadline, unmasked)) = question {
-            let pending = Pending {
-                approval_id,
-                decision: Arc::clone(&decision),
-                unmasked: if decision.masked.is_empty() { Unmasked::Nothing } else { Unmasked::Known(unmasked) },
-                requested_at: self.now,
-                expires_at: decision.expires_at.unwrap_or(self.now),
-                deadline,
-                timeout_allows,
-            };
-            tx.after_commit(move || queue.add(pending, slot));
+        if let Some((place, question)) = question {
+            let pending = question.pending(&decision, self.now, &self.caller);
+            tx.after_commit(move || queue.add(pending, place));
         }
-        // Even where none is long enough to be looked for: what is unknown has to be masked whole.
-        if !self.values.is_empty() || !decision.masked.is_empty() {
-            tx.after_commit(move || {
-                held.lock().unwrap_or_else(PoisonError::into_inner).keep(decision_id, self.values);
-            });
+        // Even where none is long enough to be looked for: what is unknown has to be masked whole. Nothing is reported
+        // of what is denied.
+        let masks = !self.values.is_empty() || !decision.masked.is_empty();
+        if masks && decision.outcome != Outcome::Deny {
+            let key = quota_key(&decision.identity);
+            tx.after_commit(move || held.keep(&key, decision_id, self.values));
         }
         let record_id = inserted.appended.record_id;
         Ok(Written::New(Box::new(OnRecord { record_id, time: self.now, decision, state: inserted.state })))
+    }
+
+    /// The same proposal again. What was allowed and not reported is allowed again, unless the policy blocks it by now:
+    /// that goes on the record, and the decision stays as it is, as its action may have run.
+    fn replay(self, tx: &mut Tx<'_>, state: &RowState) -> Result<Written, Refused<GovernanceError>> {
+        let decision_id = state.decision_id;
+        let may_run = state.outcome_now() == Outcome::Allow && state.result.is_none();
+        if !may_run || self.record.outcome != Outcome::Deny {
+            return Ok(Written::Earlier(decision_id));
+        }
+        let (reason, policy_revision) = (self.record.reason, self.record.policy_revision);
+        tx.append(self.now, &Event::ReplayDenied { decision_id, reason: reason.clone(), policy_revision })?;
+        Ok(Written::Blocked(decision_id, reason))
     }
 
     /// Redeems the token, if there is one: this decision becomes ALLOW, and the row that asked for the confirmation is
@@ -121,7 +133,7 @@ impl Decided {
         if asked.redacted.is_some() {
             return invalid("belongs to a decision that was redacted");
         }
-        if tx.decision_record(&asked)?.identity != self.record.identity {
+        if !is_own(&tx.decision_record(&asked)?.identity, &self.caller) {
             return invalid("was sent to another caller");
         }
         let Some(confirmation) = &mut asked.confirmation else {
@@ -135,7 +147,7 @@ impl Decided {
             }
             None => {}
         }
-        if asked.action_digest != self.record.action_digest {
+        if asked.action_key != Some(self.action_key) {
             return invalid(
                 "belongs to another action: type, target, params, description, actor and session must be the same",
             );
@@ -152,6 +164,24 @@ impl Decided {
         };
         self.draft = Draft::new(self.now, &self.record, opening).map_err(TxError::from)?;
         Ok(Some((row, asked)))
+    }
+}
+
+impl NewQuestion {
+    fn pending(self, decision: &Arc<DecisionRecord>, now: Timestamp, caller: &Caller) -> Pending {
+        Pending {
+            approval_id: self.approval_id,
+            decision: Asked::new(Arc::clone(decision)),
+            bytes: self.bytes,
+            unmasked: UnmaskedCell::new(self.unmasked),
+            connection: Some(caller.connection),
+            requested_at: now,
+            expires_at: decision.expires_at.unwrap_or(now),
+            deadline: self.deadline,
+            timeout_allows: self.timeout_allows,
+            is_missed: false,
+            own_uid: self.own_uid,
+        }
     }
 }
 

@@ -134,7 +134,7 @@ impl GateKeeper {
             });
         }
         let standing = Standing {
-            caller: Caller { identity, connection: connection.id },
+            caller: Caller { identity, connection: connection.id, peer: connection.peer.known() },
             needs: allowed,
             connection: Arc::clone(connection),
             authorization: request.headers().get(AUTHORIZATION).cloned(),

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use aegis::audit::evidence::{BundleWriter, EntryLine, Trust, verify_bundle};
 use aegis::audit::{Content, DecisionRecord, Draft, IdentityRecord, Opening, Options, Standalone};
 use aegis::domain::{
-    Action, Actor, Approval, DecisionId, Digest, How, Outcome, RiskLevel, SystemClock, Timestamp, action_digest,
+    Action, ActionSalt, Actor, Approval, DecisionId, Digest, How, Outcome, RiskLevel, SystemClock, Timestamp,
+    action_digest, canonical_action,
 };
 use aegis::governance::{KeyFiles, Notary};
 use serde_json::json;
@@ -44,11 +45,12 @@ fn draft(number: u64) -> Draft {
         params,
         description: "reads what changed since yesterday".into(),
     };
-    let action_digest = action_digest(&action, "agent-7", "session-42").expect("the action has a digest");
+    let canonical = canonical_action(&action, "agent-7", "session-42").expect("the action has a canonical form");
+    let action_digest = action_digest(&ActionSalt::default(), &canonical);
     let decision = DecisionRecord {
         decision_id: DecisionId::new(at, random),
         actor: Actor { id: "agent-7".into(), r#type: "ai-agent".into() },
-        identity: IdentityRecord { subject: "anonymous".into(), how: How::Anonymous, actor: None },
+        identity: IdentityRecord { subject: "anonymous".into(), how: How::Anonymous, actor: None, peer: None },
         session_id: "session-42".into(),
         metadata: serde_json::Map::new(),
         action,

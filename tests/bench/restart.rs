@@ -56,8 +56,11 @@ fn home() -> tempfile::TempDir {
 /// Writes as many decisions, with their rows, as make so many records; says how long that took and how many bytes the JSON
 /// of one has.
 async fn fill(data: &Path, records: u64) -> (Duration, f64) {
-    use std::os::unix::fs::DirBuilderExt as _;
+    use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
     std::fs::DirBuilder::new().mode(0o700).create(data).expect("a directory");
+    // The daemon makes the secret of a record that it did not write itself.
+    let secret = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(data.join("token-key"));
+    secret.expect("an empty file");
     let began = Instant::now();
     let store = Standalone::open(&data.join("record.redb"), Options::default()).expect("a new store");
     let at: Timestamp = "2026-01-02T03:04:05Z".parse().expect("a moment");
@@ -92,7 +95,7 @@ fn draft(start: Timestamp, number: u64) -> Draft {
     let record = DecisionRecord {
         decision_id: DecisionId::new(at, random),
         actor: Actor { id: format!("agent-{}", number % 7), r#type: "ai-agent".into() },
-        identity: IdentityRecord { subject: "anonymous".into(), how: How::Anonymous, actor: None },
+        identity: IdentityRecord { subject: "anonymous".into(), how: How::Anonymous, actor: None, peer: None },
         session_id: format!("session-{}", number / 1000),
         metadata: Map::new(),
         action_digest: Digest::of(&number.to_be_bytes()),

@@ -1,6 +1,7 @@
 //! Requests that make no sense: each is refused with a clear status, and with the path of the field where there is one.
 
 use aegis::proto::v1;
+use aegis::proto::v1::governance_service_client::GovernanceServiceClient;
 use prost_types::value::Kind;
 use prost_types::{ListValue, Struct, Timestamp, Value};
 use serde_json::json;
@@ -264,7 +265,7 @@ rules:
         refused(&agent.evaluate(asks.clone()).await.unwrap_err(), Code::PermissionDenied, "ROLE_REQUIRED");
     }
 
-    let mut auditor = v1::governance_service_client::GovernanceServiceClient::new(daemon.socket().await);
+    let mut auditor = GovernanceServiceClient::new(daemon.socket().await);
     auditor.evaluate(at).await.unwrap();
     let batch = v1::EvaluateRequest { items: vec![explain.items[0].clone(); 1000], ..explain };
     let answer = auditor.evaluate(batch.clone()).await.unwrap().into_inner();
@@ -327,8 +328,11 @@ async fn values_that_an_enumeration_has_not_are_refused() {
 
 #[tokio::test]
 async fn pending_approvals_are_bounded_for_one_caller_and_for_all() {
-    let daemon = Setup::new().args(&["--max-pending", "3", "--max-pending-per-caller", "2"]).start();
-    let (mut one, mut two) = (daemon.agent().await, daemon.agent().await);
+    let daemon =
+        Setup::new().args(&["--max-pending", "3", "--max-pending-per-caller", "2", "--anonymous-share", "100"]).start();
+    let (secret, _) = daemon.token("two", &[v1::Role::Agent]).await;
+    let two = crate::identities::with_token(daemon.tcp().await, &secret);
+    let (mut one, mut two) = (daemon.agent().await, GovernanceServiceClient::new(two));
     let first = one.propose(propose("bulk_update", "crm")).await.unwrap().into_inner().decision.unwrap();
     one.propose(propose("bulk_update", "crm")).await.unwrap();
     let full = one.propose(propose("bulk_update", "crm")).await.unwrap_err();

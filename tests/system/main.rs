@@ -8,6 +8,8 @@ mod access;
 mod admin;
 mod bad_input;
 mod bad_policy;
+mod bounds;
+mod callers;
 mod cli;
 mod clocks;
 mod crash;

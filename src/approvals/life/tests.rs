@@ -3,34 +3,38 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::approvals::testing::pending;
-use crate::audit::record::IdentityRecord;
-use crate::domain::{ConnectionId, How, Identity, Role, Roles};
+use crate::approvals::Asked;
+use crate::approvals::testing::{decision, pending};
+use crate::audit::record::{DecisionRecord, IdentityRecord};
+use crate::domain::{ConnectionId, How, Identity, Peer, Role, Roles};
 use std::sync::Arc;
 
 const DEADLINE: u64 = 20;
 
-/// Who does something. The first two are the proposer, by two credentials.
-const PEOPLE: [(&str, How); 4] = [
-    ("local:agent", How::UnixPeer),
-    ("local:agent", How::Token),
-    ("local:ada", How::UnixPeer),
-    ("local:bob", How::Certificate),
+/// Who does something, and over which connection. The first three are the proposer: by two credentials of one subject,
+/// and by the credential of another subject over the connection of the proposal.
+const PEOPLE: [(&str, How, u64); 5] = [
+    ("local:agent", How::UnixPeer, 1),
+    ("local:agent", How::Token, 2),
+    ("local:eve", How::Token, 1),
+    ("local:ada", How::UnixPeer, 3),
+    ("local:bob", How::Certificate, 4),
 ];
+/// Those of them who are the proposer.
+const PROPOSERS: usize = 3;
 
 fn caller(person: usize) -> Caller {
-    let (subject, how) = PEOPLE[person];
-    Caller { identity: Identity::new(subject, Roles::of(&Role::ALL), how), connection: ConnectionId(person as u64) }
+    let (subject, how, connection) = PEOPLE[person];
+    let identity = Identity::new(subject, Roles::of(&Role::ALL), how);
+    Caller { identity, connection: ConnectionId(connection), peer: Peer::Loopback }
 }
 
 /// A question that the first of the people put.
-fn question(timeout_allows: bool) -> Pending {
-    let mut question = pending(1, DEADLINE);
-    let mut decision = (*question.decision).clone();
-    decision.identity = IdentityRecord::of(&caller(0).identity);
-    question.decision = Arc::new(decision);
-    question.timeout_allows = timeout_allows;
-    question
+fn question(timeout_allows: bool, is_missed: bool) -> Pending {
+    let decision = DecisionRecord { identity: IdentityRecord::of(&caller(0)), ..decision(1) };
+    let connection = Some(caller(0).connection);
+    let decision = Asked::new(Arc::new(decision));
+    Pending { decision, connection, timeout_allows, is_missed, ..pending(1, DEADLINE) }
 }
 
 /// One step of a story: so many seconds pass, then somebody does something.
@@ -61,7 +65,7 @@ fn step() -> impl Strategy<Value = Step> {
 /// What should come of a step while the question is open: the kind of the end and whether it allows, or nothing.
 fn model(step: &Step, uptime: u64, timeout_allows: bool) -> Option<(EndingKind, bool)> {
     let late = uptime >= DEADLINE;
-    let may_vote = step.shown && step.person >= 2 && !late;
+    let may_vote = step.shown && step.person >= PROPOSERS && !late;
     match step.what {
         What::Approve if may_vote && step.blocked => Some((EndingKind::Denied, false)),
         What::Approve if may_vote => Some((EndingKind::Approved, true)),
@@ -74,7 +78,7 @@ fn model(step: &Step, uptime: u64, timeout_allows: bool) -> Option<(EndingKind, 
 }
 
 fn act<'a>(step: &Step, by: &'a Caller, question: &Pending) -> Act<'a> {
-    let shown = if step.shown { question.decision.action_digest } else { Digest::of(b"another action") };
+    let shown = if step.shown { question.decision.action_digest() } else { Digest::of(b"another action") };
     let policy = if step.blocked { PolicyNow::Blocks("no".into()) } else { PolicyNow::Allows };
     let reason = String::new();
     match step.what {
@@ -90,8 +94,10 @@ proptest! {
     fn a_question_ends_once_and_only_as_the_model_says(
         steps in prop::collection::vec(step(), 1..24),
         timeout_allows: bool,
+        is_missed: bool,
     ) {
-        let question = question(timeout_allows);
+        let question = question(timeout_allows, is_missed);
+        let timeout_allows = timeout_allows && !is_missed;
         let mut state = QuestionState::Open;
         let (mut uptime, mut ends) = (0, 0);
         for step in steps {
@@ -108,8 +114,8 @@ proptest! {
                     prop_assert_eq!(Some((ending.kind, ending.allows)), expected, "{:?}", step);
                     prop_assert_eq!(ending.at, now.time);
                     let is_vote = ending.by == "local:ada" || ending.by == "local:bob";
-                    let by_proposer = ending.by == "local:agent" && ending.kind == EndingKind::Cancelled;
-                    prop_assert!(is_vote || by_proposer || ending.by.is_empty(), "{:?}", ending);
+                    let is_withdrawal = ending.kind == EndingKind::Cancelled;
+                    prop_assert!(is_vote || is_withdrawal || ending.by.is_empty(), "{:?}", ending);
                     ends += 1;
                     state = next;
                 }
@@ -130,10 +136,10 @@ proptest! {
 
 #[test]
 fn a_vote_that_comes_at_the_deadline_is_late() {
-    let question = question(false);
-    let ada = caller(2);
+    let question = question(false, false);
+    let ada = caller(PROPOSERS);
     let deny = |uptime| {
-        let shown = question.decision.action_digest;
+        let shown = question.decision.action_digest();
         let act = Act::Deny { by: &ada, shown, reason: String::new() };
         question.next(&QuestionState::Open, act, Moment { time: Timestamp::UNIX_EPOCH, uptime })
     };

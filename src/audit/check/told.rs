@@ -127,6 +127,7 @@ impl Log {
             | Event::DaemonStopped
             | Event::PolicyLoaded { .. }
             | Event::PolicyRejected { .. }
+            | Event::ReplayDenied { .. }
             | Event::IdentitiesLoaded { .. }
             | Event::IdentitiesRejected { .. }
             | Event::DiskFull { .. }
@@ -302,6 +303,8 @@ pub(super) fn is_scrubbed(facts: &Facts, state: &RowState) -> Result<(), String>
     }
     let left = if state.action_digest != Digest([0; 32]) {
         "the digest of its action"
+    } else if state.action_key.is_some() {
+        "what its action is compared by"
     } else if state.idempotency.is_some() {
         "its idempotency key"
     } else if state.confirmation.as_ref().is_some_and(|it| it.token_hash != Digest([0; 32])) {

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::domain::{
-    Action, Actor, Approval, ApprovalId, DecisionId, Digest, Ending, How, Identity, Outcome, ParamPath, ParamsError,
-    RecordId, Report, RiskLevel, Role, Timestamp, TokenId, canonical_json,
+    Action, Actor, Approval, ApprovalId, Caller, DecisionId, Digest, Ending, How, Outcome, ParamPath, ParamsError,
+    Peer, RecordId, Report, RiskLevel, Role, Timestamp, TokenId, canonical_json,
 };
 
 /// The version of the record's JSON. A reader refuses what it does not know.
@@ -103,6 +103,16 @@ pub enum Event {
     ConfirmationCancelled {
         /// The decision that asked for confirmation.
         decision_id: DecisionId,
+    },
+    /// A proposal with the key of an action that was allowed and not reported was denied: the policy blocks it by now. The
+    /// decision stays as it is: its action may have run.
+    ReplayDenied {
+        /// The decision that allowed the action.
+        decision_id: DecisionId,
+        /// Why, for people.
+        reason: String,
+        /// The policy that blocks it.
+        policy_revision: Digest,
     },
     /// An agent said what came of an action.
     Result {
@@ -226,6 +236,7 @@ impl Event {
             | Self::ApprovalEnded { decision_id, .. }
             | Self::Confirmed { decision_id, .. }
             | Self::ConfirmationCancelled { decision_id }
+            | Self::ReplayDenied { decision_id, .. }
             | Self::Result { decision_id, .. }
             | Self::DecisionRedacted { decision_id, .. } => Some(*decision_id),
             Self::DaemonStarted { .. }
@@ -310,15 +321,20 @@ pub struct IdentityRecord {
     /// The one actor that the credential may act for; any, where there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,
+    /// Who was at the other end of the connection. Older records do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<Peer>,
 }
 
 impl IdentityRecord {
-    /// What the record keeps of an identity.
-    pub fn of(identity: &Identity) -> Self {
+    /// What the record keeps of a caller.
+    pub fn of(caller: &Caller) -> Self {
+        let identity = &caller.identity;
         Self {
             subject: identity.subject.to_string(),
             how: identity.how,
             actor: identity.actor.as_deref().map(Into::into),
+            peer: Some(caller.peer),
         }
     }
 }

@@ -11,6 +11,8 @@ use crate::domain::{Digest, ParamsError, Report, Timestamp};
 /// The state that a decision starts with.
 #[derive(Clone, Debug, Default)]
 pub struct Opening {
+    /// What the action is compared by.
+    pub action_key: Option<Digest>,
     /// The hash of the idempotency key, if the caller gave one.
     pub idempotency: Option<Digest>,
     /// The question put to reviewers. Its record is written after the decision's, and it is pending until it has an ending.
@@ -55,6 +57,7 @@ impl Draft {
             decision_id: decision.decision_id,
             outcome: decision.outcome,
             action_digest: decision.action_digest,
+            action_key: opening.action_key,
             idempotency: opening.idempotency,
             approval: opening.approval,
             confirmation: opening.confirmation,

@@ -80,9 +80,23 @@ impl Reader {
 
     /// Every open approval with its row, oldest first.
     pub fn pending(&self) -> Result<Vec<(ApprovalId, AuditRow)>, StoreError> {
+        let mut open = Vec::new();
+        self.each_pending(|id, row| {
+            open.push((id, row));
+            Ok(())
+        })?;
+        open.sort_by_key(|(_, row)| row.row);
+        Ok(open)
+    }
+
+    /// Shows every open approval with its row, one after the other: all of them may be more than memory holds.
+    pub fn each_pending(
+        &self,
+        mut show: impl FnMut(ApprovalId, AuditRow) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
         guarded(|| {
             let (rows, records) = (self.table(ROWS)?, self.table(RECORDS)?);
-            let mut open = Vec::new();
+            let mut found_open = 0;
             let pending = self.table(PENDING)?;
             for entry in pending.iter()? {
                 let (id, row) = entry?;
@@ -92,14 +106,14 @@ impl Reader {
                 if asked(&found.state) != Some(id) {
                     return Err(damaged(format!("{id} leads to row {row}, which is another one's")));
                 }
-                open.push((id, found));
+                found_open += 1;
+                show(id, found)?;
             }
             let count = pending.len()?;
-            if count != open.len() as u64 {
-                return Err(damaged(format!("{count} approvals are open, and {} are found", open.len())));
+            if count != found_open {
+                return Err(damaged(format!("{count} approvals are open, and {found_open} are found")));
             }
-            open.sort_by_key(|(_, row)| row.row);
-            Ok(open)
+            Ok(())
         })
     }
 }

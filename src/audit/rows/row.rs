@@ -23,6 +23,9 @@ pub struct RowState {
     pub outcome: Outcome,
     /// The digest of the action.
     pub action_digest: Digest,
+    /// What the action is compared by, under the store's secret. In the row alone: no record has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action_key: Option<Digest>,
     /// The idempotency key's hash, so that the key can be forgotten with its time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency: Option<Digest>,

@@ -38,7 +38,7 @@ pub(crate) fn decision(number: u64) -> DecisionRecord {
     DecisionRecord {
         decision_id: decision_id(number),
         actor: Actor { id: "agent-7".into(), r#type: "ai-agent".into() },
-        identity: IdentityRecord { subject: "anonymous".into(), how: How::Anonymous, actor: None },
+        identity: IdentityRecord { subject: "anonymous".into(), how: How::Anonymous, actor: None, peer: None },
         session_id: "s1".into(),
         metadata: Map::new(),
         action_digest: Digest::of(&number.to_be_bytes()),
@@ -77,6 +77,7 @@ pub(crate) fn allowed(number: u64) -> RowState {
         decision_id: decision_id(number),
         outcome: Outcome::Allow,
         action_digest: Digest::of(&number.to_be_bytes()),
+        action_key: None,
         idempotency: None,
         approval: None,
         confirmation: None,

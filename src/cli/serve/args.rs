@@ -4,7 +4,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::approvals::SlotLimits;
 use crate::auth::IdentitySource;
 use crate::auth::tls::{ClientCertificates, TlsFiles};
 use crate::cli::times;
@@ -12,6 +11,7 @@ use crate::daemon::telemetry::LogFormat;
 use crate::daemon::{AdminListener, Anonymous, Config, Limits};
 use crate::domain::JsonLimits;
 use crate::governance::{PolicySource, Settings};
+use crate::limits::Amount;
 use crate::outbound::WitnessSource;
 
 const EXAMPLES: &str = "\
@@ -147,9 +147,21 @@ struct LimitArgs {
     #[arg(long = "max-pending", value_name = "N", default_value_t = 10_000)]
     pending: usize,
 
-    /// Limit pending approvals of one caller: an identity, or a connection without one
+    /// Limit pending approvals of one caller: an identity, or without a credential a user of a unix socket or an address
     #[arg(long = "max-pending-per-caller", value_name = "N", default_value_t = 1_000)]
     pending_per_caller: usize,
+
+    /// Limit the bytes of all pending approvals together, as JSON
+    #[arg(long = "max-pending-bytes", value_name = "BYTES", default_value_t = 64 << 20)]
+    pending_bytes: usize,
+
+    /// Limit the bytes of one caller's pending approvals, as JSON
+    #[arg(long = "max-pending-bytes-per-caller", value_name = "BYTES", default_value_t = 16 << 20)]
+    pending_bytes_per_caller: usize,
+
+    /// Limit all callers without a credential together to this percentage of each bound on pending approvals
+    #[arg(long, value_name = "PERCENT", default_value_t = 50, value_parser = clap::value_parser!(u8).range(..=100))]
+    anonymous_share: u8,
 
     /// Limit proposals per second, of all callers together; 0 is no limit
     #[arg(long = "max-proposals-per-second", value_name = "N", default_value_t = 0)]
@@ -238,9 +250,12 @@ impl ServeArgs {
             retain: self.retain,
             witnesses: self.witness.clone(),
             governance: Settings {
-                slots: SlotLimits { total: limits.pending, per_caller: limits.pending_per_caller },
+                pending: Amount { count: limits.pending, bytes: limits.pending_bytes },
+                pending_per_caller: Amount { count: limits.pending_per_caller, bytes: limits.pending_bytes_per_caller },
+                anonymous_share: limits.anonymous_share,
                 proposals_per_second: limits.proposals_per_second,
                 unreported_after: self.unreported_after,
+                ..Settings::default()
             },
             limits: Limits {
                 message_bytes: limits.message_bytes,

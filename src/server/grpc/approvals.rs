@@ -20,6 +20,8 @@ use crate::proto::v1::stream_approvals_response::Event;
 const PAGE: usize = 100;
 /// How many approvals a page holds at most.
 const LONGEST_PAGE: usize = 1000;
+/// How many bytes of JSON a page holds at most, but for its first approval: less than a client takes by default.
+const PAGE_BYTES: usize = 2 << 20;
 /// How much of what a session did before a reviewer is shown.
 const HISTORY: usize = 10;
 
@@ -63,13 +65,20 @@ impl ApprovalService for Approvals {
         };
         // One more than asked for says whether there is another page.
         let mut page = self.governor.queue().page(after, size + 1, |pending| filter.keeps(pending));
-        let more = page.len() > size;
-        page.truncate(size);
+        let mut bytes = 0;
+        let mut fits = |pending: &Arc<Pending>| {
+            bytes += pending.bytes;
+            bytes <= PAGE_BYTES
+        };
+        let fitting = page.iter().take(size).take_while(|pending| fits(pending)).count().max(1);
+        let more = page.len() > fitting;
+        page.truncate(fitting);
         let next = page.last().filter(|_| more).map(|pending| pending.approval_id.to_string());
-        Ok(Response::new(v1::ListApprovalsResponse {
-            approvals: page.iter().map(|pending| response::approval(pending, &QuestionState::Open)).collect(),
-            next_page_token: next.unwrap_or_default(),
-        }))
+        let mut approvals = Vec::with_capacity(page.len());
+        for pending in &page {
+            approvals.push(show(&self.governor, pending, &QuestionState::Open).await?);
+        }
+        Ok(Response::new(v1::ListApprovalsResponse { approvals, next_page_token: next.unwrap_or_default() }))
     }
 
     async fn get_approval(
@@ -118,7 +127,7 @@ impl Approvals {
             return Err(CallError::invalid_field("approval_id", "must be given").into());
         };
         let voted = self.governor.decide(caller, id, digest, vote, reason).await?;
-        Ok(response::approval(&voted.pending, &voted.state))
+        Ok(show(&self.governor, &voted.pending, &voted.state).await?)
     }
 
     /// The approval as the record has it, with what its session did before.
@@ -145,6 +154,11 @@ impl Approvals {
     }
 }
 
+/// A question as a reviewer sees it. What is large is read from the disk for this.
+async fn show(governor: &Governor, pending: &Pending, state: &QuestionState) -> Result<v1::Approval, StoreError> {
+    Ok(response::approval(pending, &*governor.asked(pending).await?, state))
+}
+
 /// A snapshot, the marker, then every change; a new snapshot whenever the client has fallen behind.
 async fn watch(governor: &Governor, filter: &Filter, sink: &Sink<v1::StreamApprovalsResponse>) -> Result<(), Over> {
     let say = |event| sink.send(v1::StreamApprovalsResponse { event: Some(event) });
@@ -152,7 +166,7 @@ async fn watch(governor: &Governor, filter: &Filter, sink: &Sink<v1::StreamAppro
         let (snapshot, mut watcher) = governor.queue().watch();
         let mut count = 0;
         for pending in snapshot.iter().filter(|pending| filter.keeps(pending)) {
-            say(Event::Pending(response::approval(pending, &QuestionState::Open))).await?;
+            say(Event::Pending(show(governor, pending, &QuestionState::Open).await?)).await?;
             count += 1;
         }
         say(Event::SnapshotComplete(v1::SnapshotComplete { count })).await?;
@@ -167,11 +181,11 @@ async fn watch(governor: &Governor, filter: &Filter, sink: &Sink<v1::StreamAppro
                     say(Event::Heartbeat(v1::Heartbeat { time })).await?;
                 }
                 Ok(Some(Ok(QueueEvent::Added(pending)))) if filter.keeps(&pending) => {
-                    say(Event::Pending(response::approval(&pending, &QuestionState::Open))).await?;
+                    say(Event::Pending(show(governor, &pending, &QuestionState::Open).await?)).await?;
                 }
                 Ok(Some(Ok(QueueEvent::Ended(ended)))) if filter.keeps(&ended.pending) => {
                     let state = QuestionState::Ended(ended.ending.clone());
-                    say(Event::Ended(response::approval(&ended.pending, &state))).await?;
+                    say(Event::Ended(show(governor, &ended.pending, &state).await?)).await?;
                 }
                 Ok(Some(Ok(_))) => {}
                 Ok(Some(Err(Lagged(missed)))) => {
@@ -207,9 +221,9 @@ impl Filter {
 
     fn keeps(&self, pending: &Pending) -> bool {
         let is = |wanted: &str, value: &str| wanted.is_empty() || wanted == value;
-        is(&self.session_id, &pending.decision.session_id)
-            && is(&self.action_type, &pending.decision.action.r#type)
-            && is(&self.actor_id, &pending.decision.actor.id)
-            && self.min_risk_level.is_none_or(|level| pending.decision.risk_level >= level)
+        is(&self.session_id, pending.decision.session_id())
+            && is(&self.action_type, pending.decision.action_type())
+            && is(&self.actor_id, pending.decision.actor_id())
+            && self.min_risk_level.is_none_or(|level| pending.decision.risk_level() >= level)
     }
 }

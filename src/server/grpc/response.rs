@@ -194,9 +194,9 @@ fn condition_trace(condition: ConditionTrace) -> v1::ConditionTrace {
     }
 }
 
-/// A question from the queue, where it stands like this.
-pub(crate) fn approval(pending: &Pending, state: &QuestionState) -> v1::Approval {
-    let Pending { approval_id, decision, requested_at, expires_at, timeout_allows, .. } = pending;
+/// A question from the queue with its decision, where it stands like this.
+pub(crate) fn approval(pending: &Pending, decision: &DecisionRecord, state: &QuestionState) -> v1::Approval {
+    let Pending { approval_id, requested_at, expires_at, timeout_allows, .. } = pending;
     let (expires_at, timeout_allows) = (*expires_at, *timeout_allows);
     let state = ApprovalState { approval_id: *approval_id, expires_at, timeout_allows, state: state.clone() };
     question(decision, &state, *requested_at)
