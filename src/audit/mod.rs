@@ -8,6 +8,7 @@
 //! - `policies`, `tokens`: what records name and what must change in one transaction with them. Each keeps a table of its own.
 //!   They stand here, not with the floors whose words they are, because `check` holds them against the log.
 //! - `retention`: takes the payloads of old records away.
+//! - [`follow`]: reading on from a place in the log, and cursors that survive a restart.
 //! - `check`: everything that must hold between the tables. [`evidence`]: what leaves the machine, and how it is verified.
 //! - `tables`, `state`, `host`: what this floor registers with the engine, [`store`](crate::store).
 //!
@@ -43,6 +44,7 @@
 //! confirmations   hash of the token (32)       row
 //! policies        revision (32)                JSON: the layers' names and sources, the merged policy
 //! tokens          token UUID (16)              JSON of the StoredToken: the token's hash, never the token
+//! cursors         name                         u64: how far somebody outside has followed the log
 //! derived:
 //! decisions       decision UUID (16)           row
 //! idempotency     the first half of the hash   row, for a day: its state has the whole hash, and what it was used for
@@ -110,6 +112,7 @@
 
 mod check;
 pub mod evidence;
+pub mod follow;
 mod host;
 pub mod log;
 mod policies;
@@ -125,8 +128,8 @@ mod tokens;
 
 pub use check::Checked;
 pub use log::{
-    Appended, Content, DecisionRecord, Entry, Event, IdentityRecord, LEAF_DOMAIN, LEAF_HASH_LEN, RECORD_VERSION,
-    REDACTED, Record, SALT_LEN, StoredRecord, TILE_WIDTH, checkpoint, leaf_hash, merkle, note, record,
+    Appended, Content, Cursor, DecisionRecord, Entry, Event, IdentityRecord, LEAF_DOMAIN, LEAF_HASH_LEN,
+    RECORD_VERSION, REDACTED, Record, SALT_LEN, StoredRecord, TILE_WIDTH, checkpoint, leaf_hash, merkle, note, record,
 };
 pub use policies::{StoredLayer, StoredPolicy};
 pub use retention::{RETIRE_AT_ONCE, Retirement};

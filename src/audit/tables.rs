@@ -1,5 +1,6 @@
 //! Every table of the file.
 
+use super::follow::cursors::CURSORS;
 use super::log::tables::{RECORDS, TREE};
 use super::log::tiles::TreeKey;
 use super::policies::POLICIES;
@@ -25,6 +26,7 @@ pub(crate) const TABLES: &[&dyn Registered] = &[
     &COUNTS,
     &POLICIES,
     &TOKENS,
+    &CURSORS,
 ];
 
 /// Every table of a write transaction.
@@ -43,6 +45,7 @@ pub struct Tables<'t> {
     pub(crate) counts: Lazy<'t, Bytes, u64>,
     pub(crate) policies: Lazy<'t, &'static [u8; 32], Bytes>,
     pub(crate) tokens: Lazy<'t, &'static [u8; 16], Bytes>,
+    pub(crate) cursors: Lazy<'t, &'static str, u64>,
 }
 
 impl<'t> Tables<'t> {
@@ -63,6 +66,7 @@ impl<'t> Tables<'t> {
             counts: session.table(COUNTS),
             policies: session.table(POLICIES),
             tokens: session.table(TOKENS),
+            cursors: session.table(CURSORS),
         }
     }
 }

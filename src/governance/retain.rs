@@ -1,18 +1,23 @@
 //! Keeping records only for so long: the payloads of old ones go, their hashes stay, and the record says so.
 //!
-//! What goes, goes in the order of the log, some whole tiles of 256 records at a time; each step is one job of the
-//! writer, with a record of its own that names the range, how many payloads went, and the root of the tree at its end.
-//! What is open holds up its tile and all after it: an approval that waits, a confirmation, a result that is not in. So
-//! does a record that is younger, as when the clock was put back. Records that say who signs the log, and what was
-//! taken from it, stay for ever.
+//! What goes, goes in the order of the log, some whole tiles of 256 records at a time; each step is one job of the writer, with
+//! a record of its own that names the range, how many payloads went, and the root of the tree at its end. What is open holds
+//! up its tile and all after it: an approval that waits, a confirmation, a result that is not in. So does a record that is
+//! younger, as when the clock was put back. Records that say who signs the log, and what was taken from it, stay for ever.
+//!
+//! A cursor that has not come as far holds a tile up as well: what is to be sent elsewhere is not taken away before. It does
+//! so for [`CURSORS_HOLD`] at most. Then the tile goes all the same, and the record names the cursors that were passed.
 
 use std::time::Duration;
 
 use super::redact::may_redact;
 use super::{GovernanceError, Governor};
-use crate::audit::Retirement;
 use crate::audit::record::Event;
-use crate::audit::{RETIRE_AT_ONCE, StoreError, TILE_WIDTH};
+use crate::audit::{RETIRE_AT_ONCE, Retirement, StoreError, TILE_WIDTH};
+use crate::domain::Timestamp;
+
+/// For how long after its time a record is kept because somebody has not followed the log as far.
+const CURSORS_HOLD: Duration = Duration::from_hours(7 * 24);
 
 impl Governor {
     /// Takes away payloads that are older than this: one bounded step. The answer is how many records were gone
@@ -20,6 +25,8 @@ impl Governor {
     pub async fn retire(&self, retain: Duration) -> Result<u64, GovernanceError> {
         let (now, unreported_after) = (self.clock.now(), self.settings.unreported_after);
         let Ok(before) = now.checked_sub(retain) else { return Ok(0) };
+        // Where even this cannot be reckoned, nothing is as old.
+        let held_before = before.checked_sub(CURSORS_HOLD).unwrap_or(Timestamp::MIN);
         let durable = *self.store.durable().borrow();
         let found = self.store.scan(move |reader| {
             let first = reader.retired()? + 1;
@@ -40,18 +47,20 @@ impl Governor {
                 return Ok(0);
             }
             // As many tiles as can go.
-            let mut end = None;
+            let (mut end, mut passed) = (None, Vec::new());
             for (last, root) in roots {
                 let from = end.map_or(first, |(end, _)| end + 1);
+                let behind = tx.cursors_before(last)?;
+                let before = if behind.is_empty() { before } else { held_before };
                 if !tx.may_retire(from..=last, before, |state| may_redact(state, now, unreported_after).is_err())? {
                     break;
                 }
-                end = Some((last, root));
+                (end, passed) = (Some((last, root)), behind);
             }
             let Some((last, root)) = end else { return Ok(0) };
             let Retirement { count } = tx.retire(first..=last)?;
             if count > 0 {
-                tx.append(now, &Event::RecordsRetired { first, last, count, root, before })?;
+                tx.append(now, &Event::RecordsRetired { first, last, count, root, before, passed })?;
             }
             Ok(last + 1 - first)
         });

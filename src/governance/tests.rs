@@ -354,3 +354,36 @@ rules:
     governor.cancel(&agent, confirmable.decision_id, String::new()).await.unwrap();
     assert!(!is_held(&confirmable));
 }
+
+#[tokio::test]
+async fn retention_waits_for_the_slowest_cursor_for_a_time_and_says_when_it_passes_one() {
+    const RETAIN: Duration = Duration::from_hours(24);
+    let house = house("rules: [{name: reads, match: {type: read}, approval: block}]").await;
+    for n in 0..600 {
+        house.propose(&agent(), "read", json!({"n": n})).await;
+    }
+    let store = house.governor.store().clone();
+    store.transact(|tx| tx.advance_cursor("slow", 300).and_then(|()| tx.advance_cursor("fast", 600))).await.unwrap();
+    let retired = async || {
+        while house.governor.retire(RETAIN).await.unwrap() > 0 {}
+        store.read().unwrap().retired().unwrap()
+    };
+    let passed = || {
+        let mut passed = Vec::new();
+        for record in store.read().unwrap().records(600, 100).unwrap() {
+            if let Some(Event::RecordsRetired { passed: some, .. }) = record.record().map(|record| &record.event) {
+                passed.push(some.iter().map(|cursor| cursor.name.clone()).collect::<Vec<_>>());
+            }
+        }
+        passed
+    };
+
+    house.clock.wall.store(2 * 86_400, Ordering::SeqCst);
+    assert_eq!(retired().await, 256, "the tile that the slow one has gone through");
+    house.clock.wall.store(7 * 86_400, Ordering::SeqCst);
+    assert_eq!(retired().await, 256, "it waits");
+    assert_eq!(passed(), [Vec::<String>::new()]);
+    house.clock.wall.store(9 * 86_400, Ordering::SeqCst);
+    assert_eq!(retired().await, 512, "not for ever");
+    assert_eq!(passed(), [vec![], vec!["slow".to_owned()]]);
+}

@@ -6,6 +6,7 @@
 
 mod access;
 mod admin;
+mod arrival;
 mod bad_input;
 mod bad_policy;
 mod bounds;

@@ -108,7 +108,10 @@ async fn retire(store: &Store, last: u64) {
         .transact(move |tx| {
             let first = tx.retired()? + 1;
             let count = tx.retire(first..=last)?.count;
-            tx.append(later(0), &Event::RecordsRetired { first, last, count, root, before: later(1000) })
+            tx.append(
+                later(0),
+                &Event::RecordsRetired { first, last, count, root, before: later(1000), passed: vec![] },
+            )
         })
         .await
         .unwrap();

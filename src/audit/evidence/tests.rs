@@ -241,7 +241,8 @@ fn a_payload_that_is_missing_must_be_accounted_for() {
     let why = log.bundle(1).unwrap_err().to_string();
     assert!(why.starts_with("record 2: it has no payload"), "{why}");
     let root = log.checkpoint(256, 1).checkpoint.root;
-    let retired = |last, root| Event::RecordsRetired { first: 2, last, count: 199, root, before: later(1) };
+    let retired =
+        |last, root| Event::RecordsRetired { first: 2, last, count: 199, root, before: later(1), passed: vec![] };
     log.clone().with(retired(256, root)).bundle(1).unwrap();
     for (last, root) in [(256, Digest([1; 32])), (255, root), (512, root), (u64::MAX, root), (0, root)] {
         let why = log.clone().with(retired(last, root)).bundle(1).unwrap_err().to_string();

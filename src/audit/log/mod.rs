@@ -22,6 +22,6 @@ pub use append::Appended;
 pub use entry::Entry;
 pub use identity::{LogIdentity, LogKey, sign_rotation, verify_rotation};
 pub use leaf::{LEAF_DOMAIN, LEAF_HASH_LEN, REDACTED, SALT_LEN, leaf_data, leaf_hash};
-pub use record::{DecisionRecord, Event, IdentityRecord, RECORD_VERSION, Record};
+pub use record::{Cursor, DecisionRecord, Event, IdentityRecord, RECORD_VERSION, Record};
 pub use stored::{Content, StoredRecord};
 pub use tiles::TILE_WIDTH;

@@ -217,6 +217,9 @@ pub enum Event {
         root: Digest,
         /// What is older than this is not kept.
         before: Timestamp,
+        /// The cursors that had not come as far as the last of the range: they were waited for, and then passed.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        passed: Vec<Cursor>,
     },
     /// Calls that were refused since the last such record, in aggregate: a caller must not be able to fill the disk.
     CallsRefused {
@@ -255,6 +258,15 @@ impl Event {
             | Self::CallsRefused { .. } => None,
         }
     }
+}
+
+/// How far somebody outside has followed the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cursor {
+    /// Its name.
+    pub name: String,
+    /// Everything up to this sequence number is settled.
+    pub sequence: u64,
 }
 
 /// The answer to a proposal, whole.

@@ -1,5 +1,7 @@
 //! Reading rows in a snapshot.
 
+use std::collections::{HashMap, HashSet};
+
 use redb::{ReadOnlyTable, ReadableTable, ReadableTableMetadata};
 
 use super::facts::{decode_facts, decode_row};
@@ -54,6 +56,39 @@ impl Reader {
     ) -> Result<Option<AuditRow>, StoreError> {
         let found = self.row(row)?.filter(|found| is_it(&found.state));
         found.map(Some).ok_or_else(|| damaged(format!("{sought} leads to row {row}, which is another one's")))
+    }
+
+    /// The rows of these decisions, in their order; none for one that there is not.
+    pub(crate) fn by_decisions(&self, decisions: &[DecisionId]) -> Result<Vec<Option<AuditRow>>, StoreError> {
+        guarded(|| {
+            let by_decision = self.table(DECISIONS)?;
+            let mut numbers = HashMap::new();
+            let mut sought = HashSet::new();
+            for decision in decisions {
+                match by_decision.get(decision.as_bytes())? {
+                    Some(row) => drop(numbers.insert(*decision, row.value())),
+                    None => drop(sought.insert(*decision.as_bytes())),
+                }
+            }
+            // Those that the table does not cover yet are found in one go through the rows after its end.
+            let rows = self.table(ROWS)?;
+            let mut after = rows.range(self.indexed()? + 1..)?.rev();
+            while !sought.is_empty()
+                && let Some(entry) = after.next()
+            {
+                let (row, value) = entry?;
+                if let Some(facts) = decode_facts(value.value())
+                    && sought.remove(&facts.decision)
+                {
+                    numbers.insert(DecisionId::from_bytes(facts.decision), row.value());
+                }
+            }
+            let found = decisions.iter().map(|decision| match numbers.get(decision) {
+                None => Ok(None),
+                Some(row) => self.sought(*row, decision, |state| state.decision_id == *decision),
+            });
+            found.collect()
+        })
     }
 
     /// The number of a decision's row: from the table, or else among the rows that it does not cover yet.

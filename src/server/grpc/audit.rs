@@ -3,7 +3,7 @@
 //! A follower reads the record from its own place in it, at its own pace: there is no buffer to overrun, so it cannot lag
 //! and cannot slow anybody.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
@@ -12,17 +12,16 @@ use super::request::{self, Reader};
 use super::response;
 use super::streams::{HEARTBEAT, Messages, Over, Sink, Streams};
 use crate::audit;
-use crate::audit::row::{AuditRow, RowFilter};
-use crate::audit::{Order, Page, Query, Stats, Store, StoreError, StoredRecord};
-use crate::domain::{CallError, DecisionId, Digest, JsonLimits};
+use crate::audit::follow::{Batch, Followed, Follower, History, Selection, StatusTime, Until, View};
+use crate::audit::row::RowFilter;
+use crate::audit::{Order, Stats};
+use crate::domain::{CallError, Digest, JsonLimits};
 use crate::governance::{Governor, Notary};
 use crate::outbound::witnesses::{WitnessState, Witnesses};
 use crate::proto::v1;
 use crate::proto::v1::audit_service_server::AuditService;
 use crate::proto::v1::stream_audit_response::Event;
 
-/// How many rows or records are read at a time.
-const PAGE: usize = 256;
 /// How many action types and rules `GetStats` names when the caller does not say.
 const TOP: usize = 5;
 /// How many it names at most.
@@ -211,192 +210,84 @@ struct Feed {
 
 impl Feed {
     async fn run(self, sink: &Sink<v1::StreamAuditResponse>) -> Result<(), Over> {
-        let mut committed = self.governor.store().committed();
-        let mut cursor = match self.request.resume_after {
+        let resumes = self.request.resume_after.is_some();
+        let position = match self.request.resume_after {
             Some(after) => after,
             None => self.history(sink).await?,
         };
-        if self.request.resume_after.is_some() {
-            let until = *committed.borrow_and_update();
-            cursor = self.changes(sink, cursor, until).await?;
-        }
-        if !self.request.follow {
+        if !resumes && !self.request.follow {
             return Ok(());
         }
-        if self.request.resume_after.is_some() {
-            say(sink, cursor, Event::CaughtUp(v1::CaughtUp { count: 0 })).await?;
+        let (store, view) = (self.governor.store(), self.view());
+        let mut follower = Follower::after(store, Until::Committed, position, view, self.time());
+        if resumes {
+            let until = follower.end();
+            while follower.position() < until
+                && let Some(batch) = follower.ready().await?
+            {
+                self.send(sink, batch).await?;
+            }
+            if !self.request.follow {
+                return Ok(());
+            }
+            say(sink, follower.position(), Event::CaughtUp(v1::CaughtUp { count: 0 })).await?;
         }
         loop {
-            let until = *committed.borrow_and_update();
-            cursor = self.changes(sink, cursor, until).await?;
-            let changed = tokio::select! {
+            let next = tokio::select! {
                 () = sink.closed() => return Err(Over::ClientGone),
-                changed = tokio::time::timeout(HEARTBEAT, committed.changed()) => changed,
+                next = tokio::time::timeout(HEARTBEAT, follower.next()) => next,
             };
-            match changed {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) => return Err(Over::from(StoreError::Closed)),
-                Err(_) => {
-                    let time = Some(response::timestamp(self.governor.now()));
-                    say(sink, cursor, Event::Heartbeat(v1::Heartbeat { time })).await?;
-                }
+            if let Ok(batch) = next {
+                self.send(sink, batch?).await?;
+            } else {
+                let time = Some(response::timestamp(self.governor.now()));
+                say(sink, follower.position(), Event::Heartbeat(v1::Heartbeat { time })).await?;
             }
         }
     }
 
     /// What is recorded already, and where that ends.
     async fn history(&self, sink: &Sink<v1::StreamAuditResponse>) -> Result<u64, Over> {
-        let end = self.store().look(audit::Reader::last_sequence).await?;
-        let limit = match usize::try_from(self.request.limit) {
-            Ok(0) | Err(_) => usize::MAX,
-            Ok(limit) => limit,
+        let selection = match self.filter.decision_id {
+            Some(decision_id) if self.records => Selection::RecordsOf(decision_id),
+            _ => Selection::Newest(self.view(), Some(self.request.limit).filter(|limit| *limit > 0)),
         };
-        let count = if let (true, Some(decision_id)) = (self.records, self.filter.decision_id) {
-            self.records_of(sink, decision_id, end).await?
-        } else if self.records {
-            self.record_history(sink, end, limit).await?
-        } else {
-            self.row_history(sink, limit).await?
-        };
-        if self.request.follow {
-            say(sink, end, Event::CaughtUp(v1::CaughtUp { count })).await?;
-        }
-        Ok(end)
-    }
-
-    /// Rows, a page at a time, so that no reader of the store lives as long as a slow client.
-    async fn row_history(&self, sink: &Sink<v1::StreamAuditResponse>, limit: usize) -> Result<u64, Over> {
-        // Oldest first among the newest so many: where to begin is found by walking back.
-        let (order, mut cursor) = match (self.request.newest_first, limit) {
-            (true, _) => (Order::NewestFirst, None),
-            (false, usize::MAX) => (Order::OldestFirst, None),
-            (false, limit) => {
-                let Some(first) = self.nth_newest(limit).await? else { return Ok(0) };
-                (Order::OldestFirst, Some(first.saturating_sub(1)))
-            }
-        };
+        let order = if self.request.newest_first { Order::NewestFirst } else { Order::OldestFirst };
+        let mut history = History::begin(self.governor.store(), selection, order, self.time()).await?;
         let mut count = 0;
-        while count < limit {
-            let page = self.page(order, cursor, PAGE.min(limit - count)).await?;
-            count += page.rows.len();
-            for row in page.rows {
-                let sequence = if order == Order::OldestFirst { row.state.sequence } else { 0 };
-                say(sink, sequence, Event::Row(Box::new(self.row(row)))).await?;
-            }
-            if page.next.is_none() {
-                break;
-            }
-            cursor = page.next;
+        while let Some(batch) = history.next().await? {
+            count += batch.items.len() as u64;
+            self.send(sink, batch).await?;
         }
-        Ok(count as u64)
+        if self.request.follow {
+            say(sink, history.end(), Event::CaughtUp(v1::CaughtUp { count })).await?;
+        }
+        Ok(history.end())
     }
 
-    /// The row from which on there are as many as asked for, or the first.
-    async fn nth_newest(&self, n: usize) -> Result<Option<u64>, Over> {
-        let (mut cursor, mut seen, mut nth) = (None, 0, None);
-        while seen < n {
-            let page = self.page(Order::NewestFirst, cursor, PAGE.min(n - seen)).await?;
-            seen += page.rows.len();
-            nth = page.rows.last().map(|last| last.row).or(nth);
-            if page.next.is_none() {
-                break;
-            }
-            cursor = page.next;
-        }
-        Ok(nth)
-    }
-
-    async fn page(&self, order: Order, after: Option<u64>, limit: usize) -> Result<Page, Over> {
-        let filter = self.filter.clone();
-        let (now, unreported_after) = (self.governor.now(), self.governor.unreported_after());
-        let page = self
-            .store()
-            .scan(move |reader| reader.rows(&Query { filter: &filter, order, after, limit, now, unreported_after }));
-        Ok(page.await?)
-    }
-
-    /// The records that tell of one decision, oldest first; of one that is redacted, what is left of them.
-    async fn records_of(
-        &self,
-        sink: &Sink<v1::StreamAuditResponse>,
-        decision_id: DecisionId,
-        end: u64,
-    ) -> Result<u64, Over> {
-        let found = self.store().look(move |reader| reader.by_decision(decision_id)).await?;
-        let mut next = found.map_or(end + 1, |row| row.state.sequence);
-        let mut sequences = BTreeSet::new();
-        while next <= end {
-            let page = self.store().scan(move |reader| reader.records_about(decision_id, next..=end));
-            let (page, after) = page.await?;
-            sequences.extend(page);
-            next = after;
-        }
-        for sequence in &sequences {
-            for record in self.records(sequence - 1, *sequence).await? {
-                say(sink, *sequence, Event::Record(response::audit_record(record))).await?;
-            }
-        }
-        Ok(sequences.len() as u64)
-    }
-
-    async fn record_history(&self, sink: &Sink<v1::StreamAuditResponse>, end: u64, limit: usize) -> Result<u64, Over> {
-        let first = end.saturating_sub(limit as u64);
-        if !self.request.newest_first {
-            self.changes(sink, first, end).await?;
-            return Ok(end - first);
-        }
-        let mut from = end;
-        while from > first {
-            let begin = from.saturating_sub(PAGE as u64).max(first);
-            let mut page = self.records(begin, from).await?;
-            page.reverse();
-            for record in page {
-                say(sink, 0, Event::Record(response::audit_record(record))).await?;
-            }
-            from = begin;
-        }
-        Ok(end - first)
-    }
-
-    /// What was recorded after `cursor` up to `until`, in the order of the log.
-    async fn changes(&self, sink: &Sink<v1::StreamAuditResponse>, mut cursor: u64, until: u64) -> Result<u64, Over> {
-        while cursor < until {
-            let page = self.records(cursor, until.min(cursor + PAGE as u64)).await?;
-            if page.is_empty() {
-                break;
-            }
-            for record in page {
-                cursor = record.sequence;
-                if self.records {
-                    say(sink, cursor, Event::Record(response::audit_record(record))).await?;
-                } else if let Some(decision_id) = record.record().and_then(|record| record.event.decision_id()) {
-                    let row = self.store().look(move |reader| reader.by_decision(decision_id)).await?;
-                    if let Some(row) = row.filter(|row| self.keeps(row)) {
-                        say(sink, cursor, Event::Row(Box::new(self.row(row)))).await?;
-                    }
+    async fn send(&self, sink: &Sink<v1::StreamAuditResponse>, batch: Batch) -> Result<(), Over> {
+        for (sequence, item) in batch.items {
+            let event = match item {
+                Followed::Record(record) => Event::Record(response::audit_record(record)),
+                Followed::Row(row) => {
+                    let status = row.state.status(self.governor.now(), self.governor.unreported_after());
+                    Event::Row(Box::new(response::audit_row(*row, status)))
                 }
-            }
+                // The rows that were scrubbed have a record of that in the other view; in this one there is no word for it.
+                Followed::Gap { .. } => continue,
+            };
+            say(sink, sequence, event).await?;
         }
-        Ok(cursor)
+        Ok(())
     }
 
-    /// The records after `from` up to `until`.
-    async fn records(&self, from: u64, until: u64) -> Result<Vec<StoredRecord>, Over> {
-        let limit = usize::try_from(until.saturating_sub(from)).unwrap_or(PAGE);
-        Ok(self.store().scan(move |reader| reader.records(from, limit)).await?)
+    fn view(&self) -> View {
+        if self.records { View::Records } else { View::Rows(self.filter.clone()) }
     }
 
-    fn store(&self) -> &Store {
-        self.governor.store()
-    }
-
-    fn keeps(&self, row: &AuditRow) -> bool {
-        self.filter.matches(row, self.governor.now(), self.governor.unreported_after())
-    }
-
-    fn row(&self, row: AuditRow) -> v1::AuditRow {
-        let status = row.state.status(self.governor.now(), self.governor.unreported_after());
-        response::audit_row(row, status)
+    fn time(&self) -> StatusTime {
+        let (clock, unreported_after) = (Arc::clone(self.governor.clock()), self.governor.unreported_after());
+        StatusTime { clock, unreported_after }
     }
 }
 

@@ -413,7 +413,7 @@ impl Worker {
             }
             let count = tx.retire(first..=last)?.count;
             if count > 0 {
-                tx.append(at, &Event::RecordsRetired { first, last, count, root, before: at })?;
+                tx.append(at, &Event::RecordsRetired { first, last, count, root, before: at, passed: vec![] })?;
             }
             Ok(vec![Done::Retired { last }])
         }));
