@@ -3,7 +3,7 @@
 //! The parent directories are watched, not the files: a watch on a file dies with the file at the first rename over it, and
 //! a Kubernetes ConfigMap or Secret swaps the `..data` link beside it. Events only say *when* to look; what counts is what
 //! the files hold, so events that come in bursts, twice or for something else are harmless. A slow poll covers file systems
-//! that send no events, and a directory that was itself replaced.
+//! that send no events, and a directory that was itself replaced. SIGHUP has every file read again at once.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use notify::event::{AccessKind, AccessMode, ModifyKind};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -42,6 +43,8 @@ pub struct FileWatcher {
     unsettled: bool,
     changed: Arc<Notify>,
     events: Events,
+    /// `None` where the system lets nobody catch SIGHUP.
+    hang_up: Option<Signal>,
 }
 
 /// What the files hold now: given back to [`FileWatcher::accept`] by whoever has acted on it.
@@ -49,11 +52,13 @@ pub struct FileWatcher {
 pub struct Change(Digest);
 
 impl FileWatcher {
-    /// Watches these files, none of them further than so many bytes. Whatever they hold is a change at first.
+    /// Watches these files, none of them further than so many bytes. Whatever they hold is a change at first. Needs a
+    /// tokio runtime.
     pub fn new(files: Vec<PathBuf>, max_bytes: usize) -> Self {
         let changed = Arc::new(Notify::new());
         let events = Events::new(&files, &changed);
-        Self { files, max_bytes, seen: None, look_now: true, unsettled: false, changed, events }
+        let hang_up = signal(SignalKind::hangup()).ok();
+        Self { files, max_bytes, seen: None, look_now: true, unsettled: false, changed, events, hang_up }
     }
 
     /// Watches other files from now on. What they hold at this moment counts as not acted on.
@@ -75,6 +80,8 @@ impl FileWatcher {
                         () = stop.cancelled() => return None,
                         () = self.changed.notified() => {}
                         () = tokio::time::sleep(POLL) => self.events.renew(),
+                        // Somebody wants them to be read, whether they look changed or not.
+                        () = next(&mut self.hang_up) => self.seen = None,
                     }
                     self.unsettled = true;
                 }
@@ -94,6 +101,13 @@ impl FileWatcher {
     /// Says that this change was acted on.
     pub fn accept(&mut self, change: Change) {
         self.seen = Some(change.0);
+    }
+}
+
+async fn next(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
     }
 }
 
@@ -222,7 +236,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_swapped_secret_is_seen_and_what_was_accepted_is_not_reported_again() {
+    async fn a_swapped_secret_is_seen_and_what_was_accepted_comes_again_only_at_a_sighup() {
         let tmp = tempfile::tempdir().unwrap();
         let at = |name: &str| tmp.path().join(name);
         fs::create_dir(at("v1")).unwrap();
@@ -244,6 +258,10 @@ mod tests {
         fs::write(at("other"), "x").unwrap();
         let nothing = tokio::time::timeout(Duration::from_millis(200), files.changed(&stop)).await;
         assert!(nothing.is_err());
+        // Here and not in a test of its own: all tests of this process would hear it.
+        rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::HUP).unwrap();
+        let change = tokio::time::timeout(Duration::from_mins(1), files.changed(&stop)).await.unwrap().unwrap();
+        files.accept(change);
         stop.cancel();
         assert!(files.changed(&stop).await.is_none());
     }

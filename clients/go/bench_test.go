@@ -58,7 +58,7 @@ func proposeOverStub(b *testing.B, transport string) {
 			keys++
 			_, err := stub.Propose(ctx, &aegisv1.ProposeRequest{
 				Action:         &aegisv1.Action{Type: action.Type, Target: action.Target, Params: params},
-				IdempotencyKey: fmt.Sprintf("bench-%s-%d", transport, keys),
+				IdempotencyKey: fmt.Sprintf("benchmark-%s-%08d", transport, keys),
 			})
 			return err
 		},

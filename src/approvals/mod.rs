@@ -1,10 +1,17 @@
-//! The pending queue: which questions wait for a reviewer right now, who watches them, who waits for them.
+//! The questions that wait for a reviewer: what may happen to one ([`Pending::next`]), and which are open now
+//! ([`Queue`]).
 //!
-//! The store is the truth about approvals; this is its reflection in memory, changed only *after* the transaction that
-//! changed the store is durable, by the writer that made it so, in the same order. It knows no policy and decides nothing.
+//! The store is the truth about approvals. The queue is its copy in memory, changed only *after* the transaction that
+//! changed the store is durable, by the writer that made it so, in the same order. Nothing here knows a policy.
 
+mod life;
+mod pending;
+mod proposer;
 mod queue;
-mod slots;
+#[cfg(test)]
+pub(crate) mod testing;
 
-pub use queue::{Change, Ended, Lagged, Pending, Queue, Watcher};
-pub use slots::{QueueFull, Slot, SlotLimits};
+pub use life::{Act, Moment, PolicyNow, Refusal, Vote};
+pub use pending::{Asked, Pending, Unmasked, UnmaskedCell, heap_bytes};
+pub use proposer::{Proposer, is_own, quota_key};
+pub use queue::{Ended, Lagged, Queue, QueueEvent, QueueFull, Watcher};

@@ -5,63 +5,35 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde_json::{Map, Value};
 use tokio::sync::{Notify, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::slots::{QueueFull, Slot, SlotLimits, Slots};
-use crate::domain::{Action, ApprovalId, DecisionId, Digest, Ending, How, ParamPath, Proposal, RiskLevel, Timestamp};
+use super::{Pending, quota_key};
+use crate::domain::{ApprovalId, Ending};
+use crate::limits::{OverQuota, Quota, QuotaKey, QuotaLimits, Resource, Share, Whose};
 
 /// How many changes a watcher may fall behind before it is told that it lagged.
 const CHANGES_KEPT: usize = 1024;
 
-/// A question that waits for a reviewer.
-#[derive(Debug)]
-pub struct Pending {
-    /// Its name.
-    pub approval_id: ApprovalId,
-    /// The decision that waits for it.
-    pub decision_id: DecisionId,
-    /// What was proposed, whole where this process saw the proposal; masked after a restart.
-    pub proposal: Proposal,
-    /// Parameters whose values this process does not hold: any condition on them is indeterminate.
-    pub lost: Vec<ParamPath>,
-    /// The action with its masked values taken out, where it has any that this process holds.
-    pub masked_action: Option<Action>,
-    /// The labels of the proposal as a person may see them.
-    pub metadata: Map<String, Value>,
-    /// The parameters that are masked in [`Self::shown`].
-    pub masked: Vec<ParamPath>,
-    /// Who proposed, as authenticated.
-    pub subject: Arc<str>,
-    /// How that was established.
-    pub how: How,
-    /// The one actor that the proposer's credential may act for.
-    pub bound_actor: Option<Arc<str>>,
-    /// What a decision on this question must carry.
-    pub action_digest: Digest,
-    /// The rule that asks.
-    pub matched_rule: String,
-    /// Why it asks.
-    pub reason: String,
-    /// How dangerous the policy says the action is.
-    pub risk_level: RiskLevel,
-    /// The policy that asked.
-    pub policy_revision: Digest,
-    /// When the question was put.
-    pub requested_at: Timestamp,
-    /// When it ends by itself, as people read it.
-    pub expires_at: Timestamp,
-    /// When it ends by itself, against [`Clock::uptime`](crate::domain::Clock::uptime): no jump of the wall clock moves it.
-    pub deadline: Duration,
-    /// Whether the action may run when nobody answers.
-    pub timeout_allows: bool,
-}
+/// There is no place for another question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.text())]
+pub struct QueueFull(pub OverQuota);
 
-impl Pending {
-    /// The action as a person may see it.
-    pub fn shown(&self) -> &Action {
-        self.masked_action.as_ref().unwrap_or(&self.proposal.action)
+impl QueueFull {
+    fn text(&self) -> String {
+        let OverQuota { whose, resource, limit } = self.0;
+        let (who, flag) = match whose {
+            Whose::Everybody => ("this daemon keeps", ""),
+            Whose::Anonymous => ("callers without a credential may have together", "--anonymous-share of "),
+            Whose::Caller => ("one caller may have", ""),
+        };
+        let of_caller = if whose == Whose::Caller { "-per-caller" } else { "" };
+        let (what, flag) = match resource {
+            Resource::Count => ("pending approvals", format!("{flag}--max-pending{of_caller}")),
+            Resource::Bytes => ("bytes of pending approvals", format!("{flag}--max-pending-bytes{of_caller}")),
+        };
+        format!("{limit} {what} are all that {who} ({flag})")
     }
 }
 
@@ -76,7 +48,7 @@ pub struct Ended {
 
 /// Something that happened to the queue.
 #[derive(Clone, Debug)]
-pub enum Change {
+pub enum QueueEvent {
     /// A question was put.
     Added(Arc<Pending>),
     /// A question was answered.
@@ -91,7 +63,7 @@ struct Entry {
     pending: Arc<Pending>,
     /// Made for the first who waits: most questions that are open have nobody waiting, and ten thousand may be open.
     ended: Option<watch::Sender<Option<Arc<Ended>>>>,
-    _slot: Slot,
+    _share: Share,
 }
 
 /// The open questions by name and by deadline: the same questions, always.
@@ -103,9 +75,9 @@ struct Open {
 
 /// The open questions of one daemon.
 pub struct Queue {
-    slots: Slots,
+    quota: Quota,
     open: Mutex<Open>,
-    changes: broadcast::Sender<Change>,
+    changes: broadcast::Sender<QueueEvent>,
     /// Rung when the earliest deadline may have changed.
     deadlines: Notify,
     /// The daemon stops: nobody waits any more.
@@ -114,9 +86,9 @@ pub struct Queue {
 
 impl Queue {
     /// An empty queue.
-    pub fn new(limits: SlotLimits) -> Self {
+    pub fn new(limits: QuotaLimits) -> Self {
         Self {
-            slots: Slots::new(limits),
+            quota: Quota::new(limits),
             open: Mutex::default(),
             changes: broadcast::Sender::new(CHANGES_KEPT),
             deadlines: Notify::new(),
@@ -124,15 +96,15 @@ impl Queue {
         }
     }
 
-    /// Takes a place for a question that is about to be written.
-    pub fn take_slot(&self, caller: &str) -> Result<Slot, QueueFull> {
-        self.slots.take(caller)
+    /// Takes the place of a question of so many bytes that is about to be written.
+    pub fn take_place(&self, caller: &QuotaKey, bytes: usize) -> Result<Share, QueueFull> {
+        self.quota.take(caller, bytes).map_err(QueueFull)
     }
 
     /// Puts a question that is durable now. One that is there already stays as it is, with those who wait for it.
-    pub fn add(&self, pending: Pending, slot: Slot) {
+    pub fn add(&self, pending: Pending, place: Share) {
         let pending = Arc::new(pending);
-        let entry = Entry { pending: Arc::clone(&pending), ended: None, _slot: slot };
+        let entry = Entry { pending: Arc::clone(&pending), ended: None, _share: place };
         let mut open = self.lock();
         if open.by_id.contains_key(&pending.approval_id) {
             return;
@@ -140,15 +112,15 @@ impl Queue {
         open.by_deadline.insert((pending.deadline, pending.approval_id));
         open.by_id.insert(pending.approval_id, entry);
         // Sent under the lock, so that a watcher's snapshot and its changes meet without a gap. Nobody may be watching.
-        let _ = self.changes.send(Change::Added(pending));
+        let _ = self.changes.send(QueueEvent::Added(pending));
         drop(open);
         self.deadlines.notify_one();
     }
 
-    /// Puts back a question that the store held when the daemon started. Its place counts for this caller.
-    pub fn restore(&self, pending: Pending, caller: &str) {
-        let slot = self.slots.restore(caller);
-        self.add(pending, slot);
+    /// Puts back a question that the store held when the daemon started. Its place counts for its proposer.
+    pub fn restore(&self, pending: Pending) {
+        let place = self.quota.restore(&quota_key(pending.decision.identity()), pending.bytes);
+        self.add(pending, place);
     }
 
     /// Ends a question whose end is durable now: tells every watcher and every waiter.
@@ -156,8 +128,9 @@ impl Queue {
         let mut open = self.lock();
         let Some(entry) = open.by_id.remove(&approval_id) else { return };
         open.by_deadline.remove(&(entry.pending.deadline, approval_id));
+        entry.pending.unmasked.forget();
         let ended = Arc::new(Ended { pending: entry.pending, ending });
-        let _ = self.changes.send(Change::Ended(Arc::clone(&ended)));
+        let _ = self.changes.send(QueueEvent::Ended(Arc::clone(&ended)));
         if let Some(waiting) = entry.ended {
             waiting.send_replace(Some(ended));
         }
@@ -192,8 +165,8 @@ impl Queue {
         self.len() == 0
     }
 
-    /// Resolves when the question ends. `None` at once where it is not open (any more): the store knows how it ended. `None`
-    /// too when the daemon stops: it is open still, and nobody waits for it here.
+    /// Resolves when the question ends. `None` at once where it is not open (any more): the store knows how it ended.
+    /// `None` too when the daemon stops: it is open still, and nobody waits for it here.
     pub async fn ended(&self, approval_id: ApprovalId) -> Option<Arc<Ended>> {
         let mut receiver = {
             let mut open = self.lock();
@@ -234,12 +207,12 @@ impl Queue {
 
 /// One watcher's place in the stream of changes.
 pub struct Watcher {
-    changes: broadcast::Receiver<Change>,
+    changes: broadcast::Receiver<QueueEvent>,
 }
 
 impl Watcher {
     /// The next change; `None` when the daemon ends. A watcher that fell behind is told, and takes a new snapshot.
-    pub async fn next(&mut self) -> Option<Result<Change, Lagged>> {
+    pub async fn next(&mut self) -> Option<Result<QueueEvent, Lagged>> {
         match self.changes.recv().await {
             Ok(change) => Some(Ok(change)),
             Err(broadcast::error::RecvError::Lagged(missed)) => Some(Err(Lagged(missed))),
@@ -251,34 +224,13 @@ impl Watcher {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::EndingKind;
+    use crate::approvals::testing::pending;
+    use crate::domain::{EndingKind, Timestamp};
+    use crate::limits::Amount;
 
     fn queue() -> Queue {
-        Queue::new(SlotLimits { total: 10_000, per_caller: 10_000 })
-    }
-
-    fn pending(n: u8, deadline: u64) -> Pending {
-        Pending {
-            approval_id: ApprovalId::from_bytes([n; 16]),
-            decision_id: DecisionId::from_bytes([n; 16]),
-            proposal: Proposal::default(),
-            lost: Vec::new(),
-            masked_action: None,
-            metadata: Map::new(),
-            masked: Vec::new(),
-            subject: "anonymous".into(),
-            how: How::Anonymous,
-            bound_actor: None,
-            action_digest: Digest::of(&[n]),
-            matched_rule: String::new(),
-            reason: String::new(),
-            risk_level: RiskLevel::Medium,
-            policy_revision: Digest::of(b"policy"),
-            requested_at: Timestamp::UNIX_EPOCH,
-            expires_at: Timestamp::UNIX_EPOCH,
-            deadline: Duration::from_secs(deadline),
-            timeout_allows: false,
-        }
+        let all = Amount { count: 10_000, bytes: 10_000 };
+        Queue::new(QuotaLimits { total: all, anonymous: all, per_caller: all })
     }
 
     fn ending() -> Ending {
@@ -294,8 +246,8 @@ mod tests {
 
     fn put(queue: &Queue, pending: Pending) -> ApprovalId {
         let id = pending.approval_id;
-        let slot = queue.take_slot("a").unwrap();
-        queue.add(pending, slot);
+        let place = queue.take_place(&quota_key(pending.decision.identity()), 1).unwrap();
+        queue.add(pending, place);
         id
     }
 
@@ -337,8 +289,12 @@ mod tests {
         assert_eq!(snapshot.len(), 1);
         put(&queue, pending(2, 60));
         queue.end(first, ending());
-        assert!(matches!(watcher.next().await, Some(Ok(Change::Added(added))) if added.approval_id.as_bytes()[0] == 2));
-        assert!(matches!(watcher.next().await, Some(Ok(Change::Ended(ended))) if ended.pending.approval_id == first));
+        assert!(
+            matches!(watcher.next().await, Some(Ok(QueueEvent::Added(added))) if added.approval_id.as_bytes()[0] == 2)
+        );
+        assert!(
+            matches!(watcher.next().await, Some(Ok(QueueEvent::Ended(ended))) if ended.pending.approval_id == first)
+        );
     }
 
     #[tokio::test]

@@ -3,8 +3,16 @@
 //! This floor stores and finds. It does not decide anything: what a decision is, when an approval may end and who may end
 //! it are the business of the floors above, which say so in jobs that run inside the writer's transaction ([`Tx`]).
 //!
-//! A [`Store`] has one thread that writes (`writer`), in batches; any number of [`Reader`]s look at snapshots. A call of
-//! [`Store::transact`] is answered only when what it wrote is on disk.
+//! - [`log`]: records, the tree over them, and what signs for it.
+//! - [`rows`]: each decision with its approval and its result folded in; the index and the counters over them.
+//! - `policies`, `tokens`: what records name and what must change in one transaction with them. Each keeps a table of its own.
+//!   They stand here, not with the floors whose words they are, because `check` holds them against the log.
+//! - `retention`: takes the payloads of old records away.
+//! - `check`: everything that must hold between the tables. [`evidence`]: what leaves the machine, and how it is verified.
+//! - `tables`, `state`, `host`: what this floor registers with the engine, [`store`](crate::store).
+//!
+//! A [`Store`] has one thread that writes, in batches; any number of [`Reader`]s look at snapshots. A call of
+//! [`Store::transact`](crate::store::Store::transact) is answered only when what it wrote is on disk.
 //!
 //! # The file, format 1
 //!
@@ -20,7 +28,7 @@
 //!                                              "indexed"     u64: the last row that the derived tables cover
 //!                                              "forgotten"   u64: the last row whose key was considered for forgetting
 //!                                              "recoveries"  u64: how often the store was reopened after a fault
-//!                                              "log"         JSON: the log's origin and keys, see [`log`]
+//!                                              "log"         JSON: the log's origin and keys, see `log::identity`
 //!                                              "retired"     u64: the last record that retention has gone through
 //! records         sequence u64, from 1,        ┌────────────────┬──────────┬──────────────────────────────┐
 //!                 without gaps                 │ leaf hash (32) │ salt (16)│ payload: RFC 8785 JSON of the │
@@ -56,9 +64,9 @@
 //!
 //! The leaf covers every byte of the payload, and with it the sequence number, the record's name and its time. The salt is
 //! 16 random bytes: whoever holds the leaf hash of a record that was redacted learns nothing about it by guessing. Salt and
-//! payload can be dropped and the leaf data kept in their place, so that proofs over the log stay valid: see [`redaction`].
+//! payload can be dropped and the leaf data kept in their place, so that proofs over the log stay valid: see `log::redaction`.
 //!
-//! The leaves are those of an RFC 6962 tree ([`merkle`]): record `n` is leaf `n − 1`, and the tree of size `n` is that of
+//! The leaves are those of an RFC 6962 tree ([`log::merkle`]): record `n` is leaf `n − 1`, and the tree of size `n` is that of
 //! the records from 1 to `n`.
 //!
 //! ## Facts of a row
@@ -100,56 +108,33 @@
 //! a damaged page is an error of whatever it is read for, never an answer. After a failure that a caller was told about, its batch may be there (the last sync failed, and the header
 //! reached the disk all the same) or not; nothing in between. `relaxed` gives up durability against power loss, in the open.
 
-mod answers;
 mod check;
-pub mod checkpoint;
-mod counts;
-mod draft;
-mod entry;
-mod error;
 pub mod evidence;
-mod facts;
-mod file;
-mod index;
-mod job;
+mod host;
 pub mod log;
-pub mod merkle;
-pub mod note;
-mod open;
-mod options;
-mod pulse;
-mod query;
-mod reader;
-pub mod record;
-pub mod redaction;
-pub mod row;
-mod slot;
+mod policies;
+mod retention;
+pub mod rows;
 mod state;
-mod stats;
-mod store;
 mod tables;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
-mod token;
-mod tree;
-mod tx;
-mod writer;
+mod tokens;
 
 pub use check::Checked;
-pub use draft::{Appended, Draft, Inserted, Opening, StoredLayer, StoredPolicy};
-pub use entry::{Entry, LEAF_DOMAIN, LEAF_HASH_LEN, SALT_LEN, leaf_hash};
-pub use error::{OpenError, StoreError, TxError};
-pub use file::Opener;
-pub use options::{Entropy, Options};
-pub use query::{Order, Page, Query};
-pub use reader::{Content, Reader, StoredRecord};
-pub use record::{DecisionRecord, Event, IdentityRecord, RECORD_VERSION, Record};
-pub use redaction::{REDACTED, RETIRE_AT_ONCE};
-pub use row::{ApprovalState, AuditRow, ConfirmationClosed, ConfirmationState, RowFilter, RowState};
-pub use stats::Stats;
-pub use store::{Store, StoreHealth};
-pub use token::StoredToken;
-pub use tree::TILE_WIDTH;
-pub use tx::{IDEMPOTENCY_WINDOW, Tx};
+pub use log::{
+    Appended, Content, DecisionRecord, Entry, Event, IdentityRecord, LEAF_DOMAIN, LEAF_HASH_LEN, RECORD_VERSION,
+    REDACTED, Record, SALT_LEN, StoredRecord, TILE_WIDTH, checkpoint, leaf_hash, merkle, note, record,
+};
+pub use policies::{StoredLayer, StoredPolicy};
+pub use retention::{RETIRE_AT_ONCE, Retirement};
+pub use rows::{
+    ApprovalState, AuditRow, ConfirmationClosed, ConfirmationState, Draft, IDEMPOTENCY_WINDOW, Inserted, Opening,
+    Order, Page, Query, RowFilter, RowState, Stats, row,
+};
+pub use state::{Standalone, State, Store, Tx};
+pub use tokens::StoredToken;
+
+pub use crate::store::{Entropy, OpenError, Opener, Options, Reader, StoreError, StoreHealth, TxError};

@@ -8,7 +8,7 @@ use super::object::Object;
 use super::out::{Format, Out};
 use super::policy_files::{self, PolicyArgs};
 use crate::domain::visible;
-use crate::policy::{Diagnostic, LoadErrors, Policy, Rule};
+use crate::policy::{Code, Diagnostic, LoadErrors, Policy, Rule};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -98,5 +98,6 @@ fn finding(finding: &Diagnostic) -> Value {
         "column": finding.column,
         "path": finding.path,
         "message": finding.message,
+        "code": finding.code.map(Code::as_str),
     })
 }

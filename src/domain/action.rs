@@ -1,4 +1,4 @@
-//! What an agent wants to do, who says it wants to, and the digest that binds an answer to exactly that.
+//! What an agent wants to do, who says it wants to, and the digest that ties an answer to exactly that.
 
 use std::fmt;
 
@@ -11,7 +11,8 @@ use super::canonical::{ParamsError, canonical_json};
 /// What an agent wants to do.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Action {
-    /// The kind of action, for example `bulk_update`. Never empty at a door of the daemon; `simulate` may decide an empty one.
+    /// The kind of action, for example `bulk_update`. Never empty at a door of the daemon; `simulate` may decide an
+    /// empty one.
     pub r#type: String,
     /// What it acts on, for example `crm`. May be empty.
     #[serde(default)]
@@ -51,9 +52,9 @@ pub struct Proposal {
 }
 
 impl Proposal {
-    /// The digest that an approval, a confirmation or an idempotency key is bound to.
-    pub fn digest(&self) -> Result<Digest, ParamsError> {
-        action_digest(&self.action, &self.actor.id, &self.session_id)
+    /// The canonical JSON of the action with who proposes it in which session: see [`canonical_action`].
+    pub fn canonical(&self) -> Result<Vec<u8>, ParamsError> {
+        canonical_action(&self.action, &self.actor.id, &self.session_id)
     }
 }
 
@@ -102,28 +103,48 @@ impl<'de> Deserialize<'de> for Digest {
     }
 }
 
-/// The action digest: SHA-256 of the RFC 8785 JSON of
-/// `{"action": {"description", "params", "target", "type"}, ...}` flattened to one object:
+/// What an action digest begins with, so that nobody can guess a masked value from the digest. Given to the proposer
+/// and never recorded.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub struct ActionSalt(pub [u8; Self::LEN]);
+
+impl ActionSalt {
+    /// How long a salt is.
+    pub const LEN: usize = 16;
+}
+
+impl fmt::Debug for ActionSalt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ActionSalt(..)")
+    }
+}
+
+/// What an action is compared and digested by: the RFC 8785 JSON, without the line break, of
 ///
 /// ```json
-/// {"actor":{"id":"agent-7"},"description":"","params":{"count":150},"session_id":"s1","target":"crm","type":"bulk_update"}
+/// {"actor":{"id":"agent-7"},"description":"","params":{"count":150},
+///  "session_id":"s1","target":"crm","type":"bulk_update"}
 /// ```
-///
-/// SDKs compute the same bytes, so that an agent can prove what was decided without having to trust the daemon's copy.
-pub fn action_digest(action: &Action, actor_id: &str, session_id: &str) -> Result<Digest, ParamsError> {
+pub fn canonical_action(action: &Action, actor_id: &str, session_id: &str) -> Result<Vec<u8>, ParamsError> {
     #[derive(Serialize)]
     struct ActorId<'a> {
         id: &'a str,
     }
     #[derive(Serialize)]
-    struct Digested<'a> {
+    struct Canonical<'a> {
         actor: ActorId<'a>,
         #[serde(flatten)]
         action: &'a Action,
         session_id: &'a str,
     }
-    let bytes = canonical_json(&Digested { actor: ActorId { id: actor_id }, action, session_id })?;
-    Ok(Digest::of(&bytes))
+    canonical_json(&Canonical { actor: ActorId { id: actor_id }, action, session_id })
+}
+
+/// The action digest: SHA-256 of the salt and the [`canonical_action`].
+///
+/// SDKs compute the same, so that an agent can prove what was decided without having to trust the daemon's copy.
+pub fn action_digest(salt: &ActionSalt, canonical: &[u8]) -> Digest {
+    Digest(Sha256::new().chain_update(salt.0).chain_update(canonical).finalize().into())
 }
 
 #[cfg(test)]
@@ -137,25 +158,37 @@ mod tests {
     }
 
     #[test]
-    fn the_digest_is_the_sha256_of_the_documented_bytes() {
-        let digest = action_digest(&action(json!({"count": 150})), "agent-7", "s1").unwrap();
-        let bytes = br#"{"actor":{"id":"agent-7"},"description":"","params":{"count":150},"session_id":"s1","target":"crm","type":"bulk_update"}"#;
-        assert_eq!(digest, Digest::of(bytes));
+    fn the_canonical_action_is_the_documented_bytes() {
+        let canonical = canonical_action(&action(json!({"count": 150})), "agent-7", "s1").unwrap();
+        let bytes = concat!(
+            r#"{"actor":{"id":"agent-7"},"description":"","params":{"count":150},"#,
+            r#""session_id":"s1","target":"crm","type":"bulk_update"}"#
+        );
+        assert_eq!(canonical, bytes.as_bytes());
     }
 
     #[test]
-    fn an_integer_and_the_same_number_as_a_float_have_one_digest() {
-        let int = action_digest(&action(json!({"count": 150})), "a", "").unwrap();
-        let float = action_digest(&action(json!({"count": 150.0})), "a", "").unwrap();
+    fn an_integer_and_the_same_number_as_a_float_are_one_action() {
+        let int = canonical_action(&action(json!({"count": 150})), "a", "").unwrap();
+        let float = canonical_action(&action(json!({"count": 150.0})), "a", "").unwrap();
         assert_eq!(int, float);
     }
 
     #[test]
-    fn every_part_of_the_proposal_changes_the_digest() {
-        let base = action_digest(&action(json!({"count": 150})), "a", "s").unwrap();
-        assert_ne!(base, action_digest(&action(json!({"count": 151})), "a", "s").unwrap());
-        assert_ne!(base, action_digest(&action(json!({"count": 150})), "b", "s").unwrap());
-        assert_ne!(base, action_digest(&action(json!({"count": 150})), "a", "t").unwrap());
+    fn every_part_of_the_proposal_makes_another_action() {
+        let base = canonical_action(&action(json!({"count": 150})), "a", "s").unwrap();
+        assert_ne!(base, canonical_action(&action(json!({"count": 151})), "a", "s").unwrap());
+        assert_ne!(base, canonical_action(&action(json!({"count": 150})), "b", "s").unwrap());
+        assert_ne!(base, canonical_action(&action(json!({"count": 150})), "a", "t").unwrap());
+    }
+
+    #[test]
+    fn the_digest_is_of_the_salt_and_then_the_action() {
+        let salt = ActionSalt([7; ActionSalt::LEN]);
+        assert_eq!(
+            action_digest(&salt, b"x"),
+            Digest::of(b"\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07\x07x")
+        );
     }
 
     #[test]

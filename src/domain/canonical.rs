@@ -1,10 +1,10 @@
-//! Canonical JSON (RFC 8785) in one pass: the only bytes that are ever hashed. Each decision pays for it twice, with the
-//! action's digest and with the record.
+//! Canonical JSON (RFC 8785) in one pass: the only bytes that are ever hashed. Each decision pays for it twice, with
+//! the action's digest and with the record.
 //!
-//! The bytes are those of the `serde_json_canonicalizer` crate (a test holds the two against each other). The difference is
-//! that members are written straight into one buffer and only moved when they turn out not to be in order, and that the
-//! writer learns where the members of the outermost object stand: the store fills in what only it knows (the sequence
-//! number, the record's name) without writing the rest again.
+//! The bytes are those of the `serde_json_canonicalizer` crate (a test holds the two against each other). The
+//! difference is that members are written straight into one buffer and only moved when they turn out not to be in
+//! order, and that the writer learns where the members of the outermost object stand: the store fills in what only it
+//! knows (the sequence number, the record's name) without writing the rest again.
 
 use std::fmt::{Display, Write as _};
 use std::ops::Range;
@@ -488,6 +488,23 @@ impl ser::SerializeMap for Object<'_> {
     fn end(self) -> Result<(), Error> {
         self.finish()
     }
+}
+
+/// How long the JSON of a value is.
+pub fn json_len(value: &impl Serialize) -> Result<usize, ParamsError> {
+    struct Count(usize);
+    impl std::io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    serde_json::to_writer(&mut count, value)?;
+    Ok(count.0)
 }
 
 #[cfg(test)]

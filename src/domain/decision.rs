@@ -1,9 +1,9 @@
 //! Answers and what becomes of them: the outcome of a proposal, the end of an approval, the result of an action.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use super::{Approval, Timestamp};
+use super::{ActionSalt, Approval, ApprovalId, DecisionId, Digest, RecordId, RiskLevel, Timestamp};
 
 /// The answer to a proposal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -27,6 +27,78 @@ impl Outcome {
             Self::Deny => "DENY",
             Self::Escalate => "ESCALATE",
             Self::RequireConfirmation => "REQUIRE_CONFIRMATION",
+        }
+    }
+}
+
+/// The answer to a proposal, as it stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// Its name.
+    pub decision_id: DecisionId,
+    /// Whether the action may run.
+    pub outcome: Outcome,
+    /// What made the outcome what it is.
+    pub code: DecisionCode,
+    /// Why, for people.
+    pub reason: String,
+    /// How dangerous the policy says the action is.
+    pub risk_level: RiskLevel,
+    /// What the policy asks for.
+    pub approval: Approval,
+    /// The rule that matched, or `<default>`.
+    pub matched_rule: String,
+    /// What the policy tells the agent to keep to.
+    pub constraints: Map<String, Value>,
+    /// The policy that decided.
+    pub policy_revision: Digest,
+    /// When it was given.
+    pub timestamp: Timestamp,
+    /// The record that holds it.
+    pub audit_ref: RecordId,
+    /// The question that was put to reviewers, if any.
+    pub approval_id: Option<ApprovalId>,
+    /// When the question or the confirmation token expires.
+    pub expires_at: Option<Timestamp>,
+    /// What a second proposal must carry once the agent's own user has confirmed.
+    pub confirmation_token: Option<String>,
+    /// The digest of the action that was decided.
+    pub action_digest: Digest,
+    /// What the digest begins with.
+    pub action_digest_salt: ActionSalt,
+    /// Whether an earlier proposal with the same idempotency key was given this decision.
+    pub replayed: bool,
+    /// What was reported of the action, where it was reported: it has had its run.
+    pub result: Option<Report>,
+}
+
+/// What made a decision what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DecisionCode {
+    /// The policy, by the rule that matched.
+    Policy,
+    /// A reviewer.
+    Reviewer,
+    /// Nobody answered in time.
+    Timeout,
+    /// The policy changed after the action was proposed, and now blocks it.
+    PolicyChanged,
+    /// The proposer withdrew.
+    Cancelled,
+    /// The action was allowed, and its result has been reported: an ALLOW is for one run.
+    AlreadyReported,
+}
+
+impl DecisionCode {
+    /// The code as the API writes it: `POLICY_CHANGED`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Policy => "POLICY",
+            Self::Reviewer => "REVIEWER",
+            Self::Timeout => "TIMEOUT",
+            Self::PolicyChanged => "POLICY_CHANGED",
+            Self::Cancelled => "CANCELLED",
+            Self::AlreadyReported => "ALREADY_REPORTED",
         }
     }
 }
@@ -82,9 +154,59 @@ pub struct Ending {
     pub at: Timestamp,
     /// Why, in the reviewer's words or the daemon's.
     pub reason: String,
-    /// A documented code where the daemon itself decided (`POLICY_CHANGED`, `TIMEOUT`), else empty.
+    /// [`Self::POLICY_CHANGED`] or [`Self::TIMEOUT`] where the daemon itself decided, else empty.
     #[serde(default)]
     pub code: String,
+}
+
+impl Ending {
+    /// The code of an end that a changed policy brought.
+    pub const POLICY_CHANGED: &'static str = "POLICY_CHANGED";
+    /// The code of an end that time brought.
+    pub const TIMEOUT: &'static str = "TIMEOUT";
+}
+
+/// Where a question to reviewers stands. It goes from open to ended once, and never back.
+///
+/// Stored as its ending alone, which is absent while the question is open.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Option<Ending>", into = "Option<Ending>")]
+pub enum QuestionState {
+    /// Reviewers may answer.
+    #[default]
+    Open,
+    /// It is over.
+    Ended(Ending),
+}
+
+impl QuestionState {
+    /// Whether reviewers may still answer.
+    pub const fn is_open(&self) -> bool {
+        matches!(self, Self::Open)
+    }
+
+    /// How it ended, if it has.
+    pub const fn ending(&self) -> Option<&Ending> {
+        match self {
+            Self::Open => None,
+            Self::Ended(ending) => Some(ending),
+        }
+    }
+}
+
+impl From<Option<Ending>> for QuestionState {
+    fn from(ending: Option<Ending>) -> Self {
+        ending.map_or(Self::Open, Self::Ended)
+    }
+}
+
+impl From<QuestionState> for Option<Ending> {
+    fn from(state: QuestionState) -> Self {
+        match state {
+            QuestionState::Open => None,
+            QuestionState::Ended(ending) => Some(ending),
+        }
+    }
 }
 
 /// What became of an action.

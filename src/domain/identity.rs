@@ -1,6 +1,7 @@
 //! Who is calling: what was authenticated, and what that may do.
 
 use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Serialize};
@@ -33,11 +34,6 @@ impl Role {
             Self::Auditor => "auditor",
             Self::Admin => "admin",
         }
-    }
-
-    /// The role that is written so.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|role| role.as_str() == name)
     }
 
     const fn bit(self) -> u8 {
@@ -140,7 +136,8 @@ impl How {
 /// What was authenticated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// Who it is, as the record names them; `anonymous` where nobody is. Two credentials of one subject are one subject.
+    /// Who it is, as the record names them; `anonymous` where nobody is. Two credentials of one subject are one
+    /// subject.
     pub subject: Arc<str>,
     /// What the caller may do.
     pub roles: Roles,
@@ -197,6 +194,42 @@ impl Identity {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConnectionId(pub u64);
 
+/// Who is at the other end of a connection, as the kernel says. Callers without a credential are told apart by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Peer {
+    /// A user of this machine, over a unix socket.
+    Uid(u32),
+    /// Some user of this machine, over TCP: nobody can tell which.
+    Loopback,
+    /// Another machine. Of an IPv6 address only the /64 network counts: whoever has one address of it has them all.
+    Address(IpAddr),
+}
+
+impl Peer {
+    /// The peer at this address.
+    pub fn at(address: IpAddr) -> Self {
+        let address = address.to_canonical();
+        if address.is_loopback() {
+            return Self::Loopback;
+        }
+        Self::Address(match address {
+            IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
+            v4 @ IpAddr::V4(_) => v4,
+        })
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Uid(uid) => write!(f, "uid {uid}"),
+            Self::Loopback => f.write_str("loopback"),
+            Self::Address(address) => address.fmt(f),
+        }
+    }
+}
+
 /// Who is calling and over which connection.
 #[derive(Clone, Debug)]
 pub struct Caller {
@@ -204,4 +237,35 @@ pub struct Caller {
     pub identity: Identity,
     /// The connection that the call came over.
     pub connection: ConnectionId,
+    /// Who is at its other end.
+    pub peer: Peer,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peers_are_told_apart_by_what_somebody_else_cannot_choose() {
+        let peer = |address: &str| Peer::at(address.parse().unwrap());
+        for loopback in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"] {
+            assert_eq!(peer(loopback), Peer::Loopback, "{loopback}");
+        }
+        assert_eq!(peer("2001:db8::1"), peer("2001:db8::ffff:1"));
+        assert_ne!(peer("2001:db8::1"), peer("2001:db8:0:1::1"));
+        assert_ne!(peer("192.0.2.1"), peer("192.0.2.2"));
+        assert_eq!(peer("::ffff:192.0.2.1"), peer("192.0.2.1"));
+    }
+
+    #[test]
+    fn a_peer_reads_back_as_it_was_recorded() {
+        for (peer, json) in [
+            (Peer::Uid(1001), r#"{"uid":1001}"#),
+            (Peer::Loopback, r#""loopback""#),
+            (Peer::at([192, 0, 2, 1].into()), r#"{"address":"192.0.2.1"}"#),
+        ] {
+            assert_eq!(serde_json::to_string(&peer).unwrap(), json);
+            assert_eq!(serde_json::from_str::<Peer>(json).unwrap(), peer);
+        }
+    }
 }

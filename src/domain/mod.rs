@@ -5,21 +5,28 @@
 
 mod action;
 mod canonical;
+pub mod check;
 pub mod clock;
 mod decision;
+mod error;
 mod identity;
 pub mod ids;
+pub mod json;
 mod levels;
+mod numbers;
 mod paths;
 mod text;
 
-pub use action::{Action, Actor, Digest, Proposal, action_digest};
+pub use action::{Action, ActionSalt, Actor, Digest, Proposal, action_digest, canonical_action};
 pub(crate) use canonical::Canonical;
-pub use canonical::{ParamsError, canonical_json};
+pub use canonical::{ParamsError, canonical_json, json_len};
+pub use check::{Check, Checked, Checker, JsonLimits};
 pub use clock::{Clock, SystemClock, Timestamp};
-pub use decision::{Ending, EndingKind, Outcome, Report, ResultStatus};
-pub use identity::{Caller, ConnectionId, How, Identity, Role, Roles};
+pub use decision::{Decision, DecisionCode, Ending, EndingKind, Outcome, QuestionState, Report, ResultStatus};
+pub use error::{CallError, ErrorCode, Violation};
+pub use identity::{Caller, ConnectionId, How, Identity, Peer, Role, Roles};
 pub use ids::{ApprovalId, DecisionId, IdError, RecordId, TokenId};
 pub use levels::{Approval, RiskLevel, UnknownLevel};
-pub use paths::ParamPath;
-pub use text::visible;
+pub use numbers::MAX_WHOLE_NUMBER;
+pub use paths::{ParamPath, Walk};
+pub use text::{nfc, visible};

@@ -1,7 +1,10 @@
-//! Showing text that an agent controls to a person, without letting it control the terminal or the reader.
+//! Text that an agent controls: shown to a person without letting it control the terminal or the reader, and compared in one
+//! form.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
+
+use unicode_normalization::{IsNormalized, UnicodeNormalization as _, is_nfc_quick};
 
 /// The text with control, bidirectional and invisible characters written as visible escapes (`\n`, `\u{202e}`).
 ///
@@ -25,6 +28,14 @@ pub fn visible(text: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(shown)
+}
+
+/// The text in Unicode's normal form C, in which `é` is one text however it was typed. Text that is in it is not copied.
+pub fn nfc(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() || is_nfc_quick(text.chars()) == IsNormalized::Yes {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.nfc().collect())
 }
 
 /// Control characters, bidi marks and overrides, zero-width and tag characters, variation selectors.
@@ -57,6 +68,14 @@ mod tests {
     #[test]
     fn plain_text_is_not_copied() {
         assert!(matches!(visible("crm é 日本"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn one_text_has_one_form() {
+        assert_eq!(nfc("cafe\u{301}"), "caf\u{e9}");
+        for text in ["", "crm", "caf\u{e9}", "日本"] {
+            assert!(matches!(nfc(text), Cow::Borrowed(_)), "{text}");
+        }
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! Why governance could not do what was asked. A denial is not among these: it is an answer.
 
 use crate::approvals::QueueFull;
-use crate::domain::{ApprovalId, DecisionId, Digest, Ending, ParamsError, TokenId, visible};
+use crate::audit::StoreError;
+use crate::domain::{
+    ApprovalId, CallError, DecisionId, Digest, Ending, ErrorCode, ParamsError, TokenId, Violation, visible,
+};
 use crate::policy::LoadErrors;
 
 /// Why governance could not do what was asked.
@@ -9,7 +12,7 @@ use crate::policy::LoadErrors;
 pub enum GovernanceError {
     /// The record cannot be written or read: nothing is decided, nothing may run.
     #[error("the record cannot be written or read, so nothing is decided: {0}")]
-    Record(#[from] crate::audit::StoreError),
+    Record(#[from] StoreError),
     /// The machine gave no random bytes, so nothing can be named.
     #[error("no random bytes, so nothing is decided: {0}")]
     Entropy(#[from] getrandom::Error),
@@ -18,7 +21,8 @@ pub enum GovernanceError {
     Params(#[from] ParamsError),
     /// The key was used for something else.
     #[error(
-        "idempotency_key `{key}` was used for another action (digest {other}): a retry must propose the very same action"
+        "idempotency_key `{key}` was used for another action (digest {other}): a retry must propose the very same \
+         action"
     )]
     IdempotencyKeyReused {
         /// The key.
@@ -26,6 +30,12 @@ pub enum GovernanceError {
         /// The digest of what it was used for.
         other: Digest,
     },
+    /// Others could guess the key.
+    #[error(
+        "an idempotency_key of a caller without a credential has at least {0} characters, so that nobody else can \
+         guess it: a random UUID is a good one"
+    )]
+    IdempotencyKeyTooShort(usize),
     /// The token does not confirm this proposal.
     #[error("confirmation_token {0}")]
     ConfirmationInvalid(&'static str),
@@ -79,8 +89,11 @@ pub enum GovernanceError {
         actual: Digest,
     },
     /// A proposer may not be its own reviewer.
-    #[error("{0} proposed this action and cannot review it")]
-    OwnProposal(String),
+    #[error(
+        "whoever proposed an action cannot review it: the proposal came from the same subject, the same connection or \
+         the same user of this machine"
+    )]
+    OwnProposal,
     /// The credential is another actor's.
     #[error("this credential acts for the actor `{bound}` alone, and the proposal is by `{}`", visible(sent))]
     OtherActor {
@@ -134,4 +147,63 @@ pub enum GovernanceError {
 
 fn who(ending: &Ending) -> &str {
     if ending.by.is_empty() { "the daemon" } else { &ending.by }
+}
+
+impl From<GovernanceError> for CallError {
+    fn from(error: GovernanceError) -> Self {
+        use GovernanceError as E;
+        let message = error.to_string();
+        let plain = |code| Self::new(code, message.clone());
+        let field = |code, field| plain(code).with_violations(vec![Violation::new(field, message.clone())]);
+        let decided = |code, ending: &Ending| {
+            plain(code).with("ending", ending.kind.as_str()).with("by", &ending.by).with("at", ending.at)
+        };
+        match &error {
+            E::Record(error) => error.into(),
+            E::Entropy(_) => plain(ErrorCode::NoEntropy),
+            E::Params(_) => field(ErrorCode::InvalidRequest, "action.params"),
+            E::IdempotencyKeyTooShort(_) => field(ErrorCode::InvalidRequest, "idempotency_key"),
+            E::IdempotencyKeyReused { .. } => field(ErrorCode::IdempotencyKeyReused, "idempotency_key"),
+            E::ConfirmationInvalid(_) => plain(ErrorCode::ConfirmationInvalid),
+            E::QueueFull(_) => plain(ErrorCode::TooManyPendingApprovals),
+            E::RateLimited(_) => plain(ErrorCode::RateLimited),
+            E::NotRedactable { .. } => plain(ErrorCode::NotRedactable),
+            E::NoDecision(_) | E::NoSuchDecision(_) => plain(ErrorCode::NoSuchDecision),
+            E::NoApproval(_) => plain(ErrorCode::NoSuchApproval),
+            E::NoRevision(_) => plain(ErrorCode::NoSuchRevision),
+            E::AlreadyDecided { ending, .. } => decided(ErrorCode::AlreadyDecided, ending),
+            E::Expired { ending, .. } => decided(ErrorCode::Expired, ending),
+            E::DigestMismatch { .. } => plain(ErrorCode::DigestMismatch),
+            E::OwnProposal => plain(ErrorCode::OwnProposal),
+            E::OtherActor { .. } => field(ErrorCode::ActorNotAllowed, "actor.id"),
+            E::NoToken(_) => plain(ErrorCode::NoSuchToken),
+            E::TooManyTokens(_) => plain(ErrorCode::TooManyTokens),
+            E::NotPending { .. } => plain(ErrorCode::NotPending),
+            E::NotReportable { .. } => plain(ErrorCode::NotReportable),
+            E::PolicyInvalid(errors) => {
+                let violations = errors.diagnostics().iter().map(|finding| {
+                    let at = format!("line {}, column {}: ", finding.line, finding.column);
+                    Violation::new(format!("yaml:{}", finding.path), at + &finding.message)
+                });
+                plain(ErrorCode::PolicyInvalid).with_violations(violations.collect())
+            }
+            E::RevisionMismatch { .. } => plain(ErrorCode::RevisionMismatch),
+            E::PolicyNotWritable(_) => plain(ErrorCode::PolicyNotWritable),
+        }
+    }
+}
+
+/// The record could not do its work: nothing is known about the action, so it must not run.
+impl From<&StoreError> for CallError {
+    fn from(error: &StoreError) -> Self {
+        let message = error.to_string();
+        match error {
+            StoreError::Overloaded => Self::new(ErrorCode::RecordBusy, message),
+            StoreError::Unavailable { disk_full, .. } => {
+                Self::new(ErrorCode::RecordUnavailable, message).with("disk_full", disk_full)
+            }
+            StoreError::Closed => Self::new(ErrorCode::NotServing, message),
+            _ => Self::new(ErrorCode::RecordFault, message),
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! What the policy would answer: no record, no question, no side effect.
 
 use super::{Generation, GovernanceError, Governor};
-use crate::domain::{Action, Actor, Caller, Timestamp};
+use crate::domain::{Action, Actor, Caller, Check, Checker, Timestamp};
 use crate::policy::{Explanation, Question, Verdict};
 use std::sync::Arc;
 
@@ -20,6 +20,13 @@ pub struct Evaluated {
     pub generation: Arc<Generation>,
     caller: Caller,
     at: Timestamp,
+}
+
+impl Check for Hypothesis {
+    fn check(&self, at: &str, checker: &mut Checker) {
+        self.actor.check(&format!("{at}actor."), checker);
+        self.action.check(&format!("{at}action."), checker);
+    }
 }
 
 impl Governor {

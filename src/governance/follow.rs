@@ -1,43 +1,44 @@
 //! After the answer: wait for what a reviewer says, report what came of the action.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::masking::{self, Masking};
-use super::{Answer, GovernanceError, Governor};
+use super::decision::OnRecord;
+use super::job::{self, Refused};
+use super::masking::{Masking, Values};
+use super::{GovernanceError, Governor};
+use crate::approvals::is_own;
 use crate::audit::record::Event;
-use crate::domain::{Caller, DecisionId, Outcome, RecordId, Report, ResultStatus};
+use crate::domain::{Caller, Checked, Decision, DecisionId, Outcome, QuestionState, RecordId, Report, ResultStatus};
 
 impl Governor {
-    /// The answer as it stands, or as it stands when a reviewer has decided or the wait is over.
+    /// The decision as it stands, or as it stands when a reviewer has decided or the wait is over.
     pub async fn await_decision(
         &self,
         caller: &Caller,
         decision_id: DecisionId,
         wait: Duration,
-    ) -> Result<Answer, GovernanceError> {
-        let mut answer = self.own_decision(caller, decision_id)?;
+    ) -> Result<Decision, GovernanceError> {
+        let mut given = self.own(caller, decision_id).await?;
         if !wait.is_zero() {
-            self.wait_for(&mut answer, wait).await?;
+            self.wait_for(&mut given, wait).await?;
         }
-        Ok(answer)
+        Ok(self.tell(&given))
     }
 
-    /// Waits until the answer is no longer ESCALATE, or the wait is over.
-    pub(super) async fn wait_for(&self, answer: &mut Answer, wait: Duration) -> Result<(), GovernanceError> {
-        let Some(approval_id) = answer.decision.approval_id else { return Ok(()) };
-        if answer.outcome() != Outcome::Escalate {
+    /// Waits until the outcome is no longer ESCALATE, or the wait is over.
+    pub(super) async fn wait_for(&self, given: &mut OnRecord, wait: Duration) -> Result<(), GovernanceError> {
+        let Some(approval) = &mut given.state.approval else { return Ok(()) };
+        if !approval.state.is_open() {
             return Ok(());
         }
-        match tokio::time::timeout(wait, self.queue.ended(approval_id)).await {
-            Ok(Some(ended)) => {
-                if let Some(approval) = &mut answer.state.approval {
-                    approval.ending = Some(ended.ending.clone());
-                }
-            }
+        match tokio::time::timeout(wait, self.queue.ended(approval.approval_id)).await {
+            Ok(Some(ended)) => approval.state = QuestionState::Ended(ended.ending.clone()),
             // Not open any more: the store knows how it ended.
             Ok(None) => {
-                if let Some(row) = self.store.read()?.by_decision(answer.decision.decision_id)? {
-                    *answer = row.into();
+                let decision_id = given.decision.decision_id;
+                if let Some(now) = self.store.look(move |reader| reader.by_decision(decision_id)).await? {
+                    *given = now.into();
                 }
             }
             // Time is up: it still says ESCALATE.
@@ -46,12 +47,12 @@ impl Governor {
         Ok(())
     }
 
-    /// The answer to a proposal of this very caller. Another caller's is not told from none.
-    pub(super) fn own_decision(&self, caller: &Caller, decision_id: DecisionId) -> Result<Answer, GovernanceError> {
-        let row = self.store.read()?.by_decision(decision_id)?;
+    /// A decision that this very caller proposed. Another caller's is not told from none.
+    pub(super) async fn own(&self, caller: &Caller, decision_id: DecisionId) -> Result<OnRecord, GovernanceError> {
+        let row = self.store.look(move |reader| reader.by_decision(decision_id)).await?;
         // Of what was redacted nothing is left that could be anybody's.
-        row.filter(|row| row.state.redacted.is_none() && is_own(caller, &row.decision.identity))
-            .map(Answer::from)
+        row.filter(|row| row.state.redacted.is_none() && is_own(&row.decision.identity, caller))
+            .map(OnRecord::from)
             .ok_or(GovernanceError::NoDecision(decision_id))
     }
 
@@ -60,49 +61,37 @@ impl Governor {
         &self,
         caller: &Caller,
         decision_id: DecisionId,
-        report: Report,
+        report: Checked<Report>,
     ) -> Result<Option<RecordId>, GovernanceError> {
         let now = self.clock.now();
         // What a decision is never changes: it is looked at, and the report masked, before the writer's turn.
-        let decision = self.own_decision(caller, decision_id)?.decision;
-        let held = self.held().get(decision_id);
-        let values = held.or_else(|| decision.masked.is_empty().then(masking::Values::default));
+        let decision = self.own(caller, decision_id).await?.decision;
+        let known = self.held.get(decision_id);
+        let values = known.or_else(|| decision.masked.is_empty().then(Values::default));
         let generation = self.generations.current();
         let masking = Masking { redact: &decision.redact, secrets: generation.policy.secrets() };
-        let (report, masked) = masking.report(report, values);
-        self.store
-            .transact(move |tx| {
-                let Some((row, mut state)) = tx.row_by_decision(decision_id)? else {
-                    return Ok(Err(GovernanceError::NoDecision(decision_id)));
-                };
-                if state.redacted.is_some() {
-                    return Ok(Err(GovernanceError::NoDecision(decision_id)));
-                }
-                if state.result.as_ref() == Some(&report) {
-                    return Ok(Ok(None));
-                }
-                if let Err(why) = may_report(state.outcome_now(), state.result.as_ref(), report.status) {
-                    let status = report.status.as_str();
-                    return Ok(Err(GovernanceError::NotReportable { decision_id, status, why }));
-                }
-                let appended = tx.append(now, &Event::Result { decision_id, report: report.clone(), masked })?;
-                state.result = Some(report);
-                tx.update_row(row, &state)?;
-                Ok(Ok(Some(appended.record_id)))
-            })
-            .await?
-    }
-}
-
-fn is_own(caller: &Caller, proposer: &crate::audit::record::IdentityRecord) -> bool {
-    let identity = &caller.identity;
-    match proposer.how {
-        crate::domain::How::Anonymous => !identity.is_authenticated(),
-        // A credential that is bound to one actor reaches what that actor proposed, and not what its subject did besides.
-        how => {
-            let same_actor = identity.actor.is_none() || identity.actor.as_deref() == proposer.actor.as_deref();
-            same_actor && identity.is_same_subject(&proposer.subject, how)
-        }
+        let (report, masked) = masking.report(report.into_inner(), values);
+        let held = Arc::clone(&self.held);
+        job::run(&self.store, move |tx| {
+            let found = tx.row_by_decision(decision_id)?.filter(|(_, state)| state.redacted.is_none());
+            let Some((row, mut state)) = found else {
+                return Err(Refused::By(GovernanceError::NoDecision(decision_id)));
+            };
+            if state.result.as_ref() == Some(&report) {
+                return Ok(None);
+            }
+            if let Err(why) = may_report(state.outcome_now(), state.result.as_ref(), report.status) {
+                let status = report.status.as_str();
+                return Err(Refused::By(GovernanceError::NotReportable { decision_id, status, why }));
+            }
+            let appended = tx.append(now, &Event::Result { decision_id, report: report.clone(), masked })?;
+            state.result = Some(report);
+            tx.update_row(row, &state)?;
+            // Its life is over: of a rollback that is reported later, every text is masked whole.
+            tx.after_commit(move || held.forget(decision_id));
+            Ok(Some(appended.record_id))
+        })
+        .await
     }
 }
 
@@ -119,7 +108,7 @@ fn may_report(outcome: Outcome, earlier: Option<&Report>, status: ResultStatus) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::governance::propose::settled;
+    use crate::governance::write::settled;
 
     #[test]
     fn what_ran_can_be_undone_and_nothing_else_is_said_twice() {

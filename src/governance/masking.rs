@@ -1,27 +1,19 @@
 //! Keeping what a policy masks out of the record: in parameters by path, name and look, in free text by value and look.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::BTreeMap;
 
 use aho_corasick::{AhoCorasick, MatchKind};
-use hmac::{Hmac, Mac as _};
 use serde_json::{Map, Value};
-use sha2::Sha256;
 
-use crate::domain::{DecisionId, Digest, ParamPath, ParamsError, Proposal, Report, canonical_json};
+use super::secret::StoreSecret;
+use crate::domain::{Digest, ParamPath, ParamsError, Proposal, Report};
 use crate::policy::{self, Secrets};
 
 /// A masked value shorter than this is not looked for in free text: it would hide half of every sentence.
 const SHORTEST_VALUE: usize = 4;
 
 /// How many bytes of masked values one decision may have to be looked for. Past that, every text is masked whole.
-const MAX_VALUES: usize = 64 << 10;
-
-/// For how many bytes of masked values, and for how many allowed actions, they are kept in mind until the result is reported.
-const HELD_BYTES: usize = 8 << 20;
-const HELD: usize = 10_000;
-
-/// What digests of masked values begin with, so that they are digests of nothing else.
-const DIGEST_DOMAIN: &[u8] = b"aegis/masked/v1\0";
+pub(super) const MAX_VALUES: usize = 64 << 10;
 
 /// What a policy masks of one decision.
 #[derive(Clone, Copy)]
@@ -42,6 +34,8 @@ pub(super) struct Masked {
     pub(super) digests: BTreeMap<ParamPath, Digest>,
     /// The values themselves, to be looked for in what is said later. Never stored.
     pub(super) values: Values,
+    /// The parameters that hold something masked, as they were sent. Never stored.
+    pub(super) unmasked: Map<String, Value>,
 }
 
 /// Masked values that are looked for in free text.
@@ -55,16 +49,21 @@ pub(super) struct Values {
 
 impl Masking<'_> {
     /// Takes out of a proposal what is masked.
-    pub(super) fn proposal(&self, mut proposal: Proposal, key: &Hmac<Sha256>) -> Result<Masked, ParamsError> {
+    pub(super) fn proposal(&self, mut proposal: Proposal, secret: &StoreSecret) -> Result<Masked, ParamsError> {
         let mut values = Values::default();
         let (params, paths) = self.map(&proposal.action.params, &mut values);
         let mut digests = BTreeMap::new();
+        let original = std::mem::take(&mut proposal.action.params);
         for path in &paths {
-            let original = &proposal.action.params;
-            if let Some(value) = path.literal(original).or_else(|| path.nested(original)) {
-                digests.insert(path.clone(), keyed_digest(key, value)?);
-            }
+            // A path through a list has several values, which have one digest together.
+            match path.values(&original)[..] {
+                [] => continue,
+                [value] => digests.insert(path.clone(), secret.masked_digest(value)?),
+                ref values => digests.insert(path.clone(), secret.masked_digest(&values)?),
+            };
         }
+        let differs = |(name, value): &(String, Value)| params.get(name) != Some(value);
+        let unmasked = if paths.is_empty() { Map::new() } else { original.into_iter().filter(differs).collect() };
         proposal.action.params = params;
         proposal.action.description = self.text(&proposal.action.description, &mut values);
         (proposal.metadata, _) = self.map(&proposal.metadata, &mut values);
@@ -72,12 +71,13 @@ impl Masking<'_> {
         let finder = values.finder();
         proposal.action.description = finder.mask(&proposal.action.description);
         proposal.metadata = map_texts_of(proposal.metadata, &finder);
-        Ok(Masked { proposal, paths, digests, values })
+        Ok(Masked { proposal, paths, digests, values, unmasked })
     }
 
     /// Takes out of a report what is masked, and says which names of its data that were.
     ///
-    /// `values` are those of the decision; where it masked some and they are not in mind any more, every text is masked whole.
+    /// `values` are those of the decision; where it masked some and they are not known any more, every text is masked
+    /// whole.
     pub(super) fn report(&self, report: Report, values: Option<Values>) -> (Report, Vec<ParamPath>) {
         let mut values = values.unwrap_or_else(Values::unknown);
         let mut paths = Vec::new();
@@ -109,8 +109,7 @@ impl Masking<'_> {
     fn map(&self, original: &Map<String, Value>, values: &mut Values) -> (Map<String, Value>, Vec<ParamPath>) {
         let (mut shown, mut paths) = policy::mask(original, self.redact.iter());
         for path in &paths {
-            values.collect(path.literal(original));
-            values.collect(path.nested(original));
+            path.values(original).into_iter().for_each(|value| values.collect(Some(value)));
         }
         let found = self.secrets.mask(&mut shown, original);
         values.extend(found.values);
@@ -121,18 +120,23 @@ impl Masking<'_> {
     }
 }
 
-/// The same for equal values of this store, and nothing to whoever lacks its key: HMAC-SHA256 over the canonical JSON.
-fn keyed_digest(key: &Hmac<Sha256>, value: &Value) -> Result<Digest, ParamsError> {
-    let mut mac = key.clone();
-    mac.update(DIGEST_DOMAIN);
-    mac.update(&canonical_json(value)?);
-    Ok(Digest(mac.finalize().into_bytes().into()))
-}
-
 impl Values {
     /// Those of a decision that masked some, when nobody knows any more which.
     fn unknown() -> Self {
         Self { too_many: true, ..Self::default() }
+    }
+
+    /// These texts.
+    #[cfg(test)]
+    pub(super) fn of(texts: impl IntoIterator<Item = String>) -> Self {
+        let mut values = Self::default();
+        values.extend(texts.into_iter().collect());
+        values
+    }
+
+    /// How many bytes of memory they take, about.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes + self.texts.len() * size_of::<String>()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -225,46 +229,14 @@ fn map_texts(value: Value, finder: &Finder) -> Value {
     }
 }
 
-/// The masked values of decisions whose result is still to come.
-#[derive(Debug, Default)]
-pub(super) struct Held {
-    values: HashMap<DecisionId, Values>,
-    order: VecDeque<DecisionId>,
-    bytes: usize,
-}
-
-impl Held {
-    /// Keeps the values of one decision in mind; forgets the oldest where there are too many.
-    pub(super) fn keep(&mut self, decision_id: DecisionId, values: Values) {
-        self.bytes += values.bytes;
-        self.order.push_back(decision_id);
-        self.values.insert(decision_id, values);
-        while self.order.len() > HELD || self.bytes > HELD_BYTES {
-            let Some(oldest) = self.order.pop_front() else { return };
-            self.bytes -= self.values.remove(&oldest).map_or(0, |values| values.bytes);
-        }
-    }
-
-    /// Forgets the values of one decision.
-    pub(super) fn forget(&mut self, decision_id: DecisionId) {
-        self.bytes -= self.values.remove(&decision_id).map_or(0, |values| values.bytes);
-    }
-
-    /// The values of one decision, if they are still in mind.
-    pub(super) fn get(&self, decision_id: DecisionId) -> Option<Values> {
-        self.values.get(&decision_id).cloned()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::domain::ResultStatus;
-    use hmac::KeyInit as _;
     use serde_json::json;
 
-    fn key() -> Hmac<Sha256> {
-        Hmac::new_from_slice(&[7; 32]).unwrap()
+    fn secret() -> StoreSecret {
+        StoreSecret::new(&[7; 32]).unwrap()
     }
 
     fn proposal(params: &Value, description: &str, metadata: &Value) -> Proposal {
@@ -287,7 +259,7 @@ mod tests {
         let masking = Masking { redact: &redact, secrets: &secrets };
         let params = json!({"password": "hunter22", "iban": "DE89370400440532013000", "n": 1});
         let metadata = json!({"note": "hunter22 again", "token": 5});
-        let masked = masking.proposal(proposal(&params, "log in with hunter22", &metadata), &key()).unwrap();
+        let masked = masking.proposal(proposal(&params, "log in with hunter22", &metadata), &secret()).unwrap();
         let shown = json!({"password": "[masked, 8 characters]", "iban": "[masked, 22 characters]", "n": 1});
         assert_eq!(Value::Object(masked.proposal.action.params), shown);
         assert_eq!(masked.proposal.action.description, "log in with [masked, 8 characters]");
@@ -306,17 +278,17 @@ mod tests {
     fn digests_tell_equal_values_apart_from_others_and_only_under_one_key() {
         let secrets = Secrets::default();
         let masking = Masking { redact: &[], secrets: &secrets };
-        let digest = |value: Value, key: &Hmac<Sha256>| {
+        let digest = |value: Value, secret: &StoreSecret| {
             let proposal = proposal(&json!({"password": value}), "", &json!({}));
-            masking.proposal(proposal, key).unwrap().digests[&ParamPath::new("password")]
+            masking.proposal(proposal, secret).unwrap().digests[&ParamPath::new("password")]
         };
-        assert_eq!(digest(json!("a"), &key()), digest(json!("a"), &key()));
-        assert_ne!(digest(json!("a"), &key()), digest(json!("b"), &key()));
-        assert_ne!(digest(json!("a"), &key()), digest(json!("a"), &Hmac::new_from_slice(&[8; 32]).unwrap()));
+        assert_eq!(digest(json!("a"), &secret()), digest(json!("a"), &secret()));
+        assert_ne!(digest(json!("a"), &secret()), digest(json!("b"), &secret()));
+        assert_ne!(digest(json!("a"), &secret()), digest(json!("a"), &StoreSecret::new(&[8; 32]).unwrap()));
     }
 
     #[test]
-    fn what_is_not_in_mind_any_more_masks_every_text() {
+    fn where_the_values_are_unknown_every_text_is_masked() {
         let secrets = Secrets::default();
         let masking = Masking { redact: &[], secrets: &secrets };
         let (report, _) = masking.report(report(json!(["abc", 1]), "no"), None);
@@ -329,20 +301,7 @@ mod tests {
         let secrets = Secrets::default();
         let masking = Masking { redact: &[], secrets: &secrets };
         let many = json!({"secrets": "x".repeat(MAX_VALUES + 1)});
-        let masked = masking.proposal(proposal(&many, "plain words", &json!({})), &key()).unwrap();
+        let masked = masking.proposal(proposal(&many, "plain words", &json!({})), &secret()).unwrap();
         assert_eq!(masked.proposal.action.description, "[masked, 11 characters]");
-    }
-
-    #[test]
-    fn what_is_held_is_bounded() {
-        let mut held = Held::default();
-        let id = |n: u8| DecisionId::from_bytes([n; 16]);
-        for n in 0..=255 {
-            let mut values = Values::default();
-            values.add("x".repeat(MAX_VALUES));
-            held.keep(id(n), values);
-        }
-        assert!(held.bytes <= HELD_BYTES);
-        assert!(held.get(id(0)).is_none() && held.get(id(255)).is_some());
     }
 }

@@ -126,8 +126,9 @@ impl Governor {
             .await?
             .recv()
             .map_err(|_| StoreError::Closed)?;
-        tracing::info!(revision = %generation.policy.revision(), rules = generation.policy.rules().len(), "policy loaded");
-        for warning in generation.policy.warnings() {
+        let policy = &generation.policy;
+        tracing::info!(revision = %policy.revision(), rules = policy.rules().len(), "policy loaded");
+        for warning in policy.warnings() {
             tracing::warn!("{warning}");
         }
         Ok(generation)

@@ -1,9 +1,10 @@
 //! Taking a decision off the record, and saying so on it.
 
+use super::job::{self, Refused};
 use super::{GovernanceError, Governor};
+use crate::audit::Appended;
 use crate::audit::record::Event;
 use crate::audit::row::RowState;
-use crate::audit::{Appended, StoreError};
 use crate::domain::{Caller, DecisionId, Outcome, Timestamp};
 
 /// A decision that was taken off the record.
@@ -16,8 +17,8 @@ pub struct Redacted {
 }
 
 impl Governor {
-    /// Takes away what the record says of a decision: the decision, its approval, its confirmation and its results. What
-    /// is still open cannot be redacted.
+    /// Takes away what the record says of a decision: the decision, its approval, its confirmation and its results.
+    /// What is still open cannot be redacted.
     pub async fn redact(
         &self,
         caller: &Caller,
@@ -29,48 +30,45 @@ impl Governor {
         let (looked, up_to) = self.records_of(decision_id).await?;
         let (now, unreported_after) = (self.clock.now(), self.settings.unreported_after);
         let (by, how) = (caller.identity.subject.to_string(), caller.identity.how);
-        let redacted = self
-            .store
-            .transact(move |tx| {
-                let Some((row, state)) = tx.row_by_decision(decision_id)? else {
-                    return Ok(Err(GovernanceError::NoSuchDecision(decision_id)));
-                };
-                if let Err(why) = may_redact(&state, now, unreported_after) {
-                    return Ok(Err(GovernanceError::NotRedactable { decision_id, why }));
-                }
-                let mut sequences = looked;
-                sequences.extend(tx.records_of(decision_id, up_to + 1)?);
-                tx.scrub_row(row)?;
-                for sequence in &sequences {
-                    tx.drop_payload(*sequence)?;
-                }
-                let event = Event::DecisionRedacted { decision_id, sequences: sequences.clone(), reason, by, how };
-                let appended = tx.append(now, &event)?;
-                Ok(Ok(Redacted { appended, sequences }))
-            })
-            .await?;
-        self.held().forget(decision_id);
+        let redacted = job::run(&self.store, move |tx| {
+            let Some((row, state)) = tx.row_by_decision(decision_id)? else {
+                return Err(Refused::By(GovernanceError::NoSuchDecision(decision_id)));
+            };
+            if let Err(why) = may_redact(&state, now, unreported_after) {
+                return Err(Refused::By(GovernanceError::NotRedactable { decision_id, why }));
+            }
+            let mut sequences = looked;
+            sequences.extend(tx.records_of(decision_id, up_to + 1)?);
+            tx.scrub_row(row)?;
+            for sequence in &sequences {
+                tx.drop_payload(*sequence)?;
+            }
+            let event = Event::DecisionRedacted { decision_id, sequences: sequences.clone(), reason, by, how };
+            let appended = tx.append(now, &event)?;
+            Ok(Redacted { appended, sequences })
+        })
+        .await;
+        self.held.forget(decision_id);
         redacted
     }
 
     /// The records of a decision, and how far was looked.
     async fn records_of(&self, decision_id: DecisionId) -> Result<(Vec<u64>, u64), GovernanceError> {
-        let store = self.store.clone();
-        let look = move || {
-            let reader = store.read()?;
-            let last = reader.last_sequence()?;
-            let first = reader.by_decision(decision_id)?.map_or(last + 1, |row| row.state.sequence);
-            drop(reader);
-            let (mut found, mut next) = (Vec::new(), first);
-            while next <= last {
-                // A snapshot for each page: none is held for long.
-                let (page, after) = store.read()?.records_of(decision_id, next..=last)?;
-                found.extend(page);
-                next = after;
-            }
-            Ok::<_, StoreError>((found, last))
-        };
-        Ok(tokio::task::spawn_blocking(look).await.map_err(|_| StoreError::Closed)??)
+        let (first, last) = self
+            .store
+            .look(move |reader| {
+                let last = reader.last_sequence()?;
+                Ok((reader.by_decision(decision_id)?.map_or(last + 1, |row| row.state.sequence), last))
+            })
+            .await?;
+        let (mut found, mut next) = (Vec::new(), first);
+        while next <= last {
+            // A snapshot for each page: none is held for long.
+            let (page, after) = self.store.scan(move |reader| reader.records_of(decision_id, next..=last)).await?;
+            found.extend(page);
+            next = after;
+        }
+        Ok((found, last))
     }
 }
 

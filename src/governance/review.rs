@@ -1,94 +1,65 @@
 //! The end of a question: by a reviewer, by time, by its proposer, or by a policy that has changed under it.
+//!
+//! [`Pending::next`] says what comes of an act. This looks the question up, asks the policy, and writes the state that
+//! comes back, all in one turn of the writer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::propose::settled;
-use super::{GovernanceError, Governor};
-use crate::approvals::{Ended, Pending, Queue};
-use crate::audit::record::Event;
-use crate::audit::row::{ConfirmationClosed, RowState};
+use super::held::Held;
+use super::job::{self, Refused};
+use super::write::settled;
+use super::{Generations, GovernanceError, Governor};
+use crate::approvals::{Act, Moment, Pending, PolicyNow, Queue, Refusal, Vote};
+use crate::audit::record::{DecisionRecord, Event};
+use crate::audit::row::RowState;
 use crate::audit::{StoreError, Tx, TxError};
-use crate::domain::{
-    ApprovalId, Caller, DecisionId, Digest, Ending, EndingKind, How, Outcome, ResultStatus, Timestamp,
-};
-use crate::policy::{Policy, Question};
-
-/// The code of an approval that a changed policy ended.
-const POLICY_CHANGED: &str = "POLICY_CHANGED";
-/// The code of an approval that time ended.
-const TIMEOUT: &str = "TIMEOUT";
+use crate::domain::{ApprovalId, Caller, Clock, Digest, Ending, EndingKind, How, QuestionState, ResultStatus};
+use crate::policy::Question;
 
 /// How many questions one transaction ends when their time is over.
 const EXPIRED_AT_ONCE: usize = 256;
 
-/// What a reviewer says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Yes.
-    Approve,
-    /// No.
-    Deny,
+/// What came of a vote.
+#[derive(Debug)]
+pub struct Voted {
+    /// The question.
+    pub pending: Arc<Pending>,
+    /// Where it stands now.
+    pub state: QuestionState,
 }
 
 impl Governor {
-    /// Takes a reviewer's answer. The first one counts; everybody else is told who was first.
+    /// Takes a reviewer's vote. The first one ends the question; everybody else is told who was first.
     pub async fn decide(
         &self,
         caller: &Caller,
         approval_id: ApprovalId,
-        expected: Digest,
-        verdict: Verdict,
+        shown: Digest,
+        vote: Vote,
         reason: String,
-    ) -> Result<Ended, GovernanceError> {
+    ) -> Result<Voted, GovernanceError> {
         let Some(pending) = self.queue.get(approval_id) else {
-            return Err(self.why_not_open(approval_id)?);
+            return Err(self.why_not_open(approval_id).await?);
         };
-        let identity = caller.identity.clone();
-        let reason = self.without_secrets(&reason);
+        let (by, reason) = (caller.clone(), self.without_secrets(&reason));
         let turn = self.turn(&pending);
-        let ending = self
-            .store
-            .transact(move |tx| {
-                let (row, state) = match turn.open(tx)? {
-                    Ok(open) => open,
-                    Err(refusal) => return Ok(Err(refusal)),
-                };
-                let pending = &turn.pending;
-                if pending.action_digest != expected {
-                    return Ok(Err(GovernanceError::DigestMismatch { approval_id, actual: pending.action_digest }));
-                }
-                if identity.is_same_subject(&pending.subject, pending.how) {
-                    return Ok(Err(GovernanceError::OwnProposal(identity.subject.to_string())));
-                }
-                let now = turn.clock.now();
-                if turn.is_late() {
-                    let ending = turn.expiry(now);
-                    turn.close(tx, row, state, ending.clone(), None)?;
-                    return Ok(Err(GovernanceError::Expired { approval_id, ending }));
-                }
-                let by = identity.subject.to_string();
-                let ending = match verdict {
-                    Verdict::Deny => {
-                        Ending { kind: EndingKind::Denied, allows: false, by, at: now, reason, code: String::new() }
-                    }
-                    Verdict::Approve => turn.forbidden_now(now).unwrap_or(Ending {
-                        kind: EndingKind::Approved,
-                        allows: true,
-                        by,
-                        at: now,
-                        reason,
-                        code: String::new(),
-                    }),
-                };
-                turn.close(tx, row, state, ending.clone(), Some(identity.how))?;
-                Ok(Ok(ending))
-            })
-            .await??;
-        Ok(Ended { pending, ending })
+        let state = job::run(&self.store, move |tx| {
+            let by = &by;
+            let act = |tx: &mut Tx<'_>, state: &RowState| {
+                Ok(match vote {
+                    Vote::Approve => Act::Approve { by, shown, reason, policy: turn.policy_now(tx, state)? },
+                    Vote::Deny => Act::Deny { by, shown, reason },
+                })
+            };
+            turn.act(tx, act, Some(by.identity.how))
+        })
+        .await?;
+        Ok(Voted { pending, state })
     }
 
     /// Ends every question whose time is over, and says how long until the next one is.
-    pub async fn expire_due(&self) -> Result<Option<std::time::Duration>, StoreError> {
+    pub async fn expire_due(&self) -> Result<Option<Duration>, StoreError> {
         let (due, next) = self.queue.due(self.clock.uptime());
         // Many at a time: each transaction is synced, and those who wait for the last one wait for all before it.
         for some in due.chunks(EXPIRED_AT_ONCE) {
@@ -97,9 +68,10 @@ impl Governor {
             self.store
                 .transact(move |tx| {
                     for turn in turns {
-                        if let Ok((row, state)) = turn.open(tx)? {
-                            let ending = turn.expiry(turn.clock.now());
-                            turn.close(tx, row, state, ending, None)?;
+                        match turn.act(tx, |tx, state| turn.time_out(tx, state), None) {
+                            // What has ended meanwhile stays as it ended.
+                            Ok(_) | Err(Refused::By(_)) => {}
+                            Err(Refused::Failed(error)) => return Err(error),
                         }
                     }
                     Ok(())
@@ -109,78 +81,36 @@ impl Governor {
         Ok(next)
     }
 
-    /// Withdraws a proposal that still waits for a reviewer or for a confirmation.
-    pub async fn cancel(
-        &self,
-        caller: &Caller,
-        decision_id: DecisionId,
-        reason: String,
-    ) -> Result<super::Answer, GovernanceError> {
-        let reason = self.without_secrets(&reason);
-        let answer = self.own_decision(caller, decision_id)?;
-        let now = self.clock.now();
-        match (answer.outcome(), answer.decision.approval_id.and_then(|id| self.queue.get(id))) {
-            (Outcome::Escalate, Some(pending)) => {
-                let turn = self.turn(&pending);
-                let (by, how) = (caller.identity.subject.to_string(), caller.identity.how);
-                self.store
-                    .transact(move |tx| {
-                        let (row, state) = match turn.open(tx)? {
-                            Ok(open) => open,
-                            Err(refusal) => return Ok(Err(refusal)),
-                        };
-                        let kind = EndingKind::Cancelled;
-                        let ending = Ending { kind, allows: false, by, at: now, reason, code: String::new() };
-                        turn.close(tx, row, state, ending, Some(how))?;
-                        Ok(Ok(()))
-                    })
-                    .await??;
-            }
-            (Outcome::RequireConfirmation, _) => {
-                self.store
-                    .transact(move |tx| {
-                        let Some((row, mut state)) = tx.row_by_decision(decision_id)? else {
-                            return Ok(Err(GovernanceError::NoDecision(decision_id)));
-                        };
-                        if let Some(confirmation) = &mut state.confirmation {
-                            if let Some(ConfirmationClosed::Redeemed(by)) = confirmation.closed {
-                                let state = format!("confirmed already, by {by}");
-                                return Ok(Err(GovernanceError::NotPending { decision_id, state }));
-                            }
-                            confirmation.closed = Some(ConfirmationClosed::Cancelled);
-                        }
-                        state.result = Some(settled(ResultStatus::Skipped, "cancelled by its proposer"));
-                        tx.append(now, &Event::ConfirmationCancelled { decision_id })?;
-                        tx.update_row(row, &state)?;
-                        Ok(Ok(()))
-                    })
-                    .await??;
-            }
-            (outcome, _) => {
-                let state = format!("{} already", outcome.as_str());
-                return Err(GovernanceError::NotPending { decision_id, state });
-            }
-        }
-        self.own_decision(caller, decision_id)
-    }
-
     /// Why a question is not open: it has ended, or there never was one.
-    fn why_not_open(&self, approval_id: ApprovalId) -> Result<GovernanceError, StoreError> {
-        let row = self.store.read()?.by_approval(approval_id)?;
-        let ending = row.and_then(|row| row.state.approval?.ending);
+    async fn why_not_open(&self, approval_id: ApprovalId) -> Result<GovernanceError, StoreError> {
+        let row = self.store.look(move |reader| reader.by_approval(approval_id)).await?;
+        let ending: Option<Ending> = row.and_then(|row| row.state.approval?.state.into());
         Ok(match ending {
             Some(ending) => already(approval_id, ending),
             None => GovernanceError::NoApproval(approval_id),
         })
     }
 
-    fn turn(&self, pending: &Arc<Pending>) -> Turn {
+    /// What the writer needs to act on a question.
+    pub(super) fn turn(&self, pending: &Arc<Pending>) -> Turn {
         Turn {
             pending: Arc::clone(pending),
             queue: Arc::clone(&self.queue),
             generations: Arc::clone(&self.generations),
             clock: Arc::clone(&self.clock),
+            held: Arc::clone(&self.held),
         }
+    }
+
+    /// All of the decision that a question is about, from the store where it is too large for memory.
+    pub async fn asked(&self, pending: &Pending) -> Result<Arc<DecisionRecord>, StoreError> {
+        if let Some(whole) = pending.decision.whole() {
+            return Ok(Arc::clone(whole));
+        }
+        let decision_id = pending.decision.decision_id();
+        let row = self.store.look(move |reader| reader.by_decision(decision_id)).await?;
+        let missing = || StoreError::Corrupt { what: format!("{decision_id} asks, and is not there").into() };
+        Ok(Arc::new(row.ok_or_else(missing)?.decision))
     }
 }
 
@@ -191,83 +121,107 @@ fn already(approval_id: ApprovalId, ending: Ending) -> GovernanceError {
     }
 }
 
-/// What the writer needs to end one question in its turn: all of it is looked at then, not before.
-struct Turn {
+/// What the writer needs to act on one question in its turn: all of it is looked at then, not before.
+pub(super) struct Turn {
     pending: Arc<Pending>,
     queue: Arc<Queue>,
-    generations: Arc<super::Generations>,
-    clock: Arc<dyn crate::domain::Clock>,
+    generations: Arc<Generations>,
+    clock: Arc<dyn Clock>,
+    held: Arc<Held>,
 }
 
 impl Turn {
-    /// The question as the store has it, if it is still open.
-    fn open(&self, tx: &mut Tx<'_>) -> Result<Result<(u64, RowState), GovernanceError>, TxError> {
+    /// Does something to the question and writes what comes of it. `how` is how whoever does it was authenticated.
+    ///
+    /// An act that comes too late is refused, and the end that time brings is written in its stead.
+    pub(super) fn act<'a>(
+        &self,
+        tx: &mut Tx<'_>,
+        act: impl FnOnce(&mut Tx<'_>, &RowState) -> Result<Act<'a>, TxError>,
+        how: Option<How>,
+    ) -> Result<QuestionState, Refused<GovernanceError>> {
         let approval_id = self.pending.approval_id;
-        let Some((row, state)) = tx.row_by_approval(approval_id)? else {
-            return Ok(Err(GovernanceError::NoApproval(approval_id)));
+        let found = tx.row_by_approval(approval_id)?;
+        let Some((row, state, before)) = found.and_then(|(row, state)| {
+            let before = state.approval.as_ref()?.state.clone();
+            Some((row, state, before))
+        }) else {
+            return Err(Refused::By(GovernanceError::NoApproval(approval_id)));
         };
-        match state.approval.as_ref().and_then(|approval| approval.ending.clone()) {
-            Some(ending) => {
-                // The queue may not know, where it was read from the store while this question ended.
-                let (queue, end) = (Arc::clone(&self.queue), ending.clone());
-                tx.after_commit(move || queue.end(approval_id, end));
-                Ok(Err(already(approval_id, ending)))
+        if let QuestionState::Ended(ending) = before {
+            // The queue may not know, where it was read from the store while this question ended.
+            let (queue, end) = (Arc::clone(&self.queue), ending.clone());
+            tx.after_commit(move || queue.end(approval_id, end));
+            return Err(Refused::By(already(approval_id, ending)));
+        }
+        let now = Moment { time: self.clock.now(), uptime: self.clock.uptime() };
+        let act = act(tx, &state)?;
+        let refusal = match self.pending.next(&before, act, now) {
+            Ok(after) => {
+                self.write(tx, row, state, &after, how)?;
+                return Ok(after);
             }
-            None => Ok(Ok((row, state))),
-        }
-    }
-
-    fn is_late(&self) -> bool {
-        self.pending.deadline <= self.clock.uptime()
-    }
-
-    /// The end that time brings: what the rule says, unless the policy now in force blocks the action.
-    fn expiry(&self, now: Timestamp) -> Ending {
-        let expired = |allows| Ending {
-            kind: EndingKind::Expired,
-            allows,
-            by: String::new(),
-            at: now,
-            reason: "nobody answered in time".to_owned(),
-            code: TIMEOUT.to_owned(),
+            Err(refusal) => refusal,
         };
-        if self.pending.timeout_allows {
-            self.forbidden_now(now).unwrap_or_else(|| expired(true))
-        } else {
-            expired(false)
-        }
+        Err(Refused::By(match refusal {
+            Refusal::Ended(ending) => already(approval_id, ending),
+            Refusal::Late => {
+                let act = self.time_out(tx, &state)?;
+                let Ok(QuestionState::Ended(ending)) = self.pending.next(&before, act, now) else {
+                    return Err(TxError::Misuse("a question outlives its time").into());
+                };
+                self.write(tx, row, state, &QuestionState::Ended(ending.clone()), None)?;
+                GovernanceError::Expired { approval_id, ending }
+            }
+            Refusal::Early => return Err(TxError::Misuse("a question ends before its time").into()),
+            Refusal::NotShown => {
+                GovernanceError::DigestMismatch { approval_id, actual: self.pending.decision.action_digest() }
+            }
+            Refusal::OwnProposal => GovernanceError::OwnProposal,
+        }))
     }
 
-    /// The end that the policy now in force brings, if it blocks the action.
-    fn forbidden_now(&self, now: Timestamp) -> Option<Ending> {
+    /// The act of time. The policy is asked only where silence allows the action.
+    fn time_out(&self, tx: &mut Tx<'_>, state: &RowState) -> Result<Act<'static>, TxError> {
+        let policy = if self.pending.silence_allows() { self.policy_now(tx, state)? } else { PolicyNow::Allows };
+        Ok(Act::TimeOut { policy })
+    }
+
+    /// What the policy in force says of the action.
+    fn policy_now(&self, tx: &mut Tx<'_>, state: &RowState) -> Result<PolicyNow, TxError> {
         let generation = self.generations.current();
-        let verdict = evaluate_again(&generation.policy, &self.pending, now);
-        if verdict.is_allowed() {
-            return None;
-        }
-        Some(Ending {
-            kind: EndingKind::Denied,
-            allows: false,
-            by: String::new(),
-            at: now,
-            reason: format!("the policy now in force does not allow it: {}", verdict.reason()),
-            code: POLICY_CHANGED.to_owned(),
-        })
+        let Pending { decision, unmasked, .. } = &*self.pending;
+        let decision = match decision.whole() {
+            Some(whole) => Arc::clone(whole),
+            None => Arc::new(tx.decision_record(state)?),
+        };
+        let proposer = &decision.identity;
+        let (action, masked) = unmasked.restore(decision.action.clone(), &decision.masked);
+        let authenticated = proposer.how != How::Anonymous;
+        let verdict = generation.policy.evaluate(&Question {
+            action: &action,
+            declared_actor: &decision.actor.id,
+            authenticated_actor: authenticated.then(|| proposer.actor.as_deref().unwrap_or(&proposer.subject)),
+            now: self.clock.now(),
+            masked,
+        });
+        Ok(if verdict.is_allowed() { PolicyNow::Allows } else { PolicyNow::Blocks(verdict.reason()) })
     }
 
-    /// Writes the end, and tells everybody once it is durable.
-    fn close(
+    /// Writes the state, and tells everybody once it is durable.
+    fn write(
         &self,
         tx: &mut Tx<'_>,
         row: u64,
         mut state: RowState,
-        ending: Ending,
+        after: &QuestionState,
         how: Option<How>,
     ) -> Result<(), TxError> {
         let approval_id = self.pending.approval_id;
         if let Some(approval) = &mut state.approval {
-            approval.ending = Some(ending.clone());
+            approval.state = after.clone();
         }
+        let Some(ending) = after.ending().cloned() else { return tx.update_row(row, &state) };
         if ending.allows {
             state.allowed_at = Some(ending.at);
         } else {
@@ -277,42 +231,39 @@ impl Turn {
             };
             state.result = Some(settled(status, &ending.reason));
         }
+        let decision_id = self.pending.decision.decision_id();
         let event = Event::ApprovalEnded {
             approval_id,
-            decision_id: self.pending.decision_id,
+            decision_id,
             ending: ending.clone(),
             how,
             policy_revision: self.generations.current().policy.revision(),
         };
         tx.append(ending.at, &event)?;
         tx.update_row(row, &state)?;
-        let queue = Arc::clone(&self.queue);
-        tx.after_commit(move || queue.end(approval_id, ending));
+        let (queue, held) = (Arc::clone(&self.queue), Arc::clone(&self.held));
+        tx.after_commit(move || {
+            if !ending.allows {
+                held.forget(decision_id);
+            }
+            queue.end(approval_id, ending);
+        });
         Ok(())
     }
-}
-
-fn evaluate_again<'p>(policy: &'p Policy, pending: &Pending, now: Timestamp) -> crate::policy::Verdict<'p> {
-    let authenticated = pending.how != How::Anonymous;
-    policy.evaluate(&Question {
-        action: &pending.proposal.action,
-        declared_actor: &pending.proposal.actor.id,
-        authenticated_actor: authenticated.then(|| pending.bound_actor.as_deref().unwrap_or(&pending.subject)),
-        now,
-        masked: &pending.lost,
-    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::audit::{Options, Store};
-    use crate::domain::{Action, Clock as _, ConnectionId, Identity, Proposal, Role, Roles, SystemClock};
+    use crate::domain::{
+        Action, Checked, ConnectionId, Identity, JsonLimits, Peer, Proposal, Role, Roles, SystemClock,
+    };
     use crate::governance::{Generation, Generations, PolicySource, Propose, Settings};
 
-    fn caller(subject: &str, how: How) -> Caller {
+    fn caller(subject: &str, how: How, connection: u64) -> Caller {
         let identity = Identity::new(subject, Roles::of(&Role::ALL), how);
-        Caller { identity, connection: ConnectionId(1) }
+        Caller { identity, connection: ConnectionId(connection), peer: Peer::Loopback }
     }
 
     async fn governor(dir: &tempfile::TempDir) -> Governor {
@@ -328,23 +279,24 @@ mod tests {
     async fn a_proposer_cannot_review_itself_by_any_credential() {
         let dir = tempfile::tempdir().unwrap();
         let governor = governor(&dir).await;
-        let ada = caller("local:ada", How::UnixPeer);
+        let ada = caller("local:ada", How::UnixPeer, 1);
         let action = Action { r#type: "bulk_update".into(), ..Action::default() };
         let ask = Propose { proposal: Proposal { action, ..Proposal::default() }, ..Propose::default() };
-        let asked = governor.propose(&ada, ask).await.unwrap().decision;
+        let ask = Checked::new(ask, JsonLimits::default(), Vec::new()).unwrap();
+        let asked = governor.propose(&ada, ask).await.unwrap();
         let approval_id = asked.approval_id.unwrap();
-        let decide = async |by: &Caller, verdict| {
-            governor.decide(by, approval_id, asked.action_digest, verdict, String::new()).await
-        };
+        let decide =
+            async |by: &Caller, vote| governor.decide(by, approval_id, asked.action_digest, vote, String::new()).await;
 
         for how in [How::UnixPeer, How::BootstrapCredential] {
-            for verdict in [Verdict::Approve, Verdict::Deny] {
-                let refused = decide(&caller("local:ada", how), verdict).await.unwrap_err();
-                assert!(matches!(refused, GovernanceError::OwnProposal(_)), "{how:?}, {verdict:?}: {refused}");
+            for vote in [Vote::Approve, Vote::Deny] {
+                let refused = decide(&caller("local:ada", how, 2), vote).await.unwrap_err();
+                assert!(matches!(refused, GovernanceError::OwnProposal), "{how:?}, {vote:?}: {refused}");
             }
         }
         // Nothing was decided by that: somebody else still can.
-        let ended = decide(&caller("local:bob", How::UnixPeer), Verdict::Approve).await.unwrap();
-        assert_eq!((ended.ending.allows, ended.ending.by.as_str()), (true, "local:bob"));
+        let voted = decide(&caller("local:bob", How::UnixPeer, 3), Vote::Approve).await.unwrap();
+        let ending = voted.state.ending().unwrap();
+        assert_eq!((ending.allows, ending.by.as_str()), (true, "local:bob"));
     }
 }

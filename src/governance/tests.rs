@@ -8,7 +8,11 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
-use crate::domain::{Action, ApprovalId, ConnectionId, EndingKind, How, Identity, Outcome, Proposal, Role, Roles};
+use crate::approvals::Vote;
+use crate::domain::{
+    Action, ApprovalId, Caller, Check, Checked, ConnectionId, Decision, DecisionCode, EndingKind, How, Identity,
+    JsonLimits, Outcome, Peer, Proposal, Role, Roles,
+};
 use crate::policy::{Policy, Source};
 
 const NOON: i64 = 1_774_000_000;
@@ -68,28 +72,32 @@ impl House {
         open(directory, clock, yaml).await
     }
 
-    async fn propose(&self, caller: &Caller, r#type: &str, params: serde_json::Value) -> Answer {
+    async fn propose(&self, caller: &Caller, r#type: &str, params: serde_json::Value) -> Decision {
         let params = params.as_object().expect("parameters are an object").clone();
         let action = Action { r#type: r#type.to_owned(), params, ..Action::default() };
         let proposal = Proposal { action, ..Proposal::default() };
         let ask = Propose { proposal, ..Propose::default() };
-        self.governor.propose(caller, ask).await.expect("a proposal is answered")
+        self.governor.propose(caller, checked(ask)).await.expect("a proposal is answered")
     }
 
-    async fn approve(&self, caller: &Caller, answer: &Answer) -> Result<crate::domain::Ending, GovernanceError> {
+    async fn approve(&self, caller: &Caller, answer: &Decision) -> Result<crate::domain::Ending, GovernanceError> {
         let (id, digest) = question(answer);
-        let ended = self.governor.decide(caller, id, digest, Verdict::Approve, String::new()).await?;
-        Ok(ended.ending)
+        let voted = self.governor.decide(caller, id, digest, Vote::Approve, String::new()).await?;
+        Ok(voted.state.ending().expect("one vote ends it").clone())
     }
 }
 
-fn question(answer: &Answer) -> (ApprovalId, Digest) {
-    (answer.decision.approval_id.expect("a reviewer was asked"), answer.decision.action_digest)
+fn question(answer: &Decision) -> (ApprovalId, Digest) {
+    (answer.approval_id.expect("a reviewer was asked"), answer.action_digest)
 }
+
+/// Every caller comes over a connection of its own.
+static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
 
 fn caller(subject: &str, how: How, roles: &[Role]) -> Caller {
     let identity = Identity::new(subject, Roles::of(roles), how);
-    Caller { identity, connection: ConnectionId(1) }
+    let connection = ConnectionId(CONNECTIONS.fetch_add(1, Ordering::SeqCst));
+    Caller { identity, connection, peer: Peer::Loopback }
 }
 
 fn agent() -> Caller {
@@ -109,7 +117,7 @@ async fn a_proposer_is_never_its_own_reviewer_whatever_credential_it_comes_with(
     let answer = house.propose(&both, "pay", json!({})).await;
     for how in [How::UnixPeer, How::BootstrapCredential] {
         let refused = house.approve(&caller("local:ada", how, &[Role::Reviewer]), &answer).await;
-        assert!(matches!(refused, Err(GovernanceError::OwnProposal(_))), "{refused:?}");
+        assert!(matches!(refused, Err(GovernanceError::OwnProposal)), "{refused:?}");
     }
     let other = caller("local:bob", How::UnixPeer, &[Role::Reviewer]);
     assert_eq!(house.approve(&other, &answer).await.unwrap().kind, EndingKind::Approved);
@@ -138,8 +146,8 @@ async fn expiry_is_checked_in_the_transaction_and_ends_it_for_good() {
     house.clock.uptime.store(600, Ordering::SeqCst);
     // Nobody has swept: the approval itself finds that it is too late.
     assert!(matches!(house.approve(&reviewer(), &answer).await, Err(GovernanceError::Expired { .. })));
-    let now = house.governor.await_decision(&agent(), answer.decision.decision_id, Duration::ZERO).await.unwrap();
-    assert_eq!(now.outcome(), Outcome::Deny);
+    let now = house.governor.await_decision(&agent(), answer.decision_id, Duration::ZERO).await.unwrap();
+    assert_eq!(now.outcome, Outcome::Deny);
     assert!(matches!(house.approve(&reviewer(), &answer).await, Err(GovernanceError::Expired { .. })));
 }
 
@@ -172,7 +180,7 @@ rules:
 ";
     let house = house(asks).await;
     let answer = house.propose(&agent(), "pay", json!({"amount": 5})).await;
-    assert_eq!(answer.outcome(), Outcome::Escalate);
+    assert_eq!(answer.outcome, Outcome::Escalate);
     // The five is gone: the guard against large amounts cannot be told, and counts as holding.
     let house = house.restart(1, asks).await;
     let ending = house.approve(&reviewer(), &answer).await.unwrap();
@@ -182,35 +190,38 @@ rules:
 
 #[tokio::test]
 async fn a_timeout_that_allows_says_that_it_expired_and_gives_way_to_a_policy_that_blocks() {
-    let asks = "rules: [{name: ping, match: {type: ping}, risk_level: low, approval: approve, timeout: 1m, on_timeout: allow}]";
-    let house = house(asks).await;
+    let house = house(LENIENT).await;
     let allowed = house.propose(&agent(), "ping", json!({"n": 1})).await;
     house.clock.uptime.store(60, Ordering::SeqCst);
     house.governor.expire_due().await.unwrap();
-    let now = house.governor.await_decision(&agent(), allowed.decision.decision_id, Duration::ZERO).await.unwrap();
-    assert_eq!(now.outcome(), Outcome::Allow);
-    assert_eq!(now.state.approval.unwrap().ending.unwrap().kind, EndingKind::Expired);
+    let now = house.governor.await_decision(&agent(), allowed.decision_id, Duration::ZERO).await.unwrap();
+    assert_eq!(now.outcome, Outcome::Allow);
+    assert_eq!(now.code, DecisionCode::Timeout);
 
     let blocked = house.propose(&agent(), "ping", json!({"n": 2})).await;
     house.governor.generations().install(generation("rules: [{match: {type: ping}, approval: block}]"));
     house.clock.uptime.store(120, Ordering::SeqCst);
     house.governor.expire_due().await.unwrap();
-    let now = house.governor.await_decision(&agent(), blocked.decision.decision_id, Duration::ZERO).await.unwrap();
-    assert_eq!(now.outcome(), Outcome::Deny);
+    let now = house.governor.await_decision(&agent(), blocked.decision_id, Duration::ZERO).await.unwrap();
+    assert_eq!(now.outcome, Outcome::Deny);
+}
+
+fn checked<T: Check>(value: T) -> Checked<T> {
+    Checked::new(value, JsonLimits::default(), Vec::new()).expect("tests send what is right")
 }
 
 #[tokio::test]
 async fn what_one_identity_proposed_is_nobody_elses_to_follow() {
     let house = house(ASKS).await;
     let answer = house.propose(&agent(), "pay", json!({})).await;
-    let id = answer.decision.decision_id;
+    let id = answer.decision_id;
     let stranger = caller("spiffe://b", How::BootstrapCredential, &[Role::Agent]);
     for result in [
         house.governor.await_decision(&stranger, id, Duration::ZERO).await.map(drop),
         house.governor.cancel(&stranger, id, String::new()).await.map(drop),
         house
             .governor
-            .report(&stranger, id, propose::settled(crate::domain::ResultStatus::Success, ""))
+            .report(&stranger, id, checked(write::settled(crate::domain::ResultStatus::Success, "")))
             .await
             .map(drop),
     ] {
@@ -223,11 +234,123 @@ async fn a_secret_too_short_to_be_looked_for_hides_nothing_else() {
     let reads = "rules: [{match: {type: read}, approval: auto}]";
     let house = house(reads).await;
     let answer = house.propose(&agent(), "read", json!({"cvc": 123, "password": "[masked, 7 characters]"})).await;
-    let id = answer.decision.decision_id;
-    assert_eq!(answer.decision.action.params["password"], "[masked, 7 characters]");
+    let id = answer.decision_id;
+    let row = house.governor.store().read().unwrap().by_decision(id).unwrap().unwrap();
+    assert_eq!(row.decision.action.params["password"], "[masked, 7 characters]");
     let said = "123 is wrong, and so is [masked, 7 characters]";
-    let failed = propose::settled(crate::domain::ResultStatus::Failed, said);
-    house.governor.report(&agent(), id, failed).await.unwrap();
+    let failed = write::settled(crate::domain::ResultStatus::Failed, said);
+    house.governor.report(&agent(), id, checked(failed)).await.unwrap();
     let row = house.governor.store().read().unwrap().by_decision(id).unwrap().unwrap();
     assert_eq!(row.state.result.unwrap().error, said);
+}
+
+const LENIENT: &str = "
+rules:
+  - {match: {type: ping}, risk_level: low, approval: approve, timeout: 1m, on_timeout: allow, redact: [card]}
+";
+
+#[tokio::test]
+async fn silence_while_no_daemon_ran_allows_nothing() {
+    let house = house(LENIENT).await;
+    let missed = house.propose(&agent(), "ping", json!({"n": 1})).await;
+    let house = house.restart(61, LENIENT).await;
+    assert!(house.governor.queue().is_empty(), "it has ended before anybody can look");
+    let now = house.governor.await_decision(&agent(), missed.decision_id, Duration::ZERO).await.unwrap();
+    assert_eq!((now.outcome, now.code), (Outcome::Deny, DecisionCode::Timeout));
+    assert!(now.reason.contains("while the daemon was not running"), "{}", now.reason);
+
+    // What is open still when the daemon is back ends as its rule says.
+    let open = house.propose(&agent(), "ping", json!({"n": 2})).await;
+    let house = house.restart(30, LENIENT).await;
+    house.clock.uptime.store(30, Ordering::SeqCst);
+    house.governor.expire_due().await.unwrap();
+    let now = house.governor.await_decision(&agent(), open.decision_id, Duration::ZERO).await.unwrap();
+    assert_eq!((now.outcome, now.code), (Outcome::Allow, DecisionCode::Timeout));
+}
+
+impl House {
+    async fn propose_by(&self, caller: &Caller, key: &str) -> Result<Decision, GovernanceError> {
+        let action = Action { r#type: "read".to_owned(), ..Action::default() };
+        let proposal = Proposal { action, ..Proposal::default() };
+        let ask = Propose { proposal, idempotency_key: Some(key.to_owned()), ..Propose::default() };
+        self.governor.propose(caller, checked(ask)).await
+    }
+}
+
+#[tokio::test]
+async fn a_key_is_good_for_one_run() {
+    let reads = "rules: [{match: {type: read}, approval: auto}]";
+    let house = house(reads).await;
+    let key = "0123456789abcdef";
+    let first = house.propose_by(&agent(), key).await.unwrap();
+    assert_eq!((first.outcome, first.code, first.replayed), (Outcome::Allow, DecisionCode::Policy, false));
+    let again = house.propose_by(&agent(), key).await.unwrap();
+    assert_eq!(again, Decision { replayed: true, ..first.clone() });
+
+    house.governor.generations().install(generation("rules: [{name: shut, match: {type: read}, approval: block}]"));
+    let blocked = house.propose_by(&agent(), key).await.unwrap();
+    assert_eq!((blocked.outcome, blocked.code, blocked.replayed), (Outcome::Deny, DecisionCode::PolicyChanged, true));
+    house.governor.generations().install(generation(reads));
+    assert_eq!(house.propose_by(&agent(), key).await.unwrap(), again, "the decision itself has not changed");
+
+    let report = write::settled(crate::domain::ResultStatus::Failed, "out of order");
+    house.governor.report(&agent(), first.decision_id, checked(report.clone())).await.unwrap();
+    let spent = house.propose_by(&agent(), key).await.unwrap();
+    assert_eq!((spent.outcome, spent.code, spent.replayed), (Outcome::Deny, DecisionCode::AlreadyReported, true));
+    assert_eq!(spent.result, Some(report));
+    let waited = house.governor.await_decision(&agent(), first.decision_id, Duration::ZERO).await.unwrap();
+    assert_eq!(waited, Decision { replayed: false, ..spent });
+}
+
+#[tokio::test]
+async fn a_proposer_can_check_the_digest_of_what_was_decided() {
+    let house = house(ASKS).await;
+    let (one, two) =
+        (house.propose(&agent(), "pay", json!({"n": 1})).await, house.propose(&agent(), "pay", json!({"n": 1})).await);
+    let action =
+        Action { r#type: "pay".into(), params: json!({"n": 1}).as_object().unwrap().clone(), ..Action::default() };
+    let canonical = crate::domain::canonical_action(&action, "", "").unwrap();
+    for decision in [&one, &two] {
+        assert_eq!(crate::domain::action_digest(&decision.action_digest_salt, &canonical), decision.action_digest);
+    }
+    assert_ne!(one.action_digest, two.action_digest);
+}
+
+#[tokio::test]
+async fn masked_values_are_forgotten_when_the_life_of_their_action_ends() {
+    let rules = "
+rules:
+  - {match: {type: read}, approval: auto, redact: [card]}
+  - {match: {type: pay}, approval: approve, redact: [card]}
+  - {match: {type: mail}, approval: confirm, redact: [card]}
+  - {match: {type: drop}, approval: block, redact: [card]}
+";
+    let house = house(rules).await;
+    let (governor, agent) = (&house.governor, agent());
+    let propose = async |r#type| house.propose(&agent, r#type, json!({"card": "4111-1111"})).await;
+    let is_held = |decision: &Decision| governor.held.get(decision.decision_id).is_some();
+
+    let denied = propose("drop").await;
+    assert!(!is_held(&denied), "nothing is ever reported of what is blocked");
+    let read = propose("read").await;
+    assert!(is_held(&read));
+    let report = write::settled(crate::domain::ResultStatus::Success, "paid with 4111-1111");
+    governor.report(&agent, read.decision_id, checked(report)).await.unwrap();
+    assert!(!is_held(&read));
+    let row = governor.store().read().unwrap().by_decision(read.decision_id).unwrap().unwrap();
+    assert_eq!(row.state.result.unwrap().error, "paid with [masked, 9 characters]");
+
+    let (approved, cancelled) = (propose("pay").await, propose("pay").await);
+    house.approve(&reviewer(), &approved).await.unwrap();
+    governor.cancel(&agent, cancelled.decision_id, String::new()).await.unwrap();
+    assert_eq!((is_held(&approved), is_held(&cancelled)), (true, false));
+    let late = propose("pay").await;
+    house.clock.uptime.store(3600, Ordering::SeqCst);
+    governor.expire_due().await.unwrap();
+    assert!(!is_held(&late));
+
+    let confirmable = propose("mail").await;
+    assert!(is_held(&confirmable));
+    governor.cancel(&agent, confirmable.decision_id, String::new()).await.unwrap();
+    assert!(!is_held(&confirmable));
 }

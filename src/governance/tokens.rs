@@ -1,8 +1,8 @@
 //! Tokens that admins make: made and revoked on the record, looked up in memory.
 //!
-//! A token is `aegis_` and 256 random bits. It is shown once, to whoever had it made; the store keeps its SHA-256. What is
-//! in memory changes when the transaction is durable and before it is answered: a token that was revoked opens nothing
-//! from the moment that the admin is told so.
+//! A token is `aegis_` and 256 random bits. It is shown once, to whoever had it made; the store keeps its SHA-256. What
+//! is in memory changes when the transaction is durable and before it is answered: a token that was revoked opens
+//! nothing from the moment that the admin is told so.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,6 +14,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use subtle::ConstantTimeEq as _;
 use tokio::sync::watch;
 
+use super::job::{self, Refused};
 use super::{GovernanceError, Governor};
 use crate::audit::StoredToken;
 use crate::audit::record::Event;
@@ -50,47 +51,31 @@ pub struct MadeToken {
 /// The tokens as they stand.
 #[derive(Debug)]
 pub struct Tokens {
-    current: ArcSwap<Table>,
+    current: ArcSwap<ByHash>,
     /// Wakes what must end with its token.
     changes: watch::Sender<()>,
 }
 
-#[derive(Debug, Default)]
-struct Table {
-    by_hash: HashMap<Digest, Arc<StoredToken>>,
-    by_id: HashMap<TokenId, Digest>,
-}
+type ByHash = HashMap<Digest, Arc<StoredToken>>;
 
-impl Table {
-    fn of(tokens: Vec<StoredToken>) -> Self {
-        let mut table = Self::default();
-        for token in tokens {
-            table.by_id.insert(token.token_id, token.hash);
-            table.by_hash.insert(token.hash, Arc::new(token));
-        }
-        table
-    }
+fn by_hash(tokens: Vec<StoredToken>) -> ByHash {
+    tokens.into_iter().map(|token| (token.hash, Arc::new(token))).collect()
 }
 
 impl Tokens {
     /// The tokens of the store.
     pub fn new(tokens: Vec<StoredToken>) -> Self {
-        Self { current: ArcSwap::from_pointee(Table::of(tokens)), changes: watch::Sender::new(()) }
+        Self { current: ArcSwap::from_pointee(by_hash(tokens)), changes: watch::Sender::new(()) }
     }
 
     /// The token with this hash, over or not.
     ///
-    /// What is looked up is the hash of 256 random bits: how long the look-up takes says something about a hash that whoever
-    /// sent it knows anyway. The comparison that counts is of constant time.
+    /// What is looked up is the hash of 256 random bits: how long the look-up takes says something about a hash that
+    /// whoever sent it knows anyway. The comparison that counts is of constant time.
     pub fn find(&self, hash: Digest) -> Option<Arc<StoredToken>> {
         let table = self.current.load();
-        let token = table.by_hash.get(&hash)?;
+        let token = table.get(&hash)?;
         bool::from(token.hash.0.ct_eq(&hash.0)).then(|| Arc::clone(token))
-    }
-
-    /// Whether there is such a token still.
-    pub fn has(&self, token_id: TokenId) -> bool {
-        self.current.load().by_id.contains_key(&token_id)
     }
 
     /// Resolves at the next change.
@@ -100,14 +85,14 @@ impl Tokens {
 
     /// Every token, the oldest first.
     pub fn list(&self) -> Vec<Arc<StoredToken>> {
-        let mut tokens: Vec<_> = self.current.load().by_hash.values().cloned().collect();
+        let mut tokens: Vec<_> = self.current.load().values().cloned().collect();
         tokens.sort_by_key(|token| token.token_id);
         tokens
     }
 
     /// These are the tokens from now on.
     pub(super) fn replace(&self, tokens: Vec<StoredToken>) {
-        self.current.store(Arc::new(Table::of(tokens)));
+        self.current.store(Arc::new(by_hash(tokens)));
         self.changes.send_replace(());
     }
 }
@@ -139,24 +124,24 @@ impl Governor {
             by: stored.created_by.clone(),
         };
         let (kept, tokens) = (stored.clone(), Arc::clone(&self.tokens));
-        self.store
-            .transact(move |tx| {
-                let (over, mut all): (Vec<_>, Vec<_>) =
-                    tx.tokens()?.into_iter().partition(|token| is_long_over(token, now));
-                if all.len() >= MAX_TOKENS {
-                    return Ok(Err(GovernanceError::TooManyTokens(MAX_TOKENS)));
-                }
-                tx.append(now, &event)?;
-                tx.put_token(&kept)?;
-                for token in over {
-                    tx.remove_token(token.token_id)?;
-                }
-                all.push(kept);
-                tx.after_commit(move || tokens.replace(all));
-                Ok(Ok(()))
-            })
-            .await??;
-        tracing::info!(token = %stored.token_id, subject = stored.subject, %roles, by = stored.created_by, "token made");
+        job::run(&self.store, move |tx| {
+            let (over, mut all): (Vec<_>, Vec<_>) =
+                tx.tokens()?.into_iter().partition(|token| is_long_over(token, now));
+            if all.len() >= MAX_TOKENS {
+                return Err(Refused::By(GovernanceError::TooManyTokens(MAX_TOKENS)));
+            }
+            tx.append(now, &event)?;
+            tx.put_token(&kept)?;
+            for token in over {
+                tx.remove_token(token.token_id)?;
+            }
+            all.push(kept);
+            tx.after_commit(move || tokens.replace(all));
+            Ok(())
+        })
+        .await?;
+        let StoredToken { token_id, subject, created_by, .. } = &stored;
+        tracing::info!(token = %token_id, subject, %roles, by = created_by, "token made");
         Ok(MadeToken { stored, secret })
     }
 
@@ -164,20 +149,18 @@ impl Governor {
     pub async fn revoke_token(&self, caller: &Caller, token_id: TokenId) -> Result<StoredToken, GovernanceError> {
         let (now, by) = (self.clock.now(), caller.identity.subject.to_string());
         let tokens = Arc::clone(&self.tokens);
-        let revoked = self
-            .store
-            .transact(move |tx| {
-                let mut all = tx.tokens()?;
-                let Some(at) = all.iter().position(|token| token.token_id == token_id) else {
-                    return Ok(Err(GovernanceError::NoToken(token_id)));
-                };
-                let revoked = all.remove(at);
-                tx.append(now, &Event::TokenRevoked { token_id, subject: revoked.subject.clone(), by })?;
-                tx.remove_token(token_id)?;
-                tx.after_commit(move || tokens.replace(all));
-                Ok(Ok(revoked))
-            })
-            .await??;
+        let revoked = job::run(&self.store, move |tx| {
+            let mut all = tx.tokens()?;
+            let Some(at) = all.iter().position(|token| token.token_id == token_id) else {
+                return Err(Refused::By(GovernanceError::NoToken(token_id)));
+            };
+            let revoked = all.remove(at);
+            tx.append(now, &Event::TokenRevoked { token_id, subject: revoked.subject.clone(), by })?;
+            tx.remove_token(token_id)?;
+            tx.after_commit(move || tokens.replace(all));
+            Ok(revoked)
+        })
+        .await?;
         tracing::info!(token = %token_id, subject = revoked.subject, "token revoked");
         Ok(revoked)
     }

@@ -36,7 +36,7 @@ pub(super) fn policy(
 fn secrets(secrets: &Secrets) -> Value {
     let mut out = json!({"defaults": secrets.defaults});
     if !secrets.names().is_empty() {
-        out["names"] = secrets.names().iter().map(|name| json!(name.as_str())).collect();
+        out["names"] = json!(secrets.names());
     }
     if !secrets.patterns.is_empty() {
         out["patterns"] = secrets.patterns.iter().map(|pattern| json!(pattern.as_str())).collect();

@@ -2,24 +2,27 @@
 
 use std::collections::HashSet;
 
-use regex::Regex;
 use serde_json::Value;
 
 use super::canonical;
+use super::code::Code;
 use super::diagnostic::{Diagnostic, LoadErrors, Path, Pos, Report};
 use super::index::Index;
+use super::lint;
+use super::pattern::Pattern;
+use super::question::{Asked, Question};
 use super::read::{self, Document, MAX_RULES, Patterns, Reader};
 use super::rule::{Fit, Rule};
 use super::secrets::Secrets;
-use super::verdict::{DEFAULT_RULE, Question, Verdict};
+use super::verdict::Verdict;
 use super::yaml;
 use crate::domain::{Approval, Digest, ParamPath, RiskLevel, canonical_json};
 
 /// The policy that `aegis init` writes, as a text to learn from.
 pub const STARTER: &str = include_str!("starter.yaml");
 
-/// How many layers a policy may have.
-const MAX_LAYERS: usize = 64;
+/// How many layers a policy may have, wherever they come from.
+pub const MAX_LAYERS: usize = 64;
 
 /// How many bytes its layers may have together.
 const MAX_BYTES: usize = 4 * yaml::MAX_BYTES;
@@ -53,7 +56,7 @@ impl Policy {
     pub fn load(layers: &[Source]) -> Result<Self, LoadErrors> {
         let mut report = Report::default();
         let documents = if check_size(layers, &mut report) { read_layers(layers, &mut report) } else { Vec::new() };
-        let Merged { defaults, rules, redact, secrets } = merge(documents);
+        let Merged { defaults, rules, redact, secrets } = merge(documents, layers, &mut report);
         check_rules(layers, &rules, &mut report);
         let warnings = report.finish()?;
         let merged = canonical::policy(defaults, &rules, &redact, &secrets);
@@ -108,41 +111,22 @@ impl Policy {
         &self.secrets
     }
 
-    /// Decides. The first rule that fits does, else the defaults.
+    /// Decides: the strictest of the first rule that certainly matches, or the defaults, and every rule before it that may.
     pub fn evaluate<'p>(&'p self, question: &Question<'_>) -> Verdict<'p> {
-        let mut passed_over = None;
-        let decided = self.index.find(&question.action.r#type, &question.action.target, |at| {
+        let asked = Asked::new(question);
+        let mut unknown = Vec::new();
+        let certain = self.index.find(&asked.kind, &asked.target, |at| {
             let rule = self.rules.get(at)?;
-            match rule.fits(question) {
+            match rule.fits(&asked) {
                 Fit::No => None,
-                Fit::Yes(counted) => Some((rule, counted)),
-                Fit::PassedOver(doubt) => {
-                    passed_over.get_or_insert((rule, doubt));
+                Fit::Yes => Some(rule),
+                Fit::Unknown(doubt) => {
+                    unknown.push((rule, doubt));
                     None
                 }
             }
         });
-        let redact_always = &self.redact;
-        match decided {
-            Some((rule, counted)) => Verdict {
-                risk_level: rule.risk_level,
-                approval: rule.approval,
-                matched_rule: &rule.name,
-                rule: Some(rule),
-                counted,
-                passed_over,
-                redact_always,
-            },
-            None => Verdict {
-                risk_level: self.defaults.0,
-                approval: self.defaults.1,
-                matched_rule: DEFAULT_RULE,
-                rule: None,
-                counted: None,
-                passed_over,
-                redact_always,
-            },
-        }
+        Verdict::strictest(certain, &unknown, self.defaults, &self.redact)
     }
 }
 
@@ -185,7 +169,7 @@ struct Merged {
 }
 
 /// Puts layers together, the last first.
-fn merge(documents: Vec<Document>) -> Merged {
+fn merge(documents: Vec<Document>, layers: &[Source], report: &mut Report) -> Merged {
     let (mut risk_level, mut approval, mut rules, mut redact) = (None, None, Vec::new(), Vec::new());
     let (mut usual_secrets, mut names, mut patterns) = (None, Vec::new(), Vec::new());
     let mut replaced: HashSet<String> = HashSet::new();
@@ -211,19 +195,25 @@ fn merge(documents: Vec<Document>) -> Merged {
     redact.sort_unstable();
     redact.dedup();
     // Their order means nothing, so it must not show in the revision.
-    names.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
+    names.sort_unstable();
     names.dedup();
-    patterns.sort_unstable_by(|one: &Regex, other| one.as_str().cmp(other.as_str()));
-    patterns.dedup_by(|one, other| one.as_str() == other.as_str());
+    patterns.sort_unstable_by(|one: &Pattern, other| one.as_str().cmp(other.as_str()));
+    patterns.dedup();
+    let secrets = Secrets::new(usual_secrets.unwrap_or(true), &names, patterns).unwrap_or_else(|why| {
+        // Each of them was compiled where it is written, so there are only too many of them together.
+        let message = format!("the names of secrets are too many together: {why}");
+        report.error(last_name(layers), Pos { line: 1, column: 1 }, &Path::Root.key("secrets"), message);
+        Secrets::default()
+    });
     Merged {
         defaults: (risk_level.unwrap_or(RiskLevel::Medium), approval.unwrap_or(Approval::Approve)),
         rules,
         redact,
-        secrets: Secrets::new(usual_secrets.unwrap_or(true), names, patterns),
+        secrets,
     }
 }
 
-/// Looks at the rules as a whole: too many, none at all, some that can never be tried.
+/// Looks at the rules as a whole: too many, none at all, some that are probably not meant.
 fn check_rules(layers: &[Source], rules: &[Rule], report: &mut Report) {
     let start = Pos { line: 1, column: 1 };
     if rules.len() > MAX_RULES {
@@ -231,16 +221,17 @@ fn check_rules(layers: &[Source], rules: &[Rule], report: &mut Report) {
         report.error(last_name(layers), start, &Path::Root, message);
     }
     if rules.is_empty() {
-        report.warn(last_name(layers), start, &Path::Root, "there are no rules: every action gets the defaults");
-    }
-    let mut pairs = rules.iter().zip(rules.iter().skip(1));
-    if let Some((last, unreached)) = pairs.find(|(rule, _)| rule.is_catch_all()) {
-        let pos = Pos { line: unreached.position.line, column: 1 };
-        let message = format!(
-            "rule `{}` and what follows it is never tried: rule `{}` before it matches everything",
-            unreached.name, last.name
+        report.warn(
+            last_name(layers),
+            start,
+            &Path::Root,
+            Code::NoRules,
+            "there are no rules: every action gets the defaults",
         );
-        report.warn(&unreached.position.file, pos, &Path::Root, message);
+    }
+    // Looking at rules that are refused anyway is not worth the time.
+    if report.error_count() == 0 {
+        lint::check(rules, report);
     }
 }
 

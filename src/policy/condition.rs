@@ -1,27 +1,26 @@
-//! Conditions, and the three answers there are: holds, does not hold, cannot be told.
+//! Conditions: what holds, what does not, and what is unknown from what was sent.
 //!
-//! | condition | holds when | cannot be told when |
+//! | condition | holds when | is unknown when |
 //! | --- | --- | --- |
 //! | `time_after`, `time_before`, `weekdays` | the clock says so ([`window`](super::window)) | never |
-//! | `param_eq`, `param_in` | the value equals (one of) the expected | never |
+//! | `param_eq`, `param_in` | the value equals (one of) the expected | it reads the same (`"5"` and 5), or one of the two is a scalar and the other a list or mapping that holds it |
 //! | `param_gt`, `_gte`, `_lt`, `_lte` | number against number, text against text by code point | anything else is compared |
-//! | `param_contains` | a text has the text, a list the element, a mapping the key | anything else is searched |
-//! | `param_matches` | the pattern is found in a text, or in the JSON text of a number | it is anything else |
+//! | `param_contains` | a text has the text, a list the element, a mapping the key | a text inside of a list or mapping has the text; it is a number or boolean; the needle is no text and it is a scalar |
+//! | `param_matches` | the [`Pattern`] is found in a text, or in the JSON text of a number | a text inside of a list or mapping matches; it is a boolean |
 //! | `param_exists` | the parameter is there and not null, or (`false`) is not | never |
 //!
-//! A parameter that is missing or null fulfils none of them but `param_exists: false`. Any of them cannot be told where the value
-//! was masked and is gone, or where the name is both a literal key and a path and the two lead to different values. Patterns are
-//! those of the `regex` crate, which is linear in the value: unanchored, `$` only at the very end, `&&` in a set an intersection,
-//! `\d` and `\w` as Unicode has them, no look-around and no back-references.
-//!
-//! `all`, `any` and `not` are Kleene's. Which way a doubt falls is not decided here but once per rule ([`rule`](super::rule)).
+//! A parameter that is missing or null fulfils none of them but `param_exists: false`. Each of them is unknown where the value was
+//! masked and is gone, where its path meets anything but a mapping or null on its way, and where the name is both a literal key
+//! and a path that lead to different values. Everything else is certain.
 
 use std::cmp::Ordering;
 use std::fmt;
 
-use regex::Regex;
 use serde_json::{Map, Value};
 
+use super::lenient;
+use super::pattern::Pattern;
+use super::truth::{Doubt, Truth, Why};
 use super::value::{self, Found};
 use super::window::{Weekdays, Window, Zone};
 use crate::domain::{ParamPath, Timestamp};
@@ -64,7 +63,7 @@ pub enum Test {
     /// It contains this.
     Contains(Value),
     /// The pattern is found in it.
-    Matches(Regex),
+    Matches(Pattern),
     /// It is there, or is not.
     Exists(bool),
 }
@@ -75,88 +74,6 @@ pub(super) struct Facts<'a> {
     pub(super) params: &'a Map<String, Value>,
     pub(super) masked: &'a [ParamPath],
     pub(super) now: Timestamp,
-}
-
-/// Whether a condition holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Truth<'p> {
-    True,
-    False,
-    Unknown(Doubt<'p>),
-}
-
-/// A condition that cannot be told, and why.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Doubt<'p> {
-    /// The condition, for example `param_gt`.
-    pub condition: &'static str,
-    /// The parameter it is about.
-    pub path: &'p ParamPath,
-    /// Why it cannot be told.
-    pub why: Why,
-}
-
-/// Why a condition cannot be told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
-    /// The value is of a type that the test is not made for.
-    Type {
-        /// What the test is made for.
-        wanted: &'static str,
-        /// What the value is.
-        found: &'static str,
-    },
-    /// The name is a literal key and a path, and they lead to different values.
-    Conflict,
-    /// The value was masked and is gone.
-    Masked,
-}
-
-impl fmt::Display for Why {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Type { wanted, found } => write!(f, "it needs {wanted} and the value is {found}"),
-            Self::Conflict => f.write_str("the name is both a key and a path, with different values"),
-            Self::Masked => f.write_str("the value was masked and is no longer known"),
-        }
-    }
-}
-
-impl fmt::Display for Doubt<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` on `{}` cannot be evaluated ({})", self.condition, self.path, self.why)
-    }
-}
-
-impl<'p> Truth<'p> {
-    pub(super) fn of(holds: bool) -> Self {
-        if holds { Self::True } else { Self::False }
-    }
-
-    fn negate(self) -> Self {
-        match self {
-            Self::True => Self::False,
-            Self::False => Self::True,
-            doubt @ Self::Unknown(_) => doubt,
-        }
-    }
-
-    /// Kleene's conjunction; of several doubts the first is kept.
-    pub(super) fn all(truths: impl Iterator<Item = Truth<'p>>) -> Self {
-        let mut so_far = Self::True;
-        for truth in truths {
-            match truth {
-                Self::False => return Self::False,
-                Self::Unknown(_) if so_far == Self::True => so_far = truth,
-                _ => {}
-            }
-        }
-        so_far
-    }
-
-    fn any(truths: impl Iterator<Item = Truth<'p>>) -> Self {
-        Self::all(truths.map(Self::negate)).negate()
-    }
 }
 
 impl Condition {
@@ -195,43 +112,99 @@ impl Test {
     }
 
     fn truth<'p>(&'p self, path: &'p ParamPath, facts: &Facts<'_>) -> Truth<'p> {
-        let doubt = |why| Truth::Unknown(Doubt { condition: self.name(), path, why });
-        if facts.masked.iter().any(|masked| value::overlap(masked, path)) {
-            return doubt(Why::Masked);
-        }
-        match (value::find(facts.params, path), self) {
-            (Found::Conflict(one, other), Self::Exists(wanted)) if !one.is_null() && !other.is_null() => {
-                Truth::of(*wanted)
+        let passes = if facts.masked.iter().any(|masked| value::overlap(masked, path)) {
+            Err(Why::Masked)
+        } else {
+            match (value::find(facts.params, path), self) {
+                (Found::Missing, test) => Ok(matches!(test, Self::Exists(false))),
+                (Found::Value(value), test) => test.passes(value),
+                // It is there, whichever of the two is meant.
+                (Found::Conflict(one, other), Self::Exists(wanted)) if !one.is_null() && !other.is_null() => {
+                    Ok(*wanted)
+                }
+                (Found::Blocked(Some(_), _), Self::Exists(wanted)) => Ok(*wanted),
+                (Found::Conflict(..), _) => Err(Why::Conflict),
+                (Found::Blocked(_, by), _) => Err(Why::Path { found: value::kind(by) }),
             }
-            (Found::Conflict(..), _) => doubt(Why::Conflict),
-            (Found::Missing, test) => Truth::of(matches!(test, Self::Exists(false))),
-            (Found::Value(value), test) => match test.holds(value) {
-                Ok(holds) => Truth::of(holds),
-                Err(wanted) => doubt(Why::Type { wanted, found: value::kind(value) }),
-            },
+        };
+        match passes {
+            Ok(holds) => Truth::of(holds),
+            Err(why) => Truth::Unknown(Doubt { condition: self.name(), path, why }),
         }
     }
 
-    /// Whether a value passes, or what it would have to be to be tested at all.
-    fn holds(&self, value: &Value) -> Result<bool, &'static str> {
-        let order = |expected: &Value| value::compare(value, expected).ok_or(value::kind(expected));
+    /// Whether a value passes, or why that is unknown.
+    fn passes(&self, value: &Value) -> Result<bool, Why> {
+        let found = value::kind(value);
+        let order = |expected: &Value| {
+            value::compare(value, expected).ok_or(Why::Type { wanted: value::kind(expected), found })
+        };
         match self {
-            Self::Eq(expected) => Ok(value::equal(value, expected)),
-            Self::In(expected) => Ok(expected.iter().any(|expected| value::equal(value, expected))),
+            Self::Eq(expected) => equals(value, expected),
+            Self::In(expected) => is_one_of(value, expected),
             Self::Gt(expected) => order(expected).map(Ordering::is_gt),
             Self::Gte(expected) => order(expected).map(Ordering::is_ge),
             Self::Lt(expected) => order(expected).map(Ordering::is_lt),
             Self::Lte(expected) => order(expected).map(Ordering::is_le),
-            Self::Contains(needle) => value::contains(value, needle).ok_or(if needle.is_string() {
-                "text, a list or a mapping"
-            } else {
-                "a list"
-            }),
-            Self::Matches(pattern) => {
-                value::text_of(value).map(|text| pattern.is_match(&text)).ok_or("text or a number")
-            }
+            Self::Contains(needle) => contains(value, needle),
+            Self::Matches(pattern) => match value {
+                Value::String(text) => Ok(pattern.is_match(text)),
+                Value::Number(number) => Ok(pattern.is_match(&value::number_text(number))),
+                Value::Array(_) | Value::Object(_) if lenient::holds_text(value, |text| pattern.is_match(text)) => {
+                    Err(Why::Inside { found })
+                }
+                Value::Array(_) | Value::Object(_) => Ok(false),
+                _ => Err(Why::Type { wanted: "text or a number", found }),
+            },
             Self::Exists(wanted) => Ok(*wanted),
         }
+    }
+}
+
+fn equals(value: &Value, expected: &Value) -> Result<bool, Why> {
+    let found = value::kind(value);
+    if value::equal(value, expected) {
+        Ok(true)
+    } else if lenient::reads_alike(value, expected) {
+        Err(Why::Alike { found })
+    } else if lenient::holds(value, expected) || lenient::holds(expected, value) {
+        Err(Why::Inside { found })
+    } else {
+        Ok(false)
+    }
+}
+
+/// One that certainly equals is enough, whatever is unknown of the others.
+fn is_one_of(value: &Value, expected: &[Value]) -> Result<bool, Why> {
+    let mut unknown = None;
+    for expected in expected {
+        match equals(value, expected) {
+            Ok(true) => return Ok(true),
+            Ok(false) => {}
+            Err(why) => unknown = unknown.or(Some(why)),
+        }
+    }
+    unknown.map_or(Ok(false), Err)
+}
+
+fn contains(value: &Value, needle: &Value) -> Result<bool, Why> {
+    let found = value::kind(value);
+    let has = match (value, needle) {
+        (Value::String(text), Value::String(needle)) => return Ok(text.contains(needle.as_str())),
+        (Value::Array(items), needle) => items.iter().any(|item| value::equal(item, needle)),
+        (Value::Object(map), Value::String(key)) => map.contains_key(key),
+        (Value::Object(_), _) => false,
+        (_, Value::String(_)) => return Err(Why::Type { wanted: "text, a list or a mapping", found }),
+        _ => return Err(Why::Type { wanted: "a list", found }),
+    };
+    if has {
+        return Ok(true);
+    }
+    match needle {
+        Value::String(needle) if lenient::holds_text(value, |text| text.contains(needle.as_str())) => {
+            Err(Why::Inside { found })
+        }
+        _ => Ok(false),
     }
 }
 
@@ -260,92 +233,4 @@ impl fmt::Display for Test {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn truth(condition: &Condition, params: &Value, masked: &[&str]) -> String {
-        let masked: Vec<ParamPath> = masked.iter().map(|path| ParamPath::new(*path)).collect();
-        let now = Timestamp::UNIX_EPOCH;
-        match condition.truth(&Facts { params: params.as_object().unwrap(), masked: &masked, now }) {
-            Truth::True => "holds".to_owned(),
-            Truth::False => "does not hold".to_owned(),
-            Truth::Unknown(doubt) => doubt.why.to_string(),
-        }
-    }
-
-    fn param(path: &str, test: Test) -> Condition {
-        Condition::Param(ParamPath::new(path), test)
-    }
-
-    const TYPE: &str = "it needs a number and the value is text";
-
-    #[test]
-    fn a_comparison_across_types_cannot_be_told() {
-        let gt = param("n", Test::Gt(json!(100)));
-        assert_eq!(truth(&gt, &json!({"n": 150}), &[]), "holds");
-        assert_eq!(truth(&gt, &json!({"n": 100}), &[]), "does not hold");
-        assert_eq!(truth(&gt, &json!({"n": null}), &[]), "does not hold");
-        assert_eq!(truth(&gt, &json!({"n": "150"}), &[]), TYPE);
-        assert_eq!(truth(&gt, &json!({"n": true}), &[]), "it needs a number and the value is a boolean");
-    }
-
-    #[test]
-    fn existence_is_about_being_there_and_not_null() {
-        let (there, gone) = (param("n", Test::Exists(true)), param("n", Test::Exists(false)));
-        for (params, holds) in [(json!({"n": 0}), true), (json!({"n": null}), false), (json!({}), false)] {
-            let answer = |holds| if holds { "holds" } else { "does not hold" };
-            assert_eq!(truth(&there, &params, &[]), answer(holds), "{params}");
-            assert_eq!(truth(&gone, &params, &[]), answer(!holds), "{params}");
-        }
-    }
-
-    #[test]
-    fn a_name_with_two_values_cannot_be_told() {
-        let params = json!({"a": {"b": 1}, "a.b": 2});
-        let conflict = "the name is both a key and a path, with different values";
-        assert_eq!(truth(&param("a.b", Test::Eq(json!(1))), &params, &[]), conflict);
-        assert_eq!(truth(&param("a.b", Test::Exists(true)), &params, &[]), "holds");
-        assert_eq!(truth(&param("a.b", Test::Exists(true)), &json!({"a": {"b": 1}, "a.b": null}), &[]), conflict);
-    }
-
-    #[test]
-    fn a_masked_value_cannot_be_told_nor_what_holds_it() {
-        let masked = "the value was masked and is no longer known";
-        for name in ["user", "user.email", "user.email.host"] {
-            assert_eq!(truth(&param(name, Test::Exists(true)), &json!({}), &["user.email"]), masked, "{name}");
-        }
-        assert_eq!(truth(&param("user.name", Test::Exists(false)), &json!({}), &["user.email"]), "holds");
-    }
-
-    #[test]
-    fn combinations_are_those_of_kleene() {
-        let params = json!({"t": 1, "u": "text"});
-        let yes = || param("t", Test::Gt(json!(0)));
-        let no = || param("t", Test::Gt(json!(1)));
-        let doubt = || param("u", Test::Gt(json!(1)));
-        let of = |condition: Condition| truth(&condition, &params, &[]);
-        assert_eq!(of(Condition::All(vec![vec![doubt()], vec![no()]])), "does not hold");
-        assert_eq!(of(Condition::All(vec![vec![doubt(), yes()]])), TYPE);
-        assert_eq!(of(Condition::Any(vec![vec![doubt()], vec![yes()]])), "holds");
-        assert_eq!(of(Condition::Any(vec![vec![doubt()], vec![no()]])), TYPE);
-        assert_eq!(of(Condition::Not(vec![doubt()])), TYPE);
-        assert_eq!(of(Condition::Not(vec![no()])), "holds");
-    }
-
-    #[test]
-    fn patterns_search_texts_and_numbers() {
-        let pattern = |pattern: &str| param("s", Test::Matches(Regex::new(pattern).unwrap()));
-        assert_eq!(truth(&pattern("^\\w+$"), &json!({"s": 123_456}), &[]), "holds");
-        assert_eq!(truth(&pattern("^5$"), &json!({"s": 5.0}), &[]), "holds");
-        assert_eq!(truth(&pattern("^prod$"), &json!({"s": "prod\n"}), &[]), "does not hold");
-        assert_eq!(
-            truth(&pattern("True"), &json!({"s": true}), &[]),
-            "it needs text or a number and the value is a boolean"
-        );
-        assert_eq!(
-            truth(&pattern("."), &json!({"s": ["a"]}), &[]),
-            "it needs text or a number and the value is a list"
-        );
-    }
-}
+mod tests;

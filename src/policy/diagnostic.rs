@@ -7,6 +7,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::code::Code;
 use crate::domain::visible;
 
 /// How many errors, and how many warnings, one load reports at most.
@@ -15,7 +16,7 @@ const MAX_REPORTED: usize = 100;
 /// How many characters of a policy's own text a message repeats at most.
 const MAX_QUOTED: usize = 80;
 
-/// One finding in a policy file. Shown as `file:line:column: path: message`.
+/// One finding in a policy file. Shown as `file:line:column: path: message`, a warning with its `[code]` after it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Diagnostic {
     /// The name of the layer, typically a path.
@@ -28,12 +29,15 @@ pub struct Diagnostic {
     pub path: String,
     /// What is wrong and what would be right.
     pub message: String,
+    /// What kind of a warning this is; `None` for an error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<Code>,
 }
 
 impl Diagnostic {
     /// A finding about a file as a whole: it cannot be read, for example.
     pub fn for_file(file: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { file: file.into(), line: 0, column: 0, path: String::new(), message: message.into() }
+        Self { file: file.into(), line: 0, column: 0, path: String::new(), message: message.into(), code: None }
     }
 }
 
@@ -47,7 +51,11 @@ impl fmt::Display for Diagnostic {
         if !self.path.is_empty() {
             write!(f, "{}: ", self.path)?;
         }
-        f.write_str(&self.message)
+        f.write_str(&self.message)?;
+        match self.code {
+            Some(code) => write!(f, " [{code}]"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -63,7 +71,7 @@ impl LoadErrors {
 
     /// An error that is about no place in particular.
     pub(super) fn general(file: &str, message: String) -> Self {
-        Self(vec![diagnostic(file, Pos::default(), &Path::Root, message)])
+        Self(vec![diagnostic(file, Pos::default(), &Path::Root, message, None)])
     }
 
     /// The errors, in the order of the files and of their lines as far as they were read.
@@ -177,7 +185,7 @@ impl Bounded {
     fn finish(mut self, what: &str) -> Vec<Diagnostic> {
         if let (Some(last), true) = (self.kept.last(), self.left_out > 0) {
             let message = format!("{} more {what} are not shown", self.left_out);
-            self.kept.push(Diagnostic { line: 0, column: 0, path: String::new(), message, ..last.clone() });
+            self.kept.push(Diagnostic { line: 0, column: 0, path: String::new(), message, code: None, ..last.clone() });
         }
         self.kept
     }
@@ -185,11 +193,11 @@ impl Bounded {
 
 impl Report {
     pub(super) fn error(&mut self, file: &str, pos: Pos, path: &Path<'_>, message: impl Into<String>) {
-        self.errors.push(|| diagnostic(file, pos, path, message.into()));
+        self.errors.push(|| diagnostic(file, pos, path, message.into(), None));
     }
 
-    pub(super) fn warn(&mut self, file: &str, pos: Pos, path: &Path<'_>, message: impl Into<String>) {
-        self.warnings.push(|| diagnostic(file, pos, path, message.into()));
+    pub(super) fn warn(&mut self, file: &str, pos: Pos, path: &Path<'_>, code: Code, message: impl Into<String>) {
+        self.warnings.push(|| diagnostic(file, pos, path, message.into(), Some(code)));
     }
 
     pub(super) fn error_count(&self) -> usize {
@@ -206,8 +214,8 @@ impl Report {
     }
 }
 
-fn diagnostic(file: &str, pos: Pos, path: &Path<'_>, message: String) -> Diagnostic {
-    Diagnostic { file: file.to_owned(), line: pos.line, column: pos.column, path: path.to_string(), message }
+fn diagnostic(file: &str, pos: Pos, path: &Path<'_>, message: String, code: Option<Code>) -> Diagnostic {
+    Diagnostic { file: file.to_owned(), line: pos.line, column: pos.column, path: path.to_string(), message, code }
 }
 
 /// Some of a policy's own text as a message repeats it: shortened, hidden characters made visible.
@@ -243,7 +251,7 @@ mod tests {
         let root = Path::Root;
         let rules = root.key("rules");
         let rule = rules.item(2);
-        let found = diagnostic("a.yaml", Pos { line: 3, column: 5 }, &rule.key("aproval"), "unknown key".into());
+        let found = diagnostic("a.yaml", Pos { line: 3, column: 5 }, &rule.key("aproval"), "unknown key".into(), None);
         assert_eq!(found.to_string(), "a.yaml:3:5: rules[2].aproval: unknown key");
     }
 

@@ -6,15 +6,17 @@
 use serde::Serialize;
 
 use super::compiled::Policy;
-use super::condition::{Condition, Facts, Group, Truth};
+use super::condition::{Condition, Facts, Group};
 use super::mask::placeholder;
+use super::question::{Asked, Question};
 use super::rule::{Fit, Rule};
 use super::secrets::Secrets;
+use super::truth::Truth;
 use super::value::{self, Found};
-use super::verdict::Question;
+use super::verdict::Verdict;
 use crate::domain::{Approval, ParamPath, RiskLevel, visible};
 
-/// How many rules whose globs match are told about; the one that decides always is.
+/// How many rules whose globs match are told about; the matched rule and the one that certainly matches always are.
 const MAX_NEAR: usize = 100;
 
 /// How many other rules are told about.
@@ -37,7 +39,7 @@ pub struct Explanation {
     pub matched_rule: String,
     /// Why, in a sentence.
     pub reason: String,
-    /// The rules that were tried, in their order, up to the one that decided.
+    /// The rules that were tried, in their order, up to the first that certainly matches.
     pub rules: Vec<RuleTrace>,
     /// How many more were tried that are not told about.
     pub left_out: usize,
@@ -52,8 +54,10 @@ pub struct RuleTrace {
     pub file: String,
     /// The line it begins on.
     pub line: usize,
-    /// Whether it decided.
+    /// Whether it matches.
     pub outcome: Outcome,
+    /// Whether it decided, alone or together with others that are equally strict.
+    pub decides: bool,
     /// Why, in a sentence.
     pub because: String,
     /// Its conditions, if its globs matched.
@@ -70,7 +74,7 @@ pub enum Outcome {
     Holds,
     /// It does not.
     Fails,
-    /// It cannot be told.
+    /// It is unknown.
     Indeterminate,
 }
 
@@ -85,7 +89,7 @@ pub struct ConditionTrace {
     pub seen: String,
     /// Whether it holds.
     pub outcome: Outcome,
-    /// Why it cannot be told, or empty.
+    /// Why it is unknown, or empty.
     pub because: String,
 }
 
@@ -93,6 +97,7 @@ impl Policy {
     /// Says why the policy decides a question as it does.
     pub fn explain(&self, question: &Question<'_>) -> Explanation {
         let verdict = self.evaluate(question);
+        let asked = Asked::new(question);
         // What one rule wants hidden, another rule's explanation must not show.
         let mut hidden: Vec<&ParamPath> =
             self.rules().iter().flat_map(|rule| &rule.redact).chain(self.redact()).collect();
@@ -100,15 +105,16 @@ impl Policy {
         hidden.dedup();
         let (mut rules, mut left_out, mut near, mut far) = (Vec::new(), 0, 0, 0);
         for rule in self.rules() {
-            let decides = verdict.rule.is_some_and(|decided| std::ptr::eq(decided, rule));
-            let (count, max) = if rule.is_about(question) { (&mut near, MAX_NEAR) } else { (&mut far, MAX_FAR) };
+            let fit = rule.fits(&asked);
+            let (count, max) = if rule.is_about(&asked) { (&mut near, MAX_NEAR) } else { (&mut far, MAX_FAR) };
             *count += 1;
-            if decides || *count <= max {
-                rules.push(trace(rule, question, &hidden, self.secrets()));
+            let is_matched = verdict.rule.is_some_and(|matched| std::ptr::eq(matched, rule));
+            if is_matched || fit == Fit::Yes || *count <= max {
+                rules.push(trace(rule, fit, &verdict, &asked, &hidden, self.secrets()));
             } else {
                 left_out += 1;
             }
-            if decides {
+            if fit == Fit::Yes {
                 break;
             }
         }
@@ -123,28 +129,40 @@ impl Policy {
     }
 }
 
-fn trace(rule: &Rule, question: &Question<'_>, hidden: &[&ParamPath], secrets: &Secrets) -> RuleTrace {
-    let mut traces = Traces { question, hidden, secrets, kept: Vec::new(), left_out: 0 };
-    let (outcome, because) = if let Some(because) = mismatch(rule, question) {
+fn trace(
+    rule: &Rule,
+    fit: Fit<'_>,
+    verdict: &Verdict<'_>,
+    asked: &Asked<'_>,
+    hidden: &[&ParamPath],
+    secrets: &Secrets,
+) -> RuleTrace {
+    let mut traces = Traces { question: asked.question, hidden, secrets, kept: Vec::new(), left_out: 0 };
+    let decides = verdict.takes_part(rule);
+    let (outcome, because) = if let Some(because) = mismatch(rule, asked) {
         (Outcome::Fails, because)
     } else {
         traces.group(&rule.conditions, "conditions");
-        match rule.fits(question) {
-            Fit::Yes(None) => (Outcome::Holds, "it matches".to_owned()),
-            Fit::Yes(Some(doubt)) => {
-                (Outcome::Holds, format!("{doubt}, which counts as holding on a rule that does not allow"))
+        let (outcome, because) = match fit {
+            Fit::Yes if decides => (Outcome::Holds, "it matches".to_owned()),
+            Fit::Yes => (Outcome::Holds, "it matches, and a rule before it that may match is stricter".to_owned()),
+            Fit::Unknown(doubt) if decides => {
+                (Outcome::Indeterminate, format!("{doubt}, and no rule that may match is stricter"))
             }
-            Fit::PassedOver(doubt) => {
-                (Outcome::Indeterminate, format!("{doubt}, which counts as not holding on a rule that allows"))
+            Fit::Unknown(doubt) if rule.approval == Approval::Auto => {
+                (Outcome::Indeterminate, format!("{doubt}, and nothing is allowed on a guess"))
             }
+            Fit::Unknown(doubt) => (Outcome::Indeterminate, format!("{doubt}, and a stricter rule decides")),
             Fit::No => (Outcome::Fails, "a condition does not hold".to_owned()),
-        }
+        };
+        (outcome, because)
     };
     RuleTrace {
         name: rule.name.clone(),
         file: rule.position.file.clone(),
         line: rule.position.line,
         outcome,
+        decides,
         because,
         conditions: traces.kept,
         conditions_left_out: traces.left_out,
@@ -152,19 +170,20 @@ fn trace(rule: &Rule, question: &Question<'_>, hidden: &[&ParamPath], secrets: &
 }
 
 /// Which glob does not match, if one does not.
-fn mismatch(rule: &Rule, question: &Question<'_>) -> Option<String> {
-    let action = question.action;
+fn mismatch(rule: &Rule, asked: &Asked<'_>) -> Option<String> {
+    let (question, action) = (asked.question, asked.question.action);
     let says = |what: &str, glob: &str, value: &str| Some(format!("{what} `{glob}` does not match `{}`", shown(value)));
-    if !rule.type_pattern.matches(&action.r#type) {
+    if !rule.type_pattern.matches_nfc(&asked.kind) {
         return says("type", rule.type_pattern.as_str(), &action.r#type);
     }
-    if !rule.target_pattern.matches(&action.target) {
+    if !rule.target_pattern.matches_nfc(&asked.target) {
         return says("target", rule.target_pattern.as_str(), &action.target);
     }
     let glob = rule.actor_pattern.as_ref().filter(|glob| !rule.is_about_actor(glob, question))?;
     if glob.matches(question.declared_actor) {
         return Some(format!(
-            "actor `{glob}` matches only the name that the actor gives itself, and a rule that allows needs an authenticated one"
+            "actor `{glob}` matches only the name that the actor gives itself; a rule that can end in a yes without a reviewer \
+             needs an authenticated one"
         ));
     }
     says("actor", glob.as_str(), question.authenticated_actor.unwrap_or(question.declared_actor))
@@ -239,6 +258,8 @@ impl Traces<'_> {
             Found::Missing => "missing".to_owned(),
             Found::Value(value) => show(value),
             Found::Conflict(literal, nested) => format!("{} and {}", show(literal), show(nested)),
+            Found::Blocked(None, by) => format!("{} on the way", show(by)),
+            Found::Blocked(Some(literal), by) => format!("{} and {} on the way", show(literal), show(by)),
         }
     }
 }

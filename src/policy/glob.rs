@@ -8,13 +8,18 @@
 //! | `[!abc]` | one character that is none of these |
 //! | anything else | itself: `{a,b}`, `\` and a `[` that is never closed are literal; write `[*]` for a star |
 //!
-//! The `globset` crate is the other reader of globs here, and the tests hold this one against it wherever the two languages
-//! coincide. It is not asked at run time, for two reasons. Its language cannot express this one: it matches bytes, so that neither
-//! `?` nor `[!a]` nor `[é]` can be translated for text beyond ASCII. And each of its matchers is a compiled regex of some ten
-//! kilobytes plus a cache per thread, which ten thousand rules would multiply; a glob here is a few short strings, compared with
-//! `str::find`. Which globs are tried at all is decided by [`index`](super::index), over their [`literals`](Glob::literals).
+//! The `globset` crate matches the names of secrets ([`secrets`](super::secrets)), and the tests hold this reader against it
+//! wherever the two languages coincide. It is not asked about actions, for two reasons. Its language cannot express this one: it
+//! matches bytes, so that neither `?` nor `[!a]` nor `[é]` can be translated for text beyond ASCII. And each of its matchers is a
+//! compiled regex of some ten kilobytes plus a cache per thread, which ten thousand rules would multiply; a glob here is a few
+//! short strings, compared with `str::find`. Which globs are tried at all is decided by [`index`](super::index), over their
+//! [`literals`](Glob::literals).
+
+mod contain;
 
 use std::fmt;
+
+use crate::domain::nfc;
 
 /// The longest glob that loads, in characters.
 pub(super) const MAX_CHARS: usize = 1024;
@@ -85,12 +90,12 @@ impl Glob {
         Self::parse(text).0
     }
 
-    /// Reads a glob and says what in it looks like a mistake.
+    /// Reads a glob and says what in it looks like a mistake. Globs are compared in NFC, as the texts are that they match.
     pub(super) fn parse(text: &str) -> (Self, Vec<Oddity>) {
         let mut oddities = Vec::new();
         let mut pieces = Vec::new();
         let mut units = Vec::new();
-        let chars: Vec<char> = text.chars().collect();
+        let chars: Vec<char> = nfc(text).chars().collect();
         let mut at = 0;
         while let Some(&c) = chars.get(at) {
             at += 1;
@@ -138,6 +143,11 @@ impl Glob {
 
     /// Whether the whole text matches.
     pub fn matches(&self, text: &str) -> bool {
+        self.matches_nfc(&nfc(text))
+    }
+
+    /// Whether the whole text matches, which is in NFC.
+    pub(super) fn matches_nfc(&self, text: &str) -> bool {
         let Some(rest) = self.head.strip_start(text) else { return false };
         let Some(tail) = &self.tail else { return rest.is_empty() };
         let Some(mut rest) = tail.strip_end(rest) else { return false };
@@ -324,7 +334,16 @@ mod tests {
         assert!(matches("?", "é"));
         assert!(matches("?", "\n"));
         assert!(!matches("?", ""));
-        assert!(!matches("?", "e\u{301}"));
+        assert!(matches("?", "e\u{301}"), "an accent that is typed apart is compared as one character with its letter");
+        assert!(!matches("?", "x\u{301}"));
+    }
+
+    #[test]
+    fn one_text_is_matched_however_it_is_typed() {
+        for (glob, text) in [("caf\u{e9}*", "cafe\u{301}s"), ("cafe\u{301}*", "caf\u{e9}s"), ("[\u{e9}]", "e\u{301}")] {
+            assert!(matches(glob, text), "{glob} {text}");
+        }
+        assert!(!matches("cafe*", "cafe\u{301}") && !matches("e?", "e\u{301}"));
     }
 
     #[test]

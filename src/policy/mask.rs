@@ -19,7 +19,7 @@ pub fn mask<'a>(
         if masked.contains(path) {
             continue;
         }
-        let is_found = [path.literal(params), path.nested(params)].into_iter().flatten().any(has_scalar);
+        let is_found = path.values(params).into_iter().any(has_scalar);
         if is_found {
             mask_literal(&mut shown, path, params);
             mask_nested(&mut shown, path, params);
@@ -70,14 +70,30 @@ fn mask_literal(shown: &mut Map<String, Value>, path: &ParamPath, original: &Map
 }
 
 fn mask_nested(shown: &mut Map<String, Value>, path: &ParamPath, original: &Map<String, Value>) {
-    let Some(original) = path.nested(original) else { return };
-    let mut parts = path.as_str().split('.');
-    let Some(mut at) = parts.next().and_then(|first| shown.get_mut(first)) else { return };
-    for part in parts {
-        let Some(next) = at.as_object_mut().and_then(|map| map.get_mut(part)) else { return };
-        at = next;
+    let Some((first, rest)) = path.as_str().split_once('.') else { return };
+    if let (Some(shown), Some(original)) = (shown.get_mut(first), original.get(first)) {
+        mask_below(shown, original, rest);
     }
-    mask_value(at, original);
+}
+
+/// Masks what a path leads to; a list on the way stands for each of its elements. Depth is bounded where values come in.
+fn mask_below(shown: &mut Value, original: &Value, path: &str) {
+    match (shown, original) {
+        (Value::Array(shown), Value::Array(original)) => {
+            for (shown, original) in shown.iter_mut().zip(original) {
+                mask_below(shown, original, path);
+            }
+        }
+        (Value::Object(shown), Value::Object(original)) => {
+            let (key, rest) = path.split_once('.').map_or((path, None), |(key, rest)| (key, Some(rest)));
+            let (Some(shown), Some(original)) = (shown.get_mut(key), original.get(key)) else { return };
+            match rest {
+                Some(rest) => mask_below(shown, original, rest),
+                None => mask_value(shown, original),
+            }
+        }
+        _ => {}
+    }
 }
 
 /// Masks every scalar. The original goes along in the same shape, so that a length is always that of the real value.
@@ -116,6 +132,21 @@ mod tests {
         let params = json!({"a.b": "xx", "a": {"b": "xyz", "c": 1}});
         let expected = json!({"a.b": "[masked, 2 characters]", "a": {"b": "[masked, 3 characters]", "c": 1}});
         assert_eq!(masked(&params, &["a.b"]), (expected, vec!["a.b".to_owned()]));
+    }
+
+    #[test]
+    fn a_list_on_the_way_stands_for_each_of_its_elements() {
+        let params =
+            json!({"customers": [{"iban": "DE89", "name": "a"}, {"name": "b"}, [{"iban": ["x", {"y": 12}]}], "iban"]});
+        let expected = json!({"customers": [
+            {"iban": "[masked, 4 characters]", "name": "a"},
+            {"name": "b"},
+            [{"iban": ["[masked, 1 characters]", {"y": "[masked, 2 characters]"}]}],
+            "iban",
+        ]});
+        assert_eq!(masked(&params, &["customers.iban"]), (expected, vec!["customers.iban".to_owned()]));
+        let nothing = json!({"customers": [{"name": "b"}, 5]});
+        assert_eq!(masked(&nothing, &["customers.iban"]), (nothing.clone(), Vec::new()));
     }
 
     #[test]

@@ -5,9 +5,10 @@
 //!
 //! 1. `yaml` reads the text of a layer into values with positions, strictly and within bounds;
 //! 2. `read` makes rules of them, reporting every mistake at its place ([`Diagnostic`]);
-//! 3. `compiled` puts the layers together, and names the result by the hash of its normal form (`canonical`);
-//! 4. `index` finds the few rules worth trying for an action, `rule`, `glob`, `condition`, `window` and `value` say whether one
-//!    fits, and the first that does gives the [`Verdict`];
+//! 3. `compiled` puts the layers together, and names the result by the hash of its normal form (`canonical`); `lint` looks at it
+//!    as a whole for what is legal and probably not meant (each kind has a [`Code`]);
+//! 4. `index` finds the few rules worth trying for a [`Question`]; `rule`, `glob`, `condition`, `pattern`, `window`, `value` and
+//!    `lenient` say whether one matches, does not, or may (`truth`); the strictest that may gives the [`Verdict`];
 //! 5. `explain` does the same slowly and says why, `mask` hides what a policy wants hidden and `secrets` what looks like one,
 //!    `schema` describes the format.
 //!
@@ -30,18 +31,24 @@
 //! ```
 
 mod canonical;
+mod code;
 mod compiled;
 mod condition;
 mod diagnostic;
 mod explain;
 mod glob;
 mod index;
+mod lenient;
+mod lint;
 mod mask;
+mod pattern;
+mod question;
 mod read;
 mod rule;
 mod schema;
 mod secrets;
 mod strict;
+mod truth;
 mod value;
 mod verdict;
 mod window;
@@ -50,17 +57,21 @@ mod yaml;
 /// How long the text of one layer may be, in bytes.
 pub const MAX_SOURCE_BYTES: usize = yaml::MAX_BYTES;
 
-pub use compiled::{Policy, STARTER, Source};
-pub use condition::{Condition, Doubt, Group, Test, Why};
+pub use code::Code;
+pub use compiled::{MAX_LAYERS, Policy, STARTER, Source};
+pub use condition::{Condition, Group, Test};
 pub use diagnostic::{Diagnostic, LoadErrors};
 pub use explain::{ConditionTrace, Explanation, Outcome, RuleTrace};
 pub use glob::Glob;
 pub use mask::{is_masked, mask, masked_text};
+pub use pattern::Pattern;
+pub use question::Question;
 pub use rule::{DEFAULT_TIMEOUT, OnTimeout, Position, Rule};
 pub use schema::schema;
 pub use secrets::{Found, Secrets};
 pub use strict::{Step, StrictYaml};
-pub use verdict::{DEFAULT_RULE, Question, Verdict};
+pub use truth::{Doubt, Why};
+pub use verdict::{DEFAULT_RULE, Verdict};
 pub use window::{Minute, Weekdays, Window, Zone};
 
 #[cfg(test)]

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::condition::{Condition, Doubt, Facts, Group, Truth};
+use super::condition::{Condition, Facts, Group};
 use super::glob::Glob;
-use super::verdict::Question;
+use super::question::{Asked, Question};
+use super::truth::{Doubt, Truth};
 use crate::domain::{Approval, ParamPath, RiskLevel};
 
 /// How long an approval stays open where the rule does not say.
@@ -39,6 +40,35 @@ pub struct Position {
     pub file: String,
     /// The line, counted from 1.
     pub line: usize,
+    /// The column in characters, counted from 1.
+    pub column: usize,
+}
+
+/// How much an answer lets through, from the most to the least: of several that may apply, the greatest wins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Strictness {
+    /// It runs at once.
+    Auto,
+    /// The agent's own user is asked.
+    Confirm,
+    /// A reviewer is asked, and silence is a yes.
+    ApproveOrSilence,
+    /// A reviewer must say yes.
+    Approve,
+    /// It never runs.
+    Block,
+}
+
+impl Strictness {
+    pub(super) const fn of(approval: Approval, on_timeout: OnTimeout) -> Self {
+        match (approval, on_timeout) {
+            (Approval::Auto, _) => Self::Auto,
+            (Approval::Confirm, _) => Self::Confirm,
+            (Approval::Approve, OnTimeout::Allow) => Self::ApproveOrSilence,
+            (Approval::Approve, OnTimeout::Deny) => Self::Approve,
+            (Approval::Block, _) => Self::Block,
+        }
+    }
 }
 
 /// A compiled rule.
@@ -79,28 +109,33 @@ pub struct Rule {
 pub(super) enum Fit<'p> {
     /// It is about something else.
     No,
-    /// It decides; a condition that could not be told may have been counted as holding.
-    Yes(Option<Doubt<'p>>),
-    /// It would allow, but a condition could not be told.
-    PassedOver(Doubt<'p>),
+    /// It certainly matches.
+    Yes,
+    /// Its globs match, and its conditions are unknown.
+    Unknown(Doubt<'p>),
 }
 
 impl Rule {
-    /// Whether the globs match. An actor who proved nothing can be asked or blocked by name, but not allowed.
-    pub(super) fn is_about(&self, question: &Question<'_>) -> bool {
-        self.type_pattern.matches(&question.action.r#type)
-            && self.target_pattern.matches(&question.action.target)
-            && self.actor_pattern.as_ref().is_none_or(|glob| self.is_about_actor(glob, question))
+    /// Whether the globs match. An actor who proved nothing can be asked or blocked by name, but gets no yes without a reviewer.
+    pub(super) fn is_about(&self, asked: &Asked<'_>) -> bool {
+        self.type_pattern.matches_nfc(&asked.kind)
+            && self.target_pattern.matches_nfc(&asked.target)
+            && self.actor_pattern.as_ref().is_none_or(|glob| self.is_about_actor(glob, asked.question))
     }
 
     pub(super) fn is_about_actor(&self, glob: &Glob, question: &Question<'_>) -> bool {
         question.authenticated_actor.is_some_and(|actor| glob.matches(actor))
-            || !self.allows() && glob.matches(question.declared_actor)
+            || !self.may_need_no_reviewer() && glob.matches(question.declared_actor)
     }
 
-    /// Whether a match lets the action run at once. Asking the agent's own user is asking.
-    fn allows(&self) -> bool {
-        self.approval == Approval::Auto
+    /// How strict it is.
+    pub(super) fn strictness(&self) -> Strictness {
+        Strictness::of(self.approval, self.on_timeout)
+    }
+
+    /// Whether a match can end in a yes that no reviewer gave.
+    pub(super) fn may_need_no_reviewer(&self) -> bool {
+        self.strictness() < Strictness::Approve
     }
 
     /// What the conditions come to.
@@ -109,17 +144,15 @@ impl Rule {
         Condition::group(&self.conditions, &facts)
     }
 
-    /// Whether the rule decides. Here, once per rule, a doubt falls to the safe side: a guard is not dodged by a type, and
-    /// nothing is allowed on a guess.
-    pub(super) fn fits<'p>(&'p self, question: &Question<'_>) -> Fit<'p> {
-        if !self.is_about(question) {
+    /// Whether it matches, certainly or perhaps.
+    pub(super) fn fits<'p>(&'p self, asked: &Asked<'_>) -> Fit<'p> {
+        if !self.is_about(asked) {
             return Fit::No;
         }
-        match self.conditions_hold(question) {
-            Truth::True => Fit::Yes(None),
+        match self.conditions_hold(asked.question) {
+            Truth::True => Fit::Yes,
             Truth::False => Fit::No,
-            Truth::Unknown(doubt) if self.allows() => Fit::PassedOver(doubt),
-            Truth::Unknown(doubt) => Fit::Yes(Some(doubt)),
+            Truth::Unknown(doubt) => Fit::Unknown(doubt),
         }
     }
 

@@ -13,8 +13,8 @@ use crate::domain::{Approval, RiskLevel};
 /// What loading refuses and a schema cannot express.
 const BEYOND: &str = "What a schema cannot say and loading checks besides: the size and depth of a file; equal keys, tags, anchors and \
     `<<` (a schema sees the result); the same rule name twice in a file; whether a pattern compiles, and \
-    that one of a secret does not match the empty text; whether a \
-    timezone exists; a time_before that equals time_after; a timeout above 720h; numbers beyond 2^53 that are written as integers, \
+    that one of a secret does not match the empty text; whether a name of a secret is a glob; whether a \
+    timezone exists; a time_before that equals time_after; a timeout above 720h; numbers beyond 2^53 - 1 that are written as integers, \
     and a version or weekday written with a fraction (1.0).";
 
 /// The JSON Schema (draft 2020-12) of a policy file.
@@ -68,9 +68,10 @@ pub fn schema() -> Value {
             "params": {
                 "type": "array",
                 "items": {
-                    "description": "The name of a parameter: a key, or a path like user.address.city.",
+                    "description": "The name of a parameter: a key, or a path like user.address.city. A list on the way stands for each of its elements.",
                     "type": "string",
-                    "minLength": 1,
+                    "pattern": "^[^.\\[\\]*]+(\\.[^.\\[\\]*]+)*$",
+                    "not": { "pattern": "^\\$(\\.|$)" },
                 },
             },
             "rule": rule(),
@@ -85,7 +86,7 @@ pub fn schema() -> Value {
             "ordered": { "description": "A number, or a text (compared by code point).", "type": ["number", "string"] },
             "eq": per_param("The parameter equals this. 1 equals 1.0; a boolean equals no number.", &json!({ "$ref": "#/$defs/value" })),
             "compare": per_param(
-                "Number against number, text against text; anything else cannot be told, which asks or blocks but never allows.",
+                "Number against number, text against text; anything else is unknown, which asks or blocks but never allows.",
                 &json!({ "$ref": "#/$defs/ordered" }),
             ),
             "contains": per_param(
@@ -111,12 +112,12 @@ fn secrets() -> Value {
         "type": "object",
         "properties": {
             "defaults": {
-                "description": "Whether the usual secrets are masked: passwords, tokens, keys. See README.",
+                "description": "Whether the usual secrets are masked: passwords, tokens, keys.",
                 "type": "boolean",
                 "default": true,
             },
             "names": {
-                "description": "Globs over the names of parameters, in lower case: *iban*.",
+                "description": "Globs over the names of parameters, in any case: *iban*, {iban,bic}.",
                 "type": "array",
                 "maxItems": MAX_SECRETS,
                 "items": { "$ref": "#/$defs/glob", "minLength": 1 },
@@ -150,7 +151,7 @@ fn rule() -> Value {
                     "type": { "description": "The type of the action.", "$ref": "#/$defs/glob" },
                     "target": { "description": "What the action acts on.", "$ref": "#/$defs/glob" },
                     "actor": {
-                        "description": "Who proposes. On `approval: auto` only an authenticated name counts.",
+                        "description": "Who proposes. On auto, confirm and on_timeout: allow only an authenticated name counts.",
                         "$ref": "#/$defs/glob",
                     },
                 },
@@ -352,7 +353,10 @@ mod tests {
         let level = || mostly(json!(["low", "medium", "high", "critical", "LOW", " low"])).boxed();
         let approval = || mostly(json!(["auto", "confirm", "approve", "block", "Block", "deny"])).boxed();
         let globs = || mostly(json!(["*", "a[", "", "read*"])).boxed();
-        let redact = || mostly(json!([["a.b"], [], ["a", "a"], [""], [1]])).boxed();
+        let redact = || {
+            mostly(json!([["a.b"], [], ["a", "a"], ["a.0"], [""], [1], ["a[0]"], ["a.*.b"], ["a..b"], ["$.a"], ["$"]]))
+                .boxed()
+        };
         let matching = some(vec![("type", globs()), ("target", globs()), ("actor", globs())]);
         let rule = some(vec![
             ("name", mostly(json!(["<default", "é"])).boxed()),

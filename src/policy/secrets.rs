@@ -1,93 +1,27 @@
 //! Secrets that no rule names: parameters that are called like one, and texts that look like one.
 //!
 //! A policy masks the usual ones unless it says `secrets: { defaults: false }`, and adds its own `names` and `patterns`. What is
-//! masked is masked on the record and before reviewers; decisions are made on the real values.
+//! masked is masked on the record and before reviewers; decisions are made on the real values. Only what can be a secret is
+//! masked ([`opaque`]), so that nothing that an agent wants done hides behind a name or a format.
+//!
+//! The work is linear in what was sent: each name is matched once against one set of globs, each text searched once for all
+//! formats together.
 
-use std::borrow::Cow;
-use std::sync::LazyLock;
+mod assigned;
+mod formats;
+mod names;
+mod opaque;
+mod pem;
 
-use regex::Regex;
+use std::ops::Range;
+
 use serde_json::{Map, Value};
 
-use super::glob::Glob;
-use super::index::Index;
-use super::mask::{masked_text, placeholder};
+pub(super) use self::names::Names;
+use self::opaque::can_be_secret;
+use super::mask::{is_masked, masked_text, placeholder};
+use super::pattern::Pattern;
 use crate::domain::ParamPath;
-
-/// What credentials are usually called: globs over a name in lower case.
-pub(super) const DEFAULT_NAMES: [&str; 33] = [
-    "*password*",
-    "*passwd*",
-    "*passphrase*",
-    "*secret*",
-    "*credential*",
-    "*apikey*",
-    "*api[_-]key*",
-    "*privatekey*",
-    "*private[_-]key*",
-    "*accesskey*",
-    "*access[_-]key*",
-    "*signing[_-]key*",
-    "*encryption[_-]key*",
-    "authorization",
-    "proxy[_-]authorization",
-    "cookie",
-    "set[_-]cookie",
-    "token",
-    "*accesstoken*",
-    "*access[_-]token*",
-    "*refreshtoken*",
-    "*refresh[_-]token*",
-    "*authtoken*",
-    "*auth[_-]token*",
-    "*bearer[_-]token*",
-    "*session[_-]token*",
-    "*api[_-]token*",
-    "*id[_-]token",
-    "*cardnumber*",
-    "*card[_-]number*",
-    "cvc",
-    "cvv",
-    "ssn",
-];
-
-/// What credentials look like, by their issuers' own documentation of prefixes. Of a pattern with a group, the group is the
-/// secret.
-pub(super) const DEFAULT_PATTERNS: [&str; 14] = [
-    // PEM (RFC 7468), whole or cut off.
-    r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?s:.*?)(?:-----END [A-Z ]*PRIVATE KEY-----|\z)",
-    // JSON Web Tokens (RFC 7519): the first two parts begin with `{"` in base64.
-    r"\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*",
-    // The Authorization header (RFC 6750, RFC 7617) inside of a text.
-    r"\b[Bb]earer +([A-Za-z0-9._~+/-]{16,}=*)",
-    r"\b[Bb]asic +([A-Za-z0-9+/]{16,}=*)",
-    // The password in a URL (RFC 3986, 3.2.1).
-    r"://[^/\s:@]*:([^/\s@]+)@",
-    // Aegis itself.
-    r"\baegis_[A-Za-z0-9_-]{43}",
-    // AWS.
-    r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b",
-    // GitHub, GitLab.
-    r"\b(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{22,})",
-    r"\bglpat-[A-Za-z0-9_-]{20,}",
-    // Slack.
-    r"\bxox[abeprs]-[A-Za-z0-9-]{10,}",
-    // OpenAI, Anthropic and those who followed.
-    r"\bsk-[A-Za-z0-9_-]{20,}",
-    // Stripe.
-    r"\b[rs]k_(?:live|test)_[A-Za-z0-9]{16,}",
-    // Google.
-    r"\bAIza[A-Za-z0-9_-]{35}",
-    // npm.
-    r"\bnpm_[A-Za-z0-9]{36}",
-];
-
-static USUAL_NAMES: LazyLock<Names> = LazyLock::new(|| Names::new(DEFAULT_NAMES.into_iter().map(Glob::new).collect()));
-
-static USUAL_PATTERNS: LazyLock<Vec<Regex>> = LazyLock::new(|| {
-    let compile = |pattern| Regex::new(pattern).expect("it is a part of the program, and a test compiles it");
-    DEFAULT_PATTERNS.into_iter().map(compile).collect()
-});
 
 /// Which secrets a policy masks.
 #[derive(Debug)]
@@ -96,32 +30,12 @@ pub struct Secrets {
     pub(super) defaults: bool,
     names: Names,
     /// What further secrets look like. Of a pattern with groups, the groups are the secret.
-    pub(super) patterns: Vec<Regex>,
-}
-
-/// Globs over names in lower case. The index makes a name that matches none of them cheap.
-#[derive(Debug)]
-struct Names {
-    globs: Vec<Glob>,
-    index: Index,
-}
-
-impl Names {
-    fn new(globs: Vec<Glob>) -> Self {
-        let any = Glob::new("*");
-        let index = Index::new(globs.iter().map(|glob| (glob, &any)));
-        Self { globs, index }
-    }
-
-    fn matches(&self, name: &str) -> bool {
-        let matches = |at: usize| self.globs.get(at).is_some_and(|glob| glob.matches(name)).then_some(());
-        self.index.find(name, "", matches).is_some()
-    }
+    pub(super) patterns: Vec<Pattern>,
 }
 
 impl Default for Secrets {
     fn default() -> Self {
-        Self::new(true, Vec::new(), Vec::new())
+        Self { defaults: true, names: Names::default(), patterns: Vec::new() }
     }
 }
 
@@ -135,9 +49,10 @@ pub struct Found {
 }
 
 impl Secrets {
-    /// The usual ones, if `defaults`; further names, as globs over a name in lower case; and what further ones look like.
-    pub fn new(defaults: bool, names: Vec<Glob>, patterns: Vec<Regex>) -> Self {
-        Self { defaults, names: Names::new(names), patterns }
+    /// The usual ones, if `defaults`; further names, as globs of `globset` in any case; and what further ones look like. What is
+    /// wrong with the names is said without a place.
+    pub(super) fn new(defaults: bool, names: &[String], patterns: Vec<Pattern>) -> Result<Self, String> {
+        Ok(Self { defaults, names: Names::compile(names.iter().map(String::as_str))?, patterns })
     }
 
     /// Masks in `shown` whatever is a secret in `original`. The two differ only in what is masked already, which is left as it is.
@@ -156,29 +71,17 @@ impl Secrets {
 
     /// Masks what looks like a secret in a text that stands by itself; `None` where nothing does.
     pub fn mask_text(&self, text: &str, values: &mut Vec<String>) -> Option<String> {
-        let mut masked = None::<String>;
-        for pattern in self.patterns() {
-            let so_far = masked.as_deref().unwrap_or(text);
-            if let Some(next) = mask_matches(pattern, so_far, values) {
-                masked = Some(next);
-            }
-        }
-        masked
+        self.mask_stretches(text, false, values)
     }
 
     /// Whether this is how a secret is called.
     pub fn is_name(&self, name: &str) -> bool {
-        let lower = if name.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
-            Cow::Borrowed(name)
-        } else {
-            Cow::Owned(name.to_lowercase())
-        };
-        self.defaults && USUAL_NAMES.matches(&lower) || self.names.matches(&lower)
+        self.defaults && names::is_usual(name) || self.names.matches(name)
     }
 
     /// The names that are not the usual ones.
-    pub(super) fn names(&self) -> &[Glob] {
-        &self.names.globs
+    pub(super) fn names(&self) -> &[String] {
+        self.names.globs()
     }
 
     /// Whether nothing is said that differs from the defaults.
@@ -186,9 +89,28 @@ impl Secrets {
         self.defaults && self.names().is_empty() && self.patterns.is_empty()
     }
 
-    fn patterns(&self) -> impl Iterator<Item = &Regex> {
-        let usual = if self.defaults { &USUAL_PATTERNS[..] } else { &[] };
-        usual.iter().chain(&self.patterns)
+    /// Masks the stretches of a text that are secrets, and leaves the rest. `is_named` says that the whole is called like one.
+    fn mask_stretches(&self, text: &str, is_named: bool, values: &mut Vec<String>) -> Option<String> {
+        let mut found = Vec::new();
+        if self.defaults {
+            formats::find(text, &mut found);
+            found.extend(pem::bodies(text));
+        }
+        assigned::find(text, |name| self.is_name(name), &mut found);
+        if is_named {
+            assigned::find_in_credential(text, &mut found);
+        }
+        for pattern in &self.patterns {
+            let before = found.len();
+            formats::find_groups(pattern.regex(), text, &mut found, |_| true);
+            // A `$` in a pattern may have taken the last newline with it.
+            for range in &mut found[before..] {
+                if range.len() > 1 && text[range.clone()].ends_with('\n') {
+                    range.end -= 1;
+                }
+            }
+        }
+        mask_ranges(text, found, values)
     }
 
     fn mask_map(
@@ -225,14 +147,16 @@ impl Secrets {
             _ => {}
         }
         let masked = match original {
-            original if at.is_named => {
-                found.values.push(match original {
-                    Value::String(text) => text.clone(),
-                    other => other.to_string(),
-                });
+            // What its sender has masked already says how long the real value is.
+            Value::String(text) if at.is_named && (can_be_secret(text) || is_masked(text)) => {
+                found.values.push(text.clone());
                 Some(placeholder(original))
             }
-            Value::String(text) => self.mask_text(text, &mut found.values),
+            Value::String(text) => self.mask_stretches(text, at.is_named, &mut found.values),
+            other if at.is_named => {
+                found.values.push(other.to_string());
+                Some(placeholder(original))
+            }
             _ => None,
         };
         if let Some(masked) = masked {
@@ -256,116 +180,29 @@ struct Place<'a> {
     is_named: bool,
 }
 
-fn mask_matches(pattern: &Regex, text: &str, values: &mut Vec<String>) -> Option<String> {
-    if !pattern.is_match(text) {
+/// Replaces these parts of a text; those that overlap are one.
+fn mask_ranges(text: &str, mut found: Vec<Range<usize>>, values: &mut Vec<String>) -> Option<String> {
+    if found.is_empty() {
         return None;
     }
-    let (mut out, mut copied) = (String::with_capacity(text.len()), 0);
-    for captures in pattern.captures_iter(text) {
-        let groups = captures.iter().skip(1).flatten();
-        let whole = captures.get(0).filter(|_| captures.iter().skip(1).all(|group| group.is_none()));
-        for secret in groups.chain(whole) {
-            // Groups may be nested: the outer one has hidden the inner one.
-            if secret.start() < copied || secret.is_empty() {
-                continue;
-            }
-            out.push_str(&text[copied..secret.start()]);
-            out.push_str(&masked_text(secret.as_str()));
-            values.push(secret.as_str().to_owned());
-            copied = secret.end();
+    found.sort_unstable_by_key(|range| (range.start, range.end));
+    let mut merged: Vec<Range<usize>> = Vec::with_capacity(found.len());
+    for range in found {
+        match merged.last_mut() {
+            Some(last) if range.start < last.end => last.end = last.end.max(range.end),
+            _ => merged.push(range),
         }
     }
-    (copied > 0).then(|| out + &text[copied..])
+    let (mut out, mut copied) = (String::with_capacity(text.len()), 0);
+    for range in merged {
+        let secret = &text[range.clone()];
+        out.push_str(&text[copied..range.start]);
+        out.push_str(&masked_text(secret));
+        values.push(secret.to_owned());
+        copied = range.end;
+    }
+    Some(out + &text[copied..])
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn masked(secrets: &Secrets, params: &Value) -> (Value, Vec<String>) {
-        let params = params.as_object().unwrap();
-        let mut shown = params.clone();
-        let found = secrets.mask(&mut shown, params);
-        (Value::Object(shown), found.paths.iter().map(ToString::to_string).collect())
-    }
-
-    #[test]
-    fn what_is_called_like_a_secret_is_masked_at_any_depth() {
-        let params = json!({
-            "userPassword": "hunter2",
-            "API-Key": 12345,
-            "headers": {"Authorization": "x", "accept": "*/*"},
-            "users": [{"name": "ada", "passwd": "pw"}],
-            "credentials": {"user": "ada", "codes": [1, true]},
-            "max_tokens": 100,
-            "password": null,
-        });
-        let expected = json!({
-            "userPassword": "[masked, 7 characters]",
-            "API-Key": "[masked, 5 characters]",
-            "headers": {"Authorization": "[masked, 1 characters]", "accept": "*/*"},
-            "users": [{"name": "ada", "passwd": "[masked, 2 characters]"}],
-            "credentials": {"user": "[masked, 3 characters]", "codes": ["[masked, 1 characters]", "[masked, 4 characters]"]},
-            "max_tokens": 100,
-            "password": null,
-        });
-        let (shown, mut paths) = masked(&Secrets::default(), &params);
-        paths.sort_unstable();
-        assert_eq!(shown, expected);
-        let expected =
-            ["API-Key", "credentials.codes", "credentials.user", "headers.Authorization", "userPassword", "users"];
-        assert_eq!(paths, expected);
-    }
-
-    #[test]
-    fn what_looks_like_a_secret_is_masked_within_its_text() {
-        for (text, expected) in [
-            ("use AKIAIOSFODNN7EXAMPLE now", "use [masked, 20 characters] now"),
-            ("postgres://ada:pa55@db/x", "postgres://ada:[masked, 4 characters]@db/x"),
-            ("Authorization: Bearer abcdefghijklmnop==", "Authorization: Bearer [masked, 18 characters]"),
-            ("-----BEGIN RSA PRIVATE KEY-----\nMII\n-----END RSA PRIVATE KEY-----\n", "[masked, 65 characters]\n"),
-            ("-----BEGIN PRIVATE KEY-----\ncut off", "[masked, 35 characters]"),
-            (
-                "two: sk-aaaaaaaaaaaaaaaaaaaaaa sk-bbbbbbbbbbbbbbbbbbbbbb",
-                "two: [masked, 25 characters] [masked, 25 characters]",
-            ),
-        ] {
-            assert_eq!(Secrets::default().mask_text(text, &mut Vec::new()).as_deref(), Some(expected));
-            let (shown, paths) = masked(&Secrets::default(), &json!({"a": {"b": text}}));
-            assert_eq!((shown, paths), (json!({"a": {"b": expected}}), vec!["a.b".to_owned()]));
-        }
-    }
-
-    #[test]
-    fn ordinary_texts_stay_as_they_are() {
-        for text in ["", "a bearer of news", "mailto:a@b.example", "https://h/p?q=a:b@c", "skip-to-main", "eyJ.eyJ.x"] {
-            assert_eq!(Secrets::default().mask_text(text, &mut Vec::new()), None, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_policy_can_add_its_own_and_leave_out_the_usual() {
-        let patterns = vec![Regex::new(r"\bEMP-(\d+)").unwrap()];
-        let secrets = Secrets::new(false, vec![Glob::new("*iban*")], patterns);
-        let params = json!({"IBAN": "DE89", "password": "x", "note": "EMP-4711"});
-        let expected = json!({"IBAN": "[masked, 4 characters]", "password": "x", "note": "EMP-[masked, 4 characters]"});
-        assert_eq!(masked(&secrets, &params).0, expected);
-    }
-
-    #[test]
-    fn what_is_masked_already_is_not_measured_again() {
-        let original = json!({"password": "xy"});
-        let mut shown = json!({"password": "[masked, 2 characters]"});
-        let found = Secrets::default().mask(shown.as_object_mut().unwrap(), original.as_object().unwrap());
-        assert_eq!((found, shown), (Found::default(), json!({"password": "[masked, 2 characters]"})));
-    }
-
-    #[test]
-    fn the_usual_globs_are_written_as_they_are_compared() {
-        for name in DEFAULT_NAMES {
-            assert_eq!(name, name.to_lowercase());
-        }
-        assert_eq!(USUAL_PATTERNS.len(), DEFAULT_PATTERNS.len());
-    }
-}
+mod tests;

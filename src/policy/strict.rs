@@ -69,7 +69,7 @@ impl StrictYaml {
             (at, pos) = (next, place);
         }
         let Pos { line, column } = pos;
-        Diagnostic { file: self.file.clone(), line, column, path, message }
+        Diagnostic { file: self.file.clone(), line, column, path, message, code: None }
     }
 }
 

@@ -1,14 +1,13 @@
-//! What conditions know about values: finding a parameter, equality, order, containment, and the text of a number.
+//! What conditions know about values: finding a parameter, equality, order, and the text of a number.
 //!
 //! Numbers compare by their value, exactly, whether they are written as integers or as floats. Booleans are no numbers. Text is
 //! compared by code point and never normalised.
 
-use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use serde_json::{Map, Number, Value};
 
-use crate::domain::{ParamPath, canonical_json};
+use crate::domain::{ParamPath, Walk, canonical_json};
 
 /// What stands under a parameter's name.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -19,12 +18,19 @@ pub(super) enum Found<'v> {
     Value(&'v Value),
     /// One value under the literal key and another one at the end of the path.
     Conflict(&'v Value, &'v Value),
+    /// The path meets this, which has no keys, on its way. What stands under the literal key comes first, unless it is null.
+    Blocked(Option<&'v Value>, &'v Value),
 }
 
 /// Finds a parameter by its literal top-level key and by its path.
 pub(super) fn find<'v>(params: &'v Map<String, Value>, path: &ParamPath) -> Found<'v> {
-    let nested = if path.is_nested() { path.nested(params) } else { None };
-    match (path.literal(params), nested) {
+    let literal = path.literal(params);
+    let nested = match path.walk(params) {
+        Walk::Blocked(by) => return Found::Blocked(literal.filter(|literal| !literal.is_null()), by),
+        Walk::Value(nested) => Some(nested),
+        Walk::Missing => None,
+    };
+    match (literal, nested) {
         (Some(literal), Some(nested)) if !equal(literal, nested) => Found::Conflict(literal, nested),
         (Some(value), _) | (None, Some(value)) if !value.is_null() => Found::Value(value),
         _ => Found::Missing,
@@ -93,27 +99,8 @@ fn compare_integer(integer: i128, float: f64) -> Option<Ordering> {
     Some(integer.cmp(&whole).then_with(|| 0.0_f64.partial_cmp(&float.fract()).unwrap_or(Ordering::Equal)))
 }
 
-/// Whether a text contains a text, a list an element, or a mapping a key. `None` where the question makes no sense.
-pub(super) fn contains(value: &Value, needle: &Value) -> Option<bool> {
-    match (value, needle) {
-        (Value::String(text), Value::String(needle)) => Some(text.contains(needle.as_str())),
-        (Value::Array(items), needle) => Some(items.iter().any(|item| equal(item, needle))),
-        (Value::Object(map), Value::String(key)) => Some(map.contains_key(key)),
-        _ => None,
-    }
-}
-
-/// The text that a pattern is held against: a text itself, a number as RFC 8785 writes it (so that 5 and 5.0, which have one
-/// digest, have one decision). `None` for everything else.
-pub(super) fn text_of(value: &Value) -> Option<Cow<'_, str>> {
-    match value {
-        Value::String(text) => Some(Cow::Borrowed(text)),
-        Value::Number(number) => Some(Cow::Owned(number_text(number))),
-        _ => None,
-    }
-}
-
-/// The JSON text of a number. Integers beyond 2^53, which RFC 8785 cannot write, are written out.
+/// The text that a pattern is held against: a number as RFC 8785 writes it, so that 5 and 5.0, which have one digest, have one
+/// decision. Integers beyond what a double holds, which RFC 8785 cannot write, are written out.
 pub(super) fn number_text(number: &Number) -> String {
     if integer(number).is_some() {
         return number.to_string();
@@ -144,6 +131,7 @@ mod tests {
             Found::Missing => None,
             Found::Value(value) => Some(value.clone()),
             Found::Conflict(one, other) => Some(json!([one, other])),
+            Found::Blocked(literal, by) => Some(json!({"literal": literal, "by": by})),
         }
     }
 
@@ -154,7 +142,9 @@ mod tests {
         assert_eq!(find_in(&json!({"a": {"b": 1}, "a.b": 1.0}), "a.b"), Some(json!(1.0)));
         assert_eq!(find_in(&json!({"a": {"b": 1}, "a.b": 2}), "a.b"), Some(json!([2, 1])));
         assert_eq!(find_in(&json!({"a": {"b": 1}, "a.b": null}), "a.b"), Some(json!([null, 1])));
-        assert_eq!(find_in(&json!({"a": [1], "b": null}), "a.0"), None);
+        assert_eq!(find_in(&json!({"a": null, "b": null}), "a.b"), None);
+        assert_eq!(find_in(&json!({"a": [1]}), "a.0"), Some(json!({"literal": null, "by": [1]})));
+        assert_eq!(find_in(&json!({"a": 1, "a.b": 2}), "a.b"), Some(json!({"literal": 2, "by": 1})));
         assert_eq!(find_in(&json!({"b": null}), "b"), None);
     }
 
@@ -192,25 +182,12 @@ mod tests {
     }
 
     #[test]
-    fn text_list_and_mapping_contain_things() {
-        assert_eq!(contains(&json!("a b"), &json!("")), Some(true));
-        assert_eq!(contains(&json!(["x", 5.0]), &json!(5)), Some(true));
-        assert_eq!(contains(&json!([true]), &json!(1)), Some(false));
-        assert_eq!(contains(&json!({"a": null}), &json!("a")), Some(true));
-        assert_eq!(contains(&json!({"a": "b"}), &json!("b")), Some(false));
-        assert_eq!(contains(&json!({"5": 1}), &json!(5)), None);
-        assert_eq!(contains(&json!("5"), &json!(5)), None);
-        assert_eq!(contains(&json!(5), &json!("5")), None);
-    }
-
-    #[test]
     fn numbers_have_one_text_however_they_are_written() {
-        let text = |value: Value| text_of(&value).map(Cow::into_owned);
+        let text = |value: Value| value.as_number().map(number_text);
         assert_eq!(text(json!(5.0)), text(json!(5)));
         assert_eq!(text(json!(0.1)).as_deref(), Some("0.1"));
         assert_eq!(text(json!(1e21)).as_deref(), Some("1e+21"));
         assert_eq!(text(json!(u64::MAX)).as_deref(), Some("18446744073709551615"));
-        assert_eq!(text(json!(true)), None);
     }
 
     proptest! {

@@ -1,34 +1,25 @@
-//! The question that a policy is asked, and its answer.
+//! A policy's answer: the strictest rule that may apply.
+//!
+//! The first rule that certainly matches decides, or the defaults where none does, unless a rule before it is stricter and its
+//! conditions are unknown. So a guard is not dodged by the type of a value, and nothing weaker stands in front of a block:
+//! block > approve > approve with `on_timeout: allow` > confirm > auto. An `auto` that is unknown never wins. The first of the
+//! strictest is the matched rule; the question that it puts takes from all that are equally strict the highest risk, the shortest
+//! timeout, every `redact` and every constraint, and is denied when nobody answers unless all of them allow.
 
 use std::sync::LazyLock;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::condition::Doubt;
-use super::rule::{DEFAULT_TIMEOUT, OnTimeout, Rule};
-use crate::domain::{Action, Approval, ParamPath, RiskLevel, Timestamp};
+use super::rule::{DEFAULT_TIMEOUT, OnTimeout, Rule, Strictness};
+use super::truth::Doubt;
+use crate::domain::{Approval, ParamPath, RiskLevel};
 
 /// What stands for a rule's name where no rule matched.
 pub const DEFAULT_RULE: &str = "<default>";
 
-/// What a policy is asked: may this actor do this now?
-#[derive(Clone, Copy, Debug)]
-pub struct Question<'a> {
-    /// What is proposed.
-    pub action: &'a Action,
-    /// The actor's own claim of who it is.
-    pub declared_actor: &'a str,
-    /// Who it was proved to be, if anybody.
-    pub authenticated_actor: Option<&'a str>,
-    /// The moment that conditions on the clock read.
-    pub now: Timestamp,
-    /// Parameters whose values are gone. A condition on one of them, on what holds it or on what is in it, cannot be told.
-    pub masked: &'a [ParamPath],
-}
-
 /// A policy's answer.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Verdict<'p> {
     /// How dangerous the action is.
     pub risk_level: RiskLevel,
@@ -38,14 +29,84 @@ pub struct Verdict<'p> {
     pub matched_rule: &'p str,
     /// The rule that decided; `None` for the defaults.
     pub rule: Option<&'p Rule>,
-    /// The condition of that rule which could not be told and was counted as holding.
-    pub counted: Option<Doubt<'p>>,
-    /// The first rule that would have allowed the action, had this condition of it not been beyond telling.
+    /// Why it is unknown whether that rule matches. It decides because it is the strictest that may.
+    pub doubt: Option<Doubt<'p>>,
+    /// The first other rule that may match too, and why that is unknown. It is weaker, or allows.
     pub passed_over: Option<(&'p Rule, Doubt<'p>)>,
-    pub(super) redact_always: &'p [ParamPath],
+    /// What is equally strict besides. Empty, and so not allocated, where nothing is in doubt.
+    equals: Vec<&'p Rule>,
+    timeout: Duration,
+    on_timeout: OnTimeout,
+    /// The constraints of all that are equally strict, where these are more than one rule's.
+    constraints: Option<Box<Map<String, Value>>>,
+    redact_always: &'p [ParamPath],
 }
 
 impl<'p> Verdict<'p> {
+    /// The answer of the first rule that certainly matches, or of the defaults, and of the rules before it that are unknown.
+    pub(super) fn strictest(
+        certain: Option<&'p Rule>,
+        unknown: &[(&'p Rule, Doubt<'p>)],
+        defaults: (RiskLevel, Approval),
+        redact_always: &'p [ParamPath],
+    ) -> Self {
+        let verdict = Self::alone(certain, defaults, redact_always);
+        if unknown.is_empty() {
+            return verdict;
+        }
+        let certain_is = certain.map_or(Strictness::of(defaults.1, OnTimeout::Deny), Rule::strictness);
+        let greatest = unknown.iter().map(|(rule, _)| rule.strictness()).fold(certain_is, Ord::max);
+        // An unknown `auto` is as strict as the least that there is, and so could win only where it changes nothing.
+        let counts = |rule: &Rule| rule.strictness() == greatest && greatest > Strictness::Auto;
+        let passed_over = unknown.iter().find(|(rule, _)| !counts(rule)).copied();
+        let mut strictest = unknown.iter().filter(|(rule, _)| counts(rule));
+        let Some((rule, doubt)) = strictest.next() else { return Self { passed_over, ..verdict } };
+        let equals: Vec<&Rule> =
+            strictest.map(|(rule, _)| *rule).chain(certain.filter(|certain| counts(certain))).collect();
+        // The defaults can be as strict as the matched rule, and then ask for what they ask for.
+        let with_defaults = certain.is_none() && certain_is == greatest;
+        let verdict = Self { doubt: Some(*doubt), passed_over, ..Self::alone(Some(rule), defaults, redact_always) };
+        verdict.together_with(equals, with_defaults.then_some(defaults.0))
+    }
+
+    /// The answer of one rule, or of the defaults.
+    fn alone(rule: Option<&'p Rule>, defaults: (RiskLevel, Approval), redact_always: &'p [ParamPath]) -> Self {
+        Self {
+            risk_level: rule.map_or(defaults.0, |rule| rule.risk_level),
+            approval: rule.map_or(defaults.1, |rule| rule.approval),
+            matched_rule: rule.map_or(DEFAULT_RULE, |rule| &rule.name),
+            rule,
+            doubt: None,
+            passed_over: None,
+            equals: Vec::new(),
+            timeout: rule.and_then(|rule| rule.timeout).unwrap_or(DEFAULT_TIMEOUT),
+            on_timeout: rule.map_or(OnTimeout::Deny, |rule| rule.on_timeout),
+            constraints: None,
+            redact_always,
+        }
+    }
+
+    /// What this asks for, and what equally strict rules do besides, or the defaults with their risk.
+    fn together_with(mut self, equals: Vec<&'p Rule>, default_risk: Option<RiskLevel>) -> Self {
+        for rule in &equals {
+            self.risk_level = self.risk_level.max(rule.risk_level);
+            self.timeout = self.timeout.min(rule.timeout.unwrap_or(DEFAULT_TIMEOUT));
+            if rule.on_timeout == OnTimeout::Deny {
+                self.on_timeout = OnTimeout::Deny;
+            }
+        }
+        if let Some(risk) = default_risk {
+            self.risk_level = self.risk_level.max(risk);
+            self.timeout = self.timeout.min(DEFAULT_TIMEOUT);
+            self.on_timeout = OnTimeout::Deny;
+        }
+        if equals.iter().any(|rule| !rule.constraints.is_empty()) {
+            self.constraints = Some(Box::new(constraints(self.rule.into_iter().chain(equals.iter().copied()))));
+        }
+        self.equals = equals;
+        self
+    }
+
     /// Whether the action may run at all: at once or after somebody agreed.
     pub fn is_allowed(&self) -> bool {
         self.approval != Approval::Block
@@ -58,33 +119,51 @@ impl<'p> Verdict<'p> {
             Some(rule) => format!("rule `{}` {}", rule.name, consequence(self.approval)),
             None => format!("no rule matches, and the default {}", consequence(self.approval)),
         };
-        let counted = self.counted.map(|doubt| format!("; {doubt} and counts as holding"));
-        let passed_over = self
-            .passed_over
-            .map(|(rule, doubt)| format!("; rule `{}` allows nothing here, because {doubt}", rule.name));
-        reason + &counted.unwrap_or_default() + &passed_over.unwrap_or_default()
+        let doubt = self.doubt.map(|doubt| format!("; {doubt}, so the strictest rule that may apply decides"));
+        let passed_over = self.passed_over.map(|(rule, doubt)| match rule.approval {
+            Approval::Auto => format!("; rule `{}` allows nothing here, because {doubt}", rule.name),
+            _ => format!("; rule `{}` does not decide, because {doubt}", rule.name),
+        });
+        reason + &doubt.unwrap_or_default() + &passed_over.unwrap_or_default()
     }
 
-    /// What the agent is told to keep to.
-    pub fn constraints(&self) -> &'p Map<String, Value> {
+    /// Whether this rule is the one that decided, or is equally strict and has its say in the question.
+    pub(super) fn takes_part(&self, rule: &Rule) -> bool {
+        self.rule.iter().chain(&self.equals).any(|taking| std::ptr::eq(*taking, rule))
+    }
+
+    /// What the agent is told to keep to. Where two rules give one name, the first of them does.
+    pub fn constraints(&self) -> &Map<String, Value> {
         static NONE: LazyLock<Map<String, Value>> = LazyLock::new(Map::new);
-        self.rule.map_or(&*NONE, |rule| &rule.constraints)
+        match (&self.constraints, self.rule) {
+            (Some(merged), _) => merged,
+            (None, Some(rule)) => &rule.constraints,
+            (None, None) => &NONE,
+        }
     }
 
     /// How long an approval stays open.
     pub fn timeout(&self) -> Duration {
-        self.rule.and_then(|rule| rule.timeout).unwrap_or(DEFAULT_TIMEOUT)
+        self.timeout
     }
 
     /// What becomes of an approval that nobody answered in time.
     pub fn on_timeout(&self) -> OnTimeout {
-        self.rule.map_or(OnTimeout::Deny, |rule| rule.on_timeout)
+        self.on_timeout
     }
 
-    /// The parameters to mask: those of the rule and those of the whole policy.
-    pub fn redact(&self) -> impl Iterator<Item = &'p ParamPath> + use<'p> {
-        self.rule.map_or(&[][..], |rule| &rule.redact).iter().chain(self.redact_always)
+    /// The parameters to mask: those of the rules and those of the whole policy.
+    pub fn redact(&self) -> impl Iterator<Item = &'p ParamPath> + use<'p, '_> {
+        self.rule.iter().chain(&self.equals).flat_map(|rule| &rule.redact).chain(self.redact_always)
     }
+}
+
+fn constraints<'p>(rules: impl Iterator<Item = &'p Rule>) -> Map<String, Value> {
+    let mut merged = Map::new();
+    for (name, value) in rules.flat_map(|rule| &rule.constraints) {
+        merged.entry(name.as_str()).or_insert_with(|| value.clone());
+    }
+    merged
 }
 
 const fn consequence(approval: Approval) -> &'static str {

@@ -58,6 +58,17 @@ impl Window {
         if self.after.is_some() { "time_after" } else { "time_before" }
     }
 
+    /// Whether every minute of the other window is in this one.
+    pub(super) fn covers(self, other: Self) -> bool {
+        (0..SECONDS_A_DAY / 60).all(|minute| !other.holds(minute * 60) || self.holds(minute * 60))
+    }
+
+    /// Whether it goes past the end of a day.
+    pub(super) fn crosses_midnight(self) -> bool {
+        // Up to 00:00 is the end of the same day.
+        matches!((self.after, self.before), (Some(after), Some(before)) if after > before && !before.is_midnight())
+    }
+
     fn holds(self, seconds: i64) -> bool {
         let is_after = self.after.is_none_or(|after| seconds >= after.as_seconds());
         let is_before = self.before.is_none_or(|before| seconds < before.as_seconds());
@@ -95,6 +106,11 @@ impl Weekdays {
     /// The days, Monday first.
     pub fn days(self) -> impl Iterator<Item = u8> {
         (1..=7).filter(move |day| self.0 & (1 << day) != 0)
+    }
+
+    /// Whether every day of the other set is in this one.
+    pub(super) const fn covers(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
     }
 
     fn has(self, day: i64) -> bool {

@@ -1,36 +1,46 @@
-//! Who may call what: one table from method to roles, asked in one place.
+//! Who may call what: one closed table, whatever protocol a call came by. What it does not name is refused.
 //!
-//! Every method has a row, by its name. The table is checked against the descriptors when the daemon starts: with a method that
-//! has no row, the daemon does not start.
+//! Every method of the API has a row, by its name. The table is checked against the descriptors when the daemon starts:
+//! with a method that has no row, the daemon does not start.
 
 use prost::Message as _;
 
-use crate::domain::{Role, Roles};
+use crate::domain::{CallError, ErrorCode, Identity, Role, Roles};
 use crate::proto::FILE_DESCRIPTOR_SET;
 
-/// What a caller must be to call a method.
+/// What a call asks for, in the words of its protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route<'a> {
+    /// A gRPC method by its path: `/aegis.v1.GovernanceService/Propose`.
+    Grpc(&'a str),
+    /// Any other HTTP request, by its method and path.
+    Http(&'a str, &'a str),
+}
+
+/// What a caller must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// Anybody, without a credential: health and reflection.
     Open,
     /// Whoever has one of these roles.
     AnyOf(Roles),
-    /// Nobody: the method is not in the table.
-    Nobody,
+    /// Nobody: the table does not name it.
+    Unknown,
 }
 
-/// Services that need no credential, whatever the listener.
-const OPEN_SERVICES: [&str; 3] =
-    ["grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection"];
+/// What a caller must be for this route.
+pub fn required(route: Route<'_>) -> Access {
+    match route {
+        Route::Grpc(path) => match path.strip_prefix('/').and_then(|path| path.split_once('/')) {
+            Some((service, method)) => grpc(service, method),
+            None => Access::Unknown,
+        },
+        // No door speaks it yet.
+        Route::Http(..) => Access::Unknown,
+    }
+}
 
-/// The package whose methods are all in the table.
-const PACKAGE: &str = "aegis.v1.";
-
-/// What a caller must be to call the method with this path (`/aegis.v1.GovernanceService/Propose`).
-pub fn required(path: &str) -> Access {
-    let Some((service, method)) = path.strip_prefix('/').and_then(|path| path.split_once('/')) else {
-        return Access::Open;
-    };
+fn grpc(service: &str, method: &str) -> Access {
     let roles: &[Role] = match (service, method) {
         ("aegis.v1.GovernanceService", "Propose" | "AwaitDecision" | "ReportResult" | "CancelProposal") => {
             &[Role::Agent]
@@ -47,12 +57,20 @@ pub fn required(path: &str) -> Access {
         | ("aegis.v1.AdminService", "CreateToken" | "ListTokens" | "RevokeToken" | "RotateLogKey" | "RedactDecision") => {
             &[Role::Admin]
         }
-        (service, _) if OPEN_SERVICES.contains(&service) => return Access::Open,
-        (service, _) if service.starts_with(PACKAGE) => return Access::Nobody,
-        // Not ours: the router answers UNIMPLEMENTED, which tells nothing.
-        _ => return Access::Open,
+        ("grpc.health.v1.Health", "Check" | "Watch" | "List")
+        | (
+            "grpc.reflection.v1.ServerReflection" | "grpc.reflection.v1alpha.ServerReflection",
+            "ServerReflectionInfo",
+        ) => return Access::Open,
+        _ => return Access::Unknown,
     };
     Access::AnyOf(Roles::of(roles))
+}
+
+/// The caller is known and has none of the roles.
+pub(crate) fn role_required(identity: &Identity, allowed: Roles) -> CallError {
+    let message = format!("{} has the roles {}, and this needs one of: {allowed}", identity.subject, identity.roles);
+    CallError::new(ErrorCode::RoleRequired, message)
 }
 
 /// A method of the API that the table does not know.
@@ -77,7 +95,7 @@ pub fn methods() -> Vec<String> {
 
 /// Checks that every method of the API has a row in the table.
 pub fn check() -> Result<(), UnknownMethod> {
-    match methods().into_iter().find(|path| required(path) == Access::Nobody) {
+    match methods().into_iter().find(|path| required(Route::Grpc(path)) == Access::Unknown) {
         Some(path) => Err(UnknownMethod(path)),
         None => Ok(()),
     }
@@ -95,25 +113,30 @@ mod tests {
     }
 
     #[test]
-    fn a_method_that_the_table_does_not_know_is_for_nobody() {
-        assert_eq!(required("/aegis.v1.NewService/New"), Access::Nobody);
+    fn what_the_table_does_not_name_is_refused_whatever_the_protocol() {
+        for path in ["/aegis.v1.NewService/New", "/other.Service/Method", "/", "", "/health", "health", "//", "/a"] {
+            assert_eq!(required(Route::Grpc(path)), Access::Unknown, "{path}");
+        }
         for path in methods() {
             let service = path.rsplit_once('/').unwrap().0;
-            assert_eq!(required(&format!("{service}/NewMethod")), Access::Nobody, "a new method of {service}");
+            assert_eq!(required(Route::Grpc(&format!("{service}/NewMethod"))), Access::Unknown, "{service}");
+            for method in ["GET", "POST", "PUT", "PRI"] {
+                assert_eq!(required(Route::Http(method, &path)), Access::Unknown, "{method} {path}");
+            }
         }
     }
 
     #[test]
     fn agents_reach_nothing_but_governance() {
         for path in methods() {
-            let Access::AnyOf(roles) = required(&path) else { continue };
+            let Access::AnyOf(roles) = required(Route::Grpc(&path)) else { continue };
             assert_eq!(roles.has(Role::Agent), path.starts_with("/aegis.v1.GovernanceService/"), "{path}");
         }
     }
 
     #[test]
     fn health_and_reflection_need_nothing() {
-        assert_eq!(required("/grpc.health.v1.Health/Check"), Access::Open);
-        assert_eq!(required("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"), Access::Open);
+        assert_eq!(required(Route::Grpc("/grpc.health.v1.Health/Check")), Access::Open);
+        assert_eq!(required(Route::Grpc("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo")), Access::Open);
     }
 }

@@ -1,143 +1,272 @@
-//! The gate: every call passes it, is authenticated once, and is let in or refused by the one table.
+//! The gate: every call passes it, whatever protocol it speaks. It is authenticated once, and let in or refused by the one
+//! table of [`access`].
 
+use std::convert::Infallible;
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
+use std::time::Instant;
 
-use http::header::AUTHORIZATION;
-use http::{Request, Response};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, ORIGIN};
+use http::{Request, Response, Version};
+use tonic::Status;
 use tonic::body::Body;
-use tower::{Layer, Service};
+use tower::Service;
 use tracing::Instrument as _;
 
-use super::access::{self, Access};
-use super::authenticate::Chain;
-use super::connection::Connection;
+use super::access::{self, Access, Route};
+use super::deadline::Deadline;
 use super::standing::Standing;
-use super::status;
-use super::trace;
-use crate::domain::Caller;
+use super::{problem, trace};
+use crate::auth::{Chain, Connection};
+use crate::domain::{CallError, Caller, ErrorCode, Roles};
 
 /// How many calls were refused.
 #[derive(Debug, Default)]
-pub(super) struct Refusals {
+pub(crate) struct Refusals {
     unauthenticated: AtomicU64,
     permission_denied: AtomicU64,
 }
 
 impl Refusals {
     /// The counts in this run: calls without a valid credential, and calls by somebody who may not.
-    pub(super) fn total(&self) -> (u64, u64) {
+    pub(crate) fn total(&self) -> (u64, u64) {
         (self.unauthenticated.load(Ordering::Relaxed), self.permission_denied.load(Ordering::Relaxed))
     }
-}
 
-/// Puts the gate before a service.
-#[derive(Clone)]
-pub(super) struct GateLayer {
-    /// Who says who is calling.
-    pub(super) authenticator: Arc<Chain>,
-    /// Where refusals are counted.
-    pub(super) refusals: Arc<Refusals>,
-    /// How large a message may be: for those who sent a larger one.
-    pub(super) message_bytes: usize,
-}
-
-impl GateLayer {
-    /// Looks at an answer that is on its way out: counts what a service itself refused, and says clearly what the
-    /// transport does not.
-    fn dismiss(&self, answer: Response<Body>) -> Response<Body> {
-        match tonic::Status::from_header_map(answer.headers()).map(|status| status.code()) {
-            Some(tonic::Code::PermissionDenied) => {
-                self.refusals.permission_denied.fetch_add(1, Ordering::Relaxed);
-                answer
+    fn count(&self, code: ErrorCode) {
+        let counter = match code {
+            ErrorCode::CredentialRequired | ErrorCode::CredentialInvalid | ErrorCode::TooManyFailures => {
+                &self.unauthenticated
             }
-            // Nothing of ours answers so: tonic does, to a message beyond `max_decoding_message_size`.
-            Some(tonic::Code::OutOfRange) => status::message_too_large(self.message_bytes).into_http(),
-            _ => answer,
+            ErrorCode::RoleRequired | ErrorCode::CrossOrigin => &self.permission_denied,
+            _ => return,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// What the gate needs to know.
+pub(crate) struct GateKeeper {
+    /// Who says who is calling.
+    pub(crate) authenticator: Arc<Chain>,
+    /// Where refusals are counted.
+    pub(crate) refusals: Arc<Refusals>,
+    /// How large a message may be: for those who sent a larger one.
+    pub(crate) message_bytes: usize,
+}
+
+/// The gRPC services behind the gate.
+#[derive(Clone)]
+pub(crate) struct Gate<S> {
+    keeper: Arc<GateKeeper>,
+    grpc: S,
+}
+
+/// What a call speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Protocol {
+    Grpc,
+    Http,
+}
+
+impl Protocol {
+    /// gRPC speaks HTTP/2 and says so in its content type (`application/grpc`, `application/grpc+proto`). A web page cannot
+    /// send that without asking first, and is not answered when it asks.
+    fn of<B>(request: &Request<B>) -> Self {
+        let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        match kind.strip_prefix("application/grpc") {
+            Some(rest) if request.version() == Version::HTTP_2 && (rest.is_empty() || rest.starts_with(['+', ';'])) => {
+                Self::Grpc
+            }
+            _ => Self::Http,
+        }
+    }
+
+    fn route<B>(self, request: &Request<B>) -> Route<'_> {
+        match self {
+            Self::Grpc => Route::Grpc(request.uri().path()),
+            Self::Http => Route::Http(request.method().as_str(), request.uri().path()),
+        }
+    }
+
+    fn refuse(self, error: CallError) -> Response<Body> {
+        match self {
+            Self::Grpc => Status::from(error).into_http(),
+            Self::Http => problem::response(&error),
         }
     }
 }
 
-impl<S> Layer<S> for GateLayer {
-    type Service = Gate<S>;
-
-    fn layer(&self, inner: S) -> Gate<S> {
-        Gate { inner, layer: self.clone() }
-    }
-}
-
-/// A service behind the gate.
-#[derive(Clone)]
-pub(super) struct Gate<S> {
-    inner: S,
-    layer: GateLayer,
-}
-
-impl<S> Gate<S> {
-    /// Lets the call in with its [`Standing`] among the extensions, or says why not.
-    fn admit(&self, request: &mut Request<Body>) -> Result<(), tonic::Status> {
-        let path = request.uri().path();
-        let allowed = match access::required(path) {
-            Access::Open => return Ok(()),
+impl GateKeeper {
+    /// Lets the call in with its [`Standing`] and its [`Deadline`] among the extensions, or says why not.
+    fn admit(&self, protocol: Protocol, request: &mut Request<Body>) -> Result<Deadline, CallError> {
+        if request.headers().contains_key(ORIGIN) {
+            let message = "a web page sent this call: no door here answers to one";
+            return Err(CallError::new(ErrorCode::CrossOrigin, message));
+        }
+        let allowed = match access::required(protocol.route(request)) {
+            Access::Open => Roles::NONE,
             Access::AnyOf(roles) => roles,
-            Access::Nobody => return Err(tonic::Status::unimplemented("no role may call this method")),
+            Access::Unknown => return Err(unknown(protocol, request)),
         };
+        let Some(deadline) = Deadline::read(request.headers(), Instant::now()) else {
+            return Err(CallError::invalid_field(
+                "grpc-timeout",
+                "is at most eight digits and one of H, M, S, m, u, n",
+            ));
+        };
+        request.extensions_mut().insert(deadline);
+        if allowed.is_empty() {
+            return Ok(deadline);
+        }
         let Some(connection) = request.extensions().get::<Arc<Connection>>() else {
-            return Err(tonic::Status::internal("the call came over no known connection"));
+            return Err(CallError::internal("the call came over no known connection"));
         };
-        let identity = self.layer.authenticator.authenticate(connection, request.headers()).map_err(|error| {
-            self.layer.refusals.unauthenticated.fetch_add(1, Ordering::Relaxed);
-            status::unauthenticated(error)
-        })?;
+        let identity = self.authenticator.authenticate(connection, request.headers())?;
         if !identity.roles.meets(allowed) {
-            let (counter, refusal) = if identity.is_authenticated() {
-                (&self.layer.refusals.permission_denied, status::role_required(&identity, allowed))
+            return Err(if identity.is_authenticated() {
+                access::role_required(&identity, allowed)
             } else {
-                (&self.layer.refusals.unauthenticated, status::credential_required(allowed))
-            };
-            counter.fetch_add(1, Ordering::Relaxed);
-            return Err(refusal);
+                credential_required(allowed)
+            });
         }
         let standing = Standing {
-            caller: Caller { identity, connection: connection.id },
+            caller: Caller { identity, connection: connection.id, peer: connection.peer.known() },
             needs: allowed,
             connection: Arc::clone(connection),
             authorization: request.headers().get(AUTHORIZATION).cloned(),
-            authenticator: Arc::clone(&self.layer.authenticator),
+            authenticator: Arc::clone(&self.authenticator),
         };
         request.extensions_mut().insert(standing);
-        Ok(())
+        Ok(deadline)
+    }
+
+    /// Looks at an answer on its way out: counts what a service itself refused, and gives a reason to statuses that the
+    /// transport made without one.
+    fn dismiss(&self, answer: Response<Body>) -> Response<Body> {
+        // An answer that failed at once has its status in the headers.
+        let Some(status) = Status::from_header_map(answer.headers()) else { return answer };
+        if status.code() == tonic::Code::PermissionDenied {
+            self.refusals.count(ErrorCode::RoleRequired);
+        }
+        if status.code() == tonic::Code::Ok || !status.details().is_empty() {
+            return answer;
+        }
+        let error = match status.code() {
+            tonic::Code::OutOfRange => too_large(self.message_bytes),
+            tonic::Code::Unimplemented => CallError::new(ErrorCode::UnknownMethod, status.message()),
+            tonic::Code::InvalidArgument => CallError::new(ErrorCode::InvalidRequest, status.message()),
+            tonic::Code::DeadlineExceeded => CallError::new(ErrorCode::DeadlineExceeded, status.message()),
+            tonic::Code::Unavailable => CallError::new(ErrorCode::NotServing, status.message()),
+            tonic::Code::NotFound => CallError::new(ErrorCode::NoSuchService, status.message()),
+            tonic::Code::Internal => CallError::internal(status.message()),
+            _ => return answer,
+        };
+        Status::from(error).into_http()
     }
 }
 
-type Answer<E> = Pin<Box<dyn Future<Output = Result<Response<Body>, E>> + Send>>;
+/// A path that the table does not name. The answer depends on nothing that a caller could learn from.
+fn unknown<B>(protocol: Protocol, request: &Request<B>) -> CallError {
+    let path = request.uri().path();
+    if protocol == Protocol::Http && access::required(Route::Grpc(path)) != Access::Unknown {
+        let message = "this is a gRPC method: send it as gRPC, with the content type application/grpc";
+        return CallError::new(ErrorCode::UnsupportedContentType, message);
+    }
+    CallError::new(ErrorCode::UnknownMethod, "there is no such method; reflection lists those that there are")
+}
+
+/// No credential was sent, and the method needs one.
+fn credential_required(allowed: Roles) -> CallError {
+    let message = format!(
+        "this needs a credential with one of these roles: {allowed}; call over the socket in the daemon's data directory, \
+         or send `authorization: Bearer TOKEN`"
+    );
+    CallError::new(ErrorCode::CredentialRequired, message)
+}
+
+/// Not RESOURCE_EXHAUSTED, which says that a retry may help.
+fn too_large(limit: usize) -> CallError {
+    let message =
+        format!("the message is larger than {limit} bytes, which is all that this daemon takes (--max-message-bytes)");
+    CallError::new(ErrorCode::MessageTooLarge, message)
+}
+
+impl<S> Gate<S> {
+    /// The gate before these gRPC services.
+    pub(crate) fn new(keeper: GateKeeper, grpc: S) -> Self {
+        Self { keeper: Arc::new(keeper), grpc }
+    }
+}
+
+type Answering = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
 impl<S> Service<Request<Body>> for Gate<S>
 where
-    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
-    S::Error: Send,
 {
     type Response = Response<Body>;
-    type Error = S::Error;
-    type Future = Answer<S::Error>;
+    type Error = Infallible;
+    type Future = Answering;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(cx)
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.grpc.poll_ready(cx)
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        if let Err(refusal) = self.admit(&mut request) {
-            tracing::debug!(method = request.uri().path(), code = ?refusal.code(), "call refused");
-            return Box::pin(std::future::ready(Ok(refusal.into_http())));
-        }
+        let protocol = Protocol::of(&request);
+        let deadline = match self.keeper.admit(protocol, &mut request) {
+            Ok(deadline) => deadline,
+            Err(error) => {
+                self.keeper.refusals.count(error.code);
+                tracing::debug!(path = request.uri().path(), code = %error.code, "call refused");
+                return Box::pin(std::future::ready(Ok(protocol.refuse(error))));
+            }
+        };
         let span = trace::request_span(&request);
-        // `inner` was polled ready; its clone was not.
-        let ready = self.inner.clone();
-        let mut inner = std::mem::replace(&mut self.inner, ready);
-        let layer = self.layer.clone();
-        Box::pin(async move { Ok(layer.dismiss(inner.call(request).await?)) }.instrument(span))
+        // `grpc` was polled ready; its clone was not.
+        let ready = self.grpc.clone();
+        let mut grpc = std::mem::replace(&mut self.grpc, ready);
+        let keeper = Arc::clone(&self.keeper);
+        let answering = async move {
+            let answering = grpc.call(request);
+            let answer = match deadline.at() {
+                None => answering.await?,
+                Some(at) => tokio::time::timeout_at(at.into(), answering).await.unwrap_or_else(|_| {
+                    let message = "the caller's deadline passed before there was an answer";
+                    Ok(protocol.refuse(CallError::new(ErrorCode::DeadlineExceeded, message)))
+                })?,
+            };
+            Ok(keeper.dismiss(answer))
+        };
+        Box::pin(answering.instrument(span))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_is_grpc_by_its_version_and_content_type() {
+        for (kind, protocol) in [
+            ("application/grpc", Protocol::Grpc),
+            ("application/grpc+proto", Protocol::Grpc),
+            ("application/grpc;charset=utf-8", Protocol::Grpc),
+            ("application/grpc-web", Protocol::Http),
+            ("application/grpc-web+proto", Protocol::Http),
+            ("text/plain", Protocol::Http),
+            ("application/json", Protocol::Http),
+            ("", Protocol::Http),
+        ] {
+            let request = |version| Request::builder().version(version).header(CONTENT_TYPE, kind).body(()).unwrap();
+            assert_eq!(Protocol::of(&request(Version::HTTP_2)), protocol, "{kind}");
+            assert_eq!(Protocol::of(&request(Version::HTTP_11)), Protocol::Http, "{kind}");
+        }
+        assert_eq!(Protocol::of(&Request::new(())), Protocol::Http);
     }
 }

@@ -1,124 +1,245 @@
-//! Where the daemon listens: which listeners it refuses, and how it binds the others.
+//! Listeners and the connections that they accept.
 
 use std::io;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
-use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
-use super::authenticate::Known;
-use super::config::{AdminListener, Config, DEFAULT_ADMIN, Limits};
-use super::connection::{self, Bound, Door, Listener};
-use super::data_dir::DataDir;
-use super::run::ServeError;
-use crate::governance::Governor;
+use crate::auth::tls::Tls;
+use crate::auth::{ClientCertificate, Connection, Known, Listener, Peer};
 
-/// Where the daemon listens, once it does.
-#[derive(Clone, Debug)]
-pub struct Listening {
-    /// The main listener, as the command line takes it: `http://127.0.0.1:50051`, `unix:/run/aegis/agent.sock`.
-    pub endpoints: Vec<String>,
-    /// The private socket.
-    pub private: PathBuf,
-    /// The admin listener, if there is one.
-    pub admin: Option<SocketAddr>,
-    /// How many rules are in force.
-    pub rules: usize,
-    /// The revision of the policy in force.
-    pub revision: crate::domain::Digest,
+/// A bound listener.
+#[derive(Debug)]
+pub(crate) enum Bound {
+    /// TCP.
+    Tcp(TcpListener),
+    /// A unix socket, removed when the listener ends.
+    Unix { listener: UnixListener, _file: SocketFile },
 }
 
-/// Refuses listeners that would be reachable by those who must not reach them.
-pub(super) fn check_reach(config: &Config) -> Result<(), ServeError> {
-    if config.tcp.is_empty() && config.unix.is_empty() {
-        return Err(ServeError::NoListener);
+/// A socket's place in the file system, removed with its listener.
+#[derive(Debug)]
+pub(crate) struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // It may be gone already; there is nobody to tell at this point.
+        let _ = std::fs::remove_file(&self.0);
     }
-    for address in config.tcp.iter().filter(|address| !address.ip().is_loopback()) {
-        if config.is_dev() {
-            return Err(ServeError::DevNotLoopback(*address));
+}
+
+/// Binds a unix socket with these permissions. A socket that a dead daemon left behind is replaced; a living one is not.
+pub(crate) fn bind_unix(path: &Path, mode: u32) -> io::Result<Bound> {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let listener = match UnixListener::bind(path) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            if std::os::unix::net::UnixStream::connect(path).is_ok() {
+                return Err(io::Error::new(error.kind(), "another process listens on this socket"));
+            }
+            std::fs::remove_file(path)?;
+            UnixListener::bind(path)?
         }
-    }
-    Ok(())
-}
-
-/// Refuses to speak plaintext where others could listen, unless that is wanted.
-pub(super) fn check_plaintext(config: &Config) -> Result<(), ServeError> {
-    match config.tcp.iter().find(|address| !address.ip().is_loopback()) {
-        Some(address) if !config.allow_plaintext => Err(ServeError::Plaintext(*address)),
-        _ => Ok(()),
-    }
-}
-
-/// Binds every listener and starts to accept.
-pub(super) async fn listen(
-    config: &Config,
-    data_dir: &DataDir,
-    governor: &Arc<Governor>,
-    known: &Arc<Known>,
-    tasks: &TaskTracker,
-    stop: &CancellationToken,
-) -> Result<(mpsc::Receiver<io::Result<connection::Stream>>, Listening), ServeError> {
-    let main = Listener::Main { anonymous: config.anonymous.roles() };
-    let tls = known.load().tls.is_some().then(|| Arc::clone(known));
-    let scheme = if tls.is_some() { "https" } else { "http" };
-    let mut bound = Vec::new();
-    let mut endpoints = Vec::new();
-    for address in &config.tcp {
-        let at = |error| ServeError::Bind { address: address.to_string(), error };
-        let listener = TcpListener::bind(address).await.map_err(at)?;
-        endpoints.push(format!("{scheme}://{}", listener.local_addr().map_err(at)?));
-        bound.push((Bound::Tcp(listener), main, tls.clone()));
-    }
-    // Where users are told apart, whoever is not named is kept out by the file system, too.
-    let mode = if known.load().names_users { 0o660 } else { 0o666 };
-    for path in &config.unix {
-        endpoints.push(format!("unix:{}", path.display()));
-        bound.push((bind_unix(path, mode)?, main, None));
-    }
-    let private = data_dir.socket();
-    bound.push((bind_unix(&private, 0o600)?, Listener::Private, None));
-    if let Some(endpoint) = endpoints.first() {
-        data_dir.announce(endpoint)?;
-    }
-
-    let permits = || Arc::new(Semaphore::new(config.limits.connections));
-    // People have their own: agents that take every connection cannot keep a reviewer out.
-    let (main_permits, private_permits) = (permits(), permits());
-    let (sender, connections) = mpsc::channel(64);
-    for (bound, listener, tls) in bound {
-        let permits = if listener == Listener::Private { &private_permits } else { &main_permits };
-        let (permits, connections, stop) = (Arc::clone(permits), sender.clone(), stop.clone());
-        let Limits { handshake: patience, connection_age, connection_age_grace, .. } = config.limits;
-        let lifetime = connection_age.saturating_add(connection_age_grace);
-        let door = Door { listener, tls, patience, lifetime, permits, connections, stop };
-        tasks.spawn(connection::accept(bound, door));
-    }
-    let generation = governor.generations().current();
-    let (rules, revision) = (generation.policy.rules().len(), generation.policy.revision());
-    Ok((connections, Listening { endpoints, private, admin: None, rules, revision }))
-}
-
-pub(super) async fn bind_admin(config: &Config) -> Result<Option<TcpListener>, ServeError> {
-    let address = match config.admin {
-        AdminListener::Off => return Ok(None),
-        AdminListener::Default => DEFAULT_ADMIN,
-        AdminListener::At(address) => address,
+        bound => bound?,
     };
-    match TcpListener::bind(address).await {
-        Ok(listener) => Ok(Some(listener)),
-        Err(error) if config.admin == AdminListener::Default => {
-            tracing::warn!(%address, %error, "no admin listener: probes and metrics need --admin-listen here");
-            Ok(None)
-        }
-        Err(error) => Err(ServeError::Bind { address: address.to_string(), error }),
+    let file = SocketFile(path.to_owned());
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+    Ok(Bound::Unix { listener, _file: file })
+}
+
+/// How a client says that it speaks HTTP/2: `PRI * HTTP/2.0`, and the empty lines and the word after it, in bytes. A request
+/// of HTTP/1.1 is no shorter: it has a method, a path, a version and a host.
+const PREFACE_BYTES: usize = 24;
+
+/// A client that has not said yet what it speaks. The protocol's own timeouts look after a connection only from there on.
+struct Silence {
+    missing: usize,
+    /// Resolves when it has lasted too long, or the daemon stops.
+    over: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl Silence {
+    fn new(patience: Duration, stop: CancellationToken) -> Self {
+        let over = async move {
+            tokio::select! {
+                () = tokio::time::sleep(patience) => {}
+                () = stop.cancelled_owned() => {}
+            }
+        };
+        Self { missing: PREFACE_BYTES, over: Box::pin(over) }
     }
 }
 
-fn bind_unix(path: &Path, mode: u32) -> Result<Bound, ServeError> {
-    connection::bind_unix(path, mode)
-        .map_err(|error| ServeError::Bind { address: format!("unix:{}", path.display()), error })
+enum Socket {
+    Tcp(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+    Unix(UnixStream),
+}
+
+/// The bytes of an accepted connection.
+pub(crate) struct Stream {
+    socket: Socket,
+    silence: Option<Silence>,
+    _permit: OwnedSemaphorePermit,
+}
+
+/// A listener that is accepting, and what is done with what it accepts.
+pub(crate) struct Door<F> {
+    /// What its callers may be.
+    pub(crate) listener: Listener,
+    /// Where TLS comes from, if it speaks that. Each connection takes what is in force when it is opened.
+    pub(crate) tls: Option<Arc<Known>>,
+    /// How long a client may take for the handshake of TLS, and again for its first bytes.
+    pub(crate) patience: Duration,
+    /// How many connections there may be.
+    pub(crate) permits: Arc<Semaphore>,
+    /// Serves a connection, in a task of its own.
+    pub(crate) serve: F,
+    /// When to stop.
+    pub(crate) stop: CancellationToken,
+}
+
+/// Accepts connections on one listener and has them served, until told to stop.
+///
+/// Over the cap a connection is closed at once: a queue of unserved connections would only hide that there is one.
+pub(crate) async fn accept<F>(bound: Bound, door: Door<F>)
+where
+    F: Fn(Stream, Connection) + Clone + Send + 'static,
+{
+    let Door { listener, tls, patience, permits, serve, stop } = door;
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => return,
+            accepted = accept_one(&bound) => accepted,
+        };
+        let (socket, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of descriptors, typically: the pause lets some be given back.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            }
+        };
+        let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
+            tracing::warn!("a connection was closed: --max-connections are open already");
+            continue;
+        };
+        let in_force = tls.as_ref().and_then(|known| known.load().tls.clone());
+        let (Tls { config, clients, .. }, socket) = match (in_force, socket) {
+            (Some(in_force), Socket::Tcp(socket)) => (in_force, socket),
+            // TLS was asked for, and is not to be had: never plaintext instead.
+            (None, Socket::Tcp(_)) if tls.is_some() => continue,
+            (_, socket) => {
+                let silence = Silence::new(patience, stop.clone());
+                serve(Stream::new(socket, permit, silence), Connection::new(listener, peer, None));
+                continue;
+            }
+        };
+        let authorities = clients.map_or(0, |authorities| authorities.number);
+        // Each handshake by itself: one that dawdles keeps nobody waiting, and holds its place under the cap.
+        let (serve, stop) = (serve.clone(), stop.clone());
+        tokio::spawn(async move {
+            let handshake = tokio::time::timeout(patience, TlsAcceptor::from(config).accept(socket));
+            let stream = tokio::select! {
+                () = stop.cancelled() => return,
+                shaken = handshake => match shaken {
+                    Ok(Ok(stream)) => stream,
+                    Ok(Err(error)) => return tracing::debug!(%peer, %error, "a TLS handshake failed"),
+                    Err(_) => return tracing::debug!(%peer, "a TLS handshake took too long"),
+                },
+            };
+            let shown = stream.get_ref().1.peer_certificates();
+            let certificate = shown.map(|chain| ClientCertificate::read(chain.to_vec(), authorities));
+            let connection = Connection::new(listener, peer, certificate);
+            serve(Stream::new(Socket::Tls(Box::new(stream)), permit, Silence::new(patience, stop)), connection);
+        });
+    }
+}
+
+impl Stream {
+    fn new(socket: Socket, permit: OwnedSemaphorePermit, silence: Silence) -> Self {
+        Self { socket, silence: Some(silence), _permit: permit }
+    }
+}
+
+async fn accept_one(bound: &Bound) -> io::Result<(Socket, Peer)> {
+    match bound {
+        Bound::Tcp(listener) => {
+            let (stream, peer) = listener.accept().await?;
+            stream.set_nodelay(true)?;
+            Ok((Socket::Tcp(stream), Peer::Tcp(peer.ip())))
+        }
+        Bound::Unix { listener, .. } => {
+            let (stream, _) = listener.accept().await?;
+            let credentials = stream.peer_cred()?;
+            let peer = Peer::Unix { uid: credentials.uid(), gid: credentials.gid() };
+            Ok((Socket::Unix(stream), peer))
+        }
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let Self { socket, silence, .. } = &mut *self;
+        if let Some(Silence { over, .. }) = silence
+            && over.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        let before = buf.filled().len();
+        let read = match socket {
+            Socket::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Socket::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+            Socket::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+        };
+        if let Some(Silence { missing, .. }) = silence {
+            *missing = missing.saturating_sub(buf.filled().len() - before);
+            if *missing == 0 {
+                *silence = None;
+            }
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut self.socket {
+            Socket::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
+            Socket::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+            Socket::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    /// Not, although it could: h2 then copies frames of up to a kilobyte into its buffer, and the answers that are ready
+    /// together leave in one system call, where it would otherwise make one call each to save that copy.
+    fn is_write_vectored(&self) -> bool {
+        false
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.socket {
+            Socket::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Socket::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            Socket::Unix(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.socket {
+            Socket::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Socket::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Socket::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
 }

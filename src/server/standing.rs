@@ -8,46 +8,48 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
-use tonic::Status;
 
-use super::authenticate::Chain;
-use super::connection::Connection;
-use super::status;
-use crate::domain::{Caller, Roles};
+use crate::auth::{Chain, Connection};
+use crate::domain::{CallError, Caller, ErrorCode, Roles};
 
 /// How long a credential may go without a look at the clock, which may be put forward.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
+/// The credential of a stream or a wait is no longer valid.
+pub(crate) fn credential_over(why: &str) -> CallError {
+    CallError::new(ErrorCode::CredentialExpired, format!("{why}: call again with a valid one"))
+}
+
 /// A caller that was let in, and what that rests on.
 #[derive(Clone)]
-pub(super) struct Standing {
+pub(crate) struct Standing {
     /// Who is calling.
-    pub(super) caller: Caller,
+    pub(crate) caller: Caller,
     /// One of these roles is needed for what was called.
-    pub(super) needs: Roles,
+    pub(crate) needs: Roles,
     /// What was shown: the connection with its peer and certificate, and the header.
-    pub(super) connection: Arc<Connection>,
-    pub(super) authorization: Option<HeaderValue>,
+    pub(crate) connection: Arc<Connection>,
+    pub(crate) authorization: Option<HeaderValue>,
     /// Who says whose that is.
-    pub(super) authenticator: Arc<Chain>,
+    pub(crate) authenticator: Arc<Chain>,
 }
 
 impl Standing {
     /// The answer to a call that waits, unless its caller's credential is over before.
-    pub(super) async fn unless_over<T, E>(&self, call: impl Future<Output = Result<T, E>>) -> Result<T, Status>
+    pub(crate) async fn unless_over<T, E>(&self, call: impl Future<Output = Result<T, E>>) -> Result<T, CallError>
     where
-        E: Into<Status>,
+        E: Into<CallError>,
     {
         tokio::select! {
             // What is answered at once costs nothing here.
             biased;
             answer = call => answer.map_err(Into::into),
-            why = self.clone().over() => Err(status::credential_over(why)),
+            why = self.clone().over() => Err(credential_over(why)),
         }
     }
 
     /// Resolves, with why, when this caller would not be let in any more.
-    pub(super) async fn over(self) -> &'static str {
+    pub(crate) async fn over(self) -> &'static str {
         // From before the first look: what changes in between is seen.
         let (mut tokens, mut known) = (self.authenticator.tokens.0.changes(), self.authenticator.known.changes());
         loop {

@@ -7,13 +7,13 @@ use tonic::metadata::MetadataMap;
 use tracing::{Span, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use crate::governance::Answer;
+use crate::domain::Decision;
 
 /// The header of W3C Trace Context.
 const TRACEPARENT: &str = "traceparent";
 
 /// The span of one call. Below the level of the log: only an exporter of traces asks for it.
-pub(super) fn request_span<B>(request: &Request<B>) -> Span {
+pub(crate) fn request_span<B>(request: &Request<B>) -> Span {
     let method = request.uri().path().trim_start_matches('/');
     let span = tracing::debug_span!(
         target: "aegis::call",
@@ -34,18 +34,18 @@ pub(super) fn request_span<B>(request: &Request<B>) -> Span {
 }
 
 /// Puts the decision on the span of the call that made it.
-pub(super) fn record_decision(answer: &Answer) {
+pub(crate) fn record_decision(decision: &Decision) {
     let span = Span::current();
     if span.is_disabled() {
         return;
     }
-    span.record("decision_id", field::display(answer.decision.decision_id));
-    span.record("outcome", answer.outcome().as_str());
-    span.record("matched_rule", answer.decision.matched_rule.as_str());
+    span.record("decision_id", field::display(decision.decision_id));
+    span.record("outcome", decision.outcome.as_str());
+    span.record("matched_rule", decision.matched_rule.as_str());
 }
 
 /// The trace id that the caller sent, for the record: 32 hex digits, or empty.
-pub(super) fn trace_id(metadata: &MetadataMap) -> String {
+pub(crate) fn trace_id(metadata: &MetadataMap) -> String {
     let header = metadata.get(TRACEPARENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     match header.split('-').nth(1) {
         Some(id) if id.len() == 32 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) => id.to_owned(),

@@ -11,9 +11,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aegis::audit::evidence::{BundleWriter, EntryLine, Trust, verify_bundle};
-use aegis::audit::{Content, DecisionRecord, Draft, IdentityRecord, Opening, Options, Store};
+use aegis::audit::{Content, DecisionRecord, Draft, IdentityRecord, Opening, Options, Standalone};
 use aegis::domain::{
-    Action, Actor, Approval, DecisionId, Digest, How, Outcome, RiskLevel, SystemClock, Timestamp, action_digest,
+    Action, ActionSalt, Actor, Approval, DecisionId, Digest, How, Outcome, RiskLevel, SystemClock, Timestamp,
+    action_digest, canonical_action,
 };
 use aegis::governance::{KeyFiles, Notary};
 use serde_json::json;
@@ -44,11 +45,12 @@ fn draft(number: u64) -> Draft {
         params,
         description: "reads what changed since yesterday".into(),
     };
-    let action_digest = action_digest(&action, "agent-7", "session-42").expect("the action has a digest");
+    let canonical = canonical_action(&action, "agent-7", "session-42").expect("the action has a canonical form");
+    let action_digest = action_digest(&ActionSalt::default(), &canonical);
     let decision = DecisionRecord {
         decision_id: DecisionId::new(at, random),
         actor: Actor { id: "agent-7".into(), r#type: "ai-agent".into() },
-        identity: IdentityRecord { subject: "anonymous".into(), how: How::Anonymous, actor: None },
+        identity: IdentityRecord { subject: "anonymous".into(), how: How::Anonymous, actor: None, peer: None },
         session_id: "session-42".into(),
         metadata: serde_json::Map::new(),
         action,
@@ -71,7 +73,7 @@ fn draft(number: u64) -> Draft {
 }
 
 /// Appends so many decisions, 64 to a batch.
-async fn append(store: &Store, count: u64) {
+async fn append(store: &Standalone, count: u64) {
     for first in (0..count).step_by(64) {
         let drafts: Vec<_> = (first..count.min(first + 64)).map(draft).collect();
         let write = move |tx: &mut aegis::audit::Tx<'_>| {
@@ -94,7 +96,7 @@ async fn appending(records: u64) {
         for (side, index_lag) in [usize::MAX, 1024].into_iter().enumerate() {
             let directory = place();
             let options = Options { relaxed: true, index_lag, ..Options::default() };
-            let store = Store::open(&directory.path().join("record.redb"), options).expect("a store");
+            let store = Standalone::open(&directory.path().join("record.redb"), options).expect("a store");
             let began = Instant::now();
             append(&store, records).await;
             rates[side].push(records as f64 / began.elapsed().as_secs_f64());
@@ -120,9 +122,9 @@ async fn appending(records: u64) {
 async fn evidence(records: u64) {
     let directory = place();
     let path = directory.path().join("record.redb");
-    let store = Store::open(&path, Options { relaxed: true, ..Options::default() }).expect("a store");
+    let store = Standalone::open(&path, Options { relaxed: true, ..Options::default() }).expect("a store");
     let clock = Arc::new(SystemClock::start());
-    let notary = Notary::start(store.clone(), KeyFiles::new(directory.path()), clock, getrandom::fill, None).await;
+    let notary = Notary::start((*store).clone(), KeyFiles::new(directory.path()), clock, getrandom::fill, None).await;
     let notary = notary.expect("a log");
     append(&store, records).await;
     let mut durable = store.durable();

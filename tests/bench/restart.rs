@@ -1,7 +1,7 @@
 //! How soon the daemon is ready after kill -9 with a million records, beside one whose record is empty; and what a record
 //! takes on the disk.
 //!
-//! The store is filled in this process, through the same `Store`. Then the release binary works on it for a moment, is
+//! The store is filled in this process, through the same `Standalone`. Then the release binary works on it for a moment, is
 //! killed, and starts again: from the start of the process to the line that says where it listens. Both take turns, and the
 //! median counts. `cargo bench --bench restart` takes about a minute; `AEGIS_BENCH_RECORDS` is how many records there are.
 
@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use aegis::audit::{Content, DecisionRecord, Draft, Event, IdentityRecord, Opening, Options, Store};
+use aegis::audit::{Content, DecisionRecord, Draft, Event, IdentityRecord, Opening, Options, Standalone};
 use aegis::domain::{Action, Actor, Approval, DecisionId, Digest, How, Outcome, RiskLevel, Timestamp};
 use aegis::proto::v1;
 use aegis::proto::v1::governance_service_client::GovernanceServiceClient;
@@ -56,10 +56,13 @@ fn home() -> tempfile::TempDir {
 /// Writes as many decisions, with their rows, as make so many records; says how long that took and how many bytes the JSON
 /// of one has.
 async fn fill(data: &Path, records: u64) -> (Duration, f64) {
-    use std::os::unix::fs::DirBuilderExt as _;
+    use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
     std::fs::DirBuilder::new().mode(0o700).create(data).expect("a directory");
+    // The daemon makes the secret of a record that it did not write itself.
+    let secret = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(data.join("token-key"));
+    secret.expect("an empty file");
     let began = Instant::now();
-    let store = Store::open(&data.join("record.redb"), Options::default()).expect("a new store");
+    let store = Standalone::open(&data.join("record.redb"), Options::default()).expect("a new store");
     let at: Timestamp = "2026-01-02T03:04:05Z".parse().expect("a moment");
     store.transact(move |tx| tx.append(at, &Event::DaemonStopped)).await.expect("it is written");
     let mut number = 1;
@@ -92,7 +95,7 @@ fn draft(start: Timestamp, number: u64) -> Draft {
     let record = DecisionRecord {
         decision_id: DecisionId::new(at, random),
         actor: Actor { id: format!("agent-{}", number % 7), r#type: "ai-agent".into() },
-        identity: IdentityRecord { subject: "anonymous".into(), how: How::Anonymous, actor: None },
+        identity: IdentityRecord { subject: "anonymous".into(), how: How::Anonymous, actor: None, peer: None },
         session_id: format!("session-{}", number / 1000),
         metadata: Map::new(),
         action_digest: Digest::of(&number.to_be_bytes()),

@@ -3,7 +3,7 @@
 //! Bits are flipped, sectors emptied and pages filled with noise, one at a time, in a store that has something in every
 //! table. Then everything is asked of it. Each answer is what it was before, or an error that says what is wrong.
 
-use aegis::audit::{AuditRow, Reader, Store, StoreError, StoredRecord};
+use aegis::audit::{AuditRow, Reader, Standalone, StoreError, StoredRecord};
 use tokio::runtime::Runtime;
 
 use crate::power::dice::Dice;
@@ -119,7 +119,7 @@ fn original(runtime: &Runtime) -> (Vec<u8>, Truth) {
 
 fn look(image: Vec<u8>, runtime: &Runtime, truth: &Truth, answers: &mut Answers) {
     let disk = Disk::holding(image);
-    let store: Store = match open_on(&disk, 8, false) {
+    let store: Standalone = match open_on(&disk, 8, false) {
         Ok(store) => store,
         Err(error) => {
             assert!(error.contains("a disk of the harness"), "it says which file: {error}");

@@ -337,7 +337,7 @@ async fn the_credential_is_kept_and_one_that_others_can_read_is_refused() {
 ///
 /// Only root can. Anybody else's run says loudly that this was not tested; a run that must test everything (`CI` is set)
 /// fails.
-fn as_nobody(binary: &Path, arguments: &[&str]) -> Option<Output> {
+pub(crate) fn as_nobody(binary: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Option<Output> {
     if !rustix::process::geteuid().is_root() {
         let notice = "NOT TESTED: another user on the private socket; run the tests as root\n";
         // Past the test harness, which shows only what failed.
@@ -348,6 +348,7 @@ fn as_nobody(binary: &Path, arguments: &[&str]) -> Option<Output> {
     let mut command = Command::new("setpriv");
     command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(binary).args(arguments).env_clear();
     command.env("NO_COLOR", "1").env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command.envs(environment.iter().copied());
     Some(command.output().expect("setpriv runs"))
 }
 
@@ -360,7 +361,7 @@ async fn another_user_on_the_private_socket_is_refused_by_the_kernels_word() {
     open(daemon.home.path(), 0o755);
     let socket = daemon.data_dir().join("aegis.sock");
     let endpoint = format!("unix:{}", socket.display());
-    let ask = |arguments: &[&str]| as_nobody(&binary, &[arguments, &["--endpoint", &endpoint]].concat());
+    let ask = |arguments: &[&str]| as_nobody(&binary, &[arguments, &["--endpoint", &endpoint]].concat(), &[]);
 
     // The file system keeps others out first.
     let Some(output) = ask(&["pending"]) else { return };
@@ -378,7 +379,7 @@ async fn another_user_on_the_private_socket_is_refused_by_the_kernels_word() {
     }
     // Health needs nothing, and the same user as an agent is an agent.
     assert!(ask(&["healthcheck"]).unwrap().status.success());
-    let output = as_nobody(&binary, &["propose", "read", "--endpoint", &daemon.endpoint]).unwrap();
+    let output = as_nobody(&binary, &["propose", "read", "--endpoint", &daemon.endpoint], &[]).unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
 }
 

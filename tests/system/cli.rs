@@ -562,7 +562,10 @@ fn there_is_colour_where_it_is_asked_for_and_never_beside_no_color() {
 #[test]
 fn text_of_an_agent_cannot_move_the_reviewers_cursor() {
     let daemon = serve();
-    let evil = "bulk_\u{1b}[2J\u{202e}evil";
+    // What hides or reorders text is refused in a name. What file names have, and what parameters hold, is shown.
+    let (code, _, errors) = run(&daemon, &["propose", "bulk_\u{1b}[2J\u{202e}evil"]);
+    assert!(code != 0 && errors.contains("U+001B"), "{code}: {errors}");
+    let evil = "bulk_\u{ad}evil";
     let (code, out, _) = run(&daemon, &["propose", evil, "--params", r#"{"count":150,"x":"\u001b[31m"}"#]);
     assert_eq!(code, 4, "{out}");
     for arguments in [
@@ -574,7 +577,7 @@ fn text_of_an_agent_cannot_move_the_reviewers_cursor() {
     ] {
         let out = ok(&daemon, arguments);
         assert!(out.contains("evil"), "{arguments:?}: {out}");
-        assert!(!out.contains(['\u{1b}', '\u{202e}']), "{arguments:?}: {out:?}");
+        assert!(!out.contains(['\u{1b}', '\u{ad}']), "{arguments:?}: {out:?}");
     }
 }
 

@@ -186,7 +186,8 @@ impl Round {
         for n in 0.. {
             let r#type = ["pay", "read", "pay", "delete"][n % 4];
             let target = format!("{name}, {n}");
-            let request = v1::ProposeRequest { idempotency_key: target.clone(), ..propose(r#type, &target) };
+            let request =
+                v1::ProposeRequest { idempotency_key: format!("the key of {target}"), ..propose(r#type, &target) };
             let Some(answer) = self.answer(agent.propose(request.clone()).await) else {
                 self.ledger().in_doubt.push(request);
                 return;

@@ -93,8 +93,10 @@ async fn a_retry_with_the_same_key_is_the_same_proposal() {
     let daemon = Setup::new().policy(CONFIRM).start();
     let mut agent = daemon.agent().await;
     for r#type in ["read_rows", "pay", "send_mail"] {
-        let ask =
-            v1::ProposeRequest { idempotency_key: format!("key of {type}", r#type = r#type), ..propose(r#type, "x") };
+        let ask = v1::ProposeRequest {
+            idempotency_key: format!("the key of {type}, once", r#type = r#type),
+            ..propose(r#type, "x")
+        };
         let first = agent.propose(ask.clone()).await.unwrap().into_inner().decision.unwrap();
         let again = agent.propose(ask.clone()).await.unwrap().into_inner().decision.unwrap();
         assert_eq!(first, again);

@@ -94,7 +94,7 @@ async fn an_approval_whose_time_ran_out_while_the_daemon_was_down_ends_at_the_st
     let mut daemon = Setup::new().policy(ASK).start();
     let mut agent = daemon.agent().await;
     let denied = ask(&mut agent, propose("brief", "x")).await;
-    let allowed = ask(&mut agent, propose("lenient", "x")).await;
+    let lenient = ask(&mut agent, propose("lenient", "x")).await;
     let open = ask(&mut agent, propose("pay", "x")).await;
     daemon.kill();
     // Their time must pass while nobody is there to notice.
@@ -106,10 +106,11 @@ async fn an_approval_whose_time_ran_out_while_the_daemon_was_down_ends_at_the_st
     let late = reviewer.approve(yes(&denied, "late")).await.unwrap_err();
     assert_eq!(refusal(&late), (Code::FailedPrecondition, "EXPIRED".to_owned()));
     assert_eq!(awaited(&mut agent, &denied.decision_id, 60).await.outcome(), Outcome::Deny);
-    assert_eq!(awaited(&mut agent, &allowed.decision_id, 60).await.outcome(), Outcome::Allow);
-    for decision in [&denied, &allowed] {
+    // Nobody could have answered: silence allows nothing then, whatever the rule says.
+    assert_eq!(awaited(&mut agent, &lenient.decision_id, 60).await.outcome(), Outcome::Deny);
+    for decision in [&denied, &lenient] {
         let ended = daemon.row(&decision.decision_id).await.ending.unwrap();
-        assert_eq!(ended.kind(), EndingKind::Expired);
+        assert_eq!((ended.kind(), ended.allows, ended.code.as_str()), (EndingKind::Expired, false, "TIMEOUT"));
     }
     let left: Vec<_> = pending(&mut reviewer).await.into_iter().map(|approval| approval.approval_id).collect();
     assert_eq!(left, [open.approval_id]);
@@ -161,7 +162,7 @@ async fn a_retry_and_a_confirmation_work_across_a_restart() {
         let daemon = Setup::new().policy(ASK).start();
         let mut agent = daemon.agent().await;
         let keyed = |r#type: &str| v1::ProposeRequest {
-            idempotency_key: format!("key of {type}", r#type = r#type),
+            idempotency_key: format!("the key of {type}, once", r#type = r#type),
             ..propose(r#type, "x")
         };
         let mut before = Vec::new();

@@ -1,9 +1,11 @@
 //! Who may end an approval, when, and what everybody else is told.
 
+use aegis::proto::v1::governance_service_client::GovernanceServiceClient;
 use aegis::proto::v1::{self, EndingKind, Outcome, ResultStatus};
 use tonic::Code;
 
 use crate::daemon::{Daemon, Setup, fields, propose, seconds};
+use crate::identities::with_token;
 use crate::people::{Agent, approval, ask, awaited, details, ending, no, pending, refusal, yes};
 
 const ASK: &str = "
@@ -249,9 +251,9 @@ async fn turned_away(agent: &mut Agent, request: v1::ProposeRequest) {
 
 #[tokio::test]
 async fn places_for_pending_approvals_are_bounded_and_come_back() {
-    let daemon = Setup::new().policy(ASK).args(&["--max-pending", "2"]).start();
+    let daemon = Setup::new().policy(ASK).args(&["--max-pending", "2", "--anonymous-share", "100"]).start();
     let (mut agent, mut reviewer) = (daemon.agent().await, daemon.reviewer().await);
-    let keyed = v1::ProposeRequest { idempotency_key: "first".into(), ..propose("pay", "a") };
+    let keyed = v1::ProposeRequest { idempotency_key: "the first of them".into(), ..propose("pay", "a") };
     let first = ask(&mut agent, keyed.clone()).await;
     let second = ask(&mut agent, propose("pay", "b")).await;
     turned_away(&mut agent, propose("pay", "c")).await;
@@ -262,7 +264,7 @@ async fn places_for_pending_approvals_are_bounded_and_come_back() {
     );
     assert_eq!(ask(&mut agent, keyed).await, first, "a retry needs no place of its own");
 
-    let third = v1::ProposeRequest { idempotency_key: "third".into(), ..propose("pay", "c") };
+    let third = v1::ProposeRequest { idempotency_key: "the third of them".into(), ..propose("pay", "c") };
     turned_away(&mut agent, third.clone()).await;
     reviewer.deny(no(&first, "")).await.unwrap();
     let third = ask(&mut agent, third).await;
@@ -282,11 +284,15 @@ async fn places_for_pending_approvals_are_bounded_and_come_back() {
 #[tokio::test]
 async fn one_caller_cannot_take_every_place() {
     let daemon = Setup::new().policy(ASK).args(&["--max-pending-per-caller", "2"]).start();
-    let (mut greedy, mut modest) = (daemon.agent().await, daemon.agent().await);
+    let (secret, _) = daemon.token("modest", &[v1::Role::Agent]).await;
+    let modest = with_token(daemon.tcp().await, &secret);
+    let (mut greedy, mut modest) = (daemon.agent().await, GovernanceServiceClient::new(modest));
     let first = ask(&mut greedy, propose("pay", "a")).await;
     ask(&mut greedy, propose("pay", "b")).await;
     turned_away(&mut greedy, propose("pay", "c")).await;
-    ask(&mut modest, propose("pay", "d")).await;
+    // All of this machine's callers without a credential are one caller, however many connections they open.
+    turned_away(&mut daemon.agent().await, propose("pay", "c")).await;
+    modest.propose(propose("pay", "d")).await.expect("there is room beside them");
     daemon.reviewer().await.deny(no(&first, "")).await.unwrap();
     ask(&mut greedy, propose("pay", "c")).await;
     turned_away(&mut greedy, propose("pay", "e")).await;

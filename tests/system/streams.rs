@@ -177,7 +177,8 @@ async fn pay(daemon: &Daemon, count: usize) -> Vec<v1::Decision> {
 #[tokio::test]
 async fn ten_thousand_pending_approvals_are_all_there_for_everybody() {
     const MANY: usize = 10_000;
-    let daemon = Setup::new().policy(ASK).args(&["--max-pending", "10000"]).start();
+    let daemon =
+        Setup::new().policy(ASK).args(&["--max-pending-per-caller", "10000", "--anonymous-share", "100"]).start();
     let mut asked: Vec<_> = pay(&daemon, MANY).await.into_iter().map(|decision| decision.approval_id).collect();
     asked.sort();
     let mut reviewer = daemon.reviewer().await;
@@ -204,7 +205,7 @@ async fn ten_thousand_pending_approvals_are_all_there_for_everybody() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reviewer_who_does_not_read_is_told_and_catches_up_and_slows_nobody() {
     const MANY: usize = 2000;
-    let daemon = Setup::new().policy(ASK).start();
+    let daemon = Setup::new().policy(ASK).args(&["--max-pending-per-caller", "2000"]).start();
     let mut slow = watch(&mut Reviewer::new(narrow(&daemon).await), None).await;
     assert!(snapshot(&mut slow).await.is_empty());
 

@@ -2,12 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::audit::counts::{Changes, Changing, Counted, OTHERS, key, label};
-use crate::audit::facts::Facts;
-use crate::audit::row::RowState;
-use crate::audit::state::key_prefix;
-use crate::audit::tables::{Bitmap, IndexKey, bit_of, index_key, segment_of};
-use crate::audit::tx::is_over;
+use crate::audit::rows::counts::{Changes, Changing, Counted, OTHERS, key, label};
+use crate::audit::rows::facts::Facts;
+use crate::audit::rows::idempotency::{is_over, key_prefix};
+use crate::audit::rows::keys::{Bitmap, IndexKey, bit_of, index_key, segment_of};
+use crate::audit::rows::row::RowState;
 
 /// What the derived tables must hold.
 #[derive(Debug, Default)]

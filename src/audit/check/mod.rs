@@ -11,31 +11,35 @@
 //! scrubbed, and that nothing but retirement can have taken what is not there.
 
 mod derived;
+#[cfg(test)]
+mod tests;
 mod told;
 mod tree;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use redb::{Key, ReadableTable, ReadableTableMetadata, TableDefinition, TableError, Value};
+use redb::{Key, ReadableTable, ReadableTableMetadata, Value};
 
 use self::derived::Derived;
 use self::told::{Log, agrees, is_scrubbed};
 use self::tree::Tiles;
-use super::entry::{HEADER_LEN, LEAF_HASH_LEN, SALT_LEN};
-use super::error::{StoreError, guarded};
-use super::evidence::{EntryLine, LogVerifier, Trust};
-use super::facts::{Facts, decode_row};
-use super::reader::{Reader, damaged};
-use super::record::{Event, Record};
-use super::redaction::{REDACTED, leaf_data_of_redacted};
-use super::row::RowState;
-use super::tables::{
-    APPROVALS, CONFIRMATIONS, COUNTS, DECISIONS, IDEMPOTENCY, INDEX, META, PENDING, POLICIES, RECORDS, ROWS, SEGMENTS,
-    TREE, meta, meta_u64,
+use super::policies::POLICIES;
+use crate::audit::evidence::EntryLine;
+use crate::audit::evidence::{LogVerifier, Trust};
+use crate::audit::log::leaf::{HEADER_LEN, LEAF_HASH_LEN, REDACTED, SALT_LEN, leaf_data_of_redacted};
+use crate::audit::log::record::{Event, Record};
+use crate::audit::log::stored::parse_record;
+use crate::audit::log::tables::{RECORDS, RETIRED, TREE};
+use crate::audit::log::tiles::hashed;
+use crate::audit::rows::facts::{Facts, decode_row};
+use crate::audit::rows::row::RowState;
+use crate::audit::rows::tables::{
+    APPROVALS, CONFIRMATIONS, COUNTS, DECISIONS, FORGOTTEN, IDEMPOTENCY, INDEX, PENDING, ROWS, SEGMENTS,
 };
-use super::tree::hashed;
-use super::tx::parse_record;
 use crate::domain::{Digest, TokenId};
+use crate::store::error::{StoreError, damaged, guarded};
+use crate::store::reader::Reader;
+use crate::store::table::TableDef;
 
 /// How much was checked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -95,7 +99,7 @@ impl Reader {
             }
             log.take(sequence, record.event).map_err(wrong)?;
         }
-        log.retired = self.number(meta::RETIRED)?;
+        log.retired = self.number(RETIRED)?;
         log.check_redactions().map_err(damaged)?;
         let (found, wanted) = (self.log()?, verifier.identity());
         require(found == wanted, || format!("the log is {found:?}, and its records say {wanted:?}"))?;
@@ -105,12 +109,9 @@ impl Reader {
 
     /// The stored hashes are those of the leaves, and none is left out of what they cover.
     fn check_tree(&self, tiles: &Tiles) -> Result<(), StoreError> {
-        let covered = match self.open_table(TREE) {
-            Ok(tree) => hashed(&tree)?,
-            // A store from before there was a tree.
-            Err(TableError::TableDoesNotExist(_)) => return Ok(()),
-            Err(error) => return Err(error.into()),
-        };
+        // A store from before there was a tree has no such table.
+        let Some(tree) = self.table_if_there(TREE)? else { return Ok(()) };
+        let covered = hashed(&tree)?;
         self.same(TREE, "hash of the tree", &tiles.first(covered), |key| *key, |hash| *hash)
     }
 
@@ -127,7 +128,7 @@ impl Reader {
     }
 
     fn check_rows(&self, mut log: Log) -> Result<Checked, StoreError> {
-        let (indexed, forgotten) = (self.indexed()?, self.number(meta::FORGOTTEN)?);
+        let (indexed, forgotten) = (self.indexed()?, self.number(FORGOTTEN)?);
         let (approvals, pending, confirmations) =
             (self.table(APPROVALS)?, self.table(PENDING)?, self.table(CONFIRMATIONS)?);
         let mut checked = Checked { records: log.records, redacted: log.redacted(), ..Checked::default() };
@@ -162,9 +163,9 @@ impl Reader {
                 let found = approvals.get(id)?.map(|row| row.value());
                 require(leads_here(found), || format!("row {row}: its approval leads to {found:?}"))?;
                 let open = pending.get(id)?.map(|row| row.value());
-                let right = if approval.ending.is_none() { leads_here(open) } else { open.is_none() };
+                let right = if approval.state.is_open() { leads_here(open) } else { open.is_none() };
                 require(right, || format!("row {row}: its approval is open as {open:?}: {approval:?}"))?;
-                checked.open_approvals += u64::from(approval.ending.is_none());
+                checked.open_approvals += u64::from(approval.state.is_open());
             }
             if let Some(confirmation) = state.confirmation.as_ref().filter(|_| state.redacted.is_none()) {
                 confirmable += 1;
@@ -232,7 +233,7 @@ impl Reader {
     /// Whether a table holds exactly this.
     fn same<K, V, OK: Ord + std::fmt::Debug, OV: PartialEq + std::fmt::Debug>(
         &self,
-        definition: TableDefinition<'static, K, V>,
+        table: TableDef<K, V>,
         what: &str,
         wanted: &BTreeMap<OK, OV>,
         key_of: impl Fn(K::SelfType<'_>) -> OK,
@@ -243,7 +244,7 @@ impl Reader {
         V: Value + 'static,
     {
         let mut found = 0;
-        for entry in self.table(definition)?.iter()? {
+        for entry in self.table(table)?.iter()? {
             let (key, value) = entry?;
             let (key, value) = (key_of(key.value()), value_of(value.value()));
             let right = wanted.get(&key);
@@ -251,10 +252,6 @@ impl Reader {
             found += 1;
         }
         require(found == wanted.len(), || format!("there are {found} of {}: {what}", wanted.len()))
-    }
-
-    fn number(&self, key: &str) -> Result<u64, StoreError> {
-        Ok(self.table(META)?.get(key)?.and_then(|value| meta_u64(value.value())).unwrap_or(0))
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use crate::audit::facts::{EMPTY, Facts};
-use crate::audit::record::Event;
-use crate::audit::redaction::REDACTED;
-use crate::audit::row::{ConfirmationClosed, RowState};
+use crate::audit::log::leaf::REDACTED;
+use crate::audit::log::record::Event;
+use crate::audit::rows::facts::Facts;
+use crate::audit::rows::keys::EMPTY;
+use crate::audit::rows::row::{ConfirmationClosed, RowState};
 use crate::domain::{ApprovalId, DecisionId, Digest, Ending, Outcome, Report, ResultStatus, Timestamp, TokenId};
 
 /// What the log says of one decision.
@@ -126,6 +127,7 @@ impl Log {
             | Event::DaemonStopped
             | Event::PolicyLoaded { .. }
             | Event::PolicyRejected { .. }
+            | Event::ReplayDenied { .. }
             | Event::IdentitiesLoaded { .. }
             | Event::IdentitiesRejected { .. }
             | Event::DiskFull { .. }
@@ -230,7 +232,7 @@ fn question(state: &RowState) -> Option<Question> {
 
 fn ending(state: &RowState) -> Option<(ApprovalId, &Ending)> {
     let approval = state.approval.as_ref()?;
-    Some((approval.approval_id, approval.ending.as_ref()?))
+    Some((approval.approval_id, approval.ending()?))
 }
 
 fn closed(state: &RowState) -> Option<ConfirmationClosed> {
@@ -301,6 +303,8 @@ pub(super) fn is_scrubbed(facts: &Facts, state: &RowState) -> Result<(), String>
     }
     let left = if state.action_digest != Digest([0; 32]) {
         "the digest of its action"
+    } else if state.action_key.is_some() {
+        "what its action is compared by"
     } else if state.idempotency.is_some() {
         "its idempotency key"
     } else if state.confirmation.as_ref().is_some_and(|it| it.token_hash != Digest([0; 32])) {

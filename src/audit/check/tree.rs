@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::audit::merkle::Frontier;
-use crate::audit::tables::TreeKey;
-use crate::audit::tree::{TILE_WIDTH, tree_key};
+use crate::audit::log::merkle::Frontier;
+use crate::audit::log::tiles::{TILE_WIDTH, TreeKey, tree_key};
 use crate::domain::Digest;
 
 /// The tiles of a log that is read leaf by leaf.

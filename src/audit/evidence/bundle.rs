@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::line::EntryLine;
 use super::tar::{Member, read_member, write_end, write_member};
 use super::verifier::{Checked, Invalid, LogVerifier, Trust, Wrong};
-use crate::audit::checkpoint::SignedCheckpoint;
-use crate::audit::merkle::{Frontier, hash_leaf};
+use crate::audit::log::checkpoint::SignedCheckpoint;
+use crate::audit::log::merkle::{Frontier, hash_leaf};
 use crate::domain::{Digest, canonical_json};
 
 const MANIFEST: &str = "aegis-bundle.json";

@@ -1,7 +1,6 @@
 //! A record on a line: its payload byte for byte, readable by whatever reads JSON lines.
 
-use crate::audit::SALT_LEN;
-use crate::audit::redaction::leaf_data;
+use crate::audit::log::leaf::{SALT_LEN, leaf_data};
 use crate::domain::Digest;
 
 /// What stands before the payload.

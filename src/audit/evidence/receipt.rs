@@ -4,10 +4,10 @@ use std::fmt;
 
 use super::line::EntryLine;
 use super::verifier::{Chain, Trust, Wrong};
-use crate::audit::checkpoint::{Checkpoint, PROOF_HEADER, SignedCheckpoint, TlogProof};
-use crate::audit::log::LogKey;
-use crate::audit::merkle::hash_leaf;
-use crate::audit::record::{Event, Record};
+use crate::audit::log::checkpoint::{Checkpoint, PROOF_HEADER, SignedCheckpoint, TlogProof};
+use crate::audit::log::identity::LogKey;
+use crate::audit::log::merkle::hash_leaf;
+use crate::audit::log::record::{Event, Record};
 use crate::domain::DecisionId;
 
 /// One decision, with what proves that it is in the log.

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::audit::checkpoint::{Checkpoint, SignedCheckpoint, TlogProof};
-use crate::audit::log::sign_rotation;
+use crate::audit::log::checkpoint::{Checkpoint, SignedCheckpoint, TlogProof};
+use crate::audit::log::identity::sign_rotation;
+use crate::audit::log::leaf::leaf_data;
+use crate::audit::log::merkle::{hash_leaf, inclusion_proof, root};
+use crate::audit::log::note::{SigningKey, sign};
+use crate::audit::log::record::{Event, RECORD_VERSION, Record};
 use crate::audit::merkle::tests::InMemory;
-use crate::audit::merkle::{hash_leaf, inclusion_proof, root};
-use crate::audit::note::{SigningKey, sign};
-use crate::audit::record::{Event, RECORD_VERSION, Record};
-use crate::audit::redaction::leaf_data;
 use crate::audit::testing::{decision, decision_id, later, report};
 use crate::domain::{Digest, How, RecordId, ResultStatus};
 

@@ -9,12 +9,11 @@
 use serde::Deserialize;
 
 use super::line::EntryLine;
-use crate::audit::RECORD_VERSION;
-use crate::audit::checkpoint::{Checkpoint, SignedCheckpoint};
-use crate::audit::log::{LogIdentity, LogKey, verify_rotation};
-use crate::audit::merkle::{Frontier, hash_leaf};
-use crate::audit::note::VerifierKey;
-use crate::audit::record::{Event, Record};
+use crate::audit::log::checkpoint::{Checkpoint, SignedCheckpoint};
+use crate::audit::log::identity::{LogIdentity, LogKey, verify_rotation};
+use crate::audit::log::merkle::{Frontier, hash_leaf};
+use crate::audit::log::note::VerifierKey;
+use crate::audit::log::record::{Event, RECORD_VERSION, Record};
 use crate::domain::{Digest, RecordId, Timestamp};
 
 /// How many records make a tile.
@@ -147,7 +146,7 @@ impl LogVerifier {
     }
 
     /// Who the log is, as the records so far say.
-    pub(in crate::audit) fn identity(&self) -> Option<LogIdentity> {
+    pub(crate) fn identity(&self) -> Option<LogIdentity> {
         Some(LogIdentity { origin: self.chain.origin.clone()?, keys: self.chain.keys.clone() })
     }
 

@@ -4,10 +4,17 @@ use std::sync::{Arc, Mutex};
 
 use sha2::{Digest as _, Sha256};
 
-use super::disk::Disk;
+use crate::audit::log::record::Event;
+use crate::audit::log::stored::Content;
+use crate::audit::rows::query::{Order, Query};
+use crate::audit::rows::row::RowFilter;
+use crate::audit::state::Store;
+use crate::audit::testing::disk::Disk;
 use crate::audit::testing::{UNREPORTED, decision, decision_id, draft, later, options, place, report};
-use crate::audit::{Content, Event, Options, Order, Query, Reader, RowFilter, Store, StoreError, TxError};
 use crate::domain::{Outcome, ResultStatus};
+use crate::store::Options;
+use crate::store::error::{StoreError, TxError};
+use crate::store::reader::Reader;
 
 /// The leaf hash as the module documentation words it, with nothing of the store's own code.
 pub(super) fn independent_leaf_hash(salt: &[u8], payload: &[u8]) -> Vec<u8> {
@@ -21,7 +28,7 @@ pub(super) fn independent_leaf_hash(salt: &[u8], payload: &[u8]) -> Vec<u8> {
 }
 
 /// Checks that the log is gapless and that every leaf hash is right; answers how many records there are.
-pub(super) fn check_log(reader: &Reader) -> u64 {
+pub(crate) fn check_log(reader: &Reader) -> u64 {
     let mut last = 0;
     loop {
         let records = reader.records(last, 100).unwrap();

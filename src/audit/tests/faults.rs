@@ -4,11 +4,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::disk::Disk;
-use super::durability::check_log;
+use crate::audit::log::record::Event;
+use crate::audit::rows::draft::{Draft, Inserted, Opening};
+use crate::audit::rows::query::{Order, Query};
+use crate::audit::rows::row::RowFilter;
+use crate::audit::state::Store;
+use crate::audit::testing::disk::Disk;
 use crate::audit::testing::{UNREPORTED, decision, decision_id, draft, later, options, place};
-use crate::audit::{Draft, Event, Inserted, Opening, Options, Order, Query, RowFilter, Store, StoreError, StoreHealth};
+use crate::audit::tests::durability::check_log;
 use crate::domain::Digest;
+use crate::store::Options;
+use crate::store::StoreHealth;
+use crate::store::error::StoreError;
 
 async fn insert(store: &Store, number: u64) -> Result<Inserted, StoreError> {
     store.transact(move |tx| tx.insert_decision(draft(number))).await

@@ -5,12 +5,17 @@ use std::path::{Path, PathBuf};
 
 use redb::{Database, TableDefinition};
 
-use super::durability::check_log;
+use crate::audit::log::record::Event;
+use crate::audit::log::stored::Content;
+use crate::audit::policies::{StoredLayer, StoredPolicy};
+use crate::audit::rows::draft::{Draft, Opening};
+use crate::audit::rows::query::{Order, Query};
+use crate::audit::rows::row::{ApprovalState, RowFilter};
+use crate::audit::state::Store;
 use crate::audit::testing::{UNREPORTED, decision, decision_id, draft, later, options, place, report};
-use crate::audit::{
-    ApprovalState, Content, Draft, Event, OpenError, Opening, Order, Query, RowFilter, Store, StoredLayer, StoredPolicy,
-};
-use crate::domain::{Approval, ApprovalId, Digest, Ending, EndingKind, Outcome, ResultStatus};
+use crate::audit::tests::durability::check_log;
+use crate::domain::{Approval, ApprovalId, Digest, Ending, EndingKind, Outcome, QuestionState, ResultStatus};
+use crate::store::error::OpenError;
 
 /// The last row that the derived tables of the committed store cover, and the last row.
 const INDEXED: u64 = 256;
@@ -47,7 +52,12 @@ async fn write_everything(store: &Store) {
     let mut escalated = decision(ROWS);
     (escalated.outcome, escalated.approval, escalated.approval_id) =
         (Outcome::Escalate, Approval::Approve, Some(asked()));
-    let approval = ApprovalState { approval_id: asked(), expires_at: later(9000), timeout_allows: false, ending: None };
+    let approval = ApprovalState {
+        approval_id: asked(),
+        expires_at: later(9000),
+        timeout_allows: false,
+        state: QuestionState::Open,
+    };
     let opening = Opening { approval: Some(approval), idempotency: Some(Digest::of(b"key")), ..Opening::default() };
     let draft = Draft::new(later(ROWS), &escalated, opening).unwrap();
     store.transact(move |tx| tx.insert_decision(draft)).await.unwrap();
@@ -131,9 +141,9 @@ async fn the_committed_store_of_format_1_is_read_and_written() {
                 reason: "no".into(),
                 code: String::new(),
             };
-            state.approval.as_mut().expect("it was asked").ending = Some(ending);
+            state.approval.as_mut().expect("it was asked").state = QuestionState::Ended(ending);
             tx.update_row(row, &state)?;
-            Ok((keyed, row, tx.pending_count()))
+            Ok((keyed, row, tx.host.rows.pending))
         })
         .await
         .unwrap();

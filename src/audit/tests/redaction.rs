@@ -1,9 +1,15 @@
 //! What is taken away is gone from the row, the index and the totals, and the tree stays as it was.
 
-use crate::audit::redaction::Retirement;
+use crate::audit::log::leaf::REDACTED;
+use crate::audit::log::stored::Content;
+use crate::audit::retention::Retirement;
+use crate::audit::rows::draft::{Draft, Opening};
+use crate::audit::rows::query::{Order, Query};
+use crate::audit::rows::row::RowFilter;
+use crate::audit::state::Store;
 use crate::audit::testing::{UNREPORTED, decision, decision_id, later, options, place, report};
-use crate::audit::{Content, Draft, Opening, Order, Query, REDACTED, Reader, RowFilter, Store};
 use crate::domain::{Digest, ResultStatus};
+use crate::store::reader::Reader;
 
 /// The hash of a key that a decision was proposed with.
 fn key(number: u64) -> Digest {

@@ -252,6 +252,7 @@ fn say_event(event: &Event) -> String {
         Event::ApprovalEnded { ending, .. } => format!("{} by {}", ending.kind.as_str(), ending.by),
         Event::Confirmed { .. } => "confirmed by the agent's user".to_owned(),
         Event::ConfirmationCancelled { .. } => "withdrawn".to_owned(),
+        Event::ReplayDenied { reason, .. } => format!("denied when it was proposed again: {reason}"),
         Event::Result { report, .. } => format!("reported as {}", report.status.as_str()),
         Event::DecisionRedacted { by, reason, .. } => format!("redacted by {by}: {reason}"),
         _ => "another record".to_owned(),

@@ -92,7 +92,7 @@ fn rule(trace: &RuleTrace) -> Rule {
     });
     Rule {
         name: trace.name.clone(),
-        matched: trace.outcome == Outcome::Holds,
+        matched: trace.decides,
         reason: trace.because.clone(),
         conditions: conditions.collect(),
     }

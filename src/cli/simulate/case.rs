@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::cli::times;
+use crate::domain::json::parse_strict;
 use crate::domain::{Action, Timestamp};
 use crate::policy::Question;
 
@@ -68,7 +69,7 @@ pub(super) fn read(line: &str, now: Timestamp) -> Result<Case, String> {
     if !line.trim_start().starts_with('{') {
         return Err("1: a case is a JSON object with `action`".into());
     }
-    let line: Line = serde_json::from_str(line).map_err(|error| {
+    let line: Line = parse_strict(line).map_err(|error| {
         let (column, error) = (error.column(), error.to_string());
         // It names line 1, whatever line of the file this is.
         format!("{column}: {}", error.split(" at line 1").next().unwrap_or(&error))
@@ -125,6 +126,7 @@ mod tests {
             (r#"{"action":{"type":"a"},"actor":7}"#, "33: `actor` is a text or an object with `id`"),
             (r#"{"action":{"type":"a"},"now":"noon"}"#, "1: `now`: `noon` is not a moment"),
             ("{", "1: EOF while parsing an object"),
+            (r#"{"action":{"type":"a","type":"b"}}"#, "28: the key \"type\" is given twice: give it once"),
         ] {
             let wrong = read(line, NOW).unwrap_err();
             assert!(wrong.starts_with(says) && !wrong.contains("struct"), "{line}: {wrong}");

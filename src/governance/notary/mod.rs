@@ -21,7 +21,7 @@ use crate::audit::log::{LogIdentity, LogKey, sign_rotation};
 use crate::audit::note::{Note, NoteError, SigningKey, VerifierKey, check_name, sign};
 use crate::audit::record::Event;
 use crate::audit::{Appended, Store, StoreError};
-use crate::domain::{Caller, Clock};
+use crate::domain::{CallError, Caller, Clock, ErrorCode};
 
 /// The log cannot be signed for.
 #[derive(Debug, thiserror::Error)]
@@ -122,6 +122,16 @@ pub struct Rotated {
     pub record: Appended,
 }
 
+impl From<NotaryError> for CallError {
+    fn from(error: NotaryError) -> Self {
+        match error {
+            NotaryError::Store(error) => Self::from(&error),
+            NotaryError::Unsettled => Self::new(ErrorCode::KeyUnsettled, error.to_string()),
+            error => Self::new(ErrorCode::LogKeyFault, error.to_string()),
+        }
+    }
+}
+
 impl Notary {
     /// Takes up the log of this store; makes its key and puts its name on the record where that was not done yet.
     ///
@@ -134,7 +144,7 @@ impl Notary {
         entropy: Entropy,
         origin: Option<String>,
     ) -> Result<Self, NotaryError> {
-        let known = store.read()?.log()?;
+        let (known, store_id) = store.look(|reader| Ok((reader.log()?, reader.store_id()?))).await?;
         let key = if let Some(log) = known {
             if let Some(wanted) = origin.filter(|wanted| *wanted != log.origin) {
                 return Err(NotaryError::OtherOrigin { actual: log.origin, wanted });
@@ -145,7 +155,7 @@ impl Notary {
         } else {
             let origin = match origin {
                 Some(origin) => origin,
-                None => format!("aegis/{}", hex::encode(store.read()?.store_id()?)),
+                None => format!("aegis/{}", hex::encode(store_id)),
             };
             check_name(&origin).map_err(|why| NotaryError::BadOrigin { origin: origin.clone(), why })?;
             begin(&store, &files, clock.as_ref(), entropy, &origin).await?
@@ -162,13 +172,7 @@ impl Notary {
         if let Some(last) = ring.last.as_ref().filter(|last| last.checkpoint.checkpoint.size == size) {
             return Ok(Arc::clone(last));
         }
-        let store = self.store.clone();
-        let read = move || {
-            let reader = store.read()?;
-            Ok::<_, StoreError>((reader.log()?, reader.tree_root(size)?))
-        };
-        let read = tokio::task::spawn_blocking(read).await;
-        let (log, root) = read.map_err(|_| StoreError::Closed)??;
+        let (log, root) = self.store.scan(move |reader| Ok((reader.log()?, reader.tree_root(size)?))).await?;
         let Some(log) = log else { return Err(StoreError::Corrupt { what: "the log has no name".into() }.into()) };
         // Not the last key, but the one in force at what is signed: its record may not be durable yet.
         if log.key_at(size) != Some(ring.key.verifier()) {

@@ -5,7 +5,7 @@ use super::*;
 use crate::audit::Options;
 use crate::audit::merkle::verify_consistency;
 use crate::audit::testing::{later, options, place};
-use crate::domain::{ConnectionId, How, Identity, Roles, SystemClock};
+use crate::domain::{ConnectionId, How, Identity, Peer, Roles, SystemClock};
 
 #[expect(clippy::unnecessary_wraps, reason = "a source of random bytes may fail")]
 fn random(bytes: &mut [u8]) -> Result<(), getrandom::Error> {
@@ -16,7 +16,7 @@ fn random(bytes: &mut [u8]) -> Result<(), getrandom::Error> {
 
 fn admin() -> Caller {
     let identity = Identity { subject: "ada".into(), how: How::UnixPeer, ..Identity::anonymous(Roles::NONE) };
-    Caller { identity, connection: ConnectionId(1) }
+    Caller { identity, connection: ConnectionId(1), peer: Peer::Loopback }
 }
 
 async fn notary(

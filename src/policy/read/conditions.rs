@@ -1,7 +1,8 @@
 //! The conditions of a rule.
 
-use super::Reader;
+use super::fields::Reader;
 use crate::domain::ParamPath;
+use crate::policy::code::Code;
 use crate::policy::condition::{Condition, Group, Test};
 use crate::policy::diagnostic::{Path, Pos, quoted};
 use crate::policy::window::{Minute, Weekdays, Window, Zone};
@@ -34,6 +35,8 @@ struct Clock {
     zone: Option<(Zone, Pos)>,
     /// Where `time_before` stands.
     before: Pos,
+    /// Where `weekdays` stands.
+    weekdays_at: Pos,
     /// A part of it was wrong, and has been reported.
     is_broken: bool,
 }
@@ -61,6 +64,7 @@ impl Reader<'_> {
                     *side = time;
                 }
                 "weekdays" => {
+                    clock.weekdays_at = entry.pos;
                     clock.weekdays = self.weekdays(value, &here);
                     clock.is_broken |= clock.weekdays.is_none();
                 }
@@ -119,11 +123,21 @@ impl Reader<'_> {
                     self.error(clock.before, &path.key("time_before"), message);
                 }
                 Window { after: None, before: Some(before) } if before.is_midnight() => {
-                    self.warn(clock.before, &path.key("time_before"), "nothing is before 00:00, so this never holds");
+                    let message =
+                        "nothing is before 00:00, so this never holds: leave it out if the end of the day is meant";
+                    self.warn(clock.before, &path.key("time_before"), Code::NeverHolds, message);
                 }
                 _ => {}
             }
             group.push(Condition::Time(window, zone.clone()));
+        }
+        if let (Some(window), Some(weekdays)) = (clock.window, clock.weekdays)
+            && window.crosses_midnight()
+            && weekdays.days().count() < 7
+        {
+            let message = "is the day of the moment, and the window crosses midnight: after 00:00 it is the next day; to follow a \
+                           night, write two mappings under `any`, one up to 00:00 and one from 00:00 with the next days";
+            self.warn(clock.weekdays_at, &path.key("weekdays"), Code::WeekdayAfterMidnight, message);
         }
         if let Some(weekdays) = clock.weekdays {
             group.push(Condition::Weekdays(weekdays, zone));

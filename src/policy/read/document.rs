@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 
-use regex::Regex;
-
-use super::Reader;
+use super::fields::Reader;
 use crate::domain::{Approval, ParamPath, RiskLevel};
+use crate::policy::code::Code;
 use crate::policy::diagnostic::{Path, quoted};
-use crate::policy::glob::{Glob, MAX_CHARS};
+use crate::policy::glob::MAX_CHARS;
+use crate::policy::pattern::Pattern;
 use crate::policy::rule::Rule;
+use crate::policy::secrets::Names;
 use crate::policy::yaml::{Node, Value};
 
 /// How many rules a policy may have.
@@ -35,8 +36,8 @@ pub(in crate::policy) struct Document {
 #[derive(Default)]
 pub(in crate::policy) struct SecretsPart {
     pub(in crate::policy) defaults: Option<bool>,
-    pub(in crate::policy) names: Vec<Glob>,
-    pub(in crate::policy) patterns: Vec<Regex>,
+    pub(in crate::policy) names: Vec<String>,
+    pub(in crate::policy) patterns: Vec<Pattern>,
 }
 
 /// Reads one file. What is wrong is reported.
@@ -47,6 +48,9 @@ pub(in crate::policy) fn document(reader: &mut Reader<'_>, root: &Node) -> Docum
     for entry in entries {
         let path = path.key(&entry.key);
         let node = &entry.value;
+        if !entry.key.starts_with("x-") {
+            reader.placeholders(node, &path);
+        }
         match entry.key.as_str() {
             "version" => reader.version(node, &path),
             "defaults" => reader.defaults(node, &path, &mut document),
@@ -62,6 +66,33 @@ pub(in crate::policy) fn document(reader: &mut Reader<'_>, root: &Node) -> Docum
 }
 
 impl Reader<'_> {
+    /// Warns of `${NAME}`, which other tools fill in. The document is bounded in depth.
+    fn placeholders(&mut self, node: &Node, path: &Path<'_>) {
+        match &node.value {
+            Value::Text(text) => {
+                if let Some(found) = placeholder(text) {
+                    let message = format!(
+                        "`{}` stands for itself: nothing is filled in when a policy is read; write the value, or fill the file in \
+                         before it is loaded",
+                        quoted(found)
+                    );
+                    self.warn(node.pos, path, Code::Placeholder, message);
+                }
+            }
+            Value::List(items) => {
+                for (i, item) in items.iter().enumerate() {
+                    self.placeholders(item, &path.item(i));
+                }
+            }
+            Value::Map(entries) => {
+                for entry in entries {
+                    self.placeholders(&entry.value, &path.key(&entry.key));
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+
     fn version(&mut self, node: &Node, path: &Path<'_>) {
         let is_known = match &node.value {
             Value::Text(text) => text == "1",
@@ -97,10 +128,7 @@ impl Reader<'_> {
                 },
                 "names" => {
                     for (i, item) in self.few(node, &here, "a list of globs over names").iter().enumerate() {
-                        // Names are compared in lower case.
-                        let name =
-                            self.text(item, &here.item(i), MAX_CHARS).map(|text| Glob::new(&text.to_lowercase()));
-                        part.names.extend(name);
+                        part.names.extend(self.secret_name(item, &here.item(i)));
                     }
                 }
                 "patterns" => {
@@ -124,14 +152,26 @@ impl Reader<'_> {
         items
     }
 
-    fn secret_pattern(&mut self, node: &Node, path: &Path<'_>) -> Option<Regex> {
-        let regex = self.regex(node, path)?;
-        if regex.is_match("") {
-            let message = format!("`{}` matches the empty text, so it is found everywhere", quoted(regex.as_str()));
+    /// A glob over names. They are compared in any case, so there is one way to write each.
+    fn secret_name(&mut self, node: &Node, path: &Path<'_>) -> Option<String> {
+        let text = self.text(node, path, MAX_CHARS)?;
+        match Names::compile([text]) {
+            Ok(_) => Some(text.to_lowercase()),
+            Err(why) => {
+                self.error(node.pos, path, format!("`{}` is no glob: {why}; write `[[]` for a bracket", quoted(text)));
+                None
+            }
+        }
+    }
+
+    fn secret_pattern(&mut self, node: &Node, path: &Path<'_>) -> Option<Pattern> {
+        let pattern = self.regex(node, path)?;
+        if pattern.is_match("") {
+            let message = format!("`{}` matches the empty text, so it is found everywhere", quoted(pattern.as_str()));
             self.error(node.pos, path, message);
             return None;
         }
-        Some(regex)
+        Some(pattern)
     }
 
     fn rules(&mut self, node: &Node, path: &Path<'_>) -> Vec<Rule> {
@@ -160,7 +200,7 @@ impl Reader<'_> {
                          tell them apart, give it another",
                         quoted(&rule.name)
                     );
-                    self.warn(item.pos, &path, message);
+                    self.warn(item.pos, &path, Code::AutomaticName, message);
                 }
                 None => {
                     names.insert(rule.name.clone(), (rule.position.line, rule.is_named));
@@ -170,4 +210,14 @@ impl Reader<'_> {
         }
         rules
     }
+}
+
+/// The first `${NAME}` in a text, with whatever a shell would allow after the name: `${NAME:-else}`.
+fn placeholder(text: &str) -> Option<&str> {
+    text.match_indices("${").find_map(|(start, _)| {
+        let rest = &text[start..];
+        let end = rest.find('}')?;
+        let is_name = rest[2..end].starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+        is_name.then_some(&rest[..=end])
+    })
 }

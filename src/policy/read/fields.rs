@@ -1,10 +1,10 @@
 //! The small readers that the others are made of: a mapping, a list, a text, a word of a scale, a parameter's name.
 
-use regex::Regex;
-
 use super::pattern::{MAX_PATTERN, Patterns, oddities};
 use crate::domain::{Approval, ParamPath, RiskLevel};
+use crate::policy::code::Code;
 use crate::policy::diagnostic::{Path, Pos, Report, nearest, quoted};
+use crate::policy::pattern::Pattern;
 use crate::policy::yaml::{Entry, Node, Value};
 
 /// Reads the values of one file.
@@ -19,8 +19,8 @@ impl Reader<'_> {
         self.report.error(self.file, pos, path, message);
     }
 
-    pub(super) fn warn(&mut self, pos: Pos, path: &Path<'_>, message: impl Into<String>) {
-        self.report.warn(self.file, pos, path, message);
+    pub(super) fn warn(&mut self, pos: Pos, path: &Path<'_>, code: Code, message: impl Into<String>) {
+        self.report.warn(self.file, pos, path, code, message);
     }
 
     /// Reports a value of the wrong type.
@@ -141,13 +141,13 @@ impl Reader<'_> {
     }
 
     /// A regular expression.
-    pub(super) fn regex(&mut self, node: &Node, path: &Path<'_>) -> Option<Regex> {
+    pub(super) fn regex(&mut self, node: &Node, path: &Path<'_>) -> Option<Pattern> {
         let pattern = self.any_text(node, path, MAX_PATTERN)?;
         for oddity in oddities(pattern) {
-            self.warn(node.pos, path, format!("in `{}` {oddity}", quoted(pattern)));
+            self.warn(node.pos, path, Code::RegexDialect, format!("in `{}` {oddity}", quoted(pattern)));
         }
         match self.patterns.compile(pattern) {
-            Ok(regex) => Some(regex),
+            Ok(pattern) => Some(pattern),
             Err(message) => {
                 self.error(node.pos, path, format!("`{}` {message}", quoted(pattern)));
                 None
@@ -155,12 +155,41 @@ impl Reader<'_> {
         }
     }
 
+    /// The name of a parameter that is masked. There are no indexes and no wildcards in it, so one that has them would never
+    /// mask anything.
+    fn param_path(&mut self, node: &Node, path: &Path<'_>) -> Option<ParamPath> {
+        let text = self.text(node, path, usize::MAX)?;
+        let parts = || text.split('.');
+        if text.contains(['[', ']', '*']) || parts().any(str::is_empty) || parts().next() == Some("$") {
+            let meant: Vec<&str> = parts()
+                .map(|part| part.split('[').next().unwrap_or(part))
+                .filter(|part| !part.is_empty() && !part.contains('*') && *part != "$")
+                .collect();
+            let right = if meant.is_empty() { "customers.iban".to_owned() } else { quoted(&meant.join(".")) };
+            let message = format!(
+                "`{}` is no name of a parameter: a path is keys with one dot between them, and a list on the way stands for each \
+                 of its elements: write `{right}`",
+                quoted(text)
+            );
+            self.error(node.pos, path, message);
+            return None;
+        }
+        if let Some(index) = parts().skip(1).find(|part| part.bytes().all(|byte| byte.is_ascii_digit())) {
+            let message = format!(
+                "`{index}` is a key here, never an index: a list on the way stands for each of its elements, so leave the number \
+                 out if a list is meant"
+            );
+            self.warn(node.pos, path, Code::RedactIndex, message);
+        }
+        Some(ParamPath::new(text))
+    }
+
     /// A list of parameter names.
     pub(super) fn param_paths(&mut self, node: &Node, path: &Path<'_>) -> Vec<ParamPath> {
         let Some(items) = self.list(node, path, "a list of parameter names") else { return Vec::new() };
         let mut paths = Vec::with_capacity(items.len());
         for (i, item) in items.iter().enumerate() {
-            paths.extend(self.text(item, &path.item(i), usize::MAX).map(ParamPath::new));
+            paths.extend(self.param_path(item, &path.item(i)));
         }
         // The order means nothing, so it must not show in the revision either.
         paths.sort_unstable();

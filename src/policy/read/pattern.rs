@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use regex::{Regex, RegexBuilder};
+use crate::policy::pattern::Pattern;
 
 /// The longest pattern that loads, in characters.
 pub(in crate::policy) const MAX_PATTERN: usize = 4096;
@@ -22,12 +22,12 @@ const TOO_MANY: &str = "is one pattern too many: all patterns of a policy togeth
 #[derive(Default)]
 pub(in crate::policy) struct Patterns {
     // Looked up, never iterated.
-    compiled: HashMap<String, Regex>,
+    compiled: HashMap<String, Pattern>,
     total: usize,
 }
 
 impl Patterns {
-    pub(super) fn compile(&mut self, pattern: &str) -> Result<Regex, String> {
+    pub(super) fn compile(&mut self, pattern: &str) -> Result<Pattern, String> {
         if let Some(known) = self.compiled.get(pattern) {
             return Ok(known.clone());
         }
@@ -36,14 +36,14 @@ impl Patterns {
             return Err(TOO_MANY.to_owned());
         }
         for size in STEPS {
-            match RegexBuilder::new(pattern).size_limit(size).dfa_size_limit(MAX_CACHE).build() {
-                Ok(regex) => {
+            match Pattern::new(pattern, size, MAX_CACHE) {
+                Ok(compiled) => {
                     self.total += size;
                     if self.total > MAX_TOTAL {
                         return Err(TOO_MANY.to_owned());
                     }
-                    self.compiled.insert(pattern.to_owned(), regex.clone());
-                    return Ok(regex);
+                    self.compiled.insert(pattern.to_owned(), compiled.clone());
+                    return Ok(compiled);
                 }
                 Err(regex::Error::CompiledTooBig(_)) => {}
                 Err(error) => return Err(explain(pattern, &error)),
@@ -76,7 +76,7 @@ fn explain(pattern: &str, error: &regex::Error) -> String {
         ": patterns run in time linear in the value, so that no value can stall a decision, and this could not; \
          `not:` with a `param_matches` in it says what a negative look-ahead says"
     } else if pattern.contains("\\Z") {
-        ": the end of the text is `$` here"
+        ": the end of the text is `\\z` here, and `$` also matches before one last newline"
     } else {
         ""
     };
@@ -102,7 +102,7 @@ mod tests {
         for pattern in ["[", "(", "*a", "a{2,1}", "(?P<x", "\\", "(?z)a", "(?>a+)b", "(?(1)a|b)", "\\h", "(?L)x"] {
             assert!(refused(pattern).starts_with("is not a regular expression: "), "{pattern}");
         }
-        assert!(refused("^a\\Z").ends_with("the end of the text is `$` here"));
+        assert!(refused("^a\\Z").contains("the end of the text is `\\z` here"));
     }
 
     #[test]

@@ -3,13 +3,14 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::Reader;
+use super::fields::Reader;
 use crate::domain::{Approval, RiskLevel};
+use crate::policy::code::Code;
 use crate::policy::diagnostic::{Path, quoted};
 use crate::policy::glob::{Glob, MAX_CHARS};
 use crate::policy::rule::{OnTimeout, Position, Rule};
 use crate::policy::verdict::DEFAULT_RULE;
-use crate::policy::yaml::{Node, map_to_json};
+use crate::policy::yaml::{Node, Value, map_to_json};
 
 const KEYS: [&str; 10] = [
     "name",
@@ -50,7 +51,7 @@ impl Reader<'_> {
             timeout: None,
             on_timeout: OnTimeout::Deny,
             redact: Vec::new(),
-            position: Position { file: self.file.to_owned(), line: node.pos.line },
+            position: Position { file: self.file.to_owned(), line: node.pos.line, column: node.pos.column },
         };
         let before = self.report.error_count();
         for entry in entries {
@@ -118,7 +119,11 @@ impl Reader<'_> {
         let text = self.any_text(node, path, MAX_CHARS).unwrap_or_default();
         let (glob, oddities) = Glob::parse(text);
         for oddity in oddities {
-            self.warn(node.pos, path, format!("in `{}` {}", quoted(text), oddity.message()));
+            self.warn(node.pos, path, Code::OddGlob, format!("in `{}` {}", quoted(text), oddity.message()));
+        }
+        if let (true, Value::Text(_)) = (text.is_empty(), &node.value) {
+            let message = "matches only what is empty: leave the key out if everything is meant, which is `*`";
+            self.warn(node.pos, path, Code::EmptyGlob, message);
         }
         glob
     }
@@ -156,14 +161,15 @@ impl Reader<'_> {
         if !asks && (rule.timeout.is_some() || rule.on_timeout == OnTimeout::Allow) {
             let message =
                 format!("`timeout` and `on_timeout` mean nothing with `approval: {}`: nobody is asked", rule.approval);
-            self.warn(node.pos, path, message);
+            self.warn(node.pos, path, Code::UnusedTimeout, message);
         }
-        if let (Some(actor), true) = (&rule.actor_pattern, rule.approval != Approval::Auto) {
+        if let (Some(actor), false) = (&rule.actor_pattern, rule.may_need_no_reviewer()) {
             let message = format!(
-                "an agent that is not authenticated chooses its own name, so it need not match `{}`: do not rely on this rule alone",
+                "an agent that is not authenticated chooses its own name, so it can avoid `{}`: let agents authenticate, or put a rule \
+                 without `actor` after this one that is as strict",
                 quoted(actor.as_str())
             );
-            self.warn(node.pos, &path.key("match").key("actor"), message);
+            self.warn(node.pos, &path.key("match").key("actor"), Code::UnauthenticatedActor, message);
         }
     }
 }

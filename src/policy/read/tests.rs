@@ -135,7 +135,7 @@ fn parameter_conditions_map_names_to_what_their_test_can_use() {
     refused("conditions: {param_matches: {s: '[x'}}", "`[x` is not a regular expression: unclosed character class");
     refused("conditions: {param_matches: {s: '(?!prod).*'}}", "look-around");
     refused("conditions: {param_eq: {n: .inf}}", "is no finite number");
-    refused("conditions: {param_eq: {n: 9007199254740993}}", "beyond ±2^53");
+    refused("conditions: {param_eq: {n: 9007199254740993}}", "beyond ±(2^53 - 1)");
 }
 
 #[test]
@@ -183,11 +183,58 @@ fn what_is_legal_and_odd_is_warned_of() {
     assert!(warnings("match: {type: 're['}")[0].contains("never closed"));
     assert!(warnings("match: {type: '[^a]x'}")[0].contains("does not negate"));
     assert!(warnings("approval: block\n    match: {actor: 'bot-*'}")[0].contains("chooses its own name"));
-    assert_eq!(warnings("approval: auto\n    match: {actor: 'bot-*'}"), Vec::<String>::new());
+    for answer in ["approval: auto", "approval: confirm", "on_timeout: allow"] {
+        assert_eq!(warnings(&format!("{answer}\n    match: {{actor: 'bot-*'}}")), Vec::<String>::new(), "{answer}");
+    }
+    for (inner, warning) in [
+        ("match: {type: ''}", "p.yaml:3:19: rules[0].match.type: matches only what is empty: leave the key out"),
+        (
+            "conditions: {weekdays: [5], time_after: 22:00, time_before: 06:00}",
+            "p.yaml:3:18: rules[0].conditions.weekdays: is the day of the moment, and the window crosses midnight",
+        ),
+        ("match: {target: 's3://${BUCKET}/*'}", "rules[0].match.target: `${BUCKET}` stands for itself"),
+        ("reason: 'Ask ${TEAM:-ops}.'", "rules[0].reason: `${TEAM:-ops}` stands for itself"),
+        (
+            "conditions: {param_in: {env: [prod, '${ENV}']}}",
+            "rules[0].conditions.param_in.env[1]: `${ENV}` stands for itself",
+        ),
+        ("redact: [customers.0.iban]", "`0` is a key here, never an index"),
+    ] {
+        assert!(warnings(inner).iter().any(|said| said.contains(warning)), "{inner}: {:?}", warnings(inner));
+    }
+    for inner in [
+        "conditions: {weekdays: [5], time_after: 22:00, time_before: 00:00}",
+        "conditions: {weekdays: [1, 2, 3, 4, 5, 6, 7], time_after: 22:00, time_before: 06:00}",
+        "conditions: {weekdays: [5], time_after: 09:00, time_before: 18:00}",
+        "conditions: {param_matches: {path: '^\\$\\{HOME\\}'}}",
+        "reason: costs ${5}",
+        "redact: [customers.iban]",
+    ] {
+        assert_eq!(warnings(inner), Vec::<String>::new(), "{inner}");
+    }
     assert!(warnings("conditions: {param_matches: {s: '[a&&b]'}}")[0].contains("is an intersection"));
     assert!(warnings("match: {target: on}")[0].contains("`on` is text here"));
-    let policy = load("rules: [{name: a}, {name: b}]").unwrap();
-    assert!(policy.warnings()[0].to_string().contains("rule `b` and what follows it is never tried"));
+}
+
+#[test]
+fn a_masked_parameter_is_named_by_keys_alone() {
+    for path in [
+        "customers[0].iban",
+        "customers[].iban",
+        "customers[*].iban",
+        "customers.*.iban",
+        "$.customers.iban",
+        "customers..iban",
+    ] {
+        refused(
+            &format!("redact: ['{path}']"),
+            "a list on the way stands for each of its elements: write `customers.iban`",
+        );
+    }
+    for path in [".", "*", "$"] {
+        refused(&format!("redact: ['{path}']"), "is no name of a parameter");
+    }
+    assert!(load("redact: ['*.iban']").unwrap_err().contains("redact[0]: `*.iban` is no name of a parameter"));
 }
 
 #[test]
@@ -212,7 +259,7 @@ fn the_whole_is_bounded() {
     assert!(Policy::load(&vec![layer; 5]).unwrap_err().to_string().contains("together have 20971520 bytes"));
     assert_eq!(
         load("rules: []").unwrap().warnings()[0].to_string(),
-        "p.yaml:1:1: there are no rules: every action gets the defaults"
+        "p.yaml:1:1: there are no rules: every action gets the defaults [no-rules]"
     );
 }
 
@@ -229,6 +276,7 @@ fn what_is_said_of_secrets_is_read_strictly() {
     refused("{default: true}", "unknown key `default`, did you mean `defaults`?");
     refused("{defaults: yes}", "must be true or false");
     refused("{names: ['']}", "secrets.names[0]: must not be empty");
+    refused("{names: ['a[']}", "secrets.names[0]: `a[` is no glob: unclosed character class");
     refused("{patterns: ['(']}", "is not a regular expression");
     refused("{patterns: ['x*']}", "matches the empty text, so it is found everywhere");
     refused(&format!("{{names: [{}]}}", "a,".repeat(101)), "has 101 entries, at most 100 are possible");

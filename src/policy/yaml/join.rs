@@ -8,9 +8,10 @@ use std::collections::HashSet;
 use serde_json::Number;
 use serde_yaml::Value as Yaml;
 
+use super::node::{Entry, Node, Value};
 use super::scalar::{Scalar, looks_boolean};
 use super::scan::{Arena, Id, Kind};
-use super::{Entry, Node, Value};
+use crate::policy::code::Code;
 use crate::policy::diagnostic::{Path, Pos, Report, quoted};
 
 /// The values of a file that the strict pass accepted. `None` if the parsers disagree, which is then reported.
@@ -52,7 +53,7 @@ impl Join<'_> {
                 if *is_plain && looks_boolean(text) {
                     let message =
                         format!("`{text}` is text here, not a boolean: put it in quotes, or write true or false");
-                    self.report.warn(self.file, pos, path, message);
+                    self.report.warn(self.file, pos, path, Code::BooleanWord, message);
                 }
                 agreed(*scalar, text, yaml).unwrap_or_else(|| self.disagreement(pos, path, text))
             }

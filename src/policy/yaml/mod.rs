@@ -11,70 +11,16 @@
 //! that is merged in merges another one itself.
 
 mod join;
+mod node;
 mod scalar;
 mod scan;
 
-use serde_json::{Map, Number, Value as Json};
+pub(super) use node::{Entry, Node, Value, map_to_json};
 
 use super::diagnostic::{Path, Pos, Report};
 
 /// The largest file that is read. Ten thousand ordinary rules take a quarter of it.
 pub(in crate::policy) const MAX_BYTES: usize = 4 << 20;
-
-/// A value of a policy file, and where it stands.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Node {
-    pub(super) pos: Pos,
-    pub(super) value: Value,
-}
-
-/// What JSON can say; the order of keys is that of the file.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Value {
-    Null,
-    Bool(bool),
-    Number(Number),
-    Text(String),
-    List(Vec<Node>),
-    Map(Vec<Entry>),
-}
-
-/// One key of a mapping, and what stands under it.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Entry {
-    pub(super) key: String,
-    pub(super) pos: Pos,
-    pub(super) value: Node,
-}
-
-impl Node {
-    /// What a message calls a value of this type.
-    pub(super) fn kind(&self) -> &'static str {
-        match &self.value {
-            Value::Null => "nothing (null)",
-            Value::Bool(_) => "a boolean",
-            Value::Number(_) => "a number",
-            Value::Text(_) => "text",
-            Value::List(_) => "a list",
-            Value::Map(_) => "a mapping",
-        }
-    }
-
-    pub(super) fn to_json(&self) -> Json {
-        match &self.value {
-            Value::Null => Json::Null,
-            Value::Bool(value) => Json::Bool(*value),
-            Value::Number(number) => Json::Number(number.clone()),
-            Value::Text(text) => Json::String(text.clone()),
-            Value::List(items) => Json::Array(items.iter().map(Node::to_json).collect()),
-            Value::Map(entries) => Json::Object(map_to_json(entries)),
-        }
-    }
-}
-
-pub(super) fn map_to_json(entries: &[Entry]) -> Map<String, Json> {
-    entries.iter().map(|entry| (entry.key.clone(), entry.value.to_json())).collect()
-}
 
 /// Reads one file. What is wrong with it as YAML is reported; `None` if that is anything.
 pub(super) fn parse(file: &str, text: &str, report: &mut Report) -> Option<Node> {

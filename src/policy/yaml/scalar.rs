@@ -2,6 +2,8 @@
 //!
 //! `yes`, `on`, `18:00` and `2026-01-15` are text there. This is the second opinion that `serde_yaml` is held against.
 
+use crate::domain::MAX_WHOLE_NUMBER;
+
 /// A resolved scalar.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Scalar {
@@ -29,14 +31,11 @@ impl Unusable {
                 "is no finite number: JSON has no infinity and no NaN, so no parameter could ever equal it"
             }
             Self::TooLarge => {
-                "is an integer beyond ±2^53, which a JSON number cannot hold exactly: write a long id as text, in quotes"
+                "is an integer beyond ±(2^53 - 1), which a JSON number cannot hold exactly: write a long id as text, in quotes"
             }
         }
     }
 }
-
-/// The largest magnitude up to which every integer is a double of its own.
-const MAX_EXACT: u64 = 1 << 53;
 
 /// What a plain (unquoted) scalar means.
 pub(super) fn resolve(text: &str) -> Result<Scalar, Unusable> {
@@ -73,7 +72,7 @@ pub(super) fn resolve(text: &str) -> Result<Scalar, Unusable> {
 fn integer(digits: Option<u64>, is_negative: bool) -> Result<Scalar, Unusable> {
     match digits {
         None => Err(Unusable::TooLarge),
-        Some(value) if value > MAX_EXACT => Err(Unusable::TooLarge),
+        Some(value) if value > MAX_WHOLE_NUMBER => Err(Unusable::TooLarge),
         Some(value) if is_negative && value > 0 => {
             i64::try_from(value).map(|value| Scalar::Negative(-value)).map_err(|_| Unusable::TooLarge)
         }
@@ -136,7 +135,9 @@ mod tests {
         assert_eq!(resolve("-.inf"), Err(Unusable::NotFinite));
         assert_eq!(resolve(".nan"), Err(Unusable::NotFinite));
         assert_eq!(resolve("1e400"), Err(Unusable::NotFinite));
-        assert_eq!(resolve("9007199254740992"), Ok(Scalar::Unsigned(1 << 53)));
+        assert_eq!(resolve("9007199254740991"), Ok(Scalar::Unsigned(MAX_WHOLE_NUMBER)));
+        assert_eq!(resolve("-9007199254740991"), Ok(Scalar::Negative(1 - (1 << 53))));
+        assert_eq!(resolve("9007199254740992"), Err(Unusable::TooLarge));
         assert_eq!(resolve("9007199254740993"), Err(Unusable::TooLarge));
         assert_eq!(resolve("-100000000000000000000"), Err(Unusable::TooLarge));
     }

@@ -1,4 +1,5 @@
 use super::*;
+use serde_json::Value as Json;
 use serde_json::json;
 
 fn read(text: &str) -> Result<Json, String> {

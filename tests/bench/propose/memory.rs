@@ -15,7 +15,8 @@ const OPEN: usize = 10_000;
 const POLICY: &str = "rules:\n  - {name: asks, match: {type: 'ask*'}, approval: approve, timeout: 1h}\n";
 
 pub(crate) async fn report() {
-    let limits = ["--max-pending", "20000", "--max-pending-per-caller", "20000", "--durability", "relaxed"];
+    let limits = ["--max-pending", "20000", "--max-pending-per-caller", "20000", "--anonymous-share", "100"];
+    let limits = [&limits[..], &["--durability", "relaxed"]].concat();
     let daemon = Process::daemon(Path::new(&std::env::temp_dir()), POLICY, &limits);
     println!("memory, resident:");
     settle().await;

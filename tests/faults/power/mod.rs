@@ -1,6 +1,6 @@
 //! Power loss: a store on a disk that keeps what was synced and any part of the rest.
 //!
-//! A run writes a tape: a real [`Store`] does real work on a disk that records it. Then the power goes, after every single
+//! A run writes a tape: a real [`Standalone`] does real work on a disk that records it. Then the power goes, after every single
 //! step of the tape, and each time the disk holds something else. Every such image is opened, checked whole, held against
 //! the ledger of what was acknowledged up to there, and worked with; and some of that, opening and repair included, is a
 //! tape again whose power goes. A seed makes the same images in every run.
@@ -15,7 +15,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use aegis::audit::{Opener, Options, Store};
+use aegis::audit::{Opener, Options, Standalone};
 
 use dice::Dice;
 use disk::{Disk, Player, Step};
@@ -162,7 +162,7 @@ impl Tape {
         Self { seed, lying, relaxed: seed.is_multiple_of(5), dice: Dice::new(seed), runtime, report: Report::default() }
     }
 
-    fn open(&mut self, disk: &Disk) -> Result<Store, String> {
+    fn open(&mut self, disk: &Disk) -> Result<Standalone, String> {
         let _inside = self.runtime.enter();
         open_on(disk, self.dice.next(), self.relaxed)
     }
@@ -275,7 +275,7 @@ impl Tape {
 }
 
 /// Opens the store on a disk, with random bytes from this seed. A relaxed one syncs when it is shut down.
-pub(crate) fn open_on(disk: &Disk, seed: u64, relaxed: bool) -> Result<Store, String> {
+pub(crate) fn open_on(disk: &Disk, seed: u64, relaxed: bool) -> Result<Standalone, String> {
     let (disk, mut dice) = (disk.clone(), Dice::new(seed));
     let opener: Opener = Box::new(move |builder| builder.create_with_backend(disk.clone()));
     let entropy = move |bytes: &mut [u8]| dice.fill(bytes);
@@ -287,7 +287,7 @@ pub(crate) fn open_on(disk: &Disk, seed: u64, relaxed: bool) -> Result<Store, St
         sync_every: Duration::from_hours(24),
         ..Options::default()
     };
-    Store::open_with(opener, Path::new("a disk of the harness"), options).map_err(|error| error.to_string())
+    Standalone::open_with(opener, Path::new("a disk of the harness"), options).map_err(|error| error.to_string())
 }
 
 /// What is wrong with an image.

@@ -11,11 +11,11 @@ use aegis::audit::merkle::verify_consistency;
 use aegis::audit::note::{SigningKey, sign};
 use aegis::audit::{
     ApprovalState, ConfirmationClosed, ConfirmationState, DecisionRecord, Draft, Event, IdentityRecord, Opening,
-    Reader, RowState, Store, StoreError, StoredLayer, StoredPolicy, StoredToken, TILE_WIDTH, Tx, TxError,
+    Reader, RowState, Standalone, StoreError, StoredLayer, StoredPolicy, StoredToken, TILE_WIDTH, Tx, TxError,
 };
 use aegis::domain::{
-    Action, Actor, Approval, ApprovalId, DecisionId, Digest, Ending, EndingKind, How, Outcome, RecordId, Report,
-    ResultStatus, RiskLevel, Role, Timestamp, TokenId,
+    Action, Actor, Approval, ApprovalId, DecisionId, Digest, Ending, EndingKind, How, Outcome, QuestionState, RecordId,
+    Report, ResultStatus, RiskLevel, Role, Timestamp, TokenId,
 };
 use serde_json::{Map, json};
 
@@ -73,7 +73,7 @@ impl Worker {
     /// Puts the log's name, a first policy and about so many decisions on the record, and what comes of them.
     pub(crate) async fn settle_in(
         &mut self,
-        store: &Store,
+        store: &Standalone,
         disk: &Disk,
         decisions: u64,
     ) -> Result<Vec<Done>, StoreError> {
@@ -87,7 +87,7 @@ impl Worker {
     }
 
     /// Does something, or some things at once, and says what was acknowledged, and after how many steps of the disk.
-    pub(crate) async fn work(&mut self, store: &Store, disk: &Disk) -> Result<Vec<(usize, Done)>, StoreError> {
+    pub(crate) async fn work(&mut self, store: &Standalone, disk: &Disk) -> Result<Vec<(usize, Done)>, StoreError> {
         let jobs = if self.dice.once_in(3) { 1 + self.dice.below(5) } else { 1 };
         let mut jobs: Vec<_> = (0..jobs).map(|_| self.job(12)).collect();
         if self.dice.once_in(3) {
@@ -157,7 +157,7 @@ impl Worker {
         DecisionRecord {
             decision_id: DecisionId::new(at, self.random()),
             actor: Actor { id: format!("agent-{}", self.dice.below(3)), r#type: "ai-agent".into() },
-            identity: IdentityRecord { subject: "anonymous".into(), how: How::Anonymous, actor: None },
+            identity: IdentityRecord { subject: "anonymous".into(), how: How::Anonymous, actor: None, peer: None },
             session_id: format!("session-{}", self.dice.below(5)),
             metadata: Map::new(),
             action_digest: Digest::of(&number.to_be_bytes()),
@@ -195,7 +195,8 @@ impl Worker {
             Outcome::Escalate => {
                 let approval_id = ApprovalId::new(at, self.random());
                 (record.approval_id, record.expires_at) = (Some(approval_id), Some(at));
-                let approval = ApprovalState { approval_id, expires_at: at, timeout_allows: false, ending: None };
+                let approval =
+                    ApprovalState { approval_id, expires_at: at, timeout_allows: false, state: QuestionState::Open };
                 opening.approval = Some(approval);
             }
             Outcome::RequireConfirmation => {
@@ -227,10 +228,10 @@ impl Worker {
         Box::new(move |tx| {
             // What was in doubt when the power went may not be there.
             let Some((row, mut state)) = tx.row_by_approval(approval_id)? else { return Ok(Vec::new()) };
-            let Some(approval) = state.approval.as_mut().filter(|approval| approval.ending.is_none()) else {
+            let Some(approval) = state.approval.as_mut().filter(|approval| approval.state.is_open()) else {
                 return Ok(Vec::new());
             };
-            approval.ending = Some(ending.clone());
+            approval.state = QuestionState::Ended(ending.clone());
             if allows {
                 state.allowed_at = Some(at);
             } else {
@@ -430,13 +431,13 @@ fn is_open(state: &RowState) -> bool {
 
 /// A snapshot that is taken while the writer has nothing to do: whatever is held open while it works would change which
 /// pages it uses, and with them the tape.
-async fn idle(store: &Store) -> Result<Reader, StoreError> {
+async fn idle(store: &Standalone) -> Result<Reader, StoreError> {
     store.transact(|_| Ok(())).await?;
     store.read()
 }
 
 /// Does these in one batch, in this order. The answer is after how many steps of the disk that was durable, and what was done.
-async fn together(store: &Store, disk: &Disk, jobs: Vec<Job>) -> Result<(usize, Vec<Done>), StoreError> {
+async fn together(store: &Standalone, disk: &Disk, jobs: Vec<Job>) -> Result<(usize, Vec<Done>), StoreError> {
     // The writer is held until all of them wait for it.
     let (entered, begun) = tokio::sync::oneshot::channel();
     let (release, held) = mpsc::channel::<()>();
@@ -502,7 +503,7 @@ pub(crate) fn lost(reader: &Reader, ledger: &[Done]) -> Result<Option<String>, S
             }),
             Done::Ended { decision, ending } => state(reader, *decision)?.is_some_and(|state| {
                 let redacted = state.redacted.is_some();
-                let found = state.approval.and_then(|approval| approval.ending);
+                let found: Option<Ending> = state.approval.and_then(|approval| approval.state.into());
                 found.is_some_and(|found| {
                     found == *ending || redacted && (found.kind, found.at) == (ending.kind, ending.at)
                 })

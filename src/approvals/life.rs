@@ -1,0 +1,167 @@
+//! The life of a question, as a pure state machine: no I/O, no clock, no policy. What is needed of those is passed in.
+//!
+//! A question is open until it ends, and it ends once: by a reviewer, by time, by its proposer, or by a policy that
+//! changed after it was put. [`Pending::next`] is the only place that says how. Whoever calls it holds the state that
+//! the store has, and writes the state that comes back in the same transaction.
+//!
+//! Each act leads to a state, not to an end: a vote that does not settle the question yet would leave it open, with the
+//! vote in the state.
+
+use std::time::Duration;
+
+use super::Pending;
+use crate::domain::{Caller, Digest, Ending, EndingKind, QuestionState, Timestamp};
+
+/// What a reviewer says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Vote {
+    /// The action may run.
+    Approve,
+    /// The action must not run.
+    Deny,
+}
+
+/// What the policy in force says of the action at this moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PolicyNow {
+    /// It does not block it.
+    Allows,
+    /// It blocks it, for this reason.
+    Blocks(String),
+}
+
+/// Something that somebody, or time, does to a question.
+#[derive(Clone, Debug)]
+pub enum Act<'a> {
+    /// A reviewer approves.
+    Approve {
+        /// The reviewer.
+        by: &'a Caller,
+        /// The digest of what the reviewer was shown.
+        shown: Digest,
+        /// The reviewer's words.
+        reason: String,
+        /// What the policy says by now.
+        policy: PolicyNow,
+    },
+    /// A reviewer denies.
+    Deny {
+        /// The reviewer.
+        by: &'a Caller,
+        /// The digest of what the reviewer was shown.
+        shown: Digest,
+        /// The reviewer's words.
+        reason: String,
+    },
+    /// The proposer withdraws.
+    Withdraw {
+        /// The proposer. Whoever calls has checked that.
+        by: &'a Caller,
+        /// The proposer's words.
+        reason: String,
+    },
+    /// Time is over.
+    TimeOut {
+        /// What the policy says by now. Matters only where silence allows the action.
+        policy: PolicyNow,
+    },
+}
+
+/// When something is done, by both clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// The wall clock, for the record.
+    pub time: Timestamp,
+    /// The clock that deadlines are held against.
+    pub uptime: Duration,
+}
+
+/// Why an act changes nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The question is over.
+    Ended(Ending),
+    /// Its time is over, and that has not been written yet: [`Act::TimeOut`] is next.
+    Late,
+    /// Its time is not over.
+    Early,
+    /// The reviewer was shown something else.
+    NotShown,
+    /// A proposer may not be its own reviewer.
+    OwnProposal,
+}
+
+impl Pending {
+    /// The state that the act leads to.
+    pub fn next(&self, state: &QuestionState, act: Act<'_>, now: Moment) -> Result<QuestionState, Refusal> {
+        if let Some(ending) = state.ending() {
+            return Err(Refusal::Ended(ending.clone()));
+        }
+        let is_late = self.deadline <= now.uptime;
+        let ending = match act {
+            Act::Approve { by, shown, reason, policy } => {
+                self.check_vote(by, shown, is_late)?;
+                match policy {
+                    PolicyNow::Allows => by_caller(EndingKind::Approved, by, now, reason),
+                    PolicyNow::Blocks(why) => policy_changed(now, &why),
+                }
+            }
+            Act::Deny { by, shown, reason } => {
+                self.check_vote(by, shown, is_late)?;
+                by_caller(EndingKind::Denied, by, now, reason)
+            }
+            Act::Withdraw { .. } if is_late => return Err(Refusal::Late),
+            Act::Withdraw { by, reason } => by_caller(EndingKind::Cancelled, by, now, reason),
+            Act::TimeOut { .. } if !is_late => return Err(Refusal::Early),
+            Act::TimeOut { policy: PolicyNow::Blocks(why) } if self.silence_allows() => policy_changed(now, &why),
+            Act::TimeOut { .. } => self.timed_out(now),
+        };
+        Ok(QuestionState::Ended(ending))
+    }
+
+    fn check_vote(&self, by: &Caller, shown: Digest, is_late: bool) -> Result<(), Refusal> {
+        if self.decision.action_digest() != shown {
+            Err(Refusal::NotShown)
+        } else if self.proposer().is_reviewer(by, self.own_uid) {
+            Err(Refusal::OwnProposal)
+        } else if is_late {
+            Err(Refusal::Late)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn timed_out(&self, now: Moment) -> Ending {
+        Ending {
+            kind: EndingKind::Expired,
+            allows: self.silence_allows(),
+            by: String::new(),
+            at: now.time,
+            reason: if self.is_missed {
+                "nobody answered in time: it ran out while the daemon was not running".to_owned()
+            } else {
+                "nobody answered in time".to_owned()
+            },
+            code: Ending::TIMEOUT.to_owned(),
+        }
+    }
+}
+
+fn by_caller(kind: EndingKind, by: &Caller, now: Moment, reason: String) -> Ending {
+    let allows = kind == EndingKind::Approved;
+    Ending { kind, allows, by: by.identity.subject.to_string(), at: now.time, reason, code: String::new() }
+}
+
+fn policy_changed(now: Moment, why: &str) -> Ending {
+    Ending {
+        kind: EndingKind::Denied,
+        allows: false,
+        by: String::new(),
+        at: now.time,
+        reason: format!("the policy now in force does not allow it: {why}"),
+        code: Ending::POLICY_CHANGED.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,57 @@
+//! Appending to the log.
+
+use super::end::LogEnd;
+use super::entry::Entry;
+use super::leaf::SALT_LEN;
+use super::record::Event;
+use crate::audit::state::Tx;
+use crate::domain::{RecordId, Timestamp};
+use crate::store::Entropy;
+use crate::store::error::TxError;
+use crate::store::table::{Bytes, Lazy};
+
+/// Where a record came to stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// Its place in the log.
+    pub sequence: u64,
+    /// Its name.
+    pub record_id: RecordId,
+}
+
+impl Tx<'_> {
+    /// The sequence number of the last record, this transaction's included.
+    pub fn last_sequence(&self) -> u64 {
+        self.host.log.last_sequence
+    }
+
+    /// Appends a record of something that happened.
+    pub fn append(&mut self, at: Timestamp, event: &Event) -> Result<Appended, TxError> {
+        self.append_entry(Entry::new(at, event)?)
+    }
+
+    /// Appends a record that was written out before.
+    pub fn append_entry(&mut self, entry: Entry) -> Result<Appended, TxError> {
+        append(&mut self.host.log, &mut self.tables.records, self.entropy, entry)
+    }
+}
+
+/// Gives a record its name, its place and its salt, and writes it.
+pub(crate) fn append(
+    log: &mut LogEnd,
+    records: &mut Lazy<'_, u64, Bytes>,
+    entropy: &mut dyn Entropy,
+    entry: Entry,
+) -> Result<Appended, TxError> {
+    let mut random = [0; SALT_LEN + 10];
+    entropy.fill(&mut random).map_err(TxError::Entropy)?;
+    let (mut salt, mut id) = ([0; SALT_LEN], [0; 10]);
+    salt.copy_from_slice(&random[..SALT_LEN]);
+    id.copy_from_slice(&random[SALT_LEN..]);
+    let sequence = log.last_sequence + 1;
+    let record_id = RecordId::new(entry.time(), id);
+    let value = entry.seal(sequence, record_id, salt);
+    records.insert(sequence, value.as_slice())?;
+    log.last_sequence = sequence;
+    Ok(Appended { sequence, record_id })
+}

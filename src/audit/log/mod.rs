@@ -1,0 +1,27 @@
+//! The log: records, appended and never changed, and the tree over them that proves it.
+
+pub(crate) mod append;
+pub mod checkpoint;
+pub(crate) mod end;
+pub(crate) mod entry;
+pub(crate) mod identity;
+pub(crate) mod leaf;
+pub mod merkle;
+pub mod note;
+mod read;
+pub mod record;
+mod redaction;
+pub(crate) mod stored;
+pub(crate) mod tables;
+#[cfg(test)]
+mod tests;
+pub(crate) mod tiles;
+pub(crate) mod tree;
+
+pub use append::Appended;
+pub use entry::Entry;
+pub use identity::{LogIdentity, LogKey, sign_rotation, verify_rotation};
+pub use leaf::{LEAF_DOMAIN, LEAF_HASH_LEN, REDACTED, SALT_LEN, leaf_data, leaf_hash};
+pub use record::{DecisionRecord, Event, IdentityRecord, RECORD_VERSION, Record};
+pub use stored::{Content, StoredRecord};
+pub use tiles::TILE_WIDTH;

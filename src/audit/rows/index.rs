@@ -1,0 +1,109 @@
+//! Indexing, counting and forgetting, some time after the rows were written.
+//!
+//! A decision that waits for its commit should not wait for its index entries as well, some of which (the keys, which are
+//! random) each cost a page. So rows are indexed a segment at a
+//! time, when whole segments have gathered, in a transaction of their own between two batches: each value's rows in a
+//! segment are one bitmap, written once, in the order of the keys. The transaction is not made durable by itself: how far
+//! the index reaches is written with it, and what a power failure takes of it is indexed again. Queries look at the rows
+//! after that mark one by one.
+
+use std::collections::BTreeMap;
+
+use redb::{ReadableTable, StorageError};
+
+use super::counts::{Changes, Counted};
+use super::facts::{decode_facts, decode_row};
+use super::idempotency::{is_over, key_prefix};
+use super::keys::{Bitmap, IndexKey, bit_of, index_key, segment_of};
+use super::tables::{FORGOTTEN, INDEXED};
+use super::tail::Tail;
+use crate::audit::state::State;
+use crate::audit::tables::Tables;
+
+/// How many rows are looked at for keys to forget in one go, as a multiple of the rows indexed: more than one, so that
+/// forgetting keeps up with remembering.
+const FORGET_RATIO: u64 = 2;
+
+/// Indexes all whole segments among the rows that are not indexed, in this transaction. The state says so at once; if the
+/// commit then fails, it is to be read again.
+pub(crate) fn index_tail(state: &mut State, tables: &mut Tables<'_>) -> Result<(), StorageError> {
+    let tail = &mut state.rows;
+    let first = tail.indexed + 1;
+    let rows = tail.take_segments();
+    let Some(now) = rows.last().map(|row| row.facts.time) else { return Ok(()) };
+    let mut bitmaps = BTreeMap::<IndexKey, Bitmap>::new();
+    let mut spans = BTreeMap::<u64, (i64, i64)>::new();
+    let (mut decisions, mut keys) = (BTreeMap::new(), BTreeMap::new());
+    let mut changes = Changes::default();
+    for (row, tail_row) in (first..).zip(&rows) {
+        let (segment, time) = (segment_of(row), tail_row.facts.time);
+        let (byte, bit) = bit_of(row);
+        for (kind, value) in tail_row.facts.index_values() {
+            bitmaps.entry(index_key(kind, value, segment)).or_insert([0; 32])[byte] |= bit;
+        }
+        decisions.insert(tail_row.facts.decision, row);
+        keys.extend(tail_row.key.map(|key| (key, row)));
+        let span = spans.entry(segment).or_insert((time, time));
+        *span = (span.0.min(time), span.1.max(time));
+        changes.add(Counted::Risk, &[tail_row.facts.risk], 1);
+        changes.add_changing(tail_row.changing, 1);
+        changes.add_label(Counted::ActionType, &tail_row.action_type, &mut tail.action_types);
+        changes.add_label(Counted::Rule, &tail_row.rule, &mut tail.rules);
+    }
+    let index = &mut tables.index;
+    for (key, bitmap) in &bitmaps {
+        index.insert(key, bitmap)?;
+    }
+    let by_decision = &mut tables.decisions;
+    for (decision, row) in &decisions {
+        by_decision.insert(decision, row)?;
+    }
+    if !keys.is_empty() {
+        let by_key = &mut tables.idempotency;
+        for (key, row) in &keys {
+            by_key.insert(key, row)?;
+        }
+    }
+    let segments = &mut tables.segments;
+    for (segment, span) in spans {
+        segments.insert(segment, span)?;
+    }
+    changes.write(&mut tables.counts)?;
+    tail.indexed += rows.len() as u64;
+    tables.meta.insert(INDEXED, tail.indexed.to_be_bytes().as_slice())?;
+    forget(tables, tail, now, rows.len() as u64 * FORGET_RATIO)
+}
+
+/// Removes idempotency keys that are not honoured any more: those of the oldest rows, a bounded number at a time.
+///
+/// A row from the future (the clock was put back since) is stepped over, lest it keep all later ones: its key stays.
+fn forget(tables: &mut Tables<'_>, tail: &mut Tail, now: i64, most: u64) -> Result<(), StorageError> {
+    let mut over = Vec::new();
+    let mut last = tail.forgotten;
+    for entry in tables.rows.read()?.range(tail.forgotten + 1..=tail.indexed.min(tail.forgotten + most))? {
+        let (row, value) = entry?;
+        let damaged = |what: String| StorageError::Corrupted(what);
+        let facts = decode_facts(value.value()).ok_or_else(|| damaged("a row is too short".into()))?;
+        if facts.time <= now && !is_over(facts.time, now) {
+            break;
+        }
+        last = row.value();
+        if facts.has_key && facts.time <= now {
+            let (_, row_state) = decode_row(value.value()).map_err(damaged)?;
+            over.extend(row_state.idempotency.map(|key| (key_prefix(key), last)));
+        }
+    }
+    if last == tail.forgotten {
+        return Ok(());
+    }
+    let keys = &mut tables.idempotency;
+    for (key, row) in over {
+        // The key may have been used again since, once it was over.
+        if keys.read()?.get(&key)?.is_some_and(|now| now.value() == row) {
+            keys.remove(&key)?;
+        }
+    }
+    tail.forgotten = last;
+    tables.meta.insert(FORGOTTEN, last.to_be_bytes().as_slice())?;
+    Ok(())
+}

@@ -1,0 +1,26 @@
+//! Rows: each decision with its approval and its result folded in, found by index, and counted.
+
+mod bitmaps;
+pub(crate) mod counts;
+pub(crate) mod draft;
+pub(crate) mod facts;
+pub(crate) mod idempotency;
+pub(crate) mod index;
+pub(crate) mod keys;
+pub(crate) mod names;
+pub(crate) mod query;
+mod read;
+pub mod row;
+mod scrub;
+pub(crate) mod stats;
+pub(crate) mod tables;
+pub(crate) mod tail;
+#[cfg(test)]
+mod tests;
+mod write;
+
+pub use draft::{Draft, Inserted, Opening};
+pub use idempotency::IDEMPOTENCY_WINDOW;
+pub use query::{Order, Page, Query};
+pub use row::{ApprovalState, AuditRow, ConfirmationClosed, ConfirmationState, RowFilter, RowState};
+pub use stats::Stats;

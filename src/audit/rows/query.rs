@@ -1,0 +1,285 @@
+//! Finding rows: a filter, an order, a page.
+//!
+//! Of the index values that a filter names the rarest one's bitmaps are walked, in the order asked for, and each is narrowed
+//! by those of the others; the rows after the index's mark are looked at one by one. Every row that is left is judged by its
+//! own facts, and shown only if its record agrees. A range of time is turned into ranges of segments first, those that
+//! overlap it, so that a wall clock that jumped costs some work and never a row.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use redb::ReadOnlyTable;
+
+use super::facts::{FactFilter, decode_facts};
+use super::keys::{Bitmap, IndexKey, Kind, Short, bit_of, first_row, index_key, segment_of, segment_of_key};
+use super::read::audit_row;
+use super::row::{AuditRow, RowFilter};
+use super::tables::{INDEX, ROWS, SEGMENTS};
+use crate::audit::log::tables::RECORDS;
+use crate::domain::Timestamp;
+use crate::store::error::{StoreError, damaged, guarded, missing};
+use crate::store::reader::Reader;
+use crate::store::table::Bytes;
+
+type Index = ReadOnlyTable<&'static IndexKey, &'static Bitmap>;
+
+/// How many rows one page looks at, at most: a rare match must not hold a snapshot for long.
+const SCAN_LIMIT: usize = 65_536;
+/// How many bitmaps are looked at to judge how rare a value is.
+const PROBE: usize = 32;
+
+/// In which order rows are asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// The latest decision first.
+    #[default]
+    NewestFirst,
+    /// The earliest decision first.
+    OldestFirst,
+}
+
+/// What rows are asked for.
+#[derive(Clone, Debug)]
+pub struct Query<'a> {
+    /// What must hold of a row.
+    pub filter: &'a RowFilter,
+    /// In which order.
+    pub order: Order,
+    /// Where to go on: the row after this one, in the order asked for. From the beginning if there is none.
+    pub after: Option<u64>,
+    /// How many rows at most.
+    pub limit: usize,
+    /// The time that it is, for what was not reported in time.
+    pub now: Timestamp,
+    /// How long an allowed action may go unreported before its status is `unknown`.
+    pub unreported_after: Duration,
+}
+
+/// Some of the rows that were asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// The rows, in the order asked for.
+    pub rows: Vec<AuditRow>,
+    /// Where to go on; none when there is nothing more in this snapshot. A page may hold fewer rows than asked for, or
+    /// none, and still not be the last: only so much is looked at in one go.
+    pub next: Option<u64>,
+}
+
+/// What to do after a row.
+enum Next {
+    GoOn,
+    /// Stop: the page is full, or enough was looked at.
+    Stop,
+}
+
+/// The rows to look at: those with a value, or all.
+#[derive(Clone, Copy, Debug)]
+enum Source {
+    Every,
+    Index(Kind, Short),
+}
+
+impl Reader {
+    /// The rows that a query asks for, a page at a time.
+    pub fn rows(&self, query: &Query<'_>) -> Result<Page, StoreError> {
+        guarded(|| self.find(query))
+    }
+
+    fn find(&self, query: &Query<'_>) -> Result<Page, StoreError> {
+        let mut page = Page::default();
+        if query.limit == 0 {
+            return Ok(page);
+        }
+        let (rows, records) = (self.table(ROWS)?, self.table(RECORDS)?);
+        let mut search =
+            Search { reader: self, query, facts: FactFilter::new(query.filter), rows, records, looked_at: 0 };
+        let (indexed, last) = (self.indexed()?, self.last_row()?);
+        let (from, to) = match (query.order, query.after) {
+            (_, None) => (1, last),
+            (Order::NewestFirst, Some(after)) => (1, last.min(after.saturating_sub(1))),
+            (Order::OldestFirst, Some(after)) => (after.saturating_add(1), last),
+        };
+        if let Some(decision) = query.filter.decision_id {
+            if let Some(row) = self.row_of(decision)?
+                && (from..=to).contains(&row)
+            {
+                search.judge(row, None, &mut page)?;
+            }
+            page.next = None;
+            return Ok(page);
+        }
+        let source = search.rarest(from..=to.min(indexed))?;
+        let mut ranges = search.ranges(from..=to.min(indexed))?;
+        let tail = from.max(indexed + 1)..=to;
+        let walked = match query.order {
+            Order::OldestFirst => {
+                ranges.into_iter().map(|range| (source, range)).chain([(Source::Every, tail)]).collect::<Vec<_>>()
+            }
+            Order::NewestFirst => {
+                ranges.reverse();
+                [(Source::Every, tail)].into_iter().chain(ranges.into_iter().map(|range| (source, range))).collect()
+            }
+        };
+        for (source, range) in walked {
+            if let Next::Stop = search.walk(source, range, &mut page)? {
+                return Ok(page);
+            }
+        }
+        page.next = None;
+        Ok(page)
+    }
+}
+
+/// One query at work.
+struct Search<'q> {
+    reader: &'q Reader,
+    query: &'q Query<'q>,
+    facts: FactFilter,
+    rows: ReadOnlyTable<u64, Bytes>,
+    records: ReadOnlyTable<u64, Bytes>,
+    looked_at: usize,
+}
+
+impl Search<'_> {
+    /// Looks at one row. The page's `next` always names the last row looked at.
+    fn judge(&mut self, row: u64, value: Option<&[u8]>, page: &mut Page) -> Result<Next, StoreError> {
+        page.next = Some(row);
+        self.looked_at += 1;
+        let found;
+        let value = if let Some(value) = value {
+            value
+        } else {
+            found = self.rows.get(row)?.ok_or_else(|| missing("row", row))?;
+            found.value()
+        };
+        let facts = decode_facts(value).ok_or_else(|| damaged("a row is too short"))?;
+        if self.facts.lets_through(&facts) {
+            let found = audit_row(&self.records, row, value)?;
+            if self.query.filter.matches(&found, self.query.now, self.query.unreported_after) {
+                page.rows.push(found);
+            }
+        }
+        let enough = page.rows.len() >= self.query.limit || self.looked_at >= SCAN_LIMIT;
+        Ok(if enough { Next::Stop } else { Next::GoOn })
+    }
+
+    fn walk(&mut self, source: Source, range: RangeInclusive<u64>, page: &mut Page) -> Result<Next, StoreError> {
+        if range.is_empty() {
+            return Ok(Next::GoOn);
+        }
+        let backwards = self.query.order == Order::NewestFirst;
+        match source {
+            Source::Every => {
+                let mut rows = self.rows.range(range)?;
+                while let Some(entry) = if backwards { rows.next_back() } else { rows.next() } {
+                    let (row, value) = entry?;
+                    if let Next::Stop = self.judge(row.value(), Some(value.value()), page)? {
+                        return Ok(Next::Stop);
+                    }
+                }
+            }
+            Source::Index(kind, value) => {
+                let index = self.reader.table(INDEX)?;
+                let (first, last) = (segment_of(*range.start()), segment_of(*range.end()));
+                let mut entries =
+                    index.range::<&IndexKey>(&index_key(kind, value, first)..=&index_key(kind, value, last))?;
+                while let Some(entry) = if backwards { entries.next_back() } else { entries.next() } {
+                    let (key, bitmap) = entry?;
+                    let segment = segment_of_key(key.value());
+                    let bitmap = self.narrowed(&index, *bitmap.value(), kind, segment)?;
+                    let mut rows: Vec<u64> = (first_row(segment)..first_row(segment + 1))
+                        .filter(|row| {
+                            let (byte, bit) = bit_of(*row);
+                            bitmap[byte] & bit != 0 && range.contains(row)
+                        })
+                        .collect();
+                    if backwards {
+                        rows.reverse();
+                    }
+                    for row in rows {
+                        if let Next::Stop = self.judge(row, None, page)? {
+                            return Ok(Next::Stop);
+                        }
+                    }
+                }
+            }
+        }
+        Ok(Next::GoOn)
+    }
+
+    /// The rows of a segment that have the other values of the filter, too.
+    fn narrowed(&self, index: &Index, mut bitmap: Bitmap, but: Kind, segment: u64) -> Result<Bitmap, StoreError> {
+        for (kind, value) in self.facts.index_values().filter(|(kind, _)| *kind != but) {
+            let Some(other) = index.get(&index_key(kind, value, segment))? else { return Ok([0; 32]) };
+            for (byte, other) in bitmap.iter_mut().zip(other.value()) {
+                *byte &= other;
+            }
+        }
+        Ok(bitmap)
+    }
+
+    /// The index value that is the rarest among the rows where the walk begins.
+    fn rarest(&self, range: RangeInclusive<u64>) -> Result<Source, StoreError> {
+        if range.is_empty() {
+            return Ok(Source::Every);
+        }
+        let index = self.reader.table(INDEX)?;
+        let (first, last) = (segment_of(*range.start()), segment_of(*range.end()));
+        let backwards = self.query.order == Order::NewestFirst;
+        // Rows with the value per segment of the stretch that was probed.
+        let mut best = (f64::INFINITY, Source::Every);
+        for (kind, value) in self.facts.index_values() {
+            let mut entries =
+                index.range::<&IndexKey>(&index_key(kind, value, first)..=&index_key(kind, value, last))?;
+            let (mut bitmaps, mut rows, mut furthest) = (0, 0, None);
+            while bitmaps < PROBE {
+                let Some(entry) = (if backwards { entries.next_back() } else { entries.next() }) else { break };
+                let (key, bitmap) = entry?;
+                rows += bitmap.value().iter().map(|byte| byte.count_ones()).sum::<u32>();
+                furthest = Some(segment_of_key(key.value()));
+                bitmaps += 1;
+            }
+            let stretch = match furthest {
+                Some(segment) if bitmaps == PROBE => {
+                    if backwards {
+                        last - segment + 1
+                    } else {
+                        segment - first + 1
+                    }
+                }
+                _ => last - first + 1,
+            };
+            #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+            let density = f64::from(rows) / stretch as f64;
+            if density < best.0 {
+                best = (density, Source::Index(kind, value));
+            }
+        }
+        Ok(best.1)
+    }
+
+    /// The indexed rows whose segments overlap the time asked for, as ranges in ascending order.
+    fn ranges(&self, range: RangeInclusive<u64>) -> Result<Vec<RangeInclusive<u64>>, StoreError> {
+        let (from, to) = (*range.start(), *range.end());
+        if range.is_empty() {
+            return Ok(Vec::new());
+        }
+        let Some((since, until)) = self.facts.times() else { return Ok(vec![range]) };
+        let mut ranges: Vec<RangeInclusive<u64>> = Vec::new();
+        let segments = self.reader.table(SEGMENTS)?;
+        for entry in segments.range(segment_of(from)..=segment_of(to))? {
+            let (segment, span) = entry?;
+            let (earliest, latest) = span.value();
+            if latest < since || earliest > until {
+                continue;
+            }
+            let first = first_row(segment.value()).max(from);
+            let last = (first_row(segment.value() + 1) - 1).min(to);
+            match ranges.last_mut() {
+                Some(open) if *open.end() + 1 == first => *open = *open.start()..=last,
+                _ => ranges.push(first..=last),
+            }
+        }
+        Ok(ranges)
+    }
+}

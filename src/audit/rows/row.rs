@@ -1,0 +1,200 @@
+//! An audit row: one decision with its approval and its result folded in.
+//!
+//! The immutable half of a row is the decision's own record. [`RowState`] is the half that changes after the decision was
+//! given; it is kept beside the record, in the same transaction as the records that change it, so that no query has to
+//! replay the log.
+
+use serde::{Deserialize, Serialize};
+
+use crate::audit::log::record::DecisionRecord;
+use crate::domain::{
+    Approval, ApprovalId, DecisionId, Digest, Ending, EndingKind, Outcome, QuestionState, RecordId, Report,
+    ResultStatus, RiskLevel, Timestamp,
+};
+
+/// What may change about a decision after it was given.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RowState {
+    /// Where the decision's own record stands.
+    pub sequence: u64,
+    /// The decision.
+    pub decision_id: DecisionId,
+    /// The answer as first given.
+    pub outcome: Outcome,
+    /// The digest of the action.
+    pub action_digest: Digest,
+    /// What the action is compared by, under the store's secret. In the row alone: no record has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action_key: Option<Digest>,
+    /// The idempotency key's hash, so that the key can be forgotten with its time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotency: Option<Digest>,
+    /// The question put to reviewers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<ApprovalState>,
+    /// The question put to the agent's own user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmation: Option<ConfirmationState>,
+    /// When the action was allowed to run, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed_at: Option<Timestamp>,
+    /// What came of it, if that is settled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<Report>,
+    /// The name of the decision's own record, where that is redacted: nothing else tells it any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redacted: Option<RecordId>,
+}
+
+/// A question put to reviewers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ApprovalState {
+    /// Its name.
+    pub approval_id: ApprovalId,
+    /// When it ends by itself.
+    pub expires_at: Timestamp,
+    /// Whether the action may run when nobody answers.
+    pub timeout_allows: bool,
+    /// Where it stands.
+    #[serde(rename = "ending", default, skip_serializing_if = "QuestionState::is_open")]
+    pub state: QuestionState,
+}
+
+impl ApprovalState {
+    /// How it ended, if it has.
+    pub fn ending(&self) -> Option<&Ending> {
+        self.state.ending()
+    }
+}
+
+/// A question put to the agent's own user.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConfirmationState {
+    /// SHA-256 of the token: the token itself is never stored.
+    pub token_hash: Digest,
+    /// When the token is worth nothing any more.
+    pub expires_at: Timestamp,
+    /// What closed it: redeemed by this later decision, or withdrawn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub closed: Option<ConfirmationClosed>,
+}
+
+/// How a confirmation was closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ConfirmationClosed {
+    /// The token was redeemed by this decision.
+    Redeemed(DecisionId),
+    /// The proposer withdrew.
+    Cancelled,
+}
+
+impl RowState {
+    /// The answer as it stands now: a decided approval turns ESCALATE into ALLOW or DENY.
+    pub fn outcome_now(&self) -> Outcome {
+        match self.approval.as_ref().and_then(ApprovalState::ending) {
+            Some(ending) if ending.allows => Outcome::Allow,
+            Some(_) => Outcome::Deny,
+            None if matches!(
+                self.confirmation,
+                Some(ConfirmationState { closed: Some(ConfirmationClosed::Cancelled), .. })
+            ) =>
+            {
+                Outcome::Deny
+            }
+            None => self.outcome,
+        }
+    }
+
+    /// What became of the action. `unreported_after` is how long an allowed action may go unreported before that is
+    /// itself the answer; `None` while nothing can be said yet.
+    pub fn status(&self, now: Timestamp, unreported_after: std::time::Duration) -> Option<ResultStatus> {
+        if let Some(report) = &self.result {
+            return Some(report.status);
+        }
+        let allowed_at = self.allowed_at?;
+        let waited = std::time::Duration::try_from(now.duration_since(allowed_at)).unwrap_or_default();
+        (waited >= unreported_after).then_some(ResultStatus::Unknown)
+    }
+}
+
+/// One decision with its approval and result folded in: a line of `aegis audit`.
+#[derive(Clone, Debug)]
+pub struct AuditRow {
+    /// Its place among the decisions, from 1, without gaps.
+    pub row: u64,
+    /// The decision's record.
+    pub record_id: RecordId,
+    /// When the decision was given.
+    pub time: Timestamp,
+    /// The decision as it was given.
+    pub decision: DecisionRecord,
+    /// What changed since.
+    pub state: RowState,
+}
+
+impl AuditRow {
+    /// What the `Decision` column shows: what the person said where one was asked, else what the policy said.
+    pub fn decision_word(&self) -> &'static str {
+        match self.ending_kind() {
+            Some(kind) => kind.as_str(),
+            None => self.decision.approval.as_str(),
+        }
+    }
+
+    /// How the approval ended, if there was one and it has.
+    pub fn ending_kind(&self) -> Option<EndingKind> {
+        Some(self.state.approval.as_ref()?.ending()?.kind)
+    }
+}
+
+/// Which rows are asked for. Every part that is set must hold; texts match exactly.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RowFilter {
+    /// The session.
+    pub session_id: Option<String>,
+    /// The action's type.
+    pub action_type: Option<String>,
+    /// The action's target.
+    pub action_target: Option<String>,
+    /// The risk level.
+    pub risk_level: Option<RiskLevel>,
+    /// What the policy asked for.
+    pub approval: Option<Approval>,
+    /// The outcome as it stands.
+    pub outcome: Option<Outcome>,
+    /// What became of the action.
+    pub status: Option<ResultStatus>,
+    /// The declared actor.
+    pub actor_id: Option<String>,
+    /// The decision.
+    pub decision_id: Option<DecisionId>,
+    /// The rule that matched.
+    pub matched_rule: Option<String>,
+    /// Not before this moment.
+    pub since: Option<Timestamp>,
+    /// Before this moment or at it.
+    pub until: Option<Timestamp>,
+}
+
+impl RowFilter {
+    /// Whether a row is among those asked for.
+    pub fn matches(&self, row: &AuditRow, now: Timestamp, unreported_after: std::time::Duration) -> bool {
+        fn holds<T: PartialEq + ?Sized>(asked: Option<&T>, found: &T) -> bool {
+            asked.is_none_or(|asked| asked == found)
+        }
+        let decision = &row.decision;
+        holds(self.session_id.as_deref(), &decision.session_id)
+            && holds(self.action_type.as_deref(), &decision.action.r#type)
+            && holds(self.action_target.as_deref(), &decision.action.target)
+            && holds(self.risk_level.as_ref(), &decision.risk_level)
+            && holds(self.approval.as_ref(), &decision.approval)
+            && holds(self.outcome.as_ref(), &row.state.outcome_now())
+            && self.status.is_none_or(|asked| row.state.status(now, unreported_after) == Some(asked))
+            && holds(self.actor_id.as_deref(), &decision.actor.id)
+            && holds(self.decision_id.as_ref(), &decision.decision_id)
+            && holds(self.matched_rule.as_deref(), &decision.matched_rule)
+            && self.since.is_none_or(|since| row.time >= since)
+            && self.until.is_none_or(|until| row.time <= until)
+    }
+}

@@ -1,0 +1,4 @@
+//! Rows, through the store.
+
+mod queries;
+mod rows;

@@ -1,0 +1,134 @@
+//! A disk that fails on command, and that forgets what was not synced when the power goes.
+
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use redb::StorageBackend;
+
+use crate::audit::state::Store;
+use crate::store::Opener;
+use crate::store::Options;
+use crate::store::error::OpenError;
+
+/// A disk. Clones are the same one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Disk(Arc<Platter>);
+
+#[derive(Debug, Default)]
+struct Platter {
+    /// What the operating system shows.
+    seen: Mutex<Vec<u8>>,
+    /// What is there when the power comes back.
+    durable: Mutex<Vec<u8>>,
+    full: AtomicBool,
+    broken_sync: AtomicBool,
+    hanging: AtomicBool,
+    /// Fails the sync after this many good ones, once armed.
+    syncs_left: AtomicUsize,
+    armed: AtomicBool,
+    is_open: AtomicBool,
+}
+
+impl Disk {
+    pub(crate) fn set_full(&self, full: bool) {
+        self.0.full.store(full, Ordering::SeqCst);
+    }
+
+    pub(crate) fn break_syncs(&self, broken: bool) {
+        self.0.broken_sync.store(broken, Ordering::SeqCst);
+    }
+
+    /// Lets so many syncs pass and fails all later ones.
+    pub(crate) fn fail_after_syncs(&self, good: usize) {
+        self.0.syncs_left.store(good, Ordering::SeqCst);
+        self.0.armed.store(true, Ordering::SeqCst);
+    }
+
+    /// Makes syncs hang, or lets them go.
+    pub(crate) fn hang(&self, hanging: bool) {
+        self.0.hanging.store(hanging, Ordering::SeqCst);
+    }
+
+    pub(crate) fn repair(&self) {
+        self.0.armed.store(false, Ordering::SeqCst);
+        self.set_full(false);
+        self.break_syncs(false);
+    }
+
+    /// The disk as it is found when the power comes back.
+    pub(crate) fn after_power_loss(&self) -> Self {
+        let durable = self.0.durable.lock().unwrap().clone();
+        Self(Arc::new(Platter {
+            seen: Mutex::new(durable.clone()),
+            durable: Mutex::new(durable),
+            ..Platter::default()
+        }))
+    }
+
+    pub(crate) fn open(&self, options: Options) -> Result<Store, OpenError> {
+        let disk = self.clone();
+        let opener: Opener = Box::new(move |builder| {
+            if disk.0.is_open.swap(true, Ordering::SeqCst) {
+                return Err(redb::DatabaseError::DatabaseAlreadyOpen);
+            }
+            builder.create_with_backend(disk.clone())
+        });
+        Store::open_with(opener, Path::new("a disk of the tests"), options)
+    }
+
+    fn may_write(&self) -> io::Result<()> {
+        if self.0.full.load(Ordering::SeqCst) {
+            return Err(io::Error::from(io::ErrorKind::StorageFull));
+        }
+        Ok(())
+    }
+}
+
+impl StorageBackend for Disk {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.seen.lock().unwrap().len() as u64)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let seen = self.0.seen.lock().unwrap();
+        let start = usize::try_from(offset).unwrap();
+        out.copy_from_slice(seen.get(start..start + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.may_write()?;
+        self.0.seen.lock().unwrap().resize(usize::try_from(len).unwrap(), 0);
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        while self.0.hanging.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let spent = self.0.armed.load(Ordering::SeqCst)
+            && self.0.syncs_left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err();
+        if spent || self.0.broken_sync.load(Ordering::SeqCst) {
+            return Err(io::Error::other("the disk went away"));
+        }
+        let seen = self.0.seen.lock().unwrap().clone();
+        *self.0.durable.lock().unwrap() = seen;
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.may_write()?;
+        let start = usize::try_from(offset).unwrap();
+        let mut seen = self.0.seen.lock().unwrap();
+        seen.get_mut(start..start + data.len()).ok_or(io::ErrorKind::UnexpectedEof)?.copy_from_slice(data);
+        Ok(())
+    }
+
+    fn close(&self) -> io::Result<()> {
+        self.0.is_open.store(false, Ordering::SeqCst);
+        Ok(())
+    }
+}

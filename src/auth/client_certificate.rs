@@ -1,0 +1,118 @@
+//! Whom the certificate of a client names, and whether an authority still vouches for it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustls::pki_types::CertificateDer;
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+use super::tls::Authorities;
+use crate::domain::Timestamp;
+
+/// Whom a client's certificate names.
+#[derive(Debug)]
+pub struct ClientCertificate {
+    /// The name, if it has one that can be used, or why not.
+    pub name: Result<CertificateName, &'static str>,
+    /// When it is over.
+    pub not_after: Option<Timestamp>,
+    /// As it was shown, and those between it and its authority.
+    chain: Vec<CertificateDer<'static>>,
+    /// The number of the authorities that were asked last, and in the lowest bit whether they stand by it.
+    asked: AtomicU64,
+}
+
+/// The name in a certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CertificateName {
+    /// The workload's SPIFFE ID: `spiffe://example.org/ns/prod/sa/agent`.
+    Spiffe(String),
+    /// The common name of its subject.
+    Common(String),
+}
+
+impl ClientCertificate {
+    /// Reads the names of a certificate that was verified, by the authorities of this number.
+    pub fn read(chain: Vec<CertificateDer<'static>>, verified_by: u64) -> Self {
+        let certificate = chain.first().and_then(|der| X509Certificate::from_der(der).ok());
+        let (name, not_after) = match certificate {
+            None => (Err("it cannot be read"), None),
+            Some((_, certificate)) => {
+                let not_after = Timestamp::from_second(certificate.validity().not_after.timestamp()).ok();
+                (name(&certificate), not_after)
+            }
+        };
+        Self { name, not_after, chain, asked: AtomicU64::new(verified_by << 1 | 1) }
+    }
+
+    /// Whether these authorities stand by it. Each bundle of them is asked once, for a signature takes its time.
+    pub(super) fn is_vouched_for(&self, authorities: &Authorities, now: Timestamp) -> bool {
+        let asked = self.asked.load(Ordering::Relaxed);
+        if asked >> 1 == authorities.number {
+            return asked & 1 == 1;
+        }
+        let Some((certificate, with)) = self.chain.split_first() else { return false };
+        let vouched = authorities.vouch_for(certificate, with, now);
+        self.asked.store(authorities.number << 1 | u64::from(vouched), Ordering::Relaxed);
+        vouched
+    }
+}
+
+fn name(certificate: &X509Certificate<'_>) -> Result<CertificateName, &'static str> {
+    let alternative = certificate.subject_alternative_name().map_err(|_| "its alternative names cannot be read")?;
+    let uris = alternative.iter().flat_map(|names| &names.value.general_names).filter_map(|name| match name {
+        GeneralName::URI(uri) => Some(*uri),
+        _ => None,
+    });
+    let uris: Vec<&str> = uris.collect();
+    match uris.as_slice() {
+        // The SVID specification: exactly one URI.
+        [uri] if uri.starts_with("spiffe://") => return Ok(CertificateName::Spiffe((*uri).to_owned())),
+        uris if uris.iter().any(|uri| uri.to_ascii_lowercase().starts_with("spiffe:")) => {
+            return Err("it has a SPIFFE ID among several URIs, or one that is malformed");
+        }
+        _ => {}
+    }
+    let mut common = certificate.subject().iter_common_name();
+    match (common.next().map(x509_parser::x509::AttributeTypeAndValue::as_str), common.next()) {
+        (Some(Ok(name)), None) if !name.is_empty() => Ok(CertificateName::Common(name.to_owned())),
+        (_, Some(_)) => Err("its subject has several common names"),
+        _ => Err("it has neither a SPIFFE ID nor a common name"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, DnType, KeyPair, SanType};
+
+    use super::*;
+
+    fn read(common_names: &[&str], uris: &[&str]) -> ClientCertificate {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        for name in common_names {
+            params.distinguished_name.push(DnType::CommonName, *name);
+        }
+        params.subject_alt_names = uris.iter().map(|uri| SanType::URI((*uri).try_into().unwrap())).collect();
+        let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        ClientCertificate::read(vec![certificate.der().clone()], 0)
+    }
+
+    #[test]
+    fn a_spiffe_id_counts_before_the_common_name_and_must_be_the_only_uri() {
+        let spiffe = "spiffe://example.org/ns/prod/sa/agent";
+        assert_eq!(read(&["ops"], &[spiffe]).name, Ok(CertificateName::Spiffe(spiffe.into())));
+        assert_eq!(read(&["ops"], &[]).name, Ok(CertificateName::Common("ops".into())));
+        assert_eq!(read(&["ops"], &["https://example.org"]).name, Ok(CertificateName::Common("ops".into())));
+        for uris in [&[spiffe, "https://example.org"][..], &[spiffe, spiffe], &["SPIFFE://x"]] {
+            assert!(read(&["ops"], uris).name.is_err(), "{uris:?}");
+        }
+        assert!(read(&[], &[]).name.is_err());
+    }
+
+    #[test]
+    fn what_is_no_certificate_names_nobody() {
+        assert!(ClientCertificate::read(Vec::new(), 0).name.is_err());
+        assert!(ClientCertificate::read(vec![vec![0x30; 100].into()], 0).name.is_err());
+    }
+}

@@ -1,0 +1,35 @@
+//! What an entry of the identities file gives to a caller.
+
+use crate::domain::{Identity, Roles};
+
+/// What an entry gives to those whom it fits.
+#[derive(Clone, Debug)]
+pub(super) struct Grant {
+    pub(super) roles: Roles,
+    pub(super) subject: Option<String>,
+    pub(super) actor: Option<String>,
+}
+
+impl Grant {
+    /// These roles and nothing else.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn of(roles: Roles) -> Self {
+        Self { roles, subject: None, actor: None }
+    }
+
+    /// An identity with everything that these grants give it.
+    pub(super) fn apply<'g>(mut identity: Identity, grants: impl IntoIterator<Item = &'g Self>) -> Identity {
+        let mut subject = None;
+        for grant in grants {
+            identity.roles = identity.roles.with(grant.roles);
+            subject = subject.or(grant.subject.as_deref());
+            if identity.actor.is_none() {
+                identity.actor = grant.actor.as_deref().map(Into::into);
+            }
+        }
+        if let Some(subject) = subject {
+            identity.subject = subject.into();
+        }
+        identity
+    }
+}

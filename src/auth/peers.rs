@@ -1,0 +1,38 @@
+//! Users at the other end of a main unix socket, by the kernel's word.
+//!
+//! The kernel says the user and the primary group of the process that connected, as they were then. A user whom no entry
+//! names is whoever the listener takes for anonymous.
+
+use super::authenticator::{Authentication, Authenticator, Shown};
+use super::connection::{Listener, Peer};
+use super::grant::Grant;
+use crate::domain::{How, Identity};
+
+/// An entry of the identities file.
+#[derive(Debug)]
+pub(super) struct PeerEntry {
+    pub(super) uid: Option<u32>,
+    pub(super) gid: Option<u32>,
+    pub(super) grant: Grant,
+}
+
+/// The users that the identities file names.
+#[derive(Debug)]
+pub(super) struct Peers(pub(super) Vec<PeerEntry>);
+
+impl Authenticator for Peers {
+    fn authenticate(&self, shown: &Shown<'_>) -> Authentication {
+        let (None, Listener::Main { .. }, Peer::Unix { uid, gid }) =
+            (&shown.bearer, shown.connection.listener, &shown.connection.peer)
+        else {
+            return Authentication::NotMine;
+        };
+        let fits = |entry: &&PeerEntry| entry.uid.is_none_or(|of| of == *uid) && entry.gid.is_none_or(|of| of == *gid);
+        let mut grants = self.0.iter().filter(fits).map(|entry| &entry.grant).peekable();
+        if grants.peek().is_none() {
+            return Authentication::NotMine;
+        }
+        let nobody_yet = Identity::new(format!("unix:{uid}"), crate::domain::Roles::NONE, How::UnixPeer);
+        Authentication::Is(Grant::apply(nobody_yet, grants))
+    }
+}

@@ -1,0 +1,296 @@
+//! The flags of `aegis serve`, and the configuration that they make.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::auth::IdentitySource;
+use crate::auth::tls::{ClientCertificates, TlsFiles};
+use crate::cli::times;
+use crate::daemon::telemetry::LogFormat;
+use crate::daemon::{AdminListener, Anonymous, Config, Limits};
+use crate::domain::JsonLimits;
+use crate::governance::{PolicySource, Settings};
+use crate::limits::Amount;
+use crate::outbound::WitnessSource;
+
+const EXAMPLES: &str = "\
+Examples:
+  With the built-in starter policy, on http://127.0.0.1:50051:
+    aegis serve
+  With a policy, and a second file with what this environment changes:
+    aegis serve base.yaml production.yaml
+  On a unix socket for an agent beside it, and on a free port, which is printed:
+    aegis serve policy.yaml --uds /run/aegis/agent.sock --port 0
+
+Policy files are layers. The later file wins: its rules are tried first, a rule of the same name replaces the earlier \
+one, and its defaults override. The files are watched. A bad file changes nothing and is reported.
+
+Signals: TERM and INT stop the daemon. HUP reads the policy, identities and certificates again. USR1 and USR2 do nothing.";
+
+/// Run the daemon
+///
+/// It decides by the policy what agents propose, asks people where the policy says so, and keeps the record. Callers
+/// without a credential are agents on the main listener and nothing else. People use the socket in the data directory.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(in crate::cli) struct ServeArgs {
+    /// Policy files, lowest layer first [default: the built-in starter policy]
+    #[arg(value_name = "POLICY")]
+    pub(super) policy: Vec<PathBuf>,
+
+    /// Keep the record, the keys and the credential here [env: `AEGIS_DATA_DIR`] [default: `$XDG_STATE_HOME/aegis`]
+    #[arg(long, value_name = "DIR")]
+    pub(super) data_dir: Option<PathBuf>,
+
+    /// Name the log of records, for example `example.com/payments`. It counts in a new data directory only, and is final
+    /// [default: `aegis/` and 32 hex digits]
+    #[arg(long, value_name = "NAME")]
+    origin: Option<String>,
+
+    /// Give every caller on loopback every role. For development; never beside a real agent
+    #[arg(long)]
+    dev: bool,
+
+    /// When an answer may be given: once its record is on disk, or sooner
+    #[arg(long, value_enum, default_value = "full")]
+    durability: Durability,
+
+    /// Refuse calls, and fail probes, after the disk has not answered for this long
+    #[arg(long, value_name = "DURATION", value_parser = times::duration, default_value = "5s")]
+    disk_timeout: Duration,
+
+    /// Take the content out of records older than this, for example 90d. Their hashes and a note stay [default: keep all]
+    #[arg(long, value_name = "DURATION", value_parser = times::duration)]
+    retain: Option<Duration>,
+
+    /// Send every checkpoint to a witness, so that a record that is cut off or set back is noticed: `file:PATH` on another
+    /// volume, or `URL#VKEY` of a witness that cosigns (c2sp.org/tlog-witness). May be given several times
+    #[arg(long, value_name = "WITNESS")]
+    witness: Vec<WitnessSource>,
+
+    /// Show an allowed action as `unknown` when nobody has reported its result for this long
+    #[arg(long, value_name = "DURATION", value_parser = times::duration, default_value = "10m")]
+    unreported_after: Duration,
+
+    /// Let open calls go on for this long after the daemon is told to stop
+    #[arg(long, value_name = "DURATION", value_parser = times::duration, default_value = "10s")]
+    shutdown_grace: Duration,
+
+    /// Stop when standard input reaches its end. Standard input must be a pipe or socket whose other end the parent holds:
+    /// it closes when the parent ends, even by SIGKILL
+    #[arg(long)]
+    pub(super) ends_with_parent: bool,
+
+    /// Write the log for people or as JSON
+    #[arg(long, value_enum, default_value = "auto")]
+    pub(super) log_format: LogFormat,
+
+    #[command(flatten)]
+    listen: ListenArgs,
+
+    #[command(flatten)]
+    limits: LimitArgs,
+}
+
+/// Where the daemon listens.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Listeners")]
+struct ListenArgs {
+    /// Listen on this port of 127.0.0.1; 0 picks a free one and prints it
+    #[arg(long, value_name = "PORT", default_value_t = 50051)]
+    port: u16,
+
+    /// Listen on this address instead. May be given several times
+    #[arg(long, value_name = "IP:PORT", conflicts_with = "port")]
+    listen: Vec<SocketAddr>,
+
+    /// Listen on this unix socket as well
+    #[arg(long, value_name = "PATH")]
+    uds: Option<PathBuf>,
+
+    /// Allow an address that other machines reach without TLS. Everybody on the way can read and change what is sent
+    #[arg(long)]
+    allow_plaintext: bool,
+
+    /// Serve probes (`/live`, `/ready`) and Prometheus (`/metrics`) here: IP:PORT or `off`
+    /// [default: 127.0.0.1:9464, if it is free]
+    #[arg(long, value_name = "IP:PORT", value_parser = admin_listener)]
+    admin_listen: Option<AdminListener>,
+
+    /// Read from this file who may call and as what: users, tokens, certificates, issuers. The file is watched
+    #[arg(long, value_name = "FILE")]
+    auth: Option<PathBuf>,
+
+    /// Use TLS on TCP with this certificate and its intermediates (PEM). The file is watched
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+
+    /// Use this private key with the certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+
+    /// Accept only clients with a certificate that one of these authorities signed (PEM). `--auth` says what each may do
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_client_ca: Option<PathBuf>,
+
+    /// Refuse callers without a credential; otherwise they are agents
+    #[arg(long)]
+    no_anonymous: bool,
+}
+
+/// What one caller, or all together, may take.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Limits")]
+struct LimitArgs {
+    /// Limit pending approvals, of all callers together
+    #[arg(long = "max-pending", value_name = "N", default_value_t = 10_000)]
+    pending: usize,
+
+    /// Limit pending approvals of one caller: an identity, or without a credential a user of a unix socket or an address
+    #[arg(long = "max-pending-per-caller", value_name = "N", default_value_t = 1_000)]
+    pending_per_caller: usize,
+
+    /// Limit the bytes of all pending approvals together, as JSON
+    #[arg(long = "max-pending-bytes", value_name = "BYTES", default_value_t = 64 << 20)]
+    pending_bytes: usize,
+
+    /// Limit the bytes of one caller's pending approvals, as JSON
+    #[arg(long = "max-pending-bytes-per-caller", value_name = "BYTES", default_value_t = 16 << 20)]
+    pending_bytes_per_caller: usize,
+
+    /// Limit all callers without a credential together to this percentage of each bound on pending approvals
+    #[arg(long, value_name = "PERCENT", default_value_t = 50, value_parser = clap::value_parser!(u8).range(..=100))]
+    anonymous_share: u8,
+
+    /// Limit proposals per second, of all callers together; 0 is no limit
+    #[arg(long = "max-proposals-per-second", value_name = "N", default_value_t = 0)]
+    proposals_per_second: u32,
+
+    /// Limit the size of a message
+    #[arg(long = "max-message-bytes", value_name = "BYTES", default_value_t = 4 << 20)]
+    message_bytes: usize,
+
+    /// Limit open connections on the main listener. The socket in the data directory has as many of its own
+    #[arg(long = "max-connections", value_name = "N", default_value_t = 10_000)]
+    connections: usize,
+
+    /// Drop clients that take longer for the TLS handshake, or then for the start of HTTP/2
+    #[arg(long = "handshake-timeout", value_name = "DURATION", value_parser = times::duration, default_value = "10s")]
+    handshake: Duration,
+
+    /// Take no new calls on a connection older than this
+    #[arg(long = "max-connection-age", value_name = "DURATION", value_parser = times::duration, default_value = "4h")]
+    connection_age: Duration,
+
+    /// Let the calls and streams of such a connection go on for this long. No call waits for longer than an hour
+    #[arg(long = "max-connection-age-grace", value_name = "DURATION", value_parser = times::duration)]
+    #[arg(default_value = "61m")]
+    connection_age_grace: Duration,
+
+    /// Limit open calls of one connection, waiting calls and streams included
+    #[arg(long = "max-calls-per-connection", value_name = "N", default_value_t = 20_000)]
+    calls_per_connection: u32,
+
+    /// Limit wrong credentials over one connection: this many at once, then one a second. One address may send ten times as
+    /// many. 0 is no limit
+    #[arg(long = "max-wrong-credentials", value_name = "N", default_value_t = 10)]
+    wrong_credentials: u32,
+
+    /// Limit open server streams (approvals, record, policy)
+    #[arg(long = "max-streams", value_name = "N", default_value_t = 4096)]
+    streams: usize,
+
+    /// Limit the size of an action's params, as JSON
+    #[arg(long = "max-params-bytes", value_name = "BYTES", default_value_t = 1 << 20)]
+    params_bytes: usize,
+
+    /// Limit how deep params are nested
+    #[arg(long = "max-params-depth", value_name = "N", default_value_t = 32)]
+    params_depth: usize,
+}
+
+/// When an answer may be given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Durability {
+    /// Once its record is on disk
+    Full,
+    /// Sooner: a power cut may lose the newest records
+    Relaxed,
+}
+
+impl ServeArgs {
+    /// The configuration that these flags make.
+    pub(super) fn config(&self, data_dir: &Path) -> Config {
+        let Self { listen, limits, .. } = self;
+        Config {
+            policy: if self.policy.is_empty() {
+                PolicySource::Starter
+            } else {
+                PolicySource::Files(self.policy.clone())
+            },
+            data_dir: data_dir.to_owned(),
+            origin: self.origin.clone(),
+            tcp: if listen.listen.is_empty() {
+                vec![SocketAddr::from((Ipv4Addr::LOCALHOST, listen.port))]
+            } else {
+                listen.listen.clone()
+            },
+            unix: listen.uds.iter().cloned().collect(),
+            admin: listen.admin_listen.unwrap_or(AdminListener::Default),
+            anonymous: match (self.dev, listen.no_anonymous) {
+                (true, _) => Anonymous::Everybody,
+                (false, true) => Anonymous::Nobody,
+                (false, false) => Anonymous::Agent,
+            },
+            identities: listen.identities(),
+            allow_plaintext: listen.allow_plaintext,
+            relaxed_durability: self.durability == Durability::Relaxed,
+            disk_timeout: self.disk_timeout,
+            retain: self.retain,
+            witnesses: self.witness.clone(),
+            governance: Settings {
+                pending: Amount { count: limits.pending, bytes: limits.pending_bytes },
+                pending_per_caller: Amount { count: limits.pending_per_caller, bytes: limits.pending_bytes_per_caller },
+                anonymous_share: limits.anonymous_share,
+                proposals_per_second: limits.proposals_per_second,
+                unreported_after: self.unreported_after,
+                ..Settings::default()
+            },
+            limits: Limits {
+                message_bytes: limits.message_bytes,
+                connections: limits.connections,
+                calls_per_connection: limits.calls_per_connection,
+                wrong_credentials: limits.wrong_credentials,
+                handshake: limits.handshake,
+                connection_age: limits.connection_age,
+                connection_age_grace: limits.connection_age_grace,
+                streams: limits.streams,
+                json: JsonLimits { bytes: limits.params_bytes, depth: limits.params_depth },
+            },
+            shutdown_grace: self.shutdown_grace,
+        }
+    }
+}
+
+impl ListenArgs {
+    fn identities(&self) -> IdentitySource {
+        let tls = self.tls_cert.clone().zip(self.tls_key.clone()).map(|(certificate, key)| TlsFiles {
+            certificate,
+            key,
+            client_ca: self.tls_client_ca.clone(),
+            clients: ClientCertificates::Required,
+        });
+        IdentitySource { file: self.auth.clone(), tls }
+    }
+}
+
+fn admin_listener(text: &str) -> Result<AdminListener, String> {
+    match text {
+        "off" => Ok(AdminListener::Off),
+        address => match address.parse() {
+            Ok(address) => Ok(AdminListener::At(address)),
+            Err(_) => Err("expected IP:PORT, for example 127.0.0.1:9464, or `off`".to_owned()),
+        },
+    }
+}

@@ -1,0 +1,170 @@
+//! What the daemon does besides answering: ends questions in time, follows the store's health, keeps aggregates.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::health::Health;
+use crate::auth::Known;
+use crate::governance::{self, Governor};
+use crate::outbound::witnesses::Witnesses;
+use crate::server::gate::Refusals;
+
+/// How often refused calls go to the record, where there were any.
+const REFUSALS_EVERY: Duration = Duration::from_mins(1);
+/// How often to look, at least, for what is older than it is kept.
+const RETIRE_EVERY: Duration = Duration::from_mins(10);
+/// How long to wait after a step of that.
+const BETWEEN_STEPS: Duration = Duration::from_millis(20);
+/// How long to wait before trying again what the record could not take.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// Starts everything; it ends with the token.
+pub(crate) fn spawn(
+    tasks: &TaskTracker,
+    governor: &Arc<Governor>,
+    health: &Health,
+    refusals: &Arc<Refusals>,
+    retain: Option<Duration>,
+    stop: &CancellationToken,
+) {
+    tasks.spawn(governance::watch_policy_files(Arc::clone(governor), stop.clone()));
+    tasks.spawn(until(stop.clone(), expire(Arc::clone(governor))));
+    tasks.spawn(until(stop.clone(), follow_record(Arc::clone(governor), health.clone())));
+    tasks.spawn(until(stop.clone(), follow_recoveries(Arc::clone(governor))));
+    tasks.spawn(until(stop.clone(), follow_policy(Arc::clone(governor), health.clone())));
+    if let Some(retain) = retain {
+        tasks.spawn(until(stop.clone(), retire(Arc::clone(governor), retain)));
+    }
+    tasks.spawn(record_refusals(Arc::clone(governor), Arc::clone(refusals), stop.clone()));
+}
+
+/// Tells probes whether the identities in force are what their sources hold.
+pub(crate) fn follow_identities(tasks: &TaskTracker, known: &Arc<Known>, health: &Health, stop: &CancellationToken) {
+    let (mut staleness, health) = (known.staleness(), health.clone());
+    tasks.spawn(until(stop.clone(), async move {
+        loop {
+            let now = *staleness.borrow_and_update();
+            health.auth(now.is_fresh()).await;
+            if staleness.changed().await.is_err() {
+                return;
+            }
+        }
+    }));
+}
+
+/// Tells probes whether every witness has taken the latest checkpoint.
+pub(crate) fn follow_witnesses(tasks: &TaskTracker, witnesses: &Witnesses, health: &Health, stop: &CancellationToken) {
+    let (mut behind, health) = (witnesses.behind(), health.clone());
+    tasks.spawn(until(stop.clone(), async move {
+        loop {
+            let now = *behind.borrow_and_update();
+            if let Some(behind) = now {
+                health.witnesses(!behind).await;
+            }
+            if behind.changed().await.is_err() {
+                return;
+            }
+        }
+    }));
+}
+
+async fn until(stop: CancellationToken, task: impl Future<Output = ()>) {
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = task => {}
+    }
+}
+
+/// Ends questions whose time is over.
+async fn expire(governor: Arc<Governor>) {
+    loop {
+        let next = match governor.expire_due().await {
+            Ok(next) => next,
+            Err(error) => {
+                tracing::error!(%error, "approvals that are over cannot be ended yet");
+                Some(RETRY)
+            }
+        };
+        // A deadline is never earlier than it says: a timer that wakes a little early would only wake again.
+        let pause = next.map_or(Duration::from_hours(1), |next| next + Duration::from_millis(1));
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = governor.queue().deadlines_changed() => {}
+        }
+    }
+}
+
+/// Tells probes whether the record can be written.
+async fn follow_record(governor: Arc<Governor>, health: Health) {
+    let mut record = governor.store().health();
+    loop {
+        let now = record.borrow_and_update().clone();
+        health.record(&now).await;
+        if record.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Brings the queue in step with the store after a fault: a write that was reported as failed may be there after all.
+async fn follow_recoveries(governor: Arc<Governor>) {
+    let mut recoveries = governor.store().recoveries();
+    while recoveries.changed().await.is_ok() {
+        while let Err(error) = governor.catch_up().await {
+            tracing::error!(%error, "the open approvals cannot be read again yet");
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+}
+
+/// Tells probes whether the policy files hold the policy in force.
+async fn follow_policy(governor: Arc<Governor>, health: Health) {
+    let mut state = governor.generations().state();
+    loop {
+        let good = state.borrow_and_update().rejected.is_none();
+        health.policy(good).await;
+        if state.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Takes away what is older than it is kept, step by step, with room for others in between.
+async fn retire(governor: Arc<Governor>, retain: Duration) {
+    let pause = (retain / 4).clamp(Duration::from_millis(100), RETIRE_EVERY);
+    loop {
+        match governor.retire(retain).await {
+            Ok(0) => tokio::time::sleep(pause).await,
+            Ok(records) => {
+                tracing::info!(records, "records that are older than --retain have no payload any more");
+                tokio::time::sleep(BETWEEN_STEPS).await;
+            }
+            Err(error) => {
+                tracing::error!(%error, "old records cannot be retired yet");
+                tokio::time::sleep(pause.max(RETRY)).await;
+            }
+        }
+    }
+}
+
+/// Puts refused calls on the record, in aggregate: once a minute, and at the end of the run.
+async fn record_refusals(governor: Arc<Governor>, refusals: Arc<Refusals>, stop: CancellationToken) {
+    let mut recorded = (0, 0);
+    while !stop.is_cancelled() {
+        tokio::select! {
+            () = tokio::time::sleep(REFUSALS_EVERY) => {}
+            () = stop.cancelled() => {}
+        }
+        let total = refusals.total();
+        if total == recorded {
+            continue;
+        }
+        match governor.record_refusals(total.0 - recorded.0, total.1 - recorded.1).await {
+            Ok(()) => recorded = total,
+            Err(error) => tracing::error!(%error, "refused calls cannot be recorded yet"),
+        }
+    }
+}

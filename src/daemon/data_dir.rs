@@ -1,0 +1,281 @@
+//! The data directory: the record, the private socket, the bootstrap credential. Nobody but its owner reads any of it.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::domain::Digest;
+
+/// How a credential begins, so that a scanner for leaked secrets can know one.
+const CREDENTIAL_PREFIX: &str = "aegis_";
+/// How the store's secret begins.
+const TOKEN_KEY_PREFIX: &str = "aegis-token-key_";
+
+/// The data directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DataDirError {
+    /// The operating system refused.
+    #[error("{}: {error}", path.display())]
+    Io {
+        /// What was touched.
+        path: PathBuf,
+        /// What the operating system said.
+        error: io::Error,
+    },
+    /// Others could read or write it.
+    #[error("{}: its permissions are {mode:03o}, and others must not reach it: `chmod {wanted:03o}` it", path.display())]
+    TooOpen {
+        /// What is too open.
+        path: PathBuf,
+        /// Its permissions.
+        mode: u32,
+        /// What they should be.
+        wanted: u32,
+    },
+    /// It belongs to somebody else.
+    #[error("{}: it belongs to the user {owner}, and this process runs as {me}", path.display())]
+    NotMine {
+        /// The directory.
+        path: PathBuf,
+        /// Its owner.
+        owner: u32,
+        /// Who we are.
+        me: u32,
+    },
+    /// The secret that the record was written with is gone.
+    #[error(
+        "{0}: it is missing, and the record beside it was written with it: put it back from a backup. To go on without it, \
+         make an empty file in its place (`install -m 600 /dev/null {0}`): idempotency keys and confirmation tokens of before \
+         then work no longer, and digests of masked values from before and after differ", path.display()
+    )]
+    LostSecret {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file of a secret holds something else.
+    #[error("{}: it must hold one line that begins with `{prefix}`; delete it to get a new one", path.display())]
+    NoSecret {
+        /// The file.
+        path: PathBuf,
+        /// How the secret begins.
+        prefix: &'static str,
+    },
+}
+
+/// A data directory that is ours alone.
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    /// The owner: who this process runs as.
+    pub uid: u32,
+}
+
+impl DataDir {
+    /// Opens the directory; creates it where there is none.
+    pub fn open(path: &Path) -> Result<Self, DataDirError> {
+        let at = |error| DataDirError::Io { path: path.to_owned(), error };
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(at)?;
+        let meta = fs::metadata(path).map_err(at)?;
+        let uid = rustix::process::geteuid().as_raw();
+        if meta.uid() != uid {
+            return Err(DataDirError::NotMine { path: path.to_owned(), owner: meta.uid(), me: uid });
+        }
+        let mode = meta.permissions().mode() & 0o777;
+        if mode & 0o077 != 0 {
+            return Err(DataDirError::TooOpen { path: path.to_owned(), mode, wanted: 0o700 });
+        }
+        Ok(Self { path: path.to_owned(), uid })
+    }
+
+    /// The record.
+    pub fn record(&self) -> PathBuf {
+        self.path.join("record.redb")
+    }
+
+    /// The private socket.
+    pub fn socket(&self) -> PathBuf {
+        self.path.join("aegis.sock")
+    }
+
+    /// The bootstrap credential: read, or made at the first start.
+    pub fn credential(&self) -> Result<String, DataDirError> {
+        self.secret("credential", CREDENTIAL_PREFIX)
+    }
+
+    /// The store's secret: what action keys, confirmation tokens and the digests of masked values are derived from. Read, or
+    /// made before there is a record.
+    ///
+    /// A record without its secret is refused: with a new one, no retry would be known as such. An empty file says that the
+    /// operator wants a new one all the same.
+    pub fn store_key(&self) -> Result<[u8; 32], DataDirError> {
+        let path = self.path.join("token-key");
+        let secret = match read_secret(&path)? {
+            Some(text) if !text.is_empty() => valid_secret(text, &path, TOKEN_KEY_PREFIX)?,
+            Some(_) => {
+                tracing::warn!(path = %path.display(), "the secret was emptied: the record goes on with a new one");
+                make_secret(&path, TOKEN_KEY_PREFIX)?
+            }
+            None if self.record().exists() => return Err(DataDirError::LostSecret { path }),
+            None => make_secret(&path, TOKEN_KEY_PREFIX)?,
+        };
+        Ok(Digest::of(secret.as_bytes()).0)
+    }
+
+    /// A secret of one line, made where there is none yet.
+    fn secret(&self, name: &str, prefix: &'static str) -> Result<String, DataDirError> {
+        let path = self.path.join(name);
+        match read_secret(&path)? {
+            Some(text) => valid_secret(text, &path, prefix),
+            None => make_secret(&path, prefix),
+        }
+    }
+
+    /// Says where the main listener is, for the command line on this machine.
+    pub fn announce(&self, endpoint: &str) -> Result<(), DataDirError> {
+        let path = self.path.join("endpoint");
+        fs::write(&path, format!("{endpoint}\n")).map_err(|error| DataDirError::Io { path, error })
+    }
+}
+
+/// The text of a secret's file, if there is one.
+fn read_secret(path: &Path) -> Result<Option<String>, DataDirError> {
+    let at = |error| DataDirError::Io { path: path.to_owned(), error };
+    let file = match fs::File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(at(error)),
+    };
+    let mode = file.metadata().map_err(at)?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(DataDirError::TooOpen { path: path.to_owned(), mode, wanted: 0o600 });
+    }
+    let mut text = String::new();
+    file.take(4096).read_to_string(&mut text).map_err(at)?;
+    Ok(Some(text.trim().to_owned()))
+}
+
+fn valid_secret(text: String, path: &Path, prefix: &'static str) -> Result<String, DataDirError> {
+    if text.len() < 40 || !text.starts_with(prefix) || text.contains('\n') {
+        return Err(DataDirError::NoSecret { path: path.to_owned(), prefix });
+    }
+    Ok(text)
+}
+
+/// Makes a secret. Whole or not at all: half of one would be taken for another one.
+fn make_secret(path: &Path, prefix: &'static str) -> Result<String, DataDirError> {
+    let at = |error| DataDirError::Io { path: path.to_owned(), error };
+    let mut random = [0; 32];
+    getrandom::fill(&mut random).map_err(|error| at(io::Error::other(error)))?;
+    let secret = format!("{prefix}{}", URL_SAFE_NO_PAD.encode(random));
+    let temporary = path.with_extension("new");
+    // Of a start that was cut off.
+    match fs::remove_file(&temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(error)),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary).map_err(at)?;
+    writeln!(file, "{secret}").and_then(|()| file.sync_all()).map_err(at)?;
+    fs::rename(&temporary, path).map_err(at)?;
+    let directory = path.parent().unwrap_or_else(|| Path::new("."));
+    fs::File::open(directory).and_then(|directory| directory.sync_all()).map_err(at)?;
+    Ok(secret)
+}
+
+/// What the system's list of users says about one: its name, and whether it is one that people or programs log in as.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Account {
+    /// Its name; its number where it has none.
+    pub name: String,
+    /// Whether it can be logged in as, so that an agent may well run as it, too.
+    pub logs_in: bool,
+}
+
+/// Looks up a user.
+pub fn account(uid: u32) -> Account {
+    // Without a list (as in a container from scratch) there are no logins either.
+    account_in(&fs::read_to_string("/etc/passwd").unwrap_or_default(), uid)
+}
+
+fn account_in(passwd: &str, uid: u32) -> Account {
+    for line in passwd.lines() {
+        let fields: Vec<&str> = line.split(':').collect();
+        if let [name, _, id, _, _, _, shell] = fields[..]
+            && id.parse() == Ok(uid)
+        {
+            let logs_in = !shell.ends_with("/nologin") && !shell.ends_with("/false");
+            return Account { name: name.to_owned(), logs_in };
+        }
+    }
+    Account { name: uid.to_string(), logs_in: false }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_credential_is_made_once_and_kept() {
+        let tmp = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(&tmp.path().join("data")).unwrap();
+        let credential = dir.credential().unwrap();
+        assert!(credential.starts_with("aegis_"));
+        assert_eq!(dir.credential().unwrap(), credential);
+        let mode = fs::metadata(tmp.path().join("data/credential")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn what_others_can_reach_is_refused() {
+        let tmp = tempfile::tempdir().unwrap();
+        let path = tmp.path().join("data");
+        let dir = DataDir::open(&path).unwrap();
+        dir.credential().unwrap();
+        fs::set_permissions(path.join("credential"), fs::Permissions::from_mode(0o644)).unwrap();
+        assert!(matches!(dir.credential(), Err(DataDirError::TooOpen { mode: 0o644, .. })));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(matches!(DataDir::open(&path), Err(DataDirError::TooOpen { mode: 0o755, .. })));
+    }
+
+    #[test]
+    fn an_emptied_credential_opens_nothing() {
+        let tmp = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(&tmp.path().join("data")).unwrap();
+        dir.credential().unwrap();
+        fs::write(tmp.path().join("data/credential"), "\n").unwrap();
+        assert!(matches!(dir.credential(), Err(DataDirError::NoSecret { .. })));
+    }
+
+    #[test]
+    fn a_record_whose_secret_is_lost_is_refused_until_the_operator_asks_for_a_new_one() {
+        let tmp = tempfile::tempdir().unwrap();
+        let path = tmp.path().join("data");
+        let dir = DataDir::open(&path).unwrap();
+        let first = dir.store_key().unwrap();
+        fs::write(dir.record(), "a record").unwrap();
+        assert_eq!(dir.store_key().unwrap(), first);
+
+        fs::remove_file(path.join("token-key")).unwrap();
+        let lost = dir.store_key().unwrap_err();
+        assert!(
+            matches!(&lost, DataDirError::LostSecret { .. }) && lost.to_string().contains("install -m 600"),
+            "{lost}"
+        );
+
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(path.join("token-key")).unwrap();
+        let second = dir.store_key().unwrap();
+        assert_ne!(second, first);
+        assert_eq!(dir.store_key().unwrap(), second);
+    }
+
+    #[test]
+    fn a_user_without_a_login_shell_is_a_dedicated_one() {
+        let passwd = "ada:x:1000:1000:Ada:/home/ada:/bin/bash\naegis:x:900:900::/var/lib/aegis:/usr/sbin/nologin\n";
+        assert_eq!(account_in(passwd, 1000), Account { name: "ada".into(), logs_in: true });
+        assert_eq!(account_in(passwd, 900), Account { name: "aegis".into(), logs_in: false });
+        assert_eq!(account_in(passwd, 7), Account { name: "7".into(), logs_in: false });
+    }
+}

@@ -1,0 +1,134 @@
+//! Where the daemon listens: which listeners it refuses, and how it binds the others.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::config::{AdminListener, Config, DEFAULT_ADMIN, Limits};
+use super::data_dir::DataDir;
+use super::error::ServeError;
+use crate::auth::{Connection, Known, Listener};
+use crate::governance::Governor;
+use crate::server::listen::{self, Bound, Door, Stream};
+
+/// Where the daemon listens, once it does.
+#[derive(Clone, Debug)]
+pub struct Listening {
+    /// The main listener, as the command line takes it: `http://127.0.0.1:50051`, `unix:/run/aegis/agent.sock`.
+    pub endpoints: Vec<String>,
+    /// The private socket.
+    pub private: PathBuf,
+    /// The admin listener, if there is one.
+    pub admin: Option<SocketAddr>,
+    /// How many rules are in force.
+    pub rules: usize,
+    /// The revision of the policy in force.
+    pub revision: crate::domain::Digest,
+}
+
+/// Refuses listeners that would be reachable by those who must not reach them.
+pub(crate) fn check_reach(config: &Config) -> Result<(), ServeError> {
+    if config.tcp.is_empty() && config.unix.is_empty() {
+        return Err(ServeError::NoListener);
+    }
+    for address in config.tcp.iter().filter(|address| !address.ip().is_loopback()) {
+        if config.is_dev() {
+            return Err(ServeError::DevNotLoopback(*address));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses to speak plaintext where others could listen, unless that is wanted.
+pub(crate) fn check_plaintext(config: &Config) -> Result<(), ServeError> {
+    match config.tcp.iter().find(|address| !address.ip().is_loopback()) {
+        Some(address) if !config.allow_plaintext => Err(ServeError::Plaintext(*address)),
+        _ => Ok(()),
+    }
+}
+
+/// Every listener, bound: nothing is accepted yet.
+pub(crate) struct Listeners {
+    bound: Vec<(Bound, Listener, Option<Arc<Known>>)>,
+    /// Where they are.
+    pub(crate) listening: Listening,
+}
+
+/// Binds every listener.
+pub(crate) async fn bind(
+    config: &Config,
+    data_dir: &DataDir,
+    governor: &Arc<Governor>,
+    known: &Arc<Known>,
+) -> Result<Listeners, ServeError> {
+    let main = Listener::Main { anonymous: config.anonymous.roles() };
+    let tls = known.load().tls.is_some().then(|| Arc::clone(known));
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let mut bound = Vec::new();
+    let mut endpoints = Vec::new();
+    for address in &config.tcp {
+        let at = |error| ServeError::Bind { address: address.to_string(), error };
+        let listener = TcpListener::bind(address).await.map_err(at)?;
+        endpoints.push(format!("{scheme}://{}", listener.local_addr().map_err(at)?));
+        bound.push((Bound::Tcp(listener), main, tls.clone()));
+    }
+    // Where users are told apart, whoever is not named is kept out by the file system, too.
+    let mode = if known.load().names_users { 0o660 } else { 0o666 };
+    for path in &config.unix {
+        endpoints.push(format!("unix:{}", path.display()));
+        bound.push((bind_unix(path, mode)?, main, None));
+    }
+    let private = data_dir.socket();
+    bound.push((bind_unix(&private, 0o600)?, Listener::Private, None));
+    if let Some(endpoint) = endpoints.first() {
+        data_dir.announce(endpoint)?;
+    }
+
+    let generation = governor.generations().current();
+    let (rules, revision) = (generation.policy.rules().len(), generation.policy.revision());
+    Ok(Listeners { bound, listening: Listening { endpoints, private, admin: None, rules, revision } })
+}
+
+impl Listeners {
+    /// Accepts on all of them until told to stop.
+    pub(crate) fn accept<F>(self, limits: &Limits, serve: &F, tasks: &TaskTracker, stop: &CancellationToken)
+    where
+        F: Fn(Stream, Connection) + Clone + Send + 'static,
+    {
+        let permits = || Arc::new(Semaphore::new(limits.connections));
+        // People have their own: agents that take every connection cannot keep a reviewer out.
+        let (main_permits, private_permits) = (permits(), permits());
+        for (bound, listener, tls) in self.bound {
+            let permits = if listener == Listener::Private { &private_permits } else { &main_permits };
+            let (permits, serve, stop) = (Arc::clone(permits), serve.clone(), stop.clone());
+            let door = Door { listener, tls, patience: limits.handshake, permits, serve, stop };
+            tasks.spawn(listen::accept(bound, door));
+        }
+    }
+}
+
+pub(crate) async fn bind_admin(config: &Config) -> Result<Option<TcpListener>, ServeError> {
+    let address = match config.admin {
+        AdminListener::Off => return Ok(None),
+        AdminListener::Default => DEFAULT_ADMIN,
+        AdminListener::At(address) => address,
+    };
+    match TcpListener::bind(address).await {
+        Ok(listener) => Ok(Some(listener)),
+        Err(error) if config.admin == AdminListener::Default => {
+            tracing::warn!(%address, %error, "no admin listener: probes and metrics need --admin-listen here");
+            Ok(None)
+        }
+        Err(error) => Err(ServeError::Bind { address: address.to_string(), error }),
+    }
+}
+
+fn bind_unix(path: &Path, mode: u32) -> Result<Bound, ServeError> {
+    listen::bind_unix(path, mode)
+        .map_err(|error| ServeError::Bind { address: format!("unix:{}", path.display()), error })
+}

@@ -1,0 +1,198 @@
+//! The admin listener: plain HTTP for probes and Prometheus, on loopback unless told otherwise.
+//!
+//! | path | says |
+//! | --- | --- |
+//! | `/live` | 200 while the process answers |
+//! | `/ready` | 200 while agents can be answered, else 503 with why |
+//! | `/metrics` | counts and states, in Prometheus' text format |
+//!
+//! Everything is read when it is asked for, from what the daemon keeps anyway: nothing is counted on the way of a proposal.
+//! It names no session, actor or action: whoever reads metrics is not an auditor.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::audit::{StoreError, StoreHealth};
+use crate::auth::{Known, Staleness};
+use crate::governance::Governor;
+use crate::outbound::witnesses::Witnesses;
+use crate::server::gate::Refusals;
+
+/// What the listener tells about.
+#[derive(Clone)]
+pub(crate) struct Admin {
+    /// What answers agents.
+    pub(crate) governor: Arc<Governor>,
+    /// Whom the daemon knows.
+    pub(crate) known: Arc<Known>,
+    /// Calls that were refused.
+    pub(crate) refusals: Arc<Refusals>,
+    /// Who is told of checkpoints.
+    pub(crate) witnesses: Arc<Witnesses>,
+}
+
+/// Answers until told to stop.
+pub(crate) async fn serve(listener: TcpListener, admin: Admin, stop: CancellationToken) {
+    let routes = Router::new()
+        .route("/live", get(async || "live\n"))
+        .route("/ready", get(ready))
+        .route("/metrics", get(metrics))
+        .with_state(admin);
+    if let Err(error) = axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned()).await {
+        tracing::error!(%error, "the admin listener ended");
+    }
+}
+
+async fn ready(State(admin): State<Admin>) -> (StatusCode, String) {
+    match &*admin.governor.store().health().borrow() {
+        StoreHealth::Ok => (StatusCode::OK, "ready\n".to_owned()),
+        StoreHealth::Failing { why, .. } => {
+            (StatusCode::SERVICE_UNAVAILABLE, format!("the record cannot be written: {why}\n"))
+        }
+    }
+}
+
+async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
+    match admin.metrics().await {
+        Ok(text) => Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)),
+        Err(error) => Err((StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n"))),
+    }
+}
+
+impl Admin {
+    async fn metrics(&self) -> Result<String, StoreError> {
+        let governor = &self.governor;
+        let healthy = matches!(*governor.store().health().borrow(), StoreHealth::Ok);
+        // While the record is out of order, everything else is said all the same.
+        let stats = if healthy {
+            let (now, unreported_after) = (governor.now(), governor.unreported_after());
+            Some(governor.store().scan(move |reader| reader.stats(now, unreported_after)).await?)
+        } else {
+            None
+        };
+
+        let mut page = Page::default();
+        page.gauge("aegis_record_writable", "Whether the record can be written.", u64::from(healthy));
+        let recoveries = *governor.store().recoveries().borrow();
+        page.counter("aegis_record_recoveries_total", "Faults that the record recovered from in this run.", recoveries);
+        page.gauge("aegis_approvals_pending", "Approvals that wait for a reviewer.", governor.queue().len() as u64);
+
+        let policy = governor.generations().state();
+        let policy = policy.borrow();
+        page.gauge("aegis_policy_rules", "Rules in force.", policy.current.policy.rules().len() as u64);
+        let rejected = u64::from(policy.rejected.is_some());
+        page.gauge("aegis_policy_rejected", "Whether the policy files hold something that was refused.", rejected);
+        let loaded_at = u64::try_from(policy.current.loaded_at.as_second()).unwrap_or_default();
+        page.gauge("aegis_policy_loaded_timestamp_seconds", "When the policy came into force.", loaded_at);
+        let revision = policy.current.policy.revision().to_string();
+        page.series("aegis_policy_info", "The policy in force.", "gauge", "revision", [(revision, 1)]);
+
+        let Staleness { rejected, failing } = *self.known.staleness().borrow();
+        let rejected = u64::from(rejected);
+        page.gauge(
+            "aegis_identities_rejected",
+            "Whether the identities files hold something that was refused.",
+            rejected,
+        );
+        let help = "Issuers whose keys could not be fetched when that was last tried.";
+        page.gauge("aegis_identities_keys_failing", help, failing as u64);
+        if let Some(tls) = &self.known.load().tls {
+            let until = u64::try_from(tls.validity.until.as_second()).unwrap_or_default();
+            page.gauge("aegis_tls_certificate_expiry_timestamp_seconds", "When the certificate of TCP expires.", until);
+        }
+
+        let (unauthenticated, permission_denied) = self.refusals.total();
+        let refused =
+            [("unauthenticated".to_owned(), unauthenticated), ("permission_denied".to_owned(), permission_denied)];
+        page.series("aegis_calls_refused_total", "Calls refused at the gate in this run.", "counter", "why", refused);
+
+        let witnesses = self.witnesses.states().clone();
+        if !witnesses.is_empty() {
+            let sizes = witnesses.iter().map(|witness| (label(&witness.name), witness.size));
+            let help = "Size of the last checkpoint that a witness has taken.";
+            page.series("aegis_witness_tree_size", help, "gauge", "witness", sizes);
+            let behind = witnesses.iter().map(|witness| (label(&witness.name), u64::from(witness.error.is_some())));
+            let help = "Whether a witness has not taken the latest checkpoint that it was handed.";
+            page.series("aegis_witness_behind", help, "gauge", "witness", behind);
+        }
+
+        if let Some(stats) = stats {
+            page.counter("aegis_records_total", "Records in the log.", stats.records);
+            let outcomes = stats.by_outcome.into_iter().map(|(outcome, n)| (outcome.to_owned(), n));
+            page.series(
+                "aegis_decisions",
+                "Decisions on the record, by outcome as it stands.",
+                "gauge",
+                "outcome",
+                outcomes,
+            );
+            let results = stats.by_status.into_iter().map(|(status, n)| (status.to_owned(), n));
+            page.series("aegis_results", "Decisions on the record, by result.", "gauge", "status", results);
+        }
+        Ok(page.0)
+    }
+}
+
+/// A name that an operator chose, as a label holds it.
+fn label(name: &str) -> String {
+    name.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+/// Prometheus' text format (<https://prometheus.io/docs/instrumenting/exposition_formats/>), as far as it is needed here:
+/// whole numbers and at most one label, whose values need no escaping any more.
+#[derive(Default)]
+struct Page(String);
+
+impl Page {
+    fn gauge(&mut self, name: &str, help: &str, value: u64) {
+        self.head(name, help, "gauge");
+        // Writing to a String cannot fail, here and below.
+        let _ = writeln!(self.0, "{name} {value}");
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: u64) {
+        self.head(name, help, "counter");
+        let _ = writeln!(self.0, "{name} {value}");
+    }
+
+    fn series(
+        &mut self,
+        name: &str,
+        help: &str,
+        kind: &str,
+        label: &str,
+        values: impl IntoIterator<Item = (String, u64)>,
+    ) {
+        self.head(name, help, kind);
+        for (value, n) in values {
+            let _ = writeln!(self.0, "{name}{{{label}=\"{value}\"}} {n}");
+        }
+    }
+
+    fn head(&mut self, name: &str, help: &str, kind: &str) {
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_reads_as_prometheus_wants_it() {
+        let mut page = Page::default();
+        page.gauge("a", "An a.", 1);
+        page.series("b_total", "Bs.", "counter", "why", [("x".to_owned(), 2), ("y".to_owned(), 0)]);
+        let expected = "# HELP a An a.\n# TYPE a gauge\na 1\n# HELP b_total Bs.\n# TYPE b_total counter\n\
+                        b_total{why=\"x\"} 2\nb_total{why=\"y\"} 0\n";
+        assert_eq!(page.0, expected);
+    }
+}

@@ -1,0 +1,175 @@
+//! The life of the daemon on one page: open what is ours, take up the record, bind, serve, stop in good order.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::config::Config;
+use super::data_dir::{self, DataDir};
+use super::error::ServeError;
+use super::health::Health;
+use super::listeners::{self, Listening};
+use super::probes::Admin;
+use super::{background, probes};
+use crate::audit::{Options, Store};
+use crate::auth::{self, Chain, Failures, LocalOperator, MadeTokens, Reloader};
+use crate::domain::{Clock, SystemClock};
+use crate::governance::{Generation, Generations, Governor, KeyFiles, Notary};
+use crate::outbound::witnesses::{self, Witnesses};
+use crate::server::access;
+use crate::server::gate::{Gate, GateKeeper, Refusals};
+use crate::server::grpc::services::Services;
+use crate::server::grpc::streams::Streams;
+use crate::server::transport::Transport;
+
+/// Runs the daemon until `shutdown` resolves. `ready` hears where it listens as soon as it does.
+pub async fn run(
+    config: Config,
+    shutdown: impl Future<Output = ()>,
+    ready: impl FnOnce(&Listening),
+) -> Result<(), ServeError> {
+    access::check()?;
+    listeners::check_reach(&config)?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    let reloader = Reloader::start(config.identities.clone(), Arc::clone(&clock)).await;
+    let reloader = reloader.map_err(ServeError::Identities)?;
+    let known = Arc::clone(reloader.known());
+    if known.load().tls.is_none() {
+        listeners::check_plaintext(&config)?;
+    }
+    let data_dir = DataDir::open(&config.data_dir)?;
+    let account = data_dir::account(data_dir.uid);
+    warn_about(&config, &account);
+
+    let (governor, notary) = start_governor(&config, &data_dir, clock).await?;
+    if !config.identities.is_empty() {
+        governor.record_identities(reloader.revision()).await?;
+    }
+    let stop = CancellationToken::new();
+    let tasks = TaskTracker::new();
+    let refusals = Arc::new(Refusals::default());
+    let (reporter, health_service) = tonic_health::server::health_reporter();
+    let health = Health::start(reporter, config.is_dev()).await;
+
+    let (store, clock) = (governor.store(), governor.clock());
+    let witnesses = Witnesses::start(&config.witnesses, &notary, store, clock, &tasks, &stop)?;
+
+    let mut listeners = listeners::bind(&config, &data_dir, &governor, &known).await?;
+    if let Some(listener) = listeners::bind_admin(&config).await? {
+        listeners.listening.admin = listener.local_addr().ok();
+        let admin = Admin {
+            governor: Arc::clone(&governor),
+            known: Arc::clone(&known),
+            refusals: Arc::clone(&refusals),
+            witnesses: Arc::clone(&witnesses),
+        };
+        tasks.spawn(probes::serve(listener, admin, stop.clone()));
+    }
+    tasks.spawn(auth::watch(reloader, Arc::clone(&governor), stop.clone()));
+    if !config.identities.is_empty() {
+        background::follow_identities(&tasks, &known, &health, &stop);
+    }
+    background::follow_witnesses(&tasks, &witnesses, &health, &stop);
+    background::spawn(&tasks, &governor, &health, &refusals, config.retain, &stop);
+
+    let operator = LocalOperator::new(&account.name, data_dir.uid, &data_dir.credential()?);
+    let chain = Chain {
+        operator,
+        tokens: MadeTokens(Arc::clone(governor.tokens())),
+        known,
+        failures: Failures::new(config.limits.wrong_credentials),
+        clock: Arc::clone(governor.clock()),
+    };
+    let services = Services {
+        governor: Arc::clone(&governor),
+        notary: Arc::clone(&notary),
+        witnesses,
+        streams: Streams::new(config.limits.streams, stop.clone()),
+        limits: config.limits.json,
+        message_bytes: config.limits.message_bytes,
+    };
+    let keeper = GateKeeper {
+        authenticator: Arc::new(chain),
+        refusals: Arc::clone(&refusals),
+        message_bytes: config.limits.message_bytes,
+    };
+    let gate = Gate::new(keeper, services.routes(health_service)?);
+    let transport = Transport::new(gate, config.limits.per_connection(), stop.clone());
+    let listening = listeners.listening.clone();
+    let serve = {
+        let transport = transport.clone();
+        move |stream, connection| transport.serve(stream, connection)
+    };
+    listeners.accept(&config.limits, &serve, &tasks, &stop);
+    ready(&listening);
+
+    shutdown.await;
+    tracing::info!("stopping: calls that are under way have {:?}", config.shutdown_grace);
+    health.stop().await;
+    stop.cancel();
+    governor.queue().close();
+    let cut = transport.finish(config.shutdown_grace).await;
+    if cut > 0 {
+        tracing::warn!(
+            connections = cut,
+            "calls were still under way at the end of the grace period: they are cut off"
+        );
+    }
+    tasks.close();
+    tasks.wait().await;
+    if let Err(error) = governor.stop().await {
+        tracing::error!(%error, "the end of this run could not be recorded");
+    }
+    witnesses::finish(&config.witnesses, &notary).await;
+    governor.store().shutdown();
+    Ok(())
+}
+
+/// Opens the record, and takes up where it left off.
+async fn start_governor(
+    config: &Config,
+    data_dir: &DataDir,
+    clock: Arc<dyn Clock>,
+) -> Result<(Arc<Governor>, Arc<Notary>), ServeError> {
+    let policy = config.policy.load()?;
+    for warning in policy.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let options = Options {
+        relaxed: config.relaxed_durability,
+        patience: config.disk_timeout,
+        clock: Arc::clone(&clock),
+        ..Options::default()
+    };
+    // Before the record: one without its secret is refused.
+    let store_key = data_dir.store_key()?;
+    let store = Store::open(&data_dir.record(), options)?;
+    let generations = Generations::new(config.policy.clone(), Generation { policy, loaded_at: clock.now() });
+    let flags = [(config.is_dev(), "dev"), (config.relaxed_durability, "relaxed-durability")];
+    let flags = flags.into_iter().filter(|(set, _)| *set).map(|(_, flag)| flag.to_owned()).collect();
+    let settings = config.governance.clone();
+    let (files, origin) = (KeyFiles::new(&config.data_dir), config.origin.clone());
+    witnesses::check(&config.witnesses, &store).await?;
+    let notary = Notary::start(store.clone(), files, clock.clone(), getrandom::fill, origin).await?;
+    let governor = Governor::start(store, generations, clock, getrandom::fill, store_key, settings, flags).await?;
+    Ok((Arc::new(governor), Arc::new(notary)))
+}
+
+fn warn_about(config: &Config, account: &data_dir::Account) {
+    if config.is_dev() {
+        tracing::warn!(
+            "--dev: EVERY CALLER HAS EVERY ROLE, agents can approve their own actions. Never in production."
+        );
+    }
+    if config.relaxed_durability {
+        tracing::warn!("--durability relaxed: the last answers before a power loss may be missing from the record");
+    }
+    if account.logs_in {
+        tracing::warn!(
+            user = %account.name,
+            "this user can log in: an agent that runs as the same user can read the credential and approve its own actions. \
+             Run aegis as a user of its own"
+        );
+    }
+}

@@ -1,0 +1,239 @@
+//! Why a call failed, in words that every door shares: a code, a sentence, and what is wrong with which field.
+//!
+//! A floor has its own typed errors. At a door each becomes a [`CallError`], and each protocol maps its [`ErrorCode`] in
+//! one small file. A denial is not among these: it is an answer.
+
+use std::fmt;
+use std::time::Duration;
+
+/// Declares the codes once, so that the list, the names and the documentation cannot differ.
+macro_rules! error_codes {
+    ($($(#[doc = $doc:literal])+ $variant:ident = $reason:literal,)+) => {
+        /// Why a call failed. A closed set; a caller may rely on the names.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum ErrorCode {
+            $($(#[doc = $doc])+ $variant,)+
+        }
+
+        impl ErrorCode {
+            /// Every code.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The name that callers read: `RATE_LIMITED`.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $reason,)+
+                }
+            }
+        }
+    };
+}
+
+error_codes! {
+    /// Fields of the request are wrong. The violations name them.
+    InvalidRequest = "INVALID_REQUEST",
+    /// The message is larger than this daemon takes.
+    MessageTooLarge = "MESSAGE_TOO_LARGE",
+    /// The idempotency key was used for another action.
+    IdempotencyKeyReused = "IDEMPOTENCY_KEY_REUSED",
+    /// The policy has mistakes. The violations name them.
+    PolicyInvalid = "POLICY_INVALID",
+    /// The protocol or the content type is not one that this path speaks.
+    UnsupportedContentType = "UNSUPPORTED_CONTENT_TYPE",
+    /// The daemon has no such method.
+    UnknownMethod = "UNKNOWN_METHOD",
+
+    /// The method needs a credential, and none was sent.
+    CredentialRequired = "CREDENTIAL_REQUIRED",
+    /// The credential is not valid.
+    CredentialInvalid = "CREDENTIAL_INVALID",
+    /// The credential of a stream or a wait is no longer valid.
+    CredentialExpired = "CREDENTIAL_EXPIRED",
+    /// Too many credentials were wrong. None is checked for a while.
+    TooManyFailures = "TOO_MANY_FAILURES",
+
+    /// The caller has none of the roles that the method needs.
+    RoleRequired = "ROLE_REQUIRED",
+    /// The caller proposed the action, so it cannot review it.
+    OwnProposal = "OWN_PROPOSAL",
+    /// The credential acts for another actor.
+    ActorNotAllowed = "ACTOR_NOT_ALLOWED",
+    /// A web page of another origin sent the call.
+    CrossOrigin = "CROSS_ORIGIN",
+
+    /// There is no such decision, or it is another caller's.
+    NoSuchDecision = "NO_SUCH_DECISION",
+    /// There is no such approval.
+    NoSuchApproval = "NO_SUCH_APPROVAL",
+    /// There is no policy of this revision.
+    NoSuchRevision = "NO_SUCH_REVISION",
+    /// There is no such service to ask the health of.
+    NoSuchService = "NO_SUCH_SERVICE",
+    /// There is no such token.
+    NoSuchToken = "NO_SUCH_TOKEN",
+
+    /// The approval has ended already.
+    AlreadyDecided = "ALREADY_DECIDED",
+    /// The approval's time is over.
+    Expired = "EXPIRED",
+    /// What the reviewer was shown is not what is asked.
+    DigestMismatch = "DIGEST_MISMATCH",
+    /// The proposal does not wait for anybody.
+    NotPending = "NOT_PENDING",
+    /// The decision takes no such report.
+    NotReportable = "NOT_REPORTABLE",
+    /// The decision cannot be redacted now.
+    NotRedactable = "NOT_REDACTABLE",
+    /// The confirmation token does not confirm this proposal.
+    ConfirmationInvalid = "CONFIRMATION_INVALID",
+    /// The policy cannot be written from here.
+    PolicyNotWritable = "POLICY_NOT_WRITABLE",
+
+    /// Somebody else changed the policy first.
+    RevisionMismatch = "REVISION_MISMATCH",
+    /// A change of the log's key is not settled yet.
+    KeyUnsettled = "KEY_UNSETTLED",
+
+    /// As many questions are open as may be.
+    TooManyPendingApprovals = "TOO_MANY_PENDING_APPROVALS",
+    /// Proposals come too fast.
+    RateLimited = "RATE_LIMITED",
+    /// As many streams are open as may be.
+    TooManyStreams = "TOO_MANY_STREAMS",
+    /// As many calls wait for the record as may.
+    RecordBusy = "RECORD_BUSY",
+    /// There are as many tokens as may be.
+    TooManyTokens = "TOO_MANY_TOKENS",
+
+    /// The record cannot be written or read. Nothing is decided.
+    RecordUnavailable = "RECORD_UNAVAILABLE",
+    /// The daemon is stopping, or does not serve yet.
+    NotServing = "NOT_SERVING",
+    /// The caller's own deadline passed first.
+    DeadlineExceeded = "DEADLINE_EXCEEDED",
+
+    /// The record holds what it should not. An operator must look.
+    RecordFault = "RECORD_FAULT",
+    /// The machine gives no random bytes.
+    NoEntropy = "NO_ENTROPY",
+    /// The key of the log cannot be used.
+    LogKeyFault = "LOG_KEY_FAULT",
+    /// A fault of the daemon itself.
+    Internal = "INTERNAL",
+}
+
+impl ErrorCode {
+    /// How long to wait before the same call may succeed; `None` where the same call fails again.
+    pub const fn retry_after(self) -> Option<Duration> {
+        match self {
+            Self::RecordBusy => Some(Duration::from_millis(50)),
+            Self::RateLimited => Some(Duration::from_millis(100)),
+            Self::TooManyFailures | Self::RecordUnavailable | Self::NotServing | Self::KeyUnsettled => {
+                Some(Duration::from_secs(1))
+            }
+            Self::TooManyPendingApprovals | Self::TooManyStreams => Some(Duration::from_secs(5)),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What is wrong with one field of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The field's path, as the API writes it: `action.params.count`.
+    pub field: String,
+    /// What is wrong, and what would be right.
+    pub description: String,
+}
+
+impl Violation {
+    /// A field and what is wrong with it.
+    pub fn new(field: impl Into<String>, description: impl Into<String>) -> Self {
+        Self { field: field.into(), description: description.into() }
+    }
+}
+
+/// Why a call failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct CallError {
+    /// Which kind of failure it is.
+    pub code: ErrorCode,
+    /// One sentence for a person: what is wrong, and what to do.
+    pub message: String,
+    /// Facts for a program, by documented names.
+    pub metadata: Vec<(&'static str, String)>,
+    /// What is wrong with which field.
+    pub violations: Vec<Violation>,
+    /// How long to wait before the same call may succeed.
+    pub retry_after: Option<Duration>,
+}
+
+impl CallError {
+    /// A failure of this kind, with the retry advice of its code.
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        let (metadata, violations, retry_after) = (Vec::new(), Vec::new(), code.retry_after());
+        Self { code, message: message.into(), metadata, violations, retry_after }
+    }
+
+    /// The same with a fact for programs.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl fmt::Display) -> Self {
+        self.metadata.push((name, value.to_string()));
+        self
+    }
+
+    /// The same with what is wrong with which field.
+    #[must_use]
+    pub fn with_violations(mut self, violations: Vec<Violation>) -> Self {
+        self.violations = violations;
+        self
+    }
+
+    /// A request whose fields are wrong.
+    pub fn invalid(violations: Vec<Violation>) -> Self {
+        let message = match violations.as_slice() {
+            [one] => format!("{}: {}", one.field, one.description),
+            many => {
+                let fields: Vec<&str> = many.iter().map(|violation| violation.field.as_str()).collect();
+                format!("{} fields are wrong: {}", many.len(), fields.join(", "))
+            }
+        };
+        Self::new(ErrorCode::InvalidRequest, message).with_violations(violations)
+    }
+
+    /// A request with one field that is wrong.
+    pub fn invalid_field(field: impl Into<String>, description: impl Into<String>) -> Self {
+        Self::invalid(vec![Violation::new(field, description)])
+    }
+
+    /// A fault of the daemon itself.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(ErrorCode::Internal, message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_a_name_of_its_own() {
+        let names: std::collections::BTreeSet<_> = ErrorCode::ALL.iter().map(|code| code.as_str()).collect();
+        assert_eq!(names.len(), ErrorCode::ALL.len());
+        assert!(names.iter().all(|name| name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')));
+    }
+
+    #[test]
+    fn a_request_with_several_wrong_fields_names_them_all() {
+        let error = CallError::invalid(vec![Violation::new("a", "is empty"), Violation::new("b", "is too long")]);
+        assert_eq!(error.to_string(), "2 fields are wrong: a, b");
+        assert_eq!(CallError::invalid_field("a", "is empty").to_string(), "a: is empty");
+    }
+}

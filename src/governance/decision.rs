@@ -1,0 +1,91 @@
+//! From what the record has of a decision to what its proposer is told.
+
+use std::sync::Arc;
+
+use super::Governor;
+use crate::audit::record::DecisionRecord;
+use crate::audit::row::{AuditRow, RowState};
+use crate::domain::{Decision, DecisionCode, Ending, EndingKind, Outcome, RecordId, Timestamp};
+
+/// A decision on the record.
+#[derive(Clone, Debug)]
+pub(super) struct OnRecord {
+    /// The record that holds it.
+    pub(super) record_id: RecordId,
+    /// When it was given.
+    pub(super) time: Timestamp,
+    /// The decision as it was given.
+    pub(super) decision: Arc<DecisionRecord>,
+    /// What changed since.
+    pub(super) state: RowState,
+}
+
+impl From<AuditRow> for OnRecord {
+    fn from(row: AuditRow) -> Self {
+        let AuditRow { record_id, time, decision, state, .. } = row;
+        Self { record_id, time, decision: Arc::new(decision), state }
+    }
+}
+
+impl Governor {
+    /// The decision as it stands. An action that was allowed and reported has had its run: it is not allowed again.
+    pub(super) fn tell(&self, given: &OnRecord) -> Decision {
+        let OnRecord { record_id, time, decision, state } = given;
+        let (mut outcome, mut code) = (state.outcome_now(), code(state));
+        let mut reason = ending(state).map_or_else(|| decision.reason.clone(), reason);
+        let result = state.result.clone().filter(|_| outcome == Outcome::Allow);
+        if let Some(report) = &result {
+            (outcome, code) = (Outcome::Deny, DecisionCode::AlreadyReported);
+            let status = report.status.as_str();
+            reason = format!("it was allowed once and is reported as {status}: another run needs another proposal");
+        }
+        Decision {
+            decision_id: decision.decision_id,
+            outcome,
+            code,
+            reason,
+            risk_level: decision.risk_level,
+            approval: decision.approval,
+            matched_rule: decision.matched_rule.clone(),
+            constraints: decision.constraints.clone(),
+            policy_revision: decision.policy_revision,
+            timestamp: *time,
+            audit_ref: *record_id,
+            approval_id: decision.approval_id,
+            expires_at: decision.expires_at,
+            confirmation_token: None,
+            action_digest: decision.action_digest,
+            action_digest_salt: self.secret.action_salt(decision.decision_id),
+            replayed: false,
+            result,
+        }
+    }
+}
+
+fn ending(state: &RowState) -> Option<&Ending> {
+    state.approval.as_ref()?.ending()
+}
+
+fn code(state: &RowState) -> DecisionCode {
+    let Some(ending) = ending(state) else {
+        let withdrawn = state.outcome == Outcome::RequireConfirmation && state.outcome_now() == Outcome::Deny;
+        return if withdrawn { DecisionCode::Cancelled } else { DecisionCode::Policy };
+    };
+    match ending.kind {
+        _ if ending.code == Ending::POLICY_CHANGED => DecisionCode::PolicyChanged,
+        EndingKind::Approved | EndingKind::Denied => DecisionCode::Reviewer,
+        EndingKind::Expired => DecisionCode::Timeout,
+        EndingKind::Cancelled => DecisionCode::Cancelled,
+    }
+}
+
+/// How a question ended and why, for people.
+fn reason(ending: &Ending) -> String {
+    let by = if ending.by.is_empty() { String::new() } else { format!(" by {}", ending.by) };
+    let why = if ending.reason.is_empty() { String::new() } else { format!(": {}", ending.reason) };
+    let then = match ending.kind {
+        EndingKind::Expired if ending.allows => ", and the rule allows the action then",
+        _ => "",
+    };
+    format!("{}{by}{then}{why}", ending.kind.as_str())
+}

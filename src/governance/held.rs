@@ -1,0 +1,143 @@
+//! The masked values of actions that are not over yet: kept in memory to be looked for in reports, and never stored.
+//!
+//! Each caller has a share. Who needs more loses its own oldest values, never those of somebody else. Where a
+//! decision's values are not known any more, every text of its report is masked whole.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::masking::Values;
+use crate::domain::DecisionId;
+use crate::limits::{Amount, Quota, QuotaKey, QuotaLimits, Share};
+
+/// How many decisions may have masked values in memory, and how many bytes of them.
+const ALL: Amount = Amount { count: 10_000, bytes: 8 << 20 };
+/// The part of it that one caller may have, in per cent.
+const PER_CALLER: u8 = 25;
+
+/// Masked values in memory.
+pub(super) struct Held {
+    quota: Quota,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    /// The decisions of each caller, oldest first.
+    by_caller: HashMap<QuotaKey, BTreeMap<DecisionId, (Values, Share)>>,
+    callers: HashMap<DecisionId, QuotaKey>,
+}
+
+impl Held {
+    /// No values yet. Callers without a credential may together have this part of the room, in per cent.
+    pub(super) fn new(anonymous_share: u8) -> Self {
+        let (anonymous, per_caller) = (ALL.percent(anonymous_share), ALL.percent(PER_CALLER));
+        let quota = Quota::new(QuotaLimits { total: ALL, anonymous, per_caller });
+        Self { quota, kept: Mutex::default() }
+    }
+
+    /// What all masked values in memory count against.
+    pub(super) fn quota(&self) -> &Quota {
+        &self.quota
+    }
+
+    /// Keeps the values of a decision. The caller's oldest ones make room where there is none.
+    pub(super) fn keep(&self, key: &QuotaKey, decision_id: DecisionId, values: Values) {
+        let mut kept = self.kept();
+        let share = loop {
+            match self.quota.take(key, values.bytes()) {
+                Ok(share) => break share,
+                Err(_) if kept.forget_oldest(key) => {}
+                Err(_) => return,
+            }
+        };
+        kept.callers.insert(decision_id, key.clone());
+        kept.by_caller.entry(key.clone()).or_default().insert(decision_id, (values, share));
+    }
+
+    /// Forgets the values of a decision.
+    pub(super) fn forget(&self, decision_id: DecisionId) {
+        self.kept().forget(decision_id);
+    }
+
+    /// The values of a decision, where they are known.
+    pub(super) fn get(&self, decision_id: DecisionId) -> Option<Values> {
+        let kept = self.kept();
+        let of_caller = kept.by_caller.get(kept.callers.get(&decision_id)?)?;
+        of_caller.get(&decision_id).map(|(values, _)| values.clone())
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    fn forget(&mut self, decision_id: DecisionId) {
+        let Some(key) = self.callers.remove(&decision_id) else { return };
+        if let Some(of_caller) = self.by_caller.get_mut(&key) {
+            of_caller.remove(&decision_id);
+            if of_caller.is_empty() {
+                self.by_caller.remove(&key);
+            }
+        }
+    }
+
+    /// Whether there was one to forget.
+    fn forget_oldest(&mut self, key: &QuotaKey) -> bool {
+        let oldest = self.by_caller.get(key).and_then(|of_caller| of_caller.keys().next().copied());
+        oldest.inspect(|decision_id| self.forget(*decision_id)).is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::governance::masking::MAX_VALUES;
+
+    fn key(name: &str) -> QuotaKey {
+        QuotaKey { is_anonymous: false, name: name.into() }
+    }
+
+    fn id(n: u8) -> DecisionId {
+        DecisionId::from_bytes([n; 16])
+    }
+
+    fn large() -> Values {
+        Values::of(["x".repeat(MAX_VALUES)])
+    }
+
+    #[test]
+    fn one_callers_values_never_make_anothers_go() {
+        let held = Held::new(50);
+        held.keep(&key("modest"), id(0), Values::of(["hunter22".to_owned()]));
+        for n in 1..=255 {
+            held.keep(&key("greedy"), id(n), large());
+        }
+        assert!(held.get(id(0)).is_some());
+        assert!(held.get(id(1)).is_none() && held.get(id(255)).is_some(), "its own oldest values go");
+        let bytes = (1..=255).filter(|n| held.get(id(*n)).is_some()).count() * MAX_VALUES;
+        assert!(bytes <= ALL.bytes / 4, "{bytes}");
+    }
+
+    #[test]
+    fn where_all_room_is_taken_a_newcomers_values_are_not_kept() {
+        let held = Held::new(50);
+        for n in 0..=255 {
+            held.keep(&key(&format!("{}", n % 8)), id(n), large());
+        }
+        held.keep(&key("late"), DecisionId::from_bytes([1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1, 2, 3, 4, 5, 6]), large());
+        assert!(held.get(DecisionId::from_bytes([1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1, 2, 3, 4, 5, 6])).is_none());
+        assert!(held.get(id(255)).is_some());
+    }
+
+    #[test]
+    fn nothing_is_left_of_a_decision_that_is_over() {
+        let held = Held::new(50);
+        held.keep(&key("a"), id(1), large());
+        held.forget(id(1));
+        assert!(held.get(id(1)).is_none());
+        let kept = held.kept();
+        assert!(kept.by_caller.is_empty() && kept.callers.is_empty());
+    }
+}

@@ -1,0 +1,191 @@
+//! The writer's part of a proposal: what must still hold in its turn, and what is written then.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::GovernanceError;
+use super::decision::OnRecord;
+use super::held::Held;
+use super::job::Refused;
+use super::masking::Values;
+use crate::approvals::{Asked, Pending, Queue, QueueFull, Unmasked, UnmaskedCell, is_own, quota_key};
+use crate::audit::record::{DecisionRecord, Event};
+use crate::audit::row::{ConfirmationClosed, RowState};
+use crate::audit::{Draft, Opening, Tx, TxError};
+use crate::domain::{ApprovalId, Caller, DecisionId, Digest, Outcome, Report, ResultStatus, Timestamp};
+use crate::limits::Share;
+
+/// A decision on its way to the record.
+pub(super) struct Decided {
+    pub(super) now: Timestamp,
+    pub(super) caller: Caller,
+    pub(super) record: DecisionRecord,
+    /// What the action is compared by.
+    pub(super) action_key: Digest,
+    pub(super) draft: Draft,
+    pub(super) idempotency: Option<Idempotency>,
+    /// The token of an earlier decision, where the policy asks for one.
+    pub(super) redeems: Option<String>,
+    /// The question, and its place in the queue, if there was one.
+    pub(super) question: Option<(Result<Share, QueueFull>, NewQuestion)>,
+    /// What the policy masks: looked for in what is reported later. Never stored.
+    pub(super) values: Values,
+}
+
+/// The key that makes a retry safe.
+pub(super) struct Idempotency {
+    /// As it was sent.
+    pub(super) key: String,
+    /// What the store knows it by.
+    pub(super) hash: Digest,
+}
+
+/// A question on its way to reviewers.
+pub(super) struct NewQuestion {
+    pub(super) approval_id: ApprovalId,
+    pub(super) timeout_allows: bool,
+    pub(super) deadline: Duration,
+    pub(super) bytes: usize,
+    pub(super) unmasked: Unmasked,
+    pub(super) own_uid: u32,
+}
+
+/// What the writer made of a decision.
+pub(super) enum Written {
+    /// It is on the record.
+    New(Box<OnRecord>),
+    /// The same key has a decision already.
+    Earlier(DecisionId),
+    /// The same key has a decision that allows the action, and the policy blocks it by now, for this reason.
+    Blocked(DecisionId, String),
+}
+
+impl Decided {
+    /// The writer's part. Everything is checked first; from the first write on, nothing refuses.
+    pub(super) fn write(
+        mut self,
+        tx: &mut Tx<'_>,
+        queue: Arc<Queue>,
+        held: Arc<Held>,
+    ) -> Result<Written, Refused<GovernanceError>> {
+        if let Some(Idempotency { key, hash }) = &self.idempotency
+            && let Some((_, state)) = tx.idempotent(*hash, self.now)?
+        {
+            if state.action_key != Some(self.action_key) {
+                let (key, other) = (key.clone(), state.action_digest);
+                return Err(Refused::By(GovernanceError::IdempotencyKeyReused { key, other }));
+            }
+            return self.replay(tx, &state);
+        }
+        let confirmed = self.redeem(tx)?;
+        let question = match self.question.take() {
+            None => None,
+            // A retry of a proposal that is on the record needs no place: that there is none matters only here.
+            Some((Err(full), _)) => return Err(Refused::By(full.into())),
+            Some((Ok(place), question)) => Some((place, question)),
+        };
+
+        let inserted = tx.insert_decision(self.draft)?;
+        let decision_id = self.record.decision_id;
+        if let Some((row, asked)) = confirmed {
+            tx.append(self.now, &Event::Confirmed { decision_id: asked.decision_id, confirmed_by: decision_id })?;
+            tx.update_row(row, &asked)?;
+            let held = Arc::clone(&held);
+            tx.after_commit(move || held.forget(asked.decision_id));
+        }
+        let decision = Arc::new(self.record);
+        if let Some((place, question)) = question {
+            let pending = question.pending(&decision, self.now, &self.caller);
+            tx.after_commit(move || queue.add(pending, place));
+        }
+        // Even where none is long enough to be looked for: what is unknown has to be masked whole. Nothing is reported
+        // of what is denied.
+        let masks = !self.values.is_empty() || !decision.masked.is_empty();
+        if masks && decision.outcome != Outcome::Deny {
+            let key = quota_key(&decision.identity);
+            tx.after_commit(move || held.keep(&key, decision_id, self.values));
+        }
+        let record_id = inserted.appended.record_id;
+        Ok(Written::New(Box::new(OnRecord { record_id, time: self.now, decision, state: inserted.state })))
+    }
+
+    /// The same proposal again. What was allowed and not reported is allowed again, unless the policy blocks it by now:
+    /// that goes on the record, and the decision stays as it is, as its action may have run.
+    fn replay(self, tx: &mut Tx<'_>, state: &RowState) -> Result<Written, Refused<GovernanceError>> {
+        let decision_id = state.decision_id;
+        let may_run = state.outcome_now() == Outcome::Allow && state.result.is_none();
+        if !may_run || self.record.outcome != Outcome::Deny {
+            return Ok(Written::Earlier(decision_id));
+        }
+        let (reason, policy_revision) = (self.record.reason, self.record.policy_revision);
+        tx.append(self.now, &Event::ReplayDenied { decision_id, reason: reason.clone(), policy_revision })?;
+        Ok(Written::Blocked(decision_id, reason))
+    }
+
+    /// Redeems the token, if there is one: this decision becomes ALLOW, and the row that asked for the confirmation is
+    /// returned as it must be written.
+    fn redeem(&mut self, tx: &mut Tx<'_>) -> Result<Option<(u64, RowState)>, Refused<GovernanceError>> {
+        let Some(token) = self.redeems.take() else { return Ok(None) };
+        let invalid = |why| Err(Refused::By(GovernanceError::ConfirmationInvalid(why)));
+        let Some((row, mut asked)) = tx.row_by_confirmation(Digest::of(token.as_bytes()))? else {
+            return invalid("is not one that this daemon sent");
+        };
+        if asked.redacted.is_some() {
+            return invalid("belongs to a decision that was redacted");
+        }
+        if !is_own(&tx.decision_record(&asked)?.identity, &self.caller) {
+            return invalid("was sent to another caller");
+        }
+        let Some(confirmation) = &mut asked.confirmation else {
+            return invalid("is not one that this daemon sent");
+        };
+        match confirmation.closed {
+            Some(ConfirmationClosed::Redeemed(_)) => return invalid("was used already: each works once"),
+            Some(ConfirmationClosed::Cancelled) => return invalid("was withdrawn with its proposal"),
+            None if confirmation.expires_at <= self.now => {
+                return invalid("has expired: propose again to get a new one");
+            }
+            None => {}
+        }
+        if asked.action_key != Some(self.action_key) {
+            return invalid(
+                "belongs to another action: type, target, params, description, actor and session must be the same",
+            );
+        }
+        confirmation.closed = Some(ConfirmationClosed::Redeemed(self.record.decision_id));
+
+        self.record.outcome = Outcome::Allow;
+        self.record.expires_at = None;
+        self.record.reason = format!("the agent's user confirmed {}", asked.decision_id);
+        let opening = Opening {
+            idempotency: self.idempotency.as_ref().map(|key| key.hash),
+            allowed_at: Some(self.now),
+            ..Opening::default()
+        };
+        self.draft = Draft::new(self.now, &self.record, opening).map_err(TxError::from)?;
+        Ok(Some((row, asked)))
+    }
+}
+
+impl NewQuestion {
+    fn pending(self, decision: &Arc<DecisionRecord>, now: Timestamp, caller: &Caller) -> Pending {
+        Pending {
+            approval_id: self.approval_id,
+            decision: Asked::new(Arc::clone(decision)),
+            bytes: self.bytes,
+            unmasked: UnmaskedCell::new(self.unmasked),
+            connection: Some(caller.connection),
+            requested_at: now,
+            expires_at: decision.expires_at.unwrap_or(now),
+            deadline: self.deadline,
+            timeout_allows: self.timeout_allows,
+            is_missed: false,
+            own_uid: self.own_uid,
+        }
+    }
+}
+
+/// A result that the daemon itself settles.
+pub(super) fn settled(status: ResultStatus, error: &str) -> Report {
+    Report { status, data: None, error: error.to_owned(), started_at: None, completed_at: None }
+}

@@ -1,0 +1,91 @@
+//! Whether one glob matches everything that another one matches: asked when a policy is loaded, never when it decides.
+
+use super::{Glob, Segment, Unit};
+
+/// A character that stands in for any run of them. No policy uses it, so that an example matches nothing by accident.
+const FRESH: char = '\u{e000}';
+
+impl Glob {
+    /// Whether every text that `other` matches is matched by this glob too. False where that cannot be shown.
+    pub(in crate::policy) fn contains(&self, other: &Self) -> bool {
+        let (outer, inner) = (self.pieces(), other.pieces());
+        // Row by row: `below[j]` is whether what follows in `outer` contains `inner[j..]`.
+        let mut below: Vec<bool> = (0..=inner.len()).map(|j| j == inner.len()).collect();
+        for piece in outer.iter().rev() {
+            let mut here = vec![false; below.len()];
+            for j in (0..below.len()).rev() {
+                here[j] = match (piece, inner.get(j)) {
+                    // A star takes nothing, or the next piece, a star included.
+                    (None, next) => below[j] || next.is_some() && here[j + 1],
+                    (Some(outer), Some(Some(inner))) => outer.covers(inner) && below[j + 1],
+                    // One character cannot stand for any run of them, nor for nothing.
+                    (Some(_), _) => false,
+                };
+            }
+            below = here;
+        }
+        below[0]
+    }
+
+    /// A text that this glob matches; `None` where it matches nothing, or none is found at once.
+    pub(in crate::policy) fn example(&self) -> Option<String> {
+        self.pieces().into_iter().map(|piece| piece.map_or(Some(FRESH), Unit::member)).collect()
+    }
+
+    /// One character each, and `None` for a star.
+    fn pieces(&self) -> Vec<Option<Unit>> {
+        let mut pieces = Vec::new();
+        self.head.pieces(&mut pieces);
+        for segment in &self.middle {
+            pieces.push(None);
+            segment.pieces(&mut pieces);
+        }
+        if let Some(tail) = &self.tail {
+            pieces.push(None);
+            tail.pieces(&mut pieces);
+        }
+        pieces
+    }
+}
+
+impl Segment {
+    fn pieces(&self, pieces: &mut Vec<Option<Unit>>) {
+        match self {
+            Self::Literal(literal) => pieces.extend(literal.chars().map(|c| Some(Unit::Char(c)))),
+            Self::Units(units) => pieces.extend(units.iter().cloned().map(Some)),
+        }
+    }
+}
+
+impl Unit {
+    /// Whether every character that `other` matches is matched by this.
+    fn covers(&self, other: &Self) -> bool {
+        let within = |inner: &(char, char), outer: &(char, char)| outer.0 <= inner.0 && inner.1 <= outer.1;
+        let apart = |one: &(char, char), other: &(char, char)| one.1 < other.0 || other.1 < one.0;
+        match (self, other) {
+            (Self::Any, _) => true,
+            (one, Self::Char(c)) => one.matches(*c),
+            (Self::Char(c), Self::Set { is_negated: false, ranges }) => ranges.iter().all(|range| *range == (*c, *c)),
+            (Self::Char(_), Self::Set { .. } | Self::Any) => false,
+            (Self::Set { is_negated, ranges }, Self::Any) => *is_negated && ranges.is_empty(),
+            (Self::Set { is_negated, ranges: own }, Self::Set { is_negated: is_other_negated, ranges: others }) => {
+                match (is_negated, is_other_negated) {
+                    (false, false) => others.iter().all(|inner| own.iter().any(|outer| within(inner, outer))),
+                    (true, false) => others.iter().all(|one| own.iter().all(|other| apart(one, other))),
+                    (true, true) => own.iter().all(|inner| others.iter().any(|outer| within(inner, outer))),
+                    (false, true) => false,
+                }
+            }
+        }
+    }
+
+    /// A character that this matches.
+    fn member(self) -> Option<char> {
+        match self {
+            Self::Char(c) => Some(c),
+            Self::Any => Some(FRESH),
+            Self::Set { is_negated: false, ranges } => ranges.first().map(|(low, _)| *low),
+            set @ Self::Set { .. } => (FRESH..='\u{e0ff}').chain('0'..='z').find(|c| set.matches(*c)),
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Targets that let a path out: `*` crosses `/` and `..`, so `/data/*` on a rule that allows also matches `/data/../etc/passwd`.
+
+use super::place::warn;
+use crate::policy::code::Code;
+use crate::policy::diagnostic::{Report, quoted};
+use crate::policy::glob::Glob;
+use crate::policy::rule::Rule;
+
+pub(super) fn check(rules: &[Rule], report: &mut Report) {
+    // The rules so far that keep such paths from later ones. There are few: only those that name them.
+    let mut guards: Vec<&Rule> = Vec::new();
+    for rule in rules {
+        if !rule.may_need_no_reviewer() {
+            if rule.conditions.is_empty() && rule.actor_pattern.is_none() && rule.target_pattern.as_str().contains("..")
+            {
+                guards.push(rule);
+            }
+            continue;
+        }
+        let Some(root) = root(rule.target_pattern.as_str()) else { continue };
+        let ways = ["/../*", "/*/../*"].map(|way| Glob::new(&format!("{root}{way}")));
+        let is_guarded = |way: &Glob| {
+            guards
+                .iter()
+                .any(|guard| guard.type_pattern.contains(&rule.type_pattern) && guard.target_pattern.contains(way))
+        };
+        if !ways.iter().all(is_guarded) {
+            let message = format!(
+                "`*` crosses `/` and `..`, so `{}` on a rule that allows also matches `{}/../x`: put a rule before it that blocks \
+                 the target `*/../*`",
+                quoted(rule.target_pattern.as_str()),
+                quoted(root)
+            );
+            warn(report, rule, Code::EscapableTarget, message);
+        }
+    }
+}
+
+/// The fixed path before the first `/*` of a glob, if there is something to get out of: not the root, not a whole host.
+fn root(glob: &str) -> Option<&str> {
+    let path_at = match glob.split_once("://") {
+        Some((scheme, rest)) => scheme.len() + "://".len() + rest.find('/')?,
+        None => 0,
+    };
+    let path = &glob[path_at..];
+    let root = &path[..path.find("/*")?];
+    let is_fixed = !root.contains(['*', '?', '[']) && !root.trim_matches('/').is_empty();
+    is_fixed.then(|| &glob[..path_at + root.len()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_something_to_get_out_of_below_a_fixed_path() {
+        for (glob, expected) in [
+            ("/data/*", Some("/data")),
+            ("/data/*.csv", Some("/data")),
+            ("crm/*/rows", Some("crm")),
+            ("https://host/v1/*", Some("https://host/v1")),
+            ("https://host/*", None),
+            ("https://*", None),
+            ("/*", None),
+            ("*/x/*", None),
+            ("/data*", None),
+            ("*", None),
+        ] {
+            assert_eq!(root(glob), expected, "{glob}");
+        }
+    }
+}

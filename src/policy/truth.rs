@@ -1,0 +1,109 @@
+//! The three answers that a condition has: it holds, it does not, it is unknown; and why it is unknown.
+//!
+//! `all`, `any` and `not` combine them as Kleene's three-valued logic does: what is unknown stays unknown unless the rest decides
+//! alone. What an unknown condition means for the answer is decided once, over whole rules ([`verdict`](super::verdict)).
+
+use std::fmt;
+
+use crate::domain::ParamPath;
+
+/// Whether a condition holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Truth<'p> {
+    True,
+    False,
+    Unknown(Doubt<'p>),
+}
+
+/// A condition that is unknown, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Doubt<'p> {
+    /// The condition, for example `param_gt`.
+    pub condition: &'static str,
+    /// The parameter it is about.
+    pub path: &'p ParamPath,
+    /// Why it is unknown.
+    pub why: Why,
+}
+
+/// Why a condition is unknown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// The value is of a type that the test is not made for.
+    Type {
+        /// What the test is made for.
+        wanted: &'static str,
+        /// What the value is.
+        found: &'static str,
+    },
+    /// The value has another type than the expected one and reads the same: `"5"` and 5.
+    Alike {
+        /// What the value is.
+        found: &'static str,
+    },
+    /// The value does not pass, and something inside of it does.
+    Inside {
+        /// What the value is.
+        found: &'static str,
+    },
+    /// The path meets something on its way that has no keys: a list, or text that may be JSON.
+    Path {
+        /// What it meets.
+        found: &'static str,
+    },
+    /// The name is a literal key and a path, and they lead to different values.
+    Conflict,
+    /// The value was masked and is gone.
+    Masked,
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Type { wanted, found } => write!(f, "it needs {wanted} and the value is {found}"),
+            Self::Alike { found } => write!(f, "the value is {found} that reads the same"),
+            Self::Inside { found } => write!(f, "the value is {found} and something inside of it fits"),
+            Self::Path { found } => write!(f, "the path leads through {found}"),
+            Self::Conflict => f.write_str("the name is both a key and a path, with different values"),
+            Self::Masked => f.write_str("the value was masked and is no longer known"),
+        }
+    }
+}
+
+impl fmt::Display for Doubt<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` on `{}` is unknown ({})", self.condition, self.path, self.why)
+    }
+}
+
+impl<'p> Truth<'p> {
+    pub(super) fn of(holds: bool) -> Self {
+        if holds { Self::True } else { Self::False }
+    }
+
+    pub(super) fn negate(self) -> Self {
+        match self {
+            Self::True => Self::False,
+            Self::False => Self::True,
+            doubt @ Self::Unknown(_) => doubt,
+        }
+    }
+
+    /// Kleene's conjunction; of several doubts the first is kept.
+    pub(super) fn all(truths: impl Iterator<Item = Truth<'p>>) -> Self {
+        let mut so_far = Self::True;
+        for truth in truths {
+            match truth {
+                Self::False => return Self::False,
+                Self::Unknown(_) if so_far == Self::True => so_far = truth,
+                _ => {}
+            }
+        }
+        so_far
+    }
+
+    /// Kleene's disjunction; of several doubts the first is kept.
+    pub(super) fn any(truths: impl Iterator<Item = Truth<'p>>) -> Self {
+        Self::all(truths.map(Self::negate)).negate()
+    }
+}

@@ -1,0 +1,159 @@
+//! What admins call about who may call, and about the record: translates, and does nothing else.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tonic::{Request, Response, Status};
+
+use super::request::Reader;
+use super::{caller, response};
+use crate::audit::StoredToken;
+use crate::auth::check_name;
+use crate::domain::{CallError, DecisionId, JsonLimits, Role, Roles, Timestamp, TokenId};
+use crate::governance::{Governor, NewToken, Notary};
+use crate::proto::v1;
+use crate::proto::v1::admin_service_server::AdminService;
+
+/// How long the name of a token may be, in characters.
+const MAX_NAME: usize = 128;
+
+/// The admin's side of the daemon, but for the policy.
+pub(crate) struct Administration {
+    /// What answers.
+    pub(crate) governor: Arc<Governor>,
+    /// What signs.
+    pub(crate) notary: Arc<Notary>,
+    /// How large a request may be.
+    pub(crate) limits: JsonLimits,
+}
+
+#[tonic::async_trait]
+impl AdminService for Administration {
+    async fn create_token(
+        &self,
+        request: Request<v1::CreateTokenRequest>,
+    ) -> Result<Response<v1::CreateTokenResponse>, Status> {
+        let caller = caller(&request)?;
+        let new = new_token(request.into_inner(), Reader::new(self.limits))?;
+        let made = self.governor.make_token(&caller, new).await?;
+        let token = Some(token(&made.stored, self.governor.now()));
+        Ok(Response::new(v1::CreateTokenResponse { token, secret: made.secret }))
+    }
+
+    async fn list_tokens(
+        &self,
+        _request: Request<v1::ListTokensRequest>,
+    ) -> Result<Response<v1::ListTokensResponse>, Status> {
+        let now = self.governor.now();
+        let tokens = self.governor.tokens().list().iter().map(|stored| token(stored, now)).collect();
+        Ok(Response::new(v1::ListTokensResponse { tokens }))
+    }
+
+    async fn revoke_token(
+        &self,
+        request: Request<v1::RevokeTokenRequest>,
+    ) -> Result<Response<v1::RevokeTokenResponse>, Status> {
+        let caller = caller(&request)?;
+        let mut reader = Reader::new(self.limits);
+        let token_id: Option<TokenId> = reader.parsed("token_id", &request.into_inner().token_id);
+        let Some(token_id) = reader.finish(token_id)? else {
+            return Err(CallError::invalid_field("token_id", "must be given").into());
+        };
+        let revoked = self.governor.revoke_token(&caller, token_id).await?;
+        Ok(Response::new(v1::RevokeTokenResponse { token: Some(token(&revoked, self.governor.now())) }))
+    }
+
+    async fn rotate_log_key(
+        &self,
+        request: Request<v1::RotateLogKeyRequest>,
+    ) -> Result<Response<v1::RotateLogKeyResponse>, Status> {
+        let rotated = self.notary.rotate(&caller(&request)?).await?;
+        Ok(Response::new(v1::RotateLogKeyResponse {
+            old_verifier_key: rotated.old.to_string(),
+            new_verifier_key: rotated.new.to_string(),
+            sequence: rotated.record.sequence,
+        }))
+    }
+
+    async fn redact_decision(
+        &self,
+        request: Request<v1::RedactDecisionRequest>,
+    ) -> Result<Response<v1::RedactDecisionResponse>, Status> {
+        let caller = caller(&request)?;
+        let v1::RedactDecisionRequest { decision_id, reason } = request.into_inner();
+        let mut reader = Reader::new(self.limits);
+        let decision_id: Option<DecisionId> = reader.parsed("decision_id", &decision_id);
+        if reason.trim().is_empty() {
+            reader.wrong("reason", "must be given: the record keeps why");
+        }
+        let reason = reader.free_text("reason", reason);
+        let Some(decision_id) = reader.finish(decision_id)? else {
+            return Err(CallError::invalid_field("decision_id", "must be given").into());
+        };
+        let redacted = self.governor.redact(&caller, decision_id, reason).await?;
+        Ok(Response::new(v1::RedactDecisionResponse {
+            sequence: redacted.appended.sequence,
+            redacted_sequences: redacted.sequences,
+        }))
+    }
+}
+
+fn new_token(request: v1::CreateTokenRequest, mut reader: Reader) -> Result<NewToken, CallError> {
+    let v1::CreateTokenRequest { name, roles, actor, lifetime } = request;
+    match check_name(&name) {
+        Ok(()) if name.chars().count() <= MAX_NAME => {}
+        Ok(()) => reader.wrong("name", format!("is longer than {MAX_NAME} characters")),
+        Err(why) => reader.wrong("name", why),
+    }
+    let mut wanted = Roles::NONE;
+    for (i, number) in roles.iter().take(Role::ALL.len() + 1).enumerate() {
+        match v1::Role::try_from(*number).ok().and_then(role) {
+            Some(role) => wanted = wanted.with(Roles::of(&[role])),
+            None => reader.wrong(format!("roles[{i}]"), "is not a role"),
+        }
+    }
+    if roles.is_empty() || roles.len() > Role::ALL.len() {
+        reader.wrong("roles", format!("{} roles; between 1 and {}", roles.len(), Role::ALL.len()));
+    }
+    let actor = reader.optional_name("actor", actor);
+    if let Some(Err(why)) = actor.as_deref().map(check_name) {
+        reader.wrong("actor", why);
+    }
+    let lifetime = lifetime.map(|lifetime| match Duration::try_from(lifetime) {
+        Ok(lifetime) if !lifetime.is_zero() => lifetime,
+        _ => {
+            reader.wrong("lifetime", "must be more than nothing");
+            Duration::ZERO
+        }
+    });
+    reader.finish(NewToken { subject: format!("token:{name}"), roles: wanted, actor, lifetime })
+}
+
+fn role(role: v1::Role) -> Option<Role> {
+    match role {
+        v1::Role::Unspecified => None,
+        v1::Role::Agent => Some(Role::Agent),
+        v1::Role::Reviewer => Some(Role::Reviewer),
+        v1::Role::Auditor => Some(Role::Auditor),
+        v1::Role::Admin => Some(Role::Admin),
+    }
+}
+
+fn token(stored: &StoredToken, now: Timestamp) -> v1::Token {
+    let role = |role: &Role| match role {
+        Role::Agent => v1::Role::Agent,
+        Role::Reviewer => v1::Role::Reviewer,
+        Role::Auditor => v1::Role::Auditor,
+        Role::Admin => v1::Role::Admin,
+    };
+    v1::Token {
+        token_id: stored.token_id.to_string(),
+        subject: stored.subject.clone(),
+        roles: stored.roles.iter().map(|stored| role(stored).into()).collect(),
+        actor: stored.actor.clone().unwrap_or_default(),
+        created_at: Some(response::timestamp(stored.created_at)),
+        created_by: stored.created_by.clone(),
+        expires_at: stored.expires_at.map(response::timestamp),
+        expired: stored.expires_at.is_some_and(|end| end <= now),
+    }
+}

@@ -1,0 +1,229 @@
+//! What reviewers call: translates, and does nothing else.
+
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status};
+
+use super::request::Reader;
+use super::streams::{HEARTBEAT, Messages, Over, Sink, Streams, stopping};
+use super::{caller, response, standing};
+use crate::approvals::{Lagged, Pending, QueueEvent, Vote};
+use crate::audit::row::RowFilter;
+use crate::audit::{Order, Query, StoreError};
+use crate::domain::{ApprovalId, CallError, Caller, JsonLimits, QuestionState, RiskLevel};
+use crate::governance::Governor;
+use crate::proto::v1;
+use crate::proto::v1::approval_service_server::ApprovalService;
+use crate::proto::v1::stream_approvals_response::Event;
+
+/// How many approvals a page holds when the caller does not say.
+const PAGE: usize = 100;
+/// How many approvals a page holds at most.
+const LONGEST_PAGE: usize = 1000;
+/// How many bytes of JSON a page holds at most, but for its first approval: less than a client takes by default.
+const PAGE_BYTES: usize = 2 << 20;
+/// How much of what a session did before a reviewer is shown.
+const HISTORY: usize = 10;
+
+/// The reviewer's side of the daemon.
+pub(crate) struct Approvals {
+    /// What answers.
+    pub(crate) governor: Arc<Governor>,
+    /// The daemon's streams.
+    pub(crate) streams: Streams,
+    /// How large a request may be.
+    pub(crate) limits: JsonLimits,
+}
+
+#[tonic::async_trait]
+impl ApprovalService for Approvals {
+    type StreamApprovalsStream = Messages<v1::StreamApprovalsResponse>;
+
+    async fn stream_approvals(
+        &self,
+        request: Request<v1::StreamApprovalsRequest>,
+    ) -> Result<Response<Self::StreamApprovalsStream>, Status> {
+        let standing = standing(&request)?.clone();
+        let filter = Filter::read(request.into_inner().filter)?;
+        let governor = Arc::clone(&self.governor);
+        self.streams.open(standing, |sink| async move { watch(&governor, &filter, &sink).await })
+    }
+
+    async fn list_approvals(
+        &self,
+        request: Request<v1::ListApprovalsRequest>,
+    ) -> Result<Response<v1::ListApprovalsResponse>, Status> {
+        let v1::ListApprovalsRequest { filter, page_size, page_token } = request.into_inner();
+        let filter = Filter::read(filter)?;
+        let mut reader = Reader::new(self.limits);
+        let after: Option<ApprovalId> =
+            if page_token.is_empty() { None } else { reader.parsed("page_token", &page_token) };
+        let after = reader.finish(after)?;
+        let size = match usize::try_from(page_size) {
+            Ok(0) | Err(_) => PAGE,
+            Ok(size) => size.min(LONGEST_PAGE),
+        };
+        // One more than asked for says whether there is another page.
+        let mut page = self.governor.queue().page(after, size + 1, |pending| filter.keeps(pending));
+        let mut bytes = 0;
+        let mut fits = |pending: &Arc<Pending>| {
+            bytes += pending.bytes;
+            bytes <= PAGE_BYTES
+        };
+        let fitting = page.iter().take(size).take_while(|pending| fits(pending)).count().max(1);
+        let more = page.len() > fitting;
+        page.truncate(fitting);
+        let next = page.last().filter(|_| more).map(|pending| pending.approval_id.to_string());
+        let mut approvals = Vec::with_capacity(page.len());
+        for pending in &page {
+            approvals.push(show(&self.governor, pending, &QuestionState::Open).await?);
+        }
+        Ok(Response::new(v1::ListApprovalsResponse { approvals, next_page_token: next.unwrap_or_default() }))
+    }
+
+    async fn get_approval(
+        &self,
+        request: Request<v1::GetApprovalRequest>,
+    ) -> Result<Response<v1::GetApprovalResponse>, Status> {
+        let mut reader = Reader::new(self.limits);
+        let id: Option<ApprovalId> = reader.parsed("approval_id", &request.into_inner().approval_id);
+        let Some(id) = reader.finish(id)? else {
+            return Err(CallError::invalid_field("approval_id", "must be given").into());
+        };
+        let approval = self.recorded(id).await.map_err(Status::from)?;
+        let approval = approval.ok_or_else(|| Status::from(crate::governance::GovernanceError::NoApproval(id)))?;
+        Ok(Response::new(v1::GetApprovalResponse { approval: Some(approval) }))
+    }
+
+    async fn approve(&self, request: Request<v1::ApproveRequest>) -> Result<Response<v1::ApproveResponse>, Status> {
+        let caller = caller(&request)?;
+        let v1::ApproveRequest { approval_id, expected_action_digest, reason } = request.into_inner();
+        let approval = self.decide(&caller, &approval_id, &expected_action_digest, reason, Vote::Approve).await?;
+        Ok(Response::new(v1::ApproveResponse { approval: Some(approval) }))
+    }
+
+    async fn deny(&self, request: Request<v1::DenyRequest>) -> Result<Response<v1::DenyResponse>, Status> {
+        let caller = caller(&request)?;
+        let v1::DenyRequest { approval_id, expected_action_digest, reason } = request.into_inner();
+        let approval = self.decide(&caller, &approval_id, &expected_action_digest, reason, Vote::Deny).await?;
+        Ok(Response::new(v1::DenyResponse { approval: Some(approval) }))
+    }
+}
+
+impl Approvals {
+    async fn decide(
+        &self,
+        caller: &Caller,
+        approval_id: &str,
+        digest: &str,
+        reason: String,
+        vote: Vote,
+    ) -> Result<v1::Approval, Status> {
+        let mut reader = Reader::new(self.limits);
+        let id: Option<ApprovalId> = reader.parsed("approval_id", approval_id);
+        let digest = reader.digest("expected_action_digest", digest);
+        let reason = reader.free_text("reason", reason);
+        let (Some(id), Some(digest)) = reader.finish((id, digest))? else {
+            return Err(CallError::invalid_field("approval_id", "must be given").into());
+        };
+        let voted = self.governor.decide(caller, id, digest, vote, reason).await?;
+        Ok(show(&self.governor, &voted.pending, &voted.state).await?)
+    }
+
+    /// The approval as the record has it, with what its session did before.
+    async fn recorded(&self, id: ApprovalId) -> Result<Option<v1::Approval>, StoreError> {
+        let (now, unreported_after) = (self.governor.now(), self.governor.unreported_after());
+        let found = self.governor.store().scan(move |reader| {
+            let Some(row) = reader.by_approval(id)? else { return Ok(None) };
+            if row.decision.session_id.is_empty() {
+                return Ok(Some((row, Vec::new())));
+            }
+            let filter = RowFilter { session_id: Some(row.decision.session_id.clone()), ..RowFilter::default() };
+            let (order, after, limit) = (Order::NewestFirst, Some(row.row), HISTORY);
+            let query = Query { filter: &filter, order, after, limit, now, unreported_after };
+            let history = reader.rows(&query)?.rows;
+            Ok(Some((row, history)))
+        });
+        let Some((row, history)) = found.await? else { return Ok(None) };
+        let Some(mut approval) = response::recorded_approval(&row) else { return Ok(None) };
+        let earlier = history.iter();
+        approval.history = earlier
+            .map(|earlier| response::session_action(earlier, earlier.state.status(now, unreported_after)))
+            .collect();
+        Ok(Some(approval))
+    }
+}
+
+/// A question as a reviewer sees it. What is large is read from the disk for this.
+async fn show(governor: &Governor, pending: &Pending, state: &QuestionState) -> Result<v1::Approval, StoreError> {
+    Ok(response::approval(pending, &*governor.asked(pending).await?, state))
+}
+
+/// A snapshot, the marker, then every change; a new snapshot whenever the client has fallen behind.
+async fn watch(governor: &Governor, filter: &Filter, sink: &Sink<v1::StreamApprovalsResponse>) -> Result<(), Over> {
+    let say = |event| sink.send(v1::StreamApprovalsResponse { event: Some(event) });
+    loop {
+        let (snapshot, mut watcher) = governor.queue().watch();
+        let mut count = 0;
+        for pending in snapshot.iter().filter(|pending| filter.keeps(pending)) {
+            say(Event::Pending(show(governor, pending, &QuestionState::Open).await?)).await?;
+            count += 1;
+        }
+        say(Event::SnapshotComplete(v1::SnapshotComplete { count })).await?;
+        loop {
+            let change = tokio::select! {
+                () = sink.closed() => return Err(Over::ClientGone),
+                change = tokio::time::timeout(HEARTBEAT, watcher.next()) => change,
+            };
+            match change {
+                Err(_) => {
+                    let time = Some(response::timestamp(governor.now()));
+                    say(Event::Heartbeat(v1::Heartbeat { time })).await?;
+                }
+                Ok(Some(Ok(QueueEvent::Added(pending)))) if filter.keeps(&pending) => {
+                    say(Event::Pending(show(governor, &pending, &QuestionState::Open).await?)).await?;
+                }
+                Ok(Some(Ok(QueueEvent::Ended(ended)))) if filter.keeps(&ended.pending) => {
+                    let state = QuestionState::Ended(ended.ending.clone());
+                    say(Event::Ended(show(governor, &ended.pending, &state).await?)).await?;
+                }
+                Ok(Some(Ok(_))) => {}
+                Ok(Some(Err(Lagged(missed)))) => {
+                    say(Event::Lagged(v1::Lagged { missed })).await?;
+                    break;
+                }
+                Ok(None) => return Err(stopping()),
+            }
+        }
+    }
+}
+
+/// Which approvals a reviewer wants to see.
+struct Filter {
+    session_id: String,
+    action_type: String,
+    actor_id: String,
+    min_risk_level: Option<RiskLevel>,
+}
+
+impl Filter {
+    fn read(filter: Option<v1::ApprovalFilter>) -> Result<Self, Status> {
+        let filter = filter.unwrap_or_default();
+        let level = v1::RiskLevel::try_from(filter.min_risk_level);
+        let level = level.map_err(|_| CallError::invalid_field("filter.min_risk_level", "is not a risk level"))?;
+        Ok(Self {
+            min_risk_level: super::request::risk_level(level),
+            session_id: filter.session_id,
+            action_type: filter.action_type,
+            actor_id: filter.actor_id,
+        })
+    }
+
+    fn keeps(&self, pending: &Pending) -> bool {
+        let is = |wanted: &str, value: &str| wanted.is_empty() || wanted == value;
+        is(&self.session_id, pending.decision.session_id())
+            && is(&self.action_type, pending.decision.action_type())
+            && is(&self.actor_id, pending.decision.actor_id())
+            && self.min_risk_level.is_none_or(|level| pending.decision.risk_level() >= level)
+    }
+}

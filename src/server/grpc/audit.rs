@@ -1,0 +1,427 @@
+//! What auditors call: translates, and does nothing else.
+//!
+//! A follower reads the record from its own place in it, at its own pace: there is no buffer to overrun, so it cannot lag
+//! and cannot slow anybody.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status};
+
+use super::request::{self, Reader};
+use super::response;
+use super::streams::{HEARTBEAT, Messages, Over, Sink, Streams};
+use crate::audit;
+use crate::audit::row::{AuditRow, RowFilter};
+use crate::audit::{Order, Page, Query, Stats, Store, StoreError, StoredRecord};
+use crate::domain::{CallError, DecisionId, Digest, JsonLimits};
+use crate::governance::{Governor, Notary};
+use crate::outbound::witnesses::{WitnessState, Witnesses};
+use crate::proto::v1;
+use crate::proto::v1::audit_service_server::AuditService;
+use crate::proto::v1::stream_audit_response::Event;
+
+/// How many rows or records are read at a time.
+const PAGE: usize = 256;
+/// How many action types and rules `GetStats` names when the caller does not say.
+const TOP: usize = 5;
+/// How many it names at most.
+const LONGEST_TOP: usize = 100;
+
+/// The auditor's side of the daemon.
+pub(crate) struct Audit {
+    /// What answers.
+    pub(crate) governor: Arc<Governor>,
+    /// What signs.
+    pub(crate) notary: Arc<Notary>,
+    /// Who is told of checkpoints.
+    pub(crate) witnesses: Arc<Witnesses>,
+    /// The daemon's streams.
+    pub(crate) streams: Streams,
+    /// How large a request may be.
+    pub(crate) limits: JsonLimits,
+}
+
+#[tonic::async_trait]
+impl AuditService for Audit {
+    type StreamAuditStream = Messages<v1::StreamAuditResponse>;
+
+    async fn stream_audit(
+        &self,
+        request: Request<v1::StreamAuditRequest>,
+    ) -> Result<Response<Self::StreamAuditStream>, Status> {
+        let standing = super::standing(&request)?.clone();
+        let request = request.into_inner();
+        let mut reader = Reader::new(self.limits);
+        let filter = reader.row_filter(request.filter.clone().unwrap_or_default());
+        let records = match v1::AuditView::try_from(request.view) {
+            Ok(v1::AuditView::Unspecified | v1::AuditView::Rows) => false,
+            Ok(v1::AuditView::Records) => true,
+            Err(_) => {
+                reader.wrong("view", "is not a view");
+                false
+            }
+        };
+        let of_one = RowFilter { decision_id: filter.decision_id, ..RowFilter::default() };
+        if records && filter != of_one {
+            reader.wrong("filter", "must be empty with AUDIT_VIEW_RECORDS, but for decision_id");
+        }
+        if records && filter.decision_id.is_some() && (request.follow || request.resume_after.is_some()) {
+            reader
+                .wrong("filter.decision_id", "does not go together with follow or resume_after in AUDIT_VIEW_RECORDS");
+        }
+        if request.newest_first && request.resume_after.is_some() {
+            reader.wrong("newest_first", "does not go together with resume_after");
+        }
+        let filter = reader.finish(filter)?;
+        let feed = Feed { governor: Arc::clone(&self.governor), request, filter, records };
+        self.streams.open(standing, |sink| async move { feed.run(&sink).await })
+    }
+
+    async fn get_stats(&self, request: Request<v1::GetStatsRequest>) -> Result<Response<v1::GetStatsResponse>, Status> {
+        let top = match usize::try_from(request.into_inner().top) {
+            Ok(0) | Err(_) => TOP,
+            Ok(top) => top.min(LONGEST_TOP),
+        };
+        let (now, unreported_after) = (self.governor.now(), self.governor.unreported_after());
+        let stats = self.governor.store().scan(move |reader| reader.stats(now, unreported_after)).await?;
+        Ok(Response::new(stats_response(stats, top)))
+    }
+
+    async fn get_checkpoint(
+        &self,
+        _request: Request<v1::GetCheckpointRequest>,
+    ) -> Result<Response<v1::GetCheckpointResponse>, Status> {
+        let issued = self.notary.checkpoint().await?;
+        let log = self.governor.store().look(audit::Reader::log).await?;
+        let keys = log.into_iter().flat_map(|log| log.keys);
+        let checkpoint = &issued.checkpoint.checkpoint;
+        Ok(Response::new(v1::GetCheckpointResponse {
+            checkpoint: issued.checkpoint.to_string(),
+            origin: checkpoint.origin.clone(),
+            tree_size: checkpoint.size,
+            root_hash: checkpoint.root.0.to_vec(),
+            // A rotation that came since is in the next one.
+            keys: keys
+                .filter(|key| key.sequence <= checkpoint.size)
+                .map(|key| v1::LogKey { verifier_key: key.key.to_string(), sequence: key.sequence })
+                .collect(),
+            cosigned_checkpoint: self.witnesses.cosigned().map(|cosigned| cosigned.to_string()).unwrap_or_default(),
+            witnesses: self.witnesses.states().iter().map(witness).collect(),
+        }))
+    }
+
+    async fn get_inclusion_proof(
+        &self,
+        request: Request<v1::GetInclusionProofRequest>,
+    ) -> Result<Response<v1::GetInclusionProofResponse>, Status> {
+        let v1::GetInclusionProofRequest { leaf_index, tree_size } = request.into_inner();
+        let tree_size = self.tree_size("tree_size", tree_size)?;
+        if leaf_index >= tree_size {
+            return Err(CallError::invalid_field(
+                "leaf_index",
+                format!("a tree of {tree_size} leaves has no such leaf"),
+            )
+            .into());
+        }
+        let proved = self.governor.store().scan(move |reader| {
+            let leaf = reader.leaf_hash(leaf_index)?;
+            Ok((leaf, reader.inclusion_proof(leaf_index, tree_size)?))
+        });
+        let (leaf_hash, hashes) = proved.await?;
+        let (leaf_hash, hashes) = (leaf_hash.0.to_vec(), bytes(hashes));
+        Ok(Response::new(v1::GetInclusionProofResponse { leaf_index, tree_size, leaf_hash, hashes }))
+    }
+
+    async fn get_consistency_proof(
+        &self,
+        request: Request<v1::GetConsistencyProofRequest>,
+    ) -> Result<Response<v1::GetConsistencyProofResponse>, Status> {
+        let v1::GetConsistencyProofRequest { first_tree_size, second_tree_size } = request.into_inner();
+        let second_tree_size = self.tree_size("second_tree_size", second_tree_size)?;
+        if first_tree_size > second_tree_size {
+            let message = format!("is larger than second_tree_size, {second_tree_size}");
+            return Err(CallError::invalid_field("first_tree_size", message).into());
+        }
+        let store = self.governor.store();
+        let hashes = store.scan(move |reader| reader.consistency_proof(first_tree_size, second_tree_size));
+        let hashes = bytes(hashes.await?);
+        Ok(Response::new(v1::GetConsistencyProofResponse { first_tree_size, second_tree_size, hashes }))
+    }
+}
+
+impl Audit {
+    /// The size of the tree that is meant: not more than is on disk.
+    fn tree_size(&self, field: &str, asked: u64) -> Result<u64, Status> {
+        let durable = *self.governor.store().durable().borrow();
+        match asked {
+            0 => Ok(durable),
+            asked if asked <= durable => Ok(asked),
+            _ => Err(CallError::invalid_field(
+                field,
+                format!("there is no such tree: the log has {durable} leaves on disk"),
+            )
+            .into()),
+        }
+    }
+}
+
+fn witness(state: &WitnessState) -> v1::Witness {
+    v1::Witness {
+        name: state.name.clone(),
+        tree_size: state.size,
+        updated_at: state.at.map(response::timestamp),
+        error: state.error.clone().unwrap_or_default(),
+    }
+}
+
+fn bytes(hashes: Vec<Digest>) -> Vec<Vec<u8>> {
+    hashes.into_iter().map(|hash| hash.0.to_vec()).collect()
+}
+
+fn stats_response(stats: Stats, top: usize) -> v1::GetStatsResponse {
+    let count = |name: String, count: u64| v1::Count { name, count };
+    let commonest = |counts: BTreeMap<String, u64>| {
+        let mut counts: Vec<(String, u64)> = counts.into_iter().collect();
+        // Stable, so that equals stay in the order of their names.
+        counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        counts.into_iter().take(top).map(|(name, n)| count(name, n)).collect()
+    };
+    let named =
+        |counts: BTreeMap<&'static str, u64>| counts.into_iter().map(|(name, n)| count(name.to_owned(), n)).collect();
+    v1::GetStatsResponse {
+        decisions: stats.decisions,
+        records: stats.records,
+        pending_approvals: stats.open_approvals,
+        by_risk_level: stats.by_risk.into_iter().map(|(level, n)| count(level.as_upper().to_owned(), n)).collect(),
+        by_outcome: named(stats.by_outcome),
+        by_result_status: named(stats.by_status),
+        top_action_types: commonest(stats.by_action_type),
+        top_rules: commonest(stats.by_rule),
+    }
+}
+
+/// One client's reading of the record.
+struct Feed {
+    governor: Arc<Governor>,
+    request: v1::StreamAuditRequest,
+    filter: RowFilter,
+    records: bool,
+}
+
+impl Feed {
+    async fn run(self, sink: &Sink<v1::StreamAuditResponse>) -> Result<(), Over> {
+        let mut committed = self.governor.store().committed();
+        let mut cursor = match self.request.resume_after {
+            Some(after) => after,
+            None => self.history(sink).await?,
+        };
+        if self.request.resume_after.is_some() {
+            let until = *committed.borrow_and_update();
+            cursor = self.changes(sink, cursor, until).await?;
+        }
+        if !self.request.follow {
+            return Ok(());
+        }
+        if self.request.resume_after.is_some() {
+            say(sink, cursor, Event::CaughtUp(v1::CaughtUp { count: 0 })).await?;
+        }
+        loop {
+            let until = *committed.borrow_and_update();
+            cursor = self.changes(sink, cursor, until).await?;
+            let changed = tokio::select! {
+                () = sink.closed() => return Err(Over::ClientGone),
+                changed = tokio::time::timeout(HEARTBEAT, committed.changed()) => changed,
+            };
+            match changed {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return Err(Over::from(StoreError::Closed)),
+                Err(_) => {
+                    let time = Some(response::timestamp(self.governor.now()));
+                    say(sink, cursor, Event::Heartbeat(v1::Heartbeat { time })).await?;
+                }
+            }
+        }
+    }
+
+    /// What is recorded already, and where that ends.
+    async fn history(&self, sink: &Sink<v1::StreamAuditResponse>) -> Result<u64, Over> {
+        let end = self.store().look(audit::Reader::last_sequence).await?;
+        let limit = match usize::try_from(self.request.limit) {
+            Ok(0) | Err(_) => usize::MAX,
+            Ok(limit) => limit,
+        };
+        let count = if let (true, Some(decision_id)) = (self.records, self.filter.decision_id) {
+            self.records_of(sink, decision_id, end).await?
+        } else if self.records {
+            self.record_history(sink, end, limit).await?
+        } else {
+            self.row_history(sink, limit).await?
+        };
+        if self.request.follow {
+            say(sink, end, Event::CaughtUp(v1::CaughtUp { count })).await?;
+        }
+        Ok(end)
+    }
+
+    /// Rows, a page at a time, so that no reader of the store lives as long as a slow client.
+    async fn row_history(&self, sink: &Sink<v1::StreamAuditResponse>, limit: usize) -> Result<u64, Over> {
+        // Oldest first among the newest so many: where to begin is found by walking back.
+        let (order, mut cursor) = match (self.request.newest_first, limit) {
+            (true, _) => (Order::NewestFirst, None),
+            (false, usize::MAX) => (Order::OldestFirst, None),
+            (false, limit) => {
+                let Some(first) = self.nth_newest(limit).await? else { return Ok(0) };
+                (Order::OldestFirst, Some(first.saturating_sub(1)))
+            }
+        };
+        let mut count = 0;
+        while count < limit {
+            let page = self.page(order, cursor, PAGE.min(limit - count)).await?;
+            count += page.rows.len();
+            for row in page.rows {
+                let sequence = if order == Order::OldestFirst { row.state.sequence } else { 0 };
+                say(sink, sequence, Event::Row(Box::new(self.row(row)))).await?;
+            }
+            if page.next.is_none() {
+                break;
+            }
+            cursor = page.next;
+        }
+        Ok(count as u64)
+    }
+
+    /// The row from which on there are as many as asked for, or the first.
+    async fn nth_newest(&self, n: usize) -> Result<Option<u64>, Over> {
+        let (mut cursor, mut seen, mut nth) = (None, 0, None);
+        while seen < n {
+            let page = self.page(Order::NewestFirst, cursor, PAGE.min(n - seen)).await?;
+            seen += page.rows.len();
+            nth = page.rows.last().map(|last| last.row).or(nth);
+            if page.next.is_none() {
+                break;
+            }
+            cursor = page.next;
+        }
+        Ok(nth)
+    }
+
+    async fn page(&self, order: Order, after: Option<u64>, limit: usize) -> Result<Page, Over> {
+        let filter = self.filter.clone();
+        let (now, unreported_after) = (self.governor.now(), self.governor.unreported_after());
+        let page = self
+            .store()
+            .scan(move |reader| reader.rows(&Query { filter: &filter, order, after, limit, now, unreported_after }));
+        Ok(page.await?)
+    }
+
+    /// The records that tell of one decision, oldest first; of one that is redacted, what is left of them.
+    async fn records_of(
+        &self,
+        sink: &Sink<v1::StreamAuditResponse>,
+        decision_id: DecisionId,
+        end: u64,
+    ) -> Result<u64, Over> {
+        let found = self.store().look(move |reader| reader.by_decision(decision_id)).await?;
+        let mut next = found.map_or(end + 1, |row| row.state.sequence);
+        let mut sequences = BTreeSet::new();
+        while next <= end {
+            let page = self.store().scan(move |reader| reader.records_about(decision_id, next..=end));
+            let (page, after) = page.await?;
+            sequences.extend(page);
+            next = after;
+        }
+        for sequence in &sequences {
+            for record in self.records(sequence - 1, *sequence).await? {
+                say(sink, *sequence, Event::Record(response::audit_record(record))).await?;
+            }
+        }
+        Ok(sequences.len() as u64)
+    }
+
+    async fn record_history(&self, sink: &Sink<v1::StreamAuditResponse>, end: u64, limit: usize) -> Result<u64, Over> {
+        let first = end.saturating_sub(limit as u64);
+        if !self.request.newest_first {
+            self.changes(sink, first, end).await?;
+            return Ok(end - first);
+        }
+        let mut from = end;
+        while from > first {
+            let begin = from.saturating_sub(PAGE as u64).max(first);
+            let mut page = self.records(begin, from).await?;
+            page.reverse();
+            for record in page {
+                say(sink, 0, Event::Record(response::audit_record(record))).await?;
+            }
+            from = begin;
+        }
+        Ok(end - first)
+    }
+
+    /// What was recorded after `cursor` up to `until`, in the order of the log.
+    async fn changes(&self, sink: &Sink<v1::StreamAuditResponse>, mut cursor: u64, until: u64) -> Result<u64, Over> {
+        while cursor < until {
+            let page = self.records(cursor, until.min(cursor + PAGE as u64)).await?;
+            if page.is_empty() {
+                break;
+            }
+            for record in page {
+                cursor = record.sequence;
+                if self.records {
+                    say(sink, cursor, Event::Record(response::audit_record(record))).await?;
+                } else if let Some(decision_id) = record.record().and_then(|record| record.event.decision_id()) {
+                    let row = self.store().look(move |reader| reader.by_decision(decision_id)).await?;
+                    if let Some(row) = row.filter(|row| self.keeps(row)) {
+                        say(sink, cursor, Event::Row(Box::new(self.row(row)))).await?;
+                    }
+                }
+            }
+        }
+        Ok(cursor)
+    }
+
+    /// The records after `from` up to `until`.
+    async fn records(&self, from: u64, until: u64) -> Result<Vec<StoredRecord>, Over> {
+        let limit = usize::try_from(until.saturating_sub(from)).unwrap_or(PAGE);
+        Ok(self.store().scan(move |reader| reader.records(from, limit)).await?)
+    }
+
+    fn store(&self) -> &Store {
+        self.governor.store()
+    }
+
+    fn keeps(&self, row: &AuditRow) -> bool {
+        self.filter.matches(row, self.governor.now(), self.governor.unreported_after())
+    }
+
+    fn row(&self, row: AuditRow) -> v1::AuditRow {
+        let status = row.state.status(self.governor.now(), self.governor.unreported_after());
+        response::audit_row(row, status)
+    }
+}
+
+async fn say(sink: &Sink<v1::StreamAuditResponse>, sequence: u64, event: Event) -> Result<(), Over> {
+    sink.send(v1::StreamAuditResponse { sequence, event: Some(event) }).await
+}
+
+impl Reader {
+    fn row_filter(&mut self, filter: v1::AuditFilter) -> RowFilter {
+        let text = |text: String| Some(text).filter(|text| !text.is_empty());
+        let decision_id =
+            if filter.decision_id.is_empty() { None } else { self.parsed("filter.decision_id", &filter.decision_id) };
+        RowFilter {
+            risk_level: self.enumeration("filter.risk_level", filter.risk_level).and_then(request::risk_level),
+            approval: self.enumeration("filter.approval", filter.approval).and_then(request::approval_mode),
+            outcome: self.enumeration("filter.outcome", filter.outcome).and_then(request::outcome),
+            status: self.enumeration("filter.result_status", filter.result_status).and_then(request::result_status),
+            since: filter.since.and_then(|at| self.timestamp("filter.since", at)),
+            until: filter.until.and_then(|at| self.timestamp("filter.until", at)),
+            session_id: text(filter.session_id),
+            action_type: text(filter.action_type),
+            action_target: text(filter.action_target),
+            actor_id: text(filter.actor_id),
+            matched_rule: text(filter.matched_rule),
+            decision_id,
+        }
+    }
+}

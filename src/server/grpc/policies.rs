@@ -1,0 +1,124 @@
+//! What admins call: translates, and does nothing else.
+
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status};
+
+use super::request::Reader;
+use super::streams::{HEARTBEAT, Messages, Over, Streams, stopping};
+use super::{caller, response, standing};
+use crate::domain::{CallError, JsonLimits};
+use crate::governance::{GovernanceError, Governor};
+use crate::policy::{Policy, Source};
+use crate::proto::v1;
+use crate::proto::v1::policy_service_server::PolicyService;
+
+/// How many layers a policy may have.
+const MAX_LAYERS: usize = 16;
+
+/// The admin's side of the daemon.
+pub(crate) struct Policies {
+    /// What answers.
+    pub(crate) governor: Arc<Governor>,
+    /// The daemon's streams.
+    pub(crate) streams: Streams,
+    /// How large a request may be.
+    pub(crate) limits: JsonLimits,
+}
+
+#[tonic::async_trait]
+impl PolicyService for Policies {
+    type WatchPolicyStream = Messages<v1::WatchPolicyResponse>;
+
+    async fn get_policy(
+        &self,
+        request: Request<v1::GetPolicyRequest>,
+    ) -> Result<Response<v1::GetPolicyResponse>, Status> {
+        let wanted = request.into_inner().revision;
+        let current = self.governor.generations().current();
+        if wanted.is_empty() || wanted == current.policy.revision().to_string() {
+            return Ok(Response::new(v1::GetPolicyResponse { policy: Some(response::policy(&current)) }));
+        }
+        let mut reader = Reader::new(self.limits);
+        let revision = reader.revision("revision", &wanted);
+        let Some(revision) = reader.finish(revision)? else {
+            return Err(CallError::invalid_field("revision", "must be given").into());
+        };
+        let stored = self.governor.store().look(move |reader| reader.policy(revision)).await?;
+        let stored = stored.ok_or(GovernanceError::NoRevision(wanted))?;
+        Ok(Response::new(v1::GetPolicyResponse { policy: Some(response::stored_policy(revision, stored)) }))
+    }
+
+    async fn update_policy(
+        &self,
+        request: Request<v1::UpdatePolicyRequest>,
+    ) -> Result<Response<v1::UpdatePolicyResponse>, Status> {
+        let caller = caller(&request)?;
+        let v1::UpdatePolicyRequest { yaml, expected_revision } = request.into_inner();
+        let generation = self.governor.update_policy(&caller, yaml, &expected_revision).await?;
+        Ok(Response::new(v1::UpdatePolicyResponse { policy: Some(response::policy(&generation)) }))
+    }
+
+    async fn validate_policy(
+        &self,
+        request: Request<v1::ValidatePolicyRequest>,
+    ) -> Result<Response<v1::ValidatePolicyResponse>, Status> {
+        let layers = request.into_inner().layers;
+        let mut reader = Reader::new(self.limits);
+        if layers.is_empty() || layers.len() > MAX_LAYERS {
+            reader.wrong("layers", format!("{} layers; between 1 and {MAX_LAYERS}", layers.len()));
+        }
+        let layers = reader.finish(layers)?;
+        let sources: Vec<Source> =
+            layers.into_iter().map(|layer| Source { name: layer.name, text: layer.yaml }).collect();
+        let loaded = tokio::task::spawn_blocking(move || Policy::load(&sources)).await;
+        let loaded = loaded.map_err(|error| CallError::internal(format!("the policy could not be read: {error}")))?;
+        Ok(Response::new(match loaded {
+            Ok(policy) => v1::ValidatePolicyResponse {
+                valid: true,
+                errors: Vec::new(),
+                warnings: response::findings(policy.warnings()),
+                revision: policy.revision().to_string(),
+            },
+            Err(errors) => v1::ValidatePolicyResponse {
+                valid: false,
+                errors: response::findings(errors.diagnostics()),
+                warnings: Vec::new(),
+                revision: String::new(),
+            },
+        }))
+    }
+
+    async fn watch_policy(
+        &self,
+        request: Request<v1::WatchPolicyRequest>,
+    ) -> Result<Response<Self::WatchPolicyStream>, Status> {
+        let standing = standing(&request)?.clone();
+        let governor = Arc::clone(&self.governor);
+        self.streams.open(standing, |sink| async move {
+            let mut state = governor.generations().state();
+            let mut told = None;
+            loop {
+                let now = state.borrow_and_update().clone();
+                let standing = (now.current.policy.revision(), now.rejected.is_some());
+                // The policy at hand is told again where a refused change of it was taken back: all is well again.
+                let news = told.is_none_or(|(revision, rejected)| revision != standing.0 || (rejected && !standing.1));
+                for event in response::policy_events(&now, news) {
+                    sink.send(event).await?;
+                }
+                told = Some(standing);
+                loop {
+                    let changed = tokio::select! {
+                        () = sink.closed() => return Err(Over::ClientGone),
+                        changed = tokio::time::timeout(HEARTBEAT, state.changed()) => changed,
+                    };
+                    match changed {
+                        Ok(Ok(())) => break,
+                        Ok(Err(_)) => return Err(stopping()),
+                        Err(_) => sink.send(response::policy_heartbeat(governor.now())).await?,
+                    }
+                }
+            }
+        })
+    }
+}

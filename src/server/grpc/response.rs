@@ -1,0 +1,363 @@
+//! From the domain to responses: the only place, beside [`request`](super::request), that knows both.
+
+use std::collections::{BTreeMap, HashMap};
+
+use prost_types::value::Kind;
+use serde_json::{Map, Value};
+
+use crate::approvals::Pending;
+use crate::audit::row::{ApprovalState, AuditRow};
+use crate::audit::{Content, DecisionRecord, IdentityRecord, StoredPolicy, StoredRecord};
+use crate::domain::{
+    Action, Actor, Approval, Decision, Digest, Ending, EndingKind, Outcome, ParamPath, QuestionState, ResultStatus,
+    RiskLevel, Timestamp,
+};
+use crate::governance::{Generation, PolicyState, Rejection};
+use crate::policy::{ConditionTrace, Diagnostic, Explanation, Outcome as Told, Verdict};
+use crate::proto::v1;
+
+/// JSON as protobuf has it.
+pub(crate) fn value(value: &Value) -> prost_types::Value {
+    let kind = match value {
+        Value::Null => Kind::NullValue(0),
+        Value::Bool(bool) => Kind::BoolValue(*bool),
+        // Integers beyond 2^53 were refused on the way in.
+        Value::Number(number) => Kind::NumberValue(number.as_f64().unwrap_or_default()),
+        Value::String(text) => Kind::StringValue(text.clone()),
+        Value::Array(items) => {
+            Kind::ListValue(prost_types::ListValue { values: items.iter().map(self::value).collect() })
+        }
+        Value::Object(map) => Kind::StructValue(object(map)),
+    };
+    prost_types::Value { kind: Some(kind) }
+}
+
+/// A JSON object as protobuf has it.
+pub(crate) fn object(map: &Map<String, Value>) -> prost_types::Struct {
+    prost_types::Struct { fields: map.iter().map(|(key, item)| (key.clone(), value(item))).collect() }
+}
+
+fn optional_object(map: &Map<String, Value>) -> Option<prost_types::Struct> {
+    (!map.is_empty()).then(|| object(map))
+}
+
+/// A moment as protobuf has it.
+pub(crate) fn timestamp(at: Timestamp) -> prost_types::Timestamp {
+    prost_types::Timestamp { seconds: at.as_second(), nanos: at.subsec_nanosecond() }
+}
+
+pub(crate) fn outcome(outcome: Outcome) -> v1::Outcome {
+    match outcome {
+        Outcome::Allow => v1::Outcome::Allow,
+        Outcome::Deny => v1::Outcome::Deny,
+        Outcome::Escalate => v1::Outcome::Escalate,
+        Outcome::RequireConfirmation => v1::Outcome::RequireConfirmation,
+    }
+}
+
+pub(crate) fn risk_level(level: RiskLevel) -> v1::RiskLevel {
+    match level {
+        RiskLevel::Low => v1::RiskLevel::Low,
+        RiskLevel::Medium => v1::RiskLevel::Medium,
+        RiskLevel::High => v1::RiskLevel::High,
+        RiskLevel::Critical => v1::RiskLevel::Critical,
+    }
+}
+
+pub(crate) fn approval_mode(approval: Approval) -> v1::ApprovalMode {
+    match approval {
+        Approval::Auto => v1::ApprovalMode::Auto,
+        Approval::Confirm => v1::ApprovalMode::Confirm,
+        Approval::Approve => v1::ApprovalMode::Approve,
+        Approval::Block => v1::ApprovalMode::Block,
+    }
+}
+
+fn result_status(status: Option<ResultStatus>) -> v1::ResultStatus {
+    match status {
+        None => v1::ResultStatus::Unspecified,
+        Some(ResultStatus::Success) => v1::ResultStatus::Success,
+        Some(ResultStatus::Failed) => v1::ResultStatus::Failed,
+        Some(ResultStatus::Blocked) => v1::ResultStatus::Blocked,
+        Some(ResultStatus::Denied) => v1::ResultStatus::Denied,
+        Some(ResultStatus::Skipped) => v1::ResultStatus::Skipped,
+        Some(ResultStatus::RolledBack) => v1::ResultStatus::RolledBack,
+        Some(ResultStatus::Unknown) => v1::ResultStatus::Unknown,
+    }
+}
+
+fn identity(recorded: &IdentityRecord) -> v1::Identity {
+    v1::Identity {
+        subject: recorded.subject.clone(),
+        how: recorded.how.as_str().to_owned(),
+        actor: recorded.actor.clone().unwrap_or_default(),
+    }
+}
+
+fn actor(actor: &Actor) -> v1::Actor {
+    v1::Actor { id: actor.id.clone(), r#type: actor.r#type.clone() }
+}
+
+fn action(action: &Action) -> v1::Action {
+    v1::Action {
+        r#type: action.r#type.clone(),
+        target: action.target.clone(),
+        params: optional_object(&action.params),
+        description: action.description.clone(),
+    }
+}
+
+fn paths(paths: &[ParamPath]) -> Vec<String> {
+    paths.iter().map(ToString::to_string).collect()
+}
+
+/// The end of an approval.
+pub(crate) fn ending(ending: &Ending) -> v1::Ending {
+    let kind = match ending.kind {
+        EndingKind::Approved => v1::EndingKind::Approved,
+        EndingKind::Denied => v1::EndingKind::Denied,
+        EndingKind::Expired => v1::EndingKind::Expired,
+        EndingKind::Cancelled => v1::EndingKind::Cancelled,
+    };
+    v1::Ending {
+        kind: kind.into(),
+        allows: ending.allows,
+        by: ending.by.clone(),
+        at: Some(timestamp(ending.at)),
+        reason: ending.reason.clone(),
+        code: ending.code.clone(),
+    }
+}
+
+/// The answer to a proposal.
+pub(crate) fn decision(decision: Decision) -> v1::Decision {
+    v1::Decision {
+        decision_id: decision.decision_id.to_string(),
+        outcome: outcome(decision.outcome).into(),
+        reason: decision.reason,
+        risk_level: risk_level(decision.risk_level).into(),
+        risk_score: decision.risk_level.score(),
+        matched_rule: decision.matched_rule,
+        constraints: optional_object(&decision.constraints),
+        policy_revision: decision.policy_revision.to_string(),
+        timestamp: Some(timestamp(decision.timestamp)),
+        audit_ref: decision.audit_ref.to_string(),
+        approval_id: decision.approval_id.map(|id| id.to_string()).unwrap_or_default(),
+        expires_at: decision.expires_at.map(timestamp),
+        confirmation_token: decision.confirmation_token.unwrap_or_default(),
+        action_digest: decision.action_digest.to_string(),
+        approval: approval_mode(decision.approval).into(),
+    }
+}
+
+/// What the policy would answer.
+pub(crate) fn evaluation(verdict: &Verdict<'_>) -> v1::Evaluation {
+    v1::Evaluation {
+        outcome: outcome(verdict.approval.first_outcome()).into(),
+        reason: verdict.reason(),
+        risk_level: risk_level(verdict.risk_level).into(),
+        risk_score: verdict.risk_level.score(),
+        approval: approval_mode(verdict.approval).into(),
+        matched_rule: verdict.matched_rule.to_owned(),
+        constraints: optional_object(verdict.constraints()),
+        trace: Vec::new(),
+        rules_left_out: 0,
+    }
+}
+
+/// Adds why to what the policy would answer.
+pub(crate) fn explain(evaluation: &mut v1::Evaluation, explanation: Explanation) {
+    let clamp = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    evaluation.rules_left_out = clamp(explanation.left_out);
+    let rules = explanation.rules.into_iter().map(|rule| v1::RuleTrace {
+        rule: rule.name,
+        matched: rule.decides,
+        reason: rule.because,
+        file: rule.file,
+        line: clamp(rule.line),
+        conditions: rule.conditions.into_iter().map(condition_trace).collect(),
+    });
+    evaluation.trace = rules.collect();
+}
+
+fn condition_trace(condition: ConditionTrace) -> v1::ConditionTrace {
+    let result = match condition.outcome {
+        Told::Holds => "holds",
+        Told::Fails => "does not hold",
+        Told::Indeterminate => "indeterminate",
+    };
+    v1::ConditionTrace {
+        condition: format!("{}: {}", condition.path, condition.wanted),
+        result: result.to_owned(),
+        seen: condition.seen,
+        reason: condition.because,
+    }
+}
+
+/// A question from the queue with its decision, where it stands like this.
+pub(crate) fn approval(pending: &Pending, decision: &DecisionRecord, state: &QuestionState) -> v1::Approval {
+    let Pending { approval_id, requested_at, expires_at, timeout_allows, .. } = pending;
+    let (expires_at, timeout_allows) = (*expires_at, *timeout_allows);
+    let state = ApprovalState { approval_id: *approval_id, expires_at, timeout_allows, state: state.clone() };
+    question(decision, &state, *requested_at)
+}
+
+/// A question as the record has it, open or over. `None` where the row asked nobody.
+pub(crate) fn recorded_approval(row: &AuditRow) -> Option<v1::Approval> {
+    let mut approval = question(&row.decision, row.state.approval.as_ref()?, row.time);
+    if row.state.redacted.is_some() {
+        approval.identity = None;
+    }
+    Some(approval)
+}
+
+fn question(decision: &DecisionRecord, state: &ApprovalState, requested_at: Timestamp) -> v1::Approval {
+    v1::Approval {
+        approval_id: state.approval_id.to_string(),
+        decision_id: decision.decision_id.to_string(),
+        actor: Some(actor(&decision.actor)),
+        identity: Some(identity(&decision.identity)),
+        action: Some(action(&decision.action)),
+        masked: paths(&decision.masked),
+        context: Some(v1::Context {
+            session_id: decision.session_id.clone(),
+            metadata: optional_object(&decision.metadata),
+        }),
+        action_digest: decision.action_digest.to_string(),
+        matched_rule: decision.matched_rule.clone(),
+        reason: decision.reason.clone(),
+        risk_level: risk_level(decision.risk_level).into(),
+        policy_revision: decision.policy_revision.to_string(),
+        requested_at: Some(timestamp(requested_at)),
+        expires_at: Some(timestamp(state.expires_at)),
+        timeout_allows: state.timeout_allows,
+        ending: state.ending().map(ending),
+        history: Vec::new(),
+    }
+}
+
+/// Something that a session did before.
+pub(crate) fn session_action(row: &AuditRow, status: Option<ResultStatus>) -> v1::SessionAction {
+    v1::SessionAction {
+        time: Some(timestamp(row.time)),
+        r#type: row.decision.action.r#type.clone(),
+        target: row.decision.action.target.clone(),
+        outcome: outcome(row.state.outcome_now()).into(),
+        status: result_status(status).into(),
+    }
+}
+
+/// A line of the audit log.
+pub(crate) fn audit_row(row: AuditRow, status: Option<ResultStatus>) -> v1::AuditRow {
+    let AuditRow { row: id, record_id, time, decision, state } = row;
+    let report = state.result.as_ref();
+    let known = state.redacted.is_none();
+    v1::AuditRow {
+        id,
+        session_id: decision.session_id,
+        timestamp: Some(timestamp(time)),
+        action: Some(action(&decision.action)),
+        masked: paths(&decision.masked),
+        risk_level: risk_level(decision.risk_level).into(),
+        approval: approval_mode(decision.approval).into(),
+        matched_rule: decision.matched_rule,
+        outcome: outcome(state.outcome_now()).into(),
+        reason: decision.reason,
+        ending: state.approval.as_ref().and_then(ApprovalState::ending).map(ending),
+        result_status: result_status(status).into(),
+        result_data: report.and_then(|report| report.data.as_ref()).map(value),
+        result_error: report.map(|report| report.error.clone()).unwrap_or_default(),
+        decision_id: decision.decision_id.to_string(),
+        approval_id: decision.approval_id.map(|id| id.to_string()).unwrap_or_default(),
+        actor: Some(actor(&decision.actor)),
+        identity: known.then(|| identity(&decision.identity)),
+        policy_revision: if known { decision.policy_revision.to_string() } else { String::new() },
+        action_digest: if known { decision.action_digest.to_string() } else { String::new() },
+        audit_ref: record_id.to_string(),
+        metadata: optional_object(&decision.metadata),
+        trace_id: decision.trace_id,
+        masked_digests: texts(&decision.masked_digests),
+        redacted: !known,
+    }
+}
+
+fn texts(digests: &BTreeMap<ParamPath, Digest>) -> HashMap<String, String> {
+    digests.iter().map(|(path, digest)| (path.to_string(), digest.to_string())).collect()
+}
+
+/// A record as it stands in the log.
+pub(crate) fn audit_record(stored: StoredRecord) -> v1::AuditRecord {
+    let StoredRecord { sequence, leaf_hash, content } = stored;
+    let record = v1::AuditRecord { sequence, leaf_hash: leaf_hash.0.to_vec(), ..v1::AuditRecord::default() };
+    match content {
+        Content::Whole { salt, payload, .. } => {
+            // Canonical JSON is UTF-8; what is not would be seen by its hash.
+            let payload = String::from_utf8(payload).unwrap_or_default();
+            v1::AuditRecord { payload, salt: salt.to_vec(), ..record }
+        }
+        Content::Redacted { leaf_data } => v1::AuditRecord { leaf_data: leaf_data.0.to_vec(), ..record },
+    }
+}
+
+/// What is wrong, or odd, in a policy.
+pub(crate) fn findings(findings: &[Diagnostic]) -> Vec<v1::PolicyFinding> {
+    let clamp = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    findings
+        .iter()
+        .map(|finding| v1::PolicyFinding {
+            file: finding.file.clone(),
+            line: clamp(finding.line),
+            column: clamp(finding.column),
+            path: finding.path.clone(),
+            message: finding.message.clone(),
+        })
+        .collect()
+}
+
+/// A policy in force.
+pub(crate) fn policy(generation: &Generation) -> v1::Policy {
+    let policy = &generation.policy;
+    let layer = |layer: &crate::policy::Source| v1::PolicyLayer { name: layer.name.clone(), yaml: layer.text.clone() };
+    v1::Policy {
+        revision: policy.revision().to_string(),
+        layers: policy.layers().iter().map(layer).collect(),
+        merged_json: policy.merged().to_string(),
+        rule_count: u32::try_from(policy.rules().len()).unwrap_or(u32::MAX),
+        loaded_at: Some(timestamp(generation.loaded_at)),
+        warnings: findings(policy.warnings()),
+    }
+}
+
+/// What a watcher of the policy is told first, and after each change.
+pub(crate) fn policy_events(state: &PolicyState, loaded: bool) -> Vec<v1::WatchPolicyResponse> {
+    use v1::watch_policy_response::Event;
+    let rejected = state.rejected.as_ref().map(|Rejection { at, kept, findings: found }| {
+        Event::Rejected(v1::PolicyRejected {
+            time: Some(timestamp(*at)),
+            kept_revision: kept.to_string(),
+            errors: findings(found),
+        })
+    });
+    let loaded = loaded.then(|| Event::Loaded(policy(&state.current)));
+    loaded.into_iter().chain(rejected).map(|event| v1::WatchPolicyResponse { event: Some(event) }).collect()
+}
+
+/// A policy that was in force once.
+pub(crate) fn stored_policy(revision: Digest, stored: StoredPolicy) -> v1::Policy {
+    let rules = stored.merged.get("rules").and_then(Value::as_array).map_or(0, Vec::len);
+    let layer = |layer: crate::audit::StoredLayer| v1::PolicyLayer { name: layer.name, yaml: layer.source };
+    v1::Policy {
+        revision: revision.to_string(),
+        merged_json: stored.merged.to_string(),
+        layers: stored.layers.into_iter().map(layer).collect(),
+        rule_count: u32::try_from(rules).unwrap_or(u32::MAX),
+        loaded_at: None,
+        warnings: Vec::new(),
+    }
+}
+
+/// Nothing happened to the policy.
+pub(crate) fn policy_heartbeat(now: Timestamp) -> v1::WatchPolicyResponse {
+    let heartbeat = v1::Heartbeat { time: Some(timestamp(now)) };
+    v1::WatchPolicyResponse { event: Some(v1::watch_policy_response::Event::Heartbeat(heartbeat)) }
+}

@@ -1,0 +1,73 @@
+//! The gRPC services, ready to be called.
+
+use std::sync::Arc;
+
+use tonic::service::Routes;
+use tonic_health::pb::health_server::{Health, HealthServer};
+
+use super::admin::Administration;
+use super::approvals::Approvals;
+use super::audit::Audit;
+use super::governance::Governance;
+use super::policies::Policies;
+use super::streams::Streams;
+use crate::domain::JsonLimits;
+use crate::governance::{Governor, Notary};
+use crate::outbound::witnesses::Witnesses;
+use crate::proto::FILE_DESCRIPTOR_SET;
+use crate::proto::v1::admin_service_server::AdminServiceServer;
+use crate::proto::v1::approval_service_server::ApprovalServiceServer;
+use crate::proto::v1::audit_service_server::AuditServiceServer;
+use crate::proto::v1::governance_service_server::GovernanceServiceServer;
+use crate::proto::v1::policy_service_server::PolicyServiceServer;
+
+/// What the services share.
+pub(crate) struct Services {
+    /// What answers.
+    pub(crate) governor: Arc<Governor>,
+    /// What signs.
+    pub(crate) notary: Arc<Notary>,
+    /// Who is told of checkpoints.
+    pub(crate) witnesses: Arc<Witnesses>,
+    /// The daemon's streams.
+    pub(crate) streams: Streams,
+    /// How large JSON may be.
+    pub(crate) limits: JsonLimits,
+    /// How large a message may be.
+    pub(crate) message_bytes: usize,
+}
+
+impl Services {
+    /// All of them, with health and reflection.
+    pub(crate) fn routes(self, health: HealthServer<impl Health>) -> Result<Routes, tonic_reflection::server::Error> {
+        let Self { governor, notary, witnesses, streams, limits, message_bytes } = self;
+        let governance = Governance { governor: Arc::clone(&governor), limits };
+        let approvals = Approvals { governor: Arc::clone(&governor), streams: streams.clone(), limits };
+        let audit = Audit {
+            governor: Arc::clone(&governor),
+            notary: Arc::clone(&notary),
+            witnesses,
+            streams: streams.clone(),
+            limits,
+        };
+        let administration = Administration { governor: Arc::clone(&governor), notary, limits };
+        let policies = Policies { governor, streams, limits };
+        Ok(Routes::new(health)
+            .add_service(reflection().build_v1()?)
+            .add_service(reflection().build_v1alpha()?)
+            .add_service(GovernanceServiceServer::new(governance).max_decoding_message_size(message_bytes))
+            .add_service(ApprovalServiceServer::new(approvals).max_decoding_message_size(message_bytes))
+            .add_service(AuditServiceServer::new(audit).max_decoding_message_size(message_bytes))
+            .add_service(AdminServiceServer::new(administration).max_decoding_message_size(message_bytes))
+            .add_service(PolicyServiceServer::new(policies).max_decoding_message_size(message_bytes))
+            .prepare())
+    }
+}
+
+fn reflection() -> tonic_reflection::server::Builder<'static> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        // So that a debugging client can read the details of an error.
+        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+}

@@ -1,0 +1,146 @@
+//! From call errors to gRPC statuses: a code, a sentence, and details that a program can read.
+//!
+//! Every status carries an `ErrorInfo` with the reason and the domain `aegis.v1`; `BadRequest` names wrong fields;
+//! `RetryInfo` says when the same call may succeed.
+
+use std::collections::HashMap;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
+
+use crate::audit::StoreError;
+use crate::domain::{CallError, ErrorCode, Violation};
+use crate::governance::{GovernanceError, NotaryError};
+
+/// Who speaks in an `ErrorInfo`.
+const DOMAIN: &str = "aegis.v1";
+
+/// How many bytes of sentence, and of violations, a status may hold: it travels in headers, twice and in base64, and a
+/// client that is sent more than 8 KiB of those may end the connection instead of reading them.
+const MESSAGE_BYTES: usize = 1024;
+const VIOLATIONS_BYTES: usize = 3072;
+/// How many bytes of that one field's path, or what is wrong with it, may take.
+const VIOLATION_BYTES: usize = 512;
+
+/// The gRPC code of an error code.
+const fn code(code: ErrorCode) -> Code {
+    use ErrorCode as E;
+    match code {
+        E::InvalidRequest
+        | E::MessageTooLarge
+        | E::IdempotencyKeyReused
+        | E::PolicyInvalid
+        | E::UnsupportedContentType => Code::InvalidArgument,
+        E::CredentialRequired | E::CredentialInvalid | E::CredentialExpired => Code::Unauthenticated,
+        E::RoleRequired | E::OwnProposal | E::ActorNotAllowed | E::CrossOrigin => Code::PermissionDenied,
+        E::NoSuchDecision | E::NoSuchApproval | E::NoSuchRevision | E::NoSuchService | E::NoSuchToken => Code::NotFound,
+        E::AlreadyDecided
+        | E::Expired
+        | E::DigestMismatch
+        | E::NotPending
+        | E::NotReportable
+        | E::NotRedactable
+        | E::ConfirmationInvalid
+        | E::PolicyNotWritable => Code::FailedPrecondition,
+        E::RevisionMismatch | E::KeyUnsettled => Code::Aborted,
+        E::TooManyFailures
+        | E::TooManyPendingApprovals
+        | E::RateLimited
+        | E::TooManyStreams
+        | E::RecordBusy
+        | E::TooManyTokens => Code::ResourceExhausted,
+        E::RecordUnavailable | E::NotServing => Code::Unavailable,
+        E::DeadlineExceeded => Code::DeadlineExceeded,
+        E::UnknownMethod => Code::Unimplemented,
+        E::RecordFault | E::NoEntropy | E::LogKeyFault | E::Internal => Code::Internal,
+    }
+}
+
+impl From<CallError> for Status {
+    fn from(error: CallError) -> Self {
+        let CallError { code: reason, message, metadata, violations, retry_after } = error;
+        let metadata: HashMap<_, _> = metadata.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let mut details = ErrorDetails::with_error_info(reason.as_str(), DOMAIN, metadata);
+        if !violations.is_empty() {
+            details.set_bad_request(bounded(violations));
+        }
+        if let Some(pause) = retry_after {
+            details.set_retry_info(Some(pause));
+        }
+        Self::with_error_details(code(reason), cut(message, MESSAGE_BYTES), details)
+    }
+}
+
+impl From<GovernanceError> for Status {
+    fn from(error: GovernanceError) -> Self {
+        CallError::from(error).into()
+    }
+}
+
+impl From<StoreError> for Status {
+    fn from(error: StoreError) -> Self {
+        CallError::from(&error).into()
+    }
+}
+
+impl From<NotaryError> for Status {
+    fn from(error: NotaryError) -> Self {
+        CallError::from(error).into()
+    }
+}
+
+/// As many of the violations as a status may hold, and how many are left out.
+fn bounded(violations: Vec<Violation>) -> Vec<FieldViolation> {
+    let count = violations.len();
+    let (mut kept, mut bytes) = (Vec::new(), 0);
+    for Violation { field, description } in violations {
+        let (field, description) = (cut(field, VIOLATION_BYTES), cut(description, VIOLATION_BYTES));
+        bytes += field.len() + description.len();
+        if bytes > VIOLATIONS_BYTES {
+            kept.push(FieldViolation::new("", format!("and {} more", count - kept.len())));
+            break;
+        }
+        kept.push(FieldViolation::new(field, description));
+    }
+    kept
+}
+
+/// The beginning of a text that is too long.
+fn cut(mut text: String, bytes: usize) -> String {
+    const DOTS: &str = "...";
+    if text.len() > bytes {
+        text.truncate(text.floor_char_boundary(bytes - DOTS.len()));
+        text.push_str(DOTS);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn however_much_is_wrong_a_status_fits_in_the_headers_of_a_client() {
+        let long = "\u{20ac}".repeat(10_000);
+        let many = (0..1000).map(|i| Violation::new(format!("items[{i}].{long}"), long.clone())).collect();
+        let status = Status::from(CallError::invalid(many));
+        let headers = status.clone().into_http::<()>().into_parts().0.headers;
+        let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
+        assert!(bytes < 12 << 10, "{bytes} bytes");
+        let violations = status.get_details_bad_request().unwrap().field_violations;
+        assert!(violations[0].field.starts_with("items[0]."));
+        assert_eq!(violations.last().unwrap().description, "and 997 more");
+        let few = Status::from(CallError::invalid_field("a", "b"));
+        assert_eq!(few.get_details_bad_request().unwrap().field_violations.len(), 1);
+    }
+
+    #[test]
+    fn every_status_has_its_reason_and_advice_where_a_retry_helps() {
+        for reason in ErrorCode::ALL {
+            let status = Status::from(CallError::new(*reason, "why"));
+            assert_eq!(status.get_details_error_info().unwrap().reason, reason.as_str());
+            let advice = status.get_details_retry_info().and_then(|info| info.retry_delay);
+            assert_eq!(advice, reason.retry_after(), "{reason}");
+        }
+    }
+}

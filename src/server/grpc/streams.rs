@@ -1,0 +1,117 @@
+//! Server streams: bounded in number and in what they hold back, and never ended as if all were well.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt as _, stream};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Response, Status};
+
+use crate::domain::{CallError, ErrorCode};
+use crate::server::standing::{Standing, credential_over};
+
+/// How many messages may wait for a slow client. What produces them waits then: see each stream for what that means.
+const HELD_BACK: usize = 64;
+
+/// How long a stream may have nothing to say before it says that it is alive.
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// What a client of a stream reads.
+pub(crate) type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// The streams of one daemon.
+#[derive(Clone)]
+pub(crate) struct Streams {
+    permits: Arc<Semaphore>,
+    stop: CancellationToken,
+}
+
+/// Why a stream is over.
+#[derive(Debug)]
+pub(crate) enum Over {
+    /// The client is gone.
+    ClientGone,
+    /// Something is wrong, and the client is told what.
+    Failed(Status),
+}
+
+impl<E: Into<Status>> From<E> for Over {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// The daemon is stopping.
+fn not_serving() -> CallError {
+    CallError::new(ErrorCode::NotServing, "the daemon is stopping: resume when it is back")
+}
+
+/// The end of a stream because the daemon is stopping.
+pub(crate) fn stopping() -> Over {
+    Over::from(not_serving())
+}
+
+/// Where a stream's messages go.
+#[derive(Debug)]
+pub(crate) struct Sink<T>(mpsc::Sender<Result<T, Status>>);
+
+impl<T> Sink<T> {
+    /// Sends a message; waits while the client is slow.
+    pub(crate) async fn send(&self, message: T) -> Result<(), Over> {
+        self.0.send(Ok(message)).await.map_err(|_| Over::ClientGone)
+    }
+
+    /// Resolves when the client is gone.
+    pub(crate) async fn closed(&self) {
+        self.0.closed().await;
+    }
+}
+
+impl Streams {
+    /// At most so many streams at once, all ended by this token, each at the end of its caller's credential.
+    pub(crate) fn new(limit: usize, stop: CancellationToken) -> Self {
+        Self { permits: Arc::new(Semaphore::new(limit)), stop }
+    }
+
+    /// Opens a stream that `produce` fills until it returns, the client goes, the caller's credential is over, or the
+    /// daemon stops.
+    pub(crate) fn open<T, F, P>(&self, standing: Standing, produce: P) -> Result<Response<Messages<T>>, Status>
+    where
+        T: Send + 'static,
+        P: FnOnce(Sink<T>) -> F,
+        F: Future<Output = Result<(), Over>> + Send + 'static,
+    {
+        let permit = Arc::clone(&self.permits).try_acquire_owned().map_err(|_| {
+            let message = "as many streams are open as this daemon allows (--max-streams)";
+            CallError::new(ErrorCode::TooManyStreams, message)
+        })?;
+        let (sender, receiver) = mpsc::channel(HELD_BACK);
+        let (end, ended) = oneshot::channel();
+        let producing = produce(Sink(sender));
+        let stop = self.stop.clone();
+        let over = standing.over();
+        tokio::spawn(async move {
+            let _permit = permit;
+            let last_word = tokio::select! {
+                () = stop.cancelled() => Some(not_serving().into()),
+                why = over => Some(credential_over(why).into()),
+                over = producing => match over {
+                    Ok(()) | Err(Over::ClientGone) => None,
+                    Err(Over::Failed(status)) => Some(status),
+                },
+            };
+            // Nobody reads it where the client is gone.
+            let _ = end.send(last_word);
+        });
+        // The last word has a place of its own behind what is held back: a client that reads late still reads it.
+        let last_word = stream::once(ended).filter_map(|last_word| {
+            let broken = |_| Some(CallError::internal("the stream broke off").into());
+            std::future::ready(last_word.unwrap_or_else(broken).map(Err))
+        });
+        let stream: Messages<T> = Box::pin(ReceiverStream::new(receiver).chain(last_word));
+        Ok(Response::new(stream))
+    }
+}

@@ -1,0 +1,21 @@
+//! The writer's transactions.
+
+use redb::{Durability, StorageError, WriteTransaction};
+
+use super::slot::Slot;
+
+/// A write transaction, durable or not.
+pub(super) fn begin(slot: &Slot, relaxed: bool) -> Result<WriteTransaction, StorageError> {
+    prepare(slot.begin_write()?, relaxed)
+}
+
+pub(super) fn prepare(mut transaction: WriteTransaction, relaxed: bool) -> Result<WriteTransaction, StorageError> {
+    if relaxed {
+        transaction.set_durability(Durability::None).map_err(|error| StorageError::Corrupted(error.to_string()))?;
+    } else {
+        // The header is flipped only when all it names is on disk; and the next start need not rebuild anything.
+        transaction.set_two_phase_commit(true);
+        transaction.set_quick_repair(true);
+    }
+    Ok(transaction)
+}

@@ -1,0 +1,207 @@
+//! What can go wrong with the record: opening it, writing to it, reading it.
+//!
+//! A refusal of the caller's own rules (a token that is spent, an approval that has ended) is none of these: it is a value
+//! that a job returns. Errors here always mean that the store could not do its work, and that nothing may be concluded
+//! about the action.
+
+use std::any::Any;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use redb::StorageError;
+
+use crate::domain::ParamsError;
+
+/// The store could not be opened. Each case says what to do about it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Another process holds the file.
+    #[error("{} is open in another process: stop the other daemon, or give this one its own data directory", path.display())]
+    Locked {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file was written by a later version of the program.
+    #[error(
+        "{} has format {found}, this program knows up to {known}: run the newer program, or restore a file of this version",
+        path.display()
+    )]
+    NewerFormat {
+        /// The file.
+        path: PathBuf,
+        /// The format of the file.
+        found: u32,
+        /// The newest format that this program knows.
+        known: u32,
+    },
+    /// The file is something else.
+    #[error("{} is not a record written by aegis ({why}): name another file, or move this one away", path.display())]
+    NotAStore {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The file was a store and is damaged.
+    #[error("{} is damaged ({why}): keep a copy of it for inspection and restore a backup", path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// There is no space to open the store in: even opening writes.
+    #[error("no space left to open {}: free some on that file system", path.display())]
+    DiskFull {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The operating system refused.
+    #[error("cannot open {}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+}
+
+/// The store could not do what was asked. Nothing was acknowledged.
+///
+/// After [`StoreError::Unavailable`] on a write it is not known whether the records of that call are on disk: they are, all
+/// of them, or none is. A caller finds out by its idempotency key.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// More is waiting to be written, or to be read, than the queue holds. Nothing was written; try again.
+    #[error("the record is busy: too many calls are waiting for it")]
+    Overloaded,
+    /// The store cannot write or read now. It keeps trying to recover by itself.
+    #[error("the record is unavailable: {why}")]
+    Unavailable {
+        /// What happened.
+        why: Arc<str>,
+        /// Whether it is for lack of space.
+        disk_full: bool,
+    },
+    /// A fault of the program in this call, or in another one of the same batch: the batch was rolled back.
+    #[error("the write was rolled back: {why}")]
+    Aborted {
+        /// What happened.
+        why: Arc<str>,
+    },
+    /// The file does not hold what it must.
+    #[error(
+        "the record is damaged: {what}; stop the daemon, keep a copy of the file for inspection and restore a backup"
+    )]
+    Corrupt {
+        /// What was found.
+        what: Arc<str>,
+    },
+    /// The store has been shut down.
+    #[error("the record is closed")]
+    Closed,
+}
+
+/// A step of a transaction could not be done. A job passes it on with `?`: the batch is then rolled back.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TxError {
+    /// The storage failed.
+    #[error("storage: {0}")]
+    Storage(#[from] StorageError),
+    /// The file does not hold what it must.
+    #[error("the record is damaged: {0}")]
+    Corrupt(String),
+    /// A record or state has no JSON form.
+    #[error(transparent)]
+    Encode(#[from] ParamsError),
+    /// The machine gave no random bytes.
+    #[error("no random bytes: {0}")]
+    Entropy(io::Error),
+    /// The caller broke a rule of this floor.
+    #[error("{0}")]
+    Misuse(&'static str),
+}
+
+/// Whether an I/O error means that there is no space.
+pub(crate) fn is_disk_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
+}
+
+/// Every error of redb, as one of storage: what cannot be (a table of another type) is damage.
+pub(crate) fn storage(error: impl Into<redb::Error>) -> StorageError {
+    match error.into() {
+        redb::Error::Io(error) => StorageError::Io(error),
+        redb::Error::PreviousIo => StorageError::PreviousIo,
+        redb::Error::DatabaseClosed => StorageError::DatabaseClosed,
+        redb::Error::ValueTooLarge(len) => StorageError::ValueTooLarge(len),
+        other => StorageError::Corrupted(other.to_string()),
+    }
+}
+
+/// Turns a panic into damage of the file. redb checks what it reads, but not everything: a damaged page can lead it to an
+/// assertion, and that must neither end the daemon nor its writer.
+pub(crate) fn guarded<T, E: From<StorageError>>(f: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+    catch_unwind(AssertUnwindSafe(f))
+        .unwrap_or_else(|panic| Err(StorageError::Corrupted(format!("a panic: {}", panic_text(&*panic))).into()))
+}
+
+/// What a panic said.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}
+
+impl From<redb::TableError> for TxError {
+    fn from(error: redb::TableError) -> Self {
+        Self::Storage(storage(error))
+    }
+}
+
+impl From<StorageError> for StoreError {
+    fn from(error: StorageError) -> Self {
+        match error {
+            StorageError::Corrupted(what) => Self::Corrupt { what: what.into() },
+            StorageError::Io(error) => {
+                Self::Unavailable { why: error.to_string().into(), disk_full: is_disk_full(&error) }
+            }
+            other => Self::Unavailable { why: other.to_string().into(), disk_full: false },
+        }
+    }
+}
+
+impl From<redb::TableError> for StoreError {
+    fn from(error: redb::TableError) -> Self {
+        storage(error).into()
+    }
+}
+
+impl From<redb::TransactionError> for StoreError {
+    fn from(error: redb::TransactionError) -> Self {
+        storage(error).into()
+    }
+}
+
+impl From<TxError> for StoreError {
+    fn from(error: TxError) -> Self {
+        match error {
+            TxError::Storage(error) => error.into(),
+            TxError::Corrupt(what) => Self::Corrupt { what: what.into() },
+            other => Self::Aborted { why: other.to_string().into() },
+        }
+    }
+}
+
+/// The error for something that another part of the file points at and that is not there.
+pub(crate) fn missing(what: &str, number: u64) -> StorageError {
+    StorageError::Corrupted(format!("{what} {number} is missing"))
+}
+
+/// The error for what cannot be read.
+pub(crate) fn damaged(what: impl Into<String>) -> StoreError {
+    StoreError::Corrupt { what: what.into().into() }
+}

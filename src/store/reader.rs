@@ -1,0 +1,58 @@
+//! Reading a snapshot.
+//!
+//! A reader sees the store as it was when it was taken, whatever is written meanwhile. Hold it for one answer, not for
+//! long: as long as it lives, no page that it could look at is used again. What can be read is said by the floors above,
+//! which give it further methods.
+
+use redb::{Key, ReadOnlyTable, ReadTransaction, Value};
+
+use super::error::{StoreError, damaged, guarded};
+use super::meta::{self, META};
+use super::table::TableDef;
+
+/// A snapshot of the store.
+#[derive(Debug)]
+pub struct Reader {
+    read: ReadTransaction,
+}
+
+impl Reader {
+    pub(super) fn new(read: ReadTransaction) -> Self {
+        Self { read }
+    }
+
+    pub(crate) fn table<K: Key + 'static, V: Value + 'static>(
+        &self,
+        table: TableDef<K, V>,
+    ) -> Result<ReadOnlyTable<K, V>, StoreError> {
+        Ok(table.open(&self.read)?)
+    }
+
+    /// A table; none where nothing was ever written to it.
+    pub(crate) fn table_if_there<K: Key + 'static, V: Value + 'static>(
+        &self,
+        table: TableDef<K, V>,
+    ) -> Result<Option<ReadOnlyTable<K, V>>, StoreError> {
+        Ok(table.open_if_there(&self.read)?)
+    }
+
+    /// A number of the table `meta`; 0 while it is not there.
+    pub(crate) fn number(&self, key: &str) -> Result<u64, StoreError> {
+        Ok(meta::number(&self.read, key)?)
+    }
+
+    /// The random name that the store got when it was created.
+    pub fn store_id(&self) -> Result<[u8; 16], StoreError> {
+        guarded(|| {
+            let meta_table = self.table(META)?;
+            let id = meta_table.get(meta::STORE_ID)?.and_then(|value| value.value().try_into().ok());
+            id.ok_or_else(|| damaged("the store has no name"))
+        })
+    }
+
+    /// The snapshot itself, for what is done with every table alike.
+    #[cfg(test)]
+    pub(crate) fn transaction(&self) -> &ReadTransaction {
+        &self.read
+    }
+}

@@ -1,0 +1,187 @@
+//! Tables: each is registered once, with what it holds, where its content comes from, how it is dumped and counted.
+
+use std::borrow::Borrow;
+use std::cell::Cell;
+
+use redb::{
+    Key, ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata as _, StorageError, Table,
+    TableDefinition, TableError, Value, WriteTransaction,
+};
+
+use super::error::storage;
+
+/// Bytes, as tables keep them.
+pub(crate) type Bytes = &'static [u8];
+
+/// Where the content of a table comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Jobs write it, and nothing else holds what it holds.
+    Source,
+    /// It can be made again from other tables, and may lag behind them.
+    Derived {
+        /// The names of those tables.
+        from: &'static [&'static str],
+        /// The name of the [`Derivation`](super::host::Derivation) that writes it.
+        by: &'static str,
+    },
+}
+
+/// A table: its name, the types of its keys and values, and where its content comes from.
+pub struct TableDef<K: Key + 'static, V: Value + 'static> {
+    name: &'static str,
+    definition: TableDefinition<'static, K, V>,
+    origin: Origin,
+}
+
+impl<K: Key + 'static, V: Value + 'static> Clone for TableDef<K, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<K: Key + 'static, V: Value + 'static> Copy for TableDef<K, V> {}
+
+impl<K: Key + 'static, V: Value + 'static> TableDef<K, V> {
+    /// A table that jobs write.
+    pub(crate) const fn source(name: &'static str) -> Self {
+        Self { name, definition: TableDefinition::new(name), origin: Origin::Source }
+    }
+
+    /// A table that this derivation makes from these tables.
+    pub(crate) const fn derived(name: &'static str, from: &'static [&'static str], by: &'static str) -> Self {
+        Self { name, definition: TableDefinition::new(name), origin: Origin::Derived { from, by } }
+    }
+
+    /// The table in a snapshot.
+    pub(crate) fn open(&self, read: &ReadTransaction) -> Result<ReadOnlyTable<K, V>, TableError> {
+        read.open_table(self.definition)
+    }
+
+    /// The table in a snapshot; none where nothing was ever written to it, as in a file from before there was this table.
+    pub(crate) fn open_if_there(&self, read: &ReadTransaction) -> Result<Option<ReadOnlyTable<K, V>>, TableError> {
+        match self.open(read) {
+            Ok(table) => Ok(Some(table)),
+            Err(TableError::TableDoesNotExist(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What redb knows the table by: for tests, which damage it.
+    #[cfg(test)]
+    pub(crate) fn definition(&self) -> TableDefinition<'static, K, V> {
+        self.definition
+    }
+}
+
+/// What the engine can do with a table without knowing what it means.
+pub trait Registered: Sync {
+    /// The name of the table.
+    fn name(&self) -> &'static str;
+
+    /// Where its content comes from.
+    fn origin(&self) -> Origin;
+
+    /// Makes sure that the table exists.
+    fn create(&self, transaction: &WriteTransaction) -> Result<(), StorageError>;
+
+    /// How many entries it has.
+    fn count(&self, read: &ReadTransaction) -> Result<u64, StorageError>;
+
+    /// Goes through the entries in the order of their keys: key and value as the bytes that the file holds.
+    fn dump(&self, read: &ReadTransaction, each: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StorageError>;
+}
+
+impl<K: Key + Sync + 'static, V: Value + Sync + 'static> Registered for TableDef<K, V> {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    fn create(&self, transaction: &WriteTransaction) -> Result<(), StorageError> {
+        transaction.open_table(self.definition).map(drop).map_err(storage)
+    }
+
+    fn count(&self, read: &ReadTransaction) -> Result<u64, StorageError> {
+        self.open_if_there(read).map_err(storage)?.map_or(Ok(0), |table| table.len())
+    }
+
+    fn dump(&self, read: &ReadTransaction, each: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StorageError> {
+        let Some(table) = self.open_if_there(read).map_err(storage)? else { return Ok(()) };
+        for entry in table.iter()? {
+            let (key, value) = entry?;
+            each(K::as_bytes(&key.value()).as_ref(), V::as_bytes(&value.value()).as_ref());
+        }
+        Ok(())
+    }
+}
+
+/// A write transaction, and how many changes were made in it. Every change goes through a [`Lazy`] table of it.
+#[derive(Clone, Copy)]
+pub struct Session<'t> {
+    transaction: &'t WriteTransaction,
+    changes: &'t Cell<u64>,
+}
+
+impl<'t> Session<'t> {
+    pub(super) fn new(transaction: &'t WriteTransaction, changes: &'t Cell<u64>) -> Self {
+        Self { transaction, changes }
+    }
+
+    /// A table of the transaction.
+    pub(crate) fn table<K: Key + 'static, V: Value + 'static>(self, table: TableDef<K, V>) -> Lazy<'t, K, V> {
+        Lazy { session: self, definition: table.definition, table: None }
+    }
+
+    /// How many changes were made.
+    pub(super) fn changes(self) -> u64 {
+        self.changes.get()
+    }
+}
+
+/// A table of a write transaction that is opened when it is first touched: a batch pays for the tables that it uses.
+pub struct Lazy<'t, K: Key + 'static, V: Value + 'static> {
+    session: Session<'t>,
+    definition: TableDefinition<'static, K, V>,
+    table: Option<Table<'t, K, V>>,
+}
+
+impl<'t, K: Key + 'static, V: Value + 'static> Lazy<'t, K, V> {
+    /// The table, to look at.
+    pub(crate) fn read(&mut self) -> Result<&Table<'t, K, V>, StorageError> {
+        self.table().map(|table| &*table)
+    }
+
+    /// Puts a value in the place of what the key has.
+    pub(crate) fn insert<'k, 'v>(
+        &mut self,
+        key: impl Borrow<K::SelfType<'k>>,
+        value: impl Borrow<V::SelfType<'v>>,
+    ) -> Result<(), StorageError> {
+        self.change()?.insert(key, value).map(drop)
+    }
+
+    /// Removes what the key has, if anything.
+    pub(crate) fn remove<'k>(&mut self, key: impl Borrow<K::SelfType<'k>>) -> Result<(), StorageError> {
+        self.change()?.remove(key).map(drop)
+    }
+
+    /// Counted before it is made: one that fails half-way has left a trace.
+    fn change(&mut self) -> Result<&mut Table<'t, K, V>, StorageError> {
+        self.session.changes.set(self.session.changes.get() + 1);
+        self.table()
+    }
+
+    fn table(&mut self) -> Result<&mut Table<'t, K, V>, StorageError> {
+        match &mut self.table {
+            Some(table) => Ok(table),
+            slot => {
+                let table = self.session.transaction.open_table(self.definition).map_err(storage)?;
+                Ok(slot.insert(table))
+            }
+        }
+    }
+}
