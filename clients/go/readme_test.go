@@ -40,7 +40,9 @@ var (
 )
 
 // A block need not use every package.
-var _ = []any{errors.New, fmt.Print, log.Print, http.Get, os.Exit, testing.Short, time.Now, aegishttp.NewTransport, aegistest.New}
+var _ = []any{
+	errors.New, fmt.Print, log.Print, http.Get, os.Exit, testing.Short, time.Now, aegishttp.NewTransport, aegistest.New,
+}
 
 func readContacts(context.Context, aegis.Decision) (string, error) { return "", nil }
 

@@ -111,7 +111,8 @@ impl Remark {
 
 #[test]
 fn blocks_are_found_with_what_is_said_about_them() {
-    let markdown = "# A\n\n<!-- not run: needs a cluster -->\n```console\n$ a\n```\nafter\n\n## B\n```yaml\n# p.yaml\nx: 1\n```\n\
+    let markdown = "# A\n\n<!-- not run: needs a cluster -->\n```console\n$ a\n```\nafter\n\n\
+                    ## B\n```yaml\n# p.yaml\nx: 1\n```\n\
                     <!-- input after `[1]`: a 1 yes -->\n\n```console\n$ b\n```\n";
     let blocks = of("x.md", markdown);
     let said: Vec<_> = blocks.iter().map(|block| (block.line, block.heading.as_str(), block.file_name())).collect();

@@ -1,8 +1,8 @@
-//! Runs the commands of a document as its reader would: in a home of their own, one after another, with the daemon that the
-//! document starts.
+//! Runs the commands of a document as its reader would: in a home of their own, one after another, with the daemon that
+//! the document starts.
 //!
-//! Two things differ from what is written, so that tests can run side by side: the daemon's ports are picked, and the ports
-//! that the document names stand for them; and `cargo run … --` is the binary that cargo has built for the tests.
+//! Two things differ from what is written, so that tests can run side by side. The daemon's ports are picked, and stand
+//! for those that the document names. And `cargo run … --` is the binary that cargo has built for the tests.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};

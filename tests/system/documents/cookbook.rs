@@ -59,7 +59,7 @@ fn outcome(answer: &Value) -> &'static str {
     }
 }
 
-/// A row of a table: ``| `bulk_update crm {"count": 150}` at `2026-11-27T10:00:00Z` by `agent-7` | `ESCALATE` by `bulk` |``.
+/// A row of a table: ``| `bulk_update crm {"count": 150}` at `2026-11-27T10:00:00Z` by `ci` | `ESCALATE` by `bulk` |``.
 struct Case {
     line: String,
     /// As `aegis simulate` reads it.

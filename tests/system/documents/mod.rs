@@ -3,7 +3,7 @@
 //! | language | what becomes of the block |
 //! | --- | --- |
 //! | `console` | each `$` line runs in order, against the daemon that the document started ([`console`]) |
-//! | `yaml` | a policy must load without a warning; a first line `# NAME` writes the block to that file for the commands that follow |
+//! | `yaml` | a policy must load without a warning; a first line `# NAME` writes it to that file for later commands |
 //! | `json` | must be JSON |
 //! | `python`, `ts`, `go` | the SDK's own tests run the blocks of its README ([`snippets`]) |
 //! | `text` | nothing: a drawing |
@@ -11,7 +11,7 @@
 //! A remark in the line before a block says more:
 //!
 //! - `<!-- not run: REASON -->`: the block is left out, for this reason.
-//! - `<!-- in the background -->`: the command goes on while the next ones run, and must end well before the document does.
+//! - `<!-- in the background -->`: the command goes on while the next ones run, and must end as it says.
 //! - ``<!-- input after `TEXT`: LINE -->``: the command is sent this line as soon as it has printed that text.
 //!
 //! A command must end with code 0, or with the code that it names in a comment: `# exit code 3`.
