@@ -41,7 +41,8 @@ POLICY = """
 version: "1"
 defaults: { approval: approve, risk_level: medium }
 rules:
-  - { name: reads, match: { type: "read*" }, approval: auto, risk_level: low, constraints: { max_rows: 100, ratio: 0.5 } }
+  - { name: reads, match: { type: "read*" }, approval: auto, risk_level: low, constraints: { max_rows: 100, ratio: 0.5 }
+    }
   - { name: no, match: { type: "delete*" }, approval: block, risk_level: critical, reason: A person's job. }
   - { name: mine, match: { type: "mine*", actor: "agent-7" }, approval: auto }
 """
@@ -405,7 +406,9 @@ def test_the_record_is_streamed_filtered_and_followed(sidecar: Sidecar) -> None:
     assert [row.action.target for row in auditor.stream_audit(limit=2, newest_first=True)] == ["4", "3"]
     hour = timedelta(hours=1)
     assert list(auditor.stream_audit(since=datetime.now(timezone.utc) + hour)) == []
-    assert len(list(auditor.stream_audit(until=datetime.now(timezone.utc) + hour, risk_level="low", outcome="allow"))) == 5
+    assert (
+        len(list(auditor.stream_audit(until=datetime.now(timezone.utc) + hour, risk_level="low", outcome="allow"))) == 5
+    )
     with pytest.raises(GovernanceError, match="RFC 3339"):
         list(auditor.stream_audit(since="yesterday"))
     rows = list(auditor.stream_audit())

@@ -15,12 +15,14 @@ import grpc
 import pytest
 
 from aegis import (
+    Access,
     Action,
     ActionDenied,
     AegisClient,
     AegisError,
     Approval,
     ApprovalMode,
+    Approvals,
     AuditRow,
     Decision,
     GovernanceError,
@@ -29,6 +31,7 @@ from aegis import (
     ReportError,
     Result,
     ResultStatus,
+    Retries,
     RiskLevel,
     Runtime,
     Secret,
@@ -401,13 +404,34 @@ async def test_only_true_confirms(sidecar: Sidecar, answer: Any, status: str) ->
         return answer
 
     executor = Executor()
-    result = await sidecar.runtime(executor, confirm=confirm).run_one(Action("send", "list"))
+    result = await sidecar.runtime(executor, approvals=Approvals(confirm=confirm)).run_one(Action("send", "list"))
     assert result.status.value == status
     assert ("send" in executor.diary) == (status == "success")
     assert statuses(sidecar)[-1] == ("send", "success" if answer is True else "skipped")
 
 
 # --- Approval handlers ---
+
+
+async def test_an_option_is_named_in_its_group_or_by_its_short_name(sidecar: Sidecar) -> None:
+    tried: list[str] = []
+
+    def work(action: Action) -> int:
+        tried.append(action.type)
+        raise ValueError("no")
+
+    for options in ({"max_retries": 2, "retry_backoff": 0.0}, {"retries": Retries(2, backoff=0.0)}):
+        tried.clear()
+        assert not (
+            await Runtime(executor=Executor(work), client=sidecar.client(), **options).run_one(Action("read"))
+        ).ok
+        assert tried == ["read"] * 3
+    with pytest.raises(TypeError, match=r"`max_retries` is `Retries\.max_retries`: give it there, in `retries=`"):
+        Runtime(client=sidecar.client(), max_retries=2, retries=Retries())
+    with pytest.raises(TypeError, match="no option `max_retry`"):
+        Runtime(client=sidecar.client(), max_retry=2)
+    with pytest.raises(ValueError, match="max_retries must be 0 or more"):
+        Runtime(client=sidecar.client(), max_retries=-1)
 
 
 async def test_a_handler_needs_a_reviewer(sidecar: Sidecar) -> None:
@@ -425,7 +449,7 @@ async def test_a_callback_decides_as_the_reviewer_that_it_was_given(sidecar: Sid
     runtime = Runtime(
         executor=Executor(),
         client=sidecar.client(),
-        reviewer=AegisClient(sidecar.endpoint, sidecar.token("ada", "reviewer")),
+        access=Access(reviewer=AegisClient(sidecar.endpoint, sidecar.token("ada", "reviewer"))),
         approval_handler=CallbackApprovalHandler(callback),
     )
     allowed = await runtime.run_one(Action("pay", params={"amount": 5}))
@@ -440,7 +464,10 @@ async def test_a_proposer_cannot_review_itself(sidecar: Sidecar) -> None:
     token = sidecar.token("both", "agent", "reviewer")
     client = AegisClient(sidecar.endpoint, token)
     runtime = Runtime(
-        executor=Executor(), client=client, reviewer=client, approval_handler=CallbackApprovalHandler(lambda _: True)
+        executor=Executor(),
+        client=client,
+        access=Access(reviewer=client),
+        approval_handler=CallbackApprovalHandler(lambda _: True),
     )
     with pytest.raises(GovernanceError) as own:
         await runtime.run_one(Action("pay"))
@@ -492,7 +519,9 @@ async def test_the_terminal_is_read_off_the_loop(sidecar: Sidecar) -> None:
 
     with os.fdopen(read) as source:
         runtime = sidecar.runtime(Executor(), approval_handler=CLIApprovalHandler(source, sink))
-        _, result = await asyncio.gather(tick(), runtime.run_one(Action("write", "crm\x1b[2J", {"a": "\u202e"}, "please")))
+        _, result = await asyncio.gather(
+            tick(), runtime.run_one(Action("write", "crm\x1b[2J", {"a": "\u202e"}, "please"))
+        )
     os.close(write)
     assert result.ok
     assert ticks == 5
@@ -516,7 +545,7 @@ async def test_auto_approval_is_for_the_test_kit(sidecar: Sidecar) -> None:
     runtime = Runtime(
         executor=Executor(),
         client=AegisClient(sidecar.endpoint, ""),
-        reviewer=AegisClient(sidecar.socket, ""),
+        access=Access(reviewer=AegisClient(sidecar.socket, "")),
         approval_handler=AutoApprovalHandler(),
     )
     with pytest.raises(AegisError, match="test kit's daemons only"):
@@ -643,7 +672,9 @@ async def test_the_record(sidecar: Sidecar, tmp_path: Path) -> None:
 
 
 async def test_the_record_reads_as_the_command_line_writes_it(sidecar: Sidecar) -> None:
-    runtime = sidecar.runtime(Executor(lambda action: [1, None]), approval_handler=AutoApprovalHandler(), metadata={"a": 1})
+    runtime = sidecar.runtime(
+        Executor(lambda action: [1, None]), approval_handler=AutoApprovalHandler(), metadata={"a": 1}
+    )
     await runtime.execute([Action("write", "crm", {"b": [1.5]}, "please"), Action("read"), Action("delete")])
     command = [find_binary(), "audit", "--format", "json", "--oldest-first", "--data-dir", sidecar.data_dir]
     done = await asyncio.to_thread(subprocess.run, command, capture_output=True, check=True)
@@ -661,7 +692,9 @@ async def test_logging_mirrors_at_the_seeds_levels(sidecar: Sidecar, caplog: pyt
     caplog.set_level(logging.DEBUG, "aegis.audit")
     runtime = sidecar.runtime(Executor(), audit_logger=LoggingAuditLogger(), approval_handler=AutoApprovalHandler())
     await runtime.execute([Action("read", params={"a": "private"}), Action("write"), Action("delete")])
-    lines = [(record.levelname, json.loads(record.getMessage())) for record in caplog.records if record.name == "aegis.audit"]
+    lines = [
+        (record.levelname, json.loads(record.getMessage())) for record in caplog.records if record.name == "aegis.audit"
+    ]
     assert [(level, line["action_type"], line["result_status"]) for level, line in lines] == [
         ("DEBUG", "read", "success"),
         ("INFO", "write", "success"),

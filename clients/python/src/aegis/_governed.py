@@ -12,7 +12,9 @@ from typing import Any, ParamSpec, Protocol, TypeVar, cast, overload
 
 from aegis import types
 from aegis._client import AegisClient, AsyncAegisClient
-from aegis._pipeline import Confirm, Hook, Hooks, Terms, Work, govern
+from aegis._govern.call import govern
+from aegis._govern.hooks import Hook, Hooks
+from aegis._govern.terms import Confirm, Terms, Work
 from aegis._transport import Transport
 from aegis.core.action import Action
 from aegis.core.result import Result
@@ -53,11 +55,12 @@ def governed(
 ) -> _Decorator:
     """Wraps a function, sync or async, so that each call is governed.
 
-    A call is proposed, waits for a reviewer where the policy asks for one, runs on an `ALLOW` and on nothing else, and is
-    reported.
+    A call is proposed, waits for a reviewer where the policy asks for one, runs on an `ALLOW` and on nothing else, and
+    is reported.
 
-    Arguments are bound to the function's parameters, defaults included, and proposed as `params`; `self` and `cls` are left
-    out. The function is called with a copy of what was proposed: what changes while a reviewer thinks does not count.
+    Arguments are bound to the function's parameters, defaults included, and proposed as `params`; `self` and `cls` are
+    left out. The function is called with a copy of what was proposed: what changes while a reviewer thinks does not
+    count.
 
     Args:
         type: The kind of action.
@@ -69,13 +72,15 @@ def governed(
         exclude: Parameters that are not proposed, for example a database session. No rule and no reviewer sees them.
         params: Makes the params of the action from the arguments, where they are not the arguments themselves. What the
             reviewer sees is what this says.
-        approval_timeout: Seconds to wait for a reviewer; then the proposal is withdrawn. None: until the question expires.
+        approval_timeout: Seconds to wait for a reviewer; then the proposal is withdrawn. None: until the question
+            expires.
         confirm: Asks the agent's own user: `confirm(action, decision)`; only `True` is a yes. None: the answer is no.
         on_decision: Is told of the decision: `(decision)` or `(action, decision)`.
         on_approval: Is told of the answer of a reviewer or user: `(decision)` or `(action, decision)`.
         on_execute: Is told of the result of what ran: `(result)` or `(action, result)`.
         record_data: Whether what the function returns goes to the record.
-        raise_on_deny: Whether a no is raised as `ActionDenied`. Otherwise the call returns the `Result` (`ok` is false).
+        raise_on_deny: Whether a no is raised as `ActionDenied`. Otherwise the call returns the `Result` (`ok` is
+            false).
 
     Raises:
         InvalidActionError: By a call: an argument cannot be proposed whole. The function did not run.
@@ -88,7 +93,8 @@ def governed(
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise TypeError(
-                f"{function.__qualname__} is a generator: it would run after its result was reported; govern what it calls"
+                f"{function.__qualname__} is a generator: it would run after its result was reported; "
+                "govern what it calls"
             )
         bind = _Binder(function, type, target, description, frozenset(exclude), params)
         if not _is_async(function):

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 
 import grpc
 
-from aegis.errors import AegisError
+from aegis.core.errors import AegisError
 
 DEFAULT_ENDPOINT = "http://127.0.0.1:50051"
 """Where a daemon listens when nobody says otherwise."""

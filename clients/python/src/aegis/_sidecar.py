@@ -65,7 +65,8 @@ class Daemon:
         layers: The policy, lowest layer first; none: the built-in starter policy.
         data_dir: Where it keeps its things. None: a new directory, removed at the end.
         arguments: More arguments for `aegis serve`.
-        least_layers: How many files it is started with at least, so that a later policy may have more layers than this one.
+        least_layers: How many files it is started with at least, so that a later policy may have more layers than this
+            one.
         test_kit: Whether `AutoApprovalHandler` may be used with it.
     """
 
@@ -177,7 +178,9 @@ class Daemon:
         if not self._files:
             raise SidecarError("the daemon was started with the built-in policy, which no file can change: give it one")
         if len(layers) > len(self._files):
-            raise SidecarError(f"the daemon was started with {len(self._files)} files, and this policy has {len(layers)} layers")
+            raise SidecarError(
+                f"the daemon was started with {len(self._files)} files, and this policy has {len(layers)} layers"
+            )
         with self.operator() as operator:
             wanted = validate(operator, layers)
             self._layers = tuple(layers)

@@ -9,7 +9,7 @@ from typing import Any
 from google.protobuf import struct_pb2
 
 from aegis.core.action import Secret
-from aegis.errors import InvalidActionError
+from aegis.core.errors import InvalidActionError
 
 LARGEST_INTEGER = 2**53
 """Beyond this, a double does not hold an integer together with its neighbours."""
@@ -29,8 +29,8 @@ def to_struct(values: Mapping[str, Any], path: str) -> struct_pb2.Struct:
 def to_record(value: Any, path: str = "data") -> struct_pb2.Value:
     """A result as it goes to the record: what of it JSON does not have stands there as text.
 
-    In place of one that the record cannot hold at all stands `{"not_recorded": why}`. The action has run: its report must not
-    fail because of what it returned, and the caller has the value itself.
+    In place of one that the record cannot hold at all stands `{"not_recorded": why}`. The action has run: its report
+    must not fail because of what it returned, and the caller has the value itself.
     """
     written = struct_pb2.Value()
     try:
@@ -94,7 +94,9 @@ class _Writer:
         for key, item in values.items():
             if not isinstance(key, str):
                 if self._exact:
-                    raise InvalidActionError(f"{path}[{key!r}]", f"a key must be a string, not {type(key).__name__}: convert it")
+                    raise InvalidActionError(
+                        f"{path}[{key!r}]", f"a key must be a string, not {type(key).__name__}: convert it"
+                    )
                 key = str(key)
             name = self._text(key, path)
             self.value(fields[name], item, f"{path}.{name}")

@@ -80,7 +80,9 @@ async def test_within_a_running_loop(sidecar: Sidecar, runtime: Any) -> None:
     async def search(query: str) -> str:
         return f"found {query}"
 
-    tool = AegisCrewAITool(runtime=runtime, name="s", description="d", action_type="allowed_s", fn=search, action_target="web")
+    tool = AegisCrewAITool(
+        runtime=runtime, name="s", description="d", action_type="allowed_s", fn=search, action_target="web"
+    )
     assert tool.run(query="bees") == "found bees"
 
 

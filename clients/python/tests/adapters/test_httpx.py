@@ -73,7 +73,9 @@ def test_a_url_has_one_form(given: str, normal: str) -> None:
     assert str(normalised_url(normal)) == normal
 
 
-@pytest.mark.parametrize("given", ["/users", "ftp://h/", "http://", "https://api.example.com@evil.example/", "http://u:p@h/"])
+@pytest.mark.parametrize(
+    "given", ["/users", "ftp://h/", "http://", "https://api.example.com@evil.example/", "http://u:p@h/"]
+)
 def test_what_is_no_plain_absolute_url_is_refused(given: str) -> None:
     with pytest.raises(InvalidActionError, match="target"):
         normalised_url(given)
@@ -238,7 +240,9 @@ async def test_a_governed_client(sidecar: Sidecar, site: Site, flavour: str) -> 
 
 
 @FLAVOURS
-async def test_a_governed_client_follows_what_may_be_followed(sidecar: Sidecar, site: Site, other: Site, flavour: str) -> None:
+async def test_a_governed_client_follows_what_may_be_followed(
+    sidecar: Sidecar, site: Site, other: Site, flavour: str
+) -> None:
     site.pages |= {
         "/moved": (302, {"location": f"{other.url}/there"}, ""),
         "/sneaky": (302, {"location": "/admin"}, ""),

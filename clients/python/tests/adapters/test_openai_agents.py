@@ -17,10 +17,14 @@ class FakeModel(Model):
     """Calls one tool, then says what the tool said."""
 
     def __init__(self, name: str, arguments: dict[str, Any]) -> None:
-        self.call = ResponseFunctionToolCall(type="function_call", call_id="call_1", name=name, arguments=json.dumps(arguments))
+        self.call = ResponseFunctionToolCall(
+            type="function_call", call_id="call_1", name=name, arguments=json.dumps(arguments)
+        )
 
     async def get_response(self, system_instructions: Any, input: Any, *args: Any, **kwargs: Any) -> ModelResponse:  # noqa: A002
-        outputs = [item["output"] for item in input if isinstance(item, dict) and item.get("type") == "function_call_output"]
+        outputs = [
+            item["output"] for item in input if isinstance(item, dict) and item.get("type") == "function_call_output"
+        ]
         if not outputs:
             return ModelResponse(output=[self.call], usage=Usage(), response_id=None)
         text = ResponseOutputText(type="output_text", text=str(outputs[-1]), annotations=[])

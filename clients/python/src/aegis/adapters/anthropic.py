@@ -1,4 +1,4 @@
-"""Anthropic tool use: govern the calls that Claude asks for, and give their results back. Needs the extra `anthropic`."""
+"""Anthropic: governs the tool calls that Claude asks for, and returns their results. Needs the extra `anthropic`."""
 
 from __future__ import annotations
 
@@ -64,15 +64,16 @@ def tool_results_to_api_format(
     """Results as the content of the next user message: one `tool_result` block each.
 
     Args:
-        results: What `govern_tool_call` gave; or any results, each with the id of its `tool_use` block: `(block.id, result)`.
+        results: What `govern_tool_call` gave; or any results, each with the id of its `tool_use` block: `(block.id,
+            result)`.
     """
     blocks: list[ToolResultBlockParam] = []
     for given in results:
         tool_use_id, result = given if isinstance(given, tuple) else (getattr(given, "tool_use_id", None), given)
         if not tool_use_id:
             raise ValueError(
-                f"the result of {result.action.type} does not say which call it answers: pass `tool_use_id=block.id` to "
-                "govern_tool_call, or `(block.id, result)` here"
+                f"the result of {result.action.type} does not say which call it answers: pass "
+                "`tool_use_id=block.id` to govern_tool_call, or `(block.id, result)` here"
             )
         block: ToolResultBlockParam = {
             "type": "tool_result",

@@ -19,8 +19,8 @@ __all__ = ["AegisCrewAITool"]
 class AegisCrewAITool(BaseTool):
     """A CrewAI tool that calls a function when the sidecar says so.
 
-    A call that may not run answers `[AEGIS BLOCKED] ...` or `[AEGIS DENIED] ...`, so that the crew can go on; so does one that
-    raises (`[AEGIS FAILED] ...`).
+    A call that may not run answers `[AEGIS BLOCKED] ...` or `[AEGIS DENIED] ...`, so that the crew can go on; so does
+    one that raises (`[AEGIS FAILED] ...`).
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)

@@ -53,7 +53,9 @@ class LangChainExecutor(BaseExecutor):
         return Result(action, ResultStatus.SUCCESS, data=await tool.ainvoke(dict(action.params)))
 
 
-def govern_tool(tool: BaseTool, *, runtime: Runtime, action_type: str | None = None, action_target: str = "default") -> BaseTool:
+def govern_tool(
+    tool: BaseTool, *, runtime: Runtime, action_type: str | None = None, action_target: str = "default"
+) -> BaseTool:
     """The tool, governed: same name, description and arguments.
 
     A call that may not run answers `[AEGIS BLOCKED] ...` or `[AEGIS DENIED] ...`; one that raises, raises.
@@ -126,8 +128,8 @@ class AegisTool:
             description: The tool's description, which is also the action's.
             action_type: The kind of action.
             action_target: What it acts on.
-            args_schema: The tool's arguments: a pydantic model or a JSON schema. None: those of the LangChain tool that runs
-                the action, else any.
+            args_schema: The tool's arguments: a pydantic model or a JSON schema. None: those of the LangChain tool that
+                runs the action, else any.
         """
         if args_schema is None:
             executor = runtime.executor

@@ -40,7 +40,8 @@ async def govern_mcp_tool_call(
         arguments: What it is called with.
         server_name: What the policy calls the server.
         description: The agent's own words for a reviewer.
-        session: Calls the tool; a tool's own error (`isError`) is a failure. None: the runtime's executor runs the action.
+        session: Calls the tool; a tool's own error (`isError`) is a failure. None: the runtime's executor runs the
+            action.
         options: More for `ClientSession.call_tool`.
     """
     action = Action(tool_name, server_name, as_params(dict(arguments or {})), description)
@@ -117,7 +118,8 @@ class AegisMCPToolFilter:
 
     Args:
         runtime: Governs the calls.
-        sessions: The servers' sessions, by what the policy calls them. Without, the runtime's executor runs the actions.
+        sessions: The servers' sessions, by what the policy calls them. Without, the runtime's executor runs the
+            actions.
     """
 
     def __init__(self, runtime: Runtime, *, sessions: Mapping[str, ClientSession] | None = None) -> None:
@@ -135,7 +137,9 @@ class AegisMCPToolFilter:
         if self._sessions is not None:
             session = self._sessions.get(server)
             if session is None:
-                raise AegisError(f"no session with the server `{server}`: there are {', '.join(sorted(self._sessions))}")
+                raise AegisError(
+                    f"no session with the server `{server}`: there are {', '.join(sorted(self._sessions))}"
+                )
         return await govern_mcp_tool_call(
             runtime=self._runtime, tool_name=tool, arguments=arguments, server_name=server, session=session
         )

@@ -28,8 +28,8 @@ def governed_tool(
 ) -> Callable[[Callable[..., Any]], FunctionTool]:
     """Makes a function, sync or async, a governed tool for `Agent(tools=[...])`. Its arguments are the action's params.
 
-    Where a rule says `approval: confirm`, the SDK's own approval asks the agent's user: the run is interrupted, and goes on
-    with `state.approve(...)`. Where it says `approve`, a reviewer of the sidecar is waited for.
+    Where a rule says `approval: confirm`, the SDK's own approval asks the agent's user: the run is interrupted, and
+    goes on with `state.approve(...)`. Where it says `approve`, a reviewer of the sidecar is waited for.
 
     A call that may not run answers `[AEGIS BLOCKED] ...` or `[AEGIS DENIED] ...`, so that the agent can go on; what the
     function raises is the SDK's to handle (`failure_error_function`).
@@ -69,7 +69,9 @@ def governed_tool(
 
         # The SDK reads the arguments from the signature; it passes the context where the first one asks for it.
         parameters = list(signature.parameters.values())[1 if takes_context else 0 :]
-        context_parameter = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=ToolContext[Any])
+        context_parameter = inspect.Parameter(
+            "context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=ToolContext[Any]
+        )
         governed.__signature__ = signature.replace(  # type: ignore[attr-defined]
             parameters=[context_parameter, *parameters]
         )

@@ -8,9 +8,9 @@
 | `read` | `selector`; without, the whole page | `{text}` |
 | `screenshot` | `path`, `selector` | `{path, bytes}` |
 
-A URL is proposed normalised and without query and fragment, as an HTTP request's is: `navigate` has them as params. The target of
-the others is what the action says: a plan is made before the page is there. The `value` of a `fill` is a secret: it is proposed
-and recorded as `[masked, N characters]`.
+A URL is proposed normalised and without query and fragment, as an HTTP request's is: `navigate` has them as params. The
+target of the others is what the action says: a plan is made before the page is there. The `value` of a `fill` is a
+secret: it is proposed and recorded as `[masked, N characters]`.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from urllib.parse import urlencode, urlsplit
 
 from playwright.async_api import Browser, Page, Playwright, async_playwright
 
+from aegis.adapters._httpx.url import normalised_url, query_of, target_of
 from aegis.adapters.base import BaseExecutor
-from aegis.adapters.httpx_adapter import _query, _target, normalised_url
 from aegis.core.action import Action, Secret
 from aegis.errors import InvalidActionError
 
@@ -163,7 +163,7 @@ def _destination(url: Any, target: str) -> tuple[str, dict[str, Any]]:
     else:
         try:
             normal = normalised_url(given)
-            plain, params = _target(normal), {"query": _query(normal), "fragment": given.partition("#")[2]}
+            plain, params = target_of(normal), {"query": query_of(normal), "fragment": given.partition("#")[2]}
         except InvalidActionError as error:
             raise InvalidActionError("params.url", str(error)) from None
         params = {name: value for name, value in params.items() if value}

@@ -93,7 +93,7 @@ class AuditLogger:
 
     def __init__(self, db_path: str | os.PathLike[str] = "aegis_audit.db") -> None:
         raise AegisError(
-            f"there is no database `{os.fspath(db_path)}` to write: the daemon keeps the record, before the action runs. "
+            f"there is no database `{os.fspath(db_path)}` to write: the daemon keeps the record. "
             "Leave `audit_logger` out; read with `runtime.audit` or `aegis audit`; keep the record elsewhere with "
             "`Runtime(data_dir=...)` or `aegis serve --data-dir`; mirror it into logging with LoggingAuditLogger"
         )

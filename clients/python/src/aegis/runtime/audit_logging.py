@@ -19,7 +19,9 @@ _LEVELS = {
 
 
 class LoggingAuditLogger:
-    """Logs every decision with its result as one line of JSON: LOW at DEBUG, MEDIUM at INFO, HIGH at WARNING, CRITICAL at ERROR.
+    """Logs every decision with its result as one line of JSON.
+
+    LOW is logged at DEBUG, MEDIUM at INFO, HIGH at WARNING and CRITICAL at ERROR.
 
     Params and data are left out: a log is read by more people than the record.
 

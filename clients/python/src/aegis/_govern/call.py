@@ -1,0 +1,95 @@
+"""The life of one governed call, without the I/O: propose, wait, run, report.
+
+This package is the one place that decides whether an action runs. Whatever hooks, handlers and executors do:
+
+- An action runs only where `_may_run` says so: the daemon's own answer reads `ALLOW`. This package keeps the answer.
+  Hooks and handlers get copies, and what they return is not looked at.
+- What runs is what was proposed: the action is copied before it is proposed, and the executor gets the copy.
+- What was allowed and did not run is reported as skipped. What waits and is not wanted any more is withdrawn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from aegis._govern.decide import decide, propose, withdraw
+from aegis._govern.report import reported
+from aegis._govern.run import now, run
+from aegis._govern.terms import Terms, Work
+from aegis._operations.effects import Do, Operation
+from aegis.core.action import ActionLike
+from aegis.core.decision import Decision
+from aegis.core.result import Result
+from aegis.core.status import ResultStatus
+
+
+def govern(
+    terms: Terms,
+    action: ActionLike,
+    work: Work,
+    *,
+    idempotency_key: str | None = None,
+) -> Operation[Result]:
+    """One governed call. Its result is on the record when this returns."""
+    copy_of_action, decision, first = yield from decide(terms, action, idempotency_key)
+    if not _may_run(decision):
+        blocked = first == "DENY"
+        result = Result(
+            copy_of_action,
+            ResultStatus.BLOCKED if blocked else ResultStatus.DENIED,
+            error=_why_not(decision, blocked=blocked),
+            completed_at=now(),
+            decision=decision,
+        )
+        yield from _mirrored(terms, result)
+        return result
+    result = yield from run(terms, copy_of_action, decision, work)
+    if result.status is ResultStatus.FAILED and work.rollback is not None:
+        result = yield from _rolled_back(terms, decision, result, work)
+    yield from _mirrored(terms, result)
+    yield from terms.hooks.executed(result)
+    return result
+
+
+def skip(terms: Terms, action: ActionLike, why: str) -> Operation[Result]:
+    """Puts on the record that an action was not tried: it is proposed, and not run whatever the answer is."""
+    copy_of_action, decision = yield from propose(terms, action, None, None)
+    if decision.outcome != "DENY":
+        yield from withdraw(terms, decision, why)
+    result = Result(copy_of_action, ResultStatus.SKIPPED, error=why, completed_at=now(), decision=decision)
+    yield from _mirrored(terms, result)
+    return result
+
+
+def _may_run(decision: Decision) -> bool:
+    return decision.outcome == "ALLOW"
+
+
+def _why_not(decision: Decision, *, blocked: bool) -> str:
+    if blocked:
+        return f"Blocked by policy rule {decision.matched_rule}: {decision.reason}"
+    if decision.outcome == "REQUIRE_CONFIRMATION":
+        return f"Denied: the agent's user has not confirmed: {decision.reason}"
+    return f"Denied: {decision.reason}"
+
+
+def _rolled_back(terms: Terms, decision: Decision, failed: Result, work: Work) -> Operation[Result]:
+    """Undoes a failed action by another one, which is governed as any."""
+    rollback = work.rollback
+    if rollback is None:
+        return failed
+    undoing = yield Do(lambda: rollback(failed.action, failed))
+    if undoing is None:
+        return failed
+    undo = yield from govern(terms, undoing, Work(work.execute, work.verify))
+    if not undo.ok:
+        return replace(failed, rollback=undo)
+    result = replace(failed, status=ResultStatus.ROLLED_BACK, completed_at=now(), rollback=undo)
+    yield from reported(terms, decision, result)
+    return result
+
+
+def _mirrored(terms: Terms, result: Result) -> Operation[None]:
+    mirror = terms.mirror
+    if mirror is not None:
+        yield Do(lambda: mirror(result))

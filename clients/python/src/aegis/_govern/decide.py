@@ -1,0 +1,146 @@
+"""From an action to the decision as it stands in the end: proposed, reviewed, confirmed, or withdrawn."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+
+from aegis._govern.hooks import copy_of
+from aegis._govern.terms import Terms
+from aegis._operations import agent
+from aegis._operations.effects import Do, Operation
+from aegis._settings import Settings
+from aegis.core.action import Action, ActionLike
+from aegis.core.decision import Decision, Outcome
+from aegis.core.errors import AegisError, GovernanceError
+from aegis.core.status import ResultStatus
+
+_log = logging.getLogger("aegis")
+
+
+def propose(
+    terms: Terms, action: ActionLike, idempotency_key: str | None, confirmation_token: str | None
+) -> Operation[tuple[Action, Decision]]:
+    key = idempotency_key or uuid.uuid4().hex
+
+    def attempt(settings: Settings) -> Operation[Decision]:
+        return agent.propose(
+            settings,
+            action,
+            actor=terms.actor,
+            context=terms.context,
+            idempotency_key=key,
+            confirmation_token=confirmation_token,
+        )
+
+    try:
+        decision = yield from attempt(terms.settings)
+    except GeneratorExit:
+        raise
+    except Exception as error:
+        if isinstance(error, AegisError) and error.code == "DEADLINE_EXCEEDED":
+            # The answer was late: as below.
+            yield from best_effort(_withdraw_unseen(terms, attempt))
+        raise
+    except BaseException:
+        # Interrupted on the way: it may be there already. The same key finds it, so that it can be withdrawn.
+        yield from best_effort(_withdraw_unseen(terms, attempt))
+        raise
+    if decision.action is None:
+        raise AssertionError("a proposal has its action")
+    if terms.pinned_revision is not None and decision.policy_revision != terms.pinned_revision:
+        yield from best_effort(withdraw(terms, decision, "decided under another policy than the agent names"))
+        raise GovernanceError(
+            f"the daemon decides by policy {decision.policy_revision[:12]}, and this runtime was given another, "
+            f"{terms.pinned_revision[:12]}: nothing runs; an admin puts a policy in force (`update_policy`), or leave "
+            "`policy=` out to run under the daemon's",
+            reason="POLICY_MISMATCH",
+        )
+    return decision.action, decision
+
+
+def decide(
+    terms: Terms, action: ActionLike, idempotency_key: str | None
+) -> Operation[tuple[Action, Decision, Outcome]]:
+    """The decision as it stands in the end, and how it was at first."""
+    copy_of_action, decision = yield from propose(terms, action, idempotency_key, None)
+    first = decision.outcome
+    try:
+        yield from terms.hooks.decided("on_decision", copy_of_action, decision)
+        if first == "ESCALATE":
+            decision = yield from _reviewed(terms, decision)
+        elif first == "REQUIRE_CONFIRMATION":
+            decision = yield from _confirmed(terms, copy_of_action, decision)
+        if first in {"ESCALATE", "REQUIRE_CONFIRMATION"}:
+            yield from terms.hooks.decided("on_approval", copy_of_action, decision)
+    except GeneratorExit:
+        raise
+    except BaseException:
+        if decision.outcome != "DENY":
+            yield from best_effort(withdraw(terms, decision, "not tried: the agent gave up before the action ran"))
+        raise
+    return copy_of_action, decision, first
+
+
+def _reviewed(terms: Terms, decision: Decision) -> Operation[Decision]:
+    _log.info("waiting for a reviewer until %s: %s (`aegis review`)", decision.expires_at, decision.approval_id)
+    if terms.await_answer is not None:
+        await_answer = terms.await_answer
+        decision = yield Do(lambda: await_answer(decision))
+    else:
+        decision = yield from agent.wait(terms.settings, decision, terms.approval_timeout)
+    if decision.outcome == "ESCALATE":
+        # Nobody waits any more, so nobody shall approve; somebody who just did has been faster.
+        try:
+            decision = yield from agent.cancel(terms.settings, decision, "the caller's deadline is over")
+        except GovernanceError:
+            decision = yield from agent.wait(terms.settings, decision, 0.0)
+    return decision
+
+
+def _confirmed(terms: Terms, action: Action, decision: Decision) -> Operation[Decision]:
+    confirm = terms.confirm
+    if confirm is not None:
+        shown = copy_of(action)
+        answer = yield Do(lambda: confirm(shown, decision))
+        if answer is True:
+            _, second = yield from propose(terms, action, None, decision.confirmation_token)
+            if second.outcome == "REQUIRE_CONFIRMATION":
+                yield from agent.cancel(terms.settings, second, "confirmed already")
+            return second
+    yield from agent.cancel(terms.settings, decision, "the agent's user did not confirm")
+    return decision
+
+
+def withdraw(terms: Terms, decision: Decision, why: str) -> Operation[None]:
+    """Says on the record that an action was not tried."""
+    if decision.outcome == "ALLOW":
+        yield from agent.report(terms.settings, decision, ResultStatus.SKIPPED, error=why)
+    elif decision.outcome in {"ESCALATE", "REQUIRE_CONFIRMATION"}:
+        try:
+            yield from agent.cancel(terms.settings, decision, why)
+        except GovernanceError:
+            # It was decided in this very moment.
+            stands = yield from agent.wait(terms.settings, decision, 0.0)
+            if stands.outcome == "ALLOW":
+                yield from agent.report(terms.settings, stands, ResultStatus.SKIPPED, error=why)
+
+
+ABANDON_WITHIN = 5.0
+"""Seconds; how long one attempt takes at most to withdraw what nobody waits for any longer."""
+
+
+def _withdraw_unseen(terms: Terms, attempt: Callable[[Settings], Operation[Decision]]) -> Operation[None]:
+    hasty = replace(terms.settings, retries=0, timeout=min(terms.settings.timeout, ABANDON_WITHIN))
+    decision = yield from attempt(hasty)
+    yield from withdraw(terms, decision, "not tried: the agent gave up before it had the answer")
+
+
+def best_effort(operation: Operation[None]) -> Operation[None]:
+    """For what is done while another error is on its way: that one tells more."""
+    try:
+        yield from operation
+    except AegisError:
+        return

@@ -1,0 +1,61 @@
+"""What came of an action goes to the record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from aegis._govern.terms import Terms
+from aegis._operations import agent
+from aegis._operations.effects import Operation
+from aegis.core.action import Secret
+from aegis.core.decision import Decision
+from aegis.core.errors import AegisError, GovernanceError
+from aegis.core.result import Result
+from aegis.errors import ReportError
+
+
+def reported(terms: Terms, decision: Decision, result: Result) -> Operation[None]:
+    data = result.data if terms.record_data else None
+    try:
+        try:
+            yield from _report(terms, decision, result, data)
+        except GovernanceError as refused:
+            if data is None or refused.code != "INVALID_ARGUMENT":
+                raise
+            # It ran: what the record cannot hold must not cost it the result.
+            yield from _report(terms, decision, result, {"not_recorded": str(refused)})
+    except AegisError as error:
+        raise ReportError(result, error) from result.exception or error
+
+
+def _report(terms: Terms, decision: Decision, result: Result, data: Any) -> Operation[str]:
+    return agent.report(
+        terms.settings,
+        decision,
+        result.status,
+        data=data,
+        error=_without_secrets(result),
+        started_at=result.started_at,
+        completed_at=result.completed_at,
+    )
+
+
+def _without_secrets(result: Result) -> str | None:
+    """What went wrong, without the secrets that the executor was given."""
+    error = None if result.error is None else str(result.error)
+    for secret in _secrets(result.action.params):
+        if error and secret.reveal():
+            error = error.replace(secret.reveal(), secret.masked)
+    return error
+
+
+def _secrets(value: Any) -> Iterator[Secret]:
+    if isinstance(value, Secret):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _secrets(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _secrets(item)

@@ -1,0 +1,174 @@
+"""What an agent does: propose, wait, report, cancel."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+from aegis import _answers, _requests, types
+from aegis._operations.effects import Call, Operation, Sleep, call
+from aegis._proto import governance_pb2
+from aegis._rpc import delay, may_pass
+from aegis._settings import Settings
+from aegis._values import check_text, to_record
+from aegis.core.action import Action, ActionLike
+from aegis.core.errors import AegisError
+from aegis.core.status import ResultStatus
+from aegis.errors import ActionDenied
+
+WAIT_CHUNK = 60.0
+"""Seconds; how long one call waits for a decision before it asks again."""
+
+
+def proposal(
+    action: ActionLike,
+    *,
+    actor: Mapping[str, Any] | types.Actor | str | None,
+    context: Mapping[str, Any] | None,
+    idempotency_key: str | None,
+    confirmation_token: str | None,
+) -> tuple[Action, governance_pb2.ProposeRequest]:
+    """A checked proposal: what will run if it is allowed, and the request."""
+    copy, message = _requests.action(action)
+    request = governance_pb2.ProposeRequest(
+        actor=_requests.actor(actor),
+        action=message,
+        context=_requests.context(context),
+        idempotency_key=check_text(idempotency_key or uuid.uuid4().hex, "idempotency_key"),
+        confirmation_token=check_text(confirmation_token or "", "confirmation_token"),
+    )
+    return copy, request
+
+
+def propose(
+    settings: Settings,
+    action: ActionLike,
+    *,
+    actor: Mapping[str, Any] | types.Actor | str | None = None,
+    context: Mapping[str, Any] | None = None,
+    idempotency_key: str | None = None,
+    confirmation_token: str | None = None,
+    wait_for: float = 0.0,
+    raise_on_deny: bool = False,
+) -> Operation[types.Decision]:
+    copy, request = proposal(
+        action,
+        actor=actor,
+        context=context,
+        idempotency_key=idempotency_key,
+        confirmation_token=confirmation_token,
+    )
+    response = yield from call(settings, "Propose", request)
+    decision = _answers.decision(response.decision, copy)
+    if wait_for > 0 and decision.outcome == "ESCALATE":
+        decision = yield from wait(settings, decision, wait_for)
+    if raise_on_deny and decision.outcome == "DENY":
+        raise ActionDenied(decision)
+    return decision
+
+
+def wait(settings: Settings, decision: types.Decision | str, timeout: float | None) -> Operation[types.Decision]:
+    """Asks again and again until the decision is made, whatever happens to connections and daemons meanwhile."""
+    decision_id, proposed = (decision, None) if isinstance(decision, str) else (decision.decision_id, decision.action)
+    deadline = None if timeout is None else time.monotonic() + timeout
+    # Until when a daemon that is gone is waited for.
+    hope = deadline if deadline is not None else _expiry(decision, settings)
+    failures = 0
+    while True:
+        now = time.monotonic()
+        chunk = WAIT_CHUNK if deadline is None else max(0.0, min(WAIT_CHUNK, deadline - now))
+        request = governance_pb2.AwaitDecisionRequest(
+            decision_id=check_text(decision_id, "decision_id"), wait=_requests.duration(chunk)
+        )
+        try:
+            response = yield Call("AwaitDecision", request, chunk + settings.timeout)
+        except AegisError as error:
+            if not (may_pass(error) or error.code == "DEADLINE_EXCEEDED"):
+                raise
+            pause = delay(settings.retry_delay, failures)
+            failures += 1
+            left = None if hope is None else hope - time.monotonic()
+            if failures > settings.retries if left is None else left <= 0:
+                raise
+            yield Sleep(pause if left is None else min(pause, left))
+            continue
+        failures = 0
+        answer = _answers.decision(response.decision, proposed)
+        if answer.outcome != "ESCALATE" or (deadline is not None and time.monotonic() >= deadline):
+            return answer
+        if hope is None or deadline is None:
+            hope = _expiry(answer, settings)
+
+
+def _expiry(decision: types.Decision | str, settings: Settings) -> float | None:
+    """When the question is over by itself, as this process's clock will have it, and some more for the answer."""
+    if isinstance(decision, str) or decision.expires_at is None:
+        return None
+    moment = _requests.timestamp(decision.expires_at).ToDatetime(timezone.utc)
+    left = (moment - datetime.now(timezone.utc)).total_seconds()
+    return time.monotonic() + left + settings.timeout
+
+
+def report(
+    settings: Settings,
+    decision: types.Decision | str,
+    status: ResultStatus | str,
+    *,
+    data: Any = None,
+    error: str | None = None,
+    started_at: datetime | None = None,
+    completed_at: datetime | None = None,
+) -> Operation[str]:
+    request = governance_pb2.ReportResultRequest(
+        decision_id=_decision_id(decision),
+        status=_requests.status_number(status),
+        error=_for_record(error or ""),
+    )
+    if data is not None:
+        request.data.CopyFrom(to_record(data))
+    if started_at is not None:
+        request.started_at.CopyFrom(_requests.timestamp(started_at))
+    if completed_at is not None:
+        request.completed_at.CopyFrom(_requests.timestamp(completed_at))
+    response = yield from call(settings, "ReportResult", request)
+    audit_ref: str = response.audit_ref
+    return audit_ref
+
+
+LONGEST_ERROR = 4_000
+"""Bytes; a report must not be refused because an error goes on and on."""
+
+
+def _for_record(error: str) -> str:
+    text = error.encode(errors="backslashreplace")
+    if len(text) <= LONGEST_ERROR:
+        return text.decode()
+    return text[: LONGEST_ERROR - 3].decode(errors="ignore") + "..."
+
+
+def cancel(settings: Settings, decision: types.Decision | str, reason: str) -> Operation[types.Decision]:
+    proposed = None if isinstance(decision, str) else decision.action
+    request = governance_pb2.CancelProposalRequest(
+        decision_id=_decision_id(decision), reason=check_text(reason, "reason")
+    )
+    attempt = 0
+    while True:
+        try:
+            response = yield Call("CancelProposal", request, settings.timeout)
+        except AegisError as error:
+            if attempt > 0 and error.reason in {"NOT_PENDING", "ALREADY_DECIDED"}:
+                # The answer to the first attempt may have been lost: look what stands.
+                return (yield from wait(settings, decision, 0.0))
+            if attempt >= settings.retries or not may_pass(error):
+                raise
+            yield Sleep(delay(settings.retry_delay, attempt))
+            attempt += 1
+        else:
+            return _answers.decision(response.decision, proposed)
+
+
+def _decision_id(decision: types.Decision | str) -> str:
+    return check_text(decision if isinstance(decision, str) else decision.decision_id, "decision_id")

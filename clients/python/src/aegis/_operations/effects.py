@@ -1,0 +1,54 @@
+"""What an operation asks for: a call, a pause, a function. `aegis._transport` performs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from typing import Any, TypeAlias, TypeVar
+
+from google.protobuf.message import Message
+
+from aegis._rpc import delay, may_pass
+from aegis._settings import Settings
+from aegis.core.errors import AegisError
+
+
+@dataclass(frozen=True)
+class Call:
+    """Perform this call; the answer is its response."""
+
+    method: str
+    request: Message
+    timeout: float | None
+
+
+@dataclass(frozen=True)
+class Sleep:
+    """Pause."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Do:
+    """Call this function; what it returns, awaited where it can be, is the answer."""
+
+    function: Callable[[], Any]
+
+
+T = TypeVar("T")
+Operation: TypeAlias = Generator[Call | Sleep | Do, Any, T]
+
+
+def call(settings: Settings, method: str, request: Message, *, retries: int | None = None) -> Operation[Any]:
+    """One call, sent again where that is safe and may help."""
+    attempts = settings.retries if retries is None else retries
+    attempt = 0
+    while True:
+        try:
+            return (yield Call(method, request, settings.timeout))
+        except AegisError as error:
+            if attempt >= attempts or not may_pass(error):
+                raise
+        yield Sleep(delay(settings.retry_delay, attempt))
+        attempt += 1
