@@ -11,11 +11,14 @@ export interface ConnectionOptions extends TlsOptions {
     /** `http://HOST:PORT`, `https://HOST:PORT` or `unix:/PATH`. `AEGIS_ENDPOINT`, else `http://127.0.0.1:50051`. */
     readonly endpoint?: string | undefined;
     /**
-     * The credential. `AEGIS_TOKEN`, else none; the empty string is none, whatever the variable says: an anonymous agent.
-     * It is sent over `https://`, a unix socket or loopback only.
+     * The credential. `AEGIS_TOKEN`, else none; the empty string is none, whatever the variable says: an anonymous
+     * agent. It is sent over `https://`, a unix socket or loopback only.
      */
     readonly apiKey?: string | undefined;
-    /** How long one attempt of a call may take, in seconds; `retries` and `retryDelay` say how many there are. 30. At most 3,600. */
+    /**
+     * How long one attempt of a call may take, in seconds; `retries` and `retryDelay` say how many there are. 30. At
+     * most 3,600.
+     */
     readonly timeout?: number | undefined;
     /** How often a call is tried again that failed for a reason that passes. 3. */
     readonly retries?: number | undefined;
@@ -75,8 +78,8 @@ export class Connection {
         const credential = (options.apiKey ?? variable("AEGIS_TOKEN") ?? "").trim();
         if (credential !== "" && !endpoint.confidential) {
             throw invalid(
-                `the credential is not sent to ${this.endpoint}, where everybody on the way could read it: use https://, a unix ` +
-                    "socket or loopback",
+                `the credential is not sent to ${this.endpoint}, where everybody on the way could read it: ` +
+                    "use https://, a unix socket or loopback",
             );
         }
         if (!/^[\x21-\x7e]*$/.test(credential)) throw invalid("the credential holds characters that no credential has");
@@ -138,8 +141,8 @@ export class Connection {
     }
 
     /**
-     * Reads a stream for good: where it breaks for a reason that passes, it is opened again. `open` makes the stream anew
-     * from what was read so far. The first time is tried no more often than a call.
+     * Reads a stream for good: where it breaks for a reason that passes, it is opened again. `open` makes the stream
+     * anew from what was read so far. The first time is tried no more often than a call.
      */
     async *stream<T>(
         signal: AbortSignal | undefined,

@@ -1,7 +1,9 @@
 /** The wrapper: a function that asks before it runs. */
-import { checkedAction, sameJson } from "./action.js";
+import { checkedAction } from "./action.js";
 import { AegisError, InvalidActionError } from "./errors.js";
-import { executed, type GovernOptions, perform, unwrap } from "./govern.js";
+import type { GovernOptions } from "./govern/options.js";
+import { executed, perform, unwrap } from "./govern/perform.js";
+import { sameJson } from "./json.js";
 import type { ActionInput } from "./types.js";
 
 /** What a call of a governed function proposes, and how. */
@@ -11,8 +13,8 @@ export interface GovernedOptions<Arguments extends unknown[]> extends GovernOpti
     /** What it acts on, for example `crm`; or a function of the arguments. Empty. */
     readonly target?: string | ((...args: Arguments) => string) | undefined;
     /**
-     * The parameters, from the arguments. Without it: the argument itself where there is one and it is an object, nothing
-     * where there is none, and `{ args: [...] }` otherwise.
+     * The parameters, from the arguments. Without it: the argument itself where there is one and it is an object,
+     * nothing where there is none, and `{ args: [...] }` otherwise.
      *
      * Asked again right before the function runs, as `type`, `target` and `description` are: it must say the same then.
      */
@@ -22,11 +24,11 @@ export interface GovernedOptions<Arguments extends unknown[]> extends GovernOpti
 }
 
 /**
- * Wraps a function: each call is proposed, waited for, run if it may, and reported. The wrapper takes the same arguments
- * and returns the same, as a promise.
+ * Wraps a function: each call is proposed, waited for, run if it may, and reported. The wrapper takes the same
+ * arguments and returns the same, as a promise.
  *
- * It throws {@link ActionDenied} where the answer is no, what the function threw where it did, and any other
- * {@link AegisError} where nothing is known: the function has not run then, except with a `ReportError`. Generators, whose
+ * It throws {@link ActionDenied} where the answer is no, what the function threw where it did, and any other {@link
+ * AegisError} where nothing is known: the function has not run then, except with a `ReportError`. Generators, whose
  * bodies run only when their values are read, are refused.
  *
  * ```ts

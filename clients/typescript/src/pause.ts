@@ -4,7 +4,10 @@ import { AegisError } from "./errors.js";
 /** The longest pause between two tries, in seconds. */
 export const LONGEST_PAUSE = 30;
 
-/** How long to wait before try `n`, counted from 0, in seconds: `base · 2^n`, at most 30, of that between half and all. */
+/**
+ * How long to wait before try `n`, counted from 0, in seconds: `base · 2^n`, at most 30, of that between half and
+ * all.
+ */
 export function backoff(base: number, n: number, random: () => number = Math.random): number {
     return Math.min(base * 2 ** n, LONGEST_PAUSE) * (0.5 + random() / 2);
 }

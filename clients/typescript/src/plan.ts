@@ -63,7 +63,8 @@ export class ExecutionPlan implements Iterable<PlanStep> {
             const description = action.description === "" ? "" : ` - ${visible(action.description)}`;
             const approval = evaluation.approval.toUpperCase().padStart(7);
             const risk = evaluation.riskLevel.toUpperCase();
-            return `${String(i + 1).padStart(3)}. [${approval}] ${visible(action.type)}${target}${description}  (risk=${risk}, rule=${visible(evaluation.matchedRule)})`;
+            const why = `(risk=${risk}, rule=${visible(evaluation.matchedRule)})`;
+            return `${String(i + 1).padStart(3)}. [${approval}] ${visible(action.type)}${target}${description}  ${why}`;
         };
         return this.steps.map(line).join("\n");
     }

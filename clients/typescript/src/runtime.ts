@@ -1,20 +1,15 @@
 /** Plans of actions over an executor. */
-import { checkedAction, errorText } from "./action.js";
+import { checkedAction } from "./action.js";
 import { Audit } from "./audit.js";
 import type { AegisClient } from "./client.js";
 import { seconds } from "./connection.js";
 import { AegisError } from "./errors.js";
-import {
-    checkOptions,
-    executed,
-    type Execution,
-    type GovernOptions,
-    perform,
-    type Result,
-    withdraw,
-} from "./govern.js";
+import { checkOptions, type GovernOptions, type Result } from "./govern/options.js";
+import { executed, type Execution, perform } from "./govern/perform.js";
+import { withdraw } from "./govern/withdraw.js";
 import { LONGEST_PAUSE, pause } from "./pause.js";
 import { ExecutionPlan } from "./plan.js";
+import { errorText } from "./recordable.js";
 import type { Action, ActionInput, Decision, Evaluation, Json } from "./types.js";
 
 /** Runs actions: the part that is yours. */
@@ -99,9 +94,9 @@ export class Runtime implements AsyncDisposable {
     /**
      * Executes a plan, and returns a result per step, in order.
      *
-     * A blocked step does not end the plan. A failed, rolled back or denied one does: what comes after is proposed and at
-     * once reported as skipped. An error that is about no action (the daemon is gone, a hook threw) is thrown once what is
-     * under way has ended; what ran until then is on the record.
+     * A blocked step does not end the plan. A failed, rolled back or denied one does: what comes after is proposed
+     * and at once reported as skipped. An error that is about no action (the daemon is gone, a hook threw) is thrown
+     * once what is under way has ended; what ran until then is on the record.
      */
     async execute(plan: ExecutionPlan, options: ExecuteOptions = {}): Promise<Result[]> {
         const actions = plan.steps.map(({ action }) => action);

@@ -1,6 +1,8 @@
 import { describe, expect, test } from "vitest";
-import { checkedAction, cut, errorText, recordable, sameJson } from "../src/action.js";
+import { checkedAction } from "../src/action.js";
 import { type ActionInput, InvalidActionError, visible } from "../src/index.js";
+import { sameJson } from "../src/json.js";
+import { cut, errorText, recordable } from "../src/recordable.js";
 
 const params = (value: object): unknown => checkedAction({ type: "t", params: value }).params;
 

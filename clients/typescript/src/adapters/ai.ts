@@ -16,9 +16,9 @@ export { refusal, type ToolGovernOptions } from "./tools.js";
 /**
  * The same tools under the same names, each call proposed, waited for, run if it may, and reported.
  *
- * Where the answer is no the model reads why. Where the policy wants a confirmation of the agent's own user, the call is
- * stopped by the framework's own `needsApproval`, and a `tool-approval-response` confirms. Reviewers are waited for while
- * the tool runs. A tool without `execute` runs elsewhere and is left as it is.
+ * Where the answer is no the model reads why. Where the policy wants a confirmation of the agent's own user, the call
+ * is stopped by the framework's own `needsApproval`, and a `tool-approval-response` confirms. Reviewers are waited
+ * for while the tool runs. A tool without `execute` runs elsewhere and is left as it is.
  */
 export function governTools<Tools extends ToolSet>(tools: Tools, options: ToolGovernOptions): Tools {
     const governed = Object.entries(tools).map(([name, tool]) => [name, governTool(name, tool, options)]);

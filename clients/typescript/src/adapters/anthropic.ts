@@ -11,7 +11,7 @@
  */
 import type { Message, ToolResultBlockParam, ToolUseBlock } from "@anthropic-ai/sdk/resources/messages";
 import type { BetaRunnableTool } from "@anthropic-ai/sdk/lib/tools/BetaRunnableTool";
-import { errorText } from "../action.js";
+import { errorText } from "../recordable.js";
 import { either, performTool, refusal, type ToolGovernOptions } from "./tools.js";
 
 export { refusal, type ToolGovernOptions } from "./tools.js";
@@ -42,8 +42,8 @@ export async function governToolCall(
 }
 
 /**
- * Proposes and runs every `tool_use` of a message, one after the other, and returns the results in the same order. A tool
- * that is not among these is answered with an error, and nothing is proposed.
+ * Proposes and runs every `tool_use` of a message, one after the other, and returns the results in the same order. A
+ * tool that is not among these is answered with an error, and nothing is proposed.
  */
 export async function governToolCalls(
     message: Pick<Message, "content">,
@@ -65,8 +65,8 @@ export async function governToolCalls(
 }
 
 /**
- * The same tool for `client.beta.messages.toolRunner`, each call proposed, waited for, run if it may, and reported. A no is
- * thrown, as that runner wants it: the model reads why, in a `tool_result` with `is_error`.
+ * The same tool for `client.beta.messages.toolRunner`, each call proposed, waited for, run if it may, and reported. A
+ * no is thrown, as that runner wants it: the model reads why, in a `tool_result` with `is_error`.
  */
 export function governRunnableTool<Input>(
     tool: BetaRunnableTool<Input>,

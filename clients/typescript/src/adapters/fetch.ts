@@ -9,7 +9,8 @@
  *
  * @packageDocumentation
  */
-import { executed, type Execution, type GovernOptions, perform, unwrap } from "../govern.js";
+import type { GovernOptions } from "../govern/options.js";
+import { executed, type Execution, perform, unwrap } from "../govern/perform.js";
 import type { ActionInput } from "../types.js";
 import { type Hop, normalUrl, proposal, writtenUrl } from "./http-request.js";
 
@@ -20,10 +21,11 @@ export interface FetchGovernOptions extends GovernOptions {
     /** Makes the requests. The global `fetch`. It is never asked to follow a redirect. */
     readonly fetch?: typeof globalThis.fetch | undefined;
     /**
-     * What a request proposes, where not everything of it is wanted. Without it: the method in lower case as the type; the
-     * URL without its query as the target; as parameters, where there are any, `query` (each name with its list of values),
-     * `method_override` (the method that a header asks for) and `body`: the value of a JSON body (what cannot be sent
-     * exactly is text), or the text of a text or a form, up to 16 KiB. Of any other body `body_bytes`, its size. No headers.
+     * What a request proposes, where not everything of it is wanted. Without it: the method in lower case as the
+     * type; the URL without its query as the target; as parameters, where there are any, `query` (each name with its
+     * list of values), `method_override` (the method that a header asks for) and `body`: the value of a JSON body
+     * (what cannot be sent exactly is text), or the text of a text or a form, up to 16 KiB. Of any other body
+     * `body_bytes`, its size. No headers.
      */
     readonly action?: ((hop: Hop) => ActionInput) | undefined;
     /** How many redirects are followed. 20. */
@@ -47,12 +49,12 @@ const OF_BODY = ["content-type", "content-language", "content-encoding", "conten
 /**
  * A function like `fetch`, each request of which is proposed, waited for, made if it may be, and reported.
  *
- * What is proposed is what is sent: methods are in capitals on the wire whatever the caller wrote, URLs are normalised (what
- * servers read in different ways is refused: a user in it, an address like `127.1`, a `;` in the query, another `Host`), and
- * redirects are followed here, each hop a proposal of its own. Only harmless headers go on to another origin. A response of
- * 400 and more is reported as failed, and returned as `fetch` returns it. A no is thrown as `ActionDenied`. The body is
- * read into memory before it is sent, since a redirect may want it again. What only one `fetch` knows of its second argument
- * (a `dispatcher`, for example) goes into a `fetch` option of your own.
+ * What is proposed is what is sent: methods are in capitals on the wire whatever the caller wrote, URLs are
+ * normalised (what servers read in different ways is refused: a user in it, an address like `127.1`, a `;` in the
+ * query, another `Host`), and redirects are followed here, each hop a proposal of its own. Only harmless headers go
+ * on to another origin. A response of 400 and more is reported as failed, and returned as `fetch` returns it. A no is
+ * thrown as `ActionDenied`. The body is read into memory before it is sent, since a redirect may want it again. What
+ * only one `fetch` knows of its second argument (a `dispatcher`, for example) goes into a `fetch` option of your own.
  */
 export function governedFetch(options: FetchGovernOptions): typeof globalThis.fetch {
     return async (input, init) => {

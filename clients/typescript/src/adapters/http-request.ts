@@ -24,8 +24,8 @@ export interface Hop {
 const refused = (problem: string): InvalidActionError => new InvalidActionError("url", problem);
 
 /**
- * A URL as somebody wrote it. The parser of `URL` reads more than those of other languages, and a rule must not depend on
- * whose is asked.
+ * A URL as somebody wrote it. The parser of `URL` reads more than those of other languages, and a rule must not
+ * depend on whose is asked.
  */
 export function writtenUrl(written: string): URL {
     // eslint-disable-next-line no-control-regex

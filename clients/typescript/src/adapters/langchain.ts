@@ -23,8 +23,8 @@ interface Callable {
 }
 
 /**
- * The same tool, each call proposed, waited for, run if it may, and reported. What is proposed is the input as the tool's
- * schema has parsed it.
+ * The same tool, each call proposed, waited for, run if it may, and reported. What is proposed is the input as the
+ * tool's schema has parsed it.
  *
  * Where the answer is no the model reads why. Where the policy wants a confirmation, `confirm` is asked.
  */

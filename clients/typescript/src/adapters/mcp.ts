@@ -12,7 +12,7 @@
 import type { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import type { CallToolRequest, CallToolResult } from "@modelcontextprotocol/sdk/types.js";
 import { AegisError } from "../errors.js";
-import type { Execution } from "../govern.js";
+import type { Execution } from "../govern/perform.js";
 import { either, performTool, refusal, type ToolGovernOptions } from "./tools.js";
 
 export { refusal, type ToolGovernOptions } from "./tools.js";
@@ -26,12 +26,12 @@ export interface McpGovernOptions extends ToolGovernOptions {
 type CallTool = Client["callTool"];
 
 /**
- * The same client, where each `callTool` is proposed, waited for, made if it may be, and reported: type is the tool's name,
- * target the server.
+ * The same client, where each `callTool` is proposed, waited for, made if it may be, and reported: type is the tool's
+ * name, target the server.
  *
- * Where the answer is no, the result says why, with `isError`, as if the server had refused. A result with `isError` is
- * reported as failed. `request` with `tools/call` goes the same way; the experimental tasks, which call tools in another
- * way, are out of reach. Everything else is the client's own.
+ * Where the answer is no, the result says why, with `isError`, as if the server had refused. A result with `isError`
+ * is reported as failed. `request` with `tools/call` goes the same way; the experimental tasks, which call tools in
+ * another way, are out of reach. Everything else is the client's own.
  */
 export function governClient<C extends Client>(mcp: C, options: McpGovernOptions): C {
     const callTool: CallTool = async (params, schema, request) => {

@@ -19,13 +19,12 @@ export { refusal, type ToolGovernOptions } from "./tools.js";
 type Details = Parameters<FunctionTool["invoke"]>[2];
 
 /**
- * Makes a function tool, from the same definition as `tool` of the framework, whose calls are proposed, waited for, run if
- * they may, and reported.
+ * Makes a function tool, from the same definition as `tool` of the framework, whose calls are proposed, waited for,
+ * run if they may, and reported.
  *
- * Where the answer is no the model reads why; a tool with an `outputSchema` therefore fits in only where that allows text.
- * Where the policy wants a confirmation of the agent's own user, the run is interrupted by
- * the framework's own `needsApproval`, and `state.approve(interruption)` confirms. Reviewers are waited for while the tool
- * runs.
+ * Where the answer is no the model reads why; a tool with an `outputSchema` therefore fits in only where that allows
+ * text. Where the policy wants a confirmation of the agent's own user, the run is interrupted by the framework's own
+ * `needsApproval`, and `state.approve(interruption)` confirms. Reviewers are waited for while the tool runs.
  */
 export function governedTool<Input extends ToolInputParameters = undefined, Context = unknown, Returned = string>(
     definition: ToolOptions<Input, Context>,

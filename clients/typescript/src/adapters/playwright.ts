@@ -13,7 +13,8 @@
  */
 import type { Page, Response } from "playwright-core";
 import { InvalidActionError } from "../errors.js";
-import { executed, type Execution, type GovernOptions, perform, type Result, unwrap } from "../govern.js";
+import type { GovernOptions, Result } from "../govern/options.js";
+import { executed, type Execution, perform, unwrap } from "../govern/perform.js";
 import type { Json } from "../types.js";
 import { normalUrl, proposedUrl, writtenUrl } from "./http-request.js";
 
@@ -36,7 +37,8 @@ export interface PageCallOptions {
  * | `read` | `read` | the page's URL | `selector`, where there is one |
  * | `screenshot` | `screenshot` | the page's URL | `path`, where there is one |
  *
- * A URL is proposed normalised and without query and fragment, as an HTTP request's is: what is not well formed is refused.
+ * A URL is proposed normalised and without query and fragment, as an HTTP request's is: what is not well formed is
+ * refused.
  *
  * Give the agent this and not the page: who has the page can act without asking.
  */
@@ -73,8 +75,8 @@ export class GovernedPage {
     }
 
     /**
-     * Types into what the selector finds. What is typed is proposed as `[masked, N characters]`, and not on the record in any
-     * other way, unless `record` says so; into a field for a password it never is.
+     * Types into what the selector finds. What is typed is proposed as `[masked, N characters]`, and not on the
+     * record in any other way, unless `record` says so; into a field for a password it never is.
      */
     async fill(
         selector: string,
@@ -116,7 +118,10 @@ export class GovernedPage {
         return this.#act("read", params, async () => this.#page.innerText(selector ?? "body", options));
     }
 
-    /** A picture of the page as PNG, which is written to the path too where one is given. The record has its size only. */
+    /**
+     * A picture of the page as PNG, which is written to the path too where one is given. The record has its size
+     * only.
+     */
     async screenshot(
         options: PageCallOptions & {
             /** The file to write. */

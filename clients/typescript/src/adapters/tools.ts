@@ -1,7 +1,9 @@
 /** What the adapters of tool-calling frameworks share. */
-import { checkedAction, sameJson } from "../action.js";
+import { checkedAction } from "../action.js";
 import { InvalidActionError } from "../errors.js";
-import { executed, type Execution, type GovernOptions, perform, type Result } from "../govern.js";
+import type { GovernOptions, Result } from "../govern/options.js";
+import { executed, type Execution, perform } from "../govern/perform.js";
+import { sameJson } from "../json.js";
 import type { ActionInput } from "../types.js";
 
 /** How a tool's calls are proposed. */
@@ -11,8 +13,8 @@ export interface ToolGovernOptions extends GovernOptions {
     /** What it acts on; or a function of the tool's name and input. `default`. */
     readonly target?: string | ((tool: string, input: unknown) => string) | undefined;
     /**
-     * The parameters. The tool's input where it is an object; `{ input }` where it is not. Asked again right before the tool
-     * runs, as `type` and `target` are: it must say the same then.
+     * The parameters. The tool's input where it is an object; `{ input }` where it is not. Asked again right before
+     * the tool runs, as `type` and `target` are: it must say the same then.
      */
     readonly params?: ((tool: string, input: unknown) => object) | undefined;
 }

@@ -43,9 +43,9 @@ const POLICY = `
 version: "1"
 defaults: { risk_level: medium, approval: block }
 rules:
-  - { name: no_admin, match: { target: "*/admin" }, risk_level: critical, approval: block, reason: Not the admin pages. }
+  - { name: no_admin, match: { target: "*/admin" }, approval: block, reason: Not the admin pages. }
   - { name: no_patch, match: { type: "patch" }, risk_level: high, approval: block }
-  - { name: no_bulk, match: { type: "post" }, conditions: { param_gt: { body.count: 100 } }, risk_level: high, approval: block }
+  - { name: no_bulk, match: { type: "post" }, conditions: { param_gt: { body.count: 100 } }, approval: block }
   - { name: http, match: { target: "http://127.0.0.1:*" }, risk_level: low, approval: auto }
 `;
 

@@ -14,13 +14,18 @@ version: "1"
 defaults: { risk_level: medium, approval: auto }
 rules:
   - { name: no_admin, match: { type: navigate, target: "*/admin*" }, risk_level: critical, approval: block }
-  - { name: no_buying, match: { type: click }, conditions: { param_eq: { selector: "#buy" } }, risk_level: high, approval: block, reason: A person buys. }
+  - name: no_buying
+    match: { type: click }
+    conditions: { param_eq: { selector: "#buy" } }
+    risk_level: high
+    approval: block
+    reason: A person buys.
   - { name: pictures, match: { type: screenshot }, risk_level: medium, approval: approve }
 `;
 
 const PAGE = `<!doctype html><title>Shop</title><h1>Hello</h1>
 <input id=user><input id=password type=password><input id=card autocomplete="section-a cc-number">
-<button id=greet onclick="document.querySelector('h1').textContent = 'Hello ' + document.querySelector('#user').value">Greet</button>
+<button id=greet onclick="document.querySelector('h1').textContent = 'Hello ' + user.value">Greet</button>
 <button id=buy onclick="document.querySelector('h1').textContent = 'Bought'">Buy</button>
 <select id=size><option value=s>Small<option value=l>Large</select>`;
 
