@@ -7,7 +7,7 @@ import logging
 import os
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -782,12 +782,146 @@ def test_a_sync_function_refuses_async_callbacks(sidecar: Sidecar) -> None:
         governed("read", on_decision=hook)(lambda: None)
 
 
-def test_generators_are_refused() -> None:
-    with pytest.raises(TypeError, match="is a generator"):
+def test_a_generator_is_proposed_when_it_begins_and_reported_when_it_ends(sidecar: Sidecar) -> None:
+    @governed("read", client=sidecar.client())
+    def rows(count: int) -> Iterator[int]:
+        assert statuses(sidecar) == [("read", None)]
+        yield from range(count)
+        return "done"
 
-        @governed("read")
+    generator = rows(3)
+    assert statuses(sidecar) == []
+    assert list(generator) == [0, 1, 2]
+    (row,) = sidecar.audit.get_log()
+    assert (row.result_status, row.result_data) == (ResultStatus.SUCCESS, {"streamed": 3, "items": [0, 1, 2]})
+    assert row.action.params == {"count": 3}
+
+
+async def test_async_generators_and_what_returns_one_are_governed(sidecar: Sidecar) -> None:
+    ran: list[str] = []
+
+    @governed("read", client=sidecar.client())
+    async def rows(count: int) -> AsyncIterator[int]:
+        ran.append("rows")
+        for number in range(count):
+            yield number
+        raise LookupError("no more")
+
+    stream = rows(2)
+    assert [await anext(stream), await anext(stream)] == [0, 1]
+    with pytest.raises(LookupError):
+        await anext(stream)
+
+    @governed("read", client=sidecar.client())
+    async def made() -> AsyncIterator[int]:
+        return rows.__wrapped__(1)
+
+    stream = await made()
+    assert await anext(stream) == 0
+    await stream.aclose()
+    data = [(row.result_status, row.result_data) for row in sidecar.audit.rows()]
+    assert data == [
+        (ResultStatus.FAILED, {"streamed": 2, "items": [0, 1]}),
+        (ResultStatus.SUCCESS, {"streamed": 1, "items": [0], "closed_early": True}),
+    ]
+
+    @governed("delete", client=sidecar.client())
+    async def blocked() -> AsyncIterator[int]:
+        ran.append("blocked")
+        yield 1
+
+    with pytest.raises(ActionDenied):
+        await anext(blocked())
+    assert ran == ["rows", "rows"]
+
+
+def test_a_generator_is_sent_and_thrown_to(sidecar: Sidecar) -> None:
+    @governed("read", client=sidecar.client())
+    def echo() -> Any:
+        got = yield "first"
+        try:
+            yield got
+        except KeyError:
+            yield "caught"
+        return "end"
+
+    generator = echo()
+    assert next(generator) == "first"
+    assert generator.send("hello") == "hello"
+    assert generator.throw(KeyError("x")) == "caught"
+    with pytest.raises(StopIteration) as end:
+        next(generator)
+    assert end.value.value == "end"
+
+
+def test_a_generator_has_no_place_for_a_result() -> None:
+    with pytest.raises(TypeError, match="cannot return a Result"):
+
+        @governed("read", raise_on_deny=False)
         def rows() -> Iterator[int]:
             yield 1
+
+
+async def test_a_runtime_streams(sidecar: Sidecar) -> None:
+    async def letters(action: Action) -> AsyncIterator[str]:
+        for letter in action.params["text"]:
+            yield letter
+
+    runtime = sidecar.runtime()
+    assert [item async for item in runtime.stream(Action("read", params={"text": "abc"}), letters)] == ["a", "b", "c"]
+    # What nobody iterates would be a success that has not run.
+    failed = await runtime.call(Action("read", params={"text": "abc"}), letters)
+    assert "use `Runtime.stream`" in str(failed.error)
+    with pytest.raises(ActionDenied):
+        await anext(runtime.stream(Action("delete"), letters))
+    assert statuses(sidecar) == [("read", "success"), ("read", "failed"), ("delete", "blocked")]
+
+
+def test_governed_works_above_and_below_a_method_decorator(sidecar: Sidecar) -> None:
+    class Crm:
+        @governed("read", client=sidecar.client())
+        @classmethod
+        def above(cls, name: str) -> str:
+            return f"{cls.__name__} {name}"
+
+        @staticmethod
+        @governed("read", client=sidecar.client())
+        def below(name: str) -> str:
+            return name
+
+    assert (Crm.above("a"), Crm().below("b")) == ("Crm a", "b")
+    assert [row.action.params for row in sidecar.audit.rows()] == [{"name": "a"}, {"name": "b"}]
+
+
+def test_a_name_that_is_given_twice_is_refused(sidecar: Sidecar) -> None:
+    @governed("read", client=sidecar.client())
+    def read(name: str, /, **others: str) -> str:
+        return name
+
+    with pytest.raises(InvalidActionError, match=r"params\.name: is given by position"):
+        read("secret", name="public")
+    assert statuses(sidecar) == []
+
+
+async def test_an_error_whose_text_is_a_name_alone_is_recorded_with_its_type(sidecar: Sidecar) -> None:
+    result = await sidecar.runtime(Executor(lambda action: {}["name"])).run_one(Action("read"))
+    assert result.error == "KeyError: 'name'"
+
+
+def test_what_params_says_is_asked_again_before_it_runs(sidecar: Sidecar) -> None:
+    order = {"items": ["book"]}
+
+    def change(decision: Decision) -> None:
+        order["items"].append("car")
+
+    @governed("read", client=sidecar.client(), params=lambda order: {"items": len(order["items"])}, on_decision=change)
+    def buy(order: dict[str, list[str]]) -> int:
+        return len(order["items"])
+
+    with pytest.raises(GovernanceError, match=r"params\.items is not any more what was proposed") as changed:
+        buy(order)
+    assert changed.value.reason == "ACTION_CHANGED"
+    assert statuses(sidecar) == [("read", "skipped")]
 
 
 def test_an_interrupt_is_reported_and_goes_on(sidecar: Sidecar) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any, TypeVar, cast
@@ -18,34 +19,46 @@ from aegis.core.status import ResultStatus
 
 
 def action(given: ActionLike, path: str = "") -> tuple[Action, types_pb2.Action]:
-    """An action with its params copied, and its message. What is done later is done with this copy.
+    """A copy of an action, and the message that describes the copy. What is done later is done with the copy.
 
     Raises:
         InvalidActionError: It cannot be sent whole; its path begins with `path`.
     """
     read = Action.of(given)
-    kind = check_text(read.type, path + "type")
-    if not kind:
-        raise InvalidActionError(path + "type", "must not be empty: say what the agent wants to do")
-    message = types_pb2.Action(
-        type=kind,
-        target=check_text(read.target, path + "target"),
-        params=to_struct(read.params, path + "params"),
-        description=check_text(read.description, path + "description"),
+    copied = Action(
+        check_text(read.type, path + "type"),
+        check_text(read.target, path + "target"),
+        _copied(read.params, path + "params"),
+        check_text(read.description, path + "description"),
     )
-    copy = Action(kind, message.target, _copied(read.params), message.description)
-    return copy, message
+    return copied, described(copied, path)
 
 
-def _copied(value: Any) -> Any:
-    """A copy of a checked JSON value that shares no container with it."""
-    if isinstance(value, Mapping):
-        return {key: _copied(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return (
-            type(value)(_copied(item) for item in value) if type(value) in {list, tuple} else list(map(_copied, value))
-        )
-    return value
+def described(copied: Action, path: str = "") -> types_pb2.Action:
+    """The message that describes an action: equal messages, equal actions."""
+    if not copied.type:
+        raise InvalidActionError(path + "type", "must not be empty: say what the agent wants to do")
+    return types_pb2.Action(
+        type=copied.type,
+        target=copied.target,
+        params=to_struct(copied.params, path + "params"),
+        description=copied.description,
+    )
+
+
+def _copied(params: Any, path: str) -> Any:
+    """A map that shares nothing with the caller's, which is read once."""
+    if not isinstance(params, Mapping):
+        raise InvalidActionError(path, f"must be a map, not {type(params).__name__}")
+    read = dict(params)
+    try:
+        return copy.deepcopy(read)
+    except Exception as error:
+        # What cannot be sent says so, with its place in it.
+        to_struct(read, path)
+        raise InvalidActionError(
+            path, f"cannot be copied, so it could change before it runs: {type(error).__name__}: {error}"
+        ) from error
 
 
 def actor(given: Mapping[str, Any] | types.Actor | str | None) -> types_pb2.Actor:

@@ -17,7 +17,7 @@ import grpc
 from google.protobuf.message import Message
 
 from aegis._channel import Channel
-from aegis._operations.effects import Call, Do, Operation, Sleep
+from aegis._operations.effects import Block, Call, Effect, Operation, Sleep
 
 T = TypeVar("T")
 
@@ -40,7 +40,7 @@ class Transport(Channel):
                 steps.fail(error)
         return steps.answer
 
-    def _perform(self, effect: Call | Sleep | Do) -> Any:
+    def _perform(self, effect: Effect) -> Any:
         if isinstance(effect, Call):
             return self.unary(effect)
         if isinstance(effect, Sleep):
@@ -89,11 +89,13 @@ class Transport(Channel):
                 steps.fail(error)
         return steps.answer
 
-    async def _perform_async(self, effect: Call | Sleep | Do) -> Any:
+    async def _perform_async(self, effect: Effect) -> Any:
         if isinstance(effect, Call):
             return await self.unary_async(effect)
         if isinstance(effect, Sleep):
             return await asyncio.sleep(effect.seconds)
+        if isinstance(effect, Block):
+            return await asyncio.to_thread(effect.function)
         value = effect.function()
         return await value if inspect.isawaitable(value) else value
 
@@ -179,9 +181,9 @@ class _Steps(Generic[T]):
 
     def __init__(self, operation: Operation[T]) -> None:
         self._operation = operation
-        self._resume: Callable[[], Call | Sleep | Do] = lambda: next(operation)
+        self._resume: Callable[[], Effect] = lambda: next(operation)
 
-    def next(self) -> Call | Sleep | Do | None:
+    def next(self) -> Effect | None:
         """What the operation asks for; None once it has its `answer`."""
         try:
             return self._resume()

@@ -64,7 +64,7 @@ rules:
         ("http://h/x/../admin", "http://h/admin"),
         ("http://h/x/%2e%2E/admin", "http://h/admin"),
         ("http://h/./admin#f", "http://h/admin"),
-        ("http://h/a%2fb?q=%7e%2f", "http://h/a%2Fb?q=~%2F"),
+        ("http://h/a%3fb?q=%7e%2f", "http://h/a%3Fb?q=~%2F"),
         ("http://[::1]:80/a", "http://[::1]/a"),
     ],
 )

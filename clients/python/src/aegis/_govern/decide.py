@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-import uuid
-from collections.abc import Callable
 from dataclasses import replace
 
-from aegis._govern.hooks import copy_of
+from aegis._govern.hooks import shown_decision
+from aegis._govern.kept import Kept
+from aegis._govern.signals import ends_by_signal
 from aegis._govern.terms import Terms
 from aegis._operations import agent
 from aegis._operations.effects import Do, Operation
-from aegis._settings import Settings
+from aegis._proto.governance_pb2 import ProposeRequest
 from aegis.core.action import Action, ActionLike
 from aegis.core.decision import Decision, Outcome
 from aegis.core.errors import AegisError, GovernanceError
@@ -21,35 +21,30 @@ _log = logging.getLogger("aegis")
 
 
 def propose(
-    terms: Terms, action: ActionLike, idempotency_key: str | None, confirmation_token: str | None
-) -> Operation[tuple[Action, Decision]]:
-    key = idempotency_key or uuid.uuid4().hex
-
-    def attempt(settings: Settings) -> Operation[Decision]:
-        return agent.propose(
-            settings,
-            action,
-            actor=terms.actor,
-            context=terms.context,
-            idempotency_key=key,
-            confirmation_token=confirmation_token,
-        )
-
+    terms: Terms, action: ActionLike, confirmation_token: str | None = None
+) -> Operation[tuple[Kept, Decision]]:
+    """Copies an action, proposes the copy, and keeps it."""
+    copied, request = agent.proposal(
+        action,
+        actor=terms.actor,
+        context=terms.context,
+        idempotency_key=None,
+        confirmation_token=confirmation_token,
+    )
+    kept = Kept(copied, request.action)
     try:
-        decision = yield from attempt(terms.settings)
+        decision = yield from agent.send(terms.settings, request, copied)
     except GeneratorExit:
         raise
     except Exception as error:
         if isinstance(error, AegisError) and error.code == "DEADLINE_EXCEEDED":
             # The answer was late: as below.
-            yield from best_effort(_withdraw_unseen(terms, attempt))
+            yield from best_effort(_withdraw_unseen(terms, request, copied))
         raise
     except BaseException:
-        # Interrupted on the way: it may be there already. The same key finds it, so that it can be withdrawn.
-        yield from best_effort(_withdraw_unseen(terms, attempt))
+        # Interrupted on the way: the daemon may have it. The same key finds it, so that it can be withdrawn.
+        yield from best_effort(_withdraw_unseen(terms, request, copied))
         raise
-    if decision.action is None:
-        raise AssertionError("a proposal has its action")
     if terms.pinned_revision is not None and decision.policy_revision != terms.pinned_revision:
         yield from best_effort(withdraw(terms, decision, "decided under another policy than the agent names"))
         raise GovernanceError(
@@ -58,41 +53,44 @@ def propose(
             "`policy=` out to run under the daemon's",
             reason="POLICY_MISMATCH",
         )
-    return decision.action, decision
+    return kept, replace(decision, action=kept.copy())
 
 
-def decide(
-    terms: Terms, action: ActionLike, idempotency_key: str | None
-) -> Operation[tuple[Action, Decision, Outcome]]:
+def decide(terms: Terms, action: ActionLike) -> Operation[tuple[Kept, Decision, Outcome]]:
     """The decision as it stands in the end, and how it was at first."""
-    copy_of_action, decision = yield from propose(terms, action, idempotency_key, None)
+    kept, decision = yield from propose(terms, action)
     first = decision.outcome
     try:
-        yield from terms.hooks.decided("on_decision", copy_of_action, decision)
+        yield from terms.hooks.decided("on_decision", kept.copy(), decision)
         if first == "ESCALATE":
             decision = yield from _reviewed(terms, decision)
         elif first == "REQUIRE_CONFIRMATION":
-            decision = yield from _confirmed(terms, copy_of_action, decision)
+            decision = yield from _confirmed(terms, kept, decision)
         if first in {"ESCALATE", "REQUIRE_CONFIRMATION"}:
-            yield from terms.hooks.decided("on_approval", copy_of_action, decision)
+            yield from terms.hooks.decided("on_approval", kept.copy(), decision)
     except GeneratorExit:
         raise
     except BaseException:
         if decision.outcome != "DENY":
             yield from best_effort(withdraw(terms, decision, "not tried: the agent gave up before the action ran"))
         raise
-    return copy_of_action, decision, first
+    return kept, decision, first
 
 
 def _reviewed(terms: Terms, decision: Decision) -> Operation[Decision]:
-    _log.info("waiting for a reviewer until %s: %s (`aegis review`)", decision.expires_at, decision.approval_id)
-    if terms.await_answer is not None:
-        await_answer = terms.await_answer
-        decision = yield Do(lambda: await_answer(decision))
-    else:
-        decision = yield from agent.wait(terms.settings, decision, terms.approval_timeout)
+    _log.warning(
+        "waiting for a reviewer to decide %s until %s (`aegis review` shows it)",
+        decision.approval_id,
+        decision.expires_at,
+    )
+    with ends_by_signal():
+        if terms.await_answer is not None:
+            await_answer = terms.await_answer
+            decision = yield Do(lambda: await_answer(decision))
+        else:
+            decision = yield from agent.wait(terms.settings, decision, terms.approval_timeout)
     if decision.outcome == "ESCALATE":
-        # Nobody waits any more, so nobody shall approve; somebody who just did has been faster.
+        # Nobody waits any more, so nobody shall approve. Somebody who just did was faster.
         try:
             decision = yield from agent.cancel(terms.settings, decision, "the caller's deadline is over")
         except GovernanceError:
@@ -100,13 +98,14 @@ def _reviewed(terms: Terms, decision: Decision) -> Operation[Decision]:
     return decision
 
 
-def _confirmed(terms: Terms, action: Action, decision: Decision) -> Operation[Decision]:
+def _confirmed(terms: Terms, kept: Kept, decision: Decision) -> Operation[Decision]:
     confirm = terms.confirm
     if confirm is not None:
-        shown = copy_of(action)
-        answer = yield Do(lambda: confirm(shown, decision))
+        shown = kept.copy()
+        told = shown_decision(decision, shown)
+        answer = yield Do(lambda: confirm(shown, told))
         if answer is True:
-            _, second = yield from propose(terms, action, None, decision.confirmation_token)
+            _, second = yield from propose(terms, kept.copy(), decision.confirmation_token)
             if second.outcome == "REQUIRE_CONFIRMATION":
                 yield from agent.cancel(terms.settings, second, "confirmed already")
             return second
@@ -132,9 +131,9 @@ ABANDON_WITHIN = 5.0
 """Seconds; how long one attempt takes at most to withdraw what nobody waits for any longer."""
 
 
-def _withdraw_unseen(terms: Terms, attempt: Callable[[Settings], Operation[Decision]]) -> Operation[None]:
+def _withdraw_unseen(terms: Terms, request: ProposeRequest, copied: Action) -> Operation[None]:
     hasty = replace(terms.settings, retries=0, timeout=min(terms.settings.timeout, ABANDON_WITHIN))
-    decision = yield from attempt(hasty)
+    decision = yield from agent.send(hasty, request, copied)
     yield from withdraw(terms, decision, "not tried: the agent gave up before it had the answer")
 
 

@@ -56,12 +56,10 @@ class Hooks:
             self._arity[name] = check_hook(getattr(self, name), name, ("action", word))
 
     def decided(self, name: str, action: Action, decision: Decision) -> Operation[None]:
-        """Tells a hook of a decision; it gets copies."""
+        """Tells a hook of a decision. The action is a copy, which the hook may keep."""
         hook: Hook | None = getattr(self, name)
         if hook is not None:
-            shown = copy_of(action)
-            told = replace(decision, constraints=copy.deepcopy(decision.constraints), action=shown)
-            yield Do(caller(hook, (shown, told)[2 - self._arity[name] :]))
+            yield Do(caller(hook, (action, shown_decision(decision, action))[2 - self._arity[name] :]))
 
     def executed(self, result: Result) -> Operation[None]:
         """Tells the hook of a result."""
@@ -78,3 +76,8 @@ def caller(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Callable
 def copy_of(action: Action) -> Action:
     """An action that shares no container with this one."""
     return replace(action, params=copy.deepcopy(dict(action.params)))
+
+
+def shown_decision(decision: Decision, action: Action) -> Decision:
+    """A decision that shares no container with this one, about a copy of its action."""
+    return replace(decision, constraints=copy.deepcopy(decision.constraints), action=action)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import datetime, timezone
 from typing import Any
 
 from aegis._govern.terms import Terms
 from aegis._operations import agent
-from aegis._operations.effects import Operation
+from aegis._operations.effects import Do, Operation
 from aegis.core.action import Secret
 from aegis.core.decision import Decision
 from aegis.core.errors import AegisError, GovernanceError
@@ -16,6 +17,7 @@ from aegis.errors import ReportError
 
 
 def reported(terms: Terms, decision: Decision, result: Result) -> Operation[None]:
+    """Reports a result. Raises `ReportError` where that fails: the action has run."""
     data = result.data if terms.record_data else None
     try:
         try:
@@ -59,3 +61,23 @@ def _secrets(value: Any) -> Iterator[Secret]:
     elif isinstance(value, (list, tuple)):
         for item in value:
             yield from _secrets(item)
+
+
+def mirrored(terms: Terms, result: Result) -> Operation[None]:
+    """Tells who wants to know of every result."""
+    mirror = terms.mirror
+    if mirror is not None:
+        yield Do(lambda: mirror(result))
+
+
+def says(error: BaseException) -> str:
+    """What an error says; with its type where that says less than nothing, as `'name'` does of a `KeyError`."""
+    text = str(error)
+    if not text:
+        return type(error).__name__
+    return f"{type(error).__name__}: {text}" if isinstance(error, KeyError) else text
+
+
+def now() -> datetime:
+    """The moment, in UTC."""
+    return datetime.now(timezone.utc)

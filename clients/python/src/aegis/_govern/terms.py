@@ -50,5 +50,12 @@ class Work:
     """Makes the action that undoes a failed one; None where there is none."""
     before: Callable[[], Any] | None = None
     """Is called once the answer is yes, before the first attempt."""
+    again: Callable[[], Any] | None = None
+    """Describes, just before it runs, what is about to run, as an action. It runs only if that is what was proposed.
+
+    For what cannot be copied: a request of a framework, a page of a browser, the arguments beside `params=`.
+    """
+    streams: bool = False
+    """Whether `execute` may return a generator."""
     raw: bool = False
     """Whether what `execute` returns is the data, even where it is a `Result`."""

@@ -9,16 +9,18 @@ from datetime import datetime, timezone
 from typing import Any
 
 from aegis import _answers, _requests, types
-from aegis._operations.effects import Call, Operation, Sleep, call
+from aegis._operations.effects import Call, Operation, Sleep, call, pause
 from aegis._proto import governance_pb2
 from aegis._rpc import delay, may_pass
 from aegis._settings import Settings
 from aegis._values import check_text, to_record
 from aegis.core.action import Action, ActionLike
-from aegis.core.errors import AegisError
+from aegis.core.errors import AegisError, GovernanceError
 from aegis.core.status import ResultStatus
 from aegis.errors import ActionDenied
 
+SHORTEST_POLL = 0.5
+"""Seconds; a daemon that does not wait is asked no more often."""
 WAIT_CHUNK = 60.0
 """Seconds; how long one call waits for a decision before it asks again."""
 
@@ -54,6 +56,7 @@ def propose(
     wait_for: float = 0.0,
     raise_on_deny: bool = False,
 ) -> Operation[types.Decision]:
+    """Proposes an action, and waits for a reviewer where that is wanted."""
     copy, request = proposal(
         action,
         actor=actor,
@@ -61,8 +64,7 @@ def propose(
         idempotency_key=idempotency_key,
         confirmation_token=confirmation_token,
     )
-    response = yield from call(settings, "Propose", request)
-    decision = _answers.decision(response.decision, copy)
+    decision = yield from send(settings, request, copy)
     if wait_for > 0 and decision.outcome == "ESCALATE":
         decision = yield from wait(settings, decision, wait_for)
     if raise_on_deny and decision.outcome == "DENY":
@@ -70,16 +72,49 @@ def propose(
     return decision
 
 
+def send(settings: Settings, request: governance_pb2.ProposeRequest, copy: Action) -> Operation[types.Decision]:
+    """Sends a proposal. The same request again is the same proposal."""
+    response = yield from call(settings, "Propose", request)
+    return verify_decision(_answers.decision(response.decision, copy))
+
+
+def verify_decision(answer: types.Decision, of: types.Decision | str | None = None) -> types.Decision:
+    """The answer, if it is about the decision that was asked for. The one place where that is checked.
+
+    Args:
+        answer: What the daemon answered.
+        of: The decision, or its id, that the answer must be about. None: a decision that was new.
+
+    Raises:
+        GovernanceError: It names no decision, or another one, or another action than the decision that was asked for.
+    """
+    asked = of if isinstance(of, str) else of.decision_id if of is not None else None
+    if not answer.decision_id or asked not in {None, answer.decision_id}:
+        raise _mismatch(
+            f"it was asked about decision `{asked or 'of a new proposal'}`, and its answer names `{answer.decision_id}`"
+        )
+    if isinstance(of, types.Decision) and of.action_digest and answer.action_digest != of.action_digest:
+        raise _mismatch(f"its answer about {answer.decision_id} is for another action than the one that was proposed")
+    return answer
+
+
+def _mismatch(why: str) -> GovernanceError:
+    return GovernanceError(
+        f"the daemon's answer is not for what was asked: {why}. Nothing runs. Is another program on the daemon's port?",
+        reason="ANSWER_MISMATCH",
+    )
+
+
 def wait(settings: Settings, decision: types.Decision | str, timeout: float | None) -> Operation[types.Decision]:
     """Asks again and again until the decision is made, whatever happens to connections and daemons meanwhile."""
     decision_id, proposed = (decision, None) if isinstance(decision, str) else (decision.decision_id, decision.action)
     deadline = None if timeout is None else time.monotonic() + timeout
-    # Until when a daemon that is gone is waited for.
+    # How long a daemon that is gone is waited for.
     hope = deadline if deadline is not None else _expiry(decision, settings)
     failures = 0
     while True:
-        now = time.monotonic()
-        chunk = WAIT_CHUNK if deadline is None else max(0.0, min(WAIT_CHUNK, deadline - now))
+        began = time.monotonic()
+        chunk = WAIT_CHUNK if deadline is None else max(0.0, min(WAIT_CHUNK, deadline - began))
         request = governance_pb2.AwaitDecisionRequest(
             decision_id=check_text(decision_id, "decision_id"), wait=_requests.duration(chunk)
         )
@@ -88,19 +123,23 @@ def wait(settings: Settings, decision: types.Decision | str, timeout: float | No
         except AegisError as error:
             if not (may_pass(error) or error.code == "DEADLINE_EXCEEDED"):
                 raise
-            pause = delay(settings.retry_delay, failures)
-            failures += 1
             left = None if hope is None else hope - time.monotonic()
-            if failures > settings.retries if left is None else left <= 0:
+            if failures >= settings.retries if left is None else left <= 0:
                 raise
-            yield Sleep(pause if left is None else min(pause, left))
+            between = delay(settings.retry_delay, failures)
+            yield from pause(settings, error, between if left is None else min(between, left))
+            failures += 1
             continue
         failures = 0
-        answer = _answers.decision(response.decision, proposed)
-        if answer.outcome != "ESCALATE" or (deadline is not None and time.monotonic() >= deadline):
+        answer = verify_decision(_answers.decision(response.decision, proposed), decision)
+        now = time.monotonic()
+        if answer.outcome != "ESCALATE" or (deadline is not None and now >= deadline):
             return answer
         if hope is None or deadline is None:
             hope = _expiry(answer, settings)
+        if now - began < min(chunk, SHORTEST_POLL):
+            # It answered at once that nothing is decided, and would do so again.
+            yield Sleep(min(SHORTEST_POLL, chunk) - (now - began))
 
 
 def _expiry(decision: types.Decision | str, settings: Settings) -> float | None:
@@ -164,10 +203,10 @@ def cancel(settings: Settings, decision: types.Decision | str, reason: str) -> O
                 return (yield from wait(settings, decision, 0.0))
             if attempt >= settings.retries or not may_pass(error):
                 raise
-            yield Sleep(delay(settings.retry_delay, attempt))
+            yield from pause(settings, error, delay(settings.retry_delay, attempt))
             attempt += 1
         else:
-            return _answers.decision(response.decision, proposed)
+            return verify_decision(_answers.decision(response.decision, proposed), decision)
 
 
 def _decision_id(decision: types.Decision | str) -> str:

@@ -12,6 +12,9 @@ from aegis._rpc import delay, may_pass
 from aegis._settings import Settings
 from aegis.core.errors import AegisError
 
+SHORTEST_PAUSE = 0.02
+"""Seconds; between two attempts there is a pause, whatever `retry_delay` says."""
+
 
 @dataclass(frozen=True)
 class Call:
@@ -36,8 +39,16 @@ class Do:
     function: Callable[[], Any]
 
 
+@dataclass(frozen=True)
+class Block:
+    """Call this function, which blocks: on an event loop, another thread does."""
+
+    function: Callable[[], Any]
+
+
+Effect: TypeAlias = Call | Sleep | Do | Block
 T = TypeVar("T")
-Operation: TypeAlias = Generator[Call | Sleep | Do, Any, T]
+Operation: TypeAlias = Generator[Effect, Any, T]
 
 
 def call(settings: Settings, method: str, request: Message, *, retries: int | None = None) -> Operation[Any]:
@@ -50,5 +61,13 @@ def call(settings: Settings, method: str, request: Message, *, retries: int | No
         except AegisError as error:
             if attempt >= attempts or not may_pass(error):
                 raise
-        yield Sleep(delay(settings.retry_delay, attempt))
+            failure = error
+        yield from pause(settings, failure, delay(settings.retry_delay, attempt))
         attempt += 1
+
+
+def pause(settings: Settings, failure: AegisError, seconds: float) -> Operation[None]:
+    """What is done before another attempt: a sidecar of this process's own is brought back, and some time passes."""
+    if settings.revive is not None and failure.code == "UNAVAILABLE":
+        yield Block(settings.revive)
+    yield Sleep(max(seconds, SHORTEST_PAUSE))

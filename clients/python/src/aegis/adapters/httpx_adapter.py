@@ -1,15 +1,19 @@
-"""httpx: govern HTTP requests, as an executor of actions or under httpx's own clients. Needs the extra `httpx`.
+"""httpx: governs HTTP requests, as an executor of actions or under httpx's own clients. Needs the extra `httpx`.
 
-What is proposed, and what is sent, is the same: the verb in lower case as the action's type (`get`, `delete`), and the
-final URL as its target, absolute and normalised (case of scheme and host, default port, dot segments, needless
-percent-encoding), without query and fragment. So neither case nor an absolute URL nor an escape nor a `?x` dodges a
-rule. What servers read in different ways is refused: a user in the URL, an address like `127.1`, a `;` in the query,
-another `Host`. Every hop of a redirect is proposed on its own.
+What is proposed, and what is sent, is the same: a copy of the request, made before it is proposed. The action's type is
+the verb in lower case (`get`, `delete`). Its target is the final URL, absolute and normalised (case of scheme and host,
+default port, dot segments, needless percent-encoding), without query and fragment. So neither case nor an absolute URL
+nor an escape nor a `?x` dodges a rule. Every hop of a redirect is proposed on its own.
+
+Refused is what servers read in different ways: a user in the URL, an address like `127.1`, a `;` in the query, an
+escaped slash in the path (`allow_encoded_slashes=True` allows it), another `Host`, a header that names another path
+(`X-Original-URL`, `X-Forwarded-Host`, ...), a header that says where the body ends, JSON that says a name twice.
 
 The params, each where there is one, are `query` (each name with its list of values), `method_override` (the verb that a
-header asks for, in lower case), and `body`: the value of a JSON body (what could not be sent exactly is text), or the
-text of a text or a form, up to 16 KiB. Of any other body, `body_bytes` is its size, and `body_stream` is true where
-that is not known. Headers are left out: they hold credentials.
+header asks for, in lower case), and `body`. JSON is tried whatever the content type says. `body` is the value of a JSON
+body (what could not be sent exactly is text), or the text of a text or a form, up to 16 KiB. Of any other body,
+`body_bytes` is its size, and `body_stream` is true where that is not known. Other headers are not proposed: they hold
+credentials.
 """
 
 from __future__ import annotations

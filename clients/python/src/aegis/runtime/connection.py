@@ -12,13 +12,12 @@ from aegis import types
 from aegis._client import AegisClient
 from aegis._govern.terms import Terms
 from aegis._settings import Settings
-from aegis._sidecar import Daemon
 from aegis._transport import Transport
 from aegis.core.policy import Policy
-from aegis.runtime import sidecar
 from aegis.runtime.approval import ApprovalHandler, CLIApprovalHandler
 from aegis.runtime.asking import asking
 from aegis.runtime.options import AnyClient, Options
+from aegis.runtime.sidecar import LocalSidecar
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class Plan:
 
     def connect(self) -> Opened:
         """Finds or starts the daemon."""
-        daemon: Daemon | None = None
+        local: LocalSidecar | None = None
         operator: AegisClient | None = None
         pinned: str | None = None
         own = True
@@ -44,9 +43,10 @@ class Plan:
         elif self.policy is None:
             transport = AegisClient()._transport
         else:
-            daemon, agent, operator = sidecar.local(self.policy, self.data_dir)
-            transport = agent._transport
-        opened = Opened(transport, own, daemon, operator, Terms(transport.settings))
+            local = LocalSidecar(self.policy, self.data_dir)
+            local.open()
+            transport, operator = local.agent()._transport, local.operator()
+        opened = Opened(transport, own, local, operator, Terms(transport.settings))
         try:
             opened.terms = self._terms(opened, pinned)
         except BaseException:
@@ -88,12 +88,12 @@ class Opened:
         self,
         transport: Transport,
         own: bool,
-        daemon: Daemon | None,
+        sidecar: LocalSidecar | None,
         operator: AegisClient | None,
         terms: Terms,
     ) -> None:
         self.transport = transport
-        self.daemon, self.operator = daemon, operator
+        self.sidecar, self.operator = sidecar, operator
         self.terms = terms
         self._own = own
 
@@ -108,5 +108,5 @@ class Opened:
             self.transport.close()
         if self.operator is not None:
             self.operator.close()
-        if self.daemon is not None:
-            self.daemon.close()
+        if self.sidecar is not None:
+            self.sidecar.close()

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import threading
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from aegis import types
 from aegis._client import AegisClient
-from aegis._govern.call import govern
-from aegis._govern.terms import Confirm, Work
+from aegis._govern.call import begin, govern
+from aegis._govern.stream import Streaming, follow_async
+from aegis._govern.terms import Confirm, Terms, Work
 from aegis._operations import admin, questions
 from aegis.adapters.base import BaseExecutor
 from aegis.core.action import Action, ActionLike
@@ -23,6 +24,7 @@ from aegis.core.errors import AegisError, GovernanceError
 from aegis.core.policy import Policy
 from aegis.core.result import Result
 from aegis.core.status import ResultStatus
+from aegis.errors import ActionDenied
 from aegis.runtime.audit import AuditLog
 from aegis.runtime.connection import Opened, Plan
 from aegis.runtime.options import Access, AnyClient, Approvals, Hooks, Options, Recording, Retries, ShortOptions
@@ -194,29 +196,65 @@ class Runtime:
         return result
 
     async def call(
-        self, action: ActionLike, function: Callable[[Action], Any], *, confirm: Confirm | None = None
+        self,
+        action: ActionLike,
+        function: Callable[[Action], Any],
+        *,
+        confirm: Confirm | None = None,
+        again: Callable[[], Any] | None = None,
     ) -> Result:
         """Governs one call of a function, sync or async, instead of the executor; once, without retries and rollback.
 
         Args:
             action: The action.
-            function: Is given what was proposed. It may return a `Result`, or any other value, which is the data of a
-                success.
+            function: Is given a copy of what was proposed. It may return a `Result`, or any other value, which is the
+                data of a success.
             confirm: Asks the agent's own user, instead of the runtime's.
+            again: Describes, just before the function is called, what it is about to do, as an action. The function is
+                called only if that is what was proposed. For what the function does not take from its argument.
         """
         opened = await self._open_async()
-        terms = opened.terms if confirm is None else replace(opened.terms, confirm=confirm)
-        return await opened.transport.run_async(govern(terms, action, Work(function)))
+        work = Work(function, again=again)
+        return await opened.transport.run_async(govern(_confirming(opened.terms, confirm), action, work))
 
     def call_sync(
-        self, action: ActionLike, function: Callable[[Action], Any], *, confirm: Confirm | None = None
+        self,
+        action: ActionLike,
+        function: Callable[[Action], Any],
+        *,
+        confirm: Confirm | None = None,
+        again: Callable[[], Any] | None = None,
     ) -> Result:
         """`call`, for code that is not async.
 
         In a thread that runs an event loop, another thread does the work.
         """
-        result: Result = run_sync(lambda: self.call(action, function, confirm=confirm))
+        result: Result = run_sync(lambda: self.call(action, function, confirm=confirm, again=again))
         return result
+
+    async def stream(
+        self, action: ActionLike, function: Callable[[Action], Any], *, confirm: Confirm | None = None
+    ) -> AsyncGenerator[Any, None]:
+        """Governs one call of a function that gives its results one by one: a generator, async or not.
+
+        The action is proposed when the first item is asked for, and reported after the last one.
+
+        Raises:
+            ActionDenied: The answer is no.
+        """
+        opened = await self._open_async()
+        terms = _confirming(opened.terms, confirm)
+        outcome = await opened.transport.run_async(begin(terms, action, Work(function, streams=True)))
+        if isinstance(outcome, Streaming):
+            async with contextlib.aclosing(follow_async(opened.transport, terms, outcome)) as items:
+                async for item in items:
+                    yield item
+        elif outcome.exception is not None:
+            raise outcome.exception
+        elif not outcome.ok and outcome.decision is not None:
+            raise ActionDenied(outcome.decision, outcome)
+        else:
+            yield outcome.data
 
     # --- The policy and the record ---
 
@@ -227,8 +265,8 @@ class Runtime:
         it to its policy file). An agent has no right to it.
         """
         opened = self._open()
-        if opened.daemon is not None:
-            revision = opened.daemon.update_policy(policy.layers)
+        if opened.sidecar is not None and opened.sidecar.is_own:
+            revision = opened.sidecar.update_policy(policy.layers)
         elif self._options.access.admin is not None:
             if len(policy.layers) != 1:
                 raise AegisError(
@@ -339,6 +377,10 @@ class Runtime:
             retries.undoing(),
             setup.do,
         )
+
+
+def _confirming(terms: Terms, confirm: Confirm | None) -> Terms:
+    return terms if confirm is None else replace(terms, confirm=confirm)
 
 
 def _dry(evaluation: types.Evaluation) -> Result:

@@ -8,8 +8,9 @@ from typing import Any
 
 import httpx
 
+from aegis.adapters._httpx.headers import check_headers
 from aegis.adapters._httpx.origins import next_hop
-from aegis.adapters._httpx.request import outcome, proposal
+from aegis.adapters._httpx.request import Prepared, outcome, prepared
 from aegis.adapters._httpx.url import check_written, normalised_url, origin, query_of, target_of
 from aegis.adapters.base import BaseExecutor, Governor
 from aegis.core.action import Action
@@ -33,6 +34,7 @@ class HttpxExecutor(BaseExecutor):
         timeout: Seconds for a request without a `timeout` of its own.
         follow_redirects: Whether redirects are followed at all.
         max_redirects: How many at most.
+        allow_encoded_slashes: Whether `%2F` and `%5C` may stand in a path (`normalised_url`).
         transport: Sends the requests; None: httpx's own. For tests and proxies.
     """
 
@@ -44,6 +46,7 @@ class HttpxExecutor(BaseExecutor):
         *,
         follow_redirects: bool = True,
         max_redirects: int = 10,
+        allow_encoded_slashes: bool = False,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._base = normalised_url(base_url) if base_url else None
@@ -53,6 +56,7 @@ class HttpxExecutor(BaseExecutor):
         self._timeout = timeout
         self._hops = max_redirects if follow_redirects else 0
         self._transport = transport
+        self._allow_encoded_slashes = allow_encoded_slashes
         self._client: httpx.AsyncClient | None = None
         self._runtime: Governor | None = None
 
@@ -71,12 +75,16 @@ class HttpxExecutor(BaseExecutor):
             known = "json, data, headers, query, timeout"
             raise InvalidActionError(f"params.{min(unknown)}", f"no such param: there are {known}")
         check_written(action.target)
-        url = normalised_url(self._absolute(action.target))
+        url = self._normalised(self._absolute(action.target))
         query = params.pop("query", None)
         if query:
-            url = normalised_url(url.copy_merge_params(query))
+            url = self._normalised(url.copy_merge_params(query))
+        _check_given(params.get("headers"))
         said = query_of(url)
         return Action(verb, target_of(url), params | ({"query": said} if said else {}), action.description)
+
+    def _normalised(self, url: httpx.URL | str) -> httpx.URL:
+        return normalised_url(url, allow_encoded_slashes=self._allow_encoded_slashes)
 
     def _absolute(self, target: str) -> httpx.URL | str:
         if self._base is None or re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", target):
@@ -104,18 +112,17 @@ class HttpxExecutor(BaseExecutor):
         client = self._client
         if client is None:
             raise AegisError("the executor is not set up: run it by a Runtime")
-        request = self._request(client, action)
-        # Before it is sent: a Host of one's own would say another target than the rules saw.
-        proposal(request)
-        response = await client.send(request)
+        # It is described once more as the request that it has become: a Host of one's own would be another target.
+        sent = prepared(self._request(client, action), allow_encoded_slashes=self._allow_encoded_slashes)
+        response = await client.send(sent.request)
         for _ in range(self._hops):
             following = next_hop(response)
             if following is None or self._runtime is None:
                 break
-            following.url = normalised_url(following.url)
-            result, response_or_none = await self._follow(client, self._runtime, following, action.description)
+            hop = prepared(following, action.description, allow_encoded_slashes=self._allow_encoded_slashes)
+            result, response_or_none = await self._follow(client, self._runtime, hop)
             if response_or_none is None:
-                why = f"redirected to {target_of(following.url)}: {result.error}"
+                why = f"redirected to {hop.action.target}: {result.error}"
                 return Result(action, ResultStatus.FAILED, data=_data(response), error=why)
             response = response_or_none
         ok = response.is_success
@@ -126,7 +133,7 @@ class HttpxExecutor(BaseExecutor):
         params = dict(action.params)
         url = httpx.URL(action.target)
         if params.get("query"):
-            url = normalised_url(url.copy_with(params=params["query"]))
+            url = self._normalised(url.copy_with(params=params["query"]))
         headers = httpx.Headers(self._headers if self._base is not None and origin(url) == origin(self._base) else {})
         headers.update(params.get("headers"))
         options: dict[str, Any] = {"headers": headers}
@@ -142,16 +149,26 @@ class HttpxExecutor(BaseExecutor):
         return client.build_request(action.type.upper(), url, **options)
 
     async def _follow(
-        self, client: httpx.AsyncClient, runtime: Governor, request: httpx.Request, description: str
+        self, client: httpx.AsyncClient, runtime: Governor, hop: Prepared
     ) -> tuple[Result, httpx.Response | None]:
         responses: list[httpx.Response] = []
 
         async def send(proposed: Action) -> Result:
-            responses.append(await client.send(request))
+            responses.append(await client.send(hop.request))
             return outcome(proposed, responses[-1])
 
-        result = await runtime.call(proposal(request, description), send)
+        result = await runtime.call(hop.action, send)
         return result, responses[-1] if responses else None
+
+
+def _check_given(headers: Any) -> None:
+    """The headers that an action names. The rest is checked with the request."""
+    try:
+        check_headers(httpx.Headers(headers), content=None)
+    except InvalidActionError as error:
+        raise InvalidActionError(f"params.{error.path}", str(error).partition(": ")[2]) from None
+    except (TypeError, ValueError) as error:
+        raise InvalidActionError("params.headers", f"are no headers: {error}") from None
 
 
 def _data(response: httpx.Response) -> dict[str, Any]:

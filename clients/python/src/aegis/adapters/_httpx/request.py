@@ -1,13 +1,15 @@
-"""A request as an action, and an answer as its result."""
+"""A request as an action: the copy that is sent, what is proposed for it, and its answer as a result."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
 
 from aegis.adapters._httpx.body import body_of
+from aegis.adapters._httpx.headers import check_headers, check_host, method_override
 from aegis.adapters._httpx.url import normalised_url, query_of, target_of
 from aegis.core.action import Action
 from aegis.core.errors import AegisError, InvalidActionError
@@ -15,43 +17,57 @@ from aegis.core.result import Result
 from aegis.core.status import ResultStatus
 from aegis.errors import ActionDenied
 
-_OVERRIDES = ("x-http-method-override", "x-http-method", "x-method-override")
+
+@dataclass(frozen=True)
+class Prepared:
+    """A request that nobody else holds, and the action that it is."""
+
+    request: httpx.Request
+    action: Action
 
 
-def proposal(request: httpx.Request, description: str = "") -> Action:
-    """A request, whose URL is normalised, as an action."""
-    _check_host(request)
+def prepared(request: httpx.Request, description: str = "", *, allow_encoded_slashes: bool = False) -> Prepared:
+    """Copies a request, in the one spelling that rules see, and describes the copy. The copy is what is sent.
+
+    Raises:
+        InvalidActionError: Servers and libraries would read it in different ways.
+    """
+    content = _content(request)
+    extensions = dict(request.extensions)
+    if "target" in extensions:
+        raise InvalidActionError("extensions.target", "is another target than the URL: put it into the URL")
+    headers = httpx.Headers(request.headers)
+    check_headers(headers, content=content)
     verb = request.method.lower()
-    if not re.fullmatch(r"[a-z-]+", verb):
-        raise InvalidActionError("type", f"`{request.method}` is no verb")
+    if not re.fullmatch(r"[a-z-]+", verb) or verb == "connect":
+        raise InvalidActionError("type", f"`{request.method}` is no method that can be proposed")
+    url = normalised_url(request.url, allow_encoded_slashes=allow_encoded_slashes)
+    check_host(url, headers)
+    body: dict[str, Any] = {"stream": request.stream} if content is None else {"content": content or None}
+    copied = httpx.Request(request.method, url, headers=headers, extensions=extensions, **body)
+    return Prepared(copied, _action(copied, verb, content, description))
+
+
+def _content(request: httpx.Request) -> bytes | None:
+    try:
+        return bytes(request.content)
+    except httpx.RequestNotRead:
+        return None
+
+
+def _action(request: httpx.Request, verb: str, content: bytes | None, description: str) -> Action:
     params: dict[str, Any] = {}
     query = query_of(request.url)
     if query:
         params["query"] = query
-    asked = {request.headers.get(name, "").strip().lower() for name in _OVERRIDES} - {""}
-    if len(asked) > 1:
-        raise InvalidActionError(
-            "headers", f"ask for the verbs {' and '.join(sorted(asked))} in place of that of the request"
-        )
-    if asked:
-        params["method_override"] = asked.pop()
-    return Action(verb, target_of(request.url), params | body_of(request), description)
-
-
-def _check_host(request: httpx.Request) -> None:
-    host, named = request.headers.get("host"), request.url.netloc.decode("ascii")
-    if host is None:
-        return
-    try:
-        same = normalised_url(f"{request.url.scheme}://{host}/").netloc == request.url.netloc
-    except InvalidActionError:
-        same = False
-    if not same:
-        raise InvalidActionError("headers.host", f"is `{host}`, and the URL says `{named}`: rules look at the URL")
-    request.headers["host"] = named
+    override = method_override(request.headers)
+    if override is not None:
+        params["method_override"] = override
+    return Action(verb, target_of(request.url), params | body_of(request.headers, content), description)
 
 
 def outcome(action: Action, response: httpx.Response) -> Result:
+    """An answer as the result of an action: from 400 on it has failed."""
     failed = response.status_code >= 400
     return Result(
         action,

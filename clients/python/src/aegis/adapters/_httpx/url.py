@@ -16,8 +16,13 @@ _HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 _NUMERIC = re.compile(r"(.*\.)?([0-9]+|0x[0-9a-f]*)")
 
 
-def normalised_url(url: httpx.URL | str) -> httpx.URL:
+def normalised_url(url: httpx.URL | str, *, allow_encoded_slashes: bool = False) -> httpx.URL:
     """The one form of a URL that rules see and that is sent.
+
+    Args:
+        url: The URL.
+        allow_encoded_slashes: Whether `%2F` and `%5C` may stand in its path. Some servers read them as slashes and
+            others do not, so that a rule on the path holds for one of them only.
 
     Raises:
         InvalidActionError: It is not an absolute http(s) URL, it carries a user or password, or servers and libraries
@@ -39,6 +44,7 @@ def normalised_url(url: httpx.URL | str) -> httpx.URL:
     port = "" if read.port in {None, {"http": 80, "https": 443}[read.scheme]} else f":{read.port}"
     path, mark, query = read.raw_path.partition(b"?")
     resolved = _resolved(_escaped(path).decode("ascii"))
+    _check_path(resolved, allow_encoded_slashes)
     return httpx.URL(f"{read.scheme}://{host}{port}{resolved}{(mark + _unescaped(query)).decode('ascii')}")
 
 
@@ -99,6 +105,17 @@ def _unescaped(raw: bytes) -> bytes:
 def _escaped(path: bytes) -> bytes:
     """A path with the escapes that it needs, and no others."""
     return re.sub(rb"[^A-Za-z0-9._~!$&'()*+,;=:@/%-]", lambda match: b"%%%02X" % match.group()[0], _unescaped(path))
+
+
+def _check_path(path: str, allow_encoded_slashes: bool) -> None:
+    """Refuses what servers read as another path."""
+    if not allow_encoded_slashes and re.search("%2F|%5C", path):
+        raise InvalidActionError(
+            "target", "holds an escaped slash, which is one to some servers: allow it with `allow_encoded_slashes=True`"
+        )
+    for segment in re.split("/|%2F|%5C", path):
+        if segment.partition(";")[0] in {".", ".."}:
+            raise InvalidActionError("target", f"holds `{segment}`, which some servers read as a step up: leave it out")
 
 
 def _resolved(path: str) -> str:

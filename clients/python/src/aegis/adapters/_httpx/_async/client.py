@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import httpx
@@ -23,17 +24,19 @@ class AsyncGovernedClient(httpx.AsyncClient):
 
     Args:
         runtime: Governs the requests. Its executor is not used.
+        allow_encoded_slashes: Whether `%2F` and `%5C` may stand in a path (`normalised_url`).
         options: As of `httpx.AsyncClient`.
     """
 
-    def __init__(self, runtime: Runtime, **options: Any) -> None:
+    def __init__(self, runtime: Runtime, *, allow_encoded_slashes: bool = False, **options: Any) -> None:
         refuse_unmounted(options)
         inner = options.pop("transport", None) or httpx.AsyncHTTPTransport(**transport_options(options))
+        govern = partial(AsyncAegisTransport, runtime, allow_encoded_slashes=allow_encoded_slashes)
         mounts = {
-            pattern: None if transport is None else AsyncAegisTransport(runtime, transport)
+            pattern: None if transport is None else govern(transport)
             for pattern, transport in (options.pop("mounts", None) or {}).items()
         }
-        super().__init__(transport=AsyncAegisTransport(runtime, inner), mounts=mounts, **options)
+        super().__init__(transport=govern(inner), mounts=mounts, **options)
         self._aegis_origins = Origins(self)
 
     def build_request(self, method: str, url: httpx.URL | str, **options: Any) -> httpx.Request:

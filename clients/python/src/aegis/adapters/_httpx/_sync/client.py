@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import httpx
@@ -24,17 +25,19 @@ class GovernedClient(httpx.Client):
 
     Args:
         runtime: Governs the requests. Its executor is not used.
+        allow_encoded_slashes: Whether `%2F` and `%5C` may stand in a path (`normalised_url`).
         options: As of `httpx.Client`.
     """
 
-    def __init__(self, runtime: Runtime, **options: Any) -> None:
+    def __init__(self, runtime: Runtime, *, allow_encoded_slashes: bool = False, **options: Any) -> None:
         refuse_unmounted(options)
         inner = options.pop("transport", None) or httpx.HTTPTransport(**transport_options(options))
+        govern = partial(AegisTransport, runtime, allow_encoded_slashes=allow_encoded_slashes)
         mounts = {
-            pattern: None if transport is None else AegisTransport(runtime, transport)
+            pattern: None if transport is None else govern(transport)
             for pattern, transport in (options.pop("mounts", None) or {}).items()
         }
-        super().__init__(transport=AegisTransport(runtime, inner), mounts=mounts, **options)
+        super().__init__(transport=govern(inner), mounts=mounts, **options)
         self._aegis_origins = Origins(self)
 
     def build_request(self, method: str, url: httpx.URL | str, **options: Any) -> httpx.Request:

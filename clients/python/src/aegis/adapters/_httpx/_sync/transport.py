@@ -5,39 +5,47 @@ from __future__ import annotations
 
 import httpx
 
-from aegis.adapters._httpx.request import answered, outcome, proposal
-from aegis.adapters._httpx.url import normalised_url
+from aegis.adapters._httpx.request import answered, outcome, prepared
 from aegis.core.action import Action
 from aegis.core.result import Result
 from aegis.runtime.engine import Runtime
 
 
 class AegisTransport(httpx.BaseTransport):
-    """Governs every request of an `httpx.Client`, each redirect included: `transport=AegisTransport(runtime)`.
+    """Governs every request of an `httpx.Client`, each redirect included.
 
-    A request that may not be sent raises `ActionDenied`. For redirects and default headers across origins,
-    `GovernedClient` does more than a transport can.
+    `httpx.Client(transport=AegisTransport(runtime))` is a client whose requests are governed.
+
+    A request that may not be sent raises `ActionDenied`. What is sent is a copy of the request, made before it is
+    proposed. For redirects and default headers across origins, `GovernedClient` does more than a transport can.
 
     Args:
         runtime: Governs the requests. Its executor is not used.
         transport: Sends them. None: `httpx.HTTPTransport()`.
+        allow_encoded_slashes: Whether `%2F` and `%5C` may stand in a path (`normalised_url`).
     """
 
-    def __init__(self, runtime: Runtime, transport: httpx.BaseTransport | None = None) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        transport: httpx.BaseTransport | None = None,
+        *,
+        allow_encoded_slashes: bool = False,
+    ) -> None:
         self._runtime = runtime
         self._transport = transport if transport is not None else httpx.HTTPTransport()
+        self._allow_encoded_slashes = allow_encoded_slashes
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Proposes the request, and sends it if it may be sent."""
-        request.url = normalised_url(request.url)
-        action = proposal(request)
+        kept = prepared(request, allow_encoded_slashes=self._allow_encoded_slashes)
         responses: list[httpx.Response] = []
 
         def send(proposed: Action) -> Result:
-            responses.append(self._transport.handle_request(request))
+            responses.append(self._transport.handle_request(kept.request))
             return outcome(proposed, responses[-1])
 
-        return answered(self._runtime.call_sync(action, send), responses)
+        return answered(self._runtime.call_sync(kept.action, send), responses)
 
     def close(self) -> None:
         """Closes the transport below."""
