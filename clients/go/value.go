@@ -3,10 +3,10 @@ package aegis
 import (
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"reflect"
-	"regexp"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -158,7 +158,7 @@ func (e *encoder) object(path string, object reflect.Value) (*structpb.Value, er
 		if err != nil {
 			return nil, err
 		}
-		at := member(path, name)
+		at := exactjson.Member(path, name)
 		if !utf8.ValidString(name) {
 			return nil, &InvalidActionError{Path: at, Problem: "has a name that is not UTF-8"}
 		}
@@ -198,8 +198,8 @@ func keyName(path string, key reflect.Value) (string, error) {
 // jsonValue is what was read from JSON, without its numbers rounded.
 func (e *encoder) jsonValue(path string, text []byte) (*structpb.Value, error) {
 	value, err := exactjson.Read(text, deepest)
-	if err != nil {
-		return nil, &InvalidActionError{Path: path, Problem: "is written as JSON that " + err.Error()}
+	if failed := (*exactjson.Error)(nil); errors.As(err, &failed) {
+		return nil, &InvalidActionError{Path: path + failed.Path, Problem: "is written as JSON, which " + failed.Error()}
 	}
 	return e.value(path, reflect.ValueOf(value))
 }
@@ -237,16 +237,6 @@ func jsonNumberValue(path string, text json.Number) (*structpb.Value, error) {
 func tooLarge(path, number string) error {
 	problem := fmt.Sprintf("is %.40s, beyond the ±(2^53 - 1) that a JSON number holds exactly: send it as a string", number)
 	return &InvalidActionError{Path: path, Problem: problem}
-}
-
-var plainName = regexp.MustCompile(`^[\pL_][\pL\pN_-]*$`)
-
-// member is the path of a member: `params.user`, or `params["a.b"]` where the dot would mislead.
-func member(path, name string) string {
-	if plainName.MatchString(name) {
-		return path + "." + name
-	}
-	return path + "[" + strconv.Quote(name) + "]"
 }
 
 // validText is text for people: what is not UTF-8 in it is replaced, as losing it is better than losing the report.

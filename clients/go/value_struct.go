@@ -9,6 +9,8 @@ import (
 	"sync"
 
 	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/aegis-sidecar/aegis/clients/go/internal/exactjson"
 )
 
 // A structField is a field of a structure as JSON has it.
@@ -49,7 +51,7 @@ func (e *encoder) structure(path string, value reflect.Value) (*structpb.Value, 
 			// An embedded pointer is nil: its fields are not there.
 			continue
 		}
-		at := member(path, field.name)
+		at := exactjson.Member(path, field.name)
 		if field.quoted {
 			held = quoted(held)
 		}
