@@ -3,8 +3,9 @@ import { type CallOptions as ConnectCallOptions, type Interceptor, type Transpor
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { DEFAULT_ENDPOINT, readEndpoint, type TlsOptions } from "./endpoint.js";
 import { AegisError } from "./errors.js";
+import { JoinedSignal, throwIfAborted } from "./abort.js";
 import { failure, passes } from "./failure.js";
-import { backoff, LONGEST_PAUSE, pause, throwIfAborted } from "./pause.js";
+import { backoff, LONGEST_PAUSE, pause } from "./pause.js";
 
 /** How to reach a daemon. All times are in seconds. */
 export interface ConnectionOptions extends TlsOptions {
@@ -127,8 +128,9 @@ export class Connection {
         this.#throwIfClosed();
         throwIfAborted(signal);
         const end = performance.now() + timeoutMs;
+        const joined = new JoinedSignal(signal);
         try {
-            return await attempt({ ...(signal && { signal }), timeoutMs: Math.max(timeoutMs, 1) });
+            return await attempt({ signal: joined.signal, timeoutMs: Math.max(timeoutMs, 1) });
         } catch (thrown) {
             this.#throwIfClosed();
             const error = this.failure(thrown, signal);
@@ -137,6 +139,8 @@ export class Connection {
             if (!late) throw error;
             const message = `the daemon at ${this.endpoint} did not answer in time`;
             throw new AegisError(message, { code: "DEADLINE_EXCEEDED", cause: error });
+        } finally {
+            joined.release();
         }
     }
 
@@ -153,9 +157,9 @@ export class Connection {
             this.#throwIfClosed();
             throwIfAborted(signal);
             const end = new AbortController();
-            const signals = [end.signal, this.#closed.signal, ...(signal === undefined ? [] : [signal])];
+            const joined = new JoinedSignal(end.signal, this.#closed.signal, signal);
             try {
-                for await (const message of open({ signal: AbortSignal.any(signals) })) {
+                for await (const message of open({ signal: joined.signal })) {
                     everOpen = true;
                     n = 0;
                     yield message;
@@ -169,6 +173,7 @@ export class Connection {
             } finally {
                 // Whoever stops reading ends the stream, for the daemon too.
                 end.abort();
+                joined.release();
             }
             await this.pause(this.backoff(n), signal);
         }
@@ -176,8 +181,7 @@ export class Connection {
 
     /** Waits this many seconds, or until the client is closed or the signal aborted: those are errors. */
     async pause(seconds: number, signal?: AbortSignal): Promise<void> {
-        const signals = [this.#closed.signal, ...(signal === undefined ? [] : [signal])];
-        await pause(seconds, AbortSignal.any(signals));
+        await pause(seconds, this.#closed.signal, signal);
     }
 
     /** What a call threw, as one of our errors. */

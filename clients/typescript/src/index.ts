@@ -15,6 +15,7 @@ export { AegisClient, type ClientOptions } from "./client.js";
 export type { CallOptions, ConnectionOptions } from "./connection.js";
 export type { TlsOptions } from "./endpoint.js";
 export {
+    AbortError,
     ActionDenied,
     AegisError,
     type Code,

@@ -1,25 +1,37 @@
 /**
- * Values that a caller gives, copied: frozen, and exactly what JSON holds.
+ * Values as JSON, by one rule that all SDKs share (clients/README.md has the table): a frozen copy of what was given.
  *
- * Nothing is rounded, dropped or converted: what a rule and a reviewer see is what the action runs with.
+ * Every property is read once, own properties only. Nothing becomes `{}` or is left out silently: what has no JSON is
+ * refused, and the error names its path.
  */
+import { types } from "node:util";
 import { InvalidActionError } from "./errors.js";
 import type { Json, JsonObject } from "./types.js";
+import { bytesOf, hrefOf, isNumberArray, isPlain, jsonMethodOf, kindOf } from "./values.js";
 
 /** Deeper than the daemon takes unless it is told to (`--max-params-depth`), and what protobuf can carry at all. */
 export const MAX_DEPTH = 64;
 
-/** A frozen copy of an object that JSON holds exactly. */
+/** Copies that were made here. They are frozen to the last level, so that none has to be made again. */
+const COPIES = new WeakSet();
+
+/** A frozen copy of what has to be a JSON object. */
 export function checkedObject(value: unknown, path: string): JsonObject {
-    if (typeof value !== "object" || value === null || Array.isArray(value)) {
-        throw new InvalidActionError(path, `must be an object, not ${named(value)}`);
+    if (typeof value === "object" && value !== null && !Array.isArray(value)) {
+        const copy = checked(value, path, new Map());
+        if (typeof copy === "object" && copy !== null && !Array.isArray(copy)) return copy as JsonObject;
     }
-    return checked(value, path, new Map()) as JsonObject;
+    throw new InvalidActionError(path, `must be an object, not ${kindOf(value)}`);
+}
+
+/** A frozen copy of any value. */
+export function checkedJson(value: unknown, path: string): Json {
+    return checked(value, path, new Map());
 }
 
 /** A text that UTF-8 can hold. */
 export function text(value: unknown, path: string): string {
-    if (typeof value !== "string") throw new InvalidActionError(path, `must be a string, not ${named(value)}`);
+    if (typeof value !== "string") throw new InvalidActionError(path, `must be a string, not ${kindOf(value)}`);
     if (!value.isWellFormed()) throw new InvalidActionError(path, "holds half of a surrogate pair, which is no text");
     return value;
 }
@@ -34,14 +46,12 @@ function checked(value: unknown, path: string, outer: ReadonlyMap<object, string
         case "number":
             return checkedNumber(value, path);
         case "bigint":
-            if (value > BigInt(Number.MAX_SAFE_INTEGER) || value < BigInt(Number.MIN_SAFE_INTEGER)) {
-                throw new InvalidActionError(path, `${value} is beyond ±(2^53 - 1): send it as a string`);
-            }
-            return Number(value);
+            return BigInt(Number(value)) === value && Number.isSafeInteger(Number(value)) ? Number(value) : `${value}`;
         case "object":
-            return value === null ? null : checkedStructure(value, path, outer);
+            if (value === null) return null;
+            return COPIES.has(value) ? (value as Json) : checkedStructure(value, path, outer);
         default:
-            throw new InvalidActionError(path, `${named(value)} is not JSON`);
+            throw new InvalidActionError(path, `${kindOf(value)} is not JSON`);
     }
 }
 
@@ -50,7 +60,7 @@ function checkedNumber(value: number, path: string): number {
     if (Number.isInteger(value) && !Number.isSafeInteger(value)) {
         throw new InvalidActionError(
             path,
-            `${value} is beyond ±(2^53 - 1), where a number may have been rounded already: send it as a string`,
+            `${value} is beyond ±(2^53 - 1), where a number may have been rounded already: send a BigInt or a string`,
         );
     }
     return value;
@@ -61,45 +71,76 @@ function checkedStructure(value: object, path: string, outer: ReadonlyMap<object
     if (cycle !== undefined) throw new InvalidActionError(cycle, `contains itself, at ${path}`);
     if (outer.size >= MAX_DEPTH) throw new InvalidActionError(path, `is nested deeper than ${MAX_DEPTH}`);
     const inside = new Map(outer).set(value, path);
-    if (Array.isArray(value)) {
-        // Not `map`, which leaves out the holes of a sparse array.
-        return Object.freeze(Array.from(value, (item: unknown, i) => checked(item, `${path}[${i}]`, inside)));
-    }
-    if (!isPlain(value)) {
-        throw new InvalidActionError(path, `${named(value)} is not JSON: send what it stands for as plain values`);
-    }
-    const copy: Record<string, Json> = {};
-    for (const [key, item] of Object.entries(value)) {
-        const at = /^[\p{ID_Start}_$][\p{ID_Continue}$]*$/u.test(key)
-            ? `${path}.${key}`
-            : `${path}[${JSON.stringify(key)}]`;
-        if (!key.isWellFormed()) throw new InvalidActionError(at, "its name holds half of a surrogate pair");
-        // An assignment to it sets a prototype: half of the JavaScript on the way would lose it without a word.
-        if (key === "__proto__") throw new InvalidActionError(at, "a property of this name cannot be sent safely");
-        if (item !== undefined) copy[key] = checked(item, at, inside);
-    }
-    return Object.freeze(copy);
-}
-
-/** Whether it is an object literal, of whichever realm. */
-function isPlain(value: object): boolean {
-    const prototype: unknown = Object.getPrototypeOf(value);
-    if (prototype === null || prototype === Object.prototype) return true;
-    return (
-        Object.getPrototypeOf(prototype) === null &&
-        Object.prototype.toString.call(value) === "[object Object]" &&
-        Object.prototype.hasOwnProperty.call(prototype, "isPrototypeOf")
+    if (Array.isArray(value)) return list(value, path, inside);
+    if (types.isMap(value)) return mapping(Map.prototype.entries.call(value), path, inside);
+    if (types.isSet(value)) return sorted(list([...Set.prototype.values.call(value)], path, inside));
+    if (types.isDate(value)) return dateText(value, path);
+    const href = hrefOf(value);
+    if (href !== undefined) return text(href, path);
+    const bytes = bytesOf(value);
+    if (bytes !== undefined) return Buffer.from(bytes).toString("base64");
+    if (isNumberArray(value)) return list(Array.from(value as ArrayLike<unknown>), path, inside);
+    const toJson = jsonMethodOf(value);
+    if (toJson !== undefined) return checked(toJson.call(value, ""), path, inside);
+    if (types.isNativeError(value)) return text(value.message === "" ? value.name : value.message, path);
+    if (isPlain(value)) return mapping(Object.entries(value), path, inside);
+    throw new InvalidActionError(
+        path,
+        `${kindOf(value)} is not JSON: give it a toJSON method, or say with \`params\` what is proposed`,
     );
 }
 
-/** A value in a message: its kind, never its content. */
-export function named(value: unknown): string {
-    if (value === null || value === undefined) return String(value);
-    if (typeof value === "object") {
-        const name = (value.constructor as { readonly name?: string } | undefined)?.name ?? "object";
-        return `${/^[aeiou]/i.test(name) ? "an" : "a"} ${name}`;
+function dateText(value: Date, path: string): string {
+    const time = Date.prototype.getTime.call(value);
+    if (Number.isNaN(time)) throw new InvalidActionError(path, "is an invalid Date");
+    // No fraction where there is none, as the other languages write it.
+    return new Date(time).toISOString().replace(".000Z", "Z");
+}
+
+/** The items of a set. They have no order in other languages, and a digest needs one: that of their JSON texts. */
+function sorted(items: readonly Json[]): Json {
+    const texts = items.map((item) => ({ item, as: JSON.stringify(item) }));
+    return kept(texts.sort((a, b) => (a.as < b.as ? -1 : Number(a.as > b.as))).map(({ item }) => item));
+}
+
+function list(items: readonly unknown[], path: string, inside: ReadonlyMap<object, string>): readonly Json[] {
+    const copy: Json[] = [];
+    const { length } = items;
+    for (let i = 0; i < length; i += 1) {
+        // A hole has no own property: what a prototype has at its place is not the caller's.
+        copy.push(checked(Object.hasOwn(items, i) ? items[i] : undefined, `${path}[${i}]`, inside));
     }
-    return `a ${typeof value}`;
+    return kept(copy);
+}
+
+function mapping(
+    entries: Iterable<readonly [unknown, unknown]>,
+    path: string,
+    inside: ReadonlyMap<object, string>,
+): Json {
+    const copy: [string, Json][] = [];
+    for (const [key, item] of entries) {
+        if (typeof key !== "string") {
+            throw new InvalidActionError(path, `has ${kindOf(key)} as a name: the names of a mapping are strings`);
+        }
+        const at = placeOf(path, key);
+        if (!key.isWellFormed()) throw new InvalidActionError(at, "its name holds half of a surrogate pair");
+        // An assignment to it sets a prototype: half of the JavaScript on the way would lose it without a word.
+        if (key === "__proto__") throw new InvalidActionError(at, "a property of this name cannot be sent safely");
+        if (item !== undefined) copy.push([key, checked(item, at, inside)]);
+    }
+    // Not by assignment, which a setter on `Object.prototype` would swallow.
+    return kept(Object.fromEntries(copy));
+}
+
+function placeOf(path: string, key: string): string {
+    const plain = /^[\p{ID_Start}_$][\p{ID_Continue}$]*$/u.test(key);
+    return plain ? `${path}.${key}` : `${path}[${JSON.stringify(key)}]`;
+}
+
+function kept<T extends Json & object>(copy: T): T {
+    COPIES.add(Object.freeze(copy));
+    return copy;
 }
 
 /** Whether two JSON values are the same. */

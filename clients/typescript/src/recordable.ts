@@ -1,6 +1,7 @@
 /** What an action returned or threw, as the record can hold it. */
-import { MAX_DEPTH, named } from "./json.js";
+import { MAX_DEPTH } from "./json.js";
 import type { Json } from "./types.js";
+import { kindOf } from "./values.js";
 
 /**
  * What an action returned, as the record can hold it.
@@ -14,7 +15,7 @@ export function recordable(value: unknown): Json | undefined {
     try {
         const bigints = (_: string, item: unknown): unknown => (typeof item === "bigint" ? item.toString() : item);
         const json = JSON.stringify(value, bigints) as string | undefined;
-        if (json === undefined) return notRecorded(`${named(value)} is not JSON`);
+        if (json === undefined) return notRecorded(`${kindOf(value)} is not JSON`);
         return wellFormed(JSON.parse(json) as Json, 0);
     } catch (error) {
         return notRecorded(error instanceof Error ? (error.message.split("\n", 1)[0] ?? "") : String(error));

@@ -4,7 +4,7 @@ import { Audit } from "./audit.js";
 import type { AegisClient } from "./client.js";
 import { seconds } from "./connection.js";
 import { AegisError } from "./errors.js";
-import { checkOptions, type GovernOptions, type Result } from "./govern/options.js";
+import { checkedOptions, type GovernOptions, type Result } from "./govern/options.js";
 import { executed, type Execution, perform } from "./govern/perform.js";
 import { withdraw } from "./govern/withdraw.js";
 import { LONGEST_PAUSE, pause } from "./pause.js";
@@ -73,8 +73,8 @@ export class Runtime implements AsyncDisposable {
     #closed = false;
 
     /** Does not connect yet. Throws {@link AegisError} where an option makes no sense. */
-    constructor(options: RuntimeOptions) {
-        checkOptions(options);
+    constructor(given: RuntimeOptions) {
+        const options = checkedOptions(given);
         this.#options = options;
         const { executor } = options;
         this.#executor = typeof executor === "function" ? { execute: executor } : executor;
@@ -99,7 +99,8 @@ export class Runtime implements AsyncDisposable {
      * once what is under way has ended; what ran until then is on the record.
      */
     async execute(plan: ExecutionPlan, options: ExecuteOptions = {}): Promise<Result[]> {
-        const actions = plan.steps.map(({ action }) => action);
+        // Copies: a plan that was restored from JSON can change while a reviewer thinks.
+        const actions = plan.steps.map(({ action }) => checkedAction(action));
         if (options.dryRun === true)
             return (await this.#evaluate(actions, options.signal)).map((found, i) => dry(actions[i] as Action, found));
         const results = new Array<Result>(actions.length);
@@ -166,8 +167,8 @@ export class Runtime implements AsyncDisposable {
         await (this.#ready ??= Promise.resolve(this.#executor.setUp?.()));
         // A rollback that cannot even be asked for does not keep the failure off the record.
         const problems: unknown[] = [];
-        const result = await perform(action, { ...this.#options, signal }, async (_, decision) => {
-            const execution = await this.#attempt(action, decision, signal);
+        const result = await perform(action, { ...this.#options, signal }, async (checked, decision) => {
+            const execution = await this.#attempt(checked, decision, signal);
             if (execution.status !== "failed") return execution;
             try {
                 const undone = await this.#undo(action, execution.error ?? "", signal);

@@ -12,7 +12,7 @@
  * @packageDocumentation
  */
 import { type FunctionTool, type RunContext, tool, type ToolInputParameters, type ToolOptions } from "@openai/agents";
-import { either, performTool, type ToolGovernOptions, toolOutput, wantsConfirmation } from "./tools.js";
+import { either, performTool, sendable, type ToolGovernOptions, toolOutput, wantsConfirmation } from "./tools.js";
 
 export { refusal, type ToolGovernOptions } from "./tools.js";
 
@@ -33,10 +33,12 @@ export function governedTool<Input extends ToolInputParameters = undefined, Cont
     // The framework derives a name from the function where none is given.
     const name = definition.name ?? definition.execute.name;
     const { execute, needsApproval } = definition;
+    // And it writes the name in its own way (`send mail` becomes `send_mail`): that is what its user says yes to.
+    let known = name;
 
     const governed = async (input: unknown, context?: RunContext<Context>, details?: Details): Promise<unknown> => {
         const callId = details?.toolCall?.callId;
-        const approved = callId !== undefined && context?.isToolApproved({ toolName: name, callId }) === true;
+        const approved = callId !== undefined && context?.isToolApproved({ toolName: known, callId }) === true;
         const result = await performTool(
             name,
             input,
@@ -45,9 +47,9 @@ export function governedTool<Input extends ToolInputParameters = undefined, Cont
                 signal: either(options.signal, details?.signal),
                 confirm: options.confirm ?? (() => approved),
             },
-            async () => execute(input as never, context, details),
+            async (copy) => execute.call(definition, copy as never, context, details),
         );
-        return toolOutput(result);
+        return sendable(toolOutput(result));
     };
 
     const asks = async (context: RunContext, input: unknown, callId?: string): Promise<boolean> => {
@@ -57,10 +59,12 @@ export function governedTool<Input extends ToolInputParameters = undefined, Cont
         return own === true || (options.confirm === undefined && (await wantsConfirmation(name, input, options)));
     };
 
-    return tool<Input, Context, Returned | string>({
+    const made = tool<Input, Context, Returned | string>({
         ...definition,
         name,
         execute: governed,
         needsApproval: asks,
     } as ToolOptions<Input, Context>);
+    known = made.name;
+    return made;
 }

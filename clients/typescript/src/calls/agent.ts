@@ -11,6 +11,7 @@ import { cut, notRecorded, recordable } from "../recordable.js";
 import type { ActionInput, Actor, ContextInput, Decision, Evaluation, ReportStatus } from "../types.js";
 import { actionToWire, actorToWire, contextToWire, valueToWire } from "../wire/action.js";
 import { decisionFromWire, evaluationFromWire, reportStatusToWire } from "../wire/decision.js";
+import { aboutDecision, aboutSomething } from "./answers.js";
 import { raiseDenied } from "./denied.js";
 
 /** A proposal. */
@@ -96,7 +97,7 @@ export class AgentCalls {
         const answer = await this.#connection.call({ ...options, timeout }, (call) =>
             this.#governance.propose({ ...message, ...(wait > 0 && { wait: durationFromMs(wait * 1000) }) }, call),
         );
-        const decision = decisionFromWire(answer.decision);
+        const decision = aboutSomething(decisionFromWire(answer.decision));
         if (request.raiseOnDeny === true) raiseDenied(action, decision);
         return decision;
     }
@@ -146,13 +147,15 @@ export class AgentCalls {
         const message = { decisionId: idOf(decision), reason: cut(options.reason ?? "", ERROR_BYTES) };
         return this.#connection.call(options, async (call, n) => {
             try {
-                return decisionFromWire((await this.#governance.cancelProposal(message, call)).decision);
+                const answer = await this.#governance.cancelProposal(message, call);
+                return aboutDecision(decision, decisionFromWire(answer.decision));
             } catch (thrown) {
                 const error = this.#connection.failure(thrown, options.signal);
                 // It may be the first try, whose answer was lost, that withdrew it.
                 if (n === 0 || error.code !== "FAILED_PRECONDITION") throw error;
                 const { decisionId } = message;
-                const now = decisionFromWire((await this.#governance.awaitDecision({ decisionId }, call)).decision);
+                const answer = await this.#governance.awaitDecision({ decisionId }, call);
+                const now = aboutDecision(decision, decisionFromWire(answer.decision));
                 if (now.outcome !== "DENY") throw error;
                 return now;
             }

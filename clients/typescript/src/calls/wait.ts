@@ -6,6 +6,7 @@ import { passes } from "../failure.js";
 import type { GovernanceService } from "../proto/governance_pb.js";
 import type { Decision } from "../types.js";
 import { decisionFromWire } from "../wire/decision.js";
+import { aboutDecision } from "./answers.js";
 import { raiseDenied } from "./denied.js";
 
 /** How to wait. */
@@ -44,7 +45,7 @@ export async function waitForDecision(
             const answer = await connection.once(signal, Math.ceil(timeoutMs), (call) =>
                 governance.awaitDecision(message, call),
             );
-            known = decisionFromWire(answer.decision);
+            known = aboutDecision(known ?? decisionId, decisionFromWire(answer.decision));
             failures = 0;
             if (known.outcome !== "ESCALATE" || performance.now() >= end) break;
         } catch (thrown) {

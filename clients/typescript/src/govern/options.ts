@@ -3,6 +3,7 @@ import type { AegisClient } from "../client.js";
 import { AegisError } from "../errors.js";
 import type { ApprovalHandler } from "../handlers.js";
 import type { Action, Actor, ContextInput, Decision, ResultStatus } from "../types.js";
+import { kindOf, own } from "../values.js";
 
 /** What came of an action. */
 export interface Result<T = unknown> {
@@ -23,9 +24,9 @@ export interface Result<T = unknown> {
 }
 
 /**
- * Functions that watch. Each is waited for. What they return is not looked at, and what they are given is frozen:
- * none can turn a no into a yes. One that throws ends the call with what it threw, and an action that has not run by
- * then does not.
+ * Functions that watch. The call waits for each. What they return is ignored, and what they are given is frozen: none
+ * can turn a no into a yes. A hook that throws ends the call with what it threw; an action that has not run by then
+ * does not run.
  */
 export interface Hooks {
     /** The daemon has answered the proposal. */
@@ -56,14 +57,55 @@ export interface GovernOptions extends Hooks {
     readonly approvalHandler?: ApprovalHandler | undefined;
     /** A client with a reviewer's credential, for `approvalHandler` to answer with. */
     readonly reviewer?: AegisClient | undefined;
+    /**
+     * Is told in one line when the call begins to wait for a reviewer, with the approval's id. Writes it to standard
+     * error without this option.
+     */
+    readonly log?: ((line: string) => void) | undefined;
 }
 
-/** Refuses options that cannot work, before anything is proposed. */
-export function checkOptions(options: Pick<GovernOptions, "approvalHandler" | "reviewer">): void {
-    if (options.approvalHandler === undefined || options.reviewer !== undefined) return;
-    throw new AegisError(
-        "an approval handler answers as a reviewer: give `reviewer`, a client with a reviewer's credential " +
-            "(`aegis token create --role reviewer`), beside `approvalHandler`",
-        { code: "INVALID_ARGUMENT" },
-    );
+const wrong = (problem: string): AegisError => new AegisError(problem, { code: "INVALID_ARGUMENT" });
+
+/** A copy of options, and an error that says what is wrong with them before anything is proposed. */
+export function checkedOptions<Options extends Partial<GovernOptions>>(given: Options): Options {
+    if (typeof (given as unknown) !== "object" || (given as unknown) === null) {
+        throw wrong(`the options must be an object with a \`client\`, not ${kindOf(given)}`);
+    }
+    const options = own(given);
+    isClient(options.client, "client", "new AegisClient()");
+    for (const name of ["confirm", "onDecision", "onApproval", "onExecute", "log"] as const) {
+        const hook: unknown = options[name];
+        if (hook !== undefined && typeof hook !== "function") {
+            throw wrong(`\`${name}\` must be a function, not ${kindOf(hook)}`);
+        }
+    }
+    const { deadline, signal, approvalHandler, reviewer } = options as Readonly<Record<string, unknown>>;
+    if (deadline !== undefined && !(typeof deadline === "number" && deadline >= 0)) {
+        throw wrong("`deadline` must be a number of seconds, 0 or more");
+    }
+    if (signal !== undefined && !(signal instanceof AbortSignal)) {
+        throw wrong(`\`signal\` must be an AbortSignal, not ${kindOf(signal)}`);
+    }
+    if (approvalHandler === undefined) return options;
+    if (!hasMethod(approvalHandler, "requestApproval")) {
+        throw wrong(
+            "`approvalHandler` must have a method `requestApproval`: CallbackApprovalHandler makes one of a function",
+        );
+    }
+    if (reviewer === undefined) {
+        throw wrong(
+            "an approval handler answers as a reviewer: give `reviewer`, a client with a reviewer's credential " +
+                "(`aegis token create --role reviewer`), beside `approvalHandler`",
+        );
+    }
+    isClient(reviewer, "reviewer", "new AegisClient({ apiKey })");
+    return options;
 }
+
+function isClient(value: unknown, name: string, example: string): void {
+    if (hasMethod(value, "propose")) return;
+    throw wrong(`\`${name}\` must be an AegisClient (\`${example}\`), not ${kindOf(value)}`);
+}
+
+const hasMethod = (value: unknown, name: string): boolean =>
+    typeof value === "object" && value !== null && typeof Reflect.get(value, name) === "function";

@@ -1,4 +1,5 @@
 /** Waits for a reviewer. Where an approval handler is given, it is asked meanwhile. */
+import { JoinedSignal } from "../abort.js";
 import type { AegisClient } from "../client.js";
 import { AegisError } from "../errors.js";
 import type { ApprovalHandler } from "../handlers.js";
@@ -13,13 +14,14 @@ export async function review(decision: Decision, options: GovernOptions): Promis
         return client.wait(decision, { deadline, signal });
     }
     const over = new AbortController();
-    const either = signal === undefined ? over.signal : AbortSignal.any([over.signal, signal]);
-    const waiting = client.wait(decision, { deadline, signal: either });
-    const answering = answer(approvalId, approvalHandler, reviewer, either);
+    const either = new JoinedSignal(over.signal, signal);
+    const waiting = client.wait(decision, { deadline, signal: either.signal });
+    const answering = answer(approvalId, approvalHandler, reviewer, either.signal);
     try {
         return await Promise.race([waiting, answering.then(async () => waiting)]);
     } finally {
         over.abort();
+        either.release();
         // Whichever is left over ends with an abort.
         await Promise.allSettled([waiting]);
         answering.catch(() => undefined);

@@ -1,13 +1,15 @@
 /** Settles whether an action may run: proposes it, asks the agent's user or a reviewer, and says yes or no. */
 import { randomUUID } from "node:crypto";
+import { throwIfAborted } from "../abort.js";
 import type { ProposeRequest } from "../calls/agent.js";
 import { deniedOrBlocked } from "../calls/denied.js";
 import type { AegisClient } from "../client.js";
 import { AegisError } from "../errors.js";
-import { throwIfAborted } from "../pause.js";
 import type { Action, Decision } from "../types.js";
+import { visible } from "../visible.js";
 import type { GovernOptions } from "./options.js";
 import { review } from "./review.js";
+import { withdrawnAtTheEnd } from "./shutdown.js";
 import { guarded, withdraw } from "./withdraw.js";
 
 type Verdict =
@@ -59,7 +61,11 @@ export async function settle(action: Action, options: GovernOptions): Promise<Ve
 
     if (decision.outcome === "ESCALATE") {
         const asked = decision;
-        const reviewed = await guarded(client, asked, async () => review(asked, options));
+        const reviewed = await guarded(client, asked, async () => {
+            announce(action, asked, options.log);
+            const giveUp = async (): Promise<void> => withdraw(client, asked, "its process was told to end");
+            return withdrawnAtTheEnd(giveUp, async () => review(asked, options));
+        });
         if (reviewed.outcome === "ESCALATE") {
             const reason = "nobody answered before the deadline";
             await withdraw(client, reviewed, reason);
@@ -77,6 +83,16 @@ export async function settle(action: Action, options: GovernOptions): Promise<Ve
         return { allowed: true, decision };
     }
     return { allowed: false, decision, status: deniedOrBlocked(decision), reason: decision.reason };
+}
+
+/** Says that the call waits now, and for what: a program that stands still in silence looks as if it hung. */
+function announce({ type, target }: Action, decision: Decision, log: GovernOptions["log"]): void {
+    const what = visible(target === "" ? type : `${type} on ${target}`);
+    const id = decision.approvalId ?? decision.decisionId;
+    const until = decision.expiresAt === undefined ? "" : `, until ${decision.expiresAt}`;
+    const line = `aegis: ${what} waits for a reviewer${until}: aegis approve ${id}`;
+    if (log === undefined) console.error(line);
+    else log(line);
 }
 
 /** How long one attempt takes at most to withdraw what nobody waits for any longer, in seconds. */
