@@ -9,7 +9,8 @@
 // counts as failed.
 //
 // The arguments are written as JSON once, before they are proposed, and that text is sent. Arguments that another reader may
-// understand differently are refused: a name that is there twice, a number that would be rounded, half a character. A request
+// understand differently are refused: a name that is there twice, a number that would be rounded, half a character. The model
+// reads that as the failure of the tool, which is not called and not on the record. A request
 // of a kind that this package does not know is refused as well, as it might call a tool. What a session sends to read or to list
 // is not governed.
 //
@@ -31,7 +32,8 @@ import (
 )
 
 // Middleware governs every call of a tool that the sessions of a client make: give it to [mcp.Client.AddSendingMiddleware],
-// after all others. A call that is not allowed is not sent, and its error is as for [aegis.Govern].
+// after all others. A call that is not allowed is not sent, and its error is as for [aegis.Govern]. Where its arguments are refused
+// before they are proposed, there is no error but a result that says so ([mcp.CallToolResult.IsError]).
 func Middleware(client *aegis.Client, server string, options ...aegis.CallOption) mcp.Middleware {
 	return func(next mcp.MethodHandler) mcp.MethodHandler {
 		return func(ctx context.Context, method string, request mcp.Request) (mcp.Result, error) {
@@ -77,16 +79,16 @@ func govern[R mcp.Result](
 	// What is proposed is what is sent, whoever holds the parameters.
 	fixed, _, err := deepcopy.Of(*params)
 	if err != nil {
-		return none, &aegis.InvalidActionError{Path: "params", Problem: err.Error()}
+		return told[R](&aegis.InvalidActionError{Path: "params", Problem: err.Error()})
 	}
 	text, arguments, err := object(fixed.Arguments)
 	if err != nil {
-		return none, err
+		return told[R](err)
 	}
 	fixed.Arguments = text
 	execution, err := client.Begin(ctx, aegis.Action{Type: fixed.Name, Target: server, Params: arguments}, options...)
 	if err != nil {
-		return none, err
+		return told[R](err)
 	}
 	result, err := call(&fixed)
 	returned, toolFailed := any(result).(*mcp.CallToolResult)
@@ -105,6 +107,22 @@ func govern[R mcp.Result](
 	}
 	if failed != nil {
 		err = errors.Join(err, failed)
+	}
+	return none, err
+}
+
+// told is an error as the caller gets it. That the arguments are wrong is what the model reads, as the failure of the tool: it can
+// send better ones, and its run goes on.
+func told[R mcp.Result](err error) (R, error) {
+	var none R
+	invalid := (*aegis.InvalidActionError)(nil)
+	if !errors.As(err, &invalid) || !strings.HasPrefix(invalid.Path, "params") {
+		return none, err
+	}
+	failure := &mcp.CallToolResult{}
+	failure.SetError(fmt.Errorf("the tool was not called, as its arguments cannot be proposed whole: %w", err))
+	if result, ok := any(failure).(R); ok {
+		return result, nil
 	}
 	return none, err
 }

@@ -20,9 +20,13 @@ func TestArgumentsThatReadersUnderstandDifferentlyAreRefused(t *testing.T) {
 			`{"limit":1,"limit":1000}`: "params.limit", `{"limit":1,"l\u0069mit":1000}`: "params.limit", `{"a":[{"b":1,"b":2}]}`: "params.a[0].b",
 			`{"limit":9007199254740993}`: "params.limit", `{"a":"\ud800"}`: "params", `[1]`: "params", `{"__proto__":{"limit":1}}`: "params.__proto__",
 		} {
-			_, err := call(t.Context(), &mcp.CallToolParams{Name: "read_contacts", Arguments: json.RawMessage(text)})
-			if invalid := (*aegis.InvalidActionError)(nil); !errors.As(err, &invalid) || invalid.Path != path {
+			result, err := call(t.Context(), &mcp.CallToolParams{Name: "read_contacts", Arguments: json.RawMessage(text)})
+			if err != nil || !result.IsError {
 				t.Errorf("%s: %v", text, err)
+				continue
+			}
+			if invalid := (*aegis.InvalidActionError)(nil); !errors.As(result.GetError(), &invalid) || invalid.Path != path {
+				t.Errorf("%s: %v", text, result.GetError())
 			}
 		}
 		if _, err := call(t.Context(), &mcp.CallToolParams{}); err == nil {
