@@ -9,7 +9,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.tools import tool
 from pydantic import BaseModel
 
-from aegis import Action, ResultStatus
+from aegis import Action, InvalidActionError, ResultStatus
 from aegis.adapters.langchain import AegisTool, LangChainExecutor, govern_tool, govern_tools
 from aegis.testing import Sidecar
 
@@ -51,7 +51,9 @@ async def test_executor_runs_tools_by_name(sidecar: Sidecar) -> None:
     runtime = sidecar.runtime(executor)
     result = await runtime.run_one(Action("allowed_search", "crm", {"query": "bees", "where": {"city": "Bern"}}))
     assert result.data == "bees in Bern, 10"
-    assert (await runtime.run_one(Action("blocked_wipe", "crm"))).status is ResultStatus.BLOCKED
+    assert (await runtime.run_one(Action("blocked_wipe", "crm", {"table": "users"}))).status is ResultStatus.BLOCKED
+    with pytest.raises(InvalidActionError, match=r"(?s)params: are no input of the tool: .*table"):
+        await runtime.run_one(Action("blocked_wipe", "crm"))
     missing = await runtime.run_one(Action("allowed_other", "crm"))
     assert missing.error == "no tool `allowed_other`: there are allowed_search, blocked_wipe"
     assert record(sidecar) == [

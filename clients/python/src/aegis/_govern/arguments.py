@@ -58,7 +58,7 @@ class Binder:
 
             return BoundCall(describe(), lambda: self._function(*bound.args, **bound.kwargs), describe)
         bound.arguments.update(
-            _copies({name: bound.arguments[name] for name in bound.arguments if name not in self._exclude})
+            copies_of({name: bound.arguments[name] for name in bound.arguments if name not in self._exclude})
         )
         action = self._action(self._proposed(bound.arguments))
         return BoundCall(action, lambda: self._function(*bound.args, **bound.kwargs), lambda: action)
@@ -82,7 +82,8 @@ class Binder:
         return Action(self._kind, self._target, params, self._description)
 
 
-def _copies(arguments: dict[str, Any]) -> dict[str, Any]:
+def copies_of(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Arguments that share nothing with the caller's. Raises where they could change before they run."""
     try:
         return copy.deepcopy(arguments)
     except Exception as error:

@@ -19,7 +19,7 @@ from aegis._govern.run import run
 from aegis._govern.stream import Streaming
 from aegis._govern.terms import Terms, Work
 from aegis._operations.effects import Do, Operation
-from aegis.core.action import ActionLike
+from aegis.core.action import Action, ActionLike
 from aegis.core.decision import Decision, Outcome
 from aegis.core.result import Result
 from aegis.core.status import ResultStatus
@@ -35,6 +35,9 @@ def govern(terms: Terms, action: ActionLike, work: Work) -> Operation[Result]:
 
 def begin(terms: Terms, action: ActionLike, work: Work) -> Operation[Result | Streaming]:
     """One governed call, which may give its results one by one. What streams is on the record once it was followed."""
+    describe = work.describe
+    if describe is not None:
+        action = yield Do(lambda: describe(Action.of(action)))
     kept, decision, first = yield from decide(terms, action)
     if not may_run(decision):
         result = not_allowed(kept, decision, first)
@@ -94,7 +97,7 @@ def _rolled_back(terms: Terms, decision: Decision, failed: Result, work: Work) -
     undoing = yield Do(lambda: rollback(failed.action, failed))
     if undoing is None:
         return failed
-    undo = yield from govern(terms, undoing, Work(work.execute, work.verify))
+    undo = yield from govern(terms, undoing, Work(work.execute, work.verify, describe=work.describe))
     if not undo.ok:
         return replace(failed, rollback=undo)
     result = replace(failed, status=ResultStatus.ROLLED_BACK, completed_at=now(), rollback=undo)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
@@ -16,9 +17,23 @@ from aegis.core.result import Result
 from aegis.errors import ReportError
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What was returned: one value for the caller, and another one for the record."""
+
+    value: Any
+    for_record: Any
+
+
+def opened(result: Result) -> Result:
+    """The result with the caller's value as its data."""
+    return replace(result, data=result.data.value) if isinstance(result.data, Answer) else result
+
+
 def reported(terms: Terms, decision: Decision, result: Result) -> Operation[None]:
     """Reports a result. Raises `ReportError` where that fails: the action has run."""
-    data = result.data if terms.record_data else None
+    given = result.data.for_record if isinstance(result.data, Answer) else result.data
+    data = given if terms.record_data else None
     try:
         try:
             yield from _report(terms, decision, result, data)
@@ -28,7 +43,7 @@ def reported(terms: Terms, decision: Decision, result: Result) -> Operation[None
             # It ran: what the record cannot hold must not cost it the result.
             yield from _report(terms, decision, result, {"not_recorded": str(refused)})
     except AegisError as error:
-        raise ReportError(result, error) from result.exception or error
+        raise ReportError(opened(result), error) from result.exception or error
 
 
 def _report(terms: Terms, decision: Decision, result: Result, data: Any) -> Operation[str]:

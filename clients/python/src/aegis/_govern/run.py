@@ -10,7 +10,7 @@ from typing import Any
 from aegis._govern.decide import best_effort
 from aegis._govern.hooks import caller
 from aegis._govern.kept import Kept
-from aegis._govern.report import now, reported, says
+from aegis._govern.report import now, opened, reported, says
 from aegis._govern.stream import Streaming
 from aegis._govern.terms import Terms, Work
 from aegis._operations.effects import Do, Operation, Sleep
@@ -46,7 +46,7 @@ def run(terms: Terms, kept: Kept, decision: Decision, work: Work) -> Operation[R
         yield from best_effort(reported(terms, decision, broken))
         raise
     yield from reported(terms, decision, result)
-    return result
+    return opened(result)
 
 
 def _attempt(kept: Kept, decision: Decision, work: Work, started: datetime) -> Operation[Result | Streaming]:

@@ -50,6 +50,8 @@ class Work:
     """Makes the action that undoes a failed one; None where there is none."""
     before: Callable[[], Any] | None = None
     """Is called once the answer is yes, before the first attempt."""
+    describe: Callable[[Action], Any] | None = None
+    """Says, just before an action is proposed, what is proposed for it: where a page is, for example."""
     again: Callable[[], Any] | None = None
     """Describes, just before it runs, what is about to run, as an action. It runs only if that is what was proposed.
 

@@ -41,6 +41,14 @@ class BaseExecutor(abc.ABC):
         """
         return action
 
+    async def describe(self, action: Action) -> Action:
+        """What is proposed for an action now, when its turn has come: where it acts may be known only then.
+
+        It is called with what `prepare` returned, just before the proposal. A plan does not ask it. `execute` is given
+        what this returned, and has to look again before it acts: a reviewer may have thought for an hour.
+        """
+        return action
+
     def attach(self, runtime: Governor) -> None:  # noqa: B027
         """Is called with the runtime that runs this executor. It proposes what an action leads to: a redirect."""
 

@@ -31,7 +31,7 @@ from aegis.runtime.options import Access, AnyClient, Approvals, Hooks, Options, 
 from aegis.runtime.plan import ExecutionPlan
 from aegis.runtime.plan_run import PlanRun
 from aegis.runtime.setup import Setup
-from aegis.runtime.sync import run_sync
+from aegis.runtime.sync import in_thread, run_sync
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -203,7 +203,9 @@ class Runtime:
         confirm: Confirm | None = None,
         again: Callable[[], Any] | None = None,
     ) -> Result:
-        """Governs one call of a function, sync or async, instead of the executor; once, without retries and rollback.
+        """Governs one call of a function, instead of the executor; once, without retries and rollback.
+
+        A function that is not async runs in a thread, so that it does not keep the event loop waiting.
 
         Args:
             action: The action.
@@ -213,6 +215,15 @@ class Runtime:
             again: Describes, just before the function is called, what it is about to do, as an action. The function is
                 called only if that is what was proposed. For what the function does not take from its argument.
         """
+        return await self._call(action, in_thread(function), confirm, again)
+
+    async def _call(
+        self,
+        action: ActionLike,
+        function: Callable[[Action], Any],
+        confirm: Confirm | None,
+        again: Callable[[], Any] | None,
+    ) -> Result:
         opened = await self._open_async()
         work = Work(function, again=again)
         return await opened.transport.run_async(govern(_confirming(opened.terms, confirm), action, work))
@@ -229,7 +240,7 @@ class Runtime:
 
         In a thread that runs an event loop, another thread does the work.
         """
-        result: Result = run_sync(lambda: self.call(action, function, confirm=confirm, again=again))
+        result: Result = run_sync(lambda: self._call(action, function, confirm, again))
         return result
 
     async def stream(
@@ -376,6 +387,7 @@ class Runtime:
             retries.backoff,
             retries.undoing(),
             setup.do,
+            executor.describe if type(executor).describe is not BaseExecutor.describe else None,
         )
 
 

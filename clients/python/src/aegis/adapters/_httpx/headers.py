@@ -109,7 +109,8 @@ def check_host(url: httpx.URL, headers: httpx.Headers) -> None:
 
 def method_override(headers: httpx.Headers) -> str | None:
     """The method that headers ask for in place of that of the request."""
-    asked = {headers.get(name, "").strip().lower() for name in OVERRIDES} - {""}
+    found = (value for name, value in headers.multi_items() if name.lower().replace("_", "-") in OVERRIDES)
+    asked = {value.strip().lower() for value in found} - {""}
     if len(asked) > 1:
         verbs = " and ".join(sorted(asked))
         raise InvalidActionError("headers", f"ask for the verbs {verbs} in place of that of the request")
