@@ -98,7 +98,7 @@ func NewRuntime(client *Client, executor Executor, options ...RuntimeOption) (*R
 	switch {
 	case err != nil:
 		return nil, err
-	case executor == nil:
+	case executor == nil || isNilFunc(executor):
 		return nil, errors.New("aegis: a runtime needs an executor")
 	case config.parallelism < 1:
 		return nil, fmt.Errorf("aegis: a parallelism of %d runs nothing: 1 runs one action after the other", config.parallelism)
@@ -113,6 +113,11 @@ func NewRuntime(client *Client, executor Executor, options ...RuntimeOption) (*R
 		call.sessionID = newKey()[:12]
 	}
 	return &Runtime{client: client, executor: executor, config: config, call: call}, nil
+}
+
+func isNilFunc(executor Executor) bool {
+	function, ok := executor.(ExecutorFunc)
+	return ok && function == nil
 }
 
 // SessionID is the session of everything that this runtime proposes.
