@@ -16,7 +16,7 @@ from aegis import Action, InvalidActionError, ResultStatus
 from aegis.adapters.langchain import AegisTool, LangChainExecutor, govern_tool, govern_tools
 from aegis.testing import Sidecar
 
-from .conftest import record
+from .conftest import record, status
 
 
 class Filter(BaseModel):
@@ -206,3 +206,23 @@ async def test_models_and_dates_are_proposed_as_json_and_passed_as_they_are(side
     assert seen == [(Filter(city="Bern"), date(2026, 1, 31), ["a"])]
     expected = {"where": {"city": "Bern", "limit": 10}, "day": "2026-01-31", "tags": ["a"]}
     assert sidecar.audit.get_log()[0].action.params == expected
+
+
+class GraphBubbleUp(Exception):
+    """What LangGraph raises to pause a run."""
+
+
+class GraphInterrupt(GraphBubbleUp):
+    """`interrupt(...)`."""
+
+
+async def test_a_pause_of_the_framework_is_on_the_record_as_one(sidecar: Sidecar, runtime: Any) -> None:
+    @tool("allowed_pauses")
+    def pauses(x: int) -> str:
+        """Asks its user."""
+        raise GraphInterrupt("really?")
+
+    with pytest.raises(GraphInterrupt, match=r"really\?"):
+        await govern_tool(pauses, runtime=runtime).ainvoke({"x": 1})
+    (row,) = sidecar.audit.rows()
+    assert (status(row), row.result_error) == ("skipped", "the framework paused the run: GraphInterrupt")

@@ -55,7 +55,7 @@ async def test_a_browser_session(site: Site, tmp_path: Path) -> None:
     with Sidecar(POLICY.replace("{url}", site.url)) as sidecar:
         async with sidecar.runtime(executor()) as runtime:
             plan = [
-                Action("navigate", f"{site.url}/x/../login?token=secret&token=b#top"),
+                Action("navigate", f"{site.url}/x/../login?token=secret&x&token=b+c%20d#top"),
                 Action("fill", "form", {"selector": "#password", "value": "hunter2hunter2"}),
                 Action("click", "form", {"selector": "button"}),
                 Action("click", "form", {"selector": "#buy"}),
@@ -70,14 +70,15 @@ async def test_a_browser_session(site: Site, tmp_path: Path) -> None:
         first = sidecar.audit.get_log()[0].action
         assert (first.target, first.params["query"]) == (
             f"{site.url}/login",
-            {"token": ["[masked, 6 characters]", "[masked, 1 characters]"]},
+            {"token": ["[masked, 6 characters]", "[masked, 5 characters]"], "x": [""]},
         )
         assert first.params["fragment"] == "top"
         # What is acted on is where the page is and what the element says, and not what the agent calls it.
         clicked = sidecar.audit.get_log(action_type="click")[1].action
         assert (clicked.target, clicked.params["label"]) == (f"{site.url}/login", "form")
         assert (clicked.params["element"]["tag"], clicked.params["element"]["text"]) == ("button", "Buy")
-        assert ("GET", "/login?token=secret&token=b") in site.seen()
+        # The query as it was written: its order, its spelling.
+        assert ("GET", "/login?token=secret&x&token=b+c%20d") in site.seen()
         # The page was given the whole secret; nobody else was.
         assert "14" in results[4].data["text"]
         assert (tmp_path / "page.png").read_bytes().startswith(b"\x89PNG")

@@ -59,6 +59,14 @@ def call_sync(runtime: Runtime, tool: ToolCall, function: Callable[[], Any]) -> 
         return invalid(tool.action, error)
 
 
+def interrupted(action: Action, error: BaseException) -> Result | None:
+    """The result of a tool by which the framework pauses the run, LangGraph's `interrupt`: it did not fail."""
+    if "GraphBubbleUp" not in {kind.__name__ for kind in type(error).__mro__}:
+        return None
+    why = f"the framework paused the run: {type(error).__name__}"
+    return Result(replace(action, params={}), ResultStatus.SKIPPED, error=why, exception=error)
+
+
 def invalid(action: Action, error: InvalidActionError) -> Result:
     """The result of an action that cannot be proposed: it was not tried."""
     return Result(replace(action, params={}), ResultStatus.SKIPPED, error=str(error))

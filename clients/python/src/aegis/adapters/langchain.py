@@ -12,7 +12,7 @@ from langchain_core.tools import BaseTool, StructuredTool, ToolException
 from pydantic import PrivateAttr
 
 from aegis._govern.report import Answer
-from aegis.adapters._shared import ToolCall, as_text, call, call_sync, invalid, raised
+from aegis.adapters._shared import ToolCall, as_text, call, call_sync, interrupted, invalid, raised
 from aegis.adapters.base import BaseExecutor
 from aegis.core.action import Action
 from aegis.core.errors import InvalidActionError
@@ -137,7 +137,10 @@ class _GovernedTool(BaseTool):
         tool = self._call(args, kwargs)
 
         def run() -> Any:
-            return self._answer(self._inner._run(*args, **self._with(tool, kwargs, config, run_manager)))
+            try:
+                return self._answer(self._inner._run(*args, **self._with(tool, kwargs, config, run_manager)))
+            except Exception as error:
+                return _or_raise(interrupted(tool.action, error), error)
 
         return self._told(call_sync(self._runtime, tool, run))
 
@@ -151,7 +154,10 @@ class _GovernedTool(BaseTool):
         tool = self._call(args, kwargs)
 
         async def run() -> Any:
-            return self._answer(await self._inner._arun(*args, **self._with(tool, kwargs, config, run_manager)))
+            try:
+                return self._answer(await self._inner._arun(*args, **self._with(tool, kwargs, config, run_manager)))
+            except Exception as error:
+                return _or_raise(interrupted(tool.action, error), error)
 
         return self._told(await call(self._runtime, tool, run))
 
@@ -191,6 +197,12 @@ class _GovernedTool(BaseTool):
         if callable(handle):
             return str(handle(error))
         return str(error.args[0]) if error.args else "Tool execution error"
+
+
+def _or_raise(result: Result | None, error: Exception) -> Result:
+    if result is None:
+        raise error
+    return result
 
 
 def _passed_on(tool: BaseTool, kwargs: dict[str, Any], config: RunnableConfig, run_manager: Any) -> dict[str, Any]:

@@ -48,6 +48,8 @@ _PARAMS = {
     "read": (set(), {"selector"}),
     "screenshot": ({"path"}, {"path", "selector"}),
 }
+_MOST_WRITTEN = 1000
+"""How many URLs are kept as they were written, for actions whose turn has not come."""
 SETTLE = 2.0
 """Seconds; how long an action waits for the documents that it leads to, where no reviewer is asked about them."""
 
@@ -82,6 +84,7 @@ class PlaywrightExecutor(BaseExecutor):
         self._page: Page | None = None
         self._runtime: Governor | None = None
         self._navigation = Navigation(lambda: self._runtime)
+        self._written: dict[tuple[str, str], str] = {}
         # One page does one thing at a time.
         self._turn: asyncio.Lock | None = None
 
@@ -96,8 +99,11 @@ class PlaywrightExecutor(BaseExecutor):
             raise InvalidActionError("type", f"`{action.type}` is none of {', '.join(_PARAMS)}")
         params, target = dict(action.params), action.target
         if kind == "navigate":
-            target, of_url = _destination(params.pop("url", None), target)
+            target, of_url, written = _destination(params.pop("url", None), target)
             params |= of_url
+            self._written[target, repr(of_url)] = written
+            while len(self._written) > _MOST_WRITTEN:
+                self._written.pop(next(iter(self._written)))
         required, known = _PARAMS[kind]
         for name in sorted(required - set(params)):
             raise InvalidActionError(f"params.{name}", f"must be given to {kind}")
@@ -194,7 +200,10 @@ class PlaywrightExecutor(BaseExecutor):
         return data
 
     async def _navigate(self, page: Page, params: Any, target: str) -> Any:
-        url = to_visit(target, params)
+        # As it was written, where that is what was proposed: a query made anew might say the same in another way.
+        url = self._written.get((target, repr(dict(params))), "")
+        if not url or destination(url) != (target, dict(params)):
+            url = to_visit(target, params)
         self._navigation.begin(url)
         response = await page.goto(url)
         await self._navigation.settle(self._timeout)
@@ -231,11 +240,15 @@ def _changed(action: Action, now: Action) -> Result:
     return Result(action, ResultStatus.SKIPPED, error=str(error), exception=error)
 
 
-def _destination(url: Any, target: str) -> tuple[str, dict[str, Any]]:
-    """The target of a `navigate`, and the rest of its URL as params: a rule on the one is not dodged by the other."""
+def _destination(url: Any, target: str) -> tuple[str, dict[str, Any], str]:
+    """The target of a `navigate`, the rest of its URL as params, and the URL as it was written.
+
+    A rule on the one is not dodged by the other: where both are given, they have to be the same.
+    """
     if url is not None and not isinstance(url, str):
         raise InvalidActionError("params.url", f"must be a string, not {type(url).__name__}")
-    plain, params = destination(url or target)
+    written = url or target
+    plain, params = destination(written)
     if url and ":" in target and destination(target) != (plain, params):
         raise InvalidActionError("target", f"is another URL than params.url (`{plain}`)")
-    return plain, params
+    return plain, params, written

@@ -45,7 +45,6 @@ _ONCE = {
     "host",
     "te",
     "transfer-encoding",
-    *OVERRIDES,
 }
 
 
