@@ -16,7 +16,7 @@ from aegis.core.risk import ApprovalMode, RiskLevel
 
 
 def decision(message: types_pb2.Decision, proposed: Action | None = None) -> types.Decision:
-    """A decision. Raises `GovernanceError` where its outcome is none that this SDK knows: that is never a yes."""
+    """A decision. Raises `GovernanceError` for an unknown outcome, which never allows an action."""
     return types.Decision(
         decision_id=message.decision_id,
         outcome=_outcome(message.outcome, message.decision_id),
@@ -225,5 +225,5 @@ _HEALTH: dict[int, Literal["SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"]] = {
 
 
 def health(number: int) -> types.HealthStatus:
-    """What a daemon says of itself."""
+    """The health that a daemon reports."""
     return _HEALTH.get(number, "UNKNOWN")

@@ -15,7 +15,7 @@ from aegis.core.errors import AegisError, FieldViolation, GovernanceError
 LONGEST_DELAY = 30.0
 """Seconds; no retry waits longer."""
 
-# The governance system understood the call and refused it. Everything else is the way there: network, deadline,
+# The governance system understood the call and refused it. All other codes are transport: network, deadline,
 # credential.
 _REFUSALS = {
     grpc.StatusCode.INVALID_ARGUMENT,

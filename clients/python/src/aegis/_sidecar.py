@@ -42,7 +42,7 @@ def find_binary() -> Path:
 
 
 def default_data_dir() -> Path:
-    """Where `aegis serve` keeps its things, and where the command line looks for them."""
+    """The data directory that `aegis serve` and the command line use by default."""
     for variable, below in (("AEGIS_DATA_DIR", ""), ("XDG_STATE_HOME", "aegis"), ("HOME", ".local/state/aegis")):
         value = os.environ.get(variable)
         if value and (variable == "AEGIS_DATA_DIR" or Path(value).is_absolute()):
@@ -57,7 +57,7 @@ class Daemon:
 
     Args:
         layers: The policy, lowest layer first; none: the built-in starter policy.
-        data_dir: Where it keeps its things. None: a new directory, removed at the end.
+        data_dir: Its data directory. None: a new directory, removed at the end.
         arguments: More arguments for `aegis serve`.
         least_layers: How many files it is started with at least, so that a later policy may have more layers than this
             one.

@@ -82,7 +82,7 @@ class Transport(Channel):
             try:
                 steps.reply(await self._perform_async(effect))
             except GeneratorExit:
-                # The loop is gone: nothing more can be done.
+                # The loop has ended: nothing more can run on it.
                 operation.close()
                 raise
             except BaseException as error:

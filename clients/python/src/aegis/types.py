@@ -79,7 +79,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class RuleTrace:
-    """How one rule fared."""
+    """Whether one rule matched, and why."""
 
     rule: str
     matched: bool
@@ -91,7 +91,7 @@ class RuleTrace:
 
 @dataclass(frozen=True)
 class ConditionTrace:
-    """How one condition fared."""
+    """Whether one condition held, and why."""
 
     condition: str
     """Where it stands and what it asks for."""

@@ -90,7 +90,7 @@ def _why_not(decision: Decision, *, blocked: bool) -> str:
 
 
 def _rolled_back(terms: Terms, decision: Decision, failed: Result, work: Work) -> Operation[Result]:
-    """Undoes a failed action by another one, which is governed as any."""
+    """Undoes a failed action by another one, which is governed, too."""
     rollback = work.rollback
     if rollback is None:
         return failed

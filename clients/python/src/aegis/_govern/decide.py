@@ -38,7 +38,7 @@ def propose(
         raise
     except Exception as error:
         if isinstance(error, AegisError) and error.code == "DEADLINE_EXCEEDED":
-            # The answer was late: as below.
+            # The answer came too late: withdraw, as below.
             yield from best_effort(_withdraw_unseen(terms, request, copied))
         raise
     except BaseException:
@@ -57,7 +57,7 @@ def propose(
 
 
 def decide(terms: Terms, action: ActionLike) -> Operation[tuple[Kept, Decision, Outcome]]:
-    """The decision as it stands in the end, and how it was at first."""
+    """Returns the final decision, and the outcome that it had at first."""
     kept, decision = yield from propose(terms, action)
     first = decision.outcome
     try:
@@ -138,7 +138,7 @@ def _withdraw_unseen(terms: Terms, request: ProposeRequest, copied: Action) -> O
 
 
 def best_effort(operation: Operation[None]) -> Operation[None]:
-    """For what is done while another error is on its way: that one tells more."""
+    """Runs an operation and ignores its error: the caller raises another error, which says more."""
     try:
         yield from operation
     except AegisError:

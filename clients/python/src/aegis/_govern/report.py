@@ -1,4 +1,4 @@
-"""What came of an action goes to the record."""
+"""Reports the result of an action to the record."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def mirrored(terms: Terms, result: Result) -> Operation[None]:
 
 
 def says(error: BaseException) -> str:
-    """What an error says; with its type where that says less than nothing, as `'name'` does of a `KeyError`."""
+    """The text of an error. A `KeyError` has only its key as text, so its type is added."""
     text = str(error)
     if not text:
         return type(error).__name__

@@ -106,7 +106,7 @@ def _mismatch(why: str) -> GovernanceError:
 
 
 def wait(settings: Settings, decision: types.Decision | str, timeout: float | None) -> Operation[types.Decision]:
-    """Asks again and again until the decision is made, whatever happens to connections and daemons meanwhile."""
+    """Polls until the decision is made. Broken connections and restarts of the daemon do not end it."""
     decision_id, proposed = (decision, None) if isinstance(decision, str) else (decision.decision_id, decision.action)
     deadline = None if timeout is None else time.monotonic() + timeout
     # How long a daemon that is gone is waited for.
@@ -143,7 +143,7 @@ def wait(settings: Settings, decision: types.Decision | str, timeout: float | No
 
 
 def _expiry(decision: types.Decision | str, settings: Settings) -> float | None:
-    """When the question is over by itself, as this process's clock will have it, and some more for the answer."""
+    """When the question expires by this process's clock, plus the time of one call."""
     if isinstance(decision, str) or decision.expires_at is None:
         return None
     moment = _requests.timestamp(decision.expires_at).ToDatetime(timezone.utc)

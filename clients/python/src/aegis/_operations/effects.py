@@ -52,7 +52,7 @@ Operation: TypeAlias = Generator[Effect, Any, T]
 
 
 def call(settings: Settings, method: str, request: Message, *, retries: int | None = None) -> Operation[Any]:
-    """One call, sent again where that is safe and may help."""
+    """One call, retried where that is safe and may help."""
     attempts = settings.retries if retries is None else retries
     attempt = 0
     while True:
@@ -67,7 +67,7 @@ def call(settings: Settings, method: str, request: Message, *, retries: int | No
 
 
 def pause(settings: Settings, failure: AegisError, seconds: float) -> Operation[None]:
-    """What is done before another attempt: a sidecar of this process's own is brought back, and some time passes."""
+    """Prepares another attempt: restarts a sidecar of this process's own, then pauses."""
     if settings.revive is not None and failure.code == "UNAVAILABLE":
         yield Block(settings.revive)
     yield Sleep(max(seconds, SHORTEST_PAUSE))

@@ -1,6 +1,6 @@
 """Approval handlers: reviewers inside the agent's process.
 
-They run with a reviewer's credential that the process was given (`Runtime(reviewer=...)`, or the socket of a sidecar
+They run with a reviewer's credential that the process was given (`Access(reviewer=...)`, or the socket of a sidecar
 that the runtime itself started), as a reviewer client of the daemon: the record names that reviewer. The safer
 arrangement is a reviewer elsewhere (`aegis review`): who holds the credential can approve, and so can an agent that
 shares the process.
@@ -55,7 +55,7 @@ class CallbackApprovalHandler(ApprovalHandler):
 
 
 class CLIApprovalHandler(ApprovalHandler):
-    """Asks on the terminal. The answer is read off the event loop; one question at a time.
+    """Asks on the terminal. A thread reads the answer. It asks one question at a time.
 
     Args:
         source: Where answers are read; None: the standard input. Its end leaves the questions to other reviewers.

@@ -89,7 +89,7 @@ class AuditLog:
 
 
 class AuditLogger:
-    """The original's audit database. There is none here: making one says where the record is."""
+    """The audit database of agent-aegis, which does not exist here. Its constructor says where the record is."""
 
     def __init__(self, db_path: str | os.PathLike[str] = "aegis_audit.db") -> None:
         raise AegisError(

@@ -1,4 +1,4 @@
-"""Mirrors what a runtime does into Python's logging. A copy for operators: the record is the daemon's."""
+"""Copies results into Python's logging, for operators. The daemon keeps the record."""
 
 from __future__ import annotations
 

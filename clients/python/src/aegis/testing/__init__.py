@@ -39,7 +39,7 @@ class Sidecar:
     Args:
         policy: A `Policy`, YAML text, a map, or a `Path` to a file. None: the built-in starter policy.
         arguments: More arguments for `aegis serve`.
-        data_dir: Where it keeps its things. None: a new directory, removed at the end.
+        data_dir: Its data directory. None: a new directory, removed at the end.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class Sidecar:
 
     @property
     def data_dir(self) -> Path:
-        """Where it keeps its things."""
+        """Its data directory."""
         return self._daemon.data_dir
 
     @property

@@ -13,11 +13,11 @@ class AsyncAdmin(AsyncConnection):
     """What admins call."""
 
     async def get_policy(self, revision: str | None = None) -> types.PolicyInfo:
-        """The policy in force, or an earlier revision. Needs an admin."""
+        """Gets the policy in force, or an earlier revision. Needs an admin."""
         return await self._run(admin.get_policy(self._settings, revision))
 
     async def validate_policy(self, *layers: types.PolicyLayer) -> types.Validation:
-        """Whether a policy is valid, and everything that is wrong with it. Needs an admin."""
+        """Checks a policy, and lists everything that is wrong with it. Needs an admin."""
         return await self._run(admin.validate_policy(self._settings, layers))
 
     async def update_policy(self, yaml: str, *, expected_revision: str | None = None) -> types.PolicyInfo:
@@ -32,7 +32,7 @@ class AsyncAdmin(AsyncConnection):
     async def create_token(
         self, name: str, roles: Sequence[str], *, actor: str = "", lifetime: float | None = None
     ) -> str:
-        """Makes a token and gives its secret, which cannot be shown again. Needs an admin.
+        """Makes a token and returns its secret, which cannot be shown again. Needs an admin.
 
         Args:
             name: Who will hold it.

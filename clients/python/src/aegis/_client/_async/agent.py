@@ -66,7 +66,7 @@ class AsyncAgent(AsyncConnection):
         at: datetime | str | None = None,
         explain: bool = False,
     ) -> types.Evaluation:
-        """Asks what the policy would answer: no record, and nobody is asked.
+        """Asks what the policy would answer. Nothing is recorded, and nobody is asked.
 
         Args:
             action: The action.
@@ -89,7 +89,9 @@ class AsyncAgent(AsyncConnection):
         return await self._run(questions.evaluate(self._settings, actions, actor=actor, at=at, explain=explain))
 
     async def wait(self, decision: types.Decision | str, timeout: float | None = None) -> types.Decision:
-        """Waits until a reviewer has decided, or the question has expired. Outlives a daemon that is started again.
+        """Waits until a reviewer has decided or the question has expired. It goes on when the daemon restarts.
+
+        Call `cancel` for a decision that you no longer wait for: else a reviewer may still approve it.
 
         Args:
             decision: The decision, or its id. One that is known by its id alone has no `action` in the answer.
@@ -108,7 +110,7 @@ class AsyncAgent(AsyncConnection):
         started_at: datetime | None = None,
         completed_at: datetime | None = None,
     ) -> str:
-        """Says what came of an allowed action. The same report again is answered alike.
+        """Reports the result of an allowed action. Sending the same report again is safe.
 
         Args:
             decision: The decision that allowed it, or its id.
@@ -134,7 +136,7 @@ class AsyncAgent(AsyncConnection):
         )
 
     async def cancel(self, decision: types.Decision | str, reason: str = "") -> types.Decision:
-        """Withdraws a proposal that waits for a reviewer or a confirmation, so that nobody approves it any more."""
+        """Withdraws a proposal that waits for a reviewer or a confirmation. Nobody can approve it then."""
         return await self._run(agent.cancel(self._settings, decision, reason))
 
     async def health(self, service: str = "") -> types.HealthStatus:

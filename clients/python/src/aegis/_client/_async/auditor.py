@@ -41,7 +41,7 @@ class AsyncAuditor(AsyncConnection):
         follow: bool = False,
         resume_after: int | None = None,
     ) -> AsyncStream[types.AuditRow]:
-        """Rows of the record: one per decision, its approval and result folded in. Needs an auditor.
+        """Streams rows of the record: one per decision, with its approval and result. Needs an auditor.
 
         Args:
             session_id: Only of this session. Texts match exactly.
@@ -92,7 +92,7 @@ class AsyncAuditor(AsyncConnection):
     async def stream_records(
         self, *, follow: bool = False, resume_after: int | None = None
     ) -> AsyncStream[types.AuditRecord]:
-        """The records as they stand in the log, oldest first. Needs an auditor."""
+        """Streams the records of the log, oldest first. Needs an auditor."""
         request = audit_pb2.StreamAuditRequest(
             view=audit_pb2.AUDIT_VIEW_RECORDS, follow=follow, resume_after=resume_after
         )
@@ -115,5 +115,5 @@ class AsyncAuditor(AsyncConnection):
             await asyncio.sleep(feed.broken(failure))
 
     async def get_stats(self, top: int = 5) -> types.Stats:
-        """Totals of the whole record. Needs an auditor."""
+        """Gets the totals of the whole record. Needs an auditor."""
         return await self._run(auditor.get_stats(self._settings, top))

@@ -42,7 +42,7 @@ class Auditor(Connection):
         follow: bool = False,
         resume_after: int | None = None,
     ) -> Stream[types.AuditRow]:
-        """Rows of the record: one per decision, its approval and result folded in. Needs an auditor.
+        """Streams rows of the record: one per decision, with its approval and result. Needs an auditor.
 
         Args:
             session_id: Only of this session. Texts match exactly.
@@ -91,7 +91,7 @@ class Auditor(Connection):
                 yield item
 
     def stream_records(self, *, follow: bool = False, resume_after: int | None = None) -> Stream[types.AuditRecord]:
-        """The records as they stand in the log, oldest first. Needs an auditor."""
+        """Streams the records of the log, oldest first. Needs an auditor."""
         request = audit_pb2.StreamAuditRequest(
             view=audit_pb2.AUDIT_VIEW_RECORDS, follow=follow, resume_after=resume_after
         )
@@ -114,5 +114,5 @@ class Auditor(Connection):
             time.sleep(feed.broken(failure))
 
     def get_stats(self, top: int = 5) -> types.Stats:
-        """Totals of the whole record. Needs an auditor."""
+        """Gets the totals of the whole record. Needs an auditor."""
         return self._run(auditor.get_stats(self._settings, top))

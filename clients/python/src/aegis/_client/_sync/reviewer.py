@@ -27,20 +27,20 @@ class Reviewer(Connection):
         min_risk_level: RiskLevel | str | None = None,
         limit: int | None = None,
     ) -> list[types.Approval]:
-        """What is pending, oldest first. Needs a reviewer."""
+        """Lists what is pending, oldest first. Needs a reviewer."""
         filters = _requests.approval_filter(
             session_id=session_id, action_type=action_type, actor_id=actor_id, min_risk_level=min_risk_level
         )
         return self._run(reviewer.list_approvals(self._settings, filters, limit))
 
     def get_approval(self, approval_id: str) -> types.Approval:
-        """One approval, pending or ended, with what its session did before. Needs a reviewer."""
+        """Gets one approval, pending or ended, with the earlier actions of its session. Needs a reviewer."""
         return self._run(reviewer.get_approval(self._settings, approval_id))
 
     def approve(
         self, approval: types.Approval | str, *, reason: str = "", expected_action_digest: str | None = None
     ) -> types.Approval:
-        """Says yes to exactly what was shown. Needs a reviewer, who is not the proposer.
+        """Approves exactly what was shown. Needs a reviewer who is not the proposer.
 
         Args:
             approval: The approval as it was shown; or its id, with `expected_action_digest`.
@@ -55,7 +55,7 @@ class Reviewer(Connection):
     def deny(
         self, approval: types.Approval | str, *, reason: str = "", expected_action_digest: str | None = None
     ) -> types.Approval:
-        """Says no. Otherwise as `approve`."""
+        """Denies exactly what was shown. Its arguments are those of `approve`."""
         return self._run(reviewer.decide(self._settings, "Deny", approval, expected_action_digest, reason))
 
     def stream_approvals(
@@ -66,7 +66,7 @@ class Reviewer(Connection):
         actor_id: str | None = None,
         min_risk_level: RiskLevel | str | None = None,
     ) -> Stream[types.ApprovalEvent]:
-        """What is pending, then every change as it happens; resumes by itself, without a gap. Needs a reviewer.
+        """Streams what is pending, then every change. It resumes by itself, without a gap. Needs a reviewer.
 
         It goes on until it is closed (`close()`) or the daemon refuses it.
         """
