@@ -1,10 +1,11 @@
 /** A connection to one daemon: opened at the first call, opened again whenever it broke, with one credential. */
 import { type CallOptions as ConnectCallOptions, type Interceptor, type Transport } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import { JoinedSignal, throwIfAborted } from "./abort.js";
 import { DEFAULT_ENDPOINT, readEndpoint, type TlsOptions } from "./endpoint.js";
 import { AegisError } from "./errors.js";
-import { JoinedSignal, throwIfAborted } from "./abort.js";
 import { failure, passes } from "./failure.js";
+import { checkNames } from "./names.js";
 import { backoff, LONGEST_PAUSE, pause } from "./pause.js";
 
 /** How to reach a daemon. All times are in seconds. */
@@ -65,6 +66,7 @@ export class Connection {
     readonly #closed = new AbortController();
 
     constructor(options: ConnectionOptions) {
+        checkNames(options);
         this.endpoint = options.endpoint ?? variable("AEGIS_ENDPOINT") ?? DEFAULT_ENDPOINT;
         this.#timeout = seconds(options.timeout ?? 30, "timeout", LONGEST_TIMEOUT);
         this.#retryDelay = seconds(options.retryDelay ?? 1, "retryDelay", LONGEST_PAUSE, 0);

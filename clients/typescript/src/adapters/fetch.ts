@@ -99,7 +99,8 @@ function copied(
         return { request, url: normalUrl(new URL(request.url), options) };
     }
     // As `fetch` has it: whatever is no request is a URL as text.
-    const url = input instanceof URL ? normalUrl(new URL(input.href), options) : writtenUrl(`${input}`, options);
+    const given: unknown = input;
+    const url = given instanceof URL ? normalUrl(new URL(given.href), options) : writtenUrl(String(given), options);
     return { request: new Request(url, init), url };
 }
 

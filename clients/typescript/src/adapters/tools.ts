@@ -161,8 +161,8 @@ export function jsonText(data: unknown): string {
         return item;
     };
     try {
-        const json: string | undefined = JSON.stringify(data, replace);
-        return json ?? String(data);
+        const json: unknown = JSON.stringify(data, replace);
+        return typeof json === "string" ? json : String(data);
     } catch (error) {
         return `[a result that cannot be written as JSON: ${errorText(error)}]`;
     }

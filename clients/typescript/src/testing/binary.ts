@@ -1,4 +1,5 @@
 /** Finds the daemon's program. */
+import { spawnSync } from "node:child_process";
 import { accessSync, constants, existsSync } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -23,6 +24,18 @@ export function findBinary(): string {
     const found = [...built, ...onPath].find(isProgram);
     if (found !== undefined) return found;
     throw new AegisError("there is no `aegis`: put it on the PATH, or name it with AEGIS_BIN");
+}
+
+const ENDS = new Map<string, boolean>();
+
+/** Whether this daemon can end with its parent: older ones cannot, and are ended by this process where it lives to. */
+export function endsWithParent(binary: string): boolean {
+    const known = ENDS.get(binary);
+    if (known !== undefined) return known;
+    const { stdout } = spawnSync(binary, ["serve", "--help"], { encoding: "utf8", timeout: 10_000 });
+    const ends = ((stdout as string | null) ?? "").includes("--ends-with-parent");
+    ENDS.set(binary, ends);
+    return ends;
 }
 
 function isProgram(path: string): boolean {

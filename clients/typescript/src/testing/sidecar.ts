@@ -11,7 +11,7 @@ import { AegisClient, type ClientOptions } from "../client.js";
 import { AegisError } from "../errors.js";
 import { pause } from "../pause.js";
 import { PolicyService } from "../proto/policy_pb.js";
-import { findBinary } from "./binary.js";
+import { endsWithParent, findBinary } from "./binary.js";
 import { endsWithThisProcess } from "./running.js";
 
 /** What to start. */
@@ -93,15 +93,20 @@ export class Sidecar implements AsyncDisposable {
             [
                 "serve",
                 ...policy,
-                "--port",
-                port,
+                // Who says where to listen says the port as well.
+                ...(this.#args.includes("--listen") ? [] : ["--port", port]),
                 "--data-dir",
                 this.dataDir,
                 "--uds",
                 join(this.home, "agent.sock"),
-            ].concat(["--admin-listen", "off"], this.#args),
-            { stdio: ["ignore", "pipe", "pipe"], env: environment() },
+                ...["--admin-listen", "off"],
+                ...(endsWithParent(this.#binary) ? ["--ends-with-parent"] : []),
+                ...this.#args,
+            ],
+            // The pipe that nobody writes to: the daemon ends when this process does, even by SIGKILL.
+            { stdio: ["pipe", "pipe", "pipe"], env: environment() },
         );
+        child.stdin.on("error", () => undefined);
         this.#child = child;
         endsWithThisProcess(child, this.home);
         const failed = new Promise<never>((_, reject) => {

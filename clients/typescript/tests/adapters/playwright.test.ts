@@ -28,7 +28,14 @@ const PAGE = `<!doctype html><title>Shop</title><h1>Hello</h1>
 <select id=size><option value=s>Small<option value=l>Large</select>`;
 
 let browser: Browser;
+const posted: string[] = [];
 const server = createServer((request, response) => {
+    const url = new URL(request.url ?? "/", "http://localhost");
+    const to = url.searchParams.get("to");
+    if (to !== null) {
+        posted.push(`${request.method ?? ""} ${url.pathname}`);
+        return void response.writeHead(302, { location: to }).end();
+    }
     response.writeHead(request.url === "/missing" ? 404 : 200, { "content-type": "text/html" }).end(PAGE);
 });
 let origin: string;
@@ -135,4 +142,83 @@ test("a picture is taken once a reviewer has said yes, and not of another page",
         "navigate ALLOW success",
     ]);
     expect((await world.rows())[1]?.resultData).toEqual({ bytes: expect.any(Number) as unknown });
+});
+
+test("redirects are followed hop by hop, each one a proposal, to where they lead", async () => {
+    await using world = await stage(POLICY);
+    const raw = await browser.newPage();
+    const page = new GovernedPage(raw, { client: world.client });
+    const response = await page.goto(`${origin}/one?to=/two?to=/three`);
+    expect([response?.status(), raw.url()]).toEqual([200, `${origin}/three`]);
+    await expect(page.goto(`${origin}/one?to=/two?to=/admin`)).rejects.toThrow(ActionDenied);
+    expect(raw.url()).toBe(`${origin}/three`);
+    expect((await world.rows()).map(({ action, resultStatus }) => `${action.target} ${String(resultStatus)}`)).toEqual(
+        ["one success", "two success", "three success", "one success", "two success", "admin blocked"].map(
+            (row) => `${origin}/${row}`,
+        ),
+    );
+});
+
+test("links, forms, frames and windows lead where the policy lets them", async () => {
+    await using world = await stage(POLICY);
+    const raw = await browser.newPage();
+    const page = new GovernedPage(raw, { client: world.client });
+    await page.goto(origin);
+    const html = `<a id=link href="/hop?to=/next">x</a><a id=open target=_blank href="/window?to=/opened">x</a>
+        <form method=post action="/form?to=/sent"><input name=a value=b><button id=send>x</button></form>
+        <iframe src="/framed"></iframe>`;
+    await raw.setContent(html);
+    const popup = raw.waitForEvent("popup");
+    await page.click("#open");
+    await (await popup).waitForURL(`${origin}/opened`);
+    await page.click("#send");
+    await raw.waitForURL(`${origin}/sent`);
+    await raw.setContent(html);
+    await page.click("#link");
+    await raw.waitForURL(`${origin}/next`);
+    const rows = await world.rows();
+    const seen = new Set(rows.map(({ action }) => `${action.type} ${action.target.replace(origin, "")}`));
+    for (const path of ["/framed", "/window", "/opened", "/form", "/sent", "/hop", "/next"])
+        expect(seen).toContain(`navigate ${path}`);
+    expect(rows.find(({ action }) => action.target.endsWith("/form"))?.action.params).toEqual({
+        query: { to: ["/sent"] },
+        method: "post",
+        body: "a=b",
+    });
+    expect(posted).toContain("POST /form");
+});
+
+test("a page of the same context that the governed one has not opened is left alone", async () => {
+    await using world = await stage(POLICY);
+    const context = await browser.newContext();
+    const page = new GovernedPage(await context.newPage(), { client: world.client });
+    await page.goto(origin);
+    const other = await context.newPage();
+    await other.goto(`${origin}/admin`);
+    expect(other.url()).toBe(`${origin}/admin`);
+    expect(await world.rows()).toHaveLength(1);
+    await context.close();
+});
+
+test("a file has one spelling, and a selector looks into no frame and picks nothing by number", async () => {
+    await using world = await stage(`
+version: "1"
+defaults: { risk_level: low, approval: auto }
+rules: [{ name: no_files, match: { target: "file:///etc/*" }, approval: block }]
+`);
+    const page = new GovernedPage(await browser.newPage(), { client: world.client });
+    for (const url of ["FILE:///etc/hosts", "file:/etc/hosts", "file:etc/hosts", "file://localhost/etc/hosts"])
+        await expect(page.goto(url), url).rejects.toThrow(ActionDenied);
+    for (const url of ["file:///%65tc/hosts", "file:///etc/hosts?x", "file:///etc/../etc/hosts#x"])
+        await expect(page.goto(url), url).rejects.toThrow(ActionDenied);
+    for (const url of [
+        "file:////etc/hosts",
+        "file://other/etc/hosts",
+        "file:///etc%2fhosts",
+        "javascript:1",
+        "view-source:x",
+    ])
+        await expect(page.goto(url), url).rejects.toThrow(InvalidActionError);
+    await page.goto(origin);
+    await expect(page.click("button >> nth=1")).rejects.toThrow("holds `>>`");
 });

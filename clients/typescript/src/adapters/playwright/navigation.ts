@@ -106,7 +106,13 @@ export class Navigations {
             },
         );
         const redirect = result.data?.redirect;
-        if (result.data === undefined || redirect !== undefined) await route.abort("aborted");
+        if (redirect !== undefined && asking === undefined) {
+            // A window is not there before its first document was answered: it gets an empty one, and is sent on.
+            await route.fulfill({ status: 200, contentType: "text/html", body: "<!doctype html>" });
+        } else if (result.data === undefined || redirect !== undefined) {
+            // A page stays where it is; a window shows that it was blocked.
+            await route.abort(asking === undefined ? "blockedbyclient" : "aborted");
+        }
         const there = redirect === undefined ? asking : (asking ?? (await frameSoon(request)));
         if (there === undefined) return;
         const hops = redirect === undefined ? 0 : (this.#hops.get(there) ?? 0) + 1;
