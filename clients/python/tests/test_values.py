@@ -15,7 +15,8 @@ from uuid import UUID
 import pydantic
 import pytest
 
-from aegis._values import from_struct, to_struct
+from aegis import InvalidActionError
+from aegis._values import from_struct, from_value, to_record, to_struct
 
 
 class FakeScalar:
@@ -95,3 +96,32 @@ class Model(pydantic.BaseModel):
 def test_what_people_pass_every_day_is_json(value: Any, json: Any) -> None:
     back = from_struct(to_struct({"v": value}, "params"))["v"]
     assert (back, type(back)) == (json, type(json))
+
+
+class Broken(pydantic.BaseModel):
+    name: str
+
+    @pydantic.field_serializer("name")
+    def fails(self, name: str) -> str:
+        raise LookupError("no name today")
+
+
+def test_an_object_that_fails_is_refused_and_never_costs_a_result() -> None:
+    broken = Broken(name="a")
+    with pytest.raises(InvalidActionError, match=r"params\.v: a Broken cannot be read: .*no name today"):
+        to_struct({"v": broken}, "params")
+    assert from_value(to_record({"v": broken, "n": 1})) == {"v": "[not JSON: Broken]", "n": 1}
+    assert "not_recorded" in from_value(to_record(broken))
+
+
+@dataclasses.dataclass
+class Node:
+    name: str
+    next: Any = None
+
+
+def test_a_dataclass_that_contains_itself_is_refused() -> None:
+    node = Node("a")
+    node.next = [node]
+    with pytest.raises(InvalidActionError, match=r"params\.v: contains itself, at params\.v\.next\[0\]"):
+        to_struct({"v": node}, "params")

@@ -167,10 +167,15 @@ class _Writer:
     def _everyday(self, target: struct_pb2.Value, value: Any, path: str) -> None:
         try:
             found = simpler(value, path)
-        except InvalidActionError:
-            if self._exact:
+        except Exception as error:
+            if not self._exact:
+                found = value
+            elif isinstance(error, InvalidActionError):
                 raise
-            found = value
+            else:
+                # An object of the caller's, whose own code failed.
+                why = f"a {type(value).__name__} cannot be read: {type(error).__name__}: {error}"
+                raise InvalidActionError(path, why) from error
         if found is value:
             self._other(target, value, path)
         elif id(value) in self._open:
