@@ -40,9 +40,10 @@ const MOST_REDIRECTS = 20;
  * | `read` | `read` | the page's URL | `selector`, `element`, where there is one |
  * | `screenshot` | `screenshot` | the page's URL | `path`, where there is one |
  *
- * `element` is what the page says of itself: `tag`, `id`, `name`, `type`, `href`, `form`, and of what is clicked or
- * pressed its `text`. Write rules on that: a selector is the agent's word, and one element has many. The element is
- * found once and compared before the action: one that was replaced, or says something else by then, is not acted on.
+ * `element` is what the page says of itself: its `tag`, `id` and `text`, the `href` that it leads to, the `action` of
+ * the form that it sends, and a `digest` of all of it but what was typed. Write rules on that: a selector is the agent's
+ * word, and one element has many. The element is found once and compared before the action: one that was replaced, or
+ * says something else by then, is not acted on.
  *
  * Redirects, links, forms, refreshes, frames and windows that the page opens are proposed as `navigate` before their
  * server is asked. Pages of the same context that the governed one has not opened are left alone. A service worker
@@ -115,7 +116,7 @@ export class GovernedPage {
         } = {},
     ): Promise<void> {
         const { record = false, ...rest } = options;
-        const found = await this.#find(selector, "fill", rest);
+        const found = await this.#find(selector, rest);
         const hidden = !record || (await isSecret(found));
         const type = async (): Promise<Execution<void>> => {
             const execution = await executed(async () => found.handle.fill(value, rest));
@@ -146,7 +147,7 @@ export class GovernedPage {
         if (selector !== undefined) {
             return this.#act("read", { selector }, options, async (element) => element.innerText());
         }
-        const whole = await this.#find("body", "read", options);
+        const whole = await this.#find("body", options);
         return unwrap(
             await this.#perform("read", {}, whole, async () => executed(async () => whole.handle.innerText())),
         );
@@ -163,7 +164,7 @@ export class GovernedPage {
         } = {},
     ): Promise<Buffer> {
         const { path } = options;
-        const whole = await this.#find("html", "screenshot", options);
+        const whole = await this.#find("html", options);
         const take = async (): Promise<Picture> => {
             const bytes = await this.#page.screenshot(options);
             return { bytes, toJSON: () => ({ bytes: bytes.byteLength }) };
@@ -172,9 +173,9 @@ export class GovernedPage {
         return unwrap(await this.#perform("screenshot", params, whole, async () => executed(take))).bytes;
     }
 
-    async #find(selector: string, type: string, { timeout }: PageCallOptions): Promise<Found> {
+    async #find(selector: string, { timeout }: PageCallOptions): Promise<Found> {
         await Navigations.of(this.#page, this.#options);
-        return Found.by(this.#page, selector, type, timeout);
+        return Found.by(this.#page, selector, timeout);
     }
 
     async #act<T>(
@@ -184,7 +185,7 @@ export class GovernedPage {
         run: (element: ElementHandle) => Promise<T>,
     ): Promise<T> {
         const copy = { ...params };
-        const found = await this.#find(copy.selector, type, options);
+        const found = await this.#find(copy.selector, options);
         return unwrap(await this.#perform(type, copy, found, async () => executed(async () => run(found.handle))));
     }
 

@@ -69,10 +69,13 @@ test("a page is used as far as the policy lets it, and everything is on the reco
     expect(await page.read("h1")).toBe("Hello Ada");
     await page.goto(`${origin}/missing`);
     const rows = await world.rows();
-    const [user, size] = [
-        { tag: "input", id: "user" },
-        { tag: "select", id: "size" },
-    ];
+    const element = (tag: string, text: string, id?: string): unknown => ({
+        ...(id !== undefined && { id }),
+        tag,
+        text,
+        digest: expect.stringMatching(/^[0-9a-f]{16}$/) as unknown,
+    });
+    const [user, size] = [element("input", "", "user"), element("select", "Small Large", "size")];
     expect(
         rows.map(({ action, resultStatus }) => [
             action.type,
@@ -83,13 +86,13 @@ test("a page is used as far as the policy lets it, and everything is on the reco
     ).toEqual([
         ["navigate", "/shop", { query: { token: [MASKED, MASKED] }, fragment: "top" }, "success"],
         ["fill", "/shop", { selector: "#user", element: user, value: "Ada" }, "success"],
-        ["click", "/shop", { selector: "#greet", element: { tag: "button", id: "greet", text: "Greet" } }, "success"],
-        ["read", "/shop", { selector: "h1", element: { tag: "h1" } }, "success"],
+        ["click", "/shop", { selector: "#greet", element: element("button", "Greet", "greet") }, "success"],
+        ["read", "/shop", { selector: "h1", element: element("h1", "Hello Ada") }, "success"],
         ["select", "/shop", { selector: "#size", element: size, values: ["Large"] }, "success"],
         ["press", "/shop", { selector: "#user", element: user, key: "Tab" }, "success"],
-        ["click", "/shop", { selector: "#buy", element: { tag: "button", id: "buy", text: "Buy" } }, "blocked"],
+        ["click", "/shop", { selector: "#buy", element: element("button", "Buy", "buy") }, "blocked"],
         ["navigate", "/admin", {}, "blocked"],
-        ["read", "/shop", { selector: "h1", element: { tag: "h1" } }, "success"],
+        ["read", "/shop", { selector: "h1", element: element("h1", "Hello Ada") }, "success"],
         ["navigate", "/missing", {}, "failed"],
     ]);
     expect(rows[0]?.resultData).toEqual({ url: `${origin}/shop`, status: 200 });
