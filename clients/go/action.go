@@ -12,9 +12,10 @@ type Action struct {
 	Type string `json:"type"`
 	// Target is what it acts on, for example "crm". May be empty. Rules match it with globs.
 	Target string `json:"target,omitempty"`
-	// Params are its arguments: anything that JSON holds exactly. Structs and types with their own JSON are sent as
-	// encoding/json writes them. Integers beyond ±2^53, NaN, infinities, functions, channels, cycles and text that is not
-	// UTF-8 are refused with an *InvalidActionError that says where.
+	// Params are its arguments: anything that JSON holds exactly. Structs and types with their own JSON are sent as that, times
+	// as RFC 3339, durations as seconds, URLs and errors as their text, bytes as base64: clients/README.md has the whole rule.
+	// Whole numbers beyond ±(2^53 - 1), NaN, infinities, functions, channels, contexts, cycles, text that is not UTF-8, and
+	// what JSON would show nothing of are refused with an *InvalidActionError that says where.
 	Params map[string]any `json:"params,omitempty"`
 	// Description is the agent's own words for a reviewer. No rule looks at it.
 	Description string `json:"description,omitempty"`
@@ -52,38 +53,6 @@ func (a Action) proto() (*aegisv1.Action, error) {
 		return nil, err
 	}
 	return &aegisv1.Action{Type: a.Type, Target: a.Target, Params: params, Description: a.Description}, nil
-}
-
-// clone is the action with maps and slices of its own, so that who holds the original cannot change what was proposed.
-func (a Action) clone() Action {
-	a.Params, _ = cloneValue(a.Params).(map[string]any)
-	return a
-}
-
-// cloneValue copies what is made of map[string]any and []any, without cycles; other values it keeps.
-func cloneValue(value any) any {
-	switch value := value.(type) {
-	case map[string]any:
-		if value == nil {
-			return value
-		}
-		copied := make(map[string]any, len(value))
-		for key, item := range value {
-			copied[key] = cloneValue(item)
-		}
-		return copied
-	case []any:
-		if value == nil {
-			return value
-		}
-		copied := make([]any, len(value))
-		for i, item := range value {
-			copied[i] = cloneValue(item)
-		}
-		return copied
-	default:
-		return value
-	}
 }
 
 func actionFromProto(action *aegisv1.Action) Action {

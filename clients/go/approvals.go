@@ -149,9 +149,14 @@ type ApprovalEvent struct {
 func (c *Client) StreamApprovals(ctx context.Context, filter ApprovalFilter, options ...CallOption) iter.Seq2[ApprovalEvent, error] {
 	request := &aegisv1.StreamApprovalsRequest{Filter: filter.proto()}
 	return func(yield func(ApprovalEvent, error) bool) {
+		config, err := c.configure(ctx, options)
+		if err != nil {
+			yield(ApprovalEvent{}, err)
+			return
+		}
 		source := stream[aegisv1.StreamApprovalsResponse]{
 			client: c,
-			config: c.call.with(options),
+			config: config,
 			name:   "StreamApprovals",
 			open: func(ctx context.Context) (grpc.ServerStreamingClient[aegisv1.StreamApprovalsResponse], error) {
 				return c.approvals.StreamApprovals(ctx, request)
@@ -159,7 +164,7 @@ func (c *Client) StreamApprovals(ctx context.Context, filter ApprovalFilter, opt
 			reopened: func() bool { return yield(ApprovalEvent{Kind: ApprovalLagged}, nil) },
 		}
 		stopped := false
-		err := source.each(ctx, func(message *aegisv1.StreamApprovalsResponse) bool {
+		err = source.each(ctx, func(message *aegisv1.StreamApprovalsResponse) bool {
 			event, ok := approvalEventFromProto(message)
 			stopped = ok && !yield(event, nil)
 			return !stopped
@@ -188,7 +193,10 @@ func approvalEventFromProto(message *aegisv1.StreamApprovalsResponse) (ApprovalE
 
 // ListApprovals gives what is pending now, oldest first. Needs a reviewer.
 func (c *Client) ListApprovals(ctx context.Context, filter ApprovalFilter, options ...CallOption) ([]Approval, error) {
-	config := c.call.with(options)
+	config, err := c.configure(ctx, options)
+	if err != nil {
+		return nil, err
+	}
 	request := &aegisv1.ListApprovalsRequest{Filter: filter.proto(), PageSize: 1000}
 	var approvals []Approval
 	for {
@@ -208,12 +216,16 @@ func (c *Client) ListApprovals(ctx context.Context, filter ApprovalFilter, optio
 
 // GetApproval gives one approval, pending or ended, with what its session did before. Needs a reviewer.
 func (c *Client) GetApproval(ctx context.Context, approvalID string, options ...CallOption) (*Approval, error) {
-	request := &aegisv1.GetApprovalRequest{ApprovalId: approvalID}
-	answer, err := call(ctx, c, c.call.with(options), "GetApproval", c.approvals.GetApproval, request)
+	config, err := c.configure(ctx, options)
 	if err != nil {
 		return nil, err
 	}
-	return answered("GetApproval", answer.GetApproval())
+	request := &aegisv1.GetApprovalRequest{ApprovalId: approvalID}
+	answer, err := call(ctx, c, config, "GetApproval", c.approvals.GetApproval, request)
+	if err != nil {
+		return nil, err
+	}
+	return answered("GetApproval", answer.GetApproval(), approvalID)
 }
 
 // Approve says yes to exactly what was shown: the approval as it came from this client, with its digest. The policy then
@@ -222,29 +234,40 @@ func (c *Client) GetApproval(ctx context.Context, approvalID string, options ...
 // There is an [*Error] with FAILED_PRECONDITION where the approval has ended (ALREADY_DECIDED, EXPIRED) or is about another
 // action (DIGEST_MISMATCH), and with PERMISSION_DENIED where the reviewer is the proposer (OWN_PROPOSAL).
 func (c *Client) Approve(ctx context.Context, shown Approval, reason string, options ...CallOption) (*Approval, error) {
-	answer, err := once(ctx, c, c.call.with(options).timeout, "Approve", c.approvals.Approve, &aegisv1.ApproveRequest{
-		ApprovalId: shown.ApprovalID, ExpectedActionDigest: shown.ActionDigest, Reason: validText(reason),
-	})
+	config, err := c.configure(ctx, options)
 	if err != nil {
 		return nil, err
 	}
-	return answered("Approve", answer.GetApproval())
+	answer, failed := once(ctx, c, config.timeout, "Approve", c.approvals.Approve, &aegisv1.ApproveRequest{
+		ApprovalId: shown.ApprovalID, ExpectedActionDigest: shown.ActionDigest, Reason: validText(reason),
+	})
+	if failed != nil {
+		return nil, failed
+	}
+	return answered("Approve", answer.GetApproval(), shown.ApprovalID)
 }
 
 // Deny says no to exactly what was shown. Errors as for [Client.Approve]. Needs a reviewer.
 func (c *Client) Deny(ctx context.Context, shown Approval, reason string, options ...CallOption) (*Approval, error) {
-	answer, err := once(ctx, c, c.call.with(options).timeout, "Deny", c.approvals.Deny, &aegisv1.DenyRequest{
-		ApprovalId: shown.ApprovalID, ExpectedActionDigest: shown.ActionDigest, Reason: validText(reason),
-	})
+	config, err := c.configure(ctx, options)
 	if err != nil {
 		return nil, err
 	}
-	return answered("Deny", answer.GetApproval())
+	answer, failed := once(ctx, c, config.timeout, "Deny", c.approvals.Deny, &aegisv1.DenyRequest{
+		ApprovalId: shown.ApprovalID, ExpectedActionDigest: shown.ActionDigest, Reason: validText(reason),
+	})
+	if failed != nil {
+		return nil, failed
+	}
+	return answered("Deny", answer.GetApproval(), shown.ApprovalID)
 }
 
-func answered(method string, approval *aegisv1.Approval) (*Approval, error) {
+func answered(method string, approval *aegisv1.Approval, asked string) (*Approval, error) {
 	if approval == nil {
 		return nil, unknownOutcome(method, "the answer holds no approval")
+	}
+	if got := approval.GetApprovalId(); got != asked {
+		return nil, wrongAnswer(method, fmt.Sprintf("the answer is the approval %s, and %s was asked for", got, asked))
 	}
 	converted := approvalFromProto(approval)
 	return &converted, nil

@@ -112,6 +112,11 @@ type AuditQuery struct {
 // last that comes. Needs an auditor.
 func (c *Client) StreamAudit(ctx context.Context, query AuditQuery, options ...CallOption) iter.Seq2[AuditRow, error] {
 	return func(yield func(AuditRow, error) bool) {
+		config, err := c.configure(ctx, options)
+		if err != nil {
+			yield(AuditRow{}, err)
+			return
+		}
 		request, err := query.proto()
 		if err != nil {
 			yield(AuditRow{}, err)
@@ -122,7 +127,7 @@ func (c *Client) StreamAudit(ctx context.Context, query AuditQuery, options ...C
 		resumable := true
 		source := stream[aegisv1.StreamAuditResponse]{
 			client: c,
-			config: c.call.with(options),
+			config: config,
 			name:   "StreamAudit",
 			ends:   !query.Follow,
 			open: func(ctx context.Context) (grpc.ServerStreamingClient[aegisv1.StreamAuditResponse], error) {

@@ -50,7 +50,13 @@ type Client struct {
 func New(options ...Option) (*Client, error) {
 	config := clientConfig{call: callConfig{timeout: 30 * time.Second, retries: 3, retryDelay: time.Second}}
 	for _, option := range options {
+		if option == nil {
+			return nil, errNilOption
+		}
 		option.applyToClient(&config)
+	}
+	if config.call.wrong != nil {
+		return nil, config.call.wrong
 	}
 	if config.call.idempotencyKey != "" || config.call.confirmationToken != "" {
 		return nil, errors.New("aegis: an idempotency key and a confirmation token belong to one proposal: give them to Propose")
@@ -149,7 +155,11 @@ func (c *Client) Conn() grpc.ClientConnInterface { return c.connection }
 
 // Health says whether the daemon serves: it runs, and it can answer agents.
 func (c *Client) Health(ctx context.Context, options ...CallOption) (bool, error) {
-	answer, err := call(ctx, c, c.call.with(options), "Health", c.health.Check, &grpc_health_v1.HealthCheckRequest{})
+	config, err := c.configure(ctx, options)
+	if err != nil {
+		return false, err
+	}
+	answer, err := call(ctx, c, config, "Health", c.health.Check, &grpc_health_v1.HealthCheckRequest{})
 	if err != nil {
 		return false, err
 	}

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/aegis-sidecar/aegis/clients/go/aegisv1"
+	"github.com/aegis-sidecar/aegis/clients/go/internal/deepcopy"
 )
 
 // An Outcome is the answer to a proposal.
@@ -137,7 +138,8 @@ type Decision struct {
 func (d Decision) Allowed() bool { return d.Outcome == OutcomeAllow }
 
 func (d Decision) clone() Decision {
-	d.Constraints, _ = cloneValue(d.Constraints).(map[string]any)
+	// They were read from JSON, of which there is always a copy.
+	d.Constraints, _, _ = deepcopy.Of(d.Constraints)
 	return d
 }
 

@@ -21,6 +21,8 @@ var ErrGovernance = errors.New("refused by the governance system")
 const (
 	// ReasonUnknownOutcome is the reason of an [*Error] for a decision that this package does not understand.
 	ReasonUnknownOutcome = "UNKNOWN_OUTCOME"
+	// ReasonWrongAnswer is the reason of an [*Error] for an answer about something else than was asked for.
+	ReasonWrongAnswer = "WRONG_ANSWER"
 )
 
 // An Error says that a call failed. Nothing is known about the action: do not run it.
@@ -84,7 +86,7 @@ func (e *Error) Is(target error) bool {
 		// Anything else is about the credential.
 		return e.Reason == "OWN_PROPOSAL" || e.Reason == "ACTOR_NOT_ALLOWED"
 	default:
-		return e.Reason == ReasonUnknownOutcome
+		return e.Reason == ReasonUnknownOutcome || e.Reason == ReasonWrongAnswer
 	}
 }
 
@@ -125,16 +127,51 @@ func newError(ctx context.Context, endpoint, method string, err error) *Error {
 		failed.Message = fmt.Sprintf("no answer from the daemon at %s; does it run, and is AEGIS_ENDPOINT right? %s", endpoint, failed.Message)
 	}
 	// The context ended the call, whatever gRPC made of it.
-	if cause := ctx.Err(); cause != nil && !errors.Is(err, cause) {
-		failed.causes = append(failed.causes, cause)
+	if ctx.Err() != nil {
+		failed.causes = append(failed.causes, endOf(ctx))
 	}
 	return failed
 }
+
+// endOf is why a context has ended: [errors.Is] finds both its error and the cause that it was cancelled with.
+func endOf(ctx context.Context) error {
+	cause := context.Cause(ctx)
+	if errors.Is(cause, ctx.Err()) {
+		return cause
+	}
+	return &endError{cause: cause, err: ctx.Err()}
+}
+
+// An endError is the cause that a context was cancelled with.
+type endError struct{ cause, err error }
+
+func (e *endError) Error() string   { return e.cause.Error() }
+func (e *endError) Unwrap() []error { return []error{e.cause, e.err} }
+
+// joined is two errors as one; one alone stays as it is.
+func joined(first, second error) error {
+	if first == nil {
+		return second
+	}
+	if second == nil {
+		return first
+	}
+	return errors.Join(first, second)
+}
+
+// errNoReviewer is for an approval handler that nobody answers for.
+var errNoReviewer = errors.New("aegis: an approval handler answers as a reviewer: give WithApprovalHandler a client with a reviewer's credential")
 
 // unknownOutcome is the error for a decision that is missing, or whose outcome this package does not know.
 func unknownOutcome(method, what string) *Error {
 	message := what + "; the action does not run. Is the daemon newer than this package?"
 	return &Error{Method: method, Code: codes.Internal, Reason: ReasonUnknownOutcome, Message: message}
+}
+
+// wrongAnswer is the error for an answer about something else than was asked for.
+func wrongAnswer(method, what string) *Error {
+	message := what + "; the action does not run. Is the daemon at this endpoint the right one?"
+	return &Error{Method: method, Code: codes.Internal, Reason: ReasonWrongAnswer, Message: message}
 }
 
 // An InvalidActionError says that an action, or a result, cannot be sent whole, and where. Nothing was sent.

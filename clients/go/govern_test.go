@@ -67,8 +67,9 @@ func TestAPanicIsReportedAndGoesOn(t *testing.T) {
 		})
 		done.Wait()
 	}
-	for _, row := range rows(t, daemon) {
-		if row.ResultStatus != aegis.StatusFailed || !strings.Contains(row.ResultError, "panic") {
+	expected := []string{"panic: broken", "Goexit"}
+	for i, row := range rows(t, daemon) {
+		if row.ResultStatus != aegis.StatusFailed || !strings.Contains(row.ResultError, expected[i]) {
 			t.Errorf("%+v", row)
 		}
 	}

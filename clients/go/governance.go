@@ -24,9 +24,16 @@ const (
 //
 // Errors: [*InvalidActionError], [*Error]. Then nothing is known about the action: do not run it.
 func (c *Client) Propose(ctx context.Context, action Action, options ...CallOption) (*Decision, error) {
-	config := c.call.with(options)
-	decision, err := c.propose(ctx, action, config)
-	return orDenied(action, decision, err, config)
+	config, err := c.configure(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	proposed, err := newProposal(action, config)
+	if err != nil {
+		return nil, err
+	}
+	decision, err := c.propose(ctx, proposed, config)
+	return orDenied(proposed.action, decision, err, config)
 }
 
 // orDenied is an answer, as an error where it is no and that is asked for.
@@ -37,30 +44,22 @@ func orDenied(action Action, decision *Decision, err error, config callConfig) (
 	return decision, err
 }
 
-func (c *Client) propose(ctx context.Context, action Action, config callConfig) (*Decision, error) {
-	proposed, err := action.proto()
-	if err != nil {
-		return nil, err
-	}
-	metadata, err := toStruct("metadata", config.metadata)
-	if err != nil {
-		return nil, err
-	}
+func (c *Client) propose(ctx context.Context, proposed *proposal, config callConfig) (*Decision, error) {
 	key := config.idempotencyKey
 	if key == "" {
 		key = newKey()
 	}
 	answer, err := call(ctx, c, config, "Propose", c.governance.Propose, &aegisv1.ProposeRequest{
 		Actor:             config.actor.proto(),
-		Action:            proposed,
-		Context:           &aegisv1.Context{SessionId: config.sessionID, Metadata: metadata},
+		Action:            proposed.sent,
+		Context:           &aegisv1.Context{SessionId: config.sessionID, Metadata: proposed.metadata},
 		IdempotencyKey:    key,
 		ConfirmationToken: config.confirmationToken,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return decisionFromProto("Propose", answer.GetDecision())
+	return accept("Propose", answer.GetDecision(), asked{})
 }
 
 func (a Actor) proto() *aegisv1.Actor { return &aegisv1.Actor{Id: a.ID, Type: a.Type} }
@@ -77,7 +76,10 @@ func (c *Client) Evaluate(ctx context.Context, action Action, options ...CallOpt
 // EvaluateMany asks what the policy would answer for each of up to 1,000 actions, all under one revision of it. The
 // answers come in the order of the actions. An [*InvalidActionError] names the action as "actions[1]", from 0.
 func (c *Client) EvaluateMany(ctx context.Context, actions []Action, options ...CallOption) ([]Evaluation, error) {
-	config := c.call.with(options)
+	config, err := c.configure(ctx, options)
+	if err != nil {
+		return nil, err
+	}
 	request := &aegisv1.EvaluateRequest{At: timeToProto(config.at), Explain: config.explain}
 	for i, action := range actions {
 		proposed, err := action.proto()
@@ -112,21 +114,24 @@ func (c *Client) EvaluateMany(ctx context.Context, actions []Action, options ...
 // daemon answers any longer, until the approval has expired. The proposal stays as it is when the context ends first: Wait
 // may be called again, or [Client.Cancel].
 func (c *Client) Wait(ctx context.Context, decisionID string, options ...CallOption) (*Decision, error) {
-	config := c.call.with(options)
-	decision, err := c.wait(ctx, decisionID, time.Time{}, config)
+	config, err := c.configure(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	decision, err := c.wait(ctx, asked{decisionID: decisionID}, time.Time{}, config)
 	return orDenied(Action{Type: decisionID}, decision, err, config)
 }
 
 // wait is Wait. The expiry is zero where it is not known yet.
-func (c *Client) wait(ctx context.Context, decisionID string, expiresAt time.Time, config callConfig) (*Decision, error) {
+func (c *Client) wait(ctx context.Context, about asked, expiresAt time.Time, config callConfig) (*Decision, error) {
 	for failures := 0; ; {
 		began := time.Now()
-		decision, err := c.await(ctx, decisionID, awaitFor, config)
+		decision, err := c.await(ctx, about, awaitFor, config)
 		if err == nil {
 			if decision.Outcome != OutcomeEscalate {
 				return decision, nil
 			}
-			failures, expiresAt = 0, decision.ExpiresAt
+			failures, expiresAt, about = 0, decision.ExpiresAt, decision.asked()
 			// A daemon that is asked to stop answers early; it is not asked at once again.
 			if time.Since(began) < time.Second && !pause(ctx, 200*time.Millisecond, 0) {
 				return nil, newError(ctx, c.endpoint.text, "AwaitDecision", ctx.Err())
@@ -153,13 +158,13 @@ func (c *Client) wait(ctx context.Context, decisionID string, expiresAt time.Tim
 }
 
 // await asks once for a decision as it stands, and lets the daemon wait for a reviewer for so long before it answers.
-func (c *Client) await(ctx context.Context, decisionID string, wait time.Duration, config callConfig) (*Decision, error) {
-	request := &aegisv1.AwaitDecisionRequest{DecisionId: decisionID, Wait: durationpb.New(wait)}
+func (c *Client) await(ctx context.Context, about asked, wait time.Duration, config callConfig) (*Decision, error) {
+	request := &aegisv1.AwaitDecisionRequest{DecisionId: about.decisionID, Wait: durationpb.New(wait)}
 	answer, failed := once(ctx, c, wait+config.timeout, "AwaitDecision", c.governance.AwaitDecision, request)
 	if failed != nil {
 		return nil, failed
 	}
-	return decisionFromProto("AwaitDecision", answer.GetDecision())
+	return accept("AwaitDecision", answer.GetDecision(), about)
 }
 
 // A Report says what came of an allowed action.
@@ -179,29 +184,37 @@ type Report struct {
 // Report says what came of an action that was allowed, and returns the record that holds the report: empty where the same
 // report was there already. The same report again is answered alike; another one is an error.
 func (c *Client) Report(ctx context.Context, decisionID string, report Report, options ...CallOption) (string, error) {
+	config, err := c.configure(ctx, options)
+	if err != nil {
+		return "", err
+	}
 	data, err := resultValue(report.Data)
 	if err != nil {
 		return "", err
 	}
-	return c.report(ctx, decisionID, report, data, c.call.with(options))
+	return c.report(ctx, decisionID, report, data, config)
 }
 
 // Cancel withdraws a proposal that still waits for a reviewer or a confirmation, and returns the decision as it stands
 // then: DENY. There is an [*Error] with FAILED_PRECONDITION where it does not wait any longer.
 func (c *Client) Cancel(ctx context.Context, decisionID, reason string, options ...CallOption) (*Decision, error) {
-	return c.cancel(ctx, decisionID, reason, c.call.with(options))
+	config, err := c.configure(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	return c.cancel(ctx, asked{decisionID: decisionID}, reason, config)
 }
 
-func (c *Client) cancel(ctx context.Context, decisionID, reason string, config callConfig) (*Decision, error) {
-	request := &aegisv1.CancelProposalRequest{DecisionId: decisionID, Reason: validText(cut(reason))}
+func (c *Client) cancel(ctx context.Context, about asked, reason string, config callConfig) (*Decision, error) {
+	request := &aegisv1.CancelProposalRequest{DecisionId: about.decisionID, Reason: validText(cut(reason))}
 	for attempt := 0; ; attempt++ {
 		answer, failed := once(ctx, c, config.timeout, "CancelProposal", c.governance.CancelProposal, request)
 		if failed == nil {
-			return decisionFromProto("CancelProposal", answer.GetDecision())
+			return accept("CancelProposal", answer.GetDecision(), about)
 		}
 		if attempt > 0 && failed.Code == codes.FailedPrecondition {
 			// The answer to an earlier attempt was lost: it may have been this one that withdrew.
-			if decision, err := c.await(ctx, decisionID, 0, config); err == nil && decision.Outcome == OutcomeDeny {
+			if decision, err := c.await(ctx, about, 0, config); err == nil && decision.Outcome == OutcomeDeny {
 				return decision, nil
 			}
 		}

@@ -39,7 +39,7 @@ func handle(ctx context.Context, reviewer *Client, handler ApprovalHandler, deci
 	if err != nil {
 		return err
 	}
-	if approval.ActionDigest != decision.ActionDigest {
+	if approval.DecisionID != decision.DecisionID || approval.ActionDigest != decision.ActionDigest {
 		return fmt.Errorf("the approval %s is about another action than was proposed", approval.ApprovalID)
 	}
 	verdict, err := handler(ctx, *approval)

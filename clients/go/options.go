@@ -3,6 +3,9 @@ package aegis
 import (
 	"context"
 	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
 	"time"
 
 	"google.golang.org/grpc"
@@ -50,6 +53,10 @@ type callConfig struct {
 	approvalHandler ApprovalHandler
 	hooks           Hooks
 	recordResult    func(any) any
+	logger          *slog.Logger
+
+	// wrong is the first option that cannot be right.
+	wrong error
 }
 
 type clientOption func(*clientConfig)
@@ -96,22 +103,31 @@ func WithDialOptions(options ...grpc.DialOption) Option {
 	return clientOption(func(c *clientConfig) { c.dial = append(c.dial, options...) })
 }
 
-// WithTimeout is how long one attempt of a call may take, not counting what it waits for a reviewer. Default: 30 s.
+// WithTimeout is how long one attempt of a call may take, not counting what it waits for a reviewer. More than 0. Default: 30 s.
 func WithTimeout(timeout time.Duration) CallOption {
-	return callOption(func(c *callConfig) { c.timeout = timeout })
+	return callOption(func(c *callConfig) {
+		c.timeout = timeout
+		c.need(timeout > 0, "WithTimeout(%s): an attempt needs some time: give more than 0", timeout)
+	})
 }
 
 // WithRetries is how often a call is sent again that failed in a way that passes: UNAVAILABLE, and RESOURCE_EXHAUSTED with
 // such a reason. A proposal that is sent again is one proposal, a report one report; approving and denying are not sent
 // again. Default: 3.
 func WithRetries(retries int) CallOption {
-	return callOption(func(c *callConfig) { c.retries = retries })
+	return callOption(func(c *callConfig) {
+		c.retries = retries
+		c.need(retries >= 0, "WithRetries(%d): give 0 for none, or more", retries)
+	})
 }
 
 // WithRetryDelay is how long to wait before the first retry; each further wait is twice as long, at most 30 s, with
 // jitter. Default: 1 s.
 func WithRetryDelay(delay time.Duration) CallOption {
-	return callOption(func(c *callConfig) { c.retryDelay = delay })
+	return callOption(func(c *callConfig) {
+		c.retryDelay = delay
+		c.need(delay >= 0, "WithRetryDelay(%s): give 0, or more", delay)
+	})
 }
 
 // WithActor declares who proposes. Default: nobody.
@@ -161,7 +177,10 @@ func WithAt(at time.Time) CallOption {
 // WithApprovalTimeout is how long [Govern], [Client.Begin] and a [Runtime] wait for a reviewer before they withdraw the
 // proposal, with [ErrApprovalTimeout]. Default: until the approval expires or the context ends.
 func WithApprovalTimeout(timeout time.Duration) CallOption {
-	return callOption(func(c *callConfig) { c.approvalTimeout = timeout })
+	return callOption(func(c *callConfig) {
+		c.approvalTimeout = timeout
+		c.need(timeout > 0, "WithApprovalTimeout(%s): a reviewer needs some time: give more than 0, or leave the option out", timeout)
+	})
 }
 
 // WithConfirm is how [Govern], [Client.Begin] and a [Runtime] ask the agent's own user where the policy wants that.
@@ -177,6 +196,20 @@ func WithApprovalHandler(reviewer *Client, handler ApprovalHandler) CallOption {
 	return callOption(func(c *callConfig) { c.reviewer, c.approvalHandler = reviewer, handler })
 }
 
+// WithLogger is where [Govern], [Client.Begin] and a [Runtime] say that they wait for a reviewer, for which approval, and how that
+// ended. Default: [slog.Default]. A logger with [slog.DiscardHandler] keeps them silent.
+func WithLogger(logger *slog.Logger) CallOption {
+	return callOption(func(c *callConfig) { c.logger = logger })
+}
+
+// log is the logger.
+func (c callConfig) log() *slog.Logger {
+	if c.logger == nil {
+		return slog.Default()
+	}
+	return c.logger
+}
+
 // WithHooks has functions of yours called as [Govern], [Client.Begin] and a [Runtime] go along.
 func WithHooks(hooks Hooks) CallOption {
 	return callOption(func(c *callConfig) { c.hooks = hooks })
@@ -188,10 +221,33 @@ func WithRecordedResult(choose func(result any) any) CallOption {
 	return callOption(func(c *callConfig) { c.recordResult = choose })
 }
 
+// need notes what is wrong with an option, where it is.
+func (c *callConfig) need(right bool, format string, arguments ...any) {
+	if !right && c.wrong == nil {
+		c.wrong = fmt.Errorf("aegis: "+format, arguments...)
+	}
+}
+
+var errNilOption = errors.New("aegis: an option is nil")
+
 // with is the configuration of one call.
-func (c callConfig) with(options []CallOption) callConfig {
+func (c callConfig) with(options []CallOption) (callConfig, error) {
 	for _, option := range options {
+		if option == nil {
+			return c, errNilOption
+		}
 		option.applyToCall(&c)
 	}
-	return c
+	return c, c.wrong
+}
+
+// configure is the configuration of one call of a client. It is the first thing in every call, so that nil is an error with words.
+func (c *Client) configure(ctx context.Context, options []CallOption) (callConfig, error) {
+	switch {
+	case c == nil:
+		return callConfig{}, errors.New("aegis: the client is nil: make one with New")
+	case ctx == nil:
+		return callConfig{}, errors.New("aegis: the context is nil: give context.Background() where there is none")
+	}
+	return c.call.with(options)
 }

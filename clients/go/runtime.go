@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"reflect"
 	"sync"
 	"time"
 )
@@ -88,23 +89,35 @@ type Runtime struct {
 func NewRuntime(client *Client, executor Executor, options ...RuntimeOption) (*Runtime, error) {
 	config := runtimeConfig{parallelism: 1}
 	for _, option := range options {
+		if option == nil {
+			return nil, errNilOption
+		}
 		option.applyToRuntime(&config)
 	}
-	call := client.call.with(config.call)
+	call, err := client.configure(context.Background(), config.call)
 	switch {
-	case executor == nil:
+	case err != nil:
+		return nil, err
+	case executor == nil || isNilFunc(executor):
 		return nil, errors.New("aegis: a runtime needs an executor")
 	case config.parallelism < 1:
 		return nil, fmt.Errorf("aegis: a parallelism of %d runs nothing: 1 runs one action after the other", config.parallelism)
 	case call.idempotencyKey != "" || call.confirmationToken != "":
 		return nil, errors.New("aegis: an idempotency key and a confirmation token belong to one proposal, not to a runtime")
 	case call.approvalHandler != nil && call.reviewer == nil:
-		return nil, errors.New("aegis: an approval handler answers as a reviewer: give WithApprovalHandler a client with a reviewer's credential")
+		return nil, errNoReviewer
+	case config.retries < 0 || config.retryBackoff < 0:
+		return nil, fmt.Errorf("aegis: WithActionRetries(%d, %s): give 0, or more", config.retries, config.retryBackoff)
 	}
 	if call.sessionID == "" {
 		call.sessionID = newKey()[:12]
 	}
 	return &Runtime{client: client, executor: executor, config: config, call: call}, nil
+}
+
+func isNilFunc(executor Executor) bool {
+	function, ok := executor.(ExecutorFunc)
+	return ok && function == nil
 }
 
 // SessionID is the session of everything that this runtime proposes.
@@ -134,20 +147,28 @@ func (r *Runtime) Plan(ctx context.Context, actions ...Action) (*Plan, error) {
 // work: a call failed, a report failed, a hook failed. It ends the plan as well. What became of the actions is in the
 // results.
 func (r *Runtime) Execute(ctx context.Context, plan *Plan) ([]Result, error) {
-	run := execution{runtime: r, results: make([]Result, len(plan.Steps))}
+	if plan == nil {
+		return nil, errors.New("aegis: the plan is nil: make one with Plan")
+	}
+	// The plan as it is now, whoever changes it while a reviewer thinks.
+	actions := make([]Action, len(plan.Steps))
+	for i, step := range plan.Steps {
+		actions[i] = step.Action.clone()
+	}
+	run := execution{runtime: r, results: make([]Result, len(actions))}
 	if r.config.parallelism == 1 {
-		for i, step := range plan.Steps {
-			run.step(ctx, i, step.Action)
+		for i, action := range actions {
+			run.step(ctx, i, action)
 		}
 		return run.results, run.err
 	}
 	free := make(chan struct{}, r.config.parallelism)
 	var under sync.WaitGroup
-	for i, step := range plan.Steps {
+	for i, action := range actions {
 		free <- struct{}{}
 		under.Go(func() {
 			defer func() { <-free }()
-			run.step(ctx, i, step.Action)
+			run.step(ctx, i, action)
 		})
 	}
 	under.Wait()
@@ -219,7 +240,11 @@ func (e *execution) note(i int, result Result, err error) {
 // skip proposes an action that will not run, so that the record has it.
 func (r *Runtime) skip(ctx context.Context, action Action) (Result, error) {
 	result := Result{Action: action, Status: StatusSkipped, Err: ErrSkipped}
-	decision, err := r.client.propose(ctx, action, r.call)
+	proposed, err := newProposal(action, r.call)
+	if err != nil {
+		return result, err
+	}
+	decision, err := r.client.propose(ctx, proposed, r.call)
 	if err != nil {
 		return result, err
 	}
@@ -238,40 +263,42 @@ func (r *Runtime) run(ctx context.Context, action Action, rollback func(Action, 
 	if err != nil {
 		return Result{Action: action, Status: StatusSkipped, Err: err}, err
 	}
+	proposed := execution.proposed
 	result := Result{Action: execution.Action, Decision: &execution.Decision, StartedAt: execution.startedAt}
-	finished := false
-	defer func() {
-		if !finished {
-			_ = execution.End(ctx, nil, errAbandoned)
-		}
-	}()
+	defer execution.abandon(ctx)
 	for {
+		if err := proposed.unchanged(); err != nil {
+			result.Err = err
+			break
+		}
 		result.Attempts++
-		result.Data, result.Err = r.executor.Execute(ctx, execution.Action.clone())
+		result.Data, result.Err = r.executor.Execute(ctx, proposed.copy())
+		if result.Err == nil && isIterator(reflect.TypeOf(result.Data)) {
+			result.Data, result.Err = nil, errIterator
+		}
 		if result.Err == nil || result.Attempts > r.config.retries || !pause(ctx, r.config.retryBackoff, result.Attempts-1) {
 			break
 		}
 	}
 	if result.Err == nil {
-		result.Err = r.verify(ctx, execution.Action, result.Data)
+		result.Err = r.verify(ctx, proposed, result.Data)
 	}
 	result.Status = StatusSuccess
 	var undone error
 	if result.Err != nil {
-		result.Status, undone = r.undo(ctx, execution.Action, result.Err, rollback)
+		result.Status, undone = r.undo(ctx, proposed, result.Err, rollback)
 	}
-	finished = true
 	ended := execution.end(ctx, result)
 	result.CompletedAt = time.Now()
 	return result, joined(undone, ended)
 }
 
-func (r *Runtime) verify(ctx context.Context, action Action, data any) error {
+func (r *Runtime) verify(ctx context.Context, proposed *proposal, data any) error {
 	verifier, ok := r.executor.(Verifier)
 	if !ok {
 		return nil
 	}
-	worked, err := verifier.Verify(ctx, action.clone(), data)
+	worked, err := verifier.Verify(ctx, proposed.copy(), data)
 	switch {
 	case err != nil:
 		return fmt.Errorf("%w: %w", ErrVerification, err)
@@ -283,11 +310,11 @@ func (r *Runtime) verify(ctx context.Context, action Action, data any) error {
 }
 
 // undo rolls an action back that failed: what it counts as then, and what has gone wrong with governance.
-func (r *Runtime) undo(ctx context.Context, action Action, why error, rollback func(Action, error) (Action, bool)) (ResultStatus, error) {
+func (r *Runtime) undo(ctx context.Context, proposed *proposal, why error, rollback func(Action, error) (Action, bool)) (ResultStatus, error) {
 	if rollback == nil {
 		return StatusFailed, nil
 	}
-	undoing, ok := rollback(action.clone(), why)
+	undoing, ok := rollback(proposed.copy(), why)
 	if !ok {
 		return StatusFailed, nil
 	}

@@ -1,25 +1,27 @@
 package aegis
 
 import (
-	"bytes"
-	"encoding"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"reflect"
-	"regexp"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/types/known/structpb"
+
+	"github.com/aegis-sidecar/aegis/clients/go/internal/exactjson"
 )
 
-// maxInteger is the largest integer up to which a double holds every one exactly: 2^53.
-const maxInteger = 1 << 53
+const (
+	// deepest is how deep a value may be nested: the daemon takes 30 levels by default, and protobuf about as many.
+	deepest = 64
 
-const notUTF8 = "is not UTF-8, and JSON can hold nothing else: send bytes as a []byte"
+	notUTF8 = "is not UTF-8, and JSON can hold nothing else: send bytes as a []byte"
+)
 
 // toStruct is values as they are sent: nil where there are none.
 func toStruct(path string, values map[string]any) (*structpb.Struct, error) {
@@ -34,6 +36,7 @@ func toStruct(path string, values map[string]any) (*structpb.Struct, error) {
 }
 
 // toValue is a value as it is sent, or an *InvalidActionError that says which part of it JSON cannot hold exactly.
+// clients/README.md has the rule, which all SDKs share.
 func toValue(path string, value any) (*structpb.Value, error) {
 	return (&encoder{open: map[visit]string{}}).value(path, reflect.ValueOf(value))
 }
@@ -42,6 +45,8 @@ func toValue(path string, value any) (*structpb.Value, error) {
 type encoder struct {
 	// open is what the walk is inside of, with its path: to meet one of these again is a cycle.
 	open map[visit]string
+	// depth is how many lists, objects and pointers the walk is inside of.
+	depth int
 }
 
 // A visit is a map, a pointer, or a slice by its first element and length.
@@ -51,31 +56,23 @@ type visit struct {
 	length  int
 }
 
-var (
-	jsonMarshaler = reflect.TypeFor[json.Marshaler]()
-	textMarshaler = reflect.TypeFor[encoding.TextMarshaler]()
-	jsonNumber    = reflect.TypeFor[json.Number]()
-)
-
 func (e *encoder) value(path string, value reflect.Value) (*structpb.Value, error) {
+	for value.Kind() == reflect.Interface {
+		value = value.Elem()
+	}
 	if !value.IsValid() {
 		return structpb.NewNullValue(), nil
 	}
 	switch value.Kind() {
-	case reflect.Interface, reflect.Pointer, reflect.Map, reflect.Slice:
+	case reflect.Pointer, reflect.Map, reflect.Slice:
 		if value.IsNil() {
 			return structpb.NewNullValue(), nil
 		}
 	}
-	if value.Type() == jsonNumber {
-		return number(path, json.Number(value.String()))
-	}
-	if value.Type().Implements(jsonMarshaler) || value.Type().Implements(textMarshaler) {
-		return e.asJSON(path, value)
+	if known, ok, err := e.known(path, value); ok || err != nil {
+		return known, err
 	}
 	switch value.Kind() {
-	case reflect.Interface:
-		return e.value(path, value.Elem())
 	case reflect.Pointer:
 		return e.within(path, visit{reflect.Pointer, value.Pointer(), 0}, func() (*structpb.Value, error) {
 			return e.value(path, value.Elem())
@@ -83,25 +80,23 @@ func (e *encoder) value(path string, value reflect.Value) (*structpb.Value, erro
 	case reflect.Bool:
 		return structpb.NewBoolValue(value.Bool()), nil
 	case reflect.String:
-		if !utf8.ValidString(value.String()) {
-			return nil, &InvalidActionError{Path: path, Problem: notUTF8}
-		}
-		return structpb.NewStringValue(value.String()), nil
+		return textValue(path, value.String())
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		if integer := value.Int(); integer > maxInteger || integer < -maxInteger {
+		if integer := value.Int(); integer > exactjson.LargestInteger || integer < -exactjson.LargestInteger {
 			return nil, tooLarge(path, strconv.FormatInt(integer, 10))
 		}
 		return structpb.NewNumberValue(float64(value.Int())), nil
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
-		if integer := value.Uint(); integer > maxInteger {
+		if integer := value.Uint(); integer > exactjson.LargestInteger {
 			return nil, tooLarge(path, strconv.FormatUint(integer, 10))
 		}
 		return structpb.NewNumberValue(float64(value.Uint())), nil
-	case reflect.Float32, reflect.Float64:
-		if float := value.Float(); math.IsNaN(float) || math.IsInf(float, 0) {
-			return nil, &InvalidActionError{Path: path, Problem: fmt.Sprintf("is %v, which JSON cannot hold", float)}
-		}
-		return structpb.NewNumberValue(value.Float()), nil
+	case reflect.Float32:
+		// As encoding/json writes it: 0.1, and not 0.10000000149011612.
+		shortest, _ := strconv.ParseFloat(strconv.FormatFloat(value.Float(), 'g', -1, 32), 64)
+		return floatValue(path, shortest)
+	case reflect.Float64:
+		return floatValue(path, value.Float())
 	case reflect.Slice:
 		if value.Type().Elem().Kind() == reflect.Uint8 {
 			return structpb.NewStringValue(base64.StdEncoding.EncodeToString(value.Bytes())), nil
@@ -110,13 +105,13 @@ func (e *encoder) value(path string, value reflect.Value) (*structpb.Value, erro
 			return e.list(path, value)
 		})
 	case reflect.Array:
-		return e.list(path, value)
+		return e.deeper(path, func() (*structpb.Value, error) { return e.list(path, value) })
 	case reflect.Map:
 		return e.within(path, visit{reflect.Map, value.Pointer(), 0}, func() (*structpb.Value, error) {
 			return e.object(path, value)
 		})
 	case reflect.Struct:
-		return e.asJSON(path, value)
+		return e.deeper(path, func() (*structpb.Value, error) { return e.structure(path, value) })
 	default:
 		problem := fmt.Sprintf("is a %s, which JSON cannot hold", value.Type())
 		return nil, &InvalidActionError{Path: path, Problem: problem}
@@ -126,11 +121,21 @@ func (e *encoder) value(path string, value reflect.Value) (*structpb.Value, erro
 // within walks what one map, pointer or slice holds.
 func (e *encoder) within(path string, at visit, walk func() (*structpb.Value, error)) (*structpb.Value, error) {
 	if first, inside := e.open[at]; inside && (at.kind != reflect.Slice || at.length > 0) {
-		problem := fmt.Sprintf("contains itself (at %s), which JSON cannot hold", path)
+		problem := fmt.Sprintf("contains itself (at %s), a cycle, which JSON cannot hold", path)
 		return nil, &InvalidActionError{Path: first, Problem: problem}
 	}
 	e.open[at] = path
 	defer delete(e.open, at)
+	return e.deeper(path, walk)
+}
+
+// deeper walks one level further inside.
+func (e *encoder) deeper(path string, walk func() (*structpb.Value, error)) (*structpb.Value, error) {
+	if e.depth == deepest {
+		return nil, &InvalidActionError{Path: path, Problem: fmt.Sprintf("is nested deeper than %d levels", deepest)}
+	}
+	e.depth++
+	defer func() { e.depth-- }()
 	return walk()
 }
 
@@ -147,78 +152,91 @@ func (e *encoder) list(path string, list reflect.Value) (*structpb.Value, error)
 }
 
 func (e *encoder) object(path string, object reflect.Value) (*structpb.Value, error) {
-	if object.Type().Key().Kind() != reflect.String || object.Type().Key().Implements(textMarshaler) {
-		return e.asJSON(path, object)
-	}
 	fields := make(map[string]*structpb.Value, object.Len())
 	for entries := object.MapRange(); entries.Next(); {
-		key := entries.Key().String()
-		at := member(path, key)
-		if !utf8.ValidString(key) {
-			return nil, &InvalidActionError{Path: at, Problem: "has a name that is not UTF-8"}
-		}
-		value, err := e.value(at, entries.Value())
+		name, err := keyName(path, entries.Key())
 		if err != nil {
 			return nil, err
 		}
-		fields[key] = value
+		at := exactjson.Member(path, name)
+		if !utf8.ValidString(name) {
+			return nil, &InvalidActionError{Path: at, Problem: "has a name that is not UTF-8"}
+		}
+		if _, twice := fields[name]; twice {
+			return nil, &InvalidActionError{Path: at, Problem: "is there twice, under keys that are the same as text"}
+		}
+		if fields[name], err = e.value(at, entries.Value()); err != nil {
+			return nil, err
+		}
 	}
 	return structpb.NewStructValue(&structpb.Struct{Fields: fields}), nil
 }
 
-// replaced finds what encoding/json writes in place of text that is not UTF-8: U+FFFD itself it does not escape.
-var replaced = regexp.MustCompile(`(^|[^\\])(\\\\)*\\ufffd`)
-
-// asJSON takes a value as encoding/json writes it, and then checks what it wrote like anything else.
-func (e *encoder) asJSON(path string, value reflect.Value) (*structpb.Value, error) {
-	text, err := json.Marshal(value.Interface())
-	if err != nil {
-		return nil, &InvalidActionError{Path: path, Problem: "cannot be written as JSON: " + err.Error()}
+// keyName is the key of a map as JSON has it.
+func keyName(path string, key reflect.Value) (string, error) {
+	for key.Kind() == reflect.Interface {
+		key = key.Elem()
 	}
-	if replaced.Match(text) {
-		return nil, &InvalidActionError{Path: path, Problem: notUTF8}
+	switch {
+	case key.Kind() == reflect.String:
+		return key.String(), nil
+	case key.IsValid() && key.Type().Implements(textMarshaler):
+		text, err := callMethod(path, key, func(key any) ([]byte, error) { return asTextMarshaler(key).MarshalText() })
+		return string(text), err
+	case key.CanInt():
+		return strconv.FormatInt(key.Int(), 10), nil
+	case key.CanUint():
+		return strconv.FormatUint(key.Uint(), 10), nil
 	}
-	var decoded any
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.UseNumber()
-	if err := decoder.Decode(&decoded); err != nil {
-		return nil, &InvalidActionError{Path: path, Problem: "cannot be read back from JSON: " + err.Error()}
+	kind := "nil"
+	if key.IsValid() {
+		kind = "a " + key.Type().String()
 	}
-	return e.value(path, reflect.ValueOf(decoded))
+	return "", &InvalidActionError{Path: path, Problem: "has a key that is " + kind + ": a name in JSON is text"}
 }
 
-// number is a JSON number: the integers are those without a fraction and an exponent.
-func number(path string, text json.Number) (*structpb.Value, error) {
-	if integer, err := text.Int64(); err == nil {
-		if integer > maxInteger || integer < -maxInteger {
-			return nil, tooLarge(path, text.String())
-		}
-		return structpb.NewNumberValue(float64(integer)), nil
+// jsonValue is what was read from JSON, without its numbers rounded.
+func (e *encoder) jsonValue(path string, text []byte) (*structpb.Value, error) {
+	value, err := exactjson.Read(text, deepest)
+	if failed := (*exactjson.Error)(nil); errors.As(err, &failed) {
+		return nil, &InvalidActionError{Path: path + failed.Path, Problem: "is written as JSON, which " + failed.Error()}
 	}
+	return e.value(path, reflect.ValueOf(value))
+}
+
+func textValue(path, text string) (*structpb.Value, error) {
+	if !utf8.ValidString(text) {
+		return nil, &InvalidActionError{Path: path, Problem: notUTF8}
+	}
+	return structpb.NewStringValue(text), nil
+}
+
+func floatValue(path string, float float64) (*structpb.Value, error) {
+	switch {
+	case math.IsNaN(float) || math.IsInf(float, 0):
+		return nil, &InvalidActionError{Path: path, Problem: fmt.Sprintf("is %v, which JSON cannot hold", float)}
+	case math.Abs(float) > exactjson.LargestInteger:
+		return nil, tooLarge(path, strconv.FormatFloat(float, 'g', -1, 64))
+	}
+	return structpb.NewNumberValue(float), nil
+}
+
+// jsonNumberValue is a number as JSON writes it.
+func jsonNumberValue(path string, text json.Number) (*structpb.Value, error) {
 	float, err := text.Float64()
 	if err != nil || math.IsNaN(float) || math.IsInf(float, 0) {
-		problem := fmt.Sprintf("is %q, which is no number that a double can hold", text.String())
+		problem := fmt.Sprintf("is %.40q, which is no number that a double can hold", text.String())
 		return nil, &InvalidActionError{Path: path, Problem: problem}
 	}
-	if float == math.Trunc(float) && math.Abs(float) > maxInteger && !bytes.ContainsAny([]byte(text), ".eE") {
+	if math.Abs(float) > exactjson.LargestInteger {
 		return nil, tooLarge(path, text.String())
 	}
 	return structpb.NewNumberValue(float), nil
 }
 
-func tooLarge(path, integer string) error {
-	problem := fmt.Sprintf("is %s, beyond the ±2^53 that a JSON number holds exactly: send it as a string", integer)
+func tooLarge(path, number string) error {
+	problem := fmt.Sprintf("is %.40s, beyond the ±(2^53 - 1) that a JSON number holds exactly: send it as a string", number)
 	return &InvalidActionError{Path: path, Problem: problem}
-}
-
-var plainName = regexp.MustCompile(`^[\pL_][\pL\pN_-]*$`)
-
-// member is the path of a member: `params.user`, or `params["a.b"]` where the dot would mislead.
-func member(path, name string) string {
-	if plainName.MatchString(name) {
-		return path + "." + name
-	}
-	return path + "[" + strconv.Quote(name) + "]"
 }
 
 // validText is text for people: what is not UTF-8 in it is replaced, as losing it is better than losing the report.

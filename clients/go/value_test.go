@@ -20,7 +20,7 @@ type kind string
 func TestWhatJSONHoldsIsSentWhole(t *testing.T) {
 	seven := 7
 	params := map[string]any{
-		"null": nil, "yes": true, "text": "ü", "kind": kind("k"), "int": -(1 << 53), "uint": uint64(1 << 53), "byte": byte(7),
+		"null": nil, "yes": true, "text": "ü", "kind": kind("k"), "int": -(1<<53 - 1), "uint": uint64(1<<53 - 1), "byte": byte(7),
 		"float": 0.5, "number": json.Number("12.5"), "pointer": &seven, "none": (*int)(nil), "bytes": []byte("ab"),
 		"list": []any{1, "a", nil}, "array": [2]bool{true, false}, "map": map[string]int{"a": 1}, "by number": map[int]string{1: "a"},
 		"struct": address{City: "Ulm", Number: 3, secret: "no"}, "structs": []*address{{City: "Bonn"}},
@@ -61,7 +61,8 @@ func TestWhatJSONCannotHoldIsRefusedWithItsPath(t *testing.T) {
 		value         any
 		path, problem string
 	}{
-		{1<<53 + 1, "params.x", "as a string"},
+		{1 << 53, "params.x", "as a string"},
+		{-9.1e15, "params.x", "as a string"},
 		{uint64(math.MaxUint64), "params.x", "as a string"},
 		{json.Number("9007199254740993"), "params.x", "as a string"},
 		{json.Number("99999999999999999999"), "params.x", "as a string"},
@@ -76,7 +77,7 @@ func TestWhatJSONCannotHoldIsRefusedWithItsPath(t *testing.T) {
 		{func() {}, "params.x", "func()"},
 		{complex(1, 2), "params.x", "complex128"},
 		{"a\xff", "params.x", "UTF-8"},
-		{address{City: "a\xff"}, "params.x", "UTF-8"},
+		{address{City: "a\xff"}, "params.x.city", "UTF-8"},
 		{map[string]any{"\xff": 1}, `params.x["\xff"]`, "UTF-8"},
 	} {
 		_, err := toStruct("params", map[string]any{"x": refused.value})

@@ -29,7 +29,9 @@ def request() -> governance_pb2.ProposeRequest:
     """What a caller of the stub writes by hand: the very same proposal, idempotency key included."""
     action = types_pb2.Action(type="read_contacts", target="crm")
     action.params.update({"limit": 10, "city": "Bern", "tags": ["a", "b"]})
-    return governance_pb2.ProposeRequest(actor=types_pb2.Actor(id="agent-7"), action=action, idempotency_key=uuid.uuid4().hex)
+    return governance_pb2.ProposeRequest(
+        actor=types_pb2.Actor(id="agent-7"), action=action, idempotency_key=uuid.uuid4().hex
+    )
 
 
 async def measure(calls: dict[str, Callable[[], Awaitable[Any]]], rounds: int) -> dict[str, float]:

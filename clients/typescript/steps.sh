@@ -29,6 +29,7 @@ need_chromium() {
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
         apt-get install -y -qq --no-install-recommends chromium >/dev/null
     [ -x "$CHROMIUM" ] && return
-    printf 'error: `%s` is not there after installing the package chromium: name a browser with CHROMIUM\n' "$CHROMIUM" >&2
+    printf 'error: `%s` is not there after installing the package chromium: ' "$CHROMIUM" >&2
+    printf 'name a browser with CHROMIUM\n' >&2
     exit 1
 }

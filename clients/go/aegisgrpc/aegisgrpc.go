@@ -5,26 +5,25 @@
 //		grpc.WithChainStreamInterceptor(aegisgrpc.StreamClientInterceptor(agent)))
 //
 // The action's type is the full method name ("/crm.v1.Contacts/Delete"). Its target is that of the connection, with its scheme
-// ("dns:///crm.example.com:443"). The params of a unary call are the request in the JSON of Protobuf, with the fields'
-// names as the .proto file has them and 64-bit integers as strings; a stream is proposed before there is a message, without
-// params. Metadata is not proposed, as credentials would stand on the record; nor is what comes back recorded.
+// ("dns:///crm.example.com:443"). The params are the request in the JSON of Protobuf, with the fields' names as the .proto file
+// has them, zero values included, and 64-bit integers as strings. A stream to which the client sends one message is proposed
+// with that message, and opened then. One to which it sends many is proposed when it is opened, with the param
+// "message_stream": true in place of its messages: write rules about its method. Metadata is not proposed, as credentials would
+// stand on the record; nor is what comes back recorded.
+//
+// What is sent is a copy of the message, made before it is proposed. A message that cannot be shown whole is refused: one with
+// fields that its type does not know, one that is not of Protobuf, one that another codec would write.
 //
 // Put these last in the chain, so that no other interceptor changes what has been proposed.
 package aegisgrpc
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/encoding/protojson"
-	"google.golang.org/protobuf/proto"
 
 	aegis "github.com/aegis-sidecar/aegis/clients/go"
 )
@@ -33,109 +32,73 @@ import (
 // the status of a denial is PERMISSION_DENIED.
 func UnaryClientInterceptor(client *aegis.Client, options ...aegis.CallOption) grpc.UnaryClientInterceptor {
 	return func(
-		ctx context.Context, method string, request, reply any, connection *grpc.ClientConn, invoke grpc.UnaryInvoker, callOptions ...grpc.CallOption,
+		ctx context.Context, method string, request, reply any, connection *grpc.ClientConn, invoke grpc.UnaryInvoker,
+		callOptions ...grpc.CallOption,
 	) error {
-		action, err := describe(method, connection, callOptions)
+		action, err := describe(ctx, method, connection, callOptions)
 		if err != nil {
 			return err
 		}
-		if action.Params, err = fields(request); err != nil {
+		held, params, err := hold(request)
+		if err != nil {
 			return err
 		}
+		action.Params = params
 		_, err = aegis.Govern(ctx, client, action, func(ctx context.Context, _ aegis.Decision) (any, error) {
-			return nil, invoke(ctx, method, request, reply, connection, callOptions...)
+			return nil, invoke(ctx, method, held, reply, connection, callOptions...)
 		}, options...)
 		return err
 	}
 }
 
-// StreamClientInterceptor governs streams. A stream that is not allowed is not opened. It is reported when it ends: read it to
-// its end, or cancel its context, as gRPC itself asks of you.
+// StreamClientInterceptor governs streams. A stream that is not allowed is not opened: the error comes from opening it or, where the
+// client sends one message, from sending that. It is reported when it ends: read it to its end, or cancel its context, as gRPC
+// itself asks of you.
 func StreamClientInterceptor(client *aegis.Client, options ...aegis.CallOption) grpc.StreamClientInterceptor {
 	return func(
-		ctx context.Context, description *grpc.StreamDesc, connection *grpc.ClientConn, method string, open grpc.Streamer, callOptions ...grpc.CallOption,
+		ctx context.Context, description *grpc.StreamDesc, connection *grpc.ClientConn, method string, open grpc.Streamer,
+		callOptions ...grpc.CallOption,
 	) (grpc.ClientStream, error) {
-		action, err := describe(method, connection, callOptions)
+		action, err := describe(ctx, method, connection, callOptions)
 		if err != nil {
 			return nil, err
 		}
-		execution, err := client.Begin(ctx, action, options...)
-		if err != nil {
+		if err := checkDirection(method, description); err != nil {
 			return nil, err
 		}
-		opened, err := open(ctx, description, connection, method, callOptions...)
-		if err != nil {
-			if failed := execution.End(ctx, nil, err); failed != nil {
-				err = errors.Join(err, failed)
+		begin := func(action aegis.Action) (*stream, error) {
+			execution, err := client.Begin(ctx, action, options...)
+			if err != nil {
+				return nil, err
 			}
-			return nil, err
+			opened, err := open(ctx, description, connection, method, callOptions...)
+			if err != nil {
+				if failed := execution.End(ctx, nil, err); failed != nil {
+					err = errors.Join(err, failed)
+				}
+				return nil, err
+			}
+			governed := &stream{ClientStream: opened, execution: execution, ctx: ctx, many: description.ServerStreams}
+			governed.forget = context.AfterFunc(ctx, func() { _ = execution.End(ctx, nil, context.Cause(ctx)) })
+			return governed, nil
 		}
-		governed := &stream{ClientStream: opened, execution: execution, ctx: ctx, many: description.ServerStreams}
-		governed.forget = context.AfterFunc(ctx, func() { _ = execution.End(ctx, nil, context.Cause(ctx)) })
-		return governed, nil
-	}
-}
-
-// A stream is one that is reported when it ends.
-type stream struct {
-	grpc.ClientStream
-	execution *aegis.Execution
-	ctx       context.Context
-	// many says whether more than one message may come.
-	many bool
-	// forget stops watching for the end of the context.
-	forget func() bool
-}
-
-// RecvMsg receives, and reports the end of the stream when there is nothing more to come.
-func (s *stream) RecvMsg(message any) error {
-	err := s.ClientStream.RecvMsg(message)
-	if err == nil && s.many {
-		return nil
-	}
-	// When the context ended the stream, that is what is reported.
-	s.forget()
-	if err == nil || errors.Is(err, io.EOF) {
-		if failed := s.execution.End(s.ctx, nil, nil); failed != nil {
-			return failed
+		if !description.ClientStreams {
+			return &unopened{ctx: ctx, action: action, begin: begin}, nil
 		}
-		return err
+		action.Params = map[string]any{"message_stream": true}
+		return opened(begin(action))
 	}
-	if failed := s.execution.End(s.ctx, nil, err); failed != nil {
-		return errors.Join(err, failed)
-	}
-	return err
 }
 
-func describe(method string, connection *grpc.ClientConn, options []grpc.CallOption) (aegis.Action, error) {
-	for _, option := range options {
-		if other, ok := option.(grpc.AuthorityOverrideCallOption); ok {
-			message := fmt.Sprintf("aegisgrpc: the call names another authority, %s: a rule about the target could be dodged by it", other.Authority)
-			return aegis.Action{}, status.Error(codes.InvalidArgument, message)
-		}
-	}
-	return aegis.Action{Type: method, Target: connection.CanonicalTarget()}, nil
-}
-
-// fields are those of a message. What is not of Protobuf has none.
-func fields(request any) (map[string]any, error) {
-	message, ok := request.(proto.Message)
-	if !ok {
-		return nil, nil
-	}
-	text, err := protojson.MarshalOptions{UseProtoNames: true}.Marshal(message)
+// opened is a stream as gRPC has it: nil where there is none.
+func opened(governed *stream, err error) (grpc.ClientStream, error) {
 	if err != nil {
-		return nil, status.Errorf(codes.InvalidArgument, "aegisgrpc: the request cannot be written as JSON: %v", err)
+		return nil, err
 	}
-	var read any
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.UseNumber()
-	if err := decoder.Decode(&read); err != nil {
-		return nil, status.Errorf(codes.InvalidArgument, "aegisgrpc: the request cannot be read back from JSON: %v", err)
-	}
-	if object, ok := read.(map[string]any); ok {
-		return object, nil
-	}
-	// Well-known types such as Timestamp are no objects in JSON.
-	return map[string]any{"value": read}, nil
+	return governed, nil
+}
+
+// refused is the error for a call that cannot be governed.
+func refused(format string, arguments ...any) error {
+	return status.Errorf(codes.InvalidArgument, "aegisgrpc: "+format, arguments...)
 }

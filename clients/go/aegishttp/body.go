@@ -2,15 +2,14 @@ package aegishttp
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"net/http"
-	"regexp"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/aegis-sidecar/aegis/clients/go/internal/exactjson"
 )
 
 const (
@@ -18,24 +17,23 @@ const (
 	longestBody = 16 << 10
 	// deepest is how deep a JSON body may be nested that is shown as its value: as an action may be by default.
 	deepest = 30
-	// largest is the largest number of a JSON body that every SDK holds exactly.
-	largest = 1<<53 - 1
 )
 
-// showBody adds what is shown of a body to params. What it reads is put back.
+var byteOrderMark = []byte("\uFEFF")
+
+// showBody adds what is shown of a body to params. What it reads is put back as a copy.
 func showBody(sent *http.Request, params map[string]any) error {
-	if sent.Body == nil || sent.Body == http.NoBody {
+	if sent.Body == nil {
 		return nil
 	}
+	// What is sent again after a broken connection would be read anew, and might say something else.
+	sent.GetBody = nil
 	if sent.ContentLength <= 0 {
+		sent.ContentLength = -1
 		params["body_stream"] = true
 		return nil
 	}
-	kind, _, _ := strings.Cut(sent.Header.Get("Content-Type"), ";")
-	kind = strings.ToLower(strings.TrimSpace(kind))
-	isJSON := kind == "application/json" || strings.HasSuffix(kind, "+json")
-	isText := strings.HasPrefix(kind, "text/") || kind == "application/x-www-form-urlencoded"
-	if !isJSON && !isText || sent.ContentLength > longestBody {
+	if sent.ContentLength > longestBody {
 		params["body_bytes"] = sent.ContentLength
 		return nil
 	}
@@ -48,84 +46,50 @@ func showBody(sent *http.Request, params map[string]any) error {
 	}
 	sent.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(content)), nil }
 	sent.Body, _ = sent.GetBody()
-	params["body"] = string(content)
-	if !utf8.Valid(content) {
-		delete(params, "body")
+	shown, err := show(content, sent.Header.Get("Content-Type"))
+	switch {
+	case err != nil:
+		return err
+	case shown == nil:
 		params["body_bytes"] = len(content)
-	} else if value, exact := readJSON(content); isJSON && exact {
-		params["body"] = value
+	default:
+		params["body"] = shown.value
 	}
 	return nil
 }
 
-// escapes finds the escapes of JSON strings: the first group is half a surrogate pair.
-var escapes = regexp.MustCompile(`\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u([dD][89a-fA-F][0-9a-fA-F]{2})|.)`)
+// A shown is what is shown of a body.
+type shown struct{ value any }
 
-// readJSON is the value of a JSON text, and whether it says all that the text does, in every SDK.
-func readJSON(text []byte) (any, bool) {
-	if !json.Valid(text) {
-		return nil, false
+// show is the value of a JSON body, whatever its type is called, or the text of a text: nil where only its size can be shown.
+func show(content []byte, contentType string) (*shown, error) {
+	if !utf8.Valid(content) {
+		return nil, nil
 	}
-	for _, match := range escapes.FindAllSubmatch(text, -1) {
-		if match[1] != nil {
-			return nil, false
+	kind, _, _ := strings.Cut(contentType, ";")
+	kind = strings.ToLower(strings.TrimSpace(kind))
+	isJSON := kind == "application/json" || strings.HasSuffix(kind, "+json")
+	isText := isJSON || strings.HasPrefix(kind, "text/") || kind == "application/x-www-form-urlencoded"
+	rest, marked := bytes.CutPrefix(content, byteOrderMark)
+	start := bytes.TrimLeft(rest, " \t\r\n")
+	looksJSON := len(start) > 0 && (start[0] == '{' || start[0] == '[')
+	if isJSON || looksJSON {
+		value, err := exactjson.Read(rest, deepest)
+		switch {
+		case errors.Is(err, exactjson.ErrNotJSON):
+		case errors.Is(err, exactjson.ErrRepeatedName):
+			return nil, fmt.Errorf("aegishttp: the body of the request is JSON that %w, and servers differ in which value they take", err)
+		case marked:
+			return nil, errors.New("aegishttp: the body of the request is JSON after a byte order mark, which not every server reads: leave it out")
+		case err == nil:
+			return &shown{value}, nil
+		default:
+			// It cannot be read exactly, and as a text it is shown all the same.
+			return &shown{string(content)}, nil
 		}
 	}
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.UseNumber()
-	return readValue(decoder, 0)
-}
-
-func readValue(decoder *json.Decoder, depth int) (any, bool) {
-	token, err := decoder.Token()
-	if err != nil {
-		return nil, false
+	if isText {
+		return &shown{string(content)}, nil
 	}
-	switch token := token.(type) {
-	case json.Number:
-		number, err := token.Float64()
-		return number, err == nil && math.Abs(number) <= largest
-	case json.Delim:
-		if depth >= deepest {
-			return nil, false
-		}
-		if token == '[' {
-			return readList(decoder, depth+1)
-		}
-		return readObject(decoder, depth+1)
-	default:
-		return token, true
-	}
-}
-
-func readList(decoder *json.Decoder, depth int) (any, bool) {
-	list := []any{}
-	for decoder.More() {
-		value, exact := readValue(decoder, depth)
-		if !exact {
-			return nil, false
-		}
-		list = append(list, value)
-	}
-	_, err := decoder.Token()
-	return list, err == nil
-}
-
-func readObject(decoder *json.Decoder, depth int) (any, bool) {
-	object := map[string]any{}
-	for decoder.More() {
-		token, err := decoder.Token()
-		name, isText := token.(string)
-		// A name that is there twice servers read in different ways; the other not every SDK can hold.
-		if _, twice := object[name]; err != nil || !isText || twice || name == "__proto__" {
-			return nil, false
-		}
-		value, exact := readValue(decoder, depth)
-		if !exact {
-			return nil, false
-		}
-		object[name] = value
-	}
-	_, err := decoder.Token()
-	return object, err == nil
+	return nil, nil
 }

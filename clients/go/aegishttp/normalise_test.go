@@ -21,7 +21,7 @@ func TestWhatIsProposedIsWhatIsSent(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		sent, action, err := normalise(request)
+		sent, action, err := normalise(request, true)
 		if err != nil {
 			t.Errorf("%s: %v", written, err)
 			continue

@@ -15,7 +15,7 @@ import (
 )
 
 // normaliseURL is the one spelling of a URL that rules see and that is sent.
-func normaliseURL(written *url.URL) (*url.URL, error) {
+func normaliseURL(written *url.URL, encodedSlashes bool) (*url.URL, error) {
 	if written == nil {
 		return nil, errors.New("aegishttp: the request has no URL")
 	}
@@ -35,11 +35,19 @@ func normaliseURL(written *url.URL) (*url.URL, error) {
 	if strings.Contains(where.RawPath, `\`) {
 		return nil, errors.New(`aegishttp: the path of the URL holds a backslash: write / or %5C`)
 	}
-	escaped := withoutDots(normaliseEscapes(where.EscapedPath()))
+	escaped := normaliseEscapes(where.EscapedPath(), "!$&'()*+,;=:@/")
+	if err := checkSegments(escaped, encodedSlashes); err != nil {
+		return nil, err
+	}
+	escaped = withoutDots(escaped)
+	if where.RawQuery, err = normaliseQuery(where.RawQuery); err != nil {
+		return nil, err
+	}
 	if where.Path, err = url.PathUnescape(escaped); err != nil {
 		return nil, fmt.Errorf("aegishttp: the path of the request cannot be read: %w", err)
 	}
 	where.RawPath = escaped
+	where.ForceQuery, where.OmitHost = false, false
 	where.Fragment, where.RawFragment = "", ""
 	return &where, nil
 }
@@ -122,9 +130,9 @@ func readQuery(raw string) (map[string]any, error) {
 	return query, nil
 }
 
-// normaliseEscapes undoes the percent-encoding of what needs none (RFC 3986, 6.2.2), escapes what a path may not hold, and
-// writes escapes in capitals.
-func normaliseEscapes(path string) string {
+// normaliseEscapes undoes the percent-encoding of what needs none (RFC 3986, 6.2.2), escapes what is neither unreserved nor among
+// those that are kept, and writes escapes in capitals.
+func normaliseEscapes(path, kept string) string {
 	var text strings.Builder
 	for i := 0; i < len(path); i++ {
 		code := path[i]
@@ -139,7 +147,7 @@ func normaliseEscapes(path string) string {
 				continue
 			}
 		}
-		if unreserved(code) || strings.IndexByte("!$&'()*+,;=:@/", code) >= 0 {
+		if unreserved(code) || strings.IndexByte(kept, code) >= 0 {
 			text.WriteByte(code)
 		} else {
 			fmt.Fprintf(&text, "%%%02X", code)
@@ -150,6 +158,40 @@ func normaliseEscapes(path string) string {
 
 func unreserved(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-._~", c) >= 0
+}
+
+// checkSegments refuses a path that some servers resolve to another one than is proposed.
+func checkSegments(escaped string, encodedSlashes bool) error {
+	slashes := strings.Contains(escaped, "%2F") || strings.Contains(escaped, "%5C")
+	if slashes && !encodedSlashes {
+		return errors.New("aegishttp: the path of the URL holds an escaped slash, which is a slash to some servers and none to others: " +
+			"write /, or allow it with AllowEncodedSlashes")
+	}
+	decoded := strings.NewReplacer("%2F", "/", "%5C", "/").Replace(escaped)
+	for segment := range strings.SplitSeq(decoded, "/") {
+		name, _, parametrised := strings.Cut(segment, ";")
+		if (name == "." || name == "..") && (parametrised || slashes) {
+			return fmt.Errorf("aegishttp: the path of the URL holds the segment %q, which servers resolve in different ways", segment)
+		}
+	}
+	return nil
+}
+
+// normaliseQuery escapes what a query may not hold. Escapes stay as they are: the values that they stand for are proposed.
+func normaliseQuery(raw string) (string, error) {
+	var text strings.Builder
+	for i := range len(raw) {
+		code := raw[i]
+		switch {
+		case code < ' ' || code == 0x7f:
+			return "", errors.New("aegishttp: the query of the request holds a control character")
+		case unreserved(code) || strings.IndexByte("%!$&'()*+,;=:@/?[]{}|\\^`", code) >= 0:
+			text.WriteByte(code)
+		default:
+			fmt.Fprintf(&text, "%%%02X", code)
+		}
+	}
+	return text.String(), nil
 }
 
 // withoutDots resolves "." and ".." (RFC 3986, 5.2.4). Empty segments stay: to a server they may mean something.

@@ -159,9 +159,12 @@ func TestAToolThatFailsIsReportedAsFailed(t *testing.T) {
 
 func TestArgumentsThatCannotBeSentWholeAreRefused(t *testing.T) {
 	eachWay(t, func(t *testing.T, _ *aegistest.Daemon, call call, called map[string]int) {
-		_, err := call(t.Context(), &mcp.CallToolParams{Name: "read_contacts", Arguments: map[string]any{"limit": 1 << 60}})
-		if invalid := (*aegis.InvalidActionError)(nil); !errors.As(err, &invalid) || invalid.Path != "params.limit" || called["read_contacts"] != 0 {
+		result, err := call(t.Context(), &mcp.CallToolParams{Name: "read_contacts", Arguments: map[string]any{"limit": 1 << 60}})
+		if err != nil || !result.IsError || called["read_contacts"] != 0 {
 			t.Fatal(err, called)
+		}
+		if invalid := (*aegis.InvalidActionError)(nil); !errors.As(result.GetError(), &invalid) || invalid.Path != "params.limit" {
+			t.Error(result.GetError())
 		}
 	})
 }

@@ -3,6 +3,8 @@
 //	daemon := aegistest.Start(t, policy)
 //	agent := daemon.Agent()
 //
+// It ends when the test is over, and with the process of the test, however that ends: SIGTERM and SIGKILL included.
+//
 // The binary is the one that AEGIS_BIN names, else that of a build (target/debug or target/release of a directory above),
 // else `aegis` on the PATH.
 package aegistest
@@ -316,7 +318,8 @@ func (d *Daemon) Stop() error {
 }
 
 func (d *Daemon) start(port string) error {
-	arguments := []string{"serve"}
+	// It ends with this process, even where that is killed and nobody calls Stop.
+	arguments := []string{"serve", "--ends-with-parent"}
 	if d.PolicyFile != "" {
 		arguments = append(arguments, d.PolicyFile)
 	}

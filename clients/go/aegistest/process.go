@@ -24,18 +24,26 @@ type process struct {
 	reaped   sync.Once
 }
 
+// running holds on to the processes that run, and so to the pipes on their standard inputs: when such a pipe is closed, its process
+// ends. The system closes it when this process ends; nothing else may, also when nobody refers to a [Daemon] any more.
+var running sync.Map
+
 func startProcess(binary string, arguments []string) (*process, error) {
 	started := &process{command: exec.Command(binary, arguments...), log: &log{}}
 	// What configures the tests is not for the daemon.
 	started.command.Env = []string{"PATH=" + os.Getenv("PATH")}
 	started.command.Stderr = started.log
 	stdout, err := started.command.StdoutPipe()
+	if err == nil {
+		_, err = started.command.StdinPipe()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("aegistest: the daemon cannot be started: %w", err)
 	}
 	if err := started.command.Start(); err != nil {
 		return nil, fmt.Errorf("aegistest: the daemon cannot be started: %w", err)
 	}
+	running.Store(started, true)
 	lines := make(chan string, 1)
 	go func() {
 		reader := bufio.NewReader(stdout)
@@ -62,6 +70,7 @@ func startProcess(binary string, arguments []string) (*process, error) {
 // kill ends the process. Once is enough.
 func (p *process) kill() (err error) {
 	p.reaped.Do(func() {
+		defer running.Delete(p)
 		err = p.command.Process.Kill()
 		if errors.Is(err, os.ErrProcessDone) {
 			err = nil

@@ -29,6 +29,8 @@ type httpCase struct {
 	BodyBase64 string `yaml:"body_base64"`
 	BodySize   int    `yaml:"body_size"`
 
+	AllowEncodedSlashes bool `yaml:"allow_encoded_slashes"`
+
 	Refused bool
 	Type    string
 	Target  string
@@ -79,17 +81,36 @@ func TestEveryRequestIsProposedAsTheTableSays(t *testing.T) {
 	}
 	daemon := aegistest.Start(t, "version: \"1\"\ndefaults: { risk_level: low, approval: auto }\nrules: []\n")
 	for _, c := range table.Cases {
-		t.Run(c.Says, func(t *testing.T) { c.run(t, daemon) })
+		t.Run(c.Says, func(t *testing.T) { c.run(t, daemon, setHeader) })
+		// A map takes every spelling of a name.
+		for spelling, spell := range map[string]func(string) string{"lower": strings.ToLower, "upper": strings.ToUpper} {
+			if len(c.Headers) > 0 {
+				t.Run(c.Says+" ("+spelling+")", func(t *testing.T) {
+					c.run(t, daemon, func(request *http.Request, name, value string) { request.Header[spell(name)] = []string{value} })
+				})
+			}
+		}
 	}
 }
 
-func (c httpCase) run(t *testing.T, daemon *aegistest.Daemon) {
+// setHeader sets a header as a caller does.
+func setHeader(request *http.Request, name, value string) {
+	if name == "Host" {
+		request.Host = value
+	} else {
+		request.Header.Set(name, value)
+	}
+}
+
+func (c httpCase) run(t *testing.T, daemon *aegistest.Daemon, set func(request *http.Request, name, value string)) {
 	before, err := daemon.Rows(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	sent := &wire{}
-	failed := c.send(t, &http.Client{Transport: aegishttp.NewTransport(daemon.Agent(), sent)})
+	transport := aegishttp.NewTransport(daemon.Agent(), sent)
+	transport.AllowEncodedSlashes = c.AllowEncodedSlashes
+	failed := c.send(t, &http.Client{Transport: transport}, set)
 	rows, err := daemon.Rows(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -118,17 +139,13 @@ func (c httpCase) run(t *testing.T, daemon *aegistest.Daemon) {
 	}
 }
 
-func (c httpCase) send(t *testing.T, client *http.Client) error {
+func (c httpCase) send(t *testing.T, client *http.Client, set func(request *http.Request, name, value string)) error {
 	request, err := http.NewRequestWithContext(t.Context(), c.Method, c.URL, bytes.NewReader(c.content(t)))
 	if err != nil {
 		return err
 	}
 	for name, value := range c.Headers {
-		if name == "Host" {
-			request.Host = value
-		} else {
-			request.Header.Set(name, value)
-		}
+		set(request, name, value)
 	}
 	response, err := client.Do(request)
 	if err != nil {

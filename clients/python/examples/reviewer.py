@@ -1,6 +1,7 @@
 """A reviewer as a program: approves what is small, denies the rest, and says why.
 
-Make a token first: `aegis token create --role reviewer --name robot`. Usage: AEGIS_TOKEN=... python reviewer.py [SECONDS]
+Make a token first: `aegis token create --role reviewer --name robot`. Usage: AEGIS_TOKEN=... python reviewer.py
+[SECONDS]
 """
 
 import asyncio

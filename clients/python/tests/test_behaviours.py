@@ -21,6 +21,7 @@ from aegis import (
     InvalidActionError,
     Result,
     ResultStatus,
+    Retries,
     Runtime,
     governed,
 )
@@ -131,7 +132,9 @@ class Runner:
                 server.close()
             return
         arguments = ["--uds", str(self.socket)] if self.transport == "unix" else []
-        sidecar = await asyncio.to_thread(Sidecar(self.behaviour.get("policy", TABLE["policy"]), arguments=arguments).__enter__)
+        sidecar = await asyncio.to_thread(
+            Sidecar(self.behaviour.get("policy", TABLE["policy"]), arguments=arguments).__enter__
+        )
         self.sidecar = sidecar
         try:
             endpoint = {"tcp": sidecar.endpoint, "unix": f"unix:{self.socket}"}[self.transport]
@@ -152,7 +155,8 @@ class Runner:
     async def _steps(self, endpoint: str) -> None:
         token = self.behaviour.get("token", "")
         kind = {"sync": AegisClient, "async": AsyncAegisClient}[self.flavour]
-        # Where the daemon comes back, an answer may still be on its way when it is killed: then enough patience for its start.
+        # Where the daemon comes back, an answer may still be on its way when it is killed: then enough patience for its
+        # start.
         retries = 9 if any(step.get("daemon") == "start" for step in self.behaviour["steps"]) else 3
         self.client = kind(endpoint, token, retries=retries, retry_delay=0.05)
         try:
@@ -271,9 +275,7 @@ class Runner:
         runtime = Runtime(
             executor=executor,
             client=self.client,
-            max_retries=step.pop("max_retries", 0),
-            retry_backoff=0.01,
-            rollback=rollback,
+            retries=Retries(step.pop("max_retries", 0), backoff=0.01, rollback=rollback),
         )
         dry_run = step.pop("dry_run", False)
         async with runtime:

@@ -174,9 +174,15 @@ class Number(IntEnum):
     ONE = 1
 
 
+@dataclasses.dataclass
+class Point:
+    x: int
+    y: Any
+
+
 def test_json_goes_there_and_back() -> None:
     values = {
-        "null": None, "yes": True, "int": 2**53, "negative": -(2**53), "float": 1.5, "text": "grüezi\0", "empty": {},
+        "null": None, "yes": True, "int": 2**53 - 1, "negative": 1 - 2**53, "float": 1.5, "text": "grüezi\0", "empty": {},
         "list": [1, [2, {"three": 3}], ()], "enum": Color.RED, "number": Number.ONE, "": "empty key",
     }  # fmt: skip
     back = from_struct(to_struct(values, "params"))
@@ -188,13 +194,14 @@ def test_json_goes_there_and_back() -> None:
 @pytest.mark.parametrize(
     ("value", "path", "why"),
     [
-        ({"a": [0, {"b": -(2**53) - 1}]}, "params.a[1].b", "beyond 2^53"),
+        ({"a": [0, {"b": -(2**53)}]}, "params.a[1].b", "beyond 2^53 - 1"),
         ({"a": 10**400}, "params.a", "an integer of 1329 bits"),
         ({"a": float("-inf")}, "params.a", "-inf"),
-        ({"a": datetime(2026, 1, 1)}, "params.a", "isoformat"),  # noqa: DTZ001
-        ({"a": Decimal(1)}, "params.a", "a string"),
-        ({"a": {1}}, "params.a", "sorted list"),
-        ({"a": b"x"}, "params.a", "base64"),
+        ({"a": Decimal("NaN")}, "params.a", "not a number that JSON has"),
+        ({"a": {1, "b"}}, "params.a", "whose parts have no order"),
+        ({"a": iter([1])}, "params.a", "a list_iterator cannot be sent"),
+        ({"a": lambda: 1}, "params.a", "say with `params=` what is proposed"),
+        ({"a": Point(1, object())}, "params.a.y", "a object cannot be sent"),
         ({"a": object()}, "params.a", "object"),
         ({1: "a"}, "params[1]", "a key must be a string"),
         ({"a": "\ud800"}, "params.a", "not Unicode"),
@@ -222,7 +229,7 @@ def test_what_ran_can_always_be_reported() -> None:
     loop.append(loop)
     recorded = to_record({"when": datetime(2026, 1, 1), "nan": float("nan"), "big": 2**60, 1: 2, "s": "\ud800"})  # noqa: DTZ001
     assert from_struct(recorded.struct_value) == {
-        "when": "[not JSON: datetime]", "nan": "nan", "big": str(2**60), "1": 2,
+        "when": "2026-01-01T00:00:00", "nan": "nan", "big": str(2**60), "1": 2,
         "s": "\\ud800",
     }  # fmt: skip
     for value, why in (
@@ -405,7 +412,9 @@ def test_the_record_is_streamed_filtered_and_followed(sidecar: Sidecar) -> None:
     assert [row.action.target for row in auditor.stream_audit(limit=2, newest_first=True)] == ["4", "3"]
     hour = timedelta(hours=1)
     assert list(auditor.stream_audit(since=datetime.now(timezone.utc) + hour)) == []
-    assert len(list(auditor.stream_audit(until=datetime.now(timezone.utc) + hour, risk_level="low", outcome="allow"))) == 5
+    assert (
+        len(list(auditor.stream_audit(until=datetime.now(timezone.utc) + hour, risk_level="low", outcome="allow"))) == 5
+    )
     with pytest.raises(GovernanceError, match="RFC 3339"):
         list(auditor.stream_audit(since="yesterday"))
     rows = list(auditor.stream_audit())

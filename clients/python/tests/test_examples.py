@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
+import runpy
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from aegis.testing import Sidecar
@@ -73,6 +77,48 @@ def test_propose_and_review(aegis_sidecar: Sidecar) -> None:
         reviewer.communicate(timeout=30)
     status, output = run("propose.py", AEGIS_ENDPOINT="http://127.0.0.1:1")
     assert (status, "no answer" in output) == (1, True)
+
+
+WEB = """
+version: "1"
+rules:
+  - { match: { type: write }, conditions: { param_gt: { amount: 1000 } }, approval: block }
+  - { match: { type: write }, conditions: { param_gt: { amount: 100 } }, approval: approve }
+  - { match: { type: write }, approval: auto }
+"""
+
+
+@pytest.mark.aegis_policy(WEB)
+async def test_web(aegis_sidecar: Sidecar, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AEGIS_ENDPOINT", aegis_sidecar.endpoint)
+    app = runpy.run_path(str(HERE / "examples" / "web.py"))["app"]
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://app") as client:
+        allowed = await client.post("/refunds/7?amount=50")
+        assert (allowed.status_code, allowed.json()) == (200, {"refunded": "7"})
+        blocked = await client.post("/refunds/7?amount=5000")
+        assert blocked.status_code == 403
+        assert "Blocked by policy rule rule_0" in blocked.json()["detail"]
+
+    # A client that leaves while a reviewer thinks.
+    operator = aegis_sidecar.operator()
+    left = asyncio.Event()
+
+    async def receive() -> dict[str, Any]:
+        await left.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: dict[str, Any]) -> None:
+        pass
+
+    scope = {"type": "http", "method": "POST", "path": "/refunds/8", "query_string": b"amount=500", "headers": []}
+    handled = asyncio.ensure_future(app(scope, receive, send))
+    while not (pending := await asyncio.to_thread(operator.list_approvals)):
+        await asyncio.sleep(0.02)
+    left.set()
+    await handled
+    ending = (await asyncio.to_thread(operator.get_approval, pending[0].approval_id)).ending
+    assert ending is not None
+    assert ending.kind == "cancelled"
 
 
 def blocks(language: str) -> list[str]:

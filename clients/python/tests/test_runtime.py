@@ -7,7 +7,7 @@ import logging
 import os
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,14 @@ import grpc
 import pytest
 
 from aegis import (
+    Access,
     Action,
     ActionDenied,
     AegisClient,
     AegisError,
     Approval,
     ApprovalMode,
+    Approvals,
     AuditRow,
     Decision,
     GovernanceError,
@@ -29,6 +31,7 @@ from aegis import (
     ReportError,
     Result,
     ResultStatus,
+    Retries,
     RiskLevel,
     Runtime,
     Secret,
@@ -401,13 +404,34 @@ async def test_only_true_confirms(sidecar: Sidecar, answer: Any, status: str) ->
         return answer
 
     executor = Executor()
-    result = await sidecar.runtime(executor, confirm=confirm).run_one(Action("send", "list"))
+    result = await sidecar.runtime(executor, approvals=Approvals(confirm=confirm)).run_one(Action("send", "list"))
     assert result.status.value == status
     assert ("send" in executor.diary) == (status == "success")
     assert statuses(sidecar)[-1] == ("send", "success" if answer is True else "skipped")
 
 
 # --- Approval handlers ---
+
+
+async def test_an_option_is_named_in_its_group_or_by_its_short_name(sidecar: Sidecar) -> None:
+    tried: list[str] = []
+
+    def work(action: Action) -> int:
+        tried.append(action.type)
+        raise ValueError("no")
+
+    for options in ({"max_retries": 2, "retry_backoff": 0.0}, {"retries": Retries(2, backoff=0.0)}):
+        tried.clear()
+        assert not (
+            await Runtime(executor=Executor(work), client=sidecar.client(), **options).run_one(Action("read"))
+        ).ok
+        assert tried == ["read"] * 3
+    with pytest.raises(TypeError, match=r"`max_retries` is `Retries\.max_retries`: give it there, in `retries=`"):
+        Runtime(client=sidecar.client(), max_retries=2, retries=Retries())
+    with pytest.raises(TypeError, match="no option `max_retry`"):
+        Runtime(client=sidecar.client(), max_retry=2)
+    with pytest.raises(ValueError, match="max_retries must be 0 or more"):
+        Runtime(client=sidecar.client(), max_retries=-1)
 
 
 async def test_a_handler_needs_a_reviewer(sidecar: Sidecar) -> None:
@@ -425,7 +449,7 @@ async def test_a_callback_decides_as_the_reviewer_that_it_was_given(sidecar: Sid
     runtime = Runtime(
         executor=Executor(),
         client=sidecar.client(),
-        reviewer=AegisClient(sidecar.endpoint, sidecar.token("ada", "reviewer")),
+        access=Access(reviewer=AegisClient(sidecar.endpoint, sidecar.token("ada", "reviewer"))),
         approval_handler=CallbackApprovalHandler(callback),
     )
     allowed = await runtime.run_one(Action("pay", params={"amount": 5}))
@@ -440,7 +464,10 @@ async def test_a_proposer_cannot_review_itself(sidecar: Sidecar) -> None:
     token = sidecar.token("both", "agent", "reviewer")
     client = AegisClient(sidecar.endpoint, token)
     runtime = Runtime(
-        executor=Executor(), client=client, reviewer=client, approval_handler=CallbackApprovalHandler(lambda _: True)
+        executor=Executor(),
+        client=client,
+        access=Access(reviewer=client),
+        approval_handler=CallbackApprovalHandler(lambda _: True),
     )
     with pytest.raises(GovernanceError) as own:
         await runtime.run_one(Action("pay"))
@@ -492,7 +519,9 @@ async def test_the_terminal_is_read_off_the_loop(sidecar: Sidecar) -> None:
 
     with os.fdopen(read) as source:
         runtime = sidecar.runtime(Executor(), approval_handler=CLIApprovalHandler(source, sink))
-        _, result = await asyncio.gather(tick(), runtime.run_one(Action("write", "crm\x1b[2J", {"a": "\u202e"}, "please")))
+        _, result = await asyncio.gather(
+            tick(), runtime.run_one(Action("write", "crm\x1b[2J", {"a": "\u202e"}, "please"))
+        )
     os.close(write)
     assert result.ok
     assert ticks == 5
@@ -516,7 +545,7 @@ async def test_auto_approval_is_for_the_test_kit(sidecar: Sidecar) -> None:
     runtime = Runtime(
         executor=Executor(),
         client=AegisClient(sidecar.endpoint, ""),
-        reviewer=AegisClient(sidecar.socket, ""),
+        access=Access(reviewer=AegisClient(sidecar.socket, "")),
         approval_handler=AutoApprovalHandler(),
     )
     with pytest.raises(AegisError, match="test kit's daemons only"):
@@ -643,7 +672,9 @@ async def test_the_record(sidecar: Sidecar, tmp_path: Path) -> None:
 
 
 async def test_the_record_reads_as_the_command_line_writes_it(sidecar: Sidecar) -> None:
-    runtime = sidecar.runtime(Executor(lambda action: [1, None]), approval_handler=AutoApprovalHandler(), metadata={"a": 1})
+    runtime = sidecar.runtime(
+        Executor(lambda action: [1, None]), approval_handler=AutoApprovalHandler(), metadata={"a": 1}
+    )
     await runtime.execute([Action("write", "crm", {"b": [1.5]}, "please"), Action("read"), Action("delete")])
     command = [find_binary(), "audit", "--format", "json", "--oldest-first", "--data-dir", sidecar.data_dir]
     done = await asyncio.to_thread(subprocess.run, command, capture_output=True, check=True)
@@ -661,7 +692,9 @@ async def test_logging_mirrors_at_the_seeds_levels(sidecar: Sidecar, caplog: pyt
     caplog.set_level(logging.DEBUG, "aegis.audit")
     runtime = sidecar.runtime(Executor(), audit_logger=LoggingAuditLogger(), approval_handler=AutoApprovalHandler())
     await runtime.execute([Action("read", params={"a": "private"}), Action("write"), Action("delete")])
-    lines = [(record.levelname, json.loads(record.getMessage())) for record in caplog.records if record.name == "aegis.audit"]
+    lines = [
+        (record.levelname, json.loads(record.getMessage())) for record in caplog.records if record.name == "aegis.audit"
+    ]
     assert [(level, line["action_type"], line["result_status"]) for level, line in lines] == [
         ("DEBUG", "read", "success"),
         ("INFO", "write", "success"),
@@ -749,12 +782,146 @@ def test_a_sync_function_refuses_async_callbacks(sidecar: Sidecar) -> None:
         governed("read", on_decision=hook)(lambda: None)
 
 
-def test_generators_are_refused() -> None:
-    with pytest.raises(TypeError, match="is a generator"):
+def test_a_generator_is_proposed_when_it_begins_and_reported_when_it_ends(sidecar: Sidecar) -> None:
+    @governed("read", client=sidecar.client())
+    def rows(count: int) -> Iterator[int]:
+        assert statuses(sidecar) == [("read", None)]
+        yield from range(count)
+        return "done"
 
-        @governed("read")
+    generator = rows(3)
+    assert statuses(sidecar) == []
+    assert list(generator) == [0, 1, 2]
+    (row,) = sidecar.audit.get_log()
+    assert (row.result_status, row.result_data) == (ResultStatus.SUCCESS, {"streamed": 3, "items": [0, 1, 2]})
+    assert row.action.params == {"count": 3}
+
+
+async def test_async_generators_and_what_returns_one_are_governed(sidecar: Sidecar) -> None:
+    ran: list[str] = []
+
+    @governed("read", client=sidecar.client())
+    async def rows(count: int) -> AsyncIterator[int]:
+        ran.append("rows")
+        for number in range(count):
+            yield number
+        raise LookupError("no more")
+
+    stream = rows(2)
+    assert [await anext(stream), await anext(stream)] == [0, 1]
+    with pytest.raises(LookupError):
+        await anext(stream)
+
+    @governed("read", client=sidecar.client())
+    async def made() -> AsyncIterator[int]:
+        return rows.__wrapped__(1)
+
+    stream = await made()
+    assert await anext(stream) == 0
+    await stream.aclose()
+    data = [(row.result_status, row.result_data) for row in sidecar.audit.rows()]
+    assert data == [
+        (ResultStatus.FAILED, {"streamed": 2, "items": [0, 1]}),
+        (ResultStatus.SUCCESS, {"streamed": 1, "items": [0], "closed_early": True}),
+    ]
+
+    @governed("delete", client=sidecar.client())
+    async def blocked() -> AsyncIterator[int]:
+        ran.append("blocked")
+        yield 1
+
+    with pytest.raises(ActionDenied):
+        await anext(blocked())
+    assert ran == ["rows", "rows"]
+
+
+def test_a_generator_is_sent_and_thrown_to(sidecar: Sidecar) -> None:
+    @governed("read", client=sidecar.client())
+    def echo() -> Any:
+        got = yield "first"
+        try:
+            yield got
+        except KeyError:
+            yield "caught"
+        return "end"
+
+    generator = echo()
+    assert next(generator) == "first"
+    assert generator.send("hello") == "hello"
+    assert generator.throw(KeyError("x")) == "caught"
+    with pytest.raises(StopIteration) as end:
+        next(generator)
+    assert end.value.value == "end"
+
+
+def test_a_generator_has_no_place_for_a_result() -> None:
+    with pytest.raises(TypeError, match="cannot return a Result"):
+
+        @governed("read", raise_on_deny=False)
         def rows() -> Iterator[int]:
             yield 1
+
+
+async def test_a_runtime_streams(sidecar: Sidecar) -> None:
+    async def letters(action: Action) -> AsyncIterator[str]:
+        for letter in action.params["text"]:
+            yield letter
+
+    runtime = sidecar.runtime()
+    assert [item async for item in runtime.stream(Action("read", params={"text": "abc"}), letters)] == ["a", "b", "c"]
+    # What nobody iterates would be a success that has not run.
+    failed = await runtime.call(Action("read", params={"text": "abc"}), letters)
+    assert "use `Runtime.stream`" in str(failed.error)
+    with pytest.raises(ActionDenied):
+        await anext(runtime.stream(Action("delete"), letters))
+    assert statuses(sidecar) == [("read", "success"), ("read", "failed"), ("delete", "blocked")]
+
+
+def test_governed_works_above_and_below_a_method_decorator(sidecar: Sidecar) -> None:
+    class Crm:
+        @governed("read", client=sidecar.client())
+        @classmethod
+        def above(cls, name: str) -> str:
+            return f"{cls.__name__} {name}"
+
+        @staticmethod
+        @governed("read", client=sidecar.client())
+        def below(name: str) -> str:
+            return name
+
+    assert (Crm.above("a"), Crm().below("b")) == ("Crm a", "b")
+    assert [row.action.params for row in sidecar.audit.rows()] == [{"name": "a"}, {"name": "b"}]
+
+
+def test_a_name_that_is_given_twice_is_refused(sidecar: Sidecar) -> None:
+    @governed("read", client=sidecar.client())
+    def read(name: str, /, **others: str) -> str:
+        return name
+
+    with pytest.raises(InvalidActionError, match=r"params\.name: is given by position"):
+        read("secret", name="public")
+    assert statuses(sidecar) == []
+
+
+async def test_an_error_whose_text_is_a_name_alone_is_recorded_with_its_type(sidecar: Sidecar) -> None:
+    result = await sidecar.runtime(Executor(lambda action: {}["name"])).run_one(Action("read"))
+    assert result.error == "KeyError: 'name'"
+
+
+def test_what_params_says_is_asked_again_before_it_runs(sidecar: Sidecar) -> None:
+    order = {"items": ["book"]}
+
+    def change(decision: Decision) -> None:
+        order["items"].append("car")
+
+    @governed("read", client=sidecar.client(), params=lambda order: {"items": len(order["items"])}, on_decision=change)
+    def buy(order: dict[str, list[str]]) -> int:
+        return len(order["items"])
+
+    with pytest.raises(GovernanceError, match=r"params\.items is not any more what was proposed") as changed:
+        buy(order)
+    assert changed.value.reason == "ACTION_CHANGED"
+    assert statuses(sidecar) == [("read", "skipped")]
 
 
 def test_an_interrupt_is_reported_and_goes_on(sidecar: Sidecar) -> None:

@@ -146,7 +146,9 @@ async def test_langchain(policy_file: Path) -> None:
 
     (policy_file / "policy.yaml").write_text(POLICY.replace("read*", "search*"))
     with isolated():
-        names = await run(seed("langchain"), {"Runtime": Runtime, "Policy": Policy, "DuckDuckGoSearchRun": lambda: search})
+        names = await run(
+            seed("langchain"), {"Runtime": Runtime, "Policy": Policy, "DuckDuckGoSearchRun": lambda: search}
+        )
         assert await names["tool"].ainvoke({"query": "bees"}) == "found bees"
         await names["runtime"].close()
 
@@ -187,7 +189,9 @@ async def test_anthropic(aegis_sidecar: Sidecar) -> None:
     )
     names = await run(seed("anthropic"), {"runtime": aegis_sidecar.runtime(executor), "response": response})
     assert names["result"].ok
-    assert [(action.type, action.target, action.params) for action in executor.ran] == [("read_page", "my_system", {"page": 1})]
+    assert [(action.type, action.target, action.params) for action in executor.ran] == [
+        ("read_page", "my_system", {"page": 1})
+    ]
 
 
 async def test_httpx(policy_file: Path) -> None:

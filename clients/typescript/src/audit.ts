@@ -1,5 +1,6 @@
 /** The record, read with an auditor's credential. */
-import type { AegisClient, StreamAuditOptions } from "./client.js";
+import type { StreamAuditOptions } from "./calls/auditor.js";
+import type { AegisClient } from "./client.js";
 import { AegisError } from "./errors.js";
 import type { AuditRow } from "./types.js";
 

@@ -1,21 +1,26 @@
 /** A connection to one daemon: opened at the first call, opened again whenever it broke, with one credential. */
 import { type CallOptions as ConnectCallOptions, type Interceptor, type Transport } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import { JoinedSignal, throwIfAborted } from "./abort.js";
 import { DEFAULT_ENDPOINT, readEndpoint, type TlsOptions } from "./endpoint.js";
 import { AegisError } from "./errors.js";
 import { failure, passes } from "./failure.js";
-import { backoff, LONGEST_PAUSE, pause, throwIfAborted } from "./pause.js";
+import { checkNames } from "./names.js";
+import { backoff, LONGEST_PAUSE, pause } from "./pause.js";
 
 /** How to reach a daemon. All times are in seconds. */
 export interface ConnectionOptions extends TlsOptions {
     /** `http://HOST:PORT`, `https://HOST:PORT` or `unix:/PATH`. `AEGIS_ENDPOINT`, else `http://127.0.0.1:50051`. */
     readonly endpoint?: string | undefined;
     /**
-     * The credential. `AEGIS_TOKEN`, else none; the empty string is none, whatever the variable says: an anonymous agent.
-     * It is sent over `https://`, a unix socket or loopback only.
+     * The credential. `AEGIS_TOKEN`, else none; the empty string is none, whatever the variable says: an anonymous
+     * agent. It is sent over `https://`, a unix socket or loopback only.
      */
     readonly apiKey?: string | undefined;
-    /** How long one attempt of a call may take, in seconds; `retries` and `retryDelay` say how many there are. 30. At most 3,600. */
+    /**
+     * How long one attempt of a call may take, in seconds; `retries` and `retryDelay` say how many there are. 30. At
+     * most 3,600.
+     */
     readonly timeout?: number | undefined;
     /** How often a call is tried again that failed for a reason that passes. 3. */
     readonly retries?: number | undefined;
@@ -61,6 +66,7 @@ export class Connection {
     readonly #closed = new AbortController();
 
     constructor(options: ConnectionOptions) {
+        checkNames(options);
         this.endpoint = options.endpoint ?? variable("AEGIS_ENDPOINT") ?? DEFAULT_ENDPOINT;
         this.#timeout = seconds(options.timeout ?? 30, "timeout", LONGEST_TIMEOUT);
         this.#retryDelay = seconds(options.retryDelay ?? 1, "retryDelay", LONGEST_PAUSE, 0);
@@ -75,8 +81,8 @@ export class Connection {
         const credential = (options.apiKey ?? variable("AEGIS_TOKEN") ?? "").trim();
         if (credential !== "" && !endpoint.confidential) {
             throw invalid(
-                `the credential is not sent to ${this.endpoint}, where everybody on the way could read it: use https://, a unix ` +
-                    "socket or loopback",
+                `the credential is not sent to ${this.endpoint}, where everybody on the way could read it: ` +
+                    "use https://, a unix socket or loopback",
             );
         }
         if (!/^[\x21-\x7e]*$/.test(credential)) throw invalid("the credential holds characters that no credential has");
@@ -124,8 +130,9 @@ export class Connection {
         this.#throwIfClosed();
         throwIfAborted(signal);
         const end = performance.now() + timeoutMs;
+        const joined = new JoinedSignal(signal);
         try {
-            return await attempt({ ...(signal && { signal }), timeoutMs: Math.max(timeoutMs, 1) });
+            return await attempt({ signal: joined.signal, timeoutMs: Math.max(timeoutMs, 1) });
         } catch (thrown) {
             this.#throwIfClosed();
             const error = this.failure(thrown, signal);
@@ -134,12 +141,14 @@ export class Connection {
             if (!late) throw error;
             const message = `the daemon at ${this.endpoint} did not answer in time`;
             throw new AegisError(message, { code: "DEADLINE_EXCEEDED", cause: error });
+        } finally {
+            joined.release();
         }
     }
 
     /**
-     * Reads a stream for good: where it breaks for a reason that passes, it is opened again. `open` makes the stream anew
-     * from what was read so far. The first time is tried no more often than a call.
+     * Reads a stream for good: where it breaks for a reason that passes, it is opened again. `open` makes the stream
+     * anew from what was read so far. The first time is tried no more often than a call.
      */
     async *stream<T>(
         signal: AbortSignal | undefined,
@@ -150,9 +159,9 @@ export class Connection {
             this.#throwIfClosed();
             throwIfAborted(signal);
             const end = new AbortController();
-            const signals = [end.signal, this.#closed.signal, ...(signal === undefined ? [] : [signal])];
+            const joined = new JoinedSignal(end.signal, this.#closed.signal, signal);
             try {
-                for await (const message of open({ signal: AbortSignal.any(signals) })) {
+                for await (const message of open({ signal: joined.signal })) {
                     everOpen = true;
                     n = 0;
                     yield message;
@@ -166,6 +175,7 @@ export class Connection {
             } finally {
                 // Whoever stops reading ends the stream, for the daemon too.
                 end.abort();
+                joined.release();
             }
             await this.pause(this.backoff(n), signal);
         }
@@ -173,8 +183,7 @@ export class Connection {
 
     /** Waits this many seconds, or until the client is closed or the signal aborted: those are errors. */
     async pause(seconds: number, signal?: AbortSignal): Promise<void> {
-        const signals = [this.#closed.signal, ...(signal === undefined ? [] : [signal])];
-        await pause(seconds, AbortSignal.any(signals));
+        await pause(seconds, this.#closed.signal, signal);
     }
 
     /** What a call threw, as one of our errors. */

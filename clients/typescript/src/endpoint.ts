@@ -1,6 +1,7 @@
 /** Where the daemon is, how to speak to it, and whether a credential may travel there. */
 import { readFileSync } from "node:fs";
 import { connect as connectSocket } from "node:net";
+import { connect as connectTls } from "node:tls";
 import type { ClientSessionOptions, SecureClientSessionOptions } from "node:http2";
 import { AegisError } from "./errors.js";
 
@@ -46,17 +47,31 @@ export function readEndpoint(endpoint: string, tls: TlsOptions): Endpoint {
         throw invalid(`\`${endpoint}\` is not an endpoint: write http://HOST:PORT, https://HOST:PORT or unix:/PATH`);
     }
     if (url.protocol === "http:") {
-        return { baseUrl: url.origin, nodeOptions: {}, confidential: isLoopback(url.hostname), name: endpoint };
+        const nodeOptions = isV6(url) ? { createConnection: () => connectSocket(addressOf(url)) } : {};
+        return { baseUrl: baseUrl(url), nodeOptions, confidential: isLoopback(url.hostname), name: endpoint };
     }
     if ((tls.tlsCert === undefined) !== (tls.tlsKey === undefined)) {
         throw invalid("tlsCert and tlsKey belong together: give both or none");
     }
-    const nodeOptions = {
+    const pems = {
         ...(tls.tlsCa !== undefined && { ca: pem(tls.tlsCa, "tlsCa") }),
         ...(tls.tlsCert !== undefined && { cert: pem(tls.tlsCert, "tlsCert") }),
         ...(tls.tlsKey !== undefined && { key: pem(tls.tlsKey, "tlsKey") }),
     };
-    return { baseUrl: url.origin, nodeOptions, confidential: true, name: endpoint };
+    const nodeOptions = isV6(url)
+        ? { createConnection: () => connectTls({ ...addressOf(url), ALPNProtocols: ["h2"], ...pems }) }
+        : pems;
+    return { baseUrl: baseUrl(url), nodeOptions, confidential: true, name: endpoint };
+}
+
+const isV6 = (url: URL): boolean => url.hostname.startsWith("[");
+
+/** What calls are made to. Node.js writes an IPv6 address without its brackets, and servers refuse that. */
+const baseUrl = (url: URL): string => (isV6(url) ? url.origin.replace(url.hostname, "localhost") : url.origin);
+
+function addressOf(url: URL): { readonly host: string; readonly port: number } {
+    const port = url.port === "" ? { "http:": 80, "https:": 443 }[url.protocol] : Number(url.port);
+    return { host: url.hostname.slice(1, -1), port: port ?? 0 };
 }
 
 function pem(path: string, option: string): Buffer {

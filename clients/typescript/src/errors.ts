@@ -78,6 +78,26 @@ export class AegisError extends Error {
 }
 
 /**
+ * The caller's own signal has ended the call. Its name is `AbortError`, as everywhere on the platform; its code is
+ * `CANCELLED`, and its `cause` is the signal's reason.
+ */
+export class AbortError extends AegisError {
+    static {
+        Object.defineProperty(this.prototype, brand("AbortError"), { value: true });
+    }
+
+    /** An error of a signal that was aborted for this reason. */
+    constructor(reason: unknown) {
+        super("the call was aborted", { code: "CANCELLED", cause: reason });
+    }
+
+    /** Whether a value is such an error, of whichever copy of this package. */
+    static override [Symbol.hasInstance](value: unknown): boolean {
+        return carries(value, "AbortError", AbortError, this);
+    }
+}
+
+/**
  * The governance system refused the call: a request that is wrong, an approval that is decided already, an outcome that
  * this version does not know.
  */

@@ -1,6 +1,6 @@
 /** From what a call throws to an {@link AegisError}, and which of those may pass. */
 import { Code as ConnectCode, ConnectError } from "@connectrpc/connect";
-import { AegisError, type Code, GovernanceError } from "./errors.js";
+import { AbortError, AegisError, type Code, GovernanceError } from "./errors.js";
 import { BadRequestSchema, ErrorInfoSchema } from "./proto/error_details_pb.js";
 
 const CODES: Readonly<Record<ConnectCode, Code>> = {
@@ -52,9 +52,7 @@ const PASSING: ReadonlySet<string> = new Set(["RATE_LIMITED", "RECORD_BUSY"]);
 /** What a call to `endpoint` threw, as one of our errors. */
 export function failure(thrown: unknown, endpoint: string, signal?: AbortSignal): AegisError {
     if (thrown instanceof AegisError) return thrown;
-    if (signal?.aborted === true) {
-        return new AegisError("the call was aborted", { code: "CANCELLED", cause: signal.reason });
-    }
+    if (signal?.aborted === true) return new AbortError(signal.reason);
     const error = ConnectError.from(thrown);
     // What the daemon says comes with a status; everything else happened on the way.
     if (!error.metadata.has("grpc-status")) return onTheWay(error, endpoint);

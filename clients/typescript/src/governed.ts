@@ -1,8 +1,12 @@
 /** The wrapper: a function that asks before it runs. */
-import { checkedAction, sameJson } from "./action.js";
+import { checkedAction } from "./action.js";
+import { detached } from "./detached.js";
 import { AegisError, InvalidActionError } from "./errors.js";
-import { executed, type GovernOptions, perform, unwrap } from "./govern.js";
-import type { ActionInput } from "./types.js";
+import { checkedOptions, type GovernOptions } from "./govern/options.js";
+import { executed, perform, unwrap } from "./govern/perform.js";
+import { checkedJson, sameJson } from "./json.js";
+import type { Action, ActionInput, Json } from "./types.js";
+import { kindOf } from "./values.js";
 
 /** What a call of a governed function proposes, and how. */
 export interface GovernedOptions<Arguments extends unknown[]> extends GovernOptions {
@@ -11,8 +15,8 @@ export interface GovernedOptions<Arguments extends unknown[]> extends GovernOpti
     /** What it acts on, for example `crm`; or a function of the arguments. Empty. */
     readonly target?: string | ((...args: Arguments) => string) | undefined;
     /**
-     * The parameters, from the arguments. Without it: the argument itself where there is one and it is an object, nothing
-     * where there is none, and `{ args: [...] }` otherwise.
+     * The parameters, from the arguments. Without it: the argument itself where there is one and it is an object,
+     * nothing where there is none, and `{ args: [...] }` otherwise; an argument that is `undefined` is `null` there.
      *
      * Asked again right before the function runs, as `type`, `target` and `description` are: it must say the same then.
      */
@@ -22,11 +26,15 @@ export interface GovernedOptions<Arguments extends unknown[]> extends GovernOpti
 }
 
 /**
- * Wraps a function: each call is proposed, waited for, run if it may, and reported. The wrapper takes the same arguments
- * and returns the same, as a promise.
+ * Wraps a function: each call is proposed, waited for, run if it may, and reported. The wrapper takes the same
+ * arguments and returns the same, as a promise.
  *
- * It throws {@link ActionDenied} where the answer is no, what the function threw where it did, and any other
- * {@link AegisError} where nothing is known: the function has not run then, except with a `ReportError`. Generators, whose
+ * The function runs with copies of its arguments, made before they are proposed: whatever changes meanwhile, what runs
+ * is what was shown. An instance of a class cannot be copied: it is described again right before the function runs, and
+ * the function does not run if it has changed.
+ *
+ * It throws {@link ActionDenied} where the answer is no, what the function threw where it did, and any other {@link
+ * AegisError} where nothing is known: the function has not run then, except with a `ReportError`. Generators, whose
  * bodies run only when their values are read, are refused.
  *
  * ```ts
@@ -37,28 +45,36 @@ export interface GovernedOptions<Arguments extends unknown[]> extends GovernOpti
  */
 export function governed<This, Arguments extends unknown[], Returned>(
     fn: (this: This, ...args: Arguments) => Returned,
-    options: GovernedOptions<Arguments>,
+    given: GovernedOptions<Arguments>,
 ): (this: This, ...args: Arguments) => Promise<Awaited<Returned>> {
-    if (Object.prototype.toString.call(fn).includes("Generator")) {
-        // Its body runs while its values are read, after it was reported.
-        throw new AegisError(`${fn.name}: a generator cannot be governed; govern a function that reads it to its end`, {
-            code: "INVALID_ARGUMENT",
-        });
-    }
+    const options = checkedOptions(given);
+    checkFunction(fn, options);
     const wrapper = async function (this: This, ...args: Arguments): Promise<Awaited<Returned>> {
-        const action = checkedAction(proposed(args, options));
-        // Somebody may have thought about it for an hour: what runs is what was shown.
+        const copies = detached(args);
+        const describe = (): Action => checkedAction(proposed(copies, options));
+        const action = describe();
         const unchanged = (): void => {
-            const now = checkedAction(proposed(args, options));
-            if (sameJson({ ...action }, { ...now })) return;
+            if (sameJson({ ...action }, { ...describe() })) return;
             throw new InvalidActionError("params", "the arguments changed while the proposal waited: not run");
         };
-        const run = async (): Promise<Awaited<Returned>> => await fn.apply(this, args);
+        const run = async (): Promise<Awaited<Returned>> => await fn.apply(this, copies);
         const result = await perform(action, options, async () => executed(run), unchanged);
         return unwrap(result);
     };
     Object.defineProperty(wrapper, "name", { value: fn.name });
     return wrapper;
+}
+
+function checkFunction(fn: unknown, { type }: { readonly type: unknown }): void {
+    const wrong = (problem: string): AegisError => new AegisError(problem, { code: "INVALID_ARGUMENT" });
+    if (typeof fn !== "function") throw wrong(`only a function can be governed, not ${kindOf(fn)}`);
+    if (typeof type !== "function" && (typeof type !== "string" || type === "")) {
+        throw wrong(`\`type\` must name the kind of action, for example "send_mail", or be a function that does`);
+    }
+    if (Object.prototype.toString.call(fn).includes("Generator")) {
+        // Its body runs while its values are read, after it was reported.
+        throw wrong(`${fn.name}: a generator cannot be governed; govern a function that reads it to its end`);
+    }
 }
 
 function proposed<Arguments extends unknown[]>(
@@ -76,11 +92,13 @@ function proposed<Arguments extends unknown[]>(
 }
 
 function named(args: readonly unknown[]): object {
-    const [only] = args;
-    if (args.length === 0) return {};
-    if (args.length === 1 && typeof only === "object" && only !== null && !Array.isArray(only)) return only;
-    // A last argument that was left out is absent, not `undefined`.
-    return {
-        args: args.filter((arg, i) => arg !== undefined || args.slice(i + 1).some((later) => later !== undefined)),
-    };
+    // A last argument that was left out is absent.
+    const given = args.slice(0, args.findLastIndex((arg) => arg !== undefined) + 1);
+    if (given.length === 0) return {};
+    const [only] = given;
+    if (given.length === 1 && typeof only === "object" && only !== null && !Array.isArray(only)) {
+        const json = checkedJson(only, "params");
+        if (typeof json === "object" && json !== null && !Array.isArray(json)) return json;
+    }
+    return { args: given.map((arg, i): Json => (arg === undefined ? null : checkedJson(arg, `params.args[${i}]`))) };
 }

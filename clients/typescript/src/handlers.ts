@@ -1,8 +1,8 @@
 /**
  * Approval handlers: ways to ask a person from within the agent's process.
  *
- * They answer as a reviewer, with the reviewer's client that they are given beside: an agent cannot approve itself. Give
- * that process a reviewer's credential only where the agent's code can be trusted with it.
+ * They answer as a reviewer, with the reviewer's client that they are given beside: an agent cannot approve itself.
+ * Give that process a reviewer's credential only where the agent's code can be trusted with it.
  */
 import { createInterface } from "node:readline/promises";
 import type { Approval } from "./types.js";
@@ -89,6 +89,7 @@ export class CLIApprovalHandler implements ApprovalHandler {
 export function describe(approval: Approval): string {
     const { action, actor, identity } = approval;
     const declared = actor.id === "" ? "" : ` (says it is ${visible(actor.id)})`;
+    const reason = approval.reason === "" ? "" : `: ${visible(approval.reason)}`;
     const lines = [
         `${visible(identity.subject)}${declared} asks to run`,
         `  ${visible(action.type)}${action.target === "" ? "" : ` on ${visible(action.target)}`}`,
@@ -96,7 +97,7 @@ export function describe(approval: Approval): string {
             ([key, value]) => `    ${visible(key)}: ${visible(JSON.stringify(value))}`,
         ),
         ...(action.description === "" ? [] : [`  it says: ${visible(action.description)}`]),
-        `  risk ${approval.riskLevel}, rule ${visible(approval.matchedRule)}${approval.reason === "" ? "" : `: ${visible(approval.reason)}`}`,
+        `  risk ${approval.riskLevel}, rule ${visible(approval.matchedRule)}${reason}`,
         `  until ${approval.expiresAt}${approval.timeoutAllows ? ", and runs if nobody answers" : ""}`,
     ];
     return lines.join("\n");

@@ -7,21 +7,15 @@
  * @packageDocumentation
  */
 export { Audit } from "./audit.js";
-export {
-    AegisClient,
-    type ClientOptions,
-    type EvaluateManyRequest,
-    type EvaluateRequest,
-    type ProposeRequest,
-    type Report,
-    type ReviewOptions,
-    type Shown,
-    type StreamAuditOptions,
-    type WaitOptions,
-} from "./client.js";
+export type { CancelOptions, EvaluateManyRequest, EvaluateRequest, ProposeRequest, Report } from "./calls/agent.js";
+export type { StreamAuditOptions } from "./calls/auditor.js";
+export type { ReviewOptions, Shown } from "./calls/reviewer.js";
+export type { WaitOptions } from "./calls/wait.js";
+export { AegisClient, type ClientOptions } from "./client.js";
 export type { CallOptions, ConnectionOptions } from "./connection.js";
 export type { TlsOptions } from "./endpoint.js";
 export {
+    AbortError,
     ActionDenied,
     AegisError,
     type Code,
@@ -30,7 +24,7 @@ export {
     InvalidActionError,
     ReportError,
 } from "./errors.js";
-export type { GovernOptions, Hooks, Result } from "./govern.js";
+export type { GovernOptions, Hooks, Result } from "./govern/options.js";
 export { governed, type GovernedOptions } from "./governed.js";
 export {
     type ApprovalAnswer,

@@ -1,36 +1,33 @@
-/** Waiting: how long between two tries, and so that an abort ends it. */
-import { AegisError } from "./errors.js";
+/** Waiting between two tries, so that an abort ends it. */
+import { onAbort, throwIfAborted } from "./abort.js";
+import { AbortError } from "./errors.js";
 
 /** The longest pause between two tries, in seconds. */
 export const LONGEST_PAUSE = 30;
 
-/** How long to wait before try `n`, counted from 0, in seconds: `base · 2^n`, at most 30, of that between half and all. */
+/** How long to wait before try `n`, counted from 0, in seconds: `base · 2^n`, at most 30; of that, half up to all. */
 export function backoff(base: number, n: number, random: () => number = Math.random): number {
     return Math.min(base * 2 ** n, LONGEST_PAUSE) * (0.5 + random() / 2);
 }
 
-/** Waits this many seconds. An abort ends it with an error. */
-export async function pause(seconds: number, signal?: AbortSignal): Promise<void> {
-    throwIfAborted(signal);
-    await new Promise<void>((resolve, reject) => {
-        const onAbort = (): void => {
-            clearTimeout(timer);
-            reject(aborted(signal));
-        };
-        const timer = setTimeout(() => {
-            signal?.removeEventListener("abort", onAbort);
-            resolve();
-        }, seconds * 1000);
-        signal?.addEventListener("abort", onAbort, { once: true });
-    });
-}
-
-/** The error of a signal that was aborted. */
-function aborted(signal: AbortSignal | undefined): AegisError {
-    return new AegisError("the call was aborted", { code: "CANCELLED", cause: signal?.reason });
-}
-
-/** Throws where the signal was aborted. */
-export function throwIfAborted(signal: AbortSignal | undefined): void {
-    if (signal?.aborted === true) throw aborted(signal);
+/** Waits this many seconds. An abort of one of the signals ends it with an error. */
+export async function pause(seconds: number, ...signals: readonly (AbortSignal | undefined)[]): Promise<void> {
+    signals.forEach(throwIfAborted);
+    const forget: (() => void)[] = [];
+    try {
+        await new Promise<void>((resolve, reject) => {
+            const timer = setTimeout(resolve, seconds * 1000);
+            for (const signal of signals) {
+                if (signal === undefined) continue;
+                forget.push(
+                    onAbort(signal, () => {
+                        clearTimeout(timer);
+                        reject(new AbortError(signal.reason));
+                    }),
+                );
+            }
+        });
+    } finally {
+        for (const one of forget) one();
+    }
 }

@@ -1,4 +1,5 @@
 /** A plan: actions in order, and what the policy would answer to each as things are. */
+import { checkedAction } from "./action.js";
 import type { Action, ApprovalMode, Evaluation, RiskLevel } from "./types.js";
 import { visible } from "./visible.js";
 
@@ -17,7 +18,9 @@ export class ExecutionPlan implements Iterable<PlanStep> {
 
     /** A plan of these steps. */
     constructor(steps: readonly PlanStep[]) {
-        this.steps = Object.freeze([...steps]);
+        this.steps = Object.freeze(
+            steps.map(({ action, evaluation }) => Object.freeze({ action: checkedAction(action), evaluation })),
+        );
     }
 
     /** How many steps there are. */
@@ -63,7 +66,8 @@ export class ExecutionPlan implements Iterable<PlanStep> {
             const description = action.description === "" ? "" : ` - ${visible(action.description)}`;
             const approval = evaluation.approval.toUpperCase().padStart(7);
             const risk = evaluation.riskLevel.toUpperCase();
-            return `${String(i + 1).padStart(3)}. [${approval}] ${visible(action.type)}${target}${description}  (risk=${risk}, rule=${visible(evaluation.matchedRule)})`;
+            const why = `(risk=${risk}, rule=${visible(evaluation.matchedRule)})`;
+            return `${String(i + 1).padStart(3)}. [${approval}] ${visible(action.type)}${target}${description}  ${why}`;
         };
         return this.steps.map(line).join("\n");
     }

@@ -1,20 +1,15 @@
 /** Plans of actions over an executor. */
-import { checkedAction, errorText } from "./action.js";
+import { checkedAction } from "./action.js";
 import { Audit } from "./audit.js";
 import type { AegisClient } from "./client.js";
 import { seconds } from "./connection.js";
 import { AegisError } from "./errors.js";
-import {
-    checkOptions,
-    executed,
-    type Execution,
-    type GovernOptions,
-    perform,
-    type Result,
-    withdraw,
-} from "./govern.js";
+import { checkedOptions, type GovernOptions, type Result } from "./govern/options.js";
+import { executed, type Execution, perform } from "./govern/perform.js";
+import { withdraw } from "./govern/withdraw.js";
 import { LONGEST_PAUSE, pause } from "./pause.js";
 import { ExecutionPlan } from "./plan.js";
+import { errorText } from "./recordable.js";
 import type { Action, ActionInput, Decision, Evaluation, Json } from "./types.js";
 
 /** Runs actions: the part that is yours. */
@@ -78,8 +73,8 @@ export class Runtime implements AsyncDisposable {
     #closed = false;
 
     /** Does not connect yet. Throws {@link AegisError} where an option makes no sense. */
-    constructor(options: RuntimeOptions) {
-        checkOptions(options);
+    constructor(given: RuntimeOptions) {
+        const options = checkedOptions(given);
         this.#options = options;
         const { executor } = options;
         this.#executor = typeof executor === "function" ? { execute: executor } : executor;
@@ -99,12 +94,13 @@ export class Runtime implements AsyncDisposable {
     /**
      * Executes a plan, and returns a result per step, in order.
      *
-     * A blocked step does not end the plan. A failed, rolled back or denied one does: what comes after is proposed and at
-     * once reported as skipped. An error that is about no action (the daemon is gone, a hook threw) is thrown once what is
-     * under way has ended; what ran until then is on the record.
+     * A blocked step does not end the plan. A failed, rolled back or denied one does: what comes after is proposed
+     * and at once reported as skipped. An error that is about no action (the daemon is gone, a hook threw) is thrown
+     * once what is under way has ended; what ran until then is on the record.
      */
     async execute(plan: ExecutionPlan, options: ExecuteOptions = {}): Promise<Result[]> {
-        const actions = plan.steps.map(({ action }) => action);
+        // Copies: a plan that was restored from JSON can change while a reviewer thinks.
+        const actions = plan.steps.map(({ action }) => checkedAction(action));
         if (options.dryRun === true)
             return (await this.#evaluate(actions, options.signal)).map((found, i) => dry(actions[i] as Action, found));
         const results = new Array<Result>(actions.length);
@@ -171,8 +167,8 @@ export class Runtime implements AsyncDisposable {
         await (this.#ready ??= Promise.resolve(this.#executor.setUp?.()));
         // A rollback that cannot even be asked for does not keep the failure off the record.
         const problems: unknown[] = [];
-        const result = await perform(action, { ...this.#options, signal }, async (_, decision) => {
-            const execution = await this.#attempt(action, decision, signal);
+        const result = await perform(action, { ...this.#options, signal }, async (checked, decision) => {
+            const execution = await this.#attempt(checked, decision, signal);
             if (execution.status !== "failed") return execution;
             try {
                 const undone = await this.#undo(action, execution.error ?? "", signal);

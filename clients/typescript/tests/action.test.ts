@@ -1,6 +1,17 @@
 import { describe, expect, test } from "vitest";
-import { checkedAction, cut, errorText, recordable, sameJson } from "../src/action.js";
+import { checkedAction } from "../src/action.js";
+import { detached } from "../src/detached.js";
 import { type ActionInput, InvalidActionError, visible } from "../src/index.js";
+import { sameJson } from "../src/json.js";
+import { cut, errorText, recordable } from "../src/recordable.js";
+
+/** An object that shows nothing of itself. */
+class Thing {
+    readonly #hidden = 1;
+    get(): number {
+        return this.#hidden;
+    }
+}
 
 const params = (value: object): unknown => checkedAction({ type: "t", params: value }).params;
 
@@ -26,7 +37,6 @@ describe("an action", () => {
 
     test.each([
         ["params.user.age", { user: { age: 2 ** 53 } }],
-        ["params.n", { n: -(2n ** 53n) }],
         ["params.n", { n: 1e300 }],
         ["params.scores[1]", { scores: [1, NaN] }],
         ["params.x", { x: -Infinity }],
@@ -34,9 +44,11 @@ describe("an action", () => {
         ["params.s", { s: Symbol("s") }],
         ["params.list[1]", { list: [1, undefined] }],
         ["params.list[0]", { list: new Array(1) }],
-        ["params.when", { when: new Date() }],
-        ["params.map", { map: new Map() }],
-        ["params.bytes", { bytes: new Uint8Array(1) }],
+        ["params.when", { when: new Date(NaN) }],
+        ["params.map", { map: new Map([[1, 2]]) }],
+        ["params.promise", { promise: Promise.resolve(1) }],
+        ["params.thing", { thing: new Thing() }],
+        ["params.pattern", { pattern: /a/ }],
         ["params.text", { text: "half \ud800 of a pair" }],
         ['params["a b"].c', { "a b": { c: NaN } }],
         ['params["\\ud800"]', { "\ud800": 1 }],
@@ -70,6 +82,111 @@ describe("an action", () => {
     ])("without its parts, or with others, is refused at %s", (path, input) => {
         expect(() => checkedAction(input as ActionInput)).toThrow(expect.objectContaining({ path }) as Error);
     });
+});
+
+describe("a value that is no JSON by itself", () => {
+    test("is proposed by the rule that all SDKs share", () => {
+        class Money {
+            readonly #cents = 250;
+            toJSON(): object {
+                return { amount: this.#cents / 100, at: new Date(0) };
+            }
+        }
+        const given = {
+            when: new Date("2026-01-31T09:30:00.250Z"),
+            url: new URL("https://example.com/a b?c"),
+            huge: 2n ** 53n,
+            small: -3n,
+            bytes: Buffer.from([255, 254, 0]),
+            map: new Map<string, unknown>([["a", new Set([2, 1])]]),
+            money: new Money(),
+            error: new TypeError("broken"),
+            floats: new Float64Array([0.5]),
+        };
+        expect(params(given)).toEqual({
+            when: "2026-01-31T09:30:00.250Z",
+            url: "https://example.com/a%20b?c",
+            huge: "9007199254740992",
+            small: -3,
+            bytes: "//4A",
+            map: { a: [1, 2] },
+            money: { amount: 2.5, at: "1970-01-01T00:00:00Z" },
+            error: "broken",
+            floats: [0.5],
+        });
+    });
+
+    test("cannot lie about what it is", () => {
+        const lying = new Date(0);
+        Object.assign(lying, { toISOString: () => "tomorrow", toJSON: () => "tomorrow" });
+        const url = new URL("http://example.com/a");
+        Object.defineProperty(url, "href", { value: "http://example.com/b" });
+        expect(params({ lying, url })).toEqual({ lying: "1970-01-01T00:00:00Z", url: "http://example.com/a" });
+    });
+});
+
+describe("what is on Object.prototype", () => {
+    const polluted = (properties: Readonly<Record<string, unknown>>, run: () => void): void => {
+        const prototype = Object.prototype as Record<string, unknown>;
+        const descriptors = Object.entries(properties).map(([name, value]) => [name, { value, configurable: true }]);
+        Object.defineProperties(prototype, Object.fromEntries(descriptors) as PropertyDescriptorMap);
+        try {
+            run();
+        } finally {
+            for (const name of Object.keys(properties)) Reflect.deleteProperty(prototype, name);
+        }
+    };
+
+    test("is no part of an action", () => {
+        polluted({ capability: "delete_all", params: { all: true }, description: "x", toJSON: () => "forged" }, () => {
+            expect(checkedAction({ type: "read" })).toEqual({ type: "read", target: "", params: {}, description: "" });
+            expect(() => checkedAction({} as ActionInput)).toThrow("type: must be a string");
+            expect(params({ a: {} })).toEqual({ a: {} });
+        });
+    });
+
+    test("fills no hole of a list", () => {
+        const list: unknown[] = [];
+        list.length = 1;
+        const prototype = Array.prototype as unknown as Record<string, unknown>;
+        prototype["0"] = "forged";
+        try {
+            expect(() => params({ list })).toThrow("params.list[0]: undefined is not JSON");
+        } finally {
+            Reflect.deleteProperty(prototype, "0");
+        }
+    });
+});
+
+test("a copy for the run shares nothing with what was given, and keeps its kinds", () => {
+    const inner = { list: [1, new Date(0)] };
+    const given = { inner, again: inner, map: new Map([["a", inner]]), bytes: Buffer.from("abc"), none: undefined };
+    const copy = detached(given);
+    expect(copy).toEqual(given);
+    expect(copy.again).toBe(copy.inner);
+    expect(copy.map.get("a")).toBe(copy.inner);
+    expect(Buffer.isBuffer(copy.bytes)).toBe(true);
+    inner.list.push(2);
+    given.bytes[0] = 0;
+    expect([copy.inner.list.length, copy.bytes.toString()]).toEqual([2, "abc"]);
+    const cycle: { itself?: unknown } = {};
+    cycle.itself = cycle;
+    const turned = detached(cycle);
+    expect(turned.itself).toBe(turned);
+    expect(turned).not.toBe(cycle);
+});
+
+test("a getter or a proxy is read once, whatever it says the second time", () => {
+    let reads = 0;
+    const given = {
+        get path() {
+            reads += 1;
+            return reads === 1 ? "/safe" : "/etc";
+        },
+    };
+    const copy = detached([given, new Proxy({ path: "/safe" }, { get: () => `/${String((reads += 1))}` })] as const);
+    expect([copy[0].path, copy[0].path, reads]).toEqual(["/safe", "/safe", 2]);
+    expect(copy[1].path).toBe(copy[1].path);
 });
 
 test("two values are the same only as JSON", () => {

@@ -400,3 +400,18 @@ test("over TLS, with and without a certificate", async () => {
         await rm(home, { recursive: true });
     }
 });
+
+test("an endpoint may be an IPv6 address", async () => {
+    await using sidecar = await startSidecar({ args: ["--listen", "[::1]:0"] });
+    expect(sidecar.endpoint).toMatch(/^http:\/\/\[::1\]:\d+$/);
+    await using client = sidecar.client({ retries: 0 });
+    expect(await client.health()).toBe(true);
+});
+
+test("an option that a client does not have says what was meant", () => {
+    const made = (options: unknown) => () => new AegisClient(options as ClientOptions);
+    expect(made({ token: "x" })).toThrow("`token` is no option of a client; did you mean `apiKey`?");
+    expect(made({ endpiont: "x" })).toThrow("`endpiont` is no option of a client; these are: endpoint, apiKey");
+    expect(made({ endpoint: new URL("http://a.example") })).toThrow("`endpoint` must be a string, not an URL");
+    expect(made("http://a.example")).toThrow("the options of a client must be an object, not a string");
+});

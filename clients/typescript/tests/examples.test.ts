@@ -7,7 +7,11 @@ const POLICY = `
 version: "1"
 rules:
   - { name: reads, match: { type: "read*" }, risk_level: low, approval: auto }
-  - { name: no_deletes, match: { type: "delete*" }, risk_level: critical, approval: block, reason: Deleting is a person's job. }
+  - name: no_deletes
+    match: { type: "delete*" }
+    risk_level: critical
+    approval: block
+    reason: Deleting is a person's job.
 `;
 
 /** What each prints, with the steps of somebody else beside it. */
@@ -18,7 +22,10 @@ const EXAMPLES: Readonly<
     governed: { prints: [/^contact 7$/, /^no: delete_contact on crm was blocked: Deleting is a person's job\.$/] },
     plan: {
         prints: [
-            /^ {2}1\. \[ {3}AUTO\] read -> crm - Fetch contacts {2}\(risk=LOW, rule=reads\)\n {2}2\. \[APPROVE\].*\n {2}3\. \[ {2}BLOCK\]/,
+            new RegExp(
+                /^ {2}1\. \[ {3}AUTO\] read -> crm - Fetch contacts {2}\(risk=LOW, rule=reads\)\n/.source +
+                    / {2}2\. \[APPROVE\].*\n {2}3\. \[ {2}BLOCK\]/.source,
+            ),
             /^read: success$/,
             /^bulk_update: success$/,
             /^delete: blocked \(Deleting is a person's job\.\)$/,

@@ -1,6 +1,14 @@
 import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import { expect, expectTypeOf, test } from "vitest";
-import { ActionDenied, AegisError, governed, InvalidActionError, ReportError } from "../src/index.js";
+import {
+    AbortError,
+    ActionDenied,
+    AegisError,
+    governed,
+    type GovernedOptions,
+    InvalidActionError,
+    ReportError,
+} from "../src/index.js";
 import { eventually, stage } from "./support.js";
 
 test("a governed function keeps its types, its name and its `this`", async () => {
@@ -52,17 +60,155 @@ test("type, target, parameters and description may come from the arguments", asy
     });
 });
 
-test("arguments that change while somebody thinks about them do not run", async () => {
+test("arguments that change while somebody thinks about them run as they were proposed", async () => {
     await using world = await stage();
-    let ran = false;
-    const pay = governed(({ to }: { to: string }) => (ran = to !== ""), { type: "pay", client: world.client });
+    const pay = governed(({ to }: { to: string }) => `paid ${to}`, { type: "pay", client: world.client });
     const args = { to: "ada" };
-    const paying = expect(pay(args)).rejects.toThrow(InvalidActionError);
+    const paying = pay(args);
     args.to = "eve";
     await world.answer(true);
+    expect(await paying).toBe("paid ada");
+    expect((await world.rows())[0]?.action.params).toEqual({ to: "ada" });
+});
+
+test("an instance of a class runs as itself, and not where it says something else than was proposed", async () => {
+    await using world = await stage();
+    class Payment {
+        to = "ada";
+        toJSON(): object {
+            return { to: this.to };
+        }
+    }
+    let ran = "";
+    const pay = governed((payment: Payment) => void (ran += payment.to), { type: "pay", client: world.client });
+    const payment = new Payment();
+    const same = pay(payment);
+    await world.answer(true);
+    await same;
+    const changed = expect(pay(payment)).rejects.toThrow(InvalidActionError);
+    payment.to = "eve";
+    await world.answer(true);
+    await changed;
+    expect(ran).toBe("ada");
+    expect(await world.record()).toEqual(["pay ALLOW success", "pay ALLOW skipped"]);
+});
+
+test("a callback that describes the arguments changes nothing afterwards", async () => {
+    await using world = await stage();
+    let kept: { to: string } = { to: "" };
+    const pay = governed((args: { to: string }) => `paid ${args.to}`, {
+        type: "pay",
+        params: (args) => {
+            kept = args;
+            return { to: args.to };
+        },
+        client: world.client,
+    });
+    const paying = expect(pay({ to: "ada" })).rejects.toThrow("the arguments changed");
+    await eventually(async () => ((await world.people.listApprovals()).length > 0 ? true : undefined));
+    kept.to = "eve";
+    await world.answer(true);
     await paying;
-    expect(ran).toBe(false);
     expect(await world.record()).toEqual(["pay ALLOW skipped"]);
+});
+
+test("arguments of every day are proposed as JSON and arrive as what they are", async () => {
+    await using world = await stage();
+    const read = governed(
+        (when: Date, at?: URL, more?: ReadonlyMap<string, number>) => [
+            when instanceof Date,
+            at instanceof URL,
+            more instanceof Map,
+        ],
+        { type: "read", client: world.client },
+    );
+    expect(await read(new Date(0), new URL("http://a.example/"), new Map([["n", 1]]))).toEqual([true, true, true]);
+    expect(await read(new Date(0), undefined, new Map())).toEqual([true, false, true]);
+    expect(await read(new Date(0), undefined)).toEqual([true, false, false]);
+    expect((await world.rows()).map(({ action }) => action.params)).toEqual([
+        { args: ["1970-01-01T00:00:00Z", "http://a.example/", { n: 1 }] },
+        { args: ["1970-01-01T00:00:00Z", null, {}] },
+        { args: ["1970-01-01T00:00:00Z"] },
+    ]);
+    class Secret {
+        readonly #hidden = 1;
+        get(): number {
+            return this.#hidden;
+        }
+    }
+    const opaque = governed((secret: Secret) => secret, { type: "read", client: world.client });
+    await expect(opaque(new Secret())).rejects.toThrow("params: a Secret is not JSON: give it a toJSON method");
+});
+
+test("what is on Object.prototype confirms nothing and answers nothing", async () => {
+    await using world = await stage();
+    const prototype = Object.prototype as unknown as Record<string, unknown>;
+    prototype["confirm"] = () => true;
+    prototype["params"] = () => ({ forged: true });
+    try {
+        const send = governed((to: string) => to, { type: "send_mail", client: world.client });
+        await expect(send("ada")).rejects.toThrow("give `confirm`");
+    } finally {
+        Reflect.deleteProperty(prototype, "confirm");
+        Reflect.deleteProperty(prototype, "params");
+    }
+    expect((await world.rows())[0]?.action.params).toEqual({ args: ["ada"] });
+});
+
+test("a wait says so in one line, with what to run", async () => {
+    await using world = await stage();
+    const said: string[] = [];
+    const log = (line: string): void => void said.push(line);
+    const pay = governed(() => "paid", { type: "pay", target: "bank", client: world.client, log });
+    const paying = pay();
+    await world.answer(true);
+    await paying;
+    expect(said).toEqual([
+        expect.stringMatching(/^aegis: pay on bank waits for a reviewer, until .*: aegis approve apr_/),
+    ]);
+    const read = governed(() => 1, { type: "read", client: world.client, log });
+    await read();
+    expect(said).toHaveLength(1);
+});
+
+test("a wrong option says what would be right", async () => {
+    await using world = await stage();
+    const { client } = world;
+    const fn = (): number => 1;
+    const wrong: readonly (readonly [unknown, unknown, string])[] = [
+        [fn, undefined, "the options must be an object with a `client`, not undefined"],
+        [fn, { type: "t" }, "`client` must be an AegisClient (`new AegisClient()`), not undefined"],
+        [fn, { client }, "`type` must name the kind of action"],
+        ["fn", { client, type: "t" }, "only a function can be governed, not a string"],
+        [fn, { client, type: "t", confirm: true }, "`confirm` must be a function, not a boolean"],
+        [fn, { client, type: "t", deadline: "1m" }, "`deadline` must be a number of seconds"],
+        [fn, { client, type: "t", signal: new AbortController() }, "`signal` must be an AbortSignal"],
+        [fn, { client, type: "t", approvalHandler: fn, reviewer: client }, "CallbackApprovalHandler"],
+    ];
+    for (const [given, options, says] of wrong) {
+        expect(() => governed(given as typeof fn, options as GovernedOptions<[]>), says).toThrow(says);
+    }
+});
+
+test("a hundred calls under one signal warn of nothing, and end with it", async () => {
+    await using world = await stage();
+    const controller = new AbortController();
+    const warnings: string[] = [];
+    const onWarning = (warning: Error): void => void warnings.push(warning.name);
+    process.on("warning", onWarning);
+    const pay = governed(() => 1, { type: "pay", client: world.client, signal: controller.signal, log: () => 0 });
+    const calls = Array.from({ length: 100 }, async () => pay().catch((error: unknown) => error));
+    await eventually(async () => ((await world.people.listApprovals()).length === 100 ? true : undefined));
+    controller.abort("enough");
+    const ended = await Promise.all(calls);
+    await new Promise((resolve) => setImmediate(resolve));
+    process.off("warning", onWarning);
+    expect(warnings).toEqual([]);
+    for (const error of ended) {
+        expect(error).toBeInstanceOf(AbortError);
+        expect(error).toMatchObject({ name: "AbortError", code: "CANCELLED", cause: "enough" });
+    }
+    expect(await world.people.listApprovals()).toEqual([]);
 });
 
 test("a confirmation is asked of the agent's user, and only `true` is a yes", async () => {
@@ -147,6 +293,19 @@ test("a report that fails is an error of its own, with what the function returne
     expect(error).toBeInstanceOf(ReportError);
     expect(error).toBeInstanceOf(AegisError);
     expect(error).toMatchObject({ code: "UNAVAILABLE", result: 7, decision: { outcome: "ALLOW" } });
+});
+
+test("a function that returns a generator has failed, since nothing of it has run", async () => {
+    await using world = await stage();
+    let ran = false;
+    async function* parts() {
+        ran = true;
+        yield await Promise.resolve(1);
+    }
+    const read = governed(() => parts(), { type: "read", client: world.client });
+    await expect(read()).rejects.toThrow("it returned a generator");
+    expect(ran).toBe(false);
+    expect(await world.record()).toEqual(["read ALLOW failed"]);
 });
 
 test("a generator is refused, since it would run after it was reported", async () => {

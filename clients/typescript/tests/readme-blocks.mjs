@@ -1,4 +1,7 @@
-/** Writes every `ts` block of README.md to tests/readme/, with what it takes for granted before it, for `tsc` to check. */
+/**
+ * Writes every `ts` block of README.md to tests/readme/, with what it takes for granted before it, for `tsc` to
+ * check.
+ */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 
 const GRANTED = {

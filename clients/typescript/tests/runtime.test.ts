@@ -299,3 +299,24 @@ describe("an approval handler", () => {
         expect((await last).status).toBe("denied");
     });
 });
+
+test("a plan that was restored from JSON runs as it was proposed, whatever becomes of it", async () => {
+    await using world = await stage();
+    const ran: unknown[] = [];
+    await using runtime = new Runtime({
+        client: world.client,
+        log: () => undefined,
+        executor: ({ type, params }) => void ran.push([type, params]),
+    });
+    const plan = await runtime.plan([{ type: "pay", params: { to: "ada" } }]);
+    const restored = { steps: JSON.parse(JSON.stringify(plan)) as { action: { type: string; params: object } }[] };
+    const executing = runtime.execute(restored as never);
+    for await (const event of world.people.streamApprovals()) {
+        if (event.kind !== "pending") continue;
+        for (const { action } of restored.steps) Object.assign(action, { type: "delete_all", params: { to: "eve" } });
+        await world.people.approve(event.approval);
+        break;
+    }
+    await executing;
+    expect(ran).toEqual([["pay", { to: "ada" }]]);
+});

@@ -9,7 +9,11 @@ defaults: { risk_level: medium, approval: approve }
 rules:
   - { name: reads, match: { type: "read*" }, risk_level: low, approval: auto }
   - { name: gets, match: { type: "get" }, risk_level: low, approval: auto }
-  - { name: no_deletes, match: { type: "delete*" }, risk_level: critical, approval: block, reason: Deleting is a person's job. }
+  - name: no_deletes
+    match: { type: "delete*" }
+    risk_level: critical
+    approval: block
+    reason: Deleting is a person's job.
   - { name: sends, match: { type: "send_*" }, risk_level: medium, approval: confirm }
 `;
 

@@ -1,7 +1,7 @@
 """Aegis: `sudo` for AI agents.
 
-An agent proposes an action to the sidecar; the action runs on an `ALLOW` that this SDK understood, and on nothing else; what
-came of it is reported.
+An agent proposes an action to the sidecar; the action runs on an `ALLOW` that this SDK understood, and on nothing else;
+what came of it is reported.
 
     from aegis import governed
 
@@ -24,11 +24,12 @@ from aegis.errors import (
     ReportError,
     SidecarError,
 )
-from aegis.runtime import ExecutionPlan, Runtime
+from aegis.runtime import Access, Approvals, ExecutionPlan, Hooks, Recording, Retries, Runtime
 from aegis.types import Approval, ApprovalEvent, AuditRow, Decision, Evaluation
 
 __all__ = [
     "TLS",
+    "Access",
     "Action",
     "ActionDenied",
     "AegisClient",
@@ -36,17 +37,21 @@ __all__ = [
     "Approval",
     "ApprovalEvent",
     "ApprovalMode",
+    "Approvals",
     "AsyncAegisClient",
     "AuditRow",
     "Decision",
     "Evaluation",
     "ExecutionPlan",
     "GovernanceError",
+    "Hooks",
     "InvalidActionError",
     "Policy",
+    "Recording",
     "ReportError",
     "Result",
     "ResultStatus",
+    "Retries",
     "RiskLevel",
     "Runtime",
     "Secret",

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import atexit
-import copy
 import functools
 import inspect
 import threading
-from collections.abc import Callable, Collection, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Generator, Mapping
+from contextlib import aclosing
 from typing import Any, ParamSpec, Protocol, TypeVar, cast, overload
 
 from aegis import types
 from aegis._client import AegisClient, AsyncAegisClient
-from aegis._pipeline import Confirm, Hook, Hooks, Terms, Work, govern
+from aegis._govern.arguments import Binder
+from aegis._govern.call import begin
+from aegis._govern.hooks import Hook, Hooks
+from aegis._govern.stream import Streaming, follow, follow_async
+from aegis._govern.terms import Confirm, Terms, Work
 from aegis._transport import Transport
-from aegis.core.action import Action
 from aegis.core.result import Result
-from aegis.errors import ActionDenied, AegisError
+from aegis.errors import ActionDenied
 
 __all__ = ["governed"]
 
@@ -53,11 +56,13 @@ def governed(
 ) -> _Decorator:
     """Wraps a function, sync or async, so that each call is governed.
 
-    A call is proposed, waits for a reviewer where the policy asks for one, runs on an `ALLOW` and on nothing else, and is
-    reported.
+    A call is proposed, waits for a reviewer where the policy asks for one, runs on an `ALLOW` and on nothing else, and
+    is reported.
 
-    Arguments are bound to the function's parameters, defaults included, and proposed as `params`; `self` and `cls` are left
-    out. The function is called with a copy of what was proposed: what changes while a reviewer thinks does not count.
+    Arguments are bound to the function's parameters, defaults included, copied, and proposed as `params`; `self` and
+    `cls` are left out. The function is called with the copy: what changes while a reviewer thinks does not count.
+
+    A generator, sync or async, is proposed when its first item is asked for, and reported after its last one.
 
     Args:
         type: The kind of action.
@@ -68,14 +73,16 @@ def governed(
         description: The agent's own words for a reviewer. None: the first line of the function's docstring.
         exclude: Parameters that are not proposed, for example a database session. No rule and no reviewer sees them.
         params: Makes the params of the action from the arguments, where they are not the arguments themselves. What the
-            reviewer sees is what this says.
-        approval_timeout: Seconds to wait for a reviewer; then the proposal is withdrawn. None: until the question expires.
+            reviewer sees is what this says. It is asked again just before the function runs, and must say the same.
+        approval_timeout: Seconds to wait for a reviewer; then the proposal is withdrawn. None: until the question
+            expires.
         confirm: Asks the agent's own user: `confirm(action, decision)`; only `True` is a yes. None: the answer is no.
         on_decision: Is told of the decision: `(decision)` or `(action, decision)`.
         on_approval: Is told of the answer of a reviewer or user: `(decision)` or `(action, decision)`.
         on_execute: Is told of the result of what ran: `(result)` or `(action, result)`.
         record_data: Whether what the function returns goes to the record.
-        raise_on_deny: Whether a no is raised as `ActionDenied`. Otherwise the call returns the `Result` (`ok` is false).
+        raise_on_deny: Whether a no is raised as `ActionDenied`. Otherwise the call returns the `Result` (`ok` is
+            false).
 
     Raises:
         InvalidActionError: By a call: an argument cannot be proposed whole. The function did not run.
@@ -86,16 +93,19 @@ def governed(
     hooks = Hooks(on_decision, on_approval, on_execute)
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        if isinstance(function, (classmethod, staticmethod)):
+            return function.__class__(decorate(function.__func__))
+        streams = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
+        if streams and not raise_on_deny:
             raise TypeError(
-                f"{function.__qualname__} is a generator: it would run after its result was reported; govern what it calls"
+                f"{function.__qualname__} is a generator, which cannot return a Result: leave raise_on_deny out"
             )
-        bind = _Binder(function, type, target, description, frozenset(exclude), params)
+        binder = Binder(function, type, target, description, frozenset(exclude), params)
         if not _is_async(function):
             _refuse_async(confirm=confirm, on_decision=on_decision, on_approval=on_approval, on_execute=on_execute)
 
-        def prepare(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Transport, Any]:
-            action, call = bind(args, kwargs)
+        def prepare(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Transport, Terms, Any]:
+            call = binder.bind(args, kwargs)
             transport = _transport(client)
             terms = Terms(
                 transport.settings,
@@ -106,25 +116,57 @@ def governed(
                 hooks,
                 record_data=record_data,
             )
-            return transport, govern(terms, action, Work(lambda _: call(), raw=True))
+            work = Work(lambda _: call.run(), raw=True, again=call.again, streams=True)
+            return transport, terms, begin(terms, call.action, work)
 
-        @functools.wraps(function)
         async def run_async(*args: Any, **kwargs: Any) -> Any:
-            transport, operation = prepare(args, kwargs)
-            return _unwrap(await transport.run_async(operation), raise_on_deny)
+            transport, terms, operation = prepare(args, kwargs)
+            outcome = await transport.run_async(operation)
+            if isinstance(outcome, Streaming):
+                return follow_async(transport, terms, outcome)
+            return _unwrap(outcome, raise_on_deny)
 
-        @functools.wraps(function)
         def run(*args: Any, **kwargs: Any) -> Any:
-            transport, operation = prepare(args, kwargs)
-            return _unwrap(transport.run(operation), raise_on_deny)
+            transport, terms, operation = prepare(args, kwargs)
+            outcome = transport.run(operation)
+            if isinstance(outcome, Streaming):
+                return follow(transport, terms, outcome)
+            return _unwrap(outcome, raise_on_deny)
 
-        return run_async if _is_async(function) else run
+        # The arguments of a generator are bound and copied by the call, and proposed when the first item is asked for.
+        async def iterated_async(prepared: tuple[Transport, Terms, Any]) -> AsyncGenerator[Any, Any]:
+            transport, terms, operation = prepared
+            outcome = await transport.run_async(operation)
+            if not isinstance(outcome, Streaming):
+                _unwrap(outcome, raise_on_deny)
+                return
+            async with aclosing(follow_async(transport, terms, outcome)) as items:
+                async for item in items:
+                    yield item
+
+        def iterated(prepared: tuple[Transport, Terms, Any]) -> Generator[Any, Any, Any]:
+            transport, terms, operation = prepared
+            outcome = transport.run(operation)
+            if isinstance(outcome, Streaming):
+                return (yield from follow(transport, terms, outcome))
+            return _unwrap(outcome, raise_on_deny)
+
+        if inspect.isasyncgenfunction(function):
+            wrapped: Callable[..., Any] = lambda *args, **kwargs: iterated_async(prepare(args, kwargs))  # noqa: E731
+        elif inspect.isgeneratorfunction(function):
+            wrapped = lambda *args, **kwargs: iterated(prepare(args, kwargs))  # noqa: E731
+        else:
+            wrapped = run_async if _is_async(function) else run
+        return functools.wraps(function)(wrapped)
 
     return cast(_Decorator, decorate)
 
 
 def _is_async(function: Callable[..., Any]) -> bool:
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
+    return any(
+        inspect.iscoroutinefunction(of) or inspect.isasyncgenfunction(of)
+        for of in (function, getattr(function, "__call__", None))  # noqa: B004
+    )
 
 
 def _refuse_async(**callbacks: Callable[..., Any] | None) -> None:
@@ -141,74 +183,6 @@ def _unwrap(result: Result, raise_on_deny: bool) -> Any:
     if raise_on_deny and result.decision is not None and not result.decision.allowed:
         raise ActionDenied(result.decision, result)
     return result
-
-
-class _Binder:
-    """Makes of a call's arguments what is proposed and what will be called."""
-
-    def __init__(
-        self,
-        function: Callable[..., Any],
-        kind: str,
-        target: str,
-        description: str | None,
-        exclude: frozenset[str],
-        params: Callable[..., Mapping[str, Any]] | None,
-    ) -> None:
-        self._function = function
-        self._signature = inspect.signature(function)
-        self._kind, self._target, self._params = kind, target, params
-        unknown = exclude - set(self._signature.parameters)
-        if unknown:
-            raise TypeError(f"exclude: {function!r} has no parameter `{min(unknown)}`")
-        first = next(iter(self._signature.parameters), None)
-        self._exclude = exclude | ({first} if first in {"self", "cls"} else set())
-        doc = inspect.getdoc(function) or ""
-        self._description = description if description is not None else doc.partition("\n")[0]
-
-    def __call__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Action, Callable[[], Any]]:
-        bound = self._signature.bind(*args, **kwargs)
-        bound.apply_defaults()
-        if self._params is not None:
-            return self._action(self._params(*args, **kwargs)), lambda: self._function(*bound.args, **bound.kwargs)
-        proposed: dict[str, Any] = {}
-        for name, parameter in self._signature.parameters.items():
-            if name in self._exclude:
-                continue
-            if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-                proposed.update(bound.arguments[name])
-            else:
-                proposed[name] = bound.arguments[name]
-        action = self._action(proposed)
-        kept = _Kept(bound.arguments, self._exclude)
-
-        def call() -> Any:
-            kept.restore(bound)
-            return self._function(*bound.args, **bound.kwargs)
-
-        return action, call
-
-    def _action(self, params: Mapping[str, Any]) -> Action:
-        return Action(self._kind, self._target, params, self._description)
-
-
-class _Kept:
-    """The arguments as they were when they were proposed."""
-
-    def __init__(self, arguments: Mapping[str, Any], exclude: Collection[str]) -> None:
-        self._given = arguments
-        self._exclude = exclude
-        self._copies: dict[str, Any] | None
-        try:
-            self._copies = copy.deepcopy({name: value for name, value in arguments.items() if name not in exclude})
-        except Exception:
-            self._copies = None
-
-    def restore(self, bound: inspect.BoundArguments) -> None:
-        """Puts them back."""
-        if self._copies is None:
-            raise AegisError("the arguments cannot be copied: use `params=` to say what is proposed")
-        bound.arguments.update(self._copies)
 
 
 _lock = threading.Lock()

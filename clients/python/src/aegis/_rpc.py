@@ -10,12 +10,13 @@ from google.protobuf import any_pb2
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
-from aegis.errors import AegisError, FieldViolation, GovernanceError
+from aegis.core.errors import AegisError, FieldViolation, GovernanceError
 
 LONGEST_DELAY = 30.0
 """Seconds; no retry waits longer."""
 
-# The governance system understood the call and refused it. Everything else is the way there: network, deadline, credential.
+# The governance system understood the call and refused it. All other codes are transport: network, deadline,
+# credential.
 _REFUSALS = {
     grpc.StatusCode.INVALID_ARGUMENT,
     grpc.StatusCode.NOT_FOUND,

@@ -6,6 +6,7 @@ import ipaddress
 import math
 import os
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -13,7 +14,7 @@ from urllib.parse import quote, urlsplit
 
 import grpc
 
-from aegis.errors import AegisError
+from aegis.core.errors import AegisError
 
 DEFAULT_ENDPOINT = "http://127.0.0.1:50051"
 """Where a daemon listens when nobody says otherwise."""
@@ -55,6 +56,8 @@ class Settings:
     tls: TLS
     test_kit: bool = False
     """Whether the daemon is one that `aegis.testing` started."""
+    revive: Callable[[], None] | None = field(default=None, repr=False, compare=False)
+    """Starts the daemon again, where it is a sidecar that this process may start. Called when it is not there."""
 
     @classmethod
     def read(

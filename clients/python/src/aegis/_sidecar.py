@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import stat
@@ -13,17 +12,12 @@ import time
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
 
-from aegis import types
+from aegis import _process, types
 from aegis._client import AegisClient
 from aegis._transport import Transport
 from aegis.errors import AegisError, SidecarError
 
-START_TIMEOUT = 30.0
-"""Seconds for a daemon to listen; it takes a fraction of one."""
-STOP_TIMEOUT = 15.0
-"""Seconds for it to end before it is killed."""
 _EMPTY_LAYER = 'version: "1"\n'
 
 
@@ -48,7 +42,7 @@ def find_binary() -> Path:
 
 
 def default_data_dir() -> Path:
-    """Where `aegis serve` keeps its things, and where the command line looks for them."""
+    """The data directory that `aegis serve` and the command line use by default."""
     for variable, below in (("AEGIS_DATA_DIR", ""), ("XDG_STATE_HOME", "aegis"), ("HOME", ".local/state/aegis")):
         value = os.environ.get(variable)
         if value and (variable == "AEGIS_DATA_DIR" or Path(value).is_absolute()):
@@ -59,13 +53,15 @@ def default_data_dir() -> Path:
 
 
 class Daemon:
-    """A daemon of our own. It is stopped at the latest when the process ends.
+    """A daemon of our own. It ends with this process, however this process ends.
 
     Args:
         layers: The policy, lowest layer first; none: the built-in starter policy.
-        data_dir: Where it keeps its things. None: a new directory, removed at the end.
+        data_dir: Its data directory. None: a new directory, removed at the end.
         arguments: More arguments for `aegis serve`.
-        least_layers: How many files it is started with at least, so that a later policy may have more layers than this one.
+        least_layers: How many files it is started with at least, so that a later policy may have more layers than this
+            one.
+        port: Where it listens. `0`: any port that is free.
         test_kit: Whether `AutoApprovalHandler` may be used with it.
     """
 
@@ -76,6 +72,7 @@ class Daemon:
         data_dir: Path | None = None,
         arguments: Sequence[str] = (),
         least_layers: int = 1,
+        port: str = "0",
         test_kit: bool = False,
     ) -> None:
         self._layers = tuple(layers)
@@ -86,12 +83,12 @@ class Daemon:
         self.data_dir = data_dir.absolute() if data_dir is not None else self._home / "data"
         self._files: list[Path] = []
         self._files = self._write_layers()
-        self._port = "0"
+        self._port = port
         self._process: subprocess.Popen[str] | None = None
-        self._log = _Log()
+        self._log = _process.Log()
         self.endpoint = ""
         self._processes: list[subprocess.Popen[str]] = []
-        self._finalizer = weakref.finalize(self, _clean_up, self._processes, self._home)
+        self._finalizer = weakref.finalize(self, _process.clean_up, self._processes, self._home)
 
     @property
     def socket(self) -> str:
@@ -104,6 +101,11 @@ class Daemon:
         return self._log.text()
 
     @property
+    def runs(self) -> bool:
+        """Whether its process runs."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
     def pid(self) -> int | None:
         """Its process, while it runs."""
         return None if self._process is None else self._process.pid
@@ -112,27 +114,18 @@ class Daemon:
         """Starts it and waits until it listens. Started again, it has the same port and the same data."""
         command = [str(find_binary()), "serve", *map(str, self._files), "--port", self._port, "--admin-listen", "off"]
         command += ["--data-dir", str(self.data_dir), *self._arguments]
-        # In a session of its own: Ctrl-C is for the agent, which then reports and stops it.
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        )
+        process = _process.start(command)
         self._processes[:] = [process]
         output, errors = process.stdout, process.stderr
         if output is None or errors is None:
             raise AssertionError("both are pipes")
         logger = threading.Thread(target=self._log.read, args=(errors,), name="aegis-log", daemon=True)
         logger.start()
-        line = _first_line(process, output)
+        line = _process.first_line(process, output)
         if not line.startswith("listening on "):
             self._processes.clear()
-            _stop(process)
-            logger.join(STOP_TIMEOUT)
+            _process.stop(process)
+            logger.join(_process.STOP_TIMEOUT)
             raise SidecarError(f"the daemon did not start: {self._named(self.log).strip() or line.strip()}")
         self.endpoint = line.removeprefix("listening on ").strip()
         self._port = self.endpoint.rpartition(":")[2]
@@ -143,7 +136,7 @@ class Daemon:
         process, self._process = self._process, None
         self._processes.clear()
         if process is not None:
-            _stop(process)
+            _process.stop(process)
 
     def kill(self) -> None:
         """Ends it as a crash would."""
@@ -151,7 +144,7 @@ class Daemon:
         self._processes.clear()
         if process is not None:
             process.kill()
-            _reap(process)
+            _process.reap(process)
 
     def close(self) -> None:
         """Stops it and removes what it left behind, but for a data directory that was named."""
@@ -177,12 +170,14 @@ class Daemon:
         if not self._files:
             raise SidecarError("the daemon was started with the built-in policy, which no file can change: give it one")
         if len(layers) > len(self._files):
-            raise SidecarError(f"the daemon was started with {len(self._files)} files, and this policy has {len(layers)} layers")
+            raise SidecarError(
+                f"the daemon was started with {len(self._files)} files, and this policy has {len(layers)} layers"
+            )
         with self.operator() as operator:
             wanted = validate(operator, layers)
             self._layers = tuple(layers)
             self._write_layers()
-            deadline = time.monotonic() + START_TIMEOUT
+            deadline = time.monotonic() + _process.START_TIMEOUT
             while operator.get_policy().revision != wanted:
                 if time.monotonic() > deadline:
                     raise SidecarError(f"the daemon did not take the policy: {self.log[-2000:]}")
@@ -233,61 +228,3 @@ def running_daemon(data_dir: Path) -> str | None:
     except (OSError, AegisError):
         return None
     return endpoint
-
-
-class _Log:
-    """The end of what a daemon has logged."""
-
-    def __init__(self) -> None:
-        self._lines: list[str] = []
-        self._lock = threading.Lock()
-
-    def read(self, stream: IO[str]) -> None:
-        with stream:
-            for line in stream:
-                with self._lock:
-                    self._lines.append(line)
-                    del self._lines[:-1000]
-
-    def text(self) -> str:
-        with self._lock:
-            return "".join(self._lines)
-
-
-def _first_line(process: subprocess.Popen[str], output: IO[str]) -> str:
-    """The first line; the rest is read and thrown away, so that the daemon never writes into a full pipe."""
-    lines: list[str] = []
-    there = threading.Event()
-
-    def read() -> None:
-        with output:
-            lines.append(output.readline())
-            there.set()
-            for _ in output:
-                pass
-
-    threading.Thread(target=read, name="aegis-output", daemon=True).start()
-    if not there.wait(START_TIMEOUT):
-        _stop(process)
-        raise SidecarError(f"the daemon did not listen within {START_TIMEOUT:.0f} s")
-    return lines[0]
-
-
-def _stop(process: subprocess.Popen[str]) -> None:
-    process.terminate()
-    try:
-        process.wait(STOP_TIMEOUT)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        _reap(process)
-
-
-def _reap(process: subprocess.Popen[str]) -> None:
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(STOP_TIMEOUT)
-
-
-def _clean_up(processes: list[subprocess.Popen[str]], home: Path) -> None:
-    for process in processes:
-        _stop(process)
-    shutil.rmtree(home, ignore_errors=True)

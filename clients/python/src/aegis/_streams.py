@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from aegis import _convert, types
-from aegis._operations import Call
+from aegis import _answers, types
+from aegis._operations.effects import Call
 from aegis._proto import approval_pb2, audit_pb2
 from aegis._rpc import delay, may_pass
 from aegis._settings import Settings
-from aegis.errors import AegisError
+from aegis.core.errors import AegisError
 
 
 class _Resuming:
@@ -26,7 +26,10 @@ class _Resuming:
         self._was_open = True
 
     def broken(self, error: AegisError | None) -> float:
-        """How long to pause before opening it again; raises where that would not help. None: it ended without an error."""
+        """How long to pause before the stream is opened again. Raises where that would not help.
+
+        An `error` of None means that the stream ended without one.
+        """
         if error is not None and not may_pass(error) and error.reason != "TOO_MANY_STREAMS":
             raise error
         if error is not None and not self._was_open and self._failures >= self._settings.retries:
@@ -57,9 +60,9 @@ class ApprovalFeed(_Resuming):
         self.heard()
         kind = message.WhichOneof("event")
         if kind == "pending":
-            return self._pending(_convert.approval(message.pending)), []
+            return self._pending(_answers.approval(message.pending)), []
         if kind == "ended":
-            return self.ended(_convert.approval(message.ended)), []
+            return self.ended(_answers.approval(message.ended)), []
         if kind == "lagged":
             self._snapshot, self._in_snapshot = set(), True
         elif kind == "snapshot_complete":
@@ -108,11 +111,11 @@ class AuditFeed(_Resuming):
         if kind == "row":
             self._sequence = message.sequence
             self._delivered = True
-            return [_convert.audit_row(message.row, message.sequence)]
+            return [_answers.audit_row(message.row, message.sequence)]
         if kind == "record":
             self._sequence = message.sequence
             self._delivered = True
-            return [_convert.audit_record(message.record)]
+            return [_answers.audit_record(message.record)]
         if kind == "caught_up" and self._request.newest_first:
             # From here on the stream is in the order of the log, and can be resumed.
             self._request.newest_first = False

@@ -1,139 +1,46 @@
-"""The connection: one gRPC channel under both clients, and the loops that run operations over it.
+"""Performs operations over a channel, in a thread or on an event loop.
 
-The async side awaits the callbacks of the plain channel rather than using `grpc.aio`, whose channels belong to one event loop
-and whose poller cannot serve two: a client made at import works under every loop, in every thread.
+The async side awaits the callbacks of the plain channel. It does not use `grpc.aio`, whose channels belong to one event
+loop: a client made at import works under every loop and in every thread.
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-import os
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import grpc
-from google.protobuf import wrappers_pb2
 from google.protobuf.message import Message
 
-from aegis._operations import Call, Do, Operation, Sleep
-from aegis._proto import admin_pb2_grpc, approval_pb2_grpc, audit_pb2_grpc, governance_pb2_grpc, policy_pb2_grpc
-from aegis._rpc import to_error
-from aegis._settings import Settings
-from aegis.errors import AegisError
+from aegis._channel import Channel
+from aegis._operations.effects import Block, Call, Effect, Operation, Sleep
 
 T = TypeVar("T")
 
-_STUBS: tuple[Callable[[grpc.Channel], Any], ...] = (
-    governance_pb2_grpc.GovernanceServiceStub,
-    approval_pb2_grpc.ApprovalServiceStub,
-    audit_pb2_grpc.AuditServiceStub,
-    policy_pb2_grpc.PolicyServiceStub,
-    admin_pb2_grpc.AdminServiceStub,
-)
 _READ_AHEAD = 64
-"""How many messages of a stream are kept for a consumer that is slower."""
+"""How many messages of a stream are kept for a slower consumer."""
 
 
-class Transport:
-    """A lazily opened channel. Threads may share it."""
+class Transport(Channel):
+    """Runs operations, and reads streams. Threads may share it."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self._metadata = settings.metadata()
-        self._lock = threading.Lock()
-        self._channel: grpc.Channel | None = None
-        self._methods: dict[str, Any] = {}
-        self._pid = 0
-        self._closed = False
-
-    def close(self) -> None:
-        """Ends the connection and every call on it. Closing twice is fine."""
-        with self._lock:
-            self._closed = True
-            channel, self._channel, self._methods = self._channel, None, {}
-        if channel is not None:
-            channel.close()
-
-    def _method(self, name: str) -> Any:
-        # A channel does not survive a fork: the child opens its own.
-        if self._pid != os.getpid() or self._channel is None:
-            self._open()
-        try:
-            return self._methods[name]
-        except KeyError:
-            raise self._over() from None
-
-    def _open(self) -> None:
-        with self._lock:
-            if self._closed:
-                raise self._over()
-            if self._channel is not None and self._pid == os.getpid():
-                return
-            channel = self.settings.open_channel()
-            methods: dict[str, Any] = {}
-            for stub in _STUBS:
-                methods.update(vars(stub(channel)))
-            methods["Check"] = channel.unary_unary(
-                "/grpc.health.v1.Health/Check",
-                request_serializer=wrappers_pb2.StringValue.SerializeToString,
-                response_deserializer=wrappers_pb2.Int32Value.FromString,
-            )
-            self._methods, self._pid, self._channel = methods, os.getpid(), channel
-
-    def _over(self) -> AegisError:
-        return AegisError("this client is closed: open another one")
-
-    def _to_error(self, error: BaseException) -> AegisError:
-        if isinstance(error, grpc.RpcError):
-            return to_error(error, self.settings.address.url)
-        if isinstance(error, (grpc.FutureCancelledError, ValueError)):
-            # What gRPC says of a channel that was closed under a call.
-            return AegisError(f"{self.settings.address.url}: CANCELLED: the client was closed", code="CANCELLED")
-        raise error
-
-    # --- Sync ---
-
-    def unary(self, call: Call) -> Message:
-        """Performs a call."""
-        method = self._method(call.method)
-        try:
-            response: Message = method(call.request, timeout=call.timeout, metadata=self._metadata)
-        except (grpc.RpcError, grpc.FutureCancelledError, ValueError) as error:
-            raise self._to_error(error) from None
-        return response
-
-    def stream(self, call: Call) -> Generator[Any, None, None]:
-        """The messages of a stream. It ends when the generator is closed."""
-        method = self._method(call.method)
-        try:
-            rpc = method(call.request, timeout=call.timeout, metadata=self._metadata)
-            try:
-                yield from rpc
-            finally:
-                rpc.cancel()
-        except (grpc.RpcError, grpc.FutureCancelledError, ValueError) as error:
-            raise self._to_error(error) from None
+    # --- In a thread ---
 
     def run(self, operation: Operation[T]) -> T:
         """Runs an operation in this thread."""
-        step: Callable[[], Any] = lambda: next(operation)  # noqa: E731
-        while True:
+        steps = _Steps(operation)
+        while (effect := steps.next()) is not None:
             try:
-                effect = step()
-            except StopIteration as done:
-                answer: T = done.value
-                return answer
-            try:
-                reply = self._perform(effect)
+                steps.reply(self._perform(effect))
             except BaseException as error:
-                step = _thrower(operation, error)
-            else:
-                step = _sender(operation, reply)
+                steps.fail(error)
+        return steps.answer
 
-    def _perform(self, effect: Call | Sleep | Do) -> Any:
+    def _perform(self, effect: Effect) -> Any:
         if isinstance(effect, Call):
             return self.unary(effect)
         if isinstance(effect, Sleep):
@@ -145,17 +52,62 @@ class Transport:
             raise TypeError("a function that is not async was given an async callback: nothing here can await it")
         return value
 
-    # --- Async ---
+    def unary(self, call: Call) -> Message:
+        """Performs a call."""
+        method = self.method(call.method)
+        try:
+            response: Message = method(call.request, timeout=call.timeout, metadata=self.metadata)
+        except (grpc.RpcError, grpc.FutureCancelledError, ValueError) as error:
+            raise self.to_error(error) from None
+        return response
+
+    def stream(self, call: Call) -> Generator[Any, None, None]:
+        """The messages of a stream. It ends when the generator is closed."""
+        method = self.method(call.method)
+        try:
+            rpc = method(call.request, timeout=call.timeout, metadata=self.metadata)
+            try:
+                yield from rpc
+            finally:
+                rpc.cancel()
+        except (grpc.RpcError, grpc.FutureCancelledError, ValueError) as error:
+            raise self.to_error(error) from None
+
+    # --- On an event loop ---
+
+    async def run_async(self, operation: Operation[T]) -> T:
+        """Runs an operation on the running loop."""
+        steps = _Steps(operation)
+        while (effect := steps.next()) is not None:
+            try:
+                steps.reply(await self._perform_async(effect))
+            except GeneratorExit:
+                # The loop has ended: nothing more can run on it.
+                operation.close()
+                raise
+            except BaseException as error:
+                steps.fail(error)
+        return steps.answer
+
+    async def _perform_async(self, effect: Effect) -> Any:
+        if isinstance(effect, Call):
+            return await self.unary_async(effect)
+        if isinstance(effect, Sleep):
+            return await asyncio.sleep(effect.seconds)
+        if isinstance(effect, Block):
+            return await asyncio.to_thread(effect.function)
+        value = effect.function()
+        return await value if inspect.isawaitable(value) else value
 
     async def unary_async(self, call: Call) -> Message:
         """Performs a call; cancelling the task cancels the call."""
         loop = asyncio.get_running_loop()
         over: asyncio.Future[None] = loop.create_future()
-        method = self._method(call.method)
+        method = self.method(call.method)
         try:
-            rpc = method.future(call.request, timeout=call.timeout, metadata=self._metadata)
+            rpc = method.future(call.request, timeout=call.timeout, metadata=self.metadata)
         except ValueError as error:
-            raise self._to_error(error) from None
+            raise self.to_error(error) from None
 
         def settle() -> None:
             if not over.done():
@@ -176,17 +128,17 @@ class Transport:
         try:
             response: Message = rpc.result()
         except (grpc.RpcError, grpc.FutureCancelledError) as error:
-            raise self._to_error(error) from None
+            raise self.to_error(error) from None
         return response
 
     async def stream_async(self, call: Call) -> AsyncGenerator[Any, None]:
         """The messages of a stream. A thread of its own reads them, a few ahead of the consumer."""
         loop = asyncio.get_running_loop()
-        method = self._method(call.method)
+        method = self.method(call.method)
         try:
-            rpc = method(call.request, timeout=call.timeout, metadata=self._metadata)
+            rpc = method(call.request, timeout=call.timeout, metadata=self.metadata)
         except ValueError as error:
-            raise self._to_error(error) from None
+            raise self.to_error(error) from None
         messages: asyncio.Queue[tuple[Any, BaseException | None]] = asyncio.Queue()
         room = threading.Semaphore(_READ_AHEAD)
 
@@ -211,44 +163,38 @@ class Transport:
                 if isinstance(end, StopAsyncIteration):
                     return
                 if end is not None:
-                    raise self._to_error(end) from None
+                    raise self.to_error(end) from None
                 yield message
         finally:
             rpc.cancel()
             room.release()
 
-    async def run_async(self, operation: Operation[T]) -> T:
-        """Runs an operation on the running loop."""
-        step: Callable[[], Any] = lambda: next(operation)  # noqa: E731
-        while True:
-            try:
-                effect = step()
-            except StopIteration as done:
-                answer: T = done.value
-                return answer
-            try:
-                reply = await self._perform_async(effect)
-            except GeneratorExit:
-                # The loop is gone, and with it whatever could be done.
-                operation.close()
-                raise
-            except BaseException as error:
-                step = _thrower(operation, error)
-            else:
-                step = _sender(operation, reply)
-
-    async def _perform_async(self, effect: Call | Sleep | Do) -> Any:
-        if isinstance(effect, Call):
-            return await self.unary_async(effect)
-        if isinstance(effect, Sleep):
-            return await asyncio.sleep(effect.seconds)
-        value = effect.function()
-        return await value if inspect.isawaitable(value) else value
+    async def close_async(self) -> None:
+        """Closes the channel without blocking the loop."""
+        await asyncio.to_thread(self.close)
 
 
-def _sender(operation: Operation[Any], reply: Any) -> Callable[[], Any]:
-    return lambda: operation.send(reply)
+class _Steps(Generic[T]):
+    """Steps through an operation: what it asks for next, and what it is answered."""
 
+    answer: T
 
-def _thrower(operation: Operation[Any], error: BaseException) -> Callable[[], Any]:
-    return lambda: operation.throw(error)
+    def __init__(self, operation: Operation[T]) -> None:
+        self._operation = operation
+        self._resume: Callable[[], Effect] = lambda: next(operation)
+
+    def next(self) -> Effect | None:
+        """What the operation asks for; None once it has its `answer`."""
+        try:
+            return self._resume()
+        except StopIteration as done:
+            self.answer = done.value
+            return None
+
+    def reply(self, value: Any) -> None:
+        """What the operation asked for."""
+        self._resume = lambda: self._operation.send(value)
+
+    def fail(self, error: BaseException) -> None:
+        """What it asked for failed: the error is raised inside of it."""
+        self._resume = lambda: self._operation.throw(error)

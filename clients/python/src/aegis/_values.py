@@ -1,18 +1,18 @@
-"""Between Python values and `google.protobuf.Value`: what JSON cannot hold exactly is refused, with its path."""
+"""Between Python values and `google.protobuf.Value`. What JSON cannot hold exactly is refused, with its path."""
 
 from __future__ import annotations
 
+import enum
 import math
 from collections.abc import Mapping
 from typing import Any
 
 from google.protobuf import struct_pb2
 
+from aegis._everyday import LARGEST_INTEGER, simpler
 from aegis.core.action import Secret
-from aegis.errors import InvalidActionError
+from aegis.core.errors import InvalidActionError
 
-LARGEST_INTEGER = 2**53
-"""Beyond this, a double does not hold an integer together with its neighbours."""
 DEEPEST = 32
 """As deep as a message can be; a limit of our own, so that nesting is an error with a path and not a stack overflow."""
 LONGEST_RESULT = 512 * 1024
@@ -29,13 +29,13 @@ def to_struct(values: Mapping[str, Any], path: str) -> struct_pb2.Struct:
 def to_record(value: Any, path: str = "data") -> struct_pb2.Value:
     """A result as it goes to the record: what of it JSON does not have stands there as text.
 
-    In place of one that the record cannot hold at all stands `{"not_recorded": why}`. The action has run: its report must not
-    fail because of what it returned, and the caller has the value itself.
+    In place of one that the record cannot hold at all stands `{"not_recorded": why}`. The action has run: its report
+    must not fail because of what it returned, and the caller has the value itself.
     """
     written = struct_pb2.Value()
     try:
         _Writer(exact=False).value(written, value, path)
-        if written.WhichOneof("kind") == "string_value" and not isinstance(value, (str, int, float, Secret)):
+        if written.string_value == f"[not JSON: {type(value).__name__}]":
             raise InvalidActionError(path, f"a {type(value).__name__} is not JSON")
         size = written.ByteSize()
         if size > LONGEST_RESULT:
@@ -94,7 +94,9 @@ class _Writer:
         for key, item in values.items():
             if not isinstance(key, str):
                 if self._exact:
-                    raise InvalidActionError(f"{path}[{key!r}]", f"a key must be a string, not {type(key).__name__}: convert it")
+                    raise InvalidActionError(
+                        f"{path}[{key!r}]", f"a key must be a string, not {type(key).__name__}: convert it"
+                    )
                 key = str(key)
             name = self._text(key, path)
             self.value(fields[name], item, f"{path}.{name}")
@@ -103,6 +105,8 @@ class _Writer:
     def value(self, target: struct_pb2.Value, value: Any, path: str) -> None:
         if value is None:
             target.null_value = struct_pb2.NULL_VALUE
+        elif isinstance(value, enum.Enum):
+            self.value(target, value.value, path)
         elif isinstance(value, bool):
             target.bool_value = value
         elif isinstance(value, int):
@@ -116,7 +120,7 @@ class _Writer:
         elif isinstance(value, (Mapping, list, tuple)):
             self._container(target, value, path)
         else:
-            self._other(target, value, path)
+            self._everyday(target, value, path)
 
     def _text(self, text: str, path: str) -> str:
         if self._exact:
@@ -127,7 +131,9 @@ class _Writer:
         if abs(number) <= LARGEST_INTEGER:
             target.number_value = number
         elif self._exact:
-            raise InvalidActionError(path, f"{_short(number)} is beyond 2^53 and would be rounded: send it as a string")
+            raise InvalidActionError(
+                path, f"{_short(number)} is beyond 2^53 - 1 and would be rounded: send it as a string"
+            )
         else:
             target.string_value = _short(number)
 
@@ -158,26 +164,36 @@ class _Writer:
                 self.value(target.list_value.values.add(), item, f"{path}[{index}]")
             del self._open[id(value)]
 
+    def _everyday(self, target: struct_pb2.Value, value: Any, path: str) -> None:
+        try:
+            found = simpler(value, path)
+        except Exception as error:
+            if not self._exact:
+                found = value
+            elif isinstance(error, InvalidActionError):
+                raise
+            else:
+                # An object of the caller's, whose own code failed.
+                why = f"a {type(value).__name__} cannot be read: {type(error).__name__}: {error}"
+                raise InvalidActionError(path, why) from error
+        if found is value:
+            self._other(target, value, path)
+        elif id(value) in self._open:
+            raise InvalidActionError(self._open[id(value)], f"contains itself, at {path}")
+        else:
+            self._open[id(value)] = path
+            self.value(target, found, path)
+            del self._open[id(value)]
+
     def _other(self, target: struct_pb2.Value, value: Any, path: str) -> None:
         name = type(value).__name__
         if self._exact:
-            hint = _HINTS.get(name, "send what JSON has: null, booleans, numbers, strings, lists and maps")
+            hint = "send its tolist()" if hasattr(value, "tolist") else _HINT
             raise InvalidActionError(path, f"a {name} cannot be sent: {hint}")
         target.string_value = f"[not JSON: {name}]"
 
 
-_HINTS = {
-    "Decimal": "send a string, or a float where rounding is fine",
-    "date": "send its isoformat()",
-    "datetime": "send its isoformat()",
-    "time": "send its isoformat()",
-    "UUID": "send its str()",
-    "PosixPath": "send its str()",
-    "set": "send a sorted list",
-    "frozenset": "send a sorted list",
-    "bytes": "send its text, or base64",
-    "bytearray": "send its text, or base64",
-}
+_HINT = "send what JSON has, or say with `params=` what is proposed"
 
 
 def _short(number: int) -> str:

@@ -1,4 +1,7 @@
-"""What the daemon answers, as frozen values. Times are RFC 3339 text in UTC; whole numbers of a JSON value are `int`."""
+"""What the daemon answers, as frozen values.
+
+Times are RFC 3339 text in UTC. Whole numbers of a JSON value are `int`.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from aegis.core.action import Action
-from aegis.core.result import ResultStatus
+from aegis.core.decision import Decision, Outcome
 from aegis.core.risk import ApprovalMode, RiskLevel
+from aegis.core.status import ResultStatus
 
 __all__ = [
     "Actor",
@@ -33,57 +37,11 @@ __all__ = [
     "Validation",
 ]
 
-Outcome: TypeAlias = Literal["ALLOW", "DENY", "ESCALATE", "REQUIRE_CONFIRMATION"]
-"""The answer to a proposal. Only `ALLOW` means that the action may run."""
-
 EndingKind: TypeAlias = Literal["approved", "denied", "expired", "cancelled"]
 """How an approval ended."""
 
 HealthStatus: TypeAlias = Literal["SERVING", "NOT_SERVING", "SERVICE_UNKNOWN", "UNKNOWN"]
 """What a daemon says of itself."""
-
-
-@dataclass(frozen=True)
-class Decision:
-    """The answer to a proposal."""
-
-    decision_id: str
-    """Names it: `dec_` and a UUIDv7."""
-    outcome: Outcome
-    """The answer. Anything but `ALLOW` means: do not run the action (yet)."""
-    reason: str
-    """Why, for people."""
-    risk_score: float
-    """The risk as a number from 0 to 1: 0.2, 0.5, 0.8 or 1.0."""
-    constraints: dict[str, Any]
-    """What the policy hands to the agent, for example `{"max_rows": 100}`."""
-    timestamp: str
-    """When it was given."""
-    audit_ref: str
-    """The record that holds it: `aud_` and a UUIDv7."""
-    risk_level: RiskLevel = RiskLevel.UNSPECIFIED
-    """How dangerous the policy says the action is."""
-    matched_rule: str = ""
-    """The rule that matched, or `<default>`."""
-    approval: ApprovalMode = ApprovalMode.UNSPECIFIED
-    """What the rule asks for."""
-    approval_id: str | None = None
-    """The question put to reviewers, where one was."""
-    expires_at: str | None = None
-    """When the question, or the confirmation token, ends by itself."""
-    policy_revision: str = ""
-    """The policy that decided."""
-    action_digest: str = ""
-    """What was decided on: SHA-256 in hex of its canonical JSON."""
-    confirmation_token: str | None = field(default=None, repr=False)
-    """On `REQUIRE_CONFIRMATION`: what the second proposal must carry once the agent's user has confirmed. Single use."""
-    action: Action | None = field(default=None, compare=False)
-    """What was proposed. None on what `wait` and `cancel` answer for a decision that is known by its id alone."""
-
-    @property
-    def allowed(self) -> bool:
-        """Whether the action may run."""
-        return self.outcome == "ALLOW"
 
 
 @dataclass(frozen=True)
@@ -121,7 +79,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class RuleTrace:
-    """How one rule fared."""
+    """Whether one rule matched, and why."""
 
     rule: str
     matched: bool
@@ -133,7 +91,7 @@ class RuleTrace:
 
 @dataclass(frozen=True)
 class ConditionTrace:
-    """How one condition fared."""
+    """Whether one condition held, and why."""
 
     condition: str
     """Where it stands and what it asks for."""

@@ -33,7 +33,7 @@ class Site:
             protocol_version = "HTTP/1.1"
 
             def _answer(self) -> None:
-                body = self.rfile.read(int(self.headers.get("content-length", 0))).decode()
+                body = self.rfile.read(int(self.headers.get("content-length", 0))).decode(errors="replace")
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 site.requests.append(Request(self.command, self.path, headers, body))
                 page = site.pages.get(self.path.partition("?")[0], (404, {}, "nothing here"))

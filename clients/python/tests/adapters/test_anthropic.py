@@ -49,7 +49,9 @@ async def test_a_conversation_with_tools(sidecar: Sidecar) -> None:
             },
         )
 
-    client = anthropic.AsyncAnthropic(api_key="none", base_url="http://model", http_client=mock_client(answer), max_retries=0)
+    client = anthropic.AsyncAnthropic(
+        api_key="none", base_url="http://model", http_client=mock_client(answer), max_retries=0
+    )
     messages: list[Any] = [{"role": "user", "content": "go"}]
     async with sidecar.runtime(Tools()) as runtime:
         response = await client.messages.create(model="fake", max_tokens=10, messages=messages)

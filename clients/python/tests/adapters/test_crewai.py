@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,9 @@ pytest.importorskip("crewai", reason="has an environment of its own")
 
 from crewai import Agent, Crew, Task
 from crewai.llms.base_llm import BaseLLM
+from pydantic import BaseModel
 
+from aegis import Action, InvalidActionError
 from aegis.adapters.crewai import AegisCrewAITool
 from aegis.testing import Sidecar
 
@@ -80,7 +84,9 @@ async def test_within_a_running_loop(sidecar: Sidecar, runtime: Any) -> None:
     async def search(query: str) -> str:
         return f"found {query}"
 
-    tool = AegisCrewAITool(runtime=runtime, name="s", description="d", action_type="allowed_s", fn=search, action_target="web")
+    tool = AegisCrewAITool(
+        runtime=runtime, name="s", description="d", action_type="allowed_s", fn=search, action_target="web"
+    )
     assert tool.run(query="bees") == "found bees"
 
 
@@ -91,3 +97,69 @@ def test_the_seeds_snippet(sidecar: Sidecar) -> None:
     # `search` is none of the policy's rules.
     assert names["tool"].run(query="bees").startswith("[AEGIS BLOCKED]")
     assert record(sidecar) == [("search", "web", "blocked")]
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+class Contact(BaseModel):
+    name: str
+    born: date
+
+
+def test_arguments_have_the_types_that_the_function_declares(sidecar: Sidecar, runtime: Any) -> None:
+    seen: list[Any] = []
+
+    def write(contacts: list[Contact], day: date, colour: Colour = Colour.RED) -> str:
+        seen.append((contacts, day, colour))
+        return "written"
+
+    tool = AegisCrewAITool(runtime=runtime, name="w", description="d", action_type="allowed_w", fn=write)
+    given = {"contacts": [{"name": "Ada", "born": "1815-12-10"}], "day": "2026-01-31"}
+    assert tool.run(**given) == "written"
+    assert seen == [([Contact(name="Ada", born=date(1815, 12, 10))], date(2026, 1, 31), Colour.RED)]
+    (row,) = sidecar.audit.rows()
+    assert row.action.params == given | {"colour": "red"}
+
+
+def test_more_keywords_are_proposed_by_their_names(sidecar: Sidecar, runtime: Any) -> None:
+    class Arguments(BaseModel):
+        query: str
+        limit: int = 3
+
+    tool = AegisCrewAITool(
+        runtime=runtime, name="s", description="d", action_type="allowed_s", args_schema=Arguments,
+        fn=lambda query, **rest: (query, rest),
+    )  # fmt: skip
+    assert tool.run(query="bees") == ("bees", {"limit": 3})
+    assert sidecar.audit.get_log()[0].action.params == {"query": "bees", "limit": 3}
+
+
+async def test_the_async_side_is_governed(sidecar: Sidecar, runtime: Any) -> None:
+    async def search(query: str) -> str:
+        return f"found {query}"
+
+    tool = AegisCrewAITool(runtime=runtime, name="s", description="d", action_type="allowed_s", fn=search)
+    assert await tool.arun(query="bees") == "found bees"
+    wiped = AegisCrewAITool(runtime=runtime, name="w", description="d", action_type="wipe", fn=search)
+    assert (await wiped.arun(query="bees")).startswith("[AEGIS BLOCKED]")
+
+
+def test_a_number_that_cannot_be_proposed_is_told(sidecar: Sidecar, runtime: Any) -> None:
+    tool = AegisCrewAITool(
+        runtime=runtime, name="s", description="d", action_type="allowed_s", fn=lambda number: "found"
+    )
+    assert tool.run(number=2**60).startswith("[AEGIS INVALID] params.number")
+    assert record(sidecar) == []
+
+
+def test_scalars_of_numpy_are_numbers(sidecar: Sidecar, runtime: Any) -> None:
+    numpy = pytest.importorskip("numpy")
+    result = runtime.call_sync(
+        Action("allowed_x", params={"f": numpy.float32(1.5), "i": numpy.int64(7), "b": numpy.bool_(True)}), lambda _: 1
+    )
+    assert result.ok
+    assert sidecar.audit.get_log()[0].action.params == {"f": 1.5, "i": 7, "b": True}
+    with pytest.raises(InvalidActionError, match=r"params\.a: a ndarray cannot be sent: send its tolist\(\)"):
+        runtime.call_sync(Action("allowed_x", params={"a": numpy.array([1])}), lambda _: 1)

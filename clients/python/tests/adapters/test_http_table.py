@@ -15,7 +15,8 @@ from aegis.adapters.httpx_adapter import GovernedClient
 from aegis.testing import Sidecar
 
 CASES: list[dict[str, Any]] = yaml.safe_load((Path(__file__).parents[4] / "tests/sdk/http.yaml").read_text())["cases"]
-KEYS = {"says", "method", "url", "headers", "body", "body_base64", "body_size", "refused", "type", "target", "params"}
+KEYS = {"says", "method", "url", "headers", "allow_encoded_slashes", "body", "body_base64", "body_size", "refused"}
+KEYS |= {"type", "target", "params"}
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,8 @@ def test_a_request_is_proposed_as_the_table_says(sidecar: Sidecar, case: dict[st
         return httpx.Response(200)
 
     before = len(sidecar.audit.get_log())
-    client = GovernedClient(sidecar.runtime(), transport=httpx.MockTransport(answer))
+    options = {"allow_encoded_slashes": True} if case.get("allow_encoded_slashes") else {}
+    client = GovernedClient(sidecar.runtime(), transport=httpx.MockTransport(answer), **options)
     arguments = {"headers": case.get("headers"), "content": content(case)}
     if case.get("refused"):
         with pytest.raises((ValueError, httpx.InvalidURL, httpx.UnsupportedProtocol)):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -64,7 +65,7 @@ rules:
         ("http://h/x/../admin", "http://h/admin"),
         ("http://h/x/%2e%2E/admin", "http://h/admin"),
         ("http://h/./admin#f", "http://h/admin"),
-        ("http://h/a%2fb?q=%7e%2f", "http://h/a%2Fb?q=~%2F"),
+        ("http://h/a%3fb?q=%7e%2f", "http://h/a%3Fb?q=~%2F"),
         ("http://[::1]:80/a", "http://[::1]/a"),
     ],
 )
@@ -73,7 +74,9 @@ def test_a_url_has_one_form(given: str, normal: str) -> None:
     assert str(normalised_url(normal)) == normal
 
 
-@pytest.mark.parametrize("given", ["/users", "ftp://h/", "http://", "https://api.example.com@evil.example/", "http://u:p@h/"])
+@pytest.mark.parametrize(
+    "given", ["/users", "ftp://h/", "http://", "https://api.example.com@evil.example/", "http://u:p@h/"]
+)
 def test_what_is_no_plain_absolute_url_is_refused(given: str) -> None:
     with pytest.raises(InvalidActionError, match="target"):
         normalised_url(given)
@@ -238,7 +241,9 @@ async def test_a_governed_client(sidecar: Sidecar, site: Site, flavour: str) -> 
 
 
 @FLAVOURS
-async def test_a_governed_client_follows_what_may_be_followed(sidecar: Sidecar, site: Site, other: Site, flavour: str) -> None:
+async def test_a_governed_client_follows_what_may_be_followed(
+    sidecar: Sidecar, site: Site, other: Site, flavour: str
+) -> None:
     site.pages |= {
         "/moved": (302, {"location": f"{other.url}/there"}, ""),
         "/sneaky": (302, {"location": "/admin"}, ""),
@@ -275,3 +280,44 @@ async def test_plain_clients_with_a_governed_transport(sidecar: Sidecar, site: S
         with pytest.raises(httpx.ConnectError):
             await client.get(f"{site.url}/users/1")
     assert [status for _, _, status in record(sidecar)] == ["success", "blocked", "success", "failed"]
+
+
+@pytest.mark.parametrize(
+    ("options", "path"),
+    [
+        ({"extensions": {"target": b"/delete/everything"}}, "extensions.target"),
+        ({"content": iter([b"x"]), "headers": {"Transfer-Encoding": "gzip, chunked"}}, "headers.transfer-encoding"),
+        (
+            {"content": iter([b"x"]), "headers": {"Content-Length": "1", "Transfer-Encoding": "chunked"}},
+            "headers.content-length",
+        ),
+        ({"content": b"x", "headers": {"Content-Length": "+1"}}, "headers.content-length"),
+        ({"headers": [("Content-Type", "text/plain"), ("content-type", "application/json")]}, "headers.content-type"),
+        ({"headers": {"TE": "gzip"}}, "headers.te"),
+        ({"headers": {"Content_Length": "0"}}, "headers.content_length"),
+    ],
+)
+def test_what_no_rule_would_see_is_refused(sidecar: Sidecar, site: Site, options: dict[str, Any], path: str) -> None:
+    before = len(record(sidecar))
+    with GovernedClient(sidecar.runtime()) as client, pytest.raises(InvalidActionError) as refused:
+        client.post(f"{site.url}/safe", **options)
+    assert refused.value.path == path
+    assert site.requests == []
+    assert len(record(sidecar)) == before
+
+
+def test_a_streamed_body_and_one_that_is_packed_are_their_size(sidecar: Sidecar, site: Site) -> None:
+    packed = gzip.compress(b'{"count": 500}')
+    with GovernedClient(sidecar.runtime()) as client:
+        client.post(f"{site.url}/safe", content=iter([b'{"count"', b": 1}"]))
+        client.post(f"{site.url}/safe", content=packed, headers={"Content-Encoding": "gzip"})
+    rows = sidecar.audit.get_log(action_type="post")[-2:]
+    assert [row.action.params for row in rows] == [{"body_stream": True}, {"body_bytes": len(packed)}]
+
+
+async def test_the_executor_refuses_headers_that_name_another_path(sidecar: Sidecar, site: Site) -> None:
+    async with sidecar.runtime(HttpxExecutor(base_url=site.url)) as runtime:
+        with pytest.raises(InvalidActionError) as refused:
+            await runtime.run_one(Action("get", "/safe", {"headers": {"X-Original-URL": "/admin"}}))
+    assert refused.value.path == "params.headers.x-original-url"
+    assert site.requests == []

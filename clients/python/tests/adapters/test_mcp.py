@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from mcp import Client
 from mcp.server.mcpserver import MCPServer
-from mcp.types import CallToolResult
+from mcp.types import CallToolRequest, CallToolRequestParams, CallToolResult, ListToolsRequest, ListToolsResult
 
-from aegis import AegisError, ResultStatus
+from aegis import AegisError, GovernanceError, ResultStatus
 from aegis.adapters.mcp import AegisMCPToolFilter, GovernedSession, govern_mcp_tool_call
 from aegis.testing import Sidecar
 
@@ -85,3 +85,32 @@ async def test_without_a_session_the_executor_runs(sidecar: Sidecar) -> None:
         runtime=sidecar.runtime(Executor()), tool_name="allowed_x", arguments={"a": 1}, server_name="s"
     )
     assert result.data == ["allowed_x", "s"]
+
+
+async def test_every_way_to_call_a_tool_is_governed_or_refused(sidecar: Sidecar, runtime: Any) -> None:
+    ran: list[Any] = []
+    async with Client(server(ran)) as client:
+        session = GovernedSession(client.session, runtime=runtime, server_name="files")
+
+        def request(name: str) -> CallToolRequest:
+            return CallToolRequest(
+                method="tools/call", params=CallToolRequestParams(name=name, arguments={"path": "a"})
+            )
+
+        read = await session.send_request(request("allowed_read"), CallToolResult)
+        assert read.content[0].text == "contents of a"
+        blocked = await session.send_request(request("delete"), CallToolResult)
+        assert blocked.content[0].text.startswith("[AEGIS BLOCKED]")
+        listed = await session.send_request(ListToolsRequest(method="tools/list"), ListToolsResult)
+        assert len(listed.tools) == 3
+
+        class Other(CallToolRequest):
+            method: str = "tasks/run"  # type: ignore[assignment]
+
+        with pytest.raises(GovernanceError, match="`tasks/run` is not sent"):
+            await session.send_request(Other(params=CallToolRequestParams(name="delete")), CallToolResult)
+        for name in ("send_notification", "experimental", "_dispatcher"):
+            with pytest.raises(AttributeError, match="not known to call no tool"):
+                getattr(session, name)
+    assert ran == ["a"]
+    assert record(sidecar) == [("allowed_read", "files", "success"), ("delete", "files", "blocked")]

@@ -24,7 +24,8 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 PAGE = """<!doctype html><title>Log in</title>
-<input id=password type=password><button onclick="document.body.append(password.value.length)">Go</button>"""
+<input id=password type=password><button onclick="document.body.append(password.value.length)">Go</button>
+<button id=buy>Buy</button>"""
 POLICY = """
 version: "1"
 defaults: { approval: block }
@@ -33,7 +34,9 @@ rules:
   - { match: { type: "fill" }, approval: auto }
   - { match: { type: "read" }, approval: auto }
   - { match: { type: "screenshot" }, approval: auto }
-  - { match: { type: "click", target: "form" }, approval: auto }
+  - match: { type: "click", target: "{url}/login" }
+    conditions: { param_eq: { element.text: Go } }
+    approval: auto
 """
 
 
@@ -52,10 +55,10 @@ async def test_a_browser_session(site: Site, tmp_path: Path) -> None:
     with Sidecar(POLICY.replace("{url}", site.url)) as sidecar:
         async with sidecar.runtime(executor()) as runtime:
             plan = [
-                Action("navigate", f"{site.url}/x/../login?token=secret&token=b#top"),
+                Action("navigate", f"{site.url}/x/../login?token=secret&x&token=b+c%20d#top"),
                 Action("fill", "form", {"selector": "#password", "value": "hunter2hunter2"}),
                 Action("click", "form", {"selector": "button"}),
-                Action("click", "shop", {"selector": "button"}),
+                Action("click", "form", {"selector": "#buy"}),
                 Action("read"),
                 Action("screenshot", "page", {"path": str(tmp_path / "page.png")}),
                 Action("navigate", "https://elsewhere.example/"),
@@ -67,10 +70,15 @@ async def test_a_browser_session(site: Site, tmp_path: Path) -> None:
         first = sidecar.audit.get_log()[0].action
         assert (first.target, first.params["query"]) == (
             f"{site.url}/login",
-            {"token": ["[masked, 6 characters]", "[masked, 1 characters]"]},
+            {"token": ["[masked, 6 characters]", "[masked, 5 characters]"], "x": [""]},
         )
         assert first.params["fragment"] == "top"
-        assert ("GET", "/login?token=secret&token=b") in site.seen()
+        # What is acted on is where the page is and what the element says, and not what the agent calls it.
+        clicked = sidecar.audit.get_log(action_type="click")[1].action
+        assert (clicked.target, clicked.params["label"]) == (f"{site.url}/login", "form")
+        assert (clicked.params["element"]["tag"], clicked.params["element"]["text"]) == ("button", "Buy")
+        # The query as it was written: its order, its spelling.
+        assert ("GET", "/login?token=secret&x&token=b+c%20d") in site.seen()
         # The page was given the whole secret; nobody else was.
         assert "14" in results[4].data["text"]
         assert (tmp_path / "page.png").read_bytes().startswith(b"\x89PNG")
@@ -79,7 +87,7 @@ async def test_a_browser_session(site: Site, tmp_path: Path) -> None:
         assert "[masked, 14 characters]" in record
         assert "hunter2" not in str(results) + repr(plan[1].params.get("nothing"))
         # A failure that Playwright explains at length does not spill it either.
-        async with sidecar.runtime(executor(timeout=0.3)) as runtime:
+        async with sidecar.runtime(executor(timeout=2.0)) as runtime:
             await runtime.run_one(Action("navigate", f"{site.url}/login"))
             failed = await runtime.run_one(Action("fill", "form", {"selector": "#no", "value": "hunter2hunter2"}))
         assert failed.status is ResultStatus.FAILED
@@ -114,3 +122,61 @@ def test_case_does_not_dodge_a_rule() -> None:
     action = PlaywrightExecutor().prepare(Action("NAVIGATE", "HTTPS://Shop.Example/Cart"))
     assert (action.type, action.target) == ("navigate", "https://shop.example/Cart")
     assert asyncio.iscoroutinefunction(PlaywrightExecutor().execute)
+
+
+@pytest.mark.parametrize(
+    ("written", "target"),
+    [
+        ("FILE:///etc/hosts", "file:///etc/hosts"),
+        ("file:/etc/hosts", "file:///etc/hosts"),
+        ("file:etc/hosts", "file:///etc/hosts"),
+        ("file://localhost/etc/hosts", "file:///etc/hosts"),
+        ("file:////etc/./x/../%68osts?a#b", "file:///etc/hosts"),
+        ("ABOUT:blank", "about:blank"),
+        ("DATA:text/html,<p>x</p>", "data:text/html,<p>x</p>"),
+    ],
+)
+def test_a_file_has_one_spelling(written: str, target: str) -> None:
+    assert PlaywrightExecutor().prepare(Action("navigate", written)).target == target
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "file://other/etc/hosts",
+        "file:///a%255cb",
+        "fi\nle:///etc/hosts",
+        " file:///etc/hosts",
+        "file:\\etc",
+        "javascript:1",
+    ],
+)
+def test_what_a_browser_reads_in_its_own_way_is_refused(written: str) -> None:
+    with pytest.raises(InvalidActionError):
+        PlaywrightExecutor().prepare(Action("navigate", written))
+
+
+def test_a_screenshot_says_where_it_is_written(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("/etc")
+    action = PlaywrightExecutor().prepare(Action("screenshot", "", {"path": f"{tmp_path}/x/../link/shot.png"}))
+    assert action.params["path"] == "/etc/shot.png"
+
+
+async def test_a_redirect_is_followed_hop_by_hop_with_its_cookies(site: Site) -> None:
+    site.pages["/start"] = (302, {"Location": "/middle?a=1", "Set-Cookie": "seen=1; Path=/"}, "")
+    site.pages["/middle"] = (301, {"Location": f"{site.url}/login"}, "")
+    with Sidecar(POLICY.replace("{url}", site.url)) as sidecar:
+        async with sidecar.runtime(executor()) as runtime:
+            result = await runtime.run_one(Action("navigate", f"{site.url}/start"))
+        assert result.data == {"url": f"{site.url}/login", "status": 200, "title": "Log in"}
+        rows = [(row.action.target, row.action.params.get("from")) for row in sidecar.audit.rows()]
+        assert sorted(rows, key=str) == sorted(
+            [
+                (f"{site.url}/start", None),
+                (f"{site.url}/middle", f"{site.url}/start"),
+                (f"{site.url}/login", f"{site.url}/middle"),
+            ],
+            key=str,
+        )
+    last = next(request for request in site.requests if request.path == "/login")
+    assert last.headers["cookie"] == "seen=1"

@@ -9,16 +9,30 @@
  * @packageDocumentation
  */
 import type { ModelMessage, Tool, ToolExecutionOptions, ToolSet } from "ai";
-import { either, performTool, type ToolGovernOptions, toolOutput, wantsConfirmation } from "./tools.js";
+import { performStream } from "../govern/perform.js";
+import { withMethods } from "../values.js";
+import {
+    either,
+    isRefusal,
+    performTool,
+    sendable,
+    toolCall,
+    type ToolGovernOptions,
+    toolOutput,
+    wantsConfirmation,
+} from "./tools.js";
 
 export { refusal, type ToolGovernOptions } from "./tools.js";
 
 /**
  * The same tools under the same names, each call proposed, waited for, run if it may, and reported.
  *
- * Where the answer is no the model reads why. Where the policy wants a confirmation of the agent's own user, the call is
- * stopped by the framework's own `needsApproval`, and a `tool-approval-response` confirms. Reviewers are waited for while
- * the tool runs. A tool without `execute` runs elsewhere and is left as it is.
+ * Where the answer is no the model reads why; where the input cannot be proposed it reads that, as a tool error. Where
+ * the policy wants a confirmation of the agent's own user, the call is stopped by the framework's own `needsApproval`,
+ * and a `tool-approval-response` confirms. Reviewers are waited for while the tool runs. A tool without `execute` runs
+ * elsewhere and is left as it is.
+ *
+ * A tool that is an async generator function (`async *execute`) yields its preliminary results as before.
  */
 export function governTools<Tools extends ToolSet>(tools: Tools, options: ToolGovernOptions): Tools {
     const governed = Object.entries(tools).map(([name, tool]) => [name, governTool(name, tool, options)]);
@@ -27,31 +41,60 @@ export function governTools<Tools extends ToolSet>(tools: Tools, options: ToolGo
 
 /** One such tool, under the name that it has in the set of tools. */
 export function governTool<T extends ToolSet[string]>(name: string, tool: T, options: ToolGovernOptions): T {
-    const { execute, needsApproval } = tool as Tool<unknown, unknown>;
+    const { execute, needsApproval, toModelOutput } = tool as Tool<unknown, unknown>;
     if (execute === undefined) return tool;
+    const run = (input: unknown, call: ToolExecutionOptions): unknown => execute.call(tool, input, call);
 
-    const governed = async (input: unknown, call: ToolExecutionOptions): Promise<unknown> => {
+    const settings = (call: ToolExecutionOptions): ToolGovernOptions => {
         const approved = confirmedBy(call.messages, call.toolCallId);
-        const result = await performTool(
-            name,
-            input,
-            {
-                ...options,
-                signal: either(options.signal, call.abortSignal),
-                confirm: options.confirm ?? (() => approved),
-            },
-            async () => last(await execute(input, call)),
-        );
-        return toolOutput(result);
+        const signal = either(options.signal, call.abortSignal);
+        return { ...options, signal, confirm: options.confirm ?? (() => approved) };
+    };
+    // Where the tool says itself what the model reads, its output is its own affair.
+    const output = (data: unknown): unknown => (toModelOutput === undefined ? sendable(data) : data);
+
+    const once = async (input: unknown, call: ToolExecutionOptions): Promise<unknown> => {
+        const result = await performTool(name, input, settings(call), async (copy) => last(await run(copy, call)));
+        return output(toolOutput(result));
+    };
+    const stream = async function* (given: unknown, call: ToolExecutionOptions): AsyncGenerator {
+        const { input, action, unchanged } = toolCall(name, given, options);
+        const open = (): AsyncIterable<unknown> => run(input, call) as AsyncIterable<unknown>;
+        const parts = performStream(action, settings(call), open, unchanged);
+        try {
+            for (;;) {
+                const { done, value } = await parts.next();
+                if (done !== true) {
+                    yield output(value);
+                    continue;
+                }
+                // Of a success the parts have said everything. What a refusal says, or throws, is the whole output.
+                const told = toolOutput(value);
+                if (value.status !== "success") yield told;
+                return;
+            }
+        } finally {
+            await parts.return(undefined as never);
+        }
     };
 
     const asks: Extract<typeof needsApproval, (...args: never) => unknown> = async (input, call) => {
-        const own = typeof needsApproval === "function" ? await needsApproval(input, call) : needsApproval;
+        const own = typeof needsApproval === "function" ? await needsApproval.call(tool, input, call) : needsApproval;
         // With a `confirm` of the caller's, that one is asked, and not twice.
         return own === true || (options.confirm === undefined && (await wantsConfirmation(name, input, options)));
     };
 
-    return { ...tool, execute: governed, needsApproval: asks };
+    const told = (result: { readonly output: unknown }): unknown =>
+        isRefusal(result.output)
+            ? { type: "error-text", value: result.output }
+            : (toModelOutput as ((result: unknown) => unknown) | undefined)?.call(tool, result);
+
+    const isStream = Object.prototype.toString.call(execute) === "[object AsyncGeneratorFunction]";
+    return withMethods(tool, {
+        execute: isStream ? stream : once,
+        needsApproval: asks,
+        ...(toModelOutput !== undefined && { toModelOutput: told }),
+    });
 }
 
 /** What a tool that yields its output bit by bit comes to: the last of it. */

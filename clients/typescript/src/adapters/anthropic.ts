@@ -11,8 +11,11 @@
  */
 import type { Message, ToolResultBlockParam, ToolUseBlock } from "@anthropic-ai/sdk/resources/messages";
 import type { BetaRunnableTool } from "@anthropic-ai/sdk/lib/tools/BetaRunnableTool";
-import { errorText } from "../action.js";
-import { either, performTool, refusal, type ToolGovernOptions } from "./tools.js";
+import { errorText } from "../recordable.js";
+import { detached } from "../detached.js";
+import { InvalidActionError } from "../errors.js";
+import type { Result } from "../govern/options.js";
+import { either, jsonText, performTool, refusal, sendable, type ToolGovernOptions } from "./tools.js";
 
 export { refusal, type ToolGovernOptions } from "./tools.js";
 
@@ -28,8 +31,16 @@ export async function governToolCall(
     run: ToolFunction,
     options: ToolGovernOptions,
 ): Promise<ToolResultBlockParam> {
-    const result = await performTool(toolUse.name, toolUse.input, options, async () => run(toolUse.input as never));
-    const block = { type: "tool_result", tool_use_id: toolUse.id } as const;
+    // Each read once: the block is the caller's, who may change it while a reviewer thinks.
+    const { id, name, input } = toolUse;
+    const block = { type: "tool_result", tool_use_id: id } as const;
+    let result: Result;
+    try {
+        result = await performTool(name, input, options, async (copy) => run(copy as never));
+    } catch (error) {
+        if (!(error instanceof InvalidActionError)) throw error;
+        return { ...block, content: `Error: ${error.message}`, is_error: true };
+    }
     switch (result.status) {
         case "success":
             return { ...block, ...contentOf(result.data) };
@@ -42,8 +53,8 @@ export async function governToolCall(
 }
 
 /**
- * Proposes and runs every `tool_use` of a message, one after the other, and returns the results in the same order. A tool
- * that is not among these is answered with an error, and nothing is proposed.
+ * Proposes and runs every `tool_use` of a message, one after the other, and returns the results in the same order. A
+ * tool that is not among these is answered with an error, and nothing is proposed.
  */
 export async function governToolCalls(
     message: Pick<Message, "content">,
@@ -51,8 +62,11 @@ export async function governToolCalls(
     options: ToolGovernOptions,
 ): Promise<ToolResultBlockParam[]> {
     const results: ToolResultBlockParam[] = [];
-    for (const block of message.content) {
-        if (block.type !== "tool_use") continue;
+    // A copy of all of them before the first is proposed: waiting for one must not change the next.
+    const blocks = message.content.flatMap((block) =>
+        block.type === "tool_use" ? [{ id: block.id, name: block.name, input: copyOf(block.input) }] : [],
+    );
+    for (const block of blocks) {
         const run = Object.hasOwn(tools, block.name) ? tools[block.name] : undefined;
         if (run === undefined) {
             const content = `Error: there is no tool \`${block.name}\``;
@@ -65,8 +79,8 @@ export async function governToolCalls(
 }
 
 /**
- * The same tool for `client.beta.messages.toolRunner`, each call proposed, waited for, run if it may, and reported. A no is
- * thrown, as that runner wants it: the model reads why, in a `tool_result` with `is_error`.
+ * The same tool for `client.beta.messages.toolRunner`, each call proposed, waited for, run if it may, and reported. A
+ * no is thrown, as that runner wants it: the model reads why, in a `tool_result` with `is_error`.
  */
 export function governRunnableTool<Input>(
     tool: BetaRunnableTool<Input>,
@@ -74,10 +88,10 @@ export function governRunnableTool<Input>(
 ): BetaRunnableTool<Input> {
     const run: BetaRunnableTool<Input>["run"] = async (input, context) => {
         const signal = either(options.signal, context?.signal);
-        const result = await performTool(tool.name, input, { ...options, signal }, async () =>
-            tool.run(input, context),
+        const result = await performTool(tool.name, input, { ...options, signal }, async (copy) =>
+            tool.run(copy, context),
         );
-        if (result.status === "success") return result.data ?? "";
+        if (result.status === "success") return sendable(result.data ?? "");
         if (result.status === "blocked" || result.status === "denied") throw new Error(refusal(result));
         throw result.cause instanceof Error ? result.cause : new Error(errorText(result.cause));
     };
@@ -88,9 +102,19 @@ export function governRunnableTool<Input>(
 function contentOf(data: unknown): Pick<ToolResultBlockParam, "content"> {
     if (data === undefined) return {};
     if (typeof data === "string") return { content: data };
-    const isBlock = (item: unknown): boolean => typeof item === "object" && item !== null && "type" in item;
+    const isBlock = (item: unknown): boolean =>
+        typeof item === "object" && item !== null && Object.hasOwn(item, "type");
     if (Array.isArray(data) && data.length > 0 && data.every(isBlock)) {
         return { content: data as NonNullable<Extract<ToolResultBlockParam["content"], unknown[]>> };
     }
-    return { content: JSON.stringify(data) };
+    return { content: jsonText(data) };
+}
+
+/** A copy, or the input itself where it cannot even be read: proposing it says what is wrong with it. */
+function copyOf(input: unknown): unknown {
+    try {
+        return detached(input);
+    } catch {
+        return input;
+    }
 }

@@ -9,21 +9,26 @@
  *
  * @packageDocumentation
  */
-import { executed, type Execution, type GovernOptions, perform, unwrap } from "../govern.js";
+import { AbortError, AegisError } from "../errors.js";
+import { checkedOptions, type GovernOptions } from "../govern/options.js";
+import { executed, type Execution, perform, unwrap } from "../govern/perform.js";
 import type { ActionInput } from "../types.js";
-import { type Hop, normalUrl, proposal, writtenUrl } from "./http-request.js";
+import { copyOf, type Hop, proposal } from "./http/request.js";
+import { normalUrl, type UrlOptions, writtenUrl } from "./http/url.js";
 
-export type { Hop } from "./http-request.js";
+export type { Hop } from "./http/request.js";
+export type { UrlOptions } from "./http/url.js";
 
 /** How requests are proposed, and made. */
-export interface FetchGovernOptions extends GovernOptions {
-    /** Makes the requests. The global `fetch`. It is never asked to follow a redirect. */
+export interface FetchGovernOptions extends GovernOptions, UrlOptions {
+    /** Makes the requests. The global `fetch` of the moment at which this one is made. It never follows a redirect. */
     readonly fetch?: typeof globalThis.fetch | undefined;
     /**
-     * What a request proposes, where not everything of it is wanted. Without it: the method in lower case as the type; the
-     * URL without its query as the target; as parameters, where there are any, `query` (each name with its list of values),
-     * `method_override` (the method that a header asks for) and `body`: the value of a JSON body (what cannot be sent
-     * exactly is text), or the text of a text or a form, up to 16 KiB. Of any other body `body_bytes`, its size. No headers.
+     * What a request proposes, where not everything of it is wanted. Without it: the method in lower case as the
+     * type; the URL without its query as the target; as parameters, where there are any, `query` (each name with its
+     * list of values), `method_override` (the method that a header asks for) and `body`: the value of a JSON body,
+     * whatever its type is called (what cannot be sent exactly is text), or the text of a text or a form, up to 16
+     * KiB. Of any other body `body_bytes`, its size. No headers.
      */
     readonly action?: ((hop: Hop) => ActionInput) | undefined;
     /** How many redirects are followed. 20. */
@@ -47,26 +52,28 @@ const OF_BODY = ["content-type", "content-language", "content-encoding", "conten
 /**
  * A function like `fetch`, each request of which is proposed, waited for, made if it may be, and reported.
  *
- * What is proposed is what is sent: methods are in capitals on the wire whatever the caller wrote, URLs are normalised (what
- * servers read in different ways is refused: a user in it, an address like `127.1`, a `;` in the query, another `Host`), and
- * redirects are followed here, each hop a proposal of its own. Only harmless headers go on to another origin. A response of
- * 400 and more is reported as failed, and returned as `fetch` returns it. A no is thrown as `ActionDenied`. The body is
- * read into memory before it is sent, since a redirect may want it again. What only one `fetch` knows of its second argument
- * (a `dispatcher`, for example) goes into a `fetch` option of your own.
+ * What is proposed is what is sent: a copy of the request is made first, and nothing that the caller holds changes
+ * it. Methods are in capitals on the wire whatever the caller wrote, and URLs are normalised. What servers read in
+ * different ways is refused: a user in the URL, an address like `127.1`, `%2F` in the path, a `;` in the query,
+ * another `Host`, a header that rewrites the URL or says where the request ends, a name that a JSON body has twice.
+ *
+ * Redirects are followed here, each hop a proposal of its own, and only harmless headers go on to another origin. A
+ * response of 400 and more is reported as failed, and returned as `fetch` returns it. A no is thrown as
+ * `ActionDenied`, and an abort as the signal's reason, as by `fetch`. The body is read into memory before it is sent,
+ * since a redirect may want it again. What only one `fetch` knows of its second argument (a `dispatcher`, for
+ * example) goes into a `fetch` option of your own.
  */
-export function governedFetch(options: FetchGovernOptions): typeof globalThis.fetch {
+export function governedFetch(given: FetchGovernOptions): typeof globalThis.fetch {
+    // The global `fetch` of now: it may be replaced by the very function that is made here.
+    const options = { ...checkedOptions(given), fetch: given.fetch ?? globalThis.fetch };
+    if (typeof (options.fetch as unknown) !== "function") {
+        throw new AegisError("`fetch` must be a function like the global one", { code: "INVALID_ARGUMENT" });
+    }
+    const most = options.maxRedirects ?? 20;
     return async (input, init) => {
-        const where =
-            typeof input === "string" ? writtenUrl(input) : normalUrl(new URL(isRequest(input) ? input.url : input));
-        const request = new Request(isRequest(input) ? input : where, init);
+        const { request, url } = copied(input, init, options);
         const body = request.body === null ? undefined : new Uint8Array(await request.arrayBuffer());
-        let hop: Hop = {
-            method: request.method.toUpperCase(),
-            url: where,
-            headers: new Headers(request.headers),
-            body,
-        };
-        const most = options.maxRedirects ?? 20;
+        let hop: Hop = { method: request.method.toUpperCase(), url, headers: new Headers(request.headers), body };
         for (let redirects = 0; ; redirects += 1) {
             const response = await send(hop, request, options);
             const location = REDIRECTS.has(response.status) ? response.headers.get("location") : null;
@@ -76,38 +83,68 @@ export function governedFetch(options: FetchGovernOptions): typeof globalThis.fe
             if (request.redirect === "error")
                 throw new TypeError(`fetch failed: ${hop.url.href} redirects to ${location}`);
             if (redirects >= most) throw new TypeError(`fetch failed: more than ${most} redirects`);
-            hop = next(hop, response.status, location);
+            hop = next(hop, response.status, location, options);
         }
     };
 }
 
-async function send(hop: Hop, request: Request, options: FetchGovernOptions): Promise<Response> {
+/** The caller's request in objects of our own, each part of it read once. */
+function copied(
+    input: string | URL | Request,
+    init: RequestInit | undefined,
+    options: UrlOptions,
+): { readonly request: Request; readonly url: URL } {
+    if (input instanceof Request) {
+        const request = new Request(input, init);
+        return { request, url: normalUrl(new URL(request.url), options) };
+    }
+    // As `fetch` has it: whatever is no request is a URL as text.
+    const given: unknown = input;
+    const url = given instanceof URL ? normalUrl(new URL(given.href), options) : writtenUrl(String(given), options);
+    return { request: new Request(url, init), url };
+}
+
+async function send(
+    hop: Hop,
+    request: Request,
+    options: FetchGovernOptions & { readonly fetch: typeof globalThis.fetch },
+): Promise<Response> {
     const { method, url, headers, body } = hop;
     const asked = proposal(hop);
-    const action = options.action?.(hop) ?? asked;
-    const make = options.fetch ?? globalThis.fetch;
-    const signals = [request.signal, ...(options.signal === undefined ? [] : [options.signal])];
-    const signal = AbortSignal.any(signals);
+    const action = options.action?.(copyOf(hop)) ?? asked;
+    const signal = AbortSignal.any([request.signal, ...(options.signal === undefined ? [] : [options.signal])]);
     const { cache, credentials, integrity, keepalive, mode, referrer, referrerPolicy } = request;
     const settings = { cache, credentials, integrity, keepalive, mode, referrer, referrerPolicy };
-    const result = await perform(action, { ...options, signal }, async (): Promise<Execution<Response>> => {
+    const make = async (): Promise<Execution<Response>> => {
         const execution = await executed(async () =>
-            make(url, { ...settings, method, headers, body: body ?? null, signal, redirect: "manual" }),
+            options.fetch(url.href, {
+                ...settings,
+                method,
+                headers,
+                body: body === undefined ? null : body.slice(),
+                signal,
+                redirect: "manual",
+            }),
         );
         const { data: response } = execution;
         if (response === undefined) return execution;
         // A response has no JSON; what is recorded of it has.
         Object.defineProperty(response, "toJSON", { value: () => ({ status_code: response.status }) });
         return response.status < 400 ? execution : { ...execution, status: "failed", error: `HTTP ${response.status}` };
-    });
-    return result.data ?? unwrap(result);
+    };
+    try {
+        const result = await perform(action, { ...options, signal }, make);
+        return result.data ?? unwrap(result);
+    } catch (error) {
+        throw error instanceof AbortError ? signal.reason : error;
+    }
 }
 
 /** The request that a redirect asks for, as the Fetch standard has it. */
-function next(hop: Hop, status: number, location: string): Hop {
+function next(hop: Hop, status: number, location: string, options: UrlOptions): Hop {
     if (!URL.canParse(location, hop.url.href))
         throw new TypeError(`fetch failed: \`${location}\` is no URL to redirect to`);
-    const url = normalUrl(new URL(location, hop.url));
+    const url = normalUrl(new URL(location, hop.url), options);
     const headers = new Headers(hop.headers);
     if (url.origin !== hop.url.origin) {
         for (const name of [...headers.keys()]) if (!HARMLESS.has(name)) headers.delete(name);
@@ -117,5 +154,3 @@ function next(hop: Hop, status: number, location: string): Hop {
     for (const name of OF_BODY) headers.delete(name);
     return { method: "GET", url, headers, body: undefined };
 }
-
-const isRequest = (input: string | URL | Request): input is Request => typeof input === "object" && "url" in input;

@@ -10,9 +10,13 @@
  * @packageDocumentation
  */
 import type { Client } from "@modelcontextprotocol/sdk/client/index.js";
+import type { Transport } from "@modelcontextprotocol/sdk/shared/transport.js";
 import type { CallToolRequest, CallToolResult } from "@modelcontextprotocol/sdk/types.js";
-import { AegisError } from "../errors.js";
-import type { Execution } from "../govern.js";
+import { AegisError, InvalidActionError } from "../errors.js";
+import { type Result } from "../govern/options.js";
+import { type Execution } from "../govern/perform.js";
+import { checkedJson } from "../json.js";
+import { own } from "../values.js";
 import { either, performTool, refusal, type ToolGovernOptions } from "./tools.js";
 
 export { refusal, type ToolGovernOptions } from "./tools.js";
@@ -24,26 +28,110 @@ export interface McpGovernOptions extends ToolGovernOptions {
 }
 
 type CallTool = Client["callTool"];
+type Called = Awaited<ReturnType<CallTool>>;
+
+/** The method by which a server is asked to run a tool. */
+const TOOLS_CALL = "tools/call";
 
 /**
- * The same client, where each `callTool` is proposed, waited for, made if it may be, and reported: type is the tool's name,
- * target the server.
+ * The same client, where each `callTool` is proposed, waited for, made if it may be, and reported: type is the tool's
+ * name, target the server.
  *
- * Where the answer is no, the result says why, with `isError`, as if the server had refused. A result with `isError` is
- * reported as failed. `request` with `tools/call` goes the same way; the experimental tasks, which call tools in another
- * way, are out of reach. Everything else is the client's own.
+ * Where the answer is no, or the arguments cannot be proposed, the result says why, with `isError`, as if the server
+ * had refused. A result with `isError` is reported as failed. What is sent is the JSON that was proposed.
+ *
+ * Every other way to a tool goes the same way (`request`, `requestStream`) or is refused: tasks, notifications and
+ * messages that are given to the transport. Everything else is the client's own.
  */
 export function governClient<C extends Client>(mcp: C, options: McpGovernOptions): C {
-    const callTool: CallTool = async (params, schema, request) => {
-        const call = async (): ReturnType<CallTool> => mcp.callTool(params, schema, request);
-        const input = params.arguments ?? {};
-        const result = await performTool(
-            params.name,
-            input,
-            { ...options, target: options.target ?? options.server, signal: either(options.signal, request?.signal) },
-            call,
-            read,
-        );
+    const callTool = governedCallTool(mcp, options);
+    const request = async (message: object, ...rest: unknown[]): Promise<unknown> => {
+        // Each part is read once: a getter may answer differently the next time.
+        const copy = { ...message } as { readonly method: unknown; readonly params?: unknown };
+        if (copy.method !== TOOLS_CALL) {
+            return (mcp.request as (...args: unknown[]) => Promise<unknown>).call(mcp, copy, ...rest);
+        }
+        const [schema, requestOptions] = rest as [Parameters<CallTool>[1], Parameters<CallTool>[2]];
+        return callTool(copy.params as CallToolRequest["params"], schema, requestOptions);
+    };
+    const notification = async (message: object, ...rest: unknown[]): Promise<void> => {
+        const copy = { ...message } as { readonly method: unknown };
+        refuseToolCall(copy);
+        return (mcp.notification as (...args: unknown[]) => Promise<void>).call(mcp, copy, ...rest);
+    };
+    const replaced = new Map<PropertyKey, unknown>([
+        ["callTool", callTool],
+        ["request", request],
+        ["notification", notification],
+    ]);
+    // The client's own methods run with the proxy as `this`: what they call in turn is governed as well.
+    return new Proxy(mcp, {
+        get(target, property, receiver) {
+            if (replaced.has(property)) return replaced.get(property);
+            if (property === "experimental" || property === "_experimental") throw tasks();
+            const value: unknown = Reflect.get(target, property, receiver);
+            if (
+                (property === "transport" || property === "_transport") &&
+                typeof value === "object" &&
+                value !== null
+            ) {
+                return governedTransport(value as Transport);
+            }
+            return value;
+        },
+        // Nobody takes the governed methods away, or puts something in their place.
+        set(target, property, value) {
+            return !replaced.has(property) && Reflect.set(target, property, value, target);
+        },
+        defineProperty(target, property, descriptor) {
+            return !replaced.has(property) && Reflect.defineProperty(target, property, descriptor);
+        },
+        // A descriptor would hand out the transport itself.
+        getOwnPropertyDescriptor(target, property) {
+            const descriptor = Reflect.getOwnPropertyDescriptor(target, property);
+            if (property !== "_transport" || descriptor === undefined) return descriptor;
+            return { ...descriptor, value: governedTransport(descriptor.value as Transport) };
+        },
+    });
+}
+
+const tasks = (): AegisError =>
+    new AegisError("the experimental tasks call tools without asking: not through a governed client", {
+        code: "UNIMPLEMENTED",
+    });
+
+/** `callTool`, asked for first. */
+function governedCallTool(mcp: Client, given: McpGovernOptions): CallTool {
+    const options = own(given);
+    return async (params, schema, request) => {
+        // Each part is read once. What is sent is JSON, and so is what is proposed: the same copy.
+        const { name, arguments: input, ...others } = own(params);
+        if (others.task !== undefined || request?.task !== undefined) throw tasks();
+        const settings = {
+            ...options,
+            target: options.target ?? options.server,
+            signal: either(options.signal, request?.signal),
+        };
+        let result: Result<Called>;
+        try {
+            const sent = input === undefined ? {} : checkedJson(input, "params");
+            result = await performTool(
+                name,
+                sent,
+                settings,
+                // The client's types want an object; what else a caller gives the server refuses.
+                async (copy) =>
+                    mcp.callTool(
+                        { ...others, name, ...(input !== undefined && { arguments: copy as Record<string, unknown> }) },
+                        schema,
+                        request,
+                    ),
+                read,
+            );
+        } catch (error) {
+            if (!(error instanceof InvalidActionError)) throw error;
+            return { content: [{ type: "text", text: `Error: ${error.message}` }], isError: true };
+        }
         switch (result.status) {
             case "blocked":
             case "denied":
@@ -53,36 +141,35 @@ export function governClient<C extends Client>(mcp: C, options: McpGovernOptions
                 throw result.cause;
         }
     };
-    const request = async (
-        message: { readonly method: string; readonly params?: unknown },
-        ...rest: unknown[]
-    ): Promise<unknown> => {
-        const [schema, requestOptions] = rest as [Parameters<CallTool>[1], Parameters<CallTool>[2]];
-        if (message.method === "tools/call") {
-            return callTool(message.params as CallToolRequest["params"], schema, requestOptions);
-        }
-        return (mcp.request as (...args: unknown[]) => Promise<unknown>).call(mcp, message, ...rest);
-    };
-    return new Proxy(mcp, {
+}
+
+/** The transport, which sends anything but calls of tools. Those are the client's, and it has asked before. */
+function governedTransport(transport: Transport): Transport {
+    return new Proxy(transport, {
         get(target, property) {
-            if (property === "callTool") return callTool;
-            if (property === "request") return request;
-            if (property === "experimental") {
-                throw new AegisError(
-                    "the experimental tasks call tools without asking: not through a governed client",
-                    {
-                        code: "UNIMPLEMENTED",
-                    },
-                );
-            }
             const value: unknown = Reflect.get(target, property, target);
-            return typeof value === "function" ? (value as (...args: unknown[]) => unknown).bind(target) : value;
+            if (typeof value !== "function") return value;
+            const method = value as (...args: unknown[]) => unknown;
+            if (property !== "send") return method.bind(target);
+            return async (message: unknown, ...rest: unknown[]) => {
+                // A copy as it would be written: no getter answers differently when it is sent.
+                const copy = JSON.parse(JSON.stringify(message)) as unknown;
+                for (const one of Array.isArray(copy) ? (copy as unknown[]) : [copy]) refuseToolCall(one);
+                return method.call(target, copy, ...rest);
+            };
         },
     });
 }
 
+function refuseToolCall(message: unknown): void {
+    if (typeof message !== "object" || message === null || Reflect.get(message, "method") !== TOOLS_CALL) return;
+    throw new AegisError("a tool is called with `callTool`, which asks first: not by a message of one's own", {
+        code: "PERMISSION_DENIED",
+    });
+}
+
 /** A server says in its result that a tool has failed. */
-function read(data: Awaited<ReturnType<CallTool>>): Execution<Awaited<ReturnType<CallTool>>> {
+function read(data: Called): Execution<Called> {
     if (data.isError !== true) return { status: "success", data };
     const content = Array.isArray(data.content) ? (data.content as CallToolResult["content"]) : [];
     const error = content.flatMap((part) => (part.type === "text" ? [part.text] : [])).join("\n");

@@ -12,20 +12,19 @@
  * @packageDocumentation
  */
 import { type FunctionTool, type RunContext, tool, type ToolInputParameters, type ToolOptions } from "@openai/agents";
-import { either, performTool, type ToolGovernOptions, toolOutput, wantsConfirmation } from "./tools.js";
+import { either, performTool, sendable, type ToolGovernOptions, toolOutput, wantsConfirmation } from "./tools.js";
 
 export { refusal, type ToolGovernOptions } from "./tools.js";
 
 type Details = Parameters<FunctionTool["invoke"]>[2];
 
 /**
- * Makes a function tool, from the same definition as `tool` of the framework, whose calls are proposed, waited for, run if
- * they may, and reported.
+ * Makes a function tool, from the same definition as `tool` of the framework, whose calls are proposed, waited for,
+ * run if they may, and reported.
  *
- * Where the answer is no the model reads why; a tool with an `outputSchema` therefore fits in only where that allows text.
- * Where the policy wants a confirmation of the agent's own user, the run is interrupted by
- * the framework's own `needsApproval`, and `state.approve(interruption)` confirms. Reviewers are waited for while the tool
- * runs.
+ * Where the answer is no the model reads why; a tool with an `outputSchema` therefore fits in only where that allows
+ * text. Where the policy wants a confirmation of the agent's own user, the run is interrupted by the framework's own
+ * `needsApproval`, and `state.approve(interruption)` confirms. Reviewers are waited for while the tool runs.
  */
 export function governedTool<Input extends ToolInputParameters = undefined, Context = unknown, Returned = string>(
     definition: ToolOptions<Input, Context>,
@@ -34,10 +33,12 @@ export function governedTool<Input extends ToolInputParameters = undefined, Cont
     // The framework derives a name from the function where none is given.
     const name = definition.name ?? definition.execute.name;
     const { execute, needsApproval } = definition;
+    // And it writes the name in its own way (`send mail` becomes `send_mail`): that is what its user says yes to.
+    let known = name;
 
     const governed = async (input: unknown, context?: RunContext<Context>, details?: Details): Promise<unknown> => {
         const callId = details?.toolCall?.callId;
-        const approved = callId !== undefined && context?.isToolApproved({ toolName: name, callId }) === true;
+        const approved = callId !== undefined && context?.isToolApproved({ toolName: known, callId }) === true;
         const result = await performTool(
             name,
             input,
@@ -46,9 +47,9 @@ export function governedTool<Input extends ToolInputParameters = undefined, Cont
                 signal: either(options.signal, details?.signal),
                 confirm: options.confirm ?? (() => approved),
             },
-            async () => execute(input as never, context, details),
+            async (copy) => execute.call(definition, copy as never, context, details),
         );
-        return toolOutput(result);
+        return sendable(toolOutput(result));
     };
 
     const asks = async (context: RunContext, input: unknown, callId?: string): Promise<boolean> => {
@@ -58,10 +59,12 @@ export function governedTool<Input extends ToolInputParameters = undefined, Cont
         return own === true || (options.confirm === undefined && (await wantsConfirmation(name, input, options)));
     };
 
-    return tool<Input, Context, Returned | string>({
+    const made = tool<Input, Context, Returned | string>({
         ...definition,
         name,
         execute: governed,
         needsApproval: asks,
     } as ToolOptions<Input, Context>);
+    known = made.name;
+    return made;
 }

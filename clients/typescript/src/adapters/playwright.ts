@@ -11,11 +11,13 @@
  *
  * @packageDocumentation
  */
-import type { Page, Response } from "playwright-core";
+import type { ElementHandle, Page, Response } from "playwright-core";
 import { InvalidActionError } from "../errors.js";
-import { executed, type Execution, type GovernOptions, perform, type Result, unwrap } from "../govern.js";
-import type { Json } from "../types.js";
-import { normalUrl, proposedUrl, writtenUrl } from "./http-request.js";
+import { type GovernOptions, type Result } from "../govern/options.js";
+import { executed, type Execution, perform, unwrap } from "../govern/perform.js";
+import { type Destination, destination, plain } from "./playwright/address.js";
+import { Found } from "./playwright/element.js";
+import { Navigations } from "./playwright/navigation.js";
 
 /** How long an action of the page may take. */
 export interface PageCallOptions {
@@ -23,20 +25,29 @@ export interface PageCallOptions {
     readonly timeout?: number;
 }
 
+/** How many redirects `goto` follows. */
+const MOST_REDIRECTS = 20;
+
 /**
  * The actions of a page, each proposed, waited for, done if it may be, and reported. A no is thrown as `ActionDenied`.
  *
  * | method | type | target | parameters |
  * | --- | --- | --- | --- |
- * | `goto` | `navigate` | the URL | `query`, `fragment`, where it has them |
- * | `click` | `click` | the page's URL | `selector` |
- * | `fill` | `fill` | the page's URL | `selector`; `value`, masked unless it is asked for |
- * | `press` | `press` | the page's URL | `selector`, `key` |
- * | `selectOption` | `select` | the page's URL | `selector`, `values` |
- * | `read` | `read` | the page's URL | `selector`, where there is one |
+ * | `click` | `click` | the page's URL | `selector`, `element` |
+ * | `fill` | `fill` | the page's URL | `selector`, `element`; `value`, masked unless it is asked for |
+ * | `press` | `press` | the page's URL | `selector`, `element`, `key` |
+ * | `selectOption` | `select` | the page's URL | `selector`, `element`, `values` |
+ * | `read` | `read` | the page's URL | `selector`, `element`, where there is one |
  * | `screenshot` | `screenshot` | the page's URL | `path`, where there is one |
  *
- * A URL is proposed normalised and without query and fragment, as an HTTP request's is: what is not well formed is refused.
+ * `element` is what the page says of itself: its `tag`, `id` and `text`, the `href` that it leads to, the `action` of
+ * the form that it sends, and a `digest` of all of it but what was typed. Write rules on that: a selector is the agent's
+ * word, and one element has many. The element is found once and compared before the action: one that was replaced, or
+ * says something else by then, is not acted on.
+ *
+ * Redirects, links, forms, refreshes, frames and windows that the page opens are proposed as `navigate` before their
+ * server is asked. Pages of the same context that the governed one has not opened are left alone. A service worker
+ * answers without being asked: make the context with `serviceWorkers: "block"`.
  *
  * Give the agent this and not the page: who has the page can act without asking.
  */
@@ -55,26 +66,46 @@ export class GovernedPage {
         return this.#page.url();
     }
 
-    /** Goes to an absolute URL. The record has where that led, and an HTTP status of 400 or more as failed. */
+    /**
+     * Goes to an absolute URL. The record has where that led, and an HTTP status of 400 or more as failed. Each
+     * redirect is a proposal of its own.
+     */
     async goto(url: string, options: PageCallOptions = {}): Promise<Response | null> {
-        const { href, target, params } = destination(url);
-        const go = async (): Promise<Execution<Visit>> => {
-            const execution = await executed(async () => new Visit(this.#page, await this.#page.goto(href, options)));
+        const navigations = await Navigations.of(this.#page, this.#options);
+        let next = destination(url);
+        for (let redirects = 0; redirects <= MOST_REDIRECTS; redirects += 1) {
+            const visit = await this.#visit(next, navigations, options);
+            if (visit.redirect === undefined) return visit.response;
+            next = destination(visit.redirect);
+        }
+        throw new InvalidActionError("url", `redirects more than ${MOST_REDIRECTS} times`);
+    }
+
+    async #visit(to: Destination, navigations: Navigations, options: PageCallOptions): Promise<Visit> {
+        const { href, target, params } = to;
+        const go = async (): Promise<Visit> => {
+            const led = await navigations.once(this.#page, href, async () => this.#page.goto(href, options));
+            return "redirect" in led
+                ? new Visit(led.redirect, null, led.redirect)
+                : new Visit(this.#page.url(), led.went);
+        };
+        const visit = async (): Promise<Execution<Visit>> => {
+            const execution = await executed(go);
             const status = execution.data?.response?.status() ?? 0;
             return status < 400 ? execution : { ...execution, status: "failed", error: `HTTP ${status}` };
         };
-        const result = await perform({ type: "navigate", target, params }, this.#options, go);
-        return (result.data ?? unwrap(result)).response;
+        const result = await perform({ type: "navigate", target, params }, this.#options, visit);
+        return result.data ?? unwrap(result);
     }
 
     /** Clicks what the selector finds. */
     async click(selector: string, options: PageCallOptions = {}): Promise<void> {
-        await this.#act("click", { selector }, async () => this.#page.click(selector, options));
+        await this.#act("click", { selector }, options, async (element) => element.click(options));
     }
 
     /**
-     * Types into what the selector finds. What is typed is proposed as `[masked, N characters]`, and not on the record in any
-     * other way, unless `record` says so; into a field for a password it never is.
+     * Types into what the selector finds. What is typed is proposed as `[masked, N characters]`, and not on the
+     * record in any other way, unless `record` says so; into a field for a password it never is.
      */
     async fill(
         selector: string,
@@ -85,38 +116,47 @@ export class GovernedPage {
         } = {},
     ): Promise<void> {
         const { record = false, ...rest } = options;
-        const hidden = !record || (await this.#isSecret(selector, rest));
+        const found = await this.#find(selector, rest);
+        const hidden = !record || (await isSecret(found));
         const type = async (): Promise<Execution<void>> => {
-            const execution = await executed(async () => this.#page.fill(selector, value, rest));
+            const execution = await executed(async () => found.handle.fill(value, rest));
             if (!hidden || execution.error === undefined) return execution;
             // What follows the first line of an error of Playwright's is a log, which quotes what was to be typed.
             const [problem = ""] = execution.error.split("\n");
             return { ...execution, error: without(problem, value) };
         };
         const shown = hidden ? `[masked, ${Array.from(value).length} characters]` : value;
-        unwrap(await this.#perform("fill", { selector, value: shown }, type));
+        unwrap(await this.#perform("fill", { selector, value: shown }, found, type));
     }
 
     /** Presses a key, for example `Enter`, in what the selector finds. */
     async press(selector: string, key: string, options: PageCallOptions = {}): Promise<void> {
-        await this.#act("press", { selector, key }, async () => this.#page.press(selector, key, options));
+        await this.#act("press", { selector, key }, options, async (element) => element.press(key, options));
     }
 
     /** Chooses options of a `<select>` by value or label. Returns the values that are chosen then. */
     async selectOption(selector: string, values: string | string[], options: PageCallOptions = {}): Promise<string[]> {
         const wanted = typeof values === "string" ? [values] : [...values];
-        return this.#act("select", { selector, values: wanted }, async () =>
-            this.#page.selectOption(selector, wanted, options),
+        return this.#act("select", { selector, values: wanted }, options, async (element) =>
+            element.selectOption(wanted, options),
         );
     }
 
     /** The text of what the selector finds, or of the whole page. */
     async read(selector?: string, options: PageCallOptions = {}): Promise<string> {
-        const params = selector === undefined ? {} : { selector };
-        return this.#act("read", params, async () => this.#page.innerText(selector ?? "body", options));
+        if (selector !== undefined) {
+            return this.#act("read", { selector }, options, async (element) => element.innerText());
+        }
+        const whole = await this.#find("body", options);
+        return unwrap(
+            await this.#perform("read", {}, whole, async () => executed(async () => whole.handle.innerText())),
+        );
     }
 
-    /** A picture of the page as PNG, which is written to the path too where one is given. The record has its size only. */
+    /**
+     * A picture of the page as PNG, which is written to the path too where one is given. The record has its size
+     * only.
+     */
     async screenshot(
         options: PageCallOptions & {
             /** The file to write. */
@@ -124,67 +164,86 @@ export class GovernedPage {
         } = {},
     ): Promise<Buffer> {
         const { path } = options;
-        const picture = await this.#act("screenshot", path === undefined ? {} : { path }, async () => {
+        const whole = await this.#find("html", options);
+        const take = async (): Promise<Picture> => {
             const bytes = await this.#page.screenshot(options);
             return { bytes, toJSON: () => ({ bytes: bytes.byteLength }) };
-        });
-        return picture.bytes;
+        };
+        const params = path === undefined ? {} : { path };
+        return unwrap(await this.#perform("screenshot", params, whole, async () => executed(take))).bytes;
     }
 
-    async #act<T>(type: string, params: object, run: () => Promise<T>): Promise<T> {
-        return unwrap(await this.#perform(type, params, async () => executed(run)));
+    async #find(selector: string, { timeout }: PageCallOptions): Promise<Found> {
+        await Navigations.of(this.#page, this.#options);
+        return Found.by(this.#page, selector, timeout);
     }
 
-    async #perform<T>(type: string, params: object, run: () => Promise<Execution<T>>): Promise<Result<T>> {
+    async #act<T>(
+        type: string,
+        params: { readonly selector: string; readonly [name: string]: unknown },
+        options: PageCallOptions,
+        run: (element: ElementHandle) => Promise<T>,
+    ): Promise<T> {
+        const copy = { ...params };
+        const found = await this.#find(copy.selector, options);
+        return unwrap(await this.#perform(type, copy, found, async () => executed(async () => run(found.handle))));
+    }
+
+    /** Proposes what is done with an element, or with the whole page: then that is not shown. */
+    async #perform<T>(
+        type: string,
+        params: object,
+        found: Found,
+        run: () => Promise<Execution<T>>,
+    ): Promise<Result<T>> {
         const here = this.#page.url();
-        // A page goes on while somebody thinks about it: what is acted on is what was shown.
-        const unchanged = (): void => {
+        const gone = (): void => {
             if (this.#page.url() === here) return;
             throw new InvalidActionError(
                 "target",
                 `the page has gone from ${plain(here)} while the proposal waited: not run`,
             );
         };
-        return perform({ type, target: plain(here), params }, this.#options, run, unchanged);
-    }
-
-    /** Whether a field is for a password, or for something else that its page says is not for others to see. */
-    async #isSecret(selector: string, options: PageCallOptions): Promise<boolean> {
-        const type = await this.#page.getAttribute(selector, "type", options);
-        const autocomplete = (await this.#page.getAttribute(selector, "autocomplete", options)) ?? "";
-        return type?.toLowerCase() === "password" || /password|one-time-code|\bcc-/i.test(autocomplete);
+        // A page goes on while somebody thinks about it: what is acted on is what was shown.
+        const unchanged = async (): Promise<void> => {
+            gone();
+            await found.unchanged();
+            gone();
+        };
+        const shown = "selector" in params && found.shown !== undefined ? { element: found.shown } : {};
+        const action = { type, target: plain(here), params: { ...params, ...shown } };
+        return perform(action, this.#options, run, unchanged);
     }
 }
 
-/** What a page goes to, and how that is proposed. */
-function destination(written: string): { href: string; target: string; params: Record<string, Json> } {
-    const scheme = /^[a-z][a-z0-9+.-]*:/i.exec(written)?.[0].toLowerCase() ?? "";
-    if (["about:", "data:", "file:"].includes(scheme)) {
-        const { href } = new URL(written);
-        return { href, target: href, params: {} };
+interface Picture {
+    readonly bytes: Buffer;
+    toJSON(): unknown;
+}
+
+/** Whether a field is for a password, or for something else that its page says is not for others to see. */
+async function isSecret(found: Found): Promise<boolean> {
+    try {
+        const [type, autocomplete] = await Promise.all(
+            ["type", "autocomplete"].map(async (name) => (await found.handle.getAttribute(name)) ?? ""),
+        );
+        return type?.toLowerCase() === "password" || /password|one-time-code|\bcc-/i.test(autocomplete ?? "");
+    } catch {
+        // What it is for cannot be known: then it is not shown.
+        return true;
     }
-    const url = writtenUrl(written);
-    const { target, params } = proposedUrl(url);
-    const fragment = written.split("#").slice(1).join("#");
-    if (fragment === "") return { href: url.href, target, params };
-    return { href: `${url.href}#${fragment}`, target, params: { ...params, fragment } };
 }
 
-/** Where a page is, without query and fragment, in which credentials may stand. */
-function plain(written: string): string {
-    const url = URL.canParse(written) ? new URL(written) : undefined;
-    if (url === undefined || !/^https?:$/.test(url.protocol)) return written;
-    return proposedUrl(normalUrl(new URL(url.pathname, url.origin))).target;
-}
-
-/** Where a navigation led. */
+/** Where a navigation led: to a document, or to another place. */
 class Visit {
     readonly response: Response | null;
+    readonly redirect: string | undefined;
     readonly #url: string;
 
-    constructor(page: Page, response: Response | null) {
+    constructor(url: string, response: Response | null, redirect?: string) {
         this.response = response;
-        this.#url = plain(page.url());
+        this.redirect = redirect;
+        this.#url = plain(url);
     }
 
     toJSON(): unknown {

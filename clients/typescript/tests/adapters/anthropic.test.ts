@@ -124,3 +124,62 @@ test("the SDK's own tool runner goes through the daemon", async () => {
     expect(deleted).toBe(false);
     expect((await world.record()).sort()).toEqual(["delete_contact DENY blocked", "read_contact ALLOW success"]);
 });
+
+test("a block that is replaced while a reviewer thinks runs as it was proposed, and so does the next one", async () => {
+    await using world = await stage();
+    const content = uses(["toolu_1", "pay", { to: "ada" }], ["toolu_2", "read", { id: 1 }]) as ToolUseBlock[];
+    const ran: unknown[] = [];
+    const run = (input: object) => void ran.push(input);
+    const calling = governToolCalls(
+        { content },
+        { pay: run, read: run },
+        { client: world.client, log: () => undefined },
+    );
+    for await (const event of world.people.streamApprovals()) {
+        if (event.kind !== "pending") continue;
+        for (const block of content) block.input = { to: "eve" };
+        await world.people.approve(event.approval);
+        break;
+    }
+    expect((await calling).map(({ is_error }) => is_error)).toEqual([undefined, undefined]);
+    expect(ran).toEqual([{ to: "ada" }, { id: 1 }]);
+    expect((await world.rows()).map(({ action }) => action.params)).toEqual([{ to: "ada" }, { id: 1 }]);
+});
+
+test("neither an input that cannot be proposed nor a result that has no JSON ends the turn", async () => {
+    await using world = await stage();
+    const cycle: Record<string, unknown> = {};
+    cycle["itself"] = cycle;
+    const results = await governToolCalls(
+        {
+            content: uses(
+                ["toolu_1", "read", { id: 2 ** 60 }],
+                ["toolu_2", "read", { text: "\ud800" }],
+                ["toolu_3", "read_big"],
+                ["toolu_4", "read_cycle"],
+                ["toolu_5", "read_parts"],
+            ),
+        },
+        {
+            read: () => "never",
+            read_big: () => ({ n: 2n ** 64n }),
+            read_cycle: () => cycle,
+            read_parts: function* () {
+                yield 1;
+            },
+        },
+        { client: world.client },
+    );
+    expect(results.map(({ content, is_error }) => [is_error === true, content])).toEqual([
+        [true, expect.stringMatching(/^Error: params\.id: .*beyond/)],
+        [true, expect.stringMatching(/^Error: params\.text: .*surrogate/)],
+        [false, '{"n":"18446744073709551616"}'],
+        [false, '{"itself":"[circular]"}'],
+        [true, expect.stringContaining("it returned a generator")],
+    ]);
+    expect(await world.record()).toEqual([
+        "read_big ALLOW success",
+        "read_cycle ALLOW success",
+        "read_parts ALLOW failed",
+    ]);
+});

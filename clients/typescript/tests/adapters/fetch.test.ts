@@ -3,7 +3,7 @@ import type { AddressInfo } from "node:net";
 import { expect, test } from "vitest";
 import { governedFetch } from "../../src/adapters/fetch.js";
 import { ActionDenied, AegisError, InvalidActionError } from "../../src/index.js";
-import { stage } from "../support.js";
+import { eventually, stage } from "../support.js";
 
 /** What a server has seen of a request. */
 interface Seen {
@@ -43,9 +43,9 @@ const POLICY = `
 version: "1"
 defaults: { risk_level: medium, approval: block }
 rules:
-  - { name: no_admin, match: { target: "*/admin" }, risk_level: critical, approval: block, reason: Not the admin pages. }
+  - { name: no_admin, match: { target: "*/admin" }, approval: block, reason: Not the admin pages. }
   - { name: no_patch, match: { type: "patch" }, risk_level: high, approval: block }
-  - { name: no_bulk, match: { type: "post" }, conditions: { param_gt: { body.count: 100 } }, risk_level: high, approval: block }
+  - { name: no_bulk, match: { type: "post" }, conditions: { param_gt: { body.count: 100 } }, approval: block }
   - { name: http, match: { target: "http://127.0.0.1:*" }, risk_level: low, approval: auto }
 `;
 
@@ -188,4 +188,61 @@ test("without a daemon nothing is fetched", async () => {
     await world.sidecar.kill();
     await expect(governedFetch({ client: world.client })(server.origin)).rejects.toThrow(AegisError);
     expect(server.seen).toEqual([]);
+});
+
+test("the global fetch may be replaced by a governed one", async () => {
+    await using world = await stage(POLICY);
+    await using server = await serve((_, response) => response.end("hello"));
+    const before = globalThis.fetch;
+    globalThis.fetch = governedFetch({ client: world.client });
+    try {
+        expect(await (await globalThis.fetch(server.origin)).text()).toBe("hello");
+    } finally {
+        globalThis.fetch = before;
+    }
+    expect(server.seen).toHaveLength(1);
+    expect(await world.record()).toEqual(["get ALLOW success"]);
+});
+
+test("an abort while a reviewer thinks is thrown as `fetch` throws it", async () => {
+    await using world = await stage();
+    await using server = await serve((_, response) => response.end());
+    const fetch = governedFetch({ client: world.client, log: () => undefined });
+    const controller = new AbortController();
+    const fetching = expect(fetch(server.origin, { method: "PUT", signal: controller.signal })).rejects.toMatchObject({
+        name: "AbortError",
+    });
+    await eventually(async () => ((await world.people.listApprovals()).length > 0 ? true : undefined));
+    controller.abort();
+    await fetching;
+    const late = fetch(server.origin, { method: "PUT", signal: AbortSignal.timeout(100) });
+    await expect(late).rejects.toMatchObject({ name: "TimeoutError" });
+    expect(server.seen).toEqual([]);
+    expect(await world.record()).toEqual(["put DENY skipped", "put DENY skipped"]);
+});
+
+test("who is shown a request cannot change what is sent, and what is no request is a URL as text", async () => {
+    await using world = await stage(POLICY);
+    await using server = await serve((_, response) => response.end());
+    const fetch = governedFetch({
+        client: world.client,
+        action: ({ url, headers, body }) => {
+            const target = url.href;
+            url.pathname = "/admin";
+            headers.set("x-http-method-override", "delete");
+            body?.fill(0);
+            return { type: "post", target };
+        },
+    });
+    await fetch(`${server.origin}/safe`, { method: "POST", body: "text", headers: { "content-type": "text/plain" } });
+    expect(server.seen.map(({ path, body, headers }) => [path, body, headers["x-http-method-override"]])).toEqual([
+        ["/safe", "text", undefined],
+    ]);
+    let reads = 0;
+    const turning = {
+        url: `${server.origin}/safe`,
+        toString: () => `${server.origin}/${(reads += 1) === 1 ? "first" : "admin"}`,
+    };
+    await governedFetch({ client: world.client })(turning as unknown as string);
+    expect(server.seen.at(-1)?.path).toBe("/first");
 });

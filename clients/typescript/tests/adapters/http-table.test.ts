@@ -13,13 +13,15 @@ interface Case {
     readonly body?: string;
     readonly body_base64?: string;
     readonly body_size?: number;
+    readonly allow_encoded_slashes?: boolean;
     readonly refused?: boolean;
     readonly type?: string;
     readonly target?: string;
     readonly params?: Readonly<Record<string, unknown>>;
 }
 
-const KEYS = "says method url headers body body_base64 body_size refused type target params".split(" ");
+const KEYS =
+    "says allow_encoded_slashes method url headers body body_base64 body_size refused type target params".split(" ");
 const { cases } = parse(readFileSync(new URL("../../../../tests/sdk/http.yaml", import.meta.url), "utf8")) as {
     readonly cases: readonly Case[];
 };
@@ -46,6 +48,7 @@ test.each(cases)("$says", async (one) => {
     const sent: { readonly url: string; readonly init: RequestInit | undefined }[] = [];
     const fetch = governedFetch({
         client: world.client,
+        allowEncodedSlashes: one.allow_encoded_slashes,
         fetch: async (url, init) => {
             sent.push({ url: url instanceof Request ? url.url : String(url), init });
             return Promise.resolve(new Response());

@@ -86,3 +86,21 @@ test("a confirmation is asked of `confirm`", async () => {
     expect(await confirmed.invoke({ to: "ada" })).toBe("sent to ada");
     expect(await confirmed.invoke({ to: "eve" })).toContain("not confirmed");
 });
+
+test("a refused call of a model's is a message of the status `error`, and the function is not to be had", async () => {
+    await using world = await stage();
+    const ran: unknown[] = [];
+    const remove = tool((input) => void ran.push(input), {
+        name: "delete_contact",
+        description: "…",
+        schema: z.object({ id: z.unknown() }),
+    });
+    const governed = governTool(remove, { client: world.client });
+    const call = { type: "tool_call", id: "call_1", name: "delete_contact" } as const;
+    const blocked: unknown = await governed.invoke({ ...call, args: { id: 1 } });
+    expect(blocked).toMatchObject({ status: "error", content: expect.stringContaining("AEGIS BLOCKED") as unknown });
+    const bad: unknown = await governed.invoke({ ...call, args: { id: 2 ** 60 } });
+    expect(bad).toMatchObject({ status: "error", content: expect.stringContaining("params.id") as unknown });
+    expect(await governed.func({ id: 1 })).toContain("AEGIS BLOCKED");
+    expect(ran).toEqual([]);
+});

@@ -175,3 +175,34 @@ test("without a daemon the tool does not run", async () => {
     expect((await run(agent, "hello")).finalOutput).toContain("cannot reach the daemon");
     expect(ran).toBe(false);
 });
+
+test("a yes counts whatever name the framework makes of the tool's", async () => {
+    await using world = await stage();
+    const send = governedTool(
+        { name: "send_the mail!", description: "Sends.", parameters: z.object({}), execute: () => "sent" },
+        { client: world.client },
+    );
+    expect(send.name).toBe("send_the_mail_");
+    const agent = new Agent({ name: "a", model: new FakeModel(send.name, {}), tools: [send] });
+    const first = await run(agent, "hello");
+    for (const interruption of first.interruptions) first.state.approve(interruption);
+    expect((await run(agent, first.state)).finalOutput).toBe("sent");
+});
+
+test("neither an input that cannot be proposed nor a result that has no JSON ends the run", async () => {
+    await using world = await stage();
+    const read = governedTool(
+        {
+            name: "read",
+            description: "Reads.",
+            parameters: z.object({ id: z.number() }),
+            execute: ({ id }) => ({ n: BigInt(id) }),
+        },
+        { client: world.client },
+    );
+    const told = async (id: number): Promise<unknown> =>
+        (await run(new Agent({ name: "a", model: new FakeModel("read", { id }), tools: [read] }), "hello")).finalOutput;
+    expect(await told(2 ** 60)).toMatch(/params\.id: .*beyond/);
+    expect(await told(7)).toContain("7");
+    expect(await world.record()).toEqual(["read ALLOW success"]);
+});

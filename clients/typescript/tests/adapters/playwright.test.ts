@@ -1,31 +1,41 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { type Browser, chromium } from "playwright-core";
+import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { GovernedPage } from "../../src/adapters/playwright.js";
 import { ActionDenied, InvalidActionError } from "../../src/index.js";
+import { launched } from "../browser.js";
 import { eventually, stage } from "../support.js";
-
-/** Debian's; no browser can be downloaded. */
-const CHROMIUM = process.env["CHROMIUM"] ?? "/usr/bin/chromium";
 
 const POLICY = `
 version: "1"
 defaults: { risk_level: medium, approval: auto }
 rules:
   - { name: no_admin, match: { type: navigate, target: "*/admin*" }, risk_level: critical, approval: block }
-  - { name: no_buying, match: { type: click }, conditions: { param_eq: { selector: "#buy" } }, risk_level: high, approval: block, reason: A person buys. }
+  - name: no_buying
+    match: { type: click }
+    conditions: { param_eq: { element.id: buy } }
+    risk_level: high
+    approval: block
+    reason: A person buys.
   - { name: pictures, match: { type: screenshot }, risk_level: medium, approval: approve }
 `;
 
 const PAGE = `<!doctype html><title>Shop</title><h1>Hello</h1>
 <input id=user><input id=password type=password><input id=card autocomplete="section-a cc-number">
-<button id=greet onclick="document.querySelector('h1').textContent = 'Hello ' + document.querySelector('#user').value">Greet</button>
+<button id=greet onclick="document.querySelector('h1').textContent = 'Hello ' + user.value">Greet</button>
 <button id=buy onclick="document.querySelector('h1').textContent = 'Bought'">Buy</button>
 <select id=size><option value=s>Small<option value=l>Large</select>`;
 
 let browser: Browser;
+const posted: string[] = [];
 const server = createServer((request, response) => {
+    const url = new URL(request.url ?? "/", "http://localhost");
+    const to = url.searchParams.get("to");
+    if (to !== null) {
+        posted.push(`${request.method ?? ""} ${url.pathname}`);
+        return void response.writeHead(302, { location: to }).end();
+    }
     response.writeHead(request.url === "/missing" ? 404 : 200, { "content-type": "text/html" }).end(PAGE);
 });
 let origin: string;
@@ -33,9 +43,7 @@ let origin: string;
 beforeAll(async () => {
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     origin = `http://127.0.0.1:${String((server.address() as AddressInfo).port)}`;
-    const args = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"];
-    args.push("--disable-background-networking", "--disable-component-update", "--disable-sync");
-    browser = await chromium.launch({ executablePath: CHROMIUM, headless: true, args });
+    browser = await launched();
 });
 
 afterAll(async () => {
@@ -61,6 +69,13 @@ test("a page is used as far as the policy lets it, and everything is on the reco
     expect(await page.read("h1")).toBe("Hello Ada");
     await page.goto(`${origin}/missing`);
     const rows = await world.rows();
+    const element = (tag: string, text: string, id?: string): unknown => ({
+        ...(id !== undefined && { id }),
+        tag,
+        text,
+        digest: expect.stringMatching(/^[0-9a-f]{16}$/) as unknown,
+    });
+    const [user, size] = [element("input", "", "user"), element("select", "Small Large", "size")];
     expect(
         rows.map(({ action, resultStatus }) => [
             action.type,
@@ -70,14 +85,14 @@ test("a page is used as far as the policy lets it, and everything is on the reco
         ]),
     ).toEqual([
         ["navigate", "/shop", { query: { token: [MASKED, MASKED] }, fragment: "top" }, "success"],
-        ["fill", "/shop", { selector: "#user", value: "Ada" }, "success"],
-        ["click", "/shop", { selector: "#greet" }, "success"],
-        ["read", "/shop", { selector: "h1" }, "success"],
-        ["select", "/shop", { selector: "#size", values: ["Large"] }, "success"],
-        ["press", "/shop", { selector: "#user", key: "Tab" }, "success"],
-        ["click", "/shop", { selector: "#buy" }, "blocked"],
+        ["fill", "/shop", { selector: "#user", element: user, value: "Ada" }, "success"],
+        ["click", "/shop", { selector: "#greet", element: element("button", "Greet", "greet") }, "success"],
+        ["read", "/shop", { selector: "h1", element: element("h1", "Hello Ada") }, "success"],
+        ["select", "/shop", { selector: "#size", element: size, values: ["Large"] }, "success"],
+        ["press", "/shop", { selector: "#user", element: user, key: "Tab" }, "success"],
+        ["click", "/shop", { selector: "#buy", element: element("button", "Buy", "buy") }, "blocked"],
         ["navigate", "/admin", {}, "blocked"],
-        ["read", "/shop", { selector: "h1" }, "success"],
+        ["read", "/shop", { selector: "h1", element: element("h1", "Hello Ada") }, "success"],
         ["navigate", "/missing", {}, "failed"],
     ]);
     expect(rows[0]?.resultData).toEqual({ url: `${origin}/shop`, status: 200 });
@@ -105,7 +120,7 @@ test("a secret that is typed is never on the record, not even where typing it fa
         "failed",
     ]);
     for (const row of rows) expect(JSON.stringify(row)).not.toContain("hunter2");
-    expect(rows[1]?.action.params).toEqual({ selector: "#user", value: "[masked, 14 characters]" });
+    expect(rows[1]?.action.params).toMatchObject({ selector: "#user", value: "[masked, 14 characters]" });
 });
 
 test("a picture is taken once a reviewer has said yes, and not of another page", async () => {
@@ -123,6 +138,90 @@ test("a picture is taken once a reviewer has said yes, and not of another page",
     const refused = expect(other).rejects.toThrow(InvalidActionError);
     await world.answer(true);
     await refused;
-    expect((await world.record()).slice(1)).toEqual(["screenshot ALLOW success", "screenshot ALLOW skipped"]);
+    expect((await world.record()).slice(1)).toEqual([
+        "screenshot ALLOW success",
+        "screenshot ALLOW skipped",
+        // Whoever has the page takes it to another document: that is governed as well.
+        "navigate ALLOW success",
+    ]);
     expect((await world.rows())[1]?.resultData).toEqual({ bytes: expect.any(Number) as unknown });
+});
+
+test("redirects are followed hop by hop, each one a proposal, to where they lead", async () => {
+    await using world = await stage(POLICY);
+    const raw = await browser.newPage();
+    const page = new GovernedPage(raw, { client: world.client });
+    const response = await page.goto(`${origin}/one?to=/two?to=/three`);
+    expect([response?.status(), raw.url()]).toEqual([200, `${origin}/three`]);
+    await expect(page.goto(`${origin}/one?to=/two?to=/admin`)).rejects.toThrow(ActionDenied);
+    expect(raw.url()).toBe(`${origin}/three`);
+    expect((await world.rows()).map(({ action, resultStatus }) => `${action.target} ${String(resultStatus)}`)).toEqual(
+        ["one success", "two success", "three success", "one success", "two success", "admin blocked"].map(
+            (row) => `${origin}/${row}`,
+        ),
+    );
+});
+
+test("links, forms, frames and windows lead where the policy lets them", async () => {
+    await using world = await stage(POLICY);
+    const raw = await browser.newPage();
+    const page = new GovernedPage(raw, { client: world.client });
+    await page.goto(origin);
+    const html = `<a id=link href="/hop?to=/next">x</a><a id=open target=_blank href="/window?to=/opened">x</a>
+        <form method=post action="/form?to=/sent"><input name=a value=b><button id=send>x</button></form>
+        <iframe src="/framed"></iframe>`;
+    await raw.setContent(html);
+    const popup = raw.waitForEvent("popup");
+    await page.click("#open");
+    await (await popup).waitForURL(`${origin}/opened`);
+    await page.click("#send");
+    await raw.waitForURL(`${origin}/sent`);
+    await raw.setContent(html);
+    await page.click("#link");
+    await raw.waitForURL(`${origin}/next`);
+    const rows = await world.rows();
+    const seen = new Set(rows.map(({ action }) => `${action.type} ${action.target.replace(origin, "")}`));
+    for (const path of ["/framed", "/window", "/opened", "/form", "/sent", "/hop", "/next"])
+        expect(seen).toContain(`navigate ${path}`);
+    expect(rows.find(({ action }) => action.target.endsWith("/form"))?.action.params).toEqual({
+        query: { to: ["/sent"] },
+        method: "post",
+        body: "a=b",
+    });
+    expect(posted).toContain("POST /form");
+});
+
+test("a page of the same context that the governed one has not opened is left alone", async () => {
+    await using world = await stage(POLICY);
+    const context = await browser.newContext();
+    const page = new GovernedPage(await context.newPage(), { client: world.client });
+    await page.goto(origin);
+    const other = await context.newPage();
+    await other.goto(`${origin}/admin`);
+    expect(other.url()).toBe(`${origin}/admin`);
+    expect(await world.rows()).toHaveLength(1);
+    await context.close();
+});
+
+test("a file has one spelling, and a selector looks into no frame and picks nothing by number", async () => {
+    await using world = await stage(`
+version: "1"
+defaults: { risk_level: low, approval: auto }
+rules: [{ name: no_files, match: { target: "file:///etc/*" }, approval: block }]
+`);
+    const page = new GovernedPage(await browser.newPage(), { client: world.client });
+    for (const url of ["FILE:///etc/hosts", "file:/etc/hosts", "file:etc/hosts", "file://localhost/etc/hosts"])
+        await expect(page.goto(url), url).rejects.toThrow(ActionDenied);
+    for (const url of ["file:///%65tc/hosts", "file:///etc/hosts?x", "file:///etc/../etc/hosts#x"])
+        await expect(page.goto(url), url).rejects.toThrow(ActionDenied);
+    for (const url of [
+        "file:////etc/hosts",
+        "file://other/etc/hosts",
+        "file:///etc%2fhosts",
+        "javascript:1",
+        "view-source:x",
+    ])
+        await expect(page.goto(url), url).rejects.toThrow(InvalidActionError);
+    await page.goto(origin);
+    await expect(page.click("button >> nth=1")).rejects.toThrow("holds `>>`");
 });

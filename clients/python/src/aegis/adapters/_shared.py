@@ -1,28 +1,91 @@
-"""What the adapters share."""
+"""What the adapters of frameworks with tools share: arguments in, answers out, and what a model is told."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
+from aegis._govern.arguments import copies_of
+from aegis._govern.terms import Confirm
+from aegis._values import from_value, to_record
+from aegis.core.action import Action
+from aegis.core.errors import GovernanceError, InvalidActionError
 from aegis.core.result import Result
+from aegis.core.status import ResultStatus
+from aegis.runtime.engine import Runtime
+
+
+@dataclass(frozen=True)
+class ToolCall:
+    """One call of a tool: the copy of its arguments that runs, and the action that they are.
+
+    The arguments are objects of the framework, validated once. They are proposed as JSON, and described again just
+    before the tool gets them.
+    """
+
+    arguments: dict[str, Any]
+    action: Action
+
+    @classmethod
+    def of(cls, kind: str, target: str, arguments: Mapping[str, Any], description: str = "") -> ToolCall:
+        """Copies the arguments.
+
+        Raises:
+            InvalidActionError: They cannot be proposed whole.
+        """
+        copied = copies_of(dict(arguments))
+        return cls(copied, Action(kind, target, copied, description))
+
+    def again(self) -> Action:
+        """Describes what is about to run."""
+        return self.action
+
+
+async def call(runtime: Runtime, tool: ToolCall, function: Callable[[], Any], confirm: Confirm | None = None) -> Result:
+    """Governs one call of a tool. Arguments that cannot be proposed are a result that the model reads, and no error."""
+    try:
+        return await runtime.call(tool.action, lambda _: function(), confirm=confirm, again=tool.again)
+    except InvalidActionError as error:
+        return invalid(tool.action, error)
+
+
+def call_sync(runtime: Runtime, tool: ToolCall, function: Callable[[], Any]) -> Result:
+    """`call`, for code that is not async."""
+    try:
+        return runtime.call_sync(tool.action, lambda _: function(), again=tool.again)
+    except InvalidActionError as error:
+        return invalid(tool.action, error)
+
+
+def interrupted(action: Action, error: BaseException) -> Result | None:
+    """The result of a tool by which the framework pauses the run, LangGraph's `interrupt`: it did not fail."""
+    if "GraphBubbleUp" not in {kind.__name__ for kind in type(error).__mro__}:
+        return None
+    why = f"the framework paused the run: {type(error).__name__}"
+    return Result(replace(action, params={}), ResultStatus.SKIPPED, error=why, exception=error)
+
+
+def invalid(action: Action, error: InvalidActionError) -> Result:
+    """The result of an action that cannot be proposed: it was not tried."""
+    return Result(replace(action, params={}), ResultStatus.SKIPPED, error=str(error))
 
 
 def as_text(result: Result) -> str:
     """What a model is told of an action that did not work: `[AEGIS BLOCKED] ...`. It can go on with that."""
-    return f"[AEGIS {result.status.value.upper()}] {result.error or result.reason}"
+    word = (
+        "INVALID" if result.status is ResultStatus.SKIPPED and result.decision is None else result.status.value.upper()
+    )
+    return f"[AEGIS {word}] {result.error or result.reason}"
 
 
-def as_params(value: Any) -> Any:
-    """Arguments as frameworks hand them over, as JSON: models and dataclasses become maps."""
-    dump = getattr(value, "model_dump", None)
-    if callable(dump) and not isinstance(value, type):
-        return dump(mode="json")
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return as_params(dataclasses.asdict(value))
-    if isinstance(value, Mapping):
-        return {key: as_params(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [as_params(item) for item in value]
-    return value
+def raised(result: Result) -> BaseException | None:
+    """What the tool raised, for the framework to handle. What was refused is told to the model instead."""
+    error = result.exception
+    return None if isinstance(error, GovernanceError) and error.reason == "ACTION_CHANGED" else error
+
+
+def to_json_text(data: Any) -> str:
+    """A value as JSON text. What JSON does not have stands there as text."""
+    return data if isinstance(data, str) else json.dumps(from_value(to_record(data)), ensure_ascii=False)

@@ -1,16 +1,16 @@
-"""Anthropic tool use: govern the calls that Claude asks for, and give their results back. Needs the extra `anthropic`."""
+"""Anthropic: governs the tool calls that Claude asks for, and returns their results. Needs the extra `anthropic`."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
 from anthropic.types import ToolResultBlockParam, ToolUseBlock
 
-from aegis.adapters._shared import as_params, as_text
+from aegis.adapters._shared import ToolCall, as_text, invalid, to_json_text
 from aegis.core.action import Action
+from aegis.core.errors import InvalidActionError
 from aegis.core.result import Result
 from aegis.runtime.engine import Runtime
 
@@ -36,6 +36,8 @@ async def govern_tool_call(
 ) -> ToolResult:
     """Governs one call that the model asks for; the runtime's executor runs it.
 
+    An input that cannot be proposed is a result that says why, for the model to read: it ends no conversation.
+
     Args:
         runtime: Governs and runs it: the action's type is the tool's name, its params are the tool's input.
         tool_name: The block's `name`.
@@ -46,8 +48,11 @@ async def govern_tool_call(
     """
     if not isinstance(tool_input, Mapping):
         raise TypeError(f"tool_input is the block's input, a map, not {type(tool_input).__name__}")
-    result = await runtime.run_one(Action(tool_name, target, as_params(tool_input), description))
-    parts = {field.name: getattr(result, field.name) for field in fields(Result)}
+    try:
+        result = await runtime.run_one(ToolCall.of(tool_name, target, tool_input, description).action)
+    except InvalidActionError as error:
+        result = invalid(Action(tool_name, target, {}, description), error)
+    parts: dict[str, Any] = {field.name: getattr(result, field.name) for field in fields(Result)}
     return ToolResult(**parts, tool_use_id=tool_use_id)
 
 
@@ -64,26 +69,23 @@ def tool_results_to_api_format(
     """Results as the content of the next user message: one `tool_result` block each.
 
     Args:
-        results: What `govern_tool_call` gave; or any results, each with the id of its `tool_use` block: `(block.id, result)`.
+        results: What `govern_tool_call` gave; or any results, each with the id of its `tool_use` block:
+            `(block.id, result)`.
     """
     blocks: list[ToolResultBlockParam] = []
     for given in results:
         tool_use_id, result = given if isinstance(given, tuple) else (getattr(given, "tool_use_id", None), given)
         if not tool_use_id:
             raise ValueError(
-                f"the result of {result.action.type} does not say which call it answers: pass `tool_use_id=block.id` to "
-                "govern_tool_call, or `(block.id, result)` here"
+                f"the result of {result.action.type} does not say which call it answers: pass "
+                "`tool_use_id=block.id` to govern_tool_call, or `(block.id, result)` here"
             )
         block: ToolResultBlockParam = {
             "type": "tool_result",
             "tool_use_id": tool_use_id,
-            "content": _text(result.data) if result.ok else as_text(result),
+            "content": to_json_text(result.data) if result.ok else as_text(result),
         }
         if not result.ok:
             block["is_error"] = True
         blocks.append(block)
     return blocks
-
-
-def _text(data: Any) -> str:
-    return data if isinstance(data, str) else json.dumps(as_params(data), ensure_ascii=False, default=str)

@@ -9,8 +9,10 @@ from typing import Any
 from crewai.tools import BaseTool  # pyright: ignore[reportMissingImports]
 from pydantic import BaseModel, ConfigDict, PrivateAttr, create_model
 
-from aegis.adapters._shared import as_params, as_text
+from aegis.adapters._shared import ToolCall, as_text, call, call_sync, invalid
 from aegis.core.action import Action
+from aegis.core.errors import InvalidActionError
+from aegis.core.result import Result
 from aegis.runtime.engine import Runtime
 
 __all__ = ["AegisCrewAITool"]
@@ -19,8 +21,8 @@ __all__ = ["AegisCrewAITool"]
 class AegisCrewAITool(BaseTool):
     """A CrewAI tool that calls a function when the sidecar says so.
 
-    A call that may not run answers `[AEGIS BLOCKED] ...` or `[AEGIS DENIED] ...`, so that the crew can go on; so does one that
-    raises (`[AEGIS FAILED] ...`).
+    A call that may not run answers `[AEGIS BLOCKED] ...` or `[AEGIS DENIED] ...`, so that the crew can go on; so does
+    one whose arguments cannot be proposed (`[AEGIS INVALID] ...`), and one that raises (`[AEGIS FAILED] ...`).
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -29,6 +31,7 @@ class AegisCrewAITool(BaseTool):
     _action_type: str = PrivateAttr()
     _action_target: str = PrivateAttr()
     _fn: Callable[..., Any] = PrivateAttr()
+    _said: str = PrivateAttr(default="")
 
     def __init__(
         self,
@@ -60,13 +63,42 @@ class AegisCrewAITool(BaseTool):
         self._action_type, self._action_target = action_type, action_target
         self._said = description
 
-    _said: str = PrivateAttr(default="")
-
     def _run(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            tool = self._call(args, kwargs)
+        except InvalidActionError as error:
+            return self._answer(self._invalid(error))
+        return self._answer(call_sync(self._runtime, tool, lambda: self._fn(**tool.arguments)))
+
+    async def _arun(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            tool = self._call(args, kwargs)
+        except InvalidActionError as error:
+            return self._answer(self._invalid(error))
+        return self._answer(await call(self._runtime, tool, lambda: self._fn(**tool.arguments)))
+
+    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolCall:
+        """The call, with arguments as the function declares them: CrewAI makes maps of models before it calls."""
         bound = inspect.signature(self._fn).bind(*args, **kwargs)
         bound.apply_defaults()
-        action = Action(self._action_type, self._action_target, as_params(dict(bound.arguments)), self._said)
-        result = self._runtime.call_sync(action, lambda proposed: self._fn(**proposed.params))
+        arguments: dict[str, Any] = {}
+        for name, parameter in bound.signature.parameters.items():
+            if parameter.kind is parameter.VAR_KEYWORD:
+                arguments.update(bound.arguments[name])
+            else:
+                arguments[name] = bound.arguments[name]
+        return ToolCall.of(self._action_type, self._action_target, self._typed(arguments), self._said)
+
+    def _typed(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        fields = self.args_schema.model_fields
+        known = {name: value for name, value in arguments.items() if name in fields}
+        model = self.args_schema.model_validate(known)
+        return arguments | {name: getattr(model, name) for name in known}
+
+    def _invalid(self, error: InvalidActionError) -> Result:
+        return invalid(Action(self._action_type, self._action_target), error)
+
+    def _answer(self, result: Result) -> Any:
         return result.data if result.ok else as_text(result)
 
 

@@ -1,25 +1,69 @@
-"""MCP: govern what a client session calls. Needs the extra `mcp`.
+"""MCP: governs what a client session calls. Needs the extra `mcp`.
 
 The action's type is the tool's name, its target the server's, its params the arguments.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from mcp import ClientSession
 from mcp.types import CallToolResult, TextContent
 
-from aegis.adapters._shared import as_params, as_text
+from aegis.adapters._shared import ToolCall, as_text, invalid, raised
 from aegis.core.action import Action
-from aegis.core.result import Result, ResultStatus
-from aegis.errors import AegisError
+from aegis.core.errors import AegisError, GovernanceError, InvalidActionError
+from aegis.core.result import Result
+from aegis.core.status import ResultStatus
 from aegis.runtime.engine import Runtime
 from aegis.types import Evaluation
 
 __all__ = ["AegisMCPToolFilter", "GovernedSession", "govern_mcp_tool_call"]
+
+_CALL = "tools/call"
+# What reads, and calls no tool.
+_READS = {
+    "completion/complete",
+    "initialize",
+    "logging/setLevel",
+    "ping",
+    "prompts/get",
+    "prompts/list",
+    "resources/list",
+    "resources/read",
+    "resources/subscribe",
+    "resources/templates/list",
+    "resources/unsubscribe",
+    "server/discover",
+    "tools/list",
+}
+_PASSED_ON = {
+    "complete",
+    "discover",
+    "discover_result",
+    "get_prompt",
+    "get_server_capabilities",
+    "initialize",
+    "initialize_result",
+    "instructions",
+    "list_prompts",
+    "list_resource_templates",
+    "list_resources",
+    "list_tools",
+    "protocol_version",
+    "read_resource",
+    "send_ping",
+    "send_progress_notification",
+    "send_roots_list_changed",
+    "server_capabilities",
+    "server_info",
+    "set_logging_level",
+    "subscribe_resource",
+    "unsubscribe_resource",
+    "validate_tool_result",
+}
 
 
 async def govern_mcp_tool_call(
@@ -34,40 +78,41 @@ async def govern_mcp_tool_call(
 ) -> Result:
     """Governs one call of a tool of a server.
 
+    Arguments that cannot be proposed are a result that says why, for the model to read.
+
     Args:
         runtime: Governs it.
         tool_name: The tool.
         arguments: What it is called with.
         server_name: What the policy calls the server.
         description: The agent's own words for a reviewer.
-        session: Calls the tool; a tool's own error (`isError`) is a failure. None: the runtime's executor runs the action.
+        session: Calls the tool; a tool's own error (`isError`) is a failure. None: the runtime's executor runs the
+            action.
         options: More for `ClientSession.call_tool`.
     """
-    action = Action(tool_name, server_name, as_params(dict(arguments or {})), description)
-    if session is None:
-        return await runtime.run_one(action)
-    called = session
+    try:
+        tool = ToolCall.of(tool_name, server_name, dict(arguments or {}), description)
+        if session is None:
+            return await runtime.run_one(tool.action)
+        called, kept = session, _kept(options)
 
-    async def call(proposed: Action) -> Result:
-        answer = await called.call_tool(proposed.type, dict(proposed.params), **options)
-        wrong = isinstance(answer, CallToolResult) and _is_error(answer)
-        status = ResultStatus.FAILED if wrong else ResultStatus.SUCCESS
-        return Result(proposed, status, data=_Answer(answer), error=_text_of(answer) if wrong else None)
+        async def call(proposed: Action) -> Result:
+            return _result(proposed, await called.call_tool(proposed.type, dict(proposed.params), **kept))
 
-    return _opened(await runtime.call(action, call))
-
-
-class _Answer(dict[str, Any]):
-    """A tool's answer: as JSON for the record, itself for the caller."""
-
-    def __init__(self, answer: Any) -> None:
-        super().__init__(as_params(answer))
-        self.answer = answer
+        return await runtime.call(tool.action, call)
+    except InvalidActionError as error:
+        return invalid(Action(tool_name, server_name, {}, description), error)
 
 
-def _opened(result: Result) -> Result:
-    """The result with the tool's answer itself as its data."""
-    return replace(result, data=result.data.answer) if isinstance(result.data, _Answer) else result
+def _kept(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options as they are now: a `meta` that changes later does not count."""
+    return {name: copy.deepcopy(value) if isinstance(value, (dict, list)) else value for name, value in options.items()}
+
+
+def _result(action: Action, answer: Any) -> Result:
+    wrong = isinstance(answer, CallToolResult) and _is_error(answer)
+    status = ResultStatus.FAILED if wrong else ResultStatus.SUCCESS
+    return Result(action, status, data=answer, error=_text_of(answer) if wrong else None)
 
 
 def _is_error(answer: CallToolResult) -> bool:
@@ -79,14 +124,21 @@ def _text_of(answer: CallToolResult) -> str:
     return "\n".join(part.text for part in answer.content if isinstance(part, TextContent)) or "the tool failed"
 
 
-def _refusal(result: Result) -> CallToolResult:
+def _told(result: Result) -> Any:
+    """A tool's answer, or why there is none, as tools answer."""
+    error = raised(result)
+    if error is not None:
+        raise error
+    if result.data is not None:
+        return result.data
     return CallToolResult.model_validate({"content": [{"type": "text", "text": as_text(result)}], "isError": True})
 
 
 class GovernedSession:
-    """A client session whose `call_tool` is governed. Everything else is the session's own.
+    """A client session whose tool calls are governed, by `call_tool` and by `send_request`.
 
-    A call that may not run answers with `isError` and `[AEGIS BLOCKED] ...` or `[AEGIS DENIED] ...`, as tools do.
+    What reads is the session's own. What could call a tool in another way is refused. A call that may not run answers
+    with `isError` and `[AEGIS BLOCKED] ...` or `[AEGIS DENIED] ...`, as tools do.
     """
 
     def __init__(self, session: ClientSession, *, runtime: Runtime, server_name: str = "default") -> None:
@@ -96,20 +148,46 @@ class GovernedSession:
         """Calls a tool when the sidecar says so. Arguments as of `ClientSession.call_tool`."""
         if args:
             raise TypeError("name the options of call_tool")
-        result = await govern_mcp_tool_call(
-            runtime=self._runtime,
-            tool_name=name,
-            arguments=arguments,
-            server_name=self._server_name,
-            session=self._session,
-            **options,
+        return _told(
+            await govern_mcp_tool_call(
+                runtime=self._runtime,
+                tool_name=name,
+                arguments=arguments,
+                server_name=self._server_name,
+                session=self._session,
+                **options,
+            )
         )
-        if result.exception is not None:
-            raise result.exception
-        return result.data if result.data is not None else _refusal(result)
+
+    async def send_request(self, request: Any, *args: Any, **options: Any) -> Any:
+        """Sends a request that reads, or governs one that calls a tool. Any other is refused."""
+        # A copy: what is looked at is what is sent.
+        kept = request.model_copy(deep=True)
+        inner = getattr(kept, "root", kept)
+        method = str(inner.method)
+        if method in _READS:
+            return await self._session.send_request(kept, *args, **options)
+        if method != _CALL:
+            raise GovernanceError(
+                f"`{method}` is not sent: it is no method that is known to call no tool", reason="NOT_GOVERNED"
+            )
+        try:
+            tool = ToolCall.of(inner.params.name, self._server_name, dict(inner.params.arguments or {}))
+            inner.params.arguments = tool.arguments
+
+            async def send(proposed: Action) -> Result:
+                return _result(proposed, await self._session.send_request(kept, *args, **options))
+
+            return _told(await self._runtime.call(tool.action, send, again=tool.again))
+        except InvalidActionError as error:
+            return _told(invalid(Action(inner.params.name, self._server_name), error))
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._session, name)
+        if name in _PASSED_ON:
+            return getattr(self._session, name)
+        raise AttributeError(
+            f"`{name}` of a governed session: it is not known to call no tool; use `call_tool`, or the session itself"
+        )
 
 
 class AegisMCPToolFilter:
@@ -117,7 +195,8 @@ class AegisMCPToolFilter:
 
     Args:
         runtime: Governs the calls.
-        sessions: The servers' sessions, by what the policy calls them. Without, the runtime's executor runs the actions.
+        sessions: The servers' sessions, by what the policy calls them. Without, the runtime's executor runs the
+            actions.
     """
 
     def __init__(self, runtime: Runtime, *, sessions: Mapping[str, ClientSession] | None = None) -> None:
@@ -126,7 +205,7 @@ class AegisMCPToolFilter:
 
     async def check(self, server: str, tool: str, arguments: Mapping[str, Any] | None = None) -> Evaluation:
         """What the policy would answer. Nothing is recorded."""
-        plan = await self._runtime.aplan([Action(tool, server, as_params(dict(arguments or {})))])
+        plan = await self._runtime.aplan([Action(tool, server, dict(arguments or {}))])
         return plan[0]
 
     async def call_tool(self, server: str, tool: str, arguments: Mapping[str, Any] | None = None) -> Result:
@@ -135,7 +214,8 @@ class AegisMCPToolFilter:
         if self._sessions is not None:
             session = self._sessions.get(server)
             if session is None:
-                raise AegisError(f"no session with the server `{server}`: there are {', '.join(sorted(self._sessions))}")
+                known = ", ".join(sorted(self._sessions))
+                raise AegisError(f"no session with the server `{server}`: there are {known}")
         return await govern_mcp_tool_call(
             runtime=self._runtime, tool_name=tool, arguments=arguments, server_name=server, session=session
         )

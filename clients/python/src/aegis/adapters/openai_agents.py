@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from agents import FunctionTool, RunContextWrapper, function_tool
+from agents.function_schema import FuncSchema, function_schema
 from agents.tool_context import ToolContext
 
-from aegis.adapters._shared import as_params, as_text
+from aegis.adapters._shared import ToolCall, as_text, call, invalid, raised
 from aegis.core.action import Action
+from aegis.core.errors import AegisError, InvalidActionError
 from aegis.core.risk import ApprovalMode
 from aegis.runtime.engine import Runtime
+from aegis.runtime.sync import in_thread
 
 __all__ = ["governed_tool", "policy_asks_user"]
+
+AskUser = Callable[[RunContextWrapper[Any], dict[str, Any], str], Awaitable[bool]]
+"""A hook for `needs_approval`."""
 
 
 def governed_tool(
@@ -28,11 +35,13 @@ def governed_tool(
 ) -> Callable[[Callable[..., Any]], FunctionTool]:
     """Makes a function, sync or async, a governed tool for `Agent(tools=[...])`. Its arguments are the action's params.
 
-    Where a rule says `approval: confirm`, the SDK's own approval asks the agent's user: the run is interrupted, and goes on
-    with `state.approve(...)`. Where it says `approve`, a reviewer of the sidecar is waited for.
+    Where a rule says `approval: confirm`, the SDK's own approval asks the agent's user: the run is interrupted, and
+    goes on with `state.approve(...)`. Where it says `approve`, a reviewer of the sidecar is waited for. Otherwise
+    nothing interrupts the run. A function that is not async runs in a thread.
 
-    A call that may not run answers `[AEGIS BLOCKED] ...` or `[AEGIS DENIED] ...`, so that the agent can go on; what the
-    function raises is the SDK's to handle (`failure_error_function`).
+    A call that may not run answers `[AEGIS BLOCKED] ...` or `[AEGIS DENIED] ...`, and one whose arguments cannot be
+    proposed `[AEGIS INVALID] ...`, so that the agent can go on. What the function raises is the SDK's to handle
+    (`failure_error_function`).
 
     Args:
         runtime: Governs the calls. Its executor is not used.
@@ -47,6 +56,7 @@ def governed_tool(
         signature = inspect.signature(function, eval_str=True)
         takes_context = _takes_context(signature)
         said = description if description is not None else (inspect.getdoc(function) or "").partition("\n")[0]
+        work = in_thread(lambda bound: function(*bound.args, **bound.kwargs)) if not _is_async(function) else None
 
         @functools.wraps(function)
         async def governed(context: ToolContext[Any], *args: Any, **kwargs: Any) -> Any:
@@ -54,46 +64,78 @@ def governed_tool(
             bound = signature.bind(*given, **kwargs)
             bound.apply_defaults()
             names = list(bound.arguments)[1 if takes_context else 0 :]
-            action = Action(kind, action_target, as_params({name: bound.arguments[name] for name in names}), said)
-            frozen = {name: _frozen(bound.arguments[name]) for name in names}
+            try:
+                tool = ToolCall.of(kind, action_target, {name: bound.arguments[name] for name in names}, said)
+            except InvalidActionError as error:
+                return as_text(invalid(Action(kind, action_target), error))
+            bound.arguments.update(tool.arguments)
 
-            async def run(_: Action) -> Any:
-                bound.arguments.update(frozen)
-                returned = function(*bound.args, **bound.kwargs)
-                return await returned if inspect.isawaitable(returned) else returned
+            async def run() -> Any:
+                return await (work(bound) if work is not None else function(*bound.args, **bound.kwargs))
 
-            result = await runtime.call(action, run, confirm=lambda _action, _decision: _approved(context))
-            if result.exception is not None:
-                raise result.exception
+            result = await call(runtime, tool, run, lambda _action, _decision: _approved(context))
+            wrong = raised(result)
+            if wrong is not None:
+                raise wrong
             return result.data if result.ok else as_text(result)
 
         # The SDK reads the arguments from the signature; it passes the context where the first one asks for it.
         parameters = list(signature.parameters.values())[1 if takes_context else 0 :]
-        context_parameter = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=ToolContext[Any])
-        governed.__signature__ = signature.replace(  # type: ignore[attr-defined]
-            parameters=[context_parameter, *parameters]
-        )
+        first = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=ToolContext[Any])
+        governed.__signature__ = signature.replace(parameters=[first, *parameters])  # type: ignore[attr-defined]
         governed.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         governed.__annotations__ |= {"context": ToolContext[Any], "return": signature.return_annotation}
         del governed.__wrapped__
-        chosen: dict[str, Any] = {"needs_approval": policy_asks_user(runtime, kind, action_target)} | options
+        schema = function_schema(governed, strict_json_schema=bool(options.get("strict_mode", True)))
+        asks = _asks(runtime, kind, action_target, lambda params: _validated(schema, params))
+        chosen: dict[str, Any] = {"needs_approval": asks} | options
         if description is not None:
             chosen.setdefault("description_override", description)
-        return function_tool(governed, **chosen)
+        return _asking_only_the_hook(function_tool(governed, **chosen))
 
     return decorate
 
 
-def policy_asks_user(
-    runtime: Runtime, action_type: str, action_target: str = "default"
-) -> Callable[[RunContextWrapper[Any], dict[str, Any], str], Awaitable[bool]]:
+def policy_asks_user(runtime: Runtime, action_type: str, action_target: str = "default") -> AskUser:
     """A hook for `needs_approval` of any tool: whether the policy wants the agent's own user to confirm this call."""
+    return _asks(runtime, action_type, action_target, lambda params: params)
 
+
+def _asks(runtime: Runtime, kind: str, target: str, arguments: Callable[[dict[str, Any]], dict[str, Any]]) -> AskUser:
     async def asks(context: RunContextWrapper[Any], params: dict[str, Any], call_id: str) -> bool:
-        plan = await runtime.aplan([Action(action_type, action_target, as_params(params))])
+        try:
+            plan = await runtime.aplan([Action(kind, target, arguments(params))])
+        except AegisError:
+            # The call itself says what is wrong, to the model. It does not run either.
+            return False
         return plan[0].approval is ApprovalMode.CONFIRM
 
     return asks
+
+
+def _validated(schema: FuncSchema, params: dict[str, Any]) -> dict[str, Any]:
+    """The model's arguments as the function will get them. Wrong ones stay as they are: the call says so."""
+    try:
+        args, kwargs = schema.to_call_args(schema.params_pydantic_model(**params))
+    except ValueError:
+        return params
+    bound = inspect.Signature(list(schema.signature.parameters.values())[1:]).bind(*args, **kwargs)
+    bound.apply_defaults()
+    return dict(bound.arguments)
+
+
+def _asking_only_the_hook(tool: FunctionTool) -> FunctionTool:
+    """The tool, so that only `needs_approval` decides whether the user is asked.
+
+    Newer releases of the SDK ask whenever validation changes an argument (5 to 5.0) of a tool that they made
+    themselves. What was validated is what is proposed here, so that there is nothing to ask.
+    """
+    invoke = tool.on_invoke_tool
+
+    async def on_invoke_tool(context: ToolContext[Any], arguments: str) -> Any:
+        return await invoke(context, arguments)
+
+    return dataclasses.replace(tool, on_invoke_tool=on_invoke_tool)
 
 
 def _approved(context: ToolContext[Any]) -> bool:
@@ -109,12 +151,5 @@ def _takes_context(signature: inspect.Signature) -> bool:
     return inspect.isclass(kind) and issubclass(kind, RunContextWrapper)
 
 
-def _frozen(value: Any) -> Any:
-    copy = getattr(value, "model_copy", None)
-    if callable(copy):
-        return copy(deep=True)
-    if isinstance(value, list):
-        return [_frozen(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _frozen(item) for key, item in value.items()}
-    return value
+def _is_async(function: Callable[..., Any]) -> bool:
+    return inspect.iscoroutinefunction(function)

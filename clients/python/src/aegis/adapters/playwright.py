@@ -1,34 +1,43 @@
-"""Playwright: run actions in a browser. Needs the extra `playwright` and a browser.
+"""Playwright: runs actions in a browser. Needs the extra `playwright` and a browser.
 
 | type | params | data |
 | --- | --- | --- |
 | `navigate` | `url` (or the target); proposed: `query`, `fragment` | `{url, status, title}` |
-| `click` | `selector` | `{url}` |
-| `fill` | `selector`, `value` | `{}` |
-| `read` | `selector`; without, the whole page | `{text}` |
-| `screenshot` | `path`, `selector` | `{path, bytes}` |
+| `click` | `selector`; proposed: `element` | `{url}` |
+| `fill` | `selector`, `value`; proposed: `element` | `{}` |
+| `read` | `selector`; without, the whole page; proposed: `element` | `{text}` |
+| `screenshot` | `path`, `selector`; proposed: `element` | `{path, bytes}` |
 
-A URL is proposed normalised and without query and fragment, as an HTTP request's is: `navigate` has them as params. The target of
-the others is what the action says: a plan is made before the page is there. The `value` of a `fill` is a secret: it is proposed
-and recorded as `[masked, N characters]`.
+The target of a `navigate` is the URL, normalised and without query and fragment, as an HTTP request's is. The target of
+the others is where the page is: its own URL, or its frame's, and not what the action calls it (that is proposed as
+`label`). Of an element, what it says of itself is proposed: `{tag, text, href, action, digest}`. Both are looked at
+again just before the action runs, and it does not run where they have changed. A plan is made before the page is there,
+and asks about the target that the action names.
+
+Every document that the browser loads is proposed as a `navigate`: a link, a redirect, a frame, a window. Requests that
+a page's scripts make are not: govern what matters on the server's side, too.
+
+The `value` of a `fill` is a secret: it is proposed and recorded as `[masked, N characters]`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlencode, urlsplit
 
-from playwright.async_api import Browser, Page, Playwright, async_playwright
+from playwright.async_api import Browser, ElementHandle, Error, Page, Playwright, async_playwright
 
-from aegis.adapters.base import BaseExecutor
-from aegis.adapters.httpx_adapter import _query, _target, normalised_url
+from aegis.adapters._browser.destination import destination, to_visit, where
+from aegis.adapters._browser.elements import Element, find
+from aegis.adapters._browser.navigation import Navigation, first_line
+from aegis.adapters.base import BaseExecutor, Governor
 from aegis.core.action import Action, Secret
-from aegis.errors import InvalidActionError
+from aegis.core.errors import GovernanceError, InvalidActionError
+from aegis.core.result import Result
+from aegis.core.status import ResultStatus
 
 __all__ = ["PlaywrightExecutor"]
 
@@ -39,12 +48,14 @@ _PARAMS = {
     "read": (set(), {"selector"}),
     "screenshot": ({"path"}, {"path", "selector"}),
 }
+_MOST_WRITTEN = 1000
+"""How many URLs are kept as they were written, for actions whose turn has not come."""
+SETTLE = 2.0
+"""Seconds; how long an action waits for the documents that it leads to, where no reviewer is asked about them."""
 
 
 class PlaywrightExecutor(BaseExecutor):
     """Runs actions in one page of one browser. The browser starts with the first action that is allowed.
-
-    What a page does by itself, and where a click leads, is not proposed: govern what matters on the server's side, too.
 
     Args:
         headless: Whether the browser has no window.
@@ -71,8 +82,15 @@ class PlaywrightExecutor(BaseExecutor):
         self._playwright: Playwright | None = None
         self._browser: Browser | None = None
         self._page: Page | None = None
+        self._runtime: Governor | None = None
+        self._navigation = Navigation(lambda: self._runtime)
+        self._written: dict[tuple[str, str], str] = {}
         # One page does one thing at a time.
         self._turn: asyncio.Lock | None = None
+
+    def attach(self, runtime: Governor) -> None:
+        """Takes the runtime that documents are proposed to."""
+        self._runtime = runtime
 
     def prepare(self, action: Action) -> Action:
         """Checks the params, hides what is filled in, and holds URL and target together."""
@@ -81,8 +99,11 @@ class PlaywrightExecutor(BaseExecutor):
             raise InvalidActionError("type", f"`{action.type}` is none of {', '.join(_PARAMS)}")
         params, target = dict(action.params), action.target
         if kind == "navigate":
-            target, of_url = _destination(params.pop("url", None), target)
+            target, of_url, written = _destination(params.pop("url", None), target)
             params |= of_url
+            self._written[target, repr(of_url)] = written
+            while len(self._written) > _MOST_WRITTEN:
+                self._written.pop(next(iter(self._written)))
         required, known = _PARAMS[kind]
         for name in sorted(required - set(params)):
             raise InvalidActionError(f"params.{name}", f"must be given to {kind}")
@@ -90,7 +111,32 @@ class PlaywrightExecutor(BaseExecutor):
             raise InvalidActionError(f"params.{name}", f"no param of {kind}: there are {', '.join(sorted(known))}")
         if kind == "fill" and not self._record_value and not isinstance(params["value"], Secret):
             params["value"] = Secret(str(params["value"]))
+        if kind == "screenshot":
+            # Where it is written: neither dots nor links dodge a rule.
+            params["path"] = os.path.realpath(params["path"])
         return Action(kind, target, params, action.description)
+
+    async def describe(self, action: Action) -> Action:
+        """The page's own URL, and what the element says of itself."""
+        if action.type == "navigate":
+            return action
+        params = dict(action.params)
+        if action.target:
+            params["label"] = action.target
+        described, _ = await self._looked_at(Action(action.type, "about:blank", params, action.description))
+        return described
+
+    async def _looked_at(self, action: Action) -> tuple[Action, Element | None]:
+        """An action with where it would act now, and the element that it would act on."""
+        page, params = self._page, dict(action.params)
+        if page is None:
+            return action, None
+        target, element = page.url, None
+        if params.get("selector"):
+            element = await find(page, params["selector"], self._timeout)
+            if element is not None:
+                target, params["element"] = element.url, element.shown
+        return Action(action.type, where(target), params, action.description), element
 
     async def setup(self) -> None:
         """Starts the browser."""
@@ -103,7 +149,10 @@ class PlaywrightExecutor(BaseExecutor):
                 args=self._args,
             )
             self._browser = browser
-            self._page = page = await browser.new_page()
+            # A service worker would load documents that nobody sees.
+            context = await browser.new_context(service_workers="block")
+            await self._navigation.guard(context)
+            self._page = page = await context.new_page()
             page.set_default_timeout(self._timeout * 1000)
         except BaseException:
             await self.teardown()
@@ -121,65 +170,85 @@ class PlaywrightExecutor(BaseExecutor):
                 await playwright.stop()
 
     async def execute(self, action: Action) -> Any:
-        """Does it."""
-        if self._page is None or self._turn is None:
+        """Does it, where the page and the element still are what was proposed."""
+        page, turn = self._page, self._turn
+        if page is None or turn is None:
             raise RuntimeError("the browser is not running: run the executor by a Runtime")
-        async with self._turn:
-            if action.type == "navigate":
-                return await self._navigate(self._page, action.params, action.target)
-            return await getattr(self, f"_{action.type}")(self._page, action.params)
+        async with turn:
+            try:
+                if action.type == "navigate":
+                    return await self._navigate(page, action.params, action.target)
+                return await self._act(page, action)
+            except Error as error:
+                raise RuntimeError(first_line(error)) from None
 
-    async def _navigate(self, page: Page, params: Any, target: str) -> dict[str, Any]:
-        response = await page.goto(_to_visit(target, params))
-        status = None if response is None else response.status
-        return {"url": _where(page.url), "status": status, "title": await page.title()}
+    async def _act(self, page: Page, action: Action) -> Any:
+        params = {name: value for name, value in action.params.items() if name != "element"}
+        now, element = await self._looked_at(Action(action.type, action.target, params, action.description))
+        if (now.target, now.params.get("element")) != (action.target, action.params.get("element")):
+            return _changed(action, now)
+        if params.get("selector") and element is None:
+            raise RuntimeError(f"no element is there for the selector `{params['selector']}`")
+        self._navigation.begin()
+        handle = None if element is None else element.handle
+        data = await getattr(self, f"_{action.type}")(page, handle, params)
+        await self._navigation.settle(min(SETTLE, self._timeout))
+        if action.type == "click":
+            data = {"url": where(page.url)}
+            if self._navigation.refused:
+                data["refused"] = self._navigation.refused
+        return data
 
-    async def _click(self, page: Page, params: Any) -> dict[str, Any]:
-        await page.click(params["selector"])
-        return {"url": _where(page.url)}
+    async def _navigate(self, page: Page, params: Any, target: str) -> Any:
+        # As it was written, where that is what was proposed: a query made anew might say the same in another way.
+        url = self._written.get((target, repr(dict(params))), "")
+        if not url or destination(url) != (target, dict(params)):
+            url = to_visit(target, params)
+        self._navigation.begin(url)
+        response = await page.goto(url)
+        await self._navigation.settle(self._timeout)
+        if self._navigation.refused and where(page.url) == target:
+            # What the page led to at once: a redirect that may not be followed.
+            raise RuntimeError(f"led on to {self._navigation.refused[0]}")
+        status = self._navigation.status
+        if status is None and response is not None:
+            status = response.status
+        return {"url": where(page.url), "status": status, "title": await page.title()}
 
-    async def _fill(self, page: Page, params: Any) -> dict[str, Any]:
+    async def _click(self, page: Page, handle: ElementHandle, params: Any) -> None:
+        await handle.click()
+
+    async def _fill(self, page: Page, handle: ElementHandle, params: Any) -> dict[str, Any]:
         value = params["value"]
-        await page.fill(params["selector"], value.reveal() if isinstance(value, Secret) else str(value))
+        await handle.fill(value.reveal() if isinstance(value, Secret) else str(value))
         return {}
 
-    async def _read(self, page: Page, params: Any) -> dict[str, Any]:
-        return {"text": await page.inner_text(params.get("selector") or "body")}
+    async def _read(self, page: Page, handle: ElementHandle | None, params: Any) -> dict[str, Any]:
+        return {"text": await (page.inner_text("body") if handle is None else handle.inner_text())}
 
-    async def _screenshot(self, page: Page, params: Any) -> dict[str, Any]:
+    async def _screenshot(self, page: Page, handle: ElementHandle | None, params: Any) -> dict[str, Any]:
         path = Path(params["path"])
-        selector = params.get("selector")
-        shot = await (page.locator(selector).screenshot(path=path) if selector else page.screenshot(path=path))
+        shot = await (page.screenshot(path=path) if handle is None else handle.screenshot(path=path))
         return {"path": str(path), "bytes": len(shot)}
 
 
-def _destination(url: Any, target: str) -> tuple[str, dict[str, Any]]:
-    """The target of a `navigate`, and the rest of its URL as params: a rule on the one is not dodged by the other."""
-    given = str(url or target)
-    params: dict[str, Any]
-    scheme = urlsplit(given).scheme.lower()
-    if scheme in {"about", "data", "file"}:
-        plain, params = given, {}
-    else:
-        try:
-            normal = normalised_url(given)
-            plain, params = _target(normal), {"query": _query(normal), "fragment": given.partition("#")[2]}
-        except InvalidActionError as error:
-            raise InvalidActionError("params.url", str(error)) from None
-        params = {name: value for name, value in params.items() if value}
-    if url is not None and "://" in target and _destination(None, target) != (plain, params):
+def _changed(action: Action, now: Action) -> Result:
+    what = f"the page is at {now.target}" if now.target != action.target else "the element is another one"
+    error = GovernanceError(
+        f"{what}, and not what was proposed any more, so it does not run: propose it again", reason="ACTION_CHANGED"
+    )
+    return Result(action, ResultStatus.SKIPPED, error=str(error), exception=error)
+
+
+def _destination(url: Any, target: str) -> tuple[str, dict[str, Any], str]:
+    """The target of a `navigate`, the rest of its URL as params, and the URL as it was written.
+
+    A rule on the one is not dodged by the other: where both are given, they have to be the same.
+    """
+    if url is not None and not isinstance(url, str):
+        raise InvalidActionError("params.url", f"must be a string, not {type(url).__name__}")
+    written = url or target
+    plain, params = destination(written)
+    if url and ":" in target and destination(target) != (plain, params):
         raise InvalidActionError("target", f"is another URL than params.url (`{plain}`)")
-    return plain, params
-
-
-def _to_visit(target: str, params: Any) -> str:
-    """The URL that was proposed."""
-    query, fragment = params.get("query"), params.get("fragment")
-    return target + (f"?{urlencode(query, doseq=True)}" if query else "") + (f"#{fragment}" if fragment else "")
-
-
-def _where(url: str) -> str:
-    """Where a page is, without query and fragment, in which credentials may stand."""
-    if not url.startswith(("http://", "https://")):
-        return url
-    return re.split(r"[?#]", url, maxsplit=1)[0]
+    return plain, params, written

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from aegis.errors import InvalidActionError
+from aegis.core.errors import InvalidActionError
 
 __all__ = ["Action", "ActionLike", "Secret"]
 
@@ -49,8 +49,8 @@ class Secret:
 class Action:
     """What an agent wants to do.
 
-    What JSON does not hold exactly cannot be proposed: an integer beyond 2^53, NaN, a date. It is refused with its path when
-    the action is proposed, not when it is made.
+    What JSON does not hold exactly cannot be proposed: an integer beyond 2^53, NaN, a date. It is refused with its path
+    when the action is proposed, not when it is made.
     """
 
     type: str
@@ -66,7 +66,8 @@ class Action:
     def of(cls, action: ActionLike) -> Action:
         """The action that a map describes, in the words of the API or in those of the platform's SDK.
 
-        `{"type", "target", "params", "description"}`; `capability` is another word for `type`, `parameters` for `params`.
+        `{"type", "target", "params", "description"}`; `capability` is another word for `type`, `parameters` for
+        `params`.
         """
         if isinstance(action, Action):
             return action

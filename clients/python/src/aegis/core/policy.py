@@ -22,9 +22,9 @@ __all__ = ["Policy"]
 class Policy:
     """Layers of YAML, lowest first: a later one wins.
 
-    Its rules are tried first, a named rule replaces the one of that name in an earlier layer, and its defaults override, key
-    by key. `evaluate`, `revision` and `validate` are answered by a daemon that is started for this policy, in a directory of
-    its own, and stopped with it.
+    Its rules are tried first, a named rule replaces the one of that name in an earlier layer, and its defaults
+    override, key by key. `evaluate`, `revision` and `validate` are answered by a daemon that is started for this
+    policy, in a directory of its own, and stopped with it.
     """
 
     def __init__(self, *layers: types.PolicyLayer) -> None:
@@ -66,7 +66,7 @@ class Policy:
 
     @property
     def revision(self) -> str:
-        """SHA-256 in hex of the canonical JSON of the merged policy: what decisions name. Raises where it is not valid."""
+        """SHA-256 in hex of the canonical JSON of the merged policy, as decisions name it. Raises if not valid."""
         if self._revision is None:
             self._revision = validate(self._daemon(), self._layers)
         return self._revision

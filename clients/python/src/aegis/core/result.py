@@ -2,38 +2,15 @@
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aegis.core.action import Action
-
-if TYPE_CHECKING:
-    from aegis.types import Decision
+from aegis.core.decision import Decision
+from aegis.core.status import ResultStatus
 
 __all__ = ["Result", "ResultStatus"]
-
-
-class ResultStatus(str, enum.Enum):
-    """What became of an action."""
-
-    SUCCESS = "success"
-    """It ran and worked."""
-    FAILED = "failed"
-    """It ran and did not work, or its verification failed."""
-    BLOCKED = "blocked"
-    """The policy forbade it."""
-    DENIED = "denied"
-    """A person, or the clock, said no."""
-    SKIPPED = "skipped"
-    """It was not tried, after an earlier failure or a withdrawal."""
-    ROLLED_BACK = "rolled_back"
-    """It failed and was undone."""
-    UNKNOWN = "unknown"
-    """It was allowed, and nobody said in time what came of it. Only on the record."""
-
-    __str__ = str.__str__
 
 
 _BRIEF = {

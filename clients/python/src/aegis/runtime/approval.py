@@ -1,8 +1,9 @@
 """Approval handlers: reviewers inside the agent's process.
 
-They run with a reviewer's credential that the process was given (`Runtime(reviewer=...)`, or the socket of a sidecar that the
-runtime itself started), as a reviewer client of the daemon: the record names that reviewer. The safer arrangement is a
-reviewer elsewhere (`aegis review`): who holds the credential can approve, and so can an agent that shares the process.
+They run with a reviewer's credential that the process was given (`Access(reviewer=...)`, or the socket of a sidecar
+that the runtime itself started), as a reviewer client of the daemon: the record names that reviewer. The safer
+arrangement is a reviewer elsewhere (`aegis review`): who holds the credential can approve, and so can an agent that
+shares the process.
 """
 
 from __future__ import annotations
@@ -15,13 +16,11 @@ import sys
 import threading
 import unicodedata
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
+from aegis._settings import Settings
+from aegis.core.errors import AegisError
 from aegis.types import Approval
-
-if TYPE_CHECKING:
-    from aegis._settings import Settings
-    from aegis.testing import AutoApprovalHandler
 
 __all__ = ["ApprovalHandler", "AutoApprovalHandler", "CLIApprovalHandler", "CallbackApprovalHandler", "visible"]
 
@@ -33,8 +32,8 @@ class ApprovalHandler(abc.ABC):
     async def request_approval(self, approval: Approval) -> bool | None:
         """Answers one question, as the daemon shows it: masked parameters are masked.
 
-        Returns True to approve and False to deny exactly what was shown; None to leave it to another reviewer. It is cancelled
-        when somebody else was faster, or the question has expired.
+        Returns True to approve and False to deny exactly what was shown; None to leave it to another reviewer. It is
+        cancelled when somebody else was faster, or the question has expired.
         """
 
     def attached(self, settings: Settings) -> None:  # noqa: B027
@@ -56,7 +55,7 @@ class CallbackApprovalHandler(ApprovalHandler):
 
 
 class CLIApprovalHandler(ApprovalHandler):
-    """Asks on the terminal. The answer is read off the event loop; one question at a time.
+    """Asks on the terminal. A thread reads the answer. It asks one question at a time.
 
     Args:
         source: Where answers are read; None: the standard input. Its end leaves the questions to other reviewers.
@@ -155,10 +154,17 @@ def visible(text: str) -> str:
     return "".join(map(shown, text))
 
 
-def __getattr__(name: str) -> Any:
-    # Where the original has it; but approving by itself is for tests, and refuses any daemon but the test kit's.
-    if name == "AutoApprovalHandler":
-        from aegis.testing import AutoApprovalHandler
+class AutoApprovalHandler(ApprovalHandler):
+    """Approves everything, for tests. It refuses every daemon that the test kit did not start."""
 
-        return AutoApprovalHandler
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def attached(self, settings: Settings) -> None:
+        """Refuses a daemon that is not the test kit's."""
+        if not settings.test_kit:
+            raise AegisError(
+                "AutoApprovalHandler approves whatever is asked, so it works with the test kit's daemons only: use "
+                "`aegis.testing.Sidecar`, or `aegis.testing.isolated` around code that makes its own runtime"
+            )
+
+    async def request_approval(self, approval: Approval) -> bool:
+        """Approves."""
+        return True

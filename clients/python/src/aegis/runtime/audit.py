@@ -89,11 +89,11 @@ class AuditLog:
 
 
 class AuditLogger:
-    """The original's audit database. There is none here: making one says where the record is."""
+    """The audit database of agent-aegis, which does not exist here. Its constructor says where the record is."""
 
     def __init__(self, db_path: str | os.PathLike[str] = "aegis_audit.db") -> None:
         raise AegisError(
-            f"there is no database `{os.fspath(db_path)}` to write: the daemon keeps the record, before the action runs. "
+            f"there is no database `{os.fspath(db_path)}` to write: the daemon keeps the record. "
             "Leave `audit_logger` out; read with `runtime.audit` or `aegis audit`; keep the record elsewhere with "
             "`Runtime(data_dir=...)` or `aegis serve --data-dir`; mirror it into logging with LoggingAuditLogger"
         )

@@ -1,4 +1,4 @@
-"""Mirrors what a runtime does into Python's logging. A copy for operators: the record is the daemon's."""
+"""Copies results into Python's logging, for operators. The daemon keeps the record."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ _LEVELS = {
 
 
 class LoggingAuditLogger:
-    """Logs every decision with its result as one line of JSON: LOW at DEBUG, MEDIUM at INFO, HIGH at WARNING, CRITICAL at ERROR.
+    """Logs every decision with its result as one line of JSON.
+
+    LOW is logged at DEBUG, MEDIUM at INFO, HIGH at WARNING and CRITICAL at ERROR.
 
     Params and data are left out: a log is read by more people than the record.
 

@@ -15,8 +15,8 @@ __all__ = ["ExecutionPlan"]
 class ExecutionPlan:
     """Actions in order, each with what the policy answers for it now.
 
-    A forecast, not a permission: `Runtime.execute` proposes each action when its turn comes, and the policy in force then
-    decides.
+    A forecast, not a permission: `Runtime.execute` proposes each action when its turn comes, and the policy in force
+    then decides.
     """
 
     def __init__(self, evaluations: Iterable[Evaluation] = ()) -> None:

@@ -18,15 +18,14 @@ from typing import Any, TypeVar
 
 from aegis import types
 from aegis._client import AegisClient, AsyncAegisClient
-from aegis._settings import Settings
 from aegis._sidecar import Daemon
 from aegis.adapters.base import BaseExecutor
 from aegis.core.policy import Policy
-from aegis.errors import AegisError
-from aegis.runtime import engine
-from aegis.runtime.approval import ApprovalHandler
+from aegis.runtime import sidecar
+from aegis.runtime.approval import AutoApprovalHandler
 from aegis.runtime.audit import AuditLog
 from aegis.runtime.engine import Runtime
+from aegis.runtime.options import Access
 
 __all__ = ["AutoApprovalHandler", "Sidecar", "isolated"]
 
@@ -40,7 +39,7 @@ class Sidecar:
     Args:
         policy: A `Policy`, YAML text, a map, or a `Path` to a file. None: the built-in starter policy.
         arguments: More arguments for `aegis serve`.
-        data_dir: Where it keeps its things. None: a new directory, removed at the end.
+        data_dir: Its data directory. None: a new directory, removed at the end.
     """
 
     def __init__(
@@ -70,7 +69,7 @@ class Sidecar:
 
     @property
     def data_dir(self) -> Path:
-        """Where it keeps its things."""
+        """Its data directory."""
         return self._daemon.data_dir
 
     @property
@@ -117,8 +116,11 @@ class Sidecar:
     def runtime(self, executor: BaseExecutor | None = None, **options: Any) -> Runtime:
         """A runtime on this daemon, which may review, audit and change the policy."""
         operator = self.operator()
-        options = {"client": self.client(), "reviewer": operator, "auditor": operator, "admin": operator} | options
-        return Runtime(executor=executor, **options)
+        chosen: dict[str, Any] = {
+            "client": self.client(),
+            "access": Access(reviewer=operator, auditor=operator, admin=operator),
+        }
+        return Runtime(executor=executor, **(chosen | options))
 
     @property
     def audit(self) -> AuditLog:
@@ -146,7 +148,9 @@ class Sidecar:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
 
@@ -168,27 +172,11 @@ def isolated() -> Iterator[None]:
 
     For tests of code that makes its own runtime. It holds for the whole process.
     """
-    if engine._isolated is not None:
+    if sidecar.isolated is not None:
         yield
         return
-    engine._isolated = lambda layers: Daemon(layers, least_layers=engine._LEAST_LAYERS, test_kit=True)
+    sidecar.isolated = lambda layers: Daemon(layers, least_layers=sidecar.LEAST_LAYERS, test_kit=True)
     try:
         yield
     finally:
-        engine._isolated = None
-
-
-class AutoApprovalHandler(ApprovalHandler):
-    """Approves everything, for tests. It refuses every daemon that the test kit did not start."""
-
-    def attached(self, settings: Settings) -> None:
-        """Refuses a daemon that is not the test kit's."""
-        if not settings.test_kit:
-            raise AegisError(
-                "AutoApprovalHandler approves whatever is asked, so it works with the test kit's daemons only: use "
-                "`aegis.testing.Sidecar`, or `aegis.testing.isolated` around code that makes its own runtime"
-            )
-
-    async def request_approval(self, approval: types.Approval) -> bool:
-        """Approves."""
-        return True
+        sidecar.isolated = None

@@ -1,0 +1,1 @@
+"""The life of one governed call, without the I/O: propose, wait, run, report."""

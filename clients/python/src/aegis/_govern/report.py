@@ -1,0 +1,98 @@
+"""Reports the result of an action to the record."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from typing import Any
+
+from aegis._govern.terms import Terms
+from aegis._operations import agent
+from aegis._operations.effects import Do, Operation
+from aegis.core.action import Secret
+from aegis.core.decision import Decision
+from aegis.core.errors import AegisError, GovernanceError
+from aegis.core.result import Result
+from aegis.errors import ReportError
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was returned: one value for the caller, and another one for the record."""
+
+    value: Any
+    for_record: Any
+
+
+def opened(result: Result) -> Result:
+    """The result with the caller's value as its data."""
+    return replace(result, data=result.data.value) if isinstance(result.data, Answer) else result
+
+
+def reported(terms: Terms, decision: Decision, result: Result) -> Operation[None]:
+    """Reports a result. Raises `ReportError` where that fails: the action has run."""
+    given = result.data.for_record if isinstance(result.data, Answer) else result.data
+    data = given if terms.record_data else None
+    try:
+        try:
+            yield from _report(terms, decision, result, data)
+        except GovernanceError as refused:
+            if data is None or refused.code != "INVALID_ARGUMENT":
+                raise
+            # It ran: what the record cannot hold must not cost it the result.
+            yield from _report(terms, decision, result, {"not_recorded": str(refused)})
+    except AegisError as error:
+        raise ReportError(opened(result), error) from result.exception or error
+
+
+def _report(terms: Terms, decision: Decision, result: Result, data: Any) -> Operation[str]:
+    return agent.report(
+        terms.settings,
+        decision,
+        result.status,
+        data=data,
+        error=_without_secrets(result),
+        started_at=result.started_at,
+        completed_at=result.completed_at,
+    )
+
+
+def _without_secrets(result: Result) -> str | None:
+    """What went wrong, without the secrets that the executor was given."""
+    error = None if result.error is None else str(result.error)
+    for secret in _secrets(result.action.params):
+        if error and secret.reveal():
+            error = error.replace(secret.reveal(), secret.masked)
+    return error
+
+
+def _secrets(value: Any) -> Iterator[Secret]:
+    if isinstance(value, Secret):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _secrets(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _secrets(item)
+
+
+def mirrored(terms: Terms, result: Result) -> Operation[None]:
+    """Tells who wants to know of every result."""
+    mirror = terms.mirror
+    if mirror is not None:
+        yield Do(lambda: mirror(result))
+
+
+def says(error: BaseException) -> str:
+    """The text of an error. A `KeyError` has only its key as text, so its type is added."""
+    text = str(error)
+    if not text:
+        return type(error).__name__
+    return f"{type(error).__name__}: {text}" if isinstance(error, KeyError) else text
+
+
+def now() -> datetime:
+    """The moment, in UTC."""
+    return datetime.now(timezone.utc)

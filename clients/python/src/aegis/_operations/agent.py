@@ -1,0 +1,213 @@
+"""What an agent does: propose, wait, report, cancel."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+from aegis import _answers, _requests, types
+from aegis._operations.effects import Call, Operation, Sleep, call, pause
+from aegis._proto import governance_pb2
+from aegis._rpc import delay, may_pass
+from aegis._settings import Settings
+from aegis._values import check_text, to_record
+from aegis.core.action import Action, ActionLike
+from aegis.core.errors import AegisError, GovernanceError
+from aegis.core.status import ResultStatus
+from aegis.errors import ActionDenied
+
+SHORTEST_POLL = 0.5
+"""Seconds; a daemon that does not wait is asked no more often."""
+WAIT_CHUNK = 60.0
+"""Seconds; how long one call waits for a decision before it asks again."""
+
+
+def proposal(
+    action: ActionLike,
+    *,
+    actor: Mapping[str, Any] | types.Actor | str | None,
+    context: Mapping[str, Any] | None,
+    idempotency_key: str | None,
+    confirmation_token: str | None,
+) -> tuple[Action, governance_pb2.ProposeRequest]:
+    """A checked proposal: what will run if it is allowed, and the request."""
+    copy, message = _requests.action(action)
+    request = governance_pb2.ProposeRequest(
+        actor=_requests.actor(actor),
+        action=message,
+        context=_requests.context(context),
+        idempotency_key=check_text(idempotency_key or uuid.uuid4().hex, "idempotency_key"),
+        confirmation_token=check_text(confirmation_token or "", "confirmation_token"),
+    )
+    return copy, request
+
+
+def propose(
+    settings: Settings,
+    action: ActionLike,
+    *,
+    actor: Mapping[str, Any] | types.Actor | str | None = None,
+    context: Mapping[str, Any] | None = None,
+    idempotency_key: str | None = None,
+    confirmation_token: str | None = None,
+    wait_for: float = 0.0,
+    raise_on_deny: bool = False,
+) -> Operation[types.Decision]:
+    """Proposes an action, and waits for a reviewer where that is wanted."""
+    copy, request = proposal(
+        action,
+        actor=actor,
+        context=context,
+        idempotency_key=idempotency_key,
+        confirmation_token=confirmation_token,
+    )
+    decision = yield from send(settings, request, copy)
+    if wait_for > 0 and decision.outcome == "ESCALATE":
+        decision = yield from wait(settings, decision, wait_for)
+    if raise_on_deny and decision.outcome == "DENY":
+        raise ActionDenied(decision)
+    return decision
+
+
+def send(settings: Settings, request: governance_pb2.ProposeRequest, copy: Action) -> Operation[types.Decision]:
+    """Sends a proposal. The same request again is the same proposal."""
+    response = yield from call(settings, "Propose", request)
+    return verify_decision(_answers.decision(response.decision, copy))
+
+
+def verify_decision(answer: types.Decision, of: types.Decision | str | None = None) -> types.Decision:
+    """The answer, if it is about the decision that was asked for. The one place where that is checked.
+
+    Args:
+        answer: What the daemon answered.
+        of: The decision, or its id, that the answer must be about. None: a decision that was new.
+
+    Raises:
+        GovernanceError: It names no decision, or another one, or another action than the decision that was asked for.
+    """
+    asked = of if isinstance(of, str) else of.decision_id if of is not None else None
+    if not answer.decision_id or asked not in {None, answer.decision_id}:
+        raise _mismatch(
+            f"it was asked about decision `{asked or 'of a new proposal'}`, and its answer names `{answer.decision_id}`"
+        )
+    if isinstance(of, types.Decision) and of.action_digest and answer.action_digest != of.action_digest:
+        raise _mismatch(f"its answer about {answer.decision_id} is for another action than the one that was proposed")
+    return answer
+
+
+def _mismatch(why: str) -> GovernanceError:
+    return GovernanceError(
+        f"the daemon's answer is not for what was asked: {why}. Nothing runs. Is another program on the daemon's port?",
+        reason="ANSWER_MISMATCH",
+    )
+
+
+def wait(settings: Settings, decision: types.Decision | str, timeout: float | None) -> Operation[types.Decision]:
+    """Polls until the decision is made. Broken connections and restarts of the daemon do not end it."""
+    decision_id, proposed = (decision, None) if isinstance(decision, str) else (decision.decision_id, decision.action)
+    deadline = None if timeout is None else time.monotonic() + timeout
+    # How long a daemon that is gone is waited for.
+    hope = deadline if deadline is not None else _expiry(decision, settings)
+    failures = 0
+    while True:
+        began = time.monotonic()
+        chunk = WAIT_CHUNK if deadline is None else max(0.0, min(WAIT_CHUNK, deadline - began))
+        request = governance_pb2.AwaitDecisionRequest(
+            decision_id=check_text(decision_id, "decision_id"), wait=_requests.duration(chunk)
+        )
+        try:
+            response = yield Call("AwaitDecision", request, chunk + settings.timeout)
+        except AegisError as error:
+            if not (may_pass(error) or error.code == "DEADLINE_EXCEEDED"):
+                raise
+            left = None if hope is None else hope - time.monotonic()
+            if failures >= settings.retries if left is None else left <= 0:
+                raise
+            between = delay(settings.retry_delay, failures)
+            yield from pause(settings, error, between if left is None else min(between, left))
+            failures += 1
+            continue
+        failures = 0
+        answer = verify_decision(_answers.decision(response.decision, proposed), decision)
+        now = time.monotonic()
+        if answer.outcome != "ESCALATE" or (deadline is not None and now >= deadline):
+            return answer
+        if hope is None or deadline is None:
+            hope = _expiry(answer, settings)
+        if now - began < min(chunk, SHORTEST_POLL):
+            # It answered at once that nothing is decided, and would do so again.
+            yield Sleep(min(SHORTEST_POLL, chunk) - (now - began))
+
+
+def _expiry(decision: types.Decision | str, settings: Settings) -> float | None:
+    """When the question expires by this process's clock, plus the time of one call."""
+    if isinstance(decision, str) or decision.expires_at is None:
+        return None
+    moment = _requests.timestamp(decision.expires_at).ToDatetime(timezone.utc)
+    left = (moment - datetime.now(timezone.utc)).total_seconds()
+    return time.monotonic() + left + settings.timeout
+
+
+def report(
+    settings: Settings,
+    decision: types.Decision | str,
+    status: ResultStatus | str,
+    *,
+    data: Any = None,
+    error: str | None = None,
+    started_at: datetime | None = None,
+    completed_at: datetime | None = None,
+) -> Operation[str]:
+    request = governance_pb2.ReportResultRequest(
+        decision_id=_decision_id(decision),
+        status=_requests.status_number(status),
+        error=_for_record(error or ""),
+    )
+    if data is not None:
+        request.data.CopyFrom(to_record(data))
+    if started_at is not None:
+        request.started_at.CopyFrom(_requests.timestamp(started_at))
+    if completed_at is not None:
+        request.completed_at.CopyFrom(_requests.timestamp(completed_at))
+    response = yield from call(settings, "ReportResult", request)
+    audit_ref: str = response.audit_ref
+    return audit_ref
+
+
+LONGEST_ERROR = 4_000
+"""Bytes; a report must not be refused because an error goes on and on."""
+
+
+def _for_record(error: str) -> str:
+    text = error.encode(errors="backslashreplace")
+    if len(text) <= LONGEST_ERROR:
+        return text.decode()
+    return text[: LONGEST_ERROR - 3].decode(errors="ignore") + "..."
+
+
+def cancel(settings: Settings, decision: types.Decision | str, reason: str) -> Operation[types.Decision]:
+    proposed = None if isinstance(decision, str) else decision.action
+    request = governance_pb2.CancelProposalRequest(
+        decision_id=_decision_id(decision), reason=check_text(reason, "reason")
+    )
+    attempt = 0
+    while True:
+        try:
+            response = yield Call("CancelProposal", request, settings.timeout)
+        except AegisError as error:
+            if attempt > 0 and error.reason in {"NOT_PENDING", "ALREADY_DECIDED"}:
+                # The answer to the first attempt may have been lost: look what stands.
+                return (yield from wait(settings, decision, 0.0))
+            if attempt >= settings.retries or not may_pass(error):
+                raise
+            yield from pause(settings, error, delay(settings.retry_delay, attempt))
+            attempt += 1
+        else:
+            return verify_decision(_answers.decision(response.decision, proposed), decision)
+
+
+def _decision_id(decision: types.Decision | str) -> str:
+    return check_text(decision if isinstance(decision, str) else decision.decision_id, "decision_id")

@@ -1,0 +1,1 @@
+"""What `aegis.adapters.playwright` is made of."""

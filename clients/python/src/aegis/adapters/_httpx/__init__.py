@@ -1,0 +1,1 @@
+"""What `aegis.adapters.httpx_adapter` is made of."""

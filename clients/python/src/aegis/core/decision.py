@@ -1,0 +1,57 @@
+"""The answer to a proposal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from aegis.core.action import Action
+from aegis.core.risk import ApprovalMode, RiskLevel
+
+__all__ = ["Decision", "Outcome"]
+
+Outcome: TypeAlias = Literal["ALLOW", "DENY", "ESCALATE", "REQUIRE_CONFIRMATION"]
+"""The answer to a proposal. Only `ALLOW` means that the action may run."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The answer to a proposal."""
+
+    decision_id: str
+    """Names it: `dec_` and a UUIDv7."""
+    outcome: Outcome
+    """The answer. Anything but `ALLOW` means: do not run the action (yet)."""
+    reason: str
+    """Why, for people."""
+    risk_score: float
+    """The risk as a number from 0 to 1: 0.2, 0.5, 0.8 or 1.0."""
+    constraints: dict[str, Any]
+    """What the policy hands to the agent, for example `{"max_rows": 100}`."""
+    timestamp: str
+    """When it was given."""
+    audit_ref: str
+    """The record that holds it: `aud_` and a UUIDv7."""
+    risk_level: RiskLevel = RiskLevel.UNSPECIFIED
+    """How dangerous the policy says the action is."""
+    matched_rule: str = ""
+    """The rule that matched, or `<default>`."""
+    approval: ApprovalMode = ApprovalMode.UNSPECIFIED
+    """What the rule asks for."""
+    approval_id: str | None = None
+    """The question put to reviewers, where one was."""
+    expires_at: str | None = None
+    """When the question, or the confirmation token, ends by itself."""
+    policy_revision: str = ""
+    """The policy that decided."""
+    action_digest: str = ""
+    """What was decided on: SHA-256 in hex of its canonical JSON."""
+    confirmation_token: str | None = field(default=None, repr=False)
+    """On `REQUIRE_CONFIRMATION`: the second proposal carries it, once the agent's user has confirmed. Single use."""
+    action: Action | None = field(default=None, compare=False)
+    """What was proposed. None on what `wait` and `cancel` answer for a decision that is known by its id alone."""
+
+    @property
+    def allowed(self) -> bool:
+        """Whether the action may run."""
+        return self.outcome == "ALLOW"

@@ -1,0 +1,28 @@
+"""What can become of an action."""
+
+from __future__ import annotations
+
+import enum
+
+__all__ = ["ResultStatus"]
+
+
+class ResultStatus(str, enum.Enum):
+    """What became of an action."""
+
+    SUCCESS = "success"
+    """It ran and worked."""
+    FAILED = "failed"
+    """It ran and did not work, or its verification failed."""
+    BLOCKED = "blocked"
+    """The policy forbade it."""
+    DENIED = "denied"
+    """A person, or the clock, said no."""
+    SKIPPED = "skipped"
+    """It was not tried, after an earlier failure or a withdrawal."""
+    ROLLED_BACK = "rolled_back"
+    """It failed and was undone."""
+    UNKNOWN = "unknown"
+    """It was allowed, and nobody said in time what came of it. Only on the record."""
+
+    __str__ = str.__str__

@@ -1,0 +1,157 @@
+/**
+ * The one way from a proposal to a run: propose, confirm or wait, run, report. The wrapper, the runtime and the
+ * adapters all go through {@link perform} or {@link performStream}.
+ *
+ * What runs is a copy that was made before it was proposed (`detached.ts`). Where something of the caller's own must
+ * run, it is described again right before, by `unchanged`, which throws where the description differs.
+ */
+import { checkedAction } from "../action.js";
+import type { AegisClient } from "../client.js";
+import { ActionDenied, AegisError, ReportError } from "../errors.js";
+import { errorText } from "../recordable.js";
+import type { Action, ActionInput, Decision, ReportStatus } from "../types.js";
+import { checkedOptions, type GovernOptions, type Result } from "./options.js";
+import { settle } from "./settle.js";
+import { withdraw } from "./withdraw.js";
+
+/** What an execution came to, before it is reported. */
+export interface Execution<T> {
+    readonly status: Exclude<ReportStatus, "skipped">;
+    readonly data?: T;
+    readonly error?: string;
+    readonly cause?: unknown;
+}
+
+/**
+ * Proposes an action and executes it if it may run. A no is a result; everything that goes wrong on the way is thrown.
+ *
+ * `unchanged` is the last word before it runs, with nothing in between: where it throws, the action does not run.
+ */
+export async function perform<T>(
+    input: ActionInput,
+    given: GovernOptions,
+    execute: (action: Action, decision: Decision) => Promise<Execution<T>>,
+    unchanged?: () => void | Promise<void>,
+): Promise<Result<T>> {
+    const options = checkedOptions(given);
+    const allowed = await proposed<T>(checkedAction(input), options);
+    if ("status" in allowed) return allowed;
+    const { action, decision } = allowed;
+    try {
+        // Not awaited where it need not be: nothing happens between the last word and the run.
+        const asking = unchanged?.();
+        if (asking !== undefined) await asking;
+    } catch (error) {
+        throw await notRun(options.client, decision, error);
+    }
+    const startedAt = new Date();
+    return reported(allowed, options, startedAt, await execute(action, decision));
+}
+
+/**
+ * The same for what yields its result bit by bit: each part is passed on as it comes, and the last one is what is
+ * reported. A reader who leaves before the end leaves a failed action on the record.
+ */
+export async function* performStream<T>(
+    input: ActionInput,
+    given: GovernOptions,
+    open: () => AsyncIterable<T> | Iterable<T>,
+    unchanged?: () => void,
+): AsyncGenerator<T, Result<T>, undefined> {
+    const options = checkedOptions(given);
+    const allowed = await proposed<T>(checkedAction(input), options);
+    if ("status" in allowed) return allowed;
+    try {
+        unchanged?.();
+    } catch (error) {
+        throw await notRun(options.client, allowed.decision, error);
+    }
+    const startedAt = new Date();
+    let execution: Execution<T> = { status: "failed", error: "its reader has left before its end" };
+    let result: Result<T> | undefined;
+    try {
+        let last: T | undefined;
+        for await (const part of open()) {
+            last = part;
+            yield part;
+        }
+        execution = { status: "success", data: last as T };
+    } catch (cause) {
+        execution = { status: "failed", error: errorText(cause), cause };
+    } finally {
+        result = await reported(allowed, options, startedAt, execution);
+    }
+    return result;
+}
+
+interface Allowed {
+    readonly action: Action;
+    readonly decision: Decision;
+}
+
+/** The yes to an action, or what a no comes to. */
+async function proposed<T>(action: Action, options: GovernOptions): Promise<Allowed | Result<T>> {
+    const verdict = await settle(action, options);
+    const { decision } = verdict;
+    if (verdict.allowed) return { action, decision };
+    const { status, reason } = verdict;
+    return { action, status, ok: false, data: undefined, error: reason, cause: undefined, decision };
+}
+
+/** Gives up an action that may run and does not, because of this error. */
+async function notRun(client: AegisClient, decision: Decision, error: unknown): Promise<unknown> {
+    await withdraw(client, decision, `not run: ${errorText(error)}`).catch(() => undefined);
+    return error;
+}
+
+async function reported<T>(
+    { action, decision }: Allowed,
+    options: GovernOptions,
+    startedAt: Date,
+    execution: Execution<T>,
+): Promise<Result<T>> {
+    const { status, data, error = "", cause } = execution;
+    try {
+        await options.client.report(decision, { status, data, error, startedAt, completedAt: new Date() });
+    } catch (problem) {
+        // Not another error than ours: `report` converts before it sends.
+        throw new ReportError(decision, { result: data, error: cause }, problem as AegisError);
+    }
+    const result = Object.freeze({ action, status, ok: status === "success", data, error, cause, decision });
+    await options.onExecute?.(action, result);
+    return result;
+}
+
+/** Runs a function and says what came of it. */
+export async function executed<T>(run: () => T | Promise<T>): Promise<Execution<T>> {
+    try {
+        const data = await run();
+        const kind = Object.prototype.toString.call(data);
+        if (kind !== "[object Generator]" && kind !== "[object AsyncGenerator]") return { status: "success", data };
+        // Nothing of its body has run, and the report would say that all of it has.
+        await (data as AsyncGenerator | Generator).return(undefined);
+        throw new AegisError(
+            "it returned a generator, whose body runs only while it is read: govern a function that reads all of it",
+            { code: "INVALID_ARGUMENT" },
+        );
+    } catch (cause) {
+        return { status: "failed", error: errorText(cause), cause };
+    }
+}
+
+/** What a result means where a function must return or throw: the data, what was thrown, or {@link ActionDenied}. */
+export function unwrap<T>(result: Result<T>): T {
+    switch (result.status) {
+        case "success":
+            return result.data as T;
+        case "blocked":
+        case "denied":
+            if (result.decision === undefined) break;
+            throw new ActionDenied(result.action, result.decision, result.status, result.error);
+        default:
+            break;
+    }
+    // Whatever it was that the action threw.
+    // eslint-disable-next-line @typescript-eslint/only-throw-error
+    throw result.cause ?? new AegisError(result.error);
+}

@@ -1,0 +1,105 @@
+/** Settles whether an action may run: proposes it, asks the agent's user or a reviewer, and says yes or no. */
+import { randomUUID } from "node:crypto";
+import { throwIfAborted } from "../abort.js";
+import type { ProposeRequest } from "../calls/agent.js";
+import { deniedOrBlocked } from "../calls/denied.js";
+import type { AegisClient } from "../client.js";
+import { AegisError } from "../errors.js";
+import type { Action, Decision } from "../types.js";
+import { visible } from "../visible.js";
+import type { GovernOptions } from "./options.js";
+import { review } from "./review.js";
+import { withdrawnAtTheEnd } from "./shutdown.js";
+import { guarded, withdraw } from "./withdraw.js";
+
+type Verdict =
+    | { readonly allowed: true; readonly decision: Decision }
+    | {
+          readonly allowed: false;
+          readonly decision: Decision;
+          readonly status: "blocked" | "denied";
+          readonly reason: string;
+      };
+
+/** Proposes, and waits until it is settled whether the action may run. */
+export async function settle(action: Action, options: GovernOptions): Promise<Verdict> {
+    const { client, actor, context, signal } = options;
+    const propose = async (confirmationToken?: string): Promise<Decision> => {
+        throwIfAborted(signal);
+        const proposal = { action, actor, context, confirmationToken, idempotencyKey: randomUUID() };
+        try {
+            return await client.propose(proposal, { signal });
+        } catch (error) {
+            // It may have arrived: by its key it is found again, so that nobody answers what nobody waits for.
+            const late = error instanceof AegisError && error.code === "DEADLINE_EXCEEDED";
+            if (signal?.aborted === true || late) await abandon(client, proposal).catch(() => undefined);
+            throw error;
+        }
+    };
+    let decision = await propose();
+    await guarded(client, decision, async () => options.onDecision?.(action, decision));
+
+    if (decision.outcome === "REQUIRE_CONFIRMATION") {
+        const asked = decision;
+        const confirmed = await guarded(client, asked, async () => options.confirm?.(action, asked));
+        if (confirmed !== true) {
+            const reason =
+                options.confirm === undefined
+                    ? "it needs a confirmation, and nobody can be asked: give `confirm`"
+                    : "not confirmed";
+            await withdraw(client, asked, reason);
+            return { allowed: false, decision: asked, status: "denied", reason };
+        }
+        decision = await propose(asked.confirmationToken);
+        // The policy has changed in between, or the action has: one question is enough.
+        if (decision.outcome === "REQUIRE_CONFIRMATION") {
+            const reason = "it needs another confirmation";
+            await withdraw(client, decision, reason);
+            return { allowed: false, decision, status: "denied", reason };
+        }
+    }
+
+    if (decision.outcome === "ESCALATE") {
+        const asked = decision;
+        const reviewed = await guarded(client, asked, async () => {
+            announce(action, asked, options.log);
+            const giveUp = async (): Promise<void> => withdraw(client, asked, "its process was told to end");
+            return withdrawnAtTheEnd(giveUp, async () => review(asked, options));
+        });
+        if (reviewed.outcome === "ESCALATE") {
+            const reason = "nobody answered before the deadline";
+            await withdraw(client, reviewed, reason);
+            return { allowed: false, decision: reviewed, status: "denied", reason };
+        }
+        decision = reviewed;
+        await guarded(client, reviewed, async () => options.onApproval?.(action, reviewed));
+        if (decision.outcome === "DENY") return { allowed: false, decision, status: "denied", reason: decision.reason };
+    }
+
+    // Written so that nothing but this one word lets an action run.
+    if (decision.outcome === "ALLOW") {
+        const allowed = decision;
+        await guarded(client, allowed, async () => throwIfAborted(signal));
+        return { allowed: true, decision };
+    }
+    return { allowed: false, decision, status: deniedOrBlocked(decision), reason: decision.reason };
+}
+
+/** Says that the call waits now, and for what: a program that stands still in silence looks as if it hung. */
+function announce({ type, target }: Action, decision: Decision, log: GovernOptions["log"]): void {
+    const what = visible(target === "" ? type : `${type} on ${target}`);
+    const id = decision.approvalId ?? decision.decisionId;
+    const until = decision.expiresAt === undefined ? "" : `, until ${decision.expiresAt}`;
+    const line = `aegis: ${what} waits for a reviewer${until}: aegis approve ${id}`;
+    if (log === undefined) console.error(line);
+    else log(line);
+}
+
+/** How long one attempt takes at most to withdraw what nobody waits for any longer, in seconds. */
+const ABANDON_WITHIN = 5;
+
+/** Gives up a proposal whose answer was not waited for. Quickly: somebody has asked to stop. */
+async function abandon(client: AegisClient, proposal: ProposeRequest): Promise<void> {
+    const timeout = Math.min(client.timeout, ABANDON_WITHIN);
+    await withdraw(client, await client.propose(proposal, { timeout, retries: 0 }), "its caller has stopped waiting");
+}

@@ -1,0 +1,49 @@
+/** Actions, who proposes them and where they come from: to protobuf and back. */
+import { create, fromJson } from "@bufbuild/protobuf";
+import { type Value, ValueSchema } from "@bufbuild/protobuf/wkt";
+import { checkedObject, text } from "../json.js";
+import * as pb from "../proto/types_pb.js";
+import type { Action, Actor, ContextInput, Identity, Json, JsonObject } from "../types.js";
+import { required } from "./words.js";
+
+/** What is proposed, as it is sent. */
+export function actionToWire(action: Action): pb.Action {
+    const { type, target, description } = action;
+    return create(pb.ActionSchema, { type, target, params: mutable(action.params), description });
+}
+
+/** Who proposes, as it is sent. */
+export function actorToWire(actor: Actor | undefined): pb.Actor {
+    const { id, type } = actor ?? { id: "", type: "" };
+    return create(pb.ActorSchema, { id: text(id, "actor.id"), type: text(type ?? "ai-agent", "actor.type") });
+}
+
+/** Where a proposal comes from, as it is sent. */
+export function contextToWire(context: ContextInput | undefined): pb.Context {
+    const sessionId = text(context?.sessionId ?? context?.session_id ?? "", "context.sessionId");
+    const metadata = checkedObject(context?.metadata ?? {}, "context.metadata");
+    return create(pb.ContextSchema, { sessionId, metadata: mutable(metadata) });
+}
+
+/** protobuf-es has no read-only JSON; it does not change what it is given. */
+function mutable(object: JsonObject): NonNullable<pb.Action["params"]> {
+    return object as NonNullable<pb.Action["params"]>;
+}
+
+/** A value as it is sent. */
+export function valueToWire(value: Json): Value {
+    return fromJson(ValueSchema, value as Parameters<typeof fromJson>[1]);
+}
+
+export function actionFromWire(message: pb.Action | undefined): Action {
+    const { type, target, params, description } = required(message, "an action");
+    return { type, target, params: params ?? {}, description };
+}
+
+export function actorFromWire(message: pb.Actor | undefined): Required<Actor> {
+    return { id: message?.id ?? "", type: message?.type ?? "" };
+}
+
+export function identityFromWire(message: pb.Identity | undefined): Identity {
+    return { subject: message?.subject ?? "", how: message?.how ?? "", actor: message?.actor ?? "" };
+}

@@ -1,0 +1,88 @@
+/** The words of the API and their numbers in protobuf, and what every translation needs. */
+import { toJson } from "@bufbuild/protobuf";
+import { type Timestamp, TimestampSchema } from "@bufbuild/protobuf/wkt";
+import { GovernanceError } from "../errors.js";
+import * as pb from "../proto/types_pb.js";
+import type { ApprovalMode, EndingKind, Outcome, ResultStatus, RiskLevel } from "../types.js";
+
+export const OUTCOMES: Readonly<Record<number, Outcome>> = {
+    [pb.Outcome.ALLOW]: "ALLOW",
+    [pb.Outcome.DENY]: "DENY",
+    [pb.Outcome.ESCALATE]: "ESCALATE",
+    [pb.Outcome.REQUIRE_CONFIRMATION]: "REQUIRE_CONFIRMATION",
+};
+
+export const RISK_LEVELS: Readonly<Record<number, RiskLevel>> = {
+    [pb.RiskLevel.LOW]: "low",
+    [pb.RiskLevel.MEDIUM]: "medium",
+    [pb.RiskLevel.HIGH]: "high",
+    [pb.RiskLevel.CRITICAL]: "critical",
+};
+
+export const APPROVAL_MODES: Readonly<Record<number, ApprovalMode>> = {
+    [pb.ApprovalMode.AUTO]: "auto",
+    [pb.ApprovalMode.CONFIRM]: "confirm",
+    [pb.ApprovalMode.APPROVE]: "approve",
+    [pb.ApprovalMode.BLOCK]: "block",
+};
+
+export const RESULT_STATUSES: Readonly<Record<number, ResultStatus>> = {
+    [pb.ResultStatus.SUCCESS]: "success",
+    [pb.ResultStatus.FAILED]: "failed",
+    [pb.ResultStatus.BLOCKED]: "blocked",
+    [pb.ResultStatus.DENIED]: "denied",
+    [pb.ResultStatus.SKIPPED]: "skipped",
+    [pb.ResultStatus.ROLLED_BACK]: "rolled_back",
+    [pb.ResultStatus.UNKNOWN]: "unknown",
+};
+
+export const ENDING_KINDS: Readonly<Record<number, EndingKind>> = {
+    [pb.EndingKind.APPROVED]: "approved",
+    [pb.EndingKind.DENIED]: "denied",
+    [pb.EndingKind.EXPIRED]: "expired",
+    [pb.EndingKind.CANCELLED]: "cancelled",
+};
+
+/** The word for a number of an enumeration. A newer daemon may know more of them: that is an error, never a guess. */
+export function word<T extends string>(words: Readonly<Record<number, T>>, number: number, what: string): T {
+    const found = words[number];
+    if (found === undefined) {
+        throw new GovernanceError(`the daemon answered with the ${what} ${number}, which this version does not know`, {
+            code: "UNIMPLEMENTED",
+        });
+    }
+    return found;
+}
+
+/** The number of a word: 0, which stands for any, without one. */
+export function numberOf<E extends number>(
+    words: Readonly<Record<number, string>>,
+    value: string | undefined,
+    path: string,
+): E {
+    if (value === undefined) return 0 as E;
+    const found = Object.entries(words).find(([, known]) => known === value);
+    if (found === undefined) {
+        const known = Object.values(words).join(", ");
+        throw new GovernanceError(`${path}: \`${value}\` is none of ${known}`, { code: "INVALID_ARGUMENT" });
+    }
+    return Number(found[0]) as E;
+}
+
+/** A part without which a message says nothing. */
+export function required<T>(value: T | undefined, what: string): T {
+    if (value === undefined) throw new GovernanceError(`the daemon answered without ${what}`, { code: "INTERNAL" });
+    return value;
+}
+
+export const time = (at: Timestamp | undefined): string => (at === undefined ? "" : toJson(TimestampSchema, at));
+export const optional = (value: string): string | undefined => (value === "" ? undefined : value);
+
+/** Freezes a value and everything in it. */
+export function frozen<T>(value: T): T {
+    if (typeof value === "object" && value !== null && !Object.isFrozen(value)) {
+        Object.freeze(value);
+        Object.values(value).forEach(frozen);
+    }
+    return value;
+}

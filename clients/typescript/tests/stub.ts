@@ -1,0 +1,48 @@
+/** A server in this process that answers in the daemon's place. */
+import { createServer } from "node:http2";
+import type { AddressInfo } from "node:net";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { connectNodeAdapter } from "@connectrpc/connect-node";
+import { GovernanceService } from "../src/proto/governance_pb.js";
+import { ApprovalMode, type DecisionSchema, RiskLevel } from "../src/proto/types_pb.js";
+
+type Answer = MessageInitShape<typeof DecisionSchema>;
+
+/** Starts one that answers proposals, and waiting for them, with these decisions. */
+export async function startStub(
+    propose: Answer,
+    wait: Answer = propose,
+): Promise<{ readonly endpoint: string; readonly calls: string[] } & AsyncDisposable> {
+    const calls: string[] = [];
+    const whole = (decision: Answer): Answer => ({
+        riskLevel: RiskLevel.LOW,
+        approval: ApprovalMode.AUTO,
+        ...decision,
+    });
+    const answer = (name: string, decision: Answer) => () => {
+        calls.push(name);
+        return { decision: whole(decision) };
+    };
+    const handler = connectNodeAdapter({
+        routes: ({ service }) =>
+            service(GovernanceService, {
+                propose: answer("propose", propose),
+                awaitDecision: answer("awaitDecision", wait),
+                cancelProposal: answer("cancelProposal", wait),
+                reportResult: () => {
+                    calls.push("reportResult");
+                    return {};
+                },
+            }),
+    });
+    const server = createServer(handler);
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    return {
+        endpoint: `http://127.0.0.1:${String((server.address() as AddressInfo).port)}`,
+        calls,
+        [Symbol.asyncDispose]: async () => {
+            server.close();
+            return Promise.resolve();
+        },
+    };
+}
