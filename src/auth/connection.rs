@@ -4,9 +4,9 @@ use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use super::budget::Budget;
 use super::client_certificate::ClientCertificate;
 use crate::domain::{ConnectionId, Roles};
+use crate::limits::Budget;
 
 /// What a listener means for whoever calls over it. Being anonymous is a property of the listener, never of an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,8 +10,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::budget::{Budget, Rate, nanos};
 use super::connection::{Connection, PeerKey};
+use crate::limits::{Budget, Rate};
 
 /// How often a connection gets another try, and how often a peer does.
 const CONNECTION_REFILL: Duration = Duration::from_secs(1);
@@ -19,7 +19,7 @@ const PEER_REFILL: Duration = Duration::from_millis(100);
 /// How much more a peer may get wrong than one connection.
 const CONNECTIONS_PER_PEER: u32 = 10;
 /// Lines of the log about it, from all callers together.
-const LOG: Rate = Rate { burst: 10, refill: Duration::from_secs(1) };
+const LOG: Rate = Rate::new(10, Duration::from_secs(1));
 /// How many peers are told apart. Those beyond share one budget.
 const PEERS: usize = 4096;
 
@@ -28,7 +28,7 @@ const PEERS: usize = 4096;
 pub struct Failures {
     /// Wrong credentials over one connection, and from one peer; as many as come, where there is none.
     rates: Option<(Rate, Rate)>,
-    peers: Mutex<HashMap<PeerKey, u64>>,
+    peers: Mutex<HashMap<PeerKey, Budget>>,
     others: Budget,
     log: Budget,
 }
@@ -36,47 +36,44 @@ pub struct Failures {
 impl Failures {
     /// So many wrong credentials at once over a connection; 0 is as many as come.
     pub fn new(burst: u32) -> Self {
-        let connection = Rate { burst, refill: CONNECTION_REFILL };
-        let peer = Rate { burst: burst.saturating_mul(CONNECTIONS_PER_PEER), refill: PEER_REFILL };
+        let connection = Rate::new(burst, CONNECTION_REFILL);
+        let peer = Rate::new(burst.saturating_mul(CONNECTIONS_PER_PEER), PEER_REFILL);
         let rates = (burst > 0).then_some((connection, peer));
         Self { rates, peers: Mutex::default(), others: Budget::default(), log: Budget::default() }
     }
 
     /// Whether a credential of this connection may be looked at.
     pub fn may_try(&self, connection: &Connection, uptime: Duration) -> bool {
-        let (Some((rate, peer_rate)), now) = (self.rates, nanos(uptime)) else { return true };
-        if !connection.failures.has(rate, now) {
+        let Some((rate, peer_rate)) = self.rates else { return true };
+        if !connection.failures.has(rate, uptime) {
             return false;
         }
         connection.is_proved()
             || match self.peers().get(&connection.peer.key()) {
-                Some(full_at) => peer_rate.has(*full_at, now),
-                None => self.others.has(peer_rate, now),
+                Some(budget) => budget.has(peer_rate, uptime),
+                None => self.others.has(peer_rate, uptime),
             }
     }
 
     /// Counts a wrong credential, and tells the operator why it was wrong.
     pub fn count(&self, connection: &Connection, uptime: Duration, why: &str) {
-        let now = nanos(uptime);
-        if self.log.has(LOG, now) {
-            self.log.take(LOG, now);
+        if self.log.try_take(LOG, uptime) {
             tracing::warn!(peer = %connection.peer, why, "a caller could not be authenticated");
         }
         let Some((rate, peer_rate)) = self.rates else { return };
-        connection.failures.take(rate, now);
+        connection.failures.take(rate, uptime);
         let mut peers = self.peers();
         if peers.len() >= PEERS && !peers.contains_key(&connection.peer.key()) {
-            peers.retain(|_, full_at| *full_at > now);
+            peers.retain(|_, budget| !budget.is_full(uptime));
         }
         if peers.len() < PEERS || peers.contains_key(&connection.peer.key()) {
-            let full_at = peers.entry(connection.peer.key()).or_default();
-            *full_at = peer_rate.take(*full_at, now);
+            peers.entry(connection.peer.key()).or_default().take(peer_rate, uptime);
         } else {
-            self.others.take(peer_rate, now);
+            self.others.take(peer_rate, uptime);
         }
     }
 
-    fn peers(&self) -> MutexGuard<'_, HashMap<PeerKey, u64>> {
+    fn peers(&self) -> MutexGuard<'_, HashMap<PeerKey, Budget>> {
         self.peers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

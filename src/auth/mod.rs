@@ -9,7 +9,6 @@
 //! `known` is what is in force; `failures` bounds guessing.
 
 mod authenticator;
-mod budget;
 mod certificates;
 mod chain;
 mod client_certificate;

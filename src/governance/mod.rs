@@ -18,7 +18,6 @@ mod held;
 mod job;
 mod masking;
 mod notary;
-mod pace;
 mod policy_changes;
 mod propose;
 mod redact;
@@ -40,7 +39,7 @@ use crate::approvals::Queue;
 use crate::audit::record::Event;
 use crate::audit::{Store, StoreError};
 use crate::domain::{Clock, Digest, Timestamp};
-use crate::limits::{Amount, QuotaLimits};
+use crate::limits::{Amount, Budget, QuotaLimits};
 
 pub use error::GovernanceError;
 pub use evaluate::{Evaluated, Hypothesis};
@@ -94,7 +93,7 @@ pub struct Governor {
     clock: Arc<dyn Clock>,
     entropy: Entropy,
     secret: StoreSecret,
-    pace: pace::Pace,
+    pace: Budget,
     settings: Settings,
     held: Arc<Held>,
     /// One change of the policy at a time: what is compared is what is replaced.
@@ -143,7 +142,7 @@ impl Governor {
             clock,
             entropy,
             secret: StoreSecret::new(&store_key).ok_or(StoreError::Closed)?,
-            pace: pace::Pace::new(settings.proposals_per_second),
+            pace: Budget::default(),
             settings,
             held: Arc::new(Held::new(anonymous_share)),
             changing: tokio::sync::Mutex::default(),

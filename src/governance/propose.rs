@@ -19,7 +19,7 @@ use crate::domain::{
     ApprovalId, Caller, Check, Checked, Checker, Decision, DecisionCode, DecisionId, Digest, Outcome, Proposal,
     QuestionState, ResultStatus, Timestamp, action_digest, json_len,
 };
-use crate::limits::QuotaKey;
+use crate::limits::{QuotaKey, Rate};
 use crate::policy::{OnTimeout, Question};
 
 /// How many characters the idempotency key of a caller without a credential has at least: the key is what keeps other
@@ -57,7 +57,10 @@ impl Governor {
     /// Answers a proposal. The answer is on the record, durably, before it is given.
     pub async fn propose(&self, caller: &Caller, ask: Checked<Propose>) -> Result<Decision, GovernanceError> {
         let ask = ask.into_inner();
-        self.pace.admit(self.clock.uptime())?;
+        let limit = self.settings.proposals_per_second;
+        if Rate::per_second(limit).is_some_and(|rate| !self.pace.try_take(rate, self.clock.uptime())) {
+            return Err(GovernanceError::RateLimited(limit));
+        }
         let wait = ask.wait;
         let decided = self.decide_now(caller, ask)?;
         let (queue, held) = (Arc::clone(&self.queue), Arc::clone(&self.held));
