@@ -281,6 +281,75 @@ func (ResultStatus) EnumDescriptor() ([]byte, []int) {
 	return file_aegis_v1_types_proto_rawDescGZIP(), []int{3}
 }
 
+// What made a decision what it is.
+type DecisionCode int32
+
+const (
+	// Unknown.
+	DecisionCode_DECISION_CODE_UNSPECIFIED DecisionCode = 0
+	// The policy, by the rule that matched.
+	DecisionCode_DECISION_CODE_POLICY DecisionCode = 1
+	// A reviewer.
+	DecisionCode_DECISION_CODE_REVIEWER DecisionCode = 2
+	// Nobody answered in time.
+	DecisionCode_DECISION_CODE_TIMEOUT DecisionCode = 3
+	// The policy changed after the proposal, and now blocks the action.
+	DecisionCode_DECISION_CODE_POLICY_CHANGED DecisionCode = 4
+	// The proposer withdrew the proposal.
+	DecisionCode_DECISION_CODE_CANCELLED DecisionCode = 5
+	// The action was allowed, and its result is reported already: an ALLOW is for one run. `result` has what was reported.
+	DecisionCode_DECISION_CODE_ALREADY_REPORTED DecisionCode = 11
+)
+
+// Enum value maps for DecisionCode.
+var (
+	DecisionCode_name = map[int32]string{
+		0:  "DECISION_CODE_UNSPECIFIED",
+		1:  "DECISION_CODE_POLICY",
+		2:  "DECISION_CODE_REVIEWER",
+		3:  "DECISION_CODE_TIMEOUT",
+		4:  "DECISION_CODE_POLICY_CHANGED",
+		5:  "DECISION_CODE_CANCELLED",
+		11: "DECISION_CODE_ALREADY_REPORTED",
+	}
+	DecisionCode_value = map[string]int32{
+		"DECISION_CODE_UNSPECIFIED":      0,
+		"DECISION_CODE_POLICY":           1,
+		"DECISION_CODE_REVIEWER":         2,
+		"DECISION_CODE_TIMEOUT":          3,
+		"DECISION_CODE_POLICY_CHANGED":   4,
+		"DECISION_CODE_CANCELLED":        5,
+		"DECISION_CODE_ALREADY_REPORTED": 11,
+	}
+)
+
+func (x DecisionCode) Enum() *DecisionCode {
+	p := new(DecisionCode)
+	*p = x
+	return p
+}
+
+func (x DecisionCode) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (DecisionCode) Descriptor() protoreflect.EnumDescriptor {
+	return file_aegis_v1_types_proto_enumTypes[4].Descriptor()
+}
+
+func (DecisionCode) Type() protoreflect.EnumType {
+	return &file_aegis_v1_types_proto_enumTypes[4]
+}
+
+func (x DecisionCode) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use DecisionCode.Descriptor instead.
+func (DecisionCode) EnumDescriptor() ([]byte, []int) {
+	return file_aegis_v1_types_proto_rawDescGZIP(), []int{4}
+}
+
 // How an approval ended.
 type EndingKind int32
 
@@ -326,11 +395,11 @@ func (x EndingKind) String() string {
 }
 
 func (EndingKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_aegis_v1_types_proto_enumTypes[4].Descriptor()
+	return file_aegis_v1_types_proto_enumTypes[5].Descriptor()
 }
 
 func (EndingKind) Type() protoreflect.EnumType {
-	return &file_aegis_v1_types_proto_enumTypes[4]
+	return &file_aegis_v1_types_proto_enumTypes[5]
 }
 
 func (x EndingKind) Number() protoreflect.EnumNumber {
@@ -339,7 +408,7 @@ func (x EndingKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use EndingKind.Descriptor instead.
 func (EndingKind) EnumDescriptor() ([]byte, []int) {
-	return file_aegis_v1_types_proto_rawDescGZIP(), []int{4}
+	return file_aegis_v1_types_proto_rawDescGZIP(), []int{5}
 }
 
 // What an agent wants to do.
@@ -618,12 +687,22 @@ type Decision struct {
 	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
 	// On REQUIRE_CONFIRMATION: the token that the second proposal must send. Valid once, only for exactly this action.
 	ConfirmationToken string `protobuf:"bytes,13,opt,name=confirmation_token,json=confirmationToken,proto3" json:"confirmation_token,omitempty"`
-	// SHA-256 in hex of the canonical JSON of the action, its actor and its session.
+	// SHA-256 in hex of `action_digest_salt` (16 bytes) and the RFC 8785 JSON of the action, `actor.id` and `session_id`.
 	ActionDigest string `protobuf:"bytes,14,opt,name=action_digest,json=actionDigest,proto3" json:"action_digest,omitempty"`
 	// The approval that the rule asks for.
-	Approval      ApprovalMode `protobuf:"varint,15,opt,name=approval,proto3,enum=aegis.v1.ApprovalMode" json:"approval,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Approval ApprovalMode `protobuf:"varint,15,opt,name=approval,proto3,enum=aegis.v1.ApprovalMode" json:"approval,omitempty"`
+	// What made the outcome what it is.
+	Code DecisionCode `protobuf:"varint,16,opt,name=code,proto3,enum=aegis.v1.DecisionCode" json:"code,omitempty"`
+	// Whether an earlier proposal with the same idempotency key already got this decision. Run the action only if your own
+	// call was a retry.
+	Replayed bool `protobuf:"varint,17,opt,name=replayed,proto3" json:"replayed,omitempty"`
+	// The reported result of the action. Absent until it is reported.
+	Result *ActionResult `protobuf:"bytes,18,opt,name=result,proto3" json:"result,omitempty"`
+	// What `action_digest` begins with: 32 hex digits. It is not on the record, so a reader cannot test guesses of a masked
+	// value against the digest.
+	ActionDigestSalt string `protobuf:"bytes,19,opt,name=action_digest_salt,json=actionDigestSalt,proto3" json:"action_digest_salt,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Decision) Reset() {
@@ -761,6 +840,116 @@ func (x *Decision) GetApproval() ApprovalMode {
 	return ApprovalMode_APPROVAL_MODE_UNSPECIFIED
 }
 
+func (x *Decision) GetCode() DecisionCode {
+	if x != nil {
+		return x.Code
+	}
+	return DecisionCode_DECISION_CODE_UNSPECIFIED
+}
+
+func (x *Decision) GetReplayed() bool {
+	if x != nil {
+		return x.Replayed
+	}
+	return false
+}
+
+func (x *Decision) GetResult() *ActionResult {
+	if x != nil {
+		return x.Result
+	}
+	return nil
+}
+
+func (x *Decision) GetActionDigestSalt() string {
+	if x != nil {
+		return x.ActionDigestSalt
+	}
+	return ""
+}
+
+// What became of an action.
+type ActionResult struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The result.
+	Status ResultStatus `protobuf:"varint,1,opt,name=status,proto3,enum=aegis.v1.ResultStatus" json:"status,omitempty"`
+	// The value that the action returned.
+	Data *structpb.Value `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
+	// The error message of the action.
+	Error string `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
+	// When the action started, by the agent's clock.
+	StartedAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
+	// When the action ended, by the agent's clock.
+	CompletedAt   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=completed_at,json=completedAt,proto3" json:"completed_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ActionResult) Reset() {
+	*x = ActionResult{}
+	mi := &file_aegis_v1_types_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ActionResult) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ActionResult) ProtoMessage() {}
+
+func (x *ActionResult) ProtoReflect() protoreflect.Message {
+	mi := &file_aegis_v1_types_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ActionResult.ProtoReflect.Descriptor instead.
+func (*ActionResult) Descriptor() ([]byte, []int) {
+	return file_aegis_v1_types_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ActionResult) GetStatus() ResultStatus {
+	if x != nil {
+		return x.Status
+	}
+	return ResultStatus_RESULT_STATUS_UNSPECIFIED
+}
+
+func (x *ActionResult) GetData() *structpb.Value {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *ActionResult) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *ActionResult) GetStartedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartedAt
+	}
+	return nil
+}
+
+func (x *ActionResult) GetCompletedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CompletedAt
+	}
+	return nil
+}
+
 // How an approval ended. An approval ends exactly once.
 type Ending struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -782,7 +971,7 @@ type Ending struct {
 
 func (x *Ending) Reset() {
 	*x = Ending{}
-	mi := &file_aegis_v1_types_proto_msgTypes[5]
+	mi := &file_aegis_v1_types_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -794,7 +983,7 @@ func (x *Ending) String() string {
 func (*Ending) ProtoMessage() {}
 
 func (x *Ending) ProtoReflect() protoreflect.Message {
-	mi := &file_aegis_v1_types_proto_msgTypes[5]
+	mi := &file_aegis_v1_types_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -807,7 +996,7 @@ func (x *Ending) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ending.ProtoReflect.Descriptor instead.
 func (*Ending) Descriptor() ([]byte, []int) {
-	return file_aegis_v1_types_proto_rawDescGZIP(), []int{5}
+	return file_aegis_v1_types_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Ending) GetKind() EndingKind {
@@ -863,7 +1052,7 @@ type Heartbeat struct {
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_aegis_v1_types_proto_msgTypes[6]
+	mi := &file_aegis_v1_types_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -875,7 +1064,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_aegis_v1_types_proto_msgTypes[6]
+	mi := &file_aegis_v1_types_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -888,7 +1077,7 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_aegis_v1_types_proto_rawDescGZIP(), []int{6}
+	return file_aegis_v1_types_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Heartbeat) GetTime() *timestamppb.Timestamp {
@@ -918,7 +1107,7 @@ const file_aegis_v1_types_proto_rawDesc = "" +
 	"\aContext\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\x123\n" +
-	"\bmetadata\x18\x02 \x01(\v2\x17.google.protobuf.StructR\bmetadata\"\x85\x05\n" +
+	"\bmetadata\x18\x02 \x01(\v2\x17.google.protobuf.StructR\bmetadata\"\xab\x06\n" +
 	"\bDecision\x12\x1f\n" +
 	"\vdecision_id\x18\x01 \x01(\tR\n" +
 	"decisionId\x12+\n" +
@@ -940,7 +1129,18 @@ const file_aegis_v1_types_proto_rawDesc = "" +
 	"expires_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12-\n" +
 	"\x12confirmation_token\x18\r \x01(\tR\x11confirmationToken\x12#\n" +
 	"\raction_digest\x18\x0e \x01(\tR\factionDigest\x122\n" +
-	"\bapproval\x18\x0f \x01(\x0e2\x16.aegis.v1.ApprovalModeR\bapproval\"\xb2\x01\n" +
+	"\bapproval\x18\x0f \x01(\x0e2\x16.aegis.v1.ApprovalModeR\bapproval\x12*\n" +
+	"\x04code\x18\x10 \x01(\x0e2\x16.aegis.v1.DecisionCodeR\x04code\x12\x1a\n" +
+	"\breplayed\x18\x11 \x01(\bR\breplayed\x12.\n" +
+	"\x06result\x18\x12 \x01(\v2\x16.aegis.v1.ActionResultR\x06result\x12,\n" +
+	"\x12action_digest_salt\x18\x13 \x01(\tR\x10actionDigestSalt\"\xfa\x01\n" +
+	"\fActionResult\x12.\n" +
+	"\x06status\x18\x01 \x01(\x0e2\x16.aegis.v1.ResultStatusR\x06status\x12*\n" +
+	"\x04data\x18\x02 \x01(\v2\x16.google.protobuf.ValueR\x04data\x12\x14\n" +
+	"\x05error\x18\x03 \x01(\tR\x05error\x129\n" +
+	"\n" +
+	"started_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x12=\n" +
+	"\fcompleted_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vcompletedAt\"\xb2\x01\n" +
 	"\x06Ending\x12(\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x14.aegis.v1.EndingKindR\x04kind\x12\x16\n" +
 	"\x06allows\x18\x02 \x01(\bR\x06allows\x12\x0e\n" +
@@ -976,7 +1176,15 @@ const file_aegis_v1_types_proto_rawDesc = "" +
 	"\x14RESULT_STATUS_DENIED\x10\x04\x12\x19\n" +
 	"\x15RESULT_STATUS_SKIPPED\x10\x05\x12\x1d\n" +
 	"\x19RESULT_STATUS_ROLLED_BACK\x10\x06\x12\x19\n" +
-	"\x15RESULT_STATUS_UNKNOWN\x10\a*\x8f\x01\n" +
+	"\x15RESULT_STATUS_UNKNOWN\x10\a*\xe1\x01\n" +
+	"\fDecisionCode\x12\x1d\n" +
+	"\x19DECISION_CODE_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14DECISION_CODE_POLICY\x10\x01\x12\x1a\n" +
+	"\x16DECISION_CODE_REVIEWER\x10\x02\x12\x19\n" +
+	"\x15DECISION_CODE_TIMEOUT\x10\x03\x12 \n" +
+	"\x1cDECISION_CODE_POLICY_CHANGED\x10\x04\x12\x1b\n" +
+	"\x17DECISION_CODE_CANCELLED\x10\x05\x12\"\n" +
+	"\x1eDECISION_CODE_ALREADY_REPORTED\x10\v*\x8f\x01\n" +
 	"\n" +
 	"EndingKind\x12\x1b\n" +
 	"\x17ENDING_KIND_UNSPECIFIED\x10\x00\x12\x18\n" +
@@ -999,41 +1207,50 @@ func file_aegis_v1_types_proto_rawDescGZIP() []byte {
 	return file_aegis_v1_types_proto_rawDescData
 }
 
-var file_aegis_v1_types_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_aegis_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_aegis_v1_types_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_aegis_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_aegis_v1_types_proto_goTypes = []any{
 	(Outcome)(0),                  // 0: aegis.v1.Outcome
 	(RiskLevel)(0),                // 1: aegis.v1.RiskLevel
 	(ApprovalMode)(0),             // 2: aegis.v1.ApprovalMode
 	(ResultStatus)(0),             // 3: aegis.v1.ResultStatus
-	(EndingKind)(0),               // 4: aegis.v1.EndingKind
-	(*Action)(nil),                // 5: aegis.v1.Action
-	(*Actor)(nil),                 // 6: aegis.v1.Actor
-	(*Identity)(nil),              // 7: aegis.v1.Identity
-	(*Context)(nil),               // 8: aegis.v1.Context
-	(*Decision)(nil),              // 9: aegis.v1.Decision
-	(*Ending)(nil),                // 10: aegis.v1.Ending
-	(*Heartbeat)(nil),             // 11: aegis.v1.Heartbeat
-	(*structpb.Struct)(nil),       // 12: google.protobuf.Struct
-	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
+	(DecisionCode)(0),             // 4: aegis.v1.DecisionCode
+	(EndingKind)(0),               // 5: aegis.v1.EndingKind
+	(*Action)(nil),                // 6: aegis.v1.Action
+	(*Actor)(nil),                 // 7: aegis.v1.Actor
+	(*Identity)(nil),              // 8: aegis.v1.Identity
+	(*Context)(nil),               // 9: aegis.v1.Context
+	(*Decision)(nil),              // 10: aegis.v1.Decision
+	(*ActionResult)(nil),          // 11: aegis.v1.ActionResult
+	(*Ending)(nil),                // 12: aegis.v1.Ending
+	(*Heartbeat)(nil),             // 13: aegis.v1.Heartbeat
+	(*structpb.Struct)(nil),       // 14: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
+	(*structpb.Value)(nil),        // 16: google.protobuf.Value
 }
 var file_aegis_v1_types_proto_depIdxs = []int32{
-	12, // 0: aegis.v1.Action.params:type_name -> google.protobuf.Struct
-	12, // 1: aegis.v1.Context.metadata:type_name -> google.protobuf.Struct
+	14, // 0: aegis.v1.Action.params:type_name -> google.protobuf.Struct
+	14, // 1: aegis.v1.Context.metadata:type_name -> google.protobuf.Struct
 	0,  // 2: aegis.v1.Decision.outcome:type_name -> aegis.v1.Outcome
 	1,  // 3: aegis.v1.Decision.risk_level:type_name -> aegis.v1.RiskLevel
-	12, // 4: aegis.v1.Decision.constraints:type_name -> google.protobuf.Struct
-	13, // 5: aegis.v1.Decision.timestamp:type_name -> google.protobuf.Timestamp
-	13, // 6: aegis.v1.Decision.expires_at:type_name -> google.protobuf.Timestamp
+	14, // 4: aegis.v1.Decision.constraints:type_name -> google.protobuf.Struct
+	15, // 5: aegis.v1.Decision.timestamp:type_name -> google.protobuf.Timestamp
+	15, // 6: aegis.v1.Decision.expires_at:type_name -> google.protobuf.Timestamp
 	2,  // 7: aegis.v1.Decision.approval:type_name -> aegis.v1.ApprovalMode
-	4,  // 8: aegis.v1.Ending.kind:type_name -> aegis.v1.EndingKind
-	13, // 9: aegis.v1.Ending.at:type_name -> google.protobuf.Timestamp
-	13, // 10: aegis.v1.Heartbeat.time:type_name -> google.protobuf.Timestamp
-	11, // [11:11] is the sub-list for method output_type
-	11, // [11:11] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	4,  // 8: aegis.v1.Decision.code:type_name -> aegis.v1.DecisionCode
+	11, // 9: aegis.v1.Decision.result:type_name -> aegis.v1.ActionResult
+	3,  // 10: aegis.v1.ActionResult.status:type_name -> aegis.v1.ResultStatus
+	16, // 11: aegis.v1.ActionResult.data:type_name -> google.protobuf.Value
+	15, // 12: aegis.v1.ActionResult.started_at:type_name -> google.protobuf.Timestamp
+	15, // 13: aegis.v1.ActionResult.completed_at:type_name -> google.protobuf.Timestamp
+	5,  // 14: aegis.v1.Ending.kind:type_name -> aegis.v1.EndingKind
+	15, // 15: aegis.v1.Ending.at:type_name -> google.protobuf.Timestamp
+	15, // 16: aegis.v1.Heartbeat.time:type_name -> google.protobuf.Timestamp
+	17, // [17:17] is the sub-list for method output_type
+	17, // [17:17] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_aegis_v1_types_proto_init() }
@@ -1046,8 +1263,8 @@ func file_aegis_v1_types_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_aegis_v1_types_proto_rawDesc), len(file_aegis_v1_types_proto_rawDesc)),
-			NumEnums:      5,
-			NumMessages:   7,
+			NumEnums:      6,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -9,8 +9,8 @@ use crate::approvals::Pending;
 use crate::audit::row::{ApprovalState, AuditRow};
 use crate::audit::{Content, DecisionRecord, IdentityRecord, StoredPolicy, StoredRecord};
 use crate::domain::{
-    Action, Actor, Approval, Decision, Digest, Ending, EndingKind, Outcome, ParamPath, QuestionState, ResultStatus,
-    RiskLevel, Timestamp,
+    Action, Actor, Approval, Decision, DecisionCode, Digest, Ending, EndingKind, Outcome, ParamPath, QuestionState,
+    Report, ResultStatus, RiskLevel, Timestamp,
 };
 use crate::governance::{Generation, PolicyState, Rejection};
 use crate::policy::{ConditionTrace, Diagnostic, Explanation, Outcome as Told, Verdict};
@@ -147,6 +147,31 @@ pub(crate) fn decision(decision: Decision) -> v1::Decision {
         confirmation_token: decision.confirmation_token.unwrap_or_default(),
         action_digest: decision.action_digest.to_string(),
         approval: approval_mode(decision.approval).into(),
+        code: decision_code(decision.code).into(),
+        replayed: decision.replayed,
+        result: decision.result.map(action_result),
+        action_digest_salt: hex::encode(decision.action_digest_salt.0),
+    }
+}
+
+fn decision_code(code: DecisionCode) -> v1::DecisionCode {
+    match code {
+        DecisionCode::Policy => v1::DecisionCode::Policy,
+        DecisionCode::Reviewer => v1::DecisionCode::Reviewer,
+        DecisionCode::Timeout => v1::DecisionCode::Timeout,
+        DecisionCode::PolicyChanged => v1::DecisionCode::PolicyChanged,
+        DecisionCode::Cancelled => v1::DecisionCode::Cancelled,
+        DecisionCode::AlreadyReported => v1::DecisionCode::AlreadyReported,
+    }
+}
+
+fn action_result(report: Report) -> v1::ActionResult {
+    v1::ActionResult {
+        status: result_status(Some(report.status)).into(),
+        data: report.data.as_ref().map(value),
+        error: report.error,
+        started_at: report.started_at.map(timestamp),
+        completed_at: report.completed_at.map(timestamp),
     }
 }
 

@@ -6,7 +6,7 @@
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import type { Timestamp, Value } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_struct, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { JsonObject, Message } from "@bufbuild/protobuf";
 
@@ -14,7 +14,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file aegis/v1/types.proto.
  */
 export const file_aegis_v1_types: GenFile = /*@__PURE__*/
-  fileDesc("ChRhZWdpcy92MS90eXBlcy5wcm90bxIIYWVnaXMudjEiZAoGQWN0aW9uEgwKBHR5cGUYASABKAkSDgoGdGFyZ2V0GAIgASgJEicKBnBhcmFtcxgDIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSEwoLZGVzY3JpcHRpb24YBCABKAkiIQoFQWN0b3ISCgoCaWQYASABKAkSDAoEdHlwZRgCIAEoCSI3CghJZGVudGl0eRIPCgdzdWJqZWN0GAEgASgJEgsKA2hvdxgCIAEoCRINCgVhY3RvchgDIAEoCSJICgdDb250ZXh0EhIKCnNlc3Npb25faWQYASABKAkSKQoIbWV0YWRhdGEYAiABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0ItEDCghEZWNpc2lvbhITCgtkZWNpc2lvbl9pZBgBIAEoCRIiCgdvdXRjb21lGAIgASgOMhEuYWVnaXMudjEuT3V0Y29tZRIOCgZyZWFzb24YAyABKAkSJwoKcmlza19sZXZlbBgEIAEoDjITLmFlZ2lzLnYxLlJpc2tMZXZlbBISCgpyaXNrX3Njb3JlGAUgASgBEhQKDG1hdGNoZWRfcnVsZRgGIAEoCRIsCgtjb25zdHJhaW50cxgHIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSFwoPcG9saWN5X3JldmlzaW9uGAggASgJEi0KCXRpbWVzdGFtcBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJYXVkaXRfcmVmGAogASgJEhMKC2FwcHJvdmFsX2lkGAsgASgJEi4KCmV4cGlyZXNfYXQYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhoKEmNvbmZpcm1hdGlvbl90b2tlbhgNIAEoCRIVCg1hY3Rpb25fZGlnZXN0GA4gASgJEigKCGFwcHJvdmFsGA8gASgOMhYuYWVnaXMudjEuQXBwcm92YWxNb2RlIo4BCgZFbmRpbmcSIgoEa2luZBgBIAEoDjIULmFlZ2lzLnYxLkVuZGluZ0tpbmQSDgoGYWxsb3dzGAIgASgIEgoKAmJ5GAMgASgJEiYKAmF0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZyZWFzb24YBSABKAkSDAoEY29kZRgGIAEoCSI1CglIZWFydGJlYXQSKAoEdGltZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAqfwoHT3V0Y29tZRIXChNPVVRDT01FX1VOU1BFQ0lGSUVEEAASEQoNT1VUQ09NRV9BTExPVxABEhAKDE9VVENPTUVfREVOWRACEhQKEE9VVENPTUVfRVNDQUxBVEUQAxIgChxPVVRDT01FX1JFUVVJUkVfQ09ORklSTUFUSU9OEAQqgAEKCVJpc2tMZXZlbBIaChZSSVNLX0xFVkVMX1VOU1BFQ0lGSUVEEAASEgoOUklTS19MRVZFTF9MT1cQARIVChFSSVNLX0xFVkVMX01FRElVTRACEhMKD1JJU0tfTEVWRUxfSElHSBADEhcKE1JJU0tfTEVWRUxfQ1JJVElDQUwQBCqUAQoMQXBwcm92YWxNb2RlEh0KGUFQUFJPVkFMX01PREVfVU5TUEVDSUZJRUQQABIWChJBUFBST1ZBTF9NT0RFX0FVVE8QARIZChVBUFBST1ZBTF9NT0RFX0NPTkZJUk0QAhIZChVBUFBST1ZBTF9NT0RFX0FQUFJPVkUQAxIXChNBUFBST1ZBTF9NT0RFX0JMT0NLEAQq7AEKDFJlc3VsdFN0YXR1cxIdChlSRVNVTFRfU1RBVFVTX1VOU1BFQ0lGSUVEEAASGQoVUkVTVUxUX1NUQVRVU19TVUNDRVNTEAESGAoUUkVTVUxUX1NUQVRVU19GQUlMRUQQAhIZChVSRVNVTFRfU1RBVFVTX0JMT0NLRUQQAxIYChRSRVNVTFRfU1RBVFVTX0RFTklFRBAEEhkKFVJFU1VMVF9TVEFUVVNfU0tJUFBFRBAFEh0KGVJFU1VMVF9TVEFUVVNfUk9MTEVEX0JBQ0sQBhIZChVSRVNVTFRfU1RBVFVTX1VOS05PV04QByqPAQoKRW5kaW5nS2luZBIbChdFTkRJTkdfS0lORF9VTlNQRUNJRklFRBAAEhgKFEVORElOR19LSU5EX0FQUFJPVkVEEAESFgoSRU5ESU5HX0tJTkRfREVOSUVEEAISFwoTRU5ESU5HX0tJTkRfRVhQSVJFRBADEhkKFUVORElOR19LSU5EX0NBTkNFTExFRBAEQo4BCgxjb20uYWVnaXMudjFCClR5cGVzUHJvdG9QAVoxZ2l0aHViLmNvbS9hZWdpcy1zaWRlY2FyL2FlZ2lzL2NsaWVudHMvZ28vYWVnaXN2MaICA0FYWKoCCEFlZ2lzLlYxygIIQWVnaXNcVjHiAhRBZWdpc1xWMVxHUEJNZXRhZGF0YeoCCUFlZ2lzOjpWMWIGcHJvdG8z", [file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("ChRhZWdpcy92MS90eXBlcy5wcm90bxIIYWVnaXMudjEiZAoGQWN0aW9uEgwKBHR5cGUYASABKAkSDgoGdGFyZ2V0GAIgASgJEicKBnBhcmFtcxgDIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSEwoLZGVzY3JpcHRpb24YBCABKAkiIQoFQWN0b3ISCgoCaWQYASABKAkSDAoEdHlwZRgCIAEoCSI3CghJZGVudGl0eRIPCgdzdWJqZWN0GAEgASgJEgsKA2hvdxgCIAEoCRINCgVhY3RvchgDIAEoCSJICgdDb250ZXh0EhIKCnNlc3Npb25faWQYASABKAkSKQoIbWV0YWRhdGEYAiABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0Is0ECghEZWNpc2lvbhITCgtkZWNpc2lvbl9pZBgBIAEoCRIiCgdvdXRjb21lGAIgASgOMhEuYWVnaXMudjEuT3V0Y29tZRIOCgZyZWFzb24YAyABKAkSJwoKcmlza19sZXZlbBgEIAEoDjITLmFlZ2lzLnYxLlJpc2tMZXZlbBISCgpyaXNrX3Njb3JlGAUgASgBEhQKDG1hdGNoZWRfcnVsZRgGIAEoCRIsCgtjb25zdHJhaW50cxgHIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSFwoPcG9saWN5X3JldmlzaW9uGAggASgJEi0KCXRpbWVzdGFtcBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJYXVkaXRfcmVmGAogASgJEhMKC2FwcHJvdmFsX2lkGAsgASgJEi4KCmV4cGlyZXNfYXQYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhoKEmNvbmZpcm1hdGlvbl90b2tlbhgNIAEoCRIVCg1hY3Rpb25fZGlnZXN0GA4gASgJEigKCGFwcHJvdmFsGA8gASgOMhYuYWVnaXMudjEuQXBwcm92YWxNb2RlEiQKBGNvZGUYECABKA4yFi5hZWdpcy52MS5EZWNpc2lvbkNvZGUSEAoIcmVwbGF5ZWQYESABKAgSJgoGcmVzdWx0GBIgASgLMhYuYWVnaXMudjEuQWN0aW9uUmVzdWx0EhoKEmFjdGlvbl9kaWdlc3Rfc2FsdBgTIAEoCSLNAQoMQWN0aW9uUmVzdWx0EiYKBnN0YXR1cxgBIAEoDjIWLmFlZ2lzLnYxLlJlc3VsdFN0YXR1cxIkCgRkYXRhGAIgASgLMhYuZ29vZ2xlLnByb3RvYnVmLlZhbHVlEg0KBWVycm9yGAMgASgJEi4KCnN0YXJ0ZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDGNvbXBsZXRlZF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAijgEKBkVuZGluZxIiCgRraW5kGAEgASgOMhQuYWVnaXMudjEuRW5kaW5nS2luZBIOCgZhbGxvd3MYAiABKAgSCgoCYnkYAyABKAkSJgoCYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBnJlYXNvbhgFIAEoCRIMCgRjb2RlGAYgASgJIjUKCUhlYXJ0YmVhdBIoCgR0aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCp/CgdPdXRjb21lEhcKE09VVENPTUVfVU5TUEVDSUZJRUQQABIRCg1PVVRDT01FX0FMTE9XEAESEAoMT1VUQ09NRV9ERU5ZEAISFAoQT1VUQ09NRV9FU0NBTEFURRADEiAKHE9VVENPTUVfUkVRVUlSRV9DT05GSVJNQVRJT04QBCqAAQoJUmlza0xldmVsEhoKFlJJU0tfTEVWRUxfVU5TUEVDSUZJRUQQABISCg5SSVNLX0xFVkVMX0xPVxABEhUKEVJJU0tfTEVWRUxfTUVESVVNEAISEwoPUklTS19MRVZFTF9ISUdIEAMSFwoTUklTS19MRVZFTF9DUklUSUNBTBAEKpQBCgxBcHByb3ZhbE1vZGUSHQoZQVBQUk9WQUxfTU9ERV9VTlNQRUNJRklFRBAAEhYKEkFQUFJPVkFMX01PREVfQVVUTxABEhkKFUFQUFJPVkFMX01PREVfQ09ORklSTRACEhkKFUFQUFJPVkFMX01PREVfQVBQUk9WRRADEhcKE0FQUFJPVkFMX01PREVfQkxPQ0sQBCrsAQoMUmVzdWx0U3RhdHVzEh0KGVJFU1VMVF9TVEFUVVNfVU5TUEVDSUZJRUQQABIZChVSRVNVTFRfU1RBVFVTX1NVQ0NFU1MQARIYChRSRVNVTFRfU1RBVFVTX0ZBSUxFRBACEhkKFVJFU1VMVF9TVEFUVVNfQkxPQ0tFRBADEhgKFFJFU1VMVF9TVEFUVVNfREVOSUVEEAQSGQoVUkVTVUxUX1NUQVRVU19TS0lQUEVEEAUSHQoZUkVTVUxUX1NUQVRVU19ST0xMRURfQkFDSxAGEhkKFVJFU1VMVF9TVEFUVVNfVU5LTk9XThAHKuEBCgxEZWNpc2lvbkNvZGUSHQoZREVDSVNJT05fQ09ERV9VTlNQRUNJRklFRBAAEhgKFERFQ0lTSU9OX0NPREVfUE9MSUNZEAESGgoWREVDSVNJT05fQ09ERV9SRVZJRVdFUhACEhkKFURFQ0lTSU9OX0NPREVfVElNRU9VVBADEiAKHERFQ0lTSU9OX0NPREVfUE9MSUNZX0NIQU5HRUQQBBIbChdERUNJU0lPTl9DT0RFX0NBTkNFTExFRBAFEiIKHkRFQ0lTSU9OX0NPREVfQUxSRUFEWV9SRVBPUlRFRBALKo8BCgpFbmRpbmdLaW5kEhsKF0VORElOR19LSU5EX1VOU1BFQ0lGSUVEEAASGAoURU5ESU5HX0tJTkRfQVBQUk9WRUQQARIWChJFTkRJTkdfS0lORF9ERU5JRUQQAhIXChNFTkRJTkdfS0lORF9FWFBJUkVEEAMSGQoVRU5ESU5HX0tJTkRfQ0FOQ0VMTEVEEARCjgEKDGNvbS5hZWdpcy52MUIKVHlwZXNQcm90b1ABWjFnaXRodWIuY29tL2FlZ2lzLXNpZGVjYXIvYWVnaXMvY2xpZW50cy9nby9hZWdpc3YxogIDQVhYqgIIQWVnaXMuVjHKAghBZWdpc1xWMeICFEFlZ2lzXFYxXEdQQk1ldGFkYXRh6gIJQWVnaXM6OlYxYgZwcm90bzM", [file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
  * What an agent wants to do.
@@ -247,7 +247,7 @@ export type Decision = Message<"aegis.v1.Decision"> & {
   confirmationToken: string;
 
   /**
-   * SHA-256 in hex of the canonical JSON of the action, its actor and its session.
+   * SHA-256 in hex of `action_digest_salt` (16 bytes) and the RFC 8785 JSON of the action, `actor.id` and `session_id`.
    *
    * @generated from field: string action_digest = 14;
    */
@@ -259,6 +259,36 @@ export type Decision = Message<"aegis.v1.Decision"> & {
    * @generated from field: aegis.v1.ApprovalMode approval = 15;
    */
   approval: ApprovalMode;
+
+  /**
+   * What made the outcome what it is.
+   *
+   * @generated from field: aegis.v1.DecisionCode code = 16;
+   */
+  code: DecisionCode;
+
+  /**
+   * Whether an earlier proposal with the same idempotency key already got this decision. Run the action only if your own
+   * call was a retry.
+   *
+   * @generated from field: bool replayed = 17;
+   */
+  replayed: boolean;
+
+  /**
+   * The reported result of the action. Absent until it is reported.
+   *
+   * @generated from field: aegis.v1.ActionResult result = 18;
+   */
+  result?: ActionResult | undefined;
+
+  /**
+   * What `action_digest` begins with: 32 hex digits. It is not on the record, so a reader cannot test guesses of a masked
+   * value against the digest.
+   *
+   * @generated from field: string action_digest_salt = 19;
+   */
+  actionDigestSalt: string;
 };
 
 /**
@@ -267,6 +297,55 @@ export type Decision = Message<"aegis.v1.Decision"> & {
  */
 export const DecisionSchema: GenMessage<Decision> = /*@__PURE__*/
   messageDesc(file_aegis_v1_types, 4);
+
+/**
+ * What became of an action.
+ *
+ * @generated from message aegis.v1.ActionResult
+ */
+export type ActionResult = Message<"aegis.v1.ActionResult"> & {
+  /**
+   * The result.
+   *
+   * @generated from field: aegis.v1.ResultStatus status = 1;
+   */
+  status: ResultStatus;
+
+  /**
+   * The value that the action returned.
+   *
+   * @generated from field: google.protobuf.Value data = 2;
+   */
+  data?: Value | undefined;
+
+  /**
+   * The error message of the action.
+   *
+   * @generated from field: string error = 3;
+   */
+  error: string;
+
+  /**
+   * When the action started, by the agent's clock.
+   *
+   * @generated from field: google.protobuf.Timestamp started_at = 4;
+   */
+  startedAt?: Timestamp | undefined;
+
+  /**
+   * When the action ended, by the agent's clock.
+   *
+   * @generated from field: google.protobuf.Timestamp completed_at = 5;
+   */
+  completedAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message aegis.v1.ActionResult.
+ * Use `create(ActionResultSchema)` to create a new message.
+ */
+export const ActionResultSchema: GenMessage<ActionResult> = /*@__PURE__*/
+  messageDesc(file_aegis_v1_types, 5);
 
 /**
  * How an approval ended. An approval ends exactly once.
@@ -322,7 +401,7 @@ export type Ending = Message<"aegis.v1.Ending"> & {
  * Use `create(EndingSchema)` to create a new message.
  */
 export const EndingSchema: GenMessage<Ending> = /*@__PURE__*/
-  messageDesc(file_aegis_v1_types, 5);
+  messageDesc(file_aegis_v1_types, 6);
 
 /**
  * Sent on an idle stream, so that a client knows that the stream is alive.
@@ -343,7 +422,7 @@ export type Heartbeat = Message<"aegis.v1.Heartbeat"> & {
  * Use `create(HeartbeatSchema)` to create a new message.
  */
 export const HeartbeatSchema: GenMessage<Heartbeat> = /*@__PURE__*/
-  messageDesc(file_aegis_v1_types, 6);
+  messageDesc(file_aegis_v1_types, 7);
 
 /**
  * The answer to a proposal.
@@ -559,6 +638,68 @@ export const ResultStatusSchema: GenEnum<ResultStatus> = /*@__PURE__*/
   enumDesc(file_aegis_v1_types, 3);
 
 /**
+ * What made a decision what it is.
+ *
+ * @generated from enum aegis.v1.DecisionCode
+ */
+export enum DecisionCode {
+  /**
+   * Unknown.
+   *
+   * @generated from enum value: DECISION_CODE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The policy, by the rule that matched.
+   *
+   * @generated from enum value: DECISION_CODE_POLICY = 1;
+   */
+  POLICY = 1,
+
+  /**
+   * A reviewer.
+   *
+   * @generated from enum value: DECISION_CODE_REVIEWER = 2;
+   */
+  REVIEWER = 2,
+
+  /**
+   * Nobody answered in time.
+   *
+   * @generated from enum value: DECISION_CODE_TIMEOUT = 3;
+   */
+  TIMEOUT = 3,
+
+  /**
+   * The policy changed after the proposal, and now blocks the action.
+   *
+   * @generated from enum value: DECISION_CODE_POLICY_CHANGED = 4;
+   */
+  POLICY_CHANGED = 4,
+
+  /**
+   * The proposer withdrew the proposal.
+   *
+   * @generated from enum value: DECISION_CODE_CANCELLED = 5;
+   */
+  CANCELLED = 5,
+
+  /**
+   * The action was allowed, and its result is reported already: an ALLOW is for one run. `result` has what was reported.
+   *
+   * @generated from enum value: DECISION_CODE_ALREADY_REPORTED = 11;
+   */
+  ALREADY_REPORTED = 11,
+}
+
+/**
+ * Describes the enum aegis.v1.DecisionCode.
+ */
+export const DecisionCodeSchema: GenEnum<DecisionCode> = /*@__PURE__*/
+  enumDesc(file_aegis_v1_types, 4);
+
+/**
  * How an approval ended.
  *
  * @generated from enum aegis.v1.EndingKind
@@ -604,5 +745,5 @@ export enum EndingKind {
  * Describes the enum aegis.v1.EndingKind.
  */
 export const EndingKindSchema: GenEnum<EndingKind> = /*@__PURE__*/
-  enumDesc(file_aegis_v1_types, 4);
+  enumDesc(file_aegis_v1_types, 5);
 

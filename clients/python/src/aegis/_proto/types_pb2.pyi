@@ -159,6 +159,46 @@ RESULT_STATUS_UNKNOWN: ResultStatus.ValueType  # 7
 """The action was allowed and nobody reported its result in time. Set by the daemon."""
 global___ResultStatus = ResultStatus
 
+class _DecisionCode:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _DecisionCodeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_DecisionCode.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    DECISION_CODE_UNSPECIFIED: _DecisionCode.ValueType  # 0
+    """Unknown."""
+    DECISION_CODE_POLICY: _DecisionCode.ValueType  # 1
+    """The policy, by the rule that matched."""
+    DECISION_CODE_REVIEWER: _DecisionCode.ValueType  # 2
+    """A reviewer."""
+    DECISION_CODE_TIMEOUT: _DecisionCode.ValueType  # 3
+    """Nobody answered in time."""
+    DECISION_CODE_POLICY_CHANGED: _DecisionCode.ValueType  # 4
+    """The policy changed after the proposal, and now blocks the action."""
+    DECISION_CODE_CANCELLED: _DecisionCode.ValueType  # 5
+    """The proposer withdrew the proposal."""
+    DECISION_CODE_ALREADY_REPORTED: _DecisionCode.ValueType  # 11
+    """The action was allowed, and its result is reported already: an ALLOW is for one run. `result` has what was reported."""
+
+class DecisionCode(_DecisionCode, metaclass=_DecisionCodeEnumTypeWrapper):
+    """What made a decision what it is."""
+
+DECISION_CODE_UNSPECIFIED: DecisionCode.ValueType  # 0
+"""Unknown."""
+DECISION_CODE_POLICY: DecisionCode.ValueType  # 1
+"""The policy, by the rule that matched."""
+DECISION_CODE_REVIEWER: DecisionCode.ValueType  # 2
+"""A reviewer."""
+DECISION_CODE_TIMEOUT: DecisionCode.ValueType  # 3
+"""Nobody answered in time."""
+DECISION_CODE_POLICY_CHANGED: DecisionCode.ValueType  # 4
+"""The policy changed after the proposal, and now blocks the action."""
+DECISION_CODE_CANCELLED: DecisionCode.ValueType  # 5
+"""The proposer withdrew the proposal."""
+DECISION_CODE_ALREADY_REPORTED: DecisionCode.ValueType  # 11
+"""The action was allowed, and its result is reported already: an ALLOW is for one run. `result` has what was reported."""
+global___DecisionCode = DecisionCode
+
 class _EndingKind:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: typing_extensions.TypeAlias = ValueType
@@ -318,6 +358,10 @@ class Decision(google.protobuf.message.Message):
     CONFIRMATION_TOKEN_FIELD_NUMBER: builtins.int
     ACTION_DIGEST_FIELD_NUMBER: builtins.int
     APPROVAL_FIELD_NUMBER: builtins.int
+    CODE_FIELD_NUMBER: builtins.int
+    REPLAYED_FIELD_NUMBER: builtins.int
+    RESULT_FIELD_NUMBER: builtins.int
+    ACTION_DIGEST_SALT_FIELD_NUMBER: builtins.int
     decision_id: builtins.str
     """The id of the decision: `dec_` and a UUIDv7."""
     outcome: global___Outcome.ValueType
@@ -339,9 +383,19 @@ class Decision(google.protobuf.message.Message):
     confirmation_token: builtins.str
     """On REQUIRE_CONFIRMATION: the token that the second proposal must send. Valid once, only for exactly this action."""
     action_digest: builtins.str
-    """SHA-256 in hex of the canonical JSON of the action, its actor and its session."""
+    """SHA-256 in hex of `action_digest_salt` (16 bytes) and the RFC 8785 JSON of the action, `actor.id` and `session_id`."""
     approval: global___ApprovalMode.ValueType
     """The approval that the rule asks for."""
+    code: global___DecisionCode.ValueType
+    """What made the outcome what it is."""
+    replayed: builtins.bool
+    """Whether an earlier proposal with the same idempotency key already got this decision. Run the action only if your own
+    call was a retry.
+    """
+    action_digest_salt: builtins.str
+    """What `action_digest` begins with: 32 hex digits. It is not on the record, so a reader cannot test guesses of a masked
+    value against the digest.
+    """
     @property
     def constraints(self) -> google.protobuf.struct_pb2.Struct:
         """The `constraints` of the rule, for the agent, for example `{"max_rows": 100}`."""
@@ -353,6 +407,10 @@ class Decision(google.protobuf.message.Message):
     @property
     def expires_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """When the approval, or the confirmation token, expires."""
+
+    @property
+    def result(self) -> global___ActionResult:
+        """The reported result of the action. Absent until it is reported."""
 
     def __init__(
         self,
@@ -372,11 +430,56 @@ class Decision(google.protobuf.message.Message):
         confirmation_token: builtins.str = ...,
         action_digest: builtins.str = ...,
         approval: global___ApprovalMode.ValueType = ...,
+        code: global___DecisionCode.ValueType = ...,
+        replayed: builtins.bool = ...,
+        result: global___ActionResult | None = ...,
+        action_digest_salt: builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["constraints", b"constraints", "expires_at", b"expires_at", "timestamp", b"timestamp"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["action_digest", b"action_digest", "approval", b"approval", "approval_id", b"approval_id", "audit_ref", b"audit_ref", "confirmation_token", b"confirmation_token", "constraints", b"constraints", "decision_id", b"decision_id", "expires_at", b"expires_at", "matched_rule", b"matched_rule", "outcome", b"outcome", "policy_revision", b"policy_revision", "reason", b"reason", "risk_level", b"risk_level", "risk_score", b"risk_score", "timestamp", b"timestamp"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["constraints", b"constraints", "expires_at", b"expires_at", "result", b"result", "timestamp", b"timestamp"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["action_digest", b"action_digest", "action_digest_salt", b"action_digest_salt", "approval", b"approval", "approval_id", b"approval_id", "audit_ref", b"audit_ref", "code", b"code", "confirmation_token", b"confirmation_token", "constraints", b"constraints", "decision_id", b"decision_id", "expires_at", b"expires_at", "matched_rule", b"matched_rule", "outcome", b"outcome", "policy_revision", b"policy_revision", "reason", b"reason", "replayed", b"replayed", "result", b"result", "risk_level", b"risk_level", "risk_score", b"risk_score", "timestamp", b"timestamp"]) -> None: ...
 
 global___Decision = Decision
+
+@typing.final
+class ActionResult(google.protobuf.message.Message):
+    """What became of an action."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    STATUS_FIELD_NUMBER: builtins.int
+    DATA_FIELD_NUMBER: builtins.int
+    ERROR_FIELD_NUMBER: builtins.int
+    STARTED_AT_FIELD_NUMBER: builtins.int
+    COMPLETED_AT_FIELD_NUMBER: builtins.int
+    status: global___ResultStatus.ValueType
+    """The result."""
+    error: builtins.str
+    """The error message of the action."""
+    @property
+    def data(self) -> google.protobuf.struct_pb2.Value:
+        """The value that the action returned."""
+
+    @property
+    def started_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When the action started, by the agent's clock."""
+
+    @property
+    def completed_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When the action ended, by the agent's clock."""
+
+    def __init__(
+        self,
+        *,
+        status: global___ResultStatus.ValueType = ...,
+        data: google.protobuf.struct_pb2.Value | None = ...,
+        error: builtins.str = ...,
+        started_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        completed_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["completed_at", b"completed_at", "data", b"data", "started_at", b"started_at"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["completed_at", b"completed_at", "data", b"data", "error", b"error", "started_at", b"started_at", "status", b"status"]) -> None: ...
+
+global___ActionResult = ActionResult
 
 @typing.final
 class Ending(google.protobuf.message.Message):
