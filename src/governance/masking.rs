@@ -17,7 +17,8 @@ const SHORTEST_VALUE: usize = 4;
 /// How many bytes of masked values one decision may have to be looked for. Past that, every text is masked whole.
 const MAX_VALUES: usize = 64 << 10;
 
-/// For how many bytes of masked values, and for how many allowed actions, they are kept in mind until the result is reported.
+/// For how many bytes of masked values, and for how many allowed actions, they are kept in mind until the result is
+/// reported.
 const HELD_BYTES: usize = 8 << 20;
 const HELD: usize = 10_000;
 
@@ -81,7 +82,8 @@ impl Masking<'_> {
 
     /// Takes out of a report what is masked, and says which names of its data that were.
     ///
-    /// `values` are those of the decision; where it masked some and they are not in mind any more, every text is masked whole.
+    /// `values` are those of the decision; where it masked some and they are not in mind any more, every text is masked
+    /// whole.
     pub(super) fn report(&self, report: Report, values: Option<Values>) -> (Report, Vec<ParamPath>) {
         let mut values = values.unwrap_or_else(Values::unknown);
         let mut paths = Vec::new();
