@@ -323,7 +323,7 @@ fn simulate_decides_as_the_original_does() {
             checked += 1;
         }
     }
-    assert_eq!(checked, 1_185);
+    assert_eq!(checked, 1_179);
 }
 
 #[test]

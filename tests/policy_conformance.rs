@@ -1,4 +1,5 @@
-//! The policy floor against data made with the original: decisions that must come out exactly, policies that must be refused.
+//! The policy floor against data made with the original: decisions that must come out exactly, policies that must be
+//! refused.
 
 #![expect(clippy::unwrap_used, reason = "tests say what they expect by unwrapping it")]
 
@@ -180,7 +181,7 @@ struct Quirk {
 /// Inputs on which the original is wrong, or which it reads in its own way: what is decided here instead.
 #[test]
 fn every_quirk_of_the_original_is_refused_or_decided_with_a_reason() {
-    let mut shown = String::new();
+    let mut shown = Vec::new();
     for quirk in read::<Quirk>("quirks.jsonl") {
         let decided = match (Policy::load(&layers(&quirk.policies)), serde_json::from_value(quirk.action)) {
             (Err(errors), _) => format!("refused: {}", errors.diagnostics()[0]),
@@ -194,7 +195,7 @@ fn every_quirk_of_the_original_is_refused_or_decided_with_a_reason() {
                 format!("{}/{}: {}", verdict.risk_level.as_upper(), verdict.approval, verdict.reason())
             }
         };
-        shown += &format!("{} ({}) {decided}\n", quirk.id, quirk.category);
+        shown.push(format!("{} ({}) {decided}", quirk.id, quirk.category));
     }
-    insta::assert_snapshot!(shown);
+    insta::assert_snapshot!(shown.join("\n"));
 }

@@ -1,5 +1,5 @@
-//! JSON in which every key is given once. Parsers differ on which of two equal keys wins, so a text with two means one thing to
-//! whoever checks it and another to whoever acts on it (RFC 8259, 4).
+//! JSON in which every key is given once. Parsers differ on which of two equal keys wins, so a text with two means one
+//! thing to whoever checks it and another to whoever acts on it (RFC 8259, 4).
 
 use std::collections::HashSet;
 use std::fmt;

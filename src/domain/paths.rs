@@ -7,7 +7,8 @@ use serde_json::{Map, Value};
 
 /// A parameter's name as a policy writes it, for example `user.address.city`.
 ///
-/// It names the literal top-level key `user.address.city`, and the value that the path `user` / `address` / `city` leads to.
+/// It names the literal top-level key `user.address.city`, and the value that the path `user` / `address` / `city`
+/// leads to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ParamPath(String);
@@ -58,7 +59,8 @@ impl ParamPath {
         Walk::Value(value)
     }
 
-    /// Everything that the name leads to: the literal key, and the path, on which a list stands for each of its elements.
+    /// Everything that the name leads to: the literal key, and the path, on which a list stands for each of its
+    /// elements.
     pub fn values<'v>(&self, params: &'v Map<String, Value>) -> Vec<&'v Value> {
         let mut found: Vec<&Value> = Vec::new();
         if let Some((first, rest)) = self.0.split_once('.') {

@@ -1,5 +1,5 @@
-//! Text that an agent controls: shown to a person without letting it control the terminal or the reader, and compared in one
-//! form.
+//! Text that an agent controls: shown to a person without letting it control the terminal or the reader, and compared
+//! in one form.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -30,7 +30,8 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// The text in Unicode's normal form C, in which `é` is one text however it was typed. Text that is in it is not copied.
+/// The text in Unicode's normal form C, in which `é` is one text however it was typed. Text that is in it is not
+/// copied.
 pub fn nfc(text: &str) -> Cow<'_, str> {
     if text.is_ascii() || is_nfc_quick(text.chars()) == IsNormalized::Yes {
         return Cow::Borrowed(text);

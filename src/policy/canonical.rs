@@ -1,8 +1,9 @@
 //! The merged policy as JSON: what a revision is the hash of, and what is shown as the policy in force.
 //!
-//! It is made from the compiled rules and not from the text, so that comments, layout, the order of keys and the ways to write one
-//! time or one number cannot change a revision. It is itself a policy, and loading it decides every question
-//! alike, unless unnamed rules of two layers share an automatic name (which one file may not give twice) or it outgrows a file.
+//! It is made from the compiled rules and not from the text, so that comments, layout, the order of keys and the ways
+//! to write one time or one number cannot change a revision. It is itself a policy, and loading it decides every
+//! question alike, unless unnamed rules of two layers share an automatic name (which one file may not give twice) or it
+//! outgrows a file.
 
 use serde_json::{Map, Value, json};
 

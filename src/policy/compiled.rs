@@ -51,8 +51,9 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Reads, merges and compiles layers, of which a later one wins: its rules are tried first, a named rule replaces the rule of
-    /// that name in an earlier layer, its defaults override key by key. Every error in every layer is reported, not only the first.
+    /// Reads, merges and compiles layers, of which a later one wins: its rules are tried first, a named rule replaces
+    /// the rule of that name in an earlier layer, its defaults override key by key. Every error in every layer is
+    /// reported, not only the first.
     pub fn load(layers: &[Source]) -> Result<Self, LoadErrors> {
         let mut report = Report::default();
         let documents = if check_size(layers, &mut report) { read_layers(layers, &mut report) } else { Vec::new() };
@@ -111,7 +112,8 @@ impl Policy {
         &self.secrets
     }
 
-    /// Decides: the strictest of the first rule that certainly matches, or the defaults, and every rule before it that may.
+    /// Decides: the strictest of the first rule that certainly matches, or the defaults, and every rule before it that
+    /// may.
     pub fn evaluate<'p>(&'p self, question: &Question<'_>) -> Verdict<'p> {
         let asked = Asked::new(question);
         let mut unknown = Vec::new();

@@ -1,17 +1,25 @@
 //! Conditions: what holds, what does not, and what is unknown from what was sent.
 //!
-//! | condition | holds when | is unknown when |
-//! | --- | --- | --- |
-//! | `time_after`, `time_before`, `weekdays` | the clock says so ([`window`](super::window)) | never |
-//! | `param_eq`, `param_in` | the value equals (one of) the expected | it reads the same (`"5"` and 5), or one of the two is a scalar and the other a list or mapping that holds it |
-//! | `param_gt`, `_gte`, `_lt`, `_lte` | number against number, text against text by code point | anything else is compared |
-//! | `param_contains` | a text has the text, a list the element, a mapping the key | a text inside of a list or mapping has the text; it is a number or boolean; the needle is no text and it is a scalar |
-//! | `param_matches` | the [`Pattern`] is found in a text, or in the JSON text of a number | a text inside of a list or mapping matches; it is a boolean |
-//! | `param_exists` | the parameter is there and not null, or (`false`) is not | never |
+//! | condition | holds when |
+//! | --- | --- |
+//! | `time_after`, `time_before`, `weekdays` | the clock says so ([`window`](super::window)) |
+//! | `param_eq`, `param_in` | the value equals (one of) the expected |
+//! | `param_gt`, `_gte`, `_lt`, `_lte` | number against number, text against text by code point |
+//! | `param_contains` | a text has the text, a list the element, a mapping the key |
+//! | `param_matches` | the [`Pattern`] is found in a text, or in the JSON text of a number |
+//! | `param_exists` | the parameter is there and not null, or (`false`) is not |
 //!
-//! A parameter that is missing or null fulfils none of them but `param_exists: false`. Each of them is unknown where the value was
-//! masked and is gone, where its path meets anything but a mapping or null on its way, and where the name is both a literal key
-//! and a path that lead to different values. Everything else is certain.
+//! A parameter that is missing or null fulfils none of them but `param_exists: false`. These are unknown:
+//!
+//! - a comparison of anything but two numbers or two texts;
+//! - equality with what reads the same (`"5"` and 5), or of a scalar with a list or mapping that holds it;
+//! - `param_contains` of a text where only a text inside of a list or mapping has it, or in a number or boolean; of
+//!   anything else in a scalar;
+//! - `param_matches` where only a text inside of a list or mapping matches, or on a boolean;
+//! - all of them where the value was masked and is gone, where the path meets anything but a mapping or null on its
+//!   way, and where the name is both a literal key and a path that lead to different values.
+//!
+//! Everything else is certain.
 
 use std::cmp::Ordering;
 use std::fmt;

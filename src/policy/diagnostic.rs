@@ -1,7 +1,7 @@
 //! What is wrong, or doubtful, in a policy: where it stands and what would be right.
 //!
-//! Everything a person reads about a policy file goes through [`Report`], which is bounded: a file can be wrong in a million
-//! places, and nobody reads more than the first hundred.
+//! Everything a person reads about a policy file goes through [`Report`], which is bounded: a file can be wrong in a
+//! million places, and nobody reads more than the first hundred.
 
 use std::fmt;
 

@@ -1,7 +1,7 @@
 //! Why a policy decides as it does: the slow, talkative twin of `evaluate`.
 //!
-//! It tries every rule in order without the index, so that it is also the measure that the index is held against. What an agent
-//! sent is shortened, made visible and, where any rule of the policy wants it hidden, masked.
+//! It tries every rule in order without the index, so that it is also the measure that the index is held against. What
+//! an agent sent is shortened, made visible and, where any rule of the policy wants it hidden, masked.
 
 use serde::Serialize;
 
@@ -85,7 +85,8 @@ pub struct ConditionTrace {
     pub path: String,
     /// What it asks for, for example `param_gt 100`.
     pub wanted: String,
-    /// What was seen: the value, masked where the policy wants that, or the local time. Empty for `all`, `any` and `not`.
+    /// What was seen: the value, masked where the policy wants that, or the local time. Empty for `all`, `any` and
+    /// `not`.
     pub seen: String,
     /// Whether it holds.
     pub outcome: Outcome,
@@ -182,8 +183,8 @@ fn mismatch(rule: &Rule, asked: &Asked<'_>) -> Option<String> {
     let glob = rule.actor_pattern.as_ref().filter(|glob| !rule.is_about_actor(glob, question))?;
     if glob.matches(question.declared_actor) {
         return Some(format!(
-            "actor `{glob}` matches only the name that the actor gives itself; a rule that can end in a yes without a reviewer \
-             needs an authenticated one"
+            "actor `{glob}` matches only the name that the actor gives itself; a rule that can end in a yes without a \
+             reviewer needs an authenticated one"
         ));
     }
     says("actor", glob.as_str(), question.authenticated_actor.unwrap_or(question.declared_actor))

@@ -8,12 +8,12 @@
 //! | `[!abc]` | one character that is none of these |
 //! | anything else | itself: `{a,b}`, `\` and a `[` that is never closed are literal; write `[*]` for a star |
 //!
-//! The `globset` crate matches the names of secrets ([`secrets`](super::secrets)), and the tests hold this reader against it
-//! wherever the two languages coincide. It is not asked about actions, for two reasons. Its language cannot express this one: it
-//! matches bytes, so that neither `?` nor `[!a]` nor `[é]` can be translated for text beyond ASCII. And each of its matchers is a
-//! compiled regex of some ten kilobytes plus a cache per thread, which ten thousand rules would multiply; a glob here is a few
-//! short strings, compared with `str::find`. Which globs are tried at all is decided by [`index`](super::index), over their
-//! [`literals`](Glob::literals).
+//! The `globset` crate matches the names of secrets ([`secrets`](super::secrets)), and the tests hold this reader
+//! against it wherever the two languages coincide. It is not asked about actions, for two reasons. Its language cannot
+//! express this one: it matches bytes, so that neither `?` nor `[!a]` nor `[é]` can be translated for text beyond
+//! ASCII. And each of its matchers is a compiled regex of some ten kilobytes plus a cache per thread, which ten
+//! thousand rules would multiply; a glob here is a few short strings, compared with `str::find`. Which globs are tried
+//! at all is decided by [`index`](super::index), over their [`literals`](Glob::literals).
 
 mod contain;
 
@@ -90,7 +90,8 @@ impl Glob {
         Self::parse(text).0
     }
 
-    /// Reads a glob and says what in it looks like a mistake. Globs are compared in NFC, as the texts are that they match.
+    /// Reads a glob and says what in it looks like a mistake. Globs are compared in NFC, as the texts are that they
+    /// match.
     pub(super) fn parse(text: &str) -> (Self, Vec<Oddity>) {
         let mut oddities = Vec::new();
         let mut pieces = Vec::new();
@@ -166,7 +167,8 @@ impl Glob {
         self.head.is_empty() && self.middle.is_empty() && self.tail.as_ref().is_some_and(Segment::is_empty)
     }
 
-    /// The literals that a matching text must contain, and where. Every one of them is necessary; none need be sufficient.
+    /// The literals that a matching text must contain, and where. Every one of them is necessary; none need be
+    /// sufficient.
     pub(super) fn literals(&self) -> Vec<(Anchor, String)> {
         let mut found = Vec::new();
         self.head.literals(Anchor::Start, &mut found);
@@ -439,7 +441,9 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(4096))]
 
         #[test]
-        fn a_glob_decides_like_the_reference(pattern in "[ab\\*\\?\\[\\]!é^\\-z]{0,9}", text in "[abé^\\-\\]\\[!z]{0,8}") {
+        fn a_glob_decides_like_the_reference(
+            pattern in "[ab\\*\\?\\[\\]!é^\\-z]{0,9}", text in "[abé^\\-\\]\\[!z]{0,8}",
+        ) {
             let chars = |text: &str| text.chars().collect::<Vec<_>>();
             prop_assert_eq!(matches(&pattern, &text), reference(&chars(&pattern), &chars(&text)));
         }
@@ -458,13 +462,17 @@ mod tests {
             }
         }
 
-        /// Where the languages coincide (no braces, no escapes, ASCII, sets that are closed and not empty), so do the answers.
+        /// Where the languages coincide (no braces, no escapes, ASCII, sets that are closed and not empty), so do the
+        /// answers.
         #[test]
-        fn a_glob_decides_like_globset(pattern in "([ab./]|\\*|\\?|\\[!?[a-f]\\]|\\[!?[a-c]-[d-f]\\]){0,7}", text in "[abcdef./\n]{0,8}") {
+        fn a_glob_decides_like_globset(
+            pattern in "([ab./]|\\*|\\?|\\[!?[a-f]\\]|\\[!?[a-c]-[d-f]\\]){0,7}", text in "[abcdef./\n]{0,8}",
+        ) {
             // `**` beside a separator means directories to globset; here it is `*`.
             let single = pattern.split('*').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("*");
             let (first, last) = (pattern.starts_with('*'), pattern.ends_with('*'));
-            let single = format!("{}{single}{}", if first { "*" } else { "" }, if last && !single.is_empty() { "*" } else { "" });
+            let (before, after) = (if first { "*" } else { "" }, if last && !single.is_empty() { "*" } else { "" });
+            let single = format!("{before}{single}{after}");
             let theirs = globset::GlobBuilder::new(&single).literal_separator(false).build();
             prop_assert_eq!(matches(&pattern, &text), theirs.unwrap().compile_matcher().is_match(&text));
         }

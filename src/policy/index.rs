@@ -1,9 +1,10 @@
 //! Which rules are worth trying: an index over the literals of their globs.
 //!
-//! Most globs contain a literal that every matching text must contain, and usually at a known end. Each rule is filed under one
-//! such literal of its type or target glob, the one that the fewest rules share. A question runs its type and its target once
-//! through an Aho-Corasick automaton of all filed literals, and the rules filed under what was found are tried in their order;
-//! rules without any literal are always tried. What is filed only says who is worth trying: the rule itself decides.
+//! Most globs contain a literal that every matching text must contain, and usually at a known end. Each rule is filed
+//! under one such literal of its type or target glob, the one that the fewest rules share. A question runs its type and
+//! its target once through an Aho-Corasick automaton of all filed literals, and the rules filed under what was found
+//! are tried in their order; rules without any literal are always tried. What is filed only says who is worth trying:
+//! the rule itself decides.
 //!
 //! The size of an automaton is bounded by the length of the literals, which are cut to [`MAX_LITERAL`] bytes.
 
@@ -73,7 +74,8 @@ impl Index {
         let (by_type, by_target) = (Side::new(SideName::Type, &filed), Side::new(SideName::Target, &filed));
         match (by_type, by_target) {
             (Ok(by_type), Ok(by_target)) => Self { by_type, by_target, always: always.into(), rules },
-            // An automaton that cannot be built (it would need more states than there are numbers) costs speed, not answers.
+            // An automaton that cannot be built (it would need more states than there are numbers) costs speed, not
+            // answers.
             _ => Self {
                 by_type: None,
                 by_target: None,
@@ -126,7 +128,8 @@ impl Side {
         if literals.is_empty() {
             return Ok(None);
         }
-        // The start of the automaton is met on every byte that begins nothing: a full table there is what makes it quick.
+        // The start of the automaton is met on every byte that begins nothing: a full table there is what makes it
+        // quick.
         let automaton = NFA::builder().prefilter(false).dense_depth(3).build(literals.keys())?;
         Ok(Some(Self { automaton, lists: literals.into_values().map(|lists| lists.map(Into::into)).collect() }))
     }
@@ -189,8 +192,8 @@ impl<'i> Lists<'i> {
             self.count += 1;
             return;
         }
-        // A text that contains this many literals is somebody's attempt to slow a decision down: from here on the cost is
-        // that of one bit for each rule.
+        // A text that contains this many literals is somebody's attempt to slow a decision down: from here on the cost
+        // is that of one bit for each rule.
         let mut bits = vec![0; self.rules.div_ceil(64)];
         for kept in self.kept {
             spill(&mut bits, kept);

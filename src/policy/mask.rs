@@ -1,14 +1,15 @@
 //! Masking parameters before they are stored or shown.
 //!
-//! Only scalars are masked, wherever they stand under a masked name, so that a reviewer still sees the shape of what is asked.
+//! Only scalars are masked, wherever they stand under a masked name, so that a reviewer still sees the shape of what is
+//! asked.
 
 use serde_json::{Map, Value};
 
 use super::value;
 use crate::domain::ParamPath;
 
-/// The parameters with every scalar under these names replaced by `[masked, N characters]`, and the names that there was
-/// something under, each once, in the order given.
+/// The parameters with every scalar under these names replaced by `[masked, N characters]`, and the names that there
+/// was something under, each once, in the order given.
 pub fn mask<'a>(
     params: &Map<String, Value>,
     paths: impl Iterator<Item = &'a ParamPath>,
@@ -76,7 +77,8 @@ fn mask_nested(shown: &mut Map<String, Value>, path: &ParamPath, original: &Map<
     }
 }
 
-/// Masks what a path leads to; a list on the way stands for each of its elements. Depth is bounded where values come in.
+/// Masks what a path leads to; a list on the way stands for each of its elements. Depth is bounded where values come
+/// in.
 fn mask_below(shown: &mut Value, original: &Value, path: &str) {
     match (shown, original) {
         (Value::Array(shown), Value::Array(original)) => {

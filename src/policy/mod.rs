@@ -1,16 +1,17 @@
 //! The policy floor: YAML in, a compiled policy, a decision out.
 //!
-//! It is pure: no clock, no I/O, nothing asynchronous. The moment is a part of the [`Question`], the text of the files a part of
-//! [`Source`]. The life of a policy, and where to look for each step:
+//! It is pure: no clock, no I/O, nothing asynchronous. The moment is a part of the [`Question`], the text of the files
+//! a part of [`Source`]. The life of a policy, and where to look for each step:
 //!
 //! 1. `yaml` reads the text of a layer into values with positions, strictly and within bounds;
 //! 2. `read` makes rules of them, reporting every mistake at its place ([`Diagnostic`]);
-//! 3. `compiled` puts the layers together, and names the result by the hash of its normal form (`canonical`); `lint` looks at it
-//!    as a whole for what is legal and probably not meant (each kind has a [`Code`]);
-//! 4. `index` finds the few rules worth trying for a [`Question`]; `rule`, `glob`, `condition`, `pattern`, `window`, `value` and
-//!    `lenient` say whether one matches, does not, or may (`truth`); the strictest that may gives the [`Verdict`];
-//! 5. `explain` does the same slowly and says why, `mask` hides what a policy wants hidden and `secrets` what looks like one,
-//!    `schema` describes the format.
+//! 3. `compiled` puts the layers together, and names the result by the hash of its normal form (`canonical`); `lint`
+//!    looks at it as a whole for what is legal and probably not meant (each kind has a [`Code`]);
+//! 4. `index` finds the few rules worth trying for a [`Question`]; `rule`, `glob`, `condition`, `pattern`, `window`,
+//!    `value` and `lenient` say whether one matches, does not, or may (`truth`); the strictest that may gives the
+//!    [`Verdict`];
+//! 5. `explain` does the same slowly and says why, `mask` hides what a policy wants hidden and `secrets` what looks
+//!    like one, `schema` describes the format.
 //!
 //! ```
 //! use aegis::domain::{Action, Approval, Timestamp};

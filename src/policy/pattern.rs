@@ -1,8 +1,8 @@
 //! Regular expressions of `param_matches`, in the dialect that policies are written in.
 //!
-//! It is that of the `regex` crate, which is linear in the value: unanchored, `&&` in a set an intersection, `\d` and `\w` as
-//! Unicode has them, no look-around and no back-references. One thing is as in other dialects: `$` (without `(?m)`) also matches
-//! before one last newline, so that `^prod$` is not dodged by `"prod\n"`. `\z` is the very end.
+//! It is that of the `regex` crate, which is linear in the value: unanchored, `&&` in a set an intersection, `\d` and
+//! `\w` as Unicode has them, no look-around and no back-references. One thing is as in other dialects: `$` (without
+//! `(?m)`) also matches before one last newline, so that `^prod$` is not dodged by `"prod\n"`. `\z` is the very end.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -59,8 +59,8 @@ impl PartialEq for Pattern {
 
 impl Eq for Pattern {}
 
-/// The pattern with every `$` that stands for the end of the text written out. What is no pattern stays as it is: compiling it
-/// says what is wrong.
+/// The pattern with every `$` that stands for the end of the text written out. What is no pattern stays as it is:
+/// compiling it says what is wrong.
 fn with_lenient_end(pattern: &str) -> Cow<'_, str> {
     if !pattern.contains('$') {
         return Cow::Borrowed(pattern);
@@ -78,8 +78,8 @@ fn with_lenient_end(pattern: &str) -> Cow<'_, str> {
     Cow::Owned(written)
 }
 
-/// Collects where each `$` stands that is not in multi-line mode, in order. A flag holds to the end of its group. The parser
-/// bounds the depth.
+/// Collects where each `$` stands that is not in multi-line mode, in order. A flag holds to the end of its group. The
+/// parser bounds the depth.
 fn find_ends(ast: &Ast, is_multi_line: &mut bool, ends: &mut Vec<usize>) {
     let set = |flags: &ast::Flags, is_multi_line: &mut bool| {
         *is_multi_line = flags.flag_state(Flag::MultiLine).unwrap_or(*is_multi_line);

@@ -15,8 +15,8 @@ pub struct Question<'a> {
     pub authenticated_actor: Option<&'a str>,
     /// The moment that conditions on the clock read.
     pub now: Timestamp,
-    /// Parameters whose values are unknown: they were masked and are gone. A condition on one of them, on what holds it or on
-    /// what is in it, is unknown too, whatever stands in `action` in their place.
+    /// Parameters whose values are unknown: they were masked and are gone. A condition on one of them, on what holds it
+    /// or on what is in it, is unknown too, whatever stands in `action` in their place.
     pub masked: &'a [ParamPath],
 }
 

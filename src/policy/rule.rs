@@ -116,7 +116,8 @@ pub(super) enum Fit<'p> {
 }
 
 impl Rule {
-    /// Whether the globs match. An actor who proved nothing can be asked or blocked by name, but gets no yes without a reviewer.
+    /// Whether the globs match. An actor who proved nothing can be asked or blocked by name, but gets no yes without a
+    /// reviewer.
     pub(super) fn is_about(&self, asked: &Asked<'_>) -> bool {
         self.type_pattern.matches_nfc(&asked.kind)
             && self.target_pattern.matches_nfc(&asked.target)

@@ -1,7 +1,7 @@
 //! The format of a policy file as a JSON Schema, for editors and for whoever writes policies with a program.
 //!
-//! It is true both ways: what loads is valid, and what is valid loads, except for the few things that a schema cannot say, which
-//! its `$comment` lists. A test holds the two against each other.
+//! It is true both ways: what loads is valid, and what is valid loads, except for the few things that a schema cannot
+//! say, which its `$comment` lists. A test holds the two against each other.
 
 use serde_json::{Value, json};
 
@@ -11,11 +11,11 @@ use super::verdict::DEFAULT_RULE;
 use crate::domain::{Approval, RiskLevel};
 
 /// What loading refuses and a schema cannot express.
-const BEYOND: &str = "What a schema cannot say and loading checks besides: the size and depth of a file; equal keys, tags, anchors and \
-    `<<` (a schema sees the result); the same rule name twice in a file; whether a pattern compiles, and \
-    that one of a secret does not match the empty text; whether a name of a secret is a glob; whether a \
-    timezone exists; a time_before that equals time_after; a timeout above 720h; numbers beyond 2^53 - 1 that are written as integers, \
-    and a version or weekday written with a fraction (1.0).";
+const BEYOND: &str = "What a schema cannot say and loading checks besides: the size and depth of a file; equal keys, \
+    tags, anchors and `<<` (a schema sees the result); the same rule name twice in a file; whether a pattern compiles, \
+        and that one of a secret does not match the empty text; whether a name of a secret is a glob; whether a \
+    timezone exists; a time_before that equals time_after; a timeout above 720h; numbers beyond 2^53 - 1 that are \
+        written as integers, and a version or weekday written with a fraction (1.0).";
 
 /// The JSON Schema (draft 2020-12) of a policy file.
 pub fn schema() -> Value {
@@ -23,7 +23,8 @@ pub fn schema() -> Value {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": "urn:aegis:policy:1",
         "title": "Aegis policy",
-        "description": "What an agent may do alone, what a person must agree to, what never happens. The first rule that matches decides.",
+        "description": "What an agent may do alone, what a person must agree to, what never happens. The first rule \
+            that matches decides.",
         "$comment": BEYOND,
         "type": "object",
         "properties": {
@@ -38,7 +39,8 @@ pub fn schema() -> Value {
                 "additionalProperties": false,
             },
             "rules": {
-                "description": "Tried from the first to the last. Those of a later layer are tried before those of an earlier one.",
+                "description": "Tried from the first to the last. Those of a later layer are tried before those of an \
+                    earlier one.",
                 "type": "array",
                 "maxItems": MAX_RULES,
                 "items": { "$ref": "#/$defs/rule" },
@@ -53,22 +55,26 @@ pub fn schema() -> Value {
         "additionalProperties": false,
         "$defs": {
             "risk_level": {
-                "description": "low: reading. medium: single writes. high: bulk operations. critical: what cannot be undone.",
+                "description": "low: reading. medium: single writes. high: bulk operations. critical: what cannot be \
+                    undone.",
                 "enum": RiskLevel::ALL.map(RiskLevel::as_str),
             },
             "approval": {
-                "description": "auto: run at once. confirm: ask the agent's own user. approve: ask a reviewer. block: never.",
+                "description": "auto: run at once. confirm: ask the agent's own user. approve: ask a reviewer. block: \
+                    never.",
                 "enum": Approval::ALL.map(Approval::as_str),
             },
             "glob": {
-                "description": "Matches the whole text. * any run, ? one character, [abc] or [a-z] one of these, [!abc] none of these.",
+                "description": "Matches the whole text. * any run, ? one character, [abc] or [a-z] one of these, \
+                    [!abc] none of these.",
                 "type": "string",
                 "maxLength": MAX_CHARS,
             },
             "params": {
                 "type": "array",
                 "items": {
-                    "description": "The name of a parameter: a key, or a path like user.address.city. A list on the way stands for each of its elements.",
+                    "description": "The name of a parameter: a key, or a path like user.address.city. A list on the \
+                        way stands for each of its elements.",
                     "type": "string",
                     "pattern": "^[^.\\[\\]*]+(\\.[^.\\[\\]*]+)*$",
                     "not": { "pattern": "^\\$(\\.|$)" },
@@ -82,11 +88,18 @@ pub fn schema() -> Value {
                 "pattern": "^([01]?[0-9]|2[0-3]):[0-5][0-9]$",
                 "examples": ["09:00", "18:30"],
             },
-            "value": { "description": "Anything but null.", "type": ["boolean", "number", "string", "array", "object"] },
+            "value": {
+                "description": "Anything but null.",
+                "type": ["boolean", "number", "string", "array", "object"],
+            },
             "ordered": { "description": "A number, or a text (compared by code point).", "type": ["number", "string"] },
-            "eq": per_param("The parameter equals this. 1 equals 1.0; a boolean equals no number.", &json!({ "$ref": "#/$defs/value" })),
+            "eq": per_param(
+                "The parameter equals this. 1 equals 1.0; a boolean equals no number.",
+                &json!({ "$ref": "#/$defs/value" }),
+            ),
             "compare": per_param(
-                "Number against number, text against text; anything else is unknown, which asks or blocks but never allows.",
+                "Number against number, text against text; anything else is unknown, which asks or blocks but never \
+                 allows.",
                 &json!({ "$ref": "#/$defs/ordered" }),
             ),
             "contains": per_param(
@@ -94,7 +107,8 @@ pub fn schema() -> Value {
                 &json!({ "$ref": "#/$defs/value" }),
             ),
             "matches": per_param(
-                "A regular expression is found in a text, or in a number as JSON writes it. No look-around, no back-references.",
+                "A regular expression is found in a text, or in a number as JSON writes it. No look-around, no \
+                 back-references.",
                 &json!({ "type": "string", "maxLength": MAX_PATTERN }),
             ),
             "in": per_param(
@@ -108,7 +122,8 @@ pub fn schema() -> Value {
 
 fn secrets() -> Value {
     json!({
-        "description": "What is masked although nobody named it, in parameters and in every text: what is called, or looks, like a secret.",
+        "description": "What is masked although nobody named it, in parameters and in every text: what is called, or \
+            looks, like a secret.",
         "type": "object",
         "properties": {
             "defaults": {
@@ -138,7 +153,8 @@ fn rule() -> Value {
         "type": "object",
         "properties": {
             "name": {
-                "description": "What the record calls it. A later layer replaces the rule of this name in an earlier one.",
+                "description": "What the record calls it. A later layer replaces the rule of this name in an earlier \
+                    one.",
                 "type": "string",
                 "minLength": 1,
                 "maxLength": MAX_NAME,
@@ -151,7 +167,8 @@ fn rule() -> Value {
                     "type": { "description": "The type of the action.", "$ref": "#/$defs/glob" },
                     "target": { "description": "What the action acts on.", "$ref": "#/$defs/glob" },
                     "actor": {
-                        "description": "Who proposes. On auto, confirm and on_timeout: allow only an authenticated name counts.",
+                        "description": "Who proposes. On auto, confirm and on_timeout: allow only an authenticated \
+                            name counts.",
                         "$ref": "#/$defs/glob",
                     },
                 },
@@ -174,11 +191,15 @@ fn rule() -> Value {
                 "default": "15m",
             },
             "on_timeout": {
-                "description": "What becomes of an approval that nobody answered. allow is not possible on high or critical risk.",
+                "description": "What becomes of an approval that nobody answered. allow is not possible on high or \
+                    critical risk.",
                 "enum": ["deny", "allow"],
                 "default": "deny",
             },
-            "redact": { "description": "Parameters that are masked before they are stored or shown.", "$ref": "#/$defs/params" },
+            "redact": {
+                "description": "Parameters that are masked before they are stored or shown.",
+                "$ref": "#/$defs/params",
+            },
         },
         "additionalProperties": false,
         "if": { "properties": { "on_timeout": { "const": "allow" } }, "required": ["on_timeout"] },
@@ -210,7 +231,8 @@ fn conditions() -> Value {
                 "items": { "enum": [1, 2, 3, 4, 5, 6, 7] },
             },
             "timezone": {
-                "description": "The zone that time_after, time_before and weekdays are read in: a name of the IANA database. UTC if left out.",
+                "description": "The zone that time_after, time_before and weekdays are read in: a name of the IANA \
+                    database. UTC if left out.",
                 "type": "string",
                 "minLength": 1,
                 "maxLength": 64,
@@ -289,8 +311,9 @@ mod tests {
 
     /// Values of which each place accepts some and refuses the others.
     fn odd() -> impl Strategy<Value = Value> {
-        let values = json!([null, true, 0, 1, -1, 2.5, "", "x", "09:00", "1", [], {}, [null], ["x"], {"x": 1}, {"x": null}, {"": 1}]);
-        select(values.as_array().cloned().unwrap_or_default())
+        let scalars = [json!(null), json!(true), json!(0), json!(1), json!(-1), json!(2.5)];
+        let values = json!(["", "x", "09:00", "1", [], {}, [null], ["x"], {"x": 1}, {"x": null}, {"": 1}]);
+        select([&scalars[..], values.as_array().map_or(&[], Vec::as_slice)].concat())
     }
 
     fn mostly(right: Value) -> impl Strategy<Value = Value> {
@@ -401,7 +424,8 @@ mod tests {
         fn what_loads_is_valid_and_what_is_valid_loads(policy in policies()) {
             let loaded = loads(&policy);
             prop_assume!(loaded.as_ref().err().is_none_or(|errors| !errors.lines().all(is_beyond)));
-            prop_assert_eq!(loaded.is_ok(), VALIDATOR.with(|validator| validator.is_valid(&policy)), "{:?} of {}", loaded, policy);
+            let is_valid = VALIDATOR.with(|validator| validator.is_valid(&policy));
+            prop_assert_eq!(loaded.is_ok(), is_valid, "{:?} of {}", loaded, policy);
         }
     }
 

@@ -1,11 +1,12 @@
 //! Secrets that no rule names: parameters that are called like one, and texts that look like one.
 //!
-//! A policy masks the usual ones unless it says `secrets: { defaults: false }`, and adds its own `names` and `patterns`. What is
-//! masked is masked on the record and before reviewers; decisions are made on the real values. Only what can be a secret is
-//! masked ([`opaque`]), so that nothing that an agent wants done hides behind a name or a format.
+//! A policy masks the usual ones unless it says `secrets: { defaults: false }`, and adds its own `names` and
+//! `patterns`. What is masked is masked on the record and before reviewers; decisions are made on the real values. Only
+//! what can be a secret is masked ([`opaque`]), so that nothing that an agent wants done hides behind a name or a
+//! format.
 //!
-//! The work is linear in what was sent: each name is matched once against one set of globs, each text searched once for all
-//! formats together.
+//! The work is linear in what was sent: each name is matched once against one set of globs, each text searched once for
+//! all formats together.
 
 mod assigned;
 mod formats;
@@ -49,13 +50,14 @@ pub struct Found {
 }
 
 impl Secrets {
-    /// The usual ones, if `defaults`; further names, as globs of `globset` in any case; and what further ones look like. What is
-    /// wrong with the names is said without a place.
+    /// The usual ones, if `defaults`; further names, as globs of `globset` in any case; and what further ones look
+    /// like. What is wrong with the names is said without a place.
     pub(super) fn new(defaults: bool, names: &[String], patterns: Vec<Pattern>) -> Result<Self, String> {
         Ok(Self { defaults, names: Names::compile(names.iter().map(String::as_str))?, patterns })
     }
 
-    /// Masks in `shown` whatever is a secret in `original`. The two differ only in what is masked already, which is left as it is.
+    /// Masks in `shown` whatever is a secret in `original`. The two differ only in what is masked already, which is
+    /// left as it is.
     pub fn mask(&self, shown: &mut Map<String, Value>, original: &Map<String, Value>) -> Found {
         let mut found = Found::default();
         self.mask_map(shown, original, &Place { path: "", is_fixed: false, is_named: false }, &mut found);
@@ -89,7 +91,8 @@ impl Secrets {
         self.defaults && self.names().is_empty() && self.patterns.is_empty()
     }
 
-    /// Masks the stretches of a text that are secrets, and leaves the rest. `is_named` says that the whole is called like one.
+    /// Masks the stretches of a text that are secrets, and leaves the rest. `is_named` says that the whole is called
+    /// like one.
     fn mask_stretches(&self, text: &str, is_named: bool, values: &mut Vec<String>) -> Option<String> {
         let mut found = Vec::new();
         if self.defaults {

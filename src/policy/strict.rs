@@ -1,7 +1,8 @@
-//! The strict reading of YAML, for other files that an operator writes: the same refusals, the same messages with a place.
+//! The strict reading of YAML, for other files that an operator writes: the same refusals, the same messages with a
+//! place.
 //!
-//! A file is read into a type of serde's. What serde finds wrong, and what its reader finds wrong afterwards, is reported
-//! where it stands.
+//! A file is read into a type of serde's. What serde finds wrong, and what its reader finds wrong afterwards, is
+//! reported where it stands.
 
 use std::fmt::Write as _;
 

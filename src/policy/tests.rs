@@ -68,7 +68,7 @@ fn a_guard_is_not_dodged_by_a_type_and_nothing_is_allowed_on_a_guess() {
 fn nothing_weaker_stands_in_front_of_a_block() {
     let policy = policy(&["
 rules:
-  - {name: small_payments, match: {type: pay}, conditions: {param_lt: {amount: 100}}, risk_level: low, approval: confirm}
+  - {name: small_payments, match: {type: pay}, conditions: {param_lt: {amount: 100}}, approval: confirm}
   - {name: no_large_payments, match: {type: pay}, risk_level: critical, approval: block}
   - {name: small_refunds, match: {type: refund}, conditions: {param_lte: {amount: 100}}, timeout: 1s, on_timeout: allow}
   - {name: no_large_refunds, match: {type: refund}, risk_level: critical, approval: block}
@@ -108,7 +108,12 @@ rules:
   - {name: weaker, approval: confirm, conditions: {param_gt: {n: 1}}}
   - {name: first, risk_level: low, conditions: {param_gt: {n: 1}}, timeout: 1h, constraints: {a: 1, b: 1}, redact: [x]}
   - {name: auto, approval: auto, conditions: {param_gt: {n: 1}}, constraints: {d: 4}, redact: [no]}
-  - {name: second, risk_level: critical, conditions: {param_lt: {n: 9}}, timeout: 5m, constraints: {b: 2, c: 3}, redact: [y]}
+  - name: second
+    risk_level: critical
+    conditions: {param_lt: {n: 9}}
+    timeout: 5m
+    constraints: {b: 2, c: 3}
+    redact: [y]
   - {name: certain, match: {type: with}, risk_level: high, constraints: {c: 5}, redact: [w]}
 "]);
     let (with, without) = (action("with", "", &json!({"n": "5"})), action("without", "", &json!({"n": "5"})));
@@ -119,9 +124,9 @@ rules:
     assert_eq!(verdict.redact().map(ParamPath::as_str).collect::<Vec<_>>(), ["x", "y", "w", "z"]);
     assert_eq!(
         verdict.reason(),
-        "rule `first` asks for a reviewer's approval; `param_gt` on `n` is unknown (it needs a number and the value is text), so \
-         the strictest rule that may apply decides; rule `weaker` does not decide, because `param_gt` on `n` is unknown (it \
-         needs a number and the value is text)"
+        "rule `first` asks for a reviewer's approval; `param_gt` on `n` is unknown (it needs a number and the value is \
+         text), so the strictest rule that may apply decides; rule `weaker` does not decide, because `param_gt` on `n` \
+         is unknown (it needs a number and the value is text)"
     );
     let verdict = policy.evaluate(&ask(&without));
     assert_eq!((verdict.matched_rule, verdict.risk_level), ("first", RiskLevel::Critical));
@@ -158,14 +163,14 @@ fn the_reason_says_what_is_unknown() {
     let block = action("block", "x", &json!({"n": "5"}));
     assert_eq!(
         policy.evaluate(&ask(&block)).reason(),
-        "rule `block` blocks this action; `param_gt` on `n` is unknown (it needs a number and the value is text), so the \
-         strictest rule that may apply decides"
+        "rule `block` blocks this action; `param_gt` on `n` is unknown (it needs a number and the value is text), so \
+         the strictest rule that may apply decides"
     );
     let auto = action("auto", "x", &json!({"n": "5"}));
     assert_eq!(
         policy.evaluate(&ask(&auto)).reason(),
-        "no rule matches, and the default asks for a reviewer's approval; rule `auto` allows nothing here, because `param_gt` on \
-         `n` is unknown (it needs a number and the value is text)"
+        "no rule matches, and the default asks for a reviewer's approval; rule `auto` allows nothing here, because \
+         `param_gt` on `n` is unknown (it needs a number and the value is text)"
     );
 }
 
@@ -334,7 +339,8 @@ rules:
     redact: [b, a, a]
 "]);
     let same = policy(&["{\"rules\": [{\"timeout\": \"1h\", \"redact\": [\"a\", \"b\"], \"match\": {\"type\": \"*\"},
-        \"conditions\": {\"param_gt\": {\"n\": 100}, \"time_after\": \"09:00\", \"weekdays\": [1, 3]}, \"name\": \"r\"}], \"version\": 1}"]);
+        \"conditions\": {\"param_gt\": {\"n\": 100}, \"time_after\": \"09:00\", \"weekdays\": [1, 3]}, \"name\": \
+            \"r\"}], \"version\": 1}"]);
     let other = policy(&["rules: [{name: r, conditions: {weekdays: [3, 1], time_after: 9:00, param_gt: {n: 101}}}]"]);
     assert_eq!(one.revision(), same.revision());
     assert_ne!(one.revision(), other.revision());

@@ -1,7 +1,8 @@
 //! The three answers that a condition has: it holds, it does not, it is unknown; and why it is unknown.
 //!
-//! `all`, `any` and `not` combine them as Kleene's three-valued logic does: what is unknown stays unknown unless the rest decides
-//! alone. What an unknown condition means for the answer is decided once, over whole rules ([`verdict`](super::verdict)).
+//! `all`, `any` and `not` combine them as Kleene's three-valued logic does: what is unknown stays unknown unless the
+//! rest decides alone. What an unknown condition means for the answer is decided once, over whole rules
+//! ([`verdict`](super::verdict)).
 
 use std::fmt;
 

@@ -1,7 +1,7 @@
 //! What conditions know about values: finding a parameter, equality, order, and the text of a number.
 //!
-//! Numbers compare by their value, exactly, whether they are written as integers or as floats. Booleans are no numbers. Text is
-//! compared by code point and never normalised.
+//! Numbers compare by their value, exactly, whether they are written as integers or as floats. Booleans are no numbers.
+//! Text is compared by code point and never normalised.
 
 use std::cmp::Ordering;
 
@@ -18,7 +18,8 @@ pub(super) enum Found<'v> {
     Value(&'v Value),
     /// One value under the literal key and another one at the end of the path.
     Conflict(&'v Value, &'v Value),
-    /// The path meets this, which has no keys, on its way. What stands under the literal key comes first, unless it is null.
+    /// The path meets this, which has no keys, on its way. What stands under the literal key comes first, unless it is
+    /// null.
     Blocked(Option<&'v Value>, &'v Value),
 }
 
@@ -99,8 +100,8 @@ fn compare_integer(integer: i128, float: f64) -> Option<Ordering> {
     Some(integer.cmp(&whole).then_with(|| 0.0_f64.partial_cmp(&float.fract()).unwrap_or(Ordering::Equal)))
 }
 
-/// The text that a pattern is held against: a number as RFC 8785 writes it, so that 5 and 5.0, which have one digest, have one
-/// decision. Integers beyond what a double holds, which RFC 8785 cannot write, are written out.
+/// The text that a pattern is held against: a number as RFC 8785 writes it, so that 5 and 5.0, which have one digest,
+/// have one decision. Integers beyond what a double holds, which RFC 8785 cannot write, are written out.
 pub(super) fn number_text(number: &Number) -> String {
     if integer(number).is_some() {
         return number.to_string();

@@ -1,10 +1,11 @@
 //! A policy's answer: the strictest rule that may apply.
 //!
-//! The first rule that certainly matches decides, or the defaults where none does, unless a rule before it is stricter and its
-//! conditions are unknown. So a guard is not dodged by the type of a value, and nothing weaker stands in front of a block:
-//! block > approve > approve with `on_timeout: allow` > confirm > auto. An `auto` that is unknown never wins. The first of the
-//! strictest is the matched rule; the question that it puts takes from all that are equally strict the highest risk, the shortest
-//! timeout, every `redact` and every constraint, and is denied when nobody answers unless all of them allow.
+//! The first rule that certainly matches decides, or the defaults where none does, unless a rule before it is stricter
+//! and its conditions are unknown. So a guard is not dodged by the type of a value, and nothing weaker stands in front
+//! of a block: block > approve > approve with `on_timeout: allow` > confirm > auto. An `auto` that is unknown never
+//! wins. The first of the strictest is the matched rule; the question that it puts takes from all that are equally
+//! strict the highest risk, the shortest timeout, every `redact` and every constraint, and is denied when nobody
+//! answers unless all of them allow.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -43,7 +44,8 @@ pub struct Verdict<'p> {
 }
 
 impl<'p> Verdict<'p> {
-    /// The answer of the first rule that certainly matches, or of the defaults, and of the rules before it that are unknown.
+    /// The answer of the first rule that certainly matches, or of the defaults, and of the rules before it that are
+    /// unknown.
     pub(super) fn strictest(
         certain: Option<&'p Rule>,
         unknown: &[(&'p Rule, Doubt<'p>)],

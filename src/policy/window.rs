@@ -1,6 +1,7 @@
 //! Conditions on the clock: times of day and days of the week, in UTC or in a named time zone.
 //!
-//! The time is a value that is passed in. The zone rules are compiled into the binary, so that every machine decides alike.
+//! The time is a value that is passed in. The zone rules are compiled into the binary, so that every machine decides
+//! alike.
 
 use std::fmt;
 
@@ -251,7 +252,8 @@ mod tests {
             let zoned = now.to_zoned(TimeZone::UTC);
             let mut weekdays = Weekdays::default();
             weekdays.add(day);
-            prop_assert_eq!(Zone::default().on_weekdays(weekdays, now), zoned.weekday().to_monday_one_offset() == i8::try_from(day).unwrap());
+            let is_day = zoned.weekday().to_monday_one_offset() == i8::try_from(day).unwrap();
+            prop_assert_eq!(Zone::default().on_weekdays(weekdays, now), is_day);
             let minute = format!("{:02}:{:02}", zoned.hour(), zoned.minute());
             let until = Window { after: Minute::parse(&minute), before: None };
             prop_assert!(Zone::default().in_window(until, now));

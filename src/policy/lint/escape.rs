@@ -1,4 +1,5 @@
-//! Targets that let a path out: `*` crosses `/` and `..`, so `/data/*` on a rule that allows also matches `/data/../etc/passwd`.
+//! Targets that let a path out: `*` crosses `/` and `..`, so `/data/*` on a rule that allows also matches
+//! `/data/../etc/passwd`.
 
 use super::place::warn;
 use crate::policy::code::Code;
@@ -26,8 +27,8 @@ pub(super) fn check(rules: &[Rule], report: &mut Report) {
         };
         if !ways.iter().all(is_guarded) {
             let message = format!(
-                "`*` crosses `/` and `..`, so `{}` on a rule that allows also matches `{}/../x`: put a rule before it that blocks \
-                 the target `*/../*`",
+                "`*` crosses `/` and `..`, so `{}` on a rule that allows also matches `{}/../x`: put a rule before it \
+                 that blocks the target `*/../*`",
                 quoted(rule.target_pattern.as_str()),
                 quoted(root)
             );

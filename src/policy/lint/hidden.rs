@@ -1,8 +1,9 @@
 //! Rules that are never tried, because an earlier one certainly matches whatever they match.
 //!
-//! An earlier rule hides a later one if its globs contain the later one's and its conditions, if it has any, are about the clock
-//! alone and follow from the later one's: those are never unknown. Only such rules are asked, and of those only the ones that
-//! match an example of what the later rule is about, so the cost stays close to that of a decision for each rule.
+//! An earlier rule hides a later one if its globs contain the later one's and its conditions, if it has any, are about
+//! the clock alone and follow from the later one's: those are never unknown. Only such rules are asked, and of those
+//! only the ones that match an example of what the later rule is about, so the cost stays close to that of a decision
+//! for each rule.
 
 use super::place::warn;
 use crate::policy::code::Code;
@@ -34,8 +35,8 @@ pub(super) fn check(rules: &[Rule], report: &mut Report) {
         });
         if let Some(hider) = hider.flatten() {
             let message = format!(
-                "rule `{}` is never tried: rule `{}` ({}:{}) comes first and matches everything that it matches; put it before \
-                 that rule, or remove it",
+                "rule `{}` is never tried: rule `{}` ({}:{}) comes first and matches everything that it matches; put \
+                 it before that rule, or remove it",
                 quoted(&rule.name),
                 quoted(&hider.name),
                 hider.position.file,

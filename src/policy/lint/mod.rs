@@ -1,7 +1,7 @@
 //! What is legal in a policy and probably not meant, as far as it takes more than one rule to see it.
 //!
-//! Whatever one rule shows by itself is said where it is read ([`read`](super::read)). A warning here is never a guess: a rule
-//! that is called hidden is hidden. What cannot be shown cheaply is not said.
+//! Whatever one rule shows by itself is said where it is read ([`read`](super::read)). A warning here is never a guess:
+//! a rule that is called hidden is hidden. What cannot be shown cheaply is not said.
 
 mod escape;
 mod hidden;

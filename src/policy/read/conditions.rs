@@ -118,7 +118,8 @@ impl Reader<'_> {
             match window {
                 Window { after: Some(after), before: Some(before) } if after == before => {
                     let message = format!(
-                        "is the same as `time_after` ({after}), which leaves no time at all: leave both out if the whole day is meant"
+                        "is the same as `time_after` ({after}), which leaves no time at all: leave both out if the \
+                         whole day is meant"
                     );
                     self.error(clock.before, &path.key("time_before"), message);
                 }
@@ -135,8 +136,9 @@ impl Reader<'_> {
             && window.crosses_midnight()
             && weekdays.days().count() < 7
         {
-            let message = "is the day of the moment, and the window crosses midnight: after 00:00 it is the next day; to follow a \
-                           night, write two mappings under `any`, one up to 00:00 and one from 00:00 with the next days";
+            let message = "is the day of the moment, and the window crosses midnight: after 00:00 it is the next day; \
+                to follow a night, write two mappings under `any`, one up to 00:00 and one from 00:00 with the next \
+                days";
             self.warn(clock.weekdays_at, &path.key("weekdays"), Code::WeekdayAfterMidnight, message);
         }
         if let Some(weekdays) = clock.weekdays {
@@ -255,7 +257,8 @@ impl Reader<'_> {
         if node.value != Value::Null {
             return Some(node.to_json());
         }
-        let message = "must be a value, not nothing (null): a parameter that is null counts as missing, which is `param_exists: {name: false}`";
+        let message = "must be a value, not nothing (null): a parameter that is null counts as missing, which is \
+            `param_exists: {name: false}`";
         self.error(node.pos, path, message);
         None
     }

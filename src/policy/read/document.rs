@@ -19,7 +19,8 @@ const KEYS: [&str; 5] = ["version", "defaults", "rules", "redact", "secrets"];
 
 const SECRETS_KEYS: [&str; 3] = ["defaults", "names", "patterns"];
 
-/// How many names, and how many patterns, of secrets one file may add: every text of every proposal is searched for all of them.
+/// How many names, and how many patterns, of secrets one file may add: every text of every proposal is searched for all
+/// of them.
 pub(in crate::policy) const MAX_SECRETS: usize = 100;
 
 /// What one file says.
@@ -72,8 +73,8 @@ impl Reader<'_> {
             Value::Text(text) => {
                 if let Some(found) = placeholder(text) {
                     let message = format!(
-                        "`{}` stands for itself: nothing is filled in when a policy is read; write the value, or fill the file in \
-                         before it is loaded",
+                        "`{}` stands for itself: nothing is filled in when a policy is read; write the value, or fill \
+                         the file in before it is loaded",
                         quoted(found)
                     );
                     self.warn(node.pos, path, Code::Placeholder, message);
@@ -189,15 +190,16 @@ impl Reader<'_> {
             match names.get(&rule.name) {
                 Some((line, true)) if rule.is_named => {
                     let message = format!(
-                        "the name `{}` is already that of the rule on line {line}: the record could not tell them apart",
+                        "the name `{}` is already that of the rule on line {line}: the record could not tell them \
+                         apart",
                         quoted(&rule.name)
                     );
                     self.error(item.pos, &path, message);
                 }
                 Some((line, _)) => {
                     let message = format!(
-                        "the automatic name `{}` of an unnamed rule is also that of the rule on line {line}: the record cannot \
-                         tell them apart, give it another",
+                        "the automatic name `{}` of an unnamed rule is also that of the rule on line {line}: the \
+                         record cannot tell them apart, give it another",
                         quoted(&rule.name)
                     );
                     self.warn(item.pos, &path, Code::AutomaticName, message);

@@ -155,8 +155,8 @@ impl Reader<'_> {
         }
     }
 
-    /// The name of a parameter that is masked. There are no indexes and no wildcards in it, so one that has them would never
-    /// mask anything.
+    /// The name of a parameter that is masked. There are no indexes and no wildcards in it, so one that has them would
+    /// never mask anything.
     fn param_path(&mut self, node: &Node, path: &Path<'_>) -> Option<ParamPath> {
         let text = self.text(node, path, usize::MAX)?;
         let parts = || text.split('.');
@@ -167,8 +167,8 @@ impl Reader<'_> {
                 .collect();
             let right = if meant.is_empty() { "customers.iban".to_owned() } else { quoted(&meant.join(".")) };
             let message = format!(
-                "`{}` is no name of a parameter: a path is keys with one dot between them, and a list on the way stands for each \
-                 of its elements: write `{right}`",
+                "`{}` is no name of a parameter: a path is keys with one dot between them, and a list on the way \
+                 stands for each of its elements: write `{right}`",
                 quoted(text)
             );
             self.error(node.pos, path, message);
@@ -176,8 +176,8 @@ impl Reader<'_> {
         }
         if let Some(index) = parts().skip(1).find(|part| part.bytes().all(|byte| byte.is_ascii_digit())) {
             let message = format!(
-                "`{index}` is a key here, never an index: a list on the way stands for each of its elements, so leave the number \
-                 out if a list is meant"
+                "`{index}` is a key here, never an index: a list on the way stands for each of its elements, so leave \
+                 the number out if a list is meant"
             );
             self.warn(node.pos, path, Code::RedactIndex, message);
         }

@@ -1,7 +1,7 @@
 //! From the values of one file to rules: strict, and with every mistake reported at its place.
 //!
-//! Nothing here stops at the first error, so that one look at the messages is enough to put a file right. What comes out is only
-//! used if nothing was reported.
+//! Nothing here stops at the first error, so that one look at the messages is enough to put a file right. What comes
+//! out is only used if nothing was reported.
 
 mod conditions;
 mod document;

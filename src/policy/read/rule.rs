@@ -165,8 +165,8 @@ impl Reader<'_> {
         }
         if let (Some(actor), false) = (&rule.actor_pattern, rule.may_need_no_reviewer()) {
             let message = format!(
-                "an agent that is not authenticated chooses its own name, so it can avoid `{}`: let agents authenticate, or put a rule \
-                 without `actor` after this one that is as strict",
+                "an agent that is not authenticated chooses its own name, so it can avoid `{}`: let agents \
+                 authenticate, or put a rule without `actor` after this one that is as strict",
                 quoted(actor.as_str())
             );
             self.warn(node.pos, &path.key("match").key("actor"), Code::UnauthenticatedActor, message);

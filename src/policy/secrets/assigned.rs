@@ -10,7 +10,8 @@ use super::opaque::{can_be_secret, looks_random};
 /// A name, then what stands between it and the value, then the value.
 static PATTERNS: LazyLock<[Regex; 2]> = LazyLock::new(|| {
     [
-        r#"(?-u:\b)([A-Za-z][A-Za-z0-9_.-]{1,63})["']?[ \t]{0,2}(?:=>|:=|=|:)[ \t]{0,2}["'`]?([^\s"'`,;&|<>()=?]{4,}=*)"#,
+        r#"(?x)(?-u:\b) ([A-Za-z][A-Za-z0-9_.-]{1,63}) ["']? [\x20\t]{0,2} (?:=>|:=|=|:) [\x20\t]{0,2} ["'`]?
+           ([^\s"'`,;&|<>()=?]{4,}=*)"#,
         r#"(?:^|\s)--?([A-Za-z][A-Za-z0-9_-]{1,63})[ \t]+["']?([^\s"'`,;&|<>()]{4,})"#,
     ]
     .map(|pattern| Regex::new(pattern).expect("it is a part of the program, and a test compiles it"))
@@ -25,7 +26,8 @@ static CREDENTIAL: LazyLock<[Regex; 2]> = LazyLock::new(|| {
     .map(|pattern| Regex::new(pattern).expect("it is a part of the program, and a test compiles it"))
 });
 
-/// Where values stand that a text gives to the name of a secret. Only what a machine made is one: `password=required` is a word.
+/// Where values stand that a text gives to the name of a secret. Only what a machine made is one: `password=required`
+/// is a word.
 pub(super) fn find(text: &str, is_name: impl Fn(&str) -> bool, found: &mut Vec<Range<usize>>) {
     for pattern in &*PATTERNS {
         for captures in pattern.captures_iter(text) {

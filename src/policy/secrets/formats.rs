@@ -1,9 +1,9 @@
 //! What secrets look like: the formats that their issuers document, as far as they fit on one line.
 //!
-//! The list is the union of what gitleaks and detect-secrets look for, but for formats that need the name of a vendor beside them
-//! (those are found by name, [`names`](super::names)) and for bare hexadecimal and base64. Nothing in a secret here is a blank, a
-//! quote or an operator of a shell, so no format can hide what a command does. Each has an example and a counter-example in the
-//! tests.
+//! The list is the union of what gitleaks and detect-secrets look for, but for formats that need the name of a vendor
+//! beside them (those are found by name, [`names`](super::names)) and for bare hexadecimal and base64. Nothing in a
+//! secret here is a blank, a quote or an operator of a shell, so no format can hide what a command does. Each has an
+//! example and a counter-example in the tests.
 
 use std::ops::Range;
 use std::sync::LazyLock;
@@ -135,7 +135,8 @@ pub(super) const FORMATS: [Format; 84] = [
     format("atlassian", r"\bATATT3[A-Za-z0-9_=-]{100,}"),
     format(
         "authress",
-        r"\b(?:sc|ext|scauth|authress)_[A-Za-z0-9]{5,30}\.[A-Za-z0-9]{4,6}\.acc[_-][A-Za-z0-9-]{10,32}\.[A-Za-z0-9+/_=-]{30,120}",
+        r"(?x)\b(?:sc|ext|scauth|authress)_[A-Za-z0-9]{5,30}\.[A-Za-z0-9]{4,6}\.acc[_-]
+          [A-Za-z0-9-]{10,32}\.[A-Za-z0-9+/_=-]{30,120}",
     ),
     format("frameio", r"\bfio-u-[A-Za-z0-9_=-]{64}"),
     format("intra42-settlemint", r"\b(?:s-s4t2(?:ud|af)-[a-f0-9]{64}|sm_[aps]at_[A-Za-z0-9]{16})\b"),

@@ -1,22 +1,22 @@
 //! How secrets are called: globs over the words of a name, matched by `globset`.
 //!
-//! A name is cut into words first (`clientSecret`, `CLIENT_SECRET` and `client-secret` are `-client-secret-`), so that a
-//! `secretary` has no secret. What a name says *about* a secret is none either: `password_reset_url`, `token_count`.
+//! A name is cut into words first (`clientSecret`, `CLIENT_SECRET` and `client-secret` are `-client-secret-`), so that
+//! a `secretary` has no secret. What a name says *about* a secret is none either: `password_reset_url`, `token_count`.
 
 use std::sync::LazyLock;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
-/// Names of secrets, over words between dashes. The union of what gitleaks and detect-secrets look for, and what personal and
-/// payment data is called that must not be stored.
+/// Names of secrets, over words between dashes. The union of what gitleaks and detect-secrets look for, and what
+/// personal and payment data is called that must not be stored.
 const SECRET: [&str; 9] = [
     // A word may be written together with the one before it: `userpassword`.
     "*{password,passwd,passwort,kennwort,passphrase,passcode,contrasena,contraseña}{,s}-*",
     "*{secret,credential,apikey,secretkey,privatekey,accesskey,authkey,signingkey,encryptionkey}{,s}-*",
     "*{accesstoken,refreshtoken,authtoken,bearertoken,sessiontoken,apitoken,idtoken}{,s}-*",
     "*-{pwd,creds,jwt,bearer,authorization,cookie,cookies,ssn,cvc,cvv,cvv2,otp,totp,sessionkey}-*",
-    "*-{api,auth,access,private,priv,secret,client,service,account,db,database,master,shared,storage,ssh,deploy,license,\
-     signing,encryption,session,webhook,hmac}-key{,s}-*",
+    "*-{api,auth,access,private,priv,secret,client,service,account,db,database,master,shared,storage,ssh,deploy,\
+     license,signing,encryption,session,webhook,hmac}-key{,s}-*",
     "*-{access,refresh,auth,bearer,session,api,id}-token{,s}-*",
     "*token-",
     "*-{db,database,key,user,root,admin,smtp,ftp,mysql,redis,postgres}-pass-*",
@@ -24,16 +24,22 @@ const SECRET: [&str; 9] = [
 ];
 
 /// Names about secrets, which are none, and the tokens that are counted, not kept.
-const ABOUT: [&str; 5] = [
-    "*-{url,uri,link,endpoint,path,file,filename,dir,directory,helper,manager,provider,store,policy,rule,rules,count,counts,\
-     limit,limits,length,len,size,min,max,type,kind,format,name,names,field,fields,label,hint,prompt,question,expiry,expires,\
-     expiration,ttl,age,timeout,interval,enabled,disabled,required,optional,strength,version,algorithm,alg,usage,used,budget,\
-     status,exists,present,valid,verified,changed,updated,created,at,on,date,time,ratio,cost,price,rotation,reset,location,\
-     region,scope,scopes,issuer,audience,description}-",
+const ABOUT: [&str; 8] = [
+    // Where it is, and what deals with it.
+    "*-{url,uri,link,endpoint,path,file,filename,dir,directory,location,region,helper,manager,provider,store}-",
+    // What it must be, and how much of it there is.
+    "*-{policy,rule,rules,count,counts,limit,limits,length,len,size,min,max,type,kind,format,strength,version,\
+     algorithm,alg,usage,used,budget,ratio,cost,price,scope,scopes,issuer,audience}-",
+    // How it is shown, how it stands, and since when.
+    "*-{name,names,field,fields,label,hint,prompt,question,description,enabled,disabled,required,optional,status,\
+     exists,present,valid,verified,changed,updated,created,at,on,date,time,expiry,expires,expiration,ttl,age,timeout,\
+     interval,rotation,reset}-",
     "*-expires-in-",
     "-{is,has,use,uses,needs,requires,require,allow,allows,show,hide,enable,disable,skip,max,min,num,total,count}-*",
-    "*-{page,next,prev,previous,continuation,pagination,sync,resume,start,stop,end,eos,bos,pad,unk,sep,cls,mask,special}-token-",
+    // Tokens that say where to go on, and those of language models.
+    "*-{page,next,prev,previous,continuation,pagination,sync,resume,start,stop,end}-token-",
     "*-{nexttoken,pagetoken,nextpagetoken,synctoken}-",
+    "*-{eos,bos,pad,unk,sep,cls,mask,special}-token-",
 ];
 
 static USUAL: LazyLock<[GlobSet; 2]> = LazyLock::new(|| {

@@ -1,8 +1,9 @@
 //! What can be a secret, and what must stay readable: masking hides a token, never an action.
 //!
-//! An agent chooses its own texts. If whatever stands under `password` were hidden, a reviewer could be asked to approve a command
-//! that cannot be read. A token has no blanks, no quotes and no shell operators, and a command that does something has: so a
-//! stretch with any of these is shown. What a policy names in `redact` is hidden whatever it is.
+//! An agent chooses its own texts. If whatever stands under `password` were hidden, a reviewer could be asked to
+//! approve a command that cannot be read. A token has no blanks, no quotes and no shell operators, and a command that
+//! does something has: so a stretch with any of these is shown. What a policy names in `redact` is hidden whatever it
+//! is.
 
 /// Whether a text can be a secret as a whole.
 pub(super) fn can_be_secret(text: &str) -> bool {

@@ -1,7 +1,7 @@
 //! Private keys in PEM (RFC 7468) and its relatives: only the base64 body is a secret.
 //!
-//! What stands around it stays readable, and so does a line that is too short to be a part of a key, blanks and anything that is
-//! no base64: a command between the two lines of a key is a command.
+//! What stands around it stays readable, and so does a line that is too short to be a part of a key, blanks and
+//! anything that is no base64: a command between the two lines of a key is a command.
 
 use std::ops::Range;
 use std::sync::LazyLock;

@@ -1,5 +1,5 @@
-//! What is masked, what stays readable, and one example and counter-example of every format. The examples are put together here,
-//! so that no scanner takes this file for a leak.
+//! What is masked, what stays readable, and one example and counter-example of every format. The examples are put
+//! together here, so that no scanner takes this file for a leak.
 
 use serde_json::json;
 
@@ -197,7 +197,10 @@ fn what_is_called_like_a_secret_is_masked_at_any_depth() {
             "Cookie": "session=[masked, 6 characters]; theme=dark",
         },
         "users": [{"name": "ada", "passwd": "[masked, 2 characters]"}],
-        "credentials": {"user": "[masked, 3 characters]", "codes": ["[masked, 1 characters]", "[masked, 4 characters]"]},
+        "credentials": {
+            "user": "[masked, 3 characters]",
+            "codes": ["[masked, 1 characters]", "[masked, 4 characters]"],
+        },
         "max_tokens": 100,
         "secretary": "bob",
         "password": null,
@@ -286,7 +289,10 @@ fn a_policy_can_add_its_own_and_leave_out_the_usual() {
     let secrets = Secrets::new(false, &["*iban*".to_owned()], patterns).unwrap();
     let params = json!({"IBAN": "DE89", "password": "x", "note": "EMP-4711", "last": "X-12\n"});
     let expected = json!({
-        "IBAN": "[masked, 4 characters]", "password": "x", "note": "EMP-[masked, 4 characters]", "last": "[masked, 4 characters]\n",
+        "IBAN": "[masked, 4 characters]",
+        "password": "x",
+        "note": "EMP-[masked, 4 characters]",
+        "last": "[masked, 4 characters]\n",
     });
     assert_eq!(masked(&secrets, &params).0, expected);
 }

@@ -1,5 +1,5 @@
-//! Two laws of doubt: the compiled policy decides like its definition read rule by rule, and no way to write a value down gets
-//! more than the value itself.
+//! Two laws of doubt: the compiled policy decides like its definition read rule by rule, and no way to write a value
+//! down gets more than the value itself.
 
 use std::time::Duration;
 
@@ -53,7 +53,8 @@ fn rank(approval: Approval, on_timeout: OnTimeout) -> u8 {
     }
 }
 
-/// The definition: the strictest of the first rule that certainly matches, or the defaults, and every rule before it that may.
+/// The definition: the strictest of the first rule that certainly matches, or the defaults, and every rule before it
+/// that may.
 fn reference(policy: &Policy, question: &Question<'_>) -> Answer {
     /// A rule, or the defaults.
     struct Candidate<'p> {
@@ -122,10 +123,11 @@ pub(super) fn check(policy: &Policy, question: &Question<'_>) -> Result<(), Test
     Ok(())
 }
 
-/// A condition on parameters: `n` is a number, `s` a text, `b` a boolean, `l` a list, and `a.b` and `a.c.d` are anything.
+/// A condition on parameters: `n` is a number, `s` a text, `b` a boolean, `l` a list, and `a.b` and `a.c.d` are
+/// anything.
 ///
-/// Only wide ones ask what no disguise is seen through, because it is certain: a list or mapping that is expected, an element
-/// that is no text, a pattern that a number matches.
+/// Only wide ones ask what no disguise is seen through, because it is certain: a list or mapping that is expected, an
+/// element that is no text, a pattern that a number matches.
 fn condition(is_wide: bool) -> BoxedStrategy<Value> {
     let name = || select(vec!["n", "s", "b", "l", "a.b", "a.c.d"]);
     let number = || select(vec![json!(5), json!(100), json!(2.5), json!(-1)]);
@@ -249,7 +251,9 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(4096))]
 
     #[test]
-    fn the_compiled_policy_decides_like_the_definition(yaml in policies(true), params in params(), disguises in disguises()) {
+    fn the_compiled_policy_decides_like_the_definition(
+        yaml in policies(true), params in params(), disguises in disguises(),
+    ) {
         let policy = policy(&[&yaml.to_string()]);
         let mut params = params;
         for (disguise, place) in disguises {
@@ -258,10 +262,12 @@ proptest! {
         check(&policy, &ask(&action("pay", "x", &params)))?;
     }
 
-    /// Held where the plain value leaves nothing in doubt: a number that is compared with a text is in doubt, and the same
-    /// number written as a text is not.
+    /// Held where the plain value leaves nothing in doubt: a number that is compared with a text is in doubt, and the
+    /// same number written as a text is not.
     #[test]
-    fn a_disguise_never_gets_more_than_the_plain_value(yaml in policies(false), params in params(), disguises in disguises()) {
+    fn a_disguise_never_gets_more_than_the_plain_value(
+        yaml in policies(false), params in params(), disguises in disguises(),
+    ) {
         let policy = policy(&[&yaml.to_string()]);
         let plain = action("pay", "x", &params);
         let question = ask(&plain);
@@ -278,7 +284,8 @@ proptest! {
             let after = policy.evaluate(&question);
             prop_assert!(
                 rank(after.approval, after.on_timeout()) >= rank(before.approval, before.on_timeout()),
-                "{} by {} became {} by {} for {}", before.approval, before.matched_rule, after.approval, after.matched_rule, params
+                "{} by {} became {} by {} for {}",
+                before.approval, before.matched_rule, after.approval, after.matched_rule, params
             );
         }
     }

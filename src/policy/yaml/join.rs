@@ -1,7 +1,7 @@
 //! Puts the positions of the strict pass to the values of `serde_yaml`, and refuses where the two disagree.
 //!
-//! Aliases are followed and merge keys resolved here: a key that is written out wins over one that is merged in, and of several
-//! mappings that are merged the one named first wins, as the merge key's own specification has it.
+//! Aliases are followed and merge keys resolved here: a key that is written out wins over one that is merged in, and of
+//! several mappings that are merged the one named first wins, as the merge key's own specification has it.
 
 use std::collections::HashSet;
 

@@ -1,14 +1,14 @@
 //! The only place that reads YAML: text in, a tree of values with their positions out.
 //!
-//! Two parsers read every file. [`scan`] goes first: a strict and bounded pass over the events of `saphyr-parser` that refuses
-//! what a policy must not contain (custom tags, equal keys, a second document, alias and nesting bombs, files past the size
-//! limit) and knows where everything stands. Only text that it accepts is given to `serde_yaml`, which would otherwise ignore
-//! tags, let the last of two equal keys win, and take gigabytes for a page of aliases. `serde_yaml` gives the values; [`join`]
-//! puts the positions to them and refuses whatever the two parsers read differently (`017`, `0b11`), so that no policy means one
-//! thing here and another thing in the editor of its author.
+//! Two parsers read every file. [`scan`] goes first: a strict and bounded pass over the events of `saphyr-parser` that
+//! refuses what a policy must not contain (custom tags, equal keys, a second document, alias and nesting bombs, files
+//! past the size limit) and knows where everything stands. Only text that it accepts is given to `serde_yaml`, which
+//! would otherwise ignore tags, let the last of two equal keys win, and take gigabytes for a page of aliases.
+//! `serde_yaml` gives the values; [`join`] puts the positions to them and refuses whatever the two parsers read
+//! differently (`017`, `0b11`), so that no policy means one thing here and another thing in the editor of its author.
 //!
-//! Merge keys are resolved in [`join`] and not by `serde_yaml::Value::apply_merge`, which leaves a `<<` behind when a mapping
-//! that is merged in merges another one itself.
+//! Merge keys are resolved in [`join`] and not by `serde_yaml::Value::apply_merge`, which leaves a `<<` behind when a
+//! mapping that is merged in merges another one itself.
 
 mod join;
 mod node;
@@ -26,7 +26,8 @@ pub(in crate::policy) const MAX_BYTES: usize = 4 << 20;
 pub(super) fn parse(file: &str, text: &str, report: &mut Report) -> Option<Node> {
     if text.len() > MAX_BYTES {
         let message = format!(
-            "the file has {} bytes, a policy file may have {MAX_BYTES}: split it into layers, or write fewer and wider rules",
+            "the file has {} bytes, a policy file may have {MAX_BYTES}: split it into layers, or write fewer and wider \
+             rules",
             text.len()
         );
         report.error(file, Pos { line: 1, column: 1 }, &Path::Root, message);

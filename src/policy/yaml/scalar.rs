@@ -31,7 +31,8 @@ impl Unusable {
                 "is no finite number: JSON has no infinity and no NaN, so no parameter could ever equal it"
             }
             Self::TooLarge => {
-                "is an integer beyond ±(2^53 - 1), which a JSON number cannot hold exactly: write a long id as text, in quotes"
+                "is an integer beyond ±(2^53 - 1), which a JSON number cannot hold exactly: write a long id as text, \
+                 in quotes"
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The strict pass: the events of one file into an arena of positioned nodes, within fixed bounds.
 //!
-//! Events come one by one, so a bomb is refused while it is read. Aliases stay references here; what they would expand to is
-//! added up, and refused past the same budget as what is written out.
+//! Events come one by one, so a bomb is refused while it is read. Aliases stay references here; what they would expand
+//! to is added up, and refused past the same budget as what is written out.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -20,8 +20,8 @@ const MAX_NODES: u64 = 500_000;
 /// How many bytes of text a file may hold, aliases followed.
 const MAX_TEXT: u64 = 16 << 20;
 
-/// How many characters that can begin a token a file may hold. The parser buffers the whole of a flow collection (`[...]`) before
-/// it gives the first event of it, so this bounds its memory where the budgets above cannot yet.
+/// How many characters that can begin a token a file may hold. The parser buffers the whole of a flow collection
+/// (`[...]`) before it gives the first event of it, so this bounds its memory where the budgets above cannot yet.
 const MAX_MARKS: usize = 600_000;
 
 /// Names a node of the arena.
@@ -208,7 +208,8 @@ impl Scan<'_> {
         if is_empty {
             self.error(
                 Pos { line: 1, column: 1 },
-                "the document is empty: a policy is a mapping with `rules`, `defaults` or both (`rules: []` is the smallest)",
+                "the document is empty: a policy is a mapping with `rules`, `defaults` or both (`rules: []` is the \
+                 smallest)",
             );
         }
         !is_empty
