@@ -37,6 +37,6 @@ pub mod governance;
 pub mod policy;
 pub mod proto;
 pub mod server;
-pub mod store;
+pub(crate) mod store;
 pub mod telemetry;
 pub mod watcher;
