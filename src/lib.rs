@@ -49,5 +49,5 @@ pub mod outbound;
 pub mod policy;
 pub mod proto;
 pub mod server;
-pub mod store;
+pub(crate) mod store;
 pub mod watcher;

@@ -4,10 +4,10 @@ use redb::{ReadTransaction, StorageError};
 
 use super::log::append::append;
 use super::log::end::LogEnd;
-use super::log::entry::Entry;
 use super::log::record::Event;
 use super::log::tables::TREE_DERIVATION;
 use super::log::tree::hash_tail;
+use super::log::unsealed::Unsealed;
 use super::rows::counts::Changes;
 use super::rows::index::index_tail;
 use super::rows::keys::SEGMENT_LEN;
@@ -67,6 +67,6 @@ impl Host for State {
             Incident::DiskFull { since } => Event::DiskFull { since },
             Incident::Recovered { since, why } => Event::RecordRecovered { since, why },
         };
-        append(&mut self.log, &mut tables.records, entropy, Entry::new(at, &event)?).map(drop)
+        append(&mut self.log, &mut tables.records, entropy, Unsealed::new(at, &event)?).map(drop)
     }
 }

@@ -1,4 +1,5 @@
-//! Policies that were in force, each kept once under its revision, so that every record that names one can be explained.
+//! Policies that were in force, each kept once under its revision, so that every record that names one can be
+//! explained.
 
 use redb::ReadableTable as _;
 use serde::{Deserialize, Serialize};

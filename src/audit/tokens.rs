@@ -1,7 +1,8 @@
 //! Tokens that admins made, as the store keeps them: by name, with the hash of the secret and never the secret.
 //!
-//! They live in the store, and not in a file beside it, so that making or revoking one and saying so on the record is one
-//! transaction: there is no token without a record of who made it, and none that is revoked on the record and works.
+//! They live in the store, and not in a file beside it, so that making or revoking one and saying so on the record is
+//! one transaction: there is no token without a record of who made it, and none that is revoked on the record and
+//! works.
 
 use redb::ReadableTable as _;
 use serde::{Deserialize, Serialize};

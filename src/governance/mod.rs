@@ -2,9 +2,10 @@
 //!
 //! Every change of state is one job for the record's writer ([`Store::transact`]): it checks what must still hold,
 //! writes the records and the state they change, and only when that is durable changes what is in memory ([`Queue`],
-//! [`Generations`]) and answers. Because there is one writer, jobs have an order: of two reviewers one is first, and an
-//! approval is decided under the policy that is in force when its turn comes. A proposal is decided when it comes in:
-//! its record names the policy that decided, which may be the one before the `policy_loaded` that stands just above it.
+//! [`Generations`]) and answers. Because there is one writer, jobs have an order, that of their arrival: of two
+//! reviewers one is first, and an approval is decided under the policy that is in force when its turn comes. A proposal
+//! is decided when it comes in: its record names the policy that decided, which may be the one before the
+//! `policy_loaded` that stands just above it.
 //!
 //! Beside the pipeline: the [`Notary`] signs for the log; decisions are redacted, and old records retired.
 

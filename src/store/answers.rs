@@ -1,8 +1,8 @@
 //! Telling the callers of a batch, with one wake-up for all of them.
 //!
 //! To wake a task of a runtime from a foreign thread costs a lock and a system call, each time. So the writer hands the
-//! whole batch to one task of the runtime, which wakes the others from within, where that is cheap. Without a runtime (the
-//! store was opened by a program that has none yet) the writer wakes each caller itself.
+//! whole batch to one task of the runtime, which wakes the others from within, where that is cheap. Without a runtime
+//! (the store was opened by a program that has none yet) the writer wakes each caller itself.
 
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;

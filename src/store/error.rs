@@ -1,8 +1,8 @@
 //! What can go wrong with the record: opening it, writing to it, reading it.
 //!
-//! A refusal of the caller's own rules (a token that is spent, an approval that has ended) is none of these: it is a value
-//! that a job returns. Errors here always mean that the store could not do its work, and that nothing may be concluded
-//! about the action.
+//! A refusal of the caller's own rules (a token that is spent, an approval that has ended) is none of these: it is a
+//! value that a job returns. Errors here always mean that the store could not do its work, and that nothing may be
+//! concluded about the action.
 
 use std::any::Any;
 use std::io;
@@ -19,14 +19,18 @@ use crate::domain::ParamsError;
 #[non_exhaustive]
 pub enum OpenError {
     /// Another process holds the file.
-    #[error("{} is open in another process: stop the other daemon, or give this one its own data directory", path.display())]
+    #[error(
+        "{} is open in another process: stop the other daemon, or give this one its own data directory",
+        path.display()
+    )]
     Locked {
         /// The file.
         path: PathBuf,
     },
     /// The file was written by a later version of the program.
     #[error(
-        "{} has format {found}, this program knows up to {known}: run the newer program, or restore a file of this version",
+        "{} has format {found}, this program knows up to {known}: run the newer program, \
+         or restore a file of this version",
         path.display()
     )]
     NewerFormat {
@@ -71,8 +75,8 @@ pub enum OpenError {
 
 /// The store could not do what was asked. Nothing was acknowledged.
 ///
-/// After [`StoreError::Unavailable`] on a write it is not known whether the records of that call are on disk: they are, all
-/// of them, or none is. A caller finds out by its idempotency key.
+/// After [`StoreError::Unavailable`] on a write it is not known whether the records of that call are on disk: they are,
+/// all of them, or none is. A caller finds out by its idempotency key.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
@@ -143,8 +147,8 @@ pub(crate) fn storage(error: impl Into<redb::Error>) -> StorageError {
     }
 }
 
-/// Turns a panic into damage of the file. redb checks what it reads, but not everything: a damaged page can lead it to an
-/// assertion, and that must neither end the daemon nor its writer.
+/// Turns a panic into damage of the file. redb checks what it reads, but not everything: a damaged page can lead it to
+/// an assertion, and that must neither end the daemon nor its writer.
 pub(crate) fn guarded<T, E: From<StorageError>>(f: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
     catch_unwind(AssertUnwindSafe(f))
         .unwrap_or_else(|panic| Err(StorageError::Corrupted(format!("a panic: {}", panic_text(&*panic))).into()))

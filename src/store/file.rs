@@ -1,13 +1,14 @@
-//! The file of the record: made whole or not at all, watched while it is open, put back where somebody took it away; and
-//! the space beside it that is held in reserve.
+//! The file of the record: made whole or not at all, watched while it is open, put back where somebody took it away;
+//! and the space beside it that is held in reserve.
 //!
 //! A process can go on writing to a file that has no name any more: it would acknowledge what nobody finds after it. So
 //! each batch, before it is answered, is checked to have gone to the file that the path leads to. Where the path leads
-//! nowhere, the file is written out there again, from what this process still holds open: nothing is lost. Where it leads
-//! to another file, nothing is touched and nothing is written until somebody has decided which of the two it is to be.
+//! nowhere, the file is written out there again, from what this process still holds open: nothing is lost. Where it
+//! leads to another file, nothing is touched and nothing is written until somebody has decided which of the two it is
+//! to be.
 //!
-//! The reserve is a file of random bytes (what compresses holds no space). When the disk is full it is given up, and the
-//! space goes into a record that says so; it is made again once there is as much again besides.
+//! The reserve is a file of random bytes (what compresses holds no space). When the disk is full it is given up, and
+//! the space goes into a record that says so; it is made again once there is as much again besides.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Seek as _, Write as _};
@@ -145,8 +146,8 @@ impl RecordFile {
 
     fn replaced(&self) -> io::Error {
         io::Error::other(format!(
-            "another file has taken the place of {path}: move it away, and the record comes back by itself; or stop this \
-             daemon to use that file",
+            "another file has taken the place of {path}: move it away, and the record comes back by itself; \
+             or stop this daemon to use that file",
             path = self.path.display()
         ))
     }

@@ -151,16 +151,17 @@ impl<H: Host> Store<H> {
         self.shared.announce.health.subscribe()
     }
 
-    /// How often the store recovered from a fault since it was opened. A batch that failed may turn out to be on the record
-    /// after all: whoever keeps a copy of its state in memory reads it again when this changes.
+    /// How often the store recovered from a fault since it was opened. A batch that failed may turn out to be on the
+    /// record after all: whoever keeps a copy of its state in memory reads it again when this changes.
     pub fn recoveries(&self) -> watch::Receiver<u64> {
         self.shared.announce.recoveries.subscribe()
     }
 
     /// Looks something up in a snapshot: what is found by its key, in well under a millisecond once the disk answers.
     ///
-    /// Runs on a thread of its own, never on the caller's. Looks are answered in the order of the calls. One that the disk
-    /// keeps for longer than [`Options::patience`] fails, and so does one for which there is no room ([`Options::queue`]).
+    /// Runs on a thread of its own, never on the caller's. Looks are answered in the order of the calls. One that the
+    /// disk keeps for longer than [`Options::patience`] fails, and so does one for which there is no room
+    /// ([`Options::queue`]).
     pub async fn look<T, F>(&self, look: F) -> Result<T, StoreError>
     where
         F: FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
@@ -169,8 +170,9 @@ impl<H: Host> Store<H> {
         self.shared.looks.look(look).await
     }
 
-    /// Reads many entries of a snapshot: as [`Store::look`], on other threads, so that no look waits for a scan. A scan has
-    /// a bound of its own, a page: as long as it lasts, it keeps other scans waiting, and old pages of the file in use.
+    /// Reads many entries of a snapshot: as [`Store::look`], on other threads, so that no look waits for a scan. A scan
+    /// has a bound of its own, a page: as long as it lasts, it keeps other scans waiting, and old pages of the file in
+    /// use.
     pub async fn scan<T, F>(&self, scan: F) -> Result<T, StoreError>
     where
         F: FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,

@@ -9,8 +9,8 @@ use crate::domain::Timestamp;
 
 /// What a [`Store`](super::Store) is used for. The engine calls it, and knows nothing else of it.
 ///
-/// A value is what the writer keeps in memory of the file. It is never the truth: it is loaded when the store opens, and
-/// again whenever a batch was rolled back.
+/// A value is what the writer keeps in memory of the file. It is never the truth: it is loaded when the store opens,
+/// and again whenever a batch was rolled back.
 pub trait Host: Sized + Send + 'static {
     /// The tables of a write transaction, each opened when it is first touched.
     type Tables<'t>;
@@ -49,10 +49,11 @@ pub trait Host: Sized + Send + 'static {
     ) -> Result<(), TxError>;
 }
 
-/// Tables that are written some time after those that they come from, in a transaction of their own between two batches.
+/// Tables that are written some time after those that they come from, in a transaction of their own between two
+/// batches.
 ///
-/// The transaction is not durable by itself. How far a derivation has come must be in what it writes, so that what a power
-/// failure takes of it is derived again.
+/// The transaction is not durable by itself. How far a derivation has come must be in what it writes, so that what a
+/// power failure takes of it is derived again.
 pub struct Derivation<H: Host> {
     /// Its name: the [`Origin`](super::table::Origin) of each of its tables gives it.
     pub(crate) name: &'static str,

@@ -1,8 +1,8 @@
 //! Reading on threads that may wait for the disk, so that no thread that answers ever does.
 //!
-//! A lane has a few threads, a queue with a bound, and a deadline for each look. A full queue is an answer, not a wait. A
-//! look that nobody waits for any more is not begun. One that hangs with the disk keeps its thread: when all of them hang,
-//! the queue fills, and callers are told.
+//! A lane has a few threads, a queue with a bound, and a deadline for each look. A full queue is an answer, not a wait.
+//! A look that nobody waits for any more is not begun. One that hangs with the disk keeps its thread: when all of them
+//! hang, the queue fills, and callers are told.
 
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -45,8 +45,8 @@ impl Lane {
         Ok(queue)
     }
 
-    /// Looks at a snapshot that is taken when a thread has come to it. Looks of a lane with one thread are answered in the
-    /// order in which they came.
+    /// Looks at a snapshot that is taken when a thread has come to it. Looks of a lane with one thread are answered in
+    /// the order in which they came.
     pub(super) async fn look<T, F>(&self, look: F) -> Result<T, StoreError>
     where
         F: FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,

@@ -1,4 +1,5 @@
-//! The table `meta`: what the file says about itself, by name. The keys here are the engine's own; floors above keep others.
+//! The table `meta`: what the file says about itself, by name. The keys here are the engine's own; floors above keep
+//! others.
 
 use redb::{ReadTransaction, StorageError};
 

@@ -1,11 +1,11 @@
 //! The engine under the record: one file, one writer, many readers. It knows no meaning.
 //!
 //! - `file`, `slot`, `open`, `begin`: the redb file; where it stands open; its transactions.
-//! - `handle`, `queue`, `job`, `writer`, `answers`: from a call to a batch, to the disk, and back. `mode`, `recovery`, `pulse`,
-//!   `health`: what happens when the disk fails, is full, or does not answer.
+//! - `handle`, `queue`, `job`, `writer`, `answers`: from a call to a batch, to the disk, and back. `mode`, `recovery`,
+//!   `pulse`, `health`: what happens when the disk fails, is full, or does not answer.
 //! - `reader`, `look`: snapshots, and the threads that read them. `standalone`: for programs that answer nobody.
-//! - `table`, `meta`, `host`: what the floors above register. A table is registered once, as a [`TableDef`], with what it
-//!   comes from; a [`Host`] lists the tables, keeps a part of them in memory, and says what is derived and how.
+//! - `table`, `meta`, `host`: what the floors above register. A table is registered once, as a [`TableDef`](table::TableDef), with what
+//!   it comes from; a [`Host`](host::Host) lists the tables, keeps a part of them in memory, and says what is derived and how.
 //!
 //! # The file
 //!
@@ -19,21 +19,22 @@
 //! "recoveries"  u64                             how often the store was reopened after a fault
 //! ```
 //!
-//! A registered table that the file does not have yet reads as empty: to register another one does not change the format.
+//! A registered table that the file does not have yet reads as empty: to register another one does not change the
+//! format.
 //!
 //! # What the format should become
 //!
 //! To be changed once, with the journal:
 //!
-//! - A batch writes about ten pages and syncs twice. With a journal of changes (table, key, value or nothing) before the
-//!   database, one sync of one append is enough. Every change goes through [`Lazy`](table::Lazy) already: that is where it
-//!   would be written down. Derived tables need no entry in it.
-//! - Facts and row state should have one binary encoding with a version: the JSON of a state is two thirds of a row, and its
-//!   checksum is a member of it only so that older programs could pass it over.
-//! - Numbers of `meta` that belong to one derivation (`indexed`, `forgotten`) should be one entry for each derivation, so that
-//!   the engine can read how far each has come.
-//! - `approvals`, `pending` and `confirmations` are sources today, written with the row. With a journal they can be derived
-//!   from rows.
+//! - A batch writes about ten pages and syncs twice. With a journal of changes (table, key, value or nothing) before
+//!   the database, one sync of one append is enough. Every change goes through [`Lazy`](table::Lazy) already: that is
+//!   where it would be written down. Derived tables need no entry in it.
+//! - Facts and row state should have one binary encoding with a version: the JSON of a state is two thirds of a row,
+//!   and its checksum is a member of it only so that older programs could pass it over.
+//! - Numbers of `meta` that belong to one derivation (`indexed`, `forgotten`) should be one entry for each derivation,
+//!   so that the engine can read how far each has come.
+//! - `approvals`, `pending` and `confirmations` are sources today, written with the row. With a journal they can be
+//!   derived from rows.
 //! - `created` has a time that nothing else of the file can prove: it should go, the log's first record has one.
 
 mod answers;
@@ -63,11 +64,11 @@ mod writer;
 
 pub use error::{OpenError, StoreError, TxError};
 pub use file::Opener;
-pub use handle::Store;
+pub(crate) use handle::Store;
 pub use health::StoreHealth;
-pub use host::{Derivation, Host, Incident};
+#[cfg(test)]
+pub(crate) use host::Host;
 pub use options::{Entropy, Options};
 pub use reader::Reader;
-pub use standalone::Standalone;
-pub use table::{Lazy, Origin, Registered, Session, TableDef};
-pub use tx::Tx;
+pub(crate) use standalone::Standalone;
+pub(crate) use tx::Tx;

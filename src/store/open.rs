@@ -65,8 +65,8 @@ fn check_format<H: Host>(database: &Database, entropy: &mut dyn Entropy, path: &
                 return Err(not_a_store("it is a database of another program"));
             }
             drop(read);
-            // What names the tables is itself on a page. Where that one is damaged, everything else is still there: a new
-            // record must not be begun over it.
+            // What names the tables is itself on a page. Where that one is damaged, everything else is still there: a
+            // new record must not be begun over it.
             if pages(database).map_err(storage_error)? > EMPTY_PAGES {
                 let why = "it names no tables, and is not empty".to_owned();
                 return Err(OpenError::Corrupt { path: path.to_owned(), why });

@@ -21,11 +21,11 @@ pub struct Options {
     pub queue: usize,
     /// How many jobs one transaction takes at most, so that no answer waits for an endless batch. Default 512.
     pub batch: usize,
-    /// How many rows may be without index before the writer indexes them between two batches, whole segments of 256 at a
-    /// time. Default 1,024.
+    /// How many rows may be without index before the writer indexes them between two batches, whole segments of 256 at
+    /// a time. Default 1,024.
     pub index_lag: usize,
-    /// How long the disk may take over one batch before it counts as out of order, and how long a call waits for its answer
-    /// at most. Default 5 s.
+    /// How long the disk may take over one batch before it counts as out of order, and how long a call waits for its
+    /// answer at most. Default 5 s.
     pub patience: Duration,
     /// What the times of the store's own records come from. Default: the machine's clocks.
     pub clock: Arc<dyn Clock>,

@@ -1,8 +1,8 @@
 //! Notices that the disk does not answer.
 //!
-//! A write that fails is an answer; one that hangs is none, and the writer hangs with it. So somebody else looks on: when
-//! the writer has been at one thing for too long, everybody is told that the record is failing, and calls are refused
-//! instead of queued. When the writer comes back, all of that is taken back.
+//! A write that fails is an answer; one that hangs is none, and the writer hangs with it. So somebody else looks on:
+//! when the writer has been at one thing for too long, everybody is told that the record is failing, and calls are
+//! refused instead of queued. When the writer comes back, all of that is taken back.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};

@@ -1,8 +1,8 @@
 //! The jobs that wait for the writer, in the order in which they came.
 //!
-//! Coming and ringing are two steps. A job takes its place at once, so that its place is that of its arrival. The writer is
-//! woken a moment later, when whatever else was ready to run has come as far: so calls that arrive together are one batch,
-//! and not one for the first of them and then another. A commit costs far more than a decision.
+//! Coming and ringing are two steps. A job takes its place at once, so that its place is that of its arrival. The
+//! writer is woken a moment later, when whatever else was ready to run has come as far: so calls that arrive together
+//! are one batch, and not one for the first of them and then another. A commit costs far more than a decision.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};

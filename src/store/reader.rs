@@ -1,8 +1,8 @@
 //! Reading a snapshot.
 //!
 //! A reader sees the store as it was when it was taken, whatever is written meanwhile. Hold it for one answer, not for
-//! long: as long as it lives, no page that it could look at is used again. What can be read is said by the floors above,
-//! which give it further methods.
+//! long: as long as it lives, no page that it could look at is used again. What can be read is said by the floors
+//! above, which give it further methods.
 
 use redb::{Key, ReadOnlyTable, ReadTransaction, Value};
 

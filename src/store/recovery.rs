@@ -72,8 +72,8 @@ impl<H: Host> Writer<H> {
         }
     }
 
-    /// Opens the file and proves that it can be written, before anybody reads from it. False where there is only the space
-    /// to say that there is none.
+    /// Opens the file and proves that it can be written, before anybody reads from it. False where there is only the
+    /// space to say that there is none.
     fn reopen(&mut self, fault: &mut Fault) -> Result<bool, OpenError> {
         if fault.is_for_lack_of_space() {
             self.medium.release_reserve().map_err(|error| explain_storage(error.into(), self.path.clone()))?;

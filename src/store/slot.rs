@@ -1,8 +1,8 @@
 //! Where the open database stands, shared between the writer, who replaces it after a fault, and the readers.
 //!
 //! A reader takes a snapshot and lets go: the lock is held for the moment that this takes. A snapshot does not keep the
-//! database open: the writer can close the file under it, and the snapshot's next look at a page that is not in memory is
-//! an error. So no reader can keep a failed store from being reopened, and nobody waits for anybody.
+//! database open: the writer can close the file under it, and the snapshot's next look at a page that is not in memory
+//! is an error. So no reader can keep a failed store from being reopened, and nobody waits for anybody.
 
 use std::sync::{Arc, PoisonError, RwLock};
 

@@ -1,7 +1,7 @@
 //! A store in a program that answers nobody: a benchmark, a harness, a tool for one file.
 //!
-//! There is no other way to read on the thread that asks. Whoever has a [`Store`] cannot come from it to one of these, so
-//! that a daemon cannot read the disk where it answers calls: it asks with [`Store::look`] or [`Store::scan`].
+//! There is no other way to read on the thread that asks. Whoever has a [`Store`] cannot come from it to one of these,
+//! so that a daemon cannot read the disk where it answers calls: it asks with [`Store::look`] or [`Store::scan`].
 
 use std::ops::Deref;
 use std::path::Path;

@@ -28,7 +28,7 @@ pub enum Origin {
 }
 
 /// A table: its name, the types of its keys and values, and where its content comes from.
-pub struct TableDef<K: Key + 'static, V: Value + 'static> {
+pub(crate) struct TableDef<K: Key + 'static, V: Value + 'static> {
     name: &'static str,
     definition: TableDefinition<'static, K, V>,
     origin: Origin,
@@ -58,7 +58,8 @@ impl<K: Key + 'static, V: Value + 'static> TableDef<K, V> {
         read.open_table(self.definition)
     }
 
-    /// The table in a snapshot; none where nothing was ever written to it, as in a file from before there was this table.
+    /// The table in a snapshot; none where nothing was ever written to it, as in a file from before there was this
+    /// table.
     pub(crate) fn open_if_there(&self, read: &ReadTransaction) -> Result<Option<ReadOnlyTable<K, V>>, TableError> {
         match self.open(read) {
             Ok(table) => Ok(Some(table)),

@@ -2,8 +2,8 @@
 //!
 //! All jobs of a batch share one redb transaction, which cannot take back a part of itself. So that a job that fails
 //! leaves no trace, it looks and computes before it writes; a job that fails before its first write is left out of the
-//! batch, and one that fails after it takes the whole batch with it (see [`writer`](super::writer)). Jobs should therefore
-//! check first, write last, and return refusals as values.
+//! batch, and one that fails after it takes the whole batch with it (see [`writer`](super::writer)). Jobs should
+//! therefore check first, write last, and return refusals as values.
 
 use redb::StorageError;
 
@@ -54,8 +54,8 @@ impl<'t, H: Host> Tx<'t, H> {
         Ok(self.after)
     }
 
-    /// Does something once the batch is durable: on the writer's thread, in the order of the calls, before any answer of
-    /// the batch is sent. Never if the commit failed. It must not wait: everything else waits for it.
+    /// Does something once the batch is durable: on the writer's thread, in the order of the calls, before any answer
+    /// of the batch is sent. Never if the commit failed. It must not wait: everything else waits for it.
     pub fn after_commit(&mut self, then: impl FnOnce() + Send + 'static) {
         self.after.push(Box::new(|_| then()));
     }

@@ -1,7 +1,7 @@
 //! The one thread that writes.
 //!
 //! ```text
-//!  callers ──push, ring──▶ bounded queue ──▶ writer: run job, run job, … until the queue is drained or the batch is full
+//!  callers ──push, ring──▶ bounded queue ──▶ writer: run job after job, until the queue is empty or the batch is full
 //!                                            │
 //!                                            ├─ commit (durable)
 //!                                            ├─ what jobs left to do after the commit, in order
@@ -13,13 +13,13 @@
 //! No delay is ever added: while one batch is on its way to the disk the next one gathers by itself.
 //!
 //! **What an answer means.** A caller is told that its job is done only after the commit returned. If the commit fails,
-//! every job of the batch fails. Whether its records reached the disk is then not known: with two-phase commit, either all
-//! of them did (only the flip of the header was in doubt) or none is ever seen.
+//! every job of the batch fails. Whether its records reached the disk is then not known: with two-phase commit, either
+//! all of them did (only the flip of the header was in doubt) or none is ever seen.
 //!
-//! **A fault** (no space, a failed sync) leaves a redb handle refusing every further write, so the handle is dropped and the
-//! file opened again, with growing pauses and whenever a job arrives, until a durable write succeeds. That write also
-//! settles what was in doubt: the data pages of a batch are synced before its header is written, and the header is written
-//! and synced again before anybody reads from the reopened file. It puts the fault on the record.
+//! **A fault** (no space, a failed sync) leaves a redb handle refusing every further write, so the handle is dropped
+//! and the file opened again, with growing pauses and whenever a job arrives, until a durable write succeeds. That
+//! write also settles what was in doubt: the data pages of a batch are synced before its header is written, and the
+//! header is written and synced again before anybody reads from the reopened file. It puts the fault on the record.
 //!
 //! **A full disk** is a fault whose record can be written at once, into the space that is held in reserve ([`Medium`]).
 //! Then the record can be read and nothing else is written until the reserve could be made again.

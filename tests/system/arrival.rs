@@ -2,7 +2,7 @@
 
 use aegis::proto::v1;
 
-use crate::daemon::{Setup, propose};
+use crate::daemon::{DEADLINE, Setup, propose};
 use crate::people::{ask, ending, no, yes};
 
 const ASK: &str = "
@@ -31,6 +31,39 @@ async fn proposals_that_are_sent_together_are_recorded_in_the_order_in_which_the
         daemon.rows().await.into_iter().map(|row| row.action.expect("a row has an action").target).collect();
     let sent: Vec<String> = (0..10).flat_map(|round| (0..64).map(move |n| format!("{round}/{n:02}"))).collect();
     assert_eq!(targets, sent);
+}
+
+#[tokio::test]
+async fn reports_that_are_sent_together_are_recorded_in_the_order_in_which_they_were_sent() {
+    let daemon = Setup::new().policy(ASK).start();
+    let mut agent = daemon.agent().await;
+    let mut asked = Vec::new();
+    for n in 0..64 {
+        asked.push(ask(&mut agent, propose("read", &format!("{n}"))).await.decision_id);
+    }
+    let reports: Vec<_> = asked
+        .iter()
+        .map(|decision_id| {
+            let (mut agent, decision_id) = (agent.clone(), decision_id.clone());
+            let status = v1::ResultStatus::Success.into();
+            let request = v1::ReportResultRequest { decision_id, status, ..v1::ReportResultRequest::default() };
+            tokio::spawn(async move { agent.report_result(request).await })
+        })
+        .collect();
+    for report in reports {
+        report.await.unwrap().expect("the report is taken");
+    }
+    let request = v1::StreamAuditRequest { view: v1::AuditView::Records.into(), ..v1::StreamAuditRequest::default() };
+    let mut records = daemon.auditor().await.stream_audit(request).await.unwrap().into_inner();
+    let mut reported = Vec::new();
+    while let Some(message) = tokio::time::timeout(DEADLINE, records.message()).await.unwrap().unwrap() {
+        let Some(v1::stream_audit_response::Event::Record(record)) = message.event else { continue };
+        let payload: serde_json::Value = serde_json::from_str(&record.payload).unwrap();
+        if payload["kind"] == "result" {
+            reported.push(payload["decision_id"].as_str().unwrap().to_owned());
+        }
+    }
+    assert_eq!(reported, asked);
 }
 
 #[tokio::test]

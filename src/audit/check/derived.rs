@@ -58,14 +58,14 @@ impl Derived {
         self.counts.add_label(Counted::Rule, &label(rule), &mut self.rules);
     }
 
-    /// Whether an idempotency key must be found. A later use of it, once this one was over, would have taken it along when it
-    /// was redacted.
+    /// Whether an idempotency key must be found. A later use of it, once this one was over, would have taken it along
+    /// when it was redacted.
     pub(super) fn must_know(&self, key: &LastUse) -> bool {
         key.remembered && !self.redacted.is_some_and(|redacted| is_over(key.time, redacted))
     }
 
-    /// Whether the counters are these. Which texts are counted apart depends on which came first, and that is not known any
-    /// more where some were redacted: once texts are counted together, only the total of a kind is certain.
+    /// Whether the counters are these. Which texts are counted apart depends on which came first, and that is not known
+    /// any more where some were redacted: once texts are counted together, only the total of a kind is certain.
     pub(super) fn check_counts(&self, found: &BTreeMap<Vec<u8>, u64>) -> Result<(), String> {
         let mut wanted = BTreeMap::new();
         for (kind, value, by) in self.counts.iter().filter(|(_, _, by)| *by != 0) {

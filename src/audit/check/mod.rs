@@ -1,11 +1,11 @@
 //! Everything that must hold between the tables, looked at in one snapshot.
 //!
-//! The log is the truth and is read first, by the rules that evidence is checked by ([`LogVerifier`]): each record stands
-//! where it says, and is what its leaf hash is the hash of; what has no payload was redacted or retired by a record that says
-//! so, and nothing that such a record names has one. Then every other table is held against it, in both directions: what the
-//! log implies is there, and nothing else is; the hashes of the tree are computed again. So it finds what no look-up can, an
-//! entry that is missing. It reads the whole file, and keeps some bytes of every decision in memory: it is for tests and for
-//! an operator who doubts a file, not for the way of a call.
+//! The log is the truth and is read first, by the rules that evidence is checked by ([`LogVerifier`]): each record
+//! stands where it says, and is what its leaf hash is the hash of; what has no payload was redacted or retired by a
+//! record that says so, and nothing that such a record names has one. Then every other table is held against it, in
+//! both directions: what the log implies is there, and nothing else is; the hashes of the tree are computed again. So
+//! it finds what no look-up can, an entry that is missing. It reads the whole file, and keeps some bytes of every
+//! decision in memory: it is for tests and for an operator who doubts a file, not for the way of a call.
 //!
 //! Of what was retired the log tells nothing any more. There the tables are held against what is left: that they are
 //! scrubbed, and that nothing but retirement can have taken what is not there.
@@ -43,7 +43,7 @@ use crate::store::table::TableDef;
 
 /// How much was checked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Checked {
+pub struct CheckReport {
     /// Records of the log.
     pub records: u64,
     /// Those of them whose payload was taken away, each accounted for.
@@ -56,7 +56,7 @@ pub struct Checked {
 
 impl Reader {
     /// Reads the whole store and holds every table against the log. What is wrong first is the error.
-    pub fn check(&self) -> Result<Checked, StoreError> {
+    pub fn check(&self) -> Result<CheckReport, StoreError> {
         guarded(|| {
             let log = self.check_log()?;
             self.check_tokens(&log)?;
@@ -127,11 +127,11 @@ impl Reader {
         Ok(())
     }
 
-    fn check_rows(&self, mut log: Log) -> Result<Checked, StoreError> {
+    fn check_rows(&self, mut log: Log) -> Result<CheckReport, StoreError> {
         let (indexed, forgotten) = (self.indexed()?, self.number(FORGOTTEN)?);
         let (approvals, pending, confirmations) =
             (self.table(APPROVALS)?, self.table(PENDING)?, self.table(CONFIRMATIONS)?);
-        let mut checked = Checked { records: log.records, redacted: log.redacted(), ..Checked::default() };
+        let mut checked = CheckReport { records: log.records, redacted: log.redacted(), ..CheckReport::default() };
         let (mut asked, mut confirmable, mut last_sequence) = (0, 0, 0);
         let mut derived = Derived::default();
         let mut decisions = HashSet::new();

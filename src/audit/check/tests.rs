@@ -1,10 +1,11 @@
-//! The check of a whole store knows what was taken away, the tree and the log's keys, and finds what is wrong with each.
+//! The check of a whole store knows what was taken away, the tree and the log's keys, and finds what is wrong with
+//! each.
 
 use std::path::Path;
 
 use redb::{Database, ReadableTable, WriteTransaction};
 
-use crate::audit::Checked;
+use crate::audit::CheckReport;
 use crate::audit::log::identity::{LogIdentity, LogKey, sign_rotation};
 use crate::audit::log::note::SigningKey;
 use crate::audit::log::record::Event;
@@ -134,7 +135,7 @@ async fn a_store_that_is_well_is_found_to_be() {
     for _ in 0..2 {
         let found = at_work.read().unwrap().check().unwrap();
         // Of the retired the name of the log stays; two more are the records of number 200.
-        assert_eq!(found, Checked { records: 607, redacted: 255 + 2, rows: 300, open_approvals: 0 });
+        assert_eq!(found, CheckReport { records: 607, redacted: 255 + 2, rows: 300, open_approvals: 0 });
         at_work.shutdown();
         at_work = Store::open(&path, options()).unwrap();
     }

@@ -146,7 +146,8 @@ impl Log {
         self.gone.len() as u64
     }
 
-    /// Once all records are taken in: each payload that is gone was taken away on the record, and all are gone that were.
+    /// Once all records are taken in: each payload that is gone was taken away on the record, and all are gone that
+    /// were.
     pub(super) fn check_redactions(&self) -> Result<(), String> {
         if let Some(sequence) = self.unexplained.first() {
             return Err(format!("record {sequence} has no payload, and no record says that it was taken away"));

@@ -3,15 +3,15 @@
 //! # A bundle
 //!
 //! The whole log in one file. It is a tar archive, so that unpacking it gives the layout of c2sp.org/tlog-tiles and any
-//! client of that can read it; and it has exactly one form for its content, so that no byte of it can be changed unnoticed:
-//! the headers are ustar headers with mode 0644 and otherwise zeroes, two blocks of zeroes end it, and the members stand in
-//! this order.
+//! client of that can read it; and it has exactly one form for its content, so that no byte of it can be changed
+//! unnoticed: the headers are ustar headers with mode 0644 and otherwise zeroes, two blocks of zeroes end it, and the
+//! members stand in this order.
 //!
 //! ```text
 //! aegis-bundle.json          one line: {"format":"aegis-bundle/v1","origin":…,"policies":true,"size":…}
 //! checkpoint                 the signed checkpoint                                        c2sp.org/tlog-checkpoint
 //!   for every 256 records, the last of them fewer:
-//! records/N.jsonl            the records from number N on (12 digits), at most 1 MiB of them but for a single larger one
+//! records/N.jsonl            the records from number N on (12 digits), at most 1 MiB of them but for a larger one
 //! …                          further parts of the 256
 //! tile/entries/NNN[.p/W]     what is hashed to leaves: the leaf data, each with its length  c2sp.org/tlog-tiles
 //! tile/0/NNN[.p/W]           the leaf hashes
@@ -28,15 +28,16 @@
 //! {"redacted":"<64 hex digits>"}                   the leaf data alone: payload and salt were taken away
 //! ```
 //!
-//! Which key signs is on the record itself (`log_started`, `log_key_rotated`), so that the bundle needs no list of keys.
-//! Policies are in a bundle as they decided: merged. The text of their files is not hashed into a revision, could be anything,
-//! and stays with the daemon. An exporter that may not read policies leaves them out, and `policies` is false.
+//! Which key signs is on the record itself (`log_started`, `log_key_rotated`), so that the bundle needs no list of
+//! keys. Policies are in a bundle as they decided: merged. The text of their files is not hashed into a revision, could
+//! be anything, and stays with the daemon. An exporter that may not read policies leaves them out, and `policies` is
+//! false.
 //!
 //! # A receipt
 //!
-//! One decision, in one text file: one c2sp.org/tlog-proof after another, all with the same checkpoint. Their `extra` is the
-//! line of the record as above. First come the records that name the log's keys, then those of the decision: proposed and
-//! decided, its approval, its result.
+//! One decision, in one text file: one c2sp.org/tlog-proof after another, all with the same checkpoint. Their `extra`
+//! is the line of the record as above. First come the records that name the log's keys, then those of the decision:
+//! proposed and decided, its approval, its result.
 //!
 //! # What is checked
 //!

@@ -66,8 +66,8 @@ impl Receipt {
         }
     }
 
-    /// Checks it: every record is in the log that the checkpoint is of, the log's keys follow from one another, and the one
-    /// in force has signed.
+    /// Checks it: every record is in the log that the checkpoint is of, the log's keys follow from one another, and the
+    /// one in force has signed.
     pub fn verify(&self, trust: &Trust) -> Result<Proved, Wrong> {
         let Some(first) = self.proofs.first() else { return Err(Wrong::all("the receipt has no records")) };
         let signed: &SignedCheckpoint = &first.checkpoint;

@@ -1,7 +1,7 @@
 //! Tar archives with exactly one form for their content: what is read must be, byte for byte, what would be written.
 //!
-//! The `tar` crate reads whatever was ever called tar; here a header that differs in one bit must be refused, so that nothing
-//! in a bundle can be changed unnoticed. That is less code than a wrapper would be.
+//! The `tar` crate reads whatever was ever called tar; here a header that differs in one bit must be refused, so that
+//! nothing in a bundle can be changed unnoticed. That is less code than a wrapper would be.
 
 use std::io::{self, Read, Write};
 

@@ -150,7 +150,8 @@ fn a_bundle_of_every_size_around_a_tile_verifies() {
     }
 }
 
-/// What is changed of a byte: a bit that is another one from byte to byte, what tells small letters from capitals, and all.
+/// What is changed of a byte: a bit that is another one from byte to byte, what tells small letters from capitals, and
+/// all.
 fn changes(at: usize) -> [u8; 3] {
     [1 << (at % 8), b' ', 0xff]
 }

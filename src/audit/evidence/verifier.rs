@@ -1,10 +1,11 @@
 //! Checks a log record by record, in their order, in memory that hardly grows.
 //!
-//! Checked is, of every record: that it hashes to its leaf (where somebody says which leaf that is), that it is JSON, that it
-//! bears its own number. Of the whole: that the tree has the root that the checkpoint says, and had, at their sizes, the
-//! roots that earlier checkpoints say; that the record names the log's first key, and every later one with a statement that
-//! both keys have signed; that each checkpoint is signed by the key in force at its size; that what is redacted was redacted
-//! by somebody or retired by its age, on the record; that a retirement names the root that the tree had.
+//! Checked is, of every record: that it hashes to its leaf (where somebody says which leaf that is), that it is JSON,
+//! that it bears its own number. Of the whole: that the tree has the root that the checkpoint says, and had, at their
+//! sizes, the roots that earlier checkpoints say; that the record names the log's first key, and every later one with a
+//! statement that both keys have signed; that each checkpoint is signed by the key in force at its size; that what is
+//! redacted was redacted by somebody or retired by its age, on the record; that a retirement names the root that the
+//! tree had.
 
 use serde::Deserialize;
 
@@ -169,7 +170,8 @@ impl LogVerifier {
             self.met += 1;
             if seen.checkpoint.size == sequence && seen.checkpoint.root != self.tree.root() {
                 let why = format!(
-                    "up to here the log is not what the checkpoint of size {sequence} says that it was: a record from 1 to {sequence} was \
+                    "up to here the log is not what the checkpoint of size {sequence} says that it was: \
+                     a record from 1 to {sequence} was \
                      changed, or the log is another one"
                 );
                 return Err(Wrong::at(sequence, why));
@@ -239,7 +241,8 @@ impl LogVerifier {
         }
         if checkpoint.root != self.tree.root() {
             return Err(Wrong::all(
-                "the records do not have the root that the checkpoint says: one that no single hash gives away was changed",
+                "the records do not have the root that the checkpoint says: one that no single hash gives away was \
+                 changed",
             ));
         }
         self.chain.check_signed(signed)?;
@@ -248,7 +251,8 @@ impl LogVerifier {
             self.chain.check_signed(seen)?;
             if seen.checkpoint.size > size {
                 let why = format!(
-                    "it is missing, with all that follow up to {}, which a checkpoint that was seen before has: the log was cut off, or is \
+                    "it is missing, with all that follow up to {}, which a checkpoint that was seen before has: \
+                     the log was cut off, or is \
                      an older copy",
                     seen.checkpoint.size
                 );

@@ -43,8 +43,8 @@ pub enum Followed {
     Record(StoredRecord),
     /// A row.
     Row(Box<AuditRow>),
-    /// Whoever follows rows comes too late for these records: their payloads are gone, by retention or redaction, and nothing
-    /// tells any more which rows they changed.
+    /// Whoever follows rows comes too late for these records: their payloads are gone, by retention or redaction, and
+    /// nothing tells any more which rows they changed.
     Gap {
         /// The first of them.
         first: u64,

@@ -1,8 +1,8 @@
 //! Cursors that survive a restart: how far somebody outside has followed the log, by name.
 //!
-//! Whoever sends the record elsewhere keeps no copy of it: only a name, and the last sequence number that is settled there.
-//! The number is moved in a transaction, and only forwards; so after a crash something may be sent twice, and nothing is left
-//! out. A name that nobody follows by any more must be dropped: retention waits for it.
+//! Whoever sends the record elsewhere keeps no copy of it: only a name, and the last sequence number that is settled
+//! there. The number is moved in a transaction, and only forwards; so after a crash something may be sent twice, and
+//! nothing is left out. A name that nobody follows by any more must be dropped: retention waits for it.
 
 use redb::ReadableTable as _;
 

@@ -44,8 +44,8 @@ impl Follower {
         *self.end.borrow()
     }
 
-    /// What is there by now, as far as one batch goes; none where everything was read. A batch may be empty: nothing of it
-    /// is in the view.
+    /// What is there by now, as far as one batch goes; none where everything was read. A batch may be empty: nothing of
+    /// it is in the view.
     pub async fn ready(&mut self) -> Result<Option<Batch>, StoreError> {
         let until = *self.end.borrow_and_update();
         if self.position >= until {

@@ -1,9 +1,9 @@
 //! Appending to the log.
 
 use super::end::LogEnd;
-use super::entry::Entry;
 use super::leaf::SALT_LEN;
 use super::record::Event;
+use super::unsealed::Unsealed;
 use crate::audit::state::Tx;
 use crate::domain::{RecordId, Timestamp};
 use crate::store::Entropy;
@@ -27,11 +27,11 @@ impl Tx<'_> {
 
     /// Appends a record of something that happened.
     pub fn append(&mut self, at: Timestamp, event: &Event) -> Result<Appended, TxError> {
-        self.append_entry(Entry::new(at, event)?)
+        self.append_unsealed(Unsealed::new(at, event)?)
     }
 
     /// Appends a record that was written out before.
-    pub fn append_entry(&mut self, entry: Entry) -> Result<Appended, TxError> {
+    pub fn append_unsealed(&mut self, entry: Unsealed) -> Result<Appended, TxError> {
         append(&mut self.host.log, &mut self.tables.records, self.entropy, entry)
     }
 }
@@ -41,7 +41,7 @@ pub(crate) fn append(
     log: &mut LogEnd,
     records: &mut Lazy<'_, u64, Bytes>,
     entropy: &mut dyn Entropy,
-    entry: Entry,
+    entry: Unsealed,
 ) -> Result<Appended, TxError> {
     let mut random = [0; SALT_LEN + 10];
     entropy.fill(&mut random).map_err(TxError::Entropy)?;

@@ -1,8 +1,8 @@
 //! Who a log is: its origin, and the keys that have signed for it, first to last.
 //!
-//! Both are on the record, and in the `meta` table beside it (`log`, as JSON) so that nobody has to look for them. The first
-//! key is named by a `log_started` record; each later one by a `log_key_rotated` record, which holds a statement that the
-//! key before it and the new one have both signed:
+//! Both are on the record, and in the `meta` table beside it (`log`, as JSON) so that nobody has to look for them. The
+//! first key is named by a `log_started` record; each later one by a `log_key_rotated` record, which holds a statement
+//! that the key before it and the new one have both signed:
 //!
 //! ```text
 //! aegis-key-rotation/v1
@@ -14,8 +14,8 @@
 //! — <origin> <signature of the second key>
 //! ```
 //!
-//! A checkpoint is signed by the key in force at its size: the last one whose record is in it. So a verifier that knows any
-//! one key of a log can follow the others, and an old key is worth nothing from its successor's record on.
+//! A checkpoint is signed by the key in force at its size: the last one whose record is in it. So a verifier that knows
+//! any one key of a log can follow the others, and an old key is worth nothing from its successor's record on.
 
 use redb::{ReadableTable as _, StorageError};
 use serde::{Deserialize, Serialize};

@@ -1,11 +1,11 @@
 //! The Merkle tree of RFC 6962, section 2.1, and nothing of where its hashes are kept.
 //!
-//! Roots and proofs are put together from the hashes of *complete* subtrees, which whoever calls looks up: the subtree of
-//! height `h` and index `i` covers the leaves from `i · 2^h` to `(i + 1) · 2^h`, without the last. Everything is checked by
-//! the algorithms of RFC 9162, sections 2.1.3.2 and 2.1.4.2, which need nothing but the proof.
+//! Roots and proofs are put together from the hashes of *complete* subtrees, which whoever calls looks up: the subtree
+//! of height `h` and index `i` covers the leaves from `i · 2^h` to `(i + 1) · 2^h`, without the last. Everything is
+//! checked by the algorithms of RFC 9162, sections 2.1.3.2 and 2.1.4.2, which need nothing but the proof.
 //!
-//! Leaves are counted from 0 here, as in the RFCs and the C2SP formats; records are numbered from 1. The leaf of a record is
-//! `sequence − 1`, and the tree of size `n` holds the records from 1 to `n`.
+//! Leaves are counted from 0 here, as in the RFCs and the C2SP formats; records are numbered from 1. The leaf of a
+//! record is `sequence − 1`, and the tree of size `n` holds the records from 1 to `n`.
 
 use sha2::{Digest as _, Sha256};
 
@@ -86,8 +86,8 @@ pub fn inclusion_proof<S: Subtrees>(subtrees: &mut S, index: u64, size: u64) -> 
     siblings.into_iter().rev().map(|(start, end)| range_hash(subtrees, start, end)).collect()
 }
 
-/// Proves that the tree of `old` leaves is the beginning of the tree of `new`. The caller has made sure that `old <= new`.
-/// The proof is empty where there is nothing to prove: from no leaves, or from a tree to itself.
+/// Proves that the tree of `old` leaves is the beginning of the tree of `new`. The caller has made sure that `old <=
+/// new`. The proof is empty where there is nothing to prove: from no leaves, or from a tree to itself.
 pub fn consistency_proof<S: Subtrees>(subtrees: &mut S, old: u64, new: u64) -> Result<Vec<Digest>, S::Error> {
     debug_assert!(old <= new, "the later tree is larger");
     if old == 0 || old == new {
@@ -386,7 +386,8 @@ pub(crate) mod tests {
     }
 
     proptest! {
-        /// A proof is only good for what it proves: a changed hash, one too few or too many, another leaf, another size.
+        /// A proof is only good for what it proves: a changed hash, one too few or too many, another leaf, another
+        /// size.
         #[test]
         fn what_is_changed_does_not_verify(size in 2u64..600, at in 0u64..600, other in 0u64..600, byte in 0usize..32) {
             let leaves = leaves(size);

@@ -3,7 +3,6 @@
 pub(crate) mod append;
 pub mod checkpoint;
 pub(crate) mod end;
-pub(crate) mod entry;
 pub(crate) mod identity;
 pub(crate) mod leaf;
 pub mod merkle;
@@ -17,9 +16,9 @@ pub(crate) mod tables;
 mod tests;
 pub(crate) mod tiles;
 pub(crate) mod tree;
+pub(crate) mod unsealed;
 
 pub use append::Appended;
-pub use entry::Entry;
 pub use identity::{LogIdentity, LogKey, sign_rotation, verify_rotation};
 pub use leaf::{LEAF_DOMAIN, LEAF_HASH_LEN, REDACTED, SALT_LEN, leaf_data, leaf_hash};
 pub use record::{Cursor, DecisionRecord, Event, IdentityRecord, RECORD_VERSION, Record};

@@ -1,7 +1,7 @@
 //! Signed notes (c2sp.org/signed-note): a text, and below it a line for every signature.
 //!
-//! Ours are signed with Ed25519. Cosignatures of witnesses (c2sp.org/tlog-cosignature, the Ed25519 kind) are verified, and
-//! never made: that is for witnesses to do.
+//! Ours are signed with Ed25519. Cosignatures of witnesses (c2sp.org/tlog-cosignature, the Ed25519 kind) are verified,
+//! and never made: that is for witnesses to do.
 
 use std::fmt;
 use std::str::FromStr;
@@ -216,7 +216,8 @@ pub fn sign(text: &str, keys: &[&SigningKey]) -> String {
     note
 }
 
-/// A note that was read. What it says may be believed once [`Note::verify`] has found a signature of a key that is trusted.
+/// A note that was read. What it says may be believed once [`Note::verify`] has found a signature of a key that is
+/// trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
     /// The text, with the newline that ends it.
@@ -250,11 +251,6 @@ impl NoteSignature {
             }
             _ => Err(malformed("a signature is too short")),
         }
-    }
-
-    /// When a witness says it has made this cosignature, in seconds since 1970.
-    pub fn cosigned_at(&self) -> Option<u64> {
-        self.bytes.first_chunk().map(|time| u64::from_be_bytes(*time))
     }
 
     /// Whether this names that key.
@@ -320,7 +316,8 @@ mod tests {
     /// The example of the specification.
     const VKEY: &str = "example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k";
     const NOTE: &str = "This is an example message.\n\n\
-        — example.com/foo Uw2QOkn8srV1yJGh2VYRlL1Tnagv1YEq6TfXppzi2ONncAlTgK7Ztg1ERYNZXsYjOBH3mFXmRKuwHjG1Yu72IneyaQM=\n";
+        — example.com/foo \
+        Uw2QOkn8srV1yJGh2VYRlL1Tnagv1YEq6TfXppzi2ONncAlTgK7Ztg1ERYNZXsYjOBH3mFXmRKuwHjG1Yu72IneyaQM=\n";
 
     /// Keys of the Go implementation's own example.
     const GO_PRIVATE: &str = "PRIVATE+KEY+PeterNeumann+c74f20a3+AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz";
@@ -346,7 +343,8 @@ mod tests {
         assert_eq!(
             sign(text, &[&key]),
             format!(
-                "{text}\n— PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=\n"
+                "{text}\n— PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6Ryy\
+                 BwJnAM=\n"
             )
         );
     }
@@ -392,7 +390,7 @@ mod tests {
         let signature = NoteSignature { name: key.name.clone(), id: key.id(), bytes };
         let mut note = Note::parse(&format!("{text}\n{signature}")).unwrap();
         note.verify(std::slice::from_ref(&key)).unwrap();
-        assert_eq!(note.signatures[0].cosigned_at(), Some(1_679_315_147));
+        assert_eq!(*note.signatures[0].bytes.first_chunk().unwrap(), 1_679_315_147u64.to_be_bytes());
         note.signatures[0].bytes[7] ^= 1;
         assert!(note.verify(&[key]).is_err());
     }

@@ -14,8 +14,8 @@ impl Reader {
         guarded(|| Ok(last_of(&self.table(RECORDS)?, "records")?))
     }
 
-    /// The records that follow a sequence number, oldest first: at most `limit` of them, and fewer where they are large.
-    /// None means that there are none yet.
+    /// The records that follow a sequence number, oldest first: at most `limit` of them, and fewer where they are
+    /// large. None means that there are none yet.
     pub fn records(&self, after: u64, limit: usize) -> Result<Vec<StoredRecord>, StoreError> {
         guarded(|| {
             let records = self.table(RECORDS)?;

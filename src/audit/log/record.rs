@@ -160,8 +160,8 @@ pub enum Event {
         /// What is wrong, one entry a finding, bounded.
         errors: Vec<String>,
     },
-    /// There was no space left. This was written into what is held in reserve for it; until there is space again, nothing
-    /// else is.
+    /// There was no space left. This was written into what is held in reserve for it; until there is space again,
+    /// nothing else is.
     DiskFull {
         /// Since when nothing could be written.
         since: Timestamp,
@@ -204,8 +204,8 @@ pub enum Event {
         /// How they were authenticated.
         how: How,
     },
-    /// Records that were older than the daemon keeps them (`--retain`) were taken away: those of this range that had a payload
-    /// and that nothing open needs. Their hashes are kept.
+    /// Records that were older than the daemon keeps them (`--retain`) were taken away: those of this range that had a
+    /// payload and that nothing open needs. Their hashes are kept.
     RecordsRetired {
         /// The first record of the range.
         first: u64,
@@ -293,8 +293,8 @@ pub struct DecisionRecord {
     /// Which parameters of this action are masked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub masked: Vec<ParamPath>,
-    /// Digests of the masked parameters, keyed with the store's own secret: equal values of one store have equal digests, and
-    /// nobody without the key can try values out.
+    /// Digests of the masked parameters, keyed with the store's own secret: equal values of one store have equal
+    /// digests, and nobody without the key can try values out.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub masked_digests: BTreeMap<ParamPath, Digest>,
     /// The answer.

@@ -1,11 +1,12 @@
 //! Taking payloads away, and leaving every proof valid.
 //!
-//! The value of a record that was redacted is `leaf hash (32) ‖ leaf data (32)`: what its payload and its salt were hashed
-//! to is kept, the two are gone. Nobody can guess a payload from it: the salt was 128 random bits and is not kept.
+//! The value of a record that was redacted is `leaf hash (32) ‖ leaf data (32)`: what its payload and its salt were
+//! hashed to is kept, the two are gone. Nobody can guess a payload from it: the salt was 128 random bits and is not
+//! kept.
 //!
-//! What stands beside the record goes with it: texts hashed without a salt in the facts of the row and in the index, the
-//! digest of the action, the idempotency key, names and reasons of the ending, data and error of the result, the texts that
-//! are counted. Ids, times, risk, outcome and result status stay, so that rows and totals still add up.
+//! What stands beside the record goes with it: texts hashed without a salt in the facts of the row and in the index,
+//! the digest of the action, the idempotency key, names and reasons of the ending, data and error of the result, the
+//! texts that are counted. Ids, times, risk, outcome and result status stay, so that rows and totals still add up.
 //!
 //! The file is not shredded: the pages that held a payload are free, and hold it until they are used again.
 

@@ -88,8 +88,8 @@ pub(crate) fn gone(sequence: u64) -> StorageError {
     StorageError::Corrupted(format!("record {sequence} is redacted, and its row does not say so"))
 }
 
-/// The last key of a table that has no gaps. It must be how many entries the table has: a page that was emptied can make a
-/// table look shorter than it is, and what is written after a wrong end would stand where something else stood.
+/// The last key of a table that has no gaps. It must be how many entries the table has: a page that was emptied can
+/// make a table look shorter than it is, and what is written after a wrong end would stand where something else stood.
 pub(crate) fn last_of(table: &impl ReadableTable<u64, Bytes>, what: &str) -> Result<u64, StorageError> {
     let last = table.last()?.map_or(0, |(key, _)| key.value());
     let len = table.len()?;

@@ -1,10 +1,11 @@
-//! The Merkle tree over the log, as it is kept: the hash of every complete subtree whose height is a multiple of 8, derived
-//! some time after its leaves were written.
+//! The Merkle tree over the log, as it is kept: the hash of every complete subtree whose height is a multiple of 8,
+//! derived some time after its leaves were written.
 //!
-//! The leaf hashes stand in the records. What is kept beside them is the hash of every 256 of them, of every 256 of those,
-//! and so on: a row of 256 is a *tile* in the words of c2sp.org/tlog-tiles, and what is stored are the entries of the tiles
-//! above the lowest. That is 0.13 bytes a record; an append writes nothing of it. A proof reads at most two rows of 256
-//! hashes a level, and so does a root; what is not derived yet (see [`hash_tail`]) is hashed from the leaves.
+//! The leaf hashes stand in the records. What is kept beside them is the hash of every 256 of them, of every 256 of
+//! those, and so on: a row of 256 is a *tile* in the words of c2sp.org/tlog-tiles, and what is stored are the entries
+//! of the tiles above the lowest. That is 0.13 bytes a record; an append writes nothing of it. A proof reads at most
+//! two rows of 256 hashes a level, and so does a root; what is not derived yet (see [`hash_tail`]) is hashed from the
+//! leaves.
 
 use std::collections::HashMap;
 
@@ -29,8 +30,8 @@ const TILES_AT_ONCE: u64 = 64;
 
 /// Derives the hashes of whole tiles among the leaves that are not covered, a bounded number at a time.
 ///
-/// Like the index, this is written in a transaction of its own between two batches, which is not made durable by itself:
-/// what a power failure takes of it is derived again.
+/// Like the index, this is written in a transaction of its own between two batches, which is not made durable by
+/// itself: what a power failure takes of it is derived again.
 pub(crate) fn hash_tail(state: &mut State, tables: &mut Tables<'_>) -> Result<(), StorageError> {
     let (first, end) = (state.log.hashed / TILE_WIDTH, state.log.last_sequence / TILE_WIDTH);
     let end = end.min(first + TILES_AT_ONCE);

@@ -1,7 +1,7 @@
 //! The counters behind the statistics: keys, bounds, and changes that are gathered and written once a batch.
 //!
-//! A key is a kind and a value. Values that an agent chooses (the action's type) are bounded in length and in number: past
-//! [`MAX_LABELS`] different ones, further ones are counted together.
+//! A key is a kind and a value. Values that an agent chooses (the action's type) are bounded in length and in number:
+//! past [`MAX_LABELS`] different ones, further ones are counted together.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -4,8 +4,8 @@ use super::counts::{Label, label};
 use super::facts::Facts;
 use super::row::{ApprovalState, ConfirmationState, RowState};
 use crate::audit::log::append::Appended;
-use crate::audit::log::entry::{Entry, to_the_microsecond};
 use crate::audit::log::record::{DecisionRecord, Event};
+use crate::audit::log::unsealed::{Unsealed, to_the_microsecond};
 use crate::domain::{Digest, ParamsError, Report, Timestamp};
 
 /// The state that a decision starts with.
@@ -15,7 +15,8 @@ pub struct Opening {
     pub action_key: Option<Digest>,
     /// The hash of the idempotency key, if the caller gave one.
     pub idempotency: Option<Digest>,
-    /// The question put to reviewers. Its record is written after the decision's, and it is pending until it has an ending.
+    /// The question put to reviewers. Its record is written after the decision's, and it is pending until it has an
+    /// ending.
     pub approval: Option<ApprovalState>,
     /// The question put to the agent's own user.
     pub confirmation: Option<ConfirmationState>,
@@ -28,8 +29,8 @@ pub struct Opening {
 /// A decision that is ready to be inserted with [`Tx::insert_decision`](super::Tx::insert_decision).
 #[derive(Clone, Debug)]
 pub struct Draft {
-    pub(crate) entry: Entry,
-    pub(crate) question: Option<Entry>,
+    pub(crate) entry: Unsealed,
+    pub(crate) question: Option<Unsealed>,
     /// The state of the row; its sequence number is not known yet.
     pub(crate) state: RowState,
     pub(crate) facts: Facts,
@@ -42,7 +43,7 @@ impl Draft {
     pub fn new(at: Timestamp, decision: &DecisionRecord, opening: Opening) -> Result<Self, ParamsError> {
         let question = match &opening.approval {
             None => None,
-            Some(approval) => Some(Entry::new(
+            Some(approval) => Some(Unsealed::new(
                 at,
                 &Event::ApprovalRequested {
                     approval_id: approval.approval_id,
@@ -67,7 +68,7 @@ impl Draft {
         };
         let time = to_the_microsecond(at);
         Ok(Self {
-            entry: Entry::of_decision(at, decision)?,
+            entry: Unsealed::of_decision(at, decision)?,
             question,
             facts: Facts::new(time, decision, &state),
             state,

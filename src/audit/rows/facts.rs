@@ -1,8 +1,9 @@
 //! What is stored of a row: a fixed head of facts to filter by, then the state as JSON.
 //!
-//! The head lets a scan judge a row by comparing a few bytes. Texts stand in it as the first eight bytes of their SHA-256:
-//! a match is only ever a hint, and is verified against the record before it is shown, so that nobody gains anything from
-//! two texts whose hashes agree. Whatever length of text an agent chooses, a row and its index entries stay small.
+//! The head lets a scan judge a row by comparing a few bytes. Texts stand in it as the first eight bytes of their
+//! SHA-256: a match is only ever a hint, and is verified against the record before it is shown, so that nobody gains
+//! anything from two texts whose hashes agree. Whatever length of text an agent chooses, a row and its index entries
+//! stay small.
 
 use super::keys::{EMPTY, Kind, Short, short, word};
 use super::row::{RowFilter, RowState};
@@ -143,8 +144,8 @@ pub(crate) fn encode_row(facts: &Facts, state: &RowState) -> Result<Vec<u8>, ser
     Ok(value)
 }
 
-/// The beginning of the SHA-256. It is there for disks that return something else than was written; against people, there
-/// is the log.
+/// The beginning of the SHA-256. It is there for disks that return something else than was written; against people,
+/// there is the log.
 fn sum(bytes: &[u8]) -> String {
     hex::encode(&Digest::of(bytes).0[..SUM_DIGITS / 2])
 }

@@ -1,11 +1,10 @@
 //! Indexing, counting and forgetting, some time after the rows were written.
 //!
-//! A decision that waits for its commit should not wait for its index entries as well, some of which (the keys, which are
-//! random) each cost a page. So rows are indexed a segment at a
-//! time, when whole segments have gathered, in a transaction of their own between two batches: each value's rows in a
-//! segment are one bitmap, written once, in the order of the keys. The transaction is not made durable by itself: how far
-//! the index reaches is written with it, and what a power failure takes of it is indexed again. Queries look at the rows
-//! after that mark one by one.
+//! A decision that waits for its commit should not wait for its index entries as well, some of which (the keys, which
+//! are random) each cost a page. So rows are indexed a segment at a time, when whole segments have gathered, in a
+//! transaction of their own between two batches: each value's rows in a segment are one bitmap, written once, in the
+//! order of the keys. The transaction is not made durable by itself: how far the index reaches is written with it, and
+//! what a power failure takes of it is indexed again. Queries look at the rows after that mark one by one.
 
 use std::collections::BTreeMap;
 
@@ -24,8 +23,8 @@ use crate::audit::tables::Tables;
 /// forgetting keeps up with remembering.
 const FORGET_RATIO: u64 = 2;
 
-/// Indexes all whole segments among the rows that are not indexed, in this transaction. The state says so at once; if the
-/// commit then fails, it is to be read again.
+/// Indexes all whole segments among the rows that are not indexed, in this transaction. The state says so at once; if
+/// the commit then fails, it is to be read again.
 pub(crate) fn index_tail(state: &mut State, tables: &mut Tables<'_>) -> Result<(), StorageError> {
     let tail = &mut state.rows;
     let first = tail.indexed + 1;

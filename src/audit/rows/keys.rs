@@ -38,8 +38,8 @@ pub(crate) enum Kind {
 
 /// The key of an index entry: `kind ‖ value ‖ segment`.
 pub(crate) type IndexKey = [u8; 17];
-/// The value of an index entry: which rows of the segment have the value. Row `n` of the segment, counted from 0, is bit
-/// `n % 8` (the lowest first) of byte `n / 8`.
+/// The value of an index entry: which rows of the segment have the value. Row `n` of the segment, counted from 0, is
+/// bit `n % 8` (the lowest first) of byte `n / 8`.
 pub(crate) type Bitmap = [u8; SEGMENT_LEN / 8];
 
 /// The key of an index entry.

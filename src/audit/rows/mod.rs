@@ -10,7 +10,7 @@ pub(crate) mod keys;
 pub(crate) mod names;
 pub(crate) mod query;
 mod read;
-pub mod row;
+pub(crate) mod row;
 mod scrub;
 pub(crate) mod stats;
 pub(crate) mod tables;

@@ -1,9 +1,9 @@
 //! Finding rows: a filter, an order, a page.
 //!
-//! Of the index values that a filter names the rarest one's bitmaps are walked, in the order asked for, and each is narrowed
-//! by those of the others; the rows after the index's mark are looked at one by one. Every row that is left is judged by its
-//! own facts, and shown only if its record agrees. A range of time is turned into ranges of segments first, those that
-//! overlap it, so that a wall clock that jumped costs some work and never a row.
+//! Of the index values that a filter names the rarest one's bitmaps are walked, in the order asked for, and each is
+//! narrowed by those of the others; the rows after the index's mark are looked at one by one. Every row that is left is
+//! judged by its own facts, and shown only if its record agrees. A range of time is turned into ranges of segments
+//! first, those that overlap it, so that a wall clock that jumped costs some work and never a row.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;

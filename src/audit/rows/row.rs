@@ -1,8 +1,8 @@
 //! An audit row: one decision with its approval and its result folded in.
 //!
-//! The immutable half of a row is the decision's own record. [`RowState`] is the half that changes after the decision was
-//! given; it is kept beside the record, in the same transaction as the records that change it, so that no query has to
-//! replay the log.
+//! The immutable half of a row is the decision's own record. [`RowState`] is the half that changes after the decision
+//! was given; it is kept beside the record, in the same transaction as the records that change it, so that no query has
+//! to replay the log.
 
 use serde::{Deserialize, Serialize};
 
@@ -134,14 +134,6 @@ pub struct AuditRow {
 }
 
 impl AuditRow {
-    /// What the `Decision` column shows: what the person said where one was asked, else what the policy said.
-    pub fn decision_word(&self) -> &'static str {
-        match self.ending_kind() {
-            Some(kind) => kind.as_str(),
-            None => self.decision.approval.as_str(),
-        }
-    }
-
     /// How the approval ended, if there was one and it has.
     pub fn ending_kind(&self) -> Option<EndingKind> {
         Some(self.state.approval.as_ref()?.ending()?.kind)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use redb::{ReadableTable, ReadableTableMetadata};
 
 use super::counts::{Changes, Changing, Counted, MAX_LABELS, label, minute_of_value};
-use super::facts::{STATUS_PENDING, STATUS_UNREPORTED, decode_row, outcome_code, result_code};
+use super::facts::{decode_row, outcome_code, result_code};
 use super::names::Names;
 use super::tables::{COUNTS, PENDING, ROWS};
 use crate::audit::log::tables::RECORDS;
@@ -27,21 +27,13 @@ pub struct Stats {
     pub by_risk: BTreeMap<RiskLevel, u64>,
     /// Decisions by outcome, as it stands now.
     pub by_outcome: BTreeMap<&'static str, u64>,
-    /// Decisions by what became of the action. What was allowed and not reported counts as unknown once its time is over,
-    /// to the minute: a minute counts when all of it is over.
+    /// Decisions by what became of the action. What was allowed and not reported counts as unknown once its time is
+    /// over, to the minute: a minute counts when all of it is over.
     pub by_status: BTreeMap<&'static str, u64>,
-    /// Decisions that wait for a person.
-    pub waiting: u64,
-    /// Decisions that were allowed and may still be reported on.
-    pub unreported: u64,
-    /// Decisions by the action's type. Very long types are cut.
+    /// Decisions by the action's type. Very long types are cut, and past the first thousand types the rest is left out.
     pub by_action_type: BTreeMap<String, u64>,
-    /// Decisions of types that are not counted apart, past the first thousand.
-    pub other_action_types: u64,
-    /// Decisions by the rule that matched.
+    /// Decisions by the rule that matched; past the first thousand rules the rest is left out.
     pub by_rule: BTreeMap<String, u64>,
-    /// Decisions by rules that are not counted apart, past the first thousand.
-    pub other_rules: u64,
 }
 
 impl Reader {
@@ -94,28 +86,21 @@ impl Stats {
                     *self.by_risk.entry(level).or_default() += count;
                 }
             }
-            Some(Counted::Status) => match code {
-                STATUS_PENDING => self.waiting += count,
-                STATUS_UNREPORTED => self.unreported += count,
-                code => {
-                    if let Some(status) = ResultStatus::ALL.into_iter().find(|status| result_code(*status) == code) {
-                        *self.by_status.entry(status.as_str()).or_default() += count;
-                    }
+            Some(Counted::Status) => {
+                if let Some(status) = ResultStatus::ALL.into_iter().find(|status| result_code(*status) == code) {
+                    *self.by_status.entry(status.as_str()).or_default() += count;
                 }
-            },
+            }
             Some(Counted::Outcome) => {
                 let all = [Outcome::Allow, Outcome::Deny, Outcome::Escalate, Outcome::RequireConfirmation];
                 if let Some(outcome) = all.into_iter().find(|outcome| outcome_code(*outcome) == code) {
                     *self.by_outcome.entry(outcome.as_str()).or_default() += count;
                 }
             }
-            Some(Counted::ActionType) => {
-                add_label(&mut self.by_action_type, &mut self.other_action_types, value, count);
-            }
-            Some(Counted::Rule) => add_label(&mut self.by_rule, &mut self.other_rules, value, count),
-            // These were counted as unreported: the writer's counters do not know what time it is.
+            Some(Counted::ActionType) => add_label(&mut self.by_action_type, value, count),
+            Some(Counted::Rule) => add_label(&mut self.by_rule, value, count),
+            // These are unreported by their status: the writer's counters do not know what time it is.
             Some(Counted::UnreportedMinute) if minute_of_value(value).is_some_and(|minute| minute < over) => {
-                self.unreported = self.unreported.saturating_sub(count);
                 *self.by_status.entry(ResultStatus::Unknown.as_str()).or_default() += count;
             }
             Some(Counted::UnreportedMinute) | None => {}
@@ -123,11 +108,10 @@ impl Stats {
     }
 }
 
-fn add_label(labels: &mut BTreeMap<String, u64>, others: &mut u64, value: &[u8], count: u64) {
-    match std::str::from_utf8(value) {
-        Ok(label) if labels.contains_key(label) || labels.len() < MAX_LABELS => {
-            *labels.entry(label.to_owned()).or_default() += count;
-        }
-        _ => *others += count,
+fn add_label(labels: &mut BTreeMap<String, u64>, value: &[u8], count: u64) {
+    if let Ok(label) = std::str::from_utf8(value)
+        && (labels.contains_key(label) || labels.len() < MAX_LABELS)
+    {
+        *labels.entry(label.to_owned()).or_default() += count;
     }
 }

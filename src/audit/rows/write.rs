@@ -20,15 +20,15 @@ use crate::store::error::{TxError, missing};
 impl Tx<'_> {
     /// Appends a decision, creates its row, and appends the question to reviewers if there is one.
     ///
-    /// The caller has made sure that the decision, the approval, the token and the idempotency key are new: an entry that
-    /// exists is replaced.
+    /// The caller has made sure that the decision, the approval, the token and the idempotency key are new: an entry
+    /// that exists is replaced.
     pub fn insert_decision(&mut self, draft: Draft) -> Result<Inserted, TxError> {
         let Draft { entry, question, mut state, facts, action_type, rule } = draft;
         let row = self.host.rows.last_row + 1;
-        let appended = self.append_entry(entry)?;
+        let appended = self.append_unsealed(entry)?;
         state.sequence = appended.sequence;
         if let Some(question) = question {
-            self.append_entry(question)?;
+            self.append_unsealed(question)?;
         }
         let value = encode_row(&facts, &state).map_err(crate::domain::ParamsError::from)?;
         self.tables.rows.insert(row, value.as_slice())?;

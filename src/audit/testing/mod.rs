@@ -9,6 +9,7 @@ use serde_json::{Map, json};
 use crate::audit::log::record::{DecisionRecord, IdentityRecord};
 use crate::audit::rows::draft::{Draft, Opening};
 use crate::audit::rows::row::RowState;
+use crate::audit::rows::stats::Stats;
 use crate::domain::{
     Action, Actor, Approval, DecisionId, Digest, How, Outcome, Report, ResultStatus, RiskLevel, Timestamp,
 };
@@ -108,3 +109,8 @@ pub(crate) fn place() -> (tempfile::TempDir, std::path::PathBuf) {
 
 /// How long an action may go unreported in tests.
 pub(crate) const UNREPORTED: Duration = Duration::from_mins(10);
+
+/// How many decisions have no result that is settled: they wait for a person, or may still be reported on.
+pub(crate) fn unsettled(stats: &Stats) -> u64 {
+    stats.decisions - stats.by_status.values().sum::<u64>()
+}

@@ -10,7 +10,7 @@ use crate::audit::rows::query::{Order, Query};
 use crate::audit::rows::row::RowFilter;
 use crate::audit::state::Store;
 use crate::audit::testing::disk::Disk;
-use crate::audit::testing::{UNREPORTED, decision, decision_id, draft, later, options, place};
+use crate::audit::testing::{UNREPORTED, decision, decision_id, draft, later, options, place, unsettled};
 use crate::audit::tests::durability::check_log;
 use crate::domain::Digest;
 use crate::store::Options;
@@ -232,7 +232,7 @@ async fn what_was_derived_is_derived_again_after_a_power_failure() {
         let reader = survivor.read().unwrap();
         let found: Vec<_> = reader.rows(&query).unwrap().rows.into_iter().map(|row| row.row).collect();
         assert_eq!(found, (1..=number).collect::<Vec<_>>());
-        assert_eq!(reader.stats(later(number), UNREPORTED).unwrap().waiting, number);
+        assert_eq!(unsettled(&reader.stats(later(number), UNREPORTED).unwrap()), number);
         drop(reader);
         survivor
             .transact(move |tx| {

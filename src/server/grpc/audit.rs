@@ -1,7 +1,7 @@
 //! What auditors call: translates, and does nothing else.
 //!
-//! A follower reads the record from its own place in it, at its own pace: there is no buffer to overrun, so it cannot lag
-//! and cannot slow anybody.
+//! A follower reads the record from its own place in it, at its own pace: there is no buffer to overrun, so it cannot
+//! lag and cannot slow anybody.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -273,7 +273,8 @@ impl Feed {
                     let status = row.state.status(self.governor.now(), self.governor.unreported_after());
                     Event::Row(Box::new(response::audit_row(*row, status)))
                 }
-                // The rows that were scrubbed have a record of that in the other view; in this one there is no word for it.
+                // The rows that were scrubbed have a record of that in the other view; in this one there is no word for
+                // it.
                 Followed::Gap { .. } => continue,
             };
             say(sink, sequence, event).await?;

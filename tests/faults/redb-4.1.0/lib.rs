@@ -1,7 +1,9 @@
 //! The record's own sources, built on redb 4.1.0.
-#![allow(missing_docs, dead_code)]
+#![allow(missing_docs, dead_code, unused_imports)]
 
 #[path = "../../../src/audit/mod.rs"]
 pub mod audit;
 #[path = "../../../src/domain/mod.rs"]
 pub mod domain;
+#[path = "../../../src/store/mod.rs"]
+pub(crate) mod store;

@@ -107,7 +107,8 @@ fn draft_of(number: u64, sample: &Sample) -> Draft {
     Draft::new(at, &record, opening).unwrap()
 }
 
-/// Never on a full second: the statistics count by whole minutes, and a row on the edge of one is counted a minute later.
+/// Never on a full second: the statistics count by whole minutes, and a row on the edge of one is counted a minute
+/// later.
 fn moment(sample: &Sample) -> Timestamp {
     later(sample.time) + Duration::from_millis(500)
 }
@@ -143,10 +144,8 @@ fn counted(rows: &[AuditRow], reader: &Reader, now: Timestamp) -> Stats {
         *naive.by_outcome.entry(row.state.outcome_now().as_str()).or_default() += 1;
         *naive.by_action_type.entry(row.decision.action.r#type.clone()).or_default() += 1;
         *naive.by_rule.entry(row.decision.matched_rule.clone()).or_default() += 1;
-        match (row.state.status(now, UNREPORTED), row.state.allowed_at) {
-            (Some(status), _) => *naive.by_status.entry(status.as_str()).or_default() += 1,
-            (None, Some(_)) => naive.unreported += 1,
-            (None, None) => naive.waiting += 1,
+        if let Some(status) = row.state.status(now, UNREPORTED) {
+            *naive.by_status.entry(status.as_str()).or_default() += 1;
         }
     }
     naive

@@ -115,9 +115,10 @@ async fn an_open_approval_survives_a_restart_and_ends() {
         [(approval_id(1), 1), (approval_id(2), 2)]
     );
     let records = reader.records(2, 2).unwrap();
-    assert!(
-        matches!(&records[1].record().unwrap().event, Event::ApprovalRequested { approval_id: id, .. } if *id == approval_id(2))
-    );
+    let Event::ApprovalRequested { approval_id: asked, .. } = records[1].record().unwrap().event else {
+        panic!("it asks nobody: {records:?}")
+    };
+    assert_eq!(asked, approval_id(2));
     drop(reader);
 
     let end = |number: u8| {
@@ -147,7 +148,7 @@ async fn an_open_approval_survives_a_restart_and_ends() {
     let reader = store.read().unwrap();
     assert_eq!(reader.pending().unwrap().len(), 1);
     let row = reader.by_approval(approval_id(2)).unwrap().unwrap();
-    assert_eq!((row.state.outcome_now(), row.decision_word()), (Outcome::Allow, "approved"));
+    assert_eq!((row.state.outcome_now(), row.ending_kind()), (Outcome::Allow, Some(EndingKind::Approved)));
     drop(reader);
     store.shutdown();
 }

@@ -12,7 +12,7 @@ use crate::domain::{Canonical, ParamsError, RecordId, Timestamp};
 
 /// A record that only lacks its name and its place.
 #[derive(Clone, Debug)]
-pub struct Entry {
+pub struct Unsealed {
     /// The header, blank, then the payload with blanks for the name and the sequence number.
     bytes: Vec<u8>,
     record_id_at: usize,
@@ -20,7 +20,7 @@ pub struct Entry {
     time: Timestamp,
 }
 
-impl Entry {
+impl Unsealed {
     /// Writes an event out. Call this before handing a job to the store: it is work that the writer need not do.
     pub fn new(at: Timestamp, event: &Event) -> Result<Self, ParamsError> {
         #[derive(Serialize)]
@@ -107,10 +107,10 @@ mod tests {
         let decision = decision(7);
         let record_id = RecordId::new(at, [9; 10]);
         for (entry, event) in [
-            (Entry::of_decision(at, &decision).unwrap(), Event::Decision(Box::new(decision.clone()))),
-            (Entry::new(at, &Event::DaemonStopped).unwrap(), Event::DaemonStopped),
+            (Unsealed::of_decision(at, &decision).unwrap(), Event::Decision(Box::new(decision.clone()))),
+            (Unsealed::new(at, &Event::DaemonStopped).unwrap(), Event::DaemonStopped),
             (
-                Entry::new(at, &Event::Decision(Box::new(decision.clone()))).unwrap(),
+                Unsealed::new(at, &Event::Decision(Box::new(decision.clone()))).unwrap(),
                 Event::Decision(Box::new(decision)),
             ),
         ] {
