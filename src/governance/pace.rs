@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::GovernanceError;
+use super::error::GovernanceError;
 
 /// At most so many proposals a second, with bursts of one second's worth: the generic cell rate algorithm
 /// (ITU-T I.371), which needs one number and no timer.

@@ -8,8 +8,9 @@
 
 use std::time::Duration;
 
+use super::error::GovernanceError;
+use super::governor::Governor;
 use super::redact::may_redact;
-use super::{GovernanceError, Governor};
 use crate::audit::record::Event;
 use crate::audit::redaction::Retirement;
 use crate::audit::{RETIRE_AT_ONCE, StoreError, TILE_WIDTH};

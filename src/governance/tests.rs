@@ -9,9 +9,10 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::approvals::Vote;
+use crate::audit::Store;
 use crate::domain::{
-    Action, ApprovalId, Caller, ConnectionId, Decision, DecisionCode, EndingKind, How, Identity, Outcome, Peer,
-    Proposal, Role, Roles,
+    Action, ApprovalId, Caller, Clock, ConnectionId, Decision, DecisionCode, Digest, EndingKind, How, Identity,
+    Outcome, Peer, Proposal, Role, Roles, Timestamp,
 };
 use crate::policy::{Policy, Source};
 
