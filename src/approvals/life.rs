@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use super::Pending;
+use super::pending::Pending;
 use crate::domain::{Caller, Digest, Ending, EndingKind, QuestionState, Timestamp};
 
 /// What a reviewer says.

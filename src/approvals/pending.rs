@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::Proposer;
+use super::proposer::Proposer;
 use crate::audit::record::{DecisionRecord, IdentityRecord};
 use crate::domain::{Action, ApprovalId, ConnectionId, DecisionId, Digest, ParamPath, RiskLevel, Timestamp};
 use crate::limits::Share;
@@ -133,7 +133,8 @@ pub enum Unmasked {
     Unknown,
 }
 
-/// The unmasked parameters of a question, which go when it ends: a watcher that is slow may hold the question for longer.
+/// The unmasked parameters of a question, which go when it ends: a watcher that is slow may hold the question for
+/// longer.
 #[derive(Debug)]
 pub struct UnmaskedCell(Mutex<Unmasked>);
 
@@ -143,8 +144,8 @@ impl UnmaskedCell {
         Self(Mutex::new(unmasked))
     }
 
-    /// The action as it was proposed, as far as it is known, and which of the masked parameters are not: any condition on
-    /// them is in doubt.
+    /// The action as it was proposed, as far as it is known, and which of the masked parameters are not: any condition
+    /// on them is in doubt.
     pub fn restore<'a>(&self, mut action: Action, masked: &'a [ParamPath]) -> (Action, &'a [ParamPath]) {
         match &*self.lock() {
             Unmasked::Nothing => (action, &[]),

@@ -8,7 +8,8 @@ use std::time::Duration;
 use tokio::sync::{Notify, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{Pending, quota_key};
+use super::pending::Pending;
+use super::proposer::quota_key;
 use crate::domain::{ApprovalId, Ending};
 use crate::limits::{OverQuota, Quota, QuotaKey, QuotaLimits, Resource, Share, Whose};
 

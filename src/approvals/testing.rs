@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Map;
 
-use super::{Asked, Pending, Unmasked, UnmaskedCell};
+use super::pending::{Asked, Pending, Unmasked, UnmaskedCell};
 use crate::audit::record::{DecisionRecord, IdentityRecord};
 use crate::domain::{
     Action, Actor, Approval, ApprovalId, Caller, ConnectionId, DecisionId, Digest, Identity, Outcome, Peer, RiskLevel,

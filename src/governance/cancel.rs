@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use super::error::GovernanceError;
+use super::governor::Governor;
 use super::job::{self, Refused};
 use super::write::settled;
-use super::{GovernanceError, Governor};
 use crate::approvals::Act;
 use crate::audit::record::Event;
 use crate::audit::row::ConfirmationClosed;

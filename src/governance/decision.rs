@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Governor;
+use super::governor::Governor;
 use crate::audit::record::DecisionRecord;
 use crate::audit::row::{AuditRow, RowState};
 use crate::domain::{Decision, DecisionCode, Ending, EndingKind, Outcome, RecordId, Timestamp};

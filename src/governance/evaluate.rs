@@ -1,6 +1,8 @@
 //! What the policy would answer: no record, no question, no side effect.
 
-use super::{Generation, GovernanceError, Governor};
+use super::error::GovernanceError;
+use super::generations::Generation;
+use super::governor::Governor;
 use crate::domain::{Action, Actor, Caller, Check, Checker, Timestamp};
 use crate::policy::{Explanation, Question, Verdict};
 use std::sync::Arc;

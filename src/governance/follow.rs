@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::decision::OnRecord;
+use super::error::GovernanceError;
+use super::governor::Governor;
 use super::job::{self, Refused};
 use super::masking::{Masking, Values};
-use super::{GovernanceError, Governor};
 use crate::approvals::is_own;
 use crate::audit::record::Event;
 use crate::domain::{Caller, Checked, Decision, DecisionId, Outcome, QuestionState, RecordId, Report, ResultStatus};

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Generation, GovernanceError, Governor, PolicySource};
+use super::error::GovernanceError;
+use super::generations::{Generation, PolicySource};
+use super::governor::Governor;
 use crate::audit::record::Event;
 use crate::audit::{StoreError, StoredLayer, StoredPolicy, Tx, TxError};
 use crate::domain::{Caller, Timestamp};

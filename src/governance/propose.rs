@@ -6,10 +6,11 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::decision::OnRecord;
+use super::error::GovernanceError;
+use super::governor::Governor;
 use super::job;
 use super::masking::{Masked, Masking};
 use super::write::{Decided, Idempotency, NewQuestion, Written, settled};
-use super::{GovernanceError, Governor};
 use crate::approvals::{Unmasked, heap_bytes, quota_key};
 use crate::audit::record::{DecisionRecord, IdentityRecord};
 use crate::audit::row::{ApprovalState, ConfirmationState};

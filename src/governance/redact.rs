@@ -1,7 +1,8 @@
 //! Taking a decision off the record, and saying so on it.
 
+use super::error::GovernanceError;
+use super::governor::Governor;
 use super::job::{self, Refused};
-use super::{GovernanceError, Governor};
 use crate::audit::Appended;
 use crate::audit::record::Event;
 use crate::audit::row::RowState;

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Governor, Tokens};
+use super::governor::Governor;
+use super::tokens::Tokens;
 use crate::approvals::{Asked, Pending, Queue, Unmasked, UnmaskedCell};
 use crate::audit::row::AuditRow;
 use crate::audit::{Reader, StoreError};

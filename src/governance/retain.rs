@@ -10,8 +10,9 @@
 
 use std::time::Duration;
 
+use super::error::GovernanceError;
+use super::governor::Governor;
 use super::redact::may_redact;
-use super::{GovernanceError, Governor};
 use crate::audit::record::Event;
 use crate::audit::{RETIRE_AT_ONCE, Retirement, StoreError, TILE_WIDTH};
 use crate::domain::Timestamp;

@@ -6,10 +6,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::error::GovernanceError;
+use super::generations::Generations;
+use super::governor::Governor;
 use super::held::Held;
 use super::job::{self, Refused};
 use super::write::settled;
-use super::{Generations, GovernanceError, Governor};
 use crate::approvals::{Act, Moment, Pending, PolicyNow, Queue, Refusal, Vote};
 use crate::audit::record::{DecisionRecord, Event};
 use crate::audit::row::RowState;

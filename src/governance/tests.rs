@@ -9,9 +9,11 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::approvals::Vote;
+use crate::audit::Store;
+use crate::audit::record::Event;
 use crate::domain::{
-    Action, ApprovalId, Caller, Check, Checked, ConnectionId, Decision, DecisionCode, EndingKind, How, Identity,
-    JsonLimits, Outcome, Peer, Proposal, Role, Roles,
+    Action, ApprovalId, Caller, Check, Checked, Clock, ConnectionId, Decision, DecisionCode, Digest, EndingKind, How,
+    Identity, JsonLimits, Outcome, Peer, Proposal, Role, Roles, Timestamp,
 };
 use crate::policy::{Policy, Source};
 

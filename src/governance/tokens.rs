@@ -1,52 +1,17 @@
-//! Tokens that admins make: made and revoked on the record, looked up in memory.
+//! The tokens that admins made, as they are looked up: in memory.
 //!
-//! A token is `aegis_` and 256 random bits. It is shown once, to whoever had it made; the store keeps its SHA-256. What
-//! is in memory changes when the transaction is durable and before it is answered: a token that was revoked opens
+//! What is in memory changes when the transaction is durable and before it is answered: a token that was revoked opens
 //! nothing from the moment that the admin is told so.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use subtle::ConstantTimeEq as _;
 use tokio::sync::watch;
 
-use super::job::{self, Refused};
-use super::{GovernanceError, Governor};
 use crate::audit::StoredToken;
-use crate::audit::record::Event;
-use crate::domain::{Caller, Digest, Roles, Timestamp, TokenId};
-
-/// How every token begins, so that a scanner for leaked secrets can know one.
-const TOKEN_PREFIX: &str = "aegis_";
-/// How many tokens there may be.
-const MAX_TOKENS: usize = 10_000;
-/// How long a token that is over is still listed, so that whoever wonders why it does not work can see it.
-const LISTED_AFTER_EXPIRY: Duration = Duration::from_hours(30 * 24);
-
-/// What an admin asks for.
-#[derive(Clone, Debug)]
-pub struct NewToken {
-    /// Who will hold it, as the record will name them.
-    pub subject: String,
-    /// What its holder may do.
-    pub roles: Roles,
-    /// The one actor that its holder may act for.
-    pub actor: Option<String>,
-    /// How long it works; for ever, where this is not said.
-    pub lifetime: Option<Duration>,
-}
-
-/// A token that was just made.
-pub struct MadeToken {
-    /// What the store keeps of it.
-    pub stored: StoredToken,
-    /// The token itself: nobody can say it again.
-    pub secret: String,
-}
+use crate::domain::Digest;
 
 /// The tokens as they stand.
 #[derive(Debug)]
@@ -95,78 +60,4 @@ impl Tokens {
         self.current.store(Arc::new(by_hash(tokens)));
         self.changes.send_replace(());
     }
-}
-
-impl Governor {
-    /// Makes a token.
-    pub async fn make_token(&self, caller: &Caller, new: NewToken) -> Result<MadeToken, GovernanceError> {
-        let mut random = [0; 32];
-        (self.entropy)(&mut random)?;
-        let secret = format!("{TOKEN_PREFIX}{}", URL_SAFE_NO_PAD.encode(random));
-        let now = self.clock.now();
-        let NewToken { subject, roles, actor, lifetime } = new;
-        let stored = StoredToken {
-            token_id: TokenId::new(now, self.random()?),
-            hash: Digest::of(secret.as_bytes()),
-            subject,
-            roles: roles.iter().collect(),
-            actor,
-            created_at: now,
-            created_by: caller.identity.subject.to_string(),
-            expires_at: lifetime.map(|lifetime| now.saturating_add(lifetime).unwrap_or(Timestamp::MAX)),
-        };
-        let event = Event::TokenCreated {
-            token_id: stored.token_id,
-            subject: stored.subject.clone(),
-            roles: stored.roles.clone(),
-            actor: stored.actor.clone(),
-            expires_at: stored.expires_at,
-            by: stored.created_by.clone(),
-        };
-        let (kept, tokens) = (stored.clone(), Arc::clone(&self.tokens));
-        job::run(&self.store, move |tx| {
-            let (over, mut all): (Vec<_>, Vec<_>) =
-                tx.tokens()?.into_iter().partition(|token| is_long_over(token, now));
-            if all.len() >= MAX_TOKENS {
-                return Err(Refused::By(GovernanceError::TooManyTokens(MAX_TOKENS)));
-            }
-            tx.append(now, &event)?;
-            tx.put_token(&kept)?;
-            for token in over {
-                tx.remove_token(token.token_id)?;
-            }
-            all.push(kept);
-            tx.after_commit(move || tokens.replace(all));
-            Ok(())
-        })
-        .await?;
-        let StoredToken { token_id, subject, created_by, .. } = &stored;
-        tracing::info!(token = %token_id, subject, %roles, by = created_by, "token made");
-        Ok(MadeToken { stored, secret })
-    }
-
-    /// Revokes a token.
-    pub async fn revoke_token(&self, caller: &Caller, token_id: TokenId) -> Result<StoredToken, GovernanceError> {
-        let (now, by) = (self.clock.now(), caller.identity.subject.to_string());
-        let tokens = Arc::clone(&self.tokens);
-        let revoked = job::run(&self.store, move |tx| {
-            let mut all = tx.tokens()?;
-            let Some(at) = all.iter().position(|token| token.token_id == token_id) else {
-                return Err(Refused::By(GovernanceError::NoToken(token_id)));
-            };
-            let revoked = all.remove(at);
-            tx.append(now, &Event::TokenRevoked { token_id, subject: revoked.subject.clone(), by })?;
-            tx.remove_token(token_id)?;
-            tx.after_commit(move || tokens.replace(all));
-            Ok(revoked)
-        })
-        .await?;
-        tracing::info!(token = %token_id, subject = revoked.subject, "token revoked");
-        Ok(revoked)
-    }
-}
-
-fn is_long_over(token: &StoredToken, now: Timestamp) -> bool {
-    let gone = token.expires_at.and_then(|end| end.saturating_add(LISTED_AFTER_EXPIRY).ok());
-    gone.is_some_and(|gone| gone <= now)
 }

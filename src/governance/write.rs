@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::GovernanceError;
 use super::decision::OnRecord;
+use super::error::GovernanceError;
 use super::held::Held;
 use super::job::Refused;
 use super::masking::Values;

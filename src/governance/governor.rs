@@ -1,0 +1,114 @@
+//! The governor and what an operator may choose about it. What it does stands in the files beside this one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::error::GovernanceError;
+use super::generations::Generations;
+use super::held::Held;
+use super::secret::StoreSecret;
+use super::tokens::Tokens;
+use crate::approvals::Queue;
+use crate::audit::Store;
+use crate::domain::{Clock, Timestamp};
+use crate::limits::{Amount, Budget};
+
+/// What an operator may choose about governance.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How many questions may be open, and the bytes of their actions.
+    pub pending: Amount,
+    /// How many of them one caller may have.
+    pub pending_per_caller: Amount,
+    /// The part of what all callers may take that those without a credential may take together, in per cent.
+    pub anonymous_share: u8,
+    /// How many proposals are answered a second; 0 is as many as come.
+    pub proposals_per_second: u32,
+    /// How long an allowed action may go unreported before its result reads `unknown`.
+    pub unreported_after: Duration,
+    /// The user that the daemon runs as. Only processes of other users are kept from reviewing what they proposed.
+    pub own_uid: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            pending: Amount { count: 10_000, bytes: 64 << 20 },
+            pending_per_caller: Amount { count: 1_000, bytes: 16 << 20 },
+            anonymous_share: 50,
+            proposals_per_second: 0,
+            unreported_after: Duration::from_mins(10),
+            own_uid: rustix::process::geteuid().as_raw(),
+        }
+    }
+}
+
+/// Where random bytes come from: [`getrandom::fill`], but for tests.
+pub type Entropy = fn(&mut [u8]) -> Result<(), getrandom::Error>;
+
+/// Governs: answers proposals, puts questions to reviewers, takes their answers, keeps all of it on the record.
+pub struct Governor {
+    pub(super) store: Store,
+    pub(super) queue: Arc<Queue>,
+    pub(super) generations: Arc<Generations>,
+    pub(super) tokens: Arc<Tokens>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) entropy: Entropy,
+    pub(super) secret: StoreSecret,
+    pub(super) pace: Budget,
+    pub(super) settings: Settings,
+    pub(super) held: Arc<Held>,
+    /// One change of the policy at a time: what is compared is what is replaced.
+    pub(super) changing: tokio::sync::Mutex<()>,
+}
+
+impl Governor {
+    /// The open questions.
+    pub fn queue(&self) -> &Arc<Queue> {
+        &self.queue
+    }
+
+    /// The record.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The policy in force.
+    pub fn generations(&self) -> &Arc<Generations> {
+        &self.generations
+    }
+
+    /// The tokens that admins made.
+    pub fn tokens(&self) -> &Arc<Tokens> {
+        &self.tokens
+    }
+
+    /// The clocks.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// The wall clock, as decisions see it.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// How long an allowed action may go unreported before its result reads `unknown`.
+    pub fn unreported_after(&self) -> Duration {
+        self.settings.unreported_after
+    }
+
+    /// Random bytes for an id.
+    pub(super) fn random(&self) -> Result<[u8; 10], GovernanceError> {
+        let mut bytes = [0; 10];
+        (self.entropy)(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// What somebody says, without what looks like a secret in it.
+    pub(super) fn without_secrets(&self, text: &str) -> String {
+        let generation = self.generations.current();
+        let masked = generation.policy.secrets().mask_text(text, &mut Vec::new());
+        masked.unwrap_or_else(|| text.to_owned())
+    }
+}

@@ -1,0 +1,94 @@
+//! The beginning and the end of a run, and what is recorded of the run itself.
+
+use std::sync::Arc;
+
+use super::generations::Generations;
+use super::governor::{Entropy, Governor, Settings};
+use super::held::Held;
+use super::policy_changes::{FINDINGS_RECORDED, record_loaded};
+use super::restore::fill;
+use super::secret::StoreSecret;
+use super::tokens::Tokens;
+use crate::approvals::Queue;
+use crate::audit::record::Event;
+use crate::audit::{Store, StoreError};
+use crate::domain::{Clock, Digest};
+use crate::limits::{Budget, QuotaLimits};
+
+impl Governor {
+    /// Takes up where the record left off: puts the policy on the record, and the open questions back in the queue.
+    /// Those whose time ran out meanwhile have ended by the time that this returns.
+    ///
+    /// Action keys, confirmation tokens and digests of masked values are derived from `store_key`: it must be the same
+    /// after a restart. `flags` is what operators must know about this run, for the record.
+    pub async fn start(
+        store: Store,
+        generations: Generations,
+        clock: Arc<dyn Clock>,
+        entropy: Entropy,
+        store_key: [u8; 32],
+        settings: Settings,
+        flags: Vec<String>,
+    ) -> Result<Self, StoreError> {
+        let Settings { pending: total, pending_per_caller: per_caller, anonymous_share, own_uid, .. } = settings;
+        let anonymous = total.percent(anonymous_share);
+        let queue = Arc::new(Queue::new(QuotaLimits { total, anonymous, per_caller }));
+        store
+            .scan({
+                let (queue, clock) = (Arc::clone(&queue), Arc::clone(&clock));
+                move |reader| fill(&queue, reader, clock.as_ref(), own_uid)
+            })
+            .await?;
+        let tokens = Arc::new(Tokens::new(store.scan(|reader| reader.tokens()).await?));
+        let generation = generations.current();
+        let now = clock.now();
+        let program = env!("CARGO_PKG_VERSION").to_owned();
+        store
+            .transact(move |tx| {
+                tx.append(now, &Event::DaemonStarted { program, flags })?;
+                record_loaded(tx, now, &generation.policy, String::new())
+            })
+            .await?;
+        let governor = Self {
+            store,
+            queue,
+            generations: Arc::new(generations),
+            tokens,
+            clock,
+            entropy,
+            secret: StoreSecret::new(&store_key).ok_or(StoreError::Closed)?,
+            pace: Budget::default(),
+            settings,
+            held: Arc::new(Held::new(anonymous_share)),
+            changing: tokio::sync::Mutex::default(),
+        };
+        governor.expire_due().await?;
+        Ok(governor)
+    }
+
+    /// Puts the end of this run on the record.
+    pub async fn stop(&self) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        self.store.transact(move |tx| tx.append(now, &Event::DaemonStopped).map(drop)).await
+    }
+
+    /// Puts calls that were refused on the record, in aggregate.
+    pub async fn record_refusals(&self, unauthenticated: u64, permission_denied: u64) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let event = Event::CallsRefused { unauthenticated, permission_denied };
+        self.store.transact(move |tx| tx.append(now, &event).map(drop)).await
+    }
+
+    /// Says on the record which file of identities is in force.
+    pub async fn record_identities(&self, revision: Digest) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        self.store.transact(move |tx| tx.append(now, &Event::IdentitiesLoaded { revision }).map(drop)).await
+    }
+
+    /// Says on the record that a changed file of identities was not taken.
+    pub async fn record_identities_rejected(&self, mut errors: Vec<String>) -> Result<(), StoreError> {
+        errors.truncate(FINDINGS_RECORDED);
+        let now = self.clock.now();
+        self.store.transact(move |tx| tx.append(now, &Event::IdentitiesRejected { errors }).map(drop)).await
+    }
+}
