@@ -78,7 +78,9 @@ def decide(terms: Terms, action: ActionLike) -> Operation[tuple[Kept, Decision, 
 
 
 def _reviewed(terms: Terms, decision: Decision) -> Operation[Decision]:
-    _log.warning(
+    # Where a handler in this process asks somebody, that is no news.
+    _log.log(
+        logging.WARNING if terms.await_answer is None else logging.INFO,
         "waiting for a reviewer to decide %s until %s (`aegis review` shows it)",
         decision.approval_id,
         decision.expires_at,
