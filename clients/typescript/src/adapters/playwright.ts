@@ -33,6 +33,8 @@ const MOST_REDIRECTS = 20;
  *
  * | method | type | target | parameters |
  * | --- | --- | --- | --- |
+ * | `goto` | `navigate` | the URL | `query`, `fragment`, where it has them |
+ * | any other document | `navigate` | the URL | `query`; `from`, the page; of a form `method` and `body` |
  * | `click` | `click` | the page's URL | `selector`, `element` |
  * | `fill` | `fill` | the page's URL | `selector`, `element`; `value`, masked unless it is asked for |
  * | `press` | `press` | the page's URL | `selector`, `element`, `key` |

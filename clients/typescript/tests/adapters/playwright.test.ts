@@ -185,6 +185,7 @@ test("links, forms, frames and windows lead where the policy lets them", async (
         expect(seen).toContain(`navigate ${path}`);
     expect(rows.find(({ action }) => action.target.endsWith("/form"))?.action.params).toEqual({
         query: { to: ["/sent"] },
+        from: `${origin}/`,
         method: "post",
         body: "a=b",
     });
