@@ -22,8 +22,8 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 )
 
-// number is 5 in JSON, by a method of its pointer.
-type five struct{ hidden []int }
+// A five is written by a method of its pointer.
+type five struct{ List []int }
 
 func (*five) MarshalJSON() ([]byte, error) { return []byte(`{"five":5}`), nil }
 
@@ -124,7 +124,6 @@ type embedded struct {
 	*other
 	Named base      `json:"named"`
 	Skip  int       `json:"-"`
-	Dash  int       `json:"-,"`
 	Empty []int     `json:",omitempty"`
 	Zero  time.Time `json:"zero,omitzero"`
 	Text  int64     `json:"text,string"`

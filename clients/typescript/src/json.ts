@@ -97,10 +97,14 @@ function dateText(value: Date, path: string): string {
     return new Date(time).toISOString().replace(".000Z", "Z");
 }
 
-/** The items of a set. They have no order in other languages, and a digest needs one: that of their JSON texts. */
+/** The items of a set, sorted: they have no order in other languages, and equal sets must be proposed as equal. */
 function sorted(items: readonly Json[]): Json {
-    const texts = items.map((item) => ({ item, as: JSON.stringify(item) }));
-    return kept(texts.sort((a, b) => (a.as < b.as ? -1 : Number(a.as > b.as))).map(({ item }) => item));
+    const rank = (item: Json): string | number =>
+        typeof item === "number" || typeof item === "string" ? item : JSON.stringify(item);
+    const ranks = items.map((item) => ({ item, rank: rank(item) }));
+    const alike = ranks.every(({ rank: one }) => typeof one === typeof ranks[0]?.rank);
+    const order = alike ? ranks : ranks.map(({ item }) => ({ item, rank: JSON.stringify(item) }));
+    return kept(order.sort((a, b) => (a.rank < b.rank ? -1 : Number(a.rank > b.rank))).map(({ item }) => item));
 }
 
 function list(items: readonly unknown[], path: string, inside: ReadonlyMap<object, string>): readonly Json[] {

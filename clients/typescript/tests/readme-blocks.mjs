@@ -12,10 +12,26 @@ const GRANTED = {
     policy: "const policy: string",
     model: "const model: import('ai').LanguageModel",
     prompt: "const prompt: string",
+    updateContact: "const updateContact: (id: string, changes: object) => Promise<object>",
+    // As much of Express as the example needs.
+    app: `const app: { post(path: string, handler: (
+        request: { params: { id: string }; body: object },
+        response: import('node:http').ServerResponse & {
+            json(value: unknown): void;
+            status(code: number): { json(value: unknown): void };
+        },
+        next: (error: unknown) => void,
+    ) => Promise<void>): void }`,
     sendMail: "const sendMail: import('ai').ToolSet[string]",
     readInbox: "const readInbox: import('ai').ToolSet[string]",
 };
-const IMPORTED = { AegisClient: "aegis-sidecar", Runtime: "aegis-sidecar", generateText: "ai" };
+const IMPORTED = {
+    ActionDenied: "aegis-sidecar",
+    governed: "aegis-sidecar",
+    AegisClient: "aegis-sidecar",
+    Runtime: "aegis-sidecar",
+    generateText: "ai",
+};
 
 const directory = new URL("readme/", import.meta.url);
 rmSync(directory, { recursive: true, force: true });

@@ -94,7 +94,8 @@ def governed(
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         if isinstance(function, (classmethod, staticmethod)):
-            return function.__class__(decorate(function.__func__))
+            wrapper: Any = function.__class__
+            return cast(Callable[..., Any], wrapper(decorate(function.__func__)))
         streams = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
         if streams and not raise_on_deny:
             raise TypeError(

@@ -12,6 +12,7 @@
  * @packageDocumentation
  */
 import { type FunctionTool, type RunContext, tool, type ToolInputParameters, type ToolOptions } from "@openai/agents";
+import { AegisError } from "../errors.js";
 import { either, performTool, sendable, type ToolGovernOptions, toolOutput, wantsConfirmation } from "./tools.js";
 
 export { refusal, type ToolGovernOptions } from "./tools.js";
@@ -36,7 +37,7 @@ export function governedTool<Input extends ToolInputParameters = undefined, Cont
     // And it writes the name in its own way (`send mail` becomes `send_mail`): that is what its user says yes to.
     let known = name;
 
-    const governed = async (input: unknown, context?: RunContext<Context>, details?: Details): Promise<unknown> => {
+    const attempt = async (input: unknown, context?: RunContext<Context>, details?: Details): Promise<unknown> => {
         const callId = details?.toolCall?.callId;
         const approved = callId !== undefined && context?.isToolApproved({ toolName: known, callId }) === true;
         const result = await performTool(
@@ -50,6 +51,15 @@ export function governedTool<Input extends ToolInputParameters = undefined, Cont
             async (copy) => execute.call(definition, copy as never, context, details),
         );
         return sendable(toolOutput(result));
+    };
+    const governed: typeof attempt = async (...call) => {
+        try {
+            return await attempt(...call);
+        } catch (error) {
+            // Newer releases keep the text of errors from the model, which has to read what was wrong with its input.
+            if (!(error instanceof AegisError) || definition.errorFunction !== undefined) throw error;
+            return `Error: ${error.message}`;
+        }
     };
 
     const asks = async (context: RunContext, input: unknown, callId?: string): Promise<boolean> => {

@@ -33,6 +33,8 @@ const MOST_REDIRECTS = 20;
  *
  * | method | type | target | parameters |
  * | --- | --- | --- | --- |
+ * | `goto` | `navigate` | the URL | `query`, `fragment`, where it has them |
+ * | any other document | `navigate` | the URL | `query`; `from`, the page; of a form `method` and `body` |
  * | `click` | `click` | the page's URL | `selector`, `element` |
  * | `fill` | `fill` | the page's URL | `selector`, `element`; `value`, masked unless it is asked for |
  * | `press` | `press` | the page's URL | `selector`, `element`, `key` |
@@ -90,7 +92,7 @@ export class GovernedPage {
                 : new Visit(this.#page.url(), led.went);
         };
         const visit = async (): Promise<Execution<Visit>> => {
-            const execution = await executed(go);
+            const execution = failedBriefly(await executed(go), href, target);
             const status = execution.data?.response?.status() ?? 0;
             return status < 400 ? execution : { ...execution, status: "failed", error: `HTTP ${status}` };
         };
@@ -121,9 +123,7 @@ export class GovernedPage {
         const type = async (): Promise<Execution<void>> => {
             const execution = await executed(async () => found.handle.fill(value, rest));
             if (!hidden || execution.error === undefined) return execution;
-            // What follows the first line of an error of Playwright's is a log, which quotes what was to be typed.
-            const [problem = ""] = execution.error.split("\n");
-            return { ...execution, error: without(problem, value) };
+            return { ...execution, error: without(execution.error, value) };
         };
         const shown = hidden ? `[masked, ${Array.from(value).length} characters]` : value;
         unwrap(await this.#perform("fill", { selector, value: shown }, found, type));
@@ -212,8 +212,18 @@ export class GovernedPage {
         };
         const shown = "selector" in params && found.shown !== undefined ? { element: found.shown } : {};
         const action = { type, target: plain(here), params: { ...params, ...shown } };
-        return perform(action, this.#options, run, unchanged);
+        return perform(action, this.#options, async () => failedBriefly(await run(), here, plain(here)), unchanged);
     }
+}
+
+/**
+ * What failed, for the record: the first line of Playwright's error, for a log follows it that quotes the page and what was
+ * typed; and no query, in which credentials may stand.
+ */
+function failedBriefly<T>(execution: Execution<T>, href: string, shown: string): Execution<T> {
+    if (execution.error === undefined) return execution;
+    const [problem = ""] = execution.error.split("\n");
+    return { ...execution, error: problem.replaceAll(href, shown) };
 }
 
 interface Picture {

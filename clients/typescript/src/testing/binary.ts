@@ -1,22 +1,19 @@
 /** Finds the daemon's program. */
 import { spawnSync } from "node:child_process";
-import { accessSync, constants, existsSync } from "node:fs";
+import { accessSync, constants, existsSync, readFileSync } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { AegisError } from "../errors.js";
 
-/** The program that `AEGIS_BIN` names, else the build output of this repository, else `aegis` on the PATH. */
+/** The program that `AEGIS_BIN` names, else the build output of the repository around the working directory, else `aegis` on the PATH. */
 export function findBinary(): string {
     const named = process.env["AEGIS_BIN"];
     if (named !== undefined && named !== "") {
         if (!isProgram(named)) throw new AegisError(`AEGIS_BIN names ${named}, which is no program`);
         return named;
     }
-    // In the repository, this file is clients/typescript/{src,dist}/testing/binary.*.
-    const root = join(dirname(fileURLToPath(import.meta.url)), "../../../..");
-    const built = existsSync(join(root, "Cargo.toml"))
-        ? ["release", "debug"].map((profile) => join(root, "target", profile, "aegis"))
-        : [];
+    const root = repository(process.cwd());
+    const built =
+        root === undefined ? [] : ["release", "debug"].map((profile) => join(root, "target", profile, "aegis"));
     const onPath = (process.env["PATH"] ?? "")
         .split(delimiter)
         .filter(Boolean)
@@ -24,6 +21,15 @@ export function findBinary(): string {
     const found = [...built, ...onPath].find(isProgram);
     if (found !== undefined) return found;
     throw new AegisError("there is no `aegis`: put it on the PATH, or name it with AEGIS_BIN");
+}
+
+/** The repository of the daemon that a directory is in. */
+function repository(directory: string): string | undefined {
+    for (let at = directory; ; at = dirname(at)) {
+        const manifest = join(at, "Cargo.toml");
+        if (existsSync(manifest) && /^name = "aegis"$/m.test(readFileSync(manifest, "utf8"))) return at;
+        if (dirname(at) === at) return undefined;
+    }
 }
 
 const ENDS = new Map<string, boolean>();

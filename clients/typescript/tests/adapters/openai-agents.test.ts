@@ -115,6 +115,8 @@ test("a denied tool does not run, and one that throws is reported as failed", as
             name: "read_broken",
             description: "Fails.",
             parameters: z.object({}),
+            // Newer releases keep the text of an error from the model unless they are told to show it.
+            errorFunction: (_, error) => String(error),
             execute: () => {
                 throw new Error("the database is away");
             },

@@ -185,6 +185,7 @@ test("links, forms, frames and windows lead where the policy lets them", async (
         expect(seen).toContain(`navigate ${path}`);
     expect(rows.find(({ action }) => action.target.endsWith("/form"))?.action.params).toEqual({
         query: { to: ["/sent"] },
+        from: `${origin}/`,
         method: "post",
         body: "a=b",
     });
@@ -224,4 +225,37 @@ rules: [{ name: no_files, match: { target: "file:///etc/*" }, approval: block }]
         await expect(page.goto(url), url).rejects.toThrow(InvalidActionError);
     await page.goto(origin);
     await expect(page.click("button >> nth=1")).rejects.toThrow("holds `>>`");
+});
+
+test("what failed is on the record in one line, without the page's text and without a query", async () => {
+    await using world = await stage(POLICY);
+    const raw = await browser.newPage();
+    const page = new GovernedPage(raw, { client: world.client });
+    await page.goto(origin);
+    await raw.setContent('<div style="position:fixed;inset:0">secret of the page</div><button id=below>x</button>');
+    await expect(page.click("#below", { timeout: 300 })).rejects.toThrow("Timeout");
+    await expect(page.goto("http://127.0.0.1:1/a?token=hunter2", { timeout: 5000 })).rejects.toThrow("net::");
+    const [clicked, gone] = (await world.rows()).slice(1);
+    expect(clicked?.resultError).toMatch(/^elementHandle\.click: Timeout 300ms exceeded\.?$/);
+    expect(gone?.resultError).toContain("net::");
+    expect(JSON.stringify(await world.rows())).not.toMatch(/hunter2|secret of the page/);
+});
+
+test.each([
+    ["says something else", "document.querySelector('#greet').textContent = 'Delete everything'"],
+    ["does something else", "document.querySelector('#greet').setAttribute('onclick', 'document.title = 1')"],
+])("an element that %s by the time of the yes is not clicked", async (_, change) => {
+    await using world = await stage(
+        POLICY.replace("rules:", "rules:\n  - { match: { type: click }, approval: approve }"),
+    );
+    const raw = await browser.newPage();
+    const page = new GovernedPage(raw, { client: world.client, log: () => undefined });
+    await page.goto(origin);
+    const clicking = expect(page.click("#greet")).rejects.toThrow("the element changed while the proposal waited");
+    await eventually(async () => ((await world.people.listApprovals()).length > 0 ? true : undefined));
+    await raw.evaluate(change);
+    await world.answer(true);
+    await clicking;
+    expect(await raw.innerText("h1")).toBe("Hello");
+    expect((await world.record()).at(-1)).toBe("click ALLOW skipped");
 });

@@ -58,37 +58,39 @@ def propose(
 
 def decide(terms: Terms, action: ActionLike) -> Operation[tuple[Kept, Decision, Outcome]]:
     """Returns the final decision, and the outcome that it had at first."""
-    kept, decision = yield from propose(terms, action)
-    first = decision.outcome
-    try:
-        yield from terms.hooks.decided("on_decision", kept.copy(), decision)
-        if first == "ESCALATE":
-            decision = yield from _reviewed(terms, decision)
-        elif first == "REQUIRE_CONFIRMATION":
-            decision = yield from _confirmed(terms, kept, decision)
-        if first in {"ESCALATE", "REQUIRE_CONFIRMATION"}:
-            yield from terms.hooks.decided("on_approval", kept.copy(), decision)
-    except GeneratorExit:
-        raise
-    except BaseException:
-        if decision.outcome != "DENY":
-            yield from best_effort(withdraw(terms, decision, "not tried: the agent gave up before the action ran"))
-        raise
+    with ends_by_signal():
+        kept, decision = yield from propose(terms, action)
+        first = decision.outcome
+        try:
+            yield from terms.hooks.decided("on_decision", kept.copy(), decision)
+            if first == "ESCALATE":
+                decision = yield from _reviewed(terms, decision)
+            elif first == "REQUIRE_CONFIRMATION":
+                decision = yield from _confirmed(terms, kept, decision)
+            if first in {"ESCALATE", "REQUIRE_CONFIRMATION"}:
+                yield from terms.hooks.decided("on_approval", kept.copy(), decision)
+        except GeneratorExit:
+            raise
+        except BaseException:
+            if decision.outcome != "DENY":
+                yield from best_effort(withdraw(terms, decision, "not tried: the agent gave up before the action ran"))
+            raise
     return kept, decision, first
 
 
 def _reviewed(terms: Terms, decision: Decision) -> Operation[Decision]:
-    _log.warning(
+    # Where a handler in this process asks somebody, that is no news.
+    _log.log(
+        logging.WARNING if terms.await_answer is None else logging.INFO,
         "waiting for a reviewer to decide %s until %s (`aegis review` shows it)",
         decision.approval_id,
         decision.expires_at,
     )
-    with ends_by_signal():
-        if terms.await_answer is not None:
-            await_answer = terms.await_answer
-            decision = yield Do(lambda: await_answer(decision))
-        else:
-            decision = yield from agent.wait(terms.settings, decision, terms.approval_timeout)
+    if terms.await_answer is not None:
+        await_answer = terms.await_answer
+        decision = yield Do(lambda: await_answer(decision))
+    else:
+        decision = yield from agent.wait(terms.settings, decision, terms.approval_timeout)
     if decision.outcome == "ESCALATE":
         # Nobody waits any more, so nobody shall approve. Somebody who just did was faster.
         try:

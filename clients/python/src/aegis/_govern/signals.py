@@ -1,8 +1,8 @@
 """A process that is told to end while it waits for a reviewer withdraws what it waits for.
 
-Python ends at once on SIGTERM, and runs nothing of its own. While a call waits in the main thread, and the process has
-no handler of its own, SIGTERM raises `SystemExit` instead: the call withdraws its proposal, and the process ends as it
-would.
+Python ends at once on SIGTERM, and runs no cleanup. From the proposal to the decision of a call in the main thread,
+SIGTERM raises `SystemExit` instead: the call withdraws its proposal, and then the process ends. A handler of the
+process's own is left alone.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -127,7 +128,7 @@ class _GovernedTool(BaseTool):
     _target: str = PrivateAttr()
     _injected: frozenset[str] = PrivateAttr(default=frozenset())
 
-    @property
+    @functools.cached_property
     def _injected_args_keys(self) -> frozenset[str]:
         return getattr(self._inner, "_injected_args_keys", frozenset())
 

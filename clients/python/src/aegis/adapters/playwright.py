@@ -194,9 +194,8 @@ class PlaywrightExecutor(BaseExecutor):
         data = await getattr(self, f"_{action.type}")(page, handle, params)
         await self._navigation.settle(min(SETTLE, self._timeout))
         if action.type == "click":
-            data = {"url": where(page.url)}
-            if self._navigation.refused:
-                data["refused"] = self._navigation.refused
+            refused = self._navigation.refused
+            data = {"url": where(page.url)} | ({"refused": refused} if refused else {})
         return data
 
     async def _navigate(self, page: Page, params: Any, target: str) -> Any:

@@ -13,11 +13,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aegis import types
-from aegis._client import AegisClient
 from aegis._govern.call import begin, govern
 from aegis._govern.stream import Streaming, follow_async
 from aegis._govern.terms import Confirm, Terms, Work
-from aegis._operations import admin, questions
+from aegis._operations import questions
 from aegis.adapters.base import BaseExecutor
 from aegis.core.action import Action, ActionLike
 from aegis.core.errors import AegisError, GovernanceError
@@ -26,7 +25,7 @@ from aegis.core.result import Result
 from aegis.core.status import ResultStatus
 from aegis.errors import ActionDenied
 from aegis.runtime.audit import AuditLog
-from aegis.runtime.connection import Opened, Plan
+from aegis.runtime.connection import Connector, Opened
 from aegis.runtime.options import Access, AnyClient, Approvals, Hooks, Options, Recording, Retries, ShortOptions
 from aegis.runtime.plan import ExecutionPlan
 from aegis.runtime.plan_run import PlanRun
@@ -103,7 +102,7 @@ class Runtime:
             )
         self.session_id = session_id if session_id is not None else uuid.uuid4().hex[:12]
         self._executor, self._options, self._actor = executor, options, actor
-        self._plan = Plan(
+        self._connector = Connector(
             client,
             policy,
             Path(data_dir) if data_dir is not None else None,
@@ -272,42 +271,15 @@ class Runtime:
     def update_policy(self, policy: Policy) -> str:
         """Puts another policy in force, and gives its revision.
 
-        On a sidecar of the runtime's own; or, with `admin`, on the daemon of `client` (which takes one layer and writes
-        it to its policy file). An agent has no right to it.
+        It changes a sidecar of the runtime's own; or, with `Access.admin`, the daemon of `client`, which takes one layer
+        and writes it to its policy file. An agent has no right to it.
         """
-        opened = self._open()
-        if opened.sidecar is not None and opened.sidecar.is_own:
-            revision = opened.sidecar.update_policy(policy.layers)
-        elif self._options.access.admin is not None:
-            if len(policy.layers) != 1:
-                raise AegisError(
-                    f"a daemon takes a policy of one layer over the network, and this one has {len(policy.layers)}: "
-                    "change its files"
-                )
-            transport = self._options.access.admin._transport
-            revision = transport.run(admin.update_policy(transport.settings, policy.layers[0].yaml, None)).revision
-        else:
-            raise AegisError(
-                "only an admin changes the policy of a daemon, and this process has no admin's credential: pass "
-                "`access=Access(admin=AegisClient(endpoint, token))`, or change the daemon's policy file"
-            )
-        if opened.terms.pinned_revision is not None:
-            opened.terms = replace(opened.terms, pinned_revision=revision)
-        return revision
+        return self._open().change_policy(policy)
 
     @property
     def audit(self) -> AuditLog:
-        """The record. Needs `auditor`, or a sidecar of the runtime's own."""
-        opened = self._open()
-        auditor = self._options.access.auditor
-        client = auditor if auditor is not None else opened.operator
-        if client is None:
-            raise AegisError(
-                "only auditors read the record, and this process has no auditor's credential: pass "
-                "`access=Access(auditor=AegisClient(endpoint, token))` (`aegis token create --role auditor` makes a "
-                "token), or use `aegis audit`"
-            )
-        return AuditLog(AegisClient._over(client._transport))
+        """The record. Needs `Access.auditor`, or a sidecar of the runtime's own."""
+        return self._open().record()
 
     @property
     def executor(self) -> BaseExecutor | None:
@@ -373,7 +345,7 @@ class Runtime:
                 raise AegisError("this runtime is closed: make another one")
             opened = self._opened
             if opened is None:
-                self._opened = opened = self._plan.connect()
+                self._opened = opened = self._connector.connect()
             return opened
 
     def _work(self) -> Work:

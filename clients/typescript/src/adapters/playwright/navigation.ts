@@ -13,7 +13,7 @@ import { pause } from "../../pause.js";
 import { errorText } from "../../recordable.js";
 import type { Json } from "../../types.js";
 import { shownBody } from "../http/body.js";
-import { type Destination, requested } from "./address.js";
+import { type Destination, plain, requested } from "./address.js";
 
 /** How many redirects are followed. */
 const MOST_REDIRECTS = 20;
@@ -94,7 +94,7 @@ export class Navigations {
 
     /** A document that the page, or somebody who has it, asks for. */
     async #propose(route: Route, request: Request, asking: Frame | undefined, options: GovernOptions): Promise<void> {
-        const { target, params } = documentOf(request);
+        const { target, params } = documentOf(request, asking?.page().url());
         const result: Result<Loaded> = await perform<Loaded>(
             { type: "navigate", target, params },
             options,
@@ -155,8 +155,10 @@ async function load(route: Route, request: Request): Promise<Loaded> {
 }
 
 /** What loading a document proposes: of a form that is sent its method and its content as well. */
-function documentOf(request: Request): Destination {
-    const where = requested(request.url());
+function documentOf(request: Request, page: string | undefined): Destination {
+    const to = requested(request.url());
+    // Which page leads there; of a window that opens just now it is not known yet.
+    const where = page === undefined ? to : { ...to, params: { ...to.params, from: plain(page) } };
     const method = request.method();
     if (method === "GET") return where;
     const body = request.postDataBuffer();

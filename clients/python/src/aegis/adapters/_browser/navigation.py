@@ -41,7 +41,7 @@ class Navigation:
 
     def __init__(self, governor: Callable[[], Governor | None]) -> None:
         self._governor = governor
-        self._granted: list[str] = []
+        self._granted: tuple[str, Any] | None = None
         self._running: set[asyncio.Task[Any]] = set()
         self._moved = asyncio.Event()
         self.refused: list[str] = []
@@ -55,7 +55,7 @@ class Navigation:
 
     def begin(self, granted: str | None = None) -> None:
         """An action begins. One request for `granted`, which was allowed, is not proposed again."""
-        self._granted = [] if granted is None else [granted.partition("#")[0]]
+        self._granted = None if granted is None else _asked_for(*destination(granted))
         self.refused, self.status = [], None
 
     async def settle(self, timeout: float) -> None:
@@ -85,13 +85,12 @@ class Navigation:
         await task
 
     async def _document(self, route: Route, request: Request) -> None:
-        url = request.url
-        if url.partition("#")[0] in self._granted:
-            self._granted.remove(url.partition("#")[0])
-            await self._load(route, request)
-            return
         try:
-            target, params = destination(url)
+            target, params = destination(request.url)
+            if self._granted == _asked_for(target, params):
+                self._granted = None
+                await self._load(route, request)
+                return
             governor = self._governor()
             if governor is None:
                 raise AegisError("nobody can be asked: run the executor by a Runtime")
@@ -100,7 +99,7 @@ class Navigation:
                 self._loading(route, request),
             )
         except AegisError as error:
-            await self._refuse(route, f"{where(url)}: {error}")
+            await self._refuse(route, f"{where(request.url)}: {error}")
             return
         if result.decision is None or not result.decision.allowed:
             await self._refuse(route, f"{target}: {result.error}")
@@ -158,6 +157,11 @@ class Navigation:
 def first_line(error: Exception) -> str:
     """What went wrong. What follows the first line of an error of Playwright's quotes the page, and what was typed."""
     return str(error).partition("\n")[0]
+
+
+def _asked_for(target: str, params: dict[str, Any]) -> tuple[str, Any]:
+    """What a server sees of a URL: browsers spell it in their own way, and keep the fragment."""
+    return target, params.get("query")
 
 
 def _is_top(request: Request) -> bool:
