@@ -64,12 +64,7 @@ pub fn init(format: LogFormat) -> Result<Telemetry, TelemetryError> {
     let log = if json {
         fmt::layer().json().flatten_event(true).log_internal_errors(false).with_writer(io::stderr).boxed()
     } else {
-        fmt::layer()
-            .with_target(false)
-            .with_ansi(colour)
-            .log_internal_errors(false)
-            .with_writer(io::stderr)
-            .boxed()
+        fmt::layer().with_target(false).with_ansi(colour).log_internal_errors(false).with_writer(io::stderr).boxed()
     };
 
     let provider = if wants_traces() { Some(tracer_provider()?) } else { None };

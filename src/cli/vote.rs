@@ -1,4 +1,4 @@
-//! Answering an approval: what `approve`, `deny` and `review` have in common.
+//! A reviewer's vote on an approval: what `approve`, `deny` and `review` have in common.
 
 use tonic::Status;
 
@@ -6,33 +6,37 @@ use super::approval;
 use super::connect::{self, Door, Remote, RemoteArgs, Transport};
 use super::exit::Exit;
 use super::failure::Failure;
-use super::out::Out;
-use super::{paint, say, words};
+use super::out::{Format, Out};
+use super::{paint, pending, say, words};
 use crate::domain::{ApprovalId, Digest, Timestamp, visible};
 use crate::proto::v1::approval_service_client::ApprovalServiceClient;
 use crate::proto::v1::{Approval, ApproveRequest, DenyRequest, GetApprovalRequest};
 
-/// What a reviewer says.
+/// What a reviewer decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum Vote {
     Approve,
     Deny,
 }
 
 /// What `approve` and `deny` take.
 #[derive(Clone, Debug, clap::Args)]
-pub(super) struct AnswerArgs {
-    /// The approval, as `aegis pending` lists it
-    #[arg(value_name = "ID")]
-    approval_id: ApprovalId,
+pub(super) struct VoteArgs {
+    /// Answer this approval: its id as `aegis pending` lists it, or how the id begins if no other pending one begins so
+    #[arg(value_name = "ID", value_parser = named)]
+    approval: Named,
 
-    /// Why, for the record and the agent
+    /// Give this reason to the record and the agent
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     reason: String,
 
-    /// Answer only if this is still the digest of what is asked: what was seen elsewhere is what is decided
+    /// Answer only if the action has this digest, as seen elsewhere
     #[arg(long, value_name = "HEX", value_parser = digest)]
     digest: Option<Digest>,
+
+    /// Print the answer in this format
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
 
     #[command(flatten)]
     remote: RemoteArgs,
@@ -43,41 +47,89 @@ fn digest(text: &str) -> Result<Digest, String> {
 }
 
 /// Shows what is asked, answers it, and says how it ended.
-pub(super) fn run(verdict: Verdict, args: &AnswerArgs) -> Result<Exit, Failure> {
-    let ended = connect::block_on(answer(verdict, args))??;
+pub(super) fn run(vote: Vote, args: &VoteArgs) -> Result<Exit, Failure> {
+    let ended = connect::block_on(answer(vote, args))??;
     let mut out = Out::stdout();
-    out.line(line(&ended))?;
+    match args.format {
+        Format::Table => out.line(line(&ended))?,
+        Format::Json => out.json(&approval::json(&ended))?,
+    }
     out.flush()?;
-    Ok(exit(verdict, &ended))
+    Ok(exit(vote, &ended))
 }
 
-async fn answer(verdict: Verdict, args: &AnswerArgs) -> Result<Approval, Failure> {
+/// An approval, as the command line names it.
+#[derive(Clone, Debug, PartialEq)]
+enum Named {
+    Id(ApprovalId),
+    /// How the id of a pending one begins.
+    Prefix(String),
+}
+
+/// Reads an id, or how one begins: `apr_01a2`, or `apr_01a2…` as a table cuts it.
+fn named(text: &str) -> Result<Named, String> {
+    if let Ok(id) = text.parse() {
+        return Ok(Named::Id(id));
+    }
+    let prefix = text.trim_end_matches(['…', '.']);
+    let is_prefix = prefix
+        .strip_prefix("apr_")
+        .is_some_and(|rest| !rest.is_empty() && rest.chars().all(|c| c.is_ascii_hexdigit() || c == '-'));
+    if is_prefix {
+        Ok(Named::Prefix(prefix.to_lowercase()))
+    } else {
+        Err(format!("`{text}` is no approval: write its id, `apr_` and a UUID, or how it begins, like apr_01a2"))
+    }
+}
+
+async fn id_of(client: &mut ApprovalServiceClient<Transport>, named: &Named) -> Result<String, Failure> {
+    let prefix = match named {
+        Named::Id(id) => return Ok(id.to_string()),
+        Named::Prefix(prefix) => prefix,
+    };
+    let pending = pending::all(client, None).await?;
+    let mut matching = pending.iter().map(|approval| &approval.approval_id).filter(|id| id.starts_with(prefix));
+    match (matching.next(), matching.next()) {
+        (Some(id), None) => Ok(id.clone()),
+        (None, _) => Err(Failure::new(format!("no pending approval begins with {prefix}"))
+            .hint("`aegis pending` lists them; one that has ended is named by its whole id")),
+        (Some(first), Some(second)) => {
+            let failure = Failure::new(format!("several pending approvals begin with {prefix}"));
+            let failure =
+                [first, second].into_iter().chain(matching.take(3)).fold(failure, |all, id| all.hint(visible(id)));
+            Err(failure.hint("write enough of the id to tell them apart"))
+        }
+    }
+}
+
+async fn answer(vote: Vote, args: &VoteArgs) -> Result<Approval, Failure> {
     let mut client = Remote::open(Door::Person, &args.remote).await?.approvals();
-    let request = GetApprovalRequest { approval_id: args.approval_id.to_string() };
+    let approval_id = id_of(&mut client, &args.approval).await?;
+    let request = GetApprovalRequest { approval_id: approval_id.clone() };
     let shown = client.get_approval(connect::call(request)).await?.into_inner().approval.unwrap_or_default();
     say::note(approval::paragraph(&shown, Timestamp::now()));
     if let Some(ending) = &shown.ending {
-        return Err(Failure::new(format!("{} has ended: {}", args.approval_id, approval::ending(ending))));
+        return Err(Failure::new(format!("{approval_id} has ended: {}", approval::ending(ending))));
     }
     let digest = args.digest.map_or_else(|| shown.action_digest.clone(), |digest| digest.to_string());
-    Ok(send(&mut client, verdict, &shown, digest, args.reason.clone()).await?)
+    Ok(send(&mut client, vote, &shown, digest, args.reason.clone()).await?)
 }
 
-/// Sends the verdict on exactly what has this digest.
+/// Sends the vote on exactly what has this digest.
 pub(super) async fn send(
     client: &mut ApprovalServiceClient<Transport>,
-    verdict: Verdict,
+    vote: Vote,
     shown: &Approval,
     expected_action_digest: String,
     reason: String,
 ) -> Result<Approval, Status> {
     let approval_id = shown.approval_id.clone();
-    let ended = match verdict {
-        Verdict::Approve => {
+    let ended = match vote {
+        Vote::Approve => {
             let request = ApproveRequest { approval_id, expected_action_digest, reason };
             client.approve(connect::call(request)).await?.into_inner().approval
         }
-        Verdict::Deny => {
+        Vote::Deny => {
             let request = DenyRequest { approval_id, expected_action_digest, reason };
             client.deny(connect::call(request)).await?.into_inner().approval
         }
@@ -104,9 +156,9 @@ fn said(ended: &Approval, which: &str) -> String {
 }
 
 /// An approval that the policy now in force turned into a denial is a denial.
-pub(super) fn exit(verdict: Verdict, ended: &Approval) -> Exit {
+pub(super) fn exit(vote: Vote, ended: &Approval) -> Exit {
     let allows = ended.ending.as_ref().is_some_and(|ending| ending.allows);
-    if verdict == Verdict::Approve && !allows { Exit::Denied } else { Exit::Done }
+    if vote == Vote::Approve && !allows { Exit::Denied } else { Exit::Done }
 }
 
 #[cfg(test)]
@@ -139,10 +191,22 @@ mod tests {
 
     #[test]
     fn an_approval_that_the_policy_denies_is_a_denial() {
-        assert_eq!(exit(Verdict::Approve, &ended(EndingKind::Approved, true, "")), Exit::Done);
-        assert_eq!(exit(Verdict::Approve, &ended(EndingKind::Denied, false, "POLICY_CHANGED")), Exit::Denied);
-        assert_eq!(exit(Verdict::Deny, &ended(EndingKind::Denied, false, "")), Exit::Done);
-        assert_eq!(exit(Verdict::Approve, &Approval::default()), Exit::Denied);
+        assert_eq!(exit(Vote::Approve, &ended(EndingKind::Approved, true, "")), Exit::Done);
+        assert_eq!(exit(Vote::Approve, &ended(EndingKind::Denied, false, "POLICY_CHANGED")), Exit::Denied);
+        assert_eq!(exit(Vote::Deny, &ended(EndingKind::Denied, false, "")), Exit::Done);
+        assert_eq!(exit(Vote::Approve, &Approval::default()), Exit::Denied);
+    }
+
+    #[test]
+    fn an_approval_is_named_by_its_id_or_by_how_that_begins() {
+        let whole = "apr_0197a9e0-5c3f-7c52-9d3e-6f3a2b1c4d5e";
+        assert_eq!(named(whole), Ok(Named::Id(whole.parse().unwrap())));
+        for text in ["apr_01a2", "apr_01A2…", "apr_01a2..."] {
+            assert_eq!(named(text), Ok(Named::Prefix("apr_01a2".into())), "{text}");
+        }
+        for text in ["apr_", "", "dec_1", "apr_xyz", "01a2", "apr_01a2 "] {
+            assert!(named(text).unwrap_err().contains("apr_"), "{text}");
+        }
     }
 
     #[test]

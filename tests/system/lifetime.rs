@@ -30,8 +30,8 @@ fn a_daemon_ends_with_its_parent_when_the_parent_closes_the_pipe() {
 fn a_daemon_ends_cleanly_when_its_parent_is_killed() {
     let setup = Setup::new();
     let (home, data) = (setup.keep(), setup.home().join("data"));
-    // The shell opens the writing end after the daemon was started, so that the shell alone holds it. Nobody reads the log
-    // once the shell is gone: that must not keep the daemon from ending well.
+    // The shell opens the writing end after the daemon was started, so that the shell alone holds it. Nobody reads the
+    // log once the shell is gone: that must not keep the daemon from ending well.
     let script = "mkfifo pipe; { \"$0\" serve --port 0 --admin-listen off --data-dir data --ends-with-parent <pipe \
                   2>&1 & }; exec 3>pipe; wait";
     let mut shell = Command::new("sh");
@@ -65,10 +65,9 @@ fn a_daemon_that_is_to_end_with_its_parent_needs_a_pipe_as_its_standard_input() 
     let setup = Setup::new().args(&["--ends-with-parent"]);
     let file = setup.home().join("file");
     std::fs::write(&file, "text").unwrap();
-    for (stdin, says) in [
-        (Stdio::null(), "a terminal or /dev/null"),
-        (std::fs::File::open(&file).unwrap().into(), "a file"),
-    ] {
+    for (stdin, says) in
+        [(Stdio::null(), "a terminal or /dev/null"), (std::fs::File::open(&file).unwrap().into(), "a file")]
+    {
         let output = setup.command().stdin(stdin).output().unwrap();
         let said = stderr(&output);
         assert_eq!(output.status.code(), Some(2), "{said}");
@@ -103,10 +102,8 @@ async fn sighup_reads_the_policy_again_and_sigusr_does_nothing() {
 
     std::fs::write(&real, policy("block")).unwrap();
     kill("-HUP", daemon.pid());
-    eventually("the changed policy is in force", || async {
-        (outcome(&daemon).await == Outcome::Deny).then_some(())
-    })
-    .await;
+    eventually("the changed policy is in force", || async { (outcome(&daemon).await == Outcome::Deny).then_some(()) })
+        .await;
     daemon.terminate();
     assert_eq!(daemon.ended().await.code(), Some(0));
 }
