@@ -4,6 +4,7 @@
 //! that look like the daemon's own.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 /// More blanks than this in a row are counted.
 const SHOWN: usize = 8;
@@ -22,12 +23,13 @@ pub(super) fn mark(text: &str) -> Cow<'_, str> {
         let end = from.find(|c| !is_blank(c)).unwrap_or(from.len());
         let (blanks, after) = from.split_at(end);
         let count = blanks.chars().count();
-        let is_inside = !(shown.is_empty() && before.is_empty()) && !after.is_empty();
+        let is_at_an_end = after.is_empty() || (shown.is_empty() && before.is_empty());
         shown.push_str(before);
         match count {
-            1 if blanks == " " && is_inside => shown.push(' '),
+            1 if blanks == " " && !is_at_an_end => shown.push(' '),
             ..=SHOWN => shown.extend(std::iter::repeat_n('␣', count)),
-            _ => shown.push_str(&format!("␣×{count}␣")),
+            // Writing to a String cannot fail.
+            _ => drop(write!(shown, "␣×{count}␣")),
         }
         rest = after;
     }

@@ -94,7 +94,7 @@ struct RevokeArgs {
 /// A role, as the command line writes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum RoleArg {
-    /// Proposes actions and reports what came of them
+    /// Proposes actions and reports their results
     Agent,
     /// Sees pending approvals and decides them
     Reviewer,

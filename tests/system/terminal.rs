@@ -57,9 +57,8 @@ impl Terminal {
             let screen = self.screen();
             std::future::ready(is_so(&screen).then_some(()))
         });
-        if tokio::time::timeout(std::time::Duration::from_secs(30), looked).await.is_err() {
-            panic!("the screen never showed `{what}`:\n{}", self.screen());
-        }
+        let found = tokio::time::timeout(std::time::Duration::from_secs(30), looked).await.is_ok();
+        assert!(found, "the screen never showed `{what}`:\n{}", self.screen());
     }
 
     /// Presses keys.

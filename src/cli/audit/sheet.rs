@@ -31,7 +31,7 @@ pub(super) struct Sheet {
     out: Out,
     columns: &'static [Column],
     body: Body,
-    /// Whether somebody watches: every entry is handed on at once.
+    /// Whether somebody watches: every entry is written out at once.
     live: bool,
     seen: Seen,
     count: u64,

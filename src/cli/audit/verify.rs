@@ -30,7 +30,7 @@ Examples:
     AEGIS_TOKEN=... aegis audit verify https://aegis.example.com:50051
 
 Every payload is hashed again and the tree is built again. Signatures and changes of keys are followed from the \
-record itself. A record that somebody made anew holds as well: only a key or a checkpoint from elsewhere can tell it \
+record itself. A forged record can hold as well: only a key or a checkpoint from elsewhere can tell it \
 from the real one. Give what you have with --key and --checkpoint.
 
 Exit codes:

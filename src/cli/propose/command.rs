@@ -40,7 +40,7 @@ pub(super) async fn run(
     report.completed_at = Some(wire::to_moment(Timestamp::now()));
     if let Err(status) = remote.governance().report_result(connect::call(report)).await {
         // The command has run: its own code matters more to whoever called than the gap in the record.
-        say::warning(format_args!("what came of the action could not be reported: {}", Failure::from(status)));
+        say::warning(format_args!("the result of the action could not be reported: {}", Failure::from(status)));
     }
     Ok(exit)
 }

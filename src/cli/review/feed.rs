@@ -24,7 +24,7 @@ pub(super) enum News {
     Ended(Box<Approval>),
     /// The stream broke; it is being opened again.
     Lost(String),
-    /// The stream broke and opening it again is of no use.
+    /// The stream broke and cannot be opened again.
     Over(Failure),
 }
 

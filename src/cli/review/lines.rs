@@ -129,7 +129,7 @@ impl Session {
                 self.out.flush()
             }
             Update::Lagged(missed) => {
-                say::warning(format_args!("the list fell {missed} changes behind; it is loaded anew"));
+                say::warning(format_args!("the list fell {missed} changes behind; loading it again"));
                 Ok(())
             }
             Update::Lost(why) => {
