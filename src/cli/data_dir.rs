@@ -1,4 +1,4 @@
-//! Where the daemon keeps its things, and where the CLI looks for them: one rule for both.
+//! The data directory: where the daemon keeps its files, and where the command line looks for them.
 //!
 //! `--data-dir`, else `AEGIS_DATA_DIR`, else `$XDG_STATE_HOME/aegis`, else `$HOME/.local/state/aegis`, else, for root
 //! without a home, `/var/lib/aegis`. Never the working directory.
@@ -12,6 +12,8 @@ use super::failure::Failure;
 pub(super) const SOCKET: &str = "aegis.sock";
 /// The same roles for use from elsewhere: one line.
 pub(super) const CREDENTIAL: &str = "credential";
+/// A socket on which everybody is an agent, and nothing else.
+pub(super) const AGENT_SOCKET: &str = "agent.sock";
 /// Where the main listener is: one line, a URL, written by the daemon.
 pub(super) const ENDPOINT: &str = "endpoint";
 
@@ -44,6 +46,11 @@ impl DataDir {
     /// The reviewers' socket.
     pub(super) fn socket(&self) -> PathBuf {
         self.0.join(SOCKET)
+    }
+
+    /// The agents' socket.
+    pub(super) fn agent_socket(&self) -> PathBuf {
+        self.0.join(AGENT_SOCKET)
     }
 
     /// The bootstrap credential.

@@ -1,8 +1,9 @@
 //! A case: an action, who proposes it and when, as a line of JSON or as the command line says it.
 
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use crate::cli::strict_json::StrictObject;
 use crate::cli::times;
 use crate::domain::json::parse_strict;
 use crate::domain::{Action, Timestamp};
@@ -61,7 +62,7 @@ pub(super) fn read(line: &str, now: Timestamp) -> Result<Case, String> {
         #[serde(default)]
         target: String,
         #[serde(default)]
-        params: Map<String, Value>,
+        params: StrictObject,
         #[serde(default)]
         description: String,
     }
@@ -74,11 +75,11 @@ pub(super) fn read(line: &str, now: Timestamp) -> Result<Case, String> {
         // It names line 1, whatever line of the file this is.
         format!("{column}: {}", error.split(" at line 1").next().unwrap_or(&error))
     })?;
-    let LineAction { r#type, target, params, description } = line.action;
+    let LineAction { r#type, target, params: StrictObject(params), description } = line.action;
     Ok(Case {
         id: line.id,
         now: match line.now {
-            Some(text) => times::rfc3339(&text).map_err(|wrong| format!("1: `now`: {wrong}"))?,
+            Some(text) => times::point(&text).map_err(|wrong| format!("1: `now`: {wrong}"))?,
             None => now,
         },
         actor: match line.actor {
@@ -101,7 +102,8 @@ mod tests {
     #[test]
     fn a_case_may_say_everything_or_only_the_type() {
         let full = json!({
-            "id": "c1", "now": "2026-03-18T12:00:00Z", "actor": {"id": "agent-7", "type": "ai-agent"}, "authenticated": true,
+            "id": "c1", "now": "2026-03-18T12:00:00Z", "actor": {"id": "agent-7", "type": "ai-agent"},
+            "authenticated": true,
             "action": {"type": "read", "target": "crm", "params": {"a": 1}, "description": "d"}, "expect": {}
         });
         let case = read(&full.to_string(), NOW).unwrap();
@@ -122,7 +124,8 @@ mod tests {
             ("[]", "1: a case is a JSON object with `action`"),
             ("{}", "2: missing field `action`"),
             (r#"{"action":{"type":5}}"#, "19: invalid type: integer `5`, expected a string"),
-            (r#"{"action":{"type":"a","params":[1]}}"#, "31: invalid type: sequence, expected a map"),
+            (r#"{"action":{"type":"a","params":[1]}}"#, "31: invalid type: sequence, expected an object"),
+            (r#"{"action":{"type":"a","params":{"n":1,"n":2}}}"#, r#"41: the key "n" stands twice"#),
             (r#"{"action":{"type":"a"},"actor":7}"#, "33: `actor` is a text or an object with `id`"),
             (r#"{"action":{"type":"a"},"now":"noon"}"#, "1: `now`: `noon` is not a moment"),
             ("{", "1: EOF while parsing an object"),
