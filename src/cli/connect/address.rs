@@ -1,10 +1,10 @@
 //! Where a daemon is: a URL or a unix socket.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 use crate::cli::failure::Failure;
+use crate::domain::is_loopback;
 
 /// A daemon's address, as gRPC can use it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,12 +51,6 @@ impl fmt::Display for Address {
             Self::Socket(path) => write!(f, "unix:{}", path.display()),
         }
     }
-}
-
-/// Whether what is sent there stays on this machine.
-fn is_loopback(host: &str) -> bool {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    bare.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]
