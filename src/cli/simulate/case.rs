@@ -125,7 +125,7 @@ mod tests {
             ("{}", "2: missing field `action`"),
             (r#"{"action":{"type":5}}"#, "19: invalid type: integer `5`, expected a string"),
             (r#"{"action":{"type":"a","params":[1]}}"#, "31: invalid type: sequence, expected an object"),
-            (r#"{"action":{"type":"a","params":{"n":1,"n":2}}}"#, r#"41: the key "n" stands twice"#),
+            (r#"{"action":{"type":"a","params":{"n":1,"n":2}}}"#, r#"41: the key "n" is given twice"#),
             (r#"{"action":{"type":"a"},"actor":7}"#, "33: `actor` is a text or an object with `id`"),
             (r#"{"action":{"type":"a"},"now":"noon"}"#, "1: `now`: `noon` is not a moment"),
             ("{", "1: EOF while parsing an object"),
