@@ -6,8 +6,7 @@ use std::process::{Command, Stdio};
 
 use aegis::proto::v1::Outcome;
 
-use crate::daemon::{AEGIS, Daemon, Setup, eventually, propose, stderr};
-use crate::people::ask;
+use crate::harness::{AEGIS, Daemon, Setup, ask, eventually, propose, stderr};
 
 fn kill(signal: &str, pid: u32) {
     let status = Command::new("kill").args([signal, &pid.to_string()]).status().expect("kill runs");
@@ -30,8 +29,8 @@ fn a_daemon_ends_with_its_parent_when_the_parent_closes_the_pipe() {
 fn a_daemon_ends_cleanly_when_its_parent_is_killed() {
     let setup = Setup::new();
     let (home, data) = (setup.keep(), setup.home().join("data"));
-    // The shell opens the writing end after the daemon was started, so that the shell alone holds it. Nobody reads the log
-    // once the shell is gone: that must not keep the daemon from ending well.
+    // The shell opens the writing end after the daemon was started, so that the shell alone holds it. Nobody reads the
+    // log once the shell is gone: that must not keep the daemon from ending well.
     let script = "mkfifo pipe; { \"$0\" serve --port 0 --admin-listen off --data-dir data --ends-with-parent <pipe \
                   2>&1 & }; exec 3>pipe; wait";
     let mut shell = Command::new("sh");

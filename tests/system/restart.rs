@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 use aegis::proto::v1::{self, EndingKind, Outcome};
 use tonic::Code;
 
-use crate::daemon::{AEGIS, Daemon, Setup, eventually, params, propose, seconds, stderr};
-use crate::people::{Reviewer, approval, ask, awaited, ending, narrow, no, pending, refusal, yes};
+use crate::harness::{
+    AEGIS, Daemon, Reviewer, Setup, approval, ask, awaited, ending, eventually, narrow, no, params, pending, propose,
+    refusal, seconds, stderr, yes,
+};
 
 const ASK: &str = "
 rules:

@@ -1,11 +1,12 @@
-//! The tour of README, each command in a process of its own: an agent asks and waits, a person says yes, the record has it.
+//! The tour of README, each command in a process of its own: an agent asks and waits, a person says yes, the record has
+//! it.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::Stdio;
 
 use serde_json::{Value, json};
 
-use crate::daemon::{Setup, stderr, stdout};
+use crate::harness::{Setup, stderr, stdout};
 
 #[test]
 fn from_a_proposal_to_an_approved_and_recorded_action() {

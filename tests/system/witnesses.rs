@@ -6,9 +6,7 @@ use aegis::audit::checkpoint::SignedCheckpoint;
 use aegis::proto::v1;
 use tonic_health::ServingStatus;
 
-use crate::daemon::{Daemon, Setup, eventually, propose, stderr, stdout};
-use crate::interop::Witness;
-use crate::people::ask;
+use crate::harness::{Daemon, Setup, Witness, ask, eventually, propose, stderr, stdout};
 
 async fn read(daemon: &Daemon, count: usize) {
     let mut agent = daemon.agent().await;
@@ -33,7 +31,7 @@ async fn stop(daemon: &mut Daemon) {
 
 /// Starts a daemon that must not start, on the data of another, and says why it did not.
 fn refused(daemon: &Daemon, witness: &str) -> String {
-    let mut command = std::process::Command::new(crate::daemon::AEGIS);
+    let mut command = std::process::Command::new(crate::harness::AEGIS);
     command.args(["serve", "--port", "0", "--witness", witness, "--data-dir"]).arg(daemon.data_dir()).env_clear();
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", stdout(&output));
