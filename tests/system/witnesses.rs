@@ -58,7 +58,7 @@ async fn a_record_that_was_set_back_does_not_start_beside_its_witness() {
     // Set back.
     std::fs::write(record(&daemon), &snapshot).unwrap();
     let why = refused(&daemon, &witness);
-    assert!(why.contains("an older copy") && why.contains("Restore the newer one"), "{why}");
+    assert!(why.contains("an older copy") && why.contains("Restore the newer record"), "{why}");
     // Set back and continued without the witness, past what it has seen.
     let mut daemon = daemon.restart_with(&[]);
     read(&daemon, 20).await;
@@ -73,7 +73,7 @@ async fn a_record_that_was_set_back_does_not_start_beside_its_witness() {
     std::fs::remove_file(record(&other)).unwrap();
     std::fs::remove_file(other.data_dir().join("log-key")).unwrap();
     let why = refused(&other, &witness);
-    assert!(why.contains("this record is a new one"), "{why}");
+    assert!(why.contains("this record is new"), "{why}");
     // What was seen is what is there: the last line was cut off, which is no news, and then the one before it counts.
     std::fs::write(record(&daemon), &newest).unwrap();
     std::fs::write(&file, format!("{seen}{}", &seen[..40])).unwrap();
