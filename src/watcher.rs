@@ -1,10 +1,11 @@
-//! Sees that files have changed, whatever way that was done: the policy, the identities, certificates and keys.
+//! [`FileWatcher`]: notices every change of a set of files, such as the policy, the identities, certificates and keys.
 //!
-//! The parent directories are watched, not the files: a watch on a file dies with the file at the first rename over it,
-//! and a Kubernetes ConfigMap or Secret swaps the `..data` link beside it. Events only say *when* to look; what counts
-//! is what the files hold, so events that come in bursts, twice or for something else are harmless. A slow poll covers
-//! file systems that send no events, and a directory that was itself replaced. SIGHUP has every file read again at
-//! once.
+//! It watches the parent directories. A watch on a file would end when another file is renamed over it. Kubernetes
+//! replaces the `..data` link in the directory of a ConfigMap or Secret.
+//!
+//! Events only say *when* to read the files; their content decides whether they changed. So repeated and unrelated
+//! events are harmless. A slow poll covers file systems without events, and a directory that was itself replaced.
+//! SIGHUP reads every file again at once.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -23,37 +24,36 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::Digest;
 
-/// How long the files must have been left alone before they are read: a writer that truncates and writes is not caught
-/// between the two.
+/// How long the files must be unchanged before they are read, so that a writer can truncate and then write.
 const SETTLE: Duration = Duration::from_millis(30);
-/// How long to wait for that where something else in the directory changes all the time.
+/// The longest wait for that, in case other files in the directory change all the time.
 const BUSY: Duration = Duration::from_millis(500);
-/// How long a writer may take that has begun to write and not closed the file.
+/// How long to wait for a writer that has the file open.
 const WRITING: Duration = Duration::from_secs(10);
-/// How often the files are looked at although no event came.
+/// How often the files are read without an event.
 const POLL: Duration = Duration::from_secs(5);
 
-/// Some files, and what they held when somebody last acted on it.
+/// A set of files, and the content that was last accepted.
 pub struct FileWatcher {
     files: Vec<PathBuf>,
     max_bytes: usize,
-    /// Nothing at first: the first look finds what changed between the first reading and the first watch.
+    /// `None` at first, so that the first check finds a change between the first reading and the first watch.
     seen: Option<Digest>,
     look_now: bool,
-    /// Whether something has happened that was not waited out yet.
+    /// Whether an event came and its waiting time is not over yet.
     unsettled: bool,
     changed: Arc<Notify>,
     events: Events,
-    /// `None` where the system lets nobody catch SIGHUP.
+    /// `None` if the system does not let a program catch SIGHUP.
     hang_up: Option<Signal>,
 }
 
-/// What the files hold now: given back to [`FileWatcher::accept`] by whoever has acted on it.
+/// The current content of the files. Pass it to [`FileWatcher::accept`] after acting on it.
 #[derive(Clone, Copy, Debug)]
 pub struct Change(Digest);
 
 impl FileWatcher {
-    /// Watches these files, none of them further than so many bytes. Whatever they hold is a change at first. Needs a
+    /// Watches these files, and reads at most this many bytes of each. Their first content counts as a change. Needs a
     /// tokio runtime.
     pub fn new(files: Vec<PathBuf>, max_bytes: usize) -> Self {
         let changed = Arc::new(Notify::new());
@@ -62,7 +62,7 @@ impl FileWatcher {
         Self { files, max_bytes, seen: None, look_now: true, unsettled: false, changed, events, hang_up }
     }
 
-    /// Watches other files from now on. What they hold at this moment counts as not acted on.
+    /// Watches other files from now on. Their current content counts as a change.
     pub fn replace(&mut self, files: Vec<PathBuf>) {
         if self.files != files {
             self.events = Events::new(&files, &self.changed);
@@ -71,8 +71,8 @@ impl FileWatcher {
         }
     }
 
-    /// Resolves when the files hold something else than what was last accepted; `None` when told to stop. Until it is
-    /// accepted, the same change is reported again at the next look. May be dropped at any moment: nothing is missed.
+    /// Waits until the content differs from the last accepted one. Returns `None` when told to stop. Reports the same
+    /// change again until it is accepted. Dropping the future loses nothing.
     pub async fn changed(&mut self, stop: &CancellationToken) -> Option<Change> {
         loop {
             if !std::mem::take(&mut self.look_now) {
@@ -81,7 +81,7 @@ impl FileWatcher {
                         () = stop.cancelled() => return None,
                         () = self.changed.notified() => {}
                         () = tokio::time::sleep(POLL) => self.events.renew(),
-                        // Somebody wants them to be read, whether they look changed or not.
+                        // SIGHUP asks to read the files even if they look unchanged.
                         () = next(&mut self.hang_up) => self.seen = None,
                     }
                     self.unsettled = true;
@@ -99,7 +99,7 @@ impl FileWatcher {
         }
     }
 
-    /// Says that this change was acted on.
+    /// Accepts this content: it is no change any more.
     pub fn accept(&mut self, change: Change) {
         self.seen = Some(change.0);
     }
@@ -112,7 +112,7 @@ async fn next(signal: &mut Option<Signal>) {
     }
 }
 
-/// Waits until no event has come for a while and nobody is writing, within bounds.
+/// Waits, within bounds, until no event came for a while and no writer has a file open.
 async fn settle(changed: &Notify, writing: &Writing) {
     let begun = Instant::now();
     loop {
@@ -124,14 +124,14 @@ async fn settle(changed: &Notify, writing: &Writing) {
     }
 }
 
-/// Reads a file, but no more than one byte past this many: enough to say that it is too long.
+/// Reads a file up to one byte past this bound, which is enough to see that it is too long.
 pub fn read_bounded(path: &Path, max_bytes: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(max_bytes as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// What the files hold, as far as it matters for whether to look closer. A file that cannot be read is a state, too.
+/// The content of the files, for comparison. An unreadable file counts as a content of its own.
 pub fn fingerprint(files: &[PathBuf], max_bytes: usize) -> Digest {
     let mut digests = Vec::new();
     for file in files {
@@ -144,10 +144,10 @@ pub fn fingerprint(files: &[PathBuf], max_bytes: usize) -> Digest {
     Digest::of(&digests)
 }
 
-/// Which files somebody has begun to write and not closed: half of a file can be a valid one.
+/// The files that a writer has changed and not closed. Half of a file can be a valid file, so these are not read yet.
 #[derive(Clone, Debug)]
 struct Writing {
-    /// The files by their last name, which is what events and arguments agree on.
+    /// The files by their file name: events and arguments have it in common.
     names: Arc<BTreeSet<OsString>>,
     open: Arc<Mutex<BTreeSet<OsString>>>,
 }
@@ -199,24 +199,25 @@ impl Events {
             if let Ok(event) = &event {
                 seen.see(event);
             }
-            // Our own reading of the files makes Access events.
+            // Reading the files causes Access events too.
             if !matches!(event, Ok(Event { kind: EventKind::Access(_), .. })) {
                 changed.notify_one();
             }
         });
-        let watcher =
-            watcher.map_err(|error| tracing::warn!(%error, "no file events here: files are polled instead")).ok();
+        let watcher = watcher
+            .map_err(|error| tracing::warn!(%error, "the system sends no file events: polling the files instead"))
+            .ok();
         let mut events = Self { watcher, directories, writing };
         events.renew();
         events
     }
 
-    /// Watches the directories (again): one that was replaced is another directory.
+    /// Watches the directories again, because one of them may have been replaced.
     fn renew(&mut self) {
         let Some(watcher) = &mut self.watcher else { return };
         for directory in &self.directories {
             if let Err(error) = watcher.watch(directory, RecursiveMode::NonRecursive) {
-                tracing::debug!(%error, directory = %directory.display(), "cannot be watched; it is polled");
+                tracing::debug!(%error, directory = %directory.display(), "cannot watch it: polling instead");
             }
         }
     }
@@ -255,11 +256,11 @@ mod tests {
         fs::rename(at("..data_tmp"), at("..data")).unwrap();
         let change = files.changed(&stop).await.unwrap();
         files.accept(change);
-        // What does not change what the files hold is no change.
+        // An event that leaves the content as it was is no change.
         fs::write(at("other"), "x").unwrap();
         let nothing = tokio::time::timeout(Duration::from_millis(200), files.changed(&stop)).await;
         assert!(nothing.is_err());
-        // Here and not in a test of its own: all tests of this process would hear it.
+        // Not a separate test: the signal reaches every test of this process.
         rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::HUP).unwrap();
         let change = tokio::time::timeout(Duration::from_mins(1), files.changed(&stop)).await.unwrap().unwrap();
         files.accept(change);

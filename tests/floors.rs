@@ -1,7 +1,7 @@
 //! The house holds: no folder of `src` imports one above it, and no two files import each other, in `src` or in an SDK.
 //!
-//! All of it is read from the sources. A file's own tests do not count, and neither does a re-export: it only passes a name
-//! on. Go needs no look: its compiler refuses packages that import each other.
+//! All of it is read from the sources. A file's own tests do not count, and neither does a re-export: it only passes a
+//! name on. Go needs no look: its compiler refuses packages that import each other.
 #![expect(clippy::panic, reason = "all of this is a test, and a test says what it expects")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -136,7 +136,7 @@ fn rust() -> Imports {
             let name = path.get(depth)?.clone();
             let passed_on = &named[&path[..depth].to_vec()].1;
             match passed_on.iter().find(|passed| passed.last() == Some(&name) && passed.len() > depth) {
-                Some(definer) => path = definer.clone(),
+                Some(definer) => path.clone_from(definer),
                 None => return Some(path[..depth].to_vec()),
             }
         }
@@ -226,11 +226,11 @@ fn circles(imports: &Imports) -> Vec<Vec<PathBuf>> {
         }
         seen
     };
-    let reached: BTreeMap<_, _> = imports.keys().map(|file| (file, reaches(file))).collect();
+    let closure: BTreeMap<_, _> = imports.keys().map(|file| (file, reaches(file))).collect();
     let mut circles = BTreeSet::new();
-    for (file, seen) in &reached {
+    for (file, seen) in &closure {
         if seen.contains(*file) {
-            let circle = seen.iter().filter(|other| reached.get(other).is_some_and(|seen| seen.contains(*file)));
+            let circle = seen.iter().filter(|other| closure.get(other).is_some_and(|seen| seen.contains(*file)));
             circles.insert(circle.cloned().collect::<Vec<_>>());
         }
     }

@@ -1,10 +1,11 @@
-//! The life of a question, as a pure state machine: no I/O, no clock, no policy. What is needed of those is passed in.
+//! The states of a question for a reviewer, as a pure state machine: no I/O, no clock, no policy. The caller passes in
+//! what it needs of those.
 //!
-//! A question is open until it ends, and it ends once: by a reviewer, by time, by its proposer, or by a policy that
-//! changed after it was put. [`Pending::next`] is the only place that says how. Whoever calls it holds the state that
-//! the store has, and writes the state that comes back in the same transaction.
+//! A question is open until it ends, and it ends once: by a reviewer, by its deadline, by its proposer, or by a changed
+//! policy. Only [`Pending::next`] decides how. The caller passes the state that the store has, and writes the returned
+//! state in the same transaction.
 //!
-//! Each act leads to a state, not to an end: a vote that does not settle the question yet would leave it open, with the
+//! An act returns a state, not an ending. So a vote that does not settle the question yet could leave it open, with the
 //! vote in the state.
 
 use std::time::Duration;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use super::pending::Pending;
 use crate::domain::{Caller, Digest, Ending, EndingKind, QuestionState, Timestamp};
 
-/// What a reviewer says.
+/// The vote of a reviewer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Vote {
     /// The action may run.
@@ -21,78 +22,78 @@ pub enum Vote {
     Deny,
 }
 
-/// What the policy in force says of the action at this moment.
+/// What the policy in force says about the action now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PolicyNow {
-    /// It does not block it.
+    /// It does not block the action.
     Allows,
-    /// It blocks it, for this reason.
+    /// It blocks the action, for this reason.
     Blocks(String),
 }
 
-/// Something that somebody, or time, does to a question.
+/// An event that may change a question.
 #[derive(Clone, Debug)]
 pub enum Act<'a> {
     /// A reviewer approves.
     Approve {
         /// The reviewer.
         by: &'a Caller,
-        /// The digest of what the reviewer was shown.
+        /// The digest of the action that the reviewer saw.
         shown: Digest,
-        /// The reviewer's words.
+        /// The reason that the reviewer gave.
         reason: String,
-        /// What the policy says by now.
+        /// What the policy in force says now.
         policy: PolicyNow,
     },
     /// A reviewer denies.
     Deny {
         /// The reviewer.
         by: &'a Caller,
-        /// The digest of what the reviewer was shown.
+        /// The digest of the action that the reviewer saw.
         shown: Digest,
-        /// The reviewer's words.
+        /// The reason that the reviewer gave.
         reason: String,
     },
     /// The proposer withdraws.
     Withdraw {
-        /// The proposer. Whoever calls has checked that.
+        /// The proposer. The caller has checked that it is.
         by: &'a Caller,
-        /// The proposer's words.
+        /// The reason that the proposer gave.
         reason: String,
     },
-    /// Time is over.
+    /// The deadline has passed.
     TimeOut {
-        /// What the policy says by now. Matters only where silence allows the action.
+        /// What the policy in force says now. Used only if the action may run without an answer.
         policy: PolicyNow,
     },
 }
 
-/// When something is done, by both clocks.
+/// The time of an act, by both clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
     /// The wall clock, for the record.
     pub time: Timestamp,
-    /// The clock that deadlines are held against.
+    /// The monotonic clock, for deadlines.
     pub uptime: Duration,
 }
 
 /// Why an act changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// The question is over.
+    /// The question has ended.
     Ended(Ending),
-    /// Its time is over, and that has not been written yet: [`Act::TimeOut`] is next.
+    /// The deadline has passed, but the store has no ending yet: [`Act::TimeOut`] follows.
     Late,
-    /// Its time is not over.
+    /// The deadline has not passed.
     Early,
-    /// The reviewer was shown something else.
+    /// The reviewer saw another action.
     NotShown,
-    /// A proposer may not be its own reviewer.
+    /// The reviewer is the proposer.
     OwnProposal,
 }
 
 impl Pending {
-    /// The state that the act leads to.
+    /// Returns the state after the act.
     pub fn next(&self, state: &QuestionState, act: Act<'_>, now: Moment) -> Result<QuestionState, Refusal> {
         if let Some(ending) = state.ending() {
             return Err(Refusal::Ended(ending.clone()));

@@ -1,8 +1,7 @@
-//! The questions that wait for a reviewer: what may happen to one ([`Pending::next`]), and which are open now
-//! ([`Queue`]).
+//! Questions that wait for a reviewer: the states of one ([`Pending::next`]), and all open ones ([`Queue`]).
 //!
-//! The store is the truth about approvals. The queue is its copy in memory, changed only *after* the transaction that
-//! changed the store is durable, by the writer that made it so, in the same order. Nothing here knows a policy.
+//! The store is the source of truth about approvals. The queue is a copy in memory. The writer updates it only *after*
+//! a transaction is durable, in the order of the transactions. Nothing here knows a policy.
 
 mod life;
 mod pending;

@@ -1,4 +1,4 @@
-//! A question that waits for a reviewer: the decision that asked, and what only this process knows of it.
+//! [`Pending`]: a question for a reviewer. It holds the decision that asked, and what only this process knows.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,40 +10,40 @@ use crate::audit::record::{DecisionRecord, IdentityRecord};
 use crate::domain::{Action, ApprovalId, ConnectionId, DecisionId, Digest, ParamPath, RiskLevel, Timestamp};
 use crate::limits::Share;
 
-/// How many bytes of memory the changing part of a decision may take to stay there. Of a larger one only the head is
-/// kept: a megabyte of JSON takes ten of memory and more, and ten thousand questions may be open.
+/// The most memory, in bytes, that the variable part of a decision may use. Of a larger decision only the head stays in
+/// memory: 1 MB of JSON can take more than 10 MB, and ten thousand questions may be open.
 const KEPT_BYTES: usize = 4 << 10;
 
-/// A question that waits for a reviewer. What changes about it is its [`QuestionState`](crate::domain::QuestionState),
-/// which the store keeps.
+/// A question that waits for a reviewer. Its mutable state, [`QuestionState`](crate::domain::QuestionState), is in the
+/// store.
 #[derive(Debug)]
 pub struct Pending {
-    /// Its name.
+    /// Its id.
     pub approval_id: ApprovalId,
     /// The decision that waits for it.
     pub decision: Asked,
-    /// How long the JSON of the decision is: what the question counts for, and what it takes to show it.
+    /// The length of the decision's JSON, in bytes. The question counts as this many bytes against the limits.
     pub bytes: usize,
-    /// The values that the record masks.
+    /// The parameters that the record masks.
     pub unmasked: UnmaskedCell,
-    /// The connection of the proposal. A connection does not outlive its daemon.
+    /// The connection of the proposal; `None` if it was made before the daemon started.
     pub connection: Option<ConnectionId>,
-    /// When the question was put.
+    /// When the question was asked.
     pub requested_at: Timestamp,
-    /// When it ends by itself, as people read it.
+    /// When it expires, by the wall clock, for people.
     pub expires_at: Timestamp,
-    /// When it ends by itself, against [`Clock::uptime`](crate::domain::Clock::uptime): no jump of the wall clock moves
+    /// When it expires, by [`Clock::uptime`](crate::domain::Clock::uptime). A jump of the wall clock does not change
     /// it.
     pub deadline: Duration,
-    /// Whether its rule lets the action run when nobody answers.
+    /// Whether the rule allows the action if nobody answers.
     pub timeout_allows: bool,
-    /// Whether its time ran out while no daemon was running, so that nobody could answer.
+    /// Whether it expired while no daemon was running, so that nobody could answer.
     pub is_missed: bool,
     /// The user that the daemon runs as. See [`Proposer::is_reviewer`].
     pub own_uid: u32,
 }
 
-/// A decision that asks: all of it, or where it is large its head alone.
+/// The decision that asks. Of a large one, only the head.
 #[derive(Clone, Debug)]
 pub struct Asked {
     record: Arc<DecisionRecord>,
@@ -51,7 +51,7 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// Keeps the decision, or its head where it is large.
+    /// Keeps the decision, or only the head of a large one.
     pub fn new(decision: Arc<DecisionRecord>) -> Self {
         let mut memory = HeapBytes::default();
         memory.map(&decision.action.params);
@@ -80,17 +80,17 @@ impl Asked {
         Self { record: Arc::new(head), is_whole: false }
     }
 
-    /// All of the decision; `None` where only the store has it.
+    /// The whole decision; `None` if only the store has it.
     pub fn whole(&self) -> Option<&Arc<DecisionRecord>> {
         self.is_whole.then_some(&self.record)
     }
 
-    /// The decision's name.
+    /// The decision's id.
     pub fn decision_id(&self) -> DecisionId {
         self.record.decision_id
     }
 
-    /// What a vote must carry.
+    /// The digest of the action, which a vote must repeat.
     pub fn action_digest(&self) -> Digest {
         self.record.action_digest
     }
@@ -110,42 +110,42 @@ impl Asked {
         &self.record.session_id
     }
 
-    /// The kind of action.
+    /// The type of the action.
     pub fn action_type(&self) -> &str {
         &self.record.action.r#type
     }
 
-    /// How dangerous the policy says the action is.
+    /// The risk level that the policy gives the action.
     pub fn risk_level(&self) -> RiskLevel {
         self.record.risk_level
     }
 }
 
-/// The parameters of an action as the proposer sent them, where the record masks some.
+/// The unmasked parameters of an action whose parameters the record masks.
 #[derive(Debug)]
 pub enum Unmasked {
     /// The record masks no parameter.
     Nothing,
-    /// The top-level parameters that hold something masked, as they were sent; and their part of what may be kept of
-    /// such.
+    /// The original values of the top-level parameters that contain something masked, and their share of the memory
+    /// limit.
     Known(Map<String, Value>, Share),
-    /// This process does not know them: it started after the question was put, or has no room for them.
+    /// This process does not know them: it started after the proposal, or the memory limit was reached.
     Unknown,
 }
 
-/// The unmasked parameters of a question, which go when it ends: a watcher that is slow may hold the question for
-/// longer.
+/// The unmasked parameters of a question. They are dropped when the question ends, even if a slow watcher still holds
+/// the question.
 #[derive(Debug)]
 pub struct UnmaskedCell(Mutex<Unmasked>);
 
 impl UnmaskedCell {
-    /// Keeps these.
+    /// Keeps these parameters.
     pub fn new(unmasked: Unmasked) -> Self {
         Self(Mutex::new(unmasked))
     }
 
-    /// The action as it was proposed, as far as it is known, and which of the masked parameters are not: any condition
-    /// on them is in doubt.
+    /// The action as it was proposed, and the masked parameters that are unknown. A condition on an unknown parameter
+    /// has no certain result.
     pub fn restore<'a>(&self, mut action: Action, masked: &'a [ParamPath]) -> (Action, &'a [ParamPath]) {
         match &*self.lock() {
             Unmasked::Nothing => (action, &[]),
@@ -157,7 +157,7 @@ impl UnmaskedCell {
         }
     }
 
-    /// Forgets them: the question is over.
+    /// Drops the parameters after the question ended.
     pub fn forget(&self) {
         *self.lock() = Unmasked::Unknown;
     }
@@ -173,13 +173,13 @@ impl Pending {
         Proposer { identity: self.decision.identity(), connection: self.connection }
     }
 
-    /// Whether the action may run when nobody answers. Not where nobody could have answered.
+    /// Whether the action may run if nobody answers. False if nobody could have answered.
     pub fn silence_allows(&self) -> bool {
         self.timeout_allows && !self.is_missed
     }
 }
 
-/// How many bytes of memory some JSON takes, about.
+/// Estimates how many bytes of memory a JSON value takes.
 pub fn heap_bytes(map: &Map<String, Value>) -> usize {
     let mut heap = HeapBytes::default();
     heap.map(map);
@@ -192,7 +192,7 @@ struct HeapBytes {
 }
 
 impl HeapBytes {
-    /// A node of a map has room for eleven entries of 56 bytes, and is at least half full but for the only one.
+    /// A map node has eleven entries of 56 bytes. Every node except a single root is at least half full.
     const NODE: usize = 11 * 56 + 16;
 
     fn map(&mut self, map: &Map<String, Value>) {
@@ -203,7 +203,7 @@ impl HeapBytes {
         }
     }
 
-    /// Depth is bounded where values come in.
+    /// The depth of values is bounded when they arrive.
     fn value(&mut self, value: &Value) {
         match value {
             Value::Null | Value::Bool(_) | Value::Number(_) => {}

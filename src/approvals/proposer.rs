@@ -1,25 +1,25 @@
-//! Who proposed an action, and whether a caller is that same one.
+//! The proposer of an action, and whether a caller is the same one.
 
 use crate::audit::record::IdentityRecord;
 use crate::domain::{Caller, ConnectionId, How, Peer};
 use crate::limits::QuotaKey;
 
-/// Who proposed an action.
+/// The proposer of an action.
 #[derive(Clone, Copy, Debug)]
 pub struct Proposer<'a> {
-    /// As authenticated.
+    /// The authenticated identity.
     pub identity: &'a IdentityRecord,
-    /// The connection of the proposal. Connections do not outlive their daemon.
+    /// The connection of the proposal; `None` after a restart of the daemon.
     pub connection: Option<ConnectionId>,
 }
 
-/// Whether the decision is this caller's own: only its proposer may follow, report and cancel it.
+/// Whether this caller proposed the decision. Only the proposer may wait for it, report its result and cancel it.
 pub fn is_own(proposer: &IdentityRecord, caller: &Caller) -> bool {
     let identity = &caller.identity;
     match proposer.how {
         How::Anonymous => !identity.is_authenticated() && proposer.peer == Some(caller.peer),
-        // A credential that is bound to one actor reaches what that actor proposed, and not what its subject did
-        // besides.
+        // A credential for one actor gives access to that actor's decisions only, not to other decisions of the same
+        // subject.
         how => {
             let same_actor = identity.actor.is_none() || identity.actor.as_deref() == proposer.actor.as_deref();
             same_actor && identity.is_same_subject(&proposer.subject, how)
@@ -27,7 +27,7 @@ pub fn is_own(proposer: &IdentityRecord, caller: &Caller) -> bool {
     }
 }
 
-/// What the proposer's questions and values are counted by.
+/// The key under which limits count the proposer.
 pub fn quota_key(proposer: &IdentityRecord) -> QuotaKey {
     let name = match (proposer.how, proposer.peer) {
         (How::Anonymous, Some(peer)) => peer.to_string(),
@@ -38,12 +38,11 @@ pub fn quota_key(proposer: &IdentityRecord) -> QuotaKey {
 }
 
 impl Proposer<'_> {
-    /// Whether a reviewer is the proposer, as far as anybody can tell: the same subject by whatever credential, the
-    /// same connection, or the same user of this machine.
+    /// Whether a reviewer may be the proposer: it has the same subject, the same connection, or the same user of this
+    /// machine.
     ///
-    /// `own_uid` is the user that the daemon runs as. Whoever is that user can read every credential, so that to tell
-    /// its processes apart would protect nothing. The same goes for a reviewer who is not authenticated: there are such
-    /// with `--dev` only.
+    /// `own_uid` is the user that the daemon runs as. This user can read every credential, so checking its processes
+    /// would protect nothing. The same is true for a reviewer without authentication, which exists only with `--dev`.
     pub fn is_reviewer(&self, reviewer: &Caller, own_uid: u32) -> bool {
         let same_subject = reviewer.identity.is_same_subject(&self.identity.subject, self.identity.how);
         let same_connection = self.connection == Some(reviewer.connection);

@@ -1,4 +1,4 @@
-//! The open questions, their watchers and their waiters.
+//! [`Queue`]: the open questions, and those who watch or wait for them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -13,10 +13,10 @@ use super::proposer::quota_key;
 use crate::domain::{ApprovalId, Ending};
 use crate::limits::{OverQuota, Quota, QuotaKey, QuotaLimits, Resource, Share, Whose};
 
-/// How many changes a watcher may fall behind before it is told that it lagged.
+/// How many changes a watcher may fall behind before it gets [`Lagged`].
 const CHANGES_KEPT: usize = 1024;
 
-/// There is no place for another question.
+/// The limit of open questions is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", self.text())]
 pub struct QueueFull(pub OverQuota);
@@ -43,31 +43,31 @@ impl QueueFull {
 pub struct Ended {
     /// The question.
     pub pending: Arc<Pending>,
-    /// How it ended.
+    /// Its ending.
     pub ending: Ending,
 }
 
-/// Something that happened to the queue.
+/// A change of the queue.
 #[derive(Clone, Debug)]
 pub enum QueueEvent {
-    /// A question was put.
+    /// A question was asked.
     Added(Arc<Pending>),
-    /// A question was answered.
+    /// A question ended.
     Ended(Arc<Ended>),
 }
 
-/// The watcher fell behind by this many changes.
+/// The watcher was too slow and missed this many changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lagged(pub u64);
 
 struct Entry {
     pending: Arc<Pending>,
-    /// Made for the first who waits: most questions that are open have nobody waiting, and ten thousand may be open.
+    /// Created for the first waiter: most open questions have none, and ten thousand may be open.
     ended: Option<watch::Sender<Option<Arc<Ended>>>>,
     _share: Share,
 }
 
-/// The open questions by name and by deadline: the same questions, always.
+/// The open questions by id and by deadline. Both maps always hold the same questions.
 #[derive(Default)]
 struct Open {
     by_id: BTreeMap<ApprovalId, Entry>,
@@ -79,9 +79,9 @@ pub struct Queue {
     quota: Quota,
     open: Mutex<Open>,
     changes: broadcast::Sender<QueueEvent>,
-    /// Rung when the earliest deadline may have changed.
+    /// Notified when the earliest deadline may have changed.
     deadlines: Notify,
-    /// The daemon stops: nobody waits any more.
+    /// True when the daemon stops: all waiting ends.
     closed: CancellationToken,
 }
 
@@ -97,12 +97,12 @@ impl Queue {
         }
     }
 
-    /// Takes the place of a question of so many bytes that is about to be written.
+    /// Reserves a place for a question of this size before the question is written.
     pub fn take_place(&self, caller: &QuotaKey, bytes: usize) -> Result<Share, QueueFull> {
         self.quota.take(caller, bytes).map_err(QueueFull)
     }
 
-    /// Puts a question that is durable now. One that is there already stays as it is, with those who wait for it.
+    /// Adds a question after it is durable. If it is already in the queue, nothing changes.
     pub fn add(&self, pending: Pending, place: Share) {
         let pending = Arc::new(pending);
         let entry = Entry { pending: Arc::clone(&pending), ended: None, _share: place };
@@ -112,19 +112,20 @@ impl Queue {
         }
         open.by_deadline.insert((pending.deadline, pending.approval_id));
         open.by_id.insert(pending.approval_id, entry);
-        // Sent under the lock, so that a watcher's snapshot and its changes meet without a gap. Nobody may be watching.
+        // Sent under the lock, so that there is no gap between a watcher's snapshot and its changes. The send fails if
+        // nobody watches.
         let _ = self.changes.send(QueueEvent::Added(pending));
         drop(open);
         self.deadlines.notify_one();
     }
 
-    /// Puts back a question that the store held when the daemon started. Its place counts for its proposer.
+    /// Restores a question from the store when the daemon starts. It counts against the limit of its proposer.
     pub fn restore(&self, pending: Pending) {
         let place = self.quota.restore(&quota_key(pending.decision.identity()), pending.bytes);
         self.add(pending, place);
     }
 
-    /// Ends a question whose end is durable now: tells every watcher and every waiter.
+    /// Removes a question after its ending is durable, and notifies every watcher and waiter.
     pub fn end(&self, approval_id: ApprovalId, ending: Ending) {
         let mut open = self.lock();
         let Some(entry) = open.by_id.remove(&approval_id) else { return };
@@ -137,13 +138,13 @@ impl Queue {
         }
     }
 
-    /// Lets every waiter go, those who come later included: the daemon stops. The questions stay open, here too: who
-    /// decides one while the last calls end is still answered.
+    /// Ends all waiting, now and later, because the daemon stops. The questions stay open: a vote that arrives during
+    /// the last calls is still answered.
     pub fn close(&self) {
         self.closed.cancel();
     }
 
-    /// The open question of this name.
+    /// The open question with this id.
     pub fn get(&self, approval_id: ApprovalId) -> Option<Arc<Pending>> {
         self.lock().by_id.get(&approval_id).map(|entry| Arc::clone(&entry.pending))
     }
@@ -166,8 +167,8 @@ impl Queue {
         self.len() == 0
     }
 
-    /// Resolves when the question ends. `None` at once where it is not open (any more): the store knows how it ended.
-    /// `None` too when the daemon stops: it is open still, and nobody waits for it here.
+    /// Waits until the question ends. Returns `None` at once if the question is not open: the store knows its ending.
+    /// Returns `None` too when the daemon stops; then the question is still open.
     pub async fn ended(&self, approval_id: ApprovalId) -> Option<Arc<Ended>> {
         let mut receiver = {
             let mut open = self.lock();
@@ -175,20 +176,20 @@ impl Queue {
         };
         tokio::select! {
             biased;
-            // An error means that the queue itself is gone, with the daemon.
+            // The sender is gone: the daemon has ended.
             ended = receiver.wait_for(Option::is_some) => ended.ok()?.clone(),
             () = self.closed.cancelled() => None,
         }
     }
 
-    /// What is open now, and every change from now on.
+    /// A snapshot of the open questions, and every later change.
     pub fn watch(&self) -> (Vec<Arc<Pending>>, Watcher) {
         let open = self.lock();
         let snapshot = open.by_id.values().map(|entry| Arc::clone(&entry.pending)).collect();
         (snapshot, Watcher { changes: self.changes.subscribe() })
     }
 
-    /// The questions whose deadline is past, and how long until the next one is.
+    /// The questions whose deadline has passed, and the time until the next deadline.
     pub fn due(&self, uptime: Duration) -> (Vec<ApprovalId>, Option<Duration>) {
         let open = self.lock();
         let due = open.by_deadline.iter().take_while(|(deadline, _)| *deadline <= uptime).map(|(_, id)| *id).collect();
@@ -196,7 +197,7 @@ impl Queue {
         (due, next.map(|(deadline, _)| deadline.saturating_sub(uptime)))
     }
 
-    /// Resolves when a question was put since the last call: the next deadline may be earlier now.
+    /// Waits until a question was added since the last call, because the next deadline may then be earlier.
     pub async fn deadlines_changed(&self) {
         self.deadlines.notified().await;
     }
@@ -206,13 +207,13 @@ impl Queue {
     }
 }
 
-/// One watcher's place in the stream of changes.
+/// A watcher's position in the stream of changes.
 pub struct Watcher {
     changes: broadcast::Receiver<QueueEvent>,
 }
 
 impl Watcher {
-    /// The next change; `None` when the daemon ends. A watcher that fell behind is told, and takes a new snapshot.
+    /// The next change; `None` when the daemon ends. After [`Lagged`] the watcher must take a new snapshot.
     pub async fn next(&mut self) -> Option<Result<QueueEvent, Lagged>> {
         match self.changes.recv().await {
             Ok(change) => Some(Ok(change)),
@@ -263,7 +264,7 @@ mod tests {
         tokio::task::yield_now().await;
         queue.end(id, ending());
         assert_eq!(waiter.await.unwrap().unwrap().ending.by, "local:ada");
-        assert!(queue.ended(id).await.is_none(), "what is over is for the store to tell");
+        assert!(queue.ended(id).await.is_none(), "the store knows how an ended question ended");
     }
 
     #[tokio::test]
@@ -278,7 +279,7 @@ mod tests {
         queue.close();
         assert!(waiter.await.unwrap().is_none());
         let late = put(&queue, pending(2, 60));
-        assert!(queue.ended(late).await.is_none(), "whoever comes after the close does not wait, either");
+        assert!(queue.ended(late).await.is_none(), "a waiter that comes after the close does not wait either");
         assert!(queue.get(early).is_some() && queue.get(late).is_some());
     }
 
@@ -306,7 +307,7 @@ mod tests {
             let id = put(&queue, pending(1, 60));
             queue.end(id, ending());
         }
-        let Some(Err(Lagged(missed))) = watcher.next().await else { panic!("the watcher was not told") };
+        let Some(Err(Lagged(missed))) = watcher.next().await else { panic!("the watcher was not told that it lagged") };
         assert!(missed > 0);
     }
 

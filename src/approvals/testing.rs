@@ -1,4 +1,4 @@
-//! Questions for tests.
+//! Builds questions for tests.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -44,7 +44,7 @@ pub(crate) fn decision(n: u8) -> DecisionRecord {
     }
 }
 
-/// A question of an anonymous caller that ends after so many seconds.
+/// A question of an anonymous caller that expires after this many seconds.
 pub(crate) fn pending(n: u8, deadline: u64) -> Pending {
     Pending {
         approval_id: ApprovalId::from_bytes([n; 16]),

@@ -1,4 +1,4 @@
-//! What the record registers with the engine.
+//! The [`Host`] of the record: what `audit` registers with the storage engine.
 
 use redb::{ReadTransaction, StorageError};
 

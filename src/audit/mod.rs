@@ -1,25 +1,24 @@
-//! The record: an append-only, durable log, and the state that changes with it, in one transactional file.
+//! The record: a durable append-only log, and the tables that change with it, in one transactional file.
 //!
-//! This floor stores and finds. It does not decide anything: what a decision is, when an approval may end and who may
-//! end it are the business of the floors above, which say so in jobs that run inside the writer's transaction ([`Tx`]).
+//! This floor stores and finds data. The floors above decide: they run jobs inside the writer's transaction ([`Tx`]),
+//! and these say what a decision is, when an approval ends and who may end it.
 //!
-//! - [`log`]: records, the tree over them, and what signs for it.
-//! - [`rows`]: each decision with its approval and its result folded in; the index and the counters over them.
-//! - `policies`, `tokens`: what records name and what must change in one transaction with them. Each keeps a table of
-//!   its own. They stand here, not with the floors whose words they are, because `check` holds them against the log.
-//! - `retention`: takes the payloads of old records away.
-//! - [`follow`]: reading on from a place in the log, and cursors that survive a restart.
-//! - `check`: everything that must hold between the tables. [`evidence`]: what leaves the machine, and how it is
-//!   verified.
-//! - `tables`, `state`, `host`: what this floor registers with the engine, [`store`](crate::store).
+//! - [`log`]: records, their Merkle tree, and its signatures.
+//! - [`rows`]: each decision together with its approval and its result; the index and the counters of these rows.
+//! - `policies`, `tokens`: data that records name and that must change in the same transaction. Each has its own table.
+//!   They are here, not in the floors that use them, because `check` compares them with the log.
+//! - `retention`: removes the payloads of old records.
+//! - [`follow`]: reading the log from a position on, and durable cursors.
+//! - `check`: compares every table with the log. [`evidence`]: exports that can be verified elsewhere.
+//! - `tables`, `state`, `host`: what this floor registers with the storage engine, [`store`](crate::store).
 //!
-//! A [`Store`] has one thread that writes, in batches; any number of [`Reader`]s look at snapshots. A call of
-//! [`Store::transact`](crate::store::Store::transact) is answered only when what it wrote is on disk.
+//! A [`Store`] has one thread that writes in batches. Any number of [`Reader`]s read snapshots.
+//! [`Store::transact`](crate::store::Store::transact) returns only after its writes are on disk.
 //!
 //! # The file, format 1
 //!
-//! One redb database. Integers in keys and values that are drawn as bytes are big-endian. A program refuses a format
-//! that is newer than its own, and a file that is something else.
+//! The file is one redb database. Integers in byte layouts are big-endian. A program refuses a newer format and any
+//! other kind of file.
 //!
 //! ```text
 //! table           key                          value
@@ -65,13 +64,12 @@
 //! leaf hash = SHA-256(0x00 ‖ leaf data)                              RFC 6962, section 2.1
 //! ```
 //!
-//! The leaf covers every byte of the payload, and with it the sequence number, the record's name and its time. The salt
-//! is 16 random bytes: whoever holds the leaf hash of a record that was redacted learns nothing about it by guessing.
-//! Salt and payload can be dropped and the leaf data kept in their place, so that proofs over the log stay valid: see
-//! `log::redaction`.
+//! The leaf covers every byte of the payload, and so the sequence number, the record's id and its time. The salt is 16
+//! random bytes. With it, nobody can guess a redacted payload from its leaf hash. Redaction replaces salt and payload
+//! by the leaf data, so that proofs over the log stay valid: see `log::redaction`.
 //!
-//! The leaves are those of an RFC 6962 tree ([`log::merkle`]): record `n` is leaf `n − 1`, and the tree of size `n` is
-//! that of the records from 1 to `n`.
+//! The leaves are those of an RFC 6962 tree ([`log::merkle`]): record `n` is leaf `n − 1`, and the tree of size `n`
+//! covers the records from 1 to `n`.
 //!
 //! ## Facts of a row
 //!
@@ -82,37 +80,36 @@
 //!  │ i64 µs│ UUID    │ short   │ short │ short  │ short │ short │      │          │ as it is│ as it is│          │
 //! ```
 //!
-//! *Short* is the first eight bytes of a text's SHA-256. Texts are the agent's to choose, and would otherwise be keys
-//! of any length; hashed, an index entry is 49 bytes, and a value that extends another cannot be mistaken for it. Two
-//! texts can agree in eight bytes, so a match is a hint: every row is verified against its record before it is shown.
-//! The hash needs no secret: whoever makes two texts collide makes their own queries a little slower.
+//! *Short* is the first eight bytes of a text's SHA-256. An agent chooses these texts, so they can have any length;
+//! with the hash, each index entry has 49 bytes. Two texts can have the same eight bytes, so a match is only a hint:
+//! each row is compared with its record before it is shown. The hash needs no secret: a collision only makes queries a
+//! little slower.
 //!
-//! The JSON ends with one more member, `"sum"`: the first eight bytes, in hexadecimal, of the SHA-256 of all that
-//! stands before its comma, facts included. Rows of before there were checksums have none.
+//! The JSON ends with one more member, `"sum"`. It is the first eight bytes, in hexadecimal, of the SHA-256 of
+//! everything before its comma, including the facts. Older rows have no checksum.
 //!
 //! Kinds of the index: 1 session, 2 action type, 3 actor, 4 risk, 5 status, 6 rule. The values of 4 and 5 are the codes
-//! of the facts. Empty texts are not indexed. The status changes as the row changes: 1 waits for a person, 2 allowed
-//! and not reported (which is *unknown* once it is old enough, a matter of the time of reading), then 3 success, 4
-//! failed, 5 blocked, 6 denied, 7 skipped, 8 rolled back, 9 reported as unknown (indexed under 2).
+//! of the facts. Empty texts are not indexed. The status changes with the row: 1 waits for a person, 2 allowed and not
+//! reported (a reader shows it as *unknown* once it is old enough), 3 success, 4 failed, 5 blocked, 6 denied, 7
+//! skipped, 8 rolled back, 9 reported as unknown (indexed under 2).
 //!
 //! Kinds of the counters: 1 risk, 2 status, 3 outcome, 4 action type, 5 rule, 6 allowed and unreported by minute. A
-//! text is counted under itself up to 96 bytes, then under its beginning and a hash; past 1,000 texts of a kind the
-//! rest is counted together, under the byte 0xff.
+//! text of up to 96 bytes is its own key; of a longer one, the key is its beginning and a hash. After 1,000 texts of a
+//! kind, all others share one counter, under the byte 0xff.
 //!
 //! ## The derived tables lag behind
 //!
-//! They are derived from the rows, whole segments at a time (`index`; the tree from the records: `tree`), and `indexed`
-//! says how far they reach. The writer keeps the rows after that in memory, reads them again when it starts, and so
-//! finds every decision and every key; readers look at them one by one. What is not derived is written in the very
-//! transaction that an answer waits for.
+//! The writer derives them from the rows in whole segments (module `index`), and the tree from the records (module
+//! `tree`). `indexed` is the last row that they cover. The writer keeps the later rows in memory, and so finds every
+//! decision and every key; readers read the later rows one by one. All other tables are written in the transaction that
+//! the caller waits for.
 //!
 //! ## What is never lost, and what can be
 //!
-//! Commits are durable and two-phase: everything is synced, then the header is flipped and synced. A batch is there
-//! whole or not at all. What is read is held against its leaf hash or its checksum, and a table that leads to a row
-//! against the row: a damaged page is an error of whatever it is read for, never an answer. After a failure that a
-//! caller was told about, its batch may be there (the last sync failed, and the header reached the disk all the same)
-//! or not; nothing in between. `relaxed` gives up durability against power loss, in the open.
+//! A commit is durable and has two phases: sync the data, then change the header and sync again. So a batch is on disk
+//! as a whole or not at all. Each read is checked against a leaf hash, a checksum, or the row that a table points to. A
+//! damaged page gives an error, never a wrong answer. After a failed call, its whole batch may still be on disk (if
+//! only the last sync failed), or nothing of it. With `relaxed`, a power failure can lose acknowledged writes.
 
 mod check;
 pub mod evidence;

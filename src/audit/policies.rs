@@ -1,4 +1,4 @@
-//! Policies that were in force, each kept once under its revision, so that every record that names one can be
+//! Stores each policy that was in force, once, under its revision. So every record that names a revision can be
 //! explained.
 
 use redb::ReadableTable as _;
@@ -13,26 +13,26 @@ use crate::store::table::{Bytes, TableDef};
 /// The table.
 pub(crate) const POLICIES: TableDef<&[u8; 32], Bytes> = TableDef::source("policies");
 
-/// A policy as it is kept: enough to show it, and to decide by it again.
+/// A stored policy: enough to show it and to evaluate it again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StoredPolicy {
     /// Its layers, lowest first.
     pub layers: Vec<StoredLayer>,
-    /// The merged policy whose canonical JSON the revision is the hash of.
+    /// The merged policy. The revision is the hash of its canonical JSON.
     pub merged: serde_json::Value,
 }
 
 /// One layer of a policy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredLayer {
-    /// Its name, as the policy's messages give it.
+    /// Its name, as in messages about the policy.
     pub name: String,
     /// Its source text.
     pub source: String,
 }
 
 impl Tx<'_> {
-    /// Keeps a policy. Each revision is kept once: the answer says whether it was new.
+    /// Stores a policy. Returns whether its revision was new.
     pub fn put_policy(&mut self, revision: Digest, policy: &StoredPolicy) -> Result<bool, TxError> {
         if self.tables.policies.read()?.get(&revision.0)?.is_some() {
             return Ok(false);

@@ -1,4 +1,4 @@
-//! Taking away the payloads of records that are older than they are kept, range by range.
+//! Retention: removes the payloads of old records, range by range.
 
 use std::ops::RangeInclusive;
 
@@ -14,23 +14,23 @@ use crate::store::error::{StoreError, TxError, guarded};
 use crate::store::meta::decode_number;
 use crate::store::reader::Reader;
 
-/// How many records are retired in one transaction at most.
+/// The most records that one transaction retires.
 pub const RETIRE_AT_ONCE: u64 = 4 * TILE_WIDTH;
 
-/// What a retirement took.
+/// The result of a retirement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retirement {
-    /// How many payloads.
+    /// How many payloads were removed.
     pub count: u64,
 }
 
 impl Reader {
-    /// The last record that was retired, or was gone through and stays; 0 while there is none.
+    /// The last record that retention has processed, retired or kept; 0 while there is none.
     pub fn retired(&self) -> Result<u64, StoreError> {
         guarded(|| self.number(RETIRED))
     }
 
-    /// Whether a record is older than this, or has no payload that could tell.
+    /// Whether a record is older than this, or has no payload with a time.
     pub fn is_older(&self, sequence: u64, before: Timestamp) -> Result<bool, StoreError> {
         let record = self.records(sequence.saturating_sub(1), 1)?.into_iter().next();
         Ok(record.is_some_and(|stored| stored.record().is_none_or(|record| record.time < before)))
@@ -38,13 +38,13 @@ impl Reader {
 }
 
 impl Tx<'_> {
-    /// The last record that was retired, or was gone through and stays.
+    /// The last record that retention has processed, retired or kept.
     pub fn retired(&mut self) -> Result<u64, TxError> {
         let stored = self.tables.meta.read()?.get(RETIRED)?;
         Ok(stored.and_then(|value| decode_number(value.value())).unwrap_or(0))
     }
 
-    /// Whether all of these records are older than this, and belong to nothing that is open.
+    /// Whether all these records are older than this and nothing open needs them.
     pub fn may_retire(
         &mut self,
         range: RangeInclusive<u64>,
@@ -67,7 +67,7 @@ impl Tx<'_> {
         Ok(true)
     }
 
-    /// Takes the payloads of these records away, but for those that must stay, and scrubs the rows of their decisions.
+    /// Removes the payloads of these records, except those that must stay, and scrubs the rows of their decisions.
     pub fn retire(&mut self, range: RangeInclusive<u64>) -> Result<Retirement, TxError> {
         let (mut count, last) = (0, *range.end());
         for sequence in range {

@@ -1,9 +1,9 @@
-//! What the writer keeps in memory of the file, and what the engine is called with it.
+//! The state that the writer keeps in memory, and the engine's types with that state.
 
 use crate::audit::log::end::LogEnd;
 use crate::audit::rows::tail::Tail;
 
-/// What the writer keeps in memory: where the log ends, and the rows that are not indexed yet.
+/// The state of the writer: the end of the log, and the rows that are not indexed yet.
 #[derive(Debug, PartialEq)]
 pub struct State {
     /// The end of the log.
@@ -15,7 +15,7 @@ pub struct State {
 /// The record: an open store and its writer.
 pub type Store = crate::store::Store<State>;
 
-/// The record, in a program that answers nobody.
+/// The record, for a program without callers.
 pub type Standalone = crate::store::Standalone<State>;
 
 /// The transaction that a job runs in.

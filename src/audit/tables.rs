@@ -1,4 +1,4 @@
-//! Every table of the file.
+//! The list of all tables of the file.
 
 use super::follow::cursors::CURSORS;
 use super::log::tables::{RECORDS, TREE};

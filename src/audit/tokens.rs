@@ -1,8 +1,7 @@
-//! Tokens that admins made, as the store keeps them: by name, with the hash of the secret and never the secret.
+//! The table of tokens that admins created. It has the hash of each secret, never the secret.
 //!
-//! They live in the store, and not in a file beside it, so that making or revoking one and saying so on the record is
-//! one transaction: there is no token without a record of who made it, and none that is revoked on the record and
-//! works.
+//! The tokens are in the store, not in a separate file. So one transaction changes a token and records the change. No
+//! token exists without a record of who created it, and no token works after the record of its revocation.
 
 use redb::ReadableTable as _;
 use serde::{Deserialize, Serialize};
@@ -16,38 +15,38 @@ use crate::store::table::{Bytes, TableDef};
 /// The table.
 pub(crate) const TOKENS: TableDef<&[u8; 16], Bytes> = TableDef::source("tokens");
 
-/// A token that an admin made.
+/// A token that an admin created.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StoredToken {
     /// Its name.
     pub token_id: TokenId,
-    /// The SHA-256 of the token. It has 256 random bits, so that a slow hash would protect nothing more.
+    /// The SHA-256 of the token. The token has 256 random bits, so a slow hash would add no protection.
     pub hash: Digest,
-    /// Who holds it, as the record names them.
+    /// The name of its holder, as on the record.
     pub subject: String,
     /// What its holder may do.
     pub roles: Vec<Role>,
-    /// The one actor that its holder may act for; any, where there is none.
+    /// The one actor that its holder may act for; `None` means any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
-    /// Who made it.
+    /// Who created it.
     pub created_by: String,
-    /// When it ends by itself; never, where there is none.
+    /// When it expires; `None` means never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
 }
 
 impl Tx<'_> {
-    /// Keeps a token; one of the same name is replaced.
+    /// Stores a token, and replaces one with the same id.
     pub fn put_token(&mut self, token: &StoredToken) -> Result<(), TxError> {
         let value = serde_json::to_vec(token).map_err(crate::domain::ParamsError::from)?;
         self.tables.tokens.insert(token.token_id.as_bytes(), value.as_slice())?;
         Ok(())
     }
 
-    /// Forgets a token. The answer is what it was, where there was one.
+    /// Deletes a token and returns it, if it exists.
     pub fn remove_token(&mut self, token_id: TokenId) -> Result<Option<StoredToken>, TxError> {
         let tokens = &mut self.tables.tokens;
         let Some(stored) = tokens.read()?.get(token_id.as_bytes())?.map(|value| decode(value.value())) else {
@@ -58,7 +57,7 @@ impl Tx<'_> {
         Ok(Some(stored))
     }
 
-    /// Every token, by name.
+    /// Every token, by id.
     pub fn tokens(&mut self) -> Result<Vec<StoredToken>, TxError> {
         let tokens = self.tables.tokens.read()?;
         let mut all = Vec::new();
@@ -70,9 +69,9 @@ impl Tx<'_> {
 }
 
 impl Reader {
-    /// Every token, by name: the oldest first.
+    /// Every token, by id: the oldest first.
     pub fn tokens(&self) -> Result<Vec<StoredToken>, StoreError> {
-        // A store from before there were tokens has no such table.
+        // A store from before tokens existed has no such table.
         let Some(tokens) = self.table_if_there(TOKENS)? else { return Ok(Vec::new()) };
         let mut all = Vec::new();
         for entry in tokens.iter()? {

@@ -11,7 +11,7 @@ use super::secret::StoreSecret;
 use super::tokens::Tokens;
 use crate::approvals::Queue;
 use crate::audit::record::Event;
-use crate::audit::{Store, StoreError};
+use crate::audit::{Reader, Store, StoreError};
 use crate::domain::{Clock, Digest};
 use crate::limits::{Budget, QuotaLimits};
 
@@ -39,7 +39,7 @@ impl Governor {
                 move |reader| fill(&queue, reader, clock.as_ref(), own_uid)
             })
             .await?;
-        let tokens = Arc::new(Tokens::new(store.scan(|reader| reader.tokens()).await?));
+        let tokens = Arc::new(Tokens::new(store.scan(Reader::tokens).await?));
         let generation = generations.current();
         let now = clock.now();
         let program = env!("CARGO_PKG_VERSION").to_owned();

@@ -1,4 +1,4 @@
-//! Counters and budgets: how much of what is scarce somebody may take.
+//! Limits on scarce resources: budgets of places and bytes, and rates.
 
 mod quota;
 mod rate;

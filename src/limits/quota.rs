@@ -1,23 +1,22 @@
-//! A budget of things and their bytes, for everybody together and for each caller.
+//! A budget of places and bytes, for all callers together and for each caller.
 //!
-//! Callers without a credential share a part of the whole, so that callers with one find room beside them, whatever
-//! callers without one do.
+//! Callers without a credential share a part of the budget. So they can never take the places of callers with one.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// So many things, and the bytes that they hold together.
+/// A number of things and their total size.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Amount {
-    /// How many.
+    /// The number of things.
     pub count: usize,
-    /// How many bytes.
+    /// Their total size in bytes.
     pub bytes: usize,
 }
 
 impl Amount {
-    /// The part of an amount, in per cent. At least one thing, where there may be any.
+    /// This percentage of an amount; at least one thing unless the amount has none.
     #[must_use]
     pub fn percent(self, percent: u8) -> Self {
         let part = |whole: usize| (whole / 100 * usize::from(percent)) + whole % 100 * usize::from(percent) / 100;
@@ -33,38 +32,38 @@ impl Amount {
     }
 }
 
-/// What may be taken.
+/// The limits of a budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QuotaLimits {
-    /// By everybody together.
+    /// The limit for all callers together.
     pub total: Amount,
-    /// By all callers without a credential together.
+    /// The limit for all callers without a credential together.
     pub anonymous: Amount,
-    /// By one caller.
+    /// The limit for one caller.
     pub per_caller: Amount,
 }
 
-/// Who takes something.
+/// The caller that takes a share.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct QuotaKey {
     /// Whether the caller has no credential.
     pub is_anonymous: bool,
-    /// What the caller is told apart from others by.
+    /// What identifies the caller.
     pub name: Arc<str>,
 }
 
-/// Whose limit is reached.
+/// Which limit is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whose {
-    /// The one of everybody together.
+    /// The limit for all callers together.
     Everybody,
-    /// The one of all callers without a credential together.
+    /// The limit for all callers without a credential together.
     Anonymous,
-    /// The one of this caller.
+    /// The limit for this caller.
     Caller,
 }
 
-/// What there is no more of.
+/// The resource that is used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resource {
     /// Places.
@@ -76,11 +75,11 @@ pub enum Resource {
 /// A limit is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OverQuota {
-    /// Whose.
+    /// Which limit.
     pub whose: Whose,
-    /// Of what.
+    /// Of which resource.
     pub resource: Resource,
-    /// The limit.
+    /// Its value.
     pub limit: usize,
 }
 
@@ -91,14 +90,14 @@ struct Taken {
     by_caller: HashMap<QuotaKey, Amount>,
 }
 
-/// A budget. Clones are handles of the same one.
+/// A budget. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Quota {
     limits: QuotaLimits,
     taken: Arc<Mutex<Taken>>,
 }
 
-/// A part of a budget, held for as long as this lives.
+/// A share of a budget. Dropping it gives the share back.
 pub struct Share {
     key: QuotaKey,
     amount: Amount,
@@ -112,12 +111,12 @@ impl fmt::Debug for Share {
 }
 
 impl Quota {
-    /// A budget of which nothing is taken.
+    /// A budget that nobody uses yet.
     pub fn new(limits: QuotaLimits) -> Self {
         Self { limits, taken: Arc::default() }
     }
 
-    /// Takes one thing of so many bytes.
+    /// Takes one place and this many bytes.
     pub fn take(&self, key: &QuotaKey, bytes: usize) -> Result<Share, OverQuota> {
         let amount = Amount { count: 1, bytes };
         let mut taken = lock(&self.taken);
@@ -130,13 +129,13 @@ impl Quota {
         Ok(self.enter(&mut taken, key, amount))
     }
 
-    /// Takes what is there already and cannot be turned away.
+    /// Takes a share even beyond the limits, for a thing that already exists and cannot be refused.
     pub fn restore(&self, key: &QuotaKey, bytes: usize) -> Share {
         self.enter(&mut lock(&self.taken), key, Amount { count: 1, bytes })
     }
 
     fn enter(&self, taken: &mut Taken, key: &QuotaKey, amount: Amount) -> Share {
-        // One name of a caller for all its shares.
+        // All shares of a caller use one copy of its name.
         let key = taken.by_caller.get_key_value(key).map_or(key, |(known, _)| known).clone();
         let of_caller = taken.by_caller.entry(key.clone()).or_default();
         *of_caller = of_caller.plus(amount);

@@ -1,9 +1,9 @@
-//! How fast something may happen: the generic cell rate algorithm (ITU-T I.371), one number and no timer.
+//! A rate limit: the generic cell rate algorithm (ITU-T I.371). It needs one number for each caller and no timer.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// So many at once, and another one each time this has passed.
+/// A burst of this many, and one more each time this interval has passed.
 #[derive(Clone, Copy, Debug)]
 pub struct Rate {
     burst: u32,
@@ -11,12 +11,12 @@ pub struct Rate {
 }
 
 impl Rate {
-    /// So many at once, and another one each time `refill` has passed.
+    /// A burst of this many, and one more each time `refill` has passed.
     pub const fn new(burst: u32, refill: Duration) -> Self {
         Self { burst, refill }
     }
 
-    /// So many a second, and bursts of one second's worth. `None` for zero, which is no limit.
+    /// This many a second, with bursts of one second's worth. `None` for zero, which means no limit.
     pub fn per_second(count: u32) -> Option<Self> {
         (count > 0).then(|| Self::new(count, Duration::from_secs(1) / count))
     }
@@ -29,12 +29,13 @@ impl Rate {
         self.cost().saturating_mul(u64::from(self.burst))
     }
 
-    /// Whether anything is left of a budget that is full again at this moment.
+    /// Whether one more is allowed now, if the budget will be full again at this moment.
     fn has(self, full_at: u64, now: u64) -> bool {
         full_at.max(now).saturating_add(self.cost()) <= now.saturating_add(self.depth())
     }
 
-    /// When the budget is full again after one more was taken. It is never overdrawn: who goes on does not wait longer.
+    /// When the budget is full again after one more was taken. The budget never goes below empty: a caller that keeps
+    /// calling does not wait longer.
     fn take(self, full_at: u64, now: u64) -> u64 {
         full_at.max(now).saturating_add(self.cost()).min(now.saturating_add(self.depth()))
     }
@@ -44,30 +45,30 @@ fn nanos(uptime: Duration) -> u64 {
     u64::try_from(uptime.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// What is left of a rate: when it will be full again, in nanoseconds of uptime.
+/// The state of a rate limit: when its budget is full again, in nanoseconds of uptime.
 #[derive(Debug, Default)]
 pub struct Budget(AtomicU64);
 
 impl Budget {
-    /// Whether anything is left.
+    /// Whether one more is allowed.
     pub fn has(&self, rate: Rate, uptime: Duration) -> bool {
         rate.has(self.0.load(Ordering::Relaxed), nanos(uptime))
     }
 
-    /// Takes one, whether anything is left or not.
+    /// Takes one, even if none is left.
     pub fn take(&self, rate: Rate, uptime: Duration) {
         let next = |full_at| Some(rate.take(full_at, nanos(uptime)));
         let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
     }
 
-    /// Takes one if anything is left. False where nothing is.
+    /// Takes one if one is left. Returns false otherwise.
     pub fn try_take(&self, rate: Rate, uptime: Duration) -> bool {
         let now = nanos(uptime);
         let next = |full_at| rate.has(full_at, now).then(|| rate.take(full_at, now));
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).is_ok()
     }
 
-    /// Whether it is full, so that nothing is lost when it is forgotten.
+    /// Whether the budget is full. A full one holds no information and can be removed.
     pub fn is_full(&self, uptime: Duration) -> bool {
         self.0.load(Ordering::Relaxed) <= nanos(uptime)
     }

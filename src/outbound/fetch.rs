@@ -1,7 +1,8 @@
-//! Small documents over HTTP: an issuer's keys, the answer of a service that is told something.
+//! An HTTP client for small documents, such as the keys of an issuer.
 //!
-//! Everything is bounded: the length of an answer, the time for all of it. Plain HTTP is for loopback alone. Redirects are not
-//! followed: whoever is trusted is named in full. A connection serves one request, for these are minutes apart.
+//! The length of a response and the total time are bounded. Plain HTTP is allowed for loopback only. Redirects are not
+//! followed: the configuration must name the final address. Each request has its own connection, because requests are
+//! minutes apart.
 
 use std::fmt;
 use std::io;
@@ -23,21 +24,21 @@ use rustls::{ClientConfig, RootCertStore};
 use crate::domain::is_loopback;
 use crate::watcher::read_bounded;
 
-/// The longest file of authorities.
+/// The longest file of certificate authorities, in bytes.
 const MAX_AUTHORITIES: usize = 1 << 20;
 
-/// Why a document could not be had.
+/// Why a fetch failed.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// The address is not one that may be fetched from.
+    /// The address is not allowed.
     #[error("`{url}` {why}")]
     Address {
-        /// What was given.
+        /// The address.
         url: String,
         /// What is wrong with it.
         why: &'static str,
     },
-    /// The authorities cannot be read, or are none.
+    /// The file of authorities cannot be read, or has none.
     #[error("{}: {why}", path.display())]
     Authorities {
         /// The file.
@@ -45,50 +46,50 @@ pub enum FetchError {
         /// What is wrong with it.
         why: String,
     },
-    /// The machine has no authorities that could be trusted.
-    #[error("this machine has no authorities for https ({0}): name a file of them")]
+    /// This machine has no certificate authorities to trust.
+    #[error("this machine has no certificate authorities for https ({0}): name a file of them")]
     NoAuthorities(io::Error),
-    /// No connection, or it broke.
+    /// The connection failed.
     #[error("{url}: {why}")]
     Transport {
-        /// Where.
+        /// The address.
         url: Url,
-        /// What the transport said, and why.
+        /// The error of the transport, with its causes.
         why: String,
     },
-    /// The answer is not the document.
+    /// The response has another status than 200.
     #[error("{url} answers {status}{}", if status.is_redirection() { ", and redirects are not followed" } else { "" })]
     Status {
-        /// Where.
+        /// The address.
         url: Url,
-        /// What it answered.
+        /// The status of the response.
         status: StatusCode,
     },
-    /// The answer is longer than it may be.
+    /// The response is too long.
     #[error("{url} answers with more than {max_bytes} bytes")]
     TooLong {
-        /// Where.
+        /// The address.
         url: Url,
-        /// The bound.
+        /// The limit.
         max_bytes: usize,
     },
-    /// It took too long.
+    /// The response took too long.
     #[error("{url} has not answered within {timeout:?}")]
     Timeout {
-        /// Where.
+        /// The address.
         url: Url,
-        /// The bound.
+        /// The limit.
         timeout: Duration,
     },
 }
 
-/// Where a document is: `https`, or `http` on this machine.
+/// The address of a document: `https`, or `http` on this machine.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Url(Uri);
 
 impl Url {
-    /// Reads an address. `http` is refused for everything but `localhost` and addresses of loopback: whoever is on the way
-    /// could answer instead.
+    /// Parses an address. Refuses `http` for all hosts except `localhost` and loopback addresses, because anyone on the
+    /// network path could answer.
     pub fn parse(text: &str) -> Result<Self, FetchError> {
         let refuse = |why| Err(FetchError::Address { url: text.to_owned(), why });
         let Ok(uri) = text.parse::<Uri>() else { return refuse("is not a URL") };
@@ -96,12 +97,12 @@ impl Url {
             return refuse("is not a URL with a host: `https://idp.example/keys`, for example");
         };
         if authority.as_str().contains('@') {
-            return refuse("holds a user or a password, which is sent to nobody here");
+            return refuse("contains a user or a password, which is never sent: remove it");
         }
         match scheme {
             "https" => Ok(Self(uri)),
             "http" if is_loopback(authority.host()) => Ok(Self(uri)),
-            "http" => refuse("is plain http to another machine: whoever is on the way could answer instead; use https"),
+            "http" => refuse("is plain http to another machine: anyone on the network path could answer; use https"),
             _ => refuse("is neither https nor http"),
         }
     }
@@ -113,38 +114,38 @@ impl fmt::Display for Url {
     }
 }
 
-/// What a fetch may take.
+/// The limits of a fetch.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
-    /// The longest answer.
+    /// The longest response, in bytes.
     pub max_bytes: usize,
-    /// The longest time, from the first look-up of the name to the last byte.
+    /// The longest time, from the DNS lookup to the last byte.
     pub timeout: Duration,
 }
 
-/// An answer, whatever it says.
+/// A response of any status.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// How it went.
+    /// Its status.
     pub status: StatusCode,
-    /// What it holds.
+    /// Its body.
     pub body: Bytes,
 }
 
-/// Fetches.
+/// The HTTP client.
 #[derive(Clone, Debug)]
 pub struct Client {
     http: legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
 }
 
 impl Client {
-    /// Trusts the authorities in this file (PEM) and no others; those of the machine, where there is none. Reads files:
-    /// not for a thread that must not block.
+    /// Trusts only the certificate authorities in this PEM file, or those of the machine if no file is given. Reads
+    /// files, so it blocks the thread.
     pub fn new(authorities: Option<&Path>) -> Result<Self, FetchError> {
         let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .expect("ring speaks the versions of TLS that rustls has by default");
+            .expect("ring supports the default TLS versions of rustls");
         let tls = match authorities {
             Some(path) => builder.with_root_certificates(read_authorities(path)?),
             None => builder.with_native_roots().map_err(FetchError::NoAuthorities)?,
@@ -155,7 +156,7 @@ impl Client {
         Ok(Self { http })
     }
 
-    /// The document at this address; any other answer than 200 is an error.
+    /// Fetches the document at this address. Any status other than 200 is an error.
     pub async fn get(&self, url: &Url, bounds: Bounds) -> Result<Bytes, FetchError> {
         let Answer { status, body } = self.send(Method::GET, url, None, Bytes::new(), bounds).await?;
         match status {
@@ -164,7 +165,7 @@ impl Client {
         }
     }
 
-    /// Sends a document of this media type, and gives the answer whatever its status.
+    /// Sends a document of this media type and returns the response, whatever its status.
     pub async fn post(
         &self,
         url: &Url,
@@ -215,12 +216,12 @@ fn read_authorities(path: &Path) -> Result<RootCertStore, FetchError> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(&pem) {
         let certificate = certificate.map_err(|error| wrong(format!("is not PEM: {error}")))?;
-        roots.add(certificate).map_err(|error| wrong(format!("holds no authority: {error}")))?;
+        roots.add(certificate).map_err(|error| wrong(format!("holds a certificate that is no authority: {error}")))?;
     }
     if roots.is_empty() { Err(wrong("holds no certificate in PEM".to_owned())) } else { Ok(roots) }
 }
 
-/// What an error says and what is behind it: a transport's own words are only *that* something failed.
+/// The text of an error with its causes. A transport error alone says only *that* something failed.
 fn reasons(error: &(dyn std::error::Error + 'static)) -> String {
     let mut said = error.to_string();
     let mut source = error.source();
@@ -240,7 +241,7 @@ mod tests {
 
     const BOUNDS: Bounds = Bounds { max_bytes: 100, timeout: Duration::from_mins(1) };
 
-    /// A server that says this to everybody, and what the first one said to it.
+    /// A server that sends this response to every client. Returns the first request.
     async fn server(says: String) -> (Url, tokio::task::JoinHandle<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = Url::parse(&format!("http://{}/keys", listener.local_addr().unwrap())).unwrap();
@@ -248,7 +249,7 @@ mod tests {
             let (mut socket, _) = listener.accept().await.unwrap();
             let mut heard = vec![0; 4096];
             let n = socket.read(&mut heard).await.unwrap();
-            // A client that has read enough ends the connection: that is its right.
+            // A client may close the connection when it has read enough.
             let _ = socket.write_all(says.as_bytes()).await;
             if says.is_empty() {
                 std::future::pending::<()>().await;
@@ -263,7 +264,7 @@ mod tests {
     }
 
     fn client() -> Client {
-        // No authorities are needed for plain HTTP, and a machine may have none.
+        // Plain HTTP needs no certificate authorities, and a machine may have none.
         let tmp = tempfile::tempdir().unwrap();
         let bundle = tmp.path().join("ca.pem");
         let key = rcgen::KeyPair::generate().unwrap();

@@ -1,4 +1,4 @@
-//! What leaves the daemon: small documents that it fetches, and checkpoints that it hands to witnesses.
+//! Outgoing connections of the daemon: it fetches small documents and sends checkpoints to witnesses.
 
 pub mod fetch;
 pub(crate) mod witnesses;

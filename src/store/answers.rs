@@ -1,8 +1,8 @@
-//! Telling the callers of a batch, with one wake-up for all of them.
+//! Tells the callers of a batch that it is done, with one wake-up for all of them.
 //!
-//! To wake a task of a runtime from a foreign thread costs a lock and a system call, each time. So the writer hands the
-//! whole batch to one task of the runtime, which wakes the others from within, where that is cheap. Without a runtime
-//! (the store was opened by a program that has none yet) the writer wakes each caller itself.
+//! Waking a task of a runtime from a foreign thread costs a lock and a system call each time. So the writer sends the
+//! whole batch to one task of the runtime. That task wakes the others from inside the runtime, where it is cheap. A
+//! program can open the store without a runtime; then the writer wakes each caller itself.
 
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -13,7 +13,7 @@ use super::job::Job;
 /// The jobs of a batch that was committed.
 type Batch<H> = Vec<Box<dyn Job<H>>>;
 
-/// The way back to the callers.
+/// Sends answers to the callers.
 pub(super) struct Answers<H: Host> {
     task: Option<mpsc::UnboundedSender<Batch<H>>>,
 }
@@ -22,7 +22,7 @@ impl<H: Host> Answers<H> {
     /// Starts the task in the current runtime, if there is one.
     pub(super) fn start() -> Self {
         let Ok(runtime) = Handle::try_current() else { return Self { task: None } };
-        // Unbounded, and yet never longer than what waits for an answer: the queue to the writer is bounded.
+        // An unbounded channel is safe here: it holds at most the jobs of the writer's queue, which is bounded.
         let (sender, mut batches) = mpsc::unbounded_channel::<Batch<H>>();
         runtime.spawn(async move {
             while let Some(batch) = batches.recv().await {
@@ -38,7 +38,7 @@ impl<H: Host> Answers<H> {
             None => batch,
             Some(task) => match task.send(batch) {
                 Ok(()) => return,
-                // The runtime that the store was opened in is gone.
+                // The runtime that the store was opened in has ended.
                 Err(refused) => refused.0,
             },
         };

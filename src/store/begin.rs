@@ -13,7 +13,8 @@ pub(super) fn prepare(mut transaction: WriteTransaction, relaxed: bool) -> Resul
     if relaxed {
         transaction.set_durability(Durability::None).map_err(|error| StorageError::Corrupted(error.to_string()))?;
     } else {
-        // The header is flipped only when all it names is on disk; and the next start need not rebuild anything.
+        // Two-phase commit: the header changes only after everything that it names is on disk. Quick repair: the next
+        // start has nothing to rebuild.
         transaction.set_two_phase_commit(true);
         transaction.set_quick_repair(true);
     }

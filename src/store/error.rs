@@ -1,8 +1,7 @@
-//! What can go wrong with the record: opening it, writing to it, reading it.
+//! Errors of opening, writing and reading the record.
 //!
-//! A refusal of the caller's own rules (a token that is spent, an approval that has ended) is none of these: it is a
-//! value that a job returns. Errors here always mean that the store could not do its work, and that nothing may be
-//! concluded about the action.
+//! An error here always means that the store could not do its work. It says nothing about the action. What a caller's
+//! own rules refuse (a spent token, an ended approval) is not an error here: the job returns it as a value.
 
 use std::any::Any;
 use std::io;
@@ -41,7 +40,7 @@ pub enum OpenError {
         /// The newest format that this program knows.
         known: u32,
     },
-    /// The file is something else.
+    /// The file is not a record of Aegis.
     #[error("{} is not a record written by aegis ({why}): name another file, or move this one away", path.display())]
     NotAStore {
         /// The file.
@@ -57,7 +56,7 @@ pub enum OpenError {
         /// What is wrong with it.
         why: String,
     },
-    /// There is no space to open the store in: even opening writes.
+    /// The file system has no space left. Opening the store writes to it.
     #[error("no space left to open {}: free some on that file system", path.display())]
     DiskFull {
         /// The file.
@@ -73,14 +72,14 @@ pub enum OpenError {
     },
 }
 
-/// The store could not do what was asked. Nothing was acknowledged.
+/// The store could not do what the caller asked. It acknowledged nothing.
 ///
-/// After [`StoreError::Unavailable`] on a write it is not known whether the records of that call are on disk: they are,
-/// all of them, or none is. A caller finds out by its idempotency key.
+/// After [`StoreError::Unavailable`] on a write it is unknown whether the records of that call are on disk. Either all
+/// of them are, or none is. A caller finds out by retrying with the same idempotency key.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// More is waiting to be written, or to be read, than the queue holds. Nothing was written; try again.
+    /// The queue of writes, or of reads, is full. Nothing was written; try again.
     #[error("the record is busy: too many calls are waiting for it")]
     Overloaded,
     /// The store cannot write or read now. It keeps trying to recover by itself.
@@ -88,16 +87,16 @@ pub enum StoreError {
     Unavailable {
         /// What happened.
         why: Arc<str>,
-        /// Whether it is for lack of space.
+        /// Whether the file system is full.
         disk_full: bool,
     },
-    /// A fault of the program in this call, or in another one of the same batch: the batch was rolled back.
+    /// This call, or another call of the same batch, has a bug. The store rolled the batch back.
     #[error("the write was rolled back: {why}")]
     Aborted {
         /// What happened.
         why: Arc<str>,
     },
-    /// The file does not hold what it must.
+    /// The content of the file is damaged.
     #[error(
         "the record is damaged: {what}; stop the daemon, keep a copy of the file for inspection and restore a backup"
     )]
@@ -110,14 +109,14 @@ pub enum StoreError {
     Closed,
 }
 
-/// A step of a transaction could not be done. A job passes it on with `?`: the batch is then rolled back.
+/// A step of a transaction failed. The job passes the error on with `?`, and the store rolls the batch back.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TxError {
     /// The storage failed.
     #[error("storage: {0}")]
     Storage(#[from] StorageError),
-    /// The file does not hold what it must.
+    /// The content of the file is damaged.
     #[error("the record is damaged: {0}")]
     Corrupt(String),
     /// A record or state has no JSON form.
@@ -136,7 +135,7 @@ pub(crate) fn is_disk_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
 }
 
-/// Every error of redb, as one of storage: what cannot be (a table of another type) is damage.
+/// Converts every error of redb to a storage error. What a sound file never causes (a table of another type) is damage.
 pub(crate) fn storage(error: impl Into<redb::Error>) -> StorageError {
     match error.into() {
         redb::Error::Io(error) => StorageError::Io(error),
@@ -147,14 +146,14 @@ pub(crate) fn storage(error: impl Into<redb::Error>) -> StorageError {
     }
 }
 
-/// Turns a panic into damage of the file. redb checks what it reads, but not everything: a damaged page can lead it to
-/// an assertion, and that must neither end the daemon nor its writer.
+/// Reports a panic as damage of the file. redb does not check everything that it reads: a damaged page can fail one of
+/// its assertions. That must not end the daemon or its writer.
 pub(crate) fn guarded<T, E: From<StorageError>>(f: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
     catch_unwind(AssertUnwindSafe(f))
         .unwrap_or_else(|panic| Err(StorageError::Corrupted(format!("a panic: {}", panic_text(&*panic))).into()))
 }
 
-/// What a panic said.
+/// The message of a panic.
 pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
@@ -200,12 +199,12 @@ impl From<TxError> for StoreError {
     }
 }
 
-/// The error for something that another part of the file points at and that is not there.
+/// The error for a missing entry that another part of the file points at.
 pub(crate) fn missing(what: &str, number: u64) -> StorageError {
     StorageError::Corrupted(format!("{what} {number} is missing"))
 }
 
-/// The error for what cannot be read.
+/// The error for an entry that does not decode.
 pub(crate) fn damaged(what: impl Into<String>) -> StoreError {
     StoreError::Corrupt { what: what.into().into() }
 }

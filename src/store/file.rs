@@ -1,14 +1,15 @@
-//! The file of the record: made whole or not at all, watched while it is open, put back where somebody took it away;
-//! and the space beside it that is held in reserve.
+//! The file of the record, and the reserve of disk space next to it. The file is created whole or not at all. While it
+//! is open, the store checks that it is still at its path, and restores a removed one.
 //!
-//! A process can go on writing to a file that has no name any more: it would acknowledge what nobody finds after it. So
-//! each batch, before it is answered, is checked to have gone to the file that the path leads to. Where the path leads
-//! nowhere, the file is written out there again, from what this process still holds open: nothing is lost. Where it
-//! leads to another file, nothing is touched and nothing is written until somebody has decided which of the two it is
-//! to be.
+//! A process can keep writing to a file whose name was removed. It would acknowledge records that nobody finds after
+//! the process ends. So before the store answers a batch, it checks that the path still leads to the file that it wrote
+//! to. If the path leads nowhere, the store writes the file there again from the handle that it still holds open:
+//! nothing is lost. If the path leads to another file, the store touches neither and writes nothing until an operator
+//! decides which one to keep.
 //!
-//! The reserve is a file of random bytes (what compresses holds no space). When the disk is full it is given up, and
-//! the space goes into a record that says so; it is made again once there is as much again besides.
+//! The reserve is a file of random bytes: a file system may compress other content to nothing. When the disk is full,
+//! the store deletes the reserve and uses the space for a record of that. It creates the reserve again once twice its
+//! size is free.
 
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Seek as _, Write as _};
@@ -18,28 +19,28 @@ use std::path::{Path, PathBuf};
 use redb::backends::FileBackend;
 use redb::{Builder, Database, DatabaseError};
 
-/// How much is held in reserve: enough for a batch that says little, and for the pages that go with it.
+/// The size of the reserve: enough for one small batch and the pages that it changes.
 pub(super) const RESERVE_BYTES: u64 = 1 << 20;
 
-/// Opens the database, each time that it is needed: at the start, and after a fault.
+/// Opens the database at the start and again after each fault.
 pub type Opener = Box<dyn FnMut(&Builder) -> Result<Database, DatabaseError> + Send>;
 
-/// What a database is kept on.
+/// Where a database is stored.
 pub(super) trait Medium: Send {
-    /// Opens the database; the first time, creates it where there is none.
+    /// Opens the database. The first call creates a missing one.
     fn open(&mut self, builder: &Builder) -> Result<Database, DatabaseError>;
 
-    /// Fails where what was opened is not what the next one to open finds.
+    /// Fails if the path no longer leads to the file that is open.
     fn check(&self) -> io::Result<()> {
         Ok(())
     }
 
-    /// Makes the reserve, where there is none. Fails for lack of space unless as much is free besides.
+    /// Creates the reserve if it is missing. Fails unless the disk has space for it twice.
     fn hold_reserve(&mut self) -> io::Result<()> {
         Ok(())
     }
 
-    /// Gives the reserve up.
+    /// Deletes the reserve.
     fn release_reserve(&mut self) -> io::Result<()> {
         Ok(())
     }
@@ -57,13 +58,13 @@ pub(super) struct RecordFile {
     held: Option<Held>,
 }
 
-/// What was opened, for reading: as long as this lives, so does what is in it, whatever becomes of its name.
+/// A read handle of the open file. While it lives, the content lives, even if the name is removed.
 struct Held {
     file: File,
     identity: Identity,
 }
 
-/// What tells a file from every other one: its device and its number there.
+/// What identifies a file: its device and its inode number.
 type Identity = (u64, u64);
 
 impl RecordFile {
@@ -71,24 +72,25 @@ impl RecordFile {
         Self { path, held: None }
     }
 
-    /// The file, for the first time.
+    /// Opens or creates the file at the start.
     fn take(&self, builder: &Builder) -> Result<File, DatabaseError> {
         match open(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             other => return Ok(other?),
         }
-        // Under another name until it is whole: a power failure in between must not leave half a file under this one.
+        // The new file has a temporary name until it is whole: a power failure must not leave half a file under the
+        // real name.
         let (new, file) = self.new_file()?;
         drop(builder.create_with_backend(FileBackend::new(file)?)?);
         match self.put_in_place(&new) {
-            // Another daemon was faster: which of the two may go on is for the lock on that file to say.
+            // Another daemon was faster. The lock on that file decides which of the two may continue.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             placed => placed?,
         }
         Ok(open(&self.path)?)
     }
 
-    /// The file, after a fault.
+    /// Opens the file again after a fault.
     fn take_again(&self, held: &Held) -> io::Result<File> {
         match fs::metadata(&self.path) {
             Ok(found) if identity(&found) == held.identity => open(&self.path),
@@ -98,7 +100,7 @@ impl RecordFile {
         }
     }
 
-    /// Writes out what is held, where there is nothing any more, and answers with that.
+    /// Writes the content of the open handle to the path where the file was removed, and returns the new file.
     fn put_back(&self, mut held: &File) -> io::Result<File> {
         let (new, mut file) = self.new_file()?;
         let written = (|| {
@@ -107,7 +109,7 @@ impl RecordFile {
             file.sync_all()
         })();
         if let Err(error) = written {
-            // It holds space that may be what is missing.
+            // The unfinished copy takes disk space, which may be what is missing.
             let _ = fs::remove_file(&new);
             return Err(error);
         }
@@ -124,21 +126,21 @@ impl RecordFile {
         Ok((new, file))
     }
 
-    /// Gives a new file its name. Where there is one of that name by now it stays, and that is an error.
+    /// Gives a new file its name. Fails, and changes nothing, if a file of that name exists by now.
     fn put_in_place(&self, new: &Path) -> io::Result<()> {
         let linked = match fs::hard_link(new, &self.path) {
-            // Not every file system has links.
+            // Some file systems have no hard links.
             Err(error) if matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied) => {
                 return fs::rename(new, &self.path).and_then(|()| self.sync_directory());
             }
             linked => linked,
         };
-        // Its other name is not needed any more; nor is the file, if that is its only one.
+        // The temporary name is not needed any more.
         let _ = fs::remove_file(new);
         linked.and_then(|()| self.sync_directory())
     }
 
-    /// A record is durable only if the name of its file is.
+    /// A record is durable only if the name of its file is durable too.
     fn sync_directory(&self) -> io::Result<()> {
         let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
         File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
@@ -190,7 +192,7 @@ impl Medium for RecordFile {
         if fs::metadata(&path).is_ok_and(|reserve| reserve.len() == RESERVE_BYTES) {
             return Ok(());
         }
-        // Asked first: whoever else is short of space should not have to share it with a try that fails.
+        // The free space is checked first: an attempt that fails would take space from other programs meanwhile.
         let free = rustix::fs::statvfs(self.path.as_path()).map_err(io::Error::from)?;
         if free.f_blocks > 0 && free.f_bavail.saturating_mul(free.f_frsize) < 2 * RESERVE_BYTES {
             return Err(io::ErrorKind::StorageFull.into());
@@ -202,7 +204,8 @@ impl Medium for RecordFile {
             for _ in 0..2 * RESERVE_BYTES / random.len() as u64 {
                 file.write_all(&random)?;
             }
-            // Where space is only found when the bytes go to the disk, that is now.
+            // Some file systems allocate space only when the bytes go to the disk: the sync shows whether there is
+            // space.
             file.sync_data()?;
             file.set_len(RESERVE_BYTES)
         })();

@@ -1,4 +1,4 @@
-//! The handle that the rest of the daemon holds.
+//! [`Store`]: the handle through which the rest of the daemon writes and reads the record.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,7 +24,7 @@ use super::slot::Slot;
 use super::tx::Tx;
 use super::writer::Writer;
 
-/// How many scans are under way at the same time.
+/// How many scans run at the same time.
 const SCANS: usize = 2;
 
 /// An open store and its writer. Clones are handles of the same store.
@@ -51,19 +51,19 @@ struct Shared<H: Host> {
 }
 
 impl<H: Host> Drop for Shared<H> {
-    /// Nobody can call any more: the writer ends when it has done what is queued.
+    /// The last handle is gone. The writer finishes what is queued and ends.
     fn drop(&mut self) {
         self.queue.close();
     }
 }
 
 impl<H: Host> Store<H> {
-    /// Opens the store in this file, which is created with mode 0600 if it is not there, and starts its writer.
+    /// Opens the store in this file and starts its writer. Creates a missing file with mode 0600.
     pub fn open(path: &Path, options: Options) -> Result<Self, OpenError> {
         Self::start(Box::new(RecordFile::new(path.to_owned())), path, options)
     }
 
-    /// Opens the store with whatever the opener opens, each time that it is called. The path is for messages.
+    /// Opens the store with this opener, at the start and after each fault. The path is only for messages.
     pub fn open_with(opener: Opener, path: &Path, options: Options) -> Result<Self, OpenError> {
         Self::start(Box::new(opener), path, options)
     }
@@ -79,7 +79,7 @@ impl<H: Host> Store<H> {
         };
         let slot = Slot::new(database);
         let pulse = Pulse::new(options.patience);
-        // One thread, so that looks are answered in their order.
+        // One thread, so that looks are answered in the order of the calls.
         let looks = Lane::new("aegis-look", 1, options.queue.max(1), options.patience, &slot);
         let scans = Lane::new("aegis-scan", SCANS, options.queue.max(1), options.patience, &slot);
         let queue = Arc::new(Queue::new(options.queue.max(1)));
@@ -105,13 +105,13 @@ impl<H: Host> Store<H> {
         Ok(Self { shared: Arc::new(Shared { queue, slot, announce, pulse, looks, scans, thread }) })
     }
 
-    /// Runs a job in the writer's next transaction, and answers when that is durable.
+    /// Runs a job in the writer's next transaction and returns when that is durable.
     ///
-    /// What the caller's own rules refuse is a value of the job: let `T` be a `Result`. An error is always a failure of
-    /// the store; a job passes those it meets on with `?`.
+    /// An error of this call is always a failure of the store; a job passes such errors on with `?`. A refusal by the
+    /// caller's own rules is a value of the job: let `T` be a `Result`.
     ///
-    /// A call that is queued is carried out even if its future is dropped; one whose turn has not come when its time
-    /// ([`Options::patience`]) is over is not. Jobs run in the order of the calls.
+    /// Jobs run in the order of the calls. A queued job runs even if the caller drops the future. A job whose turn has
+    /// not come within [`Options::patience`] does not run.
     pub async fn transact<T, F>(&self, job: F) -> Result<T, StoreError>
     where
         F: FnOnce(&mut Tx<'_, H>) -> Result<T, TxError> + Send + 'static,
@@ -122,10 +122,11 @@ impl<H: Host> Store<H> {
         }
         let until = Instant::now() + self.shared.pulse.patience();
         let (answer, answered) = oneshot::channel();
-        // The place in the queue is taken before anything is waited for: who came first is recorded first.
+        // The call takes its place in the queue before it waits for anything, so the record keeps the order of the
+        // calls.
         self.shared.queue.push(Box::new(Call::new(job, answer, until)))?;
         let ring = Ring(&self.shared.queue);
-        // Whatever else is ready to run takes its place before the writer is woken.
+        // Other tasks that are ready queue their jobs before the writer wakes, so that they share one batch.
         tokio::task::yield_now().await;
         drop(ring);
         match tokio::time::timeout_at(until.into(), answered).await {
@@ -134,14 +135,14 @@ impl<H: Host> Store<H> {
         }
     }
 
-    /// The sequence number of the last record that is durable (in a relaxed store: that was acknowledged). It is
-    /// announced before callers are answered; a follower reads on from its own cursor whenever it changes.
+    /// The sequence number of the last durable record (in a relaxed store: the last acknowledged one). The writer
+    /// updates it before it answers the callers. A follower reads on from its own cursor when it changes.
     pub fn committed(&self) -> watch::Receiver<u64> {
         self.shared.announce.committed.subscribe()
     }
 
-    /// The sequence number of the last record that is durable: what may be signed. In a relaxed store this follows
-    /// [`Store::committed`] by up to [`Options::sync_every`].
+    /// The sequence number of the last durable record: checkpoints may cover records up to it. A relaxed store updates
+    /// it up to [`Options::sync_every`] later than [`Store::committed`].
     pub fn durable(&self) -> watch::Receiver<u64> {
         self.shared.announce.durable.subscribe()
     }
@@ -151,17 +152,16 @@ impl<H: Host> Store<H> {
         self.shared.announce.health.subscribe()
     }
 
-    /// How often the store recovered from a fault since it was opened. A batch that failed may turn out to be on the
-    /// record after all: whoever keeps a copy of its state in memory reads it again when this changes.
+    /// How often the store recovered from a fault since it was opened. A batch that failed may be on the record after
+    /// all. So a caller that keeps a copy of the state in memory reads it again when this changes.
     pub fn recoveries(&self) -> watch::Receiver<u64> {
         self.shared.announce.recoveries.subscribe()
     }
 
-    /// Looks something up in a snapshot: what is found by its key, in well under a millisecond once the disk answers.
+    /// Looks up entries by key in a snapshot. For short reads: well under a millisecond while the disk works.
     ///
-    /// Runs on a thread of its own, never on the caller's. Looks are answered in the order of the calls. One that the
-    /// disk keeps for longer than [`Options::patience`] fails, and so does one for which there is no room
-    /// ([`Options::queue`]).
+    /// Looks run on a separate thread, in the order of the calls. A look fails if it takes longer than
+    /// [`Options::patience`], or if the queue ([`Options::queue`]) is full.
     pub async fn look<T, F>(&self, look: F) -> Result<T, StoreError>
     where
         F: FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
@@ -170,9 +170,9 @@ impl<H: Host> Store<H> {
         self.shared.looks.look(look).await
     }
 
-    /// Reads many entries of a snapshot: as [`Store::look`], on other threads, so that no look waits for a scan. A scan
-    /// has a bound of its own, a page: as long as it lasts, it keeps other scans waiting, and old pages of the file in
-    /// use.
+    /// Reads many entries of a snapshot. Like [`Store::look`], but on other threads, so that no look waits for a scan.
+    /// The caller must bound a scan, for example to one page: while it runs, other scans wait and the file cannot reuse
+    /// old pages.
     pub async fn scan<T, F>(&self, scan: F) -> Result<T, StoreError>
     where
         F: FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
@@ -181,7 +181,7 @@ impl<H: Host> Store<H> {
         self.shared.scans.look(scan).await
     }
 
-    /// A snapshot, for code that may wait for the disk: see [`Standalone`](super::standalone::Standalone).
+    /// A snapshot for code that may block on the disk: see [`Standalone`](super::standalone::Standalone).
     pub(super) fn snapshot(&self) -> Result<Reader, StoreError> {
         Ok(Reader::new(self.shared.slot.begin_read()?))
     }
@@ -192,12 +192,12 @@ impl<H: Host> Store<H> {
         self.snapshot()
     }
 
-    /// Writes what is queued, closes the file and waits until that is done. Later calls are refused. Blocks.
+    /// Writes what is queued, closes the file and waits for both. Refuses later calls. Blocks the thread.
     pub fn shutdown(&self) {
         self.shared.queue.close();
         let thread = self.shared.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(thread) = thread else { return };
-        // If it panicked, it has logged that.
+        // A writer that panicked has logged that.
         let _ = thread.join();
     }
 }

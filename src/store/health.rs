@@ -1,13 +1,13 @@
-//! Whether the store can be written, as everybody is told.
+//! The health of the store, as other parts of the daemon see it.
 
 use std::sync::Arc;
 
 /// Whether the store can be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreHealth {
-    /// It can.
+    /// The store can be written.
     Ok,
-    /// It cannot; it is trying to recover.
+    /// The store cannot be written. It is trying to recover.
     Failing {
         /// What happened.
         why: Arc<str>,

@@ -1,4 +1,4 @@
-//! What the floor above registers: its tables, what it keeps in memory beside them, and what it derives from them.
+//! What the floor above registers with the engine: its tables, its state in memory, and the tables that it derives.
 
 use redb::{ReadTransaction, StorageError};
 
@@ -7,39 +7,39 @@ use super::options::Entropy;
 use super::table::{Bytes, Lazy, Registered, Session};
 use crate::domain::Timestamp;
 
-/// What a [`Store`](super::Store) is used for. The engine calls it, and knows nothing else of it.
+/// The user of a [`Store`](super::Store). The engine calls these methods and knows nothing else about the content.
 ///
-/// A value is what the writer keeps in memory of the file. It is never the truth: it is loaded when the store opens,
-/// and again whenever a batch was rolled back.
+/// A value is the part of the file that the writer keeps in memory. The file is the truth: the writer loads the value
+/// when the store opens, and again after each batch that was rolled back.
 pub trait Host: Sized + Send + 'static {
-    /// The tables of a write transaction, each opened when it is first touched.
+    /// The tables of a write transaction. Each is opened when it is first used.
     type Tables<'t>;
-    /// What the jobs of one batch gather and [`Host::finish`] writes.
+    /// Changes that the jobs of one batch collect and [`Host::finish`] writes.
     type Batch: Default;
 
     /// Every table of the file.
     const TABLES: &'static [&'static dyn Registered];
-    /// What is derived between two batches, in this order.
+    /// The derivations that run between two batches, in this order.
     const DERIVATIONS: &'static [Derivation<Self>];
-    /// How much a derivation takes on at least: it is not due for less.
+    /// The least number of new entries for which a derivation runs.
     const SEGMENT: u64;
 
     /// The tables of this transaction.
     fn tables(session: Session<'_>) -> Self::Tables<'_>;
 
-    /// The table `meta` among them, which the engine writes to as well.
+    /// The table `meta`, which the engine writes too.
     fn meta<'a, 't>(tables: &'a mut Self::Tables<'t>) -> &'a mut Lazy<'t, &'static str, Bytes>;
 
-    /// Reads what is kept in memory.
+    /// Loads the state that the writer keeps in memory.
     fn load(read: &ReadTransaction) -> Result<Self, StorageError>;
 
-    /// How far the file goes: what is announced when a batch is committed. It never goes back.
+    /// The sequence number of the last record, which the writer publishes after each commit. It never decreases.
     fn last_sequence(&self) -> u64;
 
-    /// Writes what a batch gathered. Nothing is done in the transaction after this but to commit it.
+    /// Writes what a batch collected. It is the last step of the transaction before the commit.
     fn finish(batch: Self::Batch, tables: &mut Self::Tables<'_>) -> Result<(), StorageError>;
 
-    /// Records what happened to the store itself.
+    /// Records an event of the store itself.
     fn note(
         &mut self,
         tables: &mut Self::Tables<'_>,
@@ -49,33 +49,33 @@ pub trait Host: Sized + Send + 'static {
     ) -> Result<(), TxError>;
 }
 
-/// Tables that are written some time after those that they come from, in a transaction of their own between two
-/// batches.
+/// Tables that the writer derives from other tables later, in a separate transaction between two batches.
 ///
-/// The transaction is not durable by itself. How far a derivation has come must be in what it writes, so that what a
-/// power failure takes of it is derived again.
+/// That transaction is not made durable by itself. So a derivation must write how far it has come together with its
+/// tables. After a power failure it then derives again what was lost.
 pub struct Derivation<H: Host> {
-    /// Its name: the [`Origin`](super::table::Origin) of each of its tables gives it.
+    /// The name of the derivation, as in the [`Origin`](super::table::Origin) of its tables.
     pub(crate) name: &'static str,
-    /// How many entries of its source it has not covered.
+    /// How many entries of its source are not derived yet.
     pub(crate) behind: fn(&H) -> u64,
-    /// Covers what is there by now, a bounded number of entries at a time.
+    /// Derives a bounded number of the entries that are left.
     pub(crate) run: fn(&mut H, &mut H::Tables<'_>) -> Result<(), StorageError>,
 }
 
-/// Something that happened to the store, and belongs on the record.
+/// An event of the store itself that belongs on the record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Incident {
-    /// There was no space left. This is written into the reserve; until there is space again, nothing else is.
+    /// The disk is full. The store uses the reserve to write this record, and writes nothing else until there is space
+    /// again.
     DiskFull {
-        /// Since when nothing could be written.
+        /// When writing first failed.
         since: Timestamp,
     },
-    /// The store could not be written for some time, and can be again.
+    /// The store can be written again after a fault.
     Recovered {
-        /// Since when it could not.
+        /// When the fault began.
         since: Timestamp,
-        /// Why, as it was last seen.
+        /// The last error of the fault.
         why: String,
     },
 }

@@ -1,4 +1,4 @@
-//! A caller's work on its way to the writer and back.
+//! A job: a caller's work that the writer runs, and its answer.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
@@ -10,16 +10,16 @@ use super::error::{StoreError, TxError, panic_text};
 use super::host::Host;
 use super::tx::Tx;
 
-/// What running a job means for the batch that it is in.
+/// What a job means for its batch after it ran.
 #[derive(Debug)]
 pub(super) enum Ran {
-    /// It is part of the batch.
+    /// The job succeeded and is part of the batch.
     Done,
-    /// It failed and left no trace: the batch goes on without it.
+    /// The job failed before it changed anything. The batch continues without it.
     LeftOut,
-    /// It failed half-way: the batch is rolled back.
+    /// The job failed after it changed something. The writer rolls the batch back.
     Abort(String),
-    /// The storage failed: the batch is lost and the database must be reopened.
+    /// The storage failed. The batch is lost, and the writer reopens the database.
     Fault(StorageError),
 }
 
@@ -28,21 +28,21 @@ pub(super) trait Job<H: Host>: Send {
     /// Runs the work inside the transaction.
     fn run(&mut self, tx: &mut Tx<'_, H>) -> Ran;
 
-    /// Tells the caller how the batch ended: what the work returned, or why nothing of it counts.
+    /// Tells the caller how the batch ended: what the work returned, or why the batch failed.
     fn answer(self: Box<Self>, end: Result<(), StoreError>);
 }
 
-/// Tells the callers of these jobs that nothing of them counts.
+/// Tells the callers of these jobs that their batch failed.
 pub(super) fn answer_all<H: Host>(jobs: Vec<Box<dyn Job<H>>>, error: &StoreError) {
     for job in jobs {
         job.answer(Err(error.clone()));
     }
 }
 
-/// The work of a call to [`Store::transact`](super::Store::transact).
+/// The job of a call to [`Store::transact`](super::Store::transact).
 pub(super) struct Call<F, T> {
     work: Option<F>,
-    /// When the caller gives up.
+    /// When the caller stops waiting.
     until: Instant,
     result: Option<Result<T, StoreError>>,
     answer: oneshot::Sender<Result<T, StoreError>>,
@@ -62,14 +62,14 @@ where
 {
     fn run(&mut self, tx: &mut Tx<'_, H>) -> Ran {
         let Some(work) = self.work.take() else { return Ran::LeftOut };
-        // Nobody waits for it any more, and they were told that it was not done.
+        // The caller has given up and was told that the job did not run.
         if Instant::now() >= self.until {
             let why = "its turn did not come in time".into();
             self.result = Some(Err(StoreError::Unavailable { why, disk_full: false }));
             return Ran::LeftOut;
         }
         let (changes, after) = (tx.changes(), tx.after.len());
-        // A job must not panic. If one does, that is its own caller's error and not the end of the record.
+        // A job must not panic. If it does, its caller gets an error, and the writer continues.
         let result = catch_unwind(AssertUnwindSafe(|| work(tx)));
         let (ran, error) = match result {
             Ok(Ok(value)) => {
@@ -101,12 +101,12 @@ where
     fn answer(self: Box<Self>, end: Result<(), StoreError>) {
         let result = match (end, self.result) {
             (Ok(()), Some(result)) => result,
-            // A job's own error says more than that its batch was rolled back.
+            // A job's own error says more than "the batch was rolled back".
             (Err(_), Some(Err(own))) => Err(own),
             (Err(error), _) => Err(error),
             (Ok(()), None) => Err(StoreError::Closed),
         };
-        // A caller that went away does not want to know.
+        // The caller may have gone; then nobody needs the answer.
         let _ = self.answer.send(result);
     }
 }

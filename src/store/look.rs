@@ -1,8 +1,8 @@
-//! Reading on threads that may wait for the disk, so that no thread that answers ever does.
+//! Threads that read the file and may wait for the disk, so that the threads that answer calls never wait for it.
 //!
-//! A lane has a few threads, a queue with a bound, and a deadline for each look. A full queue is an answer, not a wait.
-//! A look that nobody waits for any more is not begun. One that hangs with the disk keeps its thread: when all of them
-//! hang, the queue fills, and callers are told.
+//! A lane has a few threads, a bounded queue, and a deadline for each look. A full queue fails at once instead of
+//! waiting. The lane does not start a look whose caller has gone. A look that hangs with the disk blocks its thread.
+//! When all threads hang, the queue fills up, and callers get an error.
 
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -14,10 +14,10 @@ use super::error::{StoreError, guarded};
 use super::reader::Reader;
 use super::slot::Slot;
 
-/// A look that waits for a thread.
+/// A queued look.
 type Waiting = Box<dyn FnOnce(&Slot) + Send>;
 
-/// Threads that read. They start with the first look, and end when the lane goes.
+/// A few reading threads. They start with the first look and end when the lane is dropped.
 #[derive(Debug)]
 pub(super) struct Lane {
     name: &'static str,
@@ -29,7 +29,7 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    /// A lane of so many threads with room for so many looks to wait. None waits for longer than this.
+    /// A lane with this many threads, this many places in its queue, and this deadline for each look.
     pub(super) fn new(name: &'static str, threads: usize, bound: usize, patience: Duration, slot: &Slot) -> Self {
         Self { name, threads, bound, patience, slot: slot.clone(), queue: OnceLock::new() }
     }
@@ -45,8 +45,8 @@ impl Lane {
         Ok(queue)
     }
 
-    /// Looks at a snapshot that is taken when a thread has come to it. Looks of a lane with one thread are answered in
-    /// the order in which they came.
+    /// Runs a look on a snapshot, which a thread takes when it starts the look. A lane with one thread answers looks in
+    /// the order of the calls.
     pub(super) async fn look<T, F>(&self, look: F) -> Result<T, StoreError>
     where
         F: FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
@@ -59,7 +59,7 @@ impl Lane {
                 return;
             }
             let found = guarded(|| look(&Reader::new(slot.begin_read()?)));
-            // A caller that went away does not want to know.
+            // The caller may have gone; then nobody needs the answer.
             let _ = answer.send(found);
         });
         let queue = self.queue.get_or_init(|| self.start()).as_ref().map_err(Clone::clone)?;
@@ -76,7 +76,7 @@ impl Lane {
 
 fn work(looks: &Mutex<Receiver<Waiting>>, slot: &Slot) {
     loop {
-        // Held while waiting: another thread of the lane waits for the lock instead.
+        // One thread waits for the next look and holds the lock; the other threads of the lane wait for the lock.
         let next = looks.lock().unwrap_or_else(PoisonError::into_inner).recv();
         match next {
             Ok(look) => look(slot),

@@ -1,5 +1,4 @@
-//! The table `meta`: what the file says about itself, by name. The keys here are the engine's own; floors above keep
-//! others.
+//! The table `meta`: named values about the file itself. The keys here belong to the engine; the floor above has more.
 
 use redb::{ReadTransaction, StorageError};
 
@@ -21,12 +20,12 @@ pub(super) const CREATED: &str = "created";
 /// How often the store was reopened after a fault.
 pub(super) const RECOVERIES: &str = "recoveries";
 
-/// A number as the table keeps it.
+/// A number, encoded as a value of the table.
 pub(crate) fn decode_number(value: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(value.try_into().ok()?))
 }
 
-/// A number of a snapshot; 0 while it is not there.
+/// Reads a number from a snapshot; 0 if the key is missing.
 pub(crate) fn number(read: &ReadTransaction, key: &str) -> Result<u64, StorageError> {
     let table = META.open(read).map_err(storage)?;
     let Some(value) = table.get(key)? else { return Ok(0) };

@@ -1,16 +1,18 @@
-//! The engine under the record: one file, one writer, many readers. It knows no meaning.
+//! The storage engine of the record: one file, one writer, many readers. It does not know what its tables mean.
 //!
-//! - `file`, `slot`, `open`, `begin`: the redb file; where it stands open; its transactions.
+//! - `file`, `slot`, `open`, `begin`: the redb file, the open database, its transactions.
 //! - `handle`, `queue`, `job`, `writer`, `answers`: from a call to a batch, to the disk, and back. `mode`, `recovery`,
 //!   `pulse`, `health`: what happens when the disk fails, is full, or does not answer.
-//! - `reader`, `look`: snapshots, and the threads that read them. `standalone`: for programs that answer nobody.
-//! - `table`, `meta`, `host`: what the floors above register. A table is registered once, as a [`TableDef`](table::TableDef), with what
-//!   it comes from; a [`Host`](host::Host) lists the tables, keeps a part of them in memory, and says what is derived and how.
+//! - `reader`, `look`: snapshots, and the threads that read them. `standalone`: a store for programs without callers,
+//!   such as benchmarks.
+//! - `table`, `meta`, `host`: what the floor above registers. A [`TableDef`](table::TableDef) names a table and where
+//!   its content comes from. A [`Host`](host::Host) lists the tables, keeps a part of them in memory, and derives some
+//!   of them from others.
 //!
 //! # The file
 //!
-//! One redb database. What its tables hold is drawn in [`audit`](crate::audit), the host. The engine itself keeps these
-//! entries of the table `meta`:
+//! The file is one redb database. [`audit`](crate::audit), the host, documents its tables. The engine itself keeps
+//! these entries in the table `meta`:
 //!
 //! ```text
 //! "format"      u64: 1                          a program refuses a format that is newer than its own
@@ -19,23 +21,22 @@
 //! "recoveries"  u64                             how often the store was reopened after a fault
 //! ```
 //!
-//! A registered table that the file does not have yet reads as empty: to register another one does not change the
-//! format.
+//! A registered table that is missing in the file reads as empty. So a new table does not change the format.
 //!
 //! # What the format should become
 //!
-//! To be changed once, with the journal:
+//! These changes need a new format. They should be made together, when the journal is added:
 //!
 //! - A batch writes about ten pages and syncs twice. With a journal of changes (table, key, value or nothing) before
-//!   the database, one sync of one append is enough. Every change goes through [`Lazy`](table::Lazy) already: that is
-//!   where it would be written down. Derived tables need no entry in it.
-//! - Facts and row state should have one binary encoding with a version: the JSON of a state is two thirds of a row,
-//!   and its checksum is a member of it only so that older programs could pass it over.
+//!   the database, one sync of one append is enough. Every change already goes through [`Lazy`](table::Lazy), which
+//!   could write the journal. Derived tables need no entry in it.
+//! - Facts and row state should have one binary encoding with a version: the JSON of a state is two thirds of a row.
+//!   Its checksum is a JSON member only because older programs ignore unknown members.
 //! - Numbers of `meta` that belong to one derivation (`indexed`, `forgotten`) should be one entry for each derivation,
-//!   so that the engine can read how far each has come.
-//! - `approvals`, `pending` and `confirmations` are sources today, written with the row. With a journal they can be
-//!   derived from rows.
-//! - `created` has a time that nothing else of the file can prove: it should go, the log's first record has one.
+//!   so that the engine can read the progress of each.
+//! - `approvals`, `pending` and `confirmations` are sources today: jobs write them with the row. With a journal they
+//!   can be derived from rows.
+//! - `created` should go: nothing in the file proves this time, and the first record of the log has its own.
 
 mod answers;
 mod begin;

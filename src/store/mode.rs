@@ -1,4 +1,4 @@
-//! Whether the writer has a database to write to, and what it tells the rest of the process.
+//! The state of the writer: whether it has a database to write to, and what it reports to the rest of the process.
 
 use std::time::{Duration, Instant};
 
@@ -8,10 +8,10 @@ use super::error::StoreError;
 use super::health::StoreHealth;
 use crate::domain::Timestamp;
 
-/// The first pause before a failed store is opened again, and the least time between two attempts.
+/// The first pause before the writer reopens a failed store, and the least time between two attempts.
 pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
-/// What the writer tells the rest of the process.
+/// What the writer reports to the rest of the process.
 #[derive(Clone, Debug)]
 pub(super) struct Announcements {
     pub(super) committed: watch::Sender<u64>,
@@ -23,12 +23,12 @@ pub(super) struct Announcements {
 /// Whether there is a database to write to.
 pub(super) enum Mode {
     Running {
-        /// Since when a relaxed store has answered for what is not durable yet.
+        /// When a relaxed store first acknowledged a write that is not durable yet.
         unsynced: Option<Instant>,
     },
-    /// There is one, to read: there is no space to write.
+    /// The database is open for reading only: the disk is full.
     Full(Fault),
-    /// There is none.
+    /// No database is open.
     Failing(Fault),
 }
 
@@ -41,13 +41,13 @@ impl Mode {
     }
 }
 
-/// What keeps the writer from writing.
+/// The fault that stops the writer from writing.
 pub(super) struct Fault {
     pub(super) why: StoreError,
     pub(super) since: Timestamp,
     pub(super) last_try: Instant,
     pub(super) pause: Duration,
-    /// Whether the record says already that the disk is full.
+    /// Whether the record already says that the disk is full.
     pub(super) told: bool,
 }
 

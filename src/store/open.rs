@@ -1,4 +1,4 @@
-//! Opening the file: creating it, and telling apart the ways in which it cannot be opened.
+//! Opens or creates the database, and says precisely why a file cannot be opened.
 
 use std::cell::Cell;
 use std::io;
@@ -15,23 +15,23 @@ use super::options::Entropy;
 use super::table::Session;
 use crate::domain::Timestamp;
 
-/// What is kept in memory of an open file.
+/// What the writer keeps in memory while the file is open.
 pub(super) struct Loaded<H> {
-    /// What the floor above keeps.
+    /// The state of the floor above.
     pub(super) host: H,
     /// How often the store was reopened after a fault, over its whole life.
     pub(super) recoveries: u64,
 }
 
 impl<H: Host> Loaded<H> {
-    /// Reads it from the file.
+    /// Loads the state from the file.
     pub(super) fn load(database: &Database) -> Result<Self, StorageError> {
         let read = database.begin_read().map_err(storage)?;
         Ok(Self { host: H::load(&read)?, recoveries: meta::number(&read, meta::RECOVERIES)? })
     }
 }
 
-/// Opens the database and, if it is new, lays it out. The path is for messages.
+/// Opens the database and creates the tables of a new one. The path is only for messages.
 pub(super) fn open<H: Host>(
     medium: &mut dyn Medium,
     cache_size: usize,
@@ -41,7 +41,7 @@ pub(super) fn open<H: Host>(
     let path = || path.to_owned();
     let mut builder = Builder::new();
     builder.set_cache_size(cache_size);
-    // redb checks what it reads and still has assertions of its own: a damaged file must not end the daemon.
+    // redb may fail an assertion on a damaged file. That must not end the daemon.
     let result = catch_unwind(AssertUnwindSafe(|| {
         let database = medium.open(&builder).map_err(|error| explain_database(error, path()))?;
         check_format::<H>(&database, entropy, &path())?;
@@ -51,7 +51,7 @@ pub(super) fn open<H: Host>(
     result.unwrap_or_else(|_| Err(OpenError::Corrupt { path: path(), why: "reading it failed".into() }))
 }
 
-/// How many pages are in use of a database that has never been written to, at most.
+/// The most pages that a database uses before anything was written to it.
 const EMPTY_PAGES: u64 = 8;
 
 fn check_format<H: Host>(database: &Database, entropy: &mut dyn Entropy, path: &Path) -> Result<(), OpenError> {
@@ -65,8 +65,8 @@ fn check_format<H: Host>(database: &Database, entropy: &mut dyn Entropy, path: &
                 return Err(not_a_store("it is a database of another program"));
             }
             drop(read);
-            // What names the tables is itself on a page. Where that one is damaged, everything else is still there: a
-            // new record must not be begun over it.
+            // The list of tables is a page too. If only that page is damaged, the rest of the record may be intact: do
+            // not start a new record over it.
             if pages(database).map_err(storage_error)? > EMPTY_PAGES {
                 let why = "it names no tables, and is not empty".to_owned();
                 return Err(OpenError::Corrupt { path: path.to_owned(), why });
@@ -89,7 +89,7 @@ fn check_format<H: Host>(database: &Database, entropy: &mut dyn Entropy, path: &
     }
 }
 
-/// How many pages are in use.
+/// How many pages the database uses.
 fn pages(database: &Database) -> Result<u64, StorageError> {
     let transaction = database.begin_write().map_err(storage)?;
     let pages = transaction.stats()?.allocated_pages();
@@ -97,7 +97,7 @@ fn pages(database: &Database) -> Result<u64, StorageError> {
     Ok(pages)
 }
 
-/// Lays out an empty database, in one transaction: a crash leaves all of it or nothing.
+/// Creates the tables of an empty database in one transaction: after a crash, all of them exist or none.
 fn create<H: Host>(database: &Database, entropy: &mut dyn Entropy) -> Result<(), StorageError> {
     let mut id = [0; 16];
     entropy.fill(&mut id)?;
@@ -112,7 +112,7 @@ fn create<H: Host>(database: &Database, entropy: &mut dyn Entropy) -> Result<(),
         let mut meta_table = Session::new(&transaction, &changes).table(META);
         meta_table.insert(meta::FORMAT_KEY, u64::from(meta::FORMAT).to_be_bytes().as_slice())?;
         meta_table.insert(meta::STORE_ID, id.as_slice())?;
-        // The one moment that is not passed in: it is for people who look at the file, and nothing reads it.
+        // This is the only time that is not passed in. It is for people who inspect the file; no code reads it.
         let created = Timestamp::now().as_microsecond();
         meta_table.insert(meta::CREATED, created.to_be_bytes().as_slice())?;
     }
@@ -128,11 +128,11 @@ fn explain_database(error: DatabaseError, path: PathBuf) -> OpenError {
     }
 }
 
-/// What a failed storage means for whoever opens it.
+/// Converts a storage error to an error of opening.
 pub(super) fn explain_storage(error: StorageError, path: PathBuf) -> OpenError {
     match error {
         StorageError::Io(error) if is_disk_full(&error) => OpenError::DiskFull { path },
-        // What redb says of a file without its magic number, or cut short.
+        // redb returns this for a file without its magic number, or a truncated one.
         StorageError::Io(error)
             if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) =>
         {

@@ -1,4 +1,4 @@
-//! How a store is run: durability, memory, bounds, and where its random bytes come from.
+//! The options of a store: durability, memory, bounds, and its source of random bytes.
 
 use std::fmt;
 use std::io;
@@ -7,29 +7,29 @@ use std::time::Duration;
 
 use crate::domain::{Clock, SystemClock};
 
-/// How a store is run.
+/// The options of a store.
 pub struct Options {
-    /// Answer before a write is durable: what was acknowledged in the last [`Options::sync_every`] may be lost with the
-    /// machine's power (not with the process). Off by default.
+    /// Acknowledge writes before they are durable. A power failure may then lose the writes of the last
+    /// [`Options::sync_every`]; a crash of the process loses none. Default: off.
     pub relaxed: bool,
-    /// How often a relaxed store makes what it has durable. Default 200 ms.
+    /// How often a relaxed store syncs its writes. Default 200 ms.
     pub sync_every: Duration,
-    /// Bytes of the file that are kept in memory. Default 16 MiB.
+    /// The size of the page cache in bytes. Default 16 MiB.
     pub cache_size: usize,
-    /// How many jobs may wait, and how many looks, and how many scans; one more is
+    /// The bound of each queue: jobs, looks and scans. One more is
     /// [`StoreError::Overloaded`](super::StoreError::Overloaded). Default 16,384.
     pub queue: usize,
-    /// How many jobs one transaction takes at most, so that no answer waits for an endless batch. Default 512.
+    /// The most jobs in one transaction, so that no answer waits for an endless batch. Default 512.
     pub batch: usize,
-    /// How many rows may be without index before the writer indexes them between two batches, whole segments of 256 at
-    /// a time. Default 1,024.
+    /// How many rows may lack an index before the writer indexes them between two batches, in segments of 256. Default
+    /// 1,024.
     pub index_lag: usize,
-    /// How long the disk may take over one batch before it counts as out of order, and how long a call waits for its
-    /// answer at most. Default 5 s.
+    /// How long a call waits for its answer at most. A disk that takes longer than this for one batch counts as failed.
+    /// Default 5 s.
     pub patience: Duration,
-    /// What the times of the store's own records come from. Default: the machine's clocks.
+    /// The clock for the store's own records. Default: the machine's clocks.
     pub clock: Arc<dyn Clock>,
-    /// Where salts and record ids come from. Default: the operating system.
+    /// The source of salts and record ids. Default: the operating system.
     pub entropy: Box<dyn Entropy>,
 }
 
@@ -65,7 +65,7 @@ impl fmt::Debug for Options {
 
 /// A source of random bytes.
 pub trait Entropy: Send + 'static {
-    /// Fills the buffer, or says why there are no random bytes.
+    /// Fills the buffer with random bytes, or says why it cannot.
     fn fill(&mut self, bytes: &mut [u8]) -> io::Result<()>;
 }
 
@@ -76,7 +76,7 @@ impl<F: FnMut(&mut [u8]) + Send + 'static> Entropy for F {
     }
 }
 
-/// The operating system's random bytes, fetched a page at a time: a system call for every salt would show.
+/// Random bytes of the operating system. Reads a page at a time, because one system call for each salt is slow.
 #[derive(Debug)]
 struct SystemEntropy {
     page: Vec<u8>,
@@ -100,7 +100,7 @@ impl Entropy for SystemEntropy {
         }
         let fresh = &mut self.page[self.used..self.used + bytes.len()];
         bytes.copy_from_slice(fresh);
-        // What was handed out is not kept.
+        // Bytes that were used must not stay in memory.
         fresh.fill(0);
         self.used += bytes.len();
         Ok(())

@@ -1,8 +1,8 @@
-//! Notices that the disk does not answer.
+//! Detects that the disk hangs.
 //!
-//! A write that fails is an answer; one that hangs is none, and the writer hangs with it. So somebody else looks on:
-//! when the writer has been at one thing for too long, everybody is told that the record is failing, and calls are
-//! refused instead of queued. When the writer comes back, all of that is taken back.
+//! A failed write returns an error. A write that hangs returns nothing, and the writer hangs with it. So another thread
+//! watches the writer. When one step takes too long, that thread reports the record as failing, and the store refuses
+//! calls instead of queueing them. When the writer continues, the store works normally again.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -13,10 +13,10 @@ use tokio::sync::watch;
 use super::error::StoreError;
 use super::health::StoreHealth;
 
-/// The longest time between two looks.
+/// The longest time between two checks.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
-/// The writer's pulse. Clones are the same one.
+/// The writer's pulse. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct Pulse(Arc<Inner>);
 
@@ -25,7 +25,7 @@ struct Inner {
     patience: Duration,
     beat: Mutex<Beat>,
     ended: Condvar,
-    /// Said in the [`Beat`] too; here for those who only look.
+    /// Copied from the [`Beat`], so that readers need not lock it.
     stalled: AtomicBool,
 }
 
@@ -36,34 +36,34 @@ struct Beat {
 }
 
 impl Pulse {
-    /// A pulse that may stop for so long.
+    /// A pulse that reports a hang after this time.
     pub(super) fn new(patience: Duration) -> Self {
         let (beat, ended, stalled) = (Mutex::default(), Condvar::new(), AtomicBool::new(false));
         Self(Arc::new(Inner { patience, beat, ended, stalled }))
     }
 
-    /// How long the writer may be at one thing.
+    /// How long one step of the writer may take.
     pub(super) fn patience(&self) -> Duration {
         self.0.patience
     }
 
-    /// Why a call is not worth queueing now, where it is not.
+    /// The error for a call while the writer hangs; `None` while it works.
     pub(super) fn stalled(&self) -> Option<StoreError> {
         self.0.stalled.load(Ordering::Acquire).then(|| self.late())
     }
 
-    /// What a call is told that has waited for too long.
+    /// The error for a call that has waited too long.
     pub(super) fn late(&self) -> StoreError {
         let why = format!("the disk has not answered for {:?}", self.0.patience);
         StoreError::Unavailable { why: why.into(), disk_full: false }
     }
 
-    /// The writer sets to work.
+    /// The writer starts a step.
     pub(super) fn begin(&self) {
         self.beat().busy_since = Some(Instant::now());
     }
 
-    /// The writer is done. If it was missed meanwhile, what is so now is said instead.
+    /// The writer finished a step. If a hang was reported meanwhile, this reports the current health instead.
     pub(super) fn end(&self, health: &watch::Sender<StoreHealth>, now: impl FnOnce() -> StoreHealth) {
         let mut beat = self.beat();
         beat.busy_since = None;
@@ -73,13 +73,13 @@ impl Pulse {
         }
     }
 
-    /// Nobody needs to look on any more.
+    /// Ends the watching thread.
     pub(super) fn stop(&self) {
         self.beat().ended = true;
         self.0.ended.notify_all();
     }
 
-    /// Looks on until told to stop.
+    /// Watches the writer until it is told to stop.
     pub(super) fn watch(&self, health: &watch::Sender<StoreHealth>) {
         let pause = (self.0.patience / 4).clamp(Duration::from_millis(5), LONGEST_PAUSE);
         let mut beat = self.beat();

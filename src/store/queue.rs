@@ -1,8 +1,8 @@
-//! The jobs that wait for the writer, in the order in which they came.
+//! The queue of jobs for the writer, in the order of the calls.
 //!
-//! Coming and ringing are two steps. A job takes its place at once, so that its place is that of its arrival. The
-//! writer is woken a moment later, when whatever else was ready to run has come as far: so calls that arrive together
-//! are one batch, and not one for the first of them and then another. A commit costs far more than a decision.
+//! A call has two steps. First the job takes its place, so that jobs keep the order of their arrival. A moment later
+//! the call wakes the writer; by then, other calls that arrived together with it have queued their jobs too. So they
+//! share one batch. That matters because a commit costs far more than a decision.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -12,13 +12,13 @@ use super::error::StoreError;
 use super::host::Host;
 use super::job::Job;
 
-/// What the writer finds when it asks for work.
+/// What the writer gets when it asks for work.
 pub(super) enum Next<H: Host> {
     /// A job.
     Job(Box<dyn Job<H>>),
-    /// Nothing, for as long as it was ready to wait.
+    /// No job came in the time that the writer waited.
     Nothing,
-    /// Nothing, and nothing will come any more.
+    /// The queue is closed and empty.
     End,
 }
 
@@ -31,7 +31,7 @@ pub(super) struct Queue<H: Host> {
 
 struct Waiting<H: Host> {
     jobs: VecDeque<Box<dyn Job<H>>>,
-    /// Whether the writer sleeps, and nobody has rung yet.
+    /// Whether the writer sleeps and was not woken yet.
     asleep: bool,
     closed: bool,
 }
@@ -43,15 +43,15 @@ impl<H: Host> std::fmt::Debug for Queue<H> {
 }
 
 impl<H: Host> Queue<H> {
-    /// An empty queue for so many jobs.
+    /// An empty queue with this many places.
     pub(super) fn new(bound: usize) -> Self {
         let waiting = Waiting { jobs: VecDeque::new(), asleep: false, closed: false };
         Self { waiting: Mutex::new(waiting), bell: Condvar::new(), bound }
     }
 
-    /// Takes a place. The writer is not woken before [`Queue::ring`].
+    /// Queues a job. It does not wake the writer: [`Queue::ring`] does.
     ///
-    /// A full queue is an answer, not a wait: those who wait would be a second queue, without a bound.
+    /// Fails at once if the queue is full. Callers that wait for a place would be a second queue, without a bound.
     pub(super) fn push(&self, job: Box<dyn Job<H>>) -> Result<(), StoreError> {
         let mut waiting = self.lock();
         if waiting.closed {
@@ -71,13 +71,13 @@ impl<H: Host> Queue<H> {
         }
     }
 
-    /// Takes no more jobs. The writer does what is there, and then finds the end.
+    /// Closes the queue. The writer still runs the queued jobs.
     pub(super) fn close(&self) {
         self.lock().closed = true;
         self.ring();
     }
 
-    /// Takes no more jobs, and drops those that are there: whoever waits for one is told that the store is closed.
+    /// Closes the queue and drops its jobs. Their callers get the error that the store is closed.
     pub(super) fn abandon(&self) {
         let left = {
             let mut waiting = self.lock();
@@ -87,12 +87,12 @@ impl<H: Host> Queue<H> {
         drop(left);
     }
 
-    /// The next job, if there is one now.
+    /// The next job, if one is queued.
     pub(super) fn try_next(&self) -> Option<Box<dyn Job<H>>> {
         self.lock().jobs.pop_front()
     }
 
-    /// The next job, as soon as somebody rings for it.
+    /// Waits for the next job.
     pub(super) fn next(&self, patience: Duration) -> Next<H> {
         let until = Instant::now() + patience;
         let mut waiting = self.lock();
@@ -118,7 +118,7 @@ impl<H: Host> Queue<H> {
     }
 }
 
-/// Rings when it goes: also where the caller's future is dropped before it has come to that.
+/// Wakes the writer when it is dropped, so also when the caller drops its future early.
 pub(super) struct Ring<'q, H: Host>(pub(super) &'q Queue<H>);
 
 impl<H: Host> Drop for Ring<'_, H> {

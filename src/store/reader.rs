@@ -1,8 +1,7 @@
-//! Reading a snapshot.
+//! [`Reader`]: a snapshot of the store.
 //!
-//! A reader sees the store as it was when it was taken, whatever is written meanwhile. Hold it for one answer, not for
-//! long: as long as it lives, no page that it could look at is used again. What can be read is said by the floors
-//! above, which give it further methods.
+//! A reader sees the store as it was when the snapshot was taken. Keep it only for one answer: while it lives, the file
+//! cannot reuse the pages that it refers to. The floor above adds methods that read its tables.
 
 use redb::{Key, ReadOnlyTable, ReadTransaction, Value};
 
@@ -28,7 +27,7 @@ impl Reader {
         Ok(table.open(&self.read)?)
     }
 
-    /// A table; none where nothing was ever written to it.
+    /// A table; `None` if nothing was ever written to it.
     pub(crate) fn table_if_there<K: Key + 'static, V: Value + 'static>(
         &self,
         table: TableDef<K, V>,
@@ -36,12 +35,12 @@ impl Reader {
         Ok(table.open_if_there(&self.read)?)
     }
 
-    /// A number of the table `meta`; 0 while it is not there.
+    /// A number of the table `meta`; 0 if it is missing.
     pub(crate) fn number(&self, key: &str) -> Result<u64, StoreError> {
         Ok(meta::number(&self.read, key)?)
     }
 
-    /// The random name that the store got when it was created.
+    /// The random name that the store got at its creation.
     pub fn store_id(&self) -> Result<[u8; 16], StoreError> {
         guarded(|| {
             let meta_table = self.table(META)?;
@@ -50,7 +49,7 @@ impl Reader {
         })
     }
 
-    /// The snapshot itself, for what is done with every table alike.
+    /// The snapshot itself, for operations on every table alike.
     #[cfg(test)]
     pub(crate) fn transaction(&self) -> &ReadTransaction {
         &self.read

@@ -1,4 +1,4 @@
-//! What the writer does about a fault: gives the database up, tries to get over it, and records that.
+//! How the writer handles a fault: it closes the database, tries to reopen it, and records the fault.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ use super::writer::Writer;
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 impl<H: Host> Writer<H> {
-    /// Gives the database up and tells everybody.
+    /// Closes the database and reports the fault.
     pub(super) fn fail(&mut self, why: StoreError, jobs: Vec<Box<dyn Job<H>>>) -> Mode {
         let why = match why {
             StoreError::Corrupt { what } => StoreError::Unavailable { why: what, disk_full: false },
@@ -35,7 +35,7 @@ impl<H: Host> Writer<H> {
         Mode::Failing(Fault { why, since, last_try: Instant::now(), pause: FIRST_PAUSE, told: false })
     }
 
-    /// Tries to get over a fault, unless that was tried less than `at_least` ago.
+    /// Tries to recover, unless the last attempt was less than `at_least` ago.
     pub(super) fn recovered(&mut self, mode: Mode, at_least: Duration) -> Mode {
         let (mut fault, is_open) = match mode {
             Mode::Running { .. } => return mode,
@@ -72,8 +72,8 @@ impl<H: Host> Writer<H> {
         }
     }
 
-    /// Opens the file and proves that it can be written, before anybody reads from it. False where there is only the
-    /// space to say that there is none.
+    /// Opens the file and proves with a durable write that it can be written, before anyone reads from it. Returns
+    /// false if the disk is still full and the reserve had to hold the record of that.
     fn reopen(&mut self, fault: &mut Fault) -> Result<bool, OpenError> {
         if fault.is_for_lack_of_space() {
             self.medium.release_reserve().map_err(|error| explain_storage(error.into(), self.path.clone()))?;
@@ -107,7 +107,7 @@ impl<H: Host> Writer<H> {
         Ok(roomy)
     }
 
-    /// Looks whether there is space again, and says so on the record.
+    /// Checks whether there is space again, and records that.
     fn refill(&mut self, fault: &Fault) -> Result<bool, OpenError> {
         if !self.hold_reserve()? {
             return Ok(false);
@@ -122,7 +122,7 @@ impl<H: Host> Writer<H> {
         Ok(true)
     }
 
-    /// Writes what the store itself has to say, and how often it was reopened.
+    /// Writes an event of the store itself, and how often the store was reopened.
     fn note(
         &mut self,
         transaction: WriteTransaction,
@@ -144,7 +144,7 @@ impl<H: Host> Writer<H> {
         Ok(self.medium.check()?)
     }
 
-    /// Makes the reserve where there is none. False for lack of space.
+    /// Creates a missing reserve. Returns false if there is no space for it.
     fn hold_reserve(&mut self) -> Result<bool, OpenError> {
         match self.medium.hold_reserve() {
             Ok(()) => Ok(true),

@@ -1,8 +1,8 @@
-//! Where the open database stands, shared between the writer, who replaces it after a fault, and the readers.
+//! The open database, shared by the readers and the writer. The writer replaces it after a fault.
 //!
-//! A reader takes a snapshot and lets go: the lock is held for the moment that this takes. A snapshot does not keep the
-//! database open: the writer can close the file under it, and the snapshot's next look at a page that is not in memory
-//! is an error. So no reader can keep a failed store from being reopened, and nobody waits for anybody.
+//! A reader holds the lock only while it takes a snapshot. A snapshot does not keep the database open: the writer can
+//! close the file, and the snapshot then fails on the next page that is not in memory. So no reader can stop the writer
+//! from reopening a failed store.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -10,7 +10,7 @@ use redb::{Database, ReadTransaction, ReadableDatabase, StorageError, WriteTrans
 
 use super::error::{StoreError, guarded, storage};
 
-/// Closes a database. What redb asserts about a damaged file must not end the thread that closes it.
+/// Closes a database. redb may fail an assertion on a damaged file; that must not end this thread.
 pub(super) fn close(database: Database) {
     let closed = guarded(|| {
         drop(database);
@@ -21,14 +21,14 @@ pub(super) fn close(database: Database) {
     }
 }
 
-/// The database, or why there is none.
+/// The database, or why none is open.
 #[derive(Debug)]
 enum Content {
     Open(Database),
     Without(StoreError),
 }
 
-/// The place where the database stands.
+/// The shared database.
 #[derive(Clone, Debug)]
 pub(super) struct Slot(Arc<RwLock<Content>>);
 
@@ -37,7 +37,7 @@ impl Slot {
         Self(Arc::new(RwLock::new(Content::Open(database))))
     }
 
-    /// A snapshot of what was last committed.
+    /// A snapshot of the last commit.
     pub(super) fn begin_read(&self) -> Result<ReadTransaction, StoreError> {
         match &*self.0.read().unwrap_or_else(PoisonError::into_inner) {
             Content::Open(database) => guarded(|| Ok(database.begin_read()?)),
@@ -45,12 +45,12 @@ impl Slot {
         }
     }
 
-    /// The writer's transaction. It alone calls this, one at a time.
+    /// Begins a write transaction. Only the writer calls this, one at a time.
     pub(super) fn begin_write(&self) -> Result<WriteTransaction, StorageError> {
         self.with(|database| database.begin_write().map_err(storage))
     }
 
-    /// Does something with the open database.
+    /// Runs a function on the open database.
     pub(super) fn with<T>(&self, f: impl FnOnce(&Database) -> Result<T, StorageError>) -> Result<T, StorageError> {
         match &*self.0.read().unwrap_or_else(PoisonError::into_inner) {
             Content::Open(database) => f(database),
@@ -62,13 +62,13 @@ impl Slot {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Content::Open(database);
     }
 
-    /// Closes the database, if there is one. From now on readers are told why there is none.
+    /// Closes the database if it is open. From now on readers get this reason as their error.
     pub(super) fn close(&self, why: StoreError) {
         let content = {
             let mut slot = self.0.write().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *slot, Content::Without(why))
         };
-        // Closing may write, and takes as long as the disk does: nobody waits for it at the lock.
+        // Closing may write to the disk and take long, so it happens outside the lock.
         if let Content::Open(database) = content {
             close(database);
         }

@@ -1,7 +1,7 @@
-//! A store in a program that answers nobody: a benchmark, a harness, a tool for one file.
+//! A store for programs without callers: a benchmark, a test harness, a tool for one file.
 //!
-//! There is no other way to read on the thread that asks. Whoever has a [`Store`] cannot come from it to one of these,
-//! so that a daemon cannot read the disk where it answers calls: it asks with [`Store::look`] or [`Store::scan`].
+//! This is the only way to read on the calling thread. A [`Store`] cannot be turned into a [`Standalone`]. So the
+//! daemon cannot read the disk on a thread that answers calls: it must use [`Store::look`] or [`Store::scan`].
 
 use std::ops::Deref;
 use std::path::Path;
@@ -13,7 +13,7 @@ use super::host::Host;
 use super::options::Options;
 use super::reader::Reader;
 
-/// A store whose owner may wait for the disk.
+/// A store whose owner may block on the disk.
 #[derive(Debug)]
 pub struct Standalone<H: Host>(Store<H>);
 
@@ -34,7 +34,7 @@ impl<H: Host> Standalone<H> {
         Store::open_with(opener, path, options).map(Self)
     }
 
-    /// A snapshot of what is committed. Takes as long as the disk does.
+    /// A snapshot of the last commit. Blocks on the disk.
     pub fn read(&self) -> Result<Reader, StoreError> {
         self.0.snapshot()
     }

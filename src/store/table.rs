@@ -1,4 +1,5 @@
-//! Tables: each is registered once, with what it holds, where its content comes from, how it is dumped and counted.
+//! Table definitions. Each table is registered once, with its types and where its content comes from. The engine can
+//! dump and count every registered table.
 
 use std::borrow::Borrow;
 use std::cell::Cell;
@@ -10,15 +11,15 @@ use redb::{
 
 use super::error::storage;
 
-/// Bytes, as tables keep them.
+/// The table type for bytes.
 pub(crate) type Bytes = &'static [u8];
 
 /// Where the content of a table comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// Jobs write it, and nothing else holds what it holds.
+    /// Jobs write the table. No other table has the same data.
     Source,
-    /// It can be made again from other tables, and may lag behind them.
+    /// The table can be rebuilt from other tables, and may lag behind them.
     Derived {
         /// The names of those tables.
         from: &'static [&'static str],
@@ -43,12 +44,12 @@ impl<K: Key + 'static, V: Value + 'static> Clone for TableDef<K, V> {
 impl<K: Key + 'static, V: Value + 'static> Copy for TableDef<K, V> {}
 
 impl<K: Key + 'static, V: Value + 'static> TableDef<K, V> {
-    /// A table that jobs write.
+    /// Defines a table that jobs write.
     pub(crate) const fn source(name: &'static str) -> Self {
         Self { name, definition: TableDefinition::new(name), origin: Origin::Source }
     }
 
-    /// A table that this derivation makes from these tables.
+    /// Defines a table that this derivation builds from these tables.
     pub(crate) const fn derived(name: &'static str, from: &'static [&'static str], by: &'static str) -> Self {
         Self { name, definition: TableDefinition::new(name), origin: Origin::Derived { from, by } }
     }
@@ -58,8 +59,7 @@ impl<K: Key + 'static, V: Value + 'static> TableDef<K, V> {
         read.open_table(self.definition)
     }
 
-    /// The table in a snapshot; none where nothing was ever written to it, as in a file from before there was this
-    /// table.
+    /// The table in a snapshot. `None` if nothing was ever written to it, as in a file that is older than the table.
     pub(crate) fn open_if_there(&self, read: &ReadTransaction) -> Result<Option<ReadOnlyTable<K, V>>, TableError> {
         match self.open(read) {
             Ok(table) => Ok(Some(table)),
@@ -68,14 +68,14 @@ impl<K: Key + 'static, V: Value + 'static> TableDef<K, V> {
         }
     }
 
-    /// What redb knows the table by: for tests, which damage it.
+    /// The definition for redb: for tests that damage the table.
     #[cfg(test)]
     pub(crate) fn definition(&self) -> TableDefinition<'static, K, V> {
         self.definition
     }
 }
 
-/// What the engine can do with a table without knowing what it means.
+/// Operations of the engine on any table.
 pub trait Registered: Sync {
     /// The name of the table.
     fn name(&self) -> &'static str;
@@ -89,7 +89,7 @@ pub trait Registered: Sync {
     /// How many entries it has.
     fn count(&self, read: &ReadTransaction) -> Result<u64, StorageError>;
 
-    /// Goes through the entries in the order of their keys: key and value as the bytes that the file holds.
+    /// Visits the entries in key order, with key and value as stored bytes.
     fn dump(&self, read: &ReadTransaction, each: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StorageError>;
 }
 
@@ -120,7 +120,7 @@ impl<K: Key + Sync + 'static, V: Value + Sync + 'static> Registered for TableDef
     }
 }
 
-/// A write transaction, and how many changes were made in it. Every change goes through a [`Lazy`] table of it.
+/// A write transaction that counts its changes. Every change goes through one of its [`Lazy`] tables.
 #[derive(Clone, Copy)]
 pub struct Session<'t> {
     transaction: &'t WriteTransaction,
@@ -137,13 +137,13 @@ impl<'t> Session<'t> {
         Lazy { session: self, definition: table.definition, table: None }
     }
 
-    /// How many changes were made.
+    /// How many changes the transaction has made.
     pub(super) fn changes(self) -> u64 {
         self.changes.get()
     }
 }
 
-/// A table of a write transaction that is opened when it is first touched: a batch pays for the tables that it uses.
+/// A table of a write transaction that is opened on first use, so that a batch pays only for the tables that it uses.
 pub struct Lazy<'t, K: Key + 'static, V: Value + 'static> {
     session: Session<'t>,
     definition: TableDefinition<'static, K, V>,
@@ -151,12 +151,12 @@ pub struct Lazy<'t, K: Key + 'static, V: Value + 'static> {
 }
 
 impl<'t, K: Key + 'static, V: Value + 'static> Lazy<'t, K, V> {
-    /// The table, to look at.
+    /// The table, for reading.
     pub(crate) fn read(&mut self) -> Result<&Table<'t, K, V>, StorageError> {
         self.table().map(|table| &*table)
     }
 
-    /// Puts a value in the place of what the key has.
+    /// Inserts or replaces the value of the key.
     pub(crate) fn insert<'k, 'v>(
         &mut self,
         key: impl Borrow<K::SelfType<'k>>,
@@ -165,12 +165,12 @@ impl<'t, K: Key + 'static, V: Value + 'static> Lazy<'t, K, V> {
         self.change()?.insert(key, value).map(drop)
     }
 
-    /// Removes what the key has, if anything.
+    /// Removes the key, if it exists.
     pub(crate) fn remove<'k>(&mut self, key: impl Borrow<K::SelfType<'k>>) -> Result<(), StorageError> {
         self.change()?.remove(key).map(drop)
     }
 
-    /// Counted before it is made: one that fails half-way has left a trace.
+    /// Counts the change before making it, because a change that fails half-way may have modified the table.
     fn change(&mut self) -> Result<&mut Table<'t, K, V>, StorageError> {
         self.session.changes.set(self.session.changes.get() + 1);
         self.table()

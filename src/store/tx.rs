@@ -1,9 +1,8 @@
-//! What a job can do inside the writer's transaction.
+//! [`Tx`]: the transaction that a job runs in.
 //!
-//! All jobs of a batch share one redb transaction, which cannot take back a part of itself. So that a job that fails
-//! leaves no trace, it looks and computes before it writes; a job that fails before its first write is left out of the
-//! batch, and one that fails after it takes the whole batch with it (see [`writer`](super::writer)). Jobs should
-//! therefore check first, write last, and return refusals as values.
+//! All jobs of a batch share one redb transaction, and redb cannot undo a part of a transaction. A job that fails
+//! before its first write is left out of the batch. A job that fails after it makes the whole batch fail (see
+//! [`writer`](super::writer)). So a job should check first, write last, and return refusals as values.
 
 use redb::StorageError;
 
@@ -14,7 +13,7 @@ use super::reader::Reader;
 use super::slot::Slot;
 use super::table::Session;
 
-/// Something to do once a batch is durable.
+/// An action to run once the batch is durable.
 pub(super) type AfterCommit = Box<dyn FnOnce(&Slot) + Send>;
 
 /// The transaction that a job runs in.
@@ -22,11 +21,11 @@ pub struct Tx<'t, H: Host> {
     session: Session<'t>,
     /// The tables.
     pub(crate) tables: H::Tables<'t>,
-    /// What is kept in memory of them.
+    /// The state that the writer keeps in memory.
     pub(crate) host: &'t mut H,
-    /// What is gathered until the end of the batch.
+    /// Changes that are collected until the end of the batch.
     pub(crate) batch: H::Batch,
-    /// Where random bytes come from.
+    /// The source of random bytes.
     pub(crate) entropy: &'t mut dyn Entropy,
     pub(super) after: Vec<AfterCommit>,
 }
@@ -43,24 +42,24 @@ impl<'t, H: Host> Tx<'t, H> {
         Self { session, tables, host, batch: H::Batch::default(), entropy, after: Vec::new() }
     }
 
-    /// How many changes were made: a job that fails without having made any leaves no trace.
+    /// How many changes were made so far. The writer compares this before and after a job that fails.
     pub(super) fn changes(&self) -> u64 {
         self.session.changes()
     }
 
-    /// Writes what was gathered. Nothing may be done afterwards but to commit.
+    /// Writes what was collected: the last step before the commit.
     pub(super) fn finish(mut self) -> Result<Vec<AfterCommit>, StorageError> {
         H::finish(self.batch, &mut self.tables)?;
         Ok(self.after)
     }
 
-    /// Does something once the batch is durable: on the writer's thread, in the order of the calls, before any answer
-    /// of the batch is sent. Never if the commit failed. It must not wait: everything else waits for it.
+    /// Runs an action after the batch is durable, and never if the commit failed. It runs on the writer's thread, in
+    /// the order of the calls, before the batch is answered. It must not block, because everything else waits for it.
     pub fn after_commit(&mut self, then: impl FnOnce() + Send + 'static) {
         self.after.push(Box::new(|_| then()));
     }
 
-    /// The same with a snapshot of what was committed: on the writer's thread, which may read the disk.
+    /// Like [`Tx::after_commit`], with a snapshot of the new commit. It may read the disk.
     pub fn after_commit_look(&mut self, then: impl FnOnce(Result<Reader, StoreError>) + Send + 'static) {
         self.after.push(Box::new(|slot| then(slot.begin_read().map(Reader::new))));
     }

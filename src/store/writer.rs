@@ -1,4 +1,4 @@
-//! The one thread that writes.
+//! The writer: the only thread that writes to the file.
 //!
 //! ```text
 //!  callers ──push, ring──▶ bounded queue ──▶ writer: run job after job, until the queue is empty or the batch is full
@@ -10,19 +10,19 @@
 //!                                            └─ now and then: derive what lags behind (not durable by itself)
 //! ```
 //!
-//! No delay is ever added: while one batch is on its way to the disk the next one gathers by itself.
+//! The writer adds no delay. While one batch is on its way to the disk, the next one fills up.
 //!
-//! **What an answer means.** A caller is told that its job is done only after the commit returned. If the commit fails,
-//! every job of the batch fails. Whether its records reached the disk is then not known: with two-phase commit, either
-//! all of them did (only the flip of the header was in doubt) or none is ever seen.
+//! **What an answer means.** A caller gets its answer only after the commit returned. If the commit fails, every job of
+//! the batch fails. It is then unknown whether the records reached the disk. With two-phase commit, either all of them
+//! did (only the header was uncertain) or none of them ever appears.
 //!
-//! **A fault** (no space, a failed sync) leaves a redb handle refusing every further write, so the handle is dropped
-//! and the file opened again, with growing pauses and whenever a job arrives, until a durable write succeeds. That
-//! write also settles what was in doubt: the data pages of a batch are synced before its header is written, and the
-//! header is written and synced again before anybody reads from the reopened file. It puts the fault on the record.
+//! **A fault** (no space, a failed sync) makes a redb handle refuse every further write. So the writer drops the handle
+//! and opens the file again until a durable write succeeds. It tries with growing pauses, and whenever a job arrives.
+//! That write also records the fault and settles what was uncertain: the header is written and synced again before
+//! anyone reads from the reopened file.
 //!
-//! **A full disk** is a fault whose record can be written at once, into the space that is held in reserve ([`Medium`]).
-//! Then the record can be read and nothing else is written until the reserve could be made again.
+//! **A full disk** is a fault that the writer can record at once, in the space of the reserve ([`Medium`]). After that,
+//! the record can be read. Nothing else is written until there is space for the reserve again.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -47,7 +47,7 @@ use super::slot::Slot;
 use super::table::Session;
 use super::tx::{AfterCommit, Tx};
 
-/// How often an idle writer looks whether its file is still there.
+/// How often an idle writer checks that its file is still at its path.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The writer.
@@ -63,16 +63,16 @@ pub(super) struct Writer<H: Host> {
     pub(super) pulse: Pulse,
 }
 
-/// How a batch ended that was not committed.
+/// Why a batch was not committed.
 enum Failure {
-    /// By a fault of the program: the database is as it was.
+    /// A bug of the program. The database is unchanged.
     RolledBack(StoreError),
-    /// By a fault of the storage: the database must be reopened.
+    /// A fault of the storage. The writer must reopen the database.
     Lost(StorageError),
 }
 
 impl<H: Host> Drop for Writer<H> {
-    /// Whoever came too late for the last batch is told so.
+    /// Jobs that came after the last batch get an error.
     fn drop(&mut self) {
         self.queue.abandon();
     }
@@ -85,7 +85,7 @@ impl From<StorageError> for Failure {
 }
 
 impl<H: Host> Writer<H> {
-    /// Works until it is told to stop, or until no caller is left.
+    /// Runs batches until the store is closed or no handle is left.
     pub(super) fn run(mut self) {
         let mut mode = Mode::Running { unsynced: None };
         let mut stop = false;
@@ -121,7 +121,7 @@ impl<H: Host> Writer<H> {
         self.pulse.stop();
     }
 
-    /// How long to wait for a message before there is something else to do.
+    /// How long to wait for a job before other work is due.
     fn patience(&self, mode: &Mode) -> Duration {
         match mode {
             Mode::Running { unsynced: None } => LOOK_EVERY,
@@ -130,7 +130,7 @@ impl<H: Host> Writer<H> {
         }
     }
 
-    /// Runs the job and all that are waiting behind it as one transaction.
+    /// Runs the job and those queued after it as one transaction.
     fn batch(&mut self, first: Box<dyn Job<H>>, unsynced: Option<Instant>) -> Mode {
         let mut jobs = Vec::with_capacity(64);
         let written = guarded(|| self.write(first, &mut jobs));
@@ -142,7 +142,8 @@ impl<H: Host> Writer<H> {
                         tracing::error!(panic = panic_text(&*panic), "what was to be done after a commit panicked");
                     }
                 }
-                // Last, so that who reads of an approval on the record finds it open.
+                // After the actions above: a follower that reads of an approval on the record then finds it open in
+                // memory.
                 self.announce_committed();
                 self.answers.send(jobs);
                 self.after_batch(unsynced)
@@ -197,7 +198,7 @@ impl<H: Host> Writer<H> {
         let written = changes.get() > 0;
         if written {
             transaction.commit().map_err(storage)?;
-            // Durable, and yet nobody would find it, if the file is not where it is looked for.
+            // A durable batch is lost to readers if the file is no longer at its path.
             self.medium.check().map_err(StorageError::from)?;
         } else {
             transaction.abort()?;
@@ -205,7 +206,7 @@ impl<H: Host> Writer<H> {
         Ok(after)
     }
 
-    /// What is due now and then: a relaxed store's sync, and what is derived.
+    /// Periodic work: the sync of a relaxed store, and derived tables.
     fn after_batch(&mut self, unsynced: Option<Instant>) -> Mode {
         let mut unsynced = self.options.relaxed.then(|| unsynced.unwrap_or_else(Instant::now));
         if unsynced.is_some_and(|since| since.elapsed() >= self.options.sync_every) {
@@ -237,7 +238,7 @@ impl<H: Host> Writer<H> {
         }
     }
 
-    /// Makes durable what a relaxed store has answered for.
+    /// Syncs what a relaxed store has acknowledged.
     fn sync(&mut self) -> Mode {
         let synced = guarded(|| begin(&self.slot, false)?.commit().map_err(storage));
         match synced {
@@ -249,7 +250,7 @@ impl<H: Host> Writer<H> {
         }
     }
 
-    /// Reads the state again after a batch was rolled back.
+    /// Loads the state again after a batch was rolled back.
     fn reload(&mut self, unsynced: Option<Instant>) -> Mode {
         match guarded(|| self.slot.with(Loaded::load)) {
             Ok(state) => {
@@ -260,7 +261,7 @@ impl<H: Host> Writer<H> {
         }
     }
 
-    /// Looks whether the file is where it is looked for. Batches do that, too.
+    /// Checks that the file is still at its path, as every batch does.
     fn look(&mut self) -> Mode {
         match self.medium.check() {
             Ok(()) => Mode::Running { unsynced: None },

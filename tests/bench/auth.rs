@@ -1,8 +1,9 @@
-//! What it costs a call to say who is calling: `Evaluate` over one connection each, with and without a credential, in one run.
+//! What it costs a call to say who is calling: `Evaluate` over one connection each, with and without a credential, in
+//! one run.
 //!
-//! The ways take turns under the same client. Each is held against a caller that shows nothing over the same transport: by the
-//! time of a call, and by the processor time that the daemon spends on it. Ratios count; absolute figures are this machine's,
-//! today. `cargo bench --bench auth` takes about half a minute.
+//! The ways take turns under the same client. Each is held against a caller that shows nothing over the same transport:
+//! by the time of a call, and by the processor time that the daemon spends on it. Ratios count; absolute figures are
+//! this machine's, today. `cargo bench --bench auth` takes about half a minute.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -99,7 +100,8 @@ fn jwt(keys: &Path) -> String {
     let encode = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let now = Timestamp::now().as_second();
     let claims = json!({
-        "iss": "https://kubernetes.default.svc.cluster.local", "aud": ["aegis"], "iat": now, "nbf": now, "exp": now + 3600,
+        "iss": "https://kubernetes.default.svc.cluster.local", "aud": ["aegis"],
+        "iat": now, "nbf": now, "exp": now + 3600,
         "sub": "system:serviceaccount:agents:one", "jti": "7a2b4c0e-8f5d-4c61-9f7e-1f0f2a3b4c5d",
         "kubernetes.io": {"namespace": "agents", "pod": {"name": "one-5d4f8", "uid": "0b1c2d3e"}},
     });

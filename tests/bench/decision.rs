@@ -1,8 +1,8 @@
 //! How long a decision takes, in process, as policies grow; beside a linear scan of the same rules.
 //!
-//! The last rule matches. Every input comes close to one earlier rule, another one each time: a single input repeated would
-//! hide what only varied ones show. On a shared machine only ratios within one run count, so the two sides take turns and
-//! the median of the rounds is shown.
+//! The last rule matches. Every input comes close to one earlier rule, another one each time: a single input repeated
+//! would hide what only varied ones show. On a shared machine only ratios within one run count, so the two sides take
+//! turns and the median of the rounds is shown.
 //!
 //! `cargo bench --bench decision` prints the table, then divan's absolute figures; `-- NAME` selects among the latter.
 

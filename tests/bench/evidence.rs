@@ -1,7 +1,8 @@
-//! What proof costs: appending with the tree derived and without, exporting, verifying, proving; and how many bytes it takes.
+//! What proof costs: appending with the tree derived and without, exporting, verifying, proving; and how many bytes it
+//! takes.
 //!
-//! `cargo bench --bench evidence` takes about half a minute. Ratios count: both sides of each are measured in turns in one
-//! run. Absolute figures are this machine's, today. `AEGIS_BENCH_RECORDS` says how many records (default 200,000).
+//! `cargo bench --bench evidence` takes about half a minute. Ratios count: both sides of each are measured in turns in
+//! one run. Absolute figures are this machine's, today. `AEGIS_BENCH_RECORDS` says how many records (default 200,000).
 
 #![expect(clippy::cast_precision_loss, reason = "nothing counted here comes near 2^53")]
 

@@ -1,9 +1,10 @@
-//! How soon the daemon is ready after kill -9 with a million records, beside one whose record is empty; and what a record
-//! takes on the disk.
+//! How soon the daemon is ready after kill -9 with a million records, beside one whose record is empty; and what a
+//! record takes on the disk.
 //!
-//! The store is filled in this process, through the same `Standalone`. Then the release binary works on it for a moment, is
-//! killed, and starts again: from the start of the process to the line that says where it listens. Both take turns, and the
-//! median counts. `cargo bench --bench restart` takes about a minute; `AEGIS_BENCH_RECORDS` is how many records there are.
+//! The store is filled in this process, through the same `Standalone`. Then the release binary works on it for a
+//! moment, is killed, and starts again: from the start of the process to the line that says where it listens. Both take
+//! turns, and the median counts. `cargo bench --bench restart` takes about a minute; `AEGIS_BENCH_RECORDS` is how many
+//! records there are.
 
 #![expect(clippy::cast_precision_loss, reason = "nothing counted here comes near 2^53")]
 
@@ -53,8 +54,8 @@ fn home() -> tempfile::TempDir {
     home.expect("a temporary directory")
 }
 
-/// Writes as many decisions, with their rows, as make so many records; says how long that took and how many bytes the JSON
-/// of one has.
+/// Writes as many decisions, with their rows, as make so many records; says how long that took and how many bytes the
+/// JSON of one has.
 async fn fill(data: &Path, records: u64) -> (Duration, f64) {
     use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
     std::fs::DirBuilder::new().mode(0o700).create(data).expect("a directory");

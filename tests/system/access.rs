@@ -1,55 +1,22 @@
 //! Who may call what: every method by every way of calling, and what keeps the ways apart.
 
-use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
 
 use aegis::domain::Role;
 use aegis::proto::v1;
 use aegis::server::access;
 use tonic::Code;
-use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::daemon::{AEGIS, Daemon, Setup, propose, reason, stderr, unix};
-use crate::identities::{me, sha256};
-use crate::jwt::{ISSUER, Signer};
-use crate::tls::{Authority, connect, text};
-
-/// What became of a call at the gate: let in, or refused with this code and reason.
-pub(crate) type Verdict = Result<(), (Code, String)>;
-
-/// Calls a method with an empty message. Whatever a method says about the message itself, it was let in.
-pub(crate) async fn knock(channel: &Channel, method: &str, authorization: &[&[u8]]) -> Verdict {
-    let mut request = tonic::Request::new(());
-    for value in authorization {
-        let value = http::HeaderValue::from_bytes(value).expect("a header value");
-        let mut headers = std::mem::take(request.metadata_mut()).into_headers();
-        headers.append(http::header::AUTHORIZATION, value);
-        *request.metadata_mut() = MetadataMap::from_headers(headers);
-    }
-    let mut client = tonic::client::Grpc::new(channel.clone());
-    client.ready().await.expect("the daemon answers");
-    let path = method.parse().expect("a path");
-    // A stream fits every method: one that answers once sends one message.
-    match client.server_streaming(request, path, tonic_prost::ProstCodec::<(), ()>::default()).await {
-        Ok(_) => Ok(()),
-        Err(status) if matches!(status.code(), Code::Unauthenticated | Code::PermissionDenied) => {
-            Err((status.code(), reason(&status)))
-        }
-        Err(status) => {
-            assert!(
-                matches!(status.code(), Code::InvalidArgument | Code::FailedPrecondition),
-                "{method}: an empty message is not answered like this: {status:?}"
-            );
-            Ok(())
-        }
-    }
-}
+use crate::harness::{
+    AEGIS, Authority, Daemon, ISSUER, Setup, Signer, Verdict, as_nobody, connect, knock, me, propose, reason, sha256,
+    stderr, text, unix,
+};
 
 /// The methods of the API, by what this test knows about each service: independent of the table that it tests.
 fn api() -> Vec<(String, &'static str)> {
@@ -153,7 +120,8 @@ unix: [{{uid: {uid}, roles: [{name}]}}]
 tokens: [{{name: file, sha256: {hash}, roles: [{name}]}}]
 certificates: [{{common_name: somebody, roles: [{name}]}}]
 jwt:
-  - {{name: idp, issuer: '{ISSUER}', audience: aegis, jwks: jwks.json, grants: [{{subject: somebody, roles: [{name}]}}]}}
+  - {{name: idp, issuer: '{ISSUER}', audience: aegis, jwks: jwks.json,
+     grants: [{{subject: somebody, roles: [{name}]}}]}}
 ",
             uid = me(),
             hash = sha256("aegis_file"),
@@ -331,25 +299,6 @@ async fn the_credential_is_kept_and_one_that_others_can_read_is_refused() {
         assert!(said.contains(wanted) && said.contains(path.to_str().unwrap()), "{said}");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(was)).unwrap();
     }
-}
-
-/// Runs the binary as the user `nobody`, with an environment of nothing but this.
-///
-/// Only root can. Anybody else's run says loudly that this was not tested; a run that must test everything (`CI` is set)
-/// fails.
-pub(crate) fn as_nobody(binary: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Option<Output> {
-    if !rustix::process::geteuid().is_root() {
-        let notice = "NOT TESTED: another user on the private socket; run the tests as root\n";
-        // Past the test harness, which shows only what failed.
-        std::io::stderr().write_all(notice.as_bytes()).expect("stderr is open");
-        assert!(std::env::var_os("CI").is_none(), "{notice}");
-        return None;
-    }
-    let mut command = Command::new("setpriv");
-    command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(binary).args(arguments).env_clear();
-    command.env("NO_COLOR", "1").env("PATH", std::env::var_os("PATH").unwrap_or_default());
-    command.envs(environment.iter().copied());
-    Some(command.output().expect("setpriv runs"))
 }
 
 #[tokio::test]

@@ -1,20 +1,8 @@
 //! The admin listener: probes and metrics.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
+use std::io::{BufRead as _, BufReader};
 
-use crate::daemon::{Setup, propose};
-
-/// The status line and the body of a GET.
-pub(crate) fn get(url: &str) -> (String, String) {
-    let (host, path) = url.strip_prefix("http://").and_then(|rest| rest.split_once('/')).expect("a URL");
-    let mut stream = TcpStream::connect(host).expect("the admin listener answers");
-    write!(stream, "GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").expect("it reads");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).expect("it answers with text");
-    let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
-    (head.lines().next().expect("a status line").to_owned(), body.to_owned())
-}
+use crate::harness::{Setup, get, propose};
 
 #[tokio::test]
 async fn probes_and_metrics_say_how_the_daemon_is() {

@@ -2,8 +2,7 @@
 
 use aegis::proto::v1;
 
-use crate::daemon::{DEADLINE, Setup, propose};
-use crate::people::{ask, ending, no, yes};
+use crate::harness::{DEADLINE, Setup, ask, ending, no, propose, yes};
 
 const ASK: &str = "
 rules:

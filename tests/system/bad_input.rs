@@ -7,7 +7,7 @@ use prost_types::{ListValue, Struct, Timestamp, Value};
 use serde_json::json;
 use tonic::{Code, Status};
 
-use crate::daemon::{Setup, eventually, fields, params, propose, reason, seconds};
+use crate::harness::{Setup, eventually, fields, params, propose, reason, seconds};
 
 /// Refused as a request whose fields are wrong: exactly these, in any order.
 fn names(status: &Status, expected: &[&str]) {
@@ -331,7 +331,7 @@ async fn pending_approvals_are_bounded_for_one_caller_and_for_all() {
     let daemon =
         Setup::new().args(&["--max-pending", "3", "--max-pending-per-caller", "2", "--anonymous-share", "100"]).start();
     let (secret, _) = daemon.token("two", &[v1::Role::Agent]).await;
-    let two = crate::identities::with_token(daemon.tcp().await, &secret);
+    let two = crate::harness::with_token(daemon.tcp().await, &secret);
     let (mut one, mut two) = (daemon.agent().await, GovernanceServiceClient::new(two));
     let first = one.propose(propose("bulk_update", "crm")).await.unwrap().into_inner().decision.unwrap();
     one.propose(propose("bulk_update", "crm")).await.unwrap();

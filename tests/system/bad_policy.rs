@@ -6,10 +6,10 @@ use std::process::{Command, Stdio};
 use aegis::proto::v1;
 use tonic::Code;
 
-use crate::daemon::{AEGIS, Daemon, Setup, propose, reason};
+use crate::harness::{AEGIS, Daemon, Setup, propose, reason};
 
-/// How much work a bomb may make, in a build that is not optimised: seconds of the processor's time, however long they take
-/// on a machine that does other things meanwhile. A bomb that went off would take the time there is.
+/// How much work a bomb may make, in a build that is not optimised: seconds of the processor's time, however long they
+/// take on a machine that does other things meanwhile. A bomb that went off would take the time there is.
 const WORK: u64 = 20;
 
 /// A list of ten of a list of ten of … : a few hundred bytes that stand for 10^9 values.
@@ -56,7 +56,8 @@ fn peak(daemon: &Daemon) -> u64 {
 /// How much of the processor's time the daemon has had, in seconds.
 fn worked(daemon: &Daemon) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", daemon.pid())).expect("the daemon runs");
-    // proc_pid_stat(5): the fields 14 and 15, in ticks, of which Linux has 100 a second. The name, in brackets, is field 2.
+    // proc_pid_stat(5): the fields 14 and 15, in ticks, of which Linux has 100 a second. The name, in brackets, is
+    // field 2.
     let (_, fields) = stat.rsplit_once(')').expect("the name of the program is in brackets");
     let ticks = fields.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().expect("a number"));
     ticks.sum::<u64>() / 100
@@ -102,7 +103,10 @@ async fn more_layers_than_a_policy_has_are_refused() {
     for count in [0, 100, 10_000] {
         let request = v1::ValidatePolicyRequest { layers: vec![layer.clone(); count] };
         let status = daemon.admin().await.validate_policy(request).await.unwrap_err();
-        assert_eq!((status.code(), crate::daemon::fields(&status)), (Code::InvalidArgument, vec!["layers".to_owned()]));
+        assert_eq!(
+            (status.code(), crate::harness::fields(&status)),
+            (Code::InvalidArgument, vec!["layers".to_owned()])
+        );
     }
 }
 
@@ -113,7 +117,7 @@ async fn a_policy_with_a_hundred_mistakes_is_refused_with_as_many_as_an_error_ho
     let update = v1::UpdatePolicyRequest { yaml: yaml.clone(), expected_revision: String::new() };
     let status = daemon.admin().await.update_policy(update).await.unwrap_err();
     assert_eq!(reason(&status), "POLICY_INVALID", "{status:?}");
-    let fields = crate::daemon::fields(&status);
+    let fields = crate::harness::fields(&status);
     assert_eq!((fields[0].as_str(), fields.last().unwrap().as_str()), ("yaml:rules[0].aproval", ""), "{fields:?}");
 
     let layers = vec![v1::PolicyLayer { name: "a.yaml".into(), yaml }];
@@ -121,8 +125,8 @@ async fn a_policy_with_a_hundred_mistakes_is_refused_with_as_many_as_an_error_ho
     assert!(all.errors.len() >= 100, "{}", all.errors.len());
 }
 
-/// Runs `serve` with less memory than the files have bytes times a few, and with as much work as it may make, and says how it
-/// ended and what it said. Whoever wants more of either is killed, and has no exit code.
+/// Runs `serve` with less memory than the files have bytes times a few, and with as much work as it may make, and says
+/// how it ended and what it said. Whoever wants more of either is killed, and has no exit code.
 fn serve_within_bounds(setup: &Setup) -> (Option<i32>, String) {
     let command = setup.command();
     let mut limited = Command::new("sh");
@@ -161,8 +165,14 @@ fn a_bomb_given_to_serve_is_refused_at_once() {
 
 #[test]
 fn serve_with_a_bad_policy_ends_and_names_every_mistake_at_its_place() {
-    let policy = "rules:\n  - name: a\n    aproval: block\n  - name: a\n    risk_level: extreme\n    conditions:\n      \
-                  time_after: '25:00'\n";
+    let policy = "rules:
+  - name: a
+    aproval: block
+  - name: a
+    risk_level: extreme
+    conditions:
+      time_after: '25:00'
+";
     let setup = Setup::new().policy(policy);
     let (status, said) = setup.refuse();
     assert_eq!(status.code(), Some(1), "{said}");

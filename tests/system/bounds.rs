@@ -4,9 +4,7 @@ use aegis::proto::v1::governance_service_client::GovernanceServiceClient;
 use aegis::proto::v1::{self, EndingKind, Outcome};
 use tonic::Code;
 
-use crate::daemon::{Daemon, Setup, params, propose};
-use crate::identities::with_token;
-use crate::people::{approval, ask, ending, pending, refusal, yes};
+use crate::harness::{Daemon, Setup, approval, ask, ending, params, pending, propose, refusal, with_token, yes};
 
 const RULES: &str = "
 rules:

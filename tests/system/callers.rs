@@ -8,10 +8,10 @@ use aegis::proto::v1::governance_service_client::GovernanceServiceClient;
 use aegis::proto::v1::{self, Outcome, ResultStatus};
 use tonic::Code;
 
-use crate::access::as_nobody;
-use crate::daemon::{AEGIS, Daemon, Setup, fields, params, propose, stderr, stdout, unix};
-use crate::identities::with_token;
-use crate::people::{Agent, ask, awaited, refusal, yes};
+use crate::harness::{
+    AEGIS, Agent, Daemon, Setup, as_nobody, ask, awaited, fields, params, propose, refusal, stderr, stdout, unix,
+    with_token, yes,
+};
 
 const RULES: &str = "
 rules:

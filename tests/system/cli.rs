@@ -5,7 +5,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::daemon::{AEGIS, Daemon, Setup, eventually, read_all, stderr, stdout};
+use crate::harness::{AEGIS, Daemon, Setup, eventually, read_all, stderr, stdout};
 
 const POLICY: &str = r#"
 rules:

@@ -6,10 +6,9 @@ use std::time::{Duration, Instant};
 use aegis::proto::v1::{EndingKind, Outcome};
 use tonic::Code;
 
-use crate::crash;
-use crate::daemon::{Daemon, Setup, propose};
-use crate::people::{approval, ask, awaited, ending, long, pending, refusal, yes};
-use crate::shim::Shim;
+use crate::harness::{
+    Daemon, Setup, Shim, approval, ask, awaited, ending, long, pending, propose, refusal, whole_log, yes,
+};
 
 const ASK: &str = "
 rules:
@@ -23,7 +22,7 @@ const YEAR: i64 = 366 * 24 * 60 * 60;
 
 /// The log has no gap, whatever the clocks said, and what was asked later stands later.
 async fn in_order(daemon: &Daemon, decisions: &[aegis::proto::v1::Decision]) {
-    let log = crash::log(daemon).await;
+    let log = whole_log(daemon).await;
     let found: Vec<_> = log
         .iter()
         .filter(|record| record.text("/kind") == "decision")

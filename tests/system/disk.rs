@@ -13,9 +13,10 @@ use aegis::proto::v1::{self, Outcome, ResultStatus};
 use tempfile::TempDir;
 use tonic::{Code, Status};
 
-use crate::crash::{self, Ledger};
-use crate::daemon::{AEGIS, Daemon, Setup, eventually, params, propose, stderr, stdout};
-use crate::people::{ask, details, healthy, pending, refusal, yes};
+use crate::harness::{
+    AEGIS, Daemon, Ledger, Setup, ask, details, eventually, healthy, params, pending, propose, refusal, stderr, stdout,
+    whole_log, yes,
+};
 
 const ASK: &str = "
 rules:
@@ -133,7 +134,7 @@ async fn on_a_full_disk_nothing_is_allowed_and_with_space_all_goes_on() {
     healthy(&daemon, "aegis.record", false).await;
     // That it is full is on the record, which can be read: there was space in reserve for that.
     said_full(&daemon).await;
-    let log = crash::log(&daemon).await;
+    let log = whole_log(&daemon).await;
     assert_eq!(log.last().map(|record| record.text("/kind")), Some("disk_full"), "and nothing after it");
     ledger.check(&log);
     assert!(!disk.path.join("record.reserve").exists(), "it is used up");
@@ -162,7 +163,7 @@ async fn on_a_full_disk_nothing_is_allowed_and_with_space_all_goes_on() {
     assert_eq!(std::fs::metadata(disk.path.join("record.reserve")).unwrap().len(), 1 << 20, "it is made again");
     assert_eq!(daemon.events("record_recovered").len(), 1);
     eventually("the refusal is on the record", || async {
-        let log = crash::log(&daemon).await;
+        let log = whole_log(&daemon).await;
         log.iter().any(|record| record.text("/kind") == "policy_rejected").then_some(())
     })
     .await;
@@ -172,13 +173,13 @@ async fn on_a_full_disk_nothing_is_allowed_and_with_space_all_goes_on() {
     agent.report_result(report).await.unwrap();
     reviewer.approve(yes(&open, "yes")).await.unwrap();
     ledger.endings.insert(open.approval_id, (true, "yes".to_owned()));
-    let brief = crate::people::awaited(&mut agent, &brief.decision_id, 60).await;
+    let brief = crate::harness::awaited(&mut agent, &brief.decision_id, 60).await;
     assert_eq!(brief.outcome(), Outcome::Allow, "what time ended while nothing could be written is ended now");
-    ledger.check(&crash::log(&daemon).await);
+    ledger.check(&whole_log(&daemon).await);
     assert!(pending(&mut reviewer).await.is_empty());
 
     let daemon = daemon.restart();
-    ledger.check(&crash::log(&daemon).await);
+    ledger.check(&whole_log(&daemon).await);
 }
 
 #[tokio::test]

@@ -9,8 +9,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use tonic::Code;
 
-use crate::daemon::{Daemon, Setup, propose, reason};
-use crate::tls::{Authority, text};
+use crate::harness::{Authority, Daemon, Setup, propose, reason, text};
 
 fn dial(daemon: &Daemon) -> TcpStream {
     let (_, address) = daemon.endpoint.split_once("://").unwrap();
@@ -121,7 +120,7 @@ async fn an_unknown_method_has_a_reason_and_so_has_a_deadline_that_passed() {
     assert_eq!((status.code(), reason(&status).as_str()), (Code::Unimplemented, "UNKNOWN_METHOD"));
 
     // A wait that is longer than the caller's own deadline ends before that, with the question's id.
-    let ask = v1::ProposeRequest { wait: crate::daemon::seconds(60), ..propose("ask", "crm") };
+    let ask = v1::ProposeRequest { wait: crate::harness::seconds(60), ..propose("ask", "crm") };
     let mut request = tonic::Request::new(ask);
     request.set_timeout(std::time::Duration::from_secs(2));
     let decision = daemon.agent().await.propose(request).await.unwrap().into_inner().decision.unwrap();

@@ -8,8 +8,7 @@ use aegis::proto::v1::{self, Outcome, ResultStatus};
 use serde_json::Value;
 use tonic::Code;
 
-use crate::daemon::{AEGIS, Daemon, Setup, eventually, fields, params, propose, reason, stderr, stdout};
-use crate::people::{ask, yes};
+use crate::harness::{AEGIS, Daemon, Setup, ask, eventually, fields, params, propose, reason, stderr, stdout, yes};
 
 const POLICY: &str = "
 rules:
@@ -200,7 +199,8 @@ async fn another_key_signs_and_the_record_says_so() {
     assert_eq!(checked["keys"].as_array().unwrap().len(), 2);
 }
 
-/// The record of a volume that was set back to an older snapshot goes on as if nothing were; only what was seen before tells.
+/// The record of a volume that was set back to an older snapshot goes on as if nothing were; only what was seen before
+/// tells.
 #[tokio::test]
 async fn a_store_that_was_set_back_is_found_out_by_a_checkpoint() {
     let mut story = story(&[]).await;

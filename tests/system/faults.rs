@@ -11,11 +11,10 @@ use redb::{ReadableDatabase as _, TableDefinition};
 use tonic::Code;
 use tonic_health::pb::health_check_response::ServingStatus;
 
-use crate::admin::get;
-use crate::crash::{self, Ledger};
-use crate::daemon::{Daemon, Setup, eventually, propose};
-use crate::people::{ask, details, health, healthy, pending, refusal, yes};
-use crate::shim::Shim;
+use crate::harness::{
+    Daemon, Ledger, Setup, Shim, ask, details, eventually, get, health, healthy, pending, propose, refusal, whole_log,
+    yes,
+};
 
 const ASK: &str = "
 rules:
@@ -127,13 +126,13 @@ async fn survive(setup: Setup, fault: Fault<'_>) {
 
     let mut ledger = load.end().await;
     ledger.endings.insert(open.approval_id, (true, "now".to_owned()));
-    let log = crash::log(&daemon).await;
+    let log = whole_log(&daemon).await;
     ledger.check(&log);
     let noted =
         log.iter().any(|record| record.text("/kind") == "record_recovered" && record.text("/why").contains(fault.why));
     assert!(noted || fault.why.is_empty(), "the record says what happened: {}", fault.why);
     let daemon = daemon.restart();
-    ledger.check(&crash::log(&daemon).await);
+    ledger.check(&whole_log(&daemon).await);
     assert!(pending(&mut daemon.reviewer().await).await.is_empty());
 }
 
@@ -194,7 +193,7 @@ async fn a_record_that_is_removed_is_written_out_again() {
     healthy(&daemon, "", true).await;
     let ledger = load.end().await;
     let daemon = daemon.restart();
-    ledger.check(&crash::log(&daemon).await);
+    ledger.check(&whole_log(&daemon).await);
     assert_eq!(daemon.events("record_recovered").len(), 1);
 }
 

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
-use crate::daemon::{Daemon, Setup, stderr, stdout};
+use crate::harness::{Daemon, Setup, stderr, stdout};
 
 /// The real grpcurl. A run without it is no run of these tests.
 fn grpcurl() -> Command {

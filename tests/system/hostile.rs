@@ -11,7 +11,7 @@ use prost::encoding::encode_varint;
 use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::{Code, Status};
 
-use crate::daemon::{DEADLINE, Daemon, Setup, eventually, params, propose, reason};
+use crate::harness::{DEADLINE, Daemon, Setup, eventually, params, propose, reason};
 
 const PROPOSE: &str = "/aegis.v1.GovernanceService/Propose";
 
@@ -99,7 +99,7 @@ async fn parameters_ten_thousand_deep_are_refused() {
         let status = send(&daemon, PROPOSE, nested(depth)).await.unwrap_err();
         assert_eq!((status.code(), reason(&status).as_str()), (Code::InvalidArgument, "INVALID_REQUEST"), "{status:?}");
         assert!(status.message().contains("recursion limit"), "{}", status.message());
-        let field = &crate::daemon::fields(&status)[0];
+        let field = &crate::harness::fields(&status)[0];
         assert!(field.starts_with("action.params.fields"), "{field}");
         assert!(status.message().len() < 2000, "{}", status.message());
     }
@@ -124,7 +124,7 @@ async fn bytes_that_are_no_message_are_refused() {
             (Code::InvalidArgument, "INVALID_REQUEST"),
             "{what}: {status:?}"
         );
-        assert_eq!(crate::daemon::fields(&status), path.into_iter().collect::<Vec<_>>(), "{what}: {status:?}");
+        assert_eq!(crate::harness::fields(&status), path.into_iter().collect::<Vec<_>>(), "{what}: {status:?}");
     }
     // Fields of a later version are no reason to refuse.
     send(&daemon, PROPOSE, [action(b"read"), field(15, b"new")].concat()).await.unwrap();
@@ -164,7 +164,7 @@ async fn an_error_with_a_thousand_reasons_still_reaches_the_client() {
     let batch = v1::EvaluateRequest { items: vec![item; 1000], at: None, explain: false };
     let status = daemon.agent().await.evaluate(batch).await.unwrap_err();
     assert_eq!((status.code(), reason(&status).as_str()), (Code::InvalidArgument, "INVALID_REQUEST"), "{status:?}");
-    let fields = crate::daemon::fields(&status);
+    let fields = crate::harness::fields(&status);
     assert_eq!((fields[0].as_str(), fields.last().unwrap().as_str()), ("items[0].action.type", ""), "{fields:?}");
 }
 
@@ -269,7 +269,7 @@ async fn a_message_of_many_small_values_takes_bounded_memory() {
     let all = (0..3).map(|_| send(&daemon, PROPOSE, message.clone()));
     for answer in futures_util::future::join_all(all).await {
         let status = answer.unwrap_err();
-        assert_eq!(crate::daemon::fields(&status), ["action.params"], "{status:?}");
+        assert_eq!(crate::harness::fields(&status), ["action.params"], "{status:?}");
     }
     let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();

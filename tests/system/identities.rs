@@ -1,58 +1,25 @@
 //! Who is asking: tokens, users of the machine, what each may do, and how that changes while the daemon runs.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::Command;
 
 use aegis::proto::v1::audit_service_client::AuditServiceClient;
 use aegis::proto::v1::governance_service_client::GovernanceServiceClient;
 use aegis::proto::v1::policy_service_client::PolicyServiceClient;
 use aegis::proto::v1::{self, Outcome};
-use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
-use tonic::{Code, Request, Status};
+use tonic::{Code, Status};
 
-use crate::daemon::{Setup, eventually, fields, propose, reason, stderr, stdout, unix};
+use crate::harness::{
+    Setup, bare, call, eventually, fields, grpcurl, me, propose, reason, sha256, stderr, stdout, unix, with_token,
+};
 
 const BY_ACTOR: &str =
     "rules: [{name: trusted, match: {type: deploy, actor: agent-7}, risk_level: low, approval: auto}]";
 
-type Bearer = Box<dyn FnMut(Request<()>) -> Result<Request<()>, Status> + Send>;
-type Shown = InterceptedService<Channel, Bearer>;
-
-/// The channel with this token on every call.
-pub(crate) fn with_token(channel: Channel, token: &str) -> Shown {
-    let value: tonic::metadata::MetadataValue<_> = format!("Bearer {token}").parse().expect("a token is ASCII");
-    let show: Bearer = Box::new(move |mut request| {
-        request.metadata_mut().insert("authorization", value.clone());
-        Ok(request)
-    });
-    InterceptedService::new(channel, show)
-}
-
-/// The channel with nothing to show.
-pub(crate) fn bare(channel: Channel) -> Shown {
-    InterceptedService::new(channel, Box::new(Ok))
-}
-
-/// Calls a method by its path with an empty message: enough to see whether one is let in.
-pub(crate) async fn call(service: Shown, path: &str) -> Result<(), Status> {
-    let mut grpc = tonic::client::Grpc::new(service);
-    grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
-    let codec = tonic_prost::ProstCodec::<(), ()>::default();
-    grpc.server_streaming(Request::new(()), path.parse().expect("a path"), codec).await.map(drop)
-}
-
 /// Whether the gate let a call in.
 fn admitted(called: &Result<(), Status>) -> bool {
-    !matches!(called, Err(status) if ["ROLE_REQUIRED", "CREDENTIAL_REQUIRED", "CREDENTIAL_INVALID"].contains(&&*reason(status)))
-}
-
-pub(crate) fn sha256(text: &str) -> String {
-    aegis::domain::Digest::of(text.as_bytes()).to_string()
-}
-
-pub(crate) fn me() -> u32 {
-    rustix::process::geteuid().as_raw()
+    let refusals = ["ROLE_REQUIRED", "CREDENTIAL_REQUIRED", "CREDENTIAL_INVALID"];
+    !matches!(called, Err(status) if refusals.contains(&&*reason(status)))
 }
 
 #[tokio::test]
@@ -100,7 +67,7 @@ async fn a_token_is_made_shown_once_listed_and_revoked() {
 async fn tokens_survive_a_restart_and_end_by_themselves() {
     let daemon = Setup::new().start();
     let (lasting, _) = daemon.token("ada", &[v1::Role::Admin]).await;
-    let lifetime = crate::daemon::seconds(2);
+    let lifetime = crate::harness::seconds(2);
     let roles = vec![v1::Role::Admin.into()];
     let ending = v1::CreateTokenRequest { name: "bob".into(), roles, lifetime, ..Default::default() };
     let (ending, _) = daemon.make_token(ending).await;
@@ -137,7 +104,7 @@ async fn a_stream_ends_when_its_token_is_revoked() {
 }
 
 /// A daemon with this identities file, which can be replaced.
-fn with_file(policy: &str, yaml: &str) -> (crate::daemon::Daemon, impl Fn(&str) + use<>) {
+fn with_file(policy: &str, yaml: &str) -> (crate::harness::Daemon, impl Fn(&str) + use<>) {
     let setup = Setup::new().policy(policy);
     let file = setup.home().join("auth.yaml");
     let swap = {
@@ -203,7 +170,7 @@ async fn streams_end_when_the_file_takes_away_what_opened_them_and_go_on_when_it
 #[tokio::test]
 async fn who_waits_for_a_decision_waits_no_longer_than_the_credential_is_good() {
     let (daemon, swap) = with_file(ASKS, &file_token("aegis_one", "agent"));
-    let patient = || v1::ProposeRequest { wait: crate::daemon::seconds(600), ..propose("deploy", "x") };
+    let patient = || v1::ProposeRequest { wait: crate::harness::seconds(600), ..propose("deploy", "x") };
     let waiting = |channel: Channel, secret: Option<String>| {
         let agent = move || {
             let channel = channel.clone();
@@ -214,7 +181,7 @@ async fn who_waits_for_a_decision_waits_no_longer_than_the_credential_is_good() 
         };
         tokio::spawn(async move {
             let asked = agent().propose(propose("deploy", "x")).await.unwrap().into_inner().decision.unwrap();
-            let wait = crate::daemon::seconds(600);
+            let wait = crate::harness::seconds(600);
             let ask = v1::AwaitDecisionRequest { decision_id: asked.decision_id, wait };
             let (mut one, mut two) = (agent(), agent());
             let (awaited, proposed) = tokio::join!(one.await_decision(ask), two.propose(patient()));
@@ -224,7 +191,7 @@ async fn who_waits_for_a_decision_waits_no_longer_than_the_credential_is_good() 
     let roles = vec![v1::Role::Agent.into()];
     let made = v1::CreateTokenRequest { name: "ada".into(), roles: roles.clone(), ..Default::default() };
     let (revoked, token_id) = daemon.make_token(made).await;
-    let lifetime = crate::daemon::seconds(4);
+    let lifetime = crate::harness::seconds(4);
     let made = v1::CreateTokenRequest { name: "bob".into(), roles, lifetime, ..Default::default() };
     let (expiring, _) = daemon.make_token(made).await;
     let expiring = waiting(daemon.tcp().await, Some(expiring));
@@ -370,7 +337,7 @@ async fn one_connection_has_so_many_calls_under_way_and_others_are_served() {
     let mut waiting = tokio::task::JoinSet::new();
     for i in 0..8 {
         let mut agent = GovernanceServiceClient::new(channel.clone());
-        let wait = crate::daemon::seconds(600);
+        let wait = crate::harness::seconds(600);
         let ask = v1::ProposeRequest { wait, ..propose("deploy", &i.to_string()) };
         waiting.spawn(async move { agent.propose(ask).await.unwrap() });
     }
@@ -463,16 +430,6 @@ async fn who_is_wrong_too_often_is_not_listened_to() {
     let anonymous = call(bare(guessing), "/aegis.v1.GovernanceService/Propose").await;
     assert!(admitted(&anonymous), "{anonymous:?}");
     assert!(!daemon.log().contains("aegis_guess"), "the log holds what was sent");
-}
-
-/// grpcurl, as `tests/run` installs it.
-pub(crate) fn grpcurl() -> Command {
-    let path = std::env::var_os("GRPCURL").map_or_else(
-        || std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/bin/grpcurl"),
-        std::path::PathBuf::from,
-    );
-    assert!(path.exists(), "there is no {}: run `tests/tools/install grpcurl`", path.display());
-    Command::new(path)
 }
 
 #[tokio::test]

@@ -1,8 +1,7 @@
 //! Our evidence checked by somebody else's code, and theirs by ours: Go's `golang.org/x/mod/sumdb/note` and `tlog`, in
 //! tests/interop.
 
-use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use aegis::audit::checkpoint::SignedCheckpoint;
@@ -13,47 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
-use crate::daemon::{Daemon, Setup, propose, stderr, stdout};
-use crate::people::ask;
-
-/// A witness of a log, until it is dropped.
-pub(crate) struct Witness {
-    child: std::process::Child,
-    /// As `--witness` takes it.
-    pub(crate) source: String,
-}
-
-impl Witness {
-    pub(crate) fn start(log: &str) -> Self {
-        let mut command = interop();
-        let mut child = command.arg("witness").arg(log).stdout(std::process::Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        Self { child, source: line.trim().to_owned() }
-    }
-
-    /// What it cosigns with.
-    pub(crate) fn key(&self) -> VerifierKey {
-        self.source.split_once('#').unwrap().1.parse().unwrap()
-    }
-}
-
-impl Drop for Witness {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// The program of tests/interop. A run without it is no run of these tests.
-fn interop() -> Command {
-    let path = match std::env::var_os("AEGIS_INTEROP") {
-        Some(path) => PathBuf::from(path),
-        None => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/tools/bin/interop"),
-    };
-    assert!(path.exists(), "there is no {}: run tests/run, or tests/tools/install interop", path.display());
-    Command::new(path)
-}
+use crate::harness::{Daemon, Setup, ask, interop, propose, stderr, stdout};
 
 fn ok(mut command: Command) -> String {
     let output = command.output().unwrap();

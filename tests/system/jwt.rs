@@ -1,77 +1,21 @@
 //! Signed tokens of an issuer, from the side of whoever sends them.
 
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::path::PathBuf;
 
 use aegis::proto::v1;
 use aegis::proto::v1::governance_service_client::GovernanceServiceClient;
 use aegis::proto::v1::policy_service_client::PolicyServiceClient;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ring::rand::SystemRandom;
-use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tonic::Code;
 
-use crate::daemon::{Daemon, Setup, eventually, propose, reason};
-use crate::identities::{call, with_token};
-use crate::tls::{Authority, text};
+use crate::harness::{
+    Authority, Daemon, ISSUER, KeyServer, Setup, Signer, call, claims, eventually, propose, reason, text, with_token,
+};
 
 const GET: &str = "/aegis.v1.PolicyService/GetPolicy";
-pub(crate) const ISSUER: &str = "https://kubernetes.default.svc";
 const PROPOSE: &str = "/aegis.v1.GovernanceService/Propose";
-
-/// An issuer of tokens with one key.
-pub(crate) struct Signer {
-    id: &'static str,
-    pair: EcdsaKeyPair,
-}
-
-impl Signer {
-    pub(crate) fn new(id: &'static str) -> Self {
-        let random = SystemRandom::new();
-        let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
-        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8.as_ref(), &random).unwrap();
-        Self { id, pair }
-    }
-
-    /// The set of its one key.
-    fn keys(&self) -> String {
-        let point = self.pair.public_key().as_ref();
-        let (x, y) = (URL_SAFE_NO_PAD.encode(&point[1..33]), URL_SAFE_NO_PAD.encode(&point[33..]));
-        json!({"keys": [{"kty": "EC", "crv": "P-256", "use": "sig", "kid": self.id, "x": x, "y": y}]}).to_string()
-    }
-
-    pub(crate) fn publish(&self, path: &Path) {
-        let beside = path.with_extension("new");
-        std::fs::write(&beside, self.keys()).unwrap();
-        std::fs::rename(&beside, path).unwrap();
-    }
-
-    fn sign(&self, header: &Value, claims: &Value) -> String {
-        let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let message = format!("{}.{}", encode(header), encode(claims));
-        let signature = self.pair.sign(&SystemRandom::new(), message.as_bytes()).unwrap();
-        format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
-    }
-
-    pub(crate) fn good(&self, subject: &str, seconds: i64) -> String {
-        self.sign(&self.header(), &claims(subject, seconds))
-    }
-
-    fn header(&self) -> Value {
-        json!({"alg": "ES256", "kid": self.id})
-    }
-}
-
-fn claims(subject: &str, seconds: i64) -> Value {
-    let now = aegis::domain::Timestamp::now().as_second();
-    json!({"iss": ISSUER, "aud": ["aegis"], "sub": subject, "iat": now, "nbf": now, "exp": now + seconds})
-}
 
 fn with(mut value: Value, key: &str, new: Value) -> Value {
     value[key] = new;
@@ -219,73 +163,6 @@ async fn a_service_account_is_known_by_an_rsa_signature_as_kubernetes_makes_them
     let forged = format!("{message}.{}", URL_SAFE_NO_PAD.encode(forged));
     let mut client = GovernanceServiceClient::new(with_token(channel, &forged));
     assert_eq!(client.propose(propose("read", "x")).await.unwrap_err().code(), Code::Unauthenticated);
-}
-
-/// An issuer's web server. What it answers can be changed.
-#[derive(Clone)]
-struct KeyServer {
-    address: std::net::SocketAddr,
-    answer: Arc<Mutex<(&'static str, String)>>,
-    asked: Arc<AtomicUsize>,
-}
-
-impl KeyServer {
-    /// Answers with these keys; over TLS, where there is a pair of certificate and key.
-    async fn start(keys: String, tls: Option<&(String, String)>) -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let acceptor = tls.map(|(certificate, key)| {
-            let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];
-            let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
-            let provider = Arc::new(rustls::crypto::ring::default_provider());
-            let builder = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-            let config = builder.unwrap().with_no_client_auth().with_single_cert(chain, key).unwrap();
-            tokio_rustls::TlsAcceptor::from(Arc::new(config))
-        });
-        let address = listener.local_addr().unwrap();
-        let server = Self { address, answer: Arc::new(Mutex::new(("200 OK", keys))), asked: Arc::default() };
-        let serving = server.clone();
-        tokio::spawn(async move {
-            loop {
-                let (socket, _) = listener.accept().await.unwrap();
-                let (server, acceptor) = (serving.clone(), acceptor.clone());
-                tokio::spawn(async move {
-                    match acceptor {
-                        None => server.serve(socket).await,
-                        // A client that does not trust this server ends the handshake.
-                        Some(acceptor) => {
-                            if let Ok(socket) = acceptor.accept(socket).await {
-                                server.serve(socket).await;
-                            }
-                        }
-                    }
-                });
-            }
-        });
-        server
-    }
-
-    async fn serve(&self, mut socket: impl AsyncRead + AsyncWrite + Unpin) {
-        let mut request = Vec::new();
-        while !request.ends_with(b"\r\n\r\n") {
-            if socket.read_buf(&mut request).await.unwrap() == 0 {
-                return;
-            }
-        }
-        self.asked.fetch_add(1, Ordering::SeqCst);
-        let (status, body) = self.answer.lock().unwrap().clone();
-        let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
-        // A client that has read enough of a body that is too long goes.
-        let _ = socket.write_all(answer.as_bytes()).await;
-        let _ = socket.shutdown().await;
-    }
-
-    fn answers(&self, status: &'static str, body: impl Into<String>) {
-        *self.answer.lock().unwrap() = (status, body.into());
-    }
-
-    fn asked(&self) -> usize {
-        self.asked.load(Ordering::SeqCst)
-    }
 }
 
 /// A daemon that trusts the issuer whose keys are at this address.

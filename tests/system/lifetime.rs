@@ -6,8 +6,7 @@ use std::process::{Command, Stdio};
 
 use aegis::proto::v1::Outcome;
 
-use crate::daemon::{AEGIS, Daemon, Setup, eventually, propose, stderr};
-use crate::people::ask;
+use crate::harness::{AEGIS, Daemon, Setup, ask, eventually, propose, stderr};
 
 fn kill(signal: &str, pid: u32) {
     let status = Command::new("kill").args([signal, &pid.to_string()]).status().expect("kill runs");

@@ -1,7 +1,7 @@
 //! Whole-system tests: the real binary, real gRPC, port 0, a data directory of its own for each.
 //!
-//! Nothing here sleeps for luck: a test waits for the line, the message or the exit that it is about, and a deadline only
-//! ends a test that has failed.
+//! Nothing here sleeps for luck: a test waits for the line, the message or the exit that it is about, and a deadline
+//! only ends a test that has failed.
 #![expect(clippy::panic, clippy::unwrap_used, reason = "all of this is a test, and a test says what it expects")]
 
 mod access;
@@ -14,7 +14,6 @@ mod callers;
 mod cli;
 mod clocks;
 mod crash;
-mod daemon;
 mod deployed;
 mod disk;
 mod documents;
@@ -22,18 +21,17 @@ mod doors;
 mod evidence;
 mod faults;
 mod grpcurl;
+mod harness;
 mod hostile;
 mod identities;
 mod interop;
 mod jwt;
 mod lifetime;
-mod people;
 mod proposals;
 mod reload;
 mod restart;
 mod review_screen;
 mod reviewers;
-mod shim;
 mod streams;
 mod tamper;
 mod telemetry;

@@ -2,7 +2,7 @@
 
 use aegis::proto::v1::{self, Outcome, ResultStatus};
 
-use crate::daemon::{Setup, fields, params, propose, reason, seconds};
+use crate::harness::{Setup, fields, params, propose, reason, seconds};
 
 const CONFIRM: &str = "
 rules:
@@ -44,7 +44,7 @@ async fn an_agent_that_waits_hears_the_reviewer() {
 
     let mut reviewer = daemon.reviewer().await;
     let approval =
-        crate::daemon::eventually("a pending approval", || {
+        crate::harness::eventually("a pending approval", || {
             let mut reviewer = reviewer.clone();
             async move {
                 reviewer.list_approvals(v1::ListApprovalsRequest::default()).await.ok()?.into_inner().approvals.pop()
@@ -137,7 +137,7 @@ async fn who_never_reports_shows_as_unknown() {
     let mut agent = daemon.agent().await;
     let decision = agent.propose(propose("read_rows", "crm")).await.unwrap().into_inner().decision.unwrap();
     let id = &decision.decision_id;
-    crate::daemon::eventually("the row reads unknown", || async {
+    crate::harness::eventually("the row reads unknown", || async {
         (daemon.row(id).await.result_status() == ResultStatus::Unknown).then_some(())
     })
     .await;

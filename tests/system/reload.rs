@@ -13,9 +13,7 @@ use aegis::proto::v1::watch_policy_response::Event;
 use aegis::proto::v1::{self, Outcome};
 use tonic::{Code, Streaming};
 
-use crate::crash;
-use crate::daemon::{DEADLINE, Daemon, Setup, eventually, fields, propose};
-use crate::people::{Admin, ask, healthy, refusal};
+use crate::harness::{Admin, DEADLINE, Daemon, Setup, ask, eventually, fields, healthy, propose, refusal, whole_log};
 
 /// A policy that is known by its last rule. Whatever is missing of it, another rule decides, or none.
 fn policy(name: &str, approval: &str) -> String {
@@ -101,7 +99,7 @@ impl Load {
             assert!(is == (a, "a") || is == (b, "b"), "half of a policy: {row:?}");
         }
         let mut loaded = Vec::new();
-        for record in crash::log(daemon).await {
+        for record in whole_log(daemon).await {
             if record.text("/kind") == "policy_loaded" {
                 loaded.push(record.text("/revision").to_owned());
             }
@@ -275,7 +273,7 @@ async fn a_bad_policy_changes_nothing_and_is_reported_everywhere() {
         daemon.logs("the last good one stays in force").await;
         in_force(&admin, &rev_a).await;
         let on_record = eventually("the refusal is on the record", || async {
-            let log = crash::log(&daemon).await;
+            let log = whole_log(&daemon).await;
             let rejected: Vec<_> = log.iter().filter(|record| record.text("/kind") == "policy_rejected").collect();
             (rejected.len() == before + 1).then(|| rejected[before].json.clone())
         })
@@ -404,7 +402,7 @@ async fn an_admin_replaces_the_policy_and_its_file_whole() {
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o640);
     let left: Vec<_> = fs::read_dir(daemon.home.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left.len(), 2, "nothing is left beside the policy and the data: {left:?}");
-    let log = crash::log(&daemon).await;
+    let log = whole_log(&daemon).await;
     let by: Vec<_> =
         log.iter().filter(|record| record.text("/kind") == "policy_loaded").map(|r| r.text("/by")).collect();
     assert_eq!(by.len(), 11, "each change once: the daemon's own writing is no second one");

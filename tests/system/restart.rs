@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 use aegis::proto::v1::{self, EndingKind, Outcome};
 use tonic::Code;
 
-use crate::daemon::{AEGIS, Daemon, Setup, eventually, params, propose, seconds, stderr};
-use crate::people::{Reviewer, approval, ask, awaited, ending, narrow, no, pending, refusal, yes};
+use crate::harness::{
+    AEGIS, Daemon, Reviewer, Setup, approval, ask, awaited, ending, eventually, narrow, no, params, pending, propose,
+    refusal, seconds, stderr, yes,
+};
 
 const ASK: &str = "
 rules:
@@ -146,7 +148,9 @@ async fn what_was_masked_cannot_be_judged_after_a_restart_so_a_guard_on_it_holds
     let (mut agent, mut reviewer) = (daemon.agent().await, daemon.reviewer().await);
     let shown = approval(&mut reviewer, &asked[1]).await;
     assert_eq!(shown.masked, ["amount", "card"]);
-    assert!(!format!("{shown:?}").contains("5500"), "{shown:?}");
+    // Only what an agent says can hold the card; ids, digests and times can hold its digits by chance.
+    let said = format!("{:?} {:?} {}", shown.action, shown.context, shown.reason);
+    assert!(said.contains("card") && !said.contains("5500"), "{shown:?}");
     let ended = ending(reviewer.approve(yes(&asked[1], "")).await.unwrap().into_inner().approval);
     assert_eq!((ended.kind(), ended.code.as_str()), (EndingKind::Denied, "POLICY_CHANGED"));
     assert!(ended.reason.contains("card"), "it says what it could not see: {}", ended.reason);

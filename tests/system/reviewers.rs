@@ -4,9 +4,10 @@ use aegis::proto::v1::governance_service_client::GovernanceServiceClient;
 use aegis::proto::v1::{self, EndingKind, Outcome, ResultStatus};
 use tonic::Code;
 
-use crate::daemon::{Daemon, Setup, fields, propose, seconds};
-use crate::identities::with_token;
-use crate::people::{Agent, approval, ask, awaited, details, ending, no, pending, refusal, yes};
+use crate::harness::{
+    Agent, Daemon, Setup, approval, ask, awaited, details, ending, fields, no, pending, propose, refusal, seconds,
+    with_token, yes,
+};
 
 const ASK: &str = "
 rules:

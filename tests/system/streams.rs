@@ -9,8 +9,10 @@ use aegis::proto::v1::stream_audit_response::Event as Read;
 use aegis::proto::v1::{self, EndingKind, ResultStatus};
 use tonic::{Code, Status, Streaming};
 
-use crate::daemon::{DEADLINE, Daemon, Setup, eventually, fields, params, propose};
-use crate::people::{Agent, Reviewer, approval, ask, awaited, ending, long, narrow, no, pending, refusal, yes};
+use crate::harness::{
+    Agent, DEADLINE, Daemon, Reviewer, Setup, approval, ask, awaited, ending, eventually, fields, long, narrow, no,
+    params, pending, propose, refusal, yes,
+};
 
 const ASK: &str = "
 rules:

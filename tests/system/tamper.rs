@@ -1,15 +1,14 @@
 //! Tampering with an exported record: whatever is changed, taken out, doubled, moved or cut off, it is noticed.
 //!
-//! Every byte of a small bundle is changed in the unit tests (`audit::evidence`). Here it is a large one, that a daemon has
-//! written: 300 changes, and 10,000 with `AEGIS_TEST_LONG`.
+//! Every byte of a small bundle is changed in the unit tests (`audit::evidence`). Here it is a large one, that a daemon
+//! has written: 300 changes, and 10,000 with `AEGIS_TEST_LONG`.
 
 use std::collections::BTreeMap;
 
 use aegis::audit::evidence::{Trust, verify_bundle};
 use aegis::proto::v1;
 
-use crate::daemon::{Setup, propose, stderr};
-use crate::people::ask;
+use crate::harness::{Setup, ask, propose, stderr};
 
 /// How many decisions the log has, from as many callers at once.
 const DECISIONS: usize = 2_000;

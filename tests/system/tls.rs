@@ -1,6 +1,5 @@
 //! TLS and client certificates, with real clients; and what is replaced while they call.
 
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -8,88 +7,17 @@ use std::time::Duration;
 
 use aegis::proto::v1;
 use aegis::proto::v1::governance_service_client::GovernanceServiceClient;
-use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, SanType,
-};
+use rcgen::{CertificateParams, KeyPair, SanType};
 use tonic::Code;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Identity};
 
-use crate::daemon::{Daemon, Setup, eventually, propose, reason, stderr};
-use crate::identities::{bare, call, grpcurl, with_token};
+use crate::harness::{
+    Authority, Daemon, Setup, bare, call, connect, eventually, grpcurl, propose, reason, replace, stderr, text,
+    with_token,
+};
 
 const STATS: &str = "/aegis.v1.AuditService/GetStats";
 const SPIFFE: &str = "spiffe://example.org/ns/agents/sa/one";
-
-/// An authority, and the directory that its files are written to.
-pub(crate) struct Authority {
-    directory: PathBuf,
-    issuer: CertifiedIssuer<'static, KeyPair>,
-}
-
-impl Authority {
-    pub(crate) fn new(directory: &Path) -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.distinguished_name.push(DnType::CommonName, "an authority for tests");
-        let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        Self { directory: directory.to_owned(), issuer }
-    }
-
-    pub(crate) fn pem(&self) -> String {
-        self.issuer.pem()
-    }
-
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.directory.join(name)
-    }
-
-    /// Writes the authority's certificate, replacing what was there at once.
-    pub(crate) fn write_ca(&self, name: &str) -> PathBuf {
-        replace(&self.path(name), &self.pem());
-        self.path(name)
-    }
-
-    /// A certificate with these names, and its key.
-    fn issue(&self, common_name: &str, names: Vec<SanType>, usage: ExtendedKeyUsagePurpose) -> (String, String) {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.distinguished_name.push(DnType::CommonName, common_name);
-        params.subject_alt_names = names;
-        params.extended_key_usages = vec![usage];
-        let key = KeyPair::generate().unwrap();
-        (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
-    }
-
-    pub(crate) fn server(&self) -> (String, String) {
-        let names = vec![
-            SanType::IpAddress(std::net::Ipv4Addr::LOCALHOST.into()),
-            SanType::DnsName("localhost".try_into().unwrap()),
-        ];
-        self.issue("aegis", names, ExtendedKeyUsagePurpose::ServerAuth)
-    }
-
-    pub(crate) fn client(&self, common_name: &str, spiffe: Option<&str>) -> (String, String) {
-        let names = spiffe.into_iter().map(|id| SanType::URI(id.try_into().unwrap())).collect();
-        self.issue(common_name, names, ExtendedKeyUsagePurpose::ClientAuth)
-    }
-
-    /// Writes a pair as `NAME.crt` and `NAME.key`.
-    pub(crate) fn write(&self, name: &str, (certificate, key): &(String, String)) -> (PathBuf, PathBuf) {
-        let paths = (self.path(&format!("{name}.crt")), self.path(&format!("{name}.key")));
-        replace(&paths.1, key);
-        replace(&paths.0, certificate);
-        paths
-    }
-}
-
-pub(crate) fn replace(path: &Path, text: &str) {
-    let beside = path.with_extension("new");
-    std::fs::write(&beside, text).unwrap();
-    std::fs::rename(&beside, path).unwrap();
-}
-
-pub(crate) fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
 
 /// A daemon that asks for certificates, with this identities file.
 fn daemon(authority: &Authority, setup: Setup, identities: &str) -> Daemon {
@@ -99,18 +27,6 @@ fn daemon(authority: &Authority, setup: Setup, identities: &str) -> Daemon {
     replace(&file, identities);
     let tls = ["--tls-cert", text(&certificate), "--tls-key", text(&key), "--tls-client-ca", text(&ca)];
     setup.args(&tls).args(&["--auth", text(&file)]).start()
-}
-
-pub(crate) async fn connect(
-    daemon: &Daemon,
-    ca: &str,
-    client: Option<&(String, String)>,
-) -> Result<Channel, tonic::transport::Error> {
-    let mut tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ca));
-    if let Some((certificate, key)) = client {
-        tls = tls.identity(Identity::from_pem(certificate, key));
-    }
-    Endpoint::from_shared(daemon.endpoint.clone()).unwrap().tls_config(tls).unwrap().connect().await
 }
 
 const ROLES: &str = "
@@ -258,7 +174,12 @@ async fn a_new_authority_counts_at_once_and_a_bad_one_changes_nothing() {
 
     replace(&authority.path("ca.crt"), "not a certificate");
     daemon.logs("ca.crt: holds no certificate in PEM").await;
-    assert_eq!(daemon.events("identities_rejected").len(), 1);
+    // The log says it before the record does.
+    let rejected = eventually("the refusal is on the record", || async {
+        Some(daemon.events("identities_rejected")).filter(|events| !events.is_empty())
+    })
+    .await;
+    assert_eq!(rejected.len(), 1);
     call(bare(connect(&daemon, &ca, Some(&open)).await.unwrap()), STATS).await.unwrap();
 
     let next = Authority::new(&authority.path(""));
@@ -268,7 +189,8 @@ async fn a_new_authority_counts_at_once_and_a_bad_one_changes_nothing() {
         call(bare(connect(&daemon, &ca, Some(&new)).await.ok()?), STATS).await.ok()
     })
     .await;
-    // The old one was taken out: an open connection goes on, and the certificate that it was opened with says nothing more.
+    // The old one was taken out: an open connection goes on, and the certificate that it was opened with says nothing
+    // more.
     let refused = call(bare(kept.clone()), STATS).await.unwrap_err();
     assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Unauthenticated, "CREDENTIAL_INVALID"));
     assert!(refused.message().contains("client certificate"), "{}", refused.message());
@@ -379,7 +301,7 @@ async fn who_does_not_get_through_the_handshake_is_not_waited_for_and_its_place_
         let daemon = setup.args(&["--handshake-timeout", "200ms", "--max-connections", "1"]).start();
         let address = daemon.endpoint.split_once("://").unwrap().1.to_owned();
         let mut silent = std::net::TcpStream::connect(&address).unwrap();
-        silent.set_read_timeout(Some(crate::daemon::DEADLINE)).unwrap();
+        silent.set_read_timeout(Some(crate::harness::DEADLINE)).unwrap();
         // What comes before is the daemon's own preface, if anything; then it ends the connection.
         if let Err(error) = silent.read_to_end(&mut Vec::new()) {
             assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
@@ -407,7 +329,7 @@ async fn a_secret_that_kubelet_swaps_is_taken_whole() {
         let fresh = volume.join(format!("..{generation}"));
         std::fs::create_dir(&fresh).unwrap();
         let (certificate, key) = authority.server();
-        let hash = crate::identities::sha256(token);
+        let hash = crate::harness::sha256(token);
         let yaml = format!(
             "tls: {{certificate: tls.crt, key: tls.key, client_ca: ca.crt, clients: optional}}
 tokens: [{{name: ci, sha256: {hash}, roles: [auditor]}}]

@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 
-use crate::daemon::{Setup, stderr, stdout};
+use crate::harness::{Setup, stderr, stdout};
 
 #[test]
 fn from_a_proposal_to_an_approved_and_recorded_action() {

@@ -1,7 +1,7 @@
 //! The command line where it touches trust: what is said when somebody was first, when the policy moved on, and which
 //! credential goes where.
 
-use crate::daemon::{Daemon, Setup, stderr, stdout};
+use crate::harness::{Daemon, Setup, stderr, stdout};
 
 const POLICY: &str = "
 rules:

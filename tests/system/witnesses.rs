@@ -6,9 +6,7 @@ use aegis::audit::checkpoint::SignedCheckpoint;
 use aegis::proto::v1;
 use tonic_health::ServingStatus;
 
-use crate::daemon::{Daemon, Setup, eventually, propose, stderr, stdout};
-use crate::interop::Witness;
-use crate::people::ask;
+use crate::harness::{Daemon, Setup, Witness, ask, eventually, propose, stderr, stdout};
 
 async fn read(daemon: &Daemon, count: usize) {
     let mut agent = daemon.agent().await;
@@ -33,7 +31,7 @@ async fn stop(daemon: &mut Daemon) {
 
 /// Starts a daemon that must not start, on the data of another, and says why it did not.
 fn refused(daemon: &Daemon, witness: &str) -> String {
-    let mut command = std::process::Command::new(crate::daemon::AEGIS);
+    let mut command = std::process::Command::new(crate::harness::AEGIS);
     command.args(["serve", "--port", "0", "--witness", witness, "--data-dir"]).arg(daemon.data_dir()).env_clear();
     let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", stdout(&output));
@@ -60,7 +58,7 @@ async fn a_record_that_was_set_back_does_not_start_beside_its_witness() {
     // Set back.
     std::fs::write(record(&daemon), &snapshot).unwrap();
     let why = refused(&daemon, &witness);
-    assert!(why.contains("an older copy") && why.contains("Restore the newer one"), "{why}");
+    assert!(why.contains("an older copy") && why.contains("Restore the newer record"), "{why}");
     // Set back and continued without the witness, past what it has seen.
     let mut daemon = daemon.restart_with(&[]);
     read(&daemon, 20).await;
@@ -75,7 +73,7 @@ async fn a_record_that_was_set_back_does_not_start_beside_its_witness() {
     std::fs::remove_file(record(&other)).unwrap();
     std::fs::remove_file(other.data_dir().join("log-key")).unwrap();
     let why = refused(&other, &witness);
-    assert!(why.contains("this record is a new one"), "{why}");
+    assert!(why.contains("this record is new"), "{why}");
     // What was seen is what is there: the last line was cut off, which is no news, and then the one before it counts.
     std::fs::write(record(&daemon), &newest).unwrap();
     std::fs::write(&file, format!("{seen}{}", &seen[..40])).unwrap();

@@ -1,4 +1,4 @@
-//! What the derived tables must hold, worked out from the rows.
+//! The expected content of the derived tables, computed from the rows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use crate::audit::rows::idempotency::{is_over, key_prefix};
 use crate::audit::rows::keys::{Bitmap, IndexKey, bit_of, index_key, segment_of};
 use crate::audit::rows::row::RowState;
 
-/// What the derived tables must hold.
+/// The expected content of the derived tables.
 #[derive(Debug, Default)]
 pub(super) struct Derived {
     pub(super) decisions: BTreeMap<[u8; 16], u64>,
@@ -18,17 +18,17 @@ pub(super) struct Derived {
     counts: Changes,
     action_types: BTreeSet<Box<str>>,
     rules: BTreeSet<Box<str>>,
-    /// When the youngest decision was given that is redacted.
+    /// The time of the newest redacted decision.
     redacted: Option<i64>,
 }
 
-/// The last use of an idempotency key that the rows tell of.
+/// The last use of an idempotency key, as the rows show it.
 #[derive(Debug)]
 pub(super) struct LastUse {
     /// The row.
     pub(super) row: u64,
     time: i64,
-    /// Whether it cannot have been forgotten yet.
+    /// Whether the key must still be stored.
     remembered: bool,
 }
 
@@ -39,7 +39,7 @@ impl Derived {
         }
     }
 
-    /// Adds a row that is indexed, and counted by these texts: its action's type, its rule.
+    /// Adds an indexed row. It is counted under these texts: its action's type and its rule.
     pub(super) fn add(&mut self, row: u64, facts: &Facts, state: &RowState, labels: &[String; 2], remembered: bool) {
         self.decisions.insert(facts.decision, row);
         if let Some(key) = state.idempotency {
@@ -58,14 +58,15 @@ impl Derived {
         self.counts.add_label(Counted::Rule, &label(rule), &mut self.rules);
     }
 
-    /// Whether an idempotency key must be found. A later use of it, once this one was over, would have taken it along
-    /// when it was redacted.
+    /// Whether an idempotency key must be in the table. A later decision may have used the same key after it expired;
+    /// redacting that decision removed the key.
     pub(super) fn must_know(&self, key: &LastUse) -> bool {
         key.remembered && !self.redacted.is_some_and(|redacted| is_over(key.time, redacted))
     }
 
-    /// Whether the counters are these. Which texts are counted apart depends on which came first, and that is not known
-    /// any more where some were redacted: once texts are counted together, only the total of a kind is certain.
+    /// Whether the counters have these values. The first texts of a kind get their own counter, and the later ones
+    /// share one. Redaction removes texts, so which came first is then unknown. Once texts share a counter, only the
+    /// total of a kind is certain.
     pub(super) fn check_counts(&self, found: &BTreeMap<Vec<u8>, u64>) -> Result<(), String> {
         let mut wanted = BTreeMap::new();
         for (kind, value, by) in self.counts.iter().filter(|(_, _, by)| *by != 0) {
@@ -81,11 +82,11 @@ impl Derived {
             let right =
                 if together { found.values().sum::<u64>() == wanted.values().sum::<u64>() } else { found == wanted };
             if !right {
-                return Err(format!("the counters of {counted:?} are {found:?} in place of {wanted:?}"));
+                return Err(format!("the counters of {counted:?} are {found:?}, and should be {wanted:?}"));
             }
         }
         if found.keys().any(|key| !Counted::ALL.iter().any(|counted| key.first() == Some(&(*counted as u8)))) {
-            return Err("there is a counter of no kind".to_owned());
+            return Err("a counter has an unknown kind".to_owned());
         }
         Ok(())
     }

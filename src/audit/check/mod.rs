@@ -1,14 +1,16 @@
-//! Everything that must hold between the tables, looked at in one snapshot.
+//! The full check of a record: every table against the log, in one snapshot.
 //!
-//! The log is the truth and is read first, by the rules that evidence is checked by ([`LogVerifier`]): each record
-//! stands where it says, and is what its leaf hash is the hash of; what has no payload was redacted or retired by a
-//! record that says so, and nothing that such a record names has one. Then every other table is held against it, in
-//! both directions: what the log implies is there, and nothing else is; the hashes of the tree are computed again. So
-//! it finds what no look-up can, an entry that is missing. It reads the whole file, and keeps some bytes of every
-//! decision in memory: it is for tests and for an operator who doubts a file, not for the way of a call.
+//! The log is the truth, so the check reads it first, with the rules for evidence ([`LogVerifier`]). Each record has
+//! its own sequence number and matches its leaf hash. For each missing payload, another record says that it was
+//! redacted or retired; and each payload that such a record names is missing.
 //!
-//! Of what was retired the log tells nothing any more. There the tables are held against what is left: that they are
-//! scrubbed, and that nothing but retirement can have taken what is not there.
+//! Then the check compares every other table with the log, in both directions: what the log implies is there, and
+//! nothing else is. It computes the hashes of the tree again. So it finds what no look-up can find: a missing entry. It
+//! reads the whole file and keeps some bytes of every decision in memory. It is for tests and for an operator who
+//! doubts a file, not for calls.
+//!
+//! The log says nothing more about retired records. For them the check proves that the tables are scrubbed, and that
+//! only retirement can have removed what is missing.
 
 mod derived;
 #[cfg(test)]
@@ -41,21 +43,21 @@ use crate::store::error::{StoreError, damaged, guarded};
 use crate::store::reader::Reader;
 use crate::store::table::TableDef;
 
-/// How much was checked.
+/// What the check counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CheckReport {
     /// Records of the log.
     pub records: u64,
-    /// Those of them whose payload was taken away, each accounted for.
+    /// Records without a payload. For each, another record says why.
     pub redacted: u64,
     /// Decisions.
     pub rows: u64,
-    /// Approvals that are open.
+    /// Open approvals.
     pub open_approvals: u64,
 }
 
 impl Reader {
-    /// Reads the whole store and holds every table against the log. What is wrong first is the error.
+    /// Reads the whole store and compares every table with the log. Fails with the first difference.
     pub fn check(&self) -> Result<CheckReport, StoreError> {
         guarded(|| {
             let log = self.check_log()?;
@@ -107,9 +109,9 @@ impl Reader {
         Ok(log)
     }
 
-    /// The stored hashes are those of the leaves, and none is left out of what they cover.
+    /// The stored hashes match the leaves, without a gap.
     fn check_tree(&self, tiles: &Tiles) -> Result<(), StoreError> {
-        // A store from before there was a tree has no such table.
+        // A store from before the tree existed has no such table.
         let Some(tree) = self.table_if_there(TREE)? else { return Ok(()) };
         let covered = hashed(&tree)?;
         self.same(TREE, "hash of the tree", &tiles.first(covered), |key| *key, |hash| *hash)
@@ -119,7 +121,7 @@ impl Reader {
         let found = self.tokens()?;
         let held: BTreeSet<TokenId> = found.iter().map(|token| token.token_id).collect();
         if let Some(token) = log.tokens().find(|token| !held.contains(token)) {
-            return Err(damaged(format!("{token} was made and not revoked, and is not there")));
+            return Err(damaged(format!("{token} was created and not revoked, and is missing")));
         }
         for token in found {
             log.may_have_made(token.token_id, token.created_at).map_err(damaged)?;
@@ -178,19 +180,21 @@ impl Reader {
             }
         }
         log.is_told(&decisions).map_err(damaged)?;
-        require(indexed <= checked.rows, || format!("{indexed} of {} rows are indexed", checked.rows))?;
+        require(indexed <= checked.rows, || {
+            format!("the index covers {indexed} rows, and there are only {}", checked.rows)
+        })?;
         for (name, found, wanted) in [
             ("approvals", approvals.len()?, asked),
             ("open approvals", pending.len()?, checked.open_approvals),
             ("confirmations", confirmations.len()?, confirmable),
         ] {
-            require(found == wanted, || format!("there are {found} {name} in place of {wanted}"))?;
+            require(found == wanted, || format!("there are {found} {name}, and should be {wanted}"))?;
         }
         self.check_derived(&derived)?;
         Ok(checked)
     }
 
-    /// A row that is whole: what it says is what the log says. The answer are the texts that it is counted by.
+    /// Compares a row that is not redacted with the log. Returns the texts under which it is counted.
     fn check_row(&self, facts: &Facts, state: &RowState, log: &mut Log) -> Result<[String; 2], StoreError> {
         let told = log.tells(state.decision_id).map_err(damaged)?;
         agrees(state, &told).map_err(damaged)?;
@@ -230,7 +234,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Whether a table holds exactly this.
+    /// Whether a table has exactly this content.
     fn same<K, V, OK: Ord + std::fmt::Debug, OV: PartialEq + std::fmt::Debug>(
         &self,
         table: TableDef<K, V>,
@@ -248,7 +252,7 @@ impl Reader {
             let (key, value) = entry?;
             let (key, value) = (key_of(key.value()), value_of(value.value()));
             let right = wanted.get(&key);
-            require(right == Some(&value), || format!("{what} {key:?} is {value:?} in place of {right:?}"))?;
+            require(right == Some(&value), || format!("{what} {key:?} is {value:?}, and should be {right:?}"))?;
             found += 1;
         }
         require(found == wanted.len(), || format!("there are {found} of {}: {what}", wanted.len()))

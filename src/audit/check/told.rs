@@ -1,4 +1,4 @@
-//! What the log says: of each decision, of tokens, and of what was taken away.
+//! What the log says about each decision, about tokens, and about removed payloads.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -9,10 +9,10 @@ use crate::audit::rows::keys::EMPTY;
 use crate::audit::rows::row::{ConfirmationClosed, RowState};
 use crate::domain::{ApprovalId, DecisionId, Digest, Ending, Outcome, Report, ResultStatus, Timestamp, TokenId};
 
-/// What the log says of one decision.
+/// What the log says about one decision.
 #[derive(Debug, Default)]
 pub(super) struct Told {
-    /// The decision's own record, where it has its payload.
+    /// The decision's own record, if it still has a payload.
     sequence: Option<u64>,
     question: Option<Question>,
     ending: Option<(ApprovalId, Ending)>,
@@ -27,12 +27,12 @@ struct Question {
     timeout_allows: bool,
 }
 
-/// What the log says altogether.
+/// What the whole log says.
 #[derive(Debug, Default)]
 pub(super) struct Log {
-    /// How many records it has.
+    /// How many records the log has.
     pub(super) records: u64,
-    /// How far retention has gone, as `meta` has it.
+    /// The last record that retention has processed, as in `meta`.
     pub(super) retired: u64,
     decisions: HashMap<DecisionId, Told>,
     /// Decisions that redeemed a confirmation.
@@ -41,30 +41,30 @@ pub(super) struct Log {
     revoked: BTreeSet<TokenId>,
     /// Records without a payload.
     gone: BTreeSet<u64>,
-    /// Those of them of which no record has said yet why.
+    /// Records without a payload, for which no other record has given the reason yet.
     unexplained: BTreeSet<u64>,
-    /// Records that retention leaves as they are.
+    /// Records that retention never removes.
     stays: BTreeSet<u64>,
-    /// Decisions that were redacted, and their records.
+    /// The redacted decisions and their records.
     redactions: HashMap<DecisionId, Vec<u64>>,
     /// The last record of the last range that was retired.
     retired_to: u64,
-    /// What was retired is older than this.
+    /// The retired records are older than this.
     retired_before: Option<Timestamp>,
 }
 
 impl Log {
-    /// Takes in the next record, whose payload is gone.
+    /// Reads the next record, which has no payload.
     pub(super) fn take_redacted(&mut self, sequence: u64) {
         self.gone.insert(sequence);
         self.unexplained.insert(sequence);
     }
 
-    /// Takes in the next record; an error where it does not follow from those before it.
+    /// Reads the next record. Fails if it contradicts the records before it.
     pub(super) fn take(&mut self, sequence: u64, event: Event) -> Result<(), String> {
         match event {
             Event::Decision(decision) => {
-                // Nothing can be said of a decision before it is given.
+                // A record about a decision must come after the decision.
                 let told = Told { sequence: Some(sequence), ..Told::default() };
                 if self.decisions.insert(decision.decision_id, told).is_some() {
                     return Err(format!("{} is decided twice", decision.decision_id));
@@ -95,14 +95,16 @@ impl Log {
             Event::TokenCreated { token_id, .. } => drop(self.made.insert(token_id)),
             Event::TokenRevoked { token_id, .. } => {
                 if !self.revoked.insert(token_id) {
-                    return Err(format!("{token_id} is revoked twice"));
+                    return Err(format!("the token {token_id} is revoked twice"));
                 }
             }
             Event::LogStarted { .. } | Event::LogKeyRotated { .. } => drop(self.stays.insert(sequence)),
             Event::DecisionRedacted { decision_id, sequences, .. } => {
                 self.stays.insert(sequence);
                 if let Some(whole) = sequences.iter().find(|sequence| !self.unexplained.remove(sequence)) {
-                    return Err(format!("it says that it took record {whole} away, and did not"));
+                    return Err(format!(
+                        "it says that record {whole} was removed, and that record still has its payload"
+                    ));
                 }
                 if self.redactions.insert(decision_id, sequences).is_some() {
                     return Err(format!("{decision_id} is redacted twice"));
@@ -117,7 +119,7 @@ impl Log {
                 self.retired_before = self.retired_before.max(Some(before));
                 let taken: Vec<_> = self.unexplained.range(first..=last).copied().collect();
                 if taken.len() as u64 != count {
-                    return Err(format!("it says that it took {count} records away, and {} are gone", taken.len()));
+                    return Err(format!("it says that {count} payloads were removed, and {} are missing", taken.len()));
                 }
                 for sequence in taken {
                     self.unexplained.remove(&sequence);
@@ -146,54 +148,57 @@ impl Log {
         self.gone.len() as u64
     }
 
-    /// Once all records are taken in: each payload that is gone was taken away on the record, and all are gone that
-    /// were.
+    /// Called after the last record. For each missing payload a record must say that it was removed, and each payload
+    /// that a record names as removed must be missing.
     pub(super) fn check_redactions(&self) -> Result<(), String> {
         if let Some(sequence) = self.unexplained.first() {
-            return Err(format!("record {sequence} has no payload, and no record says that it was taken away"));
+            return Err(format!("record {sequence} has no payload, and no record says that it was removed"));
         }
         if !(self.retired_to..=self.records).contains(&self.retired) {
             return Err(format!(
-                "retention has gone to {} of {} records, and its records say {}",
+                "`meta` says that retention has processed {} of {} records, and the log says {}",
                 self.retired, self.records, self.retired_to
             ));
         }
         let accounted = self.gone.range(..=self.retired).count() + self.stays.range(..=self.retired).count();
         if accounted as u64 != self.retired {
-            return Err(format!("of the {} records that are retired, only {accounted} are", self.retired));
+            return Err(format!(
+                "{} records have no payload because of retention, and the log accounts for {accounted}",
+                self.retired
+            ));
         }
         let unmade = self.revoked.difference(&self.made).next();
         if let Some(token) = unmade.filter(|_| self.retired_before.is_none()) {
-            return Err(format!("{token} is revoked and was never made"));
+            return Err(format!("{token} is revoked and was never created"));
         }
         Ok(())
     }
 
-    /// The tokens that were made and not revoked, as far as the log tells.
+    /// The tokens that were created and not revoked, as far as the log says.
     pub(super) fn tokens(&self) -> impl Iterator<Item = &TokenId> {
         self.made.difference(&self.revoked)
     }
 
-    /// Whether there can be this token: it was made, or the record of that is retired.
+    /// Whether this token can exist: a record says that it was created, or that record may be retired.
     pub(super) fn may_have_made(&self, token: TokenId, at: Timestamp) -> Result<(), String> {
         if self.revoked.contains(&token) {
-            return Err(format!("{token} was revoked, and is there"));
+            return Err(format!("{token} was revoked, and is still stored"));
         }
         if self.made.contains(&token) || self.retired_before.is_some_and(|before| at < before) {
             return Ok(());
         }
-        Err(format!("{token} is there, and was never made"))
+        Err(format!("{token} is stored, and was never created"))
     }
 
-    /// What is told of a decision whose row is whole.
+    /// What the log says about a decision whose row is not redacted.
     pub(super) fn tells(&mut self, decision: DecisionId) -> Result<Told, String> {
         if self.redactions.contains_key(&decision) {
-            return Err(format!("{decision} was redacted, and its row says nothing of it"));
+            return Err(format!("{decision} was redacted, and its row does not say so"));
         }
         self.decisions.remove(&decision).ok_or_else(|| format!("the log has no {decision}"))
     }
 
-    /// Whether a row may be one of which something was taken away.
+    /// Whether a row may be a redacted or retired one.
     pub(super) fn redacts(&mut self, state: &RowState) -> Result<(), String> {
         let (decision, sequence) = (state.decision_id, state.sequence);
         if !self.gone.contains(&sequence) {
@@ -202,22 +207,24 @@ impl Log {
         let told = self.decisions.remove(&decision);
         if let Some(sequences) = self.redactions.remove(&decision) {
             if !sequences.contains(&sequence) {
-                return Err(format!("{decision} was redacted, but for its own record {sequence}"));
+                return Err(format!("{decision} was redacted, but its own record {sequence} was not"));
             }
-            return told.map_or(Ok(()), |told| Err(format!("{decision} was redacted, and is told of: {told:?}")));
+            return told.map_or(Ok(()), |told| {
+                Err(format!("{decision} was redacted, and records about it have payloads: {told:?}"))
+            });
         }
         if sequence > self.retired {
             return Err(format!("no record says that {decision} was redacted"));
         }
-        // What is left are the records past those that are retired.
+        // Only records after the retired ones are left.
         told.map_or(Ok(()), |told| agrees_scrubbed(state, &told))
     }
 
-    /// Once all rows were looked at: nothing is told of other decisions.
+    /// Called after the last row: the log must have no other decisions.
     pub(super) fn is_told(&self, decisions: &HashSet<DecisionId>) -> Result<(), String> {
         let without_row = self.decisions.keys().chain(self.redactions.keys()).next();
         if let Some(decision) = without_row.or_else(|| self.redeemers.difference(decisions).next()) {
-            return Err(format!("the log tells of {decision}, which has no row"));
+            return Err(format!("the log has {decision}, which has no row"));
         }
         Ok(())
     }
@@ -240,7 +247,7 @@ fn closed(state: &RowState) -> Option<ConfirmationClosed> {
     state.confirmation.as_ref().and_then(|confirmation| confirmation.closed)
 }
 
-/// Whether the state of a row is what the log says.
+/// Whether the state of a row matches the log.
 pub(super) fn agrees(state: &RowState, told: &Told) -> Result<(), String> {
     if told.sequence != Some(state.sequence) {
         return Err(format!("its record is {:?}, not {}", told.sequence, state.sequence));
@@ -259,13 +266,13 @@ pub(super) fn agrees(state: &RowState, told: &Told) -> Result<(), String> {
     match (&state.result, &told.report) {
         (None, None) => Ok(()),
         (Some(result), Some(report)) if result == report => Ok(()),
-        // The daemon settles these with the decision, or with its end.
+        // The daemon sets these results itself, with the decision or with its ending.
         (Some(result), None) if settled_by_us.contains(&result.status) => Ok(()),
         (result, report) => Err(format!("its result is {result:?}, the log has {report:?}")),
     }
 }
 
-/// Whether what is left of a row is what is left of it in the log.
+/// Whether the rest of a redacted row matches the rest in the log.
 fn agrees_scrubbed(state: &RowState, told: &Told) -> Result<(), String> {
     if let Some(sequence) = told.sequence {
         return Err(format!("it is redacted, and its decision is record {sequence}"));
@@ -286,7 +293,7 @@ fn agrees_scrubbed(state: &RowState, told: &Told) -> Result<(), String> {
     if asks && ends && closes && reports { Ok(()) } else { Err(format!("the log has {told:?}")) }
 }
 
-/// Whether nothing is left in a row that is redacted of what it must not tell.
+/// Whether a redacted row holds nothing that redaction must remove.
 pub(super) fn is_scrubbed(facts: &Facts, state: &RowState) -> Result<(), String> {
     let mut scrubbed = Facts {
         decision: *state.decision_id.as_bytes(),
@@ -300,24 +307,24 @@ pub(super) fn is_scrubbed(facts: &Facts, state: &RowState) -> Result<(), String>
     };
     scrubbed.follow(state);
     if *facts != scrubbed {
-        return Err("it is redacted, and its facts are not".to_owned());
+        return Err("it is redacted, and its facts are not scrubbed".to_owned());
     }
     let left = if state.action_digest != Digest([0; 32]) {
         "the digest of its action"
     } else if state.action_key.is_some() {
-        "what its action is compared by"
+        "the key that identifies its action"
     } else if state.idempotency.is_some() {
         "its idempotency key"
     } else if state.confirmation.as_ref().is_some_and(|it| it.token_hash != Digest([0; 32])) {
         "its token"
     } else if ending(state).is_some_and(|(_, it)| it.by != REDACTED || it.reason != REDACTED) {
-        "who ended its approval, and why"
+        "the reviewer and the reason of its approval"
     } else if state.result.as_ref().is_some_and(|it| it.data.is_some() || !["", REDACTED].contains(&&*it.error)) {
-        "what its result says"
+        "the data of its result"
     } else if state.outcome_now() == Outcome::Escalate {
         "an approval that is open"
     } else {
         return Ok(());
     };
-    Err(format!("it is redacted, and has {left}"))
+    Err(format!("it is redacted, and still has {left}"))
 }

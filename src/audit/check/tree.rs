@@ -1,4 +1,4 @@
-//! The hashes of whole tiles, computed from the leaves alone.
+//! Computes the hashes of whole tiles from the leaves alone.
 
 use std::collections::BTreeMap;
 
@@ -6,10 +6,10 @@ use crate::audit::log::merkle::Frontier;
 use crate::audit::log::tiles::{TILE_WIDTH, TreeKey, tree_key};
 use crate::domain::Digest;
 
-/// The tiles of a log that is read leaf by leaf.
+/// The tiles of a log, built leaf by leaf.
 #[derive(Debug, Default)]
 pub(super) struct Tiles {
-    /// By level, from 1: the hashes of its whole tiles, and the tile that is not whole yet.
+    /// For each level, from 1: the hashes of its whole tiles, and the last, partial tile.
     levels: Vec<(Vec<Digest>, Frontier)>,
 }
 
@@ -32,7 +32,7 @@ impl Tiles {
         }
     }
 
-    /// What is to be stored of the first so many leaves.
+    /// What the table must store for this many leaves.
     pub(super) fn first(&self, leaves: u64) -> BTreeMap<TreeKey, [u8; 32]> {
         let mut hashes = BTreeMap::new();
         let mut count = leaves;

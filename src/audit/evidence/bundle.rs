@@ -1,5 +1,5 @@
-//! Writing a bundle record by record, and checking one in a single pass. What it looks like is drawn in the
-//! [module documentation](super).
+//! Writes a bundle record by record, and verifies one in a single pass. The [module documentation](super) shows the
+//! format.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -17,30 +17,30 @@ const MANIFEST: &str = "aegis-bundle.json";
 const CHECKPOINT: &str = "checkpoint";
 const FORMAT: &str = "aegis-bundle/v1";
 const TILE: usize = 256;
-/// How many bytes of records one member has, but for a single larger one.
+/// The most bytes of records in one member. A single larger record gets a member of its own.
 const PART: usize = 1 << 20;
 
-/// What a bundle says of itself.
+/// The manifest of a bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
     format: String,
     /// The name of the log.
     pub origin: String,
-    /// Whether the policies that the records name are in it.
+    /// Whether the bundle contains the policies that the records name.
     pub policies: bool,
-    /// How many records it has.
+    /// The number of records.
     pub size: u64,
 }
 
-/// Writes a bundle, and checks what it writes: a bundle that was finished verifies.
+/// Writes a bundle, and verifies what it writes. So a finished bundle always verifies.
 #[derive(Debug)]
 pub struct BundleWriter<W> {
     out: W,
     checkpoint: SignedCheckpoint,
     verifier: LogVerifier,
     tiles: Tiles,
-    /// Lines that are not written yet, and the first record of them.
+    /// Lines that are not written yet, and the sequence number of the first.
     lines: Vec<u8>,
     first: u64,
     with_policies: bool,
@@ -61,12 +61,12 @@ impl<W: Write> BundleWriter<W> {
         Ok(Self { out, checkpoint, verifier, tiles, lines: Vec::new(), first: 1, with_policies })
     }
 
-    /// How many records are still to come.
+    /// How many records are missing.
     pub fn left(&self) -> u64 {
         self.checkpoint.checkpoint.size.saturating_sub(self.verifier.size())
     }
 
-    /// Adds the next record. `leaf` is the leaf hash that it is said to have.
+    /// Adds the next record. `leaf` is the leaf hash that it should have.
     pub fn push(&mut self, entry: &EntryLine<'_>, leaf: Option<Digest>) -> Result<(), Invalid> {
         self.verifier.push(entry, leaf)?;
         entry.write(&mut self.lines);
@@ -81,12 +81,12 @@ impl<W: Write> BundleWriter<W> {
         Ok(())
     }
 
-    /// The policies that the records so far name: those that [`BundleWriter::finish`] wants.
+    /// The policies that the records so far name. [`BundleWriter::finish`] needs them.
     pub fn revisions(&self) -> impl Iterator<Item = Digest> {
         self.verifier.revisions().filter(|_| self.with_policies)
     }
 
-    /// Ends the bundle, with the policies that it wants: merged, as canonical JSON. The answer is what it proves.
+    /// Ends the bundle with its policies: merged, as canonical JSON. Returns what the bundle proves.
     pub fn finish(mut self, policies: &BTreeMap<Digest, Vec<u8>>) -> Result<(Checked, W), Invalid> {
         self.write_lines()?;
         self.write_tile()?;
@@ -95,7 +95,7 @@ impl<W: Write> BundleWriter<W> {
         }
         for revision in self.revisions().collect::<Vec<_>>() {
             let json = policies.get(&revision).filter(|json| Digest::of(json) == revision);
-            let json = json.ok_or_else(|| Wrong::all(format!("there is no policy {revision}")))?;
+            let json = json.ok_or_else(|| Wrong::all(format!("the policy {revision} is missing")))?;
             write_member(&mut self.out, &policy_path(revision), json)?;
         }
         write_end(&mut self.out)?;
@@ -121,7 +121,7 @@ impl<W: Write> BundleWriter<W> {
     }
 }
 
-/// Checks a bundle. `progress` hears from time to time how many records of how many were checked.
+/// Verifies a bundle. Calls `progress` from time to time with the number of verified records and the total.
 pub fn verify_bundle(
     mut input: impl Read,
     trust: Trust,
@@ -135,7 +135,7 @@ pub fn verify_bundle(
         SignedCheckpoint::parse(&checkpoint).map_err(|why| Wrong::all(format!("the checkpoint: {why}")))?;
     let size = checkpoint.checkpoint.size;
     if (manifest.size, &manifest.origin) != (size, &checkpoint.checkpoint.origin) {
-        return Err(Wrong::all(format!("{MANIFEST} and the checkpoint do not speak of the same log")).into());
+        return Err(Wrong::all(format!("{MANIFEST} and the checkpoint name different logs")).into());
     }
     let (mut verifier, mut tiles) = (LogVerifier::new(trust), Tiles::default());
     while verifier.size() < size {
@@ -145,10 +145,10 @@ pub fn verify_bundle(
         for line in lines.split(|byte| *byte == b'\n') {
             let sequence = verifier.size() + 1;
             if sequence > size || (sequence > first && sequence % TILE as u64 == 1) {
-                return Err(Wrong::at(sequence, "it stands in a part that should have ended before it").into());
+                return Err(Wrong::at(sequence, "it is in the wrong part: the part should have ended before it").into());
             }
             let entry = EntryLine::parse(line).map_err(|why| Wrong::at(sequence, why))?;
-            // Whether it hashes to its leaf is told by the tile, which comes later: until then nothing is believed.
+            // The tile of leaves comes later and proves the hash of this record. Until then, nothing here is trusted.
             let pushed = verifier.push(&entry, None);
             tiles.push(entry.leaf_data());
             if let Err(wrong) = pushed {
@@ -162,7 +162,7 @@ pub fn verify_bundle(
     }
     for (path, content) in tiles.upper() {
         if expect(&mut input, &path)? != content {
-            return Err(Wrong::all(format!("{path} is not what the records hash to")).into());
+            return Err(Wrong::all(format!("{path} does not match the hashes of the records")).into());
         }
     }
     for revision in verifier.revisions().filter(|_| manifest.policies) {
@@ -172,12 +172,12 @@ pub fn verify_bundle(
     }
     match read_member(&mut input)?.map_err(Wrong::all)? {
         Member::End => {}
-        Member::File(name, _) => return Err(Wrong::all(format!("there is a member too many: {name}")).into()),
+        Member::File(name, _) => return Err(Wrong::all(format!("an extra member follows: {name}")).into()),
     }
     Ok(verifier.finish(&checkpoint)?)
 }
 
-/// Checks the leaves of the last 256 records, or fewer at the end, against their tile: the first that differs is wrong.
+/// Compares the leaves of the last 256 records (fewer at the end) with their tile. The first that differs is wrong.
 fn check_tile(input: &mut impl Read, tiles: &mut Tiles, size: u64) -> Result<(), Invalid> {
     let first = size - (size - 1) % TILE as u64;
     for (path, content) in tiles.lowest() {
@@ -193,11 +193,11 @@ fn check_tile(input: &mut impl Read, tiles: &mut Tiles, size: u64) -> Result<(),
     Ok(())
 }
 
-/// The next member, which must be this one.
+/// Reads the next member, which must have this name.
 fn expect(input: &mut impl Read, name: &str) -> Result<Vec<u8>, Invalid> {
     match read_member(input)?.map_err(Wrong::all)? {
         Member::File(there, content) if there == name => Ok(content),
-        Member::File(there, _) => Err(Wrong::all(format!("{name} should come next, and {there:?} does")).into()),
+        Member::File(there, _) => Err(Wrong::all(format!("{name} should come next, and {there:?} is there")).into()),
         Member::End => Err(Wrong::all(format!("{name} is missing: the bundle ends before it")).into()),
     }
 }
@@ -216,7 +216,7 @@ impl Manifest {
             return Err(Wrong::all(format!("the bundle is a {:?}; this program reads {FORMAT}", manifest.format)));
         }
         if manifest.line()? != line {
-            return Err(Wrong::all(format!("{MANIFEST} is not written as it should be")));
+            return Err(Wrong::all(format!("{MANIFEST} is not in its canonical form")));
         }
         Ok(manifest)
     }
@@ -230,17 +230,17 @@ fn policy_path(revision: Digest) -> String {
     format!("policies/{revision}.json")
 }
 
-/// How long an entry of `tile/entries` is: two bytes of length, and leaf data.
+/// The length of an entry of `tile/entries`: two bytes of length, then the leaf data.
 const ENTRY: usize = 2 + 32;
 
-/// The tiles of a log that is gone through once.
+/// The tiles of a log, built in one pass.
 #[derive(Debug, Default)]
 struct Tiles {
-    /// How many tiles of leaves were full.
+    /// How many full tiles of leaves there are.
     full: u64,
-    /// The leaf data that are in no full tile yet.
+    /// The leaf data of the last, partial tile.
     data: Vec<Digest>,
-    /// By level, from 1: the hashes of the full tiles below.
+    /// For each level, from 1: the hashes of the full tiles below.
     upper: Vec<Vec<Digest>>,
 }
 
@@ -249,7 +249,7 @@ impl Tiles {
         self.data.push(data);
     }
 
-    /// The tile of what was pushed since the last call, its entries first. None where nothing was.
+    /// The tile of the leaves since the last call, its entries first. Empty if there were none.
     fn lowest(&mut self) -> Vec<(String, Vec<u8>)> {
         let data = std::mem::take(&mut self.data);
         if data.is_empty() {
@@ -272,7 +272,7 @@ impl Tiles {
         ]
     }
 
-    /// Adds the hash of a full tile to the level above, and so on.
+    /// Adds the hash of a full tile to the level above. A level that becomes full does the same.
     fn complete(&mut self, leaves: &[Digest]) {
         let mut hash = root_of(leaves);
         for level in 0.. {
@@ -288,7 +288,7 @@ impl Tiles {
         }
     }
 
-    /// The tiles above the lowest, full ones and the partial one at the end of each level.
+    /// The tiles above the lowest level, the partial one at the end of each level included.
     fn upper(&self) -> impl Iterator<Item = (String, Vec<u8>)> {
         self.upper.iter().zip(1..).flat_map(|(hashes, level): (_, u32)| {
             let tiles = hashes.chunks(TILE).zip(0..);
@@ -309,7 +309,7 @@ fn concat(hashes: &[Digest]) -> Vec<u8> {
     hashes.iter().flat_map(|hash| hash.0).collect()
 }
 
-/// The path of a tile: `tile/0/x001/x234/067`, with `.p/W` where it is not full.
+/// The path of a tile: `tile/0/x001/x234/067`, with `.p/W` for a partial one.
 fn tile_path(level: &str, number: u64, width: usize) -> String {
     let mut path = format!("{:03}", number % 1000);
     let mut rest = number / 1000;

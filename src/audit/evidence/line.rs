@@ -1,30 +1,30 @@
-//! A record on a line: its payload byte for byte, readable by whatever reads JSON lines.
+//! A record as a line of JSON. The line contains the payload byte for byte.
 
 use crate::audit::log::leaf::{SALT_LEN, leaf_data};
 use crate::domain::Digest;
 
-/// What stands before the payload.
+/// The text before the payload.
 const BEFORE: &[u8] = b"{\"payload\":";
-/// What stands between payload and salt.
+/// The text between payload and salt.
 const BETWEEN: &[u8] = b",\"salt\":\"";
-/// What stands before the leaf data of a redacted record.
+/// The text before the leaf data of a redacted record.
 const BEFORE_REDACTED: &[u8] = b"{\"redacted\":\"";
-/// What ends a line.
+/// The end of a line.
 const AFTER: &[u8] = b"\"}";
 
-/// A record, or what is left of it.
+/// A record, or the rest of a redacted one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EntryLine<'a> {
-    /// All of it.
+    /// The whole record.
     Whole {
-        /// What the payload was hashed with.
+        /// The salt of the hash.
         salt: [u8; SALT_LEN],
-        /// Its canonical JSON.
+        /// The payload as canonical JSON.
         payload: &'a [u8],
     },
-    /// It was taken away.
+    /// The payload was removed.
     Redacted {
-        /// What payload and salt were hashed to.
+        /// The hash of salt and payload.
         leaf_data: Digest,
     },
 }
@@ -65,7 +65,7 @@ impl<'a> EntryLine<'a> {
         out.push(b'\n');
     }
 
-    /// What its leaf hash is made from.
+    /// The leaf data, from which the leaf hash is computed.
     pub fn leaf_data(&self) -> Digest {
         match self {
             Self::Whole { salt, payload } => leaf_data(salt, payload),
@@ -74,7 +74,7 @@ impl<'a> EntryLine<'a> {
     }
 }
 
-/// Bytes in lower-case hex, which is the only form there is.
+/// Bytes as lower-case hex. No other form is accepted.
 fn from_hex<const N: usize>(hex: &[u8]) -> Option<[u8; N]> {
     let mut bytes = [0; N];
     hex::decode_to_slice(hex, &mut bytes).ok()?;

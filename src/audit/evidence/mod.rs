@@ -1,11 +1,11 @@
-//! Evidence: what is taken out of a record so that somebody who distrusts the machine it came from can check it.
+//! Evidence: exports of the record that can be verified without trusting the machine that they came from.
 //!
 //! # A bundle
 //!
-//! The whole log in one file. It is a tar archive, so that unpacking it gives the layout of c2sp.org/tlog-tiles and any
-//! client of that can read it; and it has exactly one form for its content, so that no byte of it can be changed
-//! unnoticed: the headers are ustar headers with mode 0644 and otherwise zeroes, two blocks of zeroes end it, and the
-//! members stand in this order.
+//! A bundle is the whole log in one file. It is a tar archive: unpacked, it has the layout of c2sp.org/tlog-tiles,
+//! which clients of that format can read. The same content always gives the same bytes, so that no byte can be changed
+//! unnoticed. The headers are ustar headers with mode 0644 and zeroes elsewhere. Two blocks of zeroes end the archive.
+//! The members have this order:
 //!
 //! ```text
 //! aegis-bundle.json          one line: {"format":"aegis-bundle/v1","origin":…,"policies":true,"size":…}
@@ -21,27 +21,26 @@
 //!                            loaded, in the order of their revisions
 //! ```
 //!
-//! A line of records is one of
+//! A line of records has one of these forms:
 //!
 //! ```text
 //! {"payload":{…},"salt":"<32 hex digits>"}         the payload byte for byte as it was hashed
 //! {"redacted":"<64 hex digits>"}                   the leaf data alone: payload and salt were taken away
 //! ```
 //!
-//! Which key signs is on the record itself (`log_started`, `log_key_rotated`), so that the bundle needs no list of
-//! keys. Policies are in a bundle as they decided: merged. The text of their files is not hashed into a revision, could
-//! be anything, and stays with the daemon. An exporter that may not read policies leaves them out, and `policies` is
-//! false.
+//! The records name the signing keys (`log_started`, `log_key_rotated`), so the bundle needs no list of keys. A bundle
+//! has the merged policies. It does not have the text of policy files, because no revision proves that text. An
+//! exporter that may not read policies leaves them out and sets `policies` to false.
 //!
 //! # A receipt
 //!
-//! One decision, in one text file: one c2sp.org/tlog-proof after another, all with the same checkpoint. Their `extra`
-//! is the line of the record as above. First come the records that name the log's keys, then those of the decision:
-//! proposed and decided, its approval, its result.
+//! A receipt is one decision in one text file: a list of c2sp.org/tlog-proof texts with the same checkpoint. The
+//! `extra` of each proof is the line of its record, as above. First come the records that name the log's keys, then
+//! those of the decision, its approval and its result.
 //!
 //! # What is checked
 //!
-//! [`LogVerifier`] says; the same rules hold for a bundle, a receipt as far as it goes, and a daemon's answers.
+//! [`LogVerifier`] documents the checks. Bundles, receipts and the responses of a daemon follow the same rules.
 
 mod bundle;
 mod line;

@@ -1,4 +1,4 @@
-//! A receipt: one decision, with what proves that it is in the log.
+//! [`Receipt`]: one decision, with the proof that it is in the log.
 
 use std::fmt;
 
@@ -10,17 +10,17 @@ use crate::audit::log::merkle::hash_leaf;
 use crate::audit::log::record::{Event, Record};
 use crate::domain::DecisionId;
 
-/// One decision, with what proves that it is in the log.
+/// One decision, with the proof that it is in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
-    /// A proof for every record, in the order of the log, all with the same checkpoint.
+    /// A proof for each record, in the order of the log. All have the same checkpoint.
     pub proofs: Vec<TlogProof>,
 }
 
 /// What a receipt proves.
 #[derive(Debug)]
 pub struct Proved {
-    /// The checkpoint that the records are in.
+    /// The checkpoint that covers the records.
     pub checkpoint: Checkpoint,
     /// The decision.
     pub decision_id: DecisionId,
@@ -32,7 +32,7 @@ pub struct Proved {
     pub redacted: u64,
 }
 
-/// Whether a file begins like a receipt.
+/// Whether the text starts like a receipt.
 pub fn is_receipt(beginning: &[u8]) -> bool {
     beginning.starts_with(PROOF_HEADER.as_bytes())
 }
@@ -44,11 +44,11 @@ impl fmt::Display for Receipt {
 }
 
 impl Receipt {
-    /// Reads a receipt, and believes nothing of it.
+    /// Parses a receipt without verifying it.
     pub fn parse(text: &str) -> Result<Self, Wrong> {
         let wrong = |why: String| Wrong::all(format!("the receipt: {why}"));
         let header = format!("{PROOF_HEADER}\n");
-        let rest = text.strip_prefix(&header).ok_or_else(|| wrong("it is none".to_owned()))?;
+        let rest = text.strip_prefix(&header).ok_or_else(|| wrong("it does not start like one".to_owned()))?;
         let between = format!("\n{header}");
         let mut proofs = Vec::new();
         let parts: Vec<&str> = rest.split(&between).collect();
@@ -58,16 +58,12 @@ impl Receipt {
             proofs.push(format!("{header}{part}{newline}").parse::<TlogProof>().map_err(wrong)?);
         }
         let receipt = Self { proofs };
-        // One form for what it says, so that nothing can be changed without changing that.
-        if receipt.to_string() == text {
-            Ok(receipt)
-        } else {
-            Err(wrong("it is not written as it should be".to_owned()))
-        }
+        // Only the canonical form is accepted, so that no byte can be changed unnoticed.
+        if receipt.to_string() == text { Ok(receipt) } else { Err(wrong("it is not in its canonical form".to_owned())) }
     }
 
-    /// Checks it: every record is in the log that the checkpoint is of, the log's keys follow from one another, and the
-    /// one in force has signed.
+    /// Verifies the receipt: every record is in the log of the checkpoint, each key of the log was signed by the key
+    /// before it, and the key in force signed the checkpoint.
     pub fn verify(&self, trust: &Trust) -> Result<Proved, Wrong> {
         let Some(first) = self.proofs.first() else { return Err(Wrong::all("the receipt has no records")) };
         let signed: &SignedCheckpoint = &first.checkpoint;
@@ -98,7 +94,7 @@ impl Receipt {
             let record: Record = serde_json::from_slice(payload)
                 .map_err(|error| Wrong::at(sequence, format!("its payload is no record: {error}")))?;
             if record.sequence != sequence {
-                return Err(Wrong::at(sequence, format!("it bears the number {}", record.sequence)));
+                return Err(Wrong::at(sequence, format!("it has the sequence number {}", record.sequence)));
             }
             if log.note(sequence, &record.event).map_err(|why| Wrong::at(sequence, why))? {
                 continue;
@@ -116,7 +112,7 @@ impl Receipt {
         if let Some(sequence) = missing.into_iter().find(|sequence| !told.contains(sequence)) {
             return Err(Wrong::at(
                 sequence,
-                "it has no payload, and no record of the receipt says that it was taken away",
+                "it has no payload, and no record of the receipt says that it was removed",
             ));
         }
         let decision_id = decision_id.ok_or_else(|| Wrong::all("the receipt has no record of a decision"))?;

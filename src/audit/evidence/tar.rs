@@ -1,12 +1,12 @@
-//! Tar archives with exactly one form for their content: what is read must be, byte for byte, what would be written.
+//! Tar archives in a canonical form. The reader accepts only the exact bytes that the writer would produce.
 //!
-//! The `tar` crate reads whatever was ever called tar; here a header that differs in one bit must be refused, so that
-//! nothing in a bundle can be changed unnoticed. That is less code than a wrapper would be.
+//! The `tar` crate accepts every variant of tar. Here a header that differs in one bit must be refused, so that no byte
+//! of a bundle can be changed unnoticed. This needs less code than a wrapper around the crate.
 
 use std::io::{self, Read, Write};
 
 const BLOCK: usize = 512;
-/// The largest member that is read: more than any that is written.
+/// The largest member that the reader accepts; the writer never writes such a large one.
 const MAX_LEN: u64 = 1 << 30;
 
 /// Writes a member.
@@ -21,15 +21,15 @@ pub(super) fn write_end(out: &mut impl Write) -> io::Result<()> {
     out.write_all(&[0; 2 * BLOCK])
 }
 
-/// What stands next in an archive.
+/// The next entry of an archive.
 pub(super) enum Member {
-    /// A member with its name.
+    /// A file with its name.
     File(String, Vec<u8>),
-    /// The archive is over, and so is what it was read from.
+    /// The end of the archive and of the input.
     End,
 }
 
-/// Reads the next member. `most` bounds its size.
+/// Reads the next member, of at most `most` bytes.
 pub(super) fn read_member(input: &mut impl Read) -> io::Result<Result<Member, &'static str>> {
     let mut block = [0; BLOCK];
     if !read_all(input, &mut block)? {
@@ -38,7 +38,7 @@ pub(super) fn read_member(input: &mut impl Read) -> io::Result<Result<Member, &'
     if block == [0; BLOCK] {
         let whole = read_all(input, &mut block)? && block == [0; BLOCK];
         let over = input.read(&mut [0])? == 0;
-        return Ok(if whole && over { Ok(Member::End) } else { Err("its end is not as it should be") });
+        return Ok(if whole && over { Ok(Member::End) } else { Err("its end is not two blocks of zeroes") });
     }
     let name = block[..100].split(|byte| *byte == 0).next().and_then(|name| std::str::from_utf8(name).ok());
     let Some(name) = name.map(str::to_owned) else { return Ok(Err("a name is not text")) };
@@ -57,7 +57,7 @@ pub(super) fn read_member(input: &mut impl Read) -> io::Result<Result<Member, &'
         return Ok(Err("it is cut off"));
     }
     if rest.iter().any(|byte| *byte != 0) {
-        return Ok(Err("there is something between two members"));
+        return Ok(Err("the padding after a member is not zero"));
     }
     Ok(Ok(Member::File(name, content)))
 }
@@ -74,7 +74,7 @@ const fn padding(len: usize) -> usize {
     (BLOCK - len % BLOCK) % BLOCK
 }
 
-/// The one header for a file of this name and size. Names are ours, and shorter than 100 bytes.
+/// The only valid header for a file of this name and size. Names are always shorter than 100 bytes.
 fn header(name: &str, len: u64) -> [u8; BLOCK] {
     let mut header = [0; BLOCK];
     let mut put = |at: usize, text: &str| header[at..at + text.len()].copy_from_slice(text.as_bytes());

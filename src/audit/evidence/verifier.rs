@@ -1,11 +1,18 @@
-//! Checks a log record by record, in their order, in memory that hardly grows.
+//! Verifies a log record by record, with almost constant memory.
 //!
-//! Checked is, of every record: that it hashes to its leaf (where somebody says which leaf that is), that it is JSON,
-//! that it bears its own number. Of the whole: that the tree has the root that the checkpoint says, and had, at their
-//! sizes, the roots that earlier checkpoints say; that the record names the log's first key, and every later one with a
-//! statement that both keys have signed; that each checkpoint is signed by the key in force at its size; that what is
-//! redacted was redacted by somebody or retired by its age, on the record; that a retirement names the root that the
-//! tree had.
+//! For each record it checks:
+//!
+//! - the record matches its leaf hash, if that is given;
+//! - the payload is JSON;
+//! - the record has its own sequence number.
+//!
+//! For the whole log it checks:
+//!
+//! - the tree has the root of the checkpoint, and had the roots of earlier checkpoints at their sizes;
+//! - the log names its first key, and each later key with a statement that both keys have signed;
+//! - each checkpoint is signed by the key in force at its size;
+//! - for each missing payload, a record says that it was redacted or retired;
+//! - a retirement names the root that the tree had.
 
 use serde::Deserialize;
 
@@ -17,13 +24,13 @@ use crate::audit::log::note::VerifierKey;
 use crate::audit::log::record::{Event, RECORD_VERSION, Record};
 use crate::domain::{Digest, RecordId, Timestamp};
 
-/// How many records make a tile.
+/// The number of records in a tile.
 const TILE: u64 = 256;
 
-/// What is wrong, and with which record.
+/// An error in the evidence, and the record that it is in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wrong {
-    /// The first record that is wrong, by its sequence number, where one can be named.
+    /// The sequence number of the first wrong record, if the error is in one record.
     pub sequence: Option<u64>,
     /// What is wrong.
     pub why: String,
@@ -48,13 +55,13 @@ impl std::fmt::Display for Wrong {
     }
 }
 
-/// Why evidence does not hold.
+/// Why the verification failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Invalid {
-    /// It was read, and is wrong.
+    /// The evidence is wrong.
     #[error("{0}")]
     Wrong(Wrong),
-    /// It could not be read.
+    /// The evidence cannot be read.
     #[error("it cannot be read: {0}")]
     Io(#[from] std::io::Error),
 }
@@ -65,31 +72,31 @@ impl From<Wrong> for Invalid {
     }
 }
 
-/// What whoever verifies knows already.
+/// What the verifier already trusts.
 #[derive(Clone, Debug, Default)]
 pub struct Trust {
-    /// Verifier keys that are known to be the log's, by another way than the evidence. Each must be one of its keys.
+    /// Verifier keys of the log, known from another source than the evidence. Each must be one of the log's keys.
     pub keys: Vec<VerifierKey>,
-    /// Checkpoints that were seen before. The log must still contain what they say.
+    /// Checkpoints that were seen before. The log must still match them.
     pub checkpoints: Vec<SignedCheckpoint>,
 }
 
-/// A log that was checked and holds.
+/// A verified log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checked {
-    /// The checkpoint that was proved.
+    /// The verified checkpoint.
     pub checkpoint: Checkpoint,
     /// The keys of the log, first to last.
     pub keys: Vec<LogKey>,
-    /// How many records have no payload any more, each accounted for.
+    /// How many records have no payload. For each, a record says why.
     pub redacted: u64,
-    /// The time of the first and of the last record that has a payload.
+    /// The times of the first and the last record that have a payload.
     pub times: Option<(Timestamp, Timestamp)>,
     /// The policies that the records name as loaded.
     pub revisions: Vec<Digest>,
 }
 
-/// What every record has.
+/// The fields of every record.
 #[derive(Deserialize)]
 struct Head<'a> {
     version: u32,
@@ -100,20 +107,20 @@ struct Head<'a> {
     kind: std::borrow::Cow<'a, str>,
 }
 
-/// Checks a log.
+/// Verifies a log.
 #[derive(Debug)]
 pub struct LogVerifier {
-    /// The checkpoints in it by their size.
+    /// The checkpoints to verify, by size.
     trust: Trust,
-    /// How many of those checkpoints the log has come past.
+    /// How many of those checkpoints are already verified.
     met: usize,
     tree: Frontier,
     chain: Chain,
     /// Records without payload.
     missing: Ranges,
-    /// Records of which the log says that their payload was taken away.
+    /// Records whose payload the log says was removed.
     excused: Ranges,
-    /// The roots of the tree at every multiple of 256.
+    /// The roots of the tree at each multiple of 256.
     roots: Vec<Digest>,
     times: Option<(Timestamp, Timestamp)>,
     revisions: std::collections::BTreeSet<Digest>,
@@ -136,7 +143,7 @@ impl LogVerifier {
         }
     }
 
-    /// How many records were checked.
+    /// How many records were read.
     pub const fn size(&self) -> u64 {
         self.tree.size()
     }
@@ -146,12 +153,12 @@ impl LogVerifier {
         self.revisions.iter().copied()
     }
 
-    /// Who the log is, as the records so far say.
+    /// The identity of the log, as the records so far say it.
     pub(crate) fn identity(&self) -> Option<LogIdentity> {
         Some(LogIdentity { origin: self.chain.origin.clone()?, keys: self.chain.keys.clone() })
     }
 
-    /// Takes the next record. `leaf` is the leaf hash that it is said to have.
+    /// Reads the next record. `leaf` is the leaf hash that it should have.
     pub fn push(&mut self, entry: &EntryLine<'_>, leaf: Option<Digest>) -> Result<(), Wrong> {
         let sequence = self.tree.size() + 1;
         let hash = hash_leaf(&entry.leaf_data().0);
@@ -180,7 +187,7 @@ impl LogVerifier {
         Ok(())
     }
 
-    /// What a payload says, as far as it matters here.
+    /// Reads the parts of a payload that matter here.
     fn read(&mut self, sequence: u64, payload: &[u8]) -> Result<(), Wrong> {
         let wrong = |why: String| Wrong::at(sequence, why);
         let head: Head<'_> =
@@ -189,7 +196,10 @@ impl LogVerifier {
             return Err(wrong(format!("it has version {}; this program reads {RECORD_VERSION}", head.version)));
         }
         if head.sequence != sequence {
-            return Err(wrong(format!("it bears the number {}: records were moved, added or removed", head.sequence)));
+            return Err(wrong(format!(
+                "it has the sequence number {}: records were moved, added or removed",
+                head.sequence
+            )));
         }
         let _: RecordId = head.record_id;
         self.times = Some((self.times.map_or(head.time, |times| times.0), head.time));
@@ -202,7 +212,7 @@ impl LogVerifier {
         Ok(())
     }
 
-    /// What a record says about the log.
+    /// Reads what a record says about the log.
     fn note(&mut self, sequence: u64, event: Event) -> Result<(), String> {
         if self.chain.note(sequence, &event)? {
             return Ok(());
@@ -229,15 +239,15 @@ impl LogVerifier {
         Ok(())
     }
 
-    /// Checks what only the end shows.
+    /// Runs the checks that need the whole log.
     pub fn finish(mut self, signed: &SignedCheckpoint) -> Result<Checked, Wrong> {
         let checkpoint = &signed.checkpoint;
         let size = self.tree.size();
         if let Some(sequence) = self.missing.first_outside(&mut self.excused) {
-            return Err(Wrong::at(sequence, "it has no payload, and no record says that it was taken away"));
+            return Err(Wrong::at(sequence, "it has no payload, and no record says that it was removed"));
         }
         if checkpoint.size != size {
-            return Err(Wrong::all(format!("the checkpoint is of {} records, and there are {size}", checkpoint.size)));
+            return Err(Wrong::all(format!("the checkpoint covers {} records, and there are {size}", checkpoint.size)));
         }
         if checkpoint.root != self.tree.root() {
             return Err(Wrong::all(
@@ -269,7 +279,7 @@ impl LogVerifier {
     }
 }
 
-/// Who the log is, as its records say one after another.
+/// The identity of a log, read from its records in order.
 #[derive(Debug, Default)]
 pub(super) struct Chain {
     origin: Option<String>,
@@ -277,14 +287,14 @@ pub(super) struct Chain {
 }
 
 impl Chain {
-    /// Takes note of a record. The answer is whether it is about the log's name and keys.
+    /// Reads a record. Returns whether it is about the log's name or keys.
     pub(super) fn note(&mut self, sequence: u64, event: &Event) -> Result<bool, String> {
         let parse = |key: &str| key.parse::<VerifierKey>().map_err(|error| error.to_string());
         match event {
             Event::LogStarted { origin, key } => {
                 let key = parse(key)?;
                 if self.origin.is_some() || key.name() != origin {
-                    return Err("it names the log once more, or its key by another name".to_owned());
+                    return Err("it names the log a second time, or its key has another name".to_owned());
                 }
                 self.origin = Some(origin.clone());
                 self.keys.push(LogKey { sequence, key });
@@ -293,7 +303,7 @@ impl Chain {
                 let (old, new) = (parse(old_key)?, parse(new_key)?);
                 let origin = self.origin.as_deref().ok_or("a key is replaced before the log has one")?;
                 if self.keys.last().map(|last| &last.key) != Some(&old) {
-                    return Err("it replaces a key that is not the log's".to_owned());
+                    return Err("it replaces a key that is not the log's current key".to_owned());
                 }
                 verify_rotation(statement, origin, &old, &new)?;
                 self.keys.push(LogKey { sequence, key: new });
@@ -303,12 +313,12 @@ impl Chain {
         Ok(true)
     }
 
-    /// Checks that a checkpoint is of this log, and signed by the key that was in force at its size.
+    /// Checks that a checkpoint belongs to this log and is signed by the key in force at its size.
     pub(super) fn check_signed(&self, signed: &SignedCheckpoint) -> Result<(), Wrong> {
         let Checkpoint { origin: named, size, .. } = &signed.checkpoint;
         let Some(origin) = &self.origin else { return Err(Wrong::all("no record names the log and its key")) };
         if named != origin {
-            let why = format!("the checkpoint of size {size} is of the log `{named}`, and this is `{origin}`");
+            let why = format!("the checkpoint of size {size} belongs to the log `{named}`, and this is `{origin}`");
             return Err(Wrong::all(why));
         }
         let in_force = self.keys.iter().rev().find(|key| key.sequence <= *size).or_else(|| self.keys.first());
@@ -320,15 +330,15 @@ impl Chain {
     /// Checks that each of these keys is one of the log's.
     pub(super) fn check_keys(&self, known: &[VerifierKey]) -> Result<(), Wrong> {
         match known.iter().find(|known| !self.keys.iter().any(|key| key.key == **known)) {
-            Some(key) => {
-                Err(Wrong::all(format!("{key} is none of the log's keys: the log is another one, or was made anew")))
-            }
+            Some(key) => Err(Wrong::all(format!(
+                "{key} is none of the log's keys: this is another log, or the log was created again"
+            ))),
             None => Ok(()),
         }
     }
 }
 
-/// Some numbers, as ranges that neither meet nor overlap once they are sorted.
+/// A set of numbers as ranges. After sorting, no two ranges touch or overlap.
 #[derive(Debug, Default)]
 struct Ranges(Vec<(u64, u64)>);
 
@@ -356,7 +366,7 @@ impl Ranges {
         self.0 = merged;
     }
 
-    /// The first of these numbers that is not among the others.
+    /// The first number of this set that is not in the other set.
     fn first_outside(&mut self, others: &mut Self) -> Option<u64> {
         self.normalize();
         others.normalize();

@@ -1,4 +1,4 @@
-//! What is followed, and what comes of it: batches that are read in one snapshot.
+//! [`View`]: what a reader of the log sees. [`Batch`]: a part of it, read in one snapshot.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,43 +8,43 @@ use crate::audit::rows::row::{AuditRow, RowFilter};
 use crate::domain::{Clock, DecisionId, Timestamp};
 use crate::store::{Reader, StoreError};
 
-/// How many records or rows a batch has at most.
+/// The most records or rows in a batch.
 pub(super) const BATCH: usize = 256;
 
-/// What is followed.
+/// What a reader sees of the log.
 #[derive(Clone, Debug)]
 pub enum View {
     /// Every record.
     Records,
-    /// The rows that a filter keeps. A row comes again each time that it has changed; several changes at once are one.
+    /// The rows that match a filter. A row is sent again each time that it changed. Several changes may be sent as one.
     Rows(RowFilter),
 }
 
-/// What a status is worked out by: an action that is not reported in time is `unknown`.
+/// The input for the status of a row: an action that is not reported in time is `unknown`.
 #[derive(Clone)]
 pub struct StatusTime {
-    /// What time it is.
+    /// The current time.
     pub clock: Arc<dyn Clock>,
     /// How long an allowed action may go unreported.
     pub unreported_after: Duration,
 }
 
 impl StatusTime {
-    /// What time it is, and how long an action may go unreported.
+    /// The current time, and how long an action may go unreported.
     pub(super) fn now(&self) -> (Timestamp, Duration) {
         (self.clock.now(), self.unreported_after)
     }
 }
 
-/// Something that a follower meets.
+/// An item of a batch.
 #[derive(Clone, Debug)]
 pub enum Followed {
     /// A record.
     Record(StoredRecord),
     /// A row.
     Row(Box<AuditRow>),
-    /// Whoever follows rows comes too late for these records: their payloads are gone, by retention or redaction, and
-    /// nothing tells any more which rows they changed.
+    /// Records without payloads, in a view of rows. Retention or redaction removed the payloads, so it is unknown which
+    /// rows these records changed.
     Gap {
         /// The first of them.
         first: u64,
@@ -53,14 +53,16 @@ pub enum Followed {
     },
 }
 
-/// What was read in one snapshot.
+/// The items that were read in one snapshot.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
-    /// What was met, each with the place in the log to resume after; 0 where there is none, in what comes newest first.
+    /// The items, each with the sequence number to resume after. It is 0 in a view with the newest first, which cannot
+    /// be resumed.
     pub items: Vec<(u64, Followed)>,
 }
 
-/// Reads what follows a place in the log: at most [`BATCH`] records, none past `until`. The answer is where that ends.
+/// Reads at most [`BATCH`] records after a sequence number, none past `until`. Returns the sequence number where it
+/// ended.
 pub(super) fn read_after(
     reader: &Reader,
     view: &View,
@@ -89,7 +91,7 @@ pub(super) fn read_after(
     Ok((Batch { items }, end))
 }
 
-/// The decisions that these records tell of, each once, with the last record that does.
+/// The decisions that these records are about, each once, with the last record about it.
 fn last_changes(records: &[StoredRecord]) -> Vec<(u64, DecisionId)> {
     let mut changes: Vec<(u64, DecisionId)> = Vec::new();
     let mut known = std::collections::HashSet::new();
@@ -104,7 +106,7 @@ fn last_changes(records: &[StoredRecord]) -> Vec<(u64, DecisionId)> {
     changes
 }
 
-/// The stretches of these records that have no payload.
+/// The ranges of these records that have no payload.
 fn gaps(records: &[StoredRecord]) -> Vec<(u64, Followed)> {
     let mut gaps: Vec<(u64, Followed)> = Vec::new();
     for record in records.iter().filter(|record| record.record().is_none()) {

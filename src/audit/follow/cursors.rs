@@ -1,8 +1,8 @@
-//! Cursors that survive a restart: how far somebody outside has followed the log, by name.
+//! Durable cursors: named positions in the log of consumers outside the daemon.
 //!
-//! Whoever sends the record elsewhere keeps no copy of it: only a name, and the last sequence number that is settled
-//! there. The number is moved in a transaction, and only forwards; so after a crash something may be sent twice, and
-//! nothing is left out. A name that nobody follows by any more must be dropped: retention waits for it.
+//! A cursor has a name and the last sequence number that its consumer has confirmed. A transaction moves it, and only
+//! forwards. So after a crash a consumer may get a record twice, but never misses one. Drop a cursor that is no longer
+//! used, because retention waits for it.
 
 use redb::ReadableTable as _;
 
@@ -18,7 +18,7 @@ pub(crate) const CURSORS: TableDef<&str, u64> = TableDef::source("cursors");
 const LONGEST_NAME: usize = 256;
 
 impl Tx<'_> {
-    /// Moves a cursor forwards, and makes it where there is none. One that is further stays where it is.
+    /// Moves a cursor forwards, or creates it. Never moves it backwards.
     pub fn advance_cursor(&mut self, name: &str, sequence: u64) -> Result<(), TxError> {
         if name.is_empty() || name.len() > LONGEST_NAME {
             return Err(TxError::Misuse("a cursor's name has between 1 and 256 bytes"));
@@ -33,7 +33,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Forgets a cursor: nothing waits for it any more.
+    /// Deletes a cursor.
     pub fn drop_cursor(&mut self, name: &str) -> Result<(), TxError> {
         if self.tables.cursors.read()?.get(name)?.is_some() {
             self.tables.cursors.remove(name)?;
@@ -41,7 +41,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// The cursors that have not come as far as this, by name.
+    /// The cursors that have not reached this sequence number, by name.
     pub fn cursors_before(&mut self, sequence: u64) -> Result<Vec<Cursor>, TxError> {
         let mut before = Vec::new();
         for entry in self.tables.cursors.read()?.iter()? {
@@ -55,7 +55,7 @@ impl Tx<'_> {
 }
 
 impl Reader {
-    /// A cursor, where there is one of that name.
+    /// The position of a cursor, if it exists.
     pub fn cursor(&self, name: &str) -> Result<Option<u64>, StoreError> {
         let Some(cursors) = self.table_if_there(CURSORS)? else { return Ok(None) };
         Ok(cursors.get(name)?.map(|at| at.value()))

@@ -1,4 +1,4 @@
-//! Going on from a place in the log.
+//! [`Follower`]: reads the log from a position on, and waits for new records.
 
 use tokio::sync::watch;
 
@@ -6,16 +6,16 @@ use super::batch::{Batch, StatusTime, View, read_after};
 use crate::audit::state::Store;
 use crate::store::StoreError;
 
-/// How far a follower goes.
+/// Which records a follower may read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Until {
-    /// To what was acknowledged. In a relaxed store a power failure may still take that back.
+    /// Acknowledged records. In a relaxed store a power failure may still lose them.
     Committed,
-    /// To what is on disk: for whatever leaves this machine.
+    /// Durable records: for data that leaves this machine.
     Durable,
 }
 
-/// Reads on from a place in the log, for as long as it is asked.
+/// Reads the log from a position on.
 pub struct Follower {
     store: Store,
     view: View,
@@ -25,7 +25,7 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// Follows what comes after this sequence number.
+    /// Follows the records after this sequence number.
     pub fn after(store: &Store, until: Until, position: u64, view: View, time: StatusTime) -> Self {
         let end = match until {
             Until::Committed => store.committed(),
@@ -34,18 +34,18 @@ impl Follower {
         Self { store: store.clone(), view, time, end, position }
     }
 
-    /// Everything up to this sequence number was read: what to resume after.
+    /// The last sequence number that was read: resume after it.
     pub fn position(&self) -> u64 {
         self.position
     }
 
-    /// How far it could go now.
+    /// The last sequence number that it may read now.
     pub fn end(&self) -> u64 {
         *self.end.borrow()
     }
 
-    /// What is there by now, as far as one batch goes; none where everything was read. A batch may be empty: nothing of
-    /// it is in the view.
+    /// The next batch without waiting; `None` if everything was read. A batch is empty if none of its records is in the
+    /// view.
     pub async fn ready(&mut self) -> Result<Option<Batch>, StoreError> {
         let until = *self.end.borrow_and_update();
         if self.position >= until {
@@ -53,13 +53,13 @@ impl Follower {
         }
         let (view, after, now) = (self.view.clone(), self.position, self.time.now());
         let read = self.store.scan(move |reader| read_after(reader, &view, after, until, now));
-        // Nothing is awaited from here on: whoever drops this future has read all of a batch, or nothing.
+        // No await follows: a dropped future has read a whole batch or nothing.
         let (batch, position) = read.await?;
         self.position = position;
         Ok(Some(batch))
     }
 
-    /// The next batch, as soon as there is one. May be dropped at any time.
+    /// Waits for the next batch. Dropping the future loses nothing.
     pub async fn next(&mut self) -> Result<Batch, StoreError> {
         loop {
             if let Some(batch) = self.ready().await? {

@@ -1,4 +1,4 @@
-//! What is recorded already, in either order, a batch at a time.
+//! [`History`]: reads existing records, oldest or newest first, in batches.
 
 use std::collections::VecDeque;
 
@@ -9,33 +9,33 @@ use crate::audit::state::Store;
 use crate::domain::DecisionId;
 use crate::store::StoreError;
 
-/// What is read.
+/// What to read.
 #[derive(Clone, Debug)]
 pub enum Selection {
-    /// What a view has: the newest so many, or all.
+    /// All of a view, or only its newest items.
     Newest(View, Option<u64>),
-    /// The records that tell of one decision; of one that is redacted, what is left of them.
+    /// The records about one decision. Of a redacted decision, the rest of them.
     RecordsOf(DecisionId),
 }
 
-/// Reads what is recorded already.
+/// Reads existing records.
 pub struct History {
     store: Store,
     order: Order,
     time: StatusTime,
-    /// The last record when this began.
+    /// The last record when the reading began.
     end: u64,
     left: Left,
 }
 
-/// What is still to be read.
+/// What is left to read.
 enum Left {
-    /// So many records on this side of a place.
+    /// A number of records before or after a sequence number.
     Records {
         after: u64,
         until: u64,
     },
-    /// At most so many rows beyond this one.
+    /// At most this many rows before or after a row.
     Rows {
         filter: RowFilter,
         after: Option<u64>,
@@ -47,8 +47,7 @@ enum Left {
 }
 
 impl History {
-    /// Begins to read. What is recorded after this begins is for a [`Follower`](super::Follower) that goes on from
-    /// [`History::end`].
+    /// Begins to read. Use a [`Follower`](super::Follower) from [`History::end`] on for later records.
     pub async fn begin(
         store: &Store,
         selection: Selection,
@@ -67,12 +66,12 @@ impl History {
         Ok(history)
     }
 
-    /// The last record when this began.
+    /// The last record when the reading began.
     pub fn end(&self) -> u64 {
         self.end
     }
 
-    /// The next batch; none at the end. A batch may be empty and not be the last.
+    /// The next batch; `None` at the end. An empty batch need not be the last one.
     pub async fn next(&mut self) -> Result<Option<Batch>, StoreError> {
         match std::mem::replace(&mut self.left, Left::Nothing) {
             Left::Nothing => Ok(None),
@@ -94,7 +93,7 @@ impl History {
             }
             return Ok(batch);
         }
-        // Backwards: the batch before `until`, and a smaller one where the records are too large for it.
+        // Backwards: the batch before `until`. It is smaller if the records are large.
         let mut width = BATCH as u64;
         let (begin, mut batch) = loop {
             let begin = until.saturating_sub(width).max(after);
@@ -114,7 +113,7 @@ impl History {
         Ok(batch)
     }
 
-    /// Where rows begin: oldest first among the newest so many, that is found by walking back.
+    /// The first row to read. To read the newest rows oldest first, it walks back to find where they begin.
     async fn rows(&self, filter: RowFilter, limit: Option<u64>) -> Result<Left, StoreError> {
         let Some(limit) = limit else { return Ok(Left::Rows { filter, after: None, limit: u64::MAX }) };
         if self.order == Order::NewestFirst {
@@ -156,7 +155,7 @@ impl History {
         scan.await
     }
 
-    /// The records that tell of a decision, in the order of the log.
+    /// The records about a decision, in the order of the log.
     async fn records_of(&self, decision: DecisionId) -> Result<VecDeque<u64>, StoreError> {
         let end = self.end;
         let row = self.store.look(move |reader| reader.by_decision(decision)).await?;

@@ -1,11 +1,11 @@
-//! Following the record: what is there already, then what comes, from a place of one's own and at one's own pace.
+//! Reading and following the log: first the existing records, then new ones as they come.
 //!
-//! A follower has no buffer that could overrun. It reads the log in batches, one snapshot for each, and remembers how
-//! far it has come. Whoever is slow reads later, and holds up nobody. [`History`] reads what is recorded already, in
-//! either order; a [`Follower`] goes on from any place in the log, for as long as it is asked.
+//! [`History`] reads existing records in either order. A [`Follower`] reads from any position on and waits for new
+//! records. It reads in batches, one snapshot for each, and keeps only its position. So it has no buffer that can
+//! overflow, and a slow reader delays nobody.
 //!
-//! Inside the process a place is a number. What must survive a restart is a [cursor](cursors): its name and its place
-//! stand in the table `cursors`. Retention waits for the slowest of them, up to a bound that the floor above sets.
+//! A position is a sequence number. A position that must survive a restart is a [cursor](cursors), which is stored by
+//! name in the table `cursors`. Retention waits for the slowest cursor, up to a bound that the floor above sets.
 
 mod batch;
 pub(crate) mod cursors;

@@ -1,4 +1,4 @@
-//! Appending to the log.
+//! Appends records to the log.
 
 use super::end::LogEnd;
 use super::leaf::SALT_LEN;
@@ -10,33 +10,33 @@ use crate::store::Entropy;
 use crate::store::error::TxError;
 use crate::store::table::{Bytes, Lazy};
 
-/// Where a record came to stand.
+/// The position and the id of an appended record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Appended {
-    /// Its place in the log.
+    /// Its sequence number.
     pub sequence: u64,
-    /// Its name.
+    /// Its id.
     pub record_id: RecordId,
 }
 
 impl Tx<'_> {
-    /// The sequence number of the last record, this transaction's included.
+    /// The sequence number of the last record, including this transaction.
     pub fn last_sequence(&self) -> u64 {
         self.host.log.last_sequence
     }
 
-    /// Appends a record of something that happened.
+    /// Appends a record of an event.
     pub fn append(&mut self, at: Timestamp, event: &Event) -> Result<Appended, TxError> {
         self.append_unsealed(Unsealed::new(at, event)?)
     }
 
-    /// Appends a record that was written out before.
+    /// Appends a record that was serialized before.
     pub fn append_unsealed(&mut self, entry: Unsealed) -> Result<Appended, TxError> {
         append(&mut self.host.log, &mut self.tables.records, self.entropy, entry)
     }
 }
 
-/// Gives a record its name, its place and its salt, and writes it.
+/// Gives a record its id, sequence number and salt, and writes it.
 pub(crate) fn append(
     log: &mut LogEnd,
     records: &mut Lazy<'_, u64, Bytes>,

@@ -1,4 +1,4 @@
-//! What a log says about itself (c2sp.org/tlog-checkpoint), and the proof that a record is in it (c2sp.org/tlog-proof).
+//! Checkpoints of a log (c2sp.org/tlog-checkpoint), and proofs that a record is in it (c2sp.org/tlog-proof).
 
 use std::fmt;
 use std::fmt::Write as _;
@@ -13,12 +13,12 @@ use super::merkle;
 use super::note::Note;
 use crate::domain::Digest;
 
-/// The most hashes that a proof can have.
+/// The most hashes in a proof.
 pub const MAX_PROOF_LEN: usize = 63;
 /// The first line of a proof.
 pub const PROOF_HEADER: &str = "c2sp.org/tlog-proof@v1";
 
-/// What is wrong with a checkpoint or a proof.
+/// Why a checkpoint or a proof cannot be parsed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a {what}: {why}")]
 pub struct Malformed {
@@ -26,14 +26,14 @@ pub struct Malformed {
     why: &'static str,
 }
 
-/// The size and the root of a log: the text of the note that signs it.
+/// The size and the root of a log. A signed note contains it as its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// Which log.
+    /// The name of the log.
     pub origin: String,
-    /// How many leaves it has.
+    /// The number of leaves.
     pub size: u64,
-    /// The root of its tree.
+    /// The root of the tree.
     pub root: Digest,
 }
 
@@ -46,7 +46,7 @@ impl fmt::Display for Checkpoint {
 impl FromStr for Checkpoint {
     type Err = Malformed;
 
-    /// Reads the text of a checkpoint. Lines after the third are allowed, and mean nothing.
+    /// Parses the text of a checkpoint. Ignores lines after the third, as the specification says.
     fn from_str(text: &str) -> Result<Self, Malformed> {
         let wrong = |why| Malformed { what: "checkpoint", why };
         let text = text.strip_suffix('\n').ok_or(wrong("it does not end in a newline"))?;
@@ -63,17 +63,17 @@ impl FromStr for Checkpoint {
     }
 }
 
-/// A checkpoint with its signatures.
+/// A signed checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedCheckpoint {
-    /// What it says.
+    /// The checkpoint.
     pub checkpoint: Checkpoint,
-    /// What it says, as text, and who signed that.
+    /// The note: its text and its signatures.
     pub note: Note,
 }
 
 impl SignedCheckpoint {
-    /// Reads one, and believes nothing of it.
+    /// Parses a signed checkpoint without verifying its signatures.
     pub fn parse(text: &str) -> Result<Self, String> {
         let note = Note::parse(text).map_err(|error| error.to_string())?;
         let checkpoint = note.text.parse().map_err(|error: Malformed| error.to_string())?;
@@ -88,7 +88,7 @@ impl fmt::Display for SignedCheckpoint {
     }
 }
 
-/// A checkpoint as a file that witnesses keeps it, on a line.
+/// A checkpoint as a line of a witness file.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WitnessLine {
@@ -106,7 +106,7 @@ impl WitnessLine {
         serde_json::json!({ "checkpoint": self.checkpoint }).to_string()
     }
 
-    /// Reads a line, and believes nothing of it.
+    /// Parses a line without verifying signatures.
     pub fn parse(line: &[u8]) -> Result<SignedCheckpoint, String> {
         let line: Self = serde_json::from_slice(line).map_err(|error| format!("a line is no checkpoint: {error}"))?;
         SignedCheckpoint::parse(&line.checkpoint)
@@ -116,18 +116,18 @@ impl WitnessLine {
 /// The proof that a leaf is in a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlogProof {
-    /// What belongs to the leaf, and is proved by it or not at all.
+    /// Extra data for the leaf. The proof itself does not cover it.
     pub extra: Option<Vec<u8>>,
     /// The leaf, from 0.
     pub index: u64,
-    /// The hashes from the leaf's sibling's up to that of the root's child.
+    /// The hashes of the proof, from the leaf's sibling up to a child of the root.
     pub hashes: Vec<Digest>,
     /// The checkpoint.
     pub checkpoint: SignedCheckpoint,
 }
 
 impl TlogProof {
-    /// Checks that a leaf with this hash is in the log as the checkpoint has it. Who signed that is another question.
+    /// Verifies that the log of the checkpoint contains a leaf with this hash. Does not verify signatures.
     pub fn verify_inclusion(&self, leaf: &Digest) -> Result<(), merkle::ProofError> {
         let Checkpoint { size, root, .. } = &self.checkpoint.checkpoint;
         merkle::verify_inclusion(leaf, self.index, *size, &self.hashes, root)
@@ -184,7 +184,7 @@ fn hash(base64: &str) -> Option<Digest> {
     Some(Digest(STANDARD.decode(base64).ok()?.try_into().ok()?))
 }
 
-/// The lines of a consistency proof as witnesses take it.
+/// The lines of a consistency proof in the format of witnesses.
 pub(crate) fn proof_lines(hashes: &[Digest]) -> String {
     hashes.iter().fold(String::new(), |mut lines, hash| {
         // Writing to a String cannot fail.

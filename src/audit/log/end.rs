@@ -1,4 +1,4 @@
-//! Where the log ends, as the writer keeps it in memory.
+//! The end of the log, which the writer keeps in memory.
 
 use redb::{ReadTransaction, StorageError};
 
@@ -7,22 +7,22 @@ use super::tables::{RECORDS, TREE};
 use super::tiles::hashed;
 use crate::store::error::storage;
 
-/// Where the log ends.
+/// The end of the log.
 #[derive(Debug, PartialEq)]
 pub(crate) struct LogEnd {
-    /// The sequence number of the last record; 0 while there is none.
+    /// The sequence number of the last record; 0 if the log is empty.
     pub(crate) last_sequence: u64,
-    /// How many records the stored part of the Merkle tree covers.
+    /// How many records the stored Merkle tree covers.
     pub(crate) hashed: u64,
 }
 
 impl LogEnd {
-    /// Reads it from the file.
+    /// Loads it from the file.
     pub(crate) fn load(read: &ReadTransaction) -> Result<Self, StorageError> {
         let tree = TREE.open_if_there(read).map_err(storage)?;
         Ok(Self {
             last_sequence: last_of(&RECORDS.open(read).map_err(storage)?, "records")?,
-            // A store from before there was a tree: it is derived from now on.
+            // A store from before the tree existed: the tree is derived from now on.
             hashed: tree.as_ref().map_or(Ok(0), hashed)?,
         })
     }

@@ -1,8 +1,8 @@
-//! Who a log is: its origin, and the keys that have signed for it, first to last.
+//! The identity of a log: its origin, and all its signing keys in order.
 //!
-//! Both are on the record, and in the `meta` table beside it (`log`, as JSON) so that nobody has to look for them. The
-//! first key is named by a `log_started` record; each later one by a `log_key_rotated` record, which holds a statement
-//! that the key before it and the new one have both signed:
+//! The log records both, and the `meta` table has a copy (`log`, as JSON) for quick access. A `log_started` record
+//! names the first key. A `log_key_rotated` record names each later key; it contains a statement that the old and the
+//! new key have signed:
 //!
 //! ```text
 //! aegis-key-rotation/v1
@@ -14,8 +14,8 @@
 //! — <origin> <signature of the second key>
 //! ```
 //!
-//! A checkpoint is signed by the key in force at its size: the last one whose record is in it. So a verifier that knows
-//! any one key of a log can follow the others, and an old key is worth nothing from its successor's record on.
+//! The key in force at its size signs a checkpoint: the last key whose record the checkpoint covers. So a verifier that
+//! knows one key of a log can find the others, and an old key cannot sign anything after the record of its successor.
 
 use redb::{ReadableTable as _, StorageError};
 use serde::{Deserialize, Serialize};
@@ -27,29 +27,29 @@ use crate::store::error::{StoreError, TxError, damaged, guarded};
 use crate::store::meta::META;
 use crate::store::reader::Reader;
 
-/// The first line of a rotation's statement.
+/// The first line of the statement.
 const ROTATION: &str = "aegis-key-rotation/v1";
 
 /// A log: its origin and its keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogIdentity {
-    /// The name of the log: the first line of its checkpoints, and the name of its keys.
+    /// The name of the log. It is the first line of its checkpoints and the name of its keys.
     pub origin: String,
-    /// Its keys, first to last. There is at least one.
+    /// The keys in order. At least one.
     pub keys: Vec<LogKey>,
 }
 
 /// A key of a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogKey {
-    /// The record that names it.
+    /// The sequence number of the record that names it.
     pub sequence: u64,
-    /// The public half.
+    /// The public key.
     pub key: VerifierKey,
 }
 
 impl LogIdentity {
-    /// The key that signs, or has signed, checkpoints of this size.
+    /// The key that signs checkpoints of this size.
     pub fn key_at(&self, size: u64) -> Option<&VerifierKey> {
         let later = self.keys.iter().rev().find(|key| key.sequence <= size);
         Some(&later.or_else(|| self.keys.first())?.key)
@@ -61,21 +61,21 @@ impl LogIdentity {
     }
 }
 
-/// The statement that one key follows another, signed by both.
+/// The statement that one key replaces another, signed by both.
 pub fn sign_rotation(origin: &str, old: &SigningKey, new: &SigningKey) -> String {
     sign(&rotation_text(origin, old.verifier(), new.verifier()), &[old, new])
 }
 
-/// Checks a statement of that kind.
+/// Verifies such a statement.
 pub fn verify_rotation(statement: &str, origin: &str, old: &VerifierKey, new: &VerifierKey) -> Result<(), String> {
     let note = Note::parse(statement).map_err(|error| error.to_string())?;
     if note.text != rotation_text(origin, old, new) {
-        return Err("the statement is about other keys".to_owned());
+        return Err("the statement names other keys".to_owned());
     }
     for key in [old, new] {
         note.verify(std::slice::from_ref(key)).map_err(|error| error.to_string())?;
     }
-    if note.signatures.len() == 2 { Ok(()) } else { Err("the statement has not two signatures".to_owned()) }
+    if note.signatures.len() == 2 { Ok(()) } else { Err("the statement must have exactly two signatures".to_owned()) }
 }
 
 fn rotation_text(origin: &str, old: &VerifierKey, new: &VerifierKey) -> String {
@@ -113,14 +113,14 @@ impl Stored {
 }
 
 impl Tx<'_> {
-    /// Keeps who the log is. The record that says the same is appended in the same job.
+    /// Stores the identity of the log. The same job must append the record of it.
     pub fn put_log(&mut self, log: &LogIdentity) -> Result<(), TxError> {
         let json = serde_json::to_vec(&Stored::of(log)).map_err(crate::domain::ParamsError::from)?;
         self.tables.meta.insert(LOG, json.as_slice())?;
         Ok(())
     }
 
-    /// Who the log is, once that is on the record.
+    /// The identity of the log; `None` before it is on the record.
     pub fn log(&mut self) -> Result<Option<LogIdentity>, TxError> {
         let stored = self.tables.meta.read()?.get(LOG)?.map(|json| Stored::decode(json.value()));
         stored.transpose().map_err(|why| TxError::Storage(StorageError::Corrupted(why)))
@@ -128,7 +128,7 @@ impl Tx<'_> {
 }
 
 impl Reader {
-    /// Who the log is, once that is on the record.
+    /// The identity of the log; `None` before it is on the record.
     pub fn log(&self) -> Result<Option<LogIdentity>, StoreError> {
         guarded(|| {
             let stored = self.table(META)?.get(LOG)?.map(|json| Stored::decode(json.value()));

@@ -1,16 +1,16 @@
-//! What is hashed of a record, and how its value begins: drawn in the [module documentation](crate::audit).
+//! The hashed data of a record and the header of its stored value. The [module documentation](crate::audit) shows both.
 
 use sha2::{Digest as _, Sha256};
 
 use crate::domain::Digest;
 
-/// What the leaf data's hash begins with, so that it is the hash of nothing else.
+/// The prefix of the hashed data, so that the hash differs from any other use of SHA-256.
 pub const LEAF_DOMAIN: &[u8; 16] = b"aegis/record/v1\0";
-/// How long a leaf hash is.
+/// The length of a leaf hash.
 pub const LEAF_HASH_LEN: usize = 32;
-/// How long a salt is.
+/// The length of a salt.
 pub const SALT_LEN: usize = 16;
-/// What stands before the payload in the value of a record.
+/// The length of the header before the payload.
 pub(crate) const HEADER_LEN: usize = LEAF_HASH_LEN + SALT_LEN;
 
 /// The leaf hash of a record: RFC 6962's `SHA-256(0x00 ‖ leaf data)`, over
@@ -20,19 +20,19 @@ pub fn leaf_hash(salt: &[u8; SALT_LEN], payload: &[u8]) -> Digest {
     Digest(Sha256::new().chain_update([0]).chain_update(data).finalize().into())
 }
 
-/// What stands where something was taken away.
+/// Replaces removed text.
 pub const REDACTED: &str = "[redacted]";
-/// How long the value of a redacted record is.
+/// The length of the stored value of a redacted record.
 pub(crate) const REDACTED_LEN: usize = 2 * LEAF_HASH_LEN;
 
-/// What the leaf hash of a record is made from.
+/// The leaf data of a record, from which its leaf hash is computed.
 pub fn leaf_data(salt: &[u8], payload: &[u8]) -> Digest {
     Digest(Sha256::new().chain_update(LEAF_DOMAIN).chain_update(salt).chain_update(payload).finalize().into())
 }
 
-/// The leaf data of a redacted record's value; `None` where the value is whole.
+/// The leaf data in the value of a redacted record; `None` if the record is whole.
 pub(crate) fn leaf_data_of_redacted(value: &[u8]) -> Option<Digest> {
-    // A payload is an object with at least a version in it: a whole record is longer.
+    // A whole record is longer, because its payload is an object with at least a version.
     let data = (value.len() == REDACTED_LEN).then(|| value.last_chunk::<LEAF_HASH_LEN>())??;
     Some(Digest(*data))
 }

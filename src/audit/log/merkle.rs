@@ -1,8 +1,8 @@
-//! The Merkle tree of RFC 6962, section 2.1, and nothing of where its hashes are kept.
+//! The Merkle tree of RFC 6962, section 2.1, without storage.
 //!
-//! Roots and proofs are put together from the hashes of *complete* subtrees, which whoever calls looks up: the subtree
-//! of height `h` and index `i` covers the leaves from `i · 2^h` to `(i + 1) · 2^h`, without the last. Everything is
-//! checked by the algorithms of RFC 9162, sections 2.1.3.2 and 2.1.4.2, which need nothing but the proof.
+//! Roots and proofs are computed from the hashes of *complete* subtrees, which the caller looks up. The subtree of
+//! height `h` and index `i` covers the leaves from `i · 2^h` to before `(i + 1) · 2^h`. Proofs are verified with the
+//! algorithms of RFC 9162, sections 2.1.3.2 and 2.1.4.2.
 //!
 //! Leaves are counted from 0 here, as in the RFCs and the C2SP formats; records are numbered from 1. The leaf of a
 //! record is `sequence − 1`, and the tree of size `n` holds the records from 1 to `n`.
@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::domain::Digest;
 
-/// The root of the tree without leaves: the hash of nothing.
+/// The root of the empty tree: the hash of no bytes.
 pub fn empty_root() -> Digest {
     Digest(Sha256::digest([]).into())
 }
@@ -26,10 +26,10 @@ pub fn hash_node(left: &Digest, right: &Digest) -> Digest {
     Digest(Sha256::new().chain_update([1]).chain_update(left.0).chain_update(right.0).finalize().into())
 }
 
-/// What is wrong with a proof.
+/// Why a proof is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProofError {
-    /// There is no such leaf in a tree of that size.
+    /// The tree has no such leaf.
     #[error("a tree of {size} leaves has no leaf {index}")]
     NoSuchLeaf {
         /// The leaf, from 0.
@@ -37,7 +37,7 @@ pub enum ProofError {
         /// The size of the tree.
         size: u64,
     },
-    /// The sizes are the wrong way round.
+    /// The old tree is larger than the new one.
     #[error("the tree of {old} leaves is larger than that of {new}, which should contain it")]
     NotASuccessor {
         /// The size of the earlier tree.
@@ -45,30 +45,30 @@ pub enum ProofError {
         /// The size of the later tree.
         new: u64,
     },
-    /// The proof has more or fewer hashes than the sizes ask for.
+    /// The number of hashes does not fit the sizes.
     #[error("the proof has the wrong number of hashes")]
     WrongLength,
-    /// The hashes do not lead to the root.
-    #[error("the proof does not lead to the root")]
+    /// The hashes do not give the root.
+    #[error("the proof does not give the root")]
     WrongRoot,
 }
 
 /// Looks up the hash of a complete subtree by its height and its index at that height.
 pub trait Subtrees {
-    /// Why a hash cannot be had.
+    /// Why a lookup failed.
     type Error;
 
     /// The hash of the subtree.
     fn subtree(&mut self, height: u32, index: u64) -> Result<Digest, Self::Error>;
 }
 
-/// The root of the tree of so many leaves.
+/// The root of the tree of this size.
 pub fn root<S: Subtrees>(subtrees: &mut S, size: u64) -> Result<Digest, S::Error> {
     if size == 0 { Ok(empty_root()) } else { range_hash(subtrees, 0, size) }
 }
 
-/// Proves that a leaf is in the tree of so many leaves: the hashes from its sibling's up to that of the root's child.
-/// The caller has made sure that `index < size`.
+/// The proof that the tree of this size contains a leaf: hashes from the leaf's sibling up to a child of the root. The
+/// caller ensures `index < size`.
 pub fn inclusion_proof<S: Subtrees>(subtrees: &mut S, index: u64, size: u64) -> Result<Vec<Digest>, S::Error> {
     debug_assert!(index < size, "there is such a leaf");
     let (mut start, mut end) = (0, size);
@@ -86,8 +86,8 @@ pub fn inclusion_proof<S: Subtrees>(subtrees: &mut S, index: u64, size: u64) -> 
     siblings.into_iter().rev().map(|(start, end)| range_hash(subtrees, start, end)).collect()
 }
 
-/// Proves that the tree of `old` leaves is the beginning of the tree of `new`. The caller has made sure that `old <=
-/// new`. The proof is empty where there is nothing to prove: from no leaves, or from a tree to itself.
+/// The proof that the tree of `new` leaves begins with the tree of `old` leaves. The caller ensures `old <= new`. The
+/// proof is empty if `old` is 0 or both are equal.
 pub fn consistency_proof<S: Subtrees>(subtrees: &mut S, old: u64, new: u64) -> Result<Vec<Digest>, S::Error> {
     debug_assert!(old <= new, "the later tree is larger");
     if old == 0 || old == new {
@@ -95,7 +95,7 @@ pub fn consistency_proof<S: Subtrees>(subtrees: &mut S, old: u64, new: u64) -> R
     }
     let (mut start, mut end) = (0, new);
     let mut ranges = Vec::new();
-    // The subtree that ends where the old tree ends is known to whoever knows the old root only if it is all of it.
+    // A verifier that knows the old root knows this subtree only if it is the whole old tree.
     while end != old {
         let middle = start + split(end - start);
         if old <= middle {
@@ -112,7 +112,7 @@ pub fn consistency_proof<S: Subtrees>(subtrees: &mut S, old: u64, new: u64) -> R
     ranges.into_iter().rev().map(|(start, end)| range_hash(subtrees, start, end)).collect()
 }
 
-/// Checks that a leaf with this hash is in the tree with this root.
+/// Verifies that the tree with this root contains a leaf with this hash.
 pub fn verify_inclusion(
     leaf: &Digest,
     index: u64,
@@ -131,7 +131,7 @@ pub fn verify_inclusion(
         }
         if node & 1 == 1 || node == last {
             hash = hash_node(sibling, &hash);
-            // Where a subtree is not complete, it stands as it is some levels further up.
+            // An incomplete subtree has no sibling on this level and moves up unchanged.
             while node & 1 == 0 && node != 0 {
                 (node, last) = (node >> 1, last >> 1);
             }
@@ -146,7 +146,7 @@ pub fn verify_inclusion(
     if hash == *root { Ok(()) } else { Err(ProofError::WrongRoot) }
 }
 
-/// Checks that the tree with the old root is the beginning of the tree with the new one.
+/// Verifies that the tree with the new root begins with the tree with the old root.
 pub fn verify_consistency(
     old: u64,
     old_root: &Digest,
@@ -166,7 +166,7 @@ pub fn verify_consistency(
         };
     }
     let mut rest = proof.iter();
-    // A complete old tree is a node of the new one: its root is where to begin, and not in the proof.
+    // A complete old tree is a node of the new tree. The proof leaves its root out, so start with it.
     let first = if old.is_power_of_two() { *old_root } else { *rest.next().ok_or(ProofError::WrongLength)? };
     let shift = (old - 1).trailing_ones();
     let (mut node, mut last) = ((old - 1) >> shift, (new - 1) >> shift);
@@ -192,16 +192,16 @@ pub fn verify_consistency(
     if old_hash == *old_root && new_hash == *new_root { Ok(()) } else { Err(ProofError::WrongRoot) }
 }
 
-/// A tree that grows leaf by leaf and keeps only what its root needs: the hashes of its largest complete subtrees.
+/// A tree that grows leaf by leaf and keeps only the hashes of its largest complete subtrees.
 #[derive(Clone, Debug, Default)]
 pub struct Frontier {
     size: u64,
-    /// One for every bit of the size that is set, the largest first.
+    /// One hash for each set bit of the size, the largest subtree first.
     complete: Vec<Digest>,
 }
 
 impl Frontier {
-    /// How many leaves there are.
+    /// The number of leaves.
     pub const fn size(&self) -> u64 {
         self.size
     }
@@ -210,7 +210,7 @@ impl Frontier {
     pub fn push(&mut self, leaf: Digest) {
         let mut hash = leaf;
         for _ in 0..self.size.trailing_ones() {
-            // There is one complete subtree for every bit that is set.
+            // The tree has one complete subtree for each set bit of its size.
             if let Some(left) = self.complete.pop() {
                 hash = hash_node(&left, &hash);
             }
@@ -219,7 +219,7 @@ impl Frontier {
         self.size += 1;
     }
 
-    /// The root of the tree as it is now.
+    /// The current root.
     pub fn root(&self) -> Digest {
         let mut smallest_first = self.complete.iter().rev();
         let Some(smallest) = smallest_first.next() else { return empty_root() };
@@ -227,7 +227,7 @@ impl Frontier {
     }
 }
 
-/// The hash of the leaves from `start` up to `end`, which is what RFC 6962 splits a tree into: never of any others.
+/// The hash of the leaves from `start` to before `end`, a range into which RFC 6962 splits a tree.
 fn range_hash<S: Subtrees>(subtrees: &mut S, start: u64, end: u64) -> Result<Digest, S::Error> {
     let len = end - start;
     if len.is_power_of_two() {
@@ -239,7 +239,7 @@ fn range_hash<S: Subtrees>(subtrees: &mut S, start: u64, end: u64) -> Result<Dig
     Ok(hash_node(&left, &range_hash(subtrees, middle, end)?))
 }
 
-/// The largest power of two that is smaller than this number, which is more than 1.
+/// The largest power of two below this number, which must be more than 1.
 const fn split(len: u64) -> u64 {
     1 << (u64::BITS - 1 - (len - 1).leading_zeros())
 }
@@ -386,8 +386,7 @@ pub(crate) mod tests {
     }
 
     proptest! {
-        /// A proof is only good for what it proves: a changed hash, one too few or too many, another leaf, another
-        /// size.
+        /// A changed proof fails: a changed hash, a missing or extra hash, another leaf, another size.
         #[test]
         fn what_is_changed_does_not_verify(size in 2u64..600, at in 0u64..600, other in 0u64..600, byte in 0usize..32) {
             let leaves = leaves(size);

@@ -1,4 +1,4 @@
-//! The log: records, appended and never changed, and the tree over them that proves it.
+//! The log: append-only records, and the Merkle tree that proves them.
 
 pub(crate) mod append;
 pub mod checkpoint;

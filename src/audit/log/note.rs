@@ -1,7 +1,7 @@
-//! Signed notes (c2sp.org/signed-note): a text, and below it a line for every signature.
+//! Signed notes (c2sp.org/signed-note): a text, followed by one line for each signature.
 //!
-//! Ours are signed with Ed25519. Cosignatures of witnesses (c2sp.org/tlog-cosignature, the Ed25519 kind) are verified,
-//! and never made: that is for witnesses to do.
+//! The log signs with Ed25519. Cosignatures of witnesses (c2sp.org/tlog-cosignature, with Ed25519) are only verified
+//! here.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,44 +11,44 @@ use base64::engine::general_purpose::STANDARD;
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use sha2::{Digest as _, Sha256};
 
-/// The longest note that is read.
+/// The longest note that is accepted, in bytes.
 pub const MAX_NOTE_LEN: usize = 64 << 10;
-/// How many signatures are read: the specification asks for at least 16.
+/// The most signatures in a note. The specification requires at least 16.
 const MAX_SIGNATURES: usize = 64;
-/// What a signature line begins with.
+/// The prefix of a signature line.
 const SIGNATURE: &str = "\u{2014} ";
-/// What the Go implementation of notes begins a key file with.
+/// The prefix of a key file of the Go implementation of notes.
 const PRIVATE: &str = "PRIVATE+KEY+";
 
-/// What is wrong with a note or a key.
+/// Why a note or a key is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NoteError {
-    /// It has not the form of a note.
+    /// The text is not a signed note.
     #[error("not a signed note: {0}")]
     Malformed(&'static str),
-    /// It has not the form of a key.
+    /// The text is not a key.
     #[error("not a {what}: {why}")]
     BadKey {
-        /// What it was to be.
+        /// The expected kind of key.
         what: &'static str,
         /// What is wrong.
         why: &'static str,
     },
-    /// A key that is known has not made the signature that bears its name.
+    /// The signature with the name of a known key was not made by that key.
     #[error("the signature of {0} is wrong: the text or the signature was changed")]
     WrongSignature(String),
-    /// None of the keys that are known has signed.
+    /// No known key has signed.
     #[error("not signed by {0}")]
     Unsigned(String),
 }
 
-/// What a key's signatures are made over.
+/// What a key signs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Algorithm {
     /// The text of the note.
     Ed25519,
-    /// A witness's statement about the text, with a time.
+    /// A witness's statement about the text, with the time of the signature.
     Cosignature,
 }
 
@@ -61,7 +61,7 @@ impl Algorithm {
     }
 }
 
-/// A public key that signatures are verified with, by its name: a *vkey*.
+/// A named public key that verifies signatures: a *vkey*.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifierKey {
     name: String,
@@ -70,17 +70,17 @@ pub struct VerifierKey {
 }
 
 impl VerifierKey {
-    /// Whose key it is.
+    /// The name of the key's owner.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// What its signatures are made over.
+    /// What it signs.
     pub const fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
 
-    /// The number that stands before its signatures: with the name, it tells which key has signed.
+    /// The key id before each signature. Together with the name it says which key has signed.
     pub fn id(&self) -> u32 {
         let hash = Sha256::new()
             .chain_update(&self.name)
@@ -116,7 +116,7 @@ impl FromStr for VerifierKey {
 
     fn from_str(text: &str) -> Result<Self, NoteError> {
         let wrong = |why| NoteError::BadKey { what: "verifier key", why };
-        // Base64 may hold a plus, names may not.
+        // Base64 may contain a plus; names must not.
         let mut parts = text.trim_end_matches('\n').splitn(3, '+');
         let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(wrong("it has the form NAME+ID+KEY, for example example.com/log+530d903a+AekyeRrm…"));
@@ -135,7 +135,7 @@ impl FromStr for VerifierKey {
     }
 }
 
-/// Whether this can be the name of a key, and so the origin of a log.
+/// Checks a name of a key, which is also the origin of a log.
 pub fn check_name(name: &str) -> Result<(), &'static str> {
     if name.is_empty() {
         return Err("its name is empty");
@@ -149,7 +149,7 @@ pub fn check_name(name: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// A key that signs. Its text form, as the Go implementation of notes has it, is a secret; what `Debug` shows is none.
+/// A signing key. Its text form, the one of the Go implementation of notes, is secret; `Debug` does not show it.
 pub struct SigningKey {
     verifier: VerifierKey,
     seed: [u8; 32],
@@ -163,7 +163,7 @@ impl fmt::Debug for SigningKey {
 }
 
 impl SigningKey {
-    /// The key that 32 random bytes make.
+    /// The key of this random seed.
     pub fn from_seed(name: &str, seed: [u8; 32]) -> Result<Self, NoteError> {
         let wrong = |why| NoteError::BadKey { what: "signing key", why };
         check_name(name).map_err(wrong)?;
@@ -173,7 +173,7 @@ impl SigningKey {
         Ok(Self { verifier, seed, pair })
     }
 
-    /// Reads the text form: `PRIVATE+KEY+NAME+ID+KEY`.
+    /// Parses the text form: `PRIVATE+KEY+NAME+ID+KEY`.
     pub fn from_text(text: &str) -> Result<Self, NoteError> {
         let wrong = |why| NoteError::BadKey { what: "signing key", why };
         let rest = text.trim_end_matches('\n').strip_prefix(PRIVATE);
@@ -188,19 +188,19 @@ impl SigningKey {
         if format!("{:08x}", key.verifier.id()) == id { Ok(key) } else { Err(wrong("its ID is not its own")) }
     }
 
-    /// The text form: a secret.
+    /// The text form, which is secret.
     pub fn to_secret_text(&self) -> String {
         let mut key = vec![1];
         key.extend_from_slice(&self.seed);
         format!("{PRIVATE}{}+{:08x}+{}", self.verifier.name, self.verifier.id(), STANDARD.encode(key))
     }
 
-    /// The public half.
+    /// The public key.
     pub const fn verifier(&self) -> &VerifierKey {
         &self.verifier
     }
 
-    /// The line that signs a text, its newline included.
+    /// The signature line of a text, including its newline.
     pub fn signature_line(&self, text: &str) -> String {
         let mut bytes = self.verifier.id().to_be_bytes().to_vec();
         bytes.extend_from_slice(self.pair.sign(text.as_bytes()).as_ref());
@@ -208,7 +208,7 @@ impl SigningKey {
     }
 }
 
-/// Signs a text, which must end in a newline, with these keys.
+/// Signs a text with these keys. The text must end in a newline.
 pub fn sign(text: &str, keys: &[&SigningKey]) -> String {
     debug_assert!(text.ends_with('\n'), "the text of a note ends in a newline");
     let mut note = format!("{text}\n");
@@ -216,11 +216,10 @@ pub fn sign(text: &str, keys: &[&SigningKey]) -> String {
     note
 }
 
-/// A note that was read. What it says may be believed once [`Note::verify`] has found a signature of a key that is
-/// trusted.
+/// A parsed note. Trust its text only after [`Note::verify`] has found a signature of a trusted key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
-    /// The text, with the newline that ends it.
+    /// The text, including its final newline.
     pub text: String,
     /// The signatures, in their order.
     pub signatures: Vec<NoteSignature>,
@@ -229,21 +228,21 @@ pub struct Note {
 /// One signature of a note.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoteSignature {
-    /// Whose it says it is.
+    /// The claimed name of the signer.
     pub name: String,
-    /// The number of the key.
+    /// The id of the key.
     pub id: u32,
-    /// What the key made.
+    /// The signature bytes.
     pub bytes: Vec<u8>,
 }
 
 impl NoteSignature {
-    /// Reads a signature line without its newline.
+    /// Parses a signature line without its newline.
     pub fn from_line(line: &str) -> Result<Self, NoteError> {
         let malformed = NoteError::Malformed;
         let rest = line.strip_prefix(SIGNATURE).ok_or(malformed("a signature line does not begin with `— `"))?;
         let (name, base64) = rest.split_once(' ').ok_or(malformed("a signature line has no signature"))?;
-        check_name(name).map_err(|_| malformed("the name of a signature is no name"))?;
+        check_name(name).map_err(|_| malformed("the name of a signature is not a valid key name"))?;
         let bytes = STANDARD.decode(base64).map_err(|_| malformed("a signature is not base64"))?;
         match bytes.split_first_chunk() {
             Some((id, rest)) if !rest.is_empty() => {
@@ -253,7 +252,7 @@ impl NoteSignature {
         }
     }
 
-    /// Whether this names that key.
+    /// Whether the signature claims to be by this key.
     pub fn names(&self, key: &VerifierKey) -> bool {
         self.id == key.id() && self.name == key.name
     }
@@ -268,7 +267,7 @@ impl fmt::Display for NoteSignature {
 }
 
 impl Note {
-    /// Reads a note, and believes nothing of it.
+    /// Parses a note without verifying it.
     pub fn parse(note: &str) -> Result<Self, NoteError> {
         let malformed = NoteError::Malformed;
         if note.len() > MAX_NOTE_LEN {
@@ -287,8 +286,8 @@ impl Note {
         Ok(Self { text: text.to_owned(), signatures })
     }
 
-    /// Checks that every signature that names one of the keys is that key's, and that there is one. The answer is which
-    /// keys have signed.
+    /// Verifies every signature that claims to be by one of the keys, and requires at least one. Returns the keys that
+    /// have signed.
     pub fn verify<'k>(&self, keys: &'k [VerifierKey]) -> Result<Vec<&'k VerifierKey>, NoteError> {
         let mut signed = Vec::new();
         for signature in &self.signatures {
@@ -343,8 +342,8 @@ mod tests {
         assert_eq!(
             sign(text, &[&key]),
             format!(
-                "{text}\n— PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6Ryy\
-                 BwJnAM=\n"
+                "{text}\n— PeterNeumann x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpR\
+                 Zb6KE6RyyBwJnAM=\n"
             )
         );
     }

@@ -1,4 +1,4 @@
-//! What stands on the record: one [`Record`] per thing that happened, and its canonical bytes.
+//! [`Record`]: an entry of the log for each event, and its canonical JSON.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::domain::{
     Peer, RecordId, Report, RiskLevel, Role, Timestamp, TokenId, canonical_json,
 };
 
-/// The version of the record's JSON. A reader refuses what it does not know.
+/// The version of the record's JSON. A reader refuses any other version.
 pub const RECORD_VERSION: u32 = 1;
 
 /// One entry of the append-only record.
@@ -18,36 +18,36 @@ pub const RECORD_VERSION: u32 = 1;
 pub struct Record {
     /// [`RECORD_VERSION`].
     pub version: u32,
-    /// Its place in the log, from 1, without gaps.
+    /// Its sequence number in the log: from 1, without gaps.
     pub sequence: u64,
     /// Its name.
     pub record_id: RecordId,
-    /// When it was written, as the wall clock had it.
+    /// When it was written, by the wall clock.
     pub time: Timestamp,
-    /// What happened.
+    /// The event.
     #[serde(flatten)]
     pub event: Event,
 }
 
 impl Record {
-    /// The RFC 8785 JSON that is stored and hashed.
+    /// The record as RFC 8785 JSON, which is stored and hashed.
     pub fn to_canonical(&self) -> Result<Vec<u8>, ParamsError> {
         canonical_json(self)
     }
 }
 
-/// Something that happened.
+/// An event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Event {
-    /// The daemon started to serve.
+    /// The daemon started.
     DaemonStarted {
         /// The version of the program.
         program: String,
-        /// What operators must know about this run: `dev`, `relaxed-durability`.
+        /// Flags of this run: `dev`, `relaxed-durability`.
         flags: Vec<String>,
     },
-    /// The daemon stopped in good order.
+    /// The daemon stopped normally.
     DaemonStopped,
     /// A policy came into force.
     PolicyLoaded {
@@ -55,31 +55,31 @@ pub enum Event {
         revision: Digest,
         /// The names of its layers, lowest first.
         layers: Vec<String>,
-        /// Who changed it: the subject of an `UpdatePolicy`, or empty for the daemon's own reading of its files.
+        /// Who changed it: the subject that called `UpdatePolicy`, or empty if the daemon read it from files.
         #[serde(default)]
         by: String,
     },
-    /// A changed policy was not taken: the last good one stays in force.
+    /// A changed policy was refused. The previous one stays in force.
     PolicyRejected {
         /// The revision that stays in force.
         kept: Digest,
-        /// What is wrong, one entry a finding, bounded.
+        /// The findings, one entry for each, bounded.
         errors: Vec<String>,
     },
     /// A proposal was answered.
     Decision(Box<DecisionRecord>),
-    /// A question was put to reviewers.
+    /// The daemon asked reviewers.
     ApprovalRequested {
         /// The question.
         approval_id: ApprovalId,
         /// The decision that waits for it.
         decision_id: DecisionId,
-        /// When it ends by itself.
+        /// When it expires.
         expires_at: Timestamp,
-        /// Whether the action may run when nobody answers.
+        /// Whether the action may run if nobody answers.
         timeout_allows: bool,
     },
-    /// A question was answered, by a person, the clock, the policy or the proposer.
+    /// An approval ended: by a reviewer, its deadline, the policy or its proposer.
     ApprovalEnded {
         /// The question.
         approval_id: ApprovalId,
@@ -87,25 +87,25 @@ pub enum Event {
         decision_id: DecisionId,
         /// How, by whom, when and why.
         ending: Ending,
-        /// How whoever ended it was authenticated.
+        /// How the person who ended it was authenticated.
         how: Option<How>,
         /// The revision in force when it ended.
         policy_revision: Digest,
     },
-    /// The agent's own user confirmed: the token was redeemed by a second proposal.
+    /// The agent's own user confirmed: a second proposal redeemed the token.
     Confirmed {
         /// The decision that asked for confirmation.
         decision_id: DecisionId,
         /// The decision that redeemed the token.
         confirmed_by: DecisionId,
     },
-    /// A confirmation was withdrawn by the proposer.
+    /// The proposer withdrew a confirmation.
     ConfirmationCancelled {
         /// The decision that asked for confirmation.
         decision_id: DecisionId,
     },
-    /// A proposal with the key of an action that was allowed and not reported was denied: the policy blocks it by now. The
-    /// decision stays as it is: its action may have run.
+    /// The daemon denied a retry with the idempotency key of an allowed, unreported action, because the policy now
+    /// blocks it. The earlier decision does not change, because its action may have run.
     ReplayDenied {
         /// The decision that allowed the action.
         decision_id: DecisionId,
@@ -114,31 +114,31 @@ pub enum Event {
         /// The policy that blocks it.
         policy_revision: Digest,
     },
-    /// An agent said what came of an action.
+    /// An agent reported the result of an action.
     Result {
         /// The decision that allowed the action.
         decision_id: DecisionId,
-        /// What came of it.
+        /// The result.
         report: Report,
         /// Which values of the report are masked.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         masked: Vec<ParamPath>,
     },
-    /// An admin made a token. Its hash is not here: what could be looked up by it is nobody's business but the store's.
+    /// An admin created a token. The record does not contain its hash: only the store needs it.
     TokenCreated {
         /// The token.
         token_id: TokenId,
-        /// Who holds it, as the record names them.
+        /// The name of its holder, as on the record.
         subject: String,
         /// What its holder may do.
         roles: Vec<Role>,
         /// The one actor that its holder may act for.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         actor: Option<String>,
-        /// When it ends by itself.
+        /// When it expires.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         expires_at: Option<Timestamp>,
-        /// Who made it.
+        /// Who created it.
         by: String,
     },
     /// An admin revoked a token.
@@ -150,37 +150,37 @@ pub enum Event {
         /// Who revoked it.
         by: String,
     },
-    /// The file that says who may call came into force.
+    /// An identities file came into force.
     IdentitiesLoaded {
-        /// The SHA-256 of the file and of every file that it names.
+        /// The SHA-256 over the file and every file that it names.
         revision: Digest,
     },
-    /// A change of that file, or of what it names, was not taken: the last good one stays in force.
+    /// A changed identities file, or a file that it names, was refused. The previous one stays in force.
     IdentitiesRejected {
-        /// What is wrong, one entry a finding, bounded.
+        /// The findings, one entry for each, bounded.
         errors: Vec<String>,
     },
-    /// There was no space left. This was written into what is held in reserve for it; until there is space again,
-    /// nothing else is.
+    /// The disk is full. The store used its reserve to write this record, and writes nothing else until there is space
+    /// again.
     DiskFull {
-        /// Since when nothing could be written.
+        /// When writing first failed.
         since: Timestamp,
     },
-    /// The record could not be written for some time, and can be again.
+    /// The record can be written again after a fault.
     RecordRecovered {
-        /// Since when it could not.
+        /// When the fault began.
         since: Timestamp,
-        /// Why, as it was last seen.
+        /// The last error of the fault.
         why: String,
     },
-    /// The log got its name and its first key: what its checkpoints are signed with.
+    /// The log got its name and its first signing key.
     LogStarted {
         /// Its name, the origin of its checkpoints.
         origin: String,
         /// The verifier key (c2sp.org/signed-note).
         key: String,
     },
-    /// An admin replaced the key that signs checkpoints: those that contain this record are signed by the new one.
+    /// An admin replaced the signing key. The new key signs every checkpoint that covers this record.
     LogKeyRotated {
         /// The verifier key that signed until now.
         old_key: String,
@@ -191,7 +191,7 @@ pub enum Event {
         /// Who replaced it.
         by: String,
     },
-    /// An admin had a decision taken off the record: the payloads of these records are gone, their hashes are not.
+    /// An admin redacted a decision: the payloads of these records are removed, their hashes are kept.
     DecisionRedacted {
         /// The decision.
         decision_id: DecisionId,
@@ -199,29 +199,30 @@ pub enum Event {
         sequences: Vec<u64>,
         /// Why.
         reason: String,
-        /// Who had it done.
+        /// Who requested it.
         by: String,
         /// How they were authenticated.
         how: How,
     },
-    /// Records that were older than the daemon keeps them (`--retain`) were taken away: those of this range that had a
-    /// payload and that nothing open needs. Their hashes are kept.
+    /// Retention (`--retain`) removed the payloads of old records in this range, except those that something open still
+    /// needs. Their hashes are kept.
     RecordsRetired {
         /// The first record of the range.
         first: u64,
         /// The last record of the range.
         last: u64,
-        /// How many payloads of the range were taken away.
+        /// How many payloads were removed.
         count: u64,
         /// The root of the tree of all records up to the last of the range, in hex.
         root: Digest,
-        /// What is older than this is not kept.
+        /// Records older than this are not kept.
         before: Timestamp,
-        /// The cursors that had not come as far as the last of the range: they were waited for, and then passed.
+        /// The cursors that had not reached the end of the range. Retention waited for them and then continued.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         passed: Vec<Cursor>,
     },
-    /// Calls that were refused since the last such record, in aggregate: a caller must not be able to fill the disk.
+    /// The number of refused calls since the last such record. They are counted, not recorded one by one, so that a
+    /// caller cannot fill the disk.
     CallsRefused {
         /// Calls without a valid credential.
         unauthenticated: u64,
@@ -260,7 +261,7 @@ impl Event {
     }
 }
 
-/// How far somebody outside has followed the log.
+/// The position of a consumer outside the daemon.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
     /// Its name.
@@ -269,7 +270,7 @@ pub struct Cursor {
     pub sequence: u64,
 }
 
-/// The answer to a proposal, whole.
+/// A decision: the whole answer to a proposal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DecisionRecord {
     /// The decision's name.
@@ -280,66 +281,66 @@ pub struct DecisionRecord {
     pub identity: IdentityRecord,
     /// The agent's session, or empty.
     pub session_id: String,
-    /// Free labels of the caller.
+    /// Labels that the caller chose.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub metadata: Map<String, Value>,
-    /// What was proposed, masked as the policy says.
+    /// The proposed action, masked as the policy says.
     pub action: Action,
-    /// The digest of what was proposed, unmasked.
+    /// The digest of the unmasked action.
     pub action_digest: Digest,
-    /// Which parameters the policy masks, here and in what is reported later.
+    /// Which parameters the policy masks, in the action and in its report.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub redact: Vec<ParamPath>,
     /// Which parameters of this action are masked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub masked: Vec<ParamPath>,
-    /// Digests of the masked parameters, keyed with the store's own secret: equal values of one store have equal
-    /// digests, and nobody without the key can try values out.
+    /// Keyed digests of the masked parameters. In one store, equal values have equal digests. Without the store's
+    /// secret key nobody can guess values.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub masked_digests: BTreeMap<ParamPath, Digest>,
     /// The answer.
     pub outcome: Outcome,
     /// Why, for people.
     pub reason: String,
-    /// How dangerous the policy says it is.
+    /// The risk level that the policy gives it.
     pub risk_level: RiskLevel,
-    /// What the policy asks for.
+    /// The approval that the policy requires.
     pub approval: Approval,
     /// The rule that matched, or `<default>`.
     pub matched_rule: String,
-    /// What the policy hands to the agent.
+    /// Obligations of the agent, from the policy.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub constraints: Map<String, Value>,
     /// The policy that decided.
     pub policy_revision: Digest,
-    /// The question put to reviewers, if any.
+    /// The approval that it waits for, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval_id: Option<ApprovalId>,
-    /// When the approval or the confirmation token ends by itself.
+    /// When the approval or the confirmation token expires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
-    /// The trace of the call, or empty.
+    /// The trace id of the call, or empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub trace_id: String,
 }
 
-/// An identity as the record keeps it.
+/// An identity, as on the record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdentityRecord {
     /// Who it was.
     pub subject: String,
-    /// How that was established.
+    /// How it was authenticated.
     pub how: How,
-    /// The one actor that the credential may act for; any, where there is none.
+    /// The one actor that the credential may act for; `None` means any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,
-    /// Who was at the other end of the connection. Older records do not say.
+    /// The peer of the connection. Older records do not have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer: Option<Peer>,
 }
 
 impl IdentityRecord {
-    /// What the record keeps of a caller.
+    /// The identity of a caller, for the record.
     pub fn of(caller: &Caller) -> Self {
         let identity = &caller.identity;
         Self {

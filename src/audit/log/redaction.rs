@@ -1,14 +1,13 @@
-//! Taking payloads away, and leaving every proof valid.
+//! Redaction: removes the payload of a record and keeps every proof valid.
 //!
-//! The value of a record that was redacted is `leaf hash (32) ‖ leaf data (32)`: what its payload and its salt were
-//! hashed to is kept, the two are gone. Nobody can guess a payload from it: the salt was 128 random bits and is not
-//! kept.
+//! The value of a record that was redacted is `leaf hash (32) ‖ leaf data (32)`: the hash of payload and salt is kept,
+//! the two themselves are removed. Nobody can guess the payload from it, because the salt was 128 random bits.
 //!
-//! What stands beside the record goes with it: texts hashed without a salt in the facts of the row and in the index,
-//! the digest of the action, the idempotency key, names and reasons of the ending, data and error of the result, the
-//! texts that are counted. Ids, times, risk, outcome and result status stay, so that rows and totals still add up.
+//! Redaction also removes data next to the record: unsalted hashes of texts in the facts of the row and in the index,
+//! the digest of the action, the idempotency key, names and reasons of the ending, data and error of the result, and
+//! counted texts. Ids, times, risk, outcome and result status stay, so that totals stay correct.
 //!
-//! The file is not shredded: the pages that held a payload are free, and hold it until they are used again.
+//! Redaction does not overwrite the file: free pages can contain an old payload until they are used again.
 
 use std::ops::RangeInclusive;
 
@@ -25,12 +24,12 @@ use crate::domain::DecisionId;
 use crate::store::error::{StoreError, TxError, damaged, guarded, missing};
 use crate::store::reader::Reader;
 
-/// How many records are looked through in one go.
+/// How many records one step reads.
 const LOOK: u64 = 4096;
 
 impl Reader {
-    /// The records of these that tell of a decision: the decision itself, its approval, its confirmation, its result.
-    /// Looks at a bounded number of them, and says where to go on.
+    /// Finds the records about a decision: the decision itself, its approval, its confirmation, its result. Reads a
+    /// bounded number of records and returns where to continue.
     pub fn records_of(&self, decision: DecisionId, among: RangeInclusive<u64>) -> Result<(Vec<u64>, u64), StoreError> {
         self.find_records(decision, among, |sequence, event, found| {
             if is_of(event, decision) {
@@ -39,7 +38,7 @@ impl Reader {
         })
     }
 
-    /// Those, the record of their redaction, and the records that it took the payloads from.
+    /// The records about a decision, together with its redaction record and the records that the redaction names.
     pub fn records_about(
         &self,
         decision: DecisionId,
@@ -76,13 +75,13 @@ impl Reader {
     }
 }
 
-/// Whether an event is one of those that make up a decision's history, and that go with it.
+/// Whether an event belongs to a decision and is redacted with it.
 pub(crate) fn is_of(event: &Event, decision: DecisionId) -> bool {
     !matches!(event, Event::DecisionRedacted { .. }) && event.decision_id() == Some(decision)
 }
 
 impl Tx<'_> {
-    /// Takes the payload and the salt of a record away. The answer is whether there was a payload.
+    /// Removes the payload and the salt of a record. Returns whether it had a payload.
     pub fn drop_payload(&mut self, sequence: u64) -> Result<bool, TxError> {
         let records = &mut self.tables.records;
         let mut kept = [0; REDACTED_LEN];
@@ -99,9 +98,9 @@ impl Tx<'_> {
                 return Err(TxError::Corrupt(format!("record {sequence} is too short")));
             };
             let data = leaf_data(salt, payload);
-            // What is damaged stays as it is: it is evidence of that.
+            // A damaged record is not changed: it is evidence of the damage.
             if hash_leaf(&data.0).0 != *leaf {
-                return Err(TxError::Corrupt(format!("record {sequence} does not have the leaf hash that it should")));
+                return Err(TxError::Corrupt(format!("record {sequence} does not match its leaf hash")));
             }
             kept[..LEAF_HASH_LEN].copy_from_slice(leaf);
             kept[LEAF_HASH_LEN..].copy_from_slice(&data.0);
@@ -110,7 +109,7 @@ impl Tx<'_> {
         Ok(true)
     }
 
-    /// The records of a decision from this one on.
+    /// The records about a decision, from this record on.
     pub fn records_of(&mut self, decision: DecisionId, from: u64) -> Result<Vec<u64>, TxError> {
         let mut found = Vec::new();
         for entry in self.tables.records.read()?.range(from..)? {
@@ -124,7 +123,7 @@ impl Tx<'_> {
         Ok(found)
     }
 
-    /// A record; none where it is redacted.
+    /// A record; `None` if it is redacted.
     pub(crate) fn whole_record(&mut self, sequence: u64) -> Result<Option<Record>, TxError> {
         let value = self.tables.records.read()?.get(sequence)?.ok_or_else(|| missing("record", sequence))?;
         if leaf_data_of_redacted(value.value()).is_some() {

@@ -1,4 +1,4 @@
-//! A record as it stands in the file: its leaf hash, and its payload or what is left of that.
+//! A stored record: its leaf hash with its payload, or with the rest of a redacted one.
 
 use redb::{ReadableTable, StorageError};
 
@@ -8,32 +8,32 @@ use super::record::Record;
 use crate::domain::Digest;
 use crate::store::table::Bytes;
 
-/// A record with what proves it.
+/// A stored record with its leaf hash.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredRecord {
-    /// Its place in the log, from 1.
+    /// Its sequence number, from 1.
     pub sequence: u64,
     /// Its leaf in the Merkle tree.
     pub leaf_hash: Digest,
-    /// What it says, or what is left of that.
+    /// Its content, or the rest of a redacted one.
     pub content: Content,
 }
 
-/// What a record says, or what is left of that.
+/// The content of a record, or the rest of a redacted one.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Content {
-    /// All of it.
+    /// The whole record.
     Whole {
         /// The record.
         record: Box<Record>,
-        /// What its payload was hashed with.
+        /// The salt of its hash.
         salt: [u8; SALT_LEN],
-        /// Its canonical JSON, byte for byte as it was hashed.
+        /// Its payload: canonical JSON, byte for byte as it was hashed.
         payload: Vec<u8>,
     },
-    /// It was taken away.
+    /// The payload was removed.
     Redacted {
-        /// What payload and salt were hashed to: what the leaf hash is made from.
+        /// The hash of salt and payload. The leaf hash is computed from it.
         leaf_data: Digest,
     },
 }
@@ -52,7 +52,7 @@ impl StoredRecord {
         Ok(Self { sequence, leaf_hash, content })
     }
 
-    /// What it says, unless that was taken away.
+    /// The record; `None` if its payload was removed.
     pub fn record(&self) -> Option<&Record> {
         match &self.content {
             Content::Whole { record, .. } => Some(record),
@@ -60,7 +60,7 @@ impl StoredRecord {
         }
     }
 
-    /// Whether the leaf hash is that of the content.
+    /// Whether the content matches the leaf hash.
     pub fn is_intact(&self) -> bool {
         match &self.content {
             Content::Whole { salt, payload, .. } => leaf_hash(salt, payload) == self.leaf_hash,
@@ -69,32 +69,32 @@ impl StoredRecord {
     }
 }
 
-/// The record in the value of the `records` table, which must be what was written there.
+/// Decodes a value of the `records` table and checks it against its leaf hash.
 pub(crate) fn parse_record(sequence: u64, value: &[u8]) -> Result<Record, String> {
     let (leaf, rest) = value.split_first_chunk::<LEAF_HASH_LEN>().ok_or("a record is too short")?;
     let (salt, payload) = rest.split_first_chunk::<SALT_LEN>().ok_or("a record is too short")?;
     if leaf_hash(salt, payload).0 != *leaf {
-        return Err(format!("record {sequence} is not what its leaf hash is the hash of"));
+        return Err(format!("record {sequence} does not match its leaf hash"));
     }
     let record: Record = serde_json::from_slice(payload).map_err(|error| format!("record {sequence}: {error}"))?;
     if record.sequence != sequence {
-        return Err(format!("record {sequence} says that it is record {}", record.sequence));
+        return Err(format!("record {sequence} has the sequence number {}", record.sequence));
     }
     Ok(record)
 }
 
-/// The error for a record whose payload is gone where one is needed.
+/// The error for a record that must have a payload and has none.
 pub(crate) fn gone(sequence: u64) -> StorageError {
     StorageError::Corrupted(format!("record {sequence} is redacted, and its row does not say so"))
 }
 
-/// The last key of a table that has no gaps. It must be how many entries the table has: a page that was emptied can
-/// make a table look shorter than it is, and what is written after a wrong end would stand where something else stood.
+/// The last key of a table without gaps. Checks that it equals the number of entries. A damaged page can make a table
+/// look shorter than it is, and a write after a wrong end would replace another entry.
 pub(crate) fn last_of(table: &impl ReadableTable<u64, Bytes>, what: &str) -> Result<u64, StorageError> {
     let last = table.last()?.map_or(0, |(key, _)| key.value());
     let len = table.len()?;
     if last == len {
         return Ok(last);
     }
-    Err(StorageError::Corrupted(format!("there are {len} {what} and the last one is {last}")))
+    Err(StorageError::Corrupted(format!("there are {len} {what}, and the last one has the number {last}")))
 }

@@ -10,7 +10,7 @@ pub(crate) const TREE_DERIVATION: &str = "tree";
 /// The hashes of whole tiles.
 pub(crate) const TREE: TableDef<&TreeKey, &[u8; 32]> = TableDef::derived("tree", &["records"], TREE_DERIVATION);
 
-/// The key of `meta` for who the log is.
+/// The key of `meta` for the identity of the log.
 pub(crate) const LOG: &str = "log";
-/// The key of `meta` for the last record that retention has gone through.
+/// The key of `meta` for the last record that retention has processed.
 pub(crate) const RETIRED: &str = "retired";

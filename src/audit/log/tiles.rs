@@ -1,14 +1,14 @@
-//! Where the hashes of whole tiles are kept: their keys, and how far they reach.
+//! The stored hashes of whole tiles: their keys, and how many leaves they cover.
 
 use redb::{ReadableTable, StorageError};
 
-/// How many hashes make a tile.
+/// The number of hashes in a tile.
 pub const TILE_WIDTH: u64 = 256;
 
 /// The key of a hash of the tree: `level ‖ index`.
 pub(crate) type TreeKey = [u8; 9];
 
-/// The key of a stored hash: that of tile `index` of `level`, which stands in a tile of the level above.
+/// The key of the hash of tile `index` of `level`. The hash is an entry of a tile of the level above.
 pub(crate) fn tree_key(level: u8, index: u64) -> TreeKey {
     let mut key = [0; 9];
     key[0] = level;
@@ -22,7 +22,7 @@ pub(crate) fn index_of_key(key: &TreeKey) -> u64 {
     u64::from_be_bytes(index)
 }
 
-/// How many leaves the stored tree covers.
+/// The number of leaves that the stored tree covers.
 pub(crate) fn hashed(tree: &impl ReadableTable<&'static TreeKey, &'static [u8; 32]>) -> Result<u64, StorageError> {
     let last = tree.range::<&TreeKey>(&tree_key(1, 0)..=&tree_key(1, u64::MAX))?.next_back();
     Ok(last.transpose()?.map_or(0, |(key, _)| (index_of_key(key.value()) + 1) * TILE_WIDTH))

@@ -1,11 +1,10 @@
-//! The Merkle tree over the log, as it is kept: the hash of every complete subtree whose height is a multiple of 8,
-//! derived some time after its leaves were written.
+//! The stored Merkle tree of the log. It has the hash of every complete subtree whose height is a multiple of 8. These
+//! hashes are derived some time after their leaves are written.
 //!
-//! The leaf hashes stand in the records. What is kept beside them is the hash of every 256 of them, of every 256 of
-//! those, and so on: a row of 256 is a *tile* in the words of c2sp.org/tlog-tiles, and what is stored are the entries
-//! of the tiles above the lowest. That is 0.13 bytes a record; an append writes nothing of it. A proof reads at most
-//! two rows of 256 hashes a level, and so does a root; what is not derived yet (see [`hash_tail`]) is hashed from the
-//! leaves.
+//! The records contain the leaf hashes. The table adds the hash of every 256 leaves, of every 256 of those, and so on.
+//! In c2sp.org/tlog-tiles, 256 hashes in a row are a *tile*; the table stores the tiles above the lowest level. That is
+//! 0.13 bytes a record, and an append writes none of it. A proof or a root reads at most two tiles on each level. What
+//! is not derived yet (see [`hash_tail`]) is computed from the leaves.
 
 use std::collections::HashMap;
 
@@ -25,13 +24,13 @@ use crate::store::table::Bytes;
 
 /// The height of a tile.
 const TILE_HEIGHT: u32 = 8;
-/// How many tiles of leaves are hashed in one transaction at most.
+/// The most tiles of leaves that one transaction hashes.
 const TILES_AT_ONCE: u64 = 64;
 
-/// Derives the hashes of whole tiles among the leaves that are not covered, a bounded number at a time.
+/// Derives the hashes of whole tiles of new leaves, a bounded number at a time.
 ///
-/// Like the index, this is written in a transaction of its own between two batches, which is not made durable by
-/// itself: what a power failure takes of it is derived again.
+/// Like the index, it writes in a separate transaction between two batches, which is not made durable by itself. After
+/// a power failure, lost hashes are derived again.
 pub(crate) fn hash_tail(state: &mut State, tables: &mut Tables<'_>) -> Result<(), StorageError> {
     let (first, end) = (state.log.hashed / TILE_WIDTH, state.log.last_sequence / TILE_WIDTH);
     let end = end.min(first + TILES_AT_ONCE);
@@ -41,7 +40,7 @@ pub(crate) fn hash_tail(state: &mut State, tables: &mut Tables<'_>) -> Result<()
         let mut hash = hash_of(leaves);
         let (mut level, mut index) = (1, tile);
         tree.insert(&tree_key(level, index), &hash.0)?;
-        // The last of a row completes the tile of the row.
+        // The last hash of a tile completes the tile.
         while index % TILE_WIDTH == TILE_WIDTH - 1 {
             let row = tile_hashes(tree.read()?, level, index + 1 - TILE_WIDTH, TILE_WIDTH)?;
             hash = hash_of(row);
@@ -61,7 +60,7 @@ fn hash_of(row: Vec<Digest>) -> Digest {
     frontier.root()
 }
 
-/// The hashes of so many leaves from this one on.
+/// The hashes of this many leaves, from this leaf on.
 fn leaf_hashes(records: &impl ReadableTable<u64, Bytes>, first: u64, count: u64) -> Result<Vec<Digest>, StorageError> {
     let mut hashes = Vec::with_capacity(usize::try_from(count).unwrap_or(0));
     for (entry, sequence) in records.range(first + 1..=first + count)?.zip(first + 1..) {
@@ -75,7 +74,7 @@ fn leaf_hashes(records: &impl ReadableTable<u64, Bytes>, first: u64, count: u64)
     if hashes.len() as u64 == count { Ok(hashes) } else { Err(missing("record", first + hashes.len() as u64 + 1)) }
 }
 
-/// So many stored hashes of a level from this one on.
+/// This many stored hashes of a level, from this index on.
 fn tile_hashes(
     tree: &impl ReadableTable<&'static TreeKey, &'static [u8; 32]>,
     level: u8,
@@ -97,7 +96,7 @@ fn tile_hashes(
 }
 
 impl Reader {
-    /// The root of the tree of the first `size` records, which must be there.
+    /// The root of the tree of the first `size` records. The log must have that many.
     pub fn tree_root(&self, size: u64) -> Result<Digest, StoreError> {
         guarded(|| merkle::root(&mut Tiles::open(self)?, size))
     }
@@ -110,24 +109,24 @@ impl Reader {
         })
     }
 
-    /// Proves that a leaf is in the tree of the first `size` records: see [`merkle::inclusion_proof`].
+    /// The proof that the tree of the first `size` records contains a leaf: see [`merkle::inclusion_proof`].
     pub fn inclusion_proof(&self, leaf_index: u64, size: u64) -> Result<Vec<Digest>, StoreError> {
         guarded(|| merkle::inclusion_proof(&mut Tiles::open(self)?, leaf_index, size))
     }
 
-    /// Proves that the tree of the first `old` records is the beginning of that of the first `new`: see
+    /// The proof that the tree of the first `new` records begins with the tree of the first `old`: see
     /// [`merkle::consistency_proof`].
     pub fn consistency_proof(&self, old: u64, new: u64) -> Result<Vec<Digest>, StoreError> {
         guarded(|| merkle::consistency_proof(&mut Tiles::open(self)?, old, new))
     }
 }
 
-/// The hashes of a snapshot, with the rows that were read already.
+/// The hashes of a snapshot, with a cache of tiles that were read.
 struct Tiles {
     records: ReadOnlyTable<u64, Bytes>,
     tree: Option<ReadOnlyTable<&'static TreeKey, &'static [u8; 32]>>,
     hashed: u64,
-    /// Whole rows, hashed up to their tile's root: heights 0 to 8, by level and tile.
+    /// Whole tiles with all their inner hashes: heights 0 to 8, by level and tile.
     rows: HashMap<(u32, u64), Vec<Vec<Digest>>>,
 }
 
@@ -139,7 +138,7 @@ impl Tiles {
         Ok(Self { records, tree, hashed, rows: HashMap::new() })
     }
 
-    /// The hashes of a tile that are there, and of the nodes above them as far as they are complete.
+    /// The existing hashes of a tile, and the complete nodes above them.
     fn row(&mut self, level: u32, tile: u64) -> Result<&[Vec<Digest>], StoreError> {
         if !self.rows.contains_key(&(level, tile)) {
             let width = self.width(level, tile)?;
@@ -159,7 +158,7 @@ impl Tiles {
         Ok(&self.rows[&(level, tile)])
     }
 
-    /// How many hashes of a tile can be read.
+    /// How many hashes of a tile exist.
     fn width(&self, level: u32, tile: u64) -> Result<u64, StoreError> {
         let leaves = match level {
             0 => self.records.last()?.map_or(0, |(sequence, _)| sequence.value()),
@@ -175,10 +174,10 @@ impl Subtrees for Tiles {
 
     fn subtree(&mut self, height: u32, index: u64) -> Result<Digest, StoreError> {
         let (level, within) = (height / TILE_HEIGHT, height % TILE_HEIGHT);
-        // The hashes that lie under the subtree, at the level below it.
+        // The stored hashes below the subtree.
         let last = ((index + 1) << within) - 1;
         if level > 0 && (last + 1) << (level * TILE_HEIGHT) > self.hashed {
-            // Not derived yet: from its two halves, which may be.
+            // Not derived yet: compute it from its two halves.
             let left = self.subtree(height - 1, index * 2)?;
             return Ok(merkle::hash_node(&left, &self.subtree(height - 1, index * 2 + 1)?));
         }

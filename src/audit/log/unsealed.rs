@@ -1,8 +1,8 @@
-//! A record on its way into the log: written out by the caller, sealed by the writer.
+//! [`Unsealed`]: a record that the caller has serialized, before the writer gives it its id and sequence number.
 //!
-//! Canonical JSON is the larger part of what a record costs. It is written where the event arises, outside the writer
-//! thread, with a blank in place of the two things that are not known there: the record's name and its sequence number.
-//! The writer fills the blanks in, salts and hashes.
+//! Writing canonical JSON is the largest cost of a record. So the caller does it, outside the writer thread. It leaves
+//! a blank for the record's id and its sequence number, which are unknown there. The writer fills in the blanks, adds
+//! the salt and hashes the record.
 
 use serde::Serialize;
 
@@ -10,10 +10,10 @@ use super::leaf::{HEADER_LEN, LEAF_HASH_LEN, SALT_LEN, leaf_hash};
 use super::record::{DecisionRecord, Event, RECORD_VERSION};
 use crate::domain::{Canonical, ParamsError, RecordId, Timestamp};
 
-/// A record that only lacks its name and its place.
+/// A record without its id and its sequence number.
 #[derive(Clone, Debug)]
 pub struct Unsealed {
-    /// The header, blank, then the payload with blanks for the name and the sequence number.
+    /// A blank header, then the payload with blanks for the id and the sequence number.
     bytes: Vec<u8>,
     record_id_at: usize,
     sequence_at: usize,
@@ -21,7 +21,7 @@ pub struct Unsealed {
 }
 
 impl Unsealed {
-    /// Writes an event out. Call this before handing a job to the store: it is work that the writer need not do.
+    /// Serializes an event. Call this outside the job, so that the writer thread need not do it.
     pub fn new(at: Timestamp, event: &Event) -> Result<Self, ParamsError> {
         #[derive(Serialize)]
         struct Blank<'a> {
@@ -36,7 +36,7 @@ impl Unsealed {
         Self::from_blank(time, &Blank { version: RECORD_VERSION, sequence: 0, record_id: BLANK_ID, time, event })
     }
 
-    /// Writes a decision out, without a copy of it.
+    /// Serializes a decision without copying it.
     pub(crate) fn of_decision(at: Timestamp, decision: &DecisionRecord) -> Result<Self, ParamsError> {
         #[derive(Serialize)]
         struct Blank<'a> {
@@ -69,9 +69,10 @@ impl Unsealed {
         self.time
     }
 
-    /// The value that is stored: `leaf hash ‖ salt ‖ payload`.
+    /// The stored value: `leaf hash ‖ salt ‖ payload`.
     pub(crate) fn seal(mut self, sequence: u64, record_id: RecordId, salt: [u8; SALT_LEN]) -> Vec<u8> {
-        // The name stands before the number and its blank has its length, so that neither moves the other.
+        // The id comes before the sequence number and its blank has the right length. So filling in one does not move
+        // the other.
         debug_assert!(self.record_id_at < self.sequence_at, "`record_id` sorts before `sequence`");
         let name = record_id.to_string();
         let name_at = self.record_id_at + 1;
@@ -90,7 +91,8 @@ fn as_params(error: serde_json::Error) -> ParamsError {
     error.into()
 }
 
-/// Records keep time to the microsecond: rows are found by it, and what is found must compare equal to what is shown.
+/// Records have times in whole microseconds, because rows are found by time: the stored and the shown time must be
+/// equal.
 pub(crate) fn to_the_microsecond(at: Timestamp) -> Timestamp {
     Timestamp::from_microsecond(at.as_microsecond()).unwrap_or(at)
 }

@@ -1,4 +1,4 @@
-//! Changing single bits of the index: one row has a value, or has it no more.
+//! Changes single bits of the index: a row gets a value or loses it.
 
 use redb::{ReadableTable as _, StorageError};
 
@@ -7,7 +7,7 @@ use crate::store::table::Lazy;
 
 type Index<'t> = Lazy<'t, &'static IndexKey, &'static Bitmap>;
 
-/// Adds a row to those that have a value.
+/// Adds a row to the rows with a value.
 pub(crate) fn set_bit(index: &mut Index<'_>, kind: Kind, value: Short, row: u64) -> Result<(), StorageError> {
     let key = index_key(kind, value, segment_of(row));
     let mut bitmap = index.read()?.get(&key)?.map_or([0; 32], |bitmap| *bitmap.value());
@@ -17,7 +17,7 @@ pub(crate) fn set_bit(index: &mut Index<'_>, kind: Kind, value: Short, row: u64)
     Ok(())
 }
 
-/// Takes a row from those that have a value.
+/// Removes a row from the rows with a value.
 pub(crate) fn clear_bit(index: &mut Index<'_>, kind: Kind, value: Short, row: u64) -> Result<(), StorageError> {
     let key = index_key(kind, value, segment_of(row));
     let Some(mut bitmap) = index.read()?.get(&key)?.map(|bitmap| *bitmap.value()) else { return Ok(()) };

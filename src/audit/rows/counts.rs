@@ -1,7 +1,7 @@
-//! The counters behind the statistics: keys, bounds, and changes that are gathered and written once a batch.
+//! The counters for statistics: their keys, their bounds, and changes, which are written once for each batch.
 //!
 //! A key is a kind and a value. Values that an agent chooses (the action's type) are bounded in length and in number:
-//! past [`MAX_LABELS`] different ones, further ones are counted together.
+//! after [`MAX_LABELS`] different values, all others share one counter.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,17 +12,17 @@ use super::row::RowState;
 use crate::domain::{Digest, Timestamp};
 use crate::store::table::{Bytes, Lazy};
 
-/// How many different values of one kind are counted apart.
+/// How many values of one kind have their own counter.
 pub(crate) const MAX_LABELS: usize = 1000;
-/// The longest text that is counted under its own name.
+/// The longest text, in bytes, that is its own key.
 const MAX_LABEL_LEN: usize = 96;
-/// The value that stands for all that is not counted apart: no text is this byte.
+/// The value of the shared counter. No UTF-8 text is this byte.
 pub(crate) const OTHERS: &[u8] = &[0xff];
 
-/// A text as counters name it.
+/// A text as a counter's value.
 pub(crate) type Label = Box<str>;
 
-/// A text as it is, or when it is too long its beginning and a hash.
+/// The text itself, or the beginning and a hash of a long one.
 pub(crate) fn label(text: &str) -> Label {
     if text.len() <= MAX_LABEL_LEN {
         return text.into();
@@ -32,7 +32,7 @@ pub(crate) fn label(text: &str) -> Label {
     format!("{}…{}", &text[..end], &hash[..16]).into()
 }
 
-/// What is counted. The number is the first byte of a key.
+/// The kind of a counter. Its number is the first byte of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Counted {
@@ -41,7 +41,7 @@ pub(crate) enum Counted {
     Outcome = 3,
     ActionType = 4,
     Rule = 5,
-    /// Rows that were allowed and not reported on, by the minute in which they were allowed.
+    /// Allowed and unreported rows, by the minute in which they were allowed.
     UnreportedMinute = 6,
 }
 
@@ -58,7 +58,7 @@ pub(crate) fn key(kind: Counted, value: &[u8]) -> Vec<u8> {
     key
 }
 
-/// A minute as a key's value: bytes that sort as the minutes do.
+/// A minute as a key's value. The bytes sort like the minutes.
 pub(crate) fn minute_value(minute: i64) -> [u8; 8] {
     (minute.cast_unsigned() ^ (1 << 63)).to_be_bytes()
 }
@@ -73,7 +73,7 @@ pub(crate) fn minute_of(at: Timestamp) -> i64 {
     at.as_second().div_euclid(60)
 }
 
-/// What of a row counts and may change.
+/// The parts of a row that are counted and may change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Changing {
     status: u8,
@@ -88,7 +88,7 @@ impl Changing {
     }
 }
 
-/// Changes to counters, gathered.
+/// Collected changes to counters.
 #[derive(Debug, Default)]
 pub struct Changes(BTreeMap<Vec<u8>, i64>);
 
@@ -105,12 +105,12 @@ impl Changes {
         }
     }
 
-    /// The changes, in the order of their keys: kind, value, by how much.
+    /// The changes in key order: kind, value, difference.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (u8, &[u8], i64)> {
         self.0.iter().filter_map(|(key, by)| key.split_first().map(|(kind, value)| (*kind, value, *by)))
     }
 
-    /// Counts a text, together with others when there are too many different ones.
+    /// Counts a text: under its own counter, or under the shared one if there are too many.
     pub(crate) fn add_label(&mut self, kind: Counted, label: &str, known: &mut BTreeSet<Box<str>>) {
         if known.contains(label) || known.len() < MAX_LABELS {
             self.add(kind, label.as_bytes(), 1);
@@ -122,7 +122,7 @@ impl Changes {
         }
     }
 
-    /// Writes the changes, in the order of their keys, and forgets them.
+    /// Writes the changes in key order, and clears them.
     pub(crate) fn write(&mut self, counts: &mut Lazy<'_, Bytes, u64>) -> Result<(), StorageError> {
         for (key, by) in std::mem::take(&mut self.0) {
             if by == 0 {

@@ -1,4 +1,4 @@
-//! A decision on its way into the log: everything about it that can be worked out before its place is known.
+//! [`Draft`]: a new decision with everything that is known before its sequence number.
 
 use super::counts::{Label, label};
 use super::facts::Facts;
@@ -11,22 +11,21 @@ use crate::domain::{Digest, ParamsError, Report, Timestamp};
 /// The state that a decision starts with.
 #[derive(Clone, Debug, Default)]
 pub struct Opening {
-    /// What the action is compared by.
+    /// The key that identifies the action.
     pub action_key: Option<Digest>,
     /// The hash of the idempotency key, if the caller gave one.
     pub idempotency: Option<Digest>,
-    /// The question put to reviewers. Its record is written after the decision's, and it is pending until it has an
-    /// ending.
+    /// The question to reviewers. Its record comes after the decision's record. It is pending until it has an ending.
     pub approval: Option<ApprovalState>,
-    /// The question put to the agent's own user.
+    /// The question to the agent's own user.
     pub confirmation: Option<ConfirmationState>,
-    /// When the action was allowed to run, if it is.
+    /// When the action was allowed, if it is.
     pub allowed_at: Option<Timestamp>,
-    /// What came of it, if that is settled with the decision: blocked.
+    /// The result, if the decision itself settles it: blocked.
     pub result: Option<Report>,
 }
 
-/// A decision that is ready to be inserted with [`Tx::insert_decision`](super::Tx::insert_decision).
+/// A decision, ready for [`Tx::insert_decision`](super::Tx::insert_decision).
 #[derive(Clone, Debug)]
 pub struct Draft {
     pub(crate) entry: Unsealed,
@@ -39,7 +38,7 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Writes a decision out. Call this before handing a job to the store: it is work that the writer need not do.
+    /// Serializes a decision. Call this outside the job, so that the writer thread need not do it.
     pub fn new(at: Timestamp, decision: &DecisionRecord, opening: Opening) -> Result<Self, ParamsError> {
         let question = match &opening.approval {
             None => None,
@@ -78,13 +77,13 @@ impl Draft {
     }
 }
 
-/// What a decision became: see [`Tx::insert_decision`](super::Tx::insert_decision).
+/// An inserted decision: see [`Tx::insert_decision`](super::Tx::insert_decision).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Inserted {
-    /// Its place among the decisions.
+    /// Its row number.
     pub row: u64,
     /// The decision's record.
     pub appended: Appended,
-    /// The state that its row starts with.
+    /// The first state of its row.
     pub state: RowState,
 }

@@ -1,16 +1,15 @@
-//! What is stored of a row: a fixed head of facts to filter by, then the state as JSON.
+//! The stored form of a row: a fixed head of facts for filters, then the state as JSON.
 //!
-//! The head lets a scan judge a row by comparing a few bytes. Texts stand in it as the first eight bytes of their
-//! SHA-256: a match is only ever a hint, and is verified against the record before it is shown, so that nobody gains
-//! anything from two texts whose hashes agree. Whatever length of text an agent chooses, a row and its index entries
-//! stay small.
+//! With the head, a scan compares only a few bytes of each row. The head has the first eight bytes of each text's
+//! SHA-256. A match is only a hint: the row is compared with its record before it is shown, so a collision gains
+//! nothing. Rows and index entries stay small, however long an agent's texts are.
 
 use super::keys::{EMPTY, Kind, Short, short, word};
 use super::row::{RowFilter, RowState};
 use crate::audit::log::record::DecisionRecord;
 use crate::domain::{Approval, DecisionId, Digest, Outcome, ResultStatus, RiskLevel, Timestamp};
 
-/// What a row can be filtered by, in [`Facts::LEN`] bytes.
+/// The fields of a row that filters use, in [`Facts::LEN`] bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Facts {
     /// When the decision was given, in microseconds since 1970.
@@ -23,7 +22,7 @@ pub(crate) struct Facts {
     pub(crate) rule: Short,
     pub(crate) risk: u8,
     pub(crate) approval: u8,
-    /// The outcome as it stands.
+    /// The current outcome.
     pub(crate) outcome: u8,
     pub(crate) status: u8,
     /// Whether an idempotency key points at the row.
@@ -32,7 +31,7 @@ pub(crate) struct Facts {
 
 /// The status of a row that waits for an answer.
 pub(crate) const STATUS_PENDING: u8 = 1;
-/// The status of a row that was allowed and not reported on: `unknown` once it is old enough.
+/// The status of an allowed, unreported row: `unknown` once it is old enough.
 pub(crate) const STATUS_UNREPORTED: u8 = 2;
 
 impl Facts {
@@ -58,13 +57,13 @@ impl Facts {
         facts
     }
 
-    /// Takes over what may have changed.
+    /// Updates the facts that may change.
     pub(crate) fn follow(&mut self, state: &RowState) {
         self.outcome = outcome_code(state.outcome_now());
         self.status = status_code(state);
     }
 
-    /// The index entries of the row, as kind and value. What is empty is not indexed: nobody looks for it.
+    /// The index entries of the row, as kind and value. Empty values are not indexed, because no filter uses them.
     pub(crate) fn index_values(&self) -> impl Iterator<Item = (Kind, Short)> {
         [
             (Kind::Session, self.session),
@@ -78,7 +77,7 @@ impl Facts {
         .filter(|(_, value)| *value != EMPTY)
     }
 
-    /// The status as the index has it: reported as unknown and never reported are found in one place.
+    /// The status in the index. "Reported as unknown" and "never reported" share one value.
     pub(crate) fn index_status(&self) -> u8 {
         if self.status == result_code(ResultStatus::Unknown) { STATUS_UNREPORTED } else { self.status }
     }
@@ -116,16 +115,15 @@ impl Facts {
         }
     }
 
-    /// The index value of one of a small set of words.
+    /// The index value of an enum.
     pub(crate) fn word(code: u8) -> Short {
         word(code)
     }
 }
 
-/// What stands between the state and its checksum, as one more member of the JSON object: a program that knows of none
-/// passes it over.
+/// The text between the state and its checksum. The checksum is one more JSON member, which older programs ignore.
 const SUM: &[u8] = br#","sum":""#;
-/// How long a checksum is, in hexadecimal digits.
+/// The length of a checksum in hexadecimal digits.
 const SUM_DIGITS: usize = 16;
 /// How long all of it is: `,"sum":"0123456789abcdef"}`.
 const SUM_LEN: usize = SUM.len() + SUM_DIGITS + 2;
@@ -135,7 +133,7 @@ pub(crate) fn encode_row(facts: &Facts, state: &RowState) -> Result<Vec<u8>, ser
     let mut value = Vec::with_capacity(512);
     facts.encode(&mut value);
     serde_json::to_writer(&mut value, state)?;
-    // The brace that ends the object comes after the checksum instead.
+    // The closing brace moves behind the checksum.
     value.pop();
     let sum = sum(&value);
     value.extend_from_slice(SUM);
@@ -144,13 +142,13 @@ pub(crate) fn encode_row(facts: &Facts, state: &RowState) -> Result<Vec<u8>, ser
     Ok(value)
 }
 
-/// The beginning of the SHA-256. It is there for disks that return something else than was written; against people,
-/// there is the log.
+/// The first bytes of the SHA-256. The checksum detects disks that return wrong data. The log, not the checksum,
+/// detects tampering.
 fn sum(bytes: &[u8]) -> String {
     hex::encode(&Digest::of(bytes).0[..SUM_DIGITS / 2])
 }
 
-/// Whether a row's value is what was written. One of before there were checksums is taken as it is.
+/// Whether a row's value matches its checksum. An older value without a checksum is accepted.
 fn is_intact(value: &[u8]) -> bool {
     let Some((head, tail)) = value.split_last_chunk::<SUM_LEN>() else { return true };
     match tail.strip_prefix(SUM).and_then(|tail| tail.strip_suffix(b"\"}")) {
@@ -159,7 +157,7 @@ fn is_intact(value: &[u8]) -> bool {
     }
 }
 
-/// The facts of a row's value; `None` when it is too short to be one.
+/// The facts of a row's value; `None` if it is too short.
 pub(crate) fn decode_facts(value: &[u8]) -> Option<Facts> {
     value.first_chunk().map(Facts::decode)
 }
@@ -168,7 +166,7 @@ pub(crate) fn decode_facts(value: &[u8]) -> Option<Facts> {
 pub(crate) fn decode_row(value: &[u8]) -> Result<(Facts, RowState), String> {
     let facts = decode_facts(value).ok_or("a row is too short")?;
     if !is_intact(value) {
-        return Err(format!("the row of {} is not what was written", DecisionId::from_bytes(facts.decision)));
+        return Err(format!("the row of {} does not match its checksum", DecisionId::from_bytes(facts.decision)));
     }
     let state = serde_json::from_slice(&value[Facts::LEN..]).map_err(|error| format!("a row's state: {error}"))?;
     Ok((facts, state))
@@ -202,7 +200,7 @@ pub(crate) const fn outcome_code(outcome: Outcome) -> u8 {
     }
 }
 
-/// The code of a settled status: what [`STATUS_PENDING`] and [`STATUS_UNREPORTED`] leave free.
+/// The code of a final status. [`STATUS_PENDING`] and [`STATUS_UNREPORTED`] have the codes below.
 pub(crate) const fn result_code(status: ResultStatus) -> u8 {
     match status {
         ResultStatus::Success => 3,
@@ -223,7 +221,7 @@ fn status_code(state: &RowState) -> u8 {
     }
 }
 
-/// A filter in terms of facts: what it lets through may match, what it stops does not.
+/// A filter on facts. A row that passes may match; a row that fails does not match.
 #[derive(Debug, Default)]
 pub(crate) struct FactFilter {
     session: Option<Short>,
@@ -255,14 +253,13 @@ impl FactFilter {
                 ResultStatus::Unknown => STATUS_UNREPORTED,
                 status => result_code(status),
             }),
-            // A row's time is whole microseconds: a bound between two of them is rounded towards the later one for
-            // `since` and the earlier one for `until`.
+            // Rows have times in whole microseconds. So `since` is rounded up and `until` is rounded down.
             since: filter.since.map(ceil_microsecond),
             until: filter.until.map(floor_microsecond),
         }
     }
 
-    /// The index entries that could serve this filter.
+    /// The index entries that this filter can use.
     pub(crate) fn index_values(&self) -> impl Iterator<Item = (Kind, Short)> {
         let empty = short("");
         [
@@ -277,13 +274,13 @@ impl FactFilter {
         .filter_map(move |(kind, value)| Some((kind, value.filter(|value| *value != empty)?)))
     }
 
-    /// Only a row that waits has an outcome that asks.
+    /// Only a waiting row has an outcome that asks.
     fn waiting(&self) -> Option<u8> {
         let asks = [outcome_code(Outcome::Escalate), outcome_code(Outcome::RequireConfirmation)];
         self.outcome.filter(|outcome| asks.contains(outcome)).map(|_| STATUS_PENDING)
     }
 
-    /// The first and the last microsecond asked for, if any is named.
+    /// The first and the last microsecond of the filter, if it has any.
     pub(crate) fn times(&self) -> Option<(i64, i64)> {
         (self.since.is_some() || self.until.is_some())
             .then(|| (self.since.unwrap_or(i64::MIN), self.until.unwrap_or(i64::MAX)))

@@ -1,10 +1,12 @@
-//! Indexing, counting and forgetting, some time after the rows were written.
+//! Derives the index and the counters from rows, and removes expired idempotency keys, some time after the rows were
+//! written.
 //!
-//! A decision that waits for its commit should not wait for its index entries as well, some of which (the keys, which
-//! are random) each cost a page. So rows are indexed a segment at a time, when whole segments have gathered, in a
-//! transaction of their own between two batches: each value's rows in a segment are one bitmap, written once, in the
-//! order of the keys. The transaction is not made durable by itself: how far the index reaches is written with it, and
-//! what a power failure takes of it is indexed again. Queries look at the rows after that mark one by one.
+//! A decision should not wait for its index entries too: a random key costs a page each. So the writer indexes whole
+//! segments of rows, in a separate transaction between two batches. The rows of a segment with the same value are one
+//! bitmap, written once in key order.
+//!
+//! That transaction is not made durable by itself. It also writes the last indexed row, so after a power failure the
+//! lost part is indexed again. Queries read the later rows one by one.
 
 use std::collections::BTreeMap;
 
@@ -19,12 +21,12 @@ use super::tail::Tail;
 use crate::audit::state::State;
 use crate::audit::tables::Tables;
 
-/// How many rows are looked at for keys to forget in one go, as a multiple of the rows indexed: more than one, so that
-/// forgetting keeps up with remembering.
+/// How many rows one step checks for expired keys, as a multiple of the indexed rows. It is more than one, so that keys
+/// are removed faster than they are added.
 const FORGET_RATIO: u64 = 2;
 
-/// Indexes all whole segments among the rows that are not indexed, in this transaction. The state says so at once; if
-/// the commit then fails, it is to be read again.
+/// Indexes all whole segments of unindexed rows in this transaction. Updates the state at once; if the commit fails,
+/// the state must be loaded again.
 pub(crate) fn index_tail(state: &mut State, tables: &mut Tables<'_>) -> Result<(), StorageError> {
     let tail = &mut state.rows;
     let first = tail.indexed + 1;
@@ -73,9 +75,10 @@ pub(crate) fn index_tail(state: &mut State, tables: &mut Tables<'_>) -> Result<(
     forget(tables, tail, now, rows.len() as u64 * FORGET_RATIO)
 }
 
-/// Removes idempotency keys that are not honoured any more: those of the oldest rows, a bounded number at a time.
+/// Removes expired idempotency keys of the oldest rows, a bounded number at a time.
 ///
-/// A row from the future (the clock was put back since) is stepped over, lest it keep all later ones: its key stays.
+/// Skips a row with a time in the future (the clock was set back) and keeps its key. Otherwise it would block all later
+/// rows.
 fn forget(tables: &mut Tables<'_>, tail: &mut Tail, now: i64, most: u64) -> Result<(), StorageError> {
     let mut over = Vec::new();
     let mut last = tail.forgotten;
@@ -97,7 +100,7 @@ fn forget(tables: &mut Tables<'_>, tail: &mut Tail, now: i64, most: u64) -> Resu
     }
     let keys = &mut tables.idempotency;
     for (key, row) in over {
-        // The key may have been used again since, once it was over.
+        // A later row may have used the key again after it expired.
         if keys.read()?.get(&key)?.is_some_and(|now| now.value() == row) {
             keys.remove(&key)?;
         }

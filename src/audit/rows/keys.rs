@@ -1,8 +1,8 @@
-//! The keys of the index: what is indexed, the short hashes of texts, segments of rows and their bitmaps.
+//! The keys of the index: kinds, short hashes of texts, segments of rows and their bitmaps.
 
 use crate::domain::Digest;
 
-/// How many rows make a segment: what shares one span of time, and one bitmap for each value.
+/// The number of rows in a segment. A segment has one time span, and one bitmap for each value.
 pub(crate) const SEGMENT_LEN: usize = 256;
 pub(crate) const SEGMENT_ROWS: u64 = SEGMENT_LEN as u64;
 
@@ -19,12 +19,12 @@ pub(crate) fn short(text: &str) -> Short {
 /// The short hash of the empty text.
 pub(crate) const EMPTY: Short = [0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14];
 
-/// A short hash that stands for one of a small set of words.
+/// A short hash for a value of an enum.
 pub(crate) const fn word(code: u8) -> Short {
     [code, 0, 0, 0, 0, 0, 0, 0]
 }
 
-/// What an index entry is about. The number is the first byte of its key.
+/// The kind of an index entry. Its number is the first byte of the key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Kind {
@@ -51,14 +51,14 @@ pub(crate) fn index_key(kind: Kind, value: Short, segment: u64) -> IndexKey {
     key
 }
 
-/// The segment that an index entry is about.
+/// The segment of an index entry.
 pub(crate) fn segment_of_key(key: &IndexKey) -> u64 {
     let mut segment = [0; 8];
     segment.copy_from_slice(&key[9..]);
     u64::from_be_bytes(segment)
 }
 
-/// The segment that a row belongs to.
+/// The segment of a row.
 pub(crate) const fn segment_of(row: u64) -> u64 {
     row.saturating_sub(1) / SEGMENT_ROWS
 }

@@ -1,4 +1,4 @@
-//! Rows: each decision with its approval and its result folded in, found by index, and counted.
+//! Rows: one for each decision, with its approval and its result. Rows are indexed and counted.
 
 mod bitmaps;
 pub(crate) mod counts;

@@ -1,4 +1,4 @@
-//! The texts of a decision's record that are counted.
+//! Reads the texts of a decision's record that are counted.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;

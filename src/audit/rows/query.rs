@@ -1,9 +1,11 @@
-//! Finding rows: a filter, an order, a page.
+//! Queries rows: a filter, an order, a page.
 //!
-//! Of the index values that a filter names the rarest one's bitmaps are walked, in the order asked for, and each is
-//! narrowed by those of the others; the rows after the index's mark are looked at one by one. Every row that is left is
-//! judged by its own facts, and shown only if its record agrees. A range of time is turned into ranges of segments
-//! first, those that overlap it, so that a wall clock that jumped costs some work and never a row.
+//! A query takes the rarest index value of its filter, walks its bitmaps in the requested order, and intersects each
+//! with the bitmaps of the other values. It reads the unindexed rows one by one. It then checks the facts of each
+//! remaining row, and returns the row only if its record matches too.
+//!
+//! A time range becomes the ranges of segments that overlap it. So a jump of the wall clock costs some work but never
+//! loses a row.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -23,12 +25,12 @@ use crate::store::table::Bytes;
 
 type Index = ReadOnlyTable<&'static IndexKey, &'static Bitmap>;
 
-/// How many rows one page looks at, at most: a rare match must not hold a snapshot for long.
+/// The most rows that one page reads, so that a rare match does not keep a snapshot for long.
 const SCAN_LIMIT: usize = 65_536;
-/// How many bitmaps are looked at to judge how rare a value is.
+/// How many bitmaps are read to estimate how rare a value is.
 const PROBE: usize = 32;
 
-/// In which order rows are asked for.
+/// The order of rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Order {
     /// The latest decision first.
@@ -38,41 +40,41 @@ pub enum Order {
     OldestFirst,
 }
 
-/// What rows are asked for.
+/// A query for rows.
 #[derive(Clone, Debug)]
 pub struct Query<'a> {
-    /// What must hold of a row.
+    /// The filter.
     pub filter: &'a RowFilter,
-    /// In which order.
+    /// The order.
     pub order: Order,
-    /// Where to go on: the row after this one, in the order asked for. From the beginning if there is none.
+    /// Continue after this row, in the requested order. `None` starts at the beginning.
     pub after: Option<u64>,
-    /// How many rows at most.
+    /// The most rows to return.
     pub limit: usize,
-    /// The time that it is, for what was not reported in time.
+    /// The current time, to find results that were not reported in time.
     pub now: Timestamp,
     /// How long an allowed action may go unreported before its status is `unknown`.
     pub unreported_after: Duration,
 }
 
-/// Some of the rows that were asked for.
+/// A page of rows.
 #[derive(Clone, Debug, Default)]
 pub struct Page {
-    /// The rows, in the order asked for.
+    /// The rows, in the requested order.
     pub rows: Vec<AuditRow>,
-    /// Where to go on; none when there is nothing more in this snapshot. A page may hold fewer rows than asked for, or
-    /// none, and still not be the last: only so much is looked at in one go.
+    /// Where to continue; `None` at the end of this snapshot. A page can have fewer rows than requested, or none, and
+    /// not be the last, because one page reads only a bounded number of rows.
     pub next: Option<u64>,
 }
 
-/// What to do after a row.
+/// Whether to continue after a row.
 enum Next {
     GoOn,
-    /// Stop: the page is full, or enough was looked at.
+    /// Stop: the page is full, or enough rows were read.
     Stop,
 }
 
-/// The rows to look at: those with a value, or all.
+/// The rows to read: those with an index value, or all.
 #[derive(Clone, Copy, Debug)]
 enum Source {
     Every,
@@ -80,7 +82,7 @@ enum Source {
 }
 
 impl Reader {
-    /// The rows that a query asks for, a page at a time.
+    /// Runs a query and returns one page.
     pub fn rows(&self, query: &Query<'_>) -> Result<Page, StoreError> {
         guarded(|| self.find(query))
     }
@@ -130,7 +132,7 @@ impl Reader {
     }
 }
 
-/// One query at work.
+/// A running query.
 struct Search<'q> {
     reader: &'q Reader,
     query: &'q Query<'q>,
@@ -141,7 +143,7 @@ struct Search<'q> {
 }
 
 impl Search<'_> {
-    /// Looks at one row. The page's `next` always names the last row looked at.
+    /// Reads one row. The page's `next` is always the last row that was read.
     fn judge(&mut self, row: u64, value: Option<&[u8]>, page: &mut Page) -> Result<Next, StoreError> {
         page.next = Some(row);
         self.looked_at += 1;
@@ -207,7 +209,7 @@ impl Search<'_> {
         Ok(Next::GoOn)
     }
 
-    /// The rows of a segment that have the other values of the filter, too.
+    /// The rows of a segment that also have the other values of the filter.
     fn narrowed(&self, index: &Index, mut bitmap: Bitmap, but: Kind, segment: u64) -> Result<Bitmap, StoreError> {
         for (kind, value) in self.facts.index_values().filter(|(kind, _)| *kind != but) {
             let Some(other) = index.get(&index_key(kind, value, segment))? else { return Ok([0; 32]) };
@@ -218,7 +220,7 @@ impl Search<'_> {
         Ok(bitmap)
     }
 
-    /// The index value that is the rarest among the rows where the walk begins.
+    /// The index value that is the rarest near the start of the walk.
     fn rarest(&self, range: RangeInclusive<u64>) -> Result<Source, StoreError> {
         if range.is_empty() {
             return Ok(Source::Every);
@@ -226,7 +228,7 @@ impl Search<'_> {
         let index = self.reader.table(INDEX)?;
         let (first, last) = (segment_of(*range.start()), segment_of(*range.end()));
         let backwards = self.query.order == Order::NewestFirst;
-        // Rows with the value per segment of the stretch that was probed.
+        // The average number of rows with the value in each probed segment.
         let mut best = (f64::INFINITY, Source::Every);
         for (kind, value) in self.facts.index_values() {
             let mut entries =
@@ -258,7 +260,7 @@ impl Search<'_> {
         Ok(best.1)
     }
 
-    /// The indexed rows whose segments overlap the time asked for, as ranges in ascending order.
+    /// The indexed rows of segments that overlap the time range, as ascending ranges.
     fn ranges(&self, range: RangeInclusive<u64>) -> Result<Vec<RangeInclusive<u64>>, StoreError> {
         let (from, to) = (*range.start(), *range.end());
         if range.is_empty() {

@@ -1,4 +1,4 @@
-//! Reading rows in a snapshot.
+//! Reads rows in a snapshot.
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,7 +16,7 @@ use crate::store::error::{StoreError, damaged, guarded, missing};
 use crate::store::reader::Reader;
 
 impl Reader {
-    /// The number of the last row; 0 while there is none.
+    /// The number of the last row; 0 if there is none.
     pub fn last_row(&self) -> Result<u64, StoreError> {
         guarded(|| Ok(last_of(&self.table(ROWS)?, "rows")?))
     }
@@ -31,7 +31,7 @@ impl Reader {
         guarded(|| {
             let rows = self.table(ROWS)?;
             let Some(value) = rows.get(row)? else {
-                // They have no gaps: one that is not there is yet to come, or lost.
+                // Row numbers have no gaps: a missing row is either in the future or lost.
                 let lost = (1..=self.last_row()?).contains(&row);
                 return if lost { Err(missing("row", row).into()) } else { Ok(None) };
             };
@@ -47,7 +47,7 @@ impl Reader {
         })
     }
 
-    /// The row that a table led to, which must be the one that was looked for.
+    /// Reads the row that a table points to, and checks that it is the right one.
     fn sought(
         &self,
         row: u64,
@@ -55,10 +55,12 @@ impl Reader {
         is_it: impl FnOnce(&RowState) -> bool,
     ) -> Result<Option<AuditRow>, StoreError> {
         let found = self.row(row)?.filter(|found| is_it(&found.state));
-        found.map(Some).ok_or_else(|| damaged(format!("{sought} leads to row {row}, which is another one's")))
+        found
+            .map(Some)
+            .ok_or_else(|| damaged(format!("{sought} points to row {row}, which belongs to another decision")))
     }
 
-    /// The rows of these decisions, in their order; none for one that there is not.
+    /// The rows of these decisions in the same order; `None` for an unknown decision.
     pub(crate) fn by_decisions(&self, decisions: &[DecisionId]) -> Result<Vec<Option<AuditRow>>, StoreError> {
         guarded(|| {
             let by_decision = self.table(DECISIONS)?;
@@ -70,7 +72,7 @@ impl Reader {
                     None => drop(sought.insert(*decision.as_bytes())),
                 }
             }
-            // Those that the table does not cover yet are found in one go through the rows after its end.
+            // Decisions that the table does not cover yet are found in one pass over the later rows.
             let rows = self.table(ROWS)?;
             let mut after = rows.range(self.indexed()? + 1..)?.rev();
             while !sought.is_empty()
@@ -91,7 +93,7 @@ impl Reader {
         })
     }
 
-    /// The number of a decision's row: from the table, or else among the rows that it does not cover yet.
+    /// The row number of a decision: from the table, or from the rows that it does not cover yet.
     pub(crate) fn row_of(&self, decision: DecisionId) -> Result<Option<u64>, StoreError> {
         if let Some(row) = self.table(DECISIONS)?.get(decision.as_bytes())? {
             return Ok(Some(row.value()));
@@ -124,7 +126,7 @@ impl Reader {
         Ok(open)
     }
 
-    /// Shows every open approval with its row, one after the other: all of them may be more than memory holds.
+    /// Visits every open approval with its row, one by one: together they may need too much memory.
     pub fn each_pending(
         &self,
         mut show: impl FnMut(ApprovalId, AuditRow) -> Result<(), StoreError>,
@@ -139,14 +141,16 @@ impl Reader {
                 let value = rows.get(row)?.ok_or_else(|| missing("row", row))?;
                 let found = audit_row(&records, row, value.value())?;
                 if asked(&found.state) != Some(id) {
-                    return Err(damaged(format!("{id} leads to row {row}, which is another one's")));
+                    return Err(damaged(format!("{id} points to row {row}, which belongs to another decision")));
                 }
                 found_open += 1;
                 show(id, found)?;
             }
             let count = pending.len()?;
             if count != found_open {
-                return Err(damaged(format!("{count} approvals are open, and {found_open} are found")));
+                return Err(damaged(format!(
+                    "{count} approvals are open according to the counters, and {found_open} were found"
+                )));
             }
             Ok(())
         })
@@ -157,7 +161,7 @@ fn asked(state: &RowState) -> Option<ApprovalId> {
     state.approval.as_ref().map(|approval| approval.approval_id)
 }
 
-/// Puts a row together from its value and its record.
+/// Builds a row from its value and its record.
 pub(crate) fn audit_row(
     records: &ReadOnlyTable<u64, &'static [u8]>,
     row: u64,

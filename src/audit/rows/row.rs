@@ -1,8 +1,7 @@
-//! An audit row: one decision with its approval and its result folded in.
+//! [`AuditRow`]: one decision with its approval and its result.
 //!
-//! The immutable half of a row is the decision's own record. [`RowState`] is the half that changes after the decision
-//! was given; it is kept beside the record, in the same transaction as the records that change it, so that no query has
-//! to replay the log.
+//! The immutable part of a row is the decision's record. [`RowState`] is the part that can change after the decision.
+//! One transaction writes the state and the record that changes it, so no query has to replay the log.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,36 +11,36 @@ use crate::domain::{
     ResultStatus, RiskLevel, Timestamp,
 };
 
-/// What may change about a decision after it was given.
+/// The part of a decision that can change later.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RowState {
-    /// Where the decision's own record stands.
+    /// The sequence number of the decision's record.
     pub sequence: u64,
     /// The decision.
     pub decision_id: DecisionId,
-    /// The answer as first given.
+    /// The first outcome.
     pub outcome: Outcome,
     /// The digest of the action.
     pub action_digest: Digest,
-    /// What the action is compared by, under the store's secret. In the row alone: no record has it.
+    /// The key that identifies the action, made with the store's secret. Only the row has it, no record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action_key: Option<Digest>,
-    /// The idempotency key's hash, so that the key can be forgotten with its time.
+    /// The hash of the idempotency key, to remove the key when it expires.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idempotency: Option<Digest>,
-    /// The question put to reviewers.
+    /// The question to reviewers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approval: Option<ApprovalState>,
-    /// The question put to the agent's own user.
+    /// The question to the agent's own user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confirmation: Option<ConfirmationState>,
-    /// When the action was allowed to run, if it was.
+    /// When the action was allowed, if it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_at: Option<Timestamp>,
-    /// What came of it, if that is settled.
+    /// The result, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Report>,
-    /// The name of the decision's own record, where that is redacted: nothing else tells it any more.
+    /// The id of the decision's record if that record is redacted, because no other place has it then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redacted: Option<RecordId>,
 }
@@ -51,17 +50,17 @@ pub struct RowState {
 pub struct ApprovalState {
     /// Its name.
     pub approval_id: ApprovalId,
-    /// When it ends by itself.
+    /// When it expires.
     pub expires_at: Timestamp,
-    /// Whether the action may run when nobody answers.
+    /// Whether the action may run if nobody answers.
     pub timeout_allows: bool,
-    /// Where it stands.
+    /// Its state.
     #[serde(rename = "ending", default, skip_serializing_if = "QuestionState::is_open")]
     pub state: QuestionState,
 }
 
 impl ApprovalState {
-    /// How it ended, if it has.
+    /// Its ending, if it ended.
     pub fn ending(&self) -> Option<&Ending> {
         self.state.ending()
     }
@@ -72,7 +71,7 @@ impl ApprovalState {
 pub struct ConfirmationState {
     /// SHA-256 of the token: the token itself is never stored.
     pub token_hash: Digest,
-    /// When the token is worth nothing any more.
+    /// When the token expires.
     pub expires_at: Timestamp,
     /// What closed it: redeemed by this later decision, or withdrawn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -90,7 +89,7 @@ pub enum ConfirmationClosed {
 }
 
 impl RowState {
-    /// The answer as it stands now: a decided approval turns ESCALATE into ALLOW or DENY.
+    /// The current outcome. An ended approval turns ESCALATE into ALLOW or DENY.
     pub fn outcome_now(&self) -> Outcome {
         match self.approval.as_ref().and_then(ApprovalState::ending) {
             Some(ending) if ending.allows => Outcome::Allow,
@@ -106,8 +105,8 @@ impl RowState {
         }
     }
 
-    /// What became of the action. `unreported_after` is how long an allowed action may go unreported before that is
-    /// itself the answer; `None` while nothing can be said yet.
+    /// The result status of the action; `None` while it is open. An allowed action without a report becomes `unknown`
+    /// after `unreported_after`.
     pub fn status(&self, now: Timestamp, unreported_after: std::time::Duration) -> Option<ResultStatus> {
         if let Some(report) = &self.result {
             return Some(report.status);
@@ -118,18 +117,18 @@ impl RowState {
     }
 }
 
-/// One decision with its approval and result folded in: a line of `aegis audit`.
+/// One decision with its approval and its result: a line of `aegis audit`.
 #[derive(Clone, Debug)]
 pub struct AuditRow {
-    /// Its place among the decisions, from 1, without gaps.
+    /// Its row number: from 1, without gaps.
     pub row: u64,
     /// The decision's record.
     pub record_id: RecordId,
     /// When the decision was given.
     pub time: Timestamp,
-    /// The decision as it was given.
+    /// The original decision.
     pub decision: DecisionRecord,
-    /// What changed since.
+    /// The state that can change.
     pub state: RowState,
 }
 
@@ -140,7 +139,7 @@ impl AuditRow {
     }
 }
 
-/// Which rows are asked for. Every part that is set must hold; texts match exactly.
+/// A filter for rows. Every field that is set must match. Text matches exactly.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RowFilter {
     /// The session.
@@ -151,11 +150,11 @@ pub struct RowFilter {
     pub action_target: Option<String>,
     /// The risk level.
     pub risk_level: Option<RiskLevel>,
-    /// What the policy asked for.
+    /// The approval that the policy required.
     pub approval: Option<Approval>,
-    /// The outcome as it stands.
+    /// The current outcome.
     pub outcome: Option<Outcome>,
-    /// What became of the action.
+    /// The result status of the action.
     pub status: Option<ResultStatus>,
     /// The declared actor.
     pub actor_id: Option<String>,
@@ -170,7 +169,7 @@ pub struct RowFilter {
 }
 
 impl RowFilter {
-    /// Whether a row is among those asked for.
+    /// Whether a row matches.
     pub fn matches(&self, row: &AuditRow, now: Timestamp, unreported_after: std::time::Duration) -> bool {
         fn holds<T: PartialEq + ?Sized>(asked: Option<&T>, found: &T) -> bool {
             asked.is_none_or(|asked| asked == found)

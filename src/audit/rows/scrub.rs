@@ -1,4 +1,4 @@
-//! Taking away what a row and its index entries tell of a decision that is redacted.
+//! Removes the data of a redacted decision from its row and the index.
 
 use redb::ReadableTable as _;
 
@@ -15,7 +15,7 @@ use crate::audit::state::Tx;
 use crate::domain::{Action, Actor, Approval, Digest, How, QuestionState, RecordId, RiskLevel};
 use crate::store::error::{TxError, missing};
 
-/// A decision of which nothing is left but what its row keeps.
+/// The data that the row of a redacted decision keeps.
 pub(crate) fn redacted_decision(facts: &Facts, state: &RowState) -> DecisionRecord {
     let text = || REDACTED.to_owned();
     DecisionRecord {
@@ -43,8 +43,8 @@ pub(crate) fn redacted_decision(facts: &Facts, state: &RowState) -> DecisionReco
 }
 
 impl Tx<'_> {
-    /// Takes away what a row and its index entries would tell of a decision that is redacted. To be called before the
-    /// payload of the decision goes.
+    /// Removes the data of a decision from its row and the index. Call it before the payload of the decision is
+    /// removed.
     pub fn scrub_row(&mut self, row: u64) -> Result<(), TxError> {
         let (old_facts, mut state) = self.stored_row(row)?;
         if state.redacted.is_some() {

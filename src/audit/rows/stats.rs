@@ -1,4 +1,4 @@
-//! Statistics over all decisions, from counters: no query walks the log for them.
+//! Statistics over all decisions. They come from counters, so no query reads the log.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -25,14 +25,14 @@ pub struct Stats {
     pub open_approvals: u64,
     /// Decisions by risk level.
     pub by_risk: BTreeMap<RiskLevel, u64>,
-    /// Decisions by outcome, as it stands now.
+    /// Decisions by current outcome.
     pub by_outcome: BTreeMap<&'static str, u64>,
-    /// Decisions by what became of the action. What was allowed and not reported counts as unknown once its time is
-    /// over, to the minute: a minute counts when all of it is over.
+    /// Decisions by result status. An allowed, unreported action counts as unknown after its time, rounded to whole
+    /// minutes.
     pub by_status: BTreeMap<&'static str, u64>,
-    /// Decisions by the action's type. Very long types are cut, and past the first thousand types the rest is left out.
+    /// Decisions by the action's type. Long types are shortened. Only the first thousand types are listed.
     pub by_action_type: BTreeMap<String, u64>,
-    /// Decisions by the rule that matched; past the first thousand rules the rest is left out.
+    /// Decisions by the rule that matched. Only the first thousand rules are listed.
     pub by_rule: BTreeMap<String, u64>,
 }
 
@@ -58,7 +58,7 @@ impl Reader {
         Ok(stats)
     }
 
-    /// The rows that the counters do not cover yet, counted.
+    /// Counts the rows that the counters do not cover yet.
     fn uncounted(&self) -> Result<Changes, StoreError> {
         let (rows, records) = (self.table(ROWS)?, self.table(RECORDS)?);
         let mut changes = Changes::default();
@@ -77,7 +77,7 @@ impl Reader {
 }
 
 impl Stats {
-    /// Takes a counter over. They come in the order of their kinds.
+    /// Adds a counter. Counters come in the order of their kinds.
     fn add(&mut self, kind: u8, value: &[u8], count: u64, over: i64) {
         let code = value.first().copied().unwrap_or(0);
         match Counted::ALL.into_iter().find(|counted| *counted as u8 == kind) {
@@ -99,7 +99,7 @@ impl Stats {
             }
             Some(Counted::ActionType) => add_label(&mut self.by_action_type, value, count),
             Some(Counted::Rule) => add_label(&mut self.by_rule, value, count),
-            // These are unreported by their status: the writer's counters do not know what time it is.
+            // The counters cannot know the current time, so these rows are counted as unreported.
             Some(Counted::UnreportedMinute) if minute_of_value(value).is_some_and(|minute| minute < over) => {
                 *self.by_status.entry(ResultStatus::Unknown.as_str()).or_default() += count;
             }

@@ -1,6 +1,6 @@
-//! The tables of rows, and those that lead to them.
+//! The table of rows, and the tables that point to rows.
 //!
-//! What an answer waits for is written with the row; the rest is derived from rows later. See [`index`](super::index).
+//! Jobs write the first tables with the row. The others are derived from rows later: see [`index`](super::index).
 
 use super::keys::{Bitmap, IndexKey};
 use crate::store::table::{Bytes, TableDef};

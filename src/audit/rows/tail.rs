@@ -1,4 +1,4 @@
-//! The rows that are not indexed yet, as the writer keeps them in memory, and how to find them.
+//! [`Tail`]: the rows that are not indexed yet. The writer keeps them in memory.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -15,18 +15,18 @@ use crate::audit::log::tables::RECORDS;
 use crate::store::error::{missing, storage};
 use crate::store::meta::number;
 
-/// Where the rows end: those that are not indexed yet, and how to find them.
+/// The end of the rows: the unindexed rows, with maps to find them.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Tail {
-    /// The number of the last row; 0 while there is none.
+    /// The number of the last row; 0 if there is none.
     pub(crate) last_row: u64,
     /// How many approvals are open.
     pub(crate) pending: u64,
     /// The last row that is indexed and counted.
     pub(crate) indexed: u64,
-    /// The last row whose idempotency key was considered for forgetting.
+    /// The last row whose idempotency key was checked for removal.
     pub(crate) forgotten: u64,
-    /// The action types and the rules that are counted apart.
+    /// The action types and the rules that have their own counter.
     pub(crate) action_types: BTreeSet<Label>,
     pub(crate) rules: BTreeSet<Label>,
     /// The rows after `indexed`, in order.
@@ -36,7 +36,7 @@ pub(crate) struct Tail {
 }
 
 impl Tail {
-    /// Reads it from the file.
+    /// Loads it from the file.
     pub(crate) fn load(read: &ReadTransaction) -> Result<Self, StorageError> {
         let records = RECORDS.open(read).map_err(storage)?;
         let rows = ROWS.open(read).map_err(storage)?;
@@ -83,13 +83,13 @@ impl Tail {
         self.rows.len() as u64
     }
 
-    /// The entry of a row, if the row is not indexed yet.
+    /// The entry of an unindexed row.
     pub(crate) fn get_mut(&mut self, row: u64) -> Option<&mut TailRow> {
         let place = row.checked_sub(self.indexed + 1)?;
         self.rows.get_mut(usize::try_from(place).ok()?)
     }
 
-    /// Takes the rows of all whole segments out, to index them.
+    /// Removes the rows of all whole segments, to index them.
     pub(crate) fn take_segments(&mut self) -> Vec<TailRow> {
         let whole = self.rows.len() - self.rows.len() % SEGMENT_LEN;
         let rows: Vec<_> = self.rows.drain(..whole).collect();
@@ -97,13 +97,13 @@ impl Tail {
             self.decisions.remove(&row.facts.decision);
         }
         let keys = self.rows.iter().filter_map(|row| row.key);
-        // A key that a later row of the tail uses again stays that row's.
+        // If a later row of the tail uses the key again, the key stays with that row.
         let kept: HashMap<_, _> = keys.filter_map(|key| self.keys.remove_entry(&key)).collect();
         self.keys = kept;
         rows
     }
 
-    /// A key that points at this row does so no more.
+    /// Removes the key that points at this row.
     pub(crate) fn forget_key(&mut self, key: &[u8; 16], row: u64) {
         if self.by_key(key) == Some(row) {
             self.keys.remove(key);

@@ -1,4 +1,4 @@
-//! Writing rows: a decision gets one, and it changes as the decision's approval and result come in.
+//! Writes rows: inserts one for each decision, and updates it with the approval and the result.
 
 use redb::ReadableTable;
 
@@ -18,10 +18,10 @@ use crate::domain::{ApprovalId, DecisionId, Digest, Timestamp};
 use crate::store::error::{TxError, missing};
 
 impl Tx<'_> {
-    /// Appends a decision, creates its row, and appends the question to reviewers if there is one.
+    /// Appends a decision, creates its row, and appends its question to reviewers, if it has one.
     ///
-    /// The caller has made sure that the decision, the approval, the token and the idempotency key are new: an entry
-    /// that exists is replaced.
+    /// The caller ensures that the decision, the approval, the token and the idempotency key are new. Existing entries
+    /// would be replaced.
     pub fn insert_decision(&mut self, draft: Draft) -> Result<Inserted, TxError> {
         let Draft { entry, question, mut state, facts, action_type, rule } = draft;
         let row = self.host.rows.last_row + 1;
@@ -81,8 +81,8 @@ impl Tx<'_> {
         self.found(row, &"a token", |state| state.confirmation.as_ref().is_some_and(|it| it.token_hash == token_hash))
     }
 
-    /// The row that an idempotency key made in the last 24 hours. Whether the action is the same is told by the state's
-    /// `action_digest`.
+    /// The row of an idempotency key that was used in the last 24 hours. Compare the state's `action_digest` to see
+    /// whether the action is the same.
     pub fn idempotent(&mut self, key: Digest, now: Timestamp) -> Result<Option<(u64, RowState)>, TxError> {
         let prefix = key_prefix(key);
         let row = match self.host.rows.by_key(&prefix) {
@@ -95,7 +95,7 @@ impl Tx<'_> {
         Ok(honoured.then_some((row, state)))
     }
 
-    /// The row that a table led to, which must be the one that was looked for.
+    /// Reads the row that a table points to, and checks that it is the right one.
     fn found(
         &mut self,
         row: Option<u64>,
@@ -105,7 +105,7 @@ impl Tx<'_> {
         let Some(row) = row else { return Ok(None) };
         let state = self.row(row)?;
         if !is_it(&state) {
-            return Err(TxError::Corrupt(format!("{sought} leads to row {row}, which is another one's")));
+            return Err(TxError::Corrupt(format!("{sought} points to row {row}, which belongs to another decision")));
         }
         Ok(Some((row, state)))
     }
@@ -123,9 +123,9 @@ impl Tx<'_> {
         }
     }
 
-    /// Writes the changed state of a row, and keeps the open approvals, the index and the counters in step.
+    /// Writes the changed state of a row, and updates the open approvals, the index and the counters.
     ///
-    /// What never changes about a row (its decision, its digest, its place) must be as it was.
+    /// The decision, the digest and the position of a row must not change.
     pub fn update_row(&mut self, row: u64, state: &RowState) -> Result<(), TxError> {
         let (before, old) = self.stored_row(row)?;
         if (old.decision_id, old.sequence, old.idempotency) != (state.decision_id, state.sequence, state.idempotency) {

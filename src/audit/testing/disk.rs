@@ -1,4 +1,4 @@
-//! A disk that fails on command, and that forgets what was not synced when the power goes.
+//! A simulated disk. It fails on command, and a power failure loses everything that was not synced.
 
 use std::io;
 use std::path::Path;
@@ -13,20 +13,20 @@ use crate::store::Opener;
 use crate::store::Options;
 use crate::store::error::OpenError;
 
-/// A disk. Clones are the same one.
+/// A simulated disk. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Disk(Arc<Platter>);
 
 #[derive(Debug, Default)]
 struct Platter {
-    /// What the operating system shows.
+    /// The content that the operating system shows.
     seen: Mutex<Vec<u8>>,
-    /// What is there when the power comes back.
+    /// The content after a power failure.
     durable: Mutex<Vec<u8>>,
     full: AtomicBool,
     broken_sync: AtomicBool,
     hanging: AtomicBool,
-    /// Fails the sync after this many good ones, once armed.
+    /// How many syncs still succeed, once armed.
     syncs_left: AtomicUsize,
     armed: AtomicBool,
     is_open: AtomicBool,
@@ -41,13 +41,13 @@ impl Disk {
         self.0.broken_sync.store(broken, Ordering::SeqCst);
     }
 
-    /// Lets so many syncs pass and fails all later ones.
+    /// Lets this many syncs succeed and fails all later ones.
     pub(crate) fn fail_after_syncs(&self, good: usize) {
         self.0.syncs_left.store(good, Ordering::SeqCst);
         self.0.armed.store(true, Ordering::SeqCst);
     }
 
-    /// Makes syncs hang, or lets them go.
+    /// Makes syncs hang, or lets them continue.
     pub(crate) fn hang(&self, hanging: bool) {
         self.0.hanging.store(hanging, Ordering::SeqCst);
     }
@@ -58,7 +58,7 @@ impl Disk {
         self.break_syncs(false);
     }
 
-    /// The disk as it is found when the power comes back.
+    /// The disk after a power failure.
     pub(crate) fn after_power_loss(&self) -> Self {
         let durable = self.0.durable.lock().unwrap().clone();
         Self(Arc::new(Platter {

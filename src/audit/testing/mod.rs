@@ -1,4 +1,4 @@
-//! What the tests of this floor share: decisions and states that differ by a number.
+//! Shared test data of this floor: decisions and states that differ by a number.
 
 pub(crate) mod disk;
 
@@ -88,7 +88,7 @@ pub(crate) fn allowed(number: u64) -> RowState {
     }
 }
 
-/// Options with random bytes that are the same in every run.
+/// Options with the same random bytes in every run.
 pub(crate) fn options() -> Options {
     let mut next = 0u64;
     let entropy = move |bytes: &mut [u8]| {
@@ -100,7 +100,7 @@ pub(crate) fn options() -> Options {
     Options { index_lag: 256, entropy: Box::new(entropy), ..Options::default() }
 }
 
-/// A directory that goes with the test, and the path of a store in it.
+/// A temporary directory, and the path of a store in it.
 pub(crate) fn place() -> (tempfile::TempDir, std::path::PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("store.redb");
@@ -110,7 +110,7 @@ pub(crate) fn place() -> (tempfile::TempDir, std::path::PathBuf) {
 /// How long an action may go unreported in tests.
 pub(crate) const UNREPORTED: Duration = Duration::from_mins(10);
 
-/// How many decisions have no result that is settled: they wait for a person, or may still be reported on.
+/// How many decisions have no final result: they wait for a person, or an agent may still report on them.
 pub(crate) fn unsettled(stats: &Stats) -> u64 {
     stats.decisions - stats.by_status.values().sum::<u64>()
 }

@@ -1,4 +1,4 @@
-//! A file as a witness: a line for each checkpoint.
+//! A file as a witness: one line for each checkpoint.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -9,17 +9,17 @@ use super::WitnessError;
 use crate::audit::Store;
 use crate::audit::checkpoint::{SignedCheckpoint, WitnessLine};
 
-/// How much of the end of a file is looked at: more than any two lines take.
+/// How many bytes at the end of a file are read: more than any two lines have.
 const TAIL: u64 = 256 << 10;
 
-/// A file that is told of checkpoints.
+/// A file that checkpoints are appended to.
 #[derive(Debug)]
 pub(super) struct FileWitness {
     path: PathBuf,
 }
 
 impl FileWitness {
-    /// A file that can be appended to; made where there is none.
+    /// Opens the file for appending. Creates a missing file.
     pub(super) fn open(path: &Path) -> Result<Self, WitnessError> {
         append(path).map_err(|error| WitnessError::File { path: path.to_owned(), error })?;
         Ok(Self { path: path.to_owned() })
@@ -29,15 +29,15 @@ impl FileWitness {
         format!("file:{}", self.path.display())
     }
 
-    /// Appends a line, and waits until it is on disk.
+    /// Appends a line and syncs it to disk.
     pub(super) async fn hand(&self, checkpoint: &SignedCheckpoint) -> Result<(), String> {
         let (path, line) = (self.path.clone(), WitnessLine::of(checkpoint).to_line());
         let write = move || {
             let mut file = append(&path)?;
-            // In one write, and on a line of its own even after one that was cut off: an empty line means nothing.
+            // One write, which starts with a newline in case the last line was cut off. Empty lines are ignored.
             file.write_all(format!("\n{line}\n").as_bytes())?;
             match file.sync_data() {
-                // A pipe has no disk to be on.
+                // A pipe cannot be synced.
                 Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
                 synced => synced,
             }
@@ -51,7 +51,7 @@ fn append(path: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).mode(0o644).open(path)
 }
 
-/// Holds the record against the last line of a file.
+/// Compares the record with the last line of a file.
 pub(super) async fn check(path: &Path, store: &Store) -> Result<(), WitnessError> {
     let Some(seen) = last(path)? else { return Ok(()) };
     let unusable = |why: String| WitnessError::Unusable { path: path.to_owned(), why };
@@ -64,13 +64,13 @@ pub(super) async fn check(path: &Path, store: &Store) -> Result<(), WitnessError
     let (log, records, root) = found.await?;
     let Some(log) = log else {
         return Err(unusable(format!(
-            "it holds checkpoints of the log `{origin}`, and this record is a new one: was it set back to before it began? If not, name \
+            "it holds checkpoints of the log `{origin}`, and this record is new: was the record removed? If not, name \
              another file"
         )));
     };
     if log.origin != *origin {
         let why =
-            format!("it holds checkpoints of the log `{origin}`, and this is `{}`: name another file", log.origin);
+            format!("it holds checkpoints of the log `{origin}`, and this log is `{}`: name another file", log.origin);
         return Err(unusable(why));
     }
     let Some(root) = root else {
@@ -83,7 +83,7 @@ pub(super) async fn check(path: &Path, store: &Store) -> Result<(), WitnessError
     seen.note.verify(&keys).map(drop).map_err(|error| unusable(error.to_string()))
 }
 
-/// The last checkpoint of a file; none where there is no file, or nothing in it.
+/// The last checkpoint of a file. `None` if the file is missing or empty.
 fn last(path: &Path) -> Result<Option<SignedCheckpoint>, WitnessError> {
     let at = |error| WitnessError::File { path: path.to_owned(), error };
     let mut file = match File::open(path) {
@@ -93,13 +93,13 @@ fn last(path: &Path) -> Result<Option<SignedCheckpoint>, WitnessError> {
     };
     let meta = file.metadata().map_err(at)?;
     if !meta.is_file() {
-        // A pipe remembers nothing.
+        // A pipe keeps no content to compare with.
         return Ok(None);
     }
     file.seek(SeekFrom::Start(meta.len().saturating_sub(TAIL))).map_err(at)?;
     let mut tail = Vec::new();
     file.take(TAIL).read_to_end(&mut tail).map_err(at)?;
-    // The last line may have been cut off: the one before it counts then.
+    // If the last line was cut off, the line before it counts.
     let whole = tail.split(|byte| *byte == b'\n').rev().filter(|line| !line.is_empty());
     let mut lines = whole.take(2).map(WitnessLine::parse);
     match (lines.next(), lines.next()) {

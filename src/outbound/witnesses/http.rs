@@ -10,7 +10,7 @@ use crate::audit::checkpoint::{SignedCheckpoint, proof_lines};
 use crate::audit::note::{Note, NoteSignature, VerifierKey};
 use crate::outbound::fetch::{Bounds, Client, Url};
 
-/// What a call may take.
+/// The limits of a request.
 const BOUNDS: Bounds = Bounds { max_bytes: 64 << 10, timeout: Duration::from_secs(10) };
 
 /// A witness that cosigns.
@@ -18,7 +18,8 @@ pub(super) struct HttpWitness {
     client: Client,
     url: Url,
     key: VerifierKey,
-    /// The size of the last checkpoint that the witness has cosigned, as far as is known here. It is asked for by being wrong.
+    /// The size of the last checkpoint that the witness cosigned, as far as known. If it is wrong, the witness answers
+    /// with the right one.
     size: u64,
 }
 
@@ -31,14 +32,14 @@ impl HttpWitness {
         self.key.name().to_owned()
     }
 
-    /// Has a checkpoint cosigned. The answer is the checkpoint with the log's signature and the witness's.
+    /// Asks the witness to cosign a checkpoint. Returns the checkpoint with the signatures of the log and the witness.
     pub(super) async fn hand(
         &mut self,
         checkpoint: &SignedCheckpoint,
         store: &Store,
     ) -> Result<SignedCheckpoint, String> {
         let size = checkpoint.checkpoint.size;
-        // Once more with what the witness says it has.
+        // A second attempt, with the size that the witness has sent.
         for _ in 0..2 {
             let old = self.size.min(size);
             let proof = store.scan(move |reader| reader.consistency_proof(old, size)).await;
@@ -55,31 +56,34 @@ impl HttpWitness {
                 }
                 StatusCode::CONFLICT => {
                     let seen: u64 =
-                        text.trim().parse().map_err(|_| "it says that it has another size, and not which")?;
+                        text.trim().parse().map_err(|_| "it has another size (409), but sends no valid one")?;
                     if seen > size {
                         return Err(format!(
-                            "it has cosigned a checkpoint of {seen} records, and there are {size}: the record is an older copy, or was cut off"
+                            "it has cosigned a checkpoint of {seen} records, and there are only {size}: the record \
+                             is an older copy, or was cut off"
                         ));
                     }
                     self.size = seen;
                 }
                 StatusCode::UNPROCESSABLE_ENTITY => {
                     return Err(format!(
-                        "it says that the record is not a continuation of the {old} records that it has seen (422): the record was changed, or set \
-                         back and continued"
+                        "it says that the record does not continue the {old} records that it has seen (422): the \
+                         record was changed, or an older copy was continued"
                     ));
                 }
-                StatusCode::NOT_FOUND => return Err("it does not know the log (404): tell it the log's key".to_owned()),
+                StatusCode::NOT_FOUND => {
+                    return Err("it does not know the log (404): register its key there".to_owned());
+                }
                 StatusCode::FORBIDDEN => {
-                    return Err("it does not know the key that signs (403): tell it the log's key".to_owned());
+                    return Err("it does not know the signing key (403): register the log's key there".to_owned());
                 }
                 status => return Err(format!("{} answers {status}", self.url)),
             }
         }
-        Err("it says again and again that it has another size".to_owned())
+        Err("it answers twice that it has another size (409)".to_owned())
     }
 
-    /// The checkpoint with those of the answered signatures that are the witness's.
+    /// The checkpoint with the signatures in the response that the witness's key made.
     fn cosigned(&self, checkpoint: &SignedCheckpoint, lines: &str) -> Result<SignedCheckpoint, String> {
         let mut signatures = Vec::new();
         for line in lines.lines() {

@@ -1,15 +1,16 @@
-//! Witnesses: who is told of every checkpoint, so that the record cannot be cut off or set back unnoticed.
+//! Witnesses receive the checkpoints of the log. With them, nobody can truncate the record or restore an older copy
+//! unnoticed.
 //!
-//! A **file** is the simplest: a line of JSON, `{"checkpoint":"…"}`, for each, appended and synced. It is worth as much as it
-//! is hard to set back together with the record: another volume, a mount that only appends, a pipe to elsewhere. When the
-//! daemon starts, the record must contain what the last line says, or the daemon does not start.
+//! A **file** is the simplest witness. The daemon appends a line of JSON, `{"checkpoint":"…"}`, for each checkpoint and
+//! syncs it. The file should be hard to replace together with the record: on another volume, on an append-only mount,
+//! or a pipe to another machine. The daemon starts only if the record still matches the last line.
 //!
-//! A **witness over HTTP** (c2sp.org/tlog-witness) checks by itself, with a consistency proof, that the log only grows, and
-//! answers with a cosignature, which is verified and kept. One that has seen more than there is says so: that is a record
-//! which was set back.
+//! A **witness over HTTP** (c2sp.org/tlog-witness) verifies with a consistency proof that the log only grows. It
+//! responds with a cosignature, which the daemon verifies and keeps. If the witness has seen more records than there
+//! are, it says so: then an older copy of the record is in use.
 //!
-//! Checkpoints are handed on in the background, some seconds apart, and never hold up a proposal. Who is behind is told by
-//! `GetCheckpoint`, by the metrics and by health (`aegis.witness`).
+//! The daemon sends checkpoints in the background, some seconds apart, and never delays a proposal. `GetCheckpoint`,
+//! the metrics and the health service `aegis.witness` show which witness is behind.
 
 mod file;
 mod http;
@@ -30,21 +31,21 @@ use crate::domain::{Clock, Timestamp};
 use crate::governance::{Notary, NotaryError};
 use crate::outbound::fetch::{Client, FetchError, Url};
 
-/// How far apart checkpoints are handed on, at least.
+/// The shortest time between two checkpoints to the same witness.
 const EVERY: Duration = Duration::from_secs(5);
 /// The longest pause after a failure.
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
-/// Who is told, as `--witness` names them.
+/// A witness, as `--witness` names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WitnessSource {
     /// `file:PATH`.
     File(PathBuf),
-    /// `URL#VKEY`: where the witness takes checkpoints, and what it cosigns with.
+    /// `URL#VKEY`: the address of the witness, and its verifier key.
     Http {
-        /// Where `add-checkpoint` is.
+        /// The address of `add-checkpoint`.
         url: Url,
-        /// The key of its cosignatures.
+        /// The key that verifies its cosignatures.
         key: VerifierKey,
     },
 }
@@ -69,7 +70,7 @@ impl FromStr for WitnessSource {
     }
 }
 
-/// The record is not what a witness has seen, or a witness cannot be told.
+/// Why the record does not match a witness, or a witness cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum WitnessError {
     /// The file cannot be read or written.
@@ -88,10 +89,10 @@ pub enum WitnessError {
         /// What is wrong with it.
         why: String,
     },
-    /// The record is older than what the witness has seen.
+    /// The record has fewer records than the witness has seen.
     #[error(
-        "the record has {records} records, and --witness file:{} has seen a checkpoint of {seen}: the record is an older copy, or was \
-         cut off. Restore the newer one; to go on with the older one all the same, and to say so, name another file",
+        "the record has {records} records, and --witness file:{} has a checkpoint of {seen}: the record is an older \
+         copy, or was cut off. Restore the newer record; to accept the older one, name another file",
         path.display()
     )]
     SetBack {
@@ -99,30 +100,30 @@ pub enum WitnessError {
         path: PathBuf,
         /// How many records there are.
         records: u64,
-        /// How many there were.
+        /// How many records the witness has seen.
         seen: u64,
     },
-    /// The record is another one than the witness has seen.
+    /// The record differs from what the witness has seen.
     #[error(
-        "the first {seen} records are not those that --witness file:{} has seen a checkpoint of: the record was changed, or set back \
-         and continued. Keep a copy of it and of that file for inspection",
+        "the first {seen} records are not those of the checkpoint in --witness file:{}: the record was changed, or an \
+         older copy was continued. Keep a copy of the record and of that file for inspection",
         path.display()
     )]
     Inconsistent {
         /// The file.
         path: PathBuf,
-        /// How many records the checkpoint is of.
+        /// How many records the checkpoint covers.
         seen: u64,
     },
     /// The record cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// There is no way to speak HTTP.
+    /// The HTTP client cannot be created.
     #[error(transparent)]
     Fetch(#[from] FetchError),
 }
 
-/// Holds the record against what every file has seen last, before anything is added to it.
+/// Compares the record with the last checkpoint in each file, before anything is added to the record.
 pub(crate) async fn check(sources: &[WitnessSource], store: &Store) -> Result<(), WitnessError> {
     for source in sources {
         match source {
@@ -133,30 +134,30 @@ pub(crate) async fn check(sources: &[WitnessSource], store: &Store) -> Result<()
     Ok(())
 }
 
-/// How a witness is.
+/// The state of a witness.
 #[derive(Clone, Debug)]
 pub(crate) struct WitnessState {
-    /// What it is called.
+    /// Its name.
     pub(crate) name: String,
-    /// The size of the last checkpoint that it has taken from this daemon.
+    /// The size of the last checkpoint that it accepted from this daemon.
     pub(crate) size: u64,
-    /// When it took that.
+    /// When it accepted that checkpoint.
     pub(crate) at: Option<Timestamp>,
-    /// Why it did not take the latest.
+    /// Why it did not accept the latest checkpoint.
     pub(crate) error: Option<String>,
 }
 
-/// All witnesses, and what they have said.
+/// All witnesses and their states.
 #[derive(Debug, Default)]
 pub(crate) struct Witnesses {
     states: Mutex<Vec<WitnessState>>,
-    /// The newest checkpoint that a witness has cosigned, with all its cosignatures.
+    /// The newest checkpoint that a witness cosigned, with all its cosignatures.
     cosigned: Mutex<Option<SignedCheckpoint>>,
-    /// Whether any of them has not taken the latest checkpoint; unknown until the first was handed out.
+    /// Whether any witness has not accepted the latest checkpoint. `None` until the first one was sent.
     behind: watch::Sender<Option<bool>>,
 }
 
-/// What a witness needs.
+/// What the task of a witness needs.
 struct Attendant {
     number: usize,
     witness: Witness,
@@ -172,7 +173,7 @@ enum Witness {
 }
 
 impl Witnesses {
-    /// Starts to tell each of them, in a task of its own.
+    /// Starts a task for each witness.
     pub(crate) fn start(
         sources: &[WitnessSource],
         notary: &Arc<Notary>,
@@ -208,28 +209,28 @@ impl Witnesses {
         Ok(all)
     }
 
-    /// How each of them is.
+    /// The state of each witness.
     pub(crate) fn states(&self) -> MutexGuard<'_, Vec<WitnessState>> {
         self.states.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether any witness has not taken the latest checkpoint, now and from now on; unknown until the first was sent.
+    /// Watches whether any witness has not accepted the latest checkpoint. `None` until the first one was sent.
     pub(crate) fn behind(&self) -> watch::Receiver<Option<bool>> {
         self.behind.subscribe()
     }
 
-    /// The newest checkpoint that any of them has cosigned.
+    /// The newest checkpoint that a witness cosigned.
     pub(crate) fn cosigned(&self) -> Option<SignedCheckpoint> {
         self.cosigned.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Adds cosignatures to the checkpoint that they are of, if that is still the newest.
+    /// Adds cosignatures to their checkpoint, if that is still the newest.
     fn add(&self, cosigned: SignedCheckpoint) {
         let mut newest = self.cosigned.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *newest {
             Some(known) if known.note.text == cosigned.note.text => {
                 for signature in cosigned.note.signatures {
-                    // A witness that is asked again signs a later time: the latest is kept.
+                    // A witness that is asked again signs a later time. The latest signature is kept.
                     known.note.signatures.retain(|there| (&there.name, there.id) != (&signature.name, signature.id));
                     known.note.signatures.push(signature);
                 }
@@ -240,7 +241,7 @@ impl Witnesses {
     }
 }
 
-/// Hands the last checkpoint of this run to the files.
+/// Sends the last checkpoint of this run to the files.
 pub(crate) async fn finish(sources: &[WitnessSource], notary: &Notary) {
     for source in sources {
         let WitnessSource::File(path) = source else { continue };
@@ -249,13 +250,13 @@ pub(crate) async fn finish(sources: &[WitnessSource], notary: &Notary) {
             file::FileWitness::open(path).map_err(|error| error.to_string())?.hand(&issued.checkpoint).await
         };
         if let Err(error) = handed.await {
-            tracing::error!(witness = %path.display(), error, "a witness could not be told how this run ended");
+            tracing::error!(witness = %path.display(), error, "cannot send the last checkpoint to a witness");
         }
     }
 }
 
 impl Attendant {
-    /// Hands on one checkpoint after the other until told to stop.
+    /// Sends checkpoints until told to stop.
     async fn attend(mut self, stop: CancellationToken) {
         let mut durable = self.store.durable();
         let mut pause = EVERY;
@@ -265,11 +266,7 @@ impl Attendant {
                 Ok(()) => pause = EVERY,
                 Err(error) => {
                     let witness = self.witness.name();
-                    tracing::error!(
-                        witness,
-                        error,
-                        "a witness is behind: it could not be told of the latest checkpoint"
-                    );
+                    tracing::error!(witness, error, "a witness is behind: it has not accepted the latest checkpoint");
                     self.all.states()[self.number].error = Some(error);
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
@@ -279,7 +276,7 @@ impl Attendant {
             let is_behind = self.all.states()[self.number].error.is_some();
             let next = async {
                 tokio::time::sleep(pause).await;
-                // What is new is handed on; what failed is tried again in any case.
+                // A new checkpoint is sent at once. A failed one is sent again in any case.
                 is_behind || durable.changed().await.is_ok()
             };
             tokio::select! {

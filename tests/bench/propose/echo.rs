@@ -1,7 +1,7 @@
 //! The floor: a bare tonic server that does nothing with a request of the same size but to answer as many bytes.
 //!
-//! It runs in a process of its own, as the daemon does, on the same kind of runtime: the bench binary starts itself with
-//! `echo SOCKET BYTES`.
+//! It runs in a process of its own, as the daemon does, on the same kind of runtime: the bench binary starts itself
+//! with `echo SOCKET BYTES`.
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};

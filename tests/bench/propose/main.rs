@@ -1,11 +1,11 @@
 //! The daemon under load beside the least that a tonic server could do, in one run.
 //!
 //! The release binary and a bare echo run in processes of their own and take turns under the same client. Ratios count;
-//! absolute figures are this machine's, today. Durable runs stand between two probes of the disk, and the same is measured
-//! with the record on `/dev/shm`, where only the processor is in the way.
+//! absolute figures are this machine's, today. Durable runs stand between two probes of the disk, and the same is
+//! measured with the record on `/dev/shm`, where only the processor is in the way.
 //!
-//! `cargo bench --bench propose` takes about a minute; with `AEGIS_BENCH_LONG=1` there are more and longer rounds.
-//! `-- throughput` or `-- memory` measures only that. `AEGIS_BENCH_BINARY` names another build of the daemon to measure.
+//! `cargo bench --bench propose` takes about a minute; with `AEGIS_BENCH_LONG=1` there are more and longer rounds. `--
+//! throughput` or `-- memory` measures only that. `AEGIS_BENCH_BINARY` names another build of the daemon to measure.
 
 #![expect(clippy::cast_precision_loss, reason = "nothing counted here comes near 2^53")]
 
@@ -166,7 +166,8 @@ async fn throughput() {
     let mut probe = Probe::new(Path::new(&disk));
     let (rounds, duration) = plan();
     println!(
-        "{rounds} rounds of {duration:?} each, medians; answers of {} bytes, 100 rules; one connection, unix socket and TCP\n",
+        "{rounds} rounds of {duration:?} each, medians; answers of {} bytes, 100 rules; one connection, unix socket \
+         and TCP\n",
         answer.len()
     );
     let mut channels = Vec::new();

@@ -1,9 +1,9 @@
 //! Power loss: a store on a disk that keeps what was synced and any part of the rest.
 //!
-//! A run writes a tape: a real [`Standalone`] does real work on a disk that records it. Then the power goes, after every single
-//! step of the tape, and each time the disk holds something else. Every such image is opened, checked whole, held against
-//! the ledger of what was acknowledged up to there, and worked with; and some of that, opening and repair included, is a
-//! tape again whose power goes. A seed makes the same images in every run.
+//! A run writes a tape: a real [`Standalone`] does real work on a disk that records it. Then the power goes, after
+//! every single step of the tape, and each time the disk holds something else. Every such image is opened, checked
+//! whole, held against the ledger of what was acknowledged up to there, and worked with; and some of that, opening and
+//! repair included, is a tape again whose power goes. A seed makes the same images in every run.
 
 pub(crate) mod dice;
 pub(crate) mod disk;
@@ -79,8 +79,8 @@ impl std::fmt::Display for Report {
         write!(
             f,
             "power loss: {images} images ({again} while recovering), {lost} with lost acknowledgements, {partial} with \
-             partial transactions, {unopenable} unopenable, {panics} panics; held against them {checkpoints} checkpoints, {redacted} payloads accounted for; {:.0} s, \
-             {pace:.0} images/s",
+             partial transactions, {unopenable} unopenable, {panics} panics; held against them {checkpoints} checkpoints, \
+             {redacted} payloads accounted for; {:.0} s, {pace:.0} images/s",
             took.as_secs_f64()
         )?;
         findings.iter().try_for_each(|finding| write!(f, "\n  {finding}"))
@@ -172,7 +172,8 @@ impl Tape {
         let mut worker = Worker::new(self.dice.next());
         // Made before the power can go: the file is created under another name, and renamed when it is whole.
         let disk = Disk::empty_database();
-        // Now and then on the verge of the index, which has work for every 256 rows, and past the first tile of the tree.
+        // Now and then on the verge of the index, which has work for every 256 rows, and past the first tile of the
+        // tree.
         let large = self.seed.is_multiple_of(4);
         let decisions = if large { 240 } else { self.dice.below(48) as u64 };
         let mut ledger = Vec::new();

@@ -436,7 +436,8 @@ async fn idle(store: &Standalone) -> Result<Reader, StoreError> {
     store.read()
 }
 
-/// Does these in one batch, in this order. The answer is after how many steps of the disk that was durable, and what was done.
+/// Does these in one batch, in this order. The answer is after how many steps of the disk that was durable, and what
+/// was done.
 async fn together(store: &Standalone, disk: &Disk, jobs: Vec<Job>) -> Result<(usize, Vec<Done>), StoreError> {
     // The writer is held until all of them wait for it.
     let (entered, begun) = tokio::sync::oneshot::channel();
@@ -488,8 +489,8 @@ fn report(status: ResultStatus) -> Report {
     Report { status, data: None, error: String::new(), started_at: None, completed_at: None }
 }
 
-/// What of the ledger is not in the store as it was told; `None` where all of it is. What is redacted is told by nothing but
-/// its row; that somebody had it redacted, [`Reader::check`] has found.
+/// What of the ledger is not in the store as it was told; `None` where all of it is. What is redacted is told by
+/// nothing but its row; that somebody had it redacted, [`Reader::check`] has found.
 pub(crate) fn lost(reader: &Reader, ledger: &[Done]) -> Result<Option<String>, StoreError> {
     let mut tokens = reader.tokens()?;
     tokens.sort_by_key(|token| token.token_id);

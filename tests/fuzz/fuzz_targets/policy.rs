@@ -1,5 +1,5 @@
-//! Any text as a policy: it loads or is refused, and what loads decides and explains anything without a panic, and reloads from
-//! its own merged form to the same revision.
+//! Any text as a policy: it loads or is refused, and what loads decides and explains anything without a panic, and
+//! reloads from its own merged form to the same revision.
 //!
 //! The first line of the input is the parameters of the action as JSON, the rest is the policy.
 #![no_main]

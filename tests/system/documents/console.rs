@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use super::blocks::{Block, Remark};
 use super::root;
-use crate::daemon::{AEGIS, DEADLINE};
+use crate::harness::{AEGIS, DEADLINE};
 
 /// The ports that documents name, and how the daemon says on stdout where it is instead.
 const PORTS: [(&str, &str); 2] =

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::blocks::{self, Block};
 use super::read;
-use crate::daemon::{AEGIS, stderr, stdout};
+use crate::harness::{AEGIS, stderr, stdout};
 
 const README: &str = "src/policy/README.md";
 

@@ -8,8 +8,7 @@ use regex::Regex;
 use serde_json::Value;
 
 use super::{blocks, read, root};
-use crate::access::knock;
-use crate::daemon::{AEGIS, Setup, stdout};
+use crate::harness::{AEGIS, Setup, knock, stdout};
 
 const POLICY: &str = "src/policy/README.md";
 const OPERATING: &str = "deploy/OPERATING.md";

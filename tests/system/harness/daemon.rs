@@ -17,6 +17,9 @@ use tempfile::TempDir;
 use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint, Uri};
 
+use super::calls::get;
+use super::programs::{stderr, stdout};
+
 /// Longer than anything here takes, however busy the machine: reaching it is a failure, not a measurement.
 pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
 
@@ -174,7 +177,7 @@ impl Daemon {
     pub(crate) async fn metric(&self, name: &str) -> String {
         let metrics = self.probes().await + "/metrics";
         eventually(&format!("there is a metric {name}"), || {
-            let page = crate::admin::get(&metrics).1;
+            let page = get(&metrics).1;
             let value = page.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(' ')?.to_owned()));
             async move { value }
         })
@@ -373,73 +376,4 @@ pub(crate) async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut
         assert!(tokio::time::Instant::now() < patience, "never happened: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-}
-
-/// A proposal of an action without parameters.
-pub(crate) fn propose(r#type: &str, target: &str) -> v1::ProposeRequest {
-    v1::ProposeRequest {
-        actor: Some(v1::Actor { id: "agent-7".into(), r#type: "ai-agent".into() }),
-        action: Some(v1::Action { r#type: r#type.into(), target: target.into(), ..v1::Action::default() }),
-        ..v1::ProposeRequest::default()
-    }
-}
-
-/// Parameters from JSON.
-#[expect(clippy::unnecessary_wraps, reason = "a message's field is optional")]
-pub(crate) fn params(json: serde_json::Value) -> Option<prost_types::Struct> {
-    let serde_json::Value::Object(map) = json else { panic!("parameters are an object") };
-    Some(prost_types::Struct { fields: map.into_iter().map(|(key, value)| (key, wire(value))).collect() })
-}
-
-fn wire(value: serde_json::Value) -> prost_types::Value {
-    use prost_types::value::Kind;
-    use serde_json::Value as J;
-    prost_types::Value {
-        kind: Some(match value {
-            J::Null => Kind::NullValue(0),
-            J::Bool(bool) => Kind::BoolValue(bool),
-            J::Number(number) => Kind::NumberValue(number.as_f64().expect("a finite number")),
-            J::String(text) => Kind::StringValue(text),
-            J::Array(items) => {
-                Kind::ListValue(prost_types::ListValue { values: items.into_iter().map(wire).collect() })
-            }
-            object @ J::Object(_) => Kind::StructValue(params(object).expect("an object")),
-        }),
-    }
-}
-
-/// How long to wait, as the wire has it.
-#[expect(clippy::unnecessary_wraps, reason = "a message's field is optional")]
-pub(crate) fn seconds(seconds: i64) -> Option<prost_types::Duration> {
-    Some(prost_types::Duration { seconds, nanos: 0 })
-}
-
-/// The standard output of a command, as text.
-pub(crate) fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).expect("the output is text")
-}
-
-/// The standard error of a command, as text.
-pub(crate) fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).expect("the output is text")
-}
-
-/// The reason (`google.rpc.ErrorInfo`) of a refusal.
-pub(crate) fn reason(status: &tonic::Status) -> String {
-    use tonic_types::StatusExt as _;
-    status.get_details_error_info().map(|info| info.reason).unwrap_or_default()
-}
-
-/// The fields that a refusal names.
-pub(crate) fn fields(status: &tonic::Status) -> Vec<String> {
-    use tonic_types::StatusExt as _;
-    let violations = status.get_details_bad_request().map(|details| details.field_violations).unwrap_or_default();
-    violations.into_iter().map(|violation| violation.field).collect()
-}
-
-/// What is left of a pipe, as text.
-pub(crate) fn read_all(mut pipe: impl std::io::Read) -> String {
-    let mut text = String::new();
-    pipe.read_to_string(&mut text).expect("the pipe is text");
-    text
 }

@@ -1,18 +1,16 @@
 //! What agents and reviewers do over and over: ask, look, say yes or no.
 
-use std::collections::HashMap;
-
 use aegis::proto::v1;
 use aegis::proto::v1::approval_service_client::ApprovalServiceClient;
 use aegis::proto::v1::governance_service_client::GovernanceServiceClient;
 use aegis::proto::v1::policy_service_client::PolicyServiceClient;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
-use crate::daemon::{Daemon, eventually, reason, seconds, unix_by};
+use super::daemon::{Daemon, eventually, unix_by};
+use super::wire::seconds;
 
 /// An agent's side.
 pub(crate) type Agent = GovernanceServiceClient<Channel>;
@@ -74,17 +72,6 @@ pub(crate) fn no(decision: &v1::Decision, reason: &str) -> v1::DenyRequest {
 /// How an approval ended.
 pub(crate) fn ending(approval: Option<v1::Approval>) -> v1::Ending {
     approval.and_then(|approval| approval.ending).expect("the approval has ended")
-}
-
-/// What a program reads of a refusal: the code and the documented reason.
-pub(crate) fn refusal(status: &Status) -> (Code, String) {
-    (status.code(), reason(status))
-}
-
-/// The metadata of a refusal's `ErrorInfo`.
-pub(crate) fn details(status: &Status) -> HashMap<String, String> {
-    use tonic_types::StatusExt as _;
-    status.get_details_error_info().map(|info| info.metadata).unwrap_or_default()
 }
 
 /// A connection that holds back little, so that not reading shows soon.

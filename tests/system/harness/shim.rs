@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use crate::daemon::{Setup, stderr};
+use super::daemon::Setup;
+use super::programs::stderr;
 
 /// What the daemon's machine does. Clones are the same one.
 #[derive(Clone, Debug)]
@@ -70,7 +71,7 @@ impl Shim {
 fn library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
     LIBRARY.get_or_init(|| {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/system/shim.c");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/system/harness/shim.c");
         let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join("libaegis-shim.so");
         // Under a name of its own until it is whole: another run may have the old one loaded.
         let new = library.with_extension(format!("{}.so", std::process::id()));

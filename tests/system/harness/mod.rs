@@ -1,0 +1,27 @@
+//! What the tests of the whole system are built from: a daemon of their own, those who call it, and what they check.
+
+mod authority;
+mod calls;
+mod daemon;
+mod key_server;
+mod ledger;
+mod people;
+mod programs;
+mod shim;
+mod signer;
+mod wire;
+mod witness;
+
+pub(crate) use self::authority::{Authority, connect, replace, text};
+pub(crate) use self::calls::{Verdict, bare, call, get, knock, with_token};
+pub(crate) use self::daemon::{AEGIS, DEADLINE, Daemon, Setup, eventually, unix};
+pub(crate) use self::key_server::KeyServer;
+pub(crate) use self::ledger::{Ledger, whole_log};
+pub(crate) use self::people::{
+    Admin, Agent, Reviewer, approval, ask, awaited, ending, health, healthy, long, narrow, no, pending, yes,
+};
+pub(crate) use self::programs::{as_nobody, grpcurl, interop, me, read_all, stderr, stdout};
+pub(crate) use self::shim::Shim;
+pub(crate) use self::signer::{ISSUER, Signer, claims};
+pub(crate) use self::wire::{details, fields, params, propose, reason, refusal, seconds, sha256};
+pub(crate) use self::witness::Witness;
