@@ -509,7 +509,7 @@ fn a_command_is_passed_every_signal_and_its_end_is_recorded() {
         let propose = spawn(&daemon, &["propose", "read_rows", signal, "--", "sh", "-c", &script]);
         let asked = std::time::Instant::now();
         while !pid_file.exists() {
-            assert!(asked.elapsed() < crate::daemon::DEADLINE, "the command never ran");
+            assert!(asked.elapsed() < crate::harness::DEADLINE, "the command never ran");
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
         let kill = Command::new("kill").args([&format!("-{signal}"), &propose.id().to_string()]).status();

@@ -35,7 +35,6 @@ mod reviewers;
 mod streams;
 mod tamper;
 mod telemetry;
-mod terminal;
 mod tls;
 mod tour;
 mod trust;

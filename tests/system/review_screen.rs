@@ -2,8 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::daemon::{Daemon, Setup, stderr, stdout};
-use crate::terminal::Terminal;
+use crate::harness::{Daemon, Setup, Terminal, stderr, stdout};
 
 const POLICY: &str = "
 rules:

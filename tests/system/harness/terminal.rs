@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 
-use crate::daemon::{AEGIS, Daemon, eventually};
+use super::daemon::{AEGIS, Daemon, eventually};
 
 /// A command on a terminal of its own. It is killed when this is dropped.
 pub(crate) struct Terminal {
