@@ -125,7 +125,7 @@ async fn callers_without_a_credential_are_told_apart_by_what_the_kernel_knows() 
     // Another connection of the same user is the same caller, before and after a restart.
     let daemon = daemon.restart();
     let mut again = GovernanceServiceClient::new(unix(&socket).await);
-    assert_eq!(ask(&mut again, keyed(key, "mail")).await, asked);
+    assert_eq!(ask(&mut again, keyed(key, "mail")).await, v1::Decision { replayed: true, ..asked });
     assert_eq!(ask(&mut again, stolen).await.outcome(), Outcome::Allow);
     report(&mut again, &allowed, ResultStatus::Success).await.unwrap();
     drop(daemon);
