@@ -41,6 +41,9 @@ pub struct RowState {
     /// What came of it, if that is settled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Report>,
+    /// What the agent's last report was, so that the same report again is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reported: Option<Reported>,
     /// The name of the decision's own record, where that is redacted: nothing else tells it any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redacted: Option<RecordId>,
@@ -77,6 +80,15 @@ pub struct ConfirmationState {
     /// What closed it: redeemed by this later decision, or withdrawn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed: Option<ConfirmationClosed>,
+}
+
+/// A report of the agent that is on the record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reported {
+    /// The record of the report.
+    pub record_id: RecordId,
+    /// What the report, as it was sent, is compared by, under the store's secret. In the row alone: no record has it.
+    pub key: Digest,
 }
 
 /// How a confirmation was closed.

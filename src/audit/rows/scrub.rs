@@ -115,6 +115,7 @@ fn scrub_state(state: &mut RowState, record_id: RecordId) {
     state.action_digest = Digest([0; 32]);
     state.action_key = None;
     state.idempotency = None;
+    state.reported = None;
     if let Some(confirmation) = &mut state.confirmation {
         confirmation.token_hash = Digest([0; 32]);
     }

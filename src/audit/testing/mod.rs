@@ -84,6 +84,7 @@ pub(crate) fn allowed(number: u64) -> RowState {
         confirmation: None,
         allowed_at: Some(later(number)),
         result: None,
+        reported: None,
         redacted: None,
     }
 }
