@@ -2,8 +2,8 @@
 //!
 //! Where, for what a person does (`approve`, `audit`, `policy`, …): `--endpoint`, else `AEGIS_ENDPOINT`, else
 //! `aegis.sock` in the data directory, whose peers need no token. Where, for what an agent does (`propose`, `evaluate`):
-//! `--endpoint`, else `AEGIS_ENDPOINT`, else the URL that the daemon wrote to `endpoint` in the data directory, else
-//! `http://127.0.0.1:50051`.
+//! `--endpoint`, else `AEGIS_ENDPOINT`, else `agent.sock` in the data directory, which nobody else can put in the daemon's
+//! place, else the URL that the daemon wrote to `endpoint` there, else `http://127.0.0.1:50051`.
 //!
 //! With what: `AEGIS_TOKEN` is sent wherever it is given. A credential that was merely *found* in the data directory is
 //! sent only over TLS, or over the socket that stands beside it by who is not the daemon's own user: a program must not hand
@@ -13,7 +13,7 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::net::IpAddr;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -245,12 +245,16 @@ impl Address {
     }
 }
 
-/// The main listener: as the daemon announced it, else where it is by default.
+/// The main listener: its socket in the data directory, else as the daemon announced it, else where it is by default.
 fn main_listener(data_dir: Option<&DataDir>) -> Result<(Address, Because), Failure> {
     let default = |data_dir: Option<&DataDir>| {
         Ok((Address::read(DEFAULT_MAIN_LISTENER, "the default")?, Because::Default(data_dir.cloned())))
     };
     let Some(data_dir) = data_dir else { return default(None) };
+    let socket = data_dir.agent_socket();
+    if fs::metadata(&socket).is_ok_and(|found| found.file_type().is_socket()) {
+        return Ok((Address::Socket(socket), Because::Socket(data_dir.clone())));
+    }
     let file = data_dir.endpoint();
     match fs::read_to_string(&file) {
         Ok(url) => Ok((Address::read(url.trim(), &file.display().to_string())?, Because::Announced(file))),
@@ -461,6 +465,19 @@ mod tests {
         assert_eq!(find(Door::Agent, &args(None, dir.path()), &stranger()), ("http://127.0.0.1:4711".into(), None));
         let empty = tempfile::tempdir().unwrap();
         assert_eq!(find(Door::Agent, &args(None, empty.path()), &user()), (DEFAULT_MAIN_LISTENER.into(), None));
+    }
+
+    #[test]
+    fn an_agent_of_the_daemon_s_own_user_prefers_the_socket_that_nobody_else_can_bind() {
+        let dir = daemon_was_here();
+        let socket = dir.path().join("agent.sock");
+        UnixListener::bind(&socket).unwrap();
+        let preferred = format!("unix:{}", socket.display());
+        assert_eq!(find(Door::Agent, &args(None, dir.path()), &user()), (preferred, None));
+        assert_eq!(find(Door::Agent, &args(Some("http://a:1"), dir.path()), &user()).0, "http://a:1");
+        fs::remove_file(&socket).unwrap();
+        fs::write(&socket, "no socket").unwrap();
+        assert_eq!(find(Door::Agent, &args(None, dir.path()), &user()).0, "http://127.0.0.1:4711");
     }
 
     #[test]

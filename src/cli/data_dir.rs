@@ -10,7 +10,9 @@ use super::failure::Failure;
 
 /// The socket on which peers of the daemon's own user are reviewer, auditor and admin.
 pub(super) const SOCKET: &str = "aegis.sock";
-/// The same roles for use from elsewhere: one line.
+/// The socket on which peers of the daemon's own user are agents.
+pub(super) const AGENT_SOCKET: &str = "agent.sock";
+/// The roles of that user for use from elsewhere: one line.
 pub(super) const CREDENTIAL: &str = "credential";
 /// Where the main listener is: one line, a URL, written by the daemon.
 pub(super) const ENDPOINT: &str = "endpoint";
@@ -44,6 +46,11 @@ impl DataDir {
     /// The reviewers' socket.
     pub(super) fn socket(&self) -> PathBuf {
         self.0.join(SOCKET)
+    }
+
+    /// The agents' socket.
+    pub(super) fn agent_socket(&self) -> PathBuf {
+        self.0.join(AGENT_SOCKET)
     }
 
     /// The bootstrap credential.
