@@ -330,6 +330,9 @@ pub struct IdentityRecord {
     pub subject: String,
     /// How that was established.
     pub how: How,
+    /// The groups that the credential named. Older records do not say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
     /// The one actor that the credential may act for; any, where there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,
@@ -345,6 +348,7 @@ impl IdentityRecord {
         Self {
             subject: identity.subject.to_string(),
             how: identity.how,
+            groups: identity.groups.to_vec(),
             actor: identity.actor.as_deref().map(Into::into),
             peer: Some(caller.peer),
         }

@@ -21,7 +21,7 @@ pub(crate) fn redacted_decision(facts: &Facts, state: &RowState) -> DecisionReco
     DecisionRecord {
         decision_id: state.decision_id,
         actor: Actor { id: text(), r#type: text() },
-        identity: IdentityRecord { subject: text(), how: How::Anonymous, actor: None, peer: None },
+        identity: IdentityRecord { subject: text(), how: How::Anonymous, groups: Vec::new(), actor: None, peer: None },
         session_id: text(),
         metadata: serde_json::Map::new(),
         action: Action { r#type: text(), target: text(), params: serde_json::Map::new(), description: text() },
