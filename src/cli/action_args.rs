@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::failure::{Failure, because};
 use super::wire;
+use crate::domain::json::parse_strict;
 use crate::proto::v1;
 
 /// An action and who proposes it.
@@ -76,7 +77,7 @@ pub(super) fn object(flag: &str, text: &str) -> Result<Map<String, Value>, Failu
     let wrong = |what: String| {
         Failure::usage(format!("{from}: {what}")).hint(r#"write a JSON object, for example '{"count": 150}'"#)
     };
-    match serde_json::from_str(&text) {
+    match parse_strict(&text) {
         Ok(Value::Object(object)) => Ok(object),
         Ok(other) => Err(wrong(format!("expected a JSON object, got {}", kind(&other)))),
         Err(error) => Err(wrong(format!("not valid JSON: {error}"))),
@@ -110,9 +111,13 @@ mod tests {
 
     #[test]
     fn what_is_no_object_is_refused_with_an_example() {
-        for (text, says) in
-            [("[1]", "got a list"), ("{a: 1}", "not valid JSON"), ("", "not valid JSON"), ("@/nowhere", "cannot read")]
-        {
+        for (text, says) in [
+            ("[1]", "got a list"),
+            (r#"{"a":{"b":1,"b":2}}"#, "given twice"),
+            ("{a: 1}", "not valid JSON"),
+            ("", "not valid JSON"),
+            ("@/nowhere", "cannot read"),
+        ] {
             let failure = object("--params", text).unwrap_err();
             assert_eq!(failure.exit(), Exit::Usage);
             assert!(failure.to_string().contains(says), "{text}: {failure}");

@@ -6,10 +6,8 @@ use prost_types::value::Kind;
 use prost_types::{ListValue, Struct, Value as Wire};
 use serde_json::{Map, Number, Value};
 
-use crate::domain::Timestamp;
-
-/// The largest integer that a double holds exactly, with every integer below it.
-const LARGEST_EXACT: u64 = 1 << 53;
+use crate::domain::check::inexact;
+use crate::domain::{MAX_WHOLE_NUMBER, Timestamp};
 
 /// A JSON object as a message. Refuses, with its path, an integer that a double would round.
 pub(super) fn to_struct(object: Map<String, Value>, path: &str) -> Result<Struct, String> {
@@ -39,8 +37,8 @@ pub(super) fn to_value(value: Value, path: &str) -> Result<Wire, String> {
 
 fn exact(number: &Number, path: &str) -> Result<f64, String> {
     let magnitude = number.as_u64().or_else(|| number.as_i64().map(i64::unsigned_abs));
-    if magnitude.is_some_and(|magnitude| magnitude > LARGEST_EXACT) {
-        return Err(format!("{path}: {number} cannot travel exactly as a number (beyond 2^53): send it as a string"));
+    if magnitude.is_some_and(|magnitude| magnitude > MAX_WHOLE_NUMBER) {
+        return Err(format!("{path}: {}", inexact(number)));
     }
     number.as_f64().ok_or_else(|| format!("{path}: {number} is not a number that JSON has"))
 }
@@ -68,9 +66,9 @@ fn from_number(number: f64) -> Value {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_precision_loss,
-        reason = "only whole numbers up to 2^53 get there"
+        reason = "only whole numbers up to 2^53 - 1 get there"
     )]
-    if number.fract() == 0.0 && number.abs() <= LARGEST_EXACT as f64 {
+    if number.fract() == 0.0 && number.abs() <= MAX_WHOLE_NUMBER as f64 {
         return Value::from(number as i64);
     }
     Number::from_f64(number).map_or(Value::Null, Value::Number)
@@ -119,8 +117,8 @@ mod tests {
     fn an_integer_that_would_be_rounded_is_refused_with_its_path() {
         let error = to_struct(object(json!({"a": [{"b": 9_007_199_254_740_993_u64}]})), "params").unwrap_err();
         assert!(error.starts_with("params.a[0].b: 9007199254740993"), "{error}");
-        assert!(to_struct(object(json!({"a": -9_007_199_254_740_993_i64})), "").is_err());
-        assert!(to_struct(object(json!({"a": 9_007_199_254_740_992_u64})), "").is_ok());
+        assert!(to_struct(object(json!({"a": 9_007_199_254_740_992_u64})), "").is_err());
+        assert!(to_struct(object(json!({"a": -9_007_199_254_740_991_i64})), "").is_ok());
     }
 
     #[test]
