@@ -207,10 +207,10 @@ async fn an_approval_that_expired_is_neither_approved_nor_denied() {
         reason: reason.clone(),
     };
     let late = reviewer.approve(request).await.unwrap_err();
-    refused(&late, Code::FailedPrecondition, "EXPIRED");
+    refused(&late, Code::FailedPrecondition, "APPROVAL_EXPIRED");
     assert!(late.message().contains("nobody answered in time"), "{}", late.message());
     let request = v1::DenyRequest { approval_id, expected_action_digest: digest, reason };
-    refused(&reviewer.deny(request).await.unwrap_err(), Code::FailedPrecondition, "EXPIRED");
+    refused(&reviewer.deny(request).await.unwrap_err(), Code::FailedPrecondition, "APPROVAL_EXPIRED");
     let row = daemon.row(&asked.decision_id).await;
     assert_eq!((row.outcome(), row.ending.unwrap().kind()), (v1::Outcome::Deny, v1::EndingKind::Expired));
 }

@@ -212,7 +212,7 @@ async fn when_time_runs_out_the_agent_the_stream_and_the_record_hear_it() {
     assert!(pending(&mut reviewer).await.is_empty());
 
     let late = reviewer.approve(yes(&denied, "sorry, I was at lunch")).await.unwrap_err();
-    assert_eq!(refusal(&late), (Code::FailedPrecondition, "EXPIRED".to_owned()));
+    assert_eq!(refusal(&late), (Code::FailedPrecondition, "APPROVAL_EXPIRED".to_owned()));
     assert_eq!(details(&late)["ending"], "expired");
 }
 
@@ -242,7 +242,7 @@ async fn where_the_rule_says_so_silence_allows_and_the_record_says_expired() {
     assert_eq!(allowed.outcome(), Outcome::Allow);
     let ended = daemon.row(&allowed.decision_id).await.ending.unwrap();
     assert_eq!((ended.kind(), ended.allows), (EndingKind::Expired, true));
-    assert_eq!(refusal(&reviewer.approve(yes(&allowed, "")).await.unwrap_err()).1, "EXPIRED");
+    assert_eq!(refusal(&reviewer.approve(yes(&allowed, "")).await.unwrap_err()).1, "APPROVAL_EXPIRED");
 
     let asked = ask(&mut agent, propose("patient", "y")).await;
     std::fs::write(daemon.policy_file(), "rules: [{match: {type: patient}, approval: block}]").unwrap();

@@ -45,7 +45,7 @@ type ApprovalServiceClient interface {
 	// Approves the action. The daemon first evaluates the policy that is in force now. If that policy blocks the action,
 	// the approval ends denied. Safe to repeat: the same reviewer with the same digest receives the first answer again.
 	//
-	// Errors: NOT_FOUND, FAILED_PRECONDITION (`ALREADY_DECIDED` with who and when, `EXPIRED`, `DIGEST_MISMATCH`),
+	// Errors: NOT_FOUND, FAILED_PRECONDITION (`ALREADY_DECIDED` with who and when, `APPROVAL_EXPIRED`, `DIGEST_MISMATCH`),
 	// PERMISSION_DENIED (`OWN_PROPOSAL`).
 	Approve(ctx context.Context, in *ApproveRequest, opts ...grpc.CallOption) (*ApproveResponse, error)
 	// Denies the action. Safe to repeat, like `Approve`. Errors: the same as for `Approve`.
@@ -136,7 +136,7 @@ type ApprovalServiceServer interface {
 	// Approves the action. The daemon first evaluates the policy that is in force now. If that policy blocks the action,
 	// the approval ends denied. Safe to repeat: the same reviewer with the same digest receives the first answer again.
 	//
-	// Errors: NOT_FOUND, FAILED_PRECONDITION (`ALREADY_DECIDED` with who and when, `EXPIRED`, `DIGEST_MISMATCH`),
+	// Errors: NOT_FOUND, FAILED_PRECONDITION (`ALREADY_DECIDED` with who and when, `APPROVAL_EXPIRED`, `DIGEST_MISMATCH`),
 	// PERMISSION_DENIED (`OWN_PROPOSAL`).
 	Approve(context.Context, *ApproveRequest) (*ApproveResponse, error)
 	// Denies the action. Safe to repeat, like `Approve`. Errors: the same as for `Approve`.

@@ -73,7 +73,7 @@ class ApprovalServiceServicer(object):
         """Approves the action. The daemon first evaluates the policy that is in force now. If that policy blocks the action,
         the approval ends denied. Safe to repeat: the same reviewer with the same digest receives the first answer again.
 
-        Errors: NOT_FOUND, FAILED_PRECONDITION (`ALREADY_DECIDED` with who and when, `EXPIRED`, `DIGEST_MISMATCH`),
+        Errors: NOT_FOUND, FAILED_PRECONDITION (`ALREADY_DECIDED` with who and when, `APPROVAL_EXPIRED`, `DIGEST_MISMATCH`),
         PERMISSION_DENIED (`OWN_PROPOSAL`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

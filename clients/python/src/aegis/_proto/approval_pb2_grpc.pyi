@@ -49,7 +49,7 @@ class ApprovalServiceStub:
     """Approves the action. The daemon first evaluates the policy that is in force now. If that policy blocks the action,
     the approval ends denied. Safe to repeat: the same reviewer with the same digest receives the first answer again.
 
-    Errors: NOT_FOUND, FAILED_PRECONDITION (`ALREADY_DECIDED` with who and when, `EXPIRED`, `DIGEST_MISMATCH`),
+    Errors: NOT_FOUND, FAILED_PRECONDITION (`ALREADY_DECIDED` with who and when, `APPROVAL_EXPIRED`, `DIGEST_MISMATCH`),
     PERMISSION_DENIED (`OWN_PROPOSAL`).
     """
 
@@ -90,7 +90,7 @@ class ApprovalServiceAsyncStub:
     """Approves the action. The daemon first evaluates the policy that is in force now. If that policy blocks the action,
     the approval ends denied. Safe to repeat: the same reviewer with the same digest receives the first answer again.
 
-    Errors: NOT_FOUND, FAILED_PRECONDITION (`ALREADY_DECIDED` with who and when, `EXPIRED`, `DIGEST_MISMATCH`),
+    Errors: NOT_FOUND, FAILED_PRECONDITION (`ALREADY_DECIDED` with who and when, `APPROVAL_EXPIRED`, `DIGEST_MISMATCH`),
     PERMISSION_DENIED (`OWN_PROPOSAL`).
     """
 
@@ -139,7 +139,7 @@ class ApprovalServiceServicer(metaclass=abc.ABCMeta):
         """Approves the action. The daemon first evaluates the policy that is in force now. If that policy blocks the action,
         the approval ends denied. Safe to repeat: the same reviewer with the same digest receives the first answer again.
 
-        Errors: NOT_FOUND, FAILED_PRECONDITION (`ALREADY_DECIDED` with who and when, `EXPIRED`, `DIGEST_MISMATCH`),
+        Errors: NOT_FOUND, FAILED_PRECONDITION (`ALREADY_DECIDED` with who and when, `APPROVAL_EXPIRED`, `DIGEST_MISMATCH`),
         PERMISSION_DENIED (`OWN_PROPOSAL`).
         """
 
