@@ -99,7 +99,7 @@ async fn a_retry_with_the_same_key_is_the_same_proposal() {
         };
         let first = agent.propose(ask.clone()).await.unwrap().into_inner().decision.unwrap();
         let again = agent.propose(ask.clone()).await.unwrap().into_inner().decision.unwrap();
-        assert_eq!(first, again);
+        assert_eq!(again, v1::Decision { replayed: true, ..first });
 
         let other = v1::ProposeRequest { action: propose(r#type, "y").action, ..ask };
         let refused = agent.propose(other).await.unwrap_err();

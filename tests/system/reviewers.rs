@@ -270,7 +270,8 @@ async fn places_for_pending_approvals_are_bounded_and_come_back() {
         Outcome::Allow,
         "what asks nobody needs no place"
     );
-    assert_eq!(ask(&mut agent, keyed).await, first, "a retry needs no place of its own");
+    let again = v1::Decision { replayed: true, ..first.clone() };
+    assert_eq!(ask(&mut agent, keyed).await, again, "a retry needs no place of its own");
 
     let third = v1::ProposeRequest { idempotency_key: "the third of them".into(), ..propose("pay", "c") };
     turned_away(&mut agent, third.clone()).await;
