@@ -231,8 +231,8 @@ func (c *Client) GetApproval(ctx context.Context, approvalID string, options ...
 // Approve says yes to exactly what was shown: the approval as it came from this client, with its digest. The policy then
 // in force is asked once more: if it blocks the action, the approval that is returned has ended denied. Needs a reviewer.
 //
-// There is an [*Error] with FAILED_PRECONDITION where the approval has ended (ALREADY_DECIDED, EXPIRED) or is about another
-// action (DIGEST_MISMATCH), and with PERMISSION_DENIED where the reviewer is the proposer (OWN_PROPOSAL).
+// There is an [*Error] with FAILED_PRECONDITION where the approval has ended (ALREADY_DECIDED, APPROVAL_EXPIRED) or is about
+// another action (DIGEST_MISMATCH), and with PERMISSION_DENIED where the reviewer is the proposer (OWN_PROPOSAL).
 func (c *Client) Approve(ctx context.Context, shown Approval, reason string, options ...CallOption) (*Approval, error) {
 	config, err := c.configure(ctx, options)
 	if err != nil {

@@ -181,8 +181,8 @@ type Report struct {
 	CompletedAt time.Time
 }
 
-// Report says what came of an action that was allowed, and returns the record that holds the report: empty where the same
-// report was there already. The same report again is answered alike; another one is an error.
+// Report says what came of an action that was allowed, and returns the record that holds the report. The same report again
+// returns the same record; another report is an error.
 func (c *Client) Report(ctx context.Context, decisionID string, report Report, options ...CallOption) (string, error) {
 	config, err := c.configure(ctx, options)
 	if err != nil {

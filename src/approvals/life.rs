@@ -22,6 +22,16 @@ pub enum Vote {
     Deny,
 }
 
+impl Vote {
+    /// How the vote ends a question.
+    pub const fn ending(self) -> EndingKind {
+        match self {
+            Self::Approve => EndingKind::Approved,
+            Self::Deny => EndingKind::Denied,
+        }
+    }
+}
+
 /// What the policy in force says about the action now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PolicyNow {

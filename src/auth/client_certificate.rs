@@ -6,6 +6,7 @@ use rustls::pki_types::CertificateDer;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
+use super::input::check_name;
 use super::tls::Authorities;
 use crate::domain::Timestamp;
 
@@ -13,7 +14,7 @@ use crate::domain::Timestamp;
 #[derive(Debug)]
 pub struct ClientCertificate {
     /// The name, if it has one that can be used, or why not.
-    pub name: Result<CertificateName, &'static str>,
+    pub name: Result<CertificateName, String>,
     /// When it is over.
     pub not_after: Option<Timestamp>,
     /// As it was shown, and those between it and its authority.
@@ -36,10 +37,10 @@ impl ClientCertificate {
     pub fn read(chain: Vec<CertificateDer<'static>>, verified_by: u64) -> Self {
         let certificate = chain.first().and_then(|der| X509Certificate::from_der(der).ok());
         let (name, not_after) = match certificate {
-            None => (Err("it cannot be read"), None),
+            None => (Err("it cannot be read".to_owned()), None),
             Some((_, certificate)) => {
                 let not_after = Timestamp::from_second(certificate.validity().not_after.timestamp()).ok();
-                (name(&certificate), not_after)
+                (name(&certificate).map_err(str::to_owned).and_then(checked), not_after)
             }
         };
         Self { name, not_after, chain, asked: AtomicU64::new(verified_by << 1 | 1) }
@@ -55,6 +56,18 @@ impl ClientCertificate {
         let vouched = authorities.vouch_for(certificate, with, now);
         self.asked.store(authorities.number << 1 | u64::from(vouched), Ordering::Relaxed);
         vouched
+    }
+}
+
+/// The name, where it can be one: the record shows it and people compare it, like every other.
+fn checked(name: CertificateName) -> Result<CertificateName, String> {
+    let (what, text) = match &name {
+        CertificateName::Spiffe(id) => ("SPIFFE ID", id),
+        CertificateName::Common(name) => ("common name", name),
+    };
+    match check_name(text) {
+        Ok(()) => Ok(name),
+        Err(why) => Err(format!("its {what} {why}")),
     }
 }
 
@@ -108,6 +121,20 @@ mod tests {
             assert!(read(&["ops"], uris).name.is_err(), "{uris:?}");
         }
         assert!(read(&[], &[]).name.is_err());
+    }
+
+    #[test]
+    fn what_cannot_be_read_or_told_apart_is_no_name() {
+        for name in [" ops", "ops ", "ops\u{202e}spo", "ops\u{200b}", "o\nps", &"x".repeat(257)] {
+            let why = read(&[name], &[]).name.unwrap_err();
+            assert!(why.starts_with("its common name "), "{name:?}: {why}");
+        }
+        let long = format!("spiffe://example.org/{}", "x".repeat(256));
+        assert_eq!(read(&["ops"], &[&long]).name, Err("its SPIFFE ID is longer than 256 characters".to_owned()));
+        assert_eq!(
+            read(&["jos\u{e9} p\u{e9}rez"], &[]).name,
+            Ok(CertificateName::Common("jos\u{e9} p\u{e9}rez".into()))
+        );
     }
 
     #[test]

@@ -325,6 +325,14 @@ impl Checked<'_> {
         if subject.as_deref() == Some(Identity::ANONYMOUS) {
             self.wrong(at, "subject", "`anonymous` is what the record calls those whom nobody knows: choose another");
         }
+        let given = subject.as_deref().unwrap_or_default();
+        if let Some(prefix) = Identity::SUBJECT_PREFIXES.into_iter().find(|prefix| given.starts_with(prefix)) {
+            let message = format!(
+                "begins with `{prefix}`, as the names do that a credential gives by itself: choose a name without it, so \
+                 that it cannot be somebody else's"
+            );
+            self.wrong(at, "subject", message);
+        }
         Grant { roles: Roles::of(roles), subject, actor }
     }
 
@@ -405,6 +413,11 @@ impl TrustedIssuer {
             [("name", &name), ("issuer", &issuer), ("audience", &audience), ("groups_claim", &groups_claim)]
         {
             checked.name(at, key, text);
+        }
+        if name.contains(':') {
+            let message = "has a `:`, which ends the name in `jwt:NAME:SUBJECT` on the record: choose a name without it, so \
+                           that no subject of one issuer reads like one of another";
+            checked.wrong(at, "name", message);
         }
         if algorithms.is_empty() {
             checked.wrong(at, "algorithms", "must name at least one of RS256, ES256, EdDSA");
@@ -537,6 +550,9 @@ mod tests {
             ("unix: [{uid: 7, roles: []}]", "unix[0].roles: must name at least one"),
             ("unix: [{uid: -7, roles: [agent]}]", "unix[0].uid: invalid value"),
             ("unix: [{uid: 7, roles: [agent], subject: anonymous}]", "unix[0].subject: `anonymous`"),
+            ("unix: [{uid: 7, roles: [agent], subject: 'token:ci'}]", "unix[0].subject: begins with `token:`"),
+            ("unix: [{uid: 7, roles: [agent], subject: 'unix:8'}]", "unix[0].subject: begins with `unix:`"),
+            ("certificates: [{common_name: a, roles: [agent], subject: 'jwt:idp:ada'}]", "begins with `jwt:`"),
             ("unix: [{uid: 7, roles: [agent], actor: ''}]", "unix[0].actor: must not be empty"),
             ("tokens: [{name: ci, sha256: abc, roles: [agent]}]", "tokens[0].sha256: must be the SHA-256"),
             ("tokens:\n  - {name: ci, roles: [agent]}", ":2:5: tokens[0]: missing field `sha256`"),
@@ -545,6 +561,10 @@ mod tests {
             ("tls: {certificate: a.pem, key: a.key}", "a.pem: "),
             ("jwt: [{name: a, issuer: b, jwks: c, grants: []}]", "jwt[0]: missing field `audience`"),
             ("jwt: [{name: a, issuer: b, audience: '', jwks: c, grants: []}]", "jwt[0].audience: must not be empty"),
+            (
+                "jwt: [{name: 'a:b', issuer: b, audience: c, jwks: none.json, grants: []}]",
+                ":1:8: jwt[0].name: has a `:`, which ends the name in `jwt:NAME:SUBJECT`",
+            ),
             ("jwt: [{name: a, issuer: b, audience: c, jwks: none.json, grants: []}]", "none.json: No such file"),
             (
                 "jwt: [{name: a, issuer: b, audience: c, jwks: d, algorithms: [HS256], grants: []}]",

@@ -7,8 +7,8 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use super::failure::{Failure, because};
-use super::strict_json::StrictValue;
 use super::wire;
+use crate::domain::json::parse_strict;
 use crate::proto::v1;
 
 /// An action and who proposes it.
@@ -77,9 +77,9 @@ pub(super) fn object(flag: &str, text: &str) -> Result<Map<String, Value>, Failu
     let wrong = |what: String| {
         Failure::usage(format!("{from}: {what}")).hint(r#"write a JSON object, for example '{"count": 150}'"#)
     };
-    match serde_json::from_str(&text) {
-        Ok(StrictValue(Value::Object(object))) => Ok(object),
-        Ok(StrictValue(other)) => Err(wrong(format!("expected a JSON object, got {}", kind(&other)))),
+    match parse_strict(&text) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(other) => Err(wrong(format!("expected a JSON object, got {}", kind(&other)))),
         Err(error) => Err(wrong(format!("not valid JSON: {error}"))),
     }
 }
@@ -113,10 +113,10 @@ mod tests {
     fn what_is_no_object_is_refused_with_an_example() {
         for (text, says) in [
             ("[1]", "got a list"),
+            (r#"{"a":{"b":1,"b":2}}"#, "given twice"),
             ("{a: 1}", "not valid JSON"),
             ("", "not valid JSON"),
             ("@/nowhere", "cannot read"),
-            (r#"{"n": 1, "n": 2}"#, r#"the key "n" stands twice at line 1 column 12"#),
         ] {
             let failure = object("--params", text).unwrap_err();
             assert_eq!(failure.exit(), Exit::Usage);

@@ -10,10 +10,10 @@ use super::failure::Failure;
 
 /// The socket on which peers of the daemon's own user are reviewer, auditor and admin.
 pub(super) const SOCKET: &str = "aegis.sock";
-/// The same roles for use from elsewhere: one line.
-pub(super) const CREDENTIAL: &str = "credential";
-/// A socket on which everybody is an agent, and nothing else.
+/// The socket on which peers of the daemon's own user are agents.
 pub(super) const AGENT_SOCKET: &str = "agent.sock";
+/// The roles of that user for use from elsewhere: one line.
+pub(super) const CREDENTIAL: &str = "credential";
 /// Where the main listener is: one line, a URL, written by the daemon.
 pub(super) const ENDPOINT: &str = "endpoint";
 

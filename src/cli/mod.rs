@@ -22,7 +22,6 @@ mod paint;
 mod safe_json;
 mod say;
 mod status;
-mod strict_json;
 mod table;
 mod times;
 mod vote;

@@ -7,10 +7,12 @@ use prost_types::{ListValue, Struct, Value as Wire};
 use serde_json::{Map, Number, Value};
 
 use super::times;
-use crate::domain::Timestamp;
+use crate::domain::check::inexact;
+use crate::domain::{MAX_WHOLE_NUMBER, Timestamp};
 
 /// The largest whole number of which a double holds both neighbours: no other number is taken for it.
-const LARGEST_EXACT: f64 = 9_007_199_254_740_991.0;
+#[expect(clippy::cast_precision_loss, reason = "2^53 - 1 is exact in a double")]
+const LARGEST_EXACT: f64 = MAX_WHOLE_NUMBER as f64;
 
 /// A JSON object as a message. Refuses, with its path, an integer that a double would round.
 pub(super) fn to_struct(object: Map<String, Value>, path: &str) -> Result<Struct, String> {
@@ -41,9 +43,7 @@ pub(super) fn to_value(value: Value, path: &str) -> Result<Wire, String> {
 fn exact(number: &Number, path: &str) -> Result<f64, String> {
     let double = number.as_f64().ok_or_else(|| format!("{path}: {number} is not a number that JSON has"))?;
     if double.fract() == 0.0 && double.abs() > LARGEST_EXACT {
-        return Err(format!(
-            "{path}: {number} cannot be sent exactly as a number (beyond 2^53 - 1): send it as a string"
-        ));
+        return Err(format!("{path}: {}", inexact(number)));
     }
     Ok(double)
 }

@@ -1,4 +1,4 @@
-//! The data directory: the record, the private socket, the bootstrap credential. Nobody but its owner reads any of it.
+//! The data directory: the record, the sockets of its owner, the bootstrap credential. Nobody but its owner reads any of it.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -99,6 +99,11 @@ impl DataDir {
     /// The private socket.
     pub fn socket(&self) -> PathBuf {
         self.path.join("aegis.sock")
+    }
+
+    /// The socket for agents of the daemon's own user.
+    pub fn agent_socket(&self) -> PathBuf {
+        self.path.join("agent.sock")
     }
 
     /// The bootstrap credential: read, or made at the first start.

@@ -83,6 +83,11 @@ pub(crate) async fn bind(
         endpoints.push(format!("unix:{}", path.display()));
         bound.push((bind_unix(path, mode)?, main, None));
     }
+    // For agents of the daemon's own user: unlike the port, nobody else can sit on it in the daemon's place.
+    let agents = data_dir.agent_socket();
+    if !config.unix.contains(&agents) {
+        bound.push((bind_unix(&agents, 0o600)?, main, None));
+    }
     let private = data_dir.socket();
     bound.push((bind_unix(&private, 0o600)?, Listener::Private, None));
     if let Some(endpoint) = endpoints.first() {

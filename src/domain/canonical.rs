@@ -13,6 +13,8 @@ use serde::Serialize;
 use serde::ser::{self, Error as _};
 use serde_json::Error;
 
+use super::MAX_WHOLE_NUMBER;
+
 /// A value has no canonical JSON form.
 #[derive(Debug, thiserror::Error)]
 #[error("no canonical JSON form: {0}")]
@@ -22,9 +24,6 @@ pub struct ParamsError(#[from] Error);
 pub fn canonical_json<T: Serialize>(value: &T) -> Result<Vec<u8>, ParamsError> {
     Ok(Writer::write(value, 0)?.out)
 }
-
-/// The largest integer that a double holds together with all its neighbours: 2^53.
-const MAX_SAFE_INTEGER: u64 = 1 << 53;
 
 /// The canonical JSON of an object, with the place of each of its members' values.
 pub(crate) struct Canonical {
@@ -322,7 +321,7 @@ impl<'w> ser::Serializer for &'w mut Writer {
         self.serialize_i64(i64::from(value))
     }
     fn serialize_i64(self, value: i64) -> Result<(), Error> {
-        if value.unsigned_abs() <= MAX_SAFE_INTEGER {
+        if value.unsigned_abs() <= MAX_WHOLE_NUMBER {
             self.digits(value);
             return Ok(());
         }
@@ -339,7 +338,7 @@ impl<'w> ser::Serializer for &'w mut Writer {
         self.serialize_u64(u64::from(value))
     }
     fn serialize_u64(self, value: u64) -> Result<(), Error> {
-        if value <= MAX_SAFE_INTEGER {
+        if value <= MAX_WHOLE_NUMBER {
             self.digits(value);
             return Ok(());
         }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::error::{CallError, Violation};
-use super::{Action, Actor, Proposal, Report, ResultStatus};
+use super::{Action, Actor, MAX_WHOLE_NUMBER, Proposal, Report, ResultStatus};
 
 /// The longest id, name or key, in bytes.
 pub const NAME_BYTES: usize = 256;
@@ -22,8 +22,6 @@ const TARGET_BYTES: usize = 8192;
 pub const TEXT_BYTES: usize = 16 * 1024;
 /// The longest that one call may wait for a reviewer.
 pub const MAX_WAIT: Duration = Duration::from_hours(1);
-/// The largest whole number that every JSON reader keeps exactly: 2^53 - 1 (RFC 8259, section 6).
-pub const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
 
 /// How large the JSON of a request may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -266,8 +264,8 @@ fn exact_object(object: &Map<String, Value>, depth: usize, path: &mut String) ->
 #[expect(clippy::cast_precision_loss, reason = "2^53 - 1 is exact in a double")]
 fn exact_number(number: &serde_json::Number) -> Result<(), String> {
     let exact = match (number.as_i64(), number.as_u64(), number.as_f64()) {
-        (Some(number), _, _) => number.unsigned_abs() <= MAX_SAFE_INTEGER,
-        (None, None, Some(number)) => number.fract() != 0.0 || number.abs() <= MAX_SAFE_INTEGER as f64,
+        (Some(number), _, _) => number.unsigned_abs() <= MAX_WHOLE_NUMBER,
+        (None, None, Some(number)) => number.fract() != 0.0 || number.abs() <= MAX_WHOLE_NUMBER as f64,
         (None, _, _) => false,
     };
     if exact { Ok(()) } else { Err(inexact(number)) }
@@ -275,7 +273,7 @@ fn exact_number(number: &serde_json::Number) -> Result<(), String> {
 
 /// What is wrong with a whole number that is too large.
 pub fn inexact(number: impl Display) -> String {
-    format!("{number} is beyond +-{MAX_SAFE_INTEGER} (2^53 - 1), where JSON readers round: send it as text")
+    format!("{number} is beyond +-{MAX_WHOLE_NUMBER} (2^53 - 1), where JSON readers round: send it as text")
 }
 
 /// How long the value's JSON is.
@@ -334,9 +332,9 @@ mod tests {
 
     #[test]
     fn whole_numbers_that_a_reader_would_round_are_refused_with_their_path() {
-        let largest = json!({"a": [MAX_SAFE_INTEGER, -9_007_199_254_740_991_i64, 1.5, 1e-3]});
+        let largest = json!({"a": [MAX_WHOLE_NUMBER, -9_007_199_254_740_991_i64, 1.5, 1e-3]});
         assert_eq!(wrong(proposal(largest)), Vec::<String>::new());
-        for number in [json!(MAX_SAFE_INTEGER + 1), json!(i64::MIN), json!(u64::MAX), json!(1e300), json!(-9.1e15)] {
+        for number in [json!(MAX_WHOLE_NUMBER + 1), json!(i64::MIN), json!(u64::MAX), json!(1e300), json!(-9.1e15)] {
             assert_eq!(wrong(proposal(json!({"a": {"b": [0, number]}}))), ["action.params.a.b[1]"], "{number}");
         }
     }

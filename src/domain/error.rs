@@ -75,7 +75,7 @@ error_codes! {
     /// The approval has ended already.
     AlreadyDecided = "ALREADY_DECIDED",
     /// The approval's time is over.
-    Expired = "EXPIRED",
+    ApprovalExpired = "APPROVAL_EXPIRED",
     /// What the reviewer was shown is not what is asked.
     DigestMismatch = "DIGEST_MISMATCH",
     /// The proposal does not wait for anybody.

@@ -157,6 +157,10 @@ impl Identity {
     /// The name that the record gives to callers who were not authenticated.
     pub const ANONYMOUS: &'static str = "anonymous";
 
+    /// How subjects begin whose credential gives them their name, one kind of credential each: the daemon's own user,
+    /// users of the machine, tokens, certificates by their common name and by their SPIFFE ID, and JWTs.
+    pub const SUBJECT_PREFIXES: [&'static str; 6] = ["local:", "unix:", "token:", "cn:", "spiffe:", "jwt:"];
+
     /// A caller who was not authenticated, on a listener that grants such callers these roles.
     pub fn anonymous(roles: Roles) -> Self {
         static SUBJECT: LazyLock<Arc<str>> = LazyLock::new(|| Identity::ANONYMOUS.into());

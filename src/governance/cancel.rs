@@ -6,13 +6,14 @@ use super::error::GovernanceError;
 use super::governor::Governor;
 use super::job::{self, Refused};
 use super::write::settled;
-use crate::approvals::Act;
+use crate::approvals::{Act, Pending};
 use crate::audit::record::Event;
 use crate::audit::row::ConfirmationClosed;
-use crate::domain::{Caller, Decision, DecisionId, Outcome, ResultStatus};
+use crate::domain::{Caller, Decision, DecisionCode, DecisionId, EndingKind, Outcome, ResultStatus};
 
 impl Governor {
-    /// Withdraws a proposal that still waits for a reviewer or for a confirmation.
+    /// Withdraws a proposal that still waits for a reviewer or for a confirmation. What its proposer withdrew already is
+    /// answered as it was the first time.
     pub async fn cancel(
         &self,
         caller: &Caller,
@@ -21,22 +22,29 @@ impl Governor {
     ) -> Result<Decision, GovernanceError> {
         let reason = self.without_secrets(&reason);
         let given = self.own(caller, decision_id).await?;
-        let outcome = given.state.outcome_now();
-        match (outcome, given.decision.approval_id.and_then(|id| self.queue.get(id))) {
-            (Outcome::Escalate, Some(pending)) => {
-                let (turn, by) = (self.turn(&pending), caller.clone());
-                job::run(&self.store, move |tx| {
-                    turn.act(tx, |_, _| Ok(Act::Withdraw { by: &by, reason }), Some(by.identity.how))
-                })
-                .await?;
-            }
+        match (given.state.outcome_now(), given.decision.approval_id.and_then(|id| self.queue.get(id))) {
+            (Outcome::Escalate, Some(pending)) => self.withdraw(caller, &pending, reason).await?,
             (Outcome::RequireConfirmation, _) => self.cancel_confirmation(decision_id).await?,
-            _ => {
-                let state = format!("{} already", outcome.as_str());
-                return Err(GovernanceError::NotPending { decision_id, state });
-            }
+            _ => {}
         }
-        Ok(self.tell(&self.own(caller, decision_id).await?))
+        let decision = self.tell(&self.own(caller, decision_id).await?);
+        if decision.code == DecisionCode::Cancelled {
+            return Ok(decision);
+        }
+        let state = format!("{} already", decision.outcome.as_str());
+        Err(GovernanceError::NotPending { decision_id, state })
+    }
+
+    async fn withdraw(&self, caller: &Caller, pending: &Arc<Pending>, reason: String) -> Result<(), GovernanceError> {
+        let (turn, by) = (self.turn(pending), caller.clone());
+        let withdrawn = job::run(&self.store, move |tx| {
+            turn.act(tx, |_, _| Ok(Act::Withdraw { by: &by, reason }), Some(by.identity.how))
+        });
+        match withdrawn.await {
+            // Only its proposer withdraws a question, and that is this caller: another call was quicker.
+            Err(GovernanceError::AlreadyDecided { ending, .. }) if ending.kind == EndingKind::Cancelled => Ok(()),
+            withdrawn => withdrawn.map(drop),
+        }
     }
 
     async fn cancel_confirmation(&self, decision_id: DecisionId) -> Result<(), GovernanceError> {
@@ -46,9 +54,14 @@ impl Governor {
                 return Err(Refused::By(GovernanceError::NoDecision(decision_id)));
             };
             if let Some(confirmation) = &mut state.confirmation {
-                if let Some(ConfirmationClosed::Redeemed(by)) = confirmation.closed {
-                    let state = format!("confirmed already, by {by}");
-                    return Err(Refused::By(GovernanceError::NotPending { decision_id, state }));
+                match confirmation.closed {
+                    Some(ConfirmationClosed::Redeemed(by)) => {
+                        let state = format!("confirmed already, by {by}");
+                        return Err(Refused::By(GovernanceError::NotPending { decision_id, state }));
+                    }
+                    // By another call of the same proposer, which was quicker.
+                    Some(ConfirmationClosed::Cancelled) => return Ok(()),
+                    None => {}
                 }
                 confirmation.closed = Some(ConfirmationClosed::Cancelled);
             }

@@ -172,7 +172,7 @@ impl From<GovernanceError> for CallError {
             E::NoApproval(_) => plain(ErrorCode::NoSuchApproval),
             E::NoRevision(_) => plain(ErrorCode::NoSuchRevision),
             E::AlreadyDecided { ending, .. } => decided(ErrorCode::AlreadyDecided, ending),
-            E::Expired { ending, .. } => decided(ErrorCode::Expired, ending),
+            E::Expired { ending, .. } => decided(ErrorCode::ApprovalExpired, ending),
             E::DigestMismatch { .. } => plain(ErrorCode::DigestMismatch),
             E::OwnProposal => plain(ErrorCode::OwnProposal),
             E::OtherActor { .. } => field(ErrorCode::ActorNotAllowed, "actor.id"),

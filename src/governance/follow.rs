@@ -10,7 +10,10 @@ use super::job::{self, Refused};
 use super::masking::{Masking, Values};
 use crate::approvals::is_own;
 use crate::audit::record::Event;
-use crate::domain::{Caller, Checked, Decision, DecisionId, Outcome, QuestionState, RecordId, Report, ResultStatus};
+use crate::audit::row::Reported;
+use crate::domain::{
+    Caller, Checked, Decision, DecisionId, Outcome, QuestionState, RecordId, Report, ResultStatus, canonical_json,
+};
 
 impl Governor {
     /// The decision as it stands, or as it stands when a reviewer has decided or the wait is over.
@@ -57,7 +60,8 @@ impl Governor {
             .ok_or(GovernanceError::NoDecision(decision_id))
     }
 
-    /// Takes an agent's word on what came of an action. The same word again is answered alike, with no new record.
+    /// Takes an agent's report of what came of an action, and names its record. The same report again makes no second
+    /// record and is answered with the first. `None` where the store is too old to know which that is.
     pub async fn report(
         &self,
         caller: &Caller,
@@ -67,19 +71,24 @@ impl Governor {
         let now = self.clock.now();
         // What a decision is never changes: it is looked at, and the report masked, before the writer's turn.
         let decision = self.own(caller, decision_id).await?.decision;
+        let report = report.into_inner();
+        // Of the report as it was sent: once the masked values are forgotten, the same report is masked otherwise.
+        let key = self.secret.report_key(&canonical_json(&report)?);
         let known = self.held.get(decision_id);
         let values = known.or_else(|| decision.masked.is_empty().then(Values::default));
         let generation = self.generations.current();
         let masking = Masking { redact: &decision.redact, secrets: generation.policy.secrets() };
-        let (report, masked) = masking.report(report.into_inner(), values);
+        let (report, masked) = masking.report(report, values);
         let held = Arc::clone(&self.held);
         job::run(&self.store, move |tx| {
             let found = tx.row_by_decision(decision_id)?.filter(|(_, state)| state.redacted.is_none());
             let Some((row, mut state)) = found else {
                 return Err(Refused::By(GovernanceError::NoDecision(decision_id)));
             };
-            if state.result.as_ref() == Some(&report) {
-                return Ok(None);
+            match state.reported {
+                Some(earlier) if earlier.key == key => return Ok(Some(earlier.record_id)),
+                None if state.result.as_ref() == Some(&report) => return Ok(None),
+                _ => {}
             }
             if let Err(why) = may_report(state.outcome_now(), state.result.as_ref(), report.status) {
                 let status = report.status.as_str();
@@ -87,6 +96,7 @@ impl Governor {
             }
             let appended = tx.append(now, &Event::Result { decision_id, report: report.clone(), masked })?;
             state.result = Some(report);
+            state.reported = Some(Reported { record_id: appended.record_id, key });
             tx.update_row(row, &state)?;
             // Its life is over: of a rollback that is reported later, every text is masked whole.
             tx.after_commit(move || held.forget(decision_id));

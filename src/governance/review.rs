@@ -14,7 +14,7 @@ use super::job::{self, Refused};
 use super::write::settled;
 use crate::approvals::{Act, Moment, Pending, PolicyNow, Queue, Refusal, Vote};
 use crate::audit::record::{DecisionRecord, Event};
-use crate::audit::row::RowState;
+use crate::audit::row::{AuditRow, RowState};
 use crate::audit::{StoreError, Tx, TxError};
 use crate::domain::{ApprovalId, Caller, Clock, Digest, Ending, EndingKind, How, QuestionState, ResultStatus};
 use crate::policy::Question;
@@ -24,15 +24,21 @@ const EXPIRED_AT_ONCE: usize = 256;
 
 /// What came of a vote.
 #[derive(Debug)]
-pub struct Voted {
-    /// The question.
-    pub pending: Arc<Pending>,
-    /// Where it stands now.
-    pub state: QuestionState,
+pub enum Voted {
+    /// It was taken.
+    Now {
+        /// The question.
+        pending: Arc<Pending>,
+        /// Where it stands now.
+        state: QuestionState,
+    },
+    /// The same reviewer had ended the question with the same vote: it stays as it was.
+    Before(Box<AuditRow>),
 }
 
 impl Governor {
-    /// Takes a reviewer's vote. The first one ends the question; everybody else is told who was first.
+    /// Takes a reviewer's vote. The first one ends the question. The same vote of the same reviewer again is answered as
+    /// it was the first time; everybody else is told who was first.
     pub async fn decide(
         &self,
         caller: &Caller,
@@ -42,11 +48,11 @@ impl Governor {
         reason: String,
     ) -> Result<Voted, GovernanceError> {
         let Some(pending) = self.queue.get(approval_id) else {
-            return Err(self.why_not_open(approval_id).await?);
+            return self.vote_again(caller, approval_id, shown, vote).await;
         };
         let (by, reason) = (caller.clone(), self.without_secrets(&reason));
         let turn = self.turn(&pending);
-        let state = job::run(&self.store, move |tx| {
+        let voted = job::run(&self.store, move |tx| {
             let by = &by;
             let act = |tx: &mut Tx<'_>, state: &RowState| {
                 Ok(match vote {
@@ -56,8 +62,13 @@ impl Governor {
             };
             turn.act(tx, act, Some(by.identity.how))
         })
-        .await?;
-        Ok(Voted { pending, state })
+        .await;
+        match voted {
+            Ok(state) => Ok(Voted::Now { pending, state }),
+            // It ended while this vote was on its way.
+            Err(GovernanceError::AlreadyDecided { .. }) => self.vote_again(caller, approval_id, shown, vote).await,
+            Err(error) => Err(error),
+        }
     }
 
     /// Ends every question whose time is over, and says how long until the next one is.
@@ -83,14 +94,25 @@ impl Governor {
         Ok(next)
     }
 
-    /// Why a question is not open: it has ended, or there never was one.
-    async fn why_not_open(&self, approval_id: ApprovalId) -> Result<GovernanceError, StoreError> {
+    /// Answers a vote on a question that is not open: it has ended, or there never was one.
+    async fn vote_again(
+        &self,
+        caller: &Caller,
+        approval_id: ApprovalId,
+        shown: Digest,
+        vote: Vote,
+    ) -> Result<Voted, GovernanceError> {
         let row = self.store.look(move |reader| reader.by_approval(approval_id)).await?;
-        let ending: Option<Ending> = row.and_then(|row| row.state.approval?.state.into());
-        Ok(match ending {
-            Some(ending) => already(approval_id, ending),
-            None => GovernanceError::NoApproval(approval_id),
-        })
+        let Some((row, ending)) = row.and_then(|row| {
+            let ending = row.state.approval.as_ref()?.ending()?.clone();
+            Some((row, ending))
+        }) else {
+            return Err(GovernanceError::NoApproval(approval_id));
+        };
+        // What the daemon itself ended names nobody, so nobody's vote is the one that ended it.
+        let is_same =
+            vote.ending() == ending.kind && *ending.by == *caller.identity.subject && row.state.action_digest == shown;
+        if is_same { Ok(Voted::Before(Box::new(row))) } else { Err(already(approval_id, ending)) }
     }
 
     /// What the writer needs to act on a question.
@@ -298,7 +320,19 @@ mod tests {
         }
         // Nothing was decided by that: somebody else still can.
         let voted = decide(&caller("local:bob", How::UnixPeer, 3), Vote::Approve).await.unwrap();
-        let ending = voted.state.ending().unwrap();
+        let Voted::Now { state, .. } = voted else { panic!("{voted:?}") };
+        let ending = state.ending().unwrap();
         assert_eq!((ending.allows, ending.by.as_str()), (true, "local:bob"));
+
+        // The same vote again changes nothing; another credential of the same subject is the same reviewer.
+        for how in [How::UnixPeer, How::BootstrapCredential] {
+            let again = decide(&caller("local:bob", how, 4), Vote::Approve).await.unwrap();
+            let Voted::Before(row) = again else { panic!("{again:?}") };
+            assert_eq!(row.state.approval.unwrap().state, state);
+        }
+        for (by, vote) in [("local:bob", Vote::Deny), ("local:eve", Vote::Approve), ("", Vote::Approve)] {
+            let refused = decide(&caller(by, How::UnixPeer, 5), vote).await.unwrap_err();
+            assert!(matches!(refused, GovernanceError::AlreadyDecided { .. }), "{by}, {vote:?}: {refused}");
+        }
     }
 }

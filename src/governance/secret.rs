@@ -45,6 +45,11 @@ impl StoreSecret {
         Digest(self.derive(b"aegis/action-key/v1\0", canonical))
     }
 
+    /// What a report is compared by: the same for equal reports of this store. `canonical` is its canonical JSON.
+    pub(super) fn report_key(&self, canonical: &[u8]) -> Digest {
+        Digest(self.derive(b"aegis/report-key/v1\0", canonical))
+    }
+
     fn derive(&self, purpose: &[u8], of: &[u8]) -> [u8; 32] {
         let mut mac = self.0.clone();
         mac.update(purpose);

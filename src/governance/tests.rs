@@ -85,7 +85,11 @@ impl House {
     async fn approve(&self, caller: &Caller, answer: &Decision) -> Result<crate::domain::Ending, GovernanceError> {
         let (id, digest) = question(answer);
         let voted = self.governor.decide(caller, id, digest, Vote::Approve, String::new()).await?;
-        Ok(voted.state.ending().expect("one vote ends it").clone())
+        let state = match voted {
+            Voted::Now { state, .. } => state,
+            Voted::Before(row) => row.state.approval.expect("a reviewer was asked").state,
+        };
+        Ok(state.ending().expect("one vote ends it").clone())
     }
 }
 

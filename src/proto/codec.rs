@@ -71,7 +71,7 @@ fn unreadable(error: &DecodeError) -> Status {
     }
     let field = names.join(".");
 
-    let mut details = ErrorDetails::with_error_info("INVALID_REQUEST", "aegis.v1", HashMap::new());
+    let mut details = ErrorDetails::with_error_info("INVALID_REQUEST", "aegis", HashMap::new());
     let at = if field.is_empty() { String::new() } else { format!("{field}: ") };
     let message = format!("the message cannot be read: {at}{why}");
     if !field.is_empty() {

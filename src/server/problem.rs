@@ -21,7 +21,7 @@ pub(crate) const fn status(code: ErrorCode) -> StatusCode {
         | E::NoSuchService
         | E::NoSuchToken => StatusCode::NOT_FOUND,
         E::AlreadyDecided
-        | E::Expired
+        | E::ApprovalExpired
         | E::DigestMismatch
         | E::NotPending
         | E::NotReportable

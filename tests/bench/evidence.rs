@@ -51,7 +51,13 @@ fn draft(number: u64) -> Draft {
     let decision = DecisionRecord {
         decision_id: DecisionId::new(at, random),
         actor: Actor { id: "agent-7".into(), r#type: "ai-agent".into() },
-        identity: IdentityRecord { subject: "anonymous".into(), how: How::Anonymous, actor: None, peer: None },
+        identity: IdentityRecord {
+            subject: "anonymous".into(),
+            how: How::Anonymous,
+            groups: Vec::new(),
+            actor: None,
+            peer: None,
+        },
         session_id: "session-42".into(),
         metadata: serde_json::Map::new(),
         action,

@@ -96,7 +96,13 @@ fn draft(start: Timestamp, number: u64) -> Draft {
     let record = DecisionRecord {
         decision_id: DecisionId::new(at, random),
         actor: Actor { id: format!("agent-{}", number % 7), r#type: "ai-agent".into() },
-        identity: IdentityRecord { subject: "anonymous".into(), how: How::Anonymous, actor: None, peer: None },
+        identity: IdentityRecord {
+            subject: "anonymous".into(),
+            how: How::Anonymous,
+            groups: Vec::new(),
+            actor: None,
+            peer: None,
+        },
         session_id: format!("session-{}", number / 1000),
         metadata: Map::new(),
         action_digest: Digest::of(&number.to_be_bytes()),

@@ -6,6 +6,8 @@ use std::process::Command;
 
 use aegis::domain::Role;
 use aegis::proto::v1;
+use aegis::proto::v1::approval_service_client::ApprovalServiceClient;
+use aegis::proto::v1::governance_service_client::GovernanceServiceClient;
 use aegis::server::access;
 use tonic::Code;
 use tonic::transport::Channel;
@@ -15,7 +17,7 @@ use tonic_health::pb::health_client::HealthClient;
 
 use crate::harness::{
     AEGIS, Authority, Daemon, ISSUER, Setup, Signer, Verdict, as_nobody, connect, knock, me, propose, reason, sha256,
-    stderr, text, unix,
+    stderr, text, unix, with_token,
 };
 
 /// The methods of the API, by what this test knows about each service: independent of the table that it tests.
@@ -267,7 +269,7 @@ async fn what_the_daemon_keeps_is_its_owners_alone() {
     let (daemon, agents) = with_socket(&[]);
     let data = daemon.data_dir();
     assert_eq!(mode(&data), 0o700);
-    for file in ["aegis.sock", "credential", "token-key", "record.redb"] {
+    for file in ["aegis.sock", "agent.sock", "credential", "token-key", "record.redb"] {
         assert_eq!(mode(&data.join(file)), 0o600, "{file}");
     }
     assert_eq!(mode(&agents), 0o666, "agents run as other users");
@@ -277,6 +279,39 @@ async fn what_the_daemon_keeps_is_its_owners_alone() {
     assert!(text.starts_with("aegis_") && text.ends_with('\n'), "{text}");
     assert_eq!(std::fs::read_to_string(data.join("endpoint")).unwrap().trim(), daemon.endpoint);
     assert!(!daemon.log().contains(text.trim()), "the credential is in the log");
+}
+
+#[tokio::test]
+async fn the_agents_socket_in_the_data_directory_makes_agents_and_nothing_else() {
+    let daemon = Setup::new().start();
+    let socket = unix(&daemon.data_dir().join("agent.sock")).await;
+    let decision = GovernanceServiceClient::new(socket.clone()).propose(propose("read_rows", "crm")).await.unwrap();
+    let row = daemon.row(&decision.into_inner().decision.unwrap().decision_id).await;
+    assert_eq!(row.identity.unwrap().subject, "anonymous");
+    let list = v1::ListApprovalsRequest::default();
+    let refused = ApprovalServiceClient::new(socket).list_approvals(list).await.unwrap_err();
+    assert_eq!(reason(&refused), "CREDENTIAL_REQUIRED");
+
+    // The command line goes there by itself: the record says so, as the kernel names the user of a socket.
+    let output = daemon.cli(&["propose", "read_rows", "crm"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let decisions = daemon.events("decision");
+    let peer = &decisions.last().unwrap()["identity"]["peer"];
+    assert_eq!(peer["uid"], rustix::process::geteuid().as_raw(), "{decisions:?}");
+}
+
+#[tokio::test]
+async fn without_anonymous_callers_the_agents_socket_grants_nothing() {
+    let daemon = Setup::new().args(&["--no-anonymous"]).start();
+    let (token, _) = daemon.token("bot", &[v1::Role::Agent]).await;
+    let socket = unix(&daemon.data_dir().join("agent.sock")).await;
+    let refused = GovernanceServiceClient::new(socket.clone()).propose(propose("read_rows", "crm")).await.unwrap_err();
+    assert_eq!(reason(&refused), "CREDENTIAL_REQUIRED");
+    let mut bot = GovernanceServiceClient::new(with_token(socket, &token));
+    assert_eq!(
+        bot.propose(propose("read_rows", "crm")).await.unwrap().into_inner().decision.unwrap().outcome(),
+        v1::Outcome::Allow
+    );
 }
 
 #[tokio::test]
@@ -424,7 +459,7 @@ async fn under_dev_an_agent_can_approve_itself_and_the_record_says_that_nobody_i
         expected_action_digest: asked.action_digest,
         reason: String::new(),
     };
-    let mut anonymous = v1::approval_service_client::ApprovalServiceClient::new(daemon.tcp().await);
+    let mut anonymous = ApprovalServiceClient::new(daemon.tcp().await);
     let ending = anonymous.approve(approve).await.unwrap().into_inner().approval.unwrap().ending.unwrap();
     assert_eq!((ending.allows, ending.by.as_str()), (true, "anonymous"));
 }

@@ -207,10 +207,10 @@ async fn an_approval_that_expired_is_neither_approved_nor_denied() {
         reason: reason.clone(),
     };
     let late = reviewer.approve(request).await.unwrap_err();
-    refused(&late, Code::FailedPrecondition, "EXPIRED");
+    refused(&late, Code::FailedPrecondition, "APPROVAL_EXPIRED");
     assert!(late.message().contains("nobody answered in time"), "{}", late.message());
     let request = v1::DenyRequest { approval_id, expected_action_digest: digest, reason };
-    refused(&reviewer.deny(request).await.unwrap_err(), Code::FailedPrecondition, "EXPIRED");
+    refused(&reviewer.deny(request).await.unwrap_err(), Code::FailedPrecondition, "APPROVAL_EXPIRED");
     let row = daemon.row(&asked.decision_id).await;
     assert_eq!((row.outcome(), row.ending.unwrap().kind()), (v1::Outcome::Deny, v1::EndingKind::Expired));
 }
@@ -235,7 +235,12 @@ async fn who_decides_second_is_told_who_was_first_and_when() {
     refused(&other, Code::FailedPrecondition, "DIGEST_MISMATCH");
 
     let first = reviewer.approve(approve(&digest)).await.unwrap().into_inner().approval.unwrap().ending.unwrap();
-    let second = reviewer.approve(approve(&digest)).await.unwrap_err();
+    let deny = v1::DenyRequest {
+        approval_id: asked.approval_id.clone(),
+        expected_action_digest: digest.clone(),
+        reason: String::new(),
+    };
+    let second = reviewer.deny(deny).await.unwrap_err();
     refused(&second, Code::FailedPrecondition, "ALREADY_DECIDED");
     let told = second.get_details_error_info().unwrap().metadata;
     assert_eq!((told["by"].as_str(), told["ending"].as_str()), (first.by.as_str(), "approved"));

@@ -60,7 +60,7 @@ async fn a_wall_clock_that_jumps_ends_nothing_early_and_revives_nothing() {
         shim.clock_ahead(0);
         for ended in [&brief, &briefly] {
             let late = reviewer.approve(yes(ended, "late")).await.unwrap_err();
-            assert_eq!(refusal(&late), (Code::FailedPrecondition, "EXPIRED".to_owned()), "{jump}");
+            assert_eq!(refusal(&late), (Code::FailedPrecondition, "APPROVAL_EXPIRED".to_owned()), "{jump}");
         }
         let kind = ending(reviewer.approve(yes(&open, "")).await.unwrap().into_inner().approval).kind();
         assert_eq!(kind, EndingKind::Approved, "{jump}");
@@ -85,7 +85,7 @@ async fn a_wall_clock_that_jumped_while_the_daemon_was_down_gives_no_question_mo
     assert_eq!(awaited(&mut agent, &brief.decision_id, 60).await.outcome(), Outcome::Deny);
     for over in [&ended, &brief] {
         let late = reviewer.approve(yes(over, "late")).await.unwrap_err();
-        assert_eq!(refusal(&late), (Code::FailedPrecondition, "EXPIRED".to_owned()));
+        assert_eq!(refusal(&late), (Code::FailedPrecondition, "APPROVAL_EXPIRED".to_owned()));
     }
     assert_eq!(approval(&mut reviewer, &open).await.ending, None, "an hour is not over");
     let retried = ask(&mut agent, propose("read", "later")).await;
@@ -109,7 +109,7 @@ async fn a_daemon_that_stands_still_ends_what_was_over_meanwhile_and_nothing_els
     tokio::time::sleep(Duration::from_millis(200)).await;
     signal(&daemon, "CONT");
     let late = late.await.unwrap().unwrap_err();
-    assert_eq!(refusal(&late), (Code::FailedPrecondition, "EXPIRED".to_owned()), "{late:?}");
+    assert_eq!(refusal(&late), (Code::FailedPrecondition, "APPROVAL_EXPIRED".to_owned()), "{late:?}");
     assert_eq!(awaited(&mut agent, &brief.decision_id, 60).await.outcome(), Outcome::Deny);
     let kind = ending(reviewer.approve(yes(&open, "")).await.unwrap().into_inner().approval).kind();
     assert_eq!(kind, EndingKind::Approved);

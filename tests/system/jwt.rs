@@ -53,6 +53,12 @@ async fn a_service_account_proposes_under_its_own_name_and_every_bad_token_is_th
     let identity = daemon.row(&decision.decision_id).await.identity.unwrap();
     assert_eq!((identity.subject, identity.how.as_str()), (format!("jwt:kubernetes:{agent}"), "jwt"));
 
+    assert_eq!(identity.groups, Vec::<String>::new());
+    let grouped = signer.sign(&signer.header(), &with(claims(agent, 60), "groups", json!(["agents", "eu"])));
+    let mut client = GovernanceServiceClient::new(with_token(daemon.tcp().await, &grouped));
+    let decision = client.propose(propose("read", "x")).await.unwrap().into_inner().decision.unwrap();
+    assert_eq!(daemon.row(&decision.decision_id).await.identity.unwrap().groups, ["agents", "eu"]);
+
     let (header, claims) = (signer.header(), claims(agent, 60));
     let now = claims["iat"].as_i64().unwrap();
     let mut unsigned = signer.sign(&with(header.clone(), "alg", json!("none")), &claims);

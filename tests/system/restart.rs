@@ -106,7 +106,7 @@ async fn an_approval_whose_time_ran_out_while_the_daemon_was_down_ends_at_the_st
     let (mut agent, mut reviewer) = (daemon.agent().await, daemon.reviewer().await);
     // Before a sweeper can have come by: whoever decides in time of the restart is too late all the same.
     let late = reviewer.approve(yes(&denied, "late")).await.unwrap_err();
-    assert_eq!(refusal(&late), (Code::FailedPrecondition, "EXPIRED".to_owned()));
+    assert_eq!(refusal(&late), (Code::FailedPrecondition, "APPROVAL_EXPIRED".to_owned()));
     assert_eq!(awaited(&mut agent, &denied.decision_id, 60).await.outcome(), Outcome::Deny);
     // Nobody could have answered: silence allows nothing then, whatever the rule says.
     assert_eq!(awaited(&mut agent, &lenient.decision_id, 60).await.outcome(), Outcome::Deny);

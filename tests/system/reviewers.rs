@@ -1,5 +1,6 @@
 //! Who may end an approval, when, and what everybody else is told.
 
+use aegis::proto::v1::approval_service_client::ApprovalServiceClient;
 use aegis::proto::v1::governance_service_client::GovernanceServiceClient;
 use aegis::proto::v1::{self, EndingKind, Outcome, ResultStatus};
 use tonic::Code;
@@ -76,10 +77,17 @@ async fn what_is_decided_stays_decided() {
     let daemon = Setup::new().policy(ASK).start();
     let (mut agent, mut reviewer) = (daemon.agent().await, daemon.reviewer().await);
     let decision = ask(&mut agent, propose("pay", "bank")).await;
-    reviewer.approve(yes(&decision, "fine")).await.unwrap();
+    let first = reviewer.approve(yes(&decision, "fine")).await.unwrap().into_inner();
 
-    let again = reviewer.approve(yes(&decision, "fine")).await.unwrap_err();
-    assert_eq!(refusal(&again), (Code::FailedPrecondition, "ALREADY_DECIDED".to_owned()));
+    let again = reviewer.approve(yes(&decision, "sent again")).await.unwrap().into_inner();
+    assert_eq!(again, first, "the same vote again is answered as it was the first time");
+    let not_shown = v1::ApproveRequest { expected_action_digest: "0".repeat(64), ..yes(&decision, "fine") };
+    let not_shown = reviewer.approve(not_shown).await.unwrap_err();
+    assert_eq!(refusal(&not_shown), (Code::FailedPrecondition, "ALREADY_DECIDED".to_owned()));
+    let (token, _) = daemon.token("ada", &[v1::Role::Reviewer]).await;
+    let mut ada = ApprovalServiceClient::new(with_token(daemon.tcp().await, &token));
+    let theirs = ada.approve(yes(&decision, "fine")).await.unwrap_err();
+    assert_eq!(refusal(&theirs), (Code::FailedPrecondition, "ALREADY_DECIDED".to_owned()));
     let other = reviewer.deny(no(&decision, "no!")).await.unwrap_err();
     assert_eq!(refusal(&other), (Code::FailedPrecondition, "ALREADY_DECIDED".to_owned()));
     assert_eq!(details(&other)["ending"], "approved");
@@ -205,7 +213,7 @@ async fn when_time_runs_out_the_agent_the_stream_and_the_record_hear_it() {
     assert!(pending(&mut reviewer).await.is_empty());
 
     let late = reviewer.approve(yes(&denied, "sorry, I was at lunch")).await.unwrap_err();
-    assert_eq!(refusal(&late), (Code::FailedPrecondition, "EXPIRED".to_owned()));
+    assert_eq!(refusal(&late), (Code::FailedPrecondition, "APPROVAL_EXPIRED".to_owned()));
     assert_eq!(details(&late)["ending"], "expired");
 }
 
@@ -235,7 +243,7 @@ async fn where_the_rule_says_so_silence_allows_and_the_record_says_expired() {
     assert_eq!(allowed.outcome(), Outcome::Allow);
     let ended = daemon.row(&allowed.decision_id).await.ending.unwrap();
     assert_eq!((ended.kind(), ended.allows), (EndingKind::Expired, true));
-    assert_eq!(refusal(&reviewer.approve(yes(&allowed, "")).await.unwrap_err()).1, "EXPIRED");
+    assert_eq!(refusal(&reviewer.approve(yes(&allowed, "")).await.unwrap_err()).1, "APPROVAL_EXPIRED");
 
     let asked = ask(&mut agent, propose("patient", "y")).await;
     std::fs::write(daemon.policy_file(), "rules: [{match: {type: patient}, approval: block}]").unwrap();

@@ -43,12 +43,12 @@ type ApprovalServiceClient interface {
 	// Returns one approval, pending or ended.
 	GetApproval(ctx context.Context, in *GetApprovalRequest, opts ...grpc.CallOption) (*GetApprovalResponse, error)
 	// Approves the action. The daemon first evaluates the policy that is in force now. If that policy blocks the action,
-	// the approval ends denied.
+	// the approval ends denied. Safe to repeat: the same reviewer with the same digest receives the first answer again.
 	//
-	// Errors: NOT_FOUND, FAILED_PRECONDITION (`ALREADY_DECIDED` with who and when, `EXPIRED`, `DIGEST_MISMATCH`),
+	// Errors: NOT_FOUND, FAILED_PRECONDITION (`ALREADY_DECIDED` with who and when, `APPROVAL_EXPIRED`, `DIGEST_MISMATCH`),
 	// PERMISSION_DENIED (`OWN_PROPOSAL`).
 	Approve(ctx context.Context, in *ApproveRequest, opts ...grpc.CallOption) (*ApproveResponse, error)
-	// Denies the action. Errors: the same as for `Approve`.
+	// Denies the action. Safe to repeat, like `Approve`. Errors: the same as for `Approve`.
 	Deny(ctx context.Context, in *DenyRequest, opts ...grpc.CallOption) (*DenyResponse, error)
 }
 
@@ -134,12 +134,12 @@ type ApprovalServiceServer interface {
 	// Returns one approval, pending or ended.
 	GetApproval(context.Context, *GetApprovalRequest) (*GetApprovalResponse, error)
 	// Approves the action. The daemon first evaluates the policy that is in force now. If that policy blocks the action,
-	// the approval ends denied.
+	// the approval ends denied. Safe to repeat: the same reviewer with the same digest receives the first answer again.
 	//
-	// Errors: NOT_FOUND, FAILED_PRECONDITION (`ALREADY_DECIDED` with who and when, `EXPIRED`, `DIGEST_MISMATCH`),
+	// Errors: NOT_FOUND, FAILED_PRECONDITION (`ALREADY_DECIDED` with who and when, `APPROVAL_EXPIRED`, `DIGEST_MISMATCH`),
 	// PERMISSION_DENIED (`OWN_PROPOSAL`).
 	Approve(context.Context, *ApproveRequest) (*ApproveResponse, error)
-	// Denies the action. Errors: the same as for `Approve`.
+	// Denies the action. Safe to repeat, like `Approve`. Errors: the same as for `Approve`.
 	Deny(context.Context, *DenyRequest) (*DenyResponse, error)
 	mustEmbedUnimplementedApprovalServiceServer()
 }

@@ -815,7 +815,7 @@ func (x *ReportResultRequest) GetCompletedAt() *timestamppb.Timestamp {
 // The report is recorded.
 type ReportResultResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The id of the record of the report. Empty if the same report was already recorded.
+	// The id of the record of the report. The same report again receives the id of the first record.
 	AuditRef      string `protobuf:"bytes,1,opt,name=audit_ref,json=auditRef,proto3" json:"audit_ref,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

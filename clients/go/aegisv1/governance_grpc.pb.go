@@ -51,7 +51,8 @@ type GovernanceServiceClient interface {
 	AwaitDecision(ctx context.Context, in *AwaitDecisionRequest, opts ...grpc.CallOption) (*AwaitDecisionResponse, error)
 	// Reports the result of an allowed action. Safe to repeat with the same report. Only the proposer may call it.
 	ReportResult(ctx context.Context, in *ReportResultRequest, opts ...grpc.CallOption) (*ReportResultResponse, error)
-	// Withdraws a proposal that still waits for a reviewer or a confirmation. Only the proposer may call it.
+	// Withdraws a proposal that still waits for a reviewer or a confirmation. Safe to repeat: the answer is the same
+	// decision again. Only the proposer may call it.
 	CancelProposal(ctx context.Context, in *CancelProposalRequest, opts ...grpc.CallOption) (*CancelProposalResponse, error)
 }
 
@@ -136,7 +137,8 @@ type GovernanceServiceServer interface {
 	AwaitDecision(context.Context, *AwaitDecisionRequest) (*AwaitDecisionResponse, error)
 	// Reports the result of an allowed action. Safe to repeat with the same report. Only the proposer may call it.
 	ReportResult(context.Context, *ReportResultRequest) (*ReportResultResponse, error)
-	// Withdraws a proposal that still waits for a reviewer or a confirmation. Only the proposer may call it.
+	// Withdraws a proposal that still waits for a reviewer or a confirmation. Safe to repeat: the answer is the same
+	// decision again. Only the proposer may call it.
 	CancelProposal(context.Context, *CancelProposalRequest) (*CancelProposalResponse, error)
 	mustEmbedUnimplementedGovernanceServiceServer()
 }

@@ -547,7 +547,9 @@ type Identity struct {
 	// How the caller was authenticated: `anonymous`, `unix_peer`, `bootstrap_credential`, `token`, `certificate`, `jwt`.
 	How string `protobuf:"bytes,2,opt,name=how,proto3" json:"how,omitempty"`
 	// The only actor id that the caller may declare. Empty: any.
-	Actor         string `protobuf:"bytes,3,opt,name=actor,proto3" json:"actor,omitempty"`
+	Actor string `protobuf:"bytes,3,opt,name=actor,proto3" json:"actor,omitempty"`
+	// The groups that the credential named, for example in the claims of a JWT. At most 256.
+	Groups        []string `protobuf:"bytes,4,rep,name=groups,proto3" json:"groups,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -601,6 +603,13 @@ func (x *Identity) GetActor() string {
 		return x.Actor
 	}
 	return ""
+}
+
+func (x *Identity) GetGroups() []string {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
 }
 
 // The session and the labels of a proposal.
@@ -1099,11 +1108,12 @@ const file_aegis_v1_types_proto_rawDesc = "" +
 	"\vdescription\x18\x04 \x01(\tR\vdescription\"+\n" +
 	"\x05Actor\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
-	"\x04type\x18\x02 \x01(\tR\x04type\"L\n" +
+	"\x04type\x18\x02 \x01(\tR\x04type\"d\n" +
 	"\bIdentity\x12\x18\n" +
 	"\asubject\x18\x01 \x01(\tR\asubject\x12\x10\n" +
 	"\x03how\x18\x02 \x01(\tR\x03how\x12\x14\n" +
-	"\x05actor\x18\x03 \x01(\tR\x05actor\"]\n" +
+	"\x05actor\x18\x03 \x01(\tR\x05actor\x12\x16\n" +
+	"\x06groups\x18\x04 \x03(\tR\x06groups\"]\n" +
 	"\aContext\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\x123\n" +

@@ -331,6 +331,9 @@ pub struct IdentityRecord {
     pub subject: String,
     /// How it was authenticated.
     pub how: How,
+    /// The groups that the credential named. Older records do not have them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
     /// The one actor that the credential may act for; `None` means any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,
@@ -346,6 +349,7 @@ impl IdentityRecord {
         Self {
             subject: identity.subject.to_string(),
             how: identity.how,
+            groups: identity.groups.to_vec(),
             actor: identity.actor.as_deref().map(Into::into),
             peer: Some(caller.peer),
         }

@@ -63,6 +63,7 @@ impl Draft {
             confirmation: opening.confirmation,
             allowed_at: opening.allowed_at,
             result: opening.result,
+            reported: None,
             redacted: None,
         };
         let time = to_the_microsecond(at);

@@ -40,6 +40,9 @@ pub struct RowState {
     /// The result, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Report>,
+    /// The agent's last report, to recognise the same report again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reported: Option<Reported>,
     /// The id of the decision's record if that record is redacted, because no other place has it then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redacted: Option<RecordId>,
@@ -76,6 +79,15 @@ pub struct ConfirmationState {
     /// What closed it: redeemed by this later decision, or withdrawn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub closed: Option<ConfirmationClosed>,
+}
+
+/// A report of the agent that is on the record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reported {
+    /// The record of the report.
+    pub record_id: RecordId,
+    /// What the report, as it was sent, is compared by, under the store's secret. In the row alone: no record has it.
+    pub key: Digest,
 }
 
 /// How a confirmation was closed.

@@ -21,7 +21,7 @@ pub(crate) fn redacted_decision(facts: &Facts, state: &RowState) -> DecisionReco
     DecisionRecord {
         decision_id: state.decision_id,
         actor: Actor { id: text(), r#type: text() },
-        identity: IdentityRecord { subject: text(), how: How::Anonymous, actor: None, peer: None },
+        identity: IdentityRecord { subject: text(), how: How::Anonymous, groups: Vec::new(), actor: None, peer: None },
         session_id: text(),
         metadata: serde_json::Map::new(),
         action: Action { r#type: text(), target: text(), params: serde_json::Map::new(), description: text() },
@@ -115,6 +115,7 @@ fn scrub_state(state: &mut RowState, record_id: RecordId) {
     state.action_digest = Digest([0; 32]);
     state.action_key = None;
     state.idempotency = None;
+    state.reported = None;
     if let Some(confirmation) = &mut state.confirmation {
         confirmation.token_hash = Digest([0; 32]);
     }

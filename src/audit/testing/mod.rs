@@ -39,7 +39,13 @@ pub(crate) fn decision(number: u64) -> DecisionRecord {
     DecisionRecord {
         decision_id: decision_id(number),
         actor: Actor { id: "agent-7".into(), r#type: "ai-agent".into() },
-        identity: IdentityRecord { subject: "anonymous".into(), how: How::Anonymous, actor: None, peer: None },
+        identity: IdentityRecord {
+            subject: "anonymous".into(),
+            how: How::Anonymous,
+            groups: Vec::new(),
+            actor: None,
+            peer: None,
+        },
         session_id: "s1".into(),
         metadata: Map::new(),
         action_digest: Digest::of(&number.to_be_bytes()),
@@ -84,6 +90,7 @@ pub(crate) fn allowed(number: u64) -> RowState {
         confirmation: None,
         allowed_at: Some(later(number)),
         result: None,
+        reported: None,
         redacted: None,
     }
 }

@@ -1,9 +1,8 @@
 //! A case: an action, who proposes it and when, as a line of JSON or as the command line says it.
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use crate::cli::strict_json::StrictObject;
 use crate::cli::times;
 use crate::domain::json::parse_strict;
 use crate::domain::{Action, Timestamp};
@@ -62,7 +61,7 @@ pub(super) fn read(line: &str, now: Timestamp) -> Result<Case, String> {
         #[serde(default)]
         target: String,
         #[serde(default)]
-        params: StrictObject,
+        params: Map<String, Value>,
         #[serde(default)]
         description: String,
     }
@@ -75,7 +74,7 @@ pub(super) fn read(line: &str, now: Timestamp) -> Result<Case, String> {
         // It names line 1, whatever line of the file this is.
         format!("{column}: {}", error.split(" at line 1").next().unwrap_or(&error))
     })?;
-    let LineAction { r#type, target, params: StrictObject(params), description } = line.action;
+    let LineAction { r#type, target, params, description } = line.action;
     Ok(Case {
         id: line.id,
         now: match line.now {
@@ -124,7 +123,7 @@ mod tests {
             ("[]", "1: a case is a JSON object with `action`"),
             ("{}", "2: missing field `action`"),
             (r#"{"action":{"type":5}}"#, "19: invalid type: integer `5`, expected a string"),
-            (r#"{"action":{"type":"a","params":[1]}}"#, "31: invalid type: sequence, expected an object"),
+            (r#"{"action":{"type":"a","params":[1]}}"#, "31: invalid type: sequence, expected a map"),
             (r#"{"action":{"type":"a","params":{"n":1,"n":2}}}"#, r#"41: the key "n" is given twice"#),
             (r#"{"action":{"type":"a"},"actor":7}"#, "33: `actor` is a text or an object with `id`"),
             (r#"{"action":{"type":"a"},"now":"noon"}"#, "1: `now`: `noon` is not a moment"),

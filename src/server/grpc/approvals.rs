@@ -11,7 +11,7 @@ use crate::approvals::{Lagged, Pending, QueueEvent, Vote};
 use crate::audit::row::RowFilter;
 use crate::audit::{Order, Query, StoreError};
 use crate::domain::{ApprovalId, CallError, Caller, JsonLimits, QuestionState, RiskLevel};
-use crate::governance::Governor;
+use crate::governance::{GovernanceError, Governor, Voted};
 use crate::proto::v1;
 use crate::proto::v1::approval_service_server::ApprovalService;
 use crate::proto::v1::stream_approvals_response::Event;
@@ -91,7 +91,7 @@ impl ApprovalService for Approvals {
             return Err(CallError::invalid_field("approval_id", "must be given").into());
         };
         let approval = self.recorded(id).await.map_err(Status::from)?;
-        let approval = approval.ok_or_else(|| Status::from(crate::governance::GovernanceError::NoApproval(id)))?;
+        let approval = approval.ok_or_else(|| Status::from(GovernanceError::NoApproval(id)))?;
         Ok(Response::new(v1::GetApprovalResponse { approval: Some(approval) }))
     }
 
@@ -126,8 +126,12 @@ impl Approvals {
         let (Some(id), Some(digest)) = reader.finish((id, digest))? else {
             return Err(CallError::invalid_field("approval_id", "must be given").into());
         };
-        let voted = self.governor.decide(caller, id, digest, vote, reason).await?;
-        Ok(show(&self.governor, &voted.pending, &voted.state).await?)
+        match self.governor.decide(caller, id, digest, vote, reason).await? {
+            Voted::Now { pending, state } => Ok(show(&self.governor, &pending, &state).await?),
+            Voted::Before(row) => {
+                response::recorded_approval(&row).ok_or_else(|| GovernanceError::NoApproval(id).into())
+            }
+        }
     }
 
     /// The approval as the record has it, with what its session did before.

@@ -9,12 +9,9 @@ use super::streams::{HEARTBEAT, Messages, Over, Streams, stopping};
 use super::{caller, response, standing};
 use crate::domain::{CallError, JsonLimits};
 use crate::governance::{GovernanceError, Governor};
-use crate::policy::{Policy, Source};
+use crate::policy::{MAX_LAYERS, Policy, Source};
 use crate::proto::v1;
 use crate::proto::v1::policy_service_server::PolicyService;
-
-/// How many layers a policy may have.
-const MAX_LAYERS: usize = 16;
 
 /// The admin's side of the daemon.
 pub(crate) struct Policies {

@@ -7,10 +7,10 @@ use std::time::Duration;
 use prost_types::value::Kind;
 use serde_json::{Map, Number, Value};
 
-use crate::domain::check::{MAX_SAFE_INTEGER, MAX_WAIT, NAME_BYTES, TEXT_BYTES, inexact};
+use crate::domain::check::{MAX_WAIT, NAME_BYTES, TEXT_BYTES, inexact};
 use crate::domain::{
-    Action, Actor, Approval, CallError, Check, Checked, Checker, Digest, JsonLimits, Outcome, Proposal, Report,
-    ResultStatus, RiskLevel, Timestamp,
+    Action, Actor, Approval, CallError, Check, Checked, Checker, Digest, JsonLimits, MAX_WHOLE_NUMBER, Outcome,
+    Proposal, Report, ResultStatus, RiskLevel, Timestamp,
 };
 use crate::proto::v1;
 
@@ -270,7 +270,7 @@ fn to_json(value: prost_types::Value, depth: usize, path: &mut String) -> Result
 fn number_to_json(number: f64) -> Result<Number, String> {
     if number.fract() == 0.0 {
         #[expect(clippy::cast_precision_loss, reason = "2^53 - 1 is exact in a double")]
-        if number.abs() > MAX_SAFE_INTEGER as f64 {
+        if number.abs() > MAX_WHOLE_NUMBER as f64 {
             return Err(inexact(number));
         }
         #[expect(clippy::cast_possible_truncation, reason = "whole and within +-2^53, so it is exact")]

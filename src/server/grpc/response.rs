@@ -91,6 +91,7 @@ fn identity(recorded: &IdentityRecord) -> v1::Identity {
         subject: recorded.subject.clone(),
         how: recorded.how.as_str().to_owned(),
         actor: recorded.actor.clone().unwrap_or_default(),
+        groups: recorded.groups.clone(),
     }
 }
 

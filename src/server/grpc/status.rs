@@ -1,6 +1,6 @@
 //! From call errors to gRPC statuses: a code, a sentence, and details that a program can read.
 //!
-//! Every status carries an `ErrorInfo` with the reason and the domain `aegis.v1`; `BadRequest` names wrong fields;
+//! Every status carries an `ErrorInfo` with the reason and the domain `aegis`; `BadRequest` names wrong fields;
 //! `RetryInfo` says when the same call may succeed.
 
 use std::collections::HashMap;
@@ -13,7 +13,7 @@ use crate::domain::{CallError, ErrorCode, Violation};
 use crate::governance::{GovernanceError, NotaryError};
 
 /// Who speaks in an `ErrorInfo`.
-const DOMAIN: &str = "aegis.v1";
+const DOMAIN: &str = "aegis";
 
 /// How many bytes of sentence, and of violations, a status may hold: it travels in headers, twice and in base64, and a
 /// client that is sent more than 8 KiB of those may end the connection instead of reading them.
@@ -35,7 +35,7 @@ const fn code(code: ErrorCode) -> Code {
         E::RoleRequired | E::OwnProposal | E::ActorNotAllowed | E::CrossOrigin => Code::PermissionDenied,
         E::NoSuchDecision | E::NoSuchApproval | E::NoSuchRevision | E::NoSuchService | E::NoSuchToken => Code::NotFound,
         E::AlreadyDecided
-        | E::Expired
+        | E::ApprovalExpired
         | E::DigestMismatch
         | E::NotPending
         | E::NotReportable

@@ -157,7 +157,13 @@ impl Worker {
         DecisionRecord {
             decision_id: DecisionId::new(at, self.random()),
             actor: Actor { id: format!("agent-{}", self.dice.below(3)), r#type: "ai-agent".into() },
-            identity: IdentityRecord { subject: "anonymous".into(), how: How::Anonymous, actor: None, peer: None },
+            identity: IdentityRecord {
+                subject: "anonymous".into(),
+                how: How::Anonymous,
+                groups: Vec::new(),
+                actor: None,
+                peer: None,
+            },
             session_id: format!("session-{}", self.dice.below(5)),
             metadata: Map::new(),
             action_digest: Digest::of(&number.to_be_bytes()),

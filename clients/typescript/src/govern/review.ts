@@ -43,7 +43,7 @@ async function answer(
         else await reviewer.deny(approval, { reason, signal });
     } catch (error) {
         // Another reviewer was first, or the time was over: that is what counts.
-        const ended = error instanceof AegisError && ["ALREADY_DECIDED", "EXPIRED"].includes(error.reason);
+        const ended = error instanceof AegisError && ["ALREADY_DECIDED", "APPROVAL_EXPIRED"].includes(error.reason);
         if (!ended) throw error;
     }
 }

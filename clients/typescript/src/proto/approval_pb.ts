@@ -626,9 +626,9 @@ export const ApprovalService: GenService<{
   },
   /**
    * Approves the action. The daemon first evaluates the policy that is in force now. If that policy blocks the action,
-   * the approval ends denied.
+   * the approval ends denied. Safe to repeat: the same reviewer with the same digest receives the first answer again.
    *
-   * Errors: NOT_FOUND, FAILED_PRECONDITION (`ALREADY_DECIDED` with who and when, `EXPIRED`, `DIGEST_MISMATCH`),
+   * Errors: NOT_FOUND, FAILED_PRECONDITION (`ALREADY_DECIDED` with who and when, `APPROVAL_EXPIRED`, `DIGEST_MISMATCH`),
    * PERMISSION_DENIED (`OWN_PROPOSAL`).
    *
    * @generated from rpc aegis.v1.ApprovalService.Approve
@@ -639,7 +639,7 @@ export const ApprovalService: GenService<{
     output: typeof ApproveResponseSchema;
   },
   /**
-   * Denies the action. Errors: the same as for `Approve`.
+   * Denies the action. Safe to repeat, like `Approve`. Errors: the same as for `Approve`.
    *
    * @generated from rpc aegis.v1.ApprovalService.Deny
    */

@@ -29,7 +29,7 @@ export type ErrorInfo = Message<"google.rpc.ErrorInfo"> & {
   reason: string;
 
   /**
-   * Whose reason it is: `aegis.v1`.
+   * Whose reason it is: `aegis`.
    *
    * @generated from field: string domain = 2;
    */

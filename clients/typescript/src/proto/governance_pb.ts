@@ -474,7 +474,7 @@ export const ReportResultRequestSchema: GenMessage<ReportResultRequest> = /*@__P
  */
 export type ReportResultResponse = Message<"aegis.v1.ReportResultResponse"> & {
   /**
-   * The id of the record of the report. Empty if the same report was already recorded.
+   * The id of the record of the report. The same report again receives the id of the first record.
    *
    * @generated from field: string audit_ref = 1;
    */
@@ -593,7 +593,8 @@ export const GovernanceService: GenService<{
     output: typeof ReportResultResponseSchema;
   },
   /**
-   * Withdraws a proposal that still waits for a reviewer or a confirmation. Only the proposer may call it.
+   * Withdraws a proposal that still waits for a reviewer or a confirmation. Safe to repeat: the answer is the same
+   * decision again. Only the proposer may call it.
    *
    * @generated from rpc aegis.v1.GovernanceService.CancelProposal
    */

@@ -71,9 +71,9 @@ class ApprovalServiceServicer(object):
 
     def Approve(self, request, context):
         """Approves the action. The daemon first evaluates the policy that is in force now. If that policy blocks the action,
-        the approval ends denied.
+        the approval ends denied. Safe to repeat: the same reviewer with the same digest receives the first answer again.
 
-        Errors: NOT_FOUND, FAILED_PRECONDITION (`ALREADY_DECIDED` with who and when, `EXPIRED`, `DIGEST_MISMATCH`),
+        Errors: NOT_FOUND, FAILED_PRECONDITION (`ALREADY_DECIDED` with who and when, `APPROVAL_EXPIRED`, `DIGEST_MISMATCH`),
         PERMISSION_DENIED (`OWN_PROPOSAL`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -81,7 +81,7 @@ class ApprovalServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Deny(self, request, context):
-        """Denies the action. Errors: the same as for `Approve`.
+        """Denies the action. Safe to repeat, like `Approve`. Errors: the same as for `Approve`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -47,9 +47,9 @@ class ApprovalServiceStub:
         aegis._proto.approval_pb2.ApproveResponse,
     ]
     """Approves the action. The daemon first evaluates the policy that is in force now. If that policy blocks the action,
-    the approval ends denied.
+    the approval ends denied. Safe to repeat: the same reviewer with the same digest receives the first answer again.
 
-    Errors: NOT_FOUND, FAILED_PRECONDITION (`ALREADY_DECIDED` with who and when, `EXPIRED`, `DIGEST_MISMATCH`),
+    Errors: NOT_FOUND, FAILED_PRECONDITION (`ALREADY_DECIDED` with who and when, `APPROVAL_EXPIRED`, `DIGEST_MISMATCH`),
     PERMISSION_DENIED (`OWN_PROPOSAL`).
     """
 
@@ -57,7 +57,7 @@ class ApprovalServiceStub:
         aegis._proto.approval_pb2.DenyRequest,
         aegis._proto.approval_pb2.DenyResponse,
     ]
-    """Denies the action. Errors: the same as for `Approve`."""
+    """Denies the action. Safe to repeat, like `Approve`. Errors: the same as for `Approve`."""
 
 class ApprovalServiceAsyncStub:
     """A reviewer calls this service. Role: reviewer."""
@@ -88,9 +88,9 @@ class ApprovalServiceAsyncStub:
         aegis._proto.approval_pb2.ApproveResponse,
     ]
     """Approves the action. The daemon first evaluates the policy that is in force now. If that policy blocks the action,
-    the approval ends denied.
+    the approval ends denied. Safe to repeat: the same reviewer with the same digest receives the first answer again.
 
-    Errors: NOT_FOUND, FAILED_PRECONDITION (`ALREADY_DECIDED` with who and when, `EXPIRED`, `DIGEST_MISMATCH`),
+    Errors: NOT_FOUND, FAILED_PRECONDITION (`ALREADY_DECIDED` with who and when, `APPROVAL_EXPIRED`, `DIGEST_MISMATCH`),
     PERMISSION_DENIED (`OWN_PROPOSAL`).
     """
 
@@ -98,7 +98,7 @@ class ApprovalServiceAsyncStub:
         aegis._proto.approval_pb2.DenyRequest,
         aegis._proto.approval_pb2.DenyResponse,
     ]
-    """Denies the action. Errors: the same as for `Approve`."""
+    """Denies the action. Safe to repeat, like `Approve`. Errors: the same as for `Approve`."""
 
 class ApprovalServiceServicer(metaclass=abc.ABCMeta):
     """A reviewer calls this service. Role: reviewer."""
@@ -137,9 +137,9 @@ class ApprovalServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[aegis._proto.approval_pb2.ApproveResponse, collections.abc.Awaitable[aegis._proto.approval_pb2.ApproveResponse]]:
         """Approves the action. The daemon first evaluates the policy that is in force now. If that policy blocks the action,
-        the approval ends denied.
+        the approval ends denied. Safe to repeat: the same reviewer with the same digest receives the first answer again.
 
-        Errors: NOT_FOUND, FAILED_PRECONDITION (`ALREADY_DECIDED` with who and when, `EXPIRED`, `DIGEST_MISMATCH`),
+        Errors: NOT_FOUND, FAILED_PRECONDITION (`ALREADY_DECIDED` with who and when, `APPROVAL_EXPIRED`, `DIGEST_MISMATCH`),
         PERMISSION_DENIED (`OWN_PROPOSAL`).
         """
 
@@ -149,6 +149,6 @@ class ApprovalServiceServicer(metaclass=abc.ABCMeta):
         request: aegis._proto.approval_pb2.DenyRequest,
         context: _ServicerContext,
     ) -> typing.Union[aegis._proto.approval_pb2.DenyResponse, collections.abc.Awaitable[aegis._proto.approval_pb2.DenyResponse]]:
-        """Denies the action. Errors: the same as for `Approve`."""
+        """Denies the action. Safe to repeat, like `Approve`. Errors: the same as for `Approve`."""
 
 def add_ApprovalServiceServicer_to_server(servicer: ApprovalServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -392,7 +392,7 @@ class ReportResultResponse(google.protobuf.message.Message):
 
     AUDIT_REF_FIELD_NUMBER: builtins.int
     audit_ref: builtins.str
-    """The id of the record of the report. Empty if the same report was already recorded."""
+    """The id of the record of the report. The same report again receives the id of the first record."""
     def __init__(
         self,
         *,

@@ -86,7 +86,8 @@ class GovernanceServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def CancelProposal(self, request, context):
-        """Withdraws a proposal that still waits for a reviewer or a confirmation. Only the proposer may call it.
+        """Withdraws a proposal that still waits for a reviewer or a confirmation. Safe to repeat: the answer is the same
+        decision again. Only the proposer may call it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -62,7 +62,9 @@ class GovernanceServiceStub:
         aegis._proto.governance_pb2.CancelProposalRequest,
         aegis._proto.governance_pb2.CancelProposalResponse,
     ]
-    """Withdraws a proposal that still waits for a reviewer or a confirmation. Only the proposer may call it."""
+    """Withdraws a proposal that still waits for a reviewer or a confirmation. Safe to repeat: the answer is the same
+    decision again. Only the proposer may call it.
+    """
 
 class GovernanceServiceAsyncStub:
     """An agent calls this service. Role: agent.
@@ -108,7 +110,9 @@ class GovernanceServiceAsyncStub:
         aegis._proto.governance_pb2.CancelProposalRequest,
         aegis._proto.governance_pb2.CancelProposalResponse,
     ]
-    """Withdraws a proposal that still waits for a reviewer or a confirmation. Only the proposer may call it."""
+    """Withdraws a proposal that still waits for a reviewer or a confirmation. Safe to repeat: the answer is the same
+    decision again. Only the proposer may call it.
+    """
 
 class GovernanceServiceServicer(metaclass=abc.ABCMeta):
     """An agent calls this service. Role: agent.
@@ -164,6 +168,8 @@ class GovernanceServiceServicer(metaclass=abc.ABCMeta):
         request: aegis._proto.governance_pb2.CancelProposalRequest,
         context: _ServicerContext,
     ) -> typing.Union[aegis._proto.governance_pb2.CancelProposalResponse, collections.abc.Awaitable[aegis._proto.governance_pb2.CancelProposalResponse]]:
-        """Withdraws a proposal that still waits for a reviewer or a confirmation. Only the proposer may call it."""
+        """Withdraws a proposal that still waits for a reviewer or a confirmation. Safe to repeat: the answer is the same
+        decision again. Only the proposer may call it.
+        """
 
 def add_GovernanceServiceServicer_to_server(servicer: GovernanceServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -4,7 +4,9 @@ isort:skip_file
 The messages and enums that the services of this package share."""
 
 import builtins
+import collections.abc
 import google.protobuf.descriptor
+import google.protobuf.internal.containers
 import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
 import google.protobuf.struct_pb2
@@ -295,20 +297,26 @@ class Identity(google.protobuf.message.Message):
     SUBJECT_FIELD_NUMBER: builtins.int
     HOW_FIELD_NUMBER: builtins.int
     ACTOR_FIELD_NUMBER: builtins.int
+    GROUPS_FIELD_NUMBER: builtins.int
     subject: builtins.str
     """The subject, or `anonymous`."""
     how: builtins.str
     """How the caller was authenticated: `anonymous`, `unix_peer`, `bootstrap_credential`, `token`, `certificate`, `jwt`."""
     actor: builtins.str
     """The only actor id that the caller may declare. Empty: any."""
+    @property
+    def groups(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The groups that the credential named, for example in the claims of a JWT. At most 256."""
+
     def __init__(
         self,
         *,
         subject: builtins.str = ...,
         how: builtins.str = ...,
         actor: builtins.str = ...,
+        groups: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["actor", b"actor", "how", b"how", "subject", b"subject"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["actor", b"actor", "groups", b"groups", "how", b"how", "subject", b"subject"]) -> None: ...
 
 global___Identity = Identity
 

@@ -37,7 +37,7 @@ def asking(
             elif answer is not None:
                 await client.deny(approval)
         except GovernanceError as error:
-            if error.reason not in {"ALREADY_DECIDED", "EXPIRED"}:
+            if error.reason not in {"ALREADY_DECIDED", "APPROVAL_EXPIRED"}:
                 raise
 
     async def wait(decision: Decision) -> Decision:

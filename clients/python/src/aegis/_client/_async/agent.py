@@ -121,7 +121,7 @@ class AsyncAgent(AsyncConnection):
             completed_at: When it was over.
 
         Returns:
-            The record that holds the report; empty where the same report was there already.
+            The record that holds the report; the first one, where the same report was there already.
         """
         return await self._run(
             agent.report(

@@ -122,7 +122,7 @@ class Agent(Connection):
             completed_at: When it was over.
 
         Returns:
-            The record that holds the report; empty where the same report was there already.
+            The record that holds the report; the first one, where the same report was there already.
         """
         return self._run(
             agent.report(
