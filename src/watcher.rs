@@ -5,12 +5,12 @@
 //! the files hold, so events that come in bursts, twice or for something else are harmless. A slow poll covers file systems
 //! that send no events, and a directory that was itself replaced. SIGHUP has every file read again at once.
 
+mod read;
+
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::time::Duration;
 
 use notify::event::{AccessKind, AccessMode, ModifyKind};
@@ -20,6 +20,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+pub use self::read::read_bounded;
 use crate::domain::Digest;
 
 /// How long the files must have been left alone before they are read: a writer that truncates and writes is not caught
@@ -74,7 +75,7 @@ impl FileWatcher {
     /// accepted, the same change is reported again at the next look. May be dropped at any moment: nothing is missed.
     pub async fn changed(&mut self, stop: &CancellationToken) -> Option<Change> {
         loop {
-            if !std::mem::take(&mut self.look_now) {
+            if !self.look_now {
                 if !self.unsettled {
                     tokio::select! {
                         () = stop.cancelled() => return None,
@@ -89,9 +90,13 @@ impl FileWatcher {
                     () = stop.cancelled() => return None,
                     () = settle(&self.changed, &self.events.writing) => {}
                 }
-                self.unsettled = false;
             }
-            let now = fingerprint(&self.files, self.max_bytes);
+            let (files, max_bytes) = (self.files.clone(), self.max_bytes);
+            // Elsewhere: a file system that hangs keeps nobody else waiting.
+            let looked = tokio::task::spawn_blocking(move || fingerprint(&files, max_bytes)).await;
+            // Only now: who drops this before has not looked.
+            (self.look_now, self.unsettled) = (false, looked.is_err());
+            let Ok(now) = looked else { continue };
             if self.seen != Some(now) {
                 return Some(Change(now));
             }
@@ -121,13 +126,6 @@ async fn settle(changed: &Notify, writing: &Writing) {
             return;
         }
     }
-}
-
-/// Reads a file, but no more than one byte past this many: enough to say that it is too long.
-pub fn read_bounded(path: &Path, max_bytes: usize) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(max_bytes as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 /// What the files hold, as far as it matters for whether to look closer. A file that cannot be read is a state, too.
@@ -181,7 +179,7 @@ impl Writing {
 
 /// The watches on the parent directories.
 struct Events {
-    watcher: Option<RecommendedWatcher>,
+    watcher: Arc<Mutex<Option<RecommendedWatcher>>>,
     directories: Vec<PathBuf>,
     writing: Writing,
 }
@@ -191,6 +189,7 @@ impl Events {
         let mut directories: Vec<PathBuf> = files.iter().map(|file| parent(file)).collect();
         directories.sort();
         directories.dedup();
+        let begun = Arc::clone(changed);
         let changed = Arc::clone(changed);
         let writing = Writing::new(files);
         let seen = writing.clone();
@@ -205,18 +204,36 @@ impl Events {
         });
         let watcher =
             watcher.map_err(|error| tracing::warn!(%error, "no file events here: files are polled instead")).ok();
-        let mut events = Self { watcher, directories, writing };
-        events.renew();
+        let events = Self { watcher: Arc::new(Mutex::new(watcher)), directories, writing };
+        // What changed between a first look and the first watch is seen then.
+        events.watch(move || begun.notify_one());
         events
     }
 
-    /// Watches the directories (again): one that was replaced is another directory.
-    fn renew(&mut self) {
-        let Some(watcher) = &mut self.watcher else { return };
-        for directory in &self.directories {
-            if let Err(error) = watcher.watch(directory, RecursiveMode::NonRecursive) {
-                tracing::debug!(%error, directory = %directory.display(), "cannot be watched; it is polled");
+    /// Watches the directories again: one that was replaced is another directory.
+    fn renew(&self) {
+        self.watch(|| {});
+    }
+
+    /// In a thread of its own, for a file system may hang here as well; while one does, there is no second.
+    fn watch(&self, then: impl FnOnce() + Send + 'static) {
+        let (watcher, directories) = (Arc::clone(&self.watcher), self.directories.clone());
+        let watching = std::thread::Builder::new().name("watch".to_owned()).spawn(move || {
+            let mut watcher = match watcher.try_lock() {
+                Ok(watcher) => watcher,
+                Err(TryLockError::Poisoned(watcher)) => watcher.into_inner(),
+                Err(TryLockError::WouldBlock) => return,
+            };
+            let Some(watcher) = watcher.as_mut() else { return };
+            for directory in &directories {
+                if let Err(error) = watcher.watch(directory, RecursiveMode::NonRecursive) {
+                    tracing::debug!(%error, directory = %directory.display(), "cannot be watched; it is polled");
+                }
             }
+            then();
+        });
+        if let Err(error) = watching {
+            tracing::debug!(%error, "no thread to watch directories with; they are polled");
         }
     }
 }
