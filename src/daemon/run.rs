@@ -21,6 +21,7 @@ use crate::server::access;
 use crate::server::gate::{Gate, GateKeeper, Refusals};
 use crate::server::grpc::services::Services;
 use crate::server::grpc::streams::Streams;
+use crate::server::receive::Receiver;
 use crate::server::transport::Transport;
 
 /// Runs the daemon until `shutdown` resolves. `ready` hears where it listens as soon as it does.
@@ -92,6 +93,7 @@ pub async fn run(
     let keeper = GateKeeper {
         authenticator: Arc::new(chain),
         refusals: Arc::clone(&refusals),
+        receiver: Receiver::new(config.limits.receive()),
         message_bytes: config.limits.message_bytes,
     };
     let gate = Gate::new(keeper, services.routes(health_service)?);

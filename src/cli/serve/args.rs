@@ -171,6 +171,15 @@ struct LimitArgs {
     #[arg(long = "max-message-bytes", value_name = "BYTES", default_value_t = 4 << 20)]
     message_bytes: usize,
 
+    /// Limit the bytes of requests that are arriving, of all callers without a credential together. Callers with one have as
+    /// many of their own, and so has the socket in the data directory. One connection gets half of it
+    #[arg(long = "max-receiving-bytes", value_name = "BYTES", default_value_t = 32 << 20)]
+    receiving_bytes: usize,
+
+    /// Refuse a request that has not arrived whole after this long
+    #[arg(long = "receive-timeout", value_name = "DURATION", value_parser = times::duration, default_value = "30s")]
+    receive_timeout: Duration,
+
     /// Limit open connections on the main listener. The socket in the data directory has as many of its own
     #[arg(long = "max-connections", value_name = "N", default_value_t = 10_000)]
     connections: usize,
@@ -189,8 +198,12 @@ struct LimitArgs {
     connection_age_grace: Duration,
 
     /// Limit open calls of one connection, waiting calls and streams included
-    #[arg(long = "max-calls-per-connection", value_name = "N", default_value_t = 20_000)]
+    #[arg(long = "max-calls-per-connection", value_name = "N", default_value_t = 2048)]
     calls_per_connection: u32,
+
+    /// Limit open calls to health and reflection of one connection that showed no credential
+    #[arg(long = "max-open-calls-per-connection", value_name = "N", default_value_t = 16)]
+    open_calls_per_connection: usize,
 
     /// Limit wrong credentials over one connection: this many at once, then one a second. One address may send ten times as
     /// many. 0 is no limit
@@ -259,8 +272,11 @@ impl ServeArgs {
             },
             limits: Limits {
                 message_bytes: limits.message_bytes,
+                receiving_bytes: limits.receiving_bytes,
+                receive_timeout: limits.receive_timeout,
                 connections: limits.connections,
                 calls_per_connection: limits.calls_per_connection,
+                open_calls_per_connection: limits.open_calls_per_connection,
                 wrong_credentials: limits.wrong_credentials,
                 handshake: limits.handshake,
                 connection_age: limits.connection_age,
