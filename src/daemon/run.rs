@@ -11,7 +11,7 @@ use super::error::ServeError;
 use super::health::Health;
 use super::listeners::{self, Listening};
 use super::probes::Admin;
-use super::{background, probes};
+use super::{background, descriptors, probes};
 use crate::audit::{Options, Store};
 use crate::auth::{self, Chain, Failures, LocalOperator, MadeTokens, Reloader};
 use crate::domain::{Clock, SystemClock};
@@ -33,6 +33,7 @@ pub async fn run(
     access::check()?;
     listeners::check_reach(&config)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    let connections = descriptors::connections(config.limits.connections)?;
     let reloader = Reloader::start(config.identities.clone(), Arc::clone(&clock)).await;
     let reloader = reloader.map_err(ServeError::Identities)?;
     let known = Arc::clone(reloader.known());
@@ -65,7 +66,7 @@ pub async fn run(
             refusals: Arc::clone(&refusals),
             witnesses: Arc::clone(&witnesses),
         };
-        tasks.spawn(probes::serve(listener, admin, stop.clone()));
+        tasks.spawn(probes::serve(listener, admin, config.limits.handshake, stop.clone()));
     }
     tasks.spawn(auth::watch(reloader, Arc::clone(&governor), stop.clone()));
     if !config.identities.is_empty() {
@@ -103,7 +104,7 @@ pub async fn run(
         let transport = transport.clone();
         move |stream, connection| transport.serve(stream, connection)
     };
-    listeners.accept(&config.limits, &serve, &tasks, &stop);
+    listeners.accept(&config.limits, connections, &serve, &tasks, &stop);
     ready(&listening);
 
     shutdown.await;
