@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::auth::IdentitySource;
 use crate::domain::check::MAX_WAIT;
-use crate::domain::JsonLimits;
+use crate::domain::{JsonLimits, Timestamp};
 use crate::domain::{Role, Roles};
 use crate::governance::{PolicySource, Settings};
 use crate::outbound::witnesses::WitnessSource;
@@ -42,6 +42,8 @@ pub struct Config {
     pub witnesses: Vec<WitnessSource>,
     /// How long the record keeps what it says; for ever, where nothing is said.
     pub retain: Option<Duration>,
+    /// When the gap began that an operator has looked at: retention may go by the clock after it.
+    pub confirm_clock: Option<Timestamp>,
     /// What governs.
     pub governance: Settings,
     /// What is bounded.

@@ -15,7 +15,7 @@ use super::{background, descriptors, probes};
 use crate::audit::{Options, Store};
 use crate::auth::{self, Chain, Failures, LocalOperator, MadeTokens, Reloader};
 use crate::domain::{Clock, SystemClock};
-use crate::governance::{Generation, Generations, Governor, KeyFiles, Notary};
+use crate::governance::{Generation, Generations, Governor, KeyFiles, Notary, find_clock_gap};
 use crate::outbound::witnesses::{self, Witnesses};
 use crate::server::access;
 use crate::server::gate::{Gate, GateKeeper, Refusals};
@@ -148,8 +148,13 @@ async fn start_governor(
     // Before the record: one without its secret is refused.
     let store_key = data_dir.store_key()?;
     let store = Store::open(&data_dir.record(), options)?;
+    find_clock_gap(&store, clock.now(), config.confirm_clock).await?;
     let generations = Generations::new(config.policy.clone(), Generation { policy, loaded_at: clock.now() });
-    let flags = [(config.is_dev(), "dev"), (config.relaxed_durability, "relaxed-durability")];
+    let flags = [
+        (config.is_dev(), "dev"),
+        (config.relaxed_durability, "relaxed-durability"),
+        (config.confirm_clock.is_some(), "confirm-clock"),
+    ];
     let flags = flags.into_iter().filter(|(set, _)| *set).map(|(_, flag)| flag.to_owned()).collect();
     let settings = config.governance.clone();
     let (files, origin) = (KeyFiles::new(&config.data_dir), config.origin.clone());

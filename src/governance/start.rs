@@ -11,7 +11,7 @@ use super::secret::StoreSecret;
 use super::tokens::Tokens;
 use crate::approvals::Queue;
 use crate::audit::record::Event;
-use crate::audit::{Store, StoreError};
+use crate::audit::{Reader, Store, StoreError};
 use crate::domain::{Clock, Digest};
 use crate::limits::{Budget, QuotaLimits};
 
@@ -39,9 +39,10 @@ impl Governor {
                 move |reader| fill(&queue, reader, clock.as_ref(), own_uid)
             })
             .await?;
-        let tokens = Arc::new(Tokens::new(store.scan(|reader| reader.tokens()).await?));
+        let tokens = Arc::new(Tokens::new(store.scan(Reader::tokens).await?));
         let generation = generations.current();
-        let now = clock.now();
+        let (now, uptime) = (clock.now(), clock.uptime());
+        let clock_gap = store.scan(Reader::clock_gap).await?;
         let program = env!("CARGO_PKG_VERSION").to_owned();
         store
             .transact(move |tx| {
@@ -60,6 +61,8 @@ impl Governor {
             pace: Budget::default(),
             settings,
             held: Arc::new(Held::new(anonymous_share)),
+            started: (now, uptime),
+            clock_gap: tokio::sync::watch::Sender::new(clock_gap),
             changing: tokio::sync::Mutex::default(),
         };
         governor.expire_due().await?;

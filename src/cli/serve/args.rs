@@ -9,7 +9,7 @@ use crate::auth::tls::{ClientCertificates, TlsFiles};
 use crate::cli::times;
 use crate::daemon::telemetry::LogFormat;
 use crate::daemon::{AdminListener, Anonymous, Config, Limits};
-use crate::domain::JsonLimits;
+use crate::domain::{JsonLimits, Timestamp};
 use crate::governance::{PolicySource, Settings};
 use crate::limits::Amount;
 use crate::outbound::WitnessSource;
@@ -63,6 +63,11 @@ pub(in crate::cli) struct ServeArgs {
     /// Take the content out of records older than this, for example 90d. Their hashes and a note stay [default: keep all]
     #[arg(long, value_name = "DURATION", value_parser = times::duration)]
     retain: Option<Duration>,
+
+    /// Let `--retain` go by the clock again after a gap that began at this time. After a gap of a day and more, in which the
+    /// clock may have jumped, `--retain` removes nothing; the log names the time to give here
+    #[arg(long, value_name = "TIME", value_parser = times::rfc3339)]
+    confirm_clock: Option<Timestamp>,
 
     /// Send every checkpoint to a witness, so that a record that is cut off or set back is noticed: `file:PATH` on another
     /// volume, or `URL#VKEY` of a witness that cosigns (c2sp.org/tlog-witness). May be given several times
@@ -261,6 +266,7 @@ impl ServeArgs {
             relaxed_durability: self.durability == Durability::Relaxed,
             disk_timeout: self.disk_timeout,
             retain: self.retain,
+            confirm_clock: self.confirm_clock,
             witnesses: self.witness.clone(),
             governance: Settings {
                 pending: Amount { count: limits.pending, bytes: limits.pending_bytes },
