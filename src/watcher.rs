@@ -7,12 +7,12 @@
 //! events are harmless. A slow poll covers file systems without events, and a directory that was itself replaced.
 //! SIGHUP reads every file again at once.
 
+mod read;
+
 use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::fs::File;
-use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::time::Duration;
 
 use notify::event::{AccessKind, AccessMode, ModifyKind};
@@ -22,6 +22,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+pub use self::read::read_bounded;
 use crate::domain::Digest;
 
 /// How long the files must be unchanged before they are read, so that a writer can truncate and then write.
@@ -75,7 +76,7 @@ impl FileWatcher {
     /// change again until it is accepted. Dropping the future loses nothing.
     pub async fn changed(&mut self, stop: &CancellationToken) -> Option<Change> {
         loop {
-            if !std::mem::take(&mut self.look_now) {
+            if !self.look_now {
                 if !self.unsettled {
                     tokio::select! {
                         () = stop.cancelled() => return None,
@@ -90,9 +91,13 @@ impl FileWatcher {
                     () = stop.cancelled() => return None,
                     () = settle(&self.changed, &self.events.writing) => {}
                 }
-                self.unsettled = false;
             }
-            let now = fingerprint(&self.files, self.max_bytes);
+            let (files, max_bytes) = (self.files.clone(), self.max_bytes);
+            // Elsewhere: a file system that hangs keeps nobody else waiting.
+            let looked = tokio::task::spawn_blocking(move || fingerprint(&files, max_bytes)).await;
+            // Only now: who drops this before has not looked.
+            (self.look_now, self.unsettled) = (false, looked.is_err());
+            let Ok(now) = looked else { continue };
             if self.seen != Some(now) {
                 return Some(Change(now));
             }
@@ -122,13 +127,6 @@ async fn settle(changed: &Notify, writing: &Writing) {
             return;
         }
     }
-}
-
-/// Reads a file up to one byte past this bound, which is enough to see that it is too long.
-pub fn read_bounded(path: &Path, max_bytes: usize) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(max_bytes as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 /// The content of the files, for comparison. An unreadable file counts as a content of its own.
@@ -182,7 +180,7 @@ impl Writing {
 
 /// The watches on the parent directories.
 struct Events {
-    watcher: Option<RecommendedWatcher>,
+    watcher: Arc<Mutex<Option<RecommendedWatcher>>>,
     directories: Vec<PathBuf>,
     writing: Writing,
 }
@@ -192,6 +190,7 @@ impl Events {
         let mut directories: Vec<PathBuf> = files.iter().map(|file| parent(file)).collect();
         directories.sort();
         directories.dedup();
+        let begun = Arc::clone(changed);
         let changed = Arc::clone(changed);
         let writing = Writing::new(files);
         let seen = writing.clone();
@@ -207,18 +206,36 @@ impl Events {
         let watcher = watcher
             .map_err(|error| tracing::warn!(%error, "the system sends no file events: polling the files instead"))
             .ok();
-        let mut events = Self { watcher, directories, writing };
-        events.renew();
+        let events = Self { watcher: Arc::new(Mutex::new(watcher)), directories, writing };
+        // What changed between a first look and the first watch is seen then.
+        events.watch(move || begun.notify_one());
         events
     }
 
-    /// Watches the directories again, because one of them may have been replaced.
-    fn renew(&mut self) {
-        let Some(watcher) = &mut self.watcher else { return };
-        for directory in &self.directories {
-            if let Err(error) = watcher.watch(directory, RecursiveMode::NonRecursive) {
-                tracing::debug!(%error, directory = %directory.display(), "cannot watch it: polling instead");
+    /// Watches the directories again: one that was replaced is another directory.
+    fn renew(&self) {
+        self.watch(|| {});
+    }
+
+    /// In a thread of its own, for a file system may hang here as well; while one does, there is no second.
+    fn watch(&self, then: impl FnOnce() + Send + 'static) {
+        let (watcher, directories) = (Arc::clone(&self.watcher), self.directories.clone());
+        let watching = std::thread::Builder::new().name("watch".to_owned()).spawn(move || {
+            let mut watcher = match watcher.try_lock() {
+                Ok(watcher) => watcher,
+                Err(TryLockError::Poisoned(watcher)) => watcher.into_inner(),
+                Err(TryLockError::WouldBlock) => return,
+            };
+            let Some(watcher) = watcher.as_mut() else { return };
+            for directory in &directories {
+                if let Err(error) = watcher.watch(directory, RecursiveMode::NonRecursive) {
+                    tracing::debug!(%error, directory = %directory.display(), "cannot watch it: polling instead");
+                }
             }
+            then();
+        });
+        if let Err(error) = watching {
+            tracing::debug!(%error, "no thread to watch directories with; they are polled");
         }
     }
 }

@@ -6,12 +6,12 @@ use redb::ReadableTable as _;
 
 use super::state::Tx;
 use crate::audit::log::record::Event;
-use crate::audit::log::tables::RETIRED;
+use crate::audit::log::tables::{CLOCK_GAP, RETIRED};
 use crate::audit::log::tiles::TILE_WIDTH;
 use crate::audit::rows::row::RowState;
 use crate::domain::Timestamp;
-use crate::store::error::{StoreError, TxError, guarded};
-use crate::store::meta::decode_number;
+use crate::store::error::{StoreError, TxError, damaged, guarded};
+use crate::store::meta::{META, decode_number};
 use crate::store::reader::Reader;
 
 /// The most records that one transaction retires.
@@ -24,7 +24,41 @@ pub struct Retirement {
     pub count: u64,
 }
 
+/// A jump of the wall clock, or a stop of the daemon: from within one cannot be told from the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClockGap {
+    /// The last time before it.
+    pub before: Timestamp,
+    /// The first time after it.
+    pub after: Timestamp,
+}
+
+impl ClockGap {
+    fn encode(self) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&self.before.as_microsecond().to_be_bytes());
+        bytes[8..].copy_from_slice(&self.after.as_microsecond().to_be_bytes());
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let bytes: [u8; 16] = bytes.try_into().ok()?;
+        let (before, after) = (bytes.first_chunk::<8>()?, bytes.last_chunk::<8>()?);
+        let time = |bytes: &[u8; 8]| Timestamp::from_microsecond(i64::from_be_bytes(*bytes)).ok();
+        Some(Self { before: time(before)?, after: time(after)? })
+    }
+}
+
 impl Reader {
+    /// The jump of the clock that nobody has confirmed.
+    pub fn clock_gap(&self) -> Result<Option<ClockGap>, StoreError> {
+        guarded(|| {
+            let Some(stored) = self.table(META)?.get(CLOCK_GAP)? else { return Ok(None) };
+            let gap = ClockGap::decode(stored.value());
+            gap.map(Some).ok_or_else(|| damaged(format!("`{CLOCK_GAP}` is no two times")))
+        })
+    }
+
     /// The last record that retention has processed, retired or kept; 0 while there is none.
     pub fn retired(&self) -> Result<u64, StoreError> {
         guarded(|| self.number(RETIRED))
@@ -38,6 +72,15 @@ impl Reader {
 }
 
 impl Tx<'_> {
+    /// Notes a jump of the clock, or that it was confirmed.
+    pub fn set_clock_gap(&mut self, gap: Option<ClockGap>) -> Result<(), TxError> {
+        match gap {
+            Some(gap) => self.tables.meta.insert(CLOCK_GAP, gap.encode().as_slice())?,
+            None => self.tables.meta.remove(CLOCK_GAP)?,
+        }
+        Ok(())
+    }
+
     /// The last record that retention has processed, retired or kept.
     pub fn retired(&mut self) -> Result<u64, TxError> {
         let stored = self.tables.meta.read()?.get(RETIRED)?;

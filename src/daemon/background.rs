@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::health::Health;
+use crate::audit::ClockGap;
 use crate::auth::Known;
 use crate::governance::{self, Governor};
 use crate::outbound::witnesses::Witnesses;
@@ -37,6 +38,7 @@ pub(crate) fn spawn(
     tasks.spawn(until(stop.clone(), follow_policy(Arc::clone(governor), health.clone())));
     if let Some(retain) = retain {
         tasks.spawn(until(stop.clone(), retire(Arc::clone(governor), retain)));
+        tasks.spawn(until(stop.clone(), follow_clock(Arc::clone(governor), health.clone())));
     }
     tasks.spawn(record_refusals(Arc::clone(governor), Arc::clone(refusals), stop.clone()));
 }
@@ -127,6 +129,26 @@ async fn follow_policy(governor: Arc<Governor>, health: Health) {
         let good = state.borrow_and_update().rejected.is_none();
         health.policy(good).await;
         if state.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Tells the operator and probes whether retention waits for somebody to confirm the clock.
+async fn follow_clock(governor: Arc<Governor>, health: Health) {
+    let mut gap = governor.clock_gap();
+    loop {
+        let now = *gap.borrow_and_update();
+        health.retention(now.is_none()).await;
+        if let Some(ClockGap { before, after }) = now {
+            tracing::error!(
+                %before,
+                %after,
+                "the clock has jumped, or the daemon was stopped for long: --retain removes nothing. If the clock is right, \
+                 restart with --confirm-clock {before}"
+            );
+        }
+        if gap.changed().await.is_err() {
             return;
         }
     }

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::auth::IdentitySource;
-use crate::domain::JsonLimits;
 use crate::domain::check::MAX_WAIT;
+use crate::domain::{JsonLimits, Timestamp};
 use crate::domain::{Role, Roles};
 use crate::governance::{PolicySource, Settings};
 use crate::outbound::witnesses::WitnessSource;
+use crate::server::receive::ReceiveLimits;
 use crate::server::transport::ConnectionLimits;
 
 /// Everything that an operator may choose.
@@ -41,6 +42,8 @@ pub struct Config {
     pub witnesses: Vec<WitnessSource>,
     /// How long the record keeps what it says; for ever, where nothing is said.
     pub retain: Option<Duration>,
+    /// When the gap began that an operator has looked at: retention may go by the clock after it.
+    pub confirm_clock: Option<Timestamp>,
     /// What governs.
     pub governance: Settings,
     /// What is bounded.
@@ -96,10 +99,16 @@ impl Config {
 pub struct Limits {
     /// One message, in bytes.
     pub message_bytes: usize,
+    /// All requests that are arriving from callers of one kind, in bytes.
+    pub receiving_bytes: usize,
+    /// How long a request may take to arrive whole.
+    pub receive_timeout: Duration,
     /// Connections at once.
     pub connections: usize,
     /// Calls at once on one connection.
     pub calls_per_connection: u32,
+    /// Calls to health and reflection at once on one connection that showed no credential.
+    pub open_calls_per_connection: usize,
     /// Wrong credentials at once over one connection; 0 is as many as come.
     pub wrong_credentials: u32,
     /// How long a client may take for the handshake of TLS, and again to say that it speaks HTTP/2.
@@ -115,10 +124,17 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// What bounds requests while they arrive.
+    pub(crate) fn receive(&self) -> ReceiveLimits {
+        ReceiveLimits { message_bytes: self.message_bytes, bytes: self.receiving_bytes, timeout: self.receive_timeout }
+    }
+
     /// What bounds one connection.
     pub(crate) fn per_connection(&self) -> ConnectionLimits {
         ConnectionLimits {
             calls: self.calls_per_connection,
+            receiving: self.receive().per_connection(),
+            open_calls: self.open_calls_per_connection,
             headers: self.handshake,
             age: self.connection_age,
             grace: self.connection_age_grace,
@@ -130,8 +146,11 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             message_bytes: 4 << 20,
+            receiving_bytes: 32 << 20,
+            receive_timeout: Duration::from_secs(30),
             connections: 4096,
-            calls_per_connection: 16_384,
+            calls_per_connection: 2048,
+            open_calls_per_connection: 16,
             handshake: Duration::from_secs(10),
             connection_age: Duration::from_hours(4),
             connection_age_grace: MAX_WAIT + Duration::from_mins(1),

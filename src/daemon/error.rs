@@ -42,6 +42,16 @@ pub enum ServeError {
         /// What the operating system said.
         error: io::Error,
     },
+    /// The system lets this process open too few files.
+    #[error(
+        "this process may open {limit} files, and the daemon needs at least {least}: raise the hard limit (`ulimit -Hn`)"
+    )]
+    Descriptors {
+        /// How many it may open.
+        limit: usize,
+        /// How many it needs.
+        least: usize,
+    },
     /// A plaintext listener would be reachable from elsewhere.
     #[error(
         "{0} can be reached from other machines, and this listener has no TLS: listen on 127.0.0.1 or a unix socket, or say \

@@ -9,6 +9,7 @@
 //! | `aegis.policy` | the policy files hold the policy in force: not after a change that was refused |
 //! | `aegis.auth` | who is known is what the identities file and the issuers say: not after a change that was refused, nor while keys cannot be fetched; unknown without `--auth` and TLS |
 //! | `aegis.witness` | every witness has taken the latest checkpoint that it was handed; unknown without `--witness` |
+//! | `aegis.retention` | `--retain` removes what is old: not while a jump of the clock is not confirmed; unknown without `--retain` |
 //! | `aegis.dev` | the daemon runs with `--dev`; unknown otherwise |
 
 use tonic_health::ServingStatus;
@@ -23,6 +24,7 @@ const RUNNING: [&str; 3] = ["aegis.v1.AdminService", "aegis.v1.AuditService", "a
 const POLICY: &str = "aegis.policy";
 const AUTH: &str = "aegis.auth";
 const WITNESS: &str = "aegis.witness";
+const RETENTION: &str = "aegis.retention";
 const DEV: &str = "aegis.dev";
 
 /// Tells probes how the daemon is.
@@ -60,6 +62,11 @@ impl Health {
     /// Whether every witness has taken the latest checkpoint.
     pub(crate) async fn witnesses(&self, well: bool) {
         self.set(&[WITNESS], well).await;
+    }
+
+    /// Whether retention goes on.
+    pub(crate) async fn retention(&self, well: bool) {
+        self.set(&[RETENTION], well).await;
     }
 
     /// Nothing is answered any more.

@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use super::config::{AdminListener, Config, DEFAULT_ADMIN, Limits};
 use super::data_dir::DataDir;
+use super::descriptors::Connections;
 use super::error::ServeError;
 use crate::auth::{Connection, Known, Listener};
 use crate::governance::Governor;
@@ -101,17 +102,24 @@ pub(crate) async fn bind(
 
 impl Listeners {
     /// Accepts on all of them until told to stop.
-    pub(crate) fn accept<F>(self, limits: &Limits, serve: &F, tasks: &TaskTracker, stop: &CancellationToken)
-    where
+    pub(crate) fn accept<F>(
+        self,
+        limits: &Limits,
+        connections: Connections,
+        serve: &F,
+        tasks: &TaskTracker,
+        stop: &CancellationToken,
+    ) where
         F: Fn(Stream, Connection) + Clone + Send + 'static,
     {
-        let permits = || Arc::new(Semaphore::new(limits.connections));
         // People have their own: agents that take every connection cannot keep a reviewer out.
-        let (main_permits, private_permits) = (permits(), permits());
+        let main_permits = Arc::new(Semaphore::new(connections.main));
+        let private_permits = Arc::new(Semaphore::new(connections.private));
         for (bound, listener, tls) in self.bound {
             let permits = if listener == Listener::Private { &private_permits } else { &main_permits };
             let (permits, serve, stop) = (Arc::clone(permits), serve.clone(), stop.clone());
-            let door = Door { listener, tls, patience: limits.handshake, permits, serve, stop };
+            let (patience, bound_by) = (limits.handshake, "--max-connections");
+            let door = Door { listener, tls, patience, permits, bound_by, serve, stop };
             tasks.spawn(listen::accept(bound, door));
         }
     }

@@ -4,6 +4,7 @@
 pub(crate) mod background;
 mod config;
 pub mod data_dir;
+mod descriptors;
 mod error;
 pub(crate) mod health;
 mod listeners;

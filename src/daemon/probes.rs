@@ -6,25 +6,38 @@
 //! | `/ready` | 200 while agents can be answered, else 503 with why |
 //! | `/metrics` | counts and states, in Prometheus' text format |
 //!
+//! It takes few connections, each for a short time. On loopback it answers to no name but `localhost`: a web page that has its
+//! own name point here is refused.
+//!
 //! Everything is read when it is asked for, from what the daemon keeps anyway: nothing is counted on the way of a proposal.
 //! It names no session, actor or action: whoever reads metrics is not an auditor.
 
 use std::fmt::Write as _;
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::uri::Authority;
+use axum::http::{Request, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
+use tower::ServiceExt as _;
 
+use super::descriptors;
 use crate::audit::{StoreError, StoreHealth};
-use crate::auth::{Known, Staleness};
+use crate::auth::{Known, Listener, Staleness};
+use crate::domain::Roles;
 use crate::governance::Governor;
 use crate::outbound::witnesses::Witnesses;
 use crate::server::gate::Refusals;
+use crate::server::listen::{self, Bound, Door};
+use crate::server::transport::{ConnectionLimits, Transport};
 
 /// What the listener tells about.
 #[derive(Clone)]
@@ -39,16 +52,59 @@ pub(crate) struct Admin {
     pub(crate) witnesses: Arc<Witnesses>,
 }
 
-/// Answers until told to stop.
-pub(crate) async fn serve(listener: TcpListener, admin: Admin, stop: CancellationToken) {
+/// How old a connection may get, and how long an answer may take from there.
+const AGE: Duration = Duration::from_mins(1);
+const GRACE: Duration = Duration::from_secs(10);
+/// Requests at once over one connection that speaks HTTP/2.
+const REQUESTS: u32 = 8;
+
+/// Answers until told to stop. A client may take so long for its first bytes, and for the headers of a request.
+pub(crate) async fn serve(listener: TcpListener, admin: Admin, patience: Duration, stop: CancellationToken) {
+    let is_loopback = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
     let routes = Router::new()
         .route("/live", get(async || "live\n"))
         .route("/ready", get(ready))
         .route("/metrics", get(metrics))
         .with_state(admin);
-    if let Err(error) = axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned()).await {
-        tracing::error!(%error, "the admin listener ended");
-    }
+    let answer = tower::service_fn(move |request: Request<Body>| {
+        let routes = routes.clone();
+        async move {
+            if is_loopback && !names_this_machine(&request) {
+                return Ok((StatusCode::MISDIRECTED_REQUEST, "call this listener by its address\n").into_response());
+            }
+            routes.oneshot(request).await
+        }
+    });
+    let service = answer.map_response(|answer| answer.map(Body::new));
+    let limits =
+        ConnectionLimits { calls: REQUESTS, receiving: 0, open_calls: 0, headers: patience, age: AGE, grace: GRACE };
+    let transport = Transport::new(service, limits, stop.clone());
+    let serving = transport.clone();
+    let door = Door {
+        listener: Listener::Main { anonymous: Roles::NONE },
+        tls: None,
+        patience,
+        permits: Arc::new(Semaphore::new(descriptors::ADMIN)),
+        bound_by: "as many connections as the admin listener takes",
+        serve: move |stream, connection| serving.serve(stream, connection),
+        stop,
+    };
+    listen::accept(Bound::Tcp(listener), door).await;
+    transport.finish(GRACE).await;
+}
+
+/// Whether a request is for an address or for `localhost`; or does not say, which no browser does.
+fn names_this_machine<B>(request: &Request<B>) -> bool {
+    let authority = match (request.headers().get(header::HOST), request.uri().authority()) {
+        (Some(host), _) => host.to_str().ok().and_then(|host| host.parse::<Authority>().ok()),
+        (None, Some(authority)) => Some(authority.clone()),
+        (None, None) => return true,
+    };
+    authority.is_some_and(|authority| {
+        let host = authority.host();
+        let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        host.eq_ignore_ascii_case("localhost") || address.parse::<IpAddr>().is_ok()
+    })
 }
 
 async fn ready(State(admin): State<Admin>) -> (StatusCode, String) {
@@ -84,6 +140,9 @@ impl Admin {
         let recoveries = *governor.store().recoveries().borrow();
         page.counter("aegis_record_recoveries_total", "Faults that the record recovered from in this run.", recoveries);
         page.gauge("aegis_approvals_pending", "Approvals that wait for a reviewer.", governor.queue().len() as u64);
+
+        let waits = u64::from(governor.clock_gap().borrow().is_some());
+        page.gauge("aegis_retention_held", "Whether retention waits for somebody to confirm the clock.", waits);
 
         let policy = governor.generations().state();
         let policy = policy.borrow();

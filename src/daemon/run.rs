@@ -11,16 +11,17 @@ use super::error::ServeError;
 use super::health::Health;
 use super::listeners::{self, Listening};
 use super::probes::Admin;
-use super::{background, probes};
+use super::{background, descriptors, probes};
 use crate::audit::{Options, Store};
 use crate::auth::{self, Chain, Failures, LocalOperator, MadeTokens, Reloader};
 use crate::domain::{Clock, SystemClock};
-use crate::governance::{Generation, Generations, Governor, KeyFiles, Notary};
+use crate::governance::{Generation, Generations, Governor, KeyFiles, Notary, find_clock_gap};
 use crate::outbound::witnesses::{self, Witnesses};
 use crate::server::access;
 use crate::server::gate::{Gate, GateKeeper, Refusals};
 use crate::server::grpc::services::Services;
 use crate::server::grpc::streams::Streams;
+use crate::server::receive::Receiver;
 use crate::server::transport::Transport;
 
 /// Runs the daemon until `shutdown` resolves. `ready` hears where it listens as soon as it does.
@@ -32,6 +33,7 @@ pub async fn run(
     access::check()?;
     listeners::check_reach(&config)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::start());
+    let connections = descriptors::connections(config.limits.connections)?;
     let reloader = Reloader::start(config.identities.clone(), Arc::clone(&clock)).await;
     let reloader = reloader.map_err(ServeError::Identities)?;
     let known = Arc::clone(reloader.known());
@@ -64,7 +66,7 @@ pub async fn run(
             refusals: Arc::clone(&refusals),
             witnesses: Arc::clone(&witnesses),
         };
-        tasks.spawn(probes::serve(listener, admin, stop.clone()));
+        tasks.spawn(probes::serve(listener, admin, config.limits.handshake, stop.clone()));
     }
     tasks.spawn(auth::watch(reloader, Arc::clone(&governor), stop.clone()));
     if !config.identities.is_empty() {
@@ -92,6 +94,7 @@ pub async fn run(
     let keeper = GateKeeper {
         authenticator: Arc::new(chain),
         refusals: Arc::clone(&refusals),
+        receiver: Receiver::new(config.limits.receive()),
         message_bytes: config.limits.message_bytes,
     };
     let gate = Gate::new(keeper, services.routes(health_service)?);
@@ -101,7 +104,7 @@ pub async fn run(
         let transport = transport.clone();
         move |stream, connection| transport.serve(stream, connection)
     };
-    listeners.accept(&config.limits, &serve, &tasks, &stop);
+    listeners.accept(&config.limits, connections, &serve, &tasks, &stop);
     ready(&listening);
 
     shutdown.await;
@@ -145,8 +148,13 @@ async fn start_governor(
     // Before the record: one without its secret is refused.
     let store_key = data_dir.store_key()?;
     let store = Store::open(&data_dir.record(), options)?;
+    find_clock_gap(&store, clock.now(), config.confirm_clock).await?;
     let generations = Generations::new(config.policy.clone(), Generation { policy, loaded_at: clock.now() });
-    let flags = [(config.is_dev(), "dev"), (config.relaxed_durability, "relaxed-durability")];
+    let flags = [
+        (config.is_dev(), "dev"),
+        (config.relaxed_durability, "relaxed-durability"),
+        (config.confirm_clock.is_some(), "confirm-clock"),
+    ];
     let flags = flags.into_iter().filter(|(set, _)| *set).map(|(_, flag)| flag.to_owned()).collect();
     let settings = config.governance.clone();
     let (files, origin) = (KeyFiles::new(&config.data_dir), config.origin.clone());

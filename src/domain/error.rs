@@ -100,6 +100,8 @@ error_codes! {
     RateLimited = "RATE_LIMITED",
     /// As many streams are open as may be.
     TooManyStreams = "TOO_MANY_STREAMS",
+    /// As many bytes of requests are arriving as may.
+    TooManyBytes = "TOO_MANY_BYTES",
     /// As many calls wait for the record as may.
     RecordBusy = "RECORD_BUSY",
     /// There are as many tokens as may be.
@@ -128,9 +130,11 @@ impl ErrorCode {
         match self {
             Self::RecordBusy => Some(Duration::from_millis(50)),
             Self::RateLimited => Some(Duration::from_millis(100)),
-            Self::TooManyFailures | Self::RecordUnavailable | Self::NotServing | Self::KeyUnsettled => {
-                Some(Duration::from_secs(1))
-            }
+            Self::TooManyFailures
+            | Self::TooManyBytes
+            | Self::RecordUnavailable
+            | Self::NotServing
+            | Self::KeyUnsettled => Some(Duration::from_secs(1)),
             Self::TooManyPendingApprovals | Self::TooManyStreams => Some(Duration::from_secs(5)),
             _ => None,
         }

@@ -9,7 +9,7 @@ use super::held::Held;
 use super::secret::StoreSecret;
 use super::tokens::Tokens;
 use crate::approvals::Queue;
-use crate::audit::Store;
+use crate::audit::{ClockGap, Store};
 use crate::domain::{Clock, Timestamp};
 use crate::limits::{Amount, Budget};
 
@@ -58,6 +58,10 @@ pub struct Governor {
     pub(super) pace: Budget,
     pub(super) settings: Settings,
     pub(super) held: Arc<Held>,
+    /// The wall clock and the uptime when this run began.
+    pub(super) started: (Timestamp, Duration),
+    /// A jump of the clock that nobody has confirmed.
+    pub(super) clock_gap: tokio::sync::watch::Sender<Option<ClockGap>>,
     /// One change of the policy at a time: what is compared is what is replaced.
     pub(super) changing: tokio::sync::Mutex<()>,
 }

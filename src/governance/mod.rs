@@ -12,6 +12,7 @@
 //! Beside the pipeline: the [`Notary`] signs for the log; decisions are redacted, and old records retired.
 
 mod cancel;
+mod clock_gap;
 mod decision;
 mod error;
 mod evaluate;
@@ -36,6 +37,7 @@ mod token_changes;
 mod tokens;
 mod write;
 
+pub use clock_gap::find_clock_gap;
 pub use error::GovernanceError;
 pub use evaluate::{Evaluated, Hypothesis};
 pub use generations::{Generation, Generations, PolicySource, PolicyState, Rejection};

@@ -5,6 +5,8 @@
 //! up its tile and all after it: an approval that waits, a confirmation, a result that is not in. So does a record that is
 //! younger, as when the clock was put back. Records that say who signs the log, and what was taken from it, stay for ever.
 //!
+//! Age is reckoned by a clock that the daemon can vouch for: see [`clock_gap`](super::clock_gap).
+//!
 //! A cursor that has not come as far holds a tile up as well: what is to be sent elsewhere is not taken away before. It does
 //! so for [`CURSORS_HOLD`] at most. Then the tile goes all the same, and the record names the cursors that were passed.
 
@@ -24,7 +26,8 @@ impl Governor {
     /// Takes away payloads that are older than this: one bounded step. The answer is how many records were gone
     /// through; none when there is nothing more to do.
     pub async fn retire(&self, retain: Duration) -> Result<u64, GovernanceError> {
-        let (now, unreported_after) = (self.clock.now(), self.settings.unreported_after);
+        let Some(now) = self.vouched_time().await? else { return Ok(0) };
+        let unreported_after = self.settings.unreported_after;
         let Ok(before) = now.checked_sub(retain) else { return Ok(0) };
         // Where even this cannot be reckoned, nothing is as old.
         let held_before = before.checked_sub(CURSORS_HOLD).unwrap_or(Timestamp::MIN);

@@ -41,7 +41,8 @@ impl Governor {
             .await?;
         let tokens = Arc::new(Tokens::new(store.scan(Reader::tokens).await?));
         let generation = generations.current();
-        let now = clock.now();
+        let (now, uptime) = (clock.now(), clock.uptime());
+        let clock_gap = store.scan(Reader::clock_gap).await?;
         let program = env!("CARGO_PKG_VERSION").to_owned();
         store
             .transact(move |tx| {
@@ -60,6 +61,8 @@ impl Governor {
             pace: Budget::default(),
             settings,
             held: Arc::new(Held::new(anonymous_share)),
+            started: (now, uptime),
+            clock_gap: tokio::sync::watch::Sender::new(clock_gap),
             changing: tokio::sync::Mutex::default(),
         };
         governor.expire_due().await?;

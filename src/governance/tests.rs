@@ -384,12 +384,42 @@ async fn retention_waits_for_the_slowest_cursor_for_a_time_and_says_when_it_pass
         passed
     };
 
-    house.clock.wall.store(2 * 86_400, Ordering::SeqCst);
+    let day = |day: u8| {
+        house.clock.wall.store(i64::from(day) * 86_400, Ordering::SeqCst);
+        house.clock.uptime.store(u64::from(day) * 86_400, Ordering::SeqCst);
+    };
+    day(2);
     assert_eq!(retired().await, 256, "the tile that the slow one has gone through");
-    house.clock.wall.store(7 * 86_400, Ordering::SeqCst);
+    day(7);
     assert_eq!(retired().await, 256, "it waits");
     assert_eq!(passed(), [Vec::<String>::new()]);
-    house.clock.wall.store(9 * 86_400, Ordering::SeqCst);
+    day(9);
     assert_eq!(retired().await, 512, "not for ever");
     assert_eq!(passed(), [vec![], vec!["slow".to_owned()]]);
+}
+
+#[tokio::test]
+async fn a_clock_that_jumps_while_the_daemon_runs_retires_nothing_and_stays_suspect_after_a_restart() {
+    const RULES: &str = "rules: [{name: reads, match: {type: read}, approval: block}]";
+    const RETAIN: Duration = Duration::from_hours(24);
+    let house = house(RULES).await;
+    for n in 0..300 {
+        house.propose(&agent(), "read", json!({"n": n})).await;
+    }
+    // Less than a day ahead of what has passed: nothing is as old by the time that has.
+    house.clock.wall.store(86_399, Ordering::SeqCst);
+    assert_eq!(house.governor.retire(Duration::from_hours(1)).await.unwrap(), 0);
+    assert!(house.governor.clock_gap().borrow().is_none());
+    house.clock.wall.store(100 * 86_400, Ordering::SeqCst);
+    assert_eq!(house.governor.retire(RETAIN).await.unwrap(), 0);
+    let gap = house.governor.clock_gap().borrow().expect("it is noted");
+    house.propose(&agent(), "read", json!({})).await;
+
+    let house = house.restart(0, RULES).await;
+    assert_eq!(*house.governor.clock_gap().borrow(), Some(gap));
+    assert_eq!(house.governor.retire(RETAIN).await.unwrap(), 0);
+    let (store, now) = (house.governor.store().clone(), house.governor.now());
+    find_clock_gap(&store, now, Some(gap.before)).await.unwrap();
+    let house = house.restart(0, RULES).await;
+    assert_eq!(house.governor.retire(RETAIN).await.unwrap(), 256);
 }

@@ -40,6 +40,11 @@ pub fn required(route: Route<'_>) -> Access {
     }
 }
 
+/// Whether a gRPC call sends messages for as long as it goes on, instead of one.
+pub(crate) fn sends_a_stream(path: &str) -> bool {
+    path.ends_with(".ServerReflection/ServerReflectionInfo")
+}
+
 fn grpc(service: &str, method: &str) -> Access {
     let roles: &[Role] = match (service, method) {
         ("aegis.v1.GovernanceService", "Propose" | "AwaitDecision" | "ReportResult" | "CancelProposal") => {

@@ -18,6 +18,7 @@ use tracing::Instrument as _;
 
 use super::access::{self, Access, Route};
 use super::deadline::Deadline;
+use super::receive::{Receiver, Shape, too_large};
 use super::standing::Standing;
 use super::{problem, trace};
 use crate::auth::{Chain, Connection};
@@ -54,6 +55,8 @@ pub(crate) struct GateKeeper {
     pub(crate) authenticator: Arc<Chain>,
     /// Where refusals are counted.
     pub(crate) refusals: Arc<Refusals>,
+    /// What receives requests.
+    pub(crate) receiver: Receiver,
     /// How large a message may be: for those who sent a larger one.
     pub(crate) message_bytes: usize,
 }
@@ -89,6 +92,15 @@ impl Protocol {
         match self {
             Self::Grpc => Route::Grpc(request.uri().path()),
             Self::Http => Route::Http(request.method().as_str(), request.uri().path()),
+        }
+    }
+
+    /// How a request of it arrives.
+    fn shape<B>(self, request: &Request<B>) -> Shape {
+        match self {
+            Self::Grpc if access::sends_a_stream(request.uri().path()) => Shape::Messages,
+            Self::Grpc => Shape::Message,
+            Self::Http => Shape::Bytes,
         }
     }
 
@@ -188,13 +200,6 @@ fn credential_required(allowed: Roles) -> CallError {
     CallError::new(ErrorCode::CredentialRequired, message)
 }
 
-/// Not RESOURCE_EXHAUSTED, which says that a retry may help.
-fn too_large(limit: usize) -> CallError {
-    let message =
-        format!("the message is larger than {limit} bytes, which is all that this daemon takes (--max-message-bytes)");
-    CallError::new(ErrorCode::MessageTooLarge, message)
-}
-
 impl<S> Gate<S> {
     /// The gate before these gRPC services.
     pub(crate) fn new(keeper: GateKeeper, grpc: S) -> Self {
@@ -219,8 +224,10 @@ where
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let protocol = Protocol::of(&request);
-        let deadline = match self.keeper.admit(protocol, &mut request) {
-            Ok(deadline) => deadline,
+        let admitted = self.keeper.admit(protocol, &mut request);
+        let admitted = admitted.and_then(|deadline| Ok((deadline, self.keeper.receiver.place(&request)?)));
+        let (deadline, place) = match admitted {
+            Ok(admitted) => admitted,
             Err(error) => {
                 self.keeper.refusals.count(error.code);
                 tracing::debug!(path = request.uri().path(), code = %error.code, "call refused");
@@ -233,7 +240,13 @@ where
         let mut grpc = std::mem::replace(&mut self.grpc, ready);
         let keeper = Arc::clone(&self.keeper);
         let answering = async move {
-            let answering = grpc.call(request);
+            let shape = protocol.shape(&request);
+            let answering = async {
+                match keeper.receiver.receive(request, shape).await {
+                    Ok(request) => grpc.call(request).await,
+                    Err(error) => Ok(protocol.refuse(error)),
+                }
+            };
             let answer = match deadline.at() {
                 None => answering.await?,
                 Some(at) => tokio::time::timeout_at(at.into(), answering).await.unwrap_or_else(|_| {
@@ -241,7 +254,11 @@ where
                     Ok(protocol.refuse(CallError::new(ErrorCode::DeadlineExceeded, message)))
                 })?,
             };
-            Ok(keeper.dismiss(answer))
+            let answer = keeper.dismiss(answer);
+            Ok(match place {
+                Some(place) => place.until_sent(answer),
+                None => answer,
+            })
         };
         Box::pin(answering.instrument(span))
     }

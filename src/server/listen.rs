@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::auth::tls::Tls;
 use crate::auth::{ClientCertificate, Connection, Known, Listener, Peer};
+use crate::limits::Lines;
 
 /// A bound listener.
 #[derive(Debug)]
@@ -28,21 +29,49 @@ pub(crate) enum Bound {
 
 /// A socket's place in the file system, removed with its listener.
 #[derive(Debug)]
-pub(crate) struct SocketFile(PathBuf);
+pub(crate) struct SocketFile {
+    path: PathBuf,
+    /// The device and the number of what was bound: whatever else stands there by the end is somebody else's.
+    bound: (u64, u64),
+}
+
+impl SocketFile {
+    fn at(path: &Path) -> io::Result<Self> {
+        Ok(Self { path: path.to_owned(), bound: which(&std::fs::symlink_metadata(path)?) })
+    }
+}
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
         // It may be gone already; there is nobody to tell at this point.
-        let _ = std::fs::remove_file(&self.0);
+        if std::fs::symlink_metadata(&self.path).is_ok_and(|found| which(&found) == self.bound) {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
-/// Binds a unix socket with these permissions. A socket that a dead daemon left behind is replaced; a living one is not.
-pub(crate) fn bind_unix(path: &Path, mode: u32) -> io::Result<Bound> {
-    use std::os::unix::fs::PermissionsExt as _;
+fn which(file: &std::fs::Metadata) -> (u64, u64) {
+    use std::os::unix::fs::MetadataExt as _;
 
+    (file.dev(), file.ino())
+}
+
+/// Binds a unix socket with these permissions. A socket that a dead daemon left behind is replaced. A living one is not, and
+/// neither is anything else that is there.
+pub(crate) fn bind_unix(path: &Path, mode: u32) -> io::Result<Bound> {
+    use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+
+    if std::os::unix::net::SocketAddr::from_pathname(path).is_err() {
+        let length = path.as_os_str().len();
+        let why = format!("the path has {length} bytes, more than the system takes for a socket: choose a shorter one");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    }
     let listener = match UnixListener::bind(path) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            if !std::fs::symlink_metadata(path)?.file_type().is_socket() {
+                let why = "something is there already that is no socket: choose another path, or move it away";
+                return Err(io::Error::new(io::ErrorKind::AlreadyExists, why));
+            }
             if std::os::unix::net::UnixStream::connect(path).is_ok() {
                 return Err(io::Error::new(error.kind(), "another process listens on this socket"));
             }
@@ -51,7 +80,7 @@ pub(crate) fn bind_unix(path: &Path, mode: u32) -> io::Result<Bound> {
         }
         bound => bound?,
     };
-    let file = SocketFile(path.to_owned());
+    let file = SocketFile::at(path)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
     Ok(Bound::Unix { listener, _file: file })
 }
@@ -102,6 +131,8 @@ pub(crate) struct Door<F> {
     pub(crate) patience: Duration,
     /// How many connections there may be.
     pub(crate) permits: Arc<Semaphore>,
+    /// What bounds them, for the log.
+    pub(crate) bound_by: &'static str,
     /// Serves a connection, in a task of its own.
     pub(crate) serve: F,
     /// When to stop.
@@ -115,7 +146,9 @@ pub(crate) async fn accept<F>(bound: Bound, door: Door<F>)
 where
     F: Fn(Stream, Connection) + Clone + Send + 'static,
 {
-    let Door { listener, tls, patience, permits, serve, stop } = door;
+    let Door { listener, tls, patience, permits, bound_by, serve, stop } = door;
+    // Callers can cause both.
+    let (failed, refused) = (Lines::new(), Lines::new());
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
@@ -125,13 +158,17 @@ where
             Ok(accepted) => accepted,
             Err(error) => {
                 // Out of descriptors, typically: the pause lets some be given back.
-                tracing::warn!(%error, "a connection could not be accepted");
+                if let Some(left_out) = failed.next() {
+                    tracing::warn!(%error, left_out, "a connection could not be accepted");
+                }
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             }
         };
         let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
-            tracing::warn!("a connection was closed: --max-connections are open already");
+            if let Some(left_out) = refused.next() {
+                tracing::warn!(left_out, "a connection was closed: {bound_by} are open already");
+            }
             continue;
         };
         let in_force = tls.as_ref().and_then(|known| known.load().tls.clone());

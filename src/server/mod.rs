@@ -6,6 +6,7 @@ pub(crate) mod gate;
 pub(crate) mod grpc;
 pub(crate) mod listen;
 mod problem;
+pub(crate) mod receive;
 mod standing;
 mod trace;
 pub(crate) mod transport;

@@ -34,6 +34,7 @@ pub(crate) const fn status(code: ErrorCode) -> StatusCode {
         | E::TooManyPendingApprovals
         | E::RateLimited
         | E::TooManyStreams
+        | E::TooManyBytes
         | E::RecordBusy
         | E::TooManyTokens => StatusCode::TOO_MANY_REQUESTS,
         E::RecordUnavailable | E::NotServing => StatusCode::SERVICE_UNAVAILABLE,

@@ -19,6 +19,7 @@ use tonic::body::Body;
 use tower::{Service, ServiceExt as _};
 
 use super::listen::Stream;
+use super::receive::Room;
 use crate::auth::Connection;
 
 /// How often an idle HTTP/2 connection is asked whether it is alive, and how long it may take to answer.
@@ -32,6 +33,10 @@ const HTTP1_BUFFER: usize = 64 << 10;
 pub(crate) struct ConnectionLimits {
     /// Calls at once over HTTP/2.
     pub(crate) calls: u32,
+    /// Bytes of requests that are arriving.
+    pub(crate) receiving: usize,
+    /// Calls at once that need no credential, where none was shown.
+    pub(crate) open_calls: usize,
     /// How long a client may take to send the headers of an HTTP/1.1 request.
     pub(crate) headers: Duration,
     /// How old a connection may be: then it takes no new calls.
@@ -101,9 +106,11 @@ where
         stream: Stream,
         connection: Arc<Connection>,
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let room = Arc::new(Room::new(self.limits.receiving, self.limits.open_calls));
         let service = service_fn(move |request: Request<Incoming>| {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(Arc::clone(&connection));
+            request.extensions_mut().insert(Arc::clone(&room));
             self.service.clone().oneshot(request)
         });
         let mut serving = pin!(self.builder.serve_connection(TokioIo::new(stream), service));

@@ -22,6 +22,7 @@ mod evidence;
 mod faults;
 mod grpcurl;
 mod harness;
+mod hold;
 mod hostile;
 mod identities;
 mod interop;

@@ -14,3 +14,5 @@ pub(crate) const TREE: TableDef<&TreeKey, &[u8; 32]> = TableDef::derived("tree",
 pub(crate) const LOG: &str = "log";
 /// The key of `meta` for the last record that retention has processed.
 pub(crate) const RETIRED: &str = "retired";
+/// The key of `meta` for a jump of the wall clock that nobody has confirmed.
+pub(crate) const CLOCK_GAP: &str = "clock_gap";

@@ -9,7 +9,7 @@ use crate::auth::tls::{ClientCertificates, TlsFiles};
 use crate::cli::times;
 use crate::daemon::telemetry::LogFormat;
 use crate::daemon::{AdminListener, Anonymous, Config, Limits};
-use crate::domain::JsonLimits;
+use crate::domain::{JsonLimits, Timestamp};
 use crate::governance::{PolicySource, Settings};
 use crate::limits::Amount;
 use crate::outbound::WitnessSource;
@@ -66,6 +66,11 @@ pub(in crate::cli) struct ServeArgs {
     /// all]
     #[arg(long, value_name = "DURATION", value_parser = times::duration)]
     retain: Option<Duration>,
+
+    /// Let `--retain` go by the clock again after a gap that began at this time. After a gap of a day and more, in which
+    /// the clock may have jumped, `--retain` removes nothing; the log names the time to give here
+    #[arg(long, value_name = "TIME", value_parser = times::point)]
+    confirm_clock: Option<Timestamp>,
 
     /// Send every checkpoint to a witness, so that a record that is cut off or set back is noticed: `file:PATH` on
     /// another volume, or `URL#VKEY` of a witness that cosigns (c2sp.org/tlog-witness). May be given several times
@@ -175,6 +180,15 @@ struct LimitArgs {
     #[arg(long = "max-message-bytes", value_name = "BYTES", default_value_t = 4 << 20)]
     message_bytes: usize,
 
+    /// Limit the bytes of requests that are arriving, of all callers without a credential together. Callers with one have as
+    /// many of their own, and so has the socket in the data directory. One connection gets half of it
+    #[arg(long = "max-receiving-bytes", value_name = "BYTES", default_value_t = 32 << 20)]
+    receiving_bytes: usize,
+
+    /// Refuse a request that has not arrived whole after this long
+    #[arg(long = "receive-timeout", value_name = "DURATION", value_parser = times::duration, default_value = "30s")]
+    receive_timeout: Duration,
+
     /// Limit open connections on the main listener. The socket in the data directory has as many of its own
     #[arg(long = "max-connections", value_name = "N", default_value_t = 10_000)]
     connections: usize,
@@ -193,8 +207,12 @@ struct LimitArgs {
     connection_age_grace: Duration,
 
     /// Limit open calls of one connection, waiting calls and streams included
-    #[arg(long = "max-calls-per-connection", value_name = "N", default_value_t = 20_000)]
+    #[arg(long = "max-calls-per-connection", value_name = "N", default_value_t = 2048)]
     calls_per_connection: u32,
+
+    /// Limit open calls to health and reflection of one connection that showed no credential
+    #[arg(long = "max-open-calls-per-connection", value_name = "N", default_value_t = 16)]
+    open_calls_per_connection: usize,
 
     /// Limit wrong credentials over one connection: this many at once, then one a second. One address may send ten
     /// times as many. 0 is no limit
@@ -252,6 +270,7 @@ impl ServeArgs {
             relaxed_durability: self.durability == Durability::Relaxed,
             disk_timeout: self.disk_timeout,
             retain: self.retain,
+            confirm_clock: self.confirm_clock,
             witnesses: self.witness.clone(),
             governance: Settings {
                 pending: Amount { count: limits.pending, bytes: limits.pending_bytes },
@@ -263,8 +282,11 @@ impl ServeArgs {
             },
             limits: Limits {
                 message_bytes: limits.message_bytes,
+                receiving_bytes: limits.receiving_bytes,
+                receive_timeout: limits.receive_timeout,
                 connections: limits.connections,
                 calls_per_connection: limits.calls_per_connection,
+                open_calls_per_connection: limits.open_calls_per_connection,
                 wrong_credentials: limits.wrong_credentials,
                 handshake: limits.handshake,
                 connection_age: limits.connection_age,

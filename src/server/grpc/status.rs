@@ -47,6 +47,7 @@ const fn code(code: ErrorCode) -> Code {
         | E::TooManyPendingApprovals
         | E::RateLimited
         | E::TooManyStreams
+        | E::TooManyBytes
         | E::RecordBusy
         | E::TooManyTokens => Code::ResourceExhausted,
         E::RecordUnavailable | E::NotServing => Code::Unavailable,

@@ -16,7 +16,8 @@ const POLICY: &str = "rules:\n  - {name: asks, match: {type: 'ask*'}, approval: 
 
 pub(crate) async fn report() {
     let limits = ["--max-pending", "20000", "--max-pending-per-caller", "20000", "--anonymous-share", "100"];
-    let limits = [&limits[..], &["--durability", "relaxed"]].concat();
+    // One connection for all of them.
+    let limits = [&limits[..], &["--durability", "relaxed", "--max-calls-per-connection", "20000"]].concat();
     let daemon = Process::daemon(Path::new(&std::env::temp_dir()), POLICY, &limits);
     println!("memory, resident:");
     settle().await;

@@ -6,6 +6,7 @@
 //   1  fdatasync hangs while this is not 0
 //   2  writing to the record, and opening it to write, fails with this error number
 //   3  seconds that the wall clock is ahead
+//   4  opening a file whose name ends in .yaml hangs while this is not 0
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SYNC_FAILS, SYNC_HANGS, READ_ONLY, CLOCK_AHEAD, NUMBERS };
+enum { SYNC_FAILS, SYNC_HANGS, READ_ONLY, CLOCK_AHEAD, CONFIGURED_HANGS, NUMBERS };
 
 static const volatile int64_t *control;
 
@@ -55,6 +56,8 @@ int open64(const char *path, int flags, ...) {
     va_start(rest, flags);
     int mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(rest, int) : 0;
     va_end(rest);
+    size_t length = strlen(path);
+    while (length > 5 && !strcmp(path + length - 5, ".yaml") && told(CONFIGURED_HANGS)) usleep(1000);
     if ((flags & O_ACCMODE) != O_RDONLY && strstr(path, "/record.") && fails(READ_ONLY)) return -1;
     return (int)syscall(SYS_openat, AT_FDCWD, path, flags | O_LARGEFILE, mode);
 }

@@ -24,6 +24,7 @@ enum Number {
     SyncHangs,
     ReadOnly,
     ClockAhead,
+    ConfiguredHangs,
 }
 
 /// `EIO`.
@@ -55,6 +56,11 @@ impl Shim {
     /// Makes the record's file system one that is mounted read-only, or not.
     pub(crate) fn read_only(&self, read_only: bool) {
         self.set(Number::ReadOnly, if read_only { READ_ONLY } else { 0 });
+    }
+
+    /// Makes the file system of the policy and the identities hang, or not.
+    pub(crate) fn hang_configured(&self, hanging: bool) {
+        self.set(Number::ConfiguredHangs, hanging.into());
     }
 
     /// Puts the wall clock so many seconds ahead of the machine's.
