@@ -1,4 +1,4 @@
-//! A proposer withdraws what still waits for a reviewer or for a confirmation.
+//! Cancel: a proposer withdraws a proposal that still waits for a reviewer or for a confirmation.
 
 use std::sync::Arc;
 
@@ -47,7 +47,7 @@ impl Governor {
             };
             if let Some(confirmation) = &mut state.confirmation {
                 if let Some(ConfirmationClosed::Redeemed(by)) = confirmation.closed {
-                    let state = format!("confirmed already, by {by}");
+                    let state = format!("already confirmed by {by}");
                     return Err(Refused::By(GovernanceError::NotPending { decision_id, state }));
                 }
                 confirmation.closed = Some(ConfirmationClosed::Cancelled);
