@@ -1,4 +1,4 @@
-//! What admins call: translates, and does nothing else.
+//! `PolicyService`, for admins. It only converts between protobuf and the domain.
 
 use std::sync::Arc;
 
@@ -13,16 +13,16 @@ use crate::policy::{Policy, Source};
 use crate::proto::v1;
 use crate::proto::v1::policy_service_server::PolicyService;
 
-/// How many layers a policy may have.
+/// The most layers of a policy.
 const MAX_LAYERS: usize = 16;
 
-/// The admin's side of the daemon.
+/// The service for the policy.
 pub(crate) struct Policies {
-    /// What answers.
+    /// Decides and records.
     pub(crate) governor: Arc<Governor>,
-    /// The daemon's streams.
+    /// The open streams.
     pub(crate) streams: Streams,
-    /// How large a request may be.
+    /// The size limits of a request.
     pub(crate) limits: JsonLimits,
 }
 
@@ -101,7 +101,7 @@ impl PolicyService for Policies {
             loop {
                 let now = state.borrow_and_update().clone();
                 let standing = (now.current.policy.revision(), now.rejected.is_some());
-                // The policy at hand is told again where a refused change of it was taken back: all is well again.
+                // After a refused change was undone, the policy in force is sent again, without the refusal.
                 let news = told.is_none_or(|(revision, rejected)| revision != standing.0 || (rejected && !standing.1));
                 for event in response::policy_events(&now, news) {
                     sink.send(event).await?;
