@@ -3,7 +3,7 @@
 //! | file | holds |
 //! | --- | --- |
 //! | `log-key` | the key that signs, in the form of Go's `golang.org/x/mod/sumdb/note`: a secret, 0600 |
-//! | `log-key.pub` | its verifier key: to be given to whoever checks the record |
+//! | `log-key.pub` | its verifier key: give it to those who verify the record |
 //! | `log-key.next-ID` | the new key during a rotation; the ID keeps the files of two rotations apart |
 //!
 //! The record says which key signs; the files only contain keys. So after an interrupted rotation, the record decides
