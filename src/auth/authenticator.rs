@@ -1,25 +1,25 @@
-//! What one kind of credential is asked, and what it answers.
+//! [`Authenticator`]: checks one kind of credential.
 
 use super::connection::Connection;
 use crate::domain::{CallError, Digest, ErrorCode, Identity, Timestamp};
 
-/// Why a caller could not be authenticated. Says nothing that would help to guess a credential.
+/// Why a caller is not authenticated. The text contains nothing that helps to guess a credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthenticationError {
-    /// A credential was sent and is not valid. Never treated as anonymous.
+    /// The credential is not valid. Such a caller is never treated as anonymous.
     #[error("the bearer token is not valid")]
     BadToken,
     /// The header is not one `Bearer` token.
     #[error("the authorization header must be one `Bearer TOKEN`")]
     BadHeader,
-    /// The peer of the private socket runs as somebody else.
+    /// The peer of the private socket is another user than the daemon's.
     #[error("only the user that runs the daemon may call over this socket without a token")]
     WrongPeer,
-    /// The connection's client certificate names nobody, or is over.
+    /// The client certificate of the connection names no known caller, or has expired.
     #[error("the client certificate of this connection is not valid here")]
     BadCertificate,
-    /// Too many credentials were wrong: none is looked at for a while.
-    #[error("too many credentials from there were wrong: no other is looked at for a while")]
+    /// Too many credentials were wrong. The daemon checks none for a while.
+    #[error("too many wrong credentials from this peer: wait before the next attempt")]
     TooManyFailures,
 }
 
@@ -33,22 +33,22 @@ impl From<AuthenticationError> for CallError {
     }
 }
 
-/// What one call shows of who is calling.
+/// The evidence in a call about its caller.
 #[derive(Debug)]
 pub struct Shown<'a> {
-    /// The connection that it came over.
+    /// The connection of the call.
     pub connection: &'a Connection,
     /// The bearer token, if it carries one.
     pub bearer: Option<Bearer<'a>>,
-    /// When.
+    /// The time of the call.
     pub now: Timestamp,
 }
 
-/// A bearer token. Not `Debug` with its text: it must not reach a log.
+/// A bearer token. `Debug` does not show its text, so that it cannot reach a log.
 pub struct Bearer<'a> {
     /// The token as it was sent.
     pub text: &'a str,
-    /// Its SHA-256: what is compared, so that not even its length shows in the time taken.
+    /// Its SHA-256. Only hashes are compared, so that timing does not reveal the length of a token.
     pub digest: Digest,
 }
 
@@ -58,31 +58,31 @@ impl std::fmt::Debug for Bearer<'_> {
     }
 }
 
-/// What an authenticator says of a call.
+/// The result of an authenticator.
 #[derive(Debug)]
 pub enum Authentication {
-    /// It shows nothing of mine.
+    /// The call has no credential of this kind.
     NotMine,
-    /// This is who it is.
+    /// The caller is authenticated.
     Is(Identity),
-    /// It shows something of mine, and that is not valid. `why` is for the daemon's log only.
+    /// The call has a credential of this kind, and it is not valid.
     Refused {
-        /// What the caller is told.
+        /// The error for the caller.
         error: AuthenticationError,
-        /// What the operator is told.
+        /// The reason for the daemon's log only.
         why: String,
     },
 }
 
 impl Authentication {
-    /// A bearer token that is not valid, for a reason that only the operator hears.
+    /// Refuses a bearer token. The reason is only for the log.
     pub fn bad_token(why: impl Into<String>) -> Self {
         Self::Refused { error: AuthenticationError::BadToken, why: why.into() }
     }
 }
 
-/// Knows one kind of credential.
+/// Checks one kind of credential.
 pub trait Authenticator: Send + Sync + 'static {
-    /// Who is calling, as far as this kind of credential says.
+    /// Authenticates the caller with this kind of credential.
     fn authenticate(&self, shown: &Shown<'_>) -> Authentication;
 }

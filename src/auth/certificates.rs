@@ -1,7 +1,8 @@
-//! Clients by the certificate of their TLS connection: its SPIFFE ID, else the common name of its subject.
+//! Authenticates clients by the certificate of their TLS connection: by its SPIFFE ID, or else by the common name of
+//! its subject.
 //!
-//! The chain was verified in the handshake. Whether the certificate is still valid is asked again at every call, and whether an
-//! authority still stands by it whenever those have changed: a connection may well outlive both.
+//! The TLS handshake verifies the chain. A connection can live longer than its certificate. So every call checks the
+//! expiry again, and verifies the chain again after the authorities changed.
 
 use super::authenticator::{Authentication, AuthenticationError, Authenticator, Shown};
 use super::client_certificate::CertificateName;
@@ -17,7 +18,7 @@ pub(super) struct CertificateEntry {
     pub(super) grant: Grant,
 }
 
-/// Which certificates an entry fits.
+/// Which certificates match an entry.
 #[derive(Debug)]
 pub(super) enum NamePattern {
     Spiffe(Glob),
@@ -34,11 +35,11 @@ impl NamePattern {
     }
 }
 
-/// The certificates that the identities file names.
+/// The certificate entries of the identities file.
 #[derive(Debug)]
 pub(super) struct Certificates {
     pub(super) entries: Vec<CertificateEntry>,
-    /// Who signs them. Without any, no certificate says anything.
+    /// The authorities that sign client certificates. Without them, no certificate authenticates anyone.
     pub(super) authorities: Option<Authorities>,
 }
 
@@ -57,7 +58,7 @@ impl Authenticator for Certificates {
             return refused("the certificate of the connection has expired");
         }
         if !self.authorities.as_ref().is_some_and(|authorities| certificate.is_vouched_for(authorities, shown.now)) {
-            return refused("no authority stands by the certificate of the connection any more");
+            return refused("no trusted authority signs the certificate of the connection any more");
         }
         let subject = match name {
             CertificateName::Spiffe(id) => id.clone(),

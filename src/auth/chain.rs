@@ -1,4 +1,4 @@
-//! Asks one authenticator after the other.
+//! [`Chain`]: tries the authenticators in order.
 
 use std::sync::Arc;
 
@@ -13,25 +13,25 @@ use super::operator::LocalOperator;
 use super::tokens::MadeTokens;
 use crate::domain::{Clock, Digest, Identity};
 
-/// Every authenticator there is, in the order in which they are asked.
+/// All authenticators, in the order in which they are tried.
 pub struct Chain {
     /// The daemon's own user.
     pub operator: LocalOperator,
     /// The tokens of the store.
     pub tokens: MadeTokens,
-    /// Those of the identities file in force.
+    /// The authenticators of the identities file in force.
     pub known: Arc<Known>,
-    /// Who has been wrong too often.
+    /// The limit of wrong credentials.
     pub failures: Failures,
-    /// Expiry is held against its wall clock, patience against its uptime.
+    /// The wall clock is for expiry, the uptime for the limit of wrong credentials.
     pub clock: Arc<dyn Clock>,
 }
 
-/// Why a call is refused: what the caller hears, and what the operator does.
+/// Why a call is refused: the error for the caller, and the reason for the log.
 type Refusal = (AuthenticationError, String);
 
 impl Chain {
-    /// Who is calling.
+    /// Authenticates the caller.
     pub fn authenticate(&self, connection: &Connection, headers: &HeaderMap) -> Result<Identity, AuthenticationError> {
         let uptime = self.clock.uptime();
         let refuse = |(error, why): Refusal| {
@@ -49,7 +49,7 @@ impl Chain {
         Ok(identity)
     }
 
-    /// Whose credential this is, as things stand. Asked again and again of what goes on for long; counts nothing.
+    /// Authenticates again with the current state, for streams and waits. It does not count wrong credentials.
     pub(crate) fn identify(
         &self,
         connection: &Connection,
@@ -80,7 +80,7 @@ fn malformed() -> Refusal {
     (AuthenticationError::BadHeader, "the authorization header is malformed".to_owned())
 }
 
-/// The one authorization header of a call, if it has one.
+/// The authorization header of a call. More than one is an error.
 pub(crate) fn authorization(headers: &HeaderMap) -> Result<Option<&HeaderValue>, Refusal> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     match (values.next(), values.next()) {
@@ -89,7 +89,7 @@ pub(crate) fn authorization(headers: &HeaderMap) -> Result<Option<&HeaderValue>,
     }
 }
 
-/// The bearer token in a header.
+/// Parses the bearer token of a header.
 fn bearer_token(value: &HeaderValue) -> Result<Bearer<'_>, Refusal> {
     let text = value.to_str().map_err(|_| malformed())?;
     match text.split_once(' ') {

@@ -1,4 +1,4 @@
-//! Whom the certificate of a client names, and whether an authority still vouches for it.
+//! The name in a client certificate, and whether an authority still trusts the certificate.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,16 +10,16 @@ use super::input::check_name;
 use super::tls::Authorities;
 use crate::domain::Timestamp;
 
-/// Whom a client's certificate names.
+/// A client's certificate.
 #[derive(Debug)]
 pub struct ClientCertificate {
     /// The name, if it has one that can be used, or why not.
     pub name: Result<CertificateName, String>,
     /// When it is over.
     pub not_after: Option<Timestamp>,
-    /// As it was shown, and those between it and its authority.
+    /// The certificate as it was sent, with its intermediate certificates.
     chain: Vec<CertificateDer<'static>>,
-    /// The number of the authorities that were asked last, and in the lowest bit whether they stand by it.
+    /// The number of the last checked bundle of authorities. The lowest bit says whether it trusts the certificate.
     asked: AtomicU64,
 }
 
@@ -33,7 +33,7 @@ pub enum CertificateName {
 }
 
 impl ClientCertificate {
-    /// Reads the names of a certificate that was verified, by the authorities of this number.
+    /// Reads the names of a certificate that the bundle with this number has verified.
     pub fn read(chain: Vec<CertificateDer<'static>>, verified_by: u64) -> Self {
         let certificate = chain.first().and_then(|der| X509Certificate::from_der(der).ok());
         let (name, not_after) = match certificate {
@@ -46,7 +46,8 @@ impl ClientCertificate {
         Self { name, not_after, chain, asked: AtomicU64::new(verified_by << 1 | 1) }
     }
 
-    /// Whether these authorities stand by it. Each bundle of them is asked once, for a signature takes its time.
+    /// Whether these authorities trust the certificate. Each bundle is checked only once, because verifying a signature
+    /// is slow.
     pub(super) fn is_vouched_for(&self, authorities: &Authorities, now: Timestamp) -> bool {
         let asked = self.asked.load(Ordering::Relaxed);
         if asked >> 1 == authorities.number {
@@ -79,7 +80,7 @@ fn name(certificate: &X509Certificate<'_>) -> Result<CertificateName, &'static s
     });
     let uris: Vec<&str> = uris.collect();
     match uris.as_slice() {
-        // The SVID specification: exactly one URI.
+        // The SVID specification requires exactly one URI.
         [uri] if uri.starts_with("spiffe://") => return Ok(CertificateName::Spiffe((*uri).to_owned())),
         uris if uris.iter().any(|uri| uri.to_ascii_lowercase().starts_with("spiffe:")) => {
             return Err("it has a SPIFFE ID among several URIs, or one that is malformed");

@@ -1,4 +1,4 @@
-//! What is known about a caller before it says a word: the listener, the peer, the certificate.
+//! What is known about a connection before its first call: the listener, the peer, the certificate.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -8,19 +8,19 @@ use super::client_certificate::ClientCertificate;
 use crate::domain::{ConnectionId, Roles};
 use crate::limits::Budget;
 
-/// What a listener means for whoever calls over it. Being anonymous is a property of the listener, never of an address.
+/// The kind of a listener. The listener decides whether callers may be anonymous; an address never does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listener {
-    /// Where agents call. Whoever sends no credential gets these roles.
+    /// The main listener, for agents. Callers without a credential get these roles.
     Main {
-        /// What an anonymous caller may do; none where being anonymous is switched off.
+        /// The roles of an anonymous caller; none if anonymous callers are disabled.
         anonymous: Roles,
     },
-    /// The socket in the data directory: the daemon's own user, by the kernel's word.
+    /// The socket in the data directory. Its peer must be the daemon's own user, which the kernel verifies.
     Private,
 }
 
-/// Who is at the other end, as the kernel says.
+/// The peer of a connection, as the kernel reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
     /// A machine.
@@ -34,17 +34,17 @@ pub enum Peer {
     },
 }
 
-/// What peers are told apart by.
+/// The identity of a peer for limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PeerKey {
-    /// An IPv4 address, or the network of an IPv6 one: whoever has one such address has them all.
+    /// An IPv4 address, or a /64 network of IPv6, because one host can use all its addresses.
     Address(IpAddr),
     /// A user.
     User(u32),
 }
 
 impl Peer {
-    /// What callers without a credential are told apart by.
+    /// The peer as the identity of callers without a credential.
     pub fn known(self) -> crate::domain::Peer {
         match self {
             Self::Unix { uid, .. } => crate::domain::Peer::Uid(uid),
@@ -52,7 +52,7 @@ impl Peer {
         }
     }
 
-    /// What it is told apart from others by.
+    /// The identity of this peer for limits.
     pub fn key(self) -> PeerKey {
         match self {
             Self::Unix { uid, .. } => PeerKey::User(uid),
@@ -76,17 +76,17 @@ impl fmt::Display for Peer {
 /// What is known about a connection.
 #[derive(Debug)]
 pub struct Connection {
-    /// Its name while it lasts.
+    /// Its id.
     pub id: ConnectionId,
     /// The listener that accepted it.
     pub listener: Listener,
-    /// Who is at the other end.
+    /// The peer.
     pub peer: Peer,
-    /// What the other end showed in the handshake of TLS.
+    /// The client certificate of the TLS handshake, if there is one.
     pub certificate: Option<ClientCertificate>,
-    /// What it may still get wrong.
+    /// How many wrong credentials it may still send.
     pub failures: Budget,
-    /// Whether somebody has been authenticated over it.
+    /// Whether a caller was authenticated over it.
     proved: AtomicBool,
 }
 
@@ -98,12 +98,12 @@ impl Connection {
         Self { id, listener, peer, certificate, failures: Budget::default(), proved: AtomicBool::new(false) }
     }
 
-    /// Somebody has been authenticated over it.
+    /// Notes that a caller was authenticated over it.
     pub fn prove(&self) {
         self.proved.store(true, Ordering::Relaxed);
     }
 
-    /// Whether somebody has been.
+    /// Whether a caller was authenticated over it.
     pub fn is_proved(&self) -> bool {
         self.proved.load(Ordering::Relaxed)
     }

@@ -1,10 +1,12 @@
-//! How often one may be wrong: a bound on guessing, and on what guessing costs the daemon.
+//! Limits wrong credentials. This bounds guessing, and the cost of guessing for the daemon.
 //!
-//! Two budgets, both small and refilled with time. One is the connection's. The other is its peer's (an address, or a user
-//! of this machine), for whoever connects anew for every guess; it binds only connections over which nobody has proved
-//! anything yet, so that a proxy, or an agent on the same loopback, cannot lock out who is in already. While a budget is
-//! empty no credential is looked at. Who shows no credential is not bound, and neither is the private socket, whose peers
-//! need none: however an agent behaves, an operator gets in there.
+//! There are two small budgets, which refill with time. Each connection has one. Each peer (an address, or a user of
+//! this machine) has another, against callers that open a new connection for every guess. While a budget is empty, no
+//! credential is checked.
+//!
+//! The peer's budget applies only to connections without a successful authentication. So a proxy, or an agent on the
+//! same loopback address, cannot lock out authenticated callers. Calls without a credential are not limited. The
+//! private socket is not limited either, so an operator can always get in there.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,20 +15,20 @@ use std::time::Duration;
 use super::connection::{Connection, PeerKey};
 use crate::limits::{Budget, Rate};
 
-/// How often a connection gets another try, and how often a peer does.
+/// How fast the budgets of a connection and of a peer refill.
 const CONNECTION_REFILL: Duration = Duration::from_secs(1);
 const PEER_REFILL: Duration = Duration::from_millis(100);
-/// How much more a peer may get wrong than one connection.
+/// How many times larger the budget of a peer is.
 const CONNECTIONS_PER_PEER: u32 = 10;
-/// Lines of the log about it, from all callers together.
+/// The rate of log lines about wrong credentials, for all callers together.
 const LOG: Rate = Rate::new(10, Duration::from_secs(1));
-/// How many peers are told apart. Those beyond share one budget.
+/// How many peers have their own budget. All others share one.
 const PEERS: usize = 4096;
 
-/// Who has been wrong, and how often.
+/// Counts wrong credentials.
 #[derive(Debug)]
 pub struct Failures {
-    /// Wrong credentials over one connection, and from one peer; as many as come, where there is none.
+    /// The limits for a connection and for a peer; `None` means no limit.
     rates: Option<(Rate, Rate)>,
     peers: Mutex<HashMap<PeerKey, Budget>>,
     others: Budget,
@@ -34,7 +36,7 @@ pub struct Failures {
 }
 
 impl Failures {
-    /// So many wrong credentials at once over a connection; 0 is as many as come.
+    /// A burst of this many wrong credentials over a connection; 0 means no limit.
     pub fn new(burst: u32) -> Self {
         let connection = Rate::new(burst, CONNECTION_REFILL);
         let peer = Rate::new(burst.saturating_mul(CONNECTIONS_PER_PEER), PEER_REFILL);
@@ -42,7 +44,7 @@ impl Failures {
         Self { rates, peers: Mutex::default(), others: Budget::default(), log: Budget::default() }
     }
 
-    /// Whether a credential of this connection may be looked at.
+    /// Whether a credential of this connection may be checked.
     pub fn may_try(&self, connection: &Connection, uptime: Duration) -> bool {
         let Some((rate, peer_rate)) = self.rates else { return true };
         if !connection.failures.has(rate, uptime) {
@@ -55,7 +57,7 @@ impl Failures {
             }
     }
 
-    /// Counts a wrong credential, and tells the operator why it was wrong.
+    /// Counts a wrong credential, and logs why it was wrong.
     pub fn count(&self, connection: &Connection, uptime: Duration, why: &str) {
         if self.log.try_take(LOG, uptime) {
             tracing::warn!(peer = %connection.peer, why, "a caller could not be authenticated");

@@ -1,5 +1,5 @@
-//! What the fuzz targets in `tests/fuzz` call, and what must be so for any input. Their seeds go through the same functions
-//! in the tests below.
+//! Functions for the fuzz targets in `tests/fuzz`, with the properties that must hold for any input. The tests below
+//! run the seeds of the targets through the same functions.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use super::{
 use crate::domain::{Clock, Digest, Role, Roles, Timestamp};
 use crate::governance::Tokens;
 
-/// The moment at which all of this happens: 2027-01-15.
+/// The current time in these functions: 2027-01-15.
 const NOW: i64 = 1_800_000_000;
 const CREDENTIAL: &str = "aegis_secret";
 const AUDIENCE: &str = "aegis";
@@ -64,7 +64,8 @@ fn connection() -> Connection {
     Connection::new(Listener::Main { anonymous: Roles::of(&Role::ALL) }, peer, None)
 }
 
-/// Any bytes as the authorization header of a call: it is who has the credential, or nobody, and never anonymous.
+/// Any bytes as the authorization header of a call. The result is the holder of the credential or an error, never
+/// anonymous.
 pub fn authorization(bytes: &[u8]) {
     let Ok(value) = HeaderValue::from_bytes(bytes) else { return };
     let identities = Identities { authenticators: vec![Box::new(Jwt(vec![issuer()]))], ..Identities::default() };
@@ -83,7 +84,8 @@ pub fn authorization(bytes: &[u8]) {
     }
 }
 
-/// Any text as a token; and any header and claims (a line each) with a good signature, for what lies behind that check.
+/// Any text as a token. Also any header and claims (one line each) with a valid signature, to reach the checks after
+/// the signature.
 pub fn jwt(text: &str) {
     let (header, claims) = text.split_once('\n').unwrap_or((text, ""));
     let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
@@ -95,7 +97,7 @@ pub fn jwt(text: &str) {
         let Authentication::Is(identity) = jwt.authenticate(&Shown { connection: &connection, bearer, now }) else {
             continue;
         };
-        // What was let in says everything that must be said, by another reading of it.
+        // An accepted token has all required claims, as a second parser reads them.
         let part = token.split('.').nth(1).expect("a token has claims");
         let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).expect("base64url")).expect("claims");
         assert_eq!(claims["iss"], ISSUER);
@@ -111,7 +113,7 @@ pub fn jwt(text: &str) {
     }
 }
 
-/// Any text as a set of keys: it is refused, or checks any signature without a panic and finds it wrong.
+/// Any text as a set of keys. It is refused, or it rejects any signature without a panic.
 pub fn jwks(text: &str) {
     let Ok(keys) = Keys::read(text) else { return };
     for algorithm in Algorithm::ALL {
@@ -123,7 +125,7 @@ pub fn jwks(text: &str) {
     }
 }
 
-/// Any text as an identities file: it is refused with reasons, or says who is calling without a panic.
+/// Any text as an identities file. It is refused with reasons, or it authenticates callers without a panic.
 pub fn identities_file(text: &str) {
     match identities::parse_alone(text) {
         Err(errors) => assert!(!errors.to_string().is_empty()),

@@ -1,8 +1,8 @@
-//! What an entry of the identities file gives to a caller.
+//! A grant: what an entry of the identities file gives to a matching caller.
 
 use crate::domain::{Identity, Roles};
 
-/// What an entry gives to those whom it fits.
+/// What an entry gives to matching callers.
 #[derive(Clone, Debug)]
 pub(super) struct Grant {
     pub(super) roles: Roles,
@@ -11,13 +11,13 @@ pub(super) struct Grant {
 }
 
 impl Grant {
-    /// These roles and nothing else.
+    /// A grant of these roles only.
     #[cfg(any(test, fuzzing))]
     pub(super) fn of(roles: Roles) -> Self {
         Self { roles, subject: None, actor: None }
     }
 
-    /// An identity with everything that these grants give it.
+    /// An identity with all of these grants.
     pub(super) fn apply<'g>(mut identity: Identity, grants: impl IntoIterator<Item = &'g Self>) -> Identity {
         let mut subject = None;
         for grant in grants {

@@ -1,9 +1,10 @@
-//! The identities file (`aegis serve --auth FILE`): whom the daemon knows, and what they may do.
+//! The identities file (`aegis serve --auth FILE`): the callers that the daemon knows, and their roles.
 //!
-//! It is read whole, with everything that it names, into one generation of [`Identities`]: either all of it is valid and
-//! comes into force at once, or the last good one stays. `tests/data/identities.yaml` shows every key with its meaning.
+//! The daemon reads the file and every file that it names into one generation of [`Identities`]. Either all of it is
+//! valid and comes into force at once, or the previous generation stays. `tests/data/identities.yaml` explains every
+//! key.
 //!
-//! Of the entries that fit a caller, each adds its roles; the first that names a `subject` or an `actor` gives it.
+//! Each entry that matches a caller adds its roles. The first matching entry with a `subject` or an `actor` sets that.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -26,70 +27,70 @@ use crate::outbound::fetch::Url;
 use crate::policy::{Diagnostic, Glob, LoadErrors, Step, StrictYaml};
 use crate::watcher::fingerprint;
 
-/// How many entries a list may have.
+/// The most entries of a list.
 const MAX_ENTRIES: usize = 10_000;
-/// How far clocks may be apart, in seconds.
+/// The largest `leeway_seconds` for differences between clocks.
 const MAX_LEEWAY: u64 = 300;
-/// How often the keys of an address are fetched where the file does not say it, and how rarely it may say, in seconds.
+/// The default and the largest `refresh_seconds` of a `jwks_url`.
 const REFRESH_SECONDS: u64 = 300;
 const MAX_REFRESH_SECONDS: u64 = 86_400;
 
-/// Where identities come from.
+/// The source of identities.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IdentitySource {
     /// The identities file.
     pub file: Option<PathBuf>,
-    /// What TLS is made of, where the file does not say it.
+    /// The TLS files from the command line, if the identities file has none.
     pub tls: Option<TlsFiles>,
 }
 
-/// Whom the daemon knows: one generation.
+/// One generation of identities.
 #[derive(Default)]
 pub struct Identities {
-    /// In the order in which they are asked.
+    /// The authenticators, in the order in which they are tried.
     pub(super) authenticators: Vec<Box<dyn Authenticator>>,
-    /// Whether users of this machine are told apart, so that a socket need not be open to everybody.
+    /// Whether the file names users of this machine. Then sockets need not be open to every user.
     pub names_users: bool,
-    /// How TCP listeners speak TLS, if they do.
+    /// The TLS configuration of TCP listeners, if they use TLS.
     pub tls: Option<Tls>,
 }
 
 impl Identities {
-    /// Whether these can take the place of those: what listeners were bound with needs a restart to change.
+    /// Whether this generation can replace that one. Settings of open listeners need a restart.
     pub(super) fn may_follow(&self, earlier: &Self) -> Result<(), LoadErrors> {
         if self.tls.is_some() != earlier.tls.is_some() {
             let message = "TLS cannot be switched on or off while listeners are open: restart the daemon";
             return Err(LoadErrors::new(vec![Diagnostic::for_file("tls", message)]));
         }
         if self.names_users && !earlier.names_users {
-            let message = "names users now, and sockets were opened to everybody: restart the daemon";
+            let message = "names users now, but the sockets are open to every user: restart the daemon";
             return Err(LoadErrors::new(vec![Diagnostic::for_file("unix", message)]));
         }
         Ok(())
     }
 }
 
-/// What a load came to, and what it looked at.
+/// The result of a load, and what it read.
 pub(super) struct Loaded {
-    /// Every file that was read, or should have been.
+    /// Every file that was read or could not be read.
     pub files: Vec<PathBuf>,
-    /// Every address whose keys are among them.
+    /// Every address of keys.
     pub(super) addresses: Vec<KeyAddress>,
-    /// The SHA-256 of what they held.
+    /// The SHA-256 of the whole content.
     pub revision: Digest,
-    /// The generation, or why there is none.
+    /// The generation, or the reasons why it is not valid.
     pub identities: Result<Identities, LoadErrors>,
 }
 
 impl Loaded {
-    /// What a load that looked at nothing comes to.
+    /// The result of a load without any file.
     pub(super) fn nothing() -> Self {
         let identities = Ok(Identities::default());
         Self { files: Vec::new(), addresses: Vec::new(), revision: fingerprint(&[], MAX_BYTES), identities }
     }
 }
 
-/// What is read while a generation is made.
+/// The loader of a generation.
 #[derive(Default)]
 struct Looked {
     files: Vec<PathBuf>,
@@ -97,12 +98,12 @@ struct Looked {
 }
 
 impl IdentitySource {
-    /// Whether there is anything to read.
+    /// Whether anything is configured.
     pub fn is_empty(&self) -> bool {
         self.file.is_none() && self.tls.is_none()
     }
 
-    /// Reads everything, at this moment, with the keys that were fetched.
+    /// Loads everything at this time, with the keys that were fetched.
     pub(super) fn load(&self, fetched: &Fetched, now: Timestamp) -> Loaded {
         let mut looked = Looked::default();
         let identities = self.read(&mut looked, fetched, now);
@@ -120,7 +121,7 @@ impl IdentitySource {
         looked.files.extend(self.tls.iter().flat_map(TlsFiles::paths).cloned());
         let tls = self.tls.as_ref().map(|files| files.load(now)).transpose();
         let Some(path) = &self.file else {
-            // Without a file no certificate gives a role; who shows one is known all the same.
+            // Without a file, a certificate gives no role, but it still identifies its holder.
             let tls = tls.map_err(one)?;
             let authorities = tls.as_ref().and_then(|tls| tls.clients.clone());
             let certificates = Certificates { entries: Vec::new(), authorities };
@@ -134,7 +135,7 @@ impl IdentitySource {
         Self::parse(&name, &text, beside, tls, looked, fetched, now)
     }
 
-    /// Makes a generation of a file's text, with what it names beside it.
+    /// Builds a generation from a file's text and the files that it names.
     fn parse(
         name: &str,
         text: &str,
@@ -157,7 +158,7 @@ impl IdentitySource {
                 let tls = section.files(beside);
                 checked.looked.files.extend(tls.paths().cloned());
                 if tls.client_ca.is_none() && tls.clients != ClientCertificates::Required {
-                    let message = "means nothing without `client_ca`".to_owned();
+                    let message = "needs `client_ca`".to_owned();
                     checked.findings.push(yaml.finding(&[Step::Key("tls"), Step::Key("clients")], message));
                 }
                 tls.load(now).map(Some)
@@ -172,14 +173,14 @@ impl IdentitySource {
     }
 }
 
-/// Reads a text as the identities file of a directory that does not exist.
+/// Parses a text as an identities file in a directory that does not exist.
 #[cfg(any(test, fuzzing))]
 pub(super) fn parse_alone(text: &str) -> Result<Identities, LoadErrors> {
     let beside = Path::new("/nonexistent");
     IdentitySource::parse("fuzz.yaml", text, beside, Ok(None), &mut Looked::default(), &Fetched::new(), Timestamp::MAX)
 }
 
-/// The file as it is written.
+/// The syntax of the file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct File {
@@ -280,12 +281,12 @@ impl<'de> Deserialize<'de> for Version {
         match serde_json::Value::deserialize(deserializer)? {
             serde_json::Value::String(text) if text == "1" => Ok(Self),
             serde_json::Value::Number(number) if number.as_u64() == Some(1) => Ok(Self),
-            _ => Err(de::Error::custom("unknown version: this is a file of version \"1\" (the key may be left out)")),
+            _ => Err(de::Error::custom("unknown version: this daemon reads version \"1\" (the key may be left out)")),
         }
     }
 }
 
-/// Gathers what is wrong with a file that fits its shape.
+/// Collects the errors of a file with valid syntax.
 struct Checked<'y> {
     yaml: &'y StrictYaml,
     findings: Vec<Diagnostic>,
@@ -293,7 +294,7 @@ struct Checked<'y> {
     fetched: &'y Fetched,
 }
 
-/// A place in a list of entries.
+/// The position of an entry in its list.
 type Place<'s> = (&'s str, usize);
 
 impl Checked<'_> {
@@ -303,7 +304,7 @@ impl Checked<'_> {
         self.findings.push(self.yaml.finding(steps, message.into()));
     }
 
-    /// No list is longer than this.
+    /// Checks the length of a list.
     fn bounded<T>(&mut self, list: &str, items: Vec<T>) -> Vec<T> {
         if items.len() > MAX_ENTRIES {
             let message = format!("has {} entries; at most {MAX_ENTRIES}", items.len());
@@ -323,7 +324,11 @@ impl Checked<'_> {
             }
         }
         if subject.as_deref() == Some(Identity::ANONYMOUS) {
-            self.wrong(at, "subject", "`anonymous` is what the record calls those whom nobody knows: choose another");
+            self.wrong(
+                at,
+                "subject",
+                "`anonymous` is the name of unauthenticated callers on the record: choose another",
+            );
         }
         let given = subject.as_deref().unwrap_or_default();
         if let Some(prefix) = Identity::SUBJECT_PREFIXES.into_iter().find(|prefix| given.starts_with(prefix)) {
@@ -363,7 +368,7 @@ impl File {
 }
 
 impl TlsSection {
-    /// Paths that are not absolute begin where the file lies.
+    /// A relative path is relative to the directory of the file.
     fn files(self, beside: &Path) -> TlsFiles {
         let Self { certificate, key, client_ca, clients } = self;
         let at = |path: PathBuf| beside.join(path);
@@ -397,7 +402,7 @@ fn build_issuers(issuers: Vec<TrustedIssuer>, beside: &Path, checked: &mut Check
     for (i, trusted) in issuers.into_iter().enumerate() {
         let Some(issuer) = trusted.build(beside, checked, i) else { continue };
         if built.iter().any(|other| other.iss == issuer.iss || other.name == issuer.name) {
-            checked.wrong(("jwt", i), "issuer", "this issuer, or its name, is that of another entry: each stands once");
+            checked.wrong(("jwt", i), "issuer", "another entry has the same issuer or name: each may occur once");
         }
         built.push(issuer);
     }
@@ -423,13 +428,17 @@ impl TrustedIssuer {
             checked.wrong(at, "algorithms", "must name at least one of RS256, ES256, EdDSA");
         }
         if leeway_seconds > MAX_LEEWAY {
-            checked.wrong(at, "leeway_seconds", format!("at most {MAX_LEEWAY}: clocks that far apart need repair"));
+            checked.wrong(
+                at,
+                "leeway_seconds",
+                format!("must be at most {MAX_LEEWAY}: synchronize the clocks instead"),
+            );
         }
         let mut entries = Vec::with_capacity(grants.len());
         for grant in checked.bounded("jwt", grants) {
             let JwtGrant { subject, group, roles, actor } = grant;
             if subject.is_none() && group.is_none() {
-                let message = "each must have `subject`, `group` or both: without either it would fit everybody";
+                let message = "each must have `subject`, `group` or both: without either it would match every caller";
                 checked.wrong(at, "grants", message);
             }
             let grant = checked.grant(at, &roles, None, actor);
@@ -441,7 +450,7 @@ impl TrustedIssuer {
         Some(Issuer { name, iss: issuer, audience, algorithms, leeway, groups_claim, keys, grants: entries })
     }
 
-    /// What it signs with, from the file or the address that the entry names.
+    /// The keys of an issuer, from the file or the address in the entry.
     fn keys(&self, beside: &Path, checked: &mut Checked<'_>, i: usize) -> Option<IssuerKeys> {
         let at = ("jwt", i);
         let (every, ca) = (self.refresh_seconds, &self.jwks_ca);
@@ -449,7 +458,7 @@ impl TrustedIssuer {
             (Some(path), None) => {
                 if every.is_some() || ca.is_some() {
                     let key = if every.is_some() { "refresh_seconds" } else { "jwks_ca" };
-                    checked.wrong(at, key, "means nothing without `jwks_url`: a file is watched");
+                    checked.wrong(at, key, "needs `jwks_url`: files are watched and need no setting");
                 }
                 let path = beside.join(path);
                 checked.looked.files.push(path.clone());
@@ -498,7 +507,7 @@ impl UnixUser {
         let at = ("unix", i);
         let Self { uid, gid, subject, roles, actor } = self;
         if uid.is_none() && gid.is_none() {
-            checked.wrong(at, "", "must have `uid`, `gid` or both: without either it would fit everybody");
+            checked.wrong(at, "", "must have `uid`, `gid` or both: without either it would match every user");
         }
         PeerEntry { uid, gid, grant: checked.grant(at, &roles, subject, actor) }
     }
@@ -522,7 +531,7 @@ fn build_tokens(checked: &mut Checked<'_>, tokens: Vec<HashedToken>) -> FileToke
         let nobody_yet = Identity { expires_at, ..Identity::new(format!("token:{name}"), Roles::NONE, How::Token) };
         let token = FileToken { hash, identity: Grant::apply(nobody_yet, [&grant]), expires_at };
         if known.insert(hash, token).is_some() {
-            checked.wrong(at, "sha256", "is that of another token of this file: each is one holder's");
+            checked.wrong(at, "sha256", "is the hash of another token in this file: each token has one holder");
         }
     }
     FileTokens(known)
@@ -580,7 +589,7 @@ mod tests {
                 "jwt: [{name: a, issuer: b, audience: c, jwks_url: 'https://x/', refresh_seconds: 0, grants: []}]",
                 "jwt[0].refresh_seconds: must be between 1 and 86400",
             ),
-            ("jwt: [{name: a, issuer: b, audience: c, jwks: d, jwks_ca: e, grants: []}]", "jwks_ca: means nothing"),
+            ("jwt: [{name: a, issuer: b, audience: c, jwks: d, jwks_ca: e, grants: []}]", "jwks_ca: needs `jwks_url`"),
             ("version: 2", "version: unknown version"),
             ("unixx: []", "unknown field `unixx`"),
             ("- 1", "auth.yaml:1:1: must be a mapping, not a list"),

@@ -1,7 +1,7 @@
-//! The keys of an issuer (RFC 7517), and signatures that are checked with them.
+//! The public keys of an issuer (RFC 7517), which verify signatures.
 //!
-//! Public keys only: a symmetric key in the file is a mistake that is said. Of a set, keys of other kinds and for other uses are
-//! passed over, as the standard wants it; a set without one usable key is not taken.
+//! A set may contain only public keys; a symmetric key is an error. Keys of unknown kinds or for other uses are
+//! ignored, as the standard requires. A set without a usable key is refused.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -10,10 +10,10 @@ use ring::signature::{
 };
 use serde::Deserialize;
 
-/// How many keys a set may have.
+/// The most keys in a set.
 const MAX_KEYS: usize = 100;
 
-/// A way to sign that is accepted: asymmetric, every one of them.
+/// An accepted signature algorithm. All of them are asymmetric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub(super) enum Algorithm {
     /// RSA PKCS#1 v1.5 with SHA-256; keys of 2048 bits or more.
@@ -30,7 +30,7 @@ pub(super) enum Algorithm {
 impl Algorithm {
     pub(super) const ALL: [Self; 3] = [Self::Rs256, Self::Es256, Self::EdDsa];
 
-    /// The algorithm as a header writes it.
+    /// The name of the algorithm in a header.
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Rs256 => "RS256",
@@ -40,7 +40,7 @@ impl Algorithm {
     }
 }
 
-/// A key and what it is for.
+/// A key with its id and its algorithm.
 #[derive(Debug)]
 struct Key {
     id: Option<String>,
@@ -100,7 +100,7 @@ struct Jwk {
 }
 
 impl Keys {
-    /// Reads a set.
+    /// Parses a set.
     pub(super) fn read(text: &str) -> Result<Self, String> {
         let Set { keys } = serde_json::from_str(text).map_err(|error| format!("is no set of keys (JWKS): {error}"))?;
         if keys.len() > MAX_KEYS {
@@ -110,7 +110,7 @@ impl Keys {
         for (i, jwk) in keys.into_iter().enumerate() {
             let Some(key) = jwk.read().map_err(|why| format!("keys[{i}]: {why}"))? else { continue };
             if key.id.is_some() && usable.iter().any(|other| other.id == key.id) {
-                return Err(format!("keys[{i}]: its `kid` is that of another key: which one signed could not be told"));
+                return Err(format!("keys[{i}]: another key has the same `kid`: each key needs its own"));
             }
             usable.push(key);
         }
@@ -125,7 +125,7 @@ impl Keys {
         self.0.iter().any(|key| key.id.as_deref() == Some(id))
     }
 
-    /// Whether the key of this id, or the only one there is for the algorithm, made the signature.
+    /// Verifies a signature with the key of this id. Without an id, exactly one key must fit the algorithm.
     pub(super) fn verify(
         &self,
         algorithm: Algorithm,
@@ -148,11 +148,11 @@ impl Keys {
 }
 
 impl Jwk {
-    /// The key, if it is one for signatures of a kind that is accepted.
+    /// The key, if it is for signatures and of an accepted kind.
     fn read(self) -> Result<Option<Key>, String> {
         let Self { kty, kid, purpose, alg, crv, n, e, x, y } = self;
         if kty == "oct" {
-            return Err("a symmetric key: whoever can check with it can sign with it".to_owned());
+            return Err("is a symmetric key, with which anyone who verifies tokens can also sign them".to_owned());
         }
         if purpose.is_some_and(|purpose| purpose != "sig") {
             return Ok(None);

@@ -1,10 +1,12 @@
-//! Signed tokens (JWT) of issuers that the identities file trusts: those of an identity provider, and the projected tokens of
-//! Kubernetes' ServiceAccounts, which are the same thing.
+//! Authenticates callers by signed tokens (JWT) of trusted issuers: identity providers, and Kubernetes with its
+//! projected ServiceAccount tokens.
 //!
-//! Nothing in a token chooses how it is checked: the algorithm must be on the issuer's list and that of the key. Issuer,
-//! audience, expiry and subject must all be there. What is wrong goes to the daemon's log; a caller hears no more than that
-//! the token is not valid. The format is read here, in a page, and signatures are checked by ring, which TLS brings anyway:
-//! the crates for it would bring a second library for cryptography along.
+//! A token cannot choose how it is verified: its algorithm must be on the issuer's list and fit the key. Issuer,
+//! audience, expiry and subject are required. The log says why a token is refused; the caller learns only that it is
+//! not valid.
+//!
+//! This file parses the format itself, and ring verifies the signatures. JWT crates would add a second cryptography
+//! library.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,46 +25,46 @@ use super::remote_keys::{Asking, RemoteKeys};
 use crate::domain::{Digest, How, Identity, Roles, Timestamp};
 use crate::policy::Glob;
 
-/// The longest token that is looked at, in bytes.
+/// The longest accepted token, in bytes.
 const MAX_BYTES: usize = 16 << 10;
-/// How many tokens' signatures are remembered as good, of one issuer.
+/// How many verified tokens are cached for one issuer.
 const MAX_GOOD: usize = 4096;
-/// How many groups of a token count.
+/// The most groups of a token that are used.
 const MAX_GROUPS: usize = 256;
 
-/// An issuer that is trusted.
+/// A trusted issuer.
 #[derive(Debug)]
 pub(super) struct Issuer {
-    /// What the record calls it.
+    /// Its name on the record.
     pub(super) name: String,
-    /// What its tokens say of who issued them.
+    /// The `iss` claim of its tokens.
     pub(super) iss: String,
     pub(super) audience: String,
     pub(super) algorithms: Vec<Algorithm>,
-    /// How far clocks may be apart.
+    /// The allowed difference between clocks.
     pub(super) leeway: Duration,
     pub(super) groups_claim: String,
     pub(super) keys: IssuerKeys,
     pub(super) grants: Vec<JwtEntry>,
 }
 
-/// What an issuer signs with, and whom to ask for newer ones.
+/// The keys of an issuer, and how to fetch new ones.
 #[derive(Debug)]
 pub(super) struct IssuerKeys {
     keys: Arc<Keys>,
     newer: Option<Asking>,
-    /// The SHA-256 of tokens whose signature was checked with these very keys and is good. A caller sends the same token with
-    /// every call, and the signature is most of what that costs; whatever else a token must be is looked at each time.
+    /// A cache: the SHA-256 of tokens whose signature is valid with exactly these keys. A caller sends the same token
+    /// with every call, and verifying the signature is the largest cost. All other checks run on every call.
     good: Mutex<HashSet<Digest>>,
 }
 
 impl IssuerKeys {
-    /// Those of a file, which is watched.
+    /// The keys of a file, which is watched.
     pub(super) fn of_file(keys: Keys) -> Self {
         Self { keys: Arc::new(keys), newer: None, good: Mutex::default() }
     }
 
-    /// Those of an address.
+    /// The keys of an address.
     pub(super) fn of_address(fetched: &RemoteKeys) -> Self {
         Self { keys: Arc::clone(&fetched.keys), newer: Some(fetched.asking.clone()), good: Mutex::default() }
     }
@@ -75,7 +77,7 @@ impl IssuerKeys {
         if let (Some(id), Some(newer)) = (id, &self.newer)
             && !self.keys.has(id)
         {
-            // The issuer may have begun to sign with another. This token is refused; the next may find its key here.
+            // The issuer may have a new key. This token is refused, and the keys are fetched again for the next one.
             newer.ask();
         }
         self.keys.verify(algorithm, id, token.message, &token.signature)?;
@@ -92,7 +94,7 @@ impl IssuerKeys {
     }
 }
 
-/// Whom of an issuer's an entry fits: both, where both are given.
+/// Which tokens of an issuer match an entry. If both fields are set, both must match.
 #[derive(Debug)]
 pub(super) struct JwtEntry {
     pub(super) subject: Option<Glob>,
@@ -100,7 +102,7 @@ pub(super) struct JwtEntry {
     pub(super) grant: Grant,
 }
 
-/// The issuers that the identities file trusts.
+/// The trusted issuers of the identities file.
 #[derive(Debug)]
 pub(super) struct Jwt(pub(super) Vec<Issuer>);
 
@@ -111,18 +113,18 @@ struct Header {
     crit: Option<Value>,
 }
 
-/// A token as it was sent: nothing in it is proved yet.
+/// A parsed token, not verified yet.
 struct Token<'t> {
     header: Header,
     claims: Map<String, Value>,
     message: &'t [u8],
     signature: Vec<u8>,
-    /// The SHA-256 of all of it.
+    /// The SHA-256 of the whole token.
     digest: Digest,
 }
 
 impl<'t> Token<'t> {
-    /// `None` for what does not look like one.
+    /// Parses a token. `None` if the text does not look like a JWT.
     fn read(text: &'t str, digest: Digest) -> Option<Result<Self, &'static str>> {
         let (message, signature) = text.rsplit_once('.')?;
         let (header, claims) = message.split_once('.').filter(|(_, claims)| !claims.contains('.'))?;
@@ -137,7 +139,7 @@ impl<'t> Token<'t> {
         digest: Digest,
     ) -> Result<Self, &'static str> {
         if message.len() + signature.len() > MAX_BYTES {
-            return Err("it is longer than any token that is looked at");
+            return Err("it is too long");
         }
         let bytes = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| "it is not base64url");
         let header: Header = serde_json::from_slice(&bytes(header)?).map_err(|_| "its header is not one of a JWT")?;
@@ -149,7 +151,7 @@ impl<'t> Token<'t> {
         self.claims.get(claim)?.as_str()
     }
 
-    /// A moment, where the claim is there.
+    /// A claim with a time, if the token has it.
     fn moment(&self, claim: &str) -> Result<Option<Timestamp>, &'static str> {
         let Some(value) = self.claims.get(claim) else { return Ok(None) };
         #[expect(
@@ -158,7 +160,7 @@ impl<'t> Token<'t> {
         )]
         let seconds = value.as_i64().or_else(|| value.as_f64().map(|seconds| seconds as i64));
         let moment = seconds.and_then(|seconds| Timestamp::from_second(seconds).ok());
-        moment.map(Some).ok_or("exp, nbf or iat is not a moment")
+        moment.map(Some).ok_or("exp, nbf or iat is not a valid time")
     }
 
     fn is_for(&self, audience: &str) -> bool {
@@ -198,10 +200,10 @@ impl Issuer {
         let algorithm = self.algorithms.iter().find(|algorithm| algorithm.as_str() == alg);
         let algorithm = *algorithm.ok_or("an algorithm that is not on the issuer's list")?;
         if crit.is_some() {
-            return Err("critical extensions, of which none is known here");
+            return Err("it has critical extensions, which are not supported");
         }
         self.keys.verify(algorithm, token)?;
-        // From here on the issuer speaks.
+        // The signature is valid, so the claims below come from the issuer.
         if !token.is_for(&self.audience) {
             return Err("another audience");
         }
@@ -212,7 +214,7 @@ impl Issuer {
         }
         for claim in ["nbf", "iat"] {
             if token.moment(claim)?.is_some_and(|from| later(now) < from) {
-                return Err("it is from the future");
+                return Err("it is not valid yet");
             }
         }
         let subject =
@@ -316,9 +318,9 @@ mod tests {
         let groups = with(with(claims(), "groups", json!(["sre", 7])), "sub", json!("ada"));
         let identity = signer.ask(&signer.sign(&header(), &groups)).unwrap();
         assert_eq!((identity.roles, &*identity.groups), (Roles::of(&[Role::Reviewer]), &["sre".to_owned()][..]));
-        // One key fits: its id may be left out.
+        // Exactly one key fits, so its id may be left out.
         signer.ask(&signer.sign(&json!({"alg": "EdDSA"}), &claims())).unwrap();
-        // Within the leeway.
+        // Expired, but within the leeway.
         signer.ask(&signer.sign(&header(), &with(claims(), "exp", json!(NOW - 29)))).unwrap();
         signer.ask(&signer.sign(&header(), &with(claims(), "nbf", json!(NOW + 29)))).unwrap();
     }
@@ -347,10 +349,10 @@ mod tests {
         };
         for (header, claims, why) in [
             (header(), with(claims(), "exp", json!(NOW - 30)), "expired"),
-            (header(), with(claims(), "exp", json!("soon")), "not a moment"),
+            (header(), with(claims(), "exp", json!("soon")), "not a valid time"),
             (header(), without("exp"), "no exp"),
-            (header(), with(claims(), "nbf", json!(NOW + 31)), "from the future"),
-            (header(), with(claims(), "iat", json!(NOW + 31)), "from the future"),
+            (header(), with(claims(), "nbf", json!(NOW + 31)), "not valid yet"),
+            (header(), with(claims(), "iat", json!(NOW + 31)), "not valid yet"),
             (header(), with(claims(), "aud", json!("other")), "audience"),
             (header(), with(claims(), "aud", json!([])), "audience"),
             (header(), without("aud"), "audience"),
@@ -404,7 +406,7 @@ mod tests {
     fn a_set_of_keys_is_taken_whole_or_not_at_all() {
         for (set, says) in [
             (json!({"keys": []}), "no key that can be used"),
-            (json!({"keys": [{"kty": "oct", "k": "x"}]}), "keys[0]: a symmetric key"),
+            (json!({"keys": [{"kty": "oct", "k": "x"}]}), "keys[0]: is a symmetric key"),
             (json!({"keys": [{"kty": "RSA", "n": "!", "e": "AQAB"}]}), "`n` is not base64url"),
             (json!({"keys": [{"kty": "OKP", "crv": "Ed25519"}]}), "has no `x`"),
             (json!({"keys": [{"kty": "RSA", "n": "AA", "e": "AQAB", "use": "enc"}]}), "no key that can be used"),

@@ -1,4 +1,4 @@
-//! The generation of identities that is in force, and word of every change.
+//! [`Known`]: the identities in force, with notifications of changes.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::identities::Identities;
 
-/// Whom the daemon knows, now.
+/// The identities in force.
 #[derive(Default)]
 pub struct Known {
     current: ArcSwap<Identities>,
@@ -15,17 +15,17 @@ pub struct Known {
     staleness: watch::Sender<Staleness>,
 }
 
-/// How what is in force stands to what it comes from.
+/// Whether the identities in force match their sources.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Staleness {
-    /// Whether the files hold something that was refused.
+    /// Whether the current content of the files was refused.
     pub rejected: bool,
-    /// How many issuers' keys could not be fetched when that was last tried.
+    /// How many issuers' keys could not be fetched in the last attempt.
     pub failing: usize,
 }
 
 impl Staleness {
-    /// Whether what is in force is exactly what its sources hold.
+    /// Whether the identities in force match their sources exactly.
     pub fn is_fresh(self) -> bool {
         self == Self::default()
     }
@@ -42,13 +42,13 @@ impl Known {
         self.current.load()
     }
 
-    /// Puts another in force, and wakes what must be held against it.
+    /// Brings another generation into force, and wakes streams and waits to check their callers again.
     pub(super) fn replace(&self, identities: Identities) {
         self.current.store(Arc::new(identities));
         self.changes.send_replace(());
     }
 
-    /// Wakes at every change from now on.
+    /// Notifies of every change from now on.
     pub fn changes(&self) -> watch::Receiver<()> {
         self.changes.subscribe()
     }
@@ -57,7 +57,7 @@ impl Known {
         self.staleness.send_if_modified(|current| std::mem::replace(current, staleness) != staleness);
     }
 
-    /// Whether what is in force is what its sources hold, now and from now on.
+    /// Watches whether the identities in force match their sources.
     pub fn staleness(&self) -> watch::Receiver<Staleness> {
         self.staleness.subscribe()
     }

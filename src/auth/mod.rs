@@ -1,12 +1,15 @@
-//! From a connection and the headers of one call to an [`Identity`]: the only place where one is made.
+//! Authentication: creates the [`Identity`] of a caller from its connection and the headers of its call. No other code
+//! creates one.
 //!
-//! A [`Chain`] asks one authenticator after the other, and each says *not mine*, *this is who it is* or *refused*. A
-//! credential that nobody knows is refused; it is never taken for no credential at all. Only a call that shows nothing gets
-//! what its listener grants to anybody.
+//! A [`Chain`] tries the authenticators in order. Each returns *no such credential*, *authenticated* or *refused*. An
+//! unknown credential is refused, and never treated as no credential. Only a call without any credential gets the roles
+//! of anonymous callers of its listener.
 //!
-//! `operator` is the daemon's own user; `tokens`, `peers` (users at the other end of a socket), `certificates` and `jwt` are
-//! whom the identities file names, which `identities` reads and `reload` watches (with `remote_keys`, for what is fetched);
-//! `known` is what is in force; `failures` bounds guessing.
+//! - `operator`: the daemon's own user.
+//! - `tokens`, `peers` (users of a unix socket), `certificates`, `jwt`: the callers in the identities file.
+//! - `identities` reads that file, `reload` watches it, `remote_keys` fetches keys, `known` has the generation in
+//!   force.
+//! - `failures` limits guessing.
 
 mod authenticator;
 mod certificates;

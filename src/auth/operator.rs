@@ -1,4 +1,5 @@
-//! The daemon's own user: by the kernel's word on the private socket, or by the credential in the data directory.
+//! Authenticates the daemon's own user: on the private socket by the peer's user id from the kernel, or by the
+//! credential in the data directory.
 
 use std::sync::Arc;
 
@@ -8,16 +9,16 @@ use super::authenticator::{Authentication, Authenticator, Shown};
 use super::connection::{Listener, Peer};
 use crate::domain::{Digest, How, Identity, Role, Roles};
 
-/// What a peer of the daemon's own user, or a holder of the bootstrap credential, may do. Never to propose.
+/// The roles of the daemon's own user and of the bootstrap credential. They never include proposing.
 pub const OPERATOR: Roles = Roles::of(&[Role::Reviewer, Role::Auditor, Role::Admin]);
 
 /// The daemon's own user.
 #[derive(Debug)]
 pub struct LocalOperator {
-    /// The subject of both, for example `local:ada`: two credentials of one person are one subject.
+    /// The subject of both ways, for example `local:ada`.
     subject: Arc<str>,
     uid: u32,
-    /// Compared by digest, so that not even its length shows in the time taken.
+    /// The digest of the credential. Digests are compared, so that timing does not reveal its length.
     credential: Digest,
 }
 

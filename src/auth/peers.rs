@@ -1,7 +1,7 @@
-//! Users at the other end of a main unix socket, by the kernel's word.
+//! Authenticates users of this machine on main unix sockets, by the peer that the kernel reports.
 //!
-//! The kernel says the user and the primary group of the process that connected, as they were then. A user whom no entry
-//! names is whoever the listener takes for anonymous.
+//! The kernel reports the user and the primary group of the process at the time when it connected. A user without a
+//! matching entry is anonymous, if the listener allows that.
 
 use super::authenticator::{Authentication, Authenticator, Shown};
 use super::connection::{Listener, Peer};
@@ -16,7 +16,7 @@ pub(super) struct PeerEntry {
     pub(super) grant: Grant,
 }
 
-/// The users that the identities file names.
+/// The user entries of the identities file.
 #[derive(Debug)]
 pub(super) struct Peers(pub(super) Vec<PeerEntry>);
 

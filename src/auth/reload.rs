@@ -1,7 +1,7 @@
-//! Follows the identities file and everything that it names: certificates, keys, and what trusted issuers sign with.
+//! Reloads the identities file and everything that it names: certificates, keys, and the keys of issuers.
 //!
-//! As with the policy, a change is read whole; a good one goes on the record and then into force, a bad one is said (in the
-//! log, on the record, in health and metrics) and changes nothing.
+//! A change is loaded as a whole, like a change of the policy. A valid change is recorded and then comes into force. A
+//! bad one changes nothing; the log, the record, health and metrics report it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,32 +18,32 @@ use crate::governance::Governor;
 use crate::policy::{Diagnostic, LoadErrors};
 use crate::watcher::FileWatcher;
 
-/// How long to wait before trying again what the record could not take.
+/// The pause before the next attempt after the record failed.
 const RETRY: Duration = Duration::from_millis(500);
-/// How long what was refused may lie there before it is looked at again: time alone can make a certificate valid.
+/// How often refused files are loaded again, because a certificate can become valid with time.
 const LOOK_AGAIN: Duration = Duration::from_mins(1);
 
-/// What follows the files.
+/// The reloader.
 pub struct Reloader {
     reader: Reader,
     known: Arc<Known>,
     files: FileWatcher,
-    /// What is in force.
+    /// The identities in force.
     revision: Digest,
-    /// What was refused last, so that it is said once.
+    /// The last refusal, so that it is reported once.
     rejected: Option<Digest>,
-    /// What was said last of the daemon's own certificate.
+    /// The last warning about the daemon's own certificate.
     warned: Option<(Validity, Warning)>,
 }
 
-/// What there is to say of a certificate as time goes by.
+/// A warning about the expiry of a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Warning {
     EndsSoon,
     Ended,
 }
 
-/// Reads what there is to read, here and elsewhere.
+/// Loads files and remote keys.
 struct Reader {
     source: IdentitySource,
     remote: RemoteKeySets,
@@ -51,7 +51,7 @@ struct Reader {
 }
 
 impl Reader {
-    /// Reads the files, and fetches what they name for the first time.
+    /// Reads the files, and fetches the keys of new addresses.
     async fn load(&mut self) -> Loaded {
         loop {
             let (source, fetched, now) = (self.source.clone(), self.remote.fetched(), self.clock.now());
@@ -74,7 +74,7 @@ impl Reader {
 impl Reloader {
     /// Loads the first generation: without one, the daemon does not start.
     pub async fn start(source: IdentitySource, clock: Arc<dyn Clock>) -> Result<Self, LoadErrors> {
-        // Watched from before they are read: what changes in between is seen.
+        // The watch starts before the files are read, so that no change is missed.
         let files = source.load(&std::collections::HashMap::new(), clock.now()).files;
         let files = FileWatcher::new(files, MAX_BYTES);
         let mut reader = Reader { source, remote: RemoteKeySets::default(), clock };
@@ -83,18 +83,18 @@ impl Reloader {
         Ok(Self { reader, known, files, revision, rejected: None, warned: None })
     }
 
-    /// Whom the daemon knows, from now on.
+    /// The identities in force, with notifications of changes.
     pub fn known(&self) -> &Arc<Known> {
         &self.known
     }
 
-    /// The SHA-256 of what was read.
+    /// The SHA-256 of the loaded content.
     pub fn revision(&self) -> Digest {
         self.revision
     }
 }
 
-/// Follows the files until told to stop.
+/// Reloads the files on every change, until told to stop.
 pub(crate) async fn watch(mut reloader: Reloader, governor: Arc<Governor>, stop: CancellationToken) {
     if reloader.reader.source.is_empty() {
         return;
@@ -121,9 +121,10 @@ pub(crate) async fn watch(mut reloader: Reloader, governor: Arc<Governor>, stop:
                     },
                     News::Recovered => tracing::info!("the keys of an issuer can be fetched again"),
                     News::Failing(why) => {
-                        tracing::error!(why, "the keys of an issuer cannot be fetched: the last good ones stay in force");
+                        let message = "the keys of an issuer cannot be fetched: the last good ones stay in force";
+                        tracing::error!(why, "{message}");
                         if let Err(error) = governor.record_identities_rejected(vec![why]).await {
-                            tracing::error!(%error, "that cannot be put on the record");
+                            tracing::error!(%error, "the refused identities cannot be recorded");
                         }
                     }
                 }
@@ -144,7 +145,7 @@ impl Reloader {
         self.take(loaded, governor).await
     }
 
-    /// Puts a generation in force, or says why not. False where it must be tried again.
+    /// Brings a generation into force, or reports why not. Returns false if it must be tried again.
     async fn take(&mut self, loaded: Loaded, governor: &Governor) -> bool {
         let Loaded { revision, identities, addresses, .. } = loaded;
         let identities = identities.and_then(|identities: Identities| {
@@ -158,7 +159,7 @@ impl Reloader {
             }
             Ok(identities) => {
                 if let Err(error) = governor.record_identities(revision).await {
-                    tracing::error!(%error, "the changed identities cannot be put on the record, so they are not in force yet");
+                    tracing::error!(%error, "the changed identities cannot be recorded, so they are not in force yet");
                     return false;
                 }
                 self.known.replace(identities);
@@ -173,7 +174,7 @@ impl Reloader {
                 tracing::error!("the changed identities are not valid: the last good ones stay in force");
                 let findings = errors.iter().map(ToString::to_string).collect();
                 if let Err(error) = governor.record_identities_rejected(findings).await {
-                    tracing::error!(%error, "that cannot be put on the record yet");
+                    tracing::error!(%error, "the refused identities cannot be recorded yet");
                     return false;
                 }
                 self.rejected = Some(revision);
@@ -184,13 +185,13 @@ impl Reloader {
         true
     }
 
-    /// Tells probes and metrics how it stands.
+    /// Updates health and metrics.
     fn say(&self) {
         let (rejected, failing) = (self.rejected.is_some(), self.reader.remote.failing());
         self.known.set_staleness(Staleness { rejected, failing });
     }
 
-    /// Warns when the daemon's own certificate ends soon or has ended. Returns the time until the next look.
+    /// Warns when the daemon's own certificate expires soon or has expired. Returns the time until the next check.
     fn warn_of_certificate_end(&mut self) -> Duration {
         let Some(validity) = self.known.load().tls.as_ref().map(|tls| tls.validity) else { return LOOK_AGAIN };
         let now: Timestamp = self.reader.clock.now();
@@ -211,7 +212,7 @@ impl Reloader {
             }
             self.warned = Some((validity, warning));
         }
-        // A wall clock may be put forward: a long wait looks again now and then.
+        // The wall clock may jump forwards, so a long wait checks again from time to time.
         let next = if warning.is_none() { validity.ends_soon_from() } else { until };
         let left = next.duration_since(now);
         if left.is_positive() { left.unsigned_abs().min(LOOK_AGAIN) } else { LOOK_AGAIN }

@@ -1,8 +1,8 @@
-//! The keys that issuers publish at an address: fetched, kept, and fetched again.
+//! Fetches the keys that issuers publish at an address, keeps them, and refreshes them.
 //!
-//! Of each address the last good keys are kept: an issuer that cannot be reached, or that answers nonsense, changes nothing.
-//! They are fetched again after a while, and sooner when a token names a key that is not among them; that bounded, for anybody
-//! can write such a token.
+//! The last good keys of each address stay in force. An issuer that is down, or that sends an invalid response, changes
+//! nothing. Keys are fetched again after an interval, and sooner when a token names an unknown key. That is
+//! rate-limited, because anyone can send such a token.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -19,36 +19,36 @@ use super::jwks::Keys;
 use crate::domain::Digest;
 use crate::outbound::fetch::{Bounds, Client, Url};
 
-/// What one fetch may take.
+/// The limits of a fetch.
 const BOUNDS: Bounds = Bounds { max_bytes: super::input::MAX_BYTES, timeout: Duration::from_secs(10) };
-/// How often tokens with an unknown key may have the keys of an address fetched.
+/// How often tokens with an unknown key may cause a fetch of an address.
 const ASKED_PAUSE: Duration = Duration::from_secs(10);
-/// How soon a fetch that failed is tried again, at the latest.
+/// The longest time until a failed fetch is tried again.
 const RETRY: Duration = Duration::from_secs(30);
 
-/// Where an issuer publishes its keys.
+/// The address of an issuer's keys.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct KeyAddress {
     pub(super) url: Url,
-    /// The authorities that are trusted for it; those of the machine, where this is not said.
+    /// The file of certificate authorities for this address; `None` uses those of the machine.
     pub(super) ca: Option<PathBuf>,
-    /// How often they are fetched.
+    /// How often the keys are fetched.
     pub(super) every: Duration,
 }
 
-/// The keys of one address, as they were fetched.
+/// The fetched keys of one address.
 #[derive(Clone, Debug)]
 pub(super) struct RemoteKeys {
     pub(super) keys: Arc<Keys>,
-    /// The SHA-256 of what was fetched.
+    /// The SHA-256 of the response.
     pub(super) digest: Digest,
     pub(super) asking: Asking,
 }
 
-/// What has been fetched, or why not.
+/// The fetched keys, or why the fetch failed.
 pub(super) type Fetched = HashMap<KeyAddress, Result<RemoteKeys, String>>;
 
-/// Asks for the keys of an address to be fetched soon.
+/// Requests an early fetch of an address.
 #[derive(Clone)]
 pub(super) struct Asking {
     asked: Arc<AtomicBool>,
@@ -69,32 +69,32 @@ impl fmt::Debug for Asking {
     }
 }
 
-/// What the fetching of an address came to.
+/// The result of a fetch that matters to others.
 #[derive(Debug)]
 pub(super) enum News {
-    /// There are other keys now, or the first.
+    /// The keys are new or have changed.
     Changed,
-    /// Nothing new, after some that could not be fetched.
+    /// The fetch succeeded after a failure, and the keys are unchanged.
     Recovered,
-    /// They could not be fetched, and were before.
+    /// The fetch failed after a success.
     Failing(String),
 }
 
-/// What was read: keys and the SHA-256 of their text, or why there are none.
+/// A parsed response: the keys and the SHA-256 of their text, or why it is refused.
 type Read = Result<(Keys, Digest), String>;
 
-/// One address.
+/// The state of an address.
 struct Place {
     keys: Option<RemoteKeys>,
     failing: Option<String>,
     asking: Asking,
-    /// When it was fetched last because somebody asked.
+    /// The last early fetch.
     asked_at: Option<Instant>,
     next: Instant,
     busy: bool,
 }
 
-/// Every address that the identities file names.
+/// All addresses of the identities file.
 #[derive(Default)]
 pub(super) struct RemoteKeySets {
     places: HashMap<KeyAddress, Place>,
@@ -103,7 +103,7 @@ pub(super) struct RemoteKeySets {
 }
 
 impl RemoteKeySets {
-    /// What there is.
+    /// The fetched keys.
     pub(super) fn fetched(&self) -> Fetched {
         let of = |place: &Place| match (&place.keys, &place.failing) {
             (Some(keys), _) => Some(Ok(keys.clone())),
@@ -113,12 +113,12 @@ impl RemoteKeySets {
         self.places.iter().filter_map(|(address, place)| Some((address.clone(), of(place)?))).collect()
     }
 
-    /// How many addresses could not be fetched when that was last tried.
+    /// How many addresses failed in their last fetch.
     pub(super) fn failing(&self) -> usize {
         self.places.values().filter(|place| place.failing.is_some()).count()
     }
 
-    /// Fetches what these addresses hold, where nothing is known of them yet.
+    /// Fetches the keys of new addresses.
     pub(super) async fn fetch_new(&mut self, addresses: &[KeyAddress]) {
         for address in addresses {
             if !self.places.contains_key(address) {
@@ -130,12 +130,13 @@ impl RemoteKeySets {
         }
     }
 
-    /// Forgets all but these.
+    /// Drops all addresses except these.
     pub(super) fn keep(&mut self, addresses: &[KeyAddress]) {
         self.places.retain(|address, _| addresses.contains(address));
     }
 
-    /// Fetches what is due, now and from now on; resolves when something has come of it. May be dropped at any moment.
+    /// Fetches addresses when they are due, and returns the next result that matters. Dropping the future loses
+    /// nothing.
     pub(super) async fn news(&mut self) -> News {
         loop {
             let now = Instant::now();
@@ -179,13 +180,13 @@ impl RemoteKeySets {
         });
     }
 
-    /// Takes one fetch that is over.
+    /// Handles a finished fetch.
     async fn end_one(&mut self) -> Option<News> {
         let (address, fetched) = match self.fetches.join_next().await? {
             Ok(done) => done,
             Err(error) => {
-                // Which one it was cannot be told: whatever is under way is begun anew.
-                tracing::error!(%error, "a fetch of keys ended badly");
+                // It is unknown which fetch failed, so all running fetches start again.
+                tracing::error!(%error, "a fetch of keys panicked");
                 self.places.values_mut().for_each(|place| place.busy = false);
                 return None;
             }
@@ -212,7 +213,7 @@ impl RemoteKeySets {
 }
 
 impl Place {
-    /// When it is to be fetched next.
+    /// The time of the next fetch.
     fn due(&self, now: Instant) -> Instant {
         if self.busy {
             return now + Duration::from_hours(1);
@@ -231,7 +232,7 @@ async fn sleep_until(moment: Option<Instant>) {
     }
 }
 
-/// Fetches and reads a set: what is not one never takes the place of one that is.
+/// Fetches and parses a set of keys. An invalid response never replaces valid keys.
 async fn fetch(address: &KeyAddress) -> Read {
     let ca = address.ca.clone();
     let client = tokio::task::spawn_blocking(move || Client::new(ca.as_deref())).await;

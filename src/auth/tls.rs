@@ -1,7 +1,7 @@
-//! TLS on the TCP listeners: what the files of certificates and keys say, as rustls wants it.
+//! Loads the files of certificates and keys as a TLS configuration for the TCP listeners.
 //!
-//! A configuration is one generation: a connection keeps the one that it was opened with, so that a new certificate, key or
-//! bundle of authorities breaks none. rustls verifies chains; of a certificate that it has not, only the dates are read.
+//! A connection keeps the configuration that it was opened with. So a new certificate, key or bundle of authorities
+//! breaks no connection. rustls verifies chains; this module itself reads only the dates of certificates.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,48 +19,48 @@ use crate::domain::Timestamp;
 use crate::policy::Diagnostic;
 use crate::watcher::read_bounded;
 
-/// The largest file of certificates or keys.
+/// The largest file of certificates or keys, in bytes.
 const MAX_BYTES: usize = 1 << 20;
 
-/// The files that TLS is made of.
+/// The files of a TLS configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
-    /// The certificate of the daemon and those between it and its authority, in PEM.
+    /// The certificate of the daemon, with its intermediate certificates, in PEM.
     pub certificate: PathBuf,
     /// Its key, in PEM.
     pub key: PathBuf,
-    /// Which authorities sign the certificates of clients, in PEM. Without it clients show none.
+    /// The authorities of client certificates, in PEM. Without it, clients send no certificate.
     pub client_ca: Option<PathBuf>,
-    /// Whether a client may come without a certificate, where there are authorities for them.
+    /// Whether clients need a certificate, if there are authorities for them.
     pub clients: ClientCertificates,
 }
 
-/// Whether clients must show a certificate.
+/// Whether clients need a certificate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ClientCertificates {
-    /// No connection without one.
+    /// Connections without a certificate are refused.
     #[default]
     Required,
-    /// Who shows none is known by a token, or is anonymous.
+    /// A client without a certificate can use a token or be anonymous.
     Optional,
 }
 
-/// What the files say.
+/// A loaded TLS configuration.
 #[derive(Clone, Debug)]
 pub struct Tls {
-    /// What a new connection is opened with.
+    /// The configuration of new connections.
     pub config: Arc<ServerConfig>,
-    /// Who verifies the certificates of clients, where they may show one.
+    /// The verifier of client certificates, if there are authorities for them.
     pub clients: Option<Authorities>,
-    /// When the daemon's own certificate is valid.
+    /// The validity of the daemon's own certificate.
     pub validity: Validity,
 }
 
-/// Who signs the certificates of clients: one bundle as it was read.
+/// One loaded bundle of authorities for client certificates.
 #[derive(Clone, Debug)]
 pub struct Authorities {
-    /// Tells this bundle from every other of this run.
+    /// The number of this bundle, unique in this run.
     pub number: u64,
     verifier: Arc<dyn ClientCertVerifier>,
 }
@@ -71,7 +71,7 @@ impl Authorities {
         Self { number: NEXT.fetch_add(1, Ordering::Relaxed), verifier }
     }
 
-    /// Whether one of them signed this certificate, by way of those that were shown with it, and all are valid now.
+    /// Whether the chain of this certificate is valid now and ends at one of these authorities.
     pub fn vouch_for(&self, certificate: &CertificateDer<'_>, with: &[CertificateDer<'_>], now: Timestamp) -> bool {
         let now = u64::try_from(now.as_second()).unwrap_or_default();
         let now = UnixTime::since_unix_epoch(Duration::from_secs(now));
@@ -79,12 +79,12 @@ impl Authorities {
     }
 }
 
-/// From when until when a certificate is valid.
+/// The validity of a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Validity {
-    /// The first moment.
+    /// The first moment at which it is valid.
     pub from: Timestamp,
-    /// The moment from which it is not any more.
+    /// The moment at which it expires.
     pub until: Timestamp,
 }
 
@@ -92,13 +92,13 @@ impl Validity {
     fn read(der: &[u8]) -> Result<Self, &'static str> {
         let (_, certificate) = X509Certificate::from_der(der).map_err(|_| "holds a certificate that cannot be read")?;
         let moment = |time: x509_parser::time::ASN1Time| {
-            Timestamp::from_second(time.timestamp()).map_err(|_| "holds a certificate whose dates are no dates")
+            Timestamp::from_second(time.timestamp()).map_err(|_| "holds a certificate with invalid dates")
         };
         let dates = certificate.validity();
         Ok(Self { from: moment(dates.not_before)?, until: moment(dates.not_after)? })
     }
 
-    /// From when on there is reason to worry: when a tenth of its life is left.
+    /// When to warn: when a tenth of its lifetime is left.
     pub fn ends_soon_from(self) -> Timestamp {
         let life = self.until.duration_since(self.from).unsigned_abs();
         self.until.checked_sub(life / 10).unwrap_or(self.from)
@@ -111,7 +111,7 @@ impl TlsFiles {
         [&self.certificate, &self.key].into_iter().chain(&self.client_ca)
     }
 
-    /// Reads the files, at this moment. What is wrong is said of the file that it is wrong in.
+    /// Loads the files at this time. An error names the file that it is in.
     pub(super) fn load(&self, now: Timestamp) -> Result<Tls, Diagnostic> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let chain = certificates(&self.certificate)?;
@@ -146,10 +146,10 @@ impl TlsFiles {
             None => builder.with_no_client_auth(),
             Some(Authorities { verifier, .. }) => builder.with_client_cert_verifier(Arc::clone(verifier)),
         };
-        // Refuses a key that is not the certificate's.
+        // This refuses a key that does not belong to the certificate.
         let mut config = builder
             .with_single_cert(chain, key)
-            .map_err(|error| wrong(&self.key, format!("does not go with {}: {error}", self.certificate.display())))?;
+            .map_err(|error| wrong(&self.key, format!("does not belong to {}: {error}", self.certificate.display())))?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Tls { config: Arc::new(config), clients, validity })
     }

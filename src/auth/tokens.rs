@@ -1,4 +1,4 @@
-//! Static tokens: those that admins made, and those whose hashes the identities file holds.
+//! Authenticates callers by static tokens: those that admins created, and those in the identities file.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use super::authenticator::{Authentication, Authenticator, Shown};
 use crate::domain::{Digest, How, Identity, Roles, Timestamp};
 use crate::governance::Tokens;
 
-/// The tokens that admins made.
+/// The tokens that admins created.
 #[derive(Debug)]
 pub struct MadeTokens(pub Arc<Tokens>);
 
@@ -31,7 +31,7 @@ impl Authenticator for MadeTokens {
     }
 }
 
-/// A token that the identities file holds the hash of.
+/// The hash of a token in the identities file.
 #[derive(Debug)]
 pub(super) struct FileToken {
     pub(super) hash: Digest,
@@ -39,7 +39,7 @@ pub(super) struct FileToken {
     pub(super) expires_at: Option<Timestamp>,
 }
 
-/// The tokens of the identities file.
+/// The token entries of the identities file.
 #[derive(Debug, Default)]
 pub(super) struct FileTokens(pub(super) HashMap<Digest, FileToken>);
 

@@ -1,4 +1,5 @@
-//! What the daemon does besides answering: ends questions in time, follows the store's health, keeps aggregates.
+//! Background tasks of the daemon: they end expired questions, follow the health of the store, record refused calls,
+//! and retire old records.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,16 +14,16 @@ use crate::governance::{self, Governor};
 use crate::outbound::witnesses::Witnesses;
 use crate::server::gate::Refusals;
 
-/// How often refused calls go to the record, where there were any.
+/// How often refused calls are recorded, if there were any.
 const REFUSALS_EVERY: Duration = Duration::from_mins(1);
-/// How often to look, at least, for what is older than it is kept.
+/// The longest pause between two checks for old records.
 const RETIRE_EVERY: Duration = Duration::from_mins(10);
-/// How long to wait after a step of that.
+/// The pause after a step of retention.
 const BETWEEN_STEPS: Duration = Duration::from_millis(20);
-/// How long to wait before trying again what the record could not take.
+/// The pause before the next attempt after the record failed.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// Starts everything; it ends with the token.
+/// Starts all tasks. They end with the token.
 pub(crate) fn spawn(
     tasks: &TaskTracker,
     governor: &Arc<Governor>,
@@ -43,7 +44,7 @@ pub(crate) fn spawn(
     tasks.spawn(record_refusals(Arc::clone(governor), Arc::clone(refusals), stop.clone()));
 }
 
-/// Tells probes whether the identities in force are what their sources hold.
+/// Updates health: whether the identities in force match their sources.
 pub(crate) fn follow_identities(tasks: &TaskTracker, known: &Arc<Known>, health: &Health, stop: &CancellationToken) {
     let (mut staleness, health) = (known.staleness(), health.clone());
     tasks.spawn(until(stop.clone(), async move {
@@ -57,7 +58,7 @@ pub(crate) fn follow_identities(tasks: &TaskTracker, known: &Arc<Known>, health:
     }));
 }
 
-/// Tells probes whether every witness has taken the latest checkpoint.
+/// Updates health: whether every witness accepted the latest checkpoint.
 pub(crate) fn follow_witnesses(tasks: &TaskTracker, witnesses: &Witnesses, health: &Health, stop: &CancellationToken) {
     let (mut behind, health) = (witnesses.behind(), health.clone());
     tasks.spawn(until(stop.clone(), async move {
@@ -80,17 +81,17 @@ async fn until(stop: CancellationToken, task: impl Future<Output = ()>) {
     }
 }
 
-/// Ends questions whose time is over.
+/// Ends expired questions.
 async fn expire(governor: Arc<Governor>) {
     loop {
         let next = match governor.expire_due().await {
             Ok(next) => next,
             Err(error) => {
-                tracing::error!(%error, "approvals that are over cannot be ended yet");
+                tracing::error!(%error, "expired approvals cannot be ended yet");
                 Some(RETRY)
             }
         };
-        // A deadline is never earlier than it says: a timer that wakes a little early would only wake again.
+        // The extra time keeps the timer from waking just before the deadline.
         let pause = next.map_or(Duration::from_hours(1), |next| next + Duration::from_millis(1));
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
@@ -99,7 +100,7 @@ async fn expire(governor: Arc<Governor>) {
     }
 }
 
-/// Tells probes whether the record can be written.
+/// Updates health: whether the record can be written.
 async fn follow_record(governor: Arc<Governor>, health: Health) {
     let mut record = governor.store().health();
     loop {
@@ -111,18 +112,19 @@ async fn follow_record(governor: Arc<Governor>, health: Health) {
     }
 }
 
-/// Brings the queue in step with the store after a fault: a write that was reported as failed may be there after all.
+/// Updates the queue from the store after a fault, because a write that was reported as failed may be on disk after
+/// all.
 async fn follow_recoveries(governor: Arc<Governor>) {
     let mut recoveries = governor.store().recoveries();
     while recoveries.changed().await.is_ok() {
         while let Err(error) = governor.catch_up().await {
-            tracing::error!(%error, "the open approvals cannot be read again yet");
+            tracing::error!(%error, "the open approvals cannot be loaded again yet");
             tokio::time::sleep(RETRY).await;
         }
     }
 }
 
-/// Tells probes whether the policy files hold the policy in force.
+/// Updates health: whether the policy files match the policy in force.
 async fn follow_policy(governor: Arc<Governor>, health: Health) {
     let mut state = governor.generations().state();
     loop {
@@ -161,7 +163,7 @@ async fn retire(governor: Arc<Governor>, retain: Duration) {
         match governor.retire(retain).await {
             Ok(0) => tokio::time::sleep(pause).await,
             Ok(records) => {
-                tracing::info!(records, "records that are older than --retain have no payload any more");
+                tracing::info!(records, "removed the payloads of records older than --retain");
                 tokio::time::sleep(BETWEEN_STEPS).await;
             }
             Err(error) => {
@@ -172,7 +174,7 @@ async fn retire(governor: Arc<Governor>, retain: Duration) {
     }
 }
 
-/// Puts refused calls on the record, in aggregate: once a minute, and at the end of the run.
+/// Records the number of refused calls: once a minute, and at the end of the run.
 async fn record_refusals(governor: Arc<Governor>, refusals: Arc<Refusals>, stop: CancellationToken) {
     let mut recorded = (0, 0);
     while !stop.is_cancelled() {

@@ -1,4 +1,4 @@
-//! What an operator may choose, and what is chosen otherwise.
+//! The configuration of the daemon, and its defaults.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -13,46 +13,46 @@ use crate::outbound::witnesses::WitnessSource;
 use crate::server::receive::ReceiveLimits;
 use crate::server::transport::ConnectionLimits;
 
-/// Everything that an operator may choose.
+/// The configuration of the daemon.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where the policy comes from.
+    /// The source of the policy.
     pub policy: PolicySource,
-    /// Where the record, the private socket and the credential live.
+    /// The data directory, with the record, the private socket and the credential.
     pub data_dir: PathBuf,
-    /// What the log is called, if somebody says: see [`Notary::start`].
+    /// The origin of the log, if it is set: see [`Notary::start`].
     pub origin: Option<String>,
-    /// The main listener's addresses; port 0 picks one.
+    /// The TCP addresses of the main listener. Port 0 picks a free port.
     pub tcp: Vec<SocketAddr>,
-    /// The main listener's unix sockets.
+    /// The unix sockets of the main listener.
     pub unix: Vec<PathBuf>,
-    /// What callers without a credential may do on the main listener.
+    /// The roles of callers without a credential on the main listener.
     pub anonymous: Anonymous,
-    /// Who else is known, and by what.
+    /// The sources of identities.
     pub identities: IdentitySource,
-    /// Where probes and Prometheus ask.
+    /// The admin listener, for probes and Prometheus.
     pub admin: AdminListener,
-    /// Whether a listener that others can route to may be without TLS.
+    /// Whether a listener on a routable address may run without TLS.
     pub allow_plaintext: bool,
-    /// Whether an answer may be given before it is durable.
+    /// Whether the daemon may answer before the record is durable.
     pub relaxed_durability: bool,
-    /// How long the disk may take over a write before calls are refused and probes are told.
+    /// How long a write may take before the daemon refuses calls and health reports a failure.
     pub disk_timeout: Duration,
-    /// Who is told of every checkpoint.
+    /// The witnesses of checkpoints.
     pub witnesses: Vec<WitnessSource>,
-    /// How long the record keeps what it says; for ever, where nothing is said.
+    /// How long the record keeps payloads; `None` means for ever.
     pub retain: Option<Duration>,
     /// When the gap began that an operator has looked at: retention may go by the clock after it.
     pub confirm_clock: Option<Timestamp>,
     /// What governs.
     pub governance: Settings,
-    /// What is bounded.
+    /// The limits of the network interfaces.
     pub limits: Limits,
-    /// How long calls may go on after the daemon was told to stop.
+    /// How long running calls may continue after the daemon was told to stop.
     pub shutdown_grace: Duration,
 }
 
-/// What callers without a credential may do on the main listener.
+/// The roles of callers without a credential on the main listener.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Anonymous {
     /// Nothing.
@@ -74,18 +74,19 @@ impl Anonymous {
     }
 }
 
-/// Where probes and Prometheus ask.
+/// The admin listener, for probes and Prometheus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AdminListener {
     /// Nowhere.
     Off,
-    /// On [`DEFAULT_ADMIN`], unless somebody else listens there: a second daemon on a machine still starts.
+    /// On [`DEFAULT_ADMIN`]. If that address is in use, there is no admin listener, so that a second daemon on a
+    /// machine still starts.
     Default,
-    /// Here, or not at all.
+    /// On this address. If it is in use, the daemon does not start.
     At(SocketAddr),
 }
 
-/// Where the admin listener is by default.
+/// The default address of the admin listener.
 pub const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9464);
 
 impl Config {
@@ -94,10 +95,10 @@ impl Config {
     }
 }
 
-/// What is bounded at the door.
+/// The limits of the network interfaces.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// One message, in bytes.
+    /// The size of a message, in bytes.
     pub message_bytes: usize,
     /// All requests that are arriving from callers of one kind, in bytes.
     pub receiving_bytes: usize,
@@ -105,21 +106,21 @@ pub struct Limits {
     pub receive_timeout: Duration,
     /// Connections at once.
     pub connections: usize,
-    /// Calls at once on one connection.
+    /// The most concurrent calls on a connection.
     pub calls_per_connection: u32,
     /// Calls to health and reflection at once on one connection that showed no credential.
     pub open_calls_per_connection: usize,
     /// Wrong credentials at once over one connection; 0 is as many as come.
     pub wrong_credentials: u32,
-    /// How long a client may take for the handshake of TLS, and again to say that it speaks HTTP/2.
+    /// The timeout of the TLS handshake, and again of the first bytes of the protocol.
     pub handshake: Duration,
-    /// How old a connection may be: then it takes no new calls.
+    /// The age after which a connection accepts no new calls.
     pub connection_age: Duration,
-    /// How long what is under way may go on from there.
+    /// How long running calls may continue after that.
     pub connection_age_grace: Duration,
-    /// Server streams at once.
+    /// The most open server streams.
     pub streams: usize,
-    /// How large parameters, metadata and result data may be.
+    /// The limits of parameters, metadata and result data.
     pub json: JsonLimits,
 }
 

@@ -10,9 +10,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::domain::Digest;
 
-/// How a credential begins, so that a scanner for leaked secrets can know one.
+/// The prefix of a credential, so that scanners for leaked secrets recognize it.
 const CREDENTIAL_PREFIX: &str = "aegis_";
-/// How the store's secret begins.
+/// The prefix of the store's secret.
 const TOKEN_KEY_PREFIX: &str = "aegis-token-key_";
 
 /// The data directory cannot be used.
@@ -21,61 +21,62 @@ pub enum DataDirError {
     /// The operating system refused.
     #[error("{}: {error}", path.display())]
     Io {
-        /// What was touched.
+        /// The path.
         path: PathBuf,
         /// What the operating system said.
         error: io::Error,
     },
-    /// Others could read or write it.
-    #[error("{}: its permissions are {mode:03o}, and others must not reach it: `chmod {wanted:03o}` it", path.display())]
+    /// Other users can read or write the path.
+    #[error("{}: other users can access it (mode {mode:03o}): run `chmod {wanted:03o}` on it", path.display())]
     TooOpen {
-        /// What is too open.
+        /// The path.
         path: PathBuf,
         /// Its permissions.
         mode: u32,
         /// What they should be.
         wanted: u32,
     },
-    /// It belongs to somebody else.
+    /// The directory belongs to another user.
     #[error("{}: it belongs to the user {owner}, and this process runs as {me}", path.display())]
     NotMine {
         /// The directory.
         path: PathBuf,
         /// Its owner.
         owner: u32,
-        /// Who we are.
+        /// The user of this process.
         me: u32,
     },
-    /// The secret that the record was written with is gone.
+    /// The secret of the record is missing.
     #[error(
-        "{0}: it is missing, and the record beside it was written with it: put it back from a backup. To go on without it, \
-         make an empty file in its place (`install -m 600 /dev/null {0}`): idempotency keys and confirmation tokens of before \
-         then work no longer, and digests of masked values from before and after differ", path.display()
+        "{0}: this file is missing, and the record needs it: restore it from a backup. To continue without it, create \
+         an empty file in its place (`install -m 600 /dev/null {0}`). Then earlier idempotency keys and confirmation \
+         tokens no longer work, and digests of masked values from before and after differ",
+        path.display()
     )]
     LostSecret {
         /// The file.
         path: PathBuf,
     },
-    /// The file of a secret holds something else.
+    /// The file does not contain a secret.
     #[error("{}: it must hold one line that begins with `{prefix}`; delete it to get a new one", path.display())]
     NoSecret {
         /// The file.
         path: PathBuf,
-        /// How the secret begins.
+        /// The prefix of the secret.
         prefix: &'static str,
     },
 }
 
-/// A data directory that is ours alone.
+/// A data directory that only this user can access.
 #[derive(Debug)]
 pub struct DataDir {
     path: PathBuf,
-    /// The owner: who this process runs as.
+    /// The owner, which is the user of this process.
     pub uid: u32,
 }
 
 impl DataDir {
-    /// Opens the directory; creates it where there is none.
+    /// Opens the directory. Creates a missing one.
     pub fn open(path: &Path) -> Result<Self, DataDirError> {
         let at = |error| DataDirError::Io { path: path.to_owned(), error };
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(at)?;
@@ -91,12 +92,12 @@ impl DataDir {
         Ok(Self { path: path.to_owned(), uid })
     }
 
-    /// The record.
+    /// The path of the record.
     pub fn record(&self) -> PathBuf {
         self.path.join("record.redb")
     }
 
-    /// The private socket.
+    /// The path of the private socket.
     pub fn socket(&self) -> PathBuf {
         self.path.join("aegis.sock")
     }
@@ -111,17 +112,17 @@ impl DataDir {
         self.secret("credential", CREDENTIAL_PREFIX)
     }
 
-    /// The store's secret: what action keys, confirmation tokens and the digests of masked values are derived from. Read, or
-    /// made before there is a record.
+    /// The store's secret. Action keys, confirmation tokens and digests of masked values are derived from it. It is
+    /// created before the record.
     ///
-    /// A record without its secret is refused: with a new one, no retry would be known as such. An empty file says that the
-    /// operator wants a new one all the same.
+    /// A record without its secret is refused, because with a new secret the daemon would not recognize retries. An
+    /// operator who accepts that empties the file to get a new secret.
     pub fn store_key(&self) -> Result<[u8; 32], DataDirError> {
         let path = self.path.join("token-key");
         let secret = match read_secret(&path)? {
             Some(text) if !text.is_empty() => valid_secret(text, &path, TOKEN_KEY_PREFIX)?,
             Some(_) => {
-                tracing::warn!(path = %path.display(), "the secret was emptied: the record goes on with a new one");
+                tracing::warn!(path = %path.display(), "the secret was emptied: creating a new one for this record");
                 make_secret(&path, TOKEN_KEY_PREFIX)?
             }
             None if self.record().exists() => return Err(DataDirError::LostSecret { path }),
@@ -130,7 +131,7 @@ impl DataDir {
         Ok(Digest::of(secret.as_bytes()).0)
     }
 
-    /// A secret of one line, made where there is none yet.
+    /// Reads a secret of one line, or creates it.
     fn secret(&self, name: &str, prefix: &'static str) -> Result<String, DataDirError> {
         let path = self.path.join(name);
         match read_secret(&path)? {
@@ -139,14 +140,14 @@ impl DataDir {
         }
     }
 
-    /// Says where the main listener is, for the command line on this machine.
+    /// Writes the address of the main listener, for the command line on this machine.
     pub fn announce(&self, endpoint: &str) -> Result<(), DataDirError> {
         let path = self.path.join("endpoint");
         fs::write(&path, format!("{endpoint}\n")).map_err(|error| DataDirError::Io { path, error })
     }
 }
 
-/// The text of a secret's file, if there is one.
+/// The content of a secret's file, if the file exists.
 fn read_secret(path: &Path) -> Result<Option<String>, DataDirError> {
     let at = |error| DataDirError::Io { path: path.to_owned(), error };
     let file = match fs::File::open(path) {
@@ -170,14 +171,14 @@ fn valid_secret(text: String, path: &Path, prefix: &'static str) -> Result<Strin
     Ok(text)
 }
 
-/// Makes a secret. Whole or not at all: half of one would be taken for another one.
+/// Creates a secret atomically, because half of a secret would look like another secret.
 fn make_secret(path: &Path, prefix: &'static str) -> Result<String, DataDirError> {
     let at = |error| DataDirError::Io { path: path.to_owned(), error };
     let mut random = [0; 32];
     getrandom::fill(&mut random).map_err(|error| at(io::Error::other(error)))?;
     let secret = format!("{prefix}{}", URL_SAFE_NO_PAD.encode(random));
     let temporary = path.with_extension("new");
-    // Of a start that was cut off.
+    // A file of an interrupted start.
     match fs::remove_file(&temporary) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(error)),
         _ => {}
@@ -190,18 +191,18 @@ fn make_secret(path: &Path, prefix: &'static str) -> Result<String, DataDirError
     Ok(secret)
 }
 
-/// What the system's list of users says about one: its name, and whether it is one that people or programs log in as.
+/// What the system knows about a user: its name, and whether it can log in.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Account {
-    /// Its name; its number where it has none.
+    /// Its name, or its number if it has no name.
     pub name: String,
-    /// Whether it can be logged in as, so that an agent may well run as it, too.
+    /// Whether the user can log in. An agent may then run as the same user.
     pub logs_in: bool,
 }
 
 /// Looks up a user.
 pub fn account(uid: u32) -> Account {
-    // Without a list (as in a container from scratch) there are no logins either.
+    // Without a list of users (as in an empty container) no user can log in.
     account_in(&fs::read_to_string("/etc/passwd").unwrap_or_default(), uid)
 }
 

@@ -1,4 +1,4 @@
-//! Why the daemon could not start.
+//! Why the daemon failed to start.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,7 +10,7 @@ use crate::outbound::WitnessError;
 use crate::policy::LoadErrors;
 use crate::server::access;
 
-/// The daemon could not start, or not go on.
+/// Why the daemon failed to start or to continue.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The policy is not valid.
@@ -28,16 +28,16 @@ pub enum ServeError {
     /// The record cannot be written.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The record is not what a witness has seen, or a witness cannot be told.
+    /// The record does not match a witness, or a witness cannot be used.
     #[error(transparent)]
     Witness(#[from] WitnessError),
-    /// The log cannot be signed for.
+    /// The notary cannot start.
     #[error(transparent)]
     Notary(#[from] NotaryError),
     /// A listener cannot be bound.
     #[error("cannot listen on {address}: {error}")]
     Bind {
-        /// Where.
+        /// The address.
         address: String,
         /// What the operating system said.
         error: io::Error,
@@ -54,20 +54,20 @@ pub enum ServeError {
     },
     /// A plaintext listener would be reachable from elsewhere.
     #[error(
-        "{0} can be reached from other machines, and this listener has no TLS: listen on 127.0.0.1 or a unix socket, or say \
-         --allow-plaintext"
+        "other machines can reach {0}, and this listener has no TLS: listen on 127.0.0.1 or a unix socket, configure \
+         TLS, or set --allow-plaintext"
     )]
     Plaintext(SocketAddr),
-    /// `--dev` would be reachable from elsewhere.
+    /// Other machines could reach a daemon with `--dev`.
     #[error("--dev gives every caller every role, so it listens on loopback only, not on {0}")]
     DevNotLoopback(SocketAddr),
-    /// Nobody could call.
+    /// The daemon has no listener.
     #[error("there is no main listener: give --port, --listen or --uds")]
     NoListener,
-    /// A method of the API has no role.
+    /// A method of the API has no row in the access table.
     #[error(transparent)]
     Access(#[from] access::UnknownMethod),
-    /// The descriptors that were compiled in are not valid.
+    /// The compiled-in descriptors are not valid.
     #[error("reflection: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
 }

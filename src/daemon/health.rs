@@ -1,8 +1,8 @@
-//! Health, per service, as `grpc.health.v1` has it.
+//! Health of each service, for `grpc.health.v1`.
 //!
 //! | service | serving while |
 //! | --- | --- |
-//! | (empty) | everything below that is named here is |
+//! | (empty) | the record can be written |
 //! | `aegis.v1.GovernanceService`, `aegis.v1.ApprovalService` | the record can be written |
 //! | `aegis.v1.AuditService`, `aegis.v1.PolicyService`, `aegis.v1.AdminService` | the daemon runs |
 //! | `aegis.record` | the record can be written |
@@ -17,9 +17,9 @@ use tonic_health::server::HealthReporter;
 
 use crate::audit::StoreHealth;
 
-/// What a probe asks for: whether agents can be answered.
+/// The services whose health is that of the record.
 const ANSWERING: [&str; 4] = ["", "aegis.v1.GovernanceService", "aegis.v1.ApprovalService", "aegis.record"];
-/// What works as long as the daemon does.
+/// The services that are healthy while the daemon runs.
 const RUNNING: [&str; 3] = ["aegis.v1.AdminService", "aegis.v1.AuditService", "aegis.v1.PolicyService"];
 const POLICY: &str = "aegis.policy";
 const AUTH: &str = "aegis.auth";
@@ -27,12 +27,12 @@ const WITNESS: &str = "aegis.witness";
 const RETENTION: &str = "aegis.retention";
 const DEV: &str = "aegis.dev";
 
-/// Tells probes how the daemon is.
+/// Updates the health of each service.
 #[derive(Clone, Debug)]
 pub(crate) struct Health(HealthReporter);
 
 impl Health {
-    /// Everything is well.
+    /// Everything is healthy.
     pub(crate) async fn start(reporter: HealthReporter, dev: bool) -> Self {
         let health = Self(reporter);
         health.set(&ANSWERING, true).await;
@@ -44,22 +44,22 @@ impl Health {
         health
     }
 
-    /// How the record is.
+    /// Sets the health of the record.
     pub(crate) async fn record(&self, record: &StoreHealth) {
         self.set(&ANSWERING, matches!(record, StoreHealth::Ok)).await;
     }
 
-    /// Whether the policy files hold the policy in force.
+    /// Sets whether the policy files match the policy in force.
     pub(crate) async fn policy(&self, good: bool) {
         self.set(&[POLICY], good).await;
     }
 
-    /// Whether the identities file holds who is known.
+    /// Sets whether the identities in force match their sources.
     pub(crate) async fn auth(&self, good: bool) {
         self.set(&[AUTH], good).await;
     }
 
-    /// Whether every witness has taken the latest checkpoint.
+    /// Sets whether every witness accepted the latest checkpoint.
     pub(crate) async fn witnesses(&self, well: bool) {
         self.set(&[WITNESS], well).await;
     }

@@ -1,4 +1,4 @@
-//! Where the daemon listens: which listeners it refuses, and how it binds the others.
+//! Checks, binds and starts the listeners of the daemon.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -17,10 +17,10 @@ use crate::auth::{Connection, Known, Listener};
 use crate::governance::Governor;
 use crate::server::listen::{self, Bound, Door, Stream};
 
-/// Where the daemon listens, once it does.
+/// The addresses of a running daemon.
 #[derive(Clone, Debug)]
 pub struct Listening {
-    /// The main listener, as the command line takes it: `http://127.0.0.1:50051`, `unix:/run/aegis/agent.sock`.
+    /// The main listener in the form for the command line: `http://127.0.0.1:50051`, `unix:/run/aegis/agent.sock`.
     pub endpoints: Vec<String>,
     /// The private socket.
     pub private: PathBuf,
@@ -32,7 +32,7 @@ pub struct Listening {
     pub revision: crate::domain::Digest,
 }
 
-/// Refuses listeners that would be reachable by those who must not reach them.
+/// Refuses listeners that the wrong callers could reach.
 pub(crate) fn check_reach(config: &Config) -> Result<(), ServeError> {
     if config.tcp.is_empty() && config.unix.is_empty() {
         return Err(ServeError::NoListener);
@@ -45,7 +45,7 @@ pub(crate) fn check_reach(config: &Config) -> Result<(), ServeError> {
     Ok(())
 }
 
-/// Refuses to speak plaintext where others could listen, unless that is wanted.
+/// Refuses a listener without TLS on a routable address, unless the operator allows it.
 pub(crate) fn check_plaintext(config: &Config) -> Result<(), ServeError> {
     match config.tcp.iter().find(|address| !address.ip().is_loopback()) {
         Some(address) if !config.allow_plaintext => Err(ServeError::Plaintext(*address)),
@@ -53,10 +53,10 @@ pub(crate) fn check_plaintext(config: &Config) -> Result<(), ServeError> {
     }
 }
 
-/// Every listener, bound: nothing is accepted yet.
+/// The bound listeners, which do not accept connections yet.
 pub(crate) struct Listeners {
     bound: Vec<(Bound, Listener, Option<Arc<Known>>)>,
-    /// Where they are.
+    /// Their addresses.
     pub(crate) listening: Listening,
 }
 
@@ -78,7 +78,7 @@ pub(crate) async fn bind(
         endpoints.push(format!("{scheme}://{}", listener.local_addr().map_err(at)?));
         bound.push((Bound::Tcp(listener), main, tls.clone()));
     }
-    // Where users are told apart, whoever is not named is kept out by the file system, too.
+    // If the identities file names users, the file system keeps other users out too.
     let mode = if known.load().names_users { 0o660 } else { 0o666 };
     for path in &config.unix {
         endpoints.push(format!("unix:{}", path.display()));
@@ -134,7 +134,7 @@ pub(crate) async fn bind_admin(config: &Config) -> Result<Option<TcpListener>, S
     match TcpListener::bind(address).await {
         Ok(listener) => Ok(Some(listener)),
         Err(error) if config.admin == AdminListener::Default => {
-            tracing::warn!(%address, %error, "no admin listener: probes and metrics need --admin-listen here");
+            tracing::warn!(%address, %error, "no admin listener: set --admin-listen for probes and metrics");
             Ok(None)
         }
         Err(error) => Err(ServeError::Bind { address: address.to_string(), error }),

@@ -1,5 +1,4 @@
-//! The life of the daemon: what an operator configures, the data directory, the listeners, what runs in the background,
-//! and what probes are told.
+//! The daemon as a process: configuration, data directory, listeners, background tasks, health and metrics.
 
 pub(crate) mod background;
 mod config;

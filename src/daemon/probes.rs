@@ -1,4 +1,4 @@
-//! The admin listener: plain HTTP for probes and Prometheus, on loopback unless told otherwise.
+//! The admin listener: plain HTTP for probes and Prometheus, by default on loopback.
 //!
 //! | path | says |
 //! | --- | --- |
@@ -39,16 +39,16 @@ use crate::server::gate::Refusals;
 use crate::server::listen::{self, Bound, Door};
 use crate::server::transport::{ConnectionLimits, Transport};
 
-/// What the listener tells about.
+/// The sources of the metrics.
 #[derive(Clone)]
 pub(crate) struct Admin {
-    /// What answers agents.
+    /// The governor.
     pub(crate) governor: Arc<Governor>,
-    /// Whom the daemon knows.
+    /// The identities in force.
     pub(crate) known: Arc<Known>,
-    /// Calls that were refused.
+    /// The counter of refused calls.
     pub(crate) refusals: Arc<Refusals>,
-    /// Who is told of checkpoints.
+    /// The witnesses of checkpoints.
     pub(crate) witnesses: Arc<Witnesses>,
 }
 
@@ -127,7 +127,7 @@ impl Admin {
     async fn metrics(&self) -> Result<String, StoreError> {
         let governor = &self.governor;
         let healthy = matches!(*governor.store().health().borrow(), StoreHealth::Ok);
-        // While the record is out of order, everything else is said all the same.
+        // While the record fails, the page still has everything else.
         let stats = if healthy {
             let (now, unreported_after) = (governor.now(), governor.unreported_after());
             Some(governor.store().scan(move |reader| reader.stats(now, unreported_after)).await?)
@@ -148,7 +148,7 @@ impl Admin {
         let policy = policy.borrow();
         page.gauge("aegis_policy_rules", "Rules in force.", policy.current.policy.rules().len() as u64);
         let rejected = u64::from(policy.rejected.is_some());
-        page.gauge("aegis_policy_rejected", "Whether the policy files hold something that was refused.", rejected);
+        page.gauge("aegis_policy_rejected", "Whether the current policy files were refused.", rejected);
         let loaded_at = u64::try_from(policy.current.loaded_at.as_second()).unwrap_or_default();
         page.gauge("aegis_policy_loaded_timestamp_seconds", "When the policy came into force.", loaded_at);
         let revision = policy.current.policy.revision().to_string();
@@ -156,16 +156,16 @@ impl Admin {
 
         let Staleness { rejected, failing } = *self.known.staleness().borrow();
         let rejected = u64::from(rejected);
-        page.gauge(
-            "aegis_identities_rejected",
-            "Whether the identities files hold something that was refused.",
-            rejected,
-        );
-        let help = "Issuers whose keys could not be fetched when that was last tried.";
+        page.gauge("aegis_identities_rejected", "Whether the current identities files were refused.", rejected);
+        let help = "Issuers whose last fetch of keys failed.";
         page.gauge("aegis_identities_keys_failing", help, failing as u64);
         if let Some(tls) = &self.known.load().tls {
             let until = u64::try_from(tls.validity.until.as_second()).unwrap_or_default();
-            page.gauge("aegis_tls_certificate_expiry_timestamp_seconds", "When the certificate of TCP expires.", until);
+            page.gauge(
+                "aegis_tls_certificate_expiry_timestamp_seconds",
+                "When the TLS certificate of the daemon expires.",
+                until,
+            );
         }
 
         let (unauthenticated, permission_denied) = self.refusals.total();
@@ -176,10 +176,10 @@ impl Admin {
         let witnesses = self.witnesses.states().clone();
         if !witnesses.is_empty() {
             let sizes = witnesses.iter().map(|witness| (label(&witness.name), witness.size));
-            let help = "Size of the last checkpoint that a witness has taken.";
+            let help = "Size of the last checkpoint that a witness accepted.";
             page.series("aegis_witness_tree_size", help, "gauge", "witness", sizes);
             let behind = witnesses.iter().map(|witness| (label(&witness.name), u64::from(witness.error.is_some())));
-            let help = "Whether a witness has not taken the latest checkpoint that it was handed.";
+            let help = "Whether a witness has not accepted the latest checkpoint.";
             page.series("aegis_witness_behind", help, "gauge", "witness", behind);
         }
 
@@ -188,7 +188,7 @@ impl Admin {
             let outcomes = stats.by_outcome.into_iter().map(|(outcome, n)| (outcome.to_owned(), n));
             page.series(
                 "aegis_decisions",
-                "Decisions on the record, by outcome as it stands.",
+                "Decisions on the record, by current outcome.",
                 "gauge",
                 "outcome",
                 outcomes,
@@ -200,13 +200,13 @@ impl Admin {
     }
 }
 
-/// A name that an operator chose, as a label holds it.
+/// A name from the configuration, escaped for a label.
 fn label(name: &str) -> String {
     name.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
-/// Prometheus' text format (<https://prometheus.io/docs/instrumenting/exposition_formats/>), as far as it is needed here:
-/// whole numbers and at most one label, whose values need no escaping any more.
+/// Prometheus' text format (<https://prometheus.io/docs/instrumenting/exposition_formats/>), reduced to what is needed
+/// here: whole numbers and at most one label with an escaped value.
 #[derive(Default)]
 struct Page(String);
 

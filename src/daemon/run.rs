@@ -1,4 +1,4 @@
-//! The life of the daemon on one page: open what is ours, take up the record, bind, serve, stop in good order.
+//! The whole run of the daemon: open the data directory and the record, bind, serve, and stop cleanly.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ use crate::server::grpc::streams::Streams;
 use crate::server::receive::Receiver;
 use crate::server::transport::Transport;
 
-/// Runs the daemon until `shutdown` resolves. `ready` hears where it listens as soon as it does.
+/// Runs the daemon until `shutdown` resolves. Calls `ready` with the addresses as soon as it listens.
 pub async fn run(
     config: Config,
     shutdown: impl Future<Output = ()>,
@@ -122,14 +122,14 @@ pub async fn run(
     tasks.close();
     tasks.wait().await;
     if let Err(error) = governor.stop().await {
-        tracing::error!(%error, "the end of this run could not be recorded");
+        tracing::error!(%error, "cannot record the end of this run");
     }
     witnesses::finish(&config.witnesses, &notary).await;
     governor.store().shutdown();
     Ok(())
 }
 
-/// Opens the record, and takes up where it left off.
+/// Opens the record and restores its state.
 async fn start_governor(
     config: &Config,
     data_dir: &DataDir,
@@ -145,7 +145,7 @@ async fn start_governor(
         clock: Arc::clone(&clock),
         ..Options::default()
     };
-    // Before the record: one without its secret is refused.
+    // The secret comes before the record, because a record without its secret is refused.
     let store_key = data_dir.store_key()?;
     let store = Store::open(&data_dir.record(), options)?;
     find_clock_gap(&store, clock.now(), config.confirm_clock).await?;
@@ -171,13 +171,13 @@ fn warn_about(config: &Config, account: &data_dir::Account) {
         );
     }
     if config.relaxed_durability {
-        tracing::warn!("--durability relaxed: the last answers before a power loss may be missing from the record");
+        tracing::warn!("--durability relaxed: a power loss may remove the last decisions from the record");
     }
     if account.logs_in {
         tracing::warn!(
             user = %account.name,
-            "this user can log in: an agent that runs as the same user can read the credential and approve its own actions. \
-             Run aegis as a user of its own"
+            "this user can log in: an agent that runs as the same user can read the credential and approve its own \
+             actions. Run aegis as a separate user"
         );
     }
 }

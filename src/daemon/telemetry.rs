@@ -1,10 +1,12 @@
-//! What the daemon says about itself: a log on stderr, and traces over OTLP where the standard `OTEL_*` variables ask.
+//! Telemetry: a log on stderr, and traces over OTLP if the standard `OTEL_*` variables configure them.
 //!
 //! | variable | meaning |
 //! | --- | --- |
 //! | `AEGIS_LOG` | what to log, as `tracing-subscriber`'s filter has it; default `info` |
-//! | `OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` | where to send traces (gRPC); none are sent without one |
-//! | `OTEL_EXPORTER_OTLP_HEADERS`, `_TIMEOUT`, `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_TRACES_SAMPLER`, `OTEL_BSP_*` | as the OpenTelemetry specification has them |
+//! | `OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` | where to send traces (gRPC); default: none |
+//! | `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_EXPORTER_OTLP_TIMEOUT` | as in the OpenTelemetry specification |
+//! | `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES` | as in the OpenTelemetry specification |
+//! | `OTEL_TRACES_SAMPLER`, `OTEL_BSP_*` | as in the OpenTelemetry specification |
 //! | `OTEL_SDK_DISABLED=true` | no traces, whatever else is set |
 
 use std::io::{self, IsTerminal as _};
@@ -20,37 +22,37 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 use tracing_subscriber::{Layer as _, fmt};
 
-/// How the log is written.
+/// The format of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
-    /// For people on a terminal, JSON otherwise.
+    /// Pretty on a terminal, otherwise JSON.
     #[default]
     Auto,
-    /// For people.
+    /// Pretty, for people.
     Pretty,
     /// One JSON object per line.
     Json,
 }
 
-/// Telemetry could not be set up.
+/// Why telemetry could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
-    /// `AEGIS_LOG` is no filter.
+    /// `AEGIS_LOG` is not a valid filter.
     #[error("AEGIS_LOG: {0}")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
     /// The exporter cannot be built from the `OTEL_*` variables.
     #[error("OTEL_EXPORTER_OTLP_ENDPOINT: {0}")]
     Exporter(#[from] opentelemetry_otlp::ExporterBuildError),
-    /// Telemetry was set up before.
+    /// Telemetry is already set up.
     #[error(transparent)]
     Init(#[from] TryInitError),
 }
 
-/// Telemetry while it lasts: what is still to be exported goes out when this is shut down.
+/// Running telemetry. Its shutdown exports the remaining traces.
 #[derive(Debug)]
 pub struct Telemetry(Option<SdkTracerProvider>);
 
-/// Sets up the log and, where asked for, the export of traces. Needs a tokio runtime for the latter.
+/// Sets up the log and, if configured, the export of traces, which needs a tokio runtime.
 pub fn init(format: LogFormat) -> Result<Telemetry, TelemetryError> {
     let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into());
     let filter = filter.parse(std::env::var("AEGIS_LOG").unwrap_or_default())?;
@@ -60,7 +62,7 @@ pub fn init(format: LogFormat) -> Result<Telemetry, TelemetryError> {
         LogFormat::Pretty => false,
         LogFormat::Json => true,
     };
-    // A line that cannot be written is lost. To complain about it on stderr, where nobody reads any more, would panic.
+    // A line that cannot be written is lost. Reporting that on a closed stderr would panic.
     let log = if json {
         fmt::layer().json().flatten_event(true).log_internal_errors(false).with_writer(io::stderr).boxed()
     } else {
@@ -69,7 +71,7 @@ pub fn init(format: LogFormat) -> Result<Telemetry, TelemetryError> {
 
     let provider = if wants_traces() { Some(tracer_provider()?) } else { None };
     let traces = provider.as_ref().map(|provider| {
-        // Only our own spans: the exporter's and the transport's would feed on themselves.
+        // Only our own spans: exporting the spans of the exporter would create more of them.
         let ours = Targets::new().with_target("aegis", LevelFilter::DEBUG);
         tracing_opentelemetry::layer().with_tracer(provider.tracer("aegis")).with_filter(ours)
     });
@@ -78,7 +80,7 @@ pub fn init(format: LogFormat) -> Result<Telemetry, TelemetryError> {
 }
 
 impl Telemetry {
-    /// Sends what is still to be sent.
+    /// Exports the remaining traces.
     pub fn shutdown(self) {
         if let Some(provider) = self.0
             && let Err(error) = provider.shutdown()

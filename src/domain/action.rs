@@ -1,4 +1,4 @@
-//! What an agent wants to do, who says it wants to, and the digest that ties an answer to exactly that.
+//! An action, its proposer, and the digest that binds a decision to exactly that action.
 
 use std::fmt;
 
@@ -8,24 +8,23 @@ use sha2::{Digest as _, Sha256};
 
 use super::canonical::{ParamsError, canonical_json};
 
-/// What an agent wants to do.
+/// The action that an agent proposes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Action {
-    /// The kind of action, for example `bulk_update`. Never empty at a door of the daemon; `simulate` may decide an
-    /// empty one.
+    /// The type of action, for example `bulk_update`. The daemon refuses an empty one; `simulate` accepts it.
     pub r#type: String,
-    /// What it acts on, for example `crm`. May be empty.
+    /// The target, for example `crm`. May be empty.
     #[serde(default)]
     pub target: String,
-    /// Its arguments. Keys are ordered, so that no iteration order can show in a decision.
+    /// The parameters. Keys are sorted, so that their order cannot change a decision.
     #[serde(default)]
     pub params: Map<String, Value>,
-    /// The agent's own words for a reviewer. No rule looks at it.
+    /// The agent's description for a reviewer. No rule reads it.
     #[serde(default)]
     pub description: String,
 }
 
-/// Who proposes, as declared by the caller. What was authenticated is the [`Identity`](super::Identity).
+/// The proposer, as declared by the caller. The authenticated identity is [`Identity`](super::Identity).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Actor {
     /// The declared id, for example `agent-7`.
@@ -36,29 +35,29 @@ pub struct Actor {
     pub r#type: String,
 }
 
-/// Everything that a caller says when it proposes an action.
+/// Everything that a caller sends to propose an action.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Proposal {
-    /// Who proposes, as declared.
+    /// The proposer, as declared.
     pub actor: Actor,
-    /// What is proposed.
+    /// The action.
     pub action: Action,
     /// The agent's session, or empty.
     pub session_id: String,
-    /// Free labels that travel to the record.
+    /// Labels that the caller chose. They go on the record.
     pub metadata: Map<String, Value>,
     /// W3C trace id of the caller (32 lower-case hex digits), or empty.
     pub trace_id: String,
 }
 
 impl Proposal {
-    /// The canonical JSON of the action with who proposes it in which session: see [`canonical_action`].
+    /// The canonical JSON of the action with its actor and its session: see [`canonical_action`].
     pub fn canonical(&self) -> Result<Vec<u8>, ParamsError> {
         canonical_action(&self.action, &self.actor.id, &self.session_id)
     }
 }
 
-/// A SHA-256 value: the action digest, a policy revision, a leaf hash. Written as 64 lower-case hex digits.
+/// A SHA-256 hash: an action digest, a policy revision, a leaf hash. Its text form is 64 lower-case hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest(pub [u8; 32]);
 
@@ -68,7 +67,7 @@ impl Digest {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// Reads 64 hex digits.
+    /// Parses 64 hex digits.
     pub fn from_hex(text: &str) -> Option<Self> {
         let mut bytes = [0; 32];
         hex::decode_to_slice(text, &mut bytes).ok()?;
@@ -103,13 +102,13 @@ impl<'de> Deserialize<'de> for Digest {
     }
 }
 
-/// What an action digest begins with, so that nobody can guess a masked value from the digest. Given to the proposer
-/// and never recorded.
+/// The salt of an action digest, so that nobody can guess a masked value from the digest. The proposer gets it; the
+/// record never has it.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct ActionSalt(pub [u8; Self::LEN]);
 
 impl ActionSalt {
-    /// How long a salt is.
+    /// The length of a salt in bytes.
     pub const LEN: usize = 16;
 }
 
@@ -119,7 +118,8 @@ impl fmt::Debug for ActionSalt {
     }
 }
 
-/// What an action is compared and digested by: the RFC 8785 JSON, without the line break, of
+/// The canonical form of an action, for comparison and for the digest. It is the RFC 8785 JSON, without the line break,
+/// of
 ///
 /// ```json
 /// {"actor":{"id":"agent-7"},"description":"","params":{"count":150},
@@ -142,7 +142,7 @@ pub fn canonical_action(action: &Action, actor_id: &str, session_id: &str) -> Re
 
 /// The action digest: SHA-256 of the salt and the [`canonical_action`].
 ///
-/// SDKs compute the same, so that an agent can prove what was decided without having to trust the daemon's copy.
+/// SDKs compute the same digest. So an agent can prove what was decided without trusting the daemon's copy.
 pub fn action_digest(salt: &ActionSalt, canonical: &[u8]) -> Digest {
     Digest(Sha256::new().chain_update(salt.0).chain_update(canonical).finalize().into())
 }

@@ -1,10 +1,10 @@
-//! Canonical JSON (RFC 8785) in one pass: the only bytes that are ever hashed. Each decision pays for it twice, with
-//! the action's digest and with the record.
+//! Writes canonical JSON (RFC 8785) in one pass. Only these bytes are ever hashed. Each decision needs it twice: for
+//! the action's digest and for the record.
 //!
-//! The bytes are those of the `serde_json_canonicalizer` crate (a test holds the two against each other). The
-//! difference is that members are written straight into one buffer and only moved when they turn out not to be in
-//! order, and that the writer learns where the members of the outermost object stand: the store fills in what only it
-//! knows (the sequence number, the record's name) without writing the rest again.
+//! The output is the same as that of the `serde_json_canonicalizer` crate; a test compares the two. This writer is
+//! faster: it writes members into one buffer and moves them only if they are not sorted. It also returns the positions
+//! of the top-level members. So the store can fill in the sequence number and the record's id without writing the rest
+//! again.
 
 use std::fmt::{Display, Write as _};
 use std::ops::Range;
@@ -20,7 +20,7 @@ use super::MAX_WHOLE_NUMBER;
 #[error("no canonical JSON form: {0}")]
 pub struct ParamsError(#[from] Error);
 
-/// The canonical JSON (RFC 8785) of a value: the only bytes that are ever hashed.
+/// The canonical JSON (RFC 8785) of a value. Only these bytes are ever hashed.
 pub fn canonical_json<T: Serialize>(value: &T) -> Result<Vec<u8>, ParamsError> {
     Ok(Writer::write(value, 0)?.out)
 }
@@ -42,7 +42,7 @@ impl Canonical {
         Ok(Self { bytes: writer.out, members: writer.outermost })
     }
 
-    /// Where the value of a member of the outermost object stands.
+    /// The position of the value of a top-level member.
     pub(crate) fn value_of(&self, key: &str) -> Option<Range<usize>> {
         let member = self.members.iter().find(|member| {
             let quoted = &self.bytes[member.start..member.key_end];
@@ -62,7 +62,7 @@ struct Member {
 
 struct Writer {
     out: Vec<u8>,
-    /// The members of every object that is being written, innermost last.
+    /// The members of every open object, innermost last.
     members: Vec<Member>,
     depth: usize,
     text: String,
@@ -90,7 +90,7 @@ impl Writer {
         self.out.extend_from_slice(self.text.as_bytes());
     }
 
-    /// A number as ECMAScript prints it; the other writer of canonical JSON knows how.
+    /// A number as ECMAScript prints it. The `serde_json_canonicalizer` crate does this.
     fn double(&mut self, value: f64) -> Result<(), Error> {
         self.out.extend_from_slice(&serde_json_canonicalizer::to_vec(&value)?);
         Ok(())
@@ -139,7 +139,7 @@ impl Writer {
         Array { first: true, writer: self, closes: 0 }
     }
 
-    /// Puts the members from `base` on in order and forgets them.
+    /// Sorts the members from `base` on, and clears them.
     fn close_object(&mut self, base: usize) -> Result<(), Error> {
         let mut in_order = true;
         for pair in self.members[base..].windows(2) {
@@ -174,7 +174,7 @@ impl Writer {
             keyed.sort_by(|a, b| a.0.cmp(&b.0));
             ordered = keyed.into_iter().map(|(_, member)| member).collect();
         }
-        // The writer spells a text in one way only: equal keys are equal bytes.
+        // The writer has one form for each text, so equal keys have equal bytes.
         if ordered.windows(2).any(|pair| self.key(pair[0]) == self.key(pair[1])) {
             return Err(Error::custom("duplicate object key"));
         }
@@ -220,7 +220,7 @@ fn is_plain(key: &[u8]) -> bool {
 struct Object<'w> {
     writer: &'w mut Writer,
     base: usize,
-    /// How many wrapping objects end with this one: an enum variant is an object around its content.
+    /// How many wrapping objects end with this one. An enum variant wraps its content in an object.
     closes: usize,
 }
 
@@ -489,7 +489,7 @@ impl ser::SerializeMap for Object<'_> {
     }
 }
 
-/// How long the JSON of a value is.
+/// The length of a value's JSON in bytes.
 pub fn json_len(value: &impl Serialize) -> Result<usize, ParamsError> {
     struct Count(usize);
     impl std::io::Write for Count {

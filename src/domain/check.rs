@@ -1,7 +1,8 @@
-//! What a request must be before anybody works on it. Doors read requests; this module checks what they read.
+//! Checks of a request. An interface (gRPC, HTTP) parses a request; this module checks the result before anything uses
+//! it.
 //!
-//! [`Checked`] is the proof: only [`Checked::new`] makes one, and governance takes nothing else. So no door can forget a
-//! check, and a new door gets all of them.
+//! Only [`Checked::new`] can create a [`Checked`] value, and governance accepts nothing else. So no interface can
+//! forget a check, and a new interface gets all of them.
 
 use std::fmt::Display;
 use std::ops::Deref;
@@ -20,15 +21,15 @@ const TYPE_BYTES: usize = 1024;
 const TARGET_BYTES: usize = 8192;
 /// The longest free text (a description, a reason, an error), in bytes.
 pub const TEXT_BYTES: usize = 16 * 1024;
-/// The longest that one call may wait for a reviewer.
+/// The longest time that one call may wait for a reviewer.
 pub const MAX_WAIT: Duration = Duration::from_hours(1);
 
-/// How large the JSON of a request may be.
+/// The limits for the JSON of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JsonLimits {
     /// The JSON of parameters, metadata or result data, in bytes.
     pub bytes: usize,
-    /// How deep it may be nested.
+    /// The largest nesting depth.
     pub depth: usize,
 }
 
@@ -38,12 +39,12 @@ impl Default for JsonLimits {
     }
 }
 
-/// A value that was checked. There is no other way to make one than [`Checked::new`].
+/// A checked value. Only [`Checked::new`] creates one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checked<T>(T);
 
 impl<T: Check> Checked<T> {
-    /// Checks the value. Every violation is reported at once, with those that the door found while it read.
+    /// Checks the value. Returns all violations at once, with those that the interface found while parsing.
     pub fn new(value: T, limits: JsonLimits, found: Vec<Violation>) -> Result<Self, CallError> {
         let mut checker = Checker { limits, violations: found };
         value.check("", &mut checker);
@@ -66,9 +67,9 @@ impl<T> Deref for Checked<T> {
     }
 }
 
-/// Knows what it must be.
+/// A type that can check its own values.
 pub trait Check {
-    /// Reports everything that is wrong with it. `at` is the path before its own fields: empty, or `items[3].`.
+    /// Reports all violations. `at` is the path before its own fields: empty, or `items[3].`.
     fn check(&self, at: &str, checker: &mut Checker);
 }
 
@@ -80,7 +81,7 @@ impl<T: Check> Check for Vec<T> {
     }
 }
 
-/// Gathers what is wrong. A field's path is put together only where something is wrong with it.
+/// Collects violations. Builds the path of a field only if the field is wrong.
 #[derive(Debug)]
 pub struct Checker {
     limits: JsonLimits,
@@ -88,12 +89,12 @@ pub struct Checker {
 }
 
 impl Checker {
-    /// A checker with nothing found yet.
+    /// A checker without violations.
     pub fn new(limits: JsonLimits) -> Self {
         Self { limits, violations: Vec::new() }
     }
 
-    /// How large JSON may be.
+    /// The limits for JSON.
     pub fn limits(&self) -> JsonLimits {
         self.limits
     }
@@ -103,24 +104,24 @@ impl Checker {
         self.violations.push(Violation::new(field, description));
     }
 
-    /// The value, if nothing was wrong.
+    /// Returns the value if there is no violation.
     pub fn finish<T>(self, value: T) -> Result<T, CallError> {
         if self.violations.is_empty() { Ok(value) } else { Err(CallError::invalid(self.violations)) }
     }
 
-    /// What was found.
+    /// The violations.
     pub fn into_violations(self) -> Vec<Violation> {
         self.violations
     }
 
-    /// A text of at most so many bytes.
+    /// Checks a text of at most this many bytes.
     pub fn text(&mut self, field: impl Display, text: &str, bytes: usize) {
         if text.len() > bytes {
             self.wrong(field.to_string(), format!("{} bytes long; at most {bytes}", text.len()));
         }
     }
 
-    /// A text that names something: bounded, and without characters that hide or reorder what a reviewer reads.
+    /// Checks a name: bounded, and without characters that hide or reorder text for a reviewer.
     pub fn name(&mut self, field: impl Display, name: &str, bytes: usize) {
         if name.len() > bytes {
             self.text(field, name, bytes);
@@ -132,7 +133,7 @@ impl Checker {
         }
     }
 
-    /// An object of bounded size and depth with whole numbers that every reader keeps exactly.
+    /// Checks an object: its size, its depth, and that every reader represents its whole numbers exactly.
     pub fn object(&mut self, field: impl Display, object: &Map<String, Value>) {
         let mut path = field.to_string();
         if let Err(why) = exact_object(object, self.limits.depth, &mut path) {
@@ -141,7 +142,7 @@ impl Checker {
         self.size(field, object);
     }
 
-    /// A value of bounded size and depth with whole numbers that every reader keeps exactly.
+    /// Checks a value: its size, its depth, and that every reader represents its whole numbers exactly.
     pub fn value(&mut self, field: impl Display, value: &Value) {
         let mut path = field.to_string();
         if let Err(why) = exact(value, self.limits.depth, &mut path) {
@@ -208,20 +209,21 @@ impl Check for Report {
 }
 
 /// Whether the character hides or reorders text: control characters (Cc), line and paragraph separators, bidirectional
-/// controls, zero-width space, word joiner, byte order mark, tag characters. File names have joiners, variation selectors
-/// and soft hyphens: those are shown, not refused.
+/// controls, zero-width space, word joiner, byte order mark, tag characters. Joiners, variation selectors and soft
+/// hyphens occur in file names, so they are allowed and shown.
 pub fn is_refused(character: char) -> bool {
     character.is_control()
         || matches!(
             character,
             '\u{2028}' | '\u{2029}' // line and paragraph separator
-                | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' // bidirectional
+                | '\u{61c}' | '\u{200e}' | '\u{200f}' // bidirectional marks
+                | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' // bidirectional controls
                 | '\u{200b}' | '\u{2060}' | '\u{feff}'
                 | '\u{e0000}'..='\u{e007f}' // tags
         )
 }
 
-/// `path` says where the check stands; where it fails, it names the place.
+/// `path` is the current position. After a failure it names the place of the failure.
 fn exact(value: &Value, depth: usize, path: &mut String) -> Result<(), String> {
     if depth == 0 {
         return Err("nested deeper than allowed (--max-params-depth)".to_owned());
@@ -271,12 +273,12 @@ fn exact_number(number: &serde_json::Number) -> Result<(), String> {
     if exact { Ok(()) } else { Err(inexact(number)) }
 }
 
-/// What is wrong with a whole number that is too large.
+/// The violation for a whole number that is too large.
 pub fn inexact(number: impl Display) -> String {
     format!("{number} is beyond +-{MAX_WHOLE_NUMBER} (2^53 - 1), where JSON readers round: send it as text")
 }
 
-/// How long the value's JSON is.
+/// The length of the value's JSON in bytes.
 fn json_bytes(value: &impl serde::Serialize) -> usize {
     struct Count(usize);
     impl std::io::Write for Count {

@@ -1,16 +1,16 @@
-//! Time as a value that is passed in, so that tests own it and evaluation stays pure.
+//! Clocks. Callers pass the time in, so that tests control it and evaluation stays pure.
 
 use std::time::Duration;
 
-/// A moment, to the microsecond where it is stored.
+/// A point in time. Stored times have microseconds.
 pub use jiff::Timestamp;
 
-/// Where the daemon gets the time from.
+/// The source of time.
 pub trait Clock: Send + Sync + 'static {
-    /// The wall clock: what records show and time conditions read. May jump.
+    /// The wall clock, for records and time conditions. It may jump.
     fn now(&self) -> Timestamp;
 
-    /// Time since some fixed point of this process. Never jumps: deadlines are held against this.
+    /// The time since a fixed point of this process, for deadlines. It never jumps.
     fn uptime(&self) -> Duration;
 }
 
@@ -21,7 +21,7 @@ pub struct SystemClock {
 }
 
 impl SystemClock {
-    /// A clock whose uptime starts now.
+    /// The machine's clocks, with an uptime that starts now.
     pub fn start() -> Self {
         Self { started: std::time::Instant::now() }
     }
@@ -30,7 +30,7 @@ impl SystemClock {
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         let now = Timestamp::now();
-        // To the microsecond, so that what is answered is what is stored.
+        // Truncated to microseconds, so that responses and stored times are equal.
         Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
     }
 

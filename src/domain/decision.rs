@@ -1,11 +1,11 @@
-//! Answers and what becomes of them: the outcome of a proposal, the end of an approval, the result of an action.
+//! Decisions and what follows: the outcome of a proposal, the ending of an approval, the result of an action.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{ActionSalt, Approval, ApprovalId, DecisionId, Digest, RecordId, RiskLevel, Timestamp};
 
-/// The answer to a proposal.
+/// The outcome of a proposal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Outcome {
@@ -31,48 +31,48 @@ impl Outcome {
     }
 }
 
-/// The answer to a proposal, as it stands.
+/// A decision in its current state.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
-    /// Its name.
+    /// Its id.
     pub decision_id: DecisionId,
     /// Whether the action may run.
     pub outcome: Outcome,
-    /// What made the outcome what it is.
+    /// What caused the outcome.
     pub code: DecisionCode,
-    /// Why, for people.
+    /// The reason, for people.
     pub reason: String,
-    /// How dangerous the policy says the action is.
+    /// The risk level that the policy gives the action.
     pub risk_level: RiskLevel,
-    /// What the policy asks for.
+    /// The approval that the policy requires.
     pub approval: Approval,
     /// The rule that matched, or `<default>`.
     pub matched_rule: String,
-    /// What the policy tells the agent to keep to.
+    /// The obligations of the agent, from the policy.
     pub constraints: Map<String, Value>,
     /// The policy that decided.
     pub policy_revision: Digest,
-    /// When it was given.
+    /// When the daemon decided.
     pub timestamp: Timestamp,
-    /// The record that holds it.
+    /// The id of its record.
     pub audit_ref: RecordId,
-    /// The question that was put to reviewers, if any.
+    /// The approval that it waits for, if any.
     pub approval_id: Option<ApprovalId>,
     /// When the question or the confirmation token expires.
     pub expires_at: Option<Timestamp>,
-    /// What a second proposal must carry once the agent's own user has confirmed.
+    /// The token for a second proposal, after the agent's own user has confirmed.
     pub confirmation_token: Option<String>,
-    /// The digest of the action that was decided.
+    /// The digest of the action.
     pub action_digest: Digest,
-    /// What the digest begins with.
+    /// The salt of the digest.
     pub action_digest_salt: ActionSalt,
-    /// Whether an earlier proposal with the same idempotency key was given this decision.
+    /// Whether an earlier proposal with the same idempotency key got this decision.
     pub replayed: bool,
-    /// What was reported of the action, where it was reported: it has had its run.
+    /// The reported result, if there is one. A reported action has used its permission to run.
     pub result: Option<Report>,
 }
 
-/// What made a decision what it is.
+/// What caused the outcome of a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DecisionCode {
     /// The policy, by the rule that matched.
@@ -85,7 +85,7 @@ pub enum DecisionCode {
     PolicyChanged,
     /// The proposer withdrew.
     Cancelled,
-    /// The action was allowed, and its result has been reported: an ALLOW is for one run.
+    /// The action was allowed, and its result was reported. An ALLOW permits one run.
     AlreadyReported,
 }
 
@@ -104,7 +104,7 @@ impl DecisionCode {
 }
 
 impl Approval {
-    /// What a proposal is answered at once when a rule asks for this.
+    /// The first outcome of a proposal when a rule requires this.
     pub const fn first_outcome(self) -> Outcome {
         match self {
             Self::Auto => Outcome::Allow,
@@ -119,9 +119,9 @@ impl Approval {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EndingKind {
-    /// A reviewer said yes.
+    /// A reviewer approved.
     Approved,
-    /// A reviewer said no, or the policy changed under the approval.
+    /// A reviewer denied, or a changed policy blocks the action.
     Denied,
     /// Nobody answered in time.
     Expired,
@@ -141,41 +141,41 @@ impl EndingKind {
     }
 }
 
-/// The end of an approval: how, by whom, when, why.
+/// The ending of an approval: how, by whom, when, why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ending {
     /// How it ended.
     pub kind: EndingKind,
-    /// Whether the action may run now. True for approved, and for expired where the rule says `on_timeout: allow`.
+    /// Whether the action may run now. True for approved, and for expired if the rule says `on_timeout: allow`.
     pub allows: bool,
-    /// The authenticated subject who ended it; empty when time or the policy did.
+    /// The authenticated subject that ended it; empty if time or the policy did.
     pub by: String,
     /// When.
     pub at: Timestamp,
-    /// Why, in the reviewer's words or the daemon's.
+    /// The reason, from the reviewer or the daemon.
     pub reason: String,
-    /// [`Self::POLICY_CHANGED`] or [`Self::TIMEOUT`] where the daemon itself decided, else empty.
+    /// [`Self::POLICY_CHANGED`] or [`Self::TIMEOUT`] if the daemon ended it, else empty.
     #[serde(default)]
     pub code: String,
 }
 
 impl Ending {
-    /// The code of an end that a changed policy brought.
+    /// The code of an ending by a changed policy.
     pub const POLICY_CHANGED: &'static str = "POLICY_CHANGED";
-    /// The code of an end that time brought.
+    /// The code of an ending by time.
     pub const TIMEOUT: &'static str = "TIMEOUT";
 }
 
-/// Where a question to reviewers stands. It goes from open to ended once, and never back.
+/// The state of a question to reviewers. It changes from open to ended once, and never back.
 ///
-/// Stored as its ending alone, which is absent while the question is open.
+/// Only the ending is stored. It is absent while the question is open.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "Option<Ending>", into = "Option<Ending>")]
 pub enum QuestionState {
     /// Reviewers may answer.
     #[default]
     Open,
-    /// It is over.
+    /// The question has ended.
     Ended(Ending),
 }
 
@@ -185,7 +185,7 @@ impl QuestionState {
         matches!(self, Self::Open)
     }
 
-    /// How it ended, if it has.
+    /// Its ending, if it ended.
     pub const fn ending(&self) -> Option<&Ending> {
         match self {
             Self::Open => None,
@@ -209,23 +209,23 @@ impl From<QuestionState> for Option<Ending> {
     }
 }
 
-/// What became of an action.
+/// The result status of an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ResultStatus {
     /// It ran and worked.
     Success,
-    /// It ran and did not work.
+    /// It ran and failed.
     Failed,
     /// The policy forbade it.
     Blocked,
-    /// A person, or the clock, said no.
+    /// A person denied it, or the approval expired.
     Denied,
-    /// It was not tried, after an earlier failure or a withdrawal.
+    /// It did not run, after an earlier failure or because the proposer withdrew it.
     Skipped,
     /// It ran and was undone.
     RolledBack,
-    /// It was allowed and nobody ever said what came of it.
+    /// It was allowed, and nobody reported a result.
     Unknown,
 }
 
@@ -248,21 +248,21 @@ impl ResultStatus {
     }
 }
 
-/// What an agent says came of an action.
+/// An agent's report of the result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// What became of it.
+    /// The result status.
     pub status: ResultStatus,
     /// What the action returned, if anything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<Value>,
-    /// What went wrong, if anything.
+    /// The error, if it failed.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub error: String,
-    /// When the action started, as the agent's clock has it.
+    /// When the action started, by the agent's clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
-    /// When it was over, as the agent's clock has it.
+    /// When the action ended, by the agent's clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completed_at: Option<Timestamp>,
 }

@@ -1,7 +1,7 @@
-//! Why a call failed, in words that every door shares: a code, a sentence, and what is wrong with which field.
+//! [`CallError`]: why a call failed, for every interface. It has a code, a sentence, and the wrong fields.
 //!
-//! A floor has its own typed errors. At a door each becomes a [`CallError`], and each protocol maps its [`ErrorCode`] in
-//! one small file. A denial is not among these: it is an answer.
+//! Each floor has its own typed errors. An interface converts them to a [`CallError`], and each protocol maps its
+//! [`ErrorCode`] in one small file. A denial is not an error: it is a decision.
 
 use std::fmt;
 use std::time::Duration;
@@ -32,13 +32,13 @@ macro_rules! error_codes {
 error_codes! {
     /// Fields of the request are wrong. The violations name them.
     InvalidRequest = "INVALID_REQUEST",
-    /// The message is larger than this daemon takes.
+    /// The message is too large.
     MessageTooLarge = "MESSAGE_TOO_LARGE",
     /// The idempotency key was used for another action.
     IdempotencyKeyReused = "IDEMPOTENCY_KEY_REUSED",
     /// The policy has mistakes. The violations name them.
     PolicyInvalid = "POLICY_INVALID",
-    /// The protocol or the content type is not one that this path speaks.
+    /// This path does not support the protocol or the content type.
     UnsupportedContentType = "UNSUPPORTED_CONTENT_TYPE",
     /// The daemon has no such method.
     UnknownMethod = "UNKNOWN_METHOD",
@@ -49,7 +49,7 @@ error_codes! {
     CredentialInvalid = "CREDENTIAL_INVALID",
     /// The credential of a stream or a wait is no longer valid.
     CredentialExpired = "CREDENTIAL_EXPIRED",
-    /// Too many credentials were wrong. None is checked for a while.
+    /// Too many credentials were wrong. The daemon checks none for a while.
     TooManyFailures = "TOO_MANY_FAILURES",
 
     /// The caller has none of the roles that the method needs.
@@ -61,13 +61,13 @@ error_codes! {
     /// A web page of another origin sent the call.
     CrossOrigin = "CROSS_ORIGIN",
 
-    /// There is no such decision, or it is another caller's.
+    /// There is no such decision, or it belongs to another caller.
     NoSuchDecision = "NO_SUCH_DECISION",
     /// There is no such approval.
     NoSuchApproval = "NO_SUCH_APPROVAL",
-    /// There is no policy of this revision.
+    /// There is no policy with this revision.
     NoSuchRevision = "NO_SUCH_REVISION",
-    /// There is no such service to ask the health of.
+    /// There is no such health service.
     NoSuchService = "NO_SUCH_SERVICE",
     /// There is no such token.
     NoSuchToken = "NO_SUCH_TOKEN",
@@ -78,54 +78,54 @@ error_codes! {
     ApprovalExpired = "APPROVAL_EXPIRED",
     /// What the reviewer was shown is not what is asked.
     DigestMismatch = "DIGEST_MISMATCH",
-    /// The proposal does not wait for anybody.
+    /// The proposal does not wait for a person, so it cannot be cancelled.
     NotPending = "NOT_PENDING",
-    /// The decision takes no such report.
+    /// The decision does not accept such a report.
     NotReportable = "NOT_REPORTABLE",
     /// The decision cannot be redacted now.
     NotRedactable = "NOT_REDACTABLE",
     /// The confirmation token does not confirm this proposal.
     ConfirmationInvalid = "CONFIRMATION_INVALID",
-    /// The policy cannot be written from here.
+    /// The daemon cannot write the policy.
     PolicyNotWritable = "POLICY_NOT_WRITABLE",
 
     /// Somebody else changed the policy first.
     RevisionMismatch = "REVISION_MISMATCH",
-    /// A change of the log's key is not settled yet.
+    /// An earlier change of the log's key is not finished yet.
     KeyUnsettled = "KEY_UNSETTLED",
 
-    /// As many questions are open as may be.
+    /// The limit of pending approvals is reached.
     TooManyPendingApprovals = "TOO_MANY_PENDING_APPROVALS",
-    /// Proposals come too fast.
+    /// The rate limit of proposals is reached.
     RateLimited = "RATE_LIMITED",
-    /// As many streams are open as may be.
+    /// The limit of open streams is reached.
     TooManyStreams = "TOO_MANY_STREAMS",
     /// As many bytes of requests are arriving as may.
     TooManyBytes = "TOO_MANY_BYTES",
     /// As many calls wait for the record as may.
     RecordBusy = "RECORD_BUSY",
-    /// There are as many tokens as may be.
+    /// The limit of tokens is reached.
     TooManyTokens = "TOO_MANY_TOKENS",
 
     /// The record cannot be written or read. Nothing is decided.
     RecordUnavailable = "RECORD_UNAVAILABLE",
     /// The daemon is stopping, or does not serve yet.
     NotServing = "NOT_SERVING",
-    /// The caller's own deadline passed first.
+    /// The deadline of the call passed.
     DeadlineExceeded = "DEADLINE_EXCEEDED",
 
-    /// The record holds what it should not. An operator must look.
+    /// The record is damaged. An operator must act.
     RecordFault = "RECORD_FAULT",
-    /// The machine gives no random bytes.
+    /// The machine provides no random bytes.
     NoEntropy = "NO_ENTROPY",
     /// The key of the log cannot be used.
     LogKeyFault = "LOG_KEY_FAULT",
-    /// A fault of the daemon itself.
+    /// The daemon has a bug.
     Internal = "INTERNAL",
 }
 
 impl ErrorCode {
-    /// How long to wait before the same call may succeed; `None` where the same call fails again.
+    /// How long to wait before a retry; `None` if a retry cannot succeed.
     pub const fn retry_after(self) -> Option<Duration> {
         match self {
             Self::RecordBusy => Some(Duration::from_millis(50)),
@@ -150,14 +150,14 @@ impl fmt::Display for ErrorCode {
 /// What is wrong with one field of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// The field's path, as the API writes it: `action.params.count`.
+    /// The field's path in the API: `action.params.count`.
     pub field: String,
-    /// What is wrong, and what would be right.
+    /// What is wrong, and what is allowed.
     pub description: String,
 }
 
 impl Violation {
-    /// A field and what is wrong with it.
+    /// A violation of this field.
     pub fn new(field: impl Into<String>, description: impl Into<String>) -> Self {
         Self { field: field.into(), description: description.into() }
     }
@@ -167,40 +167,40 @@ impl Violation {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct CallError {
-    /// Which kind of failure it is.
+    /// The error code.
     pub code: ErrorCode,
     /// One sentence for a person: what is wrong, and what to do.
     pub message: String,
-    /// Facts for a program, by documented names.
+    /// Details for a program, under documented names.
     pub metadata: Vec<(&'static str, String)>,
-    /// What is wrong with which field.
+    /// The wrong fields.
     pub violations: Vec<Violation>,
-    /// How long to wait before the same call may succeed.
+    /// How long to wait before a retry.
     pub retry_after: Option<Duration>,
 }
 
 impl CallError {
-    /// A failure of this kind, with the retry advice of its code.
+    /// An error with this code and the code's retry advice.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         let (metadata, violations, retry_after) = (Vec::new(), Vec::new(), code.retry_after());
         Self { code, message: message.into(), metadata, violations, retry_after }
     }
 
-    /// The same with a fact for programs.
+    /// Adds a detail for programs.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl fmt::Display) -> Self {
         self.metadata.push((name, value.to_string()));
         self
     }
 
-    /// The same with what is wrong with which field.
+    /// Adds the wrong fields.
     #[must_use]
     pub fn with_violations(mut self, violations: Vec<Violation>) -> Self {
         self.violations = violations;
         self
     }
 
-    /// A request whose fields are wrong.
+    /// The error for a request with wrong fields.
     pub fn invalid(violations: Vec<Violation>) -> Self {
         let message = match violations.as_slice() {
             [one] => format!("{}: {}", one.field, one.description),
@@ -212,12 +212,12 @@ impl CallError {
         Self::new(ErrorCode::InvalidRequest, message).with_violations(violations)
     }
 
-    /// A request with one field that is wrong.
+    /// The error for a request with one wrong field.
     pub fn invalid_field(field: impl Into<String>, description: impl Into<String>) -> Self {
         Self::invalid(vec![Violation::new(field, description)])
     }
 
-    /// A fault of the daemon itself.
+    /// The daemon has a bug.
     pub fn internal(message: impl Into<String>) -> Self {
         Self::new(ErrorCode::Internal, message)
     }

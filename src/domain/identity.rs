@@ -1,4 +1,4 @@
-//! Who is calling: what was authenticated, and what that may do.
+//! The caller of a call: its authenticated identity and its roles.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{Timestamp, TokenId};
 
-/// What a caller may do. A closed set: a new power is a new role, and every match on it is revisited.
+/// A role of a caller. The set is closed: a new permission needs a new role, and the compiler finds every match on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Proposes actions and reports what came of them.
+    /// Proposes actions and reports their results.
     Agent,
     /// Sees pending approvals and decides them.
     Reviewer,
@@ -60,7 +60,7 @@ impl Roles {
         Self(bits)
     }
 
-    /// The roles of either.
+    /// The union of both sets.
     #[must_use]
     pub const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
@@ -97,17 +97,17 @@ impl fmt::Display for Roles {
     }
 }
 
-/// How a caller's identity was established.
+/// How a caller was authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum How {
-    /// It was not: the listener lets callers be anonymous.
+    /// Not at all: the listener allows anonymous callers.
     Anonymous,
-    /// The kernel named the peer of a unix socket.
+    /// By the user of a unix socket's peer, as the kernel reports it.
     UnixPeer,
     /// The bootstrap credential of the data directory.
     BootstrapCredential,
-    /// A token that an admin made, or that the identities file holds the hash of.
+    /// A token that an admin created, or whose hash is in the identities file.
     Token,
     /// A client certificate of a TLS connection.
     Certificate,
@@ -120,7 +120,7 @@ impl How {
     pub const ALL: [Self; 6] =
         [Self::Anonymous, Self::UnixPeer, Self::BootstrapCredential, Self::Token, Self::Certificate, Self::Jwt];
 
-    /// The way as the record and the API write it: `unix_peer`.
+    /// Its name on the record and in the API: `unix_peer`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Anonymous => "anonymous",
@@ -133,28 +133,28 @@ impl How {
     }
 }
 
-/// What was authenticated.
+/// The authenticated identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// Who it is, as the record names them; `anonymous` where nobody is. Two credentials of one subject are one
-    /// subject.
+    /// The name of the subject on the record; `anonymous` without authentication. A subject may have several
+    /// credentials.
     pub subject: Arc<str>,
-    /// What the caller may do.
+    /// The roles of the caller.
     pub roles: Roles,
-    /// The groups that the credential names: what roles were given by.
+    /// The groups in the credential. Some roles come from groups.
     pub groups: Arc<[String]>,
-    /// How this was established.
+    /// How the caller was authenticated.
     pub how: How,
-    /// The one actor that the credential may act for; any, where there is none.
+    /// The one actor that the credential may act for; `None` means any.
     pub actor: Option<Arc<str>>,
-    /// When the credential is over. What goes on for longer than a call ends then.
+    /// When the credential expires. Streams and waits end then.
     pub expires_at: Option<Timestamp>,
-    /// The token that was shown, where it can be revoked by its id.
+    /// The id of the token, if an admin created it.
     pub token: Option<TokenId>,
 }
 
 impl Identity {
-    /// The name that the record gives to callers who were not authenticated.
+    /// The name of unauthenticated callers on the record.
     pub const ANONYMOUS: &'static str = "anonymous";
 
     /// How subjects begin whose credential gives them their name, one kind of credential each: the daemon's own user,
@@ -167,23 +167,23 @@ impl Identity {
         Self::new(Arc::clone(&SUBJECT), roles, How::Anonymous)
     }
 
-    /// A subject with these roles, bound to no actor, in no group, for as long as it likes.
+    /// A subject with these roles, without an actor, a group or an expiry.
     pub fn new(subject: impl Into<Arc<str>>, roles: Roles, how: How) -> Self {
         let groups = Arc::default();
         Self { subject: subject.into(), roles, groups, how, actor: None, expires_at: None, token: None }
     }
 
-    /// The name that a policy's match on an authenticated actor sees.
+    /// The actor name that a policy can rely on.
     pub fn authenticated_actor(&self) -> Option<&str> {
         self.is_authenticated().then(|| self.actor.as_deref().unwrap_or(&self.subject))
     }
 
-    /// Whether this caller may speak for an actor of this name.
+    /// Whether this caller may act for an actor of this name.
     pub fn may_act_for(&self, actor: &str) -> bool {
         self.actor.as_deref().is_none_or(|bound| bound == actor)
     }
 
-    /// Whether the caller proved who it is.
+    /// Whether the caller is authenticated.
     pub fn is_authenticated(&self) -> bool {
         self.how != How::Anonymous
     }
@@ -194,19 +194,19 @@ impl Identity {
     }
 }
 
-/// Names one transport connection while it lasts: what limits on anonymous callers are counted by.
+/// The id of an open connection. Limits count anonymous callers by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConnectionId(pub u64);
 
-/// Who is at the other end of a connection, as the kernel says. Callers without a credential are told apart by it.
+/// The peer of a connection, as the kernel reports it. It identifies callers without a credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Peer {
     /// A user of this machine, over a unix socket.
     Uid(u32),
-    /// Some user of this machine, over TCP: nobody can tell which.
+    /// A user of this machine over TCP. Which user is unknown.
     Loopback,
-    /// Another machine. Of an IPv6 address only the /64 network counts: whoever has one address of it has them all.
+    /// Another machine. For IPv6, only the /64 network counts, because one host can use all its addresses.
     Address(IpAddr),
 }
 
@@ -234,14 +234,14 @@ impl fmt::Display for Peer {
     }
 }
 
-/// Who is calling and over which connection.
+/// A caller and its connection.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    /// What was authenticated.
+    /// The authenticated identity.
     pub identity: Identity,
-    /// The connection that the call came over.
+    /// The connection of the call.
     pub connection: ConnectionId,
-    /// Who is at its other end.
+    /// The peer of the connection.
     pub peer: Peer,
 }
 

@@ -1,4 +1,4 @@
-//! Ids: a prefix that says what it names, and a `UUIDv7`, so that ids sort by the time they were made.
+//! Ids: a prefix for the kind, and a `UUIDv7`, so that ids sort by the time of their creation.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,17 +8,18 @@ use uuid::Uuid;
 
 use super::Timestamp;
 
-/// A text that is no id of the kind that was asked for.
+/// The text is not an id of the expected kind.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{text}` is not a valid id: expected `{prefix}` followed by a UUID, for example {prefix}0197a9e0-5c3f-7c52-9d3e-6f3a2b1c4d5e"
+    "`{text}` is not a valid id: expected `{prefix}` followed by a UUID, for example \
+     {prefix}0197a9e0-5c3f-7c52-9d3e-6f3a2b1c4d5e"
 )]
 pub struct IdError {
     text: String,
     prefix: &'static str,
 }
 
-/// Makes a `UUIDv7` (RFC 9562, section 5.7) from a moment and ten random bytes.
+/// Creates a `UUIDv7` (RFC 9562, section 5.7) from a time and ten random bytes.
 fn uuid_v7(now: Timestamp, random: [u8; 10]) -> Uuid {
     let millis = u64::try_from(now.as_millisecond()).unwrap_or(0);
     uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
@@ -31,15 +32,15 @@ macro_rules! id {
         pub struct $name(Uuid);
 
         impl $name {
-            /// What every id of this kind begins with.
+            /// The prefix of this kind of id.
             pub const PREFIX: &'static str = $prefix;
 
-            /// A new id for this moment.
+            /// A new id for this time.
             pub fn new(now: Timestamp, random: [u8; 10]) -> Self {
                 Self(uuid_v7(now, random))
             }
 
-            /// The sixteen bytes that the store keys by.
+            /// The sixteen bytes of the UUID, which are the key in the store.
             pub const fn as_bytes(&self) -> &[u8; 16] {
                 self.0.as_bytes()
             }
@@ -90,22 +91,22 @@ macro_rules! id {
 }
 
 id!(
-    /// Names one decision: the answer to one proposal.
+    /// The id of a decision.
     DecisionId,
     "dec_"
 );
 id!(
-    /// Names one approval: a question put to reviewers.
+    /// The id of an approval.
     ApprovalId,
     "apr_"
 );
 id!(
-    /// Names one record of the audit log.
+    /// The id of a record of the audit log.
     RecordId,
     "aud_"
 );
 id!(
-    /// Names one token, so that it can be listed and revoked without being known.
+    /// The id of a token, to list and revoke the token without its secret.
     TokenId,
     "tok_"
 );

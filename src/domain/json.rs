@@ -1,5 +1,5 @@
-//! JSON in which every key is given once. Parsers differ on which of two equal keys wins, so a text with two means one
-//! thing to whoever checks it and another to whoever acts on it (RFC 8259, 4).
+//! Parses JSON and refuses duplicate keys. Parsers differ on which of two equal keys wins (RFC 8259, section 4). So one
+//! program could check the first value and another could use the second.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -7,7 +7,7 @@ use std::fmt;
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::Error;
 
-/// Reads JSON into any type. A key that is given twice in one object is refused, at any depth, with its place.
+/// Parses JSON into any type. Refuses a duplicate key at any depth, and names its place.
 pub fn parse_strict<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
     Once.deserialize(&mut deserializer)?;
@@ -15,7 +15,7 @@ pub fn parse_strict<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
     serde_json::from_str(text)
 }
 
-/// Reads a value and keeps nothing of it. The parser bounds the depth.
+/// Checks a value without keeping it. The parser bounds the depth.
 struct Once;
 
 impl<'de> DeserializeSeed<'de> for Once {

@@ -1,17 +1,17 @@
-//! The two scales of a rule: how dangerous an action is, and what must happen before it may run.
+//! Risk levels and approval modes of a rule.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// How dangerous an action is. Ordered: `Low < Critical`.
+/// The risk level of an action. Ordered: `Low < Critical`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RiskLevel {
     /// Reading, typically.
     Low = 1,
-    /// A single write. What a rule gets that names no level.
+    /// A single write. The default of a rule.
     Medium = 2,
     /// Bulk operations.
     High = 3,
@@ -60,9 +60,9 @@ impl RiskLevel {
 pub enum Approval {
     /// It may run at once.
     Auto,
-    /// The agent's own user confirms: a courtesy to that user, not a control against the agent.
+    /// The agent's own user confirms. This helps the user; it is no protection against the agent.
     Confirm,
-    /// A reviewer decides. What a rule gets that names no approval.
+    /// A reviewer decides. The default of a rule.
     Approve,
     /// It never runs.
     Block,
@@ -83,7 +83,7 @@ impl Approval {
     }
 }
 
-/// A word that names no level of the scale it was meant for.
+/// The word is not a value of this scale.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{word}` is not one of {expected}")]
 pub struct UnknownLevel {
@@ -94,7 +94,7 @@ pub struct UnknownLevel {
 impl FromStr for RiskLevel {
     type Err = UnknownLevel;
 
-    /// Reads the lower-case word of a policy. Command lines and filters fold case first.
+    /// Parses a lower-case word of a policy. Command lines and filters convert to lower case first.
     fn from_str(word: &str) -> Result<Self, Self::Err> {
         Self::ALL
             .into_iter()

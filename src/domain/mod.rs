@@ -1,7 +1,6 @@
-//! The words of the product as plain types: what every floor speaks, and nothing that any one of them does.
+//! The core types that every floor shares.
 //!
-//! No protobuf, no I/O, no async. Time and randomness come in as values (see [`clock`] and [`ids`]), so that whoever calls
-//! owns them.
+//! No protobuf, no I/O, no async. Callers pass in time and random bytes (see [`clock`] and [`ids`]).
 
 mod action;
 mod canonical;

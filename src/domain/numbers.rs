@@ -1,5 +1,5 @@
-//! Which whole numbers are exact everywhere.
+//! The range of whole numbers that every JSON reader represents exactly.
 
-/// The largest whole number, up or down from 0, that every JSON reader holds exactly and tells from its neighbours:
-/// 2^53 - 1, ECMAScript's `Number.MAX_SAFE_INTEGER`. Larger ones are refused wherever they come in: write them as text.
+/// The largest absolute value of a whole number that every JSON reader represents exactly: 2^53 - 1, ECMAScript's
+/// `Number.MAX_SAFE_INTEGER`. Larger numbers are refused: send them as text.
 pub const MAX_WHOLE_NUMBER: u64 = (1 << 53) - 1;

@@ -1,14 +1,13 @@
-//! The name of a parameter: a literal top-level key, and a path into nested objects.
+//! [`ParamPath`]: the name of a parameter. It is a literal top-level key and also a path into nested objects.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// A parameter's name as a policy writes it, for example `user.address.city`.
+/// A parameter's name in a policy, for example `user.address.city`.
 ///
-/// It names the literal top-level key `user.address.city`, and the value that the path `user` / `address` / `city`
-/// leads to.
+/// It names the literal top-level key `user.address.city`, and the value at the path `user` / `address` / `city`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ParamPath(String);
@@ -29,12 +28,12 @@ impl ParamPath {
         self.0.contains('.')
     }
 
-    /// What stands under the literal top-level key of this name.
+    /// The value of the literal top-level key with this name.
     pub fn literal<'v>(&self, params: &'v Map<String, Value>) -> Option<&'v Value> {
         params.get(&self.0)
     }
 
-    /// What the path leads to, if it has more than one part and everything on its way is a mapping.
+    /// The value at the path, if the path has more than one part and every value on it is an object.
     pub fn nested<'v>(&self, params: &'v Map<String, Value>) -> Option<&'v Value> {
         match self.walk(params) {
             Walk::Value(value) => Some(value),
@@ -42,7 +41,7 @@ impl ParamPath {
         }
     }
 
-    /// Where the path leads. A name of one part is no path, and leads nowhere.
+    /// The value at the path. A name with one part is not a path.
     pub fn walk<'v>(&self, params: &'v Map<String, Value>) -> Walk<'v> {
         let Some((first, rest)) = self.0.split_once('.') else { return Walk::Missing };
         let Some(mut value) = params.get(first) else { return Walk::Missing };
@@ -59,7 +58,7 @@ impl ParamPath {
         Walk::Value(value)
     }
 
-    /// Everything that the name leads to: the literal key, and the path, on which a list stands for each of its
+    /// All values of the name: of the literal key and of the path. A list on the path is replaced by each of its
     /// elements.
     pub fn values<'v>(&self, params: &'v Map<String, Value>) -> Vec<&'v Value> {
         let mut found: Vec<&Value> = Vec::new();
@@ -74,18 +73,18 @@ impl ParamPath {
     }
 }
 
-/// Where a path leads.
+/// The result of following a path.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Walk<'v> {
-    /// To nothing: a key is missing, or null stands on the way.
+    /// No value: a key is missing, or a value on the path is null.
     Missing,
-    /// To this value, which may be null.
+    /// This value, which may be null.
     Value(&'v Value),
-    /// Nobody knows: this stands on the way and has no keys. It may be JSON in a text, or a list of what was meant.
+    /// Unknown: this value on the path has no keys. It may be JSON in a text, or a list of objects.
     Blocked(&'v Value),
 }
 
-/// The values, each list replaced by its elements, at any depth.
+/// The values, with each list replaced by its elements at any depth.
 fn elements(values: Vec<&Value>) -> Vec<&Value> {
     let (mut left, mut found) = (values, Vec::new());
     while let Some(value) = left.pop() {

@@ -1,5 +1,4 @@
-//! Text that an agent controls: shown to a person without letting it control the terminal or the reader, and compared
-//! in one form.
+//! Makes text from an agent safe to show, and normalizes it for comparison.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -8,8 +7,8 @@ use unicode_normalization::{IsNormalized, UnicodeNormalization as _, is_nfc_quic
 
 /// The text with control, bidirectional and invisible characters written as visible escapes (`\n`, `\u{202e}`).
 ///
-/// An agent chooses its own parameters; a reviewer must see what is there, not what it would like to look like
-/// (see Unicode Technical Report 36, and "Trojan Source", CVE-2021-42574).
+/// An agent chooses its own parameters. A reviewer must see the real characters, not a disguise (see Unicode Technical
+/// Report 36, and "Trojan Source", CVE-2021-42574).
 pub fn visible(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_hidden) {
         return Cow::Borrowed(text);
@@ -30,7 +29,7 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// The text in Unicode's normal form C, in which `é` is one text however it was typed. Text that is in it is not
+/// The text in Unicode normalization form C, in which `é` has one form however it was typed. Normalized text is not
 /// copied.
 pub fn nfc(text: &str) -> Cow<'_, str> {
     if text.is_ascii() || is_nfc_quick(text.chars()) == IsNormalized::Yes {

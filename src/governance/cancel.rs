@@ -1,4 +1,4 @@
-//! A proposer withdraws what still waits for a reviewer or for a confirmation.
+//! Cancel: a proposer withdraws a proposal that still waits for a reviewer or for a confirmation.
 
 use std::sync::Arc;
 

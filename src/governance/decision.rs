@@ -1,4 +1,4 @@
-//! From what the record has of a decision to what its proposer is told.
+//! Converts a decision on the record to the response for its proposer.
 
 use std::sync::Arc;
 
@@ -10,13 +10,13 @@ use crate::domain::{Decision, DecisionCode, Ending, EndingKind, Outcome, RecordI
 /// A decision on the record.
 #[derive(Clone, Debug)]
 pub(super) struct OnRecord {
-    /// The record that holds it.
+    /// The id of its record.
     pub(super) record_id: RecordId,
-    /// When it was given.
+    /// When the daemon decided.
     pub(super) time: Timestamp,
-    /// The decision as it was given.
+    /// The original decision.
     pub(super) decision: Arc<DecisionRecord>,
-    /// What changed since.
+    /// The state that can change.
     pub(super) state: RowState,
 }
 
@@ -28,7 +28,7 @@ impl From<AuditRow> for OnRecord {
 }
 
 impl Governor {
-    /// The decision as it stands. An action that was allowed and reported has had its run: it is not allowed again.
+    /// The decision in its current state. An ALLOW permits one run, so a reported action is not allowed again.
     pub(super) fn tell(&self, given: &OnRecord) -> Decision {
         let OnRecord { record_id, time, decision, state } = given;
         let (mut outcome, mut code) = (state.outcome_now(), code(state));
@@ -37,7 +37,9 @@ impl Governor {
         if let Some(report) = &result {
             (outcome, code) = (Outcome::Deny, DecisionCode::AlreadyReported);
             let status = report.status.as_str();
-            reason = format!("it was allowed once and is reported as {status}: another run needs another proposal");
+            reason = format!(
+                "it was allowed once and its result is reported as {status}: send a new proposal to run it again"
+            );
         }
         Decision {
             decision_id: decision.decision_id,
@@ -79,7 +81,7 @@ fn code(state: &RowState) -> DecisionCode {
     }
 }
 
-/// How a question ended and why, for people.
+/// How and why an approval ended, for people.
 fn reason(ending: &Ending) -> String {
     let by = if ending.by.is_empty() { String::new() } else { format!(" by {}", ending.by) };
     let why = if ending.reason.is_empty() { String::new() } else { format!(": {}", ending.reason) };

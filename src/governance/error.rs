@@ -1,4 +1,4 @@
-//! Why governance could not do what was asked. A denial is not among these: it is an answer.
+//! [`GovernanceError`]: why a call failed. A denial is not an error: it is a decision.
 
 use crate::approvals::QueueFull;
 use crate::audit::StoreError;
@@ -7,19 +7,19 @@ use crate::domain::{
 };
 use crate::policy::LoadErrors;
 
-/// Why governance could not do what was asked.
+/// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum GovernanceError {
-    /// The record cannot be written or read: nothing is decided, nothing may run.
+    /// The record cannot be written or read. Nothing is decided, and nothing may run.
     #[error("the record cannot be written or read, so nothing is decided: {0}")]
     Record(#[from] StoreError),
-    /// The machine gave no random bytes, so nothing can be named.
+    /// The machine provides no random bytes, so no id can be created.
     #[error("no random bytes, so nothing is decided: {0}")]
     Entropy(#[from] getrandom::Error),
-    /// The action has no canonical form, so nothing could be bound to it.
+    /// The action has no canonical form, so it has no digest.
     #[error(transparent)]
     Params(#[from] ParamsError),
-    /// The key was used for something else.
+    /// The idempotency key was used for another action.
     #[error(
         "idempotency_key `{key}` was used for another action (digest {other}): a retry must propose the very same \
          action"
@@ -27,10 +27,10 @@ pub enum GovernanceError {
     IdempotencyKeyReused {
         /// The key.
         key: String,
-        /// The digest of what it was used for.
+        /// The digest of the earlier action.
         other: Digest,
     },
-    /// Others could guess the key.
+    /// Other callers could guess the idempotency key.
     #[error(
         "an idempotency_key of a caller without a credential has at least {0} characters, so that nobody else can \
          guess it: a random UUID is a good one"
@@ -39,27 +39,27 @@ pub enum GovernanceError {
     /// The token does not confirm this proposal.
     #[error("confirmation_token {0}")]
     ConfirmationInvalid(&'static str),
-    /// There is no place for another question.
+    /// The limit of pending approvals is reached.
     #[error(transparent)]
     QueueFull(#[from] QueueFull),
-    /// Proposals come too fast.
+    /// The rate limit of proposals is reached.
     #[error("more than {0} proposals a second (--max-proposals-per-second)")]
     RateLimited(u32),
-    /// No decision of this name, or not this caller's.
+    /// The caller has no decision with this id.
     #[error("no decision {0} of this caller")]
     NoDecision(DecisionId),
-    /// No decision of this name at all.
+    /// The record has no decision with this id.
     #[error("no decision {0} on the record")]
     NoSuchDecision(DecisionId),
-    /// It cannot be taken off the record now.
+    /// The decision cannot be redacted now.
     #[error("{decision_id} cannot be redacted: {why}")]
     NotRedactable {
         /// The decision.
         decision_id: DecisionId,
-        /// What stands against it.
+        /// Why not.
         why: &'static str,
     },
-    /// No approval of this name.
+    /// There is no approval with this id.
     #[error("no approval {0}")]
     NoApproval(ApprovalId),
     /// The approval has ended.
@@ -67,61 +67,61 @@ pub enum GovernanceError {
     AlreadyDecided {
         /// The approval.
         approval_id: ApprovalId,
-        /// How it ended.
+        /// Its ending.
         ending: Ending,
     },
-    /// Its time is over.
+    /// The approval has expired.
     #[error("{approval_id} expired at {}: nobody answered in time", ending.at)]
     Expired {
         /// The approval.
         approval_id: ApprovalId,
-        /// How it ended.
+        /// Its ending.
         ending: Ending,
     },
-    /// What was shown is not what is asked.
+    /// The digest in the request is not the digest of the action.
     #[error(
-        "expected_action_digest is not the digest of {approval_id}, which is {actual}: look at it again before deciding"
+        "expected_action_digest is not the digest of {approval_id}, which is {actual}: read it again before deciding"
     )]
     DigestMismatch {
         /// The approval.
         approval_id: ApprovalId,
-        /// The digest of what is asked.
+        /// The digest of the action.
         actual: Digest,
     },
-    /// A proposer may not be its own reviewer.
+    /// The reviewer is the proposer.
     #[error(
         "whoever proposed an action cannot review it: the proposal came from the same subject, the same connection or \
          the same user of this machine"
     )]
     OwnProposal,
-    /// The credential is another actor's.
-    #[error("this credential acts for the actor `{bound}` alone, and the proposal is by `{}`", visible(sent))]
+    /// The credential acts for another actor.
+    #[error("this credential acts only for the actor `{bound}`, and the proposal is from `{}`", visible(sent))]
     OtherActor {
-        /// The actor that it is bound to.
+        /// The actor that the credential acts for.
         bound: String,
         /// The actor of the proposal.
         sent: String,
     },
-    /// There is no token of this name.
-    #[error("there is no token {0}: it was revoked already, or never existed; `aegis token list` shows what there is")]
+    /// There is no token with this id.
+    #[error("there is no token {0}: it was revoked or never existed; `aegis token list` shows all tokens")]
     NoToken(TokenId),
-    /// There are as many tokens as there may be.
-    #[error("there are {0} tokens, and no more are kept: revoke what nobody uses")]
+    /// The limit of tokens is reached.
+    #[error("there are {0} tokens, which is the limit: revoke tokens that nobody uses")]
     TooManyTokens(usize),
-    /// There is nothing to withdraw.
+    /// The decision does not wait, so it cannot be cancelled.
     #[error("{decision_id} cannot be cancelled: it is {state}")]
     NotPending {
         /// The decision.
         decision_id: DecisionId,
-        /// What it is instead.
+        /// Its state.
         state: String,
     },
-    /// There is nothing to report on.
+    /// The decision does not accept this report.
     #[error("{decision_id} cannot be reported as {status}: {why}")]
     NotReportable {
         /// The decision.
         decision_id: DecisionId,
-        /// What was reported.
+        /// The reported status.
         status: &'static str,
         /// Why not.
         why: String,
@@ -130,17 +130,17 @@ pub enum GovernanceError {
     #[error("the policy is not valid")]
     PolicyInvalid(LoadErrors),
     /// Somebody else changed the policy first.
-    #[error("the policy in force is {actual}, not {expected}: read it again and merge")]
+    #[error("the policy in force is {actual}, not {expected}: read it again and merge your change")]
     RevisionMismatch {
-        /// What the caller believed.
+        /// The revision in the request.
         expected: String,
-        /// What is in force.
+        /// The revision in force.
         actual: Digest,
     },
     /// The policy cannot be written.
     #[error("the policy cannot be updated: {0}")]
     PolicyNotWritable(String),
-    /// No policy of this revision.
+    /// There is no policy with this revision.
     #[error("no policy with revision {0}")]
     NoRevision(String),
 }
@@ -193,7 +193,7 @@ impl From<GovernanceError> for CallError {
     }
 }
 
-/// The record could not do its work: nothing is known about the action, so it must not run.
+/// The store failed. The state of the action is unknown, so it must not run.
 impl From<&StoreError> for CallError {
     fn from(error: &StoreError) -> Self {
         let message = error.to_string();

@@ -1,4 +1,4 @@
-//! What the policy would answer: no record, no question, no side effect.
+//! Evaluate: what the policy would decide, without a record, a question or any other side effect.
 
 use super::error::GovernanceError;
 use super::generations::Generation;
@@ -7,18 +7,18 @@ use crate::domain::{Action, Actor, Caller, Check, Checker, Timestamp};
 use crate::policy::{Explanation, Question, Verdict};
 use std::sync::Arc;
 
-/// One action to ask about.
+/// An action to evaluate.
 #[derive(Clone, Debug)]
 pub struct Hypothesis {
-    /// Who would propose it.
+    /// The proposer.
     pub actor: Actor,
     /// The action.
     pub action: Action,
 }
 
-/// What the policy would answer to several actions, all under one generation.
+/// The decisions of one policy generation on several actions.
 pub struct Evaluated {
-    /// The generation that answered.
+    /// The generation.
     pub generation: Arc<Generation>,
     caller: Caller,
     at: Timestamp,
@@ -32,7 +32,7 @@ impl Check for Hypothesis {
 }
 
 impl Governor {
-    /// The policy in force, ready to be asked on behalf of this caller as of one moment; now, where none is given.
+    /// An evaluator with the policy in force, for this caller at this time. Without a time, it uses the current time.
     pub fn evaluate(&self, caller: &Caller, at: Option<Timestamp>) -> Evaluated {
         Evaluated {
             generation: self.generations.current(),
@@ -43,17 +43,17 @@ impl Governor {
 }
 
 impl Evaluated {
-    /// Refuses a question about an actor that the caller's credential is not for.
+    /// Refuses an actor that the caller's credential does not act for.
     pub fn check_actor(&self, hypothesis: &Hypothesis) -> Result<(), GovernanceError> {
         super::propose::check_actor(&self.caller, &hypothesis.actor.id)
     }
 
-    /// What a proposal of this action would be answered.
+    /// The decision on a proposal of this action.
     pub fn verdict(&self, hypothesis: &Hypothesis) -> Verdict<'_> {
         self.generation.policy.evaluate(&self.question(hypothesis))
     }
 
-    /// Why.
+    /// The explanation of that decision.
     pub fn explain(&self, hypothesis: &Hypothesis) -> Explanation {
         self.generation.policy.explain(&self.question(hypothesis))
     }

@@ -1,4 +1,4 @@
-//! After the answer: wait for what a reviewer says, report what came of the action.
+//! Calls after a proposal: wait for a reviewer, and report the result of the action.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::domain::{
 };
 
 impl Governor {
-    /// The decision as it stands, or as it stands when a reviewer has decided or the wait is over.
+    /// The decision in its current state. With a wait, the state after a reviewer decided or the wait ended.
     pub async fn await_decision(
         &self,
         caller: &Caller,
@@ -30,7 +30,7 @@ impl Governor {
         Ok(self.tell(&given))
     }
 
-    /// Waits until the outcome is no longer ESCALATE, or the wait is over.
+    /// Waits until the outcome is no longer ESCALATE, or the wait ends.
     pub(super) async fn wait_for(&self, given: &mut OnRecord, wait: Duration) -> Result<(), GovernanceError> {
         let Some(approval) = &mut given.state.approval else { return Ok(()) };
         if !approval.state.is_open() {
@@ -38,23 +38,23 @@ impl Governor {
         }
         match tokio::time::timeout(wait, self.queue.ended(approval.approval_id)).await {
             Ok(Some(ended)) => approval.state = QuestionState::Ended(ended.ending.clone()),
-            // Not open any more: the store knows how it ended.
+            // The question is not open any more: the store has its ending.
             Ok(None) => {
                 let decision_id = given.decision.decision_id;
                 if let Some(now) = self.store.look(move |reader| reader.by_decision(decision_id)).await? {
                     *given = now.into();
                 }
             }
-            // Time is up: it still says ESCALATE.
+            // The wait ended, and the outcome is still ESCALATE.
             Err(_) => {}
         }
         Ok(())
     }
 
-    /// A decision that this very caller proposed. Another caller's is not told from none.
+    /// Finds a decision of this caller. Another caller's decision gives the same error as a missing one.
     pub(super) async fn own(&self, caller: &Caller, decision_id: DecisionId) -> Result<OnRecord, GovernanceError> {
         let row = self.store.look(move |reader| reader.by_decision(decision_id)).await?;
-        // Of what was redacted nothing is left that could be anybody's.
+        // A redacted decision has no proposer any more.
         row.filter(|row| row.state.redacted.is_none() && is_own(&row.decision.identity, caller))
             .map(OnRecord::from)
             .ok_or(GovernanceError::NoDecision(decision_id))
@@ -69,7 +69,7 @@ impl Governor {
         report: Checked<Report>,
     ) -> Result<Option<RecordId>, GovernanceError> {
         let now = self.clock.now();
-        // What a decision is never changes: it is looked at, and the report masked, before the writer's turn.
+        // The decision itself never changes, so it is read, and the report masked, before the job runs.
         let decision = self.own(caller, decision_id).await?.decision;
         let report = report.into_inner();
         // Of the report as it was sent: once the masked values are forgotten, the same report is masked otherwise.
@@ -98,7 +98,8 @@ impl Governor {
             state.result = Some(report);
             state.reported = Some(Reported { record_id: appended.record_id, key });
             tx.update_row(row, &state)?;
-            // Its life is over: of a rollback that is reported later, every text is masked whole.
+            // The action has ended, so its masked values are dropped. A later report of a rollback gets all its text
+            // masked.
             tx.after_commit(move || held.forget(decision_id));
             Ok(Some(appended.record_id))
         })
@@ -106,12 +107,12 @@ impl Governor {
     }
 }
 
-/// Whether an action that stands like this may be reported so.
+/// Whether an action in this state accepts this report.
 fn may_report(outcome: Outcome, earlier: Option<&Report>, status: ResultStatus) -> Result<(), String> {
     match (outcome, earlier.map(|report| report.status), status) {
         (Outcome::Allow, None, _)
         | (Outcome::Allow, Some(ResultStatus::Success | ResultStatus::Failed), ResultStatus::RolledBack) => Ok(()),
-        (_, Some(earlier), _) => Err(format!("it is reported as {} already", earlier.as_str())),
+        (_, Some(earlier), _) => Err(format!("its result is already reported as {}", earlier.as_str())),
         (outcome, None, _) => Err(format!("the outcome is {}, so the action must not have run", outcome.as_str())),
     }
 }

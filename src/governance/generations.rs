@@ -1,4 +1,4 @@
-//! Generations of the policy: read, compiled and checked as a whole, put on the record, and only then in force.
+//! Generations of the policy. Each is read, compiled, checked as a whole and recorded before it comes into force.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::domain::{Digest, Timestamp};
 use crate::policy::{Diagnostic, LoadErrors, MAX_SOURCE_BYTES, Policy, STARTER, Source};
 use crate::watcher::read_bounded;
 
-/// Where the policy comes from.
+/// The source of the policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PolicySource {
     /// The built-in starter policy.
@@ -29,7 +29,7 @@ pub struct Generation {
     pub loaded_at: Timestamp,
 }
 
-/// A changed policy that was not taken.
+/// A changed policy that was refused.
 #[derive(Clone, Debug)]
 pub struct Rejection {
     /// When.
@@ -40,27 +40,26 @@ pub struct Rejection {
     pub findings: Arc<Vec<Diagnostic>>,
 }
 
-/// What `WatchPolicy` tells.
+/// The content of `WatchPolicy` messages.
 #[derive(Clone, Debug)]
 pub struct PolicyState {
     /// The policy in force.
     pub current: Arc<Generation>,
-    /// The last change, where it was refused.
+    /// The last change, if it was refused.
     pub rejected: Option<Rejection>,
 }
 
-/// The policy in force and where it comes from. Who changes it goes through the store first: see
-/// [`Governor`](super::Governor).
+/// The policy in force and its source. Every change is written to the store first: see [`Governor`](super::Governor).
 pub struct Generations {
     source: PolicySource,
     current: ArcSwap<Generation>,
     state: watch::Sender<PolicyState>,
-    /// Which findings were reported last, so that one broken file is one record however often its events come.
+    /// The findings that were reported last. So one broken file gives one record, however many events it causes.
     reported: Mutex<Option<Digest>>,
 }
 
 impl Generations {
-    /// Begins with a first generation.
+    /// Starts with this generation.
     pub fn new(source: PolicySource, first: Generation) -> Self {
         let first = Arc::new(first);
         Self {
@@ -76,17 +75,17 @@ impl Generations {
         self.current.load_full()
     }
 
-    /// Where the policy comes from.
+    /// The source of the policy.
     pub fn source(&self) -> &PolicySource {
         &self.source
     }
 
-    /// The policy in force, and whoever wants to know when that changes.
+    /// The policy in force, with notifications of changes.
     pub fn state(&self) -> watch::Receiver<PolicyState> {
         self.state.subscribe()
     }
 
-    /// Puts a generation in force. Only called when it is on the record.
+    /// Brings a generation into force. Call it only after the generation is on the record.
     pub fn install(&self, next: Generation) -> Arc<Generation> {
         let next = Arc::new(next);
         self.current.store(Arc::clone(&next));
@@ -95,7 +94,7 @@ impl Generations {
         next
     }
 
-    /// Says that a change was refused. False where the same refusal was said before.
+    /// Reports a refused change. Returns false if the same refusal was reported before.
     pub fn reject(&self, at: Timestamp, findings: Vec<Diagnostic>) -> bool {
         let text: Vec<String> = findings.iter().map(ToString::to_string).collect();
         let digest = Digest::of(text.join("\n").as_bytes());
@@ -111,12 +110,12 @@ impl Generations {
         true
     }
 
-    /// The refusal could not be recorded: the next look at the files says it again.
+    /// The refusal could not be recorded, so the next check of the files reports it again.
     pub fn forget_report(&self) {
         *self.reported.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// The files are again what is in force: forgets a refusal that was said before. True where there was one.
+    /// The files match the policy in force again. Clears an earlier refusal, and returns true if there was one.
     pub fn clear_rejection(&self) -> bool {
         *self.reported.lock().unwrap_or_else(PoisonError::into_inner) = None;
         self.state.send_if_modified(|state| state.rejected.take().is_some())
@@ -129,7 +128,7 @@ impl PolicySource {
         Policy::load(&self.read()?)
     }
 
-    /// Reads the layers, none of them further than a policy may be long.
+    /// Reads the layers, each up to the longest allowed policy.
     pub fn read(&self) -> Result<Vec<Source>, LoadErrors> {
         let files = match self {
             Self::Starter => {
@@ -149,7 +148,7 @@ impl PolicySource {
     }
 }
 
-/// Reads one byte more than allowed at most: enough for the loader to say that it is too long.
+/// Reads at most one byte more than allowed, so that the loader can see that the file is too long.
 fn read_text(path: &Path) -> io::Result<String> {
     let bytes = read_bounded(path, MAX_SOURCE_BYTES)?;
     String::from_utf8(bytes).map_err(|error| {

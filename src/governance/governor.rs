@@ -1,4 +1,4 @@
-//! The governor and what an operator may choose about it. What it does stands in the files beside this one.
+//! [`Governor`] and its settings. The other files of this folder have its methods.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,20 +13,20 @@ use crate::audit::{ClockGap, Store};
 use crate::domain::{Clock, Timestamp};
 use crate::limits::{Amount, Budget};
 
-/// What an operator may choose about governance.
+/// Settings that an operator can choose.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// How many questions may be open, and the bytes of their actions.
+    /// The limit of pending approvals, and of the bytes of their actions.
     pub pending: Amount,
-    /// How many of them one caller may have.
+    /// The limit for one caller.
     pub pending_per_caller: Amount,
-    /// The part of what all callers may take that those without a credential may take together, in per cent.
+    /// The share of all callers without a credential together, in per cent of each limit.
     pub anonymous_share: u8,
-    /// How many proposals are answered a second; 0 is as many as come.
+    /// The limit of proposals a second; 0 means no limit.
     pub proposals_per_second: u32,
     /// How long an allowed action may go unreported before its result reads `unknown`.
     pub unreported_after: Duration,
-    /// The user that the daemon runs as. Only processes of other users are kept from reviewing what they proposed.
+    /// The user that the daemon runs as. A process of this user may review its own proposals; other users may not.
     pub own_uid: u32,
 }
 
@@ -43,10 +43,10 @@ impl Default for Settings {
     }
 }
 
-/// Where random bytes come from: [`getrandom::fill`], but for tests.
+/// The source of random bytes: [`getrandom::fill`], except in tests.
 pub type Entropy = fn(&mut [u8]) -> Result<(), getrandom::Error>;
 
-/// Governs: answers proposals, puts questions to reviewers, takes their answers, keeps all of it on the record.
+/// The governor decides proposals, asks reviewers, accepts their votes, and records all of it.
 pub struct Governor {
     pub(super) store: Store,
     pub(super) queue: Arc<Queue>,
@@ -82,7 +82,7 @@ impl Governor {
         &self.generations
     }
 
-    /// The tokens that admins made.
+    /// The tokens that admins created.
     pub fn tokens(&self) -> &Arc<Tokens> {
         &self.tokens
     }
@@ -109,7 +109,7 @@ impl Governor {
         Ok(bytes)
     }
 
-    /// What somebody says, without what looks like a secret in it.
+    /// Masks everything in a text that looks like a secret.
     pub(super) fn without_secrets(&self, text: &str) -> String {
         let generation = self.generations.current();
         let masked = generation.policy.secrets().mask_text(text, &mut Vec::new());

@@ -1,7 +1,8 @@
-//! The masked values of actions that are not over yet: kept in memory to be looked for in reports, and never stored.
+//! [`Held`]: the masked values of running actions. They are kept in memory, to mask them in reports too, and never
+//! stored.
 //!
-//! Each caller has a share. Who needs more loses its own oldest values, never those of somebody else. Where a
-//! decision's values are not known any more, every text of its report is masked whole.
+//! Each caller has a share of the memory. A caller that exceeds it loses its own oldest values, never those of another
+//! caller. If the values of a decision are unknown, its report gets all text masked.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,9 +11,9 @@ use super::masking::Values;
 use crate::domain::DecisionId;
 use crate::limits::{Amount, Quota, QuotaKey, QuotaLimits, Share};
 
-/// How many decisions may have masked values in memory, and how many bytes of them.
+/// The limit of decisions with masked values in memory, and of the bytes of these values.
 const ALL: Amount = Amount { count: 10_000, bytes: 8 << 20 };
-/// The part of it that one caller may have, in per cent.
+/// The share of one caller, in per cent.
 const PER_CALLER: u8 = 25;
 
 /// Masked values in memory.
@@ -29,19 +30,19 @@ struct Kept {
 }
 
 impl Held {
-    /// No values yet. Callers without a credential may together have this part of the room, in per cent.
+    /// Creates an empty store of values. All callers without a credential share this percentage of it.
     pub(super) fn new(anonymous_share: u8) -> Self {
         let (anonymous, per_caller) = (ALL.percent(anonymous_share), ALL.percent(PER_CALLER));
         let quota = Quota::new(QuotaLimits { total: ALL, anonymous, per_caller });
         Self { quota, kept: Mutex::default() }
     }
 
-    /// What all masked values in memory count against.
+    /// The budget of all masked values in memory.
     pub(super) fn quota(&self) -> &Quota {
         &self.quota
     }
 
-    /// Keeps the values of a decision. The caller's oldest ones make room where there is none.
+    /// Keeps the values of a decision. If there is no room, drops the caller's oldest values.
     pub(super) fn keep(&self, key: &QuotaKey, decision_id: DecisionId, values: Values) {
         let mut kept = self.kept();
         let share = loop {
@@ -55,12 +56,12 @@ impl Held {
         kept.by_caller.entry(key.clone()).or_default().insert(decision_id, (values, share));
     }
 
-    /// Forgets the values of a decision.
+    /// Drops the values of a decision.
     pub(super) fn forget(&self, decision_id: DecisionId) {
         self.kept().forget(decision_id);
     }
 
-    /// The values of a decision, where they are known.
+    /// The values of a decision, if they are known.
     pub(super) fn get(&self, decision_id: DecisionId) -> Option<Values> {
         let kept = self.kept();
         let of_caller = kept.by_caller.get(kept.callers.get(&decision_id)?)?;
@@ -83,7 +84,7 @@ impl Kept {
         }
     }
 
-    /// Whether there was one to forget.
+    /// Drops the oldest values of a caller. Returns false if there are none.
     fn forget_oldest(&mut self, key: &QuotaKey) -> bool {
         let oldest = self.by_caller.get(key).and_then(|of_caller| of_caller.keys().next().copied());
         oldest.inspect(|decision_id| self.forget(*decision_id)).is_some()

@@ -1,14 +1,14 @@
-//! Jobs for the record's writer that may refuse what was asked.
+//! Jobs for the store that a rule can refuse.
 //!
-//! A job ends in one of three ways: done, refused by a rule, or failed because the store did. [`Store::transact`] knows
-//! done and failed. [`Refused`] adds the third, so that a job passes all of them on with `?`.
+//! A job ends in one of three ways: it succeeds, a rule refuses it, or the store fails. [`Store::transact`] knows only
+//! success and failure. [`Refused`] adds the refusal, so that a job can pass each error on with `?`.
 
 use crate::audit::{Store, StoreError, Tx, TxError};
 
-/// Why a job was not done.
+/// Why a job did not succeed.
 #[derive(Debug)]
 pub(super) enum Refused<E> {
-    /// A rule says no. What the job wrote before that stays written.
+    /// A rule refuses it. Earlier writes of the job stay.
     By(E),
     /// The store failed.
     Failed(TxError),
@@ -20,7 +20,7 @@ impl<E> From<TxError> for Refused<E> {
     }
 }
 
-/// Runs a job in the writer's next transaction, and answers when that is durable.
+/// Runs a job in the store's next transaction, and returns when that is durable.
 pub(super) async fn run<T, E, F>(store: &Store, job: F) -> Result<T, E>
 where
     F: FnOnce(&mut Tx<'_>) -> Result<T, Refused<E>> + Send + 'static,

@@ -1,4 +1,5 @@
-//! Keeping what a policy masks out of the record: in parameters by path, name and look, in free text by value and look.
+//! Masks values before they reach the record. In parameters it finds them by path, name and format; in free text by
+//! value and format.
 
 use std::collections::BTreeMap;
 
@@ -9,53 +10,53 @@ use super::secret::StoreSecret;
 use crate::domain::{Digest, ParamPath, ParamsError, Proposal, Report};
 use crate::policy::{self, Secrets};
 
-/// A masked value shorter than this is not looked for in free text: it would hide half of every sentence.
+/// A masked value shorter than this is not searched in free text, because it would mask half of every sentence.
 const SHORTEST_VALUE: usize = 4;
 
-/// How many bytes of masked values one decision may have to be looked for. Past that, every text is masked whole.
+/// The most bytes of masked values that are searched for one decision. Beyond that, all text is masked.
 pub(super) const MAX_VALUES: usize = 64 << 10;
 
-/// What a policy masks of one decision.
+/// What the policy masks in one decision.
 #[derive(Clone, Copy)]
 pub(super) struct Masking<'a> {
-    /// Parameters by path, as the rule and the policy name them.
+    /// Parameters by path, from the rule and the policy.
     pub(super) redact: &'a [ParamPath],
-    /// What nobody named.
+    /// Values that look like secrets.
     pub(super) secrets: &'a Secrets,
 }
 
-/// What a proposal looks like on the record.
+/// A masked proposal, for the record.
 pub(super) struct Masked {
-    /// The proposal with every masked value taken out.
+    /// The proposal without its masked values.
     pub(super) proposal: Proposal,
     /// The parameters that were masked.
     pub(super) paths: Vec<ParamPath>,
-    /// What two equal values have in common, under this store's key.
+    /// Digests of the masked values, made with the store's key. Equal values have equal digests.
     pub(super) digests: BTreeMap<ParamPath, Digest>,
-    /// The values themselves, to be looked for in what is said later. Never stored.
+    /// The masked values, to find them in later texts. Never stored.
     pub(super) values: Values,
-    /// The parameters that hold something masked, as they were sent. Never stored.
+    /// The original values of parameters that contain something masked. Never stored.
     pub(super) unmasked: Map<String, Value>,
 }
 
-/// Masked values that are looked for in free text.
+/// Masked values to search for in free text.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Values {
     texts: Vec<String>,
     bytes: usize,
-    /// There are more than can be looked for.
+    /// Too many values to search for.
     too_many: bool,
 }
 
 impl Masking<'_> {
-    /// Takes out of a proposal what is masked.
+    /// Masks a proposal.
     pub(super) fn proposal(&self, mut proposal: Proposal, secret: &StoreSecret) -> Result<Masked, ParamsError> {
         let mut values = Values::default();
         let (params, paths) = self.map(&proposal.action.params, &mut values);
         let mut digests = BTreeMap::new();
         let original = std::mem::take(&mut proposal.action.params);
         for path in &paths {
-            // A path through a list has several values, which have one digest together.
+            // A path through a list has several values. They share one digest.
             match path.values(&original)[..] {
                 [] => continue,
                 [value] => digests.insert(path.clone(), secret.masked_digest(value)?),
@@ -74,10 +75,9 @@ impl Masking<'_> {
         Ok(Masked { proposal, paths, digests, values, unmasked })
     }
 
-    /// Takes out of a report what is masked, and says which names of its data that were.
+    /// Masks a report, and returns the names of the masked data.
     ///
-    /// `values` are those of the decision; where it masked some and they are not known any more, every text is masked
-    /// whole.
+    /// `values` are the masked values of the decision. If they are unknown, all text is masked.
     pub(super) fn report(&self, report: Report, values: Option<Values>) -> (Report, Vec<ParamPath>) {
         let mut values = values.unwrap_or_else(Values::unknown);
         let mut paths = Vec::new();
@@ -98,7 +98,7 @@ impl Masking<'_> {
         (Report { data: data.map(|data| map_texts(data, &finder)), error: finder.mask(&error), ..report }, paths)
     }
 
-    /// A text that stands by itself.
+    /// Masks a single text.
     pub(super) fn text(&self, text: &str, values: &mut Values) -> String {
         let mut found = Vec::new();
         let masked = self.secrets.mask_text(text, &mut found);
@@ -113,7 +113,7 @@ impl Masking<'_> {
         }
         let found = self.secrets.mask(&mut shown, original);
         values.extend(found.values);
-        // A rule may name what is also called like a secret.
+        // A rule may name a parameter that also has the name of a secret.
         let unnamed: Vec<_> = found.paths.into_iter().filter(|path| !paths.contains(path)).collect();
         paths.extend(unnamed);
         (shown, paths)
@@ -121,7 +121,7 @@ impl Masking<'_> {
 }
 
 impl Values {
-    /// Those of a decision that masked some, when nobody knows any more which.
+    /// The values of a decision that masked some which are unknown now.
     fn unknown() -> Self {
         Self { too_many: true, ..Self::default() }
     }
@@ -134,7 +134,7 @@ impl Values {
         values
     }
 
-    /// How many bytes of memory they take, about.
+    /// Estimates their memory in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.bytes + self.texts.len() * size_of::<String>()
     }
@@ -161,7 +161,7 @@ impl Values {
         }
     }
 
-    /// The texts and numbers below a value. Values are bounded in depth where they come in.
+    /// The texts and numbers in a value. The depth of values is bounded when they arrive.
     fn collect(&mut self, value: Option<&Value>) {
         match value {
             Some(Value::String(text)) => self.add(text.clone()),
@@ -179,7 +179,7 @@ impl Values {
         if self.texts.is_empty() {
             return Finder::None;
         }
-        // Of two that begin at one place the longer one, so that a secret that contains another is not left in halves.
+        // Of two matches at one place, the longer one. Otherwise a part of a longer secret would stay.
         match AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(&self.texts) {
             Ok(automaton) => Finder::These(automaton),
             Err(_) => Finder::All,
@@ -191,7 +191,7 @@ impl Values {
 enum Finder {
     None,
     These(AhoCorasick),
-    /// Nobody can tell what is one: every text is.
+    /// The values are unknown: every text is masked.
     All,
 }
 
@@ -219,7 +219,7 @@ fn map_texts_of(map: Map<String, Value>, finder: &Finder) -> Map<String, Value> 
     }
 }
 
-/// Masks every text of a value, at any depth. Values are bounded in depth where they come in.
+/// Masks every text in a value, at any depth. The depth of values is bounded when they arrive.
 fn map_texts(value: Value, finder: &Finder) -> Value {
     match value {
         Value::String(string) => Value::String(finder.mask(&string)),

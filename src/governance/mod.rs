@@ -1,15 +1,19 @@
-//! The pipeline: propose -> decide -> record -> (ask) -> answer. This floor owns the order of things.
+//! The pipeline of a proposal: propose -> decide -> record -> (ask) -> answer. This floor defines the order of these
+//! steps.
 //!
-//! Every change of state is one job for the record's writer ([`Store::transact`]). It checks what must still hold and
-//! writes the records and the state they change. Only when that is durable it changes what is in memory ([`Queue`],
-//! [`Generations`]) and answers. Because there is one writer, jobs have an order, that of their arrival: of two
-//! reviewers one is first, and an approval is decided under the policy that is in force when its turn comes. A proposal is decided when it comes in:
-//! its record names the policy that decided, which may be the one before the `policy_loaded` that stands just above it.
+//! Every change of state is one job for the store ([`Store::transact`]). The job checks its conditions again, and
+//! writes the records and the changed state. Only after that is durable, the state in memory ([`Queue`],
+//! [`Generations`]) changes and the caller gets its answer.
+//!
+//! The store has one writer, so jobs run in the order of their arrival. Of two reviewers, one is first. An approval is
+//! decided under the policy that is in force when its job runs. A proposal is decided when it arrives, and its record
+//! names the policy that decided. That policy can be older than the `policy_loaded` record just before it.
 //!
 //! [`Store::transact`]: crate::audit::Store::transact
 //! [`Queue`]: crate::approvals::Queue
 //!
-//! Beside the pipeline: the [`Notary`] signs for the log; decisions are redacted, and old records retired.
+//! Other parts of this floor: the [`Notary`] signs checkpoints of the log, `redact` redacts decisions, `retain` retires
+//! old records.
 
 mod cancel;
 mod clock_gap;

@@ -1,4 +1,4 @@
-//! A new policy: from its files or from an admin, on the record first and then in force.
+//! Changes of the policy, from its files or from an admin. A change is recorded before it comes into force.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -16,17 +16,17 @@ use crate::domain::{Caller, Timestamp};
 use crate::policy::{Diagnostic, MAX_SOURCE_BYTES, Policy, Source};
 use crate::watcher::FileWatcher;
 
-/// How many findings of one refused policy go to the record.
+/// The most findings of a refused policy on the record.
 pub(super) const FINDINGS_RECORDED: usize = 20;
 
-/// What a reload came to.
+/// The result of a reload.
 #[derive(Debug)]
 pub enum Reload {
-    /// The files say what is in force already.
+    /// The files match the policy in force.
     Unchanged,
     /// A new policy is in force.
     Loaded(Arc<Generation>),
-    /// The files are not a valid policy: the last good one stays in force.
+    /// The files are not a valid policy. The previous one stays in force.
     Rejected(Vec<Diagnostic>),
 }
 
@@ -38,14 +38,14 @@ pub async fn watch_policy_files(governor: Arc<Governor>, stop: CancellationToken
         match governor.reload().await {
             Ok(_) => files.accept(change),
             Err(error) => {
-                tracing::error!(%error, "the changed policy cannot be put on the record, so it is not in force yet");
+                tracing::error!(%error, "cannot record the changed policy, so it is not in force yet");
             }
         }
     }
 }
 
 impl Governor {
-    /// Reads the policy files again, and puts what they say in force if it is valid.
+    /// Reads the policy files again, and brings a valid policy into force.
     pub async fn reload(&self) -> Result<Reload, StoreError> {
         let _one_at_a_time = self.changing.lock().await;
         let source = self.generations.source().clone();
@@ -55,7 +55,7 @@ impl Governor {
         match loaded {
             Ok(policy) if policy.revision() == self.generations.current().policy.revision() => {
                 if self.generations.clear_rejection() {
-                    tracing::info!("the policy files are valid again, and what is in force already");
+                    tracing::info!("the policy files are valid again and match the policy in force");
                 }
                 Ok(Reload::Unchanged)
             }
@@ -68,7 +68,7 @@ impl Governor {
         }
     }
 
-    /// Puts a policy in force on an admin's word, and in its file.
+    /// Brings an admin's policy into force and writes it to the policy file.
     pub async fn update_policy(
         &self,
         caller: &Caller,
@@ -82,7 +82,7 @@ impl Governor {
             return Err(GovernanceError::RevisionMismatch { expected: expected.to_owned(), actual: current });
         }
         let source = Source { name: file.display().to_string(), text: yaml };
-        // Elsewhere: a long policy takes long to read, and agents are answered meanwhile.
+        // On another thread: parsing a long policy takes long, and agents must get answers meanwhile.
         let written = tokio::task::spawn_blocking(move || {
             let policy = Policy::load(std::slice::from_ref(&source)).map_err(GovernanceError::PolicyInvalid)?;
             replace_file(&file, source.text.as_bytes())
@@ -93,14 +93,14 @@ impl Governor {
         Ok(self.install(policy, caller.identity.subject.to_string()).await?)
     }
 
-    /// The one file that the policy lives in, where there is one that can be written.
+    /// The policy file, if there is exactly one and it can be written.
     fn writable_file(&self) -> Result<PathBuf, GovernanceError> {
         let refuse = |why: &str| Err(GovernanceError::PolicyNotWritable(why.to_owned()));
         let file = match self.generations.source() {
             PolicySource::Starter => return refuse("it is the built-in one: start `aegis serve` with a policy file"),
             PolicySource::Files(files) => match files.as_slice() {
                 [file] => file.clone(),
-                _ => return refuse("it has several layers: change the file that you mean"),
+                _ => return refuse("it has several layers: change the right file on disk"),
             },
         };
         match fs::symlink_metadata(&file) {
@@ -119,7 +119,7 @@ impl Governor {
             .transact(move |tx| {
                 record_loaded(tx, now, &policy, by)?;
                 let (tell, told) = std::sync::mpsc::channel();
-                // In force when it is durable, and before any job of a later batch can look.
+                // It comes into force after it is durable, and before any job of a later batch runs.
                 tx.after_commit(move || {
                     let _ = tell.send(generations.install(Generation { policy, loaded_at: now }));
                 });
@@ -156,7 +156,7 @@ impl Governor {
     }
 }
 
-/// Puts a policy on the record: its text once, and that it came into force.
+/// Records a policy: its text once, and the event that it came into force.
 pub(super) fn record_loaded(tx: &mut Tx<'_>, now: Timestamp, policy: &Policy, by: String) -> Result<(), TxError> {
     let layers = policy.layers();
     tx.put_policy(
@@ -173,7 +173,7 @@ pub(super) fn record_loaded(tx: &mut Tx<'_>, now: Timestamp, policy: &Policy, by
     tx.append(now, &Event::PolicyLoaded { revision: policy.revision(), layers, by }).map(drop)
 }
 
-/// Replaces a file whole or not at all: a new file beside it, synced, renamed over it, and the directory synced.
+/// Replaces a file atomically: writes and syncs a new file, renames it over the old one, and syncs the directory.
 fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -202,7 +202,7 @@ fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
         File::open(directory)?.sync_all()
     })();
     if written.is_err() {
-        // What was begun is of no use; the error that matters is the one above.
+        // The new file is useless now. The error above is the one to report.
         let _ = fs::remove_file(&temporary);
     }
     written

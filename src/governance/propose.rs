@@ -1,4 +1,4 @@
-//! One proposal: evaluate, record, ask where the policy asks, answer.
+//! Propose: evaluates a proposal, records the decision, asks reviewers if the policy requires it, and answers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,18 +23,18 @@ use crate::domain::{
 use crate::limits::{QuotaKey, Rate};
 use crate::policy::{OnTimeout, Question};
 
-/// How many characters the idempotency key of a caller without a credential has at least: the key is what keeps other
-/// such callers from the decision.
+/// The least length of an idempotency key from a caller without a credential. Only a key that is hard to guess keeps
+/// other such callers away from the decision.
 const ANONYMOUS_KEY_CHARS: usize = 16;
 
-/// What a caller asks of [`Governor::propose`].
+/// The input of [`Governor::propose`].
 #[derive(Clone, Debug, Default)]
 pub struct Propose {
-    /// What is proposed and by whom.
+    /// The proposal.
     pub proposal: Proposal,
-    /// Makes a retry safe.
+    /// The idempotency key, for safe retries.
     pub idempotency_key: Option<String>,
-    /// Says that the agent's user has confirmed.
+    /// The token that proves the confirmation of the agent's user.
     pub confirmation_token: Option<String>,
     /// How long to wait for a reviewer.
     pub wait: Duration,
@@ -55,7 +55,7 @@ impl Check for Propose {
 }
 
 impl Governor {
-    /// Answers a proposal. The answer is on the record, durably, before it is given.
+    /// Decides a proposal. The decision is durable on the record before this returns.
     pub async fn propose(&self, caller: &Caller, ask: Checked<Propose>) -> Result<Decision, GovernanceError> {
         let ask = ask.into_inner();
         let limit = self.settings.proposals_per_second;
@@ -85,13 +85,13 @@ impl Governor {
         Ok(decision)
     }
 
-    /// The decision that the same key was given before.
+    /// The earlier decision for the same idempotency key.
     async fn earlier(&self, decision_id: DecisionId) -> Result<OnRecord, GovernanceError> {
         let row = self.store.look(move |reader| reader.by_decision(decision_id)).await?;
         Ok(row.ok_or(GovernanceError::NoDecision(decision_id))?.into())
     }
 
-    /// Decides, and prepares all that can be prepared before the writer's turn.
+    /// Decides, and prepares everything that needs no transaction.
     fn decide_now(&self, caller: &Caller, ask: Propose) -> Result<Decided, GovernanceError> {
         let Propose { proposal, idempotency_key, confirmation_token, .. } = ask;
         check_actor(caller, &proposal.actor.id)?;
@@ -188,7 +188,7 @@ impl Governor {
         Ok(Decided { now, caller, record, action_key, draft, idempotency, redeems, question, values })
     }
 
-    /// The parameters that hold something masked, as they were sent: kept where there is room for them.
+    /// The original values of parameters that contain something masked, if there is memory for them.
     fn keep_unmasked(&self, key: &QuotaKey, record: &DecisionRecord, unmasked: Map<String, Value>) -> Unmasked {
         if record.masked.is_empty() {
             return Unmasked::Nothing;
@@ -200,7 +200,7 @@ impl Governor {
     }
 }
 
-/// Refuses who speaks for an actor that its credential is not for.
+/// Refuses an actor that the credential does not act for.
 pub(super) fn check_actor(caller: &Caller, actor: &str) -> Result<(), GovernanceError> {
     match &caller.identity.actor {
         Some(bound) if !caller.identity.may_act_for(actor) => {
@@ -210,7 +210,7 @@ pub(super) fn check_actor(caller: &Caller, actor: &str) -> Result<(), Governance
     }
 }
 
-/// Refuses a key that another caller without a credential could guess.
+/// Refuses an idempotency key that another caller without a credential could guess.
 fn check_key(caller: &Caller, key: Option<&str>) -> Result<(), GovernanceError> {
     match key {
         Some(key) if !caller.identity.is_authenticated() && key.chars().count() < ANONYMOUS_KEY_CHARS => {
@@ -220,12 +220,12 @@ fn check_key(caller: &Caller, key: Option<&str>) -> Result<(), GovernanceError> 
     }
 }
 
-/// What an idempotency key is known by: keys are each caller's own, and a proposal that carries a confirmation token is
-/// not the proposal that asked for it.
+/// The scope of an idempotency key. Each caller has its own keys, and a proposal with a confirmation token has another
+/// key than the proposal before it.
 fn idempotency_hash(identity: &IdentityRecord, key: &str, token: Option<&str>) -> Digest {
     let caller = quota_key(identity);
     let class = if caller.is_anonymous { "anonymous" } else { "subject" };
-    // Lengths keep the parts apart.
+    // Each part has its length in front, so that parts cannot be confused.
     let (name, token) = (caller.name, token.unwrap_or_default());
     Digest::of(format!("{class} {}:{name} {}:{key} {token}", name.len(), key.len()).as_bytes())
 }

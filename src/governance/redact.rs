@@ -1,4 +1,4 @@
-//! Taking a decision off the record, and saying so on it.
+//! Redact: removes the payloads of a decision from the record, and records that.
 
 use super::error::GovernanceError;
 use super::governor::Governor;
@@ -8,26 +8,26 @@ use crate::audit::record::Event;
 use crate::audit::row::RowState;
 use crate::domain::{Caller, DecisionId, Outcome, Timestamp};
 
-/// A decision that was taken off the record.
+/// A redacted decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Redacted {
-    /// The record that says so.
+    /// The record of the redaction.
     pub appended: Appended,
-    /// The records that have no payload any more.
+    /// The records without a payload.
     pub sequences: Vec<u64>,
 }
 
 impl Governor {
-    /// Takes away what the record says of a decision: the decision, its approval, its confirmation and its results.
-    /// What is still open cannot be redacted.
+    /// Removes the payloads of a decision: of the decision itself, its approval, its confirmation and its results. An
+    /// open decision cannot be redacted.
     pub async fn redact(
         &self,
         caller: &Caller,
         decision_id: DecisionId,
         reason: String,
     ) -> Result<Redacted, GovernanceError> {
-        // First look for the records, which takes as long as the log is, and only then have the writer's turn: what is
-        // over gets few records more, and those are looked for again.
+        // Searches the log for the records first, because that can take long, and then runs the job. The job searches
+        // only the few records that came meanwhile.
         let (looked, up_to) = self.records_of(decision_id).await?;
         let (now, unreported_after) = (self.clock.now(), self.settings.unreported_after);
         let (by, how) = (caller.identity.subject.to_string(), caller.identity.how);
@@ -53,7 +53,7 @@ impl Governor {
         redacted
     }
 
-    /// The records of a decision, and how far was looked.
+    /// The records of a decision, and the last record that was searched.
     async fn records_of(&self, decision_id: DecisionId) -> Result<(Vec<u64>, u64), GovernanceError> {
         let (first, last) = self
             .store
@@ -64,7 +64,7 @@ impl Governor {
             .await?;
         let (mut found, mut next) = (Vec::new(), first);
         while next <= last {
-            // A snapshot for each page: none is held for long.
+            // A new snapshot for each page, so that none is kept for long.
             let (page, after) = self.store.scan(move |reader| reader.records_of(decision_id, next..=last)).await?;
             found.extend(page);
             next = after;
@@ -73,7 +73,7 @@ impl Governor {
     }
 }
 
-/// Whether a decision that stands like this can be redacted, or what stands against it.
+/// Whether a decision in this state can be redacted, or why not.
 pub(super) fn may_redact(
     state: &RowState,
     now: Timestamp,

@@ -1,4 +1,4 @@
-//! The queue in step with the store: at the start of a run, and after the store has recovered from a fault.
+//! Loads the queue from the store at the start, and updates it after the store recovered from a fault.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,9 +11,10 @@ use crate::audit::{Reader, StoreError};
 use crate::domain::{Clock, json_len};
 
 impl Governor {
-    /// Brings the queue in step with the store: after a fault, what was reported as failed may be written after all.
+    /// Updates the queue from the store. After a fault, a write that was reported as failed may be on disk after all.
     ///
-    /// Done in the writer's turn, like every other change of the queue: nothing can be decided between look and change.
+    /// Runs in a job of the store, like every change of the queue. So nothing can be decided between the read and the
+    /// update.
     pub async fn catch_up(&self) -> Result<(), StoreError> {
         let (queue, clock) = (Arc::clone(&self.queue), Arc::clone(&self.clock));
         let (tokens, own_uid) = (Arc::clone(&self.tokens), self.settings.own_uid);
@@ -21,7 +22,7 @@ impl Governor {
         self.store
             .transact(move |tx| {
                 tx.after_commit_look(move |reader| {
-                    // Whoever asked waits for this answer.
+                    // The caller waits for this.
                     let _ = tell
                         .send(reader.and_then(|reader| reconcile(&reader, &queue, &tokens, clock.as_ref(), own_uid)));
                 });
@@ -32,7 +33,7 @@ impl Governor {
     }
 }
 
-/// Ends in the queue what has ended in the store, and puts back what is open there; knows the tokens that are there.
+/// Removes questions that ended in the store, adds the open ones, and reloads the tokens.
 fn reconcile(
     reader: &Reader,
     queue: &Queue,
@@ -50,7 +51,7 @@ fn reconcile(
     fill(queue, reader, clock, own_uid)
 }
 
-/// Puts the open questions of the store into the queue, one after the other: all of them may be more than memory holds.
+/// Adds the open questions of the store to the queue one by one, because all of them together may not fit in memory.
 pub(super) fn fill(queue: &Queue, reader: &Reader, clock: &dyn Clock, own_uid: u32) -> Result<(), StoreError> {
     reader.each_pending(|approval_id, row| {
         if queue.get(approval_id).is_none()
@@ -62,11 +63,11 @@ pub(super) fn fill(queue: &Queue, reader: &Reader, clock: &dyn Clock, own_uid: u
     })
 }
 
-/// An open question of the store, as the queue holds it. What was masked is unknown.
+/// Builds a question for the queue from the store. Its masked values are unknown.
 fn restored(row: AuditRow, clock: &dyn Clock, own_uid: u32) -> Option<Pending> {
     let AuditRow { time, decision, state, .. } = row;
     let approval = state.approval?;
-    // Never longer than it had at first: a wall clock that was put back must not keep a question open.
+    // Never longer than its first timeout: a wall clock that was set back must not keep a question open.
     let left = approval.expires_at.duration_since(clock.now()).min(approval.expires_at.duration_since(time));
     let left = Duration::try_from(left).unwrap_or_default();
     Some(Pending {

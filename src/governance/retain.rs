@@ -1,9 +1,7 @@
-//! Keeping records only for so long: the payloads of old ones go, their hashes stay, and the record says so.
+//! Retention: removes the payloads of old records and keeps their hashes. Each step is recorded.
 //!
-//! What goes, goes in the order of the log, some whole tiles of 256 records at a time; each step is one job of the writer, with
-//! a record of its own that names the range, how many payloads went, and the root of the tree at its end. What is open holds
-//! up its tile and all after it: an approval that waits, a confirmation, a result that is not in. So does a record that is
-//! younger, as when the clock was put back. Records that say who signs the log, and what was taken from it, stay for ever.
+//! Retention works in the order of the log, in whole tiles of 256 records. Each step is one job of the store. Its
+//! record names the range, the number of removed payloads, and the root of the tree at the end of the range.
 //!
 //! Age is reckoned by a clock that the daemon can vouch for: see [`clock_gap`](super::clock_gap).
 //!
@@ -19,24 +17,24 @@ use crate::audit::record::Event;
 use crate::audit::{RETIRE_AT_ONCE, Retirement, StoreError, TILE_WIDTH};
 use crate::domain::Timestamp;
 
-/// For how long after its time a record is kept because somebody has not followed the log as far.
+/// How much longer a record is kept because a cursor has not reached it.
 const CURSORS_HOLD: Duration = Duration::from_hours(7 * 24);
 
 impl Governor {
-    /// Takes away payloads that are older than this: one bounded step. The answer is how many records were gone
-    /// through; none when there is nothing more to do.
+    /// Runs one bounded step: removes payloads that are older than this. Returns the number of processed records;
+    /// `None` if nothing is left to do.
     pub async fn retire(&self, retain: Duration) -> Result<u64, GovernanceError> {
         let Some(now) = self.vouched_time().await? else { return Ok(0) };
         let unreported_after = self.settings.unreported_after;
         let Ok(before) = now.checked_sub(retain) else { return Ok(0) };
-        // Where even this cannot be reckoned, nothing is as old.
+        // If the time cannot be computed, no record is that old.
         let held_before = before.checked_sub(CURSORS_HOLD).unwrap_or(Timestamp::MIN);
         let durable = *self.store.durable().borrow();
         let found = self.store.scan(move |reader| {
             let first = reader.retired()? + 1;
             let whole = durable - durable % TILE_WIDTH;
             let last = whole.min(first - 1 + RETIRE_AT_ONCE);
-            // The first record is the oldest, as a rule: where it is too young, the writer need not look.
+            // The first record is usually the oldest. If it is too young, no job is needed.
             if first > last || !reader.is_older(first, before)? {
                 return Ok(None);
             }
@@ -50,7 +48,7 @@ impl Governor {
             if tx.retired()? + 1 != first {
                 return Ok(0);
             }
-            // As many tiles as can go.
+            // As many tiles as possible.
             let (mut end, mut passed) = (None, Vec::new());
             for (last, root) in roots {
                 let from = end.map_or(first, |(end, _)| end + 1);

@@ -1,7 +1,7 @@
-//! The end of a question: by a reviewer, by time, by its proposer, or by a policy that has changed under it.
+//! Ends questions: by a reviewer, by time, by the proposer, or by a changed policy.
 //!
-//! [`Pending::next`] says what comes of an act. This looks the question up, asks the policy, and writes the state that
-//! comes back, all in one turn of the writer.
+//! [`Pending::next`] decides the state after an act. This module finds the question, evaluates the policy and writes
+//! the new state, all in one job of the store.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,10 +19,10 @@ use crate::audit::{StoreError, Tx, TxError};
 use crate::domain::{ApprovalId, Caller, Clock, Digest, Ending, EndingKind, How, QuestionState, ResultStatus};
 use crate::policy::Question;
 
-/// How many questions one transaction ends when their time is over.
+/// The most expired questions that one transaction ends.
 const EXPIRED_AT_ONCE: usize = 256;
 
-/// What came of a vote.
+/// The result of a vote.
 #[derive(Debug)]
 pub enum Voted {
     /// It was taken.
@@ -71,10 +71,10 @@ impl Governor {
         }
     }
 
-    /// Ends every question whose time is over, and says how long until the next one is.
+    /// Ends every expired question, and returns the time until the next deadline.
     pub async fn expire_due(&self) -> Result<Option<Duration>, StoreError> {
         let (due, next) = self.queue.due(self.clock.uptime());
-        // Many at a time: each transaction is synced, and those who wait for the last one wait for all before it.
+        // Several questions in one transaction, because each transaction costs a sync.
         for some in due.chunks(EXPIRED_AT_ONCE) {
             let pending = some.iter().filter_map(|approval_id| self.queue.get(*approval_id));
             let turns: Vec<Turn> = pending.map(|pending| self.turn(&pending)).collect();
@@ -82,7 +82,7 @@ impl Governor {
                 .transact(move |tx| {
                     for turn in turns {
                         match turn.act(tx, |tx, state| turn.time_out(tx, state), None) {
-                            // What has ended meanwhile stays as it ended.
+                            // A question that ended meanwhile keeps its ending.
                             Ok(_) | Err(Refused::By(_)) => {}
                             Err(Refused::Failed(error)) => return Err(error),
                         }
@@ -115,7 +115,7 @@ impl Governor {
         if is_same { Ok(Voted::Before(Box::new(row))) } else { Err(already(approval_id, ending)) }
     }
 
-    /// What the writer needs to act on a question.
+    /// The data that a job needs to act on a question.
     pub(super) fn turn(&self, pending: &Arc<Pending>) -> Turn {
         Turn {
             pending: Arc::clone(pending),
@@ -126,14 +126,15 @@ impl Governor {
         }
     }
 
-    /// All of the decision that a question is about, from the store where it is too large for memory.
+    /// The whole decision of a question. A large decision is read from the store.
     pub async fn asked(&self, pending: &Pending) -> Result<Arc<DecisionRecord>, StoreError> {
         if let Some(whole) = pending.decision.whole() {
             return Ok(Arc::clone(whole));
         }
         let decision_id = pending.decision.decision_id();
         let row = self.store.look(move |reader| reader.by_decision(decision_id)).await?;
-        let missing = || StoreError::Corrupt { what: format!("{decision_id} asks, and is not there").into() };
+        let missing =
+            || StoreError::Corrupt { what: format!("{decision_id} has an open question, and is missing").into() };
         Ok(Arc::new(row.ok_or_else(missing)?.decision))
     }
 }
@@ -145,7 +146,7 @@ fn already(approval_id: ApprovalId, ending: Ending) -> GovernanceError {
     }
 }
 
-/// What the writer needs to act on one question in its turn: all of it is looked at then, not before.
+/// The data that a job needs to act on one question. The job reads the current state itself.
 pub(super) struct Turn {
     pending: Arc<Pending>,
     queue: Arc<Queue>,
@@ -155,9 +156,9 @@ pub(super) struct Turn {
 }
 
 impl Turn {
-    /// Does something to the question and writes what comes of it. `how` is how whoever does it was authenticated.
+    /// Applies an act to the question and writes the new state. `how` is how the person was authenticated.
     ///
-    /// An act that comes too late is refused, and the end that time brings is written in its stead.
+    /// Refuses an act that is too late, and writes the expiry instead.
     pub(super) fn act<'a>(
         &self,
         tx: &mut Tx<'_>,
@@ -173,7 +174,7 @@ impl Turn {
             return Err(Refused::By(GovernanceError::NoApproval(approval_id)));
         };
         if let QuestionState::Ended(ending) = before {
-            // The queue may not know, where it was read from the store while this question ended.
+            // The queue may still have the question, if it was loaded from the store while the question ended.
             let (queue, end) = (Arc::clone(&self.queue), ending.clone());
             tx.after_commit(move || queue.end(approval_id, end));
             return Err(Refused::By(already(approval_id, ending)));
@@ -205,13 +206,13 @@ impl Turn {
         }))
     }
 
-    /// The act of time. The policy is asked only where silence allows the action.
+    /// The expiry of a question. Evaluates the policy only if the action may run without an answer.
     fn time_out(&self, tx: &mut Tx<'_>, state: &RowState) -> Result<Act<'static>, TxError> {
         let policy = if self.pending.silence_allows() { self.policy_now(tx, state)? } else { PolicyNow::Allows };
         Ok(Act::TimeOut { policy })
     }
 
-    /// What the policy in force says of the action.
+    /// What the policy in force says about the action.
     fn policy_now(&self, tx: &mut Tx<'_>, state: &RowState) -> Result<PolicyNow, TxError> {
         let generation = self.generations.current();
         let Pending { decision, unmasked, .. } = &*self.pending;
@@ -232,7 +233,7 @@ impl Turn {
         Ok(if verdict.is_allowed() { PolicyNow::Allows } else { PolicyNow::Blocks(verdict.reason()) })
     }
 
-    /// Writes the state, and tells everybody once it is durable.
+    /// Writes the state, and notifies watchers after it is durable.
     fn write(
         &self,
         tx: &mut Tx<'_>,
@@ -318,7 +319,7 @@ mod tests {
                 assert!(matches!(refused, GovernanceError::OwnProposal), "{how:?}, {vote:?}: {refused}");
             }
         }
-        // Nothing was decided by that: somebody else still can.
+        // A refused act changes nothing: another reviewer can still decide.
         let voted = decide(&caller("local:bob", How::UnixPeer, 3), Vote::Approve).await.unwrap();
         let Voted::Now { state, .. } = voted else { panic!("{voted:?}") };
         let ending = state.ending().unwrap();

@@ -1,4 +1,4 @@
-//! What is derived from the store's secret, each for one purpose and useless for any other.
+//! Keys and values that are derived from the store's secret. Each has one purpose.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,7 +8,7 @@ use sha2::Sha256;
 
 use crate::domain::{ActionSalt, DecisionId, Digest, ParamsError, canonical_json};
 
-/// How a confirmation token begins.
+/// The prefix of a confirmation token.
 const TOKEN_PREFIX: &str = "cnf_";
 
 /// The store's secret. It must be the same after a restart.
@@ -16,18 +16,18 @@ const TOKEN_PREFIX: &str = "cnf_";
 pub(super) struct StoreSecret(Hmac<Sha256>);
 
 impl StoreSecret {
-    /// The secret of these bytes. `None` is never seen: HMAC takes keys of every length.
+    /// Creates the secret from these bytes. It never returns `None`, because HMAC accepts keys of every length.
     pub(super) fn new(key: &[u8; 32]) -> Option<Self> {
         Hmac::new_from_slice(key).ok().map(Self)
     }
 
-    /// The confirmation token of a decision. A retried proposal gets the same one although only its hash is stored.
+    /// The confirmation token of a decision. A retry gets the same token, although only its hash is stored.
     pub(super) fn confirmation_token(&self, decision_id: DecisionId) -> String {
         let token = self.derive(b"aegis/confirmation/v1\0", decision_id.as_bytes());
         format!("{TOKEN_PREFIX}{}", URL_SAFE_NO_PAD.encode(token))
     }
 
-    /// The digest of a masked value: the same for equal values of this store, and nothing to whoever lacks the secret.
+    /// The digest of a masked value. In one store, equal values have equal digests. It is useless without the secret.
     pub(super) fn masked_digest(&self, value: &impl Serialize) -> Result<Digest, ParamsError> {
         Ok(Digest(self.derive(b"aegis/masked/v1\0", &canonical_json(value)?)))
     }
@@ -40,7 +40,7 @@ impl StoreSecret {
         salt
     }
 
-    /// The action key: the same for equal actions of this store. `canonical` is the action's canonical JSON.
+    /// The action key. In one store, equal actions have equal keys. `canonical` is the action's canonical JSON.
     pub(super) fn action_key(&self, canonical: &[u8]) -> Digest {
         Digest(self.derive(b"aegis/action-key/v1\0", canonical))
     }

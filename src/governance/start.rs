@@ -1,4 +1,4 @@
-//! The beginning and the end of a run, and what is recorded of the run itself.
+//! The start and the end of a run, and the records about the run itself.
 
 use std::sync::Arc;
 
@@ -16,11 +16,11 @@ use crate::domain::{Clock, Digest};
 use crate::limits::{Budget, QuotaLimits};
 
 impl Governor {
-    /// Takes up where the record left off: puts the policy on the record, and the open questions back in the queue.
-    /// Those whose time ran out meanwhile have ended by the time that this returns.
+    /// Starts a run: records the policy and loads the open questions into the queue. Questions that expired meanwhile
+    /// have ended when this returns.
     ///
-    /// Action keys, confirmation tokens and digests of masked values are derived from `store_key`: it must be the same
-    /// after a restart. `flags` is what operators must know about this run, for the record.
+    /// Action keys, confirmation tokens and digests of masked values are derived from `store_key`, which must be the
+    /// same after a restart. `flags` go on the record, for operators.
     pub async fn start(
         store: Store,
         generations: Generations,
@@ -69,26 +69,26 @@ impl Governor {
         Ok(governor)
     }
 
-    /// Puts the end of this run on the record.
+    /// Records the end of this run.
     pub async fn stop(&self) -> Result<(), StoreError> {
         let now = self.clock.now();
         self.store.transact(move |tx| tx.append(now, &Event::DaemonStopped).map(drop)).await
     }
 
-    /// Puts calls that were refused on the record, in aggregate.
+    /// Records the number of refused calls.
     pub async fn record_refusals(&self, unauthenticated: u64, permission_denied: u64) -> Result<(), StoreError> {
         let now = self.clock.now();
         let event = Event::CallsRefused { unauthenticated, permission_denied };
         self.store.transact(move |tx| tx.append(now, &event).map(drop)).await
     }
 
-    /// Says on the record which file of identities is in force.
+    /// Records which identities file is in force.
     pub async fn record_identities(&self, revision: Digest) -> Result<(), StoreError> {
         let now = self.clock.now();
         self.store.transact(move |tx| tx.append(now, &Event::IdentitiesLoaded { revision }).map(drop)).await
     }
 
-    /// Says on the record that a changed file of identities was not taken.
+    /// Records that a changed identities file was refused.
     pub async fn record_identities_rejected(&self, mut errors: Vec<String>) -> Result<(), StoreError> {
         errors.truncate(FINDINGS_RECORDED);
         let now = self.clock.now();

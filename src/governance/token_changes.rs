@@ -1,6 +1,6 @@
-//! Admins make and revoke tokens, on the record.
+//! Creates and revokes tokens for admins, and records it.
 //!
-//! A token is `aegis_` and 256 random bits. It is shown once, to whoever had it made; the store keeps its SHA-256.
+//! A token is `aegis_` and 256 random bits. The admin who creates it sees it once; the store keeps only its SHA-256.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,36 +15,36 @@ use crate::audit::StoredToken;
 use crate::audit::record::Event;
 use crate::domain::{Caller, Digest, Roles, Timestamp, TokenId};
 
-/// How every token begins, so that a scanner for leaked secrets can know one.
+/// The prefix of every token, so that scanners for leaked secrets recognize it.
 const TOKEN_PREFIX: &str = "aegis_";
-/// How many tokens there may be.
+/// The limit of tokens.
 const MAX_TOKENS: usize = 10_000;
-/// How long a token that is over is still listed, so that whoever wonders why it does not work can see it.
+/// How long an expired token is still listed, so that admins can see why it does not work.
 const LISTED_AFTER_EXPIRY: Duration = Duration::from_hours(30 * 24);
 
-/// What an admin asks for.
+/// The token that an admin requests.
 #[derive(Clone, Debug)]
 pub struct NewToken {
-    /// Who will hold it, as the record will name them.
+    /// The name of its holder on the record.
     pub subject: String,
     /// What its holder may do.
     pub roles: Roles,
     /// The one actor that its holder may act for.
     pub actor: Option<String>,
-    /// How long it works; for ever, where this is not said.
+    /// How long it is valid; `None` means for ever.
     pub lifetime: Option<Duration>,
 }
 
-/// A token that was just made.
+/// A new token.
 pub struct MadeToken {
-    /// What the store keeps of it.
+    /// The stored part of it.
     pub stored: StoredToken,
-    /// The token itself: nobody can say it again.
+    /// The token itself. It cannot be shown again.
     pub secret: String,
 }
 
 impl Governor {
-    /// Makes a token.
+    /// Creates a token.
     pub async fn make_token(&self, caller: &Caller, new: NewToken) -> Result<MadeToken, GovernanceError> {
         let mut random = [0; 32];
         (self.entropy)(&mut random)?;
@@ -87,7 +87,7 @@ impl Governor {
         })
         .await?;
         let StoredToken { token_id, subject, created_by, .. } = &stored;
-        tracing::info!(token = %token_id, subject, %roles, by = created_by, "token made");
+        tracing::info!(token = %token_id, subject, %roles, by = created_by, "token created");
         Ok(MadeToken { stored, secret })
     }
 

@@ -1,7 +1,7 @@
-//! The tokens that admins made, as they are looked up: in memory.
+//! The tokens that admins created, in memory for lookups.
 //!
-//! What is in memory changes when the transaction is durable and before it is answered: a token that was revoked opens
-//! nothing from the moment that the admin is told so.
+//! The map changes after a transaction is durable and before its caller gets the answer. So a revoked token stops
+//! working before the admin gets the response.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,11 +13,11 @@ use tokio::sync::watch;
 use crate::audit::StoredToken;
 use crate::domain::Digest;
 
-/// The tokens as they stand.
+/// The current tokens.
 #[derive(Debug)]
 pub struct Tokens {
     current: ArcSwap<ByHash>,
-    /// Wakes what must end with its token.
+    /// Notifies streams and waits, which end when their token does.
     changes: watch::Sender<()>,
 }
 
@@ -33,17 +33,17 @@ impl Tokens {
         Self { current: ArcSwap::from_pointee(by_hash(tokens)), changes: watch::Sender::new(()) }
     }
 
-    /// The token with this hash, over or not.
+    /// The token with this hash, even if it has expired.
     ///
-    /// What is looked up is the hash of 256 random bits: how long the look-up takes says something about a hash that
-    /// whoever sent it knows anyway. The comparison that counts is of constant time.
+    /// The time of the lookup depends only on the hash of 256 random bits, which the sender knows anyway. The final
+    /// comparison takes constant time.
     pub fn find(&self, hash: Digest) -> Option<Arc<StoredToken>> {
         let table = self.current.load();
         let token = table.get(&hash)?;
         bool::from(token.hash.0.ct_eq(&hash.0)).then(|| Arc::clone(token))
     }
 
-    /// Resolves at the next change.
+    /// Waits for the next change.
     pub fn changes(&self) -> watch::Receiver<()> {
         self.changes.subscribe()
     }
@@ -55,7 +55,7 @@ impl Tokens {
         tokens
     }
 
-    /// These are the tokens from now on.
+    /// Replaces all tokens.
     pub(super) fn replace(&self, tokens: Vec<StoredToken>) {
         self.current.store(Arc::new(by_hash(tokens)));
         self.changes.send_replace(());

@@ -1,4 +1,4 @@
-//! The writer's part of a proposal: what must still hold in its turn, and what is written then.
+//! The job of a proposal: checks its conditions inside the transaction, and writes the decision.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,32 +15,32 @@ use crate::audit::{Draft, Opening, Tx, TxError};
 use crate::domain::{ApprovalId, Caller, DecisionId, Digest, Outcome, Report, ResultStatus, Timestamp};
 use crate::limits::Share;
 
-/// A decision on its way to the record.
+/// A decision that is ready to be written.
 pub(super) struct Decided {
     pub(super) now: Timestamp,
     pub(super) caller: Caller,
     pub(super) record: DecisionRecord,
-    /// What the action is compared by.
+    /// The key that identifies the action.
     pub(super) action_key: Digest,
     pub(super) draft: Draft,
     pub(super) idempotency: Option<Idempotency>,
-    /// The token of an earlier decision, where the policy asks for one.
+    /// The confirmation token of an earlier decision, if the policy requires one.
     pub(super) redeems: Option<String>,
-    /// The question, and its place in the queue, if there was one.
+    /// The question and its place in the queue, if there was a place.
     pub(super) question: Option<(Result<Share, QueueFull>, NewQuestion)>,
-    /// What the policy masks: looked for in what is reported later. Never stored.
+    /// The masked values, to find them in the report. Never stored.
     pub(super) values: Values,
 }
 
-/// The key that makes a retry safe.
+/// An idempotency key.
 pub(super) struct Idempotency {
-    /// As it was sent.
+    /// The key as it was sent.
     pub(super) key: String,
-    /// What the store knows it by.
+    /// Its hash in the store.
     pub(super) hash: Digest,
 }
 
-/// A question on its way to reviewers.
+/// A question that is ready to be written.
 pub(super) struct NewQuestion {
     pub(super) approval_id: ApprovalId,
     pub(super) timeout_allows: bool,
@@ -50,18 +50,18 @@ pub(super) struct NewQuestion {
     pub(super) own_uid: u32,
 }
 
-/// What the writer made of a decision.
+/// The result of the job.
 pub(super) enum Written {
-    /// It is on the record.
+    /// The decision is written.
     New(Box<OnRecord>),
     /// The same key has a decision already.
     Earlier(DecisionId),
-    /// The same key has a decision that allows the action, and the policy blocks it by now, for this reason.
+    /// The same key has a decision that allows the action, but the policy now blocks it, for this reason.
     Blocked(DecisionId, String),
 }
 
 impl Decided {
-    /// The writer's part. Everything is checked first; from the first write on, nothing refuses.
+    /// Runs in the transaction. All checks come first; after the first write, nothing refuses.
     pub(super) fn write(
         mut self,
         tx: &mut Tx<'_>,
@@ -80,7 +80,7 @@ impl Decided {
         let confirmed = self.redeem(tx)?;
         let question = match self.question.take() {
             None => None,
-            // A retry of a proposal that is on the record needs no place: that there is none matters only here.
+            // A retry of a recorded proposal needs no place in the queue. So a full queue is an error only here.
             Some((Err(full), _)) => return Err(Refused::By(full.into())),
             Some((Ok(place), question)) => Some((place, question)),
         };
@@ -98,8 +98,8 @@ impl Decided {
             let pending = question.pending(&decision, self.now, &self.caller);
             tx.after_commit(move || queue.add(pending, place));
         }
-        // Even where none is long enough to be looked for: what is unknown has to be masked whole. Nothing is reported
-        // of what is denied.
+        // Keeps the values even if all are too short to search for: if the values were unknown, all text of the report
+        // would be masked. A denied action has no report.
         let masks = !self.values.is_empty() || !decision.masked.is_empty();
         if masks && decision.outcome != Outcome::Deny {
             let key = quota_key(&decision.identity);
@@ -109,8 +109,8 @@ impl Decided {
         Ok(Written::New(Box::new(OnRecord { record_id, time: self.now, decision, state: inserted.state })))
     }
 
-    /// The same proposal again. What was allowed and not reported is allowed again, unless the policy blocks it by now:
-    /// that goes on the record, and the decision stays as it is, as its action may have run.
+    /// Handles a retry. An allowed, unreported action is allowed again, unless the policy now blocks it. That denial is
+    /// recorded, and the earlier decision does not change, because its action may have run.
     fn replay(self, tx: &mut Tx<'_>, state: &RowState) -> Result<Written, Refused<GovernanceError>> {
         let decision_id = state.decision_id;
         let may_run = state.outcome_now() == Outcome::Allow && state.result.is_none();
@@ -122,8 +122,8 @@ impl Decided {
         Ok(Written::Blocked(decision_id, reason))
     }
 
-    /// Redeems the token, if there is one: this decision becomes ALLOW, and the row that asked for the confirmation is
-    /// returned as it must be written.
+    /// Redeems the confirmation token, if there is one. This decision becomes ALLOW. Returns the changed row that asked
+    /// for the confirmation.
     fn redeem(&mut self, tx: &mut Tx<'_>) -> Result<Option<(u64, RowState)>, Refused<GovernanceError>> {
         let Some(token) = self.redeems.take() else { return Ok(None) };
         let invalid = |why| Err(Refused::By(GovernanceError::ConfirmationInvalid(why)));
@@ -140,8 +140,8 @@ impl Decided {
             return invalid("is not one that this daemon sent");
         };
         match confirmation.closed {
-            Some(ConfirmationClosed::Redeemed(_)) => return invalid("was used already: each works once"),
-            Some(ConfirmationClosed::Cancelled) => return invalid("was withdrawn with its proposal"),
+            Some(ConfirmationClosed::Redeemed(_)) => return invalid("was already used: each token works once"),
+            Some(ConfirmationClosed::Cancelled) => return invalid("was withdrawn together with its proposal"),
             None if confirmation.expires_at <= self.now => {
                 return invalid("has expired: propose again to get a new one");
             }
@@ -185,7 +185,7 @@ impl NewQuestion {
     }
 }
 
-/// A result that the daemon itself settles.
+/// A result that the daemon itself sets.
 pub(super) fn settled(status: ResultStatus, error: &str) -> Report {
     Report { status, data: None, error: error.to_owned(), started_at: None, completed_at: None }
 }

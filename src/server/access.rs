@@ -1,14 +1,14 @@
-//! Who may call what: one closed table, whatever protocol a call came by. What it does not name is refused.
+//! The access table: which roles may call which route, for every protocol. A route without a row is refused.
 //!
-//! Every method of the API has a row, by its name. The table is checked against the descriptors when the daemon starts:
-//! with a method that has no row, the daemon does not start.
+//! Every method of the API has a row. The daemon checks the table against the protobuf descriptors when it starts, and
+//! does not start if a method has no row.
 
 use prost::Message as _;
 
 use crate::domain::{CallError, ErrorCode, Identity, Role, Roles};
 use crate::proto::FILE_DESCRIPTOR_SET;
 
-/// What a call asks for, in the words of its protocol.
+/// The route of a call, in its protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route<'a> {
     /// A gRPC method by its path: `/aegis.v1.GovernanceService/Propose`.
@@ -17,25 +17,25 @@ pub enum Route<'a> {
     Http(&'a str, &'a str),
 }
 
-/// What a caller must be.
+/// What a route requires of its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Anybody, without a credential: health and reflection.
+    /// Open to every caller, without a credential: health and reflection.
     Open,
-    /// Whoever has one of these roles.
+    /// One of these roles.
     AnyOf(Roles),
-    /// Nobody: the table does not name it.
+    /// Closed: the table has no row for it.
     Unknown,
 }
 
-/// What a caller must be for this route.
+/// What this route requires of its caller.
 pub fn required(route: Route<'_>) -> Access {
     match route {
         Route::Grpc(path) => match path.strip_prefix('/').and_then(|path| path.split_once('/')) {
             Some((service, method)) => grpc(service, method),
             None => Access::Unknown,
         },
-        // No door speaks it yet.
+        // No interface supports this yet.
         Route::Http(..) => Access::Unknown,
     }
 }
@@ -58,10 +58,8 @@ fn grpc(service: &str, method: &str) -> Access {
             "aegis.v1.AuditService",
             "StreamAudit" | "GetStats" | "GetCheckpoint" | "GetInclusionProof" | "GetConsistencyProof",
         ) => &[Role::Auditor],
-        ("aegis.v1.PolicyService", "GetPolicy" | "UpdatePolicy" | "ValidatePolicy" | "WatchPolicy")
-        | ("aegis.v1.AdminService", "CreateToken" | "ListTokens" | "RevokeToken" | "RotateLogKey" | "RedactDecision") => {
-            &[Role::Admin]
-        }
+        ("aegis.v1.AdminService", "CreateToken" | "ListTokens" | "RevokeToken" | "RotateLogKey" | "RedactDecision")
+        | ("aegis.v1.PolicyService", "GetPolicy" | "UpdatePolicy" | "ValidatePolicy" | "WatchPolicy") => &[Role::Admin],
         ("grpc.health.v1.Health", "Check" | "Watch" | "List")
         | (
             "grpc.reflection.v1.ServerReflection" | "grpc.reflection.v1alpha.ServerReflection",
@@ -72,20 +70,20 @@ fn grpc(service: &str, method: &str) -> Access {
     Access::AnyOf(Roles::of(roles))
 }
 
-/// The caller is known and has none of the roles.
+/// The error for an authenticated caller without a required role.
 pub(crate) fn role_required(identity: &Identity, allowed: Roles) -> CallError {
     let message = format!("{} has the roles {}, and this needs one of: {allowed}", identity.subject, identity.roles);
     CallError::new(ErrorCode::RoleRequired, message)
 }
 
-/// A method of the API that the table does not know.
+/// A method of the API has no row in the table.
 #[derive(Debug, thiserror::Error)]
-#[error("nobody may call {0}: give it a row in server::access")]
+#[error("{0} has no row in the access table: add one in server::access")]
 pub struct UnknownMethod(String);
 
-/// Every method of the API, as `/service/method`, from its descriptors.
+/// Every method of the API as `/service/method`, from the descriptors.
 pub fn methods() -> Vec<String> {
-    // The descriptors are compiled in; that they decode is proved by the test below.
+    // The descriptors are compiled in. The test below proves that they decode.
     let set = prost_types::FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).unwrap_or_default();
     let mut methods = Vec::new();
     for file in &set.file {

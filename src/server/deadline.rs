@@ -1,36 +1,36 @@
-//! The caller's own deadline: until when it waits for an answer.
+//! [`Deadline`]: how long the caller of a call waits for the response.
 
 use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 
-/// The header that carries it (gRPC over HTTP/2, "Timeout").
+/// The header with the timeout (gRPC over HTTP/2, "Timeout").
 const GRPC_TIMEOUT: &str = "grpc-timeout";
 
-/// How much earlier than the caller's deadline an answer is sent, so that it arrives in time: a tenth of what is left,
-/// between these two.
+/// The bounds of the safety margin before the deadline, so that the response arrives in time. The margin is a tenth of
+/// the remaining time.
 const LEAST_MARGIN: Duration = Duration::from_millis(5);
 const MOST_MARGIN: Duration = Duration::from_millis(500);
 
-/// Until when the caller waits; for ever, where it does not say.
+/// The deadline of a call; `None` means no deadline.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Deadline(Option<Instant>);
 
 impl Deadline {
-    /// What a call's headers say. `None` where they say something that is no timeout.
+    /// Reads the deadline from the headers of a call. `None` if the header is not a valid timeout.
     pub(crate) fn read(headers: &HeaderMap, now: Instant) -> Option<Self> {
         let Some(value) = headers.get(GRPC_TIMEOUT) else { return Some(Self(None)) };
         let timeout = timeout(value.to_str().ok()?)?;
-        // What is too far away to be represented is as good as never.
+        // A deadline that is too far away to be represented counts as none.
         Some(Self(now.checked_add(timeout)))
     }
 
-    /// When it is.
+    /// The moment of the deadline.
     pub(crate) fn at(self) -> Option<Instant> {
         self.0
     }
 
-    /// A wait that ends early enough for its answer to reach the caller.
+    /// Shortens a wait so that its response reaches the caller before the deadline.
     pub(crate) fn bound(self, wait: Duration) -> Duration {
         let Some(at) = self.0 else { return wait };
         let left = at.saturating_duration_since(Instant::now());
@@ -38,7 +38,7 @@ impl Deadline {
     }
 }
 
-/// At most eight digits and a unit: `100m` is 100 milliseconds.
+/// Parses at most eight digits and a unit: `100m` is 100 milliseconds.
 fn timeout(text: &str) -> Option<Duration> {
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {

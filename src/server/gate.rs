@@ -1,5 +1,5 @@
-//! The gate: every call passes it, whatever protocol it speaks. It is authenticated once, and let in or refused by the one
-//! table of [`access`].
+//! The gate, which every call of every protocol passes. It authenticates the call once, and the table in [`access`]
+//! decides whether to admit it.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -24,7 +24,7 @@ use super::{problem, trace};
 use crate::auth::{Chain, Connection};
 use crate::domain::{CallError, Caller, ErrorCode, Roles};
 
-/// How many calls were refused.
+/// Counts refused calls.
 #[derive(Debug, Default)]
 pub(crate) struct Refusals {
     unauthenticated: AtomicU64,
@@ -32,7 +32,7 @@ pub(crate) struct Refusals {
 }
 
 impl Refusals {
-    /// The counts in this run: calls without a valid credential, and calls by somebody who may not.
+    /// The counts of this run: calls without a valid credential, and calls without a required role.
     pub(crate) fn total(&self) -> (u64, u64) {
         (self.unauthenticated.load(Ordering::Relaxed), self.permission_denied.load(Ordering::Relaxed))
     }
@@ -49,11 +49,11 @@ impl Refusals {
     }
 }
 
-/// What the gate needs to know.
+/// The settings of the gate.
 pub(crate) struct GateKeeper {
-    /// Who says who is calling.
+    /// The authenticators.
     pub(crate) authenticator: Arc<Chain>,
-    /// Where refusals are counted.
+    /// The counter of refusals.
     pub(crate) refusals: Arc<Refusals>,
     /// What receives requests.
     pub(crate) receiver: Receiver,
@@ -68,7 +68,7 @@ pub(crate) struct Gate<S> {
     grpc: S,
 }
 
-/// What a call speaks.
+/// The protocol of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Protocol {
     Grpc,
@@ -76,8 +76,8 @@ enum Protocol {
 }
 
 impl Protocol {
-    /// gRPC speaks HTTP/2 and says so in its content type (`application/grpc`, `application/grpc+proto`). A web page cannot
-    /// send that without asking first, and is not answered when it asks.
+    /// A gRPC call uses HTTP/2 and a content type of gRPC (`application/grpc`, `application/grpc+proto`). A web page
+    /// cannot send that content type without a CORS preflight, and the daemon answers none.
     fn of<B>(request: &Request<B>) -> Self {
         let kind = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         match kind.strip_prefix("application/grpc") {
@@ -113,10 +113,10 @@ impl Protocol {
 }
 
 impl GateKeeper {
-    /// Lets the call in with its [`Standing`] and its [`Deadline`] among the extensions, or says why not.
+    /// Admits the call and adds its [`Standing`] and its [`Deadline`] to the extensions, or refuses it.
     fn admit(&self, protocol: Protocol, request: &mut Request<Body>) -> Result<Deadline, CallError> {
         if request.headers().contains_key(ORIGIN) {
-            let message = "a web page sent this call: no door here answers to one";
+            let message = "a web page sent this call, and the daemon accepts none from web pages";
             return Err(CallError::new(ErrorCode::CrossOrigin, message));
         }
         let allowed = match access::required(protocol.route(request)) {
@@ -135,7 +135,7 @@ impl GateKeeper {
             return Ok(deadline);
         }
         let Some(connection) = request.extensions().get::<Arc<Connection>>() else {
-            return Err(CallError::internal("the call came over no known connection"));
+            return Err(CallError::internal("the call has no connection"));
         };
         let identity = self.authenticator.authenticate(connection, request.headers())?;
         if !identity.roles.meets(allowed) {
@@ -156,10 +156,10 @@ impl GateKeeper {
         Ok(deadline)
     }
 
-    /// Looks at an answer on its way out: counts what a service itself refused, and gives a reason to statuses that the
-    /// transport made without one.
+    /// Checks each response: counts refusals by the services, and adds a reason to a status of the transport that has
+    /// none.
     fn dismiss(&self, answer: Response<Body>) -> Response<Body> {
-        // An answer that failed at once has its status in the headers.
+        // A call that fails at once has its status in the headers.
         let Some(status) = Status::from_header_map(answer.headers()) else { return answer };
         if status.code() == tonic::Code::PermissionDenied {
             self.refusals.count(ErrorCode::RoleRequired);
@@ -181,27 +181,27 @@ impl GateKeeper {
     }
 }
 
-/// A path that the table does not name. The answer depends on nothing that a caller could learn from.
+/// The error for a path without a row. It is always the same, so that a caller learns nothing from it.
 fn unknown<B>(protocol: Protocol, request: &Request<B>) -> CallError {
     let path = request.uri().path();
     if protocol == Protocol::Http && access::required(Route::Grpc(path)) != Access::Unknown {
         let message = "this is a gRPC method: send it as gRPC, with the content type application/grpc";
         return CallError::new(ErrorCode::UnsupportedContentType, message);
     }
-    CallError::new(ErrorCode::UnknownMethod, "there is no such method; reflection lists those that there are")
+    CallError::new(ErrorCode::UnknownMethod, "there is no such method; reflection lists all methods")
 }
 
-/// No credential was sent, and the method needs one.
+/// The error for a call without a required credential.
 fn credential_required(allowed: Roles) -> CallError {
     let message = format!(
-        "this needs a credential with one of these roles: {allowed}; call over the socket in the daemon's data directory, \
-         or send `authorization: Bearer TOKEN`"
+        "this needs a credential with one of these roles: {allowed}; call over the socket in the daemon's data \
+         directory, or send `authorization: Bearer TOKEN`"
     );
     CallError::new(ErrorCode::CredentialRequired, message)
 }
 
 impl<S> Gate<S> {
-    /// The gate before these gRPC services.
+    /// Puts the gate in front of these gRPC services.
     pub(crate) fn new(keeper: GateKeeper, grpc: S) -> Self {
         Self { keeper: Arc::new(keeper), grpc }
     }
@@ -250,7 +250,7 @@ where
             let answer = match deadline.at() {
                 None => answering.await?,
                 Some(at) => tokio::time::timeout_at(at.into(), answering).await.unwrap_or_else(|_| {
-                    let message = "the caller's deadline passed before there was an answer";
+                    let message = "the caller's deadline passed before the response was ready";
                     Ok(protocol.refuse(CallError::new(ErrorCode::DeadlineExceeded, message)))
                 })?,
             };

@@ -1,4 +1,4 @@
-//! Listeners and the connections that they accept.
+//! Binds listeners and accepts connections.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ pub(crate) enum Bound {
     Unix { listener: UnixListener, _file: SocketFile },
 }
 
-/// A socket's place in the file system, removed with its listener.
+/// The path of a socket, which is removed with its listener.
 #[derive(Debug)]
 pub(crate) struct SocketFile {
     path: PathBuf,
@@ -85,14 +85,14 @@ pub(crate) fn bind_unix(path: &Path, mode: u32) -> io::Result<Bound> {
     Ok(Bound::Unix { listener, _file: file })
 }
 
-/// How a client says that it speaks HTTP/2: `PRI * HTTP/2.0`, and the empty lines and the word after it, in bytes. A request
-/// of HTTP/1.1 is no shorter: it has a method, a path, a version and a host.
+/// The length of the HTTP/2 preface, which starts with `PRI * HTTP/2.0`. An HTTP/1.1 request is never shorter: it has a
+/// method, a path, a version and a host.
 const PREFACE_BYTES: usize = 24;
 
-/// A client that has not said yet what it speaks. The protocol's own timeouts look after a connection only from there on.
+/// A connection whose protocol is unknown yet. The timeouts of the protocol apply only after its first bytes.
 struct Silence {
     missing: usize,
-    /// Resolves when it has lasted too long, or the daemon stops.
+    /// Waits until the client is too slow, or the daemon stops.
     over: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
@@ -114,34 +114,34 @@ enum Socket {
     Unix(UnixStream),
 }
 
-/// The bytes of an accepted connection.
+/// An accepted connection.
 pub(crate) struct Stream {
     socket: Socket,
     silence: Option<Silence>,
     _permit: OwnedSemaphorePermit,
 }
 
-/// A listener that is accepting, and what is done with what it accepts.
+/// The settings of a listener and its connections.
 pub(crate) struct Door<F> {
-    /// What its callers may be.
+    /// The kind of the listener.
     pub(crate) listener: Listener,
-    /// Where TLS comes from, if it speaks that. Each connection takes what is in force when it is opened.
+    /// The TLS configuration, if the listener uses TLS. Each connection uses the one in force when it is opened.
     pub(crate) tls: Option<Arc<Known>>,
-    /// How long a client may take for the handshake of TLS, and again for its first bytes.
+    /// The timeout of the TLS handshake, and again of the first bytes.
     pub(crate) patience: Duration,
-    /// How many connections there may be.
+    /// The limit of open connections.
     pub(crate) permits: Arc<Semaphore>,
     /// What bounds them, for the log.
     pub(crate) bound_by: &'static str,
     /// Serves a connection, in a task of its own.
     pub(crate) serve: F,
-    /// When to stop.
+    /// Stops the listener.
     pub(crate) stop: CancellationToken,
 }
 
-/// Accepts connections on one listener and has them served, until told to stop.
+/// Accepts and serves connections on one listener until told to stop.
 ///
-/// Over the cap a connection is closed at once: a queue of unserved connections would only hide that there is one.
+/// Closes a connection beyond the limit at once, because a queue of waiting connections would hide the problem.
 pub(crate) async fn accept<F>(bound: Bound, door: Door<F>)
 where
     F: Fn(Stream, Connection) + Clone + Send + 'static,
@@ -174,7 +174,7 @@ where
         let in_force = tls.as_ref().and_then(|known| known.load().tls.clone());
         let (Tls { config, clients, .. }, socket) = match (in_force, socket) {
             (Some(in_force), Socket::Tcp(socket)) => (in_force, socket),
-            // TLS was asked for, and is not to be had: never plaintext instead.
+            // TLS is required and not available: never use plaintext instead.
             (None, Socket::Tcp(_)) if tls.is_some() => continue,
             (_, socket) => {
                 let silence = Silence::new(patience, stop.clone());
@@ -183,7 +183,7 @@ where
             }
         };
         let authorities = clients.map_or(0, |authorities| authorities.number);
-        // Each handshake by itself: one that dawdles keeps nobody waiting, and holds its place under the cap.
+        // Handshakes run in parallel, so a slow one delays nobody. It counts against the limit of connections.
         let (serve, stop) = (serve.clone(), stop.clone());
         tokio::spawn(async move {
             let handshake = tokio::time::timeout(patience, TlsAcceptor::from(config).accept(socket));
@@ -258,8 +258,8 @@ impl AsyncWrite for Stream {
         }
     }
 
-    /// Not, although it could: h2 then copies frames of up to a kilobyte into its buffer, and the answers that are ready
-    /// together leave in one system call, where it would otherwise make one call each to save that copy.
+    /// Vectored writes are disabled on purpose. h2 then copies frames of up to 1 KiB into its buffer and sends several
+    /// responses with one system call. With vectored writes it makes one call for each response, to save the copy.
     fn is_write_vectored(&self) -> bool {
         false
     }

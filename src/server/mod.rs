@@ -1,4 +1,5 @@
-//! The doors: who may come in, and what each protocol says. A door translates; [`governance`](crate::governance) decides.
+//! The network interfaces: listeners, access control, and the protocols. They convert messages;
+//! [`governance`](crate::governance) decides.
 
 pub mod access;
 mod deadline;

@@ -1,4 +1,4 @@
-//! From call errors to HTTP answers: a status, and a problem document (RFC 9457).
+//! Converts call errors to HTTP responses: a status and a problem document (RFC 9457).
 
 use http::{Response, StatusCode, header};
 use tonic::body::Body;
@@ -43,7 +43,7 @@ pub(crate) const fn status(code: ErrorCode) -> StatusCode {
     }
 }
 
-/// The answer to a call that failed.
+/// The response to a failed call.
 pub(crate) fn response(error: &CallError) -> Response<Body> {
     let status = status(error.code);
     let violations: Vec<_> = error
@@ -65,7 +65,7 @@ pub(crate) fn response(error: &CallError) -> Response<Body> {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/problem+json"));
     if let Some(pause) = error.retry_after {
-        // Whole seconds (RFC 9110, section 10.2.3), never less than the pause.
+        // Whole seconds (RFC 9110, section 10.2.3), rounded up.
         headers.insert(header::RETRY_AFTER, pause.as_millis().div_ceil(1000).max(1).try_into().unwrap_or(1_u64).into());
     }
     response

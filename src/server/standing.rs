@@ -1,8 +1,8 @@
-//! Whether a caller still is who it was when its call began: what every stream and every wait is held against.
+//! [`Standing`]: checks during a stream or a wait that its caller would still be admitted.
 //!
-//! A call that is over at once was checked at the gate. One that goes on is asked again, with the very credential that it
-//! showed, whenever something has changed that could make a difference: the tokens of the store, the identities in force, the
-//! time. Nothing has to be remembered of what was revoked, and no way of being known can be forgotten here.
+//! The gate checks every call when it begins. A call that lasts longer is checked again, with the same credential, when
+//! something relevant changes: the tokens of the store, the identities in force, or the time. So there is no list of
+//! revoked credentials, and no kind of credential can be missed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use http::HeaderValue;
 use crate::auth::{Chain, Connection};
 use crate::domain::{CallError, Caller, ErrorCode, Roles};
 
-/// How long a credential may go without a look at the clock, which may be put forward.
+/// How often the wall clock is checked again, because it may jump forwards.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 /// The credential of a stream or a wait is no longer valid.
@@ -20,37 +20,37 @@ pub(crate) fn credential_over(why: &str) -> CallError {
     CallError::new(ErrorCode::CredentialExpired, format!("{why}: call again with a valid one"))
 }
 
-/// A caller that was let in, and what that rests on.
+/// An admitted caller and its credential.
 #[derive(Clone)]
 pub(crate) struct Standing {
-    /// Who is calling.
+    /// The authenticated identity.
     pub(crate) caller: Caller,
-    /// One of these roles is needed for what was called.
+    /// The roles that the call requires, of which the caller needs one.
     pub(crate) needs: Roles,
-    /// What was shown: the connection with its peer and certificate, and the header.
+    /// The evidence of the call: its connection with peer and certificate, and its header.
     pub(crate) connection: Arc<Connection>,
     pub(crate) authorization: Option<HeaderValue>,
-    /// Who says whose that is.
+    /// The authenticators.
     pub(crate) authenticator: Arc<Chain>,
 }
 
 impl Standing {
-    /// The answer to a call that waits, unless its caller's credential is over before.
+    /// Runs a call that waits. Fails if the caller's credential ends before.
     pub(crate) async fn unless_over<T, E>(&self, call: impl Future<Output = Result<T, E>>) -> Result<T, CallError>
     where
         E: Into<CallError>,
     {
         tokio::select! {
-            // What is answered at once costs nothing here.
+            // A call that is ready at once needs no check.
             biased;
             answer = call => answer.map_err(Into::into),
             why = self.clone().over() => Err(credential_over(why)),
         }
     }
 
-    /// Resolves, with why, when this caller would not be let in any more.
+    /// Waits until this caller would not be admitted any more, and returns why.
     pub(crate) async fn over(self) -> &'static str {
-        // From before the first look: what changes in between is seen.
+        // Subscribes before the first check, so that no change is missed.
         let (mut tokens, mut known) = (self.authenticator.tokens.0.changes(), self.authenticator.known.changes());
         loop {
             if let Some(why) = self.is_over() {
@@ -60,7 +60,7 @@ impl Standing {
             let pause = left.map_or(LOOK_AGAIN, |left| left.unsigned_abs().min(LOOK_AGAIN));
             let alive = tokio::select! {
                 () = tokio::time::sleep(pause) => Ok(()),
-                // A token that was made or revoked is nothing to whoever showed none.
+                // Changes of tokens do not matter to a caller without a token.
                 alive = tokens.changed(), if self.caller.identity.token.is_some() => alive,
                 alive = known.changed() => alive,
             };
@@ -78,9 +78,9 @@ impl Standing {
         match self.authenticator.identify(&self.connection, self.authorization.as_ref()) {
             Err(_) => Some("the credential was revoked"),
             Ok(is) if (&is.subject, is.how, &is.actor) != (&was.subject, was.how, &was.actor) => {
-                Some("the credential is for somebody else by now")
+                Some("the credential now belongs to another subject")
             }
-            Ok(is) if !is.roles.meets(self.needs) => Some("the credential has lost the role that this needs"),
+            Ok(is) if !is.roles.meets(self.needs) => Some("the credential lost the role that this call requires"),
             Ok(_) => None,
         }
     }

@@ -1,4 +1,4 @@
-//! One span per call, under the caller's trace where it sent one, with the decision that came of it.
+//! Creates one trace span for each call, as a child of the caller's trace, and adds the decision to it.
 
 use http::{HeaderMap, Request};
 use opentelemetry::global;
@@ -12,7 +12,7 @@ use crate::domain::Decision;
 /// The header of W3C Trace Context.
 const TRACEPARENT: &str = "traceparent";
 
-/// The span of one call. Below the level of the log: only an exporter of traces asks for it.
+/// The span of one call. Its level is below that of the log, so only an exporter of traces sees it.
 pub(crate) fn request_span<B>(request: &Request<B>) -> Span {
     let method = request.uri().path().trim_start_matches('/');
     let span = tracing::debug_span!(
@@ -27,13 +27,13 @@ pub(crate) fn request_span<B>(request: &Request<B>) -> Span {
     );
     if !span.is_disabled() {
         let parent = global::get_text_map_propagator(|propagator| propagator.extract(&Headers(request.headers())));
-        // It fails only where no exporter is installed, and then there is nothing to be a child of.
+        // It fails only if no exporter is installed. Then no parent is needed.
         let _ = span.set_parent(parent);
     }
     span
 }
 
-/// Puts the decision on the span of the call that made it.
+/// Adds the decision to the span of its call.
 pub(crate) fn record_decision(decision: &Decision) {
     let span = Span::current();
     if span.is_disabled() {

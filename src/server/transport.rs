@@ -1,7 +1,7 @@
-//! HTTP/1.1 and HTTP/2 side by side over one connection's bytes, and the life of that connection.
+//! Serves HTTP/1.1 and HTTP/2 on a connection, and ends the connection in time.
 //!
-//! What a connection speaks is seen from its first bytes. It is told to leave when it is old or when the daemon stops, and
-//! cut when it has not left in time.
+//! The first bytes of a connection show its protocol. When a connection is old, or the daemon stops, the client is
+//! asked to close it. If the client does not close it in time, the daemon does.
 
 use std::convert::Infallible;
 use std::pin::pin;
@@ -22,16 +22,16 @@ use super::listen::Stream;
 use super::receive::Room;
 use crate::auth::Connection;
 
-/// How often an idle HTTP/2 connection is asked whether it is alive, and how long it may take to answer.
+/// How often an idle HTTP/2 connection gets a ping, and how long the reply may take.
 const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(30);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
-/// How much of an HTTP/1.1 request may wait to be read: its headers, and what of its body comes with them.
+/// The read buffer of an HTTP/1.1 connection: the headers, and the part of the body that arrives with them.
 const HTTP1_BUFFER: usize = 64 << 10;
 
-/// What bounds a connection.
+/// The limits of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ConnectionLimits {
-    /// Calls at once over HTTP/2.
+    /// The most concurrent calls over HTTP/2.
     pub(crate) calls: u32,
     /// Bytes of requests that are arriving.
     pub(crate) receiving: usize,
@@ -39,22 +39,22 @@ pub(crate) struct ConnectionLimits {
     pub(crate) open_calls: usize,
     /// How long a client may take to send the headers of an HTTP/1.1 request.
     pub(crate) headers: Duration,
-    /// How old a connection may be: then it takes no new calls.
+    /// The age after which a connection accepts no new calls.
     pub(crate) age: Duration,
-    /// How long what is under way may go on from there.
+    /// How long running calls may continue after that.
     pub(crate) grace: Duration,
 }
 
-/// Serves connections with one service.
+/// Serves connections with a service.
 #[derive(Clone)]
 pub(crate) struct Transport<S> {
     service: S,
     builder: Arc<auto::Builder<TokioExecutor>>,
     limits: ConnectionLimits,
     connections: TaskTracker,
-    /// Tells every connection to leave.
+    /// Asks every client to close its connection.
     stop: CancellationToken,
-    /// Cuts those that have not left.
+    /// Closes the connections that are still open.
     cut: CancellationToken,
 }
 
@@ -63,7 +63,7 @@ where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + Sync + 'static,
     S::Future: Send,
 {
-    /// Serves with this service, until told to stop.
+    /// Creates a server of this service, which runs until told to stop.
     pub(crate) fn new(service: S, limits: ConnectionLimits, stop: CancellationToken) -> Self {
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.headers).max_buf_size(HTTP1_BUFFER);
@@ -83,7 +83,7 @@ where
         }
     }
 
-    /// Serves a connection in a task of its own.
+    /// Serves a connection in a separate task.
     pub(crate) fn serve(&self, stream: Stream, connection: Connection) {
         let transport = self.clone();
         let peer = connection.peer;
@@ -92,8 +92,8 @@ where
             tokio::select! {
                 served = transport.run(stream, Arc::new(connection)) => {
                     if let Err(error) = served {
-                        // Whoever goes away in the middle of something, typically.
-                        tracing::debug!(%peer, error, "a connection ended badly");
+                        // Usually a client that disconnected during a call.
+                        tracing::debug!(%peer, error, "a connection ended with an error");
                     }
                 }
                 () = cut.cancelled() => {}
@@ -119,16 +119,16 @@ where
             () = tokio::time::sleep(self.limits.age) => {}
             () = self.stop.cancelled() => {
                 serving.as_mut().graceful_shutdown();
-                // How long that may take is for whoever stops the daemon to say.
+                // The shutdown of the daemon has its own time limit.
                 return serving.await;
             }
         }
         serving.as_mut().graceful_shutdown();
-        // Time is up then: whatever is still under way ends with the connection.
+        // The time is over: running calls end with the connection.
         tokio::time::timeout(self.limits.grace, serving).await.unwrap_or(Ok(()))
     }
 
-    /// Waits until every connection has left, for so long; then cuts what is left, and says how many those were.
+    /// Waits up to this time until every connection is closed. Then closes the rest, and returns their number.
     pub(crate) async fn finish(&self, grace: Duration) -> usize {
         self.connections.close();
         if tokio::time::timeout(grace, self.connections.wait()).await.is_ok() {

@@ -201,7 +201,7 @@ async fn a_daemon_whose_secret_is_lost_says_so_and_how_to_go_on() {
     std::fs::remove_file(&secret).unwrap();
     let (status, said) = Setup::over(&daemon).refuse();
     assert!(!status.success());
-    assert!(said.contains("token-key: it is missing") && said.contains("install -m 600 /dev/null"), "{said}");
+    assert!(said.contains("token-key: this file is missing") && said.contains("install -m 600 /dev/null"), "{said}");
 
     let made = std::process::Command::new("install").args(["-m", "600", "/dev/null"]).arg(&secret).status().unwrap();
     assert!(made.success());

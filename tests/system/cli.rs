@@ -103,7 +103,7 @@ fn a_confirmation_is_given_by_proposing_again_with_the_token() {
     assert!(ok(&daemon, &["propose", "send_mail", "bob", "--confirmation-token", token]).starts_with("ALLOW "));
     let (code, _, err) = run(&daemon, &["propose", "send_mail", "bob", "--confirmation-token", token]);
     assert_eq!(code, 1);
-    assert!(err.contains("used already") && err.contains("CONFIRMATION_INVALID"), "{err}");
+    assert!(err.contains("already used") && err.contains("CONFIRMATION_INVALID"), "{err}");
 }
 
 #[test]

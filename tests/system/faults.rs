@@ -251,7 +251,7 @@ async fn a_page_that_is_damaged_is_said_so_and_the_rest_goes_on() {
         }
     };
     let said = error.message();
-    assert!(error.code() == Code::Internal && said.contains("is not what its leaf hash is the hash of"), "{error:?}");
+    assert!(error.code() == Code::Internal && said.contains("does not match its leaf hash"), "{error:?}");
     assert!(said.contains("keep a copy of the file for inspection and restore a backup"), "{said}");
     // A retry finds its decision all the same or is refused; everything else is decided.
     let mut agent = daemon.agent().await;

@@ -143,7 +143,7 @@ async fn streams_end_when_the_file_takes_away_what_opened_them_and_go_on_when_it
         ("tokens: []".to_owned(), "was revoked"),
         (file_token("aegis_two", "admin, auditor"), "was revoked"),
         (file_token("aegis_one", "auditor"), "lost the role"),
-        (file_token("aegis_one", "admin").replace("name: ci", "name: cd"), "somebody else"),
+        (file_token("aegis_one", "admin").replace("name: ci", "name: cd"), "another subject"),
     ] {
         let before = daemon.events("identities_loaded").len();
         swap(&file_token("aegis_one", "admin, auditor"));

@@ -85,7 +85,7 @@ async fn a_confirmation_token_works_once_and_for_this_action_only() {
     assert!(confirmed.reason.contains(&asked.decision_id));
 
     let again = agent.propose(with_token("bob")).await.unwrap_err();
-    assert!(again.message().contains("used already"), "{}", again.message());
+    assert!(again.message().contains("already used"), "{}", again.message());
 }
 
 #[tokio::test]

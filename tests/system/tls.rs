@@ -411,7 +411,7 @@ fn tls_that_is_asked_for_and_cannot_be_had_does_not_start() {
     let empty = authority.path("empty.crt");
     replace(&empty, "");
     for (certificate, key, says) in [
-        (&certificate, &other_key, "other.key: does not go with"),
+        (&certificate, &other_key, "other.key: does not belong to"),
         (&certificate, &empty, "empty.crt: holds no private key"),
         (&empty, &key, "empty.crt: holds no certificate"),
         (&authority.path("none.crt"), &key, "none.crt: No such file"),

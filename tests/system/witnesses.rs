@@ -64,7 +64,7 @@ async fn a_record_that_was_set_back_does_not_start_beside_its_witness() {
     read(&daemon, 20).await;
     stop(&mut daemon).await;
     let why = refused(&daemon, &witness);
-    assert!(why.contains("are not those that"), "{why}");
+    assert!(why.contains("are not those of the checkpoint"), "{why}");
     // Another log altogether, and one that is new.
     let mut other = Setup::new().start();
     stop(&mut other).await;

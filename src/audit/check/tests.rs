@@ -187,9 +187,9 @@ async fn what_is_wrong_is_found_and_named() {
             let json = format!(r#"{{"origin":"example.com/log","keys":[{{"sequence":1,"key":"{key}"}}]}}"#);
             put_meta(t, LOG, json.as_bytes());
         }),
-        ("retention has gone to 0", |t| put_meta(t, RETIRED, &0u64.to_be_bytes())),
-        ("of the 257 records that are retired", |t| put_meta(t, RETIRED, &257u64.to_be_bytes())),
-        ("row 201: it is redacted, and its facts are not", |t| {
+        ("retention has processed 0", |t| put_meta(t, RETIRED, &0u64.to_be_bytes())),
+        ("retention has processed 257 records, and only", |t| put_meta(t, RETIRED, &257u64.to_be_bytes())),
+        ("row 201: it is redacted, and its facts are not scrubbed", |t| {
             change_row(t, 201, |facts| facts.session = short("s1"));
         }),
         ("record 601 has no payload, and no record says", |t| drop_payload(t, 601)),
@@ -241,6 +241,6 @@ async fn a_redaction_that_left_something_is_found() {
         .await
         .unwrap();
     let error = store.read().unwrap().check().unwrap_err().to_string();
-    assert!(error.contains("it says that it took record 11 away, and did not"), "{error}");
+    assert!(error.contains("it says that record 11 was removed"), "{error}");
     store.shutdown();
 }

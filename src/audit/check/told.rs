@@ -163,7 +163,7 @@ impl Log {
         let accounted = self.gone.range(..=self.retired).count() + self.stays.range(..=self.retired).count();
         if accounted as u64 != self.retired {
             return Err(format!(
-                "{} records have no payload because of retention, and the log accounts for {accounted}",
+                "retention has processed {} records, and only {accounted} of them are retired or must stay",
                 self.retired
             ));
         }

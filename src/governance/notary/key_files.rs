@@ -3,11 +3,11 @@
 //! | file | holds |
 //! | --- | --- |
 //! | `log-key` | the key that signs, in the form of Go's `golang.org/x/mod/sumdb/note`: a secret, 0600 |
-//! | `log-key.pub` | its verifier key: to be given to whoever checks the record |
-//! | `log-key.next-ID` | during a rotation, the key that will sign: each under its own name, so that none is lost to another |
+//! | `log-key.pub` | its verifier key: give it to those who verify the record |
+//! | `log-key.next-ID` | the new key during a rotation; the ID keeps the files of two rotations apart |
 //!
-//! The record says which key signs; the files only hold keys. So a rotation that was cut off is finished, or forgotten, by
-//! what the record says of it.
+//! The record says which key signs; the files only contain keys. So after an interrupted rotation, the record decides
+//! whether the rotation is finished or dropped.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -16,10 +16,10 @@ use std::path::{Path, PathBuf};
 
 use crate::audit::note::{NoteError, SigningKey, VerifierKey};
 
-/// What the files of keys that are about to sign begin with.
+/// The prefix of the files of new keys during a rotation.
 const NEXT: &str = "log-key.next-";
 
-/// The key cannot be used.
+/// Why the key cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
     /// The operating system refused.
@@ -27,18 +27,21 @@ pub enum KeyFileError {
     Io {
         /// The file.
         path: PathBuf,
-        /// What it said.
+        /// Its error.
         error: io::Error,
     },
-    /// Others can read it.
-    #[error("{} can be read by others (mode {mode:o}): chmod 600 it, and think about who has read it", path.display())]
+    /// Other users can read the file.
+    #[error(
+        "other users can read {} (mode {mode:o}): run chmod 600, and rotate the key if someone may have read it",
+        path.display()
+    )]
     TooOpen {
         /// The file.
         path: PathBuf,
         /// Its mode.
         mode: u32,
     },
-    /// It holds something else.
+    /// The file does not contain a key.
     #[error("{}: {error}", path.display())]
     NotAKey {
         /// The file.
@@ -48,19 +51,19 @@ pub enum KeyFileError {
     },
 }
 
-/// Where the keys are.
+/// The files of the keys.
 #[derive(Clone, Debug)]
 pub struct KeyFiles {
     directory: PathBuf,
 }
 
 impl KeyFiles {
-    /// Those of this data directory, which is there.
+    /// The files in this data directory, which exists.
     pub fn new(directory: &Path) -> Self {
         Self { directory: directory.to_owned() }
     }
 
-    /// The key that signs.
+    /// The signing key.
     pub(super) fn key(&self) -> PathBuf {
         self.directory.join("log-key")
     }
@@ -69,17 +72,17 @@ impl KeyFiles {
         self.directory.join(format!("{NEXT}{:08x}", key.id()))
     }
 
-    /// The key that signs, if there is one.
+    /// The signing key, if it exists.
     pub(super) fn read(&self) -> Result<Option<SigningKey>, KeyFileError> {
         read(&self.key())
     }
 
-    /// The private half of a key that was about to sign, if it is there.
+    /// The private key of an unfinished rotation, if its file exists.
     pub(super) fn read_next(&self, key: &VerifierKey) -> Result<Option<SigningKey>, KeyFileError> {
         read(&self.next(key))
     }
 
-    /// Removes keys that were about to sign and never did. To be called when no rotation is under way.
+    /// Removes the keys of dropped rotations. Call it only while no rotation runs.
     pub(super) fn forget_next(&self) -> Result<(), KeyFileError> {
         let at = |error| KeyFileError::Io { path: self.directory.clone(), error };
         for entry in fs::read_dir(&self.directory).map_err(at)? {
@@ -91,18 +94,18 @@ impl KeyFiles {
         Ok(())
     }
 
-    /// Keeps a key that will sign once the record says so.
+    /// Stores a new key, which signs after the record names it.
     pub(super) fn write_next(&self, key: &SigningKey) -> Result<(), KeyFileError> {
         let (path, half) = (self.next(key.verifier()), self.directory.join("log-key.half"));
         let at = |error| KeyFileError::Io { path: path.clone(), error };
-        // Another's half-written attempt is nobody's key.
+        // An unfinished file of an earlier attempt contains no key that is in use.
         let _ = fs::remove_file(&half);
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&half).map_err(at)?;
         writeln!(file, "{}", key.to_secret_text()).and_then(|()| file.sync_all()).map_err(at)?;
         fs::rename(&half, &path).and_then(|()| self.sync()).map_err(at)
     }
 
-    /// This key, which was about to sign, is the key from now on.
+    /// Makes the new key the signing key.
     pub(super) fn promote_next(&self, key: &SigningKey) -> Result<(), KeyFileError> {
         let path = self.key();
         fs::rename(self.next(key.verifier()), &path)
@@ -110,7 +113,7 @@ impl KeyFiles {
             .map_err(|error| KeyFileError::Io { path, error })
     }
 
-    /// Writes the verifier key where people find it.
+    /// Writes the verifier key to its public file.
     pub(super) fn publish(&self, key: &SigningKey) -> Result<(), KeyFileError> {
         let path = self.directory.join("log-key.pub");
         let text = format!("{}\n", key.verifier());

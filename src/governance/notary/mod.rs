@@ -1,9 +1,8 @@
-//! Signs for the log: what is durable, and nothing else.
+//! The notary signs checkpoints of durable records.
 //!
-//! A checkpoint says that the log of this origin has so many records and this root. It is only ever made for records that
-//! are on disk (with `--durability relaxed`: that have been synced since), because a log must never contradict what it has
-//! signed, and a power failure must not make it. Since records are only appended, and a signature of Ed25519 is the same
-//! every time, there is nothing to remember of the checkpoints that were handed out.
+//! A checkpoint states the origin, the size and the root of the log. It covers only records that are on disk (with
+//! `--durability relaxed`: already synced). Otherwise a power failure could make the log contradict its own signature.
+//! The notary keeps no list of checkpoints: records are only appended, and Ed25519 signatures are deterministic.
 
 mod key_files;
 #[cfg(test)]
@@ -23,7 +22,7 @@ use crate::audit::record::Event;
 use crate::audit::{Appended, Store, StoreError};
 use crate::domain::{CallError, Caller, Clock, ErrorCode};
 
-/// The log cannot be signed for.
+/// Why the notary failed.
 #[derive(Debug, thiserror::Error)]
 pub enum NotaryError {
     /// The record cannot be read or written.
@@ -32,62 +31,63 @@ pub enum NotaryError {
     /// The key cannot be used.
     #[error(transparent)]
     KeyFile(#[from] KeyFileError),
-    /// The machine gave no random bytes.
+    /// The machine provides no random bytes.
     #[error("no random bytes: {0}")]
     Entropy(#[from] getrandom::Error),
-    /// This cannot be the name of a log.
+    /// The origin is not a valid name of a log.
     #[error("--origin `{origin}` cannot name a log: {why}")]
     BadOrigin {
-        /// What was asked for.
+        /// The requested origin.
         origin: String,
         /// What is wrong with it.
         why: &'static str,
     },
-    /// The log has another name.
+    /// The log already has another name.
     #[error(
-        "this record is the log `{actual}` for good, and cannot become `{wanted}`: leave --origin out, or use another data directory"
+        "this record is the log `{actual}` for good, and cannot become `{wanted}`: leave --origin out, or use another \
+         data directory"
     )]
     OtherOrigin {
         /// Its name.
         actual: String,
-        /// What was asked for.
+        /// The requested origin.
         wanted: String,
     },
-    /// There is a key, and the record that it belongs to is not there.
+    /// The record of an existing key is missing.
     #[error(
-        "the record is a new one, `{wanted}`, and {path} is the key of the log `{actual}`: put the record back that belongs to \
-         it; or, to begin a new log, move the key away and keep it for whoever has to check the old one"
+        "the record is new (the log `{wanted}`), but {path} is the key of the log `{actual}`: restore the record of \
+         that log. To begin a new log instead, move the key away and keep it for those who verify the old log"
     )]
     OtherRecord {
-        /// The log of the key.
+        /// The name of the key's log.
         actual: String,
-        /// What the new log would be called.
+        /// The name of the new log.
         wanted: String,
         /// The file.
         path: String,
     },
-    /// The key that the record names is not there.
+    /// The key that the record names is missing.
     #[error(
-        "the key of the log `{origin}` is not in {path}, which has to hold the private half of {key}: restore the file that \
-         belongs to this record; without it nothing can be signed in the log's name"
+        "{path} does not contain the private key of {key}, which signs the log `{origin}`: restore the file of this \
+         record. Without it nothing can be signed in the log's name"
     )]
     OtherKey {
         /// The log.
         origin: String,
         /// The file.
         path: String,
-        /// The verifier key that the record names.
+        /// The verifier key on the record.
         key: String,
     },
-    /// An earlier rotation is on the record, and its key does not sign yet.
-    #[error("the key was replaced a moment ago, and that is not settled yet: ask for a checkpoint, then try again")]
+    /// An earlier rotation is not finished yet.
+    #[error("an earlier rotation of the key is not finished yet: get a checkpoint, then try again")]
     Unsettled,
-    /// A key could not be made.
+    /// A new key could not be created.
     #[error(transparent)]
     Note(#[from] NoteError),
 }
 
-/// Signs for the log.
+/// Signs checkpoints of the log.
 pub struct Notary {
     store: Store,
     clock: Arc<dyn Clock>,
@@ -96,29 +96,29 @@ pub struct Notary {
     ring: Mutex<Ring>,
 }
 
-/// What is signed with.
+/// The signing key.
 struct Ring {
     key: SigningKey,
     last: Option<Arc<Issued>>,
 }
 
-/// A checkpoint that was handed out.
+/// A signed checkpoint.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Issued {
-    /// The checkpoint, signed by the log.
+    /// The checkpoint with the log's signature.
     pub checkpoint: SignedCheckpoint,
     /// The key that signed it.
     pub key: VerifierKey,
 }
 
-/// A key that was replaced.
+/// The result of a key rotation.
 #[derive(Clone, Debug)]
 pub struct Rotated {
-    /// The key that signed until now.
+    /// The old key.
     pub old: VerifierKey,
-    /// The key that signs from now on.
+    /// The new key.
     pub new: VerifierKey,
-    /// The record that says so.
+    /// The record of the rotation.
     pub record: Appended,
 }
 
@@ -133,10 +133,10 @@ impl From<NotaryError> for CallError {
 }
 
 impl Notary {
-    /// Takes up the log of this store; makes its key and puts its name on the record where that was not done yet.
+    /// Opens the log of this store. On the first start, creates its key and records its name.
     ///
-    /// A log is named once: `origin` is what it is to be called, or, where it has a name, what it must be called. Without
-    /// it, a new log is called `aegis/` and 32 hex digits that are the store's own.
+    /// A log gets its name once. `origin` is the name of a new log, and must equal the name of an existing one. Without
+    /// it, the name of a new log is `aegis/` and 32 hex digits of the store's id.
     pub async fn start(
         store: Store,
         files: KeyFiles,
@@ -164,9 +164,10 @@ impl Notary {
         Ok(Self { store, clock, entropy, files, ring: Mutex::new(Ring { key, last: None }) })
     }
 
-    /// The checkpoint of what is durable now.
+    /// Signs a checkpoint of the durable records.
     pub async fn checkpoint(&self) -> Result<Arc<Issued>, NotaryError> {
-        // Whoever rotates the key holds this until the record says so: no size is signed by a key that is not in force at it.
+        // A rotation holds this lock until it is on the record, so that a key never signs a size at which it is not in
+        // force.
         let mut ring = self.ring.lock().await;
         let size = *self.store.durable().borrow();
         if let Some(last) = ring.last.as_ref().filter(|last| last.checkpoint.checkpoint.size == size) {
@@ -174,9 +175,9 @@ impl Notary {
         }
         let (log, root) = self.store.scan(move |reader| Ok((reader.log()?, reader.tree_root(size)?))).await?;
         let Some(log) = log else { return Err(StoreError::Corrupt { what: "the log has no name".into() }.into()) };
-        // Not the last key, but the one in force at what is signed: its record may not be durable yet.
+        // The key in force at this size may not be the last one, whose record may not be durable yet.
         if log.key_at(size) != Some(ring.key.verifier()) {
-            // A rotation whose end was in doubt is on the record after all.
+            // A rotation with an unknown result is on the record after all.
             ring.key = key_of(&self.files, &log.origin, log.key_at(size))?;
             self.files.publish(&ring.key)?;
         }
@@ -189,9 +190,9 @@ impl Notary {
         Ok(issued)
     }
 
-    /// Replaces the key that signs, on the record: the old key signs for the new one, and is then forgotten.
+    /// Rotates the signing key and records it. The old key signs a statement for the new one and is then deleted.
     ///
-    /// Goes on to its end even if nobody waits for that any more: between the record and the file nothing may be left open.
+    /// Runs to its end even if the caller is gone, so that the record and the key file stay consistent.
     pub async fn rotate(self: &Arc<Self>, caller: &Caller) -> Result<Rotated, NotaryError> {
         let (notary, by) = (Arc::clone(self), caller.identity.subject.to_string());
         let rotated = tokio::spawn(async move { notary.rotate_to_the_end(by).await }).await;
@@ -219,7 +220,7 @@ impl Notary {
             Ok(Some(appended))
         });
         let record = written.await?.ok_or(NotaryError::Unsettled)?;
-        // The old key goes only when nothing can take the record of the new one away.
+        // The old key is deleted only after the record of the new one is durable.
         let mut durable = self.store.durable();
         durable.wait_for(|durable| *durable >= record.sequence).await.map_err(|_| StoreError::Closed)?;
         self.files.promote_next(&key)?;
@@ -229,7 +230,7 @@ impl Notary {
     }
 }
 
-/// Makes the key of a new log and puts both on the record.
+/// Creates the key of a new log, and records the key and the log's name.
 async fn begin(
     store: &Store,
     files: &KeyFiles,
@@ -237,7 +238,7 @@ async fn begin(
     entropy: Entropy,
     origin: &str,
 ) -> Result<SigningKey, NotaryError> {
-    // A first start that got no further than the key has left it.
+    // An interrupted first start may have left this key.
     let key = match files.read()? {
         Some(key) if key.verifier().name() == origin => key,
         Some(other) => {
@@ -262,7 +263,7 @@ async fn begin(
     Ok(key)
 }
 
-/// The private half of a key that the record names, from the one file or the other.
+/// The private key of a key on the record, from either file.
 fn key_of(files: &KeyFiles, origin: &str, wanted: Option<&VerifierKey>) -> Result<SigningKey, NotaryError> {
     let is_wanted = |key: &SigningKey| wanted == Some(key.verifier());
     if let Some(key) = files.read()?.filter(is_wanted) {

@@ -73,7 +73,7 @@ async fn a_log_gets_its_name_and_its_key_once() {
     assert!(matches!(refused, NotaryError::OtherKey { .. }), "{refused}");
     std::fs::write(&key, SigningKey::from_seed("other", [9; 32]).unwrap().to_secret_text()).unwrap();
     let refused = notary(&path, options(), None).await.err().unwrap();
-    assert!(refused.to_string().contains("can be read by others"), "{refused}");
+    assert!(refused.to_string().contains("other users can read"), "{refused}");
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
     let refused = notary(&path, options(), None).await.err().unwrap();
     assert!(matches!(refused, NotaryError::OtherKey { .. }), "{refused}");

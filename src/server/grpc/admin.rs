@@ -1,4 +1,4 @@
-//! What admins call about who may call, and about the record: translates, and does nothing else.
+//! `AdminService`, for admins: tokens, the log's key and redaction. It only converts between protobuf and the domain.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,16 +14,16 @@ use crate::governance::{Governor, NewToken, Notary};
 use crate::proto::v1;
 use crate::proto::v1::admin_service_server::AdminService;
 
-/// How long the name of a token may be, in characters.
+/// The longest name of a token, in characters.
 const MAX_NAME: usize = 128;
 
-/// The admin's side of the daemon, but for the policy.
+/// The service for admins, except the policy.
 pub(crate) struct Administration {
-    /// What answers.
+    /// Decides and records.
     pub(crate) governor: Arc<Governor>,
-    /// What signs.
+    /// Signs checkpoints.
     pub(crate) notary: Arc<Notary>,
-    /// How large a request may be.
+    /// The size limits of a request.
     pub(crate) limits: JsonLimits,
 }
 
@@ -84,7 +84,7 @@ impl AdminService for Administration {
         let mut reader = Reader::new(self.limits);
         let decision_id: Option<DecisionId> = reader.parsed("decision_id", &decision_id);
         if reason.trim().is_empty() {
-            reader.wrong("reason", "must be given: the record keeps why");
+            reader.wrong("reason", "must be given: it goes on the record");
         }
         let reason = reader.free_text("reason", reason);
         let Some(decision_id) = reader.finish(decision_id)? else {
@@ -122,7 +122,7 @@ fn new_token(request: v1::CreateTokenRequest, mut reader: Reader) -> Result<NewT
     let lifetime = lifetime.map(|lifetime| match Duration::try_from(lifetime) {
         Ok(lifetime) if !lifetime.is_zero() => lifetime,
         _ => {
-            reader.wrong("lifetime", "must be more than nothing");
+            reader.wrong("lifetime", "must be longer than 0 s");
             Duration::ZERO
         }
     });

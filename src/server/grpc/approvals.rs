@@ -1,4 +1,4 @@
-//! What reviewers call: translates, and does nothing else.
+//! `ApprovalService`, for reviewers. It only converts between protobuf and the domain.
 
 use std::sync::Arc;
 
@@ -16,22 +16,22 @@ use crate::proto::v1;
 use crate::proto::v1::approval_service_server::ApprovalService;
 use crate::proto::v1::stream_approvals_response::Event;
 
-/// How many approvals a page holds when the caller does not say.
+/// The default number of approvals in a page.
 const PAGE: usize = 100;
-/// How many approvals a page holds at most.
+/// The most approvals in a page.
 const LONGEST_PAGE: usize = 1000;
-/// How many bytes of JSON a page holds at most, but for its first approval: less than a client takes by default.
+/// The most bytes of JSON in a page, below the default limit of clients. The first approval may be larger.
 const PAGE_BYTES: usize = 2 << 20;
-/// How much of what a session did before a reviewer is shown.
+/// How many earlier actions of the session a reviewer sees.
 const HISTORY: usize = 10;
 
-/// The reviewer's side of the daemon.
+/// The service for reviewers.
 pub(crate) struct Approvals {
-    /// What answers.
+    /// Decides and records.
     pub(crate) governor: Arc<Governor>,
-    /// The daemon's streams.
+    /// The open streams.
     pub(crate) streams: Streams,
-    /// How large a request may be.
+    /// The size limits of a request.
     pub(crate) limits: JsonLimits,
 }
 
@@ -63,7 +63,7 @@ impl ApprovalService for Approvals {
             Ok(0) | Err(_) => PAGE,
             Ok(size) => size.min(LONGEST_PAGE),
         };
-        // One more than asked for says whether there is another page.
+        // One more than requested, to see whether there is another page.
         let mut page = self.governor.queue().page(after, size + 1, |pending| filter.keeps(pending));
         let mut bytes = 0;
         let mut fits = |pending: &Arc<Pending>| {
@@ -134,7 +134,7 @@ impl Approvals {
         }
     }
 
-    /// The approval as the record has it, with what its session did before.
+    /// An approval from the record, with the earlier actions of its session.
     async fn recorded(&self, id: ApprovalId) -> Result<Option<v1::Approval>, StoreError> {
         let (now, unreported_after) = (self.governor.now(), self.governor.unreported_after());
         let found = self.governor.store().scan(move |reader| {
@@ -158,12 +158,12 @@ impl Approvals {
     }
 }
 
-/// A question as a reviewer sees it. What is large is read from the disk for this.
+/// A question as a reviewer sees it. A large one is read from the disk.
 async fn show(governor: &Governor, pending: &Pending, state: &QuestionState) -> Result<v1::Approval, StoreError> {
     Ok(response::approval(pending, &*governor.asked(pending).await?, state))
 }
 
-/// A snapshot, the marker, then every change; a new snapshot whenever the client has fallen behind.
+/// Streams a snapshot, the marker, then every change. Sends a new snapshot when the client has fallen behind.
 async fn watch(governor: &Governor, filter: &Filter, sink: &Sink<v1::StreamApprovalsResponse>) -> Result<(), Over> {
     let say = |event| sink.send(v1::StreamApprovalsResponse { event: Some(event) });
     loop {
@@ -202,7 +202,7 @@ async fn watch(governor: &Governor, filter: &Filter, sink: &Sink<v1::StreamAppro
     }
 }
 
-/// Which approvals a reviewer wants to see.
+/// The filter of a reviewer.
 struct Filter {
     session_id: String,
     action_type: String,

@@ -1,7 +1,7 @@
-//! What auditors call: translates, and does nothing else.
+//! `AuditService`, for auditors. It only converts between protobuf and the domain.
 //!
-//! A follower reads the record from its own place in it, at its own pace: there is no buffer to overrun, so it cannot
-//! lag and cannot slow anybody.
+//! Each stream reads the record from its own position, at the pace of its client. It has no buffer that can overflow,
+//! so a slow client loses nothing and delays nobody.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,22 +22,22 @@ use crate::proto::v1;
 use crate::proto::v1::audit_service_server::AuditService;
 use crate::proto::v1::stream_audit_response::Event;
 
-/// How many action types and rules `GetStats` names when the caller does not say.
+/// The default number of action types and rules in `GetStats`.
 const TOP: usize = 5;
-/// How many it names at most.
+/// The most action types and rules in `GetStats`.
 const LONGEST_TOP: usize = 100;
 
-/// The auditor's side of the daemon.
+/// The service for auditors.
 pub(crate) struct Audit {
-    /// What answers.
+    /// Decides and records.
     pub(crate) governor: Arc<Governor>,
-    /// What signs.
+    /// Signs checkpoints.
     pub(crate) notary: Arc<Notary>,
-    /// Who is told of checkpoints.
+    /// The witnesses of checkpoints.
     pub(crate) witnesses: Arc<Witnesses>,
-    /// The daemon's streams.
+    /// The open streams.
     pub(crate) streams: Streams,
-    /// How large a request may be.
+    /// The size limits of a request.
     pub(crate) limits: JsonLimits,
 }
 
@@ -63,14 +63,13 @@ impl AuditService for Audit {
         };
         let of_one = RowFilter { decision_id: filter.decision_id, ..RowFilter::default() };
         if records && filter != of_one {
-            reader.wrong("filter", "must be empty with AUDIT_VIEW_RECORDS, but for decision_id");
+            reader.wrong("filter", "must be empty with AUDIT_VIEW_RECORDS, except for decision_id");
         }
         if records && filter.decision_id.is_some() && (request.follow || request.resume_after.is_some()) {
-            reader
-                .wrong("filter.decision_id", "does not go together with follow or resume_after in AUDIT_VIEW_RECORDS");
+            reader.wrong("filter.decision_id", "cannot be combined with follow or resume_after in AUDIT_VIEW_RECORDS");
         }
         if request.newest_first && request.resume_after.is_some() {
-            reader.wrong("newest_first", "does not go together with resume_after");
+            reader.wrong("newest_first", "cannot be combined with resume_after");
         }
         let filter = reader.finish(filter)?;
         let feed = Feed { governor: Arc::clone(&self.governor), request, filter, records };
@@ -100,7 +99,7 @@ impl AuditService for Audit {
             origin: checkpoint.origin.clone(),
             tree_size: checkpoint.size,
             root_hash: checkpoint.root.0.to_vec(),
-            // A rotation that came since is in the next one.
+            // A rotation since then is in the next checkpoint.
             keys: keys
                 .filter(|key| key.sequence <= checkpoint.size)
                 .map(|key| v1::LogKey { verifier_key: key.key.to_string(), sequence: key.sequence })
@@ -119,7 +118,7 @@ impl AuditService for Audit {
         if leaf_index >= tree_size {
             return Err(CallError::invalid_field(
                 "leaf_index",
-                format!("a tree of {tree_size} leaves has no such leaf"),
+                format!("a tree of {tree_size} leaves has no leaf with this index"),
             )
             .into());
         }
@@ -150,17 +149,13 @@ impl AuditService for Audit {
 }
 
 impl Audit {
-    /// The size of the tree that is meant: not more than is on disk.
+    /// The size of the requested tree, which must be on disk.
     fn tree_size(&self, field: &str, asked: u64) -> Result<u64, Status> {
         let durable = *self.governor.store().durable().borrow();
         match asked {
             0 => Ok(durable),
             asked if asked <= durable => Ok(asked),
-            _ => Err(CallError::invalid_field(
-                field,
-                format!("there is no such tree: the log has {durable} leaves on disk"),
-            )
-            .into()),
+            _ => Err(CallError::invalid_field(field, format!("the log has only {durable} leaves on disk")).into()),
         }
     }
 }
@@ -182,7 +177,7 @@ fn stats_response(stats: Stats, top: usize) -> v1::GetStatsResponse {
     let count = |name: String, count: u64| v1::Count { name, count };
     let commonest = |counts: BTreeMap<String, u64>| {
         let mut counts: Vec<(String, u64)> = counts.into_iter().collect();
-        // Stable, so that equals stay in the order of their names.
+        // A stable sort keeps equal counts in the order of their names.
         counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         counts.into_iter().take(top).map(|(name, n)| count(name, n)).collect()
     };
@@ -200,7 +195,7 @@ fn stats_response(stats: Stats, top: usize) -> v1::GetStatsResponse {
     }
 }
 
-/// One client's reading of the record.
+/// The state of one client's stream.
 struct Feed {
     governor: Arc<Governor>,
     request: v1::StreamAuditRequest,
@@ -246,7 +241,7 @@ impl Feed {
         }
     }
 
-    /// What is recorded already, and where that ends.
+    /// Sends the existing records, and returns where they end.
     async fn history(&self, sink: &Sink<v1::StreamAuditResponse>) -> Result<u64, Over> {
         let selection = match self.filter.decision_id {
             Some(decision_id) if self.records => Selection::RecordsOf(decision_id),
@@ -273,8 +268,7 @@ impl Feed {
                     let status = row.state.status(self.governor.now(), self.governor.unreported_after());
                     Event::Row(Box::new(response::audit_row(*row, status)))
                 }
-                // The rows that were scrubbed have a record of that in the other view; in this one there is no word for
-                // it.
+                // A view of records shows retirements. A view of rows has no message for them.
                 Followed::Gap { .. } => continue,
             };
             say(sink, sequence, event).await?;

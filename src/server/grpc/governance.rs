@@ -1,4 +1,4 @@
-//! What agents call: translates, and does nothing else.
+//! `GovernanceService`, for agents. It only converts between protobuf and the domain.
 
 use std::sync::Arc;
 
@@ -12,17 +12,17 @@ use crate::proto::v1;
 use crate::proto::v1::governance_service_server::GovernanceService;
 use crate::server::{access, trace};
 
-/// How many actions one `Evaluate` may ask about.
+/// The most actions in one `Evaluate`.
 const MAX_EVALUATIONS: usize = 1000;
 
-/// Who may see why a policy decides as it does, and how it would at another time: it shows where the holes are.
+/// The roles that may request explanations or evaluate at another time. Both can reveal gaps of a policy.
 const MAY_EXPLAIN: Roles = Roles::of(&[Role::Auditor, Role::Admin]);
 
-/// The agent's side of the daemon.
+/// The service for agents.
 pub(crate) struct Governance {
-    /// What answers.
+    /// Decides and records.
     pub(crate) governor: Arc<Governor>,
-    /// How large an action may be.
+    /// The size limits of an action.
     pub(crate) limits: JsonLimits,
 }
 

@@ -1,4 +1,4 @@
-//! The gRPC door: reads requests into the domain, calls governance, and writes answers. It decides nothing.
+//! The gRPC interface: converts requests to the domain, calls governance, and converts the results. It decides nothing.
 
 mod admin;
 mod approvals;
@@ -17,17 +17,17 @@ use super::deadline::Deadline;
 use super::standing::Standing;
 use crate::domain::{CallError, Caller};
 
-/// Who is calling.
+/// The caller.
 fn caller<T>(request: &Request<T>) -> Result<Caller, CallError> {
     standing(request).map(|standing| standing.caller.clone())
 }
 
-/// Who is calling, and what that rests on. The gate put it there: a call without one did not pass it.
+/// The caller with its credential. The gate adds it to every call that it admits.
 fn standing<T>(request: &Request<T>) -> Result<&Standing, CallError> {
     request.extensions().get::<Standing>().ok_or_else(|| CallError::internal("the call did not pass the gate"))
 }
 
-/// Until when the caller waits for an answer.
+/// The deadline of the caller.
 fn deadline<T>(request: &Request<T>) -> Deadline {
     request.extensions().get().copied().unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! What admins call: translates, and does nothing else.
+//! `PolicyService`, for admins. It only converts between protobuf and the domain.
 
 use std::sync::Arc;
 
@@ -15,11 +15,11 @@ use crate::proto::v1::policy_service_server::PolicyService;
 
 /// The admin's side of the daemon.
 pub(crate) struct Policies {
-    /// What answers.
+    /// Decides and records.
     pub(crate) governor: Arc<Governor>,
-    /// The daemon's streams.
+    /// The open streams.
     pub(crate) streams: Streams,
-    /// How large a request may be.
+    /// The size limits of a request.
     pub(crate) limits: JsonLimits,
 }
 
@@ -98,7 +98,7 @@ impl PolicyService for Policies {
             loop {
                 let now = state.borrow_and_update().clone();
                 let standing = (now.current.policy.revision(), now.rejected.is_some());
-                // The policy at hand is told again where a refused change of it was taken back: all is well again.
+                // After a refused change was undone, the policy in force is sent again, without the refusal.
                 let news = told.is_none_or(|(revision, rejected)| revision != standing.0 || (rejected && !standing.1));
                 for event in response::policy_events(&now, news) {
                     sink.send(event).await?;

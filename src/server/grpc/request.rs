@@ -1,5 +1,5 @@
-//! From protobuf to the domain: conversion, and what only a conversion can find. What a request must be is checked by
-//! [`domain::check`](crate::domain::check).
+//! Converts protobuf requests to the domain, and reports errors of the conversion.
+//! [`domain::check`](crate::domain::check) checks everything else.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -14,9 +14,9 @@ use crate::domain::{
 };
 use crate::proto::v1;
 
-/// Reads requests, and gathers everything that is wrong with one.
+/// Reads a request, and collects its violations.
 ///
-/// A field's path is put together only where something is wrong with it.
+/// The path of a field is built only if the field is wrong.
 #[derive(Debug)]
 pub(crate) struct Reader(Checker);
 
@@ -26,12 +26,12 @@ impl Reader {
         Self(Checker::new(limits))
     }
 
-    /// What was read, if nothing was wrong with it.
+    /// The result, if there is no violation.
     pub(crate) fn finish<T>(self, read: T) -> Result<T, CallError> {
         self.0.finish(read)
     }
 
-    /// What was read, once the domain has checked it too.
+    /// The result, after the domain has checked it too.
     pub(crate) fn check<T: Check>(self, read: T) -> Result<Checked<T>, CallError> {
         let limits = self.0.limits();
         Checked::new(read, limits, self.0.into_violations())
@@ -48,7 +48,7 @@ impl Reader {
         text
     }
 
-    /// A key, a token or another short text; `None` where it is empty.
+    /// A key, a token or another short text; `None` if it is empty.
     pub(crate) fn optional_name(&mut self, field: &str, text: String) -> Option<String> {
         self.0.text(field, &text, NAME_BYTES);
         Some(text).filter(|text| !text.is_empty())
@@ -79,7 +79,7 @@ impl Reader {
     pub(crate) fn digest(&mut self, field: &str, text: &str) -> Option<Digest> {
         let digest = Digest::from_hex(text);
         if digest.is_none() {
-            self.wrong(field, "must be the action_digest of the approval as it was shown: 64 hex digits");
+            self.wrong(field, "must be the action_digest of the approval that was shown: 64 hex digits");
         }
         digest
     }
@@ -93,7 +93,7 @@ impl Reader {
         value
     }
 
-    /// What is proposed.
+    /// An action.
     pub(crate) fn action(&mut self, field: impl Display, action: Option<v1::Action>) -> Action {
         let v1::Action { r#type, target, params, description } = action.unwrap_or_default();
         Action { r#type, target, params: self.object(format_args!("{field}.params"), params), description }
@@ -117,7 +117,7 @@ impl Reader {
         }
     }
 
-    /// What an agent says came of an action.
+    /// A report of a result.
     pub(crate) fn report(&mut self, request: v1::ReportResultRequest) -> Report {
         let status = result_status(request.status()).unwrap_or_else(|| {
             self.wrong("status", "must be success, failed, skipped or rolled_back");
@@ -132,19 +132,19 @@ impl Reader {
         }
     }
 
-    /// A moment.
+    /// A point in time.
     pub(crate) fn timestamp(&mut self, field: &str, at: prost_types::Timestamp) -> Option<Timestamp> {
         let moment = Timestamp::new(at.seconds, at.nanos).ok();
         if moment.is_none() {
-            self.wrong(field, "is not a moment between the years -9999 and 9999");
+            self.wrong(field, "must be a time between the years -9999 and 9999");
         }
         moment
     }
 
-    /// How long to wait.
+    /// A duration to wait.
     pub(crate) fn wait(&mut self, field: &str, wait: Option<prost_types::Duration>) -> Duration {
         let Some(prost_types::Duration { seconds, nanos }) = wait else { return Duration::ZERO };
-        // Not by prost's own conversion, which negates what is negative and so panics on the smallest numbers.
+        // prost's own conversion negates negative numbers, which panics for the smallest ones.
         let wrong = match (u64::try_from(seconds), u32::try_from(nanos)) {
             (Ok(_), Ok(1_000_000_000..)) => "nanos must be below a second",
             (Ok(seconds), Ok(nanos)) if Duration::new(seconds, nanos) <= MAX_WAIT => {
@@ -165,7 +165,7 @@ impl Reader {
         }
     }
 
-    /// A value without NaN and infinities, no deeper than allowed, so that reading it is bounded.
+    /// A value without NaN and infinities, up to the allowed depth, so that reading it is bounded.
     fn value(&mut self, field: impl Display, value: prost_types::Value) -> Option<Value> {
         let mut path = field.to_string();
         match to_json(value, self.0.limits().depth, &mut path) {
@@ -178,7 +178,7 @@ impl Reader {
     }
 }
 
-/// Who proposes, as declared.
+/// The declared actor.
 pub(crate) fn read_actor(actor: Option<v1::Actor>) -> Actor {
     let v1::Actor { id, r#type } = actor.unwrap_or_default();
     Actor { id, r#type }
@@ -231,7 +231,7 @@ pub(crate) fn result_status(status: v1::ResultStatus) -> Option<ResultStatus> {
     }
 }
 
-/// `path` is where the conversion stands; where it fails, it names the place.
+/// `path` is the current position. After a failure it names the place of the failure.
 fn to_json(value: prost_types::Value, depth: usize, path: &mut String) -> Result<Value, String> {
     if depth == 0 {
         return Err("nested deeper than allowed (--max-params-depth)".to_owned());
@@ -265,8 +265,8 @@ fn to_json(value: prost_types::Value, depth: usize, path: &mut String) -> Result
     })
 }
 
-/// Whole numbers become integers, so that the record reads `150` and not `150.0`. Those that may have been rounded on
-/// their way into a double are refused.
+/// Converts whole numbers to integers, so that the record has `150` and not `150.0`. Refuses numbers that a double may
+/// have rounded.
 fn number_to_json(number: f64) -> Result<Number, String> {
     if number.fract() == 0.0 {
         #[expect(clippy::cast_precision_loss, reason = "2^53 - 1 is exact in a double")]
@@ -276,7 +276,7 @@ fn number_to_json(number: f64) -> Result<Number, String> {
         #[expect(clippy::cast_possible_truncation, reason = "whole and within +-2^53, so it is exact")]
         return Ok(Number::from(number as i64));
     }
-    Number::from_f64(number).ok_or_else(|| format!("{number} is not a number that JSON has; send it as text"))
+    Number::from_f64(number).ok_or_else(|| format!("{number} is not a JSON number: send it as text"))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! From the domain to responses: the only place, beside [`request`](super::request), that knows both.
+//! Converts the domain to protobuf responses.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -16,12 +16,12 @@ use crate::governance::{Generation, PolicyState, Rejection};
 use crate::policy::{ConditionTrace, Diagnostic, Explanation, Outcome as Told, Verdict};
 use crate::proto::v1;
 
-/// JSON as protobuf has it.
+/// A JSON value in protobuf.
 pub(crate) fn value(value: &Value) -> prost_types::Value {
     let kind = match value {
         Value::Null => Kind::NullValue(0),
         Value::Bool(bool) => Kind::BoolValue(*bool),
-        // Integers beyond 2^53 were refused on the way in.
+        // Requests with integers beyond 2^53 are refused.
         Value::Number(number) => Kind::NumberValue(number.as_f64().unwrap_or_default()),
         Value::String(text) => Kind::StringValue(text.clone()),
         Value::Array(items) => {
@@ -32,7 +32,7 @@ pub(crate) fn value(value: &Value) -> prost_types::Value {
     prost_types::Value { kind: Some(kind) }
 }
 
-/// A JSON object as protobuf has it.
+/// A JSON object in protobuf.
 pub(crate) fn object(map: &Map<String, Value>) -> prost_types::Struct {
     prost_types::Struct { fields: map.iter().map(|(key, item)| (key.clone(), value(item))).collect() }
 }
@@ -41,7 +41,7 @@ fn optional_object(map: &Map<String, Value>) -> Option<prost_types::Struct> {
     (!map.is_empty()).then(|| object(map))
 }
 
-/// A moment as protobuf has it.
+/// A point in time in protobuf.
 pub(crate) fn timestamp(at: Timestamp) -> prost_types::Timestamp {
     prost_types::Timestamp { seconds: at.as_second(), nanos: at.subsec_nanosecond() }
 }
@@ -112,7 +112,7 @@ fn paths(paths: &[ParamPath]) -> Vec<String> {
     paths.iter().map(ToString::to_string).collect()
 }
 
-/// The end of an approval.
+/// The ending of an approval.
 pub(crate) fn ending(ending: &Ending) -> v1::Ending {
     let kind = match ending.kind {
         EndingKind::Approved => v1::EndingKind::Approved,
@@ -130,7 +130,7 @@ pub(crate) fn ending(ending: &Ending) -> v1::Ending {
     }
 }
 
-/// The answer to a proposal.
+/// A decision.
 pub(crate) fn decision(decision: Decision) -> v1::Decision {
     v1::Decision {
         decision_id: decision.decision_id.to_string(),
@@ -176,7 +176,7 @@ fn action_result(report: Report) -> v1::ActionResult {
     }
 }
 
-/// What the policy would answer.
+/// An evaluation.
 pub(crate) fn evaluation(verdict: &Verdict<'_>) -> v1::Evaluation {
     v1::Evaluation {
         outcome: outcome(verdict.approval.first_outcome()).into(),
@@ -191,7 +191,7 @@ pub(crate) fn evaluation(verdict: &Verdict<'_>) -> v1::Evaluation {
     }
 }
 
-/// Adds why to what the policy would answer.
+/// Adds the explanation to an evaluation.
 pub(crate) fn explain(evaluation: &mut v1::Evaluation, explanation: Explanation) {
     let clamp = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     evaluation.rules_left_out = clamp(explanation.left_out);
@@ -220,7 +220,7 @@ fn condition_trace(condition: ConditionTrace) -> v1::ConditionTrace {
     }
 }
 
-/// A question from the queue with its decision, where it stands like this.
+/// A question from the queue, with its decision and its state.
 pub(crate) fn approval(pending: &Pending, decision: &DecisionRecord, state: &QuestionState) -> v1::Approval {
     let Pending { approval_id, requested_at, expires_at, timeout_allows, .. } = pending;
     let (expires_at, timeout_allows) = (*expires_at, *timeout_allows);
@@ -228,7 +228,7 @@ pub(crate) fn approval(pending: &Pending, decision: &DecisionRecord, state: &Que
     question(decision, &state, *requested_at)
 }
 
-/// A question as the record has it, open or over. `None` where the row asked nobody.
+/// A question from the record, open or ended. `None` if the row has no question.
 pub(crate) fn recorded_approval(row: &AuditRow) -> Option<v1::Approval> {
     let mut approval = question(&row.decision, row.state.approval.as_ref()?, row.time);
     if row.state.redacted.is_some() {
@@ -262,7 +262,7 @@ fn question(decision: &DecisionRecord, state: &ApprovalState, requested_at: Time
     }
 }
 
-/// Something that a session did before.
+/// An earlier action of a session.
 pub(crate) fn session_action(row: &AuditRow, status: Option<ResultStatus>) -> v1::SessionAction {
     v1::SessionAction {
         time: Some(timestamp(row.time)),
@@ -311,13 +311,13 @@ fn texts(digests: &BTreeMap<ParamPath, Digest>) -> HashMap<String, String> {
     digests.iter().map(|(path, digest)| (path.to_string(), digest.to_string())).collect()
 }
 
-/// A record as it stands in the log.
+/// A record of the log.
 pub(crate) fn audit_record(stored: StoredRecord) -> v1::AuditRecord {
     let StoredRecord { sequence, leaf_hash, content } = stored;
     let record = v1::AuditRecord { sequence, leaf_hash: leaf_hash.0.to_vec(), ..v1::AuditRecord::default() };
     match content {
         Content::Whole { salt, payload, .. } => {
-            // Canonical JSON is UTF-8; what is not would be seen by its hash.
+            // Canonical JSON is UTF-8. The hash would reveal anything else.
             let payload = String::from_utf8(payload).unwrap_or_default();
             v1::AuditRecord { payload, salt: salt.to_vec(), ..record }
         }
@@ -325,7 +325,7 @@ pub(crate) fn audit_record(stored: StoredRecord) -> v1::AuditRecord {
     }
 }
 
-/// What is wrong, or odd, in a policy.
+/// A finding in a policy.
 pub(crate) fn findings(findings: &[Diagnostic]) -> Vec<v1::PolicyFinding> {
     let clamp = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     findings
@@ -354,7 +354,7 @@ pub(crate) fn policy(generation: &Generation) -> v1::Policy {
     }
 }
 
-/// What a watcher of the policy is told first, and after each change.
+/// The first message to a watcher of the policy, and the message after each change.
 pub(crate) fn policy_events(state: &PolicyState, loaded: bool) -> Vec<v1::WatchPolicyResponse> {
     use v1::watch_policy_response::Event;
     let rejected = state.rejected.as_ref().map(|Rejection { at, kept, findings: found }| {
@@ -368,7 +368,7 @@ pub(crate) fn policy_events(state: &PolicyState, loaded: bool) -> Vec<v1::WatchP
     loaded.into_iter().chain(rejected).map(|event| v1::WatchPolicyResponse { event: Some(event) }).collect()
 }
 
-/// A policy that was in force once.
+/// A policy of the record, in force now or earlier.
 pub(crate) fn stored_policy(revision: Digest, stored: StoredPolicy) -> v1::Policy {
     let rules = stored.merged.get("rules").and_then(Value::as_array).map_or(0, Vec::len);
     let layer = |layer: crate::audit::StoredLayer| v1::PolicyLayer { name: layer.name, yaml: layer.source };
@@ -382,7 +382,7 @@ pub(crate) fn stored_policy(revision: Digest, stored: StoredPolicy) -> v1::Polic
     }
 }
 
-/// Nothing happened to the policy.
+/// The heartbeat of a watcher of the policy.
 pub(crate) fn policy_heartbeat(now: Timestamp) -> v1::WatchPolicyResponse {
     let heartbeat = v1::Heartbeat { time: Some(timestamp(now)) };
     v1::WatchPolicyResponse { event: Some(v1::watch_policy_response::Event::Heartbeat(heartbeat)) }

@@ -1,4 +1,4 @@
-//! The gRPC services, ready to be called.
+//! Builds the gRPC services.
 
 use std::sync::Arc;
 
@@ -21,24 +21,24 @@ use crate::proto::v1::audit_service_server::AuditServiceServer;
 use crate::proto::v1::governance_service_server::GovernanceServiceServer;
 use crate::proto::v1::policy_service_server::PolicyServiceServer;
 
-/// What the services share.
+/// The shared parts of the services.
 pub(crate) struct Services {
-    /// What answers.
+    /// Decides and records.
     pub(crate) governor: Arc<Governor>,
-    /// What signs.
+    /// Signs checkpoints.
     pub(crate) notary: Arc<Notary>,
-    /// Who is told of checkpoints.
+    /// The witnesses of checkpoints.
     pub(crate) witnesses: Arc<Witnesses>,
-    /// The daemon's streams.
+    /// The open streams.
     pub(crate) streams: Streams,
-    /// How large JSON may be.
+    /// The limits for JSON.
     pub(crate) limits: JsonLimits,
-    /// How large a message may be.
+    /// The limit of a message's size.
     pub(crate) message_bytes: usize,
 }
 
 impl Services {
-    /// All of them, with health and reflection.
+    /// All services, with health and reflection.
     pub(crate) fn routes(self, health: HealthServer<impl Health>) -> Result<Routes, tonic_reflection::server::Error> {
         let Self { governor, notary, witnesses, streams, limits, message_bytes } = self;
         let governance = Governance { governor: Arc::clone(&governor), limits };

@@ -1,4 +1,4 @@
-//! From call errors to gRPC statuses: a code, a sentence, and details that a program can read.
+//! Converts call errors to gRPC statuses: a code, a sentence, and details for programs.
 //!
 //! Every status carries an `ErrorInfo` with the reason and the domain `aegis`; `BadRequest` names wrong fields;
 //! `RetryInfo` says when the same call may succeed.
@@ -15,11 +15,11 @@ use crate::governance::{GovernanceError, NotaryError};
 /// Who speaks in an `ErrorInfo`.
 const DOMAIN: &str = "aegis";
 
-/// How many bytes of sentence, and of violations, a status may hold: it travels in headers, twice and in base64, and a
-/// client that is sent more than 8 KiB of those may end the connection instead of reading them.
+/// The most bytes of the sentence, and of the violations, in a status. A status is sent in headers, twice and in
+/// base64. A client that gets more than 8 KiB of headers may close the connection.
 const MESSAGE_BYTES: usize = 1024;
 const VIOLATIONS_BYTES: usize = 3072;
-/// How many bytes of that one field's path, or what is wrong with it, may take.
+/// The most bytes of one path or one description in it.
 const VIOLATION_BYTES: usize = 512;
 
 /// The gRPC code of an error code.
@@ -90,7 +90,7 @@ impl From<NotaryError> for Status {
     }
 }
 
-/// As many of the violations as a status may hold, and how many are left out.
+/// As many violations as fit into a status, and how many are left out.
 fn bounded(violations: Vec<Violation>) -> Vec<FieldViolation> {
     let count = violations.len();
     let (mut kept, mut bytes) = (Vec::new(), 0);

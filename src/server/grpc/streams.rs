@@ -1,4 +1,5 @@
-//! Server streams: bounded in number and in what they hold back, and never ended as if all were well.
+//! Server streams. Their number and their buffers are bounded. A stream that breaks off always ends with an error
+//! status.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,13 +14,14 @@ use tonic::{Response, Status};
 use crate::domain::{CallError, ErrorCode};
 use crate::server::standing::{Standing, credential_over};
 
-/// How many messages may wait for a slow client. What produces them waits then: see each stream for what that means.
+/// How many messages may wait for a slow client. When the buffer is full, the producer waits: each stream documents the
+/// effect.
 const HELD_BACK: usize = 64;
 
-/// How long a stream may have nothing to say before it says that it is alive.
+/// The time without a message after which a stream sends a heartbeat.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// What a client of a stream reads.
+/// The response stream.
 pub(crate) type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 /// The streams of one daemon.
@@ -29,12 +31,12 @@ pub(crate) struct Streams {
     stop: CancellationToken,
 }
 
-/// Why a stream is over.
+/// Why a stream ended.
 #[derive(Debug)]
 pub(crate) enum Over {
-    /// The client is gone.
+    /// The client has gone.
     ClientGone,
-    /// Something is wrong, and the client is told what.
+    /// The stream failed. The client gets this status.
     Failed(Status),
 }
 
@@ -49,12 +51,12 @@ fn not_serving() -> CallError {
     CallError::new(ErrorCode::NotServing, "the daemon is stopping: resume when it is back")
 }
 
-/// The end of a stream because the daemon is stopping.
+/// The status of a stream when the daemon stops.
 pub(crate) fn stopping() -> Over {
     Over::from(not_serving())
 }
 
-/// Where a stream's messages go.
+/// Sends the messages of a stream.
 #[derive(Debug)]
 pub(crate) struct Sink<T>(mpsc::Sender<Result<T, Status>>);
 
@@ -64,20 +66,20 @@ impl<T> Sink<T> {
         self.0.send(Ok(message)).await.map_err(|_| Over::ClientGone)
     }
 
-    /// Resolves when the client is gone.
+    /// Waits until the client has gone.
     pub(crate) async fn closed(&self) {
         self.0.closed().await;
     }
 }
 
 impl Streams {
-    /// At most so many streams at once, all ended by this token, each at the end of its caller's credential.
+    /// Allows this many streams at once. The token ends all of them, and each ends when its caller's credential ends.
     pub(crate) fn new(limit: usize, stop: CancellationToken) -> Self {
         Self { permits: Arc::new(Semaphore::new(limit)), stop }
     }
 
-    /// Opens a stream that `produce` fills until it returns, the client goes, the caller's credential is over, or the
-    /// daemon stops.
+    /// Opens a stream that `produce` fills. The stream ends when `produce` returns, the client goes, the caller's
+    /// credential ends, or the daemon stops.
     pub(crate) fn open<T, F, P>(&self, standing: Standing, produce: P) -> Result<Response<Messages<T>>, Status>
     where
         T: Send + 'static,
@@ -85,7 +87,7 @@ impl Streams {
         F: Future<Output = Result<(), Over>> + Send + 'static,
     {
         let permit = Arc::clone(&self.permits).try_acquire_owned().map_err(|_| {
-            let message = "as many streams are open as this daemon allows (--max-streams)";
+            let message = "the limit of open streams is reached (--max-streams)";
             CallError::new(ErrorCode::TooManyStreams, message)
         })?;
         let (sender, receiver) = mpsc::channel(HELD_BACK);
@@ -103,10 +105,10 @@ impl Streams {
                     Err(Over::Failed(status)) => Some(status),
                 },
             };
-            // Nobody reads it where the client is gone.
+            // The send fails if the client has gone.
             let _ = end.send(last_word);
         });
-        // The last word has a place of its own behind what is held back: a client that reads late still reads it.
+        // The final status has its own place after the buffer, so that a slow client still gets it.
         let last_word = stream::once(ended).filter_map(|last_word| {
             let broken = |_| Some(CallError::internal("the stream broke off").into());
             std::future::ready(last_word.unwrap_or_else(broken).map(Err))

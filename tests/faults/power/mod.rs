@@ -79,8 +79,8 @@ impl std::fmt::Display for Report {
         write!(
             f,
             "power loss: {images} images ({again} while recovering), {lost} with lost acknowledgements, {partial} with \
-             partial transactions, {unopenable} unopenable, {panics} panics; held against them {checkpoints} checkpoints, \
-             {redacted} payloads accounted for; {:.0} s, {pace:.0} images/s",
+             partial transactions, {unopenable} unopenable, {panics} panics; held against them {checkpoints} \
+             checkpoints, {redacted} payloads accounted for; {:.0} s, {pace:.0} images/s",
             took.as_secs_f64()
         )?;
         findings.iter().try_for_each(|finding| write!(f, "\n  {finding}"))
