@@ -159,6 +159,7 @@ impl Decided {
         self.record.reason = format!("the agent's user confirmed {}", asked.decision_id);
         let opening = Opening {
             idempotency: self.idempotency.as_ref().map(|key| key.hash),
+            action_key: Some(self.action_key),
             allowed_at: Some(self.now),
             ..Opening::default()
         };
