@@ -43,19 +43,23 @@ pub(crate) struct Setup {
     policy: bool,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    /// How many files it may open: by its own word, and at most.
+    descriptors: Option<(u32, u32)>,
 }
 
 impl Setup {
     /// With the built-in policy, in a directory of its own.
     pub(crate) fn new() -> Self {
         let home = tempfile::Builder::new().prefix("aegis-test-").tempdir().expect("a temporary directory");
-        Self { home: Arc::new(home), policy: false, arguments: Vec::new(), environment: Vec::new() }
+        let (arguments, environment) = (Vec::new(), Vec::new());
+        Self { home: Arc::new(home), policy: false, arguments, environment, descriptors: None }
     }
 
     /// As that daemon was started, on its data.
     pub(crate) fn over(daemon: &Daemon) -> Self {
         let (home, policy) = (Arc::clone(&daemon.home), daemon.policy_file().exists());
-        Self { home, policy, arguments: daemon.arguments.clone(), environment: daemon.environment.clone() }
+        let (arguments, environment) = (daemon.arguments.clone(), daemon.environment.clone());
+        Self { home, policy, arguments, environment, descriptors: None }
     }
 
     /// With this policy in `policy.yaml`.
@@ -77,6 +81,12 @@ impl Setup {
         self
     }
 
+    /// With these limits on open files: the one in force at first, and the hard one.
+    pub(crate) fn descriptors(mut self, soft: u32, hard: u32) -> Self {
+        self.descriptors = Some((soft, hard));
+        self
+    }
+
     /// The directory that will hold policy and data.
     pub(crate) fn home(&self) -> &Path {
         self.home.path()
@@ -89,7 +99,14 @@ impl Setup {
 
     /// The command that would start it.
     pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(AEGIS);
+        let mut command = match self.descriptors {
+            None => Command::new(AEGIS),
+            Some((soft, hard)) => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", &format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$0\" \"$@\""), AEGIS]);
+                shell
+            }
+        };
         command.arg("serve");
         if self.policy {
             command.arg(self.home.path().join("policy.yaml"));

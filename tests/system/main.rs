@@ -22,6 +22,7 @@ mod doors;
 mod evidence;
 mod faults;
 mod grpcurl;
+mod hold;
 mod hostile;
 mod identities;
 mod interop;
