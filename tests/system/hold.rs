@@ -122,7 +122,10 @@ async fn bytes_that_are_arriving_are_bounded_and_callers_with_a_credential_have_
     for _ in 0..3 {
         let (channel, given_up) = (daemon.tcp().await, given_up.clone());
         let begun = [message(99_000), vec![0; 40_000]].concat();
-        tokio::spawn(async move { half_until(&channel, PROPOSE, begun, given_up).await });
+        // Again where a large call below took the room first.
+        tokio::spawn(async move {
+            while reason(&half_until(&channel, PROPOSE, begun.clone(), given_up.clone()).await) == "TOO_MANY_BYTES" {}
+        });
     }
     let mut agent = daemon.agent().await;
     let full = eventually("the room is taken", || send_large(&agent, Result::err)).await;
@@ -200,22 +203,6 @@ async fn health_and_reflection_have_few_calls_over_a_connection_that_proved_noth
     for _ in 0..20 {
         watching.push(private.watch(HealthCheckRequest::default()).await.expect("its own user may have more"));
     }
-}
-
-#[tokio::test]
-async fn a_stream_to_reflection_takes_so_many_bytes_and_no_more() {
-    let daemon = Setup::new().policy(READS).start();
-    let method = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
-    let channel = daemon.tcp().await;
-    let request = http::Request::post(format!("http://localhost{method}")).header("content-type", "application/grpc");
-    // Messages that say nothing, each whole.
-    let endless = stream::repeat_with(|| Ok::<_, Status>(hyper::body::Frame::data(Bytes::from(vec![0; 1000]))));
-    let request = request.header("te", "trailers").body(Body::new(StreamBody::new(endless))).unwrap();
-    let answer = channel.oneshot(request).await.expect("it begins");
-    let ended = http_body_util::BodyExt::collect(answer.into_body());
-    let ended = tokio::time::timeout(DEADLINE, ended).await.expect("it ends").expect("in good order");
-    let status = Status::from_header_map(ended.trailers().expect("trailers")).expect("a status");
-    assert_ne!(status.code(), Code::Ok, "{status:?}");
 }
 
 /// Lets this process open as many files as it may.
