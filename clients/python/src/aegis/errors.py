@@ -68,8 +68,8 @@ class AlreadyClaimed(GovernanceError):  # noqa: N818 - a name of the three SDKs
     def __init__(self, decision: Decision) -> None:
         super().__init__(
             f"another call with the same idempotency key got {decision.decision_id} ({decision.outcome}) and may run "
-            "the action, so this one does not. `aegis audit --decision ID` shows its result. To run it again, use another "
-            "key",
+            "the action, so this one does not. `aegis audit --decision ID` shows its result. To run it again, use "
+            "another key",
             reason="ALREADY_CLAIMED",
         )
         self.decision = decision
