@@ -50,4 +50,6 @@ def _plain(value: struct_pb2.Value) -> Any:
         return _map(value.struct_value)
     if kind == "list_value":
         return [_plain(item) for item in value.list_value.values]
-    return None if kind in {None, "null_value"} else getattr(value, kind)
+    if kind is None or kind == "null_value":
+        return None
+    return getattr(value, kind)
