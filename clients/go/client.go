@@ -173,13 +173,21 @@ type method[Request, Response any] = func(context.Context, *Request, ...grpc.Cal
 func call[Request, Response any](
 	ctx context.Context, c *Client, config callConfig, name string, rpc method[Request, Response], request *Request,
 ) (*Response, error) {
-	for attempt := 0; ; attempt++ {
-		response, err := once(ctx, c, config.timeout, name, rpc, request)
-		if err == nil {
-			return response, nil
+	response, _, err := attempt(ctx, c, config, name, rpc, request)
+	return response, err
+}
+
+// attempt is call, and says as well how many attempts it took.
+func attempt[Request, Response any](
+	ctx context.Context, c *Client, config callConfig, name string, rpc method[Request, Response], request *Request,
+) (response *Response, attempts int, err error) {
+	for attempts := 1; ; attempts++ {
+		response, failed := once(ctx, c, config.timeout, name, rpc, request)
+		if failed == nil {
+			return response, attempts, nil
 		}
-		if !err.transient() || attempt >= config.retries || !pause(ctx, config.retryDelay, attempt) {
-			return nil, err
+		if !failed.transient() || attempts > config.retries || !failed.pause(ctx, config.retryDelay, attempts-1) {
+			return nil, attempts, failed
 		}
 	}
 }
@@ -217,7 +225,21 @@ func own(ctx context.Context) context.Context { return metadata.NewOutgoingConte
 
 // pause waits before the attempt that follows this one (from 0), and says whether the context lasted that long.
 func pause(ctx context.Context, base time.Duration, attempt int) bool {
-	timer := time.NewTimer(delay(base, attempt))
+	return sleep(ctx, delay(base, attempt))
+}
+
+// pause waits before the attempt that follows one which failed so: as long as the daemon says, where it does, with a little more at
+// random, and at most 30 s.
+func (e *Error) pause(ctx context.Context, base time.Duration, attempt int) bool {
+	if e.RetryAfter <= 0 {
+		return pause(ctx, base, attempt)
+	}
+	asked := min(e.RetryAfter, longestDelay)
+	return sleep(ctx, asked+mathrand.N(asked/4+1))
+}
+
+func sleep(ctx context.Context, lasts time.Duration) bool {
+	timer := time.NewTimer(lasts)
 	defer timer.Stop()
 	select {
 	case <-timer.C:

@@ -100,12 +100,50 @@ const (
 	StatusUnknown ResultStatus = "unknown"
 )
 
+// A DecisionCode is what made a decision what it is.
+type DecisionCode string
+
+// What makes decisions.
+const (
+	// CodePolicy: the policy, by the rule that matched.
+	CodePolicy DecisionCode = "POLICY"
+	// CodeReviewer: a reviewer.
+	CodeReviewer DecisionCode = "REVIEWER"
+	// CodeTimeout: nobody answered in time.
+	CodeTimeout DecisionCode = "TIMEOUT"
+	// CodePolicyChanged: the policy changed after the proposal, and now blocks the action.
+	CodePolicyChanged DecisionCode = "POLICY_CHANGED"
+	// CodeCancelled: the proposer withdrew the proposal.
+	CodeCancelled DecisionCode = "CANCELLED"
+	// CodeAlreadyReported: the action was allowed, and its result is reported already: see [Decision.Result].
+	CodeAlreadyReported DecisionCode = "ALREADY_REPORTED"
+)
+
+// An ActionResult is what was reported of an action, as it is on the record.
+type ActionResult struct {
+	// Status is what became of it.
+	Status ResultStatus `json:"status"`
+	// Data is what it returned. Numbers are float64. Nil where there is none.
+	Data any `json:"data,omitempty"`
+	// Error is what went wrong.
+	Error string `json:"error,omitempty"`
+	// StartedAt is when it started. Zero where that is not known.
+	StartedAt time.Time `json:"started_at,omitzero"`
+	// CompletedAt is when it was over. Zero where that is not known.
+	CompletedAt time.Time `json:"completed_at,omitzero"`
+}
+
 // A Decision is the answer to a proposal.
 type Decision struct {
 	// DecisionID names this decision: "dec_" and a UUIDv7.
 	DecisionID string `json:"decision_id"`
 	// Outcome is the answer. Anything but [OutcomeAllow] means: do not run the action (yet).
 	Outcome Outcome `json:"outcome"`
+	// Code is what made the outcome what it is. One that this package does not know is "unknown(N)".
+	Code DecisionCode `json:"code"`
+	// Replayed says that an earlier proposal with the same idempotency key got this decision already. An ALLOW is for one run:
+	// run it only where that proposal was a lost attempt of yours. [Govern] and its like check that.
+	Replayed bool `json:"replayed,omitempty"`
 	// Reason says why, for people.
 	Reason string `json:"reason"`
 	// RiskLevel is how dangerous the policy says the action is.
@@ -130,8 +168,12 @@ type Decision struct {
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
 	// ConfirmationToken is, on REQUIRE_CONFIRMATION, what the second proposal must carry: see [WithConfirmationToken].
 	ConfirmationToken string `json:"confirmation_token,omitempty"`
-	// ActionDigest is SHA-256 in hex of the canonical JSON of what was decided on.
+	// ActionDigest is SHA-256 in hex of ActionDigestSalt (its bytes) and the RFC 8785 JSON of what was decided on.
 	ActionDigest string `json:"action_digest"`
+	// ActionDigestSalt is what ActionDigest begins with: 32 hex digits.
+	ActionDigestSalt string `json:"action_digest_salt,omitempty"`
+	// Result is what was reported of the action. Nil until it is.
+	Result *ActionResult `json:"result,omitempty"`
 }
 
 // Allowed says whether the action may run.
@@ -140,6 +182,7 @@ func (d Decision) Allowed() bool { return d.Outcome == OutcomeAllow }
 func (d Decision) clone() Decision {
 	// They were read from JSON, of which there is always a copy.
 	d.Constraints, _, _ = deepcopy.Of(d.Constraints)
+	d.Result, _, _ = deepcopy.Of(d.Result)
 	return d
 }
 
@@ -203,6 +246,14 @@ var (
 		aegisv1.Outcome_OUTCOME_ESCALATE:             OutcomeEscalate,
 		aegisv1.Outcome_OUTCOME_REQUIRE_CONFIRMATION: OutcomeRequireConfirmation,
 	}
+	decisionCodes = map[aegisv1.DecisionCode]DecisionCode{
+		aegisv1.DecisionCode_DECISION_CODE_POLICY:           CodePolicy,
+		aegisv1.DecisionCode_DECISION_CODE_REVIEWER:         CodeReviewer,
+		aegisv1.DecisionCode_DECISION_CODE_TIMEOUT:          CodeTimeout,
+		aegisv1.DecisionCode_DECISION_CODE_POLICY_CHANGED:   CodePolicyChanged,
+		aegisv1.DecisionCode_DECISION_CODE_CANCELLED:        CodeCancelled,
+		aegisv1.DecisionCode_DECISION_CODE_ALREADY_REPORTED: CodeAlreadyReported,
+	}
 	approvalModes = map[aegisv1.ApprovalMode]ApprovalMode{
 		aegisv1.ApprovalMode_APPROVAL_MODE_AUTO:    ApprovalAuto,
 		aegisv1.ApprovalMode_APPROVAL_MODE_CONFIRM: ApprovalConfirm,
@@ -256,6 +307,8 @@ func decisionFromProto(method string, decision *aegisv1.Decision) (*Decision, er
 	return &Decision{
 		DecisionID:        decision.GetDecisionId(),
 		Outcome:           outcome,
+		Code:              fromProto(decisionCodes, decision.GetCode()),
+		Replayed:          decision.GetReplayed(),
 		Reason:            decision.GetReason(),
 		RiskLevel:         RiskLevel(decision.GetRiskLevel()),
 		RiskScore:         decision.GetRiskScore(),
@@ -269,7 +322,23 @@ func decisionFromProto(method string, decision *aegisv1.Decision) (*Decision, er
 		ExpiresAt:         timeFromProto(decision.GetExpiresAt()),
 		ConfirmationToken: decision.GetConfirmationToken(),
 		ActionDigest:      decision.GetActionDigest(),
+		ActionDigestSalt:  decision.GetActionDigestSalt(),
+		Result:            resultFromProto(decision.GetResult()),
 	}, nil
+}
+
+// resultFromProto is what was reported: nil where nothing was.
+func resultFromProto(result *aegisv1.ActionResult) *ActionResult {
+	if result == nil {
+		return nil
+	}
+	return &ActionResult{
+		Status:      fromProto(resultStatuses, result.GetStatus()),
+		Data:        result.GetData().AsInterface(),
+		Error:       result.GetError(),
+		StartedAt:   timeFromProto(result.GetStartedAt()),
+		CompletedAt: timeFromProto(result.GetCompletedAt()),
+	}
 }
 
 func evaluationFromProto(evaluation *aegisv1.Evaluation, revision string) (*Evaluation, error) {

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
+	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -38,6 +38,8 @@ type Error struct {
 	Message string
 	// Fields are the fields of the request that are wrong, with what is wrong about them.
 	Fields []FieldViolation
+	// RetryAfter is when the same call may work, as the daemon says (google.rpc.RetryInfo). Zero where it says nothing.
+	RetryAfter time.Duration
 	// Metadata is what else the daemon says, for example "by" and "at" with ALREADY_DECIDED.
 	Metadata map[string]string
 
@@ -90,20 +92,8 @@ func (e *Error) Is(target error) bool {
 	}
 }
 
-// passing are the reasons of RESOURCE_EXHAUSTED that pass by themselves, and soon.
-var passing = []string{"RATE_LIMITED", "RECORD_BUSY"}
-
-// transient says whether the same call may work a moment later.
-func (e *Error) transient() bool {
-	switch e.Code {
-	case codes.Unavailable:
-		return true
-	case codes.ResourceExhausted:
-		return slices.Contains(passing, e.Reason)
-	default:
-		return false
-	}
-}
+// transient says whether the same call may work a moment later: the daemon says so, or was not reached.
+func (e *Error) transient() bool { return e.RetryAfter > 0 || e.Code == codes.Unavailable }
 
 // newError is the error of a call over a client of this endpoint.
 func newError(ctx context.Context, endpoint, method string, err error) *Error {
@@ -116,6 +106,8 @@ func newError(ctx context.Context, endpoint, method string, err error) *Error {
 		switch detail := detail.(type) {
 		case *errdetails.ErrorInfo:
 			failed.Reason, failed.Metadata = detail.GetReason(), detail.GetMetadata()
+		case *errdetails.RetryInfo:
+			failed.RetryAfter = detail.GetRetryDelay().AsDuration()
 		case *errdetails.BadRequest:
 			for _, violation := range detail.GetFieldViolations() {
 				field := FieldViolation{violation.GetField(), violation.GetDescription()}
@@ -236,6 +228,76 @@ func (e *DeniedError) GRPCStatus() *status.Status {
 
 // Is finds [ErrGovernance].
 func (e *DeniedError) Is(target error) bool { return target == ErrGovernance }
+
+// ErrAlreadyClaimed is what [errors.Is] finds in an [*AlreadyClaimedError].
+var ErrAlreadyClaimed = errors.New("another call has the decision for this idempotency key")
+
+// An AlreadyClaimedError says that an earlier proposal with the same idempotency key has this decision, and that its result is not
+// reported: that call may run the action, or have run it, so this one does not. Once nobody else can run it, and whether it ran is
+// known, propose it with another key.
+type AlreadyClaimedError struct {
+	// Action is what was proposed.
+	Action Action
+	// Decision is the answer: an ALLOW, or an ESCALATE that the other call waits for.
+	Decision Decision
+}
+
+// Error says which decision, and what to do.
+func (e *AlreadyClaimedError) Error() string {
+	return fmt.Sprintf("aegis: %s does not run: an earlier call with the same idempotency key has the decision %s (%s). "+
+		"Find out whether that one runs; for another run, propose with another key", e.Action, e.Decision.DecisionID, e.Decision.Outcome)
+}
+
+// Is finds [ErrAlreadyClaimed] and [ErrGovernance].
+func (e *AlreadyClaimedError) Is(target error) bool {
+	return target == ErrAlreadyClaimed || target == ErrGovernance
+}
+
+// GRPCStatus is ALREADY_EXISTS.
+func (e *AlreadyClaimedError) GRPCStatus() *status.Status {
+	return status.New(codes.AlreadyExists, e.Error())
+}
+
+// ErrAlreadyReported is what [errors.Is] finds in an [*AlreadyReportedError].
+var ErrAlreadyReported = errors.New("the action ran once, and its result is reported")
+
+// An AlreadyReportedError says that the action was allowed for this idempotency key once, and that its result is on the record: it
+// does not run again. A success comes as what [Govern] returns, and as this error only where that cannot hold what is on the record.
+type AlreadyReportedError struct {
+	// Action is what was proposed.
+	Action Action
+	// Decision is the answer.
+	Decision Decision
+	// Result is what was reported.
+	Result ActionResult
+	// Cause is why a success cannot be returned. Nil where it was none.
+	Cause error
+}
+
+// Error says what became of the action, with its own error.
+func (e *AlreadyReportedError) Error() string {
+	text := fmt.Sprintf("aegis: %s does not run again: %s has the result %s", e.Action, e.Decision.DecisionID, e.Result.Status)
+	if e.Result.Error != "" {
+		text += ": " + e.Result.Error
+	}
+	if e.Cause != nil {
+		text += ": " + e.Cause.Error()
+	}
+	return text
+}
+
+// Unwrap is the cause.
+func (e *AlreadyReportedError) Unwrap() error { return e.Cause }
+
+// Is finds [ErrAlreadyReported] and [ErrGovernance].
+func (e *AlreadyReportedError) Is(target error) bool {
+	return target == ErrAlreadyReported || target == ErrGovernance
+}
+
+// GRPCStatus is ALREADY_EXISTS.
+func (e *AlreadyReportedError) GRPCStatus() *status.Status {
+	return status.New(codes.AlreadyExists, e.Error())
+}
 
 // A ReportError says that an action has run and that the report of it failed: the record shows it as unknown. Do not run
 // the action again for that; report it again with [Client.Report].

@@ -54,6 +54,10 @@ type Result struct {
 // own where there is no answer. An error of the function's own is reported and returned as it is. Where the function ran and
 // its report failed, there is a [*ReportError] beside its result.
 //
+// With [WithIdempotencyKey] two calls are one run: a call whose action is reported already returns what is on the record, or an
+// [*AlreadyReportedError] where that is no success; a call whose action another one may still run returns an
+// [*AlreadyClaimedError].
+//
 // The action is copied before it is proposed. What the function itself captures is not: run what [Wrap] passes to its function,
 // or [Execution.Action], where somebody else holds the arguments. A function that returns an iterator is refused: see
 // [GovernSeq].
@@ -75,6 +79,9 @@ func govern[T any](
 		return none, errIterator
 	}
 	execution, err := client.Begin(ctx, action, options...)
+	if reported, ok := err.(*AlreadyReportedError); ok && reported.Result.Status == StatusSuccess {
+		return recorded[T](reported)
+	}
 	if err != nil {
 		return none, err
 	}

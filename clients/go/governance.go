@@ -32,7 +32,7 @@ func (c *Client) Propose(ctx context.Context, action Action, options ...CallOpti
 	if err != nil {
 		return nil, err
 	}
-	decision, err := c.propose(ctx, proposed, config)
+	decision, _, err := c.propose(ctx, proposed, config)
 	return orDenied(proposed.action, decision, err, config)
 }
 
@@ -44,12 +44,13 @@ func orDenied(action Action, decision *Decision, err error, config callConfig) (
 	return decision, err
 }
 
-func (c *Client) propose(ctx context.Context, proposed *proposal, config callConfig) (*Decision, error) {
+// propose is Propose. It says as well whether an earlier attempt of this very call may have been the one that was answered first.
+func (c *Client) propose(ctx context.Context, proposed *proposal, config callConfig) (decision *Decision, retried bool, err error) {
 	key := config.idempotencyKey
 	if key == "" {
 		key = newKey()
 	}
-	answer, err := call(ctx, c, config, "Propose", c.governance.Propose, &aegisv1.ProposeRequest{
+	answer, attempts, err := attempt(ctx, c, config, "Propose", c.governance.Propose, &aegisv1.ProposeRequest{
 		Actor:             config.actor.proto(),
 		Action:            proposed.sent,
 		Context:           &aegisv1.Context{SessionId: config.sessionID, Metadata: proposed.metadata},
@@ -57,9 +58,10 @@ func (c *Client) propose(ctx context.Context, proposed *proposal, config callCon
 		ConfirmationToken: config.confirmationToken,
 	})
 	if err != nil {
-		return nil, err
+		return nil, attempts > 1, err
 	}
-	return accept("Propose", answer.GetDecision(), asked{})
+	decision, err = accept("Propose", answer.GetDecision(), asked{canonical: proposed.canonical})
+	return decision, attempts > 1, err
 }
 
 func (a Actor) proto() *aegisv1.Actor { return &aegisv1.Actor{Id: a.ID, Type: a.Type} }
@@ -131,7 +133,7 @@ func (c *Client) wait(ctx context.Context, about asked, expiresAt time.Time, con
 			if decision.Outcome != OutcomeEscalate {
 				return decision, nil
 			}
-			failures, expiresAt, about = 0, decision.ExpiresAt, decision.asked()
+			failures, expiresAt, about = 0, decision.ExpiresAt, about.then(decision)
 			// A daemon that is asked to stop answers early; it is not asked at once again.
 			if time.Since(began) < time.Second && !pause(ctx, 200*time.Millisecond, 0) {
 				return nil, newError(ctx, c.endpoint.text, "AwaitDecision", ctx.Err())
@@ -150,7 +152,7 @@ func (c *Client) wait(ctx context.Context, about asked, expiresAt time.Time, con
 		if !heardOf && failures >= config.retries || heardOf && time.Now().After(expiresAt.Add(awaitGrace)) {
 			return nil, err
 		}
-		if !pause(ctx, config.retryDelay, failures) {
+		if !failed.pause(ctx, config.retryDelay, failures) {
 			return nil, newError(ctx, c.endpoint.text, "AwaitDecision", ctx.Err())
 		}
 		failures++
@@ -218,7 +220,7 @@ func (c *Client) cancel(ctx context.Context, about asked, reason string, config 
 				return decision, nil
 			}
 		}
-		if !failed.transient() || attempt >= config.retries || !pause(ctx, config.retryDelay, attempt) {
+		if !failed.transient() || attempt >= config.retries || !failed.pause(ctx, config.retryDelay, attempt) {
 			return nil, failed
 		}
 	}

@@ -111,8 +111,8 @@ func WithTimeout(timeout time.Duration) CallOption {
 	})
 }
 
-// WithRetries is how often a call is sent again that failed in a way that passes: UNAVAILABLE, and RESOURCE_EXHAUSTED with
-// such a reason. A proposal that is sent again is one proposal, a report one report; approving and denying are not sent
+// WithRetries is how often a call is sent again that failed in a way that passes: UNAVAILABLE, and what the daemon says to send again
+// later (google.rpc.RetryInfo). A proposal that is sent again is one proposal, a report one report; approving and denying are not sent
 // again. Default: 3.
 func WithRetries(retries int) CallOption {
 	return callOption(func(c *callConfig) {
@@ -122,7 +122,7 @@ func WithRetries(retries int) CallOption {
 }
 
 // WithRetryDelay is how long to wait before the first retry; each further wait is twice as long, at most 30 s, with
-// jitter. Default: 1 s.
+// jitter. Where the daemon says how long, that counts. Default: 1 s.
 func WithRetryDelay(delay time.Duration) CallOption {
 	return callOption(func(c *callConfig) {
 		c.retryDelay = delay
@@ -146,9 +146,10 @@ func WithMetadata(labels map[string]any) CallOption {
 	return callOption(func(c *callConfig) { c.metadata = labels })
 }
 
-// WithIdempotencyKey makes two proposals with the same key within 24 hours one proposal with one decision: after an agent
-// has crashed, for example. At most 256 bytes. For one proposal only, not for a client or a runtime. Default: a key that
-// is new with each call.
+// WithIdempotencyKey makes two proposals with the same key within 24 hours one proposal with one decision, and its action runs once:
+// after an agent has crashed, for example. At most 256 bytes; without a credential at least 16 characters, as the key is what keeps
+// other callers out. For one proposal, or one [Runtime.Execute], and not for a client or a runtime. Default: a key that is new
+// with each call.
 func WithIdempotencyKey(key string) CallOption {
 	return callOption(func(c *callConfig) { c.idempotencyKey = key })
 }

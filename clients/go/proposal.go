@@ -1,6 +1,8 @@
 package aegis
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 
@@ -8,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/aegis-sidecar/aegis/clients/go/aegisv1"
+	"github.com/aegis-sidecar/aegis/clients/go/internal/canonicaljson"
 	"github.com/aegis-sidecar/aegis/clients/go/internal/deepcopy"
 )
 
@@ -21,6 +24,8 @@ type proposal struct {
 	action Action
 	// sent is the action as it was checked, and as the daemon gets it.
 	sent *aegisv1.Action
+	// canonical is what the digest of a decision about it is made of: see [canonicalAction].
+	canonical []byte
 	// metadata are the labels as the daemon gets them.
 	metadata *structpb.Struct
 	// whole says whether the copy shares nothing with what the caller holds.
@@ -38,11 +43,15 @@ func newProposal(action Action, config callConfig) (*proposal, error) {
 	if err != nil {
 		return nil, err
 	}
+	canonical, err := canonicalAction(sent, config.actor.ID, config.sessionID)
+	if err != nil {
+		return nil, &InvalidActionError{Path: "action", Problem: "has no canonical JSON: " + err.Error()}
+	}
 	metadata, err := toStruct("metadata", config.metadata)
 	if err != nil {
 		return nil, err
 	}
-	return &proposal{action: action, sent: sent, metadata: metadata, whole: whole}, nil
+	return &proposal{action: action, sent: sent, canonical: canonical, metadata: metadata, whole: whole}, nil
 }
 
 // copy is the action for somebody who may change it.
@@ -81,15 +90,68 @@ func (e *changedError) Unwrap() error { return ErrChanged }
 // Is finds [ErrGovernance].
 func (e *changedError) Is(target error) bool { return target == ErrGovernance }
 
-// An asked is the decision that a later call asks about: its id, and its digest where that is known.
-type asked struct{ decisionID, digest string }
+// canonicalAction is the RFC 8785 JSON of an action with who proposes it in which session. The daemon makes the same.
+func canonicalAction(action *aegisv1.Action, actorID, sessionID string) ([]byte, error) {
+	actor := &structpb.Struct{Fields: map[string]*structpb.Value{"id": structpb.NewStringValue(actorID)}}
+	return canonicaljson.AppendObject(nil, map[string]*structpb.Value{
+		"actor":       structpb.NewStructValue(actor),
+		"description": structpb.NewStringValue(action.GetDescription()),
+		"params":      structpb.NewStructValue(action.GetParams()),
+		"session_id":  structpb.NewStringValue(sessionID),
+		"target":      structpb.NewStringValue(action.GetTarget()),
+		"type":        structpb.NewStringValue(action.GetType()),
+	})
+}
 
-// asked is this decision, for later calls.
-func (d *Decision) asked() asked { return asked{d.DecisionID, d.ActionDigest} }
+// saltBytes is how long the salt of a digest is.
+const saltBytes = 16
+
+// actionDigest is SHA-256 in hex of a salt, which is given in hex, and the canonical action.
+func actionDigest(salt string, canonical []byte) (string, error) {
+	digested, err := hex.DecodeString(salt)
+	if err != nil || len(digested) != saltBytes {
+		return "", fmt.Errorf("the salt of the digest is %q, and not %d hex digits", salt, 2*saltBytes)
+	}
+	sum := sha256.Sum256(append(digested, canonical...))
+	return hex.EncodeToString(sum[:]), nil
+}
+
+// An asked is what a call asks about: an action, a decision, or both.
+type asked struct {
+	// decisionID is the decision. Empty where it is not made yet.
+	decisionID string
+	// digest is the digest of an earlier answer. Empty where there was none.
+	digest string
+	// canonical is the action that was sent. Nil where it is not known.
+	canonical []byte
+}
+
+// then is the same with the decision that is known by now.
+func (a asked) then(decision *Decision) asked {
+	return asked{decision.DecisionID, decision.ActionDigest, a.canonical}
+}
+
+// asked is the decision about this proposal, for later calls.
+func (p *proposal) asked(decision *Decision) asked {
+	return asked{canonical: p.canonical}.then(decision)
+}
+
+// about says what is wrong with a decision as one about the action that was sent. Nil: nothing.
+func (a asked) about(decision *Decision) error {
+	// What does not allow anything may come without a digest.
+	bare := decision.ActionDigestSalt == "" && decision.Outcome != OutcomeAllow
+	if a.canonical == nil || bare {
+		return nil
+	}
+	digest, err := actionDigest(decision.ActionDigestSalt, a.canonical)
+	if err == nil && digest != decision.ActionDigest {
+		err = fmt.Errorf("its digest is %q, and that of the action is %s", decision.ActionDigest, digest)
+	}
+	return err
+}
 
 // accept is an answer as a decision, if it is the one that was asked for: an ALLOW for something else must not run this action.
-// The first answer to a proposal may be any decision. Here, and nowhere else, the digest is to be compared with that of the
-// action once the daemon sends its salt.
+// The first answer to a proposal may be any decision about the action that was sent.
 func accept(method string, answer *aegisv1.Decision, about asked) (*Decision, error) {
 	decision, err := decisionFromProto(method, answer)
 	switch {
@@ -101,7 +163,9 @@ func accept(method string, answer *aegisv1.Decision, about asked) (*Decision, er
 		return nil, wrongAnswer(method, fmt.Sprintf("the answer is the decision %s, and %s was asked for", decision.DecisionID, about.decisionID))
 	case about.digest != "" && decision.ActionDigest != about.digest:
 		return nil, wrongAnswer(method, "the answer to "+about.decisionID+" is about another action than was proposed")
-	default:
-		return decision, nil
 	}
+	if err := about.about(decision); err != nil {
+		return nil, wrongAnswer(method, fmt.Sprintf("the answer %s is not about the action that was sent: %v", decision.DecisionID, err))
+	}
+	return decision, nil
 }

@@ -21,6 +21,8 @@ import (
 	"log"
 	"net/http"
 	"os"
+	"os/signal"
+	"syscall"
 	"testing"
 	"time"
 
@@ -41,7 +43,7 @@ var (
 
 // A block need not use every package.
 var _ = []any{
-	errors.New, fmt.Print, log.Print, http.Get, os.Exit, testing.Short, time.Now, aegishttp.NewTransport, aegistest.New,
+	errors.New, fmt.Print, log.Print, http.Get, os.Exit, signal.Stop, syscall.Kill, testing.Short, time.Now, aegishttp.NewTransport, aegistest.New,
 }
 
 func readContacts(context.Context, aegis.Decision) (string, error) { return "", nil }

@@ -103,7 +103,8 @@ func NewRuntime(client *Client, executor Executor, options ...RuntimeOption) (*R
 	case config.parallelism < 1:
 		return nil, fmt.Errorf("aegis: a parallelism of %d runs nothing: 1 runs one action after the other", config.parallelism)
 	case call.idempotencyKey != "" || call.confirmationToken != "":
-		return nil, errors.New("aegis: an idempotency key and a confirmation token belong to one proposal, not to a runtime")
+		return nil, errors.New("aegis: an idempotency key and a confirmation token belong to one run, not to a runtime: " +
+			"give RunOne or Execute the key")
 	case call.approvalHandler != nil && call.reviewer == nil:
 		return nil, errNoReviewer
 	case config.retries < 0 || config.retryBackoff < 0:
@@ -146,16 +147,25 @@ func (r *Runtime) Plan(ctx context.Context, actions ...Action) (*Plan, error) {
 // The results are in the order of the plan, one for each action. There is an error only where governance itself did not
 // work: a call failed, a report failed, a hook failed. It ends the plan as well. What became of the actions is in the
 // results.
-func (r *Runtime) Execute(ctx context.Context, plan *Plan) ([]Result, error) {
+//
+// The options are for this execution. With [WithIdempotencyKey] it can be taken up again, after a crash for example, by a runtime
+// with the same session: the action at place i, from 0, is proposed with the key and "/i". What is reported already does not run
+// again: its result is that of the record, with no attempts. What an earlier execution may still run ends the plan with an
+// [*AlreadyClaimedError].
+func (r *Runtime) Execute(ctx context.Context, plan *Plan, options ...CallOption) ([]Result, error) {
 	if plan == nil {
 		return nil, errors.New("aegis: the plan is nil: make one with Plan")
+	}
+	call, err := r.call.with(options)
+	if err != nil {
+		return nil, err
 	}
 	// The plan as it is now, whoever changes it while a reviewer thinks.
 	actions := make([]Action, len(plan.Steps))
 	for i, step := range plan.Steps {
 		actions[i] = step.Action.clone()
 	}
-	run := execution{runtime: r, results: make([]Result, len(actions))}
+	run := execution{runtime: r, call: call, results: make([]Result, len(actions))}
 	if r.config.parallelism == 1 {
 		for i, action := range actions {
 			run.step(ctx, i, action)
@@ -176,8 +186,14 @@ func (r *Runtime) Execute(ctx context.Context, plan *Plan) ([]Result, error) {
 }
 
 // RunOne proposes and runs one action. The error is as for [Runtime.Execute]; what became of the action is in the result.
-func (r *Runtime) RunOne(ctx context.Context, action Action) (Result, error) {
-	return r.run(ctx, action, r.config.rollback)
+//
+// The options are for this action: [WithIdempotencyKey] makes two calls one run, where both have the same session.
+func (r *Runtime) RunOne(ctx context.Context, action Action, options ...CallOption) (Result, error) {
+	call, err := r.call.with(options)
+	if err != nil {
+		return Result{Action: action, Status: StatusSkipped, Err: err}, err
+	}
+	return r.run(ctx, action, call, r.config.rollback)
 }
 
 // Audit reads the record, with the auditor's client of [WithAuditor]: see [Client.StreamAudit]. Without a session in the
@@ -197,6 +213,7 @@ func (r *Runtime) Audit(ctx context.Context, query AuditQuery) iter.Seq2[AuditRo
 // An execution is one walk through a plan.
 type execution struct {
 	runtime *Runtime
+	call    callConfig
 	results []Result
 
 	lock sync.Mutex
@@ -221,7 +238,11 @@ func (e *execution) step(ctx context.Context, i int, action Action) {
 	case stopped:
 		result, err = e.runtime.skip(ctx, action)
 	default:
-		result, err = e.runtime.RunOne(ctx, action)
+		call := e.call
+		if call.idempotencyKey != "" {
+			call.idempotencyKey = fmt.Sprintf("%s/%d", call.idempotencyKey, i)
+		}
+		result, err = e.runtime.run(ctx, action, call, e.runtime.config.rollback)
 	}
 }
 
@@ -244,18 +265,23 @@ func (r *Runtime) skip(ctx context.Context, action Action) (Result, error) {
 	if err != nil {
 		return result, err
 	}
-	decision, err := r.client.propose(ctx, proposed, r.call)
+	decision, _, err := r.client.propose(ctx, proposed, r.call)
 	if err != nil {
 		return result, err
 	}
 	result.Decision = decision
-	_, err = r.client.withdraw(ctx, decision, ErrSkipped, r.call)
+	_, err = r.client.withdraw(ctx, proposed, decision, ErrSkipped, r.call)
 	return result, err
 }
 
 // run proposes an action and runs it.
-func (r *Runtime) run(ctx context.Context, action Action, rollback func(Action, error) (Action, bool)) (Result, error) {
-	execution, err := r.client.begin(ctx, action, r.call)
+func (r *Runtime) run(
+	ctx context.Context, action Action, call callConfig, rollback func(Action, error) (Action, bool),
+) (Result, error) {
+	execution, err := r.client.begin(ctx, action, call)
+	if reported, ok := err.(*AlreadyReportedError); ok {
+		return reported.asResult(), nil
+	}
 	if no := (*DeniedError)(nil); errors.As(err, &no) {
 		decision := no.Decision
 		return Result{Action: action, Decision: &decision, Status: no.Status, Err: no}, nil
@@ -319,7 +345,7 @@ func (r *Runtime) undo(ctx context.Context, proposed *proposal, why error, rollb
 		return StatusFailed, nil
 	}
 	// The rollback of a rollback would be one too many.
-	undone, err := r.run(ctx, undoing, nil)
+	undone, err := r.run(ctx, undoing, r.call, nil)
 	if undone.Status == StatusSuccess {
 		return StatusRolledBack, err
 	}

@@ -47,11 +47,11 @@ func (c *Client) begin(ctx context.Context, action Action, config callConfig) (*
 		return nil, err
 	}
 	if ctx.Err() != nil {
-		_, err := c.withdraw(ctx, decision, errCallerGone, config)
+		_, err := c.withdraw(ctx, proposed, decision, errCallerGone, config)
 		return nil, joined(fmt.Errorf("aegis: %s is allowed, and did not run: %w", proposed.action, endOf(ctx)), err)
 	}
 	if err := proposed.unchanged(); err != nil {
-		_, failed := c.withdraw(ctx, decision, ErrChanged, config)
+		_, failed := c.withdraw(ctx, proposed, decision, ErrChanged, config)
 		return nil, joined(err, failed)
 	}
 	return &Execution{
@@ -63,10 +63,11 @@ func (c *Client) begin(ctx context.Context, action Action, config callConfig) (*
 // proposeOrWithdraw proposes. Where the context ends before the answer is there, or the attempt took too long, the daemon may
 // have the proposal all the same, and reviewers be asked: then it is withdrawn.
 func (c *Client) proposeOrWithdraw(ctx context.Context, proposed *proposal, config callConfig) (*Decision, error) {
-	if config.idempotencyKey == "" {
+	shared := config.idempotencyKey != ""
+	if !shared {
 		config.idempotencyKey = newKey()
 	}
-	decision, err := c.propose(ctx, proposed, config)
+	decision, retried, err := c.propose(ctx, proposed, config)
 	gone := errCallerGone
 	if failed := (*Error)(nil); err != nil && ctx.Err() == nil {
 		if !errors.As(err, &failed) || failed.Code != codes.DeadlineExceeded {
@@ -75,16 +76,23 @@ func (c *Client) proposeOrWithdraw(ctx context.Context, proposed *proposal, conf
 		gone = errNoAnswer
 	}
 	if err == nil {
+		if claimed := decision.Replayed && !retried; claimed && decision.mayRun() {
+			return nil, &AlreadyClaimedError{Action: proposed.copy(), Decision: decision.clone()}
+		}
 		return decision, nil
 	}
 	// The same key is the same proposal: this finds it, or it is there from now on and withdrawn at once.
 	config.retries, config.timeout = 0, min(config.timeout, abandonWithin)
-	decision, failed := c.propose(context.WithoutCancel(ctx), proposed, config)
-	if failed == nil {
-		_, failed = c.withdraw(ctx, decision, gone, config)
+	decision, _, failed := c.propose(context.WithoutCancel(ctx), proposed, config)
+	// Whoever else has the caller's key may run what is allowed by now: that it did not run is not for this call to say.
+	if anothers := failed == nil && shared && decision.Replayed && decision.Outcome == OutcomeAllow; failed == nil && !anothers {
+		_, failed = c.withdraw(ctx, proposed, decision, gone, config)
 	}
 	return nil, joined(err, failed)
 }
+
+// mayRun says whether the action may run, now or when a reviewer says so. A confirmation is a proposal of its own.
+func (d *Decision) mayRun() bool { return d.Outcome == OutcomeAllow || d.Outcome == OutcomeEscalate }
 
 // settle goes from the first answer to the last: an ALLOW, or an error.
 func (c *Client) settle(ctx context.Context, proposed *proposal, decision *Decision, config callConfig) (*Decision, error) {
@@ -109,6 +117,9 @@ func (c *Client) settle(ctx context.Context, proposed *proposal, decision *Decis
 			return nil, err
 		}
 	}
+	if decision.Code == CodeAlreadyReported && decision.Result != nil {
+		return nil, &AlreadyReportedError{Action: proposed.copy(), Decision: decision.clone(), Result: *decision.clone().Result}
+	}
 	if decision.Outcome != OutcomeAllow {
 		return nil, denied(proposed.copy(), decision, cause)
 	}
@@ -125,7 +136,7 @@ func (c *Client) watch(ctx context.Context, hook decisionHook, proposed *proposa
 	worked := false
 	defer func() {
 		if !worked {
-			_, failed := c.withdraw(ctx, decision, errHook, config)
+			_, failed := c.withdraw(ctx, proposed, decision, errHook, config)
 			err = joined(err, failed)
 		}
 	}()
@@ -146,7 +157,7 @@ func denied(action Action, decision *Decision, cause error) *DeniedError {
 // confirm asks the agent's own user, and proposes again where the answer is yes.
 func (c *Client) confirm(ctx context.Context, proposed *proposal, decision *Decision, config callConfig) (*Decision, error) {
 	refuse := func(cause error) (*Decision, error) {
-		withdrawn, err := c.withdraw(ctx, decision, cause, config)
+		withdrawn, err := c.withdraw(ctx, proposed, decision, cause, config)
 		if err != nil {
 			return nil, errors.Join(cause, err)
 		}
@@ -167,7 +178,8 @@ func (c *Client) confirm(ctx context.Context, proposed *proposal, decision *Deci
 	if !confirmed {
 		return refuse(ErrNotConfirmed)
 	}
-	config.idempotencyKey, config.confirmationToken = "", decision.ConfirmationToken
+	// A key of the caller's stays: of two calls with it, the daemon lets one redeem the token.
+	config.confirmationToken = decision.ConfirmationToken
 	if decision, err = c.proposeOrWithdraw(ctx, proposed, config); err != nil {
 		return nil, err
 	}
@@ -198,7 +210,7 @@ func (c *Client) review(
 			}
 		}()
 	}
-	ended, err = c.wait(waiting, decision.asked(), decision.ExpiresAt, config)
+	ended, err = c.wait(waiting, proposed.asked(decision), decision.ExpiresAt, config)
 	if err == nil {
 		log.InfoContext(ctx, "aegis: the wait for a reviewer is over", "outcome", ended.Outcome)
 		return ended, nil, nil
@@ -212,7 +224,7 @@ func (c *Client) review(
 		cause = endOf(ctx)
 	}
 	log.InfoContext(ctx, "aegis: nobody waits for a reviewer any longer", "cause", cause)
-	ended, failed := c.withdrawn(ctx, decision, cause, config)
+	ended, failed := c.withdrawn(ctx, proposed, decision, cause, config)
 	if failed != nil {
 		return nil, nil, errors.Join(cause, failed)
 	}
@@ -225,8 +237,8 @@ func (c *Client) review(
 
 // withdraw makes sure that nobody approves what will not run, and that the record says that it did not. It does so even
 // when the context has ended.
-func (c *Client) withdraw(ctx context.Context, decision *Decision, why error, config callConfig) (*Decision, error) {
-	decision, err := c.withdrawn(ctx, decision, why, config)
+func (c *Client) withdraw(ctx context.Context, proposed *proposal, decision *Decision, why error, config callConfig) (*Decision, error) {
+	decision, err := c.withdrawn(ctx, proposed, decision, why, config)
 	if err == nil && decision.Outcome == OutcomeAllow {
 		report := Report{Status: StatusSkipped, Error: why.Error()}
 		_, err = c.report(context.WithoutCancel(ctx), decision.DecisionID, report, nil, config)
@@ -235,14 +247,14 @@ func (c *Client) withdraw(ctx context.Context, decision *Decision, why error, co
 }
 
 // withdrawn is a decision after it was withdrawn, or as it stands where it does not wait for anybody.
-func (c *Client) withdrawn(ctx context.Context, decision *Decision, why error, config callConfig) (*Decision, error) {
+func (c *Client) withdrawn(ctx context.Context, proposed *proposal, decision *Decision, why error, config callConfig) (*Decision, error) {
 	if decision.Outcome == OutcomeAllow || decision.Outcome == OutcomeDeny {
 		return decision, nil
 	}
 	ctx = context.WithoutCancel(ctx)
-	ended, err := c.cancel(ctx, decision.asked(), why.Error(), config)
+	ended, err := c.cancel(ctx, proposed.asked(decision), why.Error(), config)
 	if failed := (*Error)(nil); errors.As(err, &failed) && failed.Code == codes.FailedPrecondition {
-		return c.await(ctx, decision.asked(), 0, config)
+		return c.await(ctx, proposed.asked(decision), 0, config)
 	}
 	return ended, err
 }

@@ -48,7 +48,7 @@ func (s stream[Message]) each(ctx context.Context, take func(*Message) bool) err
 		if received && time.Since(began) > longestDelay {
 			failures = 0
 		}
-		if !pause(ctx, s.config.retryDelay, failures) {
+		if !failed.pause(ctx, s.config.retryDelay, failures) {
 			return newError(ctx, s.client.endpoint.text, s.name, ctx.Err())
 		}
 		failures++
@@ -63,7 +63,7 @@ func (s stream[Message]) breaks(failed *Error, err error, heard bool) bool {
 	if heard && s.resumable != nil && !s.resumable() {
 		return false
 	}
-	if failed.transient() || failed.Reason == "TOO_MANY_STREAMS" || errors.Is(err, io.EOF) {
+	if failed.transient() || errors.Is(err, io.EOF) {
 		return true
 	}
 	// A connection that ends under a stream shows as one of these, without a word of the daemon's.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"sync"
@@ -25,7 +26,12 @@ import (
 const longest = time.Minute
 
 func TestBehaviours(t *testing.T) {
-	table := readTable(t)
+	for _, path := range tablePaths {
+		t.Run(filepath.Base(path), func(t *testing.T) { runTable(t, readTable(t, path)) })
+	}
+}
+
+func runTable(t *testing.T, table table) {
 	for _, behaviour := range table.Behaviours {
 		if behaviour.Policy == "" {
 			behaviour.Policy = table.Policy
@@ -221,7 +227,17 @@ func decided(decision *aegis.Decision, err error) outcome {
 	if err != nil {
 		return outcome{err: err}
 	}
-	return outcome{value: asJSON(decision)}
+	return outcome{value: withResult(decision)}
+}
+
+// withResult is a decision with its result as the rows of the record have it.
+func withResult(decision *aegis.Decision) map[string]any {
+	got := asJSON(decision).(map[string]any)
+	got["replayed"] = decision.Replayed
+	if decision.Result != nil {
+		got["result_status"], got["result_data"] = decision.Result.Status, decision.Result.Data
+	}
+	return got
 }
 
 func (r *runner) govern(ctx context.Context, s step) outcome {
@@ -230,13 +246,17 @@ func (r *runner) govern(ctx context.Context, s step) outcome {
 	if err != nil {
 		return outcome{err: err}
 	}
+	options = append(options, s.keyed()...)
 	data, err := aegis.Govern(ctx, r.agent, s.Governed.sdk(), func(context.Context, aegis.Decision) (any, error) {
 		ran = true
 		return s.Executor.run()
 	}, options...)
 	got := map[string]any{"ran": ran, "status": "success", "data": data}
-	denied := (*aegis.DeniedError)(nil)
+	denied, reported := (*aegis.DeniedError)(nil), (*aegis.AlreadyReportedError)(nil)
 	switch {
+	case errors.As(err, &reported):
+		got["status"], got["error"] = string(reported.Result.Status), err.Error()
+		err = nil
 	case errors.As(err, &denied):
 		got["status"], got["reason"] = string(denied.Status), denied.Decision.Reason
 		err = nil
@@ -245,6 +265,18 @@ func (r *runner) govern(ctx context.Context, s step) outcome {
 		err = nil
 	}
 	return outcome{got, err}
+}
+
+// keyed are the options of a step that has a key or a session.
+func (s step) keyed() []aegis.CallOption {
+	var options []aegis.CallOption
+	if s.IdempotencyKey != "" {
+		options = append(options, aegis.WithIdempotencyKey(s.IdempotencyKey))
+	}
+	if s.Session != "" {
+		options = append(options, aegis.WithSession(s.Session))
+	}
+	return options
 }
 
 func (e executor) run() (any, error) {
@@ -313,7 +345,7 @@ func (r *runner) plan(ctx context.Context, s step) outcome {
 	if s.DryRun {
 		results = plan.DryRun()
 	} else {
-		results, err = runtime.Execute(ctx, plan)
+		results, err = runtime.Execute(ctx, plan, s.keyed()...)
 	}
 	statuses := []string{}
 	for _, result := range results {
@@ -323,10 +355,7 @@ func (r *runner) plan(ctx context.Context, s step) outcome {
 }
 
 func (r *runner) propose(ctx context.Context, s step) outcome {
-	var options []aegis.CallOption
-	if s.IdempotencyKey != "" {
-		options = append(options, aegis.WithIdempotencyKey(s.IdempotencyKey))
-	}
+	options := s.keyed()
 	if s.Confirms != "" {
 		options = append(options, aegis.WithConfirmationToken(r.named[s.Confirms].ConfirmationToken))
 	}
@@ -353,7 +382,7 @@ func (r *runner) propose(ctx context.Context, s step) outcome {
 	if s.As != "" {
 		r.named[s.As] = *decisions[0]
 	}
-	got := asJSON(decisions[0]).(map[string]any)
+	got := withResult(decisions[0])
 	got["distinct_decisions"] = len(distinct)
 	return outcome{value: got}
 }
@@ -451,6 +480,10 @@ func (e expectedError) matches(err error) error {
 	case "invalid_action":
 		if !errors.As(err, &invalid) || !errors.Is(err, aegis.ErrGovernance) {
 			return wrong("about an action that is not valid")
+		}
+	case "already_claimed":
+		if claimed := (*aegis.AlreadyClaimedError)(nil); !errors.As(err, &claimed) || !errors.Is(err, aegis.ErrGovernance) {
+			return wrong("about what another call may run")
 		}
 	case "hook":
 		if err != errHook {

@@ -14,7 +14,8 @@ import (
 	aegis "github.com/aegis-sidecar/aegis/clients/go"
 )
 
-const tablePath = "../../../tests/sdk/behaviours.yaml"
+// tablePaths are the tables of behaviours.
+var tablePaths = []string{"../../../tests/sdk/behaviours.yaml", "../../../tests/sdk/once.yaml"}
 
 // The table, as tests/sdk/README.md describes it. A key that is not here is an error.
 type table struct {
@@ -63,6 +64,7 @@ type step struct {
 	Hook           *hook
 	Deadline       time.Duration
 	IdempotencyKey string `yaml:"idempotency_key"`
+	Session        string
 	Reason         string
 	Times          int
 	MaxRetries     int `yaml:"max_retries"`
@@ -179,9 +181,9 @@ type expectedError struct {
 	Kind, Code, Reason, Path string
 }
 
-func readTable(t *testing.T) table {
+func readTable(t *testing.T, path string) table {
 	t.Helper()
-	text, err := os.ReadFile(tablePath)
+	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,10 +191,10 @@ func readTable(t *testing.T) table {
 	decoder.KnownFields(true)
 	var read table
 	if err := decoder.Decode(&read); err != nil {
-		t.Fatalf("%s: %v", tablePath, err)
+		t.Fatalf("%s: %v", path, err)
 	}
 	if read.Version != 1 || len(read.Behaviours) == 0 {
-		t.Fatalf("%s: version %d with %d behaviours", tablePath, read.Version, len(read.Behaviours))
+		t.Fatalf("%s: version %d with %d behaviours", path, read.Version, len(read.Behaviours))
 	}
 	return read
 }

@@ -16,6 +16,7 @@ from aegis import (
     ActionDenied,
     AegisClient,
     AegisError,
+    AlreadyClaimed,
     AsyncAegisClient,
     GovernanceError,
     InvalidActionError,
@@ -31,7 +32,7 @@ from aegis.testing import Sidecar
 from .conftest import REPOSITORY
 from .proxy import LosingProxy, Stub
 
-TABLE = yaml.safe_load((REPOSITORY / "tests/sdk/behaviours.yaml").read_text())
+TABLES = [yaml.safe_load((REPOSITORY / "tests/sdk" / name).read_text()) for name in ("behaviours.yaml", "once.yaml")]
 DEADLINE = 60.0
 
 
@@ -44,11 +45,15 @@ class ExecutorError(Exception):
 
 
 def cases() -> list[Any]:
-    assert set(TABLE) == {"version", "policy", "behaviours"}
-    assert TABLE["version"] == 1
+    for table in TABLES:
+        assert set(table) == {"version", "policy", "behaviours"}
+        assert table["version"] == 1
     return [
-        pytest.param(behaviour, transport, flavour, id=f"{behaviour['name']}-{transport}-{flavour}")
-        for behaviour in TABLE["behaviours"]
+        pytest.param(
+            {"policy": table["policy"]} | behaviour, transport, flavour, id=f"{behaviour['name']}-{transport}-{flavour}"
+        )
+        for table in TABLES
+        for behaviour in table["behaviours"]
         for transport in behaviour.get("transports", ["tcp"])
         for flavour in ("sync", "async")
     ]
@@ -132,9 +137,7 @@ class Runner:
                 server.close()
             return
         arguments = ["--uds", str(self.socket)] if self.transport == "unix" else []
-        sidecar = await asyncio.to_thread(
-            Sidecar(self.behaviour.get("policy", TABLE["policy"]), arguments=arguments).__enter__
-        )
+        sidecar = await asyncio.to_thread(Sidecar(self.behaviour["policy"], arguments=arguments).__enter__)
         self.sidecar = sidecar
         try:
             endpoint = {"tcp": sidecar.endpoint, "unix": f"unix:{self.socket}"}[self.transport]
@@ -239,6 +242,8 @@ class Runner:
             hook = step.pop("hook")
             take(hook, "on_decision")
             options["on_decision"] = {"tries_to_allow": tries_to_allow, "raises": raises}[hook["on_decision"]]
+        if "idempotency_key" in step:
+            options["idempotency_key"] = step.pop("idempotency_key")
         options |= {"client": self.client, "description": action.description, "raise_on_deny": False}
         wrap = governed(action.type, action.target, **options)
 
@@ -275,12 +280,13 @@ class Runner:
         runtime = Runtime(
             executor=executor,
             client=self.client,
+            session_id=step.pop("session", None),
             retries=Retries(step.pop("max_retries", 0), backoff=0.01, rollback=rollback),
         )
-        dry_run = step.pop("dry_run", False)
+        dry_run, key = step.pop("dry_run", False), step.pop("idempotency_key", None)
         async with runtime:
             plan = await runtime.aplan(actions) if self.flavour == "async" else runtime.plan(actions)
-            results = await runtime.execute(plan, dry_run=dry_run)
+            results = await runtime.execute(plan, dry_run=dry_run, idempotency_key=key)
         return {"statuses": [result.status.value for result in results], "ran": executor.ran}
 
     async def verb_propose(self, given: dict[str, Any], step: dict[str, Any]) -> Any:
@@ -412,7 +418,10 @@ def check_one(answer: Any, expect: dict[str, Any], named: dict[str, Any]) -> Non
         if key == "same_decision_as":
             assert answer.decision_id == named[wanted].decision_id
             continue
-        found = answer[key] if isinstance(answer, dict) else getattr(answer, key)
+        if key in {"result_status", "result_data"}:
+            found = getattr(answer.result, key.removeprefix("result_"))
+        else:
+            found = answer[key] if isinstance(answer, dict) else getattr(answer, key)
         if key == "risk_level":
             found = found.name.lower()
         if key in {"reason", "error"}:
@@ -425,7 +434,7 @@ def check_one(answer: Any, expect: dict[str, Any], named: dict[str, Any]) -> Non
 def check_error(error: BaseException, expect: dict[str, Any]) -> None:
     take(expect, "kind", "code", "reason", "path")
     kinds = {"transport": AegisError, "governance": GovernanceError, "invalid_action": InvalidActionError}
-    kinds["hook"] = HookError  # type: ignore[assignment]
+    kinds |= {"already_claimed": AlreadyClaimed, "hook": HookError}  # type: ignore[dict-item]
     assert type(error) is kinds[expect.pop("kind")], repr(error)
     for key, wanted in expect.items():
         assert getattr(error, key) == wanted, repr(error)

@@ -29,7 +29,7 @@ from aegis import (
     RiskLevel,
     Secret,
 )
-from aegis._rpc import delay
+from aegis._rpc import pause_after
 from aegis._settings import DEFAULT_ENDPOINT, Settings, read_address
 from aegis._values import from_struct, to_record, to_struct
 from aegis.testing import Sidecar
@@ -107,7 +107,7 @@ def test_a_credential_does_not_travel_in_the_open() -> None:
 def test_delays_grow_and_are_bounded() -> None:
     for attempt in range(100):
         longest = min(2.0**attempt, 30.0)
-        assert longest / 2 <= delay(1.0, attempt) <= longest
+        assert longest / 2 <= pause_after(None, 1.0, attempt) <= longest
 
 
 @pytest.mark.parametrize("wrong", [{"timeout": 0}, {"timeout": float("nan")}, {"retries": -1}, {"retry_delay": -1}])

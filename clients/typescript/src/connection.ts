@@ -6,7 +6,7 @@ import { DEFAULT_ENDPOINT, readEndpoint, type TlsOptions } from "./endpoint.js";
 import { AegisError } from "./errors.js";
 import { failure, passes } from "./failure.js";
 import { checkNames } from "./names.js";
-import { backoff, LONGEST_PAUSE, pause } from "./pause.js";
+import { advised, backoff, LONGEST_PAUSE, pause } from "./pause.js";
 
 /** How to reach a daemon. All times are in seconds. */
 export interface ConnectionOptions extends TlsOptions {
@@ -24,7 +24,10 @@ export interface ConnectionOptions extends TlsOptions {
     readonly timeout?: number | undefined;
     /** How often a call is tried again that failed for a reason that passes. 3. */
     readonly retries?: number | undefined;
-    /** How long to wait before the first of those, in seconds; it doubles each time up to 30. 1. */
+    /**
+     * How long to wait before the first of those, in seconds; it doubles each time up to 30. Where the daemon says how
+     * long, that counts. 1.
+     */
     readonly retryDelay?: number | undefined;
     /** Interceptors of Connect around every call, the outermost first: for tracing, for example. */
     readonly interceptors?: readonly Interceptor[] | undefined;
@@ -116,7 +119,7 @@ export class Connection {
             } catch (thrown) {
                 const error = this.failure(thrown, options.signal);
                 if (n >= retries || !passes(error)) throw error;
-                await this.pause(this.backoff(n), options.signal);
+                await this.pause(this.pauseAfter(error, n), options.signal);
             }
         }
     }
@@ -160,6 +163,7 @@ export class Connection {
             throwIfAborted(signal);
             const end = new AbortController();
             const joined = new JoinedSignal(end.signal, this.#closed.signal, signal);
+            let wait: number;
             try {
                 for await (const message of open({ signal: joined.signal })) {
                     everOpen = true;
@@ -170,14 +174,14 @@ export class Connection {
             } catch (thrown) {
                 this.#throwIfClosed();
                 const error = this.failure(thrown, signal);
-                const again = passes(error) || error.reason === "TOO_MANY_STREAMS";
-                if (!again || (!everOpen && n >= this.#retries)) throw error;
+                if (!passes(error) || (!everOpen && n >= this.#retries)) throw error;
+                wait = this.pauseAfter(error, n);
             } finally {
                 // Whoever stops reading ends the stream, for the daemon too.
                 end.abort();
                 joined.release();
             }
-            await this.pause(this.backoff(n), signal);
+            await this.pause(wait, signal);
         }
     }
 
@@ -191,9 +195,9 @@ export class Connection {
         return failure(thrown, this.endpoint, signal);
     }
 
-    /** How long to wait before try `n` of something that goes on by itself, in seconds. */
-    backoff(n: number): number {
-        return backoff(this.#retryDelay, n);
+    /** How long to wait after try `n`, which failed so, in seconds: as long as the daemon says, where it does. */
+    pauseAfter(error: AegisError, n: number): number {
+        return error.retryAfter === undefined ? backoff(this.#retryDelay, n) : advised(error.retryAfter);
     }
 
     /** How long a call may take where nobody says otherwise, in seconds. */

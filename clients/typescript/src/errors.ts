@@ -4,7 +4,7 @@
  * `instanceof` goes by a brand and not by the class: an error of another copy of this package, in another part of
  * `node_modules`, is the same error.
  */
-import type { Action, Decision } from "./types.js";
+import type { Action, ActionResult, Decision } from "./types.js";
 
 /** The gRPC status codes, by name. `OK` is not among them: it is no error. */
 export type Code =
@@ -27,6 +27,9 @@ export type Code =
 
 const brand = (name: string): symbol => Symbol.for(`aegis-sidecar.${name}`);
 
+/** An action in a message. */
+const named = ({ type, target }: Action): string => (target === "" ? type : `${type} on ${target}`);
+
 /** Whether a value carries the brand of a class; a subclass of that class is asked in the ordinary way. */
 function carries(value: unknown, name: string, own: unknown, asked: unknown): boolean {
     if (asked !== own) return Function.prototype[Symbol.hasInstance].call(asked, value);
@@ -41,6 +44,8 @@ export interface ErrorDetails {
     readonly reason?: string;
     /** What belongs to the reason, for example `by` and `at` of `ALREADY_DECIDED`. */
     readonly metadata?: Readonly<Record<string, string>>;
+    /** When the same call may work, in seconds, as the daemon says (`google.rpc.RetryInfo`). */
+    readonly retryAfter?: number | undefined;
     /** What caused it. */
     readonly cause?: unknown;
 }
@@ -57,6 +62,8 @@ export class AegisError extends Error {
     readonly reason: string;
     /** What belongs to the reason, for example `by` and `at` of `ALREADY_DECIDED`. */
     readonly metadata: Readonly<Record<string, string>>;
+    /** When the same call may work, in seconds, as the daemon says; `undefined` where it says nothing. */
+    readonly retryAfter: number | undefined;
 
     static {
         Object.defineProperty(this.prototype, brand("AegisError"), { value: true });
@@ -69,6 +76,7 @@ export class AegisError extends Error {
         this.code = details.code ?? "UNKNOWN";
         this.reason = details.reason ?? "";
         this.metadata = details.metadata ?? {};
+        this.retryAfter = details.retryAfter;
     }
 
     /** Whether a value is such an error, of whichever copy of this package. */
@@ -148,8 +156,10 @@ export class ActionDenied extends GovernanceError {
 
     /** A no to this action. `why` is the decision's reason unless something else ended the proposal. */
     constructor(action: Action, decision: Decision, status: "blocked" | "denied", why: string = decision.reason) {
-        const what = action.target === "" ? action.type : `${action.type} on ${action.target}`;
-        super(`${what} was ${status}${why === "" ? "" : `: ${why}`}`, { code: "PERMISSION_DENIED", reason: why });
+        super(`${named(action)} was ${status}${why === "" ? "" : `: ${why}`}`, {
+            code: "PERMISSION_DENIED",
+            reason: why,
+        });
         this.decision = decision;
         this.action = action;
         this.status = status;
@@ -158,6 +168,72 @@ export class ActionDenied extends GovernanceError {
     /** Whether a value is such an error, of whichever copy of this package. */
     static override [Symbol.hasInstance](value: unknown): boolean {
         return carries(value, "ActionDenied", ActionDenied, this);
+    }
+}
+
+/**
+ * An earlier call with the same idempotency key has this decision, and its result is not reported: that call may run
+ * the action, or have run it, so this one does not. Once nobody else can run it, and it is known whether it ran,
+ * propose it with another key.
+ */
+export class AlreadyClaimed extends GovernanceError {
+    /** What was proposed. */
+    readonly action: Action;
+    /** The answer: an `ALLOW`, or an `ESCALATE` that the other call waits for. */
+    readonly decision: Decision;
+
+    static {
+        Object.defineProperty(this.prototype, brand("AlreadyClaimed"), { value: true });
+    }
+
+    /** An action whose decision another call has. */
+    constructor(action: Action, decision: Decision) {
+        const problem =
+            `${named(action)} does not run: an earlier call with the same idempotency key has ` +
+            `${decision.decisionId} (${decision.outcome}). ` +
+            `Find out whether that one runs; for another run, take another key`;
+        super(problem, { code: "ALREADY_EXISTS", reason: "ALREADY_CLAIMED" });
+        this.action = action;
+        this.decision = decision;
+    }
+
+    /** Whether a value is such an error, of whichever copy of this package. */
+    static override [Symbol.hasInstance](value: unknown): boolean {
+        return carries(value, "AlreadyClaimed", AlreadyClaimed, this);
+    }
+}
+
+/**
+ * The action ran once under this idempotency key, and not with success: that is on the record, and it does not run
+ * again. The message has the recorded error.
+ */
+export class AlreadyReported extends GovernanceError {
+    /** What was proposed. */
+    readonly action: Action;
+    /** The answer. */
+    readonly decision: Decision;
+    /** What was reported. */
+    readonly result: ActionResult;
+
+    static {
+        Object.defineProperty(this.prototype, brand("AlreadyReported"), { value: true });
+    }
+
+    /** An action that has this result. */
+    constructor(action: Action, decision: Decision, result: ActionResult) {
+        const why = result.error === "" ? "" : `: ${result.error}`;
+        super(`${named(action)} does not run again: ${decision.decisionId} has the result ${result.status}${why}`, {
+            code: "ALREADY_EXISTS",
+            reason: "ALREADY_REPORTED",
+        });
+        this.action = action;
+        this.decision = decision;
+        this.result = result;
+    }
+
+    /** Whether a value is such an error, of whichever copy of this package. */
+    static override [Symbol.hasInstance](value: unknown): boolean {
+        return carries(value, "AlreadyReported", AlreadyReported, this);
     }
 }
 

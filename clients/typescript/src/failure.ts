@@ -1,7 +1,8 @@
 /** From what a call throws to an {@link AegisError}, and which of those may pass. */
+import { durationMs } from "@bufbuild/protobuf/wkt";
 import { Code as ConnectCode, ConnectError } from "@connectrpc/connect";
 import { AbortError, AegisError, type Code, GovernanceError } from "./errors.js";
-import { BadRequestSchema, ErrorInfoSchema } from "./proto/error_details_pb.js";
+import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "./proto/error_details_pb.js";
 
 const CODES: Readonly<Record<ConnectCode, Code>> = {
     [ConnectCode.Canceled]: "CANCELLED",
@@ -46,9 +47,6 @@ const REFUSALS: ReadonlySet<Code> = new Set([
 /** Reasons of PERMISSION_DENIED that are not about the credential but about this one request. */
 const REFUSED_REASONS: ReadonlySet<string> = new Set(["OWN_PROPOSAL", "ACTOR_NOT_ALLOWED"]);
 
-/** Reasons of RESOURCE_EXHAUSTED that pass by themselves soon. */
-const PASSING: ReadonlySet<string> = new Set(["RATE_LIMITED", "RECORD_BUSY"]);
-
 /** What a call to `endpoint` threw, as one of our errors. */
 export function failure(thrown: unknown, endpoint: string, signal?: AbortSignal): AegisError {
     if (thrown instanceof AegisError) return thrown;
@@ -64,7 +62,9 @@ export function failure(thrown: unknown, endpoint: string, signal?: AbortSignal)
     for (const { field, description } of violations) metadata[field] = description;
     const refused = REFUSALS.has(code) || REFUSED_REASONS.has(reason);
     const message = `${error.rawMessage} (${reason === "" ? code : `${code}, ${reason}`})`;
-    return new (refused ? GovernanceError : AegisError)(message, { code, reason, metadata });
+    const advice = error.findDetails(RetryInfoSchema)[0]?.retryDelay;
+    const retryAfter = advice === undefined ? undefined : durationMs(advice) / 1000;
+    return new (refused ? GovernanceError : AegisError)(message, { code, reason, metadata, retryAfter });
 }
 
 function onTheWay(error: ConnectError, endpoint: string): AegisError {
@@ -91,7 +91,7 @@ function rootCode(error: unknown): unknown {
     return found;
 }
 
-/** Whether the same call may work in a moment. */
+/** Whether the same call may work in a moment: the daemon says so, or was not reached. */
 export function passes(error: AegisError): boolean {
-    return error.code === "UNAVAILABLE" || (error.code === "RESOURCE_EXHAUSTED" && PASSING.has(error.reason));
+    return error.code === "UNAVAILABLE" || error.retryAfter !== undefined;
 }

@@ -23,6 +23,13 @@ export interface GovernedOptions<Arguments extends unknown[]> extends GovernOpti
     readonly params?: ((...args: Arguments) => object) | undefined;
     /** The agent's own words for a reviewer; or a function of the arguments. */
     readonly description?: string | ((...args: Arguments) => string) | undefined;
+    /**
+     * Makes calls with the same key within 24 hours one run, also after a crash; or a function of the arguments. The
+     * first call runs. Others throw {@link AlreadyClaimed} until it is reported; after that they return the recorded
+     * result of a success, and throw {@link AlreadyReported} otherwise. A new key with each call. Without a credential
+     * at least 16 characters.
+     */
+    readonly idempotencyKey?: string | ((...args: Arguments) => string) | undefined;
 }
 
 /**
@@ -58,7 +65,9 @@ export function governed<This, Arguments extends unknown[], Returned>(
             throw new InvalidActionError("params", "the arguments changed while the proposal waited: not run");
         };
         const run = async (): Promise<Awaited<Returned>> => await fn.apply(this, copies);
-        const result = await perform(action, options, async () => executed(run), unchanged);
+        const { idempotencyKey: key } = options;
+        const idempotencyKey = typeof key === "function" ? key(...copies) : key;
+        const result = await perform(action, { ...options, idempotencyKey }, async () => executed(run), unchanged);
         return unwrap(result);
     };
     Object.defineProperty(wrapper, "name", { value: fn.name });

@@ -18,6 +18,8 @@ export {
     AbortError,
     ActionDenied,
     AegisError,
+    AlreadyClaimed,
+    AlreadyReported,
     type Code,
     type ErrorDetails,
     GovernanceError,

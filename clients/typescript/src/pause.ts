@@ -10,6 +10,11 @@ export function backoff(base: number, n: number, random: () => number = Math.ran
     return Math.min(base * 2 ** n, LONGEST_PAUSE) * (0.5 + random() / 2);
 }
 
+/** How long to wait where the daemon says so, in seconds: at most 30, and up to a quarter more, to spread the load. */
+export function advised(delay: number, random: () => number = Math.random): number {
+    return Math.min(delay, LONGEST_PAUSE) * (1 + random() / 4);
+}
+
 /** Waits this many seconds. An abort of one of the signals ends it with an error. */
 export async function pause(seconds: number, ...signals: readonly (AbortSignal | undefined)[]): Promise<void> {
     signals.forEach(throwIfAborted);

@@ -49,6 +49,12 @@ export interface ExecuteOptions {
     readonly dryRun?: boolean | undefined;
     /** Ends the execution with an error; see {@link GovernOptions.signal}. */
     readonly signal?: AbortSignal | undefined;
+    /**
+     * Makes executions with the same key, in the same session, one run, also after a crash. An action that is reported
+     * already does not run again: its result is that of the record. One that an earlier execution may still run throws
+     * {@link AlreadyClaimed}. In a plan, the action at place `i`, from 0, has the key and `/i`. New keys.
+     */
+    readonly idempotencyKey?: string | undefined;
 }
 
 /**
@@ -103,6 +109,7 @@ export class Runtime implements AsyncDisposable {
         const actions = plan.steps.map(({ action }) => checkedAction(action));
         if (options.dryRun === true)
             return (await this.#evaluate(actions, options.signal)).map((found, i) => dry(actions[i] as Action, found));
+        const key = options.idempotencyKey;
         const results = new Array<Result>(actions.length);
         const errors: unknown[] = [];
         let [next, stopped] = [0, false];
@@ -114,7 +121,7 @@ export class Runtime implements AsyncDisposable {
                 try {
                     const result = stopped
                         ? await this.#skip(action, options.signal)
-                        : await this.#run(action, options.signal);
+                        : await this.#run(action, options.signal, key === undefined ? undefined : `${key}/${i}`);
                     results[i] = result;
                     if (!result.ok && result.status !== "blocked") stopped = true;
                 } catch (error) {
@@ -130,7 +137,7 @@ export class Runtime implements AsyncDisposable {
     /** Proposes and executes one action. */
     async runOne(action: ActionInput, options: ExecuteOptions = {}): Promise<Result> {
         const checked = checkedAction(action);
-        if (options.dryRun !== true) return this.#run(checked, options.signal);
+        if (options.dryRun !== true) return this.#run(checked, options.signal, options.idempotencyKey);
         const [evaluation] = await this.#evaluate([checked], options.signal);
         return dry(checked, evaluation as Evaluation);
     }
@@ -162,12 +169,13 @@ export class Runtime implements AsyncDisposable {
         return evaluations;
     }
 
-    async #run(action: Action, signal: AbortSignal | undefined): Promise<Result> {
+    async #run(action: Action, signal: AbortSignal | undefined, idempotencyKey?: string): Promise<Result> {
         if (this.#closed) throw new AegisError("the runtime is closed", { code: "FAILED_PRECONDITION" });
         await (this.#ready ??= Promise.resolve(this.#executor.setUp?.()));
         // A rollback that cannot even be asked for does not keep the failure off the record.
         const problems: unknown[] = [];
-        const result = await perform(action, { ...this.#options, signal }, async (checked, decision) => {
+        const options = { ...this.#options, signal, idempotencyKey };
+        const result = await perform(action, options, async (checked, decision) => {
             const execution = await this.#attempt(checked, decision, signal);
             if (execution.status !== "failed") return execution;
             try {

@@ -1,4 +1,4 @@
-/** Executes the table of behaviours that all SDKs share: tests/sdk/behaviours.yaml, as tests/sdk/README.md reads it. */
+/** Executes the behaviours that all SDKs share: behaviours.yaml and once.yaml, as tests/sdk/README.md reads them. */
 import { readFileSync } from "node:fs";
 import { type AddressInfo } from "node:net";
 import { createServer } from "node:http2";
@@ -11,6 +11,8 @@ import {
     type ActionInput,
     AegisClient,
     AegisError,
+    AlreadyClaimed,
+    AlreadyReported,
     type Approval,
     type AuditRow,
     type Decision,
@@ -26,7 +28,8 @@ import { type Sidecar, startSidecar } from "../src/testing.js";
 type Fields = Readonly<Record<string, unknown>>;
 type Transport = "tcp" | "unix";
 
-const table = parse(readFileSync(new URL("../../../tests/sdk/behaviours.yaml", import.meta.url), "utf8")) as Fields;
+const tableOf = (name: string): Fields =>
+    parse(readFileSync(new URL(`../../../tests/sdk/${name}`, import.meta.url), "utf8")) as Fields;
 
 /** Reads a map, and fails where something in it is not known. */
 class Reader {
@@ -200,6 +203,7 @@ async function governedStep(world: World, step: Reader): Promise<Settled> {
     const execution = executorOf(step.take("executor"));
     const hooks = hooksOf(step.take("hook"));
     const deadline = step.take<string>("deadline");
+    const idempotencyKey = step.take<string>("idempotency_key");
     let ran = false;
     const run = governed(
         () => {
@@ -213,6 +217,7 @@ async function governedStep(world: World, step: Reader): Promise<Settled> {
             params: () => action.params ?? {},
             client: world.agent,
             deadline: deadline === undefined ? undefined : seconds(deadline),
+            idempotencyKey,
             ...hooks,
         },
     );
@@ -221,6 +226,9 @@ async function governedStep(world: World, step: Reader): Promise<Settled> {
         return { came: { ran, status: "success", data } };
     } catch (error) {
         if (error instanceof ActionDenied) return { came: { ran, status: error.status, reason: error.message } };
+        if (error instanceof AlreadyReported) {
+            return { came: { ran, status: error.result.status, error: error.message } };
+        }
         if (error instanceof ExecutorError) return { came: { ran, status: "failed", error: error.message } };
         return { came: { ran }, threw: error };
     }
@@ -235,6 +243,8 @@ async function planStep(world: World, step: Reader): Promise<Settled> {
     });
     const rollback = step.take("rollback");
     const dryRun = step.take<boolean>("dry_run") ?? false;
+    const idempotencyKey = step.take<string>("idempotency_key");
+    const sessionId = step.take<string>("session");
     const ran: string[] = [];
     const of = (type: string): Execution | undefined =>
         entries.find(({ action }) => "type" in action && action.type === type)?.executor;
@@ -252,9 +262,10 @@ async function planStep(world: World, step: Reader): Promise<Settled> {
         maxRetries: step.take<number>("max_retries"),
         retryBackoff: 0,
         rollback: rollback === undefined ? undefined : actionOf(rollback),
+        ...(sessionId !== undefined && { context: { sessionId } }),
     });
     const plan = await runtime.plan(entries.map(({ action }) => action));
-    const results = await runtime.execute(plan, { dryRun });
+    const results = await runtime.execute(plan, { dryRun, idempotencyKey });
     return { came: { statuses: results.map(({ status }) => status), ran } };
 }
 
@@ -272,7 +283,9 @@ async function proposeStep(world: World, step: Reader): Promise<Settled> {
     if (name !== undefined) world.proposals.set(name, { decision: first, action });
     const distinct = new Set(decisions.map(({ decisionId }) => decisionId)).size;
     const same = [...world.proposals].filter(([, { decision }]) => decision.decisionId === first.decisionId);
-    return { came: { ...snake(first), distinct_decisions: distinct, same_decision_as: same.map(([known]) => known) } };
+    return {
+        came: { ...withResult(first), distinct_decisions: distinct, same_decision_as: same.map(([known]) => known) },
+    };
 }
 
 async function evaluateStep(world: World, step: Reader): Promise<Settled> {
@@ -294,7 +307,7 @@ const VERBS: Readonly<Record<string, (world: World, step: Reader) => Promise<Set
     wait: async (world, step) => {
         const [name, deadline] = [step.take<string>("wait") ?? "", step.take<string>("deadline")];
         const options = { deadline: deadline === undefined ? undefined : seconds(deadline) };
-        return { came: snake(await world.agent.wait(world.proposal(name).decision, options)) };
+        return { came: withResult(await world.agent.wait(world.proposal(name).decision, options)) };
     },
     cancel: async (world, step) => {
         const [name, reason] = [step.take<string>("cancel") ?? "", step.take<string>("reason")];
@@ -345,6 +358,12 @@ function snake(value: object): Fields {
     return Object.fromEntries(Object.entries(value).map(([key, item]) => [name(key), item as unknown]));
 }
 
+/** A decision with its result as the rows of the record have it. */
+const withResult = (decision: Decision): Fields => ({
+    ...snake(decision),
+    ...(decision.result && { result_status: decision.result.status, result_data: decision.result.data }),
+});
+
 /** Holds what came against what was expected: fields that are not named may be anything. */
 function hold(came: unknown, expected: unknown): void {
     if (Array.isArray(expected)) {
@@ -370,6 +389,7 @@ function holdError(threw: unknown, expected: unknown): void {
         transport: threw instanceof AegisError && !(threw instanceof GovernanceError),
         governance: threw instanceof GovernanceError && !(threw instanceof InvalidActionError),
         invalid_action: threw instanceof InvalidActionError,
+        already_claimed: threw instanceof AlreadyClaimed && threw instanceof GovernanceError,
         hook: threw instanceof HookError,
     };
     if (kind === undefined || !(kind in kinds)) throw new Error(`kind: ${String(kind)} is not known to this runner`);
@@ -487,8 +507,8 @@ async function behave(behaviour: Reader, transport: Transport, sharedPolicy: str
     world.people?.close();
 }
 
-describe("behaviours", () => {
-    const reader = new Reader(table, "the table");
+describe.each(["behaviours.yaml", "once.yaml"])("%s", (name) => {
+    const reader = new Reader(tableOf(name), name);
     expect(reader.take("version")).toBe(1);
     const [policy, behaviours] = [reader.take<string>("policy") ?? "", reader.take<Fields[]>("behaviours") ?? []];
     reader.done();

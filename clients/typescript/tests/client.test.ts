@@ -3,6 +3,7 @@ import { createServer as createHttp2Server } from "node:http2";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { type ConnectRouter, Code as ConnectCode, ConnectError } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { afterEach, describe, expect, test, vi } from "vitest";
@@ -14,10 +15,11 @@ import {
     type ClientOptions,
     GovernanceError,
 } from "../src/index.js";
-import { ErrorInfoSchema } from "../src/proto/error_details_pb.js";
+import { ErrorInfoSchema, RetryInfoSchema } from "../src/proto/error_details_pb.js";
 import { GovernanceService } from "../src/proto/governance_pb.js";
-import { ApprovalMode, Outcome, RiskLevel } from "../src/proto/types_pb.js";
+import { ApprovalMode, type DecisionCode, Outcome, RiskLevel } from "../src/proto/types_pb.js";
 import { startSidecar } from "../src/testing.js";
+import { sealed } from "./stub.js";
 import { eventually, stage } from "./support.js";
 import { certificates } from "./tls.js";
 
@@ -119,16 +121,18 @@ describe("a proposal", () => {
         const keys: string[] = [];
         const failures = [
             new ConnectError("away", ConnectCode.Unavailable),
+            // Whatever the reason is: the daemon says when.
             new ConnectError("slowly", ConnectCode.ResourceExhausted, undefined, [
-                { desc: ErrorInfoSchema, value: { reason: "RATE_LIMITED" } },
+                { desc: ErrorInfoSchema, value: { reason: "SOMETHING_NEW" } },
+                { desc: RetryInfoSchema, value: { retryDelay: durationFromMs(10) } },
             ]),
         ];
         await using server = await answering((router) =>
-            router.rpc(GovernanceService.method.propose, ({ idempotencyKey }) => {
-                keys.push(idempotencyKey);
+            router.rpc(GovernanceService.method.propose, (request) => {
+                keys.push(request.idempotencyKey);
                 const failure = failures.shift();
                 if (failure !== undefined) throw failure;
-                return { decision };
+                return { decision: { ...decision, ...sealed(request) } };
             }),
         );
         await using client = new AegisClient({ endpoint: server.endpoint, apiKey: "", retryDelay: 0.01 });
@@ -138,7 +142,7 @@ describe("a proposal", () => {
         for (const failure of [
             new ConnectError("broken", ConnectCode.Internal),
             new ConnectError("full", ConnectCode.ResourceExhausted, undefined, [
-                { desc: ErrorInfoSchema, value: { reason: "TOO_MANY_PENDING_APPROVALS" } },
+                { desc: ErrorInfoSchema, value: { reason: "RATE_LIMITED" } },
             ]),
         ]) {
             failures.push(failure);
@@ -151,10 +155,10 @@ describe("a proposal", () => {
     test("has its timeout for each attempt, and not for all of them together", async () => {
         const failures = [new ConnectError("away", ConnectCode.Unavailable)];
         await using server = await answering((router) =>
-            router.rpc(GovernanceService.method.propose, () => {
+            router.rpc(GovernanceService.method.propose, (request) => {
                 const failure = failures.shift();
                 if (failure !== undefined) throw failure;
-                return { decision };
+                return { decision: { ...decision, ...sealed(request) } };
             }),
         );
         // The pause alone takes longer than the timeout.
@@ -178,15 +182,41 @@ describe("a proposal", () => {
         );
     });
 
-    test("is answered in this version's words or not at all", async () => {
+    test("waits as long as the daemon says, and not as long as it would itself", async () => {
+        const failures = [
+            new ConnectError("busy", ConnectCode.ResourceExhausted, undefined, [
+                { desc: RetryInfoSchema, value: { retryDelay: durationFromMs(20) } },
+            ]),
+        ];
         await using server = await answering((router) =>
-            router.rpc(GovernanceService.method.propose, ({ action: sent }) =>
-                // eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment
-                sent?.type === "none" ? {} : { decision: { ...decision, riskLevel: 99 as RiskLevel } },
+            router.rpc(GovernanceService.method.propose, (request) => {
+                const failure = failures.shift();
+                if (failure !== undefined) throw failure;
+                return { decision: { ...decision, ...sealed(request) } };
+            }),
+        );
+        // Its own pause would outlast the test.
+        await using client = new AegisClient({ endpoint: server.endpoint, apiKey: "", retryDelay: 30 });
+        expect((await client.propose({ action })).outcome).toBe("ALLOW");
+        failures.push(
+            new ConnectError("busy", ConnectCode.ResourceExhausted, undefined, [
+                { desc: RetryInfoSchema, value: { retryDelay: durationFromMs(20) } },
+            ]),
+        );
+        await expect(client.propose({ action }, { retries: 0 })).rejects.toThrow(fails({ retryAfter: 0.02 }));
+    });
+
+    test("is answered by an outcome of this version or not at all; any other new word is text", async () => {
+        const [riskLevel, code] = [99, 98] as unknown as [RiskLevel, DecisionCode];
+        await using server = await answering((router) =>
+            router.rpc(GovernanceService.method.propose, (request) =>
+                request.action?.type === "none"
+                    ? {}
+                    : { decision: { ...decision, ...sealed(request), riskLevel, code } },
             ),
         );
         await using client = new AegisClient({ endpoint: server.endpoint, apiKey: "" });
-        await expect(client.propose({ action })).rejects.toThrow(GovernanceError);
+        expect(await client.propose({ action })).toMatchObject({ riskLevel: "unknown(99)", code: "unknown(98)" });
         await expect(client.propose({ action: { type: "none" } })).rejects.toThrow(GovernanceError);
     });
 });

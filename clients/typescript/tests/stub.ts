@@ -3,8 +3,24 @@ import { createServer } from "node:http2";
 import type { AddressInfo } from "node:net";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
-import { GovernanceService } from "../src/proto/governance_pb.js";
+import { actionDigest, canonicalAction } from "../src/digest.js";
+import { GovernanceService, type ProposeRequest } from "../src/proto/governance_pb.js";
+import type { Json, JsonObject } from "../src/types.js";
 import { ApprovalMode, type DecisionSchema, RiskLevel } from "../src/proto/types_pb.js";
+
+/** The salt of every decision that a server of the tests seals. */
+export const SALT = "000102030405060708090a0b0c0d0e0f";
+
+/** What ties a decision to the action of a proposal, as the daemon computes it. */
+export function sealed({ action, actor, context }: ProposeRequest): {
+    readonly actionDigest: string;
+    readonly actionDigestSalt: string;
+} {
+    const { type = "", target = "", description = "" } = action ?? {};
+    const params = (action?.params ?? {}) as Json as JsonObject;
+    const canonical = canonicalAction({ type, target, params, description }, actor?.id ?? "", context?.sessionId ?? "");
+    return { actionDigest: actionDigest(SALT, canonical) ?? "", actionDigestSalt: SALT };
+}
 
 type Answer = MessageInitShape<typeof DecisionSchema>;
 

@@ -19,6 +19,8 @@ from aegis.core.risk import ApprovalMode, RiskLevel
 from aegis.errors import (
     ActionDenied,
     AegisError,
+    AlreadyClaimed,
+    AlreadyReported,
     GovernanceError,
     InvalidActionError,
     ReportError,
@@ -34,6 +36,8 @@ __all__ = [
     "ActionDenied",
     "AegisClient",
     "AegisError",
+    "AlreadyClaimed",
+    "AlreadyReported",
     "Approval",
     "ApprovalEvent",
     "ApprovalMode",

@@ -32,8 +32,22 @@ def decision(message: types_pb2.Decision, proposed: Action | None = None) -> typ
         expires_at=_time(message.expires_at) if message.HasField("expires_at") else None,
         policy_revision=message.policy_revision,
         action_digest=message.action_digest,
+        action_digest_salt=message.action_digest_salt,
+        code=_enums.CODES.get(message.code, str(message.code)),
+        replayed=message.replayed,
+        result=_action_result(message.result) if message.HasField("result") else None,
         confirmation_token=message.confirmation_token or None,
         action=proposed,
+    )
+
+
+def _action_result(message: types_pb2.ActionResult) -> types.ActionResult:
+    return types.ActionResult(
+        status=_enums.STATUSES.get(message.status, str(message.status)),
+        data=from_value(message.data) if message.HasField("data") else None,
+        error=message.error,
+        started_at=_time(message.started_at) if message.HasField("started_at") else None,
+        completed_at=_time(message.completed_at) if message.HasField("completed_at") else None,
     )
 
 

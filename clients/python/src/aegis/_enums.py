@@ -34,6 +34,11 @@ STATUSES = {
     types_pb2.RESULT_STATUS_ROLLED_BACK: ResultStatus.ROLLED_BACK,
     types_pb2.RESULT_STATUS_UNKNOWN: ResultStatus.UNKNOWN,
 }
+CODES = {
+    number: name.removeprefix("DECISION_CODE_")
+    for name, number in types_pb2.DecisionCode.items()
+    if number != types_pb2.DECISION_CODE_UNSPECIFIED
+} | {types_pb2.DECISION_CODE_UNSPECIFIED: ""}
 STATUS_NUMBERS = {status: number for number, status in STATUSES.items()}
 APPROVAL_NUMBERS = {mode: number for number, mode in APPROVALS.items()}
 OUTCOME_NUMBERS = {outcome: number for number, outcome in OUTCOMES.items()}

@@ -15,11 +15,11 @@ from aegis._client import AegisClient, AsyncAegisClient
 from aegis._govern.arguments import Binder
 from aegis._govern.call import begin
 from aegis._govern.hooks import Hook, Hooks
-from aegis._govern.stream import Streaming, follow, follow_async
+from aegis._govern.stream import Streaming, follow, follow_async, recorded_items
 from aegis._govern.terms import Confirm, Terms, Work
 from aegis._transport import Transport
 from aegis.core.result import Result
-from aegis.errors import ActionDenied
+from aegis.errors import denial
 
 __all__ = ["governed"]
 
@@ -46,6 +46,7 @@ def governed(
     description: str | None = None,
     exclude: Collection[str] = (),
     params: Callable[..., Mapping[str, Any]] | None = None,
+    idempotency_key: str | Callable[..., str] | None = None,
     approval_timeout: float | None = None,
     confirm: Confirm | None = None,
     on_decision: Hook | None = None,
@@ -74,6 +75,10 @@ def governed(
         exclude: Parameters that are not proposed, for example a database session. No rule and no reviewer sees them.
         params: Makes the params of the action from the arguments, where they are not the arguments themselves. What the
             reviewer sees is what this says. It is asked again just before the function runs, and must say the same.
+        idempotency_key: Makes the key of a call from its arguments; or the key of the only call. Calls with
+            the same key within 24 hours are one: the function runs once. A call after its report returns what is on
+            the record, as JSON has it, or raises `AlreadyReported` with the recorded error. A caller without a
+            credential needs 16 characters or more. None: each call is another.
         approval_timeout: Seconds to wait for a reviewer; then the proposal is withdrawn. None: until the question
             expires.
         confirm: Asks the agent's own user: `confirm(action, decision)`; only `True` is a yes. None: the answer is no.
@@ -87,6 +92,8 @@ def governed(
     Raises:
         InvalidActionError: By a call: an argument cannot be proposed whole. The function did not run.
         ActionDenied: By a call: the answer is no.
+        AlreadyReported: By a call: it ran before, by its `idempotency_key`, and did not work.
+        AlreadyClaimed: By a call: another call of its `idempotency_key` may be running. The function did not run.
         ReportError: By a call: the function ran, and the report failed; has the `result`.
         AegisError: By a call: there is no answer. The function did not run.
     """
@@ -101,7 +108,7 @@ def governed(
             raise TypeError(
                 f"{function.__qualname__} is a generator, which cannot return a Result: leave raise_on_deny out"
             )
-        binder = Binder(function, type, target, description, frozenset(exclude), params)
+        binder = Binder(function, type, target, description, frozenset(exclude), params, idempotency_key)
         if not _is_async(function):
             _refuse_async(confirm=confirm, on_decision=on_decision, on_approval=on_approval, on_execute=on_execute)
 
@@ -118,7 +125,7 @@ def governed(
                 record_data=record_data,
             )
             work = Work(lambda _: call.run(), raw=True, again=call.again, streams=True)
-            return transport, terms, begin(terms, call.action, work)
+            return transport, terms, begin(terms, call.action, work, call.key)
 
         async def run_async(*args: Any, **kwargs: Any) -> Any:
             transport, terms, operation = prepare(args, kwargs)
@@ -140,6 +147,8 @@ def governed(
             outcome = await transport.run_async(operation)
             if not isinstance(outcome, Streaming):
                 _unwrap(outcome, raise_on_deny)
+                for item in recorded_items(outcome) or ():
+                    yield item
                 return
             async with aclosing(follow_async(transport, terms, outcome)) as items:
                 async for item in items:
@@ -150,7 +159,9 @@ def governed(
             outcome = transport.run(operation)
             if isinstance(outcome, Streaming):
                 return (yield from follow(transport, terms, outcome))
-            return _unwrap(outcome, raise_on_deny)
+            value = _unwrap(outcome, raise_on_deny)
+            items = recorded_items(outcome)
+            return value if items is None else (yield from items)
 
         if inspect.isasyncgenfunction(function):
             wrapped: Callable[..., Any] = lambda *args, **kwargs: iterated_async(prepare(args, kwargs))  # noqa: E731
@@ -182,7 +193,7 @@ def _unwrap(result: Result, raise_on_deny: bool) -> Any:
     if result.exception is not None:
         raise result.exception
     if raise_on_deny and result.decision is not None and not result.decision.allowed:
-        raise ActionDenied(result.decision, result)
+        raise denial(result.decision, result)
     return result
 
 

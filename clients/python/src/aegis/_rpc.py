@@ -27,8 +27,6 @@ _REFUSALS = {
 }
 # Anything else that is not permitted is about the credential.
 _REFUSAL_REASONS = {"ACTOR_NOT_ALLOWED", "OWN_PROPOSAL"}
-# Reasons of RESOURCE_EXHAUSTED that pass by themselves within seconds.
-_PASSING = {"RATE_LIMITED", "RECORD_BUSY"}
 
 
 def to_error(error: grpc.RpcError, where: str) -> AegisError:
@@ -39,12 +37,15 @@ def to_error(error: grpc.RpcError, where: str) -> AegisError:
         # The daemon keeps the deadline too, may notice a moment before this side does, and calls it so.
         code = grpc.StatusCode.DEADLINE_EXCEEDED
     reason, metadata, violations = "", {}, []
+    retry_after: float | None = None
     for detail in _details(error):
-        info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+        info, bad, retry = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()
         if detail.Unpack(info):
             reason, metadata = info.reason, dict(info.metadata)
         elif detail.Unpack(bad):
             violations += [FieldViolation(wrong.field, wrong.description) for wrong in bad.field_violations]
+        elif detail.Unpack(retry):
+            retry_after = max(0.0, retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9)
     refused = code in _REFUSALS or reason in _REFUSAL_REASONS
     message = details or code.name
     if len(violations) > 1:
@@ -54,7 +55,9 @@ def to_error(error: grpc.RpcError, where: str) -> AegisError:
         if code is grpc.StatusCode.UNAVAILABLE:
             message += " (is the daemon running? `aegis serve` starts one; AEGIS_ENDPOINT names another)"
     kind = GovernanceError if refused else AegisError
-    return kind(message, code=code.name, reason=reason, metadata=metadata, violations=violations)
+    return kind(
+        message, code=code.name, reason=reason, metadata=metadata, violations=violations, retry_after=retry_after
+    )
 
 
 def _details(error: grpc.RpcError) -> list[any_pb2.Any]:
@@ -71,12 +74,21 @@ def _details(error: grpc.RpcError) -> list[any_pb2.Any]:
 
 
 def may_pass(error: AegisError) -> bool:
-    """Whether the same call, sent again, may succeed."""
-    if error.code == "UNAVAILABLE":
-        return True
-    return error.code == "RESOURCE_EXHAUSTED" and error.reason in _PASSING
+    """Whether the same call, sent again, may succeed: the daemon says so, or did not answer at all."""
+    return error.retry_after is not None or (error.code == "UNAVAILABLE" and not error.reason)
 
 
-def delay(base: float, attempt: int) -> float:
-    """How long to wait before attempt number `attempt + 1`: exponential, bounded, with jitter."""
+def may_have_arrived(error: AegisError) -> bool:
+    """Whether the daemon may have done what it was asked, although the call failed: only the answer was lost."""
+    return error.code == "UNAVAILABLE"
+
+
+def pause_after(error: AegisError | None, base: float, attempt: int) -> float:
+    """How long to wait before attempt number `attempt + 1`.
+
+    As long as the daemon says, and up to a quarter more, so that not all who were refused come back at once. Where it
+    says nothing: exponential, with jitter. Never longer than `LONGEST_DELAY`.
+    """
+    if error is not None and error.retry_after is not None:
+        return min(error.retry_after * random.uniform(1.0, 1.25), LONGEST_DELAY)
     return float(min(base * 2 ** min(attempt, 30), LONGEST_DELAY)) * random.uniform(0.5, 1.0)

@@ -167,8 +167,12 @@ def _from_environment(given: str | None, variable: str) -> str | None:
 
 
 def _token(api_key: str | None) -> str | None:
-    """An empty key sends no credential, and does not fall back to the environment's."""
-    token = (_from_environment(api_key, "AEGIS_TOKEN") or "").strip()
+    """An empty key sends no credential, and does not fall back to the environment's.
+
+    `AEGIS_API_KEY` is the platform's name; `AEGIS_TOKEN` wins.
+    """
+    given = _from_environment(api_key, "AEGIS_TOKEN")
+    token = (given if given is not None else _from_environment(None, "AEGIS_API_KEY") or "").strip()
     if any(not ("!" <= character <= "~") for character in token):
         raise AegisError("the credential holds characters that no token has: is it the token itself, on one line?")
     return token or None

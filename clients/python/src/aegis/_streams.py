@@ -7,7 +7,7 @@ from typing import Any
 from aegis import _answers, types
 from aegis._operations.effects import Call
 from aegis._proto import approval_pb2, audit_pb2
-from aegis._rpc import delay, may_pass
+from aegis._rpc import may_pass, pause_after
 from aegis._settings import Settings
 from aegis.core.errors import AegisError
 
@@ -30,11 +30,11 @@ class _Resuming:
 
         An `error` of None means that the stream ended without one.
         """
-        if error is not None and not may_pass(error) and error.reason != "TOO_MANY_STREAMS":
+        if error is not None and not may_pass(error):
             raise error
         if error is not None and not self._was_open and self._failures >= self._settings.retries:
             raise error
-        pause = delay(self._settings.retry_delay, self._failures)
+        pause = pause_after(error, self._settings.retry_delay, self._failures)
         self._failures += 1
         return pause
 

@@ -15,6 +15,8 @@ from aegis.core.result import Result
 __all__ = [
     "ActionDenied",
     "AegisError",
+    "AlreadyClaimed",
+    "AlreadyReported",
     "FieldViolation",
     "GovernanceError",
     "InvalidActionError",
@@ -37,6 +39,46 @@ class ActionDenied(GovernanceError, PermissionError):  # noqa: N818 - a name of 
         super().__init__(text, reason=decision.outcome)
         self.decision = decision
         self.result = result
+
+
+class AlreadyReported(ActionDenied):
+    """The action ran before, by this idempotency key, and did not work: it does not run again.
+
+    Attributes:
+        result: What the record says of that run.
+    """
+
+    def __init__(self, decision: Decision, result: Result) -> None:
+        super().__init__(decision, result)
+        why = f": {result.error}" if result.error else ""
+        self.args = (f"{result.action.type} was reported already as {result.status.value}{why}",)
+        self.reason = "ALREADY_REPORTED"
+
+
+class AlreadyClaimed(GovernanceError):  # noqa: N818 - a name of the three SDKs
+    """Another call got the answer by the same idempotency key, and may be running the action: this one does not.
+
+    The other call may also have ended before it reported; the record then says `unknown`. Where the action did not
+    run, propose it under another key.
+
+    Attributes:
+        decision: The decision that the other call got.
+    """
+
+    def __init__(self, decision: Decision) -> None:
+        super().__init__(
+            f"another call with the same idempotency key got {decision.decision_id} ({decision.outcome}) and may run "
+            "the action, so this one does not. `aegis audit --decision ID` shows its result. To run it again, use "
+            "another key",
+            reason="ALREADY_CLAIMED",
+        )
+        self.decision = decision
+
+
+def denial(decision: Decision, result: Result) -> ActionDenied:
+    """The error for an action that did not run."""
+    kind = AlreadyReported if decision.code == "ALREADY_REPORTED" else ActionDenied
+    return kind(decision, result)
 
 
 class ReportError(AegisError):

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 from aegis.core.action import Action
 from aegis.core.decision import Decision, Outcome
+from aegis.core.recorded import ActionResult
 from aegis.core.risk import ApprovalMode, RiskLevel
 from aegis.core.status import ResultStatus
 
 __all__ = [
+    "ActionResult",
     "Actor",
     "Approval",
     "ApprovalEvent",
@@ -154,7 +156,14 @@ class Approval:
 
     Action, actor and context hold text that an agent controls: show control and bidirectional characters visibly
     (`aegis.runtime.approval.visible`).
+
+    It also has the modes of a rule by the names that agent-aegis has: `decision.approval == Approval.BLOCK`.
     """
+
+    AUTO: ClassVar[ApprovalMode] = ApprovalMode.AUTO
+    CONFIRM: ClassVar[ApprovalMode] = ApprovalMode.CONFIRM
+    APPROVE: ClassVar[ApprovalMode] = ApprovalMode.APPROVE
+    BLOCK: ClassVar[ApprovalMode] = ApprovalMode.BLOCK
 
     approval_id: str
     decision_id: str

@@ -37,6 +37,7 @@ from aegis import (
     Runtime,
     governed,
 )
+from aegis._digest import action_digest
 from aegis._proto import governance_pb2, governance_pb2_grpc, types_pb2
 from aegis.adapters.anthropic import govern_tool_call, tool_results_to_api_format
 from aegis.adapters.base import BaseExecutor
@@ -458,10 +459,12 @@ async def attack_page(
 
 
 class Impostor(governance_pb2_grpc.GovernanceServiceServicer):
-    """Answers as a row says."""
+    """Answers as a row says. Where a row is about the answer to a wait, the one to the proposal is right."""
+
+    SALT = "00112233445566778899aabbccddeeff"
 
     def __init__(self, row: dict[str, Any]) -> None:
-        self._row = row
+        self._row, self.waited = row, False
         self._server = grpc.server(futures.ThreadPoolExecutor(2))
         governance_pb2_grpc.add_GovernanceServiceServicer_to_server(self, self._server)
         self.endpoint = f"http://127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
@@ -472,10 +475,16 @@ class Impostor(governance_pb2_grpc.GovernanceServiceServicer):
         return types_pb2.Decision(**{**given, "outcome": outcome})
 
     def Propose(self, request: Any, context: Any) -> Any:
-        return governance_pb2.ProposeResponse(decision=self._decision(self._row["propose"]))
+        decision = self._decision(self._row["propose"])
+        if "await" in self._row:
+            self._digest = action_digest(request, self.SALT)
+            decision.action_digest, decision.action_digest_salt = self._digest, self.SALT
+        return governance_pb2.ProposeResponse(decision=decision)
 
     def AwaitDecision(self, request: Any, context: Any) -> Any:
-        return governance_pb2.AwaitDecisionResponse(decision=self._decision(self._row["await"]))
+        self.waited = True
+        decision = self._decision({"action_digest": self._digest} | self._row["await"])
+        return governance_pb2.AwaitDecisionResponse(decision=decision)
 
     def close(self) -> None:
         self._server.stop(None)
@@ -501,6 +510,7 @@ async def test_answer(row: dict[str, Any], flavour: str) -> None:
             with pytest.raises(GovernanceError) as refused:
                 await act()
         assert refused.value.reason == "ANSWER_MISMATCH"
+        assert impostor.waited == ("await" in row)
         assert ran == []
     finally:
         impostor.close()

@@ -70,7 +70,8 @@ async def test_a_browser_session(site: Site, tmp_path: Path) -> None:
         first = sidecar.audit.get_log()[0].action
         assert (first.target, first.params["query"]) == (
             f"{site.url}/login",
-            {"token": ["[masked, 6 characters]", "[masked, 5 characters]"], "x": [""]},
+            # The daemon masks what can be a secret: text with blanks is none.
+            {"token": ["[masked, 6 characters]", "b c d"], "x": [""]},
         )
         assert first.params["fragment"] == "top"
         # What is acted on is where the page is and what the element says, and not what the agent calls it.

@@ -4,6 +4,7 @@ import type { Client } from "@connectrpc/connect";
 import { durationFromMs, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { checkedAction } from "../action.js";
 import { type CallOptions, type Connection, seconds } from "../connection.js";
+import { canonicalAction } from "../digest.js";
 import { GovernanceError } from "../errors.js";
 import { text } from "../json.js";
 import type { GovernanceService } from "../proto/governance_pb.js";
@@ -11,7 +12,7 @@ import { cut, notRecorded, recordable } from "../recordable.js";
 import type { ActionInput, Actor, ContextInput, Decision, Evaluation, ReportStatus } from "../types.js";
 import { actionToWire, actorToWire, contextToWire, valueToWire } from "../wire/action.js";
 import { decisionFromWire, evaluationFromWire, reportStatusToWire } from "../wire/decision.js";
-import { aboutDecision, aboutSomething } from "./answers.js";
+import { aboutDecision, aboutProposal } from "./answers.js";
 import { raiseDenied } from "./denied.js";
 
 /** A proposal. */
@@ -22,7 +23,10 @@ export interface ProposeRequest {
     readonly actor?: Actor | undefined;
     /** Where it comes from. The client's. */
     readonly context?: ContextInput | undefined;
-    /** Any text unique to this proposal: the same again within 24 hours is the same proposal. A random UUID. */
+    /**
+     * Any text unique to this proposal: the same again within 24 hours is the same proposal. A random UUID. Without a
+     * credential at least 16 characters: the key is what keeps other callers out.
+     */
     readonly idempotencyKey?: string | undefined;
     /** The token of an earlier `REQUIRE_CONFIRMATION` for this very action, once the agent's user has confirmed. */
     readonly confirmationToken?: string | undefined;
@@ -94,10 +98,14 @@ export class AgentCalls {
         };
         const wait = seconds(request.wait ?? 0, "wait", 3600, 0);
         const timeout = Math.min((options.timeout ?? this.#connection.timeout) + wait, 3600);
-        const answer = await this.#connection.call({ ...options, timeout }, (call) =>
-            this.#governance.propose({ ...message, ...(wait > 0 && { wait: durationFromMs(wait * 1000) }) }, call),
-        );
-        const decision = aboutSomething(decisionFromWire(answer.decision));
+        let retried = false;
+        const answer = await this.#connection.call({ ...options, timeout }, async (call, n) => {
+            retried = n > 0;
+            const waiting = wait > 0 && { wait: durationFromMs(wait * 1000) };
+            return this.#governance.propose({ ...message, ...waiting }, call);
+        });
+        const canonical = canonicalAction(action, message.actor.id, message.context.sessionId);
+        const decision = aboutProposal({ canonical, retried }, decisionFromWire(answer.decision));
         if (request.raiseOnDeny === true) raiseDenied(action, decision);
         return decision;
     }

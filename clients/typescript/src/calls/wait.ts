@@ -50,7 +50,7 @@ export async function waitForDecision(
             if (known.outcome !== "ESCALATE" || performance.now() >= end) break;
         } catch (thrown) {
             const error = connection.failure(thrown, signal);
-            const wait = connection.backoff(failures);
+            const wait = connection.pauseAfter(error, failures);
             failures += 1;
             const patience = Math.min(end, known === undefined ? Infinity : start + untilExpiry(known));
             const hopeless = known === undefined && failures > connection.retries;

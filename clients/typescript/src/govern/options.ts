@@ -64,6 +64,16 @@ export interface GovernOptions extends Hooks {
     readonly log?: ((line: string) => void) | undefined;
 }
 
+/** How one governed call goes that may be one run with others. */
+export interface RunOptions extends GovernOptions {
+    /**
+     * Makes calls with the same key within 24 hours one run, also after a crash. The first one runs; others throw
+     * {@link AlreadyClaimed} until it is reported, and have what is on the record after that. A new key with each call.
+     * Without a credential at least 16 characters.
+     */
+    readonly idempotencyKey?: string | undefined;
+}
+
 const wrong = (problem: string): AegisError => new AegisError(problem, { code: "INVALID_ARGUMENT" });
 
 /** A copy of options, and an error that says what is wrong with them before anything is proposed. */

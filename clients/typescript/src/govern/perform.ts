@@ -7,10 +7,10 @@
  */
 import { checkedAction } from "../action.js";
 import type { AegisClient } from "../client.js";
-import { ActionDenied, AegisError, ReportError } from "../errors.js";
+import { ActionDenied, AegisError, AlreadyReported, ReportError } from "../errors.js";
 import { errorText } from "../recordable.js";
-import type { Action, ActionInput, Decision, ReportStatus } from "../types.js";
-import { checkedOptions, type GovernOptions, type Result } from "./options.js";
+import type { Action, ActionInput, ActionResult, Decision, ReportStatus } from "../types.js";
+import { checkedOptions, type GovernOptions, type Result, type RunOptions } from "./options.js";
 import { settle } from "./settle.js";
 import { withdraw } from "./withdraw.js";
 
@@ -29,7 +29,7 @@ export interface Execution<T> {
  */
 export async function perform<T>(
     input: ActionInput,
-    given: GovernOptions,
+    given: RunOptions,
     execute: (action: Action, decision: Decision) => Promise<Execution<T>>,
     unchanged?: () => void | Promise<void>,
 ): Promise<Result<T>> {
@@ -90,12 +90,21 @@ interface Allowed {
 }
 
 /** The yes to an action, or what a no comes to. */
-async function proposed<T>(action: Action, options: GovernOptions): Promise<Allowed | Result<T>> {
+async function proposed<T>(action: Action, options: RunOptions): Promise<Allowed | Result<T>> {
     const verdict = await settle(action, options);
     const { decision } = verdict;
     if (verdict.allowed) return { action, decision };
+    if ("recorded" in verdict) return recorded<T>(action, decision, verdict.recorded);
     const { status, reason } = verdict;
     return { action, status, ok: false, data: undefined, error: reason, cause: undefined, decision };
+}
+
+/** What the record has of an action that ran once. */
+function recorded<T>(action: Action, decision: Decision, result: ActionResult): Result<T> {
+    const { status, data, error } = result;
+    const ok = status === "success";
+    const cause = ok ? undefined : new AlreadyReported(action, decision, result);
+    return { action, status, ok, data: data as T | undefined, error, cause, decision };
 }
 
 /** Gives up an action that may run and does not, because of this error. */

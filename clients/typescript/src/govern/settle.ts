@@ -4,10 +4,11 @@ import { throwIfAborted } from "../abort.js";
 import type { ProposeRequest } from "../calls/agent.js";
 import { deniedOrBlocked } from "../calls/denied.js";
 import type { AegisClient } from "../client.js";
-import { AegisError } from "../errors.js";
-import type { Action, Decision } from "../types.js";
+import { sentFor } from "../calls/sent.js";
+import { AegisError, AlreadyClaimed } from "../errors.js";
+import type { Action, ActionResult, Decision } from "../types.js";
 import { visible } from "../visible.js";
-import type { GovernOptions } from "./options.js";
+import type { GovernOptions, RunOptions } from "./options.js";
 import { review } from "./review.js";
 import { withdrawnAtTheEnd } from "./shutdown.js";
 import { guarded, withdraw } from "./withdraw.js";
@@ -19,20 +20,24 @@ type Verdict =
           readonly decision: Decision;
           readonly status: "blocked" | "denied";
           readonly reason: string;
-      };
+      }
+    | { readonly allowed: false; readonly decision: Decision; readonly recorded: ActionResult };
 
 /** Proposes, and waits until it is settled whether the action may run. */
-export async function settle(action: Action, options: GovernOptions): Promise<Verdict> {
+export async function settle(action: Action, options: RunOptions): Promise<Verdict> {
     const { client, actor, context, signal } = options;
+    const shared = options.idempotencyKey !== undefined;
     const propose = async (confirmationToken?: string): Promise<Decision> => {
         throwIfAborted(signal);
-        const proposal = { action, actor, context, confirmationToken, idempotencyKey: randomUUID() };
+        // A key of the caller's stays with the token: of two calls with it, the daemon lets one redeem the token.
+        const idempotencyKey = options.idempotencyKey ?? randomUUID();
+        const proposal = { action, actor, context, confirmationToken, idempotencyKey };
         try {
-            return await client.propose(proposal, { signal });
+            return own(action, await client.propose(proposal, { signal }));
         } catch (error) {
             // It may have arrived: by its key it is found again, so that nobody answers what nobody waits for.
             const late = error instanceof AegisError && error.code === "DEADLINE_EXCEEDED";
-            if (signal?.aborted === true || late) await abandon(client, proposal).catch(() => undefined);
+            if (signal?.aborted === true || late) await abandon(client, proposal, shared).catch(() => undefined);
             throw error;
         }
     };
@@ -73,7 +78,13 @@ export async function settle(action: Action, options: GovernOptions): Promise<Ve
         }
         decision = reviewed;
         await guarded(client, reviewed, async () => options.onApproval?.(action, reviewed));
-        if (decision.outcome === "DENY") return { allowed: false, decision, status: "denied", reason: decision.reason };
+        if (decision.outcome === "DENY" && decision.code !== "ALREADY_REPORTED") {
+            return { allowed: false, decision, status: "denied", reason: decision.reason };
+        }
+    }
+
+    if (decision.code === "ALREADY_REPORTED" && decision.result !== undefined) {
+        return { allowed: false, decision, recorded: decision.result };
     }
 
     // Written so that nothing but this one word lets an action run.
@@ -83,6 +94,14 @@ export async function settle(action: Action, options: GovernOptions): Promise<Ve
         return { allowed: true, decision };
     }
     return { allowed: false, decision, status: deniedOrBlocked(decision), reason: decision.reason };
+}
+
+/** A decision that is this call's own. An `ALLOW` is for one run, and a confirmation is a proposal of its own. */
+function own(action: Action, decision: Decision): Decision {
+    const mayRun = decision.outcome === "ALLOW" || decision.outcome === "ESCALATE";
+    const retried = sentFor(decision)?.retried === true;
+    if (decision.replayed && mayRun && !retried) throw new AlreadyClaimed(action, decision);
+    return decision;
 }
 
 /** Says that the call waits now, and for what: a program that stands still in silence looks as if it hung. */
@@ -99,7 +118,10 @@ function announce({ type, target }: Action, decision: Decision, log: GovernOptio
 const ABANDON_WITHIN = 5;
 
 /** Gives up a proposal whose answer was not waited for. Quickly: somebody has asked to stop. */
-async function abandon(client: AegisClient, proposal: ProposeRequest): Promise<void> {
+async function abandon(client: AegisClient, proposal: ProposeRequest, shared: boolean): Promise<void> {
     const timeout = Math.min(client.timeout, ABANDON_WITHIN);
-    await withdraw(client, await client.propose(proposal, { timeout, retries: 0 }), "its caller has stopped waiting");
+    const decision = await client.propose(proposal, { timeout, retries: 0 });
+    // Whoever else has the caller's key may run what is allowed by now: it may have run.
+    if (shared && decision.replayed && decision.outcome === "ALLOW") return;
+    await withdraw(client, decision, "its caller has stopped waiting");
 }

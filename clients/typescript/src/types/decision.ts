@@ -1,5 +1,5 @@
 /** What the daemon answers. All of it is frozen, so that no code turns a no into a yes. */
-import type { JsonObject } from "./action.js";
+import type { Json, JsonObject } from "./action.js";
 
 /** The answer to a proposal. Anything but `ALLOW` means: do not run the action (yet). */
 export type Outcome = "ALLOW" | "DENY" | "ESCALATE" | "REQUIRE_CONFIRMATION";
@@ -16,12 +16,44 @@ export type ResultStatus = "success" | "failed" | "blocked" | "denied" | "skippe
 /** What an agent says became of an action; the other statuses are the daemon's. */
 export type ReportStatus = "success" | "failed" | "skipped" | "rolled_back";
 
+/** What made a decision what it is. One that this version does not know is passed on as text. */
+export type DecisionCode =
+    | ""
+    | "POLICY"
+    | "REVIEWER"
+    | "TIMEOUT"
+    | "POLICY_CHANGED"
+    | "CANCELLED"
+    | "ALREADY_REPORTED"
+    | (string & Record<never, never>);
+
+/** What was reported of an action, as it is on the record. */
+export interface ActionResult {
+    /** What became of it. */
+    readonly status: ResultStatus;
+    /** What it returned; `undefined` where there is nothing. */
+    readonly data: Json | undefined;
+    /** What went wrong; else empty. */
+    readonly error: string;
+    /** When it started: RFC 3339, UTC. */
+    readonly startedAt: string | undefined;
+    /** When it was over: RFC 3339, UTC. */
+    readonly completedAt: string | undefined;
+}
+
 /** The answer to a proposal, whole. */
 export interface Decision {
     /** Names this decision: `dec_` and a UUIDv7. */
     readonly decisionId: string;
     /** The answer. Anything but `ALLOW` means: do not run the action (yet). */
     readonly outcome: Outcome;
+    /** What made the outcome what it is. */
+    readonly code: DecisionCode;
+    /**
+     * Whether an earlier proposal with the same idempotency key got this decision already. An `ALLOW` is for one run:
+     * run it only where that proposal was a lost attempt of yours. `governed` and `Runtime` check that.
+     */
+    readonly replayed: boolean;
     /** Why, for people. */
     readonly reason: string;
     /** How dangerous the policy says the action is. */
@@ -40,8 +72,12 @@ export interface Decision {
     readonly timestamp: string;
     /** The record that holds this decision: `aud_` and a UUIDv7. */
     readonly auditRef: string;
-    /** SHA-256 in hex of the canonical JSON of what was decided on. */
+    /** SHA-256 in hex of `actionDigestSalt` (its bytes) and the RFC 8785 JSON of what was decided on. */
     readonly actionDigest: string;
+    /** What `actionDigest` begins with: 32 hex digits. */
+    readonly actionDigestSalt: string;
+    /** What was reported of the action; `undefined` until it is. */
+    readonly result: ActionResult | undefined;
     /** The question put to reviewers, where one was: `apr_` and a UUIDv7. */
     readonly approvalId: string | undefined;
     /** When the question, or the confirmation token, ends by itself: RFC 3339, UTC. */

@@ -20,12 +20,12 @@ import {
 export function endingFromWire(message: pb.Ending | undefined): Ending | undefined {
     if (message === undefined) return undefined;
     const { kind, allows, by, at, reason, code } = message;
-    return { kind: word(ENDING_KINDS, kind, "ending"), allows, by, at: time(at), reason, code };
+    return { kind: word(ENDING_KINDS, kind), allows, by, at: time(at), reason, code };
 }
 
 /** What became of an action, where something did. */
 export const resultStatus = (status: pb.ResultStatus): ResultStatus | undefined =>
-    status === pb.ResultStatus.UNSPECIFIED ? undefined : word(RESULT_STATUSES, status, "result status");
+    status === pb.ResultStatus.UNSPECIFIED ? undefined : word(RESULT_STATUSES, status);
 
 /** A question put to reviewers, frozen. */
 export function approvalFromWire(message: approvalPb.Approval | undefined): Approval {
@@ -42,7 +42,7 @@ export function approvalFromWire(message: approvalPb.Approval | undefined): Appr
         actionDigest: approval.actionDigest,
         matchedRule: approval.matchedRule,
         reason: approval.reason,
-        riskLevel: word(RISK_LEVELS, approval.riskLevel, "risk level"),
+        riskLevel: word(RISK_LEVELS, approval.riskLevel),
         policyRevision: approval.policyRevision,
         requestedAt: time(approval.requestedAt),
         expiresAt: time(approval.expiresAt),
@@ -52,7 +52,7 @@ export function approvalFromWire(message: approvalPb.Approval | undefined): Appr
             time: time(earlier.time),
             type: earlier.type,
             target: earlier.target,
-            outcome: word(OUTCOMES, earlier.outcome, "outcome"),
+            outcome: word(OUTCOMES, earlier.outcome),
             status: resultStatus(earlier.status),
         })),
     });

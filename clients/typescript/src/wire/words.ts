@@ -3,7 +3,7 @@ import { toJson } from "@bufbuild/protobuf";
 import { type Timestamp, TimestampSchema } from "@bufbuild/protobuf/wkt";
 import { GovernanceError } from "../errors.js";
 import * as pb from "../proto/types_pb.js";
-import type { ApprovalMode, EndingKind, Outcome, ResultStatus, RiskLevel } from "../types.js";
+import type { ApprovalMode, DecisionCode, EndingKind, Outcome, ResultStatus, RiskLevel } from "../types.js";
 
 export const OUTCOMES: Readonly<Record<number, Outcome>> = {
     [pb.Outcome.ALLOW]: "ALLOW",
@@ -17,6 +17,15 @@ export const RISK_LEVELS: Readonly<Record<number, RiskLevel>> = {
     [pb.RiskLevel.MEDIUM]: "medium",
     [pb.RiskLevel.HIGH]: "high",
     [pb.RiskLevel.CRITICAL]: "critical",
+};
+
+export const DECISION_CODES: Readonly<Record<number, DecisionCode>> = {
+    [pb.DecisionCode.POLICY]: "POLICY",
+    [pb.DecisionCode.REVIEWER]: "REVIEWER",
+    [pb.DecisionCode.TIMEOUT]: "TIMEOUT",
+    [pb.DecisionCode.POLICY_CHANGED]: "POLICY_CHANGED",
+    [pb.DecisionCode.CANCELLED]: "CANCELLED",
+    [pb.DecisionCode.ALREADY_REPORTED]: "ALREADY_REPORTED",
 };
 
 export const APPROVAL_MODES: Readonly<Record<number, ApprovalMode>> = {
@@ -43,15 +52,21 @@ export const ENDING_KINDS: Readonly<Record<number, EndingKind>> = {
     [pb.EndingKind.CANCELLED]: "cancelled",
 };
 
-/** The word for a number of an enumeration. A newer daemon may know more of them: that is an error, never a guess. */
-export function word<T extends string>(words: Readonly<Record<number, T>>, number: number, what: string): T {
-    const found = words[number];
-    if (found === undefined) {
-        throw new GovernanceError(`the daemon answered with the ${what} ${number}, which this version does not know`, {
-            code: "UNIMPLEMENTED",
-        });
-    }
-    return found;
+/** The word for an outcome of a decision. A newer daemon may know more of them: that is an error, never a guess. */
+export function outcome(number: number): Outcome {
+    const found = OUTCOMES[number];
+    if (found !== undefined) return found;
+    throw new GovernanceError(`the daemon answered with the outcome ${number}, which this version does not know`, {
+        code: "UNIMPLEMENTED",
+    });
+}
+
+/**
+ * The word for a number of another enumeration. What a newer daemon knows more is passed on as text, `unknown(7)`, and
+ * nothing as "": neither makes an action run.
+ */
+export function word<T extends string>(words: Readonly<Record<number, T>>, number: number): T {
+    return words[number] ?? ((number === 0 ? "" : `unknown(${number})`) as T);
 }
 
 /** The number of a word: 0, which stands for any, without one. */

@@ -2,7 +2,8 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { AegisClient, GovernanceError, governed, InvalidActionError } from "../../src/index.js";
 import { Outcome } from "../../src/proto/types_pb.js";
-import { startStub } from "../stub.js";
+import { actionDigest, canonicalAction } from "../../src/digest.js";
+import { SALT, startStub } from "../stub.js";
 import { type Stage, stage } from "../support.js";
 import { kindsOf, made, NO_KINDS, readTable } from "./table.js";
 
@@ -58,7 +59,8 @@ test.each(answers)("$name", async (row) => {
 });
 
 test("the same stub is believed where it answers about what was asked", async () => {
-    const known = { decisionId: "dec_1", actionDigest: "aa" };
+    const canonical = canonicalAction({ type: "act", target: "", params: {}, description: "" }, "", "");
+    const known = { decisionId: "dec_1", actionDigest: actionDigest(SALT, canonical) ?? "", actionDigestSalt: SALT };
     await using stub = await startStub(
         { ...known, outcome: Outcome.ESCALATE, approvalId: "apr_1" },
         { ...known, outcome: Outcome.ALLOW },

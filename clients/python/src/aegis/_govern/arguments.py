@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from aegis._values import to_struct
+from aegis._values import check_text, to_struct
 from aegis.core.action import Action
 from aegis.core.errors import InvalidActionError
 
@@ -21,6 +21,8 @@ class BoundCall:
     run: Callable[[], Any]
     again: Callable[[], Action]
     """Describes what is about to run, once more."""
+    key: str | None = None
+    """The idempotency key of the call, where it has one."""
 
 
 class Binder:
@@ -34,10 +36,11 @@ class Binder:
         description: str | None,
         exclude: frozenset[str],
         params: Callable[..., Mapping[str, Any]] | None,
+        key: str | Callable[..., str] | None,
     ) -> None:
         self._function = function
         self._signature = inspect.signature(function)
-        self._kind, self._target, self._params = kind, target, params
+        self._kind, self._target, self._params, self._key = kind, target, params, key
         unknown = exclude - set(self._signature.parameters)
         if unknown:
             raise TypeError(f"exclude: {function!r} has no parameter `{min(unknown)}`")
@@ -50,18 +53,28 @@ class Binder:
         """Binds one call."""
         bound = self._signature.bind(*args, **kwargs)
         bound.apply_defaults()
+        key = self._key_of(args, kwargs)
         make = self._params
         if make is not None:
             # The arguments are the caller's own: what `params` says of them is asked again before they run.
             def describe() -> Action:
                 return self._action(make(*args, **kwargs))
 
-            return BoundCall(describe(), lambda: self._function(*bound.args, **bound.kwargs), describe)
+            return BoundCall(describe(), lambda: self._function(*bound.args, **bound.kwargs), describe, key)
         bound.arguments.update(
             copies_of({name: bound.arguments[name] for name in bound.arguments if name not in self._exclude})
         )
         action = self._action(self._proposed(bound.arguments))
-        return BoundCall(action, lambda: self._function(*bound.args, **bound.kwargs), lambda: action)
+        return BoundCall(action, lambda: self._function(*bound.args, **bound.kwargs), lambda: action, key)
+
+    def _key_of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
+        if self._key is None:
+            return None
+        # A key that is missing by mistake would make a call run twice.
+        key = check_text(self._key(*args, **kwargs) if callable(self._key) else self._key, "idempotency_key")
+        if not key:
+            raise InvalidActionError("idempotency_key", "must not be empty")
+        return key
 
     def _proposed(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         proposed: dict[str, Any] = {}

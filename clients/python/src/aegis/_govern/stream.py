@@ -17,6 +17,7 @@ from aegis._govern.terms import Terms
 from aegis._operations.effects import Operation
 from aegis._transport import Transport
 from aegis.core.decision import Decision
+from aegis.core.errors import GovernanceError
 from aegis.core.result import Result
 from aegis.core.status import ResultStatus
 
@@ -60,6 +61,26 @@ class Streaming:
         yield from reported(terms, self.decision, result)
         yield from mirrored(terms, result)
         yield from terms.hooks.executed(result)
+
+
+def recorded_items(result: Result) -> list[Any] | None:
+    """The items of a stream that was reported already; None where the result is no recorded one.
+
+    Raises:
+        GovernanceError: The record does not have all of them.
+    """
+    decision = result.decision
+    if decision is None or decision.code != "ALREADY_REPORTED":
+        return None
+    data = result.data if isinstance(result.data, dict) else {}
+    items, count = data.get("items"), data.get("streamed")
+    if not isinstance(items, list) or count != len(items) or data.get("closed_early"):
+        raise GovernanceError(
+            f"{result.action.type} was reported already as {result.status.value}, and the record has not all that it "
+            "gave: nothing runs again",
+            reason="ALREADY_REPORTED",
+        )
+    return items
 
 
 class _Noting:

@@ -9,13 +9,14 @@ from datetime import datetime, timezone
 from typing import Any
 
 from aegis import _answers, _requests, types
-from aegis._operations.effects import Call, Operation, Sleep, call, pause
+from aegis._digest import action_digest, is_salt
+from aegis._operations.effects import Call, Operation, Sleep, call, pause, retried
 from aegis._proto import governance_pb2
-from aegis._rpc import delay, may_pass
+from aegis._rpc import may_pass, pause_after
 from aegis._settings import Settings
 from aegis._values import check_text, to_record
 from aegis.core.action import Action, ActionLike
-from aegis.core.errors import AegisError, GovernanceError
+from aegis.core.errors import AegisError, GovernanceError, InvalidActionError
 from aegis.core.status import ResultStatus
 from aegis.errors import ActionDenied
 
@@ -34,6 +35,8 @@ def proposal(
     confirmation_token: str | None,
 ) -> tuple[Action, governance_pb2.ProposeRequest]:
     """A checked proposal: what will run if it is allowed, and the request."""
+    if idempotency_key == "":
+        raise InvalidActionError("idempotency_key", "must not be empty: leave it out for a random one")
     copy, message = _requests.action(action)
     request = governance_pb2.ProposeRequest(
         actor=_requests.actor(actor),
@@ -64,7 +67,7 @@ def propose(
         idempotency_key=idempotency_key,
         confirmation_token=confirmation_token,
     )
-    decision = yield from send(settings, request, copy)
+    decision, _ = yield from send(settings, request, copy)
     if wait_for > 0 and decision.outcome == "ESCALATE":
         decision = yield from wait(settings, decision, wait_for)
     if raise_on_deny and decision.outcome == "DENY":
@@ -72,30 +75,51 @@ def propose(
     return decision
 
 
-def send(settings: Settings, request: governance_pb2.ProposeRequest, copy: Action) -> Operation[types.Decision]:
-    """Sends a proposal. The same request again is the same proposal."""
-    response = yield from call(settings, "Propose", request)
-    return verify_decision(_answers.decision(response.decision, copy))
+def send(
+    settings: Settings, request: governance_pb2.ProposeRequest, copy: Action
+) -> Operation[tuple[types.Decision, bool]]:
+    """Sends a proposal. The same request again is the same proposal.
+
+    Returns:
+        The decision, and whether it is this call's own: no earlier call got it by the same idempotency key.
+    """
+    response, retry = yield from retried(settings, "Propose", request)
+    decision = verify_decision(_answers.decision(response.decision, copy), request)
+    return decision, retry or not decision.replayed
 
 
-def verify_decision(answer: types.Decision, of: types.Decision | str | None = None) -> types.Decision:
-    """The answer, if it is about the decision that was asked for. The one place where that is checked.
+def verify_decision(answer: types.Decision, of: governance_pb2.ProposeRequest | types.Decision | str) -> types.Decision:
+    """The answer, if it is about what was asked. The one place where that is checked.
 
     Args:
         answer: What the daemon answered.
-        of: The decision, or its id, that the answer must be about. None: a decision that was new.
+        of: The proposal that was sent; or the decision, or its id, that was asked about.
 
     Raises:
-        GovernanceError: It names no decision, or another one, or another action than the decision that was asked for.
+        GovernanceError: It names no decision, or another one, or it is for another action than the one that was sent.
     """
-    asked = of if isinstance(of, str) else of.decision_id if of is not None else None
-    if not answer.decision_id or asked not in {None, answer.decision_id}:
-        raise _mismatch(
-            f"it was asked about decision `{asked or 'of a new proposal'}`, and its answer names `{answer.decision_id}`"
-        )
+    if isinstance(of, governance_pb2.ProposeRequest):
+        if not answer.decision_id:
+            raise _mismatch("it names no decision")
+        _verify_digest(answer, of)
+        return answer
+    asked = of if isinstance(of, str) else of.decision_id
+    if not answer.decision_id or asked != answer.decision_id:
+        raise _mismatch(f"it was asked about decision `{asked}`, and its answer names `{answer.decision_id}`")
     if isinstance(of, types.Decision) and of.action_digest and answer.action_digest != of.action_digest:
         raise _mismatch(f"its answer about {answer.decision_id} is for another action than the one that was proposed")
     return answer
+
+
+def _verify_digest(answer: types.Decision, request: governance_pb2.ProposeRequest) -> None:
+    salt = answer.action_digest_salt
+    if not is_salt(salt):
+        if answer.outcome == "DENY" and not salt and answer.result is None:
+            # Nothing is done on it.
+            return
+        raise _mismatch(f"{answer.decision_id} has no salt of 32 hex digits, so its digest cannot be checked")
+    if action_digest(request, salt) != answer.action_digest:
+        raise _mismatch(f"{answer.decision_id} is for another action than the one that was proposed")
 
 
 def _mismatch(why: str) -> GovernanceError:
@@ -126,7 +150,7 @@ def wait(settings: Settings, decision: types.Decision | str, timeout: float | No
             left = None if hope is None else hope - time.monotonic()
             if failures >= settings.retries if left is None else left <= 0:
                 raise
-            between = delay(settings.retry_delay, failures)
+            between = pause_after(error, settings.retry_delay, failures)
             yield from pause(settings, error, between if left is None else min(between, left))
             failures += 1
             continue
@@ -203,7 +227,7 @@ def cancel(settings: Settings, decision: types.Decision | str, reason: str) -> O
                 return (yield from wait(settings, decision, 0.0))
             if attempt >= settings.retries or not may_pass(error):
                 raise
-            yield from pause(settings, error, delay(settings.retry_delay, attempt))
+            yield from pause(settings, error, pause_after(error, settings.retry_delay, attempt))
             attempt += 1
         else:
             return verify_decision(_answers.decision(response.decision, proposed), decision)

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias, TypeVar
 
 from google.protobuf.message import Message
 
-from aegis._rpc import delay, may_pass
+from aegis._rpc import may_have_arrived, may_pass, pause_after
 from aegis._settings import Settings
 from aegis.core.errors import AegisError
 
@@ -53,16 +53,25 @@ Operation: TypeAlias = Generator[Effect, Any, T]
 
 def call(settings: Settings, method: str, request: Message, *, retries: int | None = None) -> Operation[Any]:
     """One call, retried where that is safe and may help."""
+    answer, _ = yield from retried(settings, method, request, retries=retries)
+    return answer
+
+
+def retried(
+    settings: Settings, method: str, request: Message, *, retries: int | None = None
+) -> Operation[tuple[Any, bool]]:
+    """`call`, and whether one of its earlier attempts may have arrived, so that the daemon saw the request before."""
     attempts = settings.retries if retries is None else retries
-    attempt = 0
+    attempt, arrived = 0, False
     while True:
         try:
-            return (yield Call(method, request, settings.timeout))
+            return (yield Call(method, request, settings.timeout)), arrived
         except AegisError as error:
             if attempt >= attempts or not may_pass(error):
                 raise
             failure = error
-        yield from pause(settings, failure, delay(settings.retry_delay, attempt))
+        arrived = arrived or may_have_arrived(failure)
+        yield from pause(settings, failure, pause_after(failure, settings.retry_delay, attempt))
         attempt += 1
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from aegis.core.action import Action
+from aegis.core.recorded import ActionResult
 from aegis.core.risk import ApprovalMode, RiskLevel
 
 __all__ = ["Decision", "Outcome"]
@@ -45,7 +46,17 @@ class Decision:
     policy_revision: str = ""
     """The policy that decided."""
     action_digest: str = ""
-    """What was decided on: SHA-256 in hex of its canonical JSON."""
+    """What was decided on: SHA-256 in hex of `action_digest_salt` and the canonical JSON of the action."""
+    action_digest_salt: str = field(default="", repr=False)
+    """What the digest begins with: 32 hex digits. It is not on the record."""
+    code: str = ""
+    """What made the outcome what it is, for example `POLICY` or `ALREADY_REPORTED`. A number, as text, where this
+    SDK does not know the name."""
+    replayed: bool = False
+    """Whether an earlier proposal with the same idempotency key got this decision: run the action only if you sent that
+    one, too, and did not run it."""
+    result: ActionResult | None = None
+    """What was reported of the action. None until then."""
     confirmation_token: str | None = field(default=None, repr=False)
     """On `REQUIRE_CONFIRMATION`: the second proposal carries it, once the agent's user has confirmed. Single use."""
     action: Action | None = field(default=None, compare=False)

@@ -27,6 +27,7 @@ class AegisError(Exception):
         reason: The daemon's own word for it, for example `CREDENTIAL_INVALID`; empty where it gave none.
         metadata: What the daemon says besides, for example who decided an approval first.
         violations: The fields that are wrong, on `INVALID_ARGUMENT`.
+        retry_after: Seconds after which the same call may succeed; None where the daemon names none.
         results: The results (`aegis.Result`) of a plan before this error ended it.
     """
 
@@ -38,12 +39,14 @@ class AegisError(Exception):
         reason: str = "",
         metadata: Mapping[str, str] | None = None,
         violations: Sequence[FieldViolation] = (),
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
         self.reason = reason
         self.metadata: Mapping[str, str] = dict(metadata or {})
         self.violations: Sequence[FieldViolation] = tuple(violations)
+        self.retry_after = retry_after
         self.results: list[Any] = []
 
 

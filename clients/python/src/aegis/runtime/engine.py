@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import threading
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from aegis import types
 from aegis._govern.call import begin, govern
-from aegis._govern.stream import Streaming, follow_async
+from aegis._govern.stream import Streaming, follow_async, recorded_items
 from aegis._govern.terms import Confirm, Terms, Work
 from aegis._operations import questions
 from aegis.adapters.base import BaseExecutor
 from aegis.core.action import Action, ActionLike
-from aegis.core.errors import AegisError, GovernanceError
+from aegis.core.errors import AegisError, GovernanceError, InvalidActionError
 from aegis.core.policy import Policy
 from aegis.core.result import Result
 from aegis.core.status import ResultStatus
-from aegis.errors import ActionDenied
+from aegis.errors import denial
 from aegis.runtime.audit import AuditLog
 from aegis.runtime.connection import Connector, Opened
 from aegis.runtime.options import Access, AnyClient, Approvals, Hooks, Options, Recording, Retries, ShortOptions
@@ -159,6 +159,8 @@ class Runtime:
         plan: ExecutionPlan | Iterable[ActionLike],
         dry_run: bool = False,
         parallelism: int = 1,
+        *,
+        idempotency_key: str | None = None,
     ) -> list[Result]:
         """Governs the actions of a plan, in order; one result each.
 
@@ -169,29 +171,43 @@ class Runtime:
             plan: A plan, or actions.
             dry_run: Whether to ask the policy only: nothing is recorded, nobody is asked, nothing runs.
             parallelism: How many actions may be under way at once.
+            idempotency_key: Makes this run one with every run of this key within 24 hours: an action whose result was
+                reported is not run again, its result is the recorded one. The action at index `i` is proposed with the
+                key `KEY/i`. The session is part of what a key names, so give the runtime a `session_id`. None: this run
+                is another than all others.
 
         Raises:
+            AlreadyClaimed: Another run of this key got the answer for an action, and may be running it.
             AegisError: There is no answer. Its `results` are those until then. What came after was not tried.
         """
         if parallelism < 1:
             raise ValueError(f"parallelism must be 1 or more, not {parallelism}")
-        actions = self._prepared(plan.actions if isinstance(plan, ExecutionPlan) else plan)
+        actions = list(plan.actions if isinstance(plan, ExecutionPlan) else plan)
+        keys = [None if idempotency_key is None else f"{idempotency_key}/{index}" for index in range(len(actions))]
+        if idempotency_key == "":
+            raise InvalidActionError("idempotency_key", "must not be empty: leave it out")
+        return await self._execute(actions, keys, dry_run, parallelism)
+
+    async def _execute(
+        self, given: Sequence[ActionLike], keys: Sequence[str | None], dry_run: bool, parallelism: int = 1
+    ) -> list[Result]:
+        actions = self._prepared(given)
         if dry_run:
             return [_dry(evaluation) for evaluation in await self.aplan(actions)]
         async with self._session():
             opened = await self._open_async()
-            return await PlanRun(opened.transport, lambda: opened.terms, self._work(), actions).run(parallelism)
+            return await PlanRun(opened.transport, lambda: opened.terms, self._work(), actions, keys).run(parallelism)
 
-    async def run_one(self, action: ActionLike, dry_run: bool = False) -> Result:
-        """Governs one action."""
-        return (await self.execute([action], dry_run=dry_run))[0]
+    async def run_one(self, action: ActionLike, dry_run: bool = False, *, idempotency_key: str | None = None) -> Result:
+        """Governs one action. Runs with the same `idempotency_key` are one, as with `execute`; it is sent as it is."""
+        return (await self._execute([action], [idempotency_key], dry_run))[0]
 
-    def run_one_sync(self, action: ActionLike, dry_run: bool = False) -> Result:
+    def run_one_sync(self, action: ActionLike, dry_run: bool = False, *, idempotency_key: str | None = None) -> Result:
         """`run_one`, for code that is not async.
 
         In a thread that runs an event loop, another thread does the work.
         """
-        result: Result = run_sync(lambda: self.run_one(action, dry_run))
+        result: Result = run_sync(lambda: self.run_one(action, dry_run, idempotency_key=idempotency_key))
         return result
 
     async def call(
@@ -201,6 +217,7 @@ class Runtime:
         *,
         confirm: Confirm | None = None,
         again: Callable[[], Any] | None = None,
+        idempotency_key: str | None = None,
     ) -> Result:
         """Governs one call of a function, instead of the executor; once, without retries and rollback.
 
@@ -213,8 +230,13 @@ class Runtime:
             confirm: Asks the agent's own user, instead of the runtime's.
             again: Describes, just before the function is called, what it is about to do, as an action. The function is
                 called only if that is what was proposed. For what the function does not take from its argument.
+            idempotency_key: Calls with the same key within 24 hours are one: what was reported is not run again, and
+                the result is the recorded one. None: this call is another than all others.
+
+        Raises:
+            AlreadyClaimed: Another call of this key got the answer, and may be running the action.
         """
-        return await self._call(action, in_thread(function), confirm, again)
+        return await self._call(action, in_thread(function), confirm, again, idempotency_key)
 
     async def _call(
         self,
@@ -222,10 +244,11 @@ class Runtime:
         function: Callable[[Action], Any],
         confirm: Confirm | None,
         again: Callable[[], Any] | None,
+        key: str | None,
     ) -> Result:
         opened = await self._open_async()
         work = Work(function, again=again)
-        return await opened.transport.run_async(govern(_confirming(opened.terms, confirm), action, work))
+        return await opened.transport.run_async(govern(_confirming(opened.terms, confirm), action, work, key))
 
     def call_sync(
         self,
@@ -234,27 +257,35 @@ class Runtime:
         *,
         confirm: Confirm | None = None,
         again: Callable[[], Any] | None = None,
+        idempotency_key: str | None = None,
     ) -> Result:
         """`call`, for code that is not async.
 
         In a thread that runs an event loop, another thread does the work.
         """
-        result: Result = run_sync(lambda: self._call(action, function, confirm, again))
+        result: Result = run_sync(lambda: self._call(action, function, confirm, again, idempotency_key))
         return result
 
     async def stream(
-        self, action: ActionLike, function: Callable[[Action], Any], *, confirm: Confirm | None = None
+        self,
+        action: ActionLike,
+        function: Callable[[Action], Any],
+        *,
+        confirm: Confirm | None = None,
+        idempotency_key: str | None = None,
     ) -> AsyncGenerator[Any, None]:
         """Governs one call of a function that gives its results one by one: a generator, async or not.
 
-        The action is proposed when the first item is asked for, and reported after the last one.
+        The action is proposed when the first item is asked for, and reported after the last one. With an
+        `idempotency_key` whose result was reported, it gives the recorded items.
 
         Raises:
+            AlreadyClaimed: Another call of this key got the answer, and may be running the action.
             ActionDenied: The answer is no.
         """
         opened = await self._open_async()
         terms = _confirming(opened.terms, confirm)
-        outcome = await opened.transport.run_async(begin(terms, action, Work(function, streams=True)))
+        outcome = await opened.transport.run_async(begin(terms, action, Work(function, streams=True), idempotency_key))
         if isinstance(outcome, Streaming):
             async with contextlib.aclosing(follow_async(opened.transport, terms, outcome)) as items:
                 async for item in items:
@@ -262,7 +293,10 @@ class Runtime:
         elif outcome.exception is not None:
             raise outcome.exception
         elif not outcome.ok and outcome.decision is not None:
-            raise ActionDenied(outcome.decision, outcome)
+            raise denial(outcome.decision, outcome)
+        elif (items_again := recorded_items(outcome)) is not None:
+            for item in items_again:
+                yield item
         else:
             yield outcome.data
 

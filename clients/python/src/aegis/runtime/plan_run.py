@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from aegis._govern.call import govern, skip
 from aegis._govern.terms import Terms, Work
@@ -20,9 +20,16 @@ SKIPPED = "Skipped due to prior failure"
 class PlanRun:
     """One execution of a plan."""
 
-    def __init__(self, transport: Transport, terms: Callable[[], Terms], work: Work, actions: list[Action]) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        terms: Callable[[], Terms],
+        work: Work,
+        actions: list[Action],
+        keys: Sequence[str | None],
+    ) -> None:
         self._transport, self._terms, self._work = transport, terms, work
-        self._actions = actions
+        self._actions, self._keys = actions, keys
         self._results: dict[int, Result] = {}
         self._turns = iter(range(len(actions)))
         self._stopped = False
@@ -53,7 +60,7 @@ class PlanRun:
                 await self._skip(terms, index, action)
                 continue
             try:
-                result = await self._transport.run_async(govern(terms, action, self._work))
+                result = await self._transport.run_async(govern(terms, action, self._work, self._keys[index]))
             except ReportError as error:
                 self._results[index] = error.result
                 self._stop(error)
@@ -74,6 +81,6 @@ class PlanRun:
             # The daemon does not answer, or not so that it could be relied on.
             return
         try:
-            self._results[index] = await self._transport.run_async(skip(terms, action, SKIPPED))
+            self._results[index] = await self._transport.run_async(skip(terms, action, SKIPPED, self._keys[index]))
         except AegisError as error:
             self._stop(error)

@@ -34,8 +34,10 @@ class AsyncAgent(AsyncConnection):
                 `{"capability", "parameters"}`.
             actor: Who proposes, as declared: `{"id": "agent-7", "type": "ai-agent"}`.
             context: Where the proposal comes from: `{"session_id": ..., "metadata": {...}}`.
-            idempotency_key: Makes a retry of your own safe: the same key within 24 hours is the same proposal. Without
-                one, the SDK's own retries are one proposal, and every call is another.
+            idempotency_key: Makes a retry of your own safe: the same key within 24 hours is the same proposal, and its
+                answer is `replayed`. After a report it is `DENY` with the code `ALREADY_REPORTED` and the `result`. A
+                caller without a credential needs 16 characters or more. Without a key, the SDK's own retries are one
+                proposal, and every call is another.
             confirmation_token: That of an earlier `REQUIRE_CONFIRMATION`, once the agent's user has confirmed.
             wait: Seconds to wait for a reviewer before the answer `ESCALATE` is given.
             raise_on_deny: Whether a `DENY` is raised as `ActionDenied`.

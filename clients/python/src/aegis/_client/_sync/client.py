@@ -17,8 +17,9 @@ class AegisClient(Agent, Reviewer, Auditor, Admin):
     Args:
         endpoint: `http://HOST:PORT`, `https://HOST:PORT` or `unix:/PATH`. None: `AEGIS_ENDPOINT`, else
             `http://127.0.0.1:50051`.
-        api_key: The credential. None: `AEGIS_TOKEN`, else none. An empty one sends none, whatever the environment
-            holds: the caller is an anonymous agent. It is sent only over `https://`, a unix socket or loopback.
+        api_key: The credential. None: `AEGIS_TOKEN`, else `AEGIS_API_KEY`, else none. An empty one sends none,
+            whatever the environment holds: the caller is an anonymous agent. It is sent only over `https://`, a unix
+            socket or loopback.
         timeout: Seconds that one attempt of one call may take. Waiting for a reviewer is not a call in this sense.
         retries: How many more attempts there are after a failure that may pass.
         retry_delay: Seconds before the first retry; each further one waits twice as long, at most 30 s, with jitter.

@@ -1,0 +1,26 @@
+"""The result of an action as the record has it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from aegis.core.status import ResultStatus
+
+__all__ = ["ActionResult"]
+
+
+@dataclass(frozen=True)
+class ActionResult:
+    """What was reported of an action."""
+
+    status: ResultStatus | str
+    """What became of it. Text where this SDK does not know the status."""
+    data: Any = None
+    """What it returned, as the record has it."""
+    error: str = ""
+    """What went wrong."""
+    started_at: str | None = None
+    """When it began, by the agent's clock."""
+    completed_at: str | None = None
+    """When it was over, by the agent's clock."""
