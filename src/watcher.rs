@@ -1,9 +1,10 @@
 //! Sees that files have changed, whatever way that was done: the policy, the identities, certificates and keys.
 //!
-//! The parent directories are watched, not the files: a watch on a file dies with the file at the first rename over it, and
-//! a Kubernetes ConfigMap or Secret swaps the `..data` link beside it. Events only say *when* to look; what counts is what
-//! the files hold, so events that come in bursts, twice or for something else are harmless. A slow poll covers file systems
-//! that send no events, and a directory that was itself replaced. SIGHUP has every file read again at once.
+//! The parent directories are watched, not the files: a watch on a file dies with the file at the first rename over it,
+//! and a Kubernetes ConfigMap or Secret swaps the `..data` link beside it. Events only say *when* to look; what counts
+//! is what the files hold, so events that come in bursts, twice or for something else are harmless. A slow poll covers
+//! file systems that send no events, and a directory that was itself replaced. SIGHUP has every file read again at
+//! once.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;

@@ -150,8 +150,14 @@ fn init_writes_a_policy_that_is_valid_and_never_overwrites() {
     assert_eq!(fs::read_to_string(shell.path("policy.yaml")).expect("it is there"), written);
 
     shell.aegis(&["init", "-o", "other.yaml"]).ends_with(0);
-    let run = shell.aegis(&["init", "-o", "nowhere/policy.yaml"]).ends_with(1);
-    assert!(run.stderr.contains("cannot write nowhere/policy.yaml"), "{run:#?}");
+    // Directories that are missing are made, and one that is named gets a `policy.yaml`.
+    shell.aegis(&["init", "-o", "policies/deep/crm.yaml"]).ends_with(0);
+    assert_eq!(shell.aegis(&["init", "-o", "policies"]).ends_with(0).stdout, "Created policies/policy.yaml\n");
+    for name in ["policies/deep/crm.yaml", "policies/policy.yaml"] {
+        assert_eq!(fs::read_to_string(shell.path(name)).expect("it is there"), written);
+    }
+    let run = shell.aegis(&["init", "-o", "policy.yaml/x"]).ends_with(1);
+    assert!(run.stderr.contains("cannot write policy.yaml/x"), "{run:#?}");
 }
 
 #[test]
@@ -190,6 +196,12 @@ fn validate_takes_layers_and_says_warnings_on_stderr() {
     let run = shell.aegis(&["validate", "policy.yaml", "--layer", "top.yaml"]).ends_with(0);
     assert!(run.stdout.starts_with("Policy valid: 5 rule(s) loaded.\n  - all: *@* -> MEDIUM/auto\n"), "{run:#?}");
     assert!(run.stderr.contains("warning: ") && run.stderr.contains("never tried"), "{run:#?}");
+    let as_serve_takes_them = shell.aegis(&["validate", "policy.yaml", "top.yaml"]).ends_with(0);
+    assert_eq!(as_serve_takes_them.stdout, run.stdout);
+    let from_stdin = shell.aegis_with_stdin(&["validate", "-"], POLICY).ends_with(0);
+    assert!(from_stdin.stdout.starts_with("Policy valid: 4 rule(s) loaded."), "{from_stdin:#?}");
+    let run = shell.aegis_with_stdin(&["validate", "-"], "rules: 5\n").ends_with(1);
+    assert!(run.stderr.contains("<stdin>:1:8"), "{run:#?}");
     let json = shell.aegis(&["validate", "policy.yaml", "--format", "json"]).ends_with(0).json();
     assert_eq!((&json["valid"], &json["rules"][3]["approval"]), (&json!(true), &json!("block")));
 }
@@ -347,7 +359,12 @@ fn bad_usage_ends_with_2_and_says_what_would_be_right() {
         (&["propose", "read", "--wait", "60"], "90s"),
         (&["propose", "read", "--params", r#"{"id": 9007199254740993}"#], "params.id: 9007199254740993"),
         (&["propose", "read", "--endpoint", "localhost:50051"], "http://HOST:PORT"),
-        (&["propose", "read", "--endpoint", "https://localhost:50051"], "needs --tls-ca (or AEGIS_TLS_CA)"),
+        (
+            &["propose", "read", "--params", r#"{"n": 1, "n": 150}"#],
+            "--params: not valid JSON: the key \"n\" is given twice",
+        ),
+        (&["propose", "read", "--wait", "99999d"], "the longest duration is 36500d"),
+        (&["audit", "--until", "2026-11-28T13:57:45[Europe/Berlin]"], "is not a moment"),
         (&["approve", "dec_1"], "apr_"),
         (&["approve", "apr_0197a9e0-5c3f-7c52-9d3e-6f3a2b1c4d5e", "--digest", "ab"], "64 hex digits"),
         (&["audit", "--risk-level", "severe"], "possible values: low, medium, high, critical"),
@@ -381,9 +398,11 @@ fn help_and_version_are_answers() {
     let version = concat!("aegis ", env!("CARGO_PKG_VERSION"), "\n");
     assert_eq!(shell.aegis(&["version"]).ends_with(0).stdout, version);
     assert_eq!(shell.aegis(&["--version"]).ends_with(0).stdout, version);
+    assert_eq!(shell.aegis(&["version", "--format", "json"]).ends_with(0).json()["version"], env!("CARGO_PKG_VERSION"));
     for args in [&[][..], &["--help"], &["help"]] {
         let run = shell.aegis(args).ends_with(0);
-        assert!(run.stdout.contains("Exit codes:") && run.stdout.contains("aegis serve"), "{args:?}: {run:#?}");
+        assert!(run.stdout.contains("Exit codes:") && run.stdout.contains("AEGIS_TOKEN"), "{args:?}: {run:#?}");
+        assert!(run.stdout.contains("aegis serve"), "{args:?}: {run:#?}");
         assert!(!run.stdout.contains('\u{1b}'), "no colours where there is no terminal: {run:#?}");
     }
 }

@@ -52,6 +52,7 @@ fn pattern(text: &str) -> Regex {
 /// The modules of the crate by path (`audit::log::record`), with the code of each that is no comment, text or test.
 fn modules() -> BTreeMap<Vec<String>, (PathBuf, String)> {
     let noise = pattern(r#"(?s)//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\])*""#);
+    let tests = pattern(r"#\[cfg\(test\)\]\s*(?:pub(?:\([^)]*\))?\s+)?mod tests \{");
     let mut modules = BTreeMap::new();
     for file in files(Path::new("src"), "rs") {
         let mut path: Vec<String> =
@@ -65,7 +66,7 @@ fn modules() -> BTreeMap<Vec<String>, (PathBuf, String)> {
         }
         let text = fs::read_to_string(&file).expect("a source file is text");
         let code = noise.replace_all(&text, "").into_owned();
-        let code = code.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().to_owned();
+        let code = tests.split(&code).next().unwrap_or_default().to_owned();
         modules.insert(path, (file, code));
     }
     modules

@@ -1,4 +1,4 @@
-//! What an agent wants to do, as `propose` and `evaluate` take it from the command line.
+//! An action and its actor, as `propose` and `evaluate` take them from the command line.
 
 use std::fs;
 use std::io::Read as _;
@@ -14,27 +14,27 @@ use crate::proto::v1;
 /// An action and who proposes it.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct ActionArgs {
-    /// The kind of action, for example `bulk_update`
+    /// Type of the action, for example `bulk_update`
     #[arg(value_name = "TYPE")]
     action_type: String,
 
-    /// What it acts on, for example `crm`
+    /// Target of the action, for example `crm`
     #[arg(default_value = "", hide_default_value = true)]
     target: String,
 
-    /// Its arguments: a JSON object, or `@FILE` to read one, `@-` from stdin
+    /// Parameters of the action: a JSON object, `@FILE`, or `@-` for stdin
     #[arg(long, value_name = "JSON|@FILE")]
     params: Option<String>,
 
-    /// The agent's own words for a reviewer
+    /// Describe the action to a reviewer, in the agent's own words
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     description: String,
 
-    /// Who proposes, as declared
+    /// Declare who proposes
     #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
     actor: String,
 
-    /// What kind of actor that is, for example `ai-agent`
+    /// Declare what kind of actor that is, for example `ai-agent`
     #[arg(long, value_name = "TYPE", default_value = "", hide_default_value = true)]
     actor_type: String,
 }
@@ -113,10 +113,10 @@ mod tests {
     fn what_is_no_object_is_refused_with_an_example() {
         for (text, says) in [
             ("[1]", "got a list"),
-            (r#"{"a":{"b":1,"b":2}}"#, "given twice"),
             ("{a: 1}", "not valid JSON"),
             ("", "not valid JSON"),
             ("@/nowhere", "cannot read"),
+            (r#"{"n": 1, "n": 2}"#, r#"the key "n" is given twice: give it once at line 1 column 12"#),
         ] {
             let failure = object("--params", text).unwrap_err();
             assert_eq!(failure.exit(), Exit::Usage);

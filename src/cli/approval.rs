@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::object::Object;
 use super::table::{Cell, Column, Table};
-use super::{safe_json, times, wire, words};
+use super::{blanks, safe_json, times, wire, words};
 use crate::domain::{Timestamp, visible};
 use crate::proto::v1::{Action, Approval, Ending, Identity, SessionAction};
 
@@ -15,7 +15,7 @@ pub(super) type Field = (&'static str, String);
 pub(super) fn title(approval: &Approval) -> String {
     let action = approval.action.clone().unwrap_or_default();
     let at = if action.target.is_empty() { "" } else { "@" };
-    format!("{}{at}{}", visible(&action.r#type), visible(&action.target))
+    format!("{}{at}{}", shown(&action.r#type), shown(&action.target))
 }
 
 /// When it ends by itself.
@@ -28,9 +28,9 @@ pub(super) fn actor(approval: &Approval) -> String {
     let actor = approval.actor.clone().unwrap_or_default();
     let declared = match (actor.id.as_str(), actor.r#type.as_str()) {
         ("", "") => "nobody named".to_owned(),
-        (id, "") => visible(id).into_owned(),
-        ("", kind) => format!("({})", visible(kind)),
-        (id, kind) => format!("{} ({})", visible(id), visible(kind)),
+        (id, "") => shown(id),
+        ("", kind) => format!("({})", shown(kind)),
+        (id, kind) => format!("{} ({})", shown(id), shown(kind)),
     };
     format!("{declared}, {}", identity(approval.identity.as_ref()))
 }
@@ -45,36 +45,45 @@ fn identity(identity: Option<&Identity>) -> String {
 }
 
 /// Everything a person needs to answer, field by field. All text is safe to show.
+///
+/// What the daemon says comes first, then the action and its parameters, then what is only the agent's own prose.
 pub(super) fn fields(approval: &Approval, now: Timestamp) -> Vec<Field> {
     let action = approval.action.clone().unwrap_or_default();
     let context = approval.context.clone().unwrap_or_default();
-    // The title joins type and target; here it cannot be mistaken where one ends.
-    let mut fields = vec![("action", visible(&action.r#type).into_owned())];
-    optional(&mut fields, "target", &action.target);
-    fields.push(("approval", visible(&approval.approval_id).into_owned()));
-    fields.push(("risk", words::risk(approval.risk_level)));
+    let mut fields = vec![("risk", words::risk(approval.risk_level))];
     fields.push(("rule", because(&approval.matched_rule, &approval.reason)));
-    fields.push(("actor", actor(approval)));
-    optional(&mut fields, "says", &action.description);
-    optional(&mut fields, "session", &context.session_id);
-    params(&mut fields, &action);
-    let masked: Vec<_> = approval.masked.iter().map(|path| visible(path)).collect();
-    optional(&mut fields, "masked", &masked.join(", "));
-    let metadata = wire::from_struct(context.metadata.as_ref());
-    if !metadata.is_empty() {
-        fields.push(("labels", safe_json::compact(&metadata)));
-    }
-    if let Some(asked) = wire::moment(approval.requested_at.as_ref()) {
-        fields.push(("asked", times::to_the_second(asked)));
-    }
     match &approval.ending {
         Some(end) => fields.push(("ended", ending(end))),
         None => fields.push(("left", left(approval, now))),
     }
+    fields.push(("actor", actor(approval)));
+    // The title joins type and target; here it cannot be mistaken where one ends.
+    fields.push(("action", shown(&action.r#type)));
+    optional(&mut fields, "target", &action.target);
+    params(&mut fields, &action);
+    let masked: Vec<_> = approval.masked.iter().map(|path| shown(path)).collect();
+    if !masked.is_empty() {
+        fields.push(("masked", masked.join(", ")));
+    }
+    optional(&mut fields, "says", &action.description);
+    optional(&mut fields, "session", &context.session_id);
+    let metadata = wire::from_struct(context.metadata.as_ref());
+    if !metadata.is_empty() {
+        fields.push(("labels", shown(&safe_json::compact(&metadata))));
+    }
+    if let Some(asked) = wire::moment(approval.requested_at.as_ref()) {
+        fields.push(("asked", times::to_the_second(asked)));
+    }
+    fields.push(("approval", visible(&approval.approval_id).into_owned()));
     fields.push(("digest", visible(&approval.action_digest).into_owned()));
     let label = std::iter::once("before").chain(std::iter::repeat(""));
     fields.extend(label.zip(approval.history.iter().map(before)));
     fields
+}
+
+/// What an agent wrote, with hidden characters written out and blanks made visible.
+fn shown(text: &str) -> String {
+    blanks::mark(&visible(text)).into_owned()
 }
 
 fn because(rule: &str, reason: &str) -> String {
@@ -88,15 +97,21 @@ fn because(rule: &str, reason: &str) -> String {
 
 fn optional(fields: &mut Vec<Field>, label: &'static str, text: &str) {
     if !text.is_empty() {
-        fields.push((label, visible(text).into_owned()));
+        fields.push((label, shown(text)));
     }
 }
 
 fn params(fields: &mut Vec<Field>, action: &Action) {
     let label = std::iter::once("params").chain(std::iter::repeat(""));
     let params = wire::from_struct(action.params.as_ref());
-    let lines = params.iter().map(|(key, value)| format!("{} = {}", visible(key), safe_json::compact(value)));
+    let lines = params.iter().map(|(key, value)| format!("{} = {}", name(key), shown(&safe_json::compact(value))));
     fields.extend(label.zip(lines));
+}
+
+/// A parameter's name. One that could be taken for a name and a value stands in quotes.
+fn name(key: &str) -> String {
+    let is_plain = !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'));
+    if is_plain { key.to_owned() } else { shown(&safe_json::compact(&key)) }
 }
 
 fn left(approval: &Approval, now: Timestamp) -> String {
@@ -117,10 +132,10 @@ pub(super) fn ending(ending: &Ending) -> String {
 
 fn before(action: &SessionAction) -> String {
     let at = wire::moment(action.time.as_ref()).map_or_else(|| "-".into(), times::to_the_second);
-    let target = if action.target.is_empty() { String::new() } else { format!("@{}", visible(&action.target)) };
+    let target = if action.target.is_empty() { String::new() } else { format!("@{}", shown(&action.target)) };
     let outcome = words::outcome(action.outcome);
     let status = words::result(action.status).map_or_else(String::new, |status| format!(", {status}"));
-    format!("{at}  {}{target}  {outcome}{status}", visible(&action.r#type))
+    format!("{at}  {}{target}  {outcome}{status}", shown(&action.r#type))
 }
 
 /// The approval as a paragraph of plain text, indented below its title.
@@ -157,7 +172,6 @@ pub(super) fn table(approvals: &[Approval], now: Timestamp) -> Table {
 
 /// The approval as JSON, whole.
 pub(super) fn json(approval: &Approval) -> Object {
-    let moment = |at| wire::moment(at).map(|at: Timestamp| at.to_string());
     let actor = approval.actor.clone().unwrap_or_default();
     let identity = approval.identity.clone().unwrap_or_default();
     let action = approval.action.clone().unwrap_or_default();
@@ -179,8 +193,8 @@ pub(super) fn json(approval: &Approval) -> Object {
         .with("identity_how", identity.how)
         .with("session_id", context.session_id)
         .with("metadata", wire::from_struct(context.metadata.as_ref()))
-        .with("requested_at", moment(approval.requested_at.as_ref()))
-        .with("expires_at", moment(approval.expires_at.as_ref()))
+        .with("requested_at", wire::time(approval.requested_at.as_ref()))
+        .with("expires_at", wire::time(approval.expires_at.as_ref()))
         .with("timeout_allows", approval.timeout_allows)
         .with("action_digest", approval.action_digest.as_str())
         .with("policy_revision", approval.policy_revision.as_str())
@@ -192,7 +206,7 @@ fn ending_json(ending: &Ending) -> Value {
         "kind": words::ending(Some(ending)),
         "allows": ending.allows,
         "by": wire::present(&ending.by),
-        "at": wire::moment(ending.at.as_ref()).map(|at| at.to_string()),
+        "at": wire::time(ending.at.as_ref()),
         "reason": wire::present(&ending.reason),
         "code": wire::present(&ending.code),
     })
@@ -247,23 +261,47 @@ pub(super) mod tests {
             text,
             format!(
                 "bulk_update@crm
-  action    bulk_update
-  target    crm
-  approval  apr_0197a9e0-5c3f-7c52-9d3e-6f3a2b1c4d5e
   risk      HIGH
   rule      bulk_ops: more than 100 at once
+  left      9m 30s, then it is denied
   actor     agent-7 (ai-agent), not authenticated
-  says      please\\napprove
-  session   s1
+  action    bulk_update
+  target    crm
   params    count = 150
             note = \"ok\\u202e\\u001b[2J\"
+  says      please\\napprove
+  session   s1
   asked     2026-11-20 12:00:00 UTC
-  left      9m 30s, then it is denied
+  approval  apr_0197a9e0-5c3f-7c52-9d3e-6f3a2b1c4d5e
   digest    {}
   before    2026-11-20 11:59:00 UTC  read@crm  ALLOW, success",
                 "ab".repeat(32)
             )
         );
+    }
+
+    #[test]
+    fn no_text_of_an_agent_looks_like_a_field() {
+        let wide = " ".repeat(300);
+        let Value::Object(params) = json!({"ok = 1\n  risk": 5, "b": format!("x{wide}risk      LOW")}) else {
+            unreachable!()
+        };
+        let mut approval = example();
+        let action = approval.action.as_mut().unwrap();
+        action.params = Some(wire::to_struct(params, "").unwrap());
+        action.description = format!("fine{wide}risk      LOW");
+        action.target = "crm  ".into();
+        let text = paragraph(&approval, at("2026-11-20T12:05:30Z"));
+        for line in [
+            "  params    b = \"x␣×300␣risk␣␣␣␣␣␣LOW\"",
+            "            \"ok = 1\\n␣␣risk\" = 5",
+            "  says      fine␣×300␣risk␣␣␣␣␣␣LOW",
+            "  target    crm␣␣",
+        ] {
+            assert!(text.lines().any(|shown| shown == line), "{line}\n{text}");
+        }
+        let position = |label: &str| text.find(&format!("\n  {label} ")).unwrap();
+        assert!(position("params") < position("says"), "parameters come before prose");
     }
 
     #[test]
@@ -286,7 +324,7 @@ pub(super) mod tests {
         let full = serde_json::to_value(json(&example())).unwrap();
         assert_eq!(full["approval_id"], "apr_0197a9e0-5c3f-7c52-9d3e-6f3a2b1c4d5e");
         assert_eq!(full["action_params"]["count"], 150);
-        assert_eq!(full["expires_at"], "2026-11-20T12:15:00Z");
+        assert_eq!(full["expires_at"], "2026-11-20T12:15:00.000000Z");
         let empty = serde_json::to_value(json(&Approval::default())).unwrap();
         let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
         assert_eq!(keys(&full), keys(&empty));

@@ -1,9 +1,7 @@
-//! `aegis completions`: what a shell needs to complete `aegis …`.
+//! `aegis completions`: a script with which a shell completes `aegis …`.
 
-use clap::CommandFactory as _;
 use clap_complete::Shell;
 
-use super::Cli;
 use super::exit::Exit;
 use super::failure::Failure;
 use super::out::Out;
@@ -14,21 +12,21 @@ Examples:
   aegis completions zsh > \"${fpath[1]}/_aegis\"
   aegis completions fish > ~/.config/fish/completions/aegis.fish";
 
-/// Print what a shell needs to complete `aegis` commands
+/// Print a script that completes `aegis` commands in a shell
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// The shell
+    /// Write the script for this shell
     #[arg(value_enum)]
     shell: Shell,
 }
 
 /// Runs the command.
-pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
+pub(super) fn run(args: &Args, command: &mut clap::Command) -> Result<Exit, Failure> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "aegis", &mut script);
+    clap_complete::generate(args.shell, command, "aegis", &mut script);
     let mut out = Out::stdout();
-    out.text(String::from_utf8_lossy(&script))?;
+    out.data(String::from_utf8_lossy(&script))?;
     out.flush()?;
     Ok(Exit::Done)
 }

@@ -1,4 +1,4 @@
-//! Where the daemon keeps its things, and where the CLI looks for them: one rule for both.
+//! The data directory: where the daemon keeps its files, and where the command line looks for them.
 //!
 //! `--data-dir`, else `AEGIS_DATA_DIR`, else `$XDG_STATE_HOME/aegis`, else `$HOME/.local/state/aegis`, else, for root
 //! without a home, `/var/lib/aegis`. Never the working directory.
@@ -10,10 +10,10 @@ use super::failure::Failure;
 
 /// The socket on which peers of the daemon's own user are reviewer, auditor and admin.
 pub(super) const SOCKET: &str = "aegis.sock";
-/// The socket on which peers of the daemon's own user are agents.
-pub(super) const AGENT_SOCKET: &str = "agent.sock";
-/// The roles of that user for use from elsewhere: one line.
+/// The same roles for use from elsewhere: one line.
 pub(super) const CREDENTIAL: &str = "credential";
+/// A socket on which everybody is an agent, and nothing else.
+pub(super) const AGENT_SOCKET: &str = "agent.sock";
 /// Where the main listener is: one line, a URL, written by the daemon.
 pub(super) const ENDPOINT: &str = "endpoint";
 

@@ -1,9 +1,9 @@
-//! `aegis evaluate`: what the daemon would answer, without asking anybody and without a record.
+//! `aegis evaluate`: a dry run against the daemon. Nobody is asked and nothing is recorded.
 
 use super::action_args::ActionArgs;
 use super::connect::{self, Door, Remote, RemoteArgs};
 use super::exit::Exit;
-use super::explain::{self, Condition, Rule};
+use super::explain::{self, TriedCondition, TriedRule};
 use super::fail_on::FailOn;
 use super::failure::Failure;
 use super::object::Object;
@@ -16,33 +16,33 @@ const EXAMPLES: &str = "\
 Examples:
   aegis evaluate bulk_update crm --params '{\"count\": 150}'
   aegis evaluate delete crm --fail-on block
-  Why, and what about Sunday night? Both need the auditor or admin role:
+  Explain it, and ask about Sunday night. Both need the auditor or admin role:
     aegis evaluate deploy prod --explain --at 2026-11-22T23:00:00Z --endpoint unix:$HOME/.local/state/aegis/aegis.sock
 
 `aegis simulate` asks a policy file instead of a daemon.";
 
-/// Say what the daemon would answer, without asking anybody
+/// Show what the daemon would answer
 ///
-/// A dry run: no approval is created and nothing goes to the record.
+/// A dry run: nobody is asked and nothing is recorded.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
     #[command(flatten)]
     action: ActionArgs,
 
-    /// The moment that time conditions see: `2026-11-20T09:00:00Z` [default: now]
-    #[arg(long, value_name = "RFC3339", value_parser = times::rfc3339)]
+    /// Evaluate time conditions at this moment, for example 2026-11-20T09:00:00Z [default: now]
+    #[arg(long, value_name = "WHEN", value_parser = times::point)]
     at: Option<Timestamp>,
 
-    /// Say why: the rules tried, their conditions, the values seen
+    /// Explain the answer: the rules tried, their conditions, the values seen
     #[arg(long)]
     explain: bool,
 
-    /// End with exit code 3 for such an answer
+    /// End with exit code 3 if the answer is this strict
     #[arg(long, value_enum)]
     fail_on: Option<FailOn>,
 
-    /// How to write the answer
+    /// Print the answer in this format
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
 
@@ -101,14 +101,14 @@ fn line(evaluation: &v1::Evaluation) -> String {
     )
 }
 
-fn trace(evaluation: &v1::Evaluation) -> Vec<Rule> {
-    let condition = |condition: &v1::ConditionTrace| Condition {
+fn trace(evaluation: &v1::Evaluation) -> Vec<TriedRule> {
+    let condition = |condition: &v1::ConditionTrace| TriedCondition {
         text: condition.condition.clone(),
         result: condition.result.clone(),
         seen: condition.seen.clone(),
         reason: condition.reason.clone(),
     };
-    let rule = |rule: &v1::RuleTrace| Rule {
+    let rule = |rule: &v1::RuleTrace| TriedRule {
         name: rule.rule.clone(),
         matched: rule.matched,
         reason: rule.reason.clone(),

@@ -2,27 +2,28 @@
 //!
 //! | code | meaning |
 //! | --- | --- |
-//! | 0 | it worked, and for `propose`: ALLOW |
-//! | 1 | the request failed or was refused; for `validate`: the policy is not valid |
-//! | 2 | the command line makes no sense |
-//! | 3 | DENY, or what `--fail-on` watches for; for `audit verify`: the evidence was checked and is wrong |
+//! | 0 | done; `propose`: ALLOW |
+//! | 1 | the request failed or was refused; the policy is not valid; `healthcheck`: the daemon does not serve |
+//! | 2 | bad usage: the command line is wrong |
+//! | 3 | DENY; `--fail-on`: such an answer; `approve`: the policy denies it now; `audit verify`: it is wrong |
 //! | 4 | a person still has to answer: a reviewer, or the agent's own user |
+//! | 128 + N | signal N ended the waiting of `propose` |
 //!
-//! `propose … -- COMMAND` ends with the code of the command once it has run: 126 where it cannot be started, 127 where it
-//! is not found, 128 + N where signal N ended it. 2 never stands for something that a daemon said.
+//! `propose … -- COMMAND` ends with the code of the command once it has run: 126 if it cannot be started, 127 if it is
+//! not found, 128 + N if signal N ended it. 2 never stands for something that a daemon said.
 
 use std::process::ExitCode;
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// It worked; for `propose`: ALLOW.
+    /// Done; `propose`: ALLOW.
     Done,
     /// The request failed or was refused.
     Failed,
-    /// The command line makes no sense.
+    /// The command line is wrong.
     Usage,
-    /// DENY, or what `--fail-on` watches for; evidence that was checked and is wrong.
+    /// DENY, what `--fail-on` watches for, or evidence that is wrong.
     Denied,
     /// A person still has to answer.
     Unanswered,
@@ -34,7 +35,7 @@ impl Exit {
     /// What `aegis --help` says about exit codes.
     pub(super) const HELP: &str = "\
 Exit codes:
-  0  it worked (propose: ALLOW)
+  0  done (propose: ALLOW)
   1  the request failed or was refused; the policy is not valid
   2  bad usage
   3  DENY, or what --fail-on watches for; audit verify: the evidence is wrong

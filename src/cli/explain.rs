@@ -1,4 +1,4 @@
-//! Why the policy answers as it does, for people: the rules that were tried, in order, and how each condition fared.
+//! Explains an answer of the policy: the rules that were tried, in order, and the result of each condition.
 
 use std::fmt::Write as _;
 
@@ -7,24 +7,24 @@ use serde_json::{Value, json};
 use super::paint;
 use crate::domain::visible;
 
-/// How one rule fared.
-pub(super) struct Rule {
+/// One rule that was tried, and its result.
+pub(super) struct TriedRule {
     pub(super) name: String,
     pub(super) matched: bool,
     pub(super) reason: String,
-    pub(super) conditions: Vec<Condition>,
+    pub(super) conditions: Vec<TriedCondition>,
 }
 
-/// How one condition fared.
-pub(super) struct Condition {
+/// One condition that was tried, and its result.
+pub(super) struct TriedCondition {
     pub(super) text: String,
     pub(super) result: String,
     pub(super) seen: String,
     pub(super) reason: String,
 }
 
-/// A line a rule, a line a condition below it.
-pub(super) fn text(rules: &[Rule], left_out: u64) -> String {
+/// One line for each rule, with one line for each of its conditions below.
+pub(super) fn text(rules: &[TriedRule], left_out: u64) -> String {
     let mut text = String::new();
     for rule in rules {
         let (style, mark) = if rule.matched { (paint::HEADING, "matches") } else { (paint::FAINT, "no match") };
@@ -32,7 +32,7 @@ pub(super) fn text(rules: &[Rule], left_out: u64) -> String {
         // Writing to a String cannot fail, here and below.
         let _ = writeln!(text, "     {style}{}{style:#}: {because}", visible(&rule.name));
         for condition in &rule.conditions {
-            let Condition { text: condition, result, seen, reason } = condition;
+            let TriedCondition { text: condition, result, seen, reason } = condition;
             let seen = if seen.is_empty() { String::new() } else { format!(", saw {}", visible(seen)) };
             let _ = writeln!(text, "       {}: {}{seen}{}", visible(condition), visible(result), dash(reason));
         }
@@ -49,11 +49,11 @@ fn dash(reason: &str) -> String {
 }
 
 /// A rule as JSON.
-pub(super) fn json(rule: &Rule) -> Value {
+pub(super) fn json(rule: &TriedRule) -> Value {
     let conditions: Vec<Value> = rule
         .conditions
         .iter()
-        .map(|Condition { text, result, seen, reason }| {
+        .map(|TriedCondition { text, result, seen, reason }| {
             json!({"condition": text, "result": result, "seen": seen, "reason": reason})
         })
         .collect();

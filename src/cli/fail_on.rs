@@ -1,16 +1,16 @@
-//! `--fail-on`: which answers are a failure to a script.
+//! `--fail-on`: which answers end a command with exit code 3.
 
 /// Which answers end with exit code 3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum FailOn {
-    /// Blocked
+    /// It is blocked
     Block,
-    /// Blocked, or somebody would have to approve or confirm
+    /// It is blocked, or somebody would have to approve or confirm
     Approve,
 }
 
 impl FailOn {
-    /// Whether what the policy asks for (`auto`, `confirm`, `approve`, `block`) is what is watched for.
+    /// Whether this approval mode (`auto`, `confirm`, `approve`, `block`) is at least as strict.
     pub(super) fn hits(self, approval: &str) -> bool {
         match self {
             Self::Block => approval == "block",

@@ -1,4 +1,4 @@
-//! Why a command could not do what it was asked: a sentence for people, and the exit code that goes with it.
+//! Why a command failed: a sentence for people, and the exit code that goes with it.
 
 use std::fmt;
 use std::io;
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::exit::Exit;
 
-/// Why a command could not do what it was asked.
+/// Why a command failed.
 #[derive(Clone, Debug)]
 pub struct Failure {
     message: String,
@@ -17,7 +17,7 @@ pub struct Failure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Said(Exit),
-    /// Whoever read our output has closed it (`| head`): nothing is wrong and nobody is left to tell.
+    /// The reader of our output has closed it (`| head`). That is no error, and nobody is left to tell.
     BrokenPipe,
 }
 
@@ -27,7 +27,7 @@ impl Failure {
         Self { message: message.into(), hints: Vec::new(), kind: Kind::Said(Exit::Failed) }
     }
 
-    /// The command line makes no sense.
+    /// The command line is wrong.
     pub(super) fn usage(message: impl Into<String>) -> Self {
         Self { kind: Kind::Said(Exit::Usage), ..Self::new(message) }
     }
@@ -45,13 +45,13 @@ impl Failure {
         }
     }
 
-    /// With a line that says what would help.
+    /// Adds a line that says what would help.
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
     }
 
-    /// How the program ends.
+    /// The exit code.
     pub const fn exit(&self) -> Exit {
         match self.kind {
             Kind::Said(exit) => exit,

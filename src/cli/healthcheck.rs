@@ -1,4 +1,4 @@
-//! `aegis healthcheck`: does the daemon serve? For exec probes, which have no curl and no credential.
+//! `aegis healthcheck`: checks whether the daemon serves. For exec probes, which have no curl and no credential.
 
 use std::time::Duration;
 
@@ -10,7 +10,8 @@ use tonic_health::pb::health_client::HealthClient;
 use super::connect::{self, Remote, RemoteArgs};
 use super::exit::Exit;
 use super::failure::Failure;
-use super::out::Out;
+use super::object::Object;
+use super::out::{Format, Out};
 use super::{paint, times};
 
 const EXAMPLES: &str = "\
@@ -20,21 +21,25 @@ Examples:
   In a Kubernetes manifest:
     readinessProbe: { exec: { command: [aegis, healthcheck, --endpoint, 'unix:/run/aegis/agent.sock'] } }
 
-Exit code: 0 it serves, 1 it does not or cannot be reached.";
+The exit code is 0 if it serves, 1 if it does not or cannot be reached.";
 
-/// Say whether the daemon serves
+/// Check whether the daemon serves
 ///
-/// Asks the standard gRPC health service, over TCP or a unix socket. Needs and sends no credential.
+/// It asks the standard gRPC health service over TCP or a unix socket, and sends no credential.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Which service to ask for, for example `aegis.v1.GovernanceService` [default: the daemon as a whole]
+    /// Ask about this service, for example `aegis.v1.GovernanceService` [default: the daemon as a whole]
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     service: String,
 
-    /// How long to wait for the answer
+    /// Wait up to this long for the answer
     #[arg(long, value_name = "DURATION", value_parser = times::duration, default_value = "5s")]
     timeout: Duration,
+
+    /// Print the answer in this format
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
 
     #[command(flatten)]
     remote: RemoteArgs,
@@ -45,11 +50,18 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     let answer = connect::block_on(async { tokio::time::timeout(args.timeout, check(args)).await })?;
     let status = answer.map_err(|_| Failure::new(format!("no answer within {:?}", args.timeout)))??;
     let word = ServingStatus::try_from(status).unwrap_or_default().as_str_name();
+    let serves = status == ServingStatus::Serving as i32;
     let mut out = Out::stdout();
     let style = paint::of(word);
-    out.line(format_args!("{style}{word}{style:#}"))?;
+    match args.format {
+        Format::Table => out.line(format_args!("{style}{word}{style:#}"))?,
+        Format::Json => {
+            let service = args.service.as_str();
+            out.json(&Object::default().with("service", service).with("status", word).with("serves", serves))?;
+        }
+    }
     out.flush()?;
-    Ok(if status == ServingStatus::Serving as i32 { Exit::Done } else { Exit::Failed })
+    Ok(if serves { Exit::Done } else { Exit::Failed })
 }
 
 async fn check(args: &Args) -> Result<i32, Failure> {

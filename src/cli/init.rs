@@ -1,13 +1,13 @@
 //! `aegis init`: a policy to begin with.
 
-use std::fs::OpenOptions;
+use std::fs;
 use std::io::{ErrorKind, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::exit::Exit;
 use super::failure::Failure;
 use super::out::Out;
-use super::say;
+use super::{files, say};
 use crate::policy::STARTER;
 
 const EXAMPLES: &str = "\
@@ -15,28 +15,34 @@ Examples:
   aegis init
   aegis init -o policies/crm.yaml";
 
+/// The name of the policy in a directory that is named instead of a file.
+const NAME: &str = "policy.yaml";
+
 /// Write a policy to begin with
 ///
-/// Reading is allowed, single changes and bulk operations need a reviewer, deleting is blocked. An existing file is left
-/// alone.
+/// It allows reading, asks a reviewer about single changes and bulk operations, and blocks deleting. An existing file
+/// is not changed.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Where to
-    #[arg(short, long, value_name = "FILE", default_value = "policy.yaml")]
+    /// Write to this file, or to `policy.yaml` in this directory. Missing directories are made
+    #[arg(short, long, value_name = "FILE", default_value = NAME)]
     output: PathBuf,
 }
 
 /// Runs the command.
 pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
-    let path = &args.output;
+    let path = if args.output.is_dir() { args.output.join(NAME) } else { args.output.clone() };
+    if let Some(parent) = path.parent().filter(|parent| *parent != Path::new("")) {
+        fs::create_dir_all(parent).map_err(|error| files::cannot_write(&path, &error))?;
+    }
     // Looking first and writing then would overwrite what came between.
-    let mut file = OpenOptions::new().write(true).create_new(true).open(path).map_err(|error| match error.kind() {
+    let mut file = files::create_new(&path).map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => Failure::new(format!("File already exists: {}", path.display()))
-            .hint("it is left as it is; name another with -o FILE"),
-        _ => Failure::file("write", path, &error),
+            .hint("it is not changed; name another with -o FILE"),
+        _ => files::cannot_write(&path, &error),
     })?;
-    file.write_all(STARTER.as_bytes()).map_err(|error| Failure::file("write", path, &error))?;
+    file.write_all(STARTER.as_bytes()).map_err(|error| files::cannot_write(&path, &error))?;
 
     let mut out = Out::stdout();
     out.line(format_args!("Created {}", path.display()))?;

@@ -1,20 +1,21 @@
 //! The command line: one file per command, thin. Each reads its arguments, asks the policy or a daemon, and prints.
 //!
 //! Stdout is the answer, stderr is everything else. What an agent wrote is made visible before a terminal sees it. What
-//! several commands share: [`exit`] (codes), `failure` and `status` (what went wrong, in sentences), `connect` and
-//! `data_dir` (finding the daemon), `out`, `table`, `safe_json` and `paint` (printing), `wire` and `words` (the API's
-//! messages as JSON and as words).
+//! several commands share: `exit` (exit codes), `environment` (variables), `failure` and `status` (what went wrong, in
+//! sentences), `connect` and `data_dir` (finding the daemon), `out`, `files`, `table`, `safe_json`, `blanks` and
+//! `paint` (printing), `wire` and `words` (the API's messages as JSON and as words).
 
 mod action_args;
-mod answer;
 mod approval;
+mod blanks;
 mod connect;
 mod data_dir;
 mod environment;
-pub mod exit;
+mod exit;
 mod explain;
 mod fail_on;
-pub mod failure;
+mod failure;
+mod files;
 mod object;
 mod out;
 mod paint;
@@ -23,6 +24,7 @@ mod say;
 mod status;
 mod table;
 mod times;
+mod vote;
 mod wire;
 mod words;
 
@@ -65,9 +67,9 @@ Start here:
 
 /// The command line.
 #[derive(Debug, Parser)]
-#[command(name = "aegis", version, about = ABOUT, after_help = format!("{START}{}", Exit::HELP), max_term_width = 100)]
+#[command(name = "aegis", version, about = ABOUT, after_help = after_help(), max_term_width = 100)]
 pub struct Cli {
-    /// No colours; `NO_COLOR` does the same
+    /// Print without colours; `NO_COLOR` does the same
     #[arg(long, global = true, display_order = 1000)]
     no_color: bool,
 
@@ -97,8 +99,13 @@ enum Command {
     Completions(completions::Args),
 }
 
+/// What stands below the list of commands.
+fn after_help() -> String {
+    format!("{START}{}\n\n{}", Exit::HELP, environment::HELP)
+}
+
 impl Cli {
-    /// Does what was asked.
+    /// Runs the command.
     pub fn run(self) -> Result<Exit, Failure> {
         if self.no_color {
             anstream::ColorChoice::Never.write_global();
@@ -122,12 +129,12 @@ impl Cli {
             Some(Command::Token(args)) => token::run(args),
             Some(Command::Healthcheck(args)) => healthcheck::run(args),
             Some(Command::Version(args)) => version::run(args),
-            Some(Command::Completions(args)) => completions::run(args),
+            Some(Command::Completions(args)) => completions::run(args, &mut Self::command()),
         }
     }
 }
 
-/// `aegis` alone asks what it can do.
+/// `aegis` alone prints what it can do.
 fn help() -> Result<Exit, Failure> {
     let mut out = out::Out::stdout();
     out.text(Cli::command().render_help().ansi())?;

@@ -1,37 +1,43 @@
 //! Where the answer goes: stdout, or the file of `-o`. Buffered; a reader who leaves early is no error.
+//!
+//! Text is for people: it has colours, which are taken out where no terminal shows them. Data (JSON, CSV, a policy, a
+//! receipt) is for programs and is written byte for byte: what takes colours out also takes out text that looks like
+//! them.
 
-use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::path::Path;
 
+use anstream::adapter::strip_str;
+use anstream::{AutoStream, ColorChoice};
 use serde::Serialize;
 
 use super::failure::Failure;
-use super::safe_json;
+use super::{files, safe_json};
 
 /// How an answer is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Format {
-    /// For people.
+    /// For people
     Table,
-    /// One JSON document.
+    /// One JSON document
     Json,
 }
 
 /// How a list is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum ListFormat {
-    /// For people.
+    /// For people
     Table,
-    /// One JSON array.
+    /// One JSON array
     Json,
-    /// One JSON object a line.
+    /// One JSON object a line
     Jsonl,
 }
 
 /// Where the answer goes.
 pub(super) struct Out {
     writer: BufWriter<Box<dyn Write>>,
+    has_colours: bool,
     /// How many columns the terminal has; `None` where the answer goes elsewhere.
     width: Option<usize>,
 }
@@ -41,16 +47,21 @@ impl Out {
     pub(super) fn stdout() -> Self {
         let stdout = io::stdout();
         let width = stdout.is_terminal().then(|| crossterm::terminal::size().map_or(80, |(columns, _)| columns.into()));
-        Self { writer: BufWriter::new(Box::new(anstream::AutoStream::auto(stdout))), width }
+        let has_colours = AutoStream::choice(&stdout) != ColorChoice::Never;
+        Self { writer: BufWriter::new(Box::new(stdout)), has_colours, width }
     }
 
-    /// A file, made anew.
+    /// A file, written from its beginning. No symbolic link is followed.
     pub(super) fn file(path: &Path) -> Result<Self, Failure> {
-        let file = File::create(path).map_err(|error| Failure::file("write", path, &error))?;
-        Ok(Self { writer: BufWriter::new(Box::new(anstream::StripStream::new(file))), width: None })
+        Ok(Self { writer: BufWriter::new(Box::new(files::create(path)?)), has_colours: false, width: None })
     }
 
-    /// How many columns a table may take; `None` where that is no matter.
+    /// The file of `-o`, or stdout.
+    pub(super) fn to(output: Option<&Path>) -> Result<Self, Failure> {
+        output.map_or_else(|| Ok(Self::stdout()), Self::file)
+    }
+
+    /// How many columns a table may take; `None` where that does not matter.
     pub(super) const fn width(&self) -> Option<usize> {
         self.width
     }
@@ -60,27 +71,38 @@ impl Out {
         self.width.is_some()
     }
 
-    /// Writes text as it is.
+    /// Writes text for people. What an agent chose has been made visible before.
     pub(super) fn text(&mut self, text: impl std::fmt::Display) -> Result<(), Failure> {
-        write!(self.writer, "{text}").map_err(|error| Failure::output(&error))
+        let text = text.to_string();
+        if self.has_colours { self.data(text) } else { self.data(strip_str(&text)) }
     }
 
-    /// Writes a line.
+    /// Writes a line for people.
     pub(super) fn line(&mut self, text: impl std::fmt::Display) -> Result<(), Failure> {
-        writeln!(self.writer, "{text}").map_err(|error| Failure::output(&error))
+        self.text(format_args!("{text}\n"))
+    }
+
+    /// Writes data: exactly this.
+    pub(super) fn data(&mut self, data: impl std::fmt::Display) -> Result<(), Failure> {
+        write!(self.writer, "{data}").map_err(|error| Failure::output(&error))
     }
 
     /// Writes one JSON document, indented.
     pub(super) fn json<T: Serialize>(&mut self, value: &T) -> Result<(), Failure> {
-        self.line(safe_json::pretty(value))
+        self.data(format_args!("{}\n", safe_json::pretty(value)))
     }
 
     /// Writes one JSON object on a line.
     pub(super) fn jsonl<T: Serialize>(&mut self, value: &T) -> Result<(), Failure> {
-        self.line(safe_json::compact(value))
+        self.data(format_args!("{}\n", safe_json::compact(value)))
     }
 
-    /// Hands everything on to whoever reads. To be called at the end: what dropping would write cannot fail aloud.
+    /// Writes a list of JSON objects: as one array, or one a line.
+    pub(super) fn json_list<T: Serialize>(&mut self, one_a_line: bool, values: &[T]) -> Result<(), Failure> {
+        if one_a_line { values.iter().try_for_each(|value| self.jsonl(value)) } else { self.json(&values) }
+    }
+
+    /// Writes out what is buffered. To be called at the end: an error in dropping would go unseen.
     pub(super) fn flush(&mut self) -> Result<(), Failure> {
         self.writer.flush().map_err(|error| Failure::output(&error))
     }

@@ -1,8 +1,8 @@
-//! Colours: few, and by meaning. They are removed where the output is no terminal or `NO_COLOR` is set.
+//! Colours, by meaning. They are removed if the output is no terminal or `NO_COLOR` is set.
 
 use anstyle::{AnsiColor, Style};
 
-/// As it comes.
+/// No colour.
 pub(super) const PLAIN: Style = Style::new();
 /// Allowed, approved, worked.
 pub(super) const GOOD: Style = AnsiColor::Green.on_default().bold();
@@ -10,7 +10,7 @@ pub(super) const GOOD: Style = AnsiColor::Green.on_default().bold();
 pub(super) const BAD: Style = AnsiColor::Red.on_default().bold();
 /// Somebody still has to answer.
 pub(super) const WAITING: Style = AnsiColor::Yellow.on_default().bold();
-/// Beside the point.
+/// Less important.
 pub(super) const FAINT: Style = Style::new().dimmed();
 /// Headings.
 pub(super) const HEADING: Style = Style::new().bold();

@@ -1,12 +1,13 @@
-//! `aegis pending`: what waits for a reviewer.
+//! `aegis pending`: lists the approvals that wait for a reviewer.
 
 use super::approval;
-use super::connect::{self, Door, Remote, RemoteArgs};
+use super::connect::{self, Door, Remote, RemoteArgs, Transport};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::out::{ListFormat, Out};
 use super::words;
 use crate::domain::Timestamp;
+use crate::proto::v1::approval_service_client::ApprovalServiceClient;
 use crate::proto::v1::{self, Approval, ApprovalFilter, ListApprovalsRequest};
 
 const EXAMPLES: &str = "\
@@ -16,14 +17,14 @@ Examples:
 
 Answer with `aegis approve ID` or `aegis deny ID`, or watch and answer in one place with `aegis review`.";
 
-/// List what waits for a reviewer, oldest first
+/// List pending approvals, oldest first
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
     #[command(flatten)]
     filter: FilterArgs,
 
-    /// How to write the list
+    /// Print the list in this format
     #[arg(long, value_enum, default_value = "table")]
     format: ListFormat,
 
@@ -34,19 +35,19 @@ pub(super) struct Args {
 /// Which approvals.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct FilterArgs {
-    /// Only this session
+    /// Show this session only
     #[arg(long, value_name = "ID")]
     session: Option<String>,
 
-    /// Only this type of action
+    /// Show this type of action only
     #[arg(long, value_name = "TYPE")]
     action_type: Option<String>,
 
-    /// Only this declared actor
+    /// Show this declared actor only
     #[arg(long, value_name = "ID")]
     actor: Option<String>,
 
-    /// Only this risk level and above
+    /// Show this risk level and above
     #[arg(long, value_name = "LEVEL", value_parser = words::risk_arg(), ignore_case = true)]
     min_risk: Option<v1::RiskLevel>,
 }
@@ -69,11 +70,9 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     let approvals = connect::block_on(list(args))??;
     let mut out = Out::stdout();
     match args.format {
-        ListFormat::Json => out.json(&approvals.iter().map(approval::json).collect::<Vec<_>>())?,
-        ListFormat::Jsonl => {
-            for approval in &approvals {
-                out.jsonl(&approval::json(approval))?;
-            }
+        format @ (ListFormat::Json | ListFormat::Jsonl) => {
+            let approvals: Vec<_> = approvals.iter().map(approval::json).collect();
+            out.json_list(format == ListFormat::Jsonl, &approvals)?;
         }
         ListFormat::Table if approvals.is_empty() => out.line("Nothing waits for a reviewer.")?,
         ListFormat::Table => {
@@ -87,11 +86,15 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
 
 async fn list(args: &Args) -> Result<Vec<Approval>, Failure> {
     let mut client = Remote::open(Door::Person, &args.remote).await?.approvals();
-    let mut request = ListApprovalsRequest {
-        filter: Some(args.filter.message()),
-        page_size: 1_000,
-        ..ListApprovalsRequest::default()
-    };
+    all(&mut client, Some(args.filter.message())).await
+}
+
+/// Everything that is pending, page by page.
+pub(super) async fn all(
+    client: &mut ApprovalServiceClient<Transport>,
+    filter: Option<ApprovalFilter>,
+) -> Result<Vec<Approval>, Failure> {
+    let mut request = ListApprovalsRequest { filter, page_size: 1_000, ..ListApprovalsRequest::default() };
     let mut approvals = Vec::new();
     loop {
         let page = client.list_approvals(connect::call(request.clone())).await?.into_inner();

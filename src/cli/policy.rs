@@ -1,4 +1,4 @@
-//! `aegis policy`: show and change the policy that a daemon has in force.
+//! `aegis policy`: shows and changes the policy that a daemon has in force.
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use super::failure::Failure;
 use super::object::Object;
 use super::out::Out;
 use super::{say, wire};
-use crate::domain::{Timestamp, visible};
+use crate::domain::visible;
 use crate::proto::v1::{GetPolicyRequest, Policy, PolicyFinding, PolicyLayer, UpdatePolicyRequest};
 
 const EXAMPLES: &str = "\
@@ -20,7 +20,7 @@ Examples:
   aegis policy show --format json | jq -r .revision
   aegis policy update policy.yaml --expected-revision \"$(aegis policy show --format json | jq -r .revision)\"
 
-`aegis validate` and `aegis simulate` try a policy file without a daemon.";
+`aegis validate` and `aegis simulate` check a policy file without a daemon.";
 
 /// Show or change the policy that the daemon has in force
 #[derive(Clone, Debug, clap::Args)]
@@ -39,11 +39,11 @@ enum Command {
 /// Show the policy in force, or an earlier revision
 #[derive(Clone, Debug, clap::Args)]
 struct ShowArgs {
-    /// The revision [default: the one in force]
+    /// Show this revision [default: the one in force]
     #[arg(long, value_name = "HEX", default_value = "", hide_default_value = true)]
     revision: String,
 
-    /// How to write it
+    /// Print the policy in this format
     #[arg(long, value_enum, default_value = "yaml")]
     format: PolicyFormat,
 
@@ -53,7 +53,7 @@ struct ShowArgs {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum PolicyFormat {
-    /// The text of its files
+    /// The text of the files
     Yaml,
     /// Revision, files and the merged policy
     Json,
@@ -61,13 +61,13 @@ enum PolicyFormat {
 
 /// Put a new policy in force
 ///
-/// The daemon checks it first, and writes it to its one policy file. An invalid policy changes nothing.
+/// The daemon checks the policy, then writes it to its policy file. An invalid policy changes nothing.
 #[derive(Clone, Debug, clap::Args)]
 struct UpdateArgs {
-    /// The new policy
+    /// Put this policy file in force
     file: PathBuf,
 
-    /// Only if this revision is still in force: two who change it at once do not overwrite each other
+    /// Update only if this revision is still in force, so that two admins do not overwrite each other
     #[arg(long, value_name = "HEX", default_value = "", hide_default_value = true)]
     expected_revision: String,
 
@@ -85,7 +85,8 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
                 PolicyFormat::Json => out.json(&json(&policy))?,
                 PolicyFormat::Yaml => {
                     say::note(summary(&policy));
-                    out.text(yaml(&policy, out.is_terminal()))?;
+                    let text = yaml(&policy, out.is_terminal());
+                    out.data(text)?;
                 }
             }
         }
@@ -152,7 +153,7 @@ fn json(policy: &Policy) -> Object {
     Object::default()
         .with("revision", policy.revision.as_str())
         .with("rule_count", policy.rule_count)
-        .with("loaded_at", wire::moment(policy.loaded_at.as_ref()).map(|at: Timestamp| at.to_string()))
+        .with("loaded_at", wire::time(policy.loaded_at.as_ref()))
         .with("layers", layers)
         .with("merged", serde_json::from_str(&policy.merged_json).unwrap_or(Value::Null))
         .with("warnings", policy.warnings.iter().map(finding).collect::<Vec<_>>())

@@ -1,4 +1,5 @@
-//! JSON that is safe to look at: hidden characters (bidi overrides, zero-width, C1 controls) are written as `\u` escapes.
+//! JSON that is safe to look at: hidden characters (bidi overrides, zero-width, C1 controls) are written as `\u`
+//! escapes.
 //!
 //! Nothing is lost: whoever parses it gets the characters back. A terminal never gets them.
 

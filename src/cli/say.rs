@@ -1,26 +1,26 @@
-//! What goes to stderr: errors, warnings and notes. Never the answer itself.
+//! Writes errors, warnings and notes to stderr. The answer itself goes to stdout.
 
 use std::fmt::Display;
 use std::io::Write as _;
 
 use super::paint;
 
-/// Something went wrong.
+/// Says that something went wrong.
 pub(super) fn error(message: impl Display) {
     tell(format_args!("{}error:{:#} {message}", paint::BAD, paint::BAD));
 }
 
-/// Something is odd, though it goes on.
+/// Says that something is odd; the command goes on.
 pub(super) fn warning(message: impl Display) {
     tell(format_args!("{}warning:{:#} {message}", paint::WAITING, paint::WAITING));
 }
 
-/// Something that a person wants to know and a program does not.
+/// Says what a person wants to know and a program does not.
 pub(super) fn note(message: impl Display) {
     tell(message);
 }
 
-/// A stderr that is closed has nobody behind it who could be told.
+/// An error here is ignored: where stderr is closed, nobody is left to tell.
 fn tell(message: impl Display) {
     let _ = writeln!(anstream::stderr(), "{message}");
 }

@@ -1,4 +1,4 @@
-//! `aegis schema`: the JSON Schema of policies.
+//! `aegis schema`: prints the JSON Schema of policies.
 
 use super::exit::Exit;
 use super::failure::Failure;

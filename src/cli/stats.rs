@@ -1,4 +1,4 @@
-//! `aegis stats`: totals of the whole record.
+//! `aegis stats`: prints totals of the whole record.
 
 use super::connect::{self, Door, Remote, RemoteArgs};
 use super::exit::Exit;
@@ -14,15 +14,15 @@ Examples:
   aegis stats
   aegis stats --top 20 --format json | jq .top_rules";
 
-/// Show totals of the whole record
+/// Print totals of the whole record
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// How many action types and rules to name
+    /// List this many action types and rules
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     top: u32,
 
-    /// How to write the totals
+    /// Print the totals in this format
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
 
@@ -63,10 +63,10 @@ fn text(stats: &GetStatsResponse) -> String {
 fn table(counts: &[Count]) -> String {
     let mut table = Table::new(&[Column::right("", 0), Column::left("", 0)]);
     for count in counts {
-        table.row(vec![Cell::new(format!("  {}", count.count)), Cell::word(&count.name)]);
+        table.row(vec![Cell::new(count.count.to_string()), Cell::word(&count.name)]);
     }
     // The heading above says it all.
-    table.render(None).lines().skip(1).fold(String::new(), |text, line| text + line + "\n")
+    table.render(None).lines().skip(1).fold(String::new(), |text, line| text + "  " + line + "\n")
 }
 
 fn json(stats: &GetStatsResponse) -> Object {
@@ -108,7 +108,8 @@ mod tests {
         let shown = anstream::adapter::strip_str(&text(&stats)).to_string();
         assert_eq!(
             shown,
-            "12 decisions, 30 records, 1 pending\n\nBy risk level\n  10  LOW\n   2  CRITICAL\n\nCommonest actions\n  10  read\\u{1b}[2J\n"
+            "12 decisions, 30 records, 1 pending\n\nBy risk level\n  10  LOW\n   2  CRITICAL\n\n\
+             Commonest actions\n  10  read\\u{1b}[2J\n"
         );
         let json = serde_json::to_value(json(&stats)).unwrap();
         assert_eq!((&json["by_risk_level"]["LOW"], &json["top_action_types"][0]["count"]), (&10.into(), &10.into()));

@@ -1,4 +1,4 @@
-//! What a daemon answers when it does not do what it was asked, as sentences.
+//! Turns the status of a failed call into sentences.
 
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -9,6 +9,10 @@ use crate::domain::visible;
 
 impl From<Status> for Failure {
     fn from(status: Status) -> Self {
+        if let Some(what) = is_no_grpc(&status) {
+            return Self::new(format!("what answers there is not a daemon's gRPC listener: {what}"))
+                .hint("is it the port of the metrics? A daemon prints `listening on URL` when it starts");
+        }
         let details = status.get_error_details();
         let reason = details.error_info().map(|info| info.reason.as_str()).unwrap_or_default();
         let sentence = sentence(&status, reason);
@@ -16,7 +20,7 @@ impl From<Status> for Failure {
         for violation in details.bad_request().map(|request| request.field_violations.as_slice()).unwrap_or_default() {
             let (field, description) = (visible(&violation.field), visible(&violation.description));
             let said = if field.is_empty() { description.into_owned() } else { format!("{field}: {description}") };
-            // A daemon with one complaint makes it its sentence.
+            // With one violation the daemon's message repeats it.
             if !sentence.contains(&said) {
                 failure = failure.hint(said);
             }
@@ -54,6 +58,18 @@ fn sentence(status: &Status, reason: &str) -> String {
     if reason.is_empty() { format!("{kind}: {said}") } else { format!("{kind}: {said} ({})", visible(reason)) }
 }
 
+/// What another server says than one that speaks gRPC: an HTTP status without gRPC's own, or no HTTP/2 at all.
+fn is_no_grpc(status: &Status) -> Option<String> {
+    const WITHOUT_STATUS: &str = "grpc-status header missing, mapped from ";
+    // tonic has these as texts alone.
+    let message = status.message();
+    if let Some(at) = message.find(WITHOUT_STATUS) {
+        return Some(visible(&message[at + WITHOUT_STATUS.len()..]).into_owned());
+    }
+    let is_no_http2 = is_connection_lost(status) && root_cause(status).contains("frame with invalid size");
+    is_no_http2.then(|| "it does not speak HTTP/2".to_owned())
+}
+
 /// Whether the call never got an answer, because of the connection and not because of what was asked.
 pub(super) fn is_connection_lost(status: &Status) -> bool {
     matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Internal | Code::Cancelled)
@@ -85,7 +101,8 @@ mod tests {
         let failure = Failure::from(status);
         assert_eq!(
             failure.to_string(),
-            "refused: approved by ann\\u{202e} (ALREADY_DECIDED)\n  action.type: must not be empty\n  too \\u{1b}[2Jlarge"
+            "refused: approved by ann\\u{202e} (ALREADY_DECIDED)\n  action.type: must not be empty\n  \
+             too \\u{1b}[2Jlarge"
         );
         assert_eq!(failure.exit(), Exit::Failed);
     }
@@ -98,6 +115,13 @@ mod tests {
             assert!(failure.to_string().contains("it gave no reason"), "{code:?}: {failure}");
             assert!(!failure.to_string().contains(&format!("{code:?}")) || code == Code::Ok, "{failure}");
         }
+    }
+
+    #[test]
+    fn another_server_is_told_from_a_daemon() {
+        let status = Status::unimplemented("grpc-status header missing, mapped from HTTP status code 404");
+        let failure = Failure::from(status).to_string();
+        assert!(failure.contains("not a daemon's gRPC listener: HTTP status code 404"), "{failure}");
     }
 
     #[test]

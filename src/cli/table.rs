@@ -1,13 +1,14 @@
 //! Tables for people: columns as wide as what stands in them, measured as a terminal shows it.
 //!
-//! Every cell goes through [`visible`]: no text of an agent can move the cursor, hide or turn itself around.
+//! Every cell goes through [`visible`] and [`blanks::mark`]: no text of an agent can move the cursor, hide, turn itself
+//! around, or fill a line so that its end looks like another one.
 
 use std::fmt::Write as _;
 
 use anstyle::Style;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-use super::paint;
+use super::{blanks, paint};
 use crate::domain::visible;
 
 /// Between two columns.
@@ -27,7 +28,8 @@ impl Cell {
     /// Any text; `-` where there is none, so that columns stay columns.
     pub(super) fn new(text: impl AsRef<str>) -> Self {
         let text = visible(text.as_ref());
-        Self { text: if text.is_empty() { "-".into() } else { text.into_owned() }, style: paint::PLAIN, whole: false }
+        let text = if text.is_empty() { "-".into() } else { blanks::mark(&text).into_owned() };
+        Self { text, style: paint::PLAIN, whole: false }
     }
 
     /// A word of the API, in its colour.

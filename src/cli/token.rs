@@ -1,4 +1,4 @@
-//! `aegis token`: who may call, by tokens that are made, listed and revoked.
+//! `aegis token`: creates, lists and revokes tokens.
 
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use super::object::Object;
 use super::out::{Format, ListFormat, Out};
 use super::table::{Cell, Column, Table};
 use super::{say, times, wire};
+use crate::domain::visible;
 use crate::proto::v1::{CreateTokenRequest, ListTokensRequest, RevokeTokenRequest, Role, Token};
 
 const EXAMPLES: &str = "\
@@ -16,15 +17,16 @@ Examples:
   aegis token create --role agent --actor agent-7 --name agent-7 --expires 30d
   aegis token create --role reviewer --name ada > ada.token
   aegis token list
+  aegis token revoke ada
   aegis token revoke tok_0197a9e0-5c3f-7c52-9d3e-6f3a2b1c4d5e
 
-Tokens of one name are one subject: to replace a token, create another of the same name, hand it out, and revoke the old \
-one. Nobody reviews what the same subject proposed.";
+Tokens of one name are one subject. To replace a token, create another of the same name, give it out, and revoke the \
+old one by its id. Nobody can review what the same subject proposed.";
 
-/// Make, list and revoke tokens
+/// Create, list and revoke tokens
 ///
-/// A token is shown once, when it is made; the daemon keeps its hash. Callers send it as `authorization: Bearer TOKEN`; this
-/// command line takes one from `AEGIS_TOKEN`.
+/// A token is shown once, when it is created. The daemon keeps its hash only. Callers send it as `authorization: Bearer
+/// TOKEN`; this program reads it from `AEGIS_TOKEN`.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
@@ -34,33 +36,33 @@ pub(super) struct Args {
 
 #[derive(Clone, Debug, clap::Subcommand)]
 enum Command {
-    /// Make a token and print it: it cannot be shown again
+    /// Create a token and print it. It cannot be shown again
     Create(CreateArgs),
     /// List the tokens that are not revoked
     List(ListArgs),
-    /// Revoke a token: it opens nothing from then on, and what it opened ends
+    /// Revoke a token. Calls with it are refused from then on, and its open streams end
     Revoke(RevokeArgs),
 }
 
 #[derive(Clone, Debug, clap::Args)]
 struct CreateArgs {
-    /// What its holder may do; may be given several times
+    /// Give its holder this role. May be given several times
     #[arg(long = "role", value_name = "ROLE", value_enum, required = true)]
     roles: Vec<RoleArg>,
 
-    /// Who will hold it: the record calls them `token:NAME`
+    /// Name its holder; the record calls them `token:NAME`
     #[arg(long, value_name = "NAME")]
     name: String,
 
-    /// The one actor that its holder may propose as
+    /// Let its holder propose as this actor only
     #[arg(long, value_name = "ID")]
     actor: Option<String>,
 
-    /// How long it works, for example 30d [default: until it is revoked]
+    /// Let it expire after this long, for example 30d [default: until it is revoked]
     #[arg(long, value_name = "DURATION", value_parser = times::duration)]
     expires: Option<Duration>,
 
-    /// How to write the answer: the token alone goes to stdout, unless it is JSON
+    /// Write the token alone to stdout, or JSON
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
 
@@ -70,7 +72,7 @@ struct CreateArgs {
 
 #[derive(Clone, Debug, clap::Args)]
 struct ListArgs {
-    /// How to write the list
+    /// Print the list in this format
     #[arg(long, value_enum, default_value = "table")]
     format: ListFormat,
 
@@ -80,9 +82,10 @@ struct ListArgs {
 
 #[derive(Clone, Debug, clap::Args)]
 struct RevokeArgs {
-    /// The token's id, as `aegis token list` shows it
-    #[arg(value_name = "TOKEN_ID")]
-    token_id: String,
+    /// Revoke the token with this id, with an id that begins so, or of this holder, as `aegis token list` shows them.
+    /// It must be the only one
+    #[arg(value_name = "TOKEN_ID|NAME")]
+    token: String,
 
     #[command(flatten)]
     remote: RemoteArgs,
@@ -91,7 +94,7 @@ struct RevokeArgs {
 /// A role, as the command line writes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum RoleArg {
-    /// Proposes actions and reports what came of them
+    /// Proposes actions and reports their results
     Agent,
     /// Sees pending approvals and decides them
     Reviewer,
@@ -150,11 +153,9 @@ fn list(args: &ListArgs) -> Result<Exit, Failure> {
     })??;
     let mut out = Out::stdout();
     match args.format {
-        ListFormat::Json => out.json(&tokens.iter().map(json).collect::<Vec<_>>())?,
-        ListFormat::Jsonl => {
-            for token in &tokens {
-                out.jsonl(&json(token))?;
-            }
+        format @ (ListFormat::Json | ListFormat::Jsonl) => {
+            let tokens: Vec<_> = tokens.iter().map(json).collect();
+            out.json_list(format == ListFormat::Jsonl, &tokens)?;
         }
         ListFormat::Table if tokens.is_empty() => {
             out.line("There are no tokens. Make one with `aegis token create`.")?;
@@ -169,16 +170,44 @@ fn list(args: &ListArgs) -> Result<Exit, Failure> {
 }
 
 fn revoke(args: &RevokeArgs) -> Result<Exit, Failure> {
-    let request = RevokeTokenRequest { token_id: args.token_id.clone() };
     let revoked = connect::block_on(async {
         let mut client = Remote::open(Door::Person, &args.remote).await?.administration();
+        let tokens = client.list_tokens(connect::call(ListTokensRequest {})).await?.into_inner().tokens;
+        let request = RevokeTokenRequest { token_id: named(&tokens, &args.token)? };
         Ok::<_, Failure>(client.revoke_token(connect::call(request)).await?.into_inner().token)
     })??;
     let revoked = revoked.unwrap_or_default();
     let mut out = Out::stdout();
-    out.line(format!("{} of {} is revoked.", revoked.token_id, crate::domain::visible(&revoked.subject)))?;
+    out.line(format!("{} of {} is revoked.", revoked.token_id, visible(&revoked.subject)))?;
     out.flush()?;
     Ok(Exit::Done)
+}
+
+/// The id of the one token that is named so: by its id, by how that begins, or by its holder.
+fn named(tokens: &[Token], name: &str) -> Result<String, Failure> {
+    // A whole id is for the daemon to judge: it does not list what is revoked.
+    if name.strip_prefix("tok_").is_some_and(|id| id.parse::<uuid::Uuid>().is_ok()) {
+        return Ok(name.to_owned());
+    }
+    let prefix = name.trim_end_matches(['…', '.']);
+    let is_prefix = prefix.len() > "tok_".len() && prefix.starts_with("tok_");
+    let is_named = |token: &&Token| {
+        token.subject.strip_prefix("token:").unwrap_or(&token.subject) == name
+            || token.subject == name
+            || (is_prefix && token.token_id.starts_with(prefix))
+    };
+    let matching: Vec<&Token> = tokens.iter().filter(is_named).collect();
+    match matching.as_slice() {
+        [token] => Ok(token.token_id.clone()),
+        [] => Err(Failure::new(format!("there is no token `{}`", visible(name)))
+            .hint("`aegis token list` shows the tokens that are not revoked")),
+        several => {
+            let failure = Failure::new(format!("`{}` names several tokens: revoke one by its id", visible(name)));
+            Err(several.iter().fold(failure, |failure, token| {
+                failure.hint(format!("{} of {}", visible(&token.token_id), visible(&token.subject)))
+            }))
+        }
+    }
 }
 
 fn roles(token: &Token) -> Vec<String> {
@@ -210,14 +239,43 @@ fn table(tokens: &[Token]) -> Table {
 }
 
 fn json(token: &Token) -> Object {
-    let moment = |at: Option<&prost_types::Timestamp>| wire::moment(at).map(|at| at.to_string());
     Object::default()
         .with("token_id", token.token_id.as_str())
         .with("subject", token.subject.as_str())
         .with("roles", roles(token))
         .with("actor", wire::present(&token.actor))
-        .with("created_at", moment(token.created_at.as_ref()))
+        .with("created_at", wire::time(token.created_at.as_ref()))
         .with("created_by", token.created_by.as_str())
-        .with("expires_at", moment(token.expires_at.as_ref()))
+        .with("expires_at", wire::time(token.expires_at.as_ref()))
         .with("expired", token.expired)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_named_by_its_id_how_that_begins_or_its_holder() {
+        let token =
+            |id: &str, subject: &str| Token { token_id: id.into(), subject: subject.into(), ..Token::default() };
+        let tokens = [token("tok_0a1", "token:ada"), token("tok_0a2", "token:bob"), token("tok_0b3", "token:bob")];
+        for (name, id) in [
+            ("tok_0a1", "tok_0a1"),
+            ("tok_0b", "tok_0b3"),
+            ("tok_0b…", "tok_0b3"),
+            ("ada", "tok_0a1"),
+            ("token:ada", "tok_0a1"),
+        ] {
+            assert_eq!(named(&tokens, name).unwrap(), id, "{name}");
+        }
+        for (name, says) in [
+            ("bob", "names several tokens"),
+            ("tok_0a", "names several tokens"),
+            ("tok_", "there is no token"),
+            ("", "there is no token"),
+            ("ad", "there is no token"),
+        ] {
+            assert!(named(&tokens, name).unwrap_err().to_string().contains(says), "{name}");
+        }
+    }
 }

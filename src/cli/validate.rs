@@ -1,4 +1,6 @@
-//! `aegis validate`: is this a policy, and what does it say?
+//! `aegis validate`: checks a policy file and lists its rules.
+
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
@@ -6,33 +8,40 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::object::Object;
 use super::out::{Format, Out};
-use super::policy_files::{self, PolicyArgs};
+use super::policy_files;
 use crate::domain::visible;
 use crate::policy::{Code, Diagnostic, LoadErrors, Policy, Rule};
 
 const EXAMPLES: &str = "\
 Examples:
   aegis validate policy.yaml
-  aegis validate base.yaml --layer production.yaml
+  aegis validate base.yaml production.yaml
+  generate-policy | aegis validate -
   aegis validate policy.yaml --format json | jq '.errors[].message'
 
-Everything that is wrong is printed to stderr as FILE:LINE:COLUMN, not only the first. Exit code: 0 valid, 1 not.";
+Every mistake is printed to stderr as FILE:LINE:COLUMN, not only the first. The exit code is 0 if the policy is \
+valid, else 1.";
 
-/// Check a policy, without a daemon
+/// Check a policy without a daemon
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    #[command(flatten)]
-    policy: PolicyArgs,
+    /// Check these files as layers, lowest first; `-` is stdin
+    #[arg(value_name = "POLICY", required = true)]
+    policy: Vec<PathBuf>,
 
-    /// How to write the findings
+    /// Add another file on top, as `simulate` takes it. May be given several times
+    #[arg(long, value_name = "FILE")]
+    layer: Vec<PathBuf>,
+
+    /// Print the result in this format
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
 }
 
 /// Runs the command.
 pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
-    let loaded = Policy::load(&args.policy.read()?);
+    let loaded = Policy::load(&policy_files::read(args.policy.iter().chain(&args.layer))?);
     let mut out = Out::stdout();
     let exit = match (args.format, &loaded) {
         (Format::Json, _) => {

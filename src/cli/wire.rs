@@ -1,4 +1,4 @@
-//! Between the messages of the API and JSON: structs, values, moments, durations.
+//! Between the API's messages and JSON: structs, values, moments, durations.
 
 use std::time::Duration;
 
@@ -6,8 +6,13 @@ use prost_types::value::Kind;
 use prost_types::{ListValue, Struct, Value as Wire};
 use serde_json::{Map, Number, Value};
 
+use super::times;
 use crate::domain::check::inexact;
 use crate::domain::{MAX_WHOLE_NUMBER, Timestamp};
+
+/// The largest whole number that is sent as one.
+#[expect(clippy::cast_precision_loss, reason = "2^53 - 1 is exact in a double")]
+const LARGEST_EXACT: f64 = MAX_WHOLE_NUMBER as f64;
 
 /// A JSON object as a message. Refuses, with its path, an integer that a double would round.
 pub(super) fn to_struct(object: Map<String, Value>, path: &str) -> Result<Struct, String> {
@@ -36,11 +41,11 @@ pub(super) fn to_value(value: Value, path: &str) -> Result<Wire, String> {
 }
 
 fn exact(number: &Number, path: &str) -> Result<f64, String> {
-    let magnitude = number.as_u64().or_else(|| number.as_i64().map(i64::unsigned_abs));
-    if magnitude.is_some_and(|magnitude| magnitude > MAX_WHOLE_NUMBER) {
+    let double = number.as_f64().ok_or_else(|| format!("{path}: {number} is not a number that JSON has"))?;
+    if double.fract() == 0.0 && double.abs() > LARGEST_EXACT {
         return Err(format!("{path}: {}", inexact(number)));
     }
-    number.as_f64().ok_or_else(|| format!("{path}: {number} is not a number that JSON has"))
+    Ok(double)
 }
 
 /// A message as a JSON object.
@@ -63,12 +68,8 @@ pub(super) fn from_value(message: Option<&Wire>) -> Value {
 
 /// A whole number is shown as one: `150`, as it was sent, and not `150.0`.
 fn from_number(number: f64) -> Value {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_precision_loss,
-        reason = "only whole numbers up to 2^53 - 1 get there"
-    )]
-    if number.fract() == 0.0 && number.abs() <= MAX_WHOLE_NUMBER as f64 {
+    #[expect(clippy::cast_possible_truncation, reason = "only whole numbers below 2^53 get there")]
+    if number.fract() == 0.0 && number.abs() <= LARGEST_EXACT {
         return Value::from(number as i64);
     }
     Number::from_f64(number).map_or(Value::Null, Value::Number)
@@ -77,6 +78,11 @@ fn from_number(number: f64) -> Value {
 /// A moment, where the message has one that exists.
 pub(super) fn moment(message: Option<&prost_types::Timestamp>) -> Option<Timestamp> {
     message.and_then(|message| Timestamp::new(message.seconds, message.nanos).ok())
+}
+
+/// A moment as data has it, with six digits.
+pub(super) fn time(message: Option<&prost_types::Timestamp>) -> Option<String> {
+    moment(message).map(times::exact)
 }
 
 /// A moment as a message.
@@ -117,8 +123,10 @@ mod tests {
     fn an_integer_that_would_be_rounded_is_refused_with_its_path() {
         let error = to_struct(object(json!({"a": [{"b": 9_007_199_254_740_993_u64}]})), "params").unwrap_err();
         assert!(error.starts_with("params.a[0].b: 9007199254740993"), "{error}");
+        assert!(to_struct(object(json!({"a": -9_007_199_254_740_993_i64})), "").is_err());
         assert!(to_struct(object(json!({"a": 9_007_199_254_740_992_u64})), "").is_err());
-        assert!(to_struct(object(json!({"a": -9_007_199_254_740_991_i64})), "").is_ok());
+        assert!(to_struct(object(json!({"a": 9_007_199_254_740_993.0_f64})), "").is_err());
+        assert!(to_struct(object(json!({"a": 9_007_199_254_740_991_u64, "b": 0.1})), "").is_ok());
     }
 
     #[test]

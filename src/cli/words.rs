@@ -1,11 +1,11 @@
-//! The words of the API, both ways: as tables and JSON write them, and as filters on the command line read them.
+//! The API's words: as tables and JSON print them, and as filters on the command line read them.
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use crate::domain;
 use crate::proto::v1;
 
-/// `ALLOW`, `DENY`, …; what this version does not know is said as it came.
+/// `ALLOW`, `DENY`, …; a value that this version does not know is printed as its number.
 pub(super) fn outcome(value: i32) -> String {
     word(v1::Outcome::try_from(value).ok().map(|known| known.as_str_name()), "OUTCOME_", value)
 }
@@ -21,7 +21,7 @@ pub(super) fn approval(value: i32) -> String {
         .to_lowercase()
 }
 
-/// `approved`, `denied`, `expired`, `cancelled`; nothing while it has not ended.
+/// `approved`, `denied`, `expired`, `cancelled`; `None` while it has not ended.
 pub(super) fn ending(ending: Option<&v1::Ending>) -> Option<String> {
     let kind = ending?.kind;
     Some(
@@ -29,7 +29,7 @@ pub(super) fn ending(ending: Option<&v1::Ending>) -> Option<String> {
     )
 }
 
-/// `success`, `failed`, …; nothing while nothing can be said.
+/// `success`, `failed`, …; `None` while there is no result.
 pub(super) fn result(value: i32) -> Option<String> {
     if value == v1::ResultStatus::Unspecified as i32 {
         return None;

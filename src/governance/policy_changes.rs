@@ -189,7 +189,12 @@ fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, "it is read-only"));
     }
     let written = (|| {
-        let mut file = File::create(&temporary)?;
+        // What stands under that name, left over or put there as a link to another file, is not written to.
+        match fs::remove_file(&temporary) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = File::create_new(&temporary)?;
         file.set_permissions(permissions)?;
         file.write_all(bytes)?;
         file.sync_all()?;

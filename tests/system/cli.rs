@@ -152,6 +152,17 @@ fn approve_is_bound_to_the_digest_and_to_an_id() {
     assert_eq!(code, 1);
     assert!(err.contains("not found"), "{err}");
     assert_eq!(run(&daemon, &["approve", "nonsense"]).0, 2);
+
+    // By how it begins, as long as no other pending one begins so.
+    let (first, second) = (ask(&daemon), ask(&daemon));
+    let common: String = first.chars().zip(second.chars()).take_while(|(a, b)| a == b).map(|(a, _)| a).collect();
+    let (code, _, err) = run(&daemon, &["approve", &common]);
+    assert_eq!(code, 1);
+    assert!(err.contains(&first) && err.contains(&second), "{err}");
+    let answer = json(&daemon, &["approve", &first[..=common.len()], "--format", "json"]);
+    assert_eq!((&answer["approval_id"], &answer["ending"]["kind"]), (&json!(first), &json!("approved")));
+    let answer = json(&daemon, &["deny", &format!("{common}…"), "--format", "json"]);
+    assert_eq!((&answer["approval_id"], &answer["ending"]["kind"]), (&json!(second), &json!("denied")));
 }
 
 #[test]
@@ -178,7 +189,7 @@ fn review_without_a_terminal_takes_its_answers_from_stdin() {
     let mut stdin = review.stdin.take().unwrap();
     let mut lines = BufReader::new(review.stdout.take().unwrap()).lines();
     line_with(&mut lines, "[1] bulk_update@crm");
-    assert!(line_with(&mut lines, "approval").contains(&ids[0]));
+    assert!(line_with(&mut lines, "  approval  ").contains(&ids[0]));
     line_with(&mut lines, "[2] bulk_update@crm");
 
     // What is asked while it runs comes by the stream.
@@ -303,6 +314,64 @@ fn audit_writes_tables_json_jsonl_and_csv_to_stdout_or_a_file() {
     assert_eq!(ok(&daemon, &["audit", "--session", "none"]), "No audit entries found.\n");
     let records = jsonl(&daemon, &["audit", "--records", "--format", "jsonl"]);
     assert!(records.len() > 4, "the start of the daemon is on the record, too");
+}
+
+#[test]
+fn no_agent_takes_rows_out_of_an_export() {
+    let daemon = serve();
+    for said in ["end\u{7}ing", "start\u{1b}]0;", "plain", "plain", "\u{1b}P", "=1+1", "end\u{7}ing\u{1b}\\"] {
+        ok(&daemon, &["propose", "read_rows", "crm", "--description", said]);
+    }
+    for order in [&[][..], &["--oldest-first"]] {
+        let csv = ok(&daemon, &[&["audit", "--format", "csv"], order].concat());
+        assert_eq!(csv::Reader::from_reader(csv.as_bytes()).records().map(Result::unwrap).count(), 7, "{csv}");
+        assert!(!csv.contains(['\u{1b}', '\u{7}']) && csv.contains("'=1+1"), "{csv}");
+        let file = daemon.home.path().join("out.csv");
+        ok(&daemon, &[&["audit", "--format", "csv", "-o", file.to_str().unwrap()], order].concat());
+        assert_eq!(std::fs::read_to_string(file).unwrap(), csv);
+        let rows = jsonl(&daemon, &[&["audit", "--format", "jsonl"], order].concat());
+        assert_eq!(rows.len(), 7);
+        for time in rows.iter().map(|row| row["timestamp"].as_str().unwrap()) {
+            assert_eq!(time.len(), "2026-11-20T22:49:44.699410Z".len(), "{time}");
+        }
+    }
+}
+
+#[test]
+fn nothing_is_written_through_a_symbolic_link() {
+    let daemon = serve();
+    ok(&daemon, &["propose", "read_rows", "crm"]);
+    let at = |name: &str| daemon.home.path().join(name).to_str().unwrap().to_owned();
+    std::fs::write(at("precious"), "kept").unwrap();
+    for name in ["link", "bundle.part", ".policy.yaml.aegis-new"] {
+        std::os::unix::fs::symlink(at("precious"), at(name)).unwrap();
+    }
+    let link = at("link");
+    for arguments in
+        [&["audit", "--format", "csv", "-o", &link][..], &["audit", "checkpoint", "-o", &link], &["init", "-o", &link]]
+    {
+        let (code, _, err) = run(&daemon, arguments);
+        assert_eq!(code, 1, "{arguments:?}: {err}");
+    }
+    ok(&daemon, &["audit", "export", "-o", &at("bundle")]);
+    ok(&daemon, &["audit", "verify", &at("bundle")]);
+    std::fs::write(at("new.yaml"), "rules: [{name: none, approval: block}]\n").unwrap();
+    ok(&daemon, &["policy", "update", &at("new.yaml")]);
+    assert!(!daemon.policy_file().is_symlink());
+    assert_eq!(std::fs::read_to_string(at("precious")).unwrap(), "kept");
+}
+
+#[test]
+fn a_time_is_taken_as_utc_and_never_cut() {
+    let (daemon, _) = with_history();
+    let ids = |arguments: &[&str]| jsonl(&daemon, &[&["audit", "--format", "jsonl"], arguments].concat()).len();
+    let newest = jsonl(&daemon, &["audit", "--format", "jsonl", "--limit", "1"])[0]["timestamp"].clone();
+    let newest = newest.as_str().unwrap().trim_end_matches('Z').to_owned();
+    assert_eq!(ids(&["--until", &newest]), 4, "without a zone it is UTC, to the last digit");
+    assert_eq!(ids(&["--since", &newest.replace('T', " ")]), 1);
+    for wrong in ["2026-11-28T13:57:45[Europe/Berlin]", "28.11.2026", "99999d"] {
+        assert_eq!(run(&daemon, &["audit", "--until", wrong]).0, 2, "{wrong}");
+    }
 }
 
 #[test]
@@ -432,17 +501,42 @@ fn a_command_runs_only_where_it_is_allowed_and_is_reported() {
 }
 
 #[test]
+fn a_command_is_passed_every_signal_and_its_end_is_recorded() {
+    let daemon = serve();
+    for (signal, number) in [("HUP", 1), ("INT", 2), ("QUIT", 3), ("USR1", 10), ("USR2", 12), ("TERM", 15)] {
+        let pid_file = daemon.home.path().join(signal);
+        let script = format!("echo $$ > {0}.new && mv {0}.new {0}; exec sleep 600", pid_file.display());
+        let propose = spawn(&daemon, &["propose", "read_rows", signal, "--", "sh", "-c", &script]);
+        let asked = std::time::Instant::now();
+        while !pid_file.exists() {
+            assert!(asked.elapsed() < crate::daemon::DEADLINE, "the command never ran");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        let kill = Command::new("kill").args([&format!("-{signal}"), &propose.id().to_string()]).status();
+        assert!(kill.unwrap().success());
+        let output = propose.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(128 + number), "{signal}: {}", stderr(&output));
+        let pid = std::fs::read_to_string(&pid_file).unwrap();
+        let alive = Command::new("kill").args(["-0", pid.trim()]).stderr(Stdio::null()).status().unwrap().success();
+        assert!(!alive, "{signal}: nothing is left behind");
+        let row = &jsonl(&daemon, &["audit", "--format", "jsonl", "--limit", "1"])[0];
+        assert_eq!(row["result_error"], json!(format!("ended by signal {number}")), "{signal}");
+    }
+}
+
+#[test]
 fn who_stops_waiting_withdraws_the_question() {
     let daemon = serve();
-    let waiting = spawn(&daemon, &["propose", "bulk_x", "--params", r#"{"count":150}"#, "--wait", "60s"]);
-    let pid = waiting.id().to_string();
-    let mut waiting = waiting;
-    let mut lines = BufReader::new(waiting.stderr.take().unwrap()).lines();
-    line_with(&mut lines, "for a reviewer to answer apr_");
-    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
-    line_with(&mut lines, "the proposal is withdrawn");
-    assert_eq!(waiting.wait().unwrap().code(), Some(130));
-    assert_eq!(json(&daemon, &["pending", "--format", "json"]), json!([]));
+    for (signal, code) in [("-INT", 130), ("-TERM", 143), ("-HUP", 129)] {
+        let mut waiting = spawn(&daemon, &["propose", "bulk_x", "--params", r#"{"count":150}"#, "--wait", "60s"]);
+        let pid = waiting.id().to_string();
+        let mut lines = BufReader::new(waiting.stderr.take().unwrap()).lines();
+        line_with(&mut lines, "for a reviewer to answer apr_");
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        line_with(&mut lines, "the proposal is withdrawn");
+        assert_eq!(waiting.wait().unwrap().code(), Some(code));
+        assert_eq!(json(&daemon, &["pending", "--format", "json"]), json!([]));
+    }
 }
 
 #[tokio::test]
@@ -527,6 +621,17 @@ fn endpoints_and_tokens_come_from_flags_and_variables() {
         assert_eq!(code, 1);
         assert!(err.contains("CREDENTIAL_INVALID") && !err.contains("wrong"), "{err}");
     }
+    // A flag wins over a variable, --data-dir over AEGIS_ENDPOINT as well.
+    let elsewhere = [("AEGIS_ENDPOINT", "http://127.0.0.1:1")];
+    assert_eq!(run(&["propose", "read", "--data-dir", daemon.data_dir().to_str().unwrap()], &elsewhere).0, 0);
+    assert_eq!(run(&["pending", "--data-dir", daemon.data_dir().to_str().unwrap()], &elsewhere).0, 0);
+    let (code, _, err) = run(&["propose", "read", "--data-dir", "/nowhere"], &[("AEGIS_ENDPOINT", &daemon.endpoint)]);
+    assert_eq!(code, 1);
+    assert!(err.contains("/nowhere: there is no such directory"), "{err}");
+    // Over plaintext a token goes to this machine alone.
+    let (code, _, err) = run(&["pending", "--endpoint", "http://192.0.2.1:50051"], &[("AEGIS_TOKEN", token.trim())]);
+    assert_eq!(code, 2);
+    assert!(err.contains("is not sent to http://192.0.2.1:50051") && !err.contains(token.trim()), "{err}");
     // The credential is no agent's, and a credential that merely lies about is sent nowhere.
     let (code, _, err) = run(&["propose", "read", "--endpoint", &uds], &[("AEGIS_TOKEN", token.trim())]);
     assert_eq!(code, 1);
@@ -538,11 +643,38 @@ fn endpoints_and_tokens_come_from_flags_and_variables() {
     assert_eq!(code, 1);
     assert!(err.contains("CREDENTIAL_REQUIRED"), "{err}");
 
-    for wrong in ["localhost:50051", "ftp://x", "unix:", "https://localhost:1"] {
+    for wrong in ["localhost:50051", "ftp://x", "unix:"] {
         let (code, _, err) = run(&["propose", "read", "--endpoint", wrong], &[]);
         assert_eq!(code, 2, "{wrong}: {err}");
         assert!(err.contains(wrong), "{err}");
     }
+}
+
+#[tokio::test]
+async fn what_answers_and_is_no_daemon_is_told_from_one() {
+    let daemon = Setup::new().args(&["--admin-listen", "127.0.0.1:0"]).start();
+    let metrics = daemon.probes().await;
+    for arguments in [&["propose", "read"][..], &["pending"], &["healthcheck"]] {
+        let (code, _, err) = run(&daemon, &[arguments, &["--endpoint", &metrics]].concat());
+        assert_eq!(code, 1);
+        assert!(err.contains("not a daemon's gRPC listener") && err.contains("listening on URL"), "{err}");
+    }
+    let https = daemon.endpoint.replace("http://", "https://");
+    let (code, _, err) = run(&daemon, &["propose", "read", "--endpoint", &https]);
+    assert_eq!(code, 1);
+    assert!(err.contains("does not use TLS"), "without --tls-ca the system's authorities are asked: {err}");
+}
+
+#[test]
+fn audit_verify_checks_the_local_daemon_and_says_what_is_no_evidence() {
+    let daemon = serve();
+    ok(&daemon, &["propose", "read_rows", "crm"]);
+    assert!(ok(&daemon, &["audit", "verify"]).starts_with("It holds: "));
+    let key = std::fs::read_to_string(daemon.data_dir().join("log-key.pub")).unwrap();
+    ok(&daemon, &["audit", "verify", "--key", key.trim()]);
+    let (code, _, err) = run(&daemon, &["audit", "verify", daemon.policy_file().to_str().unwrap()]);
+    assert_eq!(code, 1);
+    assert!(err.contains("policy.yaml is neither a bundle nor a receipt"), "{err}");
 }
 
 #[test]

@@ -80,6 +80,18 @@ async fn a_token_is_made_shown_once_listed_and_revoked() {
 
     assert_eq!(daemon.events("token_created").len(), 1);
     assert_eq!(daemon.events("token_revoked").len(), 1);
+
+    // By the holder's name, as long as that is one token.
+    for _ in 0..2 {
+        assert!(daemon.cli(&["token", "create", "--role", "auditor", "--name", "bob"]).status.success());
+    }
+    let several = stderr(&daemon.cli(&["token", "revoke", "bob"]));
+    let id = several.split_whitespace().find(|word| word.starts_with("tok_")).unwrap().to_owned();
+    assert!(several.contains("names several tokens"), "{several}");
+    assert!(daemon.cli(&["token", "revoke", &id]).status.success());
+    let revoked = daemon.cli(&["token", "revoke", "bob"]);
+    assert!(revoked.status.success() && stdout(&revoked).contains("of token:bob is revoked"), "{}", stderr(&revoked));
+    assert_eq!(daemon.events("token_revoked").len(), 3);
     let file = std::fs::read(daemon.data_dir().join("record.redb")).unwrap();
     assert!(!file.windows(secret.len()).any(|window| window == secret.as_bytes()), "the store holds the token");
 }

@@ -30,8 +30,8 @@ fn a_daemon_ends_with_its_parent_when_the_parent_closes_the_pipe() {
 fn a_daemon_ends_cleanly_when_its_parent_is_killed() {
     let setup = Setup::new();
     let (home, data) = (setup.keep(), setup.home().join("data"));
-    // The shell opens the writing end after the daemon was started, so that the shell alone holds it. Nobody reads the log
-    // once the shell is gone: that must not keep the daemon from ending well.
+    // The shell opens the writing end after the daemon was started, so that the shell alone holds it. Nobody reads the
+    // log once the shell is gone: that must not keep the daemon from ending well.
     let script = "mkfifo pipe; { \"$0\" serve --port 0 --admin-listen off --data-dir data --ends-with-parent <pipe \
                   2>&1 & }; exec 3>pipe; wait";
     let mut shell = Command::new("sh");

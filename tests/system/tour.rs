@@ -1,4 +1,5 @@
-//! The tour of README, each command in a process of its own: an agent asks and waits, a person says yes, the record has it.
+//! The tour of README, each command in a process of its own: an agent asks and waits, a person says yes, the record has
+//! it.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::Stdio;

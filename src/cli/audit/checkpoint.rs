@@ -1,4 +1,4 @@
-//! `aegis audit checkpoint`: what the log says about itself, signed, to be kept somewhere else.
+//! `aegis audit checkpoint`: the size and root of the log, signed, to be kept somewhere else.
 
 use std::path::PathBuf;
 
@@ -16,8 +16,8 @@ Examples:
   aegis audit checkpoint -o checkpoint
   aegis audit verify audit.tar --checkpoint checkpoint
 
-Whoever has a checkpoint can tell later whether the record still holds all that it held then. Keep it where the machine that \
-runs the daemon cannot change it.";
+With a checkpoint you can check later that the record still holds all that it held then. Keep it where the daemon's \
+machine cannot change it.";
 
 /// Print the signed checkpoint of the record: its size and its root
 #[derive(Clone, Debug, clap::Args)]
@@ -27,11 +27,11 @@ pub(super) struct Args {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
-    /// The newest that a witness has cosigned, with the cosignatures, instead of the newest
+    /// Print the newest checkpoint that a witness has cosigned, with the cosignatures
     #[arg(long)]
     cosigned: bool,
 
-    /// How to write it: the signed note itself, or JSON with the keys of the log and its witnesses
+    /// Write the signed note itself, or JSON with the keys of the log and its witnesses
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
 
@@ -49,21 +49,18 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
         (false, _) => signed,
         (true, "") => return Err(Failure::new("no witness has cosigned a checkpoint yet")),
         (true, cosigned) => SignedCheckpoint::parse(cosigned)
-            .map_err(|why| Failure::new(format!("the daemon's checkpoint makes no sense: {why}")))?,
+            .map_err(|why| Failure::new(format!("the daemon's checkpoint cannot be read: {why}")))?,
     };
-    let mut out = match &args.output {
-        Some(path) => Out::file(path)?,
-        None => Out::stdout(),
-    };
+    let mut out = Out::to(args.output.as_deref())?;
     match args.format {
-        Format::Table => out.text(&signed)?,
+        Format::Table => out.data(&signed)?,
         Format::Json => {
             let keys = response.keys.iter().map(|key| key.verifier_key.clone()).collect::<Vec<_>>();
             let witnesses = response.witnesses.iter().map(|witness| {
                 serde_json::json!({
                     "name": witness.name,
                     "size": witness.tree_size,
-                    "updated_at": wire::moment(witness.updated_at.as_ref()).map(|at| at.to_string()),
+                    "updated_at": wire::time(witness.updated_at.as_ref()),
                     "error": wire::present(&witness.error),
                 })
             });

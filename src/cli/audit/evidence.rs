@@ -1,4 +1,4 @@
-//! What the commands about evidence share: the log as a daemon hands it out, and how far they are.
+//! What the commands about evidence share: reading the log from a daemon, and showing progress.
 
 use std::io::IsTerminal as _;
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ use crate::proto::v1::{self, AuditRecord, AuditView, GetCheckpointRequest, GetCh
 pub(super) async fn checkpoint(remote: &Remote) -> Result<(GetCheckpointResponse, SignedCheckpoint), Failure> {
     let response = remote.audit().get_checkpoint(connect::call(GetCheckpointRequest {})).await?.into_inner();
     let signed = SignedCheckpoint::parse(&response.checkpoint)
-        .map_err(|why| Failure::new(format!("the daemon's checkpoint makes no sense: {why}")))?;
+        .map_err(|why| Failure::new(format!("the daemon's checkpoint cannot be read: {why}")))?;
     Ok((response, signed))
 }
 
@@ -44,7 +44,7 @@ pub(super) async fn next(stream: &mut Streaming<v1::StreamAuditResponse>) -> Res
 
 /// A record as evidence, and the leaf hash that the daemon says it has.
 pub(super) fn entry(record: &AuditRecord) -> Result<(EntryLine<'_>, Digest), Failure> {
-    let wrong = || Failure::new(format!("the daemon's record {} makes no sense", record.sequence));
+    let wrong = || Failure::new(format!("the daemon's record {} cannot be read", record.sequence));
     let digest = |bytes: &[u8]| bytes.try_into().map(Digest).map_err(|_| wrong());
     let leaf = digest(&record.leaf_hash)?;
     if record.payload.is_empty() {

@@ -1,9 +1,8 @@
-//! `aegis audit export`: the whole record in one file that proves itself.
+//! `aegis audit export`: writes the whole record to one file that proves itself.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::BufWriter;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use tonic::Code;
 
@@ -12,7 +11,7 @@ use crate::audit::evidence::{BundleWriter, Checked, Trust};
 use crate::cli::connect::{self, Door, Remote, RemoteArgs};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::say;
+use crate::cli::{files, say};
 use crate::domain::{Digest, canonical_json};
 use crate::proto::v1::GetPolicyRequest;
 
@@ -21,18 +20,19 @@ Examples:
   aegis audit export --with-proof -o audit.tar
   aegis audit verify audit.tar
 
-A bundle is a tar archive in the layout of c2sp.org/tlog-tiles: the signed checkpoint, every record with its salt, every hash, \
-and, for an admin, every policy that was in force. It can be checked without the daemon, and without the machine it ran on.";
+A bundle is a tar archive in the layout of c2sp.org/tlog-tiles. It holds the signed checkpoint, every record with \
+its salt, every hash and, for an admin, every policy that was in force. It can be checked without the daemon and on \
+any machine.";
 
 /// Write the record to a bundle that can be verified anywhere
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// With everything that proves it: a bundle is never without, so this may be left out
+    /// Include the proofs. A bundle always does, so this may be left out
     #[arg(long)]
     with_proof: bool,
 
-    /// The bundle to write
+    /// Write the bundle to this file
     #[arg(short, long, value_name = "BUNDLE")]
     output: PathBuf,
 
@@ -57,12 +57,10 @@ async fn export(args: &Args) -> Result<Checked, Failure> {
     let (_, checkpoint) = evidence::checkpoint(&remote).await?;
     let with_policies = may_read_policies(&remote).await?;
     if !with_policies {
-        say::note("without the policies: they are for admins");
+        say::note("the bundle has no policies: only an admin may read them");
     }
     let mut stream = evidence::records(&remote, None).await?;
-    // Under another name until it is whole: what is cut off must not look like a bundle, nor replace one.
-    let half = half_of(&args.output);
-    let file = File::create(&half).map_err(|error| Failure::file("write", &half, &error))?;
+    let (file, part) = files::create_part(&args.output)?;
     let cannot =
         |error: &dyn std::fmt::Display| Failure::new(format!("cannot export to {}: {error}", args.output.display()));
     let size = checkpoint.checkpoint.size;
@@ -85,15 +83,9 @@ async fn export(args: &Args) -> Result<Checked, Failure> {
     let (checked, out) = writer.finish(&policies).map_err(|error| cannot(&error))?;
     let file = out.into_inner().map_err(|error| cannot(&error))?;
     file.sync_all()
-        .and_then(|()| std::fs::rename(&half, &args.output))
+        .and_then(|()| std::fs::rename(&part, &args.output))
         .map_err(|error| Failure::file("write", &args.output, &error))?;
     Ok(checked)
-}
-
-fn half_of(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".part");
-    name.into()
 }
 
 async fn may_read_policies(remote: &Remote) -> Result<bool, Failure> {

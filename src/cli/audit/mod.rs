@@ -1,4 +1,4 @@
-//! `aegis audit`: the record, as rows (one per decision, its approval and result folded in) or as raw records; and what
+//! `aegis audit`: reads the record, as rows (one per decision, with its approval and result) or as raw records, and
 //! proves it.
 
 mod checkpoint;
@@ -28,9 +28,9 @@ use crate::domain::{DecisionId, Timestamp};
 use crate::proto::v1::stream_audit_response::Event;
 use crate::proto::v1::{self, AuditFilter, AuditView, StreamAuditRequest};
 
-/// How many rows a table shows when nobody says how many.
+/// How many rows a table shows without `--limit`.
 const TABLE_LIMIT: u64 = 50;
-/// With how many rows `--tail` begins when nobody says how many.
+/// How many rows `--tail` begins with without `--limit`.
 const TAIL_LIMIT: u64 = 10;
 
 const EXAMPLES: &str = "\
@@ -43,21 +43,22 @@ Examples:
   aegis audit export --with-proof -o audit.tar
   aegis audit verify audit.tar --checkpoint checkpoint-of-last-month
 
-Rows come newest first, with --tail as they happen: a row comes again when its approval or its result does. In CSV, text \
-that a spreadsheet would take for a formula begins with an apostrophe; JSON is exact.";
+Rows come newest first, with --tail as they happen. A row comes again when its approval or its result does. In CSV, \
+control characters are written out, and an apostrophe stands before text that a spreadsheet would run as a formula. \
+JSON is exact.";
 
-/// Read the record, prove it, check it
+/// Read the record, prove it, or check it
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub(super) struct Args {
     #[command(subcommand)]
     command: Option<Command>,
 
-    /// At most this many rows, the newest; 0 for all [default: 50 in a table, else all]
+    /// Show at most this many rows, the newest; 0 is all [default: 50 in a table, else all]
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
 
-    /// Oldest first
+    /// Show the oldest rows first
     #[arg(long, conflicts_with_all = ["tail", "records"])]
     oldest_first: bool,
 
@@ -65,7 +66,7 @@ pub(super) struct Args {
     #[arg(long)]
     tail: bool,
 
-    /// The raw records of the log, oldest first, instead of rows: all, or those of one `--decision`
+    /// Show raw records of the log instead of rows, oldest first: all, or those of one `--decision`
     #[arg(
         long,
         conflicts_with_all = [
@@ -75,7 +76,7 @@ pub(super) struct Args {
     )]
     records: bool,
 
-    /// How to write them
+    /// Print rows or records in this format
     #[arg(long, value_enum, default_value = "table")]
     format: Layout,
 
@@ -100,55 +101,56 @@ enum Command {
     RotateKey(rotate_key::Args),
 }
 
-/// Which rows. Every part must hold; texts match exactly.
+/// Which rows. Every filter must match; texts match exactly.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Which rows")]
 struct FilterArgs {
-    /// Of this session
+    /// Show this session only
     #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
     session: String,
 
-    /// Of this type of action
+    /// Show this type of action only
     #[arg(long, value_name = "TYPE", default_value = "", hide_default_value = true)]
     action_type: String,
 
-    /// Of actions on this target
+    /// Show actions on this target only
     #[arg(long, value_name = "TARGET", default_value = "", hide_default_value = true)]
     target: String,
 
-    /// Of this risk level
+    /// Show this risk level only
     #[arg(long, value_name = "LEVEL", value_parser = words::risk_arg(), ignore_case = true)]
     risk_level: Option<v1::RiskLevel>,
 
-    /// For which the policy asked this
+    /// Show rows for which the policy demanded this
     #[arg(long, value_name = "MODE", value_parser = words::approval_arg(), ignore_case = true)]
     approval: Option<v1::ApprovalMode>,
 
-    /// With this outcome, as it stands
+    /// Show this outcome only, as it stands now
     #[arg(long, value_name = "OUTCOME", value_parser = words::outcome_arg(), ignore_case = true)]
     outcome: Option<v1::Outcome>,
 
-    /// With this result
+    /// Show this result only
     #[arg(long, value_name = "STATUS", value_parser = words::result_arg(), ignore_case = true)]
     status: Option<v1::ResultStatus>,
 
-    /// Of this declared actor
+    /// Show this declared actor only
     #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
     actor: String,
 
-    /// Of this decision
+    /// Show this decision only
     #[arg(long, value_name = "ID")]
     decision: Option<DecisionId>,
 
-    /// Decided by this rule
+    /// Show rows that this rule decided
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     rule: String,
 
-    /// Not before: `2026-11-20T09:00:00Z`, `2026-11-20`, or how long ago: `15m`
+    /// Show rows from this moment on: `2026-11-20T09:00:00Z`, `2026-11-20 09:00`, `2026-11-20` (UTC), or how long ago,
+    /// `15m`
     #[arg(long, value_name = "WHEN", value_parser = times::moment_arg)]
     since: Option<Timestamp>,
 
-    /// Not after
+    /// Show rows up to this moment, written as for --since
     #[arg(long, value_name = "WHEN", value_parser = times::moment_arg)]
     until: Option<Timestamp>,
 }
@@ -223,10 +225,7 @@ async fn read(args: &Args) -> Result<(), Failure> {
     let remote = Remote::open(Door::Person, &args.remote).await?;
     let mut request = args.request();
     let mut stream = remote.audit().stream_audit(request.clone()).await?.into_inner();
-    let out = match &args.output {
-        Some(path) => Out::file(path)?,
-        None => Out::stdout(),
-    };
+    let out = Out::to(args.output.as_deref())?;
     let mut sheet = Sheet::begin(out, args.format, args.records, args.tail)?;
     let (limit, was_asked) = args.limit();
     let mut shown = 0;
@@ -272,8 +271,8 @@ fn say_there_is_more(args: &Args, limit: u64) {
 
 fn say_interrupted(status: Option<Status>) {
     match status {
-        Some(status) => say::warning(format_args!("{}; going on where it broke off", Failure::from(status))),
-        None => say::warning("the daemon ended the stream; going on where it broke off"),
+        Some(status) => say::warning(format_args!("{}; continuing where it broke off", Failure::from(status))),
+        None => say::warning("the daemon ended the stream; continuing where it broke off"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! `aegis audit receipt`: one decision in one file that proves itself.
+//! `aegis audit receipt`: writes one decision to one file that proves itself.
 
 use std::path::PathBuf;
 
@@ -17,14 +17,14 @@ Examples:
   aegis audit receipt dec_0197a9e0-5c3f-7c52-9d3e-6f3a2b1c4d5e -o decision.tlog-proof
   aegis audit verify decision.tlog-proof
 
-A receipt holds the records of the decision (proposal and answer, approval, result), and those that name the keys of the log, \
-each as a c2sp.org/tlog-proof. It stays valid for ever, whatever becomes of the record.";
+A receipt holds the records of the decision (proposal and answer, approval, result) and those that name the keys of \
+the log, each as a c2sp.org/tlog-proof. It stays valid whatever happens to the record.";
 
-/// Write a receipt: one file that proves one decision, its approval and its result
+/// Write a receipt, one file that proves one decision
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// The decision
+    /// Prove this decision
     #[arg(value_name = "DECISION_ID")]
     decision_id: DecisionId,
 
@@ -39,15 +39,12 @@ pub(super) struct Args {
 /// Runs the command.
 pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     let receipt = connect::block_on(fetch(args))??;
-    // Nobody should be handed what does not hold.
+    // A receipt that does not hold must not be written.
     receipt
         .verify(&Trust::default())
         .map_err(|wrong| Failure::new(format!("the daemon's answer does not prove the decision: {wrong}")))?;
-    let mut out = match &args.output {
-        Some(path) => Out::file(path)?,
-        None => Out::stdout(),
-    };
-    out.text(&receipt)?;
+    let mut out = Out::to(args.output.as_deref())?;
+    out.data(&receipt)?;
     out.flush()?;
     Ok(Exit::Done)
 }
@@ -89,7 +86,7 @@ async fn fetch(args: &Args) -> Result<Receipt, Failure> {
         let request = GetInclusionProofRequest { leaf_index: index, tree_size };
         let proof = remote.audit().get_inclusion_proof(connect::call(request)).await?.into_inner();
         let hashes = proof.hashes.into_iter().map(|hash| hash.try_into().map(Digest)).collect::<Result<_, _>>();
-        let hashes = hashes.map_err(|_| Failure::new("the daemon's proof makes no sense"))?;
+        let hashes = hashes.map_err(|_| Failure::new("the daemon's proof cannot be read"))?;
         proofs.push(TlogProof { extra: Some(extra), index, hashes, checkpoint: checkpoint.clone() });
     }
     Ok(Receipt { proofs })

@@ -1,4 +1,4 @@
-//! `aegis audit redact`: takes what the record says of a decision away.
+//! `aegis audit redact`: removes the content of a decision from the record.
 
 use crate::cli::connect::{self, Door, Remote, RemoteArgs};
 use crate::cli::exit::Exit;
@@ -12,23 +12,23 @@ const EXAMPLES: &str = "\
 Example:
   aegis audit redact dec_0197a9e0-5c3f-7c52-9d3e-6f3a2b1c4d5e --reason 'holds a customer number, ticket 4711'
 
-Gone are the payloads of its records: who, what, why, with which parameters and what came back. Kept are its id, its times, \
-risk, outcome and result status, and the hashes, so that every proof stays valid. The reason and your name go on the record. \
-Exports and receipts that were made before still have it; so do free pages of the file until they are used again.";
+Removed: actor, action, parameters, reasons and result. Kept: id, times, risk, outcome, result status and all \
+hashes, so that every proof stays valid. Your reason and your name go on the record. Earlier exports and receipts \
+still have the content, and so do free pages of the file until they are used again.";
 
-/// Take a decision off the record, on the record
+/// Remove the content of a decision from the record
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// The decision; its approval must be over and its result reported
+    /// Redact this decision. Its approval must have ended and its result must be reported
     #[arg(value_name = "DECISION_ID")]
     decision_id: DecisionId,
 
-    /// Why: the record keeps it, so do not repeat what is to be gone
+    /// Record this reason. Do not repeat what is to be removed
     #[arg(long, value_name = "TEXT")]
     reason: String,
 
-    /// How to write the answer
+    /// Print the answer in this format
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
 

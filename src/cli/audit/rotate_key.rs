@@ -1,4 +1,4 @@
-//! `aegis audit rotate-key`: another key signs from now on.
+//! `aegis audit rotate-key`: replaces the key that signs the record.
 
 use crate::cli::connect::{self, Door, Remote, RemoteArgs};
 use crate::cli::exit::Exit;
@@ -9,11 +9,11 @@ use crate::proto::v1::RotateLogKeyRequest;
 
 /// Replace the key that signs the record
 ///
-/// The record says so, in a statement that both keys have signed; then the old key is destroyed. Whoever knows the old
-/// verifier key can follow to the new one by the record itself. Old checkpoints and receipts stay valid.
+/// Both keys sign a statement on the record, then the old key is destroyed. Who knows the old verifier key can follow
+/// the record to the new one. Old checkpoints and receipts stay valid.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Args {
-    /// How to write the answer: the new verifier key, or JSON
+    /// Write the new verifier key itself, or JSON
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
 

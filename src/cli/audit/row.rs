@@ -43,7 +43,6 @@ fn short(session: &str) -> String {
 
 /// The row, whole.
 pub(super) fn object(row: &AuditRow) -> Object {
-    let moment = |at| wire::moment(at).map(|at| at.to_string());
     let action = row.action.clone().unwrap_or_default();
     let actor = row.actor.clone().unwrap_or_default();
     let identity = row.identity.clone().unwrap_or_default();
@@ -51,7 +50,7 @@ pub(super) fn object(row: &AuditRow) -> Object {
     Object::default()
         .with("id", row.id)
         .with("session_id", row.session_id.as_str())
-        .with("timestamp", moment(row.timestamp.as_ref()))
+        .with("timestamp", wire::time(row.timestamp.as_ref()))
         .with("action_type", action.r#type)
         .with("action_target", action.target)
         .with("action_params", wire::from_struct(action.params.as_ref()))
@@ -68,7 +67,7 @@ pub(super) fn object(row: &AuditRow) -> Object {
         .with("decision_id", row.decision_id.as_str())
         .with("approval_id", wire::present(&row.approval_id))
         .with("decided_by", ending.and_then(|ending| wire::present(&ending.by)))
-        .with("decided_at", ending.and_then(|ending| moment(ending.at.as_ref())))
+        .with("decided_at", ending.and_then(|ending| wire::time(ending.at.as_ref())))
         .with("decision_reason", ending.and_then(|ending| wire::present(&ending.reason)))
         .with("actor_id", actor.id)
         .with("actor_type", actor.r#type)
@@ -143,7 +142,7 @@ pub(super) mod tests {
             ]
         );
         let json = serde_json::to_value(&row).unwrap();
-        assert_eq!(json["timestamp"], "2026-11-20T22:49:44.69941Z");
+        assert_eq!(json["timestamp"], "2026-11-20T22:49:44.699410Z");
         assert_eq!(json["action_params"], json!({"count": 150}));
         assert_eq!(json["risk_level"], "HIGH");
         assert_eq!(json["human_decision"], "approved");

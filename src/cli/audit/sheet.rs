@@ -1,4 +1,4 @@
-//! Rows and records on their way out, in one of four layouts. Everything but a table is written as it comes.
+//! Rows and records on their way out, in one of four layouts. Only a table waits for all of its rows.
 
 use std::collections::HashMap;
 
@@ -31,7 +31,7 @@ pub(super) struct Sheet {
     out: Out,
     columns: &'static [Column],
     body: Body,
-    /// Whether somebody watches: every entry is handed on at once.
+    /// Whether somebody watches: every entry is written out at once.
     live: bool,
     seen: Seen,
     count: u64,
@@ -87,8 +87,8 @@ impl Sheet {
         Ok(Self { out, columns, body, live, seen: Seen::default(), count: 0 })
     }
 
-    /// Writes a row. Where somebody watches, one that looks as it did before is passed over: a decision and the question that
-    /// it puts are two records, and one change to the eye.
+    /// Writes a row. Where somebody watches, one that looks as it did before is passed over: a decision and the
+    /// question that it puts are two records, and one change to the eye.
     pub(super) fn row(&mut self, row: &AuditRow) -> Result<(), Failure> {
         if self.live && !self.seen.is_news(row.id, &self.body, row) {
             return Ok(());
@@ -107,23 +107,22 @@ impl Sheet {
             Body::Running => self.out.text(table::running_row(self.columns, &cells()))?,
             Body::Json => {
                 let lead = if self.count == 0 { "[\n" } else { ",\n" };
-                self.out.text(format_args!("{lead}{}", indented(&object())))?;
+                self.out.data(format_args!("{lead}{}", indented(&object())))?;
             }
             Body::Jsonl => self.out.jsonl(&object())?,
             Body::Csv => {
                 let object = object();
                 if self.count == 0 {
-                    self.out.text(line(object.members().map(|(name, _)| name.to_owned())))?;
+                    self.out.data(line(object.members().map(|(name, _)| name.to_owned())))?;
                 }
-                let raw = !self.out.is_terminal();
-                self.out.text(line(object.members().map(|(_, value)| csv_cell(value, raw))))?;
+                self.out.data(line(object.members().map(|(_, value)| csv_cell(value))))?;
             }
         }
         self.count += 1;
         if self.live { self.out.flush() } else { Ok(()) }
     }
 
-    /// Hands everything on.
+    /// Writes out what is buffered.
     pub(super) fn flush(&mut self) -> Result<(), Failure> {
         self.out.flush()
     }
@@ -136,7 +135,7 @@ impl Sheet {
                 let text = table.render(self.out.width());
                 self.out.text(text)?;
             }
-            Body::Json => self.out.line(if self.count == 0 { "[]" } else { "\n]" })?,
+            Body::Json => self.out.data(if self.count == 0 { "[]\n" } else { "\n]\n" })?,
             Body::Running | Body::Jsonl | Body::Csv => {}
         }
         self.out.flush()
@@ -155,19 +154,23 @@ fn line(cells: impl Iterator<Item = String>) -> String {
     String::from_utf8(bytes).expect("made of text")
 }
 
-/// A value as a cell: text as it is, nothing for null, JSON for what is nested.
+/// A value as a cell: text, nothing for null, JSON for what is nested.
 ///
-/// Spreadsheets run text that looks like a formula, and agents choose such text: it gets an apostrophe in front. Where a
-/// terminal shows the cell, hidden characters are written out.
-fn csv_cell(value: &Value, raw: bool) -> String {
+/// Control and other hidden characters are written out (`\n`, `\u{1b}`): a program that reads lines must not lose rows
+/// to them, nor a terminal obey them. Then what a spreadsheet would run as a formula gets an apostrophe in front:
+/// agents choose such text.
+fn csv_cell(value: &Value) -> String {
     let text = match value {
         Value::Null => String::new(),
-        Value::String(text) if raw => text.clone(),
         Value::String(text) => visible(text).into_owned(),
         other => safe_json::compact(other),
     };
-    let is_formula = value.is_string() && text.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    if is_formula { format!("'{text}") } else { text }
+    if value.is_string() && looks_like_a_formula(&text) { format!("'{text}") } else { text }
+}
+
+/// The signs that begin a formula, after blanks and in full width as well: some spreadsheets pass over both.
+fn looks_like_a_formula(text: &str) -> bool {
+    text.trim_start().starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠'])
 }
 
 #[cfg(test)]
@@ -246,7 +249,46 @@ mod tests {
         assert_eq!(cell("action_params"), r#"{"count":150}"#);
         assert_eq!(cell("result_error"), "");
         assert_eq!(cell("actor_id"), "'=cmd()");
-        assert_eq!(csv_cell(&json!("a\u{202e}"), false), "a\\u{202e}");
-        assert_eq!(csv_cell(&json!(-5), true), "-5");
+    }
+
+    #[test]
+    fn a_cell_of_csv_is_data_and_nothing_that_anybody_runs() {
+        for (value, cell) in [
+            (json!("a\u{202e}"), "a\\u{202e}"),
+            (json!("start\u{1b}]0;"), "start\\u{1b}]0;"),
+            (json!("two\r\nlines"), "two\\r\\nlines"),
+            (json!("\u{9b}31m\u{7f}"), "\\u{9b}31m\\u{7f}"),
+            (json!("=1+1"), "'=1+1"),
+            (json!("  @sum"), "'  @sum"),
+            (json!("\u{a0}＝1"), "'\u{a0}＝1"),
+            (json!("\t=1"), "\\t=1"),
+            (json!("\u{1b}=1"), "\\u{1b}=1"),
+            (json!("a=b"), "a=b"),
+            (json!(-5), "-5"),
+            (json!({"a": "=1"}), r#"{"a":"=1"}"#),
+            (Value::Null, ""),
+        ] {
+            assert_eq!(csv_cell(&value), cell);
+        }
+    }
+
+    #[test]
+    fn no_text_of_an_agent_takes_rows_out_of_csv_or_jsonl() {
+        let said = |text: &str| {
+            let mut row = example();
+            row.action.as_mut().unwrap().description = text.into();
+            row
+        };
+        let rows =
+            [said("start\u{1b}]0;"), said("\u{1b}P"), example(), said("\u{90}x"), said("end\u{7}\u{9c}\u{1b}\\")];
+        let csv = written(Layout::Csv, &rows, false);
+        assert_eq!(csv::Reader::from_reader(csv.as_bytes()).records().map(Result::unwrap).count(), rows.len());
+        assert_eq!(csv.lines().count(), 1 + rows.len());
+        let jsonl = written(Layout::Jsonl, &rows, false);
+        for (line, row) in jsonl.lines().zip(&rows) {
+            let value: Value = serde_json::from_str(line).unwrap();
+            assert_eq!(value["action_desc"], row.action.as_ref().unwrap().description);
+        }
+        assert!(!(csv + &jsonl).contains(|c: char| c.is_control() && c != '\n'));
     }
 }

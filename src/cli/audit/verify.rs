@@ -1,4 +1,4 @@
-//! `aegis audit verify`: checks a bundle, a receipt or a running daemon, and believes none of them.
+//! `aegis audit verify`: checks a bundle, a receipt or a running daemon, and trusts none of them.
 
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -15,44 +15,50 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::object::Object;
 use crate::cli::out::{Format, Out};
-use crate::cli::say;
+use crate::cli::{say, times};
 use crate::domain::visible;
 
 const EXAMPLES: &str = "\
 Examples:
-  aegis audit verify audit.tar
-  aegis audit verify audit.tar --key \"$(cat log-key.pub)\" --checkpoint checkpoint-of-last-month
-  aegis audit verify decision.tlog-proof
-  aegis audit verify http://127.0.0.1:50051
+  The local daemon:
+    aegis audit verify
+  A bundle, against a key and a checkpoint that were kept elsewhere:
+    aegis audit verify audit.tar --key \"$(cat ~/.local/state/aegis/log-key.pub)\" --checkpoint checkpoint-of-last-month
+  A receipt:
+    aegis audit verify decision.tlog-proof
+  Another daemon, which wants a token of an auditor:
+    AEGIS_TOKEN=... aegis audit verify https://aegis.example.com:50051
 
-Every payload is hashed again, the tree is built anew, and signatures and changes of keys are followed from the record itself. \
-That the record is the one that it should be, and not one that somebody made anew, only a key or a checkpoint can tell that \
-came another way: give what you have with --key and --checkpoint.
+Every payload is hashed again and the tree is built again. Signatures and changes of keys are followed from the \
+record itself. A forged record can hold as well: only a key or a checkpoint from elsewhere can tell it \
+from the real one. Give what you have with --key and --checkpoint.
 
 Exit codes:
   0  it holds
   1  it could not be checked
   2  bad usage
-  3  it was checked and is wrong; the first record that is wrong is named";
+  3  it was checked and is wrong; the first wrong record is named";
 
 /// Check a bundle, a receipt or a running daemon
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// A bundle, a receipt, `-` for either on stdin, or the daemon: `https://HOST:PORT`, `http://HOST:PORT`, `unix:/PATH`
+    /// Check this bundle or receipt (`-` is stdin), or the daemon at this URL: `https://HOST:PORT`, `http://HOST:PORT`,
+    /// `unix:/PATH` [default: the local daemon]
     #[arg(value_name = "BUNDLE|RECEIPT|URL")]
-    what: String,
+    what: Option<String>,
 
-    /// A checkpoint that was seen before, or the file of a witness: the log must still contain what it says. May be given
-    /// several times
+    /// Check against this earlier checkpoint, or file of a witness: the log must still hold all that it held then. May
+    /// be given several times
     #[arg(long, value_name = "FILE")]
     checkpoint: Vec<PathBuf>,
 
-    /// A verifier key that is known to be the log's, or that was: `log-key.pub`. May be given several times
+    /// Check against this verifier key, which is or was the log's: the text of `log-key.pub`. May be given several
+    /// times
     #[arg(long, value_name = "VKEY")]
     key: Vec<VerifierKey>,
 
-    /// How to write the answer
+    /// Print the result in this format
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
 
@@ -73,11 +79,10 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
         checkpoints.extend(read_checkpoints(path)?);
     }
     let trust = Trust { keys: args.key.clone(), checkpoints };
-    let is_url = ["http://", "https://", "unix:"].iter().any(|scheme| args.what.starts_with(scheme));
-    let verified = if is_url {
-        connect::block_on(verify_daemon(args, trust))??.map(Holds::Log)
-    } else {
-        verify_file(args, trust)?
+    let is_url = |what: &str| ["http://", "https://", "unix:"].iter().any(|scheme| what.starts_with(scheme));
+    let verified = match &args.what {
+        Some(what) if !is_url(what) => verify_file(what, trust)?,
+        url => connect::block_on(verify_daemon(url.as_deref(), &args.remote, trust))??.map(Holds::Log),
     };
     let mut out = Out::stdout();
     let exit = match (&verified, args.format) {
@@ -94,13 +99,14 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
                 let object = Object::default().with("valid", false).with("sequence", wrong.sequence);
                 out.json(&object.with("why", wrong.why.as_str()))?;
             }
-            say::error(format_args!("{} does not hold: {}", args.what, visible(&wrong.to_string())));
+            let what = args.what.as_deref().unwrap_or("the daemon's record");
+            say::error(format_args!("{what} does not hold: {}", visible(&wrong.to_string())));
             Exit::Denied
         }
     };
     out.flush()?;
     if verified.is_ok() && args.key.is_empty() && args.checkpoint.is_empty() {
-        say::note("nothing was given that the log could be held against: see --key and --checkpoint");
+        say::note("the log was checked against nothing from elsewhere: see --key and --checkpoint");
     }
     Ok(exit)
 }
@@ -119,10 +125,10 @@ fn read_checkpoints(path: &Path) -> Result<Vec<SignedCheckpoint>, Failure> {
     })
 }
 
-fn verify_file(args: &Args, trust: Trust) -> Result<Result<Holds, Wrong>, Failure> {
-    let path = Path::new(&args.what);
+fn verify_file(what: &str, trust: Trust) -> Result<Result<Holds, Wrong>, Failure> {
+    let path = Path::new(what);
     let cannot = |error: &std::io::Error| Failure::file("read", path, error);
-    let mut input: Box<dyn Read> = match &*args.what {
+    let mut input: Box<dyn Read> = match what {
         "-" => Box::new(std::io::stdin()),
         _ => Box::new(File::open(path).map_err(|error| cannot(&error))?),
     };
@@ -130,8 +136,10 @@ fn verify_file(args: &Args, trust: Trust) -> Result<Result<Holds, Wrong>, Failur
     input.by_ref().take(512).read_to_end(&mut beginning).map_err(|error| cannot(&error))?;
     if is_receipt(&beginning) {
         if !trust.checkpoints.is_empty() {
-            return Err(Failure::usage("a receipt cannot be held against a checkpoint: it holds one decision alone")
-                .hint("verify a bundle, or the daemon, against the checkpoint; hold the receipt against --key"));
+            return Err(Failure::usage(
+                "a receipt cannot be checked against a checkpoint: it holds one decision alone",
+            )
+            .hint("check a bundle, or the daemon, against the checkpoint; check the receipt against --key"));
         }
         let rest = input.take(64 << 20).read_to_end(&mut beginning);
         rest.map_err(|error| cannot(&error))?;
@@ -139,6 +147,10 @@ fn verify_file(args: &Args, trust: Trust) -> Result<Result<Holds, Wrong>, Failur
             Ok(text) => Receipt::parse(&text).and_then(|receipt| receipt.verify(&trust)).map(Holds::Decision),
             Err(_) => Err(Wrong { sequence: None, why: "the receipt is not text".to_owned() }),
         });
+    }
+    if !looks_like_a_bundle(&beginning) {
+        return Err(Failure::new(format!("{what} is neither a bundle nor a receipt"))
+            .hint("`aegis audit export` writes a bundle, `aegis audit receipt` a receipt"));
     }
     let mut progress = Progress::new("verified");
     let input = BufReader::with_capacity(1 << 20, beginning.as_slice().chain(input));
@@ -149,11 +161,27 @@ fn verify_file(args: &Args, trust: Trust) -> Result<Result<Holds, Wrong>, Failur
     }
 }
 
-async fn verify_daemon(args: &Args, trust: Trust) -> Result<Result<Checked, Wrong>, Failure> {
-    if args.remote.endpoint.is_some() {
-        return Err(Failure::usage("the daemon is named twice: leave --endpoint out"));
+/// Whether it begins as a tar archive does. One that is damaged is a bundle all the same, as long as anything of its
+/// first header can be known.
+fn looks_like_a_bundle(beginning: &[u8]) -> bool {
+    const MAGIC: (usize, &[u8]) = (257, b"ustar");
+    let has_magic = beginning.get(MAGIC.0..).is_some_and(|rest| rest.starts_with(MAGIC.1));
+    // The first file of a bundle.
+    has_magic || beginning.starts_with(b"checkpoint")
+}
+
+async fn verify_daemon(
+    url: Option<&str>,
+    remote: &RemoteArgs,
+    trust: Trust,
+) -> Result<Result<Checked, Wrong>, Failure> {
+    let mut remote = remote.clone();
+    if let Some(url) = url {
+        if remote.endpoint.is_some() {
+            return Err(Failure::usage("the daemon is named twice: leave --endpoint out"));
+        }
+        remote.endpoint = Some(url.to_owned());
     }
-    let remote = RemoteArgs { endpoint: Some(args.what.clone()), ..args.remote.clone() };
     let remote = Remote::open(Door::Person, &remote).await?;
     let (_, checkpoint) = evidence::checkpoint(&remote).await?;
     let size = checkpoint.checkpoint.size;
@@ -186,8 +214,8 @@ impl Holds {
                 .with("root", checked.checkpoint.root.to_string())
                 .with("keys", key_names(&checked.keys))
                 .with("redacted", checked.redacted)
-                .with("first_time", checked.times.map(|times| times.0.to_string()))
-                .with("last_time", checked.times.map(|times| times.1.to_string())),
+                .with("first_time", checked.times.map(|times| times::exact(times.0)))
+                .with("last_time", checked.times.map(|times| times::exact(times.1))),
             Self::Decision(proved) => Object::default()
                 .with("valid", true)
                 .with("kind", "receipt")

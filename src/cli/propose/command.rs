@@ -1,15 +1,15 @@
-//! Running the command that an ALLOW was asked for, and reporting what came of it.
+//! Runs the command of `propose … -- COMMAND` on an ALLOW, and reports how it ended.
 
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, kill_process};
 use serde_json::json;
 use tokio::process::{Child, Command};
-use tokio::signal::unix::{SignalKind, signal};
 
+use super::signals::{Caught, Signals};
 use crate::cli::connect::{self, Remote};
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, because};
@@ -18,9 +18,14 @@ use crate::domain::Timestamp;
 use crate::proto::v1::{Decision, ReportResultRequest, ResultStatus};
 
 /// Runs the command to its end, reports, and ends as the command did.
-pub(super) async fn run(remote: &Remote, decision: &Decision, command: &[OsString]) -> Result<Exit, Failure> {
+pub(super) async fn run(
+    remote: &Remote,
+    decision: &Decision,
+    command: &[OsString],
+    signals: &mut Signals,
+) -> Result<Exit, Failure> {
     let started_at = Timestamp::now();
-    let ended = attend(decision, command).await;
+    let ended = attend(decision, command, signals).await;
     let (exit, mut report) = match &ended {
         Ok(status) => (exit(*status), outcome(*status)),
         Err(error) => {
@@ -35,7 +40,7 @@ pub(super) async fn run(remote: &Remote, decision: &Decision, command: &[OsStrin
     report.completed_at = Some(wire::to_moment(Timestamp::now()));
     if let Err(status) = remote.governance().report_result(connect::call(report)).await {
         // The command has run: its own code matters more to whoever called than the gap in the record.
-        say::warning(format_args!("what came of the action could not be reported: {}", Failure::from(status)));
+        say::warning(format_args!("the result of the action could not be reported: {}", Failure::from(status)));
     }
     Ok(exit)
 }
@@ -49,24 +54,19 @@ fn start(decision: &Decision, command: &[OsString]) -> io::Result<Child> {
         .spawn()
 }
 
-/// Runs the command and waits for it. A Ctrl-C reaches the command by itself, being in our process group; we stay to
-/// report. A termination is handed on.
-async fn attend(decision: &Decision, command: &[OsString]) -> io::Result<ExitStatus> {
-    // Before there is a command that could be left behind.
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
+/// Runs the command and waits for it, whatever happens: its end has to be reported. Signals are passed on, but for
+/// those that the terminal sent to both.
+async fn attend(decision: &Decision, command: &[OsString], signals: &mut Signals) -> io::Result<ExitStatus> {
     let mut child = start(decision, command)?;
     loop {
-        tokio::select! {
+        let Caught { signal, is_from_terminal } = tokio::select! {
             ended = child.wait() => return ended,
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {
-                let pid = child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
-                if let Some(pid) = pid {
-                    // It may have ended by itself in this moment.
-                    let _ = kill_process(pid, Signal::TERM);
-                }
-            }
+            caught = signals.next() => caught,
+        };
+        let pid = child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+        if let Some(pid) = pid.filter(|_| !is_from_terminal) {
+            // It may have ended by itself in this moment.
+            let _ = kill_process(pid, signal);
         }
     }
 }
@@ -101,7 +101,8 @@ mod tests {
     use super::*;
 
     async fn ended(script: &str) -> ExitStatus {
-        attend(&Decision::default(), &["sh", "-c", script].map(OsString::from)).await.unwrap()
+        let mut signals = Signals::catch().unwrap();
+        attend(&Decision::default(), &["sh", "-c", script].map(OsString::from), &mut signals).await.unwrap()
     }
 
     #[tokio::test]
@@ -116,7 +117,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_command_learns_what_the_policy_hands_over() {
+    async fn the_command_finds_the_constraints_in_its_environment() {
         let constraints = serde_json::Map::from_iter([("max_rows".to_owned(), json!(100))]);
         let decision = Decision {
             decision_id: "dec_1".into(),
@@ -124,7 +125,8 @@ mod tests {
             ..Decision::default()
         };
         let script = r#"test "$AEGIS_DECISION_ID $AEGIS_CONSTRAINTS" = 'dec_1 {"max_rows":100}'"#;
-        assert!(attend(&decision, &["sh", "-c", script].map(OsString::from)).await.unwrap().success());
+        let mut signals = Signals::catch().unwrap();
+        assert!(attend(&decision, &["sh", "-c", script].map(OsString::from), &mut signals).await.unwrap().success());
     }
 
     #[test]

@@ -1,21 +1,23 @@
-//! `aegis propose`: ask whether an action may run, wait for whoever has to answer, and, like `sudo`, run it.
+//! `aegis propose`: asks whether an action may run, waits for whoever has to answer, and, like `sudo`, runs it.
 
 mod command;
+mod decision;
+mod signals;
 
 use std::ffi::OsString;
 use std::time::{Duration, Instant};
 
-use tokio::signal::unix::{SignalKind, signal};
 use tonic::{Response, Status};
 
+use self::decision::is;
+use self::signals::{Caught, Signals};
 use super::action_args::{self, ActionArgs};
 use super::connect::{self, Door, Remote, RemoteArgs};
 use super::exit::Exit;
 use super::failure::{Failure, because};
-use super::object::Object;
-use super::out::{Format, Out};
+use super::out::Format;
 use super::status::is_connection_lost;
-use super::{paint, say, times, wire, words};
+use super::{say, times, wire};
 use crate::domain::visible;
 use crate::proto::v1::{self, Decision, Outcome};
 
@@ -30,14 +32,15 @@ Examples:
     aegis propose bulk_update crm --params '{\"count\": 150}'
   Wait up to a minute for a reviewer's answer:
     aegis propose bulk_update crm --params '{\"count\": 150}' --wait 60s
-  Run a command only where it is allowed, and put what came of it on the record:
+  Run a command only if it is allowed, and put its result on the record:
     aegis propose deploy prod --wait 10m -- ./deploy.sh prod
 
-The outcome word comes first: ALLOW, DENY, ESCALATE or REQUIRE_CONFIRMATION. Exit code: 0 ALLOW, 3 DENY, 4 \
-somebody still has to answer, 1 or 2 it could not be asked.
+The output begins with ALLOW, DENY, ESCALATE or REQUIRE_CONFIRMATION. The exit code is 0 for ALLOW, 3 for DENY, 4 if \
+somebody still has to answer, and 1 or 2 if the daemon could not be asked.
 
-With `-- COMMAND` the decision goes to stderr, stdout is the command's, and so is the exit code once it has run. It finds \
-AEGIS_DECISION_ID and AEGIS_CONSTRAINTS (JSON) in its environment.";
+With `-- COMMAND` the decision goes to stderr. Stdout is the command's, and so is the exit code once it has run. The \
+command finds AEGIS_DECISION_ID and AEGIS_CONSTRAINTS (JSON) in its environment, and is passed the signals that \
+aegis gets.";
 
 /// Ask whether an action may run
 ///
@@ -49,31 +52,32 @@ pub(super) struct Args {
     #[command(flatten)]
     action: ActionArgs,
 
-    /// The agent's session: what one run of an agent did is found by it
+    /// Name the session, that is, one run of an agent; the record can be read by session
     #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
     session: String,
 
-    /// Free labels for the record: a JSON object or `@FILE`
+    /// Put labels on the record: a JSON object or `@FILE`
     #[arg(long, value_name = "JSON|@FILE")]
     metadata: Option<String>,
 
-    /// Makes this the same proposal as an earlier one with this key [default: a random one]
+    /// Ask again for the answer to an earlier proposal with this key [default: a random key]
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
 
-    /// The token of an earlier `REQUIRE_CONFIRMATION`, once the agent's user has confirmed
+    /// Confirm an earlier `REQUIRE_CONFIRMATION` with its token, once the agent's user has agreed
     #[arg(long, value_name = "TOKEN", default_value = "", hide_default_value = true)]
     confirmation_token: String,
 
-    /// How long to wait for a reviewer: `90s`, `5m`, `1h`
-    #[arg(long, value_name = "DURATION", value_parser = times::duration, default_value = "0s", hide_default_value = true)]
+    /// Wait for a reviewer up to this long: `90s`, `5m`, `1h30m` [default: do not wait]
+    #[arg(long, value_name = "DURATION", value_parser = times::duration)]
+    #[arg(default_value = "0s", hide_default_value = true)]
     wait: Duration,
 
-    /// How to write the decision
+    /// Print the decision in this format
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
 
-    /// A command to run if, and only if, the answer is ALLOW
+    /// Run this command if, and only if, the answer is ALLOW
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<OsString>,
 
@@ -124,21 +128,24 @@ async fn propose(args: &Args, request: v1::ProposeRequest) -> Result<Exit, Failu
     let lost = |failure: Failure| failure.hint(way_back(&request));
     let mut decision = answered(answer.await.map_err(|status| unanswered(status, lost))?.decision)?;
 
+    let mut signals = None;
     if is(&decision, Outcome::Escalate) && !args.wait.is_zero() {
         // Before anybody is told that we wait: from then on, stopping us is an answer.
-        let stop = stop_signal().map_err(|error| Failure::new(format!("no signals: {}", because(&error))))?;
+        let mut caught = catch_signals()?;
         say_who_is_asked(&decision, args.wait);
         decision = tokio::select! {
             waited = wait(&remote, decision.clone(), deadline) => waited.map_err(lost)?,
-            exit = stop => return give_up(args, &remote, &decision, exit).await,
+            signal = caught.next() => return give_up(args, &remote, &decision, signal).await,
         };
+        signals = Some(caught);
     }
-    show(args, &decision)?;
+    decision::print(&decision, args.format, !args.command.is_empty())?;
     if is(&decision, Outcome::Allow) && !args.command.is_empty() {
-        return command::run(&remote, &decision, &args.command).await;
+        let mut signals = signals.map_or_else(catch_signals, Ok)?;
+        return command::run(&remote, &decision, &args.command, &mut signals).await;
     }
     say_what_is_missing(args, &request, &decision);
-    Ok(exit(&decision))
+    Ok(decision::exit(&decision))
 }
 
 /// Asks until there is an answer or the time is over.
@@ -164,19 +171,19 @@ async fn wait(remote: &Remote, mut decision: Decision, deadline: Instant) -> Res
     Ok(decision)
 }
 
-/// Resolves when the user or the system wants us to stop, with the exit code of whom that signal ended.
-fn stop_signal() -> std::io::Result<impl Future<Output = Exit>> {
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => Exit::Command(130),
-            _ = terminate.recv() => Exit::Command(143),
-        }
-    })
+fn catch_signals() -> Result<Signals, Failure> {
+    Signals::catch().map_err(|error| Failure::new(format!("cannot catch signals: {}", because(&error))))
 }
 
-/// Stopped while waiting. Nobody could come back for the answer with a key that nobody knows: the question is withdrawn.
-async fn give_up(args: &Args, remote: &Remote, decision: &Decision, exit: Exit) -> Result<Exit, Failure> {
+/// Stopped while waiting. Nobody could come back for the answer with a key that nobody knows: the question is
+/// withdrawn.
+async fn give_up(
+    args: &Args,
+    remote: &Remote,
+    decision: &Decision,
+    Caught { signal, .. }: Caught,
+) -> Result<Exit, Failure> {
+    let exit = Exit::Command(128 + u8::try_from(signal.as_raw()).unwrap_or_default());
     if args.idempotency_key.is_some() {
         say::note("interrupted; the question stays open");
         return Ok(exit);
@@ -213,20 +220,6 @@ fn answered(decision: Option<Decision>) -> Result<Decision, Failure> {
     decision.ok_or_else(|| Failure::new("the daemon answered without a decision: do not run the action"))
 }
 
-fn is(decision: &Decision, outcome: Outcome) -> bool {
-    decision.outcome == outcome as i32
-}
-
-/// What the decision means to a shell. An outcome that this version does not know is a failure, never a go.
-fn exit(decision: &Decision) -> Exit {
-    match Outcome::try_from(decision.outcome) {
-        Ok(Outcome::Allow) => Exit::Done,
-        Ok(Outcome::Deny) => Exit::Denied,
-        Ok(Outcome::Escalate | Outcome::RequireConfirmation) => Exit::Unanswered,
-        Ok(Outcome::Unspecified) | Err(_) => Exit::Failed,
-    }
-}
-
 fn say_who_is_asked(decision: &Decision, wait: Duration) {
     let approval = visible(&decision.approval_id);
     say::note(format_args!("waiting up to {}s for a reviewer to answer {approval}", wait.as_secs()));
@@ -260,94 +253,11 @@ fn say_what_is_missing(args: &Args, request: &v1::ProposeRequest, decision: &Dec
     }
 }
 
-fn show(args: &Args, decision: &Decision) -> Result<(), Failure> {
-    let text = match args.format {
-        Format::Table => line(decision),
-        Format::Json => super::safe_json::pretty(&json(decision)),
-    };
-    if args.command.is_empty() {
-        let mut out = Out::stdout();
-        out.line(text)?;
-        out.flush()
-    } else {
-        // Stdout is the command's.
-        say::note(text);
-        Ok(())
-    }
-}
-
-/// The outcome word, the decision's id, and why.
-fn line(decision: &Decision) -> String {
-    let outcome = words::outcome(decision.outcome);
-    let style = paint::of(&outcome);
-    format!("{style}{outcome}{style:#} {} {}", visible(&decision.decision_id), visible(&decision.reason))
-        .trim_end()
-        .into()
-}
-
-/// The decision, whole.
-fn json(decision: &Decision) -> Object {
-    let moment = |at| wire::moment(at).map(|at| at.to_string());
-    Object::default()
-        .with("outcome", words::outcome(decision.outcome))
-        .with("decision_id", decision.decision_id.as_str())
-        .with("reason", decision.reason.as_str())
-        .with("risk_level", words::risk(decision.risk_level))
-        .with("risk_score", decision.risk_score)
-        .with("approval", words::approval(decision.approval))
-        .with("matched_rule", decision.matched_rule.as_str())
-        .with("constraints", wire::from_struct(decision.constraints.as_ref()))
-        .with("policy_revision", decision.policy_revision.as_str())
-        .with("timestamp", moment(decision.timestamp.as_ref()))
-        .with("audit_ref", wire::present(&decision.audit_ref))
-        .with("approval_id", wire::present(&decision.approval_id))
-        .with("expires_at", moment(decision.expires_at.as_ref()))
-        .with("confirmation_token", wire::present(&decision.confirmation_token))
-        .with("action_digest", decision.action_digest.as_str())
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
-
-    fn decision(outcome: Outcome) -> Decision {
-        Decision {
-            decision_id: "dec_1".into(),
-            outcome: outcome as i32,
-            reason: "rule `a\u{202e}` says so".into(),
-            ..Decision::default()
-        }
-    }
-
-    #[test]
-    fn the_outcome_word_comes_first_and_nothing_is_hidden() {
-        let text = anstream::adapter::strip_str(&line(&decision(Outcome::Escalate))).to_string();
-        assert_eq!(text, "ESCALATE dec_1 rule `a\\u{202e}` says so");
-    }
-
-    #[test]
-    fn only_allow_is_0() {
-        for (outcome, code) in [
-            (Outcome::Allow, 0),
-            (Outcome::Deny, 3),
-            (Outcome::Escalate, 4),
-            (Outcome::RequireConfirmation, 4),
-            (Outcome::Unspecified, 1),
-        ] {
-            assert_eq!(exit(&decision(outcome)).code(), code, "{outcome:?}");
-        }
-        assert_eq!(exit(&Decision { outcome: 99, ..Decision::default() }).code(), 1);
-    }
-
-    #[test]
-    fn a_decision_is_json_with_every_member() {
-        let json = serde_json::to_value(json(&decision(Outcome::Allow))).unwrap();
-        assert_eq!(json["outcome"], "ALLOW");
-        assert_eq!(json["approval_id"], serde_json::Value::Null);
-        assert_eq!(json["constraints"], serde_json::json!({}));
-    }
 
     #[tokio::test]
     async fn a_lost_connection_is_tried_again_and_a_refusal_is_not() {

@@ -1,6 +1,7 @@
-//! What waits, as far as is known: fed with news, in the order in which the questions were put.
+//! The approvals that are pending, as far as is known: fed with news, oldest first.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use super::feed::News;
 use crate::cli::failure::Failure;
@@ -28,9 +29,9 @@ pub(super) enum Link {
     Lost(String),
 }
 
-/// What changed, for who wants to say it.
+/// What changed, for whoever wants to say it.
 #[derive(Debug)]
-pub(super) enum Change {
+pub(super) enum Update {
     /// Nothing to speak of.
     None,
     /// All that waits is known; a whole new picture.
@@ -47,12 +48,12 @@ pub(super) enum Change {
 
 impl Board {
     /// Takes in news. Fails where the news is that there will be no more.
-    pub(super) fn hear(&mut self, news: News) -> Result<Change, Failure> {
+    pub(super) fn hear(&mut self, news: News) -> Result<Update, Failure> {
         match news {
             News::Snapshot { missed } => {
                 self.coming = Some(BTreeMap::new());
                 self.link = Link::Loading;
-                Ok(missed.map_or(Change::None, Change::Lagged))
+                Ok(missed.map_or(Update::None, Update::Lagged))
             }
             News::Complete => {
                 if let Some(coming) = self.coming.take() {
@@ -60,27 +61,27 @@ impl Board {
                 }
                 self.link = Link::Live;
                 self.has_begun = true;
-                Ok(Change::All)
+                Ok(Update::All)
             }
             News::Pending(approval) => {
                 let id = approval.approval_id.clone();
                 if let Some(coming) = &mut self.coming {
                     coming.insert(id, *approval);
-                    return Ok(Change::None);
+                    return Ok(Update::None);
                 }
                 let is_new = self.waiting.insert(id, (*approval).clone()).is_none();
-                Ok(if is_new { Change::Added(*approval) } else { Change::None })
+                Ok(if is_new { Update::Added(*approval) } else { Update::None })
             }
             News::Ended(approval) => {
                 if let Some(coming) = &mut self.coming {
                     coming.remove(&approval.approval_id);
                 }
                 let was_known = self.waiting.remove(&approval.approval_id).is_some();
-                Ok(if was_known { Change::Ended(*approval) } else { Change::None })
+                Ok(if was_known { Update::Ended(*approval) } else { Update::None })
             }
             News::Lost(why) => {
                 self.link = Link::Lost(why.clone());
-                Ok(Change::Lost(why))
+                Ok(Update::Lost(why))
             }
             News::Over(failure) => Err(failure),
         }
@@ -91,12 +92,12 @@ impl Board {
         self.waiting.values()
     }
 
-    /// One that waits.
+    /// One that is pending.
     pub(super) fn get(&self, id: &str) -> Option<&Approval> {
         self.waiting.get(id)
     }
 
-    /// This one has ended: somebody was told before the stream said it.
+    /// Forgets one that has ended: the caller was told before the stream said it.
     pub(super) fn forget(&mut self, id: &str) {
         self.waiting.remove(id);
     }
@@ -106,9 +107,9 @@ impl Board {
         self.waiting.len()
     }
 
-    /// Where it stands in the list.
-    pub(super) fn position(&self, id: &str) -> Option<usize> {
-        self.waiting.keys().position(|key| key == id)
+    /// How many are older than this one: where it stands in the list, whether it is on it or not.
+    pub(super) fn position(&self, id: &str) -> usize {
+        self.waiting.range::<str, _>((Bound::Unbounded, Bound::Excluded(id))).count()
     }
 
     /// How well the board knows what waits.
@@ -157,16 +158,16 @@ pub(super) mod tests {
     #[test]
     fn what_ends_is_gone_and_what_comes_is_there() {
         let mut board = board(&["apr_1", "apr_2"]);
-        assert!(matches!(board.hear(News::Ended(Box::new(approval("apr_1")))), Ok(Change::Ended(_))));
-        assert!(matches!(board.hear(News::Ended(Box::new(approval("apr_1")))), Ok(Change::None)));
-        assert!(matches!(board.hear(pending("apr_3")), Ok(Change::Added(_))));
+        assert!(matches!(board.hear(News::Ended(Box::new(approval("apr_1")))), Ok(Update::Ended(_))));
+        assert!(matches!(board.hear(News::Ended(Box::new(approval("apr_1")))), Ok(Update::None)));
+        assert!(matches!(board.hear(pending("apr_3")), Ok(Update::Added(_))));
         assert_eq!(ids(&board), ["apr_2", "apr_3"]);
     }
 
     #[test]
     fn a_new_snapshot_replaces_the_picture_only_when_it_is_complete() {
         let mut board = board(&["apr_1", "apr_2"]);
-        assert!(matches!(board.hear(News::Snapshot { missed: Some(7) }), Ok(Change::Lagged(7))));
+        assert!(matches!(board.hear(News::Snapshot { missed: Some(7) }), Ok(Update::Lagged(7))));
         board.hear(pending("apr_2")).unwrap();
         assert_eq!((ids(&board), board.link()), (vec!["apr_1", "apr_2"], &Link::Loading));
         board.hear(News::Complete).unwrap();

@@ -1,16 +1,18 @@
-//! The reviewer at the keyboard: what is chosen, what is being typed, and what a key means. No terminal here.
+//! The reviewer at the keyboard: where the cursor is, what is being typed, and what a key means. No terminal here.
 //!
-//! A verdict is bound to the question that was on the screen when `a` or `d` was pressed, not to whatever the list shows
-//! when Enter is: lists move by themselves.
+//! A reviewer acts on what is on the screen and on nothing else. So the cursor never moves by itself: a question that
+//! ends under it stays where it is, as ended, until a key moves the cursor away. What is open (details, or the prompt
+//! for a reason) stays open until a key closes it. And a row that the cursor was put on by the program takes no vote
+//! before a key has chosen it.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use super::board::{Board, Change};
+use super::board::{Board, Update};
 use super::feed::News;
-use crate::cli::answer::{self, Verdict};
 use crate::cli::approval;
 use crate::cli::failure::Failure;
 use crate::cli::paint;
+use crate::cli::vote::{self, Vote};
 use crate::domain::visible;
 use crate::proto::v1::{Approval, SessionAction};
 
@@ -21,23 +23,50 @@ pub(super) enum Wish {
     Reload,
     /// Everything about this one, its session's history included.
     Fetch(String),
-    Answer(Verdict, Box<Approval>, String),
+    Answer(Vote, Box<Approval>, String),
 }
 
 /// What fills the screen.
 #[derive(Debug, PartialEq)]
 pub(super) enum View {
     List,
-    /// Everything about the chosen one, from this line on.
-    Details {
-        scroll: usize,
-    },
-    /// A verdict waits for its reason.
-    Reason {
-        verdict: Verdict,
-        on: Box<Approval>,
-        text: String,
-    },
+    Open(Open),
+}
+
+/// The question under the cursor, open.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Open {
+    /// The first line that is shown.
+    pub(super) scroll: usize,
+    /// A vote that waits for its reason, and for Enter.
+    pub(super) prompt: Option<Prompt>,
+    /// Whether Esc leads from the prompt back to the list.
+    from_list: bool,
+}
+
+/// A vote that waits for its reason.
+#[derive(Debug, PartialEq)]
+pub(super) struct Prompt {
+    pub(super) vote: Vote,
+    pub(super) reason: String,
+}
+
+/// The question that the cursor is on: a copy, which stays when the board forgets it.
+#[derive(Debug)]
+pub(super) struct Cursor {
+    pub(super) on: Approval,
+    pub(super) has_ended: bool,
+    /// Whether a key put the cursor here.
+    pub(super) is_chosen: bool,
+}
+
+/// How much of the list and of what is open fits the screen, as it was last drawn.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Window {
+    pub(super) rows: usize,
+    pub(super) lines: usize,
+    /// The scroll position at which the last line is shown.
+    pub(super) last_scroll: usize,
 }
 
 /// The reviewer's state.
@@ -45,13 +74,14 @@ pub(super) enum View {
 pub(super) struct Desk {
     pub(super) board: Board,
     pub(super) view: View,
-    chosen: Option<String>,
-    /// What the chosen one's session did before, where it was fetched.
+    cursor: Option<Cursor>,
+    /// What the session of this question did before, where it was fetched.
     history: Option<(String, Vec<SessionAction>)>,
     /// Whether the connection broke since the picture was last complete.
     was_lost: bool,
     /// The last thing that happened, styled.
     pub(super) notice: String,
+    window: Window,
 }
 
 impl Desk {
@@ -60,21 +90,22 @@ impl Desk {
         Self {
             board: Board::default(),
             view: View::List,
-            chosen: None,
+            cursor: None,
             history: None,
             was_lost: false,
             notice: String::new(),
+            window: Window::default(),
         }
     }
 
-    /// Where the chosen one stands in the list.
-    pub(super) fn position(&self) -> Option<usize> {
-        self.board.position(self.chosen.as_deref()?)
+    /// The question under the cursor.
+    pub(super) fn cursor(&self) -> Option<&Cursor> {
+        self.cursor.as_ref()
     }
 
-    /// The chosen one, with its history where that is known.
-    pub(super) fn chosen(&self) -> Option<Approval> {
-        let mut approval = self.board.get(self.chosen.as_deref()?)?.clone();
+    /// The question under the cursor, with its session's history where that is known.
+    pub(super) fn shown(&self) -> Option<Approval> {
+        let mut approval = self.cursor.as_ref()?.on.clone();
         if let Some((id, history)) = &self.history
             && *id == approval.approval_id
         {
@@ -83,38 +114,67 @@ impl Desk {
         Some(approval)
     }
 
+    /// Where the cursor stands in [`Self::rows`].
+    pub(super) fn position(&self) -> Option<usize> {
+        Some(self.board.position(&self.cursor.as_ref()?.on.approval_id))
+    }
+
+    /// The list: what is pending, and in its old place what has ended under the cursor.
+    pub(super) fn rows(&self) -> impl Iterator<Item = &Approval> {
+        let ended = self.cursor.as_ref().filter(|cursor| cursor.has_ended).map(|cursor| &cursor.on);
+        let before = ended.map_or(0, |ended| self.board.position(&ended.approval_id));
+        self.board.waiting().take(before).chain(ended).chain(self.board.waiting().skip(before))
+    }
+
+    /// How many rows the list has.
+    pub(super) fn len(&self) -> usize {
+        self.board.len() + usize::from(self.cursor.as_ref().is_some_and(|cursor| cursor.has_ended))
+    }
+
     /// Takes in news from the stream.
     pub(super) fn hear(&mut self, news: News) -> Result<(), Failure> {
-        // Finding a place takes a walk through the list: only where something may leave it.
-        let may_leave = matches!(news, News::Ended(_) | News::Complete);
-        let stood = may_leave.then(|| self.position()).flatten().unwrap_or(0);
         self.was_lost |= matches!(news, News::Lost(_));
+        let is_first = !self.board.has_begun();
         match self.board.hear(news)? {
-            Change::Ended(ended) => self.tell_ended(&ended),
-            Change::Lagged(missed) => self.warn(&format!("the list fell {missed} changes behind; loading it anew")),
-            Change::Lost(why) => self.warn(&why),
-            Change::Added(added) => self.notice = format!("new: {}", approval::title(&added)),
-            Change::All if std::mem::take(&mut self.was_lost) => self.notice = "connected again".into(),
-            Change::All | Change::None => {}
-        }
-        if self.chosen.as_ref().is_none_or(|id| self.board.get(id).is_none()) {
-            self.choose(stood);
-            if matches!(self.view, View::Details { .. }) {
-                self.view = View::List;
+            Update::Ended(ended) => self.end(&ended),
+            Update::Lagged(missed) => self.warn(&format!("the list fell {missed} changes behind; loading it again")),
+            Update::Lost(why) => self.warn(&why),
+            Update::Added(added) => {
+                self.notice = format!("new: {}", approval::title(&added));
+                self.place(false);
             }
-        }
-        if let View::Reason { on, .. } = &self.view
-            && self.board.get(&on.approval_id).is_none()
-        {
-            self.view = View::List;
+            Update::All => {
+                if std::mem::take(&mut self.was_lost) {
+                    self.notice = "connected again".into();
+                }
+                if let Some(cursor) = &mut self.cursor
+                    && self.board.get(&cursor.on.approval_id).is_none()
+                {
+                    cursor.has_ended = true;
+                }
+                // What the screen begins with is looked at before a key is pressed.
+                self.place(is_first);
+            }
+            Update::None => {}
         }
         Ok(())
     }
 
-    /// What became of an answer.
+    /// Puts the cursor on the first row where it is on none.
+    fn place(&mut self, is_chosen: bool) {
+        if self.cursor.is_none() {
+            let first = self.board.waiting().next().cloned();
+            self.cursor = first.map(|on| Cursor { on, has_ended: false, is_chosen });
+        }
+    }
+
+    /// What became of a vote.
     pub(super) fn answered(&mut self, answer: Result<Approval, Failure>) {
         match answer {
-            Ok(ended) => self.tell_ended(&ended),
+            Ok(ended) => {
+                self.board.forget(&ended.approval_id);
+                self.end(&ended);
+            }
             Err(failure) => self.warn(&failure.to_string()),
         }
     }
@@ -127,8 +187,14 @@ impl Desk {
         }
     }
 
-    fn tell_ended(&mut self, ended: &Approval) {
-        self.notice = answer::short_line(ended);
+    fn end(&mut self, ended: &Approval) {
+        self.notice = vote::short_line(ended);
+        if let Some(cursor) = &mut self.cursor
+            && cursor.on.approval_id == ended.approval_id
+        {
+            cursor.has_ended = true;
+            cursor.on.ending.clone_from(&ended.ending);
+        }
     }
 
     fn warn(&mut self, message: &str) {
@@ -136,15 +202,28 @@ impl Desk {
         self.notice = format!("{style}{}{style:#}", message.replace('\n', " "));
     }
 
+    /// Moves the cursor, because a key says so.
     fn choose(&mut self, position: usize) {
-        let last = self.board.len().saturating_sub(1);
-        self.chosen = self.board.waiting().nth(position.min(last)).map(|approval| approval.approval_id.clone());
+        let last = self.len().saturating_sub(1);
+        let Some(row) = self.rows().nth(position.min(last)).cloned() else { return };
+        match &mut self.cursor {
+            Some(cursor) if cursor.on.approval_id == row.approval_id => cursor.is_chosen = true,
+            cursor => *cursor = Some(Cursor { on: row, has_ended: false, is_chosen: true }),
+        }
+    }
+
+    /// Learns how much of it the screen showed.
+    pub(super) fn seen(&mut self, window: Window) {
+        self.window = window;
+        if let View::Open(open) = &mut self.view {
+            open.scroll = open.scroll.min(window.last_scroll);
+        }
     }
 
     /// Text that was pasted: a line break in it must not send anything.
     pub(super) fn paste(&mut self, pasted: &str) {
-        if let View::Reason { text, .. } = &mut self.view {
-            text.extend(pasted.chars().map(|c| if c.is_control() { ' ' } else { c }));
+        if let View::Open(Open { prompt: Some(prompt), .. }) = &mut self.view {
+            prompt.reason.extend(pasted.chars().map(|c| if c.is_control() { ' ' } else { c }));
         }
     }
 
@@ -154,184 +233,121 @@ impl Desk {
         if control && key.code == KeyCode::Char('c') {
             return Some(Wish::Quit);
         }
+        let is_modified = control || key.modifiers.intersects(KeyModifiers::ALT | KeyModifiers::SUPER);
         match &mut self.view {
-            View::Reason { .. } => self.reason_key(key.code, control),
-            View::Details { scroll } => match key.code {
-                KeyCode::Up | KeyCode::Char('k') => {
-                    *scroll = scroll.saturating_sub(1);
-                    None
+            View::Open(Open { prompt: Some(prompt), .. }) if is_modified => {
+                if control && key.code == KeyCode::Char('u') {
+                    prompt.reason.clear();
                 }
-                KeyCode::Down | KeyCode::Char('j') => {
-                    *scroll += 1;
-                    None
-                }
-                KeyCode::PageUp => {
-                    *scroll = scroll.saturating_sub(10);
-                    None
-                }
-                KeyCode::PageDown | KeyCode::Char(' ') => {
-                    *scroll += 10;
-                    None
-                }
-                KeyCode::Enter | KeyCode::Esc | KeyCode::Char('q') => {
-                    self.view = View::List;
-                    None
-                }
-                code => self.list_key(code),
-            },
+                None
+            }
+            // Ctrl+D is no `d`: what other programs take for the end of the input must not open anything.
+            _ if is_modified => None,
+            View::Open(Open { prompt: Some(_), .. }) => self.prompt_key(key.code),
+            View::Open(_) => self.details_key(key.code),
             View::List => self.list_key(key.code),
         }
     }
 
     fn list_key(&mut self, code: KeyCode) -> Option<Wish> {
-        let position = self.position().unwrap_or(0);
         match code {
             KeyCode::Char('q') | KeyCode::Esc => return Some(Wish::Quit),
             KeyCode::Char('r') => return Some(Wish::Reload),
-            KeyCode::Up | KeyCode::Char('k') => self.choose(position.saturating_sub(1)),
-            KeyCode::Down | KeyCode::Char('j') => self.choose(position + 1),
+            // Keys that were typed before there was anything to see mean nothing.
+            _ if !self.board.has_begun() => return None,
+            _ => {}
+        }
+        let position = self.position().unwrap_or(0);
+        // The first key of these only chooses what the program put the cursor on.
+        let step = usize::from(self.cursor.as_ref().is_some_and(|cursor| cursor.is_chosen));
+        let page = self.window.rows.max(1) * step;
+        match code {
+            KeyCode::Up | KeyCode::Char('k') => self.choose(position.saturating_sub(step)),
+            KeyCode::Down | KeyCode::Char('j') => self.choose(position + step),
+            KeyCode::PageUp => self.choose(position.saturating_sub(page)),
+            KeyCode::PageDown | KeyCode::Char(' ') => self.choose(position + page),
             KeyCode::Home | KeyCode::Char('g') => self.choose(0),
             KeyCode::End | KeyCode::Char('G') => self.choose(usize::MAX),
-            KeyCode::Char('a') => self.ask_reason(Verdict::Approve),
-            KeyCode::Char('d') => self.ask_reason(Verdict::Deny),
+            KeyCode::Char('a') => self.ask_reason(Vote::Approve),
+            KeyCode::Char('d') => self.ask_reason(Vote::Deny),
             KeyCode::Enter => {
-                self.view = View::Details { scroll: 0 };
-                return self.chosen.clone().map(Wish::Fetch);
+                let cursor = self.cursor.as_mut()?;
+                cursor.is_chosen = true;
+                self.view = View::Open(Open::default());
+                return Some(Wish::Fetch(cursor.on.approval_id.clone()));
             }
             _ => {}
         }
         None
     }
 
-    fn ask_reason(&mut self, verdict: Verdict) {
-        if let Some(on) = self.chosen() {
-            self.view = View::Reason { verdict, on: Box::new(on), text: String::new() };
+    fn details_key(&mut self, code: KeyCode) -> Option<Wish> {
+        match code {
+            KeyCode::Char('a') => self.ask_reason(Vote::Approve),
+            KeyCode::Char('d') => self.ask_reason(Vote::Deny),
+            KeyCode::Enter | KeyCode::Esc | KeyCode::Char('q') => self.view = View::List,
+            KeyCode::Char('k') => self.scroll(KeyCode::Up),
+            KeyCode::Char('j') => self.scroll(KeyCode::Down),
+            KeyCode::Char('g') => self.scroll(KeyCode::Home),
+            KeyCode::Char('G') => self.scroll(KeyCode::End),
+            KeyCode::Char(' ') => self.scroll(KeyCode::PageDown),
+            code => self.scroll(code),
+        }
+        None
+    }
+
+    /// Shows another part of what is open. Never more than [`Window::last_scroll`] lets it.
+    fn scroll(&mut self, code: KeyCode) {
+        let Window { lines, last_scroll, .. } = self.window;
+        let View::Open(Open { scroll, .. }) = &mut self.view else { return };
+        let wanted = match code {
+            KeyCode::Up => scroll.saturating_sub(1),
+            KeyCode::Down => *scroll + 1,
+            KeyCode::PageUp => scroll.saturating_sub(lines.max(1)),
+            KeyCode::PageDown => *scroll + lines.max(1),
+            KeyCode::Home => 0,
+            KeyCode::End => last_scroll,
+            _ => *scroll,
+        };
+        *scroll = wanted.min(last_scroll);
+    }
+
+    fn ask_reason(&mut self, vote: Vote) {
+        match &self.cursor {
+            None => self.warn("nothing waits for a reviewer"),
+            Some(cursor) if cursor.has_ended => self.warn("this question has ended: choose another one with j or k"),
+            Some(cursor) if !cursor.is_chosen => self.warn("this question is new: choose it first, with Enter or j"),
+            Some(_) => {
+                let prompt = Some(Prompt { vote, reason: String::new() });
+                match &mut self.view {
+                    View::List => self.view = View::Open(Open { prompt, from_list: true, scroll: 0 }),
+                    View::Open(open) => open.prompt = prompt,
+                }
+            }
         }
     }
 
-    fn reason_key(&mut self, code: KeyCode, control: bool) -> Option<Wish> {
-        let View::Reason { verdict, on, text } = &mut self.view else { return None };
+    fn prompt_key(&mut self, code: KeyCode) -> Option<Wish> {
+        let View::Open(open) = &mut self.view else { return None };
+        let (prompt, cursor) = (open.prompt.as_mut()?, self.cursor.as_ref()?);
         match code {
-            KeyCode::Esc => self.view = View::List,
+            KeyCode::Esc if open.from_list => self.view = View::List,
+            KeyCode::Esc => open.prompt = None,
+            KeyCode::Enter if cursor.has_ended => self.warn("this question has ended: nothing was sent. Esc goes back"),
             KeyCode::Enter => {
-                let wish = Wish::Answer(*verdict, on.clone(), text.trim().to_owned());
-                self.notice = format!("sending the answer to {} …", visible(&on.approval_id));
+                let (vote, reason) = (prompt.vote, prompt.reason.trim().to_owned());
+                let wish = Wish::Answer(vote, Box::new(cursor.on.clone()), reason);
+                self.notice = format!("sending the answer to {} …", visible(&cursor.on.approval_id));
                 self.view = View::List;
                 return Some(wish);
             }
-            KeyCode::Backspace => drop(text.pop()),
-            KeyCode::Char('u') if control => text.clear(),
-            KeyCode::Char(c) if !control => text.push(c),
-            _ => {}
+            KeyCode::Backspace => drop(prompt.reason.pop()),
+            KeyCode::Char(c) => prompt.reason.push(c),
+            code => self.scroll(code),
         }
         None
     }
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use super::super::board::tests::{approval, board, pending};
-    use super::*;
-
-    pub(in crate::cli::review) fn desk(ids: &[&str]) -> Desk {
-        let mut desk = Desk { board: board(ids), ..Desk::new() };
-        desk.choose(0);
-        desk
-    }
-
-    fn press(desk: &mut Desk, keys: &str) -> Option<Wish> {
-        let mut wish = None;
-        for c in keys.chars() {
-            let code = match c {
-                '\n' => KeyCode::Enter,
-                '\u{1b}' => KeyCode::Esc,
-                '\u{8}' => KeyCode::Backspace,
-                c => KeyCode::Char(c),
-            };
-            wish = desk.key(code.into());
-        }
-        wish
-    }
-
-    fn chosen(desk: &Desk) -> &str {
-        desk.chosen.as_deref().unwrap_or_default()
-    }
-
-    #[test]
-    fn j_and_k_choose_and_stop_at_the_ends() {
-        let mut desk = desk(&["apr_1", "apr_2", "apr_3"]);
-        press(&mut desk, "jj");
-        assert_eq!(chosen(&desk), "apr_3");
-        press(&mut desk, "jkk");
-        assert_eq!(chosen(&desk), "apr_1");
-        press(&mut desk, "kG");
-        assert_eq!(chosen(&desk), "apr_3");
-    }
-
-    #[test]
-    fn the_choice_stays_on_its_question_when_the_list_moves() {
-        let mut desk = desk(&["apr_1", "apr_2", "apr_3"]);
-        press(&mut desk, "j");
-        desk.hear(News::Ended(Box::new(approval("apr_1")))).unwrap();
-        desk.hear(pending("apr_0")).unwrap();
-        assert_eq!((chosen(&desk), desk.position()), ("apr_2", Some(1)));
-        desk.hear(News::Ended(Box::new(approval("apr_2")))).unwrap();
-        assert_eq!(chosen(&desk), "apr_3");
-    }
-
-    #[test]
-    fn a_verdict_is_on_what_was_shown_when_it_was_begun() {
-        let mut desk = desk(&["apr_1", "apr_2"]);
-        press(&mut desk, "a");
-        desk.hear(pending("apr_0")).unwrap();
-        let wish = press(&mut desk, "fiine\u{8}\u{8}\u{8}ne\n");
-        let Some(Wish::Answer(Verdict::Approve, on, reason)) = wish else { panic!("{wish:?}") };
-        assert_eq!((on.approval_id.as_str(), reason.as_str()), ("apr_1", "fine"));
-        assert_eq!(desk.view, View::List);
-    }
-
-    #[test]
-    fn a_question_that_ends_meanwhile_cannot_be_answered() {
-        let mut desk = desk(&["apr_1", "apr_2"]);
-        press(&mut desk, "d");
-        desk.hear(News::Ended(Box::new(approval("apr_1")))).unwrap();
-        assert_eq!(desk.view, View::List);
-        assert_eq!(press(&mut desk, "\u{1b}"), Some(Wish::Quit));
-    }
-
-    #[test]
-    fn esc_takes_a_verdict_back() {
-        let mut desk = desk(&["apr_1"]);
-        assert_eq!(press(&mut desk, "aq\u{1b}"), None);
-        assert_eq!(desk.view, View::List);
-        assert_eq!(press(&mut desk, "q"), Some(Wish::Quit));
-    }
-
-    #[test]
-    fn a_paste_sends_nothing() {
-        let mut desk = desk(&["apr_1"]);
-        press(&mut desk, "d");
-        desk.paste("no\nway");
-        let wish = press(&mut desk, "\n");
-        let Some(Wish::Answer(Verdict::Deny, _, reason)) = wish else { panic!("{wish:?}") };
-        assert_eq!(reason, "no way");
-    }
-
-    #[test]
-    fn an_empty_desk_answers_nothing() {
-        let mut desk = desk(&[]);
-        assert_eq!(press(&mut desk, "a"), None);
-        assert_eq!(press(&mut desk, "j\n"), None);
-        assert_eq!(press(&mut desk, "q"), None, "the first q leaves the details");
-        assert_eq!(press(&mut desk, "r"), Some(Wish::Reload));
-    }
-
-    #[test]
-    fn details_bring_the_history_of_the_chosen_one() {
-        let mut desk = desk(&["apr_1", "apr_2"]);
-        assert_eq!(press(&mut desk, "\n"), Some(Wish::Fetch("apr_1".into())));
-        desk.fetched(Ok(Approval { history: vec![SessionAction::default()], ..approval("apr_1") }));
-        assert_eq!(desk.chosen().unwrap().history.len(), 1);
-        assert_eq!(press(&mut desk, "\n"), None);
-    }
-}
+pub(super) mod tests;

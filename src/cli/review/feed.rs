@@ -24,7 +24,7 @@ pub(super) enum News {
     Ended(Box<Approval>),
     /// The stream broke; it is being opened again.
     Lost(String),
-    /// The stream broke and opening it again is of no use.
+    /// The stream broke and cannot be opened again.
     Over(Failure),
 }
 
@@ -79,7 +79,7 @@ async fn keep_open(
         let ended = match opened {
             Ok(stream) => {
                 pause = Duration::from_millis(250);
-                hand_on(stream, &news, &mut reloads).await
+                forward(stream, &news, &mut reloads).await
             }
             Err(status) => Ended::Broken(Some(status)),
         };
@@ -110,8 +110,8 @@ enum Ended {
     Broken(Option<Status>),
 }
 
-/// Hands on what the stream says, until it breaks or somebody wants it anew.
-async fn hand_on(
+/// Forwards what the stream says, until it breaks or somebody asks for a new snapshot.
+async fn forward(
     mut stream: Streaming<StreamApprovalsResponse>,
     news: &mpsc::Sender<News>,
     reloads: &mut mpsc::Receiver<()>,

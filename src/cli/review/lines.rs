@@ -4,21 +4,21 @@ use std::io::BufRead as _;
 
 use tokio::sync::mpsc;
 
-use super::board::{Board, Change};
+use super::board::{Board, Update};
 use super::feed::Feed;
-use crate::cli::answer::{self, Verdict};
 use crate::cli::connect::Remote;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::out::Out;
+use crate::cli::vote::{self, Vote};
 use crate::cli::{approval, say};
 use crate::domain::{Timestamp, visible};
 use crate::proto::v1::Approval;
 
 const HELP: &str = "`a ID-or-number [reason]` approves, `d ID-or-number [reason]` denies, `r` lists again, `q` quits";
 
-/// Lists what waits, answers what stdin says, and ends with it. Fails softly: a refused answer is said, and shows in the
-/// exit code.
+/// Lists what waits, answers what stdin says, and ends with it. Fails softly: a refused answer is said, and shows in
+/// the exit code.
 pub(super) async fn run(remote: &Remote, mut feed: Feed) -> Result<Exit, Failure> {
     let mut session = Session::new();
     while !session.board.has_begun() {
@@ -31,19 +31,19 @@ pub(super) async fn run(remote: &Remote, mut feed: Feed) -> Result<Exit, Failure
         // Answers first: what was read is answered in its order, whatever else happens.
         tokio::select! {
             biased;
-            line = commands.recv() => match line.as_deref().map(Command::read) {
-                None | Some(Ok(Command::Quit)) => break,
-                Some(Ok(Command::Nothing)) => {}
-                Some(Ok(Command::List)) => feed.reload(),
-                Some(Ok(Command::Answer(verdict, which, reason))) => {
+            line = commands.recv() => match line.as_deref().map(Instruction::read) {
+                None | Some(Ok(Instruction::Quit)) => break,
+                Some(Ok(Instruction::Nothing)) => {}
+                Some(Ok(Instruction::List)) => feed.reload(),
+                Some(Ok(Instruction::Answer(vote, which, reason))) => {
                     let answered = match session.find(which) {
                         Ok(on) => {
                             let digest = on.action_digest.clone();
-                            answer::send(&mut client, verdict, &on, digest, reason.into()).await.map_err(Failure::from)
+                            vote::send(&mut client, vote, &on, digest, reason.into()).await.map_err(Failure::from)
                         }
                         Err(failure) => Err(failure),
                     };
-                    session.answered(verdict, answered)?;
+                    session.answered(vote, answered)?;
                 }
                 Some(Err(failure)) => session.refused(&failure),
             },
@@ -69,24 +69,24 @@ fn read_stdin() -> mpsc::Receiver<String> {
 
 /// A line of stdin.
 #[derive(Debug, PartialEq)]
-enum Command<'a> {
-    Answer(Verdict, &'a str, &'a str),
+enum Instruction<'a> {
+    Answer(Vote, &'a str, &'a str),
     List,
     Quit,
     Nothing,
 }
 
-impl<'a> Command<'a> {
+impl<'a> Instruction<'a> {
     fn read(line: &'a str) -> Result<Self, Failure> {
         let (word, rest) = split(line);
-        let answer = |verdict| match split(rest) {
+        let answer = |vote| match split(rest) {
             ("", _) => Err(Failure::usage(format!("`{}`: which one?", visible(line))).hint(HELP)),
-            (which, reason) => Ok(Self::Answer(verdict, which, reason)),
+            (which, reason) => Ok(Self::Answer(vote, which, reason)),
         };
         match word {
             "" => Ok(Self::Nothing),
-            "a" | "approve" => answer(Verdict::Approve),
-            "d" | "deny" => answer(Verdict::Deny),
+            "a" | "approve" => answer(Vote::Approve),
+            "d" | "deny" => answer(Vote::Deny),
             "r" => Ok(Self::List),
             "q" => Ok(Self::Quit),
             _ => Err(Failure::usage(format!("`{}` is no command", visible(word))).hint(HELP)),
@@ -117,26 +117,26 @@ impl Session {
 
     fn hear(&mut self, news: super::feed::News) -> Result<(), Failure> {
         match self.board.hear(news)? {
-            Change::All => self.list(),
-            Change::Added(added) => {
+            Update::All => self.list(),
+            Update::Added(added) => {
                 self.print(&added)?;
                 self.out.flush()
             }
-            Change::Ended(ended) => {
+            Update::Ended(ended) => {
                 let number = self.number(&ended.approval_id);
                 let how = ended.ending.as_ref().map_or_else(|| "ended".into(), approval::ending);
                 self.out.line(format_args!("[{number}] {} {how}", approval::title(&ended)))?;
                 self.out.flush()
             }
-            Change::Lagged(missed) => {
-                say::warning(format_args!("the list fell {missed} changes behind; it is loaded anew"));
+            Update::Lagged(missed) => {
+                say::warning(format_args!("the list fell {missed} changes behind; loading it again"));
                 Ok(())
             }
-            Change::Lost(why) => {
+            Update::Lost(why) => {
                 say::warning(format_args!("{why}; trying again"));
                 Ok(())
             }
-            Change::None => Ok(()),
+            Update::None => Ok(()),
         }
     }
 
@@ -175,13 +175,13 @@ impl Session {
         })
     }
 
-    fn answered(&mut self, verdict: Verdict, answered: Result<Approval, Failure>) -> Result<(), Failure> {
+    fn answered(&mut self, vote: Vote, answered: Result<Approval, Failure>) -> Result<(), Failure> {
         match answered {
             Ok(ended) => {
-                self.all_went_well &= answer::exit(verdict, &ended) == Exit::Done;
+                self.all_went_well &= vote::exit(vote, &ended) == Exit::Done;
                 // Its end is known now: the stream need not say it again.
                 self.board.forget(&ended.approval_id);
-                self.out.line(answer::line(&ended))?;
+                self.out.line(vote::line(&ended))?;
                 self.out.flush()
             }
             Err(failure) => {
@@ -204,14 +204,14 @@ mod tests {
 
     #[test]
     fn commands_are_a_letter_a_question_and_a_reason() {
-        let read = |line| Command::read(line).ok();
-        assert_eq!(read("a 1 looks  fine "), Some(Command::Answer(Verdict::Approve, "1", "looks  fine")));
-        assert_eq!(read("  d\tapr_2"), Some(Command::Answer(Verdict::Deny, "apr_2", "")));
-        assert_eq!(read("r"), Some(Command::List));
-        assert_eq!(read("q"), Some(Command::Quit));
-        assert_eq!(read("  "), Some(Command::Nothing));
+        let read = |line| Instruction::read(line).ok();
+        assert_eq!(read("a 1 looks  fine "), Some(Instruction::Answer(Vote::Approve, "1", "looks  fine")));
+        assert_eq!(read("  d\tapr_2"), Some(Instruction::Answer(Vote::Deny, "apr_2", "")));
+        assert_eq!(read("r"), Some(Instruction::List));
+        assert_eq!(read("q"), Some(Instruction::Quit));
+        assert_eq!(read("  "), Some(Instruction::Nothing));
         for wrong in ["a", "approved 1", "x\u{1b}[2J"] {
-            let failure = Command::read(wrong).unwrap_err().to_string();
+            let failure = Instruction::read(wrong).unwrap_err().to_string();
             assert!(failure.contains("`a ID-or-number [reason]` approves") && !failure.contains('\u{1b}'), "{failure}");
         }
     }

@@ -1,7 +1,7 @@
 //! `aegis review`: watch what waits, and answer it, in one place.
 //!
-//! On a terminal a live list; without one, lines on stdout and commands on stdin. Both are fed by [`feed`], which keeps the
-//! stream of approvals open, and see the same [`board`]. What is on the board, and what a key means ([`desk`]), is plain
+//! On a terminal a live list; without one, lines on stdout and commands on stdin. Both are fed by [`feed`], which keeps
+//! the stream of approvals open, and see the same [`board`]. The board, and what a key means ([`desk`]), are plain
 //! state: only [`screen`] and [`lines`] touch a terminal or a pipe.
 
 mod board;
@@ -26,13 +26,18 @@ Examples:
     printf 'a 1 looks fine\\nd 2 not on a Friday\\n' | aegis review
 
 Keys:
-  up, down, j, k  choose          Enter  everything about it     r  ask the daemon anew
-  a  approve      d  deny         (both ask for a reason; Enter sends, Esc goes back)     q  quit
+  up, down, j, k, PageUp, PageDown, Home, End   move, or scroll what is open
+  Enter     open everything about the question, and close it
+  a, d      approve or deny it; both ask for a reason. Enter sends, Esc goes back
+  r         load the list again
+  q, Esc    close, quit
 
-Commands without a terminal: `a ID-or-number [reason]`, `d ID-or-number [reason]`, `r`, `q`. Exit code 1 if an answer was \
-refused.";
+The cursor moves by keys alone. A question that ends stays in place as ended until the cursor leaves it.
 
-/// Watch what waits for a reviewer, and answer it
+Commands without a terminal: `a ID-or-number [reason]`, `d ID-or-number [reason]`, `r`, `q`. The exit code is 1 if \
+an answer was refused.";
+
+/// Watch pending approvals and answer them
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {

@@ -1,11 +1,12 @@
-//! The live list on a terminal: takes the alternate screen, draws the picture, reads keys, gives the screen back.
+//! The live list on a terminal: takes the alternate screen, draws the picture, reads keys, and restores the terminal.
 
 use std::io::{self, IsTerminal as _, Stdout, Write as _};
 use std::time::Duration;
 
 use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste, Event, EventStream, KeyEventKind};
 use crossterm::terminal::{
-    self, BeginSynchronizedUpdate, Clear, ClearType, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen,
+    self, BeginSynchronizedUpdate, Clear, ClearType, DisableLineWrap, EnableLineWrap, EndSynchronizedUpdate,
+    EnterAlternateScreen, LeaveAlternateScreen,
 };
 use crossterm::{cursor, execute, queue, style};
 use tokio::signal::unix::{SignalKind, signal};
@@ -16,10 +17,10 @@ use tokio_stream::StreamExt as _;
 use super::desk::{Desk, Wish};
 use super::feed::Feed;
 use super::picture;
-use crate::cli::answer;
 use crate::cli::connect::{self, Remote};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
+use crate::cli::vote;
 use crate::domain::Timestamp;
 use crate::proto::v1::{Approval, GetApprovalRequest};
 
@@ -29,7 +30,7 @@ enum Reply {
     Fetched(Result<Approval, Failure>),
 }
 
-/// Shows the list until somebody has enough.
+/// Shows the list until the reviewer quits.
 pub(super) async fn run(remote: &Remote, mut feed: Feed) -> Result<Exit, Failure> {
     let mut screen = Screen::take().map_err(|error| Failure::new(format!("cannot use the terminal: {error}")))?;
     let mut desk = Desk::new();
@@ -39,7 +40,7 @@ pub(super) async fn run(remote: &Remote, mut feed: Feed) -> Result<Exit, Failure
     let mut second = tokio::time::interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
-        screen.draw(&desk).map_err(|error| Failure::output(&error))?;
+        screen.draw(&mut desk).map_err(|error| Failure::output(&error))?;
         tokio::select! {
             event = keys.next() => match event {
                 Some(Ok(Event::Key(key))) if key.kind != KeyEventKind::Release => match desk.key(key) {
@@ -74,9 +75,9 @@ pub(super) async fn run(remote: &Remote, mut feed: Feed) -> Result<Exit, Failure
 async fn grant(remote: Remote, wish: Wish, replies: mpsc::Sender<Reply>) {
     let mut client = remote.approvals();
     let reply = match wish {
-        Wish::Answer(verdict, on, reason) => {
+        Wish::Answer(vote, on, reason) => {
             let digest = on.action_digest.clone();
-            Reply::Answered(answer::send(&mut client, verdict, &on, digest, reason).await.map_err(Failure::from))
+            Reply::Answered(vote::send(&mut client, vote, &on, digest, reason).await.map_err(Failure::from))
         }
         Wish::Fetch(approval_id) => {
             let answer = client.get_approval(connect::call(GetApprovalRequest { approval_id })).await;
@@ -88,7 +89,7 @@ async fn grant(remote: Remote, wish: Wish, replies: mpsc::Sender<Reply>) {
     let _ = replies.send(reply).await;
 }
 
-/// The terminal while it is ours. Dropping gives it back, whatever happened.
+/// The terminal while it is ours. Dropping restores it, whatever happened.
 struct Screen {
     stdout: Stdout,
     colours: bool,
@@ -99,14 +100,16 @@ impl Screen {
         terminal::enable_raw_mode()?;
         let colours = anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never;
         let mut screen = Self { stdout: io::stdout(), colours };
-        execute!(screen.stdout, EnterAlternateScreen, EnableBracketedPaste, cursor::Hide)?;
+        // A terminal that counts columns in another way cuts a line rather than moving all lines below it.
+        execute!(screen.stdout, EnterAlternateScreen, EnableBracketedPaste, DisableLineWrap, cursor::Hide)?;
         Ok(screen)
     }
 
-    fn draw(&mut self, desk: &Desk) -> io::Result<()> {
+    fn draw(&mut self, desk: &mut Desk) -> io::Result<()> {
         let (width, height) = terminal::size()?;
         queue!(self.stdout, BeginSynchronizedUpdate)?;
-        let lines = picture::draw(desk, (width.into(), height.into()), Timestamp::now());
+        let (lines, window) = picture::draw(desk, (width.into(), height.into()), Timestamp::now());
+        desk.seen(window);
         for (row, line) in (0..).zip(lines) {
             let line = if self.colours { line } else { anstream::adapter::strip_str(&line).to_string() };
             queue!(self.stdout, cursor::MoveTo(0, row), style::Print(line), Clear(ClearType::UntilNewLine))?;
@@ -120,7 +123,7 @@ impl Drop for Screen {
     fn drop(&mut self) {
         if self.stdout.is_terminal() {
             // There is nobody to tell if the terminal is gone.
-            let _ = execute!(self.stdout, cursor::Show, DisableBracketedPaste, LeaveAlternateScreen);
+            let _ = execute!(self.stdout, cursor::Show, EnableLineWrap, DisableBracketedPaste, LeaveAlternateScreen);
         }
         let _ = terminal::disable_raw_mode();
     }

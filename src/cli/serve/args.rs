@@ -23,10 +23,11 @@ Examples:
   On a unix socket for an agent beside it, and on a free port, which is printed:
     aegis serve policy.yaml --uds /run/aegis/agent.sock --port 0
 
-Policy files are layers. The later file wins: its rules are tried first, a rule of the same name replaces the earlier \
-one, and its defaults override. The files are watched. A bad file changes nothing and is reported.
+Policy files are layers. The later file wins: its rules are tried first, a rule of the same name replaces the \
+earlier one, and its defaults override. The files are watched. A bad file changes nothing and is reported.
 
-Signals: TERM and INT stop the daemon. HUP reads the policy, identities and certificates again. USR1 and USR2 do nothing.";
+Signals: TERM and INT stop the daemon. HUP reads the policy, identities and certificates again. USR1 and USR2 do \
+nothing.";
 
 /// Run the daemon
 ///
@@ -43,7 +44,8 @@ pub(in crate::cli) struct ServeArgs {
     #[arg(long, value_name = "DIR")]
     pub(super) data_dir: Option<PathBuf>,
 
-    /// Name the log of records, for example `example.com/payments`. It counts in a new data directory only, and is final
+    /// Name the log of records, for example `example.com/payments`. It counts in a new data directory only, and is
+    /// final
     /// [default: `aegis/` and 32 hex digits]
     #[arg(long, value_name = "NAME")]
     origin: Option<String>,
@@ -52,7 +54,7 @@ pub(in crate::cli) struct ServeArgs {
     #[arg(long)]
     dev: bool,
 
-    /// When an answer may be given: once its record is on disk, or sooner
+    /// Give an answer once its record is on disk, or sooner
     #[arg(long, value_enum, default_value = "full")]
     durability: Durability,
 
@@ -60,12 +62,13 @@ pub(in crate::cli) struct ServeArgs {
     #[arg(long, value_name = "DURATION", value_parser = times::duration, default_value = "5s")]
     disk_timeout: Duration,
 
-    /// Take the content out of records older than this, for example 90d. Their hashes and a note stay [default: keep all]
+    /// Take the content out of records older than this, for example 90d. Their hashes and a note stay [default: keep
+    /// all]
     #[arg(long, value_name = "DURATION", value_parser = times::duration)]
     retain: Option<Duration>,
 
-    /// Send every checkpoint to a witness, so that a record that is cut off or set back is noticed: `file:PATH` on another
-    /// volume, or `URL#VKEY` of a witness that cosigns (c2sp.org/tlog-witness). May be given several times
+    /// Send every checkpoint to a witness, so that a record that is cut off or set back is noticed: `file:PATH` on
+    /// another volume, or `URL#VKEY` of a witness that cosigns (c2sp.org/tlog-witness). May be given several times
     #[arg(long, value_name = "WITNESS")]
     witness: Vec<WitnessSource>,
 
@@ -77,8 +80,8 @@ pub(in crate::cli) struct ServeArgs {
     #[arg(long, value_name = "DURATION", value_parser = times::duration, default_value = "10s")]
     shutdown_grace: Duration,
 
-    /// Stop when standard input reaches its end. Standard input must be a pipe or socket whose other end the parent holds:
-    /// it closes when the parent ends, even by SIGKILL
+    /// Stop when standard input reaches its end. Standard input must be a pipe or socket whose other end the parent
+    /// holds: it closes when the parent ends, even by SIGKILL
     #[arg(long)]
     pub(super) ends_with_parent: bool,
 
@@ -130,7 +133,8 @@ struct ListenArgs {
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
 
-    /// Accept only clients with a certificate that one of these authorities signed (PEM). `--auth` says what each may do
+    /// Accept only clients with a certificate that one of these authorities signed (PEM). `--auth` says what each may
+    /// do
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_client_ca: Option<PathBuf>,
 
@@ -192,8 +196,8 @@ struct LimitArgs {
     #[arg(long = "max-calls-per-connection", value_name = "N", default_value_t = 20_000)]
     calls_per_connection: u32,
 
-    /// Limit wrong credentials over one connection: this many at once, then one a second. One address may send ten times as
-    /// many. 0 is no limit
+    /// Limit wrong credentials over one connection: this many at once, then one a second. One address may send ten
+    /// times as many. 0 is no limit
     #[arg(long = "max-wrong-credentials", value_name = "N", default_value_t = 10)]
     wrong_credentials: u32,
 

@@ -78,7 +78,7 @@ pub(super) fn read(line: &str, now: Timestamp) -> Result<Case, String> {
     Ok(Case {
         id: line.id,
         now: match line.now {
-            Some(text) => times::rfc3339(&text).map_err(|wrong| format!("1: `now`: {wrong}"))?,
+            Some(text) => times::point(&text).map_err(|wrong| format!("1: `now`: {wrong}"))?,
             None => now,
         },
         actor: match line.actor {
@@ -101,7 +101,8 @@ mod tests {
     #[test]
     fn a_case_may_say_everything_or_only_the_type() {
         let full = json!({
-            "id": "c1", "now": "2026-03-18T12:00:00Z", "actor": {"id": "agent-7", "type": "ai-agent"}, "authenticated": true,
+            "id": "c1", "now": "2026-03-18T12:00:00Z", "actor": {"id": "agent-7", "type": "ai-agent"},
+            "authenticated": true,
             "action": {"type": "read", "target": "crm", "params": {"a": 1}, "description": "d"}, "expect": {}
         });
         let case = read(&full.to_string(), NOW).unwrap();
@@ -123,6 +124,7 @@ mod tests {
             ("{}", "2: missing field `action`"),
             (r#"{"action":{"type":5}}"#, "19: invalid type: integer `5`, expected a string"),
             (r#"{"action":{"type":"a","params":[1]}}"#, "31: invalid type: sequence, expected a map"),
+            (r#"{"action":{"type":"a","params":{"n":1,"n":2}}}"#, r#"41: the key "n" is given twice"#),
             (r#"{"action":{"type":"a"},"actor":7}"#, "33: `actor` is a text or an object with `id`"),
             (r#"{"action":{"type":"a"},"now":"noon"}"#, "1: `now`: `noon` is not a moment"),
             ("{", "1: EOF while parsing an object"),

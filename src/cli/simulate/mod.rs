@@ -1,21 +1,20 @@
-//! `aegis simulate`: what a policy file would answer, without a daemon.
+//! `aegis simulate`: tries actions against a policy file, without a daemon.
 
-mod answer;
 mod case;
+mod tried;
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use self::answer::Answer;
 use self::case::Case;
+use self::tried::{Tally, Tried};
 use super::action_args;
 use super::exit::Exit;
 use super::fail_on::FailOn;
 use super::failure::Failure;
 use super::out::{ListFormat, Out};
-use super::policy_files::PolicyArgs;
-use super::{explain, safe_json, times};
+use super::{explain, policy_files, safe_json, times};
 use crate::domain::{Action, Timestamp};
 use crate::policy::Policy;
 
@@ -27,52 +26,59 @@ Examples:
   aegis simulate policy.yaml --cases cases.jsonl
 
 A case is a line of JSON and is answered with one:
-  {\"id\": 1, \"now\": \"2026-11-20T09:00:00Z\", \"actor\": \"agent-7\", \"action\": {\"type\": \"read\", \"target\": \"crm\", \"params\": {}}}
-  {\"id\": 1, \"risk_level\": \"LOW\", \"approval\": \"auto\", \"matched_rule\": \"read_auto\", \"is_allowed\": true, \"reason\": …}
-Only `action.type` is required. `actor` may be {\"id\", \"type\"}; with `\"authenticated\": true` it counts as proved.
+  {\"id\": 1, \"now\": \"2026-11-20T09:00Z\", \"actor\": \"a7\", \"action\": {\"type\": \"read\", \"target\": \"crm\"}}
+  {\"id\": 1, \"risk_level\": \"LOW\", \"approval\": \"auto\", \"matched_rule\": \"read_auto\", \"is_allowed\": true, …}
+Only `action.type` is required. `actor` may be {\"id\", \"type\"}. With `\"authenticated\": true` it counts as \
+authenticated.
 
-Exit code: 0, with --fail-on 3 for such an answer, 1 if the policy or a case cannot be read.";
+The exit code is 0; with --fail-on 3 for such an answer; 1 if the policy or a case cannot be read.";
 
-/// Try actions against a policy, without a daemon
+/// Try actions against a policy without a daemon
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    #[command(flatten)]
-    policy: PolicyArgs,
+    /// Ask this policy; `-` is stdin
+    #[arg(value_name = "POLICY")]
+    policy: PathBuf,
 
-    /// What to try; without a colon the target is `*`
+    /// Add another file on top of the policy. May be given several times; the last one wins
+    #[arg(long, value_name = "FILE")]
+    layer: Vec<PathBuf>,
+
+    /// Try these actions; without a colon the target is `*`
     #[arg(value_name = "TYPE:TARGET", required_unless_present = "cases", conflicts_with = "cases")]
     actions: Vec<String>,
 
-    /// The arguments of every action: a JSON object or `@FILE`
+    /// Give every action these parameters: a JSON object, `@FILE`, or `@-` for stdin
     #[arg(long, value_name = "JSON|@FILE", conflicts_with = "cases")]
     params: Option<String>,
 
-    /// Who proposes
+    /// Propose as this actor
     #[arg(long, value_name = "ID", conflicts_with = "cases")]
     actor: Option<String>,
 
-    /// The actor has proved who it is
+    /// Treat the actor as authenticated
     #[arg(long, requires = "actor")]
     authenticated: bool,
 
-    /// The moment that time conditions see: `2026-11-20T09:00:00Z`; in cases, where they do not say [default: now]
-    #[arg(long, value_name = "RFC3339", value_parser = times::rfc3339)]
+    /// Evaluate time conditions at this moment, for example 2026-11-20T09:00:00Z. Cases may say their own [default:
+    /// now]
+    #[arg(long, value_name = "WHEN", value_parser = times::point)]
     at: Option<Timestamp>,
 
-    /// Try the cases of this file, one JSON object a line; `-` reads stdin
+    /// Try the cases of this file, one JSON object a line; `-` is stdin
     #[arg(long, value_name = "FILE")]
     cases: Option<PathBuf>,
 
-    /// Say why: the rules tried, their conditions, the values seen
+    /// Explain each answer: the rules tried, their conditions, the values seen
     #[arg(long)]
     explain: bool,
 
-    /// End with exit code 3 if an answer is like this
+    /// End with exit code 3 if an answer is this strict
     #[arg(long, value_enum)]
     fail_on: Option<FailOn>,
 
-    /// How to write the answers [default: table, for cases jsonl]
+    /// Print the answers in this format [default: table; jsonl for cases]
     #[arg(long, value_enum)]
     format: Option<ListFormat>,
 }
@@ -80,7 +86,7 @@ pub(super) struct Args {
 /// Runs the command.
 pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     let given = if args.cases.is_none() { actions(args)? } else { Vec::new() };
-    let policy = args.policy.load()?;
+    let policy = policy_files::load(std::iter::once(&args.policy).chain(&args.layer))?;
     let default = if args.cases.is_some() { ListFormat::Jsonl } else { ListFormat::Table };
     let mut report = Report::begin(args, args.format.unwrap_or(default));
     match &args.cases {
@@ -145,35 +151,35 @@ struct Report<'a> {
     args: &'a Args,
     format: ListFormat,
     out: Out,
-    tally: answer::Tally,
+    tally: Tally,
     /// Whether an answer was what `--fail-on` watches for.
     hit: bool,
 }
 
 impl<'a> Report<'a> {
     fn begin(args: &'a Args, format: ListFormat) -> Self {
-        Self { args, format, out: Out::stdout(), tally: answer::Tally::default(), hit: false }
+        Self { args, format, out: Out::stdout(), tally: Tally::default(), hit: false }
     }
 
     fn answer(&mut self, policy: &Policy, case: &Case) -> Result<(), Failure> {
         let question = case.question();
         let explanation = self.args.explain.then(|| policy.explain(&question));
-        let answer = Answer::new(case, &policy.evaluate(&question), explanation.as_ref());
-        self.tally.count(answer.approval);
-        self.hit |= self.args.fail_on.is_some_and(|fail_on| fail_on.hits(answer.approval.as_str()));
+        let tried = Tried::new(case, &policy.evaluate(&question), explanation.as_ref());
+        self.tally.count(tried.approval);
+        self.hit |= self.args.fail_on.is_some_and(|fail_on| fail_on.hits(tried.approval.as_str()));
         match self.format {
             ListFormat::Table => {
-                self.out.line(answer.line(self.tally.total()))?;
-                match &answer.trace {
+                self.out.line(tried.line(self.tally.total()))?;
+                match &tried.trace {
                     Some((rules, left_out)) => self.out.text(explain::text(rules, *left_out)),
                     None => Ok(()),
                 }
             }
-            ListFormat::Jsonl => self.out.jsonl(&answer.json()),
+            ListFormat::Jsonl => self.out.jsonl(&tried.json()),
             ListFormat::Json => {
                 let lead = if self.tally.total() == 1 { "[\n" } else { ",\n" };
-                let element = safe_json::pretty(&answer.json()).replace('\n', "\n  ");
-                self.out.text(format_args!("{lead}  {element}"))
+                let element = safe_json::pretty(&tried.json()).replace('\n', "\n  ");
+                self.out.data(format_args!("{lead}  {element}"))
             }
         }
     }
@@ -181,7 +187,7 @@ impl<'a> Report<'a> {
     fn end(mut self) -> Result<(), Failure> {
         match self.format {
             ListFormat::Table => self.out.text(format_args!("\n{}", self.tally))?,
-            ListFormat::Json => self.out.line(if self.tally.total() == 0 { "[]" } else { "\n]" })?,
+            ListFormat::Json => self.out.data(if self.tally.total() == 0 { "[]\n" } else { "\n]\n" })?,
             ListFormat::Jsonl => {}
         }
         self.out.flush()

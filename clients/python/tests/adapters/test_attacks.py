@@ -418,6 +418,8 @@ async def test_page(row: dict[str, Any]) -> None:
                     if row.get("asked"):
                         await attack_page(sidecar, executor, row, site, done)
                     await done
+                if "opened" in row:
+                    await asked_about(sidecar, f"{site.url}/secret")
                 text = await runtime.run_one(Action("read"))
             assert "TOP SECRET" not in str(text.data)
             seen = [path for _, path in site.seen()]
@@ -427,6 +429,14 @@ async def test_page(row: dict[str, Any]) -> None:
                 assert [found.outcome for found in sidecar.audit.rows(action_target=f"{site.url}/secret")] == ["DENY"]
     finally:
         site.stop()
+
+
+async def asked_about(sidecar: Sidecar, target: str) -> None:
+    """Waits until a document was proposed, whoever leads there."""
+    for _ in range(500):
+        if sidecar.audit.get_log(action_target=target):
+            return
+        await asyncio.sleep(0.02)
 
 
 async def attack_page(

@@ -180,3 +180,14 @@ async def test_a_redirect_is_followed_hop_by_hop_with_its_cookies(site: Site) ->
         )
     last = next(request for request in site.requests if request.path == "/login")
     assert last.headers["cookie"] == "seen=1"
+
+
+async def test_a_redirect_that_may_not_be_followed_fails_wherever_it_stands(site: Site) -> None:
+    site.pages["/start"] = (302, {"Location": "/middle"}, "")
+    site.pages["/middle"] = (302, {"Location": "https://elsewhere.example/"}, "")
+    with Sidecar(POLICY.replace("{url}", site.url)) as sidecar:
+        async with sidecar.runtime(executor()) as runtime:
+            result = await runtime.run_one(Action("navigate", f"{site.url}/start"))
+        assert result.status is ResultStatus.FAILED
+        assert str(result.error).startswith("led on to https://elsewhere.example/: Blocked by policy rule <default>")
+        assert sidecar.audit.get_log()[-1].outcome == "DENY"

@@ -43,9 +43,9 @@ const MOST_REDIRECTS = 20;
  * | `screenshot` | `screenshot` | the page's URL | `path`, where there is one |
  *
  * `element` is what the page says of itself: its `tag`, `id` and `text`, the `href` that it leads to, the `action` of
- * the form that it sends, and a `digest` of all of it but what was typed. Write rules on that: a selector is the agent's
- * word, and one element has many. The element is found once and compared before the action: one that was replaced, or
- * says something else by then, is not acted on.
+ * the form that it sends, and a `digest` of all of it but what was typed. Write rules on that: a selector is the
+ * agent's word, and one element has many. The element is found once and compared before the action: one that was
+ * replaced, or says something else by then, is not acted on.
  *
  * Redirects, links, forms, refreshes, frames and windows that the page opens are proposed as `navigate` before their
  * server is asked. Pages of the same context that the governed one has not opened are left alone. A service worker
@@ -217,8 +217,8 @@ export class GovernedPage {
 }
 
 /**
- * What failed, for the record: the first line of Playwright's error, for a log follows it that quotes the page and what was
- * typed; and no query, in which credentials may stand.
+ * What failed, for the record: the first line of Playwright's error, for a log follows it that quotes the page and
+ * what was typed; and no query, in which credentials may stand.
  */
 function failedBriefly<T>(execution: Execution<T>, href: string, shown: string): Execution<T> {
     if (execution.error === undefined) return execution;

@@ -4,7 +4,7 @@ import { accessSync, constants, existsSync, readFileSync } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
 import { AegisError } from "../errors.js";
 
-/** The program that `AEGIS_BIN` names, else the build output of the repository around the working directory, else `aegis` on the PATH. */
+/** `AEGIS_BIN`, else what the repository around the working directory has built, else `aegis` on the PATH. */
 export function findBinary(): string {
     const named = process.env["AEGIS_BIN"];
     if (named !== undefined && named !== "") {

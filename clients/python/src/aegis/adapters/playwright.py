@@ -153,6 +153,7 @@ class PlaywrightExecutor(BaseExecutor):
             context = await browser.new_context(service_workers="block")
             await self._navigation.guard(context)
             self._page = page = await context.new_page()
+            self._navigation.watch(page)
             page.set_default_timeout(self._timeout * 1000)
         except BaseException:
             await self.teardown()
@@ -192,8 +193,8 @@ class PlaywrightExecutor(BaseExecutor):
         self._navigation.begin()
         handle = None if element is None else element.handle
         data = await getattr(self, f"_{action.type}")(page, handle, params)
-        await self._navigation.settle(min(SETTLE, self._timeout))
         if action.type == "click":
+            await self._navigation.settle(min(SETTLE, self._timeout))
             refused = self._navigation.refused
             data = {"url": where(page.url)} | ({"refused": refused} if refused else {})
         return data
@@ -206,9 +207,10 @@ class PlaywrightExecutor(BaseExecutor):
         self._navigation.begin(url)
         response = await page.goto(url)
         await self._navigation.settle(self._timeout)
-        if self._navigation.refused and where(page.url) == target:
-            # What the page led to at once: a redirect that may not be followed.
-            raise RuntimeError(f"led on to {self._navigation.refused[0]}")
+        await page.wait_for_load_state()
+        if self._navigation.stopped is not None:
+            # A redirect that may not be followed.
+            raise RuntimeError(f"led on to {self._navigation.stopped}")
         status = self._navigation.status
         if status is None and response is not None:
             status = response.status

@@ -49,8 +49,8 @@ class Secret:
 class Action:
     """What an agent wants to do.
 
-    What JSON does not hold exactly cannot be proposed: an integer beyond 2^53, NaN, a date. It is refused with its path
-    when the action is proposed, not when it is made.
+    What JSON does not hold exactly cannot be proposed: an integer beyond 2^53 - 1, NaN, an object of a class that says
+    nothing of itself. It is refused with its path when the action is proposed, not when it is made.
     """
 
     type: str

@@ -271,8 +271,8 @@ class Runtime:
     def update_policy(self, policy: Policy) -> str:
         """Puts another policy in force, and gives its revision.
 
-        It changes a sidecar of the runtime's own; or, with `Access.admin`, the daemon of `client`, which takes one layer
-        and writes it to its policy file. An agent has no right to it.
+        It changes a sidecar of the runtime's own; or, with `Access.admin`, the daemon of `client`, which takes one
+        layer and writes it to its policy file. An agent has no right to it.
         """
         return self._open().change_policy(policy)
 

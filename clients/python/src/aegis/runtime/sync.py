@@ -46,7 +46,8 @@ def run_sync(work: Callable[[], Awaitable[Any]]) -> Any:
 
 def in_thread(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function, run in a thread where it is not async. What it returns is awaited on the loop where it can be."""
-    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None)):  # noqa: B004
+    call = getattr(function, "__call__", None)  # noqa: B004
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(call):
         return function
 
     async def threaded(*arguments: Any) -> Any:

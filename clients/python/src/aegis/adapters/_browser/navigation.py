@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urljoin
 
-from playwright.async_api import APIResponse, BrowserContext, Error, Request, Route
+from playwright.async_api import APIResponse, BrowserContext, Error, Frame, Page, Request, Route
 
 from aegis.adapters._browser.destination import destination, where
 from aegis.adapters.base import Governor
@@ -22,6 +22,8 @@ from aegis.core.errors import AegisError
 from aegis.core.result import Result
 from aegis.core.status import ResultStatus
 
+QUIET = 0.3
+"""Seconds; how long an action waits for a document that nobody knows of yet: one that a script begins to load."""
 _REDIRECTS = {301, 302, 303, 307, 308}
 # What belongs to the answer of the redirect alone, or would keep the small page from going on.
 _LEFT_OUT = {
@@ -44,8 +46,13 @@ class Navigation:
         self._granted: tuple[str, Any] | None = None
         self._running: set[asyncio.Task[Any]] = set()
         self._moved = asyncio.Event()
+        self._arriving = False
+        # Frames with the small page of a redirect, which goes on.
+        self._going_on: set[Frame | None] = set()
         self.refused: list[str] = []
         """Why documents were not loaded, since `begin`."""
+        self.stopped: str | None = None
+        """Why the page itself did not go on, since `begin`."""
         self.status: int | None = None
         """The HTTP status of the last document of the page itself."""
 
@@ -56,21 +63,34 @@ class Navigation:
     def begin(self, granted: str | None = None) -> None:
         """An action begins. One request for `granted`, which was allowed, is not proposed again."""
         self._granted = None if granted is None else _asked_for(*destination(granted))
-        self.refused, self.status = [], None
+        self.refused, self.stopped, self.status = [], None, None
+        self._arriving = False
+        self._going_on.clear()
+
+    def watch(self, page: Page) -> None:
+        """Notes when the page itself has moved to a document."""
+
+        def moved(frame: Frame) -> None:
+            if frame.parent_frame is None:
+                self._arriving = False
+                self._moved.set()
+
+        page.on("framenavigated", moved)
 
     async def settle(self, timeout: float) -> None:
         """Waits until no document is on its way any more, but no longer than that."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
-        while loop.time() < deadline:
+        while (left := deadline - loop.time()) > 0:
             self._moved.clear()
             waiting = {task for task in self._running if not task.done()}
             if waiting:
-                await asyncio.wait(waiting, timeout=deadline - loop.time(), return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(waiting, timeout=left, return_when=asyncio.FIRST_COMPLETED)
                 continue
-            # The small page of a redirect goes on in a moment.
+            # What is known to come is waited for; for what a script may begin, a moment.
+            coming = self._arriving or self._going_on
             try:
-                await asyncio.wait_for(self._moved.wait(), min(0.1, max(0.0, deadline - loop.time())))
+                await asyncio.wait_for(self._moved.wait(), left if coming else min(QUIET, left))
             except asyncio.TimeoutError:
                 return
 
@@ -78,6 +98,7 @@ class Navigation:
         if not request.is_navigation_request():
             await route.continue_()
             return
+        self._going_on.discard(_frame(request))
         self._moved.set()
         task = asyncio.ensure_future(self._document(route, request))
         self._running.add(task)
@@ -99,10 +120,10 @@ class Navigation:
                 self._loading(route, request),
             )
         except AegisError as error:
-            await self._refuse(route, f"{where(request.url)}: {error}")
+            await self._refuse(route, request, f"{where(request.url)}: {error}")
             return
         if result.decision is None or not result.decision.allowed:
-            await self._refuse(route, f"{target}: {result.error}")
+            await self._refuse(route, request, f"{target}: {result.error}")
 
     def _loading(self, route: Route, request: Request) -> Callable[[Action], Any]:
         async def load(action: Action) -> Result:
@@ -125,10 +146,12 @@ class Navigation:
         try:
             response = await route.fetch(max_redirects=0)
         except Error as error:
-            await self._refuse(route, f"{where(request.url)}: {first_line(error)}")
+            await self._refuse(route, request, f"{where(request.url)}: {first_line(error)}")
             return None
         if _is_top(request):
             self.status = response.status
+            # Neither a download nor an answer without a document moves the page.
+            self._arriving = response.status not in {204, 205} and "content-disposition" not in response.headers
         with contextlib.suppress(Error):
             # The page may be gone by now.
             await self._fulfil(route, request, response)
@@ -140,16 +163,18 @@ class Navigation:
             await route.fulfill(response=response)
             return
         if request.method not in {"GET", "HEAD"} and response.status in {307, 308}:
-            await self._refuse(route, f"{where(request.url)}: redirects a {request.method} with its body")
+            await self._refuse(route, request, f"{where(request.url)}: redirects a {request.method} with its body")
             return
         following = html.escape(urljoin(request.url, location), quote=True)
         kept = {name: value for name, value in response.headers.items() if name not in _LEFT_OUT}
         page = f'<!doctype html><meta http-equiv="refresh" content="0;url={following}">'
+        self._going_on.add(_frame(request))
         await route.fulfill(status=200, headers=kept | {"content-type": "text/html"}, body=page)
-        self._moved.set()
 
-    async def _refuse(self, route: Route, why: str) -> None:
+    async def _refuse(self, route: Route, request: Request, why: str) -> None:
         self.refused.append(why)
+        if _is_top(request):
+            self._arriving, self.stopped = False, why
         with contextlib.suppress(Error):
             await route.abort("blockedbyclient")
 
@@ -164,11 +189,17 @@ def _asked_for(target: str, params: dict[str, Any]) -> tuple[str, Any]:
     return target, params.get("query")
 
 
-def _is_top(request: Request) -> bool:
+def _frame(request: Request) -> Frame | None:
     try:
-        return request.frame.parent_frame is None
+        return request.frame
     except Error:
-        return True
+        # The first document of a page whose frame is not known yet.
+        return None
+
+
+def _is_top(request: Request) -> bool:
+    frame = _frame(request)
+    return frame is None or frame.parent_frame is None
 
 
 def _from(request: Request) -> str:

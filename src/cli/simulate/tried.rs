@@ -1,18 +1,18 @@
-//! What a policy answers to a case, as tables and JSON write it.
+//! A case and what the policy decides about it, as tables and JSON print it.
 
 use std::fmt;
 
 use serde_json::Value;
 
 use super::case::Case;
-use crate::cli::explain::{self, Condition, Rule};
+use crate::cli::explain::{self, TriedCondition, TriedRule};
 use crate::cli::object::Object;
 use crate::cli::{paint, safe_json};
 use crate::domain::{Approval, RiskLevel, visible};
 use crate::policy::{Explanation, Outcome, RuleTrace, Verdict};
 
-/// What a policy answers to a case.
-pub(super) struct Answer<'a> {
+/// A case and what the policy decides about it.
+pub(super) struct Tried<'a> {
     case: &'a Case,
     risk_level: RiskLevel,
     pub(super) approval: Approval,
@@ -20,11 +20,11 @@ pub(super) struct Answer<'a> {
     is_allowed: bool,
     reason: String,
     /// Why, and how many rules are left out of that.
-    pub(super) trace: Option<(Vec<Rule>, u64)>,
+    pub(super) trace: Option<(Vec<TriedRule>, u64)>,
 }
 
-impl<'a> Answer<'a> {
-    /// The answer to this case.
+impl<'a> Tried<'a> {
+    /// Puts both together.
     pub(super) fn new(case: &'a Case, verdict: &Verdict<'a>, explanation: Option<&Explanation>) -> Self {
         Self {
             case,
@@ -37,7 +37,7 @@ impl<'a> Answer<'a> {
         }
     }
 
-    /// The answer as a line of a table.
+    /// As a line of a table.
     pub(super) fn line(&self, number: usize) -> String {
         let title = match &self.case.id {
             Value::Null => format!("{}:{}", self.case.action.r#type, self.case.action.target),
@@ -78,8 +78,8 @@ impl<'a> Answer<'a> {
     }
 }
 
-fn rule(trace: &RuleTrace) -> Rule {
-    let conditions = trace.conditions.iter().map(|condition| Condition {
+fn rule(trace: &RuleTrace) -> TriedRule {
+    let conditions = trace.conditions.iter().map(|condition| TriedCondition {
         text: format!("{}: {}", condition.path, condition.wanted),
         result: match condition.outcome {
             Outcome::Holds => "holds",
@@ -90,7 +90,7 @@ fn rule(trace: &RuleTrace) -> Rule {
         seen: condition.seen.clone(),
         reason: condition.because.clone(),
     });
-    Rule {
+    TriedRule {
         name: trace.name.clone(),
         matched: trace.decides,
         reason: trace.because.clone(),
@@ -98,7 +98,7 @@ fn rule(trace: &RuleTrace) -> Rule {
     }
 }
 
-/// How many were answered how.
+/// Counts the decisions by approval mode.
 #[derive(Default)]
 pub(super) struct Tally {
     auto: usize,

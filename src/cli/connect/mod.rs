@@ -1,0 +1,211 @@
+//! Finding the daemon, and deciding which credential may be sent to it.
+//!
+//! Where, for what a person does (`approve`, `audit`, `policy`, …): `--endpoint`, else `--data-dir`, else
+//! `AEGIS_ENDPOINT`, else the data directory; there `aegis.sock`, whose peers need no token. Where, for what an agent
+//! does (`propose`, `evaluate`): the same, but in the data directory the URL that the daemon wrote to `endpoint`, and
+//! without one `http://127.0.0.1:50051`.
+//!
+//! With what: `AEGIS_TOKEN` goes over TLS, unix sockets and loopback. A credential that was merely *found* in the data
+//! directory goes only over TLS to whom `--tls-ca` vouches for, or over the socket beside it: this program must not
+//! give a stranger's endpoint, by itself, what that could keep. What an agent does is never given a credential by
+//! itself.
+
+mod address;
+mod credential;
+mod remote_args;
+mod target;
+mod unreachable;
+
+use std::time::{Duration, Instant};
+
+use tonic::Request;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, Endpoint};
+
+use self::address::Address;
+use self::credential::Bearer;
+pub(super) use self::remote_args::RemoteArgs;
+pub(super) use self::target::Door;
+use self::target::Target;
+pub(super) use self::unreachable::root_cause;
+use super::data_dir::DataDir;
+use super::environment::Environment;
+use super::failure::Failure;
+use super::say;
+use crate::proto::v1::admin_service_client::AdminServiceClient;
+use crate::proto::v1::approval_service_client::ApprovalServiceClient;
+use crate::proto::v1::audit_service_client::AuditServiceClient;
+use crate::proto::v1::governance_service_client::GovernanceServiceClient;
+use crate::proto::v1::policy_service_client::PolicyServiceClient;
+
+/// How long a call may take that waits for nobody.
+const CALL: Duration = Duration::from_secs(30);
+/// How long one attempt to connect may take.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How long a command tries again while nobody listens: a daemon that is being started takes about this long.
+const STARTING: Duration = Duration::from_secs(2);
+/// The largest message that is taken from the daemon: more than it sends by its own limits, less than memory.
+const LARGEST_MESSAGE: usize = 64 << 20;
+
+/// How every call travels.
+pub(super) type Transport = InterceptedService<Channel, Bearer>;
+
+/// A connection to a daemon. It reconnects by itself.
+#[derive(Clone)]
+pub(super) struct Remote {
+    channel: Channel,
+    bearer: Bearer,
+}
+
+impl Remote {
+    /// Finds the daemon and connects. A daemon that is being started is waited for.
+    pub(super) async fn open(door: Door, args: &RemoteArgs) -> Result<Self, Failure> {
+        connect(&Target::find(door, args, &Environment::of_process())?, STARTING).await
+    }
+
+    /// Connects to the main listener without showing anything, at once or not at all.
+    pub(super) async fn open_without_credential(args: &RemoteArgs) -> Result<Channel, Failure> {
+        let target = Target::find(Door::Agent, args, &Environment::of_process())?;
+        Ok(connect(&Target { token: None, ..target }, Duration::ZERO).await?.channel)
+    }
+
+    /// What an agent calls.
+    pub(super) fn governance(&self) -> GovernanceServiceClient<Transport> {
+        GovernanceServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+            .max_decoding_message_size(LARGEST_MESSAGE)
+    }
+
+    /// What a reviewer calls.
+    pub(super) fn approvals(&self) -> ApprovalServiceClient<Transport> {
+        ApprovalServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+            .max_decoding_message_size(LARGEST_MESSAGE)
+    }
+
+    /// What an auditor calls.
+    pub(super) fn audit(&self) -> AuditServiceClient<Transport> {
+        AuditServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+            .max_decoding_message_size(LARGEST_MESSAGE)
+    }
+
+    /// What an admin calls: tokens, redaction, keys.
+    pub(super) fn administration(&self) -> AdminServiceClient<Transport> {
+        AdminServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+            .max_decoding_message_size(LARGEST_MESSAGE)
+    }
+
+    /// What an admin calls about the policy.
+    pub(super) fn policy(&self) -> PolicyServiceClient<Transport> {
+        PolicyServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
+            .max_decoding_message_size(LARGEST_MESSAGE)
+    }
+}
+
+/// Opens a connection. Tries again for so long while nobody listens there.
+async fn connect(target: &Target, patience: Duration) -> Result<Remote, Failure> {
+    let bearer = Bearer::new(target.token.as_ref(), &target.address)?;
+    let endpoint = endpoint(target)?;
+    let give_up = Instant::now() + patience;
+    let mut pause = Duration::from_millis(50);
+    let mut is_first = true;
+    loop {
+        match endpoint.connect().await {
+            Ok(channel) => return Ok(Remote { channel, bearer }),
+            Err(error) if unreachable::nobody_listens(&error) && Instant::now() + pause < give_up => {
+                if std::mem::take(&mut is_first) {
+                    let seconds = patience.as_secs();
+                    say::note(format_args!("no daemon at {} yet: trying for {seconds}s", target.address));
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_millis(500));
+            }
+            Err(error) => return Err(unreachable::failure(target, &error)),
+        }
+    }
+}
+
+fn endpoint(target: &Target) -> Result<Endpoint, Failure> {
+    let address = &target.address;
+    let endpoint = match address {
+        Address::Plaintext { url, .. } => Endpoint::from_shared(url.clone()),
+        Address::Tls { url } => {
+            let tls = target.tls.config()?;
+            Endpoint::from_shared(url.clone()).and_then(|endpoint| endpoint.tls_config(tls))
+        }
+        Address::Socket(path) => match path.to_str() {
+            Some(path) => Endpoint::from_shared(format!("unix:{path}")),
+            None => return Err(Failure::usage(format!("the path of {address} is not UTF-8"))),
+        },
+    };
+    let endpoint =
+        endpoint.map_err(|error| Failure::usage(format!("{address} is not an endpoint: {}", root_cause(&error))))?;
+    Ok(endpoint
+        .connect_timeout(CONNECT)
+        // A daemon that vanished without a word is noticed while a call waits for a person.
+        .http2_keep_alive_interval(Duration::from_secs(20))
+        .keep_alive_timeout(Duration::from_secs(10)))
+}
+
+/// A request that waits for nobody, with its deadline.
+pub(super) fn call<T>(message: T) -> Request<T> {
+    waiting_call(message, Duration::ZERO)
+}
+
+/// A request that may take as long as it waits for a person, and a little more.
+pub(super) fn waiting_call<T>(message: T, wait: Duration) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(CALL + wait);
+    request
+}
+
+/// Runs what a remote command does. One thread is enough for a command that waits for one daemon.
+pub(super) fn block_on<F: Future>(future: F) -> Result<F::Output, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(format!("cannot start: {error}")))?;
+    Ok(runtime.block_on(future))
+}
+
+/// The reviewers' socket of this data directory: named in advice.
+pub(super) fn reviewers_socket(args: &RemoteArgs) -> Option<std::path::PathBuf> {
+    DataDir::find(args.data_dir.as_deref(), &Environment::of_process()).ok().map(|dir| dir.socket())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_cannot_connect_is_told_where_why_and_what_to_do() {
+        let dir = tempfile::tempdir().unwrap();
+        for (door, endpoint, says) in [
+            (Door::Person, None, "the socket of the data directory"),
+            (Door::Agent, Some("http://127.0.0.1:1"), "what --endpoint says"),
+        ] {
+            let args = RemoteArgs {
+                endpoint: endpoint.map(str::to_owned),
+                data_dir: Some(dir.path().into()),
+                ..RemoteArgs::default()
+            };
+            let target = Target::find(door, &args, &Environment::of_user(1)).unwrap();
+            let failure = block_on(connect(&target, Duration::ZERO)).unwrap().err().unwrap().to_string();
+            assert!(failure.contains(&target.address.to_string()) && failure.contains(says), "{failure}");
+            assert!(failure.contains("aegis serve") && !failure.contains("os error"), "{failure}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_daemon_that_is_being_started_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let socket = dir.path().join("late.sock");
+        let args = RemoteArgs { endpoint: Some(format!("unix:{}", socket.display())), ..RemoteArgs::default() };
+        let target = Target::find(Door::Agent, &args, &Environment::of_user(1)).unwrap();
+        let late = async {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            let listener = tokio::net::UnixListener::bind(&socket).unwrap();
+            listener.accept().await.unwrap()
+        };
+        let (connected, _held) = tokio::join!(connect(&target, Duration::from_mins(1)), late);
+        assert!(connected.is_ok());
+    }
+}

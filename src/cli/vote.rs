@@ -1,0 +1,217 @@
+//! A reviewer's vote on an approval: what `approve`, `deny` and `review` have in common.
+
+use tonic::Status;
+
+use super::approval;
+use super::connect::{self, Door, Remote, RemoteArgs, Transport};
+use super::exit::Exit;
+use super::failure::Failure;
+use super::out::{Format, Out};
+use super::{paint, pending, say, words};
+use crate::domain::{ApprovalId, Digest, Timestamp, visible};
+use crate::proto::v1::approval_service_client::ApprovalServiceClient;
+use crate::proto::v1::{Approval, ApproveRequest, DenyRequest, GetApprovalRequest};
+
+/// What a reviewer decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Vote {
+    Approve,
+    Deny,
+}
+
+/// What `approve` and `deny` take.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct VoteArgs {
+    /// Answer this approval: its id as `aegis pending` lists it, or how the id begins if no other pending one begins so
+    #[arg(value_name = "ID", value_parser = named)]
+    approval: Named,
+
+    /// Give this reason to the record and the agent
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    reason: String,
+
+    /// Answer only if the action has this digest, as seen elsewhere
+    #[arg(long, value_name = "HEX", value_parser = digest)]
+    digest: Option<Digest>,
+
+    /// Print the answer in this format
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+
+    #[command(flatten)]
+    remote: RemoteArgs,
+}
+
+fn digest(text: &str) -> Result<Digest, String> {
+    Digest::from_hex(text).ok_or_else(|| "a digest is 64 hex digits, as `aegis pending --format json` shows it".into())
+}
+
+/// Shows what is asked, answers it, and says how it ended.
+pub(super) fn run(vote: Vote, args: &VoteArgs) -> Result<Exit, Failure> {
+    let ended = connect::block_on(answer(vote, args))??;
+    let mut out = Out::stdout();
+    match args.format {
+        Format::Table => out.line(line(&ended))?,
+        Format::Json => out.json(&approval::json(&ended))?,
+    }
+    out.flush()?;
+    Ok(exit(vote, &ended))
+}
+
+/// An approval, as the command line names it.
+#[derive(Clone, Debug, PartialEq)]
+enum Named {
+    Id(ApprovalId),
+    /// How the id of a pending one begins.
+    Prefix(String),
+}
+
+/// Reads an id, or how one begins: `apr_01a2`, or `apr_01a2…` as a table cuts it.
+fn named(text: &str) -> Result<Named, String> {
+    if let Ok(id) = text.parse() {
+        return Ok(Named::Id(id));
+    }
+    let prefix = text.trim_end_matches(['…', '.']);
+    let is_prefix = prefix
+        .strip_prefix("apr_")
+        .is_some_and(|rest| !rest.is_empty() && rest.chars().all(|c| c.is_ascii_hexdigit() || c == '-'));
+    if is_prefix {
+        Ok(Named::Prefix(prefix.to_lowercase()))
+    } else {
+        Err(format!("`{text}` is no approval: write its id, `apr_` and a UUID, or how it begins, like apr_01a2"))
+    }
+}
+
+async fn id_of(client: &mut ApprovalServiceClient<Transport>, named: &Named) -> Result<String, Failure> {
+    let prefix = match named {
+        Named::Id(id) => return Ok(id.to_string()),
+        Named::Prefix(prefix) => prefix,
+    };
+    let pending = pending::all(client, None).await?;
+    let mut matching = pending.iter().map(|approval| &approval.approval_id).filter(|id| id.starts_with(prefix));
+    match (matching.next(), matching.next()) {
+        (Some(id), None) => Ok(id.clone()),
+        (None, _) => Err(Failure::new(format!("no pending approval begins with {prefix}"))
+            .hint("`aegis pending` lists them; one that has ended is named by its whole id")),
+        (Some(first), Some(second)) => {
+            let failure = Failure::new(format!("several pending approvals begin with {prefix}"));
+            let failure =
+                [first, second].into_iter().chain(matching.take(3)).fold(failure, |all, id| all.hint(visible(id)));
+            Err(failure.hint("write enough of the id to tell them apart"))
+        }
+    }
+}
+
+async fn answer(vote: Vote, args: &VoteArgs) -> Result<Approval, Failure> {
+    let mut client = Remote::open(Door::Person, &args.remote).await?.approvals();
+    let approval_id = id_of(&mut client, &args.approval).await?;
+    let request = GetApprovalRequest { approval_id: approval_id.clone() };
+    let shown = client.get_approval(connect::call(request)).await?.into_inner().approval.unwrap_or_default();
+    say::note(approval::paragraph(&shown, Timestamp::now()));
+    if let Some(ending) = &shown.ending {
+        return Err(Failure::new(format!("{approval_id} has ended: {}", approval::ending(ending))));
+    }
+    let digest = args.digest.map_or_else(|| shown.action_digest.clone(), |digest| digest.to_string());
+    Ok(send(&mut client, vote, &shown, digest, args.reason.clone()).await?)
+}
+
+/// Sends the vote on exactly what has this digest.
+pub(super) async fn send(
+    client: &mut ApprovalServiceClient<Transport>,
+    vote: Vote,
+    shown: &Approval,
+    expected_action_digest: String,
+    reason: String,
+) -> Result<Approval, Status> {
+    let approval_id = shown.approval_id.clone();
+    let ended = match vote {
+        Vote::Approve => {
+            let request = ApproveRequest { approval_id, expected_action_digest, reason };
+            client.approve(connect::call(request)).await?.into_inner().approval
+        }
+        Vote::Deny => {
+            let request = DenyRequest { approval_id, expected_action_digest, reason };
+            client.deny(connect::call(request)).await?.into_inner().approval
+        }
+    };
+    Ok(ended.unwrap_or_default())
+}
+
+/// How it ended: the word first, then which, then who, when and why.
+pub(super) fn line(ended: &Approval) -> String {
+    said(ended, &format!("{} {}", visible(&ended.approval_id), approval::title(ended)))
+}
+
+/// The same for who has just seen which one it was.
+pub(super) fn short_line(ended: &Approval) -> String {
+    said(ended, &approval::title(ended))
+}
+
+fn said(ended: &Approval, which: &str) -> String {
+    let word = words::ending(ended.ending.as_ref()).unwrap_or_else(|| "unknown".into());
+    let sentence = ended.ending.as_ref().map(approval::ending).unwrap_or_default();
+    let rest = sentence.strip_prefix(&word).unwrap_or_default();
+    let style = paint::of(&word);
+    format!("{style}{word}{style:#} {which}{rest}")
+}
+
+/// An approval that the policy now in force turned into a denial is a denial.
+pub(super) fn exit(vote: Vote, ended: &Approval) -> Exit {
+    let allows = ended.ending.as_ref().is_some_and(|ending| ending.allows);
+    if vote == Vote::Approve && !allows { Exit::Denied } else { Exit::Done }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::approval::tests::{at, example};
+    use crate::cli::wire;
+    use crate::proto::v1::{Ending, EndingKind};
+
+    fn ended(kind: EndingKind, allows: bool, code: &str) -> Approval {
+        let ending = Ending {
+            kind: kind as i32,
+            allows,
+            by: "ann".into(),
+            at: Some(wire::to_moment(at("2026-11-20T12:05:30Z"))),
+            reason: "ok".into(),
+            code: code.into(),
+        };
+        Approval { ending: Some(ending), ..example() }
+    }
+
+    #[test]
+    fn the_word_comes_first_then_what_who_when_and_why() {
+        let line = anstream::adapter::strip_str(&line(&ended(EndingKind::Approved, true, ""))).to_string();
+        assert_eq!(
+            line,
+            "approved apr_0197a9e0-5c3f-7c52-9d3e-6f3a2b1c4d5e bulk_update@crm by ann at 2026-11-20 12:05:30 UTC: ok"
+        );
+    }
+
+    #[test]
+    fn an_approval_that_the_policy_denies_is_a_denial() {
+        assert_eq!(exit(Vote::Approve, &ended(EndingKind::Approved, true, "")), Exit::Done);
+        assert_eq!(exit(Vote::Approve, &ended(EndingKind::Denied, false, "POLICY_CHANGED")), Exit::Denied);
+        assert_eq!(exit(Vote::Deny, &ended(EndingKind::Denied, false, "")), Exit::Done);
+        assert_eq!(exit(Vote::Approve, &Approval::default()), Exit::Denied);
+    }
+
+    #[test]
+    fn an_approval_is_named_by_its_id_or_by_how_that_begins() {
+        let whole = "apr_0197a9e0-5c3f-7c52-9d3e-6f3a2b1c4d5e";
+        assert_eq!(named(whole), Ok(Named::Id(whole.parse().unwrap())));
+        for text in ["apr_01a2", "apr_01A2…", "apr_01a2..."] {
+            assert_eq!(named(text), Ok(Named::Prefix("apr_01a2".into())), "{text}");
+        }
+        for text in ["apr_", "", "dec_1", "apr_xyz", "01a2", "apr_01a2 "] {
+            assert!(named(text).unwrap_err().contains("apr_"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_digest_is_64_hex_digits() {
+        assert!(digest(&"ab".repeat(32)).is_ok());
+        assert!(digest("ab").unwrap_err().contains("64"));
+    }
+}
