@@ -361,7 +361,7 @@ fn bad_usage_ends_with_2_and_says_what_would_be_right() {
         (&["propose", "read", "--endpoint", "localhost:50051"], "http://HOST:PORT"),
         (
             &["propose", "read", "--params", r#"{"n": 1, "n": 150}"#],
-            "--params: not valid JSON: the key \"n\" stands twice",
+            "--params: not valid JSON: the key \"n\" is given twice",
         ),
         (&["propose", "read", "--wait", "99999d"], "the longest duration is 36500d"),
         (&["audit", "--until", "2026-11-28T13:57:45[Europe/Berlin]"], "is not a moment"),

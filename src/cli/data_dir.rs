@@ -12,7 +12,7 @@ use super::failure::Failure;
 pub(super) const SOCKET: &str = "aegis.sock";
 /// The socket on which peers of the daemon's own user are agents.
 pub(super) const AGENT_SOCKET: &str = "agent.sock";
-/// The roles of that user for use from elsewhere: one line.
+/// The same roles for use from elsewhere: one line.
 pub(super) const CREDENTIAL: &str = "credential";
 /// Where the main listener is: one line, a URL, written by the daemon.
 pub(super) const ENDPOINT: &str = "endpoint";
