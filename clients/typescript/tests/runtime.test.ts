@@ -22,13 +22,13 @@ describe("a plan", () => {
         await using runtime = new Runtime({ executor: echo, client: world.client });
         const plan = await runtime.plan([
             { type: "read", target: "crm", description: "Fetch contacts" },
-            { type: "transfer", target: "bank\u202e" },
+            { type: "transfer", target: "bank\u00ad" },
             { type: "delete", target: "crm" },
         ]);
         expect(plan.summary()).toBe(
             [
                 "  1. [   AUTO] read -> crm - Fetch contacts  (risk=LOW, rule=reads)",
-                "  2. [APPROVE] transfer -> bank\\u{202e}  (risk=MEDIUM, rule=<default>)",
+                "  2. [APPROVE] transfer -> bank\\u{ad}  (risk=MEDIUM, rule=<default>)",
                 "  3. [  BLOCK] delete -> crm  (risk=CRITICAL, rule=no_deletes)",
             ].join("\n"),
         );
@@ -271,7 +271,7 @@ describe("an approval handler", () => {
             input.write(`${line}\n`);
         };
         const plan = await runtime.plan([
-            { type: "transfer", target: "bank\u202e", params: { note: "\x1b[2J" }, description: "please" },
+            { type: "transfer", target: "bank\u00ad", params: { note: "\x1b[2J" }, description: "please" },
             { type: "transfer", target: "shop" },
         ]);
         const executing = runtime.execute(plan);
@@ -279,7 +279,7 @@ describe("an approval handler", () => {
         expect(screen.match(/asks to run/g)).toHaveLength(1);
         const first = screen.includes("bank") ? "bank" : "shop";
         if (first === "bank") {
-            expect(screen).toContain("transfer on bank\\u{202e}");
+            expect(screen).toContain("transfer on bank\\u{ad}");
             expect(screen).toContain('note: "\\u001b[2J"');
             expect(screen).toContain("it says: please");
         }
