@@ -6,21 +6,23 @@
 //!
 //! - [`cli`]: one file per command; thin.
 //! - [`daemon`]: the life of the process: configuration, the data directory, listeners, background work, probes.
-//! - [`server`]: the doors. `listen` and `transport` carry HTTP/1.1 and HTTP/2, `gate` and `access` let calls in, `grpc`
+//! - [`server`]: the doors. `listen` and `transport` carry HTTP/1.1 and HTTP/2, `gate` and `access` let calls in,
+//!   `grpc`
 //!   translates. A door decides nothing.
 //! - [`auth`]: who is calling: tokens, users of the machine, client certificates, JWTs.
 //! - [`outbound`]: what leaves: documents that are fetched, checkpoints that are sent to witnesses.
 //! - [`governance`]: the pipeline: propose -> decide -> record -> (ask) -> answer. It owns the order of things.
 //! - [`approvals`]: the question as a pure state machine, and the queue of those that are open.
 //! - [`limits`]: counters and budgets.
-//! - [`audit`]: the record. `log` has the records and their proofs, `rows` what is known of each decision, `evidence` what
+//! - [`audit`]: the record. `log` has the records and their proofs, `rows` what is known of each decision, `evidence`
+//!   what
 //!   can be verified elsewhere, `check` holds the one against the other.
 //! - [`store`]: the engine under the record: one file, one writer, many readers. It knows no meaning.
 //! - [`policy`]: YAML -> compiled policy -> decision. Pure: no clock, no I/O.
 //! - [`domain`]: the words that all of them share, what a proposal must be, and the codes of errors.
 //!
-//! Two small ones lie beside `domain`: [`proto`] is what the wire has, for `server` and `cli` alone; [`watcher`] sees that
-//! files have changed.
+//! Two small ones lie beside `domain`: [`proto`] is what the wire has, for `server` and `cli` alone; [`watcher`] sees
+//! that files have changed.
 //!
 //! # The life of one proposal
 //!

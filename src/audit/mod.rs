@@ -31,7 +31,8 @@
 //!                                              "recoveries"  u64: how often the store was reopened after a fault
 //!                                              "log"         JSON: the log's origin and keys, see `log::identity`
 //!                                              "retired"     u64: the last record that retention has gone through
-//!                                              "clock_gap"   two i64: the wall clock before and after a jump that nobody
+//!                                              "clock_gap"   two i64: the wall clock before and after a jump that
+//!                                              nobody
 //!                                                            has confirmed, in microseconds
 //! records         sequence u64, from 1,        ┌────────────────┬──────────┬──────────────────────────────┐
 //!                 without gaps                 │ leaf hash (32) │ salt (16)│ payload: RFC 8785 JSON of the │

@@ -333,8 +333,8 @@ impl Checked<'_> {
         let given = subject.as_deref().unwrap_or_default();
         if let Some(prefix) = Identity::SUBJECT_PREFIXES.into_iter().find(|prefix| given.starts_with(prefix)) {
             let message = format!(
-                "begins with `{prefix}`, as the names do that a credential gives by itself: choose a name without it, so \
-                 that it cannot be somebody else's"
+                "begins with `{prefix}`, as the names do that a credential gives by itself: choose a name without it, \
+                 so that it cannot be somebody else's"
             );
             self.wrong(at, "subject", message);
         }
@@ -420,8 +420,8 @@ impl TrustedIssuer {
             checked.name(at, key, text);
         }
         if name.contains(':') {
-            let message = "has a `:`, which ends the name in `jwt:NAME:SUBJECT` on the record: choose a name without it, so \
-                           that no subject of one issuer reads like one of another";
+            let message = "has a `:`, which ends the name in `jwt:NAME:SUBJECT` on the record: choose a name without \
+                           it, so that no subject of one issuer reads like one of another";
             checked.wrong(at, "name", message);
         }
         if algorithms.is_empty() {

@@ -146,8 +146,8 @@ async fn follow_clock(governor: Arc<Governor>, health: Health) {
             tracing::error!(
                 %before,
                 %after,
-                "the clock has jumped, or the daemon was stopped for long: --retain removes nothing. If the clock is right, \
-                 restart with --confirm-clock {before}"
+                "the clock has jumped, or the daemon was stopped for long: --retain removes nothing. If the clock is \
+                 right, restart with --confirm-clock {before}"
             );
         }
         if gap.changed().await.is_err() {

@@ -1,4 +1,5 @@
-//! The data directory: the record, the sockets of its owner, the bootstrap credential. Nobody but its owner reads any of it.
+//! The data directory: the record, the sockets of its owner, the bootstrap credential. Nobody but its owner reads any
+//! of it.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Read as _, Write as _};

@@ -44,7 +44,8 @@ pub enum ServeError {
     },
     /// The system lets this process open too few files.
     #[error(
-        "this process may open {limit} files, and the daemon needs at least {least}: raise the hard limit (`ulimit -Hn`)"
+        "this process may open {limit} files, and the daemon needs at least {least}: raise the hard limit \
+         (`ulimit -Hn`)"
     )]
     Descriptors {
         /// How many it may open.

@@ -7,9 +7,9 @@
 //! | `aegis.v1.AuditService`, `aegis.v1.PolicyService`, `aegis.v1.AdminService` | the daemon runs |
 //! | `aegis.record` | the record can be written |
 //! | `aegis.policy` | the policy files hold the policy in force: not after a change that was refused |
-//! | `aegis.auth` | who is known is what the identities file and the issuers say: not after a change that was refused, nor while keys cannot be fetched; unknown without `--auth` and TLS |
+//! | `aegis.auth` | the identities in force match their sources, all keys are fetched; unknown without `--auth`, TLS |
 //! | `aegis.witness` | every witness has taken the latest checkpoint that it was handed; unknown without `--witness` |
-//! | `aegis.retention` | `--retain` removes what is old: not while a jump of the clock is not confirmed; unknown without `--retain` |
+//! | `aegis.retention` | no jump of the clock waits to be confirmed; unknown without `--retain` |
 //! | `aegis.dev` | the daemon runs with `--dev`; unknown otherwise |
 
 use tonic_health::ServingStatus;

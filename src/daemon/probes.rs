@@ -6,11 +6,11 @@
 //! | `/ready` | 200 while agents can be answered, else 503 with why |
 //! | `/metrics` | counts and states, in Prometheus' text format |
 //!
-//! It takes few connections, each for a short time. On loopback it answers to no name but `localhost`: a web page that has its
-//! own name point here is refused.
+//! It takes few connections, each for a short time. On loopback it answers to no name but `localhost`: a web page
+//! that has its own name point here is refused.
 //!
-//! Everything is read when it is asked for, from what the daemon keeps anyway: nothing is counted on the way of a proposal.
-//! It names no session, actor or action: whoever reads metrics is not an auditor.
+//! Everything is read when it is asked for, from what the daemon keeps anyway: nothing is counted on the way of a
+//! proposal. It names no session, actor or action: whoever reads metrics is not an auditor.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;

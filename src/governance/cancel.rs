@@ -12,8 +12,8 @@ use crate::audit::row::ConfirmationClosed;
 use crate::domain::{Caller, Decision, DecisionCode, DecisionId, EndingKind, Outcome, ResultStatus};
 
 impl Governor {
-    /// Withdraws a proposal that still waits for a reviewer or for a confirmation. What its proposer withdrew already is
-    /// answered as it was the first time.
+    /// Withdraws a proposal that still waits for a reviewer or for a confirmation. What its proposer withdrew already
+    /// is answered as it was the first time.
     pub async fn cancel(
         &self,
         caller: &Caller,

@@ -1,8 +1,8 @@
 //! Jumps of the wall clock: what retention must not take for age.
 //!
-//! A record is as old as the wall clock says, and a wall clock may be wrong. While the daemon runs, its uptime vouches for the
-//! time that passes. While it does not, nothing does: a gap of a day and more between two runs may be a jump of the clock as
-//! well as a long stop. Then nothing is retired until an operator confirms the clock.
+//! A record is as old as the wall clock says, and a wall clock may be wrong. While the daemon runs, its uptime
+//! vouches for the time that passes. While it does not, nothing does: a gap of a day and more between two runs may be
+//! a jump of the clock as well as a long stop. Then nothing is retired until an operator confirms the clock.
 
 use std::time::Duration;
 
@@ -18,8 +18,8 @@ fn gap(before: Timestamp, after: Timestamp) -> Option<ClockGap> {
     (length.is_positive() && length.unsigned_abs() >= LONGEST).then_some(ClockGap { before, after })
 }
 
-/// Looks for a gap before this run, before the run puts anything on the record. A gap stays until it is confirmed by the time
-/// at which it began.
+/// Looks for a gap before this run, before the run puts anything on the record. A gap stays until it is confirmed by
+/// the time at which it began.
 pub async fn find_clock_gap(store: &Store, now: Timestamp, confirmed: Option<Timestamp>) -> Result<(), StoreError> {
     let (known, last) = store
         .scan(|reader| {

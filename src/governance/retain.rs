@@ -5,8 +5,9 @@
 //!
 //! Age is reckoned by a clock that the daemon can vouch for: see [`clock_gap`](super::clock_gap).
 //!
-//! A cursor that has not come as far holds a tile up as well: what is to be sent elsewhere is not taken away before. It does
-//! so for [`CURSORS_HOLD`] at most. Then the tile goes all the same, and the record names the cursors that were passed.
+//! A cursor that has not come as far holds a tile up as well: what is to be sent elsewhere is not taken away before.
+//! It does so for [`CURSORS_HOLD`] at most. Then the tile goes all the same, and the record names the cursors that
+//! were passed.
 
 use std::time::Duration;
 

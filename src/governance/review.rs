@@ -37,8 +37,8 @@ pub enum Voted {
 }
 
 impl Governor {
-    /// Takes a reviewer's vote. The first one ends the question. The same vote of the same reviewer again is answered as
-    /// it was the first time; everybody else is told who was first.
+    /// Takes a reviewer's vote. The first one ends the question. The same vote of the same reviewer again is answered
+    /// as it was the first time; everybody else is told who was first.
     pub async fn decide(
         &self,
         caller: &Caller,

@@ -56,8 +56,8 @@ fn which(file: &std::fs::Metadata) -> (u64, u64) {
     (file.dev(), file.ino())
 }
 
-/// Binds a unix socket with these permissions. A socket that a dead daemon left behind is replaced. A living one is not, and
-/// neither is anything else that is there.
+/// Binds a unix socket with these permissions. A socket that a dead daemon left behind is replaced. A living one is
+/// not, and neither is anything else that is there.
 pub(crate) fn bind_unix(path: &Path, mode: u32) -> io::Result<Bound> {
     use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 

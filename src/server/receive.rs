@@ -1,12 +1,13 @@
-//! Receiving: a request arrives whole before anything is done with it, in bounded time, and what is held meanwhile is bounded.
+//! Receiving: a request arrives whole before anything is done with it, in bounded time, and what is held meanwhile is
+//! bounded.
 //!
 //! The gate holds the body of every call, so no protocol gets around this. Bytes are counted as they arrive, for the
-//! connection and for all callers of one kind, and given back with the body. Callers without a credential cannot take the
-//! room of those with one, nor anybody the room of the socket in the data directory. A call whose message has not arrived
-//! costs what the daemon holds for it, too.
+//! connection and for all callers of one kind, and given back with the body. Callers without a credential cannot take
+//! the room of those with one, nor anybody the room of the socket in the data directory. A call whose message has not
+//! arrived costs what the daemon holds for it, too.
 //!
-//! Health and reflection need no credential. Calls to them are few: over a connection that proved nothing, and of all such
-//! connections together.
+//! Health and reflection need no credential. Calls to them are few: over a connection that proved nothing, and of all
+//! such connections together.
 
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -231,8 +232,8 @@ impl Arriving {
     async fn collect(mut self, body: Body) -> Result<Arrived, CallError> {
         let mut body = pin!(body);
         let mut waits = false;
-        // What comes in one piece is passed on as it is. Pieces are put together: a small one would hold the whole buffer
-        // that it was read into.
+        // What comes in one piece is passed on as it is. Pieces are put together: a small one would hold the whole
+        // buffer that it was read into.
         let (mut first, mut rest) = (Bytes::new(), Vec::new());
         loop {
             let frame = poll_fn(|cx| {

@@ -1,8 +1,8 @@
 //! Reading a configured file: a regular one, no further than so far, in bounded time.
 //!
-//! A file system that hangs (a mount whose server is gone) hangs whoever reads from it, and nothing can end that from within.
-//! So a thread reads, and whoever asked waits for it for so long. While that thread hangs there is no second one for the same
-//! file: it is refused at once.
+//! A file system that hangs (a mount whose server is gone) hangs whoever reads from it, and nothing can end that from
+//! within. So a thread reads, and whoever asked waits for it for so long. While that thread hangs there is no second
+//! one for the same file: it is refused at once.
 
 use std::collections::BTreeSet;
 use std::fs::{File, FileType, OpenOptions};
@@ -21,8 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Files whose reader has not come back in time.
 static HANGING: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
-/// Reads a regular file, but no more than one byte past this many: enough to say that it is too long. Blocks for some seconds
-/// at most.
+/// Reads a regular file, but no more than one byte past this many: enough to say that it is too long. Blocks for some
+/// seconds at most.
 pub fn read_bounded(path: &Path, max_bytes: usize) -> io::Result<Vec<u8>> {
     if hanging().contains(path) {
         return Err(hangs());

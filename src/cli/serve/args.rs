@@ -67,8 +67,8 @@ pub(in crate::cli) struct ServeArgs {
     #[arg(long, value_name = "DURATION", value_parser = times::duration)]
     retain: Option<Duration>,
 
-    /// Let `--retain` go by the clock again after a gap that began at this time. After a gap of a day and more, in which
-    /// the clock may have jumped, `--retain` removes nothing; the log names the time to give here
+    /// Let `--retain` go by the clock again after a gap that began at this time. After a gap of a day and more, in
+    /// which the clock may have jumped, `--retain` removes nothing; the log names the time to give here
     #[arg(long, value_name = "TIME", value_parser = times::point)]
     confirm_clock: Option<Timestamp>,
 
@@ -156,7 +156,8 @@ struct LimitArgs {
     #[arg(long = "max-pending", value_name = "N", default_value_t = 10_000)]
     pending: usize,
 
-    /// Limit pending approvals of one caller: an identity, or without a credential a user of a unix socket or an address
+    /// Limit pending approvals of one caller: an identity, or without a credential a user of a unix socket or an
+    /// address
     #[arg(long = "max-pending-per-caller", value_name = "N", default_value_t = 1_000)]
     pending_per_caller: usize,
 
@@ -180,8 +181,8 @@ struct LimitArgs {
     #[arg(long = "max-message-bytes", value_name = "BYTES", default_value_t = 4 << 20)]
     message_bytes: usize,
 
-    /// Limit the bytes of requests that are arriving, of all callers without a credential together. Callers with one have as
-    /// many of their own, and so has the socket in the data directory. One connection gets half of it
+    /// Limit the bytes of requests that are arriving, of all callers without a credential together. Callers with one
+    /// have as many of their own, and so has the socket in the data directory. One connection gets half of it
     #[arg(long = "max-receiving-bytes", value_name = "BYTES", default_value_t = 32 << 20)]
     receiving_bytes: usize,
 

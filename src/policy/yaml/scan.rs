@@ -166,9 +166,8 @@ impl Scan<'_> {
     fn characters(&mut self, text: &str) -> bool {
         let (mut pos, mut marks) = (Pos { line: 1, column: 1 }, 0_usize);
         for c in text.chars() {
-            let is_printable = matches!(c, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}')
-                && c != '\u{feff}'
-                || c >= '\u{10000}';
+            let is_text = matches!(c, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{d7ff}');
+            let is_printable = (is_text || matches!(c, '\u{e000}'..='\u{fffd}')) && c != '\u{feff}' || c >= '\u{10000}';
             if !is_printable {
                 self.error(pos, format!("the character U+{:04X} is not allowed in YAML text", u32::from(c)));
                 return false;

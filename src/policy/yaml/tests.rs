@@ -19,8 +19,10 @@ fn refused(text: &str) -> String {
 fn scalars_are_those_of_yaml_1_2() {
     let text =
         "{a: yes, b: on, c: 18:00, d: 1_000, e: 2026-01-15, f: 5, g: -0.5, h: '5', i: ~, j: true, k: 1e3, l: 0x1F}";
-    let expected = json!({"a": "yes", "b": "on", "c": "18:00", "d": "1_000", "e": "2026-01-15", "f": 5, "g": -0.5, "h": "5",
-        "i": null, "j": true, "k": 1000.0, "l": 31});
+    let expected = json!({
+        "a": "yes", "b": "on", "c": "18:00", "d": "1_000", "e": "2026-01-15", "f": 5, "g": -0.5, "h": "5", "i": null,
+        "j": true, "k": 1000.0, "l": 31
+    });
     assert_eq!(read(text), Ok(expected));
 }
 
