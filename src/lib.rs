@@ -39,17 +39,17 @@
 //! 6. The agent runs the action and reports; the row of the record is complete.
 #![forbid(unsafe_code)]
 
-pub mod approvals;
+pub(crate) mod approvals;
 pub mod audit;
 pub mod auth;
 pub mod cli;
-pub mod daemon;
+pub(crate) mod daemon;
 pub mod domain;
 pub mod governance;
-pub mod limits;
-pub mod outbound;
+pub(crate) mod limits;
+pub(crate) mod outbound;
 pub mod policy;
 pub mod proto;
 pub mod server;
 pub(crate) mod store;
-pub mod watcher;
+pub(crate) mod watcher;

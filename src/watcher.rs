@@ -22,7 +22,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-pub use self::read::read_bounded;
+pub(crate) use self::read::read_bounded;
 use crate::domain::Digest;
 
 /// How long the files must be unchanged before they are read, so that a writer can truncate and then write.
@@ -35,7 +35,7 @@ const WRITING: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_secs(5);
 
 /// A set of files, and the content that was last accepted.
-pub struct FileWatcher {
+pub(crate) struct FileWatcher {
     files: Vec<PathBuf>,
     max_bytes: usize,
     /// `None` at first, so that the first check finds a change between the first reading and the first watch.
@@ -51,12 +51,12 @@ pub struct FileWatcher {
 
 /// The current content of the files. Pass it to [`FileWatcher::accept`] after acting on it.
 #[derive(Clone, Copy, Debug)]
-pub struct Change(Digest);
+pub(crate) struct Change(Digest);
 
 impl FileWatcher {
     /// Watches these files, and reads at most this many bytes of each. Their first content counts as a change. Needs a
     /// tokio runtime.
-    pub fn new(files: Vec<PathBuf>, max_bytes: usize) -> Self {
+    pub(crate) fn new(files: Vec<PathBuf>, max_bytes: usize) -> Self {
         let changed = Arc::new(Notify::new());
         let events = Events::new(&files, &changed);
         let hang_up = signal(SignalKind::hangup()).ok();
@@ -64,7 +64,7 @@ impl FileWatcher {
     }
 
     /// Watches other files from now on. Their current content counts as a change.
-    pub fn replace(&mut self, files: Vec<PathBuf>) {
+    pub(crate) fn replace(&mut self, files: Vec<PathBuf>) {
         if self.files != files {
             self.events = Events::new(&files, &self.changed);
             self.files = files;
@@ -74,7 +74,7 @@ impl FileWatcher {
 
     /// Waits until the content differs from the last accepted one. Returns `None` when told to stop. Reports the same
     /// change again until it is accepted. Dropping the future loses nothing.
-    pub async fn changed(&mut self, stop: &CancellationToken) -> Option<Change> {
+    pub(crate) async fn changed(&mut self, stop: &CancellationToken) -> Option<Change> {
         loop {
             if !self.look_now {
                 if !self.unsettled {
@@ -105,7 +105,7 @@ impl FileWatcher {
     }
 
     /// Accepts this content: it is no change any more.
-    pub fn accept(&mut self, change: Change) {
+    pub(crate) fn accept(&mut self, change: Change) {
         self.seen = Some(change.0);
     }
 }
@@ -130,7 +130,7 @@ async fn settle(changed: &Notify, writing: &Writing) {
 }
 
 /// The content of the files, for comparison. An unreadable file counts as a content of its own.
-pub fn fingerprint(files: &[PathBuf], max_bytes: usize) -> Digest {
+pub(crate) fn fingerprint(files: &[PathBuf], max_bytes: usize) -> Digest {
     let mut digests = Vec::new();
     for file in files {
         let digest = match read_bounded(file, max_bytes) {

@@ -10,7 +10,7 @@ mod queue;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub use life::{Act, Moment, PolicyNow, Refusal, Vote};
-pub use pending::{Asked, Pending, Unmasked, UnmaskedCell, heap_bytes};
-pub use proposer::{Proposer, is_own, quota_key};
-pub use queue::{Ended, Lagged, Queue, QueueEvent, QueueFull, Watcher};
+pub(crate) use life::{Act, Moment, PolicyNow, Refusal, Vote};
+pub(crate) use pending::{Asked, Pending, Unmasked, UnmaskedCell, heap_bytes};
+pub(crate) use proposer::{is_own, quota_key};
+pub(crate) use queue::{Lagged, Queue, QueueEvent, QueueFull};

@@ -180,7 +180,7 @@ impl Pending {
 }
 
 /// Estimates how many bytes of memory a JSON value takes.
-pub fn heap_bytes(map: &Map<String, Value>) -> usize {
+pub(crate) fn heap_bytes(map: &Map<String, Value>) -> usize {
     let mut heap = HeapBytes::default();
     heap.map(map);
     heap.bytes

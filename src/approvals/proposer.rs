@@ -14,7 +14,7 @@ pub struct Proposer<'a> {
 }
 
 /// Whether this caller proposed the decision. Only the proposer may wait for it, report its result and cancel it.
-pub fn is_own(proposer: &IdentityRecord, caller: &Caller) -> bool {
+pub(crate) fn is_own(proposer: &IdentityRecord, caller: &Caller) -> bool {
     let identity = &caller.identity;
     match proposer.how {
         How::Anonymous => !identity.is_authenticated() && proposer.peer == Some(caller.peer),
@@ -28,7 +28,7 @@ pub fn is_own(proposer: &IdentityRecord, caller: &Caller) -> bool {
 }
 
 /// The key under which limits count the proposer.
-pub fn quota_key(proposer: &IdentityRecord) -> QuotaKey {
+pub(crate) fn quota_key(proposer: &IdentityRecord) -> QuotaKey {
     let name = match (proposer.how, proposer.peer) {
         (How::Anonymous, Some(peer)) => peer.to_string(),
         (How::Anonymous, None) => "unknown".to_owned(),

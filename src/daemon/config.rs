@@ -15,7 +15,7 @@ use crate::server::transport::ConnectionLimits;
 
 /// The configuration of the daemon.
 #[derive(Clone, Debug)]
-pub struct Config {
+pub(crate) struct Config {
     /// The source of the policy.
     pub policy: PolicySource,
     /// The data directory, with the record, the private socket and the credential.
@@ -54,7 +54,7 @@ pub struct Config {
 
 /// The roles of callers without a credential on the main listener.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Anonymous {
+pub(crate) enum Anonymous {
     /// Nothing.
     Nobody,
     /// Propose, as agents.
@@ -76,7 +76,7 @@ impl Anonymous {
 
 /// The admin listener, for probes and Prometheus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AdminListener {
+pub(crate) enum AdminListener {
     /// Nowhere.
     Off,
     /// On [`DEFAULT_ADMIN`]. If that address is in use, there is no admin listener, so that a second daemon on a
@@ -87,7 +87,7 @@ pub enum AdminListener {
 }
 
 /// The default address of the admin listener.
-pub const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9464);
+pub(crate) const DEFAULT_ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9464);
 
 impl Config {
     pub(crate) fn is_dev(&self) -> bool {
@@ -97,7 +97,7 @@ impl Config {
 
 /// The limits of the network interfaces.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// The size of a message, in bytes.
     pub message_bytes: usize,
     /// All requests that are arriving from callers of one kind, in bytes.

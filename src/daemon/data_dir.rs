@@ -18,7 +18,7 @@ const TOKEN_KEY_PREFIX: &str = "aegis-token-key_";
 
 /// The data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum DataDirError {
+pub(crate) enum DataDirError {
     /// The operating system refused.
     #[error("{}: {error}", path.display())]
     Io {
@@ -70,7 +70,7 @@ pub enum DataDirError {
 
 /// A data directory that only this user can access.
 #[derive(Debug)]
-pub struct DataDir {
+pub(crate) struct DataDir {
     path: PathBuf,
     /// The owner, which is the user of this process.
     pub uid: u32,
@@ -78,7 +78,7 @@ pub struct DataDir {
 
 impl DataDir {
     /// Opens the directory. Creates a missing one.
-    pub fn open(path: &Path) -> Result<Self, DataDirError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, DataDirError> {
         let at = |error| DataDirError::Io { path: path.to_owned(), error };
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(at)?;
         let meta = fs::metadata(path).map_err(at)?;
@@ -94,22 +94,22 @@ impl DataDir {
     }
 
     /// The path of the record.
-    pub fn record(&self) -> PathBuf {
+    pub(crate) fn record(&self) -> PathBuf {
         self.path.join("record.redb")
     }
 
     /// The path of the private socket.
-    pub fn socket(&self) -> PathBuf {
+    pub(crate) fn socket(&self) -> PathBuf {
         self.path.join("aegis.sock")
     }
 
     /// The socket for agents of the daemon's own user.
-    pub fn agent_socket(&self) -> PathBuf {
+    pub(crate) fn agent_socket(&self) -> PathBuf {
         self.path.join("agent.sock")
     }
 
     /// The bootstrap credential: read, or made at the first start.
-    pub fn credential(&self) -> Result<String, DataDirError> {
+    pub(crate) fn credential(&self) -> Result<String, DataDirError> {
         self.secret("credential", CREDENTIAL_PREFIX)
     }
 
@@ -118,7 +118,7 @@ impl DataDir {
     ///
     /// A record without its secret is refused, because with a new secret the daemon would not recognize retries. An
     /// operator who accepts that empties the file to get a new secret.
-    pub fn store_key(&self) -> Result<[u8; 32], DataDirError> {
+    pub(crate) fn store_key(&self) -> Result<[u8; 32], DataDirError> {
         let path = self.path.join("token-key");
         let secret = match read_secret(&path)? {
             Some(text) if !text.is_empty() => valid_secret(text, &path, TOKEN_KEY_PREFIX)?,
@@ -142,7 +142,7 @@ impl DataDir {
     }
 
     /// Writes the address of the main listener, for the command line on this machine.
-    pub fn announce(&self, endpoint: &str) -> Result<(), DataDirError> {
+    pub(crate) fn announce(&self, endpoint: &str) -> Result<(), DataDirError> {
         let path = self.path.join("endpoint");
         fs::write(&path, format!("{endpoint}\n")).map_err(|error| DataDirError::Io { path, error })
     }
@@ -194,7 +194,7 @@ fn make_secret(path: &Path, prefix: &'static str) -> Result<String, DataDirError
 
 /// What the system knows about a user: its name, and whether it can log in.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Account {
+pub(crate) struct Account {
     /// Its name, or its number if it has no name.
     pub name: String,
     /// Whether the user can log in. An agent may then run as the same user.
@@ -202,7 +202,7 @@ pub struct Account {
 }
 
 /// Looks up a user.
-pub fn account(uid: u32) -> Account {
+pub(crate) fn account(uid: u32) -> Account {
     // Without a list of users (as in an empty container) no user can log in.
     account_in(&fs::read_to_string("/etc/passwd").unwrap_or_default(), uid)
 }

@@ -12,7 +12,7 @@ use crate::server::access;
 
 /// Why the daemon failed to start or to continue.
 #[derive(Debug, thiserror::Error)]
-pub enum ServeError {
+pub(crate) enum ServeError {
     /// The policy is not valid.
     #[error("the policy is not valid:\n{0}")]
     Policy(#[from] LoadErrors),

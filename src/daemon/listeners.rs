@@ -1,7 +1,7 @@
 //! Checks, binds and starts the listeners of the daemon.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
@@ -19,11 +19,9 @@ use crate::server::listen::{self, Bound, Door, Stream};
 
 /// The addresses of a running daemon.
 #[derive(Clone, Debug)]
-pub struct Listening {
+pub(crate) struct Listening {
     /// The main listener in the form for the command line: `http://127.0.0.1:50051`, `unix:/run/aegis/agent.sock`.
     pub endpoints: Vec<String>,
-    /// The private socket.
-    pub private: PathBuf,
     /// The admin listener, if there is one.
     pub admin: Option<SocketAddr>,
     /// How many rules are in force.
@@ -97,7 +95,7 @@ pub(crate) async fn bind(
 
     let generation = governor.generations().current();
     let (rules, revision) = (generation.policy.rules().len(), generation.policy.revision());
-    Ok(Listeners { bound, listening: Listening { endpoints, private, admin: None, rules, revision } })
+    Ok(Listeners { bound, listening: Listening { endpoints, admin: None, rules, revision } })
 }
 
 impl Listeners {

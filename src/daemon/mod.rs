@@ -2,16 +2,15 @@
 
 pub(crate) mod background;
 mod config;
-pub mod data_dir;
+pub(crate) mod data_dir;
 mod descriptors;
 mod error;
 pub(crate) mod health;
 mod listeners;
 mod probes;
 mod run;
-pub mod telemetry;
+pub(crate) mod telemetry;
 
-pub use config::{AdminListener, Anonymous, Config, DEFAULT_ADMIN, Limits};
-pub use error::ServeError;
-pub use listeners::Listening;
-pub use run::run;
+pub(crate) use config::{AdminListener, Anonymous, Config, Limits};
+pub(crate) use listeners::Listening;
+pub(crate) use run::run;

@@ -25,7 +25,7 @@ use crate::server::receive::Receiver;
 use crate::server::transport::Transport;
 
 /// Runs the daemon until `shutdown` resolves. Calls `ready` with the addresses as soon as it listens.
-pub async fn run(
+pub(crate) async fn run(
     config: Config,
     shutdown: impl Future<Output = ()>,
     ready: impl FnOnce(&Listening),

@@ -24,7 +24,7 @@ use tracing_subscriber::{Layer as _, fmt};
 
 /// The format of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     /// Pretty on a terminal, otherwise JSON.
     #[default]
     Auto,
@@ -36,7 +36,7 @@ pub enum LogFormat {
 
 /// Why telemetry could not be set up.
 #[derive(Debug, thiserror::Error)]
-pub enum TelemetryError {
+pub(crate) enum TelemetryError {
     /// `AEGIS_LOG` is not a valid filter.
     #[error("AEGIS_LOG: {0}")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
@@ -50,10 +50,10 @@ pub enum TelemetryError {
 
 /// Running telemetry. Its shutdown exports the remaining traces.
 #[derive(Debug)]
-pub struct Telemetry(Option<SdkTracerProvider>);
+pub(crate) struct Telemetry(Option<SdkTracerProvider>);
 
 /// Sets up the log and, if configured, the export of traces, which needs a tokio runtime.
-pub fn init(format: LogFormat) -> Result<Telemetry, TelemetryError> {
+pub(crate) fn init(format: LogFormat) -> Result<Telemetry, TelemetryError> {
     let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into());
     let filter = filter.parse(std::env::var("AEGIS_LOG").unwrap_or_default())?;
     let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
@@ -81,7 +81,7 @@ pub fn init(format: LogFormat) -> Result<Telemetry, TelemetryError> {
 
 impl Telemetry {
     /// Exports the remaining traces.
-    pub fn shutdown(self) {
+    pub(crate) fn shutdown(self) {
         if let Some(provider) = self.0
             && let Err(error) = provider.shutdown()
         {

@@ -10,7 +10,7 @@ const RATE: Rate = Rate::new(5, Duration::from_secs(10));
 
 /// How many lines of one kind are written.
 #[derive(Debug)]
-pub struct Lines {
+pub(crate) struct Lines {
     started: Instant,
     budget: Budget,
     left_out: AtomicU64,
@@ -18,12 +18,12 @@ pub struct Lines {
 
 impl Lines {
     /// None was written yet.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { started: Instant::now(), budget: Budget::default(), left_out: AtomicU64::new(0) }
     }
 
     /// Whether one more is written, and how many were left out since the last one.
-    pub fn next(&self) -> Option<u64> {
+    pub(crate) fn next(&self) -> Option<u64> {
         if self.budget.try_take(RATE, self.started.elapsed()) {
             return Some(self.left_out.swap(0, Ordering::Relaxed));
         }

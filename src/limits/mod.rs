@@ -4,6 +4,6 @@ mod lines;
 mod quota;
 mod rate;
 
-pub use lines::Lines;
-pub use quota::{Amount, OverQuota, Quota, QuotaKey, QuotaLimits, Resource, Share, Whose};
-pub use rate::{Budget, Rate};
+pub(crate) use lines::Lines;
+pub(crate) use quota::{Amount, OverQuota, Quota, QuotaKey, QuotaLimits, Resource, Share, Whose};
+pub(crate) use rate::{Budget, Rate};

@@ -92,7 +92,7 @@ struct Taken {
 
 /// A budget. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Quota {
+pub(crate) struct Quota {
     limits: QuotaLimits,
     taken: Arc<Mutex<Taken>>,
 }
@@ -112,12 +112,12 @@ impl fmt::Debug for Share {
 
 impl Quota {
     /// A budget that nobody uses yet.
-    pub fn new(limits: QuotaLimits) -> Self {
+    pub(crate) fn new(limits: QuotaLimits) -> Self {
         Self { limits, taken: Arc::default() }
     }
 
     /// Takes one place and this many bytes.
-    pub fn take(&self, key: &QuotaKey, bytes: usize) -> Result<Share, OverQuota> {
+    pub(crate) fn take(&self, key: &QuotaKey, bytes: usize) -> Result<Share, OverQuota> {
         let amount = Amount { count: 1, bytes };
         let mut taken = lock(&self.taken);
         let of_caller = taken.by_caller.get(key).copied().unwrap_or_default();
@@ -130,7 +130,7 @@ impl Quota {
     }
 
     /// Takes a share even beyond the limits, for a thing that already exists and cannot be refused.
-    pub fn restore(&self, key: &QuotaKey, bytes: usize) -> Share {
+    pub(crate) fn restore(&self, key: &QuotaKey, bytes: usize) -> Share {
         self.enter(&mut lock(&self.taken), key, Amount { count: 1, bytes })
     }
 

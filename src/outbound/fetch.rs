@@ -29,7 +29,7 @@ const MAX_AUTHORITIES: usize = 1 << 20;
 
 /// Why a fetch failed.
 #[derive(Debug, thiserror::Error)]
-pub enum FetchError {
+pub(crate) enum FetchError {
     /// The address is not allowed.
     #[error("`{url}` {why}")]
     Address {
@@ -85,12 +85,12 @@ pub enum FetchError {
 
 /// The address of a document: `https`, or `http` on this machine.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Url(Uri);
+pub(crate) struct Url(Uri);
 
 impl Url {
     /// Parses an address. Refuses `http` for all hosts except `localhost` and loopback addresses, because anyone on the
     /// network path could answer.
-    pub fn parse(text: &str) -> Result<Self, FetchError> {
+    pub(crate) fn parse(text: &str) -> Result<Self, FetchError> {
         let refuse = |why| Err(FetchError::Address { url: text.to_owned(), why });
         let Ok(uri) = text.parse::<Uri>() else { return refuse("is not a URL") };
         let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
@@ -116,7 +116,7 @@ impl fmt::Display for Url {
 
 /// The limits of a fetch.
 #[derive(Clone, Copy, Debug)]
-pub struct Bounds {
+pub(crate) struct Bounds {
     /// The longest response, in bytes.
     pub max_bytes: usize,
     /// The longest time, from the DNS lookup to the last byte.
@@ -125,7 +125,7 @@ pub struct Bounds {
 
 /// A response of any status.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// Its status.
     pub status: StatusCode,
     /// Its body.
@@ -134,14 +134,14 @@ pub struct Answer {
 
 /// The HTTP client.
 #[derive(Clone, Debug)]
-pub struct Client {
+pub(crate) struct Client {
     http: legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
 }
 
 impl Client {
     /// Trusts only the certificate authorities in this PEM file, or those of the machine if no file is given. Reads
     /// files, so it blocks the thread.
-    pub fn new(authorities: Option<&Path>) -> Result<Self, FetchError> {
+    pub(crate) fn new(authorities: Option<&Path>) -> Result<Self, FetchError> {
         let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -157,7 +157,7 @@ impl Client {
     }
 
     /// Fetches the document at this address. Any status other than 200 is an error.
-    pub async fn get(&self, url: &Url, bounds: Bounds) -> Result<Bytes, FetchError> {
+    pub(crate) async fn get(&self, url: &Url, bounds: Bounds) -> Result<Bytes, FetchError> {
         let Answer { status, body } = self.send(Method::GET, url, None, Bytes::new(), bounds).await?;
         match status {
             StatusCode::OK => Ok(body),
@@ -166,7 +166,7 @@ impl Client {
     }
 
     /// Sends a document of this media type and returns the response, whatever its status.
-    pub async fn post(
+    pub(crate) async fn post(
         &self,
         url: &Url,
         media_type: &'static str,

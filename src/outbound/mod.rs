@@ -1,6 +1,6 @@
 //! Outgoing connections of the daemon: it fetches small documents and sends checkpoints to witnesses.
 
-pub mod fetch;
+pub(crate) mod fetch;
 pub(crate) mod witnesses;
 
-pub use witnesses::{WitnessError, WitnessSource};
+pub(crate) use witnesses::{WitnessError, WitnessSource};

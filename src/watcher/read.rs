@@ -23,7 +23,7 @@ static HANGING: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
 /// Reads a regular file, but no more than one byte past this many: enough to say that it is too long. Blocks for some
 /// seconds at most.
-pub fn read_bounded(path: &Path, max_bytes: usize) -> io::Result<Vec<u8>> {
+pub(crate) fn read_bounded(path: &Path, max_bytes: usize) -> io::Result<Vec<u8>> {
     if hanging().contains(path) {
         return Err(hangs());
     }

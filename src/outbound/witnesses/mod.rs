@@ -38,7 +38,7 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
 /// A witness, as `--witness` names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum WitnessSource {
+pub(crate) enum WitnessSource {
     /// `file:PATH`.
     File(PathBuf),
     /// `URL#VKEY`: the address of the witness, and its verifier key.
@@ -72,7 +72,7 @@ impl FromStr for WitnessSource {
 
 /// Why the record does not match a witness, or a witness cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum WitnessError {
+pub(crate) enum WitnessError {
     /// The file cannot be read or written.
     #[error("--witness file:{}: {error}", path.display())]
     File {
