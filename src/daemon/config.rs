@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::auth::IdentitySource;
-use crate::domain::check::MAX_WAIT;
 use crate::domain::{JsonLimits, Timestamp};
 use crate::domain::{Role, Roles};
 use crate::governance::{PolicySource, Settings};
@@ -139,25 +138,6 @@ impl Limits {
             headers: self.handshake,
             age: self.connection_age,
             grace: self.connection_age_grace,
-        }
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            message_bytes: 4 << 20,
-            receiving_bytes: 32 << 20,
-            receive_timeout: Duration::from_secs(30),
-            connections: 4096,
-            calls_per_connection: 2048,
-            open_calls_per_connection: 16,
-            handshake: Duration::from_secs(10),
-            connection_age: Duration::from_hours(4),
-            connection_age_grace: MAX_WAIT + Duration::from_mins(1),
-            wrong_credentials: 10,
-            streams: 4096,
-            json: JsonLimits::default(),
         }
     }
 }

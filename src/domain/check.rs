@@ -35,7 +35,7 @@ pub struct JsonLimits {
 
 impl Default for JsonLimits {
     fn default() -> Self {
-        Self { bytes: 256 << 10, depth: 32 }
+        Self { bytes: 1 << 20, depth: 32 }
     }
 }
 

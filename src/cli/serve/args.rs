@@ -225,11 +225,11 @@ struct LimitArgs {
     streams: usize,
 
     /// Limit the size of an action's params, as JSON
-    #[arg(long = "max-params-bytes", value_name = "BYTES", default_value_t = 1 << 20)]
+    #[arg(long = "max-params-bytes", value_name = "BYTES", default_value_t = JsonLimits::default().bytes)]
     params_bytes: usize,
 
     /// Limit how deep params are nested
-    #[arg(long = "max-params-depth", value_name = "N", default_value_t = 32)]
+    #[arg(long = "max-params-depth", value_name = "N", default_value_t = JsonLimits::default().depth)]
     params_depth: usize,
 }
 
