@@ -27,6 +27,8 @@ use crate::outbound::fetch::Url;
 use crate::policy::{Diagnostic, Glob, LoadErrors, Step, StrictYaml};
 use crate::watcher::fingerprint;
 
+/// How often files that change all the time are read before the last reading counts.
+const MAX_READS: usize = 5;
 /// The most entries of a list.
 const MAX_ENTRIES: usize = 10_000;
 /// The largest `leeway_seconds` for differences between clocks.
@@ -104,7 +106,21 @@ impl IdentitySource {
     }
 
     /// Loads everything at this time, with the keys that were fetched.
+    ///
+    /// A file may be replaced while it is read. So this reads until the files had the same content before and after:
+    /// the revision is that of what was read.
     pub(super) fn load(&self, fetched: &Fetched, now: Timestamp) -> Loaded {
+        let mut loaded = self.load_once(fetched, now);
+        for _ in 0..MAX_READS {
+            let before = std::mem::replace(&mut loaded, self.load_once(fetched, now)).revision;
+            if loaded.revision == before {
+                break;
+            }
+        }
+        loaded
+    }
+
+    fn load_once(&self, fetched: &Fetched, now: Timestamp) -> Loaded {
         let mut looked = Looked::default();
         let identities = self.read(&mut looked, fetched, now);
         let Looked { files, addresses } = looked;

@@ -34,12 +34,12 @@ impl Governor {
         let anonymous = total.percent(anonymous_share);
         let queue = Arc::new(Queue::new(QuotaLimits { total, anonymous, per_caller }));
         store
-            .scan({
+            .scan_at_start({
                 let (queue, clock) = (Arc::clone(&queue), Arc::clone(&clock));
                 move |reader| fill(&queue, reader, clock.as_ref(), own_uid)
             })
             .await?;
-        let tokens = Arc::new(Tokens::new(store.scan(Reader::tokens).await?));
+        let tokens = Arc::new(Tokens::new(store.scan_at_start(Reader::tokens).await?));
         let generation = generations.current();
         let (now, uptime) = (clock.now(), clock.uptime());
         let clock_gap = store.scan(Reader::clock_gap).await?;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{oneshot, watch};
 
@@ -24,6 +24,8 @@ use super::slot::Slot;
 use super::tx::Tx;
 use super::writer::Writer;
 
+/// How long the first look at the store may take, when a run begins.
+const AT_START: Duration = Duration::from_mins(10);
 /// How many scans run at the same time.
 const SCANS: usize = 2;
 
@@ -168,6 +170,16 @@ impl<H: Host> Store<H> {
         T: Send + 'static,
     {
         self.shared.looks.look(look).await
+    }
+
+    /// Reads the store at the start of a run, when nobody waits for an answer yet. Like [`Store::scan`], but it may take
+    /// [`AT_START`]: a daemon starts with any store that it could write.
+    pub async fn scan_at_start<T, F>(&self, scan: F) -> Result<T, StoreError>
+    where
+        F: FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
+        T: Send + 'static,
+    {
+        self.shared.scans.look_within(AT_START, scan).await
     }
 
     /// Reads many entries of a snapshot. Like [`Store::look`], but on other threads, so that no look waits for a scan.

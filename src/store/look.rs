@@ -52,7 +52,16 @@ impl Lane {
         F: FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
         T: Send + 'static,
     {
-        let until = Instant::now() + self.patience;
+        self.look_within(self.patience, look).await
+    }
+
+    /// Runs a look with a deadline of its own.
+    pub(super) async fn look_within<T, F>(&self, patience: Duration, look: F) -> Result<T, StoreError>
+    where
+        F: FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
+        T: Send + 'static,
+    {
+        let until = Instant::now() + patience;
         let (answer, answered) = oneshot::channel();
         let waiting = Box::new(move |slot: &Slot| {
             if answer.is_closed() || Instant::now() >= until {
@@ -69,7 +78,7 @@ impl Lane {
         })?;
         match tokio::time::timeout_at(until.into(), answered).await {
             Ok(Ok(found)) => found,
-            Ok(Err(_)) | Err(_) => Err(unavailable(format!("the disk has not answered for {:?}", self.patience))),
+            Ok(Err(_)) | Err(_) => Err(unavailable(format!("the disk has not answered for {patience:?}"))),
         }
     }
 }
