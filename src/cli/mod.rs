@@ -35,6 +35,8 @@ mod deny;
 mod evaluate;
 mod healthcheck;
 mod init;
+#[cfg(test)]
+mod newer;
 mod pending;
 mod policy;
 mod policy_files;

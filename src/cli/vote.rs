@@ -108,8 +108,8 @@ async fn answer(vote: Vote, args: &VoteArgs) -> Result<Approval, Failure> {
     let request = GetApprovalRequest { approval_id: approval_id.clone() };
     let shown = client.get_approval(connect::call(request)).await?.into_inner().approval.unwrap_or_default();
     say::note(approval::paragraph(&shown, Timestamp::now()));
-    if let Some(ending) = &shown.ending {
-        return Err(Failure::new(format!("{approval_id} has ended: {}", approval::ending(ending))));
+    if !approval::is_pending(&shown) {
+        return Err(Failure::new(format!("{approval_id} has ended: {}", approval::ended(&shown))));
     }
     let digest = args.digest.map_or_else(|| shown.action_digest.clone(), |digest| digest.to_string());
     Ok(send(&mut client, vote, &shown, digest, args.reason.clone()).await?)
@@ -148,7 +148,7 @@ pub(super) fn short_line(ended: &Approval) -> String {
 }
 
 fn said(ended: &Approval, which: &str) -> String {
-    let word = words::ending(ended.ending.as_ref()).unwrap_or_else(|| "unknown".into());
+    let word = words::ending(ended.ending.as_ref()).unwrap_or_else(|| words::state(ended.state));
     let sentence = ended.ending.as_ref().map(approval::ending).unwrap_or_default();
     let rest = sentence.strip_prefix(&word).unwrap_or_default();
     let style = paint::of(&word);
@@ -166,14 +166,14 @@ mod tests {
     use super::*;
     use crate::cli::approval::tests::{at, example};
     use crate::cli::wire;
-    use crate::proto::v1::{Ending, EndingKind};
+    use crate::proto::v1::{Ending, EndingKind, Identity};
 
     fn ended(kind: EndingKind, allows: bool, code: &str) -> Approval {
         let ending = Ending {
             kind: kind as i32,
             allows,
-            by: "ann".into(),
-            at: Some(wire::to_moment(at("2026-11-20T12:05:30Z"))),
+            by: Some(Identity { subject: "ann".into(), ..Identity::default() }),
+            ended_at: Some(wire::to_moment(at("2026-11-20T12:05:30Z"))),
             reason: "ok".into(),
             code: code.into(),
         };

@@ -37,8 +37,17 @@ pub fn masked_text(text: &str) -> String {
 
 /// Whether a text is what stands for one that is not shown: an SDK that keeps secrets to itself sends that.
 pub fn is_masked(text: &str) -> bool {
+    masked_number(text).is_some()
+}
+
+/// How many characters such a text stands for; `None` if it is another text.
+pub fn masked_characters(text: &str) -> Option<usize> {
+    masked_number(text)?.parse().ok()
+}
+
+fn masked_number(text: &str) -> Option<&str> {
     let number = text.strip_prefix("[masked, ").and_then(|rest| rest.strip_suffix(" characters]"));
-    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+    number.filter(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 /// What stands for a value that is not shown.

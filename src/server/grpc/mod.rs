@@ -3,7 +3,10 @@
 mod admin;
 mod approvals;
 mod audit;
+mod audit_stream;
+mod filters;
 mod governance;
+mod page;
 mod policies;
 mod request;
 mod response;
