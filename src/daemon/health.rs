@@ -13,9 +13,9 @@
 //! | `aegis.dev` | the daemon runs with `--dev`; unknown otherwise |
 
 use tonic_health::ServingStatus;
-use tonic_health::server::HealthReporter;
 
 use crate::audit::StoreHealth;
+use crate::server::grpc::health::Statuses;
 
 /// The services whose health is that of the record.
 const ANSWERING: [&str; 4] = ["", "aegis.v1.GovernanceService", "aegis.v1.ApprovalService", "aegis.record"];
@@ -29,12 +29,12 @@ const DEV: &str = "aegis.dev";
 
 /// Updates the health of each service.
 #[derive(Clone, Debug)]
-pub(crate) struct Health(HealthReporter);
+pub(crate) struct Health(Statuses);
 
 impl Health {
     /// Everything is healthy.
-    pub(crate) async fn start(reporter: HealthReporter, dev: bool) -> Self {
-        let health = Self(reporter);
+    pub(crate) async fn start(statuses: Statuses, dev: bool) -> Self {
+        let health = Self(statuses);
         health.set(&ANSWERING, true).await;
         health.set(&RUNNING, true).await;
         health.set(&[POLICY], true).await;
@@ -79,7 +79,7 @@ impl Health {
     async fn set(&self, services: &[&str], serving: bool) {
         let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
         for service in services {
-            self.0.set_service_status(*service, status).await;
+            self.0.set(service, status).await;
         }
     }
 }

@@ -6,6 +6,7 @@ mod audit;
 mod audit_stream;
 mod filters;
 mod governance;
+pub(crate) mod health;
 mod page;
 mod policies;
 mod request;
