@@ -22,7 +22,7 @@ use super::diagnostic::{Path, Pos, Report};
 /// The largest file that is read. Ten thousand ordinary rules take a quarter of it.
 pub(in crate::policy) const MAX_BYTES: usize = 4 << 20;
 
-/// Reads one file. What is wrong with it as YAML is reported; `None` if that is anything.
+/// Reads one file. Reports everything that is wrong with it as YAML, and then returns `None`.
 pub(super) fn parse(file: &str, text: &str, report: &mut Report) -> Option<Node> {
     if text.len() > MAX_BYTES {
         let message = format!(
@@ -33,7 +33,7 @@ pub(super) fn parse(file: &str, text: &str, report: &mut Report) -> Option<Node>
         report.error(file, Pos { line: 1, column: 1 }, &Path::Root, message);
         return None;
     }
-    // Both parsers would skip a byte order mark; neither needs to know.
+    // Both parsers would skip a byte order mark. It is skipped once, here.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let raw = scan::scan(file, text, report)?;
     join::join(file, text, &raw, report)
