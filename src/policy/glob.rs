@@ -53,7 +53,7 @@ enum Unit {
 /// Something that the author probably did not mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Oddity {
-    /// A `[` that is never closed stands for itself.
+    /// A `[` that is never closed matches itself.
     Unclosed,
     /// A set with no character in it.
     EmptySet,

@@ -1,6 +1,6 @@
 //! Masking parameters before they are stored or shown.
 //!
-//! Only scalars are masked, wherever they stand under a masked name, so that a reviewer still sees the shape of what is
+//! Only scalars are masked, at any depth under a masked name, so that a reviewer still sees the shape of what is
 //! asked.
 
 use serde_json::{Map, Value};

@@ -317,7 +317,7 @@ mod tests {
     }
 
     fn mostly(right: Value) -> impl Strategy<Value = Value> {
-        let Value::Array(right) = right else { unreachable!("places are given lists") };
+        let Value::Array(right) = right else { unreachable!("every place has a list of values") };
         prop_oneof![9 => select(right), 1 => odd()]
     }
 

@@ -284,7 +284,7 @@ fn each_key_is_signed_by_the_key_before_it() {
         assert!(log.bundle(1).is_err(), "{what}");
     }
     let mut forged = Log::new().rotated(1, 2);
-    let Event::LogKeyRotated { statement, .. } = &mut forged.events[1] else { panic!("it is one") };
+    let Event::LogKeyRotated { statement, .. } = &mut forged.events[1] else { panic!("the event is a rotation") };
     *statement = sign_rotation(ORIGIN, &key(3), &key(2));
     assert!(forged.bundle(2).is_err());
 }

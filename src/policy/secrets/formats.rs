@@ -15,7 +15,7 @@ use super::opaque::{can_be_secret, looks_random};
 /// One format. If its pattern has groups, the groups are the secret.
 pub(super) struct Format {
     /// Its name, for the tests.
-    #[cfg_attr(not(test), expect(dead_code, reason = "only the tests ask, which hold an example against each"))]
+    #[cfg_attr(not(test), expect(dead_code, reason = "only the tests read it: they have an example of each format"))]
     pub(super) name: &'static str,
     pattern: &'static str,
     check: Check,

@@ -2,10 +2,10 @@
 //!
 //! Two parsers read every file. [`scan`] goes first: a strict and bounded pass over the events of `saphyr-parser` that
 //! refuses what a policy must not contain (custom tags, equal keys, a second document, alias and nesting bombs, files
-//! past the size limit) and knows where everything stands. Only text that it accepts is given to `serde_yaml`, which
-//! would otherwise ignore tags, let the last of two equal keys win, and take gigabytes for a page of aliases.
-//! `serde_yaml` gives the values; [`join`] puts the positions to them and refuses whatever the two parsers read
-//! differently (`017`, `0b11`), so that no policy means one thing here and another thing in the editor of its author.
+//! past the size limit) and records all positions. Only text that it accepts is given to `serde_yaml`, which would
+//! otherwise ignore tags, let the last of two equal keys win, and take gigabytes for a page of aliases. `serde_yaml`
+//! gives the values. [`join`] adds the positions and refuses whatever the two parsers read differently (`017`, `0b11`),
+//! so that no policy means one thing here and another thing in the editor of its author.
 //!
 //! Merge keys are resolved in [`join`] and not by `serde_yaml::Value::apply_merge`, which leaves a `<<` behind when a
 //! mapping that is merged in merges another one itself.

@@ -65,7 +65,7 @@ async fn held(server: &Process, ids: &[String]) -> f64 {
     }
     settle().await;
     let ended = calls.try_join_next();
-    assert!(ended.is_none(), "the calls wait, {} of them still: {ended:?}", calls.len());
+    assert!(ended.is_none(), "all calls must wait, {} of them still do: {ended:?}", calls.len());
     server.resident()
 }
 

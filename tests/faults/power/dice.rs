@@ -19,7 +19,7 @@ impl Dice {
 
     /// A number below `bound`.
     pub(crate) fn below(&mut self, bound: usize) -> usize {
-        usize::try_from(self.next() % bound.max(1) as u64).expect("it is below a usize")
+        usize::try_from(self.next() % bound.max(1) as u64).expect("it fits into a usize")
     }
 
     /// True once in this many calls, on average.
