@@ -17,8 +17,9 @@
 //!   boolean;
 //! - `param_contains` of anything else, if the value is a scalar;
 //! - `param_matches`, if only a text inside a list or mapping matches, or if the value is a boolean;
-//! - every test, if the value was masked and is no longer known, if the path leads through anything but a mapping or
-//!   null, or if the name is both a literal key and a path with different values.
+//! - every test of a value that was masked and is no longer known;
+//! - every test with a path that leads through anything but a mapping or null;
+//! - every test with a name that is both a literal key and a path, with different values.
 //!
 //! Everything else is certain.
 

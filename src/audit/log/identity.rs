@@ -15,7 +15,7 @@
 //! ```
 //!
 //! The key in force at its size signs a checkpoint: the last key whose record the checkpoint covers. So a verifier that
-//! knows one key of a log can find the others, and an old key cannot sign anything after the record of its successor.
+//! knows one key of a log can find the others. An old key cannot sign anything after the record of its successor.
 
 use redb::{ReadableTable as _, StorageError};
 use serde::{Deserialize, Serialize};

@@ -6,8 +6,8 @@
 //! connect to `agent.sock`, else to the URL that the daemon wrote to `endpoint`, else to `http://127.0.0.1:50051`.
 //!
 //! `AEGIS_TOKEN` is sent over TLS, unix sockets and loopback. A credential that was only *found* in the data directory
-//! is sent to a daemon that `--tls-ca` verifies, or over the socket next to it, and nowhere else: a stranger's
-//! endpoint could keep it. Commands of an agent never send a found credential.
+//! is sent to two places: to a daemon that `--tls-ca` verifies, and over the socket next to it. A stranger's endpoint
+//! could keep it. Commands of an agent never send a found credential.
 
 mod address;
 mod credential;

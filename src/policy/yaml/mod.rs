@@ -1,11 +1,11 @@
 //! The only place that reads YAML: text in, a tree of values with their positions out.
 //!
-//! Two parsers read every file. [`scan`] goes first: a strict and bounded pass over the events of `saphyr-parser` that
-//! refuses what a policy must not contain (custom tags, equal keys, a second document, alias and nesting bombs, files
-//! past the size limit) and records all positions. Only text that it accepts is given to `serde_yaml`, which would
-//! otherwise ignore tags, let the last of two equal keys win, and take gigabytes for a page of aliases. `serde_yaml`
-//! gives the values. [`join`] adds the positions and refuses whatever the two parsers read differently (`017`, `0b11`),
-//! so that no policy means one thing here and another thing in the editor of its author.
+//! Two parsers read every file. [`scan`] goes first: a strict and bounded pass over the events of `saphyr-parser`. It
+//! records all positions, and refuses what a policy must not contain: custom tags, equal keys, a second document, alias
+//! and nesting bombs, files past the size limit. Only text that it accepts is given to `serde_yaml`. By itself,
+//! `serde_yaml` would ignore tags, let the last of two equal keys win, and take gigabytes for a page of aliases. It
+//! gives the values. [`join`] adds the positions, and refuses what the two parsers read differently (`017`, `0b11`). So
+//! no policy means one thing here and another thing in the editor of its author.
 //!
 //! Merge keys are resolved in [`join`] and not by `serde_yaml::Value::apply_merge`, which leaves a `<<` behind when a
 //! mapping that is merged in merges another one itself.
