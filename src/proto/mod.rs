@@ -1,5 +1,5 @@
-//! What the protos generate: the messages, clients and service traits of `aegis.v1` (`proto/`) and of gRPC's health
-//! checking, and their descriptors.
+//! The code generated from the protos: the messages, clients and service traits of `aegis.v1` (`proto/`) and of gRPC's
+//! health checking, and their descriptors.
 
 pub mod codec;
 
