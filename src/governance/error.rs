@@ -182,8 +182,8 @@ fn finding(finding: &Diagnostic) -> Finding {
 fn listed(tokens: &[TokenId]) -> String {
     const SHOWN: usize = 10;
     let shown: Vec<String> = tokens.iter().take(SHOWN).map(ToString::to_string).collect();
-    let more = if tokens.len() > SHOWN { ", …" } else { "" };
-    shown.join(", ") + more
+    let more = if tokens.len() > SHOWN { " or others" } else { "" };
+    shown.join(" or ") + more
 }
 
 fn who(ending: &Ending) -> &str {

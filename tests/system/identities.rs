@@ -43,7 +43,9 @@ async fn a_token_is_made_shown_once_listed_and_revoked() {
     let refused = auditor.get_stats(v1::GetStatsRequest::default()).await.unwrap_err();
     assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Unauthenticated, "CREDENTIAL_INVALID"));
     let again = daemon.cli(&["token", "revoke", id]);
-    assert!(stderr(&again).contains("NO_SUCH_TOKEN"), "{}", stderr(&again));
+    assert!(again.status.success() && stdout(&again).contains(id), "the first answer again: {}", stderr(&again));
+    let none = daemon.cli(&["token", "revoke", "tok_0"]);
+    assert!(!none.status.success() && stderr(&none).contains("NO_SUCH_TOKEN"), "{}", stderr(&none));
 
     assert_eq!(daemon.events("token_created").len(), 1);
     assert_eq!(daemon.events("token_revoked").len(), 1);
