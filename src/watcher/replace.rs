@@ -82,7 +82,8 @@ mod tests {
         std::os::unix::fs::symlink(&file, &link).unwrap();
         let fifo = tmp.path().join("fifo");
         rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0).unwrap();
-        for (path, why) in [(&link, "symbolic link"), (&fifo, "no regular file"), (&tmp.path().join("none"), "No such")] {
+        for (path, why) in [(&link, "symbolic link"), (&fifo, "no regular file"), (&tmp.path().join("none"), "No such")]
+        {
             for refused in [check_replaceable(path), replace_bounded(path, b"new".to_vec())] {
                 let refused = refused.unwrap_err().to_string();
                 assert!(refused.contains(why), "{refused}");
