@@ -29,7 +29,7 @@ pub use decision::{
     ActionResult, Decision, DecisionCode, Ending, EndingKind, Outcome, QuestionState, QuestionStatus, Report,
     ResultStatus, Verdict,
 };
-pub use error::{CallError, ErrorCode, Violation};
+pub use error::{CallError, ErrorCode, Finding, Violation};
 pub use host::is_loopback;
 pub use id_prefix::{IdKind, IdPrefix, IdPrefixError};
 pub use identity::{Caller, ConnectionId, How, Identity, Peer, Role, Roles};

@@ -64,8 +64,11 @@ fn grpc(service: &str, method: &str) -> Access {
             | "GetInclusionProof"
             | "GetConsistencyProof",
         ) => &[Role::Auditor],
-        ("aegis.v1.AdminService", "CreateToken" | "ListTokens" | "RevokeToken" | "RotateLogKey" | "RedactDecision")
-        | ("aegis.v1.PolicyService", "GetPolicy" | "UpdatePolicy" | "ValidatePolicy" | "WatchPolicy") => &[Role::Admin],
+        ("aegis.v1.AdminService", "CreateToken" | "RevokeToken" | "RotateLogKey" | "RedactDecision")
+        | ("aegis.v1.PolicyService", "UpdatePolicy") => &[Role::Admin],
+        // An auditor reads the policies and the tokens too, and changes nothing.
+        ("aegis.v1.AdminService", "ListTokens")
+        | ("aegis.v1.PolicyService", "GetPolicy" | "ValidatePolicy" | "WatchPolicy") => &[Role::Auditor, Role::Admin],
         ("grpc.health.v1.Health", "Check" | "Watch" | "List")
         | (
             "grpc.reflection.v1.ServerReflection" | "grpc.reflection.v1alpha.ServerReflection",

@@ -3,6 +3,7 @@
 
 pub mod access;
 mod deadline;
+mod explain;
 pub(crate) mod gate;
 pub(crate) mod grpc;
 pub(crate) mod listen;

@@ -9,9 +9,11 @@ use crate::domain::{CallError, ErrorCode};
 pub(crate) const fn status(code: ErrorCode) -> StatusCode {
     use ErrorCode as E;
     match code {
-        E::InvalidRequest | E::IdempotencyKeyReused | E::PolicyInvalid => StatusCode::BAD_REQUEST,
+        E::InvalidRequest | E::IdempotencyKeyReused | E::RequestIdReused | E::PolicyInvalid | E::Cancelled => {
+            StatusCode::BAD_REQUEST
+        }
         E::MessageTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-        E::UnsupportedContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        E::UnsupportedContentType | E::UnsupportedCompression => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         E::CredentialRequired | E::CredentialInvalid | E::CredentialExpired => StatusCode::UNAUTHORIZED,
         E::RoleRequired | E::OwnProposal | E::ActorNotAllowed | E::CrossOrigin => StatusCode::FORBIDDEN,
         E::UnknownMethod

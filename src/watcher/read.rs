@@ -1,60 +1,18 @@
 //! Reads a configured file. It must be a regular file; the length and the time are bounded.
-//!
-//! A file system that hangs (a mount whose server is gone) blocks every thread that reads from it, and the program
-//! cannot interrupt that. So a separate thread reads, and the caller waits for a bounded time. While that thread
-//! hangs, the same file is refused at once, and no second thread starts.
 
-use std::collections::BTreeSet;
 use std::fs::{File, FileType, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::path::Path;
 
 use rustix::fs::OFlags;
 
-/// The longest time to read a file.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Files with a reader that has not finished in time.
-static HANGING: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+use super::patience::in_time;
 
 /// Reads a regular file, up to one byte more than `max_bytes`, which shows that it is too long. Blocks for a few
 /// seconds at most.
 pub(crate) fn read_bounded(path: &Path, max_bytes: usize) -> io::Result<Vec<u8>> {
-    if hanging().contains(path) {
-        return Err(hangs());
-    }
-    let (tell, told) = mpsc::sync_channel(0);
-    let file = path.to_owned();
-    std::thread::Builder::new().name("read".to_owned()).spawn(move || {
-        let read = read(&file, max_bytes);
-        // The caller has gone. The file system answers again, so the file can be tried again.
-        if tell.send(read).is_err() {
-            hanging().remove(&file);
-        }
-    })?;
-    match told.recv_timeout(PATIENCE) {
-        Ok(read) => read,
-        Err(RecvTimeoutError::Timeout) => {
-            // Insert before `told` is dropped: the reader removes the entry once it sees that the caller has gone.
-            hanging().insert(path.to_owned());
-            drop(told);
-            Err(hangs())
-        }
-        Err(RecvTimeoutError::Disconnected) => Err(io::Error::other("could not be read")),
-    }
-}
-
-fn hanging() -> MutexGuard<'static, BTreeSet<PathBuf>> {
-    HANGING.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn hangs() -> io::Error {
-    let why = format!("could not be read within {PATIENCE:?}: its file system does not answer");
-    io::Error::new(io::ErrorKind::TimedOut, why)
+    in_time(path, "read", move |path| read(path, max_bytes))
 }
 
 fn read(path: &Path, max_bytes: usize) -> io::Result<Vec<u8>> {

@@ -27,6 +27,8 @@ fn api() -> Vec<(String, &'static str)> {
         "GovernanceService" => "agent",
         "ApprovalService" => "reviewer",
         "AuditService" => "auditor",
+        "PolicyService" if !path.ends_with("/UpdatePolicy") => "auditor admin",
+        "AdminService" if path.ends_with("/ListTokens") => "auditor admin",
         "PolicyService" | "AdminService" => "admin",
         other => panic!("{other} is new: who may call it?"),
     };

@@ -289,7 +289,8 @@ async fn what_is_open_cannot_be_redacted() {
     let allowed = ask(&mut agent, propose("read", "one")).await;
     let unconfirmed = ask(&mut agent, propose("mail", "bob")).await;
     let redact = async |decision_id: &str, why: &str| {
-        let request = v1::RedactDecisionRequest { decision_id: decision_id.into(), reason: why.into() };
+        let request =
+            v1::RedactDecisionRequest { decision_id: decision_id.into(), reason: why.into(), ..Default::default() };
         daemon.administration().await.redact_decision(request).await
     };
     for (decision, why) in [(&pending, "pending"), (&allowed, "outstanding"), (&unconfirmed, "confirmation")] {
@@ -306,7 +307,8 @@ async fn what_is_open_cannot_be_redacted() {
     assert_eq!(reason(&unknown), "NO_SUCH_DECISION");
     // An agent may not.
     let mut anonymous = AdminServiceClient::new(daemon.tcp().await);
-    let request = v1::RedactDecisionRequest { decision_id: allowed.decision_id, reason: "because".into() };
+    let request =
+        v1::RedactDecisionRequest { decision_id: allowed.decision_id, reason: "because".into(), ..Default::default() };
     assert_eq!(anonymous.redact_decision(request).await.unwrap_err().code(), Code::Unauthenticated);
 }
 
@@ -321,7 +323,7 @@ async fn proofs_are_given_for_what_is_there() {
     let record = got.record.clone().unwrap();
     assert_eq!((record.sequence, &record.leaf_hash), (1, &got.leaf_hash));
     // The same record by its other names: by its number, and by its id.
-    let id = serde_json::from_str::<serde_json::Value>(&record.payload).unwrap()["record_id"].clone();
+    let id = serde_json::from_str::<Value>(&record.payload).unwrap()["record_id"].clone();
     for named in [Proved::Sequence(1), Proved::AuditRef(id.as_str().unwrap().to_owned())] {
         assert_eq!(auditor.get_inclusion_proof(proof(named, Some(size))).await.unwrap().into_inner(), got);
     }

@@ -1057,7 +1057,7 @@ const file_aegis_v1_governance_proto_rawDesc = "" +
 	"\x11GovernanceService\x12>\n" +
 	"\aPropose\x12\x18.aegis.v1.ProposeRequest\x1a\x19.aegis.v1.ProposeResponse\x12F\n" +
 	"\bEvaluate\x12\x19.aegis.v1.EvaluateRequest\x1a\x1a.aegis.v1.EvaluateResponse\"\x03\x90\x02\x01\x12U\n" +
-	"\rAwaitDecision\x12\x1e.aegis.v1.AwaitDecisionRequest\x1a\x1f.aegis.v1.AwaitDecisionResponse\"\x03\x90\x02\x01\x12M\n" +
+	"\rAwaitDecision\x12\x1e.aegis.v1.AwaitDecisionRequest\x1a\x1f.aegis.v1.AwaitDecisionResponse\"\x03\x90\x02\x02\x12M\n" +
 	"\fReportResult\x12\x1d.aegis.v1.ReportResultRequest\x1a\x1e.aegis.v1.ReportResultResponse\x12S\n" +
 	"\x0eCancelProposal\x12\x1f.aegis.v1.CancelProposalRequest\x1a .aegis.v1.CancelProposalResponseB\x93\x01\n" +
 	"\fcom.aegis.v1B\x0fGovernanceProtoP\x01Z1github.com/aegis-sidecar/aegis/clients/go/aegisv1\xa2\x02\x03AXX\xaa\x02\bAegis.V1\xca\x02\bAegis\\V1\xe2\x02\x14Aegis\\V1\\GPBMetadata\xea\x02\tAegis::V1b\x06proto3"

@@ -255,7 +255,8 @@ fn a_record_must_say_why_a_payload_is_missing() {
 fn a_bundle_contains_the_policies_that_its_records_name() {
     let json = br#"{"version":"1"}"#.to_vec();
     let revision = Digest::of(&json);
-    let log = Log::new().with(Event::PolicyLoaded { revision, layers: vec![], by: String::new() });
+    let log =
+        Log::new().with(Event::PolicyLoaded { revision, layers: vec![], by: String::new(), comment: String::new() });
     let write = |policies: &BTreeMap<Digest, Vec<u8>>| {
         let mut writer = BundleWriter::begin(Vec::new(), log.checkpoint(2, 1), Trust::default(), true).unwrap();
         for written in log.write() {

@@ -25,6 +25,7 @@ pub use draft::{Draft, Inserted, Opening};
 pub use filter::{RowFilter, TextFilter};
 pub use find::MOST_FOUND;
 pub use idempotency::IDEMPOTENCY_WINDOW;
+pub(crate) use idempotency::is_over;
 pub use query::{Order, Page, Query};
 pub use row::{ApprovalState, AuditRow, ConfirmationClosed, ConfirmationState, RowState, Vote};
 pub use stats::Stats;

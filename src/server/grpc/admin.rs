@@ -1,4 +1,5 @@
-//! `AdminService`, for admins: tokens, the log's key and redaction. It only converts between protobuf and the domain.
+//! `AdminService`, for admins (auditors list tokens): tokens, the log's key and redaction. It only converts between
+//! protobuf and the domain.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,11 +7,12 @@ use std::time::Duration;
 use tonic::{Request, Response, Status};
 
 use super::request::Reader;
-use super::{caller, response};
+use super::{caller, page, response};
 use crate::audit::StoredToken;
 use crate::auth::check_name;
-use crate::domain::{CallError, DecisionId, JsonLimits, Role, Roles, Timestamp, TokenId};
-use crate::governance::{Governor, NewToken, Notary};
+use crate::domain::{CallError, DecisionId, Digest, JsonLimits, Role, Roles, Timestamp, TokenId};
+use crate::domain::page::PageTokens;
+use crate::governance::{GovernanceError, Governor, NewToken, Notary, Redacted, RevokedToken, Rotated};
 use crate::proto::v1;
 use crate::proto::v1::admin_service_server::AdminService;
 
@@ -42,11 +44,23 @@ impl AdminService for Administration {
 
     async fn list_tokens(
         &self,
-        _request: Request<v1::ListTokensRequest>,
+        request: Request<v1::ListTokensRequest>,
     ) -> Result<Response<v1::ListTokensResponse>, Status> {
+        let v1::ListTokensRequest { page_size, page_token } = request.into_inner();
+        let mut reader = Reader::new(self.limits);
+        let size = reader.page_size(page_size);
+        let size = reader.finish(size)?;
+        let pages = PageTokens::new("tokens", Digest::of(&[]));
+        let after = (!page_token.is_empty()).then(|| pages.position(&page_token)).transpose();
+        let after = after.map_err(GovernanceError::from)?.map(TokenId::from_bytes);
         let now = self.governor.now();
-        let tokens = self.governor.tokens().list().iter().map(|stored| token(stored, now)).collect();
-        Ok(Response::new(v1::ListTokensResponse { tokens }))
+        let mut rest = self.governor.tokens().list();
+        rest.retain(|stored| after.is_none_or(|after| stored.token_id > after));
+        let next = rest.get(size - 1).filter(|_| rest.len() > size).map(|last| last.token_id);
+        let shown = rest.iter().take(size).map(|stored| (stored.token_id, token(stored, now)));
+        let (tokens, next) = page::fitting(shown, next);
+        let next_page_token = next.map(|id| pages.after(*id.as_bytes())).unwrap_or_default();
+        Ok(Response::new(v1::ListTokensResponse { tokens, next_page_token }))
     }
 
     async fn revoke_token(
@@ -55,24 +69,26 @@ impl AdminService for Administration {
     ) -> Result<Response<v1::RevokeTokenResponse>, Status> {
         let caller = caller(&request)?;
         let mut reader = Reader::new(self.limits);
-        let token_id: Option<TokenId> = reader.parsed("token_id", &request.into_inner().token_id);
-        let Some(token_id) = reader.finish(token_id)? else {
-            return Err(CallError::invalid_field("token_id", "must be given").into());
+        let named = reader.optional_name("token", request.into_inner().token);
+        let Some(named) = reader.finish(named)? else {
+            return Err(CallError::invalid_field("token", "must be given").into());
         };
-        let revoked = self.governor.revoke_token(&caller, token_id).await?;
-        Ok(Response::new(v1::RevokeTokenResponse { token: Some(token(&revoked, self.governor.now())) }))
+        let RevokedToken { token: revoked, revoked_at } = self.governor.revoke(&caller, &named).await?;
+        let revoked_at = Some(response::timestamp(revoked_at));
+        let token = v1::Token { revoked_at, ..token(&revoked, self.governor.now()) };
+        Ok(Response::new(v1::RevokeTokenResponse { token: Some(token) }))
     }
 
     async fn rotate_log_key(
         &self,
         request: Request<v1::RotateLogKeyRequest>,
     ) -> Result<Response<v1::RotateLogKeyResponse>, Status> {
-        let rotated = self.notary.rotate(&caller(&request)?).await?;
-        Ok(Response::new(v1::RotateLogKeyResponse {
-            old_verifier_key: rotated.old.to_string(),
-            new_verifier_key: rotated.new.to_string(),
-            sequence: rotated.record.sequence,
-        }))
+        let caller = caller(&request)?;
+        let mut reader = Reader::new(self.limits);
+        let request_id = reader.optional_name("request_id", request.into_inner().request_id);
+        let request_id = reader.finish(request_id)?;
+        let Rotated { old, new, sequence } = self.notary.rotate(&caller, request_id.as_deref()).await?;
+        Ok(Response::new(v1::RotateLogKeyResponse { old_verifier_key: old, new_verifier_key: new, sequence }))
     }
 
     async fn redact_decision(
@@ -80,26 +96,25 @@ impl AdminService for Administration {
         request: Request<v1::RedactDecisionRequest>,
     ) -> Result<Response<v1::RedactDecisionResponse>, Status> {
         let caller = caller(&request)?;
-        let v1::RedactDecisionRequest { decision_id, reason } = request.into_inner();
+        let v1::RedactDecisionRequest { decision_id, reason, request_id } = request.into_inner();
         let mut reader = Reader::new(self.limits);
         let decision_id: Option<DecisionId> = reader.parsed("decision_id", &decision_id);
         if reason.trim().is_empty() {
             reader.wrong("reason", "must be given: it goes on the record");
         }
         let reason = reader.free_text("reason", reason);
+        let request_id = reader.optional_name("request_id", request_id);
         let Some(decision_id) = reader.finish(decision_id)? else {
             return Err(CallError::invalid_field("decision_id", "must be given").into());
         };
-        let redacted = self.governor.redact(&caller, decision_id, reason).await?;
-        Ok(Response::new(v1::RedactDecisionResponse {
-            sequence: redacted.appended.sequence,
-            redacted_sequences: redacted.sequences,
-        }))
+        let redacted = self.governor.redact(&caller, decision_id, reason, request_id.as_deref()).await?;
+        let Redacted { sequence, sequences } = redacted;
+        Ok(Response::new(v1::RedactDecisionResponse { sequence, redacted_sequences: sequences }))
     }
 }
 
 fn new_token(request: v1::CreateTokenRequest, mut reader: Reader) -> Result<NewToken, CallError> {
-    let v1::CreateTokenRequest { name, roles, actor, lifetime } = request;
+    let v1::CreateTokenRequest { name, roles, actor_id, lifetime, request_id } = request;
     match check_name(&name) {
         Ok(()) if name.chars().count() <= MAX_NAME => {}
         Ok(()) => reader.wrong("name", format!("is longer than {MAX_NAME} characters")),
@@ -115,10 +130,11 @@ fn new_token(request: v1::CreateTokenRequest, mut reader: Reader) -> Result<NewT
     if roles.is_empty() || roles.len() > Role::ALL.len() {
         reader.wrong("roles", format!("{} roles; between 1 and {}", roles.len(), Role::ALL.len()));
     }
-    let actor = reader.optional_name("actor", actor);
+    let actor = reader.optional_name("actor_id", actor_id);
     if let Some(Err(why)) = actor.as_deref().map(check_name) {
-        reader.wrong("actor", why);
+        reader.wrong("actor_id", why);
     }
+    let request_id = reader.optional_name("request_id", request_id);
     let lifetime = lifetime.map(|lifetime| match Duration::try_from(lifetime) {
         Ok(lifetime) if !lifetime.is_zero() => lifetime,
         _ => {
@@ -126,7 +142,7 @@ fn new_token(request: v1::CreateTokenRequest, mut reader: Reader) -> Result<NewT
             Duration::ZERO
         }
     });
-    reader.finish(NewToken { subject: format!("token:{name}"), roles: wanted, actor, lifetime })
+    reader.finish(NewToken { subject: format!("token:{name}"), roles: wanted, actor, lifetime, request_id })
 }
 
 fn role(role: v1::Role) -> Option<Role> {
@@ -150,10 +166,11 @@ fn token(stored: &StoredToken, now: Timestamp) -> v1::Token {
         token_id: stored.token_id.to_string(),
         subject: stored.subject.clone(),
         roles: stored.roles.iter().map(|stored| role(stored).into()).collect(),
-        actor: stored.actor.clone().unwrap_or_default(),
+        actor_id: stored.actor.clone().unwrap_or_default(),
         created_at: Some(response::timestamp(stored.created_at)),
         created_by: stored.created_by.clone(),
         expires_at: stored.expires_at.map(response::timestamp),
         expired: stored.expires_at.is_some_and(|end| end <= now),
+        revoked_at: None,
     }
 }

@@ -13,12 +13,15 @@ use crate::domain::{
     Action, Actor, Approval, CallError, Check, Checked, Checker, Digest, JsonLimits, MAX_WHOLE_NUMBER, Outcome,
     Proposal, QuestionStatus, Report, ResultStatus, RiskLevel, Timestamp,
 };
+use crate::policy::MAX_LAYERS;
 use crate::proto::v1;
 
 /// The default number of entries in a page.
 pub(crate) const DEFAULT_PAGE: usize = 100;
 /// The most entries in a page.
 const LARGEST_PAGE: usize = 1000;
+/// The fewest digits that name a revision.
+const REVISION_DIGITS: usize = 4;
 
 /// Reads a request, and collects its violations.
 ///
@@ -78,13 +81,22 @@ impl Reader {
         text.parse().map_err(|error: T::Err| self.wrong(field, error.to_string())).ok()
     }
 
-    /// The revision of a policy.
-    pub(crate) fn revision(&mut self, field: &str, text: &str) -> Option<Digest> {
-        let digest = Digest::from_hex(text);
-        if digest.is_none() {
-            self.wrong(field, "must be the revision of a policy: 64 hex digits");
+    /// The revision of a policy, or its first digits.
+    pub(crate) fn revision_prefix(&mut self, field: &str, text: &str) {
+        let is_right = (REVISION_DIGITS..=64).contains(&text.len()) && text.bytes().all(|it| it.is_ascii_hexdigit());
+        if !is_right {
+            self.wrong(
+                field,
+                format!("must be the revision of a policy, 64 hex digits, or at least the first {REVISION_DIGITS}"),
+            );
         }
-        digest
+    }
+
+    /// The files of a policy: their number.
+    pub(crate) fn layers(&mut self, field: &str, layers: &[v1::PolicyLayer]) {
+        if layers.is_empty() || layers.len() > MAX_LAYERS {
+            self.wrong(field, format!("{} layers; between 1 and {MAX_LAYERS}", layers.len()));
+        }
     }
 
     /// A SHA-256 digest in hex.
