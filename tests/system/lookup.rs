@@ -88,7 +88,11 @@ async fn a_redacted_decision_is_found_by_its_names_and_says_nothing() {
     let (mut agent, mut reviewer) = (daemon.agent().await, daemon.reviewer().await);
     let asked = ask(&mut agent, propose("pay", "a-secret-bank")).await;
     reviewer.deny(no(&asked, "a secret reason")).await.unwrap();
-    let redact = v1::RedactDecisionRequest { decision_id: asked.decision_id.clone(), reason: "asked".into(), ..Default::default() };
+    let redact = v1::RedactDecisionRequest {
+        decision_id: asked.decision_id.clone(),
+        reason: "asked".into(),
+        ..Default::default()
+    };
     daemon.administration().await.redact_decision(redact).await.unwrap();
     for name in [&asked.decision_id, &asked.approval_id, &asked.audit_ref] {
         let whole = life(&daemon, name).await.unwrap();

@@ -499,7 +499,11 @@ async fn a_row_that_no_longer_matches_is_announced() {
     assert_eq!(next_row(&mut mails).await.decision_id, asked.decision_id);
 
     // A redacted row matches nothing any more.
-    let redact = v1::RedactDecisionRequest { decision_id: left.decision_id.clone(), reason: "asked".into(), ..Default::default() };
+    let redact = v1::RedactDecisionRequest {
+        decision_id: left.decision_id.clone(),
+        reason: "asked".into(),
+        ..Default::default()
+    };
     let reads = v1::StreamAuditRequest {
         filter: Some(v1::AuditFilter { matched_rule: "pay".into(), ..v1::AuditFilter::default() }),
         follow: true,

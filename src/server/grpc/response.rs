@@ -7,8 +7,8 @@ use crate::approvals::Pending;
 use crate::audit::row::{ApprovalState, AuditRow, Vote};
 use crate::audit::{Content, DecisionRecord, IdentityRecord, StoredRecord};
 use crate::domain::{
-    Action, ActionResult, Actor, Approval, Decision, DecisionCode, EndingKind, Outcome, ParamPath,
-    QuestionStatus, ResultStatus, RiskLevel, Timestamp, Verdict as Voted,
+    Action, ActionResult, Actor, Approval, Decision, DecisionCode, EndingKind, Outcome, ParamPath, QuestionStatus,
+    ResultStatus, RiskLevel, Timestamp, Verdict as Voted,
 };
 use crate::governance::{DecisionLife, FoundPolicy, Generation, PolicyState, RecordReference, Rejection};
 use crate::policy::{
