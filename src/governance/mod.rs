@@ -21,6 +21,7 @@ mod decision;
 mod error;
 mod evaluate;
 mod follow;
+mod forget;
 mod generations;
 mod governor;
 mod held;
