@@ -1,6 +1,7 @@
 //! What `proto/` generates: the messages, clients and service traits of `aegis.v1`, and their descriptors.
 
 pub mod codec;
+mod values;
 
 /// The API.
 #[expect(
