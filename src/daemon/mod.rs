@@ -10,6 +10,7 @@ mod listeners;
 mod probes;
 mod run;
 pub(crate) mod telemetry;
+mod throttle;
 
 pub(crate) use config::{AdminListener, Anonymous, Config, Limits};
 pub(crate) use listeners::Listening;

@@ -11,7 +11,7 @@ use super::error::ServeError;
 use super::health::Health;
 use super::listeners::{self, Listening};
 use super::probes::Admin;
-use super::{background, descriptors, probes};
+use super::{background, descriptors, probes, throttle};
 use crate::audit::{Options, Store};
 use crate::auth::{self, Chain, Failures, LocalOperator, MadeTokens, Reloader};
 use crate::domain::{Clock, SystemClock};
@@ -73,6 +73,7 @@ pub(crate) async fn run(
         background::follow_identities(&tasks, &known, &health, &stop);
     }
     background::follow_witnesses(&tasks, &witnesses, &health, &stop);
+    tasks.spawn(throttle::say_left_out(stop.clone()));
     background::spawn(&tasks, &governor, &health, &refusals, config.retain, &stop);
 
     let operator = LocalOperator::new(&account.name, data_dir.uid, &data_dir.credential()?);
