@@ -20,6 +20,8 @@ const REFUSALS_EVERY: Duration = Duration::from_mins(1);
 const RETIRE_EVERY: Duration = Duration::from_mins(10);
 /// The pause after a step of retention.
 const BETWEEN_STEPS: Duration = Duration::from_millis(20);
+/// How often the wall clock is compared with the uptime.
+const LOOK_AT_CLOCK_EVERY: Duration = Duration::from_millis(500);
 /// The pause before the next attempt after the record failed.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -39,8 +41,9 @@ pub(crate) fn spawn(
     tasks.spawn(until(stop.clone(), follow_policy(Arc::clone(governor), health.clone())));
     if let Some(retain) = retain {
         tasks.spawn(until(stop.clone(), retire(Arc::clone(governor), retain)));
-        tasks.spawn(until(stop.clone(), follow_clock(Arc::clone(governor), health.clone())));
     }
+    tasks.spawn(until(stop.clone(), watch_clock(Arc::clone(governor))));
+    tasks.spawn(until(stop.clone(), follow_clock(Arc::clone(governor), health.clone(), retain.is_some())));
     tasks.spawn(record_refusals(Arc::clone(governor), Arc::clone(refusals), stop.clone()));
 }
 
@@ -136,13 +139,27 @@ async fn follow_policy(governor: Arc<Governor>, health: Health) {
     }
 }
 
-/// Tells the operator and probes whether retention waits for somebody to confirm the clock.
-async fn follow_clock(governor: Arc<Governor>, health: Health) {
-    let mut gap = governor.clock_gap();
+/// Compares the wall clock with the uptime.
+async fn watch_clock(governor: Arc<Governor>) {
+    let mut watch = governor.clock_watch();
     loop {
-        let now = *gap.borrow_and_update();
-        health.retention(now.is_none()).await;
-        if let Some(ClockGap { before, after }) = now {
+        if let Err(error) = governor.look_at_clock(&mut watch).await {
+            tracing::debug!(%error, "a jump of the clock cannot be recorded yet");
+        }
+        tokio::time::sleep(LOOK_AT_CLOCK_EVERY).await;
+    }
+}
+
+/// Tells the operator and probes whether the clock is right, and whether retention waits for somebody to confirm it.
+async fn follow_clock(governor: Arc<Governor>, health: Health, retains: bool) {
+    let (mut state, mut said) = (governor.clock_state(), None);
+    loop {
+        let now = *state.borrow_and_update();
+        health.clock(!now.is_off).await;
+        if retains {
+            health.retention(now.gap.is_none()).await;
+        }
+        if let Some(ClockGap { before, after }) = now.gap.filter(|gap| retains && said.replace(*gap) != Some(*gap)) {
             tracing::error!(
                 %before,
                 %after,
@@ -150,7 +167,7 @@ async fn follow_clock(governor: Arc<Governor>, health: Health) {
                  right, restart with --confirm-clock {before}"
             );
         }
-        if gap.changed().await.is_err() {
+        if state.changed().await.is_err() {
             return;
         }
     }

@@ -141,7 +141,9 @@ impl Admin {
         page.counter("aegis_record_recoveries_total", "Faults that the record recovered from in this run.", recoveries);
         page.gauge("aegis_approvals_pending", "Approvals that wait for a reviewer.", governor.queue().len() as u64);
 
-        let waits = u64::from(governor.clock_gap().borrow().is_some());
+        let clock = *governor.clock_state().borrow();
+        page.counter("aegis_clock_jumps_total", "Jumps of the wall clock in this run.", clock.jumps);
+        let waits = u64::from(clock.gap.is_some());
         page.gauge("aegis_retention_held", "Whether retention waits for somebody to confirm the clock.", waits);
 
         let policy = governor.generations().state();

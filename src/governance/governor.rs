@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::clock_state::{ClockState, Clocks};
 use super::error::GovernanceError;
 use super::generations::Generations;
 use super::held::Held;
 use super::secret::StoreSecret;
 use super::tokens::Tokens;
 use crate::approvals::Queue;
-use crate::audit::{ClockGap, Store};
+use crate::audit::Store;
 use crate::domain::{Clock, Timestamp};
 use crate::limits::{Amount, Budget};
 
@@ -58,10 +59,10 @@ pub struct Governor {
     pub(super) pace: Budget,
     pub(super) settings: Settings,
     pub(super) held: Arc<Held>,
-    /// The wall clock and the uptime when this run began.
-    pub(super) started: (Timestamp, Duration),
-    /// A jump of the clock that nobody has confirmed.
-    pub(super) clock_gap: tokio::sync::watch::Sender<Option<ClockGap>>,
+    /// The clocks when this run began.
+    pub(super) started: Clocks,
+    /// What is known about the wall clock.
+    pub(super) clock_state: tokio::sync::watch::Sender<ClockState>,
     /// One change of the policy at a time: what is compared is what is replaced.
     pub(super) changing: tokio::sync::Mutex<()>,
 }

@@ -17,6 +17,7 @@
 
 mod cancel;
 mod clock_gap;
+mod clock_state;
 mod decision;
 mod error;
 mod evaluate;
@@ -41,7 +42,8 @@ mod token_changes;
 mod tokens;
 mod write;
 
-pub use clock_gap::find_clock_gap;
+pub use clock_gap::{ClockWatch, find_clock_gap};
+pub use clock_state::ClockState;
 pub use error::GovernanceError;
 pub use evaluate::{Evaluated, Hypothesis};
 pub use generations::{Generation, Generations, PolicySource, PolicyState, Rejection};

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::clock_state::{ClockState, Clocks};
 use super::generations::Generations;
 use super::governor::{Entropy, Governor, Settings};
 use super::held::Held;
@@ -30,6 +31,7 @@ impl Governor {
         settings: Settings,
         flags: Vec<String>,
     ) -> Result<Self, StoreError> {
+        let started = Clocks::read(&*clock);
         let Settings { pending: total, pending_per_caller: per_caller, anonymous_share, own_uid, .. } = settings;
         let anonymous = total.percent(anonymous_share);
         let queue = Arc::new(Queue::new(QuotaLimits { total, anonymous, per_caller }));
@@ -41,8 +43,8 @@ impl Governor {
             .await?;
         let tokens = Arc::new(Tokens::new(store.scan_at_start(Reader::tokens).await?));
         let generation = generations.current();
-        let (now, uptime) = (clock.now(), clock.uptime());
-        let clock_gap = store.scan(Reader::clock_gap).await?;
+        let now = clock.now();
+        let gap = store.scan(Reader::clock_gap).await?;
         let program = env!("CARGO_PKG_VERSION").to_owned();
         store
             .transact(move |tx| {
@@ -61,8 +63,8 @@ impl Governor {
             pace: Budget::default(),
             settings,
             held: Arc::new(Held::new(anonymous_share)),
-            started: (now, uptime),
-            clock_gap: tokio::sync::watch::Sender::new(clock_gap),
+            started,
+            clock_state: tokio::sync::watch::Sender::new(ClockState { gap, ..ClockState::default() }),
             changing: tokio::sync::Mutex::default(),
         };
         governor.expire_due().await?;

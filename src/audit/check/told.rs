@@ -134,6 +134,7 @@ impl Log {
             | Event::IdentitiesRejected { .. }
             | Event::DiskFull { .. }
             | Event::RecordRecovered { .. }
+            | Event::ClockJumped { .. }
             | Event::CallsRefused { .. } => {}
         }
         Ok(())

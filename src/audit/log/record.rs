@@ -173,6 +173,13 @@ pub enum Event {
         /// The last error of the fault.
         why: String,
     },
+    /// The wall clock jumped, or was set back while the daemon was not running.
+    ClockJumped {
+        /// The time that it should have shown, or that of the last record.
+        before: Timestamp,
+        /// The time that it showed.
+        after: Timestamp,
+    },
     /// The log got its name and its first signing key.
     LogStarted {
         /// Its name, the origin of its checkpoints.
@@ -253,6 +260,7 @@ impl Event {
             | Self::IdentitiesRejected { .. }
             | Self::DiskFull { .. }
             | Self::RecordRecovered { .. }
+            | Self::ClockJumped { .. }
             | Self::LogStarted { .. }
             | Self::RecordsRetired { .. }
             | Self::LogKeyRotated { .. }
