@@ -58,7 +58,8 @@ impl Asked {
         memory.map(&decision.metadata);
         memory.map(&decision.constraints);
         memory.bytes += decision.action.description.len() + decision.action.target.len();
-        memory.bytes += (decision.masked.len() + decision.redact.len()) * 64 + decision.masked_digests.len() * 128;
+        memory.bytes += (decision.masked.len() + decision.redact.len() + 2 * decision.marks.len()) * 64
+            + decision.masked_digests.len() * 128;
         if memory.bytes <= KEPT_BYTES {
             return Self { record: decision, is_whole: true };
         }
@@ -75,6 +76,7 @@ impl Asked {
             redact: Vec::new(),
             masked: Vec::new(),
             masked_digests: std::collections::BTreeMap::new(),
+            marks: Vec::new(),
             ..*decision
         };
         Self { record: Arc::new(head), is_whole: false }

@@ -31,6 +31,7 @@ pub(crate) fn decision(n: u8) -> DecisionRecord {
         redact: Vec::new(),
         masked: Vec::new(),
         masked_digests: BTreeMap::new(),
+        marks: Vec::new(),
         outcome: Outcome::Escalate,
         reason: String::new(),
         risk_level: RiskLevel::Medium,

@@ -78,7 +78,7 @@ impl Governor {
         let values = known.or_else(|| decision.masked.is_empty().then(Values::default));
         let generation = self.generations.current();
         let masking = Masking { redact: &decision.redact, secrets: generation.policy.secrets() };
-        let (report, masked) = masking.report(report, values);
+        let (report, masked, marks) = masking.report(report, values);
         let held = Arc::clone(&self.held);
         job::run(&self.store, move |tx| {
             let found = tx.row_by_decision(decision_id)?.filter(|(_, state)| state.redacted.is_none());
@@ -94,7 +94,7 @@ impl Governor {
                 let status = report.status.as_str();
                 return Err(Refused::By(GovernanceError::NotReportable { decision_id, status, why }));
             }
-            let appended = tx.append(now, &Event::Result { decision_id, report: report.clone(), masked })?;
+            let appended = tx.append(now, &Event::Result { decision_id, report: report.clone(), masked, marks })?;
             state.result = Some(report);
             state.reported = Some(Reported { record_id: appended.record_id, key });
             tx.update_row(row, &state)?;

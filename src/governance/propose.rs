@@ -116,7 +116,7 @@ impl Governor {
         let expires_at = asks.then(|| now.saturating_add(verdict.timeout()).unwrap_or(Timestamp::MAX));
         let masking = Masking { redact: &redact, secrets: generation.policy.secrets() };
         let masked = masking.proposal(proposal, &self.secret)?;
-        let Masked { proposal: shown, paths: masked, digests, values, unmasked } = masked;
+        let Masked { proposal: shown, paths: masked, marks, digests, values, unmasked } = masked;
         let identity = IdentityRecord::of(caller);
         let key = quota_key(&identity);
         let approval_id = match outcome {
@@ -138,6 +138,7 @@ impl Governor {
             redact,
             masked,
             masked_digests: digests,
+            marks,
             outcome,
             reason: verdict.reason(),
             risk_level: verdict.risk_level,

@@ -20,9 +20,9 @@ use serde_json::{Map, Value};
 
 pub(super) use self::names::Names;
 use self::opaque::can_be_secret;
-use super::mask::{is_masked, masked_text, placeholder};
+use super::mask::{characters, is_masked, placeholder};
 use super::pattern::Pattern;
-use crate::domain::ParamPath;
+use crate::domain::{Marks, MaskedText, ParamPath, Pointer};
 
 /// Which secrets a policy masks.
 #[derive(Debug)]
@@ -57,23 +57,30 @@ impl Secrets {
     }
 
     /// Masks in `shown` whatever is a secret in `original`. The two differ only in what is masked already, which is
-    /// left as it is.
-    pub fn mask(&self, shown: &mut Map<String, Value>, original: &Map<String, Value>) -> Found {
-        let mut found = Found::default();
-        self.mask_map(shown, original, &Place { path: "", is_fixed: false, is_named: false }, &mut found);
-        found
+    /// left as it is. Each placeholder is marked; `root` leads to the values.
+    pub fn mask(
+        &self,
+        shown: &mut Map<String, Value>,
+        original: &Map<String, Value>,
+        root: &Pointer,
+        marks: &mut Marks,
+    ) -> Found {
+        let mut walk = Walk { at: root.clone(), marks, found: Found::default() };
+        self.mask_map(shown, original, &Place { path: "", is_fixed: false, is_named: false }, &mut walk);
+        walk.found
     }
 
     /// The same for a value that has no name of its own, and the secrets that were in it.
-    pub fn mask_alone(&self, original: &Value) -> (Value, Vec<String>) {
-        let (mut shown, mut found) = (original.clone(), Found::default());
-        self.mask_value(&mut shown, original, &Place { path: "", is_fixed: true, is_named: false }, &mut found);
-        (shown, found.values)
+    pub fn mask_alone(&self, original: &Value, root: &Pointer, marks: &mut Marks) -> (Value, Vec<String>) {
+        let mut shown = original.clone();
+        let mut walk = Walk { at: root.clone(), marks, found: Found::default() };
+        self.mask_value(&mut shown, original, &Place { path: "", is_fixed: true, is_named: false }, &mut walk);
+        (shown, walk.found.values)
     }
 
-    /// Masks what looks like a secret in a text that stands by itself; `None` where nothing does.
-    pub fn mask_text(&self, text: &str, values: &mut Vec<String>) -> Option<String> {
-        self.mask_stretches(text, false, values)
+    /// Masks what looks like a secret in a text that stands by itself.
+    pub fn mask_text(&self, text: &str, values: &mut Vec<String>) -> MaskedText {
+        self.mask_stretches(text, false, values).unwrap_or_else(|| MaskedText::plain(text))
     }
 
     /// Whether this is how a secret is called.
@@ -93,7 +100,7 @@ impl Secrets {
 
     /// Masks the stretches of a text that are secrets, and leaves the rest. `is_named` says that the whole is called
     /// like one.
-    fn mask_stretches(&self, text: &str, is_named: bool, values: &mut Vec<String>) -> Option<String> {
+    fn mask_stretches(&self, text: &str, is_named: bool, values: &mut Vec<String>) -> Option<MaskedText> {
         let mut found = Vec::new();
         if self.defaults {
             formats::find(text, &mut found);
@@ -121,7 +128,7 @@ impl Secrets {
         shown: &mut Map<String, Value>,
         original: &Map<String, Value>,
         at: &Place<'_>,
-        found: &mut Found,
+        walk: &mut Walk<'_>,
     ) {
         for ((key, shown), original) in shown.iter_mut().zip(original.values()) {
             let is_named = at.is_named || self.is_name(key);
@@ -130,47 +137,69 @@ impl Secrets {
                 (false, "") => key,
                 (false, path) => &format!("{path}.{key}"),
             };
-            self.mask_value(shown, original, &Place { path, is_named, ..*at }, found);
+            let before = walk.at.enter(key);
+            self.mask_value(shown, original, &Place { path, is_named, ..*at }, walk);
+            walk.at.leave(before);
         }
     }
 
     /// Depth is bounded where values come in.
-    fn mask_value(&self, shown: &mut Value, original: &Value, at: &Place<'_>, found: &mut Found) {
+    fn mask_value(&self, shown: &mut Value, original: &Value, at: &Place<'_>, walk: &mut Walk<'_>) {
         match (&mut *shown, original) {
             (Value::Array(shown), Value::Array(original)) => {
-                for (shown, original) in shown.iter_mut().zip(original) {
-                    self.mask_value(shown, original, &Place { is_fixed: true, ..*at }, found);
+                for (i, (shown, original)) in shown.iter_mut().zip(original).enumerate() {
+                    let before = walk.at.enter_index(i);
+                    self.mask_value(shown, original, &Place { is_fixed: true, ..*at }, walk);
+                    walk.at.leave(before);
                 }
                 return;
             }
-            (Value::Object(shown), Value::Object(original)) => return self.mask_map(shown, original, at, found),
+            (Value::Object(shown), Value::Object(original)) => return self.mask_map(shown, original, at, walk),
             // There is nothing to hide, or it is hidden.
             (_, Value::Null) => return,
             (shown, original) if shown != original => return,
             _ => {}
         }
+        // What a rule masks and its sender had masked already looks as it was sent.
+        if walk.marks.at(&walk.at).is_some() {
+            return;
+        }
+        let Walk { at: pointer, marks, found } = walk;
         let masked = match original {
             // What its sender has masked already says how long the real value is.
             Value::String(text) if at.is_named && (can_be_secret(text) || is_masked(text)) => {
                 found.values.push(text.clone());
-                Some(placeholder(original))
+                marks.whole(pointer, characters(original));
+                placeholder(original)
             }
-            Value::String(text) => self.mask_stretches(text, at.is_named, &mut found.values),
+            Value::String(text) => match self.mask_stretches(text, at.is_named, &mut found.values) {
+                Some(MaskedText { text, stretches }) => {
+                    marks.within(pointer, stretches);
+                    text
+                }
+                None => return,
+            },
             other if at.is_named => {
                 found.values.push(other.to_string());
-                Some(placeholder(original))
+                marks.whole(pointer, characters(original));
+                placeholder(original)
             }
-            _ => None,
+            _ => return,
         };
-        if let Some(masked) = masked {
-            *shown = Value::String(masked);
-            let path = ParamPath::new(at.path);
-            // What has one path stands together.
-            if found.paths.last() != Some(&path) {
-                found.paths.push(path);
-            }
+        *shown = Value::String(masked);
+        let path = ParamPath::new(at.path);
+        // What has one path stands together.
+        if found.paths.last() != Some(&path) {
+            found.paths.push(path);
         }
     }
+}
+
+/// A walk through values: where it is, and what it has found.
+struct Walk<'m> {
+    at: Pointer,
+    marks: &'m mut Marks,
+    found: Found,
 }
 
 /// Where in the parameters a value stands.
@@ -184,7 +213,7 @@ struct Place<'a> {
 }
 
 /// Replaces these parts of a text; those that overlap are one.
-fn mask_ranges(text: &str, mut found: Vec<Range<usize>>, values: &mut Vec<String>) -> Option<String> {
+fn mask_ranges(text: &str, mut found: Vec<Range<usize>>, values: &mut Vec<String>) -> Option<MaskedText> {
     if found.is_empty() {
         return None;
     }
@@ -196,15 +225,16 @@ fn mask_ranges(text: &str, mut found: Vec<Range<usize>>, values: &mut Vec<String
             _ => merged.push(range),
         }
     }
-    let (mut out, mut copied) = (String::with_capacity(text.len()), 0);
+    let (mut shown, mut at, mut copied) = (MaskedText::default(), 0, 0);
     for range in merged {
         let secret = &text[range.clone()];
-        out.push_str(&text[copied..range.start]);
-        out.push_str(&masked_text(secret));
+        shown.push_text(&mut at, &text[copied..range.start]);
+        shown.push_placeholder(&mut at, secret.chars().count());
         values.push(secret.to_owned());
         copied = range.end;
     }
-    Some(out + &text[copied..])
+    shown.push_text(&mut at, &text[copied..]);
+    Some(shown)
 }
 
 #[cfg(test)]

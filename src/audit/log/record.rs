@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::domain::{
-    Action, Actor, Approval, ApprovalId, Caller, DecisionId, Digest, Ending, How, Outcome, ParamPath, ParamsError,
-    Peer, RecordId, Report, RiskLevel, Role, Timestamp, TokenId, canonical_json,
+    Action, Actor, Approval, ApprovalId, Caller, DecisionId, Digest, Ending, How, Mark, Outcome, ParamPath,
+    ParamsError, Peer, RecordId, Report, RiskLevel, Role, Timestamp, TokenId, canonical_json,
 };
 
 /// The version of the record's JSON. A reader refuses any other version.
@@ -123,6 +123,9 @@ pub enum Event {
         /// Which values of the report are masked.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         masked: Vec<ParamPath>,
+        /// Where each placeholder of the report stands.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        marks: Vec<Mark>,
     },
     /// An admin created a token. The record does not contain its hash: only the store needs it.
     TokenCreated {
@@ -306,6 +309,10 @@ pub struct DecisionRecord {
     /// secret key nobody can guess values.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub masked_digests: BTreeMap<ParamPath, Digest>,
+    /// Where each placeholder stands. Text that looks like a placeholder and has no mark was sent so. Older records have
+    /// no marks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub marks: Vec<Mark>,
     /// The answer.
     pub outcome: Outcome,
     /// Why, for people.

@@ -171,6 +171,7 @@ impl Worker {
             redact: Vec::new(),
             masked: Vec::new(),
             masked_digests: std::collections::BTreeMap::new(),
+            marks: Vec::new(),
             outcome,
             reason: String::new(),
             risk_level: RiskLevel::ALL[self.dice.below(RiskLevel::ALL.len())],
@@ -259,7 +260,10 @@ impl Worker {
             if state.result.is_some() || state.redacted.is_some() {
                 return Ok(Vec::new());
             }
-            tx.append(at, &Event::Result { decision_id, report: report.clone(), masked: Vec::new() })?;
+            tx.append(
+                at,
+                &Event::Result { decision_id, report: report.clone(), masked: Vec::new(), marks: Vec::new() },
+            )?;
             state.result = Some(report.clone());
             tx.update_row(row, &state)?;
             Ok(vec![Done::Reported { decision: decision_id, report }])
