@@ -5,6 +5,7 @@
 
 mod life;
 mod pending;
+mod presence;
 mod proposer;
 mod queue;
 #[cfg(test)]

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::proposer::Proposer;
 use crate::audit::record::{DecisionRecord, IdentityRecord};
-use crate::domain::{Action, ApprovalId, ConnectionId, DecisionId, Digest, ParamPath, RiskLevel, Timestamp};
+use crate::domain::{Action, ApprovalId, ConnectionId, DecisionId, Digest, ParamPath, RecordId, RiskLevel, Timestamp};
 use crate::limits::Share;
 
 /// The most memory, in bytes, that the variable part of a decision may use. Of a larger decision only the head stays in
@@ -22,6 +22,8 @@ pub struct Pending {
     pub approval_id: ApprovalId,
     /// The decision that waits for it.
     pub decision: Asked,
+    /// The record of that decision.
+    pub record_id: RecordId,
     /// The length of the decision's JSON, in bytes. The question counts as this many bytes against the limits.
     pub bytes: usize,
     /// The parameters that the record masks.
@@ -85,6 +87,11 @@ impl Asked {
     /// The whole decision; `None` if only the store has it.
     pub fn whole(&self) -> Option<&Arc<DecisionRecord>> {
         self.is_whole.then_some(&self.record)
+    }
+
+    /// The decision, which may be the head only.
+    pub fn head(&self) -> &Arc<DecisionRecord> {
+        &self.record
     }
 
     /// The decision's id.

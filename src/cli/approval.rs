@@ -54,7 +54,10 @@ pub(super) fn fields(approval: &Approval, now: Timestamp) -> Vec<Field> {
     fields.push(("rule", because(&approval.matched_rule, &approval.reason)));
     match &approval.ending {
         Some(end) => fields.push(("ended", ending(end))),
-        None => fields.push(("left", left(approval, now))),
+        None => {
+            fields.push(("left", left(approval, now)));
+            fields.extend(waits(approval).map(|waits| ("caller", waits.to_owned())));
+        }
     }
     fields.push(("actor", actor(approval)));
     // The title joins type and target; here it cannot be mistaken where one ends.
@@ -119,6 +122,15 @@ fn left(approval: &Approval, now: Timestamp) -> String {
     format!("{}, then it is {then}", time_left(approval, now))
 }
 
+/// Whether the caller of a pending approval still waits, if that is known.
+pub(super) fn waits(approval: &Approval) -> Option<&'static str> {
+    let waits = approval.ending.is_none().then_some(approval.caller_waiting)??;
+    Some(if waits { "waits for the answer" } else { NOBODY_WAITS })
+}
+
+/// What a reviewer is told where the caller has gone.
+pub(super) const NOBODY_WAITS: &str = "nobody waits for this any more";
+
 /// How an approval ended, as a sentence: `approved by ann at …: looks good`.
 pub(super) fn ending(ending: &Ending) -> String {
     let kind = words::ending(Some(ending)).unwrap_or_default();
@@ -154,6 +166,7 @@ pub(super) fn table(approvals: &[Approval], now: Timestamp) -> Table {
         Column::left("Actor", 0),
         Column::left("Rule", 0),
         Column::left("Left", 0),
+        Column::left("Waits", 0),
     ]);
     for approval in approvals {
         let action = approval.action.clone().unwrap_or_default();
@@ -165,6 +178,11 @@ pub(super) fn table(approvals: &[Approval], now: Timestamp) -> Table {
             Cell::new(approval.actor.as_ref().map_or("", |actor| &actor.id)),
             Cell::new(&approval.matched_rule),
             Cell::new(time_left(approval, now)),
+            Cell::new(match approval.caller_waiting {
+                Some(true) => "yes",
+                Some(false) => "nobody",
+                None => "-",
+            }),
         ]);
     }
     table
@@ -198,6 +216,7 @@ pub(super) fn json(approval: &Approval) -> Object {
         .with("timeout_allows", approval.timeout_allows)
         .with("action_digest", approval.action_digest.as_str())
         .with("policy_revision", approval.policy_revision.as_str())
+        .with("caller_waiting", approval.caller_waiting)
         .with("ending", approval.ending.as_ref().map(ending_json))
 }
 
@@ -302,6 +321,16 @@ pub(super) mod tests {
         }
         let position = |label: &str| text.find(&format!("\n  {label} ")).unwrap();
         assert!(position("params") < position("says"), "parameters come before prose");
+    }
+
+    #[test]
+    fn a_person_sees_whether_anybody_waits() {
+        let text = |caller_waiting| paragraph(&Approval { caller_waiting, ..example() }, at("2026-11-20T12:05:30Z"));
+        assert!(text(Some(false)).contains("\n  caller    nobody waits for this any more\n"), "{}", text(Some(false)));
+        assert!(text(Some(true)).contains("\n  caller    waits for the answer\n"));
+        assert!(!text(None).contains("caller"), "nobody knows");
+        let ended = Approval { caller_waiting: Some(false), ending: Some(Ending::default()), ..example() };
+        assert_eq!(waits(&ended), None);
     }
 
     #[test]

@@ -18,6 +18,8 @@ use crate::server::gate::Refusals;
 const REFUSALS_EVERY: Duration = Duration::from_mins(1);
 /// The longest pause between two checks for old records.
 const RETIRE_EVERY: Duration = Duration::from_mins(10);
+/// The least time between two announcements of who waits.
+const PRESENCE_EVERY: Duration = Duration::from_millis(100);
 /// The pause after a step of retention.
 const BETWEEN_STEPS: Duration = Duration::from_millis(20);
 /// How often the wall clock is compared with the uptime.
@@ -36,8 +38,10 @@ pub(crate) fn spawn(
 ) {
     tasks.spawn(governance::watch_policy_files(Arc::clone(governor), stop.clone()));
     tasks.spawn(until(stop.clone(), expire(Arc::clone(governor))));
+    tasks.spawn(until(stop.clone(), announce_presence(Arc::clone(governor))));
     tasks.spawn(until(stop.clone(), follow_record(Arc::clone(governor), health.clone())));
     tasks.spawn(until(stop.clone(), follow_recoveries(Arc::clone(governor))));
+    tasks.spawn(until(stop.clone(), record_later(Arc::clone(governor))));
     tasks.spawn(until(stop.clone(), follow_policy(Arc::clone(governor), health.clone())));
     if let Some(retain) = retain {
         tasks.spawn(until(stop.clone(), retire(Arc::clone(governor), retain)));
@@ -103,6 +107,17 @@ async fn expire(governor: Arc<Governor>) {
     }
 }
 
+/// Tells reviewers whether the proposers of open questions still wait.
+async fn announce_presence(governor: Arc<Governor>) {
+    loop {
+        let next = governor.queue().announce_presence(governor.clock().uptime());
+        tokio::select! {
+            () = tokio::time::sleep(next.unwrap_or(Duration::from_hours(1)).max(PRESENCE_EVERY)) => {}
+            () = governor.queue().presence_changed() => tokio::time::sleep(PRESENCE_EVERY).await,
+        }
+    }
+}
+
 /// Updates health: whether the record can be written.
 async fn follow_record(governor: Arc<Governor>, health: Health) {
     let mut record = governor.store().health();
@@ -123,6 +138,17 @@ async fn follow_recoveries(governor: Arc<Governor>) {
         while let Err(error) = governor.catch_up().await {
             tracing::error!(%error, "the open approvals cannot be loaded again yet");
             tokio::time::sleep(RETRY).await;
+        }
+    }
+}
+
+/// Records denials and revocations that took effect while the record could not be written.
+async fn record_later(governor: Arc<Governor>) {
+    let mut count = governor.unrecorded().count();
+    while count.wait_for(|count| *count > 0).await.is_ok() {
+        match governor.record_unrecorded().await {
+            Ok(()) => tracing::info!("what was denied or revoked while the record could not be written is on it now"),
+            Err(_) => tokio::time::sleep(RETRY).await,
         }
     }
 }

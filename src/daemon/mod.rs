@@ -9,6 +9,7 @@ pub(crate) mod health;
 mod listeners;
 mod probes;
 mod run;
+mod space;
 pub(crate) mod telemetry;
 mod throttle;
 

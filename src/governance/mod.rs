@@ -12,6 +12,8 @@
 //! [`Store::transact`]: crate::audit::Store::transact
 //! [`Queue`]: crate::approvals::Queue
 //!
+//! Only a denial and a revocation take effect without their record, if the record cannot be written: see `unrecorded`.
+//!
 //! Other parts of this floor: the [`Notary`] signs checkpoints of the log, `redact` redacts decisions, `retain` retires
 //! old records.
 
@@ -25,6 +27,7 @@ mod follow;
 mod generations;
 mod governor;
 mod held;
+mod in_memory;
 mod job;
 mod masking;
 mod notary;
@@ -40,6 +43,7 @@ mod start;
 mod tests;
 mod token_changes;
 mod tokens;
+mod unrecorded;
 mod write;
 
 pub use clock_gap::{ClockWatch, find_clock_gap};
@@ -53,5 +57,6 @@ pub use policy_changes::{Reload, watch_policy_files};
 pub use propose::Propose;
 pub use redact::Redacted;
 pub use review::Voted;
-pub use token_changes::{MadeToken, NewToken};
+pub use token_changes::{MadeToken, NewToken, RevokedToken};
 pub use tokens::Tokens;
+pub use unrecorded::Unrecorded;

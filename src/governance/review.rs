@@ -11,12 +11,15 @@ use super::generations::Generations;
 use super::governor::Governor;
 use super::held::Held;
 use super::job::{self, Refused};
+use super::unrecorded::{Denial, Unrecorded, overrule, recorded};
 use super::write::settled;
 use crate::approvals::{Act, Moment, Pending, PolicyNow, Queue, Refusal, Vote};
 use crate::audit::record::{DecisionRecord, Event};
 use crate::audit::row::{AuditRow, RowState};
 use crate::audit::{StoreError, Tx, TxError};
-use crate::domain::{ApprovalId, Caller, Clock, Digest, Ending, EndingKind, How, QuestionState, ResultStatus};
+use crate::domain::{
+    ApprovalId, Caller, Clock, Digest, Ending, EndingKind, How, QuestionState, ResultStatus, Timestamp,
+};
 use crate::policy::Question;
 
 /// The most expired questions that one transaction ends.
@@ -31,6 +34,8 @@ pub enum Voted {
         pending: Arc<Pending>,
         /// Where it stands now.
         state: QuestionState,
+        /// Whether that is on the record. Otherwise it is in force, and is recorded when the record can be written.
+        is_recorded: bool,
     },
     /// The same reviewer had ended the question with the same vote: it stays as it was.
     Before(Box<AuditRow>),
@@ -39,6 +44,8 @@ pub enum Voted {
 impl Governor {
     /// Takes a reviewer's vote. The first one ends the question. The same vote of the same reviewer again is answered
     /// as it was the first time; everybody else is told who was first.
+    ///
+    /// A denial takes effect even if the record cannot be written. An approval does not.
     pub async fn decide(
         &self,
         caller: &Caller,
@@ -47,13 +54,17 @@ impl Governor {
         vote: Vote,
         reason: String,
     ) -> Result<Voted, GovernanceError> {
+        if let Some(denial) = self.unrecorded.denial(approval_id) {
+            return again_in_memory(&denial, caller, shown, vote);
+        }
         let Some(pending) = self.queue.get(approval_id) else {
             return self.vote_again(caller, approval_id, shown, vote).await;
         };
-        let (by, reason) = (caller.clone(), self.without_secrets(&reason));
+        let reason = self.without_secrets(&reason);
+        let (by, said) = (caller.clone(), reason.clone());
         let turn = self.turn(&pending);
         let voted = job::run(&self.store, move |tx| {
-            let by = &by;
+            let (by, reason) = (&by, said);
             let act = |tx: &mut Tx<'_>, state: &RowState| {
                 Ok(match vote {
                     Vote::Approve => Act::Approve { by, shown, reason, policy: turn.policy_now(tx, state)? },
@@ -61,14 +72,50 @@ impl Governor {
                 })
             };
             turn.act(tx, act, Some(by.identity.how))
-        })
-        .await;
+        });
+        let voted = match vote {
+            Vote::Approve => voted.await,
+            Vote::Deny => match recorded(voted).await {
+                Some(voted) => voted,
+                None => return self.deny_unrecorded(caller, pending, shown, reason).await,
+            },
+        };
+        // Somebody may have denied it in memory while the approval was on its way to the disk.
+        if let Some(denial) = self.unrecorded.denial(approval_id) {
+            return again_in_memory(&denial, caller, shown, vote);
+        }
         match voted {
-            Ok(state) => Ok(Voted::Now { pending, state }),
+            Ok(state) => Ok(Voted::Now { pending, state, is_recorded: true }),
             // It ended while this vote was on its way.
             Err(GovernanceError::AlreadyDecided { .. }) => self.vote_again(caller, approval_id, shown, vote).await,
             Err(error) => Err(error),
         }
+    }
+
+    /// Denies in memory what the record cannot take now.
+    async fn deny_unrecorded(
+        &self,
+        by: &Caller,
+        pending: Arc<Pending>,
+        shown: Digest,
+        reason: String,
+    ) -> Result<Voted, GovernanceError> {
+        let approval_id = pending.approval_id;
+        let now = Moment { time: self.clock.now(), uptime: self.clock.uptime() };
+        let ending = match pending.next(&QuestionState::Open, Act::Deny { by, shown, reason }, now) {
+            Ok(QuestionState::Ended(ending)) => ending,
+            Ok(QuestionState::Open) => {
+                return Err(StoreError::from(TxError::Misuse("a denial leaves a question open")).into());
+            }
+            Err(refusal) => return Err(self.turn(&pending).refusal(refusal)),
+        };
+        if !self.deny_in_memory(&pending, ending.clone(), shown, by.identity.how) {
+            if let Some(denial) = self.unrecorded.denial(approval_id) {
+                return again_in_memory(&denial, by, shown, Vote::Deny);
+            }
+            return self.vote_again(by, approval_id, shown, Vote::Deny).await;
+        }
+        Ok(Voted::Now { pending, state: QuestionState::Ended(ending), is_recorded: false })
     }
 
     /// Ends every expired question, and returns the time until the next deadline.
@@ -123,6 +170,7 @@ impl Governor {
             generations: Arc::clone(&self.generations),
             clock: Arc::clone(&self.clock),
             held: Arc::clone(&self.held),
+            unrecorded: Arc::clone(&self.unrecorded),
         }
     }
 
@@ -139,6 +187,16 @@ impl Governor {
     }
 }
 
+/// Answers a vote on a question that was denied in memory.
+fn again_in_memory(denial: &Denial, caller: &Caller, shown: Digest, vote: Vote) -> Result<Voted, GovernanceError> {
+    let Denial { pending, ending, .. } = denial;
+    if vote == Vote::Deny && *ending.by == *caller.identity.subject && denial.shown == shown {
+        let state = QuestionState::Ended(ending.clone());
+        return Ok(Voted::Now { pending: Arc::clone(pending), state, is_recorded: false });
+    }
+    Err(already(pending.approval_id, ending.clone()))
+}
+
 fn already(approval_id: ApprovalId, ending: Ending) -> GovernanceError {
     match ending.kind {
         EndingKind::Expired => GovernanceError::Expired { approval_id, ending },
@@ -153,6 +211,7 @@ pub(super) struct Turn {
     generations: Arc<Generations>,
     clock: Arc<dyn Clock>,
     held: Arc<Held>,
+    unrecorded: Arc<Unrecorded>,
 }
 
 impl Turn {
@@ -176,34 +235,68 @@ impl Turn {
         if let QuestionState::Ended(ending) = before {
             // The queue may still have the question, if it was loaded from the store while the question ended.
             let (queue, end) = (Arc::clone(&self.queue), ending.clone());
-            tx.after_commit(move || queue.end(approval_id, end));
+            tx.after_commit(move || drop(queue.end(approval_id, end)));
             return Err(Refused::By(already(approval_id, ending)));
+        }
+        if let Some(denial) = self.unrecorded.denial(approval_id) {
+            return Err(Refused::By(already(approval_id, denial.ending.clone())));
         }
         let now = Moment { time: self.clock.now(), uptime: self.clock.uptime() };
         let act = act(tx, &state)?;
         let refusal = match self.pending.next(&before, act, now) {
             Ok(after) => {
-                self.write(tx, row, state, &after, how)?;
+                self.write(tx, now.time, row, state, &after, how)?;
                 return Ok(after);
             }
             Err(refusal) => refusal,
         };
-        Err(Refused::By(match refusal {
-            Refusal::Ended(ending) => already(approval_id, ending),
+        Err(match refusal {
             Refusal::Late => {
                 let act = self.time_out(tx, &state)?;
                 let Ok(QuestionState::Ended(ending)) = self.pending.next(&before, act, now) else {
                     return Err(TxError::Misuse("a question outlives its time").into());
                 };
-                self.write(tx, row, state, &QuestionState::Ended(ending.clone()), None)?;
-                GovernanceError::Expired { approval_id, ending }
+                self.write(tx, now.time, row, state, &QuestionState::Ended(ending.clone()), None)?;
+                Refused::By(GovernanceError::Expired { approval_id, ending })
             }
-            Refusal::Early => return Err(TxError::Misuse("a question ends before its time").into()),
+            Refusal::Early => TxError::Misuse("a question ends before its time").into(),
+            refusal => Refused::By(self.refusal(refusal)),
+        })
+    }
+
+    /// Why an act is refused, for the caller.
+    fn refusal(&self, refusal: Refusal) -> GovernanceError {
+        let approval_id = self.pending.approval_id;
+        match refusal {
+            Refusal::Ended(ending) => already(approval_id, ending),
             Refusal::NotShown => {
                 GovernanceError::DigestMismatch { approval_id, actual: self.pending.decision.action_digest() }
             }
             Refusal::OwnProposal => GovernanceError::OwnProposal,
-        }))
+            // Its time is over, and the record cannot be written: nobody knows yet how it ends.
+            Refusal::Late | Refusal::Early => {
+                let why = format!("{approval_id} is past its deadline, and its end cannot be recorded yet");
+                StoreError::Unavailable { why: why.into(), disk_full: false }.into()
+            }
+        }
+    }
+
+    /// Writes a denial that took effect before the record could be written.
+    pub(super) fn record_denial(&self, tx: &mut Tx<'_>, denial: &Denial) -> Result<(), TxError> {
+        let found = tx.row_by_approval(self.pending.approval_id)?;
+        let Some((row, state)) = found else { return Ok(()) };
+        let before = state.approval.as_ref().map(|approval| approval.state.clone()).unwrap_or_default();
+        match before {
+            QuestionState::Open => {
+                let after = QuestionState::Ended(denial.ending.clone());
+                self.write(tx, self.clock.now(), row, state, &after, Some(denial.how))
+            }
+            QuestionState::Ended(ending) if ending.allows && state.result.is_none() => {
+                overrule(tx, self.clock.now(), row, state, &denial.ending)
+            }
+            // Its own first job was written after all, or another one that denied it.
+            QuestionState::Ended(_) => Ok(()),
+        }
     }
 
     /// The expiry of a question. Evaluates the policy only if the action may run without an answer.
@@ -233,10 +326,12 @@ impl Turn {
         Ok(if verdict.is_allowed() { PolicyNow::Allows } else { PolicyNow::Blocks(verdict.reason()) })
     }
 
-    /// Writes the state, and notifies watchers after it is durable.
+    /// Writes the state, and notifies watchers after it is durable. `at` is the time of the record, which may be later
+    /// than the ending.
     fn write(
         &self,
         tx: &mut Tx<'_>,
+        at: Timestamp,
         row: u64,
         mut state: RowState,
         after: &QuestionState,
@@ -264,14 +359,14 @@ impl Turn {
             how,
             policy_revision: self.generations.current().policy.revision(),
         };
-        tx.append(ending.at, &event)?;
+        tx.append(at, &event)?;
         tx.update_row(row, &state)?;
         let (queue, held) = (Arc::clone(&self.queue), Arc::clone(&self.held));
         tx.after_commit(move || {
             if !ending.allows {
                 held.forget(decision_id);
             }
-            queue.end(approval_id, ending);
+            drop(queue.end(approval_id, ending));
         });
         Ok(())
     }

@@ -10,11 +10,15 @@ use super::policy_changes::{FINDINGS_RECORDED, record_loaded};
 use super::restore::fill;
 use super::secret::StoreSecret;
 use super::tokens::Tokens;
+use super::unrecorded::Unrecorded;
 use crate::approvals::Queue;
 use crate::audit::record::Event;
 use crate::audit::{Reader, Store, StoreError};
 use crate::domain::{Clock, Digest};
-use crate::limits::{Budget, QuotaLimits};
+use crate::limits::{Amount, Budget, Growth, Quota, QuotaLimits};
+
+/// The limit of writes that are under way, and of the bytes of their records.
+const WRITES: Amount = Amount { count: 100_000, bytes: 48 << 20 };
 
 impl Governor {
     /// Starts a run: records the policy and loads the open questions into the queue. Questions that expired meanwhile
@@ -38,7 +42,7 @@ impl Governor {
         store
             .scan_at_start({
                 let (queue, clock) = (Arc::clone(&queue), Arc::clone(&clock));
-                move |reader| fill(&queue, reader, clock.as_ref(), own_uid)
+                move |reader| fill(&queue, reader, clock.as_ref(), own_uid, &Unrecorded::default())
             })
             .await?;
         let tokens = Arc::new(Tokens::new(store.scan_at_start(Reader::tokens).await?));
@@ -61,8 +65,15 @@ impl Governor {
             entropy,
             secret: StoreSecret::new(&store_key).ok_or(StoreError::Closed)?,
             pace: Budget::default(),
+            growth: Arc::new(Growth::new(settings.growth)),
+            writes: Quota::new(QuotaLimits {
+                total: WRITES,
+                anonymous: WRITES.percent(anonymous_share),
+                per_caller: WRITES.percent(50),
+            }),
             settings,
             held: Arc::new(Held::new(anonymous_share)),
+            unrecorded: Arc::default(),
             started,
             clock_state: tokio::sync::watch::Sender::new(ClockState { gap, ..ClockState::default() }),
             changing: tokio::sync::Mutex::default(),

@@ -11,6 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::error::GovernanceError;
 use super::governor::Governor;
 use super::job::{self, Refused};
+use super::unrecorded::recorded;
 use crate::audit::StoredToken;
 use crate::audit::record::Event;
 use crate::domain::{Caller, Digest, Roles, Timestamp, TokenId};
@@ -41,6 +42,14 @@ pub struct MadeToken {
     pub stored: StoredToken,
     /// The token itself. It cannot be shown again.
     pub secret: String,
+}
+
+/// A token that was revoked.
+pub struct RevokedToken {
+    /// The token.
+    pub token: StoredToken,
+    /// Whether the revocation is on the record. Otherwise it is in force, and is recorded when the record can be written.
+    pub is_recorded: bool,
 }
 
 impl Governor {
@@ -91,24 +100,33 @@ impl Governor {
         Ok(MadeToken { stored, secret })
     }
 
-    /// Revokes a token.
-    pub async fn revoke_token(&self, caller: &Caller, token_id: TokenId) -> Result<StoredToken, GovernanceError> {
+    /// Revokes a token. If the record cannot be written, the token is revoked in memory, and on the record later.
+    pub async fn revoke_token(&self, caller: &Caller, token_id: TokenId) -> Result<RevokedToken, GovernanceError> {
+        let in_memory = |token: &StoredToken| RevokedToken { token: token.clone(), is_recorded: false };
+        if let Some(revocation) = self.unrecorded.revocation(token_id) {
+            return Ok(in_memory(&revocation.token));
+        }
         let (now, by) = (self.clock.now(), caller.identity.subject.to_string());
-        let tokens = Arc::clone(&self.tokens);
+        let (tokens, revoker) = (Arc::clone(&self.tokens), by.clone());
         let revoked = job::run(&self.store, move |tx| {
             let mut all = tx.tokens()?;
             let Some(at) = all.iter().position(|token| token.token_id == token_id) else {
                 return Err(Refused::By(GovernanceError::NoToken(token_id)));
             };
             let revoked = all.remove(at);
-            tx.append(now, &Event::TokenRevoked { token_id, subject: revoked.subject.clone(), by })?;
+            let subject = revoked.subject.clone();
+            tx.append(now, &Event::TokenRevoked { token_id, subject, by: revoker, at: None })?;
             tx.remove_token(token_id)?;
             tx.after_commit(move || tokens.replace(all));
             Ok(revoked)
-        })
-        .await?;
-        tracing::info!(token = %token_id, subject = revoked.subject, "token revoked");
-        Ok(revoked)
+        });
+        if let Some(revoked) = recorded(revoked).await {
+            let token = revoked?;
+            tracing::info!(token = %token_id, subject = token.subject, "token revoked");
+            return Ok(RevokedToken { token, is_recorded: true });
+        }
+        let revocation = self.revoke_in_memory(token_id, by).ok_or(GovernanceError::NoToken(token_id))?;
+        Ok(in_memory(&revocation.token))
     }
 }
 

@@ -152,6 +152,9 @@ pub enum Event {
         subject: String,
         /// Who revoked it.
         by: String,
+        /// When, if that was earlier than this record: the record could not be written then.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<Timestamp>,
     },
     /// An identities file came into force.
     IdentitiesLoaded {

@@ -10,7 +10,7 @@ use super::{caller, response};
 use crate::audit::StoredToken;
 use crate::auth::check_name;
 use crate::domain::{CallError, DecisionId, JsonLimits, Role, Roles, Timestamp, TokenId};
-use crate::governance::{Governor, NewToken, Notary};
+use crate::governance::{Governor, NewToken, Notary, RevokedToken};
 use crate::proto::v1;
 use crate::proto::v1::admin_service_server::AdminService;
 
@@ -59,8 +59,9 @@ impl AdminService for Administration {
         let Some(token_id) = reader.finish(token_id)? else {
             return Err(CallError::invalid_field("token_id", "must be given").into());
         };
-        let revoked = self.governor.revoke_token(&caller, token_id).await?;
-        Ok(Response::new(v1::RevokeTokenResponse { token: Some(token(&revoked, self.governor.now())) }))
+        let RevokedToken { token: revoked, is_recorded } = self.governor.revoke_token(&caller, token_id).await?;
+        let token = Some(token(&revoked, self.governor.now()));
+        Ok(Response::new(v1::RevokeTokenResponse { token, unrecorded: !is_recorded }))
     }
 
     async fn rotate_log_key(

@@ -90,7 +90,10 @@ impl ApprovalService for Approvals {
         let Some(id) = reader.finish(id)? else {
             return Err(CallError::invalid_field("approval_id", "must be given").into());
         };
-        let approval = self.recorded(id).await.map_err(Status::from)?;
+        let approval = match self.recorded(id).await {
+            Ok(approval) => approval,
+            Err(error) => Some(self.in_memory(id).ok_or(error)?),
+        };
         let approval = approval.ok_or_else(|| Status::from(GovernanceError::NoApproval(id)))?;
         Ok(Response::new(v1::GetApprovalResponse { approval: Some(approval) }))
     }
@@ -98,19 +101,22 @@ impl ApprovalService for Approvals {
     async fn approve(&self, request: Request<v1::ApproveRequest>) -> Result<Response<v1::ApproveResponse>, Status> {
         let caller = caller(&request)?;
         let v1::ApproveRequest { approval_id, expected_action_digest, reason } = request.into_inner();
-        let approval = self.decide(&caller, &approval_id, &expected_action_digest, reason, Vote::Approve).await?;
+        let vote = self.decide(&caller, &approval_id, &expected_action_digest, reason, Vote::Approve);
+        let (approval, _) = vote.await?;
         Ok(Response::new(v1::ApproveResponse { approval: Some(approval) }))
     }
 
     async fn deny(&self, request: Request<v1::DenyRequest>) -> Result<Response<v1::DenyResponse>, Status> {
         let caller = caller(&request)?;
         let v1::DenyRequest { approval_id, expected_action_digest, reason } = request.into_inner();
-        let approval = self.decide(&caller, &approval_id, &expected_action_digest, reason, Vote::Deny).await?;
-        Ok(Response::new(v1::DenyResponse { approval: Some(approval) }))
+        let vote = self.decide(&caller, &approval_id, &expected_action_digest, reason, Vote::Deny);
+        let (approval, is_recorded) = vote.await?;
+        Ok(Response::new(v1::DenyResponse { approval: Some(approval), unrecorded: !is_recorded }))
     }
 }
 
 impl Approvals {
+    /// The approval after a vote, and whether that is on the record.
     async fn decide(
         &self,
         caller: &Caller,
@@ -118,7 +124,7 @@ impl Approvals {
         digest: &str,
         reason: String,
         vote: Vote,
-    ) -> Result<v1::Approval, Status> {
+    ) -> Result<(v1::Approval, bool), Status> {
         let mut reader = Reader::new(self.limits);
         let id: Option<ApprovalId> = reader.parsed("approval_id", approval_id);
         let digest = reader.digest("expected_action_digest", digest);
@@ -126,19 +132,35 @@ impl Approvals {
         let (Some(id), Some(digest)) = reader.finish((id, digest))? else {
             return Err(CallError::invalid_field("approval_id", "must be given").into());
         };
+        let caller_waiting = self.governor.queue().caller_waits(id);
         match self.governor.decide(caller, id, digest, vote, reason).await? {
-            Voted::Now { pending, state } => Ok(show(&self.governor, &pending, &state).await?),
+            Voted::Now { pending, state, is_recorded } => {
+                let approval = show_ended(&self.governor, &pending, &state).await;
+                Ok((v1::Approval { caller_waiting, ..approval }, is_recorded))
+            }
             Voted::Before(row) => {
-                response::recorded_approval(&row).ok_or_else(|| GovernanceError::NoApproval(id).into())
+                let approval = response::recorded_approval(&row);
+                Ok((approval.ok_or_else(|| GovernanceError::NoApproval(id))?, true))
             }
         }
+    }
+
+    /// An open approval, without the earlier actions of its session, for when the store cannot be read: what a reviewer
+    /// cannot see, they cannot deny. `None` if the approval is not open, or only the store has all of it.
+    fn in_memory(&self, id: ApprovalId) -> Option<v1::Approval> {
+        let pending = self.governor.queue().get(id)?;
+        let mut approval = response::approval(&pending, pending.decision.whole()?, &QuestionState::Open);
+        approval.caller_waiting = self.governor.queue().caller_waits(id);
+        Some(approval)
     }
 
     /// An approval from the record, with the earlier actions of its session.
     async fn recorded(&self, id: ApprovalId) -> Result<Option<v1::Approval>, StoreError> {
         let (now, unreported_after) = (self.governor.now(), self.governor.unreported_after());
+        let unrecorded = Arc::clone(self.governor.unrecorded());
         let found = self.governor.store().scan(move |reader| {
-            let Some(row) = reader.by_approval(id)? else { return Ok(None) };
+            let Some(mut row) = reader.by_approval(id)? else { return Ok(None) };
+            unrecorded.amend(&mut row.state);
             if row.decision.session_id.is_empty() {
                 return Ok(Some((row, Vec::new())));
             }
@@ -150,6 +172,7 @@ impl Approvals {
         });
         let Some((row, history)) = found.await? else { return Ok(None) };
         let Some(mut approval) = response::recorded_approval(&row) else { return Ok(None) };
+        approval.caller_waiting = self.governor.queue().caller_waits(id);
         let earlier = history.iter();
         approval.history = earlier
             .map(|earlier| response::session_action(earlier, earlier.state.status(now, unreported_after)))
@@ -160,7 +183,15 @@ impl Approvals {
 
 /// A question as a reviewer sees it. A large one is read from the disk.
 async fn show(governor: &Governor, pending: &Pending, state: &QuestionState) -> Result<v1::Approval, StoreError> {
-    Ok(response::approval(pending, &*governor.asked(pending).await?, state))
+    let mut approval = response::approval(pending, &*governor.asked(pending).await?, state);
+    approval.caller_waiting = governor.queue().caller_waits(pending.approval_id);
+    Ok(approval)
+}
+
+/// A question that has ended. If the store cannot be read, the answer has only the head of a large one.
+async fn show_ended(governor: &Governor, pending: &Pending, state: &QuestionState) -> v1::Approval {
+    let whole = governor.asked(pending).await;
+    response::approval(pending, whole.as_deref().unwrap_or(pending.decision.head()), state)
 }
 
 /// Streams a snapshot, the marker, then every change. Sends a new snapshot when the client has fallen behind.
@@ -184,12 +215,12 @@ async fn watch(governor: &Governor, filter: &Filter, sink: &Sink<v1::StreamAppro
                     let time = Some(response::timestamp(governor.now()));
                     say(Event::Heartbeat(v1::Heartbeat { time })).await?;
                 }
-                Ok(Some(Ok(QueueEvent::Added(pending)))) if filter.keeps(&pending) => {
+                Ok(Some(Ok(QueueEvent::Added(pending) | QueueEvent::Changed(pending)))) if filter.keeps(&pending) => {
                     say(Event::Pending(show(governor, &pending, &QuestionState::Open).await?)).await?;
                 }
                 Ok(Some(Ok(QueueEvent::Ended(ended)))) if filter.keeps(&ended.pending) => {
                     let state = QuestionState::Ended(ended.ending.clone());
-                    say(Event::Ended(show(governor, &ended.pending, &state).await?)).await?;
+                    say(Event::Ended(show_ended(governor, &ended.pending, &state).await)).await?;
                 }
                 Ok(Some(Ok(_))) => {}
                 Ok(Some(Err(Lagged(missed)))) => {

@@ -259,6 +259,7 @@ fn question(decision: &DecisionRecord, state: &ApprovalState, requested_at: Time
         timeout_allows: state.timeout_allows,
         ending: state.ending().map(ending),
         history: Vec::new(),
+        caller_waiting: None,
     }
 }
 

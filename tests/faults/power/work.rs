@@ -310,7 +310,8 @@ impl Worker {
             let token = self.tokens.swap_remove(self.dice.below(self.tokens.len()));
             return Box::new(move |tx| {
                 let Some(stored) = tx.remove_token(token)? else { return Ok(Vec::new()) };
-                let event = Event::TokenRevoked { token_id: token, subject: stored.subject, by: "local:ada".into() };
+                let by = "local:ada".into();
+                let event = Event::TokenRevoked { token_id: token, subject: stored.subject, by, at: None };
                 tx.append(at, &event)?;
                 Ok(vec![Done::TokenRevoked { token }])
             });
