@@ -199,7 +199,7 @@ async fn follow_clock(governor: Arc<Governor>, health: Health, retains: bool) {
     }
 }
 
-/// Takes away what is older than it is kept, step by step, with room for others in between.
+/// Removes the payloads of records older than `retain`, step by step, with pauses for other work.
 async fn retire(governor: Arc<Governor>, retain: Duration) {
     let pause = (retain / 4).clamp(Duration::from_millis(100), RETIRE_EVERY);
     loop {

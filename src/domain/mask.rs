@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::ParamPath;
+
 /// A placeholder within a text. Positions count characters (Unicode code points) of the text as shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Stretch {
@@ -112,6 +114,22 @@ pub struct Mark {
     pub end: Option<u32>,
     /// How many characters the placeholder stands for.
     pub length: u32,
+}
+
+impl Mark {
+    /// Whether it is in the parameter with this name. A list on the way stands for each of its elements.
+    pub fn is_at(&self, path: &ParamPath) -> bool {
+        let Some(rest) = self.pointer.strip_prefix("/params/") else { return false };
+        let keys: Vec<String> = rest.split('/').map(|key| key.replace("~1", "/").replace("~0", "~")).collect();
+        if keys.first().is_some_and(|first| first == path.as_str()) {
+            return true;
+        }
+        // Each part of the name is a key, in this order; what is between or after them is below a list or the value.
+        let mut keys = keys.iter();
+        path.as_str().split('.').enumerate().all(|(i, part)| {
+            if i == 0 { keys.next().is_some_and(|key| key == part) } else { keys.any(|key| key == part) }
+        })
+    }
 }
 
 impl Marks {

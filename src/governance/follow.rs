@@ -16,8 +16,8 @@ use crate::audit::StoreError;
 use crate::audit::record::Event;
 use crate::audit::row::Reported;
 use crate::domain::{
-    ApprovalId, Caller, Checked, Clock, Decision, DecisionId, Mark, Marks, Outcome, ParamPath, Pointer, QuestionState,
-    RecordId, Report, ResultStatus, canonical_json, content_len, json_len, placeholder,
+    ApprovalId, Caller, Checked, Clock, Decision, DecisionId, Mark, Marks, Outcome, ParamPath, Pointer, RecordId,
+    Report, ResultStatus, canonical_json, content_len, json_len, placeholder,
 };
 
 /// The most characters of the error of a report whose data is masked as a whole.
@@ -61,7 +61,7 @@ impl Governor {
             return Ok(());
         }
         match tokio::time::timeout(wait, self.queue.ended(approval.approval_id)).await {
-            Ok(Some(ended)) => approval.state = QuestionState::Ended(ended.ending.clone()),
+            Ok(Some(ended)) => approval.clone_from(&ended.approval),
             // The question is not open any more: the store has its ending.
             Ok(None) => {
                 let decision_id = given.decision.decision_id;
@@ -147,7 +147,7 @@ impl Governor {
             let is_large = size > DATA_IN_ROW;
             state.result = Some(if is_large { Report { data: None, ..report } } else { report });
             let data_in = is_large.then_some(appended.sequence);
-            state.reported = Some(Reported { record_id: appended.record_id, key, data_in });
+            state.reported = Some(Reported { record_id: appended.record_id, key, data_in, at: Some(now) });
             tx.update_row(row, &state)?;
             // The action has ended, so its masked values are dropped. A later report of a rollback gets all its text
             // masked.
@@ -180,15 +180,14 @@ fn may_report(outcome: Outcome, earlier: Option<&Report>, status: ResultStatus) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::governance::write::settled;
 
     #[test]
     fn what_ran_can_be_undone_and_nothing_else_is_said_twice() {
-        let failed = settled(ResultStatus::Failed, "");
+        let failed = Report::settled(ResultStatus::Failed, "");
         assert!(may_report(Outcome::Allow, None, ResultStatus::Success).is_ok());
         assert!(may_report(Outcome::Allow, Some(&failed), ResultStatus::RolledBack).is_ok());
         assert!(may_report(Outcome::Allow, Some(&failed), ResultStatus::Success).is_err());
-        let undone = settled(ResultStatus::RolledBack, "");
+        let undone = Report::settled(ResultStatus::RolledBack, "");
         assert!(may_report(Outcome::Allow, Some(&undone), ResultStatus::RolledBack).is_err());
     }
 

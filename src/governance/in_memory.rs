@@ -1,17 +1,16 @@
 //! Takes denials and revocations that the record cannot take, and writes them when it can: see
 //! [`unrecorded`](super::unrecorded).
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use super::decision::OnRecord;
 use super::governor::Governor;
 use super::unrecorded::{Denial, Revocation, Unrecorded};
-use super::write::settled;
-use crate::approvals::{Pending, is_own};
+use crate::approvals::is_own;
 use crate::audit::StoreError;
 use crate::audit::record::Event;
-use crate::audit::row::{ApprovalState, RowState};
-use crate::domain::{Caller, DecisionId, Digest, Ending, How, Outcome, QuestionState, ResultStatus, TokenId};
+use crate::audit::row::RowState;
+use crate::domain::{Caller, DecisionId, Outcome, TokenId};
 
 /// The most denials that one transaction writes.
 const AT_ONCE: usize = 64;
@@ -23,23 +22,21 @@ impl Governor {
     }
 
     /// Ends a question in memory, as denied. Returns false if it has ended meanwhile.
-    pub(super) fn deny_in_memory(&self, pending: &Arc<Pending>, ending: Ending, shown: Digest, how: How) -> bool {
-        let approval_id = pending.approval_id;
-        let (pending, place) = (Arc::clone(pending), OnceLock::new());
-        let denial = Arc::new(Denial { pending, ending: ending.clone(), shown, how, place });
+    pub(super) fn deny_in_memory(&self, denial: Denial) -> bool {
+        let denial = Arc::new(denial);
+        let approval_id = denial.pending.approval_id;
         // The denial comes first: whoever reads the question from now on finds it denied.
         if !self.unrecorded.deny(&denial) {
             return false;
         }
-        let Some(place) = self.queue.end(approval_id, ending) else {
+        let Some(place) = self.queue.end(denial.approval.clone()) else {
             self.unrecorded.forget_denial(approval_id);
             return false;
         };
         // It was empty.
         let _ = denial.place.set(place);
-        let Denial { pending, ending, .. } = &*denial;
-        self.held.forget(pending.decision.decision_id());
-        tracing::warn!(approval = %approval_id, by = ending.by, "denied in memory: the record cannot be written");
+        self.held.forget(denial.pending.decision.decision_id());
+        tracing::warn!(approval = %approval_id, "denied in memory: the record cannot be written");
         true
     }
 
@@ -87,7 +84,7 @@ impl Governor {
     /// A decision of this caller whose question was denied in memory, for when the store cannot be read.
     pub(super) fn own_denied(&self, caller: &Caller, decision_id: DecisionId) -> Option<OnRecord> {
         let denial = self.unrecorded.of_decision(decision_id)?;
-        let Denial { pending, ending, .. } = &*denial;
+        let Denial { pending, approval, .. } = &*denial;
         if !is_own(pending.decision.identity(), caller) {
             return None;
         }
@@ -99,15 +96,10 @@ impl Governor {
             action_digest: decision.action_digest,
             action_key: None,
             idempotency: None,
-            approval: Some(ApprovalState {
-                approval_id: pending.approval_id,
-                expires_at: pending.expires_at,
-                timeout_allows: pending.timeout_allows,
-                state: QuestionState::Ended(ending.clone()),
-            }),
+            approval: Some(approval.clone()),
             confirmation: None,
             allowed_at: None,
-            result: Some(settled(ResultStatus::Denied, &ending.reason)),
+            result: Some(denial.result()),
             reported: None,
             redacted: None,
         };

@@ -3,7 +3,7 @@
 //! [`Pending::next`] decides the state after an act. This module finds the question, evaluates the policy and writes
 //! the new state, all in one job of the store.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::error::GovernanceError;
@@ -12,13 +12,12 @@ use super::governor::Governor;
 use super::held::Held;
 use super::job::{self, Refused};
 use super::unrecorded::{Denial, Unrecorded, overrule, recorded};
-use super::write::settled;
-use crate::approvals::{Act, Moment, Pending, PolicyNow, Queue, Refusal, Vote};
-use crate::audit::record::{DecisionRecord, Event};
-use crate::audit::row::{AuditRow, RowState};
+use crate::approvals::{Act, Moment, Pending, PolicyNow, Queue, Refusal};
+use crate::audit::record::{DecisionRecord, Event, VoteRecord};
+use crate::audit::row::{ApprovalState, AuditRow, RowState, Vote};
 use crate::audit::{StoreError, Tx, TxError};
 use crate::domain::{
-    ApprovalId, Caller, Clock, Digest, Ending, EndingKind, How, QuestionState, ResultStatus, Timestamp,
+    ApprovalId, Caller, Clock, Digest, Ending, EndingKind, How, QuestionState, Report, ResultStatus, Timestamp, Verdict,
 };
 use crate::policy::Question;
 
@@ -33,7 +32,7 @@ pub enum Voted {
         /// The question.
         pending: Arc<Pending>,
         /// Where it stands now.
-        state: QuestionState,
+        approval: ApprovalState,
         /// Whether that is on the record. Otherwise it is in force, and is recorded when the record can be written.
         is_recorded: bool,
     },
@@ -51,14 +50,14 @@ impl Governor {
         caller: &Caller,
         approval_id: ApprovalId,
         shown: Digest,
-        vote: Vote,
+        verdict: Verdict,
         reason: String,
     ) -> Result<Voted, GovernanceError> {
         if let Some(denial) = self.unrecorded.denial(approval_id) {
-            return again_in_memory(&denial, caller, shown, vote);
+            return again_in_memory(&denial, caller, shown, verdict);
         }
         let Some(pending) = self.queue.get(approval_id) else {
-            return self.vote_again(caller, approval_id, shown, vote).await;
+            return self.vote_again(caller, approval_id, shown, verdict).await;
         };
         let reason = self.without_secrets(&reason);
         let (by, said) = (caller.clone(), reason.clone());
@@ -66,28 +65,28 @@ impl Governor {
         let voted = job::run(&self.store, move |tx| {
             let (by, reason) = (&by, said);
             let act = |tx: &mut Tx<'_>, state: &RowState| {
-                Ok(match vote {
-                    Vote::Approve => Act::Approve { by, shown, reason, policy: turn.policy_now(tx, state)? },
-                    Vote::Deny => Act::Deny { by, shown, reason },
+                Ok(match verdict {
+                    Verdict::Approve => Act::Approve { by, shown, reason, policy: turn.policy_now(tx, state)? },
+                    Verdict::Deny => Act::Deny { by, shown, reason },
                 })
             };
             turn.act(tx, act, Some(by.identity.how))
         });
-        let voted = match vote {
-            Vote::Approve => voted.await,
-            Vote::Deny => match recorded(voted).await {
+        let voted = match verdict {
+            Verdict::Approve => voted.await,
+            Verdict::Deny => match recorded(voted).await {
                 Some(voted) => voted,
                 None => return self.deny_unrecorded(caller, pending, shown, reason).await,
             },
         };
         // Somebody may have denied it in memory while the approval was on its way to the disk.
         if let Some(denial) = self.unrecorded.denial(approval_id) {
-            return again_in_memory(&denial, caller, shown, vote);
+            return again_in_memory(&denial, caller, shown, verdict);
         }
         match voted {
-            Ok(state) => Ok(Voted::Now { pending, state, is_recorded: true }),
+            Ok(approval) => Ok(Voted::Now { pending, approval, is_recorded: true }),
             // It ended while this vote was on its way.
-            Err(GovernanceError::AlreadyDecided { .. }) => self.vote_again(caller, approval_id, shown, vote).await,
+            Err(GovernanceError::AlreadyDecided { .. }) => self.vote_again(caller, approval_id, shown, verdict).await,
             Err(error) => Err(error),
         }
     }
@@ -102,20 +101,21 @@ impl Governor {
     ) -> Result<Voted, GovernanceError> {
         let approval_id = pending.approval_id;
         let now = Moment { time: self.clock.now(), uptime: self.clock.uptime() };
-        let ending = match pending.next(&QuestionState::Open, Act::Deny { by, shown, reason }, now) {
-            Ok(QuestionState::Ended(ending)) => ending,
-            Ok(QuestionState::Open) => {
-                return Err(StoreError::from(TxError::Misuse("a denial leaves a question open")).into());
-            }
+        let act = Act::Deny { by, shown, reason };
+        let vote = act.vote();
+        let approval = match pending.next(&QuestionState::Open, act, now) {
+            Ok(state) => ApprovalState { state, ..pending.open_state() },
             Err(refusal) => return Err(self.turn(&pending).refusal(refusal)),
         };
-        if !self.deny_in_memory(&pending, ending.clone(), shown, by.identity.how) {
+        let (how, place) = (by.identity.how, OnceLock::new());
+        let denial = Denial { pending: Arc::clone(&pending), approval: approval.clone(), shown, how, vote, place };
+        if !self.deny_in_memory(denial) {
             if let Some(denial) = self.unrecorded.denial(approval_id) {
-                return again_in_memory(&denial, by, shown, Vote::Deny);
+                return again_in_memory(&denial, by, shown, Verdict::Deny);
             }
-            return self.vote_again(by, approval_id, shown, Vote::Deny).await;
+            return self.vote_again(by, approval_id, shown, Verdict::Deny).await;
         }
-        Ok(Voted::Now { pending, state: QuestionState::Ended(ending), is_recorded: false })
+        Ok(Voted::Now { pending, approval, is_recorded: false })
     }
 
     /// Ends every expired question, and returns the time until the next deadline.
@@ -147,7 +147,7 @@ impl Governor {
         caller: &Caller,
         approval_id: ApprovalId,
         shown: Digest,
-        vote: Vote,
+        verdict: Verdict,
     ) -> Result<Voted, GovernanceError> {
         let row = self.store.look(move |reader| reader.by_approval(approval_id)).await?;
         let Some((row, ending)) = row.and_then(|row| {
@@ -157,8 +157,9 @@ impl Governor {
             return Err(GovernanceError::NoApproval(approval_id));
         };
         // What the daemon itself ended names nobody, so nobody's vote is the one that ended it.
-        let is_same =
-            vote.ending() == ending.kind && *ending.by == *caller.identity.subject && row.state.action_digest == shown;
+        let is_same = verdict.ending() == ending.kind
+            && *ending.by == *caller.identity.subject
+            && row.state.action_digest == shown;
         if is_same { Ok(Voted::Before(Box::new(row))) } else { Err(already(approval_id, ending)) }
     }
 
@@ -188,13 +189,20 @@ impl Governor {
 }
 
 /// Answers a vote on a question that was denied in memory.
-fn again_in_memory(denial: &Denial, caller: &Caller, shown: Digest, vote: Vote) -> Result<Voted, GovernanceError> {
-    let Denial { pending, ending, .. } = denial;
-    if vote == Vote::Deny && *ending.by == *caller.identity.subject && denial.shown == shown {
-        let state = QuestionState::Ended(ending.clone());
-        return Ok(Voted::Now { pending: Arc::clone(pending), state, is_recorded: false });
+fn again_in_memory(
+    denial: &Denial,
+    caller: &Caller,
+    shown: Digest,
+    verdict: Verdict,
+) -> Result<Voted, GovernanceError> {
+    let Denial { pending, approval, .. } = denial;
+    let is_same = verdict == Verdict::Deny
+        && denial.shown == shown
+        && approval.ending().is_some_and(|ending| *ending.by == *caller.identity.subject);
+    if is_same {
+        return Ok(Voted::Now { pending: Arc::clone(pending), approval: approval.clone(), is_recorded: false });
     }
-    Err(already(pending.approval_id, ending.clone()))
+    Err(denial.already())
 }
 
 fn already(approval_id: ApprovalId, ending: Ending) -> GovernanceError {
@@ -223,40 +231,41 @@ impl Turn {
         tx: &mut Tx<'_>,
         act: impl FnOnce(&mut Tx<'_>, &RowState) -> Result<Act<'a>, TxError>,
         how: Option<How>,
-    ) -> Result<QuestionState, Refused<GovernanceError>> {
+    ) -> Result<ApprovalState, Refused<GovernanceError>> {
         let approval_id = self.pending.approval_id;
         let found = tx.row_by_approval(approval_id)?;
         let Some((row, state, before)) = found.and_then(|(row, state)| {
-            let before = state.approval.as_ref()?.state.clone();
+            let before = state.approval.clone()?;
             Some((row, state, before))
         }) else {
             return Err(Refused::By(GovernanceError::NoApproval(approval_id)));
         };
-        if let QuestionState::Ended(ending) = before {
+        if let Some(ending) = before.ending().cloned() {
             // The queue may still have the question, if it was loaded from the store while the question ended.
-            let (queue, end) = (Arc::clone(&self.queue), ending.clone());
-            tx.after_commit(move || drop(queue.end(approval_id, end)));
+            let queue = Arc::clone(&self.queue);
+            tx.after_commit(move || drop(queue.end(before)));
             return Err(Refused::By(already(approval_id, ending)));
         }
         if let Some(denial) = self.unrecorded.denial(approval_id) {
-            return Err(Refused::By(already(approval_id, denial.ending.clone())));
+            return Err(Refused::By(denial.already()));
         }
         let now = Moment { time: self.clock.now(), uptime: self.clock.uptime() };
         let act = act(tx, &state)?;
-        let refusal = match self.pending.next(&before, act, now) {
+        let vote = act.vote();
+        let refusal = match self.pending.next(&before.state, act, now) {
             Ok(after) => {
-                self.write(tx, now.time, row, state, &after, how)?;
-                return Ok(after);
+                let by = how.map(|how| Person { how, vote });
+                return Ok(self.write(tx, now.time, row, state, after, by)?);
             }
             Err(refusal) => refusal,
         };
         Err(match refusal {
             Refusal::Late => {
                 let act = self.time_out(tx, &state)?;
-                let Ok(QuestionState::Ended(ending)) = self.pending.next(&before, act, now) else {
+                let Ok(QuestionState::Ended(ending)) = self.pending.next(&before.state, act, now) else {
                     return Err(TxError::Misuse("a question outlives its time").into());
                 };
-                self.write(tx, now.time, row, state, &QuestionState::Ended(ending.clone()), None)?;
+                self.write(tx, now.time, row, state, QuestionState::Ended(ending.clone()), None)?;
                 Refused::By(GovernanceError::Expired { approval_id, ending })
             }
             Refusal::Early => TxError::Misuse("a question ends before its time").into(),
@@ -288,12 +297,13 @@ impl Turn {
         let before = state.approval.as_ref().map(|approval| approval.state.clone()).unwrap_or_default();
         match before {
             QuestionState::Open => {
-                let after = QuestionState::Ended(denial.ending.clone());
-                self.write(tx, self.clock.now(), row, state, &after, Some(denial.how))
+                let by = Person { how: denial.how, vote: denial.vote.clone() };
+                self.write(tx, self.clock.now(), row, state, denial.approval.state.clone(), Some(by)).map(drop)
             }
-            QuestionState::Ended(ending) if ending.allows && state.result.is_none() => {
-                overrule(tx, self.clock.now(), row, state, &denial.ending)
-            }
+            QuestionState::Ended(ending) if ending.allows && state.result.is_none() => match denial.approval.ending() {
+                Some(denied) => overrule(tx, self.clock.now(), row, state, denied),
+                None => Ok(()),
+            },
             // Its own first job was written after all, or another one that denied it.
             QuestionState::Ended(_) => Ok(()),
         }
@@ -334,42 +344,54 @@ impl Turn {
         at: Timestamp,
         row: u64,
         mut state: RowState,
-        after: &QuestionState,
-        how: Option<How>,
-    ) -> Result<(), TxError> {
-        let approval_id = self.pending.approval_id;
-        if let Some(approval) = &mut state.approval {
-            approval.state = after.clone();
-        }
-        let Some(ending) = after.ending().cloned() else { return tx.update_row(row, &state) };
-        if ending.allows {
-            state.allowed_at = Some(ending.at);
-        } else {
-            let status = match ending.kind {
-                EndingKind::Cancelled => ResultStatus::Skipped,
-                _ => ResultStatus::Denied,
-            };
-            state.result = Some(settled(status, &ending.reason));
-        }
-        let decision_id = self.pending.decision.decision_id();
-        let event = Event::ApprovalEnded {
-            approval_id,
-            decision_id,
-            ending: ending.clone(),
-            how,
-            policy_revision: self.generations.current().policy.revision(),
+        after: QuestionState,
+        by: Option<Person>,
+    ) -> Result<ApprovalState, TxError> {
+        let Some(mut approval) = state.approval.take() else {
+            return Err(TxError::Misuse("a question is not in its row"));
         };
-        tx.append(at, &event)?;
-        tx.update_row(row, &state)?;
-        let (queue, held) = (Arc::clone(&self.queue), Arc::clone(&self.held));
-        tx.after_commit(move || {
-            if !ending.allows {
-                held.forget(decision_id);
+        approval.state = after;
+        let approval_id = self.pending.approval_id;
+        if let Some(ending) = approval.ending().cloned() {
+            if ending.allows {
+                state.allowed_at = Some(ending.at);
+            } else {
+                let status = match ending.kind {
+                    EndingKind::Cancelled => ResultStatus::Skipped,
+                    _ => ResultStatus::Denied,
+                };
+                state.result = Some(Report::settled(status, &ending.reason));
             }
-            drop(queue.end(approval_id, ending));
-        });
-        Ok(())
+            let decision_id = self.pending.decision.decision_id();
+            let (how, vote) = by.map_or((None, None), |by| (Some(by.how), by.vote));
+            let event = Event::ApprovalEnded {
+                approval_id,
+                decision_id,
+                ending: ending.clone(),
+                how,
+                policy_revision: self.generations.current().policy.revision(),
+                vote: vote.clone(),
+            };
+            let record_id = tx.append(at, &event)?.record_id;
+            approval.votes.extend(vote.map(|vote| Vote { record_id, voted_at: ending.at, vote }));
+            let (queue, held, ended) = (Arc::clone(&self.queue), Arc::clone(&self.held), approval.clone());
+            tx.after_commit(move || {
+                if !ending.allows {
+                    held.forget(decision_id);
+                }
+                drop(queue.end(ended));
+            });
+        }
+        state.approval = Some(approval.clone());
+        tx.update_row(row, &state)?;
+        Ok(approval)
     }
+}
+
+/// The person who acts.
+struct Person {
+    how: How,
+    vote: Option<VoteRecord>,
 }
 
 #[cfg(test)]
@@ -409,24 +431,27 @@ mod tests {
             async |by: &Caller, vote| governor.decide(by, approval_id, asked.action_digest, vote, String::new()).await;
 
         for how in [How::UnixPeer, How::BootstrapCredential] {
-            for vote in [Vote::Approve, Vote::Deny] {
+            for vote in [Verdict::Approve, Verdict::Deny] {
                 let refused = decide(&caller("local:ada", how, 2), vote).await.unwrap_err();
                 assert!(matches!(refused, GovernanceError::OwnProposal), "{how:?}, {vote:?}: {refused}");
             }
         }
         // A refused act changes nothing: another reviewer can still decide.
-        let voted = decide(&caller("local:bob", How::UnixPeer, 3), Vote::Approve).await.unwrap();
-        let Voted::Now { state, .. } = voted else { panic!("{voted:?}") };
-        let ending = state.ending().unwrap();
+        let voted = decide(&caller("local:bob", How::UnixPeer, 3), Verdict::Approve).await.unwrap();
+        let Voted::Now { approval, .. } = voted else { panic!("{voted:?}") };
+        let ending = approval.ending().unwrap();
         assert_eq!((ending.allows, ending.by.as_str()), (true, "local:bob"));
+        let [vote] = &approval.votes[..] else { panic!("{:?}", approval.votes) };
+        assert_eq!((vote.vote.verdict, &vote.vote.by.subject), (Verdict::Approve, &ending.by));
+        assert_eq!((vote.vote.action_digest, vote.voted_at), (asked.action_digest, ending.at));
 
         // The same vote again changes nothing; another credential of the same subject is the same reviewer.
         for how in [How::UnixPeer, How::BootstrapCredential] {
-            let again = decide(&caller("local:bob", how, 4), Vote::Approve).await.unwrap();
+            let again = decide(&caller("local:bob", how, 4), Verdict::Approve).await.unwrap();
             let Voted::Before(row) = again else { panic!("{again:?}") };
-            assert_eq!(row.state.approval.unwrap().state, state);
+            assert_eq!(row.state.approval.unwrap(), approval);
         }
-        for (by, vote) in [("local:bob", Vote::Deny), ("local:eve", Vote::Approve), ("", Vote::Approve)] {
+        for (by, vote) in [("local:bob", Verdict::Deny), ("local:eve", Verdict::Approve), ("", Verdict::Approve)] {
             let refused = decide(&caller(by, How::UnixPeer, 5), vote).await.unwrap_err();
             assert!(matches!(refused, GovernanceError::AlreadyDecided { .. }), "{by}, {vote:?}: {refused}");
         }

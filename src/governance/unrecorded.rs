@@ -16,12 +16,11 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::error::GovernanceError;
-use super::write::settled;
 use crate::approvals::Pending;
-use crate::audit::record::Event;
-use crate::audit::row::RowState;
+use crate::audit::record::{Event, VoteRecord};
+use crate::audit::row::{ApprovalState, RowState};
 use crate::audit::{StoreError, StoredToken, Tx, TxError};
-use crate::domain::{ApprovalId, DecisionId, Digest, Ending, How, QuestionState, ResultStatus, Timestamp, TokenId};
+use crate::domain::{ApprovalId, DecisionId, Digest, Ending, How, Report, ResultStatus, Timestamp, TokenId};
 use crate::limits::Share;
 
 /// How long a denial or a revocation waits for its record before it takes effect without it.
@@ -31,13 +30,33 @@ const PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Denial {
     pub(super) pending: Arc<Pending>,
-    pub(super) ending: Ending,
+    /// The question, which has ended.
+    pub(super) approval: ApprovalState,
     /// The digest of the action that the reviewer saw.
     pub(super) shown: Digest,
     /// How the reviewer was authenticated.
     pub(super) how: How,
+    /// The vote, for the record.
+    pub(super) vote: Option<VoteRecord>,
     /// Its place in the queue. It is kept, so that denials in memory are no more than open questions may be.
     pub(super) place: OnceLock<Share>,
+}
+
+impl Denial {
+    /// The error for whoever comes later.
+    pub(super) fn already(&self) -> GovernanceError {
+        let approval_id = self.pending.approval_id;
+        match self.approval.ending().cloned() {
+            Some(ending) => GovernanceError::AlreadyDecided { approval_id, ending },
+            None => GovernanceError::NoApproval(approval_id),
+        }
+    }
+
+    /// The result of its action.
+    pub(super) fn result(&self) -> Report {
+        let reason = self.approval.ending().map_or("", |ending| &ending.reason);
+        Report::settled(ResultStatus::Denied, reason)
+    }
 }
 
 /// A revocation that is not on the record yet.
@@ -83,9 +102,9 @@ impl Unrecorded {
     pub fn amend(&self, state: &mut RowState) {
         let Some(approval) = &mut state.approval else { return };
         let Some(denial) = self.denial(approval.approval_id) else { return };
-        state.result = Some(settled(ResultStatus::Denied, &denial.ending.reason));
+        approval.state = denial.approval.state.clone();
+        state.result = Some(denial.result());
         state.allowed_at = None;
-        approval.state = QuestionState::Ended(denial.ending.clone());
     }
 
     /// The denial of the question of this decision.
@@ -167,7 +186,7 @@ pub(super) fn overrule(
     denial: &Ending,
 ) -> Result<(), TxError> {
     let error = format!("denied by {} at {}, before anybody was told that it was allowed", denial.by, denial.at);
-    let report = settled(ResultStatus::Denied, &error);
+    let report = Report::settled(ResultStatus::Denied, &error);
     let event =
         Event::Result { decision_id: state.decision_id, report: report.clone(), masked: Vec::new(), marks: Vec::new() };
     tx.append(now, &event)?;

@@ -12,7 +12,7 @@ use crate::approvals::{Asked, Pending, Queue, QueueFull, Unmasked, UnmaskedCell,
 use crate::audit::record::{DecisionRecord, Event};
 use crate::audit::row::{ConfirmationClosed, RowState};
 use crate::audit::{Draft, Opening, Tx, TxError};
-use crate::domain::{ApprovalId, Caller, DecisionId, Digest, Outcome, RecordId, Report, ResultStatus, Timestamp};
+use crate::domain::{ApprovalId, Caller, DecisionId, Digest, Outcome, RecordId, Timestamp};
 use crate::limits::{DiskLow, Growth, Share};
 
 /// A decision that is ready to be written. Many may be queued, so the draft alone has all of a large one.
@@ -221,9 +221,4 @@ pub(super) fn check_growth(field: &'static str, sent: usize, recorded: usize) ->
 /// The refusal of a write for lack of space.
 pub(super) fn refused(low: DiskLow) -> Refused<GovernanceError> {
     Refused::By(low.into())
-}
-
-/// A result that the daemon itself sets.
-pub(super) fn settled(status: ResultStatus, error: &str) -> Report {
-    Report { status, data: None, error: error.to_owned(), started_at: None, completed_at: None }
 }

@@ -35,10 +35,11 @@ pub fn mask<'a>(
 
 /// Whether a text is what stands for one that is not shown: an SDK that keeps secrets to itself sends that.
 pub fn is_masked(text: &str) -> bool {
-    masked_length(text).is_some()
+    masked_characters(text).is_some()
 }
 
-fn masked_length(text: &str) -> Option<usize> {
+/// How many characters a placeholder stands for; `None` if the text is another one.
+pub fn masked_characters(text: &str) -> Option<usize> {
     let number = text.strip_prefix("[masked, ").and_then(|rest| rest.strip_suffix(" characters]"))?;
     let is_number = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| number.parse().unwrap_or(usize::MAX))
@@ -55,7 +56,7 @@ pub(super) fn placeholder(value: &Value) -> String {
 /// How many characters a value has. What its sender has masked says how many it had.
 pub(super) fn characters(value: &Value) -> usize {
     match value {
-        Value::String(text) => masked_length(text).unwrap_or_else(|| text.chars().count()),
+        Value::String(text) => masked_characters(text).unwrap_or_else(|| text.chars().count()),
         Value::Number(number) => value::number_text(number).chars().count(),
         other => other.to_string().chars().count(),
     }

@@ -29,6 +29,7 @@ mod identities;
 mod interop;
 mod jwt;
 mod lifetime;
+mod lookup;
 mod presence;
 mod proposals;
 mod reload;
