@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::masks::{Masks, shown};
+use super::masks::Masks;
+pub(super) use super::masks::shown;
 use super::object::Object;
 use super::table::{Cell, Column, Table};
 use super::{safe_json, times, wire, words};
@@ -97,11 +98,6 @@ pub(super) fn is_pending(approval: &Approval) -> bool {
 /// How an approval ended, or its state if the daemon does not say how.
 pub(super) fn ended(approval: &Approval) -> String {
     approval.ending.as_ref().map_or_else(|| words::state(approval.state), ending)
-}
-
-/// Text of an agent, with hidden characters written out and blanks made visible.
-pub(super) fn shown(text: &str) -> String {
-    blanks::mark(&visible(text)).into_owned()
 }
 
 fn because(rule: &str, reason: &str) -> String {

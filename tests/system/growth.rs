@@ -165,10 +165,12 @@ async fn one_call_writes_at_most_three_times_what_it_sent() {
     let allowed = ask(&mut agent, propose("read", "reported")).await;
     let report = v1::ReportResultRequest {
         decision_id: allowed.decision_id.clone(),
-        status: ResultStatus::Success.into(),
-        data: params(serde_json::json!({"data": data}))
-            .map(|data| prost_types::Value { kind: Some(prost_types::value::Kind::StructValue(data)) }),
-        ..v1::ReportResultRequest::default()
+        result: Some(v1::ActionResult {
+            status: ResultStatus::Success.into(),
+            data: params(serde_json::json!({"data": data}))
+                .map(|data| prost_types::Value { kind: Some(prost_types::value::Kind::StructValue(data)) }),
+            ..v1::ActionResult::default()
+        }),
     };
     let (before, sent) = (whole_log(&daemon).await.len(), report.encoded_len());
     let size = || std::fs::metadata(daemon.data_dir().join("record.redb")).expect("a file").len();
@@ -179,7 +181,7 @@ async fn one_call_writes_at_most_three_times_what_it_sent() {
     println!("a report: {sent} bytes sent, {recorded} recorded, the file grew by {}", size() - file);
     // The value is in its record, and a row has it all the same.
     let row = daemon.row(&allowed.decision_id).await;
-    assert_eq!(row.result_data, report.data);
+    assert_eq!(row.result.unwrap().data, report.result.unwrap().data);
 }
 
 /// How many bytes the payloads have that were recorded after so many records.

@@ -8,7 +8,7 @@ use tonic::Code;
 
 use crate::harness::{
     DEADLINE, Daemon, Setup, Shim, SmallDisk, ask, awaited, call, ending, eventually, health, healthy, no, params,
-    pending, propose, refusal, stderr, stdout, whole_log, with_token, yes,
+    pending, propose, refusal, result_of, stderr, stdout, whole_log, with_token, yes,
 };
 
 const ASK: &str = "
@@ -86,7 +86,7 @@ async fn no_holds(daemon: Daemon, fault: Fault<'_>) {
     // The same no again is the same; a yes is too late; what nobody saw is not decided.
     let again = reviewer.deny(no(&waited, "not today")).await.unwrap().into_inner();
     assert!(again.unrecorded);
-    assert_eq!(ending(again.approval).at, end.at);
+    assert_eq!(ending(again.approval).ended_at, end.ended_at);
     let late = reviewer.approve(yes(&waited, "yes")).await.unwrap_err();
     assert_eq!(refusal(&late), (Code::FailedPrecondition, "ALREADY_DECIDED".to_owned()));
     let mut unseen = no(&allowed, "no");
@@ -192,7 +192,7 @@ async fn a_no_stands_against_a_yes_that_was_on_its_way_to_the_disk() {
     // The approval is on the disk, and what came of the action says that it was denied.
     assert_eq!(awaited(&mut agent, &open.decision_id, 0).await.outcome(), Outcome::Deny);
     let row = daemon.row(&open.decision_id).await;
-    assert_eq!(row.status(), v1::ResultStatus::Denied, "{row:?}");
+    assert_eq!(result_of(&row), v1::ResultStatus::Denied, "{row:?}");
     let daemon = daemon.restart();
     assert_eq!(awaited(&mut daemon.agent().await, &open.decision_id, 0).await.outcome(), Outcome::Deny);
 }

@@ -7,7 +7,7 @@ use crate::approvals::Pending;
 use crate::audit::row::{ApprovalState, AuditRow, Vote};
 use crate::audit::{Content, DecisionRecord, IdentityRecord, StoredPolicy, StoredRecord};
 use crate::domain::{
-    Action, ActionResult, Actor, Approval, Decision, DecisionCode, Digest, EndingKind, Outcome, ParamPath,
+    Action, ActionResult, Actor, Approval, Decision, DecisionCode, Digest, EndingKind, Mark, Outcome, ParamPath,
     QuestionStatus, ResultStatus, RiskLevel, Timestamp, Verdict as Voted,
 };
 use crate::governance::{DecisionLife, Generation, PolicyState, RecordReference, Rejection};
