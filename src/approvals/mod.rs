@@ -5,6 +5,7 @@
 
 mod life;
 mod pending;
+mod presence;
 mod proposer;
 mod queue;
 #[cfg(test)]
@@ -13,4 +14,4 @@ pub(crate) mod testing;
 pub(crate) use life::{Act, Moment, PolicyNow, Refusal};
 pub(crate) use pending::{Asked, Pending, Unmasked, UnmaskedCell, heap_bytes};
 pub(crate) use proposer::{is_own, quota_key};
-pub(crate) use queue::{Lagged, Queue, QueueEvent, QueueFull};
+pub(crate) use queue::{Ended, Lagged, Queue, QueueEvent, QueueFull};

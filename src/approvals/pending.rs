@@ -9,7 +9,7 @@ use super::proposer::Proposer;
 use crate::audit::record::{DecisionRecord, IdentityRecord};
 use crate::audit::{ApprovalState, RowFilter};
 use crate::domain::{
-    Action, ApprovalId, ConnectionId, DecisionId, Digest, ParamPath, QuestionState, RiskLevel, Timestamp,
+    Action, ApprovalId, ConnectionId, DecisionId, Digest, ParamPath, QuestionState, RecordId, RiskLevel, Timestamp,
 };
 use crate::limits::Share;
 
@@ -25,6 +25,8 @@ pub struct Pending {
     pub approval_id: ApprovalId,
     /// The decision that waits for it.
     pub decision: Asked,
+    /// The record of that decision.
+    pub record_id: RecordId,
     /// The length of the decision's JSON, in bytes. The question counts as this many bytes against the limits.
     pub bytes: usize,
     /// The parameters that the record masks.
@@ -61,7 +63,8 @@ impl Asked {
         memory.map(&decision.metadata);
         memory.map(&decision.constraints);
         memory.bytes += decision.action.description.len() + decision.action.target.len();
-        memory.bytes += (decision.masked.len() + decision.redact.len()) * 64 + decision.masked_digests.len() * 128;
+        memory.bytes += (decision.masked.len() + decision.redact.len() + 2 * decision.marks.len()) * 64
+            + decision.masked_digests.len() * 128;
         if memory.bytes <= KEPT_BYTES {
             return Self { record: decision, is_whole: true };
         }
@@ -78,6 +81,7 @@ impl Asked {
             redact: Vec::new(),
             masked: Vec::new(),
             masked_digests: std::collections::BTreeMap::new(),
+            marks: Vec::new(),
             ..*decision
         };
         Self { record: Arc::new(head), is_whole: false }
@@ -86,6 +90,11 @@ impl Asked {
     /// The whole decision; `None` if only the store has it.
     pub fn whole(&self) -> Option<&Arc<DecisionRecord>> {
         self.is_whole.then_some(&self.record)
+    }
+
+    /// The decision, which may be the head only.
+    pub fn head(&self) -> &Arc<DecisionRecord> {
+        &self.record
     }
 
     /// The decision's id.

@@ -2,10 +2,12 @@
 
 use serde_json::Value;
 
+use super::masks::Masks;
+pub(super) use super::masks::shown;
 use super::object::Object;
 use super::table::{Cell, Column, Table};
-use super::{blanks, safe_json, times, wire, words};
-use crate::domain::{Timestamp, visible};
+use super::{safe_json, times, wire, words};
+use crate::domain::{Pointer, Timestamp, visible};
 use crate::proto::v1::{Action, Approval, ApprovalState, Ending, Identity, Mask, SessionAction, Vote};
 
 /// A label and its value. An empty label continues the field before it.
@@ -54,6 +56,7 @@ pub(super) fn fields(approval: &Approval, now: Timestamp) -> Vec<Field> {
     fields.push(("rule", because(&approval.matched_rule, &approval.reason)));
     if is_pending(approval) {
         fields.push(("left", left(approval, now)));
+        fields.extend(waits(approval).map(|waits| ("caller", waits.to_owned())));
     } else {
         fields.push(("ended", ended(approval)));
     }
@@ -61,16 +64,21 @@ pub(super) fn fields(approval: &Approval, now: Timestamp) -> Vec<Field> {
     // The title joins type and target. Only here is it certain where one ends and the other begins.
     fields.push(("action", shown(&action.r#type)));
     optional(&mut fields, "target", &action.target);
-    params(&mut fields, &action);
-    let masked: Vec<_> = approval.masked.iter().map(|mask| shown(&mask.path)).collect();
+    let masks = Masks::new(&approval.masked);
+    fields.extend(masks.unreadable().map(|text| ("hidden", text)));
+    params(&mut fields, &action, &masks);
+    let masked = masks.names();
     if !masked.is_empty() {
-        fields.push(("masked", masked.join(", ")));
+        fields.push(("masked", masked));
     }
-    optional(&mut fields, "says", &action.description);
+    if !action.description.is_empty() {
+        fields.push(("says", masks.text(&action.description, &Pointer::to("description"))));
+    }
     optional(&mut fields, "session", &context.session_id);
     let metadata = wire::from_struct(context.metadata.as_ref());
     if !metadata.is_empty() {
-        fields.push(("labels", shown(&safe_json::compact(&metadata))));
+        let metadata = Value::Object(metadata);
+        fields.push(("labels", masks.value(&metadata, &mut Pointer::to("metadata"))));
     }
     if let Some(asked) = wire::moment(approval.requested_at.as_ref()) {
         fields.push(("asked", times::to_the_second(asked)));
@@ -92,11 +100,6 @@ pub(super) fn ended(approval: &Approval) -> String {
     approval.ending.as_ref().map_or_else(|| words::state(approval.state), ending)
 }
 
-/// Text of an agent, with hidden characters written out and blanks made visible.
-pub(super) fn shown(text: &str) -> String {
-    blanks::mark(&visible(text)).into_owned()
-}
-
 fn because(rule: &str, reason: &str) -> String {
     match reason {
         "" => visible(rule).into_owned(),
@@ -112,10 +115,16 @@ fn optional(fields: &mut Vec<Field>, label: &'static str, text: &str) {
     }
 }
 
-fn params(fields: &mut Vec<Field>, action: &Action) {
+fn params(fields: &mut Vec<Field>, action: &Action, masks: &Masks<'_>) {
     let label = std::iter::once("params").chain(std::iter::repeat(""));
     let params = wire::from_struct(action.params.as_ref());
-    let lines = params.iter().map(|(key, value)| format!("{} = {}", name(key), shown(&safe_json::compact(value))));
+    let mut at = Pointer::to("params");
+    let lines = params.iter().map(|(key, value)| {
+        let before = at.enter(key);
+        let line = format!("{} = {}", name(key), masks.value(value, &mut at));
+        at.leave(before);
+        line
+    });
     fields.extend(label.zip(lines));
 }
 
@@ -129,6 +138,15 @@ fn left(approval: &Approval, now: Timestamp) -> String {
     let then = if approval.timeout_allows { "ALLOWED" } else { "denied" };
     format!("{}, then it is {then}", time_left(approval, now))
 }
+
+/// Whether the caller of a pending approval still waits, if that is known.
+pub(super) fn waits(approval: &Approval) -> Option<&'static str> {
+    let waits = approval.ending.is_none().then_some(approval.caller_waiting)??;
+    Some(if waits { "waits for the answer" } else { NOBODY_WAITS })
+}
+
+/// What a reviewer is told where the caller has gone.
+pub(super) const NOBODY_WAITS: &str = "nobody waits for this any more";
 
 /// How an approval ended, as a sentence: `approved by ann at …: looks good`.
 pub(super) fn ending(ending: &Ending) -> String {
@@ -173,6 +191,7 @@ pub(super) fn table(approvals: &[Approval], now: Timestamp) -> Table {
         Column::left("Actor", 0),
         Column::left("Rule", 0),
         Column::left("Left", 0),
+        Column::left("Waits", 0),
     ]);
     for approval in approvals {
         let action = approval.action.clone().unwrap_or_default();
@@ -184,6 +203,11 @@ pub(super) fn table(approvals: &[Approval], now: Timestamp) -> Table {
             Cell::new(approval.actor.as_ref().map_or("", |actor| &actor.id)),
             Cell::new(&approval.matched_rule),
             Cell::new(time_left(approval, now)),
+            Cell::new(match approval.caller_waiting {
+                Some(true) => "yes",
+                Some(false) => "nobody",
+                None => "-",
+            }),
         ]);
     }
     table
@@ -232,6 +256,7 @@ pub(super) fn mask_json(mask: &Mask) -> Value {
         "end": mask.end,
         "length": mask.length,
         "digest": wire::present(&mask.digest),
+        "pointer": wire::present(&mask.pointer),
     })
 }
 
@@ -350,6 +375,16 @@ pub(super) mod tests {
         }
         let position = |label: &str| text.find(&format!("\n  {label} ")).unwrap();
         assert!(position("params") < position("says"), "parameters come before prose");
+    }
+
+    #[test]
+    fn a_person_sees_whether_anybody_waits() {
+        let text = |caller_waiting| paragraph(&Approval { caller_waiting, ..example() }, at("2026-11-20T12:05:30Z"));
+        assert!(text(Some(false)).contains("\n  caller    nobody waits for this any more\n"), "{}", text(Some(false)));
+        assert!(text(Some(true)).contains("\n  caller    waits for the answer\n"));
+        assert!(!text(None).contains("caller"), "nobody knows");
+        let ended = Approval { caller_waiting: Some(false), ending: Some(Ending::default()), ..example() };
+        assert_eq!(waits(&ended), None);
     }
 
     #[test]

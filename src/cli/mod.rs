@@ -16,6 +16,7 @@ mod explain;
 mod fail_on;
 mod failure;
 mod files;
+mod masks;
 mod object;
 mod out;
 mod paint;

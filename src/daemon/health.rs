@@ -10,6 +10,7 @@
 //! | `aegis.auth` | the identities in force match their sources, all keys are fetched; unknown without `--auth`, TLS |
 //! | `aegis.witness` | every witness has accepted the latest checkpoint; unknown without `--witness` |
 //! | `aegis.retention` | no jump of the clock waits for confirmation; unknown without `--retain` |
+//! | `aegis.clock` | the wall clock is within a minute of the time that passed since the start |
 //! | `aegis.dev` | the daemon runs with `--dev`; unknown otherwise |
 
 use tonic_health::ServingStatus;
@@ -25,6 +26,7 @@ const POLICY: &str = "aegis.policy";
 const AUTH: &str = "aegis.auth";
 const WITNESS: &str = "aegis.witness";
 const RETENTION: &str = "aegis.retention";
+const CLOCK: &str = "aegis.clock";
 const DEV: &str = "aegis.dev";
 
 /// Updates the health of each service.
@@ -37,7 +39,7 @@ impl Health {
         let health = Self(statuses);
         health.set(&ANSWERING, true).await;
         health.set(&RUNNING, true).await;
-        health.set(&[POLICY], true).await;
+        health.set(&[POLICY, CLOCK], true).await;
         if dev {
             health.set(&[DEV], true).await;
         }
@@ -62,6 +64,11 @@ impl Health {
     /// Sets whether every witness accepted the latest checkpoint.
     pub(crate) async fn witnesses(&self, well: bool) {
         self.set(&[WITNESS], well).await;
+    }
+
+    /// Sets whether the wall clock agrees with the time that passed since the start.
+    pub(crate) async fn clock(&self, good: bool) {
+        self.set(&[CLOCK], good).await;
     }
 
     /// Sets whether retention runs.

@@ -106,6 +106,8 @@ error_codes! {
     TooManyPendingApprovals = "TOO_MANY_PENDING_APPROVALS",
     /// The rate limit of proposals is reached.
     RateLimited = "RATE_LIMITED",
+    /// The disk of the record runs low, and the caller has written its share of this minute.
+    DiskLow = "DISK_LOW",
     /// The limit of open streams is reached.
     TooManyStreams = "TOO_MANY_STREAMS",
     /// As many bytes of requests are arriving as may.
@@ -156,6 +158,7 @@ impl ErrorCode {
             | Self::NotServing
             | Self::KeyUnsettled => Some(Duration::from_secs(1)),
             Self::TooManyPendingApprovals | Self::TooManyStreams => Some(Duration::from_secs(5)),
+            Self::DiskLow => Some(Duration::from_secs(15)),
             _ => None,
         }
     }

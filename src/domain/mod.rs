@@ -6,6 +6,7 @@ mod action;
 mod canonical;
 pub mod check;
 pub mod clock;
+mod content;
 mod decision;
 mod error;
 mod host;
@@ -14,6 +15,7 @@ mod identity;
 pub mod ids;
 pub mod json;
 mod levels;
+mod mask;
 mod numbers;
 pub mod opaque;
 pub mod page;
@@ -25,6 +27,7 @@ pub(crate) use canonical::Canonical;
 pub use canonical::{ParamsError, canonical_json, json_len};
 pub use check::{Check, Checked, Checker, JsonLimits};
 pub use clock::{Clock, SystemClock, Timestamp};
+pub use content::content_len;
 pub use decision::{
     ActionResult, Decision, DecisionCode, Ending, EndingKind, Outcome, QuestionState, QuestionStatus, Report,
     ResultStatus, Verdict,
@@ -35,6 +38,8 @@ pub use id_prefix::{IdKind, IdPrefix, IdPrefixError};
 pub use identity::{Caller, ConnectionId, How, Identity, Peer, Role, Roles};
 pub use ids::{ApprovalId, DecisionId, IdError, RecordId, TokenId};
 pub use levels::{Approval, RiskLevel, UnknownLevel};
+pub(crate) use mask::placeholder;
+pub use mask::{Mark, Marks, Masked, MaskedText, Pointer, Stretch};
 pub use numbers::MAX_WHOLE_NUMBER;
 pub use paths::{ParamPath, Walk};
 pub use text::{nfc, visible};

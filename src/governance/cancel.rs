@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::error::GovernanceError;
 use super::governor::Governor;
 use super::job::{self, Refused};
-use crate::approvals::{Act, Pending};
+use super::write::on_disk;
+use crate::approvals::{Act, Pending, quota_key};
 use crate::audit::record::Event;
 use crate::audit::row::ConfirmationClosed;
 use crate::domain::{Caller, Decision, DecisionCode, DecisionId, EndingKind, Outcome, Report, ResultStatus};
@@ -21,6 +22,10 @@ impl Governor {
     ) -> Result<Decision, GovernanceError> {
         let reason = self.without_secrets(&reason);
         let given = self.own(caller, decision_id).await?;
+        let quota = quota_key(&given.decision.identity);
+        if matches!(given.state.outcome_now(), Outcome::Escalate | Outcome::RequireConfirmation) {
+            self.growth.take(&quota, on_disk(reason.len()), self.clock.uptime())?;
+        }
         match (given.state.outcome_now(), given.decision.approval_id.and_then(|id| self.queue.get(id))) {
             (Outcome::Escalate, Some(pending)) => self.withdraw(caller, &pending, reason).await?,
             (Outcome::RequireConfirmation, _) => self.cancel_confirmation(decision_id).await?,

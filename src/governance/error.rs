@@ -8,6 +8,7 @@ use crate::domain::page::PageTokenError;
 use crate::domain::{
     ApprovalId, CallError, DecisionId, Digest, Ending, ErrorCode, Finding, ParamsError, TokenId, Violation, visible,
 };
+use crate::limits::DiskLow;
 use crate::policy::{Diagnostic, LoadErrors};
 
 /// Why a call failed.
@@ -48,6 +49,22 @@ pub enum GovernanceError {
     /// The rate limit of proposals is reached.
     #[error("more than {0} proposals a second (--max-proposals-per-second)")]
     RateLimited(u32),
+    /// The record would take much more space than what was sent.
+    #[error(
+        "{sent} bytes were sent and {recorded} would be recorded, more than three times as many: there are too many \
+         control characters, or too many values with the name of a secret"
+    )]
+    TooMuchGrowth {
+        /// The field.
+        field: &'static str,
+        /// The bytes of its content.
+        sent: usize,
+        /// The bytes of its records.
+        recorded: usize,
+    },
+    /// The disk runs low, and the caller has written its share.
+    #[error(transparent)]
+    DiskLow(#[from] DiskLow),
     /// The caller has no decision with this id.
     #[error("no decision {0} of this caller")]
     NoDecision(DecisionId),
@@ -224,6 +241,8 @@ impl From<GovernanceError> for CallError {
             E::IdempotencyKeyReused { .. } => field(ErrorCode::IdempotencyKeyReused, "idempotency_key"),
             E::ConfirmationInvalid(_) => plain(ErrorCode::ConfirmationInvalid),
             E::QueueFull(_) => plain(ErrorCode::TooManyPendingApprovals),
+            E::TooMuchGrowth { field: at, .. } => field(ErrorCode::InvalidRequest, *at),
+            E::DiskLow(_) => plain(ErrorCode::DiskLow),
             E::RateLimited(_) => plain(ErrorCode::RateLimited),
             E::NotRedactable { .. } => plain(ErrorCode::NotRedactable),
             E::NoDecision(_) | E::NoSuchDecision(_) => plain(ErrorCode::NoSuchDecision),

@@ -12,11 +12,14 @@
 //! [`Store::transact`]: crate::audit::Store::transact
 //! [`Queue`]: crate::approvals::Queue
 //!
+//! Only a denial and a revocation take effect without their record, if the record cannot be written: see `unrecorded`.
+//!
 //! Other parts of this floor: the [`Notary`] signs checkpoints of the log, `redact` redacts decisions, `retain` retires
 //! old records.
 
 mod cancel;
 mod clock_gap;
+mod clock_state;
 mod decision;
 mod error;
 mod evaluate;
@@ -25,6 +28,7 @@ mod forget;
 mod generations;
 mod governor;
 mod held;
+mod in_memory;
 mod job;
 mod listing;
 mod lookup;
@@ -44,9 +48,11 @@ mod start;
 mod tests;
 mod token_changes;
 mod tokens;
+mod unrecorded;
 mod write;
 
-pub use clock_gap::find_clock_gap;
+pub use clock_gap::{ClockWatch, find_clock_gap};
+pub use clock_state::ClockState;
 pub use error::GovernanceError;
 pub use evaluate::{Evaluated, Hypothesis};
 pub use generations::{Generation, Generations, PolicySource, PolicyState, Rejection};
@@ -62,3 +68,4 @@ pub use requests::RequestIdError;
 pub use review::Voted;
 pub use token_changes::{MadeToken, NewToken, RevokedToken};
 pub use tokens::Tokens;
+pub use unrecorded::Unrecorded;

@@ -3,7 +3,7 @@
 //! [`Pending::next`] decides the state after an act. This module finds the question, evaluates the policy and writes
 //! the new state, all in one job of the store.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::error::GovernanceError;
@@ -11,12 +11,13 @@ use super::generations::Generations;
 use super::governor::Governor;
 use super::held::Held;
 use super::job::{self, Refused};
+use super::unrecorded::{Denial, Unrecorded, overrule, recorded};
 use crate::approvals::{Act, Moment, Pending, PolicyNow, Queue, Refusal};
 use crate::audit::record::{DecisionRecord, Event, VoteRecord};
 use crate::audit::row::{ApprovalState, AuditRow, RowState, Vote};
 use crate::audit::{StoreError, Tx, TxError};
 use crate::domain::{
-    ApprovalId, Caller, Clock, Digest, Ending, EndingKind, How, QuestionState, Report, ResultStatus, Verdict,
+    ApprovalId, Caller, Clock, Digest, Ending, EndingKind, How, QuestionState, Report, ResultStatus, Timestamp, Verdict,
 };
 use crate::policy::Question;
 
@@ -32,6 +33,8 @@ pub enum Voted {
         pending: Arc<Pending>,
         /// Where it stands now.
         approval: ApprovalState,
+        /// Whether that is on the record. Otherwise it is in force, and is recorded when the record can be written.
+        is_recorded: bool,
     },
     /// The same reviewer had ended the question with the same vote: it stays as it was.
     Before(Box<AuditRow>),
@@ -40,6 +43,8 @@ pub enum Voted {
 impl Governor {
     /// Takes a reviewer's vote. The first one ends the question. The same vote of the same reviewer again is answered
     /// as it was the first time; everybody else is told who was first.
+    ///
+    /// A denial takes effect even if the record cannot be written. An approval does not.
     pub async fn decide(
         &self,
         caller: &Caller,
@@ -48,13 +53,17 @@ impl Governor {
         verdict: Verdict,
         reason: String,
     ) -> Result<Voted, GovernanceError> {
+        if let Some(denial) = self.unrecorded.denial(approval_id) {
+            return again_in_memory(&denial, caller, shown, verdict);
+        }
         let Some(pending) = self.queue.get(approval_id) else {
             return self.vote_again(caller, approval_id, shown, verdict).await;
         };
-        let (by, reason) = (caller.clone(), self.without_secrets(&reason));
+        let reason = self.without_secrets(&reason);
+        let (by, said) = (caller.clone(), reason.clone());
         let turn = self.turn(&pending);
         let voted = job::run(&self.store, move |tx| {
-            let by = &by;
+            let (by, reason) = (&by, said);
             let act = |tx: &mut Tx<'_>, state: &RowState| {
                 Ok(match verdict {
                     Verdict::Approve => Act::Approve { by, shown, reason, policy: turn.policy_now(tx, state)? },
@@ -62,14 +71,51 @@ impl Governor {
                 })
             };
             turn.act(tx, act, Some(by.identity.how))
-        })
-        .await;
+        });
+        let voted = match verdict {
+            Verdict::Approve => voted.await,
+            Verdict::Deny => match recorded(voted).await {
+                Some(voted) => voted,
+                None => return self.deny_unrecorded(caller, pending, shown, reason).await,
+            },
+        };
+        // Somebody may have denied it in memory while the approval was on its way to the disk.
+        if let Some(denial) = self.unrecorded.denial(approval_id) {
+            return again_in_memory(&denial, caller, shown, verdict);
+        }
         match voted {
-            Ok(approval) => Ok(Voted::Now { pending, approval }),
+            Ok(approval) => Ok(Voted::Now { pending, approval, is_recorded: true }),
             // It ended while this vote was on its way.
             Err(GovernanceError::AlreadyDecided { .. }) => self.vote_again(caller, approval_id, shown, verdict).await,
             Err(error) => Err(error),
         }
+    }
+
+    /// Denies in memory what the record cannot take now.
+    async fn deny_unrecorded(
+        &self,
+        by: &Caller,
+        pending: Arc<Pending>,
+        shown: Digest,
+        reason: String,
+    ) -> Result<Voted, GovernanceError> {
+        let approval_id = pending.approval_id;
+        let now = Moment { time: self.clock.now(), uptime: self.clock.uptime() };
+        let act = Act::Deny { by, shown, reason };
+        let vote = act.vote();
+        let approval = match pending.next(&QuestionState::Open, act, now) {
+            Ok(state) => ApprovalState { state, ..pending.open_state() },
+            Err(refusal) => return Err(self.turn(&pending).refusal(refusal)),
+        };
+        let (how, place) = (by.identity.how, OnceLock::new());
+        let denial = Denial { pending: Arc::clone(&pending), approval: approval.clone(), shown, how, vote, place };
+        if !self.deny_in_memory(denial) {
+            if let Some(denial) = self.unrecorded.denial(approval_id) {
+                return again_in_memory(&denial, by, shown, Verdict::Deny);
+            }
+            return self.vote_again(by, approval_id, shown, Verdict::Deny).await;
+        }
+        Ok(Voted::Now { pending, approval, is_recorded: false })
     }
 
     /// Ends every expired question, and returns the time until the next deadline.
@@ -125,6 +171,7 @@ impl Governor {
             generations: Arc::clone(&self.generations),
             clock: Arc::clone(&self.clock),
             held: Arc::clone(&self.held),
+            unrecorded: Arc::clone(&self.unrecorded),
         }
     }
 
@@ -141,6 +188,23 @@ impl Governor {
     }
 }
 
+/// Answers a vote on a question that was denied in memory.
+fn again_in_memory(
+    denial: &Denial,
+    caller: &Caller,
+    shown: Digest,
+    verdict: Verdict,
+) -> Result<Voted, GovernanceError> {
+    let Denial { pending, approval, .. } = denial;
+    let is_same = verdict == Verdict::Deny
+        && denial.shown == shown
+        && approval.ending().is_some_and(|ending| *ending.by == *caller.identity.subject);
+    if is_same {
+        return Ok(Voted::Now { pending: Arc::clone(pending), approval: approval.clone(), is_recorded: false });
+    }
+    Err(denial.already())
+}
+
 fn already(approval_id: ApprovalId, ending: Ending) -> GovernanceError {
     match ending.kind {
         EndingKind::Expired => GovernanceError::Expired { approval_id, ending },
@@ -155,6 +219,7 @@ pub(super) struct Turn {
     generations: Arc<Generations>,
     clock: Arc<dyn Clock>,
     held: Arc<Held>,
+    unrecorded: Arc<Unrecorded>,
 }
 
 impl Turn {
@@ -178,32 +243,70 @@ impl Turn {
         if let Some(ending) = before.ending().cloned() {
             // The queue may still have the question, if it was loaded from the store while the question ended.
             let queue = Arc::clone(&self.queue);
-            tx.after_commit(move || queue.end(before));
+            tx.after_commit(move || drop(queue.end(before)));
             return Err(Refused::By(already(approval_id, ending)));
+        }
+        if let Some(denial) = self.unrecorded.denial(approval_id) {
+            return Err(Refused::By(denial.already()));
         }
         let now = Moment { time: self.clock.now(), uptime: self.clock.uptime() };
         let act = act(tx, &state)?;
         let vote = act.vote();
         let refusal = match self.pending.next(&before.state, act, now) {
-            Ok(after) => return Ok(self.write(tx, row, state, after, how.map(|how| Person { how, vote }))?),
+            Ok(after) => {
+                let by = how.map(|how| Person { how, vote });
+                return Ok(self.write(tx, now.time, row, state, after, by)?);
+            }
             Err(refusal) => refusal,
         };
-        Err(Refused::By(match refusal {
-            Refusal::Ended(ending) => already(approval_id, ending),
+        Err(match refusal {
             Refusal::Late => {
                 let act = self.time_out(tx, &state)?;
                 let Ok(QuestionState::Ended(ending)) = self.pending.next(&before.state, act, now) else {
                     return Err(TxError::Misuse("a question outlives its time").into());
                 };
-                self.write(tx, row, state, QuestionState::Ended(ending.clone()), None)?;
-                GovernanceError::Expired { approval_id, ending }
+                self.write(tx, now.time, row, state, QuestionState::Ended(ending.clone()), None)?;
+                Refused::By(GovernanceError::Expired { approval_id, ending })
             }
-            Refusal::Early => return Err(TxError::Misuse("a question ends before its time").into()),
+            Refusal::Early => TxError::Misuse("a question ends before its time").into(),
+            refusal => Refused::By(self.refusal(refusal)),
+        })
+    }
+
+    /// Why an act is refused, for the caller.
+    fn refusal(&self, refusal: Refusal) -> GovernanceError {
+        let approval_id = self.pending.approval_id;
+        match refusal {
+            Refusal::Ended(ending) => already(approval_id, ending),
             Refusal::NotShown => {
                 GovernanceError::DigestMismatch { approval_id, actual: self.pending.decision.action_digest() }
             }
             Refusal::OwnProposal => GovernanceError::OwnProposal,
-        }))
+            // Its time is over, and the record cannot be written: nobody knows yet how it ends.
+            Refusal::Late | Refusal::Early => {
+                let why = format!("{approval_id} is past its deadline, and its end cannot be recorded yet");
+                StoreError::Unavailable { why: why.into(), disk_full: false }.into()
+            }
+        }
+    }
+
+    /// Writes a denial that took effect before the record could be written.
+    pub(super) fn record_denial(&self, tx: &mut Tx<'_>, denial: &Denial) -> Result<(), TxError> {
+        let found = tx.row_by_approval(self.pending.approval_id)?;
+        let Some((row, state)) = found else { return Ok(()) };
+        let before = state.approval.as_ref().map(|approval| approval.state.clone()).unwrap_or_default();
+        match before {
+            QuestionState::Open => {
+                let by = Person { how: denial.how, vote: denial.vote.clone() };
+                self.write(tx, self.clock.now(), row, state, denial.approval.state.clone(), Some(by)).map(drop)
+            }
+            QuestionState::Ended(ending) if ending.allows && state.result.is_none() => match denial.approval.ending() {
+                Some(denied) => overrule(tx, self.clock.now(), row, state, denied),
+                None => Ok(()),
+            },
+            // Its own first job was written after all, or another one that denied it.
+            QuestionState::Ended(_) => Ok(()),
+        }
     }
 
     /// The expiry of a question. Evaluates the policy only if the action may run without an answer.
@@ -233,10 +336,12 @@ impl Turn {
         Ok(if verdict.is_allowed() { PolicyNow::Allows } else { PolicyNow::Blocks(verdict.reason()) })
     }
 
-    /// Writes the state, and notifies watchers after it is durable.
+    /// Writes the state, and notifies watchers after it is durable. `at` is the time of the record, which may be later
+    /// than the ending.
     fn write(
         &self,
         tx: &mut Tx<'_>,
+        at: Timestamp,
         row: u64,
         mut state: RowState,
         after: QuestionState,
@@ -267,14 +372,14 @@ impl Turn {
                 policy_revision: self.generations.current().policy.revision(),
                 vote: vote.clone(),
             };
-            let record_id = tx.append(ending.at, &event)?.record_id;
+            let record_id = tx.append(at, &event)?.record_id;
             approval.votes.extend(vote.map(|vote| Vote { record_id, voted_at: ending.at, vote }));
             let (queue, held, ended) = (Arc::clone(&self.queue), Arc::clone(&self.held), approval.clone());
             tx.after_commit(move || {
                 if !ending.allows {
                     held.forget(decision_id);
                 }
-                queue.end(ended);
+                drop(queue.end(ended));
             });
         }
         state.approval = Some(approval.clone());

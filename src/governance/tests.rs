@@ -410,14 +410,14 @@ async fn a_clock_that_jumps_while_the_daemon_runs_retires_nothing_and_stays_susp
     // Less than a day ahead of what has passed: nothing is as old by the time that has.
     house.clock.wall.store(86_399, Ordering::SeqCst);
     assert_eq!(house.governor.retire(Duration::from_hours(1)).await.unwrap(), 0);
-    assert!(house.governor.clock_gap().borrow().is_none());
+    assert!(house.governor.clock_state().borrow().gap.is_none());
     house.clock.wall.store(100 * 86_400, Ordering::SeqCst);
     assert_eq!(house.governor.retire(RETAIN).await.unwrap(), 0);
-    let gap = house.governor.clock_gap().borrow().expect("it is noted");
+    let gap = house.governor.clock_state().borrow().gap.expect("it is noted");
     house.propose(&agent(), "read", json!({})).await;
 
     let house = house.restart(0, RULES).await;
-    assert_eq!(*house.governor.clock_gap().borrow(), Some(gap));
+    assert_eq!(house.governor.clock_state().borrow().gap, Some(gap));
     assert_eq!(house.governor.retire(RETAIN).await.unwrap(), 0);
     let (store, now) = (house.governor.store().clone(), house.governor.now());
     find_clock_gap(&store, now, Some(gap.before)).await.unwrap();

@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-//! The codes of findings, so that a tool can tell them apart and a person can look one up.
-=======
 //! The codes of findings: a tool tells findings apart by code, and a person looks a code up.
->>>>>>> contractb
 
 use std::fmt;
 

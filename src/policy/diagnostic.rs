@@ -69,11 +69,7 @@ impl LoadErrors {
         Self(findings)
     }
 
-<<<<<<< HEAD
-    /// An error that is about no place in particular.
-=======
     /// An error without a place.
->>>>>>> contractb
     pub(super) fn general(file: &str, code: Code, message: String) -> Self {
         Self(vec![diagnostic(file, Pos::default(), &Path::Root, message, code)])
     }

@@ -61,11 +61,7 @@ impl StrictYaml {
         })
     }
 
-<<<<<<< HEAD
-    /// A value at a place of the document is wrong.
-=======
     /// An error at a place of the document: its value is wrong.
->>>>>>> contractb
     pub fn finding(&self, steps: &[Step<'_>], message: String) -> Diagnostic {
         let mut at = &self.root;
         let mut pos = at.pos;

@@ -2,6 +2,7 @@
 //! health checking, and their descriptors.
 
 pub mod codec;
+mod values;
 
 /// The API.
 #[expect(

@@ -37,6 +37,7 @@ pub(crate) const fn status(code: ErrorCode) -> StatusCode {
         E::TooManyFailures
         | E::TooManyPendingApprovals
         | E::RateLimited
+        | E::DiskLow
         | E::TooManyStreams
         | E::TooManyBytes
         | E::RecordBusy

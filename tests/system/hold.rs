@@ -19,6 +19,9 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
+use tonic_reflection::pb::v1::ServerReflectionRequest;
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tower::ServiceExt as _;
 
 use crate::harness::{DEADLINE, Daemon, Setup, Shim, eventually, get, params, propose, reason, refusal, with_token};
@@ -203,6 +206,35 @@ async fn health_and_reflection_have_few_calls_over_a_connection_that_proved_noth
     for _ in 0..20 {
         watching.push(private.watch(HealthCheckRequest::default()).await.expect("its own user may have more"));
     }
+}
+
+#[tokio::test]
+async fn one_stream_of_reflection_takes_few_bytes_however_valid_its_requests_are() {
+    const REQUESTS: usize = 4_000;
+    let daemon = Setup::new().policy(READS).start();
+    let request = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::FileContainingSymbol("aegis.v1.GovernanceService".to_owned())),
+    };
+    let bytes = request.encoded_len() + 5;
+    assert!(REQUESTS * bytes > 2 * (64 << 10), "more than one stream may send");
+    let mut client = ServerReflectionClient::new(daemon.tcp().await);
+    let requests = futures_util::stream::iter(std::iter::repeat_n(request.clone(), REQUESTS));
+    let mut answers = client.server_reflection_info(requests).await.unwrap().into_inner();
+    let mut answered = 0;
+    let ended = loop {
+        match answers.message().await {
+            Ok(Some(_)) => answered += 1,
+            Ok(None) => panic!("all {answered} requests are answered: nothing bounds them"),
+            Err(ended) => break ended,
+        }
+    };
+    assert_eq!(refusal(&ended), (Code::InvalidArgument, "MESSAGE_TOO_LARGE".to_owned()), "{ended:?}");
+    assert!(answered > 100 && answered * bytes <= 64 << 10, "{answered} answers of {bytes} bytes asked for");
+    // A new stream has its own bound, and one connection may open few of them.
+    let requests = futures_util::stream::iter([request]);
+    let mut answers = client.server_reflection_info(requests).await.unwrap().into_inner();
+    assert!(answers.message().await.unwrap().is_some());
 }
 
 /// Lets this process open as many files as it may.

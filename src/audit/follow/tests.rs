@@ -22,7 +22,8 @@ async fn settle(store: &Store, number: u64) {
     let settled = store.transact(move |tx| {
         let (row, mut state) = tx.row_by_decision(decision_id(number))?.expect("it was decided");
         let report = report(ResultStatus::Success);
-        let result = Event::Result { decision_id: decision_id(number), report: report.clone(), masked: vec![] };
+        let result =
+            Event::Result { decision_id: decision_id(number), report: report.clone(), masked: vec![], marks: vec![] };
         tx.append(later(number), &result)?;
         state.result = Some(report);
         tx.update_row(row, &state)

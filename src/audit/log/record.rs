@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::domain::{
-    Action, Actor, Approval, ApprovalId, Caller, DecisionId, Digest, Ending, How, Outcome, ParamPath, ParamsError,
-    Peer, RecordId, Report, RiskLevel, Role, Timestamp, TokenId, Verdict, canonical_json,
+    Action, Actor, Approval, ApprovalId, Caller, DecisionId, Digest, Ending, How, Mark, Outcome, ParamPath,
+    ParamsError, Peer, RecordId, Report, RiskLevel, Role, Timestamp, TokenId, Verdict, canonical_json,
 };
 
 /// The version of the record's JSON. A reader refuses any other version.
@@ -129,6 +129,9 @@ pub enum Event {
         /// Which values of the report are masked.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         masked: Vec<ParamPath>,
+        /// Where each placeholder of the report stands.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        marks: Vec<Mark>,
     },
     /// An admin created a token. The record does not contain its hash: only the store needs it.
     TokenCreated {
@@ -155,6 +158,9 @@ pub enum Event {
         subject: String,
         /// Who revoked it.
         by: String,
+        /// When, if that was earlier than this record: the record could not be written then.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<Timestamp>,
     },
     /// An identities file came into force.
     IdentitiesLoaded {
@@ -178,6 +184,13 @@ pub enum Event {
         since: Timestamp,
         /// The last error of the fault.
         why: String,
+    },
+    /// The wall clock jumped, or was set back while the daemon was not running.
+    ClockJumped {
+        /// The time that it should have shown, or that of the last record.
+        before: Timestamp,
+        /// The time that it showed.
+        after: Timestamp,
     },
     /// The log got its name and its first signing key.
     LogStarted {
@@ -259,6 +272,7 @@ impl Event {
             | Self::IdentitiesRejected { .. }
             | Self::DiskFull { .. }
             | Self::RecordRecovered { .. }
+            | Self::ClockJumped { .. }
             | Self::LogStarted { .. }
             | Self::RecordsRetired { .. }
             | Self::LogKeyRotated { .. }
@@ -304,6 +318,10 @@ pub struct DecisionRecord {
     /// secret key nobody can guess values.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub masked_digests: BTreeMap<ParamPath, Digest>,
+    /// Where each placeholder stands. Text that looks like a placeholder and has no mark was sent so. Older records have
+    /// no marks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub marks: Vec<Mark>,
     /// The answer.
     pub outcome: Outcome,
     /// Why, for people.

@@ -117,6 +117,9 @@ pub struct Reported {
     pub record_id: RecordId,
     /// What the report, as it was sent, is compared by, under the store's secret. In the row alone: no record has it.
     pub key: Digest,
+    /// The sequence number of that record, if only the record has the data of the result: a large one is stored once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_in: Option<u64>,
     /// When it was recorded. Older rows do not have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Timestamp>,

@@ -29,6 +29,7 @@ pub(crate) fn redacted_decision(facts: &Facts, state: &RowState) -> DecisionReco
         redact: Vec::new(),
         masked: Vec::new(),
         masked_digests: std::collections::BTreeMap::new(),
+        marks: Vec::new(),
         outcome: state.outcome,
         reason: text(),
         risk_level: RiskLevel::ALL.into_iter().find(|level| *level as u8 == facts.risk).unwrap_or(RiskLevel::Critical),

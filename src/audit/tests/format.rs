@@ -69,7 +69,7 @@ async fn write_everything(store: &Store) {
             let report = report(ResultStatus::Failed);
             tx.append(
                 later(300),
-                &Event::Result { decision_id: decision_id(2), report: report.clone(), masked: vec![] },
+                &Event::Result { decision_id: decision_id(2), report: report.clone(), masked: vec![], marks: vec![] },
             )?;
             state.result = Some(report);
             tx.update_row(row, &state)

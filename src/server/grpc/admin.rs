@@ -73,10 +73,10 @@ impl AdminService for Administration {
         let Some(named) = reader.finish(named)? else {
             return Err(CallError::invalid_field("token", "must be given").into());
         };
-        let RevokedToken { token: revoked, revoked_at } = self.governor.revoke(&caller, &named).await?;
+        let RevokedToken { token: revoked, revoked_at, is_recorded } = self.governor.revoke(&caller, &named).await?;
         let revoked_at = Some(response::timestamp(revoked_at));
         let token = v1::Token { revoked_at, ..token(&revoked, self.governor.now()) };
-        Ok(Response::new(v1::RevokeTokenResponse { token: Some(token) }))
+        Ok(Response::new(v1::RevokeTokenResponse { token: Some(token), unrecorded: !is_recorded }))
     }
 
     async fn rotate_log_key(

@@ -8,7 +8,7 @@ use super::filters::missing;
 use super::request::{self, Reader};
 use super::streams::{HEARTBEAT, Messages, Over, Sink, Streams, stopping};
 use super::{caller, page, response, standing};
-use crate::approvals::{Lagged, Pending, QueueEvent};
+use crate::approvals::{Ended, Lagged, Pending, QueueEvent};
 use crate::audit::{ApprovalState, Order, Query, RowFilter, StoreError};
 use crate::domain::page::PageTokens;
 use crate::domain::{ApprovalId, Caller, JsonLimits, QuestionStatus, Verdict};
@@ -81,7 +81,10 @@ impl ApprovalService for Approvals {
         let Some(id) = reader.finish(id)? else {
             return Err(missing("approval_id").into());
         };
-        let approval = self.recorded(id).await.map_err(Status::from)?;
+        let approval = match self.recorded(id).await {
+            Ok(approval) => approval,
+            Err(error) => Some(self.in_memory(id).ok_or(error)?),
+        };
         let approval = approval.ok_or_else(|| Status::from(GovernanceError::NoApproval(id)))?;
         Ok(Response::new(v1::GetApprovalResponse { approval: Some(approval) }))
     }
@@ -89,15 +92,17 @@ impl ApprovalService for Approvals {
     async fn approve(&self, request: Request<v1::ApproveRequest>) -> Result<Response<v1::ApproveResponse>, Status> {
         let caller = caller(&request)?;
         let v1::ApproveRequest { approval_id, expected_action_digest, reason } = request.into_inner();
-        let approval = self.decide(&caller, &approval_id, &expected_action_digest, reason, Verdict::Approve).await?;
+        let vote = self.decide(&caller, &approval_id, &expected_action_digest, reason, Verdict::Approve);
+        let (approval, _) = vote.await?;
         Ok(Response::new(v1::ApproveResponse { approval: Some(approval) }))
     }
 
     async fn deny(&self, request: Request<v1::DenyRequest>) -> Result<Response<v1::DenyResponse>, Status> {
         let caller = caller(&request)?;
         let v1::DenyRequest { approval_id, expected_action_digest, reason } = request.into_inner();
-        let approval = self.decide(&caller, &approval_id, &expected_action_digest, reason, Verdict::Deny).await?;
-        Ok(Response::new(v1::DenyResponse { approval: Some(approval) }))
+        let vote = self.decide(&caller, &approval_id, &expected_action_digest, reason, Verdict::Deny);
+        let (approval, is_recorded) = vote.await?;
+        Ok(Response::new(v1::DenyResponse { approval: Some(approval), unrecorded: !is_recorded }))
     }
 }
 
@@ -112,9 +117,10 @@ impl Approvals {
     ) -> Result<(Vec<v1::Approval>, String), GovernanceError> {
         let after = (!token.is_empty()).then(|| tokens.position(token)).transpose()?.map(ApprovalId::from_bytes);
         let Listed { entries, next } = self.governor.open_approvals(filter, after, size).await?;
-        let shown = entries
-            .into_iter()
-            .map(|(id, (pending, decision))| (id, response::approval(&pending, &decision, &pending.open_state())));
+        let shown = entries.into_iter().map(|(id, (pending, decision))| {
+            let approval = response::approval(&pending, &decision, &pending.open_state());
+            (id, self.with_presence(approval, id))
+        });
         let (approvals, next) = page::fitting(shown, next);
         Ok((approvals, next.map(|id| tokens.after(*id.as_bytes())).unwrap_or_default()))
     }
@@ -134,6 +140,7 @@ impl Approvals {
         Ok((approvals, next.map(|row| tokens.after_number(row)).unwrap_or_default()))
     }
 
+    /// The approval after a vote, and whether that is on the record.
     async fn decide(
         &self,
         caller: &Caller,
@@ -141,7 +148,7 @@ impl Approvals {
         digest: &str,
         reason: String,
         verdict: Verdict,
-    ) -> Result<v1::Approval, Status> {
+    ) -> Result<(v1::Approval, bool), Status> {
         let mut reader = Reader::new(self.limits);
         let id: Option<ApprovalId> = reader.parsed("approval_id", approval_id);
         let digest = reader.digest("expected_action_digest", digest);
@@ -149,21 +156,42 @@ impl Approvals {
         let (Some(id), Some(digest)) = reader.finish((id, digest))? else {
             return Err(missing("approval_id").into());
         };
+        let caller_waiting = self.governor.queue().caller_waits(id);
         match self.governor.decide(caller, id, digest, verdict, reason).await? {
-            Voted::Now { pending, approval } => {
-                Ok(response::approval(&pending, &*self.governor.asked(&pending).await?, &approval))
+            Voted::Now { pending, approval, is_recorded } => {
+                // If the store cannot be read, the answer has only the head of a large one.
+                let whole = self.governor.asked(&pending).await;
+                let decision = whole.as_deref().unwrap_or(pending.decision.head());
+                let approval = response::approval(&pending, decision, &approval);
+                Ok((v1::Approval { caller_waiting, ..approval }, is_recorded))
             }
             Voted::Before(row) => {
-                response::recorded_approval(&row).ok_or_else(|| GovernanceError::NoApproval(id).into())
+                let approval = response::recorded_approval(&row);
+                Ok((approval.ok_or_else(|| GovernanceError::NoApproval(id))?, true))
             }
         }
+    }
+
+    /// An open approval, without the earlier actions of its session, for when the store cannot be read: what a reviewer
+    /// cannot see, they cannot deny. `None` if the approval is not open, or only the store has all of it.
+    fn in_memory(&self, id: ApprovalId) -> Option<v1::Approval> {
+        let pending = self.governor.queue().get(id)?;
+        let approval = response::approval(&pending, pending.decision.whole()?, &pending.open_state());
+        Some(self.with_presence(approval, id))
+    }
+
+    /// Says whether the caller of an open approval waits.
+    fn with_presence(&self, approval: v1::Approval, id: ApprovalId) -> v1::Approval {
+        v1::Approval { caller_waiting: self.governor.queue().caller_waits(id), ..approval }
     }
 
     /// An approval from the record, with the earlier actions of its session.
     async fn recorded(&self, id: ApprovalId) -> Result<Option<v1::Approval>, StoreError> {
         let (now, unreported_after) = (self.governor.now(), self.governor.unreported_after());
+        let unrecorded = Arc::clone(self.governor.unrecorded());
         let found = self.governor.store().scan(move |reader| {
-            let Some(row) = reader.by_approval(id)? else { return Ok(None) };
+            let Some(mut row) = reader.by_approval(id)? else { return Ok(None) };
+            unrecorded.amend(&mut row.state);
             if row.decision.session_id.is_empty() {
                 return Ok(Some((row, Vec::new())));
             }
@@ -179,7 +207,7 @@ impl Approvals {
         approval.history = earlier
             .map(|earlier| response::session_action(earlier, earlier.state.status(now, unreported_after)))
             .collect();
-        Ok(Some(approval))
+        Ok(Some(self.with_presence(approval, id)))
     }
 }
 
@@ -206,13 +234,13 @@ async fn watch(governor: &Governor, filter: &RowFilter, sink: &Sink<v1::StreamAp
                     let sent_at = Some(response::timestamp(governor.now()));
                     say(Event::Heartbeat(v1::Heartbeat { sent_at })).await?;
                 }
-                Ok(Some(Ok(QueueEvent::Added(pending)))) => {
+                Ok(Some(Ok(QueueEvent::Added(pending) | QueueEvent::Changed(pending)))) => {
                     if let Some(shown) = show(governor, filter, &pending, &pending.open_state()).await? {
                         say(Event::Pending(shown)).await?;
                     }
                 }
                 Ok(Some(Ok(QueueEvent::Ended(ended)))) => {
-                    if let Some(shown) = show(governor, filter, &ended.pending, &ended.approval).await? {
+                    if let Some(shown) = show_ended(governor, filter, &ended).await {
                         say(Event::Ended(shown)).await?;
                     }
                 }
@@ -238,5 +266,15 @@ async fn show(
     }
     let decision = governor.asked(pending).await?;
     let matches = filter.matches_decision(&decision, pending.requested_at);
-    Ok(matches.then(|| response::approval(pending, &decision, state)))
+    let caller_waiting = governor.queue().caller_waits(pending.approval_id);
+    Ok(matches.then(|| v1::Approval { caller_waiting, ..response::approval(pending, &decision, state) }))
+}
+
+/// A question that has ended, if it may match. If the store cannot be read, it has only the head of a large one: a denial
+/// that is not on the record yet is told all the same.
+async fn show_ended(governor: &Governor, filter: &RowFilter, ended: &Ended) -> Option<v1::Approval> {
+    match show(governor, filter, &ended.pending, &ended.approval).await {
+        Ok(shown) => shown,
+        Err(_) => Some(response::approval(&ended.pending, ended.pending.decision.head(), &ended.approval)),
+    }
 }

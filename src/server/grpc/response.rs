@@ -7,13 +7,11 @@ use crate::approvals::Pending;
 use crate::audit::row::{ApprovalState, AuditRow, Vote};
 use crate::audit::{Content, DecisionRecord, IdentityRecord, StoredRecord};
 use crate::domain::{
-    Action, ActionResult, Actor, Approval, Decision, DecisionCode, EndingKind, Outcome, ParamPath, QuestionStatus,
-    ResultStatus, RiskLevel, Timestamp, Verdict as Voted,
+    Action, ActionResult, Actor, Approval, Decision, DecisionCode, Digest, EndingKind, Mark, Outcome, ParamPath,
+    QuestionStatus, ResultStatus, RiskLevel, Timestamp, Verdict as Voted,
 };
 use crate::governance::{DecisionLife, FoundPolicy, Generation, PolicyState, RecordReference, Rejection};
-use crate::policy::{
-    ConditionTrace, Diagnostic, Explanation, Outcome as Told, Policy, Severity, Verdict, masked_characters,
-};
+use crate::policy::{ConditionTrace, Diagnostic, Explanation, Outcome as Told, Policy, Severity, Verdict};
 use crate::proto::v1;
 
 /// A JSON value in protobuf.
@@ -108,26 +106,30 @@ fn action(action: &Action) -> v1::Action {
     }
 }
 
-/// What is masked in the action of a decision. Each mask stands for whole values. Where a mask stands inside a text is
-/// known in `governance::masking` and not recorded, so `start` and `end` are absent.
+/// What is masked in the action of a decision, and where.
 fn masks(decision: &DecisionRecord, with_digests: bool) -> Vec<v1::Mask> {
-    let mask = |path: &ParamPath| v1::Mask {
-        path: path.to_string(),
-        start: None,
-        end: None,
-        length: masked_length(&decision.action, path),
-        digest: decision.masked_digests.get(path).filter(|_| with_digests).map(ToString::to_string).unwrap_or_default(),
+    let digest = |path: &ParamPath| {
+        decision.masked_digests.get(path).filter(|_| with_digests).map(ToString::to_string).unwrap_or_default()
     };
-    decision.masked.iter().map(mask).collect()
+    let mut masks: Vec<_> = decision.marks.iter().map(|mark| mask(mark, decision, &digest)).collect();
+    // Records without marks have the names of masked parameters only.
+    let unmarked = decision.masked.iter().filter(|path| !masks.iter().any(|mask| mask.path == path.as_str()));
+    let named: Vec<_> =
+        unmarked.map(|path| v1::Mask { path: path.to_string(), digest: digest(path), ..v1::Mask::default() }).collect();
+    masks.extend(named);
+    masks
 }
 
-/// How many characters a masked value had. 0 if the path leads to several values, or to one that is masked in part.
-fn masked_length(action: &Action, path: &ParamPath) -> u32 {
-    let characters = match path.values(&action.params)[..] {
-        [Value::String(shown)] => masked_characters(shown),
-        _ => None,
-    };
-    characters.and_then(|characters| u32::try_from(characters).ok()).unwrap_or(0)
+fn mask(mark: &Mark, decision: &DecisionRecord, digest: &impl Fn(&ParamPath) -> String) -> v1::Mask {
+    let named = decision.masked.iter().find(|path| mark.is_at(path));
+    v1::Mask {
+        path: named.map(ToString::to_string).unwrap_or_default(),
+        start: mark.start,
+        end: mark.end,
+        length: mark.length,
+        digest: named.map(digest).unwrap_or_default(),
+        pointer: mark.pointer.clone(),
+    }
 }
 
 /// The ending of an approval. A redacted decision has no proposer any more.
@@ -308,7 +310,6 @@ fn question(decision: &DecisionRecord, state: &ApprovalState, requested_at: Time
         state: question_status(state.state.status()).into(),
         votes: state.votes.iter().map(vote).collect(),
         version: state.version(),
-        // Nobody keeps it yet, so it is unknown.
         caller_waiting: None,
     }
 }

@@ -55,6 +55,7 @@ const fn code(code: ErrorCode) -> Code {
         E::TooManyFailures
         | E::TooManyPendingApprovals
         | E::RateLimited
+        | E::DiskLow
         | E::TooManyStreams
         | E::TooManyBytes
         | E::RecordBusy

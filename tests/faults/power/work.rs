@@ -173,6 +173,7 @@ impl Worker {
             redact: Vec::new(),
             masked: Vec::new(),
             masked_digests: std::collections::BTreeMap::new(),
+            marks: Vec::new(),
             outcome,
             reason: String::new(),
             risk_level: RiskLevel::ALL[self.dice.below(RiskLevel::ALL.len())],
@@ -270,7 +271,10 @@ impl Worker {
             if state.result.is_some() || state.redacted.is_some() {
                 return Ok(Vec::new());
             }
-            tx.append(at, &Event::Result { decision_id, report: report.clone(), masked: Vec::new() })?;
+            tx.append(
+                at,
+                &Event::Result { decision_id, report: report.clone(), masked: Vec::new(), marks: Vec::new() },
+            )?;
             state.result = Some(report.clone());
             tx.update_row(row, &state)?;
             Ok(vec![Done::Reported { decision: decision_id, report }])
@@ -317,7 +321,8 @@ impl Worker {
             let token = self.tokens.swap_remove(self.dice.below(self.tokens.len()));
             return Box::new(move |tx| {
                 let Some(stored) = tx.remove_token(token)? else { return Ok(Vec::new()) };
-                let event = Event::TokenRevoked { token_id: token, subject: stored.subject, by: "local:ada".into() };
+                let by = "local:ada".into();
+                let event = Event::TokenRevoked { token_id: token, subject: stored.subject, by, at: None };
                 tx.append(at, &event)?;
                 Ok(vec![Done::TokenRevoked { token }])
             });

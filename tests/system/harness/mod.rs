@@ -9,6 +9,7 @@ mod people;
 mod programs;
 mod shim;
 mod signer;
+mod small_disk;
 mod terminal;
 mod wire;
 mod witness;
@@ -25,6 +26,7 @@ pub(crate) use self::people::{
 pub(crate) use self::programs::{as_nobody, grpcurl, interop, me, read_all, stderr, stdout};
 pub(crate) use self::shim::Shim;
 pub(crate) use self::signer::{ISSUER, Signer, claims};
+pub(crate) use self::small_disk::SmallDisk;
 pub(crate) use self::terminal::Terminal;
 pub(crate) use self::wire::{details, fields, findings, params, propose, reason, refusal, seconds, sha256, update};
 pub(crate) use self::witness::Witness;

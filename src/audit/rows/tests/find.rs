@@ -24,7 +24,7 @@ fn filled() -> Store {
         }
         for number in (0..600).step_by(100) {
             let report = report(ResultStatus::Success);
-            let event = Event::Result { decision_id: decision_id(number), report, masked: vec![] };
+            let event = Event::Result { decision_id: decision_id(number), report, masked: vec![], marks: vec![] };
             store.transact(move |tx| tx.append(later(number), &event)).await.unwrap();
         }
     });
