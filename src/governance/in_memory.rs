@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::decision::OnRecord;
 use super::governor::Governor;
+use super::token_changes::RevokedToken;
 use super::unrecorded::{Denial, Revocation, Unrecorded};
 use crate::approvals::is_own;
 use crate::audit::StoreError;

@@ -226,6 +226,10 @@ const (
 	//
 	// Code: FAILED_PRECONDITION. Metadata: `sequence`. RetryInfo: no. Caller: read this log from the beginning.
 	ErrorReason_ERROR_REASON_OTHER_LOG ErrorReason = 47
+	// The disk of the record runs low, and this caller has written its share of this minute.
+	//
+	// Code: RESOURCE_EXHAUSTED. Metadata: none. RetryInfo: yes. Caller: retry.
+	ErrorReason_ERROR_REASON_DISK_LOW ErrorReason = 48
 )
 
 // Enum value maps for ErrorReason.
@@ -279,6 +283,7 @@ var (
 		45: "ERROR_REASON_INTERNAL",
 		46: "ERROR_REASON_CURSOR_AHEAD",
 		47: "ERROR_REASON_OTHER_LOG",
+		48: "ERROR_REASON_DISK_LOW",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":                0,
@@ -329,6 +334,7 @@ var (
 		"ERROR_REASON_INTERNAL":                   45,
 		"ERROR_REASON_CURSOR_AHEAD":               46,
 		"ERROR_REASON_OTHER_LOG":                  47,
+		"ERROR_REASON_DISK_LOW":                   48,
 	}
 )
 
@@ -363,7 +369,7 @@ var File_aegis_v1_error_proto protoreflect.FileDescriptor
 
 const file_aegis_v1_error_proto_rawDesc = "" +
 	"\n" +
-	"\x14aegis/v1/error.proto\x12\baegis.v1*\xf3\f\n" +
+	"\x14aegis/v1/error.proto\x12\baegis.v1*\x8e\r\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cERROR_REASON_INVALID_REQUEST\x10\x01\x12\"\n" +
@@ -413,7 +419,8 @@ const file_aegis_v1_error_proto_rawDesc = "" +
 	"\x1aERROR_REASON_LOG_KEY_FAULT\x10,\x12\x19\n" +
 	"\x15ERROR_REASON_INTERNAL\x10-\x12\x1d\n" +
 	"\x19ERROR_REASON_CURSOR_AHEAD\x10.\x12\x1a\n" +
-	"\x16ERROR_REASON_OTHER_LOG\x10/B\x8e\x01\n" +
+	"\x16ERROR_REASON_OTHER_LOG\x10/\x12\x19\n" +
+	"\x15ERROR_REASON_DISK_LOW\x100B\x8e\x01\n" +
 	"\fcom.aegis.v1B\n" +
 	"ErrorProtoP\x01Z1github.com/aegis-sidecar/aegis/clients/go/aegisv1\xa2\x02\x03AXX\xaa\x02\bAegis.V1\xca\x02\bAegis\\V1\xe2\x02\x14Aegis\\V1\\GPBMetadata\xea\x02\tAegis::V1b\x06proto3"
 

@@ -7,7 +7,7 @@ use crate::approvals::Pending;
 use crate::audit::row::{ApprovalState, AuditRow, Vote};
 use crate::audit::{Content, DecisionRecord, IdentityRecord, StoredRecord};
 use crate::domain::{
-    Action, ActionResult, Actor, Approval, Decision, DecisionCode, Digest, EndingKind, Mark, Outcome, ParamPath,
+    Action, ActionResult, Actor, Approval, Decision, DecisionCode, EndingKind, Mark, Outcome, ParamPath,
     QuestionStatus, ResultStatus, RiskLevel, Timestamp, Verdict as Voted,
 };
 use crate::governance::{DecisionLife, FoundPolicy, Generation, PolicyState, RecordReference, Rejection};

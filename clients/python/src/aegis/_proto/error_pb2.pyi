@@ -261,6 +261,11 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
 
     Code: FAILED_PRECONDITION. Metadata: `sequence`. RetryInfo: no. Caller: read this log from the beginning.
     """
+    ERROR_REASON_DISK_LOW: _ErrorReason.ValueType  # 48
+    """The disk of the record runs low, and this caller has written its share of this minute.
+
+    Code: RESOURCE_EXHAUSTED. Metadata: none. RetryInfo: yes. Caller: retry.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed.
@@ -511,5 +516,10 @@ ERROR_REASON_OTHER_LOG: ErrorReason.ValueType  # 47
 """The cursor is of another log, or of another version of this one.
 
 Code: FAILED_PRECONDITION. Metadata: `sequence`. RetryInfo: no. Caller: read this log from the beginning.
+"""
+ERROR_REASON_DISK_LOW: ErrorReason.ValueType  # 48
+"""The disk of the record runs low, and this caller has written its share of this minute.
+
+Code: RESOURCE_EXHAUSTED. Metadata: none. RetryInfo: yes. Caller: retry.
 """
 global___ErrorReason = ErrorReason
