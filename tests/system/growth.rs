@@ -107,7 +107,7 @@ async fn the_last_part_of_the_disk_is_kept_for_people_and_callers_with_a_credent
     assert_eq!(ask(&mut agent, retried).await.decision_id, first.decision_id);
     robot.propose(propose("read", "tiny")).await.unwrap();
     daemon.reviewer().await.deny(no(&open, "")).await.unwrap();
-    let revoked = daemon.administration().await.revoke_token(v1::RevokeTokenRequest { token_id }).await.unwrap();
+    let revoked = daemon.administration().await.revoke_token(v1::RevokeTokenRequest { token: token_id }).await.unwrap();
     assert!(!revoked.into_inner().unrecorded, "there was space for it");
 }
 
