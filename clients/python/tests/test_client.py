@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -29,6 +30,7 @@ from aegis import (
     RiskLevel,
     Secret,
 )
+from aegis._data_dir import default_data_dir
 from aegis._rpc import pause_after
 from aegis._settings import DEFAULT_ENDPOINT, Settings, read_address
 from aegis._values import from_struct, to_record, to_struct
@@ -66,6 +68,40 @@ def test_an_argument_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) 
     assert AegisClient(api_key="aegis_argument")._settings.token == "aegis_argument"
     # An empty key is a decision, and not a gap for the environment to fill.
     assert AegisClient(api_key="")._settings.token is None
+
+
+def test_a_client_without_an_endpoint_prefers_the_socket_in_the_data_directory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AEGIS_DATA_DIR", "here")
+    Path("here").mkdir()
+    assert AegisClient().endpoint == DEFAULT_ENDPOINT
+    Path("here/agent.sock").write_text("not a socket")
+    assert AegisClient().endpoint == DEFAULT_ENDPOINT
+    Path("here/agent.sock").unlink()
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind("here/agent.sock")
+        assert AegisClient().endpoint == f"unix:{tmp_path}/here/agent.sock"
+        assert AegisClient("http://localhost:2").endpoint == "http://localhost:2"
+
+
+def test_the_data_directory_is_that_of_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AEGIS_DATA_DIR", "XDG_STATE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert default_data_dir() is None
+    assert AegisClient().endpoint == DEFAULT_ENDPOINT
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    assert default_data_dir() == Path("/var/lib/aegis")
+    monkeypatch.setenv("HOME", "/home/a")
+    assert default_data_dir() == Path("/home/a/.local/state/aegis")
+    monkeypatch.setenv("XDG_STATE_HOME", "relative")
+    assert default_data_dir() == Path("/home/a/.local/state/aegis")
+    monkeypatch.setenv("XDG_STATE_HOME", "/state")
+    assert default_data_dir() == Path("/state/aegis")
+    monkeypatch.setenv("AEGIS_DATA_DIR", "/data")
+    assert default_data_dir() == Path("/data")
 
 
 @pytest.mark.parametrize(
