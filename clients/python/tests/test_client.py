@@ -324,7 +324,7 @@ def test_errors_say_what_the_daemon_says(sidecar: Sidecar) -> None:
     with pytest.raises(GovernanceError) as early:
         client.report(decision, "success")
     assert early.value.reason == "NOT_REPORTABLE"
-    bound = AegisClient(sidecar.endpoint, sidecar.token("bound", "agent", actor="agent-7"))
+    bound = AegisClient(sidecar.endpoint, sidecar.token("bound", "agent", actor_id="agent-7"))
     with pytest.raises(GovernanceError) as other:
         bound.propose(action=Action("read"), actor="agent-8")
     assert other.value.reason == "ACTOR_NOT_ALLOWED"
@@ -347,7 +347,7 @@ def test_of_two_reviewers_one_is_told_that_the_other_was_first(sidecar: Sidecar)
     assert mismatch.value.reason == "DIGEST_MISMATCH"
     ended = reviewer.approve(pending, reason="fine")
     assert ended.ending is not None
-    assert (ended.ending.kind, ended.ending.by, ended.ending.reason) == ("approved", "token:ada", "fine")
+    assert (ended.ending.kind, ended.ending.by.subject, ended.ending.reason) == ("approved", "token:ada", "fine")
     with pytest.raises(GovernanceError) as late:
         sidecar.operator().deny(pending)
     assert (late.value.reason, late.value.metadata["by"]) == ("ALREADY_DECIDED", "token:ada")
@@ -449,12 +449,13 @@ def test_the_record_is_streamed_filtered_and_followed(sidecar: Sidecar) -> None:
     hour = timedelta(hours=1)
     assert list(auditor.stream_audit(since=datetime.now(timezone.utc) + hour)) == []
     assert (
-        len(list(auditor.stream_audit(until=datetime.now(timezone.utc) + hour, risk_level="low", outcome="allow"))) == 5
+        len(list(auditor.stream_audit(until=datetime.now(timezone.utc) + hour, risk_levels="low", outcomes=["allow"])))
+        == 5
     )
     with pytest.raises(GovernanceError, match="RFC 3339"):
         list(auditor.stream_audit(since="yesterday"))
     rows = list(auditor.stream_audit())
-    assert [row.action.target for row in auditor.stream_audit(resume_after=rows[2].sequence)] == ["3", "4"]
+    assert [row.action.target for row in auditor.stream_audit(resume_after=rows[2].cursor)] == ["3", "4"]
     records = [json.loads(record.payload) for record in auditor.stream_records()]
     assert sum(record["kind"] == "decision" for record in records) == 5
 

@@ -457,7 +457,7 @@ async def test_a_callback_decides_as_the_reviewer_that_it_was_given(sidecar: Sid
     assert (allowed.status, denied.status) == (ResultStatus.SUCCESS, ResultStatus.DENIED)
     assert denied.error == "Denied: denied by token:ada"
     assert asked[0].risk_level is RiskLevel.MEDIUM
-    assert [row.ending and row.ending.by for row in sidecar.audit.rows()] == ["token:ada", "token:ada"]
+    assert [row.ending and row.ending.by.subject for row in sidecar.audit.rows()] == ["token:ada", "token:ada"]
 
 
 async def test_a_proposer_cannot_review_itself(sidecar: Sidecar) -> None:

@@ -141,6 +141,8 @@ async def test_the_async_side_is_governed(sidecar: Sidecar, runtime: Any) -> Non
         return f"found {query}"
 
     tool = AegisCrewAITool(runtime=runtime, name="s", description="d", action_type="allowed_s", fn=search)
+    if not hasattr(tool, "arun"):
+        pytest.skip("this release of CrewAI has no async side")
     assert await tool.arun(query="bees") == "found bees"
     wiped = AegisCrewAITool(runtime=runtime, name="w", description="d", action_type="wipe", fn=search)
     assert (await wiped.arun(query="bees")).startswith("[AEGIS BLOCKED]")

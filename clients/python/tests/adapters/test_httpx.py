@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -105,7 +106,7 @@ async def test_executor(sidecar: Sidecar, site: Site) -> None:
     assert (missing.status, missing.error, missing.data["body"]) == (ResultStatus.FAILED, "HTTP 404", "nothing here")
     assert site.seen() == [("GET", "/users?page=2"), ("POST", "/users"), ("GET", "/nothing")]
     assert {request.headers["authorization"] for request in site.requests} == {"Bearer secret"}
-    assert (site.requests[1].body, site.requests[1].headers["x-a"]) == ('{"name":"Ada"}', "b")
+    assert (json.loads(site.requests[1].body), site.requests[1].headers["x-a"]) == ({"name": "Ada"}, "b")
     assert "secret" not in sidecar.audit.to_json()
 
 

