@@ -549,3 +549,32 @@ assert client.propose(action=Action("read")).allowed
 
 def test_the_settings_are_the_only_state() -> None:
     assert isinstance(AsyncAegisClient("http://127.0.0.1:1", "")._settings, Settings)
+
+
+def test_an_auditor_reads_one_decision_and_pages_of_them(sidecar: Sidecar) -> None:
+    agent, auditor = sidecar.client(), sidecar.operator()
+    decisions = [
+        agent.propose(action=Action("read", str(number)), context={"session_id": "life"}) for number in range(5)
+    ]
+    asked = agent.propose(action=Action("ask", "a"), context={"session_id": "life"})
+    (pending,) = auditor.list_approvals(action_type="as*", session_id="life")
+    assert (pending.is_pending, pending.state, pending.votes) == (True, "pending", ())
+    auditor.deny(pending, reason="no")
+    assert auditor.list_approvals(session_id="life") == []
+    (denied,) = auditor.list_approvals(session_id="life", states=["denied"])
+    assert (denied.state, denied.is_pending) == ("denied", False)
+    (vote,) = denied.votes
+    assert (vote.verdict, vote.reason, vote.action_digest) == ("deny", "no", pending.action_digest)
+    assert denied.version > pending.version
+
+    rows = auditor.list_decisions(session_id="life", action_type="r*", limit=3, newest_first=True)
+    assert [row.action.target for row in rows] == ["4", "3", "2"]
+    rows = auditor.list_decisions(session_id="life", outcomes=["DENY", "ESCALATE"])
+    assert [row.decision_id for row in rows] == [asked.decision_id]
+    life = auditor.get_decision(asked.decision_id[:-2])
+    assert life.row.decision_id == asked.decision_id
+    assert life.approval is not None
+    assert life.approval.approval_id == pending.approval_id
+    assert life.records[0].audit_ref == asked.audit_ref
+    assert [record.sequence for record in life.records] == sorted(record.sequence for record in life.records)
+    assert auditor.get_decision(decisions[0].audit_ref).row.decision_id == decisions[0].decision_id

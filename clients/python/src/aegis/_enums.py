@@ -30,13 +30,13 @@ ENDINGS: dict[int, types.EndingKind] = {
     types_pb2.ENDING_KIND_EXPIRED: "expired",
     types_pb2.ENDING_KIND_CANCELLED: "cancelled",
 }
-APPROVALS = {
+APPROVALS: dict[int, ApprovalMode] = {
     types_pb2.APPROVAL_MODE_AUTO: ApprovalMode.AUTO,
     types_pb2.APPROVAL_MODE_CONFIRM: ApprovalMode.CONFIRM,
     types_pb2.APPROVAL_MODE_APPROVE: ApprovalMode.APPROVE,
     types_pb2.APPROVAL_MODE_BLOCK: ApprovalMode.BLOCK,
 }
-STATUSES = {
+STATUSES: dict[int, ResultStatus] = {
     types_pb2.RESULT_STATUS_SUCCESS: ResultStatus.SUCCESS,
     types_pb2.RESULT_STATUS_FAILED: ResultStatus.FAILED,
     types_pb2.RESULT_STATUS_BLOCKED: ResultStatus.BLOCKED,
@@ -70,8 +70,8 @@ ROLES = {
     "auditor": admin_pb2.ROLE_AUDITOR,
     "admin": admin_pb2.ROLE_ADMIN,
 }
-STATUS_NUMBERS = {status: number for number, status in STATUSES.items()}
-APPROVAL_NUMBERS = {mode: number for number, mode in APPROVALS.items()}
+STATUS_NUMBERS = {status: cast("types_pb2.ResultStatus.ValueType", number) for number, status in STATUSES.items()}
+APPROVAL_NUMBERS = {mode: cast("types_pb2.ApprovalMode.ValueType", number) for number, mode in APPROVALS.items()}
 OUTCOME_NUMBERS = {outcome: number for number, outcome in OUTCOMES.items()}
 STATE_NUMBERS = {state: number for number, state in STATES.items()}
 

@@ -306,6 +306,16 @@ async def test_attack(sidecar: Sidecar, row: dict[str, Any], method: str) -> Non
         assert [found.action.params for found in rows][-1:] == [row["proposed"]]
 
 
+@pytest.mark.parametrize("size", [1_100_000, 5_000_000])
+@pytest.mark.parametrize("method", [*TOOLS, "mcp", "mcp_request"])
+async def test_what_the_daemon_refuses_is_told_to_the_model(sidecar: Sidecar, method: str, size: int) -> None:
+    seat = Seat(sidecar, {"target": "free", "params": {"text": "x" * size}})
+    answer = await getattr(seat, method)()
+    assert said(answer).startswith("[AEGIS INVALID]")
+    assert len(said(answer)) < 1_000
+    assert seat.ran == []
+
+
 def said(answer: Any) -> str:
     if isinstance(answer, CallToolResult):
         return str(answer.content[0].text)  # type: ignore[union-attr]

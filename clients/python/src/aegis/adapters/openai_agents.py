@@ -124,7 +124,9 @@ async def reject_tool_call(state: RunState[Any, Any], interruption: ToolApproval
     """
     # Older releases of the SDK tell the model that it was rejected, and no reason.
     takes_reason = "rejection_message" in inspect.signature(state.reject).parameters
-    options = {"rejection_message": f"The user rejected this call: {reason}"} if reason and takes_reason else {}
+    options: dict[str, Any] = (
+        {"rejection_message": f"The user rejected this call: {reason}"} if reason and takes_reason else {}
+    )
     state.reject(interruption, **options)
     for tool in interruption.agent.tools:
         refuses = getattr(getattr(tool, "on_invoke_tool", None), "aegis_refuses", None)
