@@ -376,6 +376,7 @@ class AuditRow:
             "result_completed_at": None if result is None else result.completed_at,
             "result_reported_at": None if result is None else result.reported_at,
             "result_audit_ref": None if result is None else result.audit_ref or None,
+            "cursor": self.cursor or None,
         }
 
 

@@ -34,9 +34,9 @@ async def test_a_skipped_action_is_on_the_record_with_its_reason(sidecar: Sideca
     assert sidecar.operator().list_approvals() == []
 
 
-def test_a_blocked_action_that_is_skipped_is_blocked(sidecar: Sidecar, runtime: Any) -> None:
+def test_a_skipped_action_that_the_policy_blocks_is_on_the_record_as_blocked(sidecar: Sidecar, runtime: Any) -> None:
     result = runtime.skip_sync(Action("wipe"), "the agent's user said no")
-    assert result.status.value == "blocked"
+    assert result.status.value == "skipped"
     assert [row[3] for row in recorded(sidecar)] == ["blocked"]
 
 

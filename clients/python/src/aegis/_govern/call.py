@@ -67,11 +67,9 @@ def skip(terms: Terms, action: ActionLike, why: str, key: str | None = None) -> 
     kept, decision = proposed.kept, proposed.decision
     if proposed.ours and decision.outcome != "DENY":
         yield from withdraw(terms, decision, why)
-    result = recorded(kept, decision)
-    if result is None and decision.outcome == "DENY":
-        result = not_allowed(kept, decision, decision.outcome)
-    if result is None:
-        result = Result(kept.action, ResultStatus.SKIPPED, error=why, completed_at=now(), decision=decision)
+    result = recorded(kept, decision) or Result(
+        kept.action, ResultStatus.SKIPPED, error=why, completed_at=now(), decision=decision
+    )
     yield from mirrored(terms, result)
     return result
 

@@ -215,8 +215,8 @@ class Runtime:
     ) -> Result:
         """Puts on the record that an action was not tried: the agent's own user refused it, or a framework did.
 
-        It is proposed and at once withdrawn, and does not run whatever the answer is. Its result is `skipped`; of one
-        that the policy blocks, `blocked`.
+        It is proposed and at once withdrawn, and does not run whatever the answer is. Its result is `skipped`; where
+        the policy blocks it, the record calls it `blocked`.
 
         Args:
             action: The action.
