@@ -28,7 +28,7 @@ impl Governor {
         }
         match (given.state.outcome_now(), given.decision.approval_id.and_then(|id| self.queue.get(id))) {
             (Outcome::Escalate, Some(pending)) => self.withdraw(caller, &pending, reason).await?,
-            (Outcome::RequireConfirmation, _) => self.cancel_confirmation(decision_id).await?,
+            (Outcome::RequireConfirmation, _) => self.cancel_confirmation(decision_id, reason).await?,
             _ => {}
         }
         let decision = self.tell(&self.own(caller, decision_id).await?);
@@ -51,7 +51,7 @@ impl Governor {
         }
     }
 
-    async fn cancel_confirmation(&self, decision_id: DecisionId) -> Result<(), GovernanceError> {
+    async fn cancel_confirmation(&self, decision_id: DecisionId, reason: String) -> Result<(), GovernanceError> {
         let (now, held) = (self.clock.now(), Arc::clone(&self.held));
         job::run(&self.store, move |tx| {
             let Some((row, mut state)) = tx.row_by_decision(decision_id)? else {
@@ -69,8 +69,9 @@ impl Governor {
                 }
                 confirmation.closed = Some(ConfirmationClosed::Cancelled);
             }
-            state.result = Some(Report::settled(ResultStatus::Skipped, "cancelled by its proposer"));
-            tx.append(now, &Event::ConfirmationCancelled { decision_id })?;
+            let why = if reason.is_empty() { "cancelled by its proposer" } else { &reason };
+            state.result = Some(Report::settled(ResultStatus::Skipped, why));
+            tx.append(now, &Event::ConfirmationCancelled { decision_id, reason })?;
             tx.update_row(row, &state)?;
             tx.after_commit(move || held.forget(decision_id));
             Ok(())

@@ -17,9 +17,12 @@ var overrides = []string{"X-Http-Method-Override", "X-Http-Method", "X-Method-Ov
 // rewrites are the headers by which servers let a proxy say which resource is meant. A request with one is refused: a rule about
 // its URL would not be about what the server does.
 var rewrites = []string{
-	"X-Original-Url", "X-Rewrite-Url", "X-Original-Uri", "X-Rewrite-Uri", "X-Override-Url", "X-Envoy-Original-Path",
-	"X-Forwarded-Uri", "X-Forwarded-Path", "X-Forwarded-Prefix", "X-Forwarded-Host", "X-Forwarded-Server", "X-Forwarded-Proto",
-	"X-Forwarded-Scheme", "X-Forwarded-Port", "X-Original-Host", "X-Host", "X-Http-Host-Override", "Forwarded",
+	"Destination", "Forwarded", "X-Envoy-Original-Host", "X-Envoy-Original-Path", "X-Forwarded-Host",
+	"X-Forwarded-Method", "X-Forwarded-Path", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Proto",
+	"X-Forwarded-Scheme", "X-Forwarded-Server", "X-Forwarded-Uri", "X-Host", "X-Http-Destinationurl",
+	"X-Http-Host-Override", "X-Ms-Original-Url", "X-Original-Host", "X-Original-Method", "X-Original-Path",
+	"X-Original-Uri", "X-Original-Url", "X-Override-Url", "X-Rewrite-Uri", "X-Rewrite-Url", "X-Script-Name",
+	"X-Waws-Unencoded-Url",
 }
 
 // framing are the headers that say where a request ends. A request with one is refused: a second request could hide in its body.

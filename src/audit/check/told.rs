@@ -92,7 +92,7 @@ impl Log {
                     return Err(format!("{decision_id} is confirmed twice"));
                 }
             }
-            Event::ConfirmationCancelled { decision_id } => {
+            Event::ConfirmationCancelled { decision_id, .. } => {
                 self.told(decision_id).closed = Some(ConfirmationClosed::Cancelled);
             }
             Event::Result { decision_id, report, .. } => self.told(decision_id).report = Some(report),

@@ -109,6 +109,9 @@ pub enum Event {
     ConfirmationCancelled {
         /// The decision that asked for confirmation.
         decision_id: DecisionId,
+        /// Why, in the proposer's words; empty if it gave no reason.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        reason: String,
     },
     /// The daemon denied a retry with the idempotency key of an allowed, unreported action, because the policy now
     /// blocks it. The earlier decision does not change, because its action may have run.
@@ -258,7 +261,7 @@ impl Event {
             Self::ApprovalRequested { decision_id, .. }
             | Self::ApprovalEnded { decision_id, .. }
             | Self::Confirmed { decision_id, .. }
-            | Self::ConfirmationCancelled { decision_id }
+            | Self::ConfirmationCancelled { decision_id, .. }
             | Self::ReplayDenied { decision_id, .. }
             | Self::Result { decision_id, .. }
             | Self::DecisionRedacted { decision_id, .. } => Some(*decision_id),

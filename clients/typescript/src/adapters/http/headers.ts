@@ -9,10 +9,12 @@ import { writtenUrl } from "./url.js";
 const OVERRIDES = ["x-http-method-override", "x-http-method", "x-method-override"];
 /** By which servers are told of another host or path than the URL says. */
 const REWRITES: ReadonlySet<string> = new Set([
+    "destination",
     "forwarded",
     "x-envoy-original-host",
     "x-envoy-original-path",
     "x-forwarded-host",
+    "x-forwarded-method",
     "x-forwarded-path",
     "x-forwarded-port",
     "x-forwarded-prefix",
@@ -23,7 +25,9 @@ const REWRITES: ReadonlySet<string> = new Set([
     "x-host",
     "x-http-destinationurl",
     "x-http-host-override",
+    "x-ms-original-url",
     "x-original-host",
+    "x-original-method",
     "x-original-path",
     "x-original-uri",
     "x-original-url",
@@ -31,6 +35,7 @@ const REWRITES: ReadonlySet<string> = new Set([
     "x-rewrite-uri",
     "x-rewrite-url",
     "x-script-name",
+    "x-waws-unencoded-url",
 ]);
 /** Which say where a request ends, or make the connection another one: the HTTP library's own. */
 const FRAMING: ReadonlySet<string> = new Set([
