@@ -1,12 +1,12 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { createServer as createHttp2Server } from "node:http2";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { type ConnectRouter, Code as ConnectCode, ConnectError } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
-import { afterEach, describe, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import {
     ActionDenied,
     AegisClient,
@@ -26,6 +26,12 @@ import { certificates } from "./tls.js";
 afterEach(() => void vi.unstubAllEnvs());
 
 const fails = (fields: Partial<AegisError>): AegisError => expect.objectContaining(fields) as AegisError;
+
+/** A directory that ends with the test. */
+async function temporary(): Promise<{ path: string } & AsyncDisposable> {
+    const path = await mkdtemp(join(tmpdir(), "aegis-home-"));
+    return { path, [Symbol.asyncDispose]: async () => rm(path, { recursive: true }) };
+}
 
 /** A server in this process that answers as it is told. */
 async function answering(routes: (router: ConnectRouter) => void): Promise<{ endpoint: string } & AsyncDisposable> {
@@ -81,6 +87,67 @@ describe("the client's options", () => {
         vi.stubEnv("AEGIS_ENDPOINT", "http://127.0.0.1:1");
         await using explicit = new AegisClient({ endpoint: world.sidecar.unixEndpoint, apiKey: "" });
         expect(await explicit.health()).toBe(true);
+    });
+});
+
+describe("without an endpoint", () => {
+    const nowhere = ["AEGIS_ENDPOINT", "AEGIS_DATA_DIR", "XDG_STATE_HOME", "HOME", "AEGIS_TOKEN", "AEGIS_API_KEY"];
+    beforeEach(() => {
+        for (const name of nowhere) vi.stubEnv(name, "");
+    });
+    const found = (): string => {
+        const client = new AegisClient();
+        client.close();
+        return client.endpoint;
+    };
+
+    test("a client finds the daemon's socket in the data directory, as the command line does", async () => {
+        await using world = await stage();
+        const { dataDir } = world.sidecar;
+        const socket = `unix:${dataDir}/agent.sock`;
+        vi.stubEnv("AEGIS_DATA_DIR", dataDir);
+        await using client = new AegisClient();
+        expect(client.endpoint).toBe(socket);
+        expect((await client.propose({ action })).outcome).toBe("ALLOW");
+        // The variable wins, and nothing falls back to the port from a socket that is there.
+        vi.stubEnv("AEGIS_ENDPOINT", "http://127.0.0.1:1");
+        expect(found()).toBe("http://127.0.0.1:1");
+        vi.stubEnv("AEGIS_ENDPOINT", "");
+        await world.sidecar.kill();
+        expect(found()).toBe(socket);
+
+        await using home = await temporary();
+        for (const [variable, below] of [
+            ["XDG_STATE_HOME", "state"],
+            ["HOME", "home/.local/state"],
+        ] as const) {
+            const parent = join(home.path, below);
+            await mkdir(parent, { recursive: true });
+            await symlink(dataDir, join(parent, "aegis"));
+            vi.stubEnv("AEGIS_DATA_DIR", "");
+            vi.stubEnv(variable, join(home.path, below.split("/")[0] ?? ""));
+            expect(found()).toBe(`unix:${parent}/aegis/agent.sock`);
+            vi.stubEnv(variable, "");
+        }
+    });
+
+    test("what is no socket is none, nor is a relative path of the system's variables", async () => {
+        await using home = await temporary();
+        vi.stubEnv("HOME", relative(process.cwd(), home.path));
+        vi.stubEnv("AEGIS_DATA_DIR", home.path);
+        expect(found()).toBe("http://127.0.0.1:50051");
+        await writeFile(join(home.path, "agent.sock"), "");
+        expect(found()).toBe("http://127.0.0.1:50051");
+    });
+
+    test("the platform's name for the credential counts where there is no token", async () => {
+        await using world = await stage();
+        vi.stubEnv("AEGIS_ENDPOINT", world.sidecar.endpoint);
+        vi.stubEnv("AEGIS_API_KEY", `aegis_${"A".repeat(43)}`);
+        await using wrong = new AegisClient();
+        await expect(wrong.propose({ action })).rejects.toThrow(fails({ reason: "CREDENTIAL_INVALID" }));
+        vi.stubEnv("AEGIS_TOKEN", "two words");
+        expect(() => new AegisClient()).toThrow("characters that no credential has");
     });
 });
 
