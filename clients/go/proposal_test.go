@@ -168,6 +168,23 @@ func TestWhatCannotBeCopiedIsDescribedAgainBeforeItRuns(t *testing.T) {
 	}
 }
 
+func TestWhatDescribesAnArgumentCannotChangeWhatRuns(t *testing.T) {
+	daemon := aegistest.Start(t, policy)
+	var kept []*order
+	read := aegis.Wrap(daemon.Agent(), func(shown *order) aegis.Action {
+		kept = append(kept, shown)
+		return aegis.Action{Type: "read", Params: shown.params()}
+	}, func(_ context.Context, given *order) (bool, error) {
+		for _, shown := range kept {
+			shown.forge()
+		}
+		return given.isSafe(), nil
+	})
+	if safe, err := read(t.Context(), newOrder()); err != nil || !safe || len(kept) == 0 {
+		t.Errorf("safe: %v, %v, described %d times", safe, err, len(kept))
+	}
+}
+
 func TestLabelsAreThoseOfTheMomentOfTheProposal(t *testing.T) {
 	daemon := aegistest.Start(t, policy)
 	labels := map[string]any{"ticket": []string{"A-1"}}
