@@ -195,7 +195,7 @@ export class Runtime implements AsyncDisposable {
         for (let n = 0; ; n += 1) {
             const execution = await executed(async () => this.#executor.execute(action, decision));
             if (execution.status === "success") return this.#verified(action, execution);
-            if (n >= this.#retries || signal?.aborted === true) return execution;
+            if (execution.status !== "failed" || n >= this.#retries || signal?.aborted === true) return execution;
             try {
                 await pause(Math.min(this.#backoff * 2 ** n, LONGEST_PAUSE), signal);
             } catch {

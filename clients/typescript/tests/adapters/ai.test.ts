@@ -2,7 +2,7 @@ import { generateText, type ModelMessage, stepCountIs, tool } from "ai";
 import { MockLanguageModelV3 } from "ai/test";
 import { expect, test } from "vitest";
 import { z } from "zod";
-import { governTools } from "../../src/adapters/ai.js";
+import { governTools, recordDenials } from "../../src/adapters/ai.js";
 import { stage } from "../support.js";
 
 type Generated = Awaited<ReturnType<MockLanguageModelV3["doGenerate"]>>;
@@ -143,15 +143,34 @@ test("a confirmation of the agent's user is the framework's own approval", async
         ...messages,
         {
             role: "tool",
-            content: [{ type: "tool-approval-response", approvalId: request?.approvalId ?? "", approved }],
+            content: [
+                {
+                    type: "tool-approval-response",
+                    approvalId: request?.approvalId ?? "",
+                    approved,
+                    reason: "not to her",
+                },
+            ],
         },
     ];
 
     const denied = await generateText({ ...settings, model, tools, messages: answer(false) });
     expect(denied.text).not.toContain("sent to");
     expect(await world.record()).toEqual([]);
+    // The framework does not say so to the tool. Whoever has the messages does.
+    for (const messages of [answer(false), answer(false), answer(true)]) {
+        await recordDenials(messages, { client: world.client, target: "mail" });
+    }
+    const [row, ...others] = await world.rows();
+    expect(row).toMatchObject({
+        action: { type: "send_mail", target: "mail", params: { to: "ada" } },
+        outcome: "DENY",
+        resultStatus: "skipped",
+        resultError: "the agent's user refused it: not to her",
+    });
+    expect(others).toEqual([]);
 
     const confirmed = await generateText({ ...settings, model, tools, messages: answer(true) });
     expect(confirmed.text).toBe("sent to ada");
-    expect(await world.record()).toEqual(["send_mail REQUIRE_CONFIRMATION -", "send_mail ALLOW success"]);
+    expect((await world.record()).slice(1)).toEqual(["send_mail REQUIRE_CONFIRMATION -", "send_mail ALLOW success"]);
 });
