@@ -311,7 +311,10 @@ func TestTheRecordIsReadWithFiltersAndFollowed(t *testing.T) {
 	}
 	for expected, query := range map[string]aegis.AuditQuery{
 		"read_a delete_b read_c": {},
-		"delete_b":               {Outcome: aegis.OutcomeDeny, Approval: aegis.ApprovalBlock, RiskLevel: aegis.RiskCritical, ResultStatus: aegis.StatusBlocked},
+		"delete_b": {
+			Outcomes: []aegis.Outcome{aegis.OutcomeAllow, aegis.OutcomeDeny}, ApprovalModes: []aegis.ApprovalMode{aegis.ApprovalBlock},
+			RiskLevels: []aegis.RiskLevel{aegis.RiskCritical}, ResultStatuses: []aegis.ResultStatus{aegis.StatusBlocked}, ActionType: "delete*",
+		},
 		"delete_b read_c":        {Limit: 2},
 		"read_c delete_b read_a": {NewestFirst: true},
 		"read_a":                 {ActionType: "read_a", MatchedRule: "reads", Until: time.Now().Add(time.Hour)},
@@ -321,7 +324,7 @@ func TestTheRecordIsReadWithFiltersAndFollowed(t *testing.T) {
 			t.Errorf("%+v: %q, and not %q", query, got, expected)
 		}
 	}
-	for _, err := range auditor.StreamAudit(t.Context(), aegis.AuditQuery{Outcome: "PERHAPS"}) {
+	for _, err := range auditor.StreamAudit(t.Context(), aegis.AuditQuery{Outcomes: []aegis.Outcome{"PERHAPS"}}) {
 		if !errors.Is(err, aegis.ErrGovernance) {
 			t.Error(err)
 		}

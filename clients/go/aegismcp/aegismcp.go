@@ -27,6 +27,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	aegis "github.com/aegis-sidecar/aegis/clients/go"
+	"github.com/aegis-sidecar/aegis/clients/go/aegisv1"
 	"github.com/aegis-sidecar/aegis/clients/go/internal/deepcopy"
 	"github.com/aegis-sidecar/aegis/clients/go/internal/exactjson"
 )
@@ -133,7 +134,8 @@ func isBadInput(err error) bool {
 		return strings.HasPrefix(invalid.Path, "params")
 	}
 	failed := (*aegis.Error)(nil)
-	return errors.As(err, &failed) && (failed.Reason == "INVALID_REQUEST" || failed.Reason == "MESSAGE_TOO_LARGE")
+	return errors.As(err, &failed) && (failed.Reason == aegis.ReasonText(aegisv1.ErrorReason_ERROR_REASON_INVALID_REQUEST) ||
+		failed.Reason == aegis.ReasonText(aegisv1.ErrorReason_ERROR_REASON_MESSAGE_TOO_LARGE))
 }
 
 // deepest is how deep arguments may be nested.

@@ -345,7 +345,7 @@ func hooked(s step) ([]aegis.CallOption, error) {
 	switch s.Hook.OnDecision {
 	case "tries_to_allow":
 		return []aegis.CallOption{aegis.WithHooks(aegis.Hooks{OnDecision: func(_ context.Context, action aegis.Action, decision aegis.Decision) error {
-			decision.Outcome, decision.Approval = aegis.OutcomeAllow, aegis.ApprovalAuto
+			decision.Outcome, decision.ApprovalMode = aegis.OutcomeAllow, aegis.ApprovalAuto
 			action.Type = "read_contacts"
 			return nil
 		}})}, nil
@@ -497,6 +497,8 @@ func (r *runner) fields(expected, got map[string]any) error {
 		switch name {
 		case "same_decision_as":
 			want, value, known = r.named[want.(string)].DecisionID, got["decision_id"], true
+		case "approval":
+			value, known = got["approval_mode"]
 		case "reason", "error":
 			text, _ := value.(string)
 			if !strings.Contains(text, want.(string)) {
@@ -587,6 +589,9 @@ func (r *runner) compareRecord(b behaviour) {
 		row := asJSON(rows[i]).(map[string]any)
 		action := row["action"].(map[string]any)
 		row["type"], row["target"] = action["type"], action["target"]
+		if result, ok := row["result"].(map[string]any); ok {
+			row["result_status"], row["result_data"], row["result_error"] = result["status"], result["data"], result["error"]
+		}
 		if ending, ok := row["ending"].(map[string]any); ok {
 			row["ending"] = ending["kind"]
 		}

@@ -244,9 +244,12 @@ export class Runtime implements AsyncDisposable {
 }
 
 /** What a dry run says of an action. */
-function dry(action: Action, { approval, outcome, reason }: Evaluation): Result {
+function dry(action: Action, { approvalMode, outcome, reason }: Evaluation): Result {
     const blocked = outcome === "DENY";
-    const data: Json = { dryRun: true, ...(approval === "auto" ? { wouldExecute: true } : { approvalRequired: true }) };
+    const data: Json = {
+        dryRun: true,
+        ...(approvalMode === "auto" ? { wouldExecute: true } : { approvalRequired: true }),
+    };
     return Object.freeze({
         action,
         status: blocked ? "blocked" : "success",

@@ -298,7 +298,7 @@ async function evaluateStep(world: World, step: Reader): Promise<Settled> {
         actions.length === 1 && only !== undefined
             ? [await world.agent.evaluate({ action: only })]
             : await world.agent.evaluateMany({ actions });
-    return { came: evaluations.map((evaluation) => snake(evaluation)) };
+    return { came: evaluations.map((evaluation) => ({ ...snake(evaluation), approval: evaluation.approvalMode })) };
 }
 
 /** The verbs, and what each does. What belongs to a step beside its verb is taken from the reader. */
@@ -438,6 +438,10 @@ async function run(world: World, fields: unknown): Promise<void> {
 function rowFields(row: AuditRow): Fields {
     return {
         ...snake(row),
+        approval: row.approvalMode,
+        result_status: row.result?.status,
+        result_data: row.result?.data,
+        result_error: row.result?.error ?? "",
         type: row.action.type,
         target: row.action.target,
         risk_level: row.riskLevel,
@@ -478,7 +482,7 @@ async function startStub(fields: unknown): Promise<{ endpoint: string } & AsyncD
                         // eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment
                         outcome: outcome as Outcome,
                         riskLevel: RiskLevel.LOW,
-                        approval: ApprovalMode.AUTO,
+                        approvalMode: ApprovalMode.AUTO,
                     },
                 })),
         }),

@@ -51,7 +51,12 @@ async function listening(server: Server): Promise<{ endpoint: string } & AsyncDi
     };
 }
 
-const decision = { decisionId: "dec_0", outcome: Outcome.ALLOW, riskLevel: RiskLevel.LOW, approval: ApprovalMode.AUTO };
+const decision = {
+    decisionId: "dec_0",
+    outcome: Outcome.ALLOW,
+    riskLevel: RiskLevel.LOW,
+    approvalMode: ApprovalMode.AUTO,
+};
 const action = { type: "read_contacts" };
 
 describe("the client's options", () => {
@@ -296,9 +301,9 @@ describe("a report", () => {
             await world.client.report(allowed, { status: "success", data, error: "e".repeat(100_000) });
         }
         for (const row of await world.rows()) {
-            expect(row.resultStatus).toBe("success");
-            expect(row.resultData).toEqual({ not_recorded: expect.stringMatching(/./) as unknown });
-            expect(row.resultError).toMatch(/^e+\.\.\.$/);
+            expect(row.result?.status).toBe("success");
+            expect(row.result?.data).toEqual({ not_recorded: expect.stringMatching(/./) as unknown });
+            expect(row.result?.error).toMatch(/^e+\.\.\.$/);
         }
         const blocked = await world.client.propose({ action: { type: "delete" } });
         await expect(world.client.report(blocked, { status: "success" })).rejects.toThrow(
@@ -364,17 +369,27 @@ describe("reviewing", () => {
             identity: { subject: "anonymous" },
             sessionId: "s-1",
             metadata: { source: "test" },
+            state: "pending",
+            votes: [],
+            masked: [],
+            version: 1,
             ending: undefined,
         });
         expect(await world.people.listApprovals({ actorId: "somebody" })).toEqual([]);
         const shown = await world.people.getApproval(approval?.approvalId ?? "");
-        expect(shown.history).toMatchObject([{ type: "read_contacts", outcome: "ALLOW" }]);
+        expect(shown.history).toMatchObject([{ type: "read_contacts", outcome: "ALLOW", resultStatus: undefined }]);
         const other = { ...shown, actionDigest: "0".repeat(64) };
         await expect(world.people.approve(other)).rejects.toThrow(fails({ reason: "DIGEST_MISMATCH" }));
-        expect((await world.people.approve(shown, { reason: "fine" })).ending).toMatchObject({
-            kind: "approved",
-            reason: "fine",
+        const ended = await world.people.approve(shown, { reason: "fine" });
+        expect(ended).toMatchObject({
+            state: "approved",
+            votes: [{ verdict: "approve", reason: "fine", actionDigest: shown.actionDigest }],
+            ending: { kind: "approved", reason: "fine", by: { subject: ended.votes[0]?.by.subject } },
         });
+        expect(ended.version).toBeGreaterThan(shown.version);
+        expect(await world.people.listApprovals()).toEqual([]);
+        const glob = { actionType: "trans*", target: "b?nk", states: ["approved"] } as const;
+        expect(await world.people.listApprovals(glob)).toMatchObject([{ approvalId: shown.approvalId }]);
         const late = world.people.deny(shown);
         await expect(late).rejects.toThrow(GovernanceError);
         await expect(late).rejects.toThrow(fails({ code: "FAILED_PRECONDITION", reason: "ALREADY_DECIDED" }));
@@ -433,11 +448,11 @@ describe("the record", () => {
             return found;
         };
         expect(await targets({ actionType: "read_contacts" })).toBe("abcd");
-        expect(await targets({ limit: 2, outcome: "ALLOW" })).toBe("cd");
-        expect(await targets({ limit: 2, newestFirst: true, riskLevel: "low", approval: "auto" })).toBe("dc");
-        expect(await targets({ resultStatus: "blocked", since: new Date(0), until: new Date() })).toBe("");
+        expect(await targets({ limit: 2, outcomes: ["ALLOW"] })).toBe("cd");
+        expect(await targets({ limit: 2, newestFirst: true, riskLevels: ["low"], approvalModes: ["auto"] })).toBe("dc");
+        expect(await targets({ resultStatuses: ["blocked"], since: new Date(0), until: new Date() })).toBe("");
         expect(await targets({ until: new Date(0) })).toBe("");
-        await expect(targets({ outcome: "MAYBE" as "ALLOW" })).rejects.toThrow("`MAYBE` is none of ALLOW, DENY");
+        await expect(targets({ outcomes: ["MAYBE" as "ALLOW"] })).rejects.toThrow("`MAYBE` is none of ALLOW, DENY");
     });
 
     test("is followed across a restart without a gap", async () => {
@@ -464,7 +479,7 @@ describe("the record", () => {
 test("an evaluation says why where it is asked by somebody who may know", async () => {
     await using world = await stage();
     const evaluation = await world.people.evaluate({ action: { type: "delete" }, explain: true, at: new Date() });
-    expect(evaluation).toMatchObject({ outcome: "DENY", approval: "block" });
+    expect(evaluation).toMatchObject({ outcome: "DENY", approvalMode: "block" });
     expect(evaluation.trace.at(-1)).toMatchObject({ rule: "no_deletes", matched: true });
     await expect(world.client.evaluate({ action, explain: true })).rejects.toThrow(fails({ reason: "ROLE_REQUIRED" }));
     expect(await world.client.evaluateMany({ actions: [] })).toEqual([]);

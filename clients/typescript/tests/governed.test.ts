@@ -33,7 +33,7 @@ test("a governed function keeps its types, its name and its `this`", async () =>
     expect(await new Crm().find({ id: 7 })).toBe("crm 7");
     const none = governed(() => undefined, options);
     await none();
-    expect((await world.rows()).map(({ action, resultData }) => [action.params, resultData])).toEqual([
+    expect((await world.rows()).map(({ action, result }) => [action.params, result?.data])).toEqual([
         [{ args: [1] }, 2],
         [{ args: [1, 2] }, 3],
         [{ id: 7 }, "crm 7"],
@@ -317,7 +317,7 @@ test("a call that is aborted while it waits is withdrawn", async () => {
     controller.abort();
     await paying;
     const [row] = await world.rows();
-    expect(row).toMatchObject({ outcome: "DENY", resultStatus: "skipped", ending: { kind: "cancelled" } });
+    expect(row).toMatchObject({ outcome: "DENY", result: { status: "skipped" }, ending: { kind: "cancelled" } });
 });
 
 test("a proposal whose answer comes too late is withdrawn, whoever notices the deadline first", async () => {
@@ -403,5 +403,5 @@ test("what a function throws comes out as it is", async () => {
         const read = governed(() => Promise.reject(thrown as Error), { type: "read", client: world.client });
         await expect(read()).rejects.toBe(thrown);
     }
-    expect((await world.rows()).map(({ resultError }) => resultError)).toEqual(["broken", "text", '{"code":1}']);
+    expect((await world.rows()).map(({ result }) => result?.error)).toEqual(["broken", "text", '{"code":1}']);
 });

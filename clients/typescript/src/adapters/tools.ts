@@ -6,6 +6,7 @@ import { checkedOptions, type GovernOptions, type Result } from "../govern/optio
 import { executed, type Execution, perform } from "../govern/perform.js";
 import { withdraw } from "../govern/withdraw.js";
 import { checkedJson, sameJson } from "../json.js";
+import { ErrorReason } from "../reasons.js";
 import { errorText } from "../recordable.js";
 import type { Action, Decision } from "../types.js";
 import { own } from "../values.js";
@@ -82,8 +83,8 @@ export function isBadInput(error: unknown): error is GovernanceError {
     if (!(error instanceof GovernanceError)) return false;
     return (
         error instanceof InvalidActionError ||
-        error.reason === "INVALID_REQUEST" ||
-        error.reason === "MESSAGE_TOO_LARGE"
+        error.reason === ErrorReason.INVALID_REQUEST ||
+        error.reason === ErrorReason.MESSAGE_TOO_LARGE
     );
 }
 

@@ -68,8 +68,7 @@ test("a tool runs where it may, and its types are its own", async () => {
     const [row] = await world.rows();
     expect(row).toMatchObject({
         action: { type: "read_contact", target: "crm", params: { name: "ada" } },
-        resultStatus: "success",
-        resultData: "ada is a contact",
+        result: { status: "success", data: "ada is a contact" },
     });
 });
 
@@ -165,8 +164,7 @@ test("a confirmation of the agent's user is the framework's own approval", async
     expect(row).toMatchObject({
         action: { type: "send_mail", target: "mail", params: { to: "ada" } },
         outcome: "DENY",
-        resultStatus: "skipped",
-        resultError: "the agent's user refused it: not to her",
+        result: { status: "skipped", error: "the agent's user refused it: not to her" },
     });
     expect(others).toEqual([]);
 

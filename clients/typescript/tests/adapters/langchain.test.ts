@@ -20,8 +20,7 @@ test("a tool runs where it may, and answers a model's call with its message", as
     expect(message).toMatchObject({ content: "ada is a contact", tool_call_id: "call_1" });
     expect((await world.rows())[0]).toMatchObject({
         action: { type: "read_contact", target: "crm", params: { name: "ada" } },
-        resultStatus: "success",
-        resultData: "ada is a contact",
+        result: { status: "success", data: "ada is a contact" },
     });
     // The tool itself is as it was.
     expect(await read.invoke({ name: "Bob" })).toBe("bob is a contact");
@@ -65,7 +64,7 @@ test("a tool of one string, one that throws, and one without a daemon", async ()
         func: () => Promise.reject(new Error("the database is away")),
     });
     await expect(governTool(broken, { client: world.client }).invoke("x")).rejects.toThrow("the database is away");
-    expect((await world.rows()).map(({ action, resultStatus }) => [action.params, resultStatus])).toEqual([
+    expect((await world.rows()).map(({ action, result }) => [action.params, result?.status])).toEqual([
         [{ input: "hello" }, "success"],
         [{ input: "x" }, "failed"],
     ]);
@@ -122,11 +121,10 @@ test("a tool that the framework pauses has not failed, and what a person refuses
     await expect(governTool(asking, options).invoke({})).rejects.toThrow(GraphInterrupt);
     await recordRefusal("read_contacts", { limit: 5 }, options, { reason: "too many" });
     expect(await world.rows()).toMatchObject([
-        { resultStatus: "skipped", resultError: "the framework paused the run: GraphInterrupt" },
+        { result: { status: "skipped", error: "the framework paused the run: GraphInterrupt" } },
         {
             action: { params: { limit: 5 } },
-            resultStatus: "skipped",
-            resultError: "the agent's user refused it: too many",
+            result: { status: "skipped", error: "the agent's user refused it: too many" },
         },
     ]);
 });

@@ -73,8 +73,7 @@ test("a tool runs where it may, and the model reads what it returned", async () 
     const [row] = await world.rows();
     expect(row).toMatchObject({
         action: { type: "read_contact", target: "crm", params: { name: "ada" } },
-        resultStatus: "success",
-        resultData: "ada is a contact",
+        result: { status: "success", data: "ada is a contact" },
     });
 });
 
@@ -174,8 +173,12 @@ test("what the agent's user refuses is on the record as that, once, whoever aske
     }
     const why = "the agent's user refused it: not to her";
     expect(await world.rows()).toMatchObject([
-        { action: { type: "send_mail", target: "mail", params: { to: "ada" } }, outcome: "DENY", resultError: why },
-        { action: { type: "read_mail", params: { to: "ada" } }, resultStatus: "skipped", resultError: why },
+        {
+            action: { type: "send_mail", target: "mail", params: { to: "ada" } },
+            outcome: "DENY",
+            result: { error: why },
+        },
+        { action: { type: "read_mail", params: { to: "ada" } }, result: { status: "skipped", error: why } },
     ]);
 });
 
