@@ -13,8 +13,8 @@ import { advised, backoff, LONGEST_PAUSE, pause } from "./pause.js";
 /** How to reach a daemon. All times are in seconds. */
 export interface ConnectionOptions extends TlsOptions {
     /**
-     * `http://HOST:PORT`, `https://HOST:PORT` or `unix:/PATH`. `AEGIS_ENDPOINT`, else `agent.sock` in the data directory of
-     * this user's daemon, else `http://127.0.0.1:50051`.
+     * `http://HOST:PORT`, `https://HOST:PORT` or `unix:/PATH`. `AEGIS_ENDPOINT`, else `agent.sock` in the data
+     * directory of this user's daemon, else `http://127.0.0.1:50051`.
      */
     readonly endpoint?: string | undefined;
     /**

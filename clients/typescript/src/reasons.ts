@@ -4,7 +4,9 @@ import { ErrorReason as Numbers } from "./proto/error_pb.js";
 /** A reason of {@link AegisError}. A later daemon may give one that is not among these: go by the `code` then. */
 export type ErrorReason = Exclude<keyof typeof Numbers, "UNSPECIFIED">;
 
-/** Every reason by its name: `error.reason === ErrorReason.RATE_LIMITED`. `proto/README.md` says what to do about each. */
+/**
+ * Every reason by its name: `error.reason === ErrorReason.RATE_LIMITED`. `proto/README.md` says what to do about each.
+ */
 export const ErrorReason = Object.freeze(
     Object.fromEntries(
         Object.values(Numbers)

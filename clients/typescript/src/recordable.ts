@@ -7,8 +7,8 @@ import { bytesOf, isPlain, kindOf } from "./values.js";
 /**
  * What an action returned, as the record can hold it: by the rule for parameters where that takes the whole of it.
  *
- * The action has run and must be reported, so what the rule refuses is converted as `JSON.stringify` does: `undefined` and
- * functions become absent, `NaN` becomes null. In place of what shows nothing at all stands `{not_recorded: why}`.
+ * The action has run and must be reported, so what the rule refuses is converted as `JSON.stringify` does: `undefined`
+ * and functions become absent, `NaN` becomes null. In place of what shows nothing at all stands `{not_recorded: why}`.
  */
 export function recordable(value: unknown): Json | undefined {
     if (value === undefined) return undefined;

@@ -30,8 +30,8 @@ export { recordRefusal, type Refusal, refusal, type ToolGovernOptions } from "./
  *
  * Where the answer is no the model reads why; where the input cannot be proposed it reads that, as a tool error. Where
  * the policy wants a confirmation of the agent's own user, the call is stopped by the framework's own `needsApproval`,
- * and a `tool-approval-response` confirms. (One that does not goes on the record by {@link recordDenials}.) Reviewers are
- * waited for while the tool runs. A tool without `execute` runs elsewhere and is left as it is.
+ * and a `tool-approval-response` confirms. (One that does not goes on the record by {@link recordDenials}.) Reviewers
+ * are waited for while the tool runs. A tool without `execute` runs elsewhere and is left as it is.
  *
  * A tool that is an async generator function (`async *execute`) yields its preliminary results as before.
  */
@@ -107,10 +107,10 @@ async function last(output: unknown): Promise<unknown> {
 }
 
 /**
- * Puts on the record what the agent's own user refused in the newest message: each `tool-approval-response` that does not
- * approve. The framework calls no tool then, so nothing of it goes through the tools themselves. Call it with the messages
- * that you give to the model, and the options that the tools were governed with. Called again with the same messages, it
- * records nothing twice.
+ * Puts on the record what the agent's own user refused in the newest message: each `tool-approval-response` that does
+ * not approve. The framework calls no tool then, so nothing of it goes through the tools themselves. Call it with the
+ * messages that you give to the model, and the options that the tools were governed with. Called again with the same
+ * messages, it records nothing twice.
  */
 export async function recordDenials(messages: readonly ModelMessage[], options: ToolGovernOptions): Promise<void> {
     const calls = new Map<string, { readonly toolName: string; readonly input: unknown }>();

@@ -36,8 +36,9 @@ interface Callable {
  *
  * Where the answer is no, or the input cannot be proposed, the model reads why: a call of the model's is answered by a
  * `ToolMessage` of the status `error`, any other call by the text. Where the policy wants a confirmation, `confirm` is
- * asked. A tool that LangGraph's `interrupt` ends is on the record as skipped, and as another proposal when the run goes on.
- * What a person refuses in a middleware of the framework never gets to the tool: {@link recordRefusal} puts it on the record.
+ * asked. A tool that LangGraph's `interrupt` ends is on the record as skipped, and as another proposal when the run
+ * goes on. What a person refuses in a middleware of the framework never gets to the tool: {@link recordRefusal} puts
+ * it on the record.
  */
 export function governTool<T extends LangChainTool>(tool: T, options: ToolGovernOptions): T {
     const original = tool as unknown as Callable;
@@ -52,7 +53,8 @@ export function governTool<T extends LangChainTool>(tool: T, options: ToolGovern
                 : new ToolMessage({ content: text, tool_call_id: id, name: tool.name, status: "error" });
         return original.responseFormat === "content_and_artifact" ? [told, undefined] : told;
     };
-    // An artifact is not for the model, and what the framework takes as it is (a message, a command) is not to be written.
+    // An artifact is not for the model, and what the framework takes as it is (a message, a command) is not to be
+    // written.
     const output = (data: unknown): unknown => {
         if (typeof data === "object" && data !== null && Reflect.get(data, "lc_direct_tool_output") === true)
             return data;

@@ -36,9 +36,9 @@ type Details = Parameters<FunctionTool["invoke"]>[2];
  * text. Where the policy wants a confirmation of the agent's own user, the run is interrupted by the framework's own
  * `needsApproval`, and `state.approve(interruption)` confirms. Reviewers are waited for while the tool runs.
  *
- * `state.reject(interruption)` is on the record once the run goes on, as an action that was skipped. Not where the run goes
- * on in another process, nor what a standing `alwaysReject` refuses: there the framework says no without a word to the
- * tool, and {@link recordRefusal} is yours to call.
+ * `state.reject(interruption)` is on the record once the run goes on, as an action that was skipped. Not where the run
+ * goes on in another process, nor what a standing `alwaysReject` refuses: there the framework says no without a word
+ * to the tool, and {@link recordRefusal} is yours to call.
  */
 export function governedTool<Input extends ToolInputParameters = undefined, Context = unknown, Returned = string>(
     definition: ToolOptions<Input, Context>,
@@ -89,7 +89,8 @@ export function governedTool<Input extends ToolInputParameters = undefined, Cont
         return wanted;
     };
 
-    // A call that its user refused is not made. The framework looks at its tools before a run goes on: by then it has the no.
+    // A call that its user refused is not made. The framework looks at its tools before a run goes on: by then it has
+    // the no.
     const recordRefusals = async (context: RunContext): Promise<void> => {
         const calls = asked.get(context) ?? new Map<string, unknown>();
         for (const [callId, input] of calls) {

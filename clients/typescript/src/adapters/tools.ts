@@ -76,8 +76,8 @@ function asObject(input: unknown): object {
 }
 
 /**
- * Whether an error says that a call was not proposed because of its input: the SDK refused that, or the daemon (too deep,
- * too large). The model is told, and can send another one.
+ * Whether an error says that a call was not proposed because of its input: the SDK refused that, or the daemon (too
+ * deep, too large). The model is told, and can send another one.
  */
 export function isBadInput(error: unknown): error is GovernanceError {
     if (!(error instanceof GovernanceError)) return false;
@@ -113,8 +113,8 @@ export interface Refusal {
 }
 
 /**
- * Puts on the record that the agent's own user refused a call of a tool, where a framework asks the user by its own means
- * and then does not call the tool: the call is proposed, and withdrawn at once. It runs in no case.
+ * Puts on the record that the agent's own user refused a call of a tool, where a framework asks the user by its own
+ * means and then does not call the tool: the call is proposed, and withdrawn at once. It runs in no case.
  *
  * An input that cannot be proposed is not recorded.
  */

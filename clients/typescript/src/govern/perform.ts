@@ -148,7 +148,10 @@ export async function executed<T>(run: () => T | Promise<T>): Promise<Execution<
     }
 }
 
-/** What an action comes to that threw. A framework that pauses its run by that, as LangGraph's `interrupt`, is no failure. */
+/**
+ * What an action comes to that threw. A framework that pauses its run by that, as LangGraph's `interrupt`, is no
+ * failure.
+ */
 function thrown(cause: unknown): Execution<never> {
     if (cause instanceof Error && Reflect.get(cause, "is_bubble_up") === true) {
         return { status: "skipped", error: `the framework paused the run: ${cause.name}`, cause };

@@ -98,6 +98,8 @@ export interface Mask {
     readonly end: number | undefined;
     /** How many characters the placeholder stands for. 0: unknown, as the path leads to several values. */
     readonly length: number;
-    /** The digest of the masked value, in rows of the record: equal values of one store have equal digests. Else empty. */
+    /**
+     * The digest of the masked value, in rows of the record: equal values of one store have equal digests. Else empty.
+     */
     readonly digest: string;
 }

@@ -27,7 +27,10 @@ export type DecisionCode =
     | "ALREADY_REPORTED"
     | (string & Record<never, never>);
 
-/** What became of an action, as it is on the record: what was reported, or what the daemon says of one that did not run. */
+/**
+ * What became of an action, as it is on the record: what was reported, or what the daemon says of one that did not
+ * run.
+ */
 export interface ActionResult {
     /** What became of it. */
     readonly status: ResultStatus;

@@ -164,7 +164,7 @@ test("a confirmation of the agent's user is the framework's own approval", async
     expect(row).toMatchObject({
         action: { type: "send_mail", target: "mail", params: { to: "ada" } },
         outcome: "DENY",
-        result: { status: "skipped", error: "the agent's user refused it: not to her" },
+        result: { status: "skipped" },
     });
     expect(others).toEqual([]);
 

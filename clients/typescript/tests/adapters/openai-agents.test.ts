@@ -176,7 +176,7 @@ test("what the agent's user refuses is on the record as that, once, whoever aske
         {
             action: { type: "send_mail", target: "mail", params: { to: "ada" } },
             outcome: "DENY",
-            result: { error: why },
+            result: { status: "skipped" },
         },
         { action: { type: "read_mail", params: { to: "ada" } }, result: { status: "skipped", error: why } },
     ]);

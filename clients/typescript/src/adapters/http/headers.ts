@@ -46,7 +46,10 @@ const FRAMING: ReadonlySet<string> = new Set([
     "upgrade",
 ]);
 
-/** Which the library writes itself, or reads: another spelling of them is another header to it, and none to some servers. */
+/**
+ * Which the library writes itself, or reads: another spelling of them is another header to it, and none to some
+ * servers.
+ */
 const SPELLED_ONE_WAY: ReadonlySet<string> = new Set([
     "connection",
     "content-encoding",
