@@ -4,7 +4,6 @@ import { type Value, ValueSchema } from "@bufbuild/protobuf/wkt";
 import { checkedObject, text } from "../json.js";
 import * as pb from "../proto/types_pb.js";
 import type { Action, Actor, ProposalContextInput, Identity, Json, JsonObject, Mask } from "../types.js";
-import { required } from "./words.js";
 
 /** What is proposed, as it is sent. */
 export function actionToWire(action: Action): pb.Action {
@@ -36,8 +35,8 @@ export function valueToWire(value: Json): Value {
 }
 
 export function actionFromWire(message: pb.Action | undefined): Action {
-    const { type, target, params, description } = required(message, "an action");
-    return { type, target, params: params ?? {}, description };
+    const { type = "", target = "", params = {}, description = "" } = message ?? {};
+    return { type, target, params, description };
 }
 
 export function actorFromWire(message: pb.Actor | undefined): Required<Actor> {

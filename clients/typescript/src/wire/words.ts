@@ -77,9 +77,12 @@ export const CONDITION_RESULTS: Readonly<Record<number, types.ConditionResult>> 
 export function outcome(number: number): Outcome {
     const found = OUTCOMES[number];
     if (found !== undefined) return found;
-    throw new GovernanceError(`the daemon answered with the outcome ${number}, which this version does not know`, {
-        code: "UNIMPLEMENTED",
-    });
+    throw new GovernanceError(
+        `the daemon answered with the outcome unknown(${number}): this version does not know it`,
+        {
+            code: "UNIMPLEMENTED",
+        },
+    );
 }
 
 /**
@@ -88,6 +91,11 @@ export function outcome(number: number): Outcome {
  */
 export function word<T extends string>(words: Readonly<Record<number, T>>, number: number): T {
     return words[number] ?? ((number === 0 ? "" : `unknown(${number})`) as T);
+}
+
+/** The word for the state of an approval. What is not set is not known either: nobody takes it for pending. */
+export function stateWord(number: number): types.ApprovalState {
+    return APPROVAL_STATES[number] ?? (`unknown(${number})` as types.ApprovalState);
 }
 
 /** The number of a word: 0, which stands for any, without one. */
@@ -115,7 +123,7 @@ export function numbersOf<E extends number>(
     if (values !== undefined && !Array.isArray(values)) {
         throw new GovernanceError(`${path}: must be a list of words`, { code: "INVALID_ARGUMENT" });
     }
-    return (values ?? []).map((value, i) => numberOf<E>(words, value, `${path}[${i}]`));
+    return ((values ?? []) as readonly string[]).map((value, i) => numberOf<E>(words, value, `${path}[${i}]`));
 }
 
 /** A part without which a message says nothing. */
