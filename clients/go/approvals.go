@@ -397,7 +397,7 @@ func approvalFromProto(approval *aegisv1.Approval) Approval {
 		RequestedAt:    timeFromProto(approval.GetRequestedAt()),
 		ExpiresAt:      timeFromProto(approval.GetExpiresAt()),
 		TimeoutAllows:  approval.GetTimeoutAllows(),
-		State:          fromProto(approvalStates, approval.GetState()),
+		State:          stateFromProto(approval.GetState()),
 		Version:        approval.GetVersion(),
 		CallerWaiting:  approval.CallerWaiting,
 		Ending:         endingFromProto(approval.GetEnding()),

@@ -319,6 +319,14 @@ func fromProto[Proto ~int32, Name ~string](names map[Proto]Name, value Proto) Na
 	return Name(fmt.Sprintf("unknown(%d)", value))
 }
 
+// stateFromProto is the state of an approval. One that is not set is not known either: nobody takes it for pending.
+func stateFromProto(state aegisv1.ApprovalState) ApprovalState {
+	if state == aegisv1.ApprovalState_APPROVAL_STATE_UNSPECIFIED {
+		return "unknown(0)"
+	}
+	return fromProto(approvalStates, state)
+}
+
 // toProto is the value of the API that has this name. Empty is unspecified.
 func toProto[Proto ~int32, Name ~string](names map[Proto]Name, field string, name Name) (Proto, error) {
 	if name == "" {
@@ -349,7 +357,7 @@ func allToProto[Proto ~int32, Name ~string](names map[Proto]Name, field string, 
 func decisionFromProto(method string, decision *aegisv1.Decision) (*Decision, error) {
 	outcome, known := outcomes[decision.GetOutcome()]
 	if decision == nil || !known {
-		return nil, unknownOutcome(method, fmt.Sprintf("the answer is the outcome %d, which is not known here", decision.GetOutcome()))
+		return nil, unknownOutcome(method, fmt.Sprintf("the answer is the outcome unknown(%d)", decision.GetOutcome()))
 	}
 	converted := &Decision{
 		DecisionID:        decision.GetDecisionId(),
@@ -394,7 +402,7 @@ func resultFromProto(result *aegisv1.ActionResult) ActionResult {
 func evaluationFromProto(evaluation *aegisv1.Evaluation, revision string) (*Evaluation, error) {
 	outcome, known := outcomes[evaluation.GetOutcome()]
 	if !known {
-		return nil, unknownOutcome("Evaluate", fmt.Sprintf("the answer is the outcome %d, which is not known here", evaluation.GetOutcome()))
+		return nil, unknownOutcome("Evaluate", fmt.Sprintf("the answer is the outcome unknown(%d)", evaluation.GetOutcome()))
 	}
 	var trace []RuleTrace
 	for _, rule := range evaluation.GetTrace() {
