@@ -10,7 +10,7 @@ mod queue;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub(crate) use life::{Act, Moment, PolicyNow, Refusal, Vote};
+pub(crate) use life::{Act, Moment, PolicyNow, Refusal};
 pub(crate) use pending::{Asked, Pending, Unmasked, UnmaskedCell, heap_bytes};
 pub(crate) use proposer::{is_own, quota_key};
 pub(crate) use queue::{Lagged, Queue, QueueEvent, QueueFull};

@@ -7,7 +7,10 @@ use serde_json::{Map, Value};
 
 use super::proposer::Proposer;
 use crate::audit::record::{DecisionRecord, IdentityRecord};
-use crate::domain::{Action, ApprovalId, ConnectionId, DecisionId, Digest, ParamPath, RiskLevel, Timestamp};
+use crate::audit::{ApprovalState, RowFilter};
+use crate::domain::{
+    Action, ApprovalId, ConnectionId, DecisionId, Digest, ParamPath, QuestionState, RiskLevel, Timestamp,
+};
 use crate::limits::Share;
 
 /// The most memory, in bytes, that the variable part of a decision may use. Of a larger decision only the head stays in
@@ -171,6 +174,29 @@ impl Pending {
     /// Who proposed.
     pub fn proposer(&self) -> Proposer<'_> {
         Proposer { identity: self.decision.identity(), connection: self.connection }
+    }
+
+    /// Whether a filter may match. Of a large question, the target is not known here.
+    pub fn may_match(&self, filter: &RowFilter) -> bool {
+        let (record, at) = (&self.decision.record, self.requested_at);
+        // Nobody has voted on an open question.
+        filter.approver.is_none()
+            && if self.decision.is_whole {
+                filter.matches_decision(record, at)
+            } else {
+                filter.matches_head(record, at)
+            }
+    }
+
+    /// The question as the store has it while it is open.
+    pub fn open_state(&self) -> ApprovalState {
+        ApprovalState {
+            approval_id: self.approval_id,
+            expires_at: self.expires_at,
+            timeout_allows: self.timeout_allows,
+            state: QuestionState::Open,
+            votes: Vec::new(),
+        }
     }
 
     /// Whether the action may run if nobody answers. False if nobody could have answered.

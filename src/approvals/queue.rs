@@ -10,7 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::pending::Pending;
 use super::proposer::quota_key;
-use crate::domain::{ApprovalId, Ending};
+use crate::audit::ApprovalState;
+use crate::domain::ApprovalId;
 use crate::limits::{OverQuota, Quota, QuotaKey, QuotaLimits, Resource, Share, Whose};
 
 /// How many changes a watcher may fall behind before it gets [`Lagged`].
@@ -43,8 +44,8 @@ impl QueueFull {
 pub struct Ended {
     /// The question.
     pub pending: Arc<Pending>,
-    /// Its ending.
-    pub ending: Ending,
+    /// How it ended, with the votes.
+    pub approval: ApprovalState,
 }
 
 /// A change of the queue.
@@ -126,12 +127,13 @@ impl Queue {
     }
 
     /// Removes a question after its ending is durable, and notifies every watcher and waiter.
-    pub fn end(&self, approval_id: ApprovalId, ending: Ending) {
+    pub fn end(&self, approval: ApprovalState) {
+        let approval_id = approval.approval_id;
         let mut open = self.lock();
         let Some(entry) = open.by_id.remove(&approval_id) else { return };
         open.by_deadline.remove(&(entry.pending.deadline, approval_id));
         entry.pending.unmasked.forget();
-        let ended = Arc::new(Ended { pending: entry.pending, ending });
+        let ended = Arc::new(Ended { pending: entry.pending, approval });
         let _ = self.changes.send(QueueEvent::Ended(Arc::clone(&ended)));
         if let Some(waiting) = entry.ended {
             waiting.send_replace(Some(ended));
@@ -227,7 +229,7 @@ impl Watcher {
 mod tests {
     use super::*;
     use crate::approvals::testing::pending;
-    use crate::domain::{EndingKind, Timestamp};
+    use crate::domain::{Ending, EndingKind, QuestionState, Timestamp};
     use crate::limits::Amount;
 
     fn queue() -> Queue {
@@ -235,15 +237,16 @@ mod tests {
         Queue::new(QuotaLimits { total: all, anonymous: all, per_caller: all })
     }
 
-    fn ending() -> Ending {
-        Ending {
+    fn ended(approval_id: ApprovalId) -> ApprovalState {
+        let ending = Ending {
             kind: EndingKind::Approved,
             allows: true,
             by: "local:ada".into(),
             at: Timestamp::UNIX_EPOCH,
             reason: String::new(),
             code: String::new(),
-        }
+        };
+        ApprovalState { approval_id, state: QuestionState::Ended(ending), ..pending(1, 60).open_state() }
     }
 
     fn put(queue: &Queue, pending: Pending) -> ApprovalId {
@@ -262,8 +265,8 @@ mod tests {
             async move { queue.ended(id).await }
         });
         tokio::task::yield_now().await;
-        queue.end(id, ending());
-        assert_eq!(waiter.await.unwrap().unwrap().ending.by, "local:ada");
+        queue.end(ended(id));
+        assert_eq!(waiter.await.unwrap().unwrap().approval.ending().unwrap().by, "local:ada");
         assert!(queue.ended(id).await.is_none(), "the store knows how an ended question ended");
     }
 
@@ -290,7 +293,7 @@ mod tests {
         let (snapshot, mut watcher) = queue.watch();
         assert_eq!(snapshot.len(), 1);
         put(&queue, pending(2, 60));
-        queue.end(first, ending());
+        queue.end(ended(first));
         assert!(
             matches!(watcher.next().await, Some(Ok(QueueEvent::Added(added))) if added.approval_id.as_bytes()[0] == 2)
         );
@@ -305,7 +308,7 @@ mod tests {
         let (_, mut watcher) = queue.watch();
         for _ in 0..CHANGES_KEPT + 5 {
             let id = put(&queue, pending(1, 60));
-            queue.end(id, ending());
+            queue.end(ended(id));
         }
         let Some(Err(Lagged(missed))) = watcher.next().await else { panic!("the watcher was not told that it lagged") };
         assert!(missed > 0);

@@ -1,4 +1,4 @@
-//! An approval as people and programs see it: everything that is needed to answer it, and nothing that can deceive.
+//! An approval as people and programs see it: everything needed to answer it, with an agent's text made safe to show.
 
 use serde_json::Value;
 
@@ -6,24 +6,24 @@ use super::object::Object;
 use super::table::{Cell, Column, Table};
 use super::{blanks, safe_json, times, wire, words};
 use crate::domain::{Timestamp, visible};
-use crate::proto::v1::{Action, Approval, Ending, Identity, SessionAction};
+use crate::proto::v1::{Action, Approval, ApprovalState, Ending, Identity, Mask, SessionAction, Vote};
 
-/// A label and what stands behind it. An empty label goes on with the one before.
+/// A label and its value. An empty label continues the field before it.
 pub(super) type Field = (&'static str, String);
 
-/// `bulk_update@crm`: what is asked for, in one word.
+/// `bulk_update@crm`: the type and the target of the action, in one word.
 pub(super) fn title(approval: &Approval) -> String {
     let action = approval.action.clone().unwrap_or_default();
     let at = if action.target.is_empty() { "" } else { "@" };
     format!("{}{at}{}", shown(&action.r#type), shown(&action.target))
 }
 
-/// When it ends by itself.
+/// The time until it expires.
 pub(super) fn time_left(approval: &Approval, now: Timestamp) -> String {
     wire::moment(approval.expires_at.as_ref()).map_or_else(|| "-".into(), |until| times::left(until, now))
 }
 
-/// Who asks: declared, and whether that was proved.
+/// The actor: the declared name, and whether it was authenticated.
 pub(super) fn actor(approval: &Approval) -> String {
     let actor = approval.actor.clone().unwrap_or_default();
     let declared = match (actor.id.as_str(), actor.r#type.as_str()) {
@@ -46,22 +46,23 @@ fn identity(identity: Option<&Identity>) -> String {
 
 /// Everything a person needs to answer, field by field. All text is safe to show.
 ///
-/// What the daemon says comes first, then the action and its parameters, then what is only the agent's own prose.
+/// What the daemon says comes first, then the action and its parameters, then the agent's own prose.
 pub(super) fn fields(approval: &Approval, now: Timestamp) -> Vec<Field> {
     let action = approval.action.clone().unwrap_or_default();
     let context = approval.context.clone().unwrap_or_default();
     let mut fields = vec![("risk", words::risk(approval.risk_level))];
     fields.push(("rule", because(&approval.matched_rule, &approval.reason)));
-    match &approval.ending {
-        Some(end) => fields.push(("ended", ending(end))),
-        None => fields.push(("left", left(approval, now))),
+    if is_pending(approval) {
+        fields.push(("left", left(approval, now)));
+    } else {
+        fields.push(("ended", ended(approval)));
     }
     fields.push(("actor", actor(approval)));
-    // The title joins type and target; here it cannot be mistaken where one ends.
+    // The title joins type and target. Only here is it certain where one ends and the other begins.
     fields.push(("action", shown(&action.r#type)));
     optional(&mut fields, "target", &action.target);
     params(&mut fields, &action);
-    let masked: Vec<_> = approval.masked.iter().map(|path| shown(path)).collect();
+    let masked: Vec<_> = approval.masked.iter().map(|mask| shown(&mask.path)).collect();
     if !masked.is_empty() {
         fields.push(("masked", masked.join(", ")));
     }
@@ -81,15 +82,25 @@ pub(super) fn fields(approval: &Approval, now: Timestamp) -> Vec<Field> {
     fields
 }
 
-/// What an agent wrote, with hidden characters written out and blanks made visible.
-fn shown(text: &str) -> String {
+/// Whether reviewers may still answer. A state that this version does not know is not pending.
+pub(super) fn is_pending(approval: &Approval) -> bool {
+    approval.state == ApprovalState::Pending as i32
+}
+
+/// How an approval ended, or its state if the daemon does not say how.
+pub(super) fn ended(approval: &Approval) -> String {
+    approval.ending.as_ref().map_or_else(|| words::state(approval.state), ending)
+}
+
+/// Text of an agent, with hidden characters written out and blanks made visible.
+pub(super) fn shown(text: &str) -> String {
     blanks::mark(&visible(text)).into_owned()
 }
 
 fn because(rule: &str, reason: &str) -> String {
     match reason {
         "" => visible(rule).into_owned(),
-        // The daemon's own words name the rule already.
+        // The reason from the daemon names the rule already.
         reason if reason.contains(&format!("`{rule}`")) => visible(reason).into_owned(),
         reason => format!("{}: {}", visible(rule), visible(reason)),
     }
@@ -108,7 +119,7 @@ fn params(fields: &mut Vec<Field>, action: &Action) {
     fields.extend(label.zip(lines));
 }
 
-/// A parameter's name. One that could be taken for a name and a value stands in quotes.
+/// The name of a parameter. A name that could be taken for a name and a value is quoted.
 fn name(key: &str) -> String {
     let is_plain = !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'));
     if is_plain { key.to_owned() } else { shown(&safe_json::compact(&key)) }
@@ -122,19 +133,27 @@ fn left(approval: &Approval, now: Timestamp) -> String {
 /// How an approval ended, as a sentence: `approved by ann at …: looks good`.
 pub(super) fn ending(ending: &Ending) -> String {
     let kind = words::ending(Some(ending)).unwrap_or_default();
-    let by = if ending.by.is_empty() { String::new() } else { format!(" by {}", visible(&ending.by)) };
-    let at =
-        wire::moment(ending.at.as_ref()).map_or_else(String::new, |at| format!(" at {}", times::to_the_second(at)));
+    let by = match who(ending) {
+        Some(by) => format!(" by {}", visible(by)),
+        None => String::new(),
+    };
+    let at = wire::moment(ending.ended_at.as_ref())
+        .map_or_else(String::new, |at| format!(" at {}", times::to_the_second(at)));
     let code = if ending.code.is_empty() { String::new() } else { format!(" ({})", visible(&ending.code)) };
     let reason = if ending.reason.is_empty() { String::new() } else { format!(": {}", visible(&ending.reason)) };
     format!("{kind}{by}{at}{code}{reason}")
 }
 
+/// Who ended it; `None` if nobody did.
+pub(super) fn who(ending: &Ending) -> Option<&str> {
+    ending.by.as_ref().and_then(|by| wire::present(&by.subject))
+}
+
 fn before(action: &SessionAction) -> String {
-    let at = wire::moment(action.time.as_ref()).map_or_else(|| "-".into(), times::to_the_second);
+    let at = wire::moment(action.decided_at.as_ref()).map_or_else(|| "-".into(), times::to_the_second);
     let target = if action.target.is_empty() { String::new() } else { format!("@{}", shown(&action.target)) };
     let outcome = words::outcome(action.outcome);
-    let status = words::result(action.status).map_or_else(String::new, |status| format!(", {status}"));
+    let status = words::result(action.result_status).map_or_else(String::new, |status| format!(", {status}"));
     format!("{at}  {}{target}  {outcome}{status}", shown(&action.r#type))
 }
 
@@ -170,7 +189,7 @@ pub(super) fn table(approvals: &[Approval], now: Timestamp) -> Table {
     table
 }
 
-/// The approval as JSON, whole.
+/// The whole approval as JSON.
 pub(super) fn json(approval: &Approval) -> Object {
     let actor = approval.actor.clone().unwrap_or_default();
     let identity = approval.identity.clone().unwrap_or_default();
@@ -183,7 +202,7 @@ pub(super) fn json(approval: &Approval) -> Object {
         .with("action_target", action.target)
         .with("action_params", wire::from_struct(action.params.as_ref()))
         .with("action_desc", action.description)
-        .with("masked", approval.masked.clone())
+        .with("masked", approval.masked.iter().map(mask_json).collect::<Vec<_>>())
         .with("risk_level", words::risk(approval.risk_level))
         .with("matched_rule", approval.matched_rule.as_str())
         .with("reason", approval.reason.as_str())
@@ -198,15 +217,43 @@ pub(super) fn json(approval: &Approval) -> Object {
         .with("timeout_allows", approval.timeout_allows)
         .with("action_digest", approval.action_digest.as_str())
         .with("policy_revision", approval.policy_revision.as_str())
+        .with("state", words::state(approval.state))
+        .with("version", approval.version)
+        .with("caller_waiting", approval.caller_waiting)
         .with("ending", approval.ending.as_ref().map(ending_json))
+        .with("votes", approval.votes.iter().map(vote_json).collect::<Vec<_>>())
+}
+
+/// A mask as JSON.
+pub(super) fn mask_json(mask: &Mask) -> Value {
+    serde_json::json!({
+        "path": mask.path,
+        "start": mask.start,
+        "end": mask.end,
+        "length": mask.length,
+        "digest": wire::present(&mask.digest),
+    })
+}
+
+fn vote_json(vote: &Vote) -> Value {
+    let by = vote.by.clone().unwrap_or_default();
+    serde_json::json!({
+        "vote_id": vote.vote_id,
+        "verdict": words::verdict(vote.verdict),
+        "by": wire::present(&by.subject),
+        "by_how": wire::present(&by.how),
+        "voted_at": wire::time(vote.voted_at.as_ref()),
+        "reason": wire::present(&vote.reason),
+        "action_digest": vote.action_digest,
+    })
 }
 
 fn ending_json(ending: &Ending) -> Value {
     serde_json::json!({
         "kind": words::ending(Some(ending)),
         "allows": ending.allows,
-        "by": wire::present(&ending.by),
-        "at": wire::time(ending.at.as_ref()),
+        "by": who(ending),
+        "ended_at": wire::time(ending.ended_at.as_ref()),
         "reason": wire::present(&ending.reason),
         "code": wire::present(&ending.code),
     })
@@ -215,14 +262,14 @@ fn ending_json(ending: &Ending) -> Value {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::proto::v1::{Actor, Context, EndingKind, Outcome, ResultStatus, RiskLevel};
+    use crate::proto::v1::{Actor, EndingKind, Outcome, ProposalContext, ResultStatus, RiskLevel};
     use serde_json::json;
 
     pub(in crate::cli) fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
     }
 
-    /// A question as a daemon puts it, from an agent that tries what it can.
+    /// A question from a daemon, with every deception that an agent can try.
     pub(in crate::cli) fn example() -> Approval {
         let Value::Object(params) = json!({"count": 150, "note": "ok\u{202e}\u{1b}[2J"}) else { unreachable!() };
         Approval {
@@ -236,7 +283,7 @@ pub(super) mod tests {
                 params: Some(wire::to_struct(params, "").unwrap()),
                 description: "please\napprove".into(),
             }),
-            context: Some(Context { session_id: "s1".into(), metadata: None }),
+            context: Some(ProposalContext { session_id: "s1".into(), metadata: None }),
             action_digest: "ab".repeat(32),
             matched_rule: "bulk_ops".into(),
             reason: "more than 100 at once".into(),
@@ -244,18 +291,19 @@ pub(super) mod tests {
             requested_at: Some(wire::to_moment(at("2026-11-20T12:00:00Z"))),
             expires_at: Some(wire::to_moment(at("2026-11-20T12:15:00Z"))),
             history: vec![SessionAction {
-                time: Some(wire::to_moment(at("2026-11-20T11:59:00Z"))),
+                decided_at: Some(wire::to_moment(at("2026-11-20T11:59:00Z"))),
                 r#type: "read".into(),
                 target: "crm".into(),
                 outcome: Outcome::Allow as i32,
-                status: ResultStatus::Success as i32,
+                result_status: ResultStatus::Success as i32,
             }],
+            state: ApprovalState::Pending as i32,
             ..Approval::default()
         }
     }
 
     #[test]
-    fn a_person_sees_everything_and_nothing_hidden() {
+    fn a_person_sees_every_field_with_hidden_characters_written_out() {
         let text = paragraph(&example(), at("2026-11-20T12:05:30Z"));
         assert_eq!(
             text,
@@ -309,18 +357,26 @@ pub(super) mod tests {
         let mut end = Ending {
             kind: EndingKind::Approved as i32,
             allows: true,
-            by: "ann\u{200b}".into(),
-            at: Some(wire::to_moment(at("2026-11-20T12:05:30Z"))),
+            by: Some(Identity { subject: "ann\u{200b}".into(), ..Identity::default() }),
+            ended_at: Some(wire::to_moment(at("2026-11-20T12:05:30Z"))),
             reason: "fine".into(),
             code: String::new(),
         };
         assert_eq!(ending(&end), "approved by ann\\u{200b} at 2026-11-20 12:05:30 UTC: fine");
-        end = Ending { kind: EndingKind::Denied as i32, code: "POLICY_CHANGED".into(), by: String::new(), ..end };
+        end = Ending { kind: EndingKind::Denied as i32, code: "POLICY_CHANGED".into(), by: None, ..end };
         assert_eq!(ending(&end), "denied at 2026-11-20 12:05:30 UTC (POLICY_CHANGED): fine");
     }
 
     #[test]
-    fn json_has_every_member_whether_it_is_set_or_not() {
+    fn a_state_that_this_version_does_not_know_is_not_pending() {
+        let approval = Approval { state: 9, ..example() };
+        let text = paragraph(&approval, at("2026-11-20T12:05:30Z"));
+        assert!(text.contains("\n  ended     unknown(9)\n") && !text.contains("left"), "{text}");
+        assert_eq!(serde_json::to_value(json(&approval)).unwrap()["state"], "unknown(9)");
+    }
+
+    #[test]
+    fn json_has_every_member_even_if_it_is_not_set() {
         let full = serde_json::to_value(json(&example())).unwrap();
         assert_eq!(full["approval_id"], "apr_0197a9e0-5c3f-7c52-9d3e-6f3a2b1c4d5e");
         assert_eq!(full["action_params"]["count"], 150);
@@ -331,7 +387,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_table_shows_ids_whole_whatever_the_terminal() {
+    fn the_table_never_cuts_ids() {
         let table = table(&[example()], at("2026-11-20T12:05:30Z")).render(Some(60));
         assert!(table.contains("apr_0197a9e0-5c3f-7c52-9d3e-6f3a2b1c4d5e"), "{table}");
     }

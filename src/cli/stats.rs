@@ -34,7 +34,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     let stats = connect::block_on(async {
         let mut client = Remote::open(Door::Person, &args.remote).await?.audit();
-        Ok::<_, Failure>(client.get_stats(connect::call(GetStatsRequest { top: args.top })).await?.into_inner())
+        Ok::<_, Failure>(client.get_stats(connect::call(GetStatsRequest { top: Some(args.top) })).await?.into_inner())
     })??;
     let mut out = Out::stdout();
     match args.format {
@@ -65,7 +65,7 @@ fn table(counts: &[Count]) -> String {
     for count in counts {
         table.row(vec![Cell::new(count.count.to_string()), Cell::word(&count.name)]);
     }
-    // The heading above says it all.
+    // The heading above is enough.
     table.render(None).lines().skip(1).fold(String::new(), |text, line| text + "  " + line + "\n")
 }
 
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn totals_are_read_at_a_glance() {
+    fn totals_are_printed_under_headings_in_columns() {
         let stats = GetStatsResponse {
             decisions: 12,
             records: 30,

@@ -6,16 +6,16 @@
 //! | `aegis.v1.GovernanceService`, `aegis.v1.ApprovalService` | the record can be written |
 //! | `aegis.v1.AuditService`, `aegis.v1.PolicyService`, `aegis.v1.AdminService` | the daemon runs |
 //! | `aegis.record` | the record can be written |
-//! | `aegis.policy` | the policy files hold the policy in force: not after a change that was refused |
+//! | `aegis.policy` | the policy files match the policy in force: not after a refused change |
 //! | `aegis.auth` | the identities in force match their sources, all keys are fetched; unknown without `--auth`, TLS |
-//! | `aegis.witness` | every witness has taken the latest checkpoint that it was handed; unknown without `--witness` |
-//! | `aegis.retention` | no jump of the clock waits to be confirmed; unknown without `--retain` |
+//! | `aegis.witness` | every witness has accepted the latest checkpoint; unknown without `--witness` |
+//! | `aegis.retention` | no jump of the clock waits for confirmation; unknown without `--retain` |
 //! | `aegis.dev` | the daemon runs with `--dev`; unknown otherwise |
 
 use tonic_health::ServingStatus;
-use tonic_health::server::HealthReporter;
 
 use crate::audit::StoreHealth;
+use crate::server::grpc::health::Statuses;
 
 /// The services whose health is that of the record.
 const ANSWERING: [&str; 4] = ["", "aegis.v1.GovernanceService", "aegis.v1.ApprovalService", "aegis.record"];
@@ -29,12 +29,12 @@ const DEV: &str = "aegis.dev";
 
 /// Updates the health of each service.
 #[derive(Clone, Debug)]
-pub(crate) struct Health(HealthReporter);
+pub(crate) struct Health(Statuses);
 
 impl Health {
     /// Everything is healthy.
-    pub(crate) async fn start(reporter: HealthReporter, dev: bool) -> Self {
-        let health = Self(reporter);
+    pub(crate) async fn start(statuses: Statuses, dev: bool) -> Self {
+        let health = Self(statuses);
         health.set(&ANSWERING, true).await;
         health.set(&RUNNING, true).await;
         health.set(&[POLICY], true).await;
@@ -64,12 +64,12 @@ impl Health {
         self.set(&[WITNESS], well).await;
     }
 
-    /// Whether retention goes on.
+    /// Sets whether retention runs.
     pub(crate) async fn retention(&self, well: bool) {
         self.set(&[RETENTION], well).await;
     }
 
-    /// Nothing is answered any more.
+    /// Sets every service to not serving.
     pub(crate) async fn stop(&self) {
         self.set(&ANSWERING, false).await;
         self.set(&RUNNING, false).await;
@@ -79,7 +79,7 @@ impl Health {
     async fn set(&self, services: &[&str], serving: bool) {
         let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
         for service in services {
-            self.0.set_service_status(*service, status).await;
+            self.0.set(service, status).await;
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::governance::{Generation, Generations, Governor, KeyFiles, Notary, fin
 use crate::outbound::witnesses::{self, Witnesses};
 use crate::server::access;
 use crate::server::gate::{Gate, GateKeeper, Refusals};
+use crate::server::grpc::health::Statuses;
 use crate::server::grpc::services::Services;
 use crate::server::grpc::streams::Streams;
 use crate::server::receive::Receiver;
@@ -51,8 +52,8 @@ pub(crate) async fn run(
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
     let refusals = Arc::new(Refusals::default());
-    let (reporter, health_service) = tonic_health::server::health_reporter();
-    let health = Health::start(reporter, config.is_dev()).await;
+    let statuses = Statuses::new();
+    let health = Health::start(statuses.clone(), config.is_dev()).await;
 
     let (store, clock) = (governor.store(), governor.clock());
     let witnesses = Witnesses::start(&config.witnesses, &notary, store, clock, &tasks, &stop)?;
@@ -97,7 +98,7 @@ pub(crate) async fn run(
         receiver: Receiver::new(config.limits.receive()),
         message_bytes: config.limits.message_bytes,
     };
-    let gate = Gate::new(keeper, services.routes(health_service)?);
+    let gate = Gate::new(keeper, services.routes(statuses)?);
     let transport = Transport::new(gate, config.limits.per_connection(), stop.clone());
     let listening = listeners.listening.clone();
     let serve = {

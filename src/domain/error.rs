@@ -88,6 +88,10 @@ error_codes! {
     ConfirmationInvalid = "CONFIRMATION_INVALID",
     /// The daemon cannot write the policy.
     PolicyNotWritable = "POLICY_NOT_WRITABLE",
+    /// The cursor is past the end of the log.
+    CursorAhead = "CURSOR_AHEAD",
+    /// The cursor is of another log, or of another version of this one.
+    OtherLog = "OTHER_LOG",
 
     /// Somebody else changed the policy first.
     RevisionMismatch = "REVISION_MISMATCH",

@@ -9,11 +9,14 @@ pub mod clock;
 mod decision;
 mod error;
 mod host;
+mod id_prefix;
 mod identity;
 pub mod ids;
 pub mod json;
 mod levels;
 mod numbers;
+pub mod opaque;
+pub mod page;
 mod paths;
 mod text;
 
@@ -22,9 +25,13 @@ pub(crate) use canonical::Canonical;
 pub use canonical::{ParamsError, canonical_json, json_len};
 pub use check::{Check, Checked, Checker, JsonLimits};
 pub use clock::{Clock, SystemClock, Timestamp};
-pub use decision::{Decision, DecisionCode, Ending, EndingKind, Outcome, QuestionState, Report, ResultStatus};
+pub use decision::{
+    ActionResult, Decision, DecisionCode, Ending, EndingKind, Outcome, QuestionState, QuestionStatus, Report,
+    ResultStatus, Verdict,
+};
 pub use error::{CallError, ErrorCode, Violation};
 pub use host::is_loopback;
+pub use id_prefix::{IdKind, IdPrefix, IdPrefixError};
 pub use identity::{Caller, ConnectionId, How, Identity, Peer, Role, Roles};
 pub use ids::{ApprovalId, DecisionId, IdError, RecordId, TokenId};
 pub use levels::{Approval, RiskLevel, UnknownLevel};

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use super::error::GovernanceError;
 use super::governor::Governor;
 use super::job::{self, Refused};
-use super::write::settled;
 use crate::approvals::{Act, Pending};
 use crate::audit::record::Event;
 use crate::audit::row::ConfirmationClosed;
-use crate::domain::{Caller, Decision, DecisionCode, DecisionId, EndingKind, Outcome, ResultStatus};
+use crate::domain::{Caller, Decision, DecisionCode, DecisionId, EndingKind, Outcome, Report, ResultStatus};
 
 impl Governor {
     /// Withdraws a proposal that still waits for a reviewer or for a confirmation. What its proposer withdrew already
@@ -65,7 +64,7 @@ impl Governor {
                 }
                 confirmation.closed = Some(ConfirmationClosed::Cancelled);
             }
-            state.result = Some(settled(ResultStatus::Skipped, "cancelled by its proposer"));
+            state.result = Some(Report::settled(ResultStatus::Skipped, "cancelled by its proposer"));
             tx.append(now, &Event::ConfirmationCancelled { decision_id })?;
             tx.update_row(row, &state)?;
             tx.after_commit(move || held.forget(decision_id));

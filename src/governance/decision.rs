@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::governor::Governor;
 use crate::audit::record::DecisionRecord;
 use crate::audit::row::{AuditRow, RowState};
-use crate::domain::{Decision, DecisionCode, Ending, EndingKind, Outcome, RecordId, Timestamp};
+use crate::domain::{ActionResult, Decision, DecisionCode, Ending, EndingKind, Outcome, RecordId, Timestamp};
 
 /// A decision on the record.
 #[derive(Clone, Debug)]
@@ -33,8 +33,9 @@ impl Governor {
         let OnRecord { record_id, time, decision, state } = given;
         let (mut outcome, mut code) = (state.outcome_now(), code(state));
         let mut reason = ending(state).map_or_else(|| decision.reason.clone(), reason);
-        let result = state.result.clone().filter(|_| outcome == Outcome::Allow);
-        if let Some(report) = &result {
+        let reported = state.result.is_some() && outcome == Outcome::Allow;
+        let result = state.action_result(self.now(), self.unreported_after()).filter(|_| reported);
+        if let Some(ActionResult { report, .. }) = &result {
             (outcome, code) = (Outcome::Deny, DecisionCode::AlreadyReported);
             let status = report.status.as_str();
             reason = format!(

@@ -2,6 +2,8 @@
 
 use crate::approvals::QueueFull;
 use crate::audit::StoreError;
+use crate::audit::follow::CursorError;
+use crate::domain::page::PageTokenError;
 use crate::domain::{
     ApprovalId, CallError, DecisionId, Digest, Ending, ErrorCode, ParamsError, TokenId, Violation, visible,
 };
@@ -143,6 +145,18 @@ pub enum GovernanceError {
     /// There is no policy with this revision.
     #[error("no policy with revision {0}")]
     NoRevision(String),
+    /// No decision has such an id, such an approval or such a record.
+    #[error("no decision has the id {}, an approval with it, or a record with it", visible(.0))]
+    NothingNamed(String),
+    /// Several decisions have such an id.
+    #[error("several decisions match: {}: write more of the id", .0.join(", "))]
+    Ambiguous(Vec<String>),
+    /// A page token is not of this request.
+    #[error(transparent)]
+    PageToken(#[from] PageTokenError),
+    /// A stream cannot resume at a cursor.
+    #[error(transparent)]
+    Cursor(#[from] CursorError),
 }
 
 fn who(ending: &Ending) -> &str {
@@ -189,6 +203,16 @@ impl From<GovernanceError> for CallError {
             }
             E::RevisionMismatch { .. } => plain(ErrorCode::RevisionMismatch),
             E::PolicyNotWritable(_) => plain(ErrorCode::PolicyNotWritable),
+            E::NothingNamed(_) => plain(ErrorCode::NoSuchDecision),
+            E::Ambiguous(_) => field(ErrorCode::InvalidRequest, "id"),
+            E::PageToken(_) => field(ErrorCode::InvalidRequest, "page_token"),
+            E::Cursor(why) => match why {
+                CursorError::Malformed => field(ErrorCode::InvalidRequest, "resume_after"),
+                CursorError::Ahead { sequence, last } => {
+                    plain(ErrorCode::CursorAhead).with("sequence", sequence).with("last_sequence", last)
+                }
+                CursorError::OtherLog { sequence } => plain(ErrorCode::OtherLog).with("sequence", sequence),
+            },
         }
     }
 }

@@ -11,9 +11,7 @@ use super::masking::{Masking, Values};
 use crate::approvals::is_own;
 use crate::audit::record::Event;
 use crate::audit::row::Reported;
-use crate::domain::{
-    Caller, Checked, Decision, DecisionId, Outcome, QuestionState, RecordId, Report, ResultStatus, canonical_json,
-};
+use crate::domain::{Caller, Checked, Decision, DecisionId, Outcome, RecordId, Report, ResultStatus, canonical_json};
 
 impl Governor {
     /// The decision in its current state. With a wait, the state after a reviewer decided or the wait ended.
@@ -37,7 +35,7 @@ impl Governor {
             return Ok(());
         }
         match tokio::time::timeout(wait, self.queue.ended(approval.approval_id)).await {
-            Ok(Some(ended)) => approval.state = QuestionState::Ended(ended.ending.clone()),
+            Ok(Some(ended)) => approval.clone_from(&ended.approval),
             // The question is not open any more: the store has its ending.
             Ok(None) => {
                 let decision_id = given.decision.decision_id;
@@ -96,7 +94,7 @@ impl Governor {
             }
             let appended = tx.append(now, &Event::Result { decision_id, report: report.clone(), masked })?;
             state.result = Some(report);
-            state.reported = Some(Reported { record_id: appended.record_id, key });
+            state.reported = Some(Reported { record_id: appended.record_id, key, at: Some(now) });
             tx.update_row(row, &state)?;
             // The action has ended, so its masked values are dropped. A later report of a rollback gets all its text
             // masked.
@@ -120,15 +118,14 @@ fn may_report(outcome: Outcome, earlier: Option<&Report>, status: ResultStatus) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::governance::write::settled;
 
     #[test]
     fn what_ran_can_be_undone_and_nothing_else_is_said_twice() {
-        let failed = settled(ResultStatus::Failed, "");
+        let failed = Report::settled(ResultStatus::Failed, "");
         assert!(may_report(Outcome::Allow, None, ResultStatus::Success).is_ok());
         assert!(may_report(Outcome::Allow, Some(&failed), ResultStatus::RolledBack).is_ok());
         assert!(may_report(Outcome::Allow, Some(&failed), ResultStatus::Success).is_err());
-        let undone = settled(ResultStatus::RolledBack, "");
+        let undone = Report::settled(ResultStatus::RolledBack, "");
         assert!(may_report(Outcome::Allow, Some(&undone), ResultStatus::RolledBack).is_err());
     }
 

@@ -10,7 +10,7 @@ use super::error::GovernanceError;
 use super::governor::Governor;
 use super::job;
 use super::masking::{Masked, Masking};
-use super::write::{Decided, Idempotency, NewQuestion, Written, settled};
+use super::write::{Decided, Idempotency, NewQuestion, Written};
 use crate::approvals::{Unmasked, heap_bytes, quota_key};
 use crate::audit::record::{DecisionRecord, IdentityRecord};
 use crate::audit::row::{ApprovalState, ConfirmationState};
@@ -18,7 +18,7 @@ use crate::audit::{Draft, Opening};
 use crate::domain::check::{MAX_WAIT, NAME_BYTES};
 use crate::domain::{
     ApprovalId, Caller, Check, Checked, Checker, Decision, DecisionCode, DecisionId, Digest, Outcome, Proposal,
-    QuestionState, ResultStatus, Timestamp, action_digest, json_len,
+    QuestionState, Report, ResultStatus, Timestamp, action_digest, json_len,
 };
 use crate::limits::{QuotaKey, Rate};
 use crate::policy::{OnTimeout, Question};
@@ -173,6 +173,7 @@ impl Governor {
                 expires_at: expires_at.unwrap_or(now),
                 timeout_allows: question.timeout_allows,
                 state: QuestionState::Open,
+                votes: Vec::new(),
             }),
             confirmation: token.map(|token| ConfirmationState {
                 token_hash: Digest::of(token.as_bytes()),
@@ -180,7 +181,7 @@ impl Governor {
                 closed: None,
             }),
             allowed_at: (outcome == Outcome::Allow).then_some(now),
-            result: (outcome == Outcome::Deny).then(|| settled(ResultStatus::Blocked, &record.reason)),
+            result: (outcome == Outcome::Deny).then(|| Report::settled(ResultStatus::Blocked, &record.reason)),
         };
         let redeems = confirmation_token.filter(|_| outcome == Outcome::RequireConfirmation);
         let draft = Draft::new(now, &record, opening)?;

@@ -44,8 +44,8 @@ fn reconcile(
     tokens.replace(reader.tokens()?);
     for pending in queue.page(None, usize::MAX, |_| true) {
         let row = reader.by_approval(pending.approval_id)?;
-        if let Some(ending) = row.and_then(|row| row.state.approval?.state.into()) {
-            queue.end(pending.approval_id, ending);
+        if let Some(approval) = row.and_then(|row| row.state.approval).filter(|approval| !approval.state.is_open()) {
+            queue.end(approval);
         }
     }
     fill(queue, reader, clock, own_uid)

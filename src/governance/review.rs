@@ -11,12 +11,13 @@ use super::generations::Generations;
 use super::governor::Governor;
 use super::held::Held;
 use super::job::{self, Refused};
-use super::write::settled;
-use crate::approvals::{Act, Moment, Pending, PolicyNow, Queue, Refusal, Vote};
-use crate::audit::record::{DecisionRecord, Event};
-use crate::audit::row::{AuditRow, RowState};
+use crate::approvals::{Act, Moment, Pending, PolicyNow, Queue, Refusal};
+use crate::audit::record::{DecisionRecord, Event, VoteRecord};
+use crate::audit::row::{ApprovalState, AuditRow, RowState, Vote};
 use crate::audit::{StoreError, Tx, TxError};
-use crate::domain::{ApprovalId, Caller, Clock, Digest, Ending, EndingKind, How, QuestionState, ResultStatus};
+use crate::domain::{
+    ApprovalId, Caller, Clock, Digest, Ending, EndingKind, How, QuestionState, Report, ResultStatus, Verdict,
+};
 use crate::policy::Question;
 
 /// The most expired questions that one transaction ends.
@@ -30,7 +31,7 @@ pub enum Voted {
         /// The question.
         pending: Arc<Pending>,
         /// Where it stands now.
-        state: QuestionState,
+        approval: ApprovalState,
     },
     /// The same reviewer had ended the question with the same vote: it stays as it was.
     Before(Box<AuditRow>),
@@ -44,29 +45,29 @@ impl Governor {
         caller: &Caller,
         approval_id: ApprovalId,
         shown: Digest,
-        vote: Vote,
+        verdict: Verdict,
         reason: String,
     ) -> Result<Voted, GovernanceError> {
         let Some(pending) = self.queue.get(approval_id) else {
-            return self.vote_again(caller, approval_id, shown, vote).await;
+            return self.vote_again(caller, approval_id, shown, verdict).await;
         };
         let (by, reason) = (caller.clone(), self.without_secrets(&reason));
         let turn = self.turn(&pending);
         let voted = job::run(&self.store, move |tx| {
             let by = &by;
             let act = |tx: &mut Tx<'_>, state: &RowState| {
-                Ok(match vote {
-                    Vote::Approve => Act::Approve { by, shown, reason, policy: turn.policy_now(tx, state)? },
-                    Vote::Deny => Act::Deny { by, shown, reason },
+                Ok(match verdict {
+                    Verdict::Approve => Act::Approve { by, shown, reason, policy: turn.policy_now(tx, state)? },
+                    Verdict::Deny => Act::Deny { by, shown, reason },
                 })
             };
             turn.act(tx, act, Some(by.identity.how))
         })
         .await;
         match voted {
-            Ok(state) => Ok(Voted::Now { pending, state }),
+            Ok(approval) => Ok(Voted::Now { pending, approval }),
             // It ended while this vote was on its way.
-            Err(GovernanceError::AlreadyDecided { .. }) => self.vote_again(caller, approval_id, shown, vote).await,
+            Err(GovernanceError::AlreadyDecided { .. }) => self.vote_again(caller, approval_id, shown, verdict).await,
             Err(error) => Err(error),
         }
     }
@@ -100,7 +101,7 @@ impl Governor {
         caller: &Caller,
         approval_id: ApprovalId,
         shown: Digest,
-        vote: Vote,
+        verdict: Verdict,
     ) -> Result<Voted, GovernanceError> {
         let row = self.store.look(move |reader| reader.by_approval(approval_id)).await?;
         let Some((row, ending)) = row.and_then(|row| {
@@ -110,8 +111,9 @@ impl Governor {
             return Err(GovernanceError::NoApproval(approval_id));
         };
         // What the daemon itself ended names nobody, so nobody's vote is the one that ended it.
-        let is_same =
-            vote.ending() == ending.kind && *ending.by == *caller.identity.subject && row.state.action_digest == shown;
+        let is_same = verdict.ending() == ending.kind
+            && *ending.by == *caller.identity.subject
+            && row.state.action_digest == shown;
         if is_same { Ok(Voted::Before(Box::new(row))) } else { Err(already(approval_id, ending)) }
     }
 
@@ -164,38 +166,36 @@ impl Turn {
         tx: &mut Tx<'_>,
         act: impl FnOnce(&mut Tx<'_>, &RowState) -> Result<Act<'a>, TxError>,
         how: Option<How>,
-    ) -> Result<QuestionState, Refused<GovernanceError>> {
+    ) -> Result<ApprovalState, Refused<GovernanceError>> {
         let approval_id = self.pending.approval_id;
         let found = tx.row_by_approval(approval_id)?;
         let Some((row, state, before)) = found.and_then(|(row, state)| {
-            let before = state.approval.as_ref()?.state.clone();
+            let before = state.approval.clone()?;
             Some((row, state, before))
         }) else {
             return Err(Refused::By(GovernanceError::NoApproval(approval_id)));
         };
-        if let QuestionState::Ended(ending) = before {
+        if let Some(ending) = before.ending().cloned() {
             // The queue may still have the question, if it was loaded from the store while the question ended.
-            let (queue, end) = (Arc::clone(&self.queue), ending.clone());
-            tx.after_commit(move || queue.end(approval_id, end));
+            let queue = Arc::clone(&self.queue);
+            tx.after_commit(move || queue.end(before));
             return Err(Refused::By(already(approval_id, ending)));
         }
         let now = Moment { time: self.clock.now(), uptime: self.clock.uptime() };
         let act = act(tx, &state)?;
-        let refusal = match self.pending.next(&before, act, now) {
-            Ok(after) => {
-                self.write(tx, row, state, &after, how)?;
-                return Ok(after);
-            }
+        let vote = act.vote();
+        let refusal = match self.pending.next(&before.state, act, now) {
+            Ok(after) => return Ok(self.write(tx, row, state, after, how.map(|how| Person { how, vote }))?),
             Err(refusal) => refusal,
         };
         Err(Refused::By(match refusal {
             Refusal::Ended(ending) => already(approval_id, ending),
             Refusal::Late => {
                 let act = self.time_out(tx, &state)?;
-                let Ok(QuestionState::Ended(ending)) = self.pending.next(&before, act, now) else {
+                let Ok(QuestionState::Ended(ending)) = self.pending.next(&before.state, act, now) else {
                     return Err(TxError::Misuse("a question outlives its time").into());
                 };
-                self.write(tx, row, state, &QuestionState::Ended(ending.clone()), None)?;
+                self.write(tx, row, state, QuestionState::Ended(ending.clone()), None)?;
                 GovernanceError::Expired { approval_id, ending }
             }
             Refusal::Early => return Err(TxError::Misuse("a question ends before its time").into()),
@@ -239,42 +239,54 @@ impl Turn {
         tx: &mut Tx<'_>,
         row: u64,
         mut state: RowState,
-        after: &QuestionState,
-        how: Option<How>,
-    ) -> Result<(), TxError> {
-        let approval_id = self.pending.approval_id;
-        if let Some(approval) = &mut state.approval {
-            approval.state = after.clone();
-        }
-        let Some(ending) = after.ending().cloned() else { return tx.update_row(row, &state) };
-        if ending.allows {
-            state.allowed_at = Some(ending.at);
-        } else {
-            let status = match ending.kind {
-                EndingKind::Cancelled => ResultStatus::Skipped,
-                _ => ResultStatus::Denied,
-            };
-            state.result = Some(settled(status, &ending.reason));
-        }
-        let decision_id = self.pending.decision.decision_id();
-        let event = Event::ApprovalEnded {
-            approval_id,
-            decision_id,
-            ending: ending.clone(),
-            how,
-            policy_revision: self.generations.current().policy.revision(),
+        after: QuestionState,
+        by: Option<Person>,
+    ) -> Result<ApprovalState, TxError> {
+        let Some(mut approval) = state.approval.take() else {
+            return Err(TxError::Misuse("a question is not in its row"));
         };
-        tx.append(ending.at, &event)?;
-        tx.update_row(row, &state)?;
-        let (queue, held) = (Arc::clone(&self.queue), Arc::clone(&self.held));
-        tx.after_commit(move || {
-            if !ending.allows {
-                held.forget(decision_id);
+        approval.state = after;
+        let approval_id = self.pending.approval_id;
+        if let Some(ending) = approval.ending().cloned() {
+            if ending.allows {
+                state.allowed_at = Some(ending.at);
+            } else {
+                let status = match ending.kind {
+                    EndingKind::Cancelled => ResultStatus::Skipped,
+                    _ => ResultStatus::Denied,
+                };
+                state.result = Some(Report::settled(status, &ending.reason));
             }
-            queue.end(approval_id, ending);
-        });
-        Ok(())
+            let decision_id = self.pending.decision.decision_id();
+            let (how, vote) = by.map_or((None, None), |by| (Some(by.how), by.vote));
+            let event = Event::ApprovalEnded {
+                approval_id,
+                decision_id,
+                ending: ending.clone(),
+                how,
+                policy_revision: self.generations.current().policy.revision(),
+                vote: vote.clone(),
+            };
+            let record_id = tx.append(ending.at, &event)?.record_id;
+            approval.votes.extend(vote.map(|vote| Vote { record_id, voted_at: ending.at, vote }));
+            let (queue, held, ended) = (Arc::clone(&self.queue), Arc::clone(&self.held), approval.clone());
+            tx.after_commit(move || {
+                if !ending.allows {
+                    held.forget(decision_id);
+                }
+                queue.end(ended);
+            });
+        }
+        state.approval = Some(approval.clone());
+        tx.update_row(row, &state)?;
+        Ok(approval)
     }
+}
+
+/// The person who acts.
+struct Person {
+    how: How,
+    vote: Option<VoteRecord>,
 }
 
 #[cfg(test)]
@@ -314,24 +326,27 @@ mod tests {
             async |by: &Caller, vote| governor.decide(by, approval_id, asked.action_digest, vote, String::new()).await;
 
         for how in [How::UnixPeer, How::BootstrapCredential] {
-            for vote in [Vote::Approve, Vote::Deny] {
+            for vote in [Verdict::Approve, Verdict::Deny] {
                 let refused = decide(&caller("local:ada", how, 2), vote).await.unwrap_err();
                 assert!(matches!(refused, GovernanceError::OwnProposal), "{how:?}, {vote:?}: {refused}");
             }
         }
         // A refused act changes nothing: another reviewer can still decide.
-        let voted = decide(&caller("local:bob", How::UnixPeer, 3), Vote::Approve).await.unwrap();
-        let Voted::Now { state, .. } = voted else { panic!("{voted:?}") };
-        let ending = state.ending().unwrap();
+        let voted = decide(&caller("local:bob", How::UnixPeer, 3), Verdict::Approve).await.unwrap();
+        let Voted::Now { approval, .. } = voted else { panic!("{voted:?}") };
+        let ending = approval.ending().unwrap();
         assert_eq!((ending.allows, ending.by.as_str()), (true, "local:bob"));
+        let [vote] = &approval.votes[..] else { panic!("{:?}", approval.votes) };
+        assert_eq!((vote.vote.verdict, &vote.vote.by.subject), (Verdict::Approve, &ending.by));
+        assert_eq!((vote.vote.action_digest, vote.voted_at), (asked.action_digest, ending.at));
 
         // The same vote again changes nothing; another credential of the same subject is the same reviewer.
         for how in [How::UnixPeer, How::BootstrapCredential] {
-            let again = decide(&caller("local:bob", how, 4), Vote::Approve).await.unwrap();
+            let again = decide(&caller("local:bob", how, 4), Verdict::Approve).await.unwrap();
             let Voted::Before(row) = again else { panic!("{again:?}") };
-            assert_eq!(row.state.approval.unwrap().state, state);
+            assert_eq!(row.state.approval.unwrap(), approval);
         }
-        for (by, vote) in [("local:bob", Vote::Deny), ("local:eve", Vote::Approve), ("", Vote::Approve)] {
+        for (by, vote) in [("local:bob", Verdict::Deny), ("local:eve", Verdict::Approve), ("", Verdict::Approve)] {
             let refused = decide(&caller(by, How::UnixPeer, 5), vote).await.unwrap_err();
             assert!(matches!(refused, GovernanceError::AlreadyDecided { .. }), "{by}, {vote:?}: {refused}");
         }

@@ -12,7 +12,7 @@ use crate::approvals::{Asked, Pending, Queue, QueueFull, Unmasked, UnmaskedCell,
 use crate::audit::record::{DecisionRecord, Event};
 use crate::audit::row::{ConfirmationClosed, RowState};
 use crate::audit::{Draft, Opening, Tx, TxError};
-use crate::domain::{ApprovalId, Caller, DecisionId, Digest, Outcome, Report, ResultStatus, Timestamp};
+use crate::domain::{ApprovalId, Caller, DecisionId, Digest, Outcome, Timestamp};
 use crate::limits::Share;
 
 /// A decision that is ready to be written.
@@ -184,9 +184,4 @@ impl NewQuestion {
             own_uid: self.own_uid,
         }
     }
-}
-
-/// A result that the daemon itself sets.
-pub(super) fn settled(status: ResultStatus, error: &str) -> Report {
-    Report { status, data: None, error: error.to_owned(), started_at: None, completed_at: None }
 }

@@ -1,10 +1,10 @@
-//! What warnings are called, so that a tool can tell them apart and a person can look one up.
+//! The codes of warnings: a tool tells warnings apart by code, and a person looks a code up.
 
 use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-/// The kind of a warning: something that is legal in a policy and probably not meant.
+/// The kind of a warning about something that is legal in a policy but probably not meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Code {
     /// The policy has no rules.
@@ -15,13 +15,13 @@ pub enum Code {
     AutomaticName,
     /// `yes`, `no`, `on` or `off`, which is text here.
     BooleanWord,
-    /// A glob means something else than it seems to.
+    /// A glob does not mean what it seems to mean.
     OddGlob,
-    /// A glob that matches only what is empty.
+    /// A glob matches only the empty text.
     EmptyGlob,
-    /// A target on a rule that allows, which a path can get out of by `..`.
+    /// A path can leave the target of a rule that allows, by `..`.
     EscapableTarget,
-    /// An agent that is not authenticated chooses the name that the rule is about.
+    /// An unauthenticated agent chooses the name that the rule matches.
     UnauthenticatedActor,
     /// `timeout` or `on_timeout` on a rule that asks nobody.
     UnusedTimeout,

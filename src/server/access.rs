@@ -56,7 +56,13 @@ fn grpc(service: &str, method: &str) -> Access {
         }
         (
             "aegis.v1.AuditService",
-            "StreamAudit" | "GetStats" | "GetCheckpoint" | "GetInclusionProof" | "GetConsistencyProof",
+            "StreamAudit"
+            | "GetDecision"
+            | "ListDecisions"
+            | "GetStats"
+            | "GetCheckpoint"
+            | "GetInclusionProof"
+            | "GetConsistencyProof",
         ) => &[Role::Auditor],
         ("aegis.v1.AdminService", "CreateToken" | "ListTokens" | "RevokeToken" | "RotateLogKey" | "RedactDecision")
         | ("aegis.v1.PolicyService", "GetPolicy" | "UpdatePolicy" | "ValidatePolicy" | "WatchPolicy") => &[Role::Admin],

@@ -28,6 +28,8 @@ pub(crate) const fn status(code: ErrorCode) -> StatusCode {
         | E::NotRedactable
         | E::ConfirmationInvalid
         | E::PolicyNotWritable
+        | E::CursorAhead
+        | E::OtherLog
         | E::RevisionMismatch
         | E::KeyUnsettled => StatusCode::CONFLICT,
         E::TooManyFailures

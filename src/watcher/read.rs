@@ -1,8 +1,8 @@
-//! Reading a configured file: a regular one, no further than so far, in bounded time.
+//! Reads a configured file. It must be a regular file; the length and the time are bounded.
 //!
-//! A file system that hangs (a mount whose server is gone) hangs whoever reads from it, and nothing can end that from
-//! within. So a thread reads, and whoever asked waits for it for so long. While that thread hangs there is no second
-//! one for the same file: it is refused at once.
+//! A file system that hangs (a mount whose server is gone) blocks every thread that reads from it, and the program
+//! cannot interrupt that. So a separate thread reads, and the caller waits for a bounded time. While that thread
+//! hangs, the same file is refused at once, and no second thread starts.
 
 use std::collections::BTreeSet;
 use std::fs::{File, FileType, OpenOptions};
@@ -15,13 +15,13 @@ use std::time::Duration;
 
 use rustix::fs::OFlags;
 
-/// How long a file may take.
+/// The longest time to read a file.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Files whose reader has not come back in time.
+/// Files with a reader that has not finished in time.
 static HANGING: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
-/// Reads a regular file, but no more than one byte past this many: enough to say that it is too long. Blocks for some
+/// Reads a regular file, up to one byte more than `max_bytes`, which shows that it is too long. Blocks for a few
 /// seconds at most.
 pub(crate) fn read_bounded(path: &Path, max_bytes: usize) -> io::Result<Vec<u8>> {
     if hanging().contains(path) {
@@ -31,7 +31,7 @@ pub(crate) fn read_bounded(path: &Path, max_bytes: usize) -> io::Result<Vec<u8>>
     let file = path.to_owned();
     std::thread::Builder::new().name("read".to_owned()).spawn(move || {
         let read = read(&file, max_bytes);
-        // Nobody waits for what came too late; from now on the file can be tried again.
+        // The caller has gone. The file system answers again, so the file can be tried again.
         if tell.send(read).is_err() {
             hanging().remove(&file);
         }
@@ -39,7 +39,7 @@ pub(crate) fn read_bounded(path: &Path, max_bytes: usize) -> io::Result<Vec<u8>>
     match told.recv_timeout(PATIENCE) {
         Ok(read) => read,
         Err(RecvTimeoutError::Timeout) => {
-            // Before `told` goes: the reader sees that nobody waits only after the file is noted here.
+            // Insert before `told` is dropped: the reader removes the entry once it sees that the caller has gone.
             hanging().insert(path.to_owned());
             drop(told);
             Err(hangs())
@@ -58,7 +58,7 @@ fn hangs() -> io::Error {
 }
 
 fn read(path: &Path, max_bytes: usize) -> io::Result<Vec<u8>> {
-    // Without blocking: to open a FIFO would wait for its writer.
+    // Without blocking, because opening a FIFO would wait for its writer.
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
     let kind = file.metadata()?.file_type();
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_regular_file_is_read_and_no_other_keeps_the_reader() {
+    fn only_a_regular_file_is_read_and_no_other_blocks_the_reader() {
         let tmp = tempfile::tempdir().unwrap();
         let fifo = tmp.path().join("fifo");
         rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0).unwrap();

@@ -14,8 +14,8 @@ use tempfile::TempDir;
 use tonic::{Code, Status};
 
 use crate::harness::{
-    AEGIS, Daemon, Ledger, Setup, ask, details, eventually, healthy, params, pending, propose, refusal, stderr, stdout,
-    whole_log, yes,
+    AEGIS, Daemon, Ledger, Setup, ask, details, eventually, healthy, params, pending, propose, refusal, report, stderr,
+    stdout, whole_log, yes,
 };
 
 const ASK: &str = "
@@ -141,11 +141,7 @@ async fn on_a_full_disk_nothing_is_allowed_and_with_space_all_goes_on() {
 
     // Nothing else that must be recorded goes through, either.
     assert_full(&reviewer.approve(yes(&open, "yes")).await.unwrap_err());
-    let report = v1::ReportResultRequest {
-        decision_id: allowed.decision_id.clone(),
-        status: ResultStatus::Success.into(),
-        ..v1::ReportResultRequest::default()
-    };
+    let report = report(&allowed.decision_id, ResultStatus::Success);
     assert_full(&agent.report_result(report.clone()).await.unwrap_err());
     // What needs no record is answered.
     let action = v1::EvaluateItem { actor: None, action: propose("read", "x").action };

@@ -28,6 +28,7 @@ mod identities;
 mod interop;
 mod jwt;
 mod lifetime;
+mod lookup;
 mod proposals;
 mod reload;
 mod restart;

@@ -337,8 +337,8 @@ func (x *SessionAction) GetResultStatus() ResultStatus {
 	return ResultStatus_RESULT_STATUS_UNSPECIFIED
 }
 
-// Selects approvals. Every field that is set must match; of a repeated field, one value must. `AuditFilter` has the same
-// fields under the same numbers, and more. Globs are those of the policy: `*` is any text, `/` included, `?` one
+// Selects approvals. Every field that is set must match; of a repeated field, one value must. `AuditFilter` has the
+// same fields under the same numbers, and more. Globs are those of the policy: `*` is any text, `/` included, `?` one
 // character, `[abc]` one of these, and a text without them matches exactly. Every other text matches exactly.
 type ApprovalFilter struct {
 	state protoimpl.MessageState `protogen:"open.v1"`

@@ -80,8 +80,8 @@ func (AuditView) EnumDescriptor() ([]byte, []int) {
 }
 
 // Selects rows. Every field that is set must match; of a repeated field, one value must. Globs are those of the policy:
-// `*` is any text, `/` included, `?` one character, `[abc]` one of these, and a text without them matches exactly. Every
-// other text matches exactly.
+// `*` is any text, `/` included, `?` one character, `[abc]` one of these, and a text without them matches exactly.
+// Every other text matches exactly.
 type AuditFilter struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The session.
@@ -615,8 +615,8 @@ func (x *CaughtUp) GetCount() uint64 {
 // Asks for one decision.
 type GetDecisionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The id of the decision (`dec_`), of its approval (`apr_`) or of one of its records (`aud_`), or the beginning of
-	// one: at least the prefix and 8 more characters. Required.
+	// The id of the decision (`dec_`), of its approval (`apr_`) or of one of its records (`aud_`). Of the first two, and
+	// of the record of the decision itself, the beginning is enough: the prefix and at least 8 more characters. Required.
 	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -297,7 +297,8 @@ const (
 	DecisionCode_DECISION_CODE_POLICY_CHANGED DecisionCode = 4
 	// The proposer withdrew the proposal.
 	DecisionCode_DECISION_CODE_CANCELLED DecisionCode = 5
-	// The action was allowed, and its result is reported already: an ALLOW is for one run. `result` has what was reported.
+	// The action was allowed, and its result is reported already: an ALLOW is for one run. `result` has what was
+	// reported.
 	DecisionCode_DECISION_CODE_ALREADY_REPORTED DecisionCode = 11
 )
 
@@ -820,13 +821,13 @@ type Decision struct {
 	ApprovalMode ApprovalMode `protobuf:"varint,15,opt,name=approval_mode,json=approvalMode,proto3,enum=aegis.v1.ApprovalMode" json:"approval_mode,omitempty"`
 	// What made the outcome what it is.
 	Code DecisionCode `protobuf:"varint,16,opt,name=code,proto3,enum=aegis.v1.DecisionCode" json:"code,omitempty"`
-	// Whether an earlier proposal with the same idempotency key already got this decision. Run the action only if your own
-	// call was a retry.
+	// Whether an earlier proposal with the same idempotency key already got this decision. Run the action only if your
+	// own call was a retry.
 	Replayed bool `protobuf:"varint,17,opt,name=replayed,proto3" json:"replayed,omitempty"`
 	// The reported result of the action. Absent until it is reported.
 	Result *ActionResult `protobuf:"bytes,18,opt,name=result,proto3" json:"result,omitempty"`
-	// What `action_digest` begins with: 32 hex digits. It is not on the record, so a reader cannot test guesses of a masked
-	// value against the digest.
+	// What `action_digest` begins with: 32 hex digits. It is not on the record, so a reader cannot test guesses of a
+	// masked value against the digest.
 	ActionDigestSalt string `protobuf:"bytes,19,opt,name=action_digest_salt,json=actionDigestSalt,proto3" json:"action_digest_salt,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache

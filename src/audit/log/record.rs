@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::domain::{
     Action, Actor, Approval, ApprovalId, Caller, DecisionId, Digest, Ending, How, Outcome, ParamPath, ParamsError,
-    Peer, RecordId, Report, RiskLevel, Role, Timestamp, TokenId, canonical_json,
+    Peer, RecordId, Report, RiskLevel, Role, Timestamp, TokenId, Verdict, canonical_json,
 };
 
 /// The version of the record's JSON. A reader refuses any other version.
@@ -91,6 +91,9 @@ pub enum Event {
         how: Option<How>,
         /// The revision in force when it ended.
         policy_revision: Digest,
+        /// The vote of the reviewer, if it was one that ended the approval. Older records do not have it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        vote: Option<VoteRecord>,
     },
     /// The agent's own user confirmed: a second proposal redeemed the token.
     Confirmed {
@@ -322,6 +325,20 @@ pub struct DecisionRecord {
     /// The trace id of the call, or empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub trace_id: String,
+}
+
+/// A reviewer's vote, as on the record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VoteRecord {
+    /// What the reviewer decided.
+    pub verdict: Verdict,
+    /// The reviewer.
+    pub by: IdentityRecord,
+    /// The reason that the reviewer gave.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// The digest of the action that the reviewer saw.
+    pub action_digest: Digest,
 }
 
 /// An identity, as on the record.

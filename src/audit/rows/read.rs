@@ -167,15 +167,26 @@ pub(crate) fn audit_row(
     row: u64,
     value: &[u8],
 ) -> Result<AuditRow, StoreError> {
+    Ok(sized_row(records, row, value)?.0)
+}
+
+/// Builds a row, and counts the bytes that it takes on disk.
+pub(crate) fn sized_row(
+    records: &ReadOnlyTable<u64, &'static [u8]>,
+    row: u64,
+    value: &[u8],
+) -> Result<(AuditRow, usize), StoreError> {
     let (facts, state) = decode_row(value).map_err(damaged)?;
     if let Some(record_id) = state.redacted {
         let time = Timestamp::from_microsecond(facts.time).map_err(|error| damaged(error.to_string()))?;
-        return Ok(AuditRow { row, record_id, time, decision: redacted_decision(&facts, &state), state });
+        let decision = redacted_decision(&facts, &state);
+        return Ok((AuditRow { row, record_id, time, decision, state }, value.len()));
     }
     let record = records.get(state.sequence)?.ok_or_else(|| missing("record", state.sequence))?;
+    let bytes = value.len() + record.value().len();
     let Record { record_id, time, event, .. } = parse_record(state.sequence, record.value()).map_err(damaged)?;
     let Event::Decision(decision) = event else {
         return Err(damaged(format!("record {} is no decision", state.sequence)));
     };
-    Ok(AuditRow { row, record_id, time, decision: *decision, state })
+    Ok((AuditRow { row, record_id, time, decision: *decision, state }, bytes))
 }

@@ -15,9 +15,9 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, because};
 use crate::cli::{say, wire};
 use crate::domain::Timestamp;
-use crate::proto::v1::{Decision, ReportResultRequest, ResultStatus};
+use crate::proto::v1::{ActionResult, Decision, ReportResultRequest, ResultStatus};
 
-/// Runs the command to its end, reports, and ends as the command did.
+/// Runs the command, reports its result, and returns its exit code.
 pub(super) async fn run(
     remote: &Remote,
     decision: &Decision,
@@ -26,20 +26,20 @@ pub(super) async fn run(
 ) -> Result<Exit, Failure> {
     let started_at = Timestamp::now();
     let ended = attend(decision, command, signals).await;
-    let (exit, mut report) = match &ended {
+    let (exit, mut result) = match &ended {
         Ok(status) => (exit(*status), outcome(*status)),
         Err(error) => {
             (unstartable(error), failed(format!("{} cannot be run: {}", command[0].display(), because(error))))
         }
     };
     if ended.is_err() {
-        say::error(&report.error);
+        say::error(&result.error);
     }
-    report.decision_id.clone_from(&decision.decision_id);
-    report.started_at = Some(wire::to_moment(started_at));
-    report.completed_at = Some(wire::to_moment(Timestamp::now()));
+    result.started_at = Some(wire::to_moment(started_at));
+    result.completed_at = Some(wire::to_moment(Timestamp::now()));
+    let report = ReportResultRequest { decision_id: decision.decision_id.clone(), result: Some(result) };
     if let Err(status) = remote.governance().report_result(connect::call(report)).await {
-        // The command has run: its own code matters more to whoever called than the gap in the record.
+        // The command has run: to the caller, its exit code matters more than the missing report.
         say::warning(format_args!("the result of the action could not be reported: {}", Failure::from(status)));
     }
     Ok(exit)
@@ -54,7 +54,7 @@ fn start(decision: &Decision, command: &[OsString]) -> io::Result<Child> {
         .spawn()
 }
 
-/// Runs the command and waits for it, whatever happens: its end has to be reported. Signals are passed on, but for
+/// Runs the command and waits for it, whatever happens, because its end has to be reported. Passes signals on, except
 /// those that the terminal sent to both.
 async fn attend(decision: &Decision, command: &[OsString], signals: &mut Signals) -> io::Result<ExitStatus> {
     let mut child = start(decision, command)?;
@@ -65,13 +65,13 @@ async fn attend(decision: &Decision, command: &[OsString], signals: &mut Signals
         };
         let pid = child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
         if let Some(pid) = pid.filter(|_| !is_from_terminal) {
-            // It may have ended by itself in this moment.
+            // The command may have ended just now.
             let _ = kill_process(pid, signal);
         }
     }
 }
 
-/// The code that a shell would give it.
+/// The exit code that a shell would use.
 fn exit(status: ExitStatus) -> Exit {
     let code = status.code().or_else(|| Some(128 + status.signal()?)).and_then(|code| u8::try_from(code).ok());
     Exit::Command(code.unwrap_or(u8::MAX))
@@ -81,19 +81,19 @@ fn unstartable(error: &io::Error) -> Exit {
     Exit::Command(if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 })
 }
 
-fn outcome(status: ExitStatus) -> ReportResultRequest {
-    let report = match (status.code(), status.signal()) {
-        (Some(0), _) => ReportResultRequest { status: ResultStatus::Success as i32, ..ReportResultRequest::default() },
+fn outcome(status: ExitStatus) -> ActionResult {
+    let result = match (status.code(), status.signal()) {
+        (Some(0), _) => ActionResult { status: ResultStatus::Success as i32, ..ActionResult::default() },
         (Some(code), _) => failed(format!("exit code {code}")),
         (None, Some(signal)) => failed(format!("ended by signal {signal}")),
         (None, None) => failed("ended without an exit code".into()),
     };
     let data = json!({"exit_code": exit(status).code()});
-    ReportResultRequest { data: wire::to_value(data, "data").ok(), ..report }
+    ActionResult { data: wire::to_value(data, "data").ok(), ..result }
 }
 
-fn failed(error: String) -> ReportResultRequest {
-    ReportResultRequest { status: ResultStatus::Failed as i32, error, ..ReportResultRequest::default() }
+fn failed(error: String) -> ActionResult {
+    ActionResult { status: ResultStatus::Failed as i32, error, ..ActionResult::default() }
 }
 
 #[cfg(test)]
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_started_is_told_apart_as_shells_do() {
+    fn a_command_that_cannot_be_started_has_the_exit_code_of_a_shell() {
         let codes = ["/nowhere/at/all", "/"]
             .map(|path| unstartable(&start(&Decision::default(), &[path.into()]).map(drop).unwrap_err()).code());
         assert_eq!(codes, [127, 126]);

@@ -194,6 +194,8 @@ impl Desk {
         {
             cursor.has_ended = true;
             cursor.on.ending.clone_from(&ended.ending);
+            cursor.on.votes.clone_from(&ended.votes);
+            (cursor.on.state, cursor.on.version) = (ended.state, ended.version);
         }
     }
 

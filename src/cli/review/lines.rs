@@ -124,7 +124,7 @@ impl Session {
             }
             Update::Ended(ended) => {
                 let number = self.number(&ended.approval_id);
-                let how = ended.ending.as_ref().map_or_else(|| "ended".into(), approval::ending);
+                let how = approval::ended(&ended);
                 self.out.line(format_args!("[{number}] {} {how}", approval::title(&ended)))?;
                 self.out.flush()
             }

@@ -7,12 +7,18 @@ use std::time::Duration;
 use prost_types::value::Kind;
 use serde_json::{Map, Number, Value};
 
+use crate::audit::TextFilter;
 use crate::domain::check::{MAX_WAIT, NAME_BYTES, TEXT_BYTES, inexact};
 use crate::domain::{
     Action, Actor, Approval, CallError, Check, Checked, Checker, Digest, JsonLimits, MAX_WHOLE_NUMBER, Outcome,
-    Proposal, Report, ResultStatus, RiskLevel, Timestamp,
+    Proposal, QuestionStatus, Report, ResultStatus, RiskLevel, Timestamp,
 };
 use crate::proto::v1;
+
+/// The default number of entries in a page.
+pub(crate) const DEFAULT_PAGE: usize = 100;
+/// The most entries in a page.
+const LARGEST_PAGE: usize = 1000;
 
 /// Reads a request, and collects its violations.
 ///
@@ -35,6 +41,12 @@ impl Reader {
     pub(crate) fn check<T: Check>(self, read: T) -> Result<Checked<T>, CallError> {
         let limits = self.0.limits();
         Checked::new(read, limits, self.0.into_violations())
+    }
+
+    /// The result, after the domain has checked it too. The violations that the domain finds are below this field.
+    pub(crate) fn check_below<T: Check>(self, field: &str, read: T) -> Result<Checked<T>, CallError> {
+        let limits = self.0.limits();
+        Checked::below(field, read, limits, self.0.into_violations())
     }
 
     /// Reports that a field is wrong.
@@ -84,6 +96,38 @@ impl Reader {
         digest
     }
 
+    /// The values of a list of an enumeration. `UNSPECIFIED` is none of them.
+    pub(crate) fn enumerations<E: TryFrom<i32>, T>(
+        &mut self,
+        field: &str,
+        numbers: &[i32],
+        read: impl Fn(E) -> Option<T>,
+    ) -> Vec<T> {
+        let mut values = Vec::new();
+        for (i, number) in numbers.iter().enumerate() {
+            match E::try_from(*number).ok().and_then(&read) {
+                Some(value) => values.push(value),
+                None => self.wrong(format!("{field}[{i}]"), format!("{number} is not a value of this enumeration")),
+            }
+        }
+        values
+    }
+
+    /// A text of a filter; `None` if it is empty.
+    pub(crate) fn text_filter(&mut self, field: &str, text: String) -> Option<TextFilter> {
+        self.0.text(field, &text, TextFilter::MAX_BYTES);
+        Some(text).filter(|text| !text.is_empty()).map(TextFilter::new)
+    }
+
+    /// How many entries a page has at most.
+    pub(crate) fn page_size(&mut self, page_size: Option<u32>) -> usize {
+        let size = page_size.map_or(DEFAULT_PAGE, |size| usize::try_from(size).unwrap_or(usize::MAX));
+        if size == 0 {
+            self.wrong("page_size", format!("must be at least 1, or absent: then it is {DEFAULT_PAGE}"));
+        }
+        size.min(LARGEST_PAGE)
+    }
+
     /// A value of an enumeration.
     pub(crate) fn enumeration<E: TryFrom<i32>>(&mut self, field: &str, number: i32) -> Option<E> {
         let value = E::try_from(number).ok();
@@ -104,10 +148,10 @@ impl Reader {
         &mut self,
         actor: Option<v1::Actor>,
         action: Option<v1::Action>,
-        context: Option<v1::Context>,
+        context: Option<v1::ProposalContext>,
         trace_id: String,
     ) -> Proposal {
-        let v1::Context { session_id, metadata } = context.unwrap_or_default();
+        let v1::ProposalContext { session_id, metadata } = context.unwrap_or_default();
         Proposal {
             actor: read_actor(actor),
             action: self.action("action", action),
@@ -118,17 +162,20 @@ impl Reader {
     }
 
     /// A report of a result.
-    pub(crate) fn report(&mut self, request: v1::ReportResultRequest) -> Report {
-        let status = result_status(request.status()).unwrap_or_else(|| {
-            self.wrong("status", "must be success, failed, skipped or rolled_back");
+    ///
+    /// What the daemon sets in a result is ignored, so that a caller can send back what it read.
+    pub(crate) fn report(&mut self, result: Option<v1::ActionResult>) -> Report {
+        let result = result.unwrap_or_default();
+        let status = result_status(result.status()).unwrap_or_else(|| {
+            self.wrong("result.status", "must be success, failed, skipped or rolled_back");
             ResultStatus::Failed
         });
         Report {
             status,
-            data: request.data.and_then(|data| self.value("data", data)),
-            error: request.error,
-            started_at: request.started_at.and_then(|at| self.timestamp("started_at", at)),
-            completed_at: request.completed_at.and_then(|at| self.timestamp("completed_at", at)),
+            data: result.data.and_then(|data| self.value("result.data", data)),
+            error: result.error,
+            started_at: result.started_at.and_then(|at| self.timestamp("result.started_at", at)),
+            completed_at: result.completed_at.and_then(|at| self.timestamp("result.completed_at", at)),
         }
     }
 
@@ -228,6 +275,18 @@ pub(crate) fn result_status(status: v1::ResultStatus) -> Option<ResultStatus> {
         v1::ResultStatus::Skipped => Some(ResultStatus::Skipped),
         v1::ResultStatus::RolledBack => Some(ResultStatus::RolledBack),
         v1::ResultStatus::Unknown => Some(ResultStatus::Unknown),
+    }
+}
+
+/// The state that a filter names.
+pub(crate) fn question_status(state: v1::ApprovalState) -> Option<QuestionStatus> {
+    match state {
+        v1::ApprovalState::Unspecified => None,
+        v1::ApprovalState::Pending => Some(QuestionStatus::Pending),
+        v1::ApprovalState::Approved => Some(QuestionStatus::Approved),
+        v1::ApprovalState::Denied => Some(QuestionStatus::Denied),
+        v1::ApprovalState::Expired => Some(QuestionStatus::Expired),
+        v1::ApprovalState::Cancelled => Some(QuestionStatus::Cancelled),
     }
 }
 

@@ -41,7 +41,9 @@ const fn code(code: ErrorCode) -> Code {
         | E::NotReportable
         | E::NotRedactable
         | E::ConfirmationInvalid
-        | E::PolicyNotWritable => Code::FailedPrecondition,
+        | E::PolicyNotWritable
+        | E::OtherLog => Code::FailedPrecondition,
+        E::CursorAhead => Code::OutOfRange,
         E::RevisionMismatch | E::KeyUnsettled => Code::Aborted,
         E::TooManyFailures
         | E::TooManyPendingApprovals

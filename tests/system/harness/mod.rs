@@ -19,7 +19,8 @@ pub(crate) use self::daemon::{AEGIS, DEADLINE, Daemon, Setup, eventually, unix};
 pub(crate) use self::key_server::KeyServer;
 pub(crate) use self::ledger::{Ledger, whole_log};
 pub(crate) use self::people::{
-    Admin, Agent, Reviewer, approval, ask, awaited, ending, health, healthy, long, narrow, no, pending, yes,
+    Admin, Agent, Reviewer, approval, ask, awaited, ended_by, ending, health, healthy, long, masked, narrow, no,
+    pending, report, result_of, yes,
 };
 pub(crate) use self::programs::{as_nobody, grpcurl, interop, me, read_all, stderr, stdout};
 pub(crate) use self::shim::Shim;

@@ -234,8 +234,8 @@ export const SessionActionSchema: GenMessage<SessionAction> = /*@__PURE__*/
   messageDesc(file_aegis_v1_approval, 1);
 
 /**
- * Selects approvals. Every field that is set must match; of a repeated field, one value must. `AuditFilter` has the same
- * fields under the same numbers, and more. Globs are those of the policy: `*` is any text, `/` included, `?` one
+ * Selects approvals. Every field that is set must match; of a repeated field, one value must. `AuditFilter` has the
+ * same fields under the same numbers, and more. Globs are those of the policy: `*` is any text, `/` included, `?` one
  * character, `[abc]` one of these, and a text without them matches exactly. Every other text matches exactly.
  *
  * @generated from message aegis.v1.ApprovalFilter
@@ -724,9 +724,9 @@ export const ApprovalService: GenService<{
    * Approves the action. The daemon first evaluates the policy that is in force now. If that policy blocks the action,
    * the approval ends denied. Safe to repeat: the same reviewer with the same digest receives the first answer again.
    *
-   * Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), NOT_FOUND (`NO_SUCH_APPROVAL`), FAILED_PRECONDITION (`ALREADY_DECIDED`
-   * with who and when, `APPROVAL_EXPIRED`, `DIGEST_MISMATCH`), PERMISSION_DENIED (`OWN_PROPOSAL`), RESOURCE_EXHAUSTED
-   * (`RECORD_BUSY`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
+   * Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), NOT_FOUND (`NO_SUCH_APPROVAL`), FAILED_PRECONDITION
+   * (`ALREADY_DECIDED` with who and when, `APPROVAL_EXPIRED`, `DIGEST_MISMATCH`), PERMISSION_DENIED (`OWN_PROPOSAL`),
+   * RESOURCE_EXHAUSTED (`RECORD_BUSY`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
    *
    * @generated from rpc aegis.v1.ApprovalService.Approve
    */

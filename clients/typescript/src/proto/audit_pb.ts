@@ -22,8 +22,8 @@ export const file_aegis_v1_audit: GenFile = /*@__PURE__*/
 
 /**
  * Selects rows. Every field that is set must match; of a repeated field, one value must. Globs are those of the policy:
- * `*` is any text, `/` included, `?` one character, `[abc]` one of these, and a text without them matches exactly. Every
- * other text matches exactly.
+ * `*` is any text, `/` included, `?` one character, `[abc]` one of these, and a text without them matches exactly.
+ * Every other text matches exactly.
  *
  * @generated from message aegis.v1.AuditFilter
  */
@@ -337,8 +337,8 @@ export const CaughtUpSchema: GenMessage<CaughtUp> = /*@__PURE__*/
  */
 export type GetDecisionRequest = Message<"aegis.v1.GetDecisionRequest"> & {
   /**
-   * The id of the decision (`dec_`), of its approval (`apr_`) or of one of its records (`aud_`), or the beginning of
-   * one: at least the prefix and 8 more characters. Required.
+   * The id of the decision (`dec_`), of its approval (`apr_`) or of one of its records (`aud_`). Of the first two, and
+   * of the record of the decision itself, the beginning is enough: the prefix and at least 8 more characters. Required.
    *
    * @generated from field: string id = 1;
    */

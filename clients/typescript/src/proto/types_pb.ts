@@ -275,8 +275,8 @@ export type Decision = Message<"aegis.v1.Decision"> & {
   code: DecisionCode;
 
   /**
-   * Whether an earlier proposal with the same idempotency key already got this decision. Run the action only if your own
-   * call was a retry.
+   * Whether an earlier proposal with the same idempotency key already got this decision. Run the action only if your
+   * own call was a retry.
    *
    * @generated from field: bool replayed = 17;
    */
@@ -290,8 +290,8 @@ export type Decision = Message<"aegis.v1.Decision"> & {
   result?: ActionResult | undefined;
 
   /**
-   * What `action_digest` begins with: 32 hex digits. It is not on the record, so a reader cannot test guesses of a masked
-   * value against the digest.
+   * What `action_digest` begins with: 32 hex digits. It is not on the record, so a reader cannot test guesses of a
+   * masked value against the digest.
    *
    * @generated from field: string action_digest_salt = 19;
    */
@@ -814,7 +814,8 @@ export enum DecisionCode {
   CANCELLED = 5,
 
   /**
-   * The action was allowed, and its result is reported already: an ALLOW is for one run. `result` has what was reported.
+   * The action was allowed, and its result is reported already: an ALLOW is for one run. `result` has what was
+   * reported.
    *
    * @generated from enum value: DECISION_CODE_ALREADY_REPORTED = 11;
    */

@@ -181,8 +181,8 @@ global___SessionAction = SessionAction
 
 @typing.final
 class ApprovalFilter(google.protobuf.message.Message):
-    """Selects approvals. Every field that is set must match; of a repeated field, one value must. `AuditFilter` has the same
-    fields under the same numbers, and more. Globs are those of the policy: `*` is any text, `/` included, `?` one
+    """Selects approvals. Every field that is set must match; of a repeated field, one value must. `AuditFilter` has the
+    same fields under the same numbers, and more. Globs are those of the policy: `*` is any text, `/` included, `?` one
     character, `[abc]` one of these, and a text without them matches exactly. Every other text matches exactly.
     """
 

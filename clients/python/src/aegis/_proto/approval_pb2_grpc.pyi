@@ -58,9 +58,9 @@ class ApprovalServiceStub:
     """Approves the action. The daemon first evaluates the policy that is in force now. If that policy blocks the action,
     the approval ends denied. Safe to repeat: the same reviewer with the same digest receives the first answer again.
 
-    Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), NOT_FOUND (`NO_SUCH_APPROVAL`), FAILED_PRECONDITION (`ALREADY_DECIDED`
-    with who and when, `APPROVAL_EXPIRED`, `DIGEST_MISMATCH`), PERMISSION_DENIED (`OWN_PROPOSAL`), RESOURCE_EXHAUSTED
-    (`RECORD_BUSY`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
+    Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), NOT_FOUND (`NO_SUCH_APPROVAL`), FAILED_PRECONDITION
+    (`ALREADY_DECIDED` with who and when, `APPROVAL_EXPIRED`, `DIGEST_MISMATCH`), PERMISSION_DENIED (`OWN_PROPOSAL`),
+    RESOURCE_EXHAUSTED (`RECORD_BUSY`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
     """
 
     Deny: grpc.UnaryUnaryMultiCallable[
@@ -112,9 +112,9 @@ class ApprovalServiceAsyncStub:
     """Approves the action. The daemon first evaluates the policy that is in force now. If that policy blocks the action,
     the approval ends denied. Safe to repeat: the same reviewer with the same digest receives the first answer again.
 
-    Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), NOT_FOUND (`NO_SUCH_APPROVAL`), FAILED_PRECONDITION (`ALREADY_DECIDED`
-    with who and when, `APPROVAL_EXPIRED`, `DIGEST_MISMATCH`), PERMISSION_DENIED (`OWN_PROPOSAL`), RESOURCE_EXHAUSTED
-    (`RECORD_BUSY`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
+    Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), NOT_FOUND (`NO_SUCH_APPROVAL`), FAILED_PRECONDITION
+    (`ALREADY_DECIDED` with who and when, `APPROVAL_EXPIRED`, `DIGEST_MISMATCH`), PERMISSION_DENIED (`OWN_PROPOSAL`),
+    RESOURCE_EXHAUSTED (`RECORD_BUSY`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
     """
 
     Deny: grpc.aio.UnaryUnaryMultiCallable[
@@ -174,9 +174,9 @@ class ApprovalServiceServicer(metaclass=abc.ABCMeta):
         """Approves the action. The daemon first evaluates the policy that is in force now. If that policy blocks the action,
         the approval ends denied. Safe to repeat: the same reviewer with the same digest receives the first answer again.
 
-        Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), NOT_FOUND (`NO_SUCH_APPROVAL`), FAILED_PRECONDITION (`ALREADY_DECIDED`
-        with who and when, `APPROVAL_EXPIRED`, `DIGEST_MISMATCH`), PERMISSION_DENIED (`OWN_PROPOSAL`), RESOURCE_EXHAUSTED
-        (`RECORD_BUSY`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
+        Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), NOT_FOUND (`NO_SUCH_APPROVAL`), FAILED_PRECONDITION
+        (`ALREADY_DECIDED` with who and when, `APPROVAL_EXPIRED`, `DIGEST_MISMATCH`), PERMISSION_DENIED (`OWN_PROPOSAL`),
+        RESOURCE_EXHAUSTED (`RECORD_BUSY`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
         """
 
     @abc.abstractmethod

@@ -54,8 +54,8 @@ global___AuditView = AuditView
 @typing.final
 class AuditFilter(google.protobuf.message.Message):
     """Selects rows. Every field that is set must match; of a repeated field, one value must. Globs are those of the policy:
-    `*` is any text, `/` included, `?` one character, `[abc]` one of these, and a text without them matches exactly. Every
-    other text matches exactly.
+    `*` is any text, `/` included, `?` one character, `[abc]` one of these, and a text without them matches exactly.
+    Every other text matches exactly.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
@@ -293,8 +293,8 @@ class GetDecisionRequest(google.protobuf.message.Message):
 
     ID_FIELD_NUMBER: builtins.int
     id: builtins.str
-    """The id of the decision (`dec_`), of its approval (`apr_`) or of one of its records (`aud_`), or the beginning of
-    one: at least the prefix and 8 more characters. Required.
+    """The id of the decision (`dec_`), of its approval (`apr_`) or of one of its records (`aud_`). Of the first two, and
+    of the record of the decision itself, the beginning is enough: the prefix and at least 8 more characters. Required.
     """
     def __init__(
         self,

@@ -180,7 +180,9 @@ class _DecisionCodeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._E
     DECISION_CODE_CANCELLED: _DecisionCode.ValueType  # 5
     """The proposer withdrew the proposal."""
     DECISION_CODE_ALREADY_REPORTED: _DecisionCode.ValueType  # 11
-    """The action was allowed, and its result is reported already: an ALLOW is for one run. `result` has what was reported."""
+    """The action was allowed, and its result is reported already: an ALLOW is for one run. `result` has what was
+    reported.
+    """
 
 class DecisionCode(_DecisionCode, metaclass=_DecisionCodeEnumTypeWrapper):
     """What made a decision what it is."""
@@ -198,7 +200,9 @@ DECISION_CODE_POLICY_CHANGED: DecisionCode.ValueType  # 4
 DECISION_CODE_CANCELLED: DecisionCode.ValueType  # 5
 """The proposer withdrew the proposal."""
 DECISION_CODE_ALREADY_REPORTED: DecisionCode.ValueType  # 11
-"""The action was allowed, and its result is reported already: an ALLOW is for one run. `result` has what was reported."""
+"""The action was allowed, and its result is reported already: an ALLOW is for one run. `result` has what was
+reported.
+"""
 global___DecisionCode = DecisionCode
 
 class _ApprovalState:
@@ -457,12 +461,12 @@ class Decision(google.protobuf.message.Message):
     code: global___DecisionCode.ValueType
     """What made the outcome what it is."""
     replayed: builtins.bool
-    """Whether an earlier proposal with the same idempotency key already got this decision. Run the action only if your own
-    call was a retry.
+    """Whether an earlier proposal with the same idempotency key already got this decision. Run the action only if your
+    own call was a retry.
     """
     action_digest_salt: builtins.str
-    """What `action_digest` begins with: 32 hex digits. It is not on the record, so a reader cannot test guesses of a masked
-    value against the digest.
+    """What `action_digest` begins with: 32 hex digits. It is not on the record, so a reader cannot test guesses of a
+    masked value against the digest.
     """
     @property
     def constraints(self) -> google.protobuf.struct_pb2.Struct:
