@@ -101,7 +101,7 @@ func TestARequestIsProposedSentAndReported(t *testing.T) {
 		t.Errorf("%+v", row)
 	}
 	text, _ := json.Marshal(row)
-	for _, part := range []string{`"name":["ada"]`, `"tag":["a","b"]`, `"result_data":{"status_code":200}`, `"body":"the body"`} {
+	for _, part := range []string{`"name":["ada"]`, `"tag":["a","b"]`, `"data":{"status_code":200}`, `"body":"the body"`} {
 		if !strings.Contains(string(text), part) {
 			t.Errorf("%s is not in %s", part, text)
 		}

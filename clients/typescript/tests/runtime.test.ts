@@ -166,7 +166,7 @@ describe("a runtime", () => {
             { action: { type: "delete" } },
         ]);
         const lines = (await runtime.audit.jsonl({ newestFirst: true })).trimEnd().split("\n");
-        expect(lines.map((line) => (JSON.parse(line) as { id: number }).id)).toEqual([2, 1]);
+        expect(lines.map((line) => (JSON.parse(line) as { number: number }).number)).toEqual([2, 1]);
         const blind = new Runtime({ executor: echo, client: world.client });
         await expect(blind.audit.rows()).rejects.toThrow("an auditor's credential");
         await using agent = new Runtime({ executor: echo, client: world.client, auditor: world.client });
