@@ -26,7 +26,11 @@ var rewrites = []string{
 }
 
 // framing are the headers that say where a request ends. A request with one is refused: a second request could hide in its body.
-var framing = []string{"Transfer-Encoding", "Trailer", "Upgrade", "Http2-Settings"}
+var framing = []string{"Http2-Settings", "Proxy-Connection", "Trailer", "Transfer-Encoding", "Upgrade"}
+
+// spelledOneWay are the headers that net/http writes itself, or reads: another spelling of them is another header to it, and none to
+// some servers.
+var spelledOneWay = []string{"Connection", "Content-Encoding", "Content-Length", "Content-Type", "Host", "Te"}
 
 // normaliseHeaders gives a request headers whose names have the one spelling that net/http knows, so that nothing in them goes
 // unseen. It refuses those that change which resource is meant or where the request ends.
@@ -77,6 +81,10 @@ func checkHeader(sent *http.Request, name string, values []string) error {
 			"put it into the URL", name)
 	case slices.Contains(framing, meant):
 		return fmt.Errorf("aegishttp: the header %s is about the connection, and another request could hide behind it: leave it out", name)
+	case meant != name && slices.Contains(spelledOneWay, meant):
+		return fmt.Errorf("aegishttp: the header %s is %s to some servers: write it so", name, meant)
+	case meant == "Te" && value != "trailers":
+		return fmt.Errorf("aegishttp: the header TE says %.40q, and asks for an encoding of the transfer: leave it out", value)
 	case meant == "Connection":
 		for option := range strings.SplitSeq(value, ",") {
 			if option = strings.TrimSpace(option); option != "" && option != "keep-alive" && option != "close" {
@@ -84,7 +92,7 @@ func checkHeader(sent *http.Request, name string, values []string) error {
 			}
 		}
 	case meant == "Content-Length":
-		if length := max(sent.ContentLength, 0); value != strconv.FormatInt(length, 10) || name != meant {
+		if length := max(sent.ContentLength, 0); value != strconv.FormatInt(length, 10) {
 			return fmt.Errorf("aegishttp: the header %s says %.40q, and the body is %d bytes long: leave it out", name, value, length)
 		}
 	case meant == "Host":

@@ -46,6 +46,19 @@ const FRAMING: ReadonlySet<string> = new Set([
     "upgrade",
 ]);
 
+/**
+ * Which the library writes itself, or reads: another spelling of them is another header to it, and none to some
+ * servers.
+ */
+const SPELLED_ONE_WAY: ReadonlySet<string> = new Set([
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "host",
+    "te",
+]);
+
 const refused = (name: string, problem: string): InvalidActionError =>
     new InvalidActionError(`headers.${name}`, problem);
 
@@ -58,7 +71,10 @@ export function checkHeaders(headers: Headers, url: URL, body: Uint8Array | unde
         const name = nameOf(written);
         if (REWRITES.has(name)) throw refused(name, "asks servers for another host or path than the URL says");
         if (FRAMING.has(name)) throw refused(name, "is the HTTP library's own: it says where a request ends");
+        if (name !== written && SPELLED_ONE_WAY.has(name)) throw refused(written, `is \`${name}\` to some servers`);
     }
+    const te = headers.get("te")?.trim().toLowerCase() ?? "";
+    if (te !== "" && te !== "trailers") throw refused("te", "asks for an encoding of the transfer: leave it out");
     const host = headers.get("host");
     if (host !== null && !sameHost(host, url)) {
         throw refused("host", `is \`${host}\`, and the URL says \`${url.host}\`: rules look at the URL`);

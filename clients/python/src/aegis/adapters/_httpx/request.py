@@ -41,7 +41,7 @@ def prepared(request: httpx.Request, description: str = "", *, allow_encoded_sla
     headers = httpx.Headers(request.headers)
     check_headers(headers, content=content)
     verb = request.method.lower()
-    if not re.fullmatch(r"[a-z-]+", verb) or verb == "connect":
+    if not re.fullmatch(r"[a-z-]+", verb) or verb in {"connect", "trace", "track"}:
         raise InvalidActionError("type", f"`{request.method}` is no method that can be proposed")
     url = normalised_url(request.url, allow_encoded_slashes=allow_encoded_slashes)
     check_host(url, headers)
