@@ -215,7 +215,7 @@ impl Newest {
         self.is_signed(earlier);
         let (old, new) = (&earlier.checkpoint, &self.checkpoint.checkpoint);
         assert!(old.size <= new.size, "the record has lost what was signed: {old} {new}");
-        let request = v1::GetConsistencyProofRequest { first_tree_size: old.size, second_tree_size: new.size };
+        let request = v1::GetConsistencyProofRequest { first_tree_size: old.size, second_tree_size: Some(new.size) };
         let proof = self.auditor.clone().get_consistency_proof(request).await.expect("it can be proved").into_inner();
         let hashes = proof.hashes.into_iter().map(|hash| Digest(hash.try_into().expect("a hash")));
         let hashes: Vec<_> = hashes.collect();

@@ -58,7 +58,7 @@ async fn nobody_waits_once_the_connection_is_closed_and_somebody_does_who_comes_
 #[tokio::test]
 async fn who_waits_in_a_call_waits_and_its_end_with_the_connection_is_seen() {
     let daemon = Setup::new().policy(ASK).start();
-    let (mut agent, mut reviewer) = (daemon.agent().await, daemon.reviewer().await);
+    let (mut agent, reviewer) = (daemon.agent().await, daemon.reviewer().await);
     let open = ask(&mut agent, propose("pay", "bank")).await;
     drop(agent);
     eventually("nobody waits", || {

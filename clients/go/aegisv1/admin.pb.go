@@ -457,8 +457,11 @@ func (x *RevokeTokenRequest) GetTokenId() string {
 // The token is revoked.
 type RevokeTokenResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The token that was revoked.
-	Token         *Token `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	// The token that was revoked. It opens nothing from now on.
+	Token *Token `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	// True while the record cannot be written. The daemon records the revocation as soon as it can. If the daemon ends
+	// before, the token works again: revoke it again.
+	Unrecorded    bool `protobuf:"varint,2,opt,name=unrecorded,proto3" json:"unrecorded,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -498,6 +501,13 @@ func (x *RevokeTokenResponse) GetToken() *Token {
 		return x.Token
 	}
 	return nil
+}
+
+func (x *RevokeTokenResponse) GetUnrecorded() bool {
+	if x != nil {
+		return x.Unrecorded
+	}
+	return false
 }
 
 // Asks for a new key.
@@ -740,9 +750,12 @@ const file_aegis_v1_admin_proto_rawDesc = "" +
 	"\x12ListTokensResponse\x12'\n" +
 	"\x06tokens\x18\x01 \x03(\v2\x0f.aegis.v1.TokenR\x06tokens\"/\n" +
 	"\x12RevokeTokenRequest\x12\x19\n" +
-	"\btoken_id\x18\x01 \x01(\tR\atokenId\"<\n" +
+	"\btoken_id\x18\x01 \x01(\tR\atokenId\"\\\n" +
 	"\x13RevokeTokenResponse\x12%\n" +
-	"\x05token\x18\x01 \x01(\v2\x0f.aegis.v1.TokenR\x05token\"\x15\n" +
+	"\x05token\x18\x01 \x01(\v2\x0f.aegis.v1.TokenR\x05token\x12\x1e\n" +
+	"\n" +
+	"unrecorded\x18\x02 \x01(\bR\n" +
+	"unrecorded\"\x15\n" +
 	"\x13RotateLogKeyRequest\"\x86\x01\n" +
 	"\x14RotateLogKeyResponse\x12(\n" +
 	"\x10old_verifier_key\x18\x01 \x01(\tR\x0eoldVerifierKey\x12(\n" +

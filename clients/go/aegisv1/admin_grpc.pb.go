@@ -41,7 +41,8 @@ type AdminServiceClient interface {
 	// Lists every token that was created here and is not revoked, oldest first. Tokens of the identities file are not
 	// included.
 	ListTokens(ctx context.Context, in *ListTokensRequest, opts ...grpc.CallOption) (*ListTokensResponse, error)
-	// Revokes a token. Later calls with it are refused, and the streams that it opened end.
+	// Revokes a token. Later calls with it are refused, and the streams that it opened end. A full disk does not prevent
+	// this: see `unrecorded`.
 	//
 	// Errors: NOT_FOUND (`NO_SUCH_TOKEN`).
 	RevokeToken(ctx context.Context, in *RevokeTokenRequest, opts ...grpc.CallOption) (*RevokeTokenResponse, error)
@@ -127,7 +128,8 @@ type AdminServiceServer interface {
 	// Lists every token that was created here and is not revoked, oldest first. Tokens of the identities file are not
 	// included.
 	ListTokens(context.Context, *ListTokensRequest) (*ListTokensResponse, error)
-	// Revokes a token. Later calls with it are refused, and the streams that it opened end.
+	// Revokes a token. Later calls with it are refused, and the streams that it opened end. A full disk does not prevent
+	// this: see `unrecorded`.
 	//
 	// Errors: NOT_FOUND (`NO_SUCH_TOKEN`).
 	RevokeToken(context.Context, *RevokeTokenRequest) (*RevokeTokenResponse, error)

@@ -1150,7 +1150,10 @@ func (x *DenyRequest) GetReason() string {
 type DenyResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The approval with its ending.
-	Approval      *Approval `protobuf:"bytes,1,opt,name=approval,proto3" json:"approval,omitempty"`
+	Approval *Approval `protobuf:"bytes,1,opt,name=approval,proto3" json:"approval,omitempty"`
+	// True while the record cannot be written. The denial is in force: the agent is told DENY, and nobody can approve any
+	// more. The daemon records it as soon as it can. If the daemon ends before, the approval is pending again: deny again.
+	Unrecorded    bool `protobuf:"varint,2,opt,name=unrecorded,proto3" json:"unrecorded,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1190,6 +1193,13 @@ func (x *DenyResponse) GetApproval() *Approval {
 		return x.Approval
 	}
 	return nil
+}
+
+func (x *DenyResponse) GetUnrecorded() bool {
+	if x != nil {
+		return x.Unrecorded
+	}
+	return false
 }
 
 var File_aegis_v1_approval_proto protoreflect.FileDescriptor
@@ -1288,9 +1298,12 @@ const file_aegis_v1_approval_proto_rawDesc = "" +
 	"\vapproval_id\x18\x01 \x01(\tR\n" +
 	"approvalId\x124\n" +
 	"\x16expected_action_digest\x18\x02 \x01(\tR\x14expectedActionDigest\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\">\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"^\n" +
 	"\fDenyResponse\x12.\n" +
-	"\bapproval\x18\x01 \x01(\v2\x12.aegis.v1.ApprovalR\bapproval2\x8f\x03\n" +
+	"\bapproval\x18\x01 \x01(\v2\x12.aegis.v1.ApprovalR\bapproval\x12\x1e\n" +
+	"\n" +
+	"unrecorded\x18\x02 \x01(\bR\n" +
+	"unrecorded2\x8f\x03\n" +
 	"\x0fApprovalService\x12]\n" +
 	"\x0fStreamApprovals\x12 .aegis.v1.StreamApprovalsRequest\x1a!.aegis.v1.StreamApprovalsResponse\"\x03\x90\x02\x010\x01\x12U\n" +
 	"\rListApprovals\x12\x1e.aegis.v1.ListApprovalsRequest\x1a\x1f.aegis.v1.ListApprovalsResponse\"\x03\x90\x02\x01\x12O\n" +

@@ -56,7 +56,7 @@ type ApprovalServiceClient interface {
 	// (`ALREADY_DECIDED` with who and when, `APPROVAL_EXPIRED`, `DIGEST_MISMATCH`), PERMISSION_DENIED (`OWN_PROPOSAL`),
 	// RESOURCE_EXHAUSTED (`RECORD_BUSY`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
 	Approve(ctx context.Context, in *ApproveRequest, opts ...grpc.CallOption) (*ApproveResponse, error)
-	// Denies the action. Safe to repeat, like `Approve`.
+	// Denies the action. Safe to repeat, like `Approve`. A full disk does not prevent this: see `unrecorded`.
 	//
 	// Errors: the same as for `Approve`.
 	Deny(ctx context.Context, in *DenyRequest, opts ...grpc.CallOption) (*DenyResponse, error)
@@ -157,7 +157,7 @@ type ApprovalServiceServer interface {
 	// (`ALREADY_DECIDED` with who and when, `APPROVAL_EXPIRED`, `DIGEST_MISMATCH`), PERMISSION_DENIED (`OWN_PROPOSAL`),
 	// RESOURCE_EXHAUSTED (`RECORD_BUSY`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
 	Approve(context.Context, *ApproveRequest) (*ApproveResponse, error)
-	// Denies the action. Safe to repeat, like `Approve`.
+	// Denies the action. Safe to repeat, like `Approve`. A full disk does not prevent this: see `unrecorded`.
 	//
 	// Errors: the same as for `Approve`.
 	Deny(context.Context, *DenyRequest) (*DenyResponse, error)

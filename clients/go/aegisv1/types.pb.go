@@ -1099,18 +1099,22 @@ func (x *ActionResult) GetAuditRef() string {
 // A part of an action that is not shown and not stored.
 type Mask struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The path of the parameter, for example `user.token`. A list on the way stands for each of its elements.
+	// The path of the parameter, for example `user.token`. A list on the way stands for each of its elements. Empty if the
+	// mask is in the description or the metadata.
 	Path string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
 	// Where the placeholder begins in the text as shown, in characters (Unicode code points) from 0. Absent, like `end`,
 	// if the whole value is masked.
 	Start *uint32 `protobuf:"varint,2,opt,name=start,proto3,oneof" json:"start,omitempty"`
 	// Where the placeholder ends in the text as shown: the position of the first character after it.
 	End *uint32 `protobuf:"varint,3,opt,name=end,proto3,oneof" json:"end,omitempty"`
-	// How many characters the placeholder stands for. 0: unknown, because the path leads to several values.
+	// How many characters the placeholder stands for. 0: unknown, on a record without marks.
 	Length uint32 `protobuf:"varint,4,opt,name=length,proto3" json:"length,omitempty"`
 	// The digest of the masked value. Equal values in one store have equal digests. The digest is keyed with a secret of
-	// the store, so nobody can guess a value and compare. Only in audit rows.
-	Digest        string `protobuf:"bytes,5,opt,name=digest,proto3" json:"digest,omitempty"`
+	// the store, so nobody can guess a value and compare. Only in audit rows, and only of the first 64 parameters.
+	Digest string `protobuf:"bytes,5,opt,name=digest,proto3" json:"digest,omitempty"`
+	// Where the value stands: a JSON pointer (RFC 6901) that begins with `/params`, `/metadata` or `/description`. A text
+	// that looks like a placeholder and has no mask was sent so. Empty on a record without marks.
+	Pointer       string `protobuf:"bytes,6,opt,name=pointer,proto3" json:"pointer,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1176,6 +1180,13 @@ func (x *Mask) GetLength() uint32 {
 func (x *Mask) GetDigest() string {
 	if x != nil {
 		return x.Digest
+	}
+	return ""
+}
+
+func (x *Mask) GetPointer() string {
+	if x != nil {
+		return x.Pointer
 	}
 	return ""
 }
@@ -1465,13 +1476,14 @@ const file_aegis_v1_types_proto_rawDesc = "" +
 	"\fcompleted_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vcompletedAt\x12;\n" +
 	"\vreported_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"reportedAt\x12\x1b\n" +
-	"\taudit_ref\x18\a \x01(\tR\bauditRef\"\x8e\x01\n" +
+	"\taudit_ref\x18\a \x01(\tR\bauditRef\"\xa8\x01\n" +
 	"\x04Mask\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x19\n" +
 	"\x05start\x18\x02 \x01(\rH\x00R\x05start\x88\x01\x01\x12\x15\n" +
 	"\x03end\x18\x03 \x01(\rH\x01R\x03end\x88\x01\x01\x12\x16\n" +
 	"\x06length\x18\x04 \x01(\rR\x06length\x12\x16\n" +
-	"\x06digest\x18\x05 \x01(\tR\x06digestB\b\n" +
+	"\x06digest\x18\x05 \x01(\tR\x06digest\x12\x18\n" +
+	"\apointer\x18\x06 \x01(\tR\apointerB\b\n" +
 	"\x06_startB\x06\n" +
 	"\x04_end\"\xe4\x01\n" +
 	"\x04Vote\x12\x17\n" +

@@ -226,17 +226,23 @@ class RevokeTokenResponse(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     TOKEN_FIELD_NUMBER: builtins.int
+    UNRECORDED_FIELD_NUMBER: builtins.int
+    unrecorded: builtins.bool
+    """True while the record cannot be written. The daemon records the revocation as soon as it can. If the daemon ends
+    before, the token works again: revoke it again.
+    """
     @property
     def token(self) -> global___Token:
-        """The token that was revoked."""
+        """The token that was revoked. It opens nothing from now on."""
 
     def __init__(
         self,
         *,
         token: global___Token | None = ...,
+        unrecorded: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["token", b"token"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["token", b"token"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["token", b"token", "unrecorded", b"unrecorded"]) -> None: ...
 
 global___RevokeTokenResponse = RevokeTokenResponse
 

@@ -64,7 +64,8 @@ class AdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RevokeToken(self, request, context):
-        """Revokes a token. Later calls with it are refused, and the streams that it opened end.
+        """Revokes a token. Later calls with it are refused, and the streams that it opened end. A full disk does not prevent
+        this: see `unrecorded`.
 
         Errors: NOT_FOUND (`NO_SUCH_TOKEN`).
         """

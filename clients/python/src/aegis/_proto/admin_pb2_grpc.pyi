@@ -42,7 +42,8 @@ class AdminServiceStub:
         aegis._proto.admin_pb2.RevokeTokenRequest,
         aegis._proto.admin_pb2.RevokeTokenResponse,
     ]
-    """Revokes a token. Later calls with it are refused, and the streams that it opened end.
+    """Revokes a token. Later calls with it are refused, and the streams that it opened end. A full disk does not prevent
+    this: see `unrecorded`.
 
     Errors: NOT_FOUND (`NO_SUCH_TOKEN`).
     """
@@ -90,7 +91,8 @@ class AdminServiceAsyncStub:
         aegis._proto.admin_pb2.RevokeTokenRequest,
         aegis._proto.admin_pb2.RevokeTokenResponse,
     ]
-    """Revokes a token. Later calls with it are refused, and the streams that it opened end.
+    """Revokes a token. Later calls with it are refused, and the streams that it opened end. A full disk does not prevent
+    this: see `unrecorded`.
 
     Errors: NOT_FOUND (`NO_SUCH_TOKEN`).
     """
@@ -144,7 +146,8 @@ class AdminServiceServicer(metaclass=abc.ABCMeta):
         request: aegis._proto.admin_pb2.RevokeTokenRequest,
         context: _ServicerContext,
     ) -> typing.Union[aegis._proto.admin_pb2.RevokeTokenResponse, collections.abc.Awaitable[aegis._proto.admin_pb2.RevokeTokenResponse]]:
-        """Revokes a token. Later calls with it are refused, and the streams that it opened end.
+        """Revokes a token. Later calls with it are refused, and the streams that it opened end. A full disk does not prevent
+        this: see `unrecorded`.
 
         Errors: NOT_FOUND (`NO_SUCH_TOKEN`).
         """

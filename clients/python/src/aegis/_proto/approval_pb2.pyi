@@ -531,6 +531,11 @@ class DenyResponse(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     APPROVAL_FIELD_NUMBER: builtins.int
+    UNRECORDED_FIELD_NUMBER: builtins.int
+    unrecorded: builtins.bool
+    """True while the record cannot be written. The denial is in force: the agent is told DENY, and nobody can approve any
+    more. The daemon records it as soon as it can. If the daemon ends before, the approval is pending again: deny again.
+    """
     @property
     def approval(self) -> global___Approval:
         """The approval with its ending."""
@@ -539,8 +544,9 @@ class DenyResponse(google.protobuf.message.Message):
         self,
         *,
         approval: global___Approval | None = ...,
+        unrecorded: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["approval", b"approval"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["approval", b"approval"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["approval", b"approval", "unrecorded", b"unrecorded"]) -> None: ...
 
 global___DenyResponse = DenyResponse

@@ -89,7 +89,7 @@ class ApprovalServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Deny(self, request, context):
-        """Denies the action. Safe to repeat, like `Approve`.
+        """Denies the action. Safe to repeat, like `Approve`. A full disk does not prevent this: see `unrecorded`.
 
         Errors: the same as for `Approve`.
         """

@@ -67,7 +67,7 @@ class ApprovalServiceStub:
         aegis._proto.approval_pb2.DenyRequest,
         aegis._proto.approval_pb2.DenyResponse,
     ]
-    """Denies the action. Safe to repeat, like `Approve`.
+    """Denies the action. Safe to repeat, like `Approve`. A full disk does not prevent this: see `unrecorded`.
 
     Errors: the same as for `Approve`.
     """
@@ -121,7 +121,7 @@ class ApprovalServiceAsyncStub:
         aegis._proto.approval_pb2.DenyRequest,
         aegis._proto.approval_pb2.DenyResponse,
     ]
-    """Denies the action. Safe to repeat, like `Approve`.
+    """Denies the action. Safe to repeat, like `Approve`. A full disk does not prevent this: see `unrecorded`.
 
     Errors: the same as for `Approve`.
     """
@@ -185,7 +185,7 @@ class ApprovalServiceServicer(metaclass=abc.ABCMeta):
         request: aegis._proto.approval_pb2.DenyRequest,
         context: _ServicerContext,
     ) -> typing.Union[aegis._proto.approval_pb2.DenyResponse, collections.abc.Awaitable[aegis._proto.approval_pb2.DenyResponse]]:
-        """Denies the action. Safe to repeat, like `Approve`.
+        """Denies the action. Safe to repeat, like `Approve`. A full disk does not prevent this: see `unrecorded`.
 
         Errors: the same as for `Approve`.
         """

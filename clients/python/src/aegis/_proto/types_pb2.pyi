@@ -574,8 +574,11 @@ class Mask(google.protobuf.message.Message):
     END_FIELD_NUMBER: builtins.int
     LENGTH_FIELD_NUMBER: builtins.int
     DIGEST_FIELD_NUMBER: builtins.int
+    POINTER_FIELD_NUMBER: builtins.int
     path: builtins.str
-    """The path of the parameter, for example `user.token`. A list on the way stands for each of its elements."""
+    """The path of the parameter, for example `user.token`. A list on the way stands for each of its elements. Empty if the
+    mask is in the description or the metadata.
+    """
     start: builtins.int
     """Where the placeholder begins in the text as shown, in characters (Unicode code points) from 0. Absent, like `end`,
     if the whole value is masked.
@@ -583,10 +586,14 @@ class Mask(google.protobuf.message.Message):
     end: builtins.int
     """Where the placeholder ends in the text as shown: the position of the first character after it."""
     length: builtins.int
-    """How many characters the placeholder stands for. 0: unknown, because the path leads to several values."""
+    """How many characters the placeholder stands for. 0: unknown, on a record without marks."""
     digest: builtins.str
     """The digest of the masked value. Equal values in one store have equal digests. The digest is keyed with a secret of
-    the store, so nobody can guess a value and compare. Only in audit rows.
+    the store, so nobody can guess a value and compare. Only in audit rows, and only of the first 64 parameters.
+    """
+    pointer: builtins.str
+    """Where the value stands: a JSON pointer (RFC 6901) that begins with `/params`, `/metadata` or `/description`. A text
+    that looks like a placeholder and has no mask was sent so. Empty on a record without marks.
     """
     def __init__(
         self,
@@ -596,9 +603,10 @@ class Mask(google.protobuf.message.Message):
         end: builtins.int | None = ...,
         length: builtins.int = ...,
         digest: builtins.str = ...,
+        pointer: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_end", b"_end", "_start", b"_start", "end", b"end", "start", b"start"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_end", b"_end", "_start", b"_start", "digest", b"digest", "end", b"end", "length", b"length", "path", b"path", "start", b"start"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_end", b"_end", "_start", b"_start", "digest", b"digest", "end", b"end", "length", b"length", "path", b"path", "pointer", b"pointer", "start", b"start"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_end", b"_end"]) -> typing.Literal["end"] | None: ...
     @typing.overload
