@@ -321,7 +321,7 @@ async fn proofs_are_given_for_what_is_there() {
     let record = got.record.clone().unwrap();
     assert_eq!((record.sequence, &record.leaf_hash), (1, &got.leaf_hash));
     // The same record by its other names: by its number, and by its id.
-    let id = serde_json::from_str::<serde_json::Value>(&record.payload).unwrap()["record_id"].clone();
+    let id = serde_json::from_str::<Value>(&record.payload).unwrap()["record_id"].clone();
     for named in [Proved::Sequence(1), Proved::AuditRef(id.as_str().unwrap().to_owned())] {
         assert_eq!(auditor.get_inclusion_proof(proof(named, Some(size))).await.unwrap().into_inner(), got);
     }

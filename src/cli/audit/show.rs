@@ -199,7 +199,7 @@ mod tests {
             "  action_params         {\"count\":150}",
             "  vote      approve by local:ada (unix_peer) at 2026-11-20 12:05:30 UTC: fine\\u{202e}",
             "       7  2026-11-20 12:05:30 UTC  decision    aud_7",
-            "       9                           [redacted]",
+            "       9  -                        [redacted]  -",
         ] {
             assert!(text.lines().any(|shown| shown.trim_end() == line.trim_end()), "{line}\n{text}");
         }
