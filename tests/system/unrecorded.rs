@@ -218,8 +218,7 @@ async fn what_was_denied_is_not_allowed_by_its_deadline() {
 async fn a_no_that_is_not_on_the_record_ends_with_the_daemon() {
     let (setup, shim) = Shim::below(Setup::new().policy(ASK));
     let mut daemon = setup.start();
-    let mut agent = daemon.agent().await;
-    let open = ask(&mut agent, propose("pay", "bank")).await;
+    let open = ask(&mut daemon.agent().await, propose("pay", "bank")).await;
     shim.break_syncs(true);
     let denied = daemon.cli(&["deny", &open.approval_id]);
     assert!(denied.status.success() && stderr(&denied).contains("not on the record yet"), "{}", stderr(&denied));
@@ -234,6 +233,5 @@ async fn a_no_that_is_not_on_the_record_ends_with_the_daemon() {
     let mut reviewer = daemon.reviewer().await;
     assert_eq!(pending(&mut reviewer).await.len(), 1);
     assert!(!reviewer.deny(no(&open, "no")).await.unwrap().into_inner().unrecorded);
-    agent = daemon.agent().await;
-    assert_eq!(awaited(&mut agent, &open.decision_id, 0).await.outcome(), Outcome::Deny);
+    assert_eq!(awaited(&mut daemon.agent().await, &open.decision_id, 0).await.outcome(), Outcome::Deny);
 }

@@ -4,11 +4,12 @@ use super::row;
 use crate::cli::connect::{self, Door, Remote, RemoteArgs};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
+use crate::cli::masks::Masks;
 use crate::cli::object::Object;
 use crate::cli::out::{Format, Out};
 use crate::cli::table::{Cell, Column, Table};
 use crate::cli::{approval, paint, safe_json, times, wire, words};
-use crate::domain::{IdPrefix, visible};
+use crate::domain::{IdPrefix, Pointer, visible};
 use crate::proto::v1::{GetDecisionRequest, GetDecisionResponse, RecordReference, Vote};
 
 const EXAMPLES: &str = "\
@@ -67,14 +68,22 @@ fn text(life: &GetDecisionResponse, width: Option<usize>) -> String {
     let outcome = words::outcome(row.outcome);
     let (style, heading) = (paint::of(&outcome), paint::HEADING);
     let mut text = format!("{style}{outcome}{style:#} {}\n\n", visible(&row.decision_id));
+    let masks = Masks::new(&row.masked);
     for (name, value) in row::object(&row).members() {
+        let member = [("action_params", "params"), ("action_desc", "description"), ("metadata", "metadata")];
+        let masked = member.into_iter().find(|(member, _)| *member == name).map(|(_, member)| Pointer::to(member));
         let shown = match value {
             serde_json::Value::Null => continue,
             serde_json::Value::String(value) if value.is_empty() => continue,
-            serde_json::Value::String(value) => approval::shown(value),
             serde_json::Value::Object(value) if value.is_empty() => continue,
             serde_json::Value::Array(value) if value.is_empty() => continue,
-            value => approval::shown(&safe_json::compact(value)),
+            serde_json::Value::String(value) => {
+                masked.map_or_else(|| approval::shown(value), |at| masks.text(value, &at))
+            }
+            value => match masked {
+                Some(mut at) => masks.value(value, &mut at),
+                None => approval::shown(&safe_json::compact(value)),
+            },
         };
         text.push_str(&format!("  {name:<20}  {shown}\n"));
     }
