@@ -62,7 +62,7 @@ fn digest(text: &str) -> Result<Digest, String> {
 
 /// Shows the question, answers it, and prints how it ended.
 pub(super) fn run(vote: Vote, args: &VoteArgs) -> Result<Exit, Failure> {
-    let Taken { ended, is_recorded } = connect::block_on(answer(vote, args))??;
+    let (Taken { ended, is_recorded }, nobody_waits) = connect::block_on(answer(vote, args))??;
     let mut out = Out::stdout();
     match args.format {
         Format::Table => out.line(line(&ended))?,
@@ -72,7 +72,7 @@ pub(super) fn run(vote: Vote, args: &VoteArgs) -> Result<Exit, Failure> {
     if !is_recorded {
         say::warning(UNRECORDED);
     }
-    if vote == Vote::Approve && ended.caller_waiting == Some(false) {
+    if vote == Vote::Approve && nobody_waits {
         say::warning("nobody waits for this any more: the action runs only if the agent asks again");
     }
     Ok(exit(vote, &ended))
@@ -122,7 +122,8 @@ async fn id_of(client: &mut ApprovalServiceClient<Transport>, named: &Named) -> 
     }
 }
 
-async fn answer(vote: Vote, args: &VoteArgs) -> Result<Taken, Failure> {
+/// The vote that was taken, and whether nobody waited for it.
+async fn answer(vote: Vote, args: &VoteArgs) -> Result<(Taken, bool), Failure> {
     let mut client = Remote::open(Door::Person, &args.remote).await?.approvals();
     let approval_id = id_of(&mut client, &args.approval).await?;
     let request = GetApprovalRequest { approval_id: approval_id.clone() };
@@ -132,7 +133,8 @@ async fn answer(vote: Vote, args: &VoteArgs) -> Result<Taken, Failure> {
         return Err(Failure::new(format!("{approval_id} has ended: {}", approval::ended(&shown))));
     }
     let digest = args.digest.map_or_else(|| shown.action_digest.clone(), |digest| digest.to_string());
-    Ok(send(&mut client, vote, &shown, digest, args.reason.clone()).await?)
+    let taken = send(&mut client, vote, &shown, digest, args.reason.clone()).await?;
+    Ok((taken, shown.caller_waiting == Some(false)))
 }
 
 /// Sends the vote on exactly the action with this digest.

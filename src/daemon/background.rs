@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::health::Health;
+use super::throttle;
 use crate::audit::ClockGap;
 use crate::auth::Known;
 use crate::governance::{self, Governor};
@@ -38,6 +39,7 @@ pub(crate) fn spawn(
     retain: Option<Duration>,
     stop: &CancellationToken,
 ) {
+    tasks.spawn(throttle::say_left_out(stop.clone()));
     tasks.spawn(governance::watch_policy_files(Arc::clone(governor), stop.clone()));
     tasks.spawn(until(stop.clone(), expire(Arc::clone(governor))));
     tasks.spawn(until(stop.clone(), forget_answers(Arc::clone(governor))));

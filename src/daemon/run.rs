@@ -11,7 +11,7 @@ use super::error::ServeError;
 use super::health::Health;
 use super::listeners::{self, Listening};
 use super::probes::Admin;
-use super::{background, descriptors, probes, space, throttle};
+use super::{background, descriptors, probes, space};
 use crate::audit::{Options, Store};
 use crate::auth::{self, Chain, Failures, LocalOperator, MadeTokens, Reloader};
 use crate::domain::{Clock, SystemClock};
@@ -74,8 +74,7 @@ pub(crate) async fn run(
         background::follow_identities(&tasks, &known, &health, &stop);
     }
     background::follow_witnesses(&tasks, &witnesses, &health, &stop);
-    tasks.spawn(space::watch(Arc::clone(&governor), data_dir.record(), stop.clone()));
-    tasks.spawn(throttle::say_left_out(stop.clone()));
+    space::start(&tasks, &governor, data_dir.record(), &stop);
     background::spawn(&tasks, &governor, &health, &refusals, config.retain, &stop);
 
     let operator = LocalOperator::new(&account.name, data_dir.uid, &data_dir.credential()?);
@@ -102,8 +101,7 @@ pub(crate) async fn run(
     };
     let gate = Gate::new(keeper, services.routes(statuses)?);
     let queue = Arc::clone(governor.queue());
-    let closed = move |connection| queue.closed(connection);
-    let transport = Transport::new(gate, config.limits.per_connection(), closed, stop.clone());
+    let transport = Transport::new(gate, config.limits.per_connection(), move |id| queue.closed(id), stop.clone());
     let listening = listeners.listening.clone();
     let serve = {
         let transport = transport.clone();

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::governance::Governor;
 use crate::limits::{Level, Space};
@@ -14,8 +15,14 @@ use crate::limits::{Level, Space};
 /// The time between two measurements.
 const EVERY: Duration = Duration::from_secs(1);
 
+/// Measures once, before anybody is answered, and then until told to stop.
+pub(super) fn start(tasks: &TaskTracker, governor: &Arc<Governor>, record: PathBuf, stop: &CancellationToken) {
+    note(governor, measure(&record));
+    tasks.spawn(watch(Arc::clone(governor), record, stop.clone()));
+}
+
 /// Measures until told to stop, and says when the space becomes low, and when it is not any more.
-pub(super) async fn watch(governor: Arc<Governor>, record: PathBuf, stop: CancellationToken) {
+async fn watch(governor: Arc<Governor>, record: PathBuf, stop: CancellationToken) {
     loop {
         let path = record.clone();
         let measuring = tokio::task::spawn_blocking(move || measure(&path));
@@ -23,26 +30,30 @@ pub(super) async fn watch(governor: Arc<Governor>, record: PathBuf, stop: Cancel
             () = stop.cancelled() => return,
             measured = measuring => measured.ok().flatten(),
         };
-        let (before, now) = governor.growth().measured(space);
-        if let Some(Space { free, total }) = space.filter(|_| before != now) {
-            match now {
-                Level::Ample => tracing::info!(free, total, "the disk of the record has enough space again"),
-                Level::Low => tracing::warn!(
-                    free,
-                    total,
-                    "the disk of the record runs low: each caller may write a share (--low-disk-share)"
-                ),
-                Level::Last => tracing::error!(
-                    free,
-                    total,
-                    "the disk of the record is almost full: callers without a credential are refused"
-                ),
-            }
-        }
+        note(&governor, space);
         tokio::select! {
             () = stop.cancelled() => return,
             () = tokio::time::sleep(EVERY) => {}
         }
+    }
+}
+
+/// Takes a measurement, and says if the space has become low, or is not any more.
+fn note(governor: &Governor, space: Option<Space>) {
+    let (before, now) = governor.growth().measured(space);
+    let Some(Space { free, total }) = space.filter(|_| before != now) else { return };
+    match now {
+        Level::Ample => tracing::info!(free, total, "the disk of the record has enough space again"),
+        Level::Low => tracing::warn!(
+            free,
+            total,
+            "the disk of the record runs low: each caller may write a share (--low-disk-share)"
+        ),
+        Level::Last => tracing::error!(
+            free,
+            total,
+            "the disk of the record is almost full: callers without a credential are refused"
+        ),
     }
 }
 

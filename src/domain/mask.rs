@@ -162,7 +162,7 @@ impl Marks {
                         start: Some(start),
                         end: Some(end),
                         length,
-                    }))
+                    }));
                 }
             }
         }

@@ -121,7 +121,7 @@ impl Governor {
         let (mut report, mut masked, mut marks) = (report, masked, marks);
         if check_growth("data", sent, size + json_len(&(&masked, &marks))?).is_err() {
             // A report is never refused for its size: it says that the action has run.
-            (report, masked, marks) = without_data(report, size);
+            (report, masked, marks) = without_data(&report, size);
             size = json_len(&report)?;
         }
         let bytes = on_disk(size + size.min(DATA_IN_ROW));
@@ -159,12 +159,13 @@ impl Governor {
 }
 
 /// The report with its data masked as a whole.
-fn without_data(report: Report, characters: usize) -> (Report, Vec<ParamPath>, Vec<Mark>) {
+fn without_data(report: &Report, characters: usize) -> (Report, Vec<ParamPath>, Vec<Mark>) {
     let mut marks = Marks::default();
     marks.whole(&Pointer::to("data"), characters);
     let data = Some(Value::String(placeholder(characters)));
     let error = report.error.chars().take(LONGEST_ERROR).collect();
-    (Report { data, error, ..report }, Vec::new(), marks.into_list())
+    let Report { status, started_at, completed_at, .. } = *report;
+    (Report { status, data, error, started_at, completed_at }, Vec::new(), marks.into_list())
 }
 
 /// Whether an action in this state accepts this report.

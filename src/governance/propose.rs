@@ -93,6 +93,7 @@ impl Governor {
     }
 
     /// Decides, and prepares everything that needs no transaction.
+    #[expect(clippy::too_many_lines, reason = "it puts one record together, member by member")]
     fn decide_now(&self, caller: &Caller, ask: Propose) -> Result<Decided, GovernanceError> {
         let Propose { proposal, idempotency_key, confirmation_token, .. } = ask;
         check_actor(caller, &proposal.actor.id)?;

@@ -187,7 +187,7 @@ impl Governor {
             return Ok(revocation.into());
         }
         let (now, by) = (self.clock.now(), caller.identity.subject.to_string());
-        let (tokens, revoker) = (Arc::clone(&self.tokens), by.clone());
+        let (tokens, name) = (Arc::clone(&self.tokens), by.clone());
         let revoked = job::run(&self.store, move |tx| {
             let mut all = tx.tokens()?;
             let Some(at) = all.iter().position(|token| token.token_id == token_id) else {
@@ -195,7 +195,7 @@ impl Governor {
             };
             let revoked = RevokedToken { token: all.remove(at), revoked_at: now, is_recorded: true };
             let subject = revoked.token.subject.clone();
-            tx.append(now, &Event::TokenRevoked { token_id, subject, by: revoker, at: None })?;
+            tx.append(now, &Event::TokenRevoked { token_id, subject, by: name, at: None })?;
             tx.remove_token(token_id)?;
             revoked.keep(tx)?;
             tx.after_commit(move || tokens.replace(all));

@@ -17,7 +17,7 @@ pub fn mask<'a>(
     marks: &mut Marks,
 ) -> (Map<String, Value>, Vec<ParamPath>) {
     let (mut shown, mut masked) = (params.clone(), Vec::<ParamPath>::new());
-    let mut masker = Masker { at: root.clone(), marks };
+    let mut walk = Masker { at: root.clone(), marks };
     for path in paths {
         // Two names can lead to one value; what is masked already is not measured again.
         if masked.contains(path) {
@@ -25,8 +25,8 @@ pub fn mask<'a>(
         }
         let is_found = path.values(params).into_iter().any(has_scalar);
         if is_found {
-            masker.literal(&mut shown, path, params);
-            masker.nested(&mut shown, path, params);
+            walk.literal(&mut shown, path, params);
+            walk.nested(&mut shown, path, params);
             masked.push(path.clone());
         }
     }

@@ -111,8 +111,8 @@ async fn after_a_restart_nobody_knows_until_the_agent_asks() {
     let mut agent = daemon.agent().await;
     awaited(&mut agent, &open.decision_id, 0).await;
     assert_eq!(waits(&mut reviewer, &open).await, Some(true));
-    let ended = reviewer.approve(yes(&open, "")).await.unwrap().into_inner().approval.unwrap();
-    assert_eq!(ended.caller_waiting, Some(true));
+    reviewer.approve(yes(&open, "")).await.unwrap();
+    assert_eq!(waits(&mut reviewer, &open).await, None, "nobody waits for what has ended");
 }
 
 #[tokio::test]

@@ -214,7 +214,8 @@ async fn secrets_that_nobody_named_are_nowhere_on_the_record() {
         "the server said: [masked, 11 characters] is wrong; try Bearer [masked, 20 characters]"
     );
     // Equal values can be told to be equal, and nothing else.
-    assert!(rows[0].masked.iter().all(|mask| mask.digest.len() == 64));
+    let of_params = rows[0].masked.iter().filter(|mask| !mask.path.is_empty());
+    assert!(of_params.clone().count() > 0 && of_params.clone().all(|mask| mask.digest.len() == 64));
     assert_eq!(rows[0].masked, rows[1].masked);
     assert!(shown.masked.iter().all(|mask| mask.digest.is_empty()), "a reviewer has no use for digests");
     let file = std::fs::read(daemon.data_dir().join("record.redb")).unwrap();

@@ -85,6 +85,8 @@ async fn a_stream_of_approvals_is_a_snapshot_a_marker_and_then_every_change_in_o
 
     let Seen::Pending(added) = next(&mut stream).await else { panic!("it was added first") };
     assert_eq!((&added.approval_id, &added.action_digest), (&third.approval_id, &third.action_digest));
+    // Whether somebody waited is known while it was open only.
+    let added = v1::Approval { caller_waiting: None, ..added };
     assert_eq!(added, approval_without_history(&mut reviewer, &third).await);
     for (decision, kind) in
         [(&early[1], EndingKind::Approved), (&third, EndingKind::Denied), (&early[0], EndingKind::Cancelled)]
@@ -200,7 +202,14 @@ async fn ten_thousand_pending_approvals_are_all_there_for_everybody() {
         reason: String::new(),
     };
     reviewer.approve(approve).await.unwrap();
-    let Seen::Ended(ended) = next(&mut stream).await else { panic!("it has ended") };
+    let ended = loop {
+        match next(&mut stream).await {
+            // Those who asked have gone meanwhile.
+            Seen::Pending(pending) => assert_eq!(pending.caller_waiting, Some(false)),
+            Seen::Ended(ended) => break ended,
+            other => panic!("it has ended: {other:?}"),
+        }
+    };
     assert_eq!(ended.approval_id, middle.approval_id);
 }
 

@@ -156,18 +156,16 @@ impl Approvals {
         let (Some(id), Some(digest)) = reader.finish((id, digest))? else {
             return Err(missing("approval_id").into());
         };
-        let caller_waiting = self.governor.queue().caller_waits(id);
         match self.governor.decide(caller, id, digest, verdict, reason).await? {
             Voted::Now { pending, approval, is_recorded } => {
                 // If the store cannot be read, the answer has only the head of a large one.
                 let whole = self.governor.asked(&pending).await;
                 let decision = whole.as_deref().unwrap_or(pending.decision.head());
-                let approval = response::approval(&pending, decision, &approval);
-                Ok((v1::Approval { caller_waiting, ..approval }, is_recorded))
+                Ok((response::approval(&pending, decision, &approval), is_recorded))
             }
             Voted::Before(row) => {
                 let approval = response::recorded_approval(&row);
-                Ok((approval.ok_or_else(|| GovernanceError::NoApproval(id))?, true))
+                Ok((approval.ok_or(GovernanceError::NoApproval(id))?, true))
             }
         }
     }

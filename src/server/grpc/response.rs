@@ -117,6 +117,8 @@ fn masks(decision: &DecisionRecord, with_digests: bool) -> Vec<v1::Mask> {
     let named: Vec<_> =
         unmarked.map(|path| v1::Mask { path: path.to_string(), digest: digest(path), ..v1::Mask::default() }).collect();
     masks.extend(named);
+    // Parameters come first: a reviewer decides on them.
+    masks.sort_by_key(|mask| mask.path.is_empty());
     masks
 }
 

@@ -101,7 +101,8 @@ fn the_operator_s_guide_names_every_metric_variable_and_health_service() {
     let variables = found(r#""(AEGIS_[A-Z_]+)""#, &source);
     let documented = names(OPERATING, "Environment variables");
     assert_eq!(documented.into_iter().filter(|name| name.starts_with("AEGIS_")).collect::<BTreeSet<_>>(), variables);
-    let services = found(r#""(aegis\.(?:auth|dev|policy|record|retention|witness|v1\.[A-Za-z]+Service))""#, &source);
+    let services =
+        found(r#""(aegis\.(?:auth|clock|dev|policy|record|retention|witness|v1\.[A-Za-z]+Service))""#, &source);
     assert_eq!(names(OPERATING, "Health services"), services);
 }
 

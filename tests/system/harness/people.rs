@@ -80,9 +80,11 @@ pub(crate) fn result_of(row: &v1::AuditRow) -> v1::ResultStatus {
     row.result.as_ref().map_or(v1::ResultStatus::Unspecified, v1::ActionResult::status)
 }
 
-/// The paths of what is masked.
+/// The paths of the parameters that are masked.
 pub(crate) fn masked(masks: &[v1::Mask]) -> Vec<&str> {
-    masks.iter().map(|mask| mask.path.as_str()).collect()
+    let mut paths: Vec<_> = masks.iter().map(|mask| mask.path.as_str()).filter(|path| !path.is_empty()).collect();
+    paths.dedup();
+    paths
 }
 
 /// Who ended an approval: empty if nobody did.
