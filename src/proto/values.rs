@@ -15,7 +15,7 @@ use super::FILE_DESCRIPTOR_SET;
 
 /// The most values of one request: messages, and elements of lists of texts. A JSON value is one, and so is a member of
 /// an object.
-pub(super) const MAX_VALUES: usize = 100_000;
+pub(super) const MAX_VALUES: usize = 200_000;
 
 /// What a field holds that takes memory of its own.
 enum Field {

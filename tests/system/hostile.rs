@@ -269,7 +269,7 @@ async fn a_message_of_many_small_values_takes_bounded_memory() {
     let all = (0..8).map(|_| send(&daemon, PROPOSE, message.clone()));
     for answer in futures_util::future::join_all(all).await {
         let status = answer.unwrap_err();
-        assert!(status.message().contains("more than 100000 values"), "{status:?}");
+        assert!(status.message().contains("more than 200000 values"), "{status:?}");
     }
     let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();

@@ -326,7 +326,7 @@ async fn approvals_are_listed_in_any_state_and_by_every_filter() {
     assert_eq!(shown, alone);
     assert_eq!((shown.state(), shown.version, shown.votes.len()), (Denied, 2, 1));
     let open = approval(&mut reviewer, &open).await;
-    assert_eq!((open.state(), open.version, open.votes.len(), open.caller_waiting), (Pending, 1, 0, None));
+    assert_eq!((open.state(), open.version, open.votes.len(), open.caller_waiting), (Pending, 1, 0, Some(true)));
 
     // A stream has pending approvals only, on which nobody has voted.
     let filter = Some(v1::ApprovalFilter { approver: "local:ada".into(), ..all() });
