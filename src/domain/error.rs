@@ -142,6 +142,8 @@ impl ErrorCode {
         match self {
             Self::AlreadyDecided | Self::ApprovalExpired => &["ending", "by", "at"],
             Self::RevisionMismatch => &["actual"],
+            Self::CursorAhead => &["sequence", "last_sequence"],
+            Self::OtherLog => &["sequence"],
             Self::RecordUnavailable => &["disk_full"],
             _ => &[],
         }
