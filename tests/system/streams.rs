@@ -97,7 +97,14 @@ async fn a_stream_of_approvals_is_a_snapshot_a_marker_and_then_every_change_in_o
 
 /// What `GetApproval` shows, as it was while the approval was pending.
 async fn approval_without_history(reviewer: &mut Reviewer, decision: &v1::Decision) -> v1::Approval {
-    v1::Approval { ending: None, history: Vec::new(), ..approval(reviewer, decision).await }
+    v1::Approval {
+        ending: None,
+        history: Vec::new(),
+        votes: Vec::new(),
+        state: v1::ApprovalState::Pending.into(),
+        version: 1,
+        ..approval(reviewer, decision).await
+    }
 }
 
 #[tokio::test]
