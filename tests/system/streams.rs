@@ -102,8 +102,8 @@ async fn approval_without_history(reviewer: &mut Reviewer, decision: &v1::Decisi
     v1::Approval {
         ending: None,
         history: Vec::new(),
-        state: v1::ApprovalState::Pending.into(),
         votes: Vec::new(),
+        state: v1::ApprovalState::Pending.into(),
         version: 1,
         ..approval(reviewer, decision).await
     }
