@@ -23,9 +23,10 @@ const LAST_BYTES: u64 = 256 << 20;
 /// When the space of a disk is low, and what a caller may write then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GrowthLimits {
-    /// Space is low when less than this percentage of the disk is free. 0 switches the limit off.
+    /// Space is low when less than this percentage of the disk is free, and fewer than [`Self::low_bytes`]. 0 switches
+    /// the limit off.
     pub low_percent: u8,
-    /// Space is also low when fewer bytes than this are free, unless half of the disk is.
+    /// While this many bytes are free, space is not low: a large disk has room for a record long after that percentage.
     pub low_bytes: u64,
     /// What one caller may write in a minute, in per cent of the space that is left.
     pub share: u8,
@@ -168,7 +169,7 @@ impl Growth {
         if self.limits.low_percent == 0 {
             return Level::Ample;
         }
-        let low = (total / 100 * u64::from(self.limits.low_percent)).max(self.limits.low_bytes.min(total / 2));
+        let low = (total / 100 * u64::from(self.limits.low_percent)).min(self.limits.low_bytes);
         if free >= low {
             Level::Ample
         } else if free < (low / LAST_PART).min(LAST_BYTES) {
@@ -204,7 +205,7 @@ impl State {
 mod tests {
     use super::*;
 
-    const LIMITS: GrowthLimits = GrowthLimits { low_percent: 20, low_bytes: 0, share: 10 };
+    const LIMITS: GrowthLimits = GrowthLimits { low_percent: 20, low_bytes: u64::MAX, share: 10 };
     const MINUTE: Duration = PERIOD;
 
     fn caller(name: &str) -> QuotaKey {
@@ -278,14 +279,14 @@ mod tests {
     }
 
     #[test]
-    fn a_small_disk_is_not_always_low_and_zero_switches_the_limit_off() {
-        let limits = GrowthLimits { low_bytes: 1 << 30, ..LIMITS };
-        let level = |limits, free| Growth::new(limits).level(Some(Space { free, total: 1000 }));
-        assert_eq!(
-            [level(limits, 501), level(limits, 499), level(limits, 10)],
-            [Level::Ample, Level::Low, Level::Last]
-        );
-        assert_eq!(level(GrowthLimits { low_percent: 0, ..limits }, 0), Level::Ample);
+    fn a_large_disk_is_low_by_its_bytes_a_small_one_by_its_percentage_and_zero_switches_the_limit_off() {
+        let limits = GrowthLimits { low_bytes: 1000, ..LIMITS };
+        let level = |limits, free, total| Growth::new(limits).level(Some(Space { free, total }));
+        let of_large = [1000, 999, 124].map(|free| level(limits, free, 1_000_000));
+        assert_eq!(of_large, [Level::Ample, Level::Low, Level::Last]);
+        let of_small = [200, 199, 24].map(|free| level(limits, free, 1000));
+        assert_eq!(of_small, [Level::Ample, Level::Low, Level::Last]);
+        assert_eq!(level(GrowthLimits { low_percent: 0, ..limits }, 0, 1000), Level::Ample);
     }
 
     #[test]

@@ -178,12 +178,12 @@ struct LimitArgs {
     #[arg(long = "max-proposals-per-second", value_name = "N", default_value_t = 0)]
     proposals_per_second: u32,
 
-    /// Limit what callers may write when less than this percentage of the record's disk is free: each caller may write a
-    /// share, and all callers without a credential together one. 0 is no limit
+    /// Limit what callers may write when less than this percentage of the record's disk is free, and fewer bytes than
+    /// `--low-disk-bytes`: each caller may write a share, and all callers without a credential together one. 0 is no limit
     #[arg(long, value_name = "PERCENT", default_value_t = 20, value_parser = clap::value_parser!(u8).range(..=100))]
     low_disk_percent: u8,
 
-    /// Do the same when fewer bytes than this are free, unless half of the disk is
+    /// Do not limit what callers may write while this many bytes are free
     #[arg(long, value_name = "BYTES", default_value_t = 1 << 30)]
     low_disk_bytes: u64,
 
