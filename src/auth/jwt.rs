@@ -381,13 +381,13 @@ mod tests {
     #[test]
     fn a_token_that_has_a_key_twice_is_refused_however_well_it_is_signed() {
         let signer = Signer::new();
-        let signed = |header: &str, claims: &str| {
+        let token_of = |header: &str, claims: &str| {
             let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
             let signature = URL_SAFE_NO_PAD.encode(signer.pair.sign(message.as_bytes()));
             format!("{message}.{signature}")
         };
         let (header, claims) = (header().to_string(), claims().to_string());
-        signer.ask(&signed(&header, &claims)).unwrap();
+        signer.ask(&token_of(&header, &claims)).unwrap();
         let also = |json: &str, more: &str| json.replacen('{', &format!("{{{more},"), 1);
         for (header, claims) in [
             (also(&header, r#""alg":"none""#), claims.clone()),
@@ -395,7 +395,7 @@ mod tests {
             (header.clone(), also(&claims, r#""s\u0075b":"root""#)),
             (header.clone(), also(&claims, r#""x":{"a":1,"a":2}"#)),
         ] {
-            let why = signer.ask(&signed(&header, &claims)).unwrap_err();
+            let why = signer.ask(&token_of(&header, &claims)).unwrap_err();
             assert!(why.contains("twice"), "{header} {claims}: {why}");
         }
     }

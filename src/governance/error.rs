@@ -245,7 +245,7 @@ impl From<GovernanceError> for CallError {
             E::DiskLow(_) => plain(ErrorCode::DiskLow),
             E::RateLimited(_) => plain(ErrorCode::RateLimited),
             E::NotRedactable { .. } => plain(ErrorCode::NotRedactable),
-            E::NoDecision(_) | E::NoSuchDecision(_) => plain(ErrorCode::NoSuchDecision),
+            E::NoDecision(_) | E::NoSuchDecision(_) | E::NothingNamed(_) => plain(ErrorCode::NoSuchDecision),
             E::NoApproval(_) => plain(ErrorCode::NoSuchApproval),
             E::NoRevision(_) => plain(ErrorCode::NoSuchRevision),
             E::AlreadyDecided { ending, .. } => decided(ErrorCode::AlreadyDecided, ending),
@@ -267,7 +267,6 @@ impl From<GovernanceError> for CallError {
             }
             E::RevisionMismatch { actual, .. } => plain(ErrorCode::RevisionMismatch).with("actual", actual),
             E::PolicyNotWritable(_) => plain(ErrorCode::PolicyNotWritable),
-            E::NothingNamed(_) => plain(ErrorCode::NoSuchDecision),
             E::Ambiguous(_) => field(ErrorCode::InvalidRequest, "id"),
             E::PageToken(_) => field(ErrorCode::InvalidRequest, "page_token"),
             E::Cursor(why) => match why {

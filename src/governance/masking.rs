@@ -361,18 +361,18 @@ mod tests {
         let document = json!({
             "params": shown.action.params, "metadata": shown.metadata, "description": shown.action.description,
         });
-        let mut marked = Vec::new();
+        let mut places = Vec::new();
         for Mark { pointer, start, end, length } in masked.marks {
             let text = document.pointer(&pointer).unwrap().as_str().unwrap();
             let (start, end) = (start.unwrap_or(0) as usize, end.map_or(text.chars().count(), |end| end as usize));
             let stretch: String = text.chars().skip(start).take(end - start).collect();
             assert_eq!(stretch, format!("[masked, {length} characters]"), "{pointer}");
-            marked.push((pointer, start));
+            places.push((pointer, start));
         }
-        let marked: Vec<_> = marked.iter().map(|(pointer, start)| (pointer.as_str(), *start)).collect();
+        let places: Vec<_> = places.iter().map(|(pointer, start)| (pointer.as_str(), *start)).collect();
         // "masked" is a secret here: so it is one in the agent's look-alikes, too, and not in real placeholders.
         assert_eq!(
-            marked,
+            places,
             [
                 ("/description", 1),
                 ("/description", 43),

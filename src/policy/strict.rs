@@ -103,7 +103,7 @@ fn child<'n>(node: &'n Node, step: Step<'_>) -> Option<(&'n Node, Pos)> {
 fn refuse_nulls(file: &str, node: &Node, path: &Path<'_>, report: &mut Report) {
     match &node.value {
         Value::Null => {
-            report.error(file, node.pos, path, Code::EmptyValue, "has no value: leave the key out if nothing is meant")
+            report.error(file, node.pos, path, Code::EmptyValue, "has no value: leave the key out if nothing is meant");
         }
         Value::Map(entries) => {
             for entry in entries {

@@ -16,6 +16,7 @@ use crate::store::{Reader, StoreError};
 pub(super) const BATCH: usize = 256;
 
 /// What a reader sees of the log.
+#[expect(clippy::large_enum_variant, reason = "there is one for each stream or list that is read")]
 #[derive(Clone, Debug)]
 pub enum View {
     /// Every record.

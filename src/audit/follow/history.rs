@@ -10,6 +10,7 @@ use crate::domain::{DecisionId, Digest};
 use crate::store::StoreError;
 
 /// What to read.
+#[expect(clippy::large_enum_variant, reason = "there is one for each stream or list that is read")]
 #[derive(Clone, Debug)]
 pub enum Selection {
     /// All of a view, or only its newest items.
@@ -29,6 +30,7 @@ pub struct History {
 }
 
 /// What is left to read.
+#[expect(clippy::large_enum_variant, reason = "there is one for each stream or list that is read")]
 enum Left {
     /// A number of records before or after a sequence number.
     Records {

@@ -129,14 +129,14 @@ impl RowFilter {
             && is(self.matched_rule.as_deref(), &decision.matched_rule)
             && self.since.is_none_or(|since| time >= since)
             && self.until.is_none_or(|until| time <= until)
-            && is_one_of(&self.approval_modes, decision.approval)
+            && is_one_of(&self.approval_modes, &decision.approval)
             && self.decision_id.is_none_or(|asked| asked == decision.decision_id)
     }
 
     /// Whether the part of a row matches that changes.
     fn matches_state(&self, state: &RowState, now: Timestamp, unreported_after: Duration) -> bool {
         let approval = state.approval.as_ref();
-        is_one_of(&self.outcomes, state.outcome_now())
+        is_one_of(&self.outcomes, &state.outcome_now())
             && (self.statuses.is_empty()
                 || state.status(now, unreported_after).is_some_and(|status| self.statuses.contains(&status)))
             && (self.states.is_empty()
@@ -148,7 +148,7 @@ impl RowFilter {
 
     /// Whether a risk level matches.
     pub fn has_level(&self, level: RiskLevel) -> bool {
-        is_one_of(&self.risk_levels, level) && self.min_risk_level.is_none_or(|least| level >= least)
+        is_one_of(&self.risk_levels, &level) && self.min_risk_level.is_none_or(|least| level >= least)
     }
 
     /// Identifies the filter, so that a page token of one filter is not used with another.
@@ -161,8 +161,8 @@ fn is_like(asked: Option<&TextFilter>, found: &str) -> bool {
     asked.is_none_or(|asked| asked.matches(found))
 }
 
-fn is_one_of<T: PartialEq>(asked: &[T], found: T) -> bool {
-    asked.is_empty() || asked.contains(&found)
+fn is_one_of<T: PartialEq>(asked: &[T], found: &T) -> bool {
+    asked.is_empty() || asked.contains(found)
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! `aegis audit show`: the whole life of one decision.
 
+use std::fmt::Write as _;
+
 use super::row;
 use crate::cli::connect::{self, Door, Remote, RemoteArgs};
 use crate::cli::exit::Exit;
@@ -69,6 +71,7 @@ fn text(life: &GetDecisionResponse, width: Option<usize>) -> String {
     let (style, heading) = (paint::of(&outcome), paint::HEADING);
     let mut text = format!("{style}{outcome}{style:#} {}\n\n", visible(&row.decision_id));
     let masks = Masks::new(&row.masked);
+    // Writing to a String cannot fail.
     for (name, value) in row::object(&row).members() {
         let member = [("action_params", "params"), ("action_desc", "description"), ("metadata", "metadata")];
         let masked = member.into_iter().find(|(member, _)| *member == name).map(|(_, member)| Pointer::to(member));
@@ -85,13 +88,15 @@ fn text(life: &GetDecisionResponse, width: Option<usize>) -> String {
                 None => approval::shown(&safe_json::compact(value)),
             },
         };
-        text.push_str(&format!("  {name:<20}  {shown}\n"));
+        let _ = writeln!(text, "  {name:<20}  {shown}");
     }
     if let Some(approval) = &life.approval {
-        text.push_str(&format!("\n{heading}Approval{heading:#}\n  {}\n", approval_line(approval)));
-        approval.votes.iter().for_each(|vote| text.push_str(&format!("  {}\n", vote_line(vote))));
+        let _ = writeln!(text, "\n{heading}Approval{heading:#}\n  {}", approval_line(approval));
+        for vote in &approval.votes {
+            let _ = writeln!(text, "  {}", vote_line(vote));
+        }
     }
-    text.push_str(&format!("\n{heading}Records{heading:#}\n{}", records(&life.records).render(width)));
+    let _ = write!(text, "\n{heading}Records{heading:#}\n{}", records(&life.records).render(width));
     text
 }
 

@@ -140,9 +140,8 @@ fn read(event: Event) -> Option<News> {
     match event {
         Event::Pending(approval) if approval::is_pending(&approval) => Some(News::Pending(Box::new(approval))),
         // Of a state that this version does not know, only so much is certain: nobody can answer it here.
-        Event::Pending(approval) => Some(News::Ended(Box::new(approval))),
+        Event::Pending(approval) | Event::Ended(approval) => Some(News::Ended(Box::new(approval))),
         Event::SnapshotComplete(_) => Some(News::Complete),
-        Event::Ended(approval) => Some(News::Ended(Box::new(approval))),
         Event::Lagged(lagged) => Some(News::Snapshot { missed: Some(lagged.missed) }),
         Event::Heartbeat(_) => None,
     }

@@ -66,8 +66,8 @@ impl Feed {
         let (log, resume_after) = governor
             .store()
             .look(move |reader| {
-                let resumed = cursor.map(|cursor| reader.resume(cursor)).transpose()?;
-                Ok((reader.log_mark()?, resumed))
+                let position = cursor.map(|cursor| reader.resume(cursor)).transpose()?;
+                Ok((reader.log_mark()?, position))
             })
             .await
             .map_err(|error| CallError::from(&error))?;
