@@ -14,6 +14,7 @@ use tonic_health::pb::health_client::HealthClient;
 use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse};
+use tonic_types::StatusExt as _;
 use tower::{Service as _, ServiceExt as _};
 
 use crate::harness::{Setup, propose, refusal};
@@ -46,7 +47,6 @@ async fn send(channel: &Channel, path: &str, headers: &[(&str, &str)], body: Vec
 #[track_caller]
 fn is(status: &Status, code: Code, why: &str) {
     assert_eq!(refusal(status), (code, why.to_owned()), "{status:?}");
-    use tonic_types::StatusExt as _;
     assert_eq!(status.get_details_error_info().unwrap().domain, "aegis");
 }
 

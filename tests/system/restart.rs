@@ -56,7 +56,9 @@ async fn pending_approvals_are_the_same_after_a_restart_and_can_be_decided() {
         let mut before = pending(&mut reviewer).await;
         assert_eq!(before.len(), 4);
         // Whether their callers wait is unknown after a restart.
-        before.iter_mut().for_each(|approval| approval.caller_waiting = None);
+        for approval in &mut before {
+            approval.caller_waiting = None;
+        }
 
         let daemon = again(daemon, end).await;
         let (mut agent, mut reviewer) = (daemon.agent().await, daemon.reviewer().await);

@@ -56,7 +56,7 @@ async fn no_holds(daemon: Daemon, fault: Fault<'_>) {
         ask(&mut agent, propose("pay", "allowed")).await,
     ];
     let large = ask(&mut agent, large()).await;
-    let waiter = tokio::spawn({
+    let waiting = tokio::spawn({
         let (mut agent, id) = (agent.clone(), waited.decision_id.clone());
         async move { awaited(&mut agent, &id, 300).await }
     });
@@ -75,7 +75,7 @@ async fn no_holds(daemon: Daemon, fault: Fault<'_>) {
     assert!(denied.unrecorded, "the answer says that it is not on the record");
     let end = ending(denied.approval);
     assert_eq!((end.kind(), end.allows, end.reason.as_str()), (EndingKind::Denied, false, "not today"));
-    let told = tokio::time::timeout(DEADLINE, waiter).await.unwrap().unwrap();
+    let told = tokio::time::timeout(DEADLINE, waiting).await.unwrap().unwrap();
     assert_eq!(told.outcome(), Outcome::Deny);
     assert!(told.reason.contains("not today"), "{}", told.reason);
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
