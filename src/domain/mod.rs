@@ -16,6 +16,7 @@ mod levels;
 mod numbers;
 mod paths;
 mod text;
+pub mod times;
 
 pub use action::{Action, ActionSalt, Actor, Digest, Proposal, action_digest, canonical_action};
 pub(crate) use canonical::Canonical;

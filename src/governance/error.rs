@@ -193,6 +193,12 @@ impl From<GovernanceError> for CallError {
     }
 }
 
+impl From<StoreError> for CallError {
+    fn from(error: StoreError) -> Self {
+        Self::from(&error)
+    }
+}
+
 /// The store failed. The state of the action is unknown, so it must not run.
 impl From<&StoreError> for CallError {
     fn from(error: &StoreError) -> Self {

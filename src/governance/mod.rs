@@ -20,6 +20,7 @@ mod clock_gap;
 mod decision;
 mod error;
 mod evaluate;
+mod execute;
 mod follow;
 mod generations;
 mod governor;
@@ -43,7 +44,8 @@ mod write;
 
 pub use clock_gap::find_clock_gap;
 pub use error::GovernanceError;
-pub use evaluate::{Evaluated, Hypothesis};
+pub use evaluate::{Evaluated, Hypothesis, MAX_EVALUATIONS};
+pub use execute::{Executed, Executions, Executor, Noop, Order, Running};
 pub use generations::{Generation, Generations, PolicySource, PolicyState, Rejection};
 pub use governor::{Entropy, Governor, Settings};
 pub use notary::{Issued, KeyFileError, KeyFiles, Notary, NotaryError, Rotated};

@@ -63,6 +63,7 @@ pub(crate) fn decision(number: u64) -> DecisionRecord {
         approval_id: None,
         expires_at: None,
         trace_id: String::new(),
+        executes: false,
     }
 }
 

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use super::request::Reader;
-use super::streams::{HEARTBEAT, Messages, Over, Sink, Streams, stopping};
-use super::{caller, response, standing};
+use super::{Messages, caller, response, sending, standing};
 use crate::approvals::{Lagged, Pending, QueueEvent, Vote};
 use crate::audit::row::RowFilter;
 use crate::audit::{Order, Query, StoreError};
@@ -15,6 +14,7 @@ use crate::governance::{GovernanceError, Governor, Voted};
 use crate::proto::v1;
 use crate::proto::v1::approval_service_server::ApprovalService;
 use crate::proto::v1::stream_approvals_response::Event;
+use crate::server::streams::{HEARTBEAT, Over, Sink, Streams, stopping};
 
 /// The default number of approvals in a page.
 const PAGE: usize = 100;
@@ -46,7 +46,7 @@ impl ApprovalService for Approvals {
         let standing = standing(&request)?.clone();
         let filter = Filter::read(request.into_inner().filter)?;
         let governor = Arc::clone(&self.governor);
-        self.streams.open(standing, |sink| async move { watch(&governor, &filter, &sink).await })
+        Ok(sending(self.streams.open(standing, |sink| async move { watch(&governor, &filter, &sink).await })?))
     }
 
     async fn list_approvals(

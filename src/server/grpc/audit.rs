@@ -9,8 +9,7 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use super::request::{self, Reader};
-use super::response;
-use super::streams::{HEARTBEAT, Messages, Over, Sink, Streams};
+use super::{Messages, response, sending};
 use crate::audit;
 use crate::audit::follow::{Batch, Followed, Follower, History, Selection, StatusTime, Until, View};
 use crate::audit::row::RowFilter;
@@ -21,6 +20,7 @@ use crate::outbound::witnesses::{WitnessState, Witnesses};
 use crate::proto::v1;
 use crate::proto::v1::audit_service_server::AuditService;
 use crate::proto::v1::stream_audit_response::Event;
+use crate::server::streams::{HEARTBEAT, Over, Sink, Streams};
 
 /// The default number of action types and rules in `GetStats`.
 const TOP: usize = 5;
@@ -73,7 +73,7 @@ impl AuditService for Audit {
         }
         let filter = reader.finish(filter)?;
         let feed = Feed { governor: Arc::clone(&self.governor), request, filter, records };
-        self.streams.open(standing, |sink| async move { feed.run(&sink).await })
+        Ok(sending(self.streams.open(standing, |sink| async move { feed.run(&sink).await })?))
     }
 
     async fn get_stats(&self, request: Request<v1::GetStatsRequest>) -> Result<Response<v1::GetStatsResponse>, Status> {

@@ -1,0 +1,23 @@
+//! The REST API: reads requests, calls governance, writes answers. It decides nothing.
+//!
+//! The gate has authenticated every call before it gets here, and `server::access` has its row. Names and words are
+//! those of the protos but where the API is older (`words`); what is wrong with a request is said all at once (`read`,
+//! `fields`). The OpenAPI document is made from the handlers (`openapi`).
+
+mod api;
+mod audit;
+mod call;
+mod docs;
+mod evaluate;
+mod execute;
+mod fields;
+mod health;
+mod openapi;
+mod policy;
+mod proposals;
+mod read;
+mod router;
+mod words;
+
+pub(crate) use self::api::Services;
+pub(crate) use self::router::router;
