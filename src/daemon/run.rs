@@ -96,6 +96,8 @@ pub(crate) async fn run(
     let executions = Executions::start(Arc::clone(&governor), executor, limits);
     let rest = rest::router(rest::Services {
         governor: Arc::clone(&governor),
+        notary: Arc::clone(&notary),
+        witnesses: Arc::clone(&witnesses),
         executions: Arc::clone(&executions),
         streams: streams.clone(),
         limits,

@@ -94,13 +94,12 @@ pub(super) fn wrong_method(method: &Method, allowed: &[&str]) -> CallError {
     CallError::new(ErrorCode::UnknownMethod, message).with(ALLOW, allowed.join(", "))
 }
 
-/// The response to a failed call.
-pub(crate) fn response(error: CallError) -> Response<Body> {
-    let CallError { code, message, metadata, violations, retry_after } = error;
+/// The problem document of a failed call.
+pub(crate) fn document(error: CallError) -> Problem {
+    let CallError { code, message, metadata, violations, .. } = error;
     let metadata: BTreeMap<_, _> = metadata.into_iter().collect();
-    let allow = metadata.get(ALLOW).and_then(|methods| HeaderValue::from_str(methods).ok());
-    let status = if allow.is_some() { StatusCode::METHOD_NOT_ALLOWED } else { status(code) };
-    let problem = Problem {
+    let status = if metadata.contains_key(ALLOW) { StatusCode::METHOD_NOT_ALLOWED } else { status(code) };
+    Problem {
         r#type: format!("urn:aegis:error:{code}"),
         title: code.summary().trim().to_owned(),
         status: status.as_u16(),
@@ -108,10 +107,17 @@ pub(crate) fn response(error: CallError) -> Response<Body> {
         code: code.to_string(),
         violations: bounded(violations),
         metadata,
-    };
+    }
+}
+
+/// The response to a failed call.
+pub(crate) fn response(error: CallError) -> Response<Body> {
+    let (code, retry_after) = (error.code, error.retry_after);
+    let problem = document(error);
     // Text and numbers: they always serialize.
     let body = serde_json::to_vec(&problem).unwrap_or_default();
     let mut response = Response::new(Body::new(http_body_util::Full::from(body)));
+    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     *response.status_mut() = status;
     response.extensions_mut().insert(Failed(code));
     let headers = response.headers_mut();
@@ -120,7 +126,7 @@ pub(crate) fn response(error: CallError) -> Response<Body> {
     if status == StatusCode::UNAUTHORIZED {
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
-    if let Some(methods) = allow {
+    if let Some(methods) = problem.metadata.get(ALLOW).and_then(|methods| HeaderValue::from_str(methods).ok()) {
         headers.insert(header::ALLOW, methods);
     }
     if let Some(pause) = retry_after {

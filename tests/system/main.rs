@@ -32,6 +32,7 @@ mod lifetime;
 mod proposals;
 mod reload;
 mod rest;
+mod rest_reviewers;
 mod restart;
 mod review_screen;
 mod reviewers;

@@ -304,3 +304,69 @@ async fn a_question_of_an_execution_survives_the_daemon_and_is_executed_after_it
     let decision = later(&api, &with_masked).await;
     assert_eq!(decision["result"]["status"], "skipped", "{decision}");
 }
+
+/// Sends bytes over a connection of its own, and returns what is answered before the daemon closes it.
+fn raw(daemon: &Daemon, request: &str) -> String {
+    use std::io::{Read as _, Write as _};
+
+    let (_, address) = daemon.endpoint.split_once("://").unwrap();
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(crate::harness::DEADLINE)).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    // The end of the connection, in whatever way, is the end of the answer.
+    let _ = stream.read_to_end(&mut answer);
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn a_body_that_is_sent_by_half_or_announces_too_much_is_answered_in_time() {
+    let daemon =
+        Setup::new().policy(POLICY).args(&["--receive-timeout", "300ms", "--max-message-bytes", "1000"]).start();
+    for path in ["/api/v1/execute", "/api/v1/governance/propose"] {
+        let head = |length: usize| {
+            format!(
+                "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{{"
+            )
+        };
+        let half = raw(&daemon, &head(100));
+        assert!(half.starts_with("HTTP/1.1 504 ") && half.contains("--receive-timeout"), "{half}");
+        let large = raw(&daemon, &head(2000));
+        assert!(large.starts_with("HTTP/1.1 413 ") && large.contains("MESSAGE_TOO_LARGE"), "{large}");
+        let text = "x".repeat(2000);
+        let chunked = format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n7d0\r\n{text}\r\n0\r\n\r\n"
+        );
+        let chunked = raw(&daemon, &chunked);
+        assert!(chunked.starts_with("HTTP/1.1 413 "), "{chunked}");
+    }
+    assert!(daemon.rows().await.is_empty());
+}
+
+#[tokio::test]
+async fn answers_that_nobody_reads_count_as_streams_until_their_connection_is_closed() {
+    use std::io::{Read as _, Write as _};
+
+    let daemon = Setup::new().policy(POLICY).args(&["--dev", "--max-streams", "2"]).start();
+    let api = Rest::of(&daemon);
+    let large = json!({"action_type": "read", "params": {"text": "x".repeat(900_000)}});
+    for _ in 0..12 {
+        api.post("/api/v1/execute", large.clone()).await.ok();
+    }
+    let (_, address) = daemon.endpoint.split_once("://").unwrap();
+    let mut unread = Vec::new();
+    for path in ["/api/v1/audit", "/api/v1/approvals/stream"] {
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+        // The answer has begun, and is read no further.
+        stream.read_exact(&mut [0; 12]).unwrap();
+        unread.push(stream);
+    }
+    let refused = api.get("/api/v1/audit").await;
+    assert_eq!(refused.problem(), (429, "TOO_MANY_STREAMS"));
+    assert!(refused.headers.contains_key("retry-after"), "{:?}", refused.headers);
+    api.get("/api/v1/policy").await.ok();
+    drop(unread);
+    eventually("their places are free again", async || (api.get("/api/v1/audit").await.status == 200).then_some(()))
+        .await;
+}

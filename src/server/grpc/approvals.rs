@@ -7,10 +7,9 @@ use tonic::{Request, Response, Status};
 use super::request::Reader;
 use super::{Messages, caller, response, sending, standing};
 use crate::approvals::{Lagged, Pending, QueueEvent, Vote};
-use crate::audit::row::RowFilter;
-use crate::audit::{Order, Query, StoreError};
+use crate::audit::StoreError;
 use crate::domain::{ApprovalId, CallError, Caller, JsonLimits, QuestionState, RiskLevel};
-use crate::governance::{GovernanceError, Governor, Voted};
+use crate::governance::{AskedOnce, GovernanceError, Governor, Voted};
 use crate::proto::v1;
 use crate::proto::v1::approval_service_server::ApprovalService;
 use crate::proto::v1::stream_approvals_response::Event;
@@ -22,8 +21,6 @@ const PAGE: usize = 100;
 const LONGEST_PAGE: usize = 1000;
 /// The most bytes of JSON in a page, below the default limit of clients. The first approval may be larger.
 const PAGE_BYTES: usize = 2 << 20;
-/// How many earlier actions of the session a reviewer sees.
-const HISTORY: usize = 10;
 
 /// The service for reviewers.
 pub(crate) struct Approvals {
@@ -90,8 +87,14 @@ impl ApprovalService for Approvals {
         let Some(id) = reader.finish(id)? else {
             return Err(CallError::invalid_field("approval_id", "must be given").into());
         };
-        let approval = self.recorded(id).await.map_err(Status::from)?;
-        let approval = approval.ok_or_else(|| Status::from(GovernanceError::NoApproval(id)))?;
+        let AskedOnce { row, history } = self.governor.asked_once(id).await?;
+        let (now, unreported_after) = (self.governor.now(), self.governor.unreported_after());
+        let mut approval =
+            response::recorded_approval(&row).ok_or_else(|| Status::from(GovernanceError::NoApproval(id)))?;
+        let earlier = history.iter();
+        approval.history = earlier
+            .map(|earlier| response::session_action(earlier, earlier.state.status(now, unreported_after)))
+            .collect();
         Ok(Response::new(v1::GetApprovalResponse { approval: Some(approval) }))
     }
 
@@ -132,29 +135,6 @@ impl Approvals {
                 response::recorded_approval(&row).ok_or_else(|| GovernanceError::NoApproval(id).into())
             }
         }
-    }
-
-    /// An approval from the record, with the earlier actions of its session.
-    async fn recorded(&self, id: ApprovalId) -> Result<Option<v1::Approval>, StoreError> {
-        let (now, unreported_after) = (self.governor.now(), self.governor.unreported_after());
-        let found = self.governor.store().scan(move |reader| {
-            let Some(row) = reader.by_approval(id)? else { return Ok(None) };
-            if row.decision.session_id.is_empty() {
-                return Ok(Some((row, Vec::new())));
-            }
-            let filter = RowFilter { session_id: Some(row.decision.session_id.clone()), ..RowFilter::default() };
-            let (order, after, limit) = (Order::NewestFirst, Some(row.row), HISTORY);
-            let query = Query { filter: &filter, order, after, limit, now, unreported_after };
-            let history = reader.rows(&query)?.rows;
-            Ok(Some((row, history)))
-        });
-        let Some((row, history)) = found.await? else { return Ok(None) };
-        let Some(mut approval) = response::recorded_approval(&row) else { return Ok(None) };
-        let earlier = history.iter();
-        approval.history = earlier
-            .map(|earlier| response::session_action(earlier, earlier.state.status(now, unreported_after)))
-            .collect();
-        Ok(Some(approval))
     }
 }
 

@@ -3,13 +3,18 @@
 use std::sync::Arc;
 
 use crate::domain::JsonLimits;
-use crate::governance::{Executions, Governor};
+use crate::governance::{Executions, Governor, Notary};
+use crate::outbound::witnesses::Witnesses;
 use crate::server::streams::Streams;
 
 /// The shared parts of the operations.
 pub(crate) struct Services {
     /// Decides and records.
     pub(crate) governor: Arc<Governor>,
+    /// Signs checkpoints.
+    pub(crate) notary: Arc<Notary>,
+    /// The witnesses of checkpoints.
+    pub(crate) witnesses: Arc<Witnesses>,
     /// Runs actions.
     pub(crate) executions: Arc<Executions>,
     /// The open streams.

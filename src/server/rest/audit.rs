@@ -1,20 +1,18 @@
 //! The record, as rows: a decision each, with its approval and its result.
 
-use std::fmt::Display;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::State;
 use bytes::Bytes;
 use http::StatusCode;
-use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::api::Api;
 use super::call::{Answer, Call, with_type};
+use super::query::{Number, Parsed};
 use super::words::{ApprovalMode, EndingKind, Object, Outcome, ResultStatus, RiskLevel, moment, present};
 use crate::audit::Order;
 use crate::audit::follow::{Followed, History, Selection, StatusTime, View};
@@ -56,18 +54,7 @@ pub(super) struct RowQuery {
     until: String,
     /// The newest so many rows. Default: all.
     #[param(value_type = Option<u64>, minimum = 0)]
-    limit: Option<Parsed<u64>>,
-}
-
-/// A value of a query that is more than text.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Parsed<T>(pub(super) T);
-
-impl<'de, T: FromStr<Err: Display>> Deserialize<'de> for Parsed<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map(Self).map_err(|error| D::Error::custom(format_args!("`{text}`: {error}")))
-    }
+    limit: Option<Number>,
 }
 
 /// A decision with its approval and its result.
@@ -131,7 +118,7 @@ pub(super) struct AuditRow {
 )]
 pub(super) async fn rows(State(api): State<Api>, call: Call) -> Answer {
     let query: RowQuery = call.query()?;
-    let limit = query.limit.map(|Parsed(limit)| limit);
+    let limit = query.limit.map(|Number(limit)| limit);
     let filter = query.filter(api.governor.now())?;
     let standing = call.standing()?.clone();
     let selection = Selection::Newest(View::Rows(filter), limit);

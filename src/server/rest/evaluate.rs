@@ -46,11 +46,14 @@ struct Options {
 pub(super) struct EvaluateOne {
     #[schema(min_length = 1, max_length = 1024, example = "delete")]
     action_type: String,
-    #[schema(max_length = 8192, example = "db")]
-    target: Option<String>,
-    params: Option<Object>,
-    description: Option<String>,
-    actor: Option<Actor>,
+    #[schema(max_length = 8192, example = "db", required = false)]
+    target: String,
+    #[schema(required = false)]
+    params: Object,
+    #[schema(required = false)]
+    description: String,
+    #[schema(required = false)]
+    actor: Actor,
     /// Evaluate as if at this moment. Needs the role auditor or admin.
     #[schema(format = DateTime)]
     at: Option<String>,

@@ -71,18 +71,22 @@ struct Actions {
 pub(super) struct ExecuteOne {
     #[schema(min_length = 1, max_length = 1024, example = "read")]
     action_type: String,
-    #[schema(max_length = 8192, example = "crm")]
-    target: Option<String>,
-    params: Option<Object>,
-    description: Option<String>,
-    actor: Option<Actor>,
-    #[schema(max_length = 256)]
-    session_id: Option<String>,
-    metadata: Option<Object>,
-    #[schema(max_length = 256)]
-    idempotency_key: Option<String>,
-    #[schema(max_length = 256)]
-    confirmation_token: Option<String>,
+    #[schema(max_length = 8192, example = "crm", required = false)]
+    target: String,
+    #[schema(required = false)]
+    params: Object,
+    #[schema(required = false)]
+    description: String,
+    #[schema(required = false)]
+    actor: Actor,
+    #[schema(max_length = 256, required = false)]
+    session_id: String,
+    #[schema(required = false)]
+    metadata: Object,
+    #[schema(max_length = 256, required = false)]
+    idempotency_key: String,
+    #[schema(max_length = 256, required = false)]
+    confirmation_token: String,
     /// How long to wait for a reviewer and for the action: `30s`, `5m`; at most `1h`. Default: `60s`.
     #[schema(example = "30s")]
     wait: Option<String>,

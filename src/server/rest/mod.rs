@@ -5,6 +5,7 @@
 //! `fields`). The OpenAPI document is made from the handlers (`openapi`).
 
 mod api;
+mod approvals;
 mod audit;
 mod call;
 mod docs;
@@ -12,9 +13,11 @@ mod evaluate;
 mod execute;
 mod fields;
 mod health;
+mod log;
 mod openapi;
 mod policy;
 mod proposals;
+mod query;
 mod read;
 mod router;
 mod words;

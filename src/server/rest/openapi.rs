@@ -29,6 +29,12 @@ const ALSO: &[(&str, &[&str])] = &[
     ("ProposalContext", &["Context"]),
     ("ProposedAction", &["Action"]),
     ("ResultReport", &["ActionResult"]),
+    ("VoteRequest", &["ApproveRequest"]),
+    ("Stats", &["GetStatsResponse"]),
+    ("Checkpoint", &["GetCheckpointResponse"]),
+    ("InclusionProof", &["GetInclusionProofResponse"]),
+    ("ConsistencyProof", &["GetConsistencyProofResponse"]),
+    ("SessionAction", &["Action"]),
     ("PolicyUpdated", &["Policy"]),
     ("PolicyRule", &["Decision"]),
 ];

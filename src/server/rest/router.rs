@@ -10,7 +10,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::api::{Api, Services};
-use super::{audit, call, docs, evaluate, execute, health, openapi, policy, proposals};
+use super::{approvals, audit, call, docs, evaluate, execute, health, log, openapi, policy, proposals};
 
 /// All operations, and the document that describes them.
 pub(crate) fn router(services: Services) -> Router {
@@ -44,6 +44,16 @@ pub(super) fn operations() -> OpenApiRouter<Api> {
         .routes(routes!(proposals::decision))
         .routes(routes!(proposals::report))
         .routes(routes!(proposals::cancel))
+        .routes(routes!(approvals::list))
+        .routes(routes!(approvals::stream))
+        .routes(routes!(approvals::get))
+        .routes(routes!(approvals::approve))
+        .routes(routes!(approvals::deny))
         .routes(routes!(audit::rows))
+        .routes(routes!(log::records))
+        .routes(routes!(log::stats))
+        .routes(routes!(log::checkpoint))
+        .routes(routes!(log::inclusion_proof))
+        .routes(routes!(log::consistency_proof))
         .routes(routes!(policy::get, policy::update))
 }
