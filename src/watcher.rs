@@ -7,7 +7,9 @@
 //! events are harmless. A slow poll covers file systems without events, and a directory that was itself replaced.
 //! SIGHUP reads every file again at once.
 
+mod patience;
 mod read;
+mod replace;
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -23,6 +25,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::read::read_bounded;
+pub(crate) use self::replace::{check_replaceable, replace_bounded};
 use crate::domain::Digest;
 
 /// How long the files must be unchanged before they are read, so that a writer can truncate and then write.

@@ -120,6 +120,7 @@ pub mod follow;
 mod host;
 pub mod log;
 mod policies;
+mod requests;
 mod retention;
 pub(crate) mod rows;
 mod state;
@@ -136,6 +137,7 @@ pub use log::{
     REDACTED, Record, SALT_LEN, StoredRecord, TILE_WIDTH, checkpoint, leaf_hash, merkle, note, record,
 };
 pub use policies::{StoredLayer, StoredPolicy};
+pub use requests::StoredAnswer;
 pub use retention::{ClockGap, RETIRE_AT_ONCE, Retirement};
 pub(crate) use rows::row;
 pub use rows::{

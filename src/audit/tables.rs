@@ -3,7 +3,8 @@
 use super::follow::cursors::CURSORS;
 use super::log::tables::{RECORDS, TREE};
 use super::log::tiles::TreeKey;
-use super::policies::POLICIES;
+use super::policies::{COMMENTS, POLICIES};
+use super::requests::REQUESTS;
 use super::rows::keys::{Bitmap, IndexKey};
 use super::rows::tables::{APPROVALS, CONFIRMATIONS, COUNTS, DECISIONS, IDEMPOTENCY, INDEX, PENDING, ROWS, SEGMENTS};
 use super::tokens::TOKENS;
@@ -27,6 +28,8 @@ pub(crate) const TABLES: &[&dyn Registered] = &[
     &POLICIES,
     &TOKENS,
     &CURSORS,
+    &REQUESTS,
+    &COMMENTS,
 ];
 
 /// Every table of a write transaction.
@@ -46,6 +49,8 @@ pub struct Tables<'t> {
     pub(crate) policies: Lazy<'t, &'static [u8; 32], Bytes>,
     pub(crate) tokens: Lazy<'t, &'static [u8; 16], Bytes>,
     pub(crate) cursors: Lazy<'t, &'static str, u64>,
+    pub(crate) requests: Lazy<'t, &'static [u8; 32], Bytes>,
+    pub(crate) policy_comments: Lazy<'t, &'static [u8; 32], Bytes>,
 }
 
 impl<'t> Tables<'t> {
@@ -67,6 +72,8 @@ impl<'t> Tables<'t> {
             policies: session.table(POLICIES),
             tokens: session.table(TOKENS),
             cursors: session.table(CURSORS),
+            requests: session.table(REQUESTS),
+            policy_comments: session.table(COMMENTS),
         }
     }
 }

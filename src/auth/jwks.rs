@@ -10,6 +10,8 @@ use ring::signature::{
 };
 use serde::Deserialize;
 
+use crate::domain::json::parse_strict;
+
 /// The most keys in a set.
 const MAX_KEYS: usize = 100;
 
@@ -102,7 +104,7 @@ struct Jwk {
 impl Keys {
     /// Parses a set.
     pub(super) fn read(text: &str) -> Result<Self, String> {
-        let Set { keys } = serde_json::from_str(text).map_err(|error| format!("is no set of keys (JWKS): {error}"))?;
+        let Set { keys } = parse_strict(text).map_err(|error| format!("is no set of keys (JWKS): {error}"))?;
         if keys.len() > MAX_KEYS {
             return Err(format!("has {} keys; at most {MAX_KEYS}", keys.len()));
         }

@@ -15,6 +15,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::authenticator::{Authentication, Authenticator, Shown};
@@ -22,6 +23,7 @@ use super::grant::Grant;
 use super::input::check_name;
 use super::jwks::{Algorithm, Keys};
 use super::remote_keys::{Asking, RemoteKeys};
+use crate::domain::json::parse_strict;
 use crate::domain::{Digest, How, Identity, Roles, Timestamp};
 use crate::policy::Glob;
 
@@ -142,8 +144,8 @@ impl<'t> Token<'t> {
             return Err("it is too long");
         }
         let bytes = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| "it is not base64url");
-        let header: Header = serde_json::from_slice(&bytes(header)?).map_err(|_| "its header is not one of a JWT")?;
-        let claims = serde_json::from_slice(&bytes(claims)?).map_err(|_| "its claims are not a JSON object")?;
+        let header: Header = read(&bytes(header)?).ok_or("its header is not one of a JWT, or has a key twice")?;
+        let claims = read(&bytes(claims)?).ok_or("its claims are not a JSON object, or have a key twice")?;
         Ok(Self { header, claims, message: message.as_bytes(), signature: bytes(signature)?, digest })
     }
 
@@ -170,6 +172,11 @@ impl<'t> Token<'t> {
             _ => false,
         }
     }
+}
+
+/// A part of a token. Of two equal keys, another program could use the other one.
+fn read<T: DeserializeOwned>(json: &[u8]) -> Option<T> {
+    parse_strict(str::from_utf8(json).ok()?).ok()
 }
 
 impl Authenticator for Jwt {
@@ -372,6 +379,28 @@ mod tests {
     }
 
     #[test]
+    fn a_token_that_has_a_key_twice_is_refused_however_well_it_is_signed() {
+        let signer = Signer::new();
+        let signed = |header: &str, claims: &str| {
+            let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims));
+            let signature = URL_SAFE_NO_PAD.encode(signer.pair.sign(message.as_bytes()));
+            format!("{message}.{signature}")
+        };
+        let (header, claims) = (header().to_string(), claims().to_string());
+        signer.ask(&signed(&header, &claims)).unwrap();
+        let also = |json: &str, more: &str| json.replacen('{', &format!("{{{more},"), 1);
+        for (header, claims) in [
+            (also(&header, r#""alg":"none""#), claims.clone()),
+            (header.clone(), also(&claims, r#""sub":"root""#)),
+            (header.clone(), also(&claims, r#""s\u0075b":"root""#)),
+            (header.clone(), also(&claims, r#""x":{"a":1,"a":2}"#)),
+        ] {
+            let why = signer.ask(&signed(&header, &claims)).unwrap_err();
+            assert!(why.contains("twice"), "{header} {claims}: {why}");
+        }
+    }
+
+    #[test]
     fn a_token_that_was_changed_or_has_no_signature_is_refused() {
         let signer = Signer::new();
         let good = signer.sign(&header(), &claims());
@@ -415,5 +444,8 @@ mod tests {
             let why = Keys::read(&set.to_string()).unwrap_err();
             assert!(why.contains(says), "{set}: {why}");
         }
+        let twice = r#"{"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "AA", "kid": "a", "kid": "b"}]}"#;
+        let why = Keys::read(twice).unwrap_err();
+        assert!(why.contains("the key \"kid\" is given twice"), "{why}");
     }
 }

@@ -12,13 +12,16 @@ use super::object::Object;
 use super::out::Out;
 use super::{say, wire};
 use crate::domain::visible;
-use crate::proto::v1::{GetPolicyRequest, Policy, PolicyFinding, PolicyLayer, UpdatePolicyRequest};
+use crate::proto::v1::update_policy_request::Source;
+use crate::proto::v1::{GetPolicyRequest, Policy, PolicyFinding, PolicyLayer, PolicyLayers, UpdatePolicyRequest};
 
 const EXAMPLES: &str = "\
 Examples:
   aegis policy show > policy.yaml
   aegis policy show --format json | jq -r .revision
   aegis policy update policy.yaml --expected-revision \"$(aegis policy show --format json | jq -r .revision)\"
+  aegis policy update policy.yaml --comment \"allow the nightly export\" --dry-run
+  aegis policy update --revision 3f9a2c41
 
 `aegis validate` and `aegis simulate` check a policy file without a daemon.";
 
@@ -39,7 +42,7 @@ enum Command {
 /// Show the policy in force, or an earlier revision
 #[derive(Clone, Debug, clap::Args)]
 struct ShowArgs {
-    /// Show this revision [default: the one in force]
+    /// Show this revision, which may be shortened to its first digits [default: the one in force]
     #[arg(long, value_name = "HEX", default_value = "", hide_default_value = true)]
     revision: String,
 
@@ -65,7 +68,20 @@ enum PolicyFormat {
 #[derive(Clone, Debug, clap::Args)]
 struct UpdateArgs {
     /// Put this policy file in force
-    file: PathBuf,
+    #[arg(required_unless_present = "revision", conflicts_with = "revision")]
+    file: Option<PathBuf>,
+
+    /// Put this earlier revision in force again. It may be shortened to its first digits
+    #[arg(long, value_name = "HEX")]
+    revision: Option<String>,
+
+    /// Say why, on the record and in `aegis policy show`
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    comment: String,
+
+    /// Check everything and change nothing
+    #[arg(long)]
+    dry_run: bool,
 
     /// Update only if this revision is still in force, so that two admins do not overwrite each other
     #[arg(long, value_name = "HEX", default_value = "", hide_default_value = true)]
@@ -93,7 +109,8 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
         Command::Update(args) => {
             let policy = connect::block_on(update(args))??;
             policy.warnings.iter().for_each(|finding| say::warning(place(finding)));
-            out.line(format_args!("Policy updated: {}", summary(&policy)))?;
+            let done = if args.dry_run { "Policy is valid, and nothing is changed" } else { "Policy updated" };
+            out.line(format_args!("{done}: {}", summary(&policy)))?;
         }
     }
     out.flush()?;
@@ -107,9 +124,21 @@ async fn get(args: &ShowArgs) -> Result<Policy, Failure> {
 }
 
 async fn update(args: &UpdateArgs) -> Result<Policy, Failure> {
-    let yaml = fs::read_to_string(&args.file).map_err(|error| Failure::file("read", &args.file, &error))?;
+    let source = match (&args.file, &args.revision) {
+        (Some(file), _) => {
+            let yaml = fs::read_to_string(file).map_err(|error| Failure::file("read", file, &error))?;
+            Some(Source::Layers(PolicyLayers { layers: vec![PolicyLayer { name: String::new(), yaml }] }))
+        }
+        (None, revision) => revision.clone().map(Source::Revision),
+    };
     let mut client = Remote::open(Door::Person, &args.remote).await?.policy();
-    let request = UpdatePolicyRequest { yaml, expected_revision: args.expected_revision.clone() };
+    let request = UpdatePolicyRequest {
+        source,
+        expected_revision: args.expected_revision.clone(),
+        comment: args.comment.clone(),
+        validate_only: args.dry_run,
+        request_id: String::new(),
+    };
     Ok(client.update_policy(connect::call(request)).await?.into_inner().policy.unwrap_or_default())
 }
 
@@ -148,12 +177,14 @@ fn json(policy: &Policy) -> Object {
             "column": finding.column,
             "path": finding.path,
             "message": finding.message,
+            "code": finding.code,
         })
     };
     Object::default()
         .with("revision", policy.revision.as_str())
         .with("rule_count", policy.rule_count)
         .with("loaded_at", wire::time(policy.loaded_at.as_ref()))
+        .with("comment", wire::present(&policy.comment))
         .with("layers", layers)
         .with("merged", serde_json::from_str(&policy.merged_json).unwrap_or(Value::Null))
         .with("warnings", policy.warnings.iter().map(finding).collect::<Vec<_>>())

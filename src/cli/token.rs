@@ -128,8 +128,9 @@ fn create(args: &CreateArgs) -> Result<Exit, Failure> {
     let request = CreateTokenRequest {
         name: args.name.clone(),
         roles: args.roles.iter().map(|role| Role::from(*role).into()).collect(),
-        actor: args.actor.clone().unwrap_or_default(),
+        actor_id: args.actor.clone().unwrap_or_default(),
         lifetime: args.expires.map(wire::to_duration),
+        ..CreateTokenRequest::default()
     };
     let made = connect::block_on(async {
         let mut client = Remote::open(Door::Person, &args.remote).await?.administration();
@@ -149,7 +150,15 @@ fn create(args: &CreateArgs) -> Result<Exit, Failure> {
 fn list(args: &ListArgs) -> Result<Exit, Failure> {
     let tokens = connect::block_on(async {
         let mut client = Remote::open(Door::Person, &args.remote).await?.administration();
-        Ok::<_, Failure>(client.list_tokens(connect::call(ListTokensRequest {})).await?.into_inner().tokens)
+        let (mut tokens, mut request) = (Vec::new(), ListTokensRequest::default());
+        loop {
+            let page = client.list_tokens(connect::call(request.clone())).await?.into_inner();
+            tokens.extend(page.tokens);
+            if page.next_page_token.is_empty() {
+                return Ok::<_, Failure>(tokens);
+            }
+            request.page_token = page.next_page_token;
+        }
     })??;
     let mut out = Out::stdout();
     match args.format {
@@ -172,8 +181,8 @@ fn list(args: &ListArgs) -> Result<Exit, Failure> {
 fn revoke(args: &RevokeArgs) -> Result<Exit, Failure> {
     let revoked = connect::block_on(async {
         let mut client = Remote::open(Door::Person, &args.remote).await?.administration();
-        let tokens = client.list_tokens(connect::call(ListTokensRequest {})).await?.into_inner().tokens;
-        let request = RevokeTokenRequest { token_id: named(&tokens, &args.token)? };
+        // A table shortens an id that does not fit.
+        let request = RevokeTokenRequest { token: args.token.trim_end_matches(['…', '.']).to_owned() };
         Ok::<_, Failure>(client.revoke_token(connect::call(request)).await?.into_inner().token)
     })??;
     let revoked = revoked.unwrap_or_default();
@@ -181,33 +190,6 @@ fn revoke(args: &RevokeArgs) -> Result<Exit, Failure> {
     out.line(format!("{} of {} is revoked.", revoked.token_id, visible(&revoked.subject)))?;
     out.flush()?;
     Ok(Exit::Done)
-}
-
-/// The id of the one token that is named so: by its id, by how that begins, or by its holder.
-fn named(tokens: &[Token], name: &str) -> Result<String, Failure> {
-    // A whole id is for the daemon to judge: it does not list what is revoked.
-    if name.strip_prefix("tok_").is_some_and(|id| id.parse::<uuid::Uuid>().is_ok()) {
-        return Ok(name.to_owned());
-    }
-    let prefix = name.trim_end_matches(['…', '.']);
-    let is_prefix = prefix.len() > "tok_".len() && prefix.starts_with("tok_");
-    let is_named = |token: &&Token| {
-        token.subject.strip_prefix("token:").unwrap_or(&token.subject) == name
-            || token.subject == name
-            || (is_prefix && token.token_id.starts_with(prefix))
-    };
-    let matching: Vec<&Token> = tokens.iter().filter(is_named).collect();
-    match matching.as_slice() {
-        [token] => Ok(token.token_id.clone()),
-        [] => Err(Failure::new(format!("there is no token `{}`", visible(name)))
-            .hint("`aegis token list` shows the tokens that are not revoked")),
-        several => {
-            let failure = Failure::new(format!("`{}` names several tokens: revoke one by its id", visible(name)));
-            Err(several.iter().fold(failure, |failure, token| {
-                failure.hint(format!("{} of {}", visible(&token.token_id), visible(&token.subject)))
-            }))
-        }
-    }
 }
 
 fn roles(token: &Token) -> Vec<String> {
@@ -230,7 +212,7 @@ fn table(tokens: &[Token]) -> Table {
             Cell::new(&token.token_id).whole(),
             Cell::new(&token.subject),
             Cell::new(roles(token).join(", ")),
-            Cell::new(&token.actor),
+            Cell::new(&token.actor_id),
             Cell::new(expires(token)),
             Cell::new(&token.created_by),
         ]);
@@ -243,39 +225,9 @@ fn json(token: &Token) -> Object {
         .with("token_id", token.token_id.as_str())
         .with("subject", token.subject.as_str())
         .with("roles", roles(token))
-        .with("actor", wire::present(&token.actor))
+        .with("actor_id", wire::present(&token.actor_id))
         .with("created_at", wire::time(token.created_at.as_ref()))
         .with("created_by", token.created_by.as_str())
         .with("expires_at", wire::time(token.expires_at.as_ref()))
         .with("expired", token.expired)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_token_is_named_by_its_id_how_that_begins_or_its_holder() {
-        let token =
-            |id: &str, subject: &str| Token { token_id: id.into(), subject: subject.into(), ..Token::default() };
-        let tokens = [token("tok_0a1", "token:ada"), token("tok_0a2", "token:bob"), token("tok_0b3", "token:bob")];
-        for (name, id) in [
-            ("tok_0a1", "tok_0a1"),
-            ("tok_0b", "tok_0b3"),
-            ("tok_0b…", "tok_0b3"),
-            ("ada", "tok_0a1"),
-            ("token:ada", "tok_0a1"),
-        ] {
-            assert_eq!(named(&tokens, name).unwrap(), id, "{name}");
-        }
-        for (name, says) in [
-            ("bob", "names several tokens"),
-            ("tok_0a", "names several tokens"),
-            ("tok_", "there is no token"),
-            ("", "there is no token"),
-            ("ad", "there is no token"),
-        ] {
-            assert!(named(&tokens, name).unwrap_err().to_string().contains(says), "{name}");
-        }
-    }
 }

@@ -10,7 +10,7 @@ use super::object::Object;
 use super::out::{Format, Out};
 use super::policy_files;
 use crate::domain::visible;
-use crate::policy::{Code, Diagnostic, LoadErrors, Policy, Rule};
+use crate::policy::{Diagnostic, LoadErrors, Policy, Rule};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -107,6 +107,6 @@ fn finding(finding: &Diagnostic) -> Value {
         "column": finding.column,
         "path": finding.path,
         "message": finding.message,
-        "code": finding.code.map(Code::as_str),
+        "code": finding.code,
     })
 }

@@ -18,6 +18,8 @@ use crate::server::gate::Refusals;
 const REFUSALS_EVERY: Duration = Duration::from_mins(1);
 /// The longest pause between two checks for old records.
 const RETIRE_EVERY: Duration = Duration::from_mins(10);
+/// The pause between two checks for old answers.
+const FORGET_EVERY: Duration = Duration::from_mins(10);
 /// The pause after a step of retention.
 const BETWEEN_STEPS: Duration = Duration::from_millis(20);
 /// The pause before the next attempt after the record failed.
@@ -34,6 +36,7 @@ pub(crate) fn spawn(
 ) {
     tasks.spawn(governance::watch_policy_files(Arc::clone(governor), stop.clone()));
     tasks.spawn(until(stop.clone(), expire(Arc::clone(governor))));
+    tasks.spawn(until(stop.clone(), forget_answers(Arc::clone(governor))));
     tasks.spawn(until(stop.clone(), follow_record(Arc::clone(governor), health.clone())));
     tasks.spawn(until(stop.clone(), follow_recoveries(Arc::clone(governor))));
     tasks.spawn(until(stop.clone(), follow_policy(Arc::clone(governor), health.clone())));
@@ -96,6 +99,20 @@ async fn expire(governor: Arc<Governor>) {
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = governor.queue().deadlines_changed() => {}
+        }
+    }
+}
+
+/// Forgets the answers to request ids that are no longer valid.
+async fn forget_answers(governor: Arc<Governor>) {
+    loop {
+        match governor.forget_answers().await {
+            Ok(true) => tokio::time::sleep(BETWEEN_STEPS).await,
+            Ok(false) => tokio::time::sleep(FORGET_EVERY).await,
+            Err(error) => {
+                tracing::error!(%error, "old answers to request ids cannot be forgotten yet");
+                tokio::time::sleep(FORGET_EVERY).await;
+            }
         }
     }
 }

@@ -169,7 +169,7 @@ async fn start_governor(
     let store_key = data_dir.store_key()?;
     let store = Store::open(&data_dir.record(), options)?;
     find_clock_gap(&store, clock.now(), config.confirm_clock).await?;
-    let generations = Generations::new(config.policy.clone(), Generation { policy, loaded_at: clock.now() });
+    let generations = Generations::new(config.policy.clone(), Generation::new(policy, clock.now()));
     let flags = [
         (config.is_dev(), "dev"),
         (config.relaxed_durability, "relaxed-durability"),

@@ -1,6 +1,6 @@
 //! Decisions and what follows: the outcome of a proposal, the ending of an approval, the result of an action.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use super::{ActionSalt, Approval, ApprovalId, DecisionId, Digest, RecordId, RiskLevel, Timestamp};
@@ -253,8 +253,8 @@ impl ResultStatus {
 pub struct Report {
     /// The result status.
     pub status: ResultStatus,
-    /// What the action returned, if anything.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// What the action returned, if anything. Null is a value that it returned, too.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "given")]
     pub data: Option<Value>,
     /// The error, if it failed.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -265,4 +265,24 @@ pub struct Report {
     /// When the action ended, by the agent's clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completed_at: Option<Timestamp>,
+}
+
+/// A value that is there, even if it is null. Without this, null reads as absent.
+fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn null_and_no_data_are_two_things_in_what_is_stored() {
+        for data in [None, Some(Value::Null), Some(Value::from(1))] {
+            let status = ResultStatus::Success;
+            let report = Report { status, data, error: String::new(), started_at: None, completed_at: None };
+            let stored = serde_json::to_string(&report).unwrap();
+            assert_eq!(serde_json::from_str::<Report>(&stored).unwrap(), report, "{stored}");
+        }
+    }
 }

@@ -43,12 +43,16 @@ error_codes! {
     MessageTooLarge = "MESSAGE_TOO_LARGE",
     /// The idempotency key was used for another action.
     IdempotencyKeyReused = "IDEMPOTENCY_KEY_REUSED",
+    /// The request id was used for another request.
+    RequestIdReused = "REQUEST_ID_REUSED",
     /// The policy has mistakes. The violations name them.
     PolicyInvalid = "POLICY_INVALID",
     /// This path does not support the protocol or the content type.
     UnsupportedContentType = "UNSUPPORTED_CONTENT_TYPE",
     /// The daemon has no such method.
     UnknownMethod = "UNKNOWN_METHOD",
+    /// The daemon does not know the compression of the message.
+    UnsupportedCompression = "UNSUPPORTED_COMPRESSION",
 
     /// The method needs a credential, and none was sent.
     CredentialRequired = "CREDENTIAL_REQUIRED",
@@ -120,6 +124,8 @@ error_codes! {
     NotServing = "NOT_SERVING",
     /// The deadline of the call passed.
     DeadlineExceeded = "DEADLINE_EXCEEDED",
+    /// The caller ended the call before the request had arrived.
+    Cancelled = "CANCELLED",
 
     /// The record is damaged. An operator must act.
     RecordFault = "RECORD_FAULT",
@@ -132,6 +138,16 @@ error_codes! {
 }
 
 impl ErrorCode {
+    /// The names of the details that an error of this code can have: see [`CallError::with`].
+    pub const fn metadata(self) -> &'static [&'static str] {
+        match self {
+            Self::AlreadyDecided | Self::ApprovalExpired => &["ending", "by", "at"],
+            Self::RevisionMismatch => &["actual"],
+            Self::RecordUnavailable => &["disk_full"],
+            _ => &[],
+        }
+    }
+
     /// How long to wait before a retry; `None` if a retry cannot succeed.
     pub const fn retry_after(self) -> Option<Duration> {
         match self {
@@ -170,6 +186,23 @@ impl Violation {
     }
 }
 
+/// A finding in a policy that was sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The file.
+    pub file: String,
+    /// The line, from 1; 0 if there is none.
+    pub line: usize,
+    /// The column, from 1; 0 if there is none.
+    pub column: usize,
+    /// The place in the document.
+    pub path: String,
+    /// What is wrong, and what would be right.
+    pub message: String,
+    /// The kind of the finding: `UNKNOWN_KEY`.
+    pub code: &'static str,
+}
+
 /// Why a call failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -182,6 +215,8 @@ pub struct CallError {
     pub metadata: Vec<(&'static str, String)>,
     /// The wrong fields.
     pub violations: Vec<Violation>,
+    /// The errors of a policy.
+    pub findings: Vec<Finding>,
     /// How long to wait before a retry.
     pub retry_after: Option<Duration>,
 }
@@ -189,13 +224,14 @@ pub struct CallError {
 impl CallError {
     /// An error with this code and the code's retry advice.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        let (metadata, violations, retry_after) = (Vec::new(), Vec::new(), code.retry_after());
-        Self { code, message: message.into(), metadata, violations, retry_after }
+        let (metadata, violations, findings) = (Vec::new(), Vec::new(), Vec::new());
+        Self { code, message: message.into(), metadata, violations, findings, retry_after: code.retry_after() }
     }
 
-    /// Adds a detail for programs.
+    /// Adds a detail for programs, under a name that is documented for this code.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl fmt::Display) -> Self {
+        debug_assert!(self.code.metadata().contains(&name), "{} has no metadata `{name}`", self.code);
         self.metadata.push((name, value.to_string()));
         self
     }

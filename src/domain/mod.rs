@@ -24,7 +24,7 @@ pub use canonical::{ParamsError, canonical_json, json_len};
 pub use check::{Check, Checked, Checker, JsonLimits};
 pub use clock::{Clock, SystemClock, Timestamp};
 pub use decision::{Decision, DecisionCode, Ending, EndingKind, Outcome, QuestionState, Report, ResultStatus};
-pub use error::{CallError, ErrorCode, Violation};
+pub use error::{CallError, ErrorCode, Finding, Violation};
 pub use host::is_loopback;
 pub use identity::{Caller, ConnectionId, How, Identity, Peer, Role, Roles};
 pub use ids::{ApprovalId, DecisionId, IdError, RecordId, TokenId};

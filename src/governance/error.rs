@@ -1,11 +1,12 @@
 //! [`GovernanceError`]: why a call failed. A denial is not an error: it is a decision.
 
+use super::requests::RequestIdError;
 use crate::approvals::QueueFull;
 use crate::audit::StoreError;
 use crate::domain::{
-    ApprovalId, CallError, DecisionId, Digest, Ending, ErrorCode, ParamsError, TokenId, Violation, visible,
+    ApprovalId, CallError, DecisionId, Digest, Ending, ErrorCode, Finding, ParamsError, TokenId, Violation, visible,
 };
-use crate::policy::LoadErrors;
+use crate::policy::{Diagnostic, LoadErrors};
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
@@ -102,9 +103,20 @@ pub enum GovernanceError {
         /// The actor of the proposal.
         sent: String,
     },
-    /// There is no token with this id.
-    #[error("there is no token {0}: it was revoked or never existed; `aegis token list` shows all tokens")]
-    NoToken(TokenId),
+    /// There is no token with this id or name.
+    #[error("there is no token `{}`: it was revoked or never existed; `aegis token list` shows all tokens", visible(.0))]
+    NoToken(String),
+    /// Several tokens have this name, or an id that begins so.
+    #[error("`{}` names several tokens: revoke one by its id: {}", visible(named), listed(tokens))]
+    AmbiguousToken {
+        /// What the caller sent.
+        named: String,
+        /// The tokens.
+        tokens: Vec<TokenId>,
+    },
+    /// The request id does not lead to an answer.
+    #[error(transparent)]
+    RequestId(#[from] RequestIdError),
     /// The limit of tokens is reached.
     #[error("there are {0} tokens, which is the limit: revoke tokens that nobody uses")]
     TooManyTokens(usize),
@@ -128,7 +140,12 @@ pub enum GovernanceError {
     },
     /// The policy is not valid.
     #[error("the policy is not valid")]
-    PolicyInvalid(LoadErrors),
+    PolicyInvalid {
+        /// The field of the request that has it.
+        field: &'static str,
+        /// The errors.
+        errors: LoadErrors,
+    },
     /// Somebody else changed the policy first.
     #[error("the policy in force is {actual}, not {expected}: read it again and merge your change")]
     RevisionMismatch {
@@ -143,6 +160,32 @@ pub enum GovernanceError {
     /// There is no policy with this revision.
     #[error("no policy with revision {0}")]
     NoRevision(String),
+    /// Several policies have a revision that begins so.
+    #[error("several revisions begin with {0}: send more of the digits")]
+    AmbiguousRevision(String),
+}
+
+/// A finding in a sentence, without its file: there is one.
+fn described(finding: &Diagnostic) -> String {
+    let Diagnostic { line, column, path, message, .. } = finding;
+    let at = if *line > 0 { format!("line {line}, column {column}: ") } else { String::new() };
+    let path = if path.is_empty() { String::new() } else { format!("{path}: ") };
+    at + &path + message
+}
+
+impl From<&Diagnostic> for Finding {
+    fn from(finding: &Diagnostic) -> Self {
+        let Diagnostic { file, line, column, path, message, code } = finding.clone();
+        Self { file, line, column, path, message, code: code.as_str() }
+    }
+}
+
+/// The first few tokens.
+fn listed(tokens: &[TokenId]) -> String {
+    const SHOWN: usize = 10;
+    let shown: Vec<String> = tokens.iter().take(SHOWN).map(ToString::to_string).collect();
+    let more = if tokens.len() > SHOWN { " or others" } else { "" };
+    shown.join(" or ") + more
 }
 
 fn who(ending: &Ending) -> &str {
@@ -177,17 +220,18 @@ impl From<GovernanceError> for CallError {
             E::OwnProposal => plain(ErrorCode::OwnProposal),
             E::OtherActor { .. } => field(ErrorCode::ActorNotAllowed, "actor.id"),
             E::NoToken(_) => plain(ErrorCode::NoSuchToken),
+            E::AmbiguousToken { .. } => field(ErrorCode::InvalidRequest, "token"),
+            E::RequestId(error) => error.into(),
+            E::AmbiguousRevision(_) => field(ErrorCode::InvalidRequest, "revision"),
             E::TooManyTokens(_) => plain(ErrorCode::TooManyTokens),
             E::NotPending { .. } => plain(ErrorCode::NotPending),
             E::NotReportable { .. } => plain(ErrorCode::NotReportable),
-            E::PolicyInvalid(errors) => {
-                let violations = errors.diagnostics().iter().map(|finding| {
-                    let at = format!("line {}, column {}: ", finding.line, finding.column);
-                    Violation::new(format!("yaml:{}", finding.path), at + &finding.message)
-                });
-                plain(ErrorCode::PolicyInvalid).with_violations(violations.collect())
+            E::PolicyInvalid { field, errors } => {
+                let violations = errors.iter().map(|finding| Violation::new(*field, described(finding))).collect();
+                let findings = errors.iter().map(Finding::from).collect();
+                Self { findings, ..plain(ErrorCode::PolicyInvalid).with_violations(violations) }
             }
-            E::RevisionMismatch { .. } => plain(ErrorCode::RevisionMismatch),
+            E::RevisionMismatch { actual, .. } => plain(ErrorCode::RevisionMismatch).with("actual", actual),
             E::PolicyNotWritable(_) => plain(ErrorCode::PolicyNotWritable),
         }
     }
@@ -196,6 +240,19 @@ impl From<GovernanceError> for CallError {
 impl From<StoreError> for CallError {
     fn from(error: StoreError) -> Self {
         Self::from(&error)
+    }
+}
+
+impl From<&RequestIdError> for CallError {
+    fn from(error: &RequestIdError) -> Self {
+        let message = error.to_string();
+        match error {
+            RequestIdError::Reused => {
+                let violation = Violation::new("request_id", message.clone());
+                Self::new(ErrorCode::RequestIdReused, message).with_violations(vec![violation])
+            }
+            RequestIdError::Params(_) | RequestIdError::Unreadable(_) => Self::internal(message),
+        }
     }
 }
 

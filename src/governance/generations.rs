@@ -24,9 +24,18 @@ pub enum PolicySource {
 #[derive(Debug)]
 pub struct Generation {
     /// The policy.
-    pub policy: Policy,
+    pub policy: Arc<Policy>,
     /// When it came into force.
     pub loaded_at: Timestamp,
+    /// The comment of the last update that put it in force; empty if there was none.
+    pub comment: String,
+}
+
+impl Generation {
+    /// A policy that comes into force now, without a comment.
+    pub fn new(policy: Policy, now: Timestamp) -> Self {
+        Self { policy: Arc::new(policy), loaded_at: now, comment: String::new() }
+    }
 }
 
 /// A changed policy that was refused.

@@ -1,19 +1,18 @@
-//! Changes of the policy, from its files or from an admin. A change is recorded before it comes into force.
+//! Changes of the policy: its files are read again, and a change is recorded before it comes into force. See
+//! [`policy_update`](super::policy_update) for those that an admin makes.
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use super::error::GovernanceError;
 use super::generations::{Generation, PolicySource};
 use super::governor::Governor;
+use super::requests::RequestId;
 use crate::audit::record::Event;
 use crate::audit::{StoreError, StoredLayer, StoredPolicy, Tx, TxError};
-use crate::domain::{Caller, Timestamp};
-use crate::policy::{Diagnostic, MAX_SOURCE_BYTES, Policy, Source};
+use crate::domain::{Digest, Timestamp};
+use crate::policy::{Diagnostic, MAX_SOURCE_BYTES, Policy};
 use crate::watcher::FileWatcher;
 
 /// The most findings of a refused policy on the record.
@@ -28,6 +27,20 @@ pub enum Reload {
     Loaded(Arc<Generation>),
     /// The files are not a valid policy. The previous one stays in force.
     Rejected(Vec<Diagnostic>),
+}
+
+/// Who put a policy in force, and why. Empty: the daemon, from the files.
+#[derive(Default)]
+pub(super) struct By {
+    pub(super) subject: String,
+    pub(super) comment: String,
+}
+
+/// The answer to `UpdatePolicy` that is kept for retries.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Updated {
+    pub(super) revision: Digest,
+    pub(super) loaded_at: Timestamp,
 }
 
 /// Reloads the policy whenever its files change, until told to stop.
@@ -59,7 +72,7 @@ impl Governor {
                 }
                 Ok(Reload::Unchanged)
             }
-            Ok(policy) => Ok(Reload::Loaded(self.install(policy, String::new()).await?)),
+            Ok(policy) => Ok(Reload::Loaded(self.install(policy, By::default(), None).await?)),
             Err(errors) => {
                 let findings = errors.into_iter().collect::<Vec<_>>();
                 self.reject(&findings).await?;
@@ -68,60 +81,27 @@ impl Governor {
         }
     }
 
-    /// Brings an admin's policy into force and writes it to the policy file.
-    pub async fn update_policy(
+    pub(super) async fn install(
         &self,
-        caller: &Caller,
-        yaml: String,
-        expected: &str,
-    ) -> Result<Arc<Generation>, GovernanceError> {
-        let _one_at_a_time = self.changing.lock().await;
-        let file = self.writable_file()?;
-        let current = self.generations.current().policy.revision();
-        if !expected.is_empty() && expected != current.to_string() {
-            return Err(GovernanceError::RevisionMismatch { expected: expected.to_owned(), actual: current });
-        }
-        let source = Source { name: file.display().to_string(), text: yaml };
-        // On another thread: parsing a long policy takes long, and agents must get answers meanwhile.
-        let written = tokio::task::spawn_blocking(move || {
-            let policy = Policy::load(std::slice::from_ref(&source)).map_err(GovernanceError::PolicyInvalid)?;
-            replace_file(&file, source.text.as_bytes())
-                .map_err(|error| GovernanceError::PolicyNotWritable(format!("{}: {error}", file.display())))?;
-            Ok::<_, GovernanceError>(policy)
-        });
-        let policy = written.await.map_err(|error| GovernanceError::PolicyNotWritable(error.to_string()))??;
-        Ok(self.install(policy, caller.identity.subject.to_string()).await?)
-    }
-
-    /// The policy file, if there is exactly one and it can be written.
-    fn writable_file(&self) -> Result<PathBuf, GovernanceError> {
-        let refuse = |why: &str| Err(GovernanceError::PolicyNotWritable(why.to_owned()));
-        let file = match self.generations.source() {
-            PolicySource::Starter => return refuse("it is the built-in one: start `aegis serve` with a policy file"),
-            PolicySource::Files(files) => match files.as_slice() {
-                [file] => file.clone(),
-                _ => return refuse("it has several layers: change the right file on disk"),
-            },
-        };
-        match fs::symlink_metadata(&file) {
-            Ok(meta) if meta.is_symlink() => {
-                refuse("its file is a symbolic link, as in a ConfigMap: change it at its source")
-            }
-            _ => Ok(file),
-        }
-    }
-
-    async fn install(&self, policy: Policy, by: String) -> Result<Arc<Generation>, StoreError> {
+        policy: Policy,
+        by: By,
+        id: Option<RequestId>,
+    ) -> Result<Arc<Generation>, StoreError> {
         let now = self.clock.now();
         let generations = Arc::clone(&self.generations);
+        let policy = Arc::new(policy);
         let generation = self
             .store
             .transact(move |tx| {
-                record_loaded(tx, now, &policy, by)?;
+                let revision = policy.revision();
+                let comment = record_loaded(tx, now, &policy, by)?;
+                if let Some(id) = id {
+                    id.keep(tx, now, &Updated { revision, loaded_at: now })?;
+                }
                 let (tell, told) = std::sync::mpsc::channel();
                 // It comes into force after it is durable, and before any job of a later batch runs.
                 tx.after_commit(move || {
-                    let _ = tell.send(generations.install(Generation { policy, loaded_at: now }));
+                    let _ = tell.send(generations.install(Generation { policy, loaded_at: now, comment }));
                 });
                 Ok(told)
             })
@@ -156,11 +136,12 @@ impl Governor {
     }
 }
 
-/// Records a policy: its text once, and the event that it came into force.
-pub(super) fn record_loaded(tx: &mut Tx<'_>, now: Timestamp, policy: &Policy, by: String) -> Result<(), TxError> {
-    let layers = policy.layers();
+/// Records a policy: its text once, its comment, and the event that it came into force. Returns the comment of the last
+/// update that had one.
+pub(super) fn record_loaded(tx: &mut Tx<'_>, now: Timestamp, policy: &Policy, by: By) -> Result<String, TxError> {
+    let (layers, revision) = (policy.layers(), policy.revision());
     tx.put_policy(
-        policy.revision(),
+        revision,
         &StoredPolicy {
             layers: layers
                 .iter()
@@ -169,41 +150,10 @@ pub(super) fn record_loaded(tx: &mut Tx<'_>, now: Timestamp, policy: &Policy, by
             merged: policy.merged().clone(),
         },
     )?;
+    if !by.comment.is_empty() {
+        tx.comment_policy(revision, &by.comment)?;
+    }
     let layers = layers.iter().map(|layer| layer.name.clone()).collect();
-    tx.append(now, &Event::PolicyLoaded { revision: policy.revision(), layers, by }).map(drop)
-}
-
-/// Replaces a file atomically: writes and syncs a new file, renames it over the old one, and syncs the directory.
-fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let name = path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "it has no file name"))?;
-    let mut temporary = std::ffi::OsString::from(".");
-    temporary.push(name);
-    temporary.push(".aegis-new");
-    let temporary = directory.join(temporary);
-    let permissions = fs::metadata(path)?.permissions();
-    if permissions.readonly() {
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "it is read-only"));
-    }
-    let written = (|| {
-        // What stands under that name, left over or put there as a link to another file, is not written to.
-        match fs::remove_file(&temporary) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = File::create_new(&temporary)?;
-        file.set_permissions(permissions)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)?;
-        File::open(directory)?.sync_all()
-    })();
-    if written.is_err() {
-        // The new file is useless now. The error above is the one to report.
-        let _ = fs::remove_file(&temporary);
-    }
-    written
+    tx.append(now, &Event::PolicyLoaded { revision, layers, by: by.subject, comment: by.comment })?;
+    tx.policy_comment(revision)
 }

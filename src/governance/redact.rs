@@ -1,18 +1,20 @@
 //! Redact: removes the payloads of a decision from the record, and records that.
 
+use serde::{Deserialize, Serialize};
+
 use super::error::GovernanceError;
 use super::governor::Governor;
 use super::job::{self, Refused};
-use crate::audit::Appended;
+use super::requests::RequestId;
 use crate::audit::record::Event;
 use crate::audit::row::RowState;
 use crate::domain::{Caller, DecisionId, Outcome, Timestamp};
 
 /// A redacted decision.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Redacted {
     /// The record of the redaction.
-    pub appended: Appended,
+    pub sequence: u64,
     /// The records without a payload.
     pub sequences: Vec<u64>,
 }
@@ -25,13 +27,20 @@ impl Governor {
         caller: &Caller,
         decision_id: DecisionId,
         reason: String,
+        request_id: Option<&str>,
     ) -> Result<Redacted, GovernanceError> {
+        let id = RequestId::new(caller, request_id, "RedactDecision", &(decision_id, &reason))?;
         // Searches the log for the records first, because that can take long, and then runs the job. The job searches
         // only the few records that came meanwhile.
         let (looked, up_to) = self.records_of(decision_id).await?;
         let (now, unreported_after) = (self.clock.now(), self.settings.unreported_after);
         let (by, how) = (caller.identity.subject.to_string(), caller.identity.how);
         let redacted = job::run(&self.store, move |tx| {
+            if let Some(id) = &id
+                && let Some(earlier) = id.answered_in(tx, now)?.map_err(|error| Refused::By(error.into()))?
+            {
+                return Ok(earlier);
+            }
             let Some((row, state)) = tx.row_by_decision(decision_id)? else {
                 return Err(Refused::By(GovernanceError::NoSuchDecision(decision_id)));
             };
@@ -45,8 +54,11 @@ impl Governor {
                 tx.drop_payload(*sequence)?;
             }
             let event = Event::DecisionRedacted { decision_id, sequences: sequences.clone(), reason, by, how };
-            let appended = tx.append(now, &event)?;
-            Ok(Redacted { appended, sequences })
+            let redacted = Redacted { sequence: tx.append(now, &event)?.sequence, sequences };
+            if let Some(id) = id {
+                id.keep(tx, now, &redacted)?;
+            }
+            Ok(redacted)
         })
         .await;
         self.held.forget(decision_id);

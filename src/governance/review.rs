@@ -295,7 +295,7 @@ mod tests {
         let clock = Arc::new(SystemClock::start());
         let store = Store::open(&dir.path().join("record.redb"), Options::default()).unwrap();
         let policy = PolicySource::Starter.load().unwrap();
-        let generations = Generations::new(PolicySource::Starter, Generation { policy, loaded_at: clock.now() });
+        let generations = Generations::new(PolicySource::Starter, Generation::new(policy, clock.now()));
         let settings = Settings::default();
         Governor::start(store, generations, clock, getrandom::fill, [7; 32], settings, Vec::new()).await.unwrap()
     }

@@ -45,6 +45,11 @@ impl StoreSecret {
         Digest(self.derive(b"aegis/action-key/v1\0", canonical))
     }
 
+    /// The random bits of a token that is made from this seed.
+    pub(super) fn token(&self, seed: Digest) -> [u8; 32] {
+        self.derive(b"aegis/token/v1\0", &seed.0)
+    }
+
     /// What a report is compared by: the same for equal reports of this store. `canonical` is its canonical JSON.
     pub(super) fn report_key(&self, canonical: &[u8]) -> Digest {
         Digest(self.derive(b"aegis/report-key/v1\0", canonical))

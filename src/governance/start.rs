@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::generations::Generations;
+use super::generations::{Generation, Generations};
 use super::governor::{Entropy, Governor, Settings};
 use super::held::Held;
-use super::policy_changes::{FINDINGS_RECORDED, record_loaded};
+use super::policy_changes::{By, FINDINGS_RECORDED, record_loaded};
 use super::restore::fill;
 use super::secret::StoreSecret;
 use super::tokens::Tokens;
@@ -40,16 +40,18 @@ impl Governor {
             })
             .await?;
         let tokens = Arc::new(Tokens::new(store.scan_at_start(Reader::tokens).await?));
-        let generation = generations.current();
+        let first = generations.current();
         let (now, uptime) = (clock.now(), clock.uptime());
         let clock_gap = store.scan(Reader::clock_gap).await?;
         let program = env!("CARGO_PKG_VERSION").to_owned();
-        store
+        let policy = Arc::clone(&first.policy);
+        let comment = store
             .transact(move |tx| {
                 tx.append(now, &Event::DaemonStarted { program, flags })?;
-                record_loaded(tx, now, &generation.policy, String::new())
+                record_loaded(tx, now, &policy, By::default())
             })
             .await?;
+        generations.install(Generation { policy: Arc::clone(&first.policy), loaded_at: first.loaded_at, comment });
         let governor = Self {
             store,
             queue,

@@ -45,7 +45,7 @@ struct House {
 fn generation(yaml: &str) -> Generation {
     let source = Source { name: "policy.yaml".to_owned(), text: yaml.to_owned() };
     let policy = Policy::load(&[source]).expect("the policy of a test is valid");
-    Generation { policy, loaded_at: Timestamp::UNIX_EPOCH }
+    Generation::new(policy, Timestamp::UNIX_EPOCH)
 }
 
 async fn open(directory: TempDir, clock: Arc<Hands>, yaml: &str) -> House {

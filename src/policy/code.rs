@@ -1,61 +1,138 @@
-//! What warnings are called, so that a tool can tell them apart and a person can look one up.
+//! The codes of findings, so that a tool can tell them apart and a person can look one up.
 
 use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-/// The kind of a warning: something that is legal in a policy and probably not meant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Code {
-    /// The policy has no rules.
-    NoRules,
-    /// An earlier rule matches everything that this one matches.
-    HiddenRule,
-    /// An unnamed rule has the automatic name of another rule.
-    AutomaticName,
-    /// `yes`, `no`, `on` or `off`, which is text here.
-    BooleanWord,
-    /// A glob means something else than it seems to.
-    OddGlob,
-    /// A glob that matches only what is empty.
-    EmptyGlob,
-    /// A target on a rule that allows, which a path can get out of by `..`.
-    EscapableTarget,
-    /// An agent that is not authenticated chooses the name that the rule is about.
-    UnauthenticatedActor,
-    /// `timeout` or `on_timeout` on a rule that asks nobody.
-    UnusedTimeout,
-    /// A condition that never holds.
-    NeverHolds,
-    /// `weekdays` beside a window over midnight: after 00:00 it is the next day.
-    WeekdayAfterMidnight,
-    /// `${NAME}`, which nothing fills in.
-    Placeholder,
-    /// A pattern means something else in other dialects.
-    RegexDialect,
-    /// A number in the name of a parameter is a key, never an index.
-    RedactIndex,
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// The file is not valid.
+    Error,
+    /// The file is valid, but probably not what its author wants.
+    Warning,
 }
 
-impl Code {
-    /// The code as it is shown: `hidden-rule`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::NoRules => "no-rules",
-            Self::HiddenRule => "hidden-rule",
-            Self::AutomaticName => "automatic-name",
-            Self::BooleanWord => "boolean-word",
-            Self::OddGlob => "odd-glob",
-            Self::EmptyGlob => "empty-glob",
-            Self::EscapableTarget => "escapable-target",
-            Self::UnauthenticatedActor => "unauthenticated-actor",
-            Self::UnusedTimeout => "unused-timeout",
-            Self::NeverHolds => "never-holds",
-            Self::WeekdayAfterMidnight => "weekday-after-midnight",
-            Self::Placeholder => "placeholder",
-            Self::RegexDialect => "regex-dialect",
-            Self::RedactIndex => "redact-index",
+/// Declares the codes once, with their severity and their name.
+macro_rules! codes {
+    ($($severity:ident { $($(#[doc = $doc:literal])+ $variant:ident = $name:literal,)+ })+) => {
+        /// The kind of a finding. A kind keeps its code, and each code has one severity.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Code {
+            $($($(#[doc = $doc])+ $variant,)+)+
         }
+
+        impl Code {
+            /// Every code.
+            pub const ALL: &'static [Self] = &[$($(Self::$variant,)+)+];
+
+            /// The code as it is shown: `HIDDEN_RULE`.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $($(Self::$variant => $name,)+)+
+                }
+            }
+
+            /// How bad a finding of this kind is.
+            pub const fn severity(self) -> Severity {
+                match self {
+                    $($(Self::$variant)|+ => Severity::$severity,)+
+                }
+            }
+        }
+    };
+}
+
+codes! {
+    Error {
+        /// The file cannot be read.
+        UnreadableFile = "UNREADABLE_FILE",
+        /// The file is not YAML.
+        InvalidYaml = "INVALID_YAML",
+        /// The file has more bytes, values, levels, layers, rules or entries than it may.
+        TooLarge = "TOO_LARGE",
+        /// The document says nothing.
+        EmptyDocument = "EMPTY_DOCUMENT",
+        /// The file has a second document.
+        SecondDocument = "SECOND_DOCUMENT",
+        /// An alias contains itself.
+        EndlessAlias = "ENDLESS_ALIAS",
+        /// A value has a tag.
+        UnknownTag = "UNKNOWN_TAG",
+        /// YAML parsers read the value differently.
+        AmbiguousValue = "AMBIGUOUS_VALUE",
+        /// A key is no text.
+        InvalidKey = "INVALID_KEY",
+        /// A mapping has a key twice.
+        DuplicateKey = "DUPLICATE_KEY",
+        /// `<<` merges what is no mapping.
+        InvalidMerge = "INVALID_MERGE",
+        /// The key means nothing here.
+        UnknownKey = "UNKNOWN_KEY",
+        /// The version of the policy is unknown.
+        UnknownVersion = "UNKNOWN_VERSION",
+        /// The value has the wrong type.
+        WrongType = "WRONG_TYPE",
+        /// The value is empty or missing, where that decides nothing or everything.
+        EmptyValue = "EMPTY_VALUE",
+        /// The text is too long.
+        TooLong = "TOO_LONG",
+        /// The word is none of those that are possible.
+        UnknownWord = "UNKNOWN_WORD",
+        /// The value is outside of what is possible.
+        InvalidValue = "INVALID_VALUE",
+        /// The value is given twice.
+        DuplicateValue = "DUPLICATE_VALUE",
+        /// The glob cannot be compiled.
+        InvalidGlob = "INVALID_GLOB",
+        /// The regular expression cannot be compiled, or finds everything.
+        InvalidRegex = "INVALID_REGEX",
+        /// The path names no parameter.
+        InvalidParameterPath = "INVALID_PARAMETER_PATH",
+        /// Two rules have the same name.
+        DuplicateRule = "DUPLICATE_RULE",
+        /// The name has another meaning.
+        ReservedName = "RESERVED_NAME",
+        /// The time, the time zone or the duration cannot be read.
+        InvalidTime = "INVALID_TIME",
+        /// The conditions about the time contradict each other, or one means nothing alone.
+        InvalidTimeWindow = "INVALID_TIME_WINDOW",
+        /// `on_timeout: allow` at a risk level that does not permit it.
+        UnsafeTimeout = "UNSAFE_TIMEOUT",
+        /// More errors are not shown.
+        MoreErrors = "MORE_ERRORS",
+    }
+    Warning {
+        /// The policy has no rules.
+        NoRules = "NO_RULES",
+        /// An earlier rule matches everything that this one matches.
+        HiddenRule = "HIDDEN_RULE",
+        /// An unnamed rule has the automatic name of another rule.
+        AutomaticName = "AUTOMATIC_NAME",
+        /// `yes`, `no`, `on` or `off`, which is text here.
+        BooleanWord = "BOOLEAN_WORD",
+        /// A glob means something else than it seems to.
+        OddGlob = "ODD_GLOB",
+        /// A glob that matches only what is empty.
+        EmptyGlob = "EMPTY_GLOB",
+        /// A target on a rule that allows, which a path can get out of by `..`.
+        EscapableTarget = "ESCAPABLE_TARGET",
+        /// An agent that is not authenticated chooses the name that the rule is about.
+        UnauthenticatedActor = "UNAUTHENTICATED_ACTOR",
+        /// `timeout` or `on_timeout` on a rule that asks nobody.
+        UnusedTimeout = "UNUSED_TIMEOUT",
+        /// A condition that never holds.
+        NeverHolds = "NEVER_HOLDS",
+        /// `weekdays` beside a window over midnight: after 00:00 it is the next day.
+        WeekdayAfterMidnight = "WEEKDAY_AFTER_MIDNIGHT",
+        /// `${NAME}`, which nothing fills in.
+        Placeholder = "PLACEHOLDER",
+        /// A pattern means something else in other dialects.
+        RegexDialect = "REGEX_DIALECT",
+        /// A number in the name of a parameter is a key, never an index.
+        RedactIndex = "REDACT_INDEX",
+        /// More warnings are not shown.
+        MoreWarnings = "MORE_WARNINGS",
     }
 }
 

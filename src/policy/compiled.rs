@@ -142,7 +142,7 @@ fn check_size(layers: &[Source], report: &mut Report) -> bool {
         2.. if bytes > MAX_BYTES => format!("the layers together have {bytes} bytes, a policy may have {MAX_BYTES}"),
         _ => return true,
     };
-    report.error(last_name(layers), Pos::default(), &Path::Root, message);
+    report.error(last_name(layers), Pos::default(), &Path::Root, Code::TooLarge, message);
     false
 }
 
@@ -204,7 +204,13 @@ fn merge(documents: Vec<Document>, layers: &[Source], report: &mut Report) -> Me
     let secrets = Secrets::new(usual_secrets.unwrap_or(true), &names, patterns).unwrap_or_else(|why| {
         // Each of them was compiled where it is written, so there are only too many of them together.
         let message = format!("the names of secrets are too many together: {why}");
-        report.error(last_name(layers), Pos { line: 1, column: 1 }, &Path::Root.key("secrets"), message);
+        report.error(
+            last_name(layers),
+            Pos { line: 1, column: 1 },
+            &Path::Root.key("secrets"),
+            Code::TooLarge,
+            message,
+        );
         Secrets::default()
     });
     Merged {
@@ -220,7 +226,7 @@ fn check_rules(layers: &[Source], rules: &[Rule], report: &mut Report) {
     let start = Pos { line: 1, column: 1 };
     if rules.len() > MAX_RULES {
         let message = format!("the layers together have {} rules, a policy may have {MAX_RULES}", rules.len());
-        report.error(last_name(layers), start, &Path::Root, message);
+        report.error(last_name(layers), start, &Path::Root, Code::TooLarge, message);
     }
     if rules.is_empty() {
         report.warn(
@@ -239,6 +245,7 @@ fn check_rules(layers: &[Source], rules: &[Rule], report: &mut Report) {
 
 /// Numbers are checked while they are read, so there always is a canonical form.
 fn revision(merged: &Value) -> Result<Digest, LoadErrors> {
-    let bytes = canonical_json(merged).map_err(|error| LoadErrors::general("policy", error.to_string()))?;
+    let bytes =
+        canonical_json(merged).map_err(|error| LoadErrors::general("policy", Code::InvalidValue, error.to_string()))?;
     Ok(Digest::of(&bytes))
 }

@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::code::Code;
+use super::code::{Code, Severity};
 use crate::domain::visible;
 
 /// How many errors, and how many warnings, one load reports at most.
@@ -29,15 +29,15 @@ pub struct Diagnostic {
     pub path: String,
     /// What is wrong and what would be right.
     pub message: String,
-    /// What kind of a warning this is; `None` for an error.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub code: Option<Code>,
+    /// The kind of the finding, which also says whether it is an error or a warning.
+    pub code: Code,
 }
 
 impl Diagnostic {
     /// A finding about a file as a whole: it cannot be read, for example.
     pub fn for_file(file: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { file: file.into(), line: 0, column: 0, path: String::new(), message: message.into(), code: None }
+        let (path, code) = (String::new(), Code::UnreadableFile);
+        Self { file: file.into(), line: 0, column: 0, path, message: message.into(), code }
     }
 }
 
@@ -52,9 +52,9 @@ impl fmt::Display for Diagnostic {
             write!(f, "{}: ", self.path)?;
         }
         f.write_str(&self.message)?;
-        match self.code {
-            Some(code) => write!(f, " [{code}]"),
-            None => Ok(()),
+        match self.code.severity() {
+            Severity::Warning => write!(f, " [{}]", self.code),
+            Severity::Error => Ok(()),
         }
     }
 }
@@ -70,8 +70,8 @@ impl LoadErrors {
     }
 
     /// An error that is about no place in particular.
-    pub(super) fn general(file: &str, message: String) -> Self {
-        Self(vec![diagnostic(file, Pos::default(), &Path::Root, message, None)])
+    pub(super) fn general(file: &str, code: Code, message: String) -> Self {
+        Self(vec![diagnostic(file, Pos::default(), &Path::Root, message, code)])
     }
 
     /// The errors, in the order of the files and of their lines as far as they were read.
@@ -182,22 +182,22 @@ impl Bounded {
         }
     }
 
-    fn finish(mut self, what: &str) -> Vec<Diagnostic> {
+    fn finish(mut self, what: &str, code: Code) -> Vec<Diagnostic> {
         if let (Some(last), true) = (self.kept.last(), self.left_out > 0) {
             let message = format!("{} more {what} are not shown", self.left_out);
-            self.kept.push(Diagnostic { line: 0, column: 0, path: String::new(), message, code: None, ..last.clone() });
+            self.kept.push(Diagnostic { line: 0, column: 0, path: String::new(), message, code, ..last.clone() });
         }
         self.kept
     }
 }
 
 impl Report {
-    pub(super) fn error(&mut self, file: &str, pos: Pos, path: &Path<'_>, message: impl Into<String>) {
-        self.errors.push(|| diagnostic(file, pos, path, message.into(), None));
+    pub(super) fn error(&mut self, file: &str, pos: Pos, path: &Path<'_>, code: Code, message: impl Into<String>) {
+        self.errors.push(|| diagnostic(file, pos, path, message.into(), code));
     }
 
     pub(super) fn warn(&mut self, file: &str, pos: Pos, path: &Path<'_>, code: Code, message: impl Into<String>) {
-        self.warnings.push(|| diagnostic(file, pos, path, message.into(), Some(code)));
+        self.warnings.push(|| diagnostic(file, pos, path, message.into(), code));
     }
 
     pub(super) fn error_count(&self) -> usize {
@@ -207,14 +207,14 @@ impl Report {
     /// The warnings, or the errors if there is one.
     pub(super) fn finish(self) -> Result<Vec<Diagnostic>, LoadErrors> {
         if self.errors.kept.is_empty() {
-            Ok(self.warnings.finish("warnings"))
+            Ok(self.warnings.finish("warnings", Code::MoreWarnings))
         } else {
-            Err(LoadErrors(self.errors.finish("errors")))
+            Err(LoadErrors(self.errors.finish("errors", Code::MoreErrors)))
         }
     }
 }
 
-fn diagnostic(file: &str, pos: Pos, path: &Path<'_>, message: String, code: Option<Code>) -> Diagnostic {
+fn diagnostic(file: &str, pos: Pos, path: &Path<'_>, message: String, code: Code) -> Diagnostic {
     Diagnostic { file: file.to_owned(), line: pos.line, column: pos.column, path: path.to_string(), message, code }
 }
 
@@ -251,7 +251,13 @@ mod tests {
         let root = Path::Root;
         let rules = root.key("rules");
         let rule = rules.item(2);
-        let found = diagnostic("a.yaml", Pos { line: 3, column: 5 }, &rule.key("aproval"), "unknown key".into(), None);
+        let found = diagnostic(
+            "a.yaml",
+            Pos { line: 3, column: 5 },
+            &rule.key("aproval"),
+            "unknown key".into(),
+            Code::UnknownKey,
+        );
         assert_eq!(found.to_string(), "a.yaml:3:5: rules[2].aproval: unknown key");
     }
 
@@ -266,7 +272,7 @@ mod tests {
     fn the_report_is_bounded_and_says_so() {
         let mut report = Report::default();
         for _ in 0..MAX_REPORTED + 7 {
-            report.error("a.yaml", Pos::default(), &Path::Root, "wrong");
+            report.error("a.yaml", Pos::default(), &Path::Root, Code::WrongType, "wrong");
         }
         let errors = report.finish().unwrap_err();
         assert_eq!(errors.diagnostics().len(), MAX_REPORTED + 1);

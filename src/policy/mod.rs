@@ -58,7 +58,7 @@ mod yaml;
 /// How long the text of one layer may be, in bytes.
 pub const MAX_SOURCE_BYTES: usize = yaml::MAX_BYTES;
 
-pub use code::Code;
+pub use code::{Code, Severity};
 pub use compiled::{MAX_LAYERS, Policy, STARTER, Source};
 pub use condition::{Condition, Group, Test};
 pub use diagnostic::{Diagnostic, LoadErrors};

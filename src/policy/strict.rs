@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
 
+use super::code::Code;
 use super::diagnostic::{Diagnostic, LoadErrors, Path, Pos, Report};
 use super::yaml::{self, Node, Value};
 
@@ -35,14 +36,20 @@ impl StrictYaml {
         let root = yaml::parse(file, text, &mut report);
         if let Some(root) = &root {
             if !matches!(root.value, Value::Map(_)) {
-                report.error(file, root.pos, &Path::Root, format!("must be a mapping, not {}", root.kind()));
+                report.error(
+                    file,
+                    root.pos,
+                    &Path::Root,
+                    Code::WrongType,
+                    format!("must be a mapping, not {}", root.kind()),
+                );
             }
             refuse_nulls(file, root, &Path::Root, &mut report);
         }
         report.finish()?;
         match root {
             Some(root) => Ok(Self { file: file.to_owned(), root }),
-            None => Err(LoadErrors::general(file, "it cannot be read".to_owned())),
+            None => Err(LoadErrors::general(file, Code::InvalidYaml, "it cannot be read".to_owned())),
         }
     }
 
@@ -54,7 +61,7 @@ impl StrictYaml {
         })
     }
 
-    /// Something wrong at a place of the document.
+    /// A value at a place of the document is wrong.
     pub fn finding(&self, steps: &[Step<'_>], message: String) -> Diagnostic {
         let mut at = &self.root;
         let mut pos = at.pos;
@@ -70,7 +77,7 @@ impl StrictYaml {
             (at, pos) = (next, place);
         }
         let Pos { line, column } = pos;
-        Diagnostic { file: self.file.clone(), line, column, path, message, code: None }
+        Diagnostic { file: self.file.clone(), line, column, path, message, code: Code::InvalidValue }
     }
 }
 
@@ -95,7 +102,9 @@ fn child<'n>(node: &'n Node, step: Step<'_>) -> Option<(&'n Node, Pos)> {
 
 fn refuse_nulls(file: &str, node: &Node, path: &Path<'_>, report: &mut Report) {
     match &node.value {
-        Value::Null => report.error(file, node.pos, path, "has no value: leave the key out if nothing is meant"),
+        Value::Null => {
+            report.error(file, node.pos, path, Code::EmptyValue, "has no value: leave the key out if nothing is meant")
+        }
         Value::Map(entries) => {
             for entry in entries {
                 refuse_nulls(file, &entry.value, &path.key(&entry.key), report);

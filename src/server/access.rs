@@ -75,6 +75,7 @@ pub const OPERATIONS: &[Operation] = &[
     of(&[Role::Reviewer], "POST", "/api/v1/approvals/{approval_id}/approve"),
     of(&[Role::Reviewer], "POST", "/api/v1/approvals/{approval_id}/deny"),
     of(&[Role::Auditor], "GET", "/api/v1/audit"),
+    of(&[Role::Auditor], "GET", "/api/v1/audit/decisions/{decision_id}"),
     of(&[Role::Auditor], "GET", "/api/v1/audit/records"),
     of(&[Role::Auditor], "GET", "/api/v1/stats"),
     of(&[Role::Auditor], "GET", "/api/v1/log/checkpoint"),
@@ -82,6 +83,10 @@ pub const OPERATIONS: &[Operation] = &[
     of(&[Role::Auditor], "GET", "/api/v1/log/consistency-proof"),
     of(&[Role::Auditor, Role::Admin], "GET", "/api/v1/policy"),
     of(&[Role::Admin], "PUT", "/api/v1/policy"),
+    of(&[Role::Auditor, Role::Admin], "POST", "/api/v1/policy/validate"),
+    of(&[Role::Auditor, Role::Admin], "GET", "/api/v1/tokens"),
+    of(&[Role::Admin], "POST", "/api/v1/tokens"),
+    of(&[Role::Admin], "DELETE", "/api/v1/tokens/{token}"),
 ];
 
 /// The operation that this method has at this path.
@@ -124,8 +129,11 @@ fn grpc(service: &str, method: &str) -> Access {
             "aegis.v1.AuditService",
             "StreamAudit" | "GetStats" | "GetCheckpoint" | "GetInclusionProof" | "GetConsistencyProof",
         ) => &[Role::Auditor],
-        ("aegis.v1.AdminService", "CreateToken" | "ListTokens" | "RevokeToken" | "RotateLogKey" | "RedactDecision")
-        | ("aegis.v1.PolicyService", "GetPolicy" | "UpdatePolicy" | "ValidatePolicy" | "WatchPolicy") => &[Role::Admin],
+        ("aegis.v1.AdminService", "CreateToken" | "RevokeToken" | "RotateLogKey" | "RedactDecision")
+        | ("aegis.v1.PolicyService", "UpdatePolicy") => &[Role::Admin],
+        // An auditor reads the policies and the tokens too, and changes nothing.
+        ("aegis.v1.AdminService", "ListTokens")
+        | ("aegis.v1.PolicyService", "GetPolicy" | "ValidatePolicy" | "WatchPolicy") => &[Role::Auditor, Role::Admin],
         ("grpc.health.v1.Health", "Check" | "Watch" | "List")
         | (
             "grpc.reflection.v1.ServerReflection" | "grpc.reflection.v1alpha.ServerReflection",

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use axum::Router;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, ORIGIN};
-use http::{Request, Response, Version};
+use http::{HeaderValue, Request, Response, Version};
 use tonic::Status;
 use tonic::body::Body;
 use tower::{Service, ServiceExt as _};
@@ -20,12 +20,17 @@ use tracing::Instrument as _;
 use super::access::{self, Access, Route};
 use super::deadline::Deadline;
 use super::problem::{self, Failed};
-use super::receive::{Receiver, Shape, too_large};
+use super::receive::{Receiver, Shape};
 use super::standing::Standing;
-use super::trace;
 use super::web::Hosts;
+use super::{explain, trace};
 use crate::auth::{Chain, Connection};
 use crate::domain::{CallError, Caller, ErrorCode, Roles};
+
+/// The headers about compression (gRPC over HTTP/2, "Message-Encoding"), and the name of none.
+const ENCODING: &str = "grpc-encoding";
+const ACCEPT_ENCODING: &str = "grpc-accept-encoding";
+const IDENTITY: &str = "identity";
 
 /// Counts refused calls.
 #[derive(Debug, Default)]
@@ -112,7 +117,14 @@ impl Protocol {
 
     fn refuse(self, error: CallError) -> Response<Body> {
         match self {
-            Self::Grpc => Status::from(error).into_http(),
+            Self::Grpc => {
+                let is_about_compression = error.code == ErrorCode::UnsupportedCompression;
+                let mut answer = Status::from(error).into_http();
+                if is_about_compression {
+                    answer.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static(IDENTITY));
+                }
+                answer
+            }
             Self::Http => problem::response(error),
         }
     }
@@ -134,6 +146,10 @@ impl GateKeeper {
             Access::AnyOf(roles) => roles,
             Access::Unknown => return Err(unknown(protocol, request)),
         };
+        if protocol == Protocol::Grpc && is_compressed(request) {
+            let message = "the message is compressed (grpc-encoding), and the daemon reads no compression";
+            return Err(CallError::new(ErrorCode::UnsupportedCompression, message));
+        }
         let deadline = match protocol {
             Protocol::Http => Some(Deadline::default()),
             Protocol::Grpc => Deadline::read(request.headers(), Instant::now()),
@@ -170,32 +186,25 @@ impl GateKeeper {
         Ok(deadline)
     }
 
-    /// Checks each response: counts refusals by the services, and adds a reason to a status of the transport that has
-    /// none.
-    fn dismiss(&self, answer: Response<Body>) -> Response<Body> {
-        if let Some(Failed(code)) = answer.extensions().get() {
-            self.refusals.count(*code);
-        }
-        // A gRPC call that fails at once has its status in the headers.
-        let Some(status) = Status::from_header_map(answer.headers()) else { return answer };
-        if status.code() == tonic::Code::PermissionDenied {
-            self.refusals.count(ErrorCode::RoleRequired);
-        }
-        if status.code() == tonic::Code::Ok || !status.details().is_empty() {
+    /// Checks each response: counts refusals by the services, and adds a reason to a status of gRPC that has none.
+    fn dismiss(&self, protocol: Protocol, answer: Response<Body>, open: bool) -> Response<Body> {
+        if protocol == Protocol::Http {
+            if let Some(Failed(code)) = answer.extensions().get() {
+                self.refusals.count(*code);
+            }
             return answer;
         }
-        let error = match status.code() {
-            tonic::Code::OutOfRange => too_large(self.message_bytes),
-            tonic::Code::Unimplemented => CallError::new(ErrorCode::UnknownMethod, status.message()),
-            tonic::Code::InvalidArgument => CallError::new(ErrorCode::InvalidRequest, status.message()),
-            tonic::Code::DeadlineExceeded => CallError::new(ErrorCode::DeadlineExceeded, status.message()),
-            tonic::Code::Unavailable => CallError::new(ErrorCode::NotServing, status.message()),
-            tonic::Code::NotFound => CallError::new(ErrorCode::NoSuchService, status.message()),
-            tonic::Code::Internal => CallError::internal(status.message()),
-            _ => return answer,
-        };
-        Status::from(error).into_http()
+        if Status::from_header_map(answer.headers()).is_some_and(|it| it.code() == tonic::Code::PermissionDenied) {
+            self.refusals.count(ErrorCode::RoleRequired);
+        }
+        let answer = explain::headers(answer, self.message_bytes);
+        if open { explain::trailers(answer, self.message_bytes) } else { answer }
     }
+}
+
+/// Whether the messages of a call are compressed.
+fn is_compressed<B>(request: &Request<B>) -> bool {
+    request.headers().get(ENCODING).is_some_and(|encoding| encoding != IDENTITY)
 }
 
 /// The error for a path without a row. It is always the same, so that a caller learns nothing from it.
@@ -259,6 +268,7 @@ where
                 return Box::pin(std::future::ready(Ok(protocol.refuse(error))));
             }
         };
+        let is_open = request.extensions().get::<Standing>().is_none();
         let span = trace::request_span(protocol.route(&request), &request);
         // `grpc` was polled ready; its clone was not.
         let ready = self.grpc.clone();
@@ -280,7 +290,7 @@ where
                     Ok(protocol.refuse(CallError::new(ErrorCode::DeadlineExceeded, message)))
                 })?,
             };
-            let answer = keeper.dismiss(answer);
+            let answer = keeper.dismiss(protocol, answer, is_open);
             Ok(match place {
                 Some(place) => place.until_sent(answer),
                 None => answer,

@@ -3,6 +3,7 @@
 
 pub mod access;
 mod deadline;
+mod explain;
 pub(crate) mod gate;
 pub(crate) mod grpc;
 pub(crate) mod listen;
@@ -11,6 +12,7 @@ pub(crate) mod receive;
 pub(crate) mod rest;
 mod standing;
 pub(crate) mod streams;
+mod token_request;
 mod trace;
 pub(crate) mod transport;
 pub(crate) mod web;

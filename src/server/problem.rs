@@ -8,15 +8,17 @@ use serde::Serialize;
 use tonic::body::Body;
 use utoipa::ToSchema;
 
-use crate::domain::{CallError, ErrorCode, Violation};
+use crate::domain::{CallError, ErrorCode, Finding, Violation};
 
 /// The HTTP status of an error code.
 pub(crate) const fn status(code: ErrorCode) -> StatusCode {
     use ErrorCode as E;
     match code {
-        E::InvalidRequest | E::IdempotencyKeyReused | E::PolicyInvalid => StatusCode::BAD_REQUEST,
+        E::InvalidRequest | E::IdempotencyKeyReused | E::RequestIdReused | E::PolicyInvalid | E::Cancelled => {
+            StatusCode::BAD_REQUEST
+        }
         E::MessageTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-        E::UnsupportedContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        E::UnsupportedContentType | E::UnsupportedCompression => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         E::CredentialRequired | E::CredentialInvalid | E::CredentialExpired => StatusCode::UNAUTHORIZED,
         E::RoleRequired | E::OwnProposal | E::ActorNotAllowed | E::CrossOrigin => StatusCode::FORBIDDEN,
         E::UnknownMethod
@@ -74,6 +76,9 @@ pub(crate) struct Problem {
     /// Every wrong field of the request.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     violations: Vec<FieldViolation>,
+    /// The mistakes of a policy.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    findings: Vec<PolicyFinding>,
     /// Details for programs. The error's documentation names them.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     metadata: BTreeMap<&'static str, String>,
@@ -88,15 +93,34 @@ pub(crate) struct FieldViolation {
     description: String,
 }
 
+/// A finding in a policy.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PolicyFinding {
+    file: String,
+    line: usize,
+    column: usize,
+    path: String,
+    message: String,
+    code: &'static str,
+}
+
+impl PolicyFinding {
+    pub(crate) fn of(Finding { file, line, column, path, message, code }: Finding) -> Self {
+        Self { file, line, column, path, message, code }
+    }
+}
+
 /// The error for a method that the operations at a path do not have.
 pub(super) fn wrong_method(method: &Method, allowed: &[&str]) -> CallError {
     let message = format!("there is no {method} at this path: use {}", allowed.join(" or "));
-    CallError::new(ErrorCode::UnknownMethod, message).with(ALLOW, allowed.join(", "))
+    let mut error = CallError::new(ErrorCode::UnknownMethod, message);
+    error.metadata.push((ALLOW, allowed.join(", ")));
+    error
 }
 
 /// The problem document of a failed call.
 pub(crate) fn document(error: CallError) -> Problem {
-    let CallError { code, message, metadata, violations, .. } = error;
+    let CallError { code, message, metadata, violations, findings, .. } = error;
     let metadata: BTreeMap<_, _> = metadata.into_iter().collect();
     let status = if metadata.contains_key(ALLOW) { StatusCode::METHOD_NOT_ALLOWED } else { status(code) };
     Problem {
@@ -106,6 +130,7 @@ pub(crate) fn document(error: CallError) -> Problem {
         detail: message,
         code: code.to_string(),
         violations: bounded(violations),
+        findings: findings.into_iter().take(MAX_VIOLATIONS).map(PolicyFinding::of).collect(),
         metadata,
     }
 }

@@ -249,8 +249,7 @@ impl Arriving {
                     }
                     rest.extend_from_slice(&std::mem::take(&mut first));
                 }
-                let broken =
-                    |error| CallError::new(ErrorCode::InvalidRequest, format!("the request broke off: {error}"));
+                let broken = |error| CallError::new(ErrorCode::Cancelled, format!("the request broke off: {error}"));
                 polled.map(|frame| frame.map(|frame| frame.map_err(broken)))
             });
             let Some(frame) = frame.await else { break };

@@ -1,60 +1,18 @@
 //! Reading a configured file: a regular one, no further than so far, in bounded time.
-//!
-//! A file system that hangs (a mount whose server is gone) hangs whoever reads from it, and nothing can end that from
-//! within. So a thread reads, and whoever asked waits for it for so long. While that thread hangs there is no second
-//! one for the same file: it is refused at once.
 
-use std::collections::BTreeSet;
 use std::fs::{File, FileType, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::path::Path;
 
 use rustix::fs::OFlags;
 
-/// How long a file may take.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Files whose reader has not come back in time.
-static HANGING: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+use super::patience::in_time;
 
 /// Reads a regular file, but no more than one byte past this many: enough to say that it is too long. Blocks for some
 /// seconds at most.
 pub(crate) fn read_bounded(path: &Path, max_bytes: usize) -> io::Result<Vec<u8>> {
-    if hanging().contains(path) {
-        return Err(hangs());
-    }
-    let (tell, told) = mpsc::sync_channel(0);
-    let file = path.to_owned();
-    std::thread::Builder::new().name("read".to_owned()).spawn(move || {
-        let read = read(&file, max_bytes);
-        // Nobody waits for what came too late; from now on the file can be tried again.
-        if tell.send(read).is_err() {
-            hanging().remove(&file);
-        }
-    })?;
-    match told.recv_timeout(PATIENCE) {
-        Ok(read) => read,
-        Err(RecvTimeoutError::Timeout) => {
-            // Before `told` goes: the reader sees that nobody waits only after the file is noted here.
-            hanging().insert(path.to_owned());
-            drop(told);
-            Err(hangs())
-        }
-        Err(RecvTimeoutError::Disconnected) => Err(io::Error::other("could not be read")),
-    }
-}
-
-fn hanging() -> MutexGuard<'static, BTreeSet<PathBuf>> {
-    HANGING.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn hangs() -> io::Error {
-    let why = format!("could not be read within {PATIENCE:?}: its file system does not answer");
-    io::Error::new(io::ErrorKind::TimedOut, why)
+    in_time(path, "read", move |path| read(path, max_bytes))
 }
 
 fn read(path: &Path, max_bytes: usize) -> io::Result<Vec<u8>> {

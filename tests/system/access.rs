@@ -27,6 +27,8 @@ fn api() -> Vec<(String, &'static str)> {
         "GovernanceService" => "agent",
         "ApprovalService" => "reviewer",
         "AuditService" => "auditor",
+        "PolicyService" if !path.ends_with("/UpdatePolicy") => "auditor admin",
+        "AdminService" if path.ends_with("/ListTokens") => "auditor admin",
         "PolicyService" | "AdminService" => "admin",
         other => panic!("{other} is new: who may call it?"),
     };
@@ -45,8 +47,8 @@ fn rest() -> Vec<(&'static str, String, &'static str)> {
         (_, path) if path.starts_with("/api/v1/approvals") => "reviewer",
         ("GET", "/api/v1/audit" | "/api/v1/stats") => "auditor",
         ("GET", path) if path.starts_with("/api/v1/audit/") || path.starts_with("/api/v1/log/") => "auditor",
-        ("GET", "/api/v1/policy" | "/api/v1/tokens") => "auditor admin",
-        (_, "/api/v1/policy" | "/api/v1/policy/validate") => "admin",
+        ("GET", "/api/v1/policy" | "/api/v1/tokens") | ("POST", "/api/v1/policy/validate") => "auditor admin",
+        ("PUT", "/api/v1/policy") => "admin",
         (_, path) if path.starts_with("/api/v1/tokens") => "admin",
         other => panic!("{other:?} is new: who may call it?"),
     };

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use aegis::proto::v1;
 use tonic::Code;
 
-use crate::harness::{AEGIS, Daemon, Setup, propose, reason};
+use crate::harness::{AEGIS, Daemon, Setup, findings, propose, reason, update};
 
 /// How much work a bomb may make, in a build that is not optimised: seconds of the processor's time, however long they
 /// take on a machine that does other things meanwhile. A bomb that went off would take the time there is.
@@ -77,12 +77,12 @@ async fn a_bomb_is_refused_at_once_and_agents_are_answered_meanwhile() {
         let asked = daemon.agent().await.propose(propose("read", "crm")).await;
         asked.unwrap_or_else(|status| panic!("{what}: {status:?}"));
         let answer = checking.await.unwrap().unwrap_or_else(|status| panic!("{what}: {status:?}")).into_inner();
-        assert!(!answer.valid && !answer.errors.is_empty() && answer.revision.is_empty(), "{what}");
+        assert!(answer.valid == Some(false) && !answer.errors.is_empty() && answer.revision.is_empty(), "{what}");
         let first = &answer.errors[0];
         assert!(first.file == "bomb.yaml" && first.line > 0 && first.column > 0, "{what}: {first:?}");
         assert!(answer.errors.iter().all(|error| error.message.len() < 1000), "{what}: {:?}", answer.errors);
 
-        let update = v1::UpdatePolicyRequest { yaml, expected_revision: revision.clone() };
+        let update = update(yaml, &revision);
         let status = daemon.admin().await.update_policy(update).await.unwrap_err();
         let expected = (Code::InvalidArgument, "POLICY_INVALID".to_owned());
         assert_eq!((status.code(), reason(&status)), expected, "{what}: {status:?}");
@@ -114,11 +114,16 @@ async fn more_layers_than_a_policy_has_are_refused() {
 async fn a_policy_with_a_hundred_mistakes_is_refused_with_as_many_as_an_error_holds() {
     let daemon = Setup::new().policy("rules: []").start();
     let yaml = format!("rules:\n{}", "  - {aproval: block}\n".repeat(300));
-    let update = v1::UpdatePolicyRequest { yaml: yaml.clone(), expected_revision: String::new() };
+    let update = update(yaml.clone(), "");
     let status = daemon.admin().await.update_policy(update).await.unwrap_err();
     assert_eq!(reason(&status), "POLICY_INVALID", "{status:?}");
     let fields = crate::harness::fields(&status);
-    assert_eq!((fields[0].as_str(), fields.last().unwrap().as_str()), ("yaml:rules[0].aproval", ""), "{fields:?}");
+    assert_eq!((fields[0].as_str(), fields.last().unwrap().as_str()), ("layers.layers[0].yaml", ""), "{fields:?}");
+    let found = findings(&status);
+    let first = &found.findings[0];
+    assert_eq!((first.path.as_str(), first.code.as_str()), ("rules[0].aproval", "UNKNOWN_KEY"), "{first:?}");
+    assert_eq!((first.severity(), first.line), (v1::Severity::Error, 2), "{first:?}");
+    assert!(found.findings.len() > 5 && found.omitted > 50, "{} and {}", found.findings.len(), found.omitted);
 
     let layers = vec![v1::PolicyLayer { name: "a.yaml".into(), yaml }];
     let all = daemon.admin().await.validate_policy(v1::ValidatePolicyRequest { layers }).await.unwrap().into_inner();

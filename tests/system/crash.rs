@@ -73,7 +73,7 @@ impl Round {
     async fn admin(self, mut admin: AdminServiceClient<Channel>, at: usize) {
         let mut entries = self.entries.subscribe();
         entries.wait_for(|entries| *entries >= at).await.expect("this round has the other end");
-        self.answer(admin.rotate_log_key(v1::RotateLogKeyRequest {}).await);
+        self.answer(admin.rotate_log_key(v1::RotateLogKeyRequest::default()).await);
     }
 
     /// Proposes, decides and reports until the daemon is gone.

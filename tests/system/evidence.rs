@@ -285,7 +285,8 @@ async fn what_is_open_cannot_be_redacted() {
     let allowed = ask(&mut agent, propose("read", "one")).await;
     let unconfirmed = ask(&mut agent, propose("mail", "bob")).await;
     let redact = async |decision_id: &str, why: &str| {
-        let request = v1::RedactDecisionRequest { decision_id: decision_id.into(), reason: why.into() };
+        let request =
+            v1::RedactDecisionRequest { decision_id: decision_id.into(), reason: why.into(), ..Default::default() };
         daemon.administration().await.redact_decision(request).await
     };
     for (decision, why) in [(&pending, "pending"), (&allowed, "outstanding"), (&unconfirmed, "confirmation")] {
@@ -302,7 +303,8 @@ async fn what_is_open_cannot_be_redacted() {
     assert_eq!(reason(&unknown), "NO_SUCH_DECISION");
     // An agent may not.
     let mut anonymous = AdminServiceClient::new(daemon.tcp().await);
-    let request = v1::RedactDecisionRequest { decision_id: allowed.decision_id, reason: "because".into() };
+    let request =
+        v1::RedactDecisionRequest { decision_id: allowed.decision_id, reason: "because".into(), ..Default::default() };
     assert_eq!(anonymous.redact_decision(request).await.unwrap_err().code(), Code::Unauthenticated);
 }
 

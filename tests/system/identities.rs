@@ -43,7 +43,9 @@ async fn a_token_is_made_shown_once_listed_and_revoked() {
     let refused = auditor.get_stats(v1::GetStatsRequest::default()).await.unwrap_err();
     assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Unauthenticated, "CREDENTIAL_INVALID"));
     let again = daemon.cli(&["token", "revoke", id]);
-    assert!(stderr(&again).contains("NO_SUCH_TOKEN"), "{}", stderr(&again));
+    assert!(again.status.success() && stdout(&again).contains(id), "the first answer again: {}", stderr(&again));
+    let none = daemon.cli(&["token", "revoke", "tok_0"]);
+    assert!(!none.status.success() && stderr(&none).contains("NO_SUCH_TOKEN"), "{}", stderr(&none));
 
     assert_eq!(daemon.events("token_created").len(), 1);
     assert_eq!(daemon.events("token_revoked").len(), 1);
@@ -97,7 +99,7 @@ async fn a_stream_ends_when_its_token_is_revoked() {
     let mut admin = PolicyServiceClient::new(with_token(daemon.tcp().await, &secret));
     let mut stream = admin.watch_policy(v1::WatchPolicyRequest {}).await.unwrap().into_inner();
     stream.message().await.unwrap().unwrap();
-    daemon.administration().await.revoke_token(v1::RevokeTokenRequest { token_id }).await.unwrap();
+    daemon.administration().await.revoke_token(v1::RevokeTokenRequest { token: token_id }).await.unwrap();
     let over = stream.message().await.unwrap_err();
     assert_eq!(over.code(), Code::Unauthenticated);
     assert!(over.message().contains("revoked"), "{}", over.message());
@@ -204,7 +206,7 @@ async fn who_waits_for_a_decision_waits_no_longer_than_the_credential_is_good() 
     };
     eventually("all of them are open", || async { (open().await.len() == 8).then_some(()) }).await;
     swap("tokens: []");
-    daemon.administration().await.revoke_token(v1::RevokeTokenRequest { token_id }).await.unwrap();
+    daemon.administration().await.revoke_token(v1::RevokeTokenRequest { token: token_id }).await.unwrap();
     for (caller, says) in [(in_file, "was revoked"), (revoked, "was revoked"), (expiring, "has expired")] {
         for over in caller.await.unwrap() {
             let over = over.unwrap_err();
@@ -232,7 +234,7 @@ async fn who_waits_for_a_decision_waits_no_longer_than_the_credential_is_good() 
 async fn a_token_for_one_actor_proposes_as_no_other_and_a_rule_can_rely_on_it() {
     let daemon = Setup::new().policy(BY_ACTOR).start();
     let roles = vec![v1::Role::Agent.into()];
-    let bound = v1::CreateTokenRequest { name: "ci".into(), roles, actor: "agent-7".into(), ..Default::default() };
+    let bound = v1::CreateTokenRequest { name: "ci".into(), roles, actor_id: "agent-7".into(), ..Default::default() };
     let (secret, _) = daemon.make_token(bound).await;
     let mut agent = GovernanceServiceClient::new(with_token(daemon.tcp().await, &secret));
 

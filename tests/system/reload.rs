@@ -13,7 +13,9 @@ use aegis::proto::v1::watch_policy_response::Event;
 use aegis::proto::v1::{self, Outcome};
 use tonic::{Code, Streaming};
 
-use crate::harness::{Admin, DEADLINE, Daemon, Setup, ask, eventually, fields, healthy, propose, refusal, whole_log};
+use crate::harness::{
+    Admin, DEADLINE, Daemon, Setup, ask, eventually, fields, findings, healthy, propose, refusal, update, whole_log,
+};
 
 /// A policy that is known by its last rule. Whatever is missing of it, another rule decides, or none.
 fn policy(name: &str, approval: &str) -> String {
@@ -40,7 +42,7 @@ fn b() -> String {
 async fn revision_of(admin: &mut Admin, yaml: &str) -> String {
     let layers = vec![v1::PolicyLayer { name: "policy.yaml".into(), yaml: yaml.to_owned() }];
     let valid = admin.validate_policy(v1::ValidatePolicyRequest { layers }).await.unwrap().into_inner();
-    assert!(valid.valid, "{:?}", valid.errors);
+    assert!(valid.valid == Some(true), "{:?}", valid.errors);
     valid.revision
 }
 
@@ -331,7 +333,7 @@ async fn the_layers_are_one_policy_and_each_is_watched() {
     })
     .await;
 
-    let update = v1::UpdatePolicyRequest { yaml: a(), expected_revision: String::new() };
+    let update = update(a(), "");
     let refused = admin.update_policy(update).await.unwrap_err();
     assert_eq!(refusal(&refused), (Code::FailedPrecondition, "POLICY_NOT_WRITABLE".to_owned()));
     assert!(refused.message().contains("several layers"), "{}", refused.message());
@@ -358,7 +360,9 @@ async fn every_revision_that_ever_was_can_be_read() {
     assert!(now.loaded_at.is_some());
     let refused = admin.get_policy(of(&"0".repeat(64))).await.unwrap_err();
     assert_eq!(refusal(&refused), (Code::NotFound, "NO_SUCH_REVISION".to_owned()));
-    for malformed in ["nonsense", &rev_a[..12]] {
+    let short = admin.get_policy(of(&rev_a[..12])).await.unwrap().into_inner().policy.unwrap();
+    assert_eq!(short.revision, rev_a, "its first digits are enough");
+    for malformed in ["nonsense", &rev_a[..3], &(rev_a.clone() + "0")] {
         let refused = admin.get_policy(of(malformed)).await.unwrap_err();
         assert_eq!(refusal(&refused), (Code::InvalidArgument, "INVALID_REQUEST".to_owned()), "{malformed}");
     }
@@ -384,7 +388,7 @@ async fn an_admin_replaces_the_policy_and_its_file_whole() {
     });
     let (mut agent, mut is, mut other) = (daemon.agent().await, (rev_a.clone(), a()), (rev_b.clone(), b()));
     for _ in 0..10 {
-        let update = v1::UpdatePolicyRequest { yaml: other.1.clone(), expected_revision: is.0.clone() };
+        let update = update(other.1.clone(), &is.0);
         let policy = admin.update_policy(update).await.unwrap().into_inner().policy.unwrap();
         assert_eq!((&policy.revision, &policy.layers[0].yaml), (&other.0, &other.1));
         std::mem::swap(&mut is, &mut other);
@@ -415,20 +419,18 @@ async fn an_update_that_is_not_valid_or_not_up_to_date_changes_nothing() {
     let daemon = setup.start();
     let mut admin = daemon.admin().await;
     let (rev_a, rev_b) = (revision_of(&mut admin, &a()).await, revision_of(&mut admin, &b()).await);
-    let update = |yaml: &str, expected: &str| v1::UpdatePolicyRequest {
-        yaml: yaml.to_owned(),
-        expected_revision: expected.to_owned(),
-    };
     let bad = "rules:\n  - {name: x, aproval: block}\n  - {name: x, risk_level: huge}\n";
     let refused = admin.update_policy(update(bad, "")).await.unwrap_err();
     assert_eq!(refusal(&refused), (Code::InvalidArgument, "POLICY_INVALID".to_owned()));
-    let wrong = fields(&refused);
-    assert!(wrong.contains(&"yaml:rules[0].aproval".to_owned()), "{wrong:?}");
-    assert!(wrong.contains(&"yaml:rules[1].risk_level".to_owned()), "everything that is wrong: {wrong:?}");
+    assert_eq!(fields(&refused), ["layers.layers[0].yaml"; 2]);
+    let found = findings(&refused).findings;
+    let wrong: Vec<_> = found.iter().map(|it| (it.path.as_str(), it.code.as_str(), it.severity())).collect();
+    let expected = [("rules[0].aproval", "UNKNOWN_KEY"), ("rules[1].risk_level", "UNKNOWN_WORD")];
+    assert_eq!(wrong, expected.map(|(path, code)| (path, code, v1::Severity::Error)), "everything that is wrong");
     assert_eq!(refusal(&admin.update_policy(update("", "")).await.unwrap_err()).1, "POLICY_INVALID");
 
     for stale in [rev_b.as_str(), "nonsense"] {
-        let refused = admin.update_policy(update(&b(), stale)).await.unwrap_err();
+        let refused = admin.update_policy(update(b(), stale)).await.unwrap_err();
         assert_eq!(refusal(&refused), (Code::Aborted, "REVISION_MISMATCH".to_owned()));
         assert!(refused.message().contains(&rev_a), "{}", refused.message());
     }
@@ -438,7 +440,7 @@ async fn an_update_that_is_not_valid_or_not_up_to_date_changes_nothing() {
     // Of two who both start from A one is first.
     let (mut one, mut two) = (admin.clone(), daemon.admin().await);
     let (first, second) = tokio::join!(
-        one.update_policy(update(&b(), &rev_a)),
+        one.update_policy(update(b(), &rev_a)),
         two.update_policy(update("defaults: {approval: block}", &rev_a))
     );
     let refused = match (first, second) {
@@ -451,7 +453,7 @@ async fn an_update_that_is_not_valid_or_not_up_to_date_changes_nothing() {
 #[tokio::test]
 async fn a_policy_that_is_not_one_writable_file_is_not_updated() {
     async fn refused(daemon: &Daemon, why: &str) {
-        let update = v1::UpdatePolicyRequest { yaml: b(), expected_revision: String::new() };
+        let update = update(b(), "");
         let refused = daemon.admin().await.update_policy(update).await.unwrap_err();
         assert_eq!(refusal(&refused), (Code::FailedPrecondition, "POLICY_NOT_WRITABLE".to_owned()));
         assert!(refused.message().contains(why), "{}", refused.message());

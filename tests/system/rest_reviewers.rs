@@ -199,6 +199,13 @@ async fn an_auditor_reads_totals_records_and_proofs() {
         auditor.get(&format!("/api/v1/audit/records?decision_id={}", asked["decision_id"].as_str().unwrap())).await;
     assert_eq!(of_one.body.as_str().unwrap().lines().count(), 2, "the decision and its question");
 
+    let life = auditor.get(&format!("/api/v1/audit/decisions/{}", asked["decision_id"].as_str().unwrap())).await.ok();
+    assert_eq!((&life["row"]["outcome"], &life["approval"]["state"]), (&json!("ESCALATE"), &json!("pending")));
+    let kinds: Vec<_> = life["records"].as_array().unwrap().iter().map(|record| &record["kind"]).collect();
+    assert_eq!(kinds, ["decision", "approval_requested"]);
+    let missing = auditor.get("/api/v1/audit/decisions/dec_0197a9e0-5c3f-7c52-9d3e-6f3a2b1c4d5e").await;
+    assert_eq!(missing.problem(), (404, "NO_SUCH_DECISION"));
+
     let checkpoint = auditor.get("/api/v1/log/checkpoint").await.ok();
     let size = checkpoint["tree_size"].as_u64().unwrap();
     assert!(checkpoint["checkpoint"].as_str().unwrap().starts_with(checkpoint["origin"].as_str().unwrap()));
@@ -267,4 +274,31 @@ async fn the_pages_that_describe_the_api_need_nothing_and_load_nothing() {
     assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
     let Value::String(html) = page.body else { panic!("a page") };
     assert!(html.contains("POST /api/v1/execute") && !html.contains("<script") && !html.contains("src="), "{html}");
+}
+
+#[tokio::test]
+async fn an_admin_creates_a_token_once_and_revokes_it() {
+    let daemon = Setup::new().policy(POLICY).start();
+    let admin = token(&daemon, Role::Admin).await;
+    let request = json!({"name": "bot", "roles": ["agent"], "lifetime": "1h", "request_id": "r1"});
+    let made = admin.post("/api/v1/tokens", request.clone()).await.ok();
+    assert_eq!(admin.post("/api/v1/tokens", request).await.ok(), made);
+    let bot = Rest::of(&daemon).bearer(made["secret"].as_str().unwrap());
+    ask(&bot, "read", "s1").await;
+    let page = admin.get("/api/v1/tokens?page_size=1").await.ok();
+    let next = format!("/api/v1/tokens?page_token={}", page["next_page_token"].as_str().unwrap());
+    let rest = admin.get(&next).await.ok();
+    assert_eq!(rest["tokens"][0]["subject"], "token:bot");
+    assert!(!rest.to_string().contains(made["secret"].as_str().unwrap()));
+    for _ in 0..2 {
+        let revoked = admin.send(http::Method::DELETE, "/api/v1/tokens/bot", "").await.ok();
+        assert!(revoked["revoked_at"].is_string(), "{revoked}");
+    }
+    assert_eq!(bot.get("/api/v1/governance/decisions/x").await.problem(), (401, "CREDENTIAL_INVALID"));
+    let wrong = admin.post("/api/v1/tokens", json!({"name": " ", "roles": [], "actor_id": " "})).await;
+    assert_eq!((wrong.problem(), wrong.fields()), ((400, "INVALID_REQUEST"), vec!["actor_id", "name", "roles"]));
+    let wrong = admin.post("/api/v1/tokens", json!({"name": "a", "roles": ["root"], "lifetime": "0s"})).await;
+    assert_eq!((wrong.problem(), wrong.fields()), ((400, "INVALID_REQUEST"), vec!["roles[0]"]));
+    let valid = admin.post("/api/v1/policy/validate", json!({"yaml": "rules: [{nam: x}]"})).await.ok();
+    assert_eq!((&valid["valid"], &valid["errors"][0]["code"]), (&json!(false), &json!("UNKNOWN_KEY")));
 }

@@ -35,7 +35,7 @@ const (
 	Role_ROLE_AGENT Role = 1
 	// Reads pending approvals, and approves or denies them.
 	Role_ROLE_REVIEWER Role = 2
-	// Reads the record.
+	// Reads the record, the policies and the list of tokens, and changes nothing.
 	Role_ROLE_AUDITOR Role = 3
 	// Reads and changes the policy, creates and revokes tokens, redacts the record, replaces the key of the log.
 	Role_ROLE_ADMIN Role = 4
@@ -96,7 +96,7 @@ type Token struct {
 	// The roles of the holder.
 	Roles []Role `protobuf:"varint,3,rep,packed,name=roles,proto3,enum=aegis.v1.Role" json:"roles,omitempty"`
 	// The only actor id that the holder may declare. Empty: any.
-	Actor string `protobuf:"bytes,4,opt,name=actor,proto3" json:"actor,omitempty"`
+	ActorId string `protobuf:"bytes,4,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
 	// When the token was created.
 	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
 	// The subject who created the token.
@@ -104,7 +104,9 @@ type Token struct {
 	// When the token expires. Absent: never.
 	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
 	// Whether the token has expired.
-	Expired       bool `protobuf:"varint,8,opt,name=expired,proto3" json:"expired,omitempty"`
+	Expired bool `protobuf:"varint,8,opt,name=expired,proto3" json:"expired,omitempty"`
+	// When the token was revoked. Absent: it is not revoked.
+	RevokedAt     *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=revoked_at,json=revokedAt,proto3" json:"revoked_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -160,9 +162,9 @@ func (x *Token) GetRoles() []Role {
 	return nil
 }
 
-func (x *Token) GetActor() string {
+func (x *Token) GetActorId() string {
 	if x != nil {
-		return x.Actor
+		return x.ActorId
 	}
 	return ""
 }
@@ -195,6 +197,13 @@ func (x *Token) GetExpired() bool {
 	return false
 }
 
+func (x *Token) GetRevokedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RevokedAt
+	}
+	return nil
+}
+
 // Asks for a token.
 type CreateTokenRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -205,9 +214,16 @@ type CreateTokenRequest struct {
 	// The roles of the holder. At least one.
 	Roles []Role `protobuf:"varint,2,rep,packed,name=roles,proto3,enum=aegis.v1.Role" json:"roles,omitempty"`
 	// The only actor id that the holder may declare. Empty: any.
-	Actor string `protobuf:"bytes,3,opt,name=actor,proto3" json:"actor,omitempty"`
+	ActorId string `protobuf:"bytes,3,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
 	// How long the token is valid. Must be positive. Absent: until it is revoked.
-	Lifetime      *durationpb.Duration `protobuf:"bytes,4,opt,name=lifetime,proto3" json:"lifetime,omitempty"`
+	Lifetime *durationpb.Duration `protobuf:"bytes,4,opt,name=lifetime,proto3" json:"lifetime,omitempty"`
+	// Makes a retry safe: within 24 hours, the same caller's same request with this id is answered as it was the first
+	// time, and nothing is done again. Any text that is unique to this request, for example a UUID: at most 256 bytes.
+	// Empty: each call is a new request.
+	//
+	// The answer to a retry has the same secret. The daemon derives it again from a secret of its own, and does not keep
+	// it. After 24 hours nothing is left to derive it from.
+	RequestId     string `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -256,9 +272,9 @@ func (x *CreateTokenRequest) GetRoles() []Role {
 	return nil
 }
 
-func (x *CreateTokenRequest) GetActor() string {
+func (x *CreateTokenRequest) GetActorId() string {
 	if x != nil {
-		return x.Actor
+		return x.ActorId
 	}
 	return ""
 }
@@ -270,12 +286,19 @@ func (x *CreateTokenRequest) GetLifetime() *durationpb.Duration {
 	return nil
 }
 
+func (x *CreateTokenRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
 // The token was created.
 type CreateTokenResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The token as the daemon stores it.
 	Token *Token `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
-	// The secret: `aegis_` and 43 characters. It cannot be shown again.
+	// The secret: `aegis_` and 43 characters. It cannot be shown again, but for a retry with the same `request_id`.
 	Secret        string `protobuf:"bytes,2,opt,name=secret,proto3" json:"secret,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -327,7 +350,11 @@ func (x *CreateTokenResponse) GetSecret() string {
 
 // Asks for the tokens.
 type ListTokensRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The largest number of tokens to return: 1 to 1,000. Absent: 100.
+	PageSize *uint32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3,oneof" json:"page_size,omitempty"`
+	// The `next_page_token` of the previous page. Empty: the first page.
+	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -362,11 +389,27 @@ func (*ListTokensRequest) Descriptor() ([]byte, []int) {
 	return file_aegis_v1_admin_proto_rawDescGZIP(), []int{3}
 }
 
-// The tokens.
+func (x *ListTokensRequest) GetPageSize() uint32 {
+	if x != nil && x.PageSize != nil {
+		return *x.PageSize
+	}
+	return 0
+}
+
+func (x *ListTokensRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// A page of tokens.
 type ListTokensResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// All of them, oldest first.
-	Tokens        []*Token `protobuf:"bytes,1,rep,name=tokens,proto3" json:"tokens,omitempty"`
+	// The tokens, oldest first. A page can be shorter than `page_size`: it has at most 256 KiB.
+	Tokens []*Token `protobuf:"bytes,1,rep,name=tokens,proto3" json:"tokens,omitempty"`
+	// The `page_token` of the next page: opaque. Empty on the last page, and only there.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -408,11 +451,22 @@ func (x *ListTokensResponse) GetTokens() []*Token {
 	return nil
 }
 
+func (x *ListTokensResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 // Revokes a token.
 type RevokeTokenRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The id of the token. Required.
-	TokenId       string `protobuf:"bytes,1,opt,name=token_id,json=tokenId,proto3" json:"token_id,omitempty"`
+	// The token: its id, the beginning of its id, or the name of its holder with or without `token:`. Required.
+	//
+	// The beginning of an id has `tok_` and at least one more character. The beginning or the name must belong to one
+	// token only. A valid token goes before a revoked one, so send a whole id where a retry must not touch a later token
+	// of the same name.
+	Token         string `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -447,9 +501,9 @@ func (*RevokeTokenRequest) Descriptor() ([]byte, []int) {
 	return file_aegis_v1_admin_proto_rawDescGZIP(), []int{5}
 }
 
-func (x *RevokeTokenRequest) GetTokenId() string {
+func (x *RevokeTokenRequest) GetToken() string {
 	if x != nil {
-		return x.TokenId
+		return x.Token
 	}
 	return ""
 }
@@ -457,7 +511,7 @@ func (x *RevokeTokenRequest) GetTokenId() string {
 // The token is revoked.
 type RevokeTokenResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The token that was revoked.
+	// The token that was revoked. `revoked_at` says when.
 	Token         *Token `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -502,7 +556,11 @@ func (x *RevokeTokenResponse) GetToken() *Token {
 
 // Asks for a new key.
 type RotateLogKeyRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Makes a retry safe: within 24 hours, the same caller's same request with this id is answered as it was the first
+	// time, and nothing is done again. Any text that is unique to this request, for example a UUID: at most 256 bytes.
+	// Empty: each call is a new request.
+	RequestId     string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -535,6 +593,13 @@ func (x *RotateLogKeyRequest) ProtoReflect() protoreflect.Message {
 // Deprecated: Use RotateLogKeyRequest.ProtoReflect.Descriptor instead.
 func (*RotateLogKeyRequest) Descriptor() ([]byte, []int) {
 	return file_aegis_v1_admin_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *RotateLogKeyRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
 }
 
 // The key was replaced.
@@ -607,7 +672,11 @@ type RedactDecisionRequest struct {
 	// The id of the decision. Required.
 	DecisionId string `protobuf:"bytes,1,opt,name=decision_id,json=decisionId,proto3" json:"decision_id,omitempty"`
 	// The reason, which stays on the record. Required.
-	Reason        string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Makes a retry safe: within 24 hours, the same caller's same request with this id is answered as it was the first
+	// time, and nothing is done again. Any text that is unique to this request, for example a UUID: at most 256 bytes.
+	// Empty: each call is a new request.
+	RequestId     string `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -652,6 +721,13 @@ func (x *RedactDecisionRequest) GetDecisionId() string {
 func (x *RedactDecisionRequest) GetReason() string {
 	if x != nil {
 		return x.Reason
+	}
+	return ""
+}
+
+func (x *RedactDecisionRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
 	}
 	return ""
 }
@@ -715,43 +791,57 @@ var File_aegis_v1_admin_proto protoreflect.FileDescriptor
 
 const file_aegis_v1_admin_proto_rawDesc = "" +
 	"\n" +
-	"\x14aegis/v1/admin.proto\x12\baegis.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa7\x02\n" +
+	"\x14aegis/v1/admin.proto\x12\baegis.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe7\x02\n" +
 	"\x05Token\x12\x19\n" +
 	"\btoken_id\x18\x01 \x01(\tR\atokenId\x12\x18\n" +
 	"\asubject\x18\x02 \x01(\tR\asubject\x12$\n" +
-	"\x05roles\x18\x03 \x03(\x0e2\x0e.aegis.v1.RoleR\x05roles\x12\x14\n" +
-	"\x05actor\x18\x04 \x01(\tR\x05actor\x129\n" +
+	"\x05roles\x18\x03 \x03(\x0e2\x0e.aegis.v1.RoleR\x05roles\x12\x19\n" +
+	"\bactor_id\x18\x04 \x01(\tR\aactorId\x129\n" +
 	"\n" +
 	"created_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x1d\n" +
 	"\n" +
 	"created_by\x18\x06 \x01(\tR\tcreatedBy\x129\n" +
 	"\n" +
 	"expires_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12\x18\n" +
-	"\aexpired\x18\b \x01(\bR\aexpired\"\x9b\x01\n" +
+	"\aexpired\x18\b \x01(\bR\aexpired\x129\n" +
+	"\n" +
+	"revoked_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\trevokedAt\"\xbf\x01\n" +
 	"\x12CreateTokenRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12$\n" +
-	"\x05roles\x18\x02 \x03(\x0e2\x0e.aegis.v1.RoleR\x05roles\x12\x14\n" +
-	"\x05actor\x18\x03 \x01(\tR\x05actor\x125\n" +
-	"\blifetime\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\blifetime\"T\n" +
+	"\x05roles\x18\x02 \x03(\x0e2\x0e.aegis.v1.RoleR\x05roles\x12\x19\n" +
+	"\bactor_id\x18\x03 \x01(\tR\aactorId\x125\n" +
+	"\blifetime\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\blifetime\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x05 \x01(\tR\trequestId\"T\n" +
 	"\x13CreateTokenResponse\x12%\n" +
 	"\x05token\x18\x01 \x01(\v2\x0f.aegis.v1.TokenR\x05token\x12\x16\n" +
-	"\x06secret\x18\x02 \x01(\tR\x06secret\"\x13\n" +
-	"\x11ListTokensRequest\"=\n" +
+	"\x06secret\x18\x02 \x01(\tR\x06secret\"b\n" +
+	"\x11ListTokensRequest\x12 \n" +
+	"\tpage_size\x18\x01 \x01(\rH\x00R\bpageSize\x88\x01\x01\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageTokenB\f\n" +
+	"\n" +
+	"_page_size\"e\n" +
 	"\x12ListTokensResponse\x12'\n" +
-	"\x06tokens\x18\x01 \x03(\v2\x0f.aegis.v1.TokenR\x06tokens\"/\n" +
-	"\x12RevokeTokenRequest\x12\x19\n" +
-	"\btoken_id\x18\x01 \x01(\tR\atokenId\"<\n" +
+	"\x06tokens\x18\x01 \x03(\v2\x0f.aegis.v1.TokenR\x06tokens\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"*\n" +
+	"\x12RevokeTokenRequest\x12\x14\n" +
+	"\x05token\x18\x01 \x01(\tR\x05token\"<\n" +
 	"\x13RevokeTokenResponse\x12%\n" +
-	"\x05token\x18\x01 \x01(\v2\x0f.aegis.v1.TokenR\x05token\"\x15\n" +
-	"\x13RotateLogKeyRequest\"\x86\x01\n" +
+	"\x05token\x18\x01 \x01(\v2\x0f.aegis.v1.TokenR\x05token\"4\n" +
+	"\x13RotateLogKeyRequest\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\"\x86\x01\n" +
 	"\x14RotateLogKeyResponse\x12(\n" +
 	"\x10old_verifier_key\x18\x01 \x01(\tR\x0eoldVerifierKey\x12(\n" +
 	"\x10new_verifier_key\x18\x02 \x01(\tR\x0enewVerifierKey\x12\x1a\n" +
-	"\bsequence\x18\x03 \x01(\x04R\bsequence\"P\n" +
+	"\bsequence\x18\x03 \x01(\x04R\bsequence\"o\n" +
 	"\x15RedactDecisionRequest\x12\x1f\n" +
 	"\vdecision_id\x18\x01 \x01(\tR\n" +
 	"decisionId\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\"c\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x03 \x01(\tR\trequestId\"c\n" +
 	"\x16RedactDecisionResponse\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12-\n" +
 	"\x12redacted_sequences\x18\x02 \x03(\x04R\x11redactedSequences*a\n" +
@@ -762,11 +852,11 @@ const file_aegis_v1_admin_proto_rawDesc = "" +
 	"\rROLE_REVIEWER\x10\x02\x12\x10\n" +
 	"\fROLE_AUDITOR\x10\x03\x12\x0e\n" +
 	"\n" +
-	"ROLE_ADMIN\x10\x042\x93\x03\n" +
+	"ROLE_ADMIN\x10\x042\x98\x03\n" +
 	"\fAdminService\x12J\n" +
-	"\vCreateToken\x12\x1c.aegis.v1.CreateTokenRequest\x1a\x1d.aegis.v1.CreateTokenResponse\x12G\n" +
+	"\vCreateToken\x12\x1c.aegis.v1.CreateTokenRequest\x1a\x1d.aegis.v1.CreateTokenResponse\x12L\n" +
 	"\n" +
-	"ListTokens\x12\x1b.aegis.v1.ListTokensRequest\x1a\x1c.aegis.v1.ListTokensResponse\x12J\n" +
+	"ListTokens\x12\x1b.aegis.v1.ListTokensRequest\x1a\x1c.aegis.v1.ListTokensResponse\"\x03\x90\x02\x01\x12J\n" +
 	"\vRevokeToken\x12\x1c.aegis.v1.RevokeTokenRequest\x1a\x1d.aegis.v1.RevokeTokenResponse\x12M\n" +
 	"\fRotateLogKey\x12\x1d.aegis.v1.RotateLogKeyRequest\x1a\x1e.aegis.v1.RotateLogKeyResponse\x12S\n" +
 	"\x0eRedactDecision\x12\x1f.aegis.v1.RedactDecisionRequest\x1a .aegis.v1.RedactDecisionResponseB\x8e\x01\n" +
@@ -807,26 +897,27 @@ var file_aegis_v1_admin_proto_depIdxs = []int32{
 	0,  // 0: aegis.v1.Token.roles:type_name -> aegis.v1.Role
 	12, // 1: aegis.v1.Token.created_at:type_name -> google.protobuf.Timestamp
 	12, // 2: aegis.v1.Token.expires_at:type_name -> google.protobuf.Timestamp
-	0,  // 3: aegis.v1.CreateTokenRequest.roles:type_name -> aegis.v1.Role
-	13, // 4: aegis.v1.CreateTokenRequest.lifetime:type_name -> google.protobuf.Duration
-	1,  // 5: aegis.v1.CreateTokenResponse.token:type_name -> aegis.v1.Token
-	1,  // 6: aegis.v1.ListTokensResponse.tokens:type_name -> aegis.v1.Token
-	1,  // 7: aegis.v1.RevokeTokenResponse.token:type_name -> aegis.v1.Token
-	2,  // 8: aegis.v1.AdminService.CreateToken:input_type -> aegis.v1.CreateTokenRequest
-	4,  // 9: aegis.v1.AdminService.ListTokens:input_type -> aegis.v1.ListTokensRequest
-	6,  // 10: aegis.v1.AdminService.RevokeToken:input_type -> aegis.v1.RevokeTokenRequest
-	8,  // 11: aegis.v1.AdminService.RotateLogKey:input_type -> aegis.v1.RotateLogKeyRequest
-	10, // 12: aegis.v1.AdminService.RedactDecision:input_type -> aegis.v1.RedactDecisionRequest
-	3,  // 13: aegis.v1.AdminService.CreateToken:output_type -> aegis.v1.CreateTokenResponse
-	5,  // 14: aegis.v1.AdminService.ListTokens:output_type -> aegis.v1.ListTokensResponse
-	7,  // 15: aegis.v1.AdminService.RevokeToken:output_type -> aegis.v1.RevokeTokenResponse
-	9,  // 16: aegis.v1.AdminService.RotateLogKey:output_type -> aegis.v1.RotateLogKeyResponse
-	11, // 17: aegis.v1.AdminService.RedactDecision:output_type -> aegis.v1.RedactDecisionResponse
-	13, // [13:18] is the sub-list for method output_type
-	8,  // [8:13] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	12, // 3: aegis.v1.Token.revoked_at:type_name -> google.protobuf.Timestamp
+	0,  // 4: aegis.v1.CreateTokenRequest.roles:type_name -> aegis.v1.Role
+	13, // 5: aegis.v1.CreateTokenRequest.lifetime:type_name -> google.protobuf.Duration
+	1,  // 6: aegis.v1.CreateTokenResponse.token:type_name -> aegis.v1.Token
+	1,  // 7: aegis.v1.ListTokensResponse.tokens:type_name -> aegis.v1.Token
+	1,  // 8: aegis.v1.RevokeTokenResponse.token:type_name -> aegis.v1.Token
+	2,  // 9: aegis.v1.AdminService.CreateToken:input_type -> aegis.v1.CreateTokenRequest
+	4,  // 10: aegis.v1.AdminService.ListTokens:input_type -> aegis.v1.ListTokensRequest
+	6,  // 11: aegis.v1.AdminService.RevokeToken:input_type -> aegis.v1.RevokeTokenRequest
+	8,  // 12: aegis.v1.AdminService.RotateLogKey:input_type -> aegis.v1.RotateLogKeyRequest
+	10, // 13: aegis.v1.AdminService.RedactDecision:input_type -> aegis.v1.RedactDecisionRequest
+	3,  // 14: aegis.v1.AdminService.CreateToken:output_type -> aegis.v1.CreateTokenResponse
+	5,  // 15: aegis.v1.AdminService.ListTokens:output_type -> aegis.v1.ListTokensResponse
+	7,  // 16: aegis.v1.AdminService.RevokeToken:output_type -> aegis.v1.RevokeTokenResponse
+	9,  // 17: aegis.v1.AdminService.RotateLogKey:output_type -> aegis.v1.RotateLogKeyResponse
+	11, // 18: aegis.v1.AdminService.RedactDecision:output_type -> aegis.v1.RedactDecisionResponse
+	14, // [14:19] is the sub-list for method output_type
+	9,  // [9:14] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_aegis_v1_admin_proto_init() }
@@ -834,6 +925,7 @@ func file_aegis_v1_admin_proto_init() {
 	if File_aegis_v1_admin_proto != nil {
 		return
 	}
+	file_aegis_v1_admin_proto_msgTypes[3].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

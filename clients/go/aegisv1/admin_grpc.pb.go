@@ -32,27 +32,37 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// An admin calls this service to run the daemon. Role: admin.
+// An admin calls this service to run the daemon. Role: admin. An auditor may list the tokens.
+//
+// Every call can also fail with the reasons that `ErrorReason` names for credentials, roles, limits of the daemon, its
+// record and its shutdown.
 type AdminServiceClient interface {
 	// Creates a token. Only this response contains the secret.
 	//
-	// Errors: INVALID_ARGUMENT, RESOURCE_EXHAUSTED (`TOO_MANY_TOKENS`).
+	// Errors: INVALID_ARGUMENT (`INVALID_REQUEST`, `REQUEST_ID_REUSED`), RESOURCE_EXHAUSTED (`TOO_MANY_TOKENS`), INTERNAL
+	// (`NO_ENTROPY`).
 	CreateToken(ctx context.Context, in *CreateTokenRequest, opts ...grpc.CallOption) (*CreateTokenResponse, error)
-	// Lists every token that was created here and is not revoked, oldest first. Tokens of the identities file are not
-	// included.
-	ListTokens(ctx context.Context, in *ListTokensRequest, opts ...grpc.CallOption) (*ListTokensResponse, error)
-	// Revokes a token. Later calls with it are refused, and the streams that it opened end.
+	// Lists every token that was created here and is not revoked, oldest first, in pages. Tokens of the identities file
+	// are not included. Roles: admin, auditor.
 	//
-	// Errors: NOT_FOUND (`NO_SUCH_TOKEN`).
+	// Errors: INVALID_ARGUMENT (`INVALID_REQUEST`).
+	ListTokens(ctx context.Context, in *ListTokensRequest, opts ...grpc.CallOption) (*ListTokensResponse, error)
+	// Revokes a token. Later calls with it are refused, and the streams that it opened end. Safe to repeat: within 24
+	// hours, a token that is revoked already is answered again, and nothing is recorded twice.
+	//
+	// Errors: INVALID_ARGUMENT (`INVALID_REQUEST`: also if several tokens match), NOT_FOUND (`NO_SUCH_TOKEN`).
 	RevokeToken(ctx context.Context, in *RevokeTokenRequest, opts ...grpc.CallOption) (*RevokeTokenResponse, error)
 	// Replaces the key that signs checkpoints. The old key signs the new one, the change is recorded, and the old key is
 	// destroyed.
+	//
+	// Errors: INVALID_ARGUMENT (`INVALID_REQUEST`, `REQUEST_ID_REUSED`), ABORTED (`KEY_UNSETTLED`), INTERNAL
+	// (`LOG_KEY_FAULT`, `NO_ENTROPY`).
 	RotateLogKey(ctx context.Context, in *RotateLogKeyRequest, opts ...grpc.CallOption) (*RotateLogKeyResponse, error)
 	// Redacts one decision. The daemon deletes the payloads of its records, and every hash from which a payload could be
 	// guessed. The record says who redacted it, when and why. Proofs stay valid.
 	//
-	// Errors: INVALID_ARGUMENT, NOT_FOUND (`NO_SUCH_DECISION`), FAILED_PRECONDITION (`NOT_REDACTABLE`: it is pending, its
-	// result is not reported yet, or it is already redacted).
+	// Errors: INVALID_ARGUMENT (`INVALID_REQUEST`, `REQUEST_ID_REUSED`), NOT_FOUND (`NO_SUCH_DECISION`),
+	// FAILED_PRECONDITION (`NOT_REDACTABLE`: it is pending, its result is not reported yet, or it is already redacted).
 	RedactDecision(ctx context.Context, in *RedactDecisionRequest, opts ...grpc.CallOption) (*RedactDecisionResponse, error)
 }
 
@@ -118,27 +128,37 @@ func (c *adminServiceClient) RedactDecision(ctx context.Context, in *RedactDecis
 // All implementations must embed UnimplementedAdminServiceServer
 // for forward compatibility.
 //
-// An admin calls this service to run the daemon. Role: admin.
+// An admin calls this service to run the daemon. Role: admin. An auditor may list the tokens.
+//
+// Every call can also fail with the reasons that `ErrorReason` names for credentials, roles, limits of the daemon, its
+// record and its shutdown.
 type AdminServiceServer interface {
 	// Creates a token. Only this response contains the secret.
 	//
-	// Errors: INVALID_ARGUMENT, RESOURCE_EXHAUSTED (`TOO_MANY_TOKENS`).
+	// Errors: INVALID_ARGUMENT (`INVALID_REQUEST`, `REQUEST_ID_REUSED`), RESOURCE_EXHAUSTED (`TOO_MANY_TOKENS`), INTERNAL
+	// (`NO_ENTROPY`).
 	CreateToken(context.Context, *CreateTokenRequest) (*CreateTokenResponse, error)
-	// Lists every token that was created here and is not revoked, oldest first. Tokens of the identities file are not
-	// included.
-	ListTokens(context.Context, *ListTokensRequest) (*ListTokensResponse, error)
-	// Revokes a token. Later calls with it are refused, and the streams that it opened end.
+	// Lists every token that was created here and is not revoked, oldest first, in pages. Tokens of the identities file
+	// are not included. Roles: admin, auditor.
 	//
-	// Errors: NOT_FOUND (`NO_SUCH_TOKEN`).
+	// Errors: INVALID_ARGUMENT (`INVALID_REQUEST`).
+	ListTokens(context.Context, *ListTokensRequest) (*ListTokensResponse, error)
+	// Revokes a token. Later calls with it are refused, and the streams that it opened end. Safe to repeat: within 24
+	// hours, a token that is revoked already is answered again, and nothing is recorded twice.
+	//
+	// Errors: INVALID_ARGUMENT (`INVALID_REQUEST`: also if several tokens match), NOT_FOUND (`NO_SUCH_TOKEN`).
 	RevokeToken(context.Context, *RevokeTokenRequest) (*RevokeTokenResponse, error)
 	// Replaces the key that signs checkpoints. The old key signs the new one, the change is recorded, and the old key is
 	// destroyed.
+	//
+	// Errors: INVALID_ARGUMENT (`INVALID_REQUEST`, `REQUEST_ID_REUSED`), ABORTED (`KEY_UNSETTLED`), INTERNAL
+	// (`LOG_KEY_FAULT`, `NO_ENTROPY`).
 	RotateLogKey(context.Context, *RotateLogKeyRequest) (*RotateLogKeyResponse, error)
 	// Redacts one decision. The daemon deletes the payloads of its records, and every hash from which a payload could be
 	// guessed. The record says who redacted it, when and why. Proofs stay valid.
 	//
-	// Errors: INVALID_ARGUMENT, NOT_FOUND (`NO_SUCH_DECISION`), FAILED_PRECONDITION (`NOT_REDACTABLE`: it is pending, its
-	// result is not reported yet, or it is already redacted).
+	// Errors: INVALID_ARGUMENT (`INVALID_REQUEST`, `REQUEST_ID_REUSED`), NOT_FOUND (`NO_SUCH_DECISION`),
+	// FAILED_PRECONDITION (`NOT_REDACTABLE`: it is pending, its result is not reported yet, or it is already redacted).
 	RedactDecision(context.Context, *RedactDecisionRequest) (*RedactDecisionResponse, error)
 	mustEmbedUnimplementedAdminServiceServer()
 }

@@ -24,10 +24,64 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// How bad a finding is.
+type Severity int32
+
+const (
+	// Unknown.
+	Severity_SEVERITY_UNSPECIFIED Severity = 0
+	// The policy is not valid.
+	Severity_SEVERITY_ERROR Severity = 1
+	// The policy is valid, but probably not what its author wants.
+	Severity_SEVERITY_WARNING Severity = 2
+)
+
+// Enum value maps for Severity.
+var (
+	Severity_name = map[int32]string{
+		0: "SEVERITY_UNSPECIFIED",
+		1: "SEVERITY_ERROR",
+		2: "SEVERITY_WARNING",
+	}
+	Severity_value = map[string]int32{
+		"SEVERITY_UNSPECIFIED": 0,
+		"SEVERITY_ERROR":       1,
+		"SEVERITY_WARNING":     2,
+	}
+)
+
+func (x Severity) Enum() *Severity {
+	p := new(Severity)
+	*p = x
+	return p
+}
+
+func (x Severity) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Severity) Descriptor() protoreflect.EnumDescriptor {
+	return file_aegis_v1_policy_proto_enumTypes[0].Descriptor()
+}
+
+func (Severity) Type() protoreflect.EnumType {
+	return &file_aegis_v1_policy_proto_enumTypes[0]
+}
+
+func (x Severity) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Severity.Descriptor instead.
+func (Severity) EnumDescriptor() ([]byte, []int) {
+	return file_aegis_v1_policy_proto_rawDescGZIP(), []int{0}
+}
+
 // One file of a policy.
 type PolicyLayer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The name of the file in messages: a path.
+	// The name of the file in messages: a path. In `UpdatePolicy` it may be empty; otherwise it is the name of the policy
+	// file, as `GetPolicy` returns it.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// The YAML text, unchanged.
 	Yaml          string `protobuf:"bytes,2,opt,name=yaml,proto3" json:"yaml,omitempty"`
@@ -93,7 +147,9 @@ type Policy struct {
 	// When the policy came into force. Absent on a revision that is read from the record.
 	LoadedAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=loaded_at,json=loadedAt,proto3" json:"loaded_at,omitempty"`
 	// Warnings: the policy is valid, but probably not what its author wants.
-	Warnings      []*PolicyFinding `protobuf:"bytes,6,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	Warnings []*PolicyFinding `protobuf:"bytes,6,rep,name=warnings,proto3" json:"warnings,omitempty"`
+	// The comment of the last update that put this revision in force. Empty: none, or the file was changed on disk.
+	Comment       string `protobuf:"bytes,7,opt,name=comment,proto3" json:"comment,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -170,6 +226,59 @@ func (x *Policy) GetWarnings() []*PolicyFinding {
 	return nil
 }
 
+func (x *Policy) GetComment() string {
+	if x != nil {
+		return x.Comment
+	}
+	return ""
+}
+
+// The files of a policy.
+type PolicyLayers struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The files, lowest layer first. At least one.
+	Layers        []*PolicyLayer `protobuf:"bytes,1,rep,name=layers,proto3" json:"layers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PolicyLayers) Reset() {
+	*x = PolicyLayers{}
+	mi := &file_aegis_v1_policy_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PolicyLayers) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PolicyLayers) ProtoMessage() {}
+
+func (x *PolicyLayers) ProtoReflect() protoreflect.Message {
+	mi := &file_aegis_v1_policy_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PolicyLayers.ProtoReflect.Descriptor instead.
+func (*PolicyLayers) Descriptor() ([]byte, []int) {
+	return file_aegis_v1_policy_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *PolicyLayers) GetLayers() []*PolicyLayer {
+	if x != nil {
+		return x.Layers
+	}
+	return nil
+}
+
 // An error or a warning about a policy.
 type PolicyFinding struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -182,14 +291,18 @@ type PolicyFinding struct {
 	// The place in the document, for example `rules[2].conditions.param_gt`.
 	Path string `protobuf:"bytes,4,opt,name=path,proto3" json:"path,omitempty"`
 	// What is wrong and what would be right.
-	Message       string `protobuf:"bytes,5,opt,name=message,proto3" json:"message,omitempty"`
+	Message string `protobuf:"bytes,5,opt,name=message,proto3" json:"message,omitempty"`
+	// The kind of the finding, for programs: for example `UNKNOWN_KEY` or `HIDDEN_RULE`. A kind keeps its code.
+	Code string `protobuf:"bytes,6,opt,name=code,proto3" json:"code,omitempty"`
+	// Whether it is an error or a warning. Each code has one severity.
+	Severity      Severity `protobuf:"varint,7,opt,name=severity,proto3,enum=aegis.v1.Severity" json:"severity,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PolicyFinding) Reset() {
 	*x = PolicyFinding{}
-	mi := &file_aegis_v1_policy_proto_msgTypes[2]
+	mi := &file_aegis_v1_policy_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -201,7 +314,7 @@ func (x *PolicyFinding) String() string {
 func (*PolicyFinding) ProtoMessage() {}
 
 func (x *PolicyFinding) ProtoReflect() protoreflect.Message {
-	mi := &file_aegis_v1_policy_proto_msgTypes[2]
+	mi := &file_aegis_v1_policy_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -214,7 +327,7 @@ func (x *PolicyFinding) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyFinding.ProtoReflect.Descriptor instead.
 func (*PolicyFinding) Descriptor() ([]byte, []int) {
-	return file_aegis_v1_policy_proto_rawDescGZIP(), []int{2}
+	return file_aegis_v1_policy_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *PolicyFinding) GetFile() string {
@@ -252,10 +365,79 @@ func (x *PolicyFinding) GetMessage() string {
 	return ""
 }
 
+func (x *PolicyFinding) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *PolicyFinding) GetSeverity() Severity {
+	if x != nil {
+		return x.Severity
+	}
+	return Severity_SEVERITY_UNSPECIFIED
+}
+
+// What is wrong with a policy: a detail of a status with the reason `POLICY_INVALID`.
+type PolicyFindings struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The first findings, as many as fit into a status.
+	Findings []*PolicyFinding `protobuf:"bytes,1,rep,name=findings,proto3" json:"findings,omitempty"`
+	// How many findings are left out. `ValidatePolicy` returns more of them.
+	Omitted       uint32 `protobuf:"varint,2,opt,name=omitted,proto3" json:"omitted,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PolicyFindings) Reset() {
+	*x = PolicyFindings{}
+	mi := &file_aegis_v1_policy_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PolicyFindings) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PolicyFindings) ProtoMessage() {}
+
+func (x *PolicyFindings) ProtoReflect() protoreflect.Message {
+	mi := &file_aegis_v1_policy_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PolicyFindings.ProtoReflect.Descriptor instead.
+func (*PolicyFindings) Descriptor() ([]byte, []int) {
+	return file_aegis_v1_policy_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *PolicyFindings) GetFindings() []*PolicyFinding {
+	if x != nil {
+		return x.Findings
+	}
+	return nil
+}
+
+func (x *PolicyFindings) GetOmitted() uint32 {
+	if x != nil {
+		return x.Omitted
+	}
+	return 0
+}
+
 // Asks for a policy.
 type GetPolicyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The revision. Empty: the policy in force.
+	// The revision, or its first characters: at least 4, and of one policy only. Empty: the policy in force.
 	Revision      string `protobuf:"bytes,1,opt,name=revision,proto3" json:"revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -263,7 +445,7 @@ type GetPolicyRequest struct {
 
 func (x *GetPolicyRequest) Reset() {
 	*x = GetPolicyRequest{}
-	mi := &file_aegis_v1_policy_proto_msgTypes[3]
+	mi := &file_aegis_v1_policy_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -275,7 +457,7 @@ func (x *GetPolicyRequest) String() string {
 func (*GetPolicyRequest) ProtoMessage() {}
 
 func (x *GetPolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aegis_v1_policy_proto_msgTypes[3]
+	mi := &file_aegis_v1_policy_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -288,7 +470,7 @@ func (x *GetPolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPolicyRequest.ProtoReflect.Descriptor instead.
 func (*GetPolicyRequest) Descriptor() ([]byte, []int) {
-	return file_aegis_v1_policy_proto_rawDescGZIP(), []int{3}
+	return file_aegis_v1_policy_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GetPolicyRequest) GetRevision() string {
@@ -309,7 +491,7 @@ type GetPolicyResponse struct {
 
 func (x *GetPolicyResponse) Reset() {
 	*x = GetPolicyResponse{}
-	mi := &file_aegis_v1_policy_proto_msgTypes[4]
+	mi := &file_aegis_v1_policy_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -321,7 +503,7 @@ func (x *GetPolicyResponse) String() string {
 func (*GetPolicyResponse) ProtoMessage() {}
 
 func (x *GetPolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aegis_v1_policy_proto_msgTypes[4]
+	mi := &file_aegis_v1_policy_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -334,7 +516,7 @@ func (x *GetPolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetPolicyResponse.ProtoReflect.Descriptor instead.
 func (*GetPolicyResponse) Descriptor() ([]byte, []int) {
-	return file_aegis_v1_policy_proto_rawDescGZIP(), []int{4}
+	return file_aegis_v1_policy_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *GetPolicyResponse) GetPolicy() *Policy {
@@ -347,17 +529,30 @@ func (x *GetPolicyResponse) GetPolicy() *Policy {
 // Changes the policy.
 type UpdatePolicyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The new YAML text of the policy file. Required.
-	Yaml string `protobuf:"bytes,1,opt,name=yaml,proto3" json:"yaml,omitempty"`
-	// The revision that the caller expects to replace. Empty: any.
-	ExpectedRevision string `protobuf:"bytes,2,opt,name=expected_revision,json=expectedRevision,proto3" json:"expected_revision,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// The new policy. Required.
+	//
+	// Types that are valid to be assigned to Source:
+	//
+	//	*UpdatePolicyRequest_Layers
+	//	*UpdatePolicyRequest_Revision
+	Source isUpdatePolicyRequest_Source `protobuf_oneof:"source"`
+	// The revision that the caller expects to replace: all of it. Empty: any.
+	ExpectedRevision string `protobuf:"bytes,3,opt,name=expected_revision,json=expectedRevision,proto3" json:"expected_revision,omitempty"`
+	// Why the policy changes, for the record and for `Policy.comment`.
+	Comment string `protobuf:"bytes,4,opt,name=comment,proto3" json:"comment,omitempty"`
+	// Whether to check everything and change nothing. `request_id` then means nothing.
+	ValidateOnly bool `protobuf:"varint,5,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	// Makes a retry safe: within 24 hours, the same caller's same request with this id is answered as it was the first
+	// time, and nothing is done again. Any text that is unique to this request, for example a UUID: at most 256 bytes.
+	// Empty: each call is a new request.
+	RequestId     string `protobuf:"bytes,6,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *UpdatePolicyRequest) Reset() {
 	*x = UpdatePolicyRequest{}
-	mi := &file_aegis_v1_policy_proto_msgTypes[5]
+	mi := &file_aegis_v1_policy_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -369,7 +564,7 @@ func (x *UpdatePolicyRequest) String() string {
 func (*UpdatePolicyRequest) ProtoMessage() {}
 
 func (x *UpdatePolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aegis_v1_policy_proto_msgTypes[5]
+	mi := &file_aegis_v1_policy_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -382,12 +577,30 @@ func (x *UpdatePolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdatePolicyRequest.ProtoReflect.Descriptor instead.
 func (*UpdatePolicyRequest) Descriptor() ([]byte, []int) {
-	return file_aegis_v1_policy_proto_rawDescGZIP(), []int{5}
+	return file_aegis_v1_policy_proto_rawDescGZIP(), []int{7}
 }
 
-func (x *UpdatePolicyRequest) GetYaml() string {
+func (x *UpdatePolicyRequest) GetSource() isUpdatePolicyRequest_Source {
 	if x != nil {
-		return x.Yaml
+		return x.Source
+	}
+	return nil
+}
+
+func (x *UpdatePolicyRequest) GetLayers() *PolicyLayers {
+	if x != nil {
+		if x, ok := x.Source.(*UpdatePolicyRequest_Layers); ok {
+			return x.Layers
+		}
+	}
+	return nil
+}
+
+func (x *UpdatePolicyRequest) GetRevision() string {
+	if x != nil {
+		if x, ok := x.Source.(*UpdatePolicyRequest_Revision); ok {
+			return x.Revision
+		}
 	}
 	return ""
 }
@@ -399,10 +612,51 @@ func (x *UpdatePolicyRequest) GetExpectedRevision() string {
 	return ""
 }
 
+func (x *UpdatePolicyRequest) GetComment() string {
+	if x != nil {
+		return x.Comment
+	}
+	return ""
+}
+
+func (x *UpdatePolicyRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
+func (x *UpdatePolicyRequest) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+type isUpdatePolicyRequest_Source interface {
+	isUpdatePolicyRequest_Source()
+}
+
+type UpdatePolicyRequest_Layers struct {
+	// The new text of the policy file: exactly one layer.
+	Layers *PolicyLayers `protobuf:"bytes,1,opt,name=layers,proto3,oneof"`
+}
+
+type UpdatePolicyRequest_Revision struct {
+	// An earlier revision, which comes into force again: the revision, or its first characters (at least 4, and of one
+	// policy only).
+	Revision string `protobuf:"bytes,2,opt,name=revision,proto3,oneof"`
+}
+
+func (*UpdatePolicyRequest_Layers) isUpdatePolicyRequest_Source() {}
+
+func (*UpdatePolicyRequest_Revision) isUpdatePolicyRequest_Source() {}
+
 // The policy is changed.
 type UpdatePolicyResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The policy now in force.
+	// The policy that this call put in force. With `validate_only`: the policy that would come into force, without
+	// `loaded_at`.
 	Policy        *Policy `protobuf:"bytes,1,opt,name=policy,proto3" json:"policy,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -410,7 +664,7 @@ type UpdatePolicyResponse struct {
 
 func (x *UpdatePolicyResponse) Reset() {
 	*x = UpdatePolicyResponse{}
-	mi := &file_aegis_v1_policy_proto_msgTypes[6]
+	mi := &file_aegis_v1_policy_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -422,7 +676,7 @@ func (x *UpdatePolicyResponse) String() string {
 func (*UpdatePolicyResponse) ProtoMessage() {}
 
 func (x *UpdatePolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aegis_v1_policy_proto_msgTypes[6]
+	mi := &file_aegis_v1_policy_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -435,7 +689,7 @@ func (x *UpdatePolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdatePolicyResponse.ProtoReflect.Descriptor instead.
 func (*UpdatePolicyResponse) Descriptor() ([]byte, []int) {
-	return file_aegis_v1_policy_proto_rawDescGZIP(), []int{6}
+	return file_aegis_v1_policy_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *UpdatePolicyResponse) GetPolicy() *Policy {
@@ -456,7 +710,7 @@ type ValidatePolicyRequest struct {
 
 func (x *ValidatePolicyRequest) Reset() {
 	*x = ValidatePolicyRequest{}
-	mi := &file_aegis_v1_policy_proto_msgTypes[7]
+	mi := &file_aegis_v1_policy_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -468,7 +722,7 @@ func (x *ValidatePolicyRequest) String() string {
 func (*ValidatePolicyRequest) ProtoMessage() {}
 
 func (x *ValidatePolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aegis_v1_policy_proto_msgTypes[7]
+	mi := &file_aegis_v1_policy_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -481,7 +735,7 @@ func (x *ValidatePolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ValidatePolicyRequest.ProtoReflect.Descriptor instead.
 func (*ValidatePolicyRequest) Descriptor() ([]byte, []int) {
-	return file_aegis_v1_policy_proto_rawDescGZIP(), []int{7}
+	return file_aegis_v1_policy_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ValidatePolicyRequest) GetLayers() []*PolicyLayer {
@@ -494,8 +748,8 @@ func (x *ValidatePolicyRequest) GetLayers() []*PolicyLayer {
 // Whether the policy is valid.
 type ValidatePolicyResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Whether the policy is valid.
-	Valid bool `protobuf:"varint,1,opt,name=valid,proto3" json:"valid,omitempty"`
+	// Whether the policy is valid. Always present, so that JSON shows `false` too.
+	Valid *bool `protobuf:"varint,1,opt,name=valid,proto3,oneof" json:"valid,omitempty"`
 	// Every error. Empty if the policy is valid.
 	Errors []*PolicyFinding `protobuf:"bytes,2,rep,name=errors,proto3" json:"errors,omitempty"`
 	// Every warning.
@@ -508,7 +762,7 @@ type ValidatePolicyResponse struct {
 
 func (x *ValidatePolicyResponse) Reset() {
 	*x = ValidatePolicyResponse{}
-	mi := &file_aegis_v1_policy_proto_msgTypes[8]
+	mi := &file_aegis_v1_policy_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -520,7 +774,7 @@ func (x *ValidatePolicyResponse) String() string {
 func (*ValidatePolicyResponse) ProtoMessage() {}
 
 func (x *ValidatePolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aegis_v1_policy_proto_msgTypes[8]
+	mi := &file_aegis_v1_policy_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -533,12 +787,12 @@ func (x *ValidatePolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ValidatePolicyResponse.ProtoReflect.Descriptor instead.
 func (*ValidatePolicyResponse) Descriptor() ([]byte, []int) {
-	return file_aegis_v1_policy_proto_rawDescGZIP(), []int{8}
+	return file_aegis_v1_policy_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ValidatePolicyResponse) GetValid() bool {
-	if x != nil {
-		return x.Valid
+	if x != nil && x.Valid != nil {
+		return *x.Valid
 	}
 	return false
 }
@@ -573,7 +827,7 @@ type WatchPolicyRequest struct {
 
 func (x *WatchPolicyRequest) Reset() {
 	*x = WatchPolicyRequest{}
-	mi := &file_aegis_v1_policy_proto_msgTypes[9]
+	mi := &file_aegis_v1_policy_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -585,7 +839,7 @@ func (x *WatchPolicyRequest) String() string {
 func (*WatchPolicyRequest) ProtoMessage() {}
 
 func (x *WatchPolicyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aegis_v1_policy_proto_msgTypes[9]
+	mi := &file_aegis_v1_policy_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -598,7 +852,7 @@ func (x *WatchPolicyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchPolicyRequest.ProtoReflect.Descriptor instead.
 func (*WatchPolicyRequest) Descriptor() ([]byte, []int) {
-	return file_aegis_v1_policy_proto_rawDescGZIP(), []int{9}
+	return file_aegis_v1_policy_proto_rawDescGZIP(), []int{11}
 }
 
 // One message of the stream.
@@ -618,7 +872,7 @@ type WatchPolicyResponse struct {
 
 func (x *WatchPolicyResponse) Reset() {
 	*x = WatchPolicyResponse{}
-	mi := &file_aegis_v1_policy_proto_msgTypes[10]
+	mi := &file_aegis_v1_policy_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -630,7 +884,7 @@ func (x *WatchPolicyResponse) String() string {
 func (*WatchPolicyResponse) ProtoMessage() {}
 
 func (x *WatchPolicyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aegis_v1_policy_proto_msgTypes[10]
+	mi := &file_aegis_v1_policy_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -643,7 +897,7 @@ func (x *WatchPolicyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchPolicyResponse.ProtoReflect.Descriptor instead.
 func (*WatchPolicyResponse) Descriptor() ([]byte, []int) {
-	return file_aegis_v1_policy_proto_rawDescGZIP(), []int{10}
+	return file_aegis_v1_policy_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *WatchPolicyResponse) GetEvent() isWatchPolicyResponse_Event {
@@ -710,7 +964,7 @@ func (*WatchPolicyResponse_Heartbeat) isWatchPolicyResponse_Event() {}
 type PolicyRejected struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// When the change was refused.
-	Time *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
+	RejectedAt *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=rejected_at,json=rejectedAt,proto3" json:"rejected_at,omitempty"`
 	// The revision that remains in force.
 	KeptRevision string `protobuf:"bytes,2,opt,name=kept_revision,json=keptRevision,proto3" json:"kept_revision,omitempty"`
 	// Every error in the refused files.
@@ -721,7 +975,7 @@ type PolicyRejected struct {
 
 func (x *PolicyRejected) Reset() {
 	*x = PolicyRejected{}
-	mi := &file_aegis_v1_policy_proto_msgTypes[11]
+	mi := &file_aegis_v1_policy_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -733,7 +987,7 @@ func (x *PolicyRejected) String() string {
 func (*PolicyRejected) ProtoMessage() {}
 
 func (x *PolicyRejected) ProtoReflect() protoreflect.Message {
-	mi := &file_aegis_v1_policy_proto_msgTypes[11]
+	mi := &file_aegis_v1_policy_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -746,12 +1000,12 @@ func (x *PolicyRejected) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicyRejected.ProtoReflect.Descriptor instead.
 func (*PolicyRejected) Descriptor() ([]byte, []int) {
-	return file_aegis_v1_policy_proto_rawDescGZIP(), []int{11}
+	return file_aegis_v1_policy_proto_rawDescGZIP(), []int{13}
 }
 
-func (x *PolicyRejected) GetTime() *timestamppb.Timestamp {
+func (x *PolicyRejected) GetRejectedAt() *timestamppb.Timestamp {
 	if x != nil {
-		return x.Time
+		return x.RejectedAt
 	}
 	return nil
 }
@@ -777,7 +1031,7 @@ const file_aegis_v1_policy_proto_rawDesc = "" +
 	"\x15aegis/v1/policy.proto\x12\baegis.v1\x1a\x14aegis/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"5\n" +
 	"\vPolicyLayer\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
-	"\x04yaml\x18\x02 \x01(\tR\x04yaml\"\x81\x02\n" +
+	"\x04yaml\x18\x02 \x01(\tR\x04yaml\"\x9b\x02\n" +
 	"\x06Policy\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\tR\brevision\x12-\n" +
 	"\x06layers\x18\x02 \x03(\v2\x15.aegis.v1.PolicyLayerR\x06layers\x12\x1f\n" +
@@ -786,44 +1040,64 @@ const file_aegis_v1_policy_proto_rawDesc = "" +
 	"\n" +
 	"rule_count\x18\x04 \x01(\rR\truleCount\x127\n" +
 	"\tloaded_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\bloadedAt\x123\n" +
-	"\bwarnings\x18\x06 \x03(\v2\x17.aegis.v1.PolicyFindingR\bwarnings\"}\n" +
+	"\bwarnings\x18\x06 \x03(\v2\x17.aegis.v1.PolicyFindingR\bwarnings\x12\x18\n" +
+	"\acomment\x18\a \x01(\tR\acomment\"=\n" +
+	"\fPolicyLayers\x12-\n" +
+	"\x06layers\x18\x01 \x03(\v2\x15.aegis.v1.PolicyLayerR\x06layers\"\xc1\x01\n" +
 	"\rPolicyFinding\x12\x12\n" +
 	"\x04file\x18\x01 \x01(\tR\x04file\x12\x12\n" +
 	"\x04line\x18\x02 \x01(\rR\x04line\x12\x16\n" +
 	"\x06column\x18\x03 \x01(\rR\x06column\x12\x12\n" +
 	"\x04path\x18\x04 \x01(\tR\x04path\x12\x18\n" +
-	"\amessage\x18\x05 \x01(\tR\amessage\".\n" +
+	"\amessage\x18\x05 \x01(\tR\amessage\x12\x12\n" +
+	"\x04code\x18\x06 \x01(\tR\x04code\x12.\n" +
+	"\bseverity\x18\a \x01(\x0e2\x12.aegis.v1.SeverityR\bseverity\"_\n" +
+	"\x0ePolicyFindings\x123\n" +
+	"\bfindings\x18\x01 \x03(\v2\x17.aegis.v1.PolicyFindingR\bfindings\x12\x18\n" +
+	"\aomitted\x18\x02 \x01(\rR\aomitted\".\n" +
 	"\x10GetPolicyRequest\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\tR\brevision\"=\n" +
 	"\x11GetPolicyResponse\x12(\n" +
-	"\x06policy\x18\x01 \x01(\v2\x10.aegis.v1.PolicyR\x06policy\"V\n" +
-	"\x13UpdatePolicyRequest\x12\x12\n" +
-	"\x04yaml\x18\x01 \x01(\tR\x04yaml\x12+\n" +
-	"\x11expected_revision\x18\x02 \x01(\tR\x10expectedRevision\"@\n" +
+	"\x06policy\x18\x01 \x01(\v2\x10.aegis.v1.PolicyR\x06policy\"\xfa\x01\n" +
+	"\x13UpdatePolicyRequest\x120\n" +
+	"\x06layers\x18\x01 \x01(\v2\x16.aegis.v1.PolicyLayersH\x00R\x06layers\x12\x1c\n" +
+	"\brevision\x18\x02 \x01(\tH\x00R\brevision\x12+\n" +
+	"\x11expected_revision\x18\x03 \x01(\tR\x10expectedRevision\x12\x18\n" +
+	"\acomment\x18\x04 \x01(\tR\acomment\x12#\n" +
+	"\rvalidate_only\x18\x05 \x01(\bR\fvalidateOnly\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x06 \x01(\tR\trequestIdB\b\n" +
+	"\x06source\"@\n" +
 	"\x14UpdatePolicyResponse\x12(\n" +
 	"\x06policy\x18\x01 \x01(\v2\x10.aegis.v1.PolicyR\x06policy\"F\n" +
 	"\x15ValidatePolicyRequest\x12-\n" +
-	"\x06layers\x18\x01 \x03(\v2\x15.aegis.v1.PolicyLayerR\x06layers\"\xb0\x01\n" +
-	"\x16ValidatePolicyResponse\x12\x14\n" +
-	"\x05valid\x18\x01 \x01(\bR\x05valid\x12/\n" +
+	"\x06layers\x18\x01 \x03(\v2\x15.aegis.v1.PolicyLayerR\x06layers\"\xbf\x01\n" +
+	"\x16ValidatePolicyResponse\x12\x19\n" +
+	"\x05valid\x18\x01 \x01(\bH\x00R\x05valid\x88\x01\x01\x12/\n" +
 	"\x06errors\x18\x02 \x03(\v2\x17.aegis.v1.PolicyFindingR\x06errors\x123\n" +
 	"\bwarnings\x18\x03 \x03(\v2\x17.aegis.v1.PolicyFindingR\bwarnings\x12\x1a\n" +
-	"\brevision\x18\x04 \x01(\tR\brevision\"\x14\n" +
+	"\brevision\x18\x04 \x01(\tR\brevisionB\b\n" +
+	"\x06_valid\"\x14\n" +
 	"\x12WatchPolicyRequest\"\xb7\x01\n" +
 	"\x13WatchPolicyResponse\x12*\n" +
 	"\x06loaded\x18\x01 \x01(\v2\x10.aegis.v1.PolicyH\x00R\x06loaded\x126\n" +
 	"\brejected\x18\x02 \x01(\v2\x18.aegis.v1.PolicyRejectedH\x00R\brejected\x123\n" +
 	"\theartbeat\x18\x03 \x01(\v2\x13.aegis.v1.HeartbeatH\x00R\theartbeatB\a\n" +
-	"\x05event\"\x96\x01\n" +
-	"\x0ePolicyRejected\x12.\n" +
-	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12#\n" +
+	"\x05event\"\xa3\x01\n" +
+	"\x0ePolicyRejected\x12;\n" +
+	"\vrejected_at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"rejectedAt\x12#\n" +
 	"\rkept_revision\x18\x02 \x01(\tR\fkeptRevision\x12/\n" +
-	"\x06errors\x18\x03 \x03(\v2\x17.aegis.v1.PolicyFindingR\x06errors2\xc7\x02\n" +
-	"\rPolicyService\x12D\n" +
-	"\tGetPolicy\x12\x1a.aegis.v1.GetPolicyRequest\x1a\x1b.aegis.v1.GetPolicyResponse\x12M\n" +
-	"\fUpdatePolicy\x12\x1d.aegis.v1.UpdatePolicyRequest\x1a\x1e.aegis.v1.UpdatePolicyResponse\x12S\n" +
-	"\x0eValidatePolicy\x12\x1f.aegis.v1.ValidatePolicyRequest\x1a .aegis.v1.ValidatePolicyResponse\x12L\n" +
-	"\vWatchPolicy\x12\x1c.aegis.v1.WatchPolicyRequest\x1a\x1d.aegis.v1.WatchPolicyResponse0\x01B\x8f\x01\n" +
+	"\x06errors\x18\x03 \x03(\v2\x17.aegis.v1.PolicyFindingR\x06errors*N\n" +
+	"\bSeverity\x12\x18\n" +
+	"\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x12\n" +
+	"\x0eSEVERITY_ERROR\x10\x01\x12\x14\n" +
+	"\x10SEVERITY_WARNING\x10\x022\xd6\x02\n" +
+	"\rPolicyService\x12I\n" +
+	"\tGetPolicy\x12\x1a.aegis.v1.GetPolicyRequest\x1a\x1b.aegis.v1.GetPolicyResponse\"\x03\x90\x02\x01\x12M\n" +
+	"\fUpdatePolicy\x12\x1d.aegis.v1.UpdatePolicyRequest\x1a\x1e.aegis.v1.UpdatePolicyResponse\x12X\n" +
+	"\x0eValidatePolicy\x12\x1f.aegis.v1.ValidatePolicyRequest\x1a .aegis.v1.ValidatePolicyResponse\"\x03\x90\x02\x01\x12Q\n" +
+	"\vWatchPolicy\x12\x1c.aegis.v1.WatchPolicyRequest\x1a\x1d.aegis.v1.WatchPolicyResponse\"\x03\x90\x02\x010\x01B\x8f\x01\n" +
 	"\fcom.aegis.v1B\vPolicyProtoP\x01Z1github.com/aegis-sidecar/aegis/clients/go/aegisv1\xa2\x02\x03AXX\xaa\x02\bAegis.V1\xca\x02\bAegis\\V1\xe2\x02\x14Aegis\\V1\\GPBMetadata\xea\x02\tAegis::V1b\x06proto3"
 
 var (
@@ -838,50 +1112,58 @@ func file_aegis_v1_policy_proto_rawDescGZIP() []byte {
 	return file_aegis_v1_policy_proto_rawDescData
 }
 
-var file_aegis_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_aegis_v1_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_aegis_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_aegis_v1_policy_proto_goTypes = []any{
-	(*PolicyLayer)(nil),            // 0: aegis.v1.PolicyLayer
-	(*Policy)(nil),                 // 1: aegis.v1.Policy
-	(*PolicyFinding)(nil),          // 2: aegis.v1.PolicyFinding
-	(*GetPolicyRequest)(nil),       // 3: aegis.v1.GetPolicyRequest
-	(*GetPolicyResponse)(nil),      // 4: aegis.v1.GetPolicyResponse
-	(*UpdatePolicyRequest)(nil),    // 5: aegis.v1.UpdatePolicyRequest
-	(*UpdatePolicyResponse)(nil),   // 6: aegis.v1.UpdatePolicyResponse
-	(*ValidatePolicyRequest)(nil),  // 7: aegis.v1.ValidatePolicyRequest
-	(*ValidatePolicyResponse)(nil), // 8: aegis.v1.ValidatePolicyResponse
-	(*WatchPolicyRequest)(nil),     // 9: aegis.v1.WatchPolicyRequest
-	(*WatchPolicyResponse)(nil),    // 10: aegis.v1.WatchPolicyResponse
-	(*PolicyRejected)(nil),         // 11: aegis.v1.PolicyRejected
-	(*timestamppb.Timestamp)(nil),  // 12: google.protobuf.Timestamp
-	(*Heartbeat)(nil),              // 13: aegis.v1.Heartbeat
+	(Severity)(0),                  // 0: aegis.v1.Severity
+	(*PolicyLayer)(nil),            // 1: aegis.v1.PolicyLayer
+	(*Policy)(nil),                 // 2: aegis.v1.Policy
+	(*PolicyLayers)(nil),           // 3: aegis.v1.PolicyLayers
+	(*PolicyFinding)(nil),          // 4: aegis.v1.PolicyFinding
+	(*PolicyFindings)(nil),         // 5: aegis.v1.PolicyFindings
+	(*GetPolicyRequest)(nil),       // 6: aegis.v1.GetPolicyRequest
+	(*GetPolicyResponse)(nil),      // 7: aegis.v1.GetPolicyResponse
+	(*UpdatePolicyRequest)(nil),    // 8: aegis.v1.UpdatePolicyRequest
+	(*UpdatePolicyResponse)(nil),   // 9: aegis.v1.UpdatePolicyResponse
+	(*ValidatePolicyRequest)(nil),  // 10: aegis.v1.ValidatePolicyRequest
+	(*ValidatePolicyResponse)(nil), // 11: aegis.v1.ValidatePolicyResponse
+	(*WatchPolicyRequest)(nil),     // 12: aegis.v1.WatchPolicyRequest
+	(*WatchPolicyResponse)(nil),    // 13: aegis.v1.WatchPolicyResponse
+	(*PolicyRejected)(nil),         // 14: aegis.v1.PolicyRejected
+	(*timestamppb.Timestamp)(nil),  // 15: google.protobuf.Timestamp
+	(*Heartbeat)(nil),              // 16: aegis.v1.Heartbeat
 }
 var file_aegis_v1_policy_proto_depIdxs = []int32{
-	0,  // 0: aegis.v1.Policy.layers:type_name -> aegis.v1.PolicyLayer
-	12, // 1: aegis.v1.Policy.loaded_at:type_name -> google.protobuf.Timestamp
-	2,  // 2: aegis.v1.Policy.warnings:type_name -> aegis.v1.PolicyFinding
-	1,  // 3: aegis.v1.GetPolicyResponse.policy:type_name -> aegis.v1.Policy
-	1,  // 4: aegis.v1.UpdatePolicyResponse.policy:type_name -> aegis.v1.Policy
-	0,  // 5: aegis.v1.ValidatePolicyRequest.layers:type_name -> aegis.v1.PolicyLayer
-	2,  // 6: aegis.v1.ValidatePolicyResponse.errors:type_name -> aegis.v1.PolicyFinding
-	2,  // 7: aegis.v1.ValidatePolicyResponse.warnings:type_name -> aegis.v1.PolicyFinding
-	1,  // 8: aegis.v1.WatchPolicyResponse.loaded:type_name -> aegis.v1.Policy
-	11, // 9: aegis.v1.WatchPolicyResponse.rejected:type_name -> aegis.v1.PolicyRejected
-	13, // 10: aegis.v1.WatchPolicyResponse.heartbeat:type_name -> aegis.v1.Heartbeat
-	12, // 11: aegis.v1.PolicyRejected.time:type_name -> google.protobuf.Timestamp
-	2,  // 12: aegis.v1.PolicyRejected.errors:type_name -> aegis.v1.PolicyFinding
-	3,  // 13: aegis.v1.PolicyService.GetPolicy:input_type -> aegis.v1.GetPolicyRequest
-	5,  // 14: aegis.v1.PolicyService.UpdatePolicy:input_type -> aegis.v1.UpdatePolicyRequest
-	7,  // 15: aegis.v1.PolicyService.ValidatePolicy:input_type -> aegis.v1.ValidatePolicyRequest
-	9,  // 16: aegis.v1.PolicyService.WatchPolicy:input_type -> aegis.v1.WatchPolicyRequest
-	4,  // 17: aegis.v1.PolicyService.GetPolicy:output_type -> aegis.v1.GetPolicyResponse
-	6,  // 18: aegis.v1.PolicyService.UpdatePolicy:output_type -> aegis.v1.UpdatePolicyResponse
-	8,  // 19: aegis.v1.PolicyService.ValidatePolicy:output_type -> aegis.v1.ValidatePolicyResponse
-	10, // 20: aegis.v1.PolicyService.WatchPolicy:output_type -> aegis.v1.WatchPolicyResponse
-	17, // [17:21] is the sub-list for method output_type
-	13, // [13:17] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	1,  // 0: aegis.v1.Policy.layers:type_name -> aegis.v1.PolicyLayer
+	15, // 1: aegis.v1.Policy.loaded_at:type_name -> google.protobuf.Timestamp
+	4,  // 2: aegis.v1.Policy.warnings:type_name -> aegis.v1.PolicyFinding
+	1,  // 3: aegis.v1.PolicyLayers.layers:type_name -> aegis.v1.PolicyLayer
+	0,  // 4: aegis.v1.PolicyFinding.severity:type_name -> aegis.v1.Severity
+	4,  // 5: aegis.v1.PolicyFindings.findings:type_name -> aegis.v1.PolicyFinding
+	2,  // 6: aegis.v1.GetPolicyResponse.policy:type_name -> aegis.v1.Policy
+	3,  // 7: aegis.v1.UpdatePolicyRequest.layers:type_name -> aegis.v1.PolicyLayers
+	2,  // 8: aegis.v1.UpdatePolicyResponse.policy:type_name -> aegis.v1.Policy
+	1,  // 9: aegis.v1.ValidatePolicyRequest.layers:type_name -> aegis.v1.PolicyLayer
+	4,  // 10: aegis.v1.ValidatePolicyResponse.errors:type_name -> aegis.v1.PolicyFinding
+	4,  // 11: aegis.v1.ValidatePolicyResponse.warnings:type_name -> aegis.v1.PolicyFinding
+	2,  // 12: aegis.v1.WatchPolicyResponse.loaded:type_name -> aegis.v1.Policy
+	14, // 13: aegis.v1.WatchPolicyResponse.rejected:type_name -> aegis.v1.PolicyRejected
+	16, // 14: aegis.v1.WatchPolicyResponse.heartbeat:type_name -> aegis.v1.Heartbeat
+	15, // 15: aegis.v1.PolicyRejected.rejected_at:type_name -> google.protobuf.Timestamp
+	4,  // 16: aegis.v1.PolicyRejected.errors:type_name -> aegis.v1.PolicyFinding
+	6,  // 17: aegis.v1.PolicyService.GetPolicy:input_type -> aegis.v1.GetPolicyRequest
+	8,  // 18: aegis.v1.PolicyService.UpdatePolicy:input_type -> aegis.v1.UpdatePolicyRequest
+	10, // 19: aegis.v1.PolicyService.ValidatePolicy:input_type -> aegis.v1.ValidatePolicyRequest
+	12, // 20: aegis.v1.PolicyService.WatchPolicy:input_type -> aegis.v1.WatchPolicyRequest
+	7,  // 21: aegis.v1.PolicyService.GetPolicy:output_type -> aegis.v1.GetPolicyResponse
+	9,  // 22: aegis.v1.PolicyService.UpdatePolicy:output_type -> aegis.v1.UpdatePolicyResponse
+	11, // 23: aegis.v1.PolicyService.ValidatePolicy:output_type -> aegis.v1.ValidatePolicyResponse
+	13, // 24: aegis.v1.PolicyService.WatchPolicy:output_type -> aegis.v1.WatchPolicyResponse
+	21, // [21:25] is the sub-list for method output_type
+	17, // [17:21] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_aegis_v1_policy_proto_init() }
@@ -890,7 +1172,12 @@ func file_aegis_v1_policy_proto_init() {
 		return
 	}
 	file_aegis_v1_types_proto_init()
-	file_aegis_v1_policy_proto_msgTypes[10].OneofWrappers = []any{
+	file_aegis_v1_policy_proto_msgTypes[7].OneofWrappers = []any{
+		(*UpdatePolicyRequest_Layers)(nil),
+		(*UpdatePolicyRequest_Revision)(nil),
+	}
+	file_aegis_v1_policy_proto_msgTypes[10].OneofWrappers = []any{}
+	file_aegis_v1_policy_proto_msgTypes[12].OneofWrappers = []any{
 		(*WatchPolicyResponse_Loaded)(nil),
 		(*WatchPolicyResponse_Rejected)(nil),
 		(*WatchPolicyResponse_Heartbeat)(nil),
@@ -900,13 +1187,14 @@ func file_aegis_v1_policy_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_aegis_v1_policy_proto_rawDesc), len(file_aegis_v1_policy_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   12,
+			NumEnums:      1,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_aegis_v1_policy_proto_goTypes,
 		DependencyIndexes: file_aegis_v1_policy_proto_depIdxs,
+		EnumInfos:         file_aegis_v1_policy_proto_enumTypes,
 		MessageInfos:      file_aegis_v1_policy_proto_msgTypes,
 	}.Build()
 	File_aegis_v1_policy_proto = out.File

@@ -31,19 +31,30 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// An admin calls this service. Role: admin.
+// An admin calls this service. Role: admin. An auditor may read and check policies.
+//
+// Every call can also fail with the reasons that `ErrorReason` names for credentials, roles, limits of the daemon, its
+// record and its shutdown.
 type PolicyServiceClient interface {
-	// Returns the policy in force, or an earlier revision.
-	GetPolicy(ctx context.Context, in *GetPolicyRequest, opts ...grpc.CallOption) (*GetPolicyResponse, error)
-	// Writes a new policy to the policy file and puts it in force.
+	// Returns the policy in force, or an earlier revision. Roles: admin, auditor.
 	//
-	// Errors: INVALID_ARGUMENT (the policy is not valid: one field violation per finding), ABORTED
-	// (`REVISION_MISMATCH`), FAILED_PRECONDITION (`POLICY_NOT_WRITABLE`: several layers, the built-in policy, or a file
-	// that cannot be written).
+	// Errors: INVALID_ARGUMENT (`INVALID_REQUEST`: also if several revisions match), NOT_FOUND (`NO_SUCH_REVISION`).
+	GetPolicy(ctx context.Context, in *GetPolicyRequest, opts ...grpc.CallOption) (*GetPolicyResponse, error)
+	// Writes a new policy, or an earlier one, to the policy file and puts it in force. The daemon must have exactly one
+	// policy file, and may write it.
+	//
+	// Errors: INVALID_ARGUMENT (`INVALID_REQUEST`, `REQUEST_ID_REUSED`, `POLICY_INVALID` with `PolicyFindings` among the
+	// details), NOT_FOUND (`NO_SUCH_REVISION`), ABORTED (`REVISION_MISMATCH`), FAILED_PRECONDITION
+	// (`POLICY_NOT_WRITABLE`: several layers, the built-in policy, or a file that cannot be written).
 	UpdatePolicy(ctx context.Context, in *UpdatePolicyRequest, opts ...grpc.CallOption) (*UpdatePolicyResponse, error)
-	// Checks a policy, and returns everything that is wrong with it.
+	// Checks a policy, and returns everything that is wrong with it. Roles: admin, auditor.
+	//
+	// Errors: INVALID_ARGUMENT (`INVALID_REQUEST`). A policy that is not valid is an answer and no error.
 	ValidatePolicy(ctx context.Context, in *ValidatePolicyRequest, opts ...grpc.CallOption) (*ValidatePolicyResponse, error)
-	// Streams the policy in force, then every change of it, and every change that was refused.
+	// Streams the policy in force, then every change of it, and every change that was refused. Roles: admin, auditor.
+	//
+	// Errors: RESOURCE_EXHAUSTED (`TOO_MANY_STREAMS`), UNAUTHENTICATED (`CREDENTIAL_EXPIRED`), UNAVAILABLE
+	// (`NOT_SERVING`).
 	WatchPolicy(ctx context.Context, in *WatchPolicyRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchPolicyResponse], error)
 }
 
@@ -108,19 +119,30 @@ type PolicyService_WatchPolicyClient = grpc.ServerStreamingClient[WatchPolicyRes
 // All implementations must embed UnimplementedPolicyServiceServer
 // for forward compatibility.
 //
-// An admin calls this service. Role: admin.
+// An admin calls this service. Role: admin. An auditor may read and check policies.
+//
+// Every call can also fail with the reasons that `ErrorReason` names for credentials, roles, limits of the daemon, its
+// record and its shutdown.
 type PolicyServiceServer interface {
-	// Returns the policy in force, or an earlier revision.
-	GetPolicy(context.Context, *GetPolicyRequest) (*GetPolicyResponse, error)
-	// Writes a new policy to the policy file and puts it in force.
+	// Returns the policy in force, or an earlier revision. Roles: admin, auditor.
 	//
-	// Errors: INVALID_ARGUMENT (the policy is not valid: one field violation per finding), ABORTED
-	// (`REVISION_MISMATCH`), FAILED_PRECONDITION (`POLICY_NOT_WRITABLE`: several layers, the built-in policy, or a file
-	// that cannot be written).
+	// Errors: INVALID_ARGUMENT (`INVALID_REQUEST`: also if several revisions match), NOT_FOUND (`NO_SUCH_REVISION`).
+	GetPolicy(context.Context, *GetPolicyRequest) (*GetPolicyResponse, error)
+	// Writes a new policy, or an earlier one, to the policy file and puts it in force. The daemon must have exactly one
+	// policy file, and may write it.
+	//
+	// Errors: INVALID_ARGUMENT (`INVALID_REQUEST`, `REQUEST_ID_REUSED`, `POLICY_INVALID` with `PolicyFindings` among the
+	// details), NOT_FOUND (`NO_SUCH_REVISION`), ABORTED (`REVISION_MISMATCH`), FAILED_PRECONDITION
+	// (`POLICY_NOT_WRITABLE`: several layers, the built-in policy, or a file that cannot be written).
 	UpdatePolicy(context.Context, *UpdatePolicyRequest) (*UpdatePolicyResponse, error)
-	// Checks a policy, and returns everything that is wrong with it.
+	// Checks a policy, and returns everything that is wrong with it. Roles: admin, auditor.
+	//
+	// Errors: INVALID_ARGUMENT (`INVALID_REQUEST`). A policy that is not valid is an answer and no error.
 	ValidatePolicy(context.Context, *ValidatePolicyRequest) (*ValidatePolicyResponse, error)
-	// Streams the policy in force, then every change of it, and every change that was refused.
+	// Streams the policy in force, then every change of it, and every change that was refused. Roles: admin, auditor.
+	//
+	// Errors: RESOURCE_EXHAUSTED (`TOO_MANY_STREAMS`), UNAUTHENTICATED (`CREDENTIAL_EXPIRED`), UNAVAILABLE
+	// (`NOT_SERVING`).
 	WatchPolicy(*WatchPolicyRequest, grpc.ServerStreamingServer[WatchPolicyResponse]) error
 	mustEmbedUnimplementedPolicyServiceServer()
 }

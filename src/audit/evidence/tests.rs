@@ -255,7 +255,8 @@ fn a_payload_that_is_missing_must_be_accounted_for() {
 fn a_bundle_has_the_policies_that_its_records_name() {
     let json = br#"{"version":"1"}"#.to_vec();
     let revision = Digest::of(&json);
-    let log = Log::new().with(Event::PolicyLoaded { revision, layers: vec![], by: String::new() });
+    let log =
+        Log::new().with(Event::PolicyLoaded { revision, layers: vec![], by: String::new(), comment: String::new() });
     let write = |policies: &BTreeMap<Digest, Vec<u8>>| {
         let mut writer = BundleWriter::begin(Vec::new(), log.checkpoint(2, 1), Trust::default(), true).unwrap();
         for written in log.write() {

@@ -58,6 +58,9 @@ pub enum Event {
         /// Who changed it: the subject that called `UpdatePolicy`, or empty if the daemon read it from files.
         #[serde(default)]
         by: String,
+        /// The comment of the update.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        comment: String,
     },
     /// A changed policy was refused. The previous one stays in force.
     PolicyRejected {

@@ -21,6 +21,7 @@ mod write;
 
 pub use draft::{Draft, Inserted, Opening};
 pub use idempotency::IDEMPOTENCY_WINDOW;
+pub(crate) use idempotency::is_over;
 pub use query::{Order, Page, Query};
 pub use row::{ApprovalState, AuditRow, ConfirmationClosed, ConfirmationState, RowFilter, RowState};
 pub use stats::Stats;

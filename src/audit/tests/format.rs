@@ -42,7 +42,7 @@ async fn write_everything(store: &Store) {
             tx.append(later(0), &Event::DaemonStarted { program: "0.1.0".into(), flags: vec!["dev".into()] })?;
             tx.put_policy(revision, &policy)?;
             let layers = vec!["base.yaml".into()];
-            tx.append(later(0), &Event::PolicyLoaded { revision, layers, by: String::new() })
+            tx.append(later(0), &Event::PolicyLoaded { revision, layers, by: String::new(), comment: String::new() })
         })
         .await
         .unwrap();

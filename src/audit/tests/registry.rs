@@ -57,7 +57,17 @@ async fn a_dump_has_every_entry_as_bytes_in_the_order_of_the_keys() {
         let mut entries = Vec::new();
         table.dump(read, &mut |key, value| entries.push((key.to_vec(), value.to_vec()))).unwrap();
         assert_eq!(entries.len() as u64, table.count(read).unwrap(), "{}", table.name());
-        let empty = ["approvals", "pending", "confirmations", "idempotency", "policies", "tokens", "cursors"];
+        let empty = [
+            "approvals",
+            "pending",
+            "confirmations",
+            "idempotency",
+            "policies",
+            "tokens",
+            "cursors",
+            "requests",
+            "policy_comments",
+        ];
         assert_eq!(entries.is_empty(), empty.contains(&table.name()), "{}", table.name());
         match table.name() {
             // redb keeps whole numbers little-endian.

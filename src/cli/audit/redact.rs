@@ -38,7 +38,11 @@ pub(super) struct Args {
 
 /// Runs the command.
 pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
-    let request = RedactDecisionRequest { decision_id: args.decision_id.to_string(), reason: args.reason.clone() };
+    let request = RedactDecisionRequest {
+        decision_id: args.decision_id.to_string(),
+        reason: args.reason.clone(),
+        ..Default::default()
+    };
     let redacted = connect::block_on(async {
         let mut client = Remote::open(Door::Person, &args.remote).await?.administration();
         Ok::<_, Failure>(client.redact_decision(connect::call(request)).await?.into_inner())

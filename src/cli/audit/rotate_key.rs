@@ -25,7 +25,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     let rotated = connect::block_on(async {
         let mut client = Remote::open(Door::Person, &args.remote).await?.administration();
-        Ok::<_, Failure>(client.rotate_log_key(connect::call(RotateLogKeyRequest {})).await?.into_inner())
+        Ok::<_, Failure>(client.rotate_log_key(connect::call(RotateLogKeyRequest::default())).await?.into_inner())
     })??;
     let mut out = Out::stdout();
     match args.format {

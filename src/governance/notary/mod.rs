@@ -10,16 +10,18 @@ mod tests;
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
 pub use key_files::{KeyFileError, KeyFiles};
 
 use super::Entropy;
+use super::requests::{RequestId, RequestIdError};
 use crate::audit::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::audit::log::{LogIdentity, LogKey, sign_rotation};
 use crate::audit::note::{Note, NoteError, SigningKey, VerifierKey, check_name, sign};
 use crate::audit::record::Event;
-use crate::audit::{Appended, Store, StoreError};
+use crate::audit::{Store, StoreError};
 use crate::domain::{CallError, Caller, Clock, ErrorCode};
 
 /// Why the notary failed.
@@ -85,6 +87,9 @@ pub enum NotaryError {
     /// A new key could not be created.
     #[error(transparent)]
     Note(#[from] NoteError),
+    /// The request id does not lead to an answer.
+    #[error(transparent)]
+    RequestId(#[from] RequestIdError),
 }
 
 /// Signs checkpoints of the log.
@@ -112,20 +117,22 @@ pub struct Issued {
 }
 
 /// The result of a key rotation.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rotated {
-    /// The old key.
-    pub old: VerifierKey,
-    /// The new key.
-    pub new: VerifierKey,
-    /// The record of the rotation.
-    pub record: Appended,
+    /// The old verifier key, as text.
+    pub old: String,
+    /// The new verifier key, as text.
+    pub new: String,
+    /// The sequence number of the record of the rotation.
+    pub sequence: u64,
 }
 
 impl From<NotaryError> for CallError {
     fn from(error: NotaryError) -> Self {
         match error {
             NotaryError::Store(error) => Self::from(&error),
+            NotaryError::RequestId(error) => Self::from(&error),
+            NotaryError::Entropy(_) => Self::new(ErrorCode::NoEntropy, error.to_string()),
             NotaryError::Unsettled => Self::new(ErrorCode::KeyUnsettled, error.to_string()),
             error => Self::new(ErrorCode::LogKeyFault, error.to_string()),
         }
@@ -193,14 +200,20 @@ impl Notary {
     /// Rotates the signing key and records it. The old key signs a statement for the new one and is then deleted.
     ///
     /// Runs to its end even if the caller is gone, so that the record and the key file stay consistent.
-    pub async fn rotate(self: &Arc<Self>, caller: &Caller) -> Result<Rotated, NotaryError> {
+    pub async fn rotate(self: &Arc<Self>, caller: &Caller, request_id: Option<&str>) -> Result<Rotated, NotaryError> {
+        let id = RequestId::new(caller, request_id, "RotateLogKey", &())?;
         let (notary, by) = (Arc::clone(self), caller.identity.subject.to_string());
-        let rotated = tokio::spawn(async move { notary.rotate_to_the_end(by).await }).await;
+        let rotated = tokio::spawn(async move { notary.rotate_to_the_end(by, id).await }).await;
         rotated.map_err(|_| StoreError::Closed)?
     }
 
-    async fn rotate_to_the_end(&self, by: String) -> Result<Rotated, NotaryError> {
+    async fn rotate_to_the_end(&self, by: String, id: Option<RequestId>) -> Result<Rotated, NotaryError> {
         let mut ring = self.ring.lock().await;
+        if let Some(id) = &id
+            && let Some(earlier) = id.answered::<_, NotaryError>(&self.store, self.clock.now()).await?
+        {
+            return Ok(earlier);
+        }
         let origin = ring.key.verifier().name().to_owned();
         let key = new_key(self.entropy, &origin)?;
         self.files.write_next(&key)?;
@@ -211,22 +224,26 @@ impl Notary {
             statement: sign_rotation(&origin, &ring.key, &key),
             by,
         };
-        let (now, expected, named) = (self.clock.now(), old.clone(), new.clone());
+        let (now, expected, named, event_key) = (self.clock.now(), old.clone(), new.clone(), new.to_string());
         let written = self.store.transact(move |tx| {
             let Some(mut log) = tx.log()?.filter(|log| log.current() == Some(&expected)) else { return Ok(None) };
             let appended = tx.append(now, &event)?;
             log.keys.push(LogKey { sequence: appended.sequence, key: named });
             tx.put_log(&log)?;
-            Ok(Some(appended))
+            let rotated = Rotated { old: expected.to_string(), new: event_key, sequence: appended.sequence };
+            if let Some(id) = id {
+                id.keep(tx, now, &rotated)?;
+            }
+            Ok(Some(rotated))
         });
-        let record = written.await?.ok_or(NotaryError::Unsettled)?;
+        let rotated = written.await?.ok_or(NotaryError::Unsettled)?;
         // The old key is deleted only after the record of the new one is durable.
         let mut durable = self.store.durable();
-        durable.wait_for(|durable| *durable >= record.sequence).await.map_err(|_| StoreError::Closed)?;
+        durable.wait_for(|durable| *durable >= rotated.sequence).await.map_err(|_| StoreError::Closed)?;
         self.files.promote_next(&key)?;
         self.files.publish(&key)?;
         *ring = Ring { key, last: None };
-        Ok(Rotated { old, new, record })
+        Ok(rotated)
     }
 }
 

@@ -137,29 +137,42 @@ async fn only_what_is_durable_is_signed() {
 }
 
 #[tokio::test]
+async fn a_rotation_with_the_same_request_id_is_the_same_rotation() {
+    let (_directory, path) = place();
+    let (store, notary) = notary(&path, options(), None).await.unwrap();
+    let first = notary.rotate(&admin(), Some("one")).await.unwrap();
+    let key = notary.checkpoint().await.unwrap().key.clone();
+    assert_eq!(notary.rotate(&admin(), Some("one")).await.unwrap(), first);
+    assert_eq!(notary.checkpoint().await.unwrap().key, key);
+    assert_ne!(notary.rotate(&admin(), Some("two")).await.unwrap(), first);
+    store.shutdown();
+}
+
+#[tokio::test]
 async fn a_rotation_is_on_the_record_and_signed_by_both_keys() {
     let (directory, path) = place();
     let (store, first) = notary(&path, options(), None).await.unwrap();
     let before = first.checkpoint().await.unwrap();
-    let rotated = first.rotate(&admin()).await.unwrap();
-    assert_eq!((&rotated.old, rotated.record.sequence), (&before.key, 2));
+    let rotated = first.rotate(&admin(), None).await.unwrap();
+    let (old, new): (VerifierKey, VerifierKey) = (rotated.old.parse().unwrap(), rotated.new.parse().unwrap());
+    assert_eq!((&old, rotated.sequence), (&before.key, 2));
     let after = first.checkpoint().await.unwrap();
-    assert_eq!((&after.key, after.checkpoint.checkpoint.size), (&rotated.new, 2));
-    after.checkpoint.note.verify(std::slice::from_ref(&rotated.new)).unwrap();
-    assert!(after.checkpoint.note.verify(std::slice::from_ref(&rotated.old)).is_err());
+    assert_eq!((&after.key, after.checkpoint.checkpoint.size), (&new, 2));
+    after.checkpoint.note.verify(std::slice::from_ref(&new)).unwrap();
+    assert!(after.checkpoint.note.verify(std::slice::from_ref(&old)).is_err());
     let reader = store.read().unwrap();
     let records = reader.records(1, 1).unwrap();
     let Event::LogKeyRotated { old_key, new_key, statement, by } = &records[0].record().unwrap().event else {
         panic!("another record")
     };
-    assert_eq!((old_key, new_key, &**by), (&rotated.old.to_string(), &rotated.new.to_string(), "ada"));
+    assert_eq!((old_key, new_key, &**by), (&rotated.old, &rotated.new, "ada"));
     let origin = &after.checkpoint.checkpoint.origin;
-    crate::audit::log::verify_rotation(statement, origin, &rotated.old, &rotated.new).unwrap();
+    crate::audit::log::verify_rotation(statement, origin, &old, &new).unwrap();
     drop(reader);
     store.shutdown();
 
     // Killed between the record and the file: the key that the record names is in the other file.
-    let next = directory.path().join(format!("log-key.next-{:08x}", rotated.new.id()));
+    let next = directory.path().join(format!("log-key.next-{:08x}", new.id()));
     let key = directory.path().join("log-key");
     std::fs::rename(&key, &next).unwrap();
     let (store, second) = notary(&path, options(), None).await.unwrap();

@@ -14,7 +14,7 @@ fn load(text: &str) -> Policy {
 
 /// The warnings of this kind, as they are shown.
 fn warnings(text: &str, code: Code) -> Vec<String> {
-    load(text).warnings().iter().filter(|warning| warning.code == Some(code)).map(ToString::to_string).collect()
+    load(text).warnings().iter().filter(|warning| warning.code == code).map(ToString::to_string).collect()
 }
 
 fn hidden(rules: &str) -> bool {
@@ -35,13 +35,13 @@ rules:
     assert_eq!(
         warnings(text, Code::HiddenRule),
         ["p.yaml:4:5: rule `phi_at_night` is never tried: rule `phi` (p.yaml:2) comes first and matches everything \
-             that it matches; put it before that rule, or remove it [hidden-rule]"]
+             that it matches; put it before that rule, or remove it [HIDDEN_RULE]"]
     );
     let text = "rules: [{name: a}, {name: b}, {name: c}, {name: d}]";
     assert_eq!(
         warnings(text, Code::HiddenRule),
         ["p.yaml:1:20: rule `b` and the 2 after it are never tried: rule `a` (p.yaml:1) comes first and matches \
-             everything; put it last [hidden-rule]"]
+             everything; put it last [HIDDEN_RULE]"]
     );
 }
 
@@ -141,7 +141,7 @@ proptest! {
     ) {
         let policy = load(&json!({"rules": rules}).to_string());
         let is_hidden = |name: &str| policy.warnings().iter()
-            .filter(|warning| warning.code == Some(Code::HiddenRule))
+            .filter(|warning| warning.code == Code::HiddenRule)
             .any(|warning| warning.message.starts_with(&format!("rule `{name}`")));
         for (kind, target, actor, is_authenticated, minute, n) in asked {
             let params = json!({"n": n}).as_object().unwrap().clone();

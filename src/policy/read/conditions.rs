@@ -89,7 +89,12 @@ impl Reader<'_> {
     /// A group inside of `all`, `any` or `not`, where an empty one would decide by saying nothing.
     fn inner_group(&mut self, node: &Node, path: &Path<'_>) -> Group {
         if matches!(&node.value, Value::Map(entries) if entries.is_empty()) {
-            self.error(node.pos, path, "must hold at least one condition: an empty mapping always holds");
+            self.error(
+                node.pos,
+                path,
+                Code::EmptyValue,
+                "must hold at least one condition: an empty mapping always holds",
+            );
         }
         self.group(node, path).unwrap_or_default()
     }
@@ -97,7 +102,12 @@ impl Reader<'_> {
     fn groups(&mut self, node: &Node, path: &Path<'_>) -> Vec<Group> {
         let Some(items) = self.list(node, path, "a list of mappings of conditions") else { return Vec::new() };
         if items.is_empty() {
-            self.error(node.pos, path, "must not be empty: give it at least one mapping of conditions");
+            self.error(
+                node.pos,
+                path,
+                Code::EmptyValue,
+                "must not be empty: give it at least one mapping of conditions",
+            );
         }
         items.iter().enumerate().map(|(i, item)| self.inner_group(item, &path.item(i))).collect()
     }
@@ -111,7 +121,7 @@ impl Reader<'_> {
         if let (Some((_, pos)), None, None) = (&clock.zone, clock.window, clock.weekdays) {
             let message =
                 "means nothing here: it goes with `time_after`, `time_before` or `weekdays` in the same mapping";
-            self.error(*pos, &path.key("timezone"), message);
+            self.error(*pos, &path.key("timezone"), Code::InvalidTimeWindow, message);
         }
         let zone = clock.zone.map(|(zone, _)| zone).unwrap_or_default();
         if let Some(window) = clock.window {
@@ -121,7 +131,7 @@ impl Reader<'_> {
                         "is the same as `time_after` ({after}), which leaves no time at all: leave both out if the \
                          whole day is meant"
                     );
-                    self.error(clock.before, &path.key("time_before"), message);
+                    self.error(clock.before, &path.key("time_before"), Code::InvalidTimeWindow, message);
                 }
                 Window { after: None, before: Some(before) } if before.is_midnight() => {
                     let message =
@@ -155,7 +165,12 @@ impl Reader<'_> {
         };
         let time = Minute::parse(text);
         if time.is_none() {
-            self.error(node.pos, path, format!("`{}` must be {WANTED} (00:00 to 23:59, no seconds)", quoted(text)));
+            self.error(
+                node.pos,
+                path,
+                Code::InvalidTime,
+                format!("`{}` must be {WANTED} (00:00 to 23:59, no seconds)", quoted(text)),
+            );
         }
         time
     }
@@ -164,7 +179,7 @@ impl Reader<'_> {
         const WANTED: &str = "a list of days, Monday = 1 to Sunday = 7, like [1, 2, 3, 4, 5]";
         let items = self.list(node, path, WANTED)?;
         if items.is_empty() {
-            self.error(node.pos, path, format!("must be {WANTED}: an empty one never holds"));
+            self.error(node.pos, path, Code::EmptyValue, format!("must be {WANTED}: an empty one never holds"));
             return None;
         }
         let (mut weekdays, mut is_right) = (Weekdays::default(), true);
@@ -173,13 +188,13 @@ impl Reader<'_> {
                 Value::Number(number) => number.as_u64().and_then(|day| u8::try_from(day).ok()),
                 _ => None,
             };
-            let message = match day.filter(|day| (1..=7).contains(day)) {
-                None => "must be a whole number from 1 (Monday) to 7 (Sunday)".to_owned(),
-                Some(day) if !weekdays.add(day) => format!("the day {day} is given twice"),
+            let (code, message) = match day.filter(|day| (1..=7).contains(day)) {
+                None => (Code::InvalidValue, "must be a whole number from 1 (Monday) to 7 (Sunday)".to_owned()),
+                Some(day) if !weekdays.add(day) => (Code::DuplicateValue, format!("the day {day} is given twice")),
                 Some(_) => continue,
             };
             is_right = false;
-            self.error(item.pos, &path.item(i), message);
+            self.error(item.pos, &path.item(i), code, message);
         }
         is_right.then_some(weekdays)
     }
@@ -191,7 +206,12 @@ impl Reader<'_> {
             Err(near) => {
                 let hint = near
                     .map_or("write one like Europe/Berlin or UTC".to_owned(), |near| format!("did you mean `{near}`?"));
-                self.error(node.pos, path, format!("`{}` is no time zone of the IANA database, {hint}", quoted(name)));
+                self.error(
+                    node.pos,
+                    path,
+                    Code::InvalidTime,
+                    format!("`{}` is no time zone of the IANA database, {hint}", quoted(name)),
+                );
                 None
             }
         }
@@ -202,12 +222,12 @@ impl Reader<'_> {
         let wanted = "a mapping from parameter names to what is expected, like { count: 100 }";
         let Some(entries) = self.map(node, path, wanted) else { return };
         if entries.is_empty() {
-            self.error(node.pos, path, format!("must be {wanted}: an empty one always holds"));
+            self.error(node.pos, path, Code::EmptyValue, format!("must be {wanted}: an empty one always holds"));
         }
         for entry in entries {
             let here = path.key(&entry.key);
             if entry.key.is_empty() {
-                self.error(entry.pos, &here, "the name of a parameter must not be empty");
+                self.error(entry.pos, &here, Code::EmptyValue, "the name of a parameter must not be empty");
             }
             if let Some(test) = self.test(key, &entry.value, &here) {
                 group.push(Condition::Param(ParamPath::new(entry.key.as_str()), test));
@@ -226,7 +246,7 @@ impl Reader<'_> {
             "param_in" => {
                 let items = self.list(node, path, "a list of the values it may have")?;
                 if items.is_empty() {
-                    self.error(node.pos, path, "must not be empty: nothing is in an empty list");
+                    self.error(node.pos, path, Code::EmptyValue, "must not be empty: nothing is in an empty list");
                 }
                 let values = items.iter().enumerate().map(|(i, item)| self.present(item, &path.item(i)));
                 // Every item is looked at, so that every mistake is reported.
@@ -259,7 +279,7 @@ impl Reader<'_> {
         }
         let message = "must be a value, not nothing (null): a parameter that is null counts as missing, which is \
             `param_exists: {name: false}`";
-        self.error(node.pos, path, message);
+        self.error(node.pos, path, Code::EmptyValue, message);
         None
     }
 }

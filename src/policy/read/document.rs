@@ -101,7 +101,12 @@ impl Reader<'_> {
             _ => false,
         };
         if !is_known {
-            self.error(node.pos, path, "unknown version: this is a policy of version \"1\" (the key may be left out)");
+            self.error(
+                node.pos,
+                path,
+                Code::UnknownVersion,
+                "unknown version: this is a policy of version \"1\" (the key may be left out)",
+            );
         }
     }
 
@@ -147,7 +152,12 @@ impl Reader<'_> {
     fn few<'n>(&mut self, node: &'n Node, path: &Path<'_>, wanted: &str) -> &'n [Node] {
         let items = self.list(node, path, wanted).unwrap_or_default();
         if items.len() > MAX_SECRETS {
-            self.error(node.pos, path, format!("has {} entries, at most {MAX_SECRETS} are possible", items.len()));
+            self.error(
+                node.pos,
+                path,
+                Code::TooLarge,
+                format!("has {} entries, at most {MAX_SECRETS} are possible", items.len()),
+            );
             return &[];
         }
         items
@@ -159,7 +169,12 @@ impl Reader<'_> {
         match Names::compile([text]) {
             Ok(_) => Some(text.to_lowercase()),
             Err(why) => {
-                self.error(node.pos, path, format!("`{}` is no glob: {why}; write `[[]` for a bracket", quoted(text)));
+                self.error(
+                    node.pos,
+                    path,
+                    Code::InvalidGlob,
+                    format!("`{}` is no glob: {why}; write `[[]` for a bracket", quoted(text)),
+                );
                 None
             }
         }
@@ -169,7 +184,7 @@ impl Reader<'_> {
         let pattern = self.regex(node, path)?;
         if pattern.is_match("") {
             let message = format!("`{}` matches the empty text, so it is found everywhere", quoted(pattern.as_str()));
-            self.error(node.pos, path, message);
+            self.error(node.pos, path, Code::InvalidRegex, message);
             return None;
         }
         Some(pattern)
@@ -178,7 +193,12 @@ impl Reader<'_> {
     fn rules(&mut self, node: &Node, path: &Path<'_>) -> Vec<Rule> {
         let Some(items) = self.list(node, path, "a list of rules") else { return Vec::new() };
         if items.len() > MAX_RULES {
-            self.error(node.pos, path, format!("has {} rules, a policy may have {MAX_RULES}", items.len()));
+            self.error(
+                node.pos,
+                path,
+                Code::TooLarge,
+                format!("has {} rules, a policy may have {MAX_RULES}", items.len()),
+            );
             return Vec::new();
         }
         let mut rules: Vec<Rule> = Vec::with_capacity(items.len());
@@ -194,7 +214,7 @@ impl Reader<'_> {
                          apart",
                         quoted(&rule.name)
                     );
-                    self.error(item.pos, &path, message);
+                    self.error(item.pos, &path, Code::DuplicateRule, message);
                 }
                 Some((line, _)) => {
                     let message = format!(

@@ -15,8 +15,8 @@ pub(in crate::policy) struct Reader<'r> {
 }
 
 impl Reader<'_> {
-    pub(super) fn error(&mut self, pos: Pos, path: &Path<'_>, message: impl Into<String>) {
-        self.report.error(self.file, pos, path, message);
+    pub(super) fn error(&mut self, pos: Pos, path: &Path<'_>, code: Code, message: impl Into<String>) {
+        self.report.error(self.file, pos, path, code, message);
     }
 
     pub(super) fn warn(&mut self, pos: Pos, path: &Path<'_>, code: Code, message: impl Into<String>) {
@@ -29,7 +29,7 @@ impl Reader<'_> {
             Value::Null => "; leave the key out if nothing is meant",
             _ => "",
         };
-        self.error(node.pos, path, format!("must be {wanted}, not {}{hint}", node.kind()));
+        self.error(node.pos, path, Code::WrongType, format!("must be {wanted}, not {}{hint}", node.kind()));
     }
 
     pub(super) fn map<'n>(&mut self, node: &'n Node, path: &Path<'_>, wanted: &str) -> Option<&'n [Entry]> {
@@ -52,7 +52,7 @@ impl Reader<'_> {
     pub(super) fn text<'n>(&mut self, node: &'n Node, path: &Path<'_>, max: usize) -> Option<&'n str> {
         let text = self.any_text(node, path, max)?;
         if text.is_empty() {
-            self.error(node.pos, path, "must not be empty");
+            self.error(node.pos, path, Code::EmptyValue, "must not be empty");
             return None;
         }
         Some(text)
@@ -65,7 +65,7 @@ impl Reader<'_> {
             return None;
         };
         if text.chars().count() > max {
-            self.error(node.pos, path, format!("is longer than {max} characters"));
+            self.error(node.pos, path, Code::TooLong, format!("is longer than {max} characters"));
             return None;
         }
         Some(text)
@@ -78,7 +78,7 @@ impl Reader<'_> {
             Some(near) => format!("unknown {what} `{key}`, did you mean `{near}`?"),
             None => format!("unknown {what} `{key}`: there are {}", known.join(", ")),
         };
-        self.error(entry.pos, &path.key(&entry.key), message);
+        self.error(entry.pos, &path.key(&entry.key), Code::UnknownKey, message);
     }
 
     pub(super) fn risk_level(&mut self, node: &Node, path: &Path<'_>) -> Option<RiskLevel> {
@@ -136,7 +136,7 @@ impl Reader<'_> {
                 None => format!("unknown {what} `{shown}`: it must be {one_of}"),
             }
         };
-        self.error(node.pos, path, message);
+        self.error(node.pos, path, Code::UnknownWord, message);
         None
     }
 
@@ -149,7 +149,7 @@ impl Reader<'_> {
         match self.patterns.compile(pattern) {
             Ok(pattern) => Some(pattern),
             Err(message) => {
-                self.error(node.pos, path, format!("`{}` {message}", quoted(pattern)));
+                self.error(node.pos, path, Code::InvalidRegex, format!("`{}` {message}", quoted(pattern)));
                 None
             }
         }
@@ -171,7 +171,7 @@ impl Reader<'_> {
                  stands for each of its elements: write `{right}`",
                 quoted(text)
             );
-            self.error(node.pos, path, message);
+            self.error(node.pos, path, Code::InvalidParameterPath, message);
             return None;
         }
         if let Some(index) = parts().skip(1).find(|part| part.bytes().all(|byte| byte.is_ascii_digit())) {

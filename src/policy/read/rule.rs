@@ -94,6 +94,7 @@ impl Reader<'_> {
             self.error(
                 node.pos,
                 path,
+                Code::ReservedName,
                 format!("`{DEFAULT_RULE}` is what stands for no rule at all: choose another name"),
             );
             return None;
@@ -134,6 +135,7 @@ impl Reader<'_> {
             self.error(
                 node.pos,
                 path,
+                Code::InvalidTime,
                 format!("`{}` is no time: write a whole number with a unit, like 30s, 5m or 1h", quoted(text)),
             );
             return None;
@@ -142,6 +144,7 @@ impl Reader<'_> {
             self.error(
                 node.pos,
                 path,
+                Code::InvalidTime,
                 format!("`{}` is longer than an approval may stay open, which is 720h", quoted(text)),
             );
             return None;
@@ -155,7 +158,7 @@ impl Reader<'_> {
                 "`on_timeout: allow` is never possible at risk level {}: nobody has looked at it",
                 rule.risk_level
             );
-            self.error(node.pos, &path.key("on_timeout"), message);
+            self.error(node.pos, &path.key("on_timeout"), Code::UnsafeTimeout, message);
         }
         let asks = matches!(rule.approval, Approval::Approve | Approval::Confirm);
         if !asks && (rule.timeout.is_some() || rule.on_timeout == OnTimeout::Allow) {

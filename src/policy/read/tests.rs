@@ -259,7 +259,7 @@ fn the_whole_is_bounded() {
     assert!(Policy::load(&vec![layer; 5]).unwrap_err().to_string().contains("together have 20971520 bytes"));
     assert_eq!(
         load("rules: []").unwrap().warnings()[0].to_string(),
-        "p.yaml:1:1: there are no rules: every action gets the defaults [no-rules]"
+        "p.yaml:1:1: there are no rules: every action gets the defaults [NO_RULES]"
     );
 }
 

@@ -21,7 +21,13 @@ pub(super) fn join(file: &str, text: &str, arena: &Arena, report: &mut Report) -
         Err(error) => {
             let pos =
                 error.location().map_or(Pos { line: 1, column: 1 }, |l| Pos { line: l.line(), column: l.column() });
-            report.error(file, pos, &Path::Root, format!("this is not YAML that can be relied on: {error}"));
+            report.error(
+                file,
+                pos,
+                &Path::Root,
+                Code::InvalidYaml,
+                format!("this is not YAML that can be relied on: {error}"),
+            );
             return None;
         }
     };
@@ -108,7 +114,7 @@ impl Join<'_> {
              write it in plain decimal if it is a number",
             quoted(text)
         );
-        self.report.error(self.file, pos, path, message);
+        self.report.error(self.file, pos, path, Code::AmbiguousValue, message);
         Value::Null
     }
 }

@@ -17,6 +17,7 @@ mod scan;
 
 pub(super) use node::{Entry, Node, Value, map_to_json};
 
+use super::code::Code;
 use super::diagnostic::{Path, Pos, Report};
 
 /// The largest file that is read. Ten thousand ordinary rules take a quarter of it.
@@ -30,7 +31,7 @@ pub(super) fn parse(file: &str, text: &str, report: &mut Report) -> Option<Node>
              rules",
             text.len()
         );
-        report.error(file, Pos { line: 1, column: 1 }, &Path::Root, message);
+        report.error(file, Pos { line: 1, column: 1 }, &Path::Root, Code::TooLarge, message);
         return None;
     }
     // Both parsers would skip a byte order mark; neither needs to know.

@@ -9,6 +9,7 @@ use std::collections::{HashMap, HashSet};
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, Tag};
 
 use super::scalar::{self, Scalar};
+use crate::policy::code::Code;
 use crate::policy::diagnostic::{Path, Pos, Report, quoted};
 
 /// How deep lists and mappings may be nested, aliases followed. The deepest sensible condition needs a dozen.
@@ -129,9 +130,9 @@ struct Open {
 }
 
 impl Scan<'_> {
-    fn error(&mut self, pos: Pos, message: impl Into<String>) {
+    fn error(&mut self, pos: Pos, code: Code, message: impl Into<String>) {
         let path = self.path();
-        self.report.error(self.file, pos, &Path::Spelled(&path), message);
+        self.report.error(self.file, pos, &Path::Spelled(&path), code, message);
     }
 
     /// The place in the document where the reading stands.
@@ -169,12 +170,16 @@ impl Scan<'_> {
             let is_text = matches!(c, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{d7ff}');
             let is_printable = (is_text || matches!(c, '\u{e000}'..='\u{fffd}')) && c != '\u{feff}' || c >= '\u{10000}';
             if !is_printable {
-                self.error(pos, format!("the character U+{:04X} is not allowed in YAML text", u32::from(c)));
+                self.error(
+                    pos,
+                    Code::InvalidYaml,
+                    format!("the character U+{:04X} is not allowed in YAML text", u32::from(c)),
+                );
                 return false;
             }
             marks += usize::from(matches!(c, ',' | '[' | ']' | '{' | '}' | '"' | '\'' | '&' | '*' | '!' | ':' | '?'));
             if marks > MAX_MARKS {
-                self.error(pos, "the file holds more values than a policy may: split it into layers");
+                self.error(pos, Code::TooLarge, "the file holds more values than a policy may: split it into layers");
                 return false;
             }
             if c == '\n' {
@@ -207,6 +212,7 @@ impl Scan<'_> {
         if is_empty {
             self.error(
                 Pos { line: 1, column: 1 },
+                Code::EmptyDocument,
                 "the document is empty: a policy is a mapping with `rules`, `defaults` or both (`rules: []` is the \
                  smallest)",
             );
@@ -217,7 +223,7 @@ impl Scan<'_> {
     fn syntax(&mut self, error: &ScanError) {
         let marker = error.marker();
         let pos = Pos { line: marker.line().max(1), column: marker.col() + 1 };
-        self.error(pos, format!("this is not YAML: {}{}", error.info(), hint(error.info())));
+        self.error(pos, Code::InvalidYaml, format!("this is not YAML: {}{}", error.info(), hint(error.info())));
     }
 
     /// Takes one event; false where reading on makes no sense.
@@ -230,6 +236,7 @@ impl Scan<'_> {
                 if self.documents > 1 {
                     self.error(
                         pos,
+                        Code::SecondDocument,
                         "a second document begins here: a policy file holds one; give the other as a layer of its own",
                     );
                 }
@@ -258,7 +265,7 @@ impl Scan<'_> {
             }
         };
         let scalar = scalar.unwrap_or_else(|message| {
-            self.error(pos, format!("`{}` {message}", quoted(&text)));
+            self.error(pos, Code::AmbiguousValue, format!("`{}` {message}", quoted(&text)));
             Scalar::Text
         });
         self.push(Raw { pos, kind: Kind::Scalar { text: text.into_owned(), is_plain, scalar }, cost }, anchor)
@@ -270,7 +277,11 @@ impl Scan<'_> {
         } else {
             format!("{}{}", tag.handle, tag.suffix)
         };
-        self.error(pos, format!("the tag `{}` means nothing in a policy: write the value without it", quoted(&shown)));
+        self.error(
+            pos,
+            Code::UnknownTag,
+            format!("the tag `{}` means nothing in a policy: write the value without it", quoted(&shown)),
+        );
     }
 
     fn begin(&mut self, pos: Pos, anchor: usize, tag: Option<&Tag>, is_map: bool) -> bool {
@@ -280,7 +291,11 @@ impl Scan<'_> {
             self.custom_tag(pos, tag);
         }
         if self.open.len() >= MAX_DEPTH as usize {
-            self.error(pos, format!("lists and mappings are nested deeper than {MAX_DEPTH} levels here"));
+            self.error(
+                pos,
+                Code::TooLarge,
+                format!("lists and mappings are nested deeper than {MAX_DEPTH} levels here"),
+            );
             return false;
         }
         let cost = Cost { nodes: 1, text: 0, depth: 1 };
@@ -302,7 +317,7 @@ impl Scan<'_> {
 
     fn alias(&mut self, pos: Pos, anchor: usize) -> bool {
         let Some(&target) = self.anchors.get(&anchor) else {
-            self.error(pos, "this alias stands inside of what it names, so it would never end");
+            self.error(pos, Code::EndlessAlias, "this alias stands inside of what it names, so it would never end");
             return false;
         };
         let cost = self.nodes[target].cost;
@@ -325,16 +340,21 @@ impl Scan<'_> {
             total.depth = total.depth.saturating_add(u32::try_from(self.open.len()).unwrap_or(u32::MAX) - 1);
         }
         if total.nodes > MAX_NODES || self.nodes.len() as u64 > MAX_NODES {
-            self.error(pos, format!("the file holds more than {MAX_NODES} values, aliases followed"));
+            self.error(pos, Code::TooLarge, format!("the file holds more than {MAX_NODES} values, aliases followed"));
             return false;
         }
         if total.text > MAX_TEXT {
-            self.error(pos, format!("the file holds more than {MAX_TEXT} bytes of text, aliases followed"));
+            self.error(
+                pos,
+                Code::TooLarge,
+                format!("the file holds more than {MAX_TEXT} bytes of text, aliases followed"),
+            );
             return false;
         }
         if total.depth > MAX_DEPTH {
             self.error(
                 pos,
+                Code::TooLarge,
                 format!("lists and mappings are nested deeper than {MAX_DEPTH} levels here, aliases followed"),
             );
             return false;
@@ -344,7 +364,7 @@ impl Scan<'_> {
 
     /// Checks the keys of a complete mapping: text, each only once, and `<<` only for mappings.
     fn keys(&mut self, pairs: &[(Id, Id)]) {
-        let mut wrong: Vec<(Pos, Option<&str>, String)> = Vec::new();
+        let mut wrong: Vec<(Pos, Option<&str>, Code, String)> = Vec::new();
         let mut seen = HashSet::new();
         let arena = &self.nodes;
         let resolved = |mut id: Id| {
@@ -356,19 +376,20 @@ impl Scan<'_> {
         for &(key, value) in pairs {
             let pos = arena[key].pos;
             let Kind::Scalar { text, is_plain, scalar } = resolved(key) else {
-                wrong.push((pos, None, "a key must be text, not a list or a mapping".to_owned()));
+                wrong.push((pos, None, Code::InvalidKey, "a key must be text, not a list or a mapping".to_owned()));
                 continue;
             };
             if *scalar != Scalar::Text {
                 wrong.push((
                     pos,
                     None,
+                    Code::InvalidKey,
                     format!("a key must be text: write \"{}\" in quotes if it is meant", quoted(text)),
                 ));
             }
             if !seen.insert(text.as_str()) {
                 let message = format!("the key `{}` is given twice in this mapping: keep one of them", quoted(text));
-                wrong.push((pos, Some(text), message));
+                wrong.push((pos, Some(text), Code::DuplicateKey, message));
             }
             let is_merge = *is_plain && text == "<<";
             let merges_mappings = || match resolved(value) {
@@ -378,7 +399,7 @@ impl Scan<'_> {
             };
             if is_merge && !merges_mappings() {
                 let message = "`<<` merges mappings: give it `*name` of one, or a list of such".to_owned();
-                wrong.push((arena[value].pos, Some(text), message));
+                wrong.push((arena[value].pos, Some(text), Code::InvalidMerge, message));
             }
         }
         if wrong.is_empty() {
@@ -386,10 +407,10 @@ impl Scan<'_> {
         }
         let parent = self.path();
         let parent = Path::Spelled(&parent);
-        for (pos, key, message) in wrong {
+        for (pos, key, code, message) in wrong {
             match key {
-                Some(key) => self.report.error(self.file, pos, &parent.key(key), message),
-                None => self.report.error(self.file, pos, &parent, message),
+                Some(key) => self.report.error(self.file, pos, &parent.key(key), code, message),
+                None => self.report.error(self.file, pos, &parent, code, message),
             }
         }
     }

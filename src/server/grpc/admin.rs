@@ -1,21 +1,22 @@
-//! `AdminService`, for admins: tokens, the log's key and redaction. It only converts between protobuf and the domain.
+//! `AdminService`, for admins (auditors list tokens): tokens, the log's key and redaction. It only converts between protobuf and the domain.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use prost::Message as _;
 use tonic::{Request, Response, Status};
 
-use super::request::Reader;
+use super::request::{Reader, page_token as page_token_after};
 use super::{caller, response};
 use crate::audit::StoredToken;
-use crate::auth::check_name;
 use crate::domain::{CallError, DecisionId, JsonLimits, Role, Roles, Timestamp, TokenId};
-use crate::governance::{Governor, NewToken, Notary};
+use crate::governance::{Governor, NewToken, Notary, Redacted, RevokedToken, Rotated};
 use crate::proto::v1;
 use crate::proto::v1::admin_service_server::AdminService;
+use crate::server::token_request::TokenRequest;
 
-/// The longest name of a token, in characters.
-const MAX_NAME: usize = 128;
+/// The most bytes of a page of tokens.
+const PAGE_BYTES: usize = 256 << 10;
 
 /// The service for admins, except the policy.
 pub(crate) struct Administration {
@@ -42,11 +43,26 @@ impl AdminService for Administration {
 
     async fn list_tokens(
         &self,
-        _request: Request<v1::ListTokensRequest>,
+        request: Request<v1::ListTokensRequest>,
     ) -> Result<Response<v1::ListTokensResponse>, Status> {
-        let now = self.governor.now();
-        let tokens = self.governor.tokens().list().iter().map(|stored| token(stored, now)).collect();
-        Ok(Response::new(v1::ListTokensResponse { tokens }))
+        let v1::ListTokensRequest { page_size, page_token } = request.into_inner();
+        let mut reader = Reader::new(self.limits);
+        let page: (usize, Option<TokenId>) = reader.page(page_size, &page_token);
+        let (size, after) = reader.finish(page)?;
+        let (now, mut tokens, mut bytes) = (self.governor.now(), Vec::new(), 0);
+        let mut rest = self.governor.tokens().list().into_iter();
+        for stored in rest.by_ref().skip_while(|stored| after.is_some_and(|after| stored.token_id <= after)) {
+            let token = token(&stored, now);
+            bytes += token.encoded_len();
+            // One token is a page, however long it is.
+            if !tokens.is_empty() && (tokens.len() == size || bytes > PAGE_BYTES) {
+                let next_page_token = tokens.last().map(|last: &v1::Token| page_token_after(&last.token_id));
+                let next_page_token = next_page_token.unwrap_or_default();
+                return Ok(Response::new(v1::ListTokensResponse { tokens, next_page_token }));
+            }
+            tokens.push(token);
+        }
+        Ok(Response::new(v1::ListTokensResponse { tokens, next_page_token: String::new() }))
     }
 
     async fn revoke_token(
@@ -55,24 +71,26 @@ impl AdminService for Administration {
     ) -> Result<Response<v1::RevokeTokenResponse>, Status> {
         let caller = caller(&request)?;
         let mut reader = Reader::new(self.limits);
-        let token_id: Option<TokenId> = reader.parsed("token_id", &request.into_inner().token_id);
-        let Some(token_id) = reader.finish(token_id)? else {
-            return Err(CallError::invalid_field("token_id", "must be given").into());
+        let named = reader.optional_name("token", request.into_inner().token);
+        let Some(named) = reader.finish(named)? else {
+            return Err(CallError::invalid_field("token", "must be given").into());
         };
-        let revoked = self.governor.revoke_token(&caller, token_id).await?;
-        Ok(Response::new(v1::RevokeTokenResponse { token: Some(token(&revoked, self.governor.now())) }))
+        let RevokedToken { token: revoked, revoked_at } = self.governor.revoke(&caller, &named).await?;
+        let revoked_at = Some(response::timestamp(revoked_at));
+        let token = v1::Token { revoked_at, ..token(&revoked, self.governor.now()) };
+        Ok(Response::new(v1::RevokeTokenResponse { token: Some(token) }))
     }
 
     async fn rotate_log_key(
         &self,
         request: Request<v1::RotateLogKeyRequest>,
     ) -> Result<Response<v1::RotateLogKeyResponse>, Status> {
-        let rotated = self.notary.rotate(&caller(&request)?).await?;
-        Ok(Response::new(v1::RotateLogKeyResponse {
-            old_verifier_key: rotated.old.to_string(),
-            new_verifier_key: rotated.new.to_string(),
-            sequence: rotated.record.sequence,
-        }))
+        let caller = caller(&request)?;
+        let mut reader = Reader::new(self.limits);
+        let request_id = reader.optional_name("request_id", request.into_inner().request_id);
+        let request_id = reader.finish(request_id)?;
+        let Rotated { old, new, sequence } = self.notary.rotate(&caller, request_id.as_deref()).await?;
+        Ok(Response::new(v1::RotateLogKeyResponse { old_verifier_key: old, new_verifier_key: new, sequence }))
     }
 
     async fn redact_decision(
@@ -80,31 +98,25 @@ impl AdminService for Administration {
         request: Request<v1::RedactDecisionRequest>,
     ) -> Result<Response<v1::RedactDecisionResponse>, Status> {
         let caller = caller(&request)?;
-        let v1::RedactDecisionRequest { decision_id, reason } = request.into_inner();
+        let v1::RedactDecisionRequest { decision_id, reason, request_id } = request.into_inner();
         let mut reader = Reader::new(self.limits);
         let decision_id: Option<DecisionId> = reader.parsed("decision_id", &decision_id);
         if reason.trim().is_empty() {
             reader.wrong("reason", "must be given: it goes on the record");
         }
         let reason = reader.free_text("reason", reason);
+        let request_id = reader.optional_name("request_id", request_id);
         let Some(decision_id) = reader.finish(decision_id)? else {
             return Err(CallError::invalid_field("decision_id", "must be given").into());
         };
-        let redacted = self.governor.redact(&caller, decision_id, reason).await?;
-        Ok(Response::new(v1::RedactDecisionResponse {
-            sequence: redacted.appended.sequence,
-            redacted_sequences: redacted.sequences,
-        }))
+        let redacted = self.governor.redact(&caller, decision_id, reason, request_id.as_deref()).await?;
+        let Redacted { sequence, sequences } = redacted;
+        Ok(Response::new(v1::RedactDecisionResponse { sequence, redacted_sequences: sequences }))
     }
 }
 
 fn new_token(request: v1::CreateTokenRequest, mut reader: Reader) -> Result<NewToken, CallError> {
-    let v1::CreateTokenRequest { name, roles, actor, lifetime } = request;
-    match check_name(&name) {
-        Ok(()) if name.chars().count() <= MAX_NAME => {}
-        Ok(()) => reader.wrong("name", format!("is longer than {MAX_NAME} characters")),
-        Err(why) => reader.wrong("name", why),
-    }
+    let v1::CreateTokenRequest { name, roles, actor_id, lifetime, request_id } = request;
     let mut wanted = Roles::NONE;
     for (i, number) in roles.iter().take(Role::ALL.len() + 1).enumerate() {
         match v1::Role::try_from(*number).ok().and_then(role) {
@@ -112,21 +124,13 @@ fn new_token(request: v1::CreateTokenRequest, mut reader: Reader) -> Result<NewT
             None => reader.wrong(format!("roles[{i}]"), "is not a role"),
         }
     }
-    if roles.is_empty() || roles.len() > Role::ALL.len() {
-        reader.wrong("roles", format!("{} roles; between 1 and {}", roles.len(), Role::ALL.len()));
+    if roles.len() > Role::ALL.len() {
+        reader.wrong("roles", format!("{} roles; at most {}", roles.len(), Role::ALL.len()));
     }
-    let actor = reader.optional_name("actor", actor);
-    if let Some(Err(why)) = actor.as_deref().map(check_name) {
-        reader.wrong("actor", why);
-    }
-    let lifetime = lifetime.map(|lifetime| match Duration::try_from(lifetime) {
-        Ok(lifetime) if !lifetime.is_zero() => lifetime,
-        _ => {
-            reader.wrong("lifetime", "must be longer than 0 s");
-            Duration::ZERO
-        }
-    });
-    reader.finish(NewToken { subject: format!("token:{name}"), roles: wanted, actor, lifetime })
+    // One that is negative or too long is no duration.
+    let lifetime = lifetime.map(|lifetime| Duration::try_from(lifetime).unwrap_or(Duration::ZERO));
+    let new = TokenRequest { name, roles: wanted, actor_id, lifetime, request_id }.check(reader.checker());
+    reader.finish(new)
 }
 
 fn role(role: v1::Role) -> Option<Role> {
@@ -150,10 +154,11 @@ fn token(stored: &StoredToken, now: Timestamp) -> v1::Token {
         token_id: stored.token_id.to_string(),
         subject: stored.subject.clone(),
         roles: stored.roles.iter().map(|stored| role(stored).into()).collect(),
-        actor: stored.actor.clone().unwrap_or_default(),
+        actor_id: stored.actor.clone().unwrap_or_default(),
         created_at: Some(response::timestamp(stored.created_at)),
         created_by: stored.created_by.clone(),
         expires_at: stored.expires_at.map(response::timestamp),
         expired: stored.expires_at.is_some_and(|end| end <= now),
+        revoked_at: None,
     }
 }

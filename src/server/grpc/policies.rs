@@ -1,4 +1,4 @@
-//! `PolicyService`, for admins. It only converts between protobuf and the domain.
+//! `PolicyService`, for admins, and for auditors as far as it reads. It only converts between protobuf and the domain.
 
 use std::sync::Arc;
 
@@ -6,8 +6,9 @@ use tonic::{Request, Response, Status};
 
 use super::request::Reader;
 use super::{Messages, caller, response, sending, standing};
+use crate::audit::StoredLayer;
 use crate::domain::{CallError, JsonLimits};
-use crate::governance::{GovernanceError, Governor};
+use crate::governance::{Governor, PolicyUpdate, UpdateSource, UpdatedPolicy};
 use crate::policy::{MAX_LAYERS, Policy, Source};
 use crate::proto::v1;
 use crate::proto::v1::policy_service_server::PolicyService;
@@ -21,6 +22,32 @@ pub(crate) struct Policies {
     pub(crate) streams: Streams,
     /// The size limits of a request.
     pub(crate) limits: JsonLimits,
+}
+
+impl Policies {
+    fn update(&self, request: v1::UpdatePolicyRequest) -> Result<PolicyUpdate, CallError> {
+        use v1::update_policy_request::Source as Given;
+        let v1::UpdatePolicyRequest { source, expected_revision, comment, validate_only, request_id } = request;
+        let mut reader = Reader::new(self.limits);
+        let source = match source {
+            Some(Given::Layers(v1::PolicyLayers { layers })) => {
+                reader.layers("layers.layers", &layers);
+                let layer = |layer: v1::PolicyLayer| StoredLayer { name: layer.name, source: layer.yaml };
+                UpdateSource::Layers(layers.into_iter().take(MAX_LAYERS).map(layer).collect())
+            }
+            Some(Given::Revision(revision)) => {
+                reader.revision_prefix("revision", &revision);
+                UpdateSource::Revision(revision)
+            }
+            None => {
+                reader.wrong("source", "must be given: `layers`, or the `revision` of an earlier policy");
+                UpdateSource::Layers(Vec::new())
+            }
+        };
+        let comment = reader.free_text("comment", comment);
+        let request_id = reader.optional_name("request_id", request_id);
+        reader.finish(PolicyUpdate { source, expected_revision, comment, validate_only, request_id })
+    }
 }
 
 #[tonic::async_trait]
@@ -37,13 +64,12 @@ impl PolicyService for Policies {
             return Ok(Response::new(v1::GetPolicyResponse { policy: Some(response::policy(&current)) }));
         }
         let mut reader = Reader::new(self.limits);
-        let revision = reader.revision("revision", &wanted);
-        let Some(revision) = reader.finish(revision)? else {
-            return Err(CallError::invalid_field("revision", "must be given").into());
-        };
-        let stored = self.governor.store().look(move |reader| reader.policy(revision)).await?;
-        let stored = stored.ok_or(GovernanceError::NoRevision(wanted))?;
-        Ok(Response::new(v1::GetPolicyResponse { policy: Some(response::stored_policy(revision, stored)) }))
+        reader.revision_prefix("revision", &wanted);
+        reader.finish(())?;
+        let found = self.governor.find_policy(&wanted).await?;
+        let is_current = found.revision == current.policy.revision();
+        let policy = if is_current { response::policy(&current) } else { response::found_policy(found) };
+        Ok(Response::new(v1::GetPolicyResponse { policy: Some(policy) }))
     }
 
     async fn update_policy(
@@ -51,9 +77,16 @@ impl PolicyService for Policies {
         request: Request<v1::UpdatePolicyRequest>,
     ) -> Result<Response<v1::UpdatePolicyResponse>, Status> {
         let caller = caller(&request)?;
-        let v1::UpdatePolicyRequest { yaml, expected_revision } = request.into_inner();
-        let generation = self.governor.update_policy(&caller, yaml, &expected_revision).await?;
-        Ok(Response::new(v1::UpdatePolicyResponse { policy: Some(response::policy(&generation)) }))
+        let update = self.update(request.into_inner())?;
+        let policy = match self.governor.update_policy(&caller, update).await? {
+            UpdatedPolicy::InForce(generation) => response::policy(&generation),
+            UpdatedPolicy::Valid { policy, comment } => response::valid_policy(&policy, comment),
+            UpdatedPolicy::Earlier { policy, loaded_at } => {
+                let loaded_at = Some(response::timestamp(loaded_at));
+                v1::Policy { loaded_at, ..response::found_policy(policy) }
+            }
+        };
+        Ok(Response::new(v1::UpdatePolicyResponse { policy: Some(policy) }))
     }
 
     async fn validate_policy(
@@ -62,9 +95,7 @@ impl PolicyService for Policies {
     ) -> Result<Response<v1::ValidatePolicyResponse>, Status> {
         let layers = request.into_inner().layers;
         let mut reader = Reader::new(self.limits);
-        if layers.is_empty() || layers.len() > MAX_LAYERS {
-            reader.wrong("layers", format!("{} layers; between 1 and {MAX_LAYERS}", layers.len()));
-        }
+        reader.layers("layers", &layers);
         let layers = reader.finish(layers)?;
         let sources: Vec<Source> =
             layers.into_iter().map(|layer| Source { name: layer.name, text: layer.yaml }).collect();
@@ -72,13 +103,13 @@ impl PolicyService for Policies {
         let loaded = loaded.map_err(|error| CallError::internal(format!("the policy could not be read: {error}")))?;
         Ok(Response::new(match loaded {
             Ok(policy) => v1::ValidatePolicyResponse {
-                valid: true,
+                valid: Some(true),
                 errors: Vec::new(),
                 warnings: response::findings(policy.warnings()),
                 revision: policy.revision().to_string(),
             },
             Err(errors) => v1::ValidatePolicyResponse {
-                valid: false,
+                valid: Some(false),
                 errors: response::findings(errors.diagnostics()),
                 warnings: Vec::new(),
                 revision: String::new(),

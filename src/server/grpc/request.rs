@@ -4,6 +4,8 @@
 use std::fmt::Display;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use prost_types::value::Kind;
 use serde_json::{Map, Number, Value};
 
@@ -12,7 +14,21 @@ use crate::domain::{
     Action, Actor, Approval, CallError, Check, Checked, Checker, Digest, JsonLimits, MAX_WHOLE_NUMBER, Outcome,
     Proposal, Report, ResultStatus, RiskLevel, Timestamp,
 };
+use crate::policy::MAX_LAYERS;
 use crate::proto::v1;
+
+/// The fewest digits that name a revision.
+const REVISION_DIGITS: usize = 4;
+/// How many items a page has, and at most.
+const PAGE: usize = 100;
+const LONGEST_PAGE: usize = 1000;
+/// What a page token begins with, before it is encoded.
+const PAGE_TOKEN: &str = "after:";
+
+/// The token of the page after this item.
+pub(crate) fn page_token(last: impl Display) -> String {
+    URL_SAFE_NO_PAD.encode(format!("{PAGE_TOKEN}{last}"))
+}
 
 /// Reads a request, and collects its violations.
 ///
@@ -35,6 +51,11 @@ impl Reader {
     pub(crate) fn check<T: Check>(self, read: T) -> Result<Checked<T>, CallError> {
         let limits = self.0.limits();
         Checked::new(read, limits, self.0.into_violations())
+    }
+
+    /// What collects the violations.
+    pub(crate) fn checker(&mut self) -> &mut Checker {
+        &mut self.0
     }
 
     /// Reports that a field is wrong.
@@ -66,13 +87,39 @@ impl Reader {
         text.parse().map_err(|error: T::Err| self.wrong(field, error.to_string())).ok()
     }
 
-    /// The revision of a policy.
-    pub(crate) fn revision(&mut self, field: &str, text: &str) -> Option<Digest> {
-        let digest = Digest::from_hex(text);
-        if digest.is_none() {
-            self.wrong(field, "must be the revision of a policy: 64 hex digits");
+    /// The revision of a policy, or its first digits.
+    pub(crate) fn revision_prefix(&mut self, field: &str, text: &str) {
+        let is_right = (REVISION_DIGITS..=64).contains(&text.len()) && text.bytes().all(|it| it.is_ascii_hexdigit());
+        if !is_right {
+            self.wrong(
+                field,
+                format!("must be the revision of a policy, 64 hex digits, or at least the first {REVISION_DIGITS}"),
+            );
         }
-        digest
+    }
+
+    /// The files of a policy: their number.
+    pub(crate) fn layers(&mut self, field: &str, layers: &[v1::PolicyLayer]) {
+        if layers.is_empty() || layers.len() > MAX_LAYERS {
+            self.wrong(field, format!("{} layers; between 1 and {MAX_LAYERS}", layers.len()));
+        }
+    }
+
+    /// The size of a page, and the place after which it begins.
+    pub(crate) fn page<T: std::str::FromStr>(&mut self, size: Option<u32>, token: &str) -> (usize, Option<T>) {
+        let size = size.map_or(PAGE, |size| usize::try_from(size).unwrap_or(usize::MAX));
+        if !(1..=LONGEST_PAGE).contains(&size) {
+            self.wrong("page_size", format!("must be between 1 and {LONGEST_PAGE}; absent means {PAGE}"));
+        }
+        if token.is_empty() {
+            return (size, None);
+        }
+        let after = URL_SAFE_NO_PAD.decode(token).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        let after = after.and_then(|text| text.strip_prefix(PAGE_TOKEN).and_then(|text| text.parse().ok()));
+        if after.is_none() {
+            self.wrong("page_token", "is not a next_page_token of this call");
+        }
+        (size, after)
     }
 
     /// A SHA-256 digest in hex.

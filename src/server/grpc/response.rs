@@ -7,13 +7,13 @@ use serde_json::{Map, Value};
 
 use crate::approvals::Pending;
 use crate::audit::row::{ApprovalState, AuditRow};
-use crate::audit::{Content, DecisionRecord, IdentityRecord, StoredPolicy, StoredRecord};
+use crate::audit::{Content, DecisionRecord, IdentityRecord, StoredRecord};
 use crate::domain::{
     Action, Actor, Approval, Decision, DecisionCode, Digest, Ending, EndingKind, Outcome, ParamPath, QuestionState,
     Report, ResultStatus, RiskLevel, Timestamp,
 };
-use crate::governance::{Generation, PolicyState, Rejection};
-use crate::policy::{ConditionTrace, Diagnostic, Explanation, Outcome as Told, Verdict};
+use crate::governance::{FoundPolicy, Generation, PolicyState, Rejection};
+use crate::policy::{ConditionTrace, Diagnostic, Explanation, Outcome as Told, Policy, Severity, Verdict};
 use crate::proto::v1;
 
 /// A JSON value in protobuf.
@@ -336,21 +336,36 @@ pub(crate) fn findings(findings: &[Diagnostic]) -> Vec<v1::PolicyFinding> {
             column: clamp(finding.column),
             path: finding.path.clone(),
             message: finding.message.clone(),
+            code: finding.code.to_string(),
+            severity: severity(finding.code.severity()).into(),
         })
         .collect()
 }
 
+fn severity(severity: Severity) -> v1::Severity {
+    match severity {
+        Severity::Error => v1::Severity::Error,
+        Severity::Warning => v1::Severity::Warning,
+    }
+}
+
 /// A policy in force.
 pub(crate) fn policy(generation: &Generation) -> v1::Policy {
-    let policy = &generation.policy;
+    let loaded_at = Some(timestamp(generation.loaded_at));
+    v1::Policy { loaded_at, ..valid_policy(&generation.policy, generation.comment.clone()) }
+}
+
+/// A policy that is valid, and not in force.
+pub(crate) fn valid_policy(policy: &Policy, comment: String) -> v1::Policy {
     let layer = |layer: &crate::policy::Source| v1::PolicyLayer { name: layer.name.clone(), yaml: layer.text.clone() };
     v1::Policy {
         revision: policy.revision().to_string(),
         layers: policy.layers().iter().map(layer).collect(),
         merged_json: policy.merged().to_string(),
         rule_count: u32::try_from(policy.rules().len()).unwrap_or(u32::MAX),
-        loaded_at: Some(timestamp(generation.loaded_at)),
+        loaded_at: None,
         warnings: findings(policy.warnings()),
+        comment,
     }
 }
 
@@ -359,7 +374,7 @@ pub(crate) fn policy_events(state: &PolicyState, loaded: bool) -> Vec<v1::WatchP
     use v1::watch_policy_response::Event;
     let rejected = state.rejected.as_ref().map(|Rejection { at, kept, findings: found }| {
         Event::Rejected(v1::PolicyRejected {
-            time: Some(timestamp(*at)),
+            rejected_at: Some(timestamp(*at)),
             kept_revision: kept.to_string(),
             errors: findings(found),
         })
@@ -369,7 +384,8 @@ pub(crate) fn policy_events(state: &PolicyState, loaded: bool) -> Vec<v1::WatchP
 }
 
 /// A policy of the record, in force now or earlier.
-pub(crate) fn stored_policy(revision: Digest, stored: StoredPolicy) -> v1::Policy {
+pub(crate) fn found_policy(found: FoundPolicy) -> v1::Policy {
+    let FoundPolicy { revision, stored, comment } = found;
     let rules = stored.merged.get("rules").and_then(Value::as_array).map_or(0, Vec::len);
     let layer = |layer: crate::audit::StoredLayer| v1::PolicyLayer { name: layer.name, yaml: layer.source };
     v1::Policy {
@@ -379,6 +395,7 @@ pub(crate) fn stored_policy(revision: Digest, stored: StoredPolicy) -> v1::Polic
         rule_count: u32::try_from(rules).unwrap_or(u32::MAX),
         loaded_at: None,
         warnings: Vec::new(),
+        comment,
     }
 }
 

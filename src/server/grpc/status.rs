@@ -5,15 +5,21 @@
 
 use std::collections::HashMap;
 
+use prost::Message as _;
+use prost_types::Any;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt as _};
 
 use crate::audit::StoreError;
-use crate::domain::{CallError, ErrorCode, Violation};
+use crate::domain::{CallError, ErrorCode, Finding, Violation};
 use crate::governance::{GovernanceError, NotaryError};
+use crate::proto::v1;
 
 /// Who speaks in an `ErrorInfo`.
 const DOMAIN: &str = "aegis";
+
+/// The type of the detail with the findings in a policy.
+const FINDINGS_TYPE: &str = "type.googleapis.com/aegis.v1.PolicyFindings";
 
 /// The most bytes of the sentence, and of the violations, in a status. A status is sent in headers, twice and in
 /// base64. A client that gets more than 8 KiB of headers may close the connection.
@@ -29,6 +35,7 @@ const fn code(code: ErrorCode) -> Code {
         E::InvalidRequest
         | E::MessageTooLarge
         | E::IdempotencyKeyReused
+        | E::RequestIdReused
         | E::PolicyInvalid
         | E::UnsupportedContentType => Code::InvalidArgument,
         E::CredentialRequired | E::CredentialInvalid | E::CredentialExpired => Code::Unauthenticated,
@@ -52,23 +59,27 @@ const fn code(code: ErrorCode) -> Code {
         | E::TooManyTokens => Code::ResourceExhausted,
         E::RecordUnavailable | E::NotServing => Code::Unavailable,
         E::DeadlineExceeded => Code::DeadlineExceeded,
-        E::UnknownMethod => Code::Unimplemented,
+        E::UnknownMethod | E::UnsupportedCompression => Code::Unimplemented,
+        E::Cancelled => Code::Cancelled,
         E::RecordFault | E::NoEntropy | E::LogKeyFault | E::Internal => Code::Internal,
     }
 }
 
 impl From<CallError> for Status {
     fn from(error: CallError) -> Self {
-        let CallError { code: reason, message, metadata, violations, retry_after } = error;
+        let CallError { code: reason, message, metadata, violations, findings, retry_after } = error;
         let metadata: HashMap<_, _> = metadata.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let mut details = ErrorDetails::with_error_info(reason.as_str(), DOMAIN, metadata);
+        // What is said twice has half of the room each time.
+        let room = if findings.is_empty() { VIOLATIONS_BYTES } else { VIOLATIONS_BYTES / 2 };
         if !violations.is_empty() {
-            details.set_bad_request(bounded(violations));
+            details.set_bad_request(bounded(violations, room));
         }
         if let Some(pause) = retry_after {
             details.set_retry_info(Some(pause));
         }
-        Self::with_error_details(code(reason), cut(message, MESSAGE_BYTES), details)
+        let status = Self::with_error_details(code(reason), cut(message, MESSAGE_BYTES), details);
+        if findings.is_empty() { status } else { with_findings(&status, findings, room) }
     }
 }
 
@@ -90,14 +101,41 @@ impl From<NotaryError> for Status {
     }
 }
 
-/// As many violations as fit into a status, and how many are left out.
-fn bounded(violations: Vec<Violation>) -> Vec<FieldViolation> {
+/// The status with as many findings as fit into it.
+fn with_findings(status: &Status, findings: Vec<Finding>, room: usize) -> Status {
+    let mut detail = v1::PolicyFindings::default();
+    let (count, mut bytes) = (findings.len(), 0);
+    for Finding { file, line, column, path, message, code } in findings {
+        let finding = v1::PolicyFinding {
+            file: cut(file, VIOLATION_BYTES),
+            line: u32::try_from(line).unwrap_or(u32::MAX),
+            column: u32::try_from(column).unwrap_or(u32::MAX),
+            path: cut(path, VIOLATION_BYTES),
+            message: cut(message, VIOLATION_BYTES),
+            code: code.to_owned(),
+            severity: v1::Severity::Error.into(),
+        };
+        bytes += finding.encoded_len();
+        if bytes > room {
+            break;
+        }
+        detail.findings.push(finding);
+    }
+    detail.omitted = u32::try_from(count - detail.findings.len()).unwrap_or(u32::MAX);
+    // The details are a `google.rpc.Status` that was encoded just now.
+    let mut encoded = tonic_types::pb::Status::decode(status.details()).unwrap_or_default();
+    encoded.details.push(Any { type_url: FINDINGS_TYPE.to_owned(), value: detail.encode_to_vec() });
+    Status::with_details(status.code(), status.message(), encoded.encode_to_vec().into())
+}
+
+/// As many violations as fit into this many bytes, and how many are left out.
+fn bounded(violations: Vec<Violation>, room: usize) -> Vec<FieldViolation> {
     let count = violations.len();
     let (mut kept, mut bytes) = (Vec::new(), 0);
     for Violation { field, description } in violations {
         let (field, description) = (cut(field, VIOLATION_BYTES), cut(description, VIOLATION_BYTES));
         bytes += field.len() + description.len();
-        if bytes > VIOLATIONS_BYTES {
+        if bytes > room {
             kept.push(FieldViolation::new("", format!("and {} more", count - kept.len())));
             break;
         }

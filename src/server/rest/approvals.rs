@@ -428,7 +428,7 @@ impl Approval {
     }
 
     /// A question of the record.
-    fn recorded(row: AuditRow) -> Result<Self, CallError> {
+    pub(super) fn recorded(row: AuditRow) -> Result<Self, CallError> {
         let state = row.state.approval.as_ref();
         let state = state.ok_or_else(|| CallError::internal("the decision has no approval"))?;
         let approval = Self::of(&row.decision, state, row.time);

@@ -175,7 +175,7 @@ impl RowQuery {
 }
 
 impl AuditRow {
-    fn of(row: row::AuditRow, governor: &Governor) -> Self {
+    pub(super) fn of(row: row::AuditRow, governor: &Governor) -> Self {
         let status = row.state.status(governor.now(), governor.unreported_after());
         let row::AuditRow { row: id, record_id, time, decision, state } = row;
         let known = state.redacted.is_none();

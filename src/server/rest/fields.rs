@@ -34,6 +34,11 @@ pub(super) fn of_proposal(error: CallError) -> CallError {
     renamed(error, |field| with_names(&NESTED, field))
 }
 
+/// The error with the paths of a new policy: there is one text.
+pub(super) fn of_policy(error: CallError) -> CallError {
+    renamed(error, |field| with_names(&[("layers.layers[0].yaml", "yaml")], field))
+}
+
 fn of_flat(field: &str) -> String {
     with_names(&FLAT, field)
 }

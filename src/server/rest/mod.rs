@@ -8,6 +8,7 @@ mod api;
 mod approvals;
 mod audit;
 mod call;
+mod decisions;
 mod docs;
 mod evaluate;
 mod execute;
@@ -20,6 +21,7 @@ mod proposals;
 mod query;
 mod read;
 mod router;
+mod tokens;
 mod words;
 
 pub(crate) use self::api::Services;

@@ -36,6 +36,9 @@ const ALSO: &[(&str, &[&str])] = &[
     ("ConsistencyProof", &["GetConsistencyProofResponse"]),
     ("SessionAction", &["Action"]),
     ("PolicyUpdated", &["Policy"]),
+    ("PolicyYaml", &["UpdatePolicyRequest"]),
+    ("NewTokenRequest", &["CreateTokenRequest"]),
+    ("MadeToken", &["CreateTokenResponse"]),
     ("PolicyRule", &["Decision"]),
 ];
 

@@ -7,13 +7,19 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::api::Api;
+use super::api::Api;
 use super::call::{Answer, Call, json as answer};
-use super::read;
 use super::words::{ApprovalMode, Object, RiskLevel, moment, present};
-use crate::audit::StoredPolicy;
-use crate::domain::{CallError, Digest};
-use crate::governance::{Generation, GovernanceError};
-use crate::server::problem::Problem;
+use super::{fields, read};
+use crate::audit::StoredLayer;
+use crate::domain::check::{NAME_BYTES, TEXT_BYTES};
+use crate::domain::{CallError, Checker, Digest};
+use crate::governance::{FoundPolicy, Generation, PolicyUpdate, UpdateSource, UpdatedPolicy};
+use crate::policy::{Diagnostic, Policy as Loaded, Source};
+use crate::server::problem::{PolicyFinding, Problem};
+
+/// The fewest digits of a revision that name it.
+const REVISION_DIGITS: usize = 4;
 
 /// Which policy.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
@@ -32,6 +38,7 @@ pub(super) struct Policy {
     #[schema(format = DateTime)]
     loaded_at: Option<String>,
     rule_count: usize,
+    comment: String,
     /// The risk level of an action that no rule matches.
     default_risk_level: Option<RiskLevel>,
     /// The approval mode of an action that no rule matches.
@@ -71,14 +78,18 @@ pub(super) struct PolicyLayer {
 }
 
 /// A new policy, as YAML.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct PolicyYaml {
     /// The policy as YAML text.
-    #[schema(example = "rules:\n  - name: block_all\n    match: {type: \"*\"}\n    approval: block")]
+    #[schema(required, example = "rules:\n  - name: block_all\n    match: {type: \"*\"}\n    approval: block")]
     yaml: String,
     /// Change the policy only if this revision is in force. The header `If-Match` says the same.
-    expected_revision: Option<String>,
+    expected_revision: String,
+    comment: String,
+    validate_only: bool,
+    #[schema(max_length = 256)]
+    request_id: String,
 }
 
 /// A new policy: as YAML text, or as the object that the YAML stands for.
@@ -93,7 +104,7 @@ pub(super) enum PolicyBody {
 /// What a change of the policy led to.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct PolicyUpdated {
-    /// Always `updated`.
+    /// `updated`, or `valid` if nothing was to change.
     status: &'static str,
     rule_count: usize,
     revision: String,
@@ -113,14 +124,18 @@ pub(super) async fn get(State(api): State<Api>, call: Call) -> Answer {
     let query: PolicyQuery = call.query()?;
     let current = api.governor.generations().current();
     let policy = match query.revision.and_then(present) {
-        Some(wanted) if wanted != current.policy.revision().to_string() => {
-            let revision = Digest::from_hex(&wanted).ok_or_else(|| {
-                CallError::invalid_field("revision", "must be the revision of a policy: 64 hex digits")
-            })?;
-            let stored = api.governor.store().look(move |reader| reader.policy(revision)).await?;
-            Policy::stored(revision, stored.ok_or(GovernanceError::NoRevision(wanted))?)
+        None => Policy::in_force(&current),
+        Some(wanted) => {
+            let is_right =
+                (REVISION_DIGITS..=64).contains(&wanted.len()) && wanted.bytes().all(|it| it.is_ascii_hexdigit());
+            if !is_right {
+                let why = format!("must be 64 hex digits, or at least the first {REVISION_DIGITS}");
+                return Err(CallError::invalid_field("revision", why).into());
+            }
+            let found = api.governor.find_policy(&wanted).await?;
+            let is_current = found.revision == current.policy.revision();
+            if is_current { Policy::in_force(&current) } else { Policy::found(found) }
         }
-        _ => Policy::in_force(&current),
     };
     let tag = HeaderValue::try_from(format!("\"{}\"", policy.revision));
     let mut answer = answer(StatusCode::OK, &policy)?;
@@ -136,33 +151,102 @@ pub(super) async fn get(State(api): State<Api>, call: Call) -> Answer {
     put, path = "/api/v1/policy", tag = "policy", operation_id = "updatePolicy",
     request_body = PolicyBody,
     responses(
-        (status = 200, description = "The policy is in force", body = PolicyUpdated),
+        (status = 200, description = "The policy is in force, or valid", body = PolicyUpdated),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn update(State(api): State<Api>, call: Call) -> Answer {
-    let (yaml, expected) = source(read::any(call.bytes())?)?;
+    let PolicyYaml { yaml, expected_revision, comment, validate_only, request_id } = source(read::any(call.bytes())?)?;
+    let mut checker = Checker::new(api.limits);
+    checker.text("comment", &comment, TEXT_BYTES);
+    checker.text("request_id", &request_id, NAME_BYTES);
+    checker.finish(())?;
     // A tag is a revision in quotes.
     let matches = call.header(header::IF_MATCH).map(|tag| tag.trim_matches('"').to_owned());
-    let expected = expected.or(matches).unwrap_or_default();
-    let generation = api.governor.update_policy(call.caller()?, yaml, &expected).await?;
-    let (rule_count, revision) = (generation.policy.rules().len(), generation.policy.revision().to_string());
-    answer(StatusCode::OK, &PolicyUpdated { status: "updated", rule_count, revision })
+    let expected_revision = present(expected_revision).or(matches).unwrap_or_default();
+    let layer = StoredLayer { name: String::new(), source: yaml };
+    let source = UpdateSource::Layers(vec![layer]);
+    let request_id = present(request_id);
+    let update = PolicyUpdate { source, expected_revision, comment, validate_only, request_id };
+    let updated = api.governor.update_policy(call.caller()?, update).await;
+    let updated = match updated.map_err(|error| fields::of_policy(error.into()))? {
+        UpdatedPolicy::InForce(generation) => PolicyUpdated::of("updated", &generation.policy),
+        UpdatedPolicy::Valid { policy, .. } => PolicyUpdated::of("valid", &policy),
+        UpdatedPolicy::Earlier { policy, .. } => {
+            let FoundPolicy { revision, stored, .. } = policy;
+            let rule_count = stored.merged["rules"].as_array().map_or(0, Vec::len);
+            PolicyUpdated { status: "updated", rule_count, revision: revision.to_string() }
+        }
+    };
+    answer(StatusCode::OK, &updated)
 }
 
-/// The text of a new policy, and the revision that it replaces, if the request names it.
-fn source(body: Value) -> Result<(String, Option<String>), CallError> {
+/// Whether a policy is valid.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct PolicyValidated {
+    /// Whether the policy has no errors.
+    valid: bool,
+    errors: Vec<PolicyFinding>,
+    warnings: Vec<PolicyFinding>,
+    /// The revision that the policy would have. Null if it has errors.
+    revision: Option<String>,
+}
+
+/// Validate a policy
+///
+/// Checks a policy and changes nothing.
+#[utoipa::path(
+    post, path = "/api/v1/policy/validate", tag = "policy", operation_id = "validatePolicy",
+    request_body = PolicyBody,
+    responses(
+        (status = 200, description = "What was found", body = PolicyValidated),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn validate(State(_): State<Api>, call: Call) -> Answer {
+    let PolicyYaml { yaml, .. } = source(read::any(call.bytes())?)?;
+    let sources = vec![Source { name: "policy".to_owned(), text: yaml }];
+    let loaded = tokio::task::spawn_blocking(move || Loaded::load(&sources)).await;
+    let loaded = loaded.map_err(|error| CallError::internal(format!("the policy could not be read: {error}")))?;
+    let validated = match loaded {
+        Ok(policy) => PolicyValidated {
+            valid: true,
+            errors: Vec::new(),
+            warnings: findings(policy.warnings()),
+            revision: Some(policy.revision().to_string()),
+        },
+        Err(errors) => PolicyValidated {
+            valid: false,
+            errors: findings(errors.diagnostics()),
+            warnings: Vec::new(),
+            revision: None,
+        },
+    };
+    answer(StatusCode::OK, &validated)
+}
+
+fn findings(findings: &[Diagnostic]) -> Vec<PolicyFinding> {
+    findings.iter().map(|finding| PolicyFinding::of(finding.into())).collect()
+}
+
+/// The new policy that a body has, as YAML.
+fn source(body: Value) -> Result<PolicyYaml, CallError> {
     let is_policy = ["rules", "defaults"].iter().any(|key| body.get(key).is_some());
     if !is_policy {
         let why = "send the policy as `yaml`, a text, or as an object with `rules`";
         let is_yaml = body.get("yaml").is_some();
-        let PolicyYaml { yaml, expected_revision } =
-            read::object(body).map_err(|error| if is_yaml { error } else { CallError::invalid_field("yaml", why) })?;
-        return Ok((yaml, expected_revision));
+        let read = read::object(body);
+        return read.map_err(|error| if is_yaml { error } else { CallError::invalid_field("yaml", why) });
     }
     // JSON is YAML.
     let text = serde_json::to_string_pretty(&body).map_err(|error| CallError::internal(error.to_string()))?;
-    Ok((text + "\n", None))
+    Ok(PolicyYaml { yaml: text + "\n", ..PolicyYaml::default() })
+}
+
+impl PolicyUpdated {
+    fn of(status: &'static str, policy: &Loaded) -> Self {
+        Self { status, rule_count: policy.rules().len(), revision: policy.revision().to_string() }
+    }
 }
 
 impl Policy {
@@ -171,14 +255,15 @@ impl Policy {
         let layer = |layer: &crate::policy::Source| PolicyLayer { name: layer.name.clone(), yaml: layer.text.clone() };
         Self {
             loaded_at: Some(moment(generation.loaded_at)),
+            comment: generation.comment.clone(),
             warnings: policy.warnings().iter().map(ToString::to_string).collect(),
             ..Self::of(policy.revision(), policy.merged().clone(), policy.layers().iter().map(layer).collect())
         }
     }
 
-    fn stored(revision: Digest, stored: StoredPolicy) -> Self {
+    fn found(FoundPolicy { revision, stored, comment }: FoundPolicy) -> Self {
         let layer = |layer: crate::audit::StoredLayer| PolicyLayer { name: layer.name, yaml: layer.source };
-        Self::of(revision, stored.merged, stored.layers.into_iter().map(layer).collect())
+        Self { comment, ..Self::of(revision, stored.merged, stored.layers.into_iter().map(layer).collect()) }
     }
 
     fn of(revision: Digest, merged: Value, layers: Vec<PolicyLayer>) -> Self {
@@ -198,6 +283,7 @@ impl Policy {
             revision: revision.to_string(),
             loaded_at: None,
             rule_count: rules.len(),
+            comment: String::new(),
             default_risk_level: word(&merged["defaults"]["risk_level"]),
             default_approval: mode(&merged["defaults"]["approval"]),
             rules,
@@ -217,7 +303,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::policy::{Policy as Loaded, Source};
 
     #[test]
     fn what_is_shown_can_be_sent_back_and_is_the_same_policy() {
@@ -230,14 +315,14 @@ mod tests {
         let shown = Policy::of(policy.revision(), policy.merged().clone(), Vec::new());
         assert_eq!(shown.default_risk_level, Some(RiskLevel::High));
         assert_eq!((shown.rules[0].match_target.as_str(), shown.rules[0].approval), ("*", Some(ApprovalMode::Auto)));
-        let (text, expected) = source(shown.policy).unwrap();
-        assert_eq!((load(&text).revision(), expected), (policy.revision(), None));
+        let sent = source(shown.policy).unwrap();
+        assert_eq!((load(&sent.yaml).revision(), sent.expected_revision.as_str()), (policy.revision(), ""));
     }
 
     #[test]
     fn a_body_is_text_or_a_policy() {
-        let (yaml, expected) = source(json!({"yaml": "rules: []", "expected_revision": "ab"})).unwrap();
-        assert_eq!((yaml.as_str(), expected.as_deref()), ("rules: []", Some("ab")));
+        let sent = source(json!({"yaml": "rules: []", "expected_revision": "ab"})).unwrap();
+        assert_eq!((sent.yaml.as_str(), sent.expected_revision.as_str()), ("rules: []", "ab"));
         for wrong in [json!({}), json!([]), json!({"yaml": 5}), json!({"yaml": "", "rule": []}), json!("rules: []")] {
             assert!(source(wrong.clone()).is_err(), "{wrong}");
         }

@@ -10,7 +10,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::api::{Api, Services};
-use super::{approvals, audit, call, docs, evaluate, execute, health, log, openapi, policy, proposals};
+use super::{
+    approvals, audit, call, decisions, docs, evaluate, execute, health, log, openapi, policy, proposals, tokens,
+};
 
 /// All operations, and the document that describes them.
 pub(crate) fn router(services: Services) -> Router {
@@ -50,10 +52,14 @@ pub(super) fn operations() -> OpenApiRouter<Api> {
         .routes(routes!(approvals::approve))
         .routes(routes!(approvals::deny))
         .routes(routes!(audit::rows))
+        .routes(routes!(decisions::get))
         .routes(routes!(log::records))
         .routes(routes!(log::stats))
         .routes(routes!(log::checkpoint))
         .routes(routes!(log::inclusion_proof))
         .routes(routes!(log::consistency_proof))
         .routes(routes!(policy::get, policy::update))
+        .routes(routes!(policy::validate))
+        .routes(routes!(tokens::list, tokens::create))
+        .routes(routes!(tokens::revoke))
 }

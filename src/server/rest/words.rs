@@ -81,6 +81,11 @@ words! {
     EndingKind: domain::EndingKind, "lowercase", to_lowercase, [Approved, Denied, Expired, Cancelled]
 }
 
+words! {
+    /// What a caller may do.
+    Role: domain::Role, "lowercase", to_lowercase, [Agent, Reviewer, Auditor, Admin]
+}
+
 /// A JSON object.
 pub(super) type Object = Map<String, Value>;
 

@@ -296,7 +296,7 @@ impl Worker {
         Box::new(move |tx| {
             tx.put_policy(revision, &policy)?;
             let layers = vec!["policy.yaml".to_owned()];
-            tx.append(at, &Event::PolicyLoaded { revision, layers, by: String::new() })?;
+            tx.append(at, &Event::PolicyLoaded { revision, layers, by: String::new(), comment: String::new() })?;
             Ok(vec![Done::PolicyKept { revision }])
         })
     }

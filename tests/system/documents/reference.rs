@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
+use aegis::domain::{CallError, ErrorCode};
 use aegis::proto::v1;
 use aegis::server::access::{Access, OPERATIONS};
 use regex::Regex;
@@ -169,11 +170,62 @@ fn the_api_s_guide_names_every_call_and_every_reason() {
         }
     }
     assert_eq!(names(API, "Services"), calls);
+}
 
-    let documented = names(API, "Reasons");
-    let source = source();
-    let codes = source.iter().find(|file| file.contains("IdempotencyKeyReused = \"IDEMPOTENCY_KEY_REUSED\"")).unwrap();
-    assert_eq!(documented, found(r#"(?m)^    [A-Za-z]+ = "([A-Z_]+)",$"#, codes));
+/// What error.proto says of a reason.
+struct Reason {
+    meaning: String,
+    code: String,
+    metadata: String,
+    retry: String,
+    caller: String,
+}
+
+/// The reasons of error.proto by their names, without the prefix of the enum.
+fn reasons() -> Vec<(String, Reason)> {
+    let text = std::fs::read_to_string(root().join("proto/aegis/v1/error.proto")).unwrap();
+    let values = text.split_once("_UNSPECIFIED = 0;").unwrap().1;
+    let value = Regex::new(r"(?m)((?:^  //.*\n)+)^  ERROR_REASON_([A-Z_]+) = [0-9]+;").unwrap();
+    let facts = Regex::new(r"^(.*)  Code: (\w+)\. Metadata: (.*)\. RetryInfo: (yes|no)\. Caller: (.*)\.$").unwrap();
+    let read = |found: regex::Captures<'_>| {
+        let comment: Vec<&str> = found[1].lines().map(|line| line.trim_start_matches("  //").trim()).collect();
+        let facts = facts.captures(comment.join(" ").trim()).map(|it| it.extract::<5>().1.map(str::to_owned));
+        let [meaning, code, metadata, retry, caller] = facts.unwrap_or_else(|| panic!("what of {}?", &found[2]));
+        (found[2].to_owned(), Reason { meaning, code, metadata, retry, caller })
+    };
+    value.captures_iter(values).map(read).collect()
+}
+
+#[test]
+fn the_reasons_of_the_code_the_protos_and_the_guide_are_the_same() {
+    let reasons = reasons();
+    let ours: BTreeSet<&str> = ErrorCode::ALL.iter().map(|code| code.as_str()).collect();
+    assert_eq!(reasons.iter().map(|(name, _)| name.as_str()).collect::<BTreeSet<_>>(), ours);
+    assert_eq!(names(API, "Reasons").iter().map(String::as_str).collect::<BTreeSet<_>>(), ours);
+    for code in ErrorCode::ALL {
+        assert!(v1::ErrorReason::from_str_name(&format!("ERROR_REASON_{code}")).is_some(), "{code}");
+        let (_, said) = reasons.iter().find(|(name, _)| name == code.as_str()).unwrap();
+        let keys: Vec<String> = code.metadata().iter().map(|key| format!("`{key}`")).collect();
+        assert_eq!(said.metadata, if keys.is_empty() { "none".to_owned() } else { keys.join(", ") }, "{code}");
+        assert_eq!(said.retry == "yes", code.retry_after().is_some(), "{code}");
+        let status = tonic::Status::from(CallError::new(*code, "why"));
+        let grpc = format!("{:?}", status.code()).to_lowercase();
+        assert_eq!(said.code.replace('_', "").to_lowercase(), grpc, "{code}");
+    }
+}
+
+#[test]
+fn the_api_s_guide_says_of_each_reason_what_the_protos_say() {
+    let rows = rows(API, "Reasons");
+    let expected = reasons().into_iter().map(|(name, said)| {
+        let Reason { meaning, code, metadata, retry, caller } = said;
+        let (first, rest) = caller.split_at(1);
+        let caller = first.to_uppercase() + rest;
+        (name.clone(), format!("| `{name}` | {code} | {metadata} | {retry} | {meaning} {caller}. |"))
+    });
+    for (row, expected) in rows.iter().zip(expected) {
+        assert_eq!(row, &expected);
+    }
 }
 
 #[tokio::test]

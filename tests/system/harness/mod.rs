@@ -27,5 +27,5 @@ pub(crate) use self::rest::{Answered, Rest};
 pub(crate) use self::shim::Shim;
 pub(crate) use self::signer::{ISSUER, Signer, claims};
 pub(crate) use self::terminal::Terminal;
-pub(crate) use self::wire::{details, fields, params, propose, reason, refusal, seconds, sha256};
+pub(crate) use self::wire::{details, fields, findings, params, propose, reason, refusal, seconds, sha256, update};
 pub(crate) use self::witness::Witness;

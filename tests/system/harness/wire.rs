@@ -57,6 +57,24 @@ pub(crate) fn fields(status: &Status) -> Vec<String> {
     violations.into_iter().map(|violation| violation.field).collect()
 }
 
+/// The findings in a policy that a refusal has.
+pub(crate) fn findings(status: &Status) -> v1::PolicyFindings {
+    use prost::Message as _;
+    let details = tonic_types::pb::Status::decode(status.details()).expect("details are a google.rpc.Status").details;
+    let detail = details.iter().find(|detail| detail.type_url.ends_with("/aegis.v1.PolicyFindings"));
+    v1::PolicyFindings::decode(&*detail.expect("the findings are there").value).expect("findings are readable")
+}
+
+/// A policy of one file to put in force.
+pub(crate) fn update(yaml: impl Into<String>, expected_revision: &str) -> v1::UpdatePolicyRequest {
+    let layers = vec![v1::PolicyLayer { name: String::new(), yaml: yaml.into() }];
+    v1::UpdatePolicyRequest {
+        source: Some(v1::update_policy_request::Source::Layers(v1::PolicyLayers { layers })),
+        expected_revision: expected_revision.into(),
+        ..v1::UpdatePolicyRequest::default()
+    }
+}
+
 /// What a program reads of a refusal: the code and the documented reason.
 pub(crate) fn refusal(status: &Status) -> (Code, String) {
     (status.code(), reason(status))

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file aegis/v1/admin.proto.
  */
 export const file_aegis_v1_admin: GenFile = /*@__PURE__*/
-  fileDesc("ChRhZWdpcy92MS9hZG1pbi5wcm90bxIIYWVnaXMudjEi3QEKBVRva2VuEhAKCHRva2VuX2lkGAEgASgJEg8KB3N1YmplY3QYAiABKAkSHQoFcm9sZXMYAyADKA4yDi5hZWdpcy52MS5Sb2xlEg0KBWFjdG9yGAQgASgJEi4KCmNyZWF0ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCmNyZWF0ZWRfYnkYBiABKAkSLgoKZXhwaXJlc19hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHZXhwaXJlZBgIIAEoCCJ9ChJDcmVhdGVUb2tlblJlcXVlc3QSDAoEbmFtZRgBIAEoCRIdCgVyb2xlcxgCIAMoDjIOLmFlZ2lzLnYxLlJvbGUSDQoFYWN0b3IYAyABKAkSKwoIbGlmZXRpbWUYBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iRQoTQ3JlYXRlVG9rZW5SZXNwb25zZRIeCgV0b2tlbhgBIAEoCzIPLmFlZ2lzLnYxLlRva2VuEg4KBnNlY3JldBgCIAEoCSITChFMaXN0VG9rZW5zUmVxdWVzdCI1ChJMaXN0VG9rZW5zUmVzcG9uc2USHwoGdG9rZW5zGAEgAygLMg8uYWVnaXMudjEuVG9rZW4iJgoSUmV2b2tlVG9rZW5SZXF1ZXN0EhAKCHRva2VuX2lkGAEgASgJIjUKE1Jldm9rZVRva2VuUmVzcG9uc2USHgoFdG9rZW4YASABKAsyDy5hZWdpcy52MS5Ub2tlbiIVChNSb3RhdGVMb2dLZXlSZXF1ZXN0IlwKFFJvdGF0ZUxvZ0tleVJlc3BvbnNlEhgKEG9sZF92ZXJpZmllcl9rZXkYASABKAkSGAoQbmV3X3ZlcmlmaWVyX2tleRgCIAEoCRIQCghzZXF1ZW5jZRgDIAEoBCI8ChVSZWRhY3REZWNpc2lvblJlcXVlc3QSEwoLZGVjaXNpb25faWQYASABKAkSDgoGcmVhc29uGAIgASgJIkYKFlJlZGFjdERlY2lzaW9uUmVzcG9uc2USEAoIc2VxdWVuY2UYASABKAQSGgoScmVkYWN0ZWRfc2VxdWVuY2VzGAIgAygEKmEKBFJvbGUSFAoQUk9MRV9VTlNQRUNJRklFRBAAEg4KClJPTEVfQUdFTlQQARIRCg1ST0xFX1JFVklFV0VSEAISEAoMUk9MRV9BVURJVE9SEAMSDgoKUk9MRV9BRE1JThAEMpMDCgxBZG1pblNlcnZpY2USSgoLQ3JlYXRlVG9rZW4SHC5hZWdpcy52MS5DcmVhdGVUb2tlblJlcXVlc3QaHS5hZWdpcy52MS5DcmVhdGVUb2tlblJlc3BvbnNlEkcKCkxpc3RUb2tlbnMSGy5hZWdpcy52MS5MaXN0VG9rZW5zUmVxdWVzdBocLmFlZ2lzLnYxLkxpc3RUb2tlbnNSZXNwb25zZRJKCgtSZXZva2VUb2tlbhIcLmFlZ2lzLnYxLlJldm9rZVRva2VuUmVxdWVzdBodLmFlZ2lzLnYxLlJldm9rZVRva2VuUmVzcG9uc2USTQoMUm90YXRlTG9nS2V5Eh0uYWVnaXMudjEuUm90YXRlTG9nS2V5UmVxdWVzdBoeLmFlZ2lzLnYxLlJvdGF0ZUxvZ0tleVJlc3BvbnNlElMKDlJlZGFjdERlY2lzaW9uEh8uYWVnaXMudjEuUmVkYWN0RGVjaXNpb25SZXF1ZXN0GiAuYWVnaXMudjEuUmVkYWN0RGVjaXNpb25SZXNwb25zZUKOAQoMY29tLmFlZ2lzLnYxQgpBZG1pblByb3RvUAFaMWdpdGh1Yi5jb20vYWVnaXMtc2lkZWNhci9hZWdpcy9jbGllbnRzL2dvL2FlZ2lzdjGiAgNBWFiqAghBZWdpcy5WMcoCCEFlZ2lzXFYx4gIUQWVnaXNcVjFcR1BCTWV0YWRhdGHqAglBZWdpczo6VjFiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("ChRhZWdpcy92MS9hZG1pbi5wcm90bxIIYWVnaXMudjEikAIKBVRva2VuEhAKCHRva2VuX2lkGAEgASgJEg8KB3N1YmplY3QYAiABKAkSHQoFcm9sZXMYAyADKA4yDi5hZWdpcy52MS5Sb2xlEhAKCGFjdG9yX2lkGAQgASgJEi4KCmNyZWF0ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCmNyZWF0ZWRfYnkYBiABKAkSLgoKZXhwaXJlc19hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHZXhwaXJlZBgIIAEoCBIuCgpyZXZva2VkX2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKUAQoSQ3JlYXRlVG9rZW5SZXF1ZXN0EgwKBG5hbWUYASABKAkSHQoFcm9sZXMYAiADKA4yDi5hZWdpcy52MS5Sb2xlEhAKCGFjdG9yX2lkGAMgASgJEisKCGxpZmV0aW1lGAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhIKCnJlcXVlc3RfaWQYBSABKAkiRQoTQ3JlYXRlVG9rZW5SZXNwb25zZRIeCgV0b2tlbhgBIAEoCzIPLmFlZ2lzLnYxLlRva2VuEg4KBnNlY3JldBgCIAEoCSJNChFMaXN0VG9rZW5zUmVxdWVzdBIWCglwYWdlX3NpemUYASABKA1IAIgBARISCgpwYWdlX3Rva2VuGAIgASgJQgwKCl9wYWdlX3NpemUiTgoSTGlzdFRva2Vuc1Jlc3BvbnNlEh8KBnRva2VucxgBIAMoCzIPLmFlZ2lzLnYxLlRva2VuEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIjChJSZXZva2VUb2tlblJlcXVlc3QSDQoFdG9rZW4YASABKAkiNQoTUmV2b2tlVG9rZW5SZXNwb25zZRIeCgV0b2tlbhgBIAEoCzIPLmFlZ2lzLnYxLlRva2VuIikKE1JvdGF0ZUxvZ0tleVJlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoCSJcChRSb3RhdGVMb2dLZXlSZXNwb25zZRIYChBvbGRfdmVyaWZpZXJfa2V5GAEgASgJEhgKEG5ld192ZXJpZmllcl9rZXkYAiABKAkSEAoIc2VxdWVuY2UYAyABKAQiUAoVUmVkYWN0RGVjaXNpb25SZXF1ZXN0EhMKC2RlY2lzaW9uX2lkGAEgASgJEg4KBnJlYXNvbhgCIAEoCRISCgpyZXF1ZXN0X2lkGAMgASgJIkYKFlJlZGFjdERlY2lzaW9uUmVzcG9uc2USEAoIc2VxdWVuY2UYASABKAQSGgoScmVkYWN0ZWRfc2VxdWVuY2VzGAIgAygEKmEKBFJvbGUSFAoQUk9MRV9VTlNQRUNJRklFRBAAEg4KClJPTEVfQUdFTlQQARIRCg1ST0xFX1JFVklFV0VSEAISEAoMUk9MRV9BVURJVE9SEAMSDgoKUk9MRV9BRE1JThAEMpgDCgxBZG1pblNlcnZpY2USSgoLQ3JlYXRlVG9rZW4SHC5hZWdpcy52MS5DcmVhdGVUb2tlblJlcXVlc3QaHS5hZWdpcy52MS5DcmVhdGVUb2tlblJlc3BvbnNlEkwKCkxpc3RUb2tlbnMSGy5hZWdpcy52MS5MaXN0VG9rZW5zUmVxdWVzdBocLmFlZ2lzLnYxLkxpc3RUb2tlbnNSZXNwb25zZSIDkAIBEkoKC1Jldm9rZVRva2VuEhwuYWVnaXMudjEuUmV2b2tlVG9rZW5SZXF1ZXN0Gh0uYWVnaXMudjEuUmV2b2tlVG9rZW5SZXNwb25zZRJNCgxSb3RhdGVMb2dLZXkSHS5hZWdpcy52MS5Sb3RhdGVMb2dLZXlSZXF1ZXN0Gh4uYWVnaXMudjEuUm90YXRlTG9nS2V5UmVzcG9uc2USUwoOUmVkYWN0RGVjaXNpb24SHy5hZWdpcy52MS5SZWRhY3REZWNpc2lvblJlcXVlc3QaIC5hZWdpcy52MS5SZWRhY3REZWNpc2lvblJlc3BvbnNlQo4BCgxjb20uYWVnaXMudjFCCkFkbWluUHJvdG9QAVoxZ2l0aHViLmNvbS9hZWdpcy1zaWRlY2FyL2FlZ2lzL2NsaWVudHMvZ28vYWVnaXN2MaICA0FYWKoCCEFlZ2lzLlYxygIIQWVnaXNcVjHiAhRBZWdpc1xWMVxHUEJNZXRhZGF0YeoCCUFlZ2lzOjpWMWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * A token as the daemon stores it: without the secret.
@@ -46,9 +46,9 @@ export type Token = Message<"aegis.v1.Token"> & {
   /**
    * The only actor id that the holder may declare. Empty: any.
    *
-   * @generated from field: string actor = 4;
+   * @generated from field: string actor_id = 4;
    */
-  actor: string;
+  actorId: string;
 
   /**
    * When the token was created.
@@ -77,6 +77,13 @@ export type Token = Message<"aegis.v1.Token"> & {
    * @generated from field: bool expired = 8;
    */
   expired: boolean;
+
+  /**
+   * When the token was revoked. Absent: it is not revoked.
+   *
+   * @generated from field: google.protobuf.Timestamp revoked_at = 9;
+   */
+  revokedAt?: Timestamp | undefined;
 };
 
 /**
@@ -111,9 +118,9 @@ export type CreateTokenRequest = Message<"aegis.v1.CreateTokenRequest"> & {
   /**
    * The only actor id that the holder may declare. Empty: any.
    *
-   * @generated from field: string actor = 3;
+   * @generated from field: string actor_id = 3;
    */
-  actor: string;
+  actorId: string;
 
   /**
    * How long the token is valid. Must be positive. Absent: until it is revoked.
@@ -121,6 +128,18 @@ export type CreateTokenRequest = Message<"aegis.v1.CreateTokenRequest"> & {
    * @generated from field: google.protobuf.Duration lifetime = 4;
    */
   lifetime?: Duration | undefined;
+
+  /**
+   * Makes a retry safe: within 24 hours, the same caller's same request with this id is answered as it was the first
+   * time, and nothing is done again. Any text that is unique to this request, for example a UUID: at most 256 bytes.
+   * Empty: each call is a new request.
+   *
+   * The answer to a retry has the same secret. The daemon derives it again from a secret of its own, and does not keep
+   * it. After 24 hours nothing is left to derive it from.
+   *
+   * @generated from field: string request_id = 5;
+   */
+  requestId: string;
 };
 
 /**
@@ -144,7 +163,7 @@ export type CreateTokenResponse = Message<"aegis.v1.CreateTokenResponse"> & {
   token?: Token | undefined;
 
   /**
-   * The secret: `aegis_` and 43 characters. It cannot be shown again.
+   * The secret: `aegis_` and 43 characters. It cannot be shown again, but for a retry with the same `request_id`.
    *
    * @generated from field: string secret = 2;
    */
@@ -164,6 +183,19 @@ export const CreateTokenResponseSchema: GenMessage<CreateTokenResponse> = /*@__P
  * @generated from message aegis.v1.ListTokensRequest
  */
 export type ListTokensRequest = Message<"aegis.v1.ListTokensRequest"> & {
+  /**
+   * The largest number of tokens to return: 1 to 1,000. Absent: 100.
+   *
+   * @generated from field: optional uint32 page_size = 1;
+   */
+  pageSize?: number | undefined;
+
+  /**
+   * The `next_page_token` of the previous page. Empty: the first page.
+   *
+   * @generated from field: string page_token = 2;
+   */
+  pageToken: string;
 };
 
 /**
@@ -174,17 +206,24 @@ export const ListTokensRequestSchema: GenMessage<ListTokensRequest> = /*@__PURE_
   messageDesc(file_aegis_v1_admin, 3);
 
 /**
- * The tokens.
+ * A page of tokens.
  *
  * @generated from message aegis.v1.ListTokensResponse
  */
 export type ListTokensResponse = Message<"aegis.v1.ListTokensResponse"> & {
   /**
-   * All of them, oldest first.
+   * The tokens, oldest first. A page can be shorter than `page_size`: it has at most 256 KiB.
    *
    * @generated from field: repeated aegis.v1.Token tokens = 1;
    */
   tokens: Token[];
+
+  /**
+   * The `page_token` of the next page: opaque. Empty on the last page, and only there.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
 };
 
 /**
@@ -201,11 +240,15 @@ export const ListTokensResponseSchema: GenMessage<ListTokensResponse> = /*@__PUR
  */
 export type RevokeTokenRequest = Message<"aegis.v1.RevokeTokenRequest"> & {
   /**
-   * The id of the token. Required.
+   * The token: its id, the beginning of its id, or the name of its holder with or without `token:`. Required.
    *
-   * @generated from field: string token_id = 1;
+   * The beginning of an id has `tok_` and at least one more character. The beginning or the name must belong to one
+   * token only. A valid token goes before a revoked one, so send a whole id where a retry must not touch a later token
+   * of the same name.
+   *
+   * @generated from field: string token = 1;
    */
-  tokenId: string;
+  token: string;
 };
 
 /**
@@ -222,7 +265,7 @@ export const RevokeTokenRequestSchema: GenMessage<RevokeTokenRequest> = /*@__PUR
  */
 export type RevokeTokenResponse = Message<"aegis.v1.RevokeTokenResponse"> & {
   /**
-   * The token that was revoked.
+   * The token that was revoked. `revoked_at` says when.
    *
    * @generated from field: aegis.v1.Token token = 1;
    */
@@ -242,6 +285,14 @@ export const RevokeTokenResponseSchema: GenMessage<RevokeTokenResponse> = /*@__P
  * @generated from message aegis.v1.RotateLogKeyRequest
  */
 export type RotateLogKeyRequest = Message<"aegis.v1.RotateLogKeyRequest"> & {
+  /**
+   * Makes a retry safe: within 24 hours, the same caller's same request with this id is answered as it was the first
+   * time, and nothing is done again. Any text that is unique to this request, for example a UUID: at most 256 bytes.
+   * Empty: each call is a new request.
+   *
+   * @generated from field: string request_id = 1;
+   */
+  requestId: string;
 };
 
 /**
@@ -305,6 +356,15 @@ export type RedactDecisionRequest = Message<"aegis.v1.RedactDecisionRequest"> & 
    * @generated from field: string reason = 2;
    */
   reason: string;
+
+  /**
+   * Makes a retry safe: within 24 hours, the same caller's same request with this id is answered as it was the first
+   * time, and nothing is done again. Any text that is unique to this request, for example a UUID: at most 256 bytes.
+   * Empty: each call is a new request.
+   *
+   * @generated from field: string request_id = 3;
+   */
+  requestId: string;
 };
 
 /**
@@ -370,7 +430,7 @@ export enum Role {
   REVIEWER = 2,
 
   /**
-   * Reads the record.
+   * Reads the record, the policies and the list of tokens, and changes nothing.
    *
    * @generated from enum value: ROLE_AUDITOR = 3;
    */
@@ -391,7 +451,10 @@ export const RoleSchema: GenEnum<Role> = /*@__PURE__*/
   enumDesc(file_aegis_v1_admin, 0);
 
 /**
- * An admin calls this service to run the daemon. Role: admin.
+ * An admin calls this service to run the daemon. Role: admin. An auditor may list the tokens.
+ *
+ * Every call can also fail with the reasons that `ErrorReason` names for credentials, roles, limits of the daemon, its
+ * record and its shutdown.
  *
  * @generated from service aegis.v1.AdminService
  */
@@ -399,7 +462,8 @@ export const AdminService: GenService<{
   /**
    * Creates a token. Only this response contains the secret.
    *
-   * Errors: INVALID_ARGUMENT, RESOURCE_EXHAUSTED (`TOO_MANY_TOKENS`).
+   * Errors: INVALID_ARGUMENT (`INVALID_REQUEST`, `REQUEST_ID_REUSED`), RESOURCE_EXHAUSTED (`TOO_MANY_TOKENS`), INTERNAL
+   * (`NO_ENTROPY`).
    *
    * @generated from rpc aegis.v1.AdminService.CreateToken
    */
@@ -409,8 +473,10 @@ export const AdminService: GenService<{
     output: typeof CreateTokenResponseSchema;
   },
   /**
-   * Lists every token that was created here and is not revoked, oldest first. Tokens of the identities file are not
-   * included.
+   * Lists every token that was created here and is not revoked, oldest first, in pages. Tokens of the identities file
+   * are not included. Roles: admin, auditor.
+   *
+   * Errors: INVALID_ARGUMENT (`INVALID_REQUEST`).
    *
    * @generated from rpc aegis.v1.AdminService.ListTokens
    */
@@ -420,9 +486,10 @@ export const AdminService: GenService<{
     output: typeof ListTokensResponseSchema;
   },
   /**
-   * Revokes a token. Later calls with it are refused, and the streams that it opened end.
+   * Revokes a token. Later calls with it are refused, and the streams that it opened end. Safe to repeat: within 24
+   * hours, a token that is revoked already is answered again, and nothing is recorded twice.
    *
-   * Errors: NOT_FOUND (`NO_SUCH_TOKEN`).
+   * Errors: INVALID_ARGUMENT (`INVALID_REQUEST`: also if several tokens match), NOT_FOUND (`NO_SUCH_TOKEN`).
    *
    * @generated from rpc aegis.v1.AdminService.RevokeToken
    */
@@ -435,6 +502,9 @@ export const AdminService: GenService<{
    * Replaces the key that signs checkpoints. The old key signs the new one, the change is recorded, and the old key is
    * destroyed.
    *
+   * Errors: INVALID_ARGUMENT (`INVALID_REQUEST`, `REQUEST_ID_REUSED`), ABORTED (`KEY_UNSETTLED`), INTERNAL
+   * (`LOG_KEY_FAULT`, `NO_ENTROPY`).
+   *
    * @generated from rpc aegis.v1.AdminService.RotateLogKey
    */
   rotateLogKey: {
@@ -446,8 +516,8 @@ export const AdminService: GenService<{
    * Redacts one decision. The daemon deletes the payloads of its records, and every hash from which a payload could be
    * guessed. The record says who redacted it, when and why. Proofs stay valid.
    *
-   * Errors: INVALID_ARGUMENT, NOT_FOUND (`NO_SUCH_DECISION`), FAILED_PRECONDITION (`NOT_REDACTABLE`: it is pending, its
-   * result is not reported yet, or it is already redacted).
+   * Errors: INVALID_ARGUMENT (`INVALID_REQUEST`, `REQUEST_ID_REUSED`), NOT_FOUND (`NO_SUCH_DECISION`),
+   * FAILED_PRECONDITION (`NOT_REDACTABLE`: it is pending, its result is not reported yet, or it is already redacted).
    *
    * @generated from rpc aegis.v1.AdminService.RedactDecision
    */

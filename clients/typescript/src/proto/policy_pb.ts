@@ -4,8 +4,8 @@
 // @generated from file aegis/v1/policy.proto (package aegis.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Heartbeat } from "./types_pb.js";
 import { file_aegis_v1_types } from "./types_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file aegis/v1/policy.proto.
  */
 export const file_aegis_v1_policy: GenFile = /*@__PURE__*/
-  fileDesc("ChVhZWdpcy92MS9wb2xpY3kucHJvdG8SCGFlZ2lzLnYxIikKC1BvbGljeUxheWVyEgwKBG5hbWUYASABKAkSDAoEeWFtbBgCIAEoCSLEAQoGUG9saWN5EhAKCHJldmlzaW9uGAEgASgJEiUKBmxheWVycxgCIAMoCzIVLmFlZ2lzLnYxLlBvbGljeUxheWVyEhMKC21lcmdlZF9qc29uGAMgASgJEhIKCnJ1bGVfY291bnQYBCABKA0SLQoJbG9hZGVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIpCgh3YXJuaW5ncxgGIAMoCzIXLmFlZ2lzLnYxLlBvbGljeUZpbmRpbmciWgoNUG9saWN5RmluZGluZxIMCgRmaWxlGAEgASgJEgwKBGxpbmUYAiABKA0SDgoGY29sdW1uGAMgASgNEgwKBHBhdGgYBCABKAkSDwoHbWVzc2FnZRgFIAEoCSIkChBHZXRQb2xpY3lSZXF1ZXN0EhAKCHJldmlzaW9uGAEgASgJIjUKEUdldFBvbGljeVJlc3BvbnNlEiAKBnBvbGljeRgBIAEoCzIQLmFlZ2lzLnYxLlBvbGljeSI+ChNVcGRhdGVQb2xpY3lSZXF1ZXN0EgwKBHlhbWwYASABKAkSGQoRZXhwZWN0ZWRfcmV2aXNpb24YAiABKAkiOAoUVXBkYXRlUG9saWN5UmVzcG9uc2USIAoGcG9saWN5GAEgASgLMhAuYWVnaXMudjEuUG9saWN5Ij4KFVZhbGlkYXRlUG9saWN5UmVxdWVzdBIlCgZsYXllcnMYASADKAsyFS5hZWdpcy52MS5Qb2xpY3lMYXllciKNAQoWVmFsaWRhdGVQb2xpY3lSZXNwb25zZRINCgV2YWxpZBgBIAEoCBInCgZlcnJvcnMYAiADKAsyFy5hZWdpcy52MS5Qb2xpY3lGaW5kaW5nEikKCHdhcm5pbmdzGAMgAygLMhcuYWVnaXMudjEuUG9saWN5RmluZGluZxIQCghyZXZpc2lvbhgEIAEoCSIUChJXYXRjaFBvbGljeVJlcXVlc3QimgEKE1dhdGNoUG9saWN5UmVzcG9uc2USIgoGbG9hZGVkGAEgASgLMhAuYWVnaXMudjEuUG9saWN5SAASLAoIcmVqZWN0ZWQYAiABKAsyGC5hZWdpcy52MS5Qb2xpY3lSZWplY3RlZEgAEigKCWhlYXJ0YmVhdBgDIAEoCzITLmFlZ2lzLnYxLkhlYXJ0YmVhdEgAQgcKBWV2ZW50InoKDlBvbGljeVJlamVjdGVkEigKBHRpbWUYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhUKDWtlcHRfcmV2aXNpb24YAiABKAkSJwoGZXJyb3JzGAMgAygLMhcuYWVnaXMudjEuUG9saWN5RmluZGluZzLHAgoNUG9saWN5U2VydmljZRJECglHZXRQb2xpY3kSGi5hZWdpcy52MS5HZXRQb2xpY3lSZXF1ZXN0GhsuYWVnaXMudjEuR2V0UG9saWN5UmVzcG9uc2USTQoMVXBkYXRlUG9saWN5Eh0uYWVnaXMudjEuVXBkYXRlUG9saWN5UmVxdWVzdBoeLmFlZ2lzLnYxLlVwZGF0ZVBvbGljeVJlc3BvbnNlElMKDlZhbGlkYXRlUG9saWN5Eh8uYWVnaXMudjEuVmFsaWRhdGVQb2xpY3lSZXF1ZXN0GiAuYWVnaXMudjEuVmFsaWRhdGVQb2xpY3lSZXNwb25zZRJMCgtXYXRjaFBvbGljeRIcLmFlZ2lzLnYxLldhdGNoUG9saWN5UmVxdWVzdBodLmFlZ2lzLnYxLldhdGNoUG9saWN5UmVzcG9uc2UwAUKPAQoMY29tLmFlZ2lzLnYxQgtQb2xpY3lQcm90b1ABWjFnaXRodWIuY29tL2FlZ2lzLXNpZGVjYXIvYWVnaXMvY2xpZW50cy9nby9hZWdpc3YxogIDQVhYqgIIQWVnaXMuVjHKAghBZWdpc1xWMeICFEFlZ2lzXFYxXEdQQk1ldGFkYXRh6gIJQWVnaXM6OlYxYgZwcm90bzM", [file_aegis_v1_types, file_google_protobuf_timestamp]);
+  fileDesc("ChVhZWdpcy92MS9wb2xpY3kucHJvdG8SCGFlZ2lzLnYxIikKC1BvbGljeUxheWVyEgwKBG5hbWUYASABKAkSDAoEeWFtbBgCIAEoCSLVAQoGUG9saWN5EhAKCHJldmlzaW9uGAEgASgJEiUKBmxheWVycxgCIAMoCzIVLmFlZ2lzLnYxLlBvbGljeUxheWVyEhMKC21lcmdlZF9qc29uGAMgASgJEhIKCnJ1bGVfY291bnQYBCABKA0SLQoJbG9hZGVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIpCgh3YXJuaW5ncxgGIAMoCzIXLmFlZ2lzLnYxLlBvbGljeUZpbmRpbmcSDwoHY29tbWVudBgHIAEoCSI1CgxQb2xpY3lMYXllcnMSJQoGbGF5ZXJzGAEgAygLMhUuYWVnaXMudjEuUG9saWN5TGF5ZXIijgEKDVBvbGljeUZpbmRpbmcSDAoEZmlsZRgBIAEoCRIMCgRsaW5lGAIgASgNEg4KBmNvbHVtbhgDIAEoDRIMCgRwYXRoGAQgASgJEg8KB21lc3NhZ2UYBSABKAkSDAoEY29kZRgGIAEoCRIkCghzZXZlcml0eRgHIAEoDjISLmFlZ2lzLnYxLlNldmVyaXR5IkwKDlBvbGljeUZpbmRpbmdzEikKCGZpbmRpbmdzGAEgAygLMhcuYWVnaXMudjEuUG9saWN5RmluZGluZxIPCgdvbWl0dGVkGAIgASgNIiQKEEdldFBvbGljeVJlcXVlc3QSEAoIcmV2aXNpb24YASABKAkiNQoRR2V0UG9saWN5UmVzcG9uc2USIAoGcG9saWN5GAEgASgLMhAuYWVnaXMudjEuUG9saWN5IrQBChNVcGRhdGVQb2xpY3lSZXF1ZXN0EigKBmxheWVycxgBIAEoCzIWLmFlZ2lzLnYxLlBvbGljeUxheWVyc0gAEhIKCHJldmlzaW9uGAIgASgJSAASGQoRZXhwZWN0ZWRfcmV2aXNpb24YAyABKAkSDwoHY29tbWVudBgEIAEoCRIVCg12YWxpZGF0ZV9vbmx5GAUgASgIEhIKCnJlcXVlc3RfaWQYBiABKAlCCAoGc291cmNlIjgKFFVwZGF0ZVBvbGljeVJlc3BvbnNlEiAKBnBvbGljeRgBIAEoCzIQLmFlZ2lzLnYxLlBvbGljeSI+ChVWYWxpZGF0ZVBvbGljeVJlcXVlc3QSJQoGbGF5ZXJzGAEgAygLMhUuYWVnaXMudjEuUG9saWN5TGF5ZXIinAEKFlZhbGlkYXRlUG9saWN5UmVzcG9uc2USEgoFdmFsaWQYASABKAhIAIgBARInCgZlcnJvcnMYAiADKAsyFy5hZWdpcy52MS5Qb2xpY3lGaW5kaW5nEikKCHdhcm5pbmdzGAMgAygLMhcuYWVnaXMudjEuUG9saWN5RmluZGluZxIQCghyZXZpc2lvbhgEIAEoCUIICgZfdmFsaWQiFAoSV2F0Y2hQb2xpY3lSZXF1ZXN0IpoBChNXYXRjaFBvbGljeVJlc3BvbnNlEiIKBmxvYWRlZBgBIAEoCzIQLmFlZ2lzLnYxLlBvbGljeUgAEiwKCHJlamVjdGVkGAIgASgLMhguYWVnaXMudjEuUG9saWN5UmVqZWN0ZWRIABIoCgloZWFydGJlYXQYAyABKAsyEy5hZWdpcy52MS5IZWFydGJlYXRIAEIHCgVldmVudCKBAQoOUG9saWN5UmVqZWN0ZWQSLwoLcmVqZWN0ZWRfYXQYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhUKDWtlcHRfcmV2aXNpb24YAiABKAkSJwoGZXJyb3JzGAMgAygLMhcuYWVnaXMudjEuUG9saWN5RmluZGluZypOCghTZXZlcml0eRIYChRTRVZFUklUWV9VTlNQRUNJRklFRBAAEhIKDlNFVkVSSVRZX0VSUk9SEAESFAoQU0VWRVJJVFlfV0FSTklORxACMtYCCg1Qb2xpY3lTZXJ2aWNlEkkKCUdldFBvbGljeRIaLmFlZ2lzLnYxLkdldFBvbGljeVJlcXVlc3QaGy5hZWdpcy52MS5HZXRQb2xpY3lSZXNwb25zZSIDkAIBEk0KDFVwZGF0ZVBvbGljeRIdLmFlZ2lzLnYxLlVwZGF0ZVBvbGljeVJlcXVlc3QaHi5hZWdpcy52MS5VcGRhdGVQb2xpY3lSZXNwb25zZRJYCg5WYWxpZGF0ZVBvbGljeRIfLmFlZ2lzLnYxLlZhbGlkYXRlUG9saWN5UmVxdWVzdBogLmFlZ2lzLnYxLlZhbGlkYXRlUG9saWN5UmVzcG9uc2UiA5ACARJRCgtXYXRjaFBvbGljeRIcLmFlZ2lzLnYxLldhdGNoUG9saWN5UmVxdWVzdBodLmFlZ2lzLnYxLldhdGNoUG9saWN5UmVzcG9uc2UiA5ACATABQo8BCgxjb20uYWVnaXMudjFCC1BvbGljeVByb3RvUAFaMWdpdGh1Yi5jb20vYWVnaXMtc2lkZWNhci9hZWdpcy9jbGllbnRzL2dvL2FlZ2lzdjGiAgNBWFiqAghBZWdpcy5WMcoCCEFlZ2lzXFYx4gIUQWVnaXNcVjFcR1BCTWV0YWRhdGHqAglBZWdpczo6VjFiBnByb3RvMw", [file_aegis_v1_types, file_google_protobuf_timestamp]);
 
 /**
  * One file of a policy.
@@ -25,7 +25,8 @@ export const file_aegis_v1_policy: GenFile = /*@__PURE__*/
  */
 export type PolicyLayer = Message<"aegis.v1.PolicyLayer"> & {
   /**
-   * The name of the file in messages: a path.
+   * The name of the file in messages: a path. In `UpdatePolicy` it may be empty; otherwise it is the name of the policy
+   * file, as `GetPolicy` returns it.
    *
    * @generated from field: string name = 1;
    */
@@ -93,6 +94,13 @@ export type Policy = Message<"aegis.v1.Policy"> & {
    * @generated from field: repeated aegis.v1.PolicyFinding warnings = 6;
    */
   warnings: PolicyFinding[];
+
+  /**
+   * The comment of the last update that put this revision in force. Empty: none, or the file was changed on disk.
+   *
+   * @generated from field: string comment = 7;
+   */
+  comment: string;
 };
 
 /**
@@ -101,6 +109,27 @@ export type Policy = Message<"aegis.v1.Policy"> & {
  */
 export const PolicySchema: GenMessage<Policy> = /*@__PURE__*/
   messageDesc(file_aegis_v1_policy, 1);
+
+/**
+ * The files of a policy.
+ *
+ * @generated from message aegis.v1.PolicyLayers
+ */
+export type PolicyLayers = Message<"aegis.v1.PolicyLayers"> & {
+  /**
+   * The files, lowest layer first. At least one.
+   *
+   * @generated from field: repeated aegis.v1.PolicyLayer layers = 1;
+   */
+  layers: PolicyLayer[];
+};
+
+/**
+ * Describes the message aegis.v1.PolicyLayers.
+ * Use `create(PolicyLayersSchema)` to create a new message.
+ */
+export const PolicyLayersSchema: GenMessage<PolicyLayers> = /*@__PURE__*/
+  messageDesc(file_aegis_v1_policy, 2);
 
 /**
  * An error or a warning about a policy.
@@ -142,6 +171,20 @@ export type PolicyFinding = Message<"aegis.v1.PolicyFinding"> & {
    * @generated from field: string message = 5;
    */
   message: string;
+
+  /**
+   * The kind of the finding, for programs: for example `UNKNOWN_KEY` or `HIDDEN_RULE`. A kind keeps its code.
+   *
+   * @generated from field: string code = 6;
+   */
+  code: string;
+
+  /**
+   * Whether it is an error or a warning. Each code has one severity.
+   *
+   * @generated from field: aegis.v1.Severity severity = 7;
+   */
+  severity: Severity;
 };
 
 /**
@@ -149,7 +192,35 @@ export type PolicyFinding = Message<"aegis.v1.PolicyFinding"> & {
  * Use `create(PolicyFindingSchema)` to create a new message.
  */
 export const PolicyFindingSchema: GenMessage<PolicyFinding> = /*@__PURE__*/
-  messageDesc(file_aegis_v1_policy, 2);
+  messageDesc(file_aegis_v1_policy, 3);
+
+/**
+ * What is wrong with a policy: a detail of a status with the reason `POLICY_INVALID`.
+ *
+ * @generated from message aegis.v1.PolicyFindings
+ */
+export type PolicyFindings = Message<"aegis.v1.PolicyFindings"> & {
+  /**
+   * The first findings, as many as fit into a status.
+   *
+   * @generated from field: repeated aegis.v1.PolicyFinding findings = 1;
+   */
+  findings: PolicyFinding[];
+
+  /**
+   * How many findings are left out. `ValidatePolicy` returns more of them.
+   *
+   * @generated from field: uint32 omitted = 2;
+   */
+  omitted: number;
+};
+
+/**
+ * Describes the message aegis.v1.PolicyFindings.
+ * Use `create(PolicyFindingsSchema)` to create a new message.
+ */
+export const PolicyFindingsSchema: GenMessage<PolicyFindings> = /*@__PURE__*/
+  messageDesc(file_aegis_v1_policy, 4);
 
 /**
  * Asks for a policy.
@@ -158,7 +229,7 @@ export const PolicyFindingSchema: GenMessage<PolicyFinding> = /*@__PURE__*/
  */
 export type GetPolicyRequest = Message<"aegis.v1.GetPolicyRequest"> & {
   /**
-   * The revision. Empty: the policy in force.
+   * The revision, or its first characters: at least 4, and of one policy only. Empty: the policy in force.
    *
    * @generated from field: string revision = 1;
    */
@@ -170,7 +241,7 @@ export type GetPolicyRequest = Message<"aegis.v1.GetPolicyRequest"> & {
  * Use `create(GetPolicyRequestSchema)` to create a new message.
  */
 export const GetPolicyRequestSchema: GenMessage<GetPolicyRequest> = /*@__PURE__*/
-  messageDesc(file_aegis_v1_policy, 3);
+  messageDesc(file_aegis_v1_policy, 5);
 
 /**
  * A policy.
@@ -191,7 +262,7 @@ export type GetPolicyResponse = Message<"aegis.v1.GetPolicyResponse"> & {
  * Use `create(GetPolicyResponseSchema)` to create a new message.
  */
 export const GetPolicyResponseSchema: GenMessage<GetPolicyResponse> = /*@__PURE__*/
-  messageDesc(file_aegis_v1_policy, 4);
+  messageDesc(file_aegis_v1_policy, 6);
 
 /**
  * Changes the policy.
@@ -200,18 +271,58 @@ export const GetPolicyResponseSchema: GenMessage<GetPolicyResponse> = /*@__PURE_
  */
 export type UpdatePolicyRequest = Message<"aegis.v1.UpdatePolicyRequest"> & {
   /**
-   * The new YAML text of the policy file. Required.
+   * The new policy. Required.
    *
-   * @generated from field: string yaml = 1;
+   * @generated from oneof aegis.v1.UpdatePolicyRequest.source
    */
-  yaml: string;
+  source: {
+    /**
+     * The new text of the policy file: exactly one layer.
+     *
+     * @generated from field: aegis.v1.PolicyLayers layers = 1;
+     */
+    value: PolicyLayers;
+    case: "layers";
+  } | {
+    /**
+     * An earlier revision, which comes into force again: the revision, or its first characters (at least 4, and of one
+     * policy only).
+     *
+     * @generated from field: string revision = 2;
+     */
+    value: string;
+    case: "revision";
+  } | { case: undefined; value?: undefined };
 
   /**
-   * The revision that the caller expects to replace. Empty: any.
+   * The revision that the caller expects to replace: all of it. Empty: any.
    *
-   * @generated from field: string expected_revision = 2;
+   * @generated from field: string expected_revision = 3;
    */
   expectedRevision: string;
+
+  /**
+   * Why the policy changes, for the record and for `Policy.comment`.
+   *
+   * @generated from field: string comment = 4;
+   */
+  comment: string;
+
+  /**
+   * Whether to check everything and change nothing. `request_id` then means nothing.
+   *
+   * @generated from field: bool validate_only = 5;
+   */
+  validateOnly: boolean;
+
+  /**
+   * Makes a retry safe: within 24 hours, the same caller's same request with this id is answered as it was the first
+   * time, and nothing is done again. Any text that is unique to this request, for example a UUID: at most 256 bytes.
+   * Empty: each call is a new request.
+   *
+   * @generated from field: string request_id = 6;
+   */
+  requestId: string;
 };
 
 /**
@@ -219,7 +330,7 @@ export type UpdatePolicyRequest = Message<"aegis.v1.UpdatePolicyRequest"> & {
  * Use `create(UpdatePolicyRequestSchema)` to create a new message.
  */
 export const UpdatePolicyRequestSchema: GenMessage<UpdatePolicyRequest> = /*@__PURE__*/
-  messageDesc(file_aegis_v1_policy, 5);
+  messageDesc(file_aegis_v1_policy, 7);
 
 /**
  * The policy is changed.
@@ -228,7 +339,8 @@ export const UpdatePolicyRequestSchema: GenMessage<UpdatePolicyRequest> = /*@__P
  */
 export type UpdatePolicyResponse = Message<"aegis.v1.UpdatePolicyResponse"> & {
   /**
-   * The policy now in force.
+   * The policy that this call put in force. With `validate_only`: the policy that would come into force, without
+   * `loaded_at`.
    *
    * @generated from field: aegis.v1.Policy policy = 1;
    */
@@ -240,7 +352,7 @@ export type UpdatePolicyResponse = Message<"aegis.v1.UpdatePolicyResponse"> & {
  * Use `create(UpdatePolicyResponseSchema)` to create a new message.
  */
 export const UpdatePolicyResponseSchema: GenMessage<UpdatePolicyResponse> = /*@__PURE__*/
-  messageDesc(file_aegis_v1_policy, 6);
+  messageDesc(file_aegis_v1_policy, 8);
 
 /**
  * Asks whether a policy is valid.
@@ -261,7 +373,7 @@ export type ValidatePolicyRequest = Message<"aegis.v1.ValidatePolicyRequest"> & 
  * Use `create(ValidatePolicyRequestSchema)` to create a new message.
  */
 export const ValidatePolicyRequestSchema: GenMessage<ValidatePolicyRequest> = /*@__PURE__*/
-  messageDesc(file_aegis_v1_policy, 7);
+  messageDesc(file_aegis_v1_policy, 9);
 
 /**
  * Whether the policy is valid.
@@ -270,11 +382,11 @@ export const ValidatePolicyRequestSchema: GenMessage<ValidatePolicyRequest> = /*
  */
 export type ValidatePolicyResponse = Message<"aegis.v1.ValidatePolicyResponse"> & {
   /**
-   * Whether the policy is valid.
+   * Whether the policy is valid. Always present, so that JSON shows `false` too.
    *
-   * @generated from field: bool valid = 1;
+   * @generated from field: optional bool valid = 1;
    */
-  valid: boolean;
+  valid?: boolean | undefined;
 
   /**
    * Every error. Empty if the policy is valid.
@@ -303,7 +415,7 @@ export type ValidatePolicyResponse = Message<"aegis.v1.ValidatePolicyResponse"> 
  * Use `create(ValidatePolicyResponseSchema)` to create a new message.
  */
 export const ValidatePolicyResponseSchema: GenMessage<ValidatePolicyResponse> = /*@__PURE__*/
-  messageDesc(file_aegis_v1_policy, 8);
+  messageDesc(file_aegis_v1_policy, 10);
 
 /**
  * Opens a stream.
@@ -318,7 +430,7 @@ export type WatchPolicyRequest = Message<"aegis.v1.WatchPolicyRequest"> & {
  * Use `create(WatchPolicyRequestSchema)` to create a new message.
  */
 export const WatchPolicyRequestSchema: GenMessage<WatchPolicyRequest> = /*@__PURE__*/
-  messageDesc(file_aegis_v1_policy, 9);
+  messageDesc(file_aegis_v1_policy, 11);
 
 /**
  * One message of the stream.
@@ -364,7 +476,7 @@ export type WatchPolicyResponse = Message<"aegis.v1.WatchPolicyResponse"> & {
  * Use `create(WatchPolicyResponseSchema)` to create a new message.
  */
 export const WatchPolicyResponseSchema: GenMessage<WatchPolicyResponse> = /*@__PURE__*/
-  messageDesc(file_aegis_v1_policy, 10);
+  messageDesc(file_aegis_v1_policy, 12);
 
 /**
  * A changed policy was refused.
@@ -375,9 +487,9 @@ export type PolicyRejected = Message<"aegis.v1.PolicyRejected"> & {
   /**
    * When the change was refused.
    *
-   * @generated from field: google.protobuf.Timestamp time = 1;
+   * @generated from field: google.protobuf.Timestamp rejected_at = 1;
    */
-  time?: Timestamp | undefined;
+  rejectedAt?: Timestamp | undefined;
 
   /**
    * The revision that remains in force.
@@ -399,16 +511,55 @@ export type PolicyRejected = Message<"aegis.v1.PolicyRejected"> & {
  * Use `create(PolicyRejectedSchema)` to create a new message.
  */
 export const PolicyRejectedSchema: GenMessage<PolicyRejected> = /*@__PURE__*/
-  messageDesc(file_aegis_v1_policy, 11);
+  messageDesc(file_aegis_v1_policy, 13);
 
 /**
- * An admin calls this service. Role: admin.
+ * How bad a finding is.
+ *
+ * @generated from enum aegis.v1.Severity
+ */
+export enum Severity {
+  /**
+   * Unknown.
+   *
+   * @generated from enum value: SEVERITY_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The policy is not valid.
+   *
+   * @generated from enum value: SEVERITY_ERROR = 1;
+   */
+  ERROR = 1,
+
+  /**
+   * The policy is valid, but probably not what its author wants.
+   *
+   * @generated from enum value: SEVERITY_WARNING = 2;
+   */
+  WARNING = 2,
+}
+
+/**
+ * Describes the enum aegis.v1.Severity.
+ */
+export const SeveritySchema: GenEnum<Severity> = /*@__PURE__*/
+  enumDesc(file_aegis_v1_policy, 0);
+
+/**
+ * An admin calls this service. Role: admin. An auditor may read and check policies.
+ *
+ * Every call can also fail with the reasons that `ErrorReason` names for credentials, roles, limits of the daemon, its
+ * record and its shutdown.
  *
  * @generated from service aegis.v1.PolicyService
  */
 export const PolicyService: GenService<{
   /**
-   * Returns the policy in force, or an earlier revision.
+   * Returns the policy in force, or an earlier revision. Roles: admin, auditor.
+   *
+   * Errors: INVALID_ARGUMENT (`INVALID_REQUEST`: also if several revisions match), NOT_FOUND (`NO_SUCH_REVISION`).
    *
    * @generated from rpc aegis.v1.PolicyService.GetPolicy
    */
@@ -418,11 +569,12 @@ export const PolicyService: GenService<{
     output: typeof GetPolicyResponseSchema;
   },
   /**
-   * Writes a new policy to the policy file and puts it in force.
+   * Writes a new policy, or an earlier one, to the policy file and puts it in force. The daemon must have exactly one
+   * policy file, and may write it.
    *
-   * Errors: INVALID_ARGUMENT (the policy is not valid: one field violation per finding), ABORTED
-   * (`REVISION_MISMATCH`), FAILED_PRECONDITION (`POLICY_NOT_WRITABLE`: several layers, the built-in policy, or a file
-   * that cannot be written).
+   * Errors: INVALID_ARGUMENT (`INVALID_REQUEST`, `REQUEST_ID_REUSED`, `POLICY_INVALID` with `PolicyFindings` among the
+   * details), NOT_FOUND (`NO_SUCH_REVISION`), ABORTED (`REVISION_MISMATCH`), FAILED_PRECONDITION
+   * (`POLICY_NOT_WRITABLE`: several layers, the built-in policy, or a file that cannot be written).
    *
    * @generated from rpc aegis.v1.PolicyService.UpdatePolicy
    */
@@ -432,7 +584,9 @@ export const PolicyService: GenService<{
     output: typeof UpdatePolicyResponseSchema;
   },
   /**
-   * Checks a policy, and returns everything that is wrong with it.
+   * Checks a policy, and returns everything that is wrong with it. Roles: admin, auditor.
+   *
+   * Errors: INVALID_ARGUMENT (`INVALID_REQUEST`). A policy that is not valid is an answer and no error.
    *
    * @generated from rpc aegis.v1.PolicyService.ValidatePolicy
    */
@@ -442,7 +596,10 @@ export const PolicyService: GenService<{
     output: typeof ValidatePolicyResponseSchema;
   },
   /**
-   * Streams the policy in force, then every change of it, and every change that was refused.
+   * Streams the policy in force, then every change of it, and every change that was refused. Roles: admin, auditor.
+   *
+   * Errors: RESOURCE_EXHAUSTED (`TOO_MANY_STREAMS`), UNAUTHENTICATED (`CREDENTIAL_EXPIRED`), UNAVAILABLE
+   * (`NOT_SERVING`).
    *
    * @generated from rpc aegis.v1.PolicyService.WatchPolicy
    */

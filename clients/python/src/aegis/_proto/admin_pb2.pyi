@@ -34,7 +34,7 @@ class _RoleEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeW
     ROLE_REVIEWER: _Role.ValueType  # 2
     """Reads pending approvals, and approves or denies them."""
     ROLE_AUDITOR: _Role.ValueType  # 3
-    """Reads the record."""
+    """Reads the record, the policies and the list of tokens, and changes nothing."""
     ROLE_ADMIN: _Role.ValueType  # 4
     """Reads and changes the policy, creates and revokes tokens, redacts the record, replaces the key of the log."""
 
@@ -48,7 +48,7 @@ ROLE_AGENT: Role.ValueType  # 1
 ROLE_REVIEWER: Role.ValueType  # 2
 """Reads pending approvals, and approves or denies them."""
 ROLE_AUDITOR: Role.ValueType  # 3
-"""Reads the record."""
+"""Reads the record, the policies and the list of tokens, and changes nothing."""
 ROLE_ADMIN: Role.ValueType  # 4
 """Reads and changes the policy, creates and revokes tokens, redacts the record, replaces the key of the log."""
 global___Role = Role
@@ -62,16 +62,17 @@ class Token(google.protobuf.message.Message):
     TOKEN_ID_FIELD_NUMBER: builtins.int
     SUBJECT_FIELD_NUMBER: builtins.int
     ROLES_FIELD_NUMBER: builtins.int
-    ACTOR_FIELD_NUMBER: builtins.int
+    ACTOR_ID_FIELD_NUMBER: builtins.int
     CREATED_AT_FIELD_NUMBER: builtins.int
     CREATED_BY_FIELD_NUMBER: builtins.int
     EXPIRES_AT_FIELD_NUMBER: builtins.int
     EXPIRED_FIELD_NUMBER: builtins.int
+    REVOKED_AT_FIELD_NUMBER: builtins.int
     token_id: builtins.str
     """The id of the token: `tok_` and a UUIDv7."""
     subject: builtins.str
     """The holder, as the record names them: `token:` and the name in `CreateTokenRequest`."""
-    actor: builtins.str
+    actor_id: builtins.str
     """The only actor id that the holder may declare. Empty: any."""
     created_by: builtins.str
     """The subject who created the token."""
@@ -89,20 +90,25 @@ class Token(google.protobuf.message.Message):
     def expires_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """When the token expires. Absent: never."""
 
+    @property
+    def revoked_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When the token was revoked. Absent: it is not revoked."""
+
     def __init__(
         self,
         *,
         token_id: builtins.str = ...,
         subject: builtins.str = ...,
         roles: collections.abc.Iterable[global___Role.ValueType] | None = ...,
-        actor: builtins.str = ...,
+        actor_id: builtins.str = ...,
         created_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         created_by: builtins.str = ...,
         expires_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         expired: builtins.bool = ...,
+        revoked_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["created_at", b"created_at", "expires_at", b"expires_at"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["actor", b"actor", "created_at", b"created_at", "created_by", b"created_by", "expired", b"expired", "expires_at", b"expires_at", "roles", b"roles", "subject", b"subject", "token_id", b"token_id"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["created_at", b"created_at", "expires_at", b"expires_at", "revoked_at", b"revoked_at"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["actor_id", b"actor_id", "created_at", b"created_at", "created_by", b"created_by", "expired", b"expired", "expires_at", b"expires_at", "revoked_at", b"revoked_at", "roles", b"roles", "subject", b"subject", "token_id", b"token_id"]) -> None: ...
 
 global___Token = Token
 
@@ -114,15 +120,24 @@ class CreateTokenRequest(google.protobuf.message.Message):
 
     NAME_FIELD_NUMBER: builtins.int
     ROLES_FIELD_NUMBER: builtins.int
-    ACTOR_FIELD_NUMBER: builtins.int
+    ACTOR_ID_FIELD_NUMBER: builtins.int
     LIFETIME_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
     name: builtins.str
     """The name of the holder: 1 to 128 characters, no control characters. Required.
 
     Tokens with the same name have the same subject, so one can replace another without an outage.
     """
-    actor: builtins.str
+    actor_id: builtins.str
     """The only actor id that the holder may declare. Empty: any."""
+    request_id: builtins.str
+    """Makes a retry safe: within 24 hours, the same caller's same request with this id is answered as it was the first
+    time, and nothing is done again. Any text that is unique to this request, for example a UUID: at most 256 bytes.
+    Empty: each call is a new request.
+
+    The answer to a retry has the same secret. The daemon derives it again from a secret of its own, and does not keep
+    it. After 24 hours nothing is left to derive it from.
+    """
     @property
     def roles(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[global___Role.ValueType]:
         """The roles of the holder. At least one."""
@@ -136,11 +151,12 @@ class CreateTokenRequest(google.protobuf.message.Message):
         *,
         name: builtins.str = ...,
         roles: collections.abc.Iterable[global___Role.ValueType] | None = ...,
-        actor: builtins.str = ...,
+        actor_id: builtins.str = ...,
         lifetime: google.protobuf.duration_pb2.Duration | None = ...,
+        request_id: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["lifetime", b"lifetime"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["actor", b"actor", "lifetime", b"lifetime", "name", b"name", "roles", b"roles"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["actor_id", b"actor_id", "lifetime", b"lifetime", "name", b"name", "request_id", b"request_id", "roles", b"roles"]) -> None: ...
 
 global___CreateTokenRequest = CreateTokenRequest
 
@@ -153,7 +169,7 @@ class CreateTokenResponse(google.protobuf.message.Message):
     TOKEN_FIELD_NUMBER: builtins.int
     SECRET_FIELD_NUMBER: builtins.int
     secret: builtins.str
-    """The secret: `aegis_` and 43 characters. It cannot be shown again."""
+    """The secret: `aegis_` and 43 characters. It cannot be shown again, but for a retry with the same `request_id`."""
     @property
     def token(self) -> global___Token:
         """The token as the daemon stores it."""
@@ -175,29 +191,45 @@ class ListTokensRequest(google.protobuf.message.Message):
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    page_size: builtins.int
+    """The largest number of tokens to return: 1 to 1,000. Absent: 100."""
+    page_token: builtins.str
+    """The `next_page_token` of the previous page. Empty: the first page."""
     def __init__(
         self,
+        *,
+        page_size: builtins.int | None = ...,
+        page_token: builtins.str = ...,
     ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_page_size", b"_page_size", "page_size", b"page_size"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_page_size", b"_page_size", "page_size", b"page_size", "page_token", b"page_token"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_page_size", b"_page_size"]) -> typing.Literal["page_size"] | None: ...
 
 global___ListTokensRequest = ListTokensRequest
 
 @typing.final
 class ListTokensResponse(google.protobuf.message.Message):
-    """The tokens."""
+    """A page of tokens."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     TOKENS_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """The `page_token` of the next page: opaque. Empty on the last page, and only there."""
     @property
     def tokens(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Token]:
-        """All of them, oldest first."""
+        """The tokens, oldest first. A page can be shorter than `page_size`: it has at most 256 KiB."""
 
     def __init__(
         self,
         *,
         tokens: collections.abc.Iterable[global___Token] | None = ...,
+        next_page_token: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["tokens", b"tokens"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["next_page_token", b"next_page_token", "tokens", b"tokens"]) -> None: ...
 
 global___ListTokensResponse = ListTokensResponse
 
@@ -207,15 +239,20 @@ class RevokeTokenRequest(google.protobuf.message.Message):
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    TOKEN_ID_FIELD_NUMBER: builtins.int
-    token_id: builtins.str
-    """The id of the token. Required."""
+    TOKEN_FIELD_NUMBER: builtins.int
+    token: builtins.str
+    """The token: its id, the beginning of its id, or the name of its holder with or without `token:`. Required.
+
+    The beginning of an id has `tok_` and at least one more character. The beginning or the name must belong to one
+    token only. A valid token goes before a revoked one, so send a whole id where a retry must not touch a later token
+    of the same name.
+    """
     def __init__(
         self,
         *,
-        token_id: builtins.str = ...,
+        token: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["token_id", b"token_id"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["token", b"token"]) -> None: ...
 
 global___RevokeTokenRequest = RevokeTokenRequest
 
@@ -228,7 +265,7 @@ class RevokeTokenResponse(google.protobuf.message.Message):
     TOKEN_FIELD_NUMBER: builtins.int
     @property
     def token(self) -> global___Token:
-        """The token that was revoked."""
+        """The token that was revoked. `revoked_at` says when."""
 
     def __init__(
         self,
@@ -246,9 +283,18 @@ class RotateLogKeyRequest(google.protobuf.message.Message):
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    request_id: builtins.str
+    """Makes a retry safe: within 24 hours, the same caller's same request with this id is answered as it was the first
+    time, and nothing is done again. Any text that is unique to this request, for example a UUID: at most 256 bytes.
+    Empty: each call is a new request.
+    """
     def __init__(
         self,
+        *,
+        request_id: builtins.str = ...,
     ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["request_id", b"request_id"]) -> None: ...
 
 global___RotateLogKeyRequest = RotateLogKeyRequest
 
@@ -286,17 +332,24 @@ class RedactDecisionRequest(google.protobuf.message.Message):
 
     DECISION_ID_FIELD_NUMBER: builtins.int
     REASON_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
     decision_id: builtins.str
     """The id of the decision. Required."""
     reason: builtins.str
     """The reason, which stays on the record. Required."""
+    request_id: builtins.str
+    """Makes a retry safe: within 24 hours, the same caller's same request with this id is answered as it was the first
+    time, and nothing is done again. Any text that is unique to this request, for example a UUID: at most 256 bytes.
+    Empty: each call is a new request.
+    """
     def __init__(
         self,
         *,
         decision_id: builtins.str = ...,
         reason: builtins.str = ...,
+        request_id: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["decision_id", b"decision_id", "reason", b"reason"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["decision_id", b"decision_id", "reason", b"reason", "request_id", b"request_id"]) -> None: ...
 
 global___RedactDecisionRequest = RedactDecisionRequest
 

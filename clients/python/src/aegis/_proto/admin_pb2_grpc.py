@@ -6,7 +6,10 @@ from aegis._proto import admin_pb2 as aegis_dot_v1_dot_admin__pb2
 
 
 class AdminServiceStub(object):
-    """An admin calls this service to run the daemon. Role: admin.
+    """An admin calls this service to run the daemon. Role: admin. An auditor may list the tokens.
+
+    Every call can also fail with the reasons that `ErrorReason` names for credentials, roles, limits of the daemon, its
+    record and its shutdown.
     """
 
     def __init__(self, channel):
@@ -43,30 +46,37 @@ class AdminServiceStub(object):
 
 
 class AdminServiceServicer(object):
-    """An admin calls this service to run the daemon. Role: admin.
+    """An admin calls this service to run the daemon. Role: admin. An auditor may list the tokens.
+
+    Every call can also fail with the reasons that `ErrorReason` names for credentials, roles, limits of the daemon, its
+    record and its shutdown.
     """
 
     def CreateToken(self, request, context):
         """Creates a token. Only this response contains the secret.
 
-        Errors: INVALID_ARGUMENT, RESOURCE_EXHAUSTED (`TOO_MANY_TOKENS`).
+        Errors: INVALID_ARGUMENT (`INVALID_REQUEST`, `REQUEST_ID_REUSED`), RESOURCE_EXHAUSTED (`TOO_MANY_TOKENS`), INTERNAL
+        (`NO_ENTROPY`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListTokens(self, request, context):
-        """Lists every token that was created here and is not revoked, oldest first. Tokens of the identities file are not
-        included.
+        """Lists every token that was created here and is not revoked, oldest first, in pages. Tokens of the identities file
+        are not included. Roles: admin, auditor.
+
+        Errors: INVALID_ARGUMENT (`INVALID_REQUEST`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RevokeToken(self, request, context):
-        """Revokes a token. Later calls with it are refused, and the streams that it opened end.
+        """Revokes a token. Later calls with it are refused, and the streams that it opened end. Safe to repeat: within 24
+        hours, a token that is revoked already is answered again, and nothing is recorded twice.
 
-        Errors: NOT_FOUND (`NO_SUCH_TOKEN`).
+        Errors: INVALID_ARGUMENT (`INVALID_REQUEST`: also if several tokens match), NOT_FOUND (`NO_SUCH_TOKEN`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -75,6 +85,9 @@ class AdminServiceServicer(object):
     def RotateLogKey(self, request, context):
         """Replaces the key that signs checkpoints. The old key signs the new one, the change is recorded, and the old key is
         destroyed.
+
+        Errors: INVALID_ARGUMENT (`INVALID_REQUEST`, `REQUEST_ID_REUSED`), ABORTED (`KEY_UNSETTLED`), INTERNAL
+        (`LOG_KEY_FAULT`, `NO_ENTROPY`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -84,8 +97,8 @@ class AdminServiceServicer(object):
         """Redacts one decision. The daemon deletes the payloads of its records, and every hash from which a payload could be
         guessed. The record says who redacted it, when and why. Proofs stay valid.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND (`NO_SUCH_DECISION`), FAILED_PRECONDITION (`NOT_REDACTABLE`: it is pending, its
-        result is not reported yet, or it is already redacted).
+        Errors: INVALID_ARGUMENT (`INVALID_REQUEST`, `REQUEST_ID_REUSED`), NOT_FOUND (`NO_SUCH_DECISION`),
+        FAILED_PRECONDITION (`NOT_REDACTABLE`: it is pending, its result is not reported yet, or it is already redacted).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -127,7 +140,10 @@ def add_AdminServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AdminService(object):
-    """An admin calls this service to run the daemon. Role: admin.
+    """An admin calls this service to run the daemon. Role: admin. An auditor may list the tokens.
+
+    Every call can also fail with the reasons that `ErrorReason` names for credentials, roles, limits of the daemon, its
+    record and its shutdown.
     """
 
     @staticmethod

@@ -18,7 +18,11 @@ class _ServicerContext(grpc.ServicerContext, grpc.aio.ServicerContext):  # type:
     ...
 
 class AdminServiceStub:
-    """An admin calls this service to run the daemon. Role: admin."""
+    """An admin calls this service to run the daemon. Role: admin. An auditor may list the tokens.
+
+    Every call can also fail with the reasons that `ErrorReason` names for credentials, roles, limits of the daemon, its
+    record and its shutdown.
+    """
 
     def __init__(self, channel: typing.Union[grpc.Channel, grpc.aio.Channel]) -> None: ...
     CreateToken: grpc.UnaryUnaryMultiCallable[
@@ -27,24 +31,28 @@ class AdminServiceStub:
     ]
     """Creates a token. Only this response contains the secret.
 
-    Errors: INVALID_ARGUMENT, RESOURCE_EXHAUSTED (`TOO_MANY_TOKENS`).
+    Errors: INVALID_ARGUMENT (`INVALID_REQUEST`, `REQUEST_ID_REUSED`), RESOURCE_EXHAUSTED (`TOO_MANY_TOKENS`), INTERNAL
+    (`NO_ENTROPY`).
     """
 
     ListTokens: grpc.UnaryUnaryMultiCallable[
         aegis._proto.admin_pb2.ListTokensRequest,
         aegis._proto.admin_pb2.ListTokensResponse,
     ]
-    """Lists every token that was created here and is not revoked, oldest first. Tokens of the identities file are not
-    included.
+    """Lists every token that was created here and is not revoked, oldest first, in pages. Tokens of the identities file
+    are not included. Roles: admin, auditor.
+
+    Errors: INVALID_ARGUMENT (`INVALID_REQUEST`).
     """
 
     RevokeToken: grpc.UnaryUnaryMultiCallable[
         aegis._proto.admin_pb2.RevokeTokenRequest,
         aegis._proto.admin_pb2.RevokeTokenResponse,
     ]
-    """Revokes a token. Later calls with it are refused, and the streams that it opened end.
+    """Revokes a token. Later calls with it are refused, and the streams that it opened end. Safe to repeat: within 24
+    hours, a token that is revoked already is answered again, and nothing is recorded twice.
 
-    Errors: NOT_FOUND (`NO_SUCH_TOKEN`).
+    Errors: INVALID_ARGUMENT (`INVALID_REQUEST`: also if several tokens match), NOT_FOUND (`NO_SUCH_TOKEN`).
     """
 
     RotateLogKey: grpc.UnaryUnaryMultiCallable[
@@ -53,6 +61,9 @@ class AdminServiceStub:
     ]
     """Replaces the key that signs checkpoints. The old key signs the new one, the change is recorded, and the old key is
     destroyed.
+
+    Errors: INVALID_ARGUMENT (`INVALID_REQUEST`, `REQUEST_ID_REUSED`), ABORTED (`KEY_UNSETTLED`), INTERNAL
+    (`LOG_KEY_FAULT`, `NO_ENTROPY`).
     """
 
     RedactDecision: grpc.UnaryUnaryMultiCallable[
@@ -62,12 +73,16 @@ class AdminServiceStub:
     """Redacts one decision. The daemon deletes the payloads of its records, and every hash from which a payload could be
     guessed. The record says who redacted it, when and why. Proofs stay valid.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND (`NO_SUCH_DECISION`), FAILED_PRECONDITION (`NOT_REDACTABLE`: it is pending, its
-    result is not reported yet, or it is already redacted).
+    Errors: INVALID_ARGUMENT (`INVALID_REQUEST`, `REQUEST_ID_REUSED`), NOT_FOUND (`NO_SUCH_DECISION`),
+    FAILED_PRECONDITION (`NOT_REDACTABLE`: it is pending, its result is not reported yet, or it is already redacted).
     """
 
 class AdminServiceAsyncStub:
-    """An admin calls this service to run the daemon. Role: admin."""
+    """An admin calls this service to run the daemon. Role: admin. An auditor may list the tokens.
+
+    Every call can also fail with the reasons that `ErrorReason` names for credentials, roles, limits of the daemon, its
+    record and its shutdown.
+    """
 
     CreateToken: grpc.aio.UnaryUnaryMultiCallable[
         aegis._proto.admin_pb2.CreateTokenRequest,
@@ -75,24 +90,28 @@ class AdminServiceAsyncStub:
     ]
     """Creates a token. Only this response contains the secret.
 
-    Errors: INVALID_ARGUMENT, RESOURCE_EXHAUSTED (`TOO_MANY_TOKENS`).
+    Errors: INVALID_ARGUMENT (`INVALID_REQUEST`, `REQUEST_ID_REUSED`), RESOURCE_EXHAUSTED (`TOO_MANY_TOKENS`), INTERNAL
+    (`NO_ENTROPY`).
     """
 
     ListTokens: grpc.aio.UnaryUnaryMultiCallable[
         aegis._proto.admin_pb2.ListTokensRequest,
         aegis._proto.admin_pb2.ListTokensResponse,
     ]
-    """Lists every token that was created here and is not revoked, oldest first. Tokens of the identities file are not
-    included.
+    """Lists every token that was created here and is not revoked, oldest first, in pages. Tokens of the identities file
+    are not included. Roles: admin, auditor.
+
+    Errors: INVALID_ARGUMENT (`INVALID_REQUEST`).
     """
 
     RevokeToken: grpc.aio.UnaryUnaryMultiCallable[
         aegis._proto.admin_pb2.RevokeTokenRequest,
         aegis._proto.admin_pb2.RevokeTokenResponse,
     ]
-    """Revokes a token. Later calls with it are refused, and the streams that it opened end.
+    """Revokes a token. Later calls with it are refused, and the streams that it opened end. Safe to repeat: within 24
+    hours, a token that is revoked already is answered again, and nothing is recorded twice.
 
-    Errors: NOT_FOUND (`NO_SUCH_TOKEN`).
+    Errors: INVALID_ARGUMENT (`INVALID_REQUEST`: also if several tokens match), NOT_FOUND (`NO_SUCH_TOKEN`).
     """
 
     RotateLogKey: grpc.aio.UnaryUnaryMultiCallable[
@@ -101,6 +120,9 @@ class AdminServiceAsyncStub:
     ]
     """Replaces the key that signs checkpoints. The old key signs the new one, the change is recorded, and the old key is
     destroyed.
+
+    Errors: INVALID_ARGUMENT (`INVALID_REQUEST`, `REQUEST_ID_REUSED`), ABORTED (`KEY_UNSETTLED`), INTERNAL
+    (`LOG_KEY_FAULT`, `NO_ENTROPY`).
     """
 
     RedactDecision: grpc.aio.UnaryUnaryMultiCallable[
@@ -110,12 +132,16 @@ class AdminServiceAsyncStub:
     """Redacts one decision. The daemon deletes the payloads of its records, and every hash from which a payload could be
     guessed. The record says who redacted it, when and why. Proofs stay valid.
 
-    Errors: INVALID_ARGUMENT, NOT_FOUND (`NO_SUCH_DECISION`), FAILED_PRECONDITION (`NOT_REDACTABLE`: it is pending, its
-    result is not reported yet, or it is already redacted).
+    Errors: INVALID_ARGUMENT (`INVALID_REQUEST`, `REQUEST_ID_REUSED`), NOT_FOUND (`NO_SUCH_DECISION`),
+    FAILED_PRECONDITION (`NOT_REDACTABLE`: it is pending, its result is not reported yet, or it is already redacted).
     """
 
 class AdminServiceServicer(metaclass=abc.ABCMeta):
-    """An admin calls this service to run the daemon. Role: admin."""
+    """An admin calls this service to run the daemon. Role: admin. An auditor may list the tokens.
+
+    Every call can also fail with the reasons that `ErrorReason` names for credentials, roles, limits of the daemon, its
+    record and its shutdown.
+    """
 
     @abc.abstractmethod
     def CreateToken(
@@ -125,7 +151,8 @@ class AdminServiceServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[aegis._proto.admin_pb2.CreateTokenResponse, collections.abc.Awaitable[aegis._proto.admin_pb2.CreateTokenResponse]]:
         """Creates a token. Only this response contains the secret.
 
-        Errors: INVALID_ARGUMENT, RESOURCE_EXHAUSTED (`TOO_MANY_TOKENS`).
+        Errors: INVALID_ARGUMENT (`INVALID_REQUEST`, `REQUEST_ID_REUSED`), RESOURCE_EXHAUSTED (`TOO_MANY_TOKENS`), INTERNAL
+        (`NO_ENTROPY`).
         """
 
     @abc.abstractmethod
@@ -134,8 +161,10 @@ class AdminServiceServicer(metaclass=abc.ABCMeta):
         request: aegis._proto.admin_pb2.ListTokensRequest,
         context: _ServicerContext,
     ) -> typing.Union[aegis._proto.admin_pb2.ListTokensResponse, collections.abc.Awaitable[aegis._proto.admin_pb2.ListTokensResponse]]:
-        """Lists every token that was created here and is not revoked, oldest first. Tokens of the identities file are not
-        included.
+        """Lists every token that was created here and is not revoked, oldest first, in pages. Tokens of the identities file
+        are not included. Roles: admin, auditor.
+
+        Errors: INVALID_ARGUMENT (`INVALID_REQUEST`).
         """
 
     @abc.abstractmethod
@@ -144,9 +173,10 @@ class AdminServiceServicer(metaclass=abc.ABCMeta):
         request: aegis._proto.admin_pb2.RevokeTokenRequest,
         context: _ServicerContext,
     ) -> typing.Union[aegis._proto.admin_pb2.RevokeTokenResponse, collections.abc.Awaitable[aegis._proto.admin_pb2.RevokeTokenResponse]]:
-        """Revokes a token. Later calls with it are refused, and the streams that it opened end.
+        """Revokes a token. Later calls with it are refused, and the streams that it opened end. Safe to repeat: within 24
+        hours, a token that is revoked already is answered again, and nothing is recorded twice.
 
-        Errors: NOT_FOUND (`NO_SUCH_TOKEN`).
+        Errors: INVALID_ARGUMENT (`INVALID_REQUEST`: also if several tokens match), NOT_FOUND (`NO_SUCH_TOKEN`).
         """
 
     @abc.abstractmethod
@@ -157,6 +187,9 @@ class AdminServiceServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[aegis._proto.admin_pb2.RotateLogKeyResponse, collections.abc.Awaitable[aegis._proto.admin_pb2.RotateLogKeyResponse]]:
         """Replaces the key that signs checkpoints. The old key signs the new one, the change is recorded, and the old key is
         destroyed.
+
+        Errors: INVALID_ARGUMENT (`INVALID_REQUEST`, `REQUEST_ID_REUSED`), ABORTED (`KEY_UNSETTLED`), INTERNAL
+        (`LOG_KEY_FAULT`, `NO_ENTROPY`).
         """
 
     @abc.abstractmethod
@@ -168,8 +201,8 @@ class AdminServiceServicer(metaclass=abc.ABCMeta):
         """Redacts one decision. The daemon deletes the payloads of its records, and every hash from which a payload could be
         guessed. The record says who redacted it, when and why. Proofs stay valid.
 
-        Errors: INVALID_ARGUMENT, NOT_FOUND (`NO_SUCH_DECISION`), FAILED_PRECONDITION (`NOT_REDACTABLE`: it is pending, its
-        result is not reported yet, or it is already redacted).
+        Errors: INVALID_ARGUMENT (`INVALID_REQUEST`, `REQUEST_ID_REUSED`), NOT_FOUND (`NO_SUCH_DECISION`),
+        FAILED_PRECONDITION (`NOT_REDACTABLE`: it is pending, its result is not reported yet, or it is already redacted).
         """
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

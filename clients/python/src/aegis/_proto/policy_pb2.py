@@ -16,37 +16,49 @@ from aegis._proto import types_pb2 as aegis_dot_v1_dot_types__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x61\x65gis/v1/policy.proto\x12\x08\x61\x65gis.v1\x1a\x14\x61\x65gis/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\")\n\x0bPolicyLayer\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04yaml\x18\x02 \x01(\t\"\xc4\x01\n\x06Policy\x12\x10\n\x08revision\x18\x01 \x01(\t\x12%\n\x06layers\x18\x02 \x03(\x0b\x32\x15.aegis.v1.PolicyLayer\x12\x13\n\x0bmerged_json\x18\x03 \x01(\t\x12\x12\n\nrule_count\x18\x04 \x01(\r\x12-\n\tloaded_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x08warnings\x18\x06 \x03(\x0b\x32\x17.aegis.v1.PolicyFinding\"Z\n\rPolicyFinding\x12\x0c\n\x04\x66ile\x18\x01 \x01(\t\x12\x0c\n\x04line\x18\x02 \x01(\r\x12\x0e\n\x06\x63olumn\x18\x03 \x01(\r\x12\x0c\n\x04path\x18\x04 \x01(\t\x12\x0f\n\x07message\x18\x05 \x01(\t\"$\n\x10GetPolicyRequest\x12\x10\n\x08revision\x18\x01 \x01(\t\"5\n\x11GetPolicyResponse\x12 \n\x06policy\x18\x01 \x01(\x0b\x32\x10.aegis.v1.Policy\">\n\x13UpdatePolicyRequest\x12\x0c\n\x04yaml\x18\x01 \x01(\t\x12\x19\n\x11\x65xpected_revision\x18\x02 \x01(\t\"8\n\x14UpdatePolicyResponse\x12 \n\x06policy\x18\x01 \x01(\x0b\x32\x10.aegis.v1.Policy\">\n\x15ValidatePolicyRequest\x12%\n\x06layers\x18\x01 \x03(\x0b\x32\x15.aegis.v1.PolicyLayer\"\x8d\x01\n\x16ValidatePolicyResponse\x12\r\n\x05valid\x18\x01 \x01(\x08\x12\'\n\x06\x65rrors\x18\x02 \x03(\x0b\x32\x17.aegis.v1.PolicyFinding\x12)\n\x08warnings\x18\x03 \x03(\x0b\x32\x17.aegis.v1.PolicyFinding\x12\x10\n\x08revision\x18\x04 \x01(\t\"\x14\n\x12WatchPolicyRequest\"\x9a\x01\n\x13WatchPolicyResponse\x12\"\n\x06loaded\x18\x01 \x01(\x0b\x32\x10.aegis.v1.PolicyH\x00\x12,\n\x08rejected\x18\x02 \x01(\x0b\x32\x18.aegis.v1.PolicyRejectedH\x00\x12(\n\theartbeat\x18\x03 \x01(\x0b\x32\x13.aegis.v1.HeartbeatH\x00\x42\x07\n\x05\x65vent\"z\n\x0ePolicyRejected\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rkept_revision\x18\x02 \x01(\t\x12\'\n\x06\x65rrors\x18\x03 \x03(\x0b\x32\x17.aegis.v1.PolicyFinding2\xc7\x02\n\rPolicyService\x12\x44\n\tGetPolicy\x12\x1a.aegis.v1.GetPolicyRequest\x1a\x1b.aegis.v1.GetPolicyResponse\x12M\n\x0cUpdatePolicy\x12\x1d.aegis.v1.UpdatePolicyRequest\x1a\x1e.aegis.v1.UpdatePolicyResponse\x12S\n\x0eValidatePolicy\x12\x1f.aegis.v1.ValidatePolicyRequest\x1a .aegis.v1.ValidatePolicyResponse\x12L\n\x0bWatchPolicy\x12\x1c.aegis.v1.WatchPolicyRequest\x1a\x1d.aegis.v1.WatchPolicyResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15\x61\x65gis/v1/policy.proto\x12\x08\x61\x65gis.v1\x1a\x14\x61\x65gis/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\")\n\x0bPolicyLayer\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04yaml\x18\x02 \x01(\t\"\xd5\x01\n\x06Policy\x12\x10\n\x08revision\x18\x01 \x01(\t\x12%\n\x06layers\x18\x02 \x03(\x0b\x32\x15.aegis.v1.PolicyLayer\x12\x13\n\x0bmerged_json\x18\x03 \x01(\t\x12\x12\n\nrule_count\x18\x04 \x01(\r\x12-\n\tloaded_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x08warnings\x18\x06 \x03(\x0b\x32\x17.aegis.v1.PolicyFinding\x12\x0f\n\x07\x63omment\x18\x07 \x01(\t\"5\n\x0cPolicyLayers\x12%\n\x06layers\x18\x01 \x03(\x0b\x32\x15.aegis.v1.PolicyLayer\"\x8e\x01\n\rPolicyFinding\x12\x0c\n\x04\x66ile\x18\x01 \x01(\t\x12\x0c\n\x04line\x18\x02 \x01(\r\x12\x0e\n\x06\x63olumn\x18\x03 \x01(\r\x12\x0c\n\x04path\x18\x04 \x01(\t\x12\x0f\n\x07message\x18\x05 \x01(\t\x12\x0c\n\x04\x63ode\x18\x06 \x01(\t\x12$\n\x08severity\x18\x07 \x01(\x0e\x32\x12.aegis.v1.Severity\"L\n\x0ePolicyFindings\x12)\n\x08\x66indings\x18\x01 \x03(\x0b\x32\x17.aegis.v1.PolicyFinding\x12\x0f\n\x07omitted\x18\x02 \x01(\r\"$\n\x10GetPolicyRequest\x12\x10\n\x08revision\x18\x01 \x01(\t\"5\n\x11GetPolicyResponse\x12 \n\x06policy\x18\x01 \x01(\x0b\x32\x10.aegis.v1.Policy\"\xb4\x01\n\x13UpdatePolicyRequest\x12(\n\x06layers\x18\x01 \x01(\x0b\x32\x16.aegis.v1.PolicyLayersH\x00\x12\x12\n\x08revision\x18\x02 \x01(\tH\x00\x12\x19\n\x11\x65xpected_revision\x18\x03 \x01(\t\x12\x0f\n\x07\x63omment\x18\x04 \x01(\t\x12\x15\n\rvalidate_only\x18\x05 \x01(\x08\x12\x12\n\nrequest_id\x18\x06 \x01(\tB\x08\n\x06source\"8\n\x14UpdatePolicyResponse\x12 \n\x06policy\x18\x01 \x01(\x0b\x32\x10.aegis.v1.Policy\">\n\x15ValidatePolicyRequest\x12%\n\x06layers\x18\x01 \x03(\x0b\x32\x15.aegis.v1.PolicyLayer\"\x9c\x01\n\x16ValidatePolicyResponse\x12\x12\n\x05valid\x18\x01 \x01(\x08H\x00\x88\x01\x01\x12\'\n\x06\x65rrors\x18\x02 \x03(\x0b\x32\x17.aegis.v1.PolicyFinding\x12)\n\x08warnings\x18\x03 \x03(\x0b\x32\x17.aegis.v1.PolicyFinding\x12\x10\n\x08revision\x18\x04 \x01(\tB\x08\n\x06_valid\"\x14\n\x12WatchPolicyRequest\"\x9a\x01\n\x13WatchPolicyResponse\x12\"\n\x06loaded\x18\x01 \x01(\x0b\x32\x10.aegis.v1.PolicyH\x00\x12,\n\x08rejected\x18\x02 \x01(\x0b\x32\x18.aegis.v1.PolicyRejectedH\x00\x12(\n\theartbeat\x18\x03 \x01(\x0b\x32\x13.aegis.v1.HeartbeatH\x00\x42\x07\n\x05\x65vent\"\x81\x01\n\x0ePolicyRejected\x12/\n\x0brejected_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rkept_revision\x18\x02 \x01(\t\x12\'\n\x06\x65rrors\x18\x03 \x03(\x0b\x32\x17.aegis.v1.PolicyFinding*N\n\x08Severity\x12\x18\n\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x12\n\x0eSEVERITY_ERROR\x10\x01\x12\x14\n\x10SEVERITY_WARNING\x10\x02\x32\xd6\x02\n\rPolicyService\x12I\n\tGetPolicy\x12\x1a.aegis.v1.GetPolicyRequest\x1a\x1b.aegis.v1.GetPolicyResponse\"\x03\x90\x02\x01\x12M\n\x0cUpdatePolicy\x12\x1d.aegis.v1.UpdatePolicyRequest\x1a\x1e.aegis.v1.UpdatePolicyResponse\x12X\n\x0eValidatePolicy\x12\x1f.aegis.v1.ValidatePolicyRequest\x1a .aegis.v1.ValidatePolicyResponse\"\x03\x90\x02\x01\x12Q\n\x0bWatchPolicy\x12\x1c.aegis.v1.WatchPolicyRequest\x1a\x1d.aegis.v1.WatchPolicyResponse\"\x03\x90\x02\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'aegis._proto.policy_pb2', _globals)
 if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
+  _globals['_POLICYSERVICE'].methods_by_name['GetPolicy']._options = None
+  _globals['_POLICYSERVICE'].methods_by_name['GetPolicy']._serialized_options = b'\220\002\001'
+  _globals['_POLICYSERVICE'].methods_by_name['ValidatePolicy']._options = None
+  _globals['_POLICYSERVICE'].methods_by_name['ValidatePolicy']._serialized_options = b'\220\002\001'
+  _globals['_POLICYSERVICE'].methods_by_name['WatchPolicy']._options = None
+  _globals['_POLICYSERVICE'].methods_by_name['WatchPolicy']._serialized_options = b'\220\002\001'
+  _globals['_SEVERITY']._serialized_start=1495
+  _globals['_SEVERITY']._serialized_end=1573
   _globals['_POLICYLAYER']._serialized_start=90
   _globals['_POLICYLAYER']._serialized_end=131
   _globals['_POLICY']._serialized_start=134
-  _globals['_POLICY']._serialized_end=330
-  _globals['_POLICYFINDING']._serialized_start=332
-  _globals['_POLICYFINDING']._serialized_end=422
-  _globals['_GETPOLICYREQUEST']._serialized_start=424
-  _globals['_GETPOLICYREQUEST']._serialized_end=460
-  _globals['_GETPOLICYRESPONSE']._serialized_start=462
-  _globals['_GETPOLICYRESPONSE']._serialized_end=515
-  _globals['_UPDATEPOLICYREQUEST']._serialized_start=517
-  _globals['_UPDATEPOLICYREQUEST']._serialized_end=579
-  _globals['_UPDATEPOLICYRESPONSE']._serialized_start=581
-  _globals['_UPDATEPOLICYRESPONSE']._serialized_end=637
-  _globals['_VALIDATEPOLICYREQUEST']._serialized_start=639
-  _globals['_VALIDATEPOLICYREQUEST']._serialized_end=701
-  _globals['_VALIDATEPOLICYRESPONSE']._serialized_start=704
-  _globals['_VALIDATEPOLICYRESPONSE']._serialized_end=845
-  _globals['_WATCHPOLICYREQUEST']._serialized_start=847
-  _globals['_WATCHPOLICYREQUEST']._serialized_end=867
-  _globals['_WATCHPOLICYRESPONSE']._serialized_start=870
-  _globals['_WATCHPOLICYRESPONSE']._serialized_end=1024
-  _globals['_POLICYREJECTED']._serialized_start=1026
-  _globals['_POLICYREJECTED']._serialized_end=1148
-  _globals['_POLICYSERVICE']._serialized_start=1151
-  _globals['_POLICYSERVICE']._serialized_end=1478
+  _globals['_POLICY']._serialized_end=347
+  _globals['_POLICYLAYERS']._serialized_start=349
+  _globals['_POLICYLAYERS']._serialized_end=402
+  _globals['_POLICYFINDING']._serialized_start=405
+  _globals['_POLICYFINDING']._serialized_end=547
+  _globals['_POLICYFINDINGS']._serialized_start=549
+  _globals['_POLICYFINDINGS']._serialized_end=625
+  _globals['_GETPOLICYREQUEST']._serialized_start=627
+  _globals['_GETPOLICYREQUEST']._serialized_end=663
+  _globals['_GETPOLICYRESPONSE']._serialized_start=665
+  _globals['_GETPOLICYRESPONSE']._serialized_end=718
+  _globals['_UPDATEPOLICYREQUEST']._serialized_start=721
+  _globals['_UPDATEPOLICYREQUEST']._serialized_end=901
+  _globals['_UPDATEPOLICYRESPONSE']._serialized_start=903
+  _globals['_UPDATEPOLICYRESPONSE']._serialized_end=959
+  _globals['_VALIDATEPOLICYREQUEST']._serialized_start=961
+  _globals['_VALIDATEPOLICYREQUEST']._serialized_end=1023
+  _globals['_VALIDATEPOLICYRESPONSE']._serialized_start=1026
+  _globals['_VALIDATEPOLICYRESPONSE']._serialized_end=1182
+  _globals['_WATCHPOLICYREQUEST']._serialized_start=1184
+  _globals['_WATCHPOLICYREQUEST']._serialized_end=1204
+  _globals['_WATCHPOLICYRESPONSE']._serialized_start=1207
+  _globals['_WATCHPOLICYRESPONSE']._serialized_end=1361
+  _globals['_POLICYREJECTED']._serialized_start=1364
+  _globals['_POLICYREJECTED']._serialized_end=1493
+  _globals['_POLICYSERVICE']._serialized_start=1576
+  _globals['_POLICYSERVICE']._serialized_end=1918
 # @@protoc_insertion_point(module_scope)

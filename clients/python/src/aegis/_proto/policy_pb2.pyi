@@ -8,11 +8,42 @@ import builtins
 import collections.abc
 import google.protobuf.descriptor
 import google.protobuf.internal.containers
+import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
 import google.protobuf.timestamp_pb2
+import sys
 import typing
 
+if sys.version_info >= (3, 10):
+    import typing as typing_extensions
+else:
+    import typing_extensions
+
 DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
+
+class _Severity:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _SeverityEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_Severity.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    SEVERITY_UNSPECIFIED: _Severity.ValueType  # 0
+    """Unknown."""
+    SEVERITY_ERROR: _Severity.ValueType  # 1
+    """The policy is not valid."""
+    SEVERITY_WARNING: _Severity.ValueType  # 2
+    """The policy is valid, but probably not what its author wants."""
+
+class Severity(_Severity, metaclass=_SeverityEnumTypeWrapper):
+    """How bad a finding is."""
+
+SEVERITY_UNSPECIFIED: Severity.ValueType  # 0
+"""Unknown."""
+SEVERITY_ERROR: Severity.ValueType  # 1
+"""The policy is not valid."""
+SEVERITY_WARNING: Severity.ValueType  # 2
+"""The policy is valid, but probably not what its author wants."""
+global___Severity = Severity
 
 @typing.final
 class PolicyLayer(google.protobuf.message.Message):
@@ -23,7 +54,9 @@ class PolicyLayer(google.protobuf.message.Message):
     NAME_FIELD_NUMBER: builtins.int
     YAML_FIELD_NUMBER: builtins.int
     name: builtins.str
-    """The name of the file in messages: a path."""
+    """The name of the file in messages: a path. In `UpdatePolicy` it may be empty; otherwise it is the name of the policy
+    file, as `GetPolicy` returns it.
+    """
     yaml: builtins.str
     """The YAML text, unchanged."""
     def __init__(
@@ -48,12 +81,15 @@ class Policy(google.protobuf.message.Message):
     RULE_COUNT_FIELD_NUMBER: builtins.int
     LOADED_AT_FIELD_NUMBER: builtins.int
     WARNINGS_FIELD_NUMBER: builtins.int
+    COMMENT_FIELD_NUMBER: builtins.int
     revision: builtins.str
     """SHA-256 in hex of the canonical JSON of the merged policy."""
     merged_json: builtins.str
     """The merged policy as canonical JSON. `revision` is the digest of this text."""
     rule_count: builtins.int
     """The number of rules."""
+    comment: builtins.str
+    """The comment of the last update that put this revision in force. Empty: none, or the file was changed on disk."""
     @property
     def layers(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___PolicyLayer]:
         """The files of the policy, lowest layer first. A later layer wins."""
@@ -75,11 +111,32 @@ class Policy(google.protobuf.message.Message):
         rule_count: builtins.int = ...,
         loaded_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         warnings: collections.abc.Iterable[global___PolicyFinding] | None = ...,
+        comment: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["loaded_at", b"loaded_at"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["layers", b"layers", "loaded_at", b"loaded_at", "merged_json", b"merged_json", "revision", b"revision", "rule_count", b"rule_count", "warnings", b"warnings"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["comment", b"comment", "layers", b"layers", "loaded_at", b"loaded_at", "merged_json", b"merged_json", "revision", b"revision", "rule_count", b"rule_count", "warnings", b"warnings"]) -> None: ...
 
 global___Policy = Policy
+
+@typing.final
+class PolicyLayers(google.protobuf.message.Message):
+    """The files of a policy."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LAYERS_FIELD_NUMBER: builtins.int
+    @property
+    def layers(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___PolicyLayer]:
+        """The files, lowest layer first. At least one."""
+
+    def __init__(
+        self,
+        *,
+        layers: collections.abc.Iterable[global___PolicyLayer] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["layers", b"layers"]) -> None: ...
+
+global___PolicyLayers = PolicyLayers
 
 @typing.final
 class PolicyFinding(google.protobuf.message.Message):
@@ -92,6 +149,8 @@ class PolicyFinding(google.protobuf.message.Message):
     COLUMN_FIELD_NUMBER: builtins.int
     PATH_FIELD_NUMBER: builtins.int
     MESSAGE_FIELD_NUMBER: builtins.int
+    CODE_FIELD_NUMBER: builtins.int
+    SEVERITY_FIELD_NUMBER: builtins.int
     file: builtins.str
     """The file."""
     line: builtins.int
@@ -102,6 +161,10 @@ class PolicyFinding(google.protobuf.message.Message):
     """The place in the document, for example `rules[2].conditions.param_gt`."""
     message: builtins.str
     """What is wrong and what would be right."""
+    code: builtins.str
+    """The kind of the finding, for programs: for example `UNKNOWN_KEY` or `HIDDEN_RULE`. A kind keeps its code."""
+    severity: global___Severity.ValueType
+    """Whether it is an error or a warning. Each code has one severity."""
     def __init__(
         self,
         *,
@@ -110,10 +173,36 @@ class PolicyFinding(google.protobuf.message.Message):
         column: builtins.int = ...,
         path: builtins.str = ...,
         message: builtins.str = ...,
+        code: builtins.str = ...,
+        severity: global___Severity.ValueType = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["column", b"column", "file", b"file", "line", b"line", "message", b"message", "path", b"path"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["code", b"code", "column", b"column", "file", b"file", "line", b"line", "message", b"message", "path", b"path", "severity", b"severity"]) -> None: ...
 
 global___PolicyFinding = PolicyFinding
+
+@typing.final
+class PolicyFindings(google.protobuf.message.Message):
+    """What is wrong with a policy: a detail of a status with the reason `POLICY_INVALID`."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    FINDINGS_FIELD_NUMBER: builtins.int
+    OMITTED_FIELD_NUMBER: builtins.int
+    omitted: builtins.int
+    """How many findings are left out. `ValidatePolicy` returns more of them."""
+    @property
+    def findings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___PolicyFinding]:
+        """The first findings, as many as fit into a status."""
+
+    def __init__(
+        self,
+        *,
+        findings: collections.abc.Iterable[global___PolicyFinding] | None = ...,
+        omitted: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["findings", b"findings", "omitted", b"omitted"]) -> None: ...
+
+global___PolicyFindings = PolicyFindings
 
 @typing.final
 class GetPolicyRequest(google.protobuf.message.Message):
@@ -123,7 +212,7 @@ class GetPolicyRequest(google.protobuf.message.Message):
 
     REVISION_FIELD_NUMBER: builtins.int
     revision: builtins.str
-    """The revision. Empty: the policy in force."""
+    """The revision, or its first characters: at least 4, and of one policy only. Empty: the policy in force."""
     def __init__(
         self,
         *,
@@ -160,19 +249,44 @@ class UpdatePolicyRequest(google.protobuf.message.Message):
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    YAML_FIELD_NUMBER: builtins.int
+    LAYERS_FIELD_NUMBER: builtins.int
+    REVISION_FIELD_NUMBER: builtins.int
     EXPECTED_REVISION_FIELD_NUMBER: builtins.int
-    yaml: builtins.str
-    """The new YAML text of the policy file. Required."""
+    COMMENT_FIELD_NUMBER: builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    revision: builtins.str
+    """An earlier revision, which comes into force again: the revision, or its first characters (at least 4, and of one
+    policy only).
+    """
     expected_revision: builtins.str
-    """The revision that the caller expects to replace. Empty: any."""
+    """The revision that the caller expects to replace: all of it. Empty: any."""
+    comment: builtins.str
+    """Why the policy changes, for the record and for `Policy.comment`."""
+    validate_only: builtins.bool
+    """Whether to check everything and change nothing. `request_id` then means nothing."""
+    request_id: builtins.str
+    """Makes a retry safe: within 24 hours, the same caller's same request with this id is answered as it was the first
+    time, and nothing is done again. Any text that is unique to this request, for example a UUID: at most 256 bytes.
+    Empty: each call is a new request.
+    """
+    @property
+    def layers(self) -> global___PolicyLayers:
+        """The new text of the policy file: exactly one layer."""
+
     def __init__(
         self,
         *,
-        yaml: builtins.str = ...,
+        layers: global___PolicyLayers | None = ...,
+        revision: builtins.str = ...,
         expected_revision: builtins.str = ...,
+        comment: builtins.str = ...,
+        validate_only: builtins.bool = ...,
+        request_id: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["expected_revision", b"expected_revision", "yaml", b"yaml"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["layers", b"layers", "revision", b"revision", "source", b"source"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["comment", b"comment", "expected_revision", b"expected_revision", "layers", b"layers", "request_id", b"request_id", "revision", b"revision", "source", b"source", "validate_only", b"validate_only"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["source", b"source"]) -> typing.Literal["layers", "revision"] | None: ...
 
 global___UpdatePolicyRequest = UpdatePolicyRequest
 
@@ -185,7 +299,9 @@ class UpdatePolicyResponse(google.protobuf.message.Message):
     POLICY_FIELD_NUMBER: builtins.int
     @property
     def policy(self) -> global___Policy:
-        """The policy now in force."""
+        """The policy that this call put in force. With `validate_only`: the policy that would come into force, without
+        `loaded_at`.
+        """
 
     def __init__(
         self,
@@ -228,7 +344,7 @@ class ValidatePolicyResponse(google.protobuf.message.Message):
     WARNINGS_FIELD_NUMBER: builtins.int
     REVISION_FIELD_NUMBER: builtins.int
     valid: builtins.bool
-    """Whether the policy is valid."""
+    """Whether the policy is valid. Always present, so that JSON shows `false` too."""
     revision: builtins.str
     """The revision that the policy would have. Empty if it is not valid."""
     @property
@@ -242,12 +358,14 @@ class ValidatePolicyResponse(google.protobuf.message.Message):
     def __init__(
         self,
         *,
-        valid: builtins.bool = ...,
+        valid: builtins.bool | None = ...,
         errors: collections.abc.Iterable[global___PolicyFinding] | None = ...,
         warnings: collections.abc.Iterable[global___PolicyFinding] | None = ...,
         revision: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["errors", b"errors", "revision", b"revision", "valid", b"valid", "warnings", b"warnings"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_valid", b"_valid", "valid", b"valid"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_valid", b"_valid", "errors", b"errors", "revision", b"revision", "valid", b"valid", "warnings", b"warnings"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_valid", b"_valid"]) -> typing.Literal["valid"] | None: ...
 
 global___ValidatePolicyResponse = ValidatePolicyResponse
 
@@ -305,13 +423,13 @@ class PolicyRejected(google.protobuf.message.Message):
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    TIME_FIELD_NUMBER: builtins.int
+    REJECTED_AT_FIELD_NUMBER: builtins.int
     KEPT_REVISION_FIELD_NUMBER: builtins.int
     ERRORS_FIELD_NUMBER: builtins.int
     kept_revision: builtins.str
     """The revision that remains in force."""
     @property
-    def time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+    def rejected_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """When the change was refused."""
 
     @property
@@ -321,11 +439,11 @@ class PolicyRejected(google.protobuf.message.Message):
     def __init__(
         self,
         *,
-        time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        rejected_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         kept_revision: builtins.str = ...,
         errors: collections.abc.Iterable[global___PolicyFinding] | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["time", b"time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["errors", b"errors", "kept_revision", b"kept_revision", "time", b"time"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["rejected_at", b"rejected_at"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["errors", b"errors", "kept_revision", b"kept_revision", "rejected_at", b"rejected_at"]) -> None: ...
 
 global___PolicyRejected = PolicyRejected

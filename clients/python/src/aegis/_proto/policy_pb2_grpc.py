@@ -6,7 +6,10 @@ from aegis._proto import policy_pb2 as aegis_dot_v1_dot_policy__pb2
 
 
 class PolicyServiceStub(object):
-    """An admin calls this service. Role: admin.
+    """An admin calls this service. Role: admin. An auditor may read and check policies.
+
+    Every call can also fail with the reasons that `ErrorReason` names for credentials, roles, limits of the daemon, its
+    record and its shutdown.
     """
 
     def __init__(self, channel):
@@ -38,36 +41,47 @@ class PolicyServiceStub(object):
 
 
 class PolicyServiceServicer(object):
-    """An admin calls this service. Role: admin.
+    """An admin calls this service. Role: admin. An auditor may read and check policies.
+
+    Every call can also fail with the reasons that `ErrorReason` names for credentials, roles, limits of the daemon, its
+    record and its shutdown.
     """
 
     def GetPolicy(self, request, context):
-        """Returns the policy in force, or an earlier revision.
+        """Returns the policy in force, or an earlier revision. Roles: admin, auditor.
+
+        Errors: INVALID_ARGUMENT (`INVALID_REQUEST`: also if several revisions match), NOT_FOUND (`NO_SUCH_REVISION`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdatePolicy(self, request, context):
-        """Writes a new policy to the policy file and puts it in force.
+        """Writes a new policy, or an earlier one, to the policy file and puts it in force. The daemon must have exactly one
+        policy file, and may write it.
 
-        Errors: INVALID_ARGUMENT (the policy is not valid: one field violation per finding), ABORTED
-        (`REVISION_MISMATCH`), FAILED_PRECONDITION (`POLICY_NOT_WRITABLE`: several layers, the built-in policy, or a file
-        that cannot be written).
+        Errors: INVALID_ARGUMENT (`INVALID_REQUEST`, `REQUEST_ID_REUSED`, `POLICY_INVALID` with `PolicyFindings` among the
+        details), NOT_FOUND (`NO_SUCH_REVISION`), ABORTED (`REVISION_MISMATCH`), FAILED_PRECONDITION
+        (`POLICY_NOT_WRITABLE`: several layers, the built-in policy, or a file that cannot be written).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ValidatePolicy(self, request, context):
-        """Checks a policy, and returns everything that is wrong with it.
+        """Checks a policy, and returns everything that is wrong with it. Roles: admin, auditor.
+
+        Errors: INVALID_ARGUMENT (`INVALID_REQUEST`). A policy that is not valid is an answer and no error.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchPolicy(self, request, context):
-        """Streams the policy in force, then every change of it, and every change that was refused.
+        """Streams the policy in force, then every change of it, and every change that was refused. Roles: admin, auditor.
+
+        Errors: RESOURCE_EXHAUSTED (`TOO_MANY_STREAMS`), UNAUTHENTICATED (`CREDENTIAL_EXPIRED`), UNAVAILABLE
+        (`NOT_SERVING`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -104,7 +118,10 @@ def add_PolicyServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class PolicyService(object):
-    """An admin calls this service. Role: admin.
+    """An admin calls this service. Role: admin. An auditor may read and check policies.
+
+    Every call can also fail with the reasons that `ErrorReason` names for credentials, roles, limits of the daemon, its
+    record and its shutdown.
     """
 
     @staticmethod

@@ -18,72 +18,106 @@ class _ServicerContext(grpc.ServicerContext, grpc.aio.ServicerContext):  # type:
     ...
 
 class PolicyServiceStub:
-    """An admin calls this service. Role: admin."""
+    """An admin calls this service. Role: admin. An auditor may read and check policies.
+
+    Every call can also fail with the reasons that `ErrorReason` names for credentials, roles, limits of the daemon, its
+    record and its shutdown.
+    """
 
     def __init__(self, channel: typing.Union[grpc.Channel, grpc.aio.Channel]) -> None: ...
     GetPolicy: grpc.UnaryUnaryMultiCallable[
         aegis._proto.policy_pb2.GetPolicyRequest,
         aegis._proto.policy_pb2.GetPolicyResponse,
     ]
-    """Returns the policy in force, or an earlier revision."""
+    """Returns the policy in force, or an earlier revision. Roles: admin, auditor.
+
+    Errors: INVALID_ARGUMENT (`INVALID_REQUEST`: also if several revisions match), NOT_FOUND (`NO_SUCH_REVISION`).
+    """
 
     UpdatePolicy: grpc.UnaryUnaryMultiCallable[
         aegis._proto.policy_pb2.UpdatePolicyRequest,
         aegis._proto.policy_pb2.UpdatePolicyResponse,
     ]
-    """Writes a new policy to the policy file and puts it in force.
+    """Writes a new policy, or an earlier one, to the policy file and puts it in force. The daemon must have exactly one
+    policy file, and may write it.
 
-    Errors: INVALID_ARGUMENT (the policy is not valid: one field violation per finding), ABORTED
-    (`REVISION_MISMATCH`), FAILED_PRECONDITION (`POLICY_NOT_WRITABLE`: several layers, the built-in policy, or a file
-    that cannot be written).
+    Errors: INVALID_ARGUMENT (`INVALID_REQUEST`, `REQUEST_ID_REUSED`, `POLICY_INVALID` with `PolicyFindings` among the
+    details), NOT_FOUND (`NO_SUCH_REVISION`), ABORTED (`REVISION_MISMATCH`), FAILED_PRECONDITION
+    (`POLICY_NOT_WRITABLE`: several layers, the built-in policy, or a file that cannot be written).
     """
 
     ValidatePolicy: grpc.UnaryUnaryMultiCallable[
         aegis._proto.policy_pb2.ValidatePolicyRequest,
         aegis._proto.policy_pb2.ValidatePolicyResponse,
     ]
-    """Checks a policy, and returns everything that is wrong with it."""
+    """Checks a policy, and returns everything that is wrong with it. Roles: admin, auditor.
+
+    Errors: INVALID_ARGUMENT (`INVALID_REQUEST`). A policy that is not valid is an answer and no error.
+    """
 
     WatchPolicy: grpc.UnaryStreamMultiCallable[
         aegis._proto.policy_pb2.WatchPolicyRequest,
         aegis._proto.policy_pb2.WatchPolicyResponse,
     ]
-    """Streams the policy in force, then every change of it, and every change that was refused."""
+    """Streams the policy in force, then every change of it, and every change that was refused. Roles: admin, auditor.
+
+    Errors: RESOURCE_EXHAUSTED (`TOO_MANY_STREAMS`), UNAUTHENTICATED (`CREDENTIAL_EXPIRED`), UNAVAILABLE
+    (`NOT_SERVING`).
+    """
 
 class PolicyServiceAsyncStub:
-    """An admin calls this service. Role: admin."""
+    """An admin calls this service. Role: admin. An auditor may read and check policies.
+
+    Every call can also fail with the reasons that `ErrorReason` names for credentials, roles, limits of the daemon, its
+    record and its shutdown.
+    """
 
     GetPolicy: grpc.aio.UnaryUnaryMultiCallable[
         aegis._proto.policy_pb2.GetPolicyRequest,
         aegis._proto.policy_pb2.GetPolicyResponse,
     ]
-    """Returns the policy in force, or an earlier revision."""
+    """Returns the policy in force, or an earlier revision. Roles: admin, auditor.
+
+    Errors: INVALID_ARGUMENT (`INVALID_REQUEST`: also if several revisions match), NOT_FOUND (`NO_SUCH_REVISION`).
+    """
 
     UpdatePolicy: grpc.aio.UnaryUnaryMultiCallable[
         aegis._proto.policy_pb2.UpdatePolicyRequest,
         aegis._proto.policy_pb2.UpdatePolicyResponse,
     ]
-    """Writes a new policy to the policy file and puts it in force.
+    """Writes a new policy, or an earlier one, to the policy file and puts it in force. The daemon must have exactly one
+    policy file, and may write it.
 
-    Errors: INVALID_ARGUMENT (the policy is not valid: one field violation per finding), ABORTED
-    (`REVISION_MISMATCH`), FAILED_PRECONDITION (`POLICY_NOT_WRITABLE`: several layers, the built-in policy, or a file
-    that cannot be written).
+    Errors: INVALID_ARGUMENT (`INVALID_REQUEST`, `REQUEST_ID_REUSED`, `POLICY_INVALID` with `PolicyFindings` among the
+    details), NOT_FOUND (`NO_SUCH_REVISION`), ABORTED (`REVISION_MISMATCH`), FAILED_PRECONDITION
+    (`POLICY_NOT_WRITABLE`: several layers, the built-in policy, or a file that cannot be written).
     """
 
     ValidatePolicy: grpc.aio.UnaryUnaryMultiCallable[
         aegis._proto.policy_pb2.ValidatePolicyRequest,
         aegis._proto.policy_pb2.ValidatePolicyResponse,
     ]
-    """Checks a policy, and returns everything that is wrong with it."""
+    """Checks a policy, and returns everything that is wrong with it. Roles: admin, auditor.
+
+    Errors: INVALID_ARGUMENT (`INVALID_REQUEST`). A policy that is not valid is an answer and no error.
+    """
 
     WatchPolicy: grpc.aio.UnaryStreamMultiCallable[
         aegis._proto.policy_pb2.WatchPolicyRequest,
         aegis._proto.policy_pb2.WatchPolicyResponse,
     ]
-    """Streams the policy in force, then every change of it, and every change that was refused."""
+    """Streams the policy in force, then every change of it, and every change that was refused. Roles: admin, auditor.
+
+    Errors: RESOURCE_EXHAUSTED (`TOO_MANY_STREAMS`), UNAUTHENTICATED (`CREDENTIAL_EXPIRED`), UNAVAILABLE
+    (`NOT_SERVING`).
+    """
 
 class PolicyServiceServicer(metaclass=abc.ABCMeta):
-    """An admin calls this service. Role: admin."""
+    """An admin calls this service. Role: admin. An auditor may read and check policies.
+
+    Every call can also fail with the reasons that `ErrorReason` names for credentials, roles, limits of the daemon, its
+    record and its shutdown.
+    """
 
     @abc.abstractmethod
     def GetPolicy(
@@ -91,7 +125,10 @@ class PolicyServiceServicer(metaclass=abc.ABCMeta):
         request: aegis._proto.policy_pb2.GetPolicyRequest,
         context: _ServicerContext,
     ) -> typing.Union[aegis._proto.policy_pb2.GetPolicyResponse, collections.abc.Awaitable[aegis._proto.policy_pb2.GetPolicyResponse]]:
-        """Returns the policy in force, or an earlier revision."""
+        """Returns the policy in force, or an earlier revision. Roles: admin, auditor.
+
+        Errors: INVALID_ARGUMENT (`INVALID_REQUEST`: also if several revisions match), NOT_FOUND (`NO_SUCH_REVISION`).
+        """
 
     @abc.abstractmethod
     def UpdatePolicy(
@@ -99,11 +136,12 @@ class PolicyServiceServicer(metaclass=abc.ABCMeta):
         request: aegis._proto.policy_pb2.UpdatePolicyRequest,
         context: _ServicerContext,
     ) -> typing.Union[aegis._proto.policy_pb2.UpdatePolicyResponse, collections.abc.Awaitable[aegis._proto.policy_pb2.UpdatePolicyResponse]]:
-        """Writes a new policy to the policy file and puts it in force.
+        """Writes a new policy, or an earlier one, to the policy file and puts it in force. The daemon must have exactly one
+        policy file, and may write it.
 
-        Errors: INVALID_ARGUMENT (the policy is not valid: one field violation per finding), ABORTED
-        (`REVISION_MISMATCH`), FAILED_PRECONDITION (`POLICY_NOT_WRITABLE`: several layers, the built-in policy, or a file
-        that cannot be written).
+        Errors: INVALID_ARGUMENT (`INVALID_REQUEST`, `REQUEST_ID_REUSED`, `POLICY_INVALID` with `PolicyFindings` among the
+        details), NOT_FOUND (`NO_SUCH_REVISION`), ABORTED (`REVISION_MISMATCH`), FAILED_PRECONDITION
+        (`POLICY_NOT_WRITABLE`: several layers, the built-in policy, or a file that cannot be written).
         """
 
     @abc.abstractmethod
@@ -112,7 +150,10 @@ class PolicyServiceServicer(metaclass=abc.ABCMeta):
         request: aegis._proto.policy_pb2.ValidatePolicyRequest,
         context: _ServicerContext,
     ) -> typing.Union[aegis._proto.policy_pb2.ValidatePolicyResponse, collections.abc.Awaitable[aegis._proto.policy_pb2.ValidatePolicyResponse]]:
-        """Checks a policy, and returns everything that is wrong with it."""
+        """Checks a policy, and returns everything that is wrong with it. Roles: admin, auditor.
+
+        Errors: INVALID_ARGUMENT (`INVALID_REQUEST`). A policy that is not valid is an answer and no error.
+        """
 
     @abc.abstractmethod
     def WatchPolicy(
@@ -120,6 +161,10 @@ class PolicyServiceServicer(metaclass=abc.ABCMeta):
         request: aegis._proto.policy_pb2.WatchPolicyRequest,
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[aegis._proto.policy_pb2.WatchPolicyResponse], collections.abc.AsyncIterator[aegis._proto.policy_pb2.WatchPolicyResponse]]:
-        """Streams the policy in force, then every change of it, and every change that was refused."""
+        """Streams the policy in force, then every change of it, and every change that was refused. Roles: admin, auditor.
+
+        Errors: RESOURCE_EXHAUSTED (`TOO_MANY_STREAMS`), UNAUTHENTICATED (`CREDENTIAL_EXPIRED`), UNAVAILABLE
+        (`NOT_SERVING`).
+        """
 
 def add_PolicyServiceServicer_to_server(servicer: PolicyServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
