@@ -97,6 +97,7 @@ pub(super) struct ExecuteOne {
 #[serde(deny_unknown_fields)]
 #[expect(dead_code, reason = "it describes what `Options` and `ExecuteAction` read")]
 pub(super) struct ExecuteSeveral {
+    /// The actions: between 1 and 100.
     #[schema(min_items = 1, max_items = 100)]
     actions: Vec<ExecuteAction>,
     /// How long to wait for reviewers and for the actions: `30s`, `5m`; at most `1h`. Default: `60s`.

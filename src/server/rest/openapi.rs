@@ -93,8 +93,13 @@ pub(super) fn finish(document: OpenApi) -> Value {
     let mut document = serde_json::to_value(document).unwrap_or_default();
     let comments = Comments::read();
     if let Some(schemas) = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut) {
+        let about = schemas.iter().map(|(name, schema)| {
+            let text = schema["description"].as_str().unwrap_or_default();
+            (format!("#/components/schemas/{name}"), text.split("\n\n").next().unwrap_or_default().to_owned())
+        });
+        let about: HashMap<_, _> = about.collect();
         for (name, schema) in schemas {
-            comments.describe(name, schema);
+            comments.describe(name, schema, &about);
         }
     }
     for operation in OPERATIONS {
@@ -151,22 +156,29 @@ impl Comments {
         Self { by_name }
     }
 
-    /// Describes a schema, its properties, and its words.
-    fn describe(&self, name: &str, schema: &mut Value) {
+    /// Describes a schema, its properties, and its words. `about` has what is said of each schema, by its place.
+    fn describe(&self, name: &str, schema: &mut Value, about: &HashMap<String, String>) {
         if let Some(words) = schema.get("enum").and_then(Value::as_array) {
             let words: Vec<_> = words.iter().filter_map(|word| self.word(name, word.as_str()?)).collect();
             if !words.is_empty() {
-                let about = schema["description"].as_str().unwrap_or_default();
-                schema["description"] = json!(format!("{about}\n\n{}", words.join("\n")));
+                let whole = schema["description"].as_str().unwrap_or_default();
+                schema["description"] = json!(format!("{whole}\n\n{}", words.join("\n")));
             }
         }
         let Some(properties) = schema.get_mut("properties").and_then(Value::as_object_mut) else { return };
         for (property, schema) in properties {
             let Some(schema) = schema.as_object_mut() else { continue };
-            if !schema.contains_key("description")
-                && let Some(comment) = self.property(name, property)
-            {
-                describe(schema, comment);
+            if schema.contains_key("description") {
+                continue;
+            }
+            // What may be null is one of two schemas, and utoipa puts the description on the first of them.
+            let inner =
+                schema.get("oneOf").and_then(|choices| choices.as_array()?.iter().find(|it| it["$ref"].is_string()));
+            let inner = inner.cloned().unwrap_or_else(|| Value::Object(schema.clone()));
+            let of_other = || inner["$ref"].as_str().and_then(|place| about.get(place)).map(String::as_str);
+            let text = inner["description"].as_str().or_else(|| self.property(name, property)).or_else(of_other);
+            if let Some(text) = text {
+                describe(schema, text);
             }
         }
     }
