@@ -25,9 +25,6 @@ use crate::governance::{Governor, Voted};
 use crate::server::problem::{self, Problem};
 use crate::server::streams::{HEARTBEAT, Over, Sink, stopping};
 
-/// How many approvals a page has, and the most.
-const PAGE: usize = 100;
-const LONGEST_PAGE: usize = 1000;
 /// The most records that a stream reads to say what ended while its client was away.
 const MISSED: u64 = 10_000;
 
@@ -60,7 +57,7 @@ pub(super) struct ApprovalPage {
     /// This risk level or a higher one.
     min_risk_level: Option<RiskLevel>,
     /// The most approvals to return: at most 1,000. Default: 100.
-    #[param(value_type = Option<u32>, minimum = 1)]
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000)]
     page_size: Option<Number>,
     /// The `next_page_token` of the page before.
     #[param(value_type = Option<String>)]
@@ -198,8 +195,7 @@ pub(super) struct VoteRequest {
 pub(super) async fn list(State(api): State<Api>, call: Call) -> Answer {
     let ApprovalPage { session_id, action_type, actor_id, min_risk_level, page_size, page_token } = call.query()?;
     let filter = ApprovalQuery { session_id, action_type, actor_id, min_risk_level };
-    let size = page_size.map_or(PAGE, |Number(size)| usize::try_from(size).unwrap_or(LONGEST_PAGE));
-    let size = size.clamp(1, LONGEST_PAGE);
+    let size = Number::page_size(page_size)?;
     let after = page_token.map(|Parsed(after)| after);
     // One more than requested, to see whether there is another page.
     let mut page = api.governor.queue().page(after, size + 1, |pending| filter.keeps(pending));

@@ -53,7 +53,7 @@ pub(super) struct RowQuery {
     /// Not after this moment.
     until: String,
     /// The newest so many rows. Default: all.
-    #[param(value_type = Option<u64>, minimum = 0)]
+    #[param(value_type = Option<u64>, minimum = 0, maximum = 9_007_199_254_740_991_usize)]
     limit: Option<Number>,
 }
 

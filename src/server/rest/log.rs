@@ -30,7 +30,7 @@ const LONGEST_TOP: usize = 100;
 #[into_params(parameter_in = Query)]
 pub(super) struct StatsQuery {
     /// How many action types and how many rules to name: at most 100. Default: 5.
-    #[param(value_type = Option<u32>)]
+    #[param(value_type = Option<u32>, maximum = 100)]
     top: Option<Number>,
 }
 
@@ -64,7 +64,10 @@ pub(super) struct Count {
 )]
 pub(super) async fn stats(State(api): State<Api>, call: Call) -> Answer {
     let query: StatsQuery = call.query()?;
-    let top = query.top.map_or(TOP, |Number(top)| usize::try_from(top).unwrap_or(LONGEST_TOP)).min(LONGEST_TOP);
+    let top = query.top.map_or(TOP, |Number(top)| usize::try_from(top).unwrap_or(usize::MAX));
+    if top > LONGEST_TOP {
+        return Err(CallError::invalid_field("top", format!("must be at most {LONGEST_TOP}")).into());
+    }
     let (now, unreported_after) = (api.governor.now(), api.governor.unreported_after());
     let stats = api.governor.store().scan(move |reader| reader.stats(now, unreported_after)).await?;
     let commonest = |counts: BTreeMap<String, u64>| {
@@ -96,7 +99,7 @@ pub(super) struct RecordQuery {
     #[param(value_type = Option<String>)]
     decision_id: Option<Parsed<DecisionId>>,
     /// The newest so many records. Default: all.
-    #[param(value_type = Option<u64>)]
+    #[param(value_type = Option<u64>, maximum = 9_007_199_254_740_991_usize)]
     limit: Option<Number>,
 }
 
@@ -246,13 +249,13 @@ pub(super) async fn checkpoint(State(api): State<Api>) -> Answer {
 #[into_params(parameter_in = Query)]
 pub(super) struct InclusionQuery {
     /// The sequence number of the record, from 1.
-    #[param(value_type = Option<u64>)]
+    #[param(value_type = Option<u64>, maximum = 9_007_199_254_740_991_usize)]
     sequence: Option<Number>,
     /// The index of the leaf, from 0: the sequence number minus 1. One of both is required.
-    #[param(value_type = Option<u64>)]
+    #[param(value_type = Option<u64>, maximum = 9_007_199_254_740_991_usize)]
     leaf_index: Option<Number>,
     /// The size of the tree. Default: the tree that is on disk now.
-    #[param(value_type = Option<u64>)]
+    #[param(value_type = Option<u64>, maximum = 9_007_199_254_740_991_usize)]
     tree_size: Option<Number>,
 }
 
@@ -302,10 +305,10 @@ pub(super) async fn inclusion_proof(State(api): State<Api>, call: Call) -> Answe
 #[into_params(parameter_in = Query)]
 pub(super) struct ConsistencyQuery {
     /// The size of the earlier tree. Default: 0.
-    #[param(value_type = Option<u64>)]
+    #[param(value_type = Option<u64>, maximum = 9_007_199_254_740_991_usize)]
     first_tree_size: Option<Number>,
     /// The size of the later tree. Default: the tree that is on disk now.
-    #[param(value_type = Option<u64>)]
+    #[param(value_type = Option<u64>, maximum = 9_007_199_254_740_991_usize)]
     second_tree_size: Option<Number>,
 }
 

@@ -6,6 +6,8 @@ use std::str::FromStr;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 
+use crate::domain::{CallError, MAX_WHOLE_NUMBER};
+
 /// A value with a text form of its own: an id, for example.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Parsed<T>(pub(super) T);
@@ -17,19 +19,33 @@ impl<'de, T: FromStr<Err: Display>> Deserialize<'de> for Parsed<T> {
     }
 }
 
-/// A whole number that is not negative.
+/// A whole number that is not negative, and that every reader of JSON has exactly.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Number(pub(super) u64);
 
 impl<'de> Deserialize<'de> for Number {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let wrong = |_| D::Error::custom(format_args!("`{text}` is not a whole number from 0 to {}", u64::MAX));
-        // Without a sign: `+1` is no number of a query, where a plus is a blank.
-        if text.bytes().all(|byte| byte.is_ascii_digit()) {
-            text.parse().map(Self).map_err(wrong)
-        } else {
-            Err(D::Error::custom(format_args!("`{text}` is not a whole number")))
+        // Without a sign: a plus is a blank in a query.
+        let is_plain = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        match text.parse() {
+            Ok(number) if is_plain && number <= MAX_WHOLE_NUMBER => Ok(Self(number)),
+            _ => Err(D::Error::custom(format_args!("`{text}` is not a whole number from 0 to {MAX_WHOLE_NUMBER}"))),
         }
     }
 }
+
+impl Number {
+    /// The size of a page.
+    pub(super) fn page_size(asked: Option<Self>) -> Result<usize, CallError> {
+        let size = asked.map_or(PAGE, |Self(size)| usize::try_from(size).unwrap_or(usize::MAX));
+        if (1..=LONGEST_PAGE).contains(&size) {
+            return Ok(size);
+        }
+        Err(CallError::invalid_field("page_size", format!("must be between 1 and {LONGEST_PAGE}")))
+    }
+}
+
+/// How many entries a page has, and the most.
+const PAGE: usize = 100;
+const LONGEST_PAGE: usize = 1000;

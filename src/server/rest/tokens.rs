@@ -15,17 +15,13 @@ use crate::governance::RevokedToken;
 use crate::server::problem::Problem;
 use crate::server::token_request::TokenRequest;
 
-/// How many tokens a page has, and the most.
-const PAGE: usize = 100;
-const LONGEST_PAGE: usize = 1000;
-
 /// Which page.
 #[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
 #[serde(default, deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(super) struct TokenPage {
     /// The most tokens to return: at most 1,000. Default: 100.
-    #[param(value_type = Option<u32>, minimum = 1)]
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000)]
     page_size: Option<Number>,
     /// The `next_page_token` of the page before.
     #[param(value_type = Option<String>)]
@@ -96,8 +92,7 @@ pub(super) struct MadeToken {
 )]
 pub(super) async fn list(State(api): State<Api>, call: Call) -> Answer {
     let query: TokenPage = call.query()?;
-    let size = query.page_size.map_or(PAGE, |Number(size)| usize::try_from(size).unwrap_or(LONGEST_PAGE));
-    let size = size.clamp(1, LONGEST_PAGE);
+    let size = Number::page_size(query.page_size)?;
     let now = api.governor.now();
     let all = api.governor.tokens().list();
     let rest = all.iter().filter(|stored| query.page_token.is_none_or(|Parsed(after)| stored.token_id > after));

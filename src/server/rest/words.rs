@@ -13,7 +13,7 @@ use crate::domain::{Timestamp, times};
 
 /// Declares an enumeration that has the words of one of the domain.
 macro_rules! words {
-    ($(#[$doc:meta])* $name:ident: $domain:ty, $case:literal, $fold:ident, [$($variant:ident),+ $(,)?]) => {
+    ($(#[$doc:meta])* $name:ident: $domain:ty, $case:tt, $fold:ident, [$($variant:ident),+ $(,)?]) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
         #[serde(rename_all = $case)]
