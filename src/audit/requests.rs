@@ -99,3 +99,33 @@ impl Reader {
 fn decode(value: &[u8]) -> Result<StoredAnswer, String> {
     serde_json::from_slice(value).map_err(|error| format!("an answer to a request: {error}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::state::Store;
+    use crate::audit::testing::{options, place};
+
+    #[tokio::test]
+    async fn an_answer_is_given_for_a_day_and_then_forgotten() {
+        let (_directory, path) = place();
+        let store = Store::open(&path, options()).unwrap();
+        let at = |hours| Timestamp::UNIX_EPOCH + std::time::Duration::from_hours(hours);
+        let (key, request) = (Digest::of(b"key"), Digest::of(b"request"));
+        let answer = StoredAnswer { at: at(100), request, answer: Value::from("done") };
+        let kept = answer.clone();
+        store.transact(move |tx| tx.put_answer(key, &kept)).await.unwrap();
+        // The clock may be set back: what was done is not done again.
+        for (hours, expected) in [(1, Some(&answer)), (100, Some(&answer)), (123, Some(&answer)), (124, None)] {
+            let found = store.look(move |reader| reader.answer(key, at(hours))).await.unwrap();
+            assert_eq!(found.as_ref(), expected, "{hours}");
+            assert_eq!(store.transact(move |tx| tx.answer(key, at(hours))).await.unwrap().as_ref(), expected);
+        }
+        assert_eq!(store.transact(move |tx| tx.forget_answers(at(123))).await.unwrap(), 0);
+        assert!(store.look(move |reader| reader.has_old_answers(at(124))).await.unwrap());
+        assert_eq!(store.transact(move |tx| tx.forget_answers(at(124))).await.unwrap(), 1);
+        assert!(!store.look(move |reader| reader.has_old_answers(at(124))).await.unwrap());
+        assert_eq!(store.look(move |reader| reader.answer(key, at(100))).await.unwrap(), None, "nothing is left");
+        store.shutdown();
+    }
+}

@@ -11,7 +11,7 @@ use super::generations::{Generation, PolicySource};
 use super::governor::Governor;
 use super::policy_changes::{By, Updated};
 use super::requests::RequestId;
-use crate::audit::{Reader, StoredLayer, StoredPolicy};
+use crate::audit::{Reader, StoreError, StoredLayer, StoredPolicy};
 use crate::domain::{Caller, Digest, Timestamp};
 use crate::policy::{Policy, Source};
 use crate::watcher::{check_replaceable, replace_bounded};
@@ -81,7 +81,20 @@ impl PolicyUpdate {
 
 impl Governor {
     /// Brings an admin's policy into force and writes it to the policy file.
-    pub async fn update_policy(&self, caller: &Caller, update: PolicyUpdate) -> Result<UpdatedPolicy, GovernanceError> {
+    ///
+    /// Runs to its end even if the caller is gone, so that no file is written that is not in force, and a retry with the
+    /// request id receives the answer.
+    pub async fn update_policy(
+        self: &Arc<Self>,
+        caller: &Caller,
+        update: PolicyUpdate,
+    ) -> Result<UpdatedPolicy, GovernanceError> {
+        let (governor, caller) = (Arc::clone(self), caller.clone());
+        let updated = tokio::spawn(async move { governor.update_to_the_end(&caller, update).await }).await;
+        updated.map_err(|_| StoreError::Closed)?
+    }
+
+    async fn update_to_the_end(&self, caller: &Caller, update: PolicyUpdate) -> Result<UpdatedPolicy, GovernanceError> {
         let _one_at_a_time = self.changing.lock().await;
         let id = if update.validate_only { None } else { update.id(caller)? };
         if let Some(id) = &id

@@ -64,3 +64,31 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     }
     written
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_regular_file_that_may_be_written_is_replaced() {
+        let tmp = tempfile::tempdir().unwrap();
+        let file = tmp.path().join("policy.yaml");
+        fs::write(&file, "old").unwrap();
+        check_replaceable(&file).unwrap();
+        replace_bounded(&file, b"new".to_vec()).unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"new");
+
+        let link = tmp.path().join("link");
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        let fifo = tmp.path().join("fifo");
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0).unwrap();
+        for (path, why) in [(&link, "symbolic link"), (&fifo, "no regular file"), (&tmp.path().join("none"), "No such")]
+        {
+            for refused in [check_replaceable(path), replace_bounded(path, b"new".to_vec())] {
+                let refused = refused.unwrap_err().to_string();
+                assert!(refused.contains(why), "{refused}");
+            }
+        }
+        assert_eq!(fs::read_dir(tmp.path()).unwrap().count(), 3, "nothing is left beside the file");
+    }
+}

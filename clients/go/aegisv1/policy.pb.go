@@ -80,8 +80,7 @@ func (Severity) EnumDescriptor() ([]byte, []int) {
 // One file of a policy.
 type PolicyLayer struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The name of the file in messages: a path. In `UpdatePolicy` it may be empty; otherwise it is the name of the policy
-	// file, as `GetPolicy` returns it.
+	// The name of the file in messages: a path. `UpdatePolicy` does not read it.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// The YAML text, unchanged.
 	Yaml          string `protobuf:"bytes,2,opt,name=yaml,proto3" json:"yaml,omitempty"`

@@ -174,6 +174,28 @@ mod tests {
     }
 
     #[test]
+    fn the_findings_in_a_policy_are_a_detail_and_fit_too() {
+        let long = "\u{20ac}".repeat(10_000);
+        let finding = |line| {
+            let (file, path, message) = ("policy.yaml".to_owned(), format!("rules[{line}]"), long.clone());
+            Finding { file, line, column: 3, path, message, code: "UNKNOWN_KEY" }
+        };
+        let mut error = CallError::new(ErrorCode::PolicyInvalid, long.clone());
+        error.violations = (0..1000).map(|_| Violation::new("layers.layers[0].yaml", long.clone())).collect();
+        error.findings = (1..=1000).map(finding).collect();
+        let status = Status::from(error);
+        let headers = status.clone().into_http::<()>().into_parts().0.headers;
+        let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
+        assert!(bytes < 12 << 10, "{bytes} bytes");
+        assert_eq!(status.get_details_error_info().unwrap().reason, "POLICY_INVALID");
+        let details = tonic_types::pb::Status::decode(status.details()).unwrap().details;
+        let found = v1::PolicyFindings::decode(&*details.last().unwrap().value).unwrap();
+        assert_eq!(details.last().unwrap().type_url, FINDINGS_TYPE);
+        assert_eq!((found.findings[0].path.as_str(), found.findings[0].severity()), ("rules[1]", v1::Severity::Error));
+        assert_eq!(found.findings.len() + found.omitted as usize, 1000);
+    }
+
+    #[test]
     fn every_status_has_its_reason_and_advice_where_a_retry_helps() {
         for reason in ErrorCode::ALL {
             let status = Status::from(CallError::new(*reason, "why"));

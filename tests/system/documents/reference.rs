@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::process::Command;
 
 use aegis::domain::{CallError, ErrorCode};
+use aegis::policy::Code;
 use aegis::proto::v1;
 use aegis::server::access::{Access, OPERATIONS};
 use regex::Regex;
@@ -147,6 +148,17 @@ fn the_operator_s_guide_names_every_key_of_the_identities_file() {
         for key in keys(yaml) {
             assert!(row.contains(&format!("`{key}`")), "`{key}` of `{section}` is missing: {row}");
         }
+    }
+}
+
+#[test]
+fn the_policy_reference_has_the_code_of_every_finding() {
+    let documented: Vec<_> = rows(POLICY, "Codes").into_iter().map(|(name, _)| name).collect();
+    assert_eq!(documented, Code::ALL.iter().map(ToString::to_string).collect::<Vec<_>>());
+    for (name, row) in rows(POLICY, "Codes") {
+        let code = Code::ALL.iter().find(|code| code.as_str() == name).unwrap();
+        let severity = format!("{:?}", code.severity()).to_lowercase();
+        assert_eq!(row.split(" | ").nth(1), Some(severity.as_str()), "{row}");
     }
 }
 

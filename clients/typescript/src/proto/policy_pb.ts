@@ -25,8 +25,7 @@ export const file_aegis_v1_policy: GenFile = /*@__PURE__*/
  */
 export type PolicyLayer = Message<"aegis.v1.PolicyLayer"> & {
   /**
-   * The name of the file in messages: a path. In `UpdatePolicy` it may be empty; otherwise it is the name of the policy
-   * file, as `GetPolicy` returns it.
+   * The name of the file in messages: a path. `UpdatePolicy` does not read it.
    *
    * @generated from field: string name = 1;
    */

@@ -54,9 +54,7 @@ class PolicyLayer(google.protobuf.message.Message):
     NAME_FIELD_NUMBER: builtins.int
     YAML_FIELD_NUMBER: builtins.int
     name: builtins.str
-    """The name of the file in messages: a path. In `UpdatePolicy` it may be empty; otherwise it is the name of the policy
-    file, as `GetPolicy` returns it.
-    """
+    """The name of the file in messages: a path. `UpdatePolicy` does not read it."""
     yaml: builtins.str
     """The YAML text, unchanged."""
     def __init__(
