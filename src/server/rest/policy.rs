@@ -7,7 +7,6 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::api::Api;
-use super::api::Api;
 use super::call::{Answer, Call, json as answer};
 use super::words::{ApprovalMode, Object, RiskLevel, moment, present};
 use super::{fields, read};
@@ -252,7 +251,7 @@ impl PolicyUpdated {
 impl Policy {
     fn in_force(generation: &Generation) -> Self {
         let policy = &generation.policy;
-        let layer = |layer: &crate::policy::Source| PolicyLayer { name: layer.name.clone(), yaml: layer.text.clone() };
+        let layer = |layer: &Source| PolicyLayer { name: layer.name.clone(), yaml: layer.text.clone() };
         Self {
             loaded_at: Some(moment(generation.loaded_at)),
             comment: generation.comment.clone(),
@@ -262,7 +261,7 @@ impl Policy {
     }
 
     fn found(FoundPolicy { revision, stored, comment }: FoundPolicy) -> Self {
-        let layer = |layer: crate::audit::StoredLayer| PolicyLayer { name: layer.name, yaml: layer.source };
+        let layer = |layer: StoredLayer| PolicyLayer { name: layer.name, yaml: layer.source };
         Self { comment, ..Self::of(revision, stored.merged, stored.layers.into_iter().map(layer).collect()) }
     }
 
