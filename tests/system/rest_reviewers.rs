@@ -136,7 +136,7 @@ async fn a_stream_tells_what_is_pending_what_changes_and_what_ended_meanwhile() 
     let daemon = Setup::new().policy(POLICY).start();
     let agent = Rest::of(&daemon);
     let (secret, _) = daemon.token("ann", &[Role::Reviewer]).await;
-    let reviewer = agent.clone().bearer(&secret);
+    let reviewer = Rest::of(&daemon).bearer(&secret);
     let first = ask(&agent, "pay", "s1").await;
     let mut events = Events::open(&daemon, &secret, None).await;
     let (name, _, data) = events.next().await;

@@ -185,7 +185,9 @@ pub(super) async fn update(State(api): State<Api>, call: Call) -> Answer {
 pub(super) struct PolicyValidated {
     /// Whether the policy has no errors.
     valid: bool,
+    /// What is wrong.
     errors: Vec<PolicyFinding>,
+    /// What is doubtful.
     warnings: Vec<PolicyFinding>,
     /// The revision that the policy would have. Null if it has errors.
     revision: Option<String>,
@@ -230,12 +232,12 @@ fn findings(findings: &[Diagnostic]) -> Vec<PolicyFinding> {
 
 /// The new policy that a body has, as YAML.
 fn source(body: Value) -> Result<PolicyYaml, CallError> {
-    let is_policy = ["rules", "defaults"].iter().any(|key| body.get(key).is_some());
-    if !is_policy {
+    if body.get("yaml").is_some() {
+        return read::object(body);
+    }
+    if ["rules", "defaults"].iter().all(|key| body.get(key).is_none()) {
         let why = "send the policy as `yaml`, a text, or as an object with `rules`";
-        let is_yaml = body.get("yaml").is_some();
-        let read = read::object(body);
-        return read.map_err(|error| if is_yaml { error } else { CallError::invalid_field("yaml", why) });
+        return Err(CallError::invalid_field("yaml", why));
     }
     // JSON is YAML.
     let text = serde_json::to_string_pretty(&body).map_err(|error| CallError::internal(error.to_string()))?;

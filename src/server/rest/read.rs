@@ -120,6 +120,15 @@ fn violations<T: DeserializeOwned>(mut value: Value) -> Vec<Violation> {
             field => field,
         };
         let description = error.inner().to_string();
+        // What stands for an item that was taken out is of the wrong kind too.
+        if let Some((Segment::Seq { .. }, list)) = path.split_last()
+            && found.iter().any(|known| known.field == field)
+        {
+            if list.is_empty() || !take_out(&mut value, list) {
+                break;
+            }
+            continue;
+        }
         let is_new = found.iter().all(|known| known.field != field || known.description != description);
         found.push(Violation::new(field, description));
         if !is_new || !take_out(&mut value, &path) {
@@ -166,6 +175,7 @@ mod tests {
         count: u8,
         #[serde(deserialize_with = "objects")]
         items: Vec<Item>,
+        words: Vec<String>,
     }
 
     fn wrong<T>(read: Result<T, CallError>) -> Vec<String> {
@@ -198,6 +208,7 @@ mod tests {
         assert_eq!(wrong(body::<Item>(b"5")), [""]);
         assert_eq!(wrong(body::<Item>(b"[]")), [""]);
         assert_eq!(wrong(body::<Item>(br#"{"items": [["a"]]}"#)), ["items[0]"]);
+        assert_eq!(wrong(body::<Item>(br#"{"words": ["a", 5, "b"], "count": "1"}"#)), ["words[1]", "count"]);
     }
 
     #[test]

@@ -63,7 +63,7 @@ pub(super) struct Token {
 pub(super) struct NewTokenRequest {
     #[schema(required, min_length = 1, max_length = 128)]
     name: String,
-    #[schema(required, min_items = 1, max_items = 4)]
+    #[schema(required, min_items = 1)]
     roles: Vec<Role>,
     #[schema(max_length = 256)]
     actor_id: String,
