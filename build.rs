@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::write(out.join("aegis.v1.bin"), descriptors.encode_to_vec())?;
 
     tonic_prost_build::configure()
-        // A row is large beside the other things that the stream says.
+        // A row is much larger than the other messages of the stream.
         .boxed(".aegis.v1.StreamAuditResponse.event.row")
         .codec_path("crate::proto::codec::StrictCodec")
         .compile_fds(descriptors)?;

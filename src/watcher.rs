@@ -96,9 +96,9 @@ impl FileWatcher {
                 }
             }
             let (files, max_bytes) = (self.files.clone(), self.max_bytes);
-            // Elsewhere: a file system that hangs keeps nobody else waiting.
+            // On another thread, so that a file system that hangs blocks nobody else.
             let looked = tokio::task::spawn_blocking(move || fingerprint(&files, max_bytes)).await;
-            // Only now: who drops this before has not looked.
+            // Only after the read: if the future is dropped before this line, the next call reads again.
             (self.look_now, self.unsettled) = (false, looked.is_err());
             let Ok(now) = looked else { continue };
             if self.seen != Some(now) {
@@ -107,7 +107,7 @@ impl FileWatcher {
         }
     }
 
-    /// Accepts this content: it is no change any more.
+    /// Accepts this content: it no longer counts as a change.
     pub(crate) fn accept(&mut self, change: Change) {
         self.seen = Some(change.0);
     }
@@ -148,7 +148,7 @@ pub(crate) fn fingerprint(files: &[PathBuf], max_bytes: usize) -> Digest {
 /// The files that a writer has changed and not closed. Half of a file can be a valid file, so these are not read yet.
 #[derive(Clone, Debug)]
 struct Writing {
-    /// The files by their file name: events and arguments have it in common.
+    /// The file names without their directories, which events and arguments have in common.
     names: Arc<BTreeSet<OsString>>,
     open: Arc<Mutex<BTreeSet<OsString>>>,
 }
@@ -210,17 +210,18 @@ impl Events {
             .map_err(|error| tracing::warn!(%error, "the system sends no file events: polling the files instead"))
             .ok();
         let events = Self { watcher: Arc::new(Mutex::new(watcher)), directories, writing };
-        // What changed between a first look and the first watch is seen then.
+        // A second event once the watches are set: it finds a change between the first reading and the first watch.
         events.watch(move || begun.notify_one());
         events
     }
 
-    /// Watches the directories again: one that was replaced is another directory.
+    /// Watches the directories again, because one of them may have been replaced.
     fn renew(&self) {
         self.watch(|| {});
     }
 
-    /// In a thread of its own, for a file system may hang here as well; while one does, there is no second.
+    /// Sets the watches on a thread of its own, because a file system can hang here too. While that thread hangs, no
+    /// second one starts.
     fn watch(&self, then: impl FnOnce() + Send + 'static) {
         let (watcher, directories) = (Arc::clone(&self.watcher), self.directories.clone());
         let watching = std::thread::Builder::new().name("watch".to_owned()).spawn(move || {
@@ -258,7 +259,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_swapped_secret_is_seen_and_what_was_accepted_comes_again_only_at_a_sighup() {
+    async fn a_swapped_secret_is_reported_and_accepted_content_is_reported_again_only_after_sighup() {
         let tmp = tempfile::tempdir().unwrap();
         let at = |name: &str| tmp.path().join(name);
         fs::create_dir(at("v1")).unwrap();
@@ -276,11 +277,11 @@ mod tests {
         fs::rename(at("..data_tmp"), at("..data")).unwrap();
         let change = files.changed(&stop).await.unwrap();
         files.accept(change);
-        // An event that leaves the content as it was is no change.
+        // An event without a change of content is no change.
         fs::write(at("other"), "x").unwrap();
         let nothing = tokio::time::timeout(Duration::from_millis(200), files.changed(&stop)).await;
         assert!(nothing.is_err());
-        // Not a separate test: the signal reaches every test of this process.
+        // This is part of the same test because the signal reaches every test of this process.
         rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::HUP).unwrap();
         let change = tokio::time::timeout(Duration::from_mins(1), files.changed(&stop)).await.unwrap().unwrap();
         files.accept(change);

@@ -1,4 +1,4 @@
-//! The command line as a shell sees it: the real binary, for what needs no daemon.
+//! The command line as a shell sees it: the real binary, for commands that need no daemon.
 
 use std::fs;
 use std::io::Write as _;
@@ -28,7 +28,7 @@ rules:
     approval: block
 "#;
 
-/// A directory of its own and the binary in it, without the environment of whoever runs the tests.
+/// A separate directory for the binary, without the environment of the test process.
 struct Shell {
     dir: tempfile::TempDir,
 }
@@ -38,7 +38,7 @@ impl Shell {
         Self { dir: tempfile::tempdir().expect("a temporary directory") }
     }
 
-    /// With the example policy as `policy.yaml`.
+    /// Creates the directory with the example policy in `policy.yaml`.
     fn with_policy() -> Self {
         let shell = Self::new();
         shell.write("policy.yaml", POLICY);
@@ -87,7 +87,7 @@ impl Shell {
 struct Layers(Vec<String>);
 
 impl Layers {
-    /// The first, and the others as layers on top of it.
+    /// The first file, and the others as layers on top of it.
     fn as_args(&self) -> Vec<&str> {
         let (first, others) = self.0.split_first().expect("a policy has a file");
         let others = others.iter().flat_map(|name| ["--layer", name]);
@@ -95,7 +95,7 @@ impl Layers {
     }
 }
 
-/// How a command ended and what it said.
+/// How a command ended, and what it printed.
 #[derive(Debug)]
 struct Run {
     code: i32,
@@ -150,7 +150,7 @@ fn init_writes_a_policy_that_is_valid_and_never_overwrites() {
     assert_eq!(fs::read_to_string(shell.path("policy.yaml")).expect("it is there"), written);
 
     shell.aegis(&["init", "-o", "other.yaml"]).ends_with(0);
-    // Directories that are missing are made, and one that is named gets a `policy.yaml`.
+    // Missing directories are created. A directory as the output gets a `policy.yaml`.
     shell.aegis(&["init", "-o", "policies/deep/crm.yaml"]).ends_with(0);
     assert_eq!(shell.aegis(&["init", "-o", "policies"]).ends_with(0).stdout, "Created policies/policy.yaml\n");
     for name in ["policies/deep/crm.yaml", "policies/policy.yaml"] {
@@ -182,7 +182,7 @@ fn validate_prints_every_error_with_its_place() {
 }
 
 #[test]
-fn a_policy_that_is_not_text_is_refused_with_its_place() {
+fn a_policy_that_is_not_utf8_is_refused_with_its_place() {
     let shell = Shell::new();
     fs::write(shell.path("policy.yaml"), b"rules: []\n# \xc3\xa9 \xff\n").expect("a file is written");
     let run = shell.aegis(&["validate", "policy.yaml"]).ends_with(1);
@@ -190,7 +190,7 @@ fn a_policy_that_is_not_text_is_refused_with_its_place() {
 }
 
 #[test]
-fn validate_takes_layers_and_says_warnings_on_stderr() {
+fn validate_takes_layers_and_prints_warnings_to_stderr() {
     let shell = Shell::with_policy();
     shell.write("top.yaml", "rules:\n  - { name: all, approval: auto }\n");
     let run = shell.aegis(&["validate", "policy.yaml", "--layer", "top.yaml"]).ends_with(0);
@@ -207,10 +207,10 @@ fn validate_takes_layers_and_says_warnings_on_stderr() {
 }
 
 #[test]
-fn policies_that_are_no_policies_are_refused() {
+fn invalid_policies_are_refused_with_their_place() {
     let shell = Shell::new();
     let text = fs::read_to_string("tests/conformance/policies-to-refuse.jsonl").expect("the cases are there");
-    // Every kind of mistake is tried by the policy's own tests; that each ends with 1 and a place is what counts here.
+    // The tests of the policy try every kind of mistake. Here only the exit code and the place count.
     for line in text.lines().step_by(5) {
         let case: Value = serde_json::from_str(line).expect("a case is JSON");
         let layers = shell.write_layers(&case["policies"]);
@@ -280,7 +280,7 @@ fn simulate_takes_a_moment_and_an_actor() {
 }
 
 #[test]
-fn simulate_fails_on_what_it_is_told_to() {
+fn simulate_has_exit_code_3_for_the_answers_that_fail_on_names() {
     let shell = Shell::with_policy();
     for (action, block, approve) in [("read:x", 0, 0), ("publish:x", 0, 3), ("other:x", 0, 3), ("delete:x", 3, 3)] {
         shell.aegis(&["simulate", "policy.yaml", action]).ends_with(0);
@@ -311,7 +311,7 @@ fn simulate_answers_cases_from_a_file_or_stdin() {
     let run =
         shell.aegis_with_stdin(&["simulate", "policy.yaml", "--cases", "-"], &format!("{cases}{{}}\n")).ends_with(1);
     assert!(run.stderr.contains("-:4:2: missing field `action`"), "{run:#?}");
-    assert_eq!(run.stdout.lines().count(), 2, "what was answered before is there: {run:#?}");
+    assert_eq!(run.stdout.lines().count(), 2, "the earlier answer is there: {run:#?}");
 }
 
 #[test]
@@ -347,7 +347,7 @@ fn a_policy_that_is_not_valid_is_not_simulated() {
 }
 
 #[test]
-fn bad_usage_ends_with_2_and_says_what_would_be_right() {
+fn bad_usage_has_exit_code_2_and_says_what_would_be_right() {
     let shell = Shell::with_policy();
     for (args, says) in [
         (&["frobnicate"][..], "unrecognized subcommand"),
@@ -377,7 +377,7 @@ fn bad_usage_ends_with_2_and_says_what_would_be_right() {
 }
 
 #[test]
-fn who_finds_no_daemon_is_told_where_it_was_sought() {
+fn a_command_without_a_daemon_says_where_it_looked() {
     let shell = Shell::new();
     let socket = format!("unix:{}/.local/state/aegis/aegis.sock", shell.dir.path().display());
     for args in [&["pending"][..], &["audit"], &["stats"], &["policy", "show"], &["review"]] {
@@ -393,7 +393,7 @@ fn who_finds_no_daemon_is_told_where_it_was_sought() {
 }
 
 #[test]
-fn help_and_version_are_answers() {
+fn help_and_version_go_to_stdout_with_exit_code_0() {
     let shell = Shell::new();
     let version = concat!("aegis ", env!("CARGO_PKG_VERSION"), "\n");
     assert_eq!(shell.aegis(&["version"]).ends_with(0).stdout, version);
@@ -403,12 +403,12 @@ fn help_and_version_are_answers() {
         let run = shell.aegis(args).ends_with(0);
         assert!(run.stdout.contains("Exit codes:") && run.stdout.contains("AEGIS_TOKEN"), "{args:?}: {run:#?}");
         assert!(run.stdout.contains("aegis serve"), "{args:?}: {run:#?}");
-        assert!(!run.stdout.contains('\u{1b}'), "no colours where there is no terminal: {run:#?}");
+        assert!(!run.stdout.contains('\u{1b}'), "no colours without a terminal: {run:#?}");
     }
 }
 
 #[test]
-fn every_command_teaches_by_example() {
+fn the_help_of_every_command_has_examples() {
     let shell = Shell::new();
     let commands = "serve propose evaluate pending approve deny review audit stats policy healthcheck completions init \
                     validate schema simulate";
@@ -428,7 +428,7 @@ fn completions_know_the_commands() {
 }
 
 #[test]
-fn a_reader_who_leaves_early_is_no_error() {
+fn a_closed_stdout_is_no_error() {
     let shell = Shell::with_policy();
     let mut child = shell.command(&["schema"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
     drop(child.stdout.take());
@@ -447,7 +447,7 @@ fn a_policy_cannot_write_to_the_terminal() {
 }
 
 #[test]
-fn the_working_directory_is_left_alone() {
+fn no_command_writes_to_the_working_directory() {
     let shell = Shell::with_policy();
     shell.aegis(&["simulate", "policy.yaml", "read:x"]).ends_with(0);
     shell.aegis(&["pending"]).ends_with(1);

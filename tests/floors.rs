@@ -1,7 +1,8 @@
-//! The house holds: no folder of `src` imports one above it, and no two files import each other, in `src` or in an SDK.
+//! Checks the structure: no folder of `src` imports one above it, and no two files import each other, in `src` or in
+//! an SDK.
 //!
-//! All of it is read from the sources. A file's own tests do not count, and neither does a re-export: it only passes a
-//! name on. Go needs no look: its compiler refuses packages that import each other.
+//! Everything is read from the sources. The tests in a file do not count. Neither does a re-export, which only passes
+//! a name on. Go needs no check: its compiler refuses packages that import each other.
 #![expect(clippy::panic, reason = "all of this is a test, and a test says what it expects")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use regex::Regex;
 
-/// The floors, top to bottom. Each uses only those below it.
+/// The floors, top to bottom. Each uses only the ones below it.
 const FLOORS: [&str; 15] = [
     "main",
     "cli",
@@ -29,7 +30,7 @@ const FLOORS: [&str; 15] = [
     "domain",
 ];
 
-/// Which file uses which: paths from the root of the repository.
+/// Which file uses which. Paths begin at the root of the repository.
 type Imports = BTreeMap<PathBuf, BTreeSet<PathBuf>>;
 
 fn files(root: &Path, extension: &str) -> Vec<PathBuf> {
@@ -49,7 +50,7 @@ fn pattern(text: &str) -> Regex {
     Regex::new(text).expect("the pattern is right")
 }
 
-/// The modules of the crate by path (`audit::log::record`), with the code of each that is no comment, text or test.
+/// The modules of the crate by path (`audit::log::record`), with their code without comments, texts and tests.
 fn modules() -> BTreeMap<Vec<String>, (PathBuf, String)> {
     let noise = pattern(r#"(?s)//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\])*""#);
     let tests = pattern(r"#\[cfg\(test\)\]\s*(?:pub(?:\([^)]*\))?\s+)?mod tests \{");
@@ -72,7 +73,7 @@ fn modules() -> BTreeMap<Vec<String>, (PathBuf, String)> {
     modules
 }
 
-/// Every path that a `use` names: `a::{b, c::{d as e, self}}` is `a::b`, `a::c::d` and `a::c`.
+/// Every path in a `use`: `a::{b, c::{d as e, self}}` is `a::b`, `a::c::d` and `a::c`.
 fn expand(tree: &str, before: &[String], into: &mut Vec<Vec<String>>) {
     let (head, group) = tree.split_once('{').map_or((tree, None), |(head, rest)| (head, rest.rsplit_once('}')));
     let mut path = before.to_vec();
@@ -99,7 +100,7 @@ fn expand(tree: &str, before: &[String], into: &mut Vec<Vec<String>>) {
     }
 }
 
-/// The paths within the crate that this module names, absolute; those of re-exports apart.
+/// The absolute paths within the crate that a module names, and separately those that it re-exports.
 fn named(module: &[String], code: &str) -> (Vec<Vec<String>>, Vec<Vec<String>>) {
     let imports = pattern(r"(?s)(pub(?:\([^)]*\))?\s+)?\buse\s+([^;]+);");
     let inline = pattern(r"\b(?:crate|super)(?:::[A-Za-z_][A-Za-z0-9_]*)+");
@@ -116,7 +117,7 @@ fn named(module: &[String], code: &str) -> (Vec<Vec<String>>, Vec<Vec<String>>) 
                 "crate" => Some(path[1..].to_vec()),
                 "super" => Some([&module[..module.len().checked_sub(ups)?], &path[ups..]].concat()),
                 "self" => Some([module, &path[1..]].concat()),
-                // A child that is named without a prefix; anything else is another crate's, and found in no module.
+                // Either a child without a prefix, or a path of another crate, which matches no module.
                 _ => Some([module, &path[..]].concat()),
             }
         });
@@ -128,7 +129,7 @@ fn named(module: &[String], code: &str) -> (Vec<Vec<String>>, Vec<Vec<String>>) 
 fn rust() -> Imports {
     let modules = modules();
     let named: BTreeMap<_, _> = modules.iter().map(|(path, (_, code))| (path, named(path, code))).collect();
-    // The file that defines what a path names: the deepest module on it, or where that one has the name from.
+    // The file that defines what a path names: the deepest module on the path, or the module that this one re-exports.
     let defined_by = |path: &[String]| {
         let mut path = path.to_vec();
         for _ in 0..10 {
@@ -145,7 +146,7 @@ fn rust() -> Imports {
     let mut imports = Imports::new();
     for (module, (file, _)) in &modules {
         let used = named[module].0.iter().filter_map(|path| {
-            // A whole module is used as its file.
+            // The use of a whole module is the use of its file.
             let whole = modules.contains_key(path).then(|| path.clone());
             whole.or_else(|| defined_by(path)).filter(|used| used != module && !used.is_empty())
         });
@@ -167,7 +168,7 @@ fn python() -> Imports {
     let mut imports = Imports::new();
     for file in found.iter().filter(|file| !file.iter().any(|step| step == "_proto")) {
         let text = fs::read_to_string(file).expect("a source file is text");
-        // A package's face only passes names on.
+        // An `__init__.py` without code only passes names on.
         if file.ends_with("__init__.py") && !text.contains("\ndef ") && !text.contains("\nclass ") {
             continue;
         }
@@ -213,7 +214,7 @@ fn typescript() -> Imports {
     imports
 }
 
-/// Files that import each other, by whatever way round. Empty where there are none.
+/// The groups of files that import each other, directly or through others. Empty if there are none.
 fn circles(imports: &Imports) -> Vec<Vec<PathBuf>> {
     let reaches = |from: &PathBuf| {
         let (mut seen, mut next) = (BTreeSet::new(), vec![from]);
@@ -240,7 +241,7 @@ fn circles(imports: &Imports) -> Vec<Vec<PathBuf>> {
 #[test]
 fn no_two_files_import_each_other() {
     for (what, imports) in [("src", rust()), ("the Python SDK", python()), ("the TypeScript SDK", typescript())] {
-        assert!(imports.values().map(BTreeSet::len).sum::<usize>() > 20, "the imports of {what} are not seen");
+        assert!(imports.values().map(BTreeSet::len).sum::<usize>() > 20, "the imports of {what} are not found");
         let circles = circles(&imports);
         assert!(circles.is_empty(), "{what} has files that import each other: {circles:#?}");
     }
@@ -266,7 +267,7 @@ fn no_folder_imports_one_above_it() {
 }
 
 #[test]
-fn a_circle_is_seen_whatever_its_length() {
+fn a_circle_of_any_length_is_found() {
     let file = |name: &str| PathBuf::from(name);
     let imports = |arrows: &[(&str, &str)]| {
         let mut imports = Imports::new();

@@ -1,5 +1,5 @@
-//! The policy floor against data made with the original: decisions that must come out exactly, policies that must be
-//! refused.
+//! Tests the policy floor with data from the original implementation: decisions that must be the same, and policies
+//! that must be refused.
 
 #![expect(clippy::unwrap_used, reason = "tests say what they expect by unwrapping it")]
 
@@ -52,7 +52,7 @@ fn layers(policies: &[String]) -> Vec<Source> {
 }
 
 #[test]
-fn every_decision_of_the_original_comes_out_exactly() {
+fn every_decision_is_the_same_as_in_the_original() {
     let mut count = 0;
     for decisions in read::<Decisions>("policy-decisions.jsonl") {
         let policy =
@@ -76,7 +76,7 @@ fn every_decision_of_the_original_comes_out_exactly() {
                 }
             };
             assert_eq!(decide(&policy), case.expect, "{}: {:?}", case.id, case.action);
-            // The merged policy is a policy too, unless automatic names of two layers are the same.
+            // The merged policy must load too, unless two layers share an automatic name.
             if let Ok(merged) = &merged {
                 assert_eq!(decide(merged), case.expect, "{}: merged", case.id);
                 assert_eq!(merged.revision(), policy.revision(), "{}", case.id);
@@ -102,11 +102,11 @@ fn every_wrong_policy_is_refused_with_the_place_and_what_would_be_right() {
         }
         shown.push(format!("{}: {:?}\n{errors}\n", refused.id, refused.policies));
     }
-    // What an author is told is a part of the product: read it before you accept a change of it.
+    // The messages to authors are part of the product: read a change of them before you accept it.
     insta::assert_snapshot!(shown.join("\n"));
 }
 
-/// Counts what this thread allocates.
+/// Counts the allocations of this thread.
 struct Counting;
 
 thread_local! {
@@ -116,10 +116,10 @@ thread_local! {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-// SAFETY: it does nothing but count and pass everything on to the system's allocator.
+// SAFETY: it only counts, and passes everything on to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        // A thread that is ending has nothing to count.
+        // A thread that is ending no longer has a counter.
         let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
         unsafe { System.alloc(layout) }
     }
@@ -130,7 +130,7 @@ unsafe impl GlobalAlloc for Counting {
 }
 
 #[test]
-fn a_decision_without_a_doubt_allocates_nothing() {
+fn a_decision_without_unknown_conditions_allocates_nothing() {
     let text = "
 rules:
   - {name: doubtful, match: {type: pay}, conditions: {param_gt: {amount: 1000}}, approval: block}
@@ -154,7 +154,7 @@ rules:
     .unwrap();
     let now = Timestamp::UNIX_EPOCH;
     let question = Question { action: &action, declared_actor: "a", authenticated_actor: None, now, masked: &[] };
-    // The first search of a pattern makes its memory.
+    // The first search with a pattern allocates its memory.
     assert_eq!(policy.evaluate(&question).matched_rule, "everything");
     let before = ALLOCATIONS.get();
     for _ in 0..100 {
@@ -166,7 +166,7 @@ rules:
     doubtful.params.insert("amount".to_owned(), "5".into());
     let verdict = policy.evaluate(&Question { action: &doubtful, ..question });
     assert_eq!(verdict.matched_rule, "doubtful");
-    assert!(ALLOCATIONS.get() > before, "what is in doubt is collected, so this counts at all");
+    assert!(ALLOCATIONS.get() > before, "unknown rules are collected, so the counter works");
 }
 
 #[derive(Deserialize)]
@@ -178,7 +178,7 @@ struct Quirk {
     action: serde_json::Value,
 }
 
-/// Inputs on which the original is wrong, or which it reads in its own way: what is decided here instead.
+/// Inputs that the original decides wrongly or in its own way, and what is decided here instead.
 #[test]
 fn every_quirk_of_the_original_is_refused_or_decided_with_a_reason() {
     let mut shown = Vec::new();

@@ -101,7 +101,7 @@ mod tests {
     use crate::cli::exit::Exit;
 
     #[test]
-    fn params_come_from_the_line_or_from_a_file() {
+    fn params_come_from_the_command_line_or_from_a_file() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("params.json");
         fs::write(&file, "{\"count\": 150}\n").unwrap();
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_is_refused_with_an_example() {
+    fn params_that_are_no_object_are_refused_with_an_example() {
         for (text, says) in [
             ("[1]", "got a list"),
             (r#"{"a":{"b":1,"b":2}}"#, "given twice"),

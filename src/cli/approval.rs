@@ -1,4 +1,4 @@
-//! An approval as people and programs see it: everything that is needed to answer it, and nothing that can deceive.
+//! An approval as people and programs see it: everything needed to answer it, with an agent's text made safe to show.
 
 use serde_json::Value;
 
@@ -8,22 +8,22 @@ use super::{blanks, safe_json, times, wire, words};
 use crate::domain::{Timestamp, visible};
 use crate::proto::v1::{Action, Approval, Ending, Identity, SessionAction};
 
-/// A label and what stands behind it. An empty label goes on with the one before.
+/// A label and its value. An empty label continues the field before it.
 pub(super) type Field = (&'static str, String);
 
-/// `bulk_update@crm`: what is asked for, in one word.
+/// `bulk_update@crm`: the type and the target of the action, in one word.
 pub(super) fn title(approval: &Approval) -> String {
     let action = approval.action.clone().unwrap_or_default();
     let at = if action.target.is_empty() { "" } else { "@" };
     format!("{}{at}{}", shown(&action.r#type), shown(&action.target))
 }
 
-/// When it ends by itself.
+/// The time until it expires.
 pub(super) fn time_left(approval: &Approval, now: Timestamp) -> String {
     wire::moment(approval.expires_at.as_ref()).map_or_else(|| "-".into(), |until| times::left(until, now))
 }
 
-/// Who asks: declared, and whether that was proved.
+/// The actor: the declared name, and whether it was authenticated.
 pub(super) fn actor(approval: &Approval) -> String {
     let actor = approval.actor.clone().unwrap_or_default();
     let declared = match (actor.id.as_str(), actor.r#type.as_str()) {
@@ -46,7 +46,7 @@ fn identity(identity: Option<&Identity>) -> String {
 
 /// Everything a person needs to answer, field by field. All text is safe to show.
 ///
-/// What the daemon says comes first, then the action and its parameters, then what is only the agent's own prose.
+/// What the daemon says comes first, then the action and its parameters, then the agent's own prose.
 pub(super) fn fields(approval: &Approval, now: Timestamp) -> Vec<Field> {
     let action = approval.action.clone().unwrap_or_default();
     let context = approval.context.clone().unwrap_or_default();
@@ -57,7 +57,7 @@ pub(super) fn fields(approval: &Approval, now: Timestamp) -> Vec<Field> {
         None => fields.push(("left", left(approval, now))),
     }
     fields.push(("actor", actor(approval)));
-    // The title joins type and target; here it cannot be mistaken where one ends.
+    // The title joins type and target. Only here is it certain where one ends and the other begins.
     fields.push(("action", shown(&action.r#type)));
     optional(&mut fields, "target", &action.target);
     params(&mut fields, &action);
@@ -81,7 +81,7 @@ pub(super) fn fields(approval: &Approval, now: Timestamp) -> Vec<Field> {
     fields
 }
 
-/// What an agent wrote, with hidden characters written out and blanks made visible.
+/// Text of an agent, with hidden characters written out and blanks made visible.
 fn shown(text: &str) -> String {
     blanks::mark(&visible(text)).into_owned()
 }
@@ -89,7 +89,7 @@ fn shown(text: &str) -> String {
 fn because(rule: &str, reason: &str) -> String {
     match reason {
         "" => visible(rule).into_owned(),
-        // The daemon's own words name the rule already.
+        // The reason from the daemon names the rule already.
         reason if reason.contains(&format!("`{rule}`")) => visible(reason).into_owned(),
         reason => format!("{}: {}", visible(rule), visible(reason)),
     }
@@ -108,7 +108,7 @@ fn params(fields: &mut Vec<Field>, action: &Action) {
     fields.extend(label.zip(lines));
 }
 
-/// A parameter's name. One that could be taken for a name and a value stands in quotes.
+/// The name of a parameter. A name that could be taken for a name and a value is quoted.
 fn name(key: &str) -> String {
     let is_plain = !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '.'));
     if is_plain { key.to_owned() } else { shown(&safe_json::compact(&key)) }
@@ -170,7 +170,7 @@ pub(super) fn table(approvals: &[Approval], now: Timestamp) -> Table {
     table
 }
 
-/// The approval as JSON, whole.
+/// The whole approval as JSON.
 pub(super) fn json(approval: &Approval) -> Object {
     let actor = approval.actor.clone().unwrap_or_default();
     let identity = approval.identity.clone().unwrap_or_default();
@@ -222,7 +222,7 @@ pub(super) mod tests {
         text.parse().unwrap()
     }
 
-    /// A question as a daemon puts it, from an agent that tries what it can.
+    /// A question from a daemon, with every deception that an agent can try.
     pub(in crate::cli) fn example() -> Approval {
         let Value::Object(params) = json!({"count": 150, "note": "ok\u{202e}\u{1b}[2J"}) else { unreachable!() };
         Approval {
@@ -255,7 +255,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_person_sees_everything_and_nothing_hidden() {
+    fn a_person_sees_every_field_with_hidden_characters_written_out() {
         let text = paragraph(&example(), at("2026-11-20T12:05:30Z"));
         assert_eq!(
             text,
@@ -320,7 +320,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn json_has_every_member_whether_it_is_set_or_not() {
+    fn json_has_every_member_even_if_it_is_not_set() {
         let full = serde_json::to_value(json(&example())).unwrap();
         assert_eq!(full["approval_id"], "apr_0197a9e0-5c3f-7c52-9d3e-6f3a2b1c4d5e");
         assert_eq!(full["action_params"]["count"], 150);
@@ -331,7 +331,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_table_shows_ids_whole_whatever_the_terminal() {
+    fn the_table_never_cuts_ids() {
         let table = table(&[example()], at("2026-11-20T12:05:30Z")).render(Some(60));
         assert!(table.contains("apr_0197a9e0-5c3f-7c52-9d3e-6f3a2b1c4d5e"), "{table}");
     }

@@ -13,8 +13,8 @@ The policy in force is asked again. If it now blocks the action, the approval en
 
 /// Approve an action that an agent proposed
 ///
-/// The question is printed to stderr, and exactly that is answered. The record has your name from your credential. An
-/// approval ends once: whoever comes second is told who was first, with exit code 1.
+/// The command prints the question to stderr and answers exactly that question. The record takes your name from your
+/// credential. An approval ends once: a second reviewer is told who was first, and gets exit code 1.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {

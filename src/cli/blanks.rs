@@ -1,16 +1,16 @@
-//! Blanks that an agent wrote, made visible.
+//! Makes the blanks in an agent's text visible.
 //!
-//! Enough blanks in a text push its end to where the next line of a screen begins: an agent could write lines there
+//! Enough blanks in a text push its end to where the next line of the screen begins. An agent could write lines there
 //! that look like the daemon's own.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// More blanks than this in a row are counted.
+/// A run of more blanks than this is shown as a number.
 const SHOWN: usize = 8;
 
-/// The text with blanks as `␣` where they stand at an end, where there are several, or where they are no plain spaces;
-/// and as `␣×200` where there are many. One space between words stays a space.
+/// The text with `␣` for a blank at an end, for each of several blanks in a row, and for a blank that is no plain
+/// space. A long run becomes `␣×200`. One space between words stays a space.
 pub(super) fn mark(text: &str) -> Cow<'_, str> {
     let is_plain = !text.starts_with(' ') && !text.ends_with(' ') && !text.contains("  ");
     if is_plain && !text.chars().any(|c| c != ' ' && is_blank(c)) {
@@ -37,7 +37,7 @@ pub(super) fn mark(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// White space, and the character of Braille that has no dots.
+/// White space, and the Braille character without dots.
 fn is_blank(c: char) -> bool {
     c.is_whitespace() || c == '\u{2800}'
 }
@@ -47,14 +47,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_stay_as_they_are() {
+    fn single_spaces_between_words_stay() {
         for text in ["", "crm", "please approve this", "日本 語"] {
             assert!(matches!(mark(text), Cow::Borrowed(_)), "{text}");
         }
     }
 
     #[test]
-    fn blanks_that_could_fake_a_line_are_seen() {
+    fn blanks_that_could_fake_a_line_are_made_visible() {
         for (text, shown) in [
             ("a  b", "a␣␣b"),
             (" a", "␣a"),

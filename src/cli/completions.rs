@@ -1,4 +1,4 @@
-//! `aegis completions`: a script with which a shell completes `aegis …`.
+//! `aegis completions`: prints a script that completes `aegis` commands in a shell.
 
 use clap_complete::Shell;
 

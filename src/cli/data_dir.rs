@@ -1,7 +1,7 @@
 //! The data directory: where the daemon keeps its files, and where the command line looks for them.
 //!
-//! `--data-dir`, else `AEGIS_DATA_DIR`, else `$XDG_STATE_HOME/aegis`, else `$HOME/.local/state/aegis`, else, for root
-//! without a home, `/var/lib/aegis`. Never the working directory.
+//! The directory is `--data-dir`, else `AEGIS_DATA_DIR`, else `$XDG_STATE_HOME/aegis`, else
+//! `$HOME/.local/state/aegis`, else, for root without a home, `/var/lib/aegis`. It is never the working directory.
 
 use std::path::{Path, PathBuf};
 
@@ -12,9 +12,9 @@ use super::failure::Failure;
 pub(super) const SOCKET: &str = "aegis.sock";
 /// The socket on which peers of the daemon's own user are agents.
 pub(super) const AGENT_SOCKET: &str = "agent.sock";
-/// The same roles for use from elsewhere: one line.
+/// The file with a credential for the same roles, for use from elsewhere: one line.
 pub(super) const CREDENTIAL: &str = "credential";
-/// Where the main listener is: one line, a URL, written by the daemon.
+/// The file with the URL of the main listener: one line, written by the daemon.
 pub(super) const ENDPOINT: &str = "endpoint";
 
 /// The data directory.
@@ -22,10 +22,10 @@ pub(super) const ENDPOINT: &str = "endpoint";
 pub(super) struct DataDir(PathBuf);
 
 impl DataDir {
-    /// Finds it. Nothing is created and nothing is read.
+    /// Finds the directory. Creates nothing and reads nothing.
     pub(super) fn find(flag: Option<&Path>, environment: &Environment) -> Result<Self, Failure> {
         let named = flag.map(Path::to_path_buf).or_else(|| environment.variable("AEGIS_DATA_DIR").map(PathBuf::from));
-        // The XDG specification says that a relative path is to be ignored.
+        // The XDG specification says that a relative path is ignored.
         let absolute = |name| environment.variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
         named
             .or_else(|| absolute("XDG_STATE_HOME").map(|state| state.join("aegis")))
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_that_is_named_wins() {
+    fn the_first_setting_wins() {
         let nobody = Environment::of_user(1000);
         let home = nobody.clone().with("HOME", "/home/a");
         let state = home.clone().with("XDG_STATE_HOME", "/state");
@@ -89,14 +89,14 @@ mod tests {
     }
 
     #[test]
-    fn root_without_a_home_is_a_service() {
+    fn root_without_a_home_uses_the_directory_of_a_service() {
         let root = Environment::of_user(0);
         assert_eq!(find(None, &root), "/var/lib/aegis");
         assert_eq!(find(None, &root.with("HOME", "/root")), "/root/.local/state/aegis");
     }
 
     #[test]
-    fn what_is_empty_or_relative_counts_as_not_set() {
+    fn an_empty_or_relative_path_counts_as_not_set() {
         let root = Environment::of_user(0).with("AEGIS_DATA_DIR", "").with("XDG_STATE_HOME", "state").with("HOME", "");
         assert_eq!(find(None, &root), "/var/lib/aegis");
     }

@@ -1,4 +1,4 @@
-//! The environment of the process, as a value: tests make their own, commands take the real one.
+//! The environment of the process as a value: tests make their own, commands use the real one.
 //!
 //! All variables that this program reads:
 //!
@@ -7,14 +7,14 @@
 //! | `AEGIS_ENDPOINT` | the daemon that commands connect to; `--endpoint` and `--data-dir` win over it |
 //! | `AEGIS_TOKEN` | the token that commands send: over https, unix sockets and loopback only |
 //! | `AEGIS_DATA_DIR` | the data directory, of `serve` and of commands; `--data-dir` wins over it |
-//! | `AEGIS_TLS_CA`, `AEGIS_TLS_CERT`, `AEGIS_TLS_KEY` | as the flags of that name of commands, which win |
+//! | `AEGIS_TLS_CA`, `AEGIS_TLS_CERT`, `AEGIS_TLS_KEY` | the same as the flags of these names, which win |
 //! | `AEGIS_LOG` | what `serve` logs, a filter of `tracing-subscriber`: `debug`, `aegis=debug`; default `info` |
-//! | `XDG_STATE_HOME`, `HOME` | where the data directory is if nothing names one |
-//! | `NO_COLOR`, `CLICOLOR`, `CLICOLOR_FORCE` | colours, as every program has them |
+//! | `XDG_STATE_HOME`, `HOME` | the place of the data directory if nothing names one |
+//! | `NO_COLOR`, `CLICOLOR`, `CLICOLOR_FORCE` | colours, as in other programs |
 //! | `OTEL_*` | where `serve` sends traces: see [`crate::telemetry`] |
 //!
-//! A variable that is set to nothing is not set. What `propose … -- COMMAND` starts finds `AEGIS_DECISION_ID` and
-//! `AEGIS_CONSTRAINTS` (JSON) in its own environment.
+//! An empty variable counts as not set. A command that `propose … -- COMMAND` starts finds `AEGIS_DECISION_ID` and
+//! `AEGIS_CONSTRAINTS` (JSON) in its environment.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -27,7 +27,7 @@ pub(super) struct Environment {
     pub(super) uid: u32,
 }
 
-/// What `aegis --help` says about variables.
+/// The part of `aegis --help` about variables.
 pub(super) const HELP: &str = "\
 Environment variables:
   AEGIS_ENDPOINT   the daemon to connect to
@@ -58,7 +58,7 @@ impl Environment {
         Self { variables, uid: rustix::process::geteuid().as_raw() }
     }
 
-    /// A variable. One that is set to nothing is not set: so shells and manifests can switch one off.
+    /// A variable. An empty one counts as not set, so that shells and manifests can switch one off.
     pub(super) fn variable(&self, name: &str) -> Option<&OsString> {
         debug_assert!(Self::NAMES.contains(&name), "{name} is read from the environment but not listed");
         self.variables.get(name).filter(|value| !value.is_empty())

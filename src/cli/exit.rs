@@ -1,4 +1,4 @@
-//! What the exit code of a command says.
+//! The exit codes of commands.
 //!
 //! | code | meaning |
 //! | --- | --- |
@@ -7,10 +7,10 @@
 //! | 2 | bad usage: the command line is wrong |
 //! | 3 | DENY; `--fail-on`: such an answer; `approve`: the policy denies it now; `audit verify`: it is wrong |
 //! | 4 | a person still has to answer: a reviewer, or the agent's own user |
-//! | 128 + N | signal N ended the waiting of `propose` |
+//! | 128 + N | signal N interrupted `propose` while it waited |
 //!
 //! `propose … -- COMMAND` ends with the code of the command once it has run: 126 if it cannot be started, 127 if it is
-//! not found, 128 + N if signal N ended it. 2 never stands for something that a daemon said.
+//! not found, 128 + N if signal N ended it. Code 2 never means something that a daemon said.
 
 use std::process::ExitCode;
 
@@ -27,12 +27,12 @@ pub enum Exit {
     Denied,
     /// A person still has to answer.
     Unanswered,
-    /// What the command behind `--` ended with, or why it could not.
+    /// The code of the command after `--`, or the code for a command that could not be started.
     Command(u8),
 }
 
 impl Exit {
-    /// What `aegis --help` says about exit codes.
+    /// The part of `aegis --help` about exit codes.
     pub(super) const HELP: &str = "\
 Exit codes:
   0  done (propose: ALLOW)

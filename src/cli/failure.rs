@@ -1,4 +1,4 @@
-//! Why a command failed: a sentence for people, and the exit code that goes with it.
+//! Why a command failed: a sentence for people, and its exit code.
 
 use std::fmt;
 use std::io;
@@ -17,7 +17,7 @@ pub struct Failure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Said(Exit),
-    /// The reader of our output has closed it (`| head`). That is no error, and nobody is left to tell.
+    /// The reader of the output has closed it (`| head`). That is no error, and nobody is left to tell.
     BrokenPipe,
 }
 
@@ -45,7 +45,7 @@ impl Failure {
         }
     }
 
-    /// Adds a line that says what would help.
+    /// Adds a line of advice.
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hints.push(hint.into());
         self
@@ -59,7 +59,7 @@ impl Failure {
         }
     }
 
-    /// Says it on stderr.
+    /// Prints it to stderr.
     pub fn report(&self) {
         if self.kind != Kind::BrokenPipe {
             super::say::error(self);
@@ -79,7 +79,7 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// What the system says went wrong. `Connection refused (os error 111)` says no more than `Connection refused`.
+/// The system's message without its number: `Connection refused`, not `Connection refused (os error 111)`.
 pub(super) fn because(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_owned()
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn hints_stand_below_the_sentence() {
+    fn hints_follow_the_sentence() {
         let failure = Failure::usage("no").hint("do this");
         assert_eq!((failure.to_string().as_str(), failure.exit()), ("no\n  do this", Exit::Usage));
     }

@@ -1,4 +1,4 @@
-//! Files that a command writes. None is written through a symbolic link: who put it there would choose the file.
+//! Files that a command writes. It never writes through a symbolic link: whoever made the link would choose the file.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -9,20 +9,20 @@ use rustix::fs::OFlags;
 
 use super::failure::Failure;
 
-/// Opens a file to write it from its beginning; makes it where there is none.
+/// Opens a file for writing and empties it. Creates a missing file.
 pub(super) fn create(path: &Path) -> Result<File, Failure> {
     open(OpenOptions::new().write(true).create(true).truncate(true), path).map_err(|error| cannot_write(path, &error))
 }
 
-/// Makes a file that is not there yet.
+/// Creates a file that does not exist yet.
 pub(super) fn create_new(path: &Path) -> io::Result<File> {
     open(OpenOptions::new().write(true).create_new(true), path)
 }
 
-/// Makes a file beside the one that it will replace.
+/// Creates a file next to the one that it will replace.
 ///
-/// Under another name until it is whole: half of a file must not look like a file, nor replace one. What an earlier run
-/// left under that name is removed, and a link with that name is removed as a link.
+/// It has another name until it is complete, because half a file must neither look like a whole one nor replace one. A
+/// file that an earlier run left under that name is removed. A link with that name is removed, not followed.
 pub(super) fn create_part(path: &Path) -> Result<(File, std::path::PathBuf), Failure> {
     let mut name = path.as_os_str().to_owned();
     name.push(".part");
@@ -40,7 +40,7 @@ fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     options.custom_flags(no_follow).open(path)
 }
 
-/// The file cannot be written, and why.
+/// The failure for a file that cannot be written, and why.
 pub(super) fn cannot_write(path: &Path, error: &io::Error) -> Failure {
     let failure = Failure::file("write", path, error);
     if path.is_symlink() {

@@ -1,4 +1,4 @@
-//! `aegis init`: a policy to begin with.
+//! `aegis init`: writes a first policy.
 
 use std::fs;
 use std::io::{ErrorKind, Write as _};
@@ -15,7 +15,7 @@ Examples:
   aegis init
   aegis init -o policies/crm.yaml";
 
-/// The name of the policy in a directory that is named instead of a file.
+/// The name of the policy if a directory is given instead of a file.
 const NAME: &str = "policy.yaml";
 
 /// Write a policy to begin with
@@ -25,7 +25,7 @@ const NAME: &str = "policy.yaml";
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Write to this file, or to `policy.yaml` in this directory. Missing directories are made
+    /// Write to this file, or to `policy.yaml` in this directory. Missing directories are created
     #[arg(short, long, value_name = "FILE", default_value = NAME)]
     output: PathBuf,
 }
@@ -36,7 +36,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     if let Some(parent) = path.parent().filter(|parent| *parent != Path::new("")) {
         fs::create_dir_all(parent).map_err(|error| files::cannot_write(&path, &error))?;
     }
-    // Looking first and writing then would overwrite what came between.
+    // A check before the write would miss a file that is created in between.
     let mut file = files::create_new(&path).map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => Failure::new(format!("File already exists: {}", path.display()))
             .hint("it is not changed; name another with -o FILE"),

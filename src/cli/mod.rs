@@ -1,9 +1,9 @@
 //! The command line: one file per command, thin. Each reads its arguments, asks the policy or a daemon, and prints.
 //!
-//! Stdout is the answer, stderr is everything else. What an agent wrote is made visible before a terminal sees it. What
-//! several commands share: `exit` (exit codes), `environment` (variables), `failure` and `status` (what went wrong, in
-//! sentences), `connect` and `data_dir` (finding the daemon), `out`, `files`, `table`, `safe_json`, `blanks` and
-//! `paint` (printing), `wire` and `words` (the API's messages as JSON and as words).
+//! Stdout is the answer, stderr is everything else. Text of an agent is made visible before a terminal gets it.
+//! Commands share `exit` (exit codes), `environment` (variables), `failure` and `status` (errors as sentences),
+//! `connect` and `data_dir` (finding the daemon), `out`, `files`, `table`, `safe_json`, `blanks` and `paint`
+//! (printing), `wire` and `words` (the API's messages as JSON and as words).
 
 mod action_args;
 mod approval;
@@ -99,7 +99,7 @@ enum Command {
     Completions(completions::Args),
 }
 
-/// What stands below the list of commands.
+/// The text below the list of commands.
 fn after_help() -> String {
     format!("{START}{}\n\n{}", Exit::HELP, environment::HELP)
 }
@@ -134,7 +134,7 @@ impl Cli {
     }
 }
 
-/// `aegis` alone prints what it can do.
+/// `aegis` alone prints its help.
 fn help() -> Result<Exit, Failure> {
     let mut out = out::Out::stdout();
     out.text(Cli::command().render_help().ansi())?;

@@ -8,7 +8,7 @@ use serde_json::Value;
 pub(super) struct Object(Vec<(&'static str, Value)>);
 
 impl Object {
-    /// With one more member. A value that is missing is `null`: every object of a kind has the same members.
+    /// Adds a member. A missing value is `null`, so that all objects of a kind have the same members.
     pub(super) fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {
         self.0.push((name, value.into()));
         self

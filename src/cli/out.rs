@@ -1,8 +1,8 @@
-//! Where the answer goes: stdout, or the file of `-o`. Buffered; a reader who leaves early is no error.
+//! Where the answer goes: stdout, or the file of `-o`. Output is buffered. A reader who leaves early is no error.
 //!
-//! Text is for people: it has colours, which are taken out where no terminal shows them. Data (JSON, CSV, a policy, a
-//! receipt) is for programs and is written byte for byte: what takes colours out also takes out text that looks like
-//! them.
+//! Text is for people: it has colours, which are removed if no terminal shows them. Data (JSON, CSV, a policy, a
+//! receipt) is for programs and is written byte for byte, because removing colours would also remove text that looks
+//! like them.
 
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::path::Path;
@@ -38,12 +38,12 @@ pub(super) enum ListFormat {
 pub(super) struct Out {
     writer: BufWriter<Box<dyn Write>>,
     has_colours: bool,
-    /// How many columns the terminal has; `None` where the answer goes elsewhere.
+    /// The number of columns of the terminal; `None` if the answer goes elsewhere.
     width: Option<usize>,
 }
 
 impl Out {
-    /// Stdout. Colours reach it only where it is a terminal.
+    /// Stdout. Colours reach it only if it is a terminal.
     pub(super) fn stdout() -> Self {
         let stdout = io::stdout();
         let width = stdout.is_terminal().then(|| crossterm::terminal::size().map_or(80, |(columns, _)| columns.into()));
@@ -51,7 +51,7 @@ impl Out {
         Self { writer: BufWriter::new(Box::new(stdout)), has_colours, width }
     }
 
-    /// A file, written from its beginning. No symbolic link is followed.
+    /// A file, which is emptied first. Symbolic links are not followed.
     pub(super) fn file(path: &Path) -> Result<Self, Failure> {
         Ok(Self { writer: BufWriter::new(Box::new(files::create(path)?)), has_colours: false, width: None })
     }
@@ -61,17 +61,17 @@ impl Out {
         output.map_or_else(|| Ok(Self::stdout()), Self::file)
     }
 
-    /// How many columns a table may take; `None` where that does not matter.
+    /// The number of columns that a table may take; `None` means any.
     pub(super) const fn width(&self) -> Option<usize> {
         self.width
     }
 
-    /// Whether a person's terminal shows what is written.
+    /// Whether the answer goes to a terminal.
     pub(super) const fn is_terminal(&self) -> bool {
         self.width.is_some()
     }
 
-    /// Writes text for people. What an agent chose has been made visible before.
+    /// Writes text for people. Text of an agent must have been made visible before.
     pub(super) fn text(&mut self, text: impl std::fmt::Display) -> Result<(), Failure> {
         let text = text.to_string();
         if self.has_colours { self.data(text) } else { self.data(strip_str(&text)) }
@@ -82,7 +82,7 @@ impl Out {
         self.text(format_args!("{text}\n"))
     }
 
-    /// Writes data: exactly this.
+    /// Writes data unchanged.
     pub(super) fn data(&mut self, data: impl std::fmt::Display) -> Result<(), Failure> {
         write!(self.writer, "{data}").map_err(|error| Failure::output(&error))
     }
@@ -102,7 +102,7 @@ impl Out {
         if one_a_line { values.iter().try_for_each(|value| self.jsonl(value)) } else { self.json(&values) }
     }
 
-    /// Writes out what is buffered. To be called at the end: an error in dropping would go unseen.
+    /// Writes what is buffered. Call it at the end, because an error on drop would be lost.
     pub(super) fn flush(&mut self) -> Result<(), Failure> {
         self.writer.flush().map_err(|error| Failure::output(&error))
     }

@@ -147,7 +147,7 @@ fn summary(policy: &Policy) -> String {
     format!("revision {}, {} rule(s){since}", visible(&policy.revision), policy.rule_count)
 }
 
-/// The text of the files: one as it is, several under a comment each.
+/// The text of the files: one as it is, several with a comment above each.
 fn yaml(policy: &Policy, on_terminal: bool) -> String {
     let layers = policy.layers.len();
     let layer = |(i, layer): (usize, &PolicyLayer)| {
@@ -204,14 +204,14 @@ mod tests {
     }
 
     #[test]
-    fn one_file_comes_back_as_it_is() {
+    fn one_file_is_printed_unchanged() {
         let text = "version: \"1\"\r\nrules: []\n# é\u{202e}\n";
         assert_eq!(yaml(&policy(&[("p.yaml", text)]), false), text);
         assert!(yaml(&policy(&[("p.yaml", text)]), true).contains("# é\\u{202e}\n"));
     }
 
     #[test]
-    fn several_files_are_told_apart() {
+    fn several_files_have_a_comment_above_each() {
         let text = yaml(&policy(&[("a.yaml", "rules: []"), ("b.yaml", "x: 1\n")]), false);
         assert_eq!(text, "# Layer 1 of 2: a.yaml\nrules: []\n# Layer 2 of 2: b.yaml\nx: 1\n");
     }

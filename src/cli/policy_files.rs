@@ -13,7 +13,7 @@ pub(super) fn read<'p>(paths: impl IntoIterator<Item = &'p PathBuf>) -> Result<V
     paths.into_iter().map(|path| read_one(path)).collect()
 }
 
-/// The policy of these files, with its warnings said; or everything that is wrong with it.
+/// Loads the policy of these files and prints its warnings, or everything that is wrong with it.
 pub(super) fn load<'p>(paths: impl IntoIterator<Item = &'p PathBuf>) -> Result<Policy, Failure> {
     let policy = Policy::load(&read(paths)?).map_err(|errors| invalid(&errors))?;
     warn(policy.warnings());
@@ -27,7 +27,7 @@ fn read_one(path: &Path) -> Result<Source, Failure> {
         (path.display().to_string(), File::open(path).map(|file| Box::new(file) as _))
     };
     let mut bytes = Vec::new();
-    // One byte too many is enough for the loader to say that it is too long.
+    // One byte over the limit is enough: the loader then reports that the text is too long.
     input
         .and_then(|input| input.take(MAX_SOURCE_BYTES as u64 + 1).read_to_end(&mut bytes))
         .map_err(|error| Failure::file("read", Path::new(&name), &error))?;
@@ -41,14 +41,14 @@ fn read_one(path: &Path) -> Result<Source, Failure> {
     Ok(Source { name, text })
 }
 
-/// Says every warning, each with its place.
+/// Prints every warning with its place.
 pub(super) fn warn(warnings: &[Diagnostic]) {
     for warning in warnings {
         say::warning(warning);
     }
 }
 
-/// Says every error, each with its place. What it returns ends the command.
+/// Prints every error with its place, and returns the failure that ends the command.
 pub(super) fn invalid(errors: &LoadErrors) -> Failure {
     for error in errors.diagnostics() {
         say::note(error);

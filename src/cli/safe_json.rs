@@ -10,12 +10,12 @@ use serde_json::ser::{CompactFormatter, Formatter, PrettyFormatter, Serializer};
 
 use crate::domain::visible;
 
-/// On one line.
+/// JSON on one line.
 pub(super) fn compact<T: Serialize>(value: &T) -> String {
     write(value, CompactFormatter)
 }
 
-/// Indented by two.
+/// JSON indented by two blanks.
 pub(super) fn pretty<T: Serialize>(value: &T) -> String {
     write(value, PrettyFormatter::new())
 }
@@ -92,7 +92,7 @@ mod tests {
     use serde_json::{Value, json};
 
     #[test]
-    fn hidden_characters_are_escaped_and_come_back() {
+    fn hidden_characters_are_escaped_and_parse_back() {
         let value = json!({"a\u{202e}": ["\u{9b}31m", "\u{e0041}", "é日本", "line\nbreak"]});
         let text = compact(&value);
         assert_eq!(text, r#"{"a\u202e":["\u009b31m","\udb40\udc41","é日本","line\nbreak"]}"#);
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn the_layouts_are_those_of_serde_json() {
+    fn the_layouts_match_serde_json() {
         let value = json!({"a": [], "b": {"c": [1, 2]}, "d": {}});
         assert_eq!(pretty(&value), serde_json::to_string_pretty(&value).unwrap());
     }

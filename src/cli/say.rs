@@ -5,22 +5,22 @@ use std::io::Write as _;
 
 use super::paint;
 
-/// Says that something went wrong.
+/// Prints an error.
 pub(super) fn error(message: impl Display) {
     tell(format_args!("{}error:{:#} {message}", paint::BAD, paint::BAD));
 }
 
-/// Says that something is odd; the command goes on.
+/// Prints a warning. The command continues.
 pub(super) fn warning(message: impl Display) {
     tell(format_args!("{}warning:{:#} {message}", paint::WAITING, paint::WAITING));
 }
 
-/// Says what a person wants to know and a program does not.
+/// Prints a note for people, which a program does not need.
 pub(super) fn note(message: impl Display) {
     tell(message);
 }
 
-/// An error here is ignored: where stderr is closed, nobody is left to tell.
+/// Ignores errors: if stderr is closed, nobody is left to tell.
 fn tell(message: impl Display) {
     let _ = writeln!(anstream::stderr(), "{message}");
 }

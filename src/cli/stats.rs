@@ -65,7 +65,7 @@ fn table(counts: &[Count]) -> String {
     for count in counts {
         table.row(vec![Cell::new(count.count.to_string()), Cell::word(&count.name)]);
     }
-    // The heading above says it all.
+    // The heading above is enough.
     table.render(None).lines().skip(1).fold(String::new(), |text, line| text + "  " + line + "\n")
 }
 
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn totals_are_read_at_a_glance() {
+    fn totals_are_printed_under_headings_in_columns() {
         let stats = GetStatsResponse {
             decisions: 12,
             records: 30,

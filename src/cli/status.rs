@@ -20,7 +20,7 @@ impl From<Status> for Failure {
         for violation in details.bad_request().map(|request| request.field_violations.as_slice()).unwrap_or_default() {
             let (field, description) = (visible(&violation.field), visible(&violation.description));
             let said = if field.is_empty() { description.into_owned() } else { format!("{field}: {description}") };
-            // With one violation the daemon's message repeats it.
+            // If there is a single violation, the daemon's message repeats it.
             if !sentence.contains(&said) {
                 failure = failure.hint(said);
             }
@@ -35,7 +35,7 @@ impl From<Status> for Failure {
     }
 }
 
-/// What happened, in words: what kind of refusal, the daemon's own sentence, its documented reason.
+/// A sentence for people: the kind of refusal, the daemon's own message, and its documented reason.
 fn sentence(status: &Status, reason: &str) -> String {
     let said = visible(status.message());
     let said = match (is_connection_lost(status), said.is_empty()) {
@@ -58,10 +58,10 @@ fn sentence(status: &Status, reason: &str) -> String {
     if reason.is_empty() { format!("{kind}: {said}") } else { format!("{kind}: {said} ({})", visible(reason)) }
 }
 
-/// What another server says than one that speaks gRPC: an HTTP status without gRPC's own, or no HTTP/2 at all.
+/// The sign of a server that does not speak gRPC: an HTTP status without a gRPC status, or no HTTP/2 at all.
 fn is_no_grpc(status: &Status) -> Option<String> {
     const WITHOUT_STATUS: &str = "grpc-status header missing, mapped from ";
-    // tonic has these as texts alone.
+    // tonic has these only as texts.
     let message = status.message();
     if let Some(at) = message.find(WITHOUT_STATUS) {
         return Some(visible(&message[at + WITHOUT_STATUS.len()..]).into_owned());
@@ -70,13 +70,13 @@ fn is_no_grpc(status: &Status) -> Option<String> {
     is_no_http2.then(|| "it does not speak HTTP/2".to_owned())
 }
 
-/// Whether the call never got an answer, because of the connection and not because of what was asked.
+/// Whether the call got no answer because of the connection, and not because of its content.
 pub(super) fn is_connection_lost(status: &Status) -> bool {
     matches!(status.code(), Code::Unavailable | Code::Unknown | Code::Internal | Code::Cancelled)
         && std::error::Error::source(status).is_some()
 }
 
-/// Whether a stream that ended so is worth opening again: the daemon went away, restarted, or dropped a slow reader.
+/// Whether to open a stream again that ended so: the daemon went away, restarted, or dropped a slow reader.
 pub(super) fn is_worth_resuming(status: &Status) -> bool {
     is_connection_lost(status)
         || matches!(
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn every_status_is_a_sentence_and_ends_with_1() {
+    fn every_status_is_a_sentence_with_exit_code_1() {
         for code in (0..17).map(Code::from_i32) {
             let failure = Failure::from(Status::new(code, ""));
             assert_eq!(failure.exit(), Exit::Failed, "{code:?}");
@@ -118,14 +118,14 @@ mod tests {
     }
 
     #[test]
-    fn another_server_is_told_from_a_daemon() {
+    fn another_server_is_not_taken_for_a_daemon() {
         let status = Status::unimplemented("grpc-status header missing, mapped from HTTP status code 404");
         let failure = Failure::from(status).to_string();
         assert!(failure.contains("not a daemon's gRPC listener: HTTP status code 404"), "{failure}");
     }
 
     #[test]
-    fn an_answer_is_not_a_lost_connection() {
+    fn an_error_from_the_daemon_is_not_a_lost_connection() {
         assert!(!is_connection_lost(&Status::unavailable("the record cannot be written")));
         let lost = Status::from_error(Box::new(std::io::Error::from(std::io::ErrorKind::ConnectionReset)));
         assert!(is_connection_lost(&lost), "{lost:?}");

@@ -1,7 +1,7 @@
-//! Tables for people: columns as wide as what stands in them, measured as a terminal shows it.
+//! Tables for people. A column is as wide as its content, measured as a terminal shows it.
 //!
-//! Every cell goes through [`visible`] and [`blanks::mark`]: no text of an agent can move the cursor, hide, turn itself
-//! around, or fill a line so that its end looks like another one.
+//! Every cell goes through [`visible`] and [`blanks::mark`]. So no text of an agent can move the cursor, hide, reverse
+//! its direction, or fill a line so that its end looks like another one.
 
 use std::fmt::Write as _;
 
@@ -11,9 +11,9 @@ use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 use super::{blanks, paint};
 use crate::domain::visible;
 
-/// Between two columns.
+/// The number of blanks between two columns.
 const GAP: usize = 2;
-/// No column is cut to less than this.
+/// The least width to which a column is cut.
 const NARROWEST: usize = 6;
 
 /// One cell: safe text and its colour.
@@ -25,7 +25,7 @@ pub(super) struct Cell {
 }
 
 impl Cell {
-    /// Any text; `-` where there is none, so that columns stay columns.
+    /// A cell with any text; `-` if it is empty, so that columns stay columns.
     pub(super) fn new(text: impl AsRef<str>) -> Self {
         let text = visible(text.as_ref());
         let text = if text.is_empty() { "-".into() } else { blanks::mark(&text).into_owned() };
@@ -38,18 +38,18 @@ impl Cell {
         Self { style, ..Self::new(word) }
     }
 
-    /// Never to be cut: an id that one has to copy.
+    /// Makes a cell that is never cut: an id that a person has to copy.
     pub(super) fn whole(self) -> Self {
         Self { whole: true, ..self }
     }
 }
 
-/// A column: its heading, and whether its cells stand at the right.
+/// A column: its heading, and whether its cells are aligned to the right.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Column {
     heading: &'static str,
     right: bool,
-    /// How wide it is at least: what keeps lines that are printed one by one in line.
+    /// Its least width, which keeps lines that are printed one by one aligned.
     at_least: usize,
 }
 
@@ -65,7 +65,7 @@ impl Column {
     }
 }
 
-/// A table of which all rows are known.
+/// A table with all its rows, before it is printed.
 #[derive(Debug)]
 pub(super) struct Table {
     columns: Vec<Column>,
@@ -80,7 +80,7 @@ impl Table {
 
     /// Adds a row.
     pub(super) fn row(&mut self, cells: Vec<Cell>) {
-        debug_assert_eq!(cells.len(), self.columns.len(), "one cell a column");
+        debug_assert_eq!(cells.len(), self.columns.len(), "one cell for each column");
         self.rows.push(cells);
     }
 
@@ -89,7 +89,7 @@ impl Table {
         self.rows.is_empty()
     }
 
-    /// The table with its heading. Where `fit` is given, the widest columns are cut until a line is no wider than that.
+    /// The table with its heading. With `fit`, the widest columns are cut until no line is wider.
     pub(super) fn render(&self, fit: Option<usize>) -> String {
         let mut widths: Vec<usize> = self.columns.iter().map(|column| column.heading.width()).collect();
         for row in &self.rows {
@@ -109,7 +109,7 @@ impl Table {
         text
     }
 
-    /// How narrow each column may become.
+    /// The least width of each column.
     fn narrowest(&self) -> Vec<usize> {
         let mut narrowest = vec![NARROWEST; self.columns.len()];
         for row in &self.rows {
@@ -126,7 +126,7 @@ pub(super) fn running_heading(columns: &[Column]) -> String {
     heading(columns, &running_widths(columns))
 }
 
-/// A row of a table that is printed row by row: cells that are too wide push the rest to the right, nothing is cut.
+/// A row of a table that is printed row by row. Nothing is cut: a cell that is too wide pushes the rest to the right.
 pub(super) fn running_row(columns: &[Column], cells: &[Cell]) -> String {
     let mut text = String::new();
     line(&mut text, columns, &running_widths(columns), cells);
@@ -159,7 +159,7 @@ fn line(text: &mut String, columns: &[Column], widths: &[usize], cells: &[Cell])
     text.push('\n');
 }
 
-/// Takes from the widest columns until they fit, or none can give any more.
+/// Narrows the widest columns until they fit, or until none can become narrower.
 fn shrink(widths: &mut [usize], narrowest: &[usize], room: usize) {
     while widths.iter().sum::<usize>() > room {
         let can_give = widths.iter_mut().zip(narrowest).filter(|(width, narrowest)| **width > **narrowest);
@@ -168,7 +168,7 @@ fn shrink(widths: &mut [usize], narrowest: &[usize], room: usize) {
     }
 }
 
-/// As much of the text as fits, and `…` where something is missing.
+/// As much of the text as fits, with `…` in place of the rest.
 pub(super) fn cut(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_are_as_wide_as_what_stands_in_them() {
+    fn columns_are_as_wide_as_their_content() {
         let mut table = Table::new(&COLUMNS);
         table.row(row(["1", "read", "LOW"]));
         table.row(row(["10", "日本語", "HIGH"]));
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_that_is_too_wide_loses_the_end_of_its_widest_cells() {
+    fn a_table_that_is_too_wide_cuts_the_end_of_its_widest_cells() {
         let mut table = Table::new(&COLUMNS);
         table.row(row(["1", "a_very_long_action_type", "LOW"]));
         let text = plain(&table.render(Some(20)));

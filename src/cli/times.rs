@@ -1,15 +1,15 @@
-//! Moments as the command line takes them, and as it prints them for people.
+//! Durations and moments, as the command line reads and prints them.
 
 use crate::domain::Timestamp;
 use crate::domain::times::moment;
 pub(super) use crate::domain::times::{duration, exact, point};
 
-/// Reads a moment as clap wants it, against the machine's clock.
+/// Reads a moment for clap, relative to the machine's clock.
 pub(super) fn moment_arg(text: &str) -> Result<Timestamp, String> {
     moment(text, Timestamp::now())
 }
 
-/// How long until then, in the unit that a person would use: `14m 03s`, `2h 05m`, `over`.
+/// The time until then, in the units that a person would use: `14m 03s`, `2h 05m`, `over`.
 pub(super) fn left(until: Timestamp, now: Timestamp) -> String {
     let seconds = until.as_second() - now.as_second();
     match seconds {
@@ -21,7 +21,7 @@ pub(super) fn left(until: Timestamp, now: Timestamp) -> String {
     }
 }
 
-/// A moment to the second, in UTC: what a person reads.
+/// A moment to the second, in UTC, for people.
 pub(super) fn to_the_second(moment: Timestamp) -> String {
     moment.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn time_left_is_said_in_two_units() {
+    fn time_left_is_shown_in_two_units() {
         let now = Timestamp::UNIX_EPOCH;
         for (seconds, text) in
             [(-5, "over"), (0, "over"), (59, "59s"), (843, "14m 03s"), (7_500, "2h 05m"), (90_000, "1d 01h")]

@@ -1,4 +1,4 @@
-//! A reviewer's vote on an approval: what `approve`, `deny` and `review` have in common.
+//! A reviewer's vote on an approval: the part that `approve`, `deny` and `review` share.
 
 use tonic::Status;
 
@@ -12,17 +12,18 @@ use crate::domain::{ApprovalId, Digest, Timestamp, visible};
 use crate::proto::v1::approval_service_client::ApprovalServiceClient;
 use crate::proto::v1::{Approval, ApproveRequest, DenyRequest, GetApprovalRequest};
 
-/// What a reviewer decides.
+/// A reviewer's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Vote {
     Approve,
     Deny,
 }
 
-/// What `approve` and `deny` take.
+/// The arguments of `approve` and `deny`.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct VoteArgs {
-    /// Answer this approval: its id as `aegis pending` lists it, or how the id begins if no other pending one begins so
+    /// Answer this approval: its id as `aegis pending` lists it, or the beginning of the id if only one pending id
+    /// begins so
     #[arg(value_name = "ID", value_parser = named)]
     approval: Named,
 
@@ -30,7 +31,7 @@ pub(super) struct VoteArgs {
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     reason: String,
 
-    /// Answer only if the action has this digest, as seen elsewhere
+    /// Answer only if the action has this digest, for example one that another tool has shown
     #[arg(long, value_name = "HEX", value_parser = digest)]
     digest: Option<Digest>,
 
@@ -46,7 +47,7 @@ fn digest(text: &str) -> Result<Digest, String> {
     Digest::from_hex(text).ok_or_else(|| "a digest is 64 hex digits, as `aegis pending --format json` shows it".into())
 }
 
-/// Shows what is asked, answers it, and says how it ended.
+/// Shows the question, answers it, and prints how it ended.
 pub(super) fn run(vote: Vote, args: &VoteArgs) -> Result<Exit, Failure> {
     let ended = connect::block_on(answer(vote, args))??;
     let mut out = Out::stdout();
@@ -58,15 +59,15 @@ pub(super) fn run(vote: Vote, args: &VoteArgs) -> Result<Exit, Failure> {
     Ok(exit(vote, &ended))
 }
 
-/// An approval, as the command line names it.
+/// The name of an approval on the command line.
 #[derive(Clone, Debug, PartialEq)]
 enum Named {
     Id(ApprovalId),
-    /// How the id of a pending one begins.
+    /// The beginning of the id of a pending approval.
     Prefix(String),
 }
 
-/// Reads an id, or how one begins: `apr_01a2`, or `apr_01a2…` as a table cuts it.
+/// Reads an id, or the beginning of one: `apr_01a2`, or `apr_01a2…` as a table cuts it.
 fn named(text: &str) -> Result<Named, String> {
     if let Ok(id) = text.parse() {
         return Ok(Named::Id(id));
@@ -115,7 +116,7 @@ async fn answer(vote: Vote, args: &VoteArgs) -> Result<Approval, Failure> {
     Ok(send(&mut client, vote, &shown, digest, args.reason.clone()).await?)
 }
 
-/// Sends the vote on exactly what has this digest.
+/// Sends the vote on exactly the action with this digest.
 pub(super) async fn send(
     client: &mut ApprovalServiceClient<Transport>,
     vote: Vote,
@@ -137,12 +138,12 @@ pub(super) async fn send(
     Ok(ended.unwrap_or_default())
 }
 
-/// How it ended: the word first, then which, then who, when and why.
+/// How it ended: first the word, then which approval, then who, when and why.
 pub(super) fn line(ended: &Approval) -> String {
     said(ended, &format!("{} {}", visible(&ended.approval_id), approval::title(ended)))
 }
 
-/// The same for who has just seen which one it was.
+/// The same without the id, for someone who has just seen the approval.
 pub(super) fn short_line(ended: &Approval) -> String {
     said(ended, &approval::title(ended))
 }
@@ -155,7 +156,7 @@ fn said(ended: &Approval, which: &str) -> String {
     format!("{style}{word}{style:#} {which}{rest}")
 }
 
-/// An approval that the policy now in force turned into a denial is a denial.
+/// The exit code. An approval that the policy in force turned into a denial is a denial.
 pub(super) fn exit(vote: Vote, ended: &Approval) -> Exit {
     let allows = ended.ending.as_ref().is_some_and(|ending| ending.allows);
     if vote == Vote::Approve && !allows { Exit::Denied } else { Exit::Done }
@@ -181,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn the_word_comes_first_then_what_who_when_and_why() {
+    fn the_line_has_the_word_the_approval_who_when_and_why() {
         let line = anstream::adapter::strip_str(&line(&ended(EndingKind::Approved, true, ""))).to_string();
         assert_eq!(
             line,
@@ -198,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn an_approval_is_named_by_its_id_or_by_how_that_begins() {
+    fn an_approval_is_named_by_its_id_or_the_beginning_of_its_id() {
         let whole = "apr_0197a9e0-5c3f-7c52-9d3e-6f3a2b1c4d5e";
         assert_eq!(named(whole), Ok(Named::Id(whole.parse().unwrap())));
         for text in ["apr_01a2", "apr_01A2…", "apr_01a2..."] {

@@ -1,4 +1,4 @@
-//! Between the API's messages and JSON: structs, values, moments, durations.
+//! Converts between the API's messages and JSON: structs, values, moments, durations.
 
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ use super::times;
 use crate::domain::check::inexact;
 use crate::domain::{MAX_WHOLE_NUMBER, Timestamp};
 
-/// The largest whole number of which a double holds both neighbours: no other number is taken for it.
+/// The largest whole number whose two neighbours are doubles as well, so that no other number is rounded to it.
 #[expect(clippy::cast_precision_loss, reason = "2^53 - 1 is exact in a double")]
 const LARGEST_EXACT: f64 = MAX_WHOLE_NUMBER as f64;
 
-/// A JSON object as a message. Refuses, with its path, an integer that a double would round.
+/// A JSON object as a message. Refuses an integer that a double would round, and names its path.
 pub(super) fn to_struct(object: Map<String, Value>, path: &str) -> Result<Struct, String> {
     let mut fields = std::collections::BTreeMap::new();
     for (key, value) in object {
@@ -66,7 +66,7 @@ pub(super) fn from_value(message: Option<&Wire>) -> Value {
     }
 }
 
-/// A whole number is shown as one: `150`, as it was sent, and not `150.0`.
+/// A whole number is shown as it was sent: `150`, not `150.0`.
 fn from_number(number: f64) -> Value {
     #[expect(clippy::cast_possible_truncation, reason = "only whole numbers below 2^53 get there")]
     if number.fract() == 0.0 && number.abs() <= LARGEST_EXACT {
@@ -75,12 +75,12 @@ fn from_number(number: f64) -> Value {
     Number::from_f64(number).map_or(Value::Null, Value::Number)
 }
 
-/// A moment, where the message has one that exists.
+/// A moment, if the message has a valid one.
 pub(super) fn moment(message: Option<&prost_types::Timestamp>) -> Option<Timestamp> {
     message.and_then(|message| Timestamp::new(message.seconds, message.nanos).ok())
 }
 
-/// A moment as data has it, with six digits.
+/// A moment for data, with six digits.
 pub(super) fn time(message: Option<&prost_types::Timestamp>) -> Option<String> {
     moment(message).map(times::exact)
 }
@@ -90,12 +90,12 @@ pub(super) fn to_moment(moment: Timestamp) -> prost_types::Timestamp {
     prost_types::Timestamp { seconds: moment.as_second(), nanos: moment.subsec_nanosecond() }
 }
 
-/// A duration as a message. One that is too long to say is the longest that can be said.
+/// A duration as a message. A duration that is too long for a message becomes the longest possible one.
 pub(super) fn to_duration(duration: Duration) -> prost_types::Duration {
     duration.try_into().unwrap_or(prost_types::Duration { seconds: i64::MAX, nanos: 0 })
 }
 
-/// A text that may be missing: empty means that there is none.
+/// A text that may be missing: in a message, empty means missing.
 pub(super) fn present(text: &str) -> Option<&str> {
     Some(text).filter(|text| !text.is_empty())
 }
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn json_comes_back_as_it_went() {
+    fn json_is_the_same_after_a_round_trip() {
         let params =
             object(json!({"count": 150, "rate": 0.5, "tags": ["a", null, true], "user": {"name": "é"}, "neg": -7}));
         let message = to_struct(params.clone(), "").unwrap();

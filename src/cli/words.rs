@@ -1,4 +1,4 @@
-//! The API's words: as tables and JSON print them, and as filters on the command line read them.
+//! The API's words, as tables and JSON print them and as filters on the command line read them.
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
@@ -42,7 +42,7 @@ fn word(known: Option<&str>, prefix: &str, value: i32) -> String {
     known.map_or_else(|| format!("UNKNOWN_{value}"), |name| name.trim_start_matches(prefix).to_owned())
 }
 
-/// Reads a risk level of a filter. Upper and lower case are alike.
+/// Reads a risk level of a filter, in upper or lower case.
 pub(super) fn risk_arg() -> impl TypedValueParser<Value = v1::RiskLevel> {
     parser(domain::RiskLevel::ALL.map(domain::RiskLevel::as_str), v1::RiskLevel::from_str_name, "RISK_LEVEL_")
 }
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_those_of_the_domain() {
+    fn words_match_the_domain() {
         for level in domain::RiskLevel::ALL {
             assert_eq!(risk(level as i32), level.as_upper());
         }
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn filters_fold_case_and_know_every_word() {
+    fn filters_ignore_case_and_know_every_word() {
         #[derive(clap::Parser)]
         struct Filters {
             #[arg(long, value_parser = risk_arg(), ignore_case = true)]

@@ -153,7 +153,7 @@ async fn follow_policy(governor: Arc<Governor>, health: Health) {
     }
 }
 
-/// Tells the operator and probes whether retention waits for somebody to confirm the clock.
+/// Tells the operator and the probes whether retention waits until somebody confirms the clock.
 async fn follow_clock(governor: Arc<Governor>, health: Health) {
     let mut gap = governor.clock_gap();
     loop {
@@ -173,7 +173,7 @@ async fn follow_clock(governor: Arc<Governor>, health: Health) {
     }
 }
 
-/// Takes away what is older than it is kept, step by step, with room for others in between.
+/// Removes the payloads of records older than `retain`, step by step, with pauses for other work.
 async fn retire(governor: Arc<Governor>, retain: Duration) {
     let pause = (retain / 4).clamp(Duration::from_millis(100), RETIRE_EVERY);
     loop {

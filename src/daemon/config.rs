@@ -46,9 +46,9 @@ pub(crate) struct Config {
     pub executor: Option<ExecutorSource>,
     /// How long the record keeps payloads; `None` means for ever.
     pub retain: Option<Duration>,
-    /// When the gap began that an operator has looked at: retention may go by the clock after it.
+    /// The start of a jump of the clock that an operator has confirmed: retention may use the clock after it.
     pub confirm_clock: Option<Timestamp>,
-    /// What governs.
+    /// The settings of the governor.
     pub governance: Settings,
     /// The limits of the network interfaces.
     pub limits: Limits,
@@ -104,17 +104,17 @@ impl Config {
 pub(crate) struct Limits {
     /// The size of a message, in bytes.
     pub message_bytes: usize,
-    /// All requests that are arriving from callers of one kind, in bytes.
+    /// The most bytes of requests that are arriving, together for all callers of one kind.
     pub receiving_bytes: usize,
-    /// How long a request may take to arrive whole.
+    /// The longest time for a request to arrive whole.
     pub receive_timeout: Duration,
-    /// Connections at once.
+    /// The most open connections.
     pub connections: usize,
     /// The most concurrent calls on a connection.
     pub calls_per_connection: u32,
-    /// Calls to health and reflection at once on one connection that showed no credential.
+    /// The most concurrent calls to health and reflection on a connection that showed no credential.
     pub open_calls_per_connection: usize,
-    /// Wrong credentials at once over one connection; 0 is as many as come.
+    /// The most concurrent wrong credentials on one connection; 0 means no limit.
     pub wrong_credentials: u32,
     /// The timeout of the TLS handshake, and again of the first bytes of the protocol.
     pub handshake: Duration,
@@ -129,12 +129,12 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// What bounds requests while they arrive.
+    /// The limits of requests while they arrive.
     pub(crate) fn receive(&self) -> ReceiveLimits {
         ReceiveLimits { message_bytes: self.message_bytes, bytes: self.receiving_bytes, timeout: self.receive_timeout }
     }
 
-    /// What bounds one connection.
+    /// The limits of one connection.
     pub(crate) fn per_connection(&self) -> ConnectionLimits {
         ConnectionLimits {
             calls: self.calls_per_connection,

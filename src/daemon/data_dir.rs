@@ -1,5 +1,4 @@
-//! The data directory: the record, the sockets of its owner, the bootstrap credential. Nobody but its owner reads any
-//! of it.
+//! The data directory: the record, the owner's sockets, and the bootstrap credential. Only its owner can read it.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -108,7 +107,7 @@ impl DataDir {
         self.path.join("agent.sock")
     }
 
-    /// The bootstrap credential: read, or made at the first start.
+    /// The bootstrap credential. Creates it at the first start, and reads it afterwards.
     pub(crate) fn credential(&self) -> Result<String, DataDirError> {
         self.secret("credential", CREDENTIAL_PREFIX)
     }
@@ -225,7 +224,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_credential_is_made_once_and_kept() {
+    fn a_credential_is_created_once_and_kept() {
         let tmp = tempfile::tempdir().unwrap();
         let dir = DataDir::open(&tmp.path().join("data")).unwrap();
         let credential = dir.credential().unwrap();
@@ -236,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_can_reach_is_refused() {
+    fn a_path_that_other_users_can_access_is_refused() {
         let tmp = tempfile::tempdir().unwrap();
         let path = tmp.path().join("data");
         let dir = DataDir::open(&path).unwrap();
@@ -248,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn an_emptied_credential_opens_nothing() {
+    fn an_empty_credential_is_refused() {
         let tmp = tempfile::tempdir().unwrap();
         let dir = DataDir::open(&tmp.path().join("data")).unwrap();
         dir.credential().unwrap();
@@ -257,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_whose_secret_is_lost_is_refused_until_the_operator_asks_for_a_new_one() {
+    fn a_record_without_its_secret_is_refused_until_the_operator_asks_for_a_new_one() {
         let tmp = tempfile::tempdir().unwrap();
         let path = tmp.path().join("data");
         let dir = DataDir::open(&path).unwrap();
@@ -279,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_without_a_login_shell_is_a_dedicated_one() {
+    fn a_user_without_a_login_shell_cannot_log_in() {
         let passwd = "ada:x:1000:1000:Ada:/home/ada:/bin/bash\naegis:x:900:900::/var/lib/aegis:/usr/sbin/nologin\n";
         assert_eq!(account_in(passwd, 1000), Account { name: "ada".into(), logs_in: true });
         assert_eq!(account_in(passwd, 900), Account { name: "aegis".into(), logs_in: false });

@@ -1,14 +1,15 @@
-//! File descriptors: as many as the system lets this process have, divided so that no listener can starve another.
+//! File descriptors. The daemon uses as many as the system allows, and divides them so that no listener can starve
+//! another.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::error::ServeError;
 
-/// Kept for the record, the files that are followed, and what the daemon itself connects to.
+/// Descriptors kept for the record, the watched files, and the daemon's outgoing connections.
 const KEPT: usize = 64;
-/// Connections to the admin listener.
+/// Descriptors for connections to the admin listener.
 pub(crate) const ADMIN: usize = 32;
-/// With fewer than this the daemon does not start.
+/// The fewest descriptors with which the daemon starts.
 const LEAST: usize = 2 * (KEPT + ADMIN);
 
 /// How many connections each listener may have.
@@ -20,7 +21,7 @@ pub(crate) struct Connections {
     pub(crate) private: usize,
 }
 
-/// Raises the limit of this process as far as it may, and divides what that gives.
+/// Raises the limit of this process as far as possible, and divides the descriptors.
 pub(crate) fn connections(wanted: usize) -> Result<Connections, ServeError> {
     let limit = raise();
     let connections = divide(limit, wanted).ok_or(ServeError::Descriptors { limit, least: LEAST })?;
@@ -36,7 +37,7 @@ pub(crate) fn connections(wanted: usize) -> Result<Connections, ServeError> {
     Ok(connections)
 }
 
-/// An eighth is the private socket's: a reviewer gets in whatever agents do.
+/// An eighth goes to the private socket, so that a reviewer can connect whatever agents do.
 fn divide(limit: usize, wanted: usize) -> Option<Connections> {
     if limit < LEAST {
         return None;
@@ -60,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_there_is_is_divided_and_never_exceeded() {
+    fn the_limit_is_divided_and_never_exceeded() {
         let all = |limit| divide(limit, 10_000);
         assert_eq!(all(1_048_576), Some(Connections { main: 10_000, private: 10_000 }));
         assert_eq!(all(1024), Some(Connections { main: 812, private: 116 }));

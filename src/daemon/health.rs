@@ -6,10 +6,10 @@
 //! | `aegis.v1.GovernanceService`, `aegis.v1.ApprovalService` | the record can be written |
 //! | `aegis.v1.AuditService`, `aegis.v1.PolicyService`, `aegis.v1.AdminService` | the daemon runs |
 //! | `aegis.record` | the record can be written |
-//! | `aegis.policy` | the policy files hold the policy in force: not after a change that was refused |
+//! | `aegis.policy` | the policy files match the policy in force: not after a refused change |
 //! | `aegis.auth` | the identities in force match their sources, all keys are fetched; unknown without `--auth`, TLS |
-//! | `aegis.witness` | every witness has taken the latest checkpoint that it was handed; unknown without `--witness` |
-//! | `aegis.retention` | no jump of the clock waits to be confirmed; unknown without `--retain` |
+//! | `aegis.witness` | every witness has accepted the latest checkpoint; unknown without `--witness` |
+//! | `aegis.retention` | no jump of the clock waits for confirmation; unknown without `--retain` |
 //! | `aegis.dev` | the daemon runs with `--dev`; unknown otherwise |
 
 use tonic_health::ServingStatus;
@@ -64,12 +64,12 @@ impl Health {
         self.set(&[WITNESS], well).await;
     }
 
-    /// Whether retention goes on.
+    /// Sets whether retention runs.
     pub(crate) async fn retention(&self, well: bool) {
         self.set(&[RETENTION], well).await;
     }
 
-    /// Nothing is answered any more.
+    /// Sets every service to not serving.
     pub(crate) async fn stop(&self) {
         self.set(&ANSWERING, false).await;
         self.set(&RUNNING, false).await;

@@ -76,13 +76,14 @@ pub(crate) async fn bind(
         endpoints.push(format!("{scheme}://{}", listener.local_addr().map_err(at)?));
         bound.push((Bound::Tcp(listener), main, tls.clone()));
     }
-    // If the identities file names users, the file system keeps other users out too.
+    // If the identities file names users, the mode of the socket keeps other users out too.
     let mode = if known.load().names_users { 0o660 } else { 0o666 };
     for path in &config.unix {
         endpoints.push(format!("unix:{}", path.display()));
         bound.push((bind_unix(path, mode)?, main, None));
     }
-    // For agents of the daemon's own user: unlike the port, nobody else can sit on it in the daemon's place.
+    // For agents of the daemon's own user. Another process can listen on the port in place of the daemon, but not
+    // here.
     let agents = data_dir.agent_socket();
     if !config.unix.contains(&agents) {
         bound.push((bind_unix(&agents, 0o600)?, main, None));
@@ -99,7 +100,7 @@ pub(crate) async fn bind(
 }
 
 impl Listeners {
-    /// Accepts on all of them until told to stop.
+    /// Accepts connections on every listener until told to stop.
     pub(crate) fn accept<F>(
         self,
         limits: &Limits,
@@ -110,7 +111,7 @@ impl Listeners {
     ) where
         F: Fn(Stream, Connection) + Clone + Send + 'static,
     {
-        // People have their own: agents that take every connection cannot keep a reviewer out.
+        // The private socket has its own permits: agents that take every connection cannot keep a reviewer out.
         let main_permits = Arc::new(Semaphore::new(connections.main));
         let private_permits = Arc::new(Semaphore::new(connections.private));
         for (bound, listener, tls) in self.bound {

@@ -6,11 +6,11 @@
 //! | `/ready` | 200 while agents can be answered, else 503 with why |
 //! | `/metrics` | counts and states, in Prometheus' text format |
 //!
-//! It takes few connections, each for a short time. On loopback it answers to no name but `localhost`: a web page
-//! that has its own name point here is refused.
+//! It accepts few connections, each for a short time. On loopback it only answers requests to `localhost` or to an
+//! address. That refuses a web page whose own domain name resolves to this machine.
 //!
-//! Everything is read when it is asked for, from what the daemon keeps anyway: nothing is counted on the way of a
-//! proposal. It names no session, actor or action: whoever reads metrics is not an auditor.
+//! Every value is read at the time of the request, from what the daemon keeps anyway: a proposal counts nothing here.
+//! No metric names a session, an actor or an action, because a reader of metrics is not an auditor.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -52,13 +52,13 @@ pub(crate) struct Admin {
     pub(crate) witnesses: Arc<Witnesses>,
 }
 
-/// How old a connection may get, and how long an answer may take from there.
+/// The longest age of a connection. A response that runs by then has the grace period to end.
 const AGE: Duration = Duration::from_mins(1);
 const GRACE: Duration = Duration::from_secs(10);
-/// Requests at once over one connection that speaks HTTP/2.
+/// The most concurrent requests on one HTTP/2 connection.
 const REQUESTS: u32 = 8;
 
-/// Answers until told to stop. A client may take so long for its first bytes, and for the headers of a request.
+/// Answers until told to stop. `patience` is the timeout of a client's first bytes, and of the headers of a request.
 pub(crate) async fn serve(listener: TcpListener, admin: Admin, patience: Duration, stop: CancellationToken) {
     let is_loopback = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
     let routes = Router::new()
@@ -93,7 +93,7 @@ pub(crate) async fn serve(listener: TcpListener, admin: Admin, patience: Duratio
     transport.finish(GRACE).await;
 }
 
-/// Whether a request is for an address or for `localhost`; or does not say, which no browser does.
+/// Whether a request is to an address or to `localhost`. A request without a host is accepted: no browser sends one.
 fn names_this_machine<B>(request: &Request<B>) -> bool {
     let authority = match (request.headers().get(header::HOST), request.uri().authority()) {
         (Some(host), _) => host.to_str().ok().and_then(|host| host.parse::<Authority>().ok()),
@@ -246,7 +246,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_reads_as_prometheus_wants_it() {
+    fn a_page_has_the_text_format_of_prometheus() {
         let mut page = Page::default();
         page.gauge("a", "An a.", 1);
         page.series("b_total", "Bs.", "counter", "why", [("x".to_owned(), 2), ("y".to_owned(), 0)]);

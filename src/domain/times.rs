@@ -1,4 +1,4 @@
-//! Durations and moments as people write them, for the command line and for REST; and as data has them.
+//! Durations and moments, as the command line and REST read and print them.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 
 use super::Timestamp;
 
-/// Longer than anything here can be meant: 100 years.
+/// The longest duration: 100 years, more than anybody can mean here.
 const LONGEST: Duration = Duration::from_hours(24 * 36_500);
 
 /// The units, longest first, in milliseconds.
@@ -23,7 +23,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     let too_long = || format!("`{text}` is too long: the longest duration is 36500d (100 years)");
     let mut millis: u64 = 0;
     let mut rest = text;
-    // Every unit once, and in this order: `30m1h` and `1h1h` are slips.
+    // Each unit occurs once, and in this order: `30m1h` and `1h1h` are mistakes.
     let mut units = UNITS.iter();
     while !rest.is_empty() || millis == 0 && rest.len() == text.len() {
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
@@ -41,7 +41,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     if duration > LONGEST { Err(too_long()) } else { Ok(duration) }
 }
 
-/// Reads a moment: what [`point`] reads, or how long before `now` (`15m`).
+/// Reads a moment: one that [`point`] reads, or a time before `now` (`15m`).
 pub fn moment(text: &str, now: Timestamp) -> Result<Timestamp, String> {
     if let Some(point) = read_point(text) {
         return Ok(point);
@@ -55,8 +55,8 @@ pub fn moment(text: &str, now: Timestamp) -> Result<Timestamp, String> {
 
 const POINTS: &str = "2026-11-20T09:00:00Z (RFC 3339), 2026-11-20 09:00 (UTC) or 2026-11-20 (its midnight in UTC)";
 
-/// Reads a moment that is not told from now: RFC 3339, RFC 2822, `@` and seconds since 1970, or a date with or without
-/// a time. What says no zone is UTC.
+/// Reads a moment that does not depend on the clock: RFC 3339, RFC 2822, `@` and seconds since 1970, or a date with or
+/// without a time. Without a zone it is in UTC.
 pub fn point(text: &str) -> Result<Timestamp, String> {
     read_point(text).ok_or_else(|| format!("`{text}` is not a moment: write {POINTS}"))
 }
@@ -68,12 +68,12 @@ fn read_point(text: &str) -> Option<Timestamp> {
     if let Ok(moment) = rfc2822::DateTimeParser::new().parse_timestamp(text) {
         return Some(moment);
     }
-    // As this program itself prints it.
+    // The form that this program prints.
     let text = text.strip_suffix(" UTC").or_else(|| text.strip_suffix(" GMT")).unwrap_or(text);
     if let Ok(moment) = text.parse() {
         return Some(moment);
     }
-    // A parser of dates alone would pass over what follows the date; so every piece is looked at.
+    // A parser of dates alone would ignore what follows the date, so every piece is checked.
     let pieces = Pieces::parse(text).ok()?;
     if pieces.offset().is_some() || pieces.time_zone_annotation().is_some() {
         return None;
@@ -82,7 +82,7 @@ fn read_point(text: &str) -> Option<Timestamp> {
     civil.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
 }
 
-/// A moment to the microsecond, as data has it: always six digits, so that texts sort as the moments do.
+/// A moment to the microsecond, for data: always six digits, so that texts sort as the moments do.
 pub fn exact(moment: Timestamp) -> String {
     format!("{moment:.6}")
 }
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_is_taken_as_utc_or_refused_and_never_cut() {
+    fn a_moment_without_a_zone_is_utc_and_no_part_of_a_moment_is_ignored() {
         let now: Timestamp = "2026-11-20T12:00:00Z".parse().unwrap();
         for (text, expected) in [
             ("2026-11-20T09:00:00Z", "2026-11-20T09:00:00Z"),

@@ -104,7 +104,10 @@ pub enum GovernanceError {
         sent: String,
     },
     /// There is no token with this id or name.
-    #[error("there is no token `{}`: it was revoked or never existed; `aegis token list` shows all tokens", visible(.0))]
+    #[error(
+        "there is no token `{}`: it was revoked long ago or never existed; `aegis token list` shows all tokens",
+        visible(.0)
+    )]
     NoToken(String),
     /// Several tokens have this name, or an id that begins so.
     #[error("`{}` names several tokens: revoke one by its id: {}", visible(named), listed(tokens))]

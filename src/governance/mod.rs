@@ -22,6 +22,7 @@ mod error;
 mod evaluate;
 mod execute;
 mod follow;
+mod forget;
 mod generations;
 mod governor;
 mod held;

@@ -5,7 +5,6 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::governor::Governor;
 use crate::approvals::quota_key;
 use crate::audit::record::IdentityRecord;
 use crate::audit::{Store, StoreError, StoredAnswer, Tx, TxError};
@@ -79,16 +78,5 @@ impl RequestId {
             Some(stored) if stored.request != self.request => Err(RequestIdError::Reused),
             Some(stored) => Ok(Some(serde_json::from_value(stored.answer)?)),
         }
-    }
-}
-
-impl Governor {
-    /// Forgets answers to request ids that are no longer valid, a bounded number. Returns whether there may be more.
-    pub async fn forget_answers(&self) -> Result<bool, StoreError> {
-        let now = self.clock.now();
-        if !self.store.scan(move |reader| reader.has_old_answers(now)).await? {
-            return Ok(false);
-        }
-        Ok(self.store.transact(move |tx| tx.forget_answers(now)).await? > 0)
     }
 }

@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn plain_http_is_for_this_machine_alone() {
+    fn plain_http_is_allowed_to_this_machine_only() {
         for good in ["https://idp.example/keys", "http://127.0.0.1:8080/", "http://[::1]/x", "http://localhost:1/x"] {
             assert_eq!(Url::parse(good).unwrap().to_string(), good);
         }
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_document_is_had_whole_or_not_at_all() {
+    async fn a_document_is_returned_whole_or_not_at_all() {
         let (url, heard) = server(answer("200 OK", "{}")).await;
         assert_eq!(client().get(&url, BOUNDS).await.unwrap(), "{}");
         assert!(heard.await.unwrap().starts_with("GET /keys HTTP/1.1\r\n"));
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_that_says_nothing_is_not_waited_for() {
+    async fn a_server_that_sends_nothing_times_out() {
         let (url, _heard) = server(String::new()).await;
         let bounds = Bounds { timeout: Duration::from_millis(20), ..BOUNDS };
         let error = client().get(&url, bounds).await.unwrap_err();
@@ -368,7 +368,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_posted_arrives_and_any_status_is_an_answer() {
+    async fn a_posted_document_arrives_and_any_status_is_a_response() {
         let (url, heard) = server(answer("409 Conflict", "7\n")).await;
         let answer = client().post(&url, "text/plain", Bytes::from_static(b"old 5"), BOUNDS).await.unwrap();
         assert_eq!((answer.status, &answer.body[..]), (StatusCode::CONFLICT, &b"7\n"[..]));

@@ -1,9 +1,9 @@
 //! The merged policy as JSON: what a revision is the hash of, and what is shown as the policy in force.
 //!
-//! It is made from the compiled rules and not from the text, so that comments, layout, the order of keys and the ways
-//! to write one time or one number cannot change a revision. It is itself a policy, and loading it decides every
-//! question alike, unless unnamed rules of two layers share an automatic name (which one file may not give twice) or it
-//! outgrows a file.
+//! It is made from the compiled rules, not from the text. So comments, layout, the order of keys, and the ways to
+//! write one time or one number do not change a revision. The result is a policy itself, and loading it gives the same
+//! decisions. It fails to load in two cases: unnamed rules of two layers share an automatic name (one file may not
+//! give a name twice), or it is larger than one file may be.
 
 use serde_json::{Map, Value, json};
 

@@ -1,4 +1,4 @@
-//! The codes of findings, so that a tool can tell them apart and a person can look one up.
+//! The codes of findings: a tool tells findings apart by code, and a person looks a code up.
 
 use std::fmt;
 
@@ -111,13 +111,13 @@ codes! {
         AutomaticName = "AUTOMATIC_NAME",
         /// `yes`, `no`, `on` or `off`, which is text here.
         BooleanWord = "BOOLEAN_WORD",
-        /// A glob means something else than it seems to.
+        /// A glob does not mean what it seems to mean.
         OddGlob = "ODD_GLOB",
-        /// A glob that matches only what is empty.
+        /// A glob matches only the empty text.
         EmptyGlob = "EMPTY_GLOB",
-        /// A target on a rule that allows, which a path can get out of by `..`.
+        /// A path can leave the target of a rule that allows, by `..`.
         EscapableTarget = "ESCAPABLE_TARGET",
-        /// An agent that is not authenticated chooses the name that the rule is about.
+        /// An unauthenticated agent chooses the name that the rule matches.
         UnauthenticatedActor = "UNAUTHENTICATED_ACTOR",
         /// `timeout` or `on_timeout` on a rule that asks nobody.
         UnusedTimeout = "UNUSED_TIMEOUT",

@@ -1,4 +1,4 @@
-//! A policy in force: its layers read, merged, compiled and indexed as one, or not at all.
+//! A policy in force: its layers are read, merged, compiled and indexed together, or not at all.
 
 use std::collections::HashSet;
 
@@ -36,7 +36,7 @@ pub struct Source {
     pub text: String,
 }
 
-/// A compiled policy. It never changes; a new one is loaded and put in its place.
+/// A compiled policy. It never changes; a newly loaded one replaces it.
 #[derive(Debug)]
 pub struct Policy {
     layers: Vec<Source>,
@@ -51,8 +51,8 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Reads, merges and compiles layers, of which a later one wins: its rules are tried first, a named rule replaces
-    /// the rule of that name in an earlier layer, its defaults override key by key. Every error in every layer is
+    /// Reads, merges and compiles layers. A later layer wins: its rules are tried first, a named rule replaces the
+    /// rule of that name in an earlier layer, and its defaults override key by key. Every error in every layer is
     /// reported, not only the first.
     pub fn load(layers: &[Source]) -> Result<Self, LoadErrors> {
         let mut report = Report::default();
@@ -77,17 +77,17 @@ impl Policy {
         self.revision
     }
 
-    /// The layers that it was loaded from, as they were given.
+    /// The layers that it was loaded from, unchanged.
     pub fn layers(&self) -> &[Source] {
         &self.layers
     }
 
-    /// The merged policy as JSON, in a normal form: what the revision is the hash of.
+    /// The merged policy as JSON in its normal form. The revision is its hash.
     pub fn merged(&self) -> &Value {
         &self.merged
     }
 
-    /// What is legal and probably not meant.
+    /// What is legal but probably not meant.
     pub fn warnings(&self) -> &[Diagnostic] {
         &self.warnings
     }
@@ -97,23 +97,23 @@ impl Policy {
         &self.rules
     }
 
-    /// What an action gets that no rule matches.
+    /// The risk and approval of an action that no rule matches.
     pub fn defaults(&self) -> (RiskLevel, Approval) {
         self.defaults
     }
 
-    /// The parameters that are masked whatever rule decides.
+    /// The parameters that are masked, whichever rule decides.
     pub fn redact(&self) -> &[ParamPath] {
         &self.redact
     }
 
-    /// What else is masked: what is called, or looks, like a secret.
+    /// The other values to mask: those with the name of a secret, and those that look like one.
     pub fn secrets(&self) -> &Secrets {
         &self.secrets
     }
 
-    /// Decides: the strictest of the first rule that certainly matches, or the defaults, and every rule before it that
-    /// may.
+    /// Decides by the strictest of these: the first rule that certainly matches (or the defaults), and every earlier
+    /// rule that may match.
     pub fn evaluate<'p>(&'p self, question: &Question<'_>) -> Verdict<'p> {
         let asked = Asked::new(question);
         let mut unknown = Vec::new();
@@ -132,13 +132,13 @@ impl Policy {
     }
 }
 
-/// Whether there are layers, and not too many or too large to be read at all.
+/// Checks that there is a layer, and that the layers are few and small enough to be read.
 fn check_size(layers: &[Source], report: &mut Report) -> bool {
     let bytes = layers.iter().fold(0_usize, |sum, layer| sum.saturating_add(layer.text.len()));
     let message = match layers.len() {
         0 => "there is no layer: a policy has at least one file".to_owned(),
         count if count > MAX_LAYERS => format!("there are {count} layers, a policy may have {MAX_LAYERS}"),
-        // One file that is too large is refused by name where it is read.
+        // The reader refuses a single file that is too large, and names it.
         2.. if bytes > MAX_BYTES => format!("the layers together have {bytes} bytes, a policy may have {MAX_BYTES}"),
         _ => return true,
     };
@@ -162,7 +162,7 @@ fn read_layers(layers: &[Source], report: &mut Report) -> Vec<Document> {
     documents
 }
 
-/// What layers come to.
+/// The layers merged into one.
 struct Merged {
     defaults: (RiskLevel, Approval),
     rules: Vec<Rule>,
@@ -170,7 +170,7 @@ struct Merged {
     secrets: Secrets,
 }
 
-/// Puts layers together, the last first.
+/// Merges the layers, the last one first.
 fn merge(documents: Vec<Document>, layers: &[Source], report: &mut Report) -> Merged {
     let (mut risk_level, mut approval, mut rules, mut redact) = (None, None, Vec::new(), Vec::new());
     let (mut usual_secrets, mut names, mut patterns) = (None, Vec::new(), Vec::new());
@@ -196,13 +196,13 @@ fn merge(documents: Vec<Document>, layers: &[Source], report: &mut Report) -> Me
     }
     redact.sort_unstable();
     redact.dedup();
-    // Their order means nothing, so it must not show in the revision.
+    // Their order means nothing, so it must not change the revision.
     names.sort_unstable();
     names.dedup();
     patterns.sort_unstable_by(|one: &Pattern, other| one.as_str().cmp(other.as_str()));
     patterns.dedup();
     let secrets = Secrets::new(usual_secrets.unwrap_or(true), &names, patterns).unwrap_or_else(|why| {
-        // Each of them was compiled where it is written, so there are only too many of them together.
+        // Each file's names compiled when it was read, so only all of them together can be too large.
         let message = format!("the names of secrets are too many together: {why}");
         report.error(
             last_name(layers),
@@ -221,7 +221,7 @@ fn merge(documents: Vec<Document>, layers: &[Source], report: &mut Report) -> Me
     }
 }
 
-/// Looks at the rules as a whole: too many, none at all, some that are probably not meant.
+/// Checks the rules as a whole: too many, none at all, or some that are probably not meant.
 fn check_rules(layers: &[Source], rules: &[Rule], report: &mut Report) {
     let start = Pos { line: 1, column: 1 };
     if rules.len() > MAX_RULES {
@@ -237,13 +237,13 @@ fn check_rules(layers: &[Source], rules: &[Rule], report: &mut Report) {
             "there are no rules: every action gets the defaults",
         );
     }
-    // Looking at rules that are refused anyway is not worth the time.
+    // Rules that are refused anyway need no warnings.
     if report.error_count() == 0 {
         lint::check(rules, report);
     }
 }
 
-/// Numbers are checked while they are read, so there always is a canonical form.
+/// Numbers are checked while they are read, so a canonical form always exists.
 fn revision(merged: &Value) -> Result<Digest, LoadErrors> {
     let bytes =
         canonical_json(merged).map_err(|error| LoadErrors::general("policy", Code::InvalidValue, error.to_string()))?;

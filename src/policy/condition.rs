@@ -1,4 +1,4 @@
-//! Conditions: what holds, what does not, and what is unknown from what was sent.
+//! Conditions. A condition holds, does not hold, or is unknown for the parameters that were sent.
 //!
 //! | condition | holds when |
 //! | --- | --- |
@@ -9,15 +9,17 @@
 //! | `param_matches` | the [`Pattern`] is found in a text, or in the JSON text of a number |
 //! | `param_exists` | the parameter is there and not null, or (`false`) is not |
 //!
-//! A parameter that is missing or null fulfils none of them but `param_exists: false`. These are unknown:
+//! A parameter that is missing or null satisfies only `param_exists: false`. These are unknown:
 //!
 //! - a comparison of anything but two numbers or two texts;
-//! - equality with what reads the same (`"5"` and 5), or of a scalar with a list or mapping that holds it;
-//! - `param_contains` of a text where only a text inside of a list or mapping has it, or in a number or boolean; of
-//!   anything else in a scalar;
-//! - `param_matches` where only a text inside of a list or mapping matches, or on a boolean;
-//! - all of them where the value was masked and is gone, where the path meets anything but a mapping or null on its
-//!   way, and where the name is both a literal key and a path that lead to different values.
+//! - equality with a value that reads the same (`"5"` and 5), or of a scalar with a list or mapping that holds it;
+//! - `param_contains` of a text, if only a text inside a list or mapping contains it, or if the value is a number or a
+//!   boolean;
+//! - `param_contains` of anything else, if the value is a scalar;
+//! - `param_matches`, if only a text inside a list or mapping matches, or if the value is a boolean;
+//! - every test of a value that was masked and is no longer known;
+//! - every test with a path that leads through anything but a mapping or null;
+//! - every test with a name that is both a literal key and a path, with different values.
 //!
 //! Everything else is certain.
 
@@ -50,10 +52,10 @@ pub enum Condition {
     Not(Group),
 }
 
-/// What one mapping of a policy says: every condition in it must hold.
+/// The conditions of one mapping of a policy: all of them must hold.
 pub type Group = Vec<Condition>;
 
-/// What a parameter is tested for.
+/// How a parameter is tested.
 #[derive(Clone, Debug)]
 pub enum Test {
     /// It equals this.
@@ -76,7 +78,7 @@ pub enum Test {
     Exists(bool),
 }
 
-/// What conditions are held against.
+/// The facts that conditions are tested against.
 #[derive(Clone, Copy)]
 pub(super) struct Facts<'a> {
     pub(super) params: &'a Map<String, Value>,
@@ -85,7 +87,7 @@ pub(super) struct Facts<'a> {
 }
 
 impl Condition {
-    /// Whether this holds. The depth of the recursion is that of the policy, which is bounded.
+    /// Whether this holds. The recursion is as deep as the policy, whose depth is bounded.
     pub(super) fn truth<'p>(&'p self, facts: &Facts<'_>) -> Truth<'p> {
         match self {
             Self::Time(window, zone) => Truth::of(zone.in_window(*window, facts.now)),
@@ -126,7 +128,7 @@ impl Test {
             match (value::find(facts.params, path), self) {
                 (Found::Missing, test) => Ok(matches!(test, Self::Exists(false))),
                 (Found::Value(value), test) => test.passes(value),
-                // It is there, whichever of the two is meant.
+                // It exists, whichever of the two values is meant.
                 (Found::Conflict(one, other), Self::Exists(wanted)) if !one.is_null() && !other.is_null() => {
                     Ok(*wanted)
                 }
@@ -182,7 +184,7 @@ fn equals(value: &Value, expected: &Value) -> Result<bool, Why> {
     }
 }
 
-/// One that certainly equals is enough, whatever is unknown of the others.
+/// One value that is certainly equal is enough, even if others are unknown.
 fn is_one_of(value: &Value, expected: &[Value]) -> Result<bool, Why> {
     let mut unknown = None;
     for expected in expected {

@@ -1,7 +1,7 @@
-//! What is wrong, or doubtful, in a policy: where it stands and what would be right.
+//! Findings about a policy: what is wrong or doubtful, where it is, and what would be right.
 //!
-//! Everything a person reads about a policy file goes through [`Report`], which is bounded: a file can be wrong in a
-//! million places, and nobody reads more than the first hundred.
+//! Everything a person reads about a policy file goes through [`Report`]. It is bounded: a file can have a million
+//! errors, and nobody reads more than the first hundred.
 
 use std::fmt;
 
@@ -21,9 +21,9 @@ const MAX_QUOTED: usize = 80;
 pub struct Diagnostic {
     /// The name of the layer, typically a path.
     pub file: String,
-    /// The line, counted from 1; 0 where no place in the text is meant.
+    /// The line, counted from 1; 0 if the finding has no place in the text.
     pub line: usize,
-    /// The column in characters, counted from 1; 0 where no place in the text is meant.
+    /// The column in characters, counted from 1; 0 if the finding has no place in the text.
     pub column: usize,
     /// The place in the document, for example `rules[2].conditions.param_gt`; empty for the document itself.
     pub path: String,
@@ -64,12 +64,12 @@ impl fmt::Display for Diagnostic {
 pub struct LoadErrors(Vec<Diagnostic>);
 
 impl LoadErrors {
-    /// These findings: why the files of a policy could not even be read, for example. There must be one.
+    /// These findings, for example why the files of a policy could not be read. There must be at least one.
     pub fn new(findings: Vec<Diagnostic>) -> Self {
         Self(findings)
     }
 
-    /// An error that is about no place in particular.
+    /// An error without a place.
     pub(super) fn general(file: &str, code: Code, message: String) -> Self {
         Self(vec![diagnostic(file, Pos::default(), &Path::Root, message, code)])
     }
@@ -122,11 +122,11 @@ pub(super) struct Pos {
     pub(super) column: usize,
 }
 
-/// A place in a document, as a chain of borrowed steps: nothing is built until there is something to say about it.
+/// A place in a document, as a chain of borrowed steps. Its text is built only when there is a finding.
 #[derive(Clone, Copy)]
 pub(super) enum Path<'a> {
     Root,
-    /// A place that is already spelled out.
+    /// A place as text.
     Spelled(&'a str),
     Key(&'a Path<'a>, &'a str),
     Item(&'a Path<'a>, usize),
@@ -160,7 +160,7 @@ impl fmt::Display for Path<'_> {
     }
 }
 
-/// Collects what there is to say about one load, up to a bound.
+/// Collects the findings of one load, up to a bound.
 #[derive(Default)]
 pub(super) struct Report {
     errors: Bounded,
@@ -204,7 +204,7 @@ impl Report {
         self.errors.kept.len() + self.errors.left_out
     }
 
-    /// The warnings, or the errors if there is one.
+    /// The warnings, or the errors if there are any.
     pub(super) fn finish(self) -> Result<Vec<Diagnostic>, LoadErrors> {
         if self.errors.kept.is_empty() {
             Ok(self.warnings.finish("warnings", Code::MoreWarnings))
@@ -218,7 +218,7 @@ fn diagnostic(file: &str, pos: Pos, path: &Path<'_>, message: String, code: Code
     Diagnostic { file: file.to_owned(), line: pos.line, column: pos.column, path: path.to_string(), message, code }
 }
 
-/// Some of a policy's own text as a message repeats it: shortened, hidden characters made visible.
+/// Part of the policy's own text for a message: shortened, with hidden characters made visible.
 pub(super) fn quoted(text: &str) -> String {
     let mut short: String = text.chars().take(MAX_QUOTED).collect();
     if short.len() < text.len() {
@@ -227,7 +227,7 @@ pub(super) fn quoted(text: &str) -> String {
     visible(&short).into_owned()
 }
 
-/// The known word that an unknown one was probably meant to be.
+/// The known word that an unknown word was probably meant to be.
 pub(super) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     // Comparing costs the product of the lengths; nobody misspells a word of this length.
     if word.len() > 64 {

@@ -1,7 +1,7 @@
-//! Why a policy decides as it does: the slow, talkative twin of `evaluate`.
+//! Why a policy decides as it does: slower than `evaluate`, with a reason for every step.
 //!
-//! It tries every rule in order without the index, so that it is also the measure that the index is held against. What
-//! an agent sent is shortened, made visible and, where any rule of the policy wants it hidden, masked.
+//! It tries every rule in order without the index, so the tests compare the index with it. Values from an agent are
+//! shortened and made visible. A value that any rule of the policy masks is masked.
 
 use serde::Serialize;
 
@@ -16,13 +16,14 @@ use super::value::{self, Found};
 use super::verdict::Verdict;
 use crate::domain::{Approval, ParamPath, RiskLevel, visible};
 
-/// How many rules whose globs match are told about; the matched rule and the one that certainly matches always are.
+/// How many rules with matching globs are described at most. The matched rule and the rule that certainly matches
+/// are always described.
 const MAX_NEAR: usize = 100;
 
-/// How many other rules are told about.
+/// How many other rules are described at most.
 const MAX_FAR: usize = 20;
 
-/// How many conditions of one rule are told about.
+/// How many conditions of one rule are described at most.
 const MAX_CONDITIONS: usize = 100;
 
 /// How many characters of a value are shown.
@@ -41,11 +42,11 @@ pub struct Explanation {
     pub reason: String,
     /// The rules that were tried, in their order, up to the first that certainly matches.
     pub rules: Vec<RuleTrace>,
-    /// How many more were tried that are not told about.
+    /// How many more rules were tried but are not described.
     pub left_out: usize,
 }
 
-/// What became of one rule.
+/// The outcome of one rule.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct RuleTrace {
     /// Its name.
@@ -78,19 +79,18 @@ pub enum Outcome {
     Indeterminate,
 }
 
-/// What became of one condition.
+/// The outcome of one condition.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ConditionTrace {
-    /// Where it stands in the rule, for example `conditions.any[0].param_gt.count`.
+    /// Where it is in the rule, for example `conditions.any[0].param_gt.count`.
     pub path: String,
     /// What it asks for, for example `param_gt 100`.
     pub wanted: String,
-    /// What was seen: the value, masked where the policy wants that, or the local time. Empty for `all`, `any` and
-    /// `not`.
+    /// What was seen: the value (masked if the policy masks it) or the local time. Empty for `all`, `any` and `not`.
     pub seen: String,
     /// Whether it holds.
     pub outcome: Outcome,
-    /// Why it is unknown, or empty.
+    /// Why it is unknown; empty if it is known.
     pub because: String,
 }
 
@@ -99,7 +99,7 @@ impl Policy {
     pub fn explain(&self, question: &Question<'_>) -> Explanation {
         let verdict = self.evaluate(question);
         let asked = Asked::new(question);
-        // What one rule wants hidden, another rule's explanation must not show.
+        // The explanation of one rule must not show a value that another rule masks.
         let mut hidden: Vec<&ParamPath> =
             self.rules().iter().flat_map(|rule| &rule.redact).chain(self.redact()).collect();
         hidden.sort_unstable();
@@ -170,7 +170,7 @@ fn trace(
     }
 }
 
-/// Which glob does not match, if one does not.
+/// The glob that does not match, if there is one.
 fn mismatch(rule: &Rule, asked: &Asked<'_>) -> Option<String> {
     let (question, action) = (asked.question, asked.question.action);
     let says = |what: &str, glob: &str, value: &str| Some(format!("{what} `{glob}` does not match `{}`", shown(value)));
@@ -190,7 +190,7 @@ fn mismatch(rule: &Rule, asked: &Asked<'_>) -> Option<String> {
     says("actor", glob.as_str(), question.authenticated_actor.unwrap_or(question.declared_actor))
 }
 
-/// Collects what became of conditions, up to a bound.
+/// Collects the outcomes of conditions, up to a bound.
 struct Traces<'t> {
     question: &'t Question<'t>,
     hidden: &'t [&'t ParamPath],
@@ -245,7 +245,7 @@ impl Traces<'_> {
         }
     }
 
-    /// The value of a parameter as it may be shown.
+    /// The value of a parameter, masked if the policy masks it.
     fn value(&self, param: &ParamPath) -> String {
         if self.question.masked.iter().any(|masked| value::overlap(masked, param)) {
             return "masked".to_owned();
@@ -265,7 +265,7 @@ impl Traces<'_> {
     }
 }
 
-/// Text that an agent controls, shortened and with nothing hidden in it.
+/// Text that an agent controls: shortened, with hidden characters made visible.
 fn shown(text: &str) -> String {
     let mut short: String = text.chars().take(MAX_VALUE).collect();
     if short.len() < text.len() {

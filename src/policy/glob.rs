@@ -8,12 +8,12 @@
 //! | `[!abc]` | one character that is none of these |
 //! | anything else | itself: `{a,b}`, `\` and a `[` that is never closed are literal; write `[*]` for a star |
 //!
-//! The `globset` crate matches the names of secrets ([`secrets`](super::secrets)), and the tests hold this reader
-//! against it wherever the two languages coincide. It is not asked about actions, for two reasons. Its language cannot
-//! express this one: it matches bytes, so that neither `?` nor `[!a]` nor `[é]` can be translated for text beyond
-//! ASCII. And each of its matchers is a compiled regex of some ten kilobytes plus a cache per thread, which ten
-//! thousand rules would multiply; a glob here is a few short strings, compared with `str::find`. Which globs are tried
-//! at all is decided by [`index`](super::index), over their [`literals`](Glob::literals).
+//! The `globset` crate matches the names of secrets ([`secrets`](super::secrets)), and the tests compare this reader
+//! with it wherever the two languages agree. It does not match actions, for two reasons. First, it cannot express this
+//! language: it matches bytes, so `?`, `[!a]` and `[é]` have no translation for text beyond ASCII. Second, each of its
+//! matchers is a compiled regex of some ten kilobytes with a cache per thread, and ten thousand rules would multiply
+//! that. A glob here is a few short strings, compared with `str::find`. [`index`](super::index) decides which globs
+//! are tried at all, by their [`literals`](Glob::literals).
 
 mod contain;
 
@@ -28,11 +28,11 @@ pub(super) const MAX_CHARS: usize = 1024;
 #[derive(Clone, Debug)]
 pub struct Glob {
     text: Box<str>,
-    /// What stands before the first `*`, or everything where there is none.
+    /// The piece before the first `*`, or everything if there is no `*`.
     head: Segment,
-    /// What stands between stars; never empty pieces.
+    /// The pieces between stars; none of them is empty.
     middle: Box<[Segment]>,
-    /// What stands after the last `*`; `None` where there is no star.
+    /// The piece after the last `*`; `None` if there is no star.
     tail: Option<Segment>,
 }
 
@@ -50,12 +50,12 @@ enum Unit {
     Set { is_negated: bool, ranges: Box<[(char, char)]> },
 }
 
-/// Something an author probably did not mean.
+/// Something that the author probably did not mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Oddity {
-    /// A `[` that is never closed stands for itself.
+    /// A `[` that is never closed matches itself.
     Unclosed,
-    /// A set that no character is in.
+    /// A set with no character in it.
     EmptySet,
     /// A set that begins with `^`, which does not negate.
     Caret,
@@ -76,7 +76,7 @@ impl Oddity {
     }
 }
 
-/// Where a literal must stand for the glob to match at all.
+/// Where a literal must be for the glob to match at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Anchor {
     Start,
@@ -90,8 +90,7 @@ impl Glob {
         Self::parse(text).0
     }
 
-    /// Reads a glob and says what in it looks like a mistake. Globs are compared in NFC, as the texts are that they
-    /// match.
+    /// Reads a glob and reports what looks like a mistake. Globs are compared in NFC, like the texts that they match.
     pub(super) fn parse(text: &str) -> (Self, Vec<Oddity>) {
         let mut oddities = Vec::new();
         let mut pieces = Vec::new();
@@ -147,12 +146,13 @@ impl Glob {
         self.matches_nfc(&nfc(text))
     }
 
-    /// Whether the whole text matches, which is in NFC.
+    /// Whether the whole text matches. The text must be in NFC.
     pub(super) fn matches_nfc(&self, text: &str) -> bool {
         let Some(rest) = self.head.strip_start(text) else { return false };
         let Some(tail) = &self.tail else { return rest.is_empty() };
         let Some(mut rest) = tail.strip_end(rest) else { return false };
-        // Taking each piece where it first stands leaves the most room for the next, so nothing is ever tried twice.
+        // Each piece takes the first place that fits. That leaves the most room for the next, so nothing is tried
+        // twice.
         for piece in &self.middle {
             match piece.skip_first(rest) {
                 Some(after) => rest = after,
@@ -167,8 +167,8 @@ impl Glob {
         self.head.is_empty() && self.middle.is_empty() && self.tail.as_ref().is_some_and(Segment::is_empty)
     }
 
-    /// The literals that a matching text must contain, and where. Every one of them is necessary; none need be
-    /// sufficient.
+    /// The literals that a matching text must contain, and where. A text that contains all of them may still not
+    /// match.
     pub(super) fn literals(&self) -> Vec<(Anchor, String)> {
         let mut found = Vec::new();
         self.head.literals(Anchor::Start, &mut found);
@@ -188,7 +188,7 @@ impl fmt::Display for Glob {
     }
 }
 
-/// Two globs are equal when they are written alike.
+/// Two globs are equal if their texts are.
 impl PartialEq for Glob {
     fn eq(&self, other: &Self) -> bool {
         self.text == other.text
@@ -197,7 +197,7 @@ impl PartialEq for Glob {
 
 impl Eq for Glob {}
 
-/// Reads the set that begins after a `[`: the set and how many characters it takes, its `]` included.
+/// Reads a set after its `[`. Returns the set and the number of characters that it takes, `]` included.
 fn set(chars: &[char]) -> Option<(Unit, usize)> {
     let is_negated = chars.first() == Some(&'!');
     let start = usize::from(is_negated);
@@ -234,7 +234,7 @@ impl Segment {
         matches!(self, Self::Literal(literal) if literal.is_empty())
     }
 
-    /// What follows, if the text begins with this.
+    /// The text after this piece, if the text begins with it.
     fn strip_start<'t>(&self, text: &'t str) -> Option<&'t str> {
         match self {
             Self::Literal(literal) => text.strip_prefix(&**literal),
@@ -245,7 +245,7 @@ impl Segment {
         }
     }
 
-    /// What precedes, if the text ends with this.
+    /// The text before this piece, if the text ends with it.
     fn strip_end<'t>(&self, text: &'t str) -> Option<&'t str> {
         match self {
             Self::Literal(literal) => text.strip_suffix(&**literal),
@@ -260,7 +260,7 @@ impl Segment {
         }
     }
 
-    /// What follows the first place where this stands.
+    /// The text after the first place that this piece matches.
     fn skip_first<'t>(&self, text: &'t str) -> Option<&'t str> {
         match self {
             Self::Literal(literal) => text.find(&**literal).and_then(|at| text.get(at + literal.len()..)),
@@ -270,7 +270,7 @@ impl Segment {
         }
     }
 
-    /// Adds the literal runs of this piece. Only the run at the anchored end keeps the anchor.
+    /// Adds the literals of this piece. Only the literal at the anchored end keeps the anchor.
     fn literals(&self, anchor: Anchor, found: &mut Vec<(Anchor, String)>) {
         let units = match self {
             Self::Literal(literal) => {
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_star_crosses_everything() {
+    fn a_star_matches_separators_and_newlines_too() {
         for text in ["read", "read/a", "read.a", "read\n\n", "read:é"] {
             assert!(matches("read*", text), "{text}");
         }
@@ -336,12 +336,12 @@ mod tests {
         assert!(matches("?", "é"));
         assert!(matches("?", "\n"));
         assert!(!matches("?", ""));
-        assert!(matches("?", "e\u{301}"), "an accent that is typed apart is compared as one character with its letter");
+        assert!(matches("?", "e\u{301}"), "a letter and a combining accent are compared as one character");
         assert!(!matches("?", "x\u{301}"));
     }
 
     #[test]
-    fn one_text_is_matched_however_it_is_typed() {
+    fn a_glob_matches_a_text_in_any_normal_form() {
         for (glob, text) in [("caf\u{e9}*", "cafe\u{301}s"), ("cafe\u{301}*", "caf\u{e9}s"), ("[\u{e9}]", "e\u{301}")] {
             assert!(matches(glob, text), "{glob} {text}");
         }
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn sets_are_those_of_fnmatch() {
+    fn sets_follow_fnmatch() {
         assert!(matches("[!p]*", "dev"));
         assert!(!matches("[!p]*", "prod"));
         assert!(matches("[^d]elete", "^elete"));
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_stands_for_itself() {
+    fn every_other_character_matches_itself() {
         assert!(matches("{a,b}", "{a,b}"));
         assert!(!matches("{a,b}", "a"));
         assert!(matches("a\\*", "a\\b"));
@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_noticed() {
+    fn probable_mistakes_are_reported() {
         let odd = |text| Glob::parse(text).1;
         assert_eq!(odd("re["), [Oddity::Unclosed]);
         assert_eq!(odd("[!"), [Oddity::Unclosed]);
@@ -392,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn literals_are_what_every_match_contains() {
+    fn the_literals_of_a_glob_are_found_with_their_anchors() {
         let literals = |text| Glob::new(text).literals();
         assert_eq!(literals("read"), [(Anchor::Start, "read".to_owned())]);
         assert_eq!(
@@ -408,7 +408,7 @@ mod tests {
         assert_eq!(literals("*"), []);
     }
 
-    /// `fnmatch` by its definition, on lists of characters, exponential and obvious.
+    /// `fnmatch` by its definition, on lists of characters: exponential, but obviously right.
     fn reference(pattern: &[char], text: &[char]) -> bool {
         match pattern {
             [] => text.is_empty(),
@@ -462,13 +462,13 @@ mod tests {
             }
         }
 
-        /// Where the languages coincide (no braces, no escapes, ASCII, sets that are closed and not empty), so do the
-        /// answers.
+        /// Where the two languages agree (no braces, no escapes, ASCII, closed and non-empty sets), the answers agree
+        /// too.
         #[test]
         fn a_glob_decides_like_globset(
             pattern in "([ab./]|\\*|\\?|\\[!?[a-f]\\]|\\[!?[a-c]-[d-f]\\]){0,7}", text in "[abcdef./\n]{0,8}",
         ) {
-            // `**` beside a separator means directories to globset; here it is `*`.
+            // To globset, `**` beside a separator means directories; here it means the same as `*`.
             let single = pattern.split('*').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("*");
             let (first, last) = (pattern.starts_with('*'), pattern.ends_with('*'));
             let (before, after) = (if first { "*" } else { "" }, if last && !single.is_empty() { "*" } else { "" });

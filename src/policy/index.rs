@@ -1,12 +1,12 @@
 //! Which rules are worth trying: an index over the literals of their globs.
 //!
-//! Most globs contain a literal that every matching text must contain, and usually at a known end. Each rule is filed
-//! under one such literal of its type or target glob, the one that the fewest rules share. A question runs its type and
-//! its target once through an Aho-Corasick automaton of all filed literals, and the rules filed under what was found
-//! are tried in their order; rules without any literal are always tried. What is filed only says who is worth trying:
-//! the rule itself decides.
+//! Most globs contain a literal that every matching text must contain, usually at a fixed end. The index files each
+//! rule under one such literal of its type or target glob: the one that the fewest rules share. For a question, the
+//! type and the target each run once through an Aho-Corasick automaton of all filed literals. The rules filed under
+//! the literals found are tried in order, and rules without a literal are always tried. The index only chooses which
+//! rules to try; whether a rule matches is up to the rule.
 //!
-//! The size of an automaton is bounded by the length of the literals, which are cut to [`MAX_LITERAL`] bytes.
+//! The length of the literals bounds the size of an automaton, so they are cut to [`MAX_LITERAL`] bytes.
 
 use std::collections::BTreeMap;
 
@@ -16,10 +16,10 @@ use aho_corasick::nfa::contiguous::NFA;
 
 use super::glob::{Anchor, Glob};
 
-/// How many bytes of a literal are filed. More would make the automaton larger and hardly ever tell rules apart.
+/// How many bytes of a literal are filed. More bytes would enlarge the automaton and hardly separate more rules.
 const MAX_LITERAL: usize = 32;
 
-/// How many lists of rules one question can meet without allocating.
+/// How many lists of rules one question can reach without allocating.
 const MAX_LISTS: usize = 32;
 
 /// The index of the rules of one policy.
@@ -36,7 +36,7 @@ pub(super) struct Index {
 #[derive(Debug)]
 struct Side {
     automaton: NFA,
-    /// For each literal the rules filed under it: at the start, at the end, anywhere.
+    /// The rules filed under each literal: at the start, at the end, anywhere.
     lists: Box<[[Box<[u32]>; 3]]>,
 }
 
@@ -61,7 +61,7 @@ impl Index {
         let (mut filed, mut always, mut rules) = (BTreeMap::<Key, Vec<u32>>::new(), Vec::new(), 0);
         for (at, (kind, target)) in globs.enumerate() {
             rules = at + 1;
-            // The number of rules is bounded far below this by the size of a file.
+            // The size of a file bounds the number of rules far below this.
             let rule = u32::try_from(at).unwrap_or(u32::MAX);
             let rarest = keys(kind, target).into_iter().min_by_key(|key| {
                 (shared.get(key).copied().unwrap_or(0), std::cmp::Reverse(key.2.len()), key.0, key.1)
@@ -74,8 +74,8 @@ impl Index {
         let (by_type, by_target) = (Side::new(SideName::Type, &filed), Side::new(SideName::Target, &filed));
         match (by_type, by_target) {
             (Ok(by_type), Ok(by_target)) => Self { by_type, by_target, always: always.into(), rules },
-            // An automaton that cannot be built (it would need more states than there are numbers) costs speed, not
-            // answers.
+            // If no automaton can be built (it would need more states than there are numbers), every rule is tried:
+            // that is slower, but the answers are the same.
             _ => Self {
                 by_type: None,
                 by_target: None,
@@ -85,7 +85,7 @@ impl Index {
         }
     }
 
-    /// The rules worth trying for an action, in their order, until one is taken.
+    /// The rules worth trying for an action, in their order, until `take` accepts one.
     pub(super) fn find<T>(&self, kind: &str, target: &str, take: impl FnMut(usize) -> Option<T>) -> Option<T> {
         let mut lists = Lists { kept: [&[]; MAX_LISTS], count: 0, spilled: None, rules: self.rules };
         if !self.always.is_empty() {
@@ -101,7 +101,7 @@ impl Index {
     }
 }
 
-/// Everything that a rule could be filed under.
+/// Every key that a rule could be filed under.
 fn keys(kind: &Glob, target: &Glob) -> Vec<Key> {
     let of = |side: SideName, glob: &Glob| {
         glob.literals().into_iter().map(move |(anchor, literal)| {
@@ -128,8 +128,8 @@ impl Side {
         if literals.is_empty() {
             return Ok(None);
         }
-        // The start of the automaton is met on every byte that begins nothing: a full table there is what makes it
-        // quick.
+        // Every byte that begins no literal leads back to the start of the automaton. A full table there makes it
+        // fast.
         let automaton = NFA::builder().prefilter(false).dense_depth(3).build(literals.keys())?;
         Ok(Some(Self { automaton, lists: literals.into_values().map(|lists| lists.map(Into::into)).collect() }))
     }
@@ -168,7 +168,7 @@ const fn slot(anchor: Anchor) -> usize {
     }
 }
 
-/// The lists of rules that a question met. Every rule is in one list only, each list ascends.
+/// The lists of rules that a question reached. Each rule is in one list only, and each list ascends.
 struct Lists<'i> {
     kept: [&'i [u32]; MAX_LISTS],
     count: usize,
@@ -183,7 +183,7 @@ impl<'i> Lists<'i> {
             spill(bits, list);
             return;
         }
-        // A literal can stand in a text more than once.
+        // A text can contain a literal more than once.
         if self.kept[..self.count].iter().any(|kept| std::ptr::eq(*kept, list)) {
             return;
         }
@@ -192,8 +192,8 @@ impl<'i> Lists<'i> {
             self.count += 1;
             return;
         }
-        // A text that contains this many literals is somebody's attempt to slow a decision down: from here on the cost
-        // is that of one bit for each rule.
+        // A text with this many literals is an attempt to slow a decision down. From here on, the cost is one bit
+        // for each rule.
         let mut bits = vec![0; self.rules.div_ceil(64)];
         for kept in self.kept {
             spill(&mut bits, kept);
@@ -248,13 +248,13 @@ mod tests {
     }
 
     #[test]
-    fn rules_are_filed_under_the_literal_that_fewest_share() {
+    fn a_rule_is_filed_under_the_literal_that_the_fewest_rules_share() {
         let patterns = (0..100).map(|i| ("read*".to_owned(), format!("crm_{i:02}"))).collect::<Vec<_>>();
         assert_eq!(tried(&globs(&patterns), "read", "crm_42"), [42]);
     }
 
     #[test]
-    fn a_text_that_contains_very_many_literals_is_still_decided() {
+    fn a_text_with_very_many_literals_still_reaches_every_rule() {
         let mut patterns: Vec<_> =
             (1..=200).map(|i| (format!("*{}*", "a".repeat(i % 40 + 1)), "*".to_owned())).collect();
         patterns.push(("*".into(), "*".into()));

@@ -1,7 +1,8 @@
-//! What a lenient reader could take a value for: whoever runs the action may read `"5"` as 5 and `[5]` as 5.
+//! How a lenient reader could take a value: the program that runs the action may read `"5"` as 5 and `[5]` as 5.
 //!
-//! A value that fails a test as it stands, and passes it as such a reader takes it, leaves the condition unknown
-//! ([`condition`](super::condition)). Values are bounded in depth where they come in, so the recursion is too.
+//! A value may fail a test as it is, and pass as such a reader takes it. The condition is then unknown
+//! ([`condition`](super::condition)). The depth of values is bounded where they enter, so the recursion is bounded
+//! too.
 
 use serde_json::{Number, Value};
 
@@ -20,10 +21,10 @@ pub(super) fn reads_alike(one: &Value, other: &Value) -> bool {
     }
 }
 
-/// The number that a text is, however it is written: `5`, `+5`, ` 5.0`, `5e0`.
+/// The number that a text spells, in any notation: `5`, `+5`, ` 5.0`, `5e0`.
 fn read_number(text: &str) -> Option<Number> {
     let text = text.trim();
-    // Cheap, and so asked first: most texts are no numbers. It also keeps out `inf` and `nan`.
+    // This check is cheap and comes first, because most texts are no numbers. It also excludes `inf` and `nan`.
     if !text.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.')) {
         return None;
     }
@@ -36,18 +37,18 @@ fn read_number(text: &str) -> Option<Number> {
     text.parse().ok().and_then(Number::from_f64)
 }
 
-/// Whether something inside of a list or a mapping, at any depth, is this scalar or reads the same. Keys do not count.
+/// Whether a list or mapping holds this scalar, or one that reads the same, at any depth. Keys do not count.
 pub(super) fn holds(container: &Value, scalar: &Value) -> bool {
     let is_scalar = !matches!(scalar, Value::Array(_) | Value::Object(_));
     is_scalar && inside(container, &|value| equal(value, scalar) || reads_alike(value, scalar))
 }
 
-/// Whether some text inside of a list or a mapping, at any depth, passes. Keys and numbers do not count.
+/// Whether a text inside a list or mapping, at any depth, passes. Keys and numbers do not count.
 pub(super) fn holds_text(container: &Value, passes: impl Fn(&str) -> bool) -> bool {
     inside(container, &|value| value.as_str().is_some_and(&passes))
 }
 
-/// Whether something below a value passes.
+/// Whether anything inside a value passes.
 fn inside(value: &Value, passes: &impl Fn(&Value) -> bool) -> bool {
     match value {
         Value::Array(items) => items.iter().any(|item| passes(item) || inside(item, passes)),
@@ -63,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_reads_the_same_however_it_is_written() {
+    fn a_number_reads_the_same_in_every_notation() {
         for text in ["5", " 5", "+5", "05", "5.0", "5.", "5e0", "0.5e1", "5\n"] {
             assert!(reads_alike(&json!(text), &json!(5)) && reads_alike(&json!(5), &json!(text)), "{text:?}");
         }

@@ -1,6 +1,6 @@
 //! Masking parameters before they are stored or shown.
 //!
-//! Only scalars are masked, wherever they stand under a masked name, so that a reviewer still sees the shape of what is
+//! Only scalars are masked, at any depth under a masked name, so that a reviewer still sees the shape of what is
 //! asked.
 
 use serde_json::{Map, Value};
@@ -8,15 +8,15 @@ use serde_json::{Map, Value};
 use super::value;
 use crate::domain::ParamPath;
 
-/// The parameters with every scalar under these names replaced by `[masked, N characters]`, and the names that there
-/// was something under, each once, in the order given.
+/// The parameters with every scalar under these names replaced by `[masked, N characters]`. Also returns the names
+/// that had a value under them, each once, in the order given.
 pub fn mask<'a>(
     params: &Map<String, Value>,
     paths: impl Iterator<Item = &'a ParamPath>,
 ) -> (Map<String, Value>, Vec<ParamPath>) {
     let (mut shown, mut masked) = (params.clone(), Vec::<ParamPath>::new());
     for path in paths {
-        // Two names can lead to one value; what is masked already is not measured again.
+        // Two names can lead to one value; a value that is masked already is not measured again.
         if masked.contains(path) {
             continue;
         }
@@ -30,18 +30,18 @@ pub fn mask<'a>(
     (shown, masked)
 }
 
-/// What stands for a text that is not shown.
+/// The placeholder of a text that is not shown.
 pub fn masked_text(text: &str) -> String {
     format!("[masked, {} characters]", text.chars().count())
 }
 
-/// Whether a text is what stands for one that is not shown: an SDK that keeps secrets to itself sends that.
+/// Whether a text is such a placeholder: an SDK that keeps secrets to itself sends one.
 pub fn is_masked(text: &str) -> bool {
     let number = text.strip_prefix("[masked, ").and_then(|rest| rest.strip_suffix(" characters]"));
     number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// What stands for a value that is not shown.
+/// The placeholder of a value that is not shown.
 pub(super) fn placeholder(value: &Value) -> String {
     let characters = match value {
         Value::String(text) if is_masked(text) => return text.clone(),
@@ -77,8 +77,8 @@ fn mask_nested(shown: &mut Map<String, Value>, path: &ParamPath, original: &Map<
     }
 }
 
-/// Masks what a path leads to; a list on the way stands for each of its elements. Depth is bounded where values come
-/// in.
+/// Masks the value at the end of a path. A list on the path means each of its elements. The depth of values is bounded
+/// where they enter.
 fn mask_below(shown: &mut Value, original: &Value, path: &str) {
     match (shown, original) {
         (Value::Array(shown), Value::Array(original)) => {
@@ -98,7 +98,7 @@ fn mask_below(shown: &mut Value, original: &Value, path: &str) {
     }
 }
 
-/// Masks every scalar. The original goes along in the same shape, so that a length is always that of the real value.
+/// Masks every scalar. The original has the same shape, so each length is that of the real value.
 fn mask_value(shown: &mut Value, original: &Value) {
     let mut left = vec![(shown, original)];
     while let Some((shown, original)) = left.pop() {
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_on_the_way_stands_for_each_of_its_elements() {
+    fn a_path_through_a_list_masks_every_element() {
         let params =
             json!({"customers": [{"iban": "DE89", "name": "a"}, {"name": "b"}, [{"iban": ["x", {"y": 12}]}], "iban"]});
         let expected = json!({"customers": [
@@ -152,14 +152,14 @@ mod tests {
     }
 
     #[test]
-    fn names_that_overlap_measure_the_real_value() {
+    fn overlapping_names_give_the_length_of_the_real_value() {
         let params = json!({"a": {"b": "xyz"}});
         let expected = json!({"a": {"b": "[masked, 3 characters]"}});
         assert_eq!(masked(&params, &["a", "a.b"]), (expected, vec!["a".to_owned(), "a.b".to_owned()]));
     }
 
     #[test]
-    fn what_its_sender_has_masked_says_how_long_the_real_value_is() {
+    fn a_value_that_its_sender_masked_keeps_its_length() {
         let params =
             json!({"a": "[masked, 7 characters]", "b": "[masked,  characters]", "c": "[masked, 7 characters] "});
         let shown =
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn where_there_is_nothing_nothing_is_masked() {
+    fn a_missing_parameter_is_not_masked() {
         let params = json!({"a": {}, "b": [], "c": 1});
         assert_eq!(masked(&params, &["a", "b", "d", "c.x"]), (params.clone(), Vec::new()));
     }

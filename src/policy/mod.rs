@@ -1,17 +1,17 @@
-//! The policy floor: YAML in, a compiled policy, a decision out.
+//! The policy floor: it compiles YAML into a policy, and the policy decides.
 //!
-//! It is pure: no clock, no I/O, nothing asynchronous. The moment is a part of the [`Question`], the text of the files
-//! a part of [`Source`]. The life of a policy, and where to look for each step:
+//! It is pure: no clock, no I/O, nothing asynchronous. A [`Question`] carries the moment, a [`Source`] the text of a
+//! file. The life of a policy, and where to look for each step:
 //!
 //! 1. `yaml` reads the text of a layer into values with positions, strictly and within bounds;
 //! 2. `read` makes rules of them, reporting every mistake at its place ([`Diagnostic`]);
-//! 3. `compiled` puts the layers together, and names the result by the hash of its normal form (`canonical`); `lint`
-//!    looks at it as a whole for what is legal and probably not meant (each kind has a [`Code`]);
+//! 3. `compiled` merges the layers and names the result by the hash of its normal form (`canonical`); `lint` checks
+//!    the whole for what is legal but probably not meant (each kind has a [`Code`]);
 //! 4. `index` finds the few rules worth trying for a [`Question`]; `rule`, `glob`, `condition`, `pattern`, `window`,
-//!    `value` and `lenient` say whether one matches, does not, or may (`truth`); the strictest that may gives the
-//!    [`Verdict`];
-//! 5. `explain` does the same slowly and says why, `mask` hides what a policy wants hidden and `secrets` what looks
-//!    like one, `schema` describes the format.
+//!    `value` and `lenient` say whether a rule matches, does not match, or may match (`truth`); the strictest rule
+//!    that may match gives the [`Verdict`];
+//! 5. `explain` does the same slowly and says why, `mask` hides what a policy names, `secrets` hides what looks like a
+//!    secret, `schema` describes the format.
 //!
 //! ```
 //! use aegis::domain::{Action, Approval, Timestamp};

@@ -1,8 +1,9 @@
 //! Regular expressions of `param_matches`, in the dialect that policies are written in.
 //!
-//! It is that of the `regex` crate, which is linear in the value: unanchored, `&&` in a set an intersection, `\d` and
-//! `\w` as Unicode has them, no look-around and no back-references. One thing is as in other dialects: `$` (without
-//! `(?m)`) also matches before one last newline, so that `^prod$` is not dodged by `"prod\n"`. `\z` is the very end.
+//! It is that of the `regex` crate, whose search time is linear in the value. A search is unanchored, `&&` in a set is
+//! an intersection, and `\d` and `\w` are those of Unicode. There is no look-around and no back-reference. One thing
+//! follows other dialects: `$` (without `(?m)`) also matches before one last newline, so `"prod\n"` does not dodge
+//! `^prod$`. `\z` is the very end.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,7 +11,7 @@ use std::fmt;
 use regex::{Regex, RegexBuilder};
 use regex_syntax::ast::{self, AssertionKind, Ast, Flag, GroupKind};
 
-/// What `$` stands for. It takes the newline with it, so nothing can follow it but what matches nothing.
+/// What replaces `$`. It takes the newline with it, so only what matches the empty text can follow it.
 const END: &str = r"(?:\n?\z)";
 
 /// A compiled pattern.
@@ -21,7 +22,7 @@ pub struct Pattern {
 }
 
 impl Pattern {
-    /// Compiles a pattern that is no larger than this once compiled, and remembers no more than this while it searches.
+    /// Compiles a pattern. The limits are in bytes: of the compiled pattern, and of what a search may keep in memory.
     pub(super) fn new(text: &str, size_limit: usize, cache_limit: usize) -> Result<Self, regex::Error> {
         let mut builder = RegexBuilder::new(&with_lenient_end(text));
         let regex = builder.size_limit(size_limit).dfa_size_limit(cache_limit).build()?;
@@ -50,7 +51,7 @@ impl fmt::Display for Pattern {
     }
 }
 
-/// Two patterns are equal when they are written alike.
+/// Two patterns are equal if their texts are.
 impl PartialEq for Pattern {
     fn eq(&self, other: &Self) -> bool {
         self.text == other.text
@@ -59,8 +60,8 @@ impl PartialEq for Pattern {
 
 impl Eq for Pattern {}
 
-/// The pattern with every `$` that stands for the end of the text written out. What is no pattern stays as it is:
-/// compiling it says what is wrong.
+/// The pattern with every `$` that means the end of the text written out. An invalid pattern stays as it is: compiling
+/// it says what is wrong.
 fn with_lenient_end(pattern: &str) -> Cow<'_, str> {
     if !pattern.contains('$') {
         return Cow::Borrowed(pattern);
@@ -78,8 +79,8 @@ fn with_lenient_end(pattern: &str) -> Cow<'_, str> {
     Cow::Owned(written)
 }
 
-/// Collects where each `$` stands that is not in multi-line mode, in order. A flag holds to the end of its group. The
-/// parser bounds the depth.
+/// Collects the position of each `$` that is not in multi-line mode, in order. A flag holds to the end of its group.
+/// The parser bounds the depth.
 fn find_ends(ast: &Ast, is_multi_line: &mut bool, ends: &mut Vec<usize>) {
     let set = |flags: &ast::Flags, is_multi_line: &mut bool| {
         *is_multi_line = flags.flag_state(Flag::MultiLine).unwrap_or(*is_multi_line);
@@ -120,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dollar_is_the_end_or_before_one_last_newline() {
+    fn a_dollar_matches_at_the_end_and_before_one_last_newline() {
         for pattern in [
             "^prod$",
             "^(prod$)",
@@ -149,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_is_known_by_its_text() {
+    fn patterns_with_the_same_text_are_equal() {
         let pattern = Pattern::new("^a$", 1 << 20, 1 << 20).unwrap();
         assert_eq!((pattern.as_str(), pattern.to_string().as_str()), ("^a$", "^a$"));
     }

@@ -9,18 +9,18 @@ use crate::domain::{Action, ParamPath, Timestamp, nfc};
 pub struct Question<'a> {
     /// What is proposed.
     pub action: &'a Action,
-    /// The actor's own claim of who it is.
+    /// The name that the actor claims.
     pub declared_actor: &'a str,
-    /// Who it was proved to be, if anybody.
+    /// The name that the actor proved, if it proved one.
     pub authenticated_actor: Option<&'a str>,
-    /// The moment that conditions on the clock read.
+    /// The moment that time conditions are tested at.
     pub now: Timestamp,
-    /// Parameters whose values are unknown: they were masked and are gone. A condition on one of them, on what holds it
-    /// or on what is in it, is unknown too, whatever stands in `action` in their place.
+    /// Parameters with unknown values: they were masked and are no longer known. A condition on such a parameter, on a
+    /// value that holds it, or on a value inside it is unknown too, whatever placeholder `action` has.
     pub masked: &'a [ParamPath],
 }
 
-/// A question with its texts as globs compare them: in NFC. Nothing is copied where they are in it already.
+/// A question with its texts in NFC, as globs compare them. A text that is in NFC already is not copied.
 pub(super) struct Asked<'q> {
     pub(super) question: &'q Question<'q>,
     pub(super) kind: Cow<'q, str>,

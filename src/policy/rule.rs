@@ -10,10 +10,10 @@ use super::question::{Asked, Question};
 use super::truth::{Doubt, Truth};
 use crate::domain::{Approval, ParamPath, RiskLevel};
 
-/// How long an approval stays open where the rule does not say.
+/// How long an approval stays open if the rule does not say.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_mins(15);
 
-/// What becomes of an approval that nobody answered in time.
+/// What happens to an approval that nobody answers in time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum OnTimeout {
     /// It is denied.
@@ -44,14 +44,14 @@ pub struct Position {
     pub column: usize,
 }
 
-/// How much an answer lets through, from the most to the least: of several that may apply, the greatest wins.
+/// How much an answer lets through, from the most to the least. Of several answers that may apply, the greatest wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Strictness {
     /// It runs at once.
     Auto,
     /// The agent's own user is asked.
     Confirm,
-    /// A reviewer is asked, and silence is a yes.
+    /// A reviewer is asked; without an answer in time, the action is allowed.
     ApproveOrSilence,
     /// A reviewer must say yes.
     Approve,
@@ -76,27 +76,27 @@ impl Strictness {
 pub struct Rule {
     /// Its name, or `rule_<index>` with its place in its own file.
     pub name: String,
-    /// Whether the policy gives it that name. Automatic names replace nothing and may occur more than once.
+    /// Whether the policy gives it that name. Automatic names replace nothing, and two rules can have the same one.
     pub is_named: bool,
-    /// The action types that it is about.
+    /// The action types that it matches.
     pub type_pattern: Glob,
-    /// The targets that it is about.
+    /// The targets that it matches.
     pub target_pattern: Glob,
-    /// The actors that it is about; everybody where there is none.
+    /// The actors that it matches; everybody if there is none.
     pub actor_pattern: Option<Glob>,
-    /// What must hold besides.
+    /// The conditions that must hold too.
     pub conditions: Group,
     /// How dangerous a matching action is.
     pub risk_level: RiskLevel,
     /// What must happen before it may run.
     pub approval: Approval,
-    /// The author's words for the decision.
+    /// The author's explanation of the decision.
     pub reason: Option<String>,
-    /// What an agent is told to keep to.
+    /// The limits that the agent is told to keep to.
     pub constraints: Map<String, Value>,
     /// How long an approval stays open, if the rule says.
     pub timeout: Option<Duration>,
-    /// What becomes of an approval that nobody answered in time.
+    /// What happens to an approval that nobody answers in time.
     pub on_timeout: OnTimeout,
     /// Parameters whose values are masked before they are stored or shown.
     pub redact: Vec<ParamPath>,
@@ -104,20 +104,20 @@ pub struct Rule {
     pub position: Position,
 }
 
-/// Whether a rule fits an action.
+/// Whether a rule matches an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fit<'p> {
-    /// It is about something else.
+    /// It does not match.
     No,
     /// It certainly matches.
     Yes,
-    /// Its globs match, and its conditions are unknown.
+    /// Its globs match, but its conditions are unknown.
     Unknown(Doubt<'p>),
 }
 
 impl Rule {
-    /// Whether the globs match. An actor who proved nothing can be asked or blocked by name, but gets no yes without a
-    /// reviewer.
+    /// Whether the globs match. A rule can block or ask about an unauthenticated actor by name, but not allow one
+    /// without a reviewer.
     pub(super) fn is_about(&self, asked: &Asked<'_>) -> bool {
         self.type_pattern.matches_nfc(&asked.kind)
             && self.target_pattern.matches_nfc(&asked.target)
@@ -134,18 +134,18 @@ impl Rule {
         Strictness::of(self.approval, self.on_timeout)
     }
 
-    /// Whether a match can end in a yes that no reviewer gave.
+    /// Whether a match can allow an action without a reviewer.
     pub(super) fn may_need_no_reviewer(&self) -> bool {
         self.strictness() < Strictness::Approve
     }
 
-    /// What the conditions come to.
+    /// The truth of all conditions together.
     pub(super) fn conditions_hold<'p>(&'p self, question: &Question<'_>) -> Truth<'p> {
         let facts = Facts { params: &question.action.params, masked: question.masked, now: question.now };
         Condition::group(&self.conditions, &facts)
     }
 
-    /// Whether it matches, certainly or perhaps.
+    /// Whether it matches, may match, or does not match.
     pub(super) fn fits<'p>(&'p self, asked: &Asked<'_>) -> Fit<'p> {
         if !self.is_about(asked) {
             return Fit::No;
@@ -157,7 +157,7 @@ impl Rule {
         }
     }
 
-    /// Whether it decides everything that comes to it.
+    /// Whether it decides every action that reaches it.
     pub(super) fn is_catch_all(&self) -> bool {
         self.type_pattern.matches_everything()
             && self.target_pattern.matches_everything()

@@ -1,7 +1,7 @@
 //! The format of a policy file as a JSON Schema, for editors and for whoever writes policies with a program.
 //!
-//! It is true both ways: what loads is valid, and what is valid loads, except for the few things that a schema cannot
-//! say, which its `$comment` lists. A test holds the two against each other.
+//! It is true both ways: what loads is valid, and what is valid loads. Its `$comment` lists the few exceptions, which
+//! a schema cannot express. A test compares the two.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ use super::read::{MAX_NAME, MAX_PATTERN, MAX_REASON, MAX_RULES, MAX_SECRETS};
 use super::verdict::DEFAULT_RULE;
 use crate::domain::{Approval, RiskLevel};
 
-/// What loading refuses and a schema cannot express.
+/// What loading refuses but a schema cannot express.
 const BEYOND: &str = "What a schema cannot say and loading checks besides: the size and depth of a file; equal keys, \
     tags, anchors and `<<` (a schema sees the result); the same rule name twice in a file; whether a pattern compiles, \
         and that one of a secret does not match the empty text; whether a name of a secret is a glob; whether a \
@@ -262,7 +262,7 @@ fn conditions() -> Value {
     })
 }
 
-/// A mapping from names of parameters to what is expected of each.
+/// A mapping from the names of parameters to the expected value of each.
 fn per_param(description: &str, expected: &Value) -> Value {
     json!({
         "description": description,
@@ -309,7 +309,7 @@ mod tests {
         }
     }
 
-    /// Values of which each place accepts some and refuses the others.
+    /// Values that some places accept and others refuse.
     fn odd() -> impl Strategy<Value = Value> {
         let scalars = [json!(null), json!(true), json!(0), json!(1), json!(-1), json!(2.5)];
         let values = json!(["", "x", "09:00", "1", [], {}, [null], ["x"], {"x": 1}, {"x": null}, {"": 1}]);
@@ -317,11 +317,11 @@ mod tests {
     }
 
     fn mostly(right: Value) -> impl Strategy<Value = Value> {
-        let Value::Array(right) = right else { unreachable!("places are given lists") };
+        let Value::Array(right) = right else { unreachable!("every place has a list of values") };
         prop_oneof![9 => select(right), 1 => odd()]
     }
 
-    /// Some of these keys, each with a value of its own, and now and then a key that there is not.
+    /// A mapping with some of these keys, each with a value of its own, and now and then an unknown key.
     fn some(keys: Vec<(&'static str, BoxedStrategy<Value>)>) -> BoxedStrategy<Value> {
         let fields: Vec<_> = keys
             .into_iter()
@@ -410,7 +410,7 @@ mod tests {
         ])
     }
 
-    /// What `$comment` says that a schema cannot.
+    /// Whether an error is one of the exceptions that `$comment` lists.
     fn is_beyond(error: &str) -> bool {
         error.contains("no time at all")
             || error.contains("no time zone of the IANA database")

@@ -1,12 +1,11 @@
-//! Secrets that no rule names: parameters that are called like one, and texts that look like one.
+//! Secrets that no rule names: parameters with the name of a secret, and texts that look like one.
 //!
 //! A policy masks the usual ones unless it says `secrets: { defaults: false }`, and adds its own `names` and
-//! `patterns`. What is masked is masked on the record and before reviewers; decisions are made on the real values. Only
-//! what can be a secret is masked ([`opaque`]), so that nothing that an agent wants done hides behind a name or a
-//! format.
+//! `patterns`. Values are masked on the record and before reviewers; decisions use the real values. Only what can be a
+//! secret is masked ([`opaque`]), so an agent cannot hide an action behind a name or a format.
 //!
-//! The work is linear in what was sent: each name is matched once against one set of globs, each text searched once for
-//! all formats together.
+//! The work is linear in what was sent: one set of globs matches each name once, and one search for all formats reads
+//! each text once.
 
 mod assigned;
 mod formats;
@@ -27,10 +26,10 @@ use crate::domain::ParamPath;
 /// Which secrets a policy masks.
 #[derive(Debug)]
 pub struct Secrets {
-    /// Whether the usual ones are.
+    /// Whether the usual secrets are masked.
     pub(super) defaults: bool,
     names: Names,
-    /// What further secrets look like. Of a pattern with groups, the groups are the secret.
+    /// The patterns of further secrets. If a pattern has groups, the groups are the secret.
     pub(super) patterns: Vec<Pattern>,
 }
 
@@ -43,56 +42,56 @@ impl Default for Secrets {
 /// What was masked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
-    /// Under which names, each once, in the order of the parameters. What stands in a list has the name of the list.
+    /// The names with a masked value, each once, in the order of the parameters. A value in a list has the name of the
+    /// list.
     pub paths: Vec<ParamPath>,
     /// The values themselves. Never stored.
     pub values: Vec<String>,
 }
 
 impl Secrets {
-    /// The usual ones, if `defaults`; further names, as globs of `globset` in any case; and what further ones look
-    /// like. What is wrong with the names is said without a place.
+    /// `defaults` adds the usual secrets. `names` are globs of `globset`, matched in any case. An error in the names
+    /// has no place.
     pub(super) fn new(defaults: bool, names: &[String], patterns: Vec<Pattern>) -> Result<Self, String> {
         Ok(Self { defaults, names: Names::compile(names.iter().map(String::as_str))?, patterns })
     }
 
-    /// Masks in `shown` whatever is a secret in `original`. The two differ only in what is masked already, which is
-    /// left as it is.
+    /// Masks in `shown` every secret of `original`. The two differ only in values that are masked already; those stay.
     pub fn mask(&self, shown: &mut Map<String, Value>, original: &Map<String, Value>) -> Found {
         let mut found = Found::default();
         self.mask_map(shown, original, &Place { path: "", is_fixed: false, is_named: false }, &mut found);
         found
     }
 
-    /// The same for a value that has no name of its own, and the secrets that were in it.
+    /// The same for a value that has no name of its own. Also returns the secrets that were in it.
     pub fn mask_alone(&self, original: &Value) -> (Value, Vec<String>) {
         let (mut shown, mut found) = (original.clone(), Found::default());
         self.mask_value(&mut shown, original, &Place { path: "", is_fixed: true, is_named: false }, &mut found);
         (shown, found.values)
     }
 
-    /// Masks what looks like a secret in a text that stands by itself; `None` where nothing does.
+    /// Masks the secrets in a text that has no name; `None` if there are none.
     pub fn mask_text(&self, text: &str, values: &mut Vec<String>) -> Option<String> {
         self.mask_stretches(text, false, values)
     }
 
-    /// Whether this is how a secret is called.
+    /// Whether this is the name of a secret.
     pub fn is_name(&self, name: &str) -> bool {
         self.defaults && names::is_usual(name) || self.names.matches(name)
     }
 
-    /// The names that are not the usual ones.
+    /// The names that the policy adds.
     pub(super) fn names(&self) -> &[String] {
         self.names.globs()
     }
 
-    /// Whether nothing is said that differs from the defaults.
+    /// Whether everything is as by default.
     pub(super) fn is_default(&self) -> bool {
         self.defaults && self.names().is_empty() && self.patterns.is_empty()
     }
 
-    /// Masks the stretches of a text that are secrets, and leaves the rest. `is_named` says that the whole is called
-    /// like one.
+    /// Masks the parts of a text that are secrets, and leaves the rest. `is_named` says that the text has the name of
+    /// a secret.
     fn mask_stretches(&self, text: &str, is_named: bool, values: &mut Vec<String>) -> Option<String> {
         let mut found = Vec::new();
         if self.defaults {
@@ -134,7 +133,7 @@ impl Secrets {
         }
     }
 
-    /// Depth is bounded where values come in.
+    /// The depth of values is bounded where they enter.
     fn mask_value(&self, shown: &mut Value, original: &Value, at: &Place<'_>, found: &mut Found) {
         match (&mut *shown, original) {
             (Value::Array(shown), Value::Array(original)) => {
@@ -144,13 +143,13 @@ impl Secrets {
                 return;
             }
             (Value::Object(shown), Value::Object(original)) => return self.mask_map(shown, original, at, found),
-            // There is nothing to hide, or it is hidden.
+            // There is nothing to hide, or it is hidden already.
             (_, Value::Null) => return,
             (shown, original) if shown != original => return,
             _ => {}
         }
         let masked = match original {
-            // What its sender has masked already says how long the real value is.
+            // A value that its sender masked already gives the length of the real value.
             Value::String(text) if at.is_named && (can_be_secret(text) || is_masked(text)) => {
                 found.values.push(text.clone());
                 Some(placeholder(original))
@@ -165,7 +164,7 @@ impl Secrets {
         if let Some(masked) = masked {
             *shown = Value::String(masked);
             let path = ParamPath::new(at.path);
-            // What has one path stands together.
+            // Values of the same path come one after the other.
             if found.paths.last() != Some(&path) {
                 found.paths.push(path);
             }
@@ -173,17 +172,17 @@ impl Secrets {
     }
 }
 
-/// Where in the parameters a value stands.
+/// The place of a value in the parameters.
 #[derive(Clone, Copy)]
 struct Place<'a> {
     path: &'a str,
-    /// Whether it stands in a list: names have no way to say where.
+    /// Whether it is in a list: a name cannot point into a list.
     is_fixed: bool,
-    /// Whether what it stands in is called like a secret.
+    /// Whether what it is in has the name of a secret.
     is_named: bool,
 }
 
-/// Replaces these parts of a text; those that overlap are one.
+/// Masks these ranges of a text. Ranges that overlap become one.
 fn mask_ranges(text: &str, mut found: Vec<Range<usize>>, values: &mut Vec<String>) -> Option<String> {
     if found.is_empty() {
         return None;

@@ -1,8 +1,8 @@
-//! The strict reading of YAML, for other files that an operator writes: the same refusals, the same messages with a
-//! place.
+//! The strict reading of YAML, for the other files that an operator writes. It refuses the same, with the same
+//! messages and places.
 //!
-//! A file is read into a type of serde's. What serde finds wrong, and what its reader finds wrong afterwards, is
-//! reported where it stands.
+//! A file is read into a type of serde. Errors of serde, and errors that the caller finds afterwards, are reported at
+//! their place.
 
 use std::fmt::Write as _;
 
@@ -22,7 +22,7 @@ pub enum Step<'a> {
     Item(usize),
 }
 
-/// A file of YAML that is well formed: no duplicate keys, no tags, no second document, nothing unbounded, no null.
+/// A well-formed YAML file: no duplicate keys, no tags, no second document, no null, everything bounded.
 #[derive(Clone, Debug)]
 pub struct StrictYaml {
     file: String,
@@ -30,7 +30,7 @@ pub struct StrictYaml {
 }
 
 impl StrictYaml {
-    /// Reads a text. The name is for messages.
+    /// Reads a text. `file` is the name that messages use.
     pub fn parse(file: &str, text: &str) -> Result<Self, LoadErrors> {
         let mut report = Report::default();
         let root = yaml::parse(file, text, &mut report);
@@ -53,7 +53,7 @@ impl StrictYaml {
         }
     }
 
-    /// The document as a value of this type; the first thing that does not fit is reported where it stands.
+    /// Reads the document into this type. The first thing that does not fit is reported at its place.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, LoadErrors> {
         serde_path_to_error::deserialize(self.root.to_json()).map_err(|error| {
             let steps: Vec<Step<'_>> = error.path().iter().filter_map(step).collect();
@@ -61,7 +61,7 @@ impl StrictYaml {
         })
     }
 
-    /// A value at a place of the document is wrong.
+    /// An error at a place of the document: its value is wrong.
     pub fn finding(&self, steps: &[Step<'_>], message: String) -> Diagnostic {
         let mut at = &self.root;
         let mut pos = at.pos;
@@ -89,7 +89,7 @@ fn step(segment: &Segment) -> Option<Step<'_>> {
     }
 }
 
-/// What stands under a step, and where: a key at its own place, an item at its value's.
+/// The node at the end of a step, and its place: that of the key, or of the item's value.
 fn child<'n>(node: &'n Node, step: Step<'_>) -> Option<(&'n Node, Pos)> {
     match (&node.value, step) {
         (Value::Map(entries), Step::Key(key)) => {
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_where_it_stands() {
+    fn errors_are_reported_at_their_place() {
         for (text, says) in [
             ("items:\n  - {nam: x}\n", "a.yaml:2:6: items[0].nam: unknown field `nam`, expected `name`"),
             ("items:\n  - {name: 7}\n", "a.yaml:2:6: items[0].name: invalid type: integer `7`, expected a string"),
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_its_reader_finds_has_a_place_too() {
+    fn an_error_that_the_caller_finds_has_a_place_too() {
         let yaml = StrictYaml::parse("a.yaml", "items:\n  - name: x\n").unwrap();
         assert_eq!(yaml.read::<File>().unwrap().items[0].name, "x");
         let finding = yaml.finding(&[Step::Key("items"), Step::Item(0), Step::Key("name")], "is odd".into());

@@ -45,7 +45,7 @@ rules:
 ";
 
 #[test]
-fn a_guard_is_not_dodged_by_a_type_and_nothing_is_allowed_on_a_guess() {
+fn another_type_does_not_dodge_a_guard_and_an_unknown_condition_allows_nothing() {
     let policy = policy(&[GUARDS]);
     for (value, expected) in [(json!(150), [true; 4]), (json!(5), [false; 4]), (json!(null), [false; 4])] {
         for (kind, matches) in ["auto", "confirm", "approve", "block"].into_iter().zip(expected) {
@@ -65,7 +65,7 @@ fn a_guard_is_not_dodged_by_a_type_and_nothing_is_allowed_on_a_guess() {
 }
 
 #[test]
-fn nothing_weaker_stands_in_front_of_a_block() {
+fn an_unknown_weaker_rule_does_not_hide_a_stricter_one() {
     let policy = policy(&["
 rules:
   - {name: small_payments, match: {type: pay}, conditions: {param_lt: {amount: 100}}, approval: confirm}
@@ -101,7 +101,7 @@ rules:
 }
 
 #[test]
-fn the_question_takes_the_most_from_all_that_are_equally_strict() {
+fn a_question_combines_the_demands_of_equally_strict_rules() {
     let policy = policy(&["
 redact: [z]
 rules:
@@ -136,7 +136,7 @@ rules:
 }
 
 #[test]
-fn silence_allows_only_where_all_of_them_let_it() {
+fn a_timeout_allows_only_if_all_equally_strict_rules_allow_it() {
     let policy = policy(&["
 rules:
   - {name: first, risk_level: low, conditions: {param_gt: {n: 1}}, timeout: 1h, on_timeout: allow}
@@ -175,7 +175,7 @@ fn the_reason_says_what_is_unknown() {
 }
 
 #[test]
-fn a_rule_brings_its_own_reason_constraints_and_times() {
+fn a_rule_has_its_own_reason_constraints_and_timeout() {
     let policy = policy(&["
 redact: [password]
 rules:
@@ -202,7 +202,7 @@ rules:
 }
 
 #[test]
-fn an_unproved_name_gets_no_yes_without_a_reviewer() {
+fn an_unauthenticated_name_is_not_allowed_without_a_reviewer() {
     let policy = policy(&["
 rules:
   - {name: block, match: {type: block, actor: 'agent-*'}, approval: block}
@@ -229,7 +229,7 @@ rules:
 }
 
 #[test]
-fn type_target_and_globs_are_compared_in_one_normal_form() {
+fn types_targets_and_globs_are_compared_in_nfc() {
     let policy = policy(&["
 rules:
   - {name: composed, match: {type: \"caf\\u00e9*\", target: \"*\\u00e9\"}, approval: block}
@@ -329,7 +329,7 @@ fn the_starter_is_what_aegis_init_writes() {
 }
 
 #[test]
-fn a_revision_names_the_meaning_and_not_the_text() {
+fn a_revision_depends_on_the_meaning_and_not_on_the_text() {
     let one = policy(&["
 # a comment
 rules:
@@ -347,7 +347,7 @@ rules:
 }
 
 #[test]
-fn an_explanation_shows_every_step_and_hides_what_is_hidden() {
+fn an_explanation_shows_every_step_and_masks_secrets() {
     let policy = policy(&["
 redact: [card]
 rules:
@@ -422,12 +422,12 @@ proptest! {
     }
 
     #[test]
-    fn a_merged_policy_is_a_policy_of_the_same_revision(rules in prop::collection::vec(any_rule(), 0..10)) {
+    fn loading_a_merged_policy_gives_the_same_revision(rules in prop::collection::vec(any_rule(), 0..10)) {
         let first = policy(&[&json!({"rules": rules}).to_string()]);
         let again = policy(&[&first.merged().to_string()]);
         prop_assert_eq!(first.revision(), again.revision());
         prop_assert_eq!(first.merged(), again.merged());
-        // Nothing that is not in the text shows: loading it twice tells the same in the same order.
+        // Only the text matters: loading it twice gives the same findings and rules in the same order.
         let twice = policy(&[&json!({"rules": rules}).to_string()]);
         prop_assert_eq!(first.warnings(), twice.warnings());
         prop_assert_eq!(format!("{:?}", first.rules()), format!("{:?}", twice.rules()));
@@ -448,7 +448,7 @@ proptest! {
     }
 }
 
-/// The starter and a policy with one of everything, cut up and put together wrongly.
+/// The starter, and a policy that uses every feature, cut up and put together wrongly.
 fn mutated() -> impl Strategy<Value = String> {
     const EVERYTHING: &str = include_str!("../../tests/data/everything.yaml");
     let base = prop::sample::select(vec![STARTER, EVERYTHING]);

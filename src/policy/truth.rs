@@ -1,8 +1,8 @@
-//! The three answers that a condition has: it holds, it does not, it is unknown; and why it is unknown.
+//! The three answers of a condition: it holds, it does not hold, or it is unknown and why.
 //!
-//! `all`, `any` and `not` combine them as Kleene's three-valued logic does: what is unknown stays unknown unless the
-//! rest decides alone. What an unknown condition means for the answer is decided once, over whole rules
-//! ([`verdict`](super::verdict)).
+//! `all`, `any` and `not` combine them by Kleene's three-valued logic: an unknown part leaves the whole unknown,
+//! unless the other parts decide alone. What an unknown condition means for the answer is decided once, over whole
+//! rules ([`verdict`](super::verdict)).
 
 use std::fmt;
 
@@ -30,31 +30,31 @@ pub struct Doubt<'p> {
 /// Why a condition is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
-    /// The value is of a type that the test is not made for.
+    /// The test is not made for the type of the value.
     Type {
         /// What the test is made for.
         wanted: &'static str,
         /// What the value is.
         found: &'static str,
     },
-    /// The value has another type than the expected one and reads the same: `"5"` and 5.
+    /// The value has another type than the expected one but reads the same: `"5"` and 5.
     Alike {
         /// What the value is.
         found: &'static str,
     },
-    /// The value does not pass, and something inside of it does.
+    /// The value does not pass, but something inside it does.
     Inside {
         /// What the value is.
         found: &'static str,
     },
-    /// The path meets something on its way that has no keys: a list, or text that may be JSON.
+    /// The path leads through something without keys: a list, or text that may be JSON.
     Path {
-        /// What it meets.
+        /// What it leads through.
         found: &'static str,
     },
     /// The name is a literal key and a path, and they lead to different values.
     Conflict,
-    /// The value was masked and is gone.
+    /// The value was masked and is no longer known.
     Masked,
 }
 
@@ -90,7 +90,7 @@ impl<'p> Truth<'p> {
         }
     }
 
-    /// Kleene's conjunction; of several doubts the first is kept.
+    /// Kleene's conjunction. Of several unknown conditions, it keeps the first.
     pub(super) fn all(truths: impl Iterator<Item = Truth<'p>>) -> Self {
         let mut so_far = Self::True;
         for truth in truths {
@@ -103,7 +103,7 @@ impl<'p> Truth<'p> {
         so_far
     }
 
-    /// Kleene's disjunction; of several doubts the first is kept.
+    /// Kleene's disjunction. Of several unknown conditions, it keeps the first.
     pub(super) fn any(truths: impl Iterator<Item = Truth<'p>>) -> Self {
         Self::all(truths.map(Self::negate)).negate()
     }

@@ -1,6 +1,6 @@
-//! What conditions know about values: finding a parameter, equality, order, and the text of a number.
+//! How conditions read values: finding a parameter, equality, order, and the text of a number.
 //!
-//! Numbers compare by their value, exactly, whether they are written as integers or as floats. Booleans are no numbers.
+//! Numbers compare by their exact value, whether they are written as integers or as floats. Booleans are no numbers.
 //! Text is compared by code point and never normalised.
 
 use std::cmp::Ordering;
@@ -9,17 +9,17 @@ use serde_json::{Map, Number, Value};
 
 use crate::domain::{ParamPath, Walk, canonical_json};
 
-/// What stands under a parameter's name.
+/// What a parameter's name leads to.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Found<'v> {
     /// Nothing, or null.
     Missing,
     /// This value, which is not null.
     Value(&'v Value),
-    /// One value under the literal key and another one at the end of the path.
+    /// One value under the literal key and a different one at the end of the path.
     Conflict(&'v Value, &'v Value),
-    /// The path meets this, which has no keys, on its way. What stands under the literal key comes first, unless it is
-    /// null.
+    /// The path leads through the second value, which has no keys. The first is the value under the literal key, if it
+    /// is not null.
     Blocked(Option<&'v Value>, &'v Value),
 }
 
@@ -38,16 +38,16 @@ pub(super) fn find<'v>(params: &'v Map<String, Value>, path: &ParamPath) -> Foun
     }
 }
 
-/// Whether two names can reach the same value: they are the same, or one lies within the other.
+/// Whether two names can reach the same value: they are the same, or one is inside the other.
 pub(super) fn overlap(one: &ParamPath, other: &ParamPath) -> bool {
     let (one, other) = (one.as_str(), other.as_str());
     let (short, long) = if one.len() <= other.len() { (one, other) } else { (other, one) };
     long.strip_prefix(short).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-/// Deep equality, in which 1 equals 1.0 and nothing else equals what is written differently.
+/// Deep equality. 1 equals 1.0; apart from that, values that are written differently are different.
 ///
-/// The recursion goes as deep as both values do, and one of them is from a policy, whose depth is bounded.
+/// The recursion is as deep as the shallower value. One of the two comes from a policy, whose depth is bounded.
 pub(super) fn equal(one: &Value, other: &Value) -> bool {
     match (one, other) {
         (Value::Number(one), Value::Number(other)) => compare_numbers(one, other) == Some(Ordering::Equal),
@@ -63,7 +63,7 @@ pub(super) fn equal(one: &Value, other: &Value) -> bool {
     }
 }
 
-/// The order of two numbers, or of two texts. `None` for everything else.
+/// The order of two numbers or of two texts. `None` for everything else.
 pub(super) fn compare(one: &Value, other: &Value) -> Option<Ordering> {
     match (one, other) {
         (Value::Number(one), Value::Number(other)) => compare_numbers(one, other),
@@ -96,12 +96,12 @@ fn compare_integer(integer: i128, float: f64) -> Option<Ordering> {
         reason = "the cast saturates, and a saturated value is beyond every 64-bit integer on the right side"
     )]
     let whole = float.trunc() as i128;
-    // Of equal whole parts, what is left of the float decides.
+    // If the whole parts are equal, the fraction of the float decides.
     Some(integer.cmp(&whole).then_with(|| 0.0_f64.partial_cmp(&float.fract()).unwrap_or(Ordering::Equal)))
 }
 
-/// The text that a pattern is held against: a number as RFC 8785 writes it, so that 5 and 5.0, which have one digest,
-/// have one decision. Integers beyond what a double holds, which RFC 8785 cannot write, are written out.
+/// The text that a pattern searches: a number as RFC 8785 writes it. So 5 and 5.0, which have one digest, have one
+/// decision. RFC 8785 cannot write integers beyond what a double holds; they are written out.
 pub(super) fn number_text(number: &Number) -> String {
     if integer(number).is_some() {
         return number.to_string();
@@ -109,7 +109,7 @@ pub(super) fn number_text(number: &Number) -> String {
     canonical_json(number).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_else(|| number.to_string())
 }
 
-/// What a message calls a value of this type.
+/// The word for a value's type in messages.
 pub(super) const fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_a_literal_key_and_a_path() {
+    fn a_name_is_read_as_a_literal_key_and_as_a_path() {
         assert_eq!(find_in(&json!({"a.b": 1}), "a.b"), Some(json!(1)));
         assert_eq!(find_in(&json!({"a": {"b": 1}}), "a.b"), Some(json!(1)));
         assert_eq!(find_in(&json!({"a": {"b": 1}, "a.b": 1.0}), "a.b"), Some(json!(1.0)));
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn equality_is_deep_and_booleans_are_no_numbers() {
+    fn equality_is_deep_and_booleans_are_not_numbers() {
         assert!(equal(&json!({"a": [1, {"b": 2.0}]}), &json!({"a": [1.0, {"b": 2}]})));
         assert!(!equal(&json!(1), &json!(true)));
         assert!(!equal(&json!([0]), &json!([false])));

@@ -1,11 +1,11 @@
 //! A policy's answer: the strictest rule that may apply.
 //!
-//! The first rule that certainly matches decides, or the defaults where none does, unless a rule before it is stricter
-//! and its conditions are unknown. So a guard is not dodged by the type of a value, and nothing weaker stands in front
-//! of a block: block > approve > approve with `on_timeout: allow` > confirm > auto. An `auto` that is unknown never
-//! wins. The first of the strictest is the matched rule; the question that it puts takes from all that are equally
-//! strict the highest risk, the shortest timeout, every `redact` and every constraint, and is denied when nobody
-//! answers unless all of them allow.
+//! The first rule that certainly matches decides, or the defaults if there is none. But an earlier rule decides if it
+//! is stricter and its conditions are unknown. So the type of a value cannot dodge a guard, and a weaker rule cannot
+//! hide a block. The order is block > approve > approve with `on_timeout: allow` > confirm > auto; an unknown `auto`
+//! never wins. The first of the strictest rules is the matched rule. Its question takes from all equally strict rules
+//! the highest risk, the shortest timeout, every `redact` and every constraint. Without an answer in time it is
+//! denied, unless all of them allow.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use super::rule::{DEFAULT_TIMEOUT, OnTimeout, Rule, Strictness};
 use super::truth::Doubt;
 use crate::domain::{Approval, ParamPath, RiskLevel};
 
-/// What stands for a rule's name where no rule matched.
+/// Stands for the name of the rule when no rule matches.
 pub const DEFAULT_RULE: &str = "<default>";
 
 /// A policy's answer.
@@ -34,18 +34,17 @@ pub struct Verdict<'p> {
     pub doubt: Option<Doubt<'p>>,
     /// The first other rule that may match too, and why that is unknown. It is weaker, or allows.
     pub passed_over: Option<(&'p Rule, Doubt<'p>)>,
-    /// What is equally strict besides. Empty, and so not allocated, where nothing is in doubt.
+    /// The other rules that are equally strict. Empty, and so not allocated, if nothing is unknown.
     equals: Vec<&'p Rule>,
     timeout: Duration,
     on_timeout: OnTimeout,
-    /// The constraints of all that are equally strict, where these are more than one rule's.
+    /// The merged constraints, if another equally strict rule has some.
     constraints: Option<Box<Map<String, Value>>>,
     redact_always: &'p [ParamPath],
 }
 
 impl<'p> Verdict<'p> {
-    /// The answer of the first rule that certainly matches, or of the defaults, and of the rules before it that are
-    /// unknown.
+    /// The answer, from the first rule that certainly matches (or the defaults) and the unknown rules before it.
     pub(super) fn strictest(
         certain: Option<&'p Rule>,
         unknown: &[(&'p Rule, Doubt<'p>)],
@@ -58,14 +57,14 @@ impl<'p> Verdict<'p> {
         }
         let certain_is = certain.map_or(Strictness::of(defaults.1, OnTimeout::Deny), Rule::strictness);
         let greatest = unknown.iter().map(|(rule, _)| rule.strictness()).fold(certain_is, Ord::max);
-        // An unknown `auto` is as strict as the least that there is, and so could win only where it changes nothing.
+        // Nothing is weaker than an unknown `auto`, so it could win only if that changed nothing.
         let counts = |rule: &Rule| rule.strictness() == greatest && greatest > Strictness::Auto;
         let passed_over = unknown.iter().find(|(rule, _)| !counts(rule)).copied();
         let mut strictest = unknown.iter().filter(|(rule, _)| counts(rule));
         let Some((rule, doubt)) = strictest.next() else { return Self { passed_over, ..verdict } };
         let equals: Vec<&Rule> =
             strictest.map(|(rule, _)| *rule).chain(certain.filter(|certain| counts(certain))).collect();
-        // The defaults can be as strict as the matched rule, and then ask for what they ask for.
+        // The defaults can be as strict as the matched rule; then what they ask for counts too.
         let with_defaults = certain.is_none() && certain_is == greatest;
         let verdict = Self { doubt: Some(*doubt), passed_over, ..Self::alone(Some(rule), defaults, redact_always) };
         verdict.together_with(equals, with_defaults.then_some(defaults.0))
@@ -88,7 +87,7 @@ impl<'p> Verdict<'p> {
         }
     }
 
-    /// What this asks for, and what equally strict rules do besides, or the defaults with their risk.
+    /// Combines this answer with those of equally strict rules, or of the defaults with their risk.
     fn together_with(mut self, equals: Vec<&'p Rule>, default_risk: Option<RiskLevel>) -> Self {
         for rule in &equals {
             self.risk_level = self.risk_level.max(rule.risk_level);
@@ -109,12 +108,12 @@ impl<'p> Verdict<'p> {
         self
     }
 
-    /// Whether the action may run at all: at once or after somebody agreed.
+    /// Whether the action may run at all: at once, or after somebody agrees.
     pub fn is_allowed(&self) -> bool {
         self.approval != Approval::Block
     }
 
-    /// Why, in a sentence for a person. What an agent wrote is never part of it.
+    /// Why, in a sentence for a person. It contains no text of the agent.
     pub fn reason(&self) -> String {
         let reason = match self.rule {
             Some(Rule { reason: Some(own), .. }) => own.clone(),
@@ -129,12 +128,12 @@ impl<'p> Verdict<'p> {
         reason + &doubt.unwrap_or_default() + &passed_over.unwrap_or_default()
     }
 
-    /// Whether this rule is the one that decided, or is equally strict and has its say in the question.
+    /// Whether this rule decided, or is equally strict and takes part in the question.
     pub(super) fn takes_part(&self, rule: &Rule) -> bool {
         self.rule.iter().chain(&self.equals).any(|taking| std::ptr::eq(*taking, rule))
     }
 
-    /// What the agent is told to keep to. Where two rules give one name, the first of them does.
+    /// The limits that the agent is told to keep to. If two rules give the same name, the first wins.
     pub fn constraints(&self) -> &Map<String, Value> {
         static NONE: LazyLock<Map<String, Value>> = LazyLock::new(Map::new);
         match (&self.constraints, self.rule) {
@@ -149,7 +148,7 @@ impl<'p> Verdict<'p> {
         self.timeout
     }
 
-    /// What becomes of an approval that nobody answered in time.
+    /// What happens to an approval that nobody answers in time.
     pub fn on_timeout(&self) -> OnTimeout {
         self.on_timeout
     }

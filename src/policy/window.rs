@@ -1,7 +1,6 @@
 //! Conditions on the clock: times of day and days of the week, in UTC or in a named time zone.
 //!
-//! The time is a value that is passed in. The zone rules are compiled into the binary, so that every machine decides
-//! alike.
+//! The time is passed in. The zone rules are compiled into the binary, so that every machine decides the same.
 
 use std::fmt;
 
@@ -32,7 +31,7 @@ impl Minute {
         i64::from(self.0) * 60
     }
 
-    /// Whether nothing is before this.
+    /// Whether this is 00:00.
     pub(super) fn is_midnight(self) -> bool {
         self.0 == 0
     }
@@ -44,7 +43,7 @@ impl fmt::Display for Minute {
     }
 }
 
-/// A window of the day: `after` is in it, `before` is not. With `after` later than `before` it crosses midnight.
+/// A window of the day: `after` is in it, `before` is not. If `after` is later than `before`, it crosses midnight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     /// The first minute of the window.
@@ -54,7 +53,7 @@ pub struct Window {
 }
 
 impl Window {
-    /// The key that a policy writes, the first of two.
+    /// The key in the policy; the first one if there are two.
     pub(super) const fn key(self) -> &'static str {
         if self.after.is_some() { "time_after" } else { "time_before" }
     }
@@ -64,9 +63,9 @@ impl Window {
         (0..SECONDS_A_DAY / 60).all(|minute| !other.holds(minute * 60) || self.holds(minute * 60))
     }
 
-    /// Whether it goes past the end of a day.
+    /// Whether it continues into the next day.
     pub(super) fn crosses_midnight(self) -> bool {
-        // Up to 00:00 is the end of the same day.
+        // A window up to 00:00 ends with its day.
         matches!((self.after, self.before), (Some(after), Some(before)) if after > before && !before.is_midnight())
     }
 
@@ -129,16 +128,16 @@ impl fmt::Display for Weekdays {
     }
 }
 
-/// Where the clock of a condition hangs.
+/// The time zone of a condition.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Zone(Option<TimeZone>);
 
 impl Zone {
-    /// The zone of this IANA name, spelled as the database spells it; or, of the names there are, the nearest.
+    /// The zone with this IANA name, in the spelling of the database. The error is the nearest name that exists.
     pub(super) fn named(name: &str) -> Result<Self, Option<String>> {
         let database = TimeZoneDatabase::bundled();
         match database.get(name) {
-            // UTC is what there is without a zone, and quicker.
+            // No zone means UTC already, and is faster.
             Ok(_) if name == "UTC" => Ok(Self(None)),
             Ok(zone) if zone.iana_name() == Some(name) => Ok(Self(Some(zone))),
             Ok(zone) => Err(zone.iana_name().map(str::to_owned)),
@@ -156,7 +155,7 @@ impl Zone {
 
     /// Seconds since the local epoch: a local date and time without the calendar.
     fn local_seconds(&self, now: Timestamp) -> i64 {
-        // Not `as_second`, which rounds towards 1970 and not down.
+        // Not `as_second`: it rounds towards 1970, not down.
         let seconds = now.as_microsecond().div_euclid(1_000_000);
         match &self.0 {
             None => seconds,

@@ -1,5 +1,5 @@
-//! tonic's codec for prost, with one difference: a message that cannot be decoded is the sender's fault and is answered
-//! INVALID_ARGUMENT with the path to the field, not INTERNAL.
+//! tonic's codec for prost, with one difference. A message that cannot be decoded is the sender's fault, so the status
+//! is INVALID_ARGUMENT with the path of the field, not INTERNAL.
 
 use std::collections::HashMap;
 use std::marker::PhantomData;
@@ -10,7 +10,7 @@ use tonic::{Code, Status};
 use tonic_prost::ProstEncoder;
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-/// How many steps of the path to a field are said: an error travels in headers.
+/// The most steps of a field's path in an error: errors travel in headers, whose size is limited.
 const PATH_STEPS: usize = 12;
 
 /// Encodes `T` and decodes `U`.
@@ -55,7 +55,7 @@ impl<U: Message + Default> Decoder for StrictDecoder<U> {
     }
 }
 
-/// prost names the path to the field, innermost first, and says `recursion limit reached` past 100 levels of nesting.
+/// prost gives the path of the field, innermost first, and `recursion limit reached` past 100 levels of nesting.
 fn unreadable(error: &DecodeError) -> Status {
     let text = error.to_string();
     let text = text.strip_prefix("failed to decode Protobuf message: ").unwrap_or(&text);
@@ -86,7 +86,7 @@ mod tests {
     use crate::proto::v1::ProposeRequest;
 
     #[test]
-    fn what_cannot_be_read_is_named_by_its_path() {
+    fn a_field_that_cannot_be_decoded_is_named_by_its_path() {
         let not_text = [2 << 3 | 2, 4, 1 << 3 | 2, 2, 0xff, 0xff];
         let status = unreadable(&ProposeRequest::decode(&not_text[..]).unwrap_err());
         let violation = status.get_details_bad_request().unwrap().field_violations.remove(0);

@@ -1,4 +1,4 @@
-//! What `proto/` generates: the messages, clients and service traits of `aegis.v1`, and their descriptors.
+//! The code generated from `proto/`: the messages, clients and service traits of `aegis.v1`, and their descriptors.
 
 pub mod codec;
 

@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_system_never_hands_out_the_same_bytes_twice() {
+    fn the_system_never_returns_the_same_bytes_twice() {
         let mut entropy = SystemEntropy::default();
         let mut seen = std::collections::HashSet::new();
         for _ in 0..1000 {

@@ -1,4 +1,4 @@
-//! The engine under a host that keeps one number: what it does does not depend on what it keeps.
+//! The engine with a host that keeps one number. The engine works the same, whatever a host keeps.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ const CALLS: TableDef<u64, u64> = TableDef::source("calls");
 const SUMS: TableDef<u64, u64> = TableDef::derived("sums", &["calls"], "sum");
 const SUMMED: &str = "summed";
 
-/// Keeps how many calls there were, and the sums of four at a time.
+/// Keeps the number of calls, and sums of their values, four calls at a time.
 #[derive(Debug, PartialEq)]
 struct Calls {
     last: u64,
@@ -98,7 +98,7 @@ fn open() -> (tempfile::TempDir, Store<Calls>) {
 }
 
 #[tokio::test]
-async fn what_lags_behind_is_derived_and_found_again() {
+async fn a_derivation_catches_up_and_its_progress_survives_a_restart() {
     let (directory, store) = open();
     for value in 1..=10 {
         assert_eq!(store.transact(move |tx| call(tx, value)).await.unwrap(), value);
@@ -111,7 +111,7 @@ async fn what_lags_behind_is_derived_and_found_again() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn calls_that_are_made_together_are_done_in_the_order_in_which_they_were_made() {
+async fn concurrent_calls_run_in_the_order_in_which_they_were_made() {
     let (_directory, store) = open();
     for _ in 0..20 {
         let calls: Vec<_> = (0..64)
@@ -129,10 +129,10 @@ async fn calls_that_are_made_together_are_done_in_the_order_in_which_they_were_m
 }
 
 #[tokio::test]
-async fn a_job_that_is_queued_is_done_though_nobody_waits_for_it() {
+async fn a_queued_job_runs_even_if_its_caller_has_gone() {
     let (_directory, store) = open();
     {
-        // Polled once: it has its place, and is dropped before the writer is woken.
+        // Polled once, so that the job is queued. It is dropped before the writer is woken.
         let mut abandoned = Box::pin(store.transact(|tx| call(tx, 7)));
         let waker = std::task::Waker::noop();
         assert!(abandoned.as_mut().poll(&mut std::task::Context::from_waker(waker)).is_pending());
@@ -142,7 +142,7 @@ async fn a_job_that_is_queued_is_done_though_nobody_waits_for_it() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_shut_down_does_what_is_queued_and_takes_nothing_more() {
+async fn a_shutdown_finishes_queued_jobs_and_refuses_new_ones() {
     let (_directory, store) = open();
     let queued = tokio::spawn({
         let store = store.clone();
@@ -156,7 +156,7 @@ async fn a_store_that_is_shut_down_does_what_is_queued_and_takes_nothing_more() 
 }
 
 #[tokio::test]
-async fn looks_are_answered_in_the_order_in_which_they_were_asked() {
+async fn looks_are_answered_in_the_order_of_the_calls() {
     let (_directory, store) = open();
     store.transact(|tx| call(tx, 7)).await.unwrap();
     let answered = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
@@ -177,7 +177,7 @@ async fn looks_are_answered_in_the_order_in_which_they_were_asked() {
 }
 
 #[tokio::test]
-async fn a_look_that_hangs_is_given_up_and_those_past_the_bound_are_refused() {
+async fn a_look_that_hangs_times_out_and_looks_past_the_bound_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let options = Options { queue: 2, patience: Duration::from_millis(300), ..Options::default() };
     let store = Store::<Calls>::open(&directory.path().join("calls.redb"), options).unwrap();
@@ -185,25 +185,25 @@ async fn a_look_that_hangs_is_given_up_and_those_past_the_bound_are_refused() {
     let (go_on, held) = std::sync::mpsc::channel::<()>();
     let hanging = store.look(move |_| {
         begun.send(()).unwrap();
-        // As long as the disk does not answer.
+        // Holds the thread, like a disk that does not answer.
         let _ = held.recv();
         Ok(())
     });
     let (hanging, ()) = tokio::join!(hanging, async {
         tokio::task::spawn_blocking(move || begins.recv().unwrap()).await.unwrap();
         let [a, b, c] = [(); 3].map(|()| store.look(|_| Ok(())));
-        // Two have room to wait for the thread, and do so in vain; the third is told at once.
+        // Two looks can wait in the queue and time out. The third is refused at once.
         let (a, b, c) = tokio::join!(a, b, c);
         assert!(matches!(c, Err(StoreError::Overloaded)), "{c:?}");
         for waited in [a, b] {
             assert!(matches!(waited, Err(StoreError::Unavailable { .. })), "{waited:?}");
         }
-        // Scans have threads of their own.
+        // Scans have their own threads.
         store.scan(|_| Ok(())).await.unwrap();
     });
     assert!(matches!(hanging, Err(StoreError::Unavailable { .. })), "{hanging:?}");
     go_on.send(()).unwrap();
-    // The thread comes back, and finds two that nobody waits for any more.
+    // The thread is free again, and skips the two looks whose callers have gone.
     while let Err(StoreError::Overloaded) = store.look(|_| Ok(())).await {
         tokio::task::yield_now().await;
     }
@@ -211,7 +211,7 @@ async fn a_look_that_hangs_is_given_up_and_those_past_the_bound_are_refused() {
 }
 
 #[tokio::test]
-async fn a_look_that_panics_is_damage_and_not_the_end_of_its_thread() {
+async fn a_look_that_panics_is_reported_as_damage_and_its_thread_continues() {
     let (_directory, store) = open();
     let panicked: Result<(), _> = store.look(|_| panic!("as redb does on a damaged page")).await;
     assert!(matches!(panicked, Err(StoreError::Corrupt { .. })), "{panicked:?}");

@@ -1,8 +1,8 @@
-//! Work on a configured file, in bounded time.
+//! Works on a configured file in bounded time.
 //!
-//! A file system that hangs (a mount whose server is gone) hangs whoever uses it, and nothing can end that from within.
-//! So a thread does the work, and whoever asked waits for it for so long. While that thread hangs there is no second one
-//! for the same file: it is refused at once.
+//! A file system that hangs (a mount whose server is gone) blocks every thread that uses it, and the program cannot
+//! interrupt that. So a separate thread does the work, and the caller waits for a bounded time. While that thread hangs,
+//! the same file is refused at once, and no second thread starts.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -14,7 +14,7 @@ use std::time::Duration;
 /// How long the work may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Files whose thread has not come back in time.
+/// Files with a thread that has not finished in time.
 static HANGING: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
 /// Does the work on a file. Blocks for some seconds at most. `done` is the work in a sentence: `read`.
@@ -43,7 +43,7 @@ fn within<T: Send + 'static>(
     let file = path.to_owned();
     std::thread::Builder::new().name("file".to_owned()).spawn(move || {
         let result = work(&file);
-        // Nobody waits for what came too late; from now on the file can be tried again.
+        // The caller has gone. The file system answers again, so the file can be tried again.
         if tell.send(result).is_err() {
             hanging().remove(&file);
         }
@@ -51,7 +51,7 @@ fn within<T: Send + 'static>(
     match told.recv_timeout(patience) {
         Ok(result) => result,
         Err(RecvTimeoutError::Timeout) => {
-            // Before `told` goes: the thread sees that nobody waits only after the file is noted here.
+            // Insert before `told` is dropped: the thread removes the entry once it sees that the caller has gone.
             hanging().insert(path.to_owned());
             drop(told);
             hangs()

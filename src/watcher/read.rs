@@ -1,4 +1,4 @@
-//! Reading a configured file: a regular one, no further than so far, in bounded time.
+//! Reads a configured file. It must be a regular file; the length and the time are bounded.
 
 use std::fs::{File, FileType, OpenOptions};
 use std::io::{self, Read as _};
@@ -9,14 +9,14 @@ use rustix::fs::OFlags;
 
 use super::patience::in_time;
 
-/// Reads a regular file, but no more than one byte past this many: enough to say that it is too long. Blocks for some
+/// Reads a regular file, up to one byte more than `max_bytes`, which shows that it is too long. Blocks for a few
 /// seconds at most.
 pub(crate) fn read_bounded(path: &Path, max_bytes: usize) -> io::Result<Vec<u8>> {
     in_time(path, "read", move |path| read(path, max_bytes))
 }
 
 fn read(path: &Path, max_bytes: usize) -> io::Result<Vec<u8>> {
-    // Without blocking: to open a FIFO would wait for its writer.
+    // Without blocking, because opening a FIFO would wait for its writer.
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path)?;
     let kind = file.metadata()?.file_type();
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_regular_file_is_read_and_no_other_keeps_the_reader() {
+    fn only_a_regular_file_is_read_and_no_other_blocks_the_reader() {
         let tmp = tempfile::tempdir().unwrap();
         let fifo = tmp.path().join("fifo");
         rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0).unwrap();

@@ -1,9 +1,8 @@
-//! What it costs a call to say who is calling: `Evaluate` over one connection each, with and without a credential, in
-//! one run.
+//! The cost of authentication: `Evaluate` over one connection each, with and without a credential, in one run.
 //!
-//! The ways take turns under the same client. Each is held against a caller that shows nothing over the same transport:
-//! by the time of a call, and by the processor time that the daemon spends on it. Ratios count; absolute figures are
-//! this machine's, today. `cargo bench --bench auth` takes about half a minute.
+//! The variants take turns with the same client. Each is compared with a caller without a credential over the same
+//! transport: by the time of a call, and by the daemon's processor time. Ratios count; absolute figures hold for this
+//! machine and this day. `cargo bench --bench auth` takes about half a minute.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -25,12 +24,12 @@ use tokio::net::UnixStream;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity, Uri};
 
-/// How often each way is measured, and how many calls that is, so many of them at once.
+/// Each variant is measured in this many rounds, each of this many calls, with this many calls at once.
 const ROUNDS: usize = 15;
 const CALLS: usize = 2000;
 const AT_ONCE: usize = 32;
 
-/// A daemon. It is killed when this is dropped.
+/// A daemon. It is killed on drop.
 struct Daemon {
     child: Child,
     endpoint: String,
@@ -46,25 +45,25 @@ impl Daemon {
         let mut line = String::new();
         stdout.read_line(&mut line).expect("stdout can be read");
         let endpoint = line.trim().strip_prefix("listening on ").expect("it listens").to_owned();
-        // Read on, so that the daemon never writes into a full pipe.
+        // Keep reading, so that the daemon never writes to a full pipe.
         std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
         Self { child, endpoint }
     }
 
-    /// The processor time that it has used.
+    /// The processor time used so far.
     fn cpu(&self) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("it runs");
-        // The name of the program may contain anything; what follows it does not.
+        // The name of the program may contain anything, so read what follows it.
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
         let ticks: u64 = fields[11..13].iter().map(|ticks| ticks.parse::<u64>().expect("a number")).sum();
-        // The kernel shows hundredths of seconds to programs, whatever it counts in.
+        // The kernel reports hundredths of a second to programs, whatever its own unit is.
         Duration::from_millis(ticks * 10)
     }
 }
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // It may have ended already; there is nobody to tell.
+        // The daemon may have ended already; that is no failure here.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -88,7 +87,7 @@ async fn tcp(daemon: &Daemon, tls: Option<ClientTlsConfig>) -> Channel {
     endpoint.connect().await.expect("it answers")
 }
 
-/// A token of an issuer, whose keys are written here.
+/// A token of an issuer. Writes the issuer's keys to a file.
 fn jwt(keys: &Path) -> String {
     let random = SystemRandom::new();
     let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).expect("a key");
@@ -110,7 +109,7 @@ fn jwt(keys: &Path) -> String {
     format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
 
-/// Writes what TLS needs, and gives the authority and a client's pair.
+/// Writes the files for TLS, and returns the authority and a client's certificate with its key.
 fn certificates(home: &Path) -> (String, (String, String)) {
     let mut params = CertificateParams::new(Vec::new()).expect("no names");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -129,15 +128,15 @@ fn certificates(home: &Path) -> (String, (String, String)) {
     (authority.pem(), issue("agent"))
 }
 
-/// A way of calling.
+/// One variant: a daemon, a connection, and the credential to send.
 struct Way<'d> {
     name: &'static str,
-    /// Whom it is held against: the one of this transport that shows nothing.
+    /// The variant to compare with: the same transport without a credential.
     against: usize,
     daemon: &'d Daemon,
     channel: Channel,
     header: Option<MetadataValue<Ascii>>,
-    /// Microseconds a call, and those of the daemon's processor, round by round.
+    /// For each round, the microseconds of a call, and of the daemon's processor for a call.
     measured: Vec<(f64, f64)>,
 }
 
@@ -162,7 +161,7 @@ impl Way<'_> {
         self.measured.push((each(begun.elapsed()), each(self.daemon.cpu().saturating_sub(cpu))));
     }
 
-    /// The median of the time, and the mean of the processor time, which is counted in steps.
+    /// The median of the time, and the mean of the processor time, because that is counted in coarse steps.
     fn result(&self) -> (f64, f64) {
         let mut times: Vec<f64> = self.measured.iter().map(|(time, _)| *time).collect();
         times.sort_by(f64::total_cmp);

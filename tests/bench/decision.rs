@@ -1,8 +1,8 @@
-//! How long a decision takes, in process, as policies grow; beside a linear scan of the same rules.
+//! The time of a decision in process, as policies grow, compared with a linear scan of the same rules.
 //!
-//! The last rule matches. Every input comes close to one earlier rule, another one each time: a single input repeated
-//! would hide what only varied ones show. On a shared machine only ratios within one run count, so the two sides take
-//! turns and the median of the rounds is shown.
+//! The last rule matches. Every input nearly matches one earlier rule, and each input another one: a single repeated
+//! input would hide costs that only varied inputs show. On a shared machine only ratios within one run count. So the
+//! two sides take turns, and the table has the median of the rounds.
 //!
 //! `cargo bench --bench decision` prints the table, then divan's absolute figures; `-- NAME` selects among the latter.
 
@@ -17,10 +17,10 @@ use serde_json::{Value, json};
 const SIZES: [usize; 4] = [10, 100, 1_000, 10_000];
 const INPUTS: u16 = 4096;
 const ROUNDS: usize = 7;
-/// How long one side runs in a round, at least; never less than one pass over all inputs.
+/// The least time of one side in a round; never less than one pass over all inputs.
 const TURN: Duration = Duration::from_millis(20);
 
-/// What the globs of a policy look like.
+/// The kind of globs in a policy.
 #[derive(Clone, Copy, Debug)]
 enum Shape {
     /// `read_*` on `crm/t00042/*`.
@@ -31,12 +31,12 @@ enum Shape {
     Mixed,
 }
 
-/// One policy and the questions that it is asked.
+/// One policy and the questions for it.
 #[derive(Clone, Copy, Debug)]
 struct Case {
     shape: Shape,
     rules: usize,
-    /// Whether every tenth rule has a condition, which the inputs that come close to it fail.
+    /// Whether every tenth rule has a condition. The inputs that nearly match such a rule fail the condition.
     conditions: bool,
 }
 
@@ -74,10 +74,10 @@ impl Case {
         Policy::load(&[Source { name: "bench.yaml".into(), text: self.yaml() }]).expect("the policy is valid")
     }
 
-    /// Actions that come close to a rule each: its target and another type, or its globs and not its condition.
+    /// Actions that each nearly match a rule: by its target but not its type, or by its globs but not its condition.
     fn actions(self) -> Vec<Action> {
         let action = |input: usize| {
-            // A step that shares no factor with any size visits all rules, in no order.
+            // A step that has no common factor with any size visits all rules, in a scattered order.
             let near = (input * 7919) % (self.rules - 1).max(1);
             let verb = VERBS[near % VERBS.len()];
             let r#type = if self.has_condition(near) { format!("{verb}_{verb}") } else { format!("browse_{input}") };
@@ -101,7 +101,8 @@ fn question(action: &Action) -> Question<'_> {
     Question { action, declared_actor: "agent-7", authenticated_actor: None, now, masked: &[] }
 }
 
-/// What one would write first: each rule in its turn. It has it easier, for it knows the one condition that there is.
+/// The obvious implementation: it tries each rule in turn. It has an advantage, because it has the one condition built
+/// in.
 fn linear_scan<'p>(rules: &'p [Rule], action: &Action) -> &'p str {
     let holds = |rule: &Rule| rule.conditions.is_empty() || action.params["count"].as_f64() > Some(1000.0);
     let matching = rules.iter().find(|rule| {
@@ -110,7 +111,7 @@ fn linear_scan<'p>(rules: &'p [Rule], action: &Action) -> &'p str {
     matching.map_or("<default>", |rule| &rule.name)
 }
 
-/// Nanoseconds for one call, over whole passes.
+/// Nanoseconds for one call, measured over whole passes.
 fn time<'p>(actions: &[Action], decide: impl Fn(&Action) -> &'p str) -> f64 {
     let (started, mut passes) = (Instant::now(), 0_u32);
     while passes == 0 || started.elapsed() < TURN {

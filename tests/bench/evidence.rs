@@ -1,8 +1,8 @@
-//! What proof costs: appending with the tree derived and without, exporting, verifying, proving; and how many bytes it
-//! takes.
+//! The cost of proofs: appending with and without the tree, exporting, verifying and proving; and the bytes of each.
 //!
-//! `cargo bench --bench evidence` takes about half a minute. Ratios count: both sides of each are measured in turns in
-//! one run. Absolute figures are this machine's, today. `AEGIS_BENCH_RECORDS` says how many records (default 200,000).
+//! `cargo bench --bench evidence` takes about half a minute. Ratios count: both sides of each ratio take turns in one
+//! run. Absolute figures hold for this machine and this day. `AEGIS_BENCH_RECORDS` sets the number of records (default
+//! 200,000).
 
 #![expect(clippy::cast_precision_loss, reason = "nothing counted here comes near 2^53")]
 
@@ -33,7 +33,7 @@ fn main() {
     });
 }
 
-/// Like the action of the load test, a little different each time.
+/// Like the action of the load test, with small differences.
 fn draft(number: u64) -> Draft {
     let at = Timestamp::from_microsecond(1_700_000_000_000_000 + i64::try_from(number).expect("a small number"));
     let at = at.expect("a moment");
@@ -80,7 +80,7 @@ fn draft(number: u64) -> Draft {
     Draft::new(at, &decision, Opening { allowed_at: Some(at), ..Opening::default() }).expect("a decision")
 }
 
-/// Appends so many decisions, 64 to a batch.
+/// Appends this many decisions, 64 in a batch.
 async fn append(store: &Standalone, count: u64) {
     for first in (0..count).step_by(64) {
         let drafts: Vec<_> = (first..count.min(first + 64)).map(draft).collect();
@@ -91,7 +91,7 @@ async fn append(store: &Standalone, count: u64) {
     }
 }
 
-/// Where nothing waits for a disk.
+/// A directory in memory if possible, so that nothing waits for a disk.
 fn place() -> tempfile::TempDir {
     let parent = Path::new("/dev/shm");
     let builder = tempfile::Builder::new();
@@ -109,7 +109,7 @@ async fn appending(records: u64) {
             append(&store, records).await;
             rates[side].push(records as f64 / began.elapsed().as_secs_f64());
             if index_lag == usize::MAX {
-                // Where nothing is derived, a root reads and hashes what deriving the tree would.
+                // If the tree is not derived, a root reads and hashes the same as deriving the tree.
                 let began = Instant::now();
                 black_box(store.read().expect("a snapshot").tree_root(records).expect("a root"));
                 derived.push(records as f64 / began.elapsed().as_secs_f64());
@@ -182,7 +182,7 @@ async fn evidence(records: u64) {
     drop(reader);
     store.shutdown();
     let payload = payloads.iter().map(Vec::len).sum::<usize>() as f64 / size;
-    let file = std::fs::metadata(&path).expect("the store is there").len() as f64 / size;
+    let file = std::fs::metadata(&path).expect("the store exists").len() as f64 / size;
     println!("payload                      {payload:>12.0} bytes a record");
     println!("store, with rows and index   {file:>12.0} bytes a record");
     println!("bundle                       {:>12.0} bytes a record", bundle.len() as f64 / size);

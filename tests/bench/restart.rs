@@ -1,10 +1,10 @@
-//! How soon the daemon is ready after kill -9 with a million records, beside one whose record is empty; and what a
-//! record takes on the disk.
+//! The time until the daemon is ready after kill -9 with a million records, compared with an empty record; and the
+//! size of a record on disk.
 //!
-//! The store is filled in this process, through the same `Standalone`. Then the release binary works on it for a
-//! moment, is killed, and starts again: from the start of the process to the line that says where it listens. Both take
-//! turns, and the median counts. `cargo bench --bench restart` takes about a minute; `AEGIS_BENCH_RECORDS` is how many
-//! records there are.
+//! This process fills the store, through the same `Standalone`. Then the release binary works on it for a moment, is
+//! killed and starts again. The time is from the start of the process to the line with its address. The two records
+//! take turns, and the median counts. `cargo bench --bench restart` takes about a minute; `AEGIS_BENCH_RECORDS` sets
+//! the number of records.
 
 #![expect(clippy::cast_precision_loss, reason = "nothing counted here comes near 2^53")]
 
@@ -19,9 +19,9 @@ use aegis::proto::v1;
 use aegis::proto::v1::governance_service_client::GovernanceServiceClient;
 use serde_json::{Map, json};
 
-/// How often each is killed and started.
+/// How often each daemon is killed and started.
 const ROUNDS: usize = 9;
-/// How many jobs are under way while a store is filled.
+/// How many jobs run at once while a store is filled.
 const AT_ONCE: u64 = 512;
 
 fn main() {
@@ -49,17 +49,17 @@ fn main() {
 }
 
 fn home() -> tempfile::TempDir {
-    // On a real disk, where there is one: `/tmp` may be memory.
+    // On a real disk if possible, because `/tmp` may be memory.
     let home = tempfile::Builder::new().prefix("aegis-bench-").tempdir_in(env!("CARGO_TARGET_TMPDIR"));
     home.expect("a temporary directory")
 }
 
-/// Writes as many decisions, with their rows, as make so many records; says how long that took and how many bytes the
-/// JSON of one has.
+/// Writes as many decisions, with their rows, as make this many records. Returns the time, and the bytes of one
+/// record's JSON.
 async fn fill(data: &Path, records: u64) -> (Duration, f64) {
     use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
     std::fs::DirBuilder::new().mode(0o700).create(data).expect("a directory");
-    // The daemon makes the secret of a record that it did not write itself.
+    // An empty file asks the daemon to create the secret of a record that it did not write.
     let secret = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(data.join("token-key"));
     secret.expect("an empty file");
     let began = Instant::now();
@@ -88,7 +88,7 @@ async fn fill(data: &Path, records: u64) -> (Duration, f64) {
     (began.elapsed(), payload)
 }
 
-/// A decision as agents make them: a handful of parameters, a dozen sessions at work.
+/// A decision like those of agents: a handful of parameters, a dozen concurrent sessions.
 fn draft(start: Timestamp, number: u64) -> Draft {
     let at = start + Duration::from_millis(number);
     let mut random = [0; 10];
@@ -135,7 +135,8 @@ fn draft(start: Timestamp, number: u64) -> Draft {
     Draft::new(at, &record, opening).expect("a decision has a JSON form")
 }
 
-/// Starts the daemon, works, kills it, starts it again: how many milliseconds that last start takes until it listens.
+/// Starts the daemon, works, kills it and starts it again. Returns the milliseconds of the last start, until it
+/// listens.
 async fn ready_after_kill(home: &Path) -> f64 {
     let (mut daemon, endpoint, _) = start(home);
     let endpoint = tonic::transport::Endpoint::from_shared(endpoint).expect("a URL");

@@ -1,7 +1,7 @@
-//! A disk that returns something else than was written: no panic, no wrong answer.
+//! A disk that returns other data than was written: the store does not panic and gives no wrong answer.
 //!
-//! Bits are flipped, sectors emptied and pages filled with noise, one at a time, in a store that has something in every
-//! table. Then everything is asked of it. Each answer is what it was before, or an error that says what is wrong.
+//! The test flips a bit, empties a sector or fills a page with noise, one place at a time, in a store with something
+//! in every table. Then it reads everything. Each answer is right, or an error that says what is wrong.
 
 use aegis::audit::{AuditRow, Reader, Standalone, StoreError, StoredRecord};
 use tokio::runtime::Runtime;
@@ -11,12 +11,12 @@ use crate::power::disk::Disk;
 use crate::power::work::Worker;
 use crate::power::{open_on, quietly};
 
-/// What was asked, and how often the answer was right, an error, or wrong.
+/// How often an answer was right, an error, or wrong.
 #[derive(Debug, Default)]
 struct Answers {
     right: u64,
     errors: u64,
-    /// Stores that did not open; each said that it is damaged.
+    /// Stores that did not open. Each said that it is damaged.
     refused: u64,
     wrong: Vec<String>,
 }
@@ -34,12 +34,12 @@ impl Answers {
     }
 }
 
-/// What can be compared of a row.
+/// The parts of a row that can be compared.
 fn plain(row: Option<AuditRow>) -> Option<(u64, String)> {
     row.map(|row| (row.row, format!("{:?} {:?} {:?} {:?}", row.record_id, row.time, row.decision, row.state)))
 }
 
-/// The whole truth.
+/// Everything that the undamaged store says.
 struct Truth {
     rows: Vec<AuditRow>,
     records: Vec<StoredRecord>,
@@ -73,7 +73,7 @@ fn ask(answers: &mut Answers, reader: &Reader, truth: &Truth) {
     answers.take("the log", log(reader), &truth.records);
 }
 
-/// What a look-up says. That there is no such thing is an error for whoever asked.
+/// The result of a look-up by id. A missing row is an error for the caller.
 fn found(found: Result<Option<AuditRow>, StoreError>) -> Result<Option<(u64, String)>, StoreError> {
     match found? {
         None => Err(StoreError::Closed),
@@ -87,7 +87,7 @@ fn damage(image: &mut [u8], dice: &mut Dice) -> String {
         0 => {
             let start = at / 512 * 512;
             image[start..start + 512].fill(0);
-            format!("an empty sector at {start}")
+            format!("an emptied sector at {start}")
         }
         1 => {
             let start = at / 4096 * 4096;
@@ -103,13 +103,13 @@ fn damage(image: &mut [u8], dice: &mut Dice) -> String {
     }
 }
 
-/// A store with something in every table, and all that it says.
+/// A store with something in every table, and everything that it says.
 fn original(runtime: &Runtime) -> (Vec<u8>, Truth) {
     let disk = Disk::empty_database();
-    let store = open_on(&disk, 7, false).expect("a store on a disk that is well");
+    let store = open_on(&disk, 7, false).expect("a store on a sound disk");
     let mut worker = Worker::new(7);
-    runtime.block_on(worker.settle_in(&store, &disk, 320)).expect("the disk is well");
-    let reader = store.read().expect("the disk is well");
+    runtime.block_on(worker.settle_in(&store, &disk, 320)).expect("the disk is sound");
+    let reader = store.read().expect("the disk is sound");
     let rows = (1..=reader.last_row().unwrap()).map(|row| reader.row(row).unwrap().unwrap()).collect();
     let truth = Truth { rows, records: log(&reader).unwrap(), open: open_approvals(&reader).unwrap() };
     drop(reader);
@@ -122,7 +122,7 @@ fn look(image: Vec<u8>, runtime: &Runtime, truth: &Truth, answers: &mut Answers)
     let store: Standalone = match open_on(&disk, 8, false) {
         Ok(store) => store,
         Err(error) => {
-            assert!(error.contains("a disk of the harness"), "it says which file: {error}");
+            assert!(error.contains("a disk of the harness"), "the error names the file: {error}");
             answers.refused += 1;
             return;
         }
@@ -131,7 +131,7 @@ fn look(image: Vec<u8>, runtime: &Runtime, truth: &Truth, answers: &mut Answers)
         Ok(reader) => ask(answers, &reader, truth),
         Err(_) => answers.errors += 1,
     }
-    // And more work: done, or refused.
+    // The store is then given more work, which it does or refuses.
     let mut worker = Worker::new(9);
     if runtime.block_on(worker.settle_in(&store, &disk, 16)).is_err() {
         answers.errors += 1;
@@ -155,7 +155,7 @@ fn a_damaged_page_is_an_error_and_never_a_wrong_answer() {
             answers.wrong[before..].iter_mut().for_each(|wrong| *wrong = format!("seed {seed}, {what}: {wrong}"));
         }
     });
-    // Pages whose count of entries is none, so that a table looks shorter than it is.
+    // Pages with their count of entries set to 0, so that a table looks shorter than it is.
     quietly(|| {
         for start in (0..image.len()).step_by(4096).step_by(if crate::long() { 1 } else { 8 }) {
             let mut damaged = image.clone();
@@ -169,5 +169,5 @@ fn a_damaged_page_is_an_error_and_never_a_wrong_answer() {
         wrong.len()
     );
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(errors + refused > 0 && right > 0, "some of it hits, and not all of it");
+    assert!(errors + refused > 0 && right > 0, "some of the damage has an effect, and some has none");
 }

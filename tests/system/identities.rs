@@ -44,7 +44,7 @@ async fn a_token_is_made_shown_once_listed_and_revoked() {
     assert_eq!((refused.code(), reason(&refused).as_str()), (Code::Unauthenticated, "CREDENTIAL_INVALID"));
     let again = daemon.cli(&["token", "revoke", id]);
     assert!(again.status.success() && stdout(&again).contains(id), "the first answer again: {}", stderr(&again));
-    let none = daemon.cli(&["token", "revoke", "tok_0"]);
+    let none = daemon.cli(&["token", "revoke", "tok_f"]);
     assert!(!none.status.success() && stderr(&none).contains("NO_SUCH_TOKEN"), "{}", stderr(&none));
 
     assert_eq!(daemon.events("token_created").len(), 1);
@@ -144,7 +144,7 @@ async fn streams_end_when_the_file_takes_away_what_opened_them_and_go_on_when_it
     for (next, says) in [
         ("tokens: []".to_owned(), "was revoked"),
         (file_token("aegis_two", "admin, auditor"), "was revoked"),
-        (file_token("aegis_one", "auditor"), "lost the role"),
+        (file_token("aegis_one", "reviewer"), "lost the role"),
         (file_token("aegis_one", "admin").replace("name: ci", "name: cd"), "another subject"),
     ] {
         let before = daemon.events("identities_loaded").len();
@@ -278,7 +278,7 @@ async fn users_of_the_machine_are_known_by_the_kernels_word() {
     let identity = daemon.row(&allowed.decision_id).await.identity.unwrap();
     assert_eq!((identity.subject, identity.how.as_str()), (format!("unix:{}", me()), "unix_peer"));
     call(bare(unix(&socket).await), "/aegis.v1.AuditService/GetStats").await.unwrap();
-    let refused = call(bare(unix(&socket).await), "/aegis.v1.PolicyService/GetPolicy").await.unwrap_err();
+    let refused = call(bare(unix(&socket).await), "/aegis.v1.PolicyService/UpdatePolicy").await.unwrap_err();
     assert_eq!(refused.code(), Code::PermissionDenied);
     // The same user over TCP shows nothing.
     let refused = daemon.agent().await.propose(propose("deploy", "x")).await.unwrap_err();

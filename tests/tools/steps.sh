@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # Steps for the runners: `step NAME COMMAND…` says what runs and how long it took, and the first step that fails ends
 # the run with its name. `tally PASSED FAILED SKIPPED` adds up tests; the last lines of a run say how many there were.
-# Source it, in a script under `set -euo pipefail`.
+# `lanes FUNCTION…` runs functions of steps at the same time, each line of theirs behind its name: steps that wait for the
+# network or for a clock leave the processor to others. Source it, in a script under `set -euo pipefail`.
 
 steps_now=""
 steps_done=()
@@ -24,6 +25,41 @@ tally() {
     steps_passed=$((steps_passed + $1))
     steps_failed=$((steps_failed + $2))
     steps_skipped=$((steps_skipped + $3))
+}
+
+# One lane that fails does not stop the others, and fails the run.
+lanes() {
+    local lane failed=0 process processes=() reports
+    reports=$(mktemp -d)
+    for lane in "$@"; do
+        (lane "$lane" "$reports/$lane" 2>&1 | sed -u "s/^/$lane | /") &
+        processes+=($!)
+    done
+    for process in "${processes[@]}"; do
+        wait "$process" || failed=1
+    done
+    for lane in "$@"; do
+        # shellcheck source=/dev/null
+        source "$reports/$lane"
+    done
+    rm -rf "$reports"
+    return "$failed"
+}
+
+# What a lane's steps took and counted goes into a file, which the run reads.
+lane() {
+    steps_done=() steps_passed=0 steps_failed=0 steps_skipped=0
+    # shellcheck disable=SC2064
+    trap "lane_report '$2'" EXIT
+    "$1"
+}
+
+lane_report() {
+    {
+        [ "${#steps_done[@]}" -eq 0 ] || printf 'steps_done+=(%q)\n' "${steps_done[@]}"
+        [ -z "$steps_now" ] || printf 'steps_now+=${steps_now:+, }%q\n' "$steps_now"
+        printf 'tally %d %d %d\n' "$steps_passed" "$steps_failed" "$steps_skipped"
+    } >"$1"
 }
 
 steps_report() {

@@ -1,5 +1,4 @@
-//! The check of a whole store knows what was taken away, the tree and the log's keys, and finds what is wrong with
-//! each.
+//! The check of a whole store accepts what redaction and retention removed, and finds each kind of damage.
 
 use std::path::Path;
 
@@ -25,7 +24,7 @@ fn signing_key(seed: u8) -> SigningKey {
     SigningKey::from_seed("example.com/log", [seed; 32]).unwrap()
 }
 
-/// A log with a name, a token, so many decisions that are reported, and a second key.
+/// Writes a log with a name, a token, this many reported decisions, and a second key.
 async fn write(store: &Store, count: u64) {
     let token_id = TokenId::new(later(0), [1; 10]);
     store
@@ -118,7 +117,7 @@ async fn retire(store: &Store, last: u64) {
         .unwrap();
 }
 
-/// 300 decisions. Two are redacted; then the first 127 are retired, but for the result of the last of them.
+/// Writes 300 decisions. Two are redacted. Then the first 127 are retired, except for the result of the last of them.
 async fn store(path: &Path) -> Store {
     let store = Store::open(path, options()).unwrap();
     write(&store, 300).await;
@@ -129,12 +128,12 @@ async fn store(path: &Path) -> Store {
 }
 
 #[tokio::test]
-async fn a_store_that_is_well_is_found_to_be() {
+async fn a_sound_store_passes_the_check() {
     let (_directory, path) = place();
     let mut at_work = store(&path).await;
     for _ in 0..2 {
         let found = at_work.read().unwrap().check().unwrap();
-        // Of the retired the name of the log stays; two more are the records of number 200.
+        // Retired records: the name of the log stays. The two more are the redacted records of decision 200.
         assert_eq!(found, CheckReport { records: 607, redacted: 255 + 2, rows: 300, open_approvals: 0 });
         at_work.shutdown();
         at_work = Store::open(&path, options()).unwrap();
@@ -142,7 +141,7 @@ async fn a_store_that_is_well_is_found_to_be() {
     at_work.shutdown();
 }
 
-/// What is done to the file of a store.
+/// A change to the file of a store.
 type Wrong = fn(&WriteTransaction);
 
 fn put_meta(transaction: &WriteTransaction, key: &str, value: &[u8]) {
@@ -157,7 +156,7 @@ fn change_row(transaction: &WriteTransaction, row: u64, change: impl FnOnce(&mut
     rows.insert(row, encode_row(&facts, &state).unwrap().as_slice()).unwrap();
 }
 
-/// Takes a record's value apart into leaf hash and leaf data.
+/// Replaces a record's value by its leaf hash and leaf data.
 fn drop_payload(transaction: &WriteTransaction, sequence: u64) {
     let mut records = transaction.open_table(RECORDS.definition()).unwrap();
     let value = records.get(sequence).unwrap().unwrap().value().to_vec();
@@ -166,7 +165,7 @@ fn drop_payload(transaction: &WriteTransaction, sequence: u64) {
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_found_and_named() {
+async fn each_kind_of_damage_is_found_and_named() {
     let (directory, path) = place();
     store(&path).await.shutdown();
     let wrong: [(&str, Wrong); 12] = [
@@ -222,9 +221,9 @@ async fn what_is_wrong_is_found_and_named() {
     }
 }
 
-/// What a record says was taken away is gone.
+/// A payload that a record names as removed must be missing.
 #[tokio::test]
-async fn a_redaction_that_left_something_is_found() {
+async fn a_redaction_that_left_a_payload_is_found() {
     let (_directory, path) = place();
     let store = Store::open(&path, options()).unwrap();
     write(&store, 10).await;

@@ -326,7 +326,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tiles_are_named_as_the_specification_says() {
+    fn tiles_are_named_as_in_the_specification() {
         assert_eq!(tile_path("0", 1_234_067, 256), "tile/0/x001/x234/067");
         assert_eq!(tile_path("entries", 0, 256), "tile/entries/000");
         assert_eq!(tile_path("1", 273, 112), "tile/1/273.p/112");

@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_reads_back_as_it_was_written() {
+    fn a_line_parses_to_what_was_written() {
         for entry in [
             EntryLine::Whole { salt: [0xab; 16], payload: br#"{"a":",\"salt\":\"","b":1}"# },
             EntryLine::Redacted { leaf_data: Digest([7; 32]) },

@@ -10,22 +10,22 @@
 //! ```text
 //! aegis-bundle.json          one line: {"format":"aegis-bundle/v1","origin":…,"policies":true,"size":…}
 //! checkpoint                 the signed checkpoint                                        c2sp.org/tlog-checkpoint
-//!   for every 256 records, the last of them fewer:
-//! records/N.jsonl            the records from number N on (12 digits), at most 1 MiB of them but for a larger one
+//!   for every 256 records (fewer at the end):
+//! records/N.jsonl            the records from number N on (12 digits): at most 1 MiB, unless a single record is larger
 //! …                          further parts of the 256
-//! tile/entries/NNN[.p/W]     what is hashed to leaves: the leaf data, each with its length  c2sp.org/tlog-tiles
+//! tile/entries/NNN[.p/W]     the leaf data, each with its length: it is hashed to leaves    c2sp.org/tlog-tiles
 //! tile/0/NNN[.p/W]           the leaf hashes
 //!   then:
 //! tile/1/… tile/2/…          the hashes of full tiles, level by level
-//! policies/REVISION.json     merged, as RFC 8785 JSON whose SHA-256 is the revision: all that records name as
-//!                            loaded, in the order of their revisions
+//! policies/REVISION.json     each merged policy that a record names as loaded, in the order of the revisions: RFC 8785
+//!                            JSON, whose SHA-256 is the revision
 //! ```
 //!
 //! A line of records has one of these forms:
 //!
 //! ```text
 //! {"payload":{…},"salt":"<32 hex digits>"}         the payload byte for byte as it was hashed
-//! {"redacted":"<64 hex digits>"}                   the leaf data alone: payload and salt were taken away
+//! {"redacted":"<64 hex digits>"}                   the leaf data alone: payload and salt were removed
 //! ```
 //!
 //! The records name the signing keys (`log_started`, `log_key_rotated`), so the bundle needs no list of keys. A bundle

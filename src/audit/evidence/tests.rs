@@ -1,4 +1,4 @@
-//! Bundles and receipts: what is whole verifies, and what was changed in any place does not.
+//! Bundles and receipts: an unchanged one verifies, and one that was changed anywhere does not.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ pub(super) fn key(seed: u8) -> SigningKey {
     SigningKey::from_seed(ORIGIN, [seed; 32]).unwrap()
 }
 
-/// A log in memory: its events, and which of its records have no payload.
+/// A log in memory: its events, and the numbers of its records without a payload.
 #[derive(Clone)]
 pub(super) struct Log {
     pub(super) events: Vec<Event>,
@@ -96,7 +96,7 @@ impl Log {
         self.write().iter().map(|written| hash_leaf(&written.entry().leaf_data().0)).collect()
     }
 
-    /// Writes a bundle without looking at what it says.
+    /// Writes a bundle of the events without checking them.
     pub(super) fn bundle(&self, seed: u8) -> Result<Vec<u8>, Invalid> {
         let checkpoint = self.checkpoint(self.events.len(), seed);
         let mut writer = BundleWriter::begin(Vec::new(), checkpoint, Trust::default(), false)?;
@@ -124,7 +124,7 @@ fn verify(bundle: &[u8], trust: Trust) -> Result<Checked, String> {
 }
 
 #[test]
-fn a_bundle_verifies_with_whatever_was_known_before() {
+fn a_bundle_is_verified_against_known_keys_and_earlier_checkpoints() {
     let log = Log::new().decisions(300).rotated(1, 2).decisions(300);
     let bundle = log.bundle(2).unwrap();
     let seen = [(1, 1), (256, 1), (301, 1), (302, 2), (602, 2)];
@@ -143,15 +143,15 @@ fn a_bundle_verifies_with_whatever_was_known_before() {
 }
 
 #[test]
-fn a_bundle_of_every_size_around_a_tile_verifies() {
+fn bundles_of_all_sizes_around_a_tile_verify() {
     for decisions in [0, 1, 2, 254, 255, 256, 257, 511, 512] {
         let bundle = Log::new().decisions(decisions).bundle(1).unwrap();
         assert_eq!(verify(&bundle, Trust::default()).unwrap().checkpoint.size, decisions + 1);
     }
 }
 
-/// What is changed of a byte: a bit that is another one from byte to byte, what tells small letters from capitals, and
-/// all.
+/// The bits to change in the byte at this position: one bit, the bit that separates small letters from capitals, and
+/// all bits.
 fn changes(at: usize) -> [u8; 3] {
     [1 << (at % 8), b' ', 0xff]
 }
@@ -179,12 +179,12 @@ fn no_byte_of_a_bundle_can_be_changed() {
         assert!(verify(&bundle[..len], Trust::default()).is_err(), "cut off at {len}");
     }
     bundle.push(0);
-    assert!(verify(&bundle, Trust::default()).is_err(), "a byte too many");
+    assert!(verify(&bundle, Trust::default()).is_err(), "an extra byte");
 }
 
-/// Whoever changes the records and all hashes above them, but has not the key.
+/// Someone changes records and all hashes above them, with and without the signing key.
 #[test]
-fn a_log_that_was_made_consistent_again_has_not_the_root_that_was_signed() {
+fn a_changed_log_does_not_match_the_signed_root_even_if_it_is_consistent() {
     let log = Log::new().decisions(300);
     let honest = log.checkpoint(301, 1);
     let mut forgeries = Vec::new();
@@ -205,12 +205,12 @@ fn a_log_that_was_made_consistent_again_has_not_the_root_that_was_signed() {
     forgeries.push(("cut", cut));
     for (what, forged) in forgeries {
         let bundle = forged.bundle(1).unwrap();
-        // Signed by the stolen key it is a log of its own, and what was seen before tells.
+        // Signed by the stolen key, it is a valid log. Only a checkpoint that was seen before shows the change.
         verify(&bundle, Trust::default()).unwrap();
         let seen = Trust { checkpoints: vec![honest.clone()], ..Trust::default() };
         let why = verify(&bundle, seen).unwrap_err();
         assert!(why.contains("checkpoint"), "{what}: {why}");
-        // Without the key it has to keep the honest checkpoint.
+        // Without the key, the forger has to keep the honest checkpoint.
         let checkpoint = SignedCheckpoint { note: honest.note.clone(), checkpoint: honest.checkpoint.clone() };
         let mut writer = BundleWriter::begin(Vec::new(), checkpoint, Trust::default(), false).unwrap();
         for written in forged.write() {
@@ -221,13 +221,13 @@ fn a_log_that_was_made_consistent_again_has_not_the_root_that_was_signed() {
 }
 
 #[test]
-fn the_first_record_that_is_wrong_is_named() {
+fn the_error_names_the_first_wrong_record() {
     let log = Log::new().decisions(600);
     let bundle = log.bundle(1).unwrap();
     for (sequence, number) in [(2, 0u64), (256, 254), (257, 255), (601, 599)] {
         let id = decision_id(number).to_string();
         let mut changed = bundle.clone();
-        // The last digit of the id is among the random ones.
+        // The last digit of the id is a random one.
         let at = changed.windows(id.len()).position(|window| window == id.as_bytes()).unwrap() + id.len() - 1;
         changed[at] = if changed[at] == b'0' { b'1' } else { b'0' };
         let why = verify(&changed, Trust::default()).unwrap_err();
@@ -236,7 +236,7 @@ fn the_first_record_that_is_wrong_is_named() {
 }
 
 #[test]
-fn a_payload_that_is_missing_must_be_accounted_for() {
+fn a_record_must_say_why_a_payload_is_missing() {
     let mut log = Log::new().decisions(300);
     log.redacted = (2..=200).collect();
     let why = log.bundle(1).unwrap_err().to_string();
@@ -252,7 +252,7 @@ fn a_payload_that_is_missing_must_be_accounted_for() {
 }
 
 #[test]
-fn a_bundle_has_the_policies_that_its_records_name() {
+fn a_bundle_contains_the_policies_that_its_records_name() {
     let json = br#"{"version":"1"}"#.to_vec();
     let revision = Digest::of(&json);
     let log =
@@ -276,7 +276,7 @@ fn a_bundle_has_the_policies_that_its_records_name() {
 }
 
 #[test]
-fn keys_follow_from_one_another() {
+fn each_key_is_signed_by_the_key_before_it() {
     for (what, log) in [
         ("a key that never signed", Log::new().rotated(5, 6)),
         ("no name", Log { events: vec![Event::DaemonStopped], redacted: vec![] }),
@@ -285,7 +285,7 @@ fn keys_follow_from_one_another() {
         assert!(log.bundle(1).is_err(), "{what}");
     }
     let mut forged = Log::new().rotated(1, 2);
-    let Event::LogKeyRotated { statement, .. } = &mut forged.events[1] else { panic!("it is one") };
+    let Event::LogKeyRotated { statement, .. } = &mut forged.events[1] else { panic!("the event is a rotation") };
     *statement = sign_rotation(ORIGIN, &key(3), &key(2));
     assert!(forged.bundle(2).is_err());
 }
@@ -316,7 +316,7 @@ fn a_receipt_proves_one_decision_and_no_byte_of_it_can_be_changed() {
         ("the key in force left out", log.receipt(&[1, 3, 5], 2)),
         ("two decisions", log.receipt(&[1, 2, 3, 6], 2)),
         ("no decision", log.receipt(&[1, 6], 2)),
-        ("a key that is over", log.receipt(&[1, 3, 5, 6], 1)),
+        ("a replaced key", log.receipt(&[1, 3, 5, 6], 1)),
     ] {
         assert!(receipt.verify(&Trust::default()).is_err(), "{what}");
     }

@@ -385,7 +385,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_accounted_for_is_found() {
+    fn the_first_missing_record_without_a_reason_is_found() {
         let outside = |missing: &[(u64, u64)], excused: &[(u64, u64)]| {
             Ranges(missing.to_vec()).first_outside(&mut Ranges(excused.to_vec()))
         };

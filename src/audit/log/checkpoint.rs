@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_checkpoint_reads_back_as_it_was_written() {
+    fn a_checkpoint_parses_to_what_was_written() {
         let signed = signed(7, Digest([3; 32]));
         assert_eq!(SignedCheckpoint::parse(&signed.to_string()).unwrap(), signed);
         let text = "example.com/behind-the-sofa\n20852163\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n";
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proof_reads_back_as_it_was_written() {
+    fn a_proof_parses_to_what_was_written() {
         for extra in [None, Some(b"what belongs to it".to_vec())] {
             let leaf = Digest([9; 32]);
             let root = merkle::hash_node(&Digest([8; 32]), &leaf);
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_checkpoint_is_refused() {
+    fn an_invalid_checkpoint_is_refused() {
         let hash = STANDARD.encode([0; 32]);
         for text in [
             String::new(),

@@ -15,7 +15,7 @@
 //! ```
 //!
 //! The key in force at its size signs a checkpoint: the last key whose record the checkpoint covers. So a verifier that
-//! knows one key of a log can find the others, and an old key cannot sign anything after the record of its successor.
+//! knows one key of a log can find the others. An old key cannot sign anything after the record of its successor.
 
 use redb::{ReadableTable as _, StorageError};
 use serde::{Deserialize, Serialize};
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_checkpoint_is_the_business_of_the_key_in_force_at_its_size() {
+    fn the_key_in_force_at_its_size_signs_a_checkpoint() {
         let keys = [(1, 1), (10, 2)].map(|(sequence, seed)| LogKey { sequence, key: key(seed).verifier().clone() });
         let log = LogIdentity { origin: "example.com/log".into(), keys: keys.to_vec() };
         for (size, seed) in [(0, 1), (1, 1), (9, 1), (10, 2), (1000, 2)] {

@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_leaf_hash_is_the_documented_one() {
+    fn the_leaf_hash_is_computed_as_documented() {
         let mut data = b"aegis/record/v1\0".to_vec();
         data.extend([5; 16]);
         data.extend(b"{}");

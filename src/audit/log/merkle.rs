@@ -70,7 +70,7 @@ pub fn root<S: Subtrees>(subtrees: &mut S, size: u64) -> Result<Digest, S::Error
 /// The proof that the tree of this size contains a leaf: hashes from the leaf's sibling up to a child of the root. The
 /// caller ensures `index < size`.
 pub fn inclusion_proof<S: Subtrees>(subtrees: &mut S, index: u64, size: u64) -> Result<Vec<Digest>, S::Error> {
-    debug_assert!(index < size, "there is such a leaf");
+    debug_assert!(index < size, "the leaf exists");
     let (mut start, mut end) = (0, size);
     let mut siblings = Vec::new();
     while end - start > 1 {
@@ -330,7 +330,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn small_trees_are_those_of_the_rfc() {
+    fn small_trees_match_the_rfc() {
         let all = leaves(70);
         let mut frontier = Frontier::default();
         for size in 0..=70usize {
@@ -357,7 +357,7 @@ pub(crate) mod tests {
 
     /// The vectors of the reference implementation of Certificate Transparency.
     #[test]
-    fn known_roots() {
+    fn roots_match_the_vectors_of_certificate_transparency() {
         let inputs: [&[u8]; 8] = [
             b"",
             &[0],
@@ -388,7 +388,7 @@ pub(crate) mod tests {
     proptest! {
         /// A changed proof fails: a changed hash, a missing or extra hash, another leaf, another size.
         #[test]
-        fn what_is_changed_does_not_verify(size in 2u64..600, at in 0u64..600, other in 0u64..600, byte in 0usize..32) {
+        fn a_changed_proof_does_not_verify(size in 2u64..600, at in 0u64..600, other in 0u64..600, byte in 0usize..32) {
             let leaves = leaves(size);
             let root = naive::root(&leaves);
             let (index, other) = (at % size, other % size);
@@ -426,7 +426,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_refused() {
+    fn impossible_sizes_and_indexes_are_refused() {
         let root = empty_root();
         assert_eq!(verify_inclusion(&root, 3, 3, &[], &root), Err(ProofError::NoSuchLeaf { index: 3, size: 3 }));
         assert_eq!(verify_consistency(4, &root, 3, &root, &[]), Err(ProofError::NotASuccessor { old: 4, new: 3 }));

@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn the_go_implementations_keys_are_read_and_written() {
+    fn keys_of_the_go_implementation_are_read_and_written() {
         let key = SigningKey::from_text(GO_PRIVATE).unwrap();
         assert_eq!((key.verifier().to_string().as_str(), key.to_secret_text().as_str()), (GO_PUBLIC, GO_PRIVATE));
         let text =
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn every_changed_byte_is_noticed() {
+    fn a_note_with_any_byte_changed_does_not_verify() {
         let key: VerifierKey = VKEY.parse().unwrap();
         for at in 0..NOTE.len() {
             for bit in 0..8 {
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_of_an_unknown_key_is_ignored_and_one_of_a_known_key_must_be_right() {
+    fn a_signature_of_an_unknown_key_is_ignored_and_one_of_a_known_key_must_verify() {
         let (a, b) = (SigningKey::from_seed("a", [1; 32]).unwrap(), SigningKey::from_seed("b", [2; 32]).unwrap());
         let note = Note::parse(&sign("text\n", &[&a, &b])).unwrap();
         assert_eq!(note.verify(&[a.verifier().clone()]).unwrap(), [a.verifier()]);
@@ -376,9 +376,9 @@ mod tests {
         assert!(matches!(forged.verify(&keys), Err(NoteError::WrongSignature(_))));
     }
 
-    /// The example of c2sp.org/tlog-cosignature has no key with it; this one is made as the page says.
+    /// The example of c2sp.org/tlog-cosignature comes without a key. This cosignature is made as the page describes.
     #[test]
-    fn a_cosignature_is_over_the_time_and_the_text() {
+    fn a_cosignature_covers_the_time_and_the_text() {
         let pair = Ed25519KeyPair::from_seed_unchecked(&[7; 32]).unwrap();
         let public = pair.public_key().as_ref().try_into().unwrap();
         let key = VerifierKey { name: "witness.example/w1".into(), algorithm: Algorithm::Cosignature, public };
@@ -395,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_note_or_key_is_refused() {
+    fn an_invalid_note_or_key_is_refused() {
         for note in [
             "",
             "text\n",

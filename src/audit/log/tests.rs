@@ -1,4 +1,4 @@
-//! The Merkle tree of a store: the same roots and proofs as the leaves alone give, whatever of the tree is derived.
+//! The Merkle tree of a store gives the same roots and proofs as its leaves alone, however much of it is derived.
 
 use crate::audit::log::merkle::{Frontier, consistency_proof, inclusion_proof, verify_consistency, verify_inclusion};
 use crate::audit::log::record::Event;
@@ -21,7 +21,7 @@ fn leaves(reader: &Reader) -> Vec<Digest> {
     }
 }
 
-/// Roots of all sizes, and proofs of a sample that meets every edge of a tile.
+/// Checks the roots of all sizes, and proofs at every edge of a tile.
 fn check(reader: &Reader) {
     let leaves = leaves(reader);
     let mut frontier = Frontier::default();
@@ -68,13 +68,13 @@ async fn proofs_are_the_same_before_and_after_the_tree_is_derived() {
     store.shutdown();
     let store = Store::open(&path, options()).unwrap();
     append(&store, 1).await;
-    // Nothing is acknowledged before the batch after it: what is due between two batches is done by then.
+    // The writer derives between two batches. Once the second batch is acknowledged, it has derived after the first.
     append(&store, 1).await;
     check(&store.read().unwrap());
     store.shutdown();
 }
 
-/// More than 65,536 leaves, so that there is a second level, which is derived 64 tiles at a time.
+/// More than 65,536 leaves, so that there is a second level. It is derived 64 tiles at a time.
 #[tokio::test]
 async fn a_large_log_has_a_second_level() {
     let (_directory, path) = place();
@@ -110,7 +110,7 @@ async fn a_large_log_has_a_second_level() {
 }
 
 #[tokio::test]
-async fn a_tree_that_is_asked_for_more_than_there_is_says_so() {
+async fn a_root_of_more_records_than_there_are_is_an_error() {
     let (_directory, path) = place();
     let store = Store::open(&path, options()).unwrap();
     append(&store, 3).await;

@@ -1,4 +1,4 @@
-//! Where a daemon is: a URL or a unix socket.
+//! The address of a daemon: a URL or a unix socket.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ pub(super) enum Address {
 }
 
 impl Address {
-    /// Reads an address that stands in a flag, a variable or a file.
+    /// Reads an address from a flag, a variable or a file.
     pub(super) fn read(text: &str, from: &str) -> Result<Self, Failure> {
         let wrong = |why: &str| {
             Failure::usage(format!("{from}: `{text}` is not an endpoint: {why}"))
@@ -35,7 +35,8 @@ impl Address {
         }
     }
 
-    /// Whether nobody on the way can read what is sent: TLS, a unix socket, or loopback. The SDKs have the same rule.
+    /// Whether nobody on the network path can read what is sent: TLS, a unix socket, or loopback. The SDKs have the
+    /// same rule.
     pub(super) fn is_private(&self) -> bool {
         match self {
             Self::Tls { .. } | Self::Socket(_) => true,
@@ -62,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_endpoint_is_refused_with_what_would_be_right() {
+    fn an_invalid_endpoint_is_refused_with_what_would_be_right() {
         for (endpoint, says) in [
             ("127.0.0.1:50051", "does not begin with http://"),
             ("localhost", "does not begin with http://"),
@@ -79,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn only_tls_sockets_and_this_machine_are_private() {
+    fn only_tls_unix_sockets_and_loopback_are_private() {
         let is_private = |endpoint: &str| Address::read(endpoint, "a test").unwrap().is_private();
         for endpoint in [
             "http://127.0.0.1:1",

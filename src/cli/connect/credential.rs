@@ -1,4 +1,4 @@
-//! What is shown to a daemon: a token on every call, and certificates over TLS.
+//! What a command shows to a daemon: a token with every call, and certificates over TLS.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -15,7 +15,7 @@ use crate::cli::data_dir::DataDir;
 use crate::cli::environment::Environment;
 use crate::cli::failure::Failure;
 
-/// A secret that proves who calls. Not `Debug`: it must not reach a log.
+/// A secret that proves who calls. It is not `Debug`, so that it cannot reach a log.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Token(pub(super) String);
 
@@ -25,13 +25,13 @@ impl Token {
         environment.variable("AEGIS_TOKEN").map(|token| Self(token.to_string_lossy().trim().to_owned()))
     }
 
-    /// The credential in the data directory, where it may be sent and is of use: over TLS to a daemon that `--tls-ca`
-    /// vouches for, or over the socket beside it by another user than the daemon's. (The daemon knows its own user by
-    /// the kernel's word, and the record should say so.)
+    /// The credential in the data directory, if it may be sent and is needed. It may go over TLS to a daemon with a
+    /// certificate of `--tls-ca`. It may go over the socket next to it, if the caller is another user than the
+    /// daemon's. (The daemon knows its own user from the kernel, and the record should say so.)
     pub(super) fn found(data_dir: &DataDir, address: &Address, tls: &Tls, uid: u32) -> Option<Self> {
         let socket = data_dir.socket();
         match address {
-            // The machine's authorities vouch for every host on the internet.
+            // The machine's own authorities accept every host on the internet.
             Address::Tls { .. } if tls.ca.is_some() => {}
             Address::Socket(path) if *path == socket && fs::metadata(&socket).ok()?.uid() != uid => {}
             Address::Tls { .. } | Address::Socket(_) | Address::Plaintext { .. } => return None,
@@ -41,12 +41,12 @@ impl Token {
     }
 }
 
-/// Puts the token on every call.
+/// Adds the token to every call.
 #[derive(Clone)]
 pub(in crate::cli) struct Bearer(Option<MetadataValue<Ascii>>);
 
 impl Bearer {
-    /// What goes with every call to that address. A token goes to nobody who could pass it on.
+    /// What is added to every call to this address. A token is not sent where others could read it.
     pub(super) fn new(token: Option<&Token>, address: &Address) -> Result<Self, Failure> {
         let Some(Token(token)) = token else { return Ok(Self(None)) };
         if !address.is_private() {
@@ -72,7 +72,7 @@ impl Interceptor for Bearer {
     }
 }
 
-/// Whose certificates to accept of a daemon that uses TLS, and which to show it.
+/// The certificates to accept from a daemon that uses TLS, and the certificate to show it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tls {
     ca: Option<PathBuf>,
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_goes_over_plaintext_to_nothing_but_loopback() {
+    fn a_token_is_sent_over_plaintext_to_loopback_only() {
         for endpoint in ["http://example.com:1", "http://10.0.0.1:1", "http://0.0.0.0:1"] {
             let failure = bearer("aegis_secret", endpoint).err().unwrap().to_string();
             assert!(failure.contains(endpoint) && failure.contains("https://"), "{failure}");

@@ -1,14 +1,13 @@
 //! Finding the daemon, and deciding which credential may be sent to it.
 //!
-//! Where, for what a person does (`approve`, `audit`, `policy`, …): `--endpoint`, else `--data-dir`, else
-//! `AEGIS_ENDPOINT`, else the data directory; there `aegis.sock`, whose peers need no token. Where, for what an agent
-//! does (`propose`, `evaluate`): the same, but in the data directory the URL that the daemon wrote to `endpoint`, and
-//! without one `http://127.0.0.1:50051`.
+//! Commands of a person (`approve`, `audit`, `policy`, …) connect to `--endpoint`, else to `aegis.sock` in
+//! `--data-dir`, else to `AEGIS_ENDPOINT`, else to `aegis.sock` in the default data directory. The peers of that
+//! socket need no token. Commands of an agent (`propose`, `evaluate`) use the same order. In a data directory they
+//! connect to `agent.sock`, else to the URL that the daemon wrote to `endpoint`, else to `http://127.0.0.1:50051`.
 //!
-//! With what: `AEGIS_TOKEN` goes over TLS, unix sockets and loopback. A credential that was merely *found* in the data
-//! directory goes only over TLS to whom `--tls-ca` vouches for, or over the socket beside it: this program must not
-//! give a stranger's endpoint, by itself, what that could keep. What an agent does is never given a credential by
-//! itself.
+//! `AEGIS_TOKEN` is sent over TLS, unix sockets and loopback. A credential that was only *found* in the data directory
+//! is sent to two places: to a daemon that `--tls-ca` verifies, and over the socket next to it. A stranger's endpoint
+//! could keep it. Commands of an agent never send a found credential.
 
 mod address;
 mod credential;
@@ -38,16 +37,16 @@ use crate::proto::v1::audit_service_client::AuditServiceClient;
 use crate::proto::v1::governance_service_client::GovernanceServiceClient;
 use crate::proto::v1::policy_service_client::PolicyServiceClient;
 
-/// How long a call may take that waits for nobody.
+/// The timeout of a call that waits for nobody.
 const CALL: Duration = Duration::from_secs(30);
-/// How long one attempt to connect may take.
+/// The timeout of one attempt to connect.
 const CONNECT: Duration = Duration::from_secs(5);
-/// How long a command tries again while nobody listens: a daemon that is being started takes about this long.
+/// How long a command tries again while nobody listens. A daemon takes about this long to start.
 const STARTING: Duration = Duration::from_secs(2);
-/// The largest message that is taken from the daemon: more than it sends by its own limits, less than memory.
+/// The largest message that is accepted from the daemon: more than its own limits allow, less than memory.
 const LARGEST_MESSAGE: usize = 64 << 20;
 
-/// How every call travels.
+/// The transport of every call.
 pub(super) type Transport = InterceptedService<Channel, Bearer>;
 
 /// A connection to a daemon. It reconnects by itself.
@@ -58,49 +57,49 @@ pub(super) struct Remote {
 }
 
 impl Remote {
-    /// Finds the daemon and connects. A daemon that is being started is waited for.
+    /// Finds the daemon and connects. Waits for a daemon that is starting.
     pub(super) async fn open(door: Door, args: &RemoteArgs) -> Result<Self, Failure> {
         connect(&Target::find(door, args, &Environment::of_process())?, STARTING).await
     }
 
-    /// Connects to the main listener without showing anything, at once or not at all.
+    /// Connects to the main listener without a credential. Does not try again.
     pub(super) async fn open_without_credential(args: &RemoteArgs) -> Result<Channel, Failure> {
         let target = Target::find(Door::Agent, args, &Environment::of_process())?;
         Ok(connect(&Target { token: None, ..target }, Duration::ZERO).await?.channel)
     }
 
-    /// What an agent calls.
+    /// The service for agents.
     pub(super) fn governance(&self) -> GovernanceServiceClient<Transport> {
         GovernanceServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
             .max_decoding_message_size(LARGEST_MESSAGE)
     }
 
-    /// What a reviewer calls.
+    /// The service for reviewers.
     pub(super) fn approvals(&self) -> ApprovalServiceClient<Transport> {
         ApprovalServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
             .max_decoding_message_size(LARGEST_MESSAGE)
     }
 
-    /// What an auditor calls.
+    /// The service for auditors.
     pub(super) fn audit(&self) -> AuditServiceClient<Transport> {
         AuditServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
             .max_decoding_message_size(LARGEST_MESSAGE)
     }
 
-    /// What an admin calls: tokens, redaction, keys.
+    /// The service for admins: tokens, redaction, keys.
     pub(super) fn administration(&self) -> AdminServiceClient<Transport> {
         AdminServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
             .max_decoding_message_size(LARGEST_MESSAGE)
     }
 
-    /// What an admin calls about the policy.
+    /// The service for the policy.
     pub(super) fn policy(&self) -> PolicyServiceClient<Transport> {
         PolicyServiceClient::with_interceptor(self.channel.clone(), self.bearer.clone())
             .max_decoding_message_size(LARGEST_MESSAGE)
     }
 }
 
-/// Opens a connection. Tries again for so long while nobody listens there.
+/// Opens a connection. Tries again for this long while nobody listens there.
 async fn connect(target: &Target, patience: Duration) -> Result<Remote, Failure> {
     let bearer = Bearer::new(target.token.as_ref(), &target.address)?;
     let endpoint = endpoint(target)?;
@@ -140,7 +139,7 @@ fn endpoint(target: &Target) -> Result<Endpoint, Failure> {
         endpoint.map_err(|error| Failure::usage(format!("{address} is not an endpoint: {}", root_cause(&error))))?;
     Ok(endpoint
         .connect_timeout(CONNECT)
-        // A daemon that vanished without a word is noticed while a call waits for a person.
+        // Detects a daemon that is gone while a call waits for a person.
         .http2_keep_alive_interval(Duration::from_secs(20))
         .keep_alive_timeout(Duration::from_secs(10)))
 }
@@ -150,14 +149,14 @@ pub(super) fn call<T>(message: T) -> Request<T> {
     waiting_call(message, Duration::ZERO)
 }
 
-/// A request that may take as long as it waits for a person, and a little more.
+/// A request that waits for a person. Its deadline is a little later than the wait.
 pub(super) fn waiting_call<T>(message: T, wait: Duration) -> Request<T> {
     let mut request = Request::new(message);
     request.set_timeout(CALL + wait);
     request
 }
 
-/// Runs what a remote command does. One thread is enough for a command that waits for one daemon.
+/// Runs the future of a remote command. One thread is enough to wait for one daemon.
 pub(super) fn block_on<F: Future>(future: F) -> Result<F::Output, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -166,7 +165,7 @@ pub(super) fn block_on<F: Future>(future: F) -> Result<F::Output, Failure> {
     Ok(runtime.block_on(future))
 }
 
-/// The reviewers' socket of this data directory: named in advice.
+/// The reviewers' socket of this data directory, for advice.
 pub(super) fn reviewers_socket(args: &RemoteArgs) -> Option<std::path::PathBuf> {
     DataDir::find(args.data_dir.as_deref(), &Environment::of_process()).ok().map(|dir| dir.socket())
 }
@@ -176,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_cannot_connect_is_told_where_why_and_what_to_do() {
+    fn a_failure_to_connect_says_where_why_and_what_to_do() {
         let dir = tempfile::tempdir().unwrap();
         for (door, endpoint, says) in [
             (Door::Person, None, "the socket of the data directory"),
@@ -195,7 +194,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_daemon_that_is_being_started_is_waited_for() {
+    async fn a_command_waits_for_a_daemon_that_is_starting() {
         let dir = tempfile::tempdir().unwrap();
         let socket = dir.path().join("late.sock");
         let args = RemoteArgs { endpoint: Some(format!("unix:{}", socket.display())), ..RemoteArgs::default() };

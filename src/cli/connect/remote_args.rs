@@ -8,12 +8,12 @@ use std::path::PathBuf;
 pub(in crate::cli) struct RemoteArgs {
     /// Connect to this daemon: `https://HOST:PORT`, `http://HOST:PORT` or `unix:/PATH` [env: `AEGIS_ENDPOINT`]
     ///
-    /// Without it the local daemon is found by its data directory. The token is taken from `AEGIS_TOKEN` alone, because
+    /// Without it, the data directory leads to the local daemon. The token comes from `AEGIS_TOKEN` alone, because
     /// other users of the machine can see command lines. It is sent over https, a unix socket or loopback only.
     #[arg(long, value_name = "URL")]
     pub(in crate::cli) endpoint: Option<String>,
 
-    /// Find the daemon by this data directory [env: `AEGIS_DATA_DIR`] [default: `$XDG_STATE_HOME/aegis`]
+    /// Find the local daemon by this data directory [env: `AEGIS_DATA_DIR`] [default: `$XDG_STATE_HOME/aegis`]
     #[arg(long, value_name = "DIR")]
     pub(in crate::cli) data_dir: Option<PathBuf>,
 

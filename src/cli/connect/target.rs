@@ -1,4 +1,4 @@
-//! Finding the daemon, and saying why it was sought there.
+//! Finds the daemon, and says why it was sought at that address.
 
 use std::fmt;
 use std::fs;
@@ -13,10 +13,10 @@ use crate::cli::data_dir::DataDir;
 use crate::cli::environment::Environment;
 use crate::cli::failure::{Failure, because};
 
-/// Where the daemon's main listener is when nothing says otherwise.
+/// The address of the daemon's main listener if nothing else is set.
 const DEFAULT_MAIN_LISTENER: &str = "http://127.0.0.1:50051";
 
-/// Which of the daemon's doors a command uses.
+/// The listener of the daemon that a command uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::cli) enum Door {
     /// The main listener, where a caller may be an anonymous agent.
@@ -25,7 +25,7 @@ pub(in crate::cli) enum Door {
     Person,
 }
 
-/// Why this address and no other.
+/// Why this address was chosen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Source {
     Flag,
@@ -35,7 +35,7 @@ pub(super) enum Source {
     Default(Option<DataDir>),
 }
 
-/// A daemon that was found, and what to show it.
+/// The address of a daemon, and what to show it.
 pub(super) struct Target {
     pub(super) address: Address,
     pub(super) source: Source,
@@ -47,7 +47,7 @@ impl Target {
     /// Finds the daemon. Reads files of the data directory; connects to nothing.
     pub(super) fn find(door: Door, args: &RemoteArgs, environment: &Environment) -> Result<Self, Failure> {
         let data_dir = DataDir::find(args.data_dir.as_deref(), environment);
-        // A flag wins over every variable: AEGIS_ENDPOINT counts where neither flag is given.
+        // A flag wins over every variable: AEGIS_ENDPOINT counts only if neither flag is given.
         let variable = environment.variable("AEGIS_ENDPOINT").filter(|_| args.data_dir.is_none());
         let (address, source) = match (&args.endpoint, variable, door) {
             (Some(endpoint), _, _) => (Address::read(endpoint, "--endpoint")?, Source::Flag),
@@ -69,14 +69,14 @@ impl Target {
     }
 }
 
-/// The main listener: as the daemon announced it, else where it is by default. A data directory that was named has to
-/// be one: another daemon than the one that is meant must not be asked.
+/// The main listener: as the daemon announced it, else the default. A data directory that was named must belong to a
+/// daemon, because the default could be another daemon.
 fn main_listener(data_dir: Option<&DataDir>, is_named: bool) -> Result<(Address, Source), Failure> {
     let default = |data_dir: Option<&DataDir>| {
         Ok((Address::read(DEFAULT_MAIN_LISTENER, "the default")?, Source::Default(data_dir.cloned())))
     };
     let Some(data_dir) = data_dir else { return default(None) };
-    // Nobody can sit on a socket in the daemon's own directory in its place, as on a port.
+    // Another process can listen on the port in place of the daemon, but not on a socket in the daemon's directory.
     let socket = data_dir.agent_socket();
     if fs::metadata(&socket).is_ok_and(|metadata| metadata.file_type().is_socket()) {
         return Ok((Address::Socket(socket), Source::Socket(data_dir.clone())));
@@ -85,7 +85,7 @@ fn main_listener(data_dir: Option<&DataDir>, is_named: bool) -> Result<(Address,
     match fs::read_to_string(&file) {
         Ok(url) => Ok((Address::read(url.trim(), &file.display().to_string())?, Source::Announced(file))),
         Err(error) if is_named => Err(not_a_data_dir(data_dir, &error)),
-        // An agent of another user cannot look into the daemon's directory, and need not.
+        // An agent of another user cannot read the daemon's directory, and need not.
         Err(_) => default(Some(data_dir)),
     }
 }
@@ -133,12 +133,12 @@ mod tests {
         Environment::of_user(rustix::process::geteuid().as_raw())
     }
 
-    /// A user other than the one who owns what the tests make.
+    /// A user who does not own the files of the tests.
     fn stranger() -> Environment {
         Environment::of_user(user().uid + 1)
     }
 
-    /// With the data directory in a variable.
+    /// Sets the data directory in a variable.
     fn at(environment: &Environment, data_dir: &Path) -> Environment {
         environment.clone().with("AEGIS_DATA_DIR", data_dir.to_str().unwrap())
     }
@@ -171,14 +171,14 @@ mod tests {
         let socket = dir.path().join("agent.sock");
         UnixListener::bind(&socket).unwrap();
         let found = find(Door::Agent, &args(None, dir.path()), &stranger());
-        assert_eq!(found, (format!("unix:{}", socket.display()), None), "a socket of the daemon's own is preferred");
+        assert_eq!(found, (format!("unix:{}", socket.display()), None), "the daemon's own socket is preferred");
         let empty = tempfile::tempdir().unwrap();
         let found = find(Door::Agent, &RemoteArgs::default(), &at(&user(), empty.path()));
         assert_eq!(found, (DEFAULT_MAIN_LISTENER.into(), None));
     }
 
     #[test]
-    fn a_flag_wins_over_the_variables_and_they_over_what_is_found() {
+    fn a_flag_wins_over_variables_and_they_win_over_what_is_found() {
         let dir = daemon_was_here();
         let environment = at(&user(), dir.path()).with("AEGIS_ENDPOINT", "http://b:2");
         for (door, found) in [
@@ -186,13 +186,13 @@ mod tests {
             (Door::Person, format!("unix:{}/aegis.sock", dir.path().display())),
         ] {
             assert_eq!(find(door, &args(Some("http://a:1"), dir.path()), &environment).0, "http://a:1");
-            assert_eq!(find(door, &args(None, dir.path()), &environment).0, found, "--data-dir is a flag as well");
+            assert_eq!(find(door, &args(None, dir.path()), &environment).0, found, "--data-dir is a flag too");
             assert_eq!(find(door, &RemoteArgs::default(), &environment).0, "http://b:2");
         }
     }
 
     #[test]
-    fn a_data_directory_that_is_named_has_to_be_one() {
+    fn a_named_data_directory_must_belong_to_a_daemon() {
         let empty = tempfile::tempdir().unwrap();
         let nowhere = empty.path().join("nowhere");
         for (dir, says) in [(&nowhere, "there is no such directory"), (&empty.path().into(), "no daemon has started")] {
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_found_credential_goes_over_the_socket_beside_it_and_nowhere_else() {
+    fn a_found_credential_goes_to_its_own_socket_or_a_named_authority_only() {
         let dir = daemon_was_here();
         let credential = |door, endpoint: Option<&str>| find(door, &args(endpoint, dir.path()), &stranger()).1;
         let socket = format!("unix:{}/aegis.sock", dir.path().display());
@@ -213,7 +213,7 @@ mod tests {
         for elsewhere in elsewhere {
             assert_eq!(credential(Door::Person, Some(elsewhere)), None, "{elsewhere}");
         }
-        // Over TLS to a daemon that somebody in particular vouches for.
+        // Over TLS to a daemon of a named authority.
         let vouched = |door| {
             let args = RemoteArgs { tls_ca: Some("ca.pem".into()), ..args(Some("https://example.com:1"), dir.path()) };
             find(door, &args, &stranger()).1
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_given_token_is_for_every_door() {
+    fn a_given_token_is_used_for_every_listener() {
         let dir = daemon_was_here();
         let environment = stranger().with("AEGIS_TOKEN", &format!("{TOKEN}\n"));
         for door in [Door::Agent, Door::Person] {

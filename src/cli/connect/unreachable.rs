@@ -1,4 +1,4 @@
-//! Why a daemon cannot be reached, in words, and what would help.
+//! Why a daemon cannot be reached, and what would help.
 
 use std::io;
 
@@ -6,7 +6,7 @@ use super::address::Address;
 use super::target::{Source, Target};
 use crate::cli::failure::{Failure, because};
 
-/// Whether nobody listens at the address: a daemon that is being started may yet.
+/// Whether nobody listens at the address. A daemon that is starting may listen soon.
 pub(super) fn nobody_listens(error: &(dyn std::error::Error + 'static)) -> bool {
     let kind = io_error(error).map(io::Error::kind);
     matches!(kind, Some(io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound))
@@ -25,7 +25,7 @@ pub(super) fn failure(target: &Target, error: &(dyn std::error::Error + 'static)
         (Address::Socket(_), _) if is_denied => {
             "the mode of that socket, or of a directory above it, keeps you out: its operator can let your group in"
         }
-        // The first bytes of an answer in plaintext are no record of TLS.
+        // The first bytes of a plaintext answer are no TLS record.
         (Address::Tls { .. }, _) if root_cause(error).contains("InvalidContentType") => {
             "what answers there does not use TLS: is it an http:// endpoint?"
         }
@@ -40,7 +40,7 @@ fn io_error<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e io::
     std::iter::successors(Some(error), |error| error.source()).find_map(|error| error.downcast_ref())
 }
 
-/// The innermost reason: what a person can do something about.
+/// The innermost cause, which a person can do something about.
 pub(in crate::cli) fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
     match io_error(error).and_then(io::Error::raw_os_error) {
         Some(code) => because(&io::Error::from_raw_os_error(code)),

@@ -17,7 +17,7 @@ use crate::cli::{say, wire};
 use crate::domain::Timestamp;
 use crate::proto::v1::{Decision, ReportResultRequest, ResultStatus};
 
-/// Runs the command to its end, reports, and ends as the command did.
+/// Runs the command, reports its result, and returns its exit code.
 pub(super) async fn run(
     remote: &Remote,
     decision: &Decision,
@@ -39,7 +39,7 @@ pub(super) async fn run(
     report.started_at = Some(wire::to_moment(started_at));
     report.completed_at = Some(wire::to_moment(Timestamp::now()));
     if let Err(status) = remote.governance().report_result(connect::call(report)).await {
-        // The command has run: its own code matters more to whoever called than the gap in the record.
+        // The command has run: to the caller, its exit code matters more than the missing report.
         say::warning(format_args!("the result of the action could not be reported: {}", Failure::from(status)));
     }
     Ok(exit)
@@ -54,7 +54,7 @@ fn start(decision: &Decision, command: &[OsString]) -> io::Result<Child> {
         .spawn()
 }
 
-/// Runs the command and waits for it, whatever happens: its end has to be reported. Signals are passed on, but for
+/// Runs the command and waits for it, whatever happens, because its end has to be reported. Passes signals on, except
 /// those that the terminal sent to both.
 async fn attend(decision: &Decision, command: &[OsString], signals: &mut Signals) -> io::Result<ExitStatus> {
     let mut child = start(decision, command)?;
@@ -65,13 +65,13 @@ async fn attend(decision: &Decision, command: &[OsString], signals: &mut Signals
         };
         let pid = child.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
         if let Some(pid) = pid.filter(|_| !is_from_terminal) {
-            // It may have ended by itself in this moment.
+            // The command may have ended just now.
             let _ = kill_process(pid, signal);
         }
     }
 }
 
-/// The code that a shell would give it.
+/// The exit code that a shell would use.
 fn exit(status: ExitStatus) -> Exit {
     let code = status.code().or_else(|| Some(128 + status.signal()?)).and_then(|code| u8::try_from(code).ok());
     Exit::Command(code.unwrap_or(u8::MAX))
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_started_is_told_apart_as_shells_do() {
+    fn a_command_that_cannot_be_started_has_the_exit_code_of_a_shell() {
         let codes = ["/nowhere/at/all", "/"]
             .map(|path| unstartable(&start(&Decision::default(), &[path.into()]).map(drop).unwrap_err()).code());
         assert_eq!(codes, [127, 126]);

@@ -1,4 +1,4 @@
-//! A decision, as `propose` prints it and as its exit code says it.
+//! A decision, as `propose` prints it, and its exit code.
 
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
@@ -13,7 +13,7 @@ pub(super) fn is(decision: &Decision, outcome: Outcome) -> bool {
     decision.outcome == outcome as i32
 }
 
-/// The exit code. An outcome that this version does not know is a failure, never a go.
+/// The exit code. An outcome that this version does not know is a failure, never a success.
 pub(super) fn exit(decision: &Decision) -> Exit {
     match Outcome::try_from(decision.outcome) {
         Ok(Outcome::Allow) => Exit::Done,
@@ -23,7 +23,7 @@ pub(super) fn exit(decision: &Decision) -> Exit {
     }
 }
 
-/// Prints the decision: to stdout, or to stderr where stdout is a command's.
+/// Prints the decision: to stdout, or to stderr if stdout belongs to a command.
 pub(super) fn print(decision: &Decision, format: Format, stdout_is_taken: bool) -> Result<(), Failure> {
     let mut out = Out::stdout();
     match (format, stdout_is_taken) {
@@ -35,7 +35,7 @@ pub(super) fn print(decision: &Decision, format: Format, stdout_is_taken: bool) 
     out.flush()
 }
 
-/// The outcome word, the decision's id, and why.
+/// The outcome, the decision's id, and the reason.
 fn line(decision: &Decision) -> String {
     let outcome = words::outcome(decision.outcome);
     let style = paint::of(&outcome);
@@ -44,7 +44,7 @@ fn line(decision: &Decision) -> String {
         .into()
 }
 
-/// The decision, whole.
+/// The whole decision.
 fn json(decision: &Decision) -> Object {
     Object::default()
         .with("outcome", words::outcome(decision.outcome))
@@ -78,13 +78,13 @@ mod tests {
     }
 
     #[test]
-    fn the_outcome_word_comes_first_and_nothing_is_hidden() {
+    fn the_outcome_comes_first_and_hidden_characters_are_written_out() {
         let text = anstream::adapter::strip_str(&line(&decision(Outcome::Escalate))).to_string();
         assert_eq!(text, "ESCALATE dec_1 rule `a\\u{202e}` says so");
     }
 
     #[test]
-    fn only_allow_is_0() {
+    fn only_allow_has_exit_code_0() {
         for (outcome, code) in [
             (Outcome::Allow, 0),
             (Outcome::Deny, 3),

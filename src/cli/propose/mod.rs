@@ -21,9 +21,9 @@ use super::{say, times, wire};
 use crate::domain::visible;
 use crate::proto::v1::{self, Decision, Outcome};
 
-/// How long one call waits at most: short enough that no proxy on the way finds it suspicious.
+/// The longest wait of one call: short enough that no proxy on the way ends it.
 const ONE_WAIT: Duration = Duration::from_mins(1);
-/// How long a call is tried again when the connection is lost and nobody asked to wait longer.
+/// How long a call is repeated after a lost connection, if nobody asked to wait longer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 const EXAMPLES: &str = "\
@@ -52,7 +52,7 @@ pub(super) struct Args {
     #[command(flatten)]
     action: ActionArgs,
 
-    /// Name the session, that is, one run of an agent; the record can be read by session
+    /// Name the session, which is one run of an agent. `aegis audit --session` shows what it did
     #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
     session: String,
 
@@ -60,7 +60,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "JSON|@FILE")]
     metadata: Option<String>,
 
-    /// Ask again for the answer to an earlier proposal with this key [default: a random key]
+    /// Use this key for the proposal. The same key again returns the answer of the first proposal [default: a random
+    /// key]
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
 
@@ -108,7 +109,7 @@ fn request(args: &Args) -> Result<v1::ProposeRequest, Failure> {
         action: Some(args.action.action()?),
         context: Some(v1::Context { session_id: args.session.clone(), metadata }),
         idempotency_key,
-        // Waiting is done with `AwaitDecision`: first one must be able to say who has to be asked.
+        // `AwaitDecision` does the waiting, because the command first has to print who is asked.
         wait: None,
         confirmation_token: args.confirmation_token.clone(),
     })
@@ -130,7 +131,7 @@ async fn propose(args: &Args, request: v1::ProposeRequest) -> Result<Exit, Failu
 
     let mut signals = None;
     if is(&decision, Outcome::Escalate) && !args.wait.is_zero() {
-        // Before anybody is told that we wait: from then on, stopping us is an answer.
+        // Before the user is told that we wait: from then on, an interrupt withdraws the proposal.
         let mut caught = catch_signals()?;
         say_who_is_asked(&decision, args.wait);
         decision = tokio::select! {
@@ -148,7 +149,7 @@ async fn propose(args: &Args, request: v1::ProposeRequest) -> Result<Exit, Failu
     Ok(decision::exit(&decision))
 }
 
-/// Asks until there is an answer or the time is over.
+/// Asks until there is an answer or the deadline has passed.
 async fn wait(remote: &Remote, mut decision: Decision, deadline: Instant) -> Result<Decision, Failure> {
     while is(&decision, Outcome::Escalate) {
         let asked_at = Instant::now();
@@ -163,7 +164,7 @@ async fn wait(remote: &Remote, mut decision: Decision, deadline: Instant) -> Res
             remote.governance().await_decision(connect::waiting_call(request.clone(), wait)).await
         });
         decision = answered(answer.await?.decision)?;
-        // A daemon that lets no call wait answers at once: it is not to be asked in a tight loop.
+        // A daemon that lets no call wait answers at once. Do not ask it in a tight loop.
         if asked_at.elapsed() < Duration::from_millis(200) && is(&decision, Outcome::Escalate) {
             tokio::time::sleep(left.min(Duration::from_millis(500))).await;
         }
@@ -175,8 +176,8 @@ fn catch_signals() -> Result<Signals, Failure> {
     Signals::catch().map_err(|error| Failure::new(format!("cannot catch signals: {}", because(&error))))
 }
 
-/// Stopped while waiting. Nobody could come back for the answer with a key that nobody knows: the question is
-/// withdrawn.
+/// The wait was interrupted. A random key is known to nobody, so nobody could come back for the answer: the proposal
+/// is withdrawn.
 async fn give_up(
     args: &Args,
     remote: &Remote,
@@ -202,7 +203,7 @@ async fn give_up(
     Ok(exit)
 }
 
-/// Calls, and calls again while only the connection is to blame. Safe for what is idempotent.
+/// Makes a call, and repeats it while only the connection fails. Only for idempotent calls.
 async fn patiently<T>(deadline: Instant, call: impl AsyncFn() -> Result<Response<T>, Status>) -> Result<T, Status> {
     let mut pause = Duration::from_millis(100);
     loop {
@@ -226,18 +227,18 @@ fn say_who_is_asked(decision: &Decision, wait: Duration) {
     say::note(format_args!("  approve it elsewhere: aegis approve {approval}   or see all that waits: aegis review"));
 }
 
-/// How to come back for an answer that is still open, or that got lost on the way.
+/// How to get an answer that is still open, or that was lost on the way.
 fn way_back(request: &v1::ProposeRequest) -> String {
     let key = visible(&request.idempotency_key);
     format!("for the answer, propose the same again with --idempotency-key {key} (and --wait)")
 }
 
-/// A proposal that was lost on the way may stand on the record all the same. One that was refused does not.
+/// A proposal with a lost answer may be on the record. A refused one is not.
 fn unanswered(status: Status, lost: impl Fn(Failure) -> Failure) -> Failure {
     if is_connection_lost(&status) { lost(status.into()) } else { status.into() }
 }
 
-/// What somebody has to do before this can go on, where that is so.
+/// Prints what somebody has to do before this can continue, if anything.
 fn say_what_is_missing(args: &Args, request: &v1::ProposeRequest, decision: &Decision) {
     if is(decision, Outcome::Escalate) {
         say::note(format_args!("a reviewer still has to answer: aegis approve {}", visible(&decision.approval_id)));
@@ -260,7 +261,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_lost_connection_is_tried_again_and_a_refusal_is_not() {
+    async fn a_call_is_repeated_after_a_lost_connection_and_not_after_a_refusal() {
         let calls = AtomicU32::new(0);
         let deadline = Instant::now() + Duration::from_secs(10);
         let answer = patiently(deadline, async || {

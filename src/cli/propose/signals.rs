@@ -1,4 +1,4 @@
-//! The signals that stop whoever waits, and that a command is passed: caught by a thread, with where they come from.
+//! The signals that interrupt a wait and that are passed to a command. A thread catches them and notes their sender.
 
 use std::io;
 
@@ -15,15 +15,15 @@ const CAUGHT: [Signal; 6] = [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUI
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Caught {
     pub(super) signal: Signal,
-    /// Whether the kernel sent it, as for Ctrl-C: then every process of the terminal's foreground has it already.
+    /// Whether the kernel sent it, as for Ctrl-C. Then every process in the foreground of the terminal has it already.
     pub(super) is_from_terminal: bool,
 }
 
-/// Signals, from the moment they are caught. They are kept until somebody asks.
+/// Signals from the time they are caught. They are kept until they are read.
 pub(super) struct Signals(mpsc::UnboundedReceiver<Caught>);
 
 impl Signals {
-    /// Catches them from now on, for as long as the process runs.
+    /// Catches them from now on, as long as the process runs.
     pub(super) fn catch() -> io::Result<Self> {
         let mut signals = SignalsInfo::<WithOrigin>::new(CAUGHT.map(Signal::as_raw))?;
         let (sender, caught) = mpsc::unbounded_channel();
@@ -39,7 +39,7 @@ impl Signals {
         Ok(Self(caught))
     }
 
-    /// The next one.
+    /// The next signal.
     pub(super) async fn next(&mut self) -> Caught {
         match self.0.recv().await {
             Some(caught) => caught,

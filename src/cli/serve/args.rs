@@ -1,4 +1,4 @@
-//! The flags of `aegis serve`, and the configuration that they make.
+//! The flags of `aegis serve`, and the configuration made from them.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -35,8 +35,8 @@ nothing.";
 
 /// Run the daemon
 ///
-/// It decides by the policy what agents propose, asks people where the policy says so, and keeps the record. Callers
-/// without a credential are agents on the main listener and nothing else. People use the socket in the data directory.
+/// The daemon decides proposals by the policy, asks people if the policy says so, and keeps the record. On the main
+/// listener, a caller without a credential is an agent and nothing else. People use the socket in the data directory.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(in crate::cli) struct ServeArgs {
@@ -48,9 +48,8 @@ pub(in crate::cli) struct ServeArgs {
     #[arg(long, value_name = "DIR")]
     pub(super) data_dir: Option<PathBuf>,
 
-    /// Name the log of records, for example `example.com/payments`. It counts in a new data directory only, and is
-    /// final
-    /// [default: `aegis/` and 32 hex digits]
+    /// Name the log of records, for example `example.com/payments`. Only a new data directory takes the name, and it
+    /// never changes [default: `aegis/` and 32 hex digits]
     #[arg(long, value_name = "NAME")]
     origin: Option<String>,
 
@@ -58,26 +57,27 @@ pub(in crate::cli) struct ServeArgs {
     #[arg(long)]
     dev: bool,
 
-    /// Give an answer once its record is on disk, or sooner
+    /// Answer once the record is on disk, or sooner
     #[arg(long, value_enum, default_value = "full")]
     durability: Durability,
 
-    /// Refuse calls, and fail probes, after the disk has not answered for this long
+    /// Refuse calls and fail probes once the disk has not answered for this long
     #[arg(long, value_name = "DURATION", value_parser = times::duration, default_value = "5s")]
     disk_timeout: Duration,
 
-    /// Take the content out of records older than this, for example 90d. Their hashes and a note stay [default: keep
+    /// Remove the content of records older than this, for example 90d. Their hashes and a note stay [default: keep
     /// all]
     #[arg(long, value_name = "DURATION", value_parser = times::duration)]
     retain: Option<Duration>,
 
-    /// Let `--retain` go by the clock again after a gap that began at this time. After a gap of a day and more, in
-    /// which the clock may have jumped, `--retain` removes nothing; the log names the time to give here
+    /// Let `--retain` continue after a gap that began at this time. After a gap of a day or more the clock may have
+    /// jumped, so `--retain` removes nothing; the log names the time to give here
     #[arg(long, value_name = "TIME", value_parser = times::point)]
     confirm_clock: Option<Timestamp>,
 
-    /// Send every checkpoint to a witness, so that a record that is cut off or set back is noticed: `file:PATH` on
-    /// another volume, or `URL#VKEY` of a witness that cosigns (c2sp.org/tlog-witness). May be given several times
+    /// Send every checkpoint to a witness, which exposes a record that was truncated or replaced by an older copy:
+    /// `file:PATH` on another volume, or `URL#VKEY` of a witness that cosigns (c2sp.org/tlog-witness). May be given
+    /// several times
     #[arg(long, value_name = "WITNESS")]
     witness: Vec<WitnessSource>,
 
@@ -85,7 +85,7 @@ pub(in crate::cli) struct ServeArgs {
     #[arg(long, value_name = "DURATION", value_parser = times::duration, default_value = "10m")]
     unreported_after: Duration,
 
-    /// Let open calls go on for this long after the daemon is told to stop
+    /// Let open calls continue for this long after the daemon is told to stop
     #[arg(long, value_name = "DURATION", value_parser = times::duration, default_value = "10s")]
     shutdown_grace: Duration,
 
@@ -124,7 +124,8 @@ struct ListenArgs {
     #[arg(long, value_name = "PATH")]
     uds: Option<PathBuf>,
 
-    /// Allow an address that other machines reach without TLS. Everybody on the way can read and change what is sent
+    /// Allow an address without TLS that other machines can reach. Anyone on the network path can read and change what
+    /// is sent
     #[arg(long)]
     allow_plaintext: bool,
 
@@ -138,7 +139,7 @@ struct ListenArgs {
     #[arg(long, value_name = "IP:PORT", value_parser = admin_listener)]
     admin_listen: Option<AdminListener>,
 
-    /// Read from this file who may call and as what: users, tokens, certificates, issuers. The file is watched
+    /// Read callers and their roles from this file: users, tokens, certificates, issuers. The file is watched
     #[arg(long, value_name = "FILE")]
     auth: Option<PathBuf>,
 
@@ -183,7 +184,7 @@ struct ExecutorArgs {
     executor_ca: Option<PathBuf>,
 }
 
-/// What one caller, or all together, may take.
+/// The limits for one caller, or for all together.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Limits")]
 struct LimitArgs {
@@ -216,8 +217,8 @@ struct LimitArgs {
     #[arg(long = "max-message-bytes", value_name = "BYTES", default_value_t = 4 << 20)]
     message_bytes: usize,
 
-    /// Limit the bytes of requests that are arriving, of all callers without a credential together. Callers with one
-    /// have as many of their own, and so has the socket in the data directory. One connection gets half of it
+    /// Limit the bytes of arriving requests, for all callers without a credential together. Callers with a credential
+    /// have a separate limit of the same size, and so has the socket in the data directory. One connection may use half
     #[arg(long = "max-receiving-bytes", value_name = "BYTES", default_value_t = 32 << 20)]
     receiving_bytes: usize,
 
@@ -225,11 +226,12 @@ struct LimitArgs {
     #[arg(long = "receive-timeout", value_name = "DURATION", value_parser = times::duration, default_value = "30s")]
     receive_timeout: Duration,
 
-    /// Limit open connections on the main listener. The socket in the data directory has as many of its own
+    /// Limit open connections on the main listener. The socket in the data directory has a separate limit of the same
+    /// size
     #[arg(long = "max-connections", value_name = "N", default_value_t = 10_000)]
     connections: usize,
 
-    /// Drop clients that take longer for the TLS handshake, or then for the start of HTTP/2
+    /// Drop clients that take longer than this for the TLS handshake, or then for the start of HTTP/2
     #[arg(long = "handshake-timeout", value_name = "DURATION", value_parser = times::duration, default_value = "10s")]
     handshake: Duration,
 
@@ -237,7 +239,8 @@ struct LimitArgs {
     #[arg(long = "max-connection-age", value_name = "DURATION", value_parser = times::duration, default_value = "4h")]
     connection_age: Duration,
 
-    /// Let the calls and streams of such a connection go on for this long. No call waits for longer than an hour
+    /// Let calls and streams continue for this long after `--max-connection-age`. No call waits for longer than an
+    /// hour
     #[arg(long = "max-connection-age-grace", value_name = "DURATION", value_parser = times::duration)]
     #[arg(default_value = "61m")]
     connection_age_grace: Duration,
@@ -246,12 +249,12 @@ struct LimitArgs {
     #[arg(long = "max-calls-per-connection", value_name = "N", default_value_t = 2048)]
     calls_per_connection: u32,
 
-    /// Limit open calls to health and reflection of one connection that showed no credential
+    /// Limit open calls to health and reflection on one connection without a credential
     #[arg(long = "max-open-calls-per-connection", value_name = "N", default_value_t = 16)]
     open_calls_per_connection: usize,
 
-    /// Limit wrong credentials over one connection: this many at once, then one a second. One address may send ten
-    /// times as many. 0 is no limit
+    /// Limit wrong credentials on one connection: this many at once, then one a second. One address may send ten times
+    /// as many. 0 is no limit
     #[arg(long = "max-wrong-credentials", value_name = "N", default_value_t = 10)]
     wrong_credentials: u32,
 
@@ -268,17 +271,17 @@ struct LimitArgs {
     params_depth: usize,
 }
 
-/// When an answer may be given.
+/// When the daemon answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Durability {
-    /// Once its record is on disk
+    /// Once the record is on disk
     Full,
     /// Sooner: a power cut may lose the newest records
     Relaxed,
 }
 
 impl ServeArgs {
-    /// The configuration that these flags make.
+    /// The configuration made from these flags.
     pub(super) fn config(&self, data_dir: &Path) -> Config {
         let Self { listen, limits, executor, .. } = self;
         Config {

@@ -1,4 +1,4 @@
-//! `aegis serve`: the daemon. [`args`] makes its configuration, [`stop`] says when it ends.
+//! `aegis serve`: runs the daemon. [`args`] makes its configuration, [`stop`] says when it ends.
 
 mod args;
 mod stop;
@@ -16,21 +16,21 @@ use crate::daemon::{self, Listening, telemetry};
 pub(super) fn run(args: &ServeArgs) -> Result<Exit, Failure> {
     let data_dir = DataDir::find(args.data_dir.as_deref(), &Environment::of_process())?;
     let config = args.config(data_dir.path());
-    // One thread answers. What takes long is the disk, and that has a thread of its own.
+    // One thread answers calls. The slow part is the disk, which has threads of its own.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(format!("the daemon cannot start: {error}")))?;
     runtime.block_on(async {
         let stop = Stop::catch(args.ends_with_parent)?;
         let telemetry = telemetry::init(args.log_format).map_err(|error| Failure::usage(error.to_string()))?;
         let served = daemon::run(config, stop.requested(), |listening| announce(args, &data_dir, listening)).await;
-        // Shutting telemetry down blocks until the last traces are sent, and they are sent on this runtime.
+        // The shutdown of telemetry blocks until the last traces are sent on this runtime.
         let _ = tokio::task::spawn_blocking(|| telemetry.shutdown()).await;
         served.map_err(|error| Failure::new(error.to_string()))
     })?;
     Ok(Exit::Done)
 }
 
-/// Says on stdout where the daemon is. `listening on URL` comes first, one a line, so that a program can read it.
+/// Prints the addresses of the daemon to stdout. `listening on URL` comes first, one on a line, for programs to read.
 fn announce(args: &ServeArgs, data_dir: &DataDir, listening: &Listening) {
     let policy = match args.policy.as_slice() {
         [] => "built-in starter policy".to_owned(),
@@ -49,6 +49,6 @@ fn announce(args: &ServeArgs, data_dir: &DataDir, listening: &Listening) {
         "             aegis review      (in another terminal)\n".to_owned(),
     ]);
     let mut out = Out::stdout();
-    // A daemon runs on although nobody reads where it is.
+    // The daemon runs even if nobody reads its addresses.
     let _ = out.text(text).and_then(|()| out.flush());
 }

@@ -1,7 +1,7 @@
 //! What stops the daemon: SIGTERM, SIGINT, and with `--ends-with-parent` the end of standard input.
 //!
-//! Other signals would end a process that does not catch them, without a record. So they are caught: SIGHUP wakes
-//! whoever watches files (see [`crate::watcher`]), SIGUSR1 and SIGUSR2 do nothing.
+//! Other signals would end a process that does not catch them, without a record. So they are caught: SIGHUP wakes the
+//! file watchers (see [`crate::watcher`]), SIGUSR1 and SIGUSR2 do nothing.
 
 use std::io::{self, Read as _};
 
@@ -11,18 +11,18 @@ use tokio::sync::oneshot;
 
 use crate::cli::failure::Failure;
 
-/// What stops the daemon, once it is caught.
+/// The caught signals and the other events that stop the daemon.
 pub(super) struct Stop {
     terminate: Signal,
     interrupt: Signal,
     hang_up: Signal,
-    /// Caught for as long as this lives, and not looked at.
+    /// Caught while this value lives, and ignored.
     _ignored: [Signal; 2],
     parent: Option<oneshot::Receiver<()>>,
 }
 
 impl Stop {
-    /// Catches the signals and, where asked for, begins to wait for the parent's end.
+    /// Catches the signals and, if asked, starts to wait for the parent's end.
     pub(super) fn catch(ends_with_parent: bool) -> Result<Self, Failure> {
         let caught = |kind| signal(kind).map_err(|error| Failure::new(format!("cannot catch signals: {error}")));
         Ok(Self {
@@ -57,8 +57,8 @@ impl Stop {
     }
 }
 
-/// Resolves when standard input reaches its end: when nobody holds the other end of the pipe any more. What is written
-/// to it is thrown away. A thread waits for it, because a pipe that is shared must not be made non-blocking.
+/// Resolves when standard input ends: nobody holds the other end of the pipe any more. Input is discarded. A thread
+/// waits for it, because a shared pipe must not be made non-blocking.
 fn end_of_stdin() -> Result<oneshot::Receiver<()>, Failure> {
     let stdin = io::stdin();
     let stat = fstat(&stdin).map_err(|error| Failure::usage(format!("--ends-with-parent: standard input: {error}")))?;
@@ -74,7 +74,7 @@ fn end_of_stdin() -> Result<oneshot::Receiver<()>, Failure> {
         loop {
             match stdin.read(&mut thrown_away) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // A pipe that fails (a socket that was reset) has nobody at its other end either.
+                // If a pipe fails (a socket that was reset), nobody is at its other end either.
                 Ok(0) | Err(_) => break,
                 Ok(_) => {}
             }
@@ -86,7 +86,7 @@ fn end_of_stdin() -> Result<oneshot::Receiver<()>, Failure> {
 
 fn name(kind: FileType) -> &'static str {
     match kind {
-        // A terminal, or /dev/null; a standard input that is closed becomes /dev/null.
+        // A terminal or /dev/null. A closed standard input becomes /dev/null.
         FileType::CharacterDevice => "a terminal or /dev/null",
         FileType::RegularFile => "a file",
         _ => "something else",

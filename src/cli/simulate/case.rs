@@ -1,4 +1,4 @@
-//! A case: an action, who proposes it and when, as a line of JSON or as the command line says it.
+//! A case: an action with its actor and its time, from a line of JSON or from the command line.
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -8,10 +8,10 @@ use crate::domain::json::parse_strict;
 use crate::domain::{Action, Timestamp};
 use crate::policy::Question;
 
-/// Something to ask a policy.
+/// One question for a policy.
 #[derive(Debug, PartialEq)]
 pub(super) struct Case {
-    /// Whatever the case calls itself; the answer carries it.
+    /// The case's own id, which the answer repeats.
     pub(super) id: Value,
     pub(super) now: Timestamp,
     pub(super) actor: String,
@@ -20,7 +20,7 @@ pub(super) struct Case {
 }
 
 impl Case {
-    /// The case as the policy's question.
+    /// The question that the case asks.
     pub(super) fn question(&self) -> Question<'_> {
         Question {
             action: &self.action,
@@ -32,8 +32,8 @@ impl Case {
     }
 }
 
-/// Reads a line of JSON. The error begins with the column. Members that it does not know are left alone: files of cases
-/// carry notes and expectations beside them.
+/// Reads a line of JSON. The error begins with the column. Unknown members are ignored, because files of cases also
+/// contain notes and expectations.
 pub(super) fn read(line: &str, now: Timestamp) -> Result<Case, String> {
     #[derive(Deserialize)]
     #[serde(expecting = "an object with `action`")]
@@ -71,7 +71,7 @@ pub(super) fn read(line: &str, now: Timestamp) -> Result<Case, String> {
     }
     let line: Line = parse_strict(line).map_err(|error| {
         let (column, error) = (error.column(), error.to_string());
-        // It names line 1, whatever line of the file this is.
+        // serde names line 1, whatever line of the file this is.
         format!("{column}: {}", error.split(" at line 1").next().unwrap_or(&error))
     })?;
     let LineAction { r#type, target, params, description } = line.action;
@@ -99,7 +99,7 @@ mod tests {
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
     #[test]
-    fn a_case_may_say_everything_or_only_the_type() {
+    fn a_case_may_have_every_member_or_only_the_type() {
         let full = json!({
             "id": "c1", "now": "2026-03-18T12:00:00Z", "actor": {"id": "agent-7", "type": "ai-agent"},
             "authenticated": true,
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_with_its_column_and_in_words() {
+    fn an_error_in_a_case_has_its_column() {
         for (line, says) in [
             ("[]", "1: a case is a JSON object with `action`"),
             ("{}", "2: missing field `action`"),

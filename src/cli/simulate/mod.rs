@@ -25,13 +25,13 @@ Examples:
   aegis simulate base.yaml --layer production.yaml deploy:prod --at 2026-11-22T23:00:00Z --fail-on approve
   aegis simulate policy.yaml --cases cases.jsonl
 
-A case is a line of JSON and is answered with one:
+A case is a line of JSON, and so is its answer:
   {\"id\": 1, \"now\": \"2026-11-20T09:00Z\", \"actor\": \"a7\", \"action\": {\"type\": \"read\", \"target\": \"crm\"}}
   {\"id\": 1, \"risk_level\": \"LOW\", \"approval\": \"auto\", \"matched_rule\": \"read_auto\", \"is_allowed\": true, …}
 Only `action.type` is required. `actor` may be {\"id\", \"type\"}. With `\"authenticated\": true` it counts as \
 authenticated.
 
-The exit code is 0; with --fail-on 3 for such an answer; 1 if the policy or a case cannot be read.";
+The exit code is 0, 3 for an answer that --fail-on looks for, and 1 if the policy or a case cannot be read.";
 
 /// Try actions against a policy without a daemon
 #[derive(Clone, Debug, clap::Args)]
@@ -61,8 +61,8 @@ pub(super) struct Args {
     #[arg(long, requires = "actor")]
     authenticated: bool,
 
-    /// Evaluate time conditions at this moment, for example 2026-11-20T09:00:00Z. Cases may say their own [default:
-    /// now]
+    /// Evaluate time conditions at this moment, for example 2026-11-20T09:00:00Z. A case may have a moment of its own
+    /// [default: now]
     #[arg(long, value_name = "WHEN", value_parser = times::point)]
     at: Option<Timestamp>,
 
@@ -95,7 +95,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
             let now = args.at.unwrap_or_else(Timestamp::now);
             let name = path.display().to_string();
             if let Err(failure) = cases(open(path)?, &name, now, |case| report.answer(&policy, &case)) {
-                // What was answered before the bad line is worth having.
+                // The answers before the bad line are still printed.
                 report.end()?;
                 return Err(failure);
             }
@@ -130,7 +130,7 @@ fn open(path: &Path) -> Result<Box<dyn BufRead>, Failure> {
     Ok(Box::new(BufReader::new(file)))
 }
 
-/// Reads cases line by line. Empty lines are passed over; a bad one ends it, with its place.
+/// Reads cases line by line. Skips empty lines, and stops at a bad one with its place.
 fn cases(
     reader: impl BufRead,
     name: &str,
@@ -146,13 +146,13 @@ fn cases(
     Ok(())
 }
 
-/// The answers on their way out.
+/// Prints the answers and counts them.
 struct Report<'a> {
     args: &'a Args,
     format: ListFormat,
     out: Out,
     tally: Tally,
-    /// Whether an answer was what `--fail-on` watches for.
+    /// Whether any answer was one that `--fail-on` looks for.
     hit: bool,
 }
 

@@ -19,12 +19,12 @@ pub(super) struct Tried<'a> {
     matched_rule: &'a str,
     is_allowed: bool,
     reason: String,
-    /// Why, and how many rules are left out of that.
+    /// The explanation, and how many rules it leaves out.
     pub(super) trace: Option<(Vec<TriedRule>, u64)>,
 }
 
 impl<'a> Tried<'a> {
-    /// Puts both together.
+    /// Joins a case and its verdict.
     pub(super) fn new(case: &'a Case, verdict: &Verdict<'a>, explanation: Option<&Explanation>) -> Self {
         Self {
             case,
@@ -108,7 +108,7 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// Counts one.
+    /// Counts a decision.
     pub(super) fn count(&mut self, approval: Approval) {
         match approval {
             Approval::Auto => self.auto += 1,
@@ -118,7 +118,7 @@ impl Tally {
         }
     }
 
-    /// How many there are.
+    /// The number of counted decisions.
     pub(super) const fn total(&self) -> usize {
         self.auto + self.confirm + self.approve + self.block
     }

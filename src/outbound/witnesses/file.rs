@@ -9,7 +9,7 @@ use super::WitnessError;
 use crate::audit::Store;
 use crate::audit::checkpoint::{SignedCheckpoint, WitnessLine};
 
-/// How many bytes at the end of a file are read: more than any two lines have.
+/// How many bytes at the end of a file are read: more than the length of any two lines.
 const TAIL: u64 = 256 << 10;
 
 /// A file that checkpoints are appended to.

@@ -1,4 +1,4 @@
-//! What each condition says of each kind of value.
+//! The answer of each condition for each kind of value.
 
 use serde_json::json;
 
@@ -18,7 +18,7 @@ fn param(path: &str, test: Test) -> Condition {
     Condition::Param(ParamPath::new(path), test)
 }
 
-/// What a test says of each of these values of `n`: `+` holds, `-` does not, `?` is unknown.
+/// The answers of a test for these values of `n`: `+` holds, `-` does not, `?` is unknown.
 fn signs(test: &Test, values: &Value) -> String {
     let sign = |value: &Value| match test.passes(value) {
         Ok(true) => '+',
@@ -42,7 +42,7 @@ fn a_comparison_across_types_is_unknown() {
 }
 
 #[test]
-fn equality_is_unknown_where_a_lenient_reader_sees_the_value() {
+fn equality_is_unknown_if_a_lenient_reader_could_see_the_value() {
     let values = json!([5, 5.0, "5", " 5.0", [5], ["5"], {"a": [[5]]}, 6, "6", "five", true, [], {"5": 6}, "[5]"]);
     assert_eq!(signs(&Test::Eq(json!(5)), &values), "++?????-------");
     assert_eq!(signs(&Test::Eq(json!(true)), &json!([true, "true", "TRUE", [true], 1, "1", false])), "+???---");
@@ -58,11 +58,11 @@ fn equality_is_unknown_where_a_lenient_reader_sees_the_value() {
         signs(&Test::In(vec![json!(5), json!("x")]), &json!([5, "x", "5", ["x"], 6, [], ["5", "x"]])),
         "++??--?"
     );
-    assert_eq!(signs(&Test::In(vec![json!(5), json!("5")]), &json!([5, "5"])), "++", "one that is certain is enough");
+    assert_eq!(signs(&Test::In(vec![json!(5), json!("5")]), &json!([5, "5"])), "++", "one certain match is enough");
 }
 
 #[test]
-fn containing_is_unknown_where_it_is_only_inside_or_no_question() {
+fn containing_is_unknown_for_a_nested_text_and_for_a_scalar() {
     let values =
         json!(["xay", "b", ["a"], ["xay"], [["a"]], {"a": 1}, {"b": "a"}, {"b": {"a": 1}}, ["b"], 5, true, [5]]);
     assert_eq!(signs(&Test::Contains(json!("a")), &values), "+-+??+?--??-");
@@ -71,7 +71,7 @@ fn containing_is_unknown_where_it_is_only_inside_or_no_question() {
 }
 
 #[test]
-fn patterns_search_texts_and_numbers_and_are_unknown_inside() {
+fn patterns_search_texts_and_numbers_and_are_unknown_for_nested_texts() {
     let matches =
         |pattern: &str, values: &Value| signs(&Test::Matches(Pattern::new(pattern, 1 << 20, 1 << 20).unwrap()), values);
     assert_eq!(
@@ -83,7 +83,7 @@ fn patterns_search_texts_and_numbers_and_are_unknown_inside() {
 }
 
 #[test]
-fn existence_is_about_being_there_and_not_null() {
+fn a_parameter_exists_if_it_is_there_and_not_null() {
     let (there, gone) = (param("n", Test::Exists(true)), param("n", Test::Exists(false)));
     for (params, holds) in [(json!({"n": 0}), true), (json!({"n": null}), false), (json!({}), false)] {
         let answer = |holds| if holds { "holds" } else { "does not hold" };
@@ -125,7 +125,7 @@ fn a_path_through_anything_but_a_mapping_or_null_is_unknown() {
 }
 
 #[test]
-fn a_masked_value_is_unknown_and_so_is_what_holds_it() {
+fn a_masked_value_is_unknown_and_so_is_a_value_that_holds_it() {
     let masked = "the value was masked and is no longer known";
     for name in ["user", "user.email", "user.email.host"] {
         assert_eq!(truth(&param(name, Test::Exists(true)), &json!({}), &["user.email"]), masked, "{name}");
@@ -134,7 +134,7 @@ fn a_masked_value_is_unknown_and_so_is_what_holds_it() {
 }
 
 #[test]
-fn combinations_are_those_of_kleene() {
+fn combinations_follow_kleenes_logic() {
     let params = json!({"t": 1, "u": "text"});
     let yes = || param("t", Test::Gt(json!(0)));
     let no = || param("t", Test::Gt(json!(1)));

@@ -1,24 +1,24 @@
-//! Whether one glob matches everything that another one matches: asked when a policy is loaded, never when it decides.
+//! Whether one glob matches everything that another one matches. Loading a policy asks this; a decision never does.
 
 use super::{Glob, Segment, Unit};
 
-/// A character that stands in for any run of them. No policy uses it, so that an example matches nothing by accident.
+/// A character that represents any run of characters. No policy uses it, so no glob matches it by accident.
 const FRESH: char = '\u{e000}';
 
 impl Glob {
-    /// Whether every text that `other` matches is matched by this glob too. False where that cannot be shown.
+    /// Whether this glob matches every text that `other` matches. False if that cannot be shown.
     pub(in crate::policy) fn contains(&self, other: &Self) -> bool {
         let (outer, inner) = (self.pieces(), other.pieces());
-        // Row by row: `below[j]` is whether what follows in `outer` contains `inner[j..]`.
+        // Row by row: `below[j]` says whether the rest of `outer` contains `inner[j..]`.
         let mut below: Vec<bool> = (0..=inner.len()).map(|j| j == inner.len()).collect();
         for piece in outer.iter().rev() {
             let mut here = vec![false; below.len()];
             for j in (0..below.len()).rev() {
                 here[j] = match (piece, inner.get(j)) {
-                    // A star takes nothing, or the next piece, a star included.
+                    // A star matches nothing, or the next piece, even if that is a star.
                     (None, next) => below[j] || next.is_some() && here[j + 1],
                     (Some(outer), Some(Some(inner))) => outer.covers(inner) && below[j + 1],
-                    // One character cannot stand for any run of them, nor for nothing.
+                    // One character matches neither a run of any characters nor nothing.
                     (Some(_), _) => false,
                 };
             }
@@ -27,12 +27,12 @@ impl Glob {
         below[0]
     }
 
-    /// A text that this glob matches; `None` where it matches nothing, or none is found at once.
+    /// A text that this glob matches; `None` if it matches nothing, or if no text is found at once.
     pub(in crate::policy) fn example(&self) -> Option<String> {
         self.pieces().into_iter().map(|piece| piece.map_or(Some(FRESH), Unit::member)).collect()
     }
 
-    /// One character each, and `None` for a star.
+    /// One item for each character; `None` for a star.
     fn pieces(&self) -> Vec<Option<Unit>> {
         let mut pieces = Vec::new();
         self.head.pieces(&mut pieces);
@@ -58,7 +58,7 @@ impl Segment {
 }
 
 impl Unit {
-    /// Whether every character that `other` matches is matched by this.
+    /// Whether this matches every character that `other` matches.
     fn covers(&self, other: &Self) -> bool {
         let within = |inner: &(char, char), outer: &(char, char)| outer.0 <= inner.0 && inner.1 <= outer.1;
         let apart = |one: &(char, char), other: &(char, char)| one.1 < other.0 || other.1 < one.0;

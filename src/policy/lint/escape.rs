@@ -1,4 +1,4 @@
-//! Targets that let a path out: `*` crosses `/` and `..`, so `/data/*` on a rule that allows also matches
+//! Targets that a path can leave. `*` matches `/` and `..`, so `/data/*` on a rule that allows also matches
 //! `/data/../etc/passwd`.
 
 use super::place::warn;
@@ -8,7 +8,7 @@ use crate::policy::glob::Glob;
 use crate::policy::rule::Rule;
 
 pub(super) fn check(rules: &[Rule], report: &mut Report) {
-    // The rules so far that keep such paths from later ones. There are few: only those that name them.
+    // The earlier rules that catch such paths before later rules. They are few: only those that name such paths.
     let mut guards: Vec<&Rule> = Vec::new();
     for rule in rules {
         if !rule.may_need_no_reviewer() {
@@ -37,7 +37,7 @@ pub(super) fn check(rules: &[Rule], report: &mut Report) {
     }
 }
 
-/// The fixed path before the first `/*` of a glob, if there is something to get out of: not the root, not a whole host.
+/// The fixed path before the first `/*` of a glob, if a path can leave it. The root and a whole host do not count.
 fn root(glob: &str) -> Option<&str> {
     let path_at = match glob.split_once("://") {
         Some((scheme, rest)) => scheme.len() + "://".len() + rest.find('/')?,
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_is_something_to_get_out_of_below_a_fixed_path() {
+    fn a_path_can_only_leave_a_fixed_path() {
         for (glob, expected) in [
             ("/data/*", Some("/data")),
             ("/data/*.csv", Some("/data")),

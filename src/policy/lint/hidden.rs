@@ -1,9 +1,9 @@
 //! Rules that are never tried, because an earlier one certainly matches whatever they match.
 //!
-//! An earlier rule hides a later one if its globs contain the later one's and its conditions, if it has any, are about
-//! the clock alone and follow from the later one's: those are never unknown. Only such rules are asked, and of those
-//! only the ones that match an example of what the later rule is about, so the cost stays close to that of a decision
-//! for each rule.
+//! An earlier rule hides a later one in two cases: it has no conditions, or only conditions on the clock that hold
+//! whenever those of the later rule do. Conditions on the clock are never unknown. In both cases its globs must
+//! contain those of the later rule. Only earlier rules that match an example of the later rule are compared, so the
+//! cost stays close to one decision for each rule.
 
 use super::place::warn;
 use crate::policy::code::Code;
@@ -12,11 +12,11 @@ use crate::policy::diagnostic::{Report, quoted};
 use crate::policy::index::Index;
 use crate::policy::rule::Rule;
 
-/// How many steps of comparing globs one load may take. A policy that needs more is not looked at to the end.
+/// How many steps of comparing globs one load may take. A policy that needs more is not checked to the end.
 const MAX_STEPS: usize = 20_000_000;
 
 pub(super) fn check(rules: &[Rule], report: &mut Report) {
-    // What follows a rule that matches everything is said in one line.
+    // One line covers all rules after a rule that matches everything.
     let reached = rules.iter().position(Rule::is_catch_all).map_or(rules.len(), |last| last + 1);
     let (rules, rest) = rules.split_at(reached);
     let hiders: Vec<(usize, &Rule)> =
@@ -70,7 +70,7 @@ fn is_about_the_clock(condition: &Condition) -> bool {
     matches!(condition, Condition::Time(..) | Condition::Weekdays(..))
 }
 
-/// Whether `hider` certainly matches whatever `rule` matches, certainly or perhaps.
+/// Whether `hider` certainly matches every action that `rule` matches or may match.
 fn hides(hider: &Rule, rule: &Rule) -> bool {
     hider.type_pattern.contains(&rule.type_pattern)
         && hider.target_pattern.contains(&rule.target_pattern)
@@ -78,7 +78,8 @@ fn hides(hider: &Rule, rule: &Rule) -> bool {
         && hider.conditions.iter().all(|wanted| rule.conditions.iter().any(|given| follows(wanted, given)))
 }
 
-/// A rule that may end in a yes without a reviewer is about proved actors alone, any other about declared ones too.
+/// A rule that may allow without a reviewer matches authenticated names alone. Any other rule also matches declared
+/// names.
 fn hides_actor(hider: &Rule, rule: &Rule) -> bool {
     let Some(wanted) = &hider.actor_pattern else { return true };
     let is_as_wide = !hider.may_need_no_reviewer() || rule.actor_pattern.is_some() && rule.may_need_no_reviewer();

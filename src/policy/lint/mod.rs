@@ -1,7 +1,7 @@
-//! What is legal in a policy and probably not meant, as far as it takes more than one rule to see it.
+//! Warnings about what is legal in a policy but probably not meant, if more than one rule is needed to see it.
 //!
-//! Whatever one rule shows by itself is said where it is read ([`read`](super::read)). A warning here is never a guess:
-//! a rule that is called hidden is hidden. What cannot be shown cheaply is not said.
+//! A warning about a single rule is given where the rule is read ([`read`](super::read)). A warning here is never a
+//! guess: a rule reported as hidden is hidden. What cannot be shown cheaply is not reported.
 
 mod escape;
 mod hidden;

@@ -1,4 +1,4 @@
-//! Saying something of a rule where it is written.
+//! Reports a finding about a rule at the place where the rule is written.
 
 use crate::policy::code::Code;
 use crate::policy::diagnostic::{Path, Pos, Report};

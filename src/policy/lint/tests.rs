@@ -1,4 +1,4 @@
-//! Which rules are called hidden, which targets escapable, and that no such warning is wrong.
+//! Which rules are reported as hidden, which targets as escapable, and that no such warning is wrong.
 
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -46,7 +46,7 @@ rules:
 }
 
 #[test]
-fn only_what_is_certainly_contained_is_hidden() {
+fn a_rule_is_hidden_only_if_another_certainly_contains_it() {
     for rules in [
         "  - {match: {type: 'read*'}}\n  - {match: {type: 'read_*', target: 'crm'}}",
         "  - {match: {type: '*_?'}}\n  - {match: {type: 'a[bc]_[0-9]'}}",
@@ -67,14 +67,14 @@ fn only_what_is_certainly_contained_is_hidden() {
         "  - {match: {type: 'a?'}}\n  - {match: {type: 'a*'}}",
         "  - {match: {type: '[a-c]'}}\n  - {match: {type: '[a-d]'}}",
         "  - {match: {type: 'a*', target: x}}\n  - {match: {type: 'ab'}}",
-        // A condition on a parameter can be unknown, and then the later rule has its say.
+        // A condition on a parameter can be unknown, and then the later rule can decide.
         "  - {match: {type: a}, conditions: {param_gt: {n: 1}}}\n  - {match: {type: a}, conditions: {param_gt: {n: \
          1}}, approval: block}",
         "  - {match: {type: a}, conditions: {time_after: 09:00}}\n  - {match: {type: a}, conditions: {time_after: \
          08:00}}",
         "  - {match: {type: a}, conditions: {weekdays: [1]}}\n  - {match: {type: a}, conditions: {weekdays: [1], \
          timezone: Europe/Berlin}}",
-        // A declared name is enough for the second rule and not for the first.
+        // A declared name is enough for the second rule but not for the first.
         "  - {match: {type: a, actor: bot}, approval: auto}\n  - {match: {type: a, actor: bot}, approval: block}",
         "  - {match: {type: a, actor: '*'}, approval: auto}\n  - {match: {type: a}, approval: block}",
         "  - {match: {type: a}, approval: block}\n  - {match: {type: '*'}}",
@@ -84,7 +84,7 @@ fn only_what_is_certainly_contained_is_hidden() {
 }
 
 #[test]
-fn a_target_that_a_path_escapes_is_warned_of_where_it_allows() {
+fn an_escapable_target_is_warned_of_on_a_rule_that_allows() {
     let escapes = |rules: &str| warnings(&format!("rules:\n{rules}"), Code::EscapableTarget).len();
     let auto = "  - {match: {type: read, target: '/data/*'}, approval: auto}\n";
     assert_eq!(escapes(auto), 1);
@@ -135,7 +135,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1024))]
 
     #[test]
-    fn a_rule_that_is_called_hidden_never_has_a_say(
+    fn a_rule_reported_as_hidden_never_decides(
         rules in prop::collection::vec(rule(), 2..8),
         asked in prop::collection::vec(asked(), 16),
     ) {
@@ -160,7 +160,7 @@ proptest! {
     }
 
     #[test]
-    fn a_glob_that_contains_another_matches_what_it_matches(
+    fn a_glob_that_contains_another_matches_all_that_the_other_matches(
         one in "([ab]|\\*|\\?|\\[!?[a-c]\\]|\\[a-b\\]){0,5}",
         other in "([ab]|\\*|\\?|\\[!?[a-c]\\]|\\[a-b\\]){0,5}",
         text in "[abcd]{0,5}",

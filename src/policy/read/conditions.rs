@@ -27,22 +27,22 @@ const KEYS: [&str; 16] = [
     "not",
 ];
 
-/// What one mapping says about the clock.
+/// The conditions on the clock of one mapping.
 #[derive(Default)]
 struct Clock {
     window: Option<Window>,
     weekdays: Option<Weekdays>,
     zone: Option<(Zone, Pos)>,
-    /// Where `time_before` stands.
+    /// The place of `time_before`.
     before: Pos,
-    /// Where `weekdays` stands.
+    /// The place of `weekdays`.
     weekdays_at: Pos,
-    /// A part of it was wrong, and has been reported.
+    /// Part of it was wrong, and the error is reported already.
     is_broken: bool,
 }
 
 impl Reader<'_> {
-    /// The conditions of a rule. An empty mapping is no condition.
+    /// The conditions of a rule. An empty mapping has no condition.
     pub(super) fn conditions(&mut self, node: &Node, path: &Path<'_>) -> Group {
         self.group(node, path).unwrap_or_default()
     }
@@ -86,7 +86,7 @@ impl Reader<'_> {
         Some(whole)
     }
 
-    /// A group inside of `all`, `any` or `not`, where an empty one would decide by saying nothing.
+    /// A group inside `all`, `any` or `not`. It must hold a condition, because an empty group always holds.
     fn inner_group(&mut self, node: &Node, path: &Path<'_>) -> Group {
         if matches!(&node.value, Value::Map(entries) if entries.is_empty()) {
             self.error(
@@ -112,7 +112,7 @@ impl Reader<'_> {
         items.iter().enumerate().map(|(i, item)| self.inner_group(item, &path.item(i))).collect()
     }
 
-    /// What is said about the clock, checked as a whole.
+    /// The conditions on the clock, checked together.
     fn clock(&mut self, clock: Clock, path: &Path<'_>) -> Group {
         let mut group = Group::new();
         if clock.is_broken {
@@ -217,7 +217,7 @@ impl Reader<'_> {
         }
     }
 
-    /// One `param_*` condition: a mapping from parameters to what is expected of each.
+    /// One `param_*` condition: a mapping from parameters to the expected value of each.
     fn params(&mut self, key: &str, node: &Node, path: &Path<'_>, group: &mut Group) {
         let wanted = "a mapping from parameter names to what is expected, like { count: 100 }";
         let Some(entries) = self.map(node, path, wanted) else { return };
@@ -249,7 +249,7 @@ impl Reader<'_> {
                     self.error(node.pos, path, Code::EmptyValue, "must not be empty: nothing is in an empty list");
                 }
                 let values = items.iter().enumerate().map(|(i, item)| self.present(item, &path.item(i)));
-                // Every item is looked at, so that every mistake is reported.
+                // Every item is read, so that every mistake is reported.
                 values.collect::<Vec<_>>().into_iter().collect::<Option<Vec<_>>>().map(Test::In)
             }
             "param_exists" => {
@@ -263,7 +263,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Something that has an order: a number or a text.
+    /// A value that has an order: a number or a text.
     fn ordered(&mut self, node: &Node, path: &Path<'_>) -> Option<serde_json::Value> {
         if matches!(node.value, Value::Number(_) | Value::Text(_)) {
             return Some(node.to_json());
@@ -272,7 +272,7 @@ impl Reader<'_> {
         None
     }
 
-    /// Anything but null, which no parameter can have: one that is null is missing.
+    /// Any value but null: a parameter that is null counts as missing.
     fn present(&mut self, node: &Node, path: &Path<'_>) -> Option<serde_json::Value> {
         if node.value != Value::Null {
             return Some(node.to_json());

@@ -19,11 +19,11 @@ const KEYS: [&str; 5] = ["version", "defaults", "rules", "redact", "secrets"];
 
 const SECRETS_KEYS: [&str; 3] = ["defaults", "names", "patterns"];
 
-/// How many names, and how many patterns, of secrets one file may add: every text of every proposal is searched for all
-/// of them.
+/// How many names, and how many patterns, of secrets one file may add. Every text of every proposal is searched for
+/// all of them.
 pub(in crate::policy) const MAX_SECRETS: usize = 100;
 
-/// What one file says.
+/// The content of one file.
 #[derive(Default)]
 pub(in crate::policy) struct Document {
     pub(in crate::policy) risk_level: Option<RiskLevel>,
@@ -33,7 +33,7 @@ pub(in crate::policy) struct Document {
     pub(in crate::policy) secrets: SecretsPart,
 }
 
-/// What one file says of secrets.
+/// What one file says about secrets.
 #[derive(Default)]
 pub(in crate::policy) struct SecretsPart {
     pub(in crate::policy) defaults: Option<bool>,
@@ -41,7 +41,7 @@ pub(in crate::policy) struct SecretsPart {
     pub(in crate::policy) patterns: Vec<Pattern>,
 }
 
-/// Reads one file. What is wrong is reported.
+/// Reads one file and reports what is wrong.
 pub(in crate::policy) fn document(reader: &mut Reader<'_>, root: &Node) -> Document {
     let mut document = Document::default();
     let path = Path::Root;
@@ -148,7 +148,7 @@ impl Reader<'_> {
         part
     }
 
-    /// A list of which every proposal is searched for all.
+    /// A list that must be short, because every proposal is searched for all of its items.
     fn few<'n>(&mut self, node: &'n Node, path: &Path<'_>, wanted: &str) -> &'n [Node] {
         let items = self.list(node, path, wanted).unwrap_or_default();
         if items.len() > MAX_SECRETS {
@@ -163,7 +163,7 @@ impl Reader<'_> {
         items
     }
 
-    /// A glob over names. They are compared in any case, so there is one way to write each.
+    /// A glob over names, in lower case. Names match in any case, so one spelling keeps the revision the same.
     fn secret_name(&mut self, node: &Node, path: &Path<'_>) -> Option<String> {
         let text = self.text(node, path, MAX_CHARS)?;
         match Names::compile([text]) {
@@ -202,7 +202,7 @@ impl Reader<'_> {
             return Vec::new();
         }
         let mut rules: Vec<Rule> = Vec::with_capacity(items.len());
-        // From a name to the line it was given on, and whether a policy gave it.
+        // Maps a name to the line of its rule, and says whether the policy gave the name.
         let mut names: HashMap<String, (usize, bool)> = HashMap::new();
         for (i, item) in items.iter().enumerate() {
             let path = path.item(i);
@@ -234,7 +234,7 @@ impl Reader<'_> {
     }
 }
 
-/// The first `${NAME}` in a text, with whatever a shell would allow after the name: `${NAME:-else}`.
+/// The first `${NAME}` in a text. A shell allows more after the name, as in `${NAME:-else}`.
 fn placeholder(text: &str) -> Option<&str> {
     text.match_indices("${").find_map(|(start, _)| {
         let rest = &text[start..];

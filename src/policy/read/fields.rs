@@ -1,4 +1,4 @@
-//! The small readers that the others are made of: a mapping, a list, a text, a word of a scale, a parameter's name.
+//! The basic readers: a mapping, a list, a text, a word from a list of words, a parameter's name.
 
 use super::pattern::{MAX_PATTERN, Patterns, oddities};
 use crate::domain::{Approval, ParamPath, RiskLevel};
@@ -105,7 +105,7 @@ impl Reader<'_> {
         self.word(node, path, "approval", &Approval::ALL.map(Approval::as_str), &SYNONYMS)
     }
 
-    /// One of a few words.
+    /// One of a list of words.
     pub(super) fn word<T: std::str::FromStr>(
         &mut self,
         node: &Node,
@@ -155,8 +155,8 @@ impl Reader<'_> {
         }
     }
 
-    /// The name of a parameter that is masked. There are no indexes and no wildcards in it, so one that has them would
-    /// never mask anything.
+    /// The name of a masked parameter. Names have no indexes and no wildcards, so a name with one would never mask
+    /// anything.
     fn param_path(&mut self, node: &Node, path: &Path<'_>) -> Option<ParamPath> {
         let text = self.text(node, path, usize::MAX)?;
         let parts = || text.split('.');
@@ -191,7 +191,7 @@ impl Reader<'_> {
         for (i, item) in items.iter().enumerate() {
             paths.extend(self.param_path(item, &path.item(i)));
         }
-        // The order means nothing, so it must not show in the revision either.
+        // The order means nothing, so it must not change the revision.
         paths.sort_unstable();
         paths.dedup();
         paths

@@ -1,7 +1,7 @@
-//! From the values of one file to rules: strict, and with every mistake reported at its place.
+//! Reads the values of one file into rules: strictly, and with every mistake reported at its place.
 //!
-//! Nothing here stops at the first error, so that one look at the messages is enough to put a file right. What comes
-//! out is only used if nothing was reported.
+//! Reading does not stop at the first error, so one look at the messages is enough to correct a file. The result is
+//! used only if nothing was reported.
 
 mod conditions;
 mod document;

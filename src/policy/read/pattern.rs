@@ -7,18 +7,18 @@ use crate::policy::pattern::Pattern;
 /// The longest pattern that loads, in characters.
 pub(in crate::policy) const MAX_PATTERN: usize = 4096;
 
-/// How large one compiled pattern may be, tried from small to large so that what it takes is known to a step.
+/// The sizes that one compiled pattern may have, tried from small to large. So its memory is known to within one step.
 const STEPS: [usize; 5] = [16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20];
 
 /// How large all patterns of a policy together may be.
 const MAX_TOTAL: usize = 256 << 20;
 
-/// How much a pattern may remember of one value while it searches, in each thread.
+/// How much memory one search of a pattern may use, in each thread.
 const MAX_CACHE: usize = 1 << 20;
 
 const TOO_MANY: &str = "is one pattern too many: all patterns of a policy together take too much memory";
 
-/// The patterns of one load: what is written twice is compiled once.
+/// The patterns of one load. A text that occurs twice is compiled once.
 #[derive(Default)]
 pub(in crate::policy) struct Patterns {
     // Looked up, never iterated.
@@ -31,7 +31,7 @@ impl Patterns {
         if let Some(known) = self.compiled.get(pattern) {
             return Ok(known.clone());
         }
-        // Compiling is what takes time, so a policy that has spent its memory is not compiled any further.
+        // Compiling takes the time, so a policy that has used up its memory compiles nothing more.
         if self.total > MAX_TOTAL {
             return Err(TOO_MANY.to_owned());
         }
@@ -49,13 +49,13 @@ impl Patterns {
                 Err(error) => return Err(explain(pattern, &error)),
             }
         }
-        // Nothing takes longer than finding that out: a file of many such patterns is given up soon.
+        // This failure takes the longest to find out, so a file with many such patterns is given up soon.
         self.total += MAX_TOTAL / 16;
         Err("is too large once compiled: use smaller counts in `{...}`, or fewer classes inside of them".to_owned())
     }
 }
 
-/// What means something else in other dialects, silently.
+/// Constructs that have another meaning in other dialects, without an error.
 pub(super) fn oddities(pattern: &str) -> impl Iterator<Item = &'static str> {
     const ODD: [(&str, &str); 4] = [
         ("&&", "`&&` in `[...]` is an intersection: write `&` once, or `\\&\\&`"),
@@ -66,7 +66,7 @@ pub(super) fn oddities(pattern: &str) -> impl Iterator<Item = &'static str> {
     ODD.into_iter().filter(|(part, _)| pattern.contains(part)).map(|(_, message)| message)
 }
 
-/// The crate draws the pattern and points into it; here it must fit on a line.
+/// A regex error on one line: the crate draws the pattern and points into it.
 fn explain(pattern: &str, error: &regex::Error) -> String {
     let drawn = error.to_string();
     let what = drawn.lines().last().unwrap_or_default();
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_run_in_linear_time_is_refused_with_the_reason() {
+    fn a_pattern_that_cannot_run_in_linear_time_is_refused_with_the_reason() {
         for pattern in
             ["(?=prod)prod", "(?!prod).*", "(?<=a)b", "(?<!a)b", "(a)\\1", "(?P<q>a)(?P=q)", "(?>a+)b", "(?(1)a|b)"]
         {
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn past_the_limit_nothing_is_compiled_any_more() {
+    fn past_the_limit_nothing_more_is_compiled() {
         let mut patterns = Patterns { total: MAX_TOTAL, ..Patterns::default() };
         for i in 0..1_000 {
             assert_eq!(patterns.compile(&format!("{i}\\w{{50}}")).unwrap_err(), TOO_MANY);

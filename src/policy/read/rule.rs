@@ -81,7 +81,7 @@ impl Reader<'_> {
                 _ => self.unknown(entry, path, "key", &KEYS),
             }
         }
-        // What follows is about how the parts go together, which means nothing while one of them is wrong.
+        // The checks below compare the parts of a rule, which means nothing while one of them is wrong.
         if self.report.error_count() == before {
             self.check_whole(node, path, &rule);
         }
@@ -116,7 +116,7 @@ impl Reader<'_> {
     }
 
     fn glob(&mut self, node: &Node, path: &Path<'_>) -> Glob {
-        // An empty glob is legal: it matches what is empty. What is wrong is reported and never used.
+        // An empty glob is legal: it matches only the empty text. A wrong glob is reported and never used.
         let text = self.any_text(node, path, MAX_CHARS).unwrap_or_default();
         let (glob, oddities) = Glob::parse(text);
         for oddity in oddities {
@@ -198,16 +198,16 @@ fn parse_timeout(text: &str) -> Option<Duration> {
         "h" => 60 * 60,
         _ => return None,
     };
-    // No sign, no leading zero, and so no zero: a time of nothing would deny before anybody can look.
+    // No sign and no leading zero, so zero is refused too: a timeout of zero denies before anybody can look.
     if digits.starts_with('0') || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
-    // Too many digits for a number are too long a time.
+    // A number with too many digits is too long a timeout.
     let amount = if digits.is_empty() { return None } else { digits.parse().unwrap_or(u64::MAX) };
     Some(Duration::from_secs(amount.saturating_mul(seconds)))
 }
 
-/// A time as a policy writes it, in the largest unit that it is a whole number of.
+/// A timeout as a policy writes it, in the largest unit that divides it.
 pub(in crate::policy) fn timeout_text(timeout: Duration) -> String {
     match timeout.as_secs() {
         seconds if seconds % 3600 == 0 => format!("{}h", seconds / 3600),

@@ -1,4 +1,4 @@
-//! What loading refuses, what it warns of, and what it says.
+//! What loading refuses, what it warns of, and the messages.
 
 use crate::policy::{Policy, Source};
 
@@ -6,7 +6,7 @@ fn load(text: &str) -> Result<Policy, String> {
     Policy::load(&[Source { name: "p.yaml".to_owned(), text: text.to_owned() }]).map_err(|errors| errors.to_string())
 }
 
-/// A rule with this in it, as `rules: [{name: R, ...}]`.
+/// A rule with this content, as `rules: [{name: R, ...}]`.
 fn rule(inner: &str) -> Result<Policy, String> {
     load(&format!("rules:\n  - name: R\n    {inner}\n"))
 }
@@ -46,7 +46,7 @@ fn unknown_keys_are_refused_everywhere() {
 }
 
 #[test]
-fn versions_names_and_globs_are_of_their_types() {
+fn versions_names_and_globs_must_have_the_right_type() {
     for version in ["\"1\"", "1"] {
         assert!(load(&format!("version: {version}\nrules: []")).is_ok());
     }
@@ -67,7 +67,7 @@ fn versions_names_and_globs_are_of_their_types() {
 }
 
 #[test]
-fn one_name_is_given_once_in_a_file() {
+fn a_file_gives_a_name_only_once() {
     let errors = load("rules:\n  - {name: N}\n  - {name: N, approval: auto}\n").unwrap_err();
     assert!(errors.starts_with("p.yaml:3:5: rules[1]: the name `N` is already that of the rule on line 2"), "{errors}");
     let policy = load("rules:\n  - {name: rule_1}\n  - {approval: auto}\n").unwrap();
@@ -75,7 +75,7 @@ fn one_name_is_given_once_in_a_file() {
 }
 
 #[test]
-fn times_are_hours_and_minutes_and_leave_some_time() {
+fn a_time_is_hours_and_minutes_and_a_window_is_not_empty() {
     for time in ["\"9\"", "'24:00'", "' 09:00'", "09:00:30", "1:30:00", "noon"] {
         refused(&format!("conditions: {{time_after: {time}}}"), "must be a time like \"09:00\"");
     }
@@ -105,14 +105,14 @@ fn weekdays_are_a_list_of_iso_numbers() {
 }
 
 #[test]
-fn a_timezone_is_of_the_iana_database_and_goes_with_a_time() {
+fn a_timezone_is_an_iana_name_and_needs_a_condition_on_the_clock() {
     refused("conditions: {weekdays: [1], timezone: Europe/Berln}", "did you mean `Europe/Berlin`?");
     refused("conditions: {timezone: UTC}", "rules[0].conditions.timezone: means nothing here");
     assert!(rule("conditions: {weekdays: [1], timezone: America/New_York}").is_ok());
 }
 
 #[test]
-fn parameter_conditions_map_names_to_what_their_test_can_use() {
+fn parameter_conditions_map_names_to_values_of_the_right_type() {
     for key in ["param_eq", "param_gt", "param_matches", "param_in", "param_exists"] {
         for spec in ["~", "count", "[n]", "5", "{}"] {
             refused(&format!("conditions: {{{key}: {spec}}}"), "must be a mapping from parameter names");
@@ -139,7 +139,7 @@ fn parameter_conditions_map_names_to_what_their_test_can_use() {
 }
 
 #[test]
-fn combinations_hold_at_least_one_condition() {
+fn combinations_need_at_least_one_condition() {
     for wrong in ["all: []", "any: []", "not: {}", "all: [{}]", "any: [{param_eq: {a: 1}}, {}]"] {
         refused(&format!("conditions: {{{wrong}}}"), "must ");
     }
@@ -170,7 +170,7 @@ fn a_timeout_is_a_number_with_a_unit() {
 }
 
 #[test]
-fn nobody_looking_never_allows_what_is_dangerous() {
+fn a_timeout_never_allows_a_high_or_critical_risk() {
     for risk in ["high", "critical"] {
         refused(&format!("risk_level: {risk}\n    on_timeout: allow"), "never possible at risk level");
     }
@@ -179,7 +179,7 @@ fn nobody_looking_never_allows_what_is_dangerous() {
 }
 
 #[test]
-fn what_is_legal_and_odd_is_warned_of() {
+fn what_is_legal_but_odd_gives_a_warning() {
     assert!(warnings("match: {type: 're['}")[0].contains("never closed"));
     assert!(warnings("match: {type: '[^a]x'}")[0].contains("does not negate"));
     assert!(warnings("approval: block\n    match: {actor: 'bot-*'}")[0].contains("chooses its own name"));
@@ -217,7 +217,7 @@ fn what_is_legal_and_odd_is_warned_of() {
 }
 
 #[test]
-fn a_masked_parameter_is_named_by_keys_alone() {
+fn the_name_of_a_masked_parameter_has_only_keys() {
     for path in [
         "customers[0].iban",
         "customers[].iban",
@@ -251,7 +251,7 @@ fn every_error_of_every_file_is_reported() {
 }
 
 #[test]
-fn the_whole_is_bounded() {
+fn the_size_of_a_policy_is_bounded() {
     assert!(load(&format!("rules: [{}]", "{},".repeat(50_001))).unwrap_err().contains("rules: has 50001 rules"));
     let layer = Source { name: "p".to_owned(), text: "x-a: 1\n".to_owned() };
     assert!(Policy::load(&vec![layer; 65]).unwrap_err().to_string().contains("65 layers"));
@@ -264,7 +264,7 @@ fn the_whole_is_bounded() {
 }
 
 #[test]
-fn what_is_said_of_secrets_is_read_strictly() {
+fn the_secrets_of_a_policy_are_read_strictly() {
     let refused = |inner: &str, message: &str| {
         let errors = load(&format!("secrets: {inner}")).expect_err(inner);
         assert!(errors.contains(message), "{inner}\n  says    {errors}\n  and not {message}");

@@ -1,4 +1,4 @@
-//! Secrets that a text gives to a name: `password=…`, `"api_key": "…"`, `--token …`.
+//! Secrets that a text assigns to a name: `password=…`, `"api_key": "…"`, `--token …`.
 
 use std::ops::Range;
 use std::sync::LazyLock;
@@ -7,7 +7,7 @@ use regex::Regex;
 
 use super::opaque::{can_be_secret, looks_random};
 
-/// A name, then what stands between it and the value, then the value.
+/// A name, a separator, and a value.
 static PATTERNS: LazyLock<[Regex; 2]> = LazyLock::new(|| {
     [
         r#"(?x)(?-u:\b) ([A-Za-z][A-Za-z0-9_.-]{1,63}) ["']? [\x20\t]{0,2} (?:=>|:=|=|:) [\x20\t]{0,2} ["'`]?
@@ -26,8 +26,8 @@ static CREDENTIAL: LazyLock<[Regex; 2]> = LazyLock::new(|| {
     .map(|pattern| Regex::new(pattern).expect("it is a part of the program, and a test compiles it"))
 });
 
-/// Where values stand that a text gives to the name of a secret. Only what a machine made is one: `password=required`
-/// is a word.
+/// Finds the values that a text assigns to the name of a secret. Only a value that looks made by a machine counts: in
+/// `password=required` it is a word.
 pub(super) fn find(text: &str, is_name: impl Fn(&str) -> bool, found: &mut Vec<Range<usize>>) {
     for pattern in &*PATTERNS {
         for captures in pattern.captures_iter(text) {
@@ -39,7 +39,8 @@ pub(super) fn find(text: &str, is_name: impl Fn(&str) -> bool, found: &mut Vec<R
     }
 }
 
-/// Where secrets stand in a value that is called like one and is no token as a whole: `Bearer …`, `session=…; Path=/`.
+/// Finds the secrets in a value that has the name of a secret but is more than a token: `Bearer …`, `session=…;
+/// Path=/`.
 pub(super) fn find_in_credential(text: &str, found: &mut Vec<Range<usize>>) {
     let [header, cookie] = &*CREDENTIAL;
     let values = |pattern: &'static Regex| pattern.captures_iter(text).filter_map(|captures| captures.get(1));

@@ -1,9 +1,9 @@
-//! What secrets look like: the formats that their issuers document, as far as they fit on one line.
+//! The formats of secrets that their issuers document, as far as they fit on one line.
 //!
-//! The list is the union of what gitleaks and detect-secrets look for, but for formats that need the name of a vendor
-//! beside them (those are found by name, [`names`](super::names)) and for bare hexadecimal and base64. Nothing in a
-//! secret here is a blank, a quote or an operator of a shell, so no format can hide what a command does. Each has an
-//! example and a counter-example in the tests.
+//! The list joins those of gitleaks and detect-secrets. It leaves out bare hexadecimal and base64, and formats that
+//! need the name of a vendor beside them (those are found by name, [`names`](super::names)). No secret here contains a
+//! blank, a quote or a shell operator, so no format can hide what a command does. The tests have an example and a
+//! counter-example of each.
 
 use std::ops::Range;
 use std::sync::LazyLock;
@@ -12,23 +12,23 @@ use regex::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 
 use super::opaque::{can_be_secret, looks_random};
 
-/// One format. Of a pattern with groups, the groups are the secret.
+/// One format. If its pattern has groups, the groups are the secret.
 pub(super) struct Format {
-    /// What it is called, in tests.
-    #[cfg_attr(not(test), expect(dead_code, reason = "only the tests ask, which hold an example against each"))]
+    /// Its name, for the tests.
+    #[cfg_attr(not(test), expect(dead_code, reason = "only the tests read it: they have an example of each format"))]
     pub(super) name: &'static str,
     pattern: &'static str,
     check: Check,
 }
 
-/// What a secret must be besides.
+/// What a match must be to count as a secret.
 #[derive(Clone, Copy)]
 enum Check {
-    /// Nothing: the pattern says it all.
+    /// Anything: the pattern is enough.
     Nothing,
     /// Something that can be a secret.
     Secret,
-    /// Something that a machine made: the words around it are ordinary ones.
+    /// Something that a machine made, because ordinary words can match the pattern.
     Random,
 }
 
@@ -42,7 +42,7 @@ const fn checked(name: &'static str, pattern: &'static str, check: Check) -> For
 
 /// The formats. `\b` is a boundary of ASCII words.
 pub(super) const FORMATS: [Format; 84] = [
-    // What every issuer uses.
+    // Used by many issuers.
     format("jwt", r"\bey[JI][A-Za-z0-9_-]{8,}\.ey[JI][A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){1,3}"),
     format("jwt-base64", r"\bZXlK[A-Za-z0-9+/_-]{40,}={0,2}"),
     format("bearer", r"(?i)\bbearer +([A-Za-z0-9._~+/-]{16,}=*)"),
@@ -104,7 +104,7 @@ pub(super) const FORMATS: [Format; 84] = [
     format("sentry", r"\bsntry(?:u_[a-f0-9]{64}|s_eyJ[A-Za-z0-9+/=_]{60,})"),
     format("dynatrace", r"\bdt0c01\.[A-Za-z0-9]{24}\.[A-Za-z0-9]{64}"),
     format("new-relic", r"\bNRA[KA]-[A-Z0-9]{27}\b"),
-    // People talking.
+    // Messages and mail.
     format("slack", r"(?i)\b(?:xox[abeoprs](?:\.xox[bp])?-[A-Za-z0-9-]{10,}|xapp-[0-9]-[A-Za-z0-9-]{10,})"),
     format("slack-webhook", r"\bhooks\.slack\.com/(?:services|workflows|triggers)/([A-Za-z0-9+/_]{20,})"),
     format("discord", r"\b[MNO][A-Za-z0-9_-]{23,25}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,}"),
@@ -117,7 +117,7 @@ pub(super) const FORMATS: [Format; 84] = [
     format("sendinblue", r"\bxkeysib-[a-f0-9]{64}-[A-Za-z0-9]{16}"),
     format("mailchimp", r"\b[0-9a-f]{32}-us[0-9]{1,2}\b"),
     format("mailgun", r"\b(?:key-[a-f0-9]{32}|pubkey-[a-f0-9]{32})\b"),
-    // Money and goods.
+    // Payment and trade.
     format("stripe", r"\b[rs]k_(?:live|test|prod)_[A-Za-z0-9]{10,}"),
     format("square", r"\b(?:EAAA[A-Za-z0-9_-]{22,60}|sq0(?:atp|csp)-[A-Za-z0-9_-]{22,43})"),
     format("shopify", r"\bshp(?:at|ca|pa|ss)_[a-fA-F0-9]{32}"),
@@ -147,13 +147,13 @@ pub(super) const FORMATS: [Format; 84] = [
 ];
 
 struct Usual {
-    /// Says in one pass which formats occur at all, which is none for nearly every text.
+    /// Finds in one pass which formats occur in a text. In nearly every text, none does.
     any: RegexSet,
     each: Vec<Regex>,
 }
 
 static USUAL: LazyLock<Usual> = LazyLock::new(|| {
-    // Boundaries of Unicode words would make the search of a text beyond ASCII many times slower.
+    // With Unicode word boundaries, the search of a text beyond ASCII would take many times longer.
     let patterns = FORMATS.iter().map(|format| format.pattern.replace(r"\b", r"(?-u:\b)")).collect::<Vec<_>>();
     let each = patterns.iter().map(|pattern| RegexBuilder::new(pattern).size_limit(4 << 20).build());
     Usual {
@@ -166,7 +166,7 @@ static USUAL: LazyLock<Usual> = LazyLock::new(|| {
     }
 });
 
-/// Where secrets of the usual formats stand in a text, in no order; they may overlap.
+/// Finds secrets of the usual formats in a text, in no order; they may overlap.
 pub(super) fn find(text: &str, found: &mut Vec<Range<usize>>) {
     for at in USUAL.any.matches(text) {
         let (Some(regex), Some(format)) = (USUAL.each.get(at), FORMATS.get(at)) else { continue };
@@ -178,7 +178,7 @@ pub(super) fn find(text: &str, found: &mut Vec<Range<usize>>) {
     }
 }
 
-/// Where a pattern is found: its groups, or the whole where it has none.
+/// Where a pattern matches: its groups, or the whole match if it has no groups.
 pub(super) fn find_groups(regex: &Regex, text: &str, found: &mut Vec<Range<usize>>, is_secret: impl Fn(&str) -> bool) {
     for captures in regex.captures_iter(text) {
         let groups = captures.iter().skip(1).flatten();

@@ -1,14 +1,15 @@
-//! How secrets are called: globs over the words of a name, matched by `globset`.
+//! The names of secrets: globs over the words of a name, matched by `globset`.
 //!
-//! A name is cut into words first (`clientSecret`, `CLIENT_SECRET` and `client-secret` are `-client-secret-`), so that
-//! a `secretary` has no secret. What a name says *about* a secret is none either: `password_reset_url`, `token_count`.
+//! A name is first split into words (`clientSecret`, `CLIENT_SECRET` and `client-secret` are `-client-secret-`), so
+//! `secretary` does not match. A name that says something *about* a secret does not count either:
+//! `password_reset_url`, `token_count`.
 
 use std::sync::LazyLock;
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
-/// Names of secrets, over words between dashes. The union of what gitleaks and detect-secrets look for, and what
-/// personal and payment data is called that must not be stored.
+/// Names of secrets, over words between dashes: those that gitleaks and detect-secrets look for, and those of personal
+/// and payment data that must not be stored.
 const SECRET: [&str; 9] = [
     // A word may be written together with the one before it: `userpassword`.
     "*{password,passwd,passwort,kennwort,passphrase,passcode,contrasena,contraseña}{,s}-*",
@@ -23,20 +24,20 @@ const SECRET: [&str; 9] = [
     "*-{cardnumber,card-number,creditcard,credit-card,social-security-number,recovery-code,recovery-codes,mfa-code}-*",
 ];
 
-/// Names about secrets, which are none, and the tokens that are counted, not kept.
+/// Names about secrets, which are not secrets themselves, and tokens that are counted, not kept.
 const ABOUT: [&str; 8] = [
-    // Where it is, and what deals with it.
+    // Where the secret is, and what handles it.
     "*-{url,uri,link,endpoint,path,file,filename,dir,directory,location,region,helper,manager,provider,store}-",
-    // What it must be, and how much of it there is.
+    // What the secret must be, and how much of it there is.
     "*-{policy,rule,rules,count,counts,limit,limits,length,len,size,min,max,type,kind,format,strength,version,\
      algorithm,alg,usage,used,budget,ratio,cost,price,scope,scopes,issuer,audience}-",
-    // How it is shown, how it stands, and since when.
+    // How it is shown, its state, and its dates.
     "*-{name,names,field,fields,label,hint,prompt,question,description,enabled,disabled,required,optional,status,\
      exists,present,valid,verified,changed,updated,created,at,on,date,time,expiry,expires,expiration,ttl,age,timeout,\
      interval,rotation,reset}-",
     "*-expires-in-",
     "-{is,has,use,uses,needs,requires,require,allow,allows,show,hide,enable,disable,skip,max,min,num,total,count}-*",
-    // Tokens that say where to go on, and those of language models.
+    // Tokens that mark a position in a list or a stream, and tokens of language models.
     "*-{page,next,prev,previous,continuation,pagination,sync,resume,start,stop,end}-token-",
     "*-{nexttoken,pagetoken,nextpagetoken,synctoken}-",
     "*-{eos,bos,pad,unk,sep,cls,mask,special}-token-",
@@ -51,7 +52,7 @@ static USUAL: LazyLock<[GlobSet; 2]> = LazyLock::new(|| {
     [compile(&SECRET), compile(&ABOUT)]
 });
 
-/// Globs over names as they are written, in any case.
+/// Globs over names as they are written, matched in any case.
 #[derive(Clone, Debug)]
 pub(in crate::policy) struct Names {
     globs: Vec<String>,
@@ -65,7 +66,7 @@ impl Default for Names {
 }
 
 impl Names {
-    /// Compiles globs in the language of `globset`: `*`, `?`, `[a-z]`, `{a,b}`. What is wrong is said without a place.
+    /// Compiles globs in the language of `globset`: `*`, `?`, `[a-z]`, `{a,b}`. An error has no place.
     pub(in crate::policy) fn compile<'g>(globs: impl IntoIterator<Item = &'g str>) -> Result<Self, String> {
         let (mut kept, mut builder) = (Vec::new(), GlobSetBuilder::new());
         for text in globs {
@@ -88,7 +89,7 @@ impl Names {
     }
 }
 
-/// Whether this is how a secret is usually called.
+/// Whether this is a usual name of a secret.
 pub(super) fn is_usual(name: &str) -> bool {
     let [secret, about] = &*USUAL;
     let words = words(name);
@@ -109,7 +110,7 @@ fn words(name: &str) -> String {
             last = '-';
             continue;
         }
-        // A capital begins a word after a small letter, and before one at the end of an acronym.
+        // A capital begins a word after a small letter, and at the end of an acronym before a small letter.
         let begins = c.is_uppercase()
             && (last.is_lowercase() || last.is_uppercase() && chars.peek().is_some_and(|next| next.is_lowercase()));
         if begins && !words.ends_with('-') {
@@ -147,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_known_by_their_names() {
+    fn secrets_are_recognised_by_name() {
         for name in [
             "password",
             "Password",
@@ -212,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_about_secrets_stays_readable() {
+    fn values_with_names_about_secrets_stay_readable() {
         for name in [
             "secretary",
             "max_tokens",
@@ -259,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn own_names_are_matched_in_any_case_and_what_is_no_glob_is_refused() {
+    fn a_policys_own_names_match_in_any_case_and_an_invalid_glob_is_refused() {
         let names = Names::compile(["*IBAN*", "{a,b}?"]).unwrap();
         assert!(names.matches("myIban") && names.matches("A1") && !names.matches("c1"));
         assert!(Names::compile(["a["]).unwrap_err().contains("unclosed character class"));

@@ -1,9 +1,8 @@
 //! What can be a secret, and what must stay readable: masking hides a token, never an action.
 //!
-//! An agent chooses its own texts. If whatever stands under `password` were hidden, a reviewer could be asked to
-//! approve a command that cannot be read. A token has no blanks, no quotes and no shell operators, and a command that
-//! does something has: so a stretch with any of these is shown. What a policy names in `redact` is hidden whatever it
-//! is.
+//! An agent chooses its own texts. If every value named `password` were hidden, a reviewer could be asked to approve a
+//! command that cannot be read. A token has no blanks, no quotes and no shell operators; a command that does something
+//! has. So a text with any of these is shown. What a policy names in `redact` is always hidden.
 
 /// Whether a text can be a secret as a whole.
 pub(super) fn can_be_secret(text: &str) -> bool {
@@ -13,7 +12,7 @@ pub(super) fn can_be_secret(text: &str) -> bool {
         match c {
             '"' | '\'' | '`' | '|' | '&' | ';' | '<' | '>' | '(' | ')' | '\\' => return false,
             c if c.is_whitespace() || c.is_control() => return false,
-            // `$NAME`, `${NAME}` and `$(command)` are the shell's; `pa$$word` is somebody's password.
+            // `$NAME`, `${NAME}` and `$(command)` are shell syntax; `pa$$word` is somebody's password.
             '$' => match chars.peek() {
                 Some('$') => drop(chars.next()),
                 Some('(' | '{' | '_') => return false,
@@ -29,7 +28,7 @@ pub(super) fn can_be_secret(text: &str) -> bool {
     !(text.is_empty() || is_words || text.contains("://") || is_path(text))
 }
 
-/// Whether a token looks made by a machine: letters and digits, or capitals among small letters.
+/// Whether a token looks made by a machine: it has letters and digits, or capitals among small letters.
 pub(super) fn looks_random(text: &str) -> bool {
     let has = |is: fn(&u8) -> bool| text.bytes().any(|byte| is(&byte));
     let inner_capital = text.bytes().skip(1).any(|byte| byte.is_ascii_uppercase());
@@ -37,7 +36,7 @@ pub(super) fn looks_random(text: &str) -> bool {
     has(u8::is_ascii_digit) && has(u8::is_ascii_alphabetic) || inner_capital && has_lower
 }
 
-/// A path of a file is none, unless it looks like the base64 that it could be too.
+/// Whether a text is the path of a file. A path that looks like base64 is none.
 fn is_path(text: &str) -> bool {
     let has = |is: fn(&u8) -> bool| text.bytes().any(|byte| is(&byte));
     let is_mixed = has(u8::is_ascii_digit) && has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase);
@@ -67,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_something_is_readable() {
+    fn a_command_stays_readable() {
         for text in [
             "",
             "rm -rf /",
@@ -95,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn machines_mix_what_people_do_not() {
+    fn a_token_made_by_a_machine_mixes_kinds_of_characters() {
         for text in ["hunter2", "dXNlcjpwYXNz", "a1b2c3"] {
             assert!(looks_random(text), "{text}");
         }

@@ -1,6 +1,6 @@
 //! Private keys in PEM (RFC 7468) and its relatives: only the base64 body is a secret.
 //!
-//! What stands around it stays readable, and so does a line that is too short to be a part of a key, blanks and
+//! Everything around the body stays readable. So does a line that is too short to be part of a key, a blank, and
 //! anything that is no base64: a command between the two lines of a key is a command.
 
 use std::ops::Range;
@@ -8,16 +8,16 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-/// How long a line of the body is, at least. Only the last one is shorter.
+/// The least length of a line of the body. Only the last line is shorter.
 const MIN_LINE: usize = 16;
 
-/// What a body follows: the first line of a key, or the count of lines in a key of PuTTY's.
+/// What comes before a body: the first line of a key, or the count of lines in a PuTTY key.
 static START: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"-----BEGIN[A-Z0-9 ]{0,40} PRIVATE KEY(?: BLOCK)?-----|Private-Lines: [0-9]{1,3}")
         .expect("it is a part of the program, and a test compiles it")
 });
 
-/// Where the bodies of private keys stand in a text, line by line, in order.
+/// Finds the bodies of private keys in a text, line by line, in order.
 pub(super) fn bodies(text: &str) -> Vec<Range<usize>> {
     let mut bodies = Vec::new();
     for start in START.find_iter(text) {
@@ -32,7 +32,7 @@ fn body(text: &str, start: usize, bodies: &mut Vec<Range<usize>>) {
         let line = skip_breaks(text, at);
         let length = text[line..].bytes().take_while(|byte| is_base64(*byte)).count();
         let end = line + length;
-        // Base64 comes in groups of four; a checksum of OpenPGP's begins with `=`.
+        // Base64 comes in groups of four; an OpenPGP checksum begins with `=`.
         let is_whole = (total + length).is_multiple_of(4) || text[line..].starts_with('=');
         let ends_key = || is_whole && text[skip_breaks(text, end)..].starts_with("-----END");
         if length >= MIN_LINE || total > 0 && length > 0 && ends_key() {
@@ -51,7 +51,7 @@ const fn is_base64(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=')
 }
 
-/// Where the next line begins. Line breaks are often written as blanks, or as `\n`.
+/// The start of the next line. Line breaks are often written as blanks, or as `\n`.
 fn skip_breaks(text: &str, mut at: usize) -> usize {
     loop {
         let rest = &text[at..];
@@ -64,7 +64,7 @@ fn skip_breaks(text: &str, mut at: usize) -> usize {
     }
 }
 
-/// How long a line like `Proc-Type: 4,ENCRYPTED` is: it comes before the body.
+/// The length of a line like `Proc-Type: 4,ENCRYPTED`, which comes before the body.
 fn header(text: &str) -> Option<usize> {
     let end = text.find('\n').unwrap_or(text.len());
     let (name, _) = text[..end].split_once(": ")?;
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lines_of_the_body_are_found_and_nothing_else() {
+    fn only_the_lines_of_the_body_are_found() {
         let (one, two) = (line('a'), line('b'));
         for kind in ["", " RSA", " EC", " OPENSSH", " ENCRYPTED"] {
             for gap in ["\n", "\r\n", " ", "\\n"] {

@@ -1,5 +1,5 @@
-//! What is masked, what stays readable, and one example and counter-example of every format. The examples are put
-//! together here, so that no scanner takes this file for a leak.
+//! What is masked, what stays readable, and an example and a counter-example of every format. The examples are
+//! assembled here, so that no scanner reports this file as a leak.
 
 use serde_json::json;
 
@@ -38,7 +38,7 @@ fn capitals(count: usize) -> String {
     chars("QWE2RTY3UIP4", count)
 }
 
-/// A format's name, a secret of it with what stands around it (`{}` is the secret), and a text that is none.
+/// A format's name, a secret in its context (`{}` is the secret), and a text that is no secret.
 #[expect(clippy::too_many_lines, reason = "it is a table: one format a line")]
 fn examples() -> Vec<(&'static str, String, String, String)> {
     let whole = |name, secret: String, other: &str| (name, "{}".to_owned(), secret, other.to_owned());
@@ -177,7 +177,7 @@ fn every_format_has_an_example_and_a_counter_example() {
 }
 
 #[test]
-fn what_is_called_like_a_secret_is_masked_at_any_depth() {
+fn a_value_with_the_name_of_a_secret_is_masked_at_any_depth() {
     let params = json!({
         "userPassword": "hunter2",
         "API-Key": 12345,
@@ -223,7 +223,7 @@ fn what_is_called_like_a_secret_is_masked_at_any_depth() {
 }
 
 #[test]
-fn what_looks_like_a_secret_is_masked_within_its_text() {
+fn a_secret_is_masked_within_its_text() {
     let (key, pem) = (any(64), ["-----BEGIN RSA", " PRIVATE KEY-----"].concat());
     for (text, expected) in [
         ("postgres://ada:pa55@db/x".to_owned(), "postgres://ada:[masked, 4 characters]@db/x".to_owned()),
@@ -281,7 +281,7 @@ fn no_action_hides_behind_a_name_or_a_format() {
 }
 
 #[test]
-fn a_policy_can_add_its_own_and_leave_out_the_usual() {
+fn a_policy_can_add_secrets_and_leave_out_the_usual_ones() {
     let patterns = vec![
         Pattern::new(r"\bEMP-(\d+)", 1 << 20, 1 << 20).unwrap(),
         Pattern::new("X-\\d+$", 1 << 20, 1 << 20).unwrap(),
@@ -298,18 +298,18 @@ fn a_policy_can_add_its_own_and_leave_out_the_usual() {
 }
 
 #[test]
-fn what_is_masked_already_is_not_measured_again() {
+fn a_value_that_is_masked_already_stays_as_it_is() {
     let original = json!({"password": "xy"});
     let mut shown = json!({"password": "[masked, 2 characters]"});
     let found = Secrets::default().mask(shown.as_object_mut().unwrap(), original.as_object().unwrap());
     assert_eq!((found, shown), (Found::default(), json!({"password": "[masked, 2 characters]"})));
-    // A sender that keeps its secrets sends this.
+    // A sender that keeps its secrets to itself sends this.
     let params = json!({"password": "[masked, 7 characters]"});
     assert_eq!(masked(&Secrets::default(), &params), (params.clone(), vec!["password".to_owned()]));
 }
 
 #[test]
-fn stretches_that_overlap_are_masked_as_one() {
+fn overlapping_secrets_are_masked_as_one() {
     let mut values = Vec::new();
     let shown = mask_ranges("0123456789", vec![5..7, 1..3, 2..4, 2..3], &mut values);
     assert_eq!(shown.as_deref(), Some("0[masked, 3 characters]4[masked, 2 characters]789"));
@@ -323,7 +323,7 @@ fn very_many_secrets_are_masked_in_one_pass() {
     let mut shown = params.clone();
     let found = Secrets::default().mask(&mut shown, &params);
     assert_eq!((found.paths.len(), found.values.len()), (count, count));
-    // And what looks like the beginning of one, over and over.
+    // Texts that repeat the beginning of a secret take linear time too.
     for part in ["eyJ", "://a:", "sk-", "password=", "-----BEGIN PRIVATE KEY-----\n", "curl -u a:b1 ", "é"] {
         let text = part.repeat(200_000 / part.len());
         let _ = mask_text(&text);

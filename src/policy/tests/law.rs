@@ -1,5 +1,5 @@
-//! Two laws of doubt: the compiled policy decides like its definition read rule by rule, and no way to write a value
-//! down gets more than the value itself.
+//! Two laws of unknown conditions. The compiled policy decides like its definition, read rule by rule. And no way to
+//! write a value down gets more than the plain value.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::policy::question::Asked;
 use crate::policy::rule::Fit;
 use crate::policy::{DEFAULT_TIMEOUT, OnTimeout, Policy, Question, Rule, Verdict};
 
-/// What an answer comes to.
+/// The parts of an answer that are compared.
 #[derive(Debug, PartialEq)]
 struct Answer {
     matched_rule: String,
@@ -53,8 +53,8 @@ fn rank(approval: Approval, on_timeout: OnTimeout) -> u8 {
     }
 }
 
-/// The definition: the strictest of the first rule that certainly matches, or the defaults, and every rule before it
-/// that may.
+/// The definition: the strictest of the first rule that certainly matches (or the defaults) and every earlier rule
+/// that may match.
 fn reference(policy: &Policy, question: &Question<'_>) -> Answer {
     /// A rule, or the defaults.
     struct Candidate<'p> {
@@ -112,7 +112,7 @@ fn reference(policy: &Policy, question: &Question<'_>) -> Answer {
     }
 }
 
-/// Holds the compiled policy, and its explanation, against the definition.
+/// Compares the compiled policy, and its explanation, with the definition.
 pub(super) fn check(policy: &Policy, question: &Question<'_>) -> Result<(), TestCaseError> {
     let (verdict, explanation) = (policy.evaluate(question), policy.explain(question));
     prop_assert_eq!(Answer::of(&verdict), reference(policy, question));
@@ -126,8 +126,8 @@ pub(super) fn check(policy: &Policy, question: &Question<'_>) -> Result<(), Test
 /// A condition on parameters: `n` is a number, `s` a text, `b` a boolean, `l` a list, and `a.b` and `a.c.d` are
 /// anything.
 ///
-/// Only wide ones ask what no disguise is seen through, because it is certain: a list or mapping that is expected, an
-/// element that is no text, a pattern that a number matches.
+/// Only a wide condition can be certain of a disguised value. It may expect a list or mapping, search for an element
+/// that is no text, or have a pattern that matches a number.
 fn condition(is_wide: bool) -> BoxedStrategy<Value> {
     let name = || select(vec!["n", "s", "b", "l", "a.b", "a.c.d"]);
     let number = || select(vec![json!(5), json!(100), json!(2.5), json!(-1)]);
@@ -209,15 +209,15 @@ fn params() -> impl Strategy<Value = Value> {
 #[derive(Clone, Copy, Debug)]
 enum Disguise {
     List,
-    /// Only of what no path leads through: another key is another parameter.
+    /// Only for values that no path leads through: another key is another parameter.
     Mapping,
-    /// Only of numbers.
+    /// Only for numbers.
     Text,
-    /// Only of what paths lead through: a text that happens to be JSON is simply another text.
+    /// Only for values that paths lead through: elsewhere, a text that happens to be JSON is simply another text.
     Json,
 }
 
-/// Where values stand, as JSON pointers: those that paths end at, and those that they lead through.
+/// The places of values, as JSON pointers: those at the end of a path, and those that a path leads through.
 const ENDS: [&str; 6] = ["/n", "/s", "/b", "/l", "/a/b", "/a/c/d"];
 const WAYS: [&str; 2] = ["/a", "/a/c"];
 
@@ -229,7 +229,7 @@ impl Disguise {
             Self::Mapping | Self::Text => &ENDS,
             Self::Json => &WAYS,
         };
-        // A place that an earlier disguise has hidden is not there any more.
+        // An earlier disguise may have hidden this place.
         let pointer = *place.get(places);
         let Some(value) = params.pointer_mut(pointer) else { return };
         *value = match (self, value.take()) {
@@ -262,10 +262,10 @@ proptest! {
         check(&policy, &ask(&action("pay", "x", &params)))?;
     }
 
-    /// Held where the plain value leaves nothing in doubt: a number that is compared with a text is in doubt, and the
-    /// same number written as a text is not.
+    /// It holds where the plain value leaves nothing unknown. A number compared with a text is unknown, but the same
+    /// number written as a text is not.
     #[test]
-    fn a_disguise_never_gets_more_than_the_plain_value(
+    fn a_disguised_value_never_gets_more_than_the_plain_value(
         yaml in policies(false), params in params(), disguises in disguises(),
     ) {
         let policy = policy(&[&yaml.to_string()]);

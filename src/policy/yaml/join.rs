@@ -1,7 +1,7 @@
-//! Puts the positions of the strict pass to the values of `serde_yaml`, and refuses where the two disagree.
+//! Joins the positions of the strict pass with the values of `serde_yaml`, and refuses a file where the two disagree.
 //!
-//! Aliases are followed and merge keys resolved here: a key that is written out wins over one that is merged in, and of
-//! several mappings that are merged the one named first wins, as the merge key's own specification has it.
+//! Aliases are followed and merge keys resolved here. A key that is written out wins over a merged one. Of several
+//! merged mappings, the one named first wins, as the specification of the merge key says.
 
 use std::collections::HashSet;
 
@@ -14,7 +14,7 @@ use super::scan::{Arena, Id, Kind};
 use crate::policy::code::Code;
 use crate::policy::diagnostic::{Path, Pos, Report, quoted};
 
-/// The values of a file that the strict pass accepted. `None` if the parsers disagree, which is then reported.
+/// The values of a file that the strict pass accepted. `None` if the parsers disagree, which is reported.
 pub(super) fn join(file: &str, text: &str, arena: &Arena, report: &mut Report) -> Option<Node> {
     let yaml = match serde_yaml::from_str::<Yaml>(text) {
         Ok(yaml) => yaml,
@@ -43,7 +43,7 @@ struct Join<'r> {
 }
 
 impl Join<'_> {
-    /// The depth of the recursion is that of the document, which the strict pass bounds.
+    /// The recursion is as deep as the document, whose depth the strict pass bounds.
     fn node(&mut self, id: Id, yaml: Yaml, path: &Path<'_>) -> Node {
         let raw = self.arena.resolved(id);
         let pos = raw.pos;
@@ -89,7 +89,7 @@ impl Join<'_> {
                 }
                 continue;
             }
-            // Where nothing is written there is no good place to point at; the key is.
+            // An empty value has no place to point at, but its key has.
             if matches!(&self.arena.get(id).kind, Kind::Scalar { text, .. } if text.is_empty())
                 && value.value == Value::Null
             {

@@ -1,17 +1,17 @@
-//! A document as a tree of values, each with its place.
+//! A document as a tree of values, each with its position.
 
 use serde_json::{Map, Number, Value as Json};
 
 use crate::policy::diagnostic::Pos;
 
-/// A value of a policy file, and where it stands.
+/// A value of a policy file, and its position.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::policy) struct Node {
     pub(in crate::policy) pos: Pos,
     pub(in crate::policy) value: Value,
 }
 
-/// What JSON can say; the order of keys is that of the file.
+/// The kinds of values that JSON has; keys keep the order of the file.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::policy) enum Value {
     Null,
@@ -22,7 +22,7 @@ pub(in crate::policy) enum Value {
     Map(Vec<Entry>),
 }
 
-/// One key of a mapping, and what stands under it.
+/// One key of a mapping, and its value.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::policy) struct Entry {
     pub(in crate::policy) key: String,
@@ -31,7 +31,7 @@ pub(in crate::policy) struct Entry {
 }
 
 impl Node {
-    /// What a message calls a value of this type.
+    /// The word for this value's type in messages.
     pub(in crate::policy) fn kind(&self) -> &'static str {
         match &self.value {
             Value::Null => "nothing (null)",

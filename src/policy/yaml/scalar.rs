@@ -1,6 +1,6 @@
-//! What a scalar means: the core schema of YAML 1.2 (section 10.3.2), written out by hand.
+//! The meaning of a scalar: the core schema of YAML 1.2 (section 10.3.2), implemented by hand.
 //!
-//! `yes`, `on`, `18:00` and `2026-01-15` are text there. This is the second opinion that `serde_yaml` is held against.
+//! `yes`, `on`, `18:00` and `2026-01-15` are text in it. The result is compared with what `serde_yaml` reads.
 
 use crate::domain::MAX_WHOLE_NUMBER;
 
@@ -38,7 +38,7 @@ impl Unusable {
     }
 }
 
-/// What a plain (unquoted) scalar means.
+/// The meaning of a plain (unquoted) scalar.
 pub(super) fn resolve(text: &str) -> Result<Scalar, Unusable> {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return Ok(Scalar::Null),
@@ -61,7 +61,7 @@ pub(super) fn resolve(text: &str) -> Result<Scalar, Unusable> {
         return integer(unsigned.parse().ok(), text.starts_with('-'));
     }
     if is_float(unsigned) {
-        // The grammar of the core schema is a part of what Rust reads.
+        // Rust reads every number that the grammar of the core schema allows.
         return match text.parse::<f64>() {
             Ok(value) if value.is_finite() => Ok(Scalar::Float(value)),
             _ => Err(Unusable::NotFinite),

@@ -1,7 +1,7 @@
-//! The strict pass: the events of one file into an arena of positioned nodes, within fixed bounds.
+//! The strict pass: it turns the events of one file into an arena of nodes with positions, within fixed bounds.
 //!
-//! Events come one by one, so a bomb is refused while it is read. Aliases stay references here; what they would expand
-//! to is added up, and refused past the same budget as what is written out.
+//! Events come one by one, so a bomb is refused while it is read. Aliases stay references here. What an alias would
+//! expand to counts towards the same limits as what is written out.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -12,17 +12,18 @@ use super::scalar::{self, Scalar};
 use crate::policy::code::Code;
 use crate::policy::diagnostic::{Path, Pos, Report, quoted};
 
-/// How deep lists and mappings may be nested, aliases followed. The deepest sensible condition needs a dozen.
+/// How deep lists and mappings may be nested, with aliases followed. The deepest sensible condition needs a dozen
+/// levels.
 const MAX_DEPTH: u32 = 64;
 
-/// How many values a file may hold, aliases followed. Ten thousand ordinary rules have a quarter of it.
+/// How many values a file may hold, with aliases followed. Ten thousand ordinary rules have a quarter of it.
 const MAX_NODES: u64 = 500_000;
 
-/// How many bytes of text a file may hold, aliases followed.
+/// How many bytes of text a file may hold, with aliases followed.
 const MAX_TEXT: u64 = 16 << 20;
 
-/// How many characters that can begin a token a file may hold. The parser buffers the whole of a flow collection
-/// (`[...]`) before it gives the first event of it, so this bounds its memory where the budgets above cannot yet.
+/// How many characters that can begin a token a file may hold. The parser buffers a whole flow collection (`[...]`)
+/// before its first event, so only this limit bounds memory until then.
 const MAX_MARKS: usize = 600_000;
 
 /// Names a node of the arena.
@@ -36,7 +37,7 @@ pub(super) struct Raw {
 }
 
 pub(super) enum Kind {
-    /// `is_plain` where it stands without quotes and without a tag.
+    /// `is_plain` means without quotes and without a tag.
     Scalar {
         text: String,
         is_plain: bool,
@@ -69,7 +70,7 @@ impl Arena {
         &self.0[id]
     }
 
-    /// The node itself, or what an alias stands for.
+    /// The node itself, or the node that an alias names.
     pub(super) fn resolved(&self, id: Id) -> &Raw {
         // An alias can only name a complete node that came before it, so the chain ends.
         let mut raw = self.get(id);
@@ -85,7 +86,7 @@ impl Arena {
     }
 }
 
-/// What a node comes to when every alias in it is followed.
+/// The size of a node when every alias in it is followed.
 #[derive(Clone, Copy, Default)]
 struct Cost {
     nodes: u64,
@@ -101,7 +102,7 @@ impl Cost {
     }
 }
 
-/// Reads the events of a file. `None` if anything was wrong, which is then reported.
+/// Reads the events of a file. `None` if anything was wrong, which is reported.
 pub(super) fn scan(file: &str, text: &str, report: &mut Report) -> Option<Arena> {
     let before = report.error_count();
     let mut scan = Scan { file, report, nodes: Vec::new(), open: Vec::new(), anchors: HashMap::new(), documents: 0 };
@@ -115,7 +116,7 @@ struct Scan<'r> {
     report: &'r mut Report,
     nodes: Vec<Raw>,
     open: Vec<Open>,
-    /// From the parser's number of an anchor to its node, once that is complete. Looked up, never iterated.
+    /// Maps the parser's number of an anchor to its node, once that is complete. Looked up, never iterated.
     anchors: HashMap<usize, Id>,
     documents: usize,
 }
@@ -135,7 +136,7 @@ impl Scan<'_> {
         self.report.error(self.file, pos, &Path::Spelled(&path), code, message);
     }
 
-    /// The place in the document where the reading stands.
+    /// The place in the document that is being read.
     fn path(&self) -> String {
         let mut path = String::new();
         for open in &self.open {
@@ -163,7 +164,7 @@ impl Scan<'_> {
         }
     }
 
-    /// Refuses what no YAML file may contain, and what would make the parser buffer without end.
+    /// Refuses characters that no YAML file may contain, and text that the parser would buffer without end.
     fn characters(&mut self, text: &str) -> bool {
         let (mut pos, mut marks) = (Pos { line: 1, column: 1 }, 0_usize);
         for c in text.chars() {
@@ -226,7 +227,7 @@ impl Scan<'_> {
         self.error(pos, Code::InvalidYaml, format!("this is not YAML: {}{}", error.info(), hint(error.info())));
     }
 
-    /// Takes one event; false where reading on makes no sense.
+    /// Takes one event. Returns false if reading on makes no sense.
     fn event(&mut self, event: Event<'_>, span: Span) -> bool {
         let pos = Pos { line: span.start.line().max(1), column: span.start.col() + 1 };
         match event {
@@ -324,7 +325,7 @@ impl Scan<'_> {
         self.push(Raw { pos, kind: Kind::Alias(target), cost }, 0)
     }
 
-    /// Adds a complete node to the arena and to what it stands in.
+    /// Adds a complete node to the arena and to its parent.
     fn push(&mut self, raw: Raw, anchor: usize) -> bool {
         let (id, pos, cost) = (self.nodes.len(), raw.pos, raw.cost);
         self.nodes.push(raw);
@@ -416,7 +417,7 @@ impl Scan<'_> {
     }
 }
 
-/// What is usually meant where the parser stumbles.
+/// What the author usually meant where the parser fails.
 fn hint(info: &str) -> &'static str {
     const HINTS: [(&str, &str); 5] = [
         ("unexpected character", "; a text that begins with this character needs quotes"),
@@ -442,7 +443,7 @@ fn core_tag(tag: &Tag) -> Option<CoreTag> {
     }
 }
 
-/// What the core schema makes of a scalar with one of its tags.
+/// The meaning of a scalar with a tag of the core schema.
 fn resolve_tagged(tag: CoreTag, text: &str) -> Result<Scalar, String> {
     if tag == CoreTag::Str {
         return Ok(Scalar::Text);

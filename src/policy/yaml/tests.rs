@@ -16,7 +16,7 @@ fn refused(text: &str) -> String {
 }
 
 #[test]
-fn scalars_are_those_of_yaml_1_2() {
+fn scalars_follow_yaml_1_2() {
     let text =
         "{a: yes, b: on, c: 18:00, d: 1_000, e: 2026-01-15, f: 5, g: -0.5, h: '5', i: ~, j: true, k: 1e3, l: 0x1F}";
     let expected = json!({
@@ -32,7 +32,7 @@ fn json_is_yaml_and_a_byte_order_mark_is_skipped() {
 }
 
 #[test]
-fn what_parsers_read_differently_is_refused() {
+fn a_value_that_parsers_read_differently_is_refused() {
     for scalar in ["017", "-017", "0b11", "-0x1F", "+0x1F", "+0o17", "00"] {
         assert!(refused(&format!("a: {scalar}")).starts_with("p.yaml:1:4: "), "{scalar}");
     }
@@ -52,7 +52,7 @@ fn anchors_aliases_and_merge_keys_work() {
 }
 
 #[test]
-fn a_key_is_text_and_given_once() {
+fn a_key_is_text_and_occurs_once() {
     assert!(refused("a: 1\nb: 2\na: 3\n").starts_with("p.yaml:3:1: a: the key `a` is given twice"));
     assert!(refused("a: 1\n\"a\": 3\n").contains("twice"));
     for key in ["5", "true", "null", "~", "1.5", "{a: b}", "[a]"] {
@@ -100,13 +100,13 @@ fn a_file_holds_exactly_one_document() {
 }
 
 #[test]
-fn control_characters_are_refused_where_they_stand() {
+fn control_characters_are_refused_at_their_place() {
     assert!(refused("a: 1\nb: \0\n").starts_with("p.yaml:2:4: the character U+0000"));
     assert!(refused("a: \u{1b}[31m").contains("U+001B"));
 }
 
 #[test]
-fn an_alias_cannot_stand_in_what_it_names() {
+fn an_alias_inside_its_own_anchor_is_refused() {
     assert!(refused("a: &x [1, *x]").contains("never end"));
     assert!(refused("&a *a").starts_with("p.yaml:1:"));
     assert!(refused("a: *nope").starts_with("p.yaml:1:"));

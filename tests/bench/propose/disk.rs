@@ -1,6 +1,6 @@
-//! What the disk takes at this moment: a raw append with fdatasync, and a lone commit of redb with the store's flags.
+//! The speed of the disk now: a raw append with fdatasync, and a single commit of redb with the store's flags.
 //!
-//! Disks change their pace by themselves. A durable run counts only beside probes taken before and after it.
+//! The speed of a disk changes. So a durable run counts only with probes before and after it.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -16,7 +16,7 @@ const RECORDS: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::n
 const RECORD: [u8; 400] = [7; 400];
 const SAMPLES: usize = 24;
 
-/// Files to try the disk with.
+/// Files for measuring the disk.
 pub(crate) struct Probe {
     raw: File,
     database: Database,
@@ -24,7 +24,7 @@ pub(crate) struct Probe {
     _home: TempDir,
 }
 
-/// Medians in microseconds.
+/// Medians, in microseconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
     pub(crate) raw: f64,
@@ -32,7 +32,7 @@ pub(crate) struct Pace {
 }
 
 impl Probe {
-    /// In a directory below this one.
+    /// Creates the files in a new directory below this one.
     pub(crate) fn new(parent: &Path) -> Self {
         let home = tempfile::tempdir_in(parent).expect("a temporary directory");
         let raw = File::create(home.path().join("raw")).expect("a file");
@@ -40,7 +40,7 @@ impl Probe {
         Self { raw, database, next: 0, _home: home }
     }
 
-    /// How long both take now.
+    /// Measures both now.
     pub(crate) fn take(&mut self) -> Pace {
         let raw = sample(|| {
             self.raw.write_all(&[7; 4096]).expect("the disk has space");

@@ -1,7 +1,8 @@
-//! The floor: a bare tonic server that does nothing with a request of the same size but to answer as many bytes.
+//! The lower bound: a bare tonic server that reads a request of the same size and answers with the same number of
+//! bytes.
 //!
-//! It runs in a process of its own, as the daemon does, on the same kind of runtime: the bench binary starts itself
-//! with `echo SOCKET BYTES`.
+//! It runs in a separate process with the same kind of runtime as the daemon: the bench binary starts itself with
+//! `echo SOCKET BYTES`.
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -21,10 +22,10 @@ use tower::Service;
 
 use super::raw::Raw;
 
-/// As many calls at once on one connection as the daemon lets through.
+/// The limit on concurrent calls of a connection: the same as the daemon's in the measurement of memory.
 const CALLS_PER_CONNECTION: u32 = 20_000;
 
-/// Answers calls of any method of the service; those of `AwaitDecision` never.
+/// Answers calls of every method of the service, except `AwaitDecision`, which never ends.
 #[derive(Clone)]
 struct Echo {
     answer: Bytes,
@@ -50,7 +51,7 @@ impl Service<http::Request<Body>> for Echo {
     }
 }
 
-/// What becomes of a request once it was read.
+/// The handler of a request after it was read.
 struct Answer {
     bytes: Bytes,
     waits: bool,
@@ -68,7 +69,7 @@ impl UnaryService<Bytes> for Answer {
     }
 }
 
-/// Serves on this socket and on a TCP port, which it prints as the daemon does, until it is killed.
+/// Serves on this socket and on a TCP port until it is killed. Prints the port as the daemon does.
 pub(crate) fn serve(socket: &Path, answer_bytes: usize) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let echo = Echo { answer: vec![b'x'; answer_bytes].into() };

@@ -1,4 +1,4 @@
-//! Load: so many calls in flight on one connection for so long, and how that went.
+//! Load: this many calls in flight on one connection for this long, and the results.
 
 use std::time::{Duration, Instant};
 
@@ -34,7 +34,7 @@ impl Call {
     }
 }
 
-/// How one run went.
+/// The results of one run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Run {
     pub(crate) per_second: f64,
@@ -65,7 +65,7 @@ pub(crate) async fn run(channel: &Channel, call: &Call, in_flight: usize, durati
     Run { per_second, p50: median(&mut times) }
 }
 
-/// The middle one of these.
+/// The median of these values.
 pub(crate) fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)

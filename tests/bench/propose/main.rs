@@ -1,11 +1,11 @@
-//! The daemon under load beside the least that a tonic server could do, in one run.
+//! The daemon under load, compared with a minimal tonic server, in one run.
 //!
-//! The release binary and a bare echo run in processes of their own and take turns under the same client. Ratios count;
-//! absolute figures are this machine's, today. Durable runs stand between two probes of the disk, and the same is
-//! measured with the record on `/dev/shm`, where only the processor is in the way.
+//! The release binary and a bare echo server run in separate processes and take turns with the same client. Ratios
+//! count; absolute figures hold for this machine and this day. Each durable run is between two probes of the disk. The
+//! same is measured with the record on `/dev/shm`, where only the processor limits the speed.
 //!
-//! `cargo bench --bench propose` takes about a minute; with `AEGIS_BENCH_LONG=1` there are more and longer rounds. `--
-//! throughput` or `-- memory` measures only that. `AEGIS_BENCH_BINARY` names another build of the daemon to measure.
+//! `cargo bench --bench propose` takes about a minute. `AEGIS_BENCH_LONG=1` adds and lengthens rounds. `-- throughput`
+//! or `-- memory` measures only that. `AEGIS_BENCH_BINARY` names another build of the daemon to measure.
 
 #![expect(clippy::cast_precision_loss, reason = "nothing counted here comes near 2^53")]
 
@@ -28,7 +28,7 @@ use disk::{Pace, Probe};
 use load::{Call, Run, median};
 use process::{Process, Transport};
 
-/// Where a file is only memory.
+/// A directory whose files are in memory.
 const MEMORY: &str = "/dev/shm";
 
 fn main() {
@@ -52,7 +52,7 @@ fn main() {
     goal("the binary, stripped, MiB", bytes as f64 / f64::from(1 << 20), "<=", 15.0);
 }
 
-/// How often and how long each thing is measured.
+/// The number of rounds, and the time of each measurement.
 fn plan() -> (usize, Duration) {
     if std::env::var_os("AEGIS_BENCH_LONG").is_some() {
         (9, Duration::from_secs(2))
@@ -61,7 +61,7 @@ fn plan() -> (usize, Duration) {
     }
 }
 
-/// A hundred rules, of which the last matches.
+/// A policy of a hundred rules, of which the last one matches.
 fn policy() -> String {
     let mut policy = "rules:\n".to_owned();
     for rule in 0..99 {
@@ -94,14 +94,14 @@ fn evaluate() -> Call {
     Call::new("Evaluate", &v1::EvaluateRequest { items, ..v1::EvaluateRequest::default() })
 }
 
-/// A server, what it is called with, and how that went.
+/// A server, the call to it, and the results.
 struct Subject {
     name: &'static str,
     process: usize,
     call: Call,
-    /// Whether each run stands between two probes of the disk.
+    /// Whether each run is between two probes of the disk.
     is_durable: bool,
-    /// By transport.
+    /// One entry for each transport.
     results: [Results; 2],
 }
 
@@ -190,7 +190,7 @@ async fn throughput() {
     print(&subjects);
 }
 
-/// What a subject comes to, over its rounds, and against the echo's.
+/// The medians of a subject over its rounds.
 struct Summary {
     alone: f64,
     per_second: f64,
@@ -251,7 +251,7 @@ fn spread(values: &[f64]) -> String {
     format!("{middle:.0}, {least:.0}-{most:.0}")
 }
 
-/// Prints what was to be reached, and whether it was. Nobody asserts it: the machine may be busy.
+/// Prints a goal and whether it was met. It is no assertion, because the machine may be busy.
 pub(crate) fn goal(what: &str, value: f64, relation: &str, goal: f64) {
     let is_met = if relation == ">=" { value >= goal } else { value <= goal };
     println!("  {what:<52} {value:>6.2}  goal {relation} {goal:<5} {}", if is_met { "met" } else { "NOT MET" });

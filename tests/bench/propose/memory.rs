@@ -1,4 +1,4 @@
-//! What the daemon holds in memory: at rest, with questions open, and with as many calls waiting for their answers.
+//! The memory of the daemon: at rest, with open questions, and with as many calls that wait for answers.
 
 use std::path::Path;
 use std::time::Duration;
@@ -16,7 +16,7 @@ const POLICY: &str = "rules:\n  - {name: asks, match: {type: 'ask*'}, approval: 
 
 pub(crate) async fn report() {
     let limits = ["--max-pending", "20000", "--max-pending-per-caller", "20000", "--anonymous-share", "100"];
-    // One connection for all of them.
+    // All calls use one connection.
     let limits = [&limits[..], &["--durability", "relaxed", "--max-calls-per-connection", "20000"]].concat();
     let daemon = Process::daemon(Path::new(&std::env::temp_dir()), POLICY, &limits);
     println!("memory, resident:");
@@ -49,12 +49,12 @@ pub(crate) async fn report() {
     goal("10,000 calls that wait, of a bare server's", ours / bare, "<=", 1.3);
 }
 
-/// The memory of a server while a call waits for each of these decisions.
+/// The memory of a server while one call waits for each of these decisions.
 async fn held(server: &Process, ids: &[String]) -> f64 {
     let channel = server.connect(Transport::Unix).await;
     let mut calls = JoinSet::new();
     for (i, id) in ids.iter().enumerate() {
-        // A server that is sent thousands of small messages before it could look at one takes that for an attack.
+        // A server takes thousands of small messages at once for an attack, so give it time to read them.
         if i % 500 == 0 {
             settle().await;
         }
@@ -65,7 +65,7 @@ async fn held(server: &Process, ids: &[String]) -> f64 {
     }
     settle().await;
     let ended = calls.try_join_next();
-    assert!(ended.is_none(), "the calls wait, {} of them still: {ended:?}", calls.len());
+    assert!(ended.is_none(), "all calls must wait, {} of them still do: {ended:?}", calls.len());
     server.resident()
 }
 

@@ -1,4 +1,4 @@
-//! Servers in processes of their own: the daemon and the echo, and what the system says of them.
+//! Servers in separate processes, the daemon and the echo, and what the system says about them.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -10,17 +10,17 @@ use tempfile::TempDir;
 use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint, Uri};
 
-/// The release binary; another one, to hold two builds against each other, where `AEGIS_BENCH_BINARY` names it.
+/// The release binary, or the one that `AEGIS_BENCH_BINARY` names, to compare two builds.
 pub(crate) fn binary() -> PathBuf {
     std::env::var_os("AEGIS_BENCH_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_aegis").into(), PathBuf::from)
 }
 
-/// A server. It is killed when this is dropped.
+/// A server. It is killed on drop.
 pub(crate) struct Process {
     child: Child,
     tcp: String,
     socket: PathBuf,
-    /// Holds the socket, and the daemon's policy and data.
+    /// The directory with the socket, the policy and the data of the daemon.
     _home: TempDir,
 }
 
@@ -32,7 +32,7 @@ pub(crate) enum Transport {
 }
 
 impl Process {
-    /// Starts the daemon with this policy; its data is in a directory below `parent`.
+    /// Starts the daemon with this policy. Its data is in a new directory below `parent`.
     pub(crate) fn daemon(parent: &Path, policy: &str, arguments: &[&str]) -> Self {
         let home = home(parent);
         let file = home.path().join("policy.yaml");
@@ -43,7 +43,7 @@ impl Process {
         Self::start(command, home)
     }
 
-    /// Starts the echo, whose answers have this many bytes.
+    /// Starts the echo server, whose answers have this many bytes.
     pub(crate) fn echo(answer_bytes: usize) -> Self {
         let home = home(&std::env::temp_dir());
         let mut command = Command::new(std::env::current_exe().expect("this program has a path"));
@@ -51,7 +51,7 @@ impl Process {
         Self::start(command, home)
     }
 
-    /// Both print where they listen: first the port, then the socket.
+    /// Reads the addresses that both servers print: first the port, then the socket.
     fn start(mut command: Command, home: TempDir) -> Self {
         command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().expect("the server starts");
@@ -62,7 +62,7 @@ impl Process {
             line.trim().strip_prefix("listening on ").expect("the server listens").to_owned()
         };
         let (tcp, socket) = (line(), line().trim_start_matches("unix:").into());
-        // Read on, so that the server never writes into a full pipe.
+        // Keep reading, so that the server never writes to a full pipe.
         std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
         Self { child, tcp, socket, _home: home }
     }
@@ -86,17 +86,17 @@ impl Process {
         }
     }
 
-    /// The processor time that it has used, all threads together.
+    /// The processor time used so far, of all threads together.
     pub(crate) fn cpu(&self) -> Duration {
         let stat = self.proc("stat");
-        // The name of the program may contain anything; what follows it does not.
+        // The name of the program may contain anything, so read what follows it.
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
         let ticks: u64 = fields[11..13].iter().map(|ticks| ticks.parse::<u64>().expect("a number")).sum();
-        // The kernel shows hundredths of seconds to programs, whatever it counts in.
+        // The kernel reports hundredths of a second to programs, whatever its own unit is.
         Duration::from_millis(ticks * 10)
     }
 
-    /// The memory that it holds, in MiB.
+    /// The resident memory, in MiB.
     pub(crate) fn resident(&self) -> f64 {
         let status = self.proc("status");
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("the kernel says");
@@ -110,7 +110,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended already; there is nobody to tell.
+        // The server may have ended already; that is no failure here.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

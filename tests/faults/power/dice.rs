@@ -1,6 +1,6 @@
-//! Chance that is the same in every run: a seed names an image for ever.
+//! Random numbers that are the same in every run, so that a seed always gives the same image.
 
-/// A source of numbers (SplitMix64).
+/// A generator of random numbers (SplitMix64).
 #[derive(Clone, Debug)]
 pub(crate) struct Dice(u64);
 
@@ -17,12 +17,12 @@ impl Dice {
         z ^ (z >> 31)
     }
 
-    /// A number below this one.
+    /// A number below `bound`.
     pub(crate) fn below(&mut self, bound: usize) -> usize {
-        usize::try_from(self.next() % bound.max(1) as u64).expect("it is below a usize")
+        usize::try_from(self.next() % bound.max(1) as u64).expect("it fits into a usize")
     }
 
-    /// True once in so many times.
+    /// True once in this many calls, on average.
     pub(crate) fn once_in(&mut self, times: usize) -> bool {
         self.below(times) == 0
     }

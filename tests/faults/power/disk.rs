@@ -1,7 +1,7 @@
-//! A disk that keeps a tape of everything that was done to it, and what it may hold when the power comes back.
+//! A disk that records every operation on a tape, and the data that it may hold after a power failure.
 //!
-//! What was written before the last sync is there. Of what was written since, anything may be: all of it, none, some of
-//! the writes, in any order, torn between sectors. A sector itself is whole: that much disks promise.
+//! Everything written before the last sync is there. Of later writes, any part may be there: all, none, or some of
+//! them, in any order, torn between sectors. A sector is always whole: disks promise that much.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -10,7 +10,7 @@ use redb::StorageBackend;
 
 use super::dice::Dice;
 
-/// Something that was done to the disk.
+/// An operation on the disk.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
     Write { at: usize, bytes: Arc<[u8]> },
@@ -18,47 +18,47 @@ pub(crate) enum Step {
     Sync,
 }
 
-/// A disk. Clones are the same one.
+/// A disk. Clones are the same disk.
 #[derive(Clone, Debug)]
 pub(crate) struct Disk(Arc<Mutex<Inner>>);
 
 #[derive(Debug)]
 struct Inner {
-    /// What the operating system shows.
+    /// The content that the operating system sees.
     seen: Vec<u8>,
     tape: Vec<Step>,
 }
 
 impl Disk {
-    /// A disk that holds this, all of it durable.
+    /// A disk with this content, all of it durable.
     pub(crate) fn holding(image: Vec<u8>) -> Self {
         Self(Arc::new(Mutex::new(Inner { seen: image, tape: Vec::new() })))
     }
 
-    /// A disk that holds an empty database, all of it durable.
+    /// A disk with an empty database, all of it durable.
     pub(crate) fn empty_database() -> Self {
         let made = Self::holding(Vec::new());
         drop(redb::Builder::new().create_with_backend(made.clone()).expect("a new database"));
         Self::holding(made.image())
     }
 
-    /// How many things were done to it.
+    /// The number of operations so far.
     pub(crate) fn steps(&self) -> usize {
         self.inner().tape.len()
     }
 
-    /// What was done to it.
+    /// The operations so far.
     pub(crate) fn tape(&self) -> Vec<Step> {
         self.inner().tape.clone()
     }
 
-    /// What it shows.
+    /// The content that the operating system sees.
     pub(crate) fn image(&self) -> Vec<u8> {
         self.inner().seen.clone()
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().expect("nobody panics while holding it")
+        self.0.lock().expect("no thread panics while it holds the lock")
     }
 }
 
@@ -76,7 +76,7 @@ impl StorageBackend for Disk {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         let len = usize::try_from(len).map_err(io::Error::other)?;
-        // A damaged header must not take the machine's memory.
+        // A damaged header must not use up the memory of the machine.
         if len > 1 << 30 {
             return Err(io::ErrorKind::StorageFull.into());
         }
@@ -100,7 +100,7 @@ impl StorageBackend for Disk {
     }
 }
 
-/// A tape that is played step by step: what is durable, and what is under way.
+/// A tape that is played step by step: what is durable, and what is not yet.
 #[derive(Debug)]
 pub(crate) struct Player<'t> {
     durable: Vec<u8>,
@@ -112,7 +112,7 @@ impl<'t> Player<'t> {
         Self { durable: before, pending: Vec::new() }
     }
 
-    /// Goes one step on.
+    /// Plays one step.
     pub(crate) fn play(&mut self, step: &'t Step) {
         match step {
             Step::Sync => {
@@ -124,15 +124,15 @@ impl<'t> Player<'t> {
         }
     }
 
-    /// What the disk may hold if the power goes now.
+    /// What the disk may hold if the power fails now.
     pub(crate) fn crash(&self, dice: &mut Dice) -> Vec<u8> {
         let mut image = self.durable.clone();
         let pending = &self.pending;
         match dice.below(8) {
-            // Nothing of it arrived; all of it did.
+            // None of the writes, or all of them.
             0 => {}
             1 => pending.iter().for_each(|step| apply(&mut image, step)),
-            // In order, up to somewhere, the last write torn.
+            // The first writes in order; the last of them is torn.
             2 => {
                 let last = dice.below(pending.len());
                 pending[..last].iter().for_each(|step| apply(&mut image, step));
@@ -140,7 +140,7 @@ impl<'t> Player<'t> {
                     tear(&mut image, step, sector(dice), dice);
                 }
             }
-            // All but one; only one.
+            // All writes except one, or only one.
             3 => {
                 let lost = dice.below(pending.len());
                 let there = pending.iter().enumerate().filter(|(i, _)| *i != lost);
@@ -161,7 +161,7 @@ impl<'t> Player<'t> {
                     apply(&mut image, step);
                 }
             }
-            // Each sector for itself.
+            // Some of the sectors of each write.
             _ => {
                 let sector = sector(dice);
                 for step in pending {
@@ -173,7 +173,7 @@ impl<'t> Player<'t> {
     }
 }
 
-/// The unit that is written whole.
+/// The size of a sector, which is written whole.
 fn sector(dice: &mut Dice) -> usize {
     if dice.once_in(2) { 512 } else { 4096 }
 }
@@ -186,7 +186,7 @@ fn apply(image: &mut Vec<u8>, step: &Step) {
     }
 }
 
-/// Does a part of a step: some of the sectors of a write.
+/// Applies part of a step: some of the sectors of a write.
 fn tear(image: &mut Vec<u8>, step: &Step, sector: usize, dice: &mut Dice) {
     let Step::Write { at, bytes } = step else {
         if dice.once_in(2) {
@@ -204,7 +204,7 @@ fn tear(image: &mut Vec<u8>, step: &Step, sector: usize, dice: &mut Dice) {
     }
 }
 
-/// Writes as far as the file goes: what lies behind an end that did not move is lost.
+/// Writes up to the end of the file. If the file was not made longer, what lies behind its end is lost.
 fn put(image: &mut [u8], at: usize, bytes: &[u8]) {
     if at < image.len() {
         let end = image.len().min(at + bytes.len());

@@ -1,9 +1,10 @@
-//! Power loss: a store on a disk that keeps what was synced and any part of the rest.
+//! Power loss: a store on a disk that keeps what was synced, and any part of the rest.
 //!
-//! A run writes a tape: a real [`Standalone`] does real work on a disk that records it. Then the power goes, after
-//! every single step of the tape, and each time the disk holds something else. Every such image is opened, checked
-//! whole, held against the ledger of what was acknowledged up to there, and worked with; and some of that, opening and
-//! repair included, is a tape again whose power goes. A seed makes the same images in every run.
+//! A run records a tape: a real [`Standalone`] does real work on a disk that records each operation. Then the power
+//! fails after every step of the tape, and each time the disk holds something else. Each such image is opened and
+//! checked as a whole. The test compares it with the ledger of what was acknowledged by then, and works with it. Some
+//! of that, opening and repair included, is recorded as another tape, and the power fails again. A seed gives the same
+//! images in every run.
 
 pub(crate) mod dice;
 pub(crate) mod disk;
@@ -21,39 +22,39 @@ use dice::Dice;
 use disk::{Disk, Player, Step};
 use work::{Done, Worker, lost};
 
-/// How often power may go again while a store recovers from the time before.
+/// How often the power may fail again while a store recovers.
 const AGAIN: usize = 3;
 
-/// After how many images a run says how far it has come.
+/// A run prints its progress after this many images.
 const SAY_EVERY: u64 = 10_000;
 
-/// What became of all the images.
+/// The results of all images.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Report {
     /// Images that were opened.
     pub(crate) images: u64,
-    /// Checkpoints that were held against an image: every one that was signed before the power went.
+    /// Comparisons of a checkpoint with an image. Each checkpoint that was signed before the power loss is compared.
     pub(crate) checkpoints: u64,
-    /// Payloads that an image did not have, each taken away on the record.
+    /// Missing payloads in the images. For each, a record says that it was removed.
     pub(crate) redacted: u64,
-    /// Those of them whose power went while the store was opened after an earlier loss, or soon after.
+    /// Images from a second power loss, during or soon after the recovery from an earlier one.
     pub(crate) again: u64,
-    /// Stores that did not open, or took no more work.
+    /// Stores that did not open, or refused more work.
     pub(crate) unopenable: u64,
-    /// Stores that lack something that was acknowledged.
+    /// Stores that lack an acknowledged write.
     pub(crate) lost: u64,
-    /// Stores that have something in part, or tables that do not agree.
+    /// Stores with a partial write, or with tables that contradict each other.
     pub(crate) partial: u64,
-    /// Panics that came out.
+    /// Panics that were not handled.
     pub(crate) panics: u64,
-    /// The first of what went wrong, with the seed.
+    /// The first failures, each with its seed.
     pub(crate) findings: Vec<String>,
-    /// How long it took.
+    /// How long the run took.
     pub(crate) took: Duration,
 }
 
 impl Report {
-    /// How many images went wrong.
+    /// The number of images that failed.
     pub(crate) fn failures(&self) -> u64 {
         self.unopenable + self.lost + self.partial + self.panics
     }
@@ -79,28 +80,28 @@ impl std::fmt::Display for Report {
         write!(
             f,
             "power loss: {images} images ({again} while recovering), {lost} with lost acknowledgements, {partial} with \
-             partial transactions, {unopenable} unopenable, {panics} panics; held against them {checkpoints} \
-             checkpoints, {redacted} payloads accounted for; {:.0} s, {pace:.0} images/s",
+             partial transactions, {unopenable} unopenable, {panics} panics; {checkpoints} comparisons with a \
+             checkpoint, {redacted} missing payloads with a reason; {:.0} s, {pace:.0} images/s",
             took.as_secs_f64()
         )?;
         findings.iter().try_for_each(|finding| write!(f, "\n  {finding}"))
     }
 }
 
-/// How a run goes.
+/// The settings of a run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
     /// The least number of images.
     pub(crate) images: u64,
-    /// Where the seeds begin.
+    /// The first seed.
     pub(crate) seed: u64,
-    /// How many work at once.
+    /// The number of threads.
     pub(crate) threads: usize,
-    /// Whether the disk lies: says that it has synced, and has not.
+    /// Whether the disk lies: it says that it has synced but has not.
     pub(crate) lying: bool,
 }
 
-/// Makes the images and looks at each.
+/// Makes the images and checks each.
 pub(crate) fn run(plan: Plan) -> Report {
     let began = Instant::now();
     let (next, images) = (AtomicU64::new(plan.seed), AtomicU64::new(0));
@@ -120,11 +121,11 @@ pub(crate) fn run(plan: Plan) -> Report {
                             }
                         });
                     images.fetch_add(report.images, Ordering::Relaxed);
-                    let mut total = total.lock().expect("nobody panics while holding it");
+                    let mut total = total.lock().expect("no thread panics while it holds the lock");
                     let before = total.images;
                     total.add(report);
                     total.took = began.elapsed();
-                    // Whoever cuts a long run short knows how much was checked.
+                    // A long run that is stopped early has still printed how much was checked.
                     if before / SAY_EVERY < total.images / SAY_EVERY {
                         println!("{total}");
                     }
@@ -132,16 +133,16 @@ pub(crate) fn run(plan: Plan) -> Report {
             });
         }
     });
-    let mut report = total.into_inner().expect("nobody panics while holding it");
+    let mut report = total.into_inner().expect("no thread panics while it holds the lock");
     report.took = began.elapsed();
     report
 }
 
-/// One store's life, recorded.
+/// The recorded life of one store.
 struct Tape {
     seed: u64,
     lying: bool,
-    /// Whether the store answers for what is not durable: then only what it has signed must be there.
+    /// Whether the store acknowledges writes that are not durable. Then only what it has signed must survive.
     relaxed: bool,
     dice: Dice,
     runtime: tokio::runtime::Runtime,
@@ -152,7 +153,7 @@ struct Tape {
 struct Session {
     disk: Disk,
     before: Vec<u8>,
-    /// What was acknowledged, and after how many steps.
+    /// The acknowledged writes, each with the number of disk operations before the acknowledgement.
     acknowledged: Vec<(usize, Done)>,
 }
 
@@ -167,28 +168,28 @@ impl Tape {
         open_on(disk, self.dice.next(), self.relaxed)
     }
 
-    /// The whole of it: work, and lose power after every step.
+    /// The whole test of a seed: does the work, and cuts the power after every step.
     fn lose_power_everywhere(mut self) -> Report {
         let mut worker = Worker::new(self.dice.next());
-        // Made before the power can go: the file is created under another name, and renamed when it is whole.
+        // Before the first power loss: the store creates the file under another name, and renames it when it is whole.
         let disk = Disk::empty_database();
-        // Now and then on the verge of the index, which has work for every 256 rows, and past the first tile of the
-        // tree.
+        // Some stores are about to write their index, which happens every 256 rows, and have passed the first tile of
+        // the tree.
         let large = self.seed.is_multiple_of(4);
         let decisions = if large { 240 } else { self.dice.below(48) as u64 };
         let mut ledger = Vec::new();
-        // Else the first start of all is part of the tape.
+        // Otherwise the first start of the store is part of the tape.
         if large || !self.dice.once_in(4) {
-            let store = self.open(&disk).expect("a store on a disk that is well");
-            ledger = self.runtime.block_on(worker.settle_in(&store, &disk, decisions)).expect("the disk is well");
+            let store = self.open(&disk).expect("a store on a sound disk");
+            ledger = self.runtime.block_on(worker.settle_in(&store, &disk, decisions)).expect("the disk is sound");
             store.shutdown();
         }
-        let session = self.session(disk.image(), &mut worker, 2, 6).expect("the disk is well");
+        let session = self.session(disk.image(), &mut worker, 2, 6).expect("the disk is sound");
         self.replay(session, &worker, &ledger, 0);
         self.report
     }
 
-    /// Opens the store, works, shuts it down; and that some times over.
+    /// Opens the store, works and shuts it down, several times.
     fn session(&mut self, image: Vec<u8>, worker: &mut Worker, lives: usize, jobs: usize) -> Result<Session, String> {
         let disk = Disk::holding(image.clone());
         let mut acknowledged = Vec::new();
@@ -207,13 +208,13 @@ impl Tape {
         Ok(Session { disk, before: image, acknowledged })
     }
 
-    /// Loses power after each step of a session, and looks at what is left.
+    /// Cuts the power after each step of a session, and checks what is left.
     fn replay(&mut self, session: Session, worker: &Worker, ledger: &[Done], depth: usize) {
         let tape = session.disk.tape();
         let mut player = Player::new(session.before);
         let mut ledger = ledger.to_vec();
         let mut acknowledged = session.acknowledged.into_iter().peekable();
-        // While recovering, power goes at some of the steps: there are as many tapes as images.
+        // During recovery the power fails at some steps only, because each image has a tape of its own.
         let among = if depth == 0 { 1 } else { 1 + tape.len() / 2 };
         for (step, done) in tape.iter().enumerate() {
             if !(self.lying && matches!(done, Step::Sync)) {
@@ -230,7 +231,7 @@ impl Tape {
         }
     }
 
-    /// Opens an image, checks it and works with it; and loses power again meanwhile, now and then.
+    /// Opens an image, checks it and works with it. Sometimes the power fails again meanwhile.
     fn look(&mut self, image: Vec<u8>, worker: &Worker, ledger: &[Done], step: usize, depth: usize) {
         self.report.images += 1;
         self.report.again += u64::from(depth > 0);
@@ -275,7 +276,7 @@ impl Tape {
     }
 }
 
-/// Opens the store on a disk, with random bytes from this seed. A relaxed one syncs when it is shut down.
+/// Opens the store on a disk, with random bytes from this seed. A relaxed store syncs only when it is shut down.
 pub(crate) fn open_on(disk: &Disk, seed: u64, relaxed: bool) -> Result<Standalone, String> {
     let (disk, mut dice) = (disk.clone(), Dice::new(seed));
     let opener: Opener = Box::new(move |builder| builder.create_with_backend(disk.clone()));
@@ -299,7 +300,7 @@ enum Wrong {
     Panicked,
 }
 
-/// Keeps panics that are caught and counted from being printed.
+/// Does not print panics that are caught and counted.
 pub(crate) fn quietly<T>(run: impl FnOnce() -> T) -> T {
     static QUIET: AtomicBool = AtomicBool::new(false);
     if !QUIET.swap(true, Ordering::SeqCst) {
@@ -311,7 +312,7 @@ pub(crate) fn quietly<T>(run: impl FnOnce() -> T) -> T {
     result
 }
 
-/// How many images the environment asks for, where it does.
+/// The number of images from the environment, or the default.
 pub(crate) fn images_or(default: u64) -> u64 {
     std::env::var("AEGIS_POWER_IMAGES").ok().and_then(|images| images.parse().ok()).unwrap_or(default)
 }

@@ -1,4 +1,4 @@
-//! What is done to a store while the power is about to go, and the ledger of what was acknowledged.
+//! The work on a store before the power fails, and the ledger of what was acknowledged.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -40,7 +40,7 @@ pub(crate) enum Done {
 /// The name of the log.
 const ORIGIN: &str = "example.com/harness";
 
-/// A decision that something can still be done to.
+/// A decision that can still change.
 #[derive(Clone, Debug)]
 struct Known {
     id: DecisionId,
@@ -49,7 +49,7 @@ struct Known {
     reportable: bool,
 }
 
-/// Who works: knows what was acknowledged, and thinks of more to do.
+/// A worker knows what was acknowledged, and chooses what to do next.
 #[derive(Clone, Debug)]
 pub(crate) struct Worker {
     dice: Dice,
@@ -57,11 +57,11 @@ pub(crate) struct Worker {
     known: Vec<Known>,
     tokens: Vec<TokenId>,
     policy: Digest,
-    /// What the keys are made from that were ever to sign for the log.
+    /// The seeds of all keys that were ever meant to sign for the log.
     keys: Vec<[u8; 32]>,
 }
 
-/// What a call does in its turn, and what is done when it is acknowledged.
+/// The work of one call, which returns the ledger entries to add once it is acknowledged.
 type Job = Box<dyn FnOnce(&mut Tx<'_>) -> Result<Vec<Done>, TxError> + Send>;
 
 impl Worker {
@@ -70,7 +70,7 @@ impl Worker {
         Self { dice: Dice::new(seed), next: 1, known: Vec::new(), tokens: Vec::new(), policy, keys: Vec::new() }
     }
 
-    /// Puts the log's name, a first policy and about so many decisions on the record, and what comes of them.
+    /// Records the log's name, a first policy and about this many decisions with their results.
     pub(crate) async fn settle_in(
         &mut self,
         store: &Standalone,
@@ -86,7 +86,8 @@ impl Worker {
         Ok(done)
     }
 
-    /// Does something, or some things at once, and says what was acknowledged, and after how many steps of the disk.
+    /// Runs one or several jobs at once. Returns what was acknowledged, each with the number of disk operations before
+    /// that.
     pub(crate) async fn work(&mut self, store: &Standalone, disk: &Disk) -> Result<Vec<(usize, Done)>, StoreError> {
         let jobs = if self.dice.once_in(3) { 1 + self.dice.below(5) } else { 1 };
         let mut jobs: Vec<_> = (0..jobs).map(|_| self.job(12)).collect();
@@ -103,7 +104,7 @@ impl Worker {
         Ok(done.into_iter().map(|done| (steps, done)).collect())
     }
 
-    /// Something to do. It may be something large, once in so many times.
+    /// Something to do. Once in `large` times it is something large.
     fn job(&mut self, large: usize) -> Job {
         let place = self.dice.below(self.known.len());
         let known = self.known.get(place).cloned();
@@ -233,7 +234,7 @@ impl Worker {
         };
         let policy_revision = self.policy;
         Box::new(move |tx| {
-            // What was in doubt when the power went may not be there.
+            // A write that was not acknowledged before the power loss may be missing.
             let Some((row, mut state)) = tx.row_by_approval(approval_id)? else { return Ok(Vec::new()) };
             let Some(approval) = state.approval.as_mut().filter(|approval| approval.state.is_open()) else {
                 return Ok(Vec::new());
@@ -329,7 +330,7 @@ impl Worker {
             tx.put_token(&stored)?;
             let by = "local:ada".into();
             tx.append(at, &Event::TokenCreated { token_id, subject, roles, actor: None, expires_at: None, by })?;
-            // No entry of the ledger: it may be revoked by a call that gets no answer.
+            // Not in the ledger, because a call without an answer may revoke the token.
             Ok(Vec::new())
         })
     }
@@ -356,7 +357,7 @@ impl Worker {
         Box::new(move |tx| {
             let Some(mut log) = tx.log()? else { return Ok(Vec::new()) };
             let mut keys = keys.into_iter().map(signing_key);
-            let old = keys.find(|key| log.current() == Some(key.verifier())).expect("the log's key is one of ours");
+            let old = keys.find(|key| log.current() == Some(key.verifier())).expect("the worker knows the log's keys");
             let new = signing_key(seed);
             let event = Event::LogKeyRotated {
                 old_key: old.verifier().to_string(),
@@ -372,15 +373,15 @@ impl Worker {
         })
     }
 
-    /// Signs for what is durable, with the key in force there.
+    /// Signs a checkpoint of what is durable, with the key in force at that size.
     fn sign(&self, reader: &Reader, size: u64) -> Result<Option<Done>, StoreError> {
-        // Of the empty log there is nothing to lose; and its name may not be durable yet.
+        // The empty log has nothing to lose, and its name may not be durable yet.
         let Some(log) = reader.log()?.filter(|_| size > 0) else { return Ok(None) };
         let mut keys = self.keys.iter().map(|seed| signing_key(*seed));
-        let key = keys.find(|key| log.key_at(size) == Some(key.verifier())).expect("the log's key is one of ours");
+        let key = keys.find(|key| log.key_at(size) == Some(key.verifier())).expect("the worker knows the log's keys");
         let checkpoint = Checkpoint { origin: log.origin, size, root: reader.tree_root(size)? };
         let note = sign(&checkpoint.to_string(), &[&key]);
-        let signed = SignedCheckpoint::parse(&note).expect("what was signed can be read");
+        let signed = SignedCheckpoint::parse(&note).expect("a signed checkpoint parses");
         Ok(Some(Done::Signed(Box::new(signed))))
     }
 
@@ -403,7 +404,7 @@ impl Worker {
         })
     }
 
-    /// Ends all approvals that are open and retires all whole tiles; nothing where there is none.
+    /// Ends all open approvals and retires all whole tiles. Does nothing if there are none.
     fn retire(&mut self, reader: &Reader) -> Result<Vec<Job>, StoreError> {
         let first = reader.retired()? + 1;
         let last = reader.last_sequence()? / TILE_WIDTH * TILE_WIDTH;
@@ -436,17 +437,17 @@ fn is_open(state: &RowState) -> bool {
     state.outcome_now() == Outcome::Escalate
 }
 
-/// A snapshot that is taken while the writer has nothing to do: whatever is held open while it works would change which
-/// pages it uses, and with them the tape.
+/// Takes a snapshot while the writer is idle. A snapshot that is open during a write changes which pages the writer
+/// uses, and so the tape.
 async fn idle(store: &Standalone) -> Result<Reader, StoreError> {
     store.transact(|_| Ok(())).await?;
     store.read()
 }
 
-/// Does these in one batch, in this order. The answer is after how many steps of the disk that was durable, and what
-/// was done.
+/// Runs the jobs in one batch, in this order. Returns the number of disk operations after which the batch was durable,
+/// and what was done.
 async fn together(store: &Standalone, disk: &Disk, jobs: Vec<Job>) -> Result<(usize, Vec<Done>), StoreError> {
-    // The writer is held until all of them wait for it.
+    // Hold the writer until all jobs are queued.
     let (entered, begun) = tokio::sync::oneshot::channel();
     let (release, held) = mpsc::channel::<()>();
     let (steps, noted) = (Arc::new(AtomicUsize::new(0)), disk.clone());
@@ -455,22 +456,22 @@ async fn together(store: &Standalone, disk: &Disk, jobs: Vec<Job>) -> Result<(us
         async move {
             let job = move |tx: &mut Tx<'_>| {
                 tx.after_commit(move || steps.store(noted.steps(), Ordering::SeqCst));
-                // Nobody waits for it where the store has failed.
+                // If the store has failed, nobody waits for this.
                 let _ = entered.send(());
-                // Released by being dropped.
+                // Ends when `release` is dropped.
                 let _ = held.recv();
                 Ok(Vec::new())
             };
             store.transact(job).await
         }
     });
-    // An error where the gate was refused, which says so below.
+    // If the gate was refused, this is an error; the call below reports it.
     let _ = begun.await;
     let mut calls = vec![gate];
     for job in jobs {
         let store = store.clone();
         calls.push(tokio::spawn(async move { store.transact(job).await }));
-        // A call yields once before it is in the queue, and those that have yielded go on in any order.
+        // A call yields once before it is queued, and calls that have yielded continue in any order.
         for _ in 0..3 {
             tokio::task::yield_now().await;
         }
@@ -496,8 +497,8 @@ fn report(status: ResultStatus) -> Report {
     Report { status, data: None, error: String::new(), started_at: None, completed_at: None }
 }
 
-/// What of the ledger is not in the store as it was told; `None` where all of it is. What is redacted is told by
-/// nothing but its row; that somebody had it redacted, [`Reader::check`] has found.
+/// The first ledger entry that the store lacks or has changed; `None` if it has them all. For a redacted decision only
+/// its row is left to compare. [`Reader::check`] has found the record of the redaction.
 pub(crate) fn lost(reader: &Reader, ledger: &[Done]) -> Result<Option<String>, StoreError> {
     let mut tokens = reader.tokens()?;
     tokens.sort_by_key(|token| token.token_id);

@@ -1,4 +1,4 @@
-//! The record's own sources, built on redb 4.1.0.
+//! The sources of the record, built on redb 4.1.0.
 #![allow(missing_docs, dead_code, unused_imports)]
 
 #[path = "../../../src/audit/mod.rs"]

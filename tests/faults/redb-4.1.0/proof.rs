@@ -1,4 +1,4 @@
-//! Proof that the harness can fail: on redb 4.1.0, whose recovery had faults, it must find them.
+//! Proof that the harness can fail: it must find the faults in the recovery of redb 4.1.0.
 #![allow(dead_code)]
 
 #[path = "../power/mod.rs"]
