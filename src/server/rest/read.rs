@@ -208,7 +208,7 @@ mod tests {
         assert_eq!(wrong(body::<Item>(b"5")), [""]);
         assert_eq!(wrong(body::<Item>(b"[]")), [""]);
         assert_eq!(wrong(body::<Item>(br#"{"items": [["a"]]}"#)), ["items[0]"]);
-        assert_eq!(wrong(body::<Item>(br#"{"words": ["a", 5, "b"], "count": "1"}"#)), ["words[1]", "count"]);
+        assert_eq!(wrong(body::<Item>(br#"{"words": ["a", 5, "b"], "count": "1"}"#)), ["count", "words[1]"]);
     }
 
     #[test]
