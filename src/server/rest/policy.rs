@@ -97,7 +97,15 @@ pub(super) struct PolicyYaml {
 #[expect(dead_code, reason = "it describes what `update` reads")]
 pub(super) enum PolicyBody {
     Yaml(PolicyYaml),
-    Policy(Object),
+    Policy(PolicyObject),
+}
+
+/// A new policy, as the object that its YAML stands for.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes what `update` reads")]
+pub(super) struct PolicyObject {
+    /// The rules. Beside them stands what else the policy has, for example `defaults`.
+    rules: Value,
 }
 
 /// What a change of the policy led to.
