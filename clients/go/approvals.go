@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/aegis-sidecar/aegis/clients/go/aegisv1"
 )
@@ -24,8 +25,8 @@ type Approval struct {
 	Identity Identity `json:"identity"`
 	// Action is what is proposed. Masked parameters read "[masked, N characters]".
 	Action Action `json:"action"`
-	// Masked are the parameters that are masked.
-	Masked []string `json:"masked,omitempty"`
+	// Masked is what is masked in the action, and where it stands.
+	Masked []Mask `json:"masked,omitempty"`
 	// SessionID is the session that the proposal comes from.
 	SessionID string `json:"session_id,omitempty"`
 	// Metadata are the labels that came with the proposal.
@@ -46,6 +47,14 @@ type Approval struct {
 	ExpiresAt time.Time `json:"expires_at"`
 	// TimeoutAllows says whether the action may run when nobody answers.
 	TimeoutAllows bool `json:"timeout_allows"`
+	// State is where it stands.
+	State ApprovalState `json:"state"`
+	// Votes are the votes of reviewers, oldest first.
+	Votes []Vote `json:"votes,omitempty"`
+	// Version is 1 when it was made, and one more with each change: of two messages about it, the higher one is newer.
+	Version uint32 `json:"version"`
+	// CallerWaiting says whether the proposer still waits for the answer. Nil where that is not known.
+	CallerWaiting *bool `json:"caller_waiting,omitempty"`
 	// Ending is how it ended. Nil while it is pending.
 	Ending *Ending `json:"ending,omitempty"`
 	// History is what this session did before, newest first, at most 10 rows. Only from [Client.GetApproval].
@@ -58,8 +67,69 @@ type Identity struct {
 	Subject string `json:"subject"`
 	// How is how it was established, for example "token" or "unix_peer".
 	How string `json:"how"`
-	// Actor is the one actor that the credential may act for. Empty: any.
-	Actor string `json:"actor,omitempty"`
+	// ActorID is the one actor id that the credential may declare. Empty: any.
+	ActorID string `json:"actor_id,omitempty"`
+	// Groups are the groups that the credential named, for example in the claims of a JWT.
+	Groups []string `json:"groups,omitempty"`
+}
+
+// A Mask is a part of an action that is not shown and not stored.
+type Mask struct {
+	// Path is the path of the parameter, for example "user.token". A list on the way stands for each of its elements.
+	Path string `json:"path"`
+	// Start is where the placeholder begins in the text as shown, in characters (runes) from 0. Nil, like End, where the whole value
+	// is masked.
+	Start *uint32 `json:"start,omitempty"`
+	// End is where the placeholder ends: the position of the first character after it.
+	End *uint32 `json:"end,omitempty"`
+	// Length is how many characters the placeholder stands for. 0: unknown, as the path leads to several values.
+	Length uint32 `json:"length"`
+	// Digest is, in rows of the record, the digest of the masked value: equal values of one store have equal digests.
+	Digest string `json:"digest,omitempty"`
+}
+
+// An ApprovalState is where an approval stands. One that this package does not know is "unknown(N)", and is not pending.
+type ApprovalState string
+
+// Where approvals stand.
+const (
+	// StatePending: reviewers may still answer.
+	StatePending ApprovalState = "pending"
+	// StateApproved: a reviewer said yes.
+	StateApproved ApprovalState = "approved"
+	// StateDenied: a reviewer said no, or the policy then in force blocks the action.
+	StateDenied ApprovalState = "denied"
+	// StateExpired: nobody answered in time.
+	StateExpired ApprovalState = "expired"
+	// StateCancelled: the proposer withdrew.
+	StateCancelled ApprovalState = "cancelled"
+)
+
+// A Verdict is what a reviewer decides.
+type Verdict string
+
+// What reviewers decide.
+const (
+	// VerdictApprove: the action may run.
+	VerdictApprove Verdict = "approve"
+	// VerdictDeny: the action must not run.
+	VerdictDeny Verdict = "deny"
+)
+
+// A Vote is the vote of a reviewer.
+type Vote struct {
+	// VoteID names it: the id of its record.
+	VoteID string `json:"vote_id"`
+	// Verdict is what the reviewer decided.
+	Verdict Verdict `json:"verdict"`
+	// By is the reviewer, as authenticated.
+	By Identity `json:"by"`
+	// VotedAt is when.
+	VotedAt time.Time `json:"voted_at"`
+	// Reason says why, in the reviewer's words.
+	Reason string `json:"reason,omitempty"`
+	// ActionDigest is the digest that the reviewer sent: what was shown.
+	ActionDigest string `json:"action_digest"`
 }
 
 // An EndingKind is how an approval ended.
@@ -83,10 +153,10 @@ type Ending struct {
 	Kind EndingKind `json:"kind"`
 	// Allows says whether the action may run now.
 	Allows bool `json:"allows"`
-	// By is the authenticated subject who ended it. Empty where time or the policy did.
-	By string `json:"by,omitempty"`
-	// At is when.
-	At time.Time `json:"at"`
+	// By is who ended it, as authenticated. Nil where time or the policy did.
+	By *Identity `json:"by,omitempty"`
+	// EndedAt is when.
+	EndedAt time.Time `json:"ended_at"`
 	// Reason says why, in the reviewer's words or the daemon's.
 	Reason string `json:"reason,omitempty"`
 	// Code is "POLICY_CHANGED" or "TIMEOUT" where the daemon itself decided. Else empty.
@@ -95,28 +165,45 @@ type Ending struct {
 
 // A SessionAction is something that a session did before.
 type SessionAction struct {
-	// Time is when it was decided.
-	Time time.Time `json:"time"`
+	// DecidedAt is when it was decided.
+	DecidedAt time.Time `json:"decided_at"`
 	// Type is the kind of action.
 	Type string `json:"type"`
 	// Target is what it acted on.
 	Target string `json:"target"`
 	// Outcome is how it was answered, as it stands.
 	Outcome Outcome `json:"outcome"`
-	// Status is what became of it.
-	Status ResultStatus `json:"status"`
+	// ResultStatus is what became of it. Empty while nothing can be said.
+	ResultStatus ResultStatus `json:"result_status,omitempty"`
 }
 
-// An ApprovalFilter says which approvals are asked for: those for which every part that is set holds. Texts match exactly.
+// An ApprovalFilter says which approvals are asked for: those for which every part that is set holds, and of a list one of its
+// items. Globs are those of the policy: a text without *, ? and [...] matches exactly, as every other text does.
 type ApprovalFilter struct {
 	// SessionID is the session.
 	SessionID string
-	// ActionType is the action's type.
+	// ActionType is a glob that the action's type matches.
 	ActionType string
-	// ActorID is the declared actor.
-	ActorID string
+	// Target is a glob that the action's target matches.
+	Target string
+	// RiskLevels are the risk levels: one of them.
+	RiskLevels []RiskLevel
 	// MinRiskLevel is the least risk.
 	MinRiskLevel RiskLevel
+	// ActorID is the proposer, as declared.
+	ActorID string
+	// Subject is the proposer, as authenticated.
+	Subject string
+	// Approver is a reviewer who voted, as authenticated. Not on a stream: nobody has voted on what is pending.
+	Approver string
+	// MatchedRule is the rule that matched.
+	MatchedRule string
+	// Since is the earliest moment.
+	Since time.Time
+	// Until is the latest moment.
+	Until time.Time
+	// States are where the approvals stand: one of them. Only of [Client.ListApprovals]. None: pending.
+	States []ApprovalState
 }
 
 // An ApprovalEventKind is what an [ApprovalEvent] says.
@@ -124,7 +211,7 @@ type ApprovalEventKind int
 
 // What happens on a stream of approvals.
 const (
-	// ApprovalPending: this approval is pending. Part of a snapshot before [ApprovalSnapshotComplete], new after it.
+	// ApprovalPending: this approval is pending. Part of a snapshot before [ApprovalSnapshotComplete], new or changed after it.
 	ApprovalPending ApprovalEventKind = iota + 1
 	// ApprovalSnapshotComplete: everything that is pending has been said.
 	ApprovalSnapshotComplete
@@ -191,13 +278,16 @@ func approvalEventFromProto(message *aegisv1.StreamApprovalsResponse) (ApprovalE
 	}
 }
 
-// ListApprovals gives what is pending now, oldest first. Needs a reviewer.
+// ListApprovals gives what is pending now, or stands as the filter's States say, oldest first. Needs a reviewer.
 func (c *Client) ListApprovals(ctx context.Context, filter ApprovalFilter, options ...CallOption) ([]Approval, error) {
 	config, err := c.configure(ctx, options)
 	if err != nil {
 		return nil, err
 	}
-	request := &aegisv1.ListApprovalsRequest{Filter: filter.proto(), PageSize: 1000}
+	request := &aegisv1.ListApprovalsRequest{Filter: filter.proto(), PageSize: proto.Uint32(1000)}
+	if request.States, err = allToProto(approvalStates, "States", filter.States); err != nil {
+		return nil, err
+	}
 	var approvals []Approval
 	for {
 		page, err := call(ctx, c, config, "ListApprovals", c.approvals.ListApprovals, request)
@@ -277,8 +367,15 @@ func (f ApprovalFilter) proto() *aegisv1.ApprovalFilter {
 	return &aegisv1.ApprovalFilter{
 		SessionId:    f.SessionID,
 		ActionType:   f.ActionType,
-		ActorId:      f.ActorID,
+		Target:       f.Target,
+		RiskLevels:   riskLevelsToProto(f.RiskLevels),
 		MinRiskLevel: aegisv1.RiskLevel(f.MinRiskLevel),
+		ActorId:      f.ActorID,
+		Subject:      f.Subject,
+		Approver:     f.Approver,
+		MatchedRule:  f.MatchedRule,
+		Since:        timeToProto(f.Since),
+		Until:        timeToProto(f.Until),
 	}
 }
 
@@ -289,7 +386,7 @@ func approvalFromProto(approval *aegisv1.Approval) Approval {
 		Actor:          actorFromProto(approval.GetActor()),
 		Identity:       identityFromProto(approval.GetIdentity()),
 		Action:         actionFromProto(approval.GetAction()),
-		Masked:         approval.GetMasked(),
+		Masked:         masksFromProto(approval.GetMasked()),
 		SessionID:      approval.GetContext().GetSessionId(),
 		Metadata:       approval.GetContext().GetMetadata().AsMap(),
 		ActionDigest:   approval.GetActionDigest(),
@@ -300,15 +397,28 @@ func approvalFromProto(approval *aegisv1.Approval) Approval {
 		RequestedAt:    timeFromProto(approval.GetRequestedAt()),
 		ExpiresAt:      timeFromProto(approval.GetExpiresAt()),
 		TimeoutAllows:  approval.GetTimeoutAllows(),
+		State:          stateFromProto(approval.GetState()),
+		Version:        approval.GetVersion(),
+		CallerWaiting:  approval.CallerWaiting,
 		Ending:         endingFromProto(approval.GetEnding()),
+	}
+	for _, vote := range approval.GetVotes() {
+		converted.Votes = append(converted.Votes, Vote{
+			VoteID:       vote.GetVoteId(),
+			Verdict:      fromProto(verdicts, vote.GetVerdict()),
+			By:           identityFromProto(vote.GetBy()),
+			VotedAt:      timeFromProto(vote.GetVotedAt()),
+			Reason:       vote.GetReason(),
+			ActionDigest: vote.GetActionDigest(),
+		})
 	}
 	for _, action := range approval.GetHistory() {
 		converted.History = append(converted.History, SessionAction{
-			Time:    timeFromProto(action.GetTime()),
-			Type:    action.GetType(),
-			Target:  action.GetTarget(),
-			Outcome: fromProto(outcomes, action.GetOutcome()),
-			Status:  fromProto(resultStatuses, action.GetStatus()),
+			DecidedAt:    timeFromProto(action.GetDecidedAt()),
+			Type:         action.GetType(),
+			Target:       action.GetTarget(),
+			Outcome:      fromProto(outcomes, action.GetOutcome()),
+			ResultStatus: fromProto(resultStatuses, action.GetResultStatus()),
 		})
 	}
 	return converted
@@ -319,21 +429,43 @@ func actorFromProto(actor *aegisv1.Actor) Actor {
 }
 
 func identityFromProto(identity *aegisv1.Identity) Identity {
-	return Identity{Subject: identity.GetSubject(), How: identity.GetHow(), Actor: identity.GetActor()}
+	return Identity{Subject: identity.GetSubject(), How: identity.GetHow(), ActorID: identity.GetActorId(), Groups: identity.GetGroups()}
+}
+
+func masksFromProto(masks []*aegisv1.Mask) []Mask {
+	var converted []Mask
+	for _, mask := range masks {
+		converted = append(converted, Mask{
+			Path: mask.GetPath(), Start: mask.Start, End: mask.End, Length: mask.GetLength(), Digest: mask.GetDigest(),
+		})
+	}
+	return converted
+}
+
+func riskLevelsToProto(levels []RiskLevel) []aegisv1.RiskLevel {
+	var converted []aegisv1.RiskLevel
+	for _, level := range levels {
+		converted = append(converted, aegisv1.RiskLevel(level))
+	}
+	return converted
 }
 
 func endingFromProto(ending *aegisv1.Ending) *Ending {
 	if ending == nil {
 		return nil
 	}
-	return &Ending{
-		Kind:   fromProto(endingKinds, ending.GetKind()),
-		Allows: ending.GetAllows(),
-		By:     ending.GetBy(),
-		At:     timeFromProto(ending.GetAt()),
-		Reason: ending.GetReason(),
-		Code:   ending.GetCode(),
+	converted := &Ending{
+		Kind:    fromProto(endingKinds, ending.GetKind()),
+		Allows:  ending.GetAllows(),
+		EndedAt: timeFromProto(ending.GetEndedAt()),
+		Reason:  ending.GetReason(),
+		Code:    ending.GetCode(),
 	}
+	if ending.GetBy() != nil {
+		by := identityFromProto(ending.GetBy())
+		converted.By = &by
+	}
+	return converted
 }
 
 // String says what kind of event it is.

@@ -15,22 +15,22 @@ import (
 
 // An AuditRow is one decision with its approval and its result folded in.
 type AuditRow struct {
-	// Sequence is where the stream stands: [AuditQuery.ResumeAfter] goes on behind it. 0 on what comes newest first.
-	Sequence uint64 `json:"-"`
-	// ID is its place among the decisions, from 1.
-	ID uint64 `json:"id"`
+	// Cursor is where the stream stands: [AuditQuery.ResumeAfter] goes on behind it. Empty on what comes newest first.
+	Cursor string `json:"-"`
+	// Number is its place among the decisions, from 1.
+	Number uint64 `json:"number"`
 	// SessionID is the session, or empty.
 	SessionID string `json:"session_id,omitempty"`
 	// Timestamp is when the decision was given.
 	Timestamp time.Time `json:"timestamp"`
 	// Action is what was proposed, masked as the policy says.
 	Action Action `json:"action"`
-	// Masked are the parameters that are masked.
-	Masked []string `json:"masked,omitempty"`
+	// Masked is what is masked in the action, and where it stands.
+	Masked []Mask `json:"masked,omitempty"`
 	// RiskLevel is how dangerous the policy said it was.
 	RiskLevel RiskLevel `json:"risk_level"`
-	// Approval is what the policy asked for.
-	Approval ApprovalMode `json:"approval"`
+	// ApprovalMode is what the policy asked for.
+	ApprovalMode ApprovalMode `json:"approval_mode"`
 	// MatchedRule is the rule that matched, or "<default>".
 	MatchedRule string `json:"matched_rule"`
 	// Outcome is the outcome as it stands.
@@ -39,12 +39,8 @@ type AuditRow struct {
 	Reason string `json:"reason"`
 	// Ending is how the approval ended. Nil where none was needed or it is pending.
 	Ending *Ending `json:"ending,omitempty"`
-	// ResultStatus is what became of the action. Empty while nothing can be said.
-	ResultStatus ResultStatus `json:"result_status,omitempty"`
-	// ResultData is what the action returned: what encoding/json makes of it, so that numbers are float64. Nil for nothing.
-	ResultData any `json:"result_data,omitempty"`
-	// ResultError is what went wrong.
-	ResultError string `json:"result_error,omitempty"`
+	// Result is what became of the action. Its status is empty while nothing can be said.
+	Result ActionResult `json:"result,omitzero"`
 	// DecisionID is the decision.
 	DecisionID string `json:"decision_id"`
 	// ApprovalID is the approval, where there was one.
@@ -63,33 +59,47 @@ type AuditRow struct {
 	Metadata map[string]any `json:"metadata,omitempty"`
 	// TraceID is the W3C trace id of the call, or empty.
 	TraceID string `json:"trace_id,omitempty"`
-	// MaskedDigests are digests of the masked parameters, by their name: equal values of one store have equal digests.
-	MaskedDigests map[string]string `json:"masked_digests,omitempty"`
 	// Redacted says that the decision was taken off the record, by an admin or by its age: what it said reads "[redacted]".
 	Redacted bool `json:"redacted,omitempty"`
 }
 
-// An AuditQuery says which rows of the record are asked for: those for which every part that is set holds. Texts match
-// exactly.
+// A RowLeft says that a row, which may have come before, has changed and no longer matches the query.
+type RowLeft struct {
+	// Number is the number of the row.
+	Number uint64 `json:"number"`
+	// DecisionID is the decision.
+	DecisionID string `json:"decision_id"`
+}
+
+// An AuditQuery says which rows of the record are asked for: those for which every part that is set holds, and of a list one of its
+// items. Globs are those of the policy: a text without *, ? and [...] matches exactly, as every other text does.
 type AuditQuery struct {
 	// SessionID is the session.
 	SessionID string
-	// ActionType is the action's type.
+	// ActionType is a glob that the action's type matches.
 	ActionType string
-	// ActionTarget is the action's target.
-	ActionTarget string
-	// RiskLevel is the risk level.
-	RiskLevel RiskLevel
-	// Approval is what the policy asked for.
-	Approval ApprovalMode
-	// Outcome is the outcome as it stands.
-	Outcome Outcome
-	// ResultStatus is what became of the action.
-	ResultStatus ResultStatus
-	// ActorID is the declared actor.
+	// Target is a glob that the action's target matches.
+	Target string
+	// RiskLevels are the risk levels: one of them.
+	RiskLevels []RiskLevel
+	// MinRiskLevel is the least risk.
+	MinRiskLevel RiskLevel
+	// ApprovalModes are what the policy asked for: one of them.
+	ApprovalModes []ApprovalMode
+	// Outcomes are the outcomes as they stand: one of them.
+	Outcomes []Outcome
+	// ResultStatuses are what became of the action: one of them.
+	ResultStatuses []ResultStatus
+	// ActorID is the proposer, as declared.
 	ActorID string
+	// Subject is the proposer, as authenticated.
+	Subject string
+	// Approver is a reviewer who voted, as authenticated.
+	Approver string
 	// DecisionID is the decision.
 	DecisionID string
+	// AuditRef is a record: the row of the decision that it is about.
+	AuditRef string
 	// MatchedRule is the rule that matched.
 	MatchedRule string
 	// Since is the earliest moment.
@@ -104,8 +114,10 @@ type AuditQuery struct {
 	NewestFirst bool
 	// Follow goes on with what is recorded from then on, until the context ends. A row comes again each time that it changes.
 	Follow bool
-	// ResumeAfter goes on behind this [AuditRow.Sequence]; Limit does not apply then. 0: from the beginning.
-	ResumeAfter uint64
+	// ResumeAfter goes on behind this [AuditRow.Cursor]; Limit does not apply then. Empty: from the beginning.
+	ResumeAfter string
+	// OnLeft is called, with Follow or ResumeAfter, where a row has changed and no longer matches. Nil: it is left out.
+	OnLeft func(RowLeft)
 }
 
 // StreamAudit gives rows of the record, oldest first. It resumes by itself where the connection is lost. An error is the
@@ -123,7 +135,7 @@ func (c *Client) StreamAudit(ctx context.Context, query AuditQuery, options ...C
 			return
 		}
 		// With a limit, what a stream that was resumed gives beyond it is new: it was not there when the first began.
-		left, limited := query.Limit, query.Limit > 0 && !query.Follow && query.ResumeAfter == 0
+		left, limited := query.Limit, query.Limit > 0 && !query.Follow && query.ResumeAfter == ""
 		resumable := true
 		source := stream[aegisv1.StreamAuditResponse]{
 			client: c,
@@ -136,16 +148,19 @@ func (c *Client) StreamAudit(ctx context.Context, query AuditQuery, options ...C
 			resumable: func() bool { return resumable },
 		}
 		err = source.each(ctx, func(message *aegisv1.StreamAuditResponse) bool {
-			if message.GetSequence() > 0 {
-				request.ResumeAfter, request.NewestFirst, request.Limit = &message.Sequence, false, 0
+			if message.GetCursor() != "" {
+				request.ResumeAfter, request.NewestFirst, request.Limit = message.GetCursor(), false, nil
+			}
+			if left := message.GetLeft(); left != nil && query.OnLeft != nil {
+				query.OnLeft(RowLeft{Number: left.GetNumber(), DecisionID: left.GetDecisionId()})
 			}
 			row := message.GetRow()
 			if row == nil {
 				return true
 			}
-			resumable = message.GetSequence() > 0
+			resumable = message.GetCursor() != ""
 			left--
-			return yield(auditRowFromProto(message.GetSequence(), row), nil) && !(limited && left == 0)
+			return yield(auditRowFromProto(message.GetCursor(), row), nil) && !(limited && left == 0)
 		})
 		if err != nil {
 			yield(AuditRow{}, err)
@@ -169,61 +184,63 @@ func WriteJSONL(to io.Writer, rows iter.Seq2[AuditRow, error]) error {
 }
 
 func (q AuditQuery) proto() (*aegisv1.StreamAuditRequest, error) {
-	approval, err := toProto(approvalModes, "Approval", q.Approval)
+	modes, err := allToProto(approvalModes, "ApprovalModes", q.ApprovalModes)
 	if err != nil {
 		return nil, err
 	}
-	outcome, err := toProto(outcomes, "Outcome", q.Outcome)
+	wanted, err := allToProto(outcomes, "Outcomes", q.Outcomes)
 	if err != nil {
 		return nil, err
 	}
-	status, err := toProto(resultStatuses, "ResultStatus", q.ResultStatus)
+	statuses, err := allToProto(resultStatuses, "ResultStatuses", q.ResultStatuses)
 	if err != nil {
 		return nil, err
 	}
 	request := &aegisv1.StreamAuditRequest{
 		Filter: &aegisv1.AuditFilter{
-			SessionId:    q.SessionID,
-			ActionType:   q.ActionType,
-			ActionTarget: q.ActionTarget,
-			RiskLevel:    aegisv1.RiskLevel(q.RiskLevel),
-			Approval:     approval,
-			Outcome:      outcome,
-			ResultStatus: status,
-			ActorId:      q.ActorID,
-			DecisionId:   q.DecisionID,
-			MatchedRule:  q.MatchedRule,
-			Since:        timeToProto(q.Since),
-			Until:        timeToProto(q.Until),
+			SessionId:      q.SessionID,
+			ActionType:     q.ActionType,
+			Target:         q.Target,
+			RiskLevels:     riskLevelsToProto(q.RiskLevels),
+			MinRiskLevel:   aegisv1.RiskLevel(q.MinRiskLevel),
+			ActorId:        q.ActorID,
+			Subject:        q.Subject,
+			Approver:       q.Approver,
+			MatchedRule:    q.MatchedRule,
+			Since:          timeToProto(q.Since),
+			Until:          timeToProto(q.Until),
+			ApprovalModes:  modes,
+			Outcomes:       wanted,
+			ResultStatuses: statuses,
+			DecisionId:     q.DecisionID,
+			AuditRef:       q.AuditRef,
 		},
 		View:        aegisv1.AuditView_AUDIT_VIEW_ROWS,
-		Limit:       q.Limit,
 		NewestFirst: q.NewestFirst,
 		Follow:      q.Follow,
+		ResumeAfter: q.ResumeAfter,
 	}
-	if q.ResumeAfter > 0 {
-		request.ResumeAfter = &q.ResumeAfter
+	if q.Limit > 0 {
+		request.Limit = &q.Limit
 	}
 	return request, nil
 }
 
-func auditRowFromProto(sequence uint64, row *aegisv1.AuditRow) AuditRow {
+func auditRowFromProto(cursor string, row *aegisv1.AuditRow) AuditRow {
 	return AuditRow{
-		Sequence:       sequence,
-		ID:             row.GetId(),
+		Cursor:         cursor,
+		Number:         row.GetNumber(),
 		SessionID:      row.GetSessionId(),
 		Timestamp:      timeFromProto(row.GetTimestamp()),
 		Action:         actionFromProto(row.GetAction()),
-		Masked:         row.GetMasked(),
+		Masked:         masksFromProto(row.GetMasked()),
 		RiskLevel:      RiskLevel(row.GetRiskLevel()),
-		Approval:       fromProto(approvalModes, row.GetApproval()),
+		ApprovalMode:   fromProto(approvalModes, row.GetApprovalMode()),
 		MatchedRule:    row.GetMatchedRule(),
 		Outcome:        fromProto(outcomes, row.GetOutcome()),
 		Reason:         row.GetReason(),
 		Ending:         endingFromProto(row.GetEnding()),
-		ResultStatus:   fromProto(resultStatuses, row.GetResultStatus()),
-		ResultData:     row.GetResultData().AsInterface(),
-		ResultError:    row.GetResultError(),
+		Result:         resultFromProto(row.GetResult()),
 		DecisionID:     row.GetDecisionId(),
 		ApprovalID:     row.GetApprovalId(),
 		Actor:          actorFromProto(row.GetActor()),
@@ -233,7 +250,6 @@ func auditRowFromProto(sequence uint64, row *aegisv1.AuditRow) AuditRow {
 		AuditRef:       row.GetAuditRef(),
 		Metadata:       row.GetMetadata().AsMap(),
 		TraceID:        row.GetTraceId(),
-		MaskedDigests:  row.GetMaskedDigests(),
 		Redacted:       row.GetRedacted(),
 	}
 }

@@ -1,6 +1,7 @@
 package aegis
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -61,7 +62,7 @@ func New(options ...Option) (*Client, error) {
 	if config.call.idempotencyKey != "" || config.call.confirmationToken != "" {
 		return nil, errors.New("aegis: an idempotency key and a confirmation token belong to one proposal: give them to Propose")
 	}
-	at, err := parseEndpoint(orEnvironment(config.endpoint, "AEGIS_ENDPOINT", defaultEndpoint))
+	at, err := parseEndpoint(config.address())
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +83,7 @@ func New(options ...Option) (*Client, error) {
 			MinConnectTimeout: 5 * time.Second,
 		}),
 	}
-	if token := orEnvironment(config.token, "AEGIS_TOKEN", ""); token != "" {
+	if token := config.credential(); token != "" {
 		if !at.private {
 			return nil, fmt.Errorf("aegis: the credential is not sent to %s, as others on the way could read it: use https://", at.text)
 		}
@@ -106,15 +107,23 @@ func New(options ...Option) (*Client, error) {
 	}, nil
 }
 
-// orEnvironment is what was given, else what the variable holds, else the default.
-func orEnvironment(given *string, variable, fallback string) string {
-	if given != nil {
-		return *given
+// address is the endpoint that was given, else that of the environment, else the daemon of this user.
+func (c clientConfig) address() string {
+	if c.endpoint != nil {
+		return *c.endpoint
 	}
-	if value := os.Getenv(variable); value != "" {
-		return value
+	if named := os.Getenv("AEGIS_ENDPOINT"); named != "" {
+		return named
 	}
-	return fallback
+	return localEndpoint()
+}
+
+// credential is the token that was given, else that of the environment. Empty: none.
+func (c clientConfig) credential() string {
+	if c.token != nil {
+		return *c.token
+	}
+	return cmp.Or(os.Getenv("AEGIS_TOKEN"), os.Getenv("AEGIS_API_KEY"))
 }
 
 func (c clientConfig) transport(at endpoint) (credentials.TransportCredentials, error) {

@@ -311,7 +311,10 @@ func TestTheRecordIsReadWithFiltersAndFollowed(t *testing.T) {
 	}
 	for expected, query := range map[string]aegis.AuditQuery{
 		"read_a delete_b read_c": {},
-		"delete_b":               {Outcome: aegis.OutcomeDeny, Approval: aegis.ApprovalBlock, RiskLevel: aegis.RiskCritical, ResultStatus: aegis.StatusBlocked},
+		"delete_b": {
+			Outcomes: []aegis.Outcome{aegis.OutcomeAllow, aegis.OutcomeDeny}, ApprovalModes: []aegis.ApprovalMode{aegis.ApprovalBlock},
+			RiskLevels: []aegis.RiskLevel{aegis.RiskCritical}, ResultStatuses: []aegis.ResultStatus{aegis.StatusBlocked}, ActionType: "delete*",
+		},
 		"delete_b read_c":        {Limit: 2},
 		"read_c delete_b read_a": {NewestFirst: true},
 		"read_a":                 {ActionType: "read_a", MatchedRule: "reads", Until: time.Now().Add(time.Hour)},
@@ -321,7 +324,7 @@ func TestTheRecordIsReadWithFiltersAndFollowed(t *testing.T) {
 			t.Errorf("%+v: %q, and not %q", query, got, expected)
 		}
 	}
-	for _, err := range auditor.StreamAudit(t.Context(), aegis.AuditQuery{Outcome: "PERHAPS"}) {
+	for _, err := range auditor.StreamAudit(t.Context(), aegis.AuditQuery{Outcomes: []aegis.Outcome{"PERHAPS"}}) {
 		if !errors.Is(err, aegis.ErrGovernance) {
 			t.Error(err)
 		}
@@ -350,5 +353,88 @@ func TestTheRecordIsReadWithFiltersAndFollowed(t *testing.T) {
 	}
 	if got := strings.Join(followed, " "); got != "read_a delete_b read_c read_d" {
 		t.Error(got)
+	}
+}
+
+func TestWithoutAnEndpointTheDaemonIsFoundInItsDataDirectory(t *testing.T) {
+	daemon := aegistest.Start(t, policy)
+	for _, name := range []string{"AEGIS_ENDPOINT", "AEGIS_DATA_DIR", "XDG_STATE_HOME", "HOME", "AEGIS_TOKEN", "AEGIS_API_KEY"} {
+		t.Setenv(name, "")
+	}
+	found := func() *aegis.Client {
+		client, err := aegis.New()
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = client.Close() })
+		return client
+	}
+	// A path may have whatever a URL would not.
+	// And is short: the name of a socket has at most 108 bytes.
+	temporary, err := os.MkdirTemp("", "aegis")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(temporary) })
+	home := filepath.Join(temporary, "a b%2F?c#d")
+	state := filepath.Join(home, ".local", "state")
+	if err := os.MkdirAll(state, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(daemon.DataDir, filepath.Join(state, "aegis")); err != nil {
+		t.Fatal(err)
+	}
+	socket := "unix:" + filepath.Join(state, "aegis", "agent.sock")
+	for variable, value := range map[string]string{"HOME": home, "XDG_STATE_HOME": state, "AEGIS_DATA_DIR": filepath.Join(state, "aegis")} {
+		t.Run(variable, func(t *testing.T) {
+			t.Setenv(variable, value)
+			client := found()
+			if client.Endpoint() != socket {
+				t.Error(client.Endpoint())
+			}
+			if decision, err := client.Propose(t.Context(), aegis.Action{Type: "read"}); err != nil || !decision.Allowed() {
+				t.Error(decision, err)
+			}
+			t.Setenv("AEGIS_ENDPOINT", daemon.Endpoint)
+			if client := found(); client.Endpoint() != daemon.Endpoint {
+				t.Error(client.Endpoint())
+			}
+		})
+	}
+	// Nothing falls back to the port from a socket that is there; what is no socket is none.
+	t.Setenv("AEGIS_DATA_DIR", daemon.DataDir)
+	if err := daemon.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if client := found(); client.Endpoint() != "unix:"+filepath.Join(daemon.DataDir, "agent.sock") {
+		t.Error(client.Endpoint())
+	}
+	empty := t.TempDir()
+	t.Setenv("AEGIS_DATA_DIR", empty)
+	if err := os.WriteFile(filepath.Join(empty, "agent.sock"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if client := found(); client.Endpoint() != "http://127.0.0.1:50051" {
+		t.Error(client.Endpoint())
+	}
+}
+
+func TestThePlatformsNameForTheCredentialCountsWhereThereIsNoToken(t *testing.T) {
+	daemon := aegistest.Start(t, policy)
+	t.Setenv("AEGIS_ENDPOINT", daemon.Endpoint)
+	t.Setenv("AEGIS_TOKEN", "")
+	t.Setenv("AEGIS_API_KEY", "aegis_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")
+	client, err := aegis.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	failed := (*aegis.Error)(nil)
+	if _, err = client.Propose(t.Context(), aegis.Action{Type: "read"}); !errors.As(err, &failed) || failed.Reason != "CREDENTIAL_INVALID" {
+		t.Errorf("the key of the environment: %v", err)
+	}
+	t.Setenv("AEGIS_TOKEN", "two words")
+	if _, err = aegis.New(); err == nil || !strings.Contains(err.Error(), "white space") {
+		t.Error(err)
 	}
 }

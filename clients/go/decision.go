@@ -119,7 +119,8 @@ const (
 	CodeAlreadyReported DecisionCode = "ALREADY_REPORTED"
 )
 
-// An ActionResult is what was reported of an action, as it is on the record.
+// An ActionResult is what became of an action, as it is on the record: what was reported, or what the daemon says of one that did not
+// run.
 type ActionResult struct {
 	// Status is what became of it.
 	Status ResultStatus `json:"status"`
@@ -131,6 +132,10 @@ type ActionResult struct {
 	StartedAt time.Time `json:"started_at,omitzero"`
 	// CompletedAt is when it was over. Zero where that is not known.
 	CompletedAt time.Time `json:"completed_at,omitzero"`
+	// ReportedAt is when the daemon recorded the report. Zero where nothing was reported.
+	ReportedAt time.Time `json:"reported_at,omitzero"`
+	// AuditRef is the record of the report. Empty where nothing was reported.
+	AuditRef string `json:"audit_ref,omitempty"`
 }
 
 // A Decision is the answer to a proposal.
@@ -150,8 +155,8 @@ type Decision struct {
 	RiskLevel RiskLevel `json:"risk_level"`
 	// RiskScore is the risk as a number from 0 to 1: 0.2, 0.5, 0.8 or 1.0.
 	RiskScore float64 `json:"risk_score"`
-	// Approval is what the rule asks for.
-	Approval ApprovalMode `json:"approval"`
+	// ApprovalMode is what the rule asks for.
+	ApprovalMode ApprovalMode `json:"approval_mode"`
 	// MatchedRule is the rule that matched, or "<default>".
 	MatchedRule string `json:"matched_rule"`
 	// Constraints are what the policy hands to the agent, for example {"max_rows": 100}. Numbers are float64.
@@ -196,8 +201,8 @@ type Evaluation struct {
 	RiskLevel RiskLevel `json:"risk_level"`
 	// RiskScore is the risk as a number from 0 to 1.
 	RiskScore float64 `json:"risk_score"`
-	// Approval is what the policy asks for.
-	Approval ApprovalMode `json:"approval"`
+	// ApprovalMode is what the policy asks for.
+	ApprovalMode ApprovalMode `json:"approval_mode"`
 	// MatchedRule is the rule that matched, or "<default>".
 	MatchedRule string `json:"matched_rule"`
 	// Constraints are what the policy hands to the agent.
@@ -226,12 +231,25 @@ type RuleTrace struct {
 	Line int `json:"line"`
 }
 
+// A ConditionResult is whether a condition holds.
+type ConditionResult string
+
+// What conditions come to.
+const (
+	// ConditionHolds: it holds.
+	ConditionHolds ConditionResult = "holds"
+	// ConditionFails: it does not hold.
+	ConditionFails ConditionResult = "fails"
+	// ConditionDoubt: the parameters do not say. Doubt never makes the answer less strict.
+	ConditionDoubt ConditionResult = "doubt"
+)
+
 // A ConditionTrace is how one condition fared.
 type ConditionTrace struct {
 	// Condition is where it stands and what it asks for.
 	Condition string `json:"condition"`
-	// Result is "holds", "does not hold" or "indeterminate".
-	Result string `json:"result"`
+	// Result says whether it holds.
+	Result ConditionResult `json:"result"`
 	// Seen is the value seen, as JSON; masked where the policy says so.
 	Seen string `json:"seen,omitempty"`
 	// Reason says why, where the result does not say it all.
@@ -275,6 +293,22 @@ var (
 		aegisv1.EndingKind_ENDING_KIND_EXPIRED:   EndingExpired,
 		aegisv1.EndingKind_ENDING_KIND_CANCELLED: EndingCancelled,
 	}
+	approvalStates = map[aegisv1.ApprovalState]ApprovalState{
+		aegisv1.ApprovalState_APPROVAL_STATE_PENDING:   StatePending,
+		aegisv1.ApprovalState_APPROVAL_STATE_APPROVED:  StateApproved,
+		aegisv1.ApprovalState_APPROVAL_STATE_DENIED:    StateDenied,
+		aegisv1.ApprovalState_APPROVAL_STATE_EXPIRED:   StateExpired,
+		aegisv1.ApprovalState_APPROVAL_STATE_CANCELLED: StateCancelled,
+	}
+	verdicts = map[aegisv1.Verdict]Verdict{
+		aegisv1.Verdict_VERDICT_APPROVE: VerdictApprove,
+		aegisv1.Verdict_VERDICT_DENY:    VerdictDeny,
+	}
+	conditionResults = map[aegisv1.ConditionResult]ConditionResult{
+		aegisv1.ConditionResult_CONDITION_RESULT_HOLDS: ConditionHolds,
+		aegisv1.ConditionResult_CONDITION_RESULT_FAILS: ConditionFails,
+		aegisv1.ConditionResult_CONDITION_RESULT_DOUBT: ConditionDoubt,
+	}
 )
 
 // fromProto is a value of the API by its name here: empty where it is unspecified.
@@ -283,6 +317,14 @@ func fromProto[Proto ~int32, Name ~string](names map[Proto]Name, value Proto) Na
 		return name
 	}
 	return Name(fmt.Sprintf("unknown(%d)", value))
+}
+
+// stateFromProto is the state of an approval. One that is not set is not known either: nobody takes it for pending.
+func stateFromProto(state aegisv1.ApprovalState) ApprovalState {
+	if state == aegisv1.ApprovalState_APPROVAL_STATE_UNSPECIFIED {
+		return "unknown(0)"
+	}
+	return fromProto(approvalStates, state)
 }
 
 // toProto is the value of the API that has this name. Empty is unspecified.
@@ -298,13 +340,26 @@ func toProto[Proto ~int32, Name ~string](names map[Proto]Name, field string, nam
 	return 0, &InvalidActionError{Path: field, Problem: fmt.Sprintf("is %q, which is none of the constants of this package", name)}
 }
 
+// allToProto are the values of the API that have these names.
+func allToProto[Proto ~int32, Name ~string](names map[Proto]Name, field string, wanted []Name) ([]Proto, error) {
+	var values []Proto
+	for i, name := range wanted {
+		value, err := toProto(names, fmt.Sprintf("%s[%d]", field, i), name)
+		if err != nil {
+			return nil, err
+		}
+		values = append(values, value)
+	}
+	return values, nil
+}
+
 // decisionFromProto is the decision, or an error where its outcome is not one that this package knows.
 func decisionFromProto(method string, decision *aegisv1.Decision) (*Decision, error) {
 	outcome, known := outcomes[decision.GetOutcome()]
 	if decision == nil || !known {
-		return nil, unknownOutcome(method, fmt.Sprintf("the answer is the outcome %d, which is not known here", decision.GetOutcome()))
+		return nil, unknownOutcome(method, fmt.Sprintf("the answer is the outcome unknown(%d)", decision.GetOutcome()))
 	}
-	return &Decision{
+	converted := &Decision{
 		DecisionID:        decision.GetDecisionId(),
 		Outcome:           outcome,
 		Code:              fromProto(decisionCodes, decision.GetCode()),
@@ -312,7 +367,7 @@ func decisionFromProto(method string, decision *aegisv1.Decision) (*Decision, er
 		Reason:            decision.GetReason(),
 		RiskLevel:         RiskLevel(decision.GetRiskLevel()),
 		RiskScore:         decision.GetRiskScore(),
-		Approval:          fromProto(approvalModes, decision.GetApproval()),
+		ApprovalMode:      fromProto(approvalModes, decision.GetApprovalMode()),
 		MatchedRule:       decision.GetMatchedRule(),
 		Constraints:       decision.GetConstraints().AsMap(),
 		PolicyRevision:    decision.GetPolicyRevision(),
@@ -323,28 +378,31 @@ func decisionFromProto(method string, decision *aegisv1.Decision) (*Decision, er
 		ConfirmationToken: decision.GetConfirmationToken(),
 		ActionDigest:      decision.GetActionDigest(),
 		ActionDigestSalt:  decision.GetActionDigestSalt(),
-		Result:            resultFromProto(decision.GetResult()),
-	}, nil
+	}
+	if decision.GetResult() != nil {
+		result := resultFromProto(decision.GetResult())
+		converted.Result = &result
+	}
+	return converted, nil
 }
 
-// resultFromProto is what was reported: nil where nothing was.
-func resultFromProto(result *aegisv1.ActionResult) *ActionResult {
-	if result == nil {
-		return nil
-	}
-	return &ActionResult{
+// resultFromProto is what became of an action: zero where nothing can be said.
+func resultFromProto(result *aegisv1.ActionResult) ActionResult {
+	return ActionResult{
 		Status:      fromProto(resultStatuses, result.GetStatus()),
 		Data:        result.GetData().AsInterface(),
 		Error:       result.GetError(),
 		StartedAt:   timeFromProto(result.GetStartedAt()),
 		CompletedAt: timeFromProto(result.GetCompletedAt()),
+		ReportedAt:  timeFromProto(result.GetReportedAt()),
+		AuditRef:    result.GetAuditRef(),
 	}
 }
 
 func evaluationFromProto(evaluation *aegisv1.Evaluation, revision string) (*Evaluation, error) {
 	outcome, known := outcomes[evaluation.GetOutcome()]
 	if !known {
-		return nil, unknownOutcome("Evaluate", fmt.Sprintf("the answer is the outcome %d, which is not known here", evaluation.GetOutcome()))
+		return nil, unknownOutcome("Evaluate", fmt.Sprintf("the answer is the outcome unknown(%d)", evaluation.GetOutcome()))
 	}
 	var trace []RuleTrace
 	for _, rule := range evaluation.GetTrace() {
@@ -354,7 +412,7 @@ func evaluationFromProto(evaluation *aegisv1.Evaluation, revision string) (*Eval
 		}
 		for _, condition := range rule.GetConditions() {
 			fared.Conditions = append(fared.Conditions, ConditionTrace{
-				Condition: condition.GetCondition(), Result: condition.GetResult(),
+				Condition: condition.GetCondition(), Result: fromProto(conditionResults, condition.GetResult()),
 				Seen: condition.GetSeen(), Reason: condition.GetReason(),
 			})
 		}
@@ -365,7 +423,7 @@ func evaluationFromProto(evaluation *aegisv1.Evaluation, revision string) (*Eval
 		Reason:         evaluation.GetReason(),
 		RiskLevel:      RiskLevel(evaluation.GetRiskLevel()),
 		RiskScore:      evaluation.GetRiskScore(),
-		Approval:       fromProto(approvalModes, evaluation.GetApproval()),
+		ApprovalMode:   fromProto(approvalModes, evaluation.GetApprovalMode()),
 		MatchedRule:    evaluation.GetMatchedRule(),
 		Constraints:    evaluation.GetConstraints().AsMap(),
 		PolicyRevision: revision,

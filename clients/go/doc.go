@@ -28,5 +28,6 @@
 //
 // # Environment
 //
-// What is not given to [New] is read from AEGIS_ENDPOINT, AEGIS_TOKEN, AEGIS_TLS_CA, AEGIS_TLS_CERT and AEGIS_TLS_KEY.
+// What is not given to [New] is read from AEGIS_ENDPOINT, AEGIS_TOKEN (else AEGIS_API_KEY), AEGIS_TLS_CA, AEGIS_TLS_CERT and
+// AEGIS_TLS_KEY. Without an endpoint, the daemon is the one of this user's data directory, or else the one at the default port.
 package aegis

@@ -12,6 +12,7 @@ import (
 	"strings"
 )
 
+// defaultEndpoint is where `aegis serve` listens by default.
 const defaultEndpoint = "http://127.0.0.1:50051"
 
 // An endpoint is where a daemon is.
@@ -35,7 +36,8 @@ func parseEndpoint(text string) (endpoint, error) {
 		if !strings.HasPrefix(path, "/") {
 			return wrong("has no absolute path")
 		}
-		return endpoint{text: text, target: "unix:" + path, private: true}, nil
+		// gRPC reads a target as a URL.
+		return endpoint{text: text, target: "unix:" + (&url.URL{Path: path}).EscapedPath(), private: true}, nil
 	}
 	parsed, err := url.Parse(text)
 	if err != nil {

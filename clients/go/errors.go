@@ -10,6 +10,8 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/aegis-sidecar/aegis/clients/go/aegisv1"
 )
 
 // ErrGovernance is what [errors.Is] finds in every error by which the governance system itself refused a call: a request
@@ -17,13 +19,19 @@ import (
 // denial. An [*Error] without it means that the call failed on the way: network, deadline, credential.
 var ErrGovernance = errors.New("refused by the governance system")
 
-// Reasons that this package gives itself; the daemon's are in its API.
+// Reasons that this package gives itself; those of the daemon are [aegisv1.ErrorReason], see [ReasonText].
 const (
 	// ReasonUnknownOutcome is the reason of an [*Error] for a decision that this package does not understand.
 	ReasonUnknownOutcome = "UNKNOWN_OUTCOME"
 	// ReasonWrongAnswer is the reason of an [*Error] for an answer about something else than was asked for.
 	ReasonWrongAnswer = "WRONG_ANSWER"
 )
+
+// ReasonText is how an [*Error] gives a reason of the API: without the prefix of its enum, for example "RATE_LIMITED". The API
+// (proto/README.md) says what to do about each. A later daemon may give a reason that is not among them: go by Code then.
+func ReasonText(reason aegisv1.ErrorReason) string {
+	return strings.TrimPrefix(reason.String(), "ERROR_REASON_")
+}
 
 // An Error says that a call failed. Nothing is known about the action: do not run it.
 type Error struct {
@@ -86,11 +94,14 @@ func (e *Error) Is(target error) bool {
 		return true
 	case codes.PermissionDenied:
 		// Anything else is about the credential.
-		return e.Reason == "OWN_PROPOSAL" || e.Reason == "ACTOR_NOT_ALLOWED"
+		return e.has(aegisv1.ErrorReason_ERROR_REASON_OWN_PROPOSAL) || e.has(aegisv1.ErrorReason_ERROR_REASON_ACTOR_NOT_ALLOWED)
 	default:
 		return e.Reason == ReasonUnknownOutcome || e.Reason == ReasonWrongAnswer
 	}
 }
+
+// has says whether the daemon gave this reason.
+func (e *Error) has(reason aegisv1.ErrorReason) bool { return e.Reason == ReasonText(reason) }
 
 // transient says whether the same call may work a moment later: the daemon says so, or was not reached.
 func (e *Error) transient() bool { return e.RetryAfter > 0 || e.Code == codes.Unavailable }

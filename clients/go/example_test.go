@@ -142,11 +142,11 @@ func ExampleClient_StreamAudit() {
 		}
 	}
 
-	for row, err := range daemon.Auditor().StreamAudit(ctx, aegis.AuditQuery{Outcome: aegis.OutcomeDeny}) {
+	for row, err := range daemon.Auditor().StreamAudit(ctx, aegis.AuditQuery{Outcomes: []aegis.Outcome{aegis.OutcomeDeny}}) {
 		if err != nil {
 			log.Fatal(err)
 		}
-		fmt.Println(row.ID, row.Action, row.RiskLevel, row.ResultStatus)
+		fmt.Println(row.Number, row.Action, row.RiskLevel, row.Result.Status)
 	}
 	// Output: 2 delete_contacts critical blocked
 }

@@ -134,12 +134,14 @@ func (c *Client) report(ctx context.Context, decisionID string, report Report, d
 		return "", err
 	}
 	answer, err := call(ctx, c, config, "ReportResult", c.governance.ReportResult, &aegisv1.ReportResultRequest{
-		DecisionId:  decisionID,
-		Status:      status,
-		Data:        data,
-		Error:       validText(cut(report.Error)),
-		StartedAt:   timeToProto(report.StartedAt),
-		CompletedAt: timeToProto(report.CompletedAt),
+		DecisionId: decisionID,
+		Result: &aegisv1.ActionResult{
+			Status:      status,
+			Data:        data,
+			Error:       validText(cut(report.Error)),
+			StartedAt:   timeToProto(report.StartedAt),
+			CompletedAt: timeToProto(report.CompletedAt),
+		},
 	})
 	if err != nil {
 		return "", err

@@ -114,7 +114,12 @@ func Wrap[Argument, T any](
 		if err != nil {
 			return none, &InvalidActionError{Path: "argument", Problem: err.Error()}
 		}
-		action := describe(held)
+		// Whoever describes it gets another copy: what is kept of that changes nothing that runs.
+		described := func() Action {
+			shown, _, _ := deepcopy.Of(held)
+			return describe(shown)
+		}
+		action := described()
 		before, err := action.proto()
 		if err != nil {
 			return none, err
@@ -123,7 +128,7 @@ func Wrap[Argument, T any](
 			if whole {
 				return nil
 			}
-			if now, err := describe(held).proto(); err != nil || !proto.Equal(before, now) {
+			if now, err := described().proto(); err != nil || !proto.Equal(before, now) {
 				return &changedError{action: action.String()}
 			}
 			return nil

@@ -69,7 +69,7 @@ func TestAPanicIsReportedAndGoesOn(t *testing.T) {
 	}
 	expected := []string{"panic: broken", "Goexit"}
 	for i, row := range rows(t, daemon) {
-		if row.ResultStatus != aegis.StatusFailed || !strings.Contains(row.ResultError, expected[i]) {
+		if row.Result.Status != aegis.StatusFailed || !strings.Contains(row.Result.Error, expected[i]) {
 			t.Errorf("%+v", row)
 		}
 	}
@@ -97,11 +97,11 @@ func TestAResultThatCannotBeRecordedIsASuccessAllTheSame(t *testing.T) {
 		t.Error(unreported)
 	}
 	recorded := rows(t, daemon)
-	if text := recorded[3].ResultError; len(text) < 16_000 || !strings.HasSuffix(text, "ü...") {
+	if text := recorded[3].Result.Error; len(text) < 16_000 || !strings.HasSuffix(text, "ü...") {
 		t.Errorf("%d bytes", len(text))
 	}
 	for i, row := range recorded[:3] {
-		if row.ResultStatus != aegis.StatusSuccess || !strings.Contains(fmt.Sprint(row.ResultData), expected[i]) {
+		if row.Result.Status != aegis.StatusSuccess || !strings.Contains(fmt.Sprint(row.Result.Data), expected[i]) {
 			t.Errorf("%+v", row)
 		}
 	}
@@ -130,7 +130,7 @@ func TestAReportThatFailsIsAnErrorBesideTheResult(t *testing.T) {
 	if _, err := daemon.Agent().Report(t.Context(), unreported.Decision.DecisionID, unreported.Report); err != nil {
 		t.Error(err)
 	}
-	if row := row(t, daemon); row.ResultData != 7.0 {
+	if row := row(t, daemon); row.Result.Data != 7.0 {
 		t.Errorf("%+v", row)
 	}
 }
@@ -145,7 +145,7 @@ func TestTheUserIsAskedWhereThePolicyWantsIt(t *testing.T) {
 		if result, err := aegis.Govern(t.Context(), daemon.Agent(confirm(true, nil)), action, returns(7)); err != nil || result != 7 {
 			t.Error(result, err)
 		}
-		if rows := rows(t, daemon); len(rows) != 2 || rows[1].ResultStatus != aegis.StatusSuccess {
+		if rows := rows(t, daemon); len(rows) != 2 || rows[1].Result.Status != aegis.StatusSuccess {
 			t.Errorf("%+v", rows)
 		}
 	})
@@ -163,7 +163,7 @@ func TestTheUserIsAskedWhereThePolicyWantsIt(t *testing.T) {
 			if _, err := aegis.Govern(t.Context(), daemon.Agent(), action, never(t), refusal.option); !errors.Is(err, refusal.err) {
 				t.Error(err)
 			}
-			if row := row(t, daemon); row.ResultStatus != aegis.StatusSkipped {
+			if row := row(t, daemon); row.Result.Status != aegis.StatusSkipped {
 				t.Errorf("%+v", row)
 			}
 		})
@@ -264,7 +264,7 @@ func TestACallerThatIsGoneWithdraws(t *testing.T) {
 	if _, err := aegis.Govern(late, daemon.Agent(), aegis.Action{Type: "read"}, never(t), hooks); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
-	if rows := rows(t, daemon); rows[1].ResultStatus != aegis.StatusSkipped {
+	if rows := rows(t, daemon); rows[1].Result.Status != aegis.StatusSkipped {
 		t.Errorf("%+v", rows[1])
 	}
 }
@@ -374,9 +374,9 @@ func TestApprovalHandlersAnswerAsReviewers(t *testing.T) {
 	})
 	t.Run("somebody else is quicker", func(t *testing.T) {
 		daemon := aegistest.Start(t, policy)
-		agent := daemon.Agent(aegis.WithApprovalHandler(daemon.Reviewer(), func(ctx context.Context, _ aegis.Approval) (aegis.Verdict, error) {
+		agent := daemon.Agent(aegis.WithApprovalHandler(daemon.Reviewer(), func(ctx context.Context, _ aegis.Approval) (aegis.ApprovalAnswer, error) {
 			<-ctx.Done()
-			return aegis.Verdict{}, ctx.Err()
+			return aegis.ApprovalAnswer{}, ctx.Err()
 		}))
 		go func() { _, _ = daemon.Approve(t.Context(), "write", "") }()
 		if result, err := aegis.Govern(t.Context(), agent, action, returns(7)); err != nil || result != 7 {
@@ -408,7 +408,7 @@ func TestOnlyTheFirstEndOfAnExecutionCounts(t *testing.T) {
 	if err := errors.Join(execution.Skip(t.Context(), "no need"), execution.End(t.Context(), 7, nil)); err != nil {
 		t.Error(err)
 	}
-	if row := row(t, daemon); row.ResultStatus != aegis.StatusSkipped || row.ResultError != "no need" {
+	if row := row(t, daemon); row.Result.Status != aegis.StatusSkipped || row.Result.Error != "no need" {
 		t.Errorf("%+v", row)
 	}
 }

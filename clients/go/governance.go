@@ -53,7 +53,7 @@ func (c *Client) propose(ctx context.Context, proposed *proposal, config callCon
 	answer, attempts, err := attempt(ctx, c, config, "Propose", c.governance.Propose, &aegisv1.ProposeRequest{
 		Actor:             config.actor.proto(),
 		Action:            proposed.sent,
-		Context:           &aegisv1.Context{SessionId: config.sessionID, Metadata: proposed.metadata},
+		Context:           &aegisv1.ProposalContext{SessionId: config.sessionID, Metadata: proposed.metadata},
 		IdempotencyKey:    key,
 		ConfirmationToken: config.confirmationToken,
 	})

@@ -12,15 +12,17 @@ import (
 	"unicode"
 
 	"google.golang.org/grpc/codes"
+
+	"github.com/aegis-sidecar/aegis/clients/go/aegisv1"
 )
 
 // An ApprovalHandler answers an approval, as a reviewer: see [WithApprovalHandler]. It ends when its context ends, as then
 // somebody else has answered or nobody waits any longer. Where it returns an error nobody has answered, and the proposal
 // is withdrawn.
-type ApprovalHandler func(context.Context, Approval) (Verdict, error)
+type ApprovalHandler func(context.Context, Approval) (ApprovalAnswer, error)
 
-// A Verdict is what an [ApprovalHandler] answers. The zero value says no.
-type Verdict struct {
+// A ApprovalAnswer is what an [ApprovalHandler] answers. The zero value says no.
+type ApprovalAnswer struct {
 	// Approved says yes.
 	Approved bool
 	// Reason says why, for the record and the agent.
@@ -52,7 +54,7 @@ func handle(ctx context.Context, reviewer *Client, handler ApprovalHandler, deci
 		_, err = reviewer.Deny(ctx, *approval, verdict.Reason)
 	}
 	// Somebody else, or the clock, was quicker: whoever waits learns of it.
-	if failed := (*Error)(nil); errors.As(err, &failed) && failed.Code == codes.FailedPrecondition && failed.Reason != "DIGEST_MISMATCH" {
+	if failed := (*Error)(nil); errors.As(err, &failed) && failed.Code == codes.FailedPrecondition && !failed.has(aegisv1.ErrorReason_ERROR_REASON_DIGEST_MISMATCH) {
 		return nil
 	}
 	return err
@@ -63,28 +65,28 @@ func handle(ctx context.Context, reviewer *Client, handler ApprovalHandler, deci
 func CLIApprovalHandler(in io.Reader, out io.Writer) ApprovalHandler {
 	var turn sync.Mutex
 	lines := bufio.NewScanner(in)
-	return func(ctx context.Context, approval Approval) (Verdict, error) {
+	return func(ctx context.Context, approval Approval) (ApprovalAnswer, error) {
 		turn.Lock()
 		defer turn.Unlock()
 		// It may have been answered while others were asked about.
 		if err := ctx.Err(); err != nil {
-			return Verdict{}, err
+			return ApprovalAnswer{}, err
 		}
 		if _, err := io.WriteString(out, describe(approval)); err != nil {
-			return Verdict{}, err
+			return ApprovalAnswer{}, err
 		}
 		for {
 			if _, err := io.WriteString(out, "Approve? [y/n] "); err != nil {
-				return Verdict{}, err
+				return ApprovalAnswer{}, err
 			}
 			if !lines.Scan() {
-				return Verdict{}, errors.Join(errors.New("the input ended before there was an answer"), lines.Err())
+				return ApprovalAnswer{}, errors.Join(errors.New("the input ended before there was an answer"), lines.Err())
 			}
 			switch strings.ToLower(strings.TrimSpace(lines.Text())) {
 			case "y", "yes":
-				return Verdict{Approved: true}, nil
+				return ApprovalAnswer{Approved: true}, nil
 			case "n", "no":
-				return Verdict{Reason: "Denied by human operator"}, nil
+				return ApprovalAnswer{Reason: "Denied by human operator"}, nil
 			}
 		}
 	}

@@ -70,13 +70,13 @@ func (o callOption) applyToRuntime(c *runtimeConfig) { c.call = append(c.call, o
 func (o callOption) applyToCall(c *callConfig)       { o(c) }
 
 // WithEndpoint says where the daemon is: http://HOST:PORT, https://HOST:PORT or unix:/PATH. Default: AEGIS_ENDPOINT, else
-// http://127.0.0.1:50051.
+// agent.sock in the data directory of this user's daemon, else http://127.0.0.1:50051.
 func WithEndpoint(endpoint string) Option {
 	return clientOption(func(c *clientConfig) { c.endpoint = &endpoint })
 }
 
 // WithToken is the credential. It is sent only over https://, a unix socket or loopback. Empty: no credential, whatever
-// the environment says. Default: AEGIS_TOKEN, else none: an anonymous agent.
+// the environment says. Default: AEGIS_TOKEN, else AEGIS_API_KEY, else none: an anonymous agent.
 func WithToken(token string) Option {
 	return clientOption(func(c *clientConfig) { c.token = &token })
 }

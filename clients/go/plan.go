@@ -28,7 +28,7 @@ func (p *Plan) RequiresApproval() bool { return p.has(ApprovalApprove) }
 // AutoOnly says whether every action of the plan would run at once.
 func (p *Plan) AutoOnly() bool {
 	for _, step := range p.Steps {
-		if step.Evaluation.Approval != ApprovalAuto {
+		if step.Evaluation.ApprovalMode != ApprovalAuto {
 			return false
 		}
 	}
@@ -37,7 +37,7 @@ func (p *Plan) AutoOnly() bool {
 
 func (p *Plan) has(mode ApprovalMode) bool {
 	for _, step := range p.Steps {
-		if step.Evaluation.Approval == mode {
+		if step.Evaluation.ApprovalMode == mode {
 			return true
 		}
 	}
@@ -55,7 +55,7 @@ func (p *Plan) Summary() string {
 			action += " - " + visible(step.Action.Description)
 		}
 		answer := step.Evaluation
-		fmt.Fprintf(&text, "%3d. [%7s] %s  (risk=%s, rule=%s)\n", i+1, strings.ToUpper(string(answer.Approval)),
+		fmt.Fprintf(&text, "%3d. [%7s] %s  (risk=%s, rule=%s)\n", i+1, strings.ToUpper(string(answer.ApprovalMode)),
 			action, strings.ToUpper(answer.RiskLevel.String()), answer.MatchedRule)
 	}
 	return text.String()

@@ -155,7 +155,7 @@ func TestWhatCannotBeCopiedIsDescribedAgainBeforeItRuns(t *testing.T) {
 			if err := run(t, daemon.Agent(), held); !errors.Is(err, aegis.ErrChanged) || !errors.Is(err, aegis.ErrGovernance) {
 				t.Error(err)
 			}
-			if row := row(t, daemon); row.ResultStatus != aegis.StatusSkipped {
+			if row := row(t, daemon); row.Result.Status != aegis.StatusSkipped {
 				t.Errorf("%+v", row)
 			}
 		})
@@ -165,6 +165,23 @@ func TestWhatCannotBeCopiedIsDescribedAgainBeforeItRuns(t *testing.T) {
 	approveOnce(t, daemon, "write", func() {})
 	if _, err := daemon.Agent().Begin(t.Context(), aegis.Action{Type: "write", Params: map[string]any{"closed": &closed{[]string{"/safe"}}}}); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestWhatDescribesAnArgumentCannotChangeWhatRuns(t *testing.T) {
+	daemon := aegistest.Start(t, policy)
+	var kept []*order
+	read := aegis.Wrap(daemon.Agent(), func(shown *order) aegis.Action {
+		kept = append(kept, shown)
+		return aegis.Action{Type: "read", Params: shown.params()}
+	}, func(_ context.Context, given *order) (bool, error) {
+		for _, shown := range kept {
+			shown.forge()
+		}
+		return given.isSafe(), nil
+	})
+	if safe, err := read(t.Context(), newOrder()); err != nil || !safe || len(kept) == 0 {
+		t.Errorf("safe: %v, %v, described %d times", safe, err, len(kept))
 	}
 }
 
@@ -206,7 +223,7 @@ func TestAnIteratorIsGovernedUntilItsEnd(t *testing.T) {
 		t.Error(read)
 	}
 	for value := range aegis.GovernSeq(t.Context(), agent, aegis.Action{Type: "read_some"}, numbers(3, nil)) {
-		if recorded := rows(t, daemon); recorded[len(recorded)-1].ResultStatus != "" {
+		if recorded := rows(t, daemon); recorded[len(recorded)-1].Result.Status != "" {
 			t.Errorf("while it is read: %+v", recorded)
 		}
 		if value == 1 {
@@ -231,8 +248,8 @@ func TestAnIteratorIsGovernedUntilItsEnd(t *testing.T) {
 		values any
 	}{{aegis.StatusSuccess, 3.0}, {aegis.StatusSuccess, 2.0}, {aegis.StatusFailed, nil}, {aegis.StatusBlocked, nil}}
 	for i, row := range rows(t, daemon) {
-		data, _ := row.ResultData.(map[string]any)
-		if row.ResultStatus != expected[i].status || expected[i].values != nil && data["values"] != expected[i].values {
+		data, _ := row.Result.Data.(map[string]any)
+		if row.Result.Status != expected[i].status || expected[i].values != nil && data["values"] != expected[i].values {
 			t.Errorf("%+v", row)
 		}
 	}
@@ -265,7 +282,7 @@ func TestAnIteratorIsNoSuccessBeforeItHasRun(t *testing.T) {
 		t.Error(result, err)
 	}
 	for _, row := range rows(t, daemon) {
-		if row.ResultStatus != aegis.StatusFailed {
+		if row.Result.Status != aegis.StatusFailed {
 			t.Errorf("%+v", row)
 		}
 	}

@@ -113,7 +113,7 @@ func TestAnExecutorThatEndsItsGoroutineEndsThePlan(t *testing.T) {
 		t.Errorf("%s %v", statuses(results), err)
 	}
 	for _, row := range rows(t, daemon) {
-		if row.ResultStatus == "" {
+		if row.Result.Status == "" {
 			t.Errorf("%+v", row)
 		}
 	}

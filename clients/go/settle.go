@@ -148,7 +148,7 @@ func (c *Client) watch(ctx context.Context, hook decisionHook, proposed *proposa
 // denied is the error for an answer that is no.
 func denied(action Action, decision *Decision, cause error) *DeniedError {
 	status := StatusDenied
-	if decision.Approval == ApprovalBlock {
+	if decision.ApprovalMode == ApprovalBlock {
 		status = StatusBlocked
 	}
 	return &DeniedError{Action: action, Decision: *decision, Status: status, Cause: cause}

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What `test` and `lint` share. Sourced in this directory.
+# What `test`, `test-peers` and `lint` share. Sourced in this directory.
 
 # Node.js, and the packages of the lockfile: installed anew when it changes.
 need_packages() {
@@ -32,4 +32,27 @@ need_chromium() {
     printf 'error: `%s` is not there after installing the package chromium: ' "$CHROMIUM" >&2
     printf 'name a browser with CHROMIUM\n' >&2
     exit 1
+}
+
+# Runs tests with this Node.js; the last line counts them.
+run_tests() {
+    local node=$1 results status=0
+    shift
+    results=$(mktemp)
+    "$node" node_modules/vitest/vitest.mjs run --reporter=default --reporter=json --outputFile.json="$results" "$@" </dev/null ||
+        status=$?
+    "$node" --input-type=module - "$results" "$status" <<'JS' || status=1
+import { readFileSync, rmSync } from "node:fs";
+
+const [results, status] = process.argv.slice(2);
+const text = readFileSync(results, "utf8");
+rmSync(results);
+const counts = text === "" ? {} : JSON.parse(text);
+const { numPassedTests = 0, numFailedTests = 0, numPendingTests = 0, numTodoTests = 0 } = counts;
+// A file that does not load, or an error outside of any test, fails the run without failing a test.
+const failed = Math.max(numFailedTests, Number(status) === 0 ? 0 : 1);
+console.log(`tests: ${numPassedTests} passed, ${failed} failed, ${numPendingTests + numTodoTests} skipped`);
+process.exit(failed === 0 && numPassedTests > 0 ? 0 : 1);
+JS
+    return "$status"
 }

@@ -11,26 +11,8 @@
 use std::time::Duration;
 
 use super::pending::Pending;
-use crate::domain::{Caller, Digest, Ending, EndingKind, QuestionState, Timestamp};
-
-/// The vote of a reviewer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Vote {
-    /// The action may run.
-    Approve,
-    /// The action must not run.
-    Deny,
-}
-
-impl Vote {
-    /// How the vote ends a question.
-    pub const fn ending(self) -> EndingKind {
-        match self {
-            Self::Approve => EndingKind::Approved,
-            Self::Deny => EndingKind::Denied,
-        }
-    }
-}
+use crate::audit::record::{IdentityRecord, VoteRecord};
+use crate::domain::{Caller, Digest, Ending, EndingKind, QuestionState, Timestamp, Verdict};
 
 /// What the policy in force says about the action now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +58,19 @@ pub enum Act<'a> {
         /// What the policy in force says now. Used only if the action may run without an answer.
         policy: PolicyNow,
     },
+}
+
+impl Act<'_> {
+    /// The vote, if the act is one.
+    pub fn vote(&self) -> Option<VoteRecord> {
+        let (verdict, by, shown, reason) = match self {
+            Self::Approve { by, shown, reason, .. } => (Verdict::Approve, by, shown, reason),
+            Self::Deny { by, shown, reason } => (Verdict::Deny, by, shown, reason),
+            Self::Withdraw { .. } | Self::TimeOut { .. } => return None,
+        };
+        let (by, reason) = (IdentityRecord::of(by), reason.clone());
+        Some(VoteRecord { verdict, by, reason, action_digest: *shown })
+    }
 }
 
 /// The time of an act, by both clocks.

@@ -5,12 +5,13 @@
 
 mod life;
 mod pending;
+mod presence;
 mod proposer;
 mod queue;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub(crate) use life::{Act, Moment, PolicyNow, Refusal, Vote};
+pub(crate) use life::{Act, Moment, PolicyNow, Refusal};
 pub(crate) use pending::{Asked, Pending, Unmasked, UnmaskedCell, heap_bytes};
 pub(crate) use proposer::{is_own, quota_key};
-pub(crate) use queue::{Lagged, Queue, QueueEvent, QueueFull};
+pub(crate) use queue::{Ended, Lagged, Queue, QueueEvent, QueueFull};

@@ -7,7 +7,10 @@ use serde_json::{Map, Value};
 
 use super::proposer::Proposer;
 use crate::audit::record::{DecisionRecord, IdentityRecord};
-use crate::domain::{Action, ApprovalId, ConnectionId, DecisionId, Digest, ParamPath, RiskLevel, Timestamp};
+use crate::audit::{ApprovalState, RowFilter};
+use crate::domain::{
+    Action, ApprovalId, ConnectionId, DecisionId, Digest, ParamPath, QuestionState, RecordId, RiskLevel, Timestamp,
+};
 use crate::limits::Share;
 
 /// The most memory, in bytes, that the variable part of a decision may use. Of a larger decision only the head stays in
@@ -22,6 +25,8 @@ pub struct Pending {
     pub approval_id: ApprovalId,
     /// The decision that waits for it.
     pub decision: Asked,
+    /// The record of that decision.
+    pub record_id: RecordId,
     /// The length of the decision's JSON, in bytes. The question counts as this many bytes against the limits.
     pub bytes: usize,
     /// The parameters that the record masks.
@@ -58,7 +63,8 @@ impl Asked {
         memory.map(&decision.metadata);
         memory.map(&decision.constraints);
         memory.bytes += decision.action.description.len() + decision.action.target.len();
-        memory.bytes += (decision.masked.len() + decision.redact.len()) * 64 + decision.masked_digests.len() * 128;
+        memory.bytes += (decision.masked.len() + decision.redact.len() + 2 * decision.marks.len()) * 64
+            + decision.masked_digests.len() * 128;
         if memory.bytes <= KEPT_BYTES {
             return Self { record: decision, is_whole: true };
         }
@@ -75,6 +81,7 @@ impl Asked {
             redact: Vec::new(),
             masked: Vec::new(),
             masked_digests: std::collections::BTreeMap::new(),
+            marks: Vec::new(),
             ..*decision
         };
         Self { record: Arc::new(head), is_whole: false }
@@ -83,6 +90,11 @@ impl Asked {
     /// The whole decision; `None` if only the store has it.
     pub fn whole(&self) -> Option<&Arc<DecisionRecord>> {
         self.is_whole.then_some(&self.record)
+    }
+
+    /// The decision, which may be the head only.
+    pub fn head(&self) -> &Arc<DecisionRecord> {
+        &self.record
     }
 
     /// The decision's id.
@@ -176,6 +188,29 @@ impl Pending {
     /// Who proposed.
     pub fn proposer(&self) -> Proposer<'_> {
         Proposer { identity: self.decision.identity(), connection: self.connection }
+    }
+
+    /// Whether a filter may match. Of a large question, the target is not known here.
+    pub fn may_match(&self, filter: &RowFilter) -> bool {
+        let (record, at) = (&self.decision.record, self.requested_at);
+        // Nobody has voted on an open question.
+        filter.approver.is_none()
+            && if self.decision.is_whole {
+                filter.matches_decision(record, at)
+            } else {
+                filter.matches_head(record, at)
+            }
+    }
+
+    /// The question as the store has it while it is open.
+    pub fn open_state(&self) -> ApprovalState {
+        ApprovalState {
+            approval_id: self.approval_id,
+            expires_at: self.expires_at,
+            timeout_allows: self.timeout_allows,
+            state: QuestionState::Open,
+            votes: Vec::new(),
+        }
     }
 
     /// Whether the action may run if nobody answers. False if nobody could have answered.

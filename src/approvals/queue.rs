@@ -9,12 +9,17 @@ use tokio::sync::{Notify, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::pending::Pending;
+use super::presence::Presence;
 use super::proposer::quota_key;
-use crate::domain::{ApprovalId, Ending};
+use crate::audit::ApprovalState;
+use crate::domain::{ApprovalId, ConnectionId};
 use crate::limits::{OverQuota, Quota, QuotaKey, QuotaLimits, Resource, Share, Whose};
 
 /// How many changes a watcher may fall behind before it gets [`Lagged`].
 const CHANGES_KEPT: usize = 1024;
+
+/// How many changes of presence are announced at once. Watchers read them before the next ones come.
+const ANNOUNCED_AT_ONCE: usize = 128;
 
 /// The limit of open questions is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,8 +48,8 @@ impl QueueFull {
 pub struct Ended {
     /// The question.
     pub pending: Arc<Pending>,
-    /// Its ending.
-    pub ending: Ending,
+    /// How it ended, with the votes.
+    pub approval: ApprovalState,
 }
 
 /// A change of the queue.
@@ -52,6 +57,8 @@ pub struct Ended {
 pub enum QueueEvent {
     /// A question was asked.
     Added(Arc<Pending>),
+    /// Whether its proposer still waits has changed.
+    Changed(Arc<Pending>),
     /// A question ended.
     Ended(Arc<Ended>),
 }
@@ -64,14 +71,15 @@ struct Entry {
     pending: Arc<Pending>,
     /// Created for the first waiter: most open questions have none, and ten thousand may be open.
     ended: Option<watch::Sender<Option<Arc<Ended>>>>,
-    _share: Share,
+    share: Share,
 }
 
-/// The open questions by id and by deadline. Both maps always hold the same questions.
+/// The open questions by id and by deadline. Both maps always hold the same questions. `presence` holds no others.
 #[derive(Default)]
 struct Open {
     by_id: BTreeMap<ApprovalId, Entry>,
     by_deadline: BTreeSet<(Duration, ApprovalId)>,
+    presence: Presence,
 }
 
 /// The open questions of one daemon.
@@ -81,6 +89,8 @@ pub struct Queue {
     changes: broadcast::Sender<QueueEvent>,
     /// Notified when the earliest deadline may have changed.
     deadlines: Notify,
+    /// Notified when a proposer comes or goes.
+    presence: Notify,
     /// True when the daemon stops: all waiting ends.
     closed: CancellationToken,
 }
@@ -93,6 +103,7 @@ impl Queue {
             open: Mutex::default(),
             changes: broadcast::Sender::new(CHANGES_KEPT),
             deadlines: Notify::new(),
+            presence: Notify::new(),
             closed: CancellationToken::new(),
         }
     }
@@ -102,15 +113,28 @@ impl Queue {
         self.quota.take(caller, bytes).map_err(QueueFull)
     }
 
+    /// Adds a new question after it is durable. Its proposer called at this uptime.
+    pub fn ask(&self, pending: Pending, place: Share, uptime: Duration) {
+        self.insert(pending, place, Some(uptime));
+        self.presence.notify_one();
+    }
+
     /// Adds a question after it is durable. If it is already in the queue, nothing changes.
     pub fn add(&self, pending: Pending, place: Share) {
+        self.insert(pending, place, None);
+    }
+
+    fn insert(&self, pending: Pending, place: Share, called: Option<Duration>) {
         let pending = Arc::new(pending);
-        let entry = Entry { pending: Arc::clone(&pending), ended: None, _share: place };
+        let entry = Entry { pending: Arc::clone(&pending), ended: None, share: place };
         let mut open = self.lock();
         if open.by_id.contains_key(&pending.approval_id) {
             return;
         }
         open.by_deadline.insert((pending.deadline, pending.approval_id));
+        if let Some((connection, uptime)) = pending.connection.zip(called) {
+            open.presence.asked(pending.approval_id, connection, uptime);
+        }
         open.by_id.insert(pending.approval_id, entry);
         // Sent under the lock, so that there is no gap between a watcher's snapshot and its changes. The send fails if
         // nobody watches.
@@ -125,17 +149,21 @@ impl Queue {
         self.add(pending, place);
     }
 
-    /// Removes a question after its ending is durable, and notifies every watcher and waiter.
-    pub fn end(&self, approval_id: ApprovalId, ending: Ending) {
+    /// Removes a question that has ended, notifies every watcher and waiter, and returns its place. `None` if it was not
+    /// open.
+    pub fn end(&self, approval: ApprovalState) -> Option<Share> {
+        let approval_id = approval.approval_id;
         let mut open = self.lock();
-        let Some(entry) = open.by_id.remove(&approval_id) else { return };
+        let entry = open.by_id.remove(&approval_id)?;
         open.by_deadline.remove(&(entry.pending.deadline, approval_id));
+        open.presence.forget(approval_id);
         entry.pending.unmasked.forget();
-        let ended = Arc::new(Ended { pending: entry.pending, ending });
+        let ended = Arc::new(Ended { pending: entry.pending, approval });
         let _ = self.changes.send(QueueEvent::Ended(Arc::clone(&ended)));
         if let Some(waiting) = entry.ended {
             waiting.send_replace(Some(ended));
         }
+        Some(entry.share)
     }
 
     /// Ends all waiting, now and later, because the daemon stops. The questions stay open: a vote that arrives during
@@ -180,6 +208,49 @@ impl Queue {
             ended = receiver.wait_for(Option::is_some) => ended.ok()?.clone(),
             () = self.closed.cancelled() => None,
         }
+    }
+
+    /// A call of the proposer of this question begins, over this connection. Returns false if the question is not open.
+    pub fn called(&self, approval_id: ApprovalId, connection: ConnectionId) -> bool {
+        let mut open = self.lock();
+        let is_open = open.by_id.contains_key(&approval_id);
+        if is_open {
+            open.presence.called(approval_id, connection);
+            self.presence.notify_one();
+        }
+        is_open
+    }
+
+    /// Such a call has ended.
+    pub fn left(&self, approval_id: ApprovalId, uptime: Duration) {
+        self.lock().presence.left(approval_id, uptime);
+        self.presence.notify_one();
+    }
+
+    /// A connection is closed: nobody waits over it any more.
+    pub fn closed(&self, connection: ConnectionId) {
+        self.lock().presence.closed(connection);
+        self.presence.notify_one();
+    }
+
+    /// Whether the proposer of this question still waits. `None` if nobody knows: not since the start.
+    pub fn caller_waits(&self, approval_id: ApprovalId) -> Option<bool> {
+        self.lock().presence.waits(approval_id)
+    }
+
+    /// Announces a few of the questions whose proposers came or went. Returns the time until the next may go.
+    pub fn announce_presence(&self, uptime: Duration) -> Option<Duration> {
+        let mut open = self.lock();
+        let (changed, next) = open.presence.changes(uptime, ANNOUNCED_AT_ONCE);
+        for entry in changed.iter().filter_map(|id| open.by_id.get(id)) {
+            let _ = self.changes.send(QueueEvent::Changed(Arc::clone(&entry.pending)));
+        }
+        next
+    }
+
+    /// Waits until a proposer came or went since the last call.
+    pub async fn presence_changed(&self) {
+        self.presence.notified().await;
     }
 
     /// A snapshot of the open questions, and every later change.
@@ -227,7 +298,7 @@ impl Watcher {
 mod tests {
     use super::*;
     use crate::approvals::testing::pending;
-    use crate::domain::{EndingKind, Timestamp};
+    use crate::domain::{Ending, EndingKind, QuestionState, Timestamp};
     use crate::limits::Amount;
 
     fn queue() -> Queue {
@@ -235,15 +306,16 @@ mod tests {
         Queue::new(QuotaLimits { total: all, anonymous: all, per_caller: all })
     }
 
-    fn ending() -> Ending {
-        Ending {
+    fn ended(approval_id: ApprovalId) -> ApprovalState {
+        let ending = Ending {
             kind: EndingKind::Approved,
             allows: true,
             by: "local:ada".into(),
             at: Timestamp::UNIX_EPOCH,
             reason: String::new(),
             code: String::new(),
-        }
+        };
+        ApprovalState { approval_id, state: QuestionState::Ended(ending), ..pending(1, 60).open_state() }
     }
 
     fn put(queue: &Queue, pending: Pending) -> ApprovalId {
@@ -262,8 +334,8 @@ mod tests {
             async move { queue.ended(id).await }
         });
         tokio::task::yield_now().await;
-        queue.end(id, ending());
-        assert_eq!(waiter.await.unwrap().unwrap().ending.by, "local:ada");
+        queue.end(ended(id));
+        assert_eq!(waiter.await.unwrap().unwrap().approval.ending().unwrap().by, "local:ada");
         assert!(queue.ended(id).await.is_none(), "the store knows how an ended question ended");
     }
 
@@ -290,7 +362,7 @@ mod tests {
         let (snapshot, mut watcher) = queue.watch();
         assert_eq!(snapshot.len(), 1);
         put(&queue, pending(2, 60));
-        queue.end(first, ending());
+        queue.end(ended(first));
         assert!(
             matches!(watcher.next().await, Some(Ok(QueueEvent::Added(added))) if added.approval_id.as_bytes()[0] == 2)
         );
@@ -305,7 +377,7 @@ mod tests {
         let (_, mut watcher) = queue.watch();
         for _ in 0..CHANGES_KEPT + 5 {
             let id = put(&queue, pending(1, 60));
-            queue.end(id, ending());
+            queue.end(ended(id));
         }
         let Some(Err(Lagged(missed))) = watcher.next().await else { panic!("the watcher was not told that it lagged") };
         assert!(missed > 0);

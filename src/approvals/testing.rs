@@ -9,8 +9,8 @@ use serde_json::Map;
 use super::pending::{Asked, Pending, Unmasked, UnmaskedCell};
 use crate::audit::record::{DecisionRecord, IdentityRecord};
 use crate::domain::{
-    Action, Actor, Approval, ApprovalId, Caller, ConnectionId, DecisionId, Digest, Identity, Outcome, Peer, RiskLevel,
-    Roles, Timestamp,
+    Action, Actor, Approval, ApprovalId, Caller, ConnectionId, DecisionId, Digest, Identity, Outcome, Peer, RecordId,
+    RiskLevel, Roles, Timestamp,
 };
 
 /// A caller without a credential.
@@ -31,6 +31,7 @@ pub(crate) fn decision(n: u8) -> DecisionRecord {
         redact: Vec::new(),
         masked: Vec::new(),
         masked_digests: BTreeMap::new(),
+        marks: Vec::new(),
         outcome: Outcome::Escalate,
         reason: String::new(),
         risk_level: RiskLevel::Medium,
@@ -50,6 +51,7 @@ pub(crate) fn pending(n: u8, deadline: u64) -> Pending {
     Pending {
         approval_id: ApprovalId::from_bytes([n; 16]),
         decision: Asked::new(Arc::new(decision(n))),
+        record_id: RecordId::from_bytes([n; 16]),
         bytes: 1,
         unmasked: UnmaskedCell::new(Unmasked::Nothing),
         connection: None,

@@ -134,15 +134,15 @@ mod tokens;
 pub use check::CheckReport;
 pub use log::{
     Appended, Content, Cursor, DecisionRecord, Event, IdentityRecord, LEAF_DOMAIN, LEAF_HASH_LEN, RECORD_VERSION,
-    REDACTED, Record, SALT_LEN, StoredRecord, TILE_WIDTH, checkpoint, leaf_hash, merkle, note, record,
+    REDACTED, Record, SALT_LEN, StoredRecord, TILE_WIDTH, VoteRecord, checkpoint, leaf_hash, merkle, note, record,
 };
 pub use policies::{StoredLayer, StoredPolicy};
 pub use requests::StoredAnswer;
 pub use retention::{ClockGap, RETIRE_AT_ONCE, Retirement};
 pub(crate) use rows::row;
 pub use rows::{
-    ApprovalState, AuditRow, ConfirmationClosed, ConfirmationState, Draft, IDEMPOTENCY_WINDOW, Inserted, Opening,
-    Order, Page, Query, RowFilter, RowState, Stats,
+    ApprovalState, AuditRow, ConfirmationClosed, ConfirmationState, Draft, IDEMPOTENCY_WINDOW, Inserted, MOST_FOUND,
+    Opening, Order, Page, Query, RowFilter, RowState, Stats, TextFilter, Vote,
 };
 pub use state::{Standalone, State, Store, Tx};
 pub use tokens::StoredToken;

@@ -2,11 +2,13 @@
 
 use serde_json::Value;
 
+use super::masks::Masks;
+pub(super) use super::masks::shown;
 use super::object::Object;
 use super::table::{Cell, Column, Table};
-use super::{blanks, safe_json, times, wire, words};
-use crate::domain::{Timestamp, visible};
-use crate::proto::v1::{Action, Approval, Ending, Identity, SessionAction};
+use super::{safe_json, times, wire, words};
+use crate::domain::{Pointer, Timestamp, visible};
+use crate::proto::v1::{Action, Approval, ApprovalState, Ending, Identity, Mask, SessionAction, Vote};
 
 /// A label and its value. An empty label continues the field before it.
 pub(super) type Field = (&'static str, String);
@@ -52,24 +54,31 @@ pub(super) fn fields(approval: &Approval, now: Timestamp) -> Vec<Field> {
     let context = approval.context.clone().unwrap_or_default();
     let mut fields = vec![("risk", words::risk(approval.risk_level))];
     fields.push(("rule", because(&approval.matched_rule, &approval.reason)));
-    match &approval.ending {
-        Some(end) => fields.push(("ended", ending(end))),
-        None => fields.push(("left", left(approval, now))),
+    if is_pending(approval) {
+        fields.push(("left", left(approval, now)));
+        fields.extend(waits(approval).map(|waits| ("caller", waits.to_owned())));
+    } else {
+        fields.push(("ended", ended(approval)));
     }
     fields.push(("actor", actor(approval)));
     // The title joins type and target. Only here is it certain where one ends and the other begins.
     fields.push(("action", shown(&action.r#type)));
     optional(&mut fields, "target", &action.target);
-    params(&mut fields, &action);
-    let masked: Vec<_> = approval.masked.iter().map(|path| shown(path)).collect();
+    let masks = Masks::new(&approval.masked);
+    fields.extend(masks.unreadable().map(|text| ("hidden", text)));
+    params(&mut fields, &action, &masks);
+    let masked = masks.names();
     if !masked.is_empty() {
-        fields.push(("masked", masked.join(", ")));
+        fields.push(("masked", masked));
     }
-    optional(&mut fields, "says", &action.description);
+    if !action.description.is_empty() {
+        fields.push(("says", masks.text(&action.description, &Pointer::to("description"))));
+    }
     optional(&mut fields, "session", &context.session_id);
     let metadata = wire::from_struct(context.metadata.as_ref());
     if !metadata.is_empty() {
-        fields.push(("labels", shown(&safe_json::compact(&metadata))));
+        let metadata = Value::Object(metadata);
+        fields.push(("labels", masks.value(&metadata, &mut Pointer::to("metadata"))));
     }
     if let Some(asked) = wire::moment(approval.requested_at.as_ref()) {
         fields.push(("asked", times::to_the_second(asked)));
@@ -81,9 +90,14 @@ pub(super) fn fields(approval: &Approval, now: Timestamp) -> Vec<Field> {
     fields
 }
 
-/// Text of an agent, with hidden characters written out and blanks made visible.
-fn shown(text: &str) -> String {
-    blanks::mark(&visible(text)).into_owned()
+/// Whether reviewers may still answer. A state that this version does not know is not pending.
+pub(super) fn is_pending(approval: &Approval) -> bool {
+    approval.state == ApprovalState::Pending as i32
+}
+
+/// How an approval ended, or its state if the daemon does not say how.
+pub(super) fn ended(approval: &Approval) -> String {
+    approval.ending.as_ref().map_or_else(|| words::state(approval.state), ending)
 }
 
 fn because(rule: &str, reason: &str) -> String {
@@ -101,10 +115,16 @@ fn optional(fields: &mut Vec<Field>, label: &'static str, text: &str) {
     }
 }
 
-fn params(fields: &mut Vec<Field>, action: &Action) {
+fn params(fields: &mut Vec<Field>, action: &Action, masks: &Masks<'_>) {
     let label = std::iter::once("params").chain(std::iter::repeat(""));
     let params = wire::from_struct(action.params.as_ref());
-    let lines = params.iter().map(|(key, value)| format!("{} = {}", name(key), shown(&safe_json::compact(value))));
+    let mut at = Pointer::to("params");
+    let lines = params.iter().map(|(key, value)| {
+        let before = at.enter(key);
+        let line = format!("{} = {}", name(key), masks.value(value, &mut at));
+        at.leave(before);
+        line
+    });
     fields.extend(label.zip(lines));
 }
 
@@ -119,22 +139,39 @@ fn left(approval: &Approval, now: Timestamp) -> String {
     format!("{}, then it is {then}", time_left(approval, now))
 }
 
+/// Whether the caller of a pending approval still waits, if that is known.
+pub(super) fn waits(approval: &Approval) -> Option<&'static str> {
+    let waits = approval.ending.is_none().then_some(approval.caller_waiting)??;
+    Some(if waits { "waits for the answer" } else { NOBODY_WAITS })
+}
+
+/// What a reviewer is told where the caller has gone.
+pub(super) const NOBODY_WAITS: &str = "nobody waits for this any more";
+
 /// How an approval ended, as a sentence: `approved by ann at …: looks good`.
 pub(super) fn ending(ending: &Ending) -> String {
     let kind = words::ending(Some(ending)).unwrap_or_default();
-    let by = if ending.by.is_empty() { String::new() } else { format!(" by {}", visible(&ending.by)) };
-    let at =
-        wire::moment(ending.at.as_ref()).map_or_else(String::new, |at| format!(" at {}", times::to_the_second(at)));
+    let by = match who(ending) {
+        Some(by) => format!(" by {}", visible(by)),
+        None => String::new(),
+    };
+    let at = wire::moment(ending.ended_at.as_ref())
+        .map_or_else(String::new, |at| format!(" at {}", times::to_the_second(at)));
     let code = if ending.code.is_empty() { String::new() } else { format!(" ({})", visible(&ending.code)) };
     let reason = if ending.reason.is_empty() { String::new() } else { format!(": {}", visible(&ending.reason)) };
     format!("{kind}{by}{at}{code}{reason}")
 }
 
+/// Who ended it; `None` if nobody did.
+pub(super) fn who(ending: &Ending) -> Option<&str> {
+    ending.by.as_ref().and_then(|by| wire::present(&by.subject))
+}
+
 fn before(action: &SessionAction) -> String {
-    let at = wire::moment(action.time.as_ref()).map_or_else(|| "-".into(), times::to_the_second);
+    let at = wire::moment(action.decided_at.as_ref()).map_or_else(|| "-".into(), times::to_the_second);
     let target = if action.target.is_empty() { String::new() } else { format!("@{}", shown(&action.target)) };
     let outcome = words::outcome(action.outcome);
-    let status = words::result(action.status).map_or_else(String::new, |status| format!(", {status}"));
+    let status = words::result(action.result_status).map_or_else(String::new, |status| format!(", {status}"));
     format!("{at}  {}{target}  {outcome}{status}", shown(&action.r#type))
 }
 
@@ -154,6 +191,7 @@ pub(super) fn table(approvals: &[Approval], now: Timestamp) -> Table {
         Column::left("Actor", 0),
         Column::left("Rule", 0),
         Column::left("Left", 0),
+        Column::left("Waits", 0),
     ]);
     for approval in approvals {
         let action = approval.action.clone().unwrap_or_default();
@@ -165,6 +203,11 @@ pub(super) fn table(approvals: &[Approval], now: Timestamp) -> Table {
             Cell::new(approval.actor.as_ref().map_or("", |actor| &actor.id)),
             Cell::new(&approval.matched_rule),
             Cell::new(time_left(approval, now)),
+            Cell::new(match approval.caller_waiting {
+                Some(true) => "yes",
+                Some(false) => "nobody",
+                None => "-",
+            }),
         ]);
     }
     table
@@ -183,7 +226,7 @@ pub(super) fn json(approval: &Approval) -> Object {
         .with("action_target", action.target)
         .with("action_params", wire::from_struct(action.params.as_ref()))
         .with("action_desc", action.description)
-        .with("masked", approval.masked.clone())
+        .with("masked", approval.masked.iter().map(mask_json).collect::<Vec<_>>())
         .with("risk_level", words::risk(approval.risk_level))
         .with("matched_rule", approval.matched_rule.as_str())
         .with("reason", approval.reason.as_str())
@@ -198,15 +241,44 @@ pub(super) fn json(approval: &Approval) -> Object {
         .with("timeout_allows", approval.timeout_allows)
         .with("action_digest", approval.action_digest.as_str())
         .with("policy_revision", approval.policy_revision.as_str())
+        .with("state", words::state(approval.state))
+        .with("version", approval.version)
+        .with("caller_waiting", approval.caller_waiting)
         .with("ending", approval.ending.as_ref().map(ending_json))
+        .with("votes", approval.votes.iter().map(vote_json).collect::<Vec<_>>())
+}
+
+/// A mask as JSON.
+pub(super) fn mask_json(mask: &Mask) -> Value {
+    serde_json::json!({
+        "path": mask.path,
+        "start": mask.start,
+        "end": mask.end,
+        "length": mask.length,
+        "digest": wire::present(&mask.digest),
+        "pointer": wire::present(&mask.pointer),
+    })
+}
+
+fn vote_json(vote: &Vote) -> Value {
+    let by = vote.by.clone().unwrap_or_default();
+    serde_json::json!({
+        "vote_id": vote.vote_id,
+        "verdict": words::verdict(vote.verdict),
+        "by": wire::present(&by.subject),
+        "by_how": wire::present(&by.how),
+        "voted_at": wire::time(vote.voted_at.as_ref()),
+        "reason": wire::present(&vote.reason),
+        "action_digest": vote.action_digest,
+    })
 }
 
 fn ending_json(ending: &Ending) -> Value {
     serde_json::json!({
         "kind": words::ending(Some(ending)),
         "allows": ending.allows,
-        "by": wire::present(&ending.by),
-        "at": wire::time(ending.at.as_ref()),
+        "by": who(ending),
+        "ended_at": wire::time(ending.ended_at.as_ref()),
         "reason": wire::present(&ending.reason),
         "code": wire::present(&ending.code),
     })
@@ -215,7 +287,7 @@ fn ending_json(ending: &Ending) -> Value {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::proto::v1::{Actor, Context, EndingKind, Outcome, ResultStatus, RiskLevel};
+    use crate::proto::v1::{Actor, EndingKind, Outcome, ProposalContext, ResultStatus, RiskLevel};
     use serde_json::json;
 
     pub(in crate::cli) fn at(text: &str) -> Timestamp {
@@ -236,7 +308,7 @@ pub(super) mod tests {
                 params: Some(wire::to_struct(params, "").unwrap()),
                 description: "please\napprove".into(),
             }),
-            context: Some(Context { session_id: "s1".into(), metadata: None }),
+            context: Some(ProposalContext { session_id: "s1".into(), metadata: None }),
             action_digest: "ab".repeat(32),
             matched_rule: "bulk_ops".into(),
             reason: "more than 100 at once".into(),
@@ -244,12 +316,13 @@ pub(super) mod tests {
             requested_at: Some(wire::to_moment(at("2026-11-20T12:00:00Z"))),
             expires_at: Some(wire::to_moment(at("2026-11-20T12:15:00Z"))),
             history: vec![SessionAction {
-                time: Some(wire::to_moment(at("2026-11-20T11:59:00Z"))),
+                decided_at: Some(wire::to_moment(at("2026-11-20T11:59:00Z"))),
                 r#type: "read".into(),
                 target: "crm".into(),
                 outcome: Outcome::Allow as i32,
-                status: ResultStatus::Success as i32,
+                result_status: ResultStatus::Success as i32,
             }],
+            state: ApprovalState::Pending as i32,
             ..Approval::default()
         }
     }
@@ -305,18 +378,36 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_person_sees_whether_anybody_waits() {
+        let text = |caller_waiting| paragraph(&Approval { caller_waiting, ..example() }, at("2026-11-20T12:05:30Z"));
+        assert!(text(Some(false)).contains("\n  caller    nobody waits for this any more\n"), "{}", text(Some(false)));
+        assert!(text(Some(true)).contains("\n  caller    waits for the answer\n"));
+        assert!(!text(None).contains("caller"), "nobody knows");
+        let ended = Approval { caller_waiting: Some(false), ending: Some(Ending::default()), ..example() };
+        assert_eq!(waits(&ended), None);
+    }
+
+    #[test]
     fn an_ending_is_a_sentence() {
         let mut end = Ending {
             kind: EndingKind::Approved as i32,
             allows: true,
-            by: "ann\u{200b}".into(),
-            at: Some(wire::to_moment(at("2026-11-20T12:05:30Z"))),
+            by: Some(Identity { subject: "ann\u{200b}".into(), ..Identity::default() }),
+            ended_at: Some(wire::to_moment(at("2026-11-20T12:05:30Z"))),
             reason: "fine".into(),
             code: String::new(),
         };
         assert_eq!(ending(&end), "approved by ann\\u{200b} at 2026-11-20 12:05:30 UTC: fine");
-        end = Ending { kind: EndingKind::Denied as i32, code: "POLICY_CHANGED".into(), by: String::new(), ..end };
+        end = Ending { kind: EndingKind::Denied as i32, code: "POLICY_CHANGED".into(), by: None, ..end };
         assert_eq!(ending(&end), "denied at 2026-11-20 12:05:30 UTC (POLICY_CHANGED): fine");
+    }
+
+    #[test]
+    fn a_state_that_this_version_does_not_know_is_not_pending() {
+        let approval = Approval { state: 9, ..example() };
+        let text = paragraph(&approval, at("2026-11-20T12:05:30Z"));
+        assert!(text.contains("\n  ended     unknown(9)\n") && !text.contains("left"), "{text}");
+        assert_eq!(serde_json::to_value(json(&approval)).unwrap()["state"], "unknown(9)");
     }
 
     #[test]

@@ -69,7 +69,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
         }
     }
     out.flush()?;
-    let hit = args.fail_on.is_some_and(|fail_on| fail_on.hits(&words::approval(evaluation.approval)));
+    let hit = args.fail_on.is_some_and(|fail_on| fail_on.hits(&words::approval(evaluation.approval_mode)));
     Ok(if hit { Exit::Denied } else { Exit::Done })
 }
 
@@ -95,7 +95,7 @@ fn line(evaluation: &v1::Evaluation) -> String {
     format!(
         "{style}{outcome}{style:#}  risk={}  approval={}  rule={}  {}",
         words::risk(evaluation.risk_level),
-        words::approval(evaluation.approval),
+        words::approval(evaluation.approval_mode),
         visible(&evaluation.matched_rule),
         visible(&evaluation.reason),
     )
@@ -104,7 +104,7 @@ fn line(evaluation: &v1::Evaluation) -> String {
 fn trace(evaluation: &v1::Evaluation) -> Vec<TriedRule> {
     let condition = |condition: &v1::ConditionTrace| TriedCondition {
         text: condition.condition.clone(),
-        result: condition.result.clone(),
+        result: words::condition(condition.result),
         seen: condition.seen.clone(),
         reason: condition.reason.clone(),
     };
@@ -123,7 +123,7 @@ fn json(evaluation: &v1::Evaluation, revision: &str) -> Object {
         .with("reason", evaluation.reason.as_str())
         .with("risk_level", words::risk(evaluation.risk_level))
         .with("risk_score", evaluation.risk_score)
-        .with("approval", words::approval(evaluation.approval))
+        .with("approval", words::approval(evaluation.approval_mode))
         .with("matched_rule", evaluation.matched_rule.as_str())
         .with("constraints", wire::from_struct(evaluation.constraints.as_ref()))
         .with("policy_revision", revision)

@@ -10,10 +10,11 @@ pub(super) enum FailOn {
 }
 
 impl FailOn {
-    /// Whether this approval mode (`auto`, `confirm`, `approve`, `block`) is at least as strict.
+    /// Whether this approval mode (`auto`, `confirm`, `approve`, `block`) is at least as strict. One that this version
+    /// does not know is the strictest.
     pub(super) fn hits(self, approval: &str) -> bool {
         match self {
-            Self::Block => approval == "block",
+            Self::Block => !matches!(approval, "auto" | "confirm" | "approve"),
             Self::Approve => approval != "auto",
         }
     }
@@ -28,5 +29,6 @@ mod tests {
         let hits = |fail_on: FailOn| ["auto", "confirm", "approve", "block"].map(|approval| fail_on.hits(approval));
         assert_eq!(hits(FailOn::Block), [false, false, false, true]);
         assert_eq!(hits(FailOn::Approve), [false, true, true, true]);
+        assert!(FailOn::Block.hits("unknown(5)") && FailOn::Approve.hits("unknown(5)"));
     }
 }

@@ -16,6 +16,7 @@ mod explain;
 mod fail_on;
 mod failure;
 mod files;
+mod masks;
 mod object;
 mod out;
 mod paint;
@@ -35,6 +36,8 @@ mod deny;
 mod evaluate;
 mod healthcheck;
 mod init;
+#[cfg(test)]
+mod newer;
 mod pending;
 mod policy;
 mod policy_files;

@@ -39,9 +39,13 @@ pub(super) struct FilterArgs {
     #[arg(long, value_name = "ID")]
     session: Option<String>,
 
-    /// Show this type of action only
-    #[arg(long, value_name = "TYPE")]
+    /// Show actions whose type matches this glob only, for example `write_*`
+    #[arg(long, value_name = "GLOB")]
     action_type: Option<String>,
+
+    /// Show actions whose target matches this glob only
+    #[arg(long, value_name = "GLOB")]
+    target: Option<String>,
 
     /// Show this declared actor only
     #[arg(long, value_name = "ID")]
@@ -55,12 +59,14 @@ pub(super) struct FilterArgs {
 impl FilterArgs {
     /// The filter as a message.
     pub(super) fn message(&self) -> ApprovalFilter {
-        let Self { session, action_type, actor, min_risk } = self.clone();
+        let Self { session, action_type, target, actor, min_risk } = self.clone();
         ApprovalFilter {
             session_id: session.unwrap_or_default(),
             action_type: action_type.unwrap_or_default(),
+            target: target.unwrap_or_default(),
             actor_id: actor.unwrap_or_default(),
             min_risk_level: min_risk.unwrap_or_default() as i32,
+            ..ApprovalFilter::default()
         }
     }
 }
@@ -94,7 +100,7 @@ pub(super) async fn all(
     client: &mut ApprovalServiceClient<Transport>,
     filter: Option<ApprovalFilter>,
 ) -> Result<Vec<Approval>, Failure> {
-    let mut request = ListApprovalsRequest { filter, page_size: 1_000, ..ListApprovalsRequest::default() };
+    let mut request = ListApprovalsRequest { filter, page_size: Some(1_000), ..ListApprovalsRequest::default() };
     let mut approvals = Vec::new();
     loop {
         let page = client.list_approvals(connect::call(request.clone())).await?.into_inner();

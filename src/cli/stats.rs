@@ -34,7 +34,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     let stats = connect::block_on(async {
         let mut client = Remote::open(Door::Person, &args.remote).await?.audit();
-        Ok::<_, Failure>(client.get_stats(connect::call(GetStatsRequest { top: args.top })).await?.into_inner())
+        Ok::<_, Failure>(client.get_stats(connect::call(GetStatsRequest { top: Some(args.top) })).await?.into_inner())
     })??;
     let mut out = Out::stdout();
     match args.format {

@@ -183,12 +183,19 @@ fn revoke(args: &RevokeArgs) -> Result<Exit, Failure> {
         let mut client = Remote::open(Door::Person, &args.remote).await?.administration();
         // A table shortens an id that does not fit.
         let request = RevokeTokenRequest { token: args.token.trim_end_matches(['…', '.']).to_owned() };
-        Ok::<_, Failure>(client.revoke_token(connect::call(request)).await?.into_inner().token)
+        Ok::<_, Failure>(client.revoke_token(connect::call(request)).await?.into_inner())
     })??;
-    let revoked = revoked.unwrap_or_default();
+    let unrecorded = revoked.unrecorded;
+    let revoked = revoked.token.unwrap_or_default();
     let mut out = Out::stdout();
     out.line(format!("{} of {} is revoked.", revoked.token_id, visible(&revoked.subject)))?;
     out.flush()?;
+    if unrecorded {
+        say::warning(
+            "the revocation is in force, and not on the record yet, which cannot be written now. The daemon records it \
+             as soon as it can. If the daemon ends before, the token works again: revoke it again",
+        );
+    }
     Ok(Exit::Done)
 }
 

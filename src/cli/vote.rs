@@ -19,6 +19,19 @@ pub(super) enum Vote {
     Deny,
 }
 
+/// A vote that the daemon took.
+#[derive(Clone, Debug)]
+pub(super) struct Taken {
+    /// The approval, which has ended.
+    pub(super) ended: Approval,
+    /// Whether the record has it.
+    pub(super) is_recorded: bool,
+}
+
+/// What a reviewer is told of a denial that is not on the record yet.
+pub(super) const UNRECORDED: &str = "the denial is in force, and not on the record yet, which cannot be written now. \
+    The daemon records it as soon as it can. If the daemon ends before, deny again";
+
 /// The arguments of `approve` and `deny`.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct VoteArgs {
@@ -49,13 +62,19 @@ fn digest(text: &str) -> Result<Digest, String> {
 
 /// Shows the question, answers it, and prints how it ended.
 pub(super) fn run(vote: Vote, args: &VoteArgs) -> Result<Exit, Failure> {
-    let ended = connect::block_on(answer(vote, args))??;
+    let Taken { ended, is_recorded } = connect::block_on(answer(vote, args))??;
     let mut out = Out::stdout();
     match args.format {
         Format::Table => out.line(line(&ended))?,
         Format::Json => out.json(&approval::json(&ended))?,
     }
     out.flush()?;
+    if !is_recorded {
+        say::warning(UNRECORDED);
+    }
+    if vote == Vote::Approve && ended.caller_waiting == Some(false) {
+        say::warning("nobody waits for this any more: the action runs only if the agent asks again");
+    }
     Ok(exit(vote, &ended))
 }
 
@@ -103,14 +122,14 @@ async fn id_of(client: &mut ApprovalServiceClient<Transport>, named: &Named) -> 
     }
 }
 
-async fn answer(vote: Vote, args: &VoteArgs) -> Result<Approval, Failure> {
+async fn answer(vote: Vote, args: &VoteArgs) -> Result<Taken, Failure> {
     let mut client = Remote::open(Door::Person, &args.remote).await?.approvals();
     let approval_id = id_of(&mut client, &args.approval).await?;
     let request = GetApprovalRequest { approval_id: approval_id.clone() };
     let shown = client.get_approval(connect::call(request)).await?.into_inner().approval.unwrap_or_default();
     say::note(approval::paragraph(&shown, Timestamp::now()));
-    if let Some(ending) = &shown.ending {
-        return Err(Failure::new(format!("{approval_id} has ended: {}", approval::ending(ending))));
+    if !approval::is_pending(&shown) {
+        return Err(Failure::new(format!("{approval_id} has ended: {}", approval::ended(&shown))));
     }
     let digest = args.digest.map_or_else(|| shown.action_digest.clone(), |digest| digest.to_string());
     Ok(send(&mut client, vote, &shown, digest, args.reason.clone()).await?)
@@ -123,19 +142,20 @@ pub(super) async fn send(
     shown: &Approval,
     expected_action_digest: String,
     reason: String,
-) -> Result<Approval, Status> {
+) -> Result<Taken, Status> {
     let approval_id = shown.approval_id.clone();
-    let ended = match vote {
+    let (ended, unrecorded) = match vote {
         Vote::Approve => {
             let request = ApproveRequest { approval_id, expected_action_digest, reason };
-            client.approve(connect::call(request)).await?.into_inner().approval
+            (client.approve(connect::call(request)).await?.into_inner().approval, false)
         }
         Vote::Deny => {
             let request = DenyRequest { approval_id, expected_action_digest, reason };
-            client.deny(connect::call(request)).await?.into_inner().approval
+            let denied = client.deny(connect::call(request)).await?.into_inner();
+            (denied.approval, denied.unrecorded)
         }
     };
-    Ok(ended.unwrap_or_default())
+    Ok(Taken { ended: ended.unwrap_or_default(), is_recorded: !unrecorded })
 }
 
 /// How it ended: first the word, then which approval, then who, when and why.
@@ -149,7 +169,7 @@ pub(super) fn short_line(ended: &Approval) -> String {
 }
 
 fn said(ended: &Approval, which: &str) -> String {
-    let word = words::ending(ended.ending.as_ref()).unwrap_or_else(|| "unknown".into());
+    let word = words::ending(ended.ending.as_ref()).unwrap_or_else(|| words::state(ended.state));
     let sentence = ended.ending.as_ref().map(approval::ending).unwrap_or_default();
     let rest = sentence.strip_prefix(&word).unwrap_or_default();
     let style = paint::of(&word);
@@ -167,14 +187,14 @@ mod tests {
     use super::*;
     use crate::cli::approval::tests::{at, example};
     use crate::cli::wire;
-    use crate::proto::v1::{Ending, EndingKind};
+    use crate::proto::v1::{Ending, EndingKind, Identity};
 
     fn ended(kind: EndingKind, allows: bool, code: &str) -> Approval {
         let ending = Ending {
             kind: kind as i32,
             allows,
-            by: "ann".into(),
-            at: Some(wire::to_moment(at("2026-11-20T12:05:30Z"))),
+            by: Some(Identity { subject: "ann".into(), ..Identity::default() }),
+            ended_at: Some(wire::to_moment(at("2026-11-20T12:05:30Z"))),
             reason: "ok".into(),
             code: code.into(),
         };

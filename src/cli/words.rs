@@ -1,11 +1,13 @@
 //! The API's words, as tables and JSON print them and as filters on the command line read them.
+//!
+//! A value that this version does not know is printed as `unknown(5)`. It is never taken for one that it knows.
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use crate::domain;
 use crate::proto::v1;
 
-/// `ALLOW`, `DENY`, …; a value that this version does not know is printed as its number.
+/// `ALLOW`, `DENY`, ….
 pub(super) fn outcome(value: i32) -> String {
     word(v1::Outcome::try_from(value).ok().map(|known| known.as_str_name()), "OUTCOME_", value)
 }
@@ -19,6 +21,27 @@ pub(super) fn risk(value: i32) -> String {
 pub(super) fn approval(value: i32) -> String {
     word(v1::ApprovalMode::try_from(value).ok().map(|known| known.as_str_name()), "APPROVAL_MODE_", value)
         .to_lowercase()
+}
+
+/// `pending`, `approved`, `denied`, `expired`, `cancelled`.
+pub(super) fn state(value: i32) -> String {
+    word(v1::ApprovalState::try_from(value).ok().map(|known| known.as_str_name()), "APPROVAL_STATE_", value)
+        .to_lowercase()
+}
+
+/// `approve`, `deny`.
+pub(super) fn verdict(value: i32) -> String {
+    word(v1::Verdict::try_from(value).ok().map(|known| known.as_str_name()), "VERDICT_", value).to_lowercase()
+}
+
+/// `holds`, `does not hold`, `indeterminate`: the same words as in `aegis simulate`.
+pub(super) fn condition(value: i32) -> String {
+    match v1::ConditionResult::try_from(value) {
+        Ok(v1::ConditionResult::Holds) => "holds".to_owned(),
+        Ok(v1::ConditionResult::Fails) => "does not hold".to_owned(),
+        Ok(v1::ConditionResult::Doubt) => "indeterminate".to_owned(),
+        Ok(v1::ConditionResult::Unspecified) | Err(_) => word(None, "", value),
+    }
 }
 
 /// `approved`, `denied`, `expired`, `cancelled`; `None` while it has not ended.
@@ -39,7 +62,10 @@ pub(super) fn result(value: i32) -> Option<String> {
 }
 
 fn word(known: Option<&str>, prefix: &str, value: i32) -> String {
-    known.map_or_else(|| format!("UNKNOWN_{value}"), |name| name.trim_start_matches(prefix).to_owned())
+    match known.map(|name| name.trim_start_matches(prefix)) {
+        Some(name) if name != "UNSPECIFIED" => name.to_owned(),
+        _ => format!("unknown({value})"),
+    }
 }
 
 /// Reads a risk level of a filter, in upper or lower case.
@@ -95,7 +121,16 @@ mod tests {
         }
         assert_eq!(result(0), None);
         assert_eq!(outcome(v1::Outcome::RequireConfirmation as i32), "REQUIRE_CONFIRMATION");
-        assert_eq!(outcome(99), "UNKNOWN_99");
+    }
+
+    #[test]
+    fn an_unknown_value_is_shown_as_one_and_never_as_a_known_one() {
+        for word in [outcome(99), risk(99), approval(99), state(99), verdict(99), condition(99)] {
+            assert_eq!(word, "unknown(99)");
+        }
+        assert_eq!(ending(Some(&v1::Ending { kind: 99, ..v1::Ending::default() })).unwrap(), "unknown(99)");
+        assert_eq!(result(99).unwrap(), "unknown(99)");
+        assert_eq!((state(0), outcome(0)), ("unknown(0)".to_owned(), "unknown(0)".to_owned()));
     }
 
     #[test]

@@ -20,8 +20,12 @@ const REFUSALS_EVERY: Duration = Duration::from_mins(1);
 const RETIRE_EVERY: Duration = Duration::from_mins(10);
 /// The pause between two checks for old answers.
 const FORGET_EVERY: Duration = Duration::from_mins(10);
+/// The least time between two announcements of who waits.
+const PRESENCE_EVERY: Duration = Duration::from_millis(100);
 /// The pause after a step of retention.
 const BETWEEN_STEPS: Duration = Duration::from_millis(20);
+/// How often the wall clock is compared with the uptime.
+const LOOK_AT_CLOCK_EVERY: Duration = Duration::from_millis(500);
 /// The pause before the next attempt after the record failed.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -37,13 +41,16 @@ pub(crate) fn spawn(
     tasks.spawn(governance::watch_policy_files(Arc::clone(governor), stop.clone()));
     tasks.spawn(until(stop.clone(), expire(Arc::clone(governor))));
     tasks.spawn(until(stop.clone(), forget_answers(Arc::clone(governor))));
+    tasks.spawn(until(stop.clone(), announce_presence(Arc::clone(governor))));
     tasks.spawn(until(stop.clone(), follow_record(Arc::clone(governor), health.clone())));
     tasks.spawn(until(stop.clone(), follow_recoveries(Arc::clone(governor))));
+    tasks.spawn(until(stop.clone(), record_later(Arc::clone(governor))));
     tasks.spawn(until(stop.clone(), follow_policy(Arc::clone(governor), health.clone())));
     if let Some(retain) = retain {
         tasks.spawn(until(stop.clone(), retire(Arc::clone(governor), retain)));
-        tasks.spawn(until(stop.clone(), follow_clock(Arc::clone(governor), health.clone())));
     }
+    tasks.spawn(until(stop.clone(), watch_clock(Arc::clone(governor))));
+    tasks.spawn(until(stop.clone(), follow_clock(Arc::clone(governor), health.clone(), retain.is_some())));
     tasks.spawn(record_refusals(Arc::clone(governor), Arc::clone(refusals), stop.clone()));
 }
 
@@ -117,6 +124,17 @@ async fn forget_answers(governor: Arc<Governor>) {
     }
 }
 
+/// Tells reviewers whether the proposers of open questions still wait.
+async fn announce_presence(governor: Arc<Governor>) {
+    loop {
+        let next = governor.queue().announce_presence(governor.clock().uptime());
+        tokio::select! {
+            () = tokio::time::sleep(next.unwrap_or(Duration::from_hours(1)).max(PRESENCE_EVERY)) => {}
+            () = governor.queue().presence_changed() => tokio::time::sleep(PRESENCE_EVERY).await,
+        }
+    }
+}
+
 /// Updates health: whether the record can be written.
 async fn follow_record(governor: Arc<Governor>, health: Health) {
     let mut record = governor.store().health();
@@ -141,6 +159,17 @@ async fn follow_recoveries(governor: Arc<Governor>) {
     }
 }
 
+/// Records denials and revocations that took effect while the record could not be written.
+async fn record_later(governor: Arc<Governor>) {
+    let mut count = governor.unrecorded().count();
+    while count.wait_for(|count| *count > 0).await.is_ok() {
+        match governor.record_unrecorded().await {
+            Ok(()) => tracing::info!("what was denied or revoked while the record could not be written is on it now"),
+            Err(_) => tokio::time::sleep(RETRY).await,
+        }
+    }
+}
+
 /// Updates health: whether the policy files match the policy in force.
 async fn follow_policy(governor: Arc<Governor>, health: Health) {
     let mut state = governor.generations().state();
@@ -153,13 +182,27 @@ async fn follow_policy(governor: Arc<Governor>, health: Health) {
     }
 }
 
-/// Tells the operator and the probes whether retention waits until somebody confirms the clock.
-async fn follow_clock(governor: Arc<Governor>, health: Health) {
-    let mut gap = governor.clock_gap();
+/// Compares the wall clock with the uptime.
+async fn watch_clock(governor: Arc<Governor>) {
+    let mut watch = governor.clock_watch();
     loop {
-        let now = *gap.borrow_and_update();
-        health.retention(now.is_none()).await;
-        if let Some(ClockGap { before, after }) = now {
+        if let Err(error) = governor.look_at_clock(&mut watch).await {
+            tracing::debug!(%error, "a jump of the clock cannot be recorded yet");
+        }
+        tokio::time::sleep(LOOK_AT_CLOCK_EVERY).await;
+    }
+}
+
+/// Tells the operator and probes whether the clock is right, and whether retention waits for somebody to confirm it.
+async fn follow_clock(governor: Arc<Governor>, health: Health, retains: bool) {
+    let (mut state, mut said) = (governor.clock_state(), None);
+    loop {
+        let now = *state.borrow_and_update();
+        health.clock(!now.is_off).await;
+        if retains {
+            health.retention(now.gap.is_none()).await;
+        }
+        if let Some(ClockGap { before, after }) = now.gap.filter(|gap| retains && said.replace(*gap) != Some(*gap)) {
             tracing::error!(
                 %before,
                 %after,
@@ -167,7 +210,7 @@ async fn follow_clock(governor: Arc<Governor>, health: Health) {
                  right, restart with --confirm-clock {before}"
             );
         }
-        if gap.changed().await.is_err() {
+        if state.changed().await.is_err() {
             return;
         }
     }

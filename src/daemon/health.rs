@@ -10,12 +10,13 @@
 //! | `aegis.auth` | the identities in force match their sources, all keys are fetched; unknown without `--auth`, TLS |
 //! | `aegis.witness` | every witness has accepted the latest checkpoint; unknown without `--witness` |
 //! | `aegis.retention` | no jump of the clock waits for confirmation; unknown without `--retain` |
+//! | `aegis.clock` | the wall clock is within a minute of the time that passed since the start |
 //! | `aegis.dev` | the daemon runs with `--dev`; unknown otherwise |
 
 use tonic_health::ServingStatus;
-use tonic_health::server::HealthReporter;
 
 use crate::audit::StoreHealth;
+use crate::server::grpc::health::Statuses;
 
 /// The services whose health is that of the record.
 const ANSWERING: [&str; 4] = ["", "aegis.v1.GovernanceService", "aegis.v1.ApprovalService", "aegis.record"];
@@ -25,19 +26,20 @@ const POLICY: &str = "aegis.policy";
 const AUTH: &str = "aegis.auth";
 const WITNESS: &str = "aegis.witness";
 const RETENTION: &str = "aegis.retention";
+const CLOCK: &str = "aegis.clock";
 const DEV: &str = "aegis.dev";
 
 /// Updates the health of each service.
 #[derive(Clone, Debug)]
-pub(crate) struct Health(HealthReporter);
+pub(crate) struct Health(Statuses);
 
 impl Health {
     /// Everything is healthy.
-    pub(crate) async fn start(reporter: HealthReporter, dev: bool) -> Self {
-        let health = Self(reporter);
+    pub(crate) async fn start(statuses: Statuses, dev: bool) -> Self {
+        let health = Self(statuses);
         health.set(&ANSWERING, true).await;
         health.set(&RUNNING, true).await;
-        health.set(&[POLICY], true).await;
+        health.set(&[POLICY, CLOCK], true).await;
         if dev {
             health.set(&[DEV], true).await;
         }
@@ -64,6 +66,11 @@ impl Health {
         self.set(&[WITNESS], well).await;
     }
 
+    /// Sets whether the wall clock agrees with the time that passed since the start.
+    pub(crate) async fn clock(&self, good: bool) {
+        self.set(&[CLOCK], good).await;
+    }
+
     /// Sets whether retention runs.
     pub(crate) async fn retention(&self, well: bool) {
         self.set(&[RETENTION], well).await;
@@ -79,7 +86,7 @@ impl Health {
     async fn set(&self, services: &[&str], serving: bool) {
         let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
         for service in services {
-            self.0.set_service_status(*service, status).await;
+            self.0.set(service, status).await;
         }
     }
 }

@@ -9,7 +9,9 @@ pub(crate) mod health;
 mod listeners;
 mod probes;
 mod run;
+mod space;
 pub(crate) mod telemetry;
+mod throttle;
 
 pub(crate) use config::{AdminListener, Anonymous, Config, Limits};
 pub(crate) use listeners::Listening;

@@ -34,6 +34,7 @@ use crate::audit::{StoreError, StoreHealth};
 use crate::auth::{Known, Listener, Staleness};
 use crate::domain::Roles;
 use crate::governance::Governor;
+use crate::limits::Space;
 use crate::outbound::witnesses::Witnesses;
 use crate::server::gate::Refusals;
 use crate::server::listen::{self, Bound, Door};
@@ -78,7 +79,7 @@ pub(crate) async fn serve(listener: TcpListener, admin: Admin, patience: Duratio
     let service = answer.map_response(|answer| answer.map(Body::new));
     let limits =
         ConnectionLimits { calls: REQUESTS, receiving: 0, open_calls: 0, headers: patience, age: AGE, grace: GRACE };
-    let transport = Transport::new(service, limits, stop.clone());
+    let transport = Transport::new(service, limits, |_| {}, stop.clone());
     let serving = transport.clone();
     let door = Door {
         listener: Listener::Main { anonymous: Roles::NONE },
@@ -141,7 +142,19 @@ impl Admin {
         page.counter("aegis_record_recoveries_total", "Faults that the record recovered from in this run.", recoveries);
         page.gauge("aegis_approvals_pending", "Approvals that wait for a reviewer.", governor.queue().len() as u64);
 
-        let waits = u64::from(governor.clock_gap().borrow().is_some());
+        let help = "Denials and revocations that are in force and not on the record yet.";
+        page.gauge("aegis_unrecorded", help, *governor.unrecorded().count().borrow() as u64);
+
+        if let Some(Space { free, total }) = governor.growth().space() {
+            page.gauge("aegis_disk_free_bytes", "Free bytes of the disk that the record is on.", free);
+            page.gauge("aegis_disk_size_bytes", "Size of the disk that the record is on.", total);
+        }
+        let help = "Calls refused in this run because the disk runs low.";
+        page.counter("aegis_disk_low_refusals_total", help, governor.growth().refused());
+
+        let clock = *governor.clock_state().borrow();
+        page.counter("aegis_clock_jumps_total", "Jumps of the wall clock in this run.", clock.jumps);
+        let waits = u64::from(clock.gap.is_some());
         page.gauge("aegis_retention_held", "Whether retention waits for somebody to confirm the clock.", waits);
 
         let policy = governor.generations().state();

@@ -11,7 +11,7 @@ use super::error::ServeError;
 use super::health::Health;
 use super::listeners::{self, Listening};
 use super::probes::Admin;
-use super::{background, descriptors, probes};
+use super::{background, descriptors, probes, space, throttle};
 use crate::audit::{Options, Store};
 use crate::auth::{self, Chain, Failures, LocalOperator, MadeTokens, Reloader};
 use crate::domain::{Clock, SystemClock};
@@ -22,6 +22,7 @@ use crate::outbound::executor::HttpExecutor;
 use crate::outbound::witnesses::{self, Witnesses};
 use crate::server::access;
 use crate::server::gate::{Gate, GateKeeper, Refusals};
+use crate::server::grpc::health::Statuses;
 use crate::server::grpc::services::Services;
 use crate::server::receive::Receiver;
 use crate::server::rest;
@@ -56,8 +57,8 @@ pub(crate) async fn run(
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
     let refusals = Arc::new(Refusals::default());
-    let (reporter, health_service) = tonic_health::server::health_reporter();
-    let health = Health::start(reporter, config.is_dev()).await;
+    let statuses = Statuses::new();
+    let health = Health::start(statuses.clone(), config.is_dev()).await;
 
     let (store, clock) = (governor.store(), governor.clock());
     let witnesses = Witnesses::start(&config.witnesses, &notary, store, clock, &tasks, &stop)?;
@@ -78,6 +79,8 @@ pub(crate) async fn run(
         background::follow_identities(&tasks, &known, &health, &stop);
     }
     background::follow_witnesses(&tasks, &witnesses, &health, &stop);
+    tasks.spawn(space::watch(Arc::clone(&governor), data_dir.record(), stop.clone()));
+    tasks.spawn(throttle::say_left_out(stop.clone()));
     background::spawn(&tasks, &governor, &health, &refusals, config.retain, &stop);
 
     let operator = LocalOperator::new(&account.name, data_dir.uid, &data_dir.credential()?);
@@ -117,8 +120,10 @@ pub(crate) async fn run(
         message_bytes: config.limits.message_bytes,
         hosts: Hosts::new(&config.allowed_hosts),
     };
-    let gate = Gate::new(keeper, services.routes(health_service)?, rest);
-    let transport = Transport::new(gate, config.limits.per_connection(), stop.clone());
+    let gate = Gate::new(keeper, services.routes(statuses)?, rest);
+    let queue = Arc::clone(governor.queue());
+    let closed = move |connection| queue.closed(connection);
+    let transport = Transport::new(gate, config.limits.per_connection(), closed, stop.clone());
     let listening = listeners.listening.clone();
     let serve = {
         let transport = transport.clone();
@@ -141,6 +146,10 @@ pub(crate) async fn run(
     }
     tasks.close();
     tasks.wait().await;
+    if let Err(error) = governor.record_unrecorded().await {
+        let lost = *governor.unrecorded().count().borrow();
+        tracing::error!(%error, lost, "denials and revocations are not on the record: repeat them after the next start");
+    }
     if let Err(error) = governor.stop().await {
         tracing::error!(%error, "cannot record the end of this run");
     }

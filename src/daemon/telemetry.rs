@@ -17,10 +17,12 @@ use opentelemetry_otlp::SpanExporter;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
-use tracing_subscriber::filter::{EnvFilter, LevelFilter, Targets};
+use tracing_subscriber::filter::{EnvFilter, FilterExt as _, LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::{SubscriberInitExt as _, TryInitError};
 use tracing_subscriber::{Layer as _, fmt};
+
+use super::throttle::Throttle;
 
 /// The format of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -75,7 +77,7 @@ pub(crate) fn init(format: LogFormat) -> Result<Telemetry, TelemetryError> {
         let ours = Targets::new().with_target("aegis", LevelFilter::DEBUG);
         tracing_opentelemetry::layer().with_tracer(provider.tracer("aegis")).with_filter(ours)
     });
-    tracing_subscriber::registry().with(log.with_filter(filter)).with(traces).try_init()?;
+    tracing_subscriber::registry().with(log.with_filter(filter.and(Throttle))).with(traces).try_init()?;
     Ok(Telemetry(provider))
 }
 

@@ -46,8 +46,17 @@ pub struct Checked<T>(T);
 impl<T: Check> Checked<T> {
     /// Checks the value. Returns all violations at once, with those that the interface found while parsing.
     pub fn new(value: T, limits: JsonLimits, found: Vec<Violation>) -> Result<Self, CallError> {
+        Self::checked("", value, limits, found)
+    }
+
+    /// The same for a value that is the field `field` of the request: the paths of its violations begin there.
+    pub fn below(field: &str, value: T, limits: JsonLimits, found: Vec<Violation>) -> Result<Self, CallError> {
+        Self::checked(&format!("{field}."), value, limits, found)
+    }
+
+    fn checked(at: &str, value: T, limits: JsonLimits, found: Vec<Violation>) -> Result<Self, CallError> {
         let mut checker = Checker { limits, violations: found };
-        value.check("", &mut checker);
+        value.check(at, &mut checker);
         checker.finish(Self(value))
     }
 }

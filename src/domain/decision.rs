@@ -69,7 +69,7 @@ pub struct Decision {
     /// Whether an earlier proposal with the same idempotency key got this decision.
     pub replayed: bool,
     /// The reported result, if there is one. A reported action has used its permission to run.
-    pub result: Option<Report>,
+    pub result: Option<ActionResult>,
 }
 
 /// What caused the outcome of a decision.
@@ -137,6 +137,26 @@ impl EndingKind {
             Self::Denied => "denied",
             Self::Expired => "expired",
             Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// What a reviewer decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// The action may run.
+    Approve,
+    /// The action must not run.
+    Deny,
+}
+
+impl Verdict {
+    /// How the verdict ends a question.
+    pub const fn ending(self) -> EndingKind {
+        match self {
+            Self::Approve => EndingKind::Approved,
+            Self::Deny => EndingKind::Denied,
         }
     }
 }
@@ -209,6 +229,35 @@ impl From<QuestionState> for Option<Ending> {
     }
 }
 
+/// What [`QuestionState`] is, without who, when and why: for filters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum QuestionStatus {
+    /// Reviewers may answer.
+    Pending,
+    /// A reviewer approved.
+    Approved,
+    /// A reviewer denied, or a changed policy blocks the action.
+    Denied,
+    /// Nobody answered in time.
+    Expired,
+    /// The proposer withdrew.
+    Cancelled,
+}
+
+impl QuestionState {
+    /// The state, without who, when and why.
+    pub fn status(&self) -> QuestionStatus {
+        match self.ending().map(|ending| ending.kind) {
+            None => QuestionStatus::Pending,
+            Some(EndingKind::Approved) => QuestionStatus::Approved,
+            Some(EndingKind::Denied) => QuestionStatus::Denied,
+            Some(EndingKind::Expired) => QuestionStatus::Expired,
+            Some(EndingKind::Cancelled) => QuestionStatus::Cancelled,
+        }
+    }
+}
+
 /// The result status of an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -267,6 +316,23 @@ pub struct Report {
     pub completed_at: Option<Timestamp>,
 }
 
+impl Report {
+    /// A result that the daemon itself sets.
+    pub fn settled(status: ResultStatus, error: &str) -> Self {
+        Self { status, data: None, error: error.to_owned(), started_at: None, completed_at: None }
+    }
+}
+
+/// What became of an action, as the daemon knows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ActionResult {
+    /// The agent's report, or what the daemon set.
+    pub report: Report,
+    /// When the daemon recorded the report. `None` if nothing was reported, or if the store is too old to know.
+    pub reported_at: Option<Timestamp>,
+    /// The record of the report. `None` as above.
+    pub audit_ref: Option<RecordId>,
+}
 /// A value that is there, even if it is null. Without this, null reads as absent.
 fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
     Value::deserialize(deserializer).map(Some)

@@ -99,6 +99,10 @@ error_codes! {
     ConfirmationInvalid = "CONFIRMATION_INVALID",
     /// The daemon cannot write the policy.
     PolicyNotWritable = "POLICY_NOT_WRITABLE",
+    /// The cursor is past the end of the log.
+    CursorAhead = "CURSOR_AHEAD",
+    /// The cursor is of another log, or of another version of this one.
+    OtherLog = "OTHER_LOG",
 
     /// Somebody else changed the policy first.
     RevisionMismatch = "REVISION_MISMATCH",
@@ -109,6 +113,8 @@ error_codes! {
     TooManyPendingApprovals = "TOO_MANY_PENDING_APPROVALS",
     /// The rate limit of proposals is reached.
     RateLimited = "RATE_LIMITED",
+    /// The disk of the record runs low, and the caller has written its share of this minute.
+    DiskLow = "DISK_LOW",
     /// The limit of open streams is reached.
     TooManyStreams = "TOO_MANY_STREAMS",
     /// As many bytes of requests are arriving as may.
@@ -143,6 +149,8 @@ impl ErrorCode {
         match self {
             Self::AlreadyDecided | Self::ApprovalExpired => &["ending", "by", "at"],
             Self::RevisionMismatch => &["actual"],
+            Self::CursorAhead => &["sequence", "last_sequence"],
+            Self::OtherLog => &["sequence"],
             Self::RecordUnavailable => &["disk_full"],
             _ => &[],
         }
@@ -159,6 +167,7 @@ impl ErrorCode {
             | Self::NotServing
             | Self::KeyUnsettled => Some(Duration::from_secs(1)),
             Self::TooManyPendingApprovals | Self::TooManyStreams => Some(Duration::from_secs(5)),
+            Self::DiskLow => Some(Duration::from_secs(15)),
             _ => None,
         }
     }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use super::error::GovernanceError;
 use super::governor::Governor;
 use super::job::{self, Refused};
-use super::write::settled;
-use crate::approvals::{Act, Pending};
+use super::write::on_disk;
+use crate::approvals::{Act, Pending, quota_key};
 use crate::audit::record::Event;
 use crate::audit::row::ConfirmationClosed;
-use crate::domain::{Caller, Decision, DecisionCode, DecisionId, EndingKind, Outcome, ResultStatus};
+use crate::domain::{Caller, Decision, DecisionCode, DecisionId, EndingKind, Outcome, Report, ResultStatus};
 
 impl Governor {
     /// Withdraws a proposal that still waits for a reviewer or for a confirmation. What its proposer withdrew already
@@ -22,9 +22,13 @@ impl Governor {
     ) -> Result<Decision, GovernanceError> {
         let reason = self.without_secrets(&reason);
         let given = self.own(caller, decision_id).await?;
+        let quota = quota_key(&given.decision.identity);
+        if matches!(given.state.outcome_now(), Outcome::Escalate | Outcome::RequireConfirmation) {
+            self.growth.take(&quota, on_disk(reason.len()), self.clock.uptime())?;
+        }
         match (given.state.outcome_now(), given.decision.approval_id.and_then(|id| self.queue.get(id))) {
             (Outcome::Escalate, Some(pending)) => self.withdraw(caller, &pending, reason).await?,
-            (Outcome::RequireConfirmation, _) => self.cancel_confirmation(decision_id).await?,
+            (Outcome::RequireConfirmation, _) => self.cancel_confirmation(decision_id, reason).await?,
             _ => {}
         }
         let decision = self.tell(&self.own(caller, decision_id).await?);
@@ -47,7 +51,7 @@ impl Governor {
         }
     }
 
-    async fn cancel_confirmation(&self, decision_id: DecisionId) -> Result<(), GovernanceError> {
+    async fn cancel_confirmation(&self, decision_id: DecisionId, reason: String) -> Result<(), GovernanceError> {
         let (now, held) = (self.clock.now(), Arc::clone(&self.held));
         job::run(&self.store, move |tx| {
             let Some((row, mut state)) = tx.row_by_decision(decision_id)? else {
@@ -65,8 +69,9 @@ impl Governor {
                 }
                 confirmation.closed = Some(ConfirmationClosed::Cancelled);
             }
-            state.result = Some(settled(ResultStatus::Skipped, "cancelled by its proposer"));
-            tx.append(now, &Event::ConfirmationCancelled { decision_id })?;
+            let why = if reason.is_empty() { "cancelled by its proposer" } else { &reason };
+            state.result = Some(Report::settled(ResultStatus::Skipped, why));
+            tx.append(now, &Event::ConfirmationCancelled { decision_id, reason })?;
             tx.update_row(row, &state)?;
             tx.after_commit(move || held.forget(decision_id));
             Ok(())

@@ -1,11 +1,14 @@
 //! Converts a decision on the record to the response for its proposer.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use serde_json::Map;
 
 use super::governor::Governor;
 use crate::audit::record::DecisionRecord;
 use crate::audit::row::{AuditRow, RowState};
-use crate::domain::{Decision, DecisionCode, Ending, EndingKind, Outcome, RecordId, Timestamp};
+use crate::domain::{Action, ActionResult, Decision, DecisionCode, Ending, EndingKind, Outcome, RecordId, Timestamp};
 
 /// A decision on the record.
 #[derive(Clone, Debug)]
@@ -14,27 +17,47 @@ pub(super) struct OnRecord {
     pub(super) record_id: RecordId,
     /// When the daemon decided.
     pub(super) time: Timestamp,
-    /// The original decision.
+    /// The original decision, without the action and the metadata.
     pub(super) decision: Arc<DecisionRecord>,
     /// The state that can change.
     pub(super) state: RowState,
 }
 
-impl From<AuditRow> for OnRecord {
-    fn from(row: AuditRow) -> Self {
-        let AuditRow { record_id, time, decision, state, .. } = row;
+impl OnRecord {
+    /// Keeps of the decision what its proposer is told. The proposer has the action already: a call that waits must not
+    /// hold a large one in memory.
+    pub(super) fn new(record_id: RecordId, time: Timestamp, mut decision: DecisionRecord, state: RowState) -> Self {
+        decision.action = Action::default();
+        decision.metadata = Map::new();
+        decision.masked_digests = BTreeMap::new();
+        decision.marks = Vec::new();
         Self { record_id, time, decision: Arc::new(decision), state }
     }
 }
 
+impl From<AuditRow> for OnRecord {
+    fn from(row: AuditRow) -> Self {
+        let AuditRow { record_id, time, decision, state, .. } = row;
+        Self::new(record_id, time, decision, state)
+    }
+}
+
 impl Governor {
+    /// A decision that was read from the store, in the state that is in force.
+    pub(super) fn in_force(&self, row: AuditRow) -> OnRecord {
+        let mut given = OnRecord::from(row);
+        self.unrecorded.amend(&mut given.state);
+        given
+    }
+
     /// The decision in its current state. An ALLOW permits one run, so a reported action is not allowed again.
     pub(super) fn tell(&self, given: &OnRecord) -> Decision {
         let OnRecord { record_id, time, decision, state } = given;
         let (mut outcome, mut code) = (state.outcome_now(), code(state));
         let mut reason = ending(state).map_or_else(|| decision.reason.clone(), reason);
-        let result = state.result.clone().filter(|_| outcome == Outcome::Allow);
-        if let Some(report) = &result {
+        let reported = state.result.is_some() && outcome == Outcome::Allow;
+        let result = state.action_result(self.now(), self.unreported_after()).filter(|_| reported);
+        if let Some(ActionResult { report, .. }) = &result {
             (outcome, code) = (Outcome::Deny, DecisionCode::AlreadyReported);
             let status = report.status.as_str();
             reason = format!(

@@ -3,9 +3,12 @@
 use super::requests::RequestIdError;
 use crate::approvals::QueueFull;
 use crate::audit::StoreError;
+use crate::audit::follow::CursorError;
+use crate::domain::page::PageTokenError;
 use crate::domain::{
     ApprovalId, CallError, DecisionId, Digest, Ending, ErrorCode, Finding, ParamsError, TokenId, Violation, visible,
 };
+use crate::limits::DiskLow;
 use crate::policy::{Diagnostic, LoadErrors};
 
 /// Why a call failed.
@@ -46,6 +49,22 @@ pub enum GovernanceError {
     /// The rate limit of proposals is reached.
     #[error("more than {0} proposals a second (--max-proposals-per-second)")]
     RateLimited(u32),
+    /// The record would take much more space than what was sent.
+    #[error(
+        "{sent} bytes were sent and {recorded} would be recorded, more than three times as many: there are too many \
+         control characters, or too many values with the name of a secret"
+    )]
+    TooMuchGrowth {
+        /// The field.
+        field: &'static str,
+        /// The bytes of its content.
+        sent: usize,
+        /// The bytes of its records.
+        recorded: usize,
+    },
+    /// The disk runs low, and the caller has written its share.
+    #[error(transparent)]
+    DiskLow(#[from] DiskLow),
     /// The caller has no decision with this id.
     #[error("no decision {0} of this caller")]
     NoDecision(DecisionId),
@@ -163,6 +182,18 @@ pub enum GovernanceError {
     /// There is no policy with this revision.
     #[error("no policy with revision {0}")]
     NoRevision(String),
+    /// No decision has such an id, such an approval or such a record.
+    #[error("no decision has the id {}, an approval with it, or a record with it", visible(.0))]
+    NothingNamed(String),
+    /// Several decisions have such an id.
+    #[error("several decisions match: {}: write more of the id", .0.join(", "))]
+    Ambiguous(Vec<String>),
+    /// A page token is not of this request.
+    #[error(transparent)]
+    PageToken(#[from] PageTokenError),
+    /// A stream cannot resume at a cursor.
+    #[error(transparent)]
+    Cursor(#[from] CursorError),
     /// Several policies have a revision that begins so.
     #[error("several revisions begin with {0}: send more of the digits")]
     AmbiguousRevision(String),
@@ -212,6 +243,8 @@ impl From<GovernanceError> for CallError {
             E::IdempotencyKeyReused { .. } => field(ErrorCode::IdempotencyKeyReused, "idempotency_key"),
             E::ConfirmationInvalid(_) => plain(ErrorCode::ConfirmationInvalid),
             E::QueueFull(_) => plain(ErrorCode::TooManyPendingApprovals),
+            E::TooMuchGrowth { field: at, .. } => field(ErrorCode::InvalidRequest, *at),
+            E::DiskLow(_) => plain(ErrorCode::DiskLow),
             E::RateLimited(_) => plain(ErrorCode::RateLimited),
             E::NotRedactable { .. } => plain(ErrorCode::NotRedactable),
             E::NoDecision(_) | E::NoSuchDecision(_) => plain(ErrorCode::NoSuchDecision),
@@ -236,6 +269,16 @@ impl From<GovernanceError> for CallError {
             }
             E::RevisionMismatch { actual, .. } => plain(ErrorCode::RevisionMismatch).with("actual", actual),
             E::PolicyNotWritable(_) => plain(ErrorCode::PolicyNotWritable),
+            E::NothingNamed(_) => plain(ErrorCode::NoSuchDecision),
+            E::Ambiguous(_) => field(ErrorCode::InvalidRequest, "id"),
+            E::PageToken(_) => field(ErrorCode::InvalidRequest, "page_token"),
+            E::Cursor(why) => match why {
+                CursorError::Malformed => field(ErrorCode::InvalidRequest, "resume_after"),
+                CursorError::Ahead { sequence, last } => {
+                    plain(ErrorCode::CursorAhead).with("sequence", sequence).with("last_sequence", last)
+                }
+                CursorError::OtherLog { sequence } => plain(ErrorCode::OtherLog).with("sequence", sequence),
+            },
         }
     }
 }

@@ -16,13 +16,12 @@ use serde_json::json;
 use tokio::sync::{oneshot, watch};
 use tokio_util::task::TaskTracker;
 
-use super::decision::OnRecord;
 use super::error::GovernanceError;
 use super::governor::Governor;
 use super::propose::Propose;
-use super::write::settled;
 use crate::approvals::{QueueFull, heap_bytes, quota_key};
 use crate::audit::record::IdentityRecord;
+use crate::audit::row::AuditRow;
 use crate::domain::check::TEXT_BYTES;
 use crate::domain::{
     Action, Actor, ApprovalId, CallError, Caller, Checked, Checker, Decision, DecisionCode, DecisionId, JsonLimits,
@@ -58,7 +57,7 @@ pub struct Noop;
 
 impl Executor for Noop {
     fn run(&self, _order: Order) -> Running {
-        let report = Report { data: Some(json!({"executed": true})), ..settled(ResultStatus::Success, "") };
+        let report = Report { data: Some(json!({"executed": true})), ..Report::settled(ResultStatus::Success, "") };
         Box::pin(std::future::ready(report))
     }
 }
@@ -76,11 +75,14 @@ impl Executed {
     /// What is known of a decision that this process does not run (any more).
     fn of(decision: Decision) -> Self {
         let status = match decision.code {
-            _ if decision.result.is_some() => return Self { result: decision.result.clone(), decision },
+            _ if decision.result.is_some() => {
+                let result = decision.result.as_ref().map(|result| result.report.clone());
+                return Self { result, decision };
+            }
             _ if decision.outcome == Outcome::Allow => {
                 let why =
                     "the daemon ended before it could record the result: the action may have run, and is not run again";
-                return Self { decision, result: Some(settled(ResultStatus::Unknown, why)) };
+                return Self { decision, result: Some(Report::settled(ResultStatus::Unknown, why)) };
             }
             _ if decision.outcome != Outcome::Deny => return Self { decision, result: None },
             // A policy that changed after the question was asked ends the question as denied.
@@ -89,7 +91,7 @@ impl Executed {
             DecisionCode::Reviewer | DecisionCode::Timeout => ResultStatus::Denied,
             DecisionCode::Cancelled => ResultStatus::Skipped,
         };
-        let result = Some(settled(status, &decision.reason));
+        let result = Some(Report::settled(status, &decision.reason));
         Self { decision, result }
     }
 }
@@ -235,7 +237,7 @@ impl Executions {
     ) -> Result<Option<Executed>, GovernanceError> {
         let decision = self.answered(decision_id, approval_id).await?;
         let record = match decision.outcome {
-            Outcome::Allow => self.governor.on_record(decision_id).await?.decision,
+            Outcome::Allow => self.governor.recorded(decision_id).await?.decision,
             Outcome::Deny => return Ok(Some(Executed::of(decision))),
             _ => return Ok(None),
         };
@@ -244,7 +246,7 @@ impl Executions {
             return self.run(Order { decision, action, actor, session_id }).await.map(Some);
         }
         let why = "it did not run: the daemon was started again meanwhile, and it does not keep masked values";
-        self.report(decision, settled(ResultStatus::Skipped, why)).await.map(Some)
+        self.report(decision, Report::settled(ResultStatus::Skipped, why)).await.map(Some)
     }
 
     /// The decision after its question was answered; still ESCALATE if the daemon stops before.
@@ -278,7 +280,7 @@ impl Executions {
 
     /// Records the result. The record has it masked; the caller gets it as it is.
     async fn report(&self, decision: Decision, report: Report) -> Result<Executed, GovernanceError> {
-        let recorded = self.governor.on_record(decision.decision_id).await?;
+        let recorded = self.governor.recorded(decision.decision_id).await?;
         self.governor.record_report(&recorded.decision, report.clone()).await?;
         Ok(Executed { decision, result: Some(report) })
     }
@@ -311,11 +313,11 @@ fn may_run(outcome: Outcome) -> bool {
 impl Governor {
     /// A decision as it is now, whoever proposed it.
     async fn told(&self, decision_id: DecisionId) -> Result<Decision, GovernanceError> {
-        Ok(self.tell(&self.on_record(decision_id).await?))
+        Ok(self.tell(&self.in_force(self.recorded(decision_id).await?)))
     }
 
-    async fn on_record(&self, decision_id: DecisionId) -> Result<OnRecord, GovernanceError> {
+    async fn recorded(&self, decision_id: DecisionId) -> Result<AuditRow, GovernanceError> {
         let row = self.store.look(move |reader| reader.by_decision(decision_id)).await?;
-        Ok(row.ok_or(GovernanceError::NoDecision(decision_id))?.into())
+        row.ok_or(GovernanceError::NoDecision(decision_id))
     }
 }

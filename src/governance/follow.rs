@@ -3,17 +3,40 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::decision::OnRecord;
 use super::error::GovernanceError;
 use super::governor::Governor;
 use super::job::{self, Refused};
 use super::masking::{Masking, Values};
-use crate::approvals::is_own;
+use super::write::{check_growth, on_disk, refused};
+use crate::approvals::{Queue, is_own, quota_key};
+use crate::audit::StoreError;
 use crate::audit::record::{DecisionRecord, Event};
 use crate::audit::row::Reported;
 use crate::domain::{
-    Caller, Checked, Decision, DecisionId, Outcome, QuestionState, RecordId, Report, ResultStatus, canonical_json,
+    ApprovalId, Caller, Checked, Clock, Decision, DecisionId, Mark, Marks, Outcome, ParamPath, Pointer, RecordId,
+    Report, ResultStatus, canonical_json, content_len, json_len, placeholder,
 };
+
+/// The most characters of the error of a report whose data is masked as a whole.
+const LONGEST_ERROR: usize = 1024;
+/// The largest report, in bytes of JSON, that a row has as well as its record.
+const DATA_IN_ROW: usize = 1024;
+
+/// A call of a proposer, for those who see whether somebody waits.
+pub(super) struct Attendance {
+    approval_id: ApprovalId,
+    queue: Arc<Queue>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Drop for Attendance {
+    fn drop(&mut self) {
+        self.queue.left(self.approval_id, self.clock.uptime());
+    }
+}
 
 impl Governor {
     /// The decision in its current state. With a wait, the state after a reviewer decided or the wait ended.
@@ -24,6 +47,7 @@ impl Governor {
         wait: Duration,
     ) -> Result<Decision, GovernanceError> {
         let mut given = self.own(caller, decision_id).await?;
+        let _attendance = self.attend(caller, &given);
         if !wait.is_zero() {
             self.wait_for(&mut given, wait).await?;
         }
@@ -37,12 +61,12 @@ impl Governor {
             return Ok(());
         }
         match tokio::time::timeout(wait, self.queue.ended(approval.approval_id)).await {
-            Ok(Some(ended)) => approval.state = QuestionState::Ended(ended.ending.clone()),
+            Ok(Some(ended)) => approval.clone_from(&ended.approval),
             // The question is not open any more: the store has its ending.
             Ok(None) => {
                 let decision_id = given.decision.decision_id;
                 if let Some(now) = self.store.look(move |reader| reader.by_decision(decision_id)).await? {
-                    *given = now.into();
+                    *given = self.in_force(now);
                 }
             }
             // The wait ended, and the outcome is still ESCALATE.
@@ -51,12 +75,24 @@ impl Governor {
         Ok(())
     }
 
+    /// Notes that the proposer waits for its question, until the value is dropped.
+    pub(super) fn attend(&self, caller: &Caller, given: &OnRecord) -> Option<Attendance> {
+        let approval_id = given.decision.approval_id?;
+        let is_open = self.queue.called(approval_id, caller.connection);
+        let (queue, clock) = (Arc::clone(&self.queue), Arc::clone(&self.clock));
+        is_open.then_some(Attendance { approval_id, queue, clock })
+    }
+
     /// Finds a decision of this caller. Another caller's decision gives the same error as a missing one.
     pub(super) async fn own(&self, caller: &Caller, decision_id: DecisionId) -> Result<OnRecord, GovernanceError> {
-        let row = self.store.look(move |reader| reader.by_decision(decision_id)).await?;
+        let row = match self.store.look(move |reader| reader.by_decision(decision_id)).await {
+            Ok(row) => row,
+            // A denial needs no record to be told.
+            Err(error) => return self.own_denied(caller, decision_id).ok_or(error.into()),
+        };
         // A redacted decision has no proposer any more.
         row.filter(|row| row.state.redacted.is_none() && is_own(&row.decision.identity, caller))
-            .map(OnRecord::from)
+            .map(|row| self.in_force(row))
             .ok_or(GovernanceError::NoDecision(decision_id))
     }
 
@@ -86,15 +122,27 @@ impl Governor {
         report: Report,
     ) -> Result<Option<RecordId>, GovernanceError> {
         let (now, decision_id) = (self.clock.now(), decision.decision_id);
+        let sent = report.data.as_ref().map_or(0, content_len) + report.error.len();
         // Of the report as it was sent: once the masked values are forgotten, the same report is masked otherwise.
         let key = self.secret.report_key(&canonical_json(&report)?);
         let known = self.held.get(decision_id);
         let values = known.or_else(|| decision.masked.is_empty().then(Values::default));
         let generation = self.generations.current();
         let masking = Masking { redact: &decision.redact, secrets: generation.policy.secrets() };
-        let (report, masked) = masking.report(report, values);
+        let (report, masked, marks) = masking.report(report, values);
         let held = Arc::clone(&self.held);
+        let mut size = json_len(&report)?;
+        let (mut report, mut masked, mut marks) = (report, masked, marks);
+        if check_growth("data", sent, size + json_len(&(&masked, &marks))?).is_err() {
+            // A report is never refused for its size: it says that the action has run.
+            (report, masked, marks) = without_data(report, size);
+            size = json_len(&report)?;
+        }
+        let bytes = on_disk(size + size.min(DATA_IN_ROW));
+        let (growth, uptime, quota) = (Arc::clone(&self.growth), self.clock.uptime(), quota_key(&decision.identity));
+        let share = self.writes.take(&quota, size).map_err(|_| StoreError::Overloaded)?;
         job::run(&self.store, move |tx| {
+            let _share = share;
             let found = tx.row_by_decision(decision_id)?.filter(|(_, state)| state.redacted.is_none());
             let Some((row, mut state)) = found else {
                 return Err(Refused::By(GovernanceError::NoDecision(decision_id)));
@@ -108,9 +156,12 @@ impl Governor {
                 let status = report.status.as_str();
                 return Err(Refused::By(GovernanceError::NotReportable { decision_id, status, why }));
             }
-            let appended = tx.append(now, &Event::Result { decision_id, report: report.clone(), masked })?;
-            state.result = Some(report);
-            state.reported = Some(Reported { record_id: appended.record_id, key });
+            growth.take(&quota, bytes, uptime).map_err(refused)?;
+            let appended = tx.append(now, &Event::Result { decision_id, report: report.clone(), masked, marks })?;
+            let is_large = size > DATA_IN_ROW;
+            state.result = Some(if is_large { Report { data: None, ..report } } else { report });
+            let data_in = is_large.then_some(appended.sequence);
+            state.reported = Some(Reported { record_id: appended.record_id, key, data_in, at: Some(now) });
             tx.update_row(row, &state)?;
             // The action has ended, so its masked values are dropped. A later report of a rollback gets all its text
             // masked.
@@ -119,6 +170,15 @@ impl Governor {
         })
         .await
     }
+}
+
+/// The report with its data masked as a whole.
+fn without_data(report: Report, characters: usize) -> (Report, Vec<ParamPath>, Vec<Mark>) {
+    let mut marks = Marks::default();
+    marks.whole(&Pointer::to("data"), characters);
+    let data = Some(Value::String(placeholder(characters)));
+    let error = report.error.chars().take(LONGEST_ERROR).collect();
+    (Report { data, error, ..report }, Vec::new(), marks.into_list())
 }
 
 /// Whether an action in this state accepts this report.
@@ -134,15 +194,14 @@ fn may_report(outcome: Outcome, earlier: Option<&Report>, status: ResultStatus) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::governance::write::settled;
 
     #[test]
     fn what_ran_can_be_undone_and_nothing_else_is_said_twice() {
-        let failed = settled(ResultStatus::Failed, "");
+        let failed = Report::settled(ResultStatus::Failed, "");
         assert!(may_report(Outcome::Allow, None, ResultStatus::Success).is_ok());
         assert!(may_report(Outcome::Allow, Some(&failed), ResultStatus::RolledBack).is_ok());
         assert!(may_report(Outcome::Allow, Some(&failed), ResultStatus::Success).is_err());
-        let undone = settled(ResultStatus::RolledBack, "");
+        let undone = Report::settled(ResultStatus::RolledBack, "");
         assert!(may_report(Outcome::Allow, Some(&undone), ResultStatus::RolledBack).is_err());
     }
 

@@ -3,15 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::clock_state::{ClockState, Clocks};
 use super::error::GovernanceError;
 use super::generations::Generations;
 use super::held::Held;
 use super::secret::StoreSecret;
 use super::tokens::Tokens;
+use super::unrecorded::Unrecorded;
 use crate::approvals::Queue;
-use crate::audit::{ClockGap, Store};
+use crate::audit::Store;
 use crate::domain::{Clock, Timestamp};
-use crate::limits::{Amount, Budget};
+use crate::limits::{Amount, Budget, Growth, GrowthLimits, Quota};
 
 /// Settings that an operator can choose.
 #[derive(Clone, Debug)]
@@ -24,6 +26,8 @@ pub struct Settings {
     pub anonymous_share: u8,
     /// The limit of proposals a second; 0 means no limit.
     pub proposals_per_second: u32,
+    /// How much callers may write when the disk runs low.
+    pub growth: GrowthLimits,
     /// How long an allowed action may go unreported before its result reads `unknown`.
     pub unreported_after: Duration,
     /// The user that the daemon runs as. A process of this user may review its own proposals; other users may not.
@@ -37,6 +41,7 @@ impl Default for Settings {
             pending_per_caller: Amount { count: 1_000, bytes: 16 << 20 },
             anonymous_share: 50,
             proposals_per_second: 0,
+            growth: GrowthLimits { low_percent: 20, low_bytes: 1 << 30, share: 2 },
             unreported_after: Duration::from_mins(10),
             own_uid: rustix::process::geteuid().as_raw(),
         }
@@ -56,12 +61,16 @@ pub struct Governor {
     pub(super) entropy: Entropy,
     pub(super) secret: StoreSecret,
     pub(super) pace: Budget,
+    pub(super) growth: Arc<Growth>,
+    /// The memory of writes that are under way.
+    pub(super) writes: Quota,
     pub(super) settings: Settings,
     pub(super) held: Arc<Held>,
-    /// The wall clock and the uptime when this run began.
-    pub(super) started: (Timestamp, Duration),
-    /// A jump of the clock that nobody has confirmed.
-    pub(super) clock_gap: tokio::sync::watch::Sender<Option<ClockGap>>,
+    pub(super) unrecorded: Arc<Unrecorded>,
+    /// The clocks when this run began.
+    pub(super) started: Clocks,
+    /// What is known about the wall clock.
+    pub(super) clock_state: tokio::sync::watch::Sender<ClockState>,
     /// One change of the policy at a time: what is compared is what is replaced.
     pub(super) changing: tokio::sync::Mutex<()>,
 }
@@ -80,6 +89,11 @@ impl Governor {
     /// The policy in force.
     pub fn generations(&self) -> &Arc<Generations> {
         &self.generations
+    }
+
+    /// The space of the disk, and what callers may write to it.
+    pub(crate) fn growth(&self) -> &Arc<Growth> {
+        &self.growth
     }
 
     /// The tokens that admins created.
@@ -111,8 +125,6 @@ impl Governor {
 
     /// Masks everything in a text that looks like a secret.
     pub(super) fn without_secrets(&self, text: &str) -> String {
-        let generation = self.generations.current();
-        let masked = generation.policy.secrets().mask_text(text, &mut Vec::new());
-        masked.unwrap_or_else(|| text.to_owned())
+        self.generations.current().policy.secrets().mask_text(text, &mut Vec::new()).text
     }
 }

@@ -1,9 +1,11 @@
 //! One question as a reviewer asks for it: with what its session did before.
 
+use std::sync::Arc;
+
 use super::error::GovernanceError;
 use super::governor::Governor;
-use crate::audit::row::{AuditRow, RowFilter};
-use crate::audit::{Order, Query};
+use crate::audit::row::AuditRow;
+use crate::audit::{Order, Query, RowFilter};
 use crate::domain::ApprovalId;
 
 /// How many earlier actions of the session a reviewer sees.
@@ -22,8 +24,10 @@ impl Governor {
     /// A question with the earlier actions of its session.
     pub async fn asked_once(&self, approval_id: ApprovalId) -> Result<AskedOnce, GovernanceError> {
         let (now, unreported_after) = (self.now(), self.unreported_after());
+        let unrecorded = Arc::clone(&self.unrecorded);
         let found = self.store.scan(move |reader| {
-            let Some(row) = reader.by_approval(approval_id)? else { return Ok(None) };
+            let Some(mut row) = reader.by_approval(approval_id)? else { return Ok(None) };
+            unrecorded.amend(&mut row.state);
             if row.decision.session_id.is_empty() {
                 return Ok(Some(AskedOnce { row, history: Vec::new() }));
             }

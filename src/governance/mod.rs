@@ -12,11 +12,14 @@
 //! [`Store::transact`]: crate::audit::Store::transact
 //! [`Queue`]: crate::approvals::Queue
 //!
+//! Only a denial and a revocation take effect without their record, if the record cannot be written: see `unrecorded`.
+//!
 //! Other parts of this floor: the [`Notary`] signs checkpoints of the log, `redact` redacts decisions, `retain` retires
 //! old records.
 
 mod cancel;
 mod clock_gap;
+mod clock_state;
 mod decision;
 mod error;
 mod evaluate;
@@ -27,7 +30,10 @@ mod generations;
 mod governor;
 mod held;
 mod history;
+mod in_memory;
 mod job;
+mod listing;
+mod lookup;
 mod masking;
 mod notary;
 mod policy_changes;
@@ -44,15 +50,19 @@ mod start;
 mod tests;
 mod token_changes;
 mod tokens;
+mod unrecorded;
 mod write;
 
-pub use clock_gap::find_clock_gap;
+pub use clock_gap::{ClockWatch, find_clock_gap};
+pub use clock_state::ClockState;
 pub use error::GovernanceError;
 pub use evaluate::{Evaluated, Hypothesis, MAX_EVALUATIONS};
 pub use execute::{Executed, Executions, Executor, Noop, Order, Running};
 pub use generations::{Generation, Generations, PolicySource, PolicyState, Rejection};
 pub use governor::{Entropy, Governor, Settings};
 pub use history::AskedOnce;
+pub use listing::{Listed, OpenApproval};
+pub use lookup::{DecisionLife, RecordHeading, RecordReference};
 pub use notary::{Issued, KeyFileError, KeyFiles, Notary, NotaryError, Rotated};
 pub use policy_changes::{Reload, watch_policy_files};
 pub use policy_update::{FoundPolicy, PolicyUpdate, UpdateSource, UpdatedPolicy};
@@ -62,3 +72,4 @@ pub use requests::RequestIdError;
 pub use review::Voted;
 pub use token_changes::{MadeToken, NewToken, RevokedToken};
 pub use tokens::Tokens;
+pub use unrecorded::Unrecorded;

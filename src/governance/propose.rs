@@ -10,15 +10,15 @@ use super::error::GovernanceError;
 use super::governor::Governor;
 use super::job;
 use super::masking::{Masked, Masking};
-use super::write::{Decided, Idempotency, NewQuestion, Written, settled};
-use crate::approvals::{Unmasked, heap_bytes, quota_key};
+use super::write::{Decided, Idempotency, NewQuestion, Written, check_growth};
+use crate::approvals::{Asked, Unmasked, heap_bytes, quota_key};
 use crate::audit::record::{DecisionRecord, IdentityRecord};
 use crate::audit::row::{ApprovalState, ConfirmationState};
-use crate::audit::{Draft, Opening};
+use crate::audit::{Draft, Opening, StoreError};
 use crate::domain::check::{MAX_WAIT, NAME_BYTES};
 use crate::domain::{
     ApprovalId, Caller, Check, Checked, Checker, Decision, DecisionCode, DecisionId, Digest, Outcome, Proposal,
-    QuestionState, ResultStatus, Timestamp, action_digest, json_len,
+    QuestionState, Report, ResultStatus, Timestamp, action_digest, json_len,
 };
 use crate::limits::{QuotaKey, Rate};
 use crate::policy::{OnTimeout, Question};
@@ -80,6 +80,7 @@ impl Governor {
                 Written::Earlier(decision_id) => (self.earlier(decision_id).await?, true, None),
                 Written::Blocked(decision_id, reason) => (self.earlier(decision_id).await?, true, Some(reason)),
             };
+        let _attendance = self.attend(caller, &given);
         if !wait.is_zero() {
             self.wait_for(&mut given, wait).await?;
         }
@@ -97,7 +98,7 @@ impl Governor {
     /// The earlier decision for the same idempotency key.
     async fn earlier(&self, decision_id: DecisionId) -> Result<OnRecord, GovernanceError> {
         let row = self.store.look(move |reader| reader.by_decision(decision_id)).await?;
-        Ok(row.ok_or(GovernanceError::NoDecision(decision_id))?.into())
+        Ok(self.in_force(row.ok_or(GovernanceError::NoDecision(decision_id))?))
     }
 
     /// Decides, and prepares everything that needs no transaction.
@@ -107,6 +108,7 @@ impl Governor {
         check_key(caller, idempotency_key.as_deref())?;
         let now = self.clock.now();
         let generation = self.generations.current();
+        let sent = proposal.content_len();
         let canonical = proposal.canonical()?;
         let action_key = self.secret.action_key(&canonical);
         let verdict = generation.policy.evaluate(&Question {
@@ -125,7 +127,7 @@ impl Governor {
         let expires_at = asks.then(|| now.saturating_add(verdict.timeout()).unwrap_or(Timestamp::MAX));
         let masking = Masking { redact: &redact, secrets: generation.policy.secrets() };
         let masked = masking.proposal(proposal, &self.secret)?;
-        let Masked { proposal: shown, paths: masked, digests, values, unmasked } = masked;
+        let Masked { proposal: shown, paths: masked, marks, digests, values, unmasked } = masked;
         let identity = IdentityRecord::of(caller);
         let key = quota_key(&identity);
         let approval_id = match outcome {
@@ -136,7 +138,7 @@ impl Governor {
             let hash = idempotency_hash(&identity, &key, confirmation_token.as_deref(), executes);
             Idempotency { key, hash }
         });
-        let record = DecisionRecord {
+        let record = Arc::new(DecisionRecord {
             decision_id,
             actor: shown.actor,
             identity,
@@ -147,6 +149,7 @@ impl Governor {
             redact,
             masked,
             masked_digests: digests,
+            marks,
             outcome,
             reason: verdict.reason(),
             risk_level: verdict.risk_level,
@@ -158,13 +161,15 @@ impl Governor {
             expires_at,
             trace_id: shown.trace_id,
             executes,
-        };
+        });
+        let asked = Asked::new(Arc::clone(&record));
         let question = match approval_id {
             None => None,
             Some(approval_id) => {
-                let bytes = json_len(&record)?;
+                let bytes = json_len(&*record)?;
                 let question = NewQuestion {
                     approval_id,
+                    asked: asked.clone(),
                     timeout_allows: verdict.on_timeout() == OnTimeout::Allow,
                     deadline: self.clock.uptime().saturating_add(verdict.timeout()),
                     bytes,
@@ -183,6 +188,7 @@ impl Governor {
                 expires_at: expires_at.unwrap_or(now),
                 timeout_allows: question.timeout_allows,
                 state: QuestionState::Open,
+                votes: Vec::new(),
             }),
             confirmation: token.map(|token| ConfirmationState {
                 token_hash: Digest::of(token.as_bytes()),
@@ -190,12 +196,36 @@ impl Governor {
                 closed: None,
             }),
             allowed_at: (outcome == Outcome::Allow).then_some(now),
-            result: (outcome == Outcome::Deny).then(|| settled(ResultStatus::Blocked, &record.reason)),
+            result: (outcome == Outcome::Deny).then(|| Report::settled(ResultStatus::Blocked, &record.reason)),
         };
         let redeems = confirmation_token.filter(|_| outcome == Outcome::RequireConfirmation);
         let draft = Draft::new(now, &record, opening)?;
+        check_growth("action", sent, draft.bytes())?;
+        let has_masks = !record.masked.is_empty();
+        // What may redeem a confirmation is written once more, so it is kept whole.
+        let (record, kept) = if redeems.is_some() {
+            let kept = heap_bytes(&record.action.params) + heap_bytes(&record.metadata);
+            (record, kept)
+        } else {
+            (Arc::clone(asked.head()), 0)
+        };
+        let share = self.writes.take(&key, draft.bytes() + kept).map_err(|_| StoreError::Overloaded)?;
         let caller = caller.clone();
-        Ok(Decided { now, caller, record, action_key, draft, idempotency, redeems, question, values })
+        let growth = (Arc::clone(&self.growth), self.clock.uptime());
+        Ok(Decided {
+            now,
+            caller,
+            record,
+            has_masks,
+            action_key,
+            draft,
+            idempotency,
+            redeems,
+            question,
+            values,
+            growth,
+            _share: share,
+        })
     }
 
     /// The original values of parameters that contain something masked, if there is memory for them.

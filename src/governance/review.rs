@@ -3,7 +3,7 @@
 //! [`Pending::next`] decides the state after an act. This module finds the question, evaluates the policy and writes
 //! the new state, all in one job of the store.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::error::GovernanceError;
@@ -11,12 +11,14 @@ use super::generations::Generations;
 use super::governor::Governor;
 use super::held::Held;
 use super::job::{self, Refused};
-use super::write::settled;
-use crate::approvals::{Act, Moment, Pending, PolicyNow, Queue, Refusal, Vote};
-use crate::audit::record::{DecisionRecord, Event};
-use crate::audit::row::{AuditRow, RowState};
+use super::unrecorded::{Denial, Unrecorded, overrule, recorded};
+use crate::approvals::{Act, Moment, Pending, PolicyNow, Queue, Refusal};
+use crate::audit::record::{DecisionRecord, Event, VoteRecord};
+use crate::audit::row::{ApprovalState, AuditRow, RowState, Vote};
 use crate::audit::{StoreError, Tx, TxError};
-use crate::domain::{ApprovalId, Caller, Clock, Digest, Ending, EndingKind, How, QuestionState, ResultStatus};
+use crate::domain::{
+    ApprovalId, Caller, Clock, Digest, Ending, EndingKind, How, QuestionState, Report, ResultStatus, Timestamp, Verdict,
+};
 use crate::policy::Question;
 
 /// The most expired questions that one transaction ends.
@@ -30,7 +32,9 @@ pub enum Voted {
         /// The question.
         pending: Arc<Pending>,
         /// Where it stands now.
-        state: QuestionState,
+        approval: ApprovalState,
+        /// Whether that is on the record. Otherwise it is in force, and is recorded when the record can be written.
+        is_recorded: bool,
     },
     /// The same reviewer had ended the question with the same vote: it stays as it was.
     Before(Box<AuditRow>),
@@ -39,36 +43,79 @@ pub enum Voted {
 impl Governor {
     /// Takes a reviewer's vote. The first one ends the question. The same vote of the same reviewer again is answered
     /// as it was the first time; everybody else is told who was first.
+    ///
+    /// A denial takes effect even if the record cannot be written. An approval does not.
     pub async fn decide(
         &self,
         caller: &Caller,
         approval_id: ApprovalId,
         shown: Digest,
-        vote: Vote,
+        verdict: Verdict,
         reason: String,
     ) -> Result<Voted, GovernanceError> {
+        if let Some(denial) = self.unrecorded.denial(approval_id) {
+            return again_in_memory(&denial, caller, shown, verdict);
+        }
         let Some(pending) = self.queue.get(approval_id) else {
-            return self.vote_again(caller, approval_id, shown, vote).await;
+            return self.vote_again(caller, approval_id, shown, verdict).await;
         };
-        let (by, reason) = (caller.clone(), self.without_secrets(&reason));
+        let reason = self.without_secrets(&reason);
+        let (by, said) = (caller.clone(), reason.clone());
         let turn = self.turn(&pending);
         let voted = job::run(&self.store, move |tx| {
-            let by = &by;
+            let (by, reason) = (&by, said);
             let act = |tx: &mut Tx<'_>, state: &RowState| {
-                Ok(match vote {
-                    Vote::Approve => Act::Approve { by, shown, reason, policy: turn.policy_now(tx, state)? },
-                    Vote::Deny => Act::Deny { by, shown, reason },
+                Ok(match verdict {
+                    Verdict::Approve => Act::Approve { by, shown, reason, policy: turn.policy_now(tx, state)? },
+                    Verdict::Deny => Act::Deny { by, shown, reason },
                 })
             };
             turn.act(tx, act, Some(by.identity.how))
-        })
-        .await;
+        });
+        let voted = match verdict {
+            Verdict::Approve => voted.await,
+            Verdict::Deny => match recorded(voted).await {
+                Some(voted) => voted,
+                None => return self.deny_unrecorded(caller, pending, shown, reason).await,
+            },
+        };
+        // Somebody may have denied it in memory while the approval was on its way to the disk.
+        if let Some(denial) = self.unrecorded.denial(approval_id) {
+            return again_in_memory(&denial, caller, shown, verdict);
+        }
         match voted {
-            Ok(state) => Ok(Voted::Now { pending, state }),
+            Ok(approval) => Ok(Voted::Now { pending, approval, is_recorded: true }),
             // It ended while this vote was on its way.
-            Err(GovernanceError::AlreadyDecided { .. }) => self.vote_again(caller, approval_id, shown, vote).await,
+            Err(GovernanceError::AlreadyDecided { .. }) => self.vote_again(caller, approval_id, shown, verdict).await,
             Err(error) => Err(error),
         }
+    }
+
+    /// Denies in memory what the record cannot take now.
+    async fn deny_unrecorded(
+        &self,
+        by: &Caller,
+        pending: Arc<Pending>,
+        shown: Digest,
+        reason: String,
+    ) -> Result<Voted, GovernanceError> {
+        let approval_id = pending.approval_id;
+        let now = Moment { time: self.clock.now(), uptime: self.clock.uptime() };
+        let act = Act::Deny { by, shown, reason };
+        let vote = act.vote();
+        let approval = match pending.next(&QuestionState::Open, act, now) {
+            Ok(state) => ApprovalState { state, ..pending.open_state() },
+            Err(refusal) => return Err(self.turn(&pending).refusal(refusal)),
+        };
+        let (how, place) = (by.identity.how, OnceLock::new());
+        let denial = Denial { pending: Arc::clone(&pending), approval: approval.clone(), shown, how, vote, place };
+        if !self.deny_in_memory(denial) {
+            if let Some(denial) = self.unrecorded.denial(approval_id) {
+                return again_in_memory(&denial, by, shown, Verdict::Deny);
+            }
+            return self.vote_again(by, approval_id, shown, Verdict::Deny).await;
+        }
+        Ok(Voted::Now { pending, approval, is_recorded: false })
     }
 
     /// Ends every expired question, and returns the time until the next deadline.
@@ -100,7 +147,7 @@ impl Governor {
         caller: &Caller,
         approval_id: ApprovalId,
         shown: Digest,
-        vote: Vote,
+        verdict: Verdict,
     ) -> Result<Voted, GovernanceError> {
         let row = self.store.look(move |reader| reader.by_approval(approval_id)).await?;
         let Some((row, ending)) = row.and_then(|row| {
@@ -110,8 +157,9 @@ impl Governor {
             return Err(GovernanceError::NoApproval(approval_id));
         };
         // What the daemon itself ended names nobody, so nobody's vote is the one that ended it.
-        let is_same =
-            vote.ending() == ending.kind && *ending.by == *caller.identity.subject && row.state.action_digest == shown;
+        let is_same = verdict.ending() == ending.kind
+            && *ending.by == *caller.identity.subject
+            && row.state.action_digest == shown;
         if is_same { Ok(Voted::Before(Box::new(row))) } else { Err(already(approval_id, ending)) }
     }
 
@@ -123,6 +171,7 @@ impl Governor {
             generations: Arc::clone(&self.generations),
             clock: Arc::clone(&self.clock),
             held: Arc::clone(&self.held),
+            unrecorded: Arc::clone(&self.unrecorded),
         }
     }
 
@@ -139,6 +188,23 @@ impl Governor {
     }
 }
 
+/// Answers a vote on a question that was denied in memory.
+fn again_in_memory(
+    denial: &Denial,
+    caller: &Caller,
+    shown: Digest,
+    verdict: Verdict,
+) -> Result<Voted, GovernanceError> {
+    let Denial { pending, approval, .. } = denial;
+    let is_same = verdict == Verdict::Deny
+        && denial.shown == shown
+        && approval.ending().is_some_and(|ending| *ending.by == *caller.identity.subject);
+    if is_same {
+        return Ok(Voted::Now { pending: Arc::clone(pending), approval: approval.clone(), is_recorded: false });
+    }
+    Err(denial.already())
+}
+
 fn already(approval_id: ApprovalId, ending: Ending) -> GovernanceError {
     match ending.kind {
         EndingKind::Expired => GovernanceError::Expired { approval_id, ending },
@@ -153,6 +219,7 @@ pub(super) struct Turn {
     generations: Arc<Generations>,
     clock: Arc<dyn Clock>,
     held: Arc<Held>,
+    unrecorded: Arc<Unrecorded>,
 }
 
 impl Turn {
@@ -164,46 +231,82 @@ impl Turn {
         tx: &mut Tx<'_>,
         act: impl FnOnce(&mut Tx<'_>, &RowState) -> Result<Act<'a>, TxError>,
         how: Option<How>,
-    ) -> Result<QuestionState, Refused<GovernanceError>> {
+    ) -> Result<ApprovalState, Refused<GovernanceError>> {
         let approval_id = self.pending.approval_id;
         let found = tx.row_by_approval(approval_id)?;
         let Some((row, state, before)) = found.and_then(|(row, state)| {
-            let before = state.approval.as_ref()?.state.clone();
+            let before = state.approval.clone()?;
             Some((row, state, before))
         }) else {
             return Err(Refused::By(GovernanceError::NoApproval(approval_id)));
         };
-        if let QuestionState::Ended(ending) = before {
+        if let Some(ending) = before.ending().cloned() {
             // The queue may still have the question, if it was loaded from the store while the question ended.
-            let (queue, end) = (Arc::clone(&self.queue), ending.clone());
-            tx.after_commit(move || queue.end(approval_id, end));
+            let queue = Arc::clone(&self.queue);
+            tx.after_commit(move || drop(queue.end(before)));
             return Err(Refused::By(already(approval_id, ending)));
+        }
+        if let Some(denial) = self.unrecorded.denial(approval_id) {
+            return Err(Refused::By(denial.already()));
         }
         let now = Moment { time: self.clock.now(), uptime: self.clock.uptime() };
         let act = act(tx, &state)?;
-        let refusal = match self.pending.next(&before, act, now) {
+        let vote = act.vote();
+        let refusal = match self.pending.next(&before.state, act, now) {
             Ok(after) => {
-                self.write(tx, row, state, &after, how)?;
-                return Ok(after);
+                let by = how.map(|how| Person { how, vote });
+                return Ok(self.write(tx, now.time, row, state, after, by)?);
             }
             Err(refusal) => refusal,
         };
-        Err(Refused::By(match refusal {
-            Refusal::Ended(ending) => already(approval_id, ending),
+        Err(match refusal {
             Refusal::Late => {
                 let act = self.time_out(tx, &state)?;
-                let Ok(QuestionState::Ended(ending)) = self.pending.next(&before, act, now) else {
+                let Ok(QuestionState::Ended(ending)) = self.pending.next(&before.state, act, now) else {
                     return Err(TxError::Misuse("a question outlives its time").into());
                 };
-                self.write(tx, row, state, &QuestionState::Ended(ending.clone()), None)?;
-                GovernanceError::Expired { approval_id, ending }
+                self.write(tx, now.time, row, state, QuestionState::Ended(ending.clone()), None)?;
+                Refused::By(GovernanceError::Expired { approval_id, ending })
             }
-            Refusal::Early => return Err(TxError::Misuse("a question ends before its time").into()),
+            Refusal::Early => TxError::Misuse("a question ends before its time").into(),
+            refusal => Refused::By(self.refusal(refusal)),
+        })
+    }
+
+    /// Why an act is refused, for the caller.
+    fn refusal(&self, refusal: Refusal) -> GovernanceError {
+        let approval_id = self.pending.approval_id;
+        match refusal {
+            Refusal::Ended(ending) => already(approval_id, ending),
             Refusal::NotShown => {
                 GovernanceError::DigestMismatch { approval_id, actual: self.pending.decision.action_digest() }
             }
             Refusal::OwnProposal => GovernanceError::OwnProposal,
-        }))
+            // Its time is over, and the record cannot be written: nobody knows yet how it ends.
+            Refusal::Late | Refusal::Early => {
+                let why = format!("{approval_id} is past its deadline, and its end cannot be recorded yet");
+                StoreError::Unavailable { why: why.into(), disk_full: false }.into()
+            }
+        }
+    }
+
+    /// Writes a denial that took effect before the record could be written.
+    pub(super) fn record_denial(&self, tx: &mut Tx<'_>, denial: &Denial) -> Result<(), TxError> {
+        let found = tx.row_by_approval(self.pending.approval_id)?;
+        let Some((row, state)) = found else { return Ok(()) };
+        let before = state.approval.as_ref().map(|approval| approval.state.clone()).unwrap_or_default();
+        match before {
+            QuestionState::Open => {
+                let by = Person { how: denial.how, vote: denial.vote.clone() };
+                self.write(tx, self.clock.now(), row, state, denial.approval.state.clone(), Some(by)).map(drop)
+            }
+            QuestionState::Ended(ending) if ending.allows && state.result.is_none() => match denial.approval.ending() {
+                Some(denied) => overrule(tx, self.clock.now(), row, state, denied),
+                None => Ok(()),
+            },
+            // Its own first job was written after all, or another one that denied it.
+            QuestionState::Ended(_) => Ok(()),
+        }
     }
 
     /// The expiry of a question. Evaluates the policy only if the action may run without an answer.
@@ -233,48 +336,62 @@ impl Turn {
         Ok(if verdict.is_allowed() { PolicyNow::Allows } else { PolicyNow::Blocks(verdict.reason()) })
     }
 
-    /// Writes the state, and notifies watchers after it is durable.
+    /// Writes the state, and notifies watchers after it is durable. `at` is the time of the record, which may be later
+    /// than the ending.
     fn write(
         &self,
         tx: &mut Tx<'_>,
+        at: Timestamp,
         row: u64,
         mut state: RowState,
-        after: &QuestionState,
-        how: Option<How>,
-    ) -> Result<(), TxError> {
-        let approval_id = self.pending.approval_id;
-        if let Some(approval) = &mut state.approval {
-            approval.state = after.clone();
-        }
-        let Some(ending) = after.ending().cloned() else { return tx.update_row(row, &state) };
-        if ending.allows {
-            state.allowed_at = Some(ending.at);
-        } else {
-            let status = match ending.kind {
-                EndingKind::Cancelled => ResultStatus::Skipped,
-                _ => ResultStatus::Denied,
-            };
-            state.result = Some(settled(status, &ending.reason));
-        }
-        let decision_id = self.pending.decision.decision_id();
-        let event = Event::ApprovalEnded {
-            approval_id,
-            decision_id,
-            ending: ending.clone(),
-            how,
-            policy_revision: self.generations.current().policy.revision(),
+        after: QuestionState,
+        by: Option<Person>,
+    ) -> Result<ApprovalState, TxError> {
+        let Some(mut approval) = state.approval.take() else {
+            return Err(TxError::Misuse("a question is not in its row"));
         };
-        tx.append(ending.at, &event)?;
-        tx.update_row(row, &state)?;
-        let (queue, held) = (Arc::clone(&self.queue), Arc::clone(&self.held));
-        tx.after_commit(move || {
-            if !ending.allows {
-                held.forget(decision_id);
+        approval.state = after;
+        let approval_id = self.pending.approval_id;
+        if let Some(ending) = approval.ending().cloned() {
+            if ending.allows {
+                state.allowed_at = Some(ending.at);
+            } else {
+                let status = match ending.kind {
+                    EndingKind::Cancelled => ResultStatus::Skipped,
+                    _ => ResultStatus::Denied,
+                };
+                state.result = Some(Report::settled(status, &ending.reason));
             }
-            queue.end(approval_id, ending);
-        });
-        Ok(())
+            let decision_id = self.pending.decision.decision_id();
+            let (how, vote) = by.map_or((None, None), |by| (Some(by.how), by.vote));
+            let event = Event::ApprovalEnded {
+                approval_id,
+                decision_id,
+                ending: ending.clone(),
+                how,
+                policy_revision: self.generations.current().policy.revision(),
+                vote: vote.clone(),
+            };
+            let record_id = tx.append(at, &event)?.record_id;
+            approval.votes.extend(vote.map(|vote| Vote { record_id, voted_at: ending.at, vote }));
+            let (queue, held, ended) = (Arc::clone(&self.queue), Arc::clone(&self.held), approval.clone());
+            tx.after_commit(move || {
+                if !ending.allows {
+                    held.forget(decision_id);
+                }
+                drop(queue.end(ended));
+            });
+        }
+        state.approval = Some(approval.clone());
+        tx.update_row(row, &state)?;
+        Ok(approval)
     }
+}
+
+/// The person who acts.
+struct Person {
+    how: How,
+    vote: Option<VoteRecord>,
 }
 
 #[cfg(test)]
@@ -314,24 +431,27 @@ mod tests {
             async |by: &Caller, vote| governor.decide(by, approval_id, asked.action_digest, vote, String::new()).await;
 
         for how in [How::UnixPeer, How::BootstrapCredential] {
-            for vote in [Vote::Approve, Vote::Deny] {
+            for vote in [Verdict::Approve, Verdict::Deny] {
                 let refused = decide(&caller("local:ada", how, 2), vote).await.unwrap_err();
                 assert!(matches!(refused, GovernanceError::OwnProposal), "{how:?}, {vote:?}: {refused}");
             }
         }
         // A refused act changes nothing: another reviewer can still decide.
-        let voted = decide(&caller("local:bob", How::UnixPeer, 3), Vote::Approve).await.unwrap();
-        let Voted::Now { state, .. } = voted else { panic!("{voted:?}") };
-        let ending = state.ending().unwrap();
+        let voted = decide(&caller("local:bob", How::UnixPeer, 3), Verdict::Approve).await.unwrap();
+        let Voted::Now { approval, .. } = voted else { panic!("{voted:?}") };
+        let ending = approval.ending().unwrap();
         assert_eq!((ending.allows, ending.by.as_str()), (true, "local:bob"));
+        let [vote] = &approval.votes[..] else { panic!("{:?}", approval.votes) };
+        assert_eq!((vote.vote.verdict, &vote.vote.by.subject), (Verdict::Approve, &ending.by));
+        assert_eq!((vote.vote.action_digest, vote.voted_at), (asked.action_digest, ending.at));
 
         // The same vote again changes nothing; another credential of the same subject is the same reviewer.
         for how in [How::UnixPeer, How::BootstrapCredential] {
-            let again = decide(&caller("local:bob", how, 4), Vote::Approve).await.unwrap();
+            let again = decide(&caller("local:bob", how, 4), Verdict::Approve).await.unwrap();
             let Voted::Before(row) = again else { panic!("{again:?}") };
-            assert_eq!(row.state.approval.unwrap().state, state);
+            assert_eq!(row.state.approval.unwrap(), approval);
         }
-        for (by, vote) in [("local:bob", Vote::Deny), ("local:eve", Vote::Approve), ("", Vote::Approve)] {
+        for (by, vote) in [("local:bob", Verdict::Deny), ("local:eve", Verdict::Approve), ("", Verdict::Approve)] {
             let refused = decide(&caller(by, How::UnixPeer, 5), vote).await.unwrap_err();
             assert!(matches!(refused, GovernanceError::AlreadyDecided { .. }), "{by}, {vote:?}: {refused}");
         }

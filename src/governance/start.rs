@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::clock_state::{ClockState, Clocks};
 use super::generations::{Generation, Generations};
 use super::governor::{Entropy, Governor, Settings};
 use super::held::Held;
@@ -9,11 +10,15 @@ use super::policy_changes::{By, FINDINGS_RECORDED, record_loaded};
 use super::restore::fill;
 use super::secret::StoreSecret;
 use super::tokens::Tokens;
+use super::unrecorded::Unrecorded;
 use crate::approvals::Queue;
 use crate::audit::record::Event;
 use crate::audit::{Reader, Store, StoreError};
 use crate::domain::{Clock, Digest};
-use crate::limits::{Budget, QuotaLimits};
+use crate::limits::{Amount, Budget, Growth, Quota, QuotaLimits};
+
+/// The limit of writes that are under way, and of the bytes of their records.
+const WRITES: Amount = Amount { count: 100_000, bytes: 48 << 20 };
 
 impl Governor {
     /// Starts a run: records the policy and loads the open questions into the queue. Questions that expired meanwhile
@@ -30,19 +35,20 @@ impl Governor {
         settings: Settings,
         flags: Vec<String>,
     ) -> Result<Self, StoreError> {
+        let started = Clocks::read(&*clock);
         let Settings { pending: total, pending_per_caller: per_caller, anonymous_share, own_uid, .. } = settings;
         let anonymous = total.percent(anonymous_share);
         let queue = Arc::new(Queue::new(QuotaLimits { total, anonymous, per_caller }));
         store
             .scan_at_start({
                 let (queue, clock) = (Arc::clone(&queue), Arc::clone(&clock));
-                move |reader| fill(&queue, reader, clock.as_ref(), own_uid)
+                move |reader| fill(&queue, reader, clock.as_ref(), own_uid, &Unrecorded::default())
             })
             .await?;
         let tokens = Arc::new(Tokens::new(store.scan_at_start(Reader::tokens).await?));
         let first = generations.current();
-        let (now, uptime) = (clock.now(), clock.uptime());
-        let clock_gap = store.scan(Reader::clock_gap).await?;
+        let now = clock.now();
+        let gap = store.scan(Reader::clock_gap).await?;
         let program = env!("CARGO_PKG_VERSION").to_owned();
         let policy = Arc::clone(&first.policy);
         let comment = store
@@ -61,10 +67,17 @@ impl Governor {
             entropy,
             secret: StoreSecret::new(&store_key).ok_or(StoreError::Closed)?,
             pace: Budget::default(),
+            growth: Arc::new(Growth::new(settings.growth)),
+            writes: Quota::new(QuotaLimits {
+                total: WRITES,
+                anonymous: WRITES.percent(anonymous_share),
+                per_caller: WRITES.percent(50),
+            }),
             settings,
             held: Arc::new(Held::new(anonymous_share)),
-            started: (now, uptime),
-            clock_gap: tokio::sync::watch::Sender::new(clock_gap),
+            unrecorded: Arc::default(),
+            started,
+            clock_state: tokio::sync::watch::Sender::new(ClockState { gap, ..ClockState::default() }),
             changing: tokio::sync::Mutex::default(),
         };
         governor.expire_due().await?;

@@ -8,12 +8,11 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::*;
-use crate::approvals::Vote;
 use crate::audit::Store;
 use crate::audit::record::Event;
 use crate::domain::{
     Action, ApprovalId, Caller, Check, Checked, Clock, ConnectionId, Decision, DecisionCode, Digest, EndingKind, How,
-    Identity, JsonLimits, Outcome, Peer, Proposal, Role, Roles, Timestamp,
+    Identity, JsonLimits, Outcome, Peer, Proposal, Report, Role, Roles, Timestamp, Verdict,
 };
 use crate::policy::{Policy, Source};
 
@@ -84,9 +83,9 @@ impl House {
 
     async fn approve(&self, caller: &Caller, answer: &Decision) -> Result<crate::domain::Ending, GovernanceError> {
         let (id, digest) = question(answer);
-        let voted = self.governor.decide(caller, id, digest, Vote::Approve, String::new()).await?;
+        let voted = self.governor.decide(caller, id, digest, Verdict::Approve, String::new()).await?;
         let state = match voted {
-            Voted::Now { state, .. } => state,
+            Voted::Now { approval, .. } => approval.state,
             Voted::Before(row) => row.state.approval.expect("a reviewer was asked").state,
         };
         Ok(state.ending().expect("one vote ends it").clone())
@@ -227,7 +226,7 @@ async fn what_one_identity_proposed_is_nobody_elses_to_follow() {
         house.governor.cancel(&stranger, id, String::new()).await.map(drop),
         house
             .governor
-            .report(&stranger, id, checked(write::settled(crate::domain::ResultStatus::Success, "")))
+            .report(&stranger, id, checked(Report::settled(crate::domain::ResultStatus::Success, "")))
             .await
             .map(drop),
     ] {
@@ -244,7 +243,7 @@ async fn a_secret_too_short_to_be_looked_for_hides_nothing_else() {
     let row = house.governor.store().read().unwrap().by_decision(id).unwrap().unwrap();
     assert_eq!(row.decision.action.params["password"], "[masked, 7 characters]");
     let said = "123 is wrong, and so is [masked, 7 characters]";
-    let failed = write::settled(crate::domain::ResultStatus::Failed, said);
+    let failed = Report::settled(crate::domain::ResultStatus::Failed, said);
     house.governor.report(&agent(), id, checked(failed)).await.unwrap();
     let row = house.governor.store().read().unwrap().by_decision(id).unwrap().unwrap();
     assert_eq!(row.state.result.unwrap().error, said);
@@ -299,11 +298,13 @@ async fn a_key_is_good_for_one_run() {
     house.governor.generations().install(generation(reads));
     assert_eq!(house.propose_by(&agent(), key).await.unwrap(), again, "the decision itself has not changed");
 
-    let report = write::settled(crate::domain::ResultStatus::Failed, "out of order");
+    let report = Report::settled(crate::domain::ResultStatus::Failed, "out of order");
     house.governor.report(&agent(), first.decision_id, checked(report.clone())).await.unwrap();
     let spent = house.propose_by(&agent(), key).await.unwrap();
     assert_eq!((spent.outcome, spent.code, spent.replayed), (Outcome::Deny, DecisionCode::AlreadyReported, true));
-    assert_eq!(spent.result, Some(report));
+    let result = spent.result.clone().unwrap();
+    assert_eq!((result.report, result.audit_ref.is_some()), (report, true));
+    assert!(result.reported_at.is_some());
     let waited = house.governor.await_decision(&agent(), first.decision_id, Duration::ZERO).await.unwrap();
     assert_eq!(waited, Decision { replayed: false, ..spent });
 }
@@ -340,7 +341,7 @@ rules:
     assert!(!is_held(&denied), "nothing is ever reported of what is blocked");
     let read = propose("read").await;
     assert!(is_held(&read));
-    let report = write::settled(crate::domain::ResultStatus::Success, "paid with 4111-1111");
+    let report = Report::settled(crate::domain::ResultStatus::Success, "paid with 4111-1111");
     governor.report(&agent, read.decision_id, checked(report)).await.unwrap();
     assert!(!is_held(&read));
     let row = governor.store().read().unwrap().by_decision(read.decision_id).unwrap().unwrap();
@@ -409,14 +410,14 @@ async fn a_clock_that_jumps_while_the_daemon_runs_retires_nothing_and_stays_susp
     // Less than a day ahead of what has passed: nothing is as old by the time that has.
     house.clock.wall.store(86_399, Ordering::SeqCst);
     assert_eq!(house.governor.retire(Duration::from_hours(1)).await.unwrap(), 0);
-    assert!(house.governor.clock_gap().borrow().is_none());
+    assert!(house.governor.clock_state().borrow().gap.is_none());
     house.clock.wall.store(100 * 86_400, Ordering::SeqCst);
     assert_eq!(house.governor.retire(RETAIN).await.unwrap(), 0);
-    let gap = house.governor.clock_gap().borrow().expect("it is noted");
+    let gap = house.governor.clock_state().borrow().gap.expect("it is noted");
     house.propose(&agent(), "read", json!({})).await;
 
     let house = house.restart(0, RULES).await;
-    assert_eq!(*house.governor.clock_gap().borrow(), Some(gap));
+    assert_eq!(house.governor.clock_state().borrow().gap, Some(gap));
     assert_eq!(house.governor.retire(RETAIN).await.unwrap(), 0);
     let (store, now) = (house.governor.store().clone(), house.governor.now());
     find_clock_gap(&store, now, Some(gap.before)).await.unwrap();

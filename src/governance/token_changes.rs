@@ -16,8 +16,9 @@ use super::error::GovernanceError;
 use super::governor::Governor;
 use super::job::{self, Refused};
 use super::requests::RequestId;
+use super::unrecorded::{Revocation, recorded};
 use crate::audit::record::Event;
-use crate::audit::{StoredAnswer, StoredToken, TxError};
+use crate::audit::{StoredAnswer, StoredToken, Tx, TxError};
 use crate::domain::{Caller, Digest, ParamsError, Roles, Timestamp, TokenId};
 
 /// The prefix of every token, so that scanners for leaked secrets recognize it.
@@ -57,6 +58,30 @@ pub struct RevokedToken {
     pub token: StoredToken,
     /// When it was revoked.
     pub revoked_at: Timestamp,
+    /// Whether the revocation is on the record. Otherwise it is in force, and is recorded when the record can be written.
+    #[serde(skip, default = "is_recorded")]
+    pub is_recorded: bool,
+}
+
+/// What is read from the record is on it.
+fn is_recorded() -> bool {
+    true
+}
+
+impl From<Revocation> for RevokedToken {
+    /// A revocation that is in force in memory only.
+    fn from(Revocation { token, at, .. }: Revocation) -> Self {
+        Self { token: StoredToken::clone(&token), revoked_at: at, is_recorded: false }
+    }
+}
+
+impl RevokedToken {
+    /// Keeps the answer for retries.
+    pub(super) fn keep(&self, tx: &mut Tx<'_>) -> Result<(), TxError> {
+        let answer = serde_json::to_value(self).map_err(|error| TxError::from(ParamsError::from(error)))?;
+        let key = Digest::of(self.token.token_id.to_string().as_bytes());
+        tx.put_answer(key, &StoredAnswer { at: self.revoked_at, request: key, answer })
+    }
 }
 
 /// The answer to `CreateToken` that is kept for retries: the token is derived from the seed again.
@@ -135,12 +160,15 @@ impl Governor {
     }
 
     /// Revokes the one token with this id, beginning of an id, or name. A token that was revoked not long ago is
-    /// answered again.
+    /// answered again. If the record cannot be written, the token is revoked in memory, and on the record later.
     pub async fn revoke(&self, caller: &Caller, named: &str) -> Result<RevokedToken, GovernanceError> {
         let mut matching = self.tokens.list();
         matching.retain(|token| is_named(token, named));
         match matching.as_slice() {
-            [] => self.revoked_earlier(named).await,
+            [] => match self.unrecorded.revoked(|token| is_named(token, named)) {
+                Some(revocation) => Ok(revocation.into()),
+                None => self.revoked_earlier(named).await,
+            },
             [one] => match self.revoke_token(caller, one.token_id).await {
                 // Another call was faster.
                 Err(GovernanceError::NoToken(_)) => self.revoked_earlier(&one.token_id.to_string()).await,
@@ -155,25 +183,31 @@ impl Governor {
 
     /// Revokes a token.
     async fn revoke_token(&self, caller: &Caller, token_id: TokenId) -> Result<RevokedToken, GovernanceError> {
+        if let Some(revocation) = self.unrecorded.revocation(token_id) {
+            return Ok(revocation.into());
+        }
         let (now, by) = (self.clock.now(), caller.identity.subject.to_string());
-        let tokens = Arc::clone(&self.tokens);
+        let (tokens, revoker) = (Arc::clone(&self.tokens), by.clone());
         let revoked = job::run(&self.store, move |tx| {
             let mut all = tx.tokens()?;
             let Some(at) = all.iter().position(|token| token.token_id == token_id) else {
                 return Err(Refused::By(GovernanceError::NoToken(token_id.to_string())));
             };
-            let revoked = RevokedToken { token: all.remove(at), revoked_at: now };
-            tx.append(now, &Event::TokenRevoked { token_id, subject: revoked.token.subject.clone(), by })?;
+            let revoked = RevokedToken { token: all.remove(at), revoked_at: now, is_recorded: true };
+            let subject = revoked.token.subject.clone();
+            tx.append(now, &Event::TokenRevoked { token_id, subject, by: revoker, at: None })?;
             tx.remove_token(token_id)?;
-            let answer = serde_json::to_value(&revoked).map_err(|error| TxError::from(ParamsError::from(error)))?;
-            let key = Digest::of(token_id.to_string().as_bytes());
-            tx.put_answer(key, &StoredAnswer { at: now, request: key, answer })?;
+            revoked.keep(tx)?;
             tx.after_commit(move || tokens.replace(all));
             Ok(revoked)
-        })
-        .await?;
-        tracing::info!(token = %token_id, subject = revoked.token.subject, "token revoked");
-        Ok(revoked)
+        });
+        if let Some(revoked) = recorded(revoked).await {
+            let revoked = revoked?;
+            tracing::info!(token = %token_id, subject = revoked.token.subject, "token revoked");
+            return Ok(revoked);
+        }
+        let revocation = self.revoke_in_memory(token_id, by);
+        revocation.map(Into::into).ok_or_else(|| GovernanceError::NoToken(token_id.to_string()))
     }
 
     /// The token of this name that was revoked last, as long as answers are kept.

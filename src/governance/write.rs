@@ -12,14 +12,17 @@ use crate::approvals::{Asked, Pending, Queue, QueueFull, Unmasked, UnmaskedCell,
 use crate::audit::record::{DecisionRecord, Event};
 use crate::audit::row::{ConfirmationClosed, RowState};
 use crate::audit::{Draft, Opening, Tx, TxError};
-use crate::domain::{ApprovalId, Caller, DecisionId, Digest, Outcome, Report, ResultStatus, Timestamp};
-use crate::limits::Share;
+use crate::domain::{ApprovalId, Caller, DecisionId, Digest, Outcome, RecordId, Timestamp};
+use crate::limits::{DiskLow, Growth, Share};
 
-/// A decision that is ready to be written.
+/// A decision that is ready to be written. Many may be queued, so the draft alone has all of a large one.
 pub(super) struct Decided {
     pub(super) now: Timestamp,
     pub(super) caller: Caller,
-    pub(super) record: DecisionRecord,
+    /// Without the action of a large decision, unless it may redeem a confirmation.
+    pub(super) record: Arc<DecisionRecord>,
+    /// Whether something of the action is masked.
+    pub(super) has_masks: bool,
     /// The key that identifies the action.
     pub(super) action_key: Digest,
     pub(super) draft: Draft,
@@ -30,6 +33,10 @@ pub(super) struct Decided {
     pub(super) question: Option<(Result<Share, QueueFull>, NewQuestion)>,
     /// The masked values, to find them in the report. Never stored.
     pub(super) values: Values,
+    /// What callers may write when the disk runs low, and the uptime.
+    pub(super) growth: (Arc<Growth>, Duration),
+    /// Its share of the memory of writes that are under way.
+    pub(super) _share: Share,
 }
 
 /// An idempotency key.
@@ -43,6 +50,7 @@ pub(super) struct Idempotency {
 /// A question that is ready to be written.
 pub(super) struct NewQuestion {
     pub(super) approval_id: ApprovalId,
+    pub(super) asked: Asked,
     pub(super) timeout_allows: bool,
     pub(super) deadline: Duration,
     pub(super) bytes: usize,
@@ -85,6 +93,9 @@ impl Decided {
             Some((Ok(place), question)) => Some((place, question)),
         };
 
+        // A retry of a recorded proposal writes nothing, so it needs no space either.
+        let (growth, uptime) = &self.growth;
+        growth.take(&quota_key(&self.record.identity), on_disk(self.draft.bytes()), *uptime).map_err(refused)?;
         let inserted = tx.insert_decision(self.draft)?;
         let decision_id = self.record.decision_id;
         if let Some((row, asked)) = confirmed {
@@ -93,20 +104,21 @@ impl Decided {
             let held = Arc::clone(&held);
             tx.after_commit(move || held.forget(asked.decision_id));
         }
-        let decision = Arc::new(self.record);
+        let decision = self.record;
         if let Some((place, question)) = question {
-            let pending = question.pending(&decision, self.now, &self.caller);
-            tx.after_commit(move || queue.add(pending, place));
+            let pending = question.pending(inserted.appended.record_id, self.now, &self.caller, decision.expires_at);
+            let (_, uptime) = self.growth;
+            tx.after_commit(move || queue.ask(pending, place, uptime));
         }
         // Keeps the values even if all are too short to search for: if the values were unknown, all text of the report
         // would be masked. A denied action has no report.
-        let masks = !self.values.is_empty() || !decision.masked.is_empty();
-        if masks && decision.outcome != Outcome::Deny {
+        if (self.has_masks || !self.values.is_empty()) && decision.outcome != Outcome::Deny {
             let key = quota_key(&decision.identity);
             tx.after_commit(move || held.keep(&key, decision_id, self.values));
         }
         let record_id = inserted.appended.record_id;
-        Ok(Written::New(Box::new(OnRecord { record_id, time: self.now, decision, state: inserted.state })))
+        let decision = Arc::unwrap_or_clone(decision);
+        Ok(Written::New(Box::new(OnRecord::new(record_id, self.now, decision, inserted.state))))
     }
 
     /// Handles a retry. An allowed, unreported action is allowed again, unless the policy now blocks it. That denial is
@@ -117,7 +129,7 @@ impl Decided {
         if !may_run || self.record.outcome != Outcome::Deny {
             return Ok(Written::Earlier(decision_id));
         }
-        let (reason, policy_revision) = (self.record.reason, self.record.policy_revision);
+        let (reason, policy_revision) = (self.record.reason.clone(), self.record.policy_revision);
         tx.append(self.now, &Event::ReplayDenied { decision_id, reason: reason.clone(), policy_revision })?;
         Ok(Written::Blocked(decision_id, reason))
     }
@@ -154,9 +166,10 @@ impl Decided {
         }
         confirmation.closed = Some(ConfirmationClosed::Redeemed(self.record.decision_id));
 
-        self.record.outcome = Outcome::Allow;
-        self.record.expires_at = None;
-        self.record.reason = format!("the agent's user confirmed {}", asked.decision_id);
+        let record = Arc::make_mut(&mut self.record);
+        record.outcome = Outcome::Allow;
+        record.expires_at = None;
+        record.reason = format!("the agent's user confirmed {}", asked.decision_id);
         let opening = Opening {
             idempotency: self.idempotency.as_ref().map(|key| key.hash),
             action_key: Some(self.action_key),
@@ -169,15 +182,16 @@ impl Decided {
 }
 
 impl NewQuestion {
-    fn pending(self, decision: &Arc<DecisionRecord>, now: Timestamp, caller: &Caller) -> Pending {
+    fn pending(self, record_id: RecordId, now: Timestamp, caller: &Caller, expires_at: Option<Timestamp>) -> Pending {
         Pending {
             approval_id: self.approval_id,
-            decision: Asked::new(Arc::clone(decision)),
+            decision: self.asked,
+            record_id,
             bytes: self.bytes,
             unmasked: UnmaskedCell::new(self.unmasked),
             connection: Some(caller.connection),
             requested_at: now,
-            expires_at: decision.expires_at.unwrap_or(now),
+            expires_at: expires_at.unwrap_or(now),
             deadline: self.deadline,
             timeout_allows: self.timeout_allows,
             is_missed: false,
@@ -186,7 +200,25 @@ impl NewQuestion {
     }
 }
 
-/// A result that the daemon itself sets.
-pub(super) fn settled(status: ResultStatus, error: &str) -> Report {
-    Report { status, data: None, error: error.to_owned(), started_at: None, completed_at: None }
+/// About how many bytes of the disk records of this size take, with their rows and indexes.
+pub(super) fn on_disk(bytes: usize) -> u64 {
+    2 * bytes as u64 + 2048
+}
+
+/// How many times as many bytes as its content a call may write.
+const MAX_GROWTH: usize = 3;
+/// What every record takes beside the content of its call.
+const GROWTH_ALLOWANCE: usize = 16 << 10;
+
+/// Refuses a call that would write much more than its content. `sent` and `recorded` are in bytes.
+pub(super) fn check_growth(field: &'static str, sent: usize, recorded: usize) -> Result<(), GovernanceError> {
+    if recorded <= sent.saturating_mul(MAX_GROWTH).saturating_add(GROWTH_ALLOWANCE) {
+        return Ok(());
+    }
+    Err(GovernanceError::TooMuchGrowth { field, sent, recorded })
+}
+
+/// The refusal of a write for lack of space.
+pub(super) fn refused(low: DiskLow) -> Refused<GovernanceError> {
+    Refused::By(low.into())
 }

@@ -14,7 +14,7 @@ use super::secrets::Secrets;
 use super::truth::Truth;
 use super::value::{self, Found};
 use super::verdict::Verdict;
-use crate::domain::{Approval, ParamPath, RiskLevel, visible};
+use crate::domain::{Approval, Marks, ParamPath, Pointer, RiskLevel, visible};
 
 /// How many rules with matching globs are described at most. The matched rule and the rule that certainly matches
 /// are always described.
@@ -253,7 +253,11 @@ impl Traces<'_> {
         let is_hidden = self.hidden.iter().any(|hidden| value::overlap(hidden, param))
             || param.as_str().split('.').any(|name| self.secrets.is_name(name));
         let show = |value: &serde_json::Value| {
-            if is_hidden { placeholder(value) } else { shown(&self.secrets.mask_alone(value).0.to_string()) }
+            if is_hidden {
+                placeholder(value)
+            } else {
+                shown(&self.secrets.mask_alone(value, &Pointer::default(), &mut Marks::default()).0.to_string())
+            }
         };
         match value::find(&self.question.action.params, param) {
             Found::Missing => "missing".to_owned(),

@@ -64,7 +64,7 @@ pub use condition::{Condition, Group, Test};
 pub use diagnostic::{Diagnostic, LoadErrors};
 pub use explain::{ConditionTrace, Explanation, Outcome, RuleTrace};
 pub use glob::Glob;
-pub use mask::{is_masked, mask, masked_text};
+pub use mask::{is_masked, mask, masked_characters};
 pub use pattern::Pattern;
 pub use question::Question;
 pub use rule::{DEFAULT_TIMEOUT, OnTimeout, Position, Rule};

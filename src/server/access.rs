@@ -75,7 +75,8 @@ pub const OPERATIONS: &[Operation] = &[
     of(&[Role::Reviewer], "POST", "/api/v1/approvals/{approval_id}/approve"),
     of(&[Role::Reviewer], "POST", "/api/v1/approvals/{approval_id}/deny"),
     of(&[Role::Auditor], "GET", "/api/v1/audit"),
-    of(&[Role::Auditor], "GET", "/api/v1/audit/decisions/{decision_id}"),
+    of(&[Role::Auditor], "GET", "/api/v1/audit/decisions"),
+    of(&[Role::Auditor], "GET", "/api/v1/audit/decisions/{id}"),
     of(&[Role::Auditor], "GET", "/api/v1/audit/records"),
     of(&[Role::Auditor], "GET", "/api/v1/stats"),
     of(&[Role::Auditor], "GET", "/api/v1/log/checkpoint"),
@@ -127,7 +128,13 @@ fn grpc(service: &str, method: &str) -> Access {
         }
         (
             "aegis.v1.AuditService",
-            "StreamAudit" | "GetStats" | "GetCheckpoint" | "GetInclusionProof" | "GetConsistencyProof",
+            "StreamAudit"
+            | "GetDecision"
+            | "ListDecisions"
+            | "GetStats"
+            | "GetCheckpoint"
+            | "GetInclusionProof"
+            | "GetConsistencyProof",
         ) => &[Role::Auditor],
         ("aegis.v1.AdminService", "CreateToken" | "RevokeToken" | "RotateLogKey" | "RedactDecision")
         | ("aegis.v1.PolicyService", "UpdatePolicy") => &[Role::Admin],

@@ -35,11 +35,14 @@ pub(crate) const fn status(code: ErrorCode) -> StatusCode {
         | E::NotRedactable
         | E::ConfirmationInvalid
         | E::PolicyNotWritable
+        | E::CursorAhead
+        | E::OtherLog
         | E::RevisionMismatch
         | E::KeyUnsettled => StatusCode::CONFLICT,
         E::TooManyFailures
         | E::TooManyPendingApprovals
         | E::RateLimited
+        | E::DiskLow
         | E::TooManyStreams
         | E::TooManyBytes
         | E::RecordBusy

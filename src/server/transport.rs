@@ -21,6 +21,7 @@ use tower::{Service, ServiceExt as _};
 use super::listen::Stream;
 use super::receive::Room;
 use crate::auth::Connection;
+use crate::domain::ConnectionId;
 
 /// How often an idle HTTP/2 connection gets a ping, and how long the reply may take.
 const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(30);
@@ -52,6 +53,8 @@ pub(crate) struct Transport<S> {
     builder: Arc<auto::Builder<TokioExecutor>>,
     limits: ConnectionLimits,
     connections: TaskTracker,
+    /// Called with each connection that is closed.
+    closed: Arc<dyn Fn(ConnectionId) + Send + Sync>,
     /// Asks every client to close its connection.
     stop: CancellationToken,
     /// Closes the connections that are still open.
@@ -63,8 +66,13 @@ where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + Sync + 'static,
     S::Future: Send,
 {
-    /// Creates a server of this service, which runs until told to stop.
-    pub(crate) fn new(service: S, limits: ConnectionLimits, stop: CancellationToken) -> Self {
+    /// Creates a server of this service, which runs until told to stop. It calls `closed` for each closed connection.
+    pub(crate) fn new(
+        service: S,
+        limits: ConnectionLimits,
+        closed: impl Fn(ConnectionId) + Send + Sync + 'static,
+        stop: CancellationToken,
+    ) -> Self {
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.headers).max_buf_size(HTTP1_BUFFER);
         builder
@@ -78,6 +86,7 @@ where
             builder: Arc::new(builder),
             limits,
             connections: TaskTracker::new(),
+            closed: Arc::new(closed),
             stop,
             cut: CancellationToken::new(),
         }
@@ -86,7 +95,7 @@ where
     /// Serves a connection in a separate task.
     pub(crate) fn serve(&self, stream: Stream, connection: Connection) {
         let transport = self.clone();
-        let peer = connection.peer;
+        let (peer, id, closed) = (connection.peer, connection.id, Arc::clone(&self.closed));
         self.connections.spawn(async move {
             let cut = transport.cut.clone();
             tokio::select! {
@@ -98,6 +107,7 @@ where
                 }
                 () = cut.cancelled() => {}
             }
+            closed(id);
         });
     }
 

@@ -65,6 +65,7 @@ fn draft(number: u64) -> Draft {
         redact: Vec::new(),
         masked: Vec::new(),
         masked_digests: std::collections::BTreeMap::new(),
+        marks: Vec::new(),
         outcome: Outcome::Allow,
         reason: "rule `reads` allows it".into(),
         risk_level: RiskLevel::Low,

@@ -115,6 +115,7 @@ fn draft(start: Timestamp, number: u64) -> Draft {
         redact: Vec::new(),
         masked: Vec::new(),
         masked_digests: std::collections::BTreeMap::new(),
+        marks: Vec::new(),
         outcome: Outcome::Allow,
         reason: "rule `contacts` allows".into(),
         risk_level: RiskLevel::Low,

@@ -16,8 +16,8 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::harness::{
-    AEGIS, Authority, Daemon, ISSUER, Setup, Signer, Verdict, as_nobody, connect, knock, knock_rest, me, propose,
-    reason, sha256, stderr, text, unix, with_token,
+    AEGIS, Authority, Daemon, ISSUER, Setup, Signer, Verdict, as_nobody, connect, ended_by, knock, knock_rest, me,
+    propose, reason, sha256, stderr, text, unix, with_token,
 };
 
 /// The methods of the API, by what this test knows about each service: independent of the table that it tests.
@@ -518,5 +518,5 @@ async fn under_dev_an_agent_can_approve_itself_and_the_record_says_that_nobody_i
     };
     let mut anonymous = ApprovalServiceClient::new(daemon.tcp().await);
     let ending = anonymous.approve(approve).await.unwrap().into_inner().approval.unwrap().ending.unwrap();
-    assert_eq!((ending.allows, ending.by.as_str()), (true, "anonymous"));
+    assert_eq!((ending.allows, ended_by(&ending)), (true, "anonymous"));
 }

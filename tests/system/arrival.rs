@@ -2,7 +2,7 @@
 
 use aegis::proto::v1;
 
-use crate::harness::{DEADLINE, Setup, ask, ending, no, propose, yes};
+use crate::harness::{DEADLINE, Setup, ask, ending, no, propose, report, yes};
 
 const ASK: &str = "
 rules:
@@ -43,9 +43,7 @@ async fn reports_that_are_sent_together_are_recorded_in_the_order_in_which_they_
     let reports: Vec<_> = asked
         .iter()
         .map(|decision_id| {
-            let (mut agent, decision_id) = (agent.clone(), decision_id.clone());
-            let status = v1::ResultStatus::Success.into();
-            let request = v1::ReportResultRequest { decision_id, status, ..v1::ReportResultRequest::default() };
+            let (mut agent, request) = (agent.clone(), report(decision_id, v1::ResultStatus::Success));
             tokio::spawn(async move { agent.report_result(request).await })
         })
         .collect();

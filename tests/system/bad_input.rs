@@ -7,7 +7,7 @@ use prost_types::{ListValue, Struct, Timestamp, Value};
 use serde_json::json;
 use tonic::{Code, Status};
 
-use crate::harness::{Setup, eventually, fields, params, propose, reason, seconds};
+use crate::harness::{Setup, ended_by, eventually, fields, params, propose, reason, report, seconds};
 
 /// Refused as a request whose fields are wrong: exactly these, in any order.
 fn names(status: &Status, expected: &[&str]) {
@@ -55,7 +55,7 @@ async fn texts_are_bounded_and_everything_that_is_wrong_is_said_at_once() {
     let at_the_limit = v1::ProposeRequest {
         actor: Some(v1::Actor { id: long(256), r#type: long(256) }),
         action: Some(v1::Action { r#type: long(1024), target: long(8192), description: long(16 << 10), params: None }),
-        context: Some(v1::Context { session_id: long(256), metadata: None }),
+        context: Some(v1::ProposalContext { session_id: long(256), metadata: None }),
         idempotency_key: long(256),
         ..v1::ProposeRequest::default()
     };
@@ -69,7 +69,7 @@ async fn texts_are_bounded_and_everything_that_is_wrong_is_said_at_once() {
             description: long((16 << 10) + 1),
             params: None,
         }),
-        context: Some(v1::Context { session_id: long(257), metadata: None }),
+        context: Some(v1::ProposalContext { session_id: long(257), metadata: None }),
         idempotency_key: long(257),
         confirmation_token: long(257),
         wait: seconds(-1),
@@ -114,18 +114,15 @@ async fn numbers_that_json_has_not_are_named_with_their_path() {
         let list = value(Kind::ListValue(ListValue { values: vec![value(Kind::BoolValue(true)), number.clone()] }));
         let nested = Some(object("scores", value(Kind::StructValue(object("today", list)))));
         names(&agent.propose(with_params(nested.clone())).await.unwrap_err(), &["action.params.scores.today[1]"]);
-        let context = v1::Context { session_id: String::new(), metadata: nested };
+        let context = v1::ProposalContext { session_id: String::new(), metadata: nested };
         let ask = v1::ProposeRequest { context: Some(context), ..propose("read", "crm") };
         names(&agent.propose(ask).await.unwrap_err(), &["context.metadata.scores.today[1]"]);
 
         let allowed = agent.propose(propose("read", "crm")).await.unwrap().into_inner().decision.unwrap();
-        let report = v1::ReportResultRequest {
-            decision_id: allowed.decision_id,
-            status: v1::ResultStatus::Success.into(),
-            data: Some(number),
-            ..v1::ReportResultRequest::default()
-        };
-        names(&agent.report_result(report).await.unwrap_err(), &["data"]);
+        let status = v1::ResultStatus::Success.into();
+        let result = v1::ActionResult { status, data: Some(number), ..v1::ActionResult::default() };
+        let report = v1::ReportResultRequest { decision_id: allowed.decision_id, result: Some(result) };
+        names(&agent.report_result(report).await.unwrap_err(), &["result.data"]);
     }
 }
 
@@ -155,8 +152,7 @@ async fn ids_that_are_no_ids_and_ids_of_nothing_are_told_apart() {
         names(&agent.await_decision(request).await.unwrap_err(), &["decision_id"]);
         let request = v1::CancelProposalRequest { decision_id: id.clone(), reason: String::new() };
         names(&agent.cancel_proposal(request).await.unwrap_err(), &["decision_id"]);
-        let status = v1::ResultStatus::Success.into();
-        let request = v1::ReportResultRequest { decision_id: id.clone(), status, ..v1::ReportResultRequest::default() };
+        let request = report(&id, v1::ResultStatus::Success);
         names(&agent.report_result(request).await.unwrap_err(), &["decision_id"]);
 
         let request = v1::GetApprovalRequest { approval_id: id.clone() };
@@ -243,8 +239,8 @@ async fn who_decides_second_is_told_who_was_first_and_when() {
     let second = reviewer.deny(deny).await.unwrap_err();
     refused(&second, Code::FailedPrecondition, "ALREADY_DECIDED");
     let told = second.get_details_error_info().unwrap().metadata;
-    assert_eq!((told["by"].as_str(), told["ending"].as_str()), (first.by.as_str(), "approved"));
-    let at = first.at.unwrap();
+    assert_eq!((told["by"].as_str(), told["ending"].as_str()), (ended_by(&first), "approved"));
+    let at = first.ended_at.unwrap();
     let told: aegis::domain::Timestamp = told["at"].parse().unwrap();
     assert_eq!((told.as_second(), told.subsec_nanosecond()), (at.seconds, at.nanos));
     assert!(second.message().contains("already approved by local:"), "{}", second.message());
@@ -300,21 +296,21 @@ async fn values_that_an_enumeration_has_not_are_refused() {
     let daemon = Setup::new().start();
     let allowed = daemon.agent().await.propose(propose("read", "crm")).await.unwrap().into_inner().decision.unwrap();
     for status in [0, 3, 4, 7, 99, -1] {
-        let decision_id = allowed.decision_id.clone();
-        let request = v1::ReportResultRequest { decision_id, status, ..v1::ReportResultRequest::default() };
-        names(&daemon.agent().await.report_result(request).await.unwrap_err(), &["status"]);
+        let result = Some(v1::ActionResult { status, ..v1::ActionResult::default() });
+        let request = v1::ReportResultRequest { decision_id: allowed.decision_id.clone(), result };
+        names(&daemon.agent().await.report_result(request).await.unwrap_err(), &["result.status"]);
     }
     let never = Some(Timestamp { seconds: 0, nanos: i32::MAX });
-    let request = v1::ReportResultRequest {
-        decision_id: allowed.decision_id,
+    let result = v1::ActionResult {
         status: v1::ResultStatus::Success.into(),
         started_at: never,
         completed_at: never,
         error: "x".repeat(20_000),
-        ..v1::ReportResultRequest::default()
+        ..v1::ActionResult::default()
     };
+    let request = v1::ReportResultRequest { decision_id: allowed.decision_id, result: Some(result) };
     let refused = daemon.agent().await.report_result(request).await.unwrap_err();
-    names(&refused, &["error", "started_at", "completed_at"]);
+    names(&refused, &["result.error", "result.started_at", "result.completed_at"]);
 
     let filter = Some(v1::ApprovalFilter { min_risk_level: 99, ..v1::ApprovalFilter::default() });
     let request = v1::ListApprovalsRequest { filter: filter.clone(), ..v1::ListApprovalsRequest::default() };
@@ -322,12 +318,29 @@ async fn values_that_an_enumeration_has_not_are_refused() {
     let request = v1::StreamApprovalsRequest { filter };
     names(&daemon.reviewer().await.stream_approvals(request).await.unwrap_err(), &["filter.min_risk_level"]);
 
-    let filter =
-        v1::AuditFilter { risk_level: 9, approval: 9, outcome: 9, result_status: 99, ..v1::AuditFilter::default() };
+    let request = v1::ListApprovalsRequest { states: vec![1, 0, 9], ..v1::ListApprovalsRequest::default() };
+    names(&daemon.reviewer().await.list_approvals(request).await.unwrap_err(), &["states[1]", "states[2]"]);
+
+    let filter = v1::AuditFilter {
+        risk_levels: vec![9],
+        approval_modes: vec![9],
+        outcomes: vec![1, 9],
+        result_statuses: vec![99, 0],
+        min_risk_level: -1,
+        ..v1::AuditFilter::default()
+    };
     let request = v1::StreamAuditRequest { filter: Some(filter), view: 9, ..v1::StreamAuditRequest::default() };
     names(
         &daemon.auditor().await.stream_audit(request).await.unwrap_err(),
-        &["filter.risk_level", "filter.approval", "filter.outcome", "filter.result_status", "view"],
+        &[
+            "filter.approval_modes[0]",
+            "filter.outcomes[1]",
+            "filter.result_statuses[0]",
+            "filter.result_statuses[1]",
+            "filter.risk_levels[0]",
+            "filter.min_risk_level",
+            "view",
+        ],
     );
 }
 

@@ -9,8 +9,8 @@ use aegis::proto::v1::{self, Outcome, ResultStatus};
 use tonic::Code;
 
 use crate::harness::{
-    AEGIS, Agent, Daemon, Setup, as_nobody, ask, awaited, fields, params, propose, refusal, stderr, stdout, unix,
-    with_token, yes,
+    AEGIS, Agent, Daemon, Setup, as_nobody, ask, awaited, fields, params, propose, refusal, result_of, stderr, stdout,
+    unix, with_token, yes,
 };
 
 const RULES: &str = "
@@ -25,12 +25,7 @@ fn keyed(key: &str, r#type: &str) -> v1::ProposeRequest {
 }
 
 async fn report(agent: &mut Agent, decision: &v1::Decision, status: ResultStatus) -> Result<(), tonic::Status> {
-    let request = v1::ReportResultRequest {
-        decision_id: decision.decision_id.clone(),
-        status: status.into(),
-        ..v1::ReportResultRequest::default()
-    };
-    agent.report_result(request).await.map(drop)
+    agent.report_result(crate::harness::report(&decision.decision_id, status)).await.map(drop)
 }
 
 #[tokio::test]
@@ -49,7 +44,7 @@ async fn an_action_that_was_reported_is_not_allowed_again_by_the_same_key() {
         let waited = awaited(&mut agent, &first.decision_id, 0).await;
         assert_eq!((waited.outcome(), waited.reason), (Outcome::Deny, spent.reason));
         let row = daemon.row(&first.decision_id).await;
-        assert_eq!((row.outcome(), row.result_status()), (Outcome::Allow, status), "the record says what happened");
+        assert_eq!((row.outcome(), result_of(&row)), (Outcome::Allow, status), "the record says what happened");
     }
     assert_eq!(daemon.rows().await.len(), 2);
 }
@@ -72,7 +67,7 @@ async fn a_retry_of_what_the_policy_blocks_by_now_is_denied_and_on_the_record() 
 
     // Whoever was told ALLOW at first may have run it: that can be reported still.
     report(&mut agent, &first, ResultStatus::Success).await.unwrap();
-    assert_eq!(daemon.row(&first.decision_id).await.result_status(), ResultStatus::Success);
+    assert_eq!(result_of(&daemon.row(&first.decision_id).await), ResultStatus::Success);
 }
 
 #[tokio::test]

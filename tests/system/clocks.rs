@@ -7,7 +7,8 @@ use aegis::proto::v1::{EndingKind, Outcome};
 use tonic::Code;
 
 use crate::harness::{
-    Daemon, Setup, Shim, approval, ask, awaited, ending, long, pending, propose, refusal, whole_log, yes,
+    Daemon, Setup, Shim, approval, ask, awaited, ending, eventually, healthy, long, pending, propose, refusal,
+    whole_log, yes,
 };
 
 const ASK: &str = "
@@ -114,6 +115,50 @@ async fn a_daemon_that_stands_still_ends_what_was_over_meanwhile_and_nothing_els
     let kind = ending(reviewer.approve(yes(&open, "")).await.unwrap().into_inner().approval).kind();
     assert_eq!(kind, EndingKind::Approved);
     in_order(&daemon, &[brief, open]).await;
+}
+
+#[tokio::test]
+async fn a_jump_of_the_wall_clock_is_said_in_the_log_in_health_in_metrics_and_on_the_record() {
+    for jump in [YEAR, -YEAR] {
+        let arguments = ["--admin-listen", "127.0.0.1:0", "--retain", "90d"];
+        let (setup, shim) = Shim::below(Setup::new().policy(ASK).args(&arguments));
+        let daemon = setup.start();
+        ask(&mut daemon.agent().await, propose("read", "before")).await;
+        healthy(&daemon, "aegis.clock", true).await;
+        healthy(&daemon, "aegis.retention", true).await;
+        shim.clock_ahead(jump);
+        healthy(&daemon, "aegis.clock", false).await;
+        healthy(&daemon, "aegis.retention", false).await;
+        daemon.logs("the wall clock jumped").await;
+        assert_eq!(daemon.metric("aegis_clock_jumps_total").await, "1");
+        assert_eq!(daemon.metric("aegis_retention_held").await, "1");
+        let jumps = eventually("it is on the record", || async {
+            Some(daemon.events("clock_jumped")).filter(|jumps| !jumps.is_empty())
+        })
+        .await;
+        let time = |at: &str| jumps[0][at].as_str().and_then(|at| at.parse::<jiff::Timestamp>().ok()).expect("a time");
+        let seconds = time("after").duration_since(time("before")).as_secs();
+        assert!((seconds - jump).abs() < 5, "{seconds}");
+        // Back again: that is another jump, and the clock is right. Nobody has confirmed the first one.
+        shim.clock_ahead(0);
+        healthy(&daemon, "aegis.clock", true).await;
+        assert_eq!(daemon.metric("aegis_retention_held").await, "1");
+        eventually("both are on the record", || async { (daemon.events("clock_jumped").len() == 2).then_some(()) })
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn a_clock_that_was_set_back_while_the_daemon_was_down_is_on_the_record() {
+    let (setup, shim) = Shim::below(Setup::new().policy(ASK));
+    let daemon = setup.start();
+    ask(&mut daemon.agent().await, propose("read", "before")).await;
+    let mut daemon = daemon;
+    daemon.kill();
+    shim.clock_ahead(-3600);
+    let daemon = daemon.restart();
+    assert_eq!(daemon.events("clock_jumped").len(), 1);
+    daemon.logs("the wall clock was set back while the daemon was not running").await;
 }
 
 fn signal(daemon: &Daemon, signal: &str) {

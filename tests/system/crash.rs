@@ -14,7 +14,7 @@ use aegis::proto::v1::{self, Outcome, ResultStatus};
 use tokio::sync::watch;
 use tonic::transport::Channel;
 
-use crate::harness::{Agent, Daemon, Ledger, Reviewer, Setup, ask, long, no, pending, propose, whole_log, yes};
+use crate::harness::{Agent, Daemon, Ledger, Reviewer, Setup, ask, long, no, pending, propose, report, whole_log, yes};
 
 const LOAD: &str = "
 rules:
@@ -113,11 +113,7 @@ impl Round {
             if allows {
                 let status = if n % 2 == 0 { ResultStatus::Success } else { ResultStatus::Failed };
                 let decision_id = decision.decision_id.clone();
-                let report = v1::ReportResultRequest {
-                    decision_id: decision_id.clone(),
-                    status: status.into(),
-                    ..v1::ReportResultRequest::default()
-                };
+                let report = report(&decision_id, status);
                 let Some(answer) = self.answer(agent.report_result(report).await) else { return };
                 self.note(|ledger| ledger.reports.push((decision_id, status, answer.audit_ref)));
             }
@@ -219,7 +215,7 @@ impl Newest {
         self.is_signed(earlier);
         let (old, new) = (&earlier.checkpoint, &self.checkpoint.checkpoint);
         assert!(old.size <= new.size, "the record has lost what was signed: {old} {new}");
-        let request = v1::GetConsistencyProofRequest { first_tree_size: old.size, second_tree_size: new.size };
+        let request = v1::GetConsistencyProofRequest { first_tree_size: old.size, second_tree_size: Some(new.size) };
         let proof = self.auditor.clone().get_consistency_proof(request).await.expect("it can be proved").into_inner();
         let hashes = proof.hashes.into_iter().map(|hash| Digest(hash.try_into().expect("a hash")));
         let hashes: Vec<_> = hashes.collect();

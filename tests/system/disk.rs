@@ -1,21 +1,14 @@
 //! A disk that is full: nothing is decided that is not on the record, and all is well again when there is space.
-//!
-//! The disk is a small tmpfs: these tests need root, in a container with `CAP_SYS_ADMIN`.
 
-use std::fs::File;
-use std::io::Write as _;
-use std::path::PathBuf;
 use std::process::Command;
-use std::sync::Arc;
 use std::time::Instant;
 
 use aegis::proto::v1::{self, Outcome, ResultStatus};
-use tempfile::TempDir;
 use tonic::{Code, Status};
 
 use crate::harness::{
-    AEGIS, Daemon, Ledger, Setup, ask, details, eventually, healthy, params, pending, propose, refusal, stderr, stdout,
-    whole_log, yes,
+    AEGIS, Daemon, Ledger, Setup, SmallDisk, ask, details, eventually, healthy, params, pending, propose, refusal,
+    report, stderr, stdout, whole_log, yes,
 };
 
 const ASK: &str = "
@@ -25,48 +18,8 @@ rules:
   - {name: reads, match: {type: read}, risk_level: low, approval: auto}
 ";
 
-/// A data directory on a disk of its own. It is unmounted when this is dropped.
-struct SmallDisk {
-    path: PathBuf,
-    _home: Arc<TempDir>,
-}
-
-impl SmallDisk {
-    fn mount(setup: &Setup) -> Self {
-        let path = setup.home().join("data");
-        std::fs::create_dir(&path).unwrap();
-        let mount =
-            Command::new("mount").args(["-t", "tmpfs", "-o", "size=8m,mode=0700", "aegis-test"]).arg(&path).output();
-        let mount = mount.expect("there is a `mount`");
-        let why = stderr(&mount);
-        assert!(mount.status.success(), "this test mounts a tmpfs and needs root for that (CAP_SYS_ADMIN): {why}");
-        Self { path, _home: setup.keep() }
-    }
-
-    fn ballast(&self) -> PathBuf {
-        self.path.join("ballast")
-    }
-
-    /// Takes all the space that is left.
-    fn fill(&self) {
-        let mut ballast = File::options().create(true).append(true).open(self.ballast()).unwrap();
-        for size in [64 << 10, 4 << 10, 1] {
-            while ballast.write_all(&vec![0; size]).is_ok() {}
-        }
-    }
-
-    /// Gives it back.
-    fn free(&self) {
-        std::fs::remove_file(self.ballast()).unwrap();
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // Lazily, so that whoever still has a file open there does not keep the mount.
-        let _ = Command::new("umount").arg("--lazy").arg(&self.path).status();
-    }
-}
+/// These tests are about a disk that is full, not about one that runs low.
+const NO_SHARES: [&str; 2] = ["--low-disk-percent", "0"];
 
 /// Waits until the record says that the disk is full.
 async fn said_full(daemon: &Daemon) {
@@ -92,8 +45,8 @@ fn large(n: usize) -> v1::ProposeRequest {
 
 #[tokio::test]
 async fn on_a_full_disk_nothing_is_allowed_and_with_space_all_goes_on() {
-    let setup = Setup::new().policy(ASK);
-    let disk = SmallDisk::mount(&setup);
+    let setup = Setup::new().policy(ASK).args(&NO_SHARES);
+    let disk = SmallDisk::mount(&setup, 8);
     let daemon = setup.start();
     let (mut agent, mut reviewer) = (daemon.agent().await, daemon.reviewer().await);
     let mut ledger = Ledger::default();
@@ -137,15 +90,11 @@ async fn on_a_full_disk_nothing_is_allowed_and_with_space_all_goes_on() {
     let log = whole_log(&daemon).await;
     assert_eq!(log.last().map(|record| record.text("/kind")), Some("disk_full"), "and nothing after it");
     ledger.check(&log);
-    assert!(!disk.path.join("record.reserve").exists(), "it is used up");
+    assert!(!disk.path().join("record.reserve").exists(), "it is used up");
 
     // Nothing else that must be recorded goes through, either.
     assert_full(&reviewer.approve(yes(&open, "yes")).await.unwrap_err());
-    let report = v1::ReportResultRequest {
-        decision_id: allowed.decision_id.clone(),
-        status: ResultStatus::Success.into(),
-        ..v1::ReportResultRequest::default()
-    };
+    let report = report(&allowed.decision_id, ResultStatus::Success);
     assert_full(&agent.report_result(report.clone()).await.unwrap_err());
     // What needs no record is answered.
     let action = v1::EvaluateItem { actor: None, action: propose("read", "x").action };
@@ -160,7 +109,7 @@ async fn on_a_full_disk_nothing_is_allowed_and_with_space_all_goes_on() {
     let freed = Instant::now();
     healthy(&daemon, "", true).await;
     println!("full disk: recovered within {} ms", freed.elapsed().as_millis());
-    assert_eq!(std::fs::metadata(disk.path.join("record.reserve")).unwrap().len(), 1 << 20, "it is made again");
+    assert_eq!(std::fs::metadata(disk.path().join("record.reserve")).unwrap().len(), 1 << 20, "it is made again");
     assert_eq!(daemon.events("record_recovered").len(), 1);
     eventually("the refusal is on the record", || async {
         let log = whole_log(&daemon).await;
@@ -184,8 +133,8 @@ async fn on_a_full_disk_nothing_is_allowed_and_with_space_all_goes_on() {
 
 #[tokio::test]
 async fn a_daemon_does_not_start_on_a_full_disk_and_says_why() {
-    let setup = Setup::new().policy(ASK);
-    let disk = SmallDisk::mount(&setup);
+    let setup = Setup::new().policy(ASK).args(&NO_SHARES);
+    let disk = SmallDisk::mount(&setup, 8);
     let mut daemon = setup.start();
     let mut agent = daemon.agent().await;
     let open = ask(&mut agent, propose("pay", "bank")).await;
@@ -200,7 +149,7 @@ async fn a_daemon_does_not_start_on_a_full_disk_and_says_why() {
     disk.fill();
     let refused = Command::new(AEGIS)
         .args(["serve", "--port", "0", "--data-dir"])
-        .arg(&disk.path)
+        .arg(disk.path())
         .arg(daemon.policy_file())
         .output()
         .unwrap();

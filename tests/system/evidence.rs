@@ -4,11 +4,14 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use aegis::proto::v1::admin_service_client::AdminServiceClient;
+use aegis::proto::v1::get_inclusion_proof_request::Record as Proved;
 use aegis::proto::v1::{self, Outcome, ResultStatus};
 use serde_json::Value;
 use tonic::Code;
 
-use crate::harness::{AEGIS, Daemon, Setup, ask, eventually, fields, params, propose, reason, stderr, stdout, yes};
+use crate::harness::{
+    AEGIS, Daemon, Setup, ask, eventually, fields, params, propose, reason, result_of, stderr, stdout, yes,
+};
 
 const POLICY: &str = "
 rules:
@@ -31,7 +34,8 @@ async fn story(arguments: &[&str]) -> Story {
     let mut agent = daemon.agent().await;
     ask(&mut agent, propose("read", "one")).await;
     let mut request = propose("pay", "bob");
-    request.context = Some(v1::Context { session_id: "secret-session".into(), ..v1::Context::default() });
+    request.context =
+        Some(v1::ProposalContext { session_id: "secret-session".into(), ..v1::ProposalContext::default() });
     if let Some(action) = &mut request.action {
         action.params = params(serde_json::json!({"card": SECRET}));
         action.description = format!("card {SECRET}");
@@ -45,13 +49,13 @@ async fn story(arguments: &[&str]) -> Story {
 }
 
 async fn report(daemon: &Daemon, decision: &v1::Decision) {
-    let request = v1::ReportResultRequest {
-        decision_id: decision.decision_id.clone(),
+    let result = v1::ActionResult {
         status: ResultStatus::Success.into(),
         data: params(serde_json::json!({"card": SECRET}))
             .map(|data| prost_types::Value { kind: Some(prost_types::value::Kind::StructValue(data)) }),
-        ..v1::ReportResultRequest::default()
+        ..v1::ActionResult::default()
     };
+    let request = v1::ReportResultRequest { decision_id: decision.decision_id.clone(), result: Some(result) };
     daemon.agent().await.report_result(request).await.unwrap();
 }
 
@@ -244,7 +248,7 @@ async fn what_is_redacted_is_gone_everywhere_and_every_proof_still_holds() {
     // Rows, records, filters, totals.
     let row = story.daemon.row(id).await;
     assert!(row.redacted);
-    assert_eq!((row.outcome(), row.result_status()), (Outcome::Allow, ResultStatus::Success));
+    assert_eq!((row.outcome(), result_of(&row)), (Outcome::Allow, ResultStatus::Success));
     let shown =
         story.ok(&["audit", "--format", "json"]) + &story.ok(&["audit"]) + &story.ok(&["stats", "--top", "100"]);
     let records = story.ok(&["audit", "--records", "--format", "jsonl"]) + &story.ok(&["audit", "--records"]);
@@ -313,20 +317,42 @@ async fn proofs_are_given_for_what_is_there() {
     let story = story(&[]).await;
     let mut auditor = story.daemon.auditor().await;
     let size = auditor.get_checkpoint(v1::GetCheckpointRequest {}).await.unwrap().into_inner().tree_size;
-    let proof = |leaf_index, tree_size| v1::GetInclusionProofRequest { leaf_index, tree_size };
-    let got = auditor.get_inclusion_proof(proof(0, 0)).await.unwrap().into_inner();
-    assert_eq!((got.tree_size, got.leaf_hash.len()), (size, 32));
-    for (leaf_index, tree_size, why) in [(size, 0, "leaf_index"), (0, size + 1, "tree_size")] {
-        let refused = auditor.get_inclusion_proof(proof(leaf_index, tree_size)).await.unwrap_err();
+    let proof = |record, tree_size| v1::GetInclusionProofRequest { record: Some(record), tree_size };
+    let got = auditor.get_inclusion_proof(proof(Proved::LeafIndex(0), None)).await.unwrap().into_inner();
+    assert_eq!((got.tree_size, got.leaf_index, got.leaf_hash.len()), (size, 0, 32));
+    let record = got.record.clone().unwrap();
+    assert_eq!((record.sequence, &record.leaf_hash), (1, &got.leaf_hash));
+    // The same record by its other names: by its number, and by its id.
+    let id = serde_json::from_str::<Value>(&record.payload).unwrap()["record_id"].clone();
+    for named in [Proved::Sequence(1), Proved::AuditRef(id.as_str().unwrap().to_owned())] {
+        assert_eq!(auditor.get_inclusion_proof(proof(named, Some(size))).await.unwrap().into_inner(), got);
+    }
+    let paid = story.daemon.row(&story.paid.decision_id).await;
+    let of_a_decision = auditor.get_inclusion_proof(proof(Proved::AuditRef(paid.audit_ref), None)).await.unwrap();
+    assert!(of_a_decision.into_inner().record.unwrap().payload.contains(&paid.decision_id));
+
+    let nobody = "aud_0197a9e0-5c3f-7c52-9d3e-6f3a2b1c4d5e";
+    for (record, tree_size, why) in [
+        (Some(Proved::LeafIndex(size)), None, "leaf_index"),
+        (Some(Proved::Sequence(0)), None, "sequence"),
+        (Some(Proved::Sequence(size + 1)), None, "sequence"),
+        (Some(Proved::Sequence(2)), Some(1), "sequence"),
+        (Some(Proved::AuditRef(nobody.to_owned())), None, "audit_ref"),
+        (Some(Proved::AuditRef("x".to_owned())), None, "audit_ref"),
+        (Some(Proved::LeafIndex(0)), Some(size + 1), "tree_size"),
+        (None, None, "record"),
+    ] {
+        let request = v1::GetInclusionProofRequest { record, tree_size };
+        let refused = auditor.get_inclusion_proof(request).await.unwrap_err();
         assert_eq!((refused.code(), fields(&refused)), (Code::InvalidArgument, vec![why.to_owned()]));
     }
     let consistency =
         |first_tree_size, second_tree_size| v1::GetConsistencyProofRequest { first_tree_size, second_tree_size };
-    let got = auditor.get_consistency_proof(consistency(1, 0)).await.unwrap().into_inner();
+    let got = auditor.get_consistency_proof(consistency(1, None)).await.unwrap().into_inner();
     assert_eq!((got.second_tree_size, got.hashes.is_empty()), (size, false));
-    let refused = auditor.get_consistency_proof(consistency(3, 2)).await.unwrap_err();
+    let refused = auditor.get_consistency_proof(consistency(3, Some(2))).await.unwrap_err();
     assert_eq!(refused.code(), Code::InvalidArgument);
-    let refused = auditor.get_consistency_proof(consistency(0, size + 1)).await.unwrap_err();
+    let refused = auditor.get_consistency_proof(consistency(0, Some(size + 1))).await.unwrap_err();
     assert_eq!(refused.code(), Code::InvalidArgument);
 }
 

@@ -117,7 +117,7 @@ async fn an_allowed_action_is_sent_whole_with_its_decision_and_its_result_is_rec
         "what is blocked is not sent"
     );
     let row = daemon.row(&decision_id).await;
-    assert_eq!(row.result_status(), aegis::proto::v1::ResultStatus::Success);
+    assert_eq!(crate::harness::result_of(&row), aegis::proto::v1::ResultStatus::Success);
     let recorded = daemon.events("result");
     assert_eq!(recorded[0]["report"]["data"], json!({"rows": [1, 2]}));
     assert!(recorded[0]["report"]["started_at"].is_string(), "{recorded:?}");
@@ -177,7 +177,7 @@ async fn an_action_that_ran_while_the_daemon_was_killed_is_not_run_again() {
     let again = Rest::of(&daemon).post("/api/v1/execute", action).await.ok();
     assert_eq!((again["status"].as_str(), executor.heard().len()), (Some("unknown"), 1), "{again}");
     let decision_id = pending.headers["aegis-decision-id"].to_str().unwrap();
-    assert_eq!(daemon.row(decision_id).await.result_status(), aegis::proto::v1::ResultStatus::Unknown);
+    assert_eq!(crate::harness::result_of(&daemon.row(decision_id).await), aegis::proto::v1::ResultStatus::Unknown);
     executor.go.notify_waiters();
 }
 

@@ -51,6 +51,11 @@ fn it_lists_and_describes_the_api() {
     assert!(described.contains("string matched_rule = 6;"), "{described}");
     let health = ok(&daemon, &[], &["grpc.health.v1.Health/Check"]);
     assert!(health.contains("SERVING"), "{health}");
+    let all: Value = serde_json::from_str(&ok(&daemon, &[], &["grpc.health.v1.Health/List"])).unwrap();
+    for service in ["", "aegis.policy", "aegis.v1.GovernanceService"] {
+        assert_eq!(all["statuses"][service]["status"], "SERVING", "{service}: {all}");
+    }
+    assert!(all["statuses"].get("aegis.dev").is_none(), "what is unknown is not listed: {all}");
 }
 
 #[test]

@@ -13,12 +13,16 @@ use aegis::proto::v1::governance_service_client::GovernanceServiceClient;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use http_body_util::StreamBody;
+use prost::Message as _;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
+use tonic_reflection::pb::v1::ServerReflectionRequest;
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use tower::ServiceExt as _;
 
 use crate::harness::{DEADLINE, Daemon, Setup, Shim, eventually, get, params, propose, reason, refusal, with_token};
@@ -203,6 +207,32 @@ async fn health_and_reflection_have_few_calls_over_a_connection_that_proved_noth
     for _ in 0..20 {
         watching.push(private.watch(HealthCheckRequest::default()).await.expect("its own user may have more"));
     }
+}
+
+#[tokio::test]
+async fn one_stream_of_reflection_takes_few_bytes_however_valid_its_requests_are() {
+    const REQUESTS: usize = 4_000;
+    let daemon = Setup::new().policy(READS).start();
+    let request = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::FileContainingSymbol("aegis.v1.GovernanceService".to_owned())),
+    };
+    let bytes = request.encoded_len() + 5;
+    assert!(REQUESTS * bytes > 2 * (64 << 10), "more than one stream may send");
+    let mut client = ServerReflectionClient::new(daemon.tcp().await);
+    let requests = stream::iter(std::iter::repeat_n(request.clone(), REQUESTS));
+    let mut answers = client.server_reflection_info(requests).await.unwrap().into_inner();
+    let mut answered = 0;
+    // tonic's reflection ends its answers where the requests break off.
+    while let Ok(Some(_)) = answers.message().await {
+        answered += 1;
+    }
+    let taken = answered * bytes;
+    assert!(answered > 100 && taken <= 64 << 10, "{answered} of {REQUESTS} answered, {taken} bytes taken");
+    // A new stream has its own bound, and one connection may open few of them.
+    let requests = stream::iter([request]);
+    let mut answers = client.server_reflection_info(requests).await.unwrap().into_inner();
+    assert!(answers.message().await.unwrap().is_some());
 }
 
 /// Lets this process open as many files as it may.

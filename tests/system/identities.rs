@@ -242,7 +242,7 @@ async fn a_token_for_one_actor_proposes_as_no_other_and_a_rule_can_rely_on_it() 
     assert_eq!((allowed.outcome(), allowed.matched_rule.as_str()), (Outcome::Allow, "trusted"));
     let identity = daemon.row(&allowed.decision_id).await.identity.unwrap();
     assert_eq!(
-        (identity.subject.as_str(), identity.how.as_str(), identity.actor.as_str()),
+        (identity.subject.as_str(), identity.how.as_str(), identity.actor_id.as_str()),
         ("token:ci", "token", "agent-7")
     );
     for other in ["agent-8", "", "agent-70"] {

@@ -2,7 +2,7 @@
 
 use aegis::proto::v1::{self, Outcome, ResultStatus};
 
-use crate::harness::{Setup, fields, params, propose, reason, seconds};
+use crate::harness::{Setup, fields, masked, params, propose, reason, report, result_of, seconds};
 
 const CONFIRM: &str = "
 rules:
@@ -22,7 +22,7 @@ async fn what_the_policy_allows_is_allowed_with_its_constraints_and_recorded() {
     assert_eq!(decision.constraints, params(serde_json::json!({"max_rows": 100})));
 
     let row = daemon.row(&decision.decision_id).await;
-    assert_eq!((row.id, row.matched_rule.as_str(), row.audit_ref), (1, "reads", decision.audit_ref));
+    assert_eq!((row.number, row.matched_rule.as_str(), row.audit_ref), (1, "reads", decision.audit_ref));
     assert_eq!(row.timestamp, decision.timestamp);
 }
 
@@ -32,7 +32,7 @@ async fn a_denial_is_an_answer_and_shows_as_blocked() {
     let mut agent = daemon.agent().await;
     let decision = agent.propose(propose("delete_all", "crm")).await.unwrap().into_inner().decision.unwrap();
     assert_eq!(decision.outcome(), Outcome::Deny);
-    assert_eq!(daemon.row(&decision.decision_id).await.result_status(), ResultStatus::Blocked);
+    assert_eq!(result_of(&daemon.row(&decision.decision_id).await), ResultStatus::Blocked);
 }
 
 #[tokio::test]
@@ -63,7 +63,9 @@ async fn an_agent_that_waits_hears_the_reviewer() {
     assert!(decision.reason.contains("checked the invoice"), "{}", decision.reason);
     let ending = daemon.row(&decision.decision_id).await.ending.unwrap();
     assert_eq!((ending.kind(), ending.reason.as_str()), (v1::EndingKind::Approved, "checked the invoice"));
-    assert!(ending.by.starts_with("local:"), "the name comes from the credential: {}", ending.by);
+    let by = ending.by.unwrap();
+    assert!(by.subject.starts_with("local:"), "the name comes from the credential: {}", by.subject);
+    assert_eq!(by.how, "unix_peer");
 }
 
 #[tokio::test]
@@ -115,11 +117,10 @@ async fn what_came_of_an_action_is_reported_once_and_a_rollback_after_it() {
     let daemon = Setup::new().policy(CONFIRM).start();
     let mut agent = daemon.agent().await;
     let decision = agent.propose(propose("read_rows", "crm")).await.unwrap().into_inner().decision.unwrap();
-    let report = |status: ResultStatus| v1::ReportResultRequest {
-        decision_id: decision.decision_id.clone(),
-        status: status.into(),
-        error: "disk on fire".into(),
-        ..v1::ReportResultRequest::default()
+    let report = |status: ResultStatus| {
+        let mut report = report(&decision.decision_id, status);
+        report.result.as_mut().unwrap().error = "disk on fire".into();
+        report
     };
     let first = agent.report_result(report(ResultStatus::Failed)).await.unwrap().into_inner();
     assert!(first.audit_ref.starts_with("aud_"));
@@ -128,7 +129,7 @@ async fn what_came_of_an_action_is_reported_once_and_a_rollback_after_it() {
     let other = agent.report_result(report(ResultStatus::Success)).await.unwrap_err();
     assert_eq!(reason(&other), "NOT_REPORTABLE");
     agent.report_result(report(ResultStatus::RolledBack)).await.unwrap();
-    assert_eq!(daemon.row(&decision.decision_id).await.result_status(), ResultStatus::RolledBack);
+    assert_eq!(result_of(&daemon.row(&decision.decision_id).await), ResultStatus::RolledBack);
 }
 
 #[tokio::test]
@@ -138,7 +139,7 @@ async fn who_never_reports_shows_as_unknown() {
     let decision = agent.propose(propose("read_rows", "crm")).await.unwrap().into_inner().decision.unwrap();
     let id = &decision.decision_id;
     crate::harness::eventually("the row reads unknown", || async {
-        (daemon.row(id).await.result_status() == ResultStatus::Unknown).then_some(())
+        (result_of(&daemon.row(id).await) == ResultStatus::Unknown).then_some(())
     })
     .await;
 }
@@ -168,7 +169,8 @@ async fn masked_values_are_nowhere_on_the_record() {
     action.description = "pays with 4111-1111".into();
     let decision = agent.propose(ask).await.unwrap().into_inner().decision.unwrap();
     let row = daemon.row(&decision.decision_id).await;
-    assert_eq!(row.masked, ["card"]);
+    assert_eq!(masked(&row.masked), ["card"]);
+    assert_eq!((row.masked[0].length, row.masked[0].start), (9, None), "the whole value, and how long it was");
     assert!(!format!("{row:?}").contains("4111"), "{row:?}");
     let file = std::fs::read(daemon.data_dir().join("record.redb")).unwrap();
     assert!(!file.windows(9).any(|window| window == b"4111-1111"));
@@ -197,26 +199,24 @@ async fn secrets_that_nobody_named_are_nowhere_on_the_record() {
     assert!(!said.contains("hunter") && !said.contains("pa55"), "{said}");
     assert!(said.contains("logs in with [masked, 11 characters]"), "{said}");
 
-    let report = v1::ReportResultRequest {
-        decision_id: read.decision_id.clone(),
-        status: ResultStatus::Failed.into(),
-        error: "the server said: hunter-2222 is wrong; try Bearer abcdefghijklmnopqrst".into(),
-        ..v1::ReportResultRequest::default()
-    };
+    let mut report = report(&read.decision_id, ResultStatus::Failed);
+    let said = "the server said: hunter-2222 is wrong; try Bearer abcdefghijklmnopqrst";
+    report.result.as_mut().unwrap().error = said.into();
     let first = agent.report_result(report.clone()).await.unwrap().into_inner();
     // The masked values are forgotten by now, and the report is known all the same.
     assert_eq!(agent.report_result(report.clone()).await.unwrap().into_inner(), first);
-    let other = v1::ReportResultRequest { error: report.error.replace("2222", "3333"), ..report };
-    assert_eq!(reason(&agent.report_result(other).await.unwrap_err()), "NOT_REPORTABLE");
+    report.result.as_mut().unwrap().error = said.replace("2222", "3333");
+    assert_eq!(reason(&agent.report_result(report).await.unwrap_err()), "NOT_REPORTABLE");
     let rows = [daemon.row(&pay.decision_id).await, daemon.row(&read.decision_id).await];
-    assert_eq!(rows[0].masked, ["login.Password", "url"]);
+    assert_eq!(masked(&rows[0].masked), ["login.Password", "url"]);
     assert_eq!(
-        rows[1].result_error,
+        rows[1].result.as_ref().unwrap().error,
         "the server said: [masked, 11 characters] is wrong; try Bearer [masked, 20 characters]"
     );
     // Equal values can be told to be equal, and nothing else.
-    assert_eq!(rows[0].masked_digests.len(), 2);
-    assert_eq!(rows[0].masked_digests, rows[1].masked_digests);
+    assert!(rows[0].masked.iter().all(|mask| mask.digest.len() == 64));
+    assert_eq!(rows[0].masked, rows[1].masked);
+    assert!(shown.masked.iter().all(|mask| mask.digest.is_empty()), "a reviewer has no use for digests");
     let file = std::fs::read(daemon.data_dir().join("record.redb")).unwrap();
     for secret in [&b"hunter-2222"[..], b"pa55-word", b"abcdefghijklmnopqrst"] {
         assert!(!file.windows(secret.len()).any(|window| window == secret));

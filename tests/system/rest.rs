@@ -94,6 +94,7 @@ async fn a_wrong_filter_is_refused_and_never_answered_with_everything() {
     let api = Rest::of(&daemon);
     for (query, fields) in [
         ("risk_level=severe", vec!["risk_level"]),
+        ("risk_level=low&risk_level=severe", vec!["risk_level[1]"]),
         ("risklevel=HIGH", vec!["risklevel"]),
         ("limit=-1&since=yesterday", vec!["limit"]),
         ("since=yesterday&until=%", vec!["since", "until"]),
@@ -225,7 +226,7 @@ async fn execute_waits_for_the_reviewer_and_tells_the_result() {
         assert_eq!(executed["status"], status, "{executed}");
     }
     let rows = daemon.rows().await;
-    let results: Vec<_> = rows.iter().map(|row| row.result_status().as_str_name()).collect();
+    let results: Vec<_> = rows.iter().map(|row| crate::harness::result_of(row).as_str_name()).collect();
     assert_eq!(results, ["RESULT_STATUS_SUCCESS", "RESULT_STATUS_DENIED"]);
 }
 
@@ -245,8 +246,10 @@ async fn after_the_wait_the_action_goes_on_and_its_result_is_found_at_the_decisi
     // The daemon runs the action, so its result is no business of the agent's.
     let report = aegis::proto::v1::ReportResultRequest {
         decision_id: decision["decision_id"].as_str().unwrap().to_owned(),
-        status: aegis::proto::v1::ResultStatus::Failed.into(),
-        ..Default::default()
+        result: Some(aegis::proto::v1::ActionResult {
+            status: aegis::proto::v1::ResultStatus::Failed.into(),
+            ..Default::default()
+        }),
     };
     let refused = daemon.agent().await.report_result(report).await.unwrap_err();
     assert_eq!(crate::harness::reason(&refused), "NOT_REPORTABLE");

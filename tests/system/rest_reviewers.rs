@@ -50,7 +50,7 @@ async fn a_reviewer_lists_looks_and_answers_once() {
     let place = format!("/api/v1/approvals/{}", first["approval_id"].as_str().unwrap());
     let approval = reviewer.get(&place).await.ok();
     assert_eq!((&approval["state"], &approval["risk_level"]), (&json!("pending"), &json!("HIGH")));
-    assert_eq!(approval["masked"], json!(["card"]));
+    assert_eq!(approval["masked"], json!([{"path": "card", "length": 19}]));
     assert!(!approval.to_string().contains("4111"), "{approval}");
     assert_eq!(approval["history"][0]["type"], "read");
 
@@ -159,8 +159,11 @@ async fn a_stream_tells_what_is_pending_what_changes_and_what_ended_meanwhile() 
     assert_eq!(events.next().await.2["approval_id"], second["approval_id"]);
     assert_eq!(events.next().await.0, "snapshot_complete");
 
-    // An id of another log, or of one that was set back.
-    let mut events = Events::open(&daemon, &secret, Some("999999")).await;
+    // An id of another log.
+    let other = Setup::new().policy(POLICY).start();
+    let (other_secret, _) = other.token("bob", &[Role::Reviewer]).await;
+    let (_, foreign, _) = Events::open(&other, &other_secret, None).await.next().await;
+    let mut events = Events::open(&daemon, &secret, Some(&foreign)).await;
     assert_eq!(events.next().await.0, "lagged");
     assert_eq!(events.next().await.0, "pending");
     let wrong = reviewer.with("last-event-id", "x").get("/api/v1/approvals/stream").await;
@@ -203,6 +206,14 @@ async fn an_auditor_reads_totals_records_and_proofs() {
     assert_eq!((&life["row"]["outcome"], &life["approval"]["state"]), (&json!("ESCALATE"), &json!("pending")));
     let kinds: Vec<_> = life["records"].as_array().unwrap().iter().map(|record| &record["kind"]).collect();
     assert_eq!(kinds, ["decision", "approval_requested"]);
+    let page = auditor.get("/api/v1/audit/decisions?newest_first=true&page_size=1").await.ok();
+    assert_eq!(page["rows"][0]["decision_id"], asked["decision_id"]);
+    let token = page["next_page_token"].as_str().unwrap();
+    let next =
+        auditor.get(&format!("/api/v1/audit/decisions?newest_first=true&page_size=1&page_token={token}")).await.ok();
+    assert_eq!(next["rows"][0]["action_type"], "read");
+    let other = auditor.get(&format!("/api/v1/audit/decisions?page_token={token}")).await;
+    assert_eq!((other.problem(), other.fields()), ((400, "INVALID_REQUEST"), vec!["page_token"]));
     let missing = auditor.get("/api/v1/audit/decisions/dec_0197a9e0-5c3f-7c52-9d3e-6f3a2b1c4d5e").await;
     assert_eq!(missing.problem(), (404, "NO_SUCH_DECISION"));
 
@@ -217,6 +228,7 @@ async fn an_auditor_reads_totals_records_and_proofs() {
     for (path, field) in [
         ("inclusion-proof", "sequence"),
         ("inclusion-proof?sequence=0", "sequence"),
+        ("inclusion-proof?audit_ref=aud_0197a9e0-5c3f-7c52-9d3e-6f3a2b1c4d5e", "audit_ref"),
         ("inclusion-proof?leaf_index=1000000", "leaf_index"),
         ("inclusion-proof?sequence=1&tree_size=1000000", "tree_size"),
         ("consistency-proof?first_tree_size=1000000", "first_tree_size"),

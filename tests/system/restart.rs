@@ -6,8 +6,8 @@ use aegis::proto::v1::{self, EndingKind, Outcome};
 use tonic::Code;
 
 use crate::harness::{
-    AEGIS, Daemon, Reviewer, Setup, approval, ask, awaited, ending, eventually, narrow, no, params, pending, propose,
-    refusal, seconds, stderr, yes,
+    AEGIS, Daemon, Reviewer, Setup, approval, ask, awaited, ending, eventually, masked, narrow, no, params, pending,
+    propose, refusal, seconds, stderr, yes,
 };
 
 const ASK: &str = "
@@ -45,7 +45,7 @@ async fn pending_approvals_are_the_same_after_a_restart_and_can_be_decided() {
         let mut asked = Vec::new();
         for n in 0..5 {
             let mut request = propose("pay", &format!("{n}"));
-            request.context = Some(v1::Context {
+            request.context = Some(v1::ProposalContext {
                 session_id: "s1".into(),
                 metadata: params(serde_json::json!({"team": "x", "n": n})),
             });
@@ -147,7 +147,7 @@ async fn what_was_masked_cannot_be_judged_after_a_restart_so_a_guard_on_it_holds
     let daemon = again(daemon, End::Crash).await;
     let (mut agent, mut reviewer) = (daemon.agent().await, daemon.reviewer().await);
     let shown = approval(&mut reviewer, &asked[1]).await;
-    assert_eq!(shown.masked, ["amount", "card"]);
+    assert_eq!(masked(&shown.masked), ["amount", "card"]);
     // Only what an agent says can hold the card; ids, digests and times can hold its digits by chance.
     let said = format!("{:?} {:?} {}", shown.action, shown.context, shown.reason);
     assert!(said.contains("card") && !said.contains("5500"), "{shown:?}");

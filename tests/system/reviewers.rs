@@ -6,8 +6,8 @@ use aegis::proto::v1::{self, EndingKind, Outcome, ResultStatus};
 use tonic::Code;
 
 use crate::harness::{
-    Agent, Daemon, Setup, approval, ask, awaited, details, ending, fields, no, pending, propose, refusal, seconds,
-    with_token, yes,
+    Agent, Daemon, Setup, approval, ask, awaited, details, ended_by, ending, fields, no, pending, propose, refusal,
+    report, result_of, seconds, with_token, yes,
 };
 
 const ASK: &str = "
@@ -60,11 +60,11 @@ async fn of_two_reviewers_who_race_one_wins_and_the_other_is_told_who_and_when()
 
         assert_eq!(refusal(&lost), (Code::FailedPrecondition, "ALREADY_DECIDED".to_owned()));
         let told = details(&lost);
-        assert_eq!(told["by"], won.by);
+        assert_eq!(told["by"], ended_by(&won));
         assert_eq!(told["ending"], if won.allows { "approved" } else { "denied" });
         let at: prost_types::Timestamp = told["at"].parse().unwrap();
-        assert_eq!(Some(at), won.at);
-        assert!(lost.message().contains(&won.by) && lost.message().contains(&told["at"]), "{}", lost.message());
+        assert_eq!(Some(at), won.ended_at);
+        assert!(lost.message().contains(ended_by(&won)) && lost.message().contains(&told["at"]), "{}", lost.message());
 
         assert_eq!(awaited(&mut agent, &decision.decision_id, 0).await.outcome(), outcome);
         assert_eq!(daemon.row(&decision.decision_id).await.ending, Some(won));
@@ -113,14 +113,10 @@ async fn a_denial_reaches_the_agent_and_the_record_with_its_reason() {
     assert_eq!(denied.outcome(), Outcome::Deny);
     assert!(denied.reason.contains("not on a Friday"), "{}", denied.reason);
     let row = daemon.row(&decision.decision_id).await;
-    assert_eq!((row.outcome(), row.result_status()), (Outcome::Deny, ResultStatus::Denied));
+    assert_eq!((row.outcome(), result_of(&row)), (Outcome::Deny, ResultStatus::Denied));
     assert_eq!(row.ending.unwrap().reason, "not on a Friday");
 
-    let report = v1::ReportResultRequest {
-        decision_id: decision.decision_id,
-        status: ResultStatus::Success.into(),
-        ..v1::ReportResultRequest::default()
-    };
+    let report = report(&decision.decision_id, ResultStatus::Success);
     assert_eq!(refusal(&agent.report_result(report).await.unwrap_err()).1, "NOT_REPORTABLE");
 }
 
@@ -184,7 +180,7 @@ async fn an_approval_given_after_the_policy_changed_cannot_allow_what_it_now_blo
     assert!(ended.reason.contains("money stays"), "{}", ended.reason);
     assert_eq!(awaited(&mut agent, &decision.decision_id, 0).await.outcome(), Outcome::Deny);
     let row = daemon.row(&decision.decision_id).await;
-    assert_eq!(row.result_status(), ResultStatus::Denied);
+    assert_eq!(result_of(&row), ResultStatus::Denied);
     assert_ne!(row.policy_revision, revision, "the row says under which policy it was asked");
 
     let ended = ending(reviewer.deny(no(&denied_later, "no")).await.unwrap().into_inner().approval);
@@ -209,7 +205,7 @@ async fn when_time_runs_out_the_agent_the_stream_and_the_record_hear_it() {
     };
     assert_eq!((ended.kind(), ended.allows, ended.code.as_str()), (EndingKind::Expired, false, "TIMEOUT"));
     let row = daemon.row(&denied.decision_id).await;
-    assert_eq!((row.result_status(), row.ending.as_ref()), (ResultStatus::Denied, Some(&ended)));
+    assert_eq!((result_of(&row), row.ending.as_ref()), (ResultStatus::Denied, Some(&ended)));
     assert!(pending(&mut reviewer).await.is_empty());
 
     let late = reviewer.approve(yes(&denied, "sorry, I was at lunch")).await.unwrap_err();

@@ -11,7 +11,7 @@ use tonic::{Code, Status, Streaming};
 
 use crate::harness::{
     Agent, DEADLINE, Daemon, Reviewer, Setup, approval, ask, awaited, ending, eventually, fields, long, narrow, no,
-    params, pending, propose, refusal, yes,
+    params, pending, propose, refusal, result_of, yes,
 };
 
 const ASK: &str = "
@@ -107,7 +107,7 @@ async fn a_filter_holds_for_the_snapshot_the_changes_and_the_list() {
     let of = |r#type: &str, actor: &str, session: &str| {
         let mut request = propose(r#type, "x");
         request.actor = Some(v1::Actor { id: actor.into(), r#type: String::new() });
-        request.context = Some(v1::Context { session_id: session.into(), metadata: None });
+        request.context = Some(v1::ProposalContext { session_id: session.into(), metadata: None });
         request
     };
     let all = [("pay", "ann", "s1"), ("mail", "ann", "s1"), ("pay", "ben", "s1"), ("pay", "ann", "s2")];
@@ -262,12 +262,17 @@ async fn read(daemon: &Daemon, request: v1::StreamAuditRequest) -> Audit {
 
 /// The next thing that a stream of the record says, heartbeats aside; none at its end.
 async fn next_read(stream: &mut Audit) -> Option<(u64, Read)> {
+    next_message(stream).await.map(|(sequence, _, event)| (sequence, event))
+}
+
+/// The same, with the cursor.
+async fn next_message(stream: &mut Audit) -> Option<(u64, String, Read)> {
     loop {
         let message = tokio::time::timeout(DEADLINE, stream.message()).await.expect("the stream says something");
         let message = message.expect("the stream goes on")?;
         match message.event.expect("a message says something") {
             Read::Heartbeat(_) => {}
-            event => return Some((message.sequence, event)),
+            event => return Some((message.sequence, message.cursor, event)),
         }
     }
 }
@@ -290,9 +295,7 @@ async fn all(daemon: &Daemon, request: v1::StreamAuditRequest) -> Vec<(u64, Read
 }
 
 async fn report(agent: &mut Agent, decision_id: &str, status: ResultStatus) {
-    let decision_id = decision_id.to_owned();
-    let request = v1::ReportResultRequest { decision_id, status: status.into(), ..v1::ReportResultRequest::default() };
-    agent.report_result(request).await.expect("the report is taken");
+    agent.report_result(crate::harness::report(decision_id, status)).await.expect("the report is taken");
 }
 
 #[tokio::test]
@@ -326,15 +329,15 @@ async fn who_follows_rows_sees_each_again_as_it_changes() {
     reviewer.approve(yes(&asked, "go")).await.unwrap();
     until(&|row| row.outcome() == v1::Outcome::Allow && row.ending.is_some()).await;
     report(&mut agent, &asked.decision_id, ResultStatus::Failed).await;
-    until(&|row| row.result_status() == ResultStatus::Failed).await;
+    until(&|row| result_of(row) == ResultStatus::Failed).await;
     report(&mut agent, &asked.decision_id, ResultStatus::RolledBack).await;
-    until(&|row| row.result_status() == ResultStatus::RolledBack).await;
-    assert!(seen.iter().all(|row| row.id == seen[0].id));
+    until(&|row| result_of(row) == ResultStatus::RolledBack).await;
+    assert!(seen.iter().all(|row| row.number == seen[0].number));
 }
 
 /// Reads some, breaks off, resumes, until everything up to `end` was read.
 async fn read_in_pieces(daemon: &Daemon, view: v1::AuditView, end: impl AsyncFn() -> Option<u64>) -> Vec<(u64, Read)> {
-    let (mut events, mut last) = (Vec::new(), 0);
+    let (mut events, mut last, mut cursor) = (Vec::new(), 0, String::new());
     for piece in 1.. {
         if end().await.is_some_and(|end| last >= end) {
             return events;
@@ -343,21 +346,21 @@ async fn read_in_pieces(daemon: &Daemon, view: v1::AuditView, end: impl AsyncFn(
         let request = v1::StreamAuditRequest {
             view: view.into(),
             follow,
-            resume_after: Some(last),
+            resume_after: cursor.clone(),
             ..v1::StreamAuditRequest::default()
         };
         let mut stream = read(daemon, request).await;
         let mut left = 7 * piece;
         while left > 0 {
-            match tokio::time::timeout(Duration::from_millis(100), next_read(&mut stream)).await {
-                Ok(Some((sequence, Read::CaughtUp(_)))) => {
+            match tokio::time::timeout(Duration::from_millis(100), next_message(&mut stream)).await {
+                Ok(Some((sequence, at, Read::CaughtUp(_)))) => {
                     // It may stand after records that are no rows.
                     assert!(sequence >= last, "{sequence} after {last}");
-                    last = sequence;
+                    (last, cursor) = (sequence, at);
                 }
-                Ok(Some((sequence, event))) => {
+                Ok(Some((sequence, at, event))) => {
                     assert!(sequence > last, "{sequence} after {last}");
-                    last = sequence;
+                    (last, cursor) = (sequence, at);
                     left -= 1;
                     events.push((sequence, event));
                 }
@@ -395,9 +398,140 @@ async fn a_reader_that_reconnects_loses_nothing_and_reads_nothing_twice() {
     let mut newest = BTreeMap::new();
     for (_, event) in rows {
         let Read::Row(row) = event else { panic!("not a row") };
-        newest.insert(row.id, *row);
+        newest.insert(row.number, *row);
     }
     assert!(newest.into_values().eq(daemon.rows().await));
+}
+
+/// The cursor of a record's last message.
+async fn last_cursor(daemon: &Daemon) -> String {
+    let mut stream = read(daemon, v1::StreamAuditRequest::default()).await;
+    let mut last = String::new();
+    while let Some((_, cursor, _)) = next_message(&mut stream).await {
+        last = cursor;
+    }
+    last
+}
+
+async fn refused_cursor(daemon: &Daemon, cursor: &str, follow: bool) -> Status {
+    let request =
+        v1::StreamAuditRequest { resume_after: cursor.to_owned(), follow, ..v1::StreamAuditRequest::default() };
+    daemon.auditor().await.stream_audit(request).await.unwrap_err()
+}
+
+#[tokio::test]
+async fn a_cursor_of_another_log_or_past_its_end_is_refused_and_never_skips_records() {
+    let here = Setup::new().policy(ASK).start();
+    let there = Setup::new().policy(ASK).start();
+    for daemon in [&here, &there] {
+        ask(&mut daemon.agent().await, propose("read", "x")).await;
+    }
+    let cursor = last_cursor(&here).await;
+    for follow in [false, true] {
+        let refused = refused_cursor(&there, &cursor, follow).await;
+        assert_eq!(refusal(&refused), (Code::FailedPrecondition, "OTHER_LOG".to_owned()));
+    }
+    for malformed in ["500", "0", &cursor[1..], &cursor[..cursor.len() - 1], &"A".repeat(1 << 20)] {
+        assert_eq!(fields(&refused_cursor(&here, malformed, true).await), ["resume_after"], "{malformed:.40}");
+    }
+
+    // An operator restores a copy from before the cursor: it is past the end.
+    let mut here = here;
+    here.kill();
+    let (record, copy) = (here.data_dir().join("record.redb"), here.data_dir().join("copy.redb"));
+    std::fs::copy(&record, &copy).unwrap();
+    let mut here = here.restart();
+    for n in 0..10 {
+        ask(&mut here.agent().await, propose("read", &format!("lost {n}"))).await;
+    }
+    let late = last_cursor(&here).await;
+    here.kill();
+    std::fs::copy(&copy, &record).unwrap();
+    let here = here.restart();
+    let refused = refused_cursor(&here, &late, true).await;
+    assert_eq!(refusal(&refused), (Code::OutOfRange, "CURSOR_AHEAD".to_owned()));
+    let told = crate::harness::details(&refused);
+    assert!(told["sequence"].parse::<u64>().unwrap() > told["last_sequence"].parse::<u64>().unwrap(), "{told:?}");
+    // Later the log is as long again, and the record at the cursor is another one.
+    for n in 0..12 {
+        ask(&mut here.agent().await, propose("read", &format!("new {n}"))).await;
+    }
+    assert_eq!(refusal(&refused_cursor(&here, &late, true).await), (Code::FailedPrecondition, "OTHER_LOG".to_owned()));
+    // A cursor from before the copy goes on.
+    let request = v1::StreamAuditRequest { resume_after: cursor, ..v1::StreamAuditRequest::default() };
+    assert_eq!(all(&here, request).await.len(), 12);
+}
+
+#[tokio::test]
+async fn a_row_that_no_longer_matches_is_announced() {
+    let daemon = Setup::new().policy(ASK).start();
+    let (mut agent, mut reviewer) = (daemon.agent().await, daemon.reviewer().await);
+    let filter = v1::AuditFilter { outcomes: vec![v1::Outcome::Escalate.into()], ..v1::AuditFilter::default() };
+    let follow = |action_type: &str| v1::StreamAuditRequest {
+        filter: Some(v1::AuditFilter { action_type: action_type.into(), ..filter.clone() }),
+        follow: true,
+        ..v1::StreamAuditRequest::default()
+    };
+    let mut pays = read(&daemon, follow("pay")).await;
+    let mut mails = read(&daemon, follow("mail")).await;
+    for stream in [&mut pays, &mut mails] {
+        assert!(matches!(next_read(stream).await, Some((_, Read::CaughtUp(_)))));
+    }
+    let asked = ask(&mut agent, propose("pay", "bank")).await;
+    let Some((_, before, Read::Row(row))) = next_message(&mut pays).await else { panic!("it matches") };
+    assert_eq!(row.decision_id, asked.decision_id);
+    reviewer.deny(no(&asked, "")).await.unwrap();
+    let left = loop {
+        match next_read(&mut pays).await {
+            // The question that the decision puts is a record of its own.
+            Some((_, Read::Row(again))) => assert_eq!(again.decision_id, asked.decision_id),
+            Some((_, Read::Left(left))) => break left,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!((&left.decision_id, left.number), (&asked.decision_id, row.number));
+
+    // Who was away when it left is told as well.
+    let resumed = v1::StreamAuditRequest { resume_after: before, follow: false, ..follow("pay") };
+    assert!(matches!(&all(&daemon, resumed).await[..], [(_, Read::Left(again))] if *again == left));
+    // Nothing is said of what can never have matched, and not of what is new.
+    let asked = ask(&mut agent, propose("mail", "x")).await;
+    assert_eq!(next_row(&mut mails).await.decision_id, asked.decision_id);
+
+    // A redacted row matches nothing any more.
+    let redact = v1::RedactDecisionRequest {
+        decision_id: left.decision_id.clone(),
+        reason: "asked".into(),
+        ..Default::default()
+    };
+    let reads = v1::StreamAuditRequest {
+        filter: Some(v1::AuditFilter { matched_rule: "pay".into(), ..v1::AuditFilter::default() }),
+        follow: true,
+        ..v1::StreamAuditRequest::default()
+    };
+    let mut reads = read(&daemon, reads).await;
+    assert_eq!(next_row(&mut reads).await.decision_id, left.decision_id);
+    daemon.administration().await.redact_decision(redact).await.unwrap();
+    loop {
+        match next_read(&mut reads).await {
+            Some((_, Read::Left(again))) => break assert_eq!(again.decision_id, left.decision_id),
+            Some((_, Read::CaughtUp(_) | Read::Row(_))) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stream_may_begin_with_nothing_that_was_before() {
+    let daemon = Setup::new().policy(ASK).start();
+    let mut agent = daemon.agent().await;
+    ask(&mut agent, propose("read", "before")).await;
+    let request = v1::StreamAuditRequest { limit: Some(0), follow: true, ..v1::StreamAuditRequest::default() };
+    let mut stream = read(&daemon, request).await;
+    let Some((_, Read::CaughtUp(marker))) = next_read(&mut stream).await else { panic!("the marker comes first") };
+    assert_eq!(marker.count, 0);
+    ask(&mut agent, propose("read", "after")).await;
+    assert_eq!(action(&next_row(&mut stream).await).target, "after");
 }
 
 #[tokio::test]
@@ -409,7 +543,7 @@ async fn the_newest_can_be_asked_for_first_or_last() {
     }
     let ids = |events: Vec<(u64, Read)>| -> Vec<u64> {
         let id = |event| match event {
-            (_, Read::Row(row)) => row.id,
+            (_, Read::Row(row)) => row.number,
             (_, Read::Record(record)) => record.sequence,
             other => panic!("{other:?}"),
         };
@@ -420,7 +554,7 @@ async fn the_newest_can_be_asked_for_first_or_last() {
         for (view, last) in [(v1::AuditView::Rows, 600), (v1::AuditView::Records, 603)] {
             let request = |newest_first| v1::StreamAuditRequest {
                 view: view.into(),
-                limit,
+                limit: Some(limit),
                 newest_first,
                 ..v1::StreamAuditRequest::default()
             };
@@ -432,7 +566,7 @@ async fn the_newest_can_be_asked_for_first_or_last() {
         }
     }
     let both =
-        v1::StreamAuditRequest { newest_first: true, resume_after: Some(3), ..v1::StreamAuditRequest::default() };
+        v1::StreamAuditRequest { newest_first: true, resume_after: "x".into(), ..v1::StreamAuditRequest::default() };
     let refused = daemon.auditor().await.stream_audit(both).await.unwrap_err();
     assert_eq!(fields(&refused), ["newest_first"]);
 }
@@ -447,7 +581,7 @@ async fn every_filter_of_the_record_keeps_what_it_says_and_nothing_else() {
     for n in 0..40 {
         let mut request = propose(["read", "pay", "delete", "mail"][n % 4], ["crm", "bank", ""][n % 3]);
         request.actor = Some(v1::Actor { id: format!("agent-{}", n % 5), r#type: String::new() });
-        request.context = Some(v1::Context { session_id: format!("s{}", n % 7), metadata: None });
+        request.context = Some(v1::ProposalContext { session_id: format!("s{}", n % 7), metadata: None });
         let decision = ask(&mut agent, request).await;
         match (decision.outcome(), n % 3) {
             (v1::Outcome::Allow, 0) => report(&mut agent, &decision.decision_id, ResultStatus::Failed).await,
@@ -466,22 +600,22 @@ async fn every_filter_of_the_record_keeps_what_it_says_and_nothing_else() {
         (none(), Box::new(|_| true)),
         (v1::AuditFilter { session_id: "s3".into(), ..none() }, Box::new(|row| row.session_id == "s3")),
         (v1::AuditFilter { action_type: "pay".into(), ..none() }, Box::new(|row| action(row).r#type == "pay")),
-        (v1::AuditFilter { action_target: "crm".into(), ..none() }, Box::new(|row| action(row).target == "crm")),
+        (v1::AuditFilter { target: "crm".into(), ..none() }, Box::new(|row| action(row).target == "crm")),
         (
-            v1::AuditFilter { risk_level: v1::RiskLevel::High.into(), ..none() },
+            v1::AuditFilter { risk_levels: vec![v1::RiskLevel::High.into()], ..none() },
             Box::new(|row| row.risk_level() == v1::RiskLevel::High),
         ),
         (
-            v1::AuditFilter { approval: v1::ApprovalMode::Block.into(), ..none() },
-            Box::new(|row| row.approval() == v1::ApprovalMode::Block),
+            v1::AuditFilter { approval_modes: vec![v1::ApprovalMode::Block.into()], ..none() },
+            Box::new(|row| row.approval_mode() == v1::ApprovalMode::Block),
         ),
         (
-            v1::AuditFilter { outcome: v1::Outcome::Escalate.into(), ..none() },
+            v1::AuditFilter { outcomes: vec![v1::Outcome::Escalate.into()], ..none() },
             Box::new(|row| row.outcome() == v1::Outcome::Escalate),
         ),
         (
-            v1::AuditFilter { result_status: ResultStatus::Denied.into(), ..none() },
-            Box::new(|row| row.result_status() == ResultStatus::Denied),
+            v1::AuditFilter { result_statuses: vec![ResultStatus::Denied.into()], ..none() },
+            Box::new(|row| result_of(row) == ResultStatus::Denied),
         ),
         (
             v1::AuditFilter { actor_id: "agent-2".into(), ..none() },
@@ -504,6 +638,20 @@ async fn every_filter_of_the_record_keeps_what_it_says_and_nothing_else() {
             }),
         ),
         (v1::AuditFilter { session_id: "nobody's".into(), ..none() }, Box::new(|_| false)),
+        (v1::AuditFilter { action_type: "*a*".into(), ..none() }, Box::new(|row| action(row).r#type.contains('a'))),
+        (v1::AuditFilter { target: "?[ra]*".into(), ..none() }, Box::new(|row| !action(row).target.is_empty())),
+        (
+            v1::AuditFilter { min_risk_level: v1::RiskLevel::High.into(), ..none() },
+            Box::new(|row| row.risk_level >= v1::RiskLevel::High.into()),
+        ),
+        (
+            v1::AuditFilter {
+                risk_levels: vec![v1::RiskLevel::Low.into(), v1::RiskLevel::Critical.into()],
+                result_statuses: vec![ResultStatus::Failed.into(), ResultStatus::Blocked.into()],
+                ..none()
+            },
+            Box::new(|row| matches!(result_of(row), ResultStatus::Failed | ResultStatus::Blocked)),
+        ),
     ];
     for (filter, keeps) in cases {
         let request = v1::StreamAuditRequest { filter: Some(filter.clone()), ..v1::StreamAuditRequest::default() };
@@ -512,7 +660,7 @@ async fn every_filter_of_the_record_keeps_what_it_says_and_nothing_else() {
             rows.iter().filter(|row| keeps(row)).cloned().map(|row| Read::Row(Box::new(row))).collect();
         assert_eq!(kept, wanted, "{filter:?}");
 
-        let backwards = v1::StreamAuditRequest { newest_first: true, limit: 3, ..request };
+        let backwards = v1::StreamAuditRequest { newest_first: true, limit: Some(3), ..request };
         let kept: Vec<_> = all(&daemon, backwards).await.into_iter().map(|(_, event)| event).collect();
         assert_eq!(kept, wanted.into_iter().rev().take(3).collect::<Vec<_>>(), "{filter:?}");
     }

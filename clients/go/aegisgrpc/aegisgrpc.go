@@ -20,6 +20,7 @@ package aegisgrpc
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -35,7 +36,8 @@ func UnaryClientInterceptor(client *aegis.Client, options ...aegis.CallOption) g
 		ctx context.Context, method string, request, reply any, connection *grpc.ClientConn, invoke grpc.UnaryInvoker,
 		callOptions ...grpc.CallOption,
 	) error {
-		action, err := describe(ctx, method, connection, callOptions)
+		callOptions = slices.Clone(callOptions)
+		ctx, action, err := describe(ctx, method, connection, callOptions)
 		if err != nil {
 			return err
 		}
@@ -59,7 +61,8 @@ func StreamClientInterceptor(client *aegis.Client, options ...aegis.CallOption) 
 		ctx context.Context, description *grpc.StreamDesc, connection *grpc.ClientConn, method string, open grpc.Streamer,
 		callOptions ...grpc.CallOption,
 	) (grpc.ClientStream, error) {
-		action, err := describe(ctx, method, connection, callOptions)
+		callOptions = slices.Clone(callOptions)
+		ctx, action, err := describe(ctx, method, connection, callOptions)
 		if err != nil {
 			return nil, err
 		}

@@ -97,7 +97,7 @@ func (w *world) row(t *testing.T) aegis.AuditRow {
 		if err != nil || len(rows) != 1 {
 			t.Fatalf("%d rows, %v", len(rows), err)
 		}
-		if rows[0].ResultStatus != "" {
+		if rows[0].Result.Status != "" {
 			return rows[0]
 		}
 		time.Sleep(time.Millisecond)
@@ -113,7 +113,7 @@ func TestAUnaryCallIsProposedMadeAndReported(t *testing.T) {
 	}
 	row := w.row(t)
 	text, _ := json.Marshal(row)
-	if row.Action.Type != "/grpc.health.v1.Health/Check" || row.Action.Target != w.connection.CanonicalTarget() || row.ResultStatus != aegis.StatusSuccess {
+	if row.Action.Type != "/grpc.health.v1.Health/Check" || row.Action.Target != w.connection.CanonicalTarget() || row.Result.Status != aegis.StatusSuccess {
 		t.Errorf("%s", text)
 	}
 	if strings.Contains(string(text), "do-not-tell") {
@@ -131,7 +131,7 @@ func TestACallIsJudgedByItsRequestAndNotMadeWhenItIsBlocked(t *testing.T) {
 	if called := w.calls(); called != "" {
 		t.Error(called)
 	}
-	if row := w.row(t); row.ResultStatus != aegis.StatusBlocked || row.Action.Params["service"] != "guarded" {
+	if row := w.row(t); row.Result.Status != aegis.StatusBlocked || row.Action.Params["service"] != "guarded" {
 		t.Errorf("%+v", row)
 	}
 }
@@ -142,7 +142,7 @@ func TestACallThatFailsIsReportedAndKeepsItsStatus(t *testing.T) {
 	if status.Code(err) != codes.NotFound {
 		t.Fatal(err)
 	}
-	if row := w.row(t); row.ResultStatus != aegis.StatusFailed || !strings.Contains(row.ResultError, "NotFound") {
+	if row := w.row(t); row.Result.Status != aegis.StatusFailed || !strings.Contains(row.Result.Error, "NotFound") {
 		t.Errorf("%+v", row)
 	}
 }
@@ -170,7 +170,7 @@ func TestAStreamIsReportedWhenItEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	rows, err := w.daemon.Rows(t.Context())
-	if err != nil || len(rows) != 1 || rows[0].ResultStatus != "" {
+	if err != nil || len(rows) != 1 || rows[0].Result.Status != "" {
 		t.Fatalf("before its end: %+v %v", rows, err)
 	}
 	if err := stream.CloseSend(); err != nil {
@@ -179,7 +179,7 @@ func TestAStreamIsReportedWhenItEnds(t *testing.T) {
 	if _, err := stream.Recv(); err != io.EOF {
 		t.Fatal(err)
 	}
-	if row := w.row(t); row.ResultStatus != aegis.StatusSuccess {
+	if row := w.row(t); row.Result.Status != aegis.StatusSuccess {
 		t.Errorf("%+v", row)
 	}
 }
@@ -195,7 +195,7 @@ func TestAStreamThatIsLeftIsReported(t *testing.T) {
 		t.Fatal(err)
 	}
 	cancel()
-	if row := w.row(t); row.ResultStatus != aegis.StatusFailed || row.ResultError != context.Canceled.Error() {
+	if row := w.row(t); row.Result.Status != aegis.StatusFailed || row.Result.Error != context.Canceled.Error() {
 		t.Errorf("%+v", row)
 	}
 }
@@ -209,7 +209,7 @@ func TestAStreamThatIsBlockedIsNotOpened(t *testing.T) {
 	if status.Code(err) != codes.PermissionDenied || w.calls() != "" {
 		t.Fatal(err, w.calls())
 	}
-	if row := w.row(t); row.ResultStatus != aegis.StatusBlocked {
+	if row := w.row(t); row.Result.Status != aegis.StatusBlocked {
 		t.Errorf("%+v", row)
 	}
 }

@@ -2,6 +2,7 @@ package aegisgrpc_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -196,6 +197,76 @@ func TestAMessageThatCannotBeShownWholeIsNotSent(t *testing.T) {
 	}
 	if calls := it.calls(); len(calls) != 0 {
 		t.Error(calls)
+	}
+}
+
+// Options of another package, by which it hands on one of gRPC's.
+type (
+	embedding   struct{ grpc.ForceCodecCallOption }
+	further     struct{ *embedding }
+	anyOption   struct{ grpc.CallOption }
+	ownOption   struct{ grpc.EmptyCallOption }
+	ownOptional struct{ *grpc.EmptyCallOption }
+)
+
+func TestNoOptionOfACallGoesUnseen(t *testing.T) {
+	it := newTarget(t)
+	plain := &grpc_health_v1.HealthCheckRequest{Service: "open"}
+	codec := grpc.ForceCodecCallOption{Codec: ownCodec{}}
+	for name, option := range map[string]grpc.CallOption{
+		"a pointer to one":        &codec,
+		"one that is embedded":    embedding{codec},
+		"one that is so twice":    further{&embedding{codec}},
+		"one of another's making": anyOption{anyOption{grpc.ForceCodecV2CallOption{}}},
+		"an authority":            &grpc.AuthorityOverrideCallOption{Authority: "internal"},
+		"an embedded authority":   anyOption{grpc.CallAuthority("internal")},
+		"a codec by its name":     anyOption{grpc.CallContentSubtype("own")},
+		"nothing":                 anyOption{},
+		"nil":                     nil,
+	} {
+		if err := it.check(t.Context(), plain, option); status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "aegisgrpc") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if calls := it.calls(); len(calls) != 0 {
+		t.Fatal(calls)
+	}
+	var header metadata.MD
+	if err := it.check(t.Context(), plain, grpc.Header(&header), grpc.WaitForReady(true), grpc.StaticMethod(), grpc.MaxCallSendMsgSize(1<<20),
+		grpc.CallContentSubtype("proto"), grpc.OnFinish(func(error) {}), ownOption{}, &ownOption{}, anyOption{ownOption{}}, ownOptional{&grpc.EmptyCallOption{}}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestMetadataThatChangesWhileAReviewerThinksIsSentAsItWas(t *testing.T) {
+	daemon := aegistest.Start(t, attackPolicy)
+	ctx, held := t.Context(), metadata.MD{"tenant": {"ours"}}
+	asked := make(chan error, 1)
+	go func() {
+		approval, err := daemon.Pending(ctx, grpc_health_v1.Health_Check_FullMethodName)
+		if err == nil {
+			held["tenant"][0], held["host"] = "theirs", []string{"internal"}
+			_, err = daemon.Reviewer().Approve(ctx, approval, "")
+		}
+		asked <- err
+	}()
+	connection, err := grpc.NewClient("passthrough:///nowhere", grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer connection.Close()
+	var sent metadata.MD
+	note := func(ctx context.Context, _ string, _, _ any, _ *grpc.ClientConn, _ ...grpc.CallOption) error {
+		sent, _ = metadata.FromOutgoingContext(ctx)
+		return nil
+	}
+	err = aegisgrpc.UnaryClientInterceptor(daemon.Agent())(metadata.NewOutgoingContext(ctx, held), grpc_health_v1.Health_Check_FullMethodName,
+		&grpc_health_v1.HealthCheckRequest{Service: "safe"}, &emptypb.Empty{}, connection, note)
+	if err := errors.Join(err, <-asked); err != nil {
+		t.Fatal(err)
+	}
+	if len(sent) != 1 || sent.Get("tenant")[0] != "ours" {
+		t.Error(sent)
 	}
 }
 

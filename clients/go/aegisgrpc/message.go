@@ -2,6 +2,7 @@ package aegisgrpc
 
 import (
 	"context"
+	"reflect"
 	"regexp"
 	"strings"
 
@@ -20,30 +21,29 @@ import (
 // fullMethod is how a method is written. Servers take other spellings, which rules do not.
 var fullMethod = regexp.MustCompile(`^/[A-Za-z0-9_.]+/[A-Za-z0-9_]+$`)
 
-// describe is the action of a call without its message.
-func describe(ctx context.Context, method string, connection *grpc.ClientConn, options []grpc.CallOption) (aegis.Action, error) {
+// describe is the action of a call without its message, and the context to make the call with: its metadata is a copy, which nobody
+// changes while a reviewer thinks.
+func describe(
+	ctx context.Context, method string, connection *grpc.ClientConn, options []grpc.CallOption,
+) (context.Context, aegis.Action, error) {
+	none := aegis.Action{}
 	if !fullMethod.MatchString(method) {
-		return aegis.Action{}, refused("%.80q is not the full name of a method, as in /package.Service/Method", method)
+		return nil, none, refused("%.80q is not the full name of a method, as in /package.Service/Method", method)
 	}
-	for _, option := range options {
-		switch option := option.(type) {
-		case grpc.AuthorityOverrideCallOption:
-			return aegis.Action{}, refused("the call names another authority, %s: a rule about the target could be dodged by it", option.Authority)
-		case grpc.ContentSubtypeCallOption:
-			if option.ContentSubtype != "" && option.ContentSubtype != "proto" {
-				return aegis.Action{}, refused("the codec %.40q writes the message, and what it writes cannot be shown", option.ContentSubtype)
+	for i := range options {
+		if err := checkOption(reflect.ValueOf(&options[i])); err != nil {
+			return nil, none, err
+		}
+	}
+	if sent, ok := metadata.FromOutgoingContext(ctx); ok {
+		for key := range sent {
+			if strings.EqualFold(key, "host") || strings.HasPrefix(key, ":") {
+				return nil, none, refused("the metadata %s names another host: a rule about the target could be dodged by it", key)
 			}
-		case grpc.ForceCodecCallOption, grpc.ForceCodecV2CallOption, grpc.CustomCodecCallOption:
-			return aegis.Action{}, refused("a codec of the caller's writes the message, and what it writes cannot be shown")
 		}
+		ctx = metadata.NewOutgoingContext(ctx, sent)
 	}
-	sent, _ := metadata.FromOutgoingContext(ctx)
-	for key := range sent {
-		if strings.EqualFold(key, "host") || strings.HasPrefix(key, ":") {
-			return aegis.Action{}, refused("the metadata %s names another host: a rule about the target could be dodged by it", key)
-		}
-	}
-	return aegis.Action{Type: method, Target: connection.CanonicalTarget()}, nil
+	return ctx, aegis.Action{Type: method, Target: connection.CanonicalTarget()}, nil
 }
 
 // checkDirection refuses a stream of many messages to a method that is known to take one: it would be proposed without it.

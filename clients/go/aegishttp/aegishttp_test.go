@@ -97,11 +97,11 @@ func TestARequestIsProposedSentAndReported(t *testing.T) {
 		t.Fatal(recorded)
 	}
 	row := recorded[0]
-	if row.Action.Type != "post" || row.Action.Target != site.URL+"/users" || row.ResultStatus != aegis.StatusSuccess {
+	if row.Action.Type != "post" || row.Action.Target != site.URL+"/users" || row.Result.Status != aegis.StatusSuccess {
 		t.Errorf("%+v", row)
 	}
 	text, _ := json.Marshal(row)
-	for _, part := range []string{`"name":["ada"]`, `"tag":["a","b"]`, `"result_data":{"status_code":200}`, `"body":"the body"`} {
+	for _, part := range []string{`"name":["ada"]`, `"tag":["a","b"]`, `"data":{"status_code":200}`, `"body":"the body"`} {
 		if !strings.Contains(string(text), part) {
 			t.Errorf("%s is not in %s", part, text)
 		}
@@ -139,7 +139,7 @@ func TestNoSpellingDodgesARule(t *testing.T) {
 		t.Errorf("the server was asked: %v", asked)
 	}
 	for _, row := range rows(t, daemon) {
-		if row.ResultStatus != aegis.StatusBlocked {
+		if row.Result.Status != aegis.StatusBlocked {
 			t.Errorf("%+v", row)
 		}
 	}
@@ -197,7 +197,7 @@ func TestEveryHopOfARedirectIsProposed(t *testing.T) {
 
 	var seen []string
 	for _, row := range rows(t, daemon) {
-		seen = append(seen, row.Action.Type+" "+row.Action.Target+" "+string(row.ResultStatus))
+		seen = append(seen, row.Action.Type+" "+row.Action.Target+" "+string(row.Result.Status))
 	}
 	expected := []string{
 		"get " + site.URL + "/to success", "get " + site.URL + "/secret blocked",
@@ -269,7 +269,7 @@ func TestAResponseThatSaysNoIsReportedAsFailed(t *testing.T) {
 		t.Fatal("the server is gone")
 	}
 	recorded := rows(t, daemon)
-	if len(recorded) != 2 || recorded[0].ResultError != "HTTP 404" || recorded[1].ResultStatus != aegis.StatusFailed {
+	if len(recorded) != 2 || recorded[0].Result.Error != "HTTP 404" || recorded[1].Result.Status != aegis.StatusFailed {
 		t.Errorf("%+v", recorded)
 	}
 }

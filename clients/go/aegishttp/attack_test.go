@@ -218,7 +218,7 @@ func TestURLsMadeByHandAreProposedAsTheyAreSent(t *testing.T) {
 		}
 	}
 	for _, row := range rows(t, daemon) {
-		if strings.HasSuffix(row.Action.Target, "/secret") != (row.ResultStatus == aegis.StatusBlocked) {
+		if strings.HasSuffix(row.Action.Target, "/secret") != (row.Result.Status == aegis.StatusBlocked) {
 			t.Errorf("%+v", row)
 		}
 	}

@@ -17,13 +17,20 @@ var overrides = []string{"X-Http-Method-Override", "X-Http-Method", "X-Method-Ov
 // rewrites are the headers by which servers let a proxy say which resource is meant. A request with one is refused: a rule about
 // its URL would not be about what the server does.
 var rewrites = []string{
-	"X-Original-Url", "X-Rewrite-Url", "X-Original-Uri", "X-Rewrite-Uri", "X-Override-Url", "X-Envoy-Original-Path",
-	"X-Forwarded-Uri", "X-Forwarded-Path", "X-Forwarded-Prefix", "X-Forwarded-Host", "X-Forwarded-Server", "X-Forwarded-Proto",
-	"X-Forwarded-Scheme", "X-Forwarded-Port", "X-Original-Host", "X-Host", "X-Http-Host-Override", "Forwarded",
+	"Destination", "Forwarded", "X-Envoy-Original-Host", "X-Envoy-Original-Path", "X-Forwarded-Host",
+	"X-Forwarded-Method", "X-Forwarded-Path", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Proto",
+	"X-Forwarded-Scheme", "X-Forwarded-Server", "X-Forwarded-Uri", "X-Host", "X-Http-Destinationurl",
+	"X-Http-Host-Override", "X-Ms-Original-Url", "X-Original-Host", "X-Original-Method", "X-Original-Path",
+	"X-Original-Uri", "X-Original-Url", "X-Override-Url", "X-Rewrite-Uri", "X-Rewrite-Url", "X-Script-Name",
+	"X-Waws-Unencoded-Url",
 }
 
 // framing are the headers that say where a request ends. A request with one is refused: a second request could hide in its body.
-var framing = []string{"Transfer-Encoding", "Trailer", "Upgrade", "Http2-Settings"}
+var framing = []string{"Http2-Settings", "Proxy-Connection", "Trailer", "Transfer-Encoding", "Upgrade"}
+
+// spelledOneWay are the headers that net/http writes itself, or reads: another spelling of them is another header to it, and none to
+// some servers.
+var spelledOneWay = []string{"Connection", "Content-Encoding", "Content-Length", "Content-Type", "Host", "Te"}
 
 // normaliseHeaders gives a request headers whose names have the one spelling that net/http knows, so that nothing in them goes
 // unseen. It refuses those that change which resource is meant or where the request ends.
@@ -74,6 +81,10 @@ func checkHeader(sent *http.Request, name string, values []string) error {
 			"put it into the URL", name)
 	case slices.Contains(framing, meant):
 		return fmt.Errorf("aegishttp: the header %s is about the connection, and another request could hide behind it: leave it out", name)
+	case meant != name && slices.Contains(spelledOneWay, meant):
+		return fmt.Errorf("aegishttp: the header %s is %s to some servers: write it so", name, meant)
+	case meant == "Te" && value != "trailers":
+		return fmt.Errorf("aegishttp: the header TE says %.40q, and asks for an encoding of the transfer: leave it out", value)
 	case meant == "Connection":
 		for option := range strings.SplitSeq(value, ",") {
 			if option = strings.TrimSpace(option); option != "" && option != "keep-alive" && option != "close" {
@@ -81,7 +92,7 @@ func checkHeader(sent *http.Request, name string, values []string) error {
 			}
 		}
 	case meant == "Content-Length":
-		if length := max(sent.ContentLength, 0); value != strconv.FormatInt(length, 10) || name != meant {
+		if length := max(sent.ContentLength, 0); value != strconv.FormatInt(length, 10) {
 			return fmt.Errorf("aegishttp: the header %s says %.40q, and the body is %d bytes long: leave it out", name, value, length)
 		}
 	case meant == "Host":

@@ -68,8 +68,11 @@ func normaliseMethod(written string) (string, error) {
 		return "", fmt.Errorf("aegishttp: %.40q is not a method", written)
 	}
 	method := strings.ToUpper(written)
-	if method == http.MethodConnect {
+	switch method {
+	case http.MethodConnect:
 		return "", fmt.Errorf("aegishttp: a request with the method %s opens a tunnel, of which nothing would be seen", method)
+	case http.MethodTrace, "TRACK":
+		return "", fmt.Errorf("aegishttp: a request with the method %s gives its headers back, and with them credentials", method)
 	}
 	return method, nil
 }

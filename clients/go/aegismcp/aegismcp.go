@@ -27,6 +27,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	aegis "github.com/aegis-sidecar/aegis/clients/go"
+	"github.com/aegis-sidecar/aegis/clients/go/aegisv1"
 	"github.com/aegis-sidecar/aegis/clients/go/internal/deepcopy"
 	"github.com/aegis-sidecar/aegis/clients/go/internal/exactjson"
 )
@@ -115,8 +116,7 @@ func govern[R mcp.Result](
 // send better ones, and its run goes on.
 func told[R mcp.Result](err error) (R, error) {
 	var none R
-	invalid := (*aegis.InvalidActionError)(nil)
-	if !errors.As(err, &invalid) || !strings.HasPrefix(invalid.Path, "params") {
+	if !isBadInput(err) {
 		return none, err
 	}
 	failure := &mcp.CallToolResult{}
@@ -125,6 +125,17 @@ func told[R mcp.Result](err error) (R, error) {
 		return result, nil
 	}
 	return none, err
+}
+
+// isBadInput says whether a call was not proposed because of its arguments: this package refused them, or the daemon (too deep, too
+// large).
+func isBadInput(err error) bool {
+	if invalid := (*aegis.InvalidActionError)(nil); errors.As(err, &invalid) {
+		return strings.HasPrefix(invalid.Path, "params")
+	}
+	failed := (*aegis.Error)(nil)
+	return errors.As(err, &failed) && (failed.Reason == aegis.ReasonText(aegisv1.ErrorReason_ERROR_REASON_INVALID_REQUEST) ||
+		failed.Reason == aegis.ReasonText(aegisv1.ErrorReason_ERROR_REASON_MESSAGE_TOO_LARGE))
 }
 
 // deepest is how deep arguments may be nested.

@@ -100,7 +100,7 @@ func TestAToolThatIsAllowedRunsAndItsResultIsOnTheRecord(t *testing.T) {
 		}
 		row := row(t, daemon)
 		text, _ := json.Marshal(row)
-		if row.Action.Type != "read_contacts" || row.Action.Target != "crm" || row.Action.Params["limit"] != 10.0 || row.ResultStatus != aegis.StatusSuccess {
+		if row.Action.Type != "read_contacts" || row.Action.Target != "crm" || row.Action.Params["limit"] != 10.0 || row.Result.Status != aegis.StatusSuccess {
 			t.Errorf("%s", text)
 		}
 		if !strings.Contains(string(text), `"structuredContent":{"rows":10}`) {
@@ -115,7 +115,7 @@ func TestAToolThatIsBlockedIsNotCalledAndIsOnTheRecord(t *testing.T) {
 		if denied := (*aegis.DeniedError)(nil); !errors.As(err, &denied) || called["delete_contacts"] != 0 {
 			t.Fatal(err, called)
 		}
-		if row := row(t, daemon); row.ResultStatus != aegis.StatusBlocked {
+		if row := row(t, daemon); row.Result.Status != aegis.StatusBlocked {
 			t.Errorf("%+v", row)
 		}
 	})
@@ -139,7 +139,7 @@ func TestAReviewerIsAskedAboutTheArguments(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "too many") || called["read_contacts"] != 0 {
 			t.Fatal(err, called)
 		}
-		if row := row(t, daemon); row.ResultStatus != aegis.StatusDenied {
+		if row := row(t, daemon); row.Result.Status != aegis.StatusDenied {
 			t.Errorf("%+v", row)
 		}
 	})
@@ -151,7 +151,7 @@ func TestAToolThatFailsIsReportedAsFailed(t *testing.T) {
 		if err != nil || !result.IsError {
 			t.Fatal(result, err)
 		}
-		if row := row(t, daemon); row.ResultStatus != aegis.StatusFailed || row.ResultError != "the database is away" {
+		if row := row(t, daemon); row.Result.Status != aegis.StatusFailed || row.Result.Error != "the database is away" {
 			t.Errorf("%+v", row)
 		}
 	})

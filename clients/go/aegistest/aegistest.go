@@ -225,8 +225,8 @@ func (d *Daemon) Deny(ctx context.Context, actionType, reason string) (*aegis.Ap
 
 // ApproveAll is an approval handler that says yes to everything: for tests only. It answers as the client that stands
 // beside it in [aegis.WithApprovalHandler], for example [Daemon.Reviewer].
-func ApproveAll(context.Context, aegis.Approval) (aegis.Verdict, error) {
-	return aegis.Verdict{Approved: true, Reason: "approved by the test"}, nil
+func ApproveAll(context.Context, aegis.Approval) (aegis.ApprovalAnswer, error) {
+	return aegis.ApprovalAnswer{Approved: true, Reason: "approved by the test"}, nil
 }
 
 // Rows are the rows of the record, oldest first.

@@ -351,7 +351,7 @@ func (x *CreateTokenResponse) GetSecret() string {
 // Asks for the tokens.
 type ListTokensRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The largest number of tokens to return: 1 to 1,000. Absent: 100.
+	// The largest number of tokens to return, at least 1. Absent: 100. More than 1,000 is read as 1,000.
 	PageSize *uint32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3,oneof" json:"page_size,omitempty"`
 	// The `next_page_token` of the previous page. Empty: the first page.
 	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
@@ -406,7 +406,7 @@ func (x *ListTokensRequest) GetPageToken() string {
 // A page of tokens.
 type ListTokensResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The tokens, oldest first. A page can be shorter than `page_size`: it has at most 256 KiB.
+	// The tokens, oldest first. A page can be shorter than `page_size` and not be the last one.
 	Tokens []*Token `protobuf:"bytes,1,rep,name=tokens,proto3" json:"tokens,omitempty"`
 	// The `page_token` of the next page: opaque. Empty on the last page, and only there.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
@@ -511,8 +511,11 @@ func (x *RevokeTokenRequest) GetToken() string {
 // The token is revoked.
 type RevokeTokenResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The token that was revoked. `revoked_at` says when.
-	Token         *Token `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	// The token that was revoked: it opens nothing from now on. `revoked_at` says when.
+	Token *Token `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	// True while the record cannot be written. The daemon records the revocation as soon as it can. If the daemon ends
+	// before, the token works again: revoke it again.
+	Unrecorded    bool `protobuf:"varint,2,opt,name=unrecorded,proto3" json:"unrecorded,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -552,6 +555,13 @@ func (x *RevokeTokenResponse) GetToken() *Token {
 		return x.Token
 	}
 	return nil
+}
+
+func (x *RevokeTokenResponse) GetUnrecorded() bool {
+	if x != nil {
+		return x.Unrecorded
+	}
+	return false
 }
 
 // Asks for a new key.
@@ -826,9 +836,12 @@ const file_aegis_v1_admin_proto_rawDesc = "" +
 	"\x06tokens\x18\x01 \x03(\v2\x0f.aegis.v1.TokenR\x06tokens\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"*\n" +
 	"\x12RevokeTokenRequest\x12\x14\n" +
-	"\x05token\x18\x01 \x01(\tR\x05token\"<\n" +
+	"\x05token\x18\x01 \x01(\tR\x05token\"\\\n" +
 	"\x13RevokeTokenResponse\x12%\n" +
-	"\x05token\x18\x01 \x01(\v2\x0f.aegis.v1.TokenR\x05token\"4\n" +
+	"\x05token\x18\x01 \x01(\v2\x0f.aegis.v1.TokenR\x05token\x12\x1e\n" +
+	"\n" +
+	"unrecorded\x18\x02 \x01(\bR\n" +
+	"unrecorded\"4\n" +
 	"\x13RotateLogKeyRequest\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\"\x86\x01\n" +

@@ -47,8 +47,9 @@ type AdminServiceClient interface {
 	//
 	// Errors: INVALID_ARGUMENT (`INVALID_REQUEST`).
 	ListTokens(ctx context.Context, in *ListTokensRequest, opts ...grpc.CallOption) (*ListTokensResponse, error)
-	// Revokes a token. Later calls with it are refused, and the streams that it opened end. Safe to repeat: within 24
-	// hours, a token that is revoked already is answered again, and nothing is recorded twice.
+	// Revokes a token. Later calls with it are refused, and the streams that it opened end. A full disk does not prevent
+	// this: see `unrecorded`. Safe to repeat: within 24 hours, a token that is revoked already is answered again, and
+	// nothing is recorded twice.
 	//
 	// Errors: INVALID_ARGUMENT (`INVALID_REQUEST`: also if several tokens match), NOT_FOUND (`NO_SUCH_TOKEN`).
 	RevokeToken(ctx context.Context, in *RevokeTokenRequest, opts ...grpc.CallOption) (*RevokeTokenResponse, error)
@@ -143,8 +144,9 @@ type AdminServiceServer interface {
 	//
 	// Errors: INVALID_ARGUMENT (`INVALID_REQUEST`).
 	ListTokens(context.Context, *ListTokensRequest) (*ListTokensResponse, error)
-	// Revokes a token. Later calls with it are refused, and the streams that it opened end. Safe to repeat: within 24
-	// hours, a token that is revoked already is answered again, and nothing is recorded twice.
+	// Revokes a token. Later calls with it are refused, and the streams that it opened end. A full disk does not prevent
+	// this: see `unrecorded`. Safe to repeat: within 24 hours, a token that is revoked already is answered again, and
+	// nothing is recorded twice.
 	//
 	// Errors: INVALID_ARGUMENT (`INVALID_REQUEST`: also if several tokens match), NOT_FOUND (`NO_SUCH_TOKEN`).
 	RevokeToken(context.Context, *RevokeTokenRequest) (*RevokeTokenResponse, error)

@@ -40,10 +40,10 @@ type Approval struct {
 	Identity *Identity `protobuf:"bytes,4,opt,name=identity,proto3" json:"identity,omitempty"`
 	// The proposed action. A masked parameter reads `[masked, N characters]`.
 	Action *Action `protobuf:"bytes,5,opt,name=action,proto3" json:"action,omitempty"`
-	// The paths of the masked parameters.
-	Masked []string `protobuf:"bytes,6,rep,name=masked,proto3" json:"masked,omitempty"`
+	// What is masked in the action, and where it stands.
+	Masked []*Mask `protobuf:"bytes,6,rep,name=masked,proto3" json:"masked,omitempty"`
 	// The session and the labels of the proposal.
-	Context *Context `protobuf:"bytes,7,opt,name=context,proto3" json:"context,omitempty"`
+	Context *ProposalContext `protobuf:"bytes,7,opt,name=context,proto3" json:"context,omitempty"`
 	// The digest of exactly this action. `Approve` and `Deny` must send it.
 	ActionDigest string `protobuf:"bytes,8,opt,name=action_digest,json=actionDigest,proto3" json:"action_digest,omitempty"`
 	// The name of the rule that matched, or `<default>`.
@@ -63,7 +63,17 @@ type Approval struct {
 	// How the approval ended. Absent while it is pending.
 	Ending *Ending `protobuf:"bytes,16,opt,name=ending,proto3" json:"ending,omitempty"`
 	// Earlier actions of the same session, newest first, at most 10. Only in the response of `GetApproval`.
-	History       []*SessionAction `protobuf:"bytes,17,rep,name=history,proto3" json:"history,omitempty"`
+	History []*SessionAction `protobuf:"bytes,17,rep,name=history,proto3" json:"history,omitempty"`
+	// The state of the approval.
+	State ApprovalState `protobuf:"varint,18,opt,name=state,proto3,enum=aegis.v1.ApprovalState" json:"state,omitempty"`
+	// The votes of reviewers, oldest first.
+	Votes []*Vote `protobuf:"bytes,20,rep,name=votes,proto3" json:"votes,omitempty"`
+	// The version of the approval: 1 when it was created, and one more after each change. Of two messages about one
+	// approval, the one with the higher version is newer.
+	Version uint32 `protobuf:"varint,21,opt,name=version,proto3" json:"version,omitempty"`
+	// Whether the proposer still waits for the answer: its connection is open, or it asked within the last 90 seconds.
+	// Absent: unknown.
+	CallerWaiting *bool `protobuf:"varint,24,opt,name=caller_waiting,json=callerWaiting,proto3,oneof" json:"caller_waiting,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -133,14 +143,14 @@ func (x *Approval) GetAction() *Action {
 	return nil
 }
 
-func (x *Approval) GetMasked() []string {
+func (x *Approval) GetMasked() []*Mask {
 	if x != nil {
 		return x.Masked
 	}
 	return nil
 }
 
-func (x *Approval) GetContext() *Context {
+func (x *Approval) GetContext() *ProposalContext {
 	if x != nil {
 		return x.Context
 	}
@@ -217,19 +227,47 @@ func (x *Approval) GetHistory() []*SessionAction {
 	return nil
 }
 
+func (x *Approval) GetState() ApprovalState {
+	if x != nil {
+		return x.State
+	}
+	return ApprovalState_APPROVAL_STATE_UNSPECIFIED
+}
+
+func (x *Approval) GetVotes() []*Vote {
+	if x != nil {
+		return x.Votes
+	}
+	return nil
+}
+
+func (x *Approval) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *Approval) GetCallerWaiting() bool {
+	if x != nil && x.CallerWaiting != nil {
+		return *x.CallerWaiting
+	}
+	return false
+}
+
 // An earlier action of a session.
 type SessionAction struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// When the daemon decided.
-	Time *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
+	DecidedAt *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=decided_at,json=decidedAt,proto3" json:"decided_at,omitempty"`
 	// The type of the action.
 	Type string `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
 	// The target of the action.
 	Target string `protobuf:"bytes,3,opt,name=target,proto3" json:"target,omitempty"`
 	// The current outcome.
 	Outcome Outcome `protobuf:"varint,4,opt,name=outcome,proto3,enum=aegis.v1.Outcome" json:"outcome,omitempty"`
-	// The result of the action.
-	Status        ResultStatus `protobuf:"varint,5,opt,name=status,proto3,enum=aegis.v1.ResultStatus" json:"status,omitempty"`
+	// The result of the action. UNSPECIFIED while it is not known.
+	ResultStatus  ResultStatus `protobuf:"varint,5,opt,name=result_status,json=resultStatus,proto3,enum=aegis.v1.ResultStatus" json:"result_status,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -264,9 +302,9 @@ func (*SessionAction) Descriptor() ([]byte, []int) {
 	return file_aegis_v1_approval_proto_rawDescGZIP(), []int{1}
 }
 
-func (x *SessionAction) GetTime() *timestamppb.Timestamp {
+func (x *SessionAction) GetDecidedAt() *timestamppb.Timestamp {
 	if x != nil {
-		return x.Time
+		return x.DecidedAt
 	}
 	return nil
 }
@@ -292,24 +330,40 @@ func (x *SessionAction) GetOutcome() Outcome {
 	return Outcome_OUTCOME_UNSPECIFIED
 }
 
-func (x *SessionAction) GetStatus() ResultStatus {
+func (x *SessionAction) GetResultStatus() ResultStatus {
 	if x != nil {
-		return x.Status
+		return x.ResultStatus
 	}
 	return ResultStatus_RESULT_STATUS_UNSPECIFIED
 }
 
-// Selects approvals. Every field that is set must match. Text matches exactly.
+// Selects approvals. Every field that is set must match; of a repeated field, one value must. `AuditFilter` has the
+// same fields under the same numbers, and more. Globs are those of the policy: `*` is any text, `/` included, `?` one
+// character, `[abc]` one of these, and a text without them matches exactly. Every other text matches exactly.
 type ApprovalFilter struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The session.
 	SessionId string `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
-	// The action's type.
+	// A glob that the action's type matches.
 	ActionType string `protobuf:"bytes,2,opt,name=action_type,json=actionType,proto3" json:"action_type,omitempty"`
-	// The declared actor.
-	ActorId string `protobuf:"bytes,3,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
+	// A glob that the action's target matches.
+	Target string `protobuf:"bytes,3,opt,name=target,proto3" json:"target,omitempty"`
+	// The risk level.
+	RiskLevels []RiskLevel `protobuf:"varint,4,rep,packed,name=risk_levels,json=riskLevels,proto3,enum=aegis.v1.RiskLevel" json:"risk_levels,omitempty"`
 	// This risk level or a higher one.
-	MinRiskLevel  RiskLevel `protobuf:"varint,4,opt,name=min_risk_level,json=minRiskLevel,proto3,enum=aegis.v1.RiskLevel" json:"min_risk_level,omitempty"`
+	MinRiskLevel RiskLevel `protobuf:"varint,5,opt,name=min_risk_level,json=minRiskLevel,proto3,enum=aegis.v1.RiskLevel" json:"min_risk_level,omitempty"`
+	// The proposer, as declared.
+	ActorId string `protobuf:"bytes,6,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
+	// The proposer, as authenticated: `Identity.subject`.
+	Subject string `protobuf:"bytes,7,opt,name=subject,proto3" json:"subject,omitempty"`
+	// A reviewer who voted: `Identity.subject`. Not in `StreamApprovals`: nobody has voted on a pending approval.
+	Approver string `protobuf:"bytes,8,opt,name=approver,proto3" json:"approver,omitempty"`
+	// The rule that matched.
+	MatchedRule string `protobuf:"bytes,9,opt,name=matched_rule,json=matchedRule,proto3" json:"matched_rule,omitempty"`
+	// Asked at this time or later.
+	Since *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=since,proto3" json:"since,omitempty"`
+	// Asked at this time or earlier.
+	Until         *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=until,proto3" json:"until,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -358,11 +412,18 @@ func (x *ApprovalFilter) GetActionType() string {
 	return ""
 }
 
-func (x *ApprovalFilter) GetActorId() string {
+func (x *ApprovalFilter) GetTarget() string {
 	if x != nil {
-		return x.ActorId
+		return x.Target
 	}
 	return ""
+}
+
+func (x *ApprovalFilter) GetRiskLevels() []RiskLevel {
+	if x != nil {
+		return x.RiskLevels
+	}
+	return nil
 }
 
 func (x *ApprovalFilter) GetMinRiskLevel() RiskLevel {
@@ -370,6 +431,48 @@ func (x *ApprovalFilter) GetMinRiskLevel() RiskLevel {
 		return x.MinRiskLevel
 	}
 	return RiskLevel_RISK_LEVEL_UNSPECIFIED
+}
+
+func (x *ApprovalFilter) GetActorId() string {
+	if x != nil {
+		return x.ActorId
+	}
+	return ""
+}
+
+func (x *ApprovalFilter) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *ApprovalFilter) GetApprover() string {
+	if x != nil {
+		return x.Approver
+	}
+	return ""
+}
+
+func (x *ApprovalFilter) GetMatchedRule() string {
+	if x != nil {
+		return x.MatchedRule
+	}
+	return ""
+}
+
+func (x *ApprovalFilter) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *ApprovalFilter) GetUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Until
+	}
+	return nil
 }
 
 // Opens a stream.
@@ -522,7 +625,8 @@ type isStreamApprovalsResponse_Event interface {
 }
 
 type StreamApprovalsResponse_Pending struct {
-	// A pending approval: a part of the snapshot before the marker, a new one after it.
+	// A pending approval: a part of the snapshot before the marker, a new or changed one after it. It replaces an
+	// approval with the same id in your list.
 	Pending *Approval `protobuf:"bytes,1,opt,name=pending,proto3,oneof"`
 }
 
@@ -648,15 +752,17 @@ func (x *Lagged) GetMissed() uint64 {
 	return 0
 }
 
-// Asks for the pending approvals.
+// Asks for approvals.
 type ListApprovalsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The approvals to return. Absent: all.
 	Filter *ApprovalFilter `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
-	// The largest number of approvals to return: at most 1,000. 0: 100.
-	PageSize uint32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The `next_page_token` of the previous page. Empty: the first page.
-	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// The largest number of approvals to return, at least 1. Absent: 100. More than 1,000 is read as 1,000.
+	PageSize *uint32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3,oneof" json:"page_size,omitempty"`
+	// The `next_page_token` of the previous page, with the same `filter` and `states`. Empty: the first page.
+	PageToken string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// The states to return. Empty: PENDING.
+	States        []ApprovalState `protobuf:"varint,4,rep,packed,name=states,proto3,enum=aegis.v1.ApprovalState" json:"states,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -699,8 +805,8 @@ func (x *ListApprovalsRequest) GetFilter() *ApprovalFilter {
 }
 
 func (x *ListApprovalsRequest) GetPageSize() uint32 {
-	if x != nil {
-		return x.PageSize
+	if x != nil && x.PageSize != nil {
+		return *x.PageSize
 	}
 	return 0
 }
@@ -712,7 +818,14 @@ func (x *ListApprovalsRequest) GetPageToken() string {
 	return ""
 }
 
-// A page of pending approvals.
+func (x *ListApprovalsRequest) GetStates() []ApprovalState {
+	if x != nil {
+		return x.States
+	}
+	return nil
+}
+
+// A page of approvals. A page can have fewer approvals than requested, or none, and not be the last one.
 type ListApprovalsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The approvals, oldest first.
@@ -1037,7 +1150,10 @@ func (x *DenyRequest) GetReason() string {
 type DenyResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The approval with its ending.
-	Approval      *Approval `protobuf:"bytes,1,opt,name=approval,proto3" json:"approval,omitempty"`
+	Approval *Approval `protobuf:"bytes,1,opt,name=approval,proto3" json:"approval,omitempty"`
+	// True while the record cannot be written. The denial is in force: the agent is told DENY, and nobody can approve any
+	// more. The daemon records it as soon as it can. If the daemon ends before, the approval is pending again: deny again.
+	Unrecorded    bool `protobuf:"varint,2,opt,name=unrecorded,proto3" json:"unrecorded,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1079,11 +1195,18 @@ func (x *DenyResponse) GetApproval() *Approval {
 	return nil
 }
 
+func (x *DenyResponse) GetUnrecorded() bool {
+	if x != nil {
+		return x.Unrecorded
+	}
+	return false
+}
+
 var File_aegis_v1_approval_proto protoreflect.FileDescriptor
 
 const file_aegis_v1_approval_proto_rawDesc = "" +
 	"\n" +
-	"\x17aegis/v1/approval.proto\x12\baegis.v1\x1a\x14aegis/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcd\x05\n" +
+	"\x17aegis/v1/approval.proto\x12\baegis.v1\x1a\x14aegis/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x93\a\n" +
 	"\bApproval\x12\x1f\n" +
 	"\vapproval_id\x18\x01 \x01(\tR\n" +
 	"approvalId\x12\x1f\n" +
@@ -1091,9 +1214,9 @@ const file_aegis_v1_approval_proto_rawDesc = "" +
 	"decisionId\x12%\n" +
 	"\x05actor\x18\x03 \x01(\v2\x0f.aegis.v1.ActorR\x05actor\x12.\n" +
 	"\bidentity\x18\x04 \x01(\v2\x12.aegis.v1.IdentityR\bidentity\x12(\n" +
-	"\x06action\x18\x05 \x01(\v2\x10.aegis.v1.ActionR\x06action\x12\x16\n" +
-	"\x06masked\x18\x06 \x03(\tR\x06masked\x12+\n" +
-	"\acontext\x18\a \x01(\v2\x11.aegis.v1.ContextR\acontext\x12#\n" +
+	"\x06action\x18\x05 \x01(\v2\x10.aegis.v1.ActionR\x06action\x12&\n" +
+	"\x06masked\x18\x06 \x03(\v2\x0e.aegis.v1.MaskR\x06masked\x123\n" +
+	"\acontext\x18\a \x01(\v2\x19.aegis.v1.ProposalContextR\acontext\x12#\n" +
 	"\raction_digest\x18\b \x01(\tR\factionDigest\x12!\n" +
 	"\fmatched_rule\x18\t \x01(\tR\vmatchedRule\x12\x16\n" +
 	"\x06reason\x18\n" +
@@ -1106,20 +1229,35 @@ const file_aegis_v1_approval_proto_rawDesc = "" +
 	"expires_at\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12%\n" +
 	"\x0etimeout_allows\x18\x0f \x01(\bR\rtimeoutAllows\x12(\n" +
 	"\x06ending\x18\x10 \x01(\v2\x10.aegis.v1.EndingR\x06ending\x121\n" +
-	"\ahistory\x18\x11 \x03(\v2\x17.aegis.v1.SessionActionR\ahistory\"\xc8\x01\n" +
-	"\rSessionAction\x12.\n" +
-	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x12\n" +
+	"\ahistory\x18\x11 \x03(\v2\x17.aegis.v1.SessionActionR\ahistory\x12-\n" +
+	"\x05state\x18\x12 \x01(\x0e2\x17.aegis.v1.ApprovalStateR\x05state\x12$\n" +
+	"\x05votes\x18\x14 \x03(\v2\x0e.aegis.v1.VoteR\x05votes\x12\x18\n" +
+	"\aversion\x18\x15 \x01(\rR\aversion\x12*\n" +
+	"\x0ecaller_waiting\x18\x18 \x01(\bH\x00R\rcallerWaiting\x88\x01\x01B\x11\n" +
+	"\x0f_caller_waiting\"\xe0\x01\n" +
+	"\rSessionAction\x129\n" +
+	"\n" +
+	"decided_at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\tdecidedAt\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x16\n" +
 	"\x06target\x18\x03 \x01(\tR\x06target\x12+\n" +
-	"\aoutcome\x18\x04 \x01(\x0e2\x11.aegis.v1.OutcomeR\aoutcome\x12.\n" +
-	"\x06status\x18\x05 \x01(\x0e2\x16.aegis.v1.ResultStatusR\x06status\"\xa6\x01\n" +
+	"\aoutcome\x18\x04 \x01(\x0e2\x11.aegis.v1.OutcomeR\aoutcome\x12;\n" +
+	"\rresult_status\x18\x05 \x01(\x0e2\x16.aegis.v1.ResultStatusR\fresultStatus\"\xb1\x03\n" +
 	"\x0eApprovalFilter\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\x12\x1f\n" +
 	"\vaction_type\x18\x02 \x01(\tR\n" +
-	"actionType\x12\x19\n" +
-	"\bactor_id\x18\x03 \x01(\tR\aactorId\x129\n" +
-	"\x0emin_risk_level\x18\x04 \x01(\x0e2\x13.aegis.v1.RiskLevelR\fminRiskLevel\"J\n" +
+	"actionType\x12\x16\n" +
+	"\x06target\x18\x03 \x01(\tR\x06target\x124\n" +
+	"\vrisk_levels\x18\x04 \x03(\x0e2\x13.aegis.v1.RiskLevelR\n" +
+	"riskLevels\x129\n" +
+	"\x0emin_risk_level\x18\x05 \x01(\x0e2\x13.aegis.v1.RiskLevelR\fminRiskLevel\x12\x19\n" +
+	"\bactor_id\x18\x06 \x01(\tR\aactorId\x12\x18\n" +
+	"\asubject\x18\a \x01(\tR\asubject\x12\x1a\n" +
+	"\bapprover\x18\b \x01(\tR\bapprover\x12!\n" +
+	"\fmatched_rule\x18\t \x01(\tR\vmatchedRule\x120\n" +
+	"\x05since\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
+	"\x05until\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"J\n" +
 	"\x16StreamApprovalsRequest\x120\n" +
 	"\x06filter\x18\x01 \x01(\v2\x18.aegis.v1.ApprovalFilterR\x06filter\"\xaa\x02\n" +
 	"\x17StreamApprovalsResponse\x12.\n" +
@@ -1132,12 +1270,15 @@ const file_aegis_v1_approval_proto_rawDesc = "" +
 	"\x10SnapshotComplete\x12\x14\n" +
 	"\x05count\x18\x01 \x01(\rR\x05count\" \n" +
 	"\x06Lagged\x12\x16\n" +
-	"\x06missed\x18\x01 \x01(\x04R\x06missed\"\x84\x01\n" +
+	"\x06missed\x18\x01 \x01(\x04R\x06missed\"\xc8\x01\n" +
 	"\x14ListApprovalsRequest\x120\n" +
-	"\x06filter\x18\x01 \x01(\v2\x18.aegis.v1.ApprovalFilterR\x06filter\x12\x1b\n" +
-	"\tpage_size\x18\x02 \x01(\rR\bpageSize\x12\x1d\n" +
+	"\x06filter\x18\x01 \x01(\v2\x18.aegis.v1.ApprovalFilterR\x06filter\x12 \n" +
+	"\tpage_size\x18\x02 \x01(\rH\x00R\bpageSize\x88\x01\x01\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x03 \x01(\tR\tpageToken\"q\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\x12/\n" +
+	"\x06states\x18\x04 \x03(\x0e2\x17.aegis.v1.ApprovalStateR\x06statesB\f\n" +
+	"\n" +
+	"_page_size\"q\n" +
 	"\x15ListApprovalsResponse\x120\n" +
 	"\tapprovals\x18\x01 \x03(\v2\x12.aegis.v1.ApprovalR\tapprovals\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"5\n" +
@@ -1157,13 +1298,16 @@ const file_aegis_v1_approval_proto_rawDesc = "" +
 	"\vapproval_id\x18\x01 \x01(\tR\n" +
 	"approvalId\x124\n" +
 	"\x16expected_action_digest\x18\x02 \x01(\tR\x14expectedActionDigest\x12\x16\n" +
-	"\x06reason\x18\x03 \x01(\tR\x06reason\">\n" +
+	"\x06reason\x18\x03 \x01(\tR\x06reason\"^\n" +
 	"\fDenyResponse\x12.\n" +
-	"\bapproval\x18\x01 \x01(\v2\x12.aegis.v1.ApprovalR\bapproval2\x80\x03\n" +
-	"\x0fApprovalService\x12X\n" +
-	"\x0fStreamApprovals\x12 .aegis.v1.StreamApprovalsRequest\x1a!.aegis.v1.StreamApprovalsResponse0\x01\x12P\n" +
-	"\rListApprovals\x12\x1e.aegis.v1.ListApprovalsRequest\x1a\x1f.aegis.v1.ListApprovalsResponse\x12J\n" +
-	"\vGetApproval\x12\x1c.aegis.v1.GetApprovalRequest\x1a\x1d.aegis.v1.GetApprovalResponse\x12>\n" +
+	"\bapproval\x18\x01 \x01(\v2\x12.aegis.v1.ApprovalR\bapproval\x12\x1e\n" +
+	"\n" +
+	"unrecorded\x18\x02 \x01(\bR\n" +
+	"unrecorded2\x8f\x03\n" +
+	"\x0fApprovalService\x12]\n" +
+	"\x0fStreamApprovals\x12 .aegis.v1.StreamApprovalsRequest\x1a!.aegis.v1.StreamApprovalsResponse\"\x03\x90\x02\x010\x01\x12U\n" +
+	"\rListApprovals\x12\x1e.aegis.v1.ListApprovalsRequest\x1a\x1f.aegis.v1.ListApprovalsResponse\"\x03\x90\x02\x01\x12O\n" +
+	"\vGetApproval\x12\x1c.aegis.v1.GetApprovalRequest\x1a\x1d.aegis.v1.GetApprovalResponse\"\x03\x90\x02\x01\x12>\n" +
 	"\aApprove\x12\x18.aegis.v1.ApproveRequest\x1a\x19.aegis.v1.ApproveResponse\x125\n" +
 	"\x04Deny\x12\x15.aegis.v1.DenyRequest\x1a\x16.aegis.v1.DenyResponseB\x91\x01\n" +
 	"\fcom.aegis.v1B\rApprovalProtoP\x01Z1github.com/aegis-sidecar/aegis/clients/go/aegisv1\xa2\x02\x03AXX\xaa\x02\bAegis.V1\xca\x02\bAegis\\V1\xe2\x02\x14Aegis\\V1\\GPBMetadata\xea\x02\tAegis::V1b\x06proto3"
@@ -1200,54 +1344,64 @@ var file_aegis_v1_approval_proto_goTypes = []any{
 	(*Actor)(nil),                   // 15: aegis.v1.Actor
 	(*Identity)(nil),                // 16: aegis.v1.Identity
 	(*Action)(nil),                  // 17: aegis.v1.Action
-	(*Context)(nil),                 // 18: aegis.v1.Context
-	(RiskLevel)(0),                  // 19: aegis.v1.RiskLevel
-	(*timestamppb.Timestamp)(nil),   // 20: google.protobuf.Timestamp
-	(*Ending)(nil),                  // 21: aegis.v1.Ending
-	(Outcome)(0),                    // 22: aegis.v1.Outcome
-	(ResultStatus)(0),               // 23: aegis.v1.ResultStatus
-	(*Heartbeat)(nil),               // 24: aegis.v1.Heartbeat
+	(*Mask)(nil),                    // 18: aegis.v1.Mask
+	(*ProposalContext)(nil),         // 19: aegis.v1.ProposalContext
+	(RiskLevel)(0),                  // 20: aegis.v1.RiskLevel
+	(*timestamppb.Timestamp)(nil),   // 21: google.protobuf.Timestamp
+	(*Ending)(nil),                  // 22: aegis.v1.Ending
+	(ApprovalState)(0),              // 23: aegis.v1.ApprovalState
+	(*Vote)(nil),                    // 24: aegis.v1.Vote
+	(Outcome)(0),                    // 25: aegis.v1.Outcome
+	(ResultStatus)(0),               // 26: aegis.v1.ResultStatus
+	(*Heartbeat)(nil),               // 27: aegis.v1.Heartbeat
 }
 var file_aegis_v1_approval_proto_depIdxs = []int32{
 	15, // 0: aegis.v1.Approval.actor:type_name -> aegis.v1.Actor
 	16, // 1: aegis.v1.Approval.identity:type_name -> aegis.v1.Identity
 	17, // 2: aegis.v1.Approval.action:type_name -> aegis.v1.Action
-	18, // 3: aegis.v1.Approval.context:type_name -> aegis.v1.Context
-	19, // 4: aegis.v1.Approval.risk_level:type_name -> aegis.v1.RiskLevel
-	20, // 5: aegis.v1.Approval.requested_at:type_name -> google.protobuf.Timestamp
-	20, // 6: aegis.v1.Approval.expires_at:type_name -> google.protobuf.Timestamp
-	21, // 7: aegis.v1.Approval.ending:type_name -> aegis.v1.Ending
-	1,  // 8: aegis.v1.Approval.history:type_name -> aegis.v1.SessionAction
-	20, // 9: aegis.v1.SessionAction.time:type_name -> google.protobuf.Timestamp
-	22, // 10: aegis.v1.SessionAction.outcome:type_name -> aegis.v1.Outcome
-	23, // 11: aegis.v1.SessionAction.status:type_name -> aegis.v1.ResultStatus
-	19, // 12: aegis.v1.ApprovalFilter.min_risk_level:type_name -> aegis.v1.RiskLevel
-	2,  // 13: aegis.v1.StreamApprovalsRequest.filter:type_name -> aegis.v1.ApprovalFilter
-	0,  // 14: aegis.v1.StreamApprovalsResponse.pending:type_name -> aegis.v1.Approval
-	5,  // 15: aegis.v1.StreamApprovalsResponse.snapshot_complete:type_name -> aegis.v1.SnapshotComplete
-	0,  // 16: aegis.v1.StreamApprovalsResponse.ended:type_name -> aegis.v1.Approval
-	24, // 17: aegis.v1.StreamApprovalsResponse.heartbeat:type_name -> aegis.v1.Heartbeat
-	6,  // 18: aegis.v1.StreamApprovalsResponse.lagged:type_name -> aegis.v1.Lagged
-	2,  // 19: aegis.v1.ListApprovalsRequest.filter:type_name -> aegis.v1.ApprovalFilter
-	0,  // 20: aegis.v1.ListApprovalsResponse.approvals:type_name -> aegis.v1.Approval
-	0,  // 21: aegis.v1.GetApprovalResponse.approval:type_name -> aegis.v1.Approval
-	0,  // 22: aegis.v1.ApproveResponse.approval:type_name -> aegis.v1.Approval
-	0,  // 23: aegis.v1.DenyResponse.approval:type_name -> aegis.v1.Approval
-	3,  // 24: aegis.v1.ApprovalService.StreamApprovals:input_type -> aegis.v1.StreamApprovalsRequest
-	7,  // 25: aegis.v1.ApprovalService.ListApprovals:input_type -> aegis.v1.ListApprovalsRequest
-	9,  // 26: aegis.v1.ApprovalService.GetApproval:input_type -> aegis.v1.GetApprovalRequest
-	11, // 27: aegis.v1.ApprovalService.Approve:input_type -> aegis.v1.ApproveRequest
-	13, // 28: aegis.v1.ApprovalService.Deny:input_type -> aegis.v1.DenyRequest
-	4,  // 29: aegis.v1.ApprovalService.StreamApprovals:output_type -> aegis.v1.StreamApprovalsResponse
-	8,  // 30: aegis.v1.ApprovalService.ListApprovals:output_type -> aegis.v1.ListApprovalsResponse
-	10, // 31: aegis.v1.ApprovalService.GetApproval:output_type -> aegis.v1.GetApprovalResponse
-	12, // 32: aegis.v1.ApprovalService.Approve:output_type -> aegis.v1.ApproveResponse
-	14, // 33: aegis.v1.ApprovalService.Deny:output_type -> aegis.v1.DenyResponse
-	29, // [29:34] is the sub-list for method output_type
-	24, // [24:29] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	18, // 3: aegis.v1.Approval.masked:type_name -> aegis.v1.Mask
+	19, // 4: aegis.v1.Approval.context:type_name -> aegis.v1.ProposalContext
+	20, // 5: aegis.v1.Approval.risk_level:type_name -> aegis.v1.RiskLevel
+	21, // 6: aegis.v1.Approval.requested_at:type_name -> google.protobuf.Timestamp
+	21, // 7: aegis.v1.Approval.expires_at:type_name -> google.protobuf.Timestamp
+	22, // 8: aegis.v1.Approval.ending:type_name -> aegis.v1.Ending
+	1,  // 9: aegis.v1.Approval.history:type_name -> aegis.v1.SessionAction
+	23, // 10: aegis.v1.Approval.state:type_name -> aegis.v1.ApprovalState
+	24, // 11: aegis.v1.Approval.votes:type_name -> aegis.v1.Vote
+	21, // 12: aegis.v1.SessionAction.decided_at:type_name -> google.protobuf.Timestamp
+	25, // 13: aegis.v1.SessionAction.outcome:type_name -> aegis.v1.Outcome
+	26, // 14: aegis.v1.SessionAction.result_status:type_name -> aegis.v1.ResultStatus
+	20, // 15: aegis.v1.ApprovalFilter.risk_levels:type_name -> aegis.v1.RiskLevel
+	20, // 16: aegis.v1.ApprovalFilter.min_risk_level:type_name -> aegis.v1.RiskLevel
+	21, // 17: aegis.v1.ApprovalFilter.since:type_name -> google.protobuf.Timestamp
+	21, // 18: aegis.v1.ApprovalFilter.until:type_name -> google.protobuf.Timestamp
+	2,  // 19: aegis.v1.StreamApprovalsRequest.filter:type_name -> aegis.v1.ApprovalFilter
+	0,  // 20: aegis.v1.StreamApprovalsResponse.pending:type_name -> aegis.v1.Approval
+	5,  // 21: aegis.v1.StreamApprovalsResponse.snapshot_complete:type_name -> aegis.v1.SnapshotComplete
+	0,  // 22: aegis.v1.StreamApprovalsResponse.ended:type_name -> aegis.v1.Approval
+	27, // 23: aegis.v1.StreamApprovalsResponse.heartbeat:type_name -> aegis.v1.Heartbeat
+	6,  // 24: aegis.v1.StreamApprovalsResponse.lagged:type_name -> aegis.v1.Lagged
+	2,  // 25: aegis.v1.ListApprovalsRequest.filter:type_name -> aegis.v1.ApprovalFilter
+	23, // 26: aegis.v1.ListApprovalsRequest.states:type_name -> aegis.v1.ApprovalState
+	0,  // 27: aegis.v1.ListApprovalsResponse.approvals:type_name -> aegis.v1.Approval
+	0,  // 28: aegis.v1.GetApprovalResponse.approval:type_name -> aegis.v1.Approval
+	0,  // 29: aegis.v1.ApproveResponse.approval:type_name -> aegis.v1.Approval
+	0,  // 30: aegis.v1.DenyResponse.approval:type_name -> aegis.v1.Approval
+	3,  // 31: aegis.v1.ApprovalService.StreamApprovals:input_type -> aegis.v1.StreamApprovalsRequest
+	7,  // 32: aegis.v1.ApprovalService.ListApprovals:input_type -> aegis.v1.ListApprovalsRequest
+	9,  // 33: aegis.v1.ApprovalService.GetApproval:input_type -> aegis.v1.GetApprovalRequest
+	11, // 34: aegis.v1.ApprovalService.Approve:input_type -> aegis.v1.ApproveRequest
+	13, // 35: aegis.v1.ApprovalService.Deny:input_type -> aegis.v1.DenyRequest
+	4,  // 36: aegis.v1.ApprovalService.StreamApprovals:output_type -> aegis.v1.StreamApprovalsResponse
+	8,  // 37: aegis.v1.ApprovalService.ListApprovals:output_type -> aegis.v1.ListApprovalsResponse
+	10, // 38: aegis.v1.ApprovalService.GetApproval:output_type -> aegis.v1.GetApprovalResponse
+	12, // 39: aegis.v1.ApprovalService.Approve:output_type -> aegis.v1.ApproveResponse
+	14, // 40: aegis.v1.ApprovalService.Deny:output_type -> aegis.v1.DenyResponse
+	36, // [36:41] is the sub-list for method output_type
+	31, // [31:36] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_aegis_v1_approval_proto_init() }
@@ -1256,6 +1410,7 @@ func file_aegis_v1_approval_proto_init() {
 		return
 	}
 	file_aegis_v1_types_proto_init()
+	file_aegis_v1_approval_proto_msgTypes[0].OneofWrappers = []any{}
 	file_aegis_v1_approval_proto_msgTypes[4].OneofWrappers = []any{
 		(*StreamApprovalsResponse_Pending)(nil),
 		(*StreamApprovalsResponse_SnapshotComplete)(nil),
@@ -1263,6 +1418,7 @@ func file_aegis_v1_approval_proto_init() {
 		(*StreamApprovalsResponse_Heartbeat)(nil),
 		(*StreamApprovalsResponse_Lagged)(nil),
 	}
+	file_aegis_v1_approval_proto_msgTypes[7].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

@@ -37,18 +37,28 @@ type ApprovalServiceClient interface {
 	// Streams the pending approvals, then a marker, then every change as it happens.
 	//
 	// A client that is too slow receives `lagged`, then a new snapshot. A stream that loses changes never ends with OK.
+	//
+	// Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), RESOURCE_EXHAUSTED (`TOO_MANY_STREAMS`), UNAVAILABLE (`NOT_SERVING`),
+	// UNAUTHENTICATED (`CREDENTIAL_EXPIRED`).
 	StreamApprovals(ctx context.Context, in *StreamApprovalsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamApprovalsResponse], error)
-	// Lists the pending approvals, oldest first, in pages.
+	// Lists approvals, oldest first, in pages: the pending ones, or those in the requested states.
+	//
+	// Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
 	ListApprovals(ctx context.Context, in *ListApprovalsRequest, opts ...grpc.CallOption) (*ListApprovalsResponse, error)
 	// Returns one approval, pending or ended.
+	//
+	// Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), NOT_FOUND (`NO_SUCH_APPROVAL`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
 	GetApproval(ctx context.Context, in *GetApprovalRequest, opts ...grpc.CallOption) (*GetApprovalResponse, error)
 	// Approves the action. The daemon first evaluates the policy that is in force now. If that policy blocks the action,
 	// the approval ends denied. Safe to repeat: the same reviewer with the same digest receives the first answer again.
 	//
-	// Errors: NOT_FOUND, FAILED_PRECONDITION (`ALREADY_DECIDED` with who and when, `APPROVAL_EXPIRED`, `DIGEST_MISMATCH`),
-	// PERMISSION_DENIED (`OWN_PROPOSAL`).
+	// Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), NOT_FOUND (`NO_SUCH_APPROVAL`), FAILED_PRECONDITION
+	// (`ALREADY_DECIDED` with who and when, `APPROVAL_EXPIRED`, `DIGEST_MISMATCH`), PERMISSION_DENIED (`OWN_PROPOSAL`),
+	// RESOURCE_EXHAUSTED (`RECORD_BUSY`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
 	Approve(ctx context.Context, in *ApproveRequest, opts ...grpc.CallOption) (*ApproveResponse, error)
-	// Denies the action. Safe to repeat, like `Approve`. Errors: the same as for `Approve`.
+	// Denies the action. Safe to repeat, like `Approve`. A full disk does not prevent this: see `unrecorded`.
+	//
+	// Errors: the same as for `Approve`.
 	Deny(ctx context.Context, in *DenyRequest, opts ...grpc.CallOption) (*DenyResponse, error)
 }
 
@@ -128,18 +138,28 @@ type ApprovalServiceServer interface {
 	// Streams the pending approvals, then a marker, then every change as it happens.
 	//
 	// A client that is too slow receives `lagged`, then a new snapshot. A stream that loses changes never ends with OK.
+	//
+	// Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), RESOURCE_EXHAUSTED (`TOO_MANY_STREAMS`), UNAVAILABLE (`NOT_SERVING`),
+	// UNAUTHENTICATED (`CREDENTIAL_EXPIRED`).
 	StreamApprovals(*StreamApprovalsRequest, grpc.ServerStreamingServer[StreamApprovalsResponse]) error
-	// Lists the pending approvals, oldest first, in pages.
+	// Lists approvals, oldest first, in pages: the pending ones, or those in the requested states.
+	//
+	// Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
 	ListApprovals(context.Context, *ListApprovalsRequest) (*ListApprovalsResponse, error)
 	// Returns one approval, pending or ended.
+	//
+	// Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), NOT_FOUND (`NO_SUCH_APPROVAL`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
 	GetApproval(context.Context, *GetApprovalRequest) (*GetApprovalResponse, error)
 	// Approves the action. The daemon first evaluates the policy that is in force now. If that policy blocks the action,
 	// the approval ends denied. Safe to repeat: the same reviewer with the same digest receives the first answer again.
 	//
-	// Errors: NOT_FOUND, FAILED_PRECONDITION (`ALREADY_DECIDED` with who and when, `APPROVAL_EXPIRED`, `DIGEST_MISMATCH`),
-	// PERMISSION_DENIED (`OWN_PROPOSAL`).
+	// Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), NOT_FOUND (`NO_SUCH_APPROVAL`), FAILED_PRECONDITION
+	// (`ALREADY_DECIDED` with who and when, `APPROVAL_EXPIRED`, `DIGEST_MISMATCH`), PERMISSION_DENIED (`OWN_PROPOSAL`),
+	// RESOURCE_EXHAUSTED (`RECORD_BUSY`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
 	Approve(context.Context, *ApproveRequest) (*ApproveResponse, error)
-	// Denies the action. Safe to repeat, like `Approve`. Errors: the same as for `Approve`.
+	// Denies the action. Safe to repeat, like `Approve`. A full disk does not prevent this: see `unrecorded`.
+	//
+	// Errors: the same as for `Approve`.
 	Deny(context.Context, *DenyRequest) (*DenyResponse, error)
 	mustEmbedUnimplementedApprovalServiceServer()
 }

@@ -79,33 +79,43 @@ func (AuditView) EnumDescriptor() ([]byte, []int) {
 	return file_aegis_v1_audit_proto_rawDescGZIP(), []int{0}
 }
 
-// Selects rows. Every field that is set must match. Text matches exactly.
+// Selects rows. Every field that is set must match; of a repeated field, one value must. Globs are those of the policy:
+// `*` is any text, `/` included, `?` one character, `[abc]` one of these, and a text without them matches exactly.
+// Every other text matches exactly.
 type AuditFilter struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The session.
 	SessionId string `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
-	// The action's type.
+	// A glob that the action's type matches.
 	ActionType string `protobuf:"bytes,2,opt,name=action_type,json=actionType,proto3" json:"action_type,omitempty"`
-	// The action's target.
-	ActionTarget string `protobuf:"bytes,3,opt,name=action_target,json=actionTarget,proto3" json:"action_target,omitempty"`
+	// A glob that the action's target matches.
+	Target string `protobuf:"bytes,3,opt,name=target,proto3" json:"target,omitempty"`
 	// The risk level.
-	RiskLevel RiskLevel `protobuf:"varint,4,opt,name=risk_level,json=riskLevel,proto3,enum=aegis.v1.RiskLevel" json:"risk_level,omitempty"`
-	// The approval that the policy asked for.
-	Approval ApprovalMode `protobuf:"varint,5,opt,name=approval,proto3,enum=aegis.v1.ApprovalMode" json:"approval,omitempty"`
-	// The current outcome.
-	Outcome Outcome `protobuf:"varint,6,opt,name=outcome,proto3,enum=aegis.v1.Outcome" json:"outcome,omitempty"`
-	// The result of the action.
-	ResultStatus ResultStatus `protobuf:"varint,7,opt,name=result_status,json=resultStatus,proto3,enum=aegis.v1.ResultStatus" json:"result_status,omitempty"`
-	// The declared actor.
-	ActorId string `protobuf:"bytes,8,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
-	// The decision.
-	DecisionId string `protobuf:"bytes,9,opt,name=decision_id,json=decisionId,proto3" json:"decision_id,omitempty"`
+	RiskLevels []RiskLevel `protobuf:"varint,4,rep,packed,name=risk_levels,json=riskLevels,proto3,enum=aegis.v1.RiskLevel" json:"risk_levels,omitempty"`
+	// This risk level or a higher one.
+	MinRiskLevel RiskLevel `protobuf:"varint,5,opt,name=min_risk_level,json=minRiskLevel,proto3,enum=aegis.v1.RiskLevel" json:"min_risk_level,omitempty"`
+	// The proposer, as declared.
+	ActorId string `protobuf:"bytes,6,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
+	// The proposer, as authenticated: `Identity.subject`.
+	Subject string `protobuf:"bytes,7,opt,name=subject,proto3" json:"subject,omitempty"`
+	// A reviewer who voted: `Identity.subject`.
+	Approver string `protobuf:"bytes,8,opt,name=approver,proto3" json:"approver,omitempty"`
 	// The rule that matched.
-	MatchedRule string `protobuf:"bytes,10,opt,name=matched_rule,json=matchedRule,proto3" json:"matched_rule,omitempty"`
+	MatchedRule string `protobuf:"bytes,9,opt,name=matched_rule,json=matchedRule,proto3" json:"matched_rule,omitempty"`
 	// Decided at this time or later.
-	Since *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=since,proto3" json:"since,omitempty"`
+	Since *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=since,proto3" json:"since,omitempty"`
 	// Decided at this time or earlier.
-	Until         *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=until,proto3" json:"until,omitempty"`
+	Until *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=until,proto3" json:"until,omitempty"`
+	// The approval that the policy asked for.
+	ApprovalModes []ApprovalMode `protobuf:"varint,12,rep,packed,name=approval_modes,json=approvalModes,proto3,enum=aegis.v1.ApprovalMode" json:"approval_modes,omitempty"`
+	// The current outcome.
+	Outcomes []Outcome `protobuf:"varint,13,rep,packed,name=outcomes,proto3,enum=aegis.v1.Outcome" json:"outcomes,omitempty"`
+	// The result of the action.
+	ResultStatuses []ResultStatus `protobuf:"varint,14,rep,packed,name=result_statuses,json=resultStatuses,proto3,enum=aegis.v1.ResultStatus" json:"result_statuses,omitempty"`
+	// The decision.
+	DecisionId string `protobuf:"bytes,15,opt,name=decision_id,json=decisionId,proto3" json:"decision_id,omitempty"`
+	// The id of a record: the row of the decision that the record is about.
+	AuditRef      string `protobuf:"bytes,16,opt,name=audit_ref,json=auditRef,proto3" json:"audit_ref,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -154,39 +164,25 @@ func (x *AuditFilter) GetActionType() string {
 	return ""
 }
 
-func (x *AuditFilter) GetActionTarget() string {
+func (x *AuditFilter) GetTarget() string {
 	if x != nil {
-		return x.ActionTarget
+		return x.Target
 	}
 	return ""
 }
 
-func (x *AuditFilter) GetRiskLevel() RiskLevel {
+func (x *AuditFilter) GetRiskLevels() []RiskLevel {
 	if x != nil {
-		return x.RiskLevel
+		return x.RiskLevels
+	}
+	return nil
+}
+
+func (x *AuditFilter) GetMinRiskLevel() RiskLevel {
+	if x != nil {
+		return x.MinRiskLevel
 	}
 	return RiskLevel_RISK_LEVEL_UNSPECIFIED
-}
-
-func (x *AuditFilter) GetApproval() ApprovalMode {
-	if x != nil {
-		return x.Approval
-	}
-	return ApprovalMode_APPROVAL_MODE_UNSPECIFIED
-}
-
-func (x *AuditFilter) GetOutcome() Outcome {
-	if x != nil {
-		return x.Outcome
-	}
-	return Outcome_OUTCOME_UNSPECIFIED
-}
-
-func (x *AuditFilter) GetResultStatus() ResultStatus {
-	if x != nil {
-		return x.ResultStatus
-	}
-	return ResultStatus_RESULT_STATUS_UNSPECIFIED
 }
 
 func (x *AuditFilter) GetActorId() string {
@@ -196,9 +192,16 @@ func (x *AuditFilter) GetActorId() string {
 	return ""
 }
 
-func (x *AuditFilter) GetDecisionId() string {
+func (x *AuditFilter) GetSubject() string {
 	if x != nil {
-		return x.DecisionId
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *AuditFilter) GetApprover() string {
+	if x != nil {
+		return x.Approver
 	}
 	return ""
 }
@@ -224,6 +227,41 @@ func (x *AuditFilter) GetUntil() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *AuditFilter) GetApprovalModes() []ApprovalMode {
+	if x != nil {
+		return x.ApprovalModes
+	}
+	return nil
+}
+
+func (x *AuditFilter) GetOutcomes() []Outcome {
+	if x != nil {
+		return x.Outcomes
+	}
+	return nil
+}
+
+func (x *AuditFilter) GetResultStatuses() []ResultStatus {
+	if x != nil {
+		return x.ResultStatuses
+	}
+	return nil
+}
+
+func (x *AuditFilter) GetDecisionId() string {
+	if x != nil {
+		return x.DecisionId
+	}
+	return ""
+}
+
+func (x *AuditFilter) GetAuditRef() string {
+	if x != nil {
+		return x.AuditRef
+	}
+	return ""
+}
+
 // Asks for the record.
 type StreamAuditRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -231,15 +269,15 @@ type StreamAuditRequest struct {
 	Filter *AuditFilter `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
 	// Rows or records.
 	View AuditView `protobuf:"varint,2,opt,name=view,proto3,enum=aegis.v1.AuditView" json:"view,omitempty"`
-	// Limits what is already recorded to the newest rows or records, this many. 0: all.
-	Limit uint64 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"`
+	// Limits what is already recorded to the newest rows or records, this many. Absent: all. 0: none.
+	Limit *uint64 `protobuf:"varint,3,opt,name=limit,proto3,oneof" json:"limit,omitempty"`
 	// Whether what is already recorded comes newest first. Not together with `resume_after`.
 	NewestFirst bool `protobuf:"varint,4,opt,name=newest_first,json=newestFirst,proto3" json:"newest_first,omitempty"`
 	// Whether the stream continues with what is recorded later. A row is sent again each time it changes.
 	Follow bool `protobuf:"varint,5,opt,name=follow,proto3" json:"follow,omitempty"`
-	// Continues after this sequence number (exclusive): the last one that a broken stream sent. The stream is in the
-	// order of the log, and `limit` does not apply.
-	ResumeAfter   *uint64 `protobuf:"varint,6,opt,name=resume_after,json=resumeAfter,proto3,oneof" json:"resume_after,omitempty"`
+	// The `cursor` of the last message that a broken stream sent: the stream continues after it. The stream is in the
+	// order of the log, and `limit` does not apply. Empty: from the beginning.
+	ResumeAfter   string `protobuf:"bytes,6,opt,name=resume_after,json=resumeAfter,proto3" json:"resume_after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -289,8 +327,8 @@ func (x *StreamAuditRequest) GetView() AuditView {
 }
 
 func (x *StreamAuditRequest) GetLimit() uint64 {
-	if x != nil {
-		return x.Limit
+	if x != nil && x.Limit != nil {
+		return *x.Limit
 	}
 	return 0
 }
@@ -309,17 +347,17 @@ func (x *StreamAuditRequest) GetFollow() bool {
 	return false
 }
 
-func (x *StreamAuditRequest) GetResumeAfter() uint64 {
-	if x != nil && x.ResumeAfter != nil {
-		return *x.ResumeAfter
+func (x *StreamAuditRequest) GetResumeAfter() string {
+	if x != nil {
+		return x.ResumeAfter
 	}
-	return 0
+	return ""
 }
 
 // One message of the stream.
 type StreamAuditResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The position of the stream: the value for `resume_after`. 0 on what comes newest first, which cannot be resumed.
+	// The sequence number of the record at which the stream is. 0 on what comes newest first.
 	Sequence uint64 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	// The content of the message.
 	//
@@ -329,7 +367,11 @@ type StreamAuditResponse struct {
 	//	*StreamAuditResponse_Record
 	//	*StreamAuditResponse_CaughtUp
 	//	*StreamAuditResponse_Heartbeat
-	Event         isStreamAuditResponse_Event `protobuf_oneof:"event"`
+	//	*StreamAuditResponse_Left
+	Event isStreamAuditResponse_Event `protobuf_oneof:"event"`
+	// The position of the stream: the value for `resume_after`. An opaque text, which knows its log. Empty on what comes
+	// newest first, which cannot be resumed.
+	Cursor        string `protobuf:"bytes,7,opt,name=cursor,proto3" json:"cursor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -414,6 +456,22 @@ func (x *StreamAuditResponse) GetHeartbeat() *Heartbeat {
 	return nil
 }
 
+func (x *StreamAuditResponse) GetLeft() *RowLeft {
+	if x != nil {
+		if x, ok := x.Event.(*StreamAuditResponse_Left); ok {
+			return x.Left
+		}
+	}
+	return nil
+}
+
+func (x *StreamAuditResponse) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
 type isStreamAuditResponse_Event interface {
 	isStreamAuditResponse_Event()
 }
@@ -438,6 +496,11 @@ type StreamAuditResponse_Heartbeat struct {
 	Heartbeat *Heartbeat `protobuf:"bytes,5,opt,name=heartbeat,proto3,oneof"`
 }
 
+type StreamAuditResponse_Left struct {
+	// With `follow` or `resume_after`: a row no longer matches the filter.
+	Left *RowLeft `protobuf:"bytes,6,opt,name=left,proto3,oneof"`
+}
+
 func (*StreamAuditResponse_Row) isStreamAuditResponse_Event() {}
 
 func (*StreamAuditResponse_Record) isStreamAuditResponse_Event() {}
@@ -445,6 +508,63 @@ func (*StreamAuditResponse_Record) isStreamAuditResponse_Event() {}
 func (*StreamAuditResponse_CaughtUp) isStreamAuditResponse_Event() {}
 
 func (*StreamAuditResponse_Heartbeat) isStreamAuditResponse_Event() {}
+
+func (*StreamAuditResponse_Left) isStreamAuditResponse_Event() {}
+
+// A row has changed and does not match the filter. Remove it, if you have it: it may have been sent before, or not.
+type RowLeft struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The number of the row.
+	Number uint64 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
+	// The decision.
+	DecisionId    string `protobuf:"bytes,2,opt,name=decision_id,json=decisionId,proto3" json:"decision_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RowLeft) Reset() {
+	*x = RowLeft{}
+	mi := &file_aegis_v1_audit_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RowLeft) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RowLeft) ProtoMessage() {}
+
+func (x *RowLeft) ProtoReflect() protoreflect.Message {
+	mi := &file_aegis_v1_audit_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RowLeft.ProtoReflect.Descriptor instead.
+func (*RowLeft) Descriptor() ([]byte, []int) {
+	return file_aegis_v1_audit_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *RowLeft) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *RowLeft) GetDecisionId() string {
+	if x != nil {
+		return x.DecisionId
+	}
+	return ""
+}
 
 // Everything that was already recorded has been sent. What follows is new.
 type CaughtUp struct {
@@ -457,7 +577,7 @@ type CaughtUp struct {
 
 func (x *CaughtUp) Reset() {
 	*x = CaughtUp{}
-	mi := &file_aegis_v1_audit_proto_msgTypes[3]
+	mi := &file_aegis_v1_audit_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -469,7 +589,7 @@ func (x *CaughtUp) String() string {
 func (*CaughtUp) ProtoMessage() {}
 
 func (x *CaughtUp) ProtoReflect() protoreflect.Message {
-	mi := &file_aegis_v1_audit_proto_msgTypes[3]
+	mi := &file_aegis_v1_audit_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -482,7 +602,7 @@ func (x *CaughtUp) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CaughtUp.ProtoReflect.Descriptor instead.
 func (*CaughtUp) Descriptor() ([]byte, []int) {
-	return file_aegis_v1_audit_proto_rawDescGZIP(), []int{3}
+	return file_aegis_v1_audit_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *CaughtUp) GetCount() uint64 {
@@ -492,23 +612,335 @@ func (x *CaughtUp) GetCount() uint64 {
 	return 0
 }
 
+// Asks for one decision.
+type GetDecisionRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id of the decision (`dec_`), of its approval (`apr_`) or of one of its records (`aud_`). Of the first two, and
+	// of the record of the decision itself, the beginning is enough: the prefix and at least 8 more characters. Required.
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetDecisionRequest) Reset() {
+	*x = GetDecisionRequest{}
+	mi := &file_aegis_v1_audit_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetDecisionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetDecisionRequest) ProtoMessage() {}
+
+func (x *GetDecisionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_aegis_v1_audit_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetDecisionRequest.ProtoReflect.Descriptor instead.
+func (*GetDecisionRequest) Descriptor() ([]byte, []int) {
+	return file_aegis_v1_audit_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *GetDecisionRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+// The whole life of one decision.
+type GetDecisionResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The decision, as it is now.
+	Row *AuditRow `protobuf:"bytes,1,opt,name=row,proto3" json:"row,omitempty"`
+	// Its approval, with the votes. Absent if none was needed.
+	Approval *Approval `protobuf:"bytes,2,opt,name=approval,proto3" json:"approval,omitempty"`
+	// Its records, in the order of the log. `StreamAudit` returns them whole, and `GetInclusionProof` proves each.
+	Records       []*RecordReference `protobuf:"bytes,3,rep,name=records,proto3" json:"records,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetDecisionResponse) Reset() {
+	*x = GetDecisionResponse{}
+	mi := &file_aegis_v1_audit_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetDecisionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetDecisionResponse) ProtoMessage() {}
+
+func (x *GetDecisionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_aegis_v1_audit_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetDecisionResponse.ProtoReflect.Descriptor instead.
+func (*GetDecisionResponse) Descriptor() ([]byte, []int) {
+	return file_aegis_v1_audit_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *GetDecisionResponse) GetRow() *AuditRow {
+	if x != nil {
+		return x.Row
+	}
+	return nil
+}
+
+func (x *GetDecisionResponse) GetApproval() *Approval {
+	if x != nil {
+		return x.Approval
+	}
+	return nil
+}
+
+func (x *GetDecisionResponse) GetRecords() []*RecordReference {
+	if x != nil {
+		return x.Records
+	}
+	return nil
+}
+
+// A record, by its name and its place.
+type RecordReference struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The position of the record in the log, from 1.
+	Sequence uint64 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// The id of the record. Empty if the record is redacted.
+	AuditRef string `protobuf:"bytes,2,opt,name=audit_ref,json=auditRef,proto3" json:"audit_ref,omitempty"`
+	// What the record is, for example `decision`, `approval_ended` or `result`. Empty if the record is redacted.
+	Kind string `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
+	// When the record was written. Absent if the record is redacted.
+	RecordedAt    *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=recorded_at,json=recordedAt,proto3" json:"recorded_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordReference) Reset() {
+	*x = RecordReference{}
+	mi := &file_aegis_v1_audit_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordReference) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordReference) ProtoMessage() {}
+
+func (x *RecordReference) ProtoReflect() protoreflect.Message {
+	mi := &file_aegis_v1_audit_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordReference.ProtoReflect.Descriptor instead.
+func (*RecordReference) Descriptor() ([]byte, []int) {
+	return file_aegis_v1_audit_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *RecordReference) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *RecordReference) GetAuditRef() string {
+	if x != nil {
+		return x.AuditRef
+	}
+	return ""
+}
+
+func (x *RecordReference) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *RecordReference) GetRecordedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RecordedAt
+	}
+	return nil
+}
+
+// Asks for rows.
+type ListDecisionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The rows to return. Absent: all.
+	Filter *AuditFilter `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
+	// The largest number of rows to return, at least 1. Absent: 100. More than 1,000 is read as 1,000.
+	PageSize *uint32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3,oneof" json:"page_size,omitempty"`
+	// The `next_page_token` of the previous page, with the same `filter` and `newest_first`. Empty: the first page.
+	PageToken string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	// Whether the newest row comes first.
+	NewestFirst   bool `protobuf:"varint,4,opt,name=newest_first,json=newestFirst,proto3" json:"newest_first,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDecisionsRequest) Reset() {
+	*x = ListDecisionsRequest{}
+	mi := &file_aegis_v1_audit_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDecisionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDecisionsRequest) ProtoMessage() {}
+
+func (x *ListDecisionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_aegis_v1_audit_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDecisionsRequest.ProtoReflect.Descriptor instead.
+func (*ListDecisionsRequest) Descriptor() ([]byte, []int) {
+	return file_aegis_v1_audit_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ListDecisionsRequest) GetFilter() *AuditFilter {
+	if x != nil {
+		return x.Filter
+	}
+	return nil
+}
+
+func (x *ListDecisionsRequest) GetPageSize() uint32 {
+	if x != nil && x.PageSize != nil {
+		return *x.PageSize
+	}
+	return 0
+}
+
+func (x *ListDecisionsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+func (x *ListDecisionsRequest) GetNewestFirst() bool {
+	if x != nil {
+		return x.NewestFirst
+	}
+	return false
+}
+
+// A page of rows. A page can have fewer rows than requested, or none, and not be the last one.
+type ListDecisionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The rows, in the requested order.
+	Rows []*AuditRow `protobuf:"bytes,1,rep,name=rows,proto3" json:"rows,omitempty"`
+	// The `page_token` of the next page. Empty on the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListDecisionsResponse) Reset() {
+	*x = ListDecisionsResponse{}
+	mi := &file_aegis_v1_audit_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListDecisionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListDecisionsResponse) ProtoMessage() {}
+
+func (x *ListDecisionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_aegis_v1_audit_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListDecisionsResponse.ProtoReflect.Descriptor instead.
+func (*ListDecisionsResponse) Descriptor() ([]byte, []int) {
+	return file_aegis_v1_audit_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ListDecisionsResponse) GetRows() []*AuditRow {
+	if x != nil {
+		return x.Rows
+	}
+	return nil
+}
+
+func (x *ListDecisionsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 // One decision, with its approval and its result.
 type AuditRow struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The number of the decision, from 1.
-	Id uint64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Number uint64 `protobuf:"varint,1,opt,name=number,proto3" json:"number,omitempty"`
 	// The session. Empty if the proposal named none.
 	SessionId string `protobuf:"bytes,2,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
 	// When the daemon decided.
 	Timestamp *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=timestamp,proto3" json:"timestamp,omitempty"`
 	// The proposed action, masked as the policy says.
 	Action *Action `protobuf:"bytes,4,opt,name=action,proto3" json:"action,omitempty"`
-	// The paths of the masked parameters.
-	Masked []string `protobuf:"bytes,5,rep,name=masked,proto3" json:"masked,omitempty"`
+	// What is masked in the action, and where it stands.
+	Masked []*Mask `protobuf:"bytes,5,rep,name=masked,proto3" json:"masked,omitempty"`
 	// The risk level of the action, as the policy said.
 	RiskLevel RiskLevel `protobuf:"varint,6,opt,name=risk_level,json=riskLevel,proto3,enum=aegis.v1.RiskLevel" json:"risk_level,omitempty"`
 	// The approval that the policy asked for.
-	Approval ApprovalMode `protobuf:"varint,7,opt,name=approval,proto3,enum=aegis.v1.ApprovalMode" json:"approval,omitempty"`
+	ApprovalMode ApprovalMode `protobuf:"varint,7,opt,name=approval_mode,json=approvalMode,proto3,enum=aegis.v1.ApprovalMode" json:"approval_mode,omitempty"`
 	// The rule that matched, or `<default>`.
 	MatchedRule string `protobuf:"bytes,8,opt,name=matched_rule,json=matchedRule,proto3" json:"matched_rule,omitempty"`
 	// The current outcome.
@@ -517,43 +949,36 @@ type AuditRow struct {
 	Reason string `protobuf:"bytes,10,opt,name=reason,proto3" json:"reason,omitempty"`
 	// How the approval ended. Absent if none was needed or it is pending.
 	Ending *Ending `protobuf:"bytes,11,opt,name=ending,proto3" json:"ending,omitempty"`
-	// The result of the action. UNSPECIFIED while it is not known.
-	ResultStatus ResultStatus `protobuf:"varint,12,opt,name=result_status,json=resultStatus,proto3,enum=aegis.v1.ResultStatus" json:"result_status,omitempty"`
-	// The value that the action returned.
-	ResultData *structpb.Value `protobuf:"bytes,13,opt,name=result_data,json=resultData,proto3" json:"result_data,omitempty"`
-	// The error message of the action.
-	ResultError string `protobuf:"bytes,14,opt,name=result_error,json=resultError,proto3" json:"result_error,omitempty"`
+	// The result of the action. Absent while it is not known.
+	Result *ActionResult `protobuf:"bytes,12,opt,name=result,proto3" json:"result,omitempty"`
 	// The decision.
-	DecisionId string `protobuf:"bytes,15,opt,name=decision_id,json=decisionId,proto3" json:"decision_id,omitempty"`
+	DecisionId string `protobuf:"bytes,13,opt,name=decision_id,json=decisionId,proto3" json:"decision_id,omitempty"`
 	// The approval. Empty if none was needed.
-	ApprovalId string `protobuf:"bytes,16,opt,name=approval_id,json=approvalId,proto3" json:"approval_id,omitempty"`
+	ApprovalId string `protobuf:"bytes,14,opt,name=approval_id,json=approvalId,proto3" json:"approval_id,omitempty"`
 	// The proposer, as declared.
-	Actor *Actor `protobuf:"bytes,17,opt,name=actor,proto3" json:"actor,omitempty"`
+	Actor *Actor `protobuf:"bytes,15,opt,name=actor,proto3" json:"actor,omitempty"`
 	// The proposer, as authenticated.
-	Identity *Identity `protobuf:"bytes,18,opt,name=identity,proto3" json:"identity,omitempty"`
+	Identity *Identity `protobuf:"bytes,16,opt,name=identity,proto3" json:"identity,omitempty"`
 	// The revision of the policy that decided.
-	PolicyRevision string `protobuf:"bytes,19,opt,name=policy_revision,json=policyRevision,proto3" json:"policy_revision,omitempty"`
+	PolicyRevision string `protobuf:"bytes,17,opt,name=policy_revision,json=policyRevision,proto3" json:"policy_revision,omitempty"`
 	// The digest of what was proposed, unmasked.
-	ActionDigest string `protobuf:"bytes,20,opt,name=action_digest,json=actionDigest,proto3" json:"action_digest,omitempty"`
+	ActionDigest string `protobuf:"bytes,18,opt,name=action_digest,json=actionDigest,proto3" json:"action_digest,omitempty"`
 	// The id of the record of the decision.
-	AuditRef string `protobuf:"bytes,21,opt,name=audit_ref,json=auditRef,proto3" json:"audit_ref,omitempty"`
+	AuditRef string `protobuf:"bytes,19,opt,name=audit_ref,json=auditRef,proto3" json:"audit_ref,omitempty"`
 	// The labels of the proposal.
-	Metadata *structpb.Struct `protobuf:"bytes,22,opt,name=metadata,proto3" json:"metadata,omitempty"`
+	Metadata *structpb.Struct `protobuf:"bytes,20,opt,name=metadata,proto3" json:"metadata,omitempty"`
 	// The W3C trace id of the call, or empty.
-	TraceId string `protobuf:"bytes,23,opt,name=trace_id,json=traceId,proto3" json:"trace_id,omitempty"`
-	// The digests of the masked parameters, by path. Equal values in one store have equal digests. The digests are keyed
-	// with a secret of the store, so nobody can guess a value and compare.
-	MaskedDigests map[string]string `protobuf:"bytes,24,rep,name=masked_digests,json=maskedDigests,proto3" json:"masked_digests,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	TraceId string `protobuf:"bytes,21,opt,name=trace_id,json=traceId,proto3" json:"trace_id,omitempty"`
 	// Whether the decision is redacted, by an admin or by its age. Redacted text reads `[redacted]` or is absent. The
 	// ids, the time, the risk level, the outcome and the result status remain.
-	Redacted      bool `protobuf:"varint,25,opt,name=redacted,proto3" json:"redacted,omitempty"`
+	Redacted      bool `protobuf:"varint,22,opt,name=redacted,proto3" json:"redacted,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AuditRow) Reset() {
 	*x = AuditRow{}
-	mi := &file_aegis_v1_audit_proto_msgTypes[4]
+	mi := &file_aegis_v1_audit_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -565,7 +990,7 @@ func (x *AuditRow) String() string {
 func (*AuditRow) ProtoMessage() {}
 
 func (x *AuditRow) ProtoReflect() protoreflect.Message {
-	mi := &file_aegis_v1_audit_proto_msgTypes[4]
+	mi := &file_aegis_v1_audit_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -578,12 +1003,12 @@ func (x *AuditRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditRow.ProtoReflect.Descriptor instead.
 func (*AuditRow) Descriptor() ([]byte, []int) {
-	return file_aegis_v1_audit_proto_rawDescGZIP(), []int{4}
+	return file_aegis_v1_audit_proto_rawDescGZIP(), []int{10}
 }
 
-func (x *AuditRow) GetId() uint64 {
+func (x *AuditRow) GetNumber() uint64 {
 	if x != nil {
-		return x.Id
+		return x.Number
 	}
 	return 0
 }
@@ -609,7 +1034,7 @@ func (x *AuditRow) GetAction() *Action {
 	return nil
 }
 
-func (x *AuditRow) GetMasked() []string {
+func (x *AuditRow) GetMasked() []*Mask {
 	if x != nil {
 		return x.Masked
 	}
@@ -623,9 +1048,9 @@ func (x *AuditRow) GetRiskLevel() RiskLevel {
 	return RiskLevel_RISK_LEVEL_UNSPECIFIED
 }
 
-func (x *AuditRow) GetApproval() ApprovalMode {
+func (x *AuditRow) GetApprovalMode() ApprovalMode {
 	if x != nil {
-		return x.Approval
+		return x.ApprovalMode
 	}
 	return ApprovalMode_APPROVAL_MODE_UNSPECIFIED
 }
@@ -658,25 +1083,11 @@ func (x *AuditRow) GetEnding() *Ending {
 	return nil
 }
 
-func (x *AuditRow) GetResultStatus() ResultStatus {
+func (x *AuditRow) GetResult() *ActionResult {
 	if x != nil {
-		return x.ResultStatus
-	}
-	return ResultStatus_RESULT_STATUS_UNSPECIFIED
-}
-
-func (x *AuditRow) GetResultData() *structpb.Value {
-	if x != nil {
-		return x.ResultData
+		return x.Result
 	}
 	return nil
-}
-
-func (x *AuditRow) GetResultError() string {
-	if x != nil {
-		return x.ResultError
-	}
-	return ""
 }
 
 func (x *AuditRow) GetDecisionId() string {
@@ -742,13 +1153,6 @@ func (x *AuditRow) GetTraceId() string {
 	return ""
 }
 
-func (x *AuditRow) GetMaskedDigests() map[string]string {
-	if x != nil {
-		return x.MaskedDigests
-	}
-	return nil
-}
-
 func (x *AuditRow) GetRedacted() bool {
 	if x != nil {
 		return x.Redacted
@@ -776,7 +1180,7 @@ type AuditRecord struct {
 
 func (x *AuditRecord) Reset() {
 	*x = AuditRecord{}
-	mi := &file_aegis_v1_audit_proto_msgTypes[5]
+	mi := &file_aegis_v1_audit_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -788,7 +1192,7 @@ func (x *AuditRecord) String() string {
 func (*AuditRecord) ProtoMessage() {}
 
 func (x *AuditRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_aegis_v1_audit_proto_msgTypes[5]
+	mi := &file_aegis_v1_audit_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -801,7 +1205,7 @@ func (x *AuditRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditRecord.ProtoReflect.Descriptor instead.
 func (*AuditRecord) Descriptor() ([]byte, []int) {
-	return file_aegis_v1_audit_proto_rawDescGZIP(), []int{5}
+	return file_aegis_v1_audit_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *AuditRecord) GetSequence() uint64 {
@@ -842,15 +1246,15 @@ func (x *AuditRecord) GetLeafData() []byte {
 // Asks for totals.
 type GetStatsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How many action types and rules to return: at most 100. 0: 5.
-	Top           uint32 `protobuf:"varint,1,opt,name=top,proto3" json:"top,omitempty"`
+	// How many action types and how many rules to return. Absent: 5. More than 100 is read as 100.
+	Top           *uint32 `protobuf:"varint,1,opt,name=top,proto3,oneof" json:"top,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetStatsRequest) Reset() {
 	*x = GetStatsRequest{}
-	mi := &file_aegis_v1_audit_proto_msgTypes[6]
+	mi := &file_aegis_v1_audit_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -862,7 +1266,7 @@ func (x *GetStatsRequest) String() string {
 func (*GetStatsRequest) ProtoMessage() {}
 
 func (x *GetStatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aegis_v1_audit_proto_msgTypes[6]
+	mi := &file_aegis_v1_audit_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -875,12 +1279,12 @@ func (x *GetStatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatsRequest.ProtoReflect.Descriptor instead.
 func (*GetStatsRequest) Descriptor() ([]byte, []int) {
-	return file_aegis_v1_audit_proto_rawDescGZIP(), []int{6}
+	return file_aegis_v1_audit_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GetStatsRequest) GetTop() uint32 {
-	if x != nil {
-		return x.Top
+	if x != nil && x.Top != nil {
+		return *x.Top
 	}
 	return 0
 }
@@ -910,7 +1314,7 @@ type GetStatsResponse struct {
 
 func (x *GetStatsResponse) Reset() {
 	*x = GetStatsResponse{}
-	mi := &file_aegis_v1_audit_proto_msgTypes[7]
+	mi := &file_aegis_v1_audit_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -922,7 +1326,7 @@ func (x *GetStatsResponse) String() string {
 func (*GetStatsResponse) ProtoMessage() {}
 
 func (x *GetStatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aegis_v1_audit_proto_msgTypes[7]
+	mi := &file_aegis_v1_audit_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -935,7 +1339,7 @@ func (x *GetStatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetStatsResponse.ProtoReflect.Descriptor instead.
 func (*GetStatsResponse) Descriptor() ([]byte, []int) {
-	return file_aegis_v1_audit_proto_rawDescGZIP(), []int{7}
+	return file_aegis_v1_audit_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GetStatsResponse) GetDecisions() uint64 {
@@ -1007,7 +1411,7 @@ type Count struct {
 
 func (x *Count) Reset() {
 	*x = Count{}
-	mi := &file_aegis_v1_audit_proto_msgTypes[8]
+	mi := &file_aegis_v1_audit_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1019,7 +1423,7 @@ func (x *Count) String() string {
 func (*Count) ProtoMessage() {}
 
 func (x *Count) ProtoReflect() protoreflect.Message {
-	mi := &file_aegis_v1_audit_proto_msgTypes[8]
+	mi := &file_aegis_v1_audit_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1032,7 +1436,7 @@ func (x *Count) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Count.ProtoReflect.Descriptor instead.
 func (*Count) Descriptor() ([]byte, []int) {
-	return file_aegis_v1_audit_proto_rawDescGZIP(), []int{8}
+	return file_aegis_v1_audit_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Count) GetName() string {
@@ -1058,7 +1462,7 @@ type GetCheckpointRequest struct {
 
 func (x *GetCheckpointRequest) Reset() {
 	*x = GetCheckpointRequest{}
-	mi := &file_aegis_v1_audit_proto_msgTypes[9]
+	mi := &file_aegis_v1_audit_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1070,7 +1474,7 @@ func (x *GetCheckpointRequest) String() string {
 func (*GetCheckpointRequest) ProtoMessage() {}
 
 func (x *GetCheckpointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aegis_v1_audit_proto_msgTypes[9]
+	mi := &file_aegis_v1_audit_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1083,7 +1487,7 @@ func (x *GetCheckpointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCheckpointRequest.ProtoReflect.Descriptor instead.
 func (*GetCheckpointRequest) Descriptor() ([]byte, []int) {
-	return file_aegis_v1_audit_proto_rawDescGZIP(), []int{9}
+	return file_aegis_v1_audit_proto_rawDescGZIP(), []int{15}
 }
 
 // The checkpoint of the log as it is on disk now.
@@ -1111,7 +1515,7 @@ type GetCheckpointResponse struct {
 
 func (x *GetCheckpointResponse) Reset() {
 	*x = GetCheckpointResponse{}
-	mi := &file_aegis_v1_audit_proto_msgTypes[10]
+	mi := &file_aegis_v1_audit_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1123,7 +1527,7 @@ func (x *GetCheckpointResponse) String() string {
 func (*GetCheckpointResponse) ProtoMessage() {}
 
 func (x *GetCheckpointResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aegis_v1_audit_proto_msgTypes[10]
+	mi := &file_aegis_v1_audit_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1136,7 +1540,7 @@ func (x *GetCheckpointResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCheckpointResponse.ProtoReflect.Descriptor instead.
 func (*GetCheckpointResponse) Descriptor() ([]byte, []int) {
-	return file_aegis_v1_audit_proto_rawDescGZIP(), []int{10}
+	return file_aegis_v1_audit_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *GetCheckpointResponse) GetCheckpoint() string {
@@ -1205,7 +1609,7 @@ type Witness struct {
 
 func (x *Witness) Reset() {
 	*x = Witness{}
-	mi := &file_aegis_v1_audit_proto_msgTypes[11]
+	mi := &file_aegis_v1_audit_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1217,7 +1621,7 @@ func (x *Witness) String() string {
 func (*Witness) ProtoMessage() {}
 
 func (x *Witness) ProtoReflect() protoreflect.Message {
-	mi := &file_aegis_v1_audit_proto_msgTypes[11]
+	mi := &file_aegis_v1_audit_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1230,7 +1634,7 @@ func (x *Witness) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Witness.ProtoReflect.Descriptor instead.
 func (*Witness) Descriptor() ([]byte, []int) {
-	return file_aegis_v1_audit_proto_rawDescGZIP(), []int{11}
+	return file_aegis_v1_audit_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Witness) GetName() string {
@@ -1274,7 +1678,7 @@ type LogKey struct {
 
 func (x *LogKey) Reset() {
 	*x = LogKey{}
-	mi := &file_aegis_v1_audit_proto_msgTypes[12]
+	mi := &file_aegis_v1_audit_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1286,7 +1690,7 @@ func (x *LogKey) String() string {
 func (*LogKey) ProtoMessage() {}
 
 func (x *LogKey) ProtoReflect() protoreflect.Message {
-	mi := &file_aegis_v1_audit_proto_msgTypes[12]
+	mi := &file_aegis_v1_audit_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1299,7 +1703,7 @@ func (x *LogKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogKey.ProtoReflect.Descriptor instead.
 func (*LogKey) Descriptor() ([]byte, []int) {
-	return file_aegis_v1_audit_proto_rawDescGZIP(), []int{12}
+	return file_aegis_v1_audit_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *LogKey) GetVerifierKey() string {
@@ -1319,17 +1723,23 @@ func (x *LogKey) GetSequence() uint64 {
 // Asks for the proof that a record is in the log.
 type GetInclusionProofRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The index of the leaf, from 0: the sequence number of the record minus 1.
-	LeafIndex uint64 `protobuf:"varint,1,opt,name=leaf_index,json=leafIndex,proto3" json:"leaf_index,omitempty"`
-	// The size of the tree. 0: the tree that is on disk now.
-	TreeSize      uint64 `protobuf:"varint,2,opt,name=tree_size,json=treeSize,proto3" json:"tree_size,omitempty"`
+	// The record. Required.
+	//
+	// Types that are valid to be assigned to Record:
+	//
+	//	*GetInclusionProofRequest_LeafIndex
+	//	*GetInclusionProofRequest_Sequence
+	//	*GetInclusionProofRequest_AuditRef
+	Record isGetInclusionProofRequest_Record `protobuf_oneof:"record"`
+	// The size of the tree. Absent: the tree that is on disk now.
+	TreeSize      *uint64 `protobuf:"varint,4,opt,name=tree_size,json=treeSize,proto3,oneof" json:"tree_size,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetInclusionProofRequest) Reset() {
 	*x = GetInclusionProofRequest{}
-	mi := &file_aegis_v1_audit_proto_msgTypes[13]
+	mi := &file_aegis_v1_audit_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1341,7 +1751,7 @@ func (x *GetInclusionProofRequest) String() string {
 func (*GetInclusionProofRequest) ProtoMessage() {}
 
 func (x *GetInclusionProofRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aegis_v1_audit_proto_msgTypes[13]
+	mi := &file_aegis_v1_audit_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1354,22 +1764,74 @@ func (x *GetInclusionProofRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetInclusionProofRequest.ProtoReflect.Descriptor instead.
 func (*GetInclusionProofRequest) Descriptor() ([]byte, []int) {
-	return file_aegis_v1_audit_proto_rawDescGZIP(), []int{13}
+	return file_aegis_v1_audit_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *GetInclusionProofRequest) GetRecord() isGetInclusionProofRequest_Record {
+	if x != nil {
+		return x.Record
+	}
+	return nil
 }
 
 func (x *GetInclusionProofRequest) GetLeafIndex() uint64 {
 	if x != nil {
-		return x.LeafIndex
+		if x, ok := x.Record.(*GetInclusionProofRequest_LeafIndex); ok {
+			return x.LeafIndex
+		}
 	}
 	return 0
 }
 
-func (x *GetInclusionProofRequest) GetTreeSize() uint64 {
+func (x *GetInclusionProofRequest) GetSequence() uint64 {
 	if x != nil {
-		return x.TreeSize
+		if x, ok := x.Record.(*GetInclusionProofRequest_Sequence); ok {
+			return x.Sequence
+		}
 	}
 	return 0
 }
+
+func (x *GetInclusionProofRequest) GetAuditRef() string {
+	if x != nil {
+		if x, ok := x.Record.(*GetInclusionProofRequest_AuditRef); ok {
+			return x.AuditRef
+		}
+	}
+	return ""
+}
+
+func (x *GetInclusionProofRequest) GetTreeSize() uint64 {
+	if x != nil && x.TreeSize != nil {
+		return *x.TreeSize
+	}
+	return 0
+}
+
+type isGetInclusionProofRequest_Record interface {
+	isGetInclusionProofRequest_Record()
+}
+
+type GetInclusionProofRequest_LeafIndex struct {
+	// The index of its leaf, from 0: its sequence number minus 1.
+	LeafIndex uint64 `protobuf:"varint,1,opt,name=leaf_index,json=leafIndex,proto3,oneof"`
+}
+
+type GetInclusionProofRequest_Sequence struct {
+	// Its sequence number, from 1.
+	Sequence uint64 `protobuf:"varint,2,opt,name=sequence,proto3,oneof"`
+}
+
+type GetInclusionProofRequest_AuditRef struct {
+	// Its id: `aud_` and a UUIDv7.
+	AuditRef string `protobuf:"bytes,3,opt,name=audit_ref,json=auditRef,proto3,oneof"`
+}
+
+func (*GetInclusionProofRequest_LeafIndex) isGetInclusionProofRequest_Record() {}
+
+func (*GetInclusionProofRequest_Sequence) isGetInclusionProofRequest_Record() {}
+
+func (*GetInclusionProofRequest_AuditRef) isGetInclusionProofRequest_Record() {}
 
 // The proof that a record is in the log.
 type GetInclusionProofResponse struct {
@@ -1381,14 +1843,16 @@ type GetInclusionProofResponse struct {
 	// The hash of the leaf.
 	LeafHash []byte `protobuf:"bytes,3,opt,name=leaf_hash,json=leafHash,proto3" json:"leaf_hash,omitempty"`
 	// The sibling hashes on the path from the leaf to the root, the leaf's sibling first.
-	Hashes        [][]byte `protobuf:"bytes,4,rep,name=hashes,proto3" json:"hashes,omitempty"`
+	Hashes [][]byte `protobuf:"bytes,4,rep,name=hashes,proto3" json:"hashes,omitempty"`
+	// The record.
+	Record        *AuditRecord `protobuf:"bytes,5,opt,name=record,proto3" json:"record,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetInclusionProofResponse) Reset() {
 	*x = GetInclusionProofResponse{}
-	mi := &file_aegis_v1_audit_proto_msgTypes[14]
+	mi := &file_aegis_v1_audit_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1400,7 +1864,7 @@ func (x *GetInclusionProofResponse) String() string {
 func (*GetInclusionProofResponse) ProtoMessage() {}
 
 func (x *GetInclusionProofResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aegis_v1_audit_proto_msgTypes[14]
+	mi := &file_aegis_v1_audit_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1413,7 +1877,7 @@ func (x *GetInclusionProofResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetInclusionProofResponse.ProtoReflect.Descriptor instead.
 func (*GetInclusionProofResponse) Descriptor() ([]byte, []int) {
-	return file_aegis_v1_audit_proto_rawDescGZIP(), []int{14}
+	return file_aegis_v1_audit_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GetInclusionProofResponse) GetLeafIndex() uint64 {
@@ -1444,20 +1908,27 @@ func (x *GetInclusionProofResponse) GetHashes() [][]byte {
 	return nil
 }
 
+func (x *GetInclusionProofResponse) GetRecord() *AuditRecord {
+	if x != nil {
+		return x.Record
+	}
+	return nil
+}
+
 // Asks for the proof that one tree is a prefix of another.
 type GetConsistencyProofRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The size of the earlier tree.
 	FirstTreeSize uint64 `protobuf:"varint,1,opt,name=first_tree_size,json=firstTreeSize,proto3" json:"first_tree_size,omitempty"`
-	// The size of the later tree, at least the first size. 0: the tree that is on disk now.
-	SecondTreeSize uint64 `protobuf:"varint,2,opt,name=second_tree_size,json=secondTreeSize,proto3" json:"second_tree_size,omitempty"`
+	// The size of the later tree, at least the first size. Absent: the tree that is on disk now.
+	SecondTreeSize *uint64 `protobuf:"varint,2,opt,name=second_tree_size,json=secondTreeSize,proto3,oneof" json:"second_tree_size,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
 
 func (x *GetConsistencyProofRequest) Reset() {
 	*x = GetConsistencyProofRequest{}
-	mi := &file_aegis_v1_audit_proto_msgTypes[15]
+	mi := &file_aegis_v1_audit_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1469,7 +1940,7 @@ func (x *GetConsistencyProofRequest) String() string {
 func (*GetConsistencyProofRequest) ProtoMessage() {}
 
 func (x *GetConsistencyProofRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_aegis_v1_audit_proto_msgTypes[15]
+	mi := &file_aegis_v1_audit_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1482,7 +1953,7 @@ func (x *GetConsistencyProofRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConsistencyProofRequest.ProtoReflect.Descriptor instead.
 func (*GetConsistencyProofRequest) Descriptor() ([]byte, []int) {
-	return file_aegis_v1_audit_proto_rawDescGZIP(), []int{15}
+	return file_aegis_v1_audit_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GetConsistencyProofRequest) GetFirstTreeSize() uint64 {
@@ -1493,8 +1964,8 @@ func (x *GetConsistencyProofRequest) GetFirstTreeSize() uint64 {
 }
 
 func (x *GetConsistencyProofRequest) GetSecondTreeSize() uint64 {
-	if x != nil {
-		return x.SecondTreeSize
+	if x != nil && x.SecondTreeSize != nil {
+		return *x.SecondTreeSize
 	}
 	return 0
 }
@@ -1514,7 +1985,7 @@ type GetConsistencyProofResponse struct {
 
 func (x *GetConsistencyProofResponse) Reset() {
 	*x = GetConsistencyProofResponse{}
-	mi := &file_aegis_v1_audit_proto_msgTypes[16]
+	mi := &file_aegis_v1_audit_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1526,7 +1997,7 @@ func (x *GetConsistencyProofResponse) String() string {
 func (*GetConsistencyProofResponse) ProtoMessage() {}
 
 func (x *GetConsistencyProofResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_aegis_v1_audit_proto_msgTypes[16]
+	mi := &file_aegis_v1_audit_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1539,7 +2010,7 @@ func (x *GetConsistencyProofResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetConsistencyProofResponse.ProtoReflect.Descriptor instead.
 func (*GetConsistencyProofResponse) Descriptor() ([]byte, []int) {
-	return file_aegis_v1_audit_proto_rawDescGZIP(), []int{16}
+	return file_aegis_v1_audit_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GetConsistencyProofResponse) GetFirstTreeSize() uint64 {
@@ -1567,85 +2038,112 @@ var File_aegis_v1_audit_proto protoreflect.FileDescriptor
 
 const file_aegis_v1_audit_proto_rawDesc = "" +
 	"\n" +
-	"\x14aegis/v1/audit.proto\x12\baegis.v1\x1a\x14aegis/v1/types.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x87\x04\n" +
+	"\x14aegis/v1/audit.proto\x12\baegis.v1\x1a\x17aegis/v1/approval.proto\x1a\x14aegis/v1/types.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9b\x05\n" +
 	"\vAuditFilter\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\x12\x1f\n" +
 	"\vaction_type\x18\x02 \x01(\tR\n" +
-	"actionType\x12#\n" +
-	"\raction_target\x18\x03 \x01(\tR\factionTarget\x122\n" +
-	"\n" +
-	"risk_level\x18\x04 \x01(\x0e2\x13.aegis.v1.RiskLevelR\triskLevel\x122\n" +
-	"\bapproval\x18\x05 \x01(\x0e2\x16.aegis.v1.ApprovalModeR\bapproval\x12+\n" +
-	"\aoutcome\x18\x06 \x01(\x0e2\x11.aegis.v1.OutcomeR\aoutcome\x12;\n" +
-	"\rresult_status\x18\a \x01(\x0e2\x16.aegis.v1.ResultStatusR\fresultStatus\x12\x19\n" +
-	"\bactor_id\x18\b \x01(\tR\aactorId\x12\x1f\n" +
-	"\vdecision_id\x18\t \x01(\tR\n" +
-	"decisionId\x12!\n" +
-	"\fmatched_rule\x18\n" +
-	" \x01(\tR\vmatchedRule\x120\n" +
-	"\x05since\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
-	"\x05until\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\x05until\"\xf6\x01\n" +
+	"actionType\x12\x16\n" +
+	"\x06target\x18\x03 \x01(\tR\x06target\x124\n" +
+	"\vrisk_levels\x18\x04 \x03(\x0e2\x13.aegis.v1.RiskLevelR\n" +
+	"riskLevels\x129\n" +
+	"\x0emin_risk_level\x18\x05 \x01(\x0e2\x13.aegis.v1.RiskLevelR\fminRiskLevel\x12\x19\n" +
+	"\bactor_id\x18\x06 \x01(\tR\aactorId\x12\x18\n" +
+	"\asubject\x18\a \x01(\tR\asubject\x12\x1a\n" +
+	"\bapprover\x18\b \x01(\tR\bapprover\x12!\n" +
+	"\fmatched_rule\x18\t \x01(\tR\vmatchedRule\x120\n" +
+	"\x05since\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x120\n" +
+	"\x05until\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12=\n" +
+	"\x0eapproval_modes\x18\f \x03(\x0e2\x16.aegis.v1.ApprovalModeR\rapprovalModes\x12-\n" +
+	"\boutcomes\x18\r \x03(\x0e2\x11.aegis.v1.OutcomeR\boutcomes\x12?\n" +
+	"\x0fresult_statuses\x18\x0e \x03(\x0e2\x16.aegis.v1.ResultStatusR\x0eresultStatuses\x12\x1f\n" +
+	"\vdecision_id\x18\x0f \x01(\tR\n" +
+	"decisionId\x12\x1b\n" +
+	"\taudit_ref\x18\x10 \x01(\tR\bauditRef\"\xef\x01\n" +
 	"\x12StreamAuditRequest\x12-\n" +
 	"\x06filter\x18\x01 \x01(\v2\x15.aegis.v1.AuditFilterR\x06filter\x12'\n" +
-	"\x04view\x18\x02 \x01(\x0e2\x13.aegis.v1.AuditViewR\x04view\x12\x14\n" +
-	"\x05limit\x18\x03 \x01(\x04R\x05limit\x12!\n" +
+	"\x04view\x18\x02 \x01(\x0e2\x13.aegis.v1.AuditViewR\x04view\x12\x19\n" +
+	"\x05limit\x18\x03 \x01(\x04H\x00R\x05limit\x88\x01\x01\x12!\n" +
 	"\fnewest_first\x18\x04 \x01(\bR\vnewestFirst\x12\x16\n" +
-	"\x06follow\x18\x05 \x01(\bR\x06follow\x12&\n" +
-	"\fresume_after\x18\x06 \x01(\x04H\x00R\vresumeAfter\x88\x01\x01B\x0f\n" +
-	"\r_resume_after\"\xfb\x01\n" +
+	"\x06follow\x18\x05 \x01(\bR\x06follow\x12!\n" +
+	"\fresume_after\x18\x06 \x01(\tR\vresumeAfterB\b\n" +
+	"\x06_limit\"\xbc\x02\n" +
 	"\x13StreamAuditResponse\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12&\n" +
 	"\x03row\x18\x02 \x01(\v2\x12.aegis.v1.AuditRowH\x00R\x03row\x12/\n" +
 	"\x06record\x18\x03 \x01(\v2\x15.aegis.v1.AuditRecordH\x00R\x06record\x121\n" +
 	"\tcaught_up\x18\x04 \x01(\v2\x12.aegis.v1.CaughtUpH\x00R\bcaughtUp\x123\n" +
-	"\theartbeat\x18\x05 \x01(\v2\x13.aegis.v1.HeartbeatH\x00R\theartbeatB\a\n" +
-	"\x05event\" \n" +
+	"\theartbeat\x18\x05 \x01(\v2\x13.aegis.v1.HeartbeatH\x00R\theartbeat\x12'\n" +
+	"\x04left\x18\x06 \x01(\v2\x11.aegis.v1.RowLeftH\x00R\x04left\x12\x16\n" +
+	"\x06cursor\x18\a \x01(\tR\x06cursorB\a\n" +
+	"\x05event\"B\n" +
+	"\aRowLeft\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x1f\n" +
+	"\vdecision_id\x18\x02 \x01(\tR\n" +
+	"decisionId\" \n" +
 	"\bCaughtUp\x12\x14\n" +
-	"\x05count\x18\x01 \x01(\x04R\x05count\"\xc8\b\n" +
-	"\bAuditRow\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x1d\n" +
+	"\x05count\x18\x01 \x01(\x04R\x05count\"$\n" +
+	"\x12GetDecisionRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\xa0\x01\n" +
+	"\x13GetDecisionResponse\x12$\n" +
+	"\x03row\x18\x01 \x01(\v2\x12.aegis.v1.AuditRowR\x03row\x12.\n" +
+	"\bapproval\x18\x02 \x01(\v2\x12.aegis.v1.ApprovalR\bapproval\x123\n" +
+	"\arecords\x18\x03 \x03(\v2\x19.aegis.v1.RecordReferenceR\arecords\"\x9b\x01\n" +
+	"\x0fRecordReference\x12\x1a\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x1b\n" +
+	"\taudit_ref\x18\x02 \x01(\tR\bauditRef\x12\x12\n" +
+	"\x04kind\x18\x03 \x01(\tR\x04kind\x12;\n" +
+	"\vrecorded_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"recordedAt\"\xb7\x01\n" +
+	"\x14ListDecisionsRequest\x12-\n" +
+	"\x06filter\x18\x01 \x01(\v2\x15.aegis.v1.AuditFilterR\x06filter\x12 \n" +
+	"\tpage_size\x18\x02 \x01(\rH\x00R\bpageSize\x88\x01\x01\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\x12!\n" +
+	"\fnewest_first\x18\x04 \x01(\bR\vnewestFirstB\f\n" +
+	"\n" +
+	"_page_size\"g\n" +
+	"\x15ListDecisionsResponse\x12&\n" +
+	"\x04rows\x18\x01 \x03(\v2\x12.aegis.v1.AuditRowR\x04rows\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xf0\x06\n" +
+	"\bAuditRow\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x02 \x01(\tR\tsessionId\x128\n" +
 	"\ttimestamp\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\ttimestamp\x12(\n" +
-	"\x06action\x18\x04 \x01(\v2\x10.aegis.v1.ActionR\x06action\x12\x16\n" +
-	"\x06masked\x18\x05 \x03(\tR\x06masked\x122\n" +
+	"\x06action\x18\x04 \x01(\v2\x10.aegis.v1.ActionR\x06action\x12&\n" +
+	"\x06masked\x18\x05 \x03(\v2\x0e.aegis.v1.MaskR\x06masked\x122\n" +
 	"\n" +
-	"risk_level\x18\x06 \x01(\x0e2\x13.aegis.v1.RiskLevelR\triskLevel\x122\n" +
-	"\bapproval\x18\a \x01(\x0e2\x16.aegis.v1.ApprovalModeR\bapproval\x12!\n" +
+	"risk_level\x18\x06 \x01(\x0e2\x13.aegis.v1.RiskLevelR\triskLevel\x12;\n" +
+	"\rapproval_mode\x18\a \x01(\x0e2\x16.aegis.v1.ApprovalModeR\fapprovalMode\x12!\n" +
 	"\fmatched_rule\x18\b \x01(\tR\vmatchedRule\x12+\n" +
 	"\aoutcome\x18\t \x01(\x0e2\x11.aegis.v1.OutcomeR\aoutcome\x12\x16\n" +
 	"\x06reason\x18\n" +
 	" \x01(\tR\x06reason\x12(\n" +
-	"\x06ending\x18\v \x01(\v2\x10.aegis.v1.EndingR\x06ending\x12;\n" +
-	"\rresult_status\x18\f \x01(\x0e2\x16.aegis.v1.ResultStatusR\fresultStatus\x127\n" +
-	"\vresult_data\x18\r \x01(\v2\x16.google.protobuf.ValueR\n" +
-	"resultData\x12!\n" +
-	"\fresult_error\x18\x0e \x01(\tR\vresultError\x12\x1f\n" +
-	"\vdecision_id\x18\x0f \x01(\tR\n" +
+	"\x06ending\x18\v \x01(\v2\x10.aegis.v1.EndingR\x06ending\x12.\n" +
+	"\x06result\x18\f \x01(\v2\x16.aegis.v1.ActionResultR\x06result\x12\x1f\n" +
+	"\vdecision_id\x18\r \x01(\tR\n" +
 	"decisionId\x12\x1f\n" +
-	"\vapproval_id\x18\x10 \x01(\tR\n" +
+	"\vapproval_id\x18\x0e \x01(\tR\n" +
 	"approvalId\x12%\n" +
-	"\x05actor\x18\x11 \x01(\v2\x0f.aegis.v1.ActorR\x05actor\x12.\n" +
-	"\bidentity\x18\x12 \x01(\v2\x12.aegis.v1.IdentityR\bidentity\x12'\n" +
-	"\x0fpolicy_revision\x18\x13 \x01(\tR\x0epolicyRevision\x12#\n" +
-	"\raction_digest\x18\x14 \x01(\tR\factionDigest\x12\x1b\n" +
-	"\taudit_ref\x18\x15 \x01(\tR\bauditRef\x123\n" +
-	"\bmetadata\x18\x16 \x01(\v2\x17.google.protobuf.StructR\bmetadata\x12\x19\n" +
-	"\btrace_id\x18\x17 \x01(\tR\atraceId\x12L\n" +
-	"\x0emasked_digests\x18\x18 \x03(\v2%.aegis.v1.AuditRow.MaskedDigestsEntryR\rmaskedDigests\x12\x1a\n" +
-	"\bredacted\x18\x19 \x01(\bR\bredacted\x1a@\n" +
-	"\x12MaskedDigestsEntry\x12\x10\n" +
-	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x91\x01\n" +
+	"\x05actor\x18\x0f \x01(\v2\x0f.aegis.v1.ActorR\x05actor\x12.\n" +
+	"\bidentity\x18\x10 \x01(\v2\x12.aegis.v1.IdentityR\bidentity\x12'\n" +
+	"\x0fpolicy_revision\x18\x11 \x01(\tR\x0epolicyRevision\x12#\n" +
+	"\raction_digest\x18\x12 \x01(\tR\factionDigest\x12\x1b\n" +
+	"\taudit_ref\x18\x13 \x01(\tR\bauditRef\x123\n" +
+	"\bmetadata\x18\x14 \x01(\v2\x17.google.protobuf.StructR\bmetadata\x12\x19\n" +
+	"\btrace_id\x18\x15 \x01(\tR\atraceId\x12\x1a\n" +
+	"\bredacted\x18\x16 \x01(\bR\bredacted\"\x91\x01\n" +
 	"\vAuditRecord\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x18\n" +
 	"\apayload\x18\x02 \x01(\tR\apayload\x12\x12\n" +
 	"\x04salt\x18\x03 \x01(\fR\x04salt\x12\x1b\n" +
 	"\tleaf_hash\x18\x04 \x01(\fR\bleafHash\x12\x1b\n" +
-	"\tleaf_data\x18\x05 \x01(\fR\bleafData\"#\n" +
-	"\x0fGetStatsRequest\x12\x10\n" +
-	"\x03top\x18\x01 \x01(\rR\x03top\"\x80\x03\n" +
+	"\tleaf_data\x18\x05 \x01(\fR\bleafData\"0\n" +
+	"\x0fGetStatsRequest\x12\x15\n" +
+	"\x03top\x18\x01 \x01(\rH\x00R\x03top\x88\x01\x01B\x06\n" +
+	"\x04_top\"\x80\x03\n" +
 	"\x10GetStatsResponse\x12\x1c\n" +
 	"\tdecisions\x18\x01 \x01(\x04R\tdecisions\x12\x18\n" +
 	"\arecords\x18\x02 \x01(\x04R\arecords\x12+\n" +
@@ -1678,20 +2176,27 @@ const file_aegis_v1_audit_proto_rawDesc = "" +
 	"\x05error\x18\x04 \x01(\tR\x05error\"G\n" +
 	"\x06LogKey\x12!\n" +
 	"\fverifier_key\x18\x01 \x01(\tR\vverifierKey\x12\x1a\n" +
-	"\bsequence\x18\x02 \x01(\x04R\bsequence\"V\n" +
-	"\x18GetInclusionProofRequest\x12\x1d\n" +
+	"\bsequence\x18\x02 \x01(\x04R\bsequence\"\xb2\x01\n" +
+	"\x18GetInclusionProofRequest\x12\x1f\n" +
 	"\n" +
-	"leaf_index\x18\x01 \x01(\x04R\tleafIndex\x12\x1b\n" +
-	"\ttree_size\x18\x02 \x01(\x04R\btreeSize\"\x8c\x01\n" +
+	"leaf_index\x18\x01 \x01(\x04H\x00R\tleafIndex\x12\x1c\n" +
+	"\bsequence\x18\x02 \x01(\x04H\x00R\bsequence\x12\x1d\n" +
+	"\taudit_ref\x18\x03 \x01(\tH\x00R\bauditRef\x12 \n" +
+	"\ttree_size\x18\x04 \x01(\x04H\x01R\btreeSize\x88\x01\x01B\b\n" +
+	"\x06recordB\f\n" +
+	"\n" +
+	"_tree_size\"\xbb\x01\n" +
 	"\x19GetInclusionProofResponse\x12\x1d\n" +
 	"\n" +
 	"leaf_index\x18\x01 \x01(\x04R\tleafIndex\x12\x1b\n" +
 	"\ttree_size\x18\x02 \x01(\x04R\btreeSize\x12\x1b\n" +
 	"\tleaf_hash\x18\x03 \x01(\fR\bleafHash\x12\x16\n" +
-	"\x06hashes\x18\x04 \x03(\fR\x06hashes\"n\n" +
+	"\x06hashes\x18\x04 \x03(\fR\x06hashes\x12-\n" +
+	"\x06record\x18\x05 \x01(\v2\x15.aegis.v1.AuditRecordR\x06record\"\x88\x01\n" +
 	"\x1aGetConsistencyProofRequest\x12&\n" +
-	"\x0ffirst_tree_size\x18\x01 \x01(\x04R\rfirstTreeSize\x12(\n" +
-	"\x10second_tree_size\x18\x02 \x01(\x04R\x0esecondTreeSize\"\x87\x01\n" +
+	"\x0ffirst_tree_size\x18\x01 \x01(\x04R\rfirstTreeSize\x12-\n" +
+	"\x10second_tree_size\x18\x02 \x01(\x04H\x00R\x0esecondTreeSize\x88\x01\x01B\x13\n" +
+	"\x11_second_tree_size\"\x87\x01\n" +
 	"\x1bGetConsistencyProofResponse\x12&\n" +
 	"\x0ffirst_tree_size\x18\x01 \x01(\x04R\rfirstTreeSize\x12(\n" +
 	"\x10second_tree_size\x18\x02 \x01(\x04R\x0esecondTreeSize\x12\x16\n" +
@@ -1699,13 +2204,15 @@ const file_aegis_v1_audit_proto_rawDesc = "" +
 	"\tAuditView\x12\x1a\n" +
 	"\x16AUDIT_VIEW_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fAUDIT_VIEW_ROWS\x10\x01\x12\x16\n" +
-	"\x12AUDIT_VIEW_RECORDS\x10\x022\xb3\x03\n" +
-	"\fAuditService\x12L\n" +
-	"\vStreamAudit\x12\x1c.aegis.v1.StreamAuditRequest\x1a\x1d.aegis.v1.StreamAuditResponse0\x01\x12A\n" +
-	"\bGetStats\x12\x19.aegis.v1.GetStatsRequest\x1a\x1a.aegis.v1.GetStatsResponse\x12P\n" +
-	"\rGetCheckpoint\x12\x1e.aegis.v1.GetCheckpointRequest\x1a\x1f.aegis.v1.GetCheckpointResponse\x12\\\n" +
-	"\x11GetInclusionProof\x12\".aegis.v1.GetInclusionProofRequest\x1a#.aegis.v1.GetInclusionProofResponse\x12b\n" +
-	"\x13GetConsistencyProof\x12$.aegis.v1.GetConsistencyProofRequest\x1a%.aegis.v1.GetConsistencyProofResponseB\x8e\x01\n" +
+	"\x12AUDIT_VIEW_RECORDS\x10\x022\xf4\x04\n" +
+	"\fAuditService\x12Q\n" +
+	"\vStreamAudit\x12\x1c.aegis.v1.StreamAuditRequest\x1a\x1d.aegis.v1.StreamAuditResponse\"\x03\x90\x02\x010\x01\x12O\n" +
+	"\vGetDecision\x12\x1c.aegis.v1.GetDecisionRequest\x1a\x1d.aegis.v1.GetDecisionResponse\"\x03\x90\x02\x01\x12U\n" +
+	"\rListDecisions\x12\x1e.aegis.v1.ListDecisionsRequest\x1a\x1f.aegis.v1.ListDecisionsResponse\"\x03\x90\x02\x01\x12F\n" +
+	"\bGetStats\x12\x19.aegis.v1.GetStatsRequest\x1a\x1a.aegis.v1.GetStatsResponse\"\x03\x90\x02\x01\x12U\n" +
+	"\rGetCheckpoint\x12\x1e.aegis.v1.GetCheckpointRequest\x1a\x1f.aegis.v1.GetCheckpointResponse\"\x03\x90\x02\x01\x12a\n" +
+	"\x11GetInclusionProof\x12\".aegis.v1.GetInclusionProofRequest\x1a#.aegis.v1.GetInclusionProofResponse\"\x03\x90\x02\x01\x12g\n" +
+	"\x13GetConsistencyProof\x12$.aegis.v1.GetConsistencyProofRequest\x1a%.aegis.v1.GetConsistencyProofResponse\"\x03\x90\x02\x01B\x8e\x01\n" +
 	"\fcom.aegis.v1B\n" +
 	"AuditProtoP\x01Z1github.com/aegis-sidecar/aegis/clients/go/aegisv1\xa2\x02\x03AXX\xaa\x02\bAegis.V1\xca\x02\bAegis\\V1\xe2\x02\x14Aegis\\V1\\GPBMetadata\xea\x02\tAegis::V1b\x06proto3"
 
@@ -1722,88 +2229,107 @@ func file_aegis_v1_audit_proto_rawDescGZIP() []byte {
 }
 
 var file_aegis_v1_audit_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_aegis_v1_audit_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_aegis_v1_audit_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_aegis_v1_audit_proto_goTypes = []any{
 	(AuditView)(0),                      // 0: aegis.v1.AuditView
 	(*AuditFilter)(nil),                 // 1: aegis.v1.AuditFilter
 	(*StreamAuditRequest)(nil),          // 2: aegis.v1.StreamAuditRequest
 	(*StreamAuditResponse)(nil),         // 3: aegis.v1.StreamAuditResponse
-	(*CaughtUp)(nil),                    // 4: aegis.v1.CaughtUp
-	(*AuditRow)(nil),                    // 5: aegis.v1.AuditRow
-	(*AuditRecord)(nil),                 // 6: aegis.v1.AuditRecord
-	(*GetStatsRequest)(nil),             // 7: aegis.v1.GetStatsRequest
-	(*GetStatsResponse)(nil),            // 8: aegis.v1.GetStatsResponse
-	(*Count)(nil),                       // 9: aegis.v1.Count
-	(*GetCheckpointRequest)(nil),        // 10: aegis.v1.GetCheckpointRequest
-	(*GetCheckpointResponse)(nil),       // 11: aegis.v1.GetCheckpointResponse
-	(*Witness)(nil),                     // 12: aegis.v1.Witness
-	(*LogKey)(nil),                      // 13: aegis.v1.LogKey
-	(*GetInclusionProofRequest)(nil),    // 14: aegis.v1.GetInclusionProofRequest
-	(*GetInclusionProofResponse)(nil),   // 15: aegis.v1.GetInclusionProofResponse
-	(*GetConsistencyProofRequest)(nil),  // 16: aegis.v1.GetConsistencyProofRequest
-	(*GetConsistencyProofResponse)(nil), // 17: aegis.v1.GetConsistencyProofResponse
-	nil,                                 // 18: aegis.v1.AuditRow.MaskedDigestsEntry
-	(RiskLevel)(0),                      // 19: aegis.v1.RiskLevel
-	(ApprovalMode)(0),                   // 20: aegis.v1.ApprovalMode
-	(Outcome)(0),                        // 21: aegis.v1.Outcome
-	(ResultStatus)(0),                   // 22: aegis.v1.ResultStatus
-	(*timestamppb.Timestamp)(nil),       // 23: google.protobuf.Timestamp
-	(*Heartbeat)(nil),                   // 24: aegis.v1.Heartbeat
-	(*Action)(nil),                      // 25: aegis.v1.Action
-	(*Ending)(nil),                      // 26: aegis.v1.Ending
-	(*structpb.Value)(nil),              // 27: google.protobuf.Value
-	(*Actor)(nil),                       // 28: aegis.v1.Actor
-	(*Identity)(nil),                    // 29: aegis.v1.Identity
-	(*structpb.Struct)(nil),             // 30: google.protobuf.Struct
+	(*RowLeft)(nil),                     // 4: aegis.v1.RowLeft
+	(*CaughtUp)(nil),                    // 5: aegis.v1.CaughtUp
+	(*GetDecisionRequest)(nil),          // 6: aegis.v1.GetDecisionRequest
+	(*GetDecisionResponse)(nil),         // 7: aegis.v1.GetDecisionResponse
+	(*RecordReference)(nil),             // 8: aegis.v1.RecordReference
+	(*ListDecisionsRequest)(nil),        // 9: aegis.v1.ListDecisionsRequest
+	(*ListDecisionsResponse)(nil),       // 10: aegis.v1.ListDecisionsResponse
+	(*AuditRow)(nil),                    // 11: aegis.v1.AuditRow
+	(*AuditRecord)(nil),                 // 12: aegis.v1.AuditRecord
+	(*GetStatsRequest)(nil),             // 13: aegis.v1.GetStatsRequest
+	(*GetStatsResponse)(nil),            // 14: aegis.v1.GetStatsResponse
+	(*Count)(nil),                       // 15: aegis.v1.Count
+	(*GetCheckpointRequest)(nil),        // 16: aegis.v1.GetCheckpointRequest
+	(*GetCheckpointResponse)(nil),       // 17: aegis.v1.GetCheckpointResponse
+	(*Witness)(nil),                     // 18: aegis.v1.Witness
+	(*LogKey)(nil),                      // 19: aegis.v1.LogKey
+	(*GetInclusionProofRequest)(nil),    // 20: aegis.v1.GetInclusionProofRequest
+	(*GetInclusionProofResponse)(nil),   // 21: aegis.v1.GetInclusionProofResponse
+	(*GetConsistencyProofRequest)(nil),  // 22: aegis.v1.GetConsistencyProofRequest
+	(*GetConsistencyProofResponse)(nil), // 23: aegis.v1.GetConsistencyProofResponse
+	(RiskLevel)(0),                      // 24: aegis.v1.RiskLevel
+	(*timestamppb.Timestamp)(nil),       // 25: google.protobuf.Timestamp
+	(ApprovalMode)(0),                   // 26: aegis.v1.ApprovalMode
+	(Outcome)(0),                        // 27: aegis.v1.Outcome
+	(ResultStatus)(0),                   // 28: aegis.v1.ResultStatus
+	(*Heartbeat)(nil),                   // 29: aegis.v1.Heartbeat
+	(*Approval)(nil),                    // 30: aegis.v1.Approval
+	(*Action)(nil),                      // 31: aegis.v1.Action
+	(*Mask)(nil),                        // 32: aegis.v1.Mask
+	(*Ending)(nil),                      // 33: aegis.v1.Ending
+	(*ActionResult)(nil),                // 34: aegis.v1.ActionResult
+	(*Actor)(nil),                       // 35: aegis.v1.Actor
+	(*Identity)(nil),                    // 36: aegis.v1.Identity
+	(*structpb.Struct)(nil),             // 37: google.protobuf.Struct
 }
 var file_aegis_v1_audit_proto_depIdxs = []int32{
-	19, // 0: aegis.v1.AuditFilter.risk_level:type_name -> aegis.v1.RiskLevel
-	20, // 1: aegis.v1.AuditFilter.approval:type_name -> aegis.v1.ApprovalMode
-	21, // 2: aegis.v1.AuditFilter.outcome:type_name -> aegis.v1.Outcome
-	22, // 3: aegis.v1.AuditFilter.result_status:type_name -> aegis.v1.ResultStatus
-	23, // 4: aegis.v1.AuditFilter.since:type_name -> google.protobuf.Timestamp
-	23, // 5: aegis.v1.AuditFilter.until:type_name -> google.protobuf.Timestamp
-	1,  // 6: aegis.v1.StreamAuditRequest.filter:type_name -> aegis.v1.AuditFilter
-	0,  // 7: aegis.v1.StreamAuditRequest.view:type_name -> aegis.v1.AuditView
-	5,  // 8: aegis.v1.StreamAuditResponse.row:type_name -> aegis.v1.AuditRow
-	6,  // 9: aegis.v1.StreamAuditResponse.record:type_name -> aegis.v1.AuditRecord
-	4,  // 10: aegis.v1.StreamAuditResponse.caught_up:type_name -> aegis.v1.CaughtUp
-	24, // 11: aegis.v1.StreamAuditResponse.heartbeat:type_name -> aegis.v1.Heartbeat
-	23, // 12: aegis.v1.AuditRow.timestamp:type_name -> google.protobuf.Timestamp
-	25, // 13: aegis.v1.AuditRow.action:type_name -> aegis.v1.Action
-	19, // 14: aegis.v1.AuditRow.risk_level:type_name -> aegis.v1.RiskLevel
-	20, // 15: aegis.v1.AuditRow.approval:type_name -> aegis.v1.ApprovalMode
-	21, // 16: aegis.v1.AuditRow.outcome:type_name -> aegis.v1.Outcome
-	26, // 17: aegis.v1.AuditRow.ending:type_name -> aegis.v1.Ending
-	22, // 18: aegis.v1.AuditRow.result_status:type_name -> aegis.v1.ResultStatus
-	27, // 19: aegis.v1.AuditRow.result_data:type_name -> google.protobuf.Value
-	28, // 20: aegis.v1.AuditRow.actor:type_name -> aegis.v1.Actor
-	29, // 21: aegis.v1.AuditRow.identity:type_name -> aegis.v1.Identity
-	30, // 22: aegis.v1.AuditRow.metadata:type_name -> google.protobuf.Struct
-	18, // 23: aegis.v1.AuditRow.masked_digests:type_name -> aegis.v1.AuditRow.MaskedDigestsEntry
-	9,  // 24: aegis.v1.GetStatsResponse.by_risk_level:type_name -> aegis.v1.Count
-	9,  // 25: aegis.v1.GetStatsResponse.by_outcome:type_name -> aegis.v1.Count
-	9,  // 26: aegis.v1.GetStatsResponse.by_result_status:type_name -> aegis.v1.Count
-	9,  // 27: aegis.v1.GetStatsResponse.top_action_types:type_name -> aegis.v1.Count
-	9,  // 28: aegis.v1.GetStatsResponse.top_rules:type_name -> aegis.v1.Count
-	13, // 29: aegis.v1.GetCheckpointResponse.keys:type_name -> aegis.v1.LogKey
-	12, // 30: aegis.v1.GetCheckpointResponse.witnesses:type_name -> aegis.v1.Witness
-	23, // 31: aegis.v1.Witness.updated_at:type_name -> google.protobuf.Timestamp
-	2,  // 32: aegis.v1.AuditService.StreamAudit:input_type -> aegis.v1.StreamAuditRequest
-	7,  // 33: aegis.v1.AuditService.GetStats:input_type -> aegis.v1.GetStatsRequest
-	10, // 34: aegis.v1.AuditService.GetCheckpoint:input_type -> aegis.v1.GetCheckpointRequest
-	14, // 35: aegis.v1.AuditService.GetInclusionProof:input_type -> aegis.v1.GetInclusionProofRequest
-	16, // 36: aegis.v1.AuditService.GetConsistencyProof:input_type -> aegis.v1.GetConsistencyProofRequest
-	3,  // 37: aegis.v1.AuditService.StreamAudit:output_type -> aegis.v1.StreamAuditResponse
-	8,  // 38: aegis.v1.AuditService.GetStats:output_type -> aegis.v1.GetStatsResponse
-	11, // 39: aegis.v1.AuditService.GetCheckpoint:output_type -> aegis.v1.GetCheckpointResponse
-	15, // 40: aegis.v1.AuditService.GetInclusionProof:output_type -> aegis.v1.GetInclusionProofResponse
-	17, // 41: aegis.v1.AuditService.GetConsistencyProof:output_type -> aegis.v1.GetConsistencyProofResponse
-	37, // [37:42] is the sub-list for method output_type
-	32, // [32:37] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	24, // 0: aegis.v1.AuditFilter.risk_levels:type_name -> aegis.v1.RiskLevel
+	24, // 1: aegis.v1.AuditFilter.min_risk_level:type_name -> aegis.v1.RiskLevel
+	25, // 2: aegis.v1.AuditFilter.since:type_name -> google.protobuf.Timestamp
+	25, // 3: aegis.v1.AuditFilter.until:type_name -> google.protobuf.Timestamp
+	26, // 4: aegis.v1.AuditFilter.approval_modes:type_name -> aegis.v1.ApprovalMode
+	27, // 5: aegis.v1.AuditFilter.outcomes:type_name -> aegis.v1.Outcome
+	28, // 6: aegis.v1.AuditFilter.result_statuses:type_name -> aegis.v1.ResultStatus
+	1,  // 7: aegis.v1.StreamAuditRequest.filter:type_name -> aegis.v1.AuditFilter
+	0,  // 8: aegis.v1.StreamAuditRequest.view:type_name -> aegis.v1.AuditView
+	11, // 9: aegis.v1.StreamAuditResponse.row:type_name -> aegis.v1.AuditRow
+	12, // 10: aegis.v1.StreamAuditResponse.record:type_name -> aegis.v1.AuditRecord
+	5,  // 11: aegis.v1.StreamAuditResponse.caught_up:type_name -> aegis.v1.CaughtUp
+	29, // 12: aegis.v1.StreamAuditResponse.heartbeat:type_name -> aegis.v1.Heartbeat
+	4,  // 13: aegis.v1.StreamAuditResponse.left:type_name -> aegis.v1.RowLeft
+	11, // 14: aegis.v1.GetDecisionResponse.row:type_name -> aegis.v1.AuditRow
+	30, // 15: aegis.v1.GetDecisionResponse.approval:type_name -> aegis.v1.Approval
+	8,  // 16: aegis.v1.GetDecisionResponse.records:type_name -> aegis.v1.RecordReference
+	25, // 17: aegis.v1.RecordReference.recorded_at:type_name -> google.protobuf.Timestamp
+	1,  // 18: aegis.v1.ListDecisionsRequest.filter:type_name -> aegis.v1.AuditFilter
+	11, // 19: aegis.v1.ListDecisionsResponse.rows:type_name -> aegis.v1.AuditRow
+	25, // 20: aegis.v1.AuditRow.timestamp:type_name -> google.protobuf.Timestamp
+	31, // 21: aegis.v1.AuditRow.action:type_name -> aegis.v1.Action
+	32, // 22: aegis.v1.AuditRow.masked:type_name -> aegis.v1.Mask
+	24, // 23: aegis.v1.AuditRow.risk_level:type_name -> aegis.v1.RiskLevel
+	26, // 24: aegis.v1.AuditRow.approval_mode:type_name -> aegis.v1.ApprovalMode
+	27, // 25: aegis.v1.AuditRow.outcome:type_name -> aegis.v1.Outcome
+	33, // 26: aegis.v1.AuditRow.ending:type_name -> aegis.v1.Ending
+	34, // 27: aegis.v1.AuditRow.result:type_name -> aegis.v1.ActionResult
+	35, // 28: aegis.v1.AuditRow.actor:type_name -> aegis.v1.Actor
+	36, // 29: aegis.v1.AuditRow.identity:type_name -> aegis.v1.Identity
+	37, // 30: aegis.v1.AuditRow.metadata:type_name -> google.protobuf.Struct
+	15, // 31: aegis.v1.GetStatsResponse.by_risk_level:type_name -> aegis.v1.Count
+	15, // 32: aegis.v1.GetStatsResponse.by_outcome:type_name -> aegis.v1.Count
+	15, // 33: aegis.v1.GetStatsResponse.by_result_status:type_name -> aegis.v1.Count
+	15, // 34: aegis.v1.GetStatsResponse.top_action_types:type_name -> aegis.v1.Count
+	15, // 35: aegis.v1.GetStatsResponse.top_rules:type_name -> aegis.v1.Count
+	19, // 36: aegis.v1.GetCheckpointResponse.keys:type_name -> aegis.v1.LogKey
+	18, // 37: aegis.v1.GetCheckpointResponse.witnesses:type_name -> aegis.v1.Witness
+	25, // 38: aegis.v1.Witness.updated_at:type_name -> google.protobuf.Timestamp
+	12, // 39: aegis.v1.GetInclusionProofResponse.record:type_name -> aegis.v1.AuditRecord
+	2,  // 40: aegis.v1.AuditService.StreamAudit:input_type -> aegis.v1.StreamAuditRequest
+	6,  // 41: aegis.v1.AuditService.GetDecision:input_type -> aegis.v1.GetDecisionRequest
+	9,  // 42: aegis.v1.AuditService.ListDecisions:input_type -> aegis.v1.ListDecisionsRequest
+	13, // 43: aegis.v1.AuditService.GetStats:input_type -> aegis.v1.GetStatsRequest
+	16, // 44: aegis.v1.AuditService.GetCheckpoint:input_type -> aegis.v1.GetCheckpointRequest
+	20, // 45: aegis.v1.AuditService.GetInclusionProof:input_type -> aegis.v1.GetInclusionProofRequest
+	22, // 46: aegis.v1.AuditService.GetConsistencyProof:input_type -> aegis.v1.GetConsistencyProofRequest
+	3,  // 47: aegis.v1.AuditService.StreamAudit:output_type -> aegis.v1.StreamAuditResponse
+	7,  // 48: aegis.v1.AuditService.GetDecision:output_type -> aegis.v1.GetDecisionResponse
+	10, // 49: aegis.v1.AuditService.ListDecisions:output_type -> aegis.v1.ListDecisionsResponse
+	14, // 50: aegis.v1.AuditService.GetStats:output_type -> aegis.v1.GetStatsResponse
+	17, // 51: aegis.v1.AuditService.GetCheckpoint:output_type -> aegis.v1.GetCheckpointResponse
+	21, // 52: aegis.v1.AuditService.GetInclusionProof:output_type -> aegis.v1.GetInclusionProofResponse
+	23, // 53: aegis.v1.AuditService.GetConsistencyProof:output_type -> aegis.v1.GetConsistencyProofResponse
+	47, // [47:54] is the sub-list for method output_type
+	40, // [40:47] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_aegis_v1_audit_proto_init() }
@@ -1811,6 +2337,7 @@ func file_aegis_v1_audit_proto_init() {
 	if File_aegis_v1_audit_proto != nil {
 		return
 	}
+	file_aegis_v1_approval_proto_init()
 	file_aegis_v1_types_proto_init()
 	file_aegis_v1_audit_proto_msgTypes[1].OneofWrappers = []any{}
 	file_aegis_v1_audit_proto_msgTypes[2].OneofWrappers = []any{
@@ -1818,14 +2345,23 @@ func file_aegis_v1_audit_proto_init() {
 		(*StreamAuditResponse_Record)(nil),
 		(*StreamAuditResponse_CaughtUp)(nil),
 		(*StreamAuditResponse_Heartbeat)(nil),
+		(*StreamAuditResponse_Left)(nil),
 	}
+	file_aegis_v1_audit_proto_msgTypes[8].OneofWrappers = []any{}
+	file_aegis_v1_audit_proto_msgTypes[12].OneofWrappers = []any{}
+	file_aegis_v1_audit_proto_msgTypes[19].OneofWrappers = []any{
+		(*GetInclusionProofRequest_LeafIndex)(nil),
+		(*GetInclusionProofRequest_Sequence)(nil),
+		(*GetInclusionProofRequest_AuditRef)(nil),
+	}
+	file_aegis_v1_audit_proto_msgTypes[21].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_aegis_v1_audit_proto_rawDesc), len(file_aegis_v1_audit_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   18,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

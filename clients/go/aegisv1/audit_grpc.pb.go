@@ -22,6 +22,8 @@ const _ = grpc.SupportPackageIsVersion9
 
 const (
 	AuditService_StreamAudit_FullMethodName         = "/aegis.v1.AuditService/StreamAudit"
+	AuditService_GetDecision_FullMethodName         = "/aegis.v1.AuditService/GetDecision"
+	AuditService_ListDecisions_FullMethodName       = "/aegis.v1.AuditService/ListDecisions"
 	AuditService_GetStats_FullMethodName            = "/aegis.v1.AuditService/GetStats"
 	AuditService_GetCheckpoint_FullMethodName       = "/aegis.v1.AuditService/GetCheckpoint"
 	AuditService_GetInclusionProof_FullMethodName   = "/aegis.v1.AuditService/GetInclusionProof"
@@ -36,18 +38,35 @@ const (
 type AuditServiceClient interface {
 	// Streams the record: as rows (one for each decision, with its approval and its result) or as raw records. With
 	// `follow`, the stream continues with everything that is recorded later.
+	//
+	// Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), OUT_OF_RANGE (`CURSOR_AHEAD`), FAILED_PRECONDITION (`OTHER_LOG`),
+	// RESOURCE_EXHAUSTED (`TOO_MANY_STREAMS`), UNAVAILABLE (`RECORD_UNAVAILABLE`, `NOT_SERVING`), UNAUTHENTICATED
+	// (`CREDENTIAL_EXPIRED`).
 	StreamAudit(ctx context.Context, in *StreamAuditRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamAuditResponse], error)
+	// Returns the whole life of one decision: its row, its approval with the votes, and its records.
+	//
+	// Errors: INVALID_ARGUMENT (`INVALID_REQUEST`; also if several decisions match the prefix), NOT_FOUND
+	// (`NO_SUCH_DECISION`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
+	GetDecision(ctx context.Context, in *GetDecisionRequest, opts ...grpc.CallOption) (*GetDecisionResponse, error)
+	// Lists rows, in pages.
+	//
+	// Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
+	ListDecisions(ctx context.Context, in *ListDecisionsRequest, opts ...grpc.CallOption) (*ListDecisionsResponse, error)
 	// Returns totals of the whole record.
+	//
+	// Errors: UNAVAILABLE (`RECORD_UNAVAILABLE`).
 	GetStats(ctx context.Context, in *GetStatsRequest, opts ...grpc.CallOption) (*GetStatsResponse, error)
 	// Returns the signed size and root hash of the log, as they are on disk now.
+	//
+	// Errors: UNAVAILABLE (`RECORD_UNAVAILABLE`), INTERNAL (`LOG_KEY_FAULT`).
 	GetCheckpoint(ctx context.Context, in *GetCheckpointRequest, opts ...grpc.CallOption) (*GetCheckpointResponse, error)
 	// Proves that a record is in the log (RFC 6962, section 2.1.1).
 	//
-	// Errors: INVALID_ARGUMENT, if there is no such leaf or no tree of that size.
+	// Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), if no record is chosen, or if the tree does not contain it.
 	GetInclusionProof(ctx context.Context, in *GetInclusionProofRequest, opts ...grpc.CallOption) (*GetInclusionProofResponse, error)
 	// Proves that an earlier tree is a prefix of a later one (RFC 6962, section 2.1.2).
 	//
-	// Errors: INVALID_ARGUMENT, if there is no tree of that size.
+	// Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), if there is no tree of that size.
 	GetConsistencyProof(ctx context.Context, in *GetConsistencyProofRequest, opts ...grpc.CallOption) (*GetConsistencyProofResponse, error)
 }
 
@@ -77,6 +96,26 @@ func (c *auditServiceClient) StreamAudit(ctx context.Context, in *StreamAuditReq
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AuditService_StreamAuditClient = grpc.ServerStreamingClient[StreamAuditResponse]
+
+func (c *auditServiceClient) GetDecision(ctx context.Context, in *GetDecisionRequest, opts ...grpc.CallOption) (*GetDecisionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetDecisionResponse)
+	err := c.cc.Invoke(ctx, AuditService_GetDecision_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *auditServiceClient) ListDecisions(ctx context.Context, in *ListDecisionsRequest, opts ...grpc.CallOption) (*ListDecisionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListDecisionsResponse)
+	err := c.cc.Invoke(ctx, AuditService_ListDecisions_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
 
 func (c *auditServiceClient) GetStats(ctx context.Context, in *GetStatsRequest, opts ...grpc.CallOption) (*GetStatsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
@@ -126,18 +165,35 @@ func (c *auditServiceClient) GetConsistencyProof(ctx context.Context, in *GetCon
 type AuditServiceServer interface {
 	// Streams the record: as rows (one for each decision, with its approval and its result) or as raw records. With
 	// `follow`, the stream continues with everything that is recorded later.
+	//
+	// Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), OUT_OF_RANGE (`CURSOR_AHEAD`), FAILED_PRECONDITION (`OTHER_LOG`),
+	// RESOURCE_EXHAUSTED (`TOO_MANY_STREAMS`), UNAVAILABLE (`RECORD_UNAVAILABLE`, `NOT_SERVING`), UNAUTHENTICATED
+	// (`CREDENTIAL_EXPIRED`).
 	StreamAudit(*StreamAuditRequest, grpc.ServerStreamingServer[StreamAuditResponse]) error
+	// Returns the whole life of one decision: its row, its approval with the votes, and its records.
+	//
+	// Errors: INVALID_ARGUMENT (`INVALID_REQUEST`; also if several decisions match the prefix), NOT_FOUND
+	// (`NO_SUCH_DECISION`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
+	GetDecision(context.Context, *GetDecisionRequest) (*GetDecisionResponse, error)
+	// Lists rows, in pages.
+	//
+	// Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
+	ListDecisions(context.Context, *ListDecisionsRequest) (*ListDecisionsResponse, error)
 	// Returns totals of the whole record.
+	//
+	// Errors: UNAVAILABLE (`RECORD_UNAVAILABLE`).
 	GetStats(context.Context, *GetStatsRequest) (*GetStatsResponse, error)
 	// Returns the signed size and root hash of the log, as they are on disk now.
+	//
+	// Errors: UNAVAILABLE (`RECORD_UNAVAILABLE`), INTERNAL (`LOG_KEY_FAULT`).
 	GetCheckpoint(context.Context, *GetCheckpointRequest) (*GetCheckpointResponse, error)
 	// Proves that a record is in the log (RFC 6962, section 2.1.1).
 	//
-	// Errors: INVALID_ARGUMENT, if there is no such leaf or no tree of that size.
+	// Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), if no record is chosen, or if the tree does not contain it.
 	GetInclusionProof(context.Context, *GetInclusionProofRequest) (*GetInclusionProofResponse, error)
 	// Proves that an earlier tree is a prefix of a later one (RFC 6962, section 2.1.2).
 	//
-	// Errors: INVALID_ARGUMENT, if there is no tree of that size.
+	// Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), if there is no tree of that size.
 	GetConsistencyProof(context.Context, *GetConsistencyProofRequest) (*GetConsistencyProofResponse, error)
 	mustEmbedUnimplementedAuditServiceServer()
 }
@@ -151,6 +207,12 @@ type UnimplementedAuditServiceServer struct{}
 
 func (UnimplementedAuditServiceServer) StreamAudit(*StreamAuditRequest, grpc.ServerStreamingServer[StreamAuditResponse]) error {
 	return status.Error(codes.Unimplemented, "method StreamAudit not implemented")
+}
+func (UnimplementedAuditServiceServer) GetDecision(context.Context, *GetDecisionRequest) (*GetDecisionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetDecision not implemented")
+}
+func (UnimplementedAuditServiceServer) ListDecisions(context.Context, *ListDecisionsRequest) (*ListDecisionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListDecisions not implemented")
 }
 func (UnimplementedAuditServiceServer) GetStats(context.Context, *GetStatsRequest) (*GetStatsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetStats not implemented")
@@ -195,6 +257,42 @@ func _AuditService_StreamAudit_Handler(srv interface{}, stream grpc.ServerStream
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type AuditService_StreamAuditServer = grpc.ServerStreamingServer[StreamAuditResponse]
+
+func _AuditService_GetDecision_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetDecisionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuditServiceServer).GetDecision(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuditService_GetDecision_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuditServiceServer).GetDecision(ctx, req.(*GetDecisionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _AuditService_ListDecisions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListDecisionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AuditServiceServer).ListDecisions(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: AuditService_ListDecisions_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AuditServiceServer).ListDecisions(ctx, req.(*ListDecisionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
 
 func _AuditService_GetStats_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(GetStatsRequest)
@@ -275,6 +373,14 @@ var AuditService_ServiceDesc = grpc.ServiceDesc{
 	ServiceName: "aegis.v1.AuditService",
 	HandlerType: (*AuditServiceServer)(nil),
 	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "GetDecision",
+			Handler:    _AuditService_GetDecision_Handler,
+		},
+		{
+			MethodName: "ListDecisions",
+			Handler:    _AuditService_ListDecisions_Handler,
+		},
 		{
 			MethodName: "GetStats",
 			Handler:    _AuditService_GetStats_Handler,

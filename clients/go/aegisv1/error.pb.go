@@ -218,6 +218,18 @@ const (
 	//
 	// Code: INTERNAL. Metadata: none. RetryInfo: no. Caller: read the daemon's log.
 	ErrorReason_ERROR_REASON_INTERNAL ErrorReason = 45
+	// The cursor is past the end of the log, which has lost records.
+	//
+	// Code: OUT_OF_RANGE. Metadata: `sequence`, `last_sequence`. RetryInfo: no. Caller: read the log from the beginning.
+	ErrorReason_ERROR_REASON_CURSOR_AHEAD ErrorReason = 46
+	// The cursor is of another log, or of another version of this one.
+	//
+	// Code: FAILED_PRECONDITION. Metadata: `sequence`. RetryInfo: no. Caller: read this log from the beginning.
+	ErrorReason_ERROR_REASON_OTHER_LOG ErrorReason = 47
+	// The disk of the record runs low, and this caller has written its share of this minute.
+	//
+	// Code: RESOURCE_EXHAUSTED. Metadata: none. RetryInfo: yes. Caller: retry.
+	ErrorReason_ERROR_REASON_DISK_LOW ErrorReason = 48
 )
 
 // Enum value maps for ErrorReason.
@@ -269,6 +281,9 @@ var (
 		43: "ERROR_REASON_NO_ENTROPY",
 		44: "ERROR_REASON_LOG_KEY_FAULT",
 		45: "ERROR_REASON_INTERNAL",
+		46: "ERROR_REASON_CURSOR_AHEAD",
+		47: "ERROR_REASON_OTHER_LOG",
+		48: "ERROR_REASON_DISK_LOW",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":                0,
@@ -317,6 +332,9 @@ var (
 		"ERROR_REASON_NO_ENTROPY":                 43,
 		"ERROR_REASON_LOG_KEY_FAULT":              44,
 		"ERROR_REASON_INTERNAL":                   45,
+		"ERROR_REASON_CURSOR_AHEAD":               46,
+		"ERROR_REASON_OTHER_LOG":                  47,
+		"ERROR_REASON_DISK_LOW":                   48,
 	}
 )
 
@@ -351,7 +369,7 @@ var File_aegis_v1_error_proto protoreflect.FileDescriptor
 
 const file_aegis_v1_error_proto_rawDesc = "" +
 	"\n" +
-	"\x14aegis/v1/error.proto\x12\baegis.v1*\xb8\f\n" +
+	"\x14aegis/v1/error.proto\x12\baegis.v1*\x8e\r\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cERROR_REASON_INVALID_REQUEST\x10\x01\x12\"\n" +
@@ -399,7 +417,10 @@ const file_aegis_v1_error_proto_rawDesc = "" +
 	"\x19ERROR_REASON_RECORD_FAULT\x10*\x12\x1b\n" +
 	"\x17ERROR_REASON_NO_ENTROPY\x10+\x12\x1e\n" +
 	"\x1aERROR_REASON_LOG_KEY_FAULT\x10,\x12\x19\n" +
-	"\x15ERROR_REASON_INTERNAL\x10-B\x8e\x01\n" +
+	"\x15ERROR_REASON_INTERNAL\x10-\x12\x1d\n" +
+	"\x19ERROR_REASON_CURSOR_AHEAD\x10.\x12\x1a\n" +
+	"\x16ERROR_REASON_OTHER_LOG\x10/\x12\x19\n" +
+	"\x15ERROR_REASON_DISK_LOW\x100B\x8e\x01\n" +
 	"\fcom.aegis.v1B\n" +
 	"ErrorProtoP\x01Z1github.com/aegis-sidecar/aegis/clients/go/aegisv1\xa2\x02\x03AXX\xaa\x02\bAegis.V1\xca\x02\bAegis\\V1\xe2\x02\x14Aegis\\V1\\GPBMetadata\xea\x02\tAegis::V1b\x06proto3"
 

@@ -26,6 +26,63 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// Whether a condition holds.
+type ConditionResult int32
+
+const (
+	// Never sent.
+	ConditionResult_CONDITION_RESULT_UNSPECIFIED ConditionResult = 0
+	// The condition holds.
+	ConditionResult_CONDITION_RESULT_HOLDS ConditionResult = 1
+	// The condition does not hold.
+	ConditionResult_CONDITION_RESULT_FAILS ConditionResult = 2
+	// The parameters do not say whether the condition holds. Doubt never makes the answer less strict.
+	ConditionResult_CONDITION_RESULT_DOUBT ConditionResult = 3
+)
+
+// Enum value maps for ConditionResult.
+var (
+	ConditionResult_name = map[int32]string{
+		0: "CONDITION_RESULT_UNSPECIFIED",
+		1: "CONDITION_RESULT_HOLDS",
+		2: "CONDITION_RESULT_FAILS",
+		3: "CONDITION_RESULT_DOUBT",
+	}
+	ConditionResult_value = map[string]int32{
+		"CONDITION_RESULT_UNSPECIFIED": 0,
+		"CONDITION_RESULT_HOLDS":       1,
+		"CONDITION_RESULT_FAILS":       2,
+		"CONDITION_RESULT_DOUBT":       3,
+	}
+)
+
+func (x ConditionResult) Enum() *ConditionResult {
+	p := new(ConditionResult)
+	*p = x
+	return p
+}
+
+func (x ConditionResult) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ConditionResult) Descriptor() protoreflect.EnumDescriptor {
+	return file_aegis_v1_governance_proto_enumTypes[0].Descriptor()
+}
+
+func (ConditionResult) Type() protoreflect.EnumType {
+	return &file_aegis_v1_governance_proto_enumTypes[0]
+}
+
+func (x ConditionResult) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ConditionResult.Descriptor instead.
+func (ConditionResult) EnumDescriptor() ([]byte, []int) {
+	return file_aegis_v1_governance_proto_rawDescGZIP(), []int{0}
+}
+
 // A proposal.
 type ProposeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -34,7 +91,7 @@ type ProposeRequest struct {
 	// The proposed action. Required.
 	Action *Action `protobuf:"bytes,2,opt,name=action,proto3" json:"action,omitempty"`
 	// The session and the labels of the proposal.
-	Context *Context `protobuf:"bytes,3,opt,name=context,proto3" json:"context,omitempty"`
+	Context *ProposalContext `protobuf:"bytes,3,opt,name=context,proto3" json:"context,omitempty"`
 	// Makes a retry safe. Calls with the same key within 24 hours are one proposal and get the same decision. Any text
 	// that is unique to this proposal, for example a UUID: at most 256 bytes. Empty: each call is a new proposal.
 	IdempotencyKey string `protobuf:"bytes,4,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
@@ -90,7 +147,7 @@ func (x *ProposeRequest) GetAction() *Action {
 	return nil
 }
 
-func (x *ProposeRequest) GetContext() *Context {
+func (x *ProposeRequest) GetContext() *ProposalContext {
 	if x != nil {
 		return x.Context
 	}
@@ -350,7 +407,7 @@ type Evaluation struct {
 	// The risk as a number: 0.2, 0.5, 0.8 or 1.0.
 	RiskScore float64 `protobuf:"fixed64,4,opt,name=risk_score,json=riskScore,proto3" json:"risk_score,omitempty"`
 	// The approval that the policy asks for.
-	Approval ApprovalMode `protobuf:"varint,5,opt,name=approval,proto3,enum=aegis.v1.ApprovalMode" json:"approval,omitempty"`
+	ApprovalMode ApprovalMode `protobuf:"varint,5,opt,name=approval_mode,json=approvalMode,proto3,enum=aegis.v1.ApprovalMode" json:"approval_mode,omitempty"`
 	// The rule that matched, or `<default>`.
 	MatchedRule string `protobuf:"bytes,6,opt,name=matched_rule,json=matchedRule,proto3" json:"matched_rule,omitempty"`
 	// The `constraints` of the rule, for the agent.
@@ -421,9 +478,9 @@ func (x *Evaluation) GetRiskScore() float64 {
 	return 0
 }
 
-func (x *Evaluation) GetApproval() ApprovalMode {
+func (x *Evaluation) GetApprovalMode() ApprovalMode {
 	if x != nil {
-		return x.Approval
+		return x.ApprovalMode
 	}
 	return ApprovalMode_APPROVAL_MODE_UNSPECIFIED
 }
@@ -552,8 +609,8 @@ type ConditionTrace struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The path of the condition and what it expects, for example `conditions.param_gt.count: param_gt 100`.
 	Condition string `protobuf:"bytes,1,opt,name=condition,proto3" json:"condition,omitempty"`
-	// `holds`, `does not hold` or `indeterminate`.
-	Result string `protobuf:"bytes,2,opt,name=result,proto3" json:"result,omitempty"`
+	// Whether the condition holds.
+	Result ConditionResult `protobuf:"varint,2,opt,name=result,proto3,enum=aegis.v1.ConditionResult" json:"result,omitempty"`
 	// The value of the parameter as JSON, masked as the policy says. Empty if the parameter is missing.
 	Seen string `protobuf:"bytes,3,opt,name=seen,proto3" json:"seen,omitempty"`
 	// An explanation, if `result` alone is not enough.
@@ -599,11 +656,11 @@ func (x *ConditionTrace) GetCondition() string {
 	return ""
 }
 
-func (x *ConditionTrace) GetResult() string {
+func (x *ConditionTrace) GetResult() ConditionResult {
 	if x != nil {
 		return x.Result
 	}
-	return ""
+	return ConditionResult_CONDITION_RESULT_UNSPECIFIED
 }
 
 func (x *ConditionTrace) GetSeen() string {
@@ -726,16 +783,8 @@ type ReportResultRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The id of the decision that allowed the action. Required.
 	DecisionId string `protobuf:"bytes,1,opt,name=decision_id,json=decisionId,proto3" json:"decision_id,omitempty"`
-	// The result: SUCCESS, FAILED, SKIPPED or ROLLED_BACK. Required.
-	Status ResultStatus `protobuf:"varint,2,opt,name=status,proto3,enum=aegis.v1.ResultStatus" json:"status,omitempty"`
-	// The value that the action returned, for the record.
-	Data *structpb.Value `protobuf:"bytes,3,opt,name=data,proto3" json:"data,omitempty"`
-	// The error message of the action, for the record.
-	Error string `protobuf:"bytes,4,opt,name=error,proto3" json:"error,omitempty"`
-	// When the action started, by the agent's clock.
-	StartedAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
-	// When the action ended, by the agent's clock.
-	CompletedAt   *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=completed_at,json=completedAt,proto3" json:"completed_at,omitempty"`
+	// The result. Required.
+	Result        *ActionResult `protobuf:"bytes,2,opt,name=result,proto3" json:"result,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -777,37 +826,9 @@ func (x *ReportResultRequest) GetDecisionId() string {
 	return ""
 }
 
-func (x *ReportResultRequest) GetStatus() ResultStatus {
+func (x *ReportResultRequest) GetResult() *ActionResult {
 	if x != nil {
-		return x.Status
-	}
-	return ResultStatus_RESULT_STATUS_UNSPECIFIED
-}
-
-func (x *ReportResultRequest) GetData() *structpb.Value {
-	if x != nil {
-		return x.Data
-	}
-	return nil
-}
-
-func (x *ReportResultRequest) GetError() string {
-	if x != nil {
-		return x.Error
-	}
-	return ""
-}
-
-func (x *ReportResultRequest) GetStartedAt() *timestamppb.Timestamp {
-	if x != nil {
-		return x.StartedAt
-	}
-	return nil
-}
-
-func (x *ReportResultRequest) GetCompletedAt() *timestamppb.Timestamp {
-	if x != nil {
-		return x.CompletedAt
+		return x.Result
 	}
 	return nil
 }
@@ -963,11 +984,11 @@ var File_aegis_v1_governance_proto protoreflect.FileDescriptor
 
 const file_aegis_v1_governance_proto_rawDesc = "" +
 	"\n" +
-	"\x19aegis/v1/governance.proto\x12\baegis.v1\x1a\x14aegis/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x95\x02\n" +
+	"\x19aegis/v1/governance.proto\x12\baegis.v1\x1a\x14aegis/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9d\x02\n" +
 	"\x0eProposeRequest\x12%\n" +
 	"\x05actor\x18\x01 \x01(\v2\x0f.aegis.v1.ActorR\x05actor\x12(\n" +
-	"\x06action\x18\x02 \x01(\v2\x10.aegis.v1.ActionR\x06action\x12+\n" +
-	"\acontext\x18\x03 \x01(\v2\x11.aegis.v1.ContextR\acontext\x12'\n" +
+	"\x06action\x18\x02 \x01(\v2\x10.aegis.v1.ActionR\x06action\x123\n" +
+	"\acontext\x18\x03 \x01(\v2\x19.aegis.v1.ProposalContextR\acontext\x12'\n" +
 	"\x0fidempotency_key\x18\x04 \x01(\tR\x0eidempotencyKey\x12-\n" +
 	"\x04wait\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x04wait\x12-\n" +
 	"\x12confirmation_token\x18\x06 \x01(\tR\x11confirmationToken\"A\n" +
@@ -982,7 +1003,7 @@ const file_aegis_v1_governance_proto_rawDesc = "" +
 	"\x06action\x18\x02 \x01(\v2\x10.aegis.v1.ActionR\x06action\"s\n" +
 	"\x10EvaluateResponse\x126\n" +
 	"\vevaluations\x18\x01 \x03(\v2\x14.aegis.v1.EvaluationR\vevaluations\x12'\n" +
-	"\x0fpolicy_revision\x18\x02 \x01(\tR\x0epolicyRevision\"\x87\x03\n" +
+	"\x0fpolicy_revision\x18\x02 \x01(\tR\x0epolicyRevision\"\x90\x03\n" +
 	"\n" +
 	"Evaluation\x12+\n" +
 	"\aoutcome\x18\x01 \x01(\x0e2\x11.aegis.v1.OutcomeR\aoutcome\x12\x16\n" +
@@ -990,8 +1011,8 @@ const file_aegis_v1_governance_proto_rawDesc = "" +
 	"\n" +
 	"risk_level\x18\x03 \x01(\x0e2\x13.aegis.v1.RiskLevelR\triskLevel\x12\x1d\n" +
 	"\n" +
-	"risk_score\x18\x04 \x01(\x01R\triskScore\x122\n" +
-	"\bapproval\x18\x05 \x01(\x0e2\x16.aegis.v1.ApprovalModeR\bapproval\x12!\n" +
+	"risk_score\x18\x04 \x01(\x01R\triskScore\x12;\n" +
+	"\rapproval_mode\x18\x05 \x01(\x0e2\x16.aegis.v1.ApprovalModeR\fapprovalMode\x12!\n" +
 	"\fmatched_rule\x18\x06 \x01(\tR\vmatchedRule\x129\n" +
 	"\vconstraints\x18\a \x01(\v2\x17.google.protobuf.StructR\vconstraints\x12)\n" +
 	"\x05trace\x18\b \x03(\v2\x13.aegis.v1.RuleTraceR\x05trace\x12$\n" +
@@ -1004,10 +1025,10 @@ const file_aegis_v1_governance_proto_rawDesc = "" +
 	"conditions\x18\x04 \x03(\v2\x18.aegis.v1.ConditionTraceR\n" +
 	"conditions\x12\x12\n" +
 	"\x04file\x18\x05 \x01(\tR\x04file\x12\x12\n" +
-	"\x04line\x18\x06 \x01(\rR\x04line\"r\n" +
+	"\x04line\x18\x06 \x01(\rR\x04line\"\x8d\x01\n" +
 	"\x0eConditionTrace\x12\x1c\n" +
-	"\tcondition\x18\x01 \x01(\tR\tcondition\x12\x16\n" +
-	"\x06result\x18\x02 \x01(\tR\x06result\x12\x12\n" +
+	"\tcondition\x18\x01 \x01(\tR\tcondition\x121\n" +
+	"\x06result\x18\x02 \x01(\x0e2\x19.aegis.v1.ConditionResultR\x06result\x12\x12\n" +
 	"\x04seen\x18\x03 \x01(\tR\x04seen\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\"f\n" +
 	"\x14AwaitDecisionRequest\x12\x1f\n" +
@@ -1015,16 +1036,11 @@ const file_aegis_v1_governance_proto_rawDesc = "" +
 	"decisionId\x12-\n" +
 	"\x04wait\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x04wait\"G\n" +
 	"\x15AwaitDecisionResponse\x12.\n" +
-	"\bdecision\x18\x01 \x01(\v2\x12.aegis.v1.DecisionR\bdecision\"\xa2\x02\n" +
+	"\bdecision\x18\x01 \x01(\v2\x12.aegis.v1.DecisionR\bdecision\"f\n" +
 	"\x13ReportResultRequest\x12\x1f\n" +
 	"\vdecision_id\x18\x01 \x01(\tR\n" +
 	"decisionId\x12.\n" +
-	"\x06status\x18\x02 \x01(\x0e2\x16.aegis.v1.ResultStatusR\x06status\x12*\n" +
-	"\x04data\x18\x03 \x01(\v2\x16.google.protobuf.ValueR\x04data\x12\x14\n" +
-	"\x05error\x18\x04 \x01(\tR\x05error\x129\n" +
-	"\n" +
-	"started_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x12=\n" +
-	"\fcompleted_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\vcompletedAt\"3\n" +
+	"\x06result\x18\x02 \x01(\v2\x16.aegis.v1.ActionResultR\x06result\"3\n" +
 	"\x14ReportResultResponse\x12\x1b\n" +
 	"\taudit_ref\x18\x01 \x01(\tR\bauditRef\"P\n" +
 	"\x15CancelProposalRequest\x12\x1f\n" +
@@ -1032,11 +1048,16 @@ const file_aegis_v1_governance_proto_rawDesc = "" +
 	"decisionId\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\"H\n" +
 	"\x16CancelProposalResponse\x12.\n" +
-	"\bdecision\x18\x01 \x01(\v2\x12.aegis.v1.DecisionR\bdecision2\x8c\x03\n" +
+	"\bdecision\x18\x01 \x01(\v2\x12.aegis.v1.DecisionR\bdecision*\x87\x01\n" +
+	"\x0fConditionResult\x12 \n" +
+	"\x1cCONDITION_RESULT_UNSPECIFIED\x10\x00\x12\x1a\n" +
+	"\x16CONDITION_RESULT_HOLDS\x10\x01\x12\x1a\n" +
+	"\x16CONDITION_RESULT_FAILS\x10\x02\x12\x1a\n" +
+	"\x16CONDITION_RESULT_DOUBT\x10\x032\x96\x03\n" +
 	"\x11GovernanceService\x12>\n" +
-	"\aPropose\x12\x18.aegis.v1.ProposeRequest\x1a\x19.aegis.v1.ProposeResponse\x12A\n" +
-	"\bEvaluate\x12\x19.aegis.v1.EvaluateRequest\x1a\x1a.aegis.v1.EvaluateResponse\x12P\n" +
-	"\rAwaitDecision\x12\x1e.aegis.v1.AwaitDecisionRequest\x1a\x1f.aegis.v1.AwaitDecisionResponse\x12M\n" +
+	"\aPropose\x12\x18.aegis.v1.ProposeRequest\x1a\x19.aegis.v1.ProposeResponse\x12F\n" +
+	"\bEvaluate\x12\x19.aegis.v1.EvaluateRequest\x1a\x1a.aegis.v1.EvaluateResponse\"\x03\x90\x02\x01\x12U\n" +
+	"\rAwaitDecision\x12\x1e.aegis.v1.AwaitDecisionRequest\x1a\x1f.aegis.v1.AwaitDecisionResponse\"\x03\x90\x02\x02\x12M\n" +
 	"\fReportResult\x12\x1d.aegis.v1.ReportResultRequest\x1a\x1e.aegis.v1.ReportResultResponse\x12S\n" +
 	"\x0eCancelProposal\x12\x1f.aegis.v1.CancelProposalRequest\x1a .aegis.v1.CancelProposalResponseB\x93\x01\n" +
 	"\fcom.aegis.v1B\x0fGovernanceProtoP\x01Z1github.com/aegis-sidecar/aegis/clients/go/aegisv1\xa2\x02\x03AXX\xaa\x02\bAegis.V1\xca\x02\bAegis\\V1\xe2\x02\x14Aegis\\V1\\GPBMetadata\xea\x02\tAegis::V1b\x06proto3"
@@ -1053,74 +1074,73 @@ func file_aegis_v1_governance_proto_rawDescGZIP() []byte {
 	return file_aegis_v1_governance_proto_rawDescData
 }
 
+var file_aegis_v1_governance_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
 var file_aegis_v1_governance_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_aegis_v1_governance_proto_goTypes = []any{
-	(*ProposeRequest)(nil),         // 0: aegis.v1.ProposeRequest
-	(*ProposeResponse)(nil),        // 1: aegis.v1.ProposeResponse
-	(*EvaluateRequest)(nil),        // 2: aegis.v1.EvaluateRequest
-	(*EvaluateItem)(nil),           // 3: aegis.v1.EvaluateItem
-	(*EvaluateResponse)(nil),       // 4: aegis.v1.EvaluateResponse
-	(*Evaluation)(nil),             // 5: aegis.v1.Evaluation
-	(*RuleTrace)(nil),              // 6: aegis.v1.RuleTrace
-	(*ConditionTrace)(nil),         // 7: aegis.v1.ConditionTrace
-	(*AwaitDecisionRequest)(nil),   // 8: aegis.v1.AwaitDecisionRequest
-	(*AwaitDecisionResponse)(nil),  // 9: aegis.v1.AwaitDecisionResponse
-	(*ReportResultRequest)(nil),    // 10: aegis.v1.ReportResultRequest
-	(*ReportResultResponse)(nil),   // 11: aegis.v1.ReportResultResponse
-	(*CancelProposalRequest)(nil),  // 12: aegis.v1.CancelProposalRequest
-	(*CancelProposalResponse)(nil), // 13: aegis.v1.CancelProposalResponse
-	(*Actor)(nil),                  // 14: aegis.v1.Actor
-	(*Action)(nil),                 // 15: aegis.v1.Action
-	(*Context)(nil),                // 16: aegis.v1.Context
-	(*durationpb.Duration)(nil),    // 17: google.protobuf.Duration
-	(*Decision)(nil),               // 18: aegis.v1.Decision
-	(*timestamppb.Timestamp)(nil),  // 19: google.protobuf.Timestamp
-	(Outcome)(0),                   // 20: aegis.v1.Outcome
-	(RiskLevel)(0),                 // 21: aegis.v1.RiskLevel
-	(ApprovalMode)(0),              // 22: aegis.v1.ApprovalMode
-	(*structpb.Struct)(nil),        // 23: google.protobuf.Struct
-	(ResultStatus)(0),              // 24: aegis.v1.ResultStatus
-	(*structpb.Value)(nil),         // 25: google.protobuf.Value
+	(ConditionResult)(0),           // 0: aegis.v1.ConditionResult
+	(*ProposeRequest)(nil),         // 1: aegis.v1.ProposeRequest
+	(*ProposeResponse)(nil),        // 2: aegis.v1.ProposeResponse
+	(*EvaluateRequest)(nil),        // 3: aegis.v1.EvaluateRequest
+	(*EvaluateItem)(nil),           // 4: aegis.v1.EvaluateItem
+	(*EvaluateResponse)(nil),       // 5: aegis.v1.EvaluateResponse
+	(*Evaluation)(nil),             // 6: aegis.v1.Evaluation
+	(*RuleTrace)(nil),              // 7: aegis.v1.RuleTrace
+	(*ConditionTrace)(nil),         // 8: aegis.v1.ConditionTrace
+	(*AwaitDecisionRequest)(nil),   // 9: aegis.v1.AwaitDecisionRequest
+	(*AwaitDecisionResponse)(nil),  // 10: aegis.v1.AwaitDecisionResponse
+	(*ReportResultRequest)(nil),    // 11: aegis.v1.ReportResultRequest
+	(*ReportResultResponse)(nil),   // 12: aegis.v1.ReportResultResponse
+	(*CancelProposalRequest)(nil),  // 13: aegis.v1.CancelProposalRequest
+	(*CancelProposalResponse)(nil), // 14: aegis.v1.CancelProposalResponse
+	(*Actor)(nil),                  // 15: aegis.v1.Actor
+	(*Action)(nil),                 // 16: aegis.v1.Action
+	(*ProposalContext)(nil),        // 17: aegis.v1.ProposalContext
+	(*durationpb.Duration)(nil),    // 18: google.protobuf.Duration
+	(*Decision)(nil),               // 19: aegis.v1.Decision
+	(*timestamppb.Timestamp)(nil),  // 20: google.protobuf.Timestamp
+	(Outcome)(0),                   // 21: aegis.v1.Outcome
+	(RiskLevel)(0),                 // 22: aegis.v1.RiskLevel
+	(ApprovalMode)(0),              // 23: aegis.v1.ApprovalMode
+	(*structpb.Struct)(nil),        // 24: google.protobuf.Struct
+	(*ActionResult)(nil),           // 25: aegis.v1.ActionResult
 }
 var file_aegis_v1_governance_proto_depIdxs = []int32{
-	14, // 0: aegis.v1.ProposeRequest.actor:type_name -> aegis.v1.Actor
-	15, // 1: aegis.v1.ProposeRequest.action:type_name -> aegis.v1.Action
-	16, // 2: aegis.v1.ProposeRequest.context:type_name -> aegis.v1.Context
-	17, // 3: aegis.v1.ProposeRequest.wait:type_name -> google.protobuf.Duration
-	18, // 4: aegis.v1.ProposeResponse.decision:type_name -> aegis.v1.Decision
-	3,  // 5: aegis.v1.EvaluateRequest.items:type_name -> aegis.v1.EvaluateItem
-	19, // 6: aegis.v1.EvaluateRequest.at:type_name -> google.protobuf.Timestamp
-	14, // 7: aegis.v1.EvaluateItem.actor:type_name -> aegis.v1.Actor
-	15, // 8: aegis.v1.EvaluateItem.action:type_name -> aegis.v1.Action
-	5,  // 9: aegis.v1.EvaluateResponse.evaluations:type_name -> aegis.v1.Evaluation
-	20, // 10: aegis.v1.Evaluation.outcome:type_name -> aegis.v1.Outcome
-	21, // 11: aegis.v1.Evaluation.risk_level:type_name -> aegis.v1.RiskLevel
-	22, // 12: aegis.v1.Evaluation.approval:type_name -> aegis.v1.ApprovalMode
-	23, // 13: aegis.v1.Evaluation.constraints:type_name -> google.protobuf.Struct
-	6,  // 14: aegis.v1.Evaluation.trace:type_name -> aegis.v1.RuleTrace
-	7,  // 15: aegis.v1.RuleTrace.conditions:type_name -> aegis.v1.ConditionTrace
-	17, // 16: aegis.v1.AwaitDecisionRequest.wait:type_name -> google.protobuf.Duration
-	18, // 17: aegis.v1.AwaitDecisionResponse.decision:type_name -> aegis.v1.Decision
-	24, // 18: aegis.v1.ReportResultRequest.status:type_name -> aegis.v1.ResultStatus
-	25, // 19: aegis.v1.ReportResultRequest.data:type_name -> google.protobuf.Value
-	19, // 20: aegis.v1.ReportResultRequest.started_at:type_name -> google.protobuf.Timestamp
-	19, // 21: aegis.v1.ReportResultRequest.completed_at:type_name -> google.protobuf.Timestamp
-	18, // 22: aegis.v1.CancelProposalResponse.decision:type_name -> aegis.v1.Decision
-	0,  // 23: aegis.v1.GovernanceService.Propose:input_type -> aegis.v1.ProposeRequest
-	2,  // 24: aegis.v1.GovernanceService.Evaluate:input_type -> aegis.v1.EvaluateRequest
-	8,  // 25: aegis.v1.GovernanceService.AwaitDecision:input_type -> aegis.v1.AwaitDecisionRequest
-	10, // 26: aegis.v1.GovernanceService.ReportResult:input_type -> aegis.v1.ReportResultRequest
-	12, // 27: aegis.v1.GovernanceService.CancelProposal:input_type -> aegis.v1.CancelProposalRequest
-	1,  // 28: aegis.v1.GovernanceService.Propose:output_type -> aegis.v1.ProposeResponse
-	4,  // 29: aegis.v1.GovernanceService.Evaluate:output_type -> aegis.v1.EvaluateResponse
-	9,  // 30: aegis.v1.GovernanceService.AwaitDecision:output_type -> aegis.v1.AwaitDecisionResponse
-	11, // 31: aegis.v1.GovernanceService.ReportResult:output_type -> aegis.v1.ReportResultResponse
-	13, // 32: aegis.v1.GovernanceService.CancelProposal:output_type -> aegis.v1.CancelProposalResponse
-	28, // [28:33] is the sub-list for method output_type
-	23, // [23:28] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	15, // 0: aegis.v1.ProposeRequest.actor:type_name -> aegis.v1.Actor
+	16, // 1: aegis.v1.ProposeRequest.action:type_name -> aegis.v1.Action
+	17, // 2: aegis.v1.ProposeRequest.context:type_name -> aegis.v1.ProposalContext
+	18, // 3: aegis.v1.ProposeRequest.wait:type_name -> google.protobuf.Duration
+	19, // 4: aegis.v1.ProposeResponse.decision:type_name -> aegis.v1.Decision
+	4,  // 5: aegis.v1.EvaluateRequest.items:type_name -> aegis.v1.EvaluateItem
+	20, // 6: aegis.v1.EvaluateRequest.at:type_name -> google.protobuf.Timestamp
+	15, // 7: aegis.v1.EvaluateItem.actor:type_name -> aegis.v1.Actor
+	16, // 8: aegis.v1.EvaluateItem.action:type_name -> aegis.v1.Action
+	6,  // 9: aegis.v1.EvaluateResponse.evaluations:type_name -> aegis.v1.Evaluation
+	21, // 10: aegis.v1.Evaluation.outcome:type_name -> aegis.v1.Outcome
+	22, // 11: aegis.v1.Evaluation.risk_level:type_name -> aegis.v1.RiskLevel
+	23, // 12: aegis.v1.Evaluation.approval_mode:type_name -> aegis.v1.ApprovalMode
+	24, // 13: aegis.v1.Evaluation.constraints:type_name -> google.protobuf.Struct
+	7,  // 14: aegis.v1.Evaluation.trace:type_name -> aegis.v1.RuleTrace
+	8,  // 15: aegis.v1.RuleTrace.conditions:type_name -> aegis.v1.ConditionTrace
+	0,  // 16: aegis.v1.ConditionTrace.result:type_name -> aegis.v1.ConditionResult
+	18, // 17: aegis.v1.AwaitDecisionRequest.wait:type_name -> google.protobuf.Duration
+	19, // 18: aegis.v1.AwaitDecisionResponse.decision:type_name -> aegis.v1.Decision
+	25, // 19: aegis.v1.ReportResultRequest.result:type_name -> aegis.v1.ActionResult
+	19, // 20: aegis.v1.CancelProposalResponse.decision:type_name -> aegis.v1.Decision
+	1,  // 21: aegis.v1.GovernanceService.Propose:input_type -> aegis.v1.ProposeRequest
+	3,  // 22: aegis.v1.GovernanceService.Evaluate:input_type -> aegis.v1.EvaluateRequest
+	9,  // 23: aegis.v1.GovernanceService.AwaitDecision:input_type -> aegis.v1.AwaitDecisionRequest
+	11, // 24: aegis.v1.GovernanceService.ReportResult:input_type -> aegis.v1.ReportResultRequest
+	13, // 25: aegis.v1.GovernanceService.CancelProposal:input_type -> aegis.v1.CancelProposalRequest
+	2,  // 26: aegis.v1.GovernanceService.Propose:output_type -> aegis.v1.ProposeResponse
+	5,  // 27: aegis.v1.GovernanceService.Evaluate:output_type -> aegis.v1.EvaluateResponse
+	10, // 28: aegis.v1.GovernanceService.AwaitDecision:output_type -> aegis.v1.AwaitDecisionResponse
+	12, // 29: aegis.v1.GovernanceService.ReportResult:output_type -> aegis.v1.ReportResultResponse
+	14, // 30: aegis.v1.GovernanceService.CancelProposal:output_type -> aegis.v1.CancelProposalResponse
+	26, // [26:31] is the sub-list for method output_type
+	21, // [21:26] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_aegis_v1_governance_proto_init() }
@@ -1134,13 +1154,14 @@ func file_aegis_v1_governance_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_aegis_v1_governance_proto_rawDesc), len(file_aegis_v1_governance_proto_rawDesc)),
-			NumEnums:      0,
+			NumEnums:      1,
 			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_aegis_v1_governance_proto_goTypes,
 		DependencyIndexes: file_aegis_v1_governance_proto_depIdxs,
+		EnumInfos:         file_aegis_v1_governance_proto_enumTypes,
 		MessageInfos:      file_aegis_v1_governance_proto_msgTypes,
 	}.Build()
 	File_aegis_v1_governance_proto = out.File

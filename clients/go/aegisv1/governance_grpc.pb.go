@@ -38,21 +38,32 @@ const (
 type GovernanceServiceClient interface {
 	// Asks whether an action may run. The daemon makes the record durable before it answers.
 	//
-	// Errors: INVALID_ARGUMENT (`BadRequest` names the field; `IDEMPOTENCY_KEY_REUSED`), FAILED_PRECONDITION
-	// (`CONFIRMATION_INVALID`), RESOURCE_EXHAUSTED (`TOO_MANY_PENDING_APPROVALS`, `RATE_LIMITED`), UNAVAILABLE
-	// (`RECORD_UNAVAILABLE`, `NOT_SERVING`).
+	// Errors: INVALID_ARGUMENT (`INVALID_REQUEST`, `IDEMPOTENCY_KEY_REUSED`), PERMISSION_DENIED (`ACTOR_NOT_ALLOWED`),
+	// FAILED_PRECONDITION (`CONFIRMATION_INVALID`), RESOURCE_EXHAUSTED (`TOO_MANY_PENDING_APPROVALS`, `RATE_LIMITED`,
+	// `RECORD_BUSY`), UNAVAILABLE (`RECORD_UNAVAILABLE`, `NOT_SERVING`), UNAUTHENTICATED (`CREDENTIAL_EXPIRED`).
 	Propose(ctx context.Context, in *ProposeRequest, opts ...grpc.CallOption) (*ProposeResponse, error)
 	// Evaluates the policy without a proposal: no reviewer is asked and nothing is recorded.
 	//
 	// Roles: agent, auditor, admin. `at` and `explain` need auditor or admin.
+	//
+	// Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), PERMISSION_DENIED (`ROLE_REQUIRED`, `ACTOR_NOT_ALLOWED`).
 	Evaluate(ctx context.Context, in *EvaluateRequest, opts ...grpc.CallOption) (*EvaluateResponse, error)
 	// Waits until the outcome of a decision is no longer ESCALATE, or until `wait` has passed. Safe to repeat. Only the
 	// proposer may call it.
+	//
+	// Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), NOT_FOUND (`NO_SUCH_DECISION`), UNAVAILABLE (`RECORD_UNAVAILABLE`,
+	// `NOT_SERVING`), UNAUTHENTICATED (`CREDENTIAL_EXPIRED`).
 	AwaitDecision(ctx context.Context, in *AwaitDecisionRequest, opts ...grpc.CallOption) (*AwaitDecisionResponse, error)
 	// Reports the result of an allowed action. Safe to repeat with the same report. Only the proposer may call it.
+	//
+	// Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), NOT_FOUND (`NO_SUCH_DECISION`), FAILED_PRECONDITION
+	// (`NOT_REPORTABLE`), RESOURCE_EXHAUSTED (`RECORD_BUSY`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
 	ReportResult(ctx context.Context, in *ReportResultRequest, opts ...grpc.CallOption) (*ReportResultResponse, error)
 	// Withdraws a proposal that still waits for a reviewer or a confirmation. Safe to repeat: the answer is the same
 	// decision again. Only the proposer may call it.
+	//
+	// Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), NOT_FOUND (`NO_SUCH_DECISION`), FAILED_PRECONDITION (`NOT_PENDING`,
+	// `ALREADY_DECIDED`, `APPROVAL_EXPIRED`), RESOURCE_EXHAUSTED (`RECORD_BUSY`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
 	CancelProposal(ctx context.Context, in *CancelProposalRequest, opts ...grpc.CallOption) (*CancelProposalResponse, error)
 }
 
@@ -124,21 +135,32 @@ func (c *governanceServiceClient) CancelProposal(ctx context.Context, in *Cancel
 type GovernanceServiceServer interface {
 	// Asks whether an action may run. The daemon makes the record durable before it answers.
 	//
-	// Errors: INVALID_ARGUMENT (`BadRequest` names the field; `IDEMPOTENCY_KEY_REUSED`), FAILED_PRECONDITION
-	// (`CONFIRMATION_INVALID`), RESOURCE_EXHAUSTED (`TOO_MANY_PENDING_APPROVALS`, `RATE_LIMITED`), UNAVAILABLE
-	// (`RECORD_UNAVAILABLE`, `NOT_SERVING`).
+	// Errors: INVALID_ARGUMENT (`INVALID_REQUEST`, `IDEMPOTENCY_KEY_REUSED`), PERMISSION_DENIED (`ACTOR_NOT_ALLOWED`),
+	// FAILED_PRECONDITION (`CONFIRMATION_INVALID`), RESOURCE_EXHAUSTED (`TOO_MANY_PENDING_APPROVALS`, `RATE_LIMITED`,
+	// `RECORD_BUSY`), UNAVAILABLE (`RECORD_UNAVAILABLE`, `NOT_SERVING`), UNAUTHENTICATED (`CREDENTIAL_EXPIRED`).
 	Propose(context.Context, *ProposeRequest) (*ProposeResponse, error)
 	// Evaluates the policy without a proposal: no reviewer is asked and nothing is recorded.
 	//
 	// Roles: agent, auditor, admin. `at` and `explain` need auditor or admin.
+	//
+	// Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), PERMISSION_DENIED (`ROLE_REQUIRED`, `ACTOR_NOT_ALLOWED`).
 	Evaluate(context.Context, *EvaluateRequest) (*EvaluateResponse, error)
 	// Waits until the outcome of a decision is no longer ESCALATE, or until `wait` has passed. Safe to repeat. Only the
 	// proposer may call it.
+	//
+	// Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), NOT_FOUND (`NO_SUCH_DECISION`), UNAVAILABLE (`RECORD_UNAVAILABLE`,
+	// `NOT_SERVING`), UNAUTHENTICATED (`CREDENTIAL_EXPIRED`).
 	AwaitDecision(context.Context, *AwaitDecisionRequest) (*AwaitDecisionResponse, error)
 	// Reports the result of an allowed action. Safe to repeat with the same report. Only the proposer may call it.
+	//
+	// Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), NOT_FOUND (`NO_SUCH_DECISION`), FAILED_PRECONDITION
+	// (`NOT_REPORTABLE`), RESOURCE_EXHAUSTED (`RECORD_BUSY`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
 	ReportResult(context.Context, *ReportResultRequest) (*ReportResultResponse, error)
 	// Withdraws a proposal that still waits for a reviewer or a confirmation. Safe to repeat: the answer is the same
 	// decision again. Only the proposer may call it.
+	//
+	// Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), NOT_FOUND (`NO_SUCH_DECISION`), FAILED_PRECONDITION (`NOT_PENDING`,
+	// `ALREADY_DECIDED`, `APPROVAL_EXPIRED`), RESOURCE_EXHAUSTED (`RECORD_BUSY`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
 	CancelProposal(context.Context, *CancelProposalRequest) (*CancelProposalResponse, error)
 	mustEmbedUnimplementedGovernanceServiceServer()
 }

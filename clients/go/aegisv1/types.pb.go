@@ -90,7 +90,7 @@ func (Outcome) EnumDescriptor() ([]byte, []int) {
 type RiskLevel int32
 
 const (
-	// Never sent by the daemon; in a filter it means any.
+	// Never sent by the daemon. In `min_risk_level` it means any.
 	RiskLevel_RISK_LEVEL_UNSPECIFIED RiskLevel = 0
 	// Typically reading. Score 0.2.
 	RiskLevel_RISK_LEVEL_LOW RiskLevel = 1
@@ -151,7 +151,7 @@ func (RiskLevel) EnumDescriptor() ([]byte, []int) {
 type ApprovalMode int32
 
 const (
-	// Never sent by the daemon; in a filter it means any.
+	// Never sent by the daemon.
 	ApprovalMode_APPROVAL_MODE_UNSPECIFIED ApprovalMode = 0
 	// No approval: the action may run at once.
 	ApprovalMode_APPROVAL_MODE_AUTO ApprovalMode = 1
@@ -212,7 +212,7 @@ func (ApprovalMode) EnumDescriptor() ([]byte, []int) {
 type ResultStatus int32
 
 const (
-	// Never sent in a report. On a row: the result is not known yet.
+	// Never sent.
 	ResultStatus_RESULT_STATUS_UNSPECIFIED ResultStatus = 0
 	// The action ran and succeeded.
 	ResultStatus_RESULT_STATUS_SUCCESS ResultStatus = 1
@@ -297,7 +297,8 @@ const (
 	DecisionCode_DECISION_CODE_POLICY_CHANGED DecisionCode = 4
 	// The proposer withdrew the proposal.
 	DecisionCode_DECISION_CODE_CANCELLED DecisionCode = 5
-	// The action was allowed, and its result is reported already: an ALLOW is for one run. `result` has what was reported.
+	// The action was allowed, and its result is reported already: an ALLOW is for one run. `result` has what was
+	// reported.
 	DecisionCode_DECISION_CODE_ALREADY_REPORTED DecisionCode = 11
 )
 
@@ -350,6 +351,124 @@ func (DecisionCode) EnumDescriptor() ([]byte, []int) {
 	return file_aegis_v1_types_proto_rawDescGZIP(), []int{4}
 }
 
+// The state of an approval.
+type ApprovalState int32
+
+const (
+	// Never sent. A client that receives a value that it does not know shows it as text, never as pending.
+	ApprovalState_APPROVAL_STATE_UNSPECIFIED ApprovalState = 0
+	// Reviewers may still answer.
+	ApprovalState_APPROVAL_STATE_PENDING ApprovalState = 1
+	// A reviewer approved.
+	ApprovalState_APPROVAL_STATE_APPROVED ApprovalState = 2
+	// A reviewer denied, or the policy in force now blocks the action.
+	ApprovalState_APPROVAL_STATE_DENIED ApprovalState = 3
+	// Nobody answered in time.
+	ApprovalState_APPROVAL_STATE_EXPIRED ApprovalState = 4
+	// The proposer withdrew the proposal.
+	ApprovalState_APPROVAL_STATE_CANCELLED ApprovalState = 5
+)
+
+// Enum value maps for ApprovalState.
+var (
+	ApprovalState_name = map[int32]string{
+		0: "APPROVAL_STATE_UNSPECIFIED",
+		1: "APPROVAL_STATE_PENDING",
+		2: "APPROVAL_STATE_APPROVED",
+		3: "APPROVAL_STATE_DENIED",
+		4: "APPROVAL_STATE_EXPIRED",
+		5: "APPROVAL_STATE_CANCELLED",
+	}
+	ApprovalState_value = map[string]int32{
+		"APPROVAL_STATE_UNSPECIFIED": 0,
+		"APPROVAL_STATE_PENDING":     1,
+		"APPROVAL_STATE_APPROVED":    2,
+		"APPROVAL_STATE_DENIED":      3,
+		"APPROVAL_STATE_EXPIRED":     4,
+		"APPROVAL_STATE_CANCELLED":   5,
+	}
+)
+
+func (x ApprovalState) Enum() *ApprovalState {
+	p := new(ApprovalState)
+	*p = x
+	return p
+}
+
+func (x ApprovalState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ApprovalState) Descriptor() protoreflect.EnumDescriptor {
+	return file_aegis_v1_types_proto_enumTypes[5].Descriptor()
+}
+
+func (ApprovalState) Type() protoreflect.EnumType {
+	return &file_aegis_v1_types_proto_enumTypes[5]
+}
+
+func (x ApprovalState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ApprovalState.Descriptor instead.
+func (ApprovalState) EnumDescriptor() ([]byte, []int) {
+	return file_aegis_v1_types_proto_rawDescGZIP(), []int{5}
+}
+
+// What a reviewer decides.
+type Verdict int32
+
+const (
+	// Never sent.
+	Verdict_VERDICT_UNSPECIFIED Verdict = 0
+	// The action may run.
+	Verdict_VERDICT_APPROVE Verdict = 1
+	// The action must not run.
+	Verdict_VERDICT_DENY Verdict = 2
+)
+
+// Enum value maps for Verdict.
+var (
+	Verdict_name = map[int32]string{
+		0: "VERDICT_UNSPECIFIED",
+		1: "VERDICT_APPROVE",
+		2: "VERDICT_DENY",
+	}
+	Verdict_value = map[string]int32{
+		"VERDICT_UNSPECIFIED": 0,
+		"VERDICT_APPROVE":     1,
+		"VERDICT_DENY":        2,
+	}
+)
+
+func (x Verdict) Enum() *Verdict {
+	p := new(Verdict)
+	*p = x
+	return p
+}
+
+func (x Verdict) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Verdict) Descriptor() protoreflect.EnumDescriptor {
+	return file_aegis_v1_types_proto_enumTypes[6].Descriptor()
+}
+
+func (Verdict) Type() protoreflect.EnumType {
+	return &file_aegis_v1_types_proto_enumTypes[6]
+}
+
+func (x Verdict) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Verdict.Descriptor instead.
+func (Verdict) EnumDescriptor() ([]byte, []int) {
+	return file_aegis_v1_types_proto_rawDescGZIP(), []int{6}
+}
+
 // How an approval ended.
 type EndingKind int32
 
@@ -395,11 +514,11 @@ func (x EndingKind) String() string {
 }
 
 func (EndingKind) Descriptor() protoreflect.EnumDescriptor {
-	return file_aegis_v1_types_proto_enumTypes[5].Descriptor()
+	return file_aegis_v1_types_proto_enumTypes[7].Descriptor()
 }
 
 func (EndingKind) Type() protoreflect.EnumType {
-	return &file_aegis_v1_types_proto_enumTypes[5]
+	return &file_aegis_v1_types_proto_enumTypes[7]
 }
 
 func (x EndingKind) Number() protoreflect.EnumNumber {
@@ -408,7 +527,7 @@ func (x EndingKind) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use EndingKind.Descriptor instead.
 func (EndingKind) EnumDescriptor() ([]byte, []int) {
-	return file_aegis_v1_types_proto_rawDescGZIP(), []int{5}
+	return file_aegis_v1_types_proto_rawDescGZIP(), []int{7}
 }
 
 // What an agent wants to do.
@@ -547,7 +666,7 @@ type Identity struct {
 	// How the caller was authenticated: `anonymous`, `unix_peer`, `bootstrap_credential`, `token`, `certificate`, `jwt`.
 	How string `protobuf:"bytes,2,opt,name=how,proto3" json:"how,omitempty"`
 	// The only actor id that the caller may declare. Empty: any.
-	Actor string `protobuf:"bytes,3,opt,name=actor,proto3" json:"actor,omitempty"`
+	ActorId string `protobuf:"bytes,3,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
 	// The groups that the credential named, for example in the claims of a JWT. At most 256.
 	Groups        []string `protobuf:"bytes,4,rep,name=groups,proto3" json:"groups,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -598,9 +717,9 @@ func (x *Identity) GetHow() string {
 	return ""
 }
 
-func (x *Identity) GetActor() string {
+func (x *Identity) GetActorId() string {
 	if x != nil {
-		return x.Actor
+		return x.ActorId
 	}
 	return ""
 }
@@ -613,7 +732,7 @@ func (x *Identity) GetGroups() []string {
 }
 
 // The session and the labels of a proposal.
-type Context struct {
+type ProposalContext struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The agent's session: one run of an agent. The record can be filtered by it.
 	SessionId string `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
@@ -623,20 +742,20 @@ type Context struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *Context) Reset() {
-	*x = Context{}
+func (x *ProposalContext) Reset() {
+	*x = ProposalContext{}
 	mi := &file_aegis_v1_types_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *Context) String() string {
+func (x *ProposalContext) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*Context) ProtoMessage() {}
+func (*ProposalContext) ProtoMessage() {}
 
-func (x *Context) ProtoReflect() protoreflect.Message {
+func (x *ProposalContext) ProtoReflect() protoreflect.Message {
 	mi := &file_aegis_v1_types_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -648,19 +767,19 @@ func (x *Context) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use Context.ProtoReflect.Descriptor instead.
-func (*Context) Descriptor() ([]byte, []int) {
+// Deprecated: Use ProposalContext.ProtoReflect.Descriptor instead.
+func (*ProposalContext) Descriptor() ([]byte, []int) {
 	return file_aegis_v1_types_proto_rawDescGZIP(), []int{3}
 }
 
-func (x *Context) GetSessionId() string {
+func (x *ProposalContext) GetSessionId() string {
 	if x != nil {
 		return x.SessionId
 	}
 	return ""
 }
 
-func (x *Context) GetMetadata() *structpb.Struct {
+func (x *ProposalContext) GetMetadata() *structpb.Struct {
 	if x != nil {
 		return x.Metadata
 	}
@@ -699,16 +818,16 @@ type Decision struct {
 	// SHA-256 in hex of `action_digest_salt` (16 bytes) and the RFC 8785 JSON of the action, `actor.id` and `session_id`.
 	ActionDigest string `protobuf:"bytes,14,opt,name=action_digest,json=actionDigest,proto3" json:"action_digest,omitempty"`
 	// The approval that the rule asks for.
-	Approval ApprovalMode `protobuf:"varint,15,opt,name=approval,proto3,enum=aegis.v1.ApprovalMode" json:"approval,omitempty"`
+	ApprovalMode ApprovalMode `protobuf:"varint,15,opt,name=approval_mode,json=approvalMode,proto3,enum=aegis.v1.ApprovalMode" json:"approval_mode,omitempty"`
 	// What made the outcome what it is.
 	Code DecisionCode `protobuf:"varint,16,opt,name=code,proto3,enum=aegis.v1.DecisionCode" json:"code,omitempty"`
-	// Whether an earlier proposal with the same idempotency key already got this decision. Run the action only if your own
-	// call was a retry.
+	// Whether an earlier proposal with the same idempotency key already got this decision. Run the action only if your
+	// own call was a retry.
 	Replayed bool `protobuf:"varint,17,opt,name=replayed,proto3" json:"replayed,omitempty"`
 	// The reported result of the action. Absent until it is reported.
 	Result *ActionResult `protobuf:"bytes,18,opt,name=result,proto3" json:"result,omitempty"`
-	// What `action_digest` begins with: 32 hex digits. It is not on the record, so a reader cannot test guesses of a masked
-	// value against the digest.
+	// What `action_digest` begins with: 32 hex digits. It is not on the record, so a reader cannot test guesses of a
+	// masked value against the digest.
 	ActionDigestSalt string `protobuf:"bytes,19,opt,name=action_digest_salt,json=actionDigestSalt,proto3" json:"action_digest_salt,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
@@ -842,9 +961,9 @@ func (x *Decision) GetActionDigest() string {
 	return ""
 }
 
-func (x *Decision) GetApproval() ApprovalMode {
+func (x *Decision) GetApprovalMode() ApprovalMode {
 	if x != nil {
-		return x.Approval
+		return x.ApprovalMode
 	}
 	return ApprovalMode_APPROVAL_MODE_UNSPECIFIED
 }
@@ -877,10 +996,10 @@ func (x *Decision) GetActionDigestSalt() string {
 	return ""
 }
 
-// What became of an action.
+// What became of an action. The agent reports it; for an action that was not allowed, the daemon sets it.
 type ActionResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The result.
+	// The result. In a report: SUCCESS, FAILED, SKIPPED or ROLLED_BACK. Required there.
 	Status ResultStatus `protobuf:"varint,1,opt,name=status,proto3,enum=aegis.v1.ResultStatus" json:"status,omitempty"`
 	// The value that the action returned.
 	Data *structpb.Value `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
@@ -889,7 +1008,11 @@ type ActionResult struct {
 	// When the action started, by the agent's clock.
 	StartedAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
 	// When the action ended, by the agent's clock.
-	CompletedAt   *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=completed_at,json=completedAt,proto3" json:"completed_at,omitempty"`
+	CompletedAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=completed_at,json=completedAt,proto3" json:"completed_at,omitempty"`
+	// When the daemon recorded the report. Set by the daemon, ignored in a report. Absent if nothing was reported.
+	ReportedAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=reported_at,json=reportedAt,proto3" json:"reported_at,omitempty"`
+	// The id of the record of the report. Set by the daemon, ignored in a report. Empty if nothing was reported.
+	AuditRef      string `protobuf:"bytes,7,opt,name=audit_ref,json=auditRef,proto3" json:"audit_ref,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -959,6 +1082,206 @@ func (x *ActionResult) GetCompletedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *ActionResult) GetReportedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ReportedAt
+	}
+	return nil
+}
+
+func (x *ActionResult) GetAuditRef() string {
+	if x != nil {
+		return x.AuditRef
+	}
+	return ""
+}
+
+// A part of an action that is not shown and not stored.
+type Mask struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The path of the parameter, for example `user.token`. A list on the way stands for each of its elements. Empty if the
+	// mask is in the description or the metadata.
+	Path string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	// Where the placeholder begins in the text as shown, in characters (Unicode code points) from 0. Absent, like `end`,
+	// if the whole value is masked.
+	Start *uint32 `protobuf:"varint,2,opt,name=start,proto3,oneof" json:"start,omitempty"`
+	// Where the placeholder ends in the text as shown: the position of the first character after it.
+	End *uint32 `protobuf:"varint,3,opt,name=end,proto3,oneof" json:"end,omitempty"`
+	// How many characters the placeholder stands for. 0: unknown, on a record without marks.
+	Length uint32 `protobuf:"varint,4,opt,name=length,proto3" json:"length,omitempty"`
+	// The digest of the masked value. Equal values in one store have equal digests. The digest is keyed with a secret of
+	// the store, so nobody can guess a value and compare. Only in audit rows, and only of the first 64 parameters.
+	Digest string `protobuf:"bytes,5,opt,name=digest,proto3" json:"digest,omitempty"`
+	// Where the value stands: a JSON pointer (RFC 6901) that begins with `/params`, `/metadata` or `/description`. A text
+	// that looks like a placeholder and has no mask was sent so. Empty on a record without marks.
+	Pointer       string `protobuf:"bytes,6,opt,name=pointer,proto3" json:"pointer,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Mask) Reset() {
+	*x = Mask{}
+	mi := &file_aegis_v1_types_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Mask) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Mask) ProtoMessage() {}
+
+func (x *Mask) ProtoReflect() protoreflect.Message {
+	mi := &file_aegis_v1_types_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Mask.ProtoReflect.Descriptor instead.
+func (*Mask) Descriptor() ([]byte, []int) {
+	return file_aegis_v1_types_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Mask) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *Mask) GetStart() uint32 {
+	if x != nil && x.Start != nil {
+		return *x.Start
+	}
+	return 0
+}
+
+func (x *Mask) GetEnd() uint32 {
+	if x != nil && x.End != nil {
+		return *x.End
+	}
+	return 0
+}
+
+func (x *Mask) GetLength() uint32 {
+	if x != nil {
+		return x.Length
+	}
+	return 0
+}
+
+func (x *Mask) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *Mask) GetPointer() string {
+	if x != nil {
+		return x.Pointer
+	}
+	return ""
+}
+
+// The vote of a reviewer.
+type Vote struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The id of the vote: the id of its record, `aud_` and a UUIDv7.
+	VoteId string `protobuf:"bytes,1,opt,name=vote_id,json=voteId,proto3" json:"vote_id,omitempty"`
+	// What the reviewer decided.
+	Verdict Verdict `protobuf:"varint,2,opt,name=verdict,proto3,enum=aegis.v1.Verdict" json:"verdict,omitempty"`
+	// The reviewer, as authenticated.
+	By *Identity `protobuf:"bytes,3,opt,name=by,proto3" json:"by,omitempty"`
+	// When the reviewer voted.
+	VotedAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=voted_at,json=votedAt,proto3" json:"voted_at,omitempty"`
+	// The reason that the reviewer gave.
+	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	// The `action_digest` that the reviewer sent: what the reviewer saw.
+	ActionDigest  string `protobuf:"bytes,7,opt,name=action_digest,json=actionDigest,proto3" json:"action_digest,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Vote) Reset() {
+	*x = Vote{}
+	mi := &file_aegis_v1_types_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Vote) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Vote) ProtoMessage() {}
+
+func (x *Vote) ProtoReflect() protoreflect.Message {
+	mi := &file_aegis_v1_types_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Vote.ProtoReflect.Descriptor instead.
+func (*Vote) Descriptor() ([]byte, []int) {
+	return file_aegis_v1_types_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Vote) GetVoteId() string {
+	if x != nil {
+		return x.VoteId
+	}
+	return ""
+}
+
+func (x *Vote) GetVerdict() Verdict {
+	if x != nil {
+		return x.Verdict
+	}
+	return Verdict_VERDICT_UNSPECIFIED
+}
+
+func (x *Vote) GetBy() *Identity {
+	if x != nil {
+		return x.By
+	}
+	return nil
+}
+
+func (x *Vote) GetVotedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.VotedAt
+	}
+	return nil
+}
+
+func (x *Vote) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Vote) GetActionDigest() string {
+	if x != nil {
+		return x.ActionDigest
+	}
+	return ""
+}
+
 // How an approval ended. An approval ends exactly once.
 type Ending struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -966,10 +1289,10 @@ type Ending struct {
 	Kind EndingKind `protobuf:"varint,1,opt,name=kind,proto3,enum=aegis.v1.EndingKind" json:"kind,omitempty"`
 	// Whether the action may run now.
 	Allows bool `protobuf:"varint,2,opt,name=allows,proto3" json:"allows,omitempty"`
-	// The authenticated subject who ended the approval. Empty if it expired or the policy ended it.
-	By string `protobuf:"bytes,3,opt,name=by,proto3" json:"by,omitempty"`
+	// Who ended the approval, as authenticated. Absent if it expired or the policy ended it.
+	By *Identity `protobuf:"bytes,3,opt,name=by,proto3" json:"by,omitempty"`
 	// When the approval ended.
-	At *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=at,proto3" json:"at,omitempty"`
+	EndedAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=ended_at,json=endedAt,proto3" json:"ended_at,omitempty"`
 	// The reason, written by the reviewer or the daemon.
 	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
 	// The code, if the daemon ended the approval: `POLICY_CHANGED` or `TIMEOUT`. Otherwise empty.
@@ -980,7 +1303,7 @@ type Ending struct {
 
 func (x *Ending) Reset() {
 	*x = Ending{}
-	mi := &file_aegis_v1_types_proto_msgTypes[6]
+	mi := &file_aegis_v1_types_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -992,7 +1315,7 @@ func (x *Ending) String() string {
 func (*Ending) ProtoMessage() {}
 
 func (x *Ending) ProtoReflect() protoreflect.Message {
-	mi := &file_aegis_v1_types_proto_msgTypes[6]
+	mi := &file_aegis_v1_types_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1005,7 +1328,7 @@ func (x *Ending) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ending.ProtoReflect.Descriptor instead.
 func (*Ending) Descriptor() ([]byte, []int) {
-	return file_aegis_v1_types_proto_rawDescGZIP(), []int{6}
+	return file_aegis_v1_types_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Ending) GetKind() EndingKind {
@@ -1022,16 +1345,16 @@ func (x *Ending) GetAllows() bool {
 	return false
 }
 
-func (x *Ending) GetBy() string {
+func (x *Ending) GetBy() *Identity {
 	if x != nil {
 		return x.By
 	}
-	return ""
+	return nil
 }
 
-func (x *Ending) GetAt() *timestamppb.Timestamp {
+func (x *Ending) GetEndedAt() *timestamppb.Timestamp {
 	if x != nil {
-		return x.At
+		return x.EndedAt
 	}
 	return nil
 }
@@ -1053,15 +1376,15 @@ func (x *Ending) GetCode() string {
 // Sent on an idle stream, so that a client knows that the stream is alive.
 type Heartbeat struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The time by the daemon's clock.
-	Time          *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=time,proto3" json:"time,omitempty"`
+	// When the daemon sent it, by its clock.
+	SentAt        *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=sent_at,json=sentAt,proto3" json:"sent_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Heartbeat) Reset() {
 	*x = Heartbeat{}
-	mi := &file_aegis_v1_types_proto_msgTypes[7]
+	mi := &file_aegis_v1_types_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1073,7 +1396,7 @@ func (x *Heartbeat) String() string {
 func (*Heartbeat) ProtoMessage() {}
 
 func (x *Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_aegis_v1_types_proto_msgTypes[7]
+	mi := &file_aegis_v1_types_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1086,12 +1409,12 @@ func (x *Heartbeat) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Heartbeat.ProtoReflect.Descriptor instead.
 func (*Heartbeat) Descriptor() ([]byte, []int) {
-	return file_aegis_v1_types_proto_rawDescGZIP(), []int{7}
+	return file_aegis_v1_types_proto_rawDescGZIP(), []int{9}
 }
 
-func (x *Heartbeat) GetTime() *timestamppb.Timestamp {
+func (x *Heartbeat) GetSentAt() *timestamppb.Timestamp {
 	if x != nil {
-		return x.Time
+		return x.SentAt
 	}
 	return nil
 }
@@ -1108,16 +1431,16 @@ const file_aegis_v1_types_proto_rawDesc = "" +
 	"\vdescription\x18\x04 \x01(\tR\vdescription\"+\n" +
 	"\x05Actor\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
-	"\x04type\x18\x02 \x01(\tR\x04type\"d\n" +
+	"\x04type\x18\x02 \x01(\tR\x04type\"i\n" +
 	"\bIdentity\x12\x18\n" +
 	"\asubject\x18\x01 \x01(\tR\asubject\x12\x10\n" +
-	"\x03how\x18\x02 \x01(\tR\x03how\x12\x14\n" +
-	"\x05actor\x18\x03 \x01(\tR\x05actor\x12\x16\n" +
-	"\x06groups\x18\x04 \x03(\tR\x06groups\"]\n" +
-	"\aContext\x12\x1d\n" +
+	"\x03how\x18\x02 \x01(\tR\x03how\x12\x19\n" +
+	"\bactor_id\x18\x03 \x01(\tR\aactorId\x12\x16\n" +
+	"\x06groups\x18\x04 \x03(\tR\x06groups\"e\n" +
+	"\x0fProposalContext\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\x123\n" +
-	"\bmetadata\x18\x02 \x01(\v2\x17.google.protobuf.StructR\bmetadata\"\xab\x06\n" +
+	"\bmetadata\x18\x02 \x01(\v2\x17.google.protobuf.StructR\bmetadata\"\xb4\x06\n" +
 	"\bDecision\x12\x1f\n" +
 	"\vdecision_id\x18\x01 \x01(\tR\n" +
 	"decisionId\x12+\n" +
@@ -1138,28 +1461,47 @@ const file_aegis_v1_types_proto_rawDesc = "" +
 	"\n" +
 	"expires_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12-\n" +
 	"\x12confirmation_token\x18\r \x01(\tR\x11confirmationToken\x12#\n" +
-	"\raction_digest\x18\x0e \x01(\tR\factionDigest\x122\n" +
-	"\bapproval\x18\x0f \x01(\x0e2\x16.aegis.v1.ApprovalModeR\bapproval\x12*\n" +
+	"\raction_digest\x18\x0e \x01(\tR\factionDigest\x12;\n" +
+	"\rapproval_mode\x18\x0f \x01(\x0e2\x16.aegis.v1.ApprovalModeR\fapprovalMode\x12*\n" +
 	"\x04code\x18\x10 \x01(\x0e2\x16.aegis.v1.DecisionCodeR\x04code\x12\x1a\n" +
 	"\breplayed\x18\x11 \x01(\bR\breplayed\x12.\n" +
 	"\x06result\x18\x12 \x01(\v2\x16.aegis.v1.ActionResultR\x06result\x12,\n" +
-	"\x12action_digest_salt\x18\x13 \x01(\tR\x10actionDigestSalt\"\xfa\x01\n" +
+	"\x12action_digest_salt\x18\x13 \x01(\tR\x10actionDigestSalt\"\xd4\x02\n" +
 	"\fActionResult\x12.\n" +
 	"\x06status\x18\x01 \x01(\x0e2\x16.aegis.v1.ResultStatusR\x06status\x12*\n" +
 	"\x04data\x18\x02 \x01(\v2\x16.google.protobuf.ValueR\x04data\x12\x14\n" +
 	"\x05error\x18\x03 \x01(\tR\x05error\x129\n" +
 	"\n" +
 	"started_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x12=\n" +
-	"\fcompleted_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vcompletedAt\"\xb2\x01\n" +
+	"\fcompleted_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vcompletedAt\x12;\n" +
+	"\vreported_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"reportedAt\x12\x1b\n" +
+	"\taudit_ref\x18\a \x01(\tR\bauditRef\"\xa8\x01\n" +
+	"\x04Mask\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x19\n" +
+	"\x05start\x18\x02 \x01(\rH\x00R\x05start\x88\x01\x01\x12\x15\n" +
+	"\x03end\x18\x03 \x01(\rH\x01R\x03end\x88\x01\x01\x12\x16\n" +
+	"\x06length\x18\x04 \x01(\rR\x06length\x12\x16\n" +
+	"\x06digest\x18\x05 \x01(\tR\x06digest\x12\x18\n" +
+	"\apointer\x18\x06 \x01(\tR\apointerB\b\n" +
+	"\x06_startB\x06\n" +
+	"\x04_end\"\xe4\x01\n" +
+	"\x04Vote\x12\x17\n" +
+	"\avote_id\x18\x01 \x01(\tR\x06voteId\x12+\n" +
+	"\averdict\x18\x02 \x01(\x0e2\x11.aegis.v1.VerdictR\averdict\x12\"\n" +
+	"\x02by\x18\x03 \x01(\v2\x12.aegis.v1.IdentityR\x02by\x125\n" +
+	"\bvoted_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\avotedAt\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\x12#\n" +
+	"\raction_digest\x18\a \x01(\tR\factionDigest\"\xd1\x01\n" +
 	"\x06Ending\x12(\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x14.aegis.v1.EndingKindR\x04kind\x12\x16\n" +
-	"\x06allows\x18\x02 \x01(\bR\x06allows\x12\x0e\n" +
-	"\x02by\x18\x03 \x01(\tR\x02by\x12*\n" +
-	"\x02at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x16\n" +
+	"\x06allows\x18\x02 \x01(\bR\x06allows\x12\"\n" +
+	"\x02by\x18\x03 \x01(\v2\x12.aegis.v1.IdentityR\x02by\x125\n" +
+	"\bended_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\aendedAt\x12\x16\n" +
 	"\x06reason\x18\x05 \x01(\tR\x06reason\x12\x12\n" +
-	"\x04code\x18\x06 \x01(\tR\x04code\";\n" +
-	"\tHeartbeat\x12.\n" +
-	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time*\x7f\n" +
+	"\x04code\x18\x06 \x01(\tR\x04code\"@\n" +
+	"\tHeartbeat\x123\n" +
+	"\asent_at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x06sentAt*\x7f\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rOUTCOME_ALLOW\x10\x01\x12\x10\n" +
@@ -1194,7 +1536,18 @@ const file_aegis_v1_types_proto_rawDesc = "" +
 	"\x15DECISION_CODE_TIMEOUT\x10\x03\x12 \n" +
 	"\x1cDECISION_CODE_POLICY_CHANGED\x10\x04\x12\x1b\n" +
 	"\x17DECISION_CODE_CANCELLED\x10\x05\x12\"\n" +
-	"\x1eDECISION_CODE_ALREADY_REPORTED\x10\v*\x8f\x01\n" +
+	"\x1eDECISION_CODE_ALREADY_REPORTED\x10\v*\xbd\x01\n" +
+	"\rApprovalState\x12\x1e\n" +
+	"\x1aAPPROVAL_STATE_UNSPECIFIED\x10\x00\x12\x1a\n" +
+	"\x16APPROVAL_STATE_PENDING\x10\x01\x12\x1b\n" +
+	"\x17APPROVAL_STATE_APPROVED\x10\x02\x12\x19\n" +
+	"\x15APPROVAL_STATE_DENIED\x10\x03\x12\x1a\n" +
+	"\x16APPROVAL_STATE_EXPIRED\x10\x04\x12\x1c\n" +
+	"\x18APPROVAL_STATE_CANCELLED\x10\x05*I\n" +
+	"\aVerdict\x12\x17\n" +
+	"\x13VERDICT_UNSPECIFIED\x10\x00\x12\x13\n" +
+	"\x0fVERDICT_APPROVE\x10\x01\x12\x10\n" +
+	"\fVERDICT_DENY\x10\x02*\x8f\x01\n" +
 	"\n" +
 	"EndingKind\x12\x1b\n" +
 	"\x17ENDING_KIND_UNSPECIFIED\x10\x00\x12\x18\n" +
@@ -1217,50 +1570,59 @@ func file_aegis_v1_types_proto_rawDescGZIP() []byte {
 	return file_aegis_v1_types_proto_rawDescData
 }
 
-var file_aegis_v1_types_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_aegis_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_aegis_v1_types_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
+var file_aegis_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_aegis_v1_types_proto_goTypes = []any{
 	(Outcome)(0),                  // 0: aegis.v1.Outcome
 	(RiskLevel)(0),                // 1: aegis.v1.RiskLevel
 	(ApprovalMode)(0),             // 2: aegis.v1.ApprovalMode
 	(ResultStatus)(0),             // 3: aegis.v1.ResultStatus
 	(DecisionCode)(0),             // 4: aegis.v1.DecisionCode
-	(EndingKind)(0),               // 5: aegis.v1.EndingKind
-	(*Action)(nil),                // 6: aegis.v1.Action
-	(*Actor)(nil),                 // 7: aegis.v1.Actor
-	(*Identity)(nil),              // 8: aegis.v1.Identity
-	(*Context)(nil),               // 9: aegis.v1.Context
-	(*Decision)(nil),              // 10: aegis.v1.Decision
-	(*ActionResult)(nil),          // 11: aegis.v1.ActionResult
-	(*Ending)(nil),                // 12: aegis.v1.Ending
-	(*Heartbeat)(nil),             // 13: aegis.v1.Heartbeat
-	(*structpb.Struct)(nil),       // 14: google.protobuf.Struct
-	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
-	(*structpb.Value)(nil),        // 16: google.protobuf.Value
+	(ApprovalState)(0),            // 5: aegis.v1.ApprovalState
+	(Verdict)(0),                  // 6: aegis.v1.Verdict
+	(EndingKind)(0),               // 7: aegis.v1.EndingKind
+	(*Action)(nil),                // 8: aegis.v1.Action
+	(*Actor)(nil),                 // 9: aegis.v1.Actor
+	(*Identity)(nil),              // 10: aegis.v1.Identity
+	(*ProposalContext)(nil),       // 11: aegis.v1.ProposalContext
+	(*Decision)(nil),              // 12: aegis.v1.Decision
+	(*ActionResult)(nil),          // 13: aegis.v1.ActionResult
+	(*Mask)(nil),                  // 14: aegis.v1.Mask
+	(*Vote)(nil),                  // 15: aegis.v1.Vote
+	(*Ending)(nil),                // 16: aegis.v1.Ending
+	(*Heartbeat)(nil),             // 17: aegis.v1.Heartbeat
+	(*structpb.Struct)(nil),       // 18: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil), // 19: google.protobuf.Timestamp
+	(*structpb.Value)(nil),        // 20: google.protobuf.Value
 }
 var file_aegis_v1_types_proto_depIdxs = []int32{
-	14, // 0: aegis.v1.Action.params:type_name -> google.protobuf.Struct
-	14, // 1: aegis.v1.Context.metadata:type_name -> google.protobuf.Struct
+	18, // 0: aegis.v1.Action.params:type_name -> google.protobuf.Struct
+	18, // 1: aegis.v1.ProposalContext.metadata:type_name -> google.protobuf.Struct
 	0,  // 2: aegis.v1.Decision.outcome:type_name -> aegis.v1.Outcome
 	1,  // 3: aegis.v1.Decision.risk_level:type_name -> aegis.v1.RiskLevel
-	14, // 4: aegis.v1.Decision.constraints:type_name -> google.protobuf.Struct
-	15, // 5: aegis.v1.Decision.timestamp:type_name -> google.protobuf.Timestamp
-	15, // 6: aegis.v1.Decision.expires_at:type_name -> google.protobuf.Timestamp
-	2,  // 7: aegis.v1.Decision.approval:type_name -> aegis.v1.ApprovalMode
+	18, // 4: aegis.v1.Decision.constraints:type_name -> google.protobuf.Struct
+	19, // 5: aegis.v1.Decision.timestamp:type_name -> google.protobuf.Timestamp
+	19, // 6: aegis.v1.Decision.expires_at:type_name -> google.protobuf.Timestamp
+	2,  // 7: aegis.v1.Decision.approval_mode:type_name -> aegis.v1.ApprovalMode
 	4,  // 8: aegis.v1.Decision.code:type_name -> aegis.v1.DecisionCode
-	11, // 9: aegis.v1.Decision.result:type_name -> aegis.v1.ActionResult
+	13, // 9: aegis.v1.Decision.result:type_name -> aegis.v1.ActionResult
 	3,  // 10: aegis.v1.ActionResult.status:type_name -> aegis.v1.ResultStatus
-	16, // 11: aegis.v1.ActionResult.data:type_name -> google.protobuf.Value
-	15, // 12: aegis.v1.ActionResult.started_at:type_name -> google.protobuf.Timestamp
-	15, // 13: aegis.v1.ActionResult.completed_at:type_name -> google.protobuf.Timestamp
-	5,  // 14: aegis.v1.Ending.kind:type_name -> aegis.v1.EndingKind
-	15, // 15: aegis.v1.Ending.at:type_name -> google.protobuf.Timestamp
-	15, // 16: aegis.v1.Heartbeat.time:type_name -> google.protobuf.Timestamp
-	17, // [17:17] is the sub-list for method output_type
-	17, // [17:17] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	20, // 11: aegis.v1.ActionResult.data:type_name -> google.protobuf.Value
+	19, // 12: aegis.v1.ActionResult.started_at:type_name -> google.protobuf.Timestamp
+	19, // 13: aegis.v1.ActionResult.completed_at:type_name -> google.protobuf.Timestamp
+	19, // 14: aegis.v1.ActionResult.reported_at:type_name -> google.protobuf.Timestamp
+	6,  // 15: aegis.v1.Vote.verdict:type_name -> aegis.v1.Verdict
+	10, // 16: aegis.v1.Vote.by:type_name -> aegis.v1.Identity
+	19, // 17: aegis.v1.Vote.voted_at:type_name -> google.protobuf.Timestamp
+	7,  // 18: aegis.v1.Ending.kind:type_name -> aegis.v1.EndingKind
+	10, // 19: aegis.v1.Ending.by:type_name -> aegis.v1.Identity
+	19, // 20: aegis.v1.Ending.ended_at:type_name -> google.protobuf.Timestamp
+	19, // 21: aegis.v1.Heartbeat.sent_at:type_name -> google.protobuf.Timestamp
+	22, // [22:22] is the sub-list for method output_type
+	22, // [22:22] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_aegis_v1_types_proto_init() }
@@ -1268,13 +1630,14 @@ func file_aegis_v1_types_proto_init() {
 	if File_aegis_v1_types_proto != nil {
 		return
 	}
+	file_aegis_v1_types_proto_msgTypes[6].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_aegis_v1_types_proto_rawDesc), len(file_aegis_v1_types_proto_rawDesc)),
-			NumEnums:      6,
-			NumMessages:   8,
+			NumEnums:      8,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -96,7 +98,18 @@ func run(t *testing.T, b behaviour, transport string) {
 		if transport == "unix" {
 			options = append(options, aegis.WithEndpoint(r.daemon.UnixEndpoint))
 		}
-		r.agent = r.daemon.Agent(options...)
+		if b.Environment == nil {
+			r.agent = r.daemon.Agent(options...)
+			break
+		}
+		setEnvironment(t, r.daemon, *b.Environment)
+		// Without endpoint and credential.
+		agent, err := aegis.New(options[1:]...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.agent = agent
+		defer agent.Close()
 	default:
 		t.Fatalf("the transport %s is not known here", transport)
 	}
@@ -109,6 +122,45 @@ func run(t *testing.T, b behaviour, transport string) {
 		t.Errorf("nothing joins %v", r.background)
 	}
 	r.compareRecord(b)
+}
+
+// setEnvironment gives this process the variables of a behaviour, and no other ones that say where a daemon is.
+func setEnvironment(t *testing.T, daemon *aegistest.Daemon, environment map[string]string) {
+	// Not t.TempDir, as the name of a socket has at most 108 bytes.
+	home, err := os.MkdirTemp("", "home-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(home) })
+	state, empty := filepath.Join(home, ".local", "state"), filepath.Join(home, "empty")
+	dataDir := filepath.Join(state, "aegis")
+	if err := errors.Join(os.MkdirAll(state, 0o700), os.Mkdir(empty, 0o700), os.Symlink(daemon.DataDir, dataDir)); err != nil {
+		t.Fatal(err)
+	}
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = closed.Close()
+	known := map[string]string{
+		"$home": home, "$state_home": state, "$data_dir": dataDir, "$endpoint": daemon.Endpoint, "$empty": empty,
+		"$nobody": "http://" + closed.Addr().String(),
+	}
+	variables := []string{"AEGIS_ENDPOINT", "AEGIS_DATA_DIR", "AEGIS_TOKEN", "AEGIS_API_KEY", "XDG_STATE_HOME", "HOME"}
+	for _, name := range variables {
+		// Set first, so that the test puts back what was there.
+		t.Setenv(name, "")
+		_ = os.Unsetenv(name)
+	}
+	for name, value := range environment {
+		if meant, ok := known[value]; ok {
+			value = meant
+		}
+		if !slices.Contains(variables, name) || strings.HasPrefix(value, "$") {
+			t.Fatalf("environment: %s: %s is not known here", name, value)
+		}
+		t.Setenv(name, value)
+	}
 }
 
 // serveStub serves an agent side whose every decision has one outcome, known or not.
@@ -293,7 +345,7 @@ func hooked(s step) ([]aegis.CallOption, error) {
 	switch s.Hook.OnDecision {
 	case "tries_to_allow":
 		return []aegis.CallOption{aegis.WithHooks(aegis.Hooks{OnDecision: func(_ context.Context, action aegis.Action, decision aegis.Decision) error {
-			decision.Outcome, decision.Approval = aegis.OutcomeAllow, aegis.ApprovalAuto
+			decision.Outcome, decision.ApprovalMode = aegis.OutcomeAllow, aegis.ApprovalAuto
 			action.Type = "read_contacts"
 			return nil
 		}})}, nil
@@ -445,6 +497,8 @@ func (r *runner) fields(expected, got map[string]any) error {
 		switch name {
 		case "same_decision_as":
 			want, value, known = r.named[want.(string)].DecisionID, got["decision_id"], true
+		case "approval":
+			value, known = got["approval_mode"]
 		case "reason", "error":
 			text, _ := value.(string)
 			if !strings.Contains(text, want.(string)) {
@@ -535,6 +589,9 @@ func (r *runner) compareRecord(b behaviour) {
 		row := asJSON(rows[i]).(map[string]any)
 		action := row["action"].(map[string]any)
 		row["type"], row["target"] = action["type"], action["target"]
+		if result, ok := row["result"].(map[string]any); ok {
+			row["result_status"], row["result_data"], row["result_error"] = result["status"], result["data"], result["error"]
+		}
 		if ending, ok := row["ending"].(map[string]any); ok {
 			row["ending"] = ending["kind"]
 		}

@@ -29,6 +29,7 @@ type behaviour struct {
 	Policy      string
 	Transports  []string
 	Token       string
+	Environment *map[string]string
 	Stub        *stub
 	Steps       []step
 	Record      *[]map[string]any

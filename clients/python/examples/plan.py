@@ -44,7 +44,7 @@ async def main() -> None:
             for result in await runtime.execute(plan):
                 print(result)
             for row in runtime.audit.rows(session_id=runtime.session_id):
-                print(row.id, row.action.type, row.risk_level.name, row.decision, row.result_status)
+                print(row.number, row.action.type, row.risk_level.name, row.decision, row.result_status)
 
 
 asyncio.run(main())

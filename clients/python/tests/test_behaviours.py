@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
-from collections.abc import Callable
+import shutil
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +68,17 @@ async def test_behaviour(behaviour: dict[str, Any], transport: str, flavour: str
     await asyncio.wait_for(Runner(behaviour, transport, flavour, tmp_path).run(), DEADLINE)
 
 
+VARIABLES = ("AEGIS_ENDPOINT", "AEGIS_DATA_DIR", "AEGIS_TOKEN", "AEGIS_API_KEY", "XDG_STATE_HOME", "HOME")
+
+
+def closed_port() -> int:
+    """A port on which nobody listens."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        port: int = bound.getsockname()[1]
+        return port
+
+
 def take(source: dict[str, Any], *known: str) -> dict[str, Any]:
     """The map, where it has no other keys than these."""
     unknown = set(source) - set(known)
@@ -117,7 +132,9 @@ class Executor(BaseExecutor):
 
 class Runner:
     def __init__(self, behaviour: dict[str, Any], transport: str, flavour: str, directory: Path) -> None:
-        take(behaviour, "name", "policy", "transports", "token", "stub", "steps", "record", "record_count")
+        take(
+            behaviour, "name", "policy", "transports", "token", "stub", "steps", "record", "record_count", "environment"
+        )
         self.behaviour, self.flavour = behaviour, flavour
         self.transport = transport
         self.socket = directory / "agent.sock"
@@ -137,8 +154,11 @@ class Runner:
                 server.close()
             return
         arguments = ["--uds", str(self.socket)] if self.transport == "unix" else []
-        sidecar = await asyncio.to_thread(Sidecar(self.behaviour["policy"], arguments=arguments).__enter__)
-        self.sidecar = sidecar
+        # Below a short path: that of a socket has a limit.
+        self.home = Path(tempfile.mkdtemp(prefix="home-"))
+        data_dir = self.home / ".local/state/aegis" if "environment" in self.behaviour else None
+        starting = Sidecar(self.behaviour["policy"], arguments=arguments, data_dir=data_dir)
+        self.sidecar = sidecar = await asyncio.to_thread(starting.__enter__)
         try:
             endpoint = {"tcp": sidecar.endpoint, "unix": f"unix:{self.socket}"}[self.transport]
             if any("lose_answer" in step for step in self.behaviour["steps"]):
@@ -152,6 +172,7 @@ class Runner:
             if self.proxy is not None:
                 self.proxy.close()
             await asyncio.to_thread(sidecar.close)
+            shutil.rmtree(self.home)
 
     # --- Clients of either flavour ---
 
@@ -161,13 +182,39 @@ class Runner:
         # Where the daemon comes back, an answer may still be on its way when it is killed: then enough patience for its
         # start.
         retries = 9 if any(step.get("daemon") == "start" for step in self.behaviour["steps"]) else 3
-        self.client = kind(endpoint, token, retries=retries, retry_delay=0.05)
+        given = self.behaviour.get("environment")
+        if given is None:
+            self.client = kind(endpoint, token, retries=retries, retry_delay=0.05)
+        else:
+            with self._environment(given):
+                self.client = kind(retries=retries, retry_delay=0.05)
         try:
             for step in self.behaviour["steps"]:
                 await self._step(dict(step))
             assert not self.background, "a step that runs in the background was not joined"
         finally:
             self.client._transport.close()
+
+    @contextlib.contextmanager
+    def _environment(self, given: dict[str, str]) -> Iterator[None]:
+        """Variables as the behaviour names them."""
+        empty = self.home / "empty"
+        empty.mkdir()
+        known = {
+            "$home": self.home,
+            "$state_home": self.home / ".local/state",
+            "$data_dir": self.home / ".local/state/aegis",
+            "$endpoint": self.sidecar.endpoint,
+            "$empty": empty,
+            "$nobody": f"http://127.0.0.1:{closed_port()}",
+        }
+        with pytest.MonkeyPatch.context() as patch:
+            for name in VARIABLES:
+                patch.delenv(name, raising=False)
+            for name, value in given.items():
+                assert name in VARIABLES, name
+                patch.setenv(name, str(known[value]) if value.startswith("$") else value)
+            yield
 
     async def do(self, method: str, *args: Any, **kwargs: Any) -> Any:
         return await self.on(self.client, method, *args, **kwargs)

@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -29,6 +30,7 @@ from aegis import (
     RiskLevel,
     Secret,
 )
+from aegis._data_dir import default_data_dir
 from aegis._rpc import pause_after
 from aegis._settings import DEFAULT_ENDPOINT, Settings, read_address
 from aegis._values import from_struct, to_record, to_struct
@@ -66,6 +68,40 @@ def test_an_argument_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) 
     assert AegisClient(api_key="aegis_argument")._settings.token == "aegis_argument"
     # An empty key is a decision, and not a gap for the environment to fill.
     assert AegisClient(api_key="")._settings.token is None
+
+
+def test_a_client_without_an_endpoint_prefers_the_socket_in_the_data_directory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AEGIS_DATA_DIR", "here")
+    Path("here").mkdir()
+    assert AegisClient().endpoint == DEFAULT_ENDPOINT
+    Path("here/agent.sock").write_text("not a socket")
+    assert AegisClient().endpoint == DEFAULT_ENDPOINT
+    Path("here/agent.sock").unlink()
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind("here/agent.sock")
+        assert AegisClient().endpoint == f"unix:{tmp_path}/here/agent.sock"
+        assert AegisClient("http://localhost:2").endpoint == "http://localhost:2"
+
+
+def test_the_data_directory_is_that_of_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AEGIS_DATA_DIR", "XDG_STATE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert default_data_dir() is None
+    assert AegisClient().endpoint == DEFAULT_ENDPOINT
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    assert default_data_dir() == Path("/var/lib/aegis")
+    monkeypatch.setenv("HOME", "/home/a")
+    assert default_data_dir() == Path("/home/a/.local/state/aegis")
+    monkeypatch.setenv("XDG_STATE_HOME", "relative")
+    assert default_data_dir() == Path("/home/a/.local/state/aegis")
+    monkeypatch.setenv("XDG_STATE_HOME", "/state")
+    assert default_data_dir() == Path("/state/aegis")
+    monkeypatch.setenv("AEGIS_DATA_DIR", "/data")
+    assert default_data_dir() == Path("/data")
 
 
 @pytest.mark.parametrize(
@@ -288,7 +324,7 @@ def test_errors_say_what_the_daemon_says(sidecar: Sidecar) -> None:
     with pytest.raises(GovernanceError) as early:
         client.report(decision, "success")
     assert early.value.reason == "NOT_REPORTABLE"
-    bound = AegisClient(sidecar.endpoint, sidecar.token("bound", "agent", actor="agent-7"))
+    bound = AegisClient(sidecar.endpoint, sidecar.token("bound", "agent", actor_id="agent-7"))
     with pytest.raises(GovernanceError) as other:
         bound.propose(action=Action("read"), actor="agent-8")
     assert other.value.reason == "ACTOR_NOT_ALLOWED"
@@ -311,7 +347,7 @@ def test_of_two_reviewers_one_is_told_that_the_other_was_first(sidecar: Sidecar)
     assert mismatch.value.reason == "DIGEST_MISMATCH"
     ended = reviewer.approve(pending, reason="fine")
     assert ended.ending is not None
-    assert (ended.ending.kind, ended.ending.by, ended.ending.reason) == ("approved", "token:ada", "fine")
+    assert (ended.ending.kind, ended.ending.by.subject, ended.ending.reason) == ("approved", "token:ada", "fine")
     with pytest.raises(GovernanceError) as late:
         sidecar.operator().deny(pending)
     assert (late.value.reason, late.value.metadata["by"]) == ("ALREADY_DECIDED", "token:ada")
@@ -413,12 +449,13 @@ def test_the_record_is_streamed_filtered_and_followed(sidecar: Sidecar) -> None:
     hour = timedelta(hours=1)
     assert list(auditor.stream_audit(since=datetime.now(timezone.utc) + hour)) == []
     assert (
-        len(list(auditor.stream_audit(until=datetime.now(timezone.utc) + hour, risk_level="low", outcome="allow"))) == 5
+        len(list(auditor.stream_audit(until=datetime.now(timezone.utc) + hour, risk_levels="low", outcomes=["allow"])))
+        == 5
     )
     with pytest.raises(GovernanceError, match="RFC 3339"):
         list(auditor.stream_audit(since="yesterday"))
     rows = list(auditor.stream_audit())
-    assert [row.action.target for row in auditor.stream_audit(resume_after=rows[2].sequence)] == ["3", "4"]
+    assert [row.action.target for row in auditor.stream_audit(resume_after=rows[2].cursor)] == ["3", "4"]
     records = [json.loads(record.payload) for record in auditor.stream_records()]
     assert sum(record["kind"] == "decision" for record in records) == 5
 
@@ -512,3 +549,32 @@ assert client.propose(action=Action("read")).allowed
 
 def test_the_settings_are_the_only_state() -> None:
     assert isinstance(AsyncAegisClient("http://127.0.0.1:1", "")._settings, Settings)
+
+
+def test_an_auditor_reads_one_decision_and_pages_of_them(sidecar: Sidecar) -> None:
+    agent, auditor = sidecar.client(), sidecar.operator()
+    decisions = [
+        agent.propose(action=Action("read", str(number)), context={"session_id": "life"}) for number in range(5)
+    ]
+    asked = agent.propose(action=Action("ask", "a"), context={"session_id": "life"})
+    (pending,) = auditor.list_approvals(action_type="as*", session_id="life")
+    assert (pending.is_pending, pending.state, pending.votes) == (True, "pending", ())
+    auditor.deny(pending, reason="no")
+    assert auditor.list_approvals(session_id="life") == []
+    (denied,) = auditor.list_approvals(session_id="life", states=["denied"])
+    assert (denied.state, denied.is_pending) == ("denied", False)
+    (vote,) = denied.votes
+    assert (vote.verdict, vote.reason, vote.action_digest) == ("deny", "no", pending.action_digest)
+    assert denied.version > pending.version
+
+    rows = auditor.list_decisions(session_id="life", action_type="r*", limit=3, newest_first=True)
+    assert [row.action.target for row in rows] == ["4", "3", "2"]
+    rows = auditor.list_decisions(session_id="life", outcomes=["DENY", "ESCALATE"])
+    assert [row.decision_id for row in rows] == [asked.decision_id]
+    life = auditor.get_decision(asked.decision_id[:-2])
+    assert life.row.decision_id == asked.decision_id
+    assert life.approval is not None
+    assert life.approval.approval_id == pending.approval_id
+    assert life.records[0].audit_ref == asked.audit_ref
+    assert [record.sequence for record in life.records] == sorted(record.sequence for record in life.records)
+    assert auditor.get_decision(decisions[0].audit_ref).row.decision_id == decisions[0].decision_id

@@ -534,7 +534,7 @@ def test_codes_that_the_sdk_does_not_know_pass_as_text(fakes: Callable[..., Fake
 
     decision = AegisClient(fakes(change).endpoint, "").propose(action=Action("read"))
     assert decision.result is not None
-    assert (decision.code, decision.result.status) == ("99", "98")
+    assert (decision.code, decision.result.status) == ("unknown(99)", "unknown(98)")
 
 
 def test_a_recorded_status_that_the_sdk_does_not_know_is_no_success(fakes: Callable[..., Fake]) -> None:
@@ -542,7 +542,7 @@ def test_a_recorded_status_that_the_sdk_does_not_know_is_no_success(fakes: Calla
         as_reported(decision)
         decision.result.status = 98  # type: ignore[assignment]
 
-    with pytest.raises(AlreadyReported, match="was reported already as unknown"):
+    with pytest.raises(AlreadyReported, match=r"was reported already as unknown\(98\)"):
         governed("read", client=AegisClient(fakes(change).endpoint, ""))(lambda: None)()
 
 

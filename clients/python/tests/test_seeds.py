@@ -287,6 +287,15 @@ async def test_cheatsheet_merge(policy_file: Path) -> None:
     assert names["policy"].revision == names["merged"].revision
 
 
+async def test_faq(policy_file: Path) -> None:
+    (policy_file / "overrides.yaml").write_text((policy_file / "env-overrides.yaml").read_text())
+    names = await run(seed("faq_merge"), {"Policy": Policy})
+    with isolated():
+        assert names["merged"].evaluate(Action("read_page", "crm")).outcome == "DENY"
+        names = await run(seed("faq_policy_test"), {"Policy": Policy, "Action": Action, "Approval": aegis.Approval})
+        names["test_delete_is_blocked"]()
+
+
 async def test_cheatsheet_retry_and_hooks(policy_file: Path) -> None:
     alerts: list[str] = []
     names = {"Runtime": Runtime, "MyExecutor": MyExecutor, "policy": Policy.from_yaml("policy.yaml")}

@@ -23,9 +23,10 @@ import type {
     ApprovalEvent,
     ApprovalFilter,
     AuditRow,
-    ContextInput,
+    ProposalContextInput,
     Decision,
     Evaluation,
+    ListApprovalsFilter,
 } from "./types.js";
 
 /** How to reach a daemon, and what proposals carry where they do not say it themselves. */
@@ -33,7 +34,7 @@ export interface ClientOptions extends ConnectionOptions {
     /** Who proposes, as declared. None. */
     readonly actor?: Actor | undefined;
     /** Where proposals come from. Nothing. */
-    readonly context?: ContextInput | undefined;
+    readonly context?: ProposalContextInput | undefined;
 }
 
 /**
@@ -51,7 +52,7 @@ export interface ClientOptions extends ConnectionOptions {
 export class AegisClient implements AsyncDisposable {
     readonly #connection: Connection;
     readonly #actor: Actor | undefined;
-    readonly #context: ContextInput | undefined;
+    readonly #context: ProposalContextInput | undefined;
     readonly #governance: Client<typeof GovernanceService>;
     readonly #audit: Client<typeof AuditService>;
     readonly #health: Client<typeof Health>;
@@ -160,8 +161,8 @@ export class AegisClient implements AsyncDisposable {
         yield* this.#reviewer.stream(filter, options.signal);
     }
 
-    /** Everything that waits for a reviewer, oldest first. */
-    async listApprovals(filter: ApprovalFilter = {}, options: CallOptions = {}): Promise<Approval[]> {
+    /** Everything that waits for a reviewer, oldest first; or what stands as `states` says. */
+    async listApprovals(filter: ListApprovalsFilter = {}, options: CallOptions = {}): Promise<Approval[]> {
         return this.#reviewer.list(filter, options);
     }
 

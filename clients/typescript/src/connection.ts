@@ -2,7 +2,9 @@
 import { type CallOptions as ConnectCallOptions, type Interceptor, type Transport } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { JoinedSignal, throwIfAborted } from "./abort.js";
+import { agentEndpoint } from "./data-dir.js";
 import { DEFAULT_ENDPOINT, readEndpoint, type TlsOptions } from "./endpoint.js";
+import { variable } from "./environment.js";
 import { AegisError } from "./errors.js";
 import { failure, passes } from "./failure.js";
 import { checkNames } from "./names.js";
@@ -10,11 +12,14 @@ import { advised, backoff, LONGEST_PAUSE, pause } from "./pause.js";
 
 /** How to reach a daemon. All times are in seconds. */
 export interface ConnectionOptions extends TlsOptions {
-    /** `http://HOST:PORT`, `https://HOST:PORT` or `unix:/PATH`. `AEGIS_ENDPOINT`, else `http://127.0.0.1:50051`. */
+    /**
+     * `http://HOST:PORT`, `https://HOST:PORT` or `unix:/PATH`. `AEGIS_ENDPOINT`, else `agent.sock` in the data
+     * directory of this user's daemon, else `http://127.0.0.1:50051`.
+     */
     readonly endpoint?: string | undefined;
     /**
-     * The credential. `AEGIS_TOKEN`, else none; the empty string is none, whatever the variable says: an anonymous
-     * agent. It is sent over `https://`, a unix socket or loopback only.
+     * The credential. `AEGIS_TOKEN`, else `AEGIS_API_KEY`, else none; the empty string is none, whatever the variables
+     * say: an anonymous agent. It is sent over `https://`, a unix socket or loopback only.
      */
     readonly apiKey?: string | undefined;
     /**
@@ -50,12 +55,6 @@ const PING = { pingIntervalMs: 20_000, pingTimeoutMs: 10_000 };
 /** Over this, somebody meant milliseconds. */
 const LONGEST_TIMEOUT = 3600;
 
-/** A value of the environment; an empty one counts as none. */
-const variable = (name: string): string | undefined => {
-    const value = process.env[name]?.trim();
-    return value === "" ? undefined : value;
-};
-
 /** One daemon, one credential. */
 export class Connection {
     /** Where the daemon is. */
@@ -70,7 +69,7 @@ export class Connection {
 
     constructor(options: ConnectionOptions) {
         checkNames(options);
-        this.endpoint = options.endpoint ?? variable("AEGIS_ENDPOINT") ?? DEFAULT_ENDPOINT;
+        this.endpoint = options.endpoint ?? variable("AEGIS_ENDPOINT") ?? agentEndpoint() ?? DEFAULT_ENDPOINT;
         this.#timeout = seconds(options.timeout ?? 30, "timeout", LONGEST_TIMEOUT);
         this.#retryDelay = seconds(options.retryDelay ?? 1, "retryDelay", LONGEST_PAUSE, 0);
         this.#retries = options.retries ?? 3;
@@ -81,7 +80,7 @@ export class Connection {
             tlsCert: options.tlsCert ?? variable("AEGIS_TLS_CERT"),
             tlsKey: options.tlsKey ?? variable("AEGIS_TLS_KEY"),
         });
-        const credential = (options.apiKey ?? variable("AEGIS_TOKEN") ?? "").trim();
+        const credential = (options.apiKey ?? variable("AEGIS_TOKEN") ?? variable("AEGIS_API_KEY") ?? "").trim();
         if (credential !== "" && !endpoint.confidential) {
             throw invalid(
                 `the credential is not sent to ${this.endpoint}, where everybody on the way could read it: ` +

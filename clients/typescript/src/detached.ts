@@ -4,15 +4,17 @@
  *
  * Lists, plain objects, dates, URLs, maps, sets and bytes are copied at every depth; every property is read once, own
  * properties only. An instance of a class, a function or a stream cannot be copied and stays itself: who runs it
- * describes it again right before, and does not run what the description no longer fits.
+ * describes it again right before, and does not run what the description no longer fits. An instance that could answer
+ * differently even after that is refused (`instances.ts`).
  */
 import { types } from "node:util";
+import { checkInstance } from "./instances.js";
 import { bytesOf, hrefOf, isPlain } from "./values.js";
 
 /** What is nested deeper stays itself. Nobody proposes that: an action is at most 64 levels deep. */
 const DEEPEST = 200;
 
-/** A copy that shares nothing with the value that could change it. */
+/** A copy that shares nothing with the value that could change it. Throws `InvalidActionError` where none can be. */
 export function detached<T>(value: T): T {
     return copied(value, new Map(), 0) as T;
 }
@@ -53,7 +55,9 @@ function copied(value: unknown, made: Map<object, object>, depth: number): unkno
         const { buffer } = Uint8Array.from(bytes);
         return keep(types.isDataView(value) ? new DataView(buffer) : buffer);
     }
-    return isPlain(value) ? plainObject(value, keep, inner) : value;
+    if (isPlain(value)) return plainObject(value, keep, inner);
+    checkInstance(value);
+    return value;
 }
 
 function plainObject(value: object, keep: <C extends object>(copy: C) => C, inner: (item: unknown) => unknown): object {

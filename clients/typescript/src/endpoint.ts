@@ -5,7 +5,7 @@ import { connect as connectTls } from "node:tls";
 import type { ClientSessionOptions, SecureClientSessionOptions } from "node:http2";
 import { AegisError } from "./errors.js";
 
-/** Where `aegis serve` listens without being told otherwise. */
+/** Where `aegis serve` listens by default, for agents that cannot look into its data directory. */
 export const DEFAULT_ENDPOINT = "http://127.0.0.1:50051";
 
 /** Whom to believe at an `https://` endpoint, and what to show there: paths of PEM files. */

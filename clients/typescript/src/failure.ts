@@ -2,6 +2,7 @@
 import { durationMs } from "@bufbuild/protobuf/wkt";
 import { Code as ConnectCode, ConnectError } from "@connectrpc/connect";
 import { AbortError, AegisError, type Code, GovernanceError } from "./errors.js";
+import { ErrorReason } from "./reasons.js";
 import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "./proto/error_details_pb.js";
 
 const CODES: Readonly<Record<ConnectCode, Code>> = {
@@ -45,7 +46,7 @@ const REFUSALS: ReadonlySet<Code> = new Set([
 ]);
 
 /** Reasons of PERMISSION_DENIED that are not about the credential but about this one request. */
-const REFUSED_REASONS: ReadonlySet<string> = new Set(["OWN_PROPOSAL", "ACTOR_NOT_ALLOWED"]);
+const REFUSED_REASONS: ReadonlySet<string> = new Set([ErrorReason.OWN_PROPOSAL, ErrorReason.ACTOR_NOT_ALLOWED]);
 
 /** What a call to `endpoint` threw, as one of our errors. */
 export function failure(thrown: unknown, endpoint: string, signal?: AbortSignal): AegisError {

@@ -58,7 +58,8 @@ export function governed<This, Arguments extends unknown[], Returned>(
     checkFunction(fn, options);
     const wrapper = async function (this: This, ...args: Arguments): Promise<Awaited<Returned>> {
         const copies = detached(args);
-        const describe = (): Action => checkedAction(proposed(copies, options));
+        // Whoever describes them gets other copies: what is kept of those changes nothing that runs.
+        const describe = (): Action => checkedAction(proposed(detached(copies), options));
         const action = describe();
         const unchanged = (): void => {
             if (sameJson({ ...action }, { ...describe() })) return;
@@ -66,7 +67,7 @@ export function governed<This, Arguments extends unknown[], Returned>(
         };
         const run = async (): Promise<Awaited<Returned>> => await fn.apply(this, copies);
         const { idempotencyKey: key } = options;
-        const idempotencyKey = typeof key === "function" ? key(...copies) : key;
+        const idempotencyKey = typeof key === "function" ? key(...detached(copies)) : key;
         const result = await perform(action, { ...options, idempotencyKey }, async () => executed(run), unchanged);
         return unwrap(result);
     };

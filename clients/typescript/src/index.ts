@@ -36,6 +36,7 @@ export {
     describe,
 } from "./handlers.js";
 export { ExecutionPlan, type PlanStep } from "./plan.js";
+export { ErrorReason } from "./reasons.js";
 export { type ExecuteOptions, type Executor, Runtime, type RuntimeOptions } from "./runtime.js";
 export type * from "./types.js";
 export { visible } from "./visible.js";

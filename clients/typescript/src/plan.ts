@@ -30,32 +30,32 @@ export class ExecutionPlan implements Iterable<PlanStep> {
 
     /** Whether the policy would block one of them. */
     get hasBlocked(): boolean {
-        return this.steps.some(({ evaluation }) => evaluation.approval === "block");
+        return this.steps.some(({ evaluation }) => evaluation.approvalMode === "block");
     }
 
     /** Whether a reviewer would have to decide one of them. */
     get requiresApproval(): boolean {
-        return this.steps.some(({ evaluation }) => evaluation.approval === "approve");
+        return this.steps.some(({ evaluation }) => evaluation.approvalMode === "approve");
     }
 
     /** Whether all of them would run at once. So would none: it is true of an empty plan. */
     get autoOnly(): boolean {
-        return this.steps.every(({ evaluation }) => evaluation.approval === "auto");
+        return this.steps.every(({ evaluation }) => evaluation.approvalMode === "auto");
     }
 
     /** The plan without the steps that are not like this. */
     filter(
         wanted: {
-            readonly approval?: ApprovalMode;
+            readonly approvalMode?: ApprovalMode;
             readonly riskLevel?: RiskLevel;
             readonly allowedOnly?: boolean;
         } = {},
     ): ExecutionPlan {
-        const { approval, riskLevel, allowedOnly = false } = wanted;
+        const { approvalMode, riskLevel, allowedOnly = false } = wanted;
         const keeps = ({ evaluation }: PlanStep): boolean =>
-            (approval === undefined || evaluation.approval === approval) &&
+            (approvalMode === undefined || evaluation.approvalMode === approvalMode) &&
             (riskLevel === undefined || evaluation.riskLevel === riskLevel) &&
-            (!allowedOnly || evaluation.approval !== "block");
+            (!allowedOnly || evaluation.approvalMode !== "block");
         return new ExecutionPlan(this.steps.filter(keeps));
     }
 
@@ -64,7 +64,7 @@ export class ExecutionPlan implements Iterable<PlanStep> {
         const line = ({ action, evaluation }: PlanStep, i: number): string => {
             const target = action.target === "" ? "" : ` -> ${visible(action.target)}`;
             const description = action.description === "" ? "" : ` - ${visible(action.description)}`;
-            const approval = evaluation.approval.toUpperCase().padStart(7);
+            const approval = evaluation.approvalMode.toUpperCase().padStart(7);
             const risk = evaluation.riskLevel.toUpperCase();
             const why = `(risk=${risk}, rule=${visible(evaluation.matchedRule)})`;
             return `${String(i + 1).padStart(3)}. [${approval}] ${visible(action.type)}${target}${description}  ${why}`;

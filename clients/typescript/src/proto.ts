@@ -13,6 +13,7 @@
 export * from "./proto/admin_pb.js";
 export * from "./proto/approval_pb.js";
 export * from "./proto/audit_pb.js";
+export * from "./proto/error_pb.js";
 export * from "./proto/governance_pb.js";
 export * from "./proto/policy_pb.js";
 export * from "./proto/types_pb.js";

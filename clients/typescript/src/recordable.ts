@@ -1,25 +1,41 @@
 /** What an action returned or threw, as the record can hold it. */
-import { MAX_DEPTH } from "./json.js";
+import { types } from "node:util";
+import { checkedJson, MAX_DEPTH } from "./json.js";
 import type { Json } from "./types.js";
-import { kindOf } from "./values.js";
+import { bytesOf, isPlain, kindOf } from "./values.js";
 
 /**
- * What an action returned, as the record can hold it.
+ * What an action returned, as the record can hold it: by the rule for parameters where that takes the whole of it.
  *
- * Unlike parameters it is converted as `JSON.stringify` does, for the action has run and must be reported:
- * `undefined` becomes absent, a `Date` its text, a `bigint` its digits. In place of what has no JSON at all stands
- * `{not_recorded: why}`.
+ * The action has run and must be reported, so what the rule refuses is converted as `JSON.stringify` does: `undefined`
+ * and functions become absent, `NaN` becomes null. In place of what shows nothing at all stands `{not_recorded: why}`.
  */
 export function recordable(value: unknown): Json | undefined {
     if (value === undefined) return undefined;
     try {
-        const bigints = (_: string, item: unknown): unknown => (typeof item === "bigint" ? item.toString() : item);
-        const json = JSON.stringify(value, bigints) as string | undefined;
+        return checkedJson(value, "data");
+    } catch {
+        // Not whole: as much of it as there is.
+    }
+    try {
+        const json = JSON.stringify(value, shown) as string | undefined;
         if (json === undefined) return notRecorded(`${kindOf(value)} is not JSON`);
         return wellFormed(JSON.parse(json) as Json, 0);
     } catch (error) {
         return notRecorded(error instanceof Error ? (error.message.split("\n", 1)[0] ?? "") : String(error));
     }
+}
+
+/** A part that `JSON.stringify` would refuse, or write as `{}` whatever it holds. */
+function shown(_: string, item: unknown): unknown {
+    if (typeof item === "bigint") return item.toString();
+    if (typeof item !== "object" || item === null || Array.isArray(item) || isPlain(item)) return item;
+    if (types.isMap(item)) return Object.fromEntries([...item].map(([key, inner]) => [String(key), inner]));
+    if (types.isSet(item)) return [...item];
+    const bytes = bytesOf(item);
+    if (bytes !== undefined) return Buffer.from(bytes).toString("base64");
+    if (types.isNativeError(item)) return errorText(item);
+    return Object.keys(item).length === 0 ? notRecorded(`${kindOf(item)} is not JSON`) : item;
 }
 
 /** What stands on the record for a result that cannot be there. */

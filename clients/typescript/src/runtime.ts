@@ -195,7 +195,7 @@ export class Runtime implements AsyncDisposable {
         for (let n = 0; ; n += 1) {
             const execution = await executed(async () => this.#executor.execute(action, decision));
             if (execution.status === "success") return this.#verified(action, execution);
-            if (n >= this.#retries || signal?.aborted === true) return execution;
+            if (execution.status !== "failed" || n >= this.#retries || signal?.aborted === true) return execution;
             try {
                 await pause(Math.min(this.#backoff * 2 ** n, LONGEST_PAUSE), signal);
             } catch {
@@ -244,9 +244,12 @@ export class Runtime implements AsyncDisposable {
 }
 
 /** What a dry run says of an action. */
-function dry(action: Action, { approval, outcome, reason }: Evaluation): Result {
+function dry(action: Action, { approvalMode, outcome, reason }: Evaluation): Result {
     const blocked = outcome === "DENY";
-    const data: Json = { dryRun: true, ...(approval === "auto" ? { wouldExecute: true } : { approvalRequired: true }) };
+    const data: Json = {
+        dryRun: true,
+        ...(approvalMode === "auto" ? { wouldExecute: true } : { approvalRequired: true }),
+    };
     return Object.freeze({
         action,
         status: blocked ? "blocked" : "success",

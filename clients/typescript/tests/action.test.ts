@@ -210,11 +210,30 @@ test("whatever an action returned can be recorded", () => {
     cycle["cycle"] = cycle;
     expect(recordable(undefined)).toBeUndefined();
     expect(recordable(null)).toBeNull();
+    // By the rule for parameters where that takes it, and as much of it as there is elsewhere.
+    expect(recordable({ n: 10n, d: new Date(0) })).toEqual({ n: 10, d: "1970-01-01T00:00:00Z" });
     expect(recordable({ n: 10n, d: new Date(0), f: () => 1, nan: NaN })).toEqual({
         n: "10",
         d: "1970-01-01T00:00:00.000Z",
         nan: null,
     });
+    // Nothing that holds something becomes `{}`.
+    const held = {
+        map: new Map([["a", 1]]),
+        set: new Set([2, 1]),
+        bytes: Buffer.from([255]),
+        error: new Error("broken"),
+    };
+    const shown = { map: { a: 1 }, set: [1, 2], bytes: "/w==", error: "broken" };
+    expect(recordable(held)).toEqual(shown);
+    const nothing = { not_recorded: "a Response is not JSON" };
+    expect(recordable({ ...held, response: new Response("x"), f: () => 1 })).toEqual({
+        ...shown,
+        set: [2, 1],
+        bytes: expect.anything() as unknown,
+        response: nothing,
+    });
+    expect(recordable(new Response("x"))).toEqual(nothing);
     expect(recordable({ big: 2 ** 60, text: "\ud800" })).toEqual({ big: "1152921504606847000", text: "\ufffd" });
     expect(recordable(() => 1)).toEqual({ not_recorded: "a function is not JSON" });
     expect(recordable(cycle)).toEqual({ not_recorded: expect.stringMatching(/circular/i) as unknown });

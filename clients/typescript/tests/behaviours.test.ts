@@ -1,7 +1,10 @@
 /** Executes the behaviours that all SDKs share: behaviours.yaml and once.yaml, as tests/sdk/README.md reads them. */
 import { readFileSync } from "node:fs";
-import { type AddressInfo } from "node:net";
+import { mkdir, mkdtemp, rm, symlink } from "node:fs/promises";
 import { createServer } from "node:http2";
+import { type AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { Code as ConnectCode, ConnectError, type Interceptor } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { describe, expect, test } from "vitest";
@@ -15,6 +18,7 @@ import {
     AlreadyReported,
     type Approval,
     type AuditRow,
+    type ClientOptions,
     type Decision,
     GovernanceError,
     governed,
@@ -73,10 +77,9 @@ class World {
     /** RPCs whose next answer is lost. */
     readonly lost: string[] = [];
 
-    constructor(sidecar: Sidecar | undefined, endpoint: string, token: string | undefined) {
+    constructor(sidecar: Sidecar | undefined, reached: Pick<ClientOptions, "endpoint" | "apiKey">) {
         this.sidecar = sidecar;
-        const options = { endpoint, apiKey: token ?? "", retryDelay: 0.05, interceptors: [this.#loses()] };
-        this.agent = new AegisClient(options);
+        this.agent = new AegisClient({ ...reached, retryDelay: 0.05, interceptors: [this.#loses()] });
         this.people = sidecar?.people();
     }
 
@@ -295,7 +298,7 @@ async function evaluateStep(world: World, step: Reader): Promise<Settled> {
         actions.length === 1 && only !== undefined
             ? [await world.agent.evaluate({ action: only })]
             : await world.agent.evaluateMany({ actions });
-    return { came: evaluations.map((evaluation) => snake(evaluation)) };
+    return { came: evaluations.map((evaluation) => ({ ...snake(evaluation), approval: evaluation.approvalMode })) };
 }
 
 /** The verbs, and what each does. What belongs to a step beside its verb is taken from the reader. */
@@ -435,6 +438,10 @@ async function run(world: World, fields: unknown): Promise<void> {
 function rowFields(row: AuditRow): Fields {
     return {
         ...snake(row),
+        approval: row.approvalMode,
+        result_status: row.result?.status,
+        result_data: row.result?.data,
+        result_error: row.result?.error ?? "",
         type: row.action.type,
         target: row.action.target,
         risk_level: row.riskLevel,
@@ -475,7 +482,7 @@ async function startStub(fields: unknown): Promise<{ endpoint: string } & AsyncD
                         // eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment
                         outcome: outcome as Outcome,
                         riskLevel: RiskLevel.LOW,
-                        approval: ApprovalMode.AUTO,
+                        approvalMode: ApprovalMode.AUTO,
                     },
                 })),
         }),
@@ -487,6 +494,57 @@ async function startStub(fields: unknown): Promise<{ endpoint: string } & AsyncD
     };
 }
 
+/** The variables that say where a daemon is, and what to show it. */
+const VARIABLES = ["AEGIS_ENDPOINT", "AEGIS_DATA_DIR", "AEGIS_TOKEN", "AEGIS_API_KEY", "XDG_STATE_HOME", "HOME"];
+
+/** Does something, which must not wait, with these variables and none of the others. */
+function within<T>(environment: Readonly<Record<string, string>>, act: () => T): T {
+    const before = VARIABLES.map((name) => [name, process.env[name]] as const);
+    try {
+        for (const name of VARIABLES) Reflect.deleteProperty(process.env, name);
+        Object.assign(process.env, environment);
+        return act();
+    } finally {
+        for (const [name, value] of before) {
+            if (value === undefined) Reflect.deleteProperty(process.env, name);
+            else process.env[name] = value;
+        }
+    }
+}
+
+/** The world of an agent that finds its daemon by its environment alone. */
+async function foundWorld(sidecar: Sidecar, fields: Fields, home: string): Promise<World> {
+    const state = join(home, ".local/state");
+    await mkdir(state, { recursive: true });
+    await mkdir(join(home, "empty"));
+    await symlink(sidecar.dataDir, join(state, "aegis"));
+    const known: Readonly<Record<string, string>> = {
+        $home: home,
+        $state_home: state,
+        $data_dir: join(state, "aegis"),
+        $endpoint: sidecar.endpoint,
+        $empty: join(home, "empty"),
+        $nobody: await closedEndpoint(),
+    };
+    const values = Object.entries(fields).map(([name, value]) => {
+        const text = String(value);
+        const meant = text.startsWith("$") ? known[text] : text;
+        if (!VARIABLES.includes(name) || meant === undefined)
+            throw new Error(`environment: ${name}: ${text} is not known to this runner`);
+        return [name, meant] as const;
+    });
+    return within(Object.fromEntries(values), () => new World(sidecar, {}));
+}
+
+/** A port on which nobody listens. */
+async function closedEndpoint(): Promise<string> {
+    const server = createServer();
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const { port } = server.address() as AddressInfo;
+    await new Promise((resolve) => server.close(resolve));
+    return `http://127.0.0.1:${String(port)}`;
+}
+
 async function behave(behaviour: Reader, transport: Transport, sharedPolicy: string): Promise<void> {
     const policy = behaviour.take<string>("policy") ?? sharedPolicy;
     const [token, stub, steps] = [
@@ -495,16 +553,22 @@ async function behave(behaviour: Reader, transport: Transport, sharedPolicy: str
         behaviour.take<unknown[]>("steps"),
     ];
     const [record, count] = [behaviour.take("record"), behaviour.take("record_count")];
+    const environment = behaviour.take<Fields>("environment");
     behaviour.done();
     await using server = stub === undefined ? await startSidecar({ policy }) : await startStub(stub);
     const sidecar = "home" in server ? server : undefined;
     const endpoint = transport === "unix" && sidecar !== undefined ? sidecar.unixEndpoint : server.endpoint;
-    const world = new World(sidecar, endpoint, token);
+    const home = await mkdtemp(join(tmpdir(), "home-"));
+    const world =
+        environment === undefined || sidecar === undefined
+            ? new World(sidecar, { endpoint, apiKey: token ?? "" })
+            : await foundWorld(sidecar, environment, home);
     for (const step of steps ?? []) await run(world, step);
     expect([...world.background.keys()], "steps that nobody joined").toEqual([]);
     if (record !== undefined || count !== undefined) await holdRecord(world, record, count);
     world.agent.close();
     world.people?.close();
+    await rm(home, { recursive: true });
 }
 
 describe.each(["behaviours.yaml", "once.yaml"])("%s", (name) => {

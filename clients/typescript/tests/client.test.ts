@@ -1,12 +1,12 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { createServer as createHttp2Server } from "node:http2";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { type ConnectRouter, Code as ConnectCode, ConnectError } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
-import { afterEach, describe, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import {
     ActionDenied,
     AegisClient,
@@ -27,6 +27,12 @@ afterEach(() => void vi.unstubAllEnvs());
 
 const fails = (fields: Partial<AegisError>): AegisError => expect.objectContaining(fields) as AegisError;
 
+/** A directory that ends with the test. */
+async function temporary(): Promise<{ path: string } & AsyncDisposable> {
+    const path = await mkdtemp(join(tmpdir(), "aegis-home-"));
+    return { path, [Symbol.asyncDispose]: async () => rm(path, { recursive: true }) };
+}
+
 /** A server in this process that answers as it is told. */
 async function answering(routes: (router: ConnectRouter) => void): Promise<{ endpoint: string } & AsyncDisposable> {
     return listening(createHttp2Server(connectNodeAdapter({ grpc: true, routes })));
@@ -45,7 +51,12 @@ async function listening(server: Server): Promise<{ endpoint: string } & AsyncDi
     };
 }
 
-const decision = { decisionId: "dec_0", outcome: Outcome.ALLOW, riskLevel: RiskLevel.LOW, approval: ApprovalMode.AUTO };
+const decision = {
+    decisionId: "dec_0",
+    outcome: Outcome.ALLOW,
+    riskLevel: RiskLevel.LOW,
+    approvalMode: ApprovalMode.AUTO,
+};
 const action = { type: "read_contacts" };
 
 describe("the client's options", () => {
@@ -81,6 +92,67 @@ describe("the client's options", () => {
         vi.stubEnv("AEGIS_ENDPOINT", "http://127.0.0.1:1");
         await using explicit = new AegisClient({ endpoint: world.sidecar.unixEndpoint, apiKey: "" });
         expect(await explicit.health()).toBe(true);
+    });
+});
+
+describe("without an endpoint", () => {
+    const nowhere = ["AEGIS_ENDPOINT", "AEGIS_DATA_DIR", "XDG_STATE_HOME", "HOME", "AEGIS_TOKEN", "AEGIS_API_KEY"];
+    beforeEach(() => {
+        for (const name of nowhere) vi.stubEnv(name, "");
+    });
+    const found = (): string => {
+        const client = new AegisClient();
+        client.close();
+        return client.endpoint;
+    };
+
+    test("a client finds the daemon's socket in the data directory, as the command line does", async () => {
+        await using world = await stage();
+        const { dataDir } = world.sidecar;
+        const socket = `unix:${dataDir}/agent.sock`;
+        vi.stubEnv("AEGIS_DATA_DIR", dataDir);
+        await using client = new AegisClient();
+        expect(client.endpoint).toBe(socket);
+        expect((await client.propose({ action })).outcome).toBe("ALLOW");
+        // The variable wins, and nothing falls back to the port from a socket that is there.
+        vi.stubEnv("AEGIS_ENDPOINT", "http://127.0.0.1:1");
+        expect(found()).toBe("http://127.0.0.1:1");
+        vi.stubEnv("AEGIS_ENDPOINT", "");
+        await world.sidecar.kill();
+        expect(found()).toBe(socket);
+
+        await using home = await temporary();
+        for (const [variable, below] of [
+            ["XDG_STATE_HOME", "state"],
+            ["HOME", "home/.local/state"],
+        ] as const) {
+            const parent = join(home.path, below);
+            await mkdir(parent, { recursive: true });
+            await symlink(dataDir, join(parent, "aegis"));
+            vi.stubEnv("AEGIS_DATA_DIR", "");
+            vi.stubEnv(variable, join(home.path, below.split("/")[0] ?? ""));
+            expect(found()).toBe(`unix:${parent}/aegis/agent.sock`);
+            vi.stubEnv(variable, "");
+        }
+    });
+
+    test("what is no socket is none, nor is a relative path of the system's variables", async () => {
+        await using home = await temporary();
+        vi.stubEnv("HOME", relative(process.cwd(), home.path));
+        vi.stubEnv("AEGIS_DATA_DIR", home.path);
+        expect(found()).toBe("http://127.0.0.1:50051");
+        await writeFile(join(home.path, "agent.sock"), "");
+        expect(found()).toBe("http://127.0.0.1:50051");
+    });
+
+    test("the platform's name for the credential counts where there is no token", async () => {
+        await using world = await stage();
+        vi.stubEnv("AEGIS_ENDPOINT", world.sidecar.endpoint);
+        vi.stubEnv("AEGIS_API_KEY", `aegis_${"A".repeat(43)}`);
+        await using wrong = new AegisClient();
+        await expect(wrong.propose({ action })).rejects.toThrow(fails({ reason: "CREDENTIAL_INVALID" }));
+        vi.stubEnv("AEGIS_TOKEN", "two words");
+        expect(() => new AegisClient()).toThrow("characters that no credential has");
     });
 });
 
@@ -229,9 +301,9 @@ describe("a report", () => {
             await world.client.report(allowed, { status: "success", data, error: "e".repeat(100_000) });
         }
         for (const row of await world.rows()) {
-            expect(row.resultStatus).toBe("success");
-            expect(row.resultData).toEqual({ not_recorded: expect.stringMatching(/./) as unknown });
-            expect(row.resultError).toMatch(/^e+\.\.\.$/);
+            expect(row.result?.status).toBe("success");
+            expect(row.result?.data).toEqual({ not_recorded: expect.stringMatching(/./) as unknown });
+            expect(row.result?.error).toMatch(/^e+\.\.\.$/);
         }
         const blocked = await world.client.propose({ action: { type: "delete" } });
         await expect(world.client.report(blocked, { status: "success" })).rejects.toThrow(
@@ -297,17 +369,27 @@ describe("reviewing", () => {
             identity: { subject: "anonymous" },
             sessionId: "s-1",
             metadata: { source: "test" },
+            state: "pending",
+            votes: [],
+            masked: [],
+            version: 1,
             ending: undefined,
         });
         expect(await world.people.listApprovals({ actorId: "somebody" })).toEqual([]);
         const shown = await world.people.getApproval(approval?.approvalId ?? "");
-        expect(shown.history).toMatchObject([{ type: "read_contacts", outcome: "ALLOW" }]);
+        expect(shown.history).toMatchObject([{ type: "read_contacts", outcome: "ALLOW", resultStatus: undefined }]);
         const other = { ...shown, actionDigest: "0".repeat(64) };
         await expect(world.people.approve(other)).rejects.toThrow(fails({ reason: "DIGEST_MISMATCH" }));
-        expect((await world.people.approve(shown, { reason: "fine" })).ending).toMatchObject({
-            kind: "approved",
-            reason: "fine",
+        const ended = await world.people.approve(shown, { reason: "fine" });
+        expect(ended).toMatchObject({
+            state: "approved",
+            votes: [{ verdict: "approve", reason: "fine", actionDigest: shown.actionDigest }],
+            ending: { kind: "approved", reason: "fine", by: { subject: ended.votes[0]?.by.subject } },
         });
+        expect(ended.version).toBeGreaterThan(shown.version);
+        expect(await world.people.listApprovals()).toEqual([]);
+        const glob = { actionType: "trans*", target: "b?nk", states: ["approved"] } as const;
+        expect(await world.people.listApprovals(glob)).toMatchObject([{ approvalId: shown.approvalId }]);
         const late = world.people.deny(shown);
         await expect(late).rejects.toThrow(GovernanceError);
         await expect(late).rejects.toThrow(fails({ code: "FAILED_PRECONDITION", reason: "ALREADY_DECIDED" }));
@@ -366,11 +448,11 @@ describe("the record", () => {
             return found;
         };
         expect(await targets({ actionType: "read_contacts" })).toBe("abcd");
-        expect(await targets({ limit: 2, outcome: "ALLOW" })).toBe("cd");
-        expect(await targets({ limit: 2, newestFirst: true, riskLevel: "low", approval: "auto" })).toBe("dc");
-        expect(await targets({ resultStatus: "blocked", since: new Date(0), until: new Date() })).toBe("");
+        expect(await targets({ limit: 2, outcomes: ["ALLOW"] })).toBe("cd");
+        expect(await targets({ limit: 2, newestFirst: true, riskLevels: ["low"], approvalModes: ["auto"] })).toBe("dc");
+        expect(await targets({ resultStatuses: ["blocked"], since: new Date(0), until: new Date() })).toBe("");
         expect(await targets({ until: new Date(0) })).toBe("");
-        await expect(targets({ outcome: "MAYBE" as "ALLOW" })).rejects.toThrow("`MAYBE` is none of ALLOW, DENY");
+        await expect(targets({ outcomes: ["MAYBE" as "ALLOW"] })).rejects.toThrow("`MAYBE` is none of ALLOW, DENY");
     });
 
     test("is followed across a restart without a gap", async () => {
@@ -397,7 +479,7 @@ describe("the record", () => {
 test("an evaluation says why where it is asked by somebody who may know", async () => {
     await using world = await stage();
     const evaluation = await world.people.evaluate({ action: { type: "delete" }, explain: true, at: new Date() });
-    expect(evaluation).toMatchObject({ outcome: "DENY", approval: "block" });
+    expect(evaluation).toMatchObject({ outcome: "DENY", approvalMode: "block" });
     expect(evaluation.trace.at(-1)).toMatchObject({ rule: "no_deletes", matched: true });
     await expect(world.client.evaluate({ action, explain: true })).rejects.toThrow(fails({ reason: "ROLE_REQUIRED" }));
     expect(await world.client.evaluateMany({ actions: [] })).toEqual([]);

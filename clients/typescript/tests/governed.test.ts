@@ -33,7 +33,7 @@ test("a governed function keeps its types, its name and its `this`", async () =>
     expect(await new Crm().find({ id: 7 })).toBe("crm 7");
     const none = governed(() => undefined, options);
     await none();
-    expect((await world.rows()).map(({ action, resultData }) => [action.params, resultData])).toEqual([
+    expect((await world.rows()).map(({ action, result }) => [action.params, result?.data])).toEqual([
         [{ args: [1] }, 2],
         [{ args: [1, 2] }, 3],
         [{ id: 7 }, "crm 7"],
@@ -93,23 +93,99 @@ test("an instance of a class runs as itself, and not where it says something els
     expect(await world.record()).toEqual(["pay ALLOW success", "pay ALLOW skipped"]);
 });
 
-test("a callback that describes the arguments changes nothing afterwards", async () => {
+test("an instance that could answer differently when it runs is refused before it is proposed", async () => {
     await using world = await stage();
-    let kept: { to: string } = { to: "" };
-    const pay = governed((args: { to: string }) => `paid ${args.to}`, {
-        type: "pay",
-        params: (args) => {
-            kept = args;
-            return { to: args.to };
-        },
+    let reads = 0;
+    const lie = (): string => ((reads += 1) < 3 ? "/safe" : "/etc/passwd");
+    class Getter {
+        get path(): string {
+            return lie();
+        }
+        toJSON(): object {
+            return { path: this.path };
+        }
+    }
+    class Inheriting extends Getter {}
+    class Holding {
+        readonly path = "/safe";
+        readonly inner = {
+            get path(): string {
+                return lie();
+            },
+        };
+        toJSON(): object {
+            return { path: this.inner.path };
+        }
+    }
+    class Plain {
+        path = "/safe";
+        toJSON(): object {
+            return { path: this.path };
+        }
+    }
+    const own = Object.defineProperty(new Plain(), "path", { get: lie, enumerable: true });
+    const inMap = Object.assign(new Plain(), {
+        files: new Map([["a", Object.defineProperty({}, "path", { get: lie })]]),
+    });
+    const proxy = new Proxy(new Plain(), {
+        get: (target, key): unknown => (key === "path" ? lie() : Reflect.get(target, key)),
+    });
+    const ran: string[] = [];
+    const path = (given: { readonly path?: string }): void => void ran.push(given.path ?? "");
+    const read = governed(path, { type: "read", client: world.client });
+    const described = governed(path, { type: "read", params: (given) => ({ path: given.path }), client: world.client });
+    const nested = governed(({ file }: { readonly file: { readonly path?: string } }) => path(file), {
+        type: "read",
         client: world.client,
     });
-    const paying = expect(pay({ to: "ada" })).rejects.toThrow("the arguments changed");
-    await eventually(async () => ((await world.people.listApprovals()).length > 0 ? true : undefined));
-    kept.to = "eve";
-    await world.answer(true);
-    await paying;
-    expect(await world.record()).toEqual(["pay ALLOW skipped"]);
+    for (const given of [new Getter(), new Inheriting(), new Holding(), own, inMap, proxy]) {
+        for (const call of [read(given), described(given), nested({ file: given })]) {
+            await expect(call).rejects.toThrow(/has the getter `path`|Proxy/);
+        }
+    }
+    expect(await world.record()).toEqual([]);
+    expect(ran).toEqual([]);
+    // What has nothing to hide runs, as do the platform's own classes, whose getters everybody knows.
+    await read(new Plain());
+    const url = governed((request: Request) => request.url, {
+        type: "read",
+        params: (request) => ({ url: request.url }),
+        client: world.client,
+    });
+    expect(await url(new Request("http://a.example/"))).toBe("http://a.example/");
+    expect(ran).toEqual(["/safe"]);
+});
+
+test("a callback that describes the arguments changes nothing that runs", async () => {
+    await using world = await stage();
+    const kept: { to: string }[] = [];
+    const keep = (args: { to: string }): { to: string } => {
+        kept.push(args);
+        return args;
+    };
+    let goOn = (): void => undefined;
+    const going = new Promise<void>((resolve) => (goOn = resolve));
+    const pay = governed(
+        async (args: { to: string }) => {
+            await going;
+            return `paid ${args.to}`;
+        },
+        {
+            type: "read",
+            params: (args) => ({ to: keep(args).to }),
+            description: (args) => keep(args).to,
+            idempotencyKey: (args) => `pay-${keep(args).to}-of-today`,
+            client: world.client,
+            onDecision: () => kept.forEach((args) => (args.to = "eve")),
+        },
+    );
+    const paying = pay({ to: "ada" });
+    // Before it runs, and while it does.
+    await eventually(() => (kept.length === 5 ? true : undefined));
+    for (const args of kept) args.to = "eve";
+    goOn();
+    expect(await paying).toBe("paid ada");
+    expect(await world.record()).toEqual(["read ALLOW success"]);
 });
 
 test("arguments of every day are proposed as JSON and arrive as what they are", async () => {
@@ -241,7 +317,7 @@ test("a call that is aborted while it waits is withdrawn", async () => {
     controller.abort();
     await paying;
     const [row] = await world.rows();
-    expect(row).toMatchObject({ outcome: "DENY", resultStatus: "skipped", ending: { kind: "cancelled" } });
+    expect(row).toMatchObject({ outcome: "DENY", result: { status: "skipped" }, ending: { kind: "cancelled" } });
 });
 
 test("a proposal whose answer comes too late is withdrawn, whoever notices the deadline first", async () => {
@@ -327,5 +403,5 @@ test("what a function throws comes out as it is", async () => {
         const read = governed(() => Promise.reject(thrown as Error), { type: "read", client: world.client });
         await expect(read()).rejects.toBe(thrown);
     }
-    expect((await world.rows()).map(({ resultError }) => resultError)).toEqual(["broken", "text", '{"code":1}']);
+    expect((await world.rows()).map(({ result }) => result?.error)).toEqual(["broken", "text", '{"code":1}']);
 });

@@ -34,10 +34,10 @@ describe("a plan", () => {
         );
         expect([plan.length, plan.hasBlocked, plan.requiresApproval, plan.autoOnly]).toEqual([3, true, true, false]);
         expect([...plan.filter({ allowedOnly: true })].map(({ action }) => action.type)).toEqual(["read", "transfer"]);
-        expect(plan.filter({ riskLevel: "low", approval: "auto" }).autoOnly).toBe(true);
+        expect(plan.filter({ riskLevel: "low", approvalMode: "auto" }).autoOnly).toBe(true);
         expect((JSON.parse(JSON.stringify(plan)) as unknown[])[2]).toMatchObject({ evaluation: { outcome: "DENY" } });
         expect(await world.rows()).toEqual([]);
-        const [one] = await runtime.execute(plan.filter({ approval: "auto" }));
+        const [one] = await runtime.execute(plan.filter({ approvalMode: "auto" }));
         expect(one).toMatchObject({ status: "success", ok: true, data: "did read", decision: { outcome: "ALLOW" } });
     });
 
@@ -159,12 +159,14 @@ describe("a runtime", () => {
         await using runtime = new Runtime({ executor: echo, client: world.client, auditor: world.people });
         await runtime.runOne({ type: "read", target: "crm" });
         await runtime.runOne({ type: "delete" });
-        expect(await runtime.audit.rows({ actionType: "read" })).toMatchObject([{ id: 1, resultData: "did read" }]);
-        expect(JSON.parse(await runtime.audit.json({ resultStatus: "blocked" }))).toMatchObject([
+        expect(await runtime.audit.rows({ actionType: "read" })).toMatchObject([
+            { number: 1, result: { data: "did read" } },
+        ]);
+        expect(JSON.parse(await runtime.audit.json({ resultStatuses: ["blocked"] }))).toMatchObject([
             { action: { type: "delete" } },
         ]);
         const lines = (await runtime.audit.jsonl({ newestFirst: true })).trimEnd().split("\n");
-        expect(lines.map((line) => (JSON.parse(line) as { id: number }).id)).toEqual([2, 1]);
+        expect(lines.map((line) => (JSON.parse(line) as { number: number }).number)).toEqual([2, 1]);
         const blind = new Runtime({ executor: echo, client: world.client });
         await expect(blind.audit.rows()).rejects.toThrow("an auditor's credential");
         await using agent = new Runtime({ executor: echo, client: world.client, auditor: world.client });

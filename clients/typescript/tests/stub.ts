@@ -32,7 +32,7 @@ export async function startStub(
     const calls: string[] = [];
     const whole = (decision: Answer): Answer => ({
         riskLevel: RiskLevel.LOW,
-        approval: ApprovalMode.AUTO,
+        approvalMode: ApprovalMode.AUTO,
         ...decision,
     });
     const answer = (name: string, decision: Answer) => () => {

@@ -45,9 +45,7 @@ export async function stage(policy: string = POLICY): Promise<Stage> {
         people,
         rows,
         record: async () =>
-            (await rows()).map(
-                ({ action, outcome, resultStatus }) => `${action.type} ${outcome} ${resultStatus ?? "-"}`,
-            ),
+            (await rows()).map(({ action, outcome, result }) => `${action.type} ${outcome} ${result?.status ?? "-"}`),
         answer: async (approved, reason) => {
             for await (const event of people.streamApprovals()) {
                 if (event.kind !== "pending") continue;

@@ -99,7 +99,7 @@ impl Reader {
                 let kept = policies.get(&revision.0)?.is_some();
                 require(kept, || format!("record {sequence} loads the policy {revision}, which is not kept"))?;
             }
-            log.take(sequence, record.event).map_err(wrong)?;
+            log.take(record).map_err(wrong)?;
         }
         log.retired = self.number(RETIRED)?;
         log.check_redactions().map_err(damaged)?;

@@ -59,7 +59,10 @@ async fn write(store: &Store, count: u64) {
             .transact(move |tx| {
                 let inserted = tx.insert_decision(draft)?;
                 let (report, decision_id) = (report(ResultStatus::Success), decision_id(number));
-                tx.append(at, &Event::Result { decision_id, report: report.clone(), masked: Vec::new() })?;
+                tx.append(
+                    at,
+                    &Event::Result { decision_id, report: report.clone(), masked: Vec::new(), marks: Vec::new() },
+                )?;
                 let mut state = inserted.state;
                 state.result = Some(report);
                 tx.update_row(inserted.row, &state)

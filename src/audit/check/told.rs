@@ -3,10 +3,10 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::audit::log::leaf::REDACTED;
-use crate::audit::log::record::Event;
+use crate::audit::log::record::{Event, Record};
 use crate::audit::rows::facts::Facts;
 use crate::audit::rows::keys::EMPTY;
-use crate::audit::rows::row::{ConfirmationClosed, RowState};
+use crate::audit::rows::row::{ConfirmationClosed, RowState, Vote};
 use crate::domain::{ApprovalId, DecisionId, Digest, Ending, Outcome, Report, ResultStatus, Timestamp, TokenId};
 
 /// What the log says about one decision.
@@ -16,6 +16,7 @@ pub(super) struct Told {
     sequence: Option<u64>,
     question: Option<Question>,
     ending: Option<(ApprovalId, Ending)>,
+    votes: Vec<Vote>,
     closed: Option<ConfirmationClosed>,
     report: Option<Report>,
 }
@@ -61,7 +62,8 @@ impl Log {
     }
 
     /// Reads the next record. Fails if it contradicts the records before it.
-    pub(super) fn take(&mut self, sequence: u64, event: Event) -> Result<(), String> {
+    pub(super) fn take(&mut self, record: Record) -> Result<(), String> {
+        let Record { sequence, record_id, time, event, .. } = record;
         match event {
             Event::Decision(decision) => {
                 // A record about a decision must come after the decision.
@@ -76,8 +78,10 @@ impl Log {
                     return Err(format!("{decision_id} asks twice"));
                 }
             }
-            Event::ApprovalEnded { approval_id, decision_id, ending, .. } => {
-                if self.told(decision_id).ending.replace((approval_id, ending)).is_some() {
+            Event::ApprovalEnded { approval_id, decision_id, ending, vote, .. } => {
+                let told = self.told(decision_id);
+                told.votes.extend(vote.map(|vote| Vote { record_id, voted_at: time, vote }));
+                if told.ending.replace((approval_id, ending)).is_some() {
                     return Err(format!("{approval_id} ends twice"));
                 }
             }
@@ -88,7 +92,7 @@ impl Log {
                     return Err(format!("{decision_id} is confirmed twice"));
                 }
             }
-            Event::ConfirmationCancelled { decision_id } => {
+            Event::ConfirmationCancelled { decision_id, .. } => {
                 self.told(decision_id).closed = Some(ConfirmationClosed::Cancelled);
             }
             Event::Result { decision_id, report, .. } => self.told(decision_id).report = Some(report),
@@ -134,6 +138,7 @@ impl Log {
             | Event::IdentitiesRejected { .. }
             | Event::DiskFull { .. }
             | Event::RecordRecovered { .. }
+            | Event::ClockJumped { .. }
             | Event::CallsRefused { .. } => {}
         }
         Ok(())
@@ -243,6 +248,10 @@ fn ending(state: &RowState) -> Option<(ApprovalId, &Ending)> {
     Some((approval.approval_id, approval.ending()?))
 }
 
+fn votes(state: &RowState) -> &[Vote] {
+    state.approval.as_ref().map_or(&[], |approval| &approval.votes)
+}
+
 fn closed(state: &RowState) -> Option<ConfirmationClosed> {
     state.confirmation.as_ref().and_then(|confirmation| confirmation.closed)
 }
@@ -259,6 +268,9 @@ pub(super) fn agrees(state: &RowState, told: &Told) -> Result<(), String> {
             state.approval, told.question, told.ending
         ));
     }
+    if votes(state) != told.votes {
+        return Err(format!("its votes are {:?}, the log has {:?}", votes(state), told.votes));
+    }
     if closed(state) != told.closed {
         return Err(format!("its confirmation is {:?}, the log has {:?}", closed(state), told.closed));
     }
@@ -266,6 +278,13 @@ pub(super) fn agrees(state: &RowState, told: &Told) -> Result<(), String> {
     match (&state.result, &told.report) {
         (None, None) => Ok(()),
         (Some(result), Some(report)) if result == report => Ok(()),
+        // A large value is in the record alone.
+        (Some(result), Some(report))
+            if state.reported.is_some_and(|reported| reported.data_in.is_some())
+                && *result == Report { data: None, ..report.clone() } =>
+        {
+            Ok(())
+        }
         // The daemon sets these results itself, with the decision or with its ending.
         (Some(result), None) if settled_by_us.contains(&result.status) => Ok(()),
         (result, report) => Err(format!("its result is {result:?}, the log has {report:?}")),
@@ -319,6 +338,8 @@ pub(super) fn is_scrubbed(facts: &Facts, state: &RowState) -> Result<(), String>
         "its token"
     } else if ending(state).is_some_and(|(_, it)| it.by != REDACTED || it.reason != REDACTED) {
         "the reviewer and the reason of its approval"
+    } else if !votes(state).is_empty() {
+        "the votes of its approval"
     } else if state.result.as_ref().is_some_and(|it| it.data.is_some() || !["", REDACTED].contains(&&*it.error)) {
         "the data of its result"
     } else if state.outcome_now() == Outcome::Escalate {

@@ -294,7 +294,12 @@ fn each_key_is_signed_by_the_key_before_it() {
 fn a_receipt_proves_one_decision_and_no_byte_of_it_can_be_changed() {
     let log = Log::new()
         .decisions(3)
-        .with(Event::Result { decision_id: decision_id(1), report: report(ResultStatus::Success), masked: vec![] })
+        .with(Event::Result {
+            decision_id: decision_id(1),
+            report: report(ResultStatus::Success),
+            masked: vec![],
+            marks: vec![],
+        })
         .rotated(1, 2);
     let receipt = log.receipt(&[1, 3, 5, 6], 2);
     let text = receipt.to_string();

@@ -1,12 +1,12 @@
 //! [`History`]: reads existing records, oldest or newest first, in batches.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::batch::{BATCH, Batch, Followed, StatusTime, View, read_after};
+use crate::audit::rows::filter::RowFilter;
 use crate::audit::rows::query::{Order, Page, Query};
-use crate::audit::rows::row::RowFilter;
 use crate::audit::state::Store;
-use crate::domain::DecisionId;
+use crate::domain::{DecisionId, Digest};
 use crate::store::StoreError;
 
 /// What to read.
@@ -121,7 +121,7 @@ impl History {
         }
         let (mut cursor, mut left, mut first) = (None, limit, None);
         while left > 0 {
-            let page = self.page(&filter, Order::NewestFirst, cursor, left).await?;
+            let (page, _) = self.page(&filter, Order::NewestFirst, cursor, left, false).await?;
             left -= page.rows.len() as u64;
             first = page.rows.last().map(|last| last.row).or(first);
             if page.next.is_none() {
@@ -133,25 +133,37 @@ impl History {
     }
 
     async fn next_rows(&mut self, filter: RowFilter, after: Option<u64>, limit: u64) -> Result<Batch, StoreError> {
-        let page = self.page(&filter, self.order, after, limit).await?;
+        let forwards = self.order == Order::OldestFirst;
+        let (page, leaves) = self.page(&filter, self.order, after, limit, forwards).await?;
         let limit = limit - page.rows.len() as u64;
         if page.next.is_some() && limit > 0 {
             self.left = Left::Rows { filter, after: page.next, limit };
         }
-        let forwards = self.order == Order::OldestFirst;
         let items = page
             .rows
             .into_iter()
             .map(|row| (if forwards { row.state.sequence } else { 0 }, Followed::Row(Box::new(row))));
-        Ok(Batch { items: items.collect() })
+        Ok(Batch { items: items.collect(), leaves })
     }
 
-    async fn page(&self, filter: &RowFilter, order: Order, after: Option<u64>, limit: u64) -> Result<Page, StoreError> {
+    /// A page of rows, with the leaf hashes of their records if they can be resumed after.
+    async fn page(
+        &self,
+        filter: &RowFilter,
+        order: Order,
+        after: Option<u64>,
+        limit: u64,
+        with_leaves: bool,
+    ) -> Result<(Page, BTreeMap<u64, Digest>), StoreError> {
         let (filter, (now, unreported_after)) = (filter.clone(), self.time.now());
         let limit = usize::try_from(limit).unwrap_or(BATCH).min(BATCH);
-        let scan = self
-            .store
-            .scan(move |reader| reader.rows(&Query { filter: &filter, order, after, limit, now, unreported_after }));
+        let scan = self.store.scan(move |reader| {
+            let page = reader.rows(&Query { filter: &filter, order, after, limit, now, unreported_after })?;
+            let sequences = page.rows.iter().filter(|_| with_leaves).map(|row| row.state.sequence);
+            let leaves = sequences.map(|sequence| Ok((sequence, reader.leaf_after(sequence)?)));
+            let leaves = leaves.collect::<Result<_, StoreError>>()?;
+            Ok((page, leaves))
+        });
         scan.await
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Batch, Followed, Follower, History, Selection, StatusTime, Until, View};
+use super::{Batch, CursorError, Followed, Follower, History, Selection, StatusTime, StreamCursor, Until, View};
 use crate::audit::testing::{UNREPORTED, decision, decision_id, draft, later, options, place, report};
 use crate::audit::{Cursor, Draft, Event, Opening, Options, Order, RowFilter, Store, TxError};
 use crate::domain::{ResultStatus, SystemClock};
@@ -22,7 +22,8 @@ async fn settle(store: &Store, number: u64) {
     let settled = store.transact(move |tx| {
         let (row, mut state) = tx.row_by_decision(decision_id(number))?.expect("it was decided");
         let report = report(ResultStatus::Success);
-        let result = Event::Result { decision_id: decision_id(number), report: report.clone(), masked: vec![] };
+        let result =
+            Event::Result { decision_id: decision_id(number), report: report.clone(), masked: vec![], marks: vec![] };
         tx.append(later(number), &result)?;
         state.result = Some(report);
         tx.update_row(row, &state)
@@ -70,7 +71,7 @@ async fn rows_come_again_as_they_change_and_several_changes_at_once_are_one() {
     let mut resumed = Follower::after(&store, Until::Committed, 600, view, time());
     assert_eq!(rows(&ready(&mut resumed).await), [(601, 4), (602, 600), (603, 6)]);
 
-    let filter = RowFilter { status: Some(ResultStatus::Success), ..RowFilter::default() };
+    let filter = RowFilter { statuses: vec![ResultStatus::Success], ..RowFilter::default() };
     let mut filtered = Follower::after(&store, Until::Committed, 0, View::Rows(filter), time());
     assert_eq!(rows(&ready(&mut filtered).await), [(4, 4), (6, 6), (601, 4), (602, 600), (603, 6)]);
 }
@@ -128,7 +129,7 @@ async fn who_comes_too_late_for_payloads_is_told_which() {
 
 async fn all(mut history: History) -> Vec<(u64, Followed)> {
     let mut items = Vec::new();
-    while let Some(Batch { items: more }) = history.next().await.unwrap() {
+    while let Some(Batch { items: more, .. }) = history.next().await.unwrap() {
         items.extend(more);
     }
     items
@@ -187,4 +188,84 @@ async fn a_cursor_moves_forwards_only_and_survives() {
     store.transact(|tx| tx.drop_cursor("mail")).await.unwrap();
     assert_eq!(store.transact(|tx| Ok::<_, TxError>(tx.cursors_before(10)?.len())).await.unwrap(), 1);
     assert_eq!(store.look(|reader| reader.cursor("mail")).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_cursor_resumes_its_own_log_and_no_other_place() {
+    let (_directory, path) = place();
+    let store = Store::open(&path, options()).unwrap();
+    decide(&store, 0..10).await;
+    let cursor = store.look(|reader| reader.cursor_after(7)).await.unwrap();
+    let read: StreamCursor = cursor.to_string().parse().unwrap();
+    assert_eq!(read, cursor);
+    assert_eq!(store.look(move |reader| reader.resume(read)).await.unwrap(), Ok(7));
+    let begin = store.look(|reader| reader.cursor_after(0)).await.unwrap();
+    assert_eq!(store.look(move |reader| reader.resume(begin)).await.unwrap(), Ok(0));
+
+    // A shorter log of the same name, and then one that went on in another way.
+    let (_directory, path) = place();
+    let other = Store::open(&path, options()).unwrap();
+    decide(&other, 0..5).await;
+    let ahead = CursorError::Ahead { sequence: 7, last: 5 };
+    assert_eq!(other.look(move |reader| reader.resume(read)).await.unwrap(), Err(ahead));
+    decide(&other, 100..110).await;
+    let fork = CursorError::OtherLog { sequence: 7 };
+    assert_eq!(other.look(move |reader| reader.resume(read)).await.unwrap(), Err(fork));
+    for malformed in ["", "7", &cursor.to_string()[2..]] {
+        assert_eq!(malformed.parse::<StreamCursor>(), Err(CursorError::Malformed));
+    }
+}
+
+#[tokio::test]
+async fn every_item_that_can_be_resumed_after_has_its_cursor() {
+    let (_directory, path) = place();
+    let store = Store::open(&path, options()).unwrap();
+    decide(&store, 0..300).await;
+    settle(&store, 3).await;
+    let log = store.look(crate::store::Reader::log_mark).await.unwrap();
+    for view in [View::Records, View::Rows(RowFilter::default())] {
+        let newest = Selection::Newest(view.clone(), None);
+        let mut history = History::begin(&store, newest, Order::OldestFirst, time()).await.unwrap();
+        let mut follower = Follower::after(&store, Until::Committed, 0, view, time());
+        let mut batches = Vec::new();
+        while let Some(batch) = history.next().await.unwrap() {
+            batches.push(batch);
+        }
+        while let Some(batch) = follower.ready().await.unwrap() {
+            batches.push(batch);
+        }
+        let mut count = 0;
+        for batch in batches {
+            for (sequence, _) in &batch.items {
+                let cursor = log.cursor(*sequence, batch.leaf(*sequence));
+                assert_eq!(store.look(move |reader| reader.resume(cursor)).await.unwrap(), Ok(*sequence));
+                count += 1;
+            }
+        }
+        assert!(count >= 600, "{count}");
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_stops_matching_leaves_and_one_that_never_could_does_not() {
+    let (_directory, path) = place();
+    let store = Store::open(&path, options()).unwrap();
+    decide(&store, 0..3).await;
+    let clock =
+        StatusTime { clock: Arc::new(SystemClock::start()), unreported_after: Duration::from_secs(u64::MAX / 4) };
+    let waiting = |session: &str| RowFilter {
+        statuses: vec![ResultStatus::Failed],
+        session_id: Some(session.to_owned()),
+        ..RowFilter::default()
+    };
+    settle(&store, 1).await;
+    for (session, left) in [("s1", 1), ("another", 0)] {
+        let mut follower = Follower::after(&store, Until::Committed, 3, View::Rows(waiting(session)), clock.clone());
+        let items = ready(&mut follower).await;
+        assert_eq!(items.len(), left, "{session}: {items:?}");
+        for (sequence, item) in items {
+            assert!(matches!(item, Followed::Left { row: 2, decision_id: id } if id == decision_id(1)));
+            assert_eq!(sequence, 4);
+        }
+    }
 }

@@ -3,6 +3,7 @@
 pub(crate) mod append;
 pub mod checkpoint;
 pub(crate) mod end;
+mod find;
 pub(crate) mod identity;
 pub(crate) mod leaf;
 pub mod merkle;
@@ -21,6 +22,6 @@ pub(crate) mod unsealed;
 pub use append::Appended;
 pub use identity::{LogIdentity, LogKey, sign_rotation, verify_rotation};
 pub use leaf::{LEAF_DOMAIN, LEAF_HASH_LEN, REDACTED, SALT_LEN, leaf_data, leaf_hash};
-pub use record::{Cursor, DecisionRecord, Event, IdentityRecord, RECORD_VERSION, Record};
+pub use record::{Cursor, DecisionRecord, Event, IdentityRecord, RECORD_VERSION, Record, VoteRecord};
 pub use stored::{Content, StoredRecord};
 pub use tiles::TILE_WIDTH;

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::domain::{
-    Action, Actor, Approval, ApprovalId, Caller, DecisionId, Digest, Ending, How, Outcome, ParamPath, ParamsError,
-    Peer, RecordId, Report, RiskLevel, Role, Timestamp, TokenId, canonical_json,
+    Action, Actor, Approval, ApprovalId, Caller, DecisionId, Digest, Ending, How, Mark, Outcome, ParamPath,
+    ParamsError, Peer, RecordId, Report, RiskLevel, Role, Timestamp, TokenId, Verdict, canonical_json,
 };
 
 /// The version of the record's JSON. A reader refuses any other version.
@@ -94,6 +94,9 @@ pub enum Event {
         how: Option<How>,
         /// The revision in force when it ended.
         policy_revision: Digest,
+        /// The vote of the reviewer, if it was one that ended the approval. Older records do not have it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        vote: Option<VoteRecord>,
     },
     /// The agent's own user confirmed: a second proposal redeemed the token.
     Confirmed {
@@ -106,6 +109,9 @@ pub enum Event {
     ConfirmationCancelled {
         /// The decision that asked for confirmation.
         decision_id: DecisionId,
+        /// Why, in the proposer's words; empty if it gave no reason.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        reason: String,
     },
     /// The daemon denied a retry with the idempotency key of an allowed, unreported action, because the policy now
     /// blocks it. The earlier decision does not change, because its action may have run.
@@ -126,6 +132,9 @@ pub enum Event {
         /// Which values of the report are masked.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         masked: Vec<ParamPath>,
+        /// Where each placeholder of the report stands.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        marks: Vec<Mark>,
     },
     /// An admin created a token. The record does not contain its hash: only the store needs it.
     TokenCreated {
@@ -152,6 +161,9 @@ pub enum Event {
         subject: String,
         /// Who revoked it.
         by: String,
+        /// When, if that was earlier than this record: the record could not be written then.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<Timestamp>,
     },
     /// An identities file came into force.
     IdentitiesLoaded {
@@ -175,6 +187,13 @@ pub enum Event {
         since: Timestamp,
         /// The last error of the fault.
         why: String,
+    },
+    /// The wall clock jumped, or was set back while the daemon was not running.
+    ClockJumped {
+        /// The time that it should have shown, or that of the last record.
+        before: Timestamp,
+        /// The time that it showed.
+        after: Timestamp,
     },
     /// The log got its name and its first signing key.
     LogStarted {
@@ -242,7 +261,7 @@ impl Event {
             Self::ApprovalRequested { decision_id, .. }
             | Self::ApprovalEnded { decision_id, .. }
             | Self::Confirmed { decision_id, .. }
-            | Self::ConfirmationCancelled { decision_id }
+            | Self::ConfirmationCancelled { decision_id, .. }
             | Self::ReplayDenied { decision_id, .. }
             | Self::Result { decision_id, .. }
             | Self::DecisionRedacted { decision_id, .. } => Some(*decision_id),
@@ -256,6 +275,7 @@ impl Event {
             | Self::IdentitiesRejected { .. }
             | Self::DiskFull { .. }
             | Self::RecordRecovered { .. }
+            | Self::ClockJumped { .. }
             | Self::LogStarted { .. }
             | Self::RecordsRetired { .. }
             | Self::LogKeyRotated { .. }
@@ -301,6 +321,10 @@ pub struct DecisionRecord {
     /// secret key nobody can guess values.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub masked_digests: BTreeMap<ParamPath, Digest>,
+    /// Where each placeholder stands. Text that looks like a placeholder and has no mark was sent so. Older records have
+    /// no marks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub marks: Vec<Mark>,
     /// The answer.
     pub outcome: Outcome,
     /// Why, for people.
@@ -328,6 +352,20 @@ pub struct DecisionRecord {
     /// Whether the daemon runs the action when it is allowed, and reports its result. The proposer reports nothing then.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub executes: bool,
+}
+
+/// A reviewer's vote, as on the record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VoteRecord {
+    /// What the reviewer decided.
+    pub verdict: Verdict,
+    /// The reviewer.
+    pub by: IdentityRecord,
+    /// The reason that the reviewer gave.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// The digest of the action that the reviewer saw.
+    pub action_digest: Digest,
 }
 
 /// An identity, as on the record.

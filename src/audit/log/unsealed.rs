@@ -64,6 +64,11 @@ impl Unsealed {
         Ok(Self { bytes: canonical.bytes, record_id_at, sequence_at, time })
     }
 
+    /// About how many bytes its stored value has.
+    pub(crate) fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// The time of the record.
     pub(crate) fn time(&self) -> Timestamp {
         self.time

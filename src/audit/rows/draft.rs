@@ -78,6 +78,13 @@ impl Draft {
     }
 }
 
+impl Draft {
+    /// How many bytes its records have.
+    pub fn bytes(&self) -> usize {
+        self.entry.size() + self.question.as_ref().map_or(0, Unsealed::size)
+    }
+}
+
 /// An inserted decision: see [`Tx::insert_decision`](super::Tx::insert_decision).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Inserted {

@@ -4,8 +4,9 @@
 //! SHA-256. A match is only a hint: the row is compared with its record before it is shown, so a collision gains
 //! nothing. Rows and index entries stay small, however long an agent's texts are.
 
+use super::filter::{RowFilter, TextFilter};
 use super::keys::{EMPTY, Kind, Short, short, word};
-use super::row::{RowFilter, RowState};
+use super::row::RowState;
 use crate::audit::log::record::DecisionRecord;
 use crate::domain::{Approval, DecisionId, Digest, Outcome, ResultStatus, RiskLevel, Timestamp};
 
@@ -229,10 +230,10 @@ pub(crate) struct FactFilter {
     target: Option<Short>,
     actor: Option<Short>,
     rule: Option<Short>,
-    risk: Option<u8>,
-    approval: Option<u8>,
-    outcome: Option<u8>,
-    index_status: Option<u8>,
+    risks: Option<Vec<u8>>,
+    approvals: Option<Vec<u8>>,
+    outcomes: Option<Vec<u8>>,
+    index_statuses: Option<Vec<u8>>,
     since: Option<i64>,
     until: Option<i64>,
 }
@@ -240,44 +241,54 @@ pub(crate) struct FactFilter {
 impl FactFilter {
     pub(crate) fn new(filter: &RowFilter) -> Self {
         let hash = |text: &Option<String>| text.as_deref().map(short);
+        let exact = |text: &Option<TextFilter>| text.as_ref().and_then(TextFilter::exact).map(short);
+        let levels: Vec<u8> =
+            RiskLevel::ALL.into_iter().filter(|level| filter.has_level(*level)).map(|level| level as u8).collect();
+        let index_status = |status: &ResultStatus| match status {
+            ResultStatus::Unknown => STATUS_UNREPORTED,
+            status => result_code(*status),
+        };
         Self {
             session: hash(&filter.session_id),
-            action_type: hash(&filter.action_type),
-            target: hash(&filter.action_target),
+            action_type: exact(&filter.action_type),
+            target: exact(&filter.target),
             actor: hash(&filter.actor_id),
             rule: hash(&filter.matched_rule),
-            risk: filter.risk_level.map(|level: RiskLevel| level as u8),
-            approval: filter.approval.map(approval_code),
-            outcome: filter.outcome.map(outcome_code),
-            index_status: filter.status.map(|status| match status {
-                ResultStatus::Unknown => STATUS_UNREPORTED,
-                status => result_code(status),
-            }),
+            risks: Some(levels).filter(|levels| levels.len() < RiskLevel::ALL.len()),
+            approvals: codes(&filter.approval_modes, |mode| approval_code(*mode)),
+            outcomes: codes(&filter.outcomes, |outcome| outcome_code(*outcome)),
+            index_statuses: codes(&filter.statuses, index_status),
             // Rows have times in whole microseconds. So `since` is rounded up and `until` is rounded down.
             since: filter.since.map(ceil_microsecond),
             until: filter.until.map(floor_microsecond),
         }
     }
 
-    /// The index entries that this filter can use.
-    pub(crate) fn index_values(&self) -> impl Iterator<Item = (Kind, Short)> {
-        let empty = short("");
+    /// The index entries that this filter can use: of each kind, a row must have one of these values.
+    pub(crate) fn index_values(&self) -> Vec<(Kind, Vec<Short>)> {
+        let words = |codes: &[u8]| codes.iter().copied().map(word).collect::<Vec<_>>();
+        let one = |short: Option<Short>| short.filter(|short| *short != EMPTY).map(|short| vec![short]);
+        let statuses = self.index_statuses.as_deref().or_else(|| self.waiting());
         [
-            (Kind::Session, self.session),
-            (Kind::ActionType, self.action_type),
-            (Kind::Actor, self.actor),
-            (Kind::Rule, self.rule),
-            (Kind::Risk, self.risk.map(word)),
-            (Kind::Status, self.index_status.or_else(|| self.waiting()).map(word)),
+            (Kind::Session, one(self.session)),
+            (Kind::ActionType, one(self.action_type)),
+            (Kind::Actor, one(self.actor)),
+            (Kind::Rule, one(self.rule)),
+            (Kind::Risk, self.risks.as_deref().map(words)),
+            (Kind::Status, statuses.map(words)),
         ]
         .into_iter()
-        .filter_map(move |(kind, value)| Some((kind, value.filter(|value| *value != empty)?)))
+        .filter_map(|(kind, values)| Some((kind, values?)))
+        .collect()
     }
 
     /// Only a waiting row has an outcome that asks.
-    fn waiting(&self) -> Option<u8> {
+    fn waiting(&self) -> Option<&'static [u8]> {
         let asks = [outcome_code(Outcome::Escalate), outcome_code(Outcome::RequireConfirmation)];
-        self.outcome.filter(|outcome| asks.contains(outcome)).map(|_| STATUS_PENDING)
+        self.outcomes
+            .as_ref()
+            .is_some_and(|outcomes| outcomes.iter().all(|outcome| asks.contains(outcome)))
+            .then_some(&[STATUS_PENDING])
     }
 
     /// The first and the last microsecond of the filter, if it has any.
@@ -290,18 +301,26 @@ impl FactFilter {
         fn holds<T: PartialEq + Copy>(asked: Option<T>, found: T) -> bool {
             asked.is_none_or(|asked| asked == found)
         }
+        fn is_one_of(asked: Option<&Vec<u8>>, found: u8) -> bool {
+            asked.is_none_or(|asked| asked.contains(&found))
+        }
         holds(self.session, facts.session)
             && holds(self.action_type, facts.action_type)
             && holds(self.target, facts.target)
             && holds(self.actor, facts.actor)
             && holds(self.rule, facts.rule)
-            && holds(self.risk, facts.risk)
-            && holds(self.approval, facts.approval)
-            && holds(self.outcome, facts.outcome)
-            && holds(self.index_status, facts.index_status())
+            && is_one_of(self.risks.as_ref(), facts.risk)
+            && is_one_of(self.approvals.as_ref(), facts.approval)
+            && is_one_of(self.outcomes.as_ref(), facts.outcome)
+            && is_one_of(self.index_statuses.as_ref(), facts.index_status())
             && self.since.is_none_or(|since| facts.time >= since)
             && self.until.is_none_or(|until| facts.time <= until)
     }
+}
+
+/// The codes of a list; `None` if the list is empty, which means any.
+fn codes<T>(list: &[T], code: impl Fn(&T) -> u8) -> Option<Vec<u8>> {
+    (!list.is_empty()).then(|| list.iter().map(code).collect())
 }
 
 fn floor_microsecond(at: Timestamp) -> i64 {

@@ -1,8 +1,9 @@
 //! Queries rows: a filter, an order, a page.
 //!
 //! A query takes the rarest index value of its filter, walks its bitmaps in the requested order, and intersects each
-//! with the bitmaps of the other values. It reads the unindexed rows one by one. It then checks the facts of each
-//! remaining row, and returns the row only if its record matches too.
+//! with the bitmaps of the other values. If the filter has several values of one kind, it unites their bitmaps first.
+//! It reads the unindexed rows one by one. It then checks the facts of each remaining row, and returns the row only if
+//! its record matches too.
 //!
 //! A time range becomes the ranges of segments that overlap it. So a jump of the wall clock costs some work but never
 //! loses a row.
@@ -13,9 +14,10 @@ use std::time::Duration;
 use redb::ReadOnlyTable;
 
 use super::facts::{FactFilter, decode_facts};
+use super::filter::RowFilter;
 use super::keys::{Bitmap, IndexKey, Kind, Short, bit_of, first_row, index_key, segment_of, segment_of_key};
-use super::read::audit_row;
-use super::row::{AuditRow, RowFilter};
+use super::read::sized_row;
+use super::row::AuditRow;
 use super::tables::{INDEX, ROWS, SEGMENTS};
 use crate::audit::log::tables::RECORDS;
 use crate::domain::Timestamp;
@@ -27,6 +29,8 @@ type Index = ReadOnlyTable<&'static IndexKey, &'static Bitmap>;
 
 /// The most rows that one page reads, so that a rare match does not keep a snapshot for long.
 const SCAN_LIMIT: usize = 65_536;
+/// The most bytes of rows and their records in one page. The first row may be larger.
+const PAGE_BYTES: usize = 4 << 20;
 /// How many bitmaps are read to estimate how rare a value is.
 const PROBE: usize = 32;
 
@@ -93,8 +97,9 @@ impl Reader {
             return Ok(page);
         }
         let (rows, records) = (self.table(ROWS)?, self.table(RECORDS)?);
-        let mut search =
-            Search { reader: self, query, facts: FactFilter::new(query.filter), rows, records, looked_at: 0 };
+        let facts = FactFilter::new(query.filter);
+        let criteria = facts.index_values();
+        let mut search = Search { reader: self, query, facts, criteria, rows, records, looked_at: 0, bytes: 0 };
         let (indexed, last) = (self.indexed()?, self.last_row()?);
         let (from, to) = match (query.order, query.after) {
             (_, None) => (1, last),
@@ -137,15 +142,18 @@ struct Search<'q> {
     reader: &'q Reader,
     query: &'q Query<'q>,
     facts: FactFilter,
+    /// The index values of the filter: of each kind, a row must have one of them.
+    criteria: Vec<(Kind, Vec<Short>)>,
     rows: ReadOnlyTable<u64, Bytes>,
     records: ReadOnlyTable<u64, Bytes>,
     looked_at: usize,
+    bytes: usize,
 }
 
 impl Search<'_> {
-    /// Reads one row. The page's `next` is always the last row that was read.
+    /// Reads one row. The page's `next` is always the last row that was read, and is on the page if it matches.
     fn judge(&mut self, row: u64, value: Option<&[u8]>, page: &mut Page) -> Result<Next, StoreError> {
-        page.next = Some(row);
+        let before = page.next.replace(row);
         self.looked_at += 1;
         let found;
         let value = if let Some(value) = value {
@@ -156,8 +164,13 @@ impl Search<'_> {
         };
         let facts = decode_facts(value).ok_or_else(|| damaged("a row is too short"))?;
         if self.facts.lets_through(&facts) {
-            let found = audit_row(&self.records, row, value)?;
+            let (found, bytes) = sized_row(&self.records, row, value)?;
             if self.query.filter.matches(&found, self.query.now, self.query.unreported_after) {
+                self.bytes += bytes;
+                if self.bytes > PAGE_BYTES && !page.rows.is_empty() {
+                    page.next = before;
+                    return Ok(Next::Stop);
+                }
                 page.rows.push(found);
             }
         }
@@ -211,11 +224,14 @@ impl Search<'_> {
 
     /// The rows of a segment that also have the other values of the filter.
     fn narrowed(&self, index: &Index, mut bitmap: Bitmap, but: Kind, segment: u64) -> Result<Bitmap, StoreError> {
-        for (kind, value) in self.facts.index_values().filter(|(kind, _)| *kind != but) {
-            let Some(other) = index.get(&index_key(kind, value, segment))? else { return Ok([0; 32]) };
-            for (byte, other) in bitmap.iter_mut().zip(other.value()) {
-                *byte &= other;
+        for (kind, values) in self.criteria.iter().filter(|(kind, _)| *kind != but) {
+            let mut any = [0; 32];
+            for value in values {
+                if let Some(other) = index.get(&index_key(*kind, *value, segment))? {
+                    any.iter_mut().zip(other.value()).for_each(|(byte, other)| *byte |= other);
+                }
             }
+            bitmap.iter_mut().zip(any).for_each(|(byte, any)| *byte &= any);
         }
         Ok(bitmap)
     }
@@ -230,7 +246,12 @@ impl Search<'_> {
         let backwards = self.query.order == Order::NewestFirst;
         // The average number of rows with the value in each probed segment.
         let mut best = (f64::INFINITY, Source::Every);
-        for (kind, value) in self.facts.index_values() {
+        // Only a kind with one value is walked. One with several would have to be merged.
+        let single = self.criteria.iter().filter_map(|(kind, values)| match values[..] {
+            [value] => Some((*kind, value)),
+            _ => None,
+        });
+        for (kind, value) in single {
             let mut entries =
                 index.range::<&IndexKey>(&index_key(kind, value, first)..=&index_key(kind, value, last))?;
             let (mut bitmaps, mut rows, mut furthest) = (0, 0, None);

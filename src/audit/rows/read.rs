@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use redb::{ReadOnlyTable, ReadableTable, ReadableTableMetadata};
 
 use super::facts::{decode_facts, decode_row};
-use super::row::{AuditRow, RowState};
+use super::row::{AuditRow, Reported, RowState};
 use super::scrub::redacted_decision;
 use super::tables::{APPROVALS, DECISIONS, INDEXED, PENDING, ROWS};
 use crate::audit::log::record::{Event, Record};
@@ -167,15 +167,36 @@ pub(crate) fn audit_row(
     row: u64,
     value: &[u8],
 ) -> Result<AuditRow, StoreError> {
-    let (facts, state) = decode_row(value).map_err(damaged)?;
+    Ok(sized_row(records, row, value)?.0)
+}
+
+/// Builds a row, and counts the bytes that it takes on disk.
+pub(crate) fn sized_row(
+    records: &ReadOnlyTable<u64, &'static [u8]>,
+    row: u64,
+    value: &[u8],
+) -> Result<(AuditRow, usize), StoreError> {
+    let (facts, mut state) = decode_row(value).map_err(damaged)?;
     if let Some(record_id) = state.redacted {
         let time = Timestamp::from_microsecond(facts.time).map_err(|error| damaged(error.to_string()))?;
-        return Ok(AuditRow { row, record_id, time, decision: redacted_decision(&facts, &state), state });
+        let decision = redacted_decision(&facts, &state);
+        return Ok((AuditRow { row, record_id, time, decision, state }, value.len()));
     }
     let record = records.get(state.sequence)?.ok_or_else(|| missing("record", state.sequence))?;
+    let mut bytes = value.len() + record.value().len();
     let Record { record_id, time, event, .. } = parse_record(state.sequence, record.value()).map_err(damaged)?;
     let Event::Decision(decision) = event else {
         return Err(damaged(format!("record {} is no decision", state.sequence)));
     };
-    Ok(AuditRow { row, record_id, time, decision: *decision, state })
+    if let Some(Reported { data_in: Some(sequence), .. }) = state.reported
+        && let Some(result) = &mut state.result
+    {
+        let record = records.get(sequence)?.ok_or_else(|| missing("record", sequence))?;
+        bytes += record.value().len();
+        match parse_record(sequence, record.value()).map_err(damaged)?.event {
+            Event::Result { decision_id, report, .. } if decision_id == state.decision_id => result.data = report.data,
+            _ => return Err(damaged(format!("record {sequence} is no result of {}", state.decision_id))),
+        }
+    }
+    Ok((AuditRow { row, record_id, time, decision: *decision, state }, bytes))
 }

@@ -5,10 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::audit::log::record::DecisionRecord;
+use crate::audit::log::record::{DecisionRecord, IdentityRecord, VoteRecord};
 use crate::domain::{
-    Approval, ApprovalId, DecisionId, Digest, Ending, EndingKind, Outcome, QuestionState, RecordId, Report,
-    ResultStatus, RiskLevel, Timestamp,
+    ActionResult, ApprovalId, DecisionId, Digest, Ending, EndingKind, Outcome, QuestionState, RecordId, Report,
+    ResultStatus, Timestamp,
 };
 
 /// The part of a decision that can change later.
@@ -60,12 +60,41 @@ pub struct ApprovalState {
     /// Its state.
     #[serde(rename = "ending", default, skip_serializing_if = "QuestionState::is_open")]
     pub state: QuestionState,
+    /// The votes of reviewers, oldest first. Older rows do not have them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub votes: Vec<Vote>,
+}
+
+/// A vote with its place on the record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vote {
+    /// The record that has the vote.
+    pub record_id: RecordId,
+    /// When the reviewer voted.
+    pub voted_at: Timestamp,
+    /// The vote.
+    #[serde(flatten)]
+    pub vote: VoteRecord,
 }
 
 impl ApprovalState {
     /// Its ending, if it ended.
     pub fn ending(&self) -> Option<&Ending> {
         self.state.ending()
+    }
+
+    /// 1 when it was created, and one more after each recorded change.
+    pub fn version(&self) -> u32 {
+        1 + u32::from(!self.state.is_open())
+    }
+
+    /// The identity of the person who ended it. `None` if nobody did, or if the row is too old to know.
+    pub fn ended_by<'a>(&'a self, proposer: &'a IdentityRecord) -> Option<&'a IdentityRecord> {
+        let ending = self.ending().filter(|ending| !ending.by.is_empty())?;
+        if ending.kind == EndingKind::Cancelled {
+            return Some(proposer).filter(|proposer| proposer.subject == ending.by);
+        }
+        self.votes.iter().map(|vote| &vote.vote.by).rfind(|by| by.subject == ending.by)
     }
 }
 
@@ -88,6 +117,12 @@ pub struct Reported {
     pub record_id: RecordId,
     /// What the report, as it was sent, is compared by, under the store's secret. In the row alone: no record has it.
     pub key: Digest,
+    /// The sequence number of that record, if only the record has the data of the result: a large one is stored once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_in: Option<u64>,
+    /// When it was recorded. Older rows do not have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
 }
 
 /// How a confirmation was closed.
@@ -127,6 +162,20 @@ impl RowState {
         let waited = std::time::Duration::try_from(now.duration_since(allowed_at)).unwrap_or_default();
         (waited >= unreported_after).then_some(ResultStatus::Unknown)
     }
+
+    /// What became of the action; `None` while that is open.
+    pub fn action_result(&self, now: Timestamp, unreported_after: std::time::Duration) -> Option<ActionResult> {
+        let report = match &self.result {
+            Some(report) => report.clone(),
+            None => Report::settled(self.status(now, unreported_after)?, ""),
+        };
+        let reported = self.reported.as_ref();
+        Some(ActionResult {
+            report,
+            reported_at: reported.and_then(|reported| reported.at),
+            audit_ref: reported.map(|reported| reported.record_id),
+        })
+    }
 }
 
 /// One decision with its approval and its result: a line of `aegis audit`.
@@ -148,56 +197,5 @@ impl AuditRow {
     /// How the approval ended, if there was one and it has.
     pub fn ending_kind(&self) -> Option<EndingKind> {
         Some(self.state.approval.as_ref()?.ending()?.kind)
-    }
-}
-
-/// A filter for rows. Every field that is set must match. Text matches exactly.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct RowFilter {
-    /// The session.
-    pub session_id: Option<String>,
-    /// The action's type.
-    pub action_type: Option<String>,
-    /// The action's target.
-    pub action_target: Option<String>,
-    /// The risk level.
-    pub risk_level: Option<RiskLevel>,
-    /// The approval that the policy required.
-    pub approval: Option<Approval>,
-    /// The current outcome.
-    pub outcome: Option<Outcome>,
-    /// The result status of the action.
-    pub status: Option<ResultStatus>,
-    /// The declared actor.
-    pub actor_id: Option<String>,
-    /// The decision.
-    pub decision_id: Option<DecisionId>,
-    /// The rule that matched.
-    pub matched_rule: Option<String>,
-    /// Not before this moment.
-    pub since: Option<Timestamp>,
-    /// Before this moment or at it.
-    pub until: Option<Timestamp>,
-}
-
-impl RowFilter {
-    /// Whether a row matches.
-    pub fn matches(&self, row: &AuditRow, now: Timestamp, unreported_after: std::time::Duration) -> bool {
-        fn holds<T: PartialEq + ?Sized>(asked: Option<&T>, found: &T) -> bool {
-            asked.is_none_or(|asked| asked == found)
-        }
-        let decision = &row.decision;
-        holds(self.session_id.as_deref(), &decision.session_id)
-            && holds(self.action_type.as_deref(), &decision.action.r#type)
-            && holds(self.action_target.as_deref(), &decision.action.target)
-            && holds(self.risk_level.as_ref(), &decision.risk_level)
-            && holds(self.approval.as_ref(), &decision.approval)
-            && holds(self.outcome.as_ref(), &row.state.outcome_now())
-            && self.status.is_none_or(|asked| row.state.status(now, unreported_after) == Some(asked))
-            && holds(self.actor_id.as_deref(), &decision.actor.id)
-            && holds(self.decision_id.as_ref(), &decision.decision_id)
-            && holds(self.matched_rule.as_deref(), &decision.matched_rule)
-            && self.since.is_none_or(|since| row.time >= since)
-            && self.until.is_none_or(|until| row.time <= until)
     }
 }

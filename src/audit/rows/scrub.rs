@@ -29,6 +29,7 @@ pub(crate) fn redacted_decision(facts: &Facts, state: &RowState) -> DecisionReco
         redact: Vec::new(),
         masked: Vec::new(),
         masked_digests: std::collections::BTreeMap::new(),
+        marks: Vec::new(),
         outcome: state.outcome,
         reason: text(),
         risk_level: RiskLevel::ALL.into_iter().find(|level| *level as u8 == facts.risk).unwrap_or(RiskLevel::Critical),
@@ -120,8 +121,11 @@ fn scrub_state(state: &mut RowState, record_id: RecordId) {
     if let Some(confirmation) = &mut state.confirmation {
         confirmation.token_hash = Digest([0; 32]);
     }
-    if let Some(QuestionState::Ended(ending)) = state.approval.as_mut().map(|approval| &mut approval.state) {
-        (ending.by, ending.reason) = (REDACTED.to_owned(), REDACTED.to_owned());
+    if let Some(approval) = &mut state.approval {
+        approval.votes.clear();
+        if let QuestionState::Ended(ending) = &mut approval.state {
+            (ending.by, ending.reason) = (REDACTED.to_owned(), REDACTED.to_owned());
+        }
     }
     if let Some(report) = &mut state.result {
         report.data = None;

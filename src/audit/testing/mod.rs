@@ -53,6 +53,7 @@ pub(crate) fn decision(number: u64) -> DecisionRecord {
         redact: Vec::new(),
         masked: vec![],
         masked_digests: std::collections::BTreeMap::new(),
+        marks: Vec::new(),
         outcome: Outcome::Allow,
         reason: "rule `bulk` allows".into(),
         risk_level: RiskLevel::Medium,

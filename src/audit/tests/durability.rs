@@ -6,8 +6,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::audit::log::record::Event;
 use crate::audit::log::stored::Content;
+use crate::audit::rows::filter::RowFilter;
 use crate::audit::rows::query::{Order, Query};
-use crate::audit::rows::row::RowFilter;
 use crate::audit::state::Store;
 use crate::audit::testing::disk::Disk;
 use crate::audit::testing::{UNREPORTED, decision, decision_id, draft, later, options, place, report, unsettled};
@@ -208,7 +208,7 @@ async fn a_result_changes_the_row_wherever_it_stands() {
     let reader = store.read().unwrap();
     let stats = reader.stats(later(300), UNREPORTED).unwrap();
     assert_eq!((stats.by_status["failed"], unsettled(&stats)), (2, 298));
-    let filter = RowFilter { status: Some(ResultStatus::Failed), ..RowFilter::default() };
+    let filter = RowFilter { statuses: vec![ResultStatus::Failed], ..RowFilter::default() };
     let query = Query {
         filter: &filter,
         order: Order::NewestFirst,

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::audit::log::record::Event;
 use crate::audit::rows::draft::{Draft, Inserted, Opening};
+use crate::audit::rows::filter::RowFilter;
 use crate::audit::rows::query::{Order, Query};
-use crate::audit::rows::row::RowFilter;
 use crate::audit::state::Store;
 use crate::audit::testing::disk::Disk;
 use crate::audit::testing::{UNREPORTED, decision, decision_id, draft, later, options, place, unsettled};

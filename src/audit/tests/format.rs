@@ -9,8 +9,9 @@ use crate::audit::log::record::Event;
 use crate::audit::log::stored::Content;
 use crate::audit::policies::{StoredLayer, StoredPolicy};
 use crate::audit::rows::draft::{Draft, Opening};
+use crate::audit::rows::filter::RowFilter;
 use crate::audit::rows::query::{Order, Query};
-use crate::audit::rows::row::{ApprovalState, RowFilter};
+use crate::audit::rows::row::ApprovalState;
 use crate::audit::state::Store;
 use crate::audit::testing::{UNREPORTED, decision, decision_id, draft, later, options, place, report, unsettled};
 use crate::audit::tests::durability::check_log;
@@ -57,6 +58,7 @@ async fn write_everything(store: &Store) {
         expires_at: later(9000),
         timeout_allows: false,
         state: QuestionState::Open,
+        votes: Vec::new(),
     };
     let opening = Opening { approval: Some(approval), idempotency: Some(Digest::of(b"key")), ..Opening::default() };
     let draft = Draft::new(later(ROWS), &escalated, opening).unwrap();
@@ -67,7 +69,7 @@ async fn write_everything(store: &Store) {
             let report = report(ResultStatus::Failed);
             tx.append(
                 later(300),
-                &Event::Result { decision_id: decision_id(2), report: report.clone(), masked: vec![] },
+                &Event::Result { decision_id: decision_id(2), report: report.clone(), masked: vec![], marks: vec![] },
             )?;
             state.result = Some(report);
             tx.update_row(row, &state)
@@ -103,7 +105,7 @@ async fn the_committed_store_of_format_1_is_read_and_written() {
     let (revision, policy) = policy();
     assert_eq!(reader.policy(revision).unwrap(), Some(policy));
     assert_eq!(reader.pending().unwrap()[0].0, asked());
-    let filter = RowFilter { status: Some(ResultStatus::Failed), ..RowFilter::default() };
+    let filter = RowFilter { statuses: vec![ResultStatus::Failed], ..RowFilter::default() };
     let query = Query {
         filter: &filter,
         order: Order::NewestFirst,

@@ -4,8 +4,8 @@ use crate::audit::log::leaf::REDACTED;
 use crate::audit::log::stored::Content;
 use crate::audit::retention::Retirement;
 use crate::audit::rows::draft::{Draft, Opening};
+use crate::audit::rows::filter::{RowFilter, TextFilter};
 use crate::audit::rows::query::{Order, Query};
-use crate::audit::rows::row::RowFilter;
 use crate::audit::state::Store;
 use crate::audit::testing::{UNREPORTED, decision, decision_id, later, options, place, report};
 use crate::domain::{Digest, ResultStatus};
@@ -72,7 +72,7 @@ async fn a_row_that_is_redacted_is_found_by_nothing_that_it_said() {
             let text = |name: &str| Some(format!("{name} {number}"));
             for filter in [
                 RowFilter { session_id: text("session"), ..RowFilter::default() },
-                RowFilter { action_type: text("type"), ..RowFilter::default() },
+                RowFilter { action_type: text("type").map(TextFilter::new), ..RowFilter::default() },
                 RowFilter { actor_id: text("actor"), ..RowFilter::default() },
                 RowFilter { matched_rule: text("rule"), ..RowFilter::default() },
             ] {
@@ -85,7 +85,7 @@ async fn a_row_that_is_redacted_is_found_by_nothing_that_it_said() {
             let stored = reader.records(number, 1).unwrap().remove(0);
             assert!(stored.is_intact() && matches!(stored.content, Content::Redacted { .. }));
         }
-        let all = RowFilter { status: Some(ResultStatus::Success), ..RowFilter::default() };
+        let all = RowFilter { statuses: vec![ResultStatus::Success], ..RowFilter::default() };
         assert_eq!(found(&reader, &all).len(), 300);
         let stats = reader.stats(later(1000), UNREPORTED).unwrap();
         assert_eq!((stats.decisions, stats.by_status["success"]), (300, 300));

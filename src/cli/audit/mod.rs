@@ -10,6 +10,7 @@ mod redact;
 mod rotate_key;
 mod row;
 mod sheet;
+mod show;
 mod verify;
 
 use std::path::PathBuf;
@@ -24,7 +25,7 @@ use super::failure::Failure;
 use super::out::Out;
 use super::status::is_worth_resuming;
 use super::{connect, say, times, wire, words};
-use crate::domain::{DecisionId, Timestamp};
+use crate::domain::{DecisionId, RecordId, Timestamp};
 use crate::proto::v1::stream_audit_response::Event;
 use crate::proto::v1::{self, AuditFilter, AuditView, StreamAuditRequest};
 
@@ -39,11 +40,15 @@ Examples:
   aegis audit --risk-level high --status success --since 24h
   aegis audit --session a1b2c3d4 --format json | jq '.[].action_type'
   aegis audit --format jsonl -o audit.jsonl
+  aegis audit --action-type 'write_*' --min-risk high
   aegis audit --tail
+  aegis audit show dec_0197a9e0-5c3f
   aegis audit export --with-proof -o audit.tar
   aegis audit verify audit.tar --checkpoint checkpoint-of-last-month
 
-Rows come newest first, with --tail as they happen. A row comes again when its approval or its result does. In CSV, \
+Rows come newest first, with --tail as they happen. A row comes again when its approval or its result does; when it no \
+longer matches the filter, JSON Lines have an object with `\"left\": true` instead. Each line of JSON Lines has a \
+`cursor`: --resume-after goes on from there, with the same filter. In CSV, \
 control characters are written out, and an apostrophe stands before text that a spreadsheet would run as a formula. \
 JSON is exact.";
 
@@ -66,12 +71,17 @@ pub(super) struct Args {
     #[arg(long)]
     tail: bool,
 
+    /// Go on after this `cursor` of an earlier run, in the order of the log
+    #[arg(long, value_name = "CURSOR", default_value = "", hide_default_value = true,
+        conflicts_with_all = ["limit", "oldest_first"])]
+    resume_after: String,
+
     /// Show raw records of the log instead of rows, oldest first: all, or those of one `--decision`
     #[arg(
         long,
         conflicts_with_all = [
-            "session", "action_type", "target", "risk_level", "approval", "outcome", "status", "actor", "rule", "since",
-            "until",
+            "session", "action_type", "target", "risk_level", "min_risk", "approval", "outcome", "status", "actor",
+            "subject", "approver", "rule", "since", "until", "audit_ref",
         ]
     )]
     records: bool,
@@ -96,12 +106,13 @@ enum Command {
     Checkpoint(checkpoint::Args),
     Export(export::Args),
     Receipt(receipt::Args),
+    Show(show::Args),
     Verify(verify::Args),
     Redact(redact::Args),
     RotateKey(rotate_key::Args),
 }
 
-/// Which rows. Every filter must match; texts match exactly.
+/// Which rows. Every filter must match; of one that is given several times, one value must. Texts match exactly.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Which rows")]
 struct FilterArgs {
@@ -109,37 +120,53 @@ struct FilterArgs {
     #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
     session: String,
 
-    /// Show this type of action only
-    #[arg(long, value_name = "TYPE", default_value = "", hide_default_value = true)]
+    /// Show actions whose type matches this glob only, for example `write_*`
+    #[arg(long, value_name = "GLOB", default_value = "", hide_default_value = true)]
     action_type: String,
 
-    /// Show actions on this target only
-    #[arg(long, value_name = "TARGET", default_value = "", hide_default_value = true)]
+    /// Show actions whose target matches this glob only
+    #[arg(long, value_name = "GLOB", default_value = "", hide_default_value = true)]
     target: String,
 
-    /// Show this risk level only
+    /// Show this risk level only. Can be given several times
     #[arg(long, value_name = "LEVEL", value_parser = words::risk_arg(), ignore_case = true)]
-    risk_level: Option<v1::RiskLevel>,
+    risk_level: Vec<v1::RiskLevel>,
 
-    /// Show rows for which the policy demanded this
+    /// Show this risk level and above
+    #[arg(long, value_name = "LEVEL", value_parser = words::risk_arg(), ignore_case = true)]
+    min_risk: Option<v1::RiskLevel>,
+
+    /// Show rows for which the policy demanded this. Can be given several times
     #[arg(long, value_name = "MODE", value_parser = words::approval_arg(), ignore_case = true)]
-    approval: Option<v1::ApprovalMode>,
+    approval: Vec<v1::ApprovalMode>,
 
-    /// Show this outcome only, as it stands now
+    /// Show this outcome only, as it stands now. Can be given several times
     #[arg(long, value_name = "OUTCOME", value_parser = words::outcome_arg(), ignore_case = true)]
-    outcome: Option<v1::Outcome>,
+    outcome: Vec<v1::Outcome>,
 
-    /// Show this result only
+    /// Show this result only. Can be given several times
     #[arg(long, value_name = "STATUS", value_parser = words::result_arg(), ignore_case = true)]
-    status: Option<v1::ResultStatus>,
+    status: Vec<v1::ResultStatus>,
 
     /// Show this declared actor only
     #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
     actor: String,
 
+    /// Show this authenticated proposer only
+    #[arg(long, value_name = "SUBJECT", default_value = "", hide_default_value = true)]
+    subject: String,
+
+    /// Show rows on which this reviewer voted
+    #[arg(long, value_name = "SUBJECT", default_value = "", hide_default_value = true)]
+    approver: String,
+
     /// Show this decision only
     #[arg(long, value_name = "ID")]
     decision: Option<DecisionId>,
+
+    /// Show the decision that this record is about
+    #[arg(long, value_name = "ID")]
+    audit_ref: Option<RecordId>,
 
     /// Show rows that this rule decided
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
@@ -157,16 +184,23 @@ struct FilterArgs {
 
 impl FilterArgs {
     fn message(&self) -> AuditFilter {
-        let Self { session, action_type, target, actor, rule, .. } = self.clone();
+        fn numbers<T: Copy + Into<i32>>(values: &[T]) -> Vec<i32> {
+            values.iter().map(|value| (*value).into()).collect()
+        }
+        let Self { session, action_type, target, actor, subject, approver, rule, .. } = self.clone();
         AuditFilter {
             session_id: session,
             action_type,
-            action_target: target,
-            risk_level: self.risk_level.unwrap_or_default() as i32,
-            approval: self.approval.unwrap_or_default() as i32,
-            outcome: self.outcome.unwrap_or_default() as i32,
-            result_status: self.status.unwrap_or_default() as i32,
+            target,
+            risk_levels: numbers(&self.risk_level),
+            min_risk_level: self.min_risk.unwrap_or_default() as i32,
+            approval_modes: numbers(&self.approval),
+            outcomes: numbers(&self.outcome),
+            result_statuses: numbers(&self.status),
             actor_id: actor,
+            subject,
+            approver,
+            audit_ref: self.audit_ref.map(|id| id.to_string()).unwrap_or_default(),
             decision_id: self.decision.map(|id| id.to_string()).unwrap_or_default(),
             matched_rule: rule,
             since: self.since.map(wire::to_moment),
@@ -180,6 +214,7 @@ impl Args {
     fn limit(&self) -> (u64, bool) {
         match (self.limit, self.tail, self.format) {
             (Some(limit), ..) => (limit, true),
+            _ if !self.resume_after.is_empty() => (0, false),
             (None, true, _) => (TAIL_LIMIT, false),
             (None, false, Layout::Table) => (TABLE_LIMIT, false),
             (None, false, _) => (0, false),
@@ -188,16 +223,17 @@ impl Args {
 
     fn request(&self) -> StreamAuditRequest {
         let (limit, was_asked) = self.limit();
+        let resumes = !self.resume_after.is_empty();
         // One more than is shown tells whether there is more.
-        let one_more = u64::from(limit > 0 && !was_asked && !self.tail);
+        let one_more = u64::from(!was_asked && !self.tail);
         let view = if self.records { AuditView::Records } else { AuditView::Rows };
         StreamAuditRequest {
             filter: (!self.records || self.filter.decision.is_some()).then(|| self.filter.message()),
             view: view as i32,
-            limit: limit.saturating_add(one_more),
-            newest_first: !(self.tail || self.records || self.oldest_first),
+            limit: (limit > 0).then(|| limit.saturating_add(one_more)),
+            newest_first: !(self.tail || self.records || self.oldest_first || resumes),
             follow: self.tail,
-            resume_after: None,
+            resume_after: self.resume_after.clone(),
         }
     }
 }
@@ -208,6 +244,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
         Some(Command::Checkpoint(args)) => return checkpoint::run(args),
         Some(Command::Export(args)) => return export::run(args),
         Some(Command::Receipt(args)) => return receipt::run(args),
+        Some(Command::Show(args)) => return show::run(args),
         Some(Command::Verify(args)) => return verify::run(args),
         Some(Command::Redact(args)) => return redact::run(args),
         Some(Command::RotateKey(args)) => return rotate_key::run(args),
@@ -234,16 +271,17 @@ async fn read(args: &Args) -> Result<(), Failure> {
         match stream.message().await {
             Ok(Some(message)) => {
                 pause = Duration::from_millis(200);
-                if message.sequence > 0 {
-                    request.resume_after = Some(message.sequence);
+                if !message.cursor.is_empty() {
+                    request.resume_after.clone_from(&message.cursor);
                 }
                 if !args.tail && !was_asked && limit > 0 && shown == limit && is_entry(message.event.as_ref()) {
                     say_there_is_more(args, limit);
                     break;
                 }
                 match message.event {
-                    Some(Event::Row(row)) => sheet.row(&row)?,
-                    Some(Event::Record(record)) => sheet.record(&record)?,
+                    Some(Event::Row(row)) => sheet.row(&row, &message.cursor)?,
+                    Some(Event::Record(record)) => sheet.record(&record, &message.cursor)?,
+                    Some(Event::Left(left)) => sheet.left(&left, &message.cursor)?,
                     Some(Event::CaughtUp(_)) => sheet.flush()?,
                     Some(Event::Heartbeat(_)) | None => continue,
                 }
@@ -291,4 +329,10 @@ async fn reopen(
             Err(status) => return Err(status.into()),
         }
     }
+}
+
+/// A row as JSON, for tests.
+#[cfg(test)]
+pub(super) fn row_json(row: &v1::AuditRow) -> serde_json::Value {
+    serde_json::to_value(row::object(row)).expect("a row is JSON")
 }

@@ -10,7 +10,8 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::out::Out;
 use crate::domain::{DecisionId, Digest};
-use crate::proto::v1::{AuditRecord, GetInclusionProofRequest};
+use crate::proto::v1::get_inclusion_proof_request::Record;
+use crate::proto::v1::{GetInclusionProofRequest, GetInclusionProofResponse};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -72,34 +73,27 @@ async fn fetch(args: &Args) -> Result<Receipt, Failure> {
     if checkpoint.checkpoint.size < last {
         return Err(Failure::new("the decision is not durable yet, so it cannot be proved: try again"));
     }
-    for key in &response.keys {
-        records.push(one(&remote, key.sequence).await?);
-    }
-    records.sort_by_key(|record| record.sequence);
+    let own = records.iter().map(|record| record.sequence);
+    let mut sequences: Vec<u64> = own.chain(response.keys.iter().map(|key| key.sequence)).collect();
+    sequences.sort_unstable();
     let tree_size = checkpoint.checkpoint.size;
-    let mut proofs = Vec::with_capacity(records.len());
-    for record in &records {
-        let (entry, _) = evidence::entry(record)?;
+    let mut proofs = Vec::with_capacity(sequences.len());
+    for sequence in sequences {
+        let proved = prove(&remote, sequence, tree_size).await?;
+        let cannot = || Failure::new(format!("the daemon's proof of record {sequence} cannot be read"));
+        let record = proved.record.ok_or_else(cannot)?;
+        let (entry, _) = evidence::entry(&record)?;
         let mut extra = Vec::new();
         entry.write(&mut extra);
-        let index = record.sequence.saturating_sub(1);
-        let request = GetInclusionProofRequest { leaf_index: index, tree_size };
-        let proof = remote.audit().get_inclusion_proof(connect::call(request)).await?.into_inner();
-        let hashes = proof.hashes.into_iter().map(|hash| hash.try_into().map(Digest)).collect::<Result<_, _>>();
-        let hashes = hashes.map_err(|_| Failure::new("the daemon's proof cannot be read"))?;
+        let hashes = proved.hashes.into_iter().map(|hash| hash.try_into().map(Digest)).collect::<Result<_, _>>();
+        let (index, hashes) = (proved.leaf_index, hashes.map_err(|_| cannot())?);
         proofs.push(TlogProof { extra: Some(extra), index, hashes, checkpoint: checkpoint.clone() });
     }
     Ok(Receipt { proofs })
 }
 
-/// The record with this number.
-async fn one(remote: &Remote, sequence: u64) -> Result<AuditRecord, Failure> {
-    let request = crate::proto::v1::StreamAuditRequest {
-        view: crate::proto::v1::AuditView::Records.into(),
-        resume_after: Some(sequence.saturating_sub(1)),
-        ..Default::default()
-    };
-    let mut stream = remote.audit().stream_audit(request).await?.into_inner();
-    let record = evidence::next(&mut stream).await?.filter(|record| record.sequence == sequence);
-    record.ok_or_else(|| Failure::new(format!("the daemon does not show record {sequence}")))
+/// The record with this number, and the proof that it is in the tree of this size.
+async fn prove(remote: &Remote, sequence: u64, tree_size: u64) -> Result<GetInclusionProofResponse, Failure> {
+    let request = GetInclusionProofRequest { record: Some(Record::Sequence(sequence)), tree_size: Some(tree_size) };
+    Ok(remote.audit().get_inclusion_proof(connect::call(request)).await?.into_inner())
 }

@@ -2,7 +2,7 @@
 
 use crate::cli::object::Object;
 use crate::cli::table::{Cell, Column};
-use crate::cli::{wire, words};
+use crate::cli::{approval, wire, words};
 use crate::proto::v1::AuditRow;
 
 /// The columns of the table.
@@ -19,16 +19,21 @@ pub(super) const COLUMNS: [Column; 7] = [
 /// The row as a line of the table.
 pub(super) fn cells(row: &AuditRow) -> Vec<Cell> {
     let action = row.action.clone().unwrap_or_default();
-    let decision = words::ending(row.ending.as_ref()).unwrap_or_else(|| words::approval(row.approval));
+    let decision = words::ending(row.ending.as_ref()).unwrap_or_else(|| words::approval(row.approval_mode));
     vec![
-        Cell::new(row.id.to_string()),
+        Cell::new(row.number.to_string()),
         Cell::new(short(&row.session_id)),
         Cell::new(action.r#type),
         Cell::new(action.target),
         Cell::word(words::risk(row.risk_level)),
         Cell::word(decision),
-        Cell::word(words::result(row.result_status).unwrap_or_default()),
+        Cell::word(status(row).unwrap_or_default()),
     ]
+}
+
+/// The result of the action; `None` while it is not known.
+fn status(row: &AuditRow) -> Option<String> {
+    words::result(row.result.as_ref()?.status)
 }
 
 /// Sessions are told apart by how they begin: `a1b2c3d4...`.
@@ -47,8 +52,9 @@ pub(super) fn object(row: &AuditRow) -> Object {
     let actor = row.actor.clone().unwrap_or_default();
     let identity = row.identity.clone().unwrap_or_default();
     let ending = row.ending.as_ref();
+    let result = row.result.clone().unwrap_or_default();
     Object::default()
-        .with("id", row.id)
+        .with("id", row.number)
         .with("session_id", row.session_id.as_str())
         .with("timestamp", wire::time(row.timestamp.as_ref()))
         .with("action_type", action.r#type)
@@ -56,18 +62,18 @@ pub(super) fn object(row: &AuditRow) -> Object {
         .with("action_params", wire::from_struct(action.params.as_ref()))
         .with("action_desc", action.description)
         .with("risk_level", words::risk(row.risk_level))
-        .with("approval", words::approval(row.approval))
+        .with("approval", words::approval(row.approval_mode))
         .with("matched_rule", row.matched_rule.as_str())
         .with("human_decision", words::ending(ending))
-        .with("result_status", words::result(row.result_status))
-        .with("result_data", wire::from_value(row.result_data.as_ref()))
-        .with("result_error", wire::present(&row.result_error))
+        .with("result_status", status(row))
+        .with("result_data", wire::from_value(result.data.as_ref()))
+        .with("result_error", wire::present(&result.error))
         .with("outcome", words::outcome(row.outcome))
         .with("reason", row.reason.as_str())
         .with("decision_id", row.decision_id.as_str())
         .with("approval_id", wire::present(&row.approval_id))
-        .with("decided_by", ending.and_then(|ending| wire::present(&ending.by)))
-        .with("decided_at", ending.and_then(|ending| wire::time(ending.at.as_ref())))
+        .with("decided_by", ending.and_then(approval::who))
+        .with("decided_at", ending.and_then(|ending| wire::time(ending.ended_at.as_ref())))
         .with("decision_reason", ending.and_then(|ending| wire::present(&ending.reason)))
         .with("actor_id", actor.id)
         .with("actor_type", actor.r#type)
@@ -76,15 +82,14 @@ pub(super) fn object(row: &AuditRow) -> Object {
         .with("policy_revision", row.policy_revision.as_str())
         .with("action_digest", row.action_digest.as_str())
         .with("audit_ref", row.audit_ref.as_str())
-        .with("masked", row.masked.clone())
-        .with("masked_digests", digests(row))
+        .with("masked", row.masked.iter().map(approval::mask_json).collect::<Vec<_>>())
         .with("metadata", wire::from_struct(row.metadata.as_ref()))
         .with("trace_id", wire::present(&row.trace_id))
         .with("redacted", row.redacted)
-}
-
-fn digests(row: &AuditRow) -> serde_json::Map<String, serde_json::Value> {
-    row.masked_digests.iter().map(|(path, digest)| (path.clone(), digest.as_str().into())).collect()
+        .with("result_started_at", wire::time(result.started_at.as_ref()))
+        .with("result_completed_at", wire::time(result.completed_at.as_ref()))
+        .with("result_reported_at", wire::time(result.reported_at.as_ref()))
+        .with("result_audit_ref", wire::present(&result.audit_ref))
 }
 
 #[cfg(test)]
@@ -92,13 +97,15 @@ pub(super) mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::proto::v1::{Action, Actor, ApprovalMode, Ending, EndingKind, Outcome, ResultStatus, RiskLevel};
+    use crate::proto::v1::{
+        Action, ActionResult, Actor, ApprovalMode, Ending, EndingKind, Identity, Outcome, ResultStatus, RiskLevel,
+    };
 
     /// Seed 002's second row, as a daemon sends it.
     pub(in crate::cli::audit) fn example() -> AuditRow {
         let Value::Object(params) = json!({"count": 150}) else { unreachable!() };
         AuditRow {
-            id: 2,
+            number: 2,
             session_id: "a1b2c3d4e5f6".into(),
             timestamp: Some(wire::to_moment("2026-11-20T22:49:44.69941Z".parse().unwrap())),
             action: Some(Action {
@@ -108,11 +115,15 @@ pub(super) mod tests {
                 description: String::new(),
             }),
             risk_level: RiskLevel::High as i32,
-            approval: ApprovalMode::Approve as i32,
+            approval_mode: ApprovalMode::Approve as i32,
             matched_rule: "bulk_ops_need_approval".into(),
             outcome: Outcome::Allow as i32,
-            ending: Some(Ending { kind: EndingKind::Approved as i32, by: "ann".into(), ..Ending::default() }),
-            result_status: ResultStatus::Success as i32,
+            ending: Some(Ending {
+                kind: EndingKind::Approved as i32,
+                by: Some(Identity { subject: "ann".into(), ..Identity::default() }),
+                ..Ending::default()
+            }),
+            result: Some(ActionResult { status: ResultStatus::Success as i32, ..ActionResult::default() }),
             actor: Some(Actor { id: "=cmd()".into(), ..Actor::default() }),
             ..AuditRow::default()
         }
@@ -152,7 +163,7 @@ pub(super) mod tests {
 
     #[test]
     fn what_is_not_settled_is_null_in_json() {
-        let json = serde_json::to_value(object(&AuditRow { ending: None, result_status: 0, ..example() })).unwrap();
+        let json = serde_json::to_value(object(&AuditRow { ending: None, result: None, ..example() })).unwrap();
         assert_eq!((&json["human_decision"], &json["result_status"]), (&Value::Null, &Value::Null));
     }
 

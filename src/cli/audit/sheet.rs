@@ -10,8 +10,9 @@ use crate::cli::object::Object;
 use crate::cli::out::Out;
 use crate::cli::safe_json;
 use crate::cli::table::{self, Cell, Column, Table};
+use crate::cli::wire;
 use crate::domain::visible;
-use crate::proto::v1::{AuditRecord, AuditRow};
+use crate::proto::v1::{AuditRecord, AuditRow, RowLeft};
 
 /// How the record is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -58,6 +59,11 @@ impl Seen {
         self.0.insert(id, looks);
         true
     }
+
+    /// Whether the row was written.
+    fn forget(&mut self, id: u64) -> bool {
+        self.0.remove(&id).is_some()
+    }
 }
 
 enum Body {
@@ -89,16 +95,38 @@ impl Sheet {
 
     /// Writes a row. Where somebody watches, one that looks as it did before is passed over: a decision and the
     /// question that it puts are two records, and one change to the eye.
-    pub(super) fn row(&mut self, row: &AuditRow) -> Result<(), Failure> {
-        if self.live && !self.seen.is_news(row.id, &self.body, row) {
+    pub(super) fn row(&mut self, row: &AuditRow, cursor: &str) -> Result<(), Failure> {
+        if self.live && !self.seen.is_news(row.number, &self.body, row) {
             return Ok(());
         }
-        self.entry(|| row::cells(row), || row::object(row))
+        self.entry(|| row::cells(row), || row::object(row).with("cursor", wire::present(cursor)))
+    }
+
+    /// Says that a row no longer matches. In a table only if the row is on the screen; in CSV, whose columns are fixed,
+    /// never.
+    pub(super) fn left(&mut self, left: &RowLeft, cursor: &str) -> Result<(), Failure> {
+        let was_shown = self.seen.forget(left.number);
+        match self.body {
+            Body::Running if was_shown => {
+                self.out.line(format_args!("{:>4}  no longer matches", left.number))?;
+                self.out.flush()
+            }
+            Body::Jsonl => {
+                let object = Object::default()
+                    .with("id", left.number)
+                    .with("decision_id", left.decision_id.as_str())
+                    .with("left", true)
+                    .with("cursor", cursor);
+                self.out.jsonl(&object)?;
+                self.out.flush()
+            }
+            Body::Table(_) | Body::Running | Body::Json | Body::Csv => Ok(()),
+        }
     }
 
     /// Writes a record.
-    pub(super) fn record(&mut self, record: &AuditRecord) -> Result<(), Failure> {
-        self.entry(|| record::cells(record), || record::object(record))
+    pub(super) fn record(&mut self, record: &AuditRecord, cursor: &str) -> Result<(), Failure> {
+        self.entry(|| record::cells(record), || record::object(record).with("cursor", wire::present(cursor)))
     }
 
     fn entry(&mut self, cells: impl FnOnce() -> Vec<Cell>, object: impl FnOnce() -> Object) -> Result<(), Failure> {
@@ -185,10 +213,37 @@ mod tests {
         let path = dir.path().join("out");
         let mut sheet = Sheet::begin(Out::file(&path).unwrap(), layout, false, live).unwrap();
         for row in rows {
-            sheet.row(row).unwrap();
+            sheet.row(row, "").unwrap();
         }
         sheet.end().unwrap();
         std::fs::read_to_string(path).unwrap()
+    }
+
+    fn whole(row: &AuditRow) -> Object {
+        row::object(row).with("cursor", Value::Null)
+    }
+
+    #[test]
+    fn a_row_that_no_longer_matches_is_announced_where_it_was_shown() {
+        let announced = |layout, shown: bool| {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("out");
+            let mut sheet = Sheet::begin(Out::file(&path).unwrap(), layout, false, true).unwrap();
+            if shown {
+                sheet.row(&example(), "c1").unwrap();
+            }
+            let left = RowLeft { number: 2, decision_id: "dec_1".into() };
+            sheet.left(&left, "c2").unwrap();
+            sheet.left(&left, "c2").unwrap();
+            sheet.end().unwrap();
+            std::fs::read_to_string(path).unwrap()
+        };
+        assert!(announced(Layout::Table, true).ends_with("success\n   2  no longer matches\n"));
+        assert!(!announced(Layout::Table, false).contains("no longer"));
+        let line = r#"{"id":2,"decision_id":"dec_1","left":true,"cursor":"c2"}"#;
+        assert_eq!(announced(Layout::Jsonl, false), format!("{line}\n{line}\n"));
+        assert!(announced(Layout::Jsonl, true).contains(r#","cursor":"c1"}"#));
+        assert_eq!(announced(Layout::Csv, false), "");
     }
 
     #[test]
@@ -212,7 +267,7 @@ mod tests {
 
     #[test]
     fn a_row_that_is_watched_comes_again_only_when_it_looks_different() {
-        let waiting = AuditRow { ending: None, result_status: 0, ..example() };
+        let waiting = AuditRow { ending: None, result: None, ..example() };
         let text = written(Layout::Table, &[waiting.clone(), waiting.clone(), example(), waiting.clone()], true);
         assert_eq!(text.lines().count(), 1 + 3, "{text}");
         assert_eq!(written(Layout::Jsonl, &[waiting.clone(), waiting], false).lines().count(), 2);
@@ -225,10 +280,7 @@ mod tests {
             let text = written(Layout::Json, &rows, false);
             let value: Vec<Value> = serde_json::from_str(&text).unwrap();
             assert_eq!(value.len(), count);
-            assert_eq!(
-                text,
-                serde_json::to_string_pretty(&rows.iter().map(row::object).collect::<Vec<_>>()).unwrap() + "\n"
-            );
+            assert_eq!(text, serde_json::to_string_pretty(&rows.iter().map(whole).collect::<Vec<_>>()).unwrap() + "\n");
         }
     }
 

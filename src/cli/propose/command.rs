@@ -15,7 +15,7 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, because};
 use crate::cli::{say, wire};
 use crate::domain::Timestamp;
-use crate::proto::v1::{Decision, ReportResultRequest, ResultStatus};
+use crate::proto::v1::{ActionResult, Decision, ReportResultRequest, ResultStatus};
 
 /// Runs the command, reports its result, and returns its exit code.
 pub(super) async fn run(
@@ -26,18 +26,18 @@ pub(super) async fn run(
 ) -> Result<Exit, Failure> {
     let started_at = Timestamp::now();
     let ended = attend(decision, command, signals).await;
-    let (exit, mut report) = match &ended {
+    let (exit, mut result) = match &ended {
         Ok(status) => (exit(*status), outcome(*status)),
         Err(error) => {
             (unstartable(error), failed(format!("{} cannot be run: {}", command[0].display(), because(error))))
         }
     };
     if ended.is_err() {
-        say::error(&report.error);
+        say::error(&result.error);
     }
-    report.decision_id.clone_from(&decision.decision_id);
-    report.started_at = Some(wire::to_moment(started_at));
-    report.completed_at = Some(wire::to_moment(Timestamp::now()));
+    result.started_at = Some(wire::to_moment(started_at));
+    result.completed_at = Some(wire::to_moment(Timestamp::now()));
+    let report = ReportResultRequest { decision_id: decision.decision_id.clone(), result: Some(result) };
     if let Err(status) = remote.governance().report_result(connect::call(report)).await {
         // The command has run: to the caller, its exit code matters more than the missing report.
         say::warning(format_args!("the result of the action could not be reported: {}", Failure::from(status)));
@@ -81,19 +81,19 @@ fn unstartable(error: &io::Error) -> Exit {
     Exit::Command(if error.kind() == io::ErrorKind::NotFound { 127 } else { 126 })
 }
 
-fn outcome(status: ExitStatus) -> ReportResultRequest {
-    let report = match (status.code(), status.signal()) {
-        (Some(0), _) => ReportResultRequest { status: ResultStatus::Success as i32, ..ReportResultRequest::default() },
+fn outcome(status: ExitStatus) -> ActionResult {
+    let result = match (status.code(), status.signal()) {
+        (Some(0), _) => ActionResult { status: ResultStatus::Success as i32, ..ActionResult::default() },
         (Some(code), _) => failed(format!("exit code {code}")),
         (None, Some(signal)) => failed(format!("ended by signal {signal}")),
         (None, None) => failed("ended without an exit code".into()),
     };
     let data = json!({"exit_code": exit(status).code()});
-    ReportResultRequest { data: wire::to_value(data, "data").ok(), ..report }
+    ActionResult { data: wire::to_value(data, "data").ok(), ..result }
 }
 
-fn failed(error: String) -> ReportResultRequest {
-    ReportResultRequest { status: ResultStatus::Failed as i32, error, ..ReportResultRequest::default() }
+fn failed(error: String) -> ActionResult {
+    ActionResult { status: ResultStatus::Failed as i32, error, ..ActionResult::default() }
 }
 
 #[cfg(test)]

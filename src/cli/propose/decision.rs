@@ -23,6 +23,11 @@ pub(super) fn exit(decision: &Decision) -> Exit {
     }
 }
 
+/// Whether the action may run: only on an ALLOW, and never on an outcome that this version does not know.
+pub(in crate::cli) fn may_run(decision: &Decision) -> bool {
+    exit(decision) == Exit::Done
+}
+
 /// Prints the decision: to stdout, or to stderr if stdout belongs to a command.
 pub(super) fn print(decision: &Decision, format: Format, stdout_is_taken: bool) -> Result<(), Failure> {
     let mut out = Out::stdout();
@@ -52,7 +57,7 @@ fn json(decision: &Decision) -> Object {
         .with("reason", decision.reason.as_str())
         .with("risk_level", words::risk(decision.risk_level))
         .with("risk_score", decision.risk_score)
-        .with("approval", words::approval(decision.approval))
+        .with("approval", words::approval(decision.approval_mode))
         .with("matched_rule", decision.matched_rule.as_str())
         .with("constraints", wire::from_struct(decision.constraints.as_ref()))
         .with("policy_revision", decision.policy_revision.as_str())

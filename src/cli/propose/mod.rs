@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tonic::{Response, Status};
 
 use self::decision::is;
+pub(super) use self::decision::may_run;
 use self::signals::{Caught, Signals};
 use super::action_args::{self, ActionArgs};
 use super::connect::{self, Door, Remote, RemoteArgs};
@@ -107,7 +108,7 @@ fn request(args: &Args) -> Result<v1::ProposeRequest, Failure> {
     Ok(v1::ProposeRequest {
         actor: Some(args.action.actor()),
         action: Some(args.action.action()?),
-        context: Some(v1::Context { session_id: args.session.clone(), metadata }),
+        context: Some(v1::ProposalContext { session_id: args.session.clone(), metadata }),
         idempotency_key,
         // `AwaitDecision` does the waiting, because the command first has to print who is asked.
         wait: None,
@@ -141,7 +142,7 @@ async fn propose(args: &Args, request: v1::ProposeRequest) -> Result<Exit, Failu
         signals = Some(caught);
     }
     decision::print(&decision, args.format, !args.command.is_empty())?;
-    if is(&decision, Outcome::Allow) && !args.command.is_empty() {
+    if may_run(&decision) && !args.command.is_empty() {
         let mut signals = signals.map_or_else(catch_signals, Ok)?;
         return command::run(&remote, &decision, &args.command, &mut signals).await;
     }

@@ -38,6 +38,8 @@ pub(super) enum Update {
     All,
     /// One more waits.
     Added(Approval),
+    /// Of one that waits, something has changed: whether its caller waits.
+    Changed(Approval),
     /// One has ended.
     Ended(Approval),
     /// Changes were missed; a new snapshot follows.
@@ -70,7 +72,7 @@ impl Board {
                     return Ok(Update::None);
                 }
                 let is_new = self.waiting.insert(id, (*approval).clone()).is_none();
-                Ok(if is_new { Update::Added(*approval) } else { Update::None })
+                Ok(if is_new { Update::Added(*approval) } else { Update::Changed(*approval) })
             }
             News::Ended(approval) => {
                 if let Some(coming) = &mut self.coming {

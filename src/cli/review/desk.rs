@@ -12,7 +12,7 @@ use super::feed::News;
 use crate::cli::approval;
 use crate::cli::failure::Failure;
 use crate::cli::paint;
-use crate::cli::vote::{self, Vote};
+use crate::cli::vote::{self, Taken, Vote};
 use crate::domain::visible;
 use crate::proto::v1::{Approval, SessionAction};
 
@@ -137,6 +137,13 @@ impl Desk {
         let is_first = !self.board.has_begun();
         match self.board.hear(news)? {
             Update::Ended(ended) => self.end(&ended),
+            Update::Changed(changed) => {
+                if let Some(cursor) = &mut self.cursor
+                    && cursor.on.approval_id == changed.approval_id
+                {
+                    cursor.on.caller_waiting = changed.caller_waiting;
+                }
+            }
             Update::Lagged(missed) => self.warn(&format!("the list fell {missed} changes behind; loading it again")),
             Update::Lost(why) => self.warn(&why),
             Update::Added(added) => {
@@ -169,11 +176,14 @@ impl Desk {
     }
 
     /// What became of a vote.
-    pub(super) fn answered(&mut self, answer: Result<Approval, Failure>) {
+    pub(super) fn answered(&mut self, answer: Result<Taken, Failure>) {
         match answer {
-            Ok(ended) => {
+            Ok(Taken { ended, is_recorded }) => {
                 self.board.forget(&ended.approval_id);
                 self.end(&ended);
+                if !is_recorded {
+                    self.warn(vote::UNRECORDED);
+                }
             }
             Err(failure) => self.warn(&failure.to_string()),
         }
@@ -194,6 +204,8 @@ impl Desk {
         {
             cursor.has_ended = true;
             cursor.on.ending.clone_from(&ended.ending);
+            cursor.on.votes.clone_from(&ended.votes);
+            (cursor.on.state, cursor.on.version) = (ended.state, ended.version);
         }
     }
 

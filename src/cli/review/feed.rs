@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tonic::{Status, Streaming};
 
+use crate::cli::approval;
 use crate::cli::connect::Remote;
 use crate::cli::failure::Failure;
 use crate::cli::status::is_worth_resuming;
@@ -137,7 +138,9 @@ async fn forward(
 
 fn read(event: Event) -> Option<News> {
     match event {
-        Event::Pending(approval) => Some(News::Pending(Box::new(approval))),
+        Event::Pending(approval) if approval::is_pending(&approval) => Some(News::Pending(Box::new(approval))),
+        // Of a state that this version does not know, only so much is certain: nobody can answer it here.
+        Event::Pending(approval) => Some(News::Ended(Box::new(approval))),
         Event::SnapshotComplete(_) => Some(News::Complete),
         Event::Ended(approval) => Some(News::Ended(Box::new(approval))),
         Event::Lagged(lagged) => Some(News::Snapshot { missed: Some(lagged.missed) }),

@@ -10,7 +10,7 @@ use crate::cli::connect::Remote;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::out::Out;
-use crate::cli::vote::{self, Vote};
+use crate::cli::vote::{self, Taken, Vote};
 use crate::cli::{approval, say};
 use crate::domain::{Timestamp, visible};
 use crate::proto::v1::Approval;
@@ -124,8 +124,14 @@ impl Session {
             }
             Update::Ended(ended) => {
                 let number = self.number(&ended.approval_id);
-                let how = ended.ending.as_ref().map_or_else(|| "ended".into(), approval::ending);
+                let how = approval::ended(&ended);
                 self.out.line(format_args!("[{number}] {} {how}", approval::title(&ended)))?;
+                self.out.flush()
+            }
+            Update::Changed(changed) => {
+                let number = self.number(&changed.approval_id);
+                let waits = approval::waits(&changed).unwrap_or("it is not known whether anybody waits for this");
+                self.out.line(format_args!("[{number}] {}: {waits}", approval::title(&changed)))?;
                 self.out.flush()
             }
             Update::Lagged(missed) => {
@@ -175,13 +181,16 @@ impl Session {
         })
     }
 
-    fn answered(&mut self, vote: Vote, answered: Result<Approval, Failure>) -> Result<(), Failure> {
+    fn answered(&mut self, vote: Vote, answered: Result<Taken, Failure>) -> Result<(), Failure> {
         match answered {
-            Ok(ended) => {
+            Ok(Taken { ended, is_recorded }) => {
                 self.all_went_well &= vote::exit(vote, &ended) == Exit::Done;
                 // Its end is known now: the stream need not say it again.
                 self.board.forget(&ended.approval_id);
                 self.out.line(vote::line(&ended))?;
+                if !is_recorded {
+                    say::warning(vote::UNRECORDED);
+                }
                 self.out.flush()
             }
             Err(failure) => {

@@ -92,7 +92,11 @@ fn rows_of(desk: &Desk, from: usize, count: usize, width: usize, now: Timestamp)
             cells.push(Cell::new(approval.actor.as_ref().map_or("", |actor| &actor.id)));
             cells.push(Cell::new(approval.context.as_ref().map_or("", |context| &context.session_id)));
         }
-        let left = if has_ended { "ended".to_owned() } else { approval::time_left(approval, now) };
+        let left = match (has_ended, approval.caller_waiting) {
+            (true, _) => "ended".to_owned(),
+            (false, Some(false)) => format!("{}, nobody waits", approval::time_left(approval, now)),
+            (false, _) => approval::time_left(approval, now),
+        };
         cells.push(Cell::new(left).whole());
         table.row(cells);
     }

@@ -26,7 +26,7 @@ use crate::proto::v1::{Approval, GetApprovalRequest};
 
 /// What came back from the daemon.
 enum Reply {
-    Answered(Result<Approval, Failure>),
+    Answered(Result<vote::Taken, Failure>),
     Fetched(Result<Approval, Failure>),
 }
 

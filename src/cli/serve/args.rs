@@ -13,7 +13,7 @@ use crate::daemon::telemetry::LogFormat;
 use crate::daemon::{AdminListener, Anonymous, Config, Limits};
 use crate::domain::{JsonLimits, Timestamp};
 use crate::governance::{PolicySource, Settings};
-use crate::limits::Amount;
+use crate::limits::{Amount, GrowthLimits};
 use crate::outbound::WitnessSource;
 use crate::outbound::executor::ExecutorSource;
 use crate::outbound::fetch::Url;
@@ -213,6 +213,19 @@ struct LimitArgs {
     #[arg(long = "max-proposals-per-second", value_name = "N", default_value_t = 0)]
     proposals_per_second: u32,
 
+    /// Limit what callers may write when less than this percentage of the record's disk is free: each caller may write a
+    /// share, and all callers without a credential together one. 0 is no limit
+    #[arg(long, value_name = "PERCENT", default_value_t = 20, value_parser = clap::value_parser!(u8).range(..=100))]
+    low_disk_percent: u8,
+
+    /// Do the same when fewer bytes than this are free, unless half of the disk is
+    #[arg(long, value_name = "BYTES", default_value_t = 1 << 30)]
+    low_disk_bytes: u64,
+
+    /// Let the share be this percentage of the free space in a minute
+    #[arg(long, value_name = "PERCENT", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=100))]
+    low_disk_share: u8,
+
     /// Limit the size of a message
     #[arg(long = "max-message-bytes", value_name = "BYTES", default_value_t = 4 << 20)]
     message_bytes: usize,
@@ -323,6 +336,11 @@ impl ServeArgs {
                 pending_per_caller: Amount { count: limits.pending_per_caller, bytes: limits.pending_bytes_per_caller },
                 anonymous_share: limits.anonymous_share,
                 proposals_per_second: limits.proposals_per_second,
+                growth: GrowthLimits {
+                    low_percent: limits.low_disk_percent,
+                    low_bytes: limits.low_disk_bytes,
+                    share: limits.low_disk_share,
+                },
                 unreported_after: self.unreported_after,
                 ..Settings::default()
             },

@@ -9,12 +9,13 @@ use super::*;
 fn masked(secrets: &Secrets, params: &Value) -> (Value, Vec<String>) {
     let params = params.as_object().unwrap();
     let mut shown = params.clone();
-    let found = secrets.mask(&mut shown, params);
+    let found = secrets.mask(&mut shown, params, &Pointer::default(), &mut Marks::default());
     (Value::Object(shown), found.paths.iter().map(ToString::to_string).collect())
 }
 
 fn mask_text(text: &str) -> Option<String> {
-    Secrets::default().mask_text(text, &mut Vec::new())
+    let shown = Secrets::default().mask_text(text, &mut Vec::new());
+    (!shown.stretches.is_empty()).then_some(shown.text)
 }
 
 /// `count` characters that look random.
@@ -301,7 +302,12 @@ fn a_policy_can_add_secrets_and_leave_out_the_usual_ones() {
 fn a_value_that_is_masked_already_stays_as_it_is() {
     let original = json!({"password": "xy"});
     let mut shown = json!({"password": "[masked, 2 characters]"});
-    let found = Secrets::default().mask(shown.as_object_mut().unwrap(), original.as_object().unwrap());
+    let found = Secrets::default().mask(
+        shown.as_object_mut().unwrap(),
+        original.as_object().unwrap(),
+        &Pointer::default(),
+        &mut Marks::default(),
+    );
     assert_eq!((found, shown), (Found::default(), json!({"password": "[masked, 2 characters]"})));
     // A sender that keeps its secrets to itself sends this.
     let params = json!({"password": "[masked, 7 characters]"});
@@ -312,7 +318,7 @@ fn a_value_that_is_masked_already_stays_as_it_is() {
 fn overlapping_secrets_are_masked_as_one() {
     let mut values = Vec::new();
     let shown = mask_ranges("0123456789", vec![5..7, 1..3, 2..4, 2..3], &mut values);
-    assert_eq!(shown.as_deref(), Some("0[masked, 3 characters]4[masked, 2 characters]789"));
+    assert_eq!(shown.map(|shown| shown.text).as_deref(), Some("0[masked, 3 characters]4[masked, 2 characters]789"));
     assert_eq!(values, ["123", "56"]);
 }
 
@@ -321,7 +327,7 @@ fn very_many_secrets_are_masked_in_one_pass() {
     let count = 80_000;
     let params: Map<String, Value> = (0..count).map(|i| (format!("password_{i}"), json!("x1"))).collect();
     let mut shown = params.clone();
-    let found = Secrets::default().mask(&mut shown, &params);
+    let found = Secrets::default().mask(&mut shown, &params, &Pointer::default(), &mut Marks::default());
     assert_eq!((found.paths.len(), found.values.len()), (count, count));
     // Texts that repeat the beginning of a secret take linear time too.
     for part in ["eyJ", "://a:", "sk-", "password=", "-----BEGIN PRIVATE KEY-----\n", "curl -u a:b1 ", "é"] {

@@ -1,22 +1,23 @@
-//! `AdminService`, for admins (auditors list tokens): tokens, the log's key and redaction. It only converts between protobuf and the domain.
+//! `AdminService`, for admins (auditors list tokens): tokens, the log's key and redaction. It only converts between
+//! protobuf and the domain.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use prost::Message as _;
 use tonic::{Request, Response, Status};
 
-use super::request::{Reader, page_token as page_token_after};
-use super::{caller, response};
+use super::request::Reader;
+use super::{caller, page, response};
 use crate::audit::StoredToken;
-use crate::domain::{CallError, DecisionId, JsonLimits, Role, Roles, Timestamp, TokenId};
-use crate::governance::{Governor, NewToken, Notary, Redacted, RevokedToken, Rotated};
+use crate::auth::check_name;
+use crate::domain::page::PageTokens;
+use crate::domain::{CallError, DecisionId, Digest, JsonLimits, Role, Roles, Timestamp, TokenId};
+use crate::governance::{GovernanceError, Governor, NewToken, Notary, Redacted, RevokedToken, Rotated};
 use crate::proto::v1;
 use crate::proto::v1::admin_service_server::AdminService;
-use crate::server::token_request::TokenRequest;
 
-/// The most bytes of a page of tokens.
-const PAGE_BYTES: usize = 256 << 10;
+/// The longest name of a token, in characters.
+const MAX_NAME: usize = 128;
 
 /// The service for admins, except the policy.
 pub(crate) struct Administration {
@@ -47,22 +48,19 @@ impl AdminService for Administration {
     ) -> Result<Response<v1::ListTokensResponse>, Status> {
         let v1::ListTokensRequest { page_size, page_token } = request.into_inner();
         let mut reader = Reader::new(self.limits);
-        let page: (usize, Option<TokenId>) = reader.page(page_size, &page_token);
-        let (size, after) = reader.finish(page)?;
-        let (now, mut tokens, mut bytes) = (self.governor.now(), Vec::new(), 0);
-        let mut rest = self.governor.tokens().list().into_iter();
-        for stored in rest.by_ref().skip_while(|stored| after.is_some_and(|after| stored.token_id <= after)) {
-            let token = token(&stored, now);
-            bytes += token.encoded_len();
-            // One token is a page, however long it is.
-            if !tokens.is_empty() && (tokens.len() == size || bytes > PAGE_BYTES) {
-                let next_page_token = tokens.last().map(|last: &v1::Token| page_token_after(&last.token_id));
-                let next_page_token = next_page_token.unwrap_or_default();
-                return Ok(Response::new(v1::ListTokensResponse { tokens, next_page_token }));
-            }
-            tokens.push(token);
-        }
-        Ok(Response::new(v1::ListTokensResponse { tokens, next_page_token: String::new() }))
+        let size = reader.page_size(page_size);
+        let size = reader.finish(size)?;
+        let pages = PageTokens::new("tokens", Digest::of(&[]));
+        let after = (!page_token.is_empty()).then(|| pages.position(&page_token)).transpose();
+        let after = after.map_err(GovernanceError::from)?.map(TokenId::from_bytes);
+        let now = self.governor.now();
+        let mut rest = self.governor.tokens().list();
+        rest.retain(|stored| after.is_none_or(|after| stored.token_id > after));
+        let next = rest.get(size - 1).filter(|_| rest.len() > size).map(|last| last.token_id);
+        let shown = rest.iter().take(size).map(|stored| (stored.token_id, token(stored, now)));
+        let (tokens, next) = page::fitting(shown, next);
+        let next_page_token = next.map(|id| pages.after(*id.as_bytes())).unwrap_or_default();
+        Ok(Response::new(v1::ListTokensResponse { tokens, next_page_token }))
     }
 
     async fn revoke_token(
@@ -75,10 +73,10 @@ impl AdminService for Administration {
         let Some(named) = reader.finish(named)? else {
             return Err(CallError::invalid_field("token", "must be given").into());
         };
-        let RevokedToken { token: revoked, revoked_at } = self.governor.revoke(&caller, &named).await?;
+        let RevokedToken { token: revoked, revoked_at, is_recorded } = self.governor.revoke(&caller, &named).await?;
         let revoked_at = Some(response::timestamp(revoked_at));
         let token = v1::Token { revoked_at, ..token(&revoked, self.governor.now()) };
-        Ok(Response::new(v1::RevokeTokenResponse { token: Some(token) }))
+        Ok(Response::new(v1::RevokeTokenResponse { token: Some(token), unrecorded: !is_recorded }))
     }
 
     async fn rotate_log_key(
@@ -117,6 +115,11 @@ impl AdminService for Administration {
 
 fn new_token(request: v1::CreateTokenRequest, mut reader: Reader) -> Result<NewToken, CallError> {
     let v1::CreateTokenRequest { name, roles, actor_id, lifetime, request_id } = request;
+    match check_name(&name) {
+        Ok(()) if name.chars().count() <= MAX_NAME => {}
+        Ok(()) => reader.wrong("name", format!("is longer than {MAX_NAME} characters")),
+        Err(why) => reader.wrong("name", why),
+    }
     let mut wanted = Roles::NONE;
     for (i, number) in roles.iter().take(Role::ALL.len() + 1).enumerate() {
         match v1::Role::try_from(*number).ok().and_then(role) {
@@ -124,13 +127,22 @@ fn new_token(request: v1::CreateTokenRequest, mut reader: Reader) -> Result<NewT
             None => reader.wrong(format!("roles[{i}]"), "is not a role"),
         }
     }
-    if roles.len() > Role::ALL.len() {
-        reader.wrong("roles", format!("{} roles; at most {}", roles.len(), Role::ALL.len()));
+    if roles.is_empty() || roles.len() > Role::ALL.len() {
+        reader.wrong("roles", format!("{} roles; between 1 and {}", roles.len(), Role::ALL.len()));
     }
-    // One that is negative or too long is no duration.
-    let lifetime = lifetime.map(|lifetime| Duration::try_from(lifetime).unwrap_or(Duration::ZERO));
-    let new = TokenRequest { name, roles: wanted, actor_id, lifetime, request_id }.check(reader.checker());
-    reader.finish(new)
+    let actor = reader.optional_name("actor_id", actor_id);
+    if let Some(Err(why)) = actor.as_deref().map(check_name) {
+        reader.wrong("actor_id", why);
+    }
+    let request_id = reader.optional_name("request_id", request_id);
+    let lifetime = lifetime.map(|lifetime| match Duration::try_from(lifetime) {
+        Ok(lifetime) if !lifetime.is_zero() => lifetime,
+        _ => {
+            reader.wrong("lifetime", "must be longer than 0 s");
+            Duration::ZERO
+        }
+    });
+    reader.finish(NewToken { subject: format!("token:{name}"), roles: wanted, actor, lifetime, request_id })
 }
 
 fn role(role: v1::Role) -> Option<Role> {

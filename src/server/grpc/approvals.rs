@@ -4,23 +4,18 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::request::Reader;
-use super::{Messages, caller, response, sending, standing};
-use crate::approvals::{Lagged, Pending, QueueEvent, Vote};
-use crate::audit::StoreError;
-use crate::domain::{ApprovalId, CallError, Caller, JsonLimits, QuestionState, RiskLevel};
-use crate::governance::{AskedOnce, GovernanceError, Governor, Voted};
+use super::filters::missing;
+use super::request::{self, Reader};
+use super::{Messages, caller, page, response, sending, standing};
+use crate::approvals::{Ended, Lagged, Pending, QueueEvent};
+use crate::audit::{ApprovalState, Order, RowFilter, StoreError};
+use crate::domain::page::PageTokens;
+use crate::domain::{ApprovalId, Caller, JsonLimits, QuestionStatus, Verdict};
+use crate::governance::{AskedOnce, GovernanceError, Governor, Listed, Voted};
 use crate::proto::v1;
 use crate::proto::v1::approval_service_server::ApprovalService;
 use crate::proto::v1::stream_approvals_response::Event;
 use crate::server::streams::{HEARTBEAT, Over, Sink, Streams, stopping};
-
-/// The default number of approvals in a page.
-const PAGE: usize = 100;
-/// The most approvals in a page.
-const LONGEST_PAGE: usize = 1000;
-/// The most bytes of JSON in a page, below the default limit of clients. The first approval may be larger.
-const PAGE_BYTES: usize = 2 << 20;
 
 /// The service for reviewers.
 pub(crate) struct Approvals {
@@ -41,7 +36,13 @@ impl ApprovalService for Approvals {
         request: Request<v1::StreamApprovalsRequest>,
     ) -> Result<Response<Self::StreamApprovalsStream>, Status> {
         let standing = standing(&request)?.clone();
-        let filter = Filter::read(request.into_inner().filter)?;
+        let mut reader = Reader::new(self.limits);
+        let filter = reader.approval_filter(request.into_inner().filter);
+        if filter.approver.is_some() {
+            reader
+                .wrong("filter.approver", "nobody has voted on a pending approval: list ended ones with ListApprovals");
+        }
+        let filter = reader.finish(filter)?;
         let governor = Arc::clone(&self.governor);
         Ok(sending(self.streams.open(standing, |sink| async move { watch(&governor, &filter, &sink).await })?))
     }
@@ -50,32 +51,22 @@ impl ApprovalService for Approvals {
         &self,
         request: Request<v1::ListApprovalsRequest>,
     ) -> Result<Response<v1::ListApprovalsResponse>, Status> {
-        let v1::ListApprovalsRequest { filter, page_size, page_token } = request.into_inner();
-        let filter = Filter::read(filter)?;
+        let v1::ListApprovalsRequest { filter, page_size, page_token, states } = request.into_inner();
         let mut reader = Reader::new(self.limits);
-        let after: Option<ApprovalId> =
-            if page_token.is_empty() { None } else { reader.parsed("page_token", &page_token) };
-        let after = reader.finish(after)?;
-        let size = match usize::try_from(page_size) {
-            Ok(0) | Err(_) => PAGE,
-            Ok(size) => size.min(LONGEST_PAGE),
+        let filter = reader.approval_filter(filter);
+        let states = reader.enumerations("states", &states, request::question_status);
+        let size = reader.page_size(page_size);
+        let filter = reader.finish(RowFilter { states, ..filter })?;
+        let only_open = filter.states.iter().all(|state| *state == QuestionStatus::Pending);
+        // The positions of the two lists differ.
+        let list = if only_open { "pending approvals" } else { "approvals" };
+        let tokens = PageTokens::new(list, filter.digest().map_err(GovernanceError::from)?);
+        let (approvals, next_page_token) = if only_open {
+            self.pending(&filter, &tokens, &page_token, size).await?
+        } else {
+            self.approvals(&filter, &tokens, &page_token, size).await?
         };
-        // One more than requested, to see whether there is another page.
-        let mut page = self.governor.queue().page(after, size + 1, |pending| filter.keeps(pending));
-        let mut bytes = 0;
-        let mut fits = |pending: &Arc<Pending>| {
-            bytes += pending.bytes;
-            bytes <= PAGE_BYTES
-        };
-        let fitting = page.iter().take(size).take_while(|pending| fits(pending)).count().max(1);
-        let more = page.len() > fitting;
-        page.truncate(fitting);
-        let next = page.last().filter(|_| more).map(|pending| pending.approval_id.to_string());
-        let mut approvals = Vec::with_capacity(page.len());
-        for pending in &page {
-            approvals.push(show(&self.governor, pending, &QuestionState::Open).await?);
-        }
-        Ok(Response::new(v1::ListApprovalsResponse { approvals, next_page_token: next.unwrap_or_default() }))
+        Ok(Response::new(v1::ListApprovalsResponse { approvals, next_page_token }))
     }
 
     async fn get_approval(
@@ -85,73 +76,135 @@ impl ApprovalService for Approvals {
         let mut reader = Reader::new(self.limits);
         let id: Option<ApprovalId> = reader.parsed("approval_id", &request.into_inner().approval_id);
         let Some(id) = reader.finish(id)? else {
-            return Err(CallError::invalid_field("approval_id", "must be given").into());
+            return Err(missing("approval_id").into());
         };
-        let AskedOnce { row, history } = self.governor.asked_once(id).await?;
-        let (now, unreported_after) = (self.governor.now(), self.governor.unreported_after());
-        let mut approval =
-            response::recorded_approval(&row).ok_or_else(|| Status::from(GovernanceError::NoApproval(id)))?;
-        let earlier = history.iter();
-        approval.history = earlier
-            .map(|earlier| response::session_action(earlier, earlier.state.status(now, unreported_after)))
-            .collect();
+        let approval = match self.recorded(id).await {
+            Ok(approval) => approval,
+            Err(error) => self.in_memory(id).ok_or(error)?,
+        };
         Ok(Response::new(v1::GetApprovalResponse { approval: Some(approval) }))
     }
 
     async fn approve(&self, request: Request<v1::ApproveRequest>) -> Result<Response<v1::ApproveResponse>, Status> {
         let caller = caller(&request)?;
         let v1::ApproveRequest { approval_id, expected_action_digest, reason } = request.into_inner();
-        let approval = self.decide(&caller, &approval_id, &expected_action_digest, reason, Vote::Approve).await?;
+        let vote = self.decide(&caller, &approval_id, &expected_action_digest, reason, Verdict::Approve);
+        let (approval, _) = vote.await?;
         Ok(Response::new(v1::ApproveResponse { approval: Some(approval) }))
     }
 
     async fn deny(&self, request: Request<v1::DenyRequest>) -> Result<Response<v1::DenyResponse>, Status> {
         let caller = caller(&request)?;
         let v1::DenyRequest { approval_id, expected_action_digest, reason } = request.into_inner();
-        let approval = self.decide(&caller, &approval_id, &expected_action_digest, reason, Vote::Deny).await?;
-        Ok(Response::new(v1::DenyResponse { approval: Some(approval) }))
+        let vote = self.decide(&caller, &approval_id, &expected_action_digest, reason, Verdict::Deny);
+        let (approval, is_recorded) = vote.await?;
+        Ok(Response::new(v1::DenyResponse { approval: Some(approval), unrecorded: !is_recorded }))
     }
 }
 
 impl Approvals {
+    /// A page of open approvals.
+    async fn pending(
+        &self,
+        filter: &RowFilter,
+        tokens: &PageTokens,
+        token: &str,
+        size: usize,
+    ) -> Result<(Vec<v1::Approval>, String), GovernanceError> {
+        let after = (!token.is_empty()).then(|| tokens.position(token)).transpose()?.map(ApprovalId::from_bytes);
+        let Listed { entries, next } = self.governor.open_approvals(filter, after, size).await?;
+        let shown = entries.into_iter().map(|(id, (pending, decision))| {
+            let approval = response::approval(&pending, &decision, &pending.open_state());
+            (id, self.with_presence(approval, id))
+        });
+        let (approvals, next) = page::fitting(shown, next);
+        Ok((approvals, next.map(|id| tokens.after(*id.as_bytes())).unwrap_or_default()))
+    }
+
+    /// A page of approvals from the record.
+    async fn approvals(
+        &self,
+        filter: &RowFilter,
+        tokens: &PageTokens,
+        token: &str,
+        size: usize,
+    ) -> Result<(Vec<v1::Approval>, String), GovernanceError> {
+        let after = (!token.is_empty()).then(|| tokens.number(token)).transpose()?;
+        let Listed { entries, next } = self.governor.rows(filter, Order::OldestFirst, after, size).await?;
+        let shown = entries.into_iter().filter_map(|(row, entry)| Some((row, response::recorded_approval(&entry)?)));
+        let (approvals, next) = page::fitting(shown, next);
+        Ok((approvals, next.map(|row| tokens.after_number(row)).unwrap_or_default()))
+    }
+
+    /// The approval after a vote, and whether that is on the record.
     async fn decide(
         &self,
         caller: &Caller,
         approval_id: &str,
         digest: &str,
         reason: String,
-        vote: Vote,
-    ) -> Result<v1::Approval, Status> {
+        verdict: Verdict,
+    ) -> Result<(v1::Approval, bool), Status> {
         let mut reader = Reader::new(self.limits);
         let id: Option<ApprovalId> = reader.parsed("approval_id", approval_id);
         let digest = reader.digest("expected_action_digest", digest);
         let reason = reader.free_text("reason", reason);
         let (Some(id), Some(digest)) = reader.finish((id, digest))? else {
-            return Err(CallError::invalid_field("approval_id", "must be given").into());
+            return Err(missing("approval_id").into());
         };
-        match self.governor.decide(caller, id, digest, vote, reason).await? {
-            Voted::Now { pending, state } => Ok(show(&self.governor, &pending, &state).await?),
+        let caller_waiting = self.governor.queue().caller_waits(id);
+        match self.governor.decide(caller, id, digest, verdict, reason).await? {
+            Voted::Now { pending, approval, is_recorded } => {
+                // If the store cannot be read, the answer has only the head of a large one.
+                let whole = self.governor.asked(&pending).await;
+                let decision = whole.as_deref().unwrap_or(pending.decision.head());
+                let approval = response::approval(&pending, decision, &approval);
+                Ok((v1::Approval { caller_waiting, ..approval }, is_recorded))
+            }
             Voted::Before(row) => {
-                response::recorded_approval(&row).ok_or_else(|| GovernanceError::NoApproval(id).into())
+                let approval = response::recorded_approval(&row);
+                Ok((approval.ok_or_else(|| GovernanceError::NoApproval(id))?, true))
             }
         }
     }
-}
 
-/// A question as a reviewer sees it. A large one is read from the disk.
-async fn show(governor: &Governor, pending: &Pending, state: &QuestionState) -> Result<v1::Approval, StoreError> {
-    Ok(response::approval(pending, &*governor.asked(pending).await?, state))
+    /// An open approval, without the earlier actions of its session, for when the store cannot be read: what a reviewer
+    /// cannot see, they cannot deny. `None` if the approval is not open, or only the store has all of it.
+    fn in_memory(&self, id: ApprovalId) -> Option<v1::Approval> {
+        let pending = self.governor.queue().get(id)?;
+        let approval = response::approval(&pending, pending.decision.whole()?, &pending.open_state());
+        Some(self.with_presence(approval, id))
+    }
+
+    /// Says whether the caller of an open approval waits.
+    fn with_presence(&self, approval: v1::Approval, id: ApprovalId) -> v1::Approval {
+        v1::Approval { caller_waiting: self.governor.queue().caller_waits(id), ..approval }
+    }
+
+    /// An approval from the record, with the earlier actions of its session.
+    async fn recorded(&self, id: ApprovalId) -> Result<v1::Approval, GovernanceError> {
+        let AskedOnce { row, history } = self.governor.asked_once(id).await?;
+        let (now, unreported_after) = (self.governor.now(), self.governor.unreported_after());
+        let mut approval = response::recorded_approval(&row).ok_or(GovernanceError::NoApproval(id))?;
+        let earlier = history.iter();
+        approval.history = earlier
+            .map(|earlier| response::session_action(earlier, earlier.state.status(now, unreported_after)))
+            .collect();
+        Ok(self.with_presence(approval, id))
+    }
 }
 
 /// Streams a snapshot, the marker, then every change. Sends a new snapshot when the client has fallen behind.
-async fn watch(governor: &Governor, filter: &Filter, sink: &Sink<v1::StreamApprovalsResponse>) -> Result<(), Over> {
+async fn watch(governor: &Governor, filter: &RowFilter, sink: &Sink<v1::StreamApprovalsResponse>) -> Result<(), Over> {
     let say = |event| sink.send(v1::StreamApprovalsResponse { event: Some(event) });
     loop {
         let (snapshot, mut watcher) = governor.queue().watch();
         let mut count = 0;
-        for pending in snapshot.iter().filter(|pending| filter.keeps(pending)) {
-            say(Event::Pending(show(governor, pending, &QuestionState::Open).await?)).await?;
-            count += 1;
+        for pending in snapshot {
+            if let Some(shown) = show(governor, filter, &pending, &pending.open_state()).await? {
+                say(Event::Pending(shown)).await?;
+                count += 1;
+            }
         }
         say(Event::SnapshotComplete(v1::SnapshotComplete { count })).await?;
         loop {
@@ -161,17 +214,19 @@ async fn watch(governor: &Governor, filter: &Filter, sink: &Sink<v1::StreamAppro
             };
             match change {
                 Err(_) => {
-                    let time = Some(response::timestamp(governor.now()));
-                    say(Event::Heartbeat(v1::Heartbeat { time })).await?;
+                    let sent_at = Some(response::timestamp(governor.now()));
+                    say(Event::Heartbeat(v1::Heartbeat { sent_at })).await?;
                 }
-                Ok(Some(Ok(QueueEvent::Added(pending)))) if filter.keeps(&pending) => {
-                    say(Event::Pending(show(governor, &pending, &QuestionState::Open).await?)).await?;
+                Ok(Some(Ok(QueueEvent::Added(pending) | QueueEvent::Changed(pending)))) => {
+                    if let Some(shown) = show(governor, filter, &pending, &pending.open_state()).await? {
+                        say(Event::Pending(shown)).await?;
+                    }
                 }
-                Ok(Some(Ok(QueueEvent::Ended(ended)))) if filter.keeps(&ended.pending) => {
-                    let state = QuestionState::Ended(ended.ending.clone());
-                    say(Event::Ended(show(governor, &ended.pending, &state).await?)).await?;
+                Ok(Some(Ok(QueueEvent::Ended(ended)))) => {
+                    if let Some(shown) = show_ended(governor, filter, &ended).await {
+                        say(Event::Ended(shown)).await?;
+                    }
                 }
-                Ok(Some(Ok(_))) => {}
                 Ok(Some(Err(Lagged(missed)))) => {
                     say(Event::Lagged(v1::Lagged { missed })).await?;
                     break;
@@ -182,32 +237,27 @@ async fn watch(governor: &Governor, filter: &Filter, sink: &Sink<v1::StreamAppro
     }
 }
 
-/// The filter of a reviewer.
-struct Filter {
-    session_id: String,
-    action_type: String,
-    actor_id: String,
-    min_risk_level: Option<RiskLevel>,
+/// A question as a reviewer sees it, if it matches. A large one is read from the disk.
+async fn show(
+    governor: &Governor,
+    filter: &RowFilter,
+    pending: &Pending,
+    state: &ApprovalState,
+) -> Result<Option<v1::Approval>, StoreError> {
+    if !pending.may_match(filter) {
+        return Ok(None);
+    }
+    let decision = governor.asked(pending).await?;
+    let matches = filter.matches_decision(&decision, pending.requested_at);
+    let caller_waiting = governor.queue().caller_waits(pending.approval_id);
+    Ok(matches.then(|| v1::Approval { caller_waiting, ..response::approval(pending, &decision, state) }))
 }
 
-impl Filter {
-    fn read(filter: Option<v1::ApprovalFilter>) -> Result<Self, Status> {
-        let filter = filter.unwrap_or_default();
-        let level = v1::RiskLevel::try_from(filter.min_risk_level);
-        let level = level.map_err(|_| CallError::invalid_field("filter.min_risk_level", "is not a risk level"))?;
-        Ok(Self {
-            min_risk_level: super::request::risk_level(level),
-            session_id: filter.session_id,
-            action_type: filter.action_type,
-            actor_id: filter.actor_id,
-        })
-    }
-
-    fn keeps(&self, pending: &Pending) -> bool {
-        let is = |wanted: &str, value: &str| wanted.is_empty() || wanted == value;
-        is(&self.session_id, pending.decision.session_id())
-            && is(&self.action_type, pending.decision.action_type())
-            && is(&self.actor_id, pending.decision.actor_id())
-            && self.min_risk_level.is_none_or(|level| pending.decision.risk_level() >= level)
+/// A question that has ended, if it may match. If the store cannot be read, it has only the head of a large one: a denial
+/// that is not on the record yet is told all the same.
+async fn show_ended(governor: &Governor, filter: &RowFilter, ended: &Ended) -> Option<v1::Approval> {
+    match show(governor, filter, &ended.pending, &ended.approval).await {
+        Ok(shown) => shown,
+        Err(_) => Some(response::approval(&ended.pending, ended.pending.decision.head(), &ended.approval)),
     }
 }

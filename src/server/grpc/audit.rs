@@ -1,27 +1,27 @@
 //! `AuditService`, for auditors. It only converts between protobuf and the domain.
-//!
-//! Each stream reads the record from its own position, at the pace of its client. It has no buffer that can overflow,
-//! so a slow client loses nothing and delays nobody.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::request::{self, Reader};
-use super::{Messages, response, sending};
+use super::audit_stream::Feed;
+use super::filters::missing;
+use super::request::Reader;
+use super::{Messages, page, response, sending};
 use crate::audit;
-use crate::audit::follow::{Batch, Followed, Follower, History, Selection, StatusTime, Until, View};
-use crate::audit::row::RowFilter;
-use crate::audit::{Order, Stats};
+use crate::audit::{Order, Stats, StoreError};
+use crate::domain::page::PageTokens;
 use crate::domain::{CallError, Digest, JsonLimits};
-use crate::governance::{Governor, Notary};
+use crate::governance::{GovernanceError, Governor, Listed, Notary};
 use crate::outbound::witnesses::{WitnessState, Witnesses};
 use crate::proto::v1;
 use crate::proto::v1::audit_service_server::AuditService;
-use crate::proto::v1::stream_audit_response::Event;
-use crate::server::streams::{HEARTBEAT, Over, Sink, Streams};
+use crate::proto::v1::get_inclusion_proof_request::Record as ProvedRecord;
+use crate::server::streams::Streams;
 
+/// The message for a request that chooses no record to prove.
+const NO_RECORD: &str = "choose the record: leaf_index, sequence or audit_ref";
 /// The default number of action types and rules in `GetStats`.
 const TOP: usize = 5;
 /// The most action types and rules in `GetStats`.
@@ -50,37 +50,54 @@ impl AuditService for Audit {
         request: Request<v1::StreamAuditRequest>,
     ) -> Result<Response<Self::StreamAuditStream>, Status> {
         let standing = super::standing(&request)?.clone();
-        let request = request.into_inner();
-        let mut reader = Reader::new(self.limits);
-        let filter = reader.row_filter(request.filter.clone().unwrap_or_default());
-        let records = match v1::AuditView::try_from(request.view) {
-            Ok(v1::AuditView::Unspecified | v1::AuditView::Rows) => false,
-            Ok(v1::AuditView::Records) => true,
-            Err(_) => {
-                reader.wrong("view", "is not a view");
-                false
-            }
-        };
-        let of_one = RowFilter { decision_id: filter.decision_id, ..RowFilter::default() };
-        if records && filter != of_one {
-            reader.wrong("filter", "must be empty with AUDIT_VIEW_RECORDS, except for decision_id");
-        }
-        if records && filter.decision_id.is_some() && (request.follow || request.resume_after.is_some()) {
-            reader.wrong("filter.decision_id", "cannot be combined with follow or resume_after in AUDIT_VIEW_RECORDS");
-        }
-        if request.newest_first && request.resume_after.is_some() {
-            reader.wrong("newest_first", "cannot be combined with resume_after");
-        }
-        let filter = reader.finish(filter)?;
-        let feed = Feed { governor: Arc::clone(&self.governor), request, filter, records };
+        let feed = Feed::open(&self.governor, self.limits, request.into_inner()).await?;
         Ok(sending(self.streams.open(standing, |sink| async move { feed.run(&sink).await })?))
     }
 
-    async fn get_stats(&self, request: Request<v1::GetStatsRequest>) -> Result<Response<v1::GetStatsResponse>, Status> {
-        let top = match usize::try_from(request.into_inner().top) {
-            Ok(0) | Err(_) => TOP,
-            Ok(top) => top.min(LONGEST_TOP),
+    async fn get_decision(
+        &self,
+        request: Request<v1::GetDecisionRequest>,
+    ) -> Result<Response<v1::GetDecisionResponse>, Status> {
+        let v1::GetDecisionRequest { id } = request.into_inner();
+        let mut reader = Reader::new(self.limits);
+        let sought = reader.parsed("id", &id);
+        let Some(sought) = reader.finish(sought)? else { return Err(missing("id").into()) };
+        let life = self.governor.decision_life(sought, &id).await?;
+        let result = life.row.state.action_result(self.governor.now(), self.governor.unreported_after());
+        Ok(Response::new(response::decision_life(life, result)))
+    }
+
+    async fn list_decisions(
+        &self,
+        request: Request<v1::ListDecisionsRequest>,
+    ) -> Result<Response<v1::ListDecisionsResponse>, Status> {
+        let v1::ListDecisionsRequest { filter, page_size, page_token, newest_first } = request.into_inner();
+        let mut reader = Reader::new(self.limits);
+        let filter = reader.audit_filter(filter);
+        let size = reader.page_size(page_size);
+        let filter = reader.finish(filter)?.settled(&self.governor).await?;
+        let (list, order) = if newest_first {
+            ("decisions newest first", Order::NewestFirst)
+        } else {
+            ("decisions", Order::OldestFirst)
         };
+        let tokens = PageTokens::new(list, filter.digest().map_err(GovernanceError::from)?);
+        let after = (!page_token.is_empty()).then(|| tokens.number(&page_token));
+        let after = after.transpose().map_err(GovernanceError::from)?;
+        let Listed { entries, next } = self.governor.rows(&filter, order, after, size).await?;
+        let (now, unreported_after) = (self.governor.now(), self.governor.unreported_after());
+        let rows = entries.into_iter().map(|(number, row)| {
+            let result = row.state.action_result(now, unreported_after);
+            (number, response::audit_row(row, result))
+        });
+        let (rows, next) = page::fitting(rows, next);
+        let next_page_token = next.map(|number| tokens.after_number(number)).unwrap_or_default();
+        Ok(Response::new(v1::ListDecisionsResponse { rows, next_page_token }))
+    }
+
+    async fn get_stats(&self, request: Request<v1::GetStatsRequest>) -> Result<Response<v1::GetStatsResponse>, Status> {
+        let top = request.into_inner().top.map_or(TOP, |top| usize::try_from(top).unwrap_or(LONGEST_TOP));
+        let top = top.min(LONGEST_TOP);
         let (now, unreported_after) = (self.governor.now(), self.governor.unreported_after());
         let stats = self.governor.store().scan(move |reader| reader.stats(now, unreported_after)).await?;
         Ok(Response::new(stats_response(stats, top)))
@@ -113,22 +130,27 @@ impl AuditService for Audit {
         &self,
         request: Request<v1::GetInclusionProofRequest>,
     ) -> Result<Response<v1::GetInclusionProofResponse>, Status> {
-        let v1::GetInclusionProofRequest { leaf_index, tree_size } = request.into_inner();
+        let v1::GetInclusionProofRequest { record, tree_size } = request.into_inner();
         let tree_size = self.tree_size("tree_size", tree_size)?;
-        if leaf_index >= tree_size {
-            return Err(CallError::invalid_field(
-                "leaf_index",
-                format!("a tree of {tree_size} leaves has no leaf with this index"),
-            )
-            .into());
-        }
+        let (field, leaf_index) = self.leaf_index(record).await?;
+        let Some(leaf_index) = leaf_index.filter(|index| *index < tree_size) else {
+            return Err(
+                CallError::invalid_field(field, format!("a tree of {tree_size} leaves has no such leaf")).into()
+            );
+        };
         let proved = self.governor.store().scan(move |reader| {
-            let leaf = reader.leaf_hash(leaf_index)?;
-            Ok((leaf, reader.inclusion_proof(leaf_index, tree_size)?))
+            let record = reader.records(leaf_index, 1)?.pop();
+            let record = record.ok_or_else(|| StoreError::Corrupt { what: "a proved record is missing".into() })?;
+            Ok((record, reader.inclusion_proof(leaf_index, tree_size)?))
         });
-        let (leaf_hash, hashes) = proved.await?;
-        let (leaf_hash, hashes) = (leaf_hash.0.to_vec(), bytes(hashes));
-        Ok(Response::new(v1::GetInclusionProofResponse { leaf_index, tree_size, leaf_hash, hashes }))
+        let (record, hashes) = proved.await?;
+        Ok(Response::new(v1::GetInclusionProofResponse {
+            leaf_index,
+            tree_size,
+            leaf_hash: record.leaf_hash.0.to_vec(),
+            hashes: bytes(hashes),
+            record: Some(response::audit_record(record)),
+        }))
     }
 
     async fn get_consistency_proof(
@@ -149,13 +171,31 @@ impl AuditService for Audit {
 }
 
 impl Audit {
+    /// The leaf of the record that a request chooses, and the field that chooses it.
+    async fn leaf_index(&self, record: Option<ProvedRecord>) -> Result<(&'static str, Option<u64>), Status> {
+        Ok(match record {
+            None => return Err(CallError::invalid_field("record", NO_RECORD).into()),
+            Some(ProvedRecord::LeafIndex(index)) => ("leaf_index", Some(index)),
+            Some(ProvedRecord::Sequence(sequence)) => ("sequence", sequence.checked_sub(1)),
+            Some(ProvedRecord::AuditRef(id)) => {
+                let mut reader = Reader::new(self.limits);
+                let id = reader.parsed("audit_ref", &id);
+                let Some(id) = reader.finish(id)? else { return Err(missing("audit_ref").into()) };
+                let sequence = self.governor.sequence_of_record(id).await?;
+                ("audit_ref", sequence.and_then(|sequence| sequence.checked_sub(1)))
+            }
+        })
+    }
+
     /// The size of the requested tree, which must be on disk.
-    fn tree_size(&self, field: &str, asked: u64) -> Result<u64, Status> {
+    fn tree_size(&self, field: &str, asked: Option<u64>) -> Result<u64, Status> {
         let durable = *self.governor.store().durable().borrow();
         match asked {
-            0 => Ok(durable),
-            asked if asked <= durable => Ok(asked),
-            _ => Err(CallError::invalid_field(field, format!("the log has only {durable} leaves on disk")).into()),
+            None => Ok(durable),
+            Some(asked) if asked <= durable => Ok(asked),
+            Some(_) => {
+                Err(CallError::invalid_field(field, format!("the log has only {durable} leaves on disk")).into())
+            }
         }
     }
 }
@@ -192,122 +232,5 @@ fn stats_response(stats: Stats, top: usize) -> v1::GetStatsResponse {
         by_result_status: named(stats.by_status),
         top_action_types: commonest(stats.by_action_type),
         top_rules: commonest(stats.by_rule),
-    }
-}
-
-/// The state of one client's stream.
-struct Feed {
-    governor: Arc<Governor>,
-    request: v1::StreamAuditRequest,
-    filter: RowFilter,
-    records: bool,
-}
-
-impl Feed {
-    async fn run(self, sink: &Sink<v1::StreamAuditResponse>) -> Result<(), Over> {
-        let resumes = self.request.resume_after.is_some();
-        let position = match self.request.resume_after {
-            Some(after) => after,
-            None => self.history(sink).await?,
-        };
-        if !resumes && !self.request.follow {
-            return Ok(());
-        }
-        let (store, view) = (self.governor.store(), self.view());
-        let mut follower = Follower::after(store, Until::Committed, position, view, self.time());
-        if resumes {
-            let until = follower.end();
-            while follower.position() < until
-                && let Some(batch) = follower.ready().await?
-            {
-                self.send(sink, batch).await?;
-            }
-            if !self.request.follow {
-                return Ok(());
-            }
-            say(sink, follower.position(), Event::CaughtUp(v1::CaughtUp { count: 0 })).await?;
-        }
-        loop {
-            let next = tokio::select! {
-                () = sink.closed() => return Err(Over::ClientGone),
-                next = tokio::time::timeout(HEARTBEAT, follower.next()) => next,
-            };
-            if let Ok(batch) = next {
-                self.send(sink, batch?).await?;
-            } else {
-                let time = Some(response::timestamp(self.governor.now()));
-                say(sink, follower.position(), Event::Heartbeat(v1::Heartbeat { time })).await?;
-            }
-        }
-    }
-
-    /// Sends the existing records, and returns where they end.
-    async fn history(&self, sink: &Sink<v1::StreamAuditResponse>) -> Result<u64, Over> {
-        let selection = match self.filter.decision_id {
-            Some(decision_id) if self.records => Selection::RecordsOf(decision_id),
-            _ => Selection::Newest(self.view(), Some(self.request.limit).filter(|limit| *limit > 0)),
-        };
-        let order = if self.request.newest_first { Order::NewestFirst } else { Order::OldestFirst };
-        let mut history = History::begin(self.governor.store(), selection, order, self.time()).await?;
-        let mut count = 0;
-        while let Some(batch) = history.next().await? {
-            count += batch.items.len() as u64;
-            self.send(sink, batch).await?;
-        }
-        if self.request.follow {
-            say(sink, history.end(), Event::CaughtUp(v1::CaughtUp { count })).await?;
-        }
-        Ok(history.end())
-    }
-
-    async fn send(&self, sink: &Sink<v1::StreamAuditResponse>, batch: Batch) -> Result<(), Over> {
-        for (sequence, item) in batch.items {
-            let event = match item {
-                Followed::Record(record) => Event::Record(response::audit_record(record)),
-                Followed::Row(row) => {
-                    let status = row.state.status(self.governor.now(), self.governor.unreported_after());
-                    Event::Row(Box::new(response::audit_row(*row, status)))
-                }
-                // A view of records shows retirements. A view of rows has no message for them.
-                Followed::Gap { .. } => continue,
-            };
-            say(sink, sequence, event).await?;
-        }
-        Ok(())
-    }
-
-    fn view(&self) -> View {
-        if self.records { View::Records } else { View::Rows(self.filter.clone()) }
-    }
-
-    fn time(&self) -> StatusTime {
-        let (clock, unreported_after) = (Arc::clone(self.governor.clock()), self.governor.unreported_after());
-        StatusTime { clock, unreported_after }
-    }
-}
-
-async fn say(sink: &Sink<v1::StreamAuditResponse>, sequence: u64, event: Event) -> Result<(), Over> {
-    sink.send(v1::StreamAuditResponse { sequence, event: Some(event) }).await
-}
-
-impl Reader {
-    fn row_filter(&mut self, filter: v1::AuditFilter) -> RowFilter {
-        let text = |text: String| Some(text).filter(|text| !text.is_empty());
-        let decision_id =
-            if filter.decision_id.is_empty() { None } else { self.parsed("filter.decision_id", &filter.decision_id) };
-        RowFilter {
-            risk_level: self.enumeration("filter.risk_level", filter.risk_level).and_then(request::risk_level),
-            approval: self.enumeration("filter.approval", filter.approval).and_then(request::approval_mode),
-            outcome: self.enumeration("filter.outcome", filter.outcome).and_then(request::outcome),
-            status: self.enumeration("filter.result_status", filter.result_status).and_then(request::result_status),
-            since: filter.since.and_then(|at| self.timestamp("filter.since", at)),
-            until: filter.until.and_then(|at| self.timestamp("filter.until", at)),
-            session_id: text(filter.session_id),
-            action_type: text(filter.action_type),
-            action_target: text(filter.action_target),
-            actor_id: text(filter.actor_id),
-            matched_rule: text(filter.matched_rule),
-            decision_id,
-        }
     }
 }

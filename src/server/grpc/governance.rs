@@ -106,11 +106,11 @@ impl GovernanceService for Governance {
         request: Request<v1::ReportResultRequest>,
     ) -> Result<Response<v1::ReportResultResponse>, Status> {
         let caller = caller(&request)?;
-        let request = request.into_inner();
+        let v1::ReportResultRequest { decision_id, result } = request.into_inner();
         let mut reader = Reader::new(self.limits);
-        let decision_id = reader.parsed("decision_id", &request.decision_id);
-        let report = reader.report(request);
-        let report = reader.check(report)?;
+        let decision_id = reader.parsed("decision_id", &decision_id);
+        let report = reader.report(result);
+        let report = reader.check_below("result", report)?;
         let Some(decision_id) = decision_id else { return Err(missing("decision_id")) };
         let record_id = self.governor.report(&caller, decision_id, report).await?;
         let audit_ref = record_id.map(|id| id.to_string()).unwrap_or_default();

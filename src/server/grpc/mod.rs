@@ -3,7 +3,11 @@
 mod admin;
 mod approvals;
 mod audit;
+mod audit_stream;
+mod filters;
 mod governance;
+pub(crate) mod health;
+mod page;
 mod policies;
 mod request;
 mod response;

@@ -4,31 +4,24 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use prost_types::value::Kind;
 use serde_json::{Map, Number, Value};
 
+use crate::audit::TextFilter;
 use crate::domain::check::{MAX_WAIT, NAME_BYTES, TEXT_BYTES, inexact};
 use crate::domain::{
     Action, Actor, Approval, CallError, Check, Checked, Checker, Digest, JsonLimits, MAX_WHOLE_NUMBER, Outcome,
-    Proposal, Report, ResultStatus, RiskLevel, Timestamp,
+    Proposal, QuestionStatus, Report, ResultStatus, RiskLevel, Timestamp,
 };
 use crate::policy::MAX_LAYERS;
 use crate::proto::v1;
 
+/// The default number of entries in a page.
+pub(crate) const DEFAULT_PAGE: usize = 100;
+/// The most entries in a page.
+const LARGEST_PAGE: usize = 1000;
 /// The fewest digits that name a revision.
 const REVISION_DIGITS: usize = 4;
-/// How many items a page has, and at most.
-const PAGE: usize = 100;
-const LONGEST_PAGE: usize = 1000;
-/// What a page token begins with, before it is encoded.
-const PAGE_TOKEN: &str = "after:";
-
-/// The token of the page after this item.
-pub(crate) fn page_token(last: impl Display) -> String {
-    URL_SAFE_NO_PAD.encode(format!("{PAGE_TOKEN}{last}"))
-}
 
 /// Reads a request, and collects its violations.
 ///
@@ -53,9 +46,10 @@ impl Reader {
         Checked::new(read, limits, self.0.into_violations())
     }
 
-    /// What collects the violations.
-    pub(crate) fn checker(&mut self) -> &mut Checker {
-        &mut self.0
+    /// The result, after the domain has checked it too. The violations that the domain finds are below this field.
+    pub(crate) fn check_below<T: Check>(self, field: &str, read: T) -> Result<Checked<T>, CallError> {
+        let limits = self.0.limits();
+        Checked::below(field, read, limits, self.0.into_violations())
     }
 
     /// Reports that a field is wrong.
@@ -105,23 +99,6 @@ impl Reader {
         }
     }
 
-    /// The size of a page, and the place after which it begins.
-    pub(crate) fn page<T: std::str::FromStr>(&mut self, size: Option<u32>, token: &str) -> (usize, Option<T>) {
-        let size = size.map_or(PAGE, |size| usize::try_from(size).unwrap_or(usize::MAX));
-        if !(1..=LONGEST_PAGE).contains(&size) {
-            self.wrong("page_size", format!("must be between 1 and {LONGEST_PAGE}; absent means {PAGE}"));
-        }
-        if token.is_empty() {
-            return (size, None);
-        }
-        let after = URL_SAFE_NO_PAD.decode(token).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-        let after = after.and_then(|text| text.strip_prefix(PAGE_TOKEN).and_then(|text| text.parse().ok()));
-        if after.is_none() {
-            self.wrong("page_token", "is not a next_page_token of this call");
-        }
-        (size, after)
-    }
-
     /// A SHA-256 digest in hex.
     pub(crate) fn digest(&mut self, field: &str, text: &str) -> Option<Digest> {
         let digest = Digest::from_hex(text);
@@ -129,6 +106,38 @@ impl Reader {
             self.wrong(field, "must be the action_digest of the approval that was shown: 64 hex digits");
         }
         digest
+    }
+
+    /// The values of a list of an enumeration. `UNSPECIFIED` is none of them.
+    pub(crate) fn enumerations<E: TryFrom<i32>, T>(
+        &mut self,
+        field: &str,
+        numbers: &[i32],
+        read: impl Fn(E) -> Option<T>,
+    ) -> Vec<T> {
+        let mut values = Vec::new();
+        for (i, number) in numbers.iter().enumerate() {
+            match E::try_from(*number).ok().and_then(&read) {
+                Some(value) => values.push(value),
+                None => self.wrong(format!("{field}[{i}]"), format!("{number} is not a value of this enumeration")),
+            }
+        }
+        values
+    }
+
+    /// A text of a filter; `None` if it is empty.
+    pub(crate) fn text_filter(&mut self, field: &str, text: String) -> Option<TextFilter> {
+        self.0.text(field, &text, TextFilter::MAX_BYTES);
+        Some(text).filter(|text| !text.is_empty()).map(TextFilter::new)
+    }
+
+    /// How many entries a page has at most.
+    pub(crate) fn page_size(&mut self, page_size: Option<u32>) -> usize {
+        let size = page_size.map_or(DEFAULT_PAGE, |size| usize::try_from(size).unwrap_or(usize::MAX));
+        if size == 0 {
+            self.wrong("page_size", format!("must be at least 1, or absent: then it is {DEFAULT_PAGE}"));
+        }
+        size.min(LARGEST_PAGE)
     }
 
     /// A value of an enumeration.
@@ -151,10 +160,10 @@ impl Reader {
         &mut self,
         actor: Option<v1::Actor>,
         action: Option<v1::Action>,
-        context: Option<v1::Context>,
+        context: Option<v1::ProposalContext>,
         trace_id: String,
     ) -> Proposal {
-        let v1::Context { session_id, metadata } = context.unwrap_or_default();
+        let v1::ProposalContext { session_id, metadata } = context.unwrap_or_default();
         Proposal {
             actor: read_actor(actor),
             action: self.action("action", action),
@@ -165,17 +174,20 @@ impl Reader {
     }
 
     /// A report of a result.
-    pub(crate) fn report(&mut self, request: v1::ReportResultRequest) -> Report {
-        let status = result_status(request.status()).unwrap_or_else(|| {
-            self.wrong("status", "must be success, failed, skipped or rolled_back");
+    ///
+    /// What the daemon sets in a result is ignored, so that a caller can send back what it read.
+    pub(crate) fn report(&mut self, result: Option<v1::ActionResult>) -> Report {
+        let result = result.unwrap_or_default();
+        let status = result_status(result.status()).unwrap_or_else(|| {
+            self.wrong("result.status", "must be success, failed, skipped or rolled_back");
             ResultStatus::Failed
         });
         Report {
             status,
-            data: request.data.and_then(|data| self.value("data", data)),
-            error: request.error,
-            started_at: request.started_at.and_then(|at| self.timestamp("started_at", at)),
-            completed_at: request.completed_at.and_then(|at| self.timestamp("completed_at", at)),
+            data: result.data.and_then(|data| self.value("result.data", data)),
+            error: result.error,
+            started_at: result.started_at.and_then(|at| self.timestamp("result.started_at", at)),
+            completed_at: result.completed_at.and_then(|at| self.timestamp("result.completed_at", at)),
         }
     }
 
@@ -275,6 +287,18 @@ pub(crate) fn result_status(status: v1::ResultStatus) -> Option<ResultStatus> {
         v1::ResultStatus::Skipped => Some(ResultStatus::Skipped),
         v1::ResultStatus::RolledBack => Some(ResultStatus::RolledBack),
         v1::ResultStatus::Unknown => Some(ResultStatus::Unknown),
+    }
+}
+
+/// The state that a filter names.
+pub(crate) fn question_status(state: v1::ApprovalState) -> Option<QuestionStatus> {
+    match state {
+        v1::ApprovalState::Unspecified => None,
+        v1::ApprovalState::Pending => Some(QuestionStatus::Pending),
+        v1::ApprovalState::Approved => Some(QuestionStatus::Approved),
+        v1::ApprovalState::Denied => Some(QuestionStatus::Denied),
+        v1::ApprovalState::Expired => Some(QuestionStatus::Expired),
+        v1::ApprovalState::Cancelled => Some(QuestionStatus::Cancelled),
     }
 }
 

@@ -1,18 +1,16 @@
 //! Converts the domain to protobuf responses.
 
-use std::collections::{BTreeMap, HashMap};
-
 use prost_types::value::Kind;
 use serde_json::{Map, Value};
 
 use crate::approvals::Pending;
-use crate::audit::row::{ApprovalState, AuditRow};
+use crate::audit::row::{ApprovalState, AuditRow, Vote};
 use crate::audit::{Content, DecisionRecord, IdentityRecord, StoredRecord};
 use crate::domain::{
-    Action, Actor, Approval, Decision, DecisionCode, Digest, Ending, EndingKind, Outcome, ParamPath, QuestionState,
-    Report, ResultStatus, RiskLevel, Timestamp,
+    Action, ActionResult, Actor, Approval, Decision, DecisionCode, EndingKind, Mark, Outcome, ParamPath,
+    QuestionStatus, ResultStatus, RiskLevel, Timestamp, Verdict as Voted,
 };
-use crate::governance::{FoundPolicy, Generation, PolicyState, Rejection};
+use crate::governance::{DecisionLife, FoundPolicy, Generation, PolicyState, RecordReference, Rejection};
 use crate::policy::{ConditionTrace, Diagnostic, Explanation, Outcome as Told, Policy, Severity, Verdict};
 use crate::proto::v1;
 
@@ -90,7 +88,7 @@ fn identity(recorded: &IdentityRecord) -> v1::Identity {
     v1::Identity {
         subject: recorded.subject.clone(),
         how: recorded.how.as_str().to_owned(),
-        actor: recorded.actor.clone().unwrap_or_default(),
+        actor_id: recorded.actor.clone().unwrap_or_default(),
         groups: recorded.groups.clone(),
     }
 }
@@ -108,25 +106,76 @@ fn action(action: &Action) -> v1::Action {
     }
 }
 
-fn paths(paths: &[ParamPath]) -> Vec<String> {
-    paths.iter().map(ToString::to_string).collect()
+/// What is masked in the action of a decision, and where.
+fn masks(decision: &DecisionRecord, with_digests: bool) -> Vec<v1::Mask> {
+    let digest = |path: &ParamPath| {
+        decision.masked_digests.get(path).filter(|_| with_digests).map(ToString::to_string).unwrap_or_default()
+    };
+    let mut masks: Vec<_> = decision.marks.iter().map(|mark| mask(mark, decision, &digest)).collect();
+    // Records without marks have the names of masked parameters only.
+    let unmarked = decision.masked.iter().filter(|path| !masks.iter().any(|mask| mask.path == path.as_str()));
+    let named: Vec<_> =
+        unmarked.map(|path| v1::Mask { path: path.to_string(), digest: digest(path), ..v1::Mask::default() }).collect();
+    masks.extend(named);
+    masks
 }
 
-/// The ending of an approval.
-pub(crate) fn ending(ending: &Ending) -> v1::Ending {
+fn mask(mark: &Mark, decision: &DecisionRecord, digest: &impl Fn(&ParamPath) -> String) -> v1::Mask {
+    let named = decision.masked.iter().find(|path| mark.is_at(path));
+    v1::Mask {
+        path: named.map(ToString::to_string).unwrap_or_default(),
+        start: mark.start,
+        end: mark.end,
+        length: mark.length,
+        digest: named.map(digest).unwrap_or_default(),
+        pointer: mark.pointer.clone(),
+    }
+}
+
+/// The ending of an approval. A redacted decision has no proposer any more.
+fn ending(approval: &ApprovalState, proposer: Option<&IdentityRecord>) -> Option<v1::Ending> {
+    let ending = approval.ending()?;
+    let known = proposer.and_then(|proposer| approval.ended_by(proposer));
+    // An older row has only the name.
+    let named = || v1::Identity { subject: ending.by.clone(), ..v1::Identity::default() };
     let kind = match ending.kind {
         EndingKind::Approved => v1::EndingKind::Approved,
         EndingKind::Denied => v1::EndingKind::Denied,
         EndingKind::Expired => v1::EndingKind::Expired,
         EndingKind::Cancelled => v1::EndingKind::Cancelled,
     };
-    v1::Ending {
+    Some(v1::Ending {
         kind: kind.into(),
         allows: ending.allows,
-        by: ending.by.clone(),
-        at: Some(timestamp(ending.at)),
+        by: (!ending.by.is_empty()).then(|| known.map_or_else(named, identity)),
+        ended_at: Some(timestamp(ending.at)),
         reason: ending.reason.clone(),
         code: ending.code.clone(),
+    })
+}
+
+fn vote(vote: &Vote) -> v1::Vote {
+    let verdict = match vote.vote.verdict {
+        Voted::Approve => v1::Verdict::Approve,
+        Voted::Deny => v1::Verdict::Deny,
+    };
+    v1::Vote {
+        vote_id: vote.record_id.to_string(),
+        verdict: verdict.into(),
+        by: Some(identity(&vote.vote.by)),
+        voted_at: Some(timestamp(vote.voted_at)),
+        reason: vote.vote.reason.clone(),
+        action_digest: vote.vote.action_digest.to_string(),
+    }
+}
+
+fn question_status(status: QuestionStatus) -> v1::ApprovalState {
+    match status {
+        QuestionStatus::Pending => v1::ApprovalState::Pending,
+        QuestionStatus::Approved => v1::ApprovalState::Approved,
+        QuestionStatus::Denied => v1::ApprovalState::Denied,
+        QuestionStatus::Expired => v1::ApprovalState::Expired,
+        QuestionStatus::Cancelled => v1::ApprovalState::Cancelled,
     }
 }
 
@@ -147,7 +196,7 @@ pub(crate) fn decision(decision: Decision) -> v1::Decision {
         expires_at: decision.expires_at.map(timestamp),
         confirmation_token: decision.confirmation_token.unwrap_or_default(),
         action_digest: decision.action_digest.to_string(),
-        approval: approval_mode(decision.approval).into(),
+        approval_mode: approval_mode(decision.approval).into(),
         code: decision_code(decision.code).into(),
         replayed: decision.replayed,
         result: decision.result.map(action_result),
@@ -166,13 +215,16 @@ fn decision_code(code: DecisionCode) -> v1::DecisionCode {
     }
 }
 
-fn action_result(report: Report) -> v1::ActionResult {
+fn action_result(result: ActionResult) -> v1::ActionResult {
+    let ActionResult { report, reported_at, audit_ref } = result;
     v1::ActionResult {
         status: result_status(Some(report.status)).into(),
         data: report.data.as_ref().map(value),
         error: report.error,
         started_at: report.started_at.map(timestamp),
         completed_at: report.completed_at.map(timestamp),
+        reported_at: reported_at.map(timestamp),
+        audit_ref: audit_ref.map(|id| id.to_string()).unwrap_or_default(),
     }
 }
 
@@ -183,7 +235,7 @@ pub(crate) fn evaluation(verdict: &Verdict<'_>) -> v1::Evaluation {
         reason: verdict.reason(),
         risk_level: risk_level(verdict.risk_level).into(),
         risk_score: verdict.risk_level.score(),
-        approval: approval_mode(verdict.approval).into(),
+        approval_mode: approval_mode(verdict.approval).into(),
         matched_rule: verdict.matched_rule.to_owned(),
         constraints: optional_object(verdict.constraints()),
         trace: Vec::new(),
@@ -208,44 +260,40 @@ pub(crate) fn explain(evaluation: &mut v1::Evaluation, explanation: Explanation)
 
 fn condition_trace(condition: ConditionTrace) -> v1::ConditionTrace {
     let result = match condition.outcome {
-        Told::Holds => "holds",
-        Told::Fails => "does not hold",
-        Told::Indeterminate => "indeterminate",
+        Told::Holds => v1::ConditionResult::Holds,
+        Told::Fails => v1::ConditionResult::Fails,
+        Told::Indeterminate => v1::ConditionResult::Doubt,
     };
     v1::ConditionTrace {
         condition: format!("{}: {}", condition.path, condition.wanted),
-        result: result.to_owned(),
+        result: result.into(),
         seen: condition.seen,
         reason: condition.because,
     }
 }
 
 /// A question from the queue, with its decision and its state.
-pub(crate) fn approval(pending: &Pending, decision: &DecisionRecord, state: &QuestionState) -> v1::Approval {
-    let Pending { approval_id, requested_at, expires_at, timeout_allows, .. } = pending;
-    let (expires_at, timeout_allows) = (*expires_at, *timeout_allows);
-    let state = ApprovalState { approval_id: *approval_id, expires_at, timeout_allows, state: state.clone() };
-    question(decision, &state, *requested_at)
+pub(crate) fn approval(pending: &Pending, decision: &DecisionRecord, state: &ApprovalState) -> v1::Approval {
+    question(decision, state, pending.requested_at, true)
 }
 
 /// A question from the record, open or ended. `None` if the row has no question.
 pub(crate) fn recorded_approval(row: &AuditRow) -> Option<v1::Approval> {
-    let mut approval = question(&row.decision, row.state.approval.as_ref()?, row.time);
-    if row.state.redacted.is_some() {
-        approval.identity = None;
-    }
-    Some(approval)
+    let known = row.state.redacted.is_none();
+    Some(question(&row.decision, row.state.approval.as_ref()?, row.time, known))
 }
 
-fn question(decision: &DecisionRecord, state: &ApprovalState, requested_at: Timestamp) -> v1::Approval {
+/// `known` is false if the decision is redacted.
+fn question(decision: &DecisionRecord, state: &ApprovalState, requested_at: Timestamp, known: bool) -> v1::Approval {
+    let proposer = known.then_some(&decision.identity);
     v1::Approval {
         approval_id: state.approval_id.to_string(),
         decision_id: decision.decision_id.to_string(),
         actor: Some(actor(&decision.actor)),
-        identity: Some(identity(&decision.identity)),
+        identity: proposer.map(identity),
         action: Some(action(&decision.action)),
-        masked: paths(&decision.masked),
-        context: Some(v1::Context {
+        masked: masks(decision, false),
+        context: Some(v1::ProposalContext {
             session_id: decision.session_id.clone(),
             metadata: optional_object(&decision.metadata),
         }),
@@ -257,58 +305,79 @@ fn question(decision: &DecisionRecord, state: &ApprovalState, requested_at: Time
         requested_at: Some(timestamp(requested_at)),
         expires_at: Some(timestamp(state.expires_at)),
         timeout_allows: state.timeout_allows,
-        ending: state.ending().map(ending),
+        ending: ending(state, proposer),
         history: Vec::new(),
+        state: question_status(state.state.status()).into(),
+        votes: state.votes.iter().map(vote).collect(),
+        version: state.version(),
+        caller_waiting: None,
     }
 }
 
 /// An earlier action of a session.
 pub(crate) fn session_action(row: &AuditRow, status: Option<ResultStatus>) -> v1::SessionAction {
     v1::SessionAction {
-        time: Some(timestamp(row.time)),
+        decided_at: Some(timestamp(row.time)),
         r#type: row.decision.action.r#type.clone(),
         target: row.decision.action.target.clone(),
         outcome: outcome(row.state.outcome_now()).into(),
-        status: result_status(status).into(),
+        result_status: result_status(status).into(),
     }
 }
 
 /// A line of the audit log.
-pub(crate) fn audit_row(row: AuditRow, status: Option<ResultStatus>) -> v1::AuditRow {
-    let AuditRow { row: id, record_id, time, decision, state } = row;
-    let report = state.result.as_ref();
+pub(crate) fn audit_row(row: AuditRow, result: Option<ActionResult>) -> v1::AuditRow {
+    let AuditRow { row: number, record_id, time, decision, state } = row;
     let known = state.redacted.is_none();
+    let proposer = known.then_some(&decision.identity);
     v1::AuditRow {
-        id,
+        number,
+        ending: state.approval.as_ref().and_then(|approval| ending(approval, proposer)),
+        identity: proposer.map(identity),
+        masked: masks(&decision, true),
         session_id: decision.session_id,
         timestamp: Some(timestamp(time)),
         action: Some(action(&decision.action)),
-        masked: paths(&decision.masked),
         risk_level: risk_level(decision.risk_level).into(),
-        approval: approval_mode(decision.approval).into(),
+        approval_mode: approval_mode(decision.approval).into(),
         matched_rule: decision.matched_rule,
         outcome: outcome(state.outcome_now()).into(),
         reason: decision.reason,
-        ending: state.approval.as_ref().and_then(ApprovalState::ending).map(ending),
-        result_status: result_status(status).into(),
-        result_data: report.and_then(|report| report.data.as_ref()).map(value),
-        result_error: report.map(|report| report.error.clone()).unwrap_or_default(),
+        result: result.map(action_result),
         decision_id: decision.decision_id.to_string(),
         approval_id: decision.approval_id.map(|id| id.to_string()).unwrap_or_default(),
         actor: Some(actor(&decision.actor)),
-        identity: known.then(|| identity(&decision.identity)),
         policy_revision: if known { decision.policy_revision.to_string() } else { String::new() },
         action_digest: if known { decision.action_digest.to_string() } else { String::new() },
         audit_ref: record_id.to_string(),
         metadata: optional_object(&decision.metadata),
         trace_id: decision.trace_id,
-        masked_digests: texts(&decision.masked_digests),
         redacted: !known,
     }
 }
 
-fn texts(digests: &BTreeMap<ParamPath, Digest>) -> HashMap<String, String> {
-    digests.iter().map(|(path, digest)| (path.to_string(), digest.to_string())).collect()
+/// The whole life of one decision.
+pub(crate) fn decision_life(life: DecisionLife, result: Option<ActionResult>) -> v1::GetDecisionResponse {
+    let DecisionLife { row, records } = life;
+    v1::GetDecisionResponse {
+        approval: recorded_approval(&row),
+        row: Some(audit_row(row, result)),
+        records: records.into_iter().map(record_reference).collect(),
+    }
+}
+
+fn record_reference(record: RecordReference) -> v1::RecordReference {
+    let RecordReference { sequence, heading } = record;
+    let reference = v1::RecordReference { sequence, ..v1::RecordReference::default() };
+    match heading {
+        Some(heading) => v1::RecordReference {
+            audit_ref: heading.record_id.to_string(),
+            kind: heading.kind,
+            recorded_at: Some(timestamp(heading.recorded_at)),
+            ..reference
+        },
+        None => reference,
+    }
 }
 
 /// A record of the log.
@@ -401,6 +470,6 @@ pub(crate) fn found_policy(found: FoundPolicy) -> v1::Policy {
 
 /// The heartbeat of a watcher of the policy.
 pub(crate) fn policy_heartbeat(now: Timestamp) -> v1::WatchPolicyResponse {
-    let heartbeat = v1::Heartbeat { time: Some(timestamp(now)) };
+    let heartbeat = v1::Heartbeat { sent_at: Some(timestamp(now)) };
     v1::WatchPolicyResponse { event: Some(v1::watch_policy_response::Event::Heartbeat(heartbeat)) }
 }

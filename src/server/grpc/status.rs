@@ -48,11 +48,14 @@ const fn code(code: ErrorCode) -> Code {
         | E::NotReportable
         | E::NotRedactable
         | E::ConfirmationInvalid
-        | E::PolicyNotWritable => Code::FailedPrecondition,
+        | E::PolicyNotWritable
+        | E::OtherLog => Code::FailedPrecondition,
+        E::CursorAhead => Code::OutOfRange,
         E::RevisionMismatch | E::KeyUnsettled => Code::Aborted,
         E::TooManyFailures
         | E::TooManyPendingApprovals
         | E::RateLimited
+        | E::DiskLow
         | E::TooManyStreams
         | E::TooManyBytes
         | E::RecordBusy

@@ -12,56 +12,42 @@ use utoipa::ToSchema;
 
 use super::api::Api;
 use super::call::{Answer, Call, json};
-use super::fields;
-use super::query::{Number, Parsed};
-use super::words::{Actor, EndingKind, Object, Outcome, ResultStatus, RiskLevel, moment, present};
-use crate::approvals::{Lagged, Pending, QueueEvent, Vote};
-use crate::audit::follow::{Followed, Follower, Until, View};
-use crate::audit::row::{ApprovalState, AuditRow, RowFilter};
-use crate::audit::{DecisionRecord, IdentityRecord};
+use super::filter::filtered;
+use super::masks::Mask;
+use super::query::{Many, Number};
+use super::words::{Actor, ApprovalState, EndingKind, Object, Outcome, ResultStatus, RiskLevel, moment, present};
+use super::{fields, pages};
+use crate::approvals::{Ended, Lagged, Pending, QueueEvent};
+use crate::audit::follow::{Followed, Follower, LogMark, StreamCursor, Until, View};
+use crate::audit::row::{self, AuditRow};
+use crate::audit::{DecisionRecord, IdentityRecord, Order, Reader, RowFilter};
 use crate::domain::check::TEXT_BYTES;
-use crate::domain::{self, ApprovalId, CallError, Checker, Digest, QuestionState, Timestamp};
-use crate::governance::{Governor, Voted};
+use crate::domain::page::PageTokens;
+use crate::domain::{self, ApprovalId, CallError, Checker, Digest, QuestionStatus, Timestamp, Verdict};
+use crate::governance::{AskedOnce, GovernanceError, Governor, Voted};
 use crate::server::problem::{self, Problem};
 use crate::server::streams::{HEARTBEAT, Over, Sink, stopping};
 
 /// The most records that a stream reads to say what ended while its client was away.
 const MISSED: u64 = 10_000;
 
-/// Which approvals. Every filter that is given must match.
-#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
-#[serde(default, deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct ApprovalQuery {
-    /// The agent's session.
-    session_id: String,
-    /// The type of the action.
-    action_type: String,
-    /// The declared id of the actor.
-    actor_id: String,
-    /// This risk level or a higher one.
-    min_risk_level: Option<RiskLevel>,
+filtered! {
+    /// Which approvals. Every filter that is given must match; of several values, one must.
+    ApprovalQuery {}
 }
 
-/// Which page.
-#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
-#[serde(default, deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct ApprovalPage {
-    /// The agent's session.
-    session_id: String,
-    /// The type of the action.
-    action_type: String,
-    /// The declared id of the actor.
-    actor_id: String,
-    /// This risk level or a higher one.
-    min_risk_level: Option<RiskLevel>,
-    /// The most approvals to return: at most 1,000. Default: 100.
-    #[param(value_type = Option<u32>, minimum = 1, maximum = 1000)]
-    page_size: Option<Number>,
-    /// The `next_page_token` of the page before.
-    #[param(value_type = Option<String>)]
-    page_token: Option<Parsed<ApprovalId>>,
+filtered! {
+    /// Which approvals, and which page of them.
+    ApprovalPage {
+        /// The states to return. May be given several times. Default: `pending`.
+        #[param(value_type = Option<Vec<ApprovalState>>)]
+        state: Many<ApprovalState>,
+        /// The most approvals to return: at most 1,000. Default: 100.
+        #[param(value_type = Option<u32>, minimum = 1, maximum = 1000)]
+        page_size: Option<Number>,
+        /// The `next_page_token` of the page before, with the same filter and states.
+        page_token: String,
+    }
 }
 
 /// A question for a reviewer: whether an action may run.
@@ -73,7 +59,7 @@ pub(super) struct Approval {
     /// Who proposed, as the daemon authenticated them. Null in a redacted approval.
     identity: Option<Identity>,
     action: Action,
-    masked: Vec<String>,
+    masked: Vec<Mask>,
     context: Context,
     action_digest: String,
     matched_rule: String,
@@ -86,7 +72,14 @@ pub(super) struct Approval {
     expires_at: String,
     timeout_allows: bool,
     /// Where the approval stands.
-    state: ApprovalStatus,
+    state: ApprovalState,
+    /// The votes of reviewers, oldest first.
+    votes: Vec<Vote>,
+    version: u32,
+    caller_waiting: Option<bool>,
+    /// Whether the record does not have this denial yet. Only in the answer to a denial.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    unrecorded: bool,
     /// How the approval ended. Null while it is pending.
     ending: Option<Ending>,
     /// Earlier actions of the same session, newest first. Only where one approval is asked for.
@@ -120,20 +113,19 @@ pub(super) struct Context {
     metadata: Object,
 }
 
-/// The state of an approval.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum ApprovalStatus {
-    /// Reviewers may answer.
-    Pending,
-    /// A reviewer approved.
-    Approved,
-    /// A reviewer denied, or the policy in force now blocks the action.
-    Denied,
-    /// Nobody answered in time.
-    Expired,
-    /// The proposer withdrew.
-    Cancelled,
+/// A vote of a reviewer.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Vote {
+    /// The id of the record that has the vote.
+    vote_id: String,
+    /// `approve` or `deny`.
+    verdict: &'static str,
+    /// The reviewer.
+    by: Identity,
+    #[schema(format = DateTime)]
+    voted_at: String,
+    reason: String,
+    action_digest: String,
 }
 
 /// How an approval ended.
@@ -167,7 +159,7 @@ pub(super) struct SessionAction {
 /// A page of approvals.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Approvals {
-    /// The pending approvals, oldest first.
+    /// The approvals, oldest first.
     approvals: Vec<Approval>,
     /// The `page_token` of the next page. Null on the last page.
     next_page_token: Option<String>,
@@ -184,7 +176,7 @@ pub(super) struct VoteRequest {
 
 /// List approvals
 ///
-/// The pending approvals, oldest first, in pages.
+/// Approvals, oldest first, in pages: the pending ones, or those in the requested states.
 #[utoipa::path(
     get, path = "/api/v1/approvals", tag = "approvals", operation_id = "listApprovals", params(ApprovalPage),
     responses(
@@ -193,19 +185,31 @@ pub(super) struct VoteRequest {
     ),
 )]
 pub(super) async fn list(State(api): State<Api>, call: Call) -> Answer {
-    let ApprovalPage { session_id, action_type, actor_id, min_risk_level, page_size, page_token } = call.query()?;
-    let filter = ApprovalQuery { session_id, action_type, actor_id, min_risk_level };
-    let size = Number::page_size(page_size)?;
-    let after = page_token.map(|Parsed(after)| after);
-    // One more than requested, to see whether there is another page.
-    let mut page = api.governor.queue().page(after, size + 1, |pending| filter.keeps(pending));
-    let more = page.len() > size;
-    page.truncate(size);
-    let next_page_token = page.last().filter(|_| more).map(|pending| pending.approval_id.to_string());
-    let mut approvals = Vec::with_capacity(page.len());
-    for pending in &page {
-        approvals.push(Approval::open(&api.governor, pending, &QuestionState::Open).await?);
-    }
+    let mut query: ApprovalPage = call.query()?;
+    let size = Number::page_size(query.page_size)?;
+    let shared = query.filter(api.governor.now(), api.limits)?;
+    let filter = RowFilter { states: query.state.words(), ..shared };
+    let only_open = filter.states.iter().all(|state| *state == QuestionStatus::Pending);
+    // The positions of the two lists differ.
+    let name = if only_open { "pending approvals" } else { "approvals" };
+    let tokens = PageTokens::new(name, filter.digest().map_err(GovernanceError::from)?);
+    let token = present(query.page_token);
+    let (approvals, next_page_token) = if only_open {
+        let after = token.map(|token| tokens.position(&token)).transpose().map_err(GovernanceError::from)?;
+        let open = api.governor.open_approvals(&filter, after.map(ApprovalId::from_bytes), size).await?;
+        let shown = open.entries.into_iter().map(|(id, (pending, decision))| {
+            let approval = Approval::of(&decision, &pending.open_state(), pending.requested_at);
+            (id, approval.with_presence(&api.governor, id))
+        });
+        let page = pages::fitting(shown, open.next)?;
+        (page.entries, page.next.map(|id| tokens.after(*id.as_bytes())))
+    } else {
+        let after = token.map(|token| tokens.number(&token)).transpose().map_err(GovernanceError::from)?;
+        let listed = api.governor.rows(&filter, Order::OldestFirst, after, size).await?;
+        let shown = listed.entries.into_iter().filter_map(|(row, entry)| Some((row, Approval::recorded(entry).ok()?)));
+        let page = pages::fitting(shown, listed.next)?;
+        (page.entries, page.next.map(|row| tokens.after_number(row)))
+    };
     json(StatusCode::OK, &Approvals { approvals, next_page_token })
 }
 
@@ -221,10 +225,15 @@ pub(super) async fn list(State(api): State<Api>, call: Call) -> Answer {
     ),
 )]
 pub(super) async fn get(State(api): State<Api>, call: Call) -> Answer {
-    let asked = api.governor.asked_once(call.id("approval_id")?).await?;
-    let history = asked.history.into_iter().map(|row| SessionAction::of(row, &api.governor)).collect();
-    let approval = Approval::recorded(asked.row)?;
-    json(StatusCode::OK, &Approval { history, ..approval })
+    let id: ApprovalId = call.id("approval_id")?;
+    let approval = match api.governor.asked_once(id).await {
+        Ok(AskedOnce { row, history }) => {
+            let history = history.into_iter().map(|row| SessionAction::of(row, &api.governor)).collect();
+            Approval { history, ..Approval::recorded(row)? }
+        }
+        Err(error) => Approval::in_memory(&api.governor, id).ok_or(error)?,
+    };
+    json(StatusCode::OK, &approval.with_presence(&api.governor, id))
 }
 
 /// Approve
@@ -241,7 +250,7 @@ pub(super) async fn get(State(api): State<Api>, call: Call) -> Answer {
     ),
 )]
 pub(super) async fn approve(State(api): State<Api>, call: Call) -> Answer {
-    vote(&api, &call, Vote::Approve).await
+    vote(&api, &call, Verdict::Approve).await
 }
 
 /// Deny
@@ -257,10 +266,10 @@ pub(super) async fn approve(State(api): State<Api>, call: Call) -> Answer {
     ),
 )]
 pub(super) async fn deny(State(api): State<Api>, call: Call) -> Answer {
-    vote(&api, &call, Vote::Deny).await
+    vote(&api, &call, Verdict::Deny).await
 }
 
-async fn vote(api: &Api, call: &Call, vote: Vote) -> Answer {
+async fn vote(api: &Api, call: &Call, verdict: Verdict) -> Answer {
     let (approval_id, request) = fields::both(call.id::<ApprovalId>("approval_id"), call.body::<VoteRequest>())?;
     let mut checker = Checker::new(api.limits);
     checker.text("reason", &request.reason, TEXT_BYTES);
@@ -270,9 +279,16 @@ async fn vote(api: &Api, call: &Call, vote: Vote) -> Answer {
         checker.wrong("expected_action_digest", why);
     }
     let digest = checker.finish(digest)?.ok_or_else(|| CallError::internal("a digest is missing"))?;
-    let voted = api.governor.decide(call.caller()?, approval_id, digest, vote, request.reason).await?;
+    let caller_waiting = api.governor.queue().caller_waits(approval_id);
+    let voted = api.governor.decide(call.caller()?, approval_id, digest, verdict, request.reason).await?;
     let approval = match voted {
-        Voted::Now { pending, state } => Approval::open(&api.governor, &pending, &state).await?,
+        Voted::Now { pending, approval, is_recorded } => {
+            // If the store cannot be read, the answer has only the head of a large one.
+            let whole = api.governor.asked(&pending).await;
+            let decision = whole.as_deref().unwrap_or(pending.decision.head());
+            let approval = Approval::of(decision, &approval, pending.requested_at);
+            Approval { caller_waiting, unrecorded: !is_recorded, ..approval }
+        }
         Voted::Before(row) => Approval::recorded(*row)?,
     };
     json(StatusCode::OK, &approval)
@@ -291,14 +307,19 @@ async fn vote(api: &Api, call: &Call, vote: Vote) -> Answer {
     ),
 )]
 pub(super) async fn stream(State(api): State<Api>, call: Call) -> Answer {
-    let filter: ApprovalQuery = call.query()?;
-    let last = call.header("last-event-id").map(str::parse::<u64>).transpose();
-    let last =
-        last.map_err(|_| CallError::invalid_field("Last-Event-ID", "must be the id of an event of this stream"))?;
+    let mut query: ApprovalQuery = call.query()?;
+    let filter = query.filter(api.governor.now(), api.limits)?;
+    if filter.approver.is_some() {
+        let why = "nobody has voted on a pending approval: list ended ones";
+        return Err(CallError::invalid_field("approver", why).into());
+    }
+    let last = call.header("last-event-id").map(str::parse::<StreamCursor>).transpose();
+    let last = last.map_err(|why| CallError::invalid_field("Last-Event-ID", why.to_string()))?;
     let governor = Arc::clone(&api.governor);
     let standing = call.standing()?.clone();
+    let log = governor.store().look(Reader::log_mark).await?;
     let events = api.streams.open(standing, |sink| async move {
-        let watcher = Watch { governor: &governor, filter: &filter, sink: &sink };
+        let watcher = Watch { governor: &governor, filter: &filter, sink: &sink, log };
         if let Some(last) = last {
             watcher.missed(last).await?;
         }
@@ -317,23 +338,25 @@ fn ended(error: CallError) -> Event {
 /// One client's stream.
 struct Watch<'a> {
     governor: &'a Governor,
-    filter: &'a ApprovalQuery,
+    filter: &'a RowFilter,
     sink: &'a Sink<Event>,
+    log: LogMark,
 }
 
 impl Watch<'_> {
-    /// Says which approvals ended after this record.
-    async fn missed(&self, last: u64) -> Result<(), Over> {
-        let time = super::audit::status_time(self.governor);
+    /// Says which approvals ended after this place of the log.
+    async fn missed(&self, last: StreamCursor) -> Result<(), Over> {
         let store = self.governor.store();
+        let Ok(last) = store.look(move |reader| reader.resume(last)).await? else { return self.lagged(None).await };
+        let time = self.governor.status_time();
         let mut follower = Follower::after(store, Until::Committed, last, View::Rows(RowFilter::default()), time);
-        if last > follower.end() || follower.end() - last > MISSED {
+        if follower.end().saturating_sub(last) > MISSED {
             return self.lagged(None).await;
         }
         while let Some(batch) = follower.ready().await? {
             for (_, item) in batch.items {
                 let Followed::Row(row) = item else { continue };
-                if row.ending_kind().is_some() && self.filter.keeps_row(&row) {
+                if row.ending_kind().is_some() && self.filter.matches_decision(&row.decision, row.time) {
                     self.say("ended", &Approval::recorded(*row)?).await?;
                 }
             }
@@ -345,9 +368,8 @@ impl Watch<'_> {
         loop {
             let (snapshot, mut watcher) = self.governor.queue().watch();
             let mut count = 0;
-            for pending in snapshot.iter().filter(|pending| self.filter.keeps(pending)) {
-                self.pending(pending).await?;
-                count += 1;
+            for pending in snapshot {
+                count += u64::from(self.show("pending", &pending, &pending.open_state()).await?);
             }
             self.say("snapshot_complete", &serde_json::json!({"count": count})).await?;
             loop {
@@ -357,14 +379,12 @@ impl Watch<'_> {
                 };
                 match change {
                     Err(_) => self.sink.send(Event::default().comment("")).await?,
-                    Ok(Some(Ok(QueueEvent::Added(pending)))) if self.filter.keeps(&pending) => {
-                        self.pending(&pending).await?;
+                    Ok(Some(Ok(QueueEvent::Added(pending) | QueueEvent::Changed(pending)))) => {
+                        self.show("pending", &pending, &pending.open_state()).await?;
                     }
-                    Ok(Some(Ok(QueueEvent::Ended(ended)))) if self.filter.keeps(&ended.pending) => {
-                        let state = QuestionState::Ended(ended.ending.clone());
-                        self.say("ended", &Approval::open(self.governor, &ended.pending, &state).await?).await?;
+                    Ok(Some(Ok(QueueEvent::Ended(ended)))) => {
+                        self.show_ended(&ended).await?;
                     }
-                    Ok(Some(Ok(_))) => {}
                     Ok(Some(Err(Lagged(missed)))) => {
                         self.lagged(Some(missed)).await?;
                         break;
@@ -375,8 +395,33 @@ impl Watch<'_> {
         }
     }
 
-    async fn pending(&self, pending: &Pending) -> Result<(), Over> {
-        self.say("pending", &Approval::open(self.governor, pending, &QuestionState::Open).await?).await
+    /// Sends a question, if it matches. A large one is read from the disk.
+    async fn show(&self, name: &str, pending: &Pending, state: &row::ApprovalState) -> Result<bool, Over> {
+        if !pending.may_match(self.filter) {
+            return Ok(false);
+        }
+        let decision = self.governor.asked(pending).await?;
+        let matches = self.filter.matches_decision(&decision, pending.requested_at);
+        if matches {
+            let approval = Approval::of(&decision, state, pending.requested_at);
+            self.say(name, &approval.with_presence(self.governor, pending.approval_id)).await?;
+        }
+        Ok(matches)
+    }
+
+    /// Sends a question that has ended, if it may match. If the store cannot be read, it has only the head of a large
+    /// one: a denial that is not on the record yet is told all the same.
+    async fn show_ended(&self, ended: &Ended) -> Result<(), Over> {
+        let pending = &ended.pending;
+        if !pending.may_match(self.filter) {
+            return Ok(());
+        }
+        let decision = match self.governor.asked(pending).await {
+            Ok(decision) if !self.filter.matches_decision(&decision, pending.requested_at) => return Ok(()),
+            Ok(decision) => decision,
+            Err(_) => Arc::clone(pending.decision.head()),
+        };
+        self.say("ended", &Approval::of(&decision, &ended.approval, pending.requested_at)).await
     }
 
     /// Says that changes were lost, and how many if that is known.
@@ -388,39 +433,27 @@ impl Watch<'_> {
         let text = serde_json::to_string(document).map_err(|error| CallError::internal(error.to_string()))?;
         // What is on the record up to here is told, or is in the snapshot that a new stream begins with.
         let place = *self.governor.store().committed().borrow();
-        self.sink.send(Event::default().event(name).id(place.to_string()).data(text)).await
-    }
-}
-
-impl ApprovalQuery {
-    fn keeps(&self, pending: &Pending) -> bool {
-        let decision = &pending.decision;
-        let (session, kind, actor) = (decision.session_id(), decision.action_type(), decision.actor_id());
-        self.matches(session, kind, actor, decision.risk_level())
-    }
-
-    fn keeps_row(&self, row: &AuditRow) -> bool {
-        let decision = &row.decision;
-        self.matches(&decision.session_id, &decision.action.r#type, &decision.actor.id, decision.risk_level)
-    }
-
-    fn matches(&self, session: &str, action_type: &str, actor: &str, risk: domain::RiskLevel) -> bool {
-        let is = |wanted: &str, value: &str| wanted.is_empty() || wanted == value;
-        is(&self.session_id, session)
-            && is(&self.action_type, action_type)
-            && is(&self.actor_id, actor)
-            && self.min_risk_level.is_none_or(|level| risk >= level.into())
+        let leaf = self.governor.store().look(move |reader| reader.leaf_after(place)).await;
+        let event = Event::default().event(name).data(text);
+        // If the store cannot be read, the client keeps the place before.
+        let event = match leaf {
+            Ok(leaf) => event.id(self.log.cursor(place, leaf).to_string()),
+            Err(_) => event,
+        };
+        self.sink.send(event).await
     }
 }
 
 impl Approval {
-    /// A question of the queue, in this state. A large one is read from the disk.
-    async fn open(governor: &Governor, pending: &Pending, state: &QuestionState) -> Result<Self, CallError> {
-        let decision = governor.asked(pending).await?;
-        let Pending { approval_id, requested_at, expires_at, timeout_allows, .. } = pending;
-        let (approval_id, expires_at, timeout_allows) = (*approval_id, *expires_at, *timeout_allows);
-        let state = ApprovalState { approval_id, expires_at, timeout_allows, state: state.clone() };
-        Ok(Self::of(&decision, &state, *requested_at))
+    /// An open question, without the earlier actions of its session, for when the store cannot be read.
+    fn in_memory(governor: &Governor, id: ApprovalId) -> Option<Self> {
+        let pending = governor.queue().get(id)?;
+        Some(Self::of(pending.decision.whole()?, &pending.open_state(), pending.requested_at))
+    }
+
+    /// Says whether the caller of a question waits.
+    fn with_presence(self, governor: &Governor, id: ApprovalId) -> Self {
+        Self { caller_waiting: governor.queue().caller_waits(id), ..self }
     }
 
     /// A question of the record.
@@ -431,7 +464,7 @@ impl Approval {
         Ok(Self { identity: approval.identity.filter(|_| row.state.redacted.is_none()), ..approval })
     }
 
-    fn of(decision: &DecisionRecord, state: &ApprovalState, requested_at: Timestamp) -> Self {
+    fn of(decision: &DecisionRecord, state: &row::ApprovalState, requested_at: Timestamp) -> Self {
         let domain::Action { r#type, target, params, description } = decision.action.clone();
         let ending = state.ending();
         Self {
@@ -440,7 +473,7 @@ impl Approval {
             actor: decision.actor.clone().into(),
             identity: Some(Identity::of(&decision.identity)),
             action: Action { r#type, target, params, description },
-            masked: decision.masked.iter().map(ToString::to_string).collect(),
+            masked: Mask::of(decision, false),
             context: Context { session_id: decision.session_id.clone(), metadata: decision.metadata.clone() },
             action_digest: decision.action_digest.to_string(),
             matched_rule: decision.matched_rule.clone(),
@@ -450,13 +483,11 @@ impl Approval {
             requested_at: moment(requested_at),
             expires_at: moment(state.expires_at),
             timeout_allows: state.timeout_allows,
-            state: match ending.map(|ending| ending.kind) {
-                None => ApprovalStatus::Pending,
-                Some(domain::EndingKind::Approved) => ApprovalStatus::Approved,
-                Some(domain::EndingKind::Denied) => ApprovalStatus::Denied,
-                Some(domain::EndingKind::Expired) => ApprovalStatus::Expired,
-                Some(domain::EndingKind::Cancelled) => ApprovalStatus::Cancelled,
-            },
+            state: state.state.status().into(),
+            votes: state.votes.iter().map(Vote::of).collect(),
+            version: state.version(),
+            caller_waiting: None,
+            unrecorded: false,
             ending: ending.map(|ending| Ending {
                 kind: ending.kind.into(),
                 allows: ending.allows,
@@ -466,6 +497,22 @@ impl Approval {
                 code: present(ending.code.clone()),
             }),
             history: Vec::new(),
+        }
+    }
+}
+
+impl Vote {
+    fn of(row::Vote { record_id, voted_at, vote }: &row::Vote) -> Self {
+        Self {
+            vote_id: record_id.to_string(),
+            verdict: match vote.verdict {
+                Verdict::Approve => "approve",
+                Verdict::Deny => "deny",
+            },
+            by: Identity::of(&vote.by),
+            voted_at: moment(*voted_at),
+            reason: vote.reason.clone(),
+            action_digest: vote.action_digest.to_string(),
         }
     }
 }

@@ -6,55 +6,43 @@ use axum::body::Body;
 use axum::extract::State;
 use bytes::Bytes;
 use http::StatusCode;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::api::Api;
 use super::call::{Answer, Call, with_type};
-use super::query::{Number, Parsed};
+use super::filter::filtered;
+use super::masks::Mask;
+use super::query::{Many, Number, Parsed};
 use super::words::{ApprovalMode, EndingKind, Object, Outcome, ResultStatus, RiskLevel, moment, present};
-use crate::audit::Order;
-use crate::audit::follow::{Followed, History, Selection, StatusTime, View};
-use crate::audit::row::{self, RowFilter};
-use crate::domain::{self, CallError, DecisionId, Timestamp, times};
+use crate::audit::follow::{Followed, History, Selection, View};
+use crate::audit::{Order, RowFilter, row};
+use crate::domain::{self, CallError, DecisionId};
 use crate::governance::Governor;
 use crate::server::problem::Problem;
 use crate::server::streams::{Over, Sink};
 
-/// Which rows. Every filter that is given must match.
-#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
-#[serde(default, deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct RowQuery {
-    /// The agent's session.
-    session_id: String,
-    /// The type of the action.
-    action_type: String,
-    /// The target of the action.
-    #[serde(alias = "action_target")]
-    target: String,
-    risk_level: Option<RiskLevel>,
-    /// The approval that the rule asked for.
-    #[serde(alias = "approval")]
-    approval_mode: Option<ApprovalMode>,
-    /// The outcome, as it is now.
-    outcome: Option<Outcome>,
-    result_status: Option<ResultStatus>,
-    /// The declared id of the actor.
-    actor_id: String,
-    /// The rule that matched.
-    matched_rule: String,
-    /// The id of the decision.
-    #[param(value_type = Option<String>)]
-    decision_id: Option<Parsed<DecisionId>>,
-    /// Not before this moment: RFC 3339, a date, or how long ago: `15m`.
-    since: String,
-    /// Not after this moment.
-    until: String,
-    /// The newest so many rows. Default: all.
-    #[param(value_type = Option<u64>, minimum = 0, maximum = 9_007_199_254_740_991_usize)]
-    limit: Option<Number>,
+filtered! {
+    /// Which rows. Every filter that is given must match; of several values, one must.
+    RowQuery {
+        /// The approval that the rule asked for. May be given several times.
+        #[serde(alias = "approval")]
+        #[param(value_type = Option<Vec<ApprovalMode>>)]
+        approval_mode: Many<ApprovalMode>,
+        /// The outcome, as it is now. May be given several times.
+        #[param(value_type = Option<Vec<Outcome>>)]
+        outcome: Many<Outcome>,
+        /// The result of the action. May be given several times.
+        #[param(value_type = Option<Vec<ResultStatus>>)]
+        result_status: Many<ResultStatus>,
+        /// The id of the decision.
+        #[param(value_type = Option<String>)]
+        decision_id: Option<Parsed<DecisionId>>,
+        /// The newest so many rows. Default: all.
+        #[param(value_type = Option<u64>, minimum = 0, maximum = 9_007_199_254_740_991_usize)]
+        limit: Option<Number>,
+    }
 }
 
 /// A decision with its approval and its result.
@@ -99,7 +87,7 @@ pub(super) struct AuditRow {
     policy_revision: Option<String>,
     action_digest: Option<String>,
     audit_ref: String,
-    masked: Vec<String>,
+    masked: Vec<Mask>,
     metadata: Object,
     trace_id: Option<String>,
     redacted: bool,
@@ -117,13 +105,20 @@ pub(super) struct AuditRow {
     ),
 )]
 pub(super) async fn rows(State(api): State<Api>, call: Call) -> Answer {
-    let query: RowQuery = call.query()?;
+    let mut query: RowQuery = call.query()?;
     let limit = query.limit.map(|Number(limit)| limit);
-    let filter = query.filter(api.governor.now())?;
+    let shared = query.filter(api.governor.now(), api.limits)?;
+    let filter = RowFilter {
+        approval_modes: query.approval_mode.words(),
+        outcomes: query.outcome.words(),
+        statuses: query.result_status.words(),
+        decision_id: query.decision_id.map(|Parsed(id)| id),
+        ..shared
+    };
     let standing = call.standing()?.clone();
     let selection = Selection::Newest(View::Rows(filter), limit);
     let governor = Arc::clone(&api.governor);
-    let history = History::begin(governor.store(), selection, Order::OldestFirst, status_time(&governor)).await?;
+    let history = History::begin(governor.store(), selection, Order::OldestFirst, governor.status_time()).await?;
     let list = api.streams.open(standing, |sink| async move { send(&governor, history, &sink).await })?;
     Ok(with_type(StatusCode::OK, "application/json", Body::from_stream(list)))
 }
@@ -145,40 +140,12 @@ async fn send(governor: &Governor, mut history: History, sink: &Sink<Bytes>) -> 
     sink.send(Bytes::from_static(end.as_bytes())).await
 }
 
-pub(super) fn status_time(governor: &Governor) -> StatusTime {
-    let (clock, unreported_after) = (Arc::clone(governor.clock()), governor.unreported_after());
-    StatusTime { clock, unreported_after }
-}
-
-impl RowQuery {
-    fn filter(self, now: Timestamp) -> Result<RowFilter, CallError> {
-        let moment = |field: &str, text: String| {
-            let read = present(text).map(|text| times::moment(&text, now)).transpose();
-            read.map_err(|why| CallError::invalid_field(field, why))
-        };
-        let (since, until) = super::fields::both(moment("since", self.since), moment("until", self.until))?;
-        Ok(RowFilter {
-            session_id: present(self.session_id),
-            action_type: present(self.action_type),
-            action_target: present(self.target),
-            risk_level: self.risk_level.map(Into::into),
-            approval: self.approval_mode.map(Into::into),
-            outcome: self.outcome.map(Into::into),
-            status: self.result_status.map(Into::into),
-            actor_id: present(self.actor_id),
-            decision_id: self.decision_id.map(|Parsed(id)| id),
-            matched_rule: present(self.matched_rule),
-            since,
-            until,
-        })
-    }
-}
-
 impl AuditRow {
     pub(super) fn of(row: row::AuditRow, governor: &Governor) -> Self {
         let status = row.state.status(governor.now(), governor.unreported_after());
         let row::AuditRow { row: id, record_id, time, decision, state } = row;
         let known = state.redacted.is_none();
+        let masked = Mask::of(&decision, true);
         let domain::Action { r#type, target, params, description } = decision.action;
         let ending = state.approval.as_ref().and_then(row::ApprovalState::ending);
         Self {
@@ -210,7 +177,7 @@ impl AuditRow {
             policy_revision: known.then(|| decision.policy_revision.to_string()),
             action_digest: known.then(|| decision.action_digest.to_string()),
             audit_ref: record_id.to_string(),
-            masked: decision.masked.iter().map(ToString::to_string).collect(),
+            masked,
             metadata: decision.metadata,
             trace_id: present(decision.trace_id),
             redacted: !known,

@@ -1,20 +1,58 @@
-//! One decision's whole life, for auditors.
+//! Decisions for auditors: lists in pages, and one decision's whole life.
 
 use axum::extract::State;
 use http::StatusCode;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::api::Api;
 use super::approvals::Approval;
-use super::audit::{AuditRow, status_time};
+use super::audit::AuditRow;
 use super::call::{Answer, Call, json};
-use super::words::moment;
-use crate::audit::follow::{Followed, History, Selection};
-use crate::audit::{Content, Order, StoredRecord};
-use crate::domain::DecisionId;
-use crate::governance::GovernanceError;
+use super::filter::filtered;
+use super::pages::{self, Page};
+use super::query::{Many, Number, Parsed};
+use super::words::{ApprovalMode, Outcome, ResultStatus, moment, present};
+use crate::audit::{Order, RowFilter};
+use crate::domain::page::PageTokens;
+use crate::domain::{DecisionId, IdPrefix};
+use crate::governance::{DecisionLife as Life, GovernanceError, Listed, RecordReference as Reference};
 use crate::server::problem::Problem;
+
+filtered! {
+    /// Which decisions. Every filter that is given must match; of several values, one must.
+    DecisionQuery {
+        /// The approval that the rule asked for. May be given several times.
+        #[serde(alias = "approval")]
+        #[param(value_type = Option<Vec<ApprovalMode>>)]
+        approval_mode: Many<ApprovalMode>,
+        /// The outcome, as it is now. May be given several times.
+        #[param(value_type = Option<Vec<Outcome>>)]
+        outcome: Many<Outcome>,
+        /// The result of the action. May be given several times.
+        #[param(value_type = Option<Vec<ResultStatus>>)]
+        result_status: Many<ResultStatus>,
+        /// The id of the decision.
+        #[param(value_type = Option<String>)]
+        decision_id: Option<Parsed<DecisionId>>,
+        /// The most rows to return: at most 1,000. Default: 100.
+        #[param(value_type = Option<u32>, minimum = 1, maximum = 1000)]
+        page_size: Option<Number>,
+        /// The `next_page_token` of the page before, with the same filter and order.
+        page_token: String,
+        /// Whether the newest row comes first. Default: no.
+        #[param(value_type = Option<bool>)]
+        newest_first: Option<Parsed<bool>>,
+    }
+}
+
+/// A page of rows. A page can have fewer rows than requested, or none, and not be the last one.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Decisions {
+    rows: Vec<AuditRow>,
+    /// The `page_token` of the next page. Null on the last page.
+    next_page_token: Option<String>,
+}
 
 /// The whole life of a decision.
 #[derive(Debug, Serialize, ToSchema)]
@@ -30,7 +68,6 @@ pub(super) struct DecisionLife {
 /// A record, by its name and its place.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct RecordReference {
-    /// The position of the record in the log, from 1.
     sequence: u64,
     /// The id of the record. Null if the record is redacted.
     audit_ref: Option<String>,
@@ -41,51 +78,68 @@ pub(super) struct RecordReference {
     recorded_at: Option<String>,
 }
 
+/// List decisions
+///
+/// Rows in pages, oldest first or newest first. `GET /api/v1/audit` sends the newest rows at once.
+#[utoipa::path(
+    get, path = "/api/v1/audit/decisions", tag = "audit", operation_id = "listDecisions", params(DecisionQuery),
+    responses(
+        (status = 200, description = "A page of rows", body = Decisions),
+        (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn list(State(api): State<Api>, call: Call) -> Answer {
+    let mut query: DecisionQuery = call.query()?;
+    let size = Number::page_size(query.page_size)?;
+    let shared = query.filter(api.governor.now(), api.limits)?;
+    let filter = RowFilter {
+        approval_modes: query.approval_mode.words(),
+        outcomes: query.outcome.words(),
+        statuses: query.result_status.words(),
+        decision_id: query.decision_id.map(|Parsed(id)| id),
+        ..shared
+    };
+    let (name, order) = match query.newest_first {
+        Some(Parsed(true)) => ("decisions newest first", Order::NewestFirst),
+        _ => ("decisions", Order::OldestFirst),
+    };
+    let tokens = PageTokens::new(name, filter.digest().map_err(GovernanceError::from)?);
+    let after = present(query.page_token).map(|token| tokens.number(&token)).transpose();
+    let after = after.map_err(GovernanceError::from)?;
+    let Listed { entries, next } = api.governor.rows(&filter, order, after, size).await?;
+    let rows = entries.into_iter().map(|(number, row)| (number, AuditRow::of(row, &api.governor)));
+    let Page { entries: rows, next } = pages::fitting(rows, next)?;
+    json(StatusCode::OK, &Decisions { rows, next_page_token: next.map(|number| tokens.after_number(number)) })
+}
+
 /// Get the life of a decision
 ///
 /// The decision as it is now, its approval, and every record about it.
 #[utoipa::path(
-    get, path = "/api/v1/audit/decisions/{decision_id}", tag = "audit", operation_id = "getDecision",
-    params(("decision_id" = String, Path, description = "The id of the decision: `dec_` and a UUID")),
+    get, path = "/api/v1/audit/decisions/{id}", tag = "audit", operation_id = "getDecision",
+    params(("id" = String, Path, description = "The id of the decision (`dec_`), of its approval (`apr_`) or of one of \
+                                                its records (`aud_`), or the beginning of one")),
     responses(
         (status = 200, description = "The decision", body = DecisionLife),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn get(State(api): State<Api>, call: Call) -> Answer {
-    let decision_id: DecisionId = call.id("decision_id")?;
-    let governor = &api.governor;
-    let row = governor.store().look(move |reader| reader.by_decision(decision_id)).await?;
-    let row = row.ok_or(GovernanceError::NoSuchDecision(decision_id))?;
-    let (selection, order) = (Selection::RecordsOf(decision_id), Order::OldestFirst);
-    let mut history = History::begin(governor.store(), selection, order, status_time(governor)).await?;
-    let mut records = Vec::new();
-    while let Some(batch) = history.next().await? {
-        records.extend(batch.items.into_iter().filter_map(|(_, item)| match item {
-            Followed::Record(record) => Some(RecordReference::of(&record)),
-            _ => None,
-        }));
-    }
+    let (sought, text) = (call.id::<IdPrefix>("id")?, call.id::<String>("id")?);
+    let Life { row, records } = api.governor.decision_life(sought, &text).await?;
     let approval = row.state.approval.is_some().then(|| Approval::recorded(row.clone())).transpose()?;
-    json(StatusCode::OK, &DecisionLife { row: AuditRow::of(row, governor), approval, records })
+    let records = records.into_iter().map(RecordReference::of).collect();
+    json(StatusCode::OK, &DecisionLife { row: AuditRow::of(row, &api.governor), approval, records })
 }
 
 impl RecordReference {
-    fn of(stored: &StoredRecord) -> Self {
-        #[derive(Deserialize)]
-        struct Kind {
-            kind: String,
-        }
-
-        let sequence = stored.sequence;
-        match &stored.content {
-            Content::Whole { record, payload, .. } => Self {
-                sequence,
-                audit_ref: Some(record.record_id.to_string()),
-                kind: serde_json::from_slice(payload).ok().map(|Kind { kind }| kind),
-                recorded_at: Some(moment(record.time)),
-            },
-            Content::Redacted { .. } => Self { sequence, audit_ref: None, kind: None, recorded_at: None },
-        }
+    fn of(Reference { sequence, heading }: Reference) -> Self {
+        let (audit_ref, kind, recorded_at) = match heading {
+            None => (None, None, None),
+            Some(heading) => {
+                (Some(heading.record_id.to_string()), Some(heading.kind), Some(moment(heading.recorded_at)))
+            }
+        };
+        Self { sequence, audit_ref, kind, recorded_at }
     }
 }

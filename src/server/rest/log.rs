@@ -10,13 +10,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::api::Api;
-use super::audit::status_time;
 use super::call::{Answer, Call, json, with_type};
 use super::query::{Number, Parsed};
 use super::words::moment;
 use crate::audit::follow::{Followed, History, Selection, View};
 use crate::audit::{self, Content, Order, StoredRecord};
-use crate::domain::{CallError, DecisionId, Digest};
+use crate::domain::{CallError, DecisionId, Digest, RecordId};
 use crate::server::problem::Problem;
 use crate::server::streams::{Over, Sink};
 
@@ -140,7 +139,7 @@ pub(super) async fn records(State(api): State<Api>, call: Call) -> Answer {
     };
     let standing = call.standing()?.clone();
     let governor = &api.governor;
-    let history = History::begin(governor.store(), selection, Order::OldestFirst, status_time(governor)).await?;
+    let history = History::begin(governor.store(), selection, Order::OldestFirst, governor.status_time()).await?;
     let lines = api.streams.open(standing, |sink| async move { send(history, &sink).await })?;
     Ok(with_type(StatusCode::OK, "application/jsonl", Body::from_stream(lines)))
 }
@@ -251,7 +250,10 @@ pub(super) struct InclusionQuery {
     /// The sequence number of the record, from 1.
     #[param(value_type = Option<u64>, maximum = 9_007_199_254_740_991_usize)]
     sequence: Option<Number>,
-    /// The index of the leaf, from 0: the sequence number minus 1. One of both is required.
+    /// The id of the record: `aud_` and a UUID.
+    #[param(value_type = Option<String>)]
+    audit_ref: Option<Parsed<RecordId>>,
+    /// The index of the leaf, from 0: the sequence number minus 1. One of the three is required.
     #[param(value_type = Option<u64>, maximum = 9_007_199_254_740_991_usize)]
     leaf_index: Option<Number>,
     /// The size of the tree. Default: the tree that is on disk now.
@@ -282,10 +284,16 @@ pub(super) struct InclusionProof {
 pub(super) async fn inclusion_proof(State(api): State<Api>, call: Call) -> Answer {
     let query: InclusionQuery = call.query()?;
     let tree_size = tree_size(&api, "tree_size", query.tree_size)?;
-    let (field, leaf_index) = match (query.sequence, query.leaf_index) {
-        (Some(Number(sequence)), None) => ("sequence", sequence.checked_sub(1)),
-        (None, Some(Number(leaf_index))) => ("leaf_index", Some(leaf_index)),
-        _ => return Err(CallError::invalid_field("sequence", "choose the record: sequence or leaf_index").into()),
+    let (field, leaf_index) = match (query.sequence, query.audit_ref, query.leaf_index) {
+        (Some(Number(sequence)), None, None) => ("sequence", sequence.checked_sub(1)),
+        (None, Some(Parsed(id)), None) => {
+            ("audit_ref", api.governor.sequence_of_record(id).await?.and_then(|sequence| sequence.checked_sub(1)))
+        }
+        (None, None, Some(Number(leaf_index))) => ("leaf_index", Some(leaf_index)),
+        _ => {
+            let why = "choose the record: sequence, audit_ref or leaf_index";
+            return Err(CallError::invalid_field("sequence", why).into());
+        }
     };
     let Some(leaf_index) = leaf_index.filter(|index| *index < tree_size) else {
         return Err(CallError::invalid_field(field, format!("a tree of {tree_size} leaves has no such leaf")).into());

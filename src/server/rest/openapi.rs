@@ -17,16 +17,15 @@ use crate::server::access::{Access, OPERATIONS};
 
 /// The messages of the protos that describe the properties of a message here, beside the one of the same name.
 const ALSO: &[(&str, &[&str])] = &[
-    ("AuditRow", &["Action", "Identity"]),
+    ("AuditRow", &["Action", "Identity", "ActionResult"]),
     ("EvaluateAction", &["Action", "EvaluateItem"]),
     ("EvaluateOne", &["Action", "EvaluateItem"]),
     ("EvaluateSeveral", &["EvaluateRequest"]),
     ("Evaluation", &["Action"]),
     ("Explained", &["Evaluation", "EvaluateResponse", "Decision"]),
-    ("ExecuteAction", &["Action", "Context", "ProposeRequest"]),
-    ("ExecuteOne", &["Action", "Context", "ProposeRequest"]),
+    ("ExecuteAction", &["Action", "ProposalContext", "ProposeRequest"]),
+    ("ExecuteOne", &["Action", "ProposalContext", "ProposeRequest"]),
     ("Execution", &["Action"]),
-    ("ProposalContext", &["Context"]),
     ("ProposedAction", &["Action"]),
     ("ResultReport", &["ActionResult"]),
     ("VoteRequest", &["ApproveRequest"]),
@@ -39,6 +38,9 @@ const ALSO: &[(&str, &[&str])] = &[
     ("PolicyYaml", &["UpdatePolicyRequest"]),
     ("NewTokenRequest", &["CreateTokenRequest"]),
     ("MadeToken", &["CreateTokenResponse"]),
+    ("Context", &["ProposalContext"]),
+    ("Decisions", &["ListDecisionsResponse"]),
+    ("DecisionLife", &["GetDecisionResponse"]),
     ("PolicyRule", &["Decision"]),
 ];
 
@@ -48,8 +50,11 @@ const NAMES: &[(&str, &str)] = &[
     ("action_target", "target"),
     ("action_params", "params"),
     ("action_desc", "description"),
-    ("approval_mode", "approval"),
+    ("approval", "approval_mode"),
+    ("id", "number"),
     ("actions", "items"),
+    ("result_data", "data"),
+    ("result_error", "error"),
 ];
 
 /// The title, the tags and the credentials.

@@ -131,8 +131,8 @@ pub(super) async fn decision(State(api): State<Api>, call: Call) -> Answer {
     let caller = &standing.caller;
     let decision = if api.executions.has(decision_id) {
         let decision = api.governor.await_decision(caller, decision_id, Duration::ZERO).await?;
-        let executed = standing.unless_over(api.executions.progress(decision, wait)).await?;
-        crate::domain::Decision { result: executed.result, ..executed.decision }
+        standing.unless_over(api.executions.progress(decision, wait)).await?;
+        api.governor.await_decision(caller, decision_id, Duration::ZERO).await?
     } else {
         standing.unless_over(api.governor.await_decision(caller, decision_id, wait)).await?
     };

@@ -1,10 +1,11 @@
 //! Values of a query string that are more than text.
 
-use std::fmt::Display;
+use std::fmt::{self, Display};
+use std::marker::PhantomData;
 use std::str::FromStr;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _};
+use serde::de::{self, Deserializer, Error as _, IntoDeserializer as _, SeqAccess, Visitor};
 
 use crate::domain::{CallError, MAX_WHOLE_NUMBER};
 
@@ -49,3 +50,48 @@ impl Number {
 /// How many entries a page has, and the most.
 const PAGE: usize = 100;
 const LONGEST_PAGE: usize = 1000;
+
+/// Values of a name that may come several times.
+#[derive(Clone, Debug)]
+pub(super) struct Many<T>(pub(super) Vec<T>);
+
+impl<T> Default for Many<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> Many<T> {
+    /// The values, as words of the domain.
+    pub(super) fn words<W: From<T>>(self) -> Vec<W> {
+        self.0.into_iter().map(Into::into).collect()
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Many<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OneOrMore<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrMore<T> {
+            type Value = Many<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a word, once or several times")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Many<T>, E> {
+                T::deserialize(text.into_deserializer()).map(|one| Many(vec![one]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Many<T>, A::Error> {
+                let mut values = Vec::new();
+                while let Some(value) = items.next_element()? {
+                    values.push(value);
+                }
+                Ok(Many(values))
+            }
+        }
+
+        deserializer.deserialize_any(OneOrMore(PhantomData))
+    }
+}

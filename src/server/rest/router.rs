@@ -52,6 +52,7 @@ pub(super) fn operations() -> OpenApiRouter<Api> {
         .routes(routes!(approvals::approve))
         .routes(routes!(approvals::deny))
         .routes(routes!(audit::rows))
+        .routes(routes!(decisions::list))
         .routes(routes!(decisions::get))
         .routes(routes!(log::records))
         .routes(routes!(log::stats))

@@ -55,6 +55,9 @@ pub(super) struct Token {
     #[schema(format = DateTime)]
     #[serde(skip_serializing_if = "Option::is_none")]
     revoked_at: Option<String>,
+    /// Whether the record does not have the revocation yet, which is in force. Only in the answer to a revocation.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    unrecorded: bool,
 }
 
 /// A token to create.
@@ -141,9 +144,9 @@ pub(super) async fn create(State(api): State<Api>, call: Call) -> Answer {
 )]
 pub(super) async fn revoke(State(api): State<Api>, call: Call) -> Answer {
     let named: String = call.id("token")?;
-    let RevokedToken { token, revoked_at } = api.governor.revoke(call.caller()?, &named).await?;
+    let RevokedToken { token, revoked_at, is_recorded } = api.governor.revoke(call.caller()?, &named).await?;
     let token = Token::of(&token, api.governor.now());
-    json(StatusCode::OK, &Token { revoked_at: Some(moment(revoked_at)), ..token })
+    json(StatusCode::OK, &Token { revoked_at: Some(moment(revoked_at)), unrecorded: !is_recorded, ..token })
 }
 
 impl Token {
@@ -158,6 +161,7 @@ impl Token {
             expires_at: stored.expires_at.map(moment),
             expired: stored.expires_at.is_some_and(|end| end <= now),
             revoked_at: None,
+            unrecorded: false,
         }
     }
 }

@@ -77,6 +77,10 @@ words! {
     [Success, Failed, Blocked, Denied, Skipped, RolledBack, Unknown]
 }
 words! {
+    /// The state of an approval.
+    ApprovalState: domain::QuestionStatus, "lowercase", to_lowercase, [Pending, Approved, Denied, Expired, Cancelled]
+}
+words! {
     /// How an approval ended.
     EndingKind: domain::EndingKind, "lowercase", to_lowercase, [Approved, Denied, Expired, Cancelled]
 }
@@ -131,10 +135,13 @@ pub(super) struct ActionResult {
     pub(super) started_at: Option<String>,
     #[schema(format = DateTime)]
     pub(super) completed_at: Option<String>,
+    #[schema(format = DateTime)]
+    pub(super) reported_at: Option<String>,
+    pub(super) audit_ref: Option<String>,
 }
 
-impl From<domain::Report> for ActionResult {
-    fn from(report: domain::Report) -> Self {
+impl From<domain::ActionResult> for ActionResult {
+    fn from(domain::ActionResult { report, reported_at, audit_ref }: domain::ActionResult) -> Self {
         let domain::Report { status, data, error, started_at, completed_at } = report;
         Self {
             status: status.into(),
@@ -142,6 +149,8 @@ impl From<domain::Report> for ActionResult {
             error: present(error),
             started_at: started_at.map(moment),
             completed_at: completed_at.map(moment),
+            reported_at: reported_at.map(moment),
+            audit_ref: audit_ref.map(|id| id.to_string()),
         }
     }
 }

@@ -84,7 +84,7 @@ fn action(r#type: &str) -> v1::Action {
 }
 
 fn propose(r#type: &str) -> Call {
-    let context = Some(v1::Context { session_id: "session-42".into(), metadata: None });
+    let context = Some(v1::ProposalContext { session_id: "session-42".into(), metadata: None });
     let (actor, action) = (Some(actor()), Some(action(r#type)));
     Call::new("Propose", &v1::ProposeRequest { actor, action, context, ..v1::ProposeRequest::default() })
 }

@@ -11,11 +11,12 @@ use aegis::audit::merkle::verify_consistency;
 use aegis::audit::note::{SigningKey, sign};
 use aegis::audit::{
     ApprovalState, ConfirmationClosed, ConfirmationState, DecisionRecord, Draft, Event, IdentityRecord, Opening,
-    Reader, RowState, Standalone, StoreError, StoredLayer, StoredPolicy, StoredToken, TILE_WIDTH, Tx, TxError,
+    Reader, RowState, Standalone, StoreError, StoredLayer, StoredPolicy, StoredToken, TILE_WIDTH, Tx, TxError, Vote,
+    VoteRecord,
 };
 use aegis::domain::{
     Action, Actor, Approval, ApprovalId, DecisionId, Digest, Ending, EndingKind, How, Outcome, QuestionState, RecordId,
-    Report, ResultStatus, RiskLevel, Role, Timestamp, TokenId,
+    Report, ResultStatus, RiskLevel, Role, Timestamp, TokenId, Verdict,
 };
 use serde_json::{Map, json};
 
@@ -172,6 +173,7 @@ impl Worker {
             redact: Vec::new(),
             masked: Vec::new(),
             masked_digests: std::collections::BTreeMap::new(),
+            marks: Vec::new(),
             outcome,
             reason: String::new(),
             risk_level: RiskLevel::ALL[self.dice.below(RiskLevel::ALL.len())],
@@ -203,8 +205,8 @@ impl Worker {
             Outcome::Escalate => {
                 let approval_id = ApprovalId::new(at, self.random());
                 (record.approval_id, record.expires_at) = (Some(approval_id), Some(at));
-                let approval =
-                    ApprovalState { approval_id, expires_at: at, timeout_allows: false, state: QuestionState::Open };
+                let (expires_at, timeout_allows, state, votes) = (at, false, QuestionState::Open, Vec::new());
+                let approval = ApprovalState { approval_id, expires_at, timeout_allows, state, votes };
                 opening.approval = Some(approval);
             }
             Outcome::RequireConfirmation => {
@@ -232,6 +234,8 @@ impl Worker {
             reason: "because".into(),
             code: String::new(),
         };
+        let (how, groups, actor, peer) = (How::UnixPeer, Vec::new(), None, None);
+        let by = IdentityRecord { subject: ending.by.clone(), how, groups, actor, peer };
         let policy_revision = self.policy;
         Box::new(move |tx| {
             // A write that was not acknowledged before the power loss may be missing.
@@ -246,8 +250,15 @@ impl Worker {
                 state.result = Some(report(ResultStatus::Denied));
             }
             let how = Some(How::UnixPeer);
-            let event = Event::ApprovalEnded { approval_id, decision_id, ending: ending.clone(), how, policy_revision };
-            tx.append(at, &event)?;
+            let verdict = if allows { Verdict::Approve } else { Verdict::Deny };
+            let vote = VoteRecord { verdict, by, reason: "because".into(), action_digest: state.action_digest };
+            let (ended, vote_cast) = (ending.clone(), Some(vote.clone()));
+            let event =
+                Event::ApprovalEnded { approval_id, decision_id, ending: ended, how, policy_revision, vote: vote_cast };
+            let record_id = tx.append(at, &event)?.record_id;
+            if let Some(approval) = &mut state.approval {
+                approval.votes.push(Vote { record_id, voted_at: at, vote });
+            }
             tx.update_row(row, &state)?;
             Ok(vec![Done::Ended { decision: decision_id, ending }])
         })
@@ -261,7 +272,10 @@ impl Worker {
             if state.result.is_some() || state.redacted.is_some() {
                 return Ok(Vec::new());
             }
-            tx.append(at, &Event::Result { decision_id, report: report.clone(), masked: Vec::new() })?;
+            tx.append(
+                at,
+                &Event::Result { decision_id, report: report.clone(), masked: Vec::new(), marks: Vec::new() },
+            )?;
             state.result = Some(report.clone());
             tx.update_row(row, &state)?;
             Ok(vec![Done::Reported { decision: decision_id, report }])
@@ -308,7 +322,8 @@ impl Worker {
             let token = self.tokens.swap_remove(self.dice.below(self.tokens.len()));
             return Box::new(move |tx| {
                 let Some(stored) = tx.remove_token(token)? else { return Ok(Vec::new()) };
-                let event = Event::TokenRevoked { token_id: token, subject: stored.subject, by: "local:ada".into() };
+                let by = "local:ada".into();
+                let event = Event::TokenRevoked { token_id: token, subject: stored.subject, by, at: None };
                 tx.append(at, &event)?;
                 Ok(vec![Done::TokenRevoked { token }])
             });

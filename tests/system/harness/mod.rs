@@ -10,6 +10,7 @@ mod programs;
 mod rest;
 mod shim;
 mod signer;
+mod small_disk;
 mod terminal;
 mod wire;
 mod witness;
@@ -20,12 +21,14 @@ pub(crate) use self::daemon::{AEGIS, DEADLINE, Daemon, Setup, eventually, unix};
 pub(crate) use self::key_server::KeyServer;
 pub(crate) use self::ledger::{Ledger, whole_log};
 pub(crate) use self::people::{
-    Admin, Agent, Reviewer, approval, ask, awaited, ending, health, healthy, long, narrow, no, pending, yes,
+    Admin, Agent, Reviewer, approval, ask, awaited, ended_by, ending, health, healthy, long, masked, narrow, no,
+    pending, report, result_of, yes,
 };
 pub(crate) use self::programs::{as_nobody, grpcurl, interop, me, read_all, stderr, stdout};
 pub(crate) use self::rest::{Answered, Rest};
 pub(crate) use self::shim::Shim;
 pub(crate) use self::signer::{ISSUER, Signer, claims};
+pub(crate) use self::small_disk::SmallDisk;
 pub(crate) use self::terminal::Terminal;
 pub(crate) use self::wire::{details, fields, findings, params, propose, reason, refusal, seconds, sha256, update};
 pub(crate) use self::witness::Witness;

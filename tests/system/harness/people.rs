@@ -36,7 +36,7 @@ pub(crate) async fn awaited(agent: &mut Agent, decision_id: &str, wait: i64) -> 
 /// Everything that is pending, page by page.
 pub(crate) async fn pending(reviewer: &mut Reviewer) -> Vec<v1::Approval> {
     let mut all = Vec::new();
-    let mut request = v1::ListApprovalsRequest { page_size: 1000, ..v1::ListApprovalsRequest::default() };
+    let mut request = v1::ListApprovalsRequest { page_size: Some(1000), ..v1::ListApprovalsRequest::default() };
     loop {
         let page = reviewer.list_approvals(request.clone()).await.expect("approvals are listed").into_inner();
         all.extend(page.approvals);
@@ -67,6 +67,27 @@ pub(crate) fn yes(decision: &v1::Decision, reason: &str) -> v1::ApproveRequest {
 pub(crate) fn no(decision: &v1::Decision, reason: &str) -> v1::DenyRequest {
     let v1::ApproveRequest { approval_id, expected_action_digest, reason } = yes(decision, reason);
     v1::DenyRequest { approval_id, expected_action_digest, reason }
+}
+
+/// The report that an action ended so.
+pub(crate) fn report(decision_id: &str, status: v1::ResultStatus) -> v1::ReportResultRequest {
+    let result = v1::ActionResult { status: status.into(), ..v1::ActionResult::default() };
+    v1::ReportResultRequest { decision_id: decision_id.to_owned(), result: Some(result) }
+}
+
+/// What became of an action, as its row says. UNSPECIFIED while that is not known.
+pub(crate) fn result_of(row: &v1::AuditRow) -> v1::ResultStatus {
+    row.result.as_ref().map_or(v1::ResultStatus::Unspecified, v1::ActionResult::status)
+}
+
+/// The paths of what is masked.
+pub(crate) fn masked(masks: &[v1::Mask]) -> Vec<&str> {
+    masks.iter().map(|mask| mask.path.as_str()).collect()
+}
+
+/// Who ended an approval: empty if nobody did.
+pub(crate) fn ended_by(ending: &v1::Ending) -> &str {
+    ending.by.as_ref().map_or("", |by| &by.subject)
 }
 
 /// How an approval ended.

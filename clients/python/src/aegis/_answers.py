@@ -12,28 +12,27 @@ from aegis._proto import approval_pb2, audit_pb2, governance_pb2, policy_pb2, ty
 from aegis._values import from_struct, from_value
 from aegis.core.action import Action
 from aegis.core.errors import GovernanceError
-from aegis.core.risk import ApprovalMode, RiskLevel
 
 
 def decision(message: types_pb2.Decision, proposed: Action | None = None) -> types.Decision:
-    """A decision. Raises `GovernanceError` for an unknown outcome, which never allows an action."""
+    """A decision."""
     return types.Decision(
         decision_id=message.decision_id,
-        outcome=_outcome(message.outcome, message.decision_id),
+        outcome=_enums.outcome(message.outcome),
         reason=message.reason,
         risk_score=message.risk_score,
         constraints=from_struct(message.constraints),
         timestamp=_time(message.timestamp),
         audit_ref=message.audit_ref,
-        risk_level=_risk(message.risk_level),
+        risk_level=_enums.risk_level(message.risk_level),
         matched_rule=message.matched_rule,
-        approval=_enums.APPROVALS.get(message.approval, ApprovalMode.UNSPECIFIED),
+        approval_mode=_enums.approval_mode(message.approval_mode),
         approval_id=message.approval_id or None,
         expires_at=_time(message.expires_at) if message.HasField("expires_at") else None,
         policy_revision=message.policy_revision,
         action_digest=message.action_digest,
         action_digest_salt=message.action_digest_salt,
-        code=_enums.CODES.get(message.code, str(message.code)),
+        code=_enums.CODES.get(message.code, _enums.unknown(message.code)),
         replayed=message.replayed,
         result=_action_result(message.result) if message.HasField("result") else None,
         confirmation_token=message.confirmation_token or None,
@@ -43,23 +42,14 @@ def decision(message: types_pb2.Decision, proposed: Action | None = None) -> typ
 
 def _action_result(message: types_pb2.ActionResult) -> types.ActionResult:
     return types.ActionResult(
-        status=_enums.STATUSES.get(message.status, str(message.status)),
+        status=_enums.result_status(message.status),
         data=from_value(message.data) if message.HasField("data") else None,
         error=message.error,
         started_at=_time(message.started_at) if message.HasField("started_at") else None,
         completed_at=_time(message.completed_at) if message.HasField("completed_at") else None,
+        reported_at=_time(message.reported_at) if message.HasField("reported_at") else None,
+        audit_ref=message.audit_ref,
     )
-
-
-def _outcome(number: int, of: str) -> types.Outcome:
-    outcome = _enums.OUTCOMES.get(number)
-    if outcome is None:
-        raise GovernanceError(
-            f"the daemon answered {of or 'a proposal'} with outcome {number}, which this SDK does not know: the action "
-            "must not run; a newer SDK may know it",
-            reason="UNKNOWN_OUTCOME",
-        )
-    return outcome
 
 
 def evaluations(response: governance_pb2.EvaluateResponse, actions: list[Action]) -> list[types.Evaluation]:
@@ -68,11 +58,11 @@ def evaluations(response: governance_pb2.EvaluateResponse, actions: list[Action]
         raise GovernanceError(f"the daemon answered {len(response.evaluations)} of {len(actions)} questions")
     return [
         types.Evaluation(
-            outcome=_outcome(message.outcome, "an evaluation"),
+            outcome=_enums.outcome(message.outcome),
             reason=message.reason,
-            risk_level=_risk(message.risk_level),
+            risk_level=_enums.risk_level(message.risk_level),
             risk_score=message.risk_score,
-            approval=_enums.APPROVALS.get(message.approval, ApprovalMode.UNSPECIFIED),
+            approval_mode=_enums.approval_mode(message.approval_mode),
             matched_rule=message.matched_rule,
             constraints=from_struct(message.constraints),
             policy_revision=response.policy_revision,
@@ -86,13 +76,10 @@ def evaluations(response: governance_pb2.EvaluateResponse, actions: list[Action]
 
 def _rule_trace(message: governance_pb2.RuleTrace) -> types.RuleTrace:
     conditions = (
-        types.ConditionTrace(trace.condition, trace.result, trace.seen, trace.reason) for trace in message.conditions
+        types.ConditionTrace(trace.condition, _enums.condition_result(trace.result), trace.seen, trace.reason)
+        for trace in message.conditions
     )
     return types.RuleTrace(message.rule, message.matched, message.reason, tuple(conditions), message.file, message.line)
-
-
-def _risk(number: int) -> RiskLevel:
-    return RiskLevel(number) if number in RiskLevel._value2member_map_ else RiskLevel.UNSPECIFIED
 
 
 def _time(stamp: timestamp_pb2.Timestamp) -> str:
@@ -103,11 +90,31 @@ def _shown_action(message: types_pb2.Action) -> Action:
     return Action(message.type, message.target, from_struct(message.params), message.description)
 
 
-def _ending(message: types_pb2.Ending) -> types.Ending | None:
-    kind = _enums.ENDINGS.get(message.kind)
-    if kind is None:
-        return None
-    return types.Ending(kind, message.allows, message.by, _time(message.at), message.reason, message.code)
+def _ending(message: types_pb2.Ending) -> types.Ending:
+    by = _identity(message.by) if message.HasField("by") else None
+    kind = _enums.ending_kind(message.kind)
+    return types.Ending(kind, message.allows, by, _time(message.ended_at), message.reason, message.code)
+
+
+def _mask(message: types_pb2.Mask) -> types.Mask:
+    return types.Mask(
+        message.path,
+        message.start if message.HasField("start") else None,
+        message.end if message.HasField("end") else None,
+        message.length,
+        message.digest,
+    )
+
+
+def _vote(message: types_pb2.Vote) -> types.Vote:
+    return types.Vote(
+        message.vote_id,
+        _enums.verdict(message.verdict),
+        _identity(message.by),
+        _time(message.voted_at),
+        message.reason,
+        message.action_digest,
+    )
 
 
 def _actor(message: types_pb2.Actor) -> types.Actor:
@@ -115,7 +122,7 @@ def _actor(message: types_pb2.Actor) -> types.Actor:
 
 
 def _identity(message: types_pb2.Identity) -> types.Identity:
-    return types.Identity(message.subject, message.how, message.actor)
+    return types.Identity(message.subject, message.how, message.actor_id, tuple(message.groups))
 
 
 def approval(message: approval_pb2.Approval) -> types.Approval:
@@ -126,49 +133,50 @@ def approval(message: approval_pb2.Approval) -> types.Approval:
         actor=_actor(message.actor),
         identity=_identity(message.identity),
         action=_shown_action(message.action),
-        masked=tuple(message.masked),
+        masked=tuple(map(_mask, message.masked)),
         session_id=message.context.session_id,
         metadata=from_struct(message.context.metadata),
         action_digest=message.action_digest,
         matched_rule=message.matched_rule,
         reason=message.reason,
-        risk_level=_risk(message.risk_level),
+        risk_level=_enums.risk_level(message.risk_level),
         policy_revision=message.policy_revision,
         requested_at=_time(message.requested_at),
         expires_at=_time(message.expires_at),
         timeout_allows=message.timeout_allows,
+        state=_enums.approval_state(message.state),
         ending=_ending(message.ending) if message.HasField("ending") else None,
+        votes=tuple(map(_vote, message.votes)),
+        version=message.version,
+        caller_waiting=message.caller_waiting if message.HasField("caller_waiting") else None,
         history=tuple(
             types.SessionAction(
-                _time(past.time),
+                _time(past.decided_at),
                 past.type,
                 past.target,
-                _outcome(past.outcome, "an earlier action"),
-                _enums.STATUSES.get(past.status),
+                _enums.outcome(past.outcome),
+                None if past.result_status == 0 else _enums.result_status(past.result_status),
             )
             for past in message.history
         ),
     )
 
 
-def audit_row(message: audit_pb2.AuditRow, sequence: int) -> types.AuditRow:
+def audit_row(message: audit_pb2.AuditRow, cursor: str = "") -> types.AuditRow:
     """A row of the record."""
-    data = from_value(message.result_data) if message.HasField("result_data") else None
     return types.AuditRow(
-        id=message.id,
+        number=message.number,
         session_id=message.session_id,
         timestamp=_time(message.timestamp),
         action=_shown_action(message.action),
-        masked=tuple(message.masked),
-        risk_level=_risk(message.risk_level),
-        approval=_enums.APPROVALS.get(message.approval, ApprovalMode.UNSPECIFIED),
+        masked=tuple(map(_mask, message.masked)),
+        risk_level=_enums.risk_level(message.risk_level),
+        approval_mode=_enums.approval_mode(message.approval_mode),
         matched_rule=message.matched_rule,
-        outcome=_outcome(message.outcome, "a row"),
+        outcome=_enums.outcome(message.outcome),
         reason=message.reason,
         ending=_ending(message.ending) if message.HasField("ending") else None,
-        result_status=_enums.STATUSES.get(message.result_status),
-        result_data=data,
-        result_error=message.result_error,
+        result=_action_result(message.result) if message.HasField("result") else None,
         decision_id=message.decision_id,
         approval_id=message.approval_id,
         actor=_actor(message.actor),
@@ -178,15 +186,33 @@ def audit_row(message: audit_pb2.AuditRow, sequence: int) -> types.AuditRow:
         audit_ref=message.audit_ref,
         metadata=from_struct(message.metadata),
         trace_id=message.trace_id,
-        masked_digests=dict(message.masked_digests),
         redacted=message.redacted,
-        sequence=sequence,
+        cursor=cursor,
     )
 
 
-def audit_record(message: audit_pb2.AuditRecord) -> types.AuditRecord:
+def audit_record(message: audit_pb2.AuditRecord, cursor: str = "") -> types.AuditRecord:
     """A record of the log."""
-    return types.AuditRecord(message.sequence, message.payload, message.salt, message.leaf_hash, message.leaf_data)
+    return types.AuditRecord(
+        message.sequence, message.payload, message.salt, message.leaf_hash, message.leaf_data, cursor
+    )
+
+
+def decision_life(message: audit_pb2.GetDecisionResponse) -> types.DecisionLife:
+    """The whole life of a decision."""
+    return types.DecisionLife(
+        audit_row(message.row),
+        approval(message.approval) if message.HasField("approval") else None,
+        tuple(
+            types.RecordReference(
+                record.sequence,
+                record.audit_ref,
+                record.kind,
+                _time(record.recorded_at) if record.HasField("recorded_at") else None,
+            )
+            for record in message.records
+        ),
+    )
 
 
 def stats(message: audit_pb2.GetStatsResponse) -> types.Stats:
@@ -216,6 +242,7 @@ def policy(message: policy_pb2.Policy) -> types.PolicyInfo:
         rule_count=message.rule_count,
         loaded_at=_time(message.loaded_at) if message.HasField("loaded_at") else None,
         warnings=_findings(message.warnings),
+        comment=message.comment,
     )
 
 
@@ -226,7 +253,15 @@ def validation(message: policy_pb2.ValidatePolicyResponse) -> types.Validation:
 
 def _findings(messages: Iterable[policy_pb2.PolicyFinding]) -> tuple[types.PolicyFinding, ...]:
     return tuple(
-        types.PolicyFinding(finding.file, finding.line, finding.column, finding.path, finding.message)
+        types.PolicyFinding(
+            finding.file,
+            finding.line,
+            finding.column,
+            finding.path,
+            finding.message,
+            finding.code,
+            _enums.severity(finding.severity),
+        )
         for finding in messages
     )
 

@@ -1,11 +1,22 @@
-"""The API's enumerations and the SDK's words for them."""
+"""The API's enumerations and the SDK's words for them.
+
+A value of a newer daemon passes as text: `unknown(9)`. An unknown outcome of a decision never allows an action.
+"""
 
 from __future__ import annotations
 
+from typing import cast
+
 from aegis import types
-from aegis._proto import types_pb2
-from aegis.core.risk import ApprovalMode
+from aegis._proto import admin_pb2, governance_pb2, policy_pb2, types_pb2
+from aegis.core.risk import ApprovalMode, RiskLevel
 from aegis.core.status import ResultStatus
+
+
+def unknown(number: int) -> str:
+    """What a value of a newer daemon reads as, which this SDK does not know."""
+    return f"unknown({number})"
+
 
 OUTCOMES: dict[int, types.Outcome] = {
     types_pb2.OUTCOME_ALLOW: "ALLOW",
@@ -19,13 +30,13 @@ ENDINGS: dict[int, types.EndingKind] = {
     types_pb2.ENDING_KIND_EXPIRED: "expired",
     types_pb2.ENDING_KIND_CANCELLED: "cancelled",
 }
-APPROVALS = {
+APPROVALS: dict[int, ApprovalMode] = {
     types_pb2.APPROVAL_MODE_AUTO: ApprovalMode.AUTO,
     types_pb2.APPROVAL_MODE_CONFIRM: ApprovalMode.CONFIRM,
     types_pb2.APPROVAL_MODE_APPROVE: ApprovalMode.APPROVE,
     types_pb2.APPROVAL_MODE_BLOCK: ApprovalMode.BLOCK,
 }
-STATUSES = {
+STATUSES: dict[int, ResultStatus] = {
     types_pb2.RESULT_STATUS_SUCCESS: ResultStatus.SUCCESS,
     types_pb2.RESULT_STATUS_FAILED: ResultStatus.FAILED,
     types_pb2.RESULT_STATUS_BLOCKED: ResultStatus.BLOCKED,
@@ -39,6 +50,65 @@ CODES = {
     for name, number in types_pb2.DecisionCode.items()
     if number != types_pb2.DECISION_CODE_UNSPECIFIED
 } | {types_pb2.DECISION_CODE_UNSPECIFIED: ""}
-STATUS_NUMBERS = {status: number for number, status in STATUSES.items()}
-APPROVAL_NUMBERS = {mode: number for number, mode in APPROVALS.items()}
+STATES: dict[int, types.ApprovalState] = {
+    types_pb2.APPROVAL_STATE_PENDING: "pending",
+    types_pb2.APPROVAL_STATE_APPROVED: "approved",
+    types_pb2.APPROVAL_STATE_DENIED: "denied",
+    types_pb2.APPROVAL_STATE_EXPIRED: "expired",
+    types_pb2.APPROVAL_STATE_CANCELLED: "cancelled",
+}
+VERDICTS: dict[int, types.Verdict] = {types_pb2.VERDICT_APPROVE: "approve", types_pb2.VERDICT_DENY: "deny"}
+CONDITION_RESULTS: dict[int, types.ConditionResult] = {
+    governance_pb2.CONDITION_RESULT_HOLDS: "holds",
+    governance_pb2.CONDITION_RESULT_FAILS: "fails",
+    governance_pb2.CONDITION_RESULT_DOUBT: "doubt",
+}
+SEVERITIES: dict[int, types.Severity] = {policy_pb2.SEVERITY_ERROR: "error", policy_pb2.SEVERITY_WARNING: "warning"}
+ROLES = {
+    "agent": admin_pb2.ROLE_AGENT,
+    "reviewer": admin_pb2.ROLE_REVIEWER,
+    "auditor": admin_pb2.ROLE_AUDITOR,
+    "admin": admin_pb2.ROLE_ADMIN,
+}
+STATUS_NUMBERS = {status: cast("types_pb2.ResultStatus.ValueType", number) for number, status in STATUSES.items()}
+APPROVAL_NUMBERS = {mode: cast("types_pb2.ApprovalMode.ValueType", number) for number, mode in APPROVALS.items()}
 OUTCOME_NUMBERS = {outcome: number for number, outcome in OUTCOMES.items()}
+STATE_NUMBERS = {state: number for number, state in STATES.items()}
+
+
+def outcome(number: int) -> types.Outcome:
+    return OUTCOMES.get(number) or cast("types.Outcome", unknown(number))
+
+
+def approval_mode(number: int) -> ApprovalMode:
+    if number == types_pb2.APPROVAL_MODE_UNSPECIFIED:
+        return ApprovalMode.UNSPECIFIED
+    return APPROVALS.get(number) or ApprovalMode.unknown(number)
+
+
+def risk_level(number: int) -> RiskLevel:
+    return RiskLevel(number) if number in RiskLevel._value2member_map_ else RiskLevel.unknown(number)
+
+
+def result_status(number: int) -> ResultStatus:
+    return STATUSES.get(number) or ResultStatus.unknown(number)
+
+
+def ending_kind(number: int) -> types.EndingKind:
+    return ENDINGS.get(number) or cast("types.EndingKind", unknown(number))
+
+
+def approval_state(number: int) -> types.ApprovalState:
+    return STATES.get(number) or cast("types.ApprovalState", unknown(number))
+
+
+def verdict(number: int) -> types.Verdict:
+    return VERDICTS.get(number) or cast("types.Verdict", unknown(number))
+
+
+def condition_result(number: int) -> types.ConditionResult:
+    return CONDITION_RESULTS.get(number) or cast("types.ConditionResult", unknown(number))
+
+
+def severity(number: int) -> types.Severity:
+    return SEVERITIES.get(number) or cast("types.Severity", unknown(number))

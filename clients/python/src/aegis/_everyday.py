@@ -30,19 +30,21 @@ def simpler(value: Any, path: str) -> Any:
     Raises:
         InvalidActionError: A rule is for it, and it has no JSON: a set without an order, `Decimal("NaN")`.
     """
-    if isinstance(value, enum.Enum):
+    # An object may say that it is of another class: that of a mock, or of a proxy, counts for nothing.
+    kind = type(value)
+    if issubclass(kind, enum.Enum):
         return value.value
-    if isinstance(value, (datetime.date, datetime.time, datetime.timedelta)):
+    if issubclass(kind, (datetime.date, datetime.time, datetime.timedelta)):
         return _moment(value)
-    if isinstance(value, decimal.Decimal):
+    if issubclass(kind, decimal.Decimal):
         return _decimal(value, path)
-    if isinstance(value, (bytes, bytearray, memoryview)):
+    if issubclass(kind, (bytes, bytearray, memoryview)):
         return base64.b64encode(value).decode("ascii")
-    if isinstance(value, _TEXTS):
+    if issubclass(kind, _TEXTS):
         return str(value)
-    if isinstance(value, AbstractSet):
+    if issubclass(kind, AbstractSet):
         return _ordered(value, path)
-    if isinstance(value, Sequence) and not isinstance(value, str):
+    if issubclass(kind, Sequence) and not issubclass(kind, str):
         return list(value)
     return _of_a_class(value)
 
@@ -118,11 +120,21 @@ def _of_a_class(value: Any) -> Any:
     return value
 
 
+def _dumped(model: Any) -> Any:
+    """A model with all that it holds: without `serialize_as_any`, fields of a subclass would be left out."""
+    try:
+        return model.model_dump(mode="python", serialize_as_any=True)
+    except TypeError:
+        # Older releases leave out what a field's annotation does not name.
+        fields = {name: getattr(model, name) for name in type(model).model_fields}
+        return fields | (model.model_extra or {})
+
+
 def _of_pydantic(value: Any) -> Any:
     if hasattr(value, "get_secret_value"):
         return f"[masked, {len(value.get_secret_value())} characters]"
     if hasattr(value, "model_dump"):
-        return value.model_dump(mode="python")
+        return _dumped(value)
     if hasattr(value, "__fields__") and hasattr(value, "dict"):
         return value.dict()
     if hasattr(value, "scheme"):

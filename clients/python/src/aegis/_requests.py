@@ -74,12 +74,12 @@ def actor(given: Mapping[str, Any] | types.Actor | str | None) -> types_pb2.Acto
     )
 
 
-def context(given: Mapping[str, Any] | None) -> types_pb2.Context:
+def context(given: Mapping[str, Any] | None) -> types_pb2.ProposalContext:
     """Where a proposal comes from."""
     if given is None:
-        return types_pb2.Context()
+        return types_pb2.ProposalContext()
     _only(given, {"session_id", "metadata"}, "context")
-    return types_pb2.Context(
+    return types_pb2.ProposalContext(
         session_id=check_text(given.get("session_id") or "", "context.session_id"),
         metadata=to_struct(given.get("metadata") or {}, "context.metadata"),
     )
@@ -131,29 +131,27 @@ def _member(enumeration: type[_E], given: _E | str) -> _E:
 def risk_level(given: RiskLevel | int | str) -> types_pb2.RiskLevel.ValueType:
     """A risk level by its number, or by its name in any case."""
     try:
-        level = RiskLevel[given.upper()] if isinstance(given, str) else RiskLevel(given)
+        level = RiskLevel[given.upper()] if isinstance(given, str) else RiskLevel(int(given))
     except (KeyError, ValueError):
         raise GovernanceError(f"`{given}` is none of low, medium, high, critical") from None
     return cast("types_pb2.RiskLevel.ValueType", level.value)
 
 
-def approval_filter(
-    *,
-    session_id: str | None,
-    action_type: str | None,
-    actor_id: str | None,
-    min_risk_level: RiskLevel | str | None,
-) -> approval_pb2.ApprovalFilter:
+_TEXTS = {"session_id", "action_type", "target", "actor_id", "subject", "approver", "matched_rule"}
+_AUDIT_TEXTS = _TEXTS | {"decision_id", "audit_ref"}
+
+
+def approval_filter(filters: Mapping[str, Any]) -> approval_pb2.ApprovalFilter:
     """Which approvals are asked for."""
-    return approval_pb2.ApprovalFilter(
-        session_id=session_id or "",
-        action_type=action_type or "",
-        actor_id=actor_id or "",
-        min_risk_level=risk_level(min_risk_level or 0),
-    )
-
-
-_AUDIT_TEXTS = ("session_id", "action_type", "action_target", "actor_id", "decision_id", "matched_rule")
+    message = approval_pb2.ApprovalFilter()
+    for key, value in filters.items():
+        if value is None:
+            continue
+        if key in _TEXTS:
+            setattr(message, key, check_text(value, key))
+        else:
+            _shared_filter(message, key, value)
+    return message
 
 
 def audit_filter(filters: Mapping[str, Any]) -> audit_pb2.AuditFilter:
@@ -163,20 +161,44 @@ def audit_filter(filters: Mapping[str, Any]) -> audit_pb2.AuditFilter:
         if value is None:
             continue
         if key in _AUDIT_TEXTS:
-            setattr(message, key, value)
-        elif key == "risk_level":
-            message.risk_level = risk_level(value)
-        elif key == "approval":
-            message.approval = _enums.APPROVAL_NUMBERS[_member(ApprovalMode, value)]
-        elif key == "outcome":
-            message.outcome = _outcome_number(value)
-        elif key == "result_status":
-            message.result_status = status_number(value)
-        elif key in {"since", "until"}:
-            getattr(message, key).CopyFrom(timestamp(value))
+            setattr(message, key, check_text(value, key))
+        elif key == "approval_modes":
+            message.approval_modes.extend(
+                _enums.APPROVAL_NUMBERS[_member(ApprovalMode, one)] for one in _several(value)
+            )
+        elif key == "outcomes":
+            message.outcomes.extend(map(_outcome_number, _several(value)))
+        elif key == "result_statuses":
+            message.result_statuses.extend(map(status_number, _several(value)))
         else:
-            raise TypeError(f"no filter `{key}`")
+            _shared_filter(message, key, value)
     return message
+
+
+def _shared_filter(message: approval_pb2.ApprovalFilter | audit_pb2.AuditFilter, key: str, value: Any) -> None:
+    if key == "risk_levels":
+        message.risk_levels.extend(map(risk_level, _several(value)))
+    elif key == "min_risk_level":
+        message.min_risk_level = risk_level(value)
+    elif key in {"since", "until"}:
+        getattr(message, key).CopyFrom(timestamp(value))
+    else:
+        raise TypeError(f"no filter `{key}`")
+
+
+def _several(value: Any) -> list[Any]:
+    """One value, or several: one of them must match."""
+    return [value] if isinstance(value, (str, int)) else list(value)
+
+
+def state_number(given: str) -> types_pb2.ApprovalState.ValueType:
+    """The number of a state of an approval."""
+    try:
+        return cast(
+            "types_pb2.ApprovalState.ValueType", _enums.STATE_NUMBERS[cast("types.ApprovalState", given.lower())]
+        )
+    except KeyError:
+        raise GovernanceError(f"`{given}` is none of {', '.join(_enums.STATE_NUMBERS)}") from None
 
 
 def _outcome_number(given: str) -> types_pb2.Outcome.ValueType:

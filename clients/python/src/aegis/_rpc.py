@@ -10,6 +10,8 @@ from google.protobuf import any_pb2
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
+from aegis import _reasons
+from aegis._proto import policy_pb2
 from aegis.core.errors import AegisError, FieldViolation, GovernanceError
 
 LONGEST_DELAY = 30.0
@@ -26,7 +28,7 @@ _REFUSALS = {
     grpc.StatusCode.OUT_OF_RANGE,
 }
 # Anything else that is not permitted is about the credential.
-_REFUSAL_REASONS = {"ACTOR_NOT_ALLOWED", "OWN_PROPOSAL"}
+_REFUSAL_REASONS = {_reasons.ACTOR_NOT_ALLOWED, _reasons.OWN_PROPOSAL}
 
 
 def to_error(error: grpc.RpcError, where: str) -> AegisError:
@@ -40,10 +42,16 @@ def to_error(error: grpc.RpcError, where: str) -> AegisError:
     retry_after: float | None = None
     for detail in _details(error):
         info, bad, retry = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()
+        findings = policy_pb2.PolicyFindings()
         if detail.Unpack(info):
             reason, metadata = info.reason, dict(info.metadata)
         elif detail.Unpack(bad):
             violations += [FieldViolation(wrong.field, wrong.description) for wrong in bad.field_violations]
+        elif detail.Unpack(findings):
+            violations += [
+                FieldViolation(f"{wrong.file}:{wrong.line}:{wrong.column}", wrong.message)
+                for wrong in findings.findings
+            ]
         elif detail.Unpack(retry):
             retry_after = max(0.0, retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9)
     refused = code in _REFUSALS or reason in _REFUSAL_REASONS

@@ -14,10 +14,11 @@ from urllib.parse import quote, urlsplit
 
 import grpc
 
+from aegis._data_dir import agent_endpoint
 from aegis.core.errors import AegisError
 
 DEFAULT_ENDPOINT = "http://127.0.0.1:50051"
-"""Where a daemon listens when nobody says otherwise."""
+"""Where a daemon listens by default, for agents that cannot look into its data directory."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ class Settings:
         tls: TLS | None,
     ) -> Settings:
         """Puts arguments and environment together: an argument wins."""
-        address = read_address(_from_environment(endpoint, "AEGIS_ENDPOINT") or DEFAULT_ENDPOINT)
+        named = _from_environment(endpoint, "AEGIS_ENDPOINT")
+        address = read_address(named or agent_endpoint() or DEFAULT_ENDPOINT)
         token = _token(api_key)
         if token is not None and not address.trusted:
             raise AegisError(

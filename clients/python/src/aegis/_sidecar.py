@@ -15,6 +15,7 @@ from pathlib import Path
 
 from aegis import _process, types
 from aegis._client import AegisClient
+from aegis._data_dir import default_data_dir
 from aegis._transport import Transport
 from aegis.errors import AegisError, SidecarError
 
@@ -41,15 +42,12 @@ def find_binary() -> Path:
     raise SidecarError("there is no `aegis` daemon: install it on the PATH, or name it with AEGIS_BIN")
 
 
-def default_data_dir() -> Path:
-    """The data directory that `aegis serve` and the command line use by default."""
-    for variable, below in (("AEGIS_DATA_DIR", ""), ("XDG_STATE_HOME", "aegis"), ("HOME", ".local/state/aegis")):
-        value = os.environ.get(variable)
-        if value and (variable == "AEGIS_DATA_DIR" or Path(value).is_absolute()):
-            return Path(value, below)
-    if os.getuid() == 0:
-        return Path("/var/lib/aegis")
-    raise SidecarError("there is no home directory to find the data directory in: name it with AEGIS_DATA_DIR")
+def own_data_dir() -> Path:
+    """Where a sidecar of one's own keeps its files: where `aegis serve` does."""
+    directory = default_data_dir()
+    if directory is None:
+        raise SidecarError("there is no home directory to find the data directory in: name it with AEGIS_DATA_DIR")
+    return directory
 
 
 class Daemon:

@@ -77,7 +77,8 @@ class ApprovalFeed(_Resuming):
     def _pending(self, approval: types.Approval) -> list[types.ApprovalEvent]:
         if self._in_snapshot:
             self._snapshot.add(approval.approval_id)
-        if approval.approval_id in self._known:
+        known = self._known.get(approval.approval_id)
+        if known is not None and known.version >= approval.version:
             return []
         self._known[approval.approval_id] = approval
         return [types.ApprovalEvent("pending", approval)]
@@ -94,35 +95,30 @@ class AuditFeed(_Resuming):
     def __init__(self, settings: Settings, request: audit_pb2.StreamAuditRequest) -> None:
         super().__init__(settings)
         self._request = request
-        self._sequence = 0
         self._delivered = False
 
     def open(self) -> Call:
         """How to open the next stream."""
-        if self._sequence and not self._request.newest_first:
-            self._request.resume_after = self._sequence
-            self._request.limit = 0
+        if self._request.resume_after:
+            # It says how much of what is recorded already is wanted, and that was said by the first stream.
+            self._request.ClearField("limit")
         return Call("StreamAudit", self._request, None)
 
     def take(self, message: audit_pb2.StreamAuditResponse) -> list[Any]:
         """What a message holds."""
         self.heard()
         kind = message.WhichOneof("event")
-        if kind == "row":
-            self._sequence = message.sequence
-            self._delivered = True
-            return [_answers.audit_row(message.row, message.sequence)]
-        if kind == "record":
-            self._sequence = message.sequence
-            self._delivered = True
-            return [_answers.audit_record(message.record)]
-        if kind == "caught_up" and self._request.newest_first:
+        if message.cursor:
             # From here on the stream is in the order of the log, and can be resumed.
+            self._request.resume_after = message.cursor
             self._request.newest_first = False
-            self._request.limit = 0
-            self._sequence = message.sequence
-        elif kind == "caught_up" and message.sequence:
-            self._sequence = message.sequence
+        if kind == "row":
+            self._delivered = True
+            return [_answers.audit_row(message.row, message.cursor)]
+        if kind == "record":
+            self._delivered = True
+            return [_answers.audit_record(message.record, message.cursor)]
+        # A row that has left the filter was given as what it was; nothing is to be said of the rest.
         return []
 
     def ended(self) -> bool:

@@ -22,7 +22,14 @@ LONGEST_RESULT = 512 * 1024
 def to_struct(values: Mapping[str, Any], path: str) -> struct_pb2.Struct:
     """A map as it is sent. Raises `InvalidActionError` where a part of it cannot be sent whole."""
     struct = struct_pb2.Struct()
-    _Writer(exact=True).map(struct, values, path)
+    writer = _Writer(exact=True, path=path)
+    try:
+        writer.map(struct, values, path)
+    except InvalidActionError:
+        raise
+    except Exception as error:
+        # An object of the caller's, whose own code failed.
+        raise InvalidActionError(writer.path, f"cannot be read: {type(error).__name__}: {_text_of(error)}") from error
     return struct
 
 
@@ -33,17 +40,26 @@ def to_record(value: Any, path: str = "data") -> struct_pb2.Value:
     must not fail because of what it returned, and the caller has the value itself.
     """
     written = struct_pb2.Value()
+    writer = _Writer(exact=False, path=path)
     try:
-        _Writer(exact=False).value(written, value, path)
+        writer.value(written, value, path)
         if written.string_value == f"[not JSON: {type(value).__name__}]":
             raise InvalidActionError(path, f"a {type(value).__name__} is not JSON")
         size = written.ByteSize()
         if size > LONGEST_RESULT:
             raise InvalidActionError(path, f"{type(value).__name__} of {size} bytes")
-    except InvalidActionError as error:
+    except Exception as error:
+        why = str(error) if isinstance(error, InvalidActionError) else f"{writer.path}: {_text_of(error)}"
         written = struct_pb2.Value()
-        written.struct_value.fields["not_recorded"].string_value = str(error)
+        written.struct_value.fields["not_recorded"].string_value = why.encode(errors="backslashreplace").decode()
     return written
+
+
+def _text_of(error: Exception) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return type(error).__name__
 
 
 def from_struct(struct: struct_pb2.Struct) -> dict[str, Any]:
@@ -73,7 +89,7 @@ def check_text(text: Any, path: str) -> str:
     if not isinstance(text, str):
         raise InvalidActionError(path, f"must be a string, not {type(text).__name__}")
     try:
-        text.encode()
+        str.encode(text)
     except UnicodeEncodeError as error:
         raise InvalidActionError(path, f"is not Unicode text: {error.reason} at character {error.start}") from None
     return str.__str__(text)
@@ -82,8 +98,10 @@ def check_text(text: Any, path: str) -> str:
 class _Writer:
     """Writes values; `exact` refuses what the other way replaces by a text."""
 
-    def __init__(self, *, exact: bool) -> None:
+    def __init__(self, *, exact: bool, path: str) -> None:
         self._exact = exact
+        self.path = path
+        """Where it is."""
         self._open: dict[int, str] = {}
 
     def map(self, struct: struct_pb2.Struct, values: Mapping[str, Any], path: str) -> None:
@@ -99,25 +117,31 @@ class _Writer:
                     )
                 key = str(key)
             name = self._text(key, path)
+            if name in fields:
+                # Keys of a class of their own, which are not equal and say the same.
+                raise InvalidActionError(f"{path}.{name}", "is there twice")
             self.value(fields[name], item, f"{path}.{name}")
         del self._open[id(values)]
 
     def value(self, target: struct_pb2.Value, value: Any, path: str) -> None:
+        self.path = path
+        # Not `isinstance`: an object may say that it is of another class, and a mock of a map would be an empty one.
+        kind = type(value)
         if value is None:
             target.null_value = struct_pb2.NULL_VALUE
-        elif isinstance(value, enum.Enum):
+        elif issubclass(kind, enum.Enum):
             self.value(target, value.value, path)
-        elif isinstance(value, bool):
+        elif issubclass(kind, bool):
             target.bool_value = value
-        elif isinstance(value, int):
-            self._integer(target, int(value), path)
-        elif isinstance(value, float):
-            self._float(target, float(value), path)
-        elif isinstance(value, str):
+        elif issubclass(kind, int):
+            self._integer(target, int.__int__(value), path)
+        elif issubclass(kind, float):
+            self._float(target, float.__float__(value), path)
+        elif issubclass(kind, str):
             target.string_value = self._text(value, path)
-        elif isinstance(value, Secret):
+        elif issubclass(kind, Secret):
             target.string_value = value.masked
-        elif isinstance(value, (Mapping, list, tuple)):
+        elif issubclass(kind, (Mapping, list, tuple)):
             self._container(target, value, path)
         else:
             self._everyday(target, value, path)
@@ -125,7 +149,7 @@ class _Writer:
     def _text(self, text: str, path: str) -> str:
         if self._exact:
             return check_text(text, path)
-        return text.encode(errors="backslashreplace").decode()
+        return str.encode(text, errors="backslashreplace").decode()
 
     def _integer(self, target: struct_pb2.Value, number: int, path: str) -> None:
         if abs(number) <= LARGEST_INTEGER:
@@ -174,7 +198,7 @@ class _Writer:
                 raise
             else:
                 # An object of the caller's, whose own code failed.
-                why = f"a {type(value).__name__} cannot be read: {type(error).__name__}: {error}"
+                why = f"a {type(value).__name__} cannot be read: {type(error).__name__}: {_text_of(error)}"
                 raise InvalidActionError(path, why) from error
         if found is value:
             self._other(target, value, path)

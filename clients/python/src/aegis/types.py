@@ -20,27 +20,47 @@ __all__ = [
     "Actor",
     "Approval",
     "ApprovalEvent",
+    "ApprovalState",
     "AuditRecord",
     "AuditRow",
+    "ConditionResult",
     "ConditionTrace",
     "Decision",
+    "DecisionLife",
     "Ending",
     "EndingKind",
     "Evaluation",
     "HealthStatus",
     "Identity",
+    "Mask",
     "Outcome",
     "PolicyFinding",
     "PolicyInfo",
     "PolicyLayer",
+    "RecordReference",
     "RuleTrace",
     "SessionAction",
+    "Severity",
     "Stats",
     "Validation",
+    "Verdict",
+    "Vote",
 ]
 
 EndingKind: TypeAlias = Literal["approved", "denied", "expired", "cancelled"]
-"""How an approval ended."""
+"""How an approval ended. Here and below, a value of a newer daemon reads `unknown(9)`."""
+
+ApprovalState: TypeAlias = Literal["pending", "approved", "denied", "expired", "cancelled"]
+"""How an approval stands."""
+
+Verdict: TypeAlias = Literal["approve", "deny"]
+"""What a reviewer decided."""
+
+ConditionResult: TypeAlias = Literal["holds", "fails", "doubt"]
+"""Whether a condition holds. In doubt is what the parameters do not say."""
+
+Severity: TypeAlias = Literal["error", "warning"]
+"""How bad a finding is."""
 
 HealthStatus: TypeAlias = Literal["SERVING", "NOT_SERVING", "SERVICE_UNKNOWN", "UNKNOWN"]
 """What a daemon says of itself."""
@@ -58,7 +78,7 @@ class Evaluation:
     """How dangerous the policy says the action is."""
     risk_score: float
     """The risk as a number from 0 to 1."""
-    approval: ApprovalMode
+    approval_mode: ApprovalMode
     """What the policy asks for."""
     matched_rule: str
     """The rule that matched, or `<default>`."""
@@ -74,9 +94,14 @@ class Evaluation:
     """How many rules were tried and left out of `trace` because their type or target did not match."""
 
     @property
+    def approval(self) -> ApprovalMode:
+        """`approval_mode`, by the name that it has in agent-aegis."""
+        return self.approval_mode
+
+    @property
     def is_allowed(self) -> bool:
         """Whether the policy leaves the action a way to run: it does not block it. It may still ask somebody."""
-        return self.approval is not ApprovalMode.BLOCK
+        return self.outcome in {"ALLOW", "ESCALATE", "REQUIRE_CONFIRMATION"}
 
 
 @dataclass(frozen=True)
@@ -97,8 +122,8 @@ class ConditionTrace:
 
     condition: str
     """Where it stands and what it asks for."""
-    result: str
-    """`holds`, `does not hold` or `indeterminate`."""
+    result: ConditionResult
+    """Whether it held."""
     seen: str
     """The value seen, as JSON."""
     reason: str
@@ -120,8 +145,10 @@ class Identity:
     """The subject, or `anonymous`."""
     how: str = ""
     """How it was established, for example `token`."""
-    actor: str = ""
+    actor_id: str = ""
     """The one actor that the credential may act for; empty for any."""
+    groups: Sequence[str] = ()
+    """The groups that the credential named."""
 
 
 @dataclass(frozen=True)
@@ -131,9 +158,9 @@ class Ending:
     kind: EndingKind
     allows: bool
     """Whether the action may run now."""
-    by: str
-    """The authenticated subject who ended it; empty where time or the policy did."""
-    at: str
+    by: Identity | None
+    """Who ended it, as authenticated; None where time or the policy did."""
+    ended_at: str
     reason: str
     code: str
     """Where the daemon itself decided: `POLICY_CHANGED` or `TIMEOUT`; else empty."""
@@ -143,11 +170,47 @@ class Ending:
 class SessionAction:
     """Something that a session did before."""
 
-    time: str
+    decided_at: str
     type: str
     target: str
     outcome: Outcome
-    status: ResultStatus | None
+    result_status: ResultStatus | None
+    """What became of it; None while that is not known."""
+
+
+@dataclass(frozen=True)
+class Mask:
+    """A part of an action that is not shown and not stored."""
+
+    path: str
+    """The parameter, for example `user.token`. A list on the way stands for each of its elements."""
+    start: int | None = None
+    """Where the placeholder begins in the text as shown, in characters; None where the whole value is masked."""
+    end: int | None = None
+    """Where it ends."""
+    length: int = 0
+    """How many characters it stands for; 0 where the path leads to several values."""
+    digest: str = ""
+    """The digest of the value, on audit rows: equal values of one store have equal digests."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The mask as a map that JSON can hold."""
+        return vars(self) | {"digest": self.digest or None}
+
+
+@dataclass(frozen=True)
+class Vote:
+    """The vote of a reviewer."""
+
+    vote_id: str
+    """The record of the vote: `aud_` and a UUIDv7."""
+    verdict: Verdict
+    by: Identity
+    """The reviewer, as authenticated."""
+    voted_at: str
+    reason: str
+    action_digest: str
+    """What the reviewer saw."""
 
 
 @dataclass(frozen=True)
@@ -173,8 +236,8 @@ class Approval:
     """Who proposed, as authenticated."""
     action: Action
     """What is proposed. Masked parameters read `[masked, N characters]`."""
-    masked: Sequence[str]
-    """The parameters that are masked."""
+    masked: Sequence[Mask]
+    """What is masked in the action, and where."""
     session_id: str
     metadata: dict[str, Any]
     action_digest: str
@@ -188,10 +251,23 @@ class Approval:
     expires_at: str
     timeout_allows: bool
     """Whether the action may run when nobody answers."""
+    state: ApprovalState
+    """How it stands."""
     ending: Ending | None = None
     """How it ended; None while it is pending."""
+    votes: Sequence[Vote] = ()
+    """The votes of reviewers, oldest first."""
+    version: int = 0
+    """1 when it was made, and one more after each change: of two, the higher one is newer."""
+    caller_waiting: bool | None = None
+    """Whether the proposer still waits for the answer; None where that is not known."""
     history: Sequence[SessionAction] = ()
     """What this session did before, newest first. Only from `get_approval`."""
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether a reviewer can answer it."""
+        return self.state == "pending"
 
 
 @dataclass(frozen=True)
@@ -208,25 +284,24 @@ class ApprovalEvent:
 class AuditRow:
     """One decision of the record, its approval and result folded in."""
 
-    id: int
+    number: int
     """Its place among the decisions, from 1."""
     session_id: str
     timestamp: str
     action: Action
     """What was proposed, masked as the policy says."""
-    masked: Sequence[str]
+    masked: Sequence[Mask]
+    """What is masked in the action, and where."""
     risk_level: RiskLevel
-    approval: ApprovalMode
+    approval_mode: ApprovalMode
     matched_rule: str
     outcome: Outcome
     """The outcome as it stands."""
     reason: str
     ending: Ending | None
     """How the approval ended; None where none was needed or it is pending."""
-    result_status: ResultStatus | None
+    result: ActionResult | None
     """What became of the action; None while nothing can be said."""
-    result_data: Any
-    result_error: str
     decision_id: str
     approval_id: str
     actor: Actor
@@ -236,23 +311,36 @@ class AuditRow:
     audit_ref: str
     metadata: dict[str, Any]
     trace_id: str
-    masked_digests: dict[str, str] = field(default_factory=dict)
-    """Digests of the masked parameters, by their name: equal values of one store have equal digests."""
     redacted: bool = False
     """Whether the decision was taken off the record, by an admin or by its age: what it said reads `[redacted]`."""
-    sequence: int = field(default=0, compare=False)
-    """Where the stream stood: what `resume_after` goes on after."""
+    cursor: str = field(default="", compare=False)
+    """Where the stream stood: what `resume_after` goes on after. Empty where it came newest first."""
 
     @property
     def decision(self) -> str:
         """What was decided, in one word: how the approval ended, or what the policy asked for."""
-        return self.ending.kind if self.ending is not None else self.approval.value
+        return self.ending.kind if self.ending is not None else self.approval_mode.value
+
+    @property
+    def result_status(self) -> ResultStatus | None:
+        """The status of `result`, by its column's name."""
+        return None if self.result is None else self.result.status
+
+    @property
+    def result_data(self) -> Any:
+        """The data of `result`, by its column's name."""
+        return None if self.result is None else self.result.data
+
+    @property
+    def result_error(self) -> str:
+        """The error of `result`, by its column's name."""
+        return "" if self.result is None else self.result.error
 
     def to_dict(self) -> dict[str, Any]:
         """The row as a map that JSON can hold, with the names that `aegis audit --format json` has."""
-        ending = self.ending
+        ending, result = self.ending, self.result
         return {
-            "id": self.id,
+            "id": self.number,
             "session_id": self.session_id,
             "timestamp": self.timestamp,
             "action_type": self.action.type,
@@ -260,7 +348,7 @@ class AuditRow:
             "action_params": dict(self.action.params),
             "action_desc": self.action.description,
             "risk_level": self.risk_level.name,
-            "approval": self.approval.value,
+            "approval": self.approval_mode.value,
             "matched_rule": self.matched_rule,
             "human_decision": None if ending is None else ending.kind,
             "result_status": None if self.result_status is None else self.result_status.value,
@@ -270,8 +358,8 @@ class AuditRow:
             "reason": self.reason,
             "decision_id": self.decision_id,
             "approval_id": self.approval_id or None,
-            "decided_by": None if ending is None else ending.by or None,
-            "decided_at": None if ending is None else ending.at,
+            "decided_by": None if ending is None or ending.by is None else ending.by.subject or None,
+            "decided_at": None if ending is None else ending.ended_at,
             "decision_reason": None if ending is None else ending.reason or None,
             "actor_id": self.actor.id,
             "actor_type": self.actor.type,
@@ -280,11 +368,15 @@ class AuditRow:
             "policy_revision": self.policy_revision,
             "action_digest": self.action_digest,
             "audit_ref": self.audit_ref,
-            "masked": list(self.masked),
-            "masked_digests": self.masked_digests,
+            "masked": [mask.to_dict() for mask in self.masked],
             "metadata": self.metadata,
             "trace_id": self.trace_id or None,
             "redacted": self.redacted,
+            "result_started_at": None if result is None else result.started_at,
+            "result_completed_at": None if result is None else result.completed_at,
+            "result_reported_at": None if result is None else result.reported_at,
+            "result_audit_ref": None if result is None else result.audit_ref or None,
+            "cursor": self.cursor or None,
         }
 
 
@@ -300,6 +392,33 @@ class AuditRecord:
     leaf_hash: bytes
     leaf_data: bytes = b""
     """Of a record that was taken away: what payload and salt were hashed to, and the leaf hash is made from."""
+    cursor: str = field(default="", compare=False)
+    """Where the stream stood: what `resume_after` goes on after."""
+
+
+@dataclass(frozen=True)
+class RecordReference:
+    """A record, by its name and its place."""
+
+    sequence: int
+    """Its place in the log, from 1."""
+    audit_ref: str
+    """Its id; empty where it was taken away."""
+    kind: str
+    """What it is, for example `decision` or `result`; empty where it was taken away."""
+    recorded_at: str | None
+
+
+@dataclass(frozen=True)
+class DecisionLife:
+    """The whole life of a decision."""
+
+    row: AuditRow
+    """The decision, as it is now."""
+    approval: Approval | None
+    """Its approval, with the votes; None where none was needed."""
+    records: Sequence[RecordReference]
+    """Its records, in the order of the log."""
 
 
 @dataclass(frozen=True)
@@ -335,6 +454,9 @@ class PolicyFinding:
     column: int
     path: str
     message: str
+    code: str = ""
+    """Its kind, for programs: for example `UNKNOWN_KEY`."""
+    severity: Severity = "error"
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}: {self.message}"
@@ -352,6 +474,8 @@ class PolicyInfo:
     rule_count: int
     loaded_at: str | None
     warnings: Sequence[PolicyFinding] = ()
+    comment: str = ""
+    """Why it was put in force; empty where nobody said."""
 
 
 @dataclass(frozen=True)

@@ -42,3 +42,14 @@ def record(sidecar: Sidecar) -> list[tuple[str, str, str | None]]:
 
 def status(row: AuditRow) -> str | None:
     return None if row.result_status is None else row.result_status.value
+
+
+def recorded(sidecar: Sidecar) -> list[tuple[Any, ...]]:
+    """Type, target, params, result, and why."""
+    return [
+        (row.action.type, row.action.target, row.action.params, status(row), why(row)) for row in sidecar.audit.rows()
+    ]
+
+
+def why(row: Any) -> str:
+    return str(row.result_error or (row.ending.reason if row.ending is not None else ""))

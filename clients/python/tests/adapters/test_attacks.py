@@ -306,6 +306,16 @@ async def test_attack(sidecar: Sidecar, row: dict[str, Any], method: str) -> Non
         assert [found.action.params for found in rows][-1:] == [row["proposed"]]
 
 
+@pytest.mark.parametrize("size", [1_100_000, 5_000_000])
+@pytest.mark.parametrize("method", [*TOOLS, "mcp", "mcp_request"])
+async def test_what_the_daemon_refuses_is_told_to_the_model(sidecar: Sidecar, method: str, size: int) -> None:
+    seat = Seat(sidecar, {"target": "free", "params": {"text": "x" * size}})
+    answer = await getattr(seat, method)()
+    assert said(answer).startswith("[AEGIS INVALID]")
+    assert len(said(answer)) < 1_000
+    assert seat.ran == []
+
+
 def said(answer: Any) -> str:
     if isinstance(answer, CallToolResult):
         return str(answer.content[0].text)  # type: ignore[union-attr]
@@ -394,7 +404,20 @@ async def test_request(sidecar: Sidecar, row: dict[str, Any], flavour: str) -> N
 # --- Pages ---
 
 
+def ahead_of_time(how: str) -> dict[str, Any]:
+    """A page that has another one loaded before anybody opens it. Only an adapter that starts the browser can help."""
+    rules = json.dumps({how: [{"source": "list", "urls": ["/secret"], "eagerness": "immediate"}]})
+    page = f'<script type="speculationrules">{rules}</script><link rel="prefetch" href="/secret">'
+    return {
+        "name": f"a page that is loaded ahead of time is not opened: {how}",
+        "page": f'{page}<a id="free" href="/secret">x</a>',
+        "action": {"type": "click", "params": {"selector": "#free"}},
+        "opened": [],
+    }
+
+
 PAGE_ROWS = [row for row in TABLE["attacks"] if "browser" in row["seats"]]
+PAGE_ROWS += [ahead_of_time("prerender"), ahead_of_time("prefetch")]
 
 
 @pytest.mark.parametrize("row", PAGE_ROWS, ids=lambda row: row["name"])

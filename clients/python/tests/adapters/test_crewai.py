@@ -16,10 +16,10 @@ from crewai.llms.base_llm import BaseLLM
 from pydantic import BaseModel
 
 from aegis import Action, InvalidActionError
-from aegis.adapters.crewai import AegisCrewAITool
+from aegis.adapters.crewai import AegisCrewAITool, recorded_refusals
 from aegis.testing import Sidecar
 
-from .conftest import record
+from .conftest import record, status
 
 SEED = Path(__file__).parents[1] / "seeds" / "crewai.py.txt"
 
@@ -141,6 +141,8 @@ async def test_the_async_side_is_governed(sidecar: Sidecar, runtime: Any) -> Non
         return f"found {query}"
 
     tool = AegisCrewAITool(runtime=runtime, name="s", description="d", action_type="allowed_s", fn=search)
+    if not hasattr(tool, "arun"):
+        pytest.skip("this release of CrewAI has no async side")
     assert await tool.arun(query="bees") == "found bees"
     wiped = AegisCrewAITool(runtime=runtime, name="w", description="d", action_type="wipe", fn=search)
     assert (await wiped.arun(query="bees")).startswith("[AEGIS BLOCKED]")
@@ -163,3 +165,27 @@ def test_scalars_of_numpy_are_numbers(sidecar: Sidecar, runtime: Any) -> None:
     assert sidecar.audit.get_log()[0].action.params == {"f": 1.5, "i": 7, "b": True}
     with pytest.raises(InvalidActionError, match=r"params\.a: a ndarray cannot be sent: send its tolist\(\)"):
         runtime.call_sync(Action("allowed_x", params={"a": numpy.array([1])}), lambda _: 1)
+
+
+def test_what_a_hook_of_crewai_refuses_is_on_the_record(sidecar: Sidecar, runtime: Any) -> None:
+    hooks = pytest.importorskip("crewai.hooks", reason="this release has no hooks")
+
+    def send(to: str) -> str:
+        raise AssertionError("it must not run")
+
+    tool = AegisCrewAITool(
+        runtime=runtime, name="send", description="Sends", action_type="allowed_send", action_target="mail", fn=send
+    )
+
+    def ask_the_user(context: Any) -> bool | None:
+        return False if context.tool_input["to"] == "all" else None
+
+    hook = recorded_refusals(ask_the_user)
+    hooks.register_before_tool_call_hook(hook)
+    try:
+        assert "blocked by hook" in crew(tool, '{"to": "all"}')
+    finally:
+        hooks.unregister_before_tool_call_hook(hook)
+    (row,) = sidecar.audit.rows()
+    assert (row.action.type, row.action.target, row.action.params) == ("allowed_send", "mail", {"to": "all"})
+    assert (status(row), row.result_error) == ("skipped", "the hook ask_the_user refused it")

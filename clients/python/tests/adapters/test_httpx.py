@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -105,7 +106,7 @@ async def test_executor(sidecar: Sidecar, site: Site) -> None:
     assert (missing.status, missing.error, missing.data["body"]) == (ResultStatus.FAILED, "HTTP 404", "nothing here")
     assert site.seen() == [("GET", "/users?page=2"), ("POST", "/users"), ("GET", "/nothing")]
     assert {request.headers["authorization"] for request in site.requests} == {"Bearer secret"}
-    assert (site.requests[1].body, site.requests[1].headers["x-a"]) == ('{"name":"Ada"}', "b")
+    assert (json.loads(site.requests[1].body), site.requests[1].headers["x-a"]) == ({"name": "Ada"}, "b")
     assert "secret" not in sidecar.audit.to_json()
 
 
@@ -295,6 +296,7 @@ async def test_plain_clients_with_a_governed_transport(sidecar: Sidecar, site: S
         ({"headers": [("Content-Type", "text/plain"), ("content-type", "application/json")]}, "headers.content-type"),
         ({"headers": {"TE": "gzip"}}, "headers.te"),
         ({"headers": {"Content_Length": "0"}}, "headers.content_length"),
+        ({"extensions": {"sni_hostname": "internal.example"}}, "extensions.sni_hostname"),
     ],
 )
 def test_what_no_rule_would_see_is_refused(sidecar: Sidecar, site: Site, options: dict[str, Any], path: str) -> None:
@@ -313,6 +315,25 @@ def test_a_streamed_body_and_one_that_is_packed_are_their_size(sidecar: Sidecar,
         client.post(f"{site.url}/safe", content=packed, headers={"Content-Encoding": "gzip"})
     rows = sidecar.audit.get_log(action_type="post")[-2:]
     assert [row.action.params for row in rows] == [{"body_stream": True}, {"body_bytes": len(packed)}]
+
+
+@pytest.mark.parametrize(
+    ("target", "query", "path"),
+    [
+        ("http://xn--a.example/", None, "target"),
+        ("http://①②⑦.0.0.1/", None, "target"),
+        ("http://example.com/" + "a" * 70_000, None, "target"),
+        ("/a", 7, "params.query"),
+    ],
+)
+async def test_a_target_that_is_no_url_is_an_invalid_action(
+    sidecar: Sidecar, site: Site, target: str, query: Any, path: str
+) -> None:
+    async with sidecar.runtime(HttpxExecutor(base_url=site.url)) as runtime:
+        with pytest.raises(InvalidActionError) as refused:
+            await runtime.run_one(Action("get", target, {} if query is None else {"query": query}))
+    assert refused.value.path == path
+    assert site.requests == []
 
 
 async def test_the_executor_refuses_headers_that_name_another_path(sidecar: Sidecar, site: Site) -> None:

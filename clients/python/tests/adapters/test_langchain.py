@@ -128,8 +128,10 @@ async def test_what_the_framework_injects_passes_untouched_and_is_not_proposed(s
     call = {"name": wrapped.name, "args": {"query": "bees", "state": state}, "id": "call_1", "type": "tool_call"}
     for answer in (await wrapped.ainvoke(call), await asyncio.to_thread(wrapped.invoke, call)):
         assert answer.content == "bees call_1"
-    # The very object: what the tool changes in it, the framework sees.
-    assert state["used"]
+    # The very object that the tool gets without us: what it changes in it, the framework sees, where it lets it.
+    plain: dict[str, Any] = {"lock": threading.Lock()}
+    injected.invoke({**call, "args": {"query": "bees", "state": plain}})
+    assert ("used" in state) == ("used" in plain)
     assert [row.action.params for row in sidecar.audit.rows()] == [{"query": "bees"}] * 2
 
 

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from mcp import Client
-from mcp.server.mcpserver import MCPServer
+from mcp import ClientSession
 from mcp.types import CallToolRequest, CallToolRequestParams, CallToolResult, ListToolsRequest, ListToolsResult
 
 from aegis import AegisError, GovernanceError, ResultStatus
@@ -13,8 +14,40 @@ from aegis.testing import Sidecar
 
 from .conftest import record
 
+try:
+    from mcp import Client
+    from mcp.server.mcpserver import MCPServer
 
-def server(ran: list[Any]) -> MCPServer:
+    @contextlib.asynccontextmanager
+    async def session_with(made: Any) -> AsyncIterator[ClientSession]:
+        async with Client(made) as client:
+            yield client.session
+
+except ImportError:
+    # The first generation of the SDK.
+    from mcp import ClientRequest
+    from mcp.server.fastmcp import FastMCP as MCPServer
+    from mcp.shared.memory import create_connected_server_and_client_session
+
+    @contextlib.asynccontextmanager
+    async def session_with(made: Any) -> AsyncIterator[ClientSession]:
+        async with create_connected_server_and_client_session(made._mcp_server) as session:
+            yield session
+
+    def as_sent(request: Any) -> Any:
+        return ClientRequest(request)
+
+else:
+
+    def as_sent(request: Any) -> Any:
+        return request
+
+
+def is_error(answer: Any) -> bool:
+    return bool(getattr(answer, "is_error", None) or getattr(answer, "isError", None))
+
+
+def server(ran: list[Any]) -> Any:
     made = MCPServer("files")
 
     @made.tool()
@@ -38,17 +71,17 @@ def server(ran: list[Any]) -> MCPServer:
 
 async def test_a_governed_session(sidecar: Sidecar, runtime: Any) -> None:
     ran: list[Any] = []
-    async with Client(server(ran)) as client:
-        session = GovernedSession(client.session, runtime=runtime, server_name="files")
+    async with session_with(server(ran)) as inner:
+        session = GovernedSession(inner, runtime=runtime, server_name="files")
         # Everything but call_tool is the session's own.
         assert {tool.name for tool in (await session.list_tools()).tools} == {"allowed_read", "allowed_fail", "delete"}
         read = await session.call_tool("allowed_read", {"path": "a.txt"})
         assert isinstance(read, CallToolResult)
         assert read.content[0].text == "contents of a.txt"
         failed = await session.call_tool("allowed_fail", {"path": "b.txt"})
-        assert failed.is_error
+        assert is_error(failed)
         blocked = await session.call_tool("delete", {"path": "a.txt"})
-        assert blocked.is_error
+        assert is_error(blocked)
         assert blocked.content[0].text.startswith("[AEGIS BLOCKED]")
     assert ran == ["a.txt"]
     assert record(sidecar) == [
@@ -64,8 +97,8 @@ async def test_a_governed_session(sidecar: Sidecar, runtime: Any) -> None:
 
 async def test_a_filter_before_several_servers(sidecar: Sidecar, runtime: Any) -> None:
     ran: list[Any] = []
-    async with Client(server(ran)) as client:
-        tools = AegisMCPToolFilter(runtime, sessions={"files": client.session})
+    async with session_with(server(ran)) as inner:
+        tools = AegisMCPToolFilter(runtime, sessions={"files": inner})
         assert (await tools.check("files", "delete", {})).outcome == "DENY"
         assert record(sidecar) == []
         assert (await tools.call_tool("files", "allowed_read", {"path": "a"})).ok
@@ -89,19 +122,18 @@ async def test_without_a_session_the_executor_runs(sidecar: Sidecar) -> None:
 
 async def test_every_way_to_call_a_tool_is_governed_or_refused(sidecar: Sidecar, runtime: Any) -> None:
     ran: list[Any] = []
-    async with Client(server(ran)) as client:
-        session = GovernedSession(client.session, runtime=runtime, server_name="files")
+    async with session_with(server(ran)) as inner:
+        session = GovernedSession(inner, runtime=runtime, server_name="files")
 
-        def request(name: str) -> CallToolRequest:
-            return CallToolRequest(
-                method="tools/call", params=CallToolRequestParams(name=name, arguments={"path": "a"})
-            )
+        def request(name: str) -> Any:
+            params = CallToolRequestParams(name=name, arguments={"path": "a"})
+            return as_sent(CallToolRequest(method="tools/call", params=params))
 
         read = await session.send_request(request("allowed_read"), CallToolResult)
         assert read.content[0].text == "contents of a"
         blocked = await session.send_request(request("delete"), CallToolResult)
         assert blocked.content[0].text.startswith("[AEGIS BLOCKED]")
-        listed = await session.send_request(ListToolsRequest(method="tools/list"), ListToolsResult)
+        listed = await session.send_request(as_sent(ListToolsRequest(method="tools/list")), ListToolsResult)
         assert len(listed.tools) == 3
 
         class Other(CallToolRequest):

@@ -192,3 +192,17 @@ async def test_a_redirect_that_may_not_be_followed_fails_wherever_it_stands(site
         assert result.status is ResultStatus.FAILED
         assert str(result.error).startswith("led on to https://elsewhere.example/: Blocked by policy rule <default>")
         assert sidecar.audit.get_log()[-1].outcome == "DENY"
+
+
+async def test_what_goes_wrong_quotes_neither_the_page_nor_what_was_typed(site: Site) -> None:
+    cover = '<div style="position: fixed; inset: 0">TOP SECRET</div>'
+    site.pages["/login"] = (200, {}, f"<!doctype html><input id=password><button>Go</button>{cover}")
+    with Sidecar(POLICY.replace("{url}", site.url)) as sidecar:
+        async with sidecar.runtime(executor(timeout=2.0)) as runtime:
+            await runtime.run_one(Action("navigate", f"{site.url}/login"))
+            await runtime.run_one(Action("fill", "form", {"selector": "#password", "value": "hunter2hunter2"}))
+            failed = await runtime.run_one(Action("click", "form", {"selector": "button"}))
+        assert failed.status is ResultStatus.FAILED
+        said = sidecar.audit.to_json()
+    assert "SECRET" not in said
+    assert "hunter2" not in said

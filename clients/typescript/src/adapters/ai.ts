@@ -8,13 +8,14 @@
  *
  * @packageDocumentation
  */
-import type { ModelMessage, Tool, ToolExecutionOptions, ToolSet } from "ai";
+import type { AssistantContent, ModelMessage, Tool, ToolApprovalResponse, ToolExecutionOptions, ToolSet } from "ai";
 import { performStream } from "../govern/perform.js";
 import { withMethods } from "../values.js";
 import {
     either,
     isRefusal,
     performTool,
+    recordRefusal,
     sendable,
     toolCall,
     type ToolGovernOptions,
@@ -22,15 +23,15 @@ import {
     wantsConfirmation,
 } from "./tools.js";
 
-export { refusal, type ToolGovernOptions } from "./tools.js";
+export { recordRefusal, type Refusal, refusal, type ToolGovernOptions } from "./tools.js";
 
 /**
  * The same tools under the same names, each call proposed, waited for, run if it may, and reported.
  *
  * Where the answer is no the model reads why; where the input cannot be proposed it reads that, as a tool error. Where
  * the policy wants a confirmation of the agent's own user, the call is stopped by the framework's own `needsApproval`,
- * and a `tool-approval-response` confirms. Reviewers are waited for while the tool runs. A tool without `execute` runs
- * elsewhere and is left as it is.
+ * and a `tool-approval-response` confirms. (One that does not goes on the record by {@link recordDenials}.) Reviewers
+ * are waited for while the tool runs. A tool without `execute` runs elsewhere and is left as it is.
  *
  * A tool that is an async generator function (`async *execute`) yields its preliminary results as before.
  */
@@ -105,19 +106,43 @@ async function last(output: unknown): Promise<unknown> {
     return found;
 }
 
+/**
+ * Puts on the record what the agent's own user refused in the newest message: each `tool-approval-response` that does
+ * not approve. The framework calls no tool then, so nothing of it goes through the tools themselves. Call it with the
+ * messages that you give to the model, and the options that the tools were governed with. Called again with the same
+ * messages, it records nothing twice.
+ */
+export async function recordDenials(messages: readonly ModelMessage[], options: ToolGovernOptions): Promise<void> {
+    const calls = new Map<string, { readonly toolName: string; readonly input: unknown }>();
+    const requests = new Map<string, string>();
+    for (const part of partsOf(messages)) {
+        if (part.type === "tool-call") calls.set(part.toolCallId, part);
+        if (part.type === "tool-approval-request") requests.set(part.approvalId, part.toolCallId);
+    }
+    for (const { approvalId, approved, reason } of answersIn(messages)) {
+        const call = calls.get(requests.get(approvalId) ?? "");
+        if (approved || call === undefined) continue;
+        const idempotencyKey = `refused-by-the-user-${approvalId}`;
+        await recordRefusal(call.toolName, call.input, options, { reason, idempotencyKey });
+    }
+}
+
 /** Whether the agent's user has answered yes to this very call, in the newest message. */
 function confirmedBy(messages: readonly ModelMessage[], toolCallId: string): boolean {
-    const newest = messages.at(-1);
-    if (newest?.role !== "tool") return false;
-    const parts = messages.flatMap(({ role, content }) =>
-        role === "assistant" && typeof content !== "string" ? content : [],
-    );
     const asked = new Set(
-        parts.flatMap((part) =>
+        partsOf(messages).flatMap((part) =>
             part.type === "tool-approval-request" && part.toolCallId === toolCallId ? [part.approvalId] : [],
         ),
     );
-    return newest.content.some(
-        (part) => part.type === "tool-approval-response" && part.approved && asked.has(part.approvalId),
-    );
+    return answersIn(messages).some(({ approved, approvalId }) => approved && asked.has(approvalId));
+}
+
+/** What the model has said and asked for. */
+const partsOf = (messages: readonly ModelMessage[]): Exclude<AssistantContent, string> =>
+    messages.flatMap(({ role, content }) => (role === "assistant" && typeof content !== "string" ? content : []));
+
+/** What the agent's user has answered, in the newest message. */
+function answersIn(messages: readonly ModelMessage[]): ToolApprovalResponse[] {
+    const newest = messages.at(-1);
+    return newest?.role === "tool" ? newest.content.filter((part) => part.type === "tool-approval-response") : [];
 }

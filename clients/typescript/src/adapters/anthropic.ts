@@ -12,10 +12,10 @@
 import type { Message, ToolResultBlockParam, ToolUseBlock } from "@anthropic-ai/sdk/resources/messages";
 import type { BetaRunnableTool } from "@anthropic-ai/sdk/lib/tools/BetaRunnableTool";
 import { errorText } from "../recordable.js";
+import { withMethods } from "../values.js";
 import { detached } from "../detached.js";
-import { InvalidActionError } from "../errors.js";
 import type { Result } from "../govern/options.js";
-import { either, jsonText, performTool, refusal, sendable, type ToolGovernOptions } from "./tools.js";
+import { either, isBadInput, jsonText, performTool, refusal, sendable, type ToolGovernOptions } from "./tools.js";
 
 export { refusal, type ToolGovernOptions } from "./tools.js";
 
@@ -38,7 +38,7 @@ export async function governToolCall(
     try {
         result = await performTool(name, input, options, async (copy) => run(copy as never));
     } catch (error) {
-        if (!(error instanceof InvalidActionError)) throw error;
+        if (!isBadInput(error)) throw error;
         return { ...block, content: `Error: ${error.message}`, is_error: true };
     }
     switch (result.status) {
@@ -95,7 +95,7 @@ export function governRunnableTool<Input>(
         if (result.status === "blocked" || result.status === "denied") throw new Error(refusal(result));
         throw result.cause instanceof Error ? result.cause : new Error(errorText(result.cause));
     };
-    return { ...tool, run };
+    return withMethods(tool, { run });
 }
 
 /** Content as the API takes it. */

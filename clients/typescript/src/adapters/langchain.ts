@@ -10,10 +10,10 @@
  */
 import { ToolMessage } from "@langchain/core/messages";
 import type { StructuredToolInterface } from "@langchain/core/tools";
-import { AegisError, InvalidActionError } from "../errors.js";
-import { either, performTool, sendable, type ToolGovernOptions, toolOutput } from "./tools.js";
+import { AegisError } from "../errors.js";
+import { either, isBadInput, performTool, sendable, type ToolGovernOptions, toolOutput } from "./tools.js";
 
-export { refusal, type ToolGovernOptions } from "./tools.js";
+export { recordRefusal, type Refusal, refusal, type ToolGovernOptions } from "./tools.js";
 
 /** What any tool of the framework has. Not the class itself, whose types fail under `exactOptionalPropertyTypes`. */
 export type LangChainTool = Pick<StructuredToolInterface, "name" | "description" | "lc_namespace">;
@@ -36,7 +36,9 @@ interface Callable {
  *
  * Where the answer is no, or the input cannot be proposed, the model reads why: a call of the model's is answered by a
  * `ToolMessage` of the status `error`, any other call by the text. Where the policy wants a confirmation, `confirm` is
- * asked.
+ * asked. A tool that LangGraph's `interrupt` ends is on the record as skipped, and as another proposal when the run
+ * goes on. What a person refuses in a middleware of the framework never gets to the tool: {@link recordRefusal} puts
+ * it on the record.
  */
 export function governTool<T extends LangChainTool>(tool: T, options: ToolGovernOptions): T {
     const original = tool as unknown as Callable;
@@ -51,6 +53,14 @@ export function governTool<T extends LangChainTool>(tool: T, options: ToolGovern
                 : new ToolMessage({ content: text, tool_call_id: id, name: tool.name, status: "error" });
         return original.responseFormat === "content_and_artifact" ? [told, undefined] : told;
     };
+    // An artifact is not for the model, and what the framework takes as it is (a message, a command) is not to be
+    // written.
+    const output = (data: unknown): unknown => {
+        if (typeof data === "object" && data !== null && Reflect.get(data, "lc_direct_tool_output") === true)
+            return data;
+        const isPair = original.responseFormat === "content_and_artifact" && Array.isArray(data) && data.length === 2;
+        return isPair ? [output(data[0]), data[1] as unknown] : sendable(data);
+    };
     const call: Callable["_call"] = async (input, runManager, config) => {
         const settings = { ...options, signal: either(options.signal, config?.signal) };
         const run = async (copy: unknown): Promise<unknown> => last(await original._call(copy, runManager, config));
@@ -59,9 +69,9 @@ export function governTool<T extends LangChainTool>(tool: T, options: ToolGovern
             if (result.status === "blocked" || result.status === "denied") {
                 return refused(toolOutput(result) as string, config);
             }
-            return sendable(toolOutput(result));
+            return output(toolOutput(result));
         } catch (error) {
-            if (!(error instanceof InvalidActionError)) throw error;
+            if (!isBadInput(error)) throw error;
             return refused(`Error: ${error.message}`, config);
         }
     };

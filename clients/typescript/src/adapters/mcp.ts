@@ -12,12 +12,12 @@
 import type { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import type { Transport } from "@modelcontextprotocol/sdk/shared/transport.js";
 import type { CallToolRequest, CallToolResult } from "@modelcontextprotocol/sdk/types.js";
-import { AegisError, InvalidActionError } from "../errors.js";
+import { AegisError } from "../errors.js";
 import { type Result } from "../govern/options.js";
 import { type Execution } from "../govern/perform.js";
 import { checkedJson } from "../json.js";
 import { own } from "../values.js";
-import { either, performTool, refusal, type ToolGovernOptions } from "./tools.js";
+import { either, isBadInput, performTool, refusal, type ToolGovernOptions } from "./tools.js";
 
 export { refusal, type ToolGovernOptions } from "./tools.js";
 
@@ -47,7 +47,8 @@ export function governClient<C extends Client>(mcp: C, options: McpGovernOptions
     const callTool = governedCallTool(mcp, options);
     const request = async (message: object, ...rest: unknown[]): Promise<unknown> => {
         // Each part is read once: a getter may answer differently the next time.
-        const copy = { ...message } as { readonly method: unknown; readonly params?: unknown };
+        const given = { ...message } as Message;
+        const copy = given.method === TOOLS_CALL ? given : written(given);
         if (copy.method !== TOOLS_CALL) {
             return (mcp.request as (...args: unknown[]) => Promise<unknown>).call(mcp, copy, ...rest);
         }
@@ -55,7 +56,7 @@ export function governClient<C extends Client>(mcp: C, options: McpGovernOptions
         return callTool(copy.params as CallToolRequest["params"], schema, requestOptions);
     };
     const notification = async (message: object, ...rest: unknown[]): Promise<void> => {
-        const copy = { ...message } as { readonly method: unknown };
+        const copy = written(message);
         refuseToolCall(copy);
         return (mcp.notification as (...args: unknown[]) => Promise<void>).call(mcp, copy, ...rest);
     };
@@ -95,6 +96,14 @@ export function governClient<C extends Client>(mcp: C, options: McpGovernOptions
     });
 }
 
+interface Message {
+    readonly method: unknown;
+    readonly params?: unknown;
+}
+
+/** A message as a transport writes it: no getter and no `toJSON` makes another one of it when it is sent. */
+const written = <M>(message: M): M & Message => JSON.parse(JSON.stringify(message)) as M & Message;
+
 const tasks = (): AegisError =>
     new AegisError("the experimental tasks call tools without asking: not through a governed client", {
         code: "UNIMPLEMENTED",
@@ -115,6 +124,11 @@ function governedCallTool(mcp: Client, given: McpGovernOptions): CallTool {
         let result: Result<Called>;
         try {
             const sent = input === undefined ? {} : checkedJson(input, "params");
+            // What else is sent is data as well: a `toJSON` among it would be asked for the whole of the parameters.
+            const beside = Object.entries(others)
+                .filter(([, value]) => value !== undefined)
+                .map(([key, value]) => [key, checkedJson(value, `params.${key}`)] as const);
+            const meta = Object.fromEntries(beside);
             result = await performTool(
                 name,
                 sent,
@@ -122,14 +136,14 @@ function governedCallTool(mcp: Client, given: McpGovernOptions): CallTool {
                 // The client's types want an object; what else a caller gives the server refuses.
                 async (copy) =>
                     mcp.callTool(
-                        { ...others, name, ...(input !== undefined && { arguments: copy as Record<string, unknown> }) },
+                        { ...meta, name, ...(input !== undefined && { arguments: copy as Record<string, unknown> }) },
                         schema,
                         request,
                     ),
                 read,
             );
         } catch (error) {
-            if (!(error instanceof InvalidActionError)) throw error;
+            if (!isBadInput(error)) throw error;
             return { content: [{ type: "text", text: `Error: ${error.message}` }], isError: true };
         }
         switch (result.status) {
@@ -152,8 +166,7 @@ function governedTransport(transport: Transport): Transport {
             const method = value as (...args: unknown[]) => unknown;
             if (property !== "send") return method.bind(target);
             return async (message: unknown, ...rest: unknown[]) => {
-                // A copy as it would be written: no getter answers differently when it is sent.
-                const copy = JSON.parse(JSON.stringify(message)) as unknown;
+                const copy: unknown = written(message);
                 for (const one of Array.isArray(copy) ? (copy as unknown[]) : [copy]) refuseToolCall(one);
                 return method.call(target, copy, ...rest);
             };

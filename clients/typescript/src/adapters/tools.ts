@@ -1,12 +1,14 @@
 /** What the adapters of tool-calling frameworks share. */
 import { checkedAction } from "../action.js";
 import { detached } from "../detached.js";
-import { AegisError, InvalidActionError } from "../errors.js";
-import { type GovernOptions, type Result } from "../govern/options.js";
+import { AegisError, GovernanceError, InvalidActionError } from "../errors.js";
+import { checkedOptions, type GovernOptions, type Result } from "../govern/options.js";
 import { executed, type Execution, perform } from "../govern/perform.js";
+import { withdraw } from "../govern/withdraw.js";
 import { checkedJson, sameJson } from "../json.js";
+import { ErrorReason } from "../reasons.js";
 import { errorText } from "../recordable.js";
-import type { Action } from "../types.js";
+import type { Action, Decision } from "../types.js";
 import { own } from "../values.js";
 
 /** How a tool's calls are proposed. */
@@ -36,7 +38,8 @@ export interface ToolCall<Input> {
 export function toolCall<Input>(tool: string, given: Input, options: ToolGovernOptions): ToolCall<Input> {
     const settings = own(options);
     const input = readable(() => detached(given));
-    const describe = (): Action => readable(() => toolAction(tool, input, settings));
+    // Whoever describes it gets another copy: what is kept of that changes nothing that runs.
+    const describe = (): Action => readable(() => toolAction(tool, detached(input), settings));
     const action = describe();
     const unchanged = (): void => {
         if (sameJson({ ...action }, { ...describe() })) return;
@@ -72,6 +75,19 @@ function asObject(input: unknown): object {
     return typeof json === "object" && json !== null && !Array.isArray(json) ? json : { input: json };
 }
 
+/**
+ * Whether an error says that a call was not proposed because of its input: the SDK refused that, or the daemon (too
+ * deep, too large). The model is told, and can send another one.
+ */
+export function isBadInput(error: unknown): error is GovernanceError {
+    if (!(error instanceof GovernanceError)) return false;
+    return (
+        error instanceof InvalidActionError ||
+        error.reason === ErrorReason.INVALID_REQUEST ||
+        error.reason === ErrorReason.MESSAGE_TOO_LARGE
+    );
+}
+
 /** Proposes a call of a tool, and runs it with the copy of its input if it may. */
 export async function performTool<Input, T>(
     tool: string,
@@ -86,6 +102,38 @@ export async function performTool<Input, T>(
         return execution.status === "success" ? read(execution.data as T) : execution;
     };
     return perform(action, options, execute, unchanged);
+}
+
+/** What is known of a refusal by the agent's own user. */
+export interface Refusal {
+    /** What the user said. */
+    readonly reason?: string | undefined;
+    /** Makes two records of one refusal one. A new key with each. Without a credential at least 16 characters. */
+    readonly idempotencyKey?: string | undefined;
+}
+
+/**
+ * Puts on the record that the agent's own user refused a call of a tool, where a framework asks the user by its own
+ * means and then does not call the tool: the call is proposed, and withdrawn at once. It runs in no case.
+ *
+ * An input that cannot be proposed is not recorded.
+ */
+export async function recordRefusal(
+    tool: string,
+    input: unknown,
+    options: ToolGovernOptions,
+    { reason = "", idempotencyKey }: Refusal = {},
+): Promise<void> {
+    const { client, actor, context, signal } = checkedOptions(options);
+    let decision: Decision;
+    try {
+        const { action } = toolCall(tool, input, options);
+        decision = await client.propose({ action, actor, context, idempotencyKey }, { signal });
+    } catch (error) {
+        if (isBadInput(error)) return;
+        throw error;
+    }
+    await withdraw(client, decision, `the agent's user refused it${reason === "" ? "" : `: ${reason}`}`);
 }
 
 /** What a model reads where a tool has not run: that it has not, and why. */
@@ -118,15 +166,14 @@ export function toolOutput<T>(result: Result<T>): T | string {
  */
 export async function wantsConfirmation(tool: string, input: unknown, options: ToolGovernOptions): Promise<boolean> {
     const { client, actor, signal } = own(options);
-    let action: Action;
     try {
-        ({ action } = toolCall(tool, input, options));
+        const { action } = toolCall(tool, input, options);
+        const { outcome } = await client.evaluate({ action, actor }, { signal });
+        return outcome === "REQUIRE_CONFIRMATION";
     } catch (error) {
-        if (error instanceof InvalidActionError) return false;
+        if (isBadInput(error)) return false;
         throw error;
     }
-    const { outcome } = await client.evaluate({ action, actor }, { signal });
-    return outcome === "REQUIRE_CONFIRMATION";
 }
 
 /** Both signals in one. */

@@ -9,7 +9,7 @@ import { GovernanceError } from "../errors.js";
 import { text } from "../json.js";
 import type { GovernanceService } from "../proto/governance_pb.js";
 import { cut, notRecorded, recordable } from "../recordable.js";
-import type { ActionInput, Actor, ContextInput, Decision, Evaluation, ReportStatus } from "../types.js";
+import type { ActionInput, Actor, ProposalContextInput, Decision, Evaluation, ReportStatus } from "../types.js";
 import { actionToWire, actorToWire, contextToWire, valueToWire } from "../wire/action.js";
 import { decisionFromWire, evaluationFromWire, reportStatusToWire } from "../wire/decision.js";
 import { aboutDecision, aboutProposal } from "./answers.js";
@@ -22,7 +22,7 @@ export interface ProposeRequest {
     /** Who proposes, as declared. The client's. */
     readonly actor?: Actor | undefined;
     /** Where it comes from. The client's. */
-    readonly context?: ContextInput | undefined;
+    readonly context?: ProposalContextInput | undefined;
     /**
      * Any text unique to this proposal: the same again within 24 hours is the same proposal. A random UUID. Without a
      * credential at least 16 characters: the key is what keeps other callers out.
@@ -129,16 +129,18 @@ export class AgentCalls {
 
     async report(decision: Decision | string, report: Report, options: CallOptions): Promise<void> {
         const data = recordable(report.data);
-        const message = {
-            decisionId: idOf(decision),
+        const decisionId = idOf(decision);
+        const result = {
             status: reportStatusToWire(report.status),
             error: cut(report.error ?? "", ERROR_BYTES),
             ...(report.startedAt && { startedAt: timestampFromDate(report.startedAt) }),
             ...(report.completedAt && { completedAt: timestampFromDate(report.completedAt) }),
         };
         const send = async (value: typeof data): Promise<void> => {
-            const whole = { ...message, ...(value !== undefined && { data: valueToWire(value) }) };
-            await this.#connection.call(options, (call) => this.#governance.reportResult(whole, call));
+            const whole = { ...result, ...(value !== undefined && { data: valueToWire(value) }) };
+            await this.#connection.call(options, (call) =>
+                this.#governance.reportResult({ decisionId, result: whole }, call),
+            );
         };
         try {
             await send(data);

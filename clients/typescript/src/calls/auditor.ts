@@ -2,12 +2,12 @@
 import type { CallOptions as ConnectCallOptions, Client } from "@connectrpc/connect";
 import type { Connection } from "../connection.js";
 import type { AuditService } from "../proto/audit_pb.js";
-import type { AuditFilter, AuditRow } from "../types.js";
+import type { AuditFilter, AuditRow, RowLeft } from "../types.js";
 import { auditFilterToWire, auditRowFromWire } from "../wire/audit.js";
 
 /** How to read the record. */
 export interface StreamAuditOptions extends AuditFilter {
-    /** Of what is recorded already, only the newest this many. All. */
+    /** Of what is recorded already, only the newest this many; 0: none. All. */
     readonly limit?: number | undefined;
     /** Whether what is recorded already comes newest first. `false`. */
     readonly newestFirst?: boolean | undefined;
@@ -15,6 +15,8 @@ export interface StreamAuditOptions extends AuditFilter {
     readonly follow?: boolean | undefined;
     /** With `follow`: called once what was recorded already is complete. */
     readonly onCaughtUp?: (() => void) | undefined;
+    /** With `follow`: called where a row that has changed does not match the filter any longer. */
+    readonly onLeft?: ((left: RowLeft) => void) | undefined;
     /** Ends the reading: it fails with the code `CANCELLED`. Leaving the loop ends it as well, without an error. */
     readonly signal?: AbortSignal | undefined;
 }
@@ -25,10 +27,10 @@ export class AuditReading {
     readonly #audit: Client<typeof AuditService>;
     readonly #options: StreamAuditOptions;
     /** Of history: the last row, and how many there were. */
-    #lastId = 0;
+    #last = 0;
     #count = 0;
     /** How far the log was read, once history is complete. */
-    #sequence: bigint | undefined;
+    #cursor: string | undefined;
 
     constructor(connection: Connection, audit: Client<typeof AuditService>, options: StreamAuditOptions) {
         this.#connection = connection;
@@ -41,31 +43,35 @@ export class AuditReading {
     }
 
     async *#read(call: ConnectCallOptions): AsyncGenerator<AuditRow> {
-        const { limit = 0, newestFirst = false, follow = false } = this.#options;
+        const { limit, newestFirst = false, follow = false } = this.#options;
         const filter = auditFilterToWire(this.#options);
         const request =
-            this.#sequence === undefined
-                ? { filter, limit: BigInt(limit), newestFirst, follow }
-                : { filter, follow, resumeAfter: this.#sequence };
-        for await (const { sequence: at, event } of this.#audit.streamAudit(request, call)) {
-            if (this.#sequence !== undefined && at > this.#sequence) this.#sequence = at;
-            if (event.case === "caughtUp" && this.#sequence === undefined) {
-                this.#sequence = at;
+            this.#cursor === undefined
+                ? { filter, newestFirst, follow, ...(limit !== undefined && { limit: BigInt(limit) }) }
+                : { filter, follow, resumeAfter: this.#cursor };
+        for await (const { cursor, event } of this.#audit.streamAudit(request, call)) {
+            if (this.#cursor !== undefined && cursor !== "") this.#cursor = cursor;
+            if (event.case === "caughtUp" && this.#cursor === undefined) {
+                this.#cursor = cursor;
                 this.#options.onCaughtUp?.();
+            }
+            if (event.case === "left") {
+                const { number, decisionId } = event.value;
+                this.#options.onLeft?.({ number: Number(number), decisionId });
             }
             if (event.case !== "row") continue;
             const row = auditRowFromWire(event.value);
-            if (this.#sequence === undefined && this.#hadAlready(row.id, newestFirst, limit)) continue;
+            if (this.#cursor === undefined && this.#hadAlready(row.number, newestFirst, limit)) continue;
             yield row;
         }
         if (follow) throw this.#connection.failure(new Error("the stream ended"));
     }
 
     /** Whether a row of history came already, over an earlier stream, or is past the limit. */
-    #hadAlready(id: number, newestFirst: boolean, limit: number): boolean {
-        const had = this.#lastId !== 0 && (newestFirst ? id >= this.#lastId : id <= this.#lastId);
-        if (had || (limit > 0 && this.#count >= limit)) return true;
-        this.#lastId = id;
+    #hadAlready(number: number, newestFirst: boolean, limit = Infinity): boolean {
+        const had = this.#last !== 0 && (newestFirst ? number >= this.#last : number <= this.#last);
+        if (had || this.#count >= limit) return true;
+        this.#last = number;
         this.#count += 1;
         return false;
     }

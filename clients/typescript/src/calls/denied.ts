@@ -9,5 +9,5 @@ export function raiseDenied(action: Action, decision: Decision): void {
 
 /** Whether the policy said no, or somebody did. */
 export function deniedOrBlocked(decision: Decision): "blocked" | "denied" {
-    return decision.approval === "block" ? "blocked" : "denied";
+    return decision.approvalMode === "block" ? "blocked" : "denied";
 }

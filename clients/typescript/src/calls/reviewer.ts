@@ -3,8 +3,8 @@ import type { CallOptions as ConnectCallOptions, Client } from "@connectrpc/conn
 import type { CallOptions, Connection } from "../connection.js";
 import { text } from "../json.js";
 import type { ApprovalService } from "../proto/approval_pb.js";
-import type { Approval, ApprovalEvent, ApprovalFilter } from "../types.js";
-import { approvalFilterToWire, approvalFromWire } from "../wire/approval.js";
+import type { Approval, ApprovalEvent, ApprovalFilter, ListApprovalsFilter } from "../types.js";
+import { approvalFilterToWire, approvalFromWire, statesToWire } from "../wire/approval.js";
 
 /** An answer that a reviewer gives. */
 export interface ReviewOptions extends CallOptions {
@@ -70,11 +70,16 @@ export class ReviewerCalls {
         return this.#connection.stream(signal, (call) => reading.events(call));
     }
 
-    async list(filter: ApprovalFilter, options: CallOptions): Promise<Approval[]> {
+    async list(filter: ListApprovalsFilter, options: CallOptions): Promise<Approval[]> {
         const approvals: Approval[] = [];
         let pageToken = "";
         do {
-            const request = { filter: approvalFilterToWire(filter), pageSize: 1000, pageToken };
+            const request = {
+                filter: approvalFilterToWire(filter),
+                states: statesToWire(filter),
+                pageSize: 1000,
+                pageToken,
+            };
             const page = await this.#connection.call(options, (call) => this.#approvals.listApprovals(request, call));
             approvals.push(...page.approvals.map(approvalFromWire));
             pageToken = page.nextPageToken;

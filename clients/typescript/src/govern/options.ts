@@ -2,7 +2,7 @@
 import type { AegisClient } from "../client.js";
 import { AegisError } from "../errors.js";
 import type { ApprovalHandler } from "../handlers.js";
-import type { Action, Actor, ContextInput, Decision, ResultStatus } from "../types.js";
+import type { Action, Actor, ProposalContextInput, Decision, ResultStatus } from "../types.js";
 import { kindOf, own } from "../values.js";
 
 /** What came of an action. */
@@ -44,7 +44,7 @@ export interface GovernOptions extends Hooks {
     /** Who proposes, as declared. The client's. */
     readonly actor?: Actor | undefined;
     /** Where proposals come from. The client's. */
-    readonly context?: ContextInput | undefined;
+    readonly context?: ProposalContextInput | undefined;
     /**
      * How long to wait for a reviewer, in seconds; then the proposal is withdrawn. Until the approval ends by itself.
      */

@@ -16,7 +16,7 @@ import { withdraw } from "./withdraw.js";
 
 /** What an execution came to, before it is reported. */
 export interface Execution<T> {
-    readonly status: Exclude<ReportStatus, "skipped">;
+    readonly status: ReportStatus;
     readonly data?: T;
     readonly error?: string;
     readonly cause?: unknown;
@@ -77,7 +77,7 @@ export async function* performStream<T>(
         }
         execution = { status: "success", data: last as T };
     } catch (cause) {
-        execution = { status: "failed", error: errorText(cause), cause };
+        execution = thrown(cause);
     } finally {
         result = await reported(allowed, options, startedAt, execution);
     }
@@ -144,8 +144,19 @@ export async function executed<T>(run: () => T | Promise<T>): Promise<Execution<
             { code: "INVALID_ARGUMENT" },
         );
     } catch (cause) {
-        return { status: "failed", error: errorText(cause), cause };
+        return thrown(cause);
     }
+}
+
+/**
+ * What an action comes to that threw. A framework that pauses its run by that, as LangGraph's `interrupt`, is no
+ * failure.
+ */
+function thrown(cause: unknown): Execution<never> {
+    if (cause instanceof Error && Reflect.get(cause, "is_bubble_up") === true) {
+        return { status: "skipped", error: `the framework paused the run: ${cause.name}`, cause };
+    }
+    return { status: "failed", error: errorText(cause), cause };
 }
 
 /** What a result means where a function must return or throw: the data, what was thrown, or {@link ActionDenied}. */

@@ -3,8 +3,12 @@ import { JoinedSignal } from "../abort.js";
 import type { AegisClient } from "../client.js";
 import { AegisError } from "../errors.js";
 import type { ApprovalHandler } from "../handlers.js";
+import { ErrorReason } from "../reasons.js";
 import type { Decision } from "../types.js";
 import type { GovernOptions } from "./options.js";
+
+/** Another reviewer was first, or the time was over: then that is what counts. */
+const ENDED: ReadonlySet<string> = new Set([ErrorReason.ALREADY_DECIDED, ErrorReason.APPROVAL_EXPIRED]);
 
 /** Waits for a reviewer, and asks the handler meanwhile. */
 export async function review(decision: Decision, options: GovernOptions): Promise<Decision> {
@@ -42,8 +46,7 @@ async function answer(
         if ((approved as unknown) === true) await reviewer.approve(approval, { reason, signal });
         else await reviewer.deny(approval, { reason, signal });
     } catch (error) {
-        // Another reviewer was first, or the time was over: that is what counts.
-        const ended = error instanceof AegisError && ["ALREADY_DECIDED", "APPROVAL_EXPIRED"].includes(error.reason);
+        const ended = error instanceof AegisError && ENDED.has(error.reason);
         if (!ended) throw error;
     }
 }

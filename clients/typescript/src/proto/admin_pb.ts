@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file aegis/v1/admin.proto.
  */
 export const file_aegis_v1_admin: GenFile = /*@__PURE__*/
-  fileDesc("ChRhZWdpcy92MS9hZG1pbi5wcm90bxIIYWVnaXMudjEikAIKBVRva2VuEhAKCHRva2VuX2lkGAEgASgJEg8KB3N1YmplY3QYAiABKAkSHQoFcm9sZXMYAyADKA4yDi5hZWdpcy52MS5Sb2xlEhAKCGFjdG9yX2lkGAQgASgJEi4KCmNyZWF0ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCmNyZWF0ZWRfYnkYBiABKAkSLgoKZXhwaXJlc19hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHZXhwaXJlZBgIIAEoCBIuCgpyZXZva2VkX2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKUAQoSQ3JlYXRlVG9rZW5SZXF1ZXN0EgwKBG5hbWUYASABKAkSHQoFcm9sZXMYAiADKA4yDi5hZWdpcy52MS5Sb2xlEhAKCGFjdG9yX2lkGAMgASgJEisKCGxpZmV0aW1lGAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhIKCnJlcXVlc3RfaWQYBSABKAkiRQoTQ3JlYXRlVG9rZW5SZXNwb25zZRIeCgV0b2tlbhgBIAEoCzIPLmFlZ2lzLnYxLlRva2VuEg4KBnNlY3JldBgCIAEoCSJNChFMaXN0VG9rZW5zUmVxdWVzdBIWCglwYWdlX3NpemUYASABKA1IAIgBARISCgpwYWdlX3Rva2VuGAIgASgJQgwKCl9wYWdlX3NpemUiTgoSTGlzdFRva2Vuc1Jlc3BvbnNlEh8KBnRva2VucxgBIAMoCzIPLmFlZ2lzLnYxLlRva2VuEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIjChJSZXZva2VUb2tlblJlcXVlc3QSDQoFdG9rZW4YASABKAkiNQoTUmV2b2tlVG9rZW5SZXNwb25zZRIeCgV0b2tlbhgBIAEoCzIPLmFlZ2lzLnYxLlRva2VuIikKE1JvdGF0ZUxvZ0tleVJlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoCSJcChRSb3RhdGVMb2dLZXlSZXNwb25zZRIYChBvbGRfdmVyaWZpZXJfa2V5GAEgASgJEhgKEG5ld192ZXJpZmllcl9rZXkYAiABKAkSEAoIc2VxdWVuY2UYAyABKAQiUAoVUmVkYWN0RGVjaXNpb25SZXF1ZXN0EhMKC2RlY2lzaW9uX2lkGAEgASgJEg4KBnJlYXNvbhgCIAEoCRISCgpyZXF1ZXN0X2lkGAMgASgJIkYKFlJlZGFjdERlY2lzaW9uUmVzcG9uc2USEAoIc2VxdWVuY2UYASABKAQSGgoScmVkYWN0ZWRfc2VxdWVuY2VzGAIgAygEKmEKBFJvbGUSFAoQUk9MRV9VTlNQRUNJRklFRBAAEg4KClJPTEVfQUdFTlQQARIRCg1ST0xFX1JFVklFV0VSEAISEAoMUk9MRV9BVURJVE9SEAMSDgoKUk9MRV9BRE1JThAEMpgDCgxBZG1pblNlcnZpY2USSgoLQ3JlYXRlVG9rZW4SHC5hZWdpcy52MS5DcmVhdGVUb2tlblJlcXVlc3QaHS5hZWdpcy52MS5DcmVhdGVUb2tlblJlc3BvbnNlEkwKCkxpc3RUb2tlbnMSGy5hZWdpcy52MS5MaXN0VG9rZW5zUmVxdWVzdBocLmFlZ2lzLnYxLkxpc3RUb2tlbnNSZXNwb25zZSIDkAIBEkoKC1Jldm9rZVRva2VuEhwuYWVnaXMudjEuUmV2b2tlVG9rZW5SZXF1ZXN0Gh0uYWVnaXMudjEuUmV2b2tlVG9rZW5SZXNwb25zZRJNCgxSb3RhdGVMb2dLZXkSHS5hZWdpcy52MS5Sb3RhdGVMb2dLZXlSZXF1ZXN0Gh4uYWVnaXMudjEuUm90YXRlTG9nS2V5UmVzcG9uc2USUwoOUmVkYWN0RGVjaXNpb24SHy5hZWdpcy52MS5SZWRhY3REZWNpc2lvblJlcXVlc3QaIC5hZWdpcy52MS5SZWRhY3REZWNpc2lvblJlc3BvbnNlQo4BCgxjb20uYWVnaXMudjFCCkFkbWluUHJvdG9QAVoxZ2l0aHViLmNvbS9hZWdpcy1zaWRlY2FyL2FlZ2lzL2NsaWVudHMvZ28vYWVnaXN2MaICA0FYWKoCCEFlZ2lzLlYxygIIQWVnaXNcVjHiAhRBZWdpc1xWMVxHUEJNZXRhZGF0YeoCCUFlZ2lzOjpWMWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("ChRhZWdpcy92MS9hZG1pbi5wcm90bxIIYWVnaXMudjEikAIKBVRva2VuEhAKCHRva2VuX2lkGAEgASgJEg8KB3N1YmplY3QYAiABKAkSHQoFcm9sZXMYAyADKA4yDi5hZWdpcy52MS5Sb2xlEhAKCGFjdG9yX2lkGAQgASgJEi4KCmNyZWF0ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCmNyZWF0ZWRfYnkYBiABKAkSLgoKZXhwaXJlc19hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHZXhwaXJlZBgIIAEoCBIuCgpyZXZva2VkX2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKUAQoSQ3JlYXRlVG9rZW5SZXF1ZXN0EgwKBG5hbWUYASABKAkSHQoFcm9sZXMYAiADKA4yDi5hZWdpcy52MS5Sb2xlEhAKCGFjdG9yX2lkGAMgASgJEisKCGxpZmV0aW1lGAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhIKCnJlcXVlc3RfaWQYBSABKAkiRQoTQ3JlYXRlVG9rZW5SZXNwb25zZRIeCgV0b2tlbhgBIAEoCzIPLmFlZ2lzLnYxLlRva2VuEg4KBnNlY3JldBgCIAEoCSJNChFMaXN0VG9rZW5zUmVxdWVzdBIWCglwYWdlX3NpemUYASABKA1IAIgBARISCgpwYWdlX3Rva2VuGAIgASgJQgwKCl9wYWdlX3NpemUiTgoSTGlzdFRva2Vuc1Jlc3BvbnNlEh8KBnRva2VucxgBIAMoCzIPLmFlZ2lzLnYxLlRva2VuEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIjChJSZXZva2VUb2tlblJlcXVlc3QSDQoFdG9rZW4YASABKAkiSQoTUmV2b2tlVG9rZW5SZXNwb25zZRIeCgV0b2tlbhgBIAEoCzIPLmFlZ2lzLnYxLlRva2VuEhIKCnVucmVjb3JkZWQYAiABKAgiKQoTUm90YXRlTG9nS2V5UmVxdWVzdBISCgpyZXF1ZXN0X2lkGAEgASgJIlwKFFJvdGF0ZUxvZ0tleVJlc3BvbnNlEhgKEG9sZF92ZXJpZmllcl9rZXkYASABKAkSGAoQbmV3X3ZlcmlmaWVyX2tleRgCIAEoCRIQCghzZXF1ZW5jZRgDIAEoBCJQChVSZWRhY3REZWNpc2lvblJlcXVlc3QSEwoLZGVjaXNpb25faWQYASABKAkSDgoGcmVhc29uGAIgASgJEhIKCnJlcXVlc3RfaWQYAyABKAkiRgoWUmVkYWN0RGVjaXNpb25SZXNwb25zZRIQCghzZXF1ZW5jZRgBIAEoBBIaChJyZWRhY3RlZF9zZXF1ZW5jZXMYAiADKAQqYQoEUm9sZRIUChBST0xFX1VOU1BFQ0lGSUVEEAASDgoKUk9MRV9BR0VOVBABEhEKDVJPTEVfUkVWSUVXRVIQAhIQCgxST0xFX0FVRElUT1IQAxIOCgpST0xFX0FETUlOEAQymAMKDEFkbWluU2VydmljZRJKCgtDcmVhdGVUb2tlbhIcLmFlZ2lzLnYxLkNyZWF0ZVRva2VuUmVxdWVzdBodLmFlZ2lzLnYxLkNyZWF0ZVRva2VuUmVzcG9uc2USTAoKTGlzdFRva2VucxIbLmFlZ2lzLnYxLkxpc3RUb2tlbnNSZXF1ZXN0GhwuYWVnaXMudjEuTGlzdFRva2Vuc1Jlc3BvbnNlIgOQAgESSgoLUmV2b2tlVG9rZW4SHC5hZWdpcy52MS5SZXZva2VUb2tlblJlcXVlc3QaHS5hZWdpcy52MS5SZXZva2VUb2tlblJlc3BvbnNlEk0KDFJvdGF0ZUxvZ0tleRIdLmFlZ2lzLnYxLlJvdGF0ZUxvZ0tleVJlcXVlc3QaHi5hZWdpcy52MS5Sb3RhdGVMb2dLZXlSZXNwb25zZRJTCg5SZWRhY3REZWNpc2lvbhIfLmFlZ2lzLnYxLlJlZGFjdERlY2lzaW9uUmVxdWVzdBogLmFlZ2lzLnYxLlJlZGFjdERlY2lzaW9uUmVzcG9uc2VCjgEKDGNvbS5hZWdpcy52MUIKQWRtaW5Qcm90b1ABWjFnaXRodWIuY29tL2FlZ2lzLXNpZGVjYXIvYWVnaXMvY2xpZW50cy9nby9hZWdpc3YxogIDQVhYqgIIQWVnaXMuVjHKAghBZWdpc1xWMeICFEFlZ2lzXFYxXEdQQk1ldGFkYXRh6gIJQWVnaXM6OlYxYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * A token as the daemon stores it: without the secret.
@@ -184,7 +184,7 @@ export const CreateTokenResponseSchema: GenMessage<CreateTokenResponse> = /*@__P
  */
 export type ListTokensRequest = Message<"aegis.v1.ListTokensRequest"> & {
   /**
-   * The largest number of tokens to return: 1 to 1,000. Absent: 100.
+   * The largest number of tokens to return, at least 1. Absent: 100. More than 1,000 is read as 1,000.
    *
    * @generated from field: optional uint32 page_size = 1;
    */
@@ -212,7 +212,7 @@ export const ListTokensRequestSchema: GenMessage<ListTokensRequest> = /*@__PURE_
  */
 export type ListTokensResponse = Message<"aegis.v1.ListTokensResponse"> & {
   /**
-   * The tokens, oldest first. A page can be shorter than `page_size`: it has at most 256 KiB.
+   * The tokens, oldest first. A page can be shorter than `page_size` and not be the last one.
    *
    * @generated from field: repeated aegis.v1.Token tokens = 1;
    */
@@ -265,11 +265,19 @@ export const RevokeTokenRequestSchema: GenMessage<RevokeTokenRequest> = /*@__PUR
  */
 export type RevokeTokenResponse = Message<"aegis.v1.RevokeTokenResponse"> & {
   /**
-   * The token that was revoked. `revoked_at` says when.
+   * The token that was revoked: it opens nothing from now on. `revoked_at` says when.
    *
    * @generated from field: aegis.v1.Token token = 1;
    */
   token?: Token | undefined;
+
+  /**
+   * True while the record cannot be written. The daemon records the revocation as soon as it can. If the daemon ends
+   * before, the token works again: revoke it again.
+   *
+   * @generated from field: bool unrecorded = 2;
+   */
+  unrecorded: boolean;
 };
 
 /**
@@ -486,8 +494,9 @@ export const AdminService: GenService<{
     output: typeof ListTokensResponseSchema;
   },
   /**
-   * Revokes a token. Later calls with it are refused, and the streams that it opened end. Safe to repeat: within 24
-   * hours, a token that is revoked already is answered again, and nothing is recorded twice.
+   * Revokes a token. Later calls with it are refused, and the streams that it opened end. A full disk does not prevent
+   * this: see `unrecorded`. Safe to repeat: within 24 hours, a token that is revoked already is answered again, and
+   * nothing is recorded twice.
    *
    * Errors: INVALID_ARGUMENT (`INVALID_REQUEST`: also if several tokens match), NOT_FOUND (`NO_SUCH_TOKEN`).
    *

@@ -6,7 +6,7 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Action, Actor, Context, Ending, Heartbeat, Identity, Outcome, ResultStatus, RiskLevel } from "./types_pb.js";
+import type { Action, Actor, ApprovalState, Ending, Heartbeat, Identity, Mask, Outcome, ProposalContext, ResultStatus, RiskLevel, Vote } from "./types_pb.js";
 import { file_aegis_v1_types } from "./types_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file aegis/v1/approval.proto.
  */
 export const file_aegis_v1_approval: GenFile = /*@__PURE__*/
-  fileDesc("ChdhZWdpcy92MS9hcHByb3ZhbC5wcm90bxIIYWVnaXMudjEilQQKCEFwcHJvdmFsEhMKC2FwcHJvdmFsX2lkGAEgASgJEhMKC2RlY2lzaW9uX2lkGAIgASgJEh4KBWFjdG9yGAMgASgLMg8uYWVnaXMudjEuQWN0b3ISJAoIaWRlbnRpdHkYBCABKAsyEi5hZWdpcy52MS5JZGVudGl0eRIgCgZhY3Rpb24YBSABKAsyEC5hZWdpcy52MS5BY3Rpb24SDgoGbWFza2VkGAYgAygJEiIKB2NvbnRleHQYByABKAsyES5hZWdpcy52MS5Db250ZXh0EhUKDWFjdGlvbl9kaWdlc3QYCCABKAkSFAoMbWF0Y2hlZF9ydWxlGAkgASgJEg4KBnJlYXNvbhgKIAEoCRInCgpyaXNrX2xldmVsGAsgASgOMhMuYWVnaXMudjEuUmlza0xldmVsEhcKD3BvbGljeV9yZXZpc2lvbhgMIAEoCRIwCgxyZXF1ZXN0ZWRfYXQYDSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCmV4cGlyZXNfYXQYDiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhYKDnRpbWVvdXRfYWxsb3dzGA8gASgIEiAKBmVuZGluZxgQIAEoCzIQLmFlZ2lzLnYxLkVuZGluZxIoCgdoaXN0b3J5GBEgAygLMhcuYWVnaXMudjEuU2Vzc2lvbkFjdGlvbiKjAQoNU2Vzc2lvbkFjdGlvbhIoCgR0aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgR0eXBlGAIgASgJEg4KBnRhcmdldBgDIAEoCRIiCgdvdXRjb21lGAQgASgOMhEuYWVnaXMudjEuT3V0Y29tZRImCgZzdGF0dXMYBSABKA4yFi5hZWdpcy52MS5SZXN1bHRTdGF0dXMieAoOQXBwcm92YWxGaWx0ZXISEgoKc2Vzc2lvbl9pZBgBIAEoCRITCgthY3Rpb25fdHlwZRgCIAEoCRIQCghhY3Rvcl9pZBgDIAEoCRIrCg5taW5fcmlza19sZXZlbBgEIAEoDjITLmFlZ2lzLnYxLlJpc2tMZXZlbCJCChZTdHJlYW1BcHByb3ZhbHNSZXF1ZXN0EigKBmZpbHRlchgBIAEoCzIYLmFlZ2lzLnYxLkFwcHJvdmFsRmlsdGVyIvUBChdTdHJlYW1BcHByb3ZhbHNSZXNwb25zZRIlCgdwZW5kaW5nGAEgASgLMhIuYWVnaXMudjEuQXBwcm92YWxIABI3ChFzbmFwc2hvdF9jb21wbGV0ZRgCIAEoCzIaLmFlZ2lzLnYxLlNuYXBzaG90Q29tcGxldGVIABIjCgVlbmRlZBgDIAEoCzISLmFlZ2lzLnYxLkFwcHJvdmFsSAASKAoJaGVhcnRiZWF0GAQgASgLMhMuYWVnaXMudjEuSGVhcnRiZWF0SAASIgoGbGFnZ2VkGAUgASgLMhAuYWVnaXMudjEuTGFnZ2VkSABCBwoFZXZlbnQiIQoQU25hcHNob3RDb21wbGV0ZRINCgVjb3VudBgBIAEoDSIYCgZMYWdnZWQSDgoGbWlzc2VkGAEgASgEImcKFExpc3RBcHByb3ZhbHNSZXF1ZXN0EigKBmZpbHRlchgBIAEoCzIYLmFlZ2lzLnYxLkFwcHJvdmFsRmlsdGVyEhEKCXBhZ2Vfc2l6ZRgCIAEoDRISCgpwYWdlX3Rva2VuGAMgASgJIlcKFUxpc3RBcHByb3ZhbHNSZXNwb25zZRIlCglhcHByb3ZhbHMYASADKAsyEi5hZWdpcy52MS5BcHByb3ZhbBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiKQoSR2V0QXBwcm92YWxSZXF1ZXN0EhMKC2FwcHJvdmFsX2lkGAEgASgJIjsKE0dldEFwcHJvdmFsUmVzcG9uc2USJAoIYXBwcm92YWwYASABKAsyEi5hZWdpcy52MS5BcHByb3ZhbCJVCg5BcHByb3ZlUmVxdWVzdBITCgthcHByb3ZhbF9pZBgBIAEoCRIeChZleHBlY3RlZF9hY3Rpb25fZGlnZXN0GAIgASgJEg4KBnJlYXNvbhgDIAEoCSI3Cg9BcHByb3ZlUmVzcG9uc2USJAoIYXBwcm92YWwYASABKAsyEi5hZWdpcy52MS5BcHByb3ZhbCJSCgtEZW55UmVxdWVzdBITCgthcHByb3ZhbF9pZBgBIAEoCRIeChZleHBlY3RlZF9hY3Rpb25fZGlnZXN0GAIgASgJEg4KBnJlYXNvbhgDIAEoCSI0CgxEZW55UmVzcG9uc2USJAoIYXBwcm92YWwYASABKAsyEi5hZWdpcy52MS5BcHByb3ZhbDKAAwoPQXBwcm92YWxTZXJ2aWNlElgKD1N0cmVhbUFwcHJvdmFscxIgLmFlZ2lzLnYxLlN0cmVhbUFwcHJvdmFsc1JlcXVlc3QaIS5hZWdpcy52MS5TdHJlYW1BcHByb3ZhbHNSZXNwb25zZTABElAKDUxpc3RBcHByb3ZhbHMSHi5hZWdpcy52MS5MaXN0QXBwcm92YWxzUmVxdWVzdBofLmFlZ2lzLnYxLkxpc3RBcHByb3ZhbHNSZXNwb25zZRJKCgtHZXRBcHByb3ZhbBIcLmFlZ2lzLnYxLkdldEFwcHJvdmFsUmVxdWVzdBodLmFlZ2lzLnYxLkdldEFwcHJvdmFsUmVzcG9uc2USPgoHQXBwcm92ZRIYLmFlZ2lzLnYxLkFwcHJvdmVSZXF1ZXN0GhkuYWVnaXMudjEuQXBwcm92ZVJlc3BvbnNlEjUKBERlbnkSFS5hZWdpcy52MS5EZW55UmVxdWVzdBoWLmFlZ2lzLnYxLkRlbnlSZXNwb25zZUKRAQoMY29tLmFlZ2lzLnYxQg1BcHByb3ZhbFByb3RvUAFaMWdpdGh1Yi5jb20vYWVnaXMtc2lkZWNhci9hZWdpcy9jbGllbnRzL2dvL2FlZ2lzdjGiAgNBWFiqAghBZWdpcy5WMcoCCEFlZ2lzXFYx4gIUQWVnaXNcVjFcR1BCTWV0YWRhdGHqAglBZWdpczo6VjFiBnByb3RvMw", [file_aegis_v1_types, file_google_protobuf_timestamp]);
+  fileDesc("ChdhZWdpcy92MS9hcHByb3ZhbC5wcm90bxIIYWVnaXMudjEitQUKCEFwcHJvdmFsEhMKC2FwcHJvdmFsX2lkGAEgASgJEhMKC2RlY2lzaW9uX2lkGAIgASgJEh4KBWFjdG9yGAMgASgLMg8uYWVnaXMudjEuQWN0b3ISJAoIaWRlbnRpdHkYBCABKAsyEi5hZWdpcy52MS5JZGVudGl0eRIgCgZhY3Rpb24YBSABKAsyEC5hZWdpcy52MS5BY3Rpb24SHgoGbWFza2VkGAYgAygLMg4uYWVnaXMudjEuTWFzaxIqCgdjb250ZXh0GAcgASgLMhkuYWVnaXMudjEuUHJvcG9zYWxDb250ZXh0EhUKDWFjdGlvbl9kaWdlc3QYCCABKAkSFAoMbWF0Y2hlZF9ydWxlGAkgASgJEg4KBnJlYXNvbhgKIAEoCRInCgpyaXNrX2xldmVsGAsgASgOMhMuYWVnaXMudjEuUmlza0xldmVsEhcKD3BvbGljeV9yZXZpc2lvbhgMIAEoCRIwCgxyZXF1ZXN0ZWRfYXQYDSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCmV4cGlyZXNfYXQYDiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhYKDnRpbWVvdXRfYWxsb3dzGA8gASgIEiAKBmVuZGluZxgQIAEoCzIQLmFlZ2lzLnYxLkVuZGluZxIoCgdoaXN0b3J5GBEgAygLMhcuYWVnaXMudjEuU2Vzc2lvbkFjdGlvbhImCgVzdGF0ZRgSIAEoDjIXLmFlZ2lzLnYxLkFwcHJvdmFsU3RhdGUSHQoFdm90ZXMYFCADKAsyDi5hZWdpcy52MS5Wb3RlEg8KB3ZlcnNpb24YFSABKA0SGwoOY2FsbGVyX3dhaXRpbmcYGCABKAhIAIgBAUIRCg9fY2FsbGVyX3dhaXRpbmcisAEKDVNlc3Npb25BY3Rpb24SLgoKZGVjaWRlZF9hdBgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEdHlwZRgCIAEoCRIOCgZ0YXJnZXQYAyABKAkSIgoHb3V0Y29tZRgEIAEoDjIRLmFlZ2lzLnYxLk91dGNvbWUSLQoNcmVzdWx0X3N0YXR1cxgFIAEoDjIWLmFlZ2lzLnYxLlJlc3VsdFN0YXR1cyLBAgoOQXBwcm92YWxGaWx0ZXISEgoKc2Vzc2lvbl9pZBgBIAEoCRITCgthY3Rpb25fdHlwZRgCIAEoCRIOCgZ0YXJnZXQYAyABKAkSKAoLcmlza19sZXZlbHMYBCADKA4yEy5hZWdpcy52MS5SaXNrTGV2ZWwSKwoObWluX3Jpc2tfbGV2ZWwYBSABKA4yEy5hZWdpcy52MS5SaXNrTGV2ZWwSEAoIYWN0b3JfaWQYBiABKAkSDwoHc3ViamVjdBgHIAEoCRIQCghhcHByb3ZlchgIIAEoCRIUCgxtYXRjaGVkX3J1bGUYCSABKAkSKQoFc2luY2UYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEikKBXVudGlsGAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJCChZTdHJlYW1BcHByb3ZhbHNSZXF1ZXN0EigKBmZpbHRlchgBIAEoCzIYLmFlZ2lzLnYxLkFwcHJvdmFsRmlsdGVyIvUBChdTdHJlYW1BcHByb3ZhbHNSZXNwb25zZRIlCgdwZW5kaW5nGAEgASgLMhIuYWVnaXMudjEuQXBwcm92YWxIABI3ChFzbmFwc2hvdF9jb21wbGV0ZRgCIAEoCzIaLmFlZ2lzLnYxLlNuYXBzaG90Q29tcGxldGVIABIjCgVlbmRlZBgDIAEoCzISLmFlZ2lzLnYxLkFwcHJvdmFsSAASKAoJaGVhcnRiZWF0GAQgASgLMhMuYWVnaXMudjEuSGVhcnRiZWF0SAASIgoGbGFnZ2VkGAUgASgLMhAuYWVnaXMudjEuTGFnZ2VkSABCBwoFZXZlbnQiIQoQU25hcHNob3RDb21wbGV0ZRINCgVjb3VudBgBIAEoDSIYCgZMYWdnZWQSDgoGbWlzc2VkGAEgASgEIqMBChRMaXN0QXBwcm92YWxzUmVxdWVzdBIoCgZmaWx0ZXIYASABKAsyGC5hZWdpcy52MS5BcHByb3ZhbEZpbHRlchIWCglwYWdlX3NpemUYAiABKA1IAIgBARISCgpwYWdlX3Rva2VuGAMgASgJEicKBnN0YXRlcxgEIAMoDjIXLmFlZ2lzLnYxLkFwcHJvdmFsU3RhdGVCDAoKX3BhZ2Vfc2l6ZSJXChVMaXN0QXBwcm92YWxzUmVzcG9uc2USJQoJYXBwcm92YWxzGAEgAygLMhIuYWVnaXMudjEuQXBwcm92YWwSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIikKEkdldEFwcHJvdmFsUmVxdWVzdBITCgthcHByb3ZhbF9pZBgBIAEoCSI7ChNHZXRBcHByb3ZhbFJlc3BvbnNlEiQKCGFwcHJvdmFsGAEgASgLMhIuYWVnaXMudjEuQXBwcm92YWwiVQoOQXBwcm92ZVJlcXVlc3QSEwoLYXBwcm92YWxfaWQYASABKAkSHgoWZXhwZWN0ZWRfYWN0aW9uX2RpZ2VzdBgCIAEoCRIOCgZyZWFzb24YAyABKAkiNwoPQXBwcm92ZVJlc3BvbnNlEiQKCGFwcHJvdmFsGAEgASgLMhIuYWVnaXMudjEuQXBwcm92YWwiUgoLRGVueVJlcXVlc3QSEwoLYXBwcm92YWxfaWQYASABKAkSHgoWZXhwZWN0ZWRfYWN0aW9uX2RpZ2VzdBgCIAEoCRIOCgZyZWFzb24YAyABKAkiSAoMRGVueVJlc3BvbnNlEiQKCGFwcHJvdmFsGAEgASgLMhIuYWVnaXMudjEuQXBwcm92YWwSEgoKdW5yZWNvcmRlZBgCIAEoCDKPAwoPQXBwcm92YWxTZXJ2aWNlEl0KD1N0cmVhbUFwcHJvdmFscxIgLmFlZ2lzLnYxLlN0cmVhbUFwcHJvdmFsc1JlcXVlc3QaIS5hZWdpcy52MS5TdHJlYW1BcHByb3ZhbHNSZXNwb25zZSIDkAIBMAESVQoNTGlzdEFwcHJvdmFscxIeLmFlZ2lzLnYxLkxpc3RBcHByb3ZhbHNSZXF1ZXN0Gh8uYWVnaXMudjEuTGlzdEFwcHJvdmFsc1Jlc3BvbnNlIgOQAgESTwoLR2V0QXBwcm92YWwSHC5hZWdpcy52MS5HZXRBcHByb3ZhbFJlcXVlc3QaHS5hZWdpcy52MS5HZXRBcHByb3ZhbFJlc3BvbnNlIgOQAgESPgoHQXBwcm92ZRIYLmFlZ2lzLnYxLkFwcHJvdmVSZXF1ZXN0GhkuYWVnaXMudjEuQXBwcm92ZVJlc3BvbnNlEjUKBERlbnkSFS5hZWdpcy52MS5EZW55UmVxdWVzdBoWLmFlZ2lzLnYxLkRlbnlSZXNwb25zZUKRAQoMY29tLmFlZ2lzLnYxQg1BcHByb3ZhbFByb3RvUAFaMWdpdGh1Yi5jb20vYWVnaXMtc2lkZWNhci9hZWdpcy9jbGllbnRzL2dvL2FlZ2lzdjGiAgNBWFiqAghBZWdpcy5WMcoCCEFlZ2lzXFYx4gIUQWVnaXNcVjFcR1BCTWV0YWRhdGHqAglBZWdpczo6VjFiBnByb3RvMw", [file_aegis_v1_types, file_google_protobuf_timestamp]);
 
 /**
  * A question to reviewers, with everything that a person needs to answer it.
@@ -63,18 +63,18 @@ export type Approval = Message<"aegis.v1.Approval"> & {
   action?: Action | undefined;
 
   /**
-   * The paths of the masked parameters.
+   * What is masked in the action, and where it stands.
    *
-   * @generated from field: repeated string masked = 6;
+   * @generated from field: repeated aegis.v1.Mask masked = 6;
    */
-  masked: string[];
+  masked: Mask[];
 
   /**
    * The session and the labels of the proposal.
    *
-   * @generated from field: aegis.v1.Context context = 7;
+   * @generated from field: aegis.v1.ProposalContext context = 7;
    */
-  context?: Context | undefined;
+  context?: ProposalContext | undefined;
 
   /**
    * The digest of exactly this action. `Approve` and `Deny` must send it.
@@ -145,6 +145,36 @@ export type Approval = Message<"aegis.v1.Approval"> & {
    * @generated from field: repeated aegis.v1.SessionAction history = 17;
    */
   history: SessionAction[];
+
+  /**
+   * The state of the approval.
+   *
+   * @generated from field: aegis.v1.ApprovalState state = 18;
+   */
+  state: ApprovalState;
+
+  /**
+   * The votes of reviewers, oldest first.
+   *
+   * @generated from field: repeated aegis.v1.Vote votes = 20;
+   */
+  votes: Vote[];
+
+  /**
+   * The version of the approval: 1 when it was created, and one more after each change. Of two messages about one
+   * approval, the one with the higher version is newer.
+   *
+   * @generated from field: uint32 version = 21;
+   */
+  version: number;
+
+  /**
+   * Whether the proposer still waits for the answer: its connection is open, or it asked within the last 90 seconds.
+   * Absent: unknown.
+   *
+   * @generated from field: optional bool caller_waiting = 24;
+   */
+  callerWaiting?: boolean | undefined;
 };
 
 /**
@@ -163,9 +193,9 @@ export type SessionAction = Message<"aegis.v1.SessionAction"> & {
   /**
    * When the daemon decided.
    *
-   * @generated from field: google.protobuf.Timestamp time = 1;
+   * @generated from field: google.protobuf.Timestamp decided_at = 1;
    */
-  time?: Timestamp | undefined;
+  decidedAt?: Timestamp | undefined;
 
   /**
    * The type of the action.
@@ -189,11 +219,11 @@ export type SessionAction = Message<"aegis.v1.SessionAction"> & {
   outcome: Outcome;
 
   /**
-   * The result of the action.
+   * The result of the action. UNSPECIFIED while it is not known.
    *
-   * @generated from field: aegis.v1.ResultStatus status = 5;
+   * @generated from field: aegis.v1.ResultStatus result_status = 5;
    */
-  status: ResultStatus;
+  resultStatus: ResultStatus;
 };
 
 /**
@@ -204,7 +234,9 @@ export const SessionActionSchema: GenMessage<SessionAction> = /*@__PURE__*/
   messageDesc(file_aegis_v1_approval, 1);
 
 /**
- * Selects approvals. Every field that is set must match. Text matches exactly.
+ * Selects approvals. Every field that is set must match; of a repeated field, one value must. `AuditFilter` has the
+ * same fields under the same numbers, and more. Globs are those of the policy: `*` is any text, `/` included, `?` one
+ * character, `[abc]` one of these, and a text without them matches exactly. Every other text matches exactly.
  *
  * @generated from message aegis.v1.ApprovalFilter
  */
@@ -217,25 +249,74 @@ export type ApprovalFilter = Message<"aegis.v1.ApprovalFilter"> & {
   sessionId: string;
 
   /**
-   * The action's type.
+   * A glob that the action's type matches.
    *
    * @generated from field: string action_type = 2;
    */
   actionType: string;
 
   /**
-   * The declared actor.
+   * A glob that the action's target matches.
    *
-   * @generated from field: string actor_id = 3;
+   * @generated from field: string target = 3;
    */
-  actorId: string;
+  target: string;
+
+  /**
+   * The risk level.
+   *
+   * @generated from field: repeated aegis.v1.RiskLevel risk_levels = 4;
+   */
+  riskLevels: RiskLevel[];
 
   /**
    * This risk level or a higher one.
    *
-   * @generated from field: aegis.v1.RiskLevel min_risk_level = 4;
+   * @generated from field: aegis.v1.RiskLevel min_risk_level = 5;
    */
   minRiskLevel: RiskLevel;
+
+  /**
+   * The proposer, as declared.
+   *
+   * @generated from field: string actor_id = 6;
+   */
+  actorId: string;
+
+  /**
+   * The proposer, as authenticated: `Identity.subject`.
+   *
+   * @generated from field: string subject = 7;
+   */
+  subject: string;
+
+  /**
+   * A reviewer who voted: `Identity.subject`. Not in `StreamApprovals`: nobody has voted on a pending approval.
+   *
+   * @generated from field: string approver = 8;
+   */
+  approver: string;
+
+  /**
+   * The rule that matched.
+   *
+   * @generated from field: string matched_rule = 9;
+   */
+  matchedRule: string;
+
+  /**
+   * Asked at this time or later.
+   *
+   * @generated from field: google.protobuf.Timestamp since = 10;
+   */
+  since?: Timestamp | undefined;
+
+  /**
+   * Asked at this time or earlier.
+   *
+   * @generated from field: google.protobuf.Timestamp until = 11;
+   */
+  until?: Timestamp | undefined;
 };
 
 /**
@@ -279,7 +360,8 @@ export type StreamApprovalsResponse = Message<"aegis.v1.StreamApprovalsResponse"
    */
   event: {
     /**
-     * A pending approval: a part of the snapshot before the marker, a new one after it.
+     * A pending approval: a part of the snapshot before the marker, a new or changed one after it. It replaces an
+     * approval with the same id in your list.
      *
      * @generated from field: aegis.v1.Approval pending = 1;
      */
@@ -370,7 +452,7 @@ export const LaggedSchema: GenMessage<Lagged> = /*@__PURE__*/
   messageDesc(file_aegis_v1_approval, 6);
 
 /**
- * Asks for the pending approvals.
+ * Asks for approvals.
  *
  * @generated from message aegis.v1.ListApprovalsRequest
  */
@@ -383,18 +465,25 @@ export type ListApprovalsRequest = Message<"aegis.v1.ListApprovalsRequest"> & {
   filter?: ApprovalFilter | undefined;
 
   /**
-   * The largest number of approvals to return: at most 1,000. 0: 100.
+   * The largest number of approvals to return, at least 1. Absent: 100. More than 1,000 is read as 1,000.
    *
-   * @generated from field: uint32 page_size = 2;
+   * @generated from field: optional uint32 page_size = 2;
    */
-  pageSize: number;
+  pageSize?: number | undefined;
 
   /**
-   * The `next_page_token` of the previous page. Empty: the first page.
+   * The `next_page_token` of the previous page, with the same `filter` and `states`. Empty: the first page.
    *
    * @generated from field: string page_token = 3;
    */
   pageToken: string;
+
+  /**
+   * The states to return. Empty: PENDING.
+   *
+   * @generated from field: repeated aegis.v1.ApprovalState states = 4;
+   */
+  states: ApprovalState[];
 };
 
 /**
@@ -405,7 +494,7 @@ export const ListApprovalsRequestSchema: GenMessage<ListApprovalsRequest> = /*@_
   messageDesc(file_aegis_v1_approval, 7);
 
 /**
- * A page of pending approvals.
+ * A page of approvals. A page can have fewer approvals than requested, or none, and not be the last one.
  *
  * @generated from message aegis.v1.ListApprovalsResponse
  */
@@ -577,6 +666,14 @@ export type DenyResponse = Message<"aegis.v1.DenyResponse"> & {
    * @generated from field: aegis.v1.Approval approval = 1;
    */
   approval?: Approval | undefined;
+
+  /**
+   * True while the record cannot be written. The denial is in force: the agent is told DENY, and nobody can approve any
+   * more. The daemon records it as soon as it can. If the daemon ends before, the approval is pending again: deny again.
+   *
+   * @generated from field: bool unrecorded = 2;
+   */
+  unrecorded: boolean;
 };
 
 /**
@@ -597,6 +694,9 @@ export const ApprovalService: GenService<{
    *
    * A client that is too slow receives `lagged`, then a new snapshot. A stream that loses changes never ends with OK.
    *
+   * Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), RESOURCE_EXHAUSTED (`TOO_MANY_STREAMS`), UNAVAILABLE (`NOT_SERVING`),
+   * UNAUTHENTICATED (`CREDENTIAL_EXPIRED`).
+   *
    * @generated from rpc aegis.v1.ApprovalService.StreamApprovals
    */
   streamApprovals: {
@@ -605,7 +705,9 @@ export const ApprovalService: GenService<{
     output: typeof StreamApprovalsResponseSchema;
   },
   /**
-   * Lists the pending approvals, oldest first, in pages.
+   * Lists approvals, oldest first, in pages: the pending ones, or those in the requested states.
+   *
+   * Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
    *
    * @generated from rpc aegis.v1.ApprovalService.ListApprovals
    */
@@ -616,6 +718,8 @@ export const ApprovalService: GenService<{
   },
   /**
    * Returns one approval, pending or ended.
+   *
+   * Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), NOT_FOUND (`NO_SUCH_APPROVAL`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
    *
    * @generated from rpc aegis.v1.ApprovalService.GetApproval
    */
@@ -628,8 +732,9 @@ export const ApprovalService: GenService<{
    * Approves the action. The daemon first evaluates the policy that is in force now. If that policy blocks the action,
    * the approval ends denied. Safe to repeat: the same reviewer with the same digest receives the first answer again.
    *
-   * Errors: NOT_FOUND, FAILED_PRECONDITION (`ALREADY_DECIDED` with who and when, `APPROVAL_EXPIRED`, `DIGEST_MISMATCH`),
-   * PERMISSION_DENIED (`OWN_PROPOSAL`).
+   * Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), NOT_FOUND (`NO_SUCH_APPROVAL`), FAILED_PRECONDITION
+   * (`ALREADY_DECIDED` with who and when, `APPROVAL_EXPIRED`, `DIGEST_MISMATCH`), PERMISSION_DENIED (`OWN_PROPOSAL`),
+   * RESOURCE_EXHAUSTED (`RECORD_BUSY`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
    *
    * @generated from rpc aegis.v1.ApprovalService.Approve
    */
@@ -639,7 +744,9 @@ export const ApprovalService: GenService<{
     output: typeof ApproveResponseSchema;
   },
   /**
-   * Denies the action. Safe to repeat, like `Approve`. Errors: the same as for `Approve`.
+   * Denies the action. Safe to repeat, like `Approve`. A full disk does not prevent this: see `unrecorded`.
+   *
+   * Errors: the same as for `Approve`.
    *
    * @generated from rpc aegis.v1.ApprovalService.Deny
    */

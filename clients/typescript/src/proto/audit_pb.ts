@@ -6,9 +6,11 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Action, Actor, ApprovalMode, Ending, Heartbeat, Identity, Outcome, ResultStatus, RiskLevel } from "./types_pb.js";
+import type { Approval } from "./approval_pb.js";
+import { file_aegis_v1_approval } from "./approval_pb.js";
+import type { Action, ActionResult, Actor, ApprovalMode, Ending, Heartbeat, Identity, Mask, Outcome, ResultStatus, RiskLevel } from "./types_pb.js";
 import { file_aegis_v1_types } from "./types_pb.js";
-import type { Timestamp, Value } from "@bufbuild/protobuf/wkt";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_struct, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { JsonObject, Message } from "@bufbuild/protobuf";
 
@@ -16,10 +18,12 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file aegis/v1/audit.proto.
  */
 export const file_aegis_v1_audit: GenFile = /*@__PURE__*/
-  fileDesc("ChRhZWdpcy92MS9hdWRpdC5wcm90bxIIYWVnaXMudjEihgMKC0F1ZGl0RmlsdGVyEhIKCnNlc3Npb25faWQYASABKAkSEwoLYWN0aW9uX3R5cGUYAiABKAkSFQoNYWN0aW9uX3RhcmdldBgDIAEoCRInCgpyaXNrX2xldmVsGAQgASgOMhMuYWVnaXMudjEuUmlza0xldmVsEigKCGFwcHJvdmFsGAUgASgOMhYuYWVnaXMudjEuQXBwcm92YWxNb2RlEiIKB291dGNvbWUYBiABKA4yES5hZWdpcy52MS5PdXRjb21lEi0KDXJlc3VsdF9zdGF0dXMYByABKA4yFi5hZWdpcy52MS5SZXN1bHRTdGF0dXMSEAoIYWN0b3JfaWQYCCABKAkSEwoLZGVjaXNpb25faWQYCSABKAkSFAoMbWF0Y2hlZF9ydWxlGAogASgJEikKBXNpbmNlGAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIpCgV1bnRpbBgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAivwEKElN0cmVhbUF1ZGl0UmVxdWVzdBIlCgZmaWx0ZXIYASABKAsyFS5hZWdpcy52MS5BdWRpdEZpbHRlchIhCgR2aWV3GAIgASgOMhMuYWVnaXMudjEuQXVkaXRWaWV3Eg0KBWxpbWl0GAMgASgEEhQKDG5ld2VzdF9maXJzdBgEIAEoCBIOCgZmb2xsb3cYBSABKAgSGQoMcmVzdW1lX2FmdGVyGAYgASgESACIAQFCDwoNX3Jlc3VtZV9hZnRlciLPAQoTU3RyZWFtQXVkaXRSZXNwb25zZRIQCghzZXF1ZW5jZRgBIAEoBBIhCgNyb3cYAiABKAsyEi5hZWdpcy52MS5BdWRpdFJvd0gAEicKBnJlY29yZBgDIAEoCzIVLmFlZ2lzLnYxLkF1ZGl0UmVjb3JkSAASJwoJY2F1Z2h0X3VwGAQgASgLMhIuYWVnaXMudjEuQ2F1Z2h0VXBIABIoCgloZWFydGJlYXQYBSABKAsyEy5hZWdpcy52MS5IZWFydGJlYXRIAEIHCgVldmVudCIZCghDYXVnaHRVcBINCgVjb3VudBgBIAEoBCKzBgoIQXVkaXRSb3cSCgoCaWQYASABKAQSEgoKc2Vzc2lvbl9pZBgCIAEoCRItCgl0aW1lc3RhbXAYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiAKBmFjdGlvbhgEIAEoCzIQLmFlZ2lzLnYxLkFjdGlvbhIOCgZtYXNrZWQYBSADKAkSJwoKcmlza19sZXZlbBgGIAEoDjITLmFlZ2lzLnYxLlJpc2tMZXZlbBIoCghhcHByb3ZhbBgHIAEoDjIWLmFlZ2lzLnYxLkFwcHJvdmFsTW9kZRIUCgxtYXRjaGVkX3J1bGUYCCABKAkSIgoHb3V0Y29tZRgJIAEoDjIRLmFlZ2lzLnYxLk91dGNvbWUSDgoGcmVhc29uGAogASgJEiAKBmVuZGluZxgLIAEoCzIQLmFlZ2lzLnYxLkVuZGluZxItCg1yZXN1bHRfc3RhdHVzGAwgASgOMhYuYWVnaXMudjEuUmVzdWx0U3RhdHVzEisKC3Jlc3VsdF9kYXRhGA0gASgLMhYuZ29vZ2xlLnByb3RvYnVmLlZhbHVlEhQKDHJlc3VsdF9lcnJvchgOIAEoCRITCgtkZWNpc2lvbl9pZBgPIAEoCRITCgthcHByb3ZhbF9pZBgQIAEoCRIeCgVhY3RvchgRIAEoCzIPLmFlZ2lzLnYxLkFjdG9yEiQKCGlkZW50aXR5GBIgASgLMhIuYWVnaXMudjEuSWRlbnRpdHkSFwoPcG9saWN5X3JldmlzaW9uGBMgASgJEhUKDWFjdGlvbl9kaWdlc3QYFCABKAkSEQoJYXVkaXRfcmVmGBUgASgJEikKCG1ldGFkYXRhGBYgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIQCgh0cmFjZV9pZBgXIAEoCRI9Cg5tYXNrZWRfZGlnZXN0cxgYIAMoCzIlLmFlZ2lzLnYxLkF1ZGl0Um93Lk1hc2tlZERpZ2VzdHNFbnRyeRIQCghyZWRhY3RlZBgZIAEoCBo0ChJNYXNrZWREaWdlc3RzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJkCgtBdWRpdFJlY29yZBIQCghzZXF1ZW5jZRgBIAEoBBIPCgdwYXlsb2FkGAIgASgJEgwKBHNhbHQYAyABKAwSEQoJbGVhZl9oYXNoGAQgASgMEhEKCWxlYWZfZGF0YRgFIAEoDCIeCg9HZXRTdGF0c1JlcXVlc3QSCwoDdG9wGAEgASgNIpgCChBHZXRTdGF0c1Jlc3BvbnNlEhEKCWRlY2lzaW9ucxgBIAEoBBIPCgdyZWNvcmRzGAIgASgEEhkKEXBlbmRpbmdfYXBwcm92YWxzGAMgASgEEiYKDWJ5X3Jpc2tfbGV2ZWwYBCADKAsyDy5hZWdpcy52MS5Db3VudBIjCgpieV9vdXRjb21lGAUgAygLMg8uYWVnaXMudjEuQ291bnQSKQoQYnlfcmVzdWx0X3N0YXR1cxgGIAMoCzIPLmFlZ2lzLnYxLkNvdW50EikKEHRvcF9hY3Rpb25fdHlwZXMYByADKAsyDy5hZWdpcy52MS5Db3VudBIiCgl0b3BfcnVsZXMYCCADKAsyDy5hZWdpcy52MS5Db3VudCIkCgVDb3VudBIMCgRuYW1lGAEgASgJEg0KBWNvdW50GAIgASgEIhYKFEdldENoZWNrcG9pbnRSZXF1ZXN0IsQBChVHZXRDaGVja3BvaW50UmVzcG9uc2USEgoKY2hlY2twb2ludBgBIAEoCRIOCgZvcmlnaW4YAiABKAkSEQoJdHJlZV9zaXplGAMgASgEEhEKCXJvb3RfaGFzaBgEIAEoDBIeCgRrZXlzGAUgAygLMhAuYWVnaXMudjEuTG9nS2V5EhsKE2Nvc2lnbmVkX2NoZWNrcG9pbnQYBiABKAkSJAoJd2l0bmVzc2VzGAcgAygLMhEuYWVnaXMudjEuV2l0bmVzcyJpCgdXaXRuZXNzEgwKBG5hbWUYASABKAkSEQoJdHJlZV9zaXplGAIgASgEEi4KCnVwZGF0ZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg0KBWVycm9yGAQgASgJIjAKBkxvZ0tleRIUCgx2ZXJpZmllcl9rZXkYASABKAkSEAoIc2VxdWVuY2UYAiABKAQiQQoYR2V0SW5jbHVzaW9uUHJvb2ZSZXF1ZXN0EhIKCmxlYWZfaW5kZXgYASABKAQSEQoJdHJlZV9zaXplGAIgASgEImUKGUdldEluY2x1c2lvblByb29mUmVzcG9uc2USEgoKbGVhZl9pbmRleBgBIAEoBBIRCgl0cmVlX3NpemUYAiABKAQSEQoJbGVhZl9oYXNoGAMgASgMEg4KBmhhc2hlcxgEIAMoDCJPChpHZXRDb25zaXN0ZW5jeVByb29mUmVxdWVzdBIXCg9maXJzdF90cmVlX3NpemUYASABKAQSGAoQc2Vjb25kX3RyZWVfc2l6ZRgCIAEoBCJgChtHZXRDb25zaXN0ZW5jeVByb29mUmVzcG9uc2USFwoPZmlyc3RfdHJlZV9zaXplGAEgASgEEhgKEHNlY29uZF90cmVlX3NpemUYAiABKAQSDgoGaGFzaGVzGAMgAygMKlQKCUF1ZGl0VmlldxIaChZBVURJVF9WSUVXX1VOU1BFQ0lGSUVEEAASEwoPQVVESVRfVklFV19ST1dTEAESFgoSQVVESVRfVklFV19SRUNPUkRTEAIyswMKDEF1ZGl0U2VydmljZRJMCgtTdHJlYW1BdWRpdBIcLmFlZ2lzLnYxLlN0cmVhbUF1ZGl0UmVxdWVzdBodLmFlZ2lzLnYxLlN0cmVhbUF1ZGl0UmVzcG9uc2UwARJBCghHZXRTdGF0cxIZLmFlZ2lzLnYxLkdldFN0YXRzUmVxdWVzdBoaLmFlZ2lzLnYxLkdldFN0YXRzUmVzcG9uc2USUAoNR2V0Q2hlY2twb2ludBIeLmFlZ2lzLnYxLkdldENoZWNrcG9pbnRSZXF1ZXN0Gh8uYWVnaXMudjEuR2V0Q2hlY2twb2ludFJlc3BvbnNlElwKEUdldEluY2x1c2lvblByb29mEiIuYWVnaXMudjEuR2V0SW5jbHVzaW9uUHJvb2ZSZXF1ZXN0GiMuYWVnaXMudjEuR2V0SW5jbHVzaW9uUHJvb2ZSZXNwb25zZRJiChNHZXRDb25zaXN0ZW5jeVByb29mEiQuYWVnaXMudjEuR2V0Q29uc2lzdGVuY3lQcm9vZlJlcXVlc3QaJS5hZWdpcy52MS5HZXRDb25zaXN0ZW5jeVByb29mUmVzcG9uc2VCjgEKDGNvbS5hZWdpcy52MUIKQXVkaXRQcm90b1ABWjFnaXRodWIuY29tL2FlZ2lzLXNpZGVjYXIvYWVnaXMvY2xpZW50cy9nby9hZWdpc3YxogIDQVhYqgIIQWVnaXMuVjHKAghBZWdpc1xWMeICFEFlZ2lzXFYxXEdQQk1ldGFkYXRh6gIJQWVnaXM6OlYxYgZwcm90bzM", [file_aegis_v1_types, file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("ChRhZWdpcy92MS9hdWRpdC5wcm90bxIIYWVnaXMudjEi7AMKC0F1ZGl0RmlsdGVyEhIKCnNlc3Npb25faWQYASABKAkSEwoLYWN0aW9uX3R5cGUYAiABKAkSDgoGdGFyZ2V0GAMgASgJEigKC3Jpc2tfbGV2ZWxzGAQgAygOMhMuYWVnaXMudjEuUmlza0xldmVsEisKDm1pbl9yaXNrX2xldmVsGAUgASgOMhMuYWVnaXMudjEuUmlza0xldmVsEhAKCGFjdG9yX2lkGAYgASgJEg8KB3N1YmplY3QYByABKAkSEAoIYXBwcm92ZXIYCCABKAkSFAoMbWF0Y2hlZF9ydWxlGAkgASgJEikKBXNpbmNlGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIpCgV1bnRpbBgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoOYXBwcm92YWxfbW9kZXMYDCADKA4yFi5hZWdpcy52MS5BcHByb3ZhbE1vZGUSIwoIb3V0Y29tZXMYDSADKA4yES5hZWdpcy52MS5PdXRjb21lEi8KD3Jlc3VsdF9zdGF0dXNlcxgOIAMoDjIWLmFlZ2lzLnYxLlJlc3VsdFN0YXR1cxITCgtkZWNpc2lvbl9pZBgPIAEoCRIRCglhdWRpdF9yZWYYECABKAkiuAEKElN0cmVhbUF1ZGl0UmVxdWVzdBIlCgZmaWx0ZXIYASABKAsyFS5hZWdpcy52MS5BdWRpdEZpbHRlchIhCgR2aWV3GAIgASgOMhMuYWVnaXMudjEuQXVkaXRWaWV3EhIKBWxpbWl0GAMgASgESACIAQESFAoMbmV3ZXN0X2ZpcnN0GAQgASgIEg4KBmZvbGxvdxgFIAEoCBIUCgxyZXN1bWVfYWZ0ZXIYBiABKAlCCAoGX2xpbWl0IoICChNTdHJlYW1BdWRpdFJlc3BvbnNlEhAKCHNlcXVlbmNlGAEgASgEEiEKA3JvdxgCIAEoCzISLmFlZ2lzLnYxLkF1ZGl0Um93SAASJwoGcmVjb3JkGAMgASgLMhUuYWVnaXMudjEuQXVkaXRSZWNvcmRIABInCgljYXVnaHRfdXAYBCABKAsyEi5hZWdpcy52MS5DYXVnaHRVcEgAEigKCWhlYXJ0YmVhdBgFIAEoCzITLmFlZ2lzLnYxLkhlYXJ0YmVhdEgAEiEKBGxlZnQYBiABKAsyES5hZWdpcy52MS5Sb3dMZWZ0SAASDgoGY3Vyc29yGAcgASgJQgcKBWV2ZW50Ii4KB1Jvd0xlZnQSDgoGbnVtYmVyGAEgASgEEhMKC2RlY2lzaW9uX2lkGAIgASgJIhkKCENhdWdodFVwEg0KBWNvdW50GAEgASgEIiAKEkdldERlY2lzaW9uUmVxdWVzdBIKCgJpZBgBIAEoCSKIAQoTR2V0RGVjaXNpb25SZXNwb25zZRIfCgNyb3cYASABKAsyEi5hZWdpcy52MS5BdWRpdFJvdxIkCghhcHByb3ZhbBgCIAEoCzISLmFlZ2lzLnYxLkFwcHJvdmFsEioKB3JlY29yZHMYAyADKAsyGS5hZWdpcy52MS5SZWNvcmRSZWZlcmVuY2UidQoPUmVjb3JkUmVmZXJlbmNlEhAKCHNlcXVlbmNlGAEgASgEEhEKCWF1ZGl0X3JlZhgCIAEoCRIMCgRraW5kGAMgASgJEi8KC3JlY29yZGVkX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKNAQoUTGlzdERlY2lzaW9uc1JlcXVlc3QSJQoGZmlsdGVyGAEgASgLMhUuYWVnaXMudjEuQXVkaXRGaWx0ZXISFgoJcGFnZV9zaXplGAIgASgNSACIAQESEgoKcGFnZV90b2tlbhgDIAEoCRIUCgxuZXdlc3RfZmlyc3QYBCABKAhCDAoKX3BhZ2Vfc2l6ZSJSChVMaXN0RGVjaXNpb25zUmVzcG9uc2USIAoEcm93cxgBIAMoCzISLmFlZ2lzLnYxLkF1ZGl0Um93EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSKNBQoIQXVkaXRSb3cSDgoGbnVtYmVyGAEgASgEEhIKCnNlc3Npb25faWQYAiABKAkSLQoJdGltZXN0YW1wGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIgCgZhY3Rpb24YBCABKAsyEC5hZWdpcy52MS5BY3Rpb24SHgoGbWFza2VkGAUgAygLMg4uYWVnaXMudjEuTWFzaxInCgpyaXNrX2xldmVsGAYgASgOMhMuYWVnaXMudjEuUmlza0xldmVsEi0KDWFwcHJvdmFsX21vZGUYByABKA4yFi5hZWdpcy52MS5BcHByb3ZhbE1vZGUSFAoMbWF0Y2hlZF9ydWxlGAggASgJEiIKB291dGNvbWUYCSABKA4yES5hZWdpcy52MS5PdXRjb21lEg4KBnJlYXNvbhgKIAEoCRIgCgZlbmRpbmcYCyABKAsyEC5hZWdpcy52MS5FbmRpbmcSJgoGcmVzdWx0GAwgASgLMhYuYWVnaXMudjEuQWN0aW9uUmVzdWx0EhMKC2RlY2lzaW9uX2lkGA0gASgJEhMKC2FwcHJvdmFsX2lkGA4gASgJEh4KBWFjdG9yGA8gASgLMg8uYWVnaXMudjEuQWN0b3ISJAoIaWRlbnRpdHkYECABKAsyEi5hZWdpcy52MS5JZGVudGl0eRIXCg9wb2xpY3lfcmV2aXNpb24YESABKAkSFQoNYWN0aW9uX2RpZ2VzdBgSIAEoCRIRCglhdWRpdF9yZWYYEyABKAkSKQoIbWV0YWRhdGEYFCABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EhAKCHRyYWNlX2lkGBUgASgJEhAKCHJlZGFjdGVkGBYgASgIImQKC0F1ZGl0UmVjb3JkEhAKCHNlcXVlbmNlGAEgASgEEg8KB3BheWxvYWQYAiABKAkSDAoEc2FsdBgDIAEoDBIRCglsZWFmX2hhc2gYBCABKAwSEQoJbGVhZl9kYXRhGAUgASgMIisKD0dldFN0YXRzUmVxdWVzdBIQCgN0b3AYASABKA1IAIgBAUIGCgRfdG9wIpgCChBHZXRTdGF0c1Jlc3BvbnNlEhEKCWRlY2lzaW9ucxgBIAEoBBIPCgdyZWNvcmRzGAIgASgEEhkKEXBlbmRpbmdfYXBwcm92YWxzGAMgASgEEiYKDWJ5X3Jpc2tfbGV2ZWwYBCADKAsyDy5hZWdpcy52MS5Db3VudBIjCgpieV9vdXRjb21lGAUgAygLMg8uYWVnaXMudjEuQ291bnQSKQoQYnlfcmVzdWx0X3N0YXR1cxgGIAMoCzIPLmFlZ2lzLnYxLkNvdW50EikKEHRvcF9hY3Rpb25fdHlwZXMYByADKAsyDy5hZWdpcy52MS5Db3VudBIiCgl0b3BfcnVsZXMYCCADKAsyDy5hZWdpcy52MS5Db3VudCIkCgVDb3VudBIMCgRuYW1lGAEgASgJEg0KBWNvdW50GAIgASgEIhYKFEdldENoZWNrcG9pbnRSZXF1ZXN0IsQBChVHZXRDaGVja3BvaW50UmVzcG9uc2USEgoKY2hlY2twb2ludBgBIAEoCRIOCgZvcmlnaW4YAiABKAkSEQoJdHJlZV9zaXplGAMgASgEEhEKCXJvb3RfaGFzaBgEIAEoDBIeCgRrZXlzGAUgAygLMhAuYWVnaXMudjEuTG9nS2V5EhsKE2Nvc2lnbmVkX2NoZWNrcG9pbnQYBiABKAkSJAoJd2l0bmVzc2VzGAcgAygLMhEuYWVnaXMudjEuV2l0bmVzcyJpCgdXaXRuZXNzEgwKBG5hbWUYASABKAkSEQoJdHJlZV9zaXplGAIgASgEEi4KCnVwZGF0ZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg0KBWVycm9yGAQgASgJIjAKBkxvZ0tleRIUCgx2ZXJpZmllcl9rZXkYASABKAkSEAoIc2VxdWVuY2UYAiABKAQiiQEKGEdldEluY2x1c2lvblByb29mUmVxdWVzdBIUCgpsZWFmX2luZGV4GAEgASgESAASEgoIc2VxdWVuY2UYAiABKARIABITCglhdWRpdF9yZWYYAyABKAlIABIWCgl0cmVlX3NpemUYBCABKARIAYgBAUIICgZyZWNvcmRCDAoKX3RyZWVfc2l6ZSKMAQoZR2V0SW5jbHVzaW9uUHJvb2ZSZXNwb25zZRISCgpsZWFmX2luZGV4GAEgASgEEhEKCXRyZWVfc2l6ZRgCIAEoBBIRCglsZWFmX2hhc2gYAyABKAwSDgoGaGFzaGVzGAQgAygMEiUKBnJlY29yZBgFIAEoCzIVLmFlZ2lzLnYxLkF1ZGl0UmVjb3JkImkKGkdldENvbnNpc3RlbmN5UHJvb2ZSZXF1ZXN0EhcKD2ZpcnN0X3RyZWVfc2l6ZRgBIAEoBBIdChBzZWNvbmRfdHJlZV9zaXplGAIgASgESACIAQFCEwoRX3NlY29uZF90cmVlX3NpemUiYAobR2V0Q29uc2lzdGVuY3lQcm9vZlJlc3BvbnNlEhcKD2ZpcnN0X3RyZWVfc2l6ZRgBIAEoBBIYChBzZWNvbmRfdHJlZV9zaXplGAIgASgEEg4KBmhhc2hlcxgDIAMoDCpUCglBdWRpdFZpZXcSGgoWQVVESVRfVklFV19VTlNQRUNJRklFRBAAEhMKD0FVRElUX1ZJRVdfUk9XUxABEhYKEkFVRElUX1ZJRVdfUkVDT1JEUxACMvQECgxBdWRpdFNlcnZpY2USUQoLU3RyZWFtQXVkaXQSHC5hZWdpcy52MS5TdHJlYW1BdWRpdFJlcXVlc3QaHS5hZWdpcy52MS5TdHJlYW1BdWRpdFJlc3BvbnNlIgOQAgEwARJPCgtHZXREZWNpc2lvbhIcLmFlZ2lzLnYxLkdldERlY2lzaW9uUmVxdWVzdBodLmFlZ2lzLnYxLkdldERlY2lzaW9uUmVzcG9uc2UiA5ACARJVCg1MaXN0RGVjaXNpb25zEh4uYWVnaXMudjEuTGlzdERlY2lzaW9uc1JlcXVlc3QaHy5hZWdpcy52MS5MaXN0RGVjaXNpb25zUmVzcG9uc2UiA5ACARJGCghHZXRTdGF0cxIZLmFlZ2lzLnYxLkdldFN0YXRzUmVxdWVzdBoaLmFlZ2lzLnYxLkdldFN0YXRzUmVzcG9uc2UiA5ACARJVCg1HZXRDaGVja3BvaW50Eh4uYWVnaXMudjEuR2V0Q2hlY2twb2ludFJlcXVlc3QaHy5hZWdpcy52MS5HZXRDaGVja3BvaW50UmVzcG9uc2UiA5ACARJhChFHZXRJbmNsdXNpb25Qcm9vZhIiLmFlZ2lzLnYxLkdldEluY2x1c2lvblByb29mUmVxdWVzdBojLmFlZ2lzLnYxLkdldEluY2x1c2lvblByb29mUmVzcG9uc2UiA5ACARJnChNHZXRDb25zaXN0ZW5jeVByb29mEiQuYWVnaXMudjEuR2V0Q29uc2lzdGVuY3lQcm9vZlJlcXVlc3QaJS5hZWdpcy52MS5HZXRDb25zaXN0ZW5jeVByb29mUmVzcG9uc2UiA5ACAUKOAQoMY29tLmFlZ2lzLnYxQgpBdWRpdFByb3RvUAFaMWdpdGh1Yi5jb20vYWVnaXMtc2lkZWNhci9hZWdpcy9jbGllbnRzL2dvL2FlZ2lzdjGiAgNBWFiqAghBZWdpcy5WMcoCCEFlZ2lzXFYx4gIUQWVnaXNcVjFcR1BCTWV0YWRhdGHqAglBZWdpczo6VjFiBnByb3RvMw", [file_aegis_v1_approval, file_aegis_v1_types, file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
- * Selects rows. Every field that is set must match. Text matches exactly.
+ * Selects rows. Every field that is set must match; of a repeated field, one value must. Globs are those of the policy:
+ * `*` is any text, `/` included, `?` one character, `[abc]` one of these, and a text without them matches exactly.
+ * Every other text matches exactly.
  *
  * @generated from message aegis.v1.AuditFilter
  */
@@ -32,81 +36,109 @@ export type AuditFilter = Message<"aegis.v1.AuditFilter"> & {
   sessionId: string;
 
   /**
-   * The action's type.
+   * A glob that the action's type matches.
    *
    * @generated from field: string action_type = 2;
    */
   actionType: string;
 
   /**
-   * The action's target.
+   * A glob that the action's target matches.
    *
-   * @generated from field: string action_target = 3;
+   * @generated from field: string target = 3;
    */
-  actionTarget: string;
+  target: string;
 
   /**
    * The risk level.
    *
-   * @generated from field: aegis.v1.RiskLevel risk_level = 4;
+   * @generated from field: repeated aegis.v1.RiskLevel risk_levels = 4;
    */
-  riskLevel: RiskLevel;
+  riskLevels: RiskLevel[];
 
   /**
-   * The approval that the policy asked for.
+   * This risk level or a higher one.
    *
-   * @generated from field: aegis.v1.ApprovalMode approval = 5;
+   * @generated from field: aegis.v1.RiskLevel min_risk_level = 5;
    */
-  approval: ApprovalMode;
+  minRiskLevel: RiskLevel;
 
   /**
-   * The current outcome.
+   * The proposer, as declared.
    *
-   * @generated from field: aegis.v1.Outcome outcome = 6;
-   */
-  outcome: Outcome;
-
-  /**
-   * The result of the action.
-   *
-   * @generated from field: aegis.v1.ResultStatus result_status = 7;
-   */
-  resultStatus: ResultStatus;
-
-  /**
-   * The declared actor.
-   *
-   * @generated from field: string actor_id = 8;
+   * @generated from field: string actor_id = 6;
    */
   actorId: string;
 
   /**
-   * The decision.
+   * The proposer, as authenticated: `Identity.subject`.
    *
-   * @generated from field: string decision_id = 9;
+   * @generated from field: string subject = 7;
    */
-  decisionId: string;
+  subject: string;
+
+  /**
+   * A reviewer who voted: `Identity.subject`.
+   *
+   * @generated from field: string approver = 8;
+   */
+  approver: string;
 
   /**
    * The rule that matched.
    *
-   * @generated from field: string matched_rule = 10;
+   * @generated from field: string matched_rule = 9;
    */
   matchedRule: string;
 
   /**
    * Decided at this time or later.
    *
-   * @generated from field: google.protobuf.Timestamp since = 11;
+   * @generated from field: google.protobuf.Timestamp since = 10;
    */
   since?: Timestamp | undefined;
 
   /**
    * Decided at this time or earlier.
    *
-   * @generated from field: google.protobuf.Timestamp until = 12;
+   * @generated from field: google.protobuf.Timestamp until = 11;
    */
   until?: Timestamp | undefined;
+
+  /**
+   * The approval that the policy asked for.
+   *
+   * @generated from field: repeated aegis.v1.ApprovalMode approval_modes = 12;
+   */
+  approvalModes: ApprovalMode[];
+
+  /**
+   * The current outcome.
+   *
+   * @generated from field: repeated aegis.v1.Outcome outcomes = 13;
+   */
+  outcomes: Outcome[];
+
+  /**
+   * The result of the action.
+   *
+   * @generated from field: repeated aegis.v1.ResultStatus result_statuses = 14;
+   */
+  resultStatuses: ResultStatus[];
+
+  /**
+   * The decision.
+   *
+   * @generated from field: string decision_id = 15;
+   */
+  decisionId: string;
+
+  /**
+   * The id of a record: the row of the decision that the record is about.
+   *
+   * @generated from field: string audit_ref = 16;
+   */
+  auditRef: string;
 };
 
 /**
@@ -137,11 +169,11 @@ export type StreamAuditRequest = Message<"aegis.v1.StreamAuditRequest"> & {
   view: AuditView;
 
   /**
-   * Limits what is already recorded to the newest rows or records, this many. 0: all.
+   * Limits what is already recorded to the newest rows or records, this many. Absent: all. 0: none.
    *
-   * @generated from field: uint64 limit = 3;
+   * @generated from field: optional uint64 limit = 3;
    */
-  limit: bigint;
+  limit?: bigint | undefined;
 
   /**
    * Whether what is already recorded comes newest first. Not together with `resume_after`.
@@ -158,12 +190,12 @@ export type StreamAuditRequest = Message<"aegis.v1.StreamAuditRequest"> & {
   follow: boolean;
 
   /**
-   * Continues after this sequence number (exclusive): the last one that a broken stream sent. The stream is in the
-   * order of the log, and `limit` does not apply.
+   * The `cursor` of the last message that a broken stream sent: the stream continues after it. The stream is in the
+   * order of the log, and `limit` does not apply. Empty: from the beginning.
    *
-   * @generated from field: optional uint64 resume_after = 6;
+   * @generated from field: string resume_after = 6;
    */
-  resumeAfter?: bigint | undefined;
+  resumeAfter: string;
 };
 
 /**
@@ -180,7 +212,7 @@ export const StreamAuditRequestSchema: GenMessage<StreamAuditRequest> = /*@__PUR
  */
 export type StreamAuditResponse = Message<"aegis.v1.StreamAuditResponse"> & {
   /**
-   * The position of the stream: the value for `resume_after`. 0 on what comes newest first, which cannot be resumed.
+   * The sequence number of the record at which the stream is. 0 on what comes newest first.
    *
    * @generated from field: uint64 sequence = 1;
    */
@@ -223,7 +255,23 @@ export type StreamAuditResponse = Message<"aegis.v1.StreamAuditResponse"> & {
      */
     value: Heartbeat;
     case: "heartbeat";
+  } | {
+    /**
+     * With `follow` or `resume_after`: a row no longer matches the filter.
+     *
+     * @generated from field: aegis.v1.RowLeft left = 6;
+     */
+    value: RowLeft;
+    case: "left";
   } | { case: undefined; value?: undefined };
+
+  /**
+   * The position of the stream: the value for `resume_after`. An opaque text, which knows its log. Empty on what comes
+   * newest first, which cannot be resumed.
+   *
+   * @generated from field: string cursor = 7;
+   */
+  cursor: string;
 };
 
 /**
@@ -232,6 +280,34 @@ export type StreamAuditResponse = Message<"aegis.v1.StreamAuditResponse"> & {
  */
 export const StreamAuditResponseSchema: GenMessage<StreamAuditResponse> = /*@__PURE__*/
   messageDesc(file_aegis_v1_audit, 2);
+
+/**
+ * A row has changed and does not match the filter. Remove it, if you have it: it may have been sent before, or not.
+ *
+ * @generated from message aegis.v1.RowLeft
+ */
+export type RowLeft = Message<"aegis.v1.RowLeft"> & {
+  /**
+   * The number of the row.
+   *
+   * @generated from field: uint64 number = 1;
+   */
+  number: bigint;
+
+  /**
+   * The decision.
+   *
+   * @generated from field: string decision_id = 2;
+   */
+  decisionId: string;
+};
+
+/**
+ * Describes the message aegis.v1.RowLeft.
+ * Use `create(RowLeftSchema)` to create a new message.
+ */
+export const RowLeftSchema: GenMessage<RowLeft> = /*@__PURE__*/
+  messageDesc(file_aegis_v1_audit, 3);
 
 /**
  * Everything that was already recorded has been sent. What follows is new.
@@ -252,7 +328,176 @@ export type CaughtUp = Message<"aegis.v1.CaughtUp"> & {
  * Use `create(CaughtUpSchema)` to create a new message.
  */
 export const CaughtUpSchema: GenMessage<CaughtUp> = /*@__PURE__*/
-  messageDesc(file_aegis_v1_audit, 3);
+  messageDesc(file_aegis_v1_audit, 4);
+
+/**
+ * Asks for one decision.
+ *
+ * @generated from message aegis.v1.GetDecisionRequest
+ */
+export type GetDecisionRequest = Message<"aegis.v1.GetDecisionRequest"> & {
+  /**
+   * The id of the decision (`dec_`), of its approval (`apr_`) or of one of its records (`aud_`). Of the first two, and
+   * of the record of the decision itself, the beginning is enough: the prefix and at least 8 more characters. Required.
+   *
+   * @generated from field: string id = 1;
+   */
+  id: string;
+};
+
+/**
+ * Describes the message aegis.v1.GetDecisionRequest.
+ * Use `create(GetDecisionRequestSchema)` to create a new message.
+ */
+export const GetDecisionRequestSchema: GenMessage<GetDecisionRequest> = /*@__PURE__*/
+  messageDesc(file_aegis_v1_audit, 5);
+
+/**
+ * The whole life of one decision.
+ *
+ * @generated from message aegis.v1.GetDecisionResponse
+ */
+export type GetDecisionResponse = Message<"aegis.v1.GetDecisionResponse"> & {
+  /**
+   * The decision, as it is now.
+   *
+   * @generated from field: aegis.v1.AuditRow row = 1;
+   */
+  row?: AuditRow | undefined;
+
+  /**
+   * Its approval, with the votes. Absent if none was needed.
+   *
+   * @generated from field: aegis.v1.Approval approval = 2;
+   */
+  approval?: Approval | undefined;
+
+  /**
+   * Its records, in the order of the log. `StreamAudit` returns them whole, and `GetInclusionProof` proves each.
+   *
+   * @generated from field: repeated aegis.v1.RecordReference records = 3;
+   */
+  records: RecordReference[];
+};
+
+/**
+ * Describes the message aegis.v1.GetDecisionResponse.
+ * Use `create(GetDecisionResponseSchema)` to create a new message.
+ */
+export const GetDecisionResponseSchema: GenMessage<GetDecisionResponse> = /*@__PURE__*/
+  messageDesc(file_aegis_v1_audit, 6);
+
+/**
+ * A record, by its name and its place.
+ *
+ * @generated from message aegis.v1.RecordReference
+ */
+export type RecordReference = Message<"aegis.v1.RecordReference"> & {
+  /**
+   * The position of the record in the log, from 1.
+   *
+   * @generated from field: uint64 sequence = 1;
+   */
+  sequence: bigint;
+
+  /**
+   * The id of the record. Empty if the record is redacted.
+   *
+   * @generated from field: string audit_ref = 2;
+   */
+  auditRef: string;
+
+  /**
+   * What the record is, for example `decision`, `approval_ended` or `result`. Empty if the record is redacted.
+   *
+   * @generated from field: string kind = 3;
+   */
+  kind: string;
+
+  /**
+   * When the record was written. Absent if the record is redacted.
+   *
+   * @generated from field: google.protobuf.Timestamp recorded_at = 4;
+   */
+  recordedAt?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message aegis.v1.RecordReference.
+ * Use `create(RecordReferenceSchema)` to create a new message.
+ */
+export const RecordReferenceSchema: GenMessage<RecordReference> = /*@__PURE__*/
+  messageDesc(file_aegis_v1_audit, 7);
+
+/**
+ * Asks for rows.
+ *
+ * @generated from message aegis.v1.ListDecisionsRequest
+ */
+export type ListDecisionsRequest = Message<"aegis.v1.ListDecisionsRequest"> & {
+  /**
+   * The rows to return. Absent: all.
+   *
+   * @generated from field: aegis.v1.AuditFilter filter = 1;
+   */
+  filter?: AuditFilter | undefined;
+
+  /**
+   * The largest number of rows to return, at least 1. Absent: 100. More than 1,000 is read as 1,000.
+   *
+   * @generated from field: optional uint32 page_size = 2;
+   */
+  pageSize?: number | undefined;
+
+  /**
+   * The `next_page_token` of the previous page, with the same `filter` and `newest_first`. Empty: the first page.
+   *
+   * @generated from field: string page_token = 3;
+   */
+  pageToken: string;
+
+  /**
+   * Whether the newest row comes first.
+   *
+   * @generated from field: bool newest_first = 4;
+   */
+  newestFirst: boolean;
+};
+
+/**
+ * Describes the message aegis.v1.ListDecisionsRequest.
+ * Use `create(ListDecisionsRequestSchema)` to create a new message.
+ */
+export const ListDecisionsRequestSchema: GenMessage<ListDecisionsRequest> = /*@__PURE__*/
+  messageDesc(file_aegis_v1_audit, 8);
+
+/**
+ * A page of rows. A page can have fewer rows than requested, or none, and not be the last one.
+ *
+ * @generated from message aegis.v1.ListDecisionsResponse
+ */
+export type ListDecisionsResponse = Message<"aegis.v1.ListDecisionsResponse"> & {
+  /**
+   * The rows, in the requested order.
+   *
+   * @generated from field: repeated aegis.v1.AuditRow rows = 1;
+   */
+  rows: AuditRow[];
+
+  /**
+   * The `page_token` of the next page. Empty on the last page.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message aegis.v1.ListDecisionsResponse.
+ * Use `create(ListDecisionsResponseSchema)` to create a new message.
+ */
+export const ListDecisionsResponseSchema: GenMessage<ListDecisionsResponse> = /*@__PURE__*/
+  messageDesc(file_aegis_v1_audit, 9);
 
 /**
  * One decision, with its approval and its result.
@@ -263,9 +508,9 @@ export type AuditRow = Message<"aegis.v1.AuditRow"> & {
   /**
    * The number of the decision, from 1.
    *
-   * @generated from field: uint64 id = 1;
+   * @generated from field: uint64 number = 1;
    */
-  id: bigint;
+  number: bigint;
 
   /**
    * The session. Empty if the proposal named none.
@@ -289,11 +534,11 @@ export type AuditRow = Message<"aegis.v1.AuditRow"> & {
   action?: Action | undefined;
 
   /**
-   * The paths of the masked parameters.
+   * What is masked in the action, and where it stands.
    *
-   * @generated from field: repeated string masked = 5;
+   * @generated from field: repeated aegis.v1.Mask masked = 5;
    */
-  masked: string[];
+  masked: Mask[];
 
   /**
    * The risk level of the action, as the policy said.
@@ -305,9 +550,9 @@ export type AuditRow = Message<"aegis.v1.AuditRow"> & {
   /**
    * The approval that the policy asked for.
    *
-   * @generated from field: aegis.v1.ApprovalMode approval = 7;
+   * @generated from field: aegis.v1.ApprovalMode approval_mode = 7;
    */
-  approval: ApprovalMode;
+  approvalMode: ApprovalMode;
 
   /**
    * The rule that matched, or `<default>`.
@@ -338,102 +583,80 @@ export type AuditRow = Message<"aegis.v1.AuditRow"> & {
   ending?: Ending | undefined;
 
   /**
-   * The result of the action. UNSPECIFIED while it is not known.
+   * The result of the action. Absent while it is not known.
    *
-   * @generated from field: aegis.v1.ResultStatus result_status = 12;
+   * @generated from field: aegis.v1.ActionResult result = 12;
    */
-  resultStatus: ResultStatus;
-
-  /**
-   * The value that the action returned.
-   *
-   * @generated from field: google.protobuf.Value result_data = 13;
-   */
-  resultData?: Value | undefined;
-
-  /**
-   * The error message of the action.
-   *
-   * @generated from field: string result_error = 14;
-   */
-  resultError: string;
+  result?: ActionResult | undefined;
 
   /**
    * The decision.
    *
-   * @generated from field: string decision_id = 15;
+   * @generated from field: string decision_id = 13;
    */
   decisionId: string;
 
   /**
    * The approval. Empty if none was needed.
    *
-   * @generated from field: string approval_id = 16;
+   * @generated from field: string approval_id = 14;
    */
   approvalId: string;
 
   /**
    * The proposer, as declared.
    *
-   * @generated from field: aegis.v1.Actor actor = 17;
+   * @generated from field: aegis.v1.Actor actor = 15;
    */
   actor?: Actor | undefined;
 
   /**
    * The proposer, as authenticated.
    *
-   * @generated from field: aegis.v1.Identity identity = 18;
+   * @generated from field: aegis.v1.Identity identity = 16;
    */
   identity?: Identity | undefined;
 
   /**
    * The revision of the policy that decided.
    *
-   * @generated from field: string policy_revision = 19;
+   * @generated from field: string policy_revision = 17;
    */
   policyRevision: string;
 
   /**
    * The digest of what was proposed, unmasked.
    *
-   * @generated from field: string action_digest = 20;
+   * @generated from field: string action_digest = 18;
    */
   actionDigest: string;
 
   /**
    * The id of the record of the decision.
    *
-   * @generated from field: string audit_ref = 21;
+   * @generated from field: string audit_ref = 19;
    */
   auditRef: string;
 
   /**
    * The labels of the proposal.
    *
-   * @generated from field: google.protobuf.Struct metadata = 22;
+   * @generated from field: google.protobuf.Struct metadata = 20;
    */
   metadata?: JsonObject | undefined;
 
   /**
    * The W3C trace id of the call, or empty.
    *
-   * @generated from field: string trace_id = 23;
+   * @generated from field: string trace_id = 21;
    */
   traceId: string;
-
-  /**
-   * The digests of the masked parameters, by path. Equal values in one store have equal digests. The digests are keyed
-   * with a secret of the store, so nobody can guess a value and compare.
-   *
-   * @generated from field: map<string, string> masked_digests = 24;
-   */
-  maskedDigests: { [key: string]: string };
 
   /**
    * Whether the decision is redacted, by an admin or by its age. Redacted text reads `[redacted]` or is absent. The
    * ids, the time, the risk level, the outcome and the result status remain.
    *
-   * @generated from field: bool redacted = 25;
+   * @generated from field: bool redacted = 22;
    */
   redacted: boolean;
 };
@@ -443,7 +666,7 @@ export type AuditRow = Message<"aegis.v1.AuditRow"> & {
  * Use `create(AuditRowSchema)` to create a new message.
  */
 export const AuditRowSchema: GenMessage<AuditRow> = /*@__PURE__*/
-  messageDesc(file_aegis_v1_audit, 4);
+  messageDesc(file_aegis_v1_audit, 10);
 
 /**
  * A record of the log, unchanged.
@@ -493,7 +716,7 @@ export type AuditRecord = Message<"aegis.v1.AuditRecord"> & {
  * Use `create(AuditRecordSchema)` to create a new message.
  */
 export const AuditRecordSchema: GenMessage<AuditRecord> = /*@__PURE__*/
-  messageDesc(file_aegis_v1_audit, 5);
+  messageDesc(file_aegis_v1_audit, 11);
 
 /**
  * Asks for totals.
@@ -502,11 +725,11 @@ export const AuditRecordSchema: GenMessage<AuditRecord> = /*@__PURE__*/
  */
 export type GetStatsRequest = Message<"aegis.v1.GetStatsRequest"> & {
   /**
-   * How many action types and rules to return: at most 100. 0: 5.
+   * How many action types and how many rules to return. Absent: 5. More than 100 is read as 100.
    *
-   * @generated from field: uint32 top = 1;
+   * @generated from field: optional uint32 top = 1;
    */
-  top: number;
+  top?: number | undefined;
 };
 
 /**
@@ -514,7 +737,7 @@ export type GetStatsRequest = Message<"aegis.v1.GetStatsRequest"> & {
  * Use `create(GetStatsRequestSchema)` to create a new message.
  */
 export const GetStatsRequestSchema: GenMessage<GetStatsRequest> = /*@__PURE__*/
-  messageDesc(file_aegis_v1_audit, 6);
+  messageDesc(file_aegis_v1_audit, 12);
 
 /**
  * Totals of the whole record.
@@ -584,7 +807,7 @@ export type GetStatsResponse = Message<"aegis.v1.GetStatsResponse"> & {
  * Use `create(GetStatsResponseSchema)` to create a new message.
  */
 export const GetStatsResponseSchema: GenMessage<GetStatsResponse> = /*@__PURE__*/
-  messageDesc(file_aegis_v1_audit, 7);
+  messageDesc(file_aegis_v1_audit, 13);
 
 /**
  * How often a value occurs.
@@ -612,7 +835,7 @@ export type Count = Message<"aegis.v1.Count"> & {
  * Use `create(CountSchema)` to create a new message.
  */
 export const CountSchema: GenMessage<Count> = /*@__PURE__*/
-  messageDesc(file_aegis_v1_audit, 8);
+  messageDesc(file_aegis_v1_audit, 14);
 
 /**
  * Asks for the checkpoint.
@@ -627,7 +850,7 @@ export type GetCheckpointRequest = Message<"aegis.v1.GetCheckpointRequest"> & {
  * Use `create(GetCheckpointRequestSchema)` to create a new message.
  */
 export const GetCheckpointRequestSchema: GenMessage<GetCheckpointRequest> = /*@__PURE__*/
-  messageDesc(file_aegis_v1_audit, 9);
+  messageDesc(file_aegis_v1_audit, 15);
 
 /**
  * The checkpoint of the log as it is on disk now.
@@ -692,7 +915,7 @@ export type GetCheckpointResponse = Message<"aegis.v1.GetCheckpointResponse"> & 
  * Use `create(GetCheckpointResponseSchema)` to create a new message.
  */
 export const GetCheckpointResponseSchema: GenMessage<GetCheckpointResponse> = /*@__PURE__*/
-  messageDesc(file_aegis_v1_audit, 10);
+  messageDesc(file_aegis_v1_audit, 16);
 
 /**
  * A witness, which receives the checkpoints of this log.
@@ -734,7 +957,7 @@ export type Witness = Message<"aegis.v1.Witness"> & {
  * Use `create(WitnessSchema)` to create a new message.
  */
 export const WitnessSchema: GenMessage<Witness> = /*@__PURE__*/
-  messageDesc(file_aegis_v1_audit, 11);
+  messageDesc(file_aegis_v1_audit, 17);
 
 /**
  * A key that signs checkpoints, or signed them earlier.
@@ -762,7 +985,7 @@ export type LogKey = Message<"aegis.v1.LogKey"> & {
  * Use `create(LogKeySchema)` to create a new message.
  */
 export const LogKeySchema: GenMessage<LogKey> = /*@__PURE__*/
-  messageDesc(file_aegis_v1_audit, 12);
+  messageDesc(file_aegis_v1_audit, 18);
 
 /**
  * Asks for the proof that a record is in the log.
@@ -771,18 +994,42 @@ export const LogKeySchema: GenMessage<LogKey> = /*@__PURE__*/
  */
 export type GetInclusionProofRequest = Message<"aegis.v1.GetInclusionProofRequest"> & {
   /**
-   * The index of the leaf, from 0: the sequence number of the record minus 1.
+   * The record. Required.
    *
-   * @generated from field: uint64 leaf_index = 1;
+   * @generated from oneof aegis.v1.GetInclusionProofRequest.record
    */
-  leafIndex: bigint;
+  record: {
+    /**
+     * The index of its leaf, from 0: its sequence number minus 1.
+     *
+     * @generated from field: uint64 leaf_index = 1;
+     */
+    value: bigint;
+    case: "leafIndex";
+  } | {
+    /**
+     * Its sequence number, from 1.
+     *
+     * @generated from field: uint64 sequence = 2;
+     */
+    value: bigint;
+    case: "sequence";
+  } | {
+    /**
+     * Its id: `aud_` and a UUIDv7.
+     *
+     * @generated from field: string audit_ref = 3;
+     */
+    value: string;
+    case: "auditRef";
+  } | { case: undefined; value?: undefined };
 
   /**
-   * The size of the tree. 0: the tree that is on disk now.
+   * The size of the tree. Absent: the tree that is on disk now.
    *
-   * @generated from field: uint64 tree_size = 2;
+   * @generated from field: optional uint64 tree_size = 4;
    */
-  treeSize: bigint;
+  treeSize?: bigint | undefined;
 };
 
 /**
@@ -790,7 +1037,7 @@ export type GetInclusionProofRequest = Message<"aegis.v1.GetInclusionProofReques
  * Use `create(GetInclusionProofRequestSchema)` to create a new message.
  */
 export const GetInclusionProofRequestSchema: GenMessage<GetInclusionProofRequest> = /*@__PURE__*/
-  messageDesc(file_aegis_v1_audit, 13);
+  messageDesc(file_aegis_v1_audit, 19);
 
 /**
  * The proof that a record is in the log.
@@ -825,6 +1072,13 @@ export type GetInclusionProofResponse = Message<"aegis.v1.GetInclusionProofRespo
    * @generated from field: repeated bytes hashes = 4;
    */
   hashes: Uint8Array[];
+
+  /**
+   * The record.
+   *
+   * @generated from field: aegis.v1.AuditRecord record = 5;
+   */
+  record?: AuditRecord | undefined;
 };
 
 /**
@@ -832,7 +1086,7 @@ export type GetInclusionProofResponse = Message<"aegis.v1.GetInclusionProofRespo
  * Use `create(GetInclusionProofResponseSchema)` to create a new message.
  */
 export const GetInclusionProofResponseSchema: GenMessage<GetInclusionProofResponse> = /*@__PURE__*/
-  messageDesc(file_aegis_v1_audit, 14);
+  messageDesc(file_aegis_v1_audit, 20);
 
 /**
  * Asks for the proof that one tree is a prefix of another.
@@ -848,11 +1102,11 @@ export type GetConsistencyProofRequest = Message<"aegis.v1.GetConsistencyProofRe
   firstTreeSize: bigint;
 
   /**
-   * The size of the later tree, at least the first size. 0: the tree that is on disk now.
+   * The size of the later tree, at least the first size. Absent: the tree that is on disk now.
    *
-   * @generated from field: uint64 second_tree_size = 2;
+   * @generated from field: optional uint64 second_tree_size = 2;
    */
-  secondTreeSize: bigint;
+  secondTreeSize?: bigint | undefined;
 };
 
 /**
@@ -860,7 +1114,7 @@ export type GetConsistencyProofRequest = Message<"aegis.v1.GetConsistencyProofRe
  * Use `create(GetConsistencyProofRequestSchema)` to create a new message.
  */
 export const GetConsistencyProofRequestSchema: GenMessage<GetConsistencyProofRequest> = /*@__PURE__*/
-  messageDesc(file_aegis_v1_audit, 15);
+  messageDesc(file_aegis_v1_audit, 21);
 
 /**
  * The proof that one tree is a prefix of another.
@@ -895,7 +1149,7 @@ export type GetConsistencyProofResponse = Message<"aegis.v1.GetConsistencyProofR
  * Use `create(GetConsistencyProofResponseSchema)` to create a new message.
  */
 export const GetConsistencyProofResponseSchema: GenMessage<GetConsistencyProofResponse> = /*@__PURE__*/
-  messageDesc(file_aegis_v1_audit, 16);
+  messageDesc(file_aegis_v1_audit, 22);
 
 /**
  * What a stream of the record contains.
@@ -942,6 +1196,10 @@ export const AuditService: GenService<{
    * Streams the record: as rows (one for each decision, with its approval and its result) or as raw records. With
    * `follow`, the stream continues with everything that is recorded later.
    *
+   * Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), OUT_OF_RANGE (`CURSOR_AHEAD`), FAILED_PRECONDITION (`OTHER_LOG`),
+   * RESOURCE_EXHAUSTED (`TOO_MANY_STREAMS`), UNAVAILABLE (`RECORD_UNAVAILABLE`, `NOT_SERVING`), UNAUTHENTICATED
+   * (`CREDENTIAL_EXPIRED`).
+   *
    * @generated from rpc aegis.v1.AuditService.StreamAudit
    */
   streamAudit: {
@@ -950,7 +1208,34 @@ export const AuditService: GenService<{
     output: typeof StreamAuditResponseSchema;
   },
   /**
+   * Returns the whole life of one decision: its row, its approval with the votes, and its records.
+   *
+   * Errors: INVALID_ARGUMENT (`INVALID_REQUEST`; also if several decisions match the prefix), NOT_FOUND
+   * (`NO_SUCH_DECISION`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
+   *
+   * @generated from rpc aegis.v1.AuditService.GetDecision
+   */
+  getDecision: {
+    methodKind: "unary";
+    input: typeof GetDecisionRequestSchema;
+    output: typeof GetDecisionResponseSchema;
+  },
+  /**
+   * Lists rows, in pages.
+   *
+   * Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
+   *
+   * @generated from rpc aegis.v1.AuditService.ListDecisions
+   */
+  listDecisions: {
+    methodKind: "unary";
+    input: typeof ListDecisionsRequestSchema;
+    output: typeof ListDecisionsResponseSchema;
+  },
+  /**
    * Returns totals of the whole record.
+   *
+   * Errors: UNAVAILABLE (`RECORD_UNAVAILABLE`).
    *
    * @generated from rpc aegis.v1.AuditService.GetStats
    */
@@ -962,6 +1247,8 @@ export const AuditService: GenService<{
   /**
    * Returns the signed size and root hash of the log, as they are on disk now.
    *
+   * Errors: UNAVAILABLE (`RECORD_UNAVAILABLE`), INTERNAL (`LOG_KEY_FAULT`).
+   *
    * @generated from rpc aegis.v1.AuditService.GetCheckpoint
    */
   getCheckpoint: {
@@ -972,7 +1259,7 @@ export const AuditService: GenService<{
   /**
    * Proves that a record is in the log (RFC 6962, section 2.1.1).
    *
-   * Errors: INVALID_ARGUMENT, if there is no such leaf or no tree of that size.
+   * Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), if no record is chosen, or if the tree does not contain it.
    *
    * @generated from rpc aegis.v1.AuditService.GetInclusionProof
    */
@@ -984,7 +1271,7 @@ export const AuditService: GenService<{
   /**
    * Proves that an earlier tree is a prefix of a later one (RFC 6962, section 2.1.2).
    *
-   * Errors: INVALID_ARGUMENT, if there is no tree of that size.
+   * Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), if there is no tree of that size.
    *
    * @generated from rpc aegis.v1.AuditService.GetConsistencyProof
    */

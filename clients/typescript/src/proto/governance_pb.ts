@@ -4,11 +4,11 @@
 // @generated from file aegis/v1/governance.proto (package aegis.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Action, Actor, ApprovalMode, Context, Decision, Outcome, ResultStatus, RiskLevel } from "./types_pb.js";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { Action, ActionResult, Actor, ApprovalMode, Decision, Outcome, ProposalContext, RiskLevel } from "./types_pb.js";
 import { file_aegis_v1_types } from "./types_pb.js";
-import type { Duration, Timestamp, Value } from "@bufbuild/protobuf/wkt";
+import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration, file_google_protobuf_struct, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { JsonObject, Message } from "@bufbuild/protobuf";
 
@@ -16,7 +16,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file aegis/v1/governance.proto.
  */
 export const file_aegis_v1_governance: GenFile = /*@__PURE__*/
-  fileDesc("ChlhZWdpcy92MS9nb3Zlcm5hbmNlLnByb3RvEghhZWdpcy52MSLUAQoOUHJvcG9zZVJlcXVlc3QSHgoFYWN0b3IYASABKAsyDy5hZWdpcy52MS5BY3RvchIgCgZhY3Rpb24YAiABKAsyEC5hZWdpcy52MS5BY3Rpb24SIgoHY29udGV4dBgDIAEoCzIRLmFlZ2lzLnYxLkNvbnRleHQSFwoPaWRlbXBvdGVuY3lfa2V5GAQgASgJEicKBHdhaXQYBSABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SGgoSY29uZmlybWF0aW9uX3Rva2VuGAYgASgJIjcKD1Byb3Bvc2VSZXNwb25zZRIkCghkZWNpc2lvbhgBIAEoCzISLmFlZ2lzLnYxLkRlY2lzaW9uInEKD0V2YWx1YXRlUmVxdWVzdBIlCgVpdGVtcxgBIAMoCzIWLmFlZ2lzLnYxLkV2YWx1YXRlSXRlbRImCgJhdBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHZXhwbGFpbhgDIAEoCCJQCgxFdmFsdWF0ZUl0ZW0SHgoFYWN0b3IYASABKAsyDy5hZWdpcy52MS5BY3RvchIgCgZhY3Rpb24YAiABKAsyEC5hZWdpcy52MS5BY3Rpb24iVgoQRXZhbHVhdGVSZXNwb25zZRIpCgtldmFsdWF0aW9ucxgBIAMoCzIULmFlZ2lzLnYxLkV2YWx1YXRpb24SFwoPcG9saWN5X3JldmlzaW9uGAIgASgJIqcCCgpFdmFsdWF0aW9uEiIKB291dGNvbWUYASABKA4yES5hZWdpcy52MS5PdXRjb21lEg4KBnJlYXNvbhgCIAEoCRInCgpyaXNrX2xldmVsGAMgASgOMhMuYWVnaXMudjEuUmlza0xldmVsEhIKCnJpc2tfc2NvcmUYBCABKAESKAoIYXBwcm92YWwYBSABKA4yFi5hZWdpcy52MS5BcHByb3ZhbE1vZGUSFAoMbWF0Y2hlZF9ydWxlGAYgASgJEiwKC2NvbnN0cmFpbnRzGAcgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIiCgV0cmFjZRgIIAMoCzITLmFlZ2lzLnYxLlJ1bGVUcmFjZRIWCg5ydWxlc19sZWZ0X291dBgJIAEoDSKEAQoJUnVsZVRyYWNlEgwKBHJ1bGUYASABKAkSDwoHbWF0Y2hlZBgCIAEoCBIOCgZyZWFzb24YAyABKAkSLAoKY29uZGl0aW9ucxgEIAMoCzIYLmFlZ2lzLnYxLkNvbmRpdGlvblRyYWNlEgwKBGZpbGUYBSABKAkSDAoEbGluZRgGIAEoDSJRCg5Db25kaXRpb25UcmFjZRIRCgljb25kaXRpb24YASABKAkSDgoGcmVzdWx0GAIgASgJEgwKBHNlZW4YAyABKAkSDgoGcmVhc29uGAQgASgJIlQKFEF3YWl0RGVjaXNpb25SZXF1ZXN0EhMKC2RlY2lzaW9uX2lkGAEgASgJEicKBHdhaXQYAiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iPQoVQXdhaXREZWNpc2lvblJlc3BvbnNlEiQKCGRlY2lzaW9uGAEgASgLMhIuYWVnaXMudjEuRGVjaXNpb24i6QEKE1JlcG9ydFJlc3VsdFJlcXVlc3QSEwoLZGVjaXNpb25faWQYASABKAkSJgoGc3RhdHVzGAIgASgOMhYuYWVnaXMudjEuUmVzdWx0U3RhdHVzEiQKBGRhdGEYAyABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUSDQoFZXJyb3IYBCABKAkSLgoKc3RhcnRlZF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMAoMY29tcGxldGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCIpChRSZXBvcnRSZXN1bHRSZXNwb25zZRIRCglhdWRpdF9yZWYYASABKAkiPAoVQ2FuY2VsUHJvcG9zYWxSZXF1ZXN0EhMKC2RlY2lzaW9uX2lkGAEgASgJEg4KBnJlYXNvbhgCIAEoCSI+ChZDYW5jZWxQcm9wb3NhbFJlc3BvbnNlEiQKCGRlY2lzaW9uGAEgASgLMhIuYWVnaXMudjEuRGVjaXNpb24yjAMKEUdvdmVybmFuY2VTZXJ2aWNlEj4KB1Byb3Bvc2USGC5hZWdpcy52MS5Qcm9wb3NlUmVxdWVzdBoZLmFlZ2lzLnYxLlByb3Bvc2VSZXNwb25zZRJBCghFdmFsdWF0ZRIZLmFlZ2lzLnYxLkV2YWx1YXRlUmVxdWVzdBoaLmFlZ2lzLnYxLkV2YWx1YXRlUmVzcG9uc2USUAoNQXdhaXREZWNpc2lvbhIeLmFlZ2lzLnYxLkF3YWl0RGVjaXNpb25SZXF1ZXN0Gh8uYWVnaXMudjEuQXdhaXREZWNpc2lvblJlc3BvbnNlEk0KDFJlcG9ydFJlc3VsdBIdLmFlZ2lzLnYxLlJlcG9ydFJlc3VsdFJlcXVlc3QaHi5hZWdpcy52MS5SZXBvcnRSZXN1bHRSZXNwb25zZRJTCg5DYW5jZWxQcm9wb3NhbBIfLmFlZ2lzLnYxLkNhbmNlbFByb3Bvc2FsUmVxdWVzdBogLmFlZ2lzLnYxLkNhbmNlbFByb3Bvc2FsUmVzcG9uc2VCkwEKDGNvbS5hZWdpcy52MUIPR292ZXJuYW5jZVByb3RvUAFaMWdpdGh1Yi5jb20vYWVnaXMtc2lkZWNhci9hZWdpcy9jbGllbnRzL2dvL2FlZ2lzdjGiAgNBWFiqAghBZWdpcy5WMcoCCEFlZ2lzXFYx4gIUQWVnaXNcVjFcR1BCTWV0YWRhdGHqAglBZWdpczo6VjFiBnByb3RvMw", [file_aegis_v1_types, file_google_protobuf_duration, file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("ChlhZWdpcy92MS9nb3Zlcm5hbmNlLnByb3RvEghhZWdpcy52MSLcAQoOUHJvcG9zZVJlcXVlc3QSHgoFYWN0b3IYASABKAsyDy5hZWdpcy52MS5BY3RvchIgCgZhY3Rpb24YAiABKAsyEC5hZWdpcy52MS5BY3Rpb24SKgoHY29udGV4dBgDIAEoCzIZLmFlZ2lzLnYxLlByb3Bvc2FsQ29udGV4dBIXCg9pZGVtcG90ZW5jeV9rZXkYBCABKAkSJwoEd2FpdBgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIaChJjb25maXJtYXRpb25fdG9rZW4YBiABKAkiNwoPUHJvcG9zZVJlc3BvbnNlEiQKCGRlY2lzaW9uGAEgASgLMhIuYWVnaXMudjEuRGVjaXNpb24icQoPRXZhbHVhdGVSZXF1ZXN0EiUKBWl0ZW1zGAEgAygLMhYuYWVnaXMudjEuRXZhbHVhdGVJdGVtEiYKAmF0GAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdleHBsYWluGAMgASgIIlAKDEV2YWx1YXRlSXRlbRIeCgVhY3RvchgBIAEoCzIPLmFlZ2lzLnYxLkFjdG9yEiAKBmFjdGlvbhgCIAEoCzIQLmFlZ2lzLnYxLkFjdGlvbiJWChBFdmFsdWF0ZVJlc3BvbnNlEikKC2V2YWx1YXRpb25zGAEgAygLMhQuYWVnaXMudjEuRXZhbHVhdGlvbhIXCg9wb2xpY3lfcmV2aXNpb24YAiABKAkirAIKCkV2YWx1YXRpb24SIgoHb3V0Y29tZRgBIAEoDjIRLmFlZ2lzLnYxLk91dGNvbWUSDgoGcmVhc29uGAIgASgJEicKCnJpc2tfbGV2ZWwYAyABKA4yEy5hZWdpcy52MS5SaXNrTGV2ZWwSEgoKcmlza19zY29yZRgEIAEoARItCg1hcHByb3ZhbF9tb2RlGAUgASgOMhYuYWVnaXMudjEuQXBwcm92YWxNb2RlEhQKDG1hdGNoZWRfcnVsZRgGIAEoCRIsCgtjb25zdHJhaW50cxgHIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSIgoFdHJhY2UYCCADKAsyEy5hZWdpcy52MS5SdWxlVHJhY2USFgoOcnVsZXNfbGVmdF9vdXQYCSABKA0ihAEKCVJ1bGVUcmFjZRIMCgRydWxlGAEgASgJEg8KB21hdGNoZWQYAiABKAgSDgoGcmVhc29uGAMgASgJEiwKCmNvbmRpdGlvbnMYBCADKAsyGC5hZWdpcy52MS5Db25kaXRpb25UcmFjZRIMCgRmaWxlGAUgASgJEgwKBGxpbmUYBiABKA0ibAoOQ29uZGl0aW9uVHJhY2USEQoJY29uZGl0aW9uGAEgASgJEikKBnJlc3VsdBgCIAEoDjIZLmFlZ2lzLnYxLkNvbmRpdGlvblJlc3VsdBIMCgRzZWVuGAMgASgJEg4KBnJlYXNvbhgEIAEoCSJUChRBd2FpdERlY2lzaW9uUmVxdWVzdBITCgtkZWNpc2lvbl9pZBgBIAEoCRInCgR3YWl0GAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIj0KFUF3YWl0RGVjaXNpb25SZXNwb25zZRIkCghkZWNpc2lvbhgBIAEoCzISLmFlZ2lzLnYxLkRlY2lzaW9uIlIKE1JlcG9ydFJlc3VsdFJlcXVlc3QSEwoLZGVjaXNpb25faWQYASABKAkSJgoGcmVzdWx0GAIgASgLMhYuYWVnaXMudjEuQWN0aW9uUmVzdWx0IikKFFJlcG9ydFJlc3VsdFJlc3BvbnNlEhEKCWF1ZGl0X3JlZhgBIAEoCSI8ChVDYW5jZWxQcm9wb3NhbFJlcXVlc3QSEwoLZGVjaXNpb25faWQYASABKAkSDgoGcmVhc29uGAIgASgJIj4KFkNhbmNlbFByb3Bvc2FsUmVzcG9uc2USJAoIZGVjaXNpb24YASABKAsyEi5hZWdpcy52MS5EZWNpc2lvbiqHAQoPQ29uZGl0aW9uUmVzdWx0EiAKHENPTkRJVElPTl9SRVNVTFRfVU5TUEVDSUZJRUQQABIaChZDT05ESVRJT05fUkVTVUxUX0hPTERTEAESGgoWQ09ORElUSU9OX1JFU1VMVF9GQUlMUxACEhoKFkNPTkRJVElPTl9SRVNVTFRfRE9VQlQQAzKWAwoRR292ZXJuYW5jZVNlcnZpY2USPgoHUHJvcG9zZRIYLmFlZ2lzLnYxLlByb3Bvc2VSZXF1ZXN0GhkuYWVnaXMudjEuUHJvcG9zZVJlc3BvbnNlEkYKCEV2YWx1YXRlEhkuYWVnaXMudjEuRXZhbHVhdGVSZXF1ZXN0GhouYWVnaXMudjEuRXZhbHVhdGVSZXNwb25zZSIDkAIBElUKDUF3YWl0RGVjaXNpb24SHi5hZWdpcy52MS5Bd2FpdERlY2lzaW9uUmVxdWVzdBofLmFlZ2lzLnYxLkF3YWl0RGVjaXNpb25SZXNwb25zZSIDkAICEk0KDFJlcG9ydFJlc3VsdBIdLmFlZ2lzLnYxLlJlcG9ydFJlc3VsdFJlcXVlc3QaHi5hZWdpcy52MS5SZXBvcnRSZXN1bHRSZXNwb25zZRJTCg5DYW5jZWxQcm9wb3NhbBIfLmFlZ2lzLnYxLkNhbmNlbFByb3Bvc2FsUmVxdWVzdBogLmFlZ2lzLnYxLkNhbmNlbFByb3Bvc2FsUmVzcG9uc2VCkwEKDGNvbS5hZWdpcy52MUIPR292ZXJuYW5jZVByb3RvUAFaMWdpdGh1Yi5jb20vYWVnaXMtc2lkZWNhci9hZWdpcy9jbGllbnRzL2dvL2FlZ2lzdjGiAgNBWFiqAghBZWdpcy5WMcoCCEFlZ2lzXFYx4gIUQWVnaXNcVjFcR1BCTWV0YWRhdGHqAglBZWdpczo6VjFiBnByb3RvMw", [file_aegis_v1_types, file_google_protobuf_duration, file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
  * A proposal.
@@ -41,9 +41,9 @@ export type ProposeRequest = Message<"aegis.v1.ProposeRequest"> & {
   /**
    * The session and the labels of the proposal.
    *
-   * @generated from field: aegis.v1.Context context = 3;
+   * @generated from field: aegis.v1.ProposalContext context = 3;
    */
-  context?: Context | undefined;
+  context?: ProposalContext | undefined;
 
   /**
    * Makes a retry safe. Calls with the same key within 24 hours are one proposal and get the same decision. Any text
@@ -224,9 +224,9 @@ export type Evaluation = Message<"aegis.v1.Evaluation"> & {
   /**
    * The approval that the policy asks for.
    *
-   * @generated from field: aegis.v1.ApprovalMode approval = 5;
+   * @generated from field: aegis.v1.ApprovalMode approval_mode = 5;
    */
-  approval: ApprovalMode;
+  approvalMode: ApprovalMode;
 
   /**
    * The rule that matched, or `<default>`.
@@ -334,11 +334,11 @@ export type ConditionTrace = Message<"aegis.v1.ConditionTrace"> & {
   condition: string;
 
   /**
-   * `holds`, `does not hold` or `indeterminate`.
+   * Whether the condition holds.
    *
-   * @generated from field: string result = 2;
+   * @generated from field: aegis.v1.ConditionResult result = 2;
    */
-  result: string;
+  result: ConditionResult;
 
   /**
    * The value of the parameter as JSON, masked as the policy says. Empty if the parameter is missing.
@@ -425,39 +425,11 @@ export type ReportResultRequest = Message<"aegis.v1.ReportResultRequest"> & {
   decisionId: string;
 
   /**
-   * The result: SUCCESS, FAILED, SKIPPED or ROLLED_BACK. Required.
+   * The result. Required.
    *
-   * @generated from field: aegis.v1.ResultStatus status = 2;
+   * @generated from field: aegis.v1.ActionResult result = 2;
    */
-  status: ResultStatus;
-
-  /**
-   * The value that the action returned, for the record.
-   *
-   * @generated from field: google.protobuf.Value data = 3;
-   */
-  data?: Value | undefined;
-
-  /**
-   * The error message of the action, for the record.
-   *
-   * @generated from field: string error = 4;
-   */
-  error: string;
-
-  /**
-   * When the action started, by the agent's clock.
-   *
-   * @generated from field: google.protobuf.Timestamp started_at = 5;
-   */
-  startedAt?: Timestamp | undefined;
-
-  /**
-   * When the action ended, by the agent's clock.
-   *
-   * @generated from field: google.protobuf.Timestamp completed_at = 6;
-   */
-  completedAt?: Timestamp | undefined;
+  result?: ActionResult | undefined;
 };
 
 /**
@@ -538,6 +510,47 @@ export const CancelProposalResponseSchema: GenMessage<CancelProposalResponse> = 
   messageDesc(file_aegis_v1_governance, 13);
 
 /**
+ * Whether a condition holds.
+ *
+ * @generated from enum aegis.v1.ConditionResult
+ */
+export enum ConditionResult {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: CONDITION_RESULT_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The condition holds.
+   *
+   * @generated from enum value: CONDITION_RESULT_HOLDS = 1;
+   */
+  HOLDS = 1,
+
+  /**
+   * The condition does not hold.
+   *
+   * @generated from enum value: CONDITION_RESULT_FAILS = 2;
+   */
+  FAILS = 2,
+
+  /**
+   * The parameters do not say whether the condition holds. Doubt never makes the answer less strict.
+   *
+   * @generated from enum value: CONDITION_RESULT_DOUBT = 3;
+   */
+  DOUBT = 3,
+}
+
+/**
+ * Describes the enum aegis.v1.ConditionResult.
+ */
+export const ConditionResultSchema: GenEnum<ConditionResult> = /*@__PURE__*/
+  enumDesc(file_aegis_v1_governance, 0);
+
+/**
  * An agent calls this service. Role: agent.
  *
  * A denial is a value, never an RPC error. An RPC error is neither a denial nor an ALLOW: do not run the action.
@@ -548,9 +561,9 @@ export const GovernanceService: GenService<{
   /**
    * Asks whether an action may run. The daemon makes the record durable before it answers.
    *
-   * Errors: INVALID_ARGUMENT (`BadRequest` names the field; `IDEMPOTENCY_KEY_REUSED`), FAILED_PRECONDITION
-   * (`CONFIRMATION_INVALID`), RESOURCE_EXHAUSTED (`TOO_MANY_PENDING_APPROVALS`, `RATE_LIMITED`), UNAVAILABLE
-   * (`RECORD_UNAVAILABLE`, `NOT_SERVING`).
+   * Errors: INVALID_ARGUMENT (`INVALID_REQUEST`, `IDEMPOTENCY_KEY_REUSED`), PERMISSION_DENIED (`ACTOR_NOT_ALLOWED`),
+   * FAILED_PRECONDITION (`CONFIRMATION_INVALID`), RESOURCE_EXHAUSTED (`TOO_MANY_PENDING_APPROVALS`, `RATE_LIMITED`,
+   * `RECORD_BUSY`), UNAVAILABLE (`RECORD_UNAVAILABLE`, `NOT_SERVING`), UNAUTHENTICATED (`CREDENTIAL_EXPIRED`).
    *
    * @generated from rpc aegis.v1.GovernanceService.Propose
    */
@@ -564,6 +577,8 @@ export const GovernanceService: GenService<{
    *
    * Roles: agent, auditor, admin. `at` and `explain` need auditor or admin.
    *
+   * Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), PERMISSION_DENIED (`ROLE_REQUIRED`, `ACTOR_NOT_ALLOWED`).
+   *
    * @generated from rpc aegis.v1.GovernanceService.Evaluate
    */
   evaluate: {
@@ -575,6 +590,9 @@ export const GovernanceService: GenService<{
    * Waits until the outcome of a decision is no longer ESCALATE, or until `wait` has passed. Safe to repeat. Only the
    * proposer may call it.
    *
+   * Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), NOT_FOUND (`NO_SUCH_DECISION`), UNAVAILABLE (`RECORD_UNAVAILABLE`,
+   * `NOT_SERVING`), UNAUTHENTICATED (`CREDENTIAL_EXPIRED`).
+   *
    * @generated from rpc aegis.v1.GovernanceService.AwaitDecision
    */
   awaitDecision: {
@@ -584,6 +602,9 @@ export const GovernanceService: GenService<{
   },
   /**
    * Reports the result of an allowed action. Safe to repeat with the same report. Only the proposer may call it.
+   *
+   * Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), NOT_FOUND (`NO_SUCH_DECISION`), FAILED_PRECONDITION
+   * (`NOT_REPORTABLE`), RESOURCE_EXHAUSTED (`RECORD_BUSY`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
    *
    * @generated from rpc aegis.v1.GovernanceService.ReportResult
    */
@@ -595,6 +616,9 @@ export const GovernanceService: GenService<{
   /**
    * Withdraws a proposal that still waits for a reviewer or a confirmation. Safe to repeat: the answer is the same
    * decision again. Only the proposer may call it.
+   *
+   * Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), NOT_FOUND (`NO_SUCH_DECISION`), FAILED_PRECONDITION (`NOT_PENDING`,
+   * `ALREADY_DECIDED`, `APPROVAL_EXPIRED`), RESOURCE_EXHAUSTED (`RECORD_BUSY`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
    *
    * @generated from rpc aegis.v1.GovernanceService.CancelProposal
    */

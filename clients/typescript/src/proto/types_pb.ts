@@ -14,7 +14,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file aegis/v1/types.proto.
  */
 export const file_aegis_v1_types: GenFile = /*@__PURE__*/
-  fileDesc("ChRhZWdpcy92MS90eXBlcy5wcm90bxIIYWVnaXMudjEiZAoGQWN0aW9uEgwKBHR5cGUYASABKAkSDgoGdGFyZ2V0GAIgASgJEicKBnBhcmFtcxgDIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSEwoLZGVzY3JpcHRpb24YBCABKAkiIQoFQWN0b3ISCgoCaWQYASABKAkSDAoEdHlwZRgCIAEoCSJHCghJZGVudGl0eRIPCgdzdWJqZWN0GAEgASgJEgsKA2hvdxgCIAEoCRINCgVhY3RvchgDIAEoCRIOCgZncm91cHMYBCADKAkiSAoHQ29udGV4dBISCgpzZXNzaW9uX2lkGAEgASgJEikKCG1ldGFkYXRhGAIgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdCLNBAoIRGVjaXNpb24SEwoLZGVjaXNpb25faWQYASABKAkSIgoHb3V0Y29tZRgCIAEoDjIRLmFlZ2lzLnYxLk91dGNvbWUSDgoGcmVhc29uGAMgASgJEicKCnJpc2tfbGV2ZWwYBCABKA4yEy5hZWdpcy52MS5SaXNrTGV2ZWwSEgoKcmlza19zY29yZRgFIAEoARIUCgxtYXRjaGVkX3J1bGUYBiABKAkSLAoLY29uc3RyYWludHMYByABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EhcKD3BvbGljeV9yZXZpc2lvbhgIIAEoCRItCgl0aW1lc3RhbXAYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCWF1ZGl0X3JlZhgKIAEoCRITCgthcHByb3ZhbF9pZBgLIAEoCRIuCgpleHBpcmVzX2F0GAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIaChJjb25maXJtYXRpb25fdG9rZW4YDSABKAkSFQoNYWN0aW9uX2RpZ2VzdBgOIAEoCRIoCghhcHByb3ZhbBgPIAEoDjIWLmFlZ2lzLnYxLkFwcHJvdmFsTW9kZRIkCgRjb2RlGBAgASgOMhYuYWVnaXMudjEuRGVjaXNpb25Db2RlEhAKCHJlcGxheWVkGBEgASgIEiYKBnJlc3VsdBgSIAEoCzIWLmFlZ2lzLnYxLkFjdGlvblJlc3VsdBIaChJhY3Rpb25fZGlnZXN0X3NhbHQYEyABKAkizQEKDEFjdGlvblJlc3VsdBImCgZzdGF0dXMYASABKA4yFi5hZWdpcy52MS5SZXN1bHRTdGF0dXMSJAoEZGF0YRgCIAEoCzIWLmdvb2dsZS5wcm90b2J1Zi5WYWx1ZRINCgVlcnJvchgDIAEoCRIuCgpzdGFydGVkX2F0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgxjb21wbGV0ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIo4BCgZFbmRpbmcSIgoEa2luZBgBIAEoDjIULmFlZ2lzLnYxLkVuZGluZ0tpbmQSDgoGYWxsb3dzGAIgASgIEgoKAmJ5GAMgASgJEiYKAmF0GAQgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZyZWFzb24YBSABKAkSDAoEY29kZRgGIAEoCSI1CglIZWFydGJlYXQSKAoEdGltZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAqfwoHT3V0Y29tZRIXChNPVVRDT01FX1VOU1BFQ0lGSUVEEAASEQoNT1VUQ09NRV9BTExPVxABEhAKDE9VVENPTUVfREVOWRACEhQKEE9VVENPTUVfRVNDQUxBVEUQAxIgChxPVVRDT01FX1JFUVVJUkVfQ09ORklSTUFUSU9OEAQqgAEKCVJpc2tMZXZlbBIaChZSSVNLX0xFVkVMX1VOU1BFQ0lGSUVEEAASEgoOUklTS19MRVZFTF9MT1cQARIVChFSSVNLX0xFVkVMX01FRElVTRACEhMKD1JJU0tfTEVWRUxfSElHSBADEhcKE1JJU0tfTEVWRUxfQ1JJVElDQUwQBCqUAQoMQXBwcm92YWxNb2RlEh0KGUFQUFJPVkFMX01PREVfVU5TUEVDSUZJRUQQABIWChJBUFBST1ZBTF9NT0RFX0FVVE8QARIZChVBUFBST1ZBTF9NT0RFX0NPTkZJUk0QAhIZChVBUFBST1ZBTF9NT0RFX0FQUFJPVkUQAxIXChNBUFBST1ZBTF9NT0RFX0JMT0NLEAQq7AEKDFJlc3VsdFN0YXR1cxIdChlSRVNVTFRfU1RBVFVTX1VOU1BFQ0lGSUVEEAASGQoVUkVTVUxUX1NUQVRVU19TVUNDRVNTEAESGAoUUkVTVUxUX1NUQVRVU19GQUlMRUQQAhIZChVSRVNVTFRfU1RBVFVTX0JMT0NLRUQQAxIYChRSRVNVTFRfU1RBVFVTX0RFTklFRBAEEhkKFVJFU1VMVF9TVEFUVVNfU0tJUFBFRBAFEh0KGVJFU1VMVF9TVEFUVVNfUk9MTEVEX0JBQ0sQBhIZChVSRVNVTFRfU1RBVFVTX1VOS05PV04QByrhAQoMRGVjaXNpb25Db2RlEh0KGURFQ0lTSU9OX0NPREVfVU5TUEVDSUZJRUQQABIYChRERUNJU0lPTl9DT0RFX1BPTElDWRABEhoKFkRFQ0lTSU9OX0NPREVfUkVWSUVXRVIQAhIZChVERUNJU0lPTl9DT0RFX1RJTUVPVVQQAxIgChxERUNJU0lPTl9DT0RFX1BPTElDWV9DSEFOR0VEEAQSGwoXREVDSVNJT05fQ09ERV9DQU5DRUxMRUQQBRIiCh5ERUNJU0lPTl9DT0RFX0FMUkVBRFlfUkVQT1JURUQQCyqPAQoKRW5kaW5nS2luZBIbChdFTkRJTkdfS0lORF9VTlNQRUNJRklFRBAAEhgKFEVORElOR19LSU5EX0FQUFJPVkVEEAESFgoSRU5ESU5HX0tJTkRfREVOSUVEEAISFwoTRU5ESU5HX0tJTkRfRVhQSVJFRBADEhkKFUVORElOR19LSU5EX0NBTkNFTExFRBAEQo4BCgxjb20uYWVnaXMudjFCClR5cGVzUHJvdG9QAVoxZ2l0aHViLmNvbS9hZWdpcy1zaWRlY2FyL2FlZ2lzL2NsaWVudHMvZ28vYWVnaXN2MaICA0FYWKoCCEFlZ2lzLlYxygIIQWVnaXNcVjHiAhRBZWdpc1xWMVxHUEJNZXRhZGF0YeoCCUFlZ2lzOjpWMWIGcHJvdG8z", [file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("ChRhZWdpcy92MS90eXBlcy5wcm90bxIIYWVnaXMudjEiZAoGQWN0aW9uEgwKBHR5cGUYASABKAkSDgoGdGFyZ2V0GAIgASgJEicKBnBhcmFtcxgDIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSEwoLZGVzY3JpcHRpb24YBCABKAkiIQoFQWN0b3ISCgoCaWQYASABKAkSDAoEdHlwZRgCIAEoCSJKCghJZGVudGl0eRIPCgdzdWJqZWN0GAEgASgJEgsKA2hvdxgCIAEoCRIQCghhY3Rvcl9pZBgDIAEoCRIOCgZncm91cHMYBCADKAkiUAoPUHJvcG9zYWxDb250ZXh0EhIKCnNlc3Npb25faWQYASABKAkSKQoIbWV0YWRhdGEYAiABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0ItIECghEZWNpc2lvbhITCgtkZWNpc2lvbl9pZBgBIAEoCRIiCgdvdXRjb21lGAIgASgOMhEuYWVnaXMudjEuT3V0Y29tZRIOCgZyZWFzb24YAyABKAkSJwoKcmlza19sZXZlbBgEIAEoDjITLmFlZ2lzLnYxLlJpc2tMZXZlbBISCgpyaXNrX3Njb3JlGAUgASgBEhQKDG1hdGNoZWRfcnVsZRgGIAEoCRIsCgtjb25zdHJhaW50cxgHIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSFwoPcG9saWN5X3JldmlzaW9uGAggASgJEi0KCXRpbWVzdGFtcBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJYXVkaXRfcmVmGAogASgJEhMKC2FwcHJvdmFsX2lkGAsgASgJEi4KCmV4cGlyZXNfYXQYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhoKEmNvbmZpcm1hdGlvbl90b2tlbhgNIAEoCRIVCg1hY3Rpb25fZGlnZXN0GA4gASgJEi0KDWFwcHJvdmFsX21vZGUYDyABKA4yFi5hZWdpcy52MS5BcHByb3ZhbE1vZGUSJAoEY29kZRgQIAEoDjIWLmFlZ2lzLnYxLkRlY2lzaW9uQ29kZRIQCghyZXBsYXllZBgRIAEoCBImCgZyZXN1bHQYEiABKAsyFi5hZWdpcy52MS5BY3Rpb25SZXN1bHQSGgoSYWN0aW9uX2RpZ2VzdF9zYWx0GBMgASgJIpECCgxBY3Rpb25SZXN1bHQSJgoGc3RhdHVzGAEgASgOMhYuYWVnaXMudjEuUmVzdWx0U3RhdHVzEiQKBGRhdGEYAiABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUSDQoFZXJyb3IYAyABKAkSLgoKc3RhcnRlZF9hdBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMAoMY29tcGxldGVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtyZXBvcnRlZF9hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJYXVkaXRfcmVmGAcgASgJIn0KBE1hc2sSDAoEcGF0aBgBIAEoCRISCgVzdGFydBgCIAEoDUgAiAEBEhAKA2VuZBgDIAEoDUgBiAEBEg4KBmxlbmd0aBgEIAEoDRIOCgZkaWdlc3QYBSABKAkSDwoHcG9pbnRlchgGIAEoCUIICgZfc3RhcnRCBgoEX2VuZCKwAQoEVm90ZRIPCgd2b3RlX2lkGAEgASgJEiIKB3ZlcmRpY3QYAiABKA4yES5hZWdpcy52MS5WZXJkaWN0Eh4KAmJ5GAMgASgLMhIuYWVnaXMudjEuSWRlbnRpdHkSLAoIdm90ZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBnJlYXNvbhgFIAEoCRIVCg1hY3Rpb25fZGlnZXN0GAcgASgJIqgBCgZFbmRpbmcSIgoEa2luZBgBIAEoDjIULmFlZ2lzLnYxLkVuZGluZ0tpbmQSDgoGYWxsb3dzGAIgASgIEh4KAmJ5GAMgASgLMhIuYWVnaXMudjEuSWRlbnRpdHkSLAoIZW5kZWRfYXQYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBnJlYXNvbhgFIAEoCRIMCgRjb2RlGAYgASgJIjgKCUhlYXJ0YmVhdBIrCgdzZW50X2F0GAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCp/CgdPdXRjb21lEhcKE09VVENPTUVfVU5TUEVDSUZJRUQQABIRCg1PVVRDT01FX0FMTE9XEAESEAoMT1VUQ09NRV9ERU5ZEAISFAoQT1VUQ09NRV9FU0NBTEFURRADEiAKHE9VVENPTUVfUkVRVUlSRV9DT05GSVJNQVRJT04QBCqAAQoJUmlza0xldmVsEhoKFlJJU0tfTEVWRUxfVU5TUEVDSUZJRUQQABISCg5SSVNLX0xFVkVMX0xPVxABEhUKEVJJU0tfTEVWRUxfTUVESVVNEAISEwoPUklTS19MRVZFTF9ISUdIEAMSFwoTUklTS19MRVZFTF9DUklUSUNBTBAEKpQBCgxBcHByb3ZhbE1vZGUSHQoZQVBQUk9WQUxfTU9ERV9VTlNQRUNJRklFRBAAEhYKEkFQUFJPVkFMX01PREVfQVVUTxABEhkKFUFQUFJPVkFMX01PREVfQ09ORklSTRACEhkKFUFQUFJPVkFMX01PREVfQVBQUk9WRRADEhcKE0FQUFJPVkFMX01PREVfQkxPQ0sQBCrsAQoMUmVzdWx0U3RhdHVzEh0KGVJFU1VMVF9TVEFUVVNfVU5TUEVDSUZJRUQQABIZChVSRVNVTFRfU1RBVFVTX1NVQ0NFU1MQARIYChRSRVNVTFRfU1RBVFVTX0ZBSUxFRBACEhkKFVJFU1VMVF9TVEFUVVNfQkxPQ0tFRBADEhgKFFJFU1VMVF9TVEFUVVNfREVOSUVEEAQSGQoVUkVTVUxUX1NUQVRVU19TS0lQUEVEEAUSHQoZUkVTVUxUX1NUQVRVU19ST0xMRURfQkFDSxAGEhkKFVJFU1VMVF9TVEFUVVNfVU5LTk9XThAHKuEBCgxEZWNpc2lvbkNvZGUSHQoZREVDSVNJT05fQ09ERV9VTlNQRUNJRklFRBAAEhgKFERFQ0lTSU9OX0NPREVfUE9MSUNZEAESGgoWREVDSVNJT05fQ09ERV9SRVZJRVdFUhACEhkKFURFQ0lTSU9OX0NPREVfVElNRU9VVBADEiAKHERFQ0lTSU9OX0NPREVfUE9MSUNZX0NIQU5HRUQQBBIbChdERUNJU0lPTl9DT0RFX0NBTkNFTExFRBAFEiIKHkRFQ0lTSU9OX0NPREVfQUxSRUFEWV9SRVBPUlRFRBALKr0BCg1BcHByb3ZhbFN0YXRlEh4KGkFQUFJPVkFMX1NUQVRFX1VOU1BFQ0lGSUVEEAASGgoWQVBQUk9WQUxfU1RBVEVfUEVORElORxABEhsKF0FQUFJPVkFMX1NUQVRFX0FQUFJPVkVEEAISGQoVQVBQUk9WQUxfU1RBVEVfREVOSUVEEAMSGgoWQVBQUk9WQUxfU1RBVEVfRVhQSVJFRBAEEhwKGEFQUFJPVkFMX1NUQVRFX0NBTkNFTExFRBAFKkkKB1ZlcmRpY3QSFwoTVkVSRElDVF9VTlNQRUNJRklFRBAAEhMKD1ZFUkRJQ1RfQVBQUk9WRRABEhAKDFZFUkRJQ1RfREVOWRACKo8BCgpFbmRpbmdLaW5kEhsKF0VORElOR19LSU5EX1VOU1BFQ0lGSUVEEAASGAoURU5ESU5HX0tJTkRfQVBQUk9WRUQQARIWChJFTkRJTkdfS0lORF9ERU5JRUQQAhIXChNFTkRJTkdfS0lORF9FWFBJUkVEEAMSGQoVRU5ESU5HX0tJTkRfQ0FOQ0VMTEVEEARCjgEKDGNvbS5hZWdpcy52MUIKVHlwZXNQcm90b1ABWjFnaXRodWIuY29tL2FlZ2lzLXNpZGVjYXIvYWVnaXMvY2xpZW50cy9nby9hZWdpc3YxogIDQVhYqgIIQWVnaXMuVjHKAghBZWdpc1xWMeICFEFlZ2lzXFYxXEdQQk1ldGFkYXRh6gIJQWVnaXM6OlYxYgZwcm90bzM", [file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
  * What an agent wants to do.
@@ -109,9 +109,9 @@ export type Identity = Message<"aegis.v1.Identity"> & {
   /**
    * The only actor id that the caller may declare. Empty: any.
    *
-   * @generated from field: string actor = 3;
+   * @generated from field: string actor_id = 3;
    */
-  actor: string;
+  actorId: string;
 
   /**
    * The groups that the credential named, for example in the claims of a JWT. At most 256.
@@ -131,9 +131,9 @@ export const IdentitySchema: GenMessage<Identity> = /*@__PURE__*/
 /**
  * The session and the labels of a proposal.
  *
- * @generated from message aegis.v1.Context
+ * @generated from message aegis.v1.ProposalContext
  */
-export type Context = Message<"aegis.v1.Context"> & {
+export type ProposalContext = Message<"aegis.v1.ProposalContext"> & {
   /**
    * The agent's session: one run of an agent. The record can be filtered by it.
    *
@@ -150,10 +150,10 @@ export type Context = Message<"aegis.v1.Context"> & {
 };
 
 /**
- * Describes the message aegis.v1.Context.
- * Use `create(ContextSchema)` to create a new message.
+ * Describes the message aegis.v1.ProposalContext.
+ * Use `create(ProposalContextSchema)` to create a new message.
  */
-export const ContextSchema: GenMessage<Context> = /*@__PURE__*/
+export const ProposalContextSchema: GenMessage<ProposalContext> = /*@__PURE__*/
   messageDesc(file_aegis_v1_types, 3);
 
 /**
@@ -263,9 +263,9 @@ export type Decision = Message<"aegis.v1.Decision"> & {
   /**
    * The approval that the rule asks for.
    *
-   * @generated from field: aegis.v1.ApprovalMode approval = 15;
+   * @generated from field: aegis.v1.ApprovalMode approval_mode = 15;
    */
-  approval: ApprovalMode;
+  approvalMode: ApprovalMode;
 
   /**
    * What made the outcome what it is.
@@ -275,8 +275,8 @@ export type Decision = Message<"aegis.v1.Decision"> & {
   code: DecisionCode;
 
   /**
-   * Whether an earlier proposal with the same idempotency key already got this decision. Run the action only if your own
-   * call was a retry.
+   * Whether an earlier proposal with the same idempotency key already got this decision. Run the action only if your
+   * own call was a retry.
    *
    * @generated from field: bool replayed = 17;
    */
@@ -290,8 +290,8 @@ export type Decision = Message<"aegis.v1.Decision"> & {
   result?: ActionResult | undefined;
 
   /**
-   * What `action_digest` begins with: 32 hex digits. It is not on the record, so a reader cannot test guesses of a masked
-   * value against the digest.
+   * What `action_digest` begins with: 32 hex digits. It is not on the record, so a reader cannot test guesses of a
+   * masked value against the digest.
    *
    * @generated from field: string action_digest_salt = 19;
    */
@@ -306,13 +306,13 @@ export const DecisionSchema: GenMessage<Decision> = /*@__PURE__*/
   messageDesc(file_aegis_v1_types, 4);
 
 /**
- * What became of an action.
+ * What became of an action. The agent reports it; for an action that was not allowed, the daemon sets it.
  *
  * @generated from message aegis.v1.ActionResult
  */
 export type ActionResult = Message<"aegis.v1.ActionResult"> & {
   /**
-   * The result.
+   * The result. In a report: SUCCESS, FAILED, SKIPPED or ROLLED_BACK. Required there.
    *
    * @generated from field: aegis.v1.ResultStatus status = 1;
    */
@@ -345,6 +345,20 @@ export type ActionResult = Message<"aegis.v1.ActionResult"> & {
    * @generated from field: google.protobuf.Timestamp completed_at = 5;
    */
   completedAt?: Timestamp | undefined;
+
+  /**
+   * When the daemon recorded the report. Set by the daemon, ignored in a report. Absent if nothing was reported.
+   *
+   * @generated from field: google.protobuf.Timestamp reported_at = 6;
+   */
+  reportedAt?: Timestamp | undefined;
+
+  /**
+   * The id of the record of the report. Set by the daemon, ignored in a report. Empty if nothing was reported.
+   *
+   * @generated from field: string audit_ref = 7;
+   */
+  auditRef: string;
 };
 
 /**
@@ -353,6 +367,122 @@ export type ActionResult = Message<"aegis.v1.ActionResult"> & {
  */
 export const ActionResultSchema: GenMessage<ActionResult> = /*@__PURE__*/
   messageDesc(file_aegis_v1_types, 5);
+
+/**
+ * A part of an action that is not shown and not stored.
+ *
+ * @generated from message aegis.v1.Mask
+ */
+export type Mask = Message<"aegis.v1.Mask"> & {
+  /**
+   * The path of the parameter, for example `user.token`. A list on the way stands for each of its elements. Empty if the
+   * mask is in the description or the metadata.
+   *
+   * @generated from field: string path = 1;
+   */
+  path: string;
+
+  /**
+   * Where the placeholder begins in the text as shown, in characters (Unicode code points) from 0. Absent, like `end`,
+   * if the whole value is masked.
+   *
+   * @generated from field: optional uint32 start = 2;
+   */
+  start?: number | undefined;
+
+  /**
+   * Where the placeholder ends in the text as shown: the position of the first character after it.
+   *
+   * @generated from field: optional uint32 end = 3;
+   */
+  end?: number | undefined;
+
+  /**
+   * How many characters the placeholder stands for. 0: unknown, on a record without marks.
+   *
+   * @generated from field: uint32 length = 4;
+   */
+  length: number;
+
+  /**
+   * The digest of the masked value. Equal values in one store have equal digests. The digest is keyed with a secret of
+   * the store, so nobody can guess a value and compare. Only in audit rows, and only of the first 64 parameters.
+   *
+   * @generated from field: string digest = 5;
+   */
+  digest: string;
+
+  /**
+   * Where the value stands: a JSON pointer (RFC 6901) that begins with `/params`, `/metadata` or `/description`. A text
+   * that looks like a placeholder and has no mask was sent so. Empty on a record without marks.
+   *
+   * @generated from field: string pointer = 6;
+   */
+  pointer: string;
+};
+
+/**
+ * Describes the message aegis.v1.Mask.
+ * Use `create(MaskSchema)` to create a new message.
+ */
+export const MaskSchema: GenMessage<Mask> = /*@__PURE__*/
+  messageDesc(file_aegis_v1_types, 6);
+
+/**
+ * The vote of a reviewer.
+ *
+ * @generated from message aegis.v1.Vote
+ */
+export type Vote = Message<"aegis.v1.Vote"> & {
+  /**
+   * The id of the vote: the id of its record, `aud_` and a UUIDv7.
+   *
+   * @generated from field: string vote_id = 1;
+   */
+  voteId: string;
+
+  /**
+   * What the reviewer decided.
+   *
+   * @generated from field: aegis.v1.Verdict verdict = 2;
+   */
+  verdict: Verdict;
+
+  /**
+   * The reviewer, as authenticated.
+   *
+   * @generated from field: aegis.v1.Identity by = 3;
+   */
+  by?: Identity | undefined;
+
+  /**
+   * When the reviewer voted.
+   *
+   * @generated from field: google.protobuf.Timestamp voted_at = 4;
+   */
+  votedAt?: Timestamp | undefined;
+
+  /**
+   * The reason that the reviewer gave.
+   *
+   * @generated from field: string reason = 5;
+   */
+  reason: string;
+
+  /**
+   * The `action_digest` that the reviewer sent: what the reviewer saw.
+   *
+   * @generated from field: string action_digest = 7;
+   */
+  actionDigest: string;
+};
+
+/**
+ * Describes the message aegis.v1.Vote.
+ * Use `create(VoteSchema)` to create a new message.
+ */
+export const VoteSchema: GenMessage<Vote> = /*@__PURE__*/
+  messageDesc(file_aegis_v1_types, 7);
 
 /**
  * How an approval ended. An approval ends exactly once.
@@ -375,18 +505,18 @@ export type Ending = Message<"aegis.v1.Ending"> & {
   allows: boolean;
 
   /**
-   * The authenticated subject who ended the approval. Empty if it expired or the policy ended it.
+   * Who ended the approval, as authenticated. Absent if it expired or the policy ended it.
    *
-   * @generated from field: string by = 3;
+   * @generated from field: aegis.v1.Identity by = 3;
    */
-  by: string;
+  by?: Identity | undefined;
 
   /**
    * When the approval ended.
    *
-   * @generated from field: google.protobuf.Timestamp at = 4;
+   * @generated from field: google.protobuf.Timestamp ended_at = 4;
    */
-  at?: Timestamp | undefined;
+  endedAt?: Timestamp | undefined;
 
   /**
    * The reason, written by the reviewer or the daemon.
@@ -408,7 +538,7 @@ export type Ending = Message<"aegis.v1.Ending"> & {
  * Use `create(EndingSchema)` to create a new message.
  */
 export const EndingSchema: GenMessage<Ending> = /*@__PURE__*/
-  messageDesc(file_aegis_v1_types, 6);
+  messageDesc(file_aegis_v1_types, 8);
 
 /**
  * Sent on an idle stream, so that a client knows that the stream is alive.
@@ -417,11 +547,11 @@ export const EndingSchema: GenMessage<Ending> = /*@__PURE__*/
  */
 export type Heartbeat = Message<"aegis.v1.Heartbeat"> & {
   /**
-   * The time by the daemon's clock.
+   * When the daemon sent it, by its clock.
    *
-   * @generated from field: google.protobuf.Timestamp time = 1;
+   * @generated from field: google.protobuf.Timestamp sent_at = 1;
    */
-  time?: Timestamp | undefined;
+  sentAt?: Timestamp | undefined;
 };
 
 /**
@@ -429,7 +559,7 @@ export type Heartbeat = Message<"aegis.v1.Heartbeat"> & {
  * Use `create(HeartbeatSchema)` to create a new message.
  */
 export const HeartbeatSchema: GenMessage<Heartbeat> = /*@__PURE__*/
-  messageDesc(file_aegis_v1_types, 7);
+  messageDesc(file_aegis_v1_types, 9);
 
 /**
  * The answer to a proposal.
@@ -486,7 +616,7 @@ export const OutcomeSchema: GenEnum<Outcome> = /*@__PURE__*/
  */
 export enum RiskLevel {
   /**
-   * Never sent by the daemon; in a filter it means any.
+   * Never sent by the daemon. In `min_risk_level` it means any.
    *
    * @generated from enum value: RISK_LEVEL_UNSPECIFIED = 0;
    */
@@ -534,7 +664,7 @@ export const RiskLevelSchema: GenEnum<RiskLevel> = /*@__PURE__*/
  */
 export enum ApprovalMode {
   /**
-   * Never sent by the daemon; in a filter it means any.
+   * Never sent by the daemon.
    *
    * @generated from enum value: APPROVAL_MODE_UNSPECIFIED = 0;
    */
@@ -582,7 +712,7 @@ export const ApprovalModeSchema: GenEnum<ApprovalMode> = /*@__PURE__*/
  */
 export enum ResultStatus {
   /**
-   * Never sent in a report. On a row: the result is not known yet.
+   * Never sent.
    *
    * @generated from enum value: RESULT_STATUS_UNSPECIFIED = 0;
    */
@@ -693,7 +823,8 @@ export enum DecisionCode {
   CANCELLED = 5,
 
   /**
-   * The action was allowed, and its result is reported already: an ALLOW is for one run. `result` has what was reported.
+   * The action was allowed, and its result is reported already: an ALLOW is for one run. `result` has what was
+   * reported.
    *
    * @generated from enum value: DECISION_CODE_ALREADY_REPORTED = 11;
    */
@@ -705,6 +836,95 @@ export enum DecisionCode {
  */
 export const DecisionCodeSchema: GenEnum<DecisionCode> = /*@__PURE__*/
   enumDesc(file_aegis_v1_types, 4);
+
+/**
+ * The state of an approval.
+ *
+ * @generated from enum aegis.v1.ApprovalState
+ */
+export enum ApprovalState {
+  /**
+   * Never sent. A client that receives a value that it does not know shows it as text, never as pending.
+   *
+   * @generated from enum value: APPROVAL_STATE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Reviewers may still answer.
+   *
+   * @generated from enum value: APPROVAL_STATE_PENDING = 1;
+   */
+  PENDING = 1,
+
+  /**
+   * A reviewer approved.
+   *
+   * @generated from enum value: APPROVAL_STATE_APPROVED = 2;
+   */
+  APPROVED = 2,
+
+  /**
+   * A reviewer denied, or the policy in force now blocks the action.
+   *
+   * @generated from enum value: APPROVAL_STATE_DENIED = 3;
+   */
+  DENIED = 3,
+
+  /**
+   * Nobody answered in time.
+   *
+   * @generated from enum value: APPROVAL_STATE_EXPIRED = 4;
+   */
+  EXPIRED = 4,
+
+  /**
+   * The proposer withdrew the proposal.
+   *
+   * @generated from enum value: APPROVAL_STATE_CANCELLED = 5;
+   */
+  CANCELLED = 5,
+}
+
+/**
+ * Describes the enum aegis.v1.ApprovalState.
+ */
+export const ApprovalStateSchema: GenEnum<ApprovalState> = /*@__PURE__*/
+  enumDesc(file_aegis_v1_types, 5);
+
+/**
+ * What a reviewer decides.
+ *
+ * @generated from enum aegis.v1.Verdict
+ */
+export enum Verdict {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: VERDICT_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The action may run.
+   *
+   * @generated from enum value: VERDICT_APPROVE = 1;
+   */
+  APPROVE = 1,
+
+  /**
+   * The action must not run.
+   *
+   * @generated from enum value: VERDICT_DENY = 2;
+   */
+  DENY = 2,
+}
+
+/**
+ * Describes the enum aegis.v1.Verdict.
+ */
+export const VerdictSchema: GenEnum<Verdict> = /*@__PURE__*/
+  enumDesc(file_aegis_v1_types, 6);
 
 /**
  * How an approval ended.
@@ -752,5 +972,5 @@ export enum EndingKind {
  * Describes the enum aegis.v1.EndingKind.
  */
 export const EndingKindSchema: GenEnum<EndingKind> = /*@__PURE__*/
-  enumDesc(file_aegis_v1_types, 5);
+  enumDesc(file_aegis_v1_types, 7);
 

@@ -58,7 +58,7 @@ export interface Actor {
 }
 
 /** Where a proposal comes from. */
-export interface Context {
+export interface ProposalContext {
     /** The agent's session: what one run of an agent did is found by it. */
     readonly sessionId?: string | undefined;
     /** Free labels that go to the record. Checked as parameters are. */
@@ -68,7 +68,7 @@ export interface Context {
 /**
  * A context as it is given to this package. `session_id` is taken for `sessionId`, as in the other SDKs.
  */
-export type ContextInput = Context & {
+export type ProposalContextInput = ProposalContext & {
     /** The same as `sessionId`. */
     readonly session_id?: string | undefined;
 };
@@ -79,6 +79,27 @@ export interface Identity {
     readonly subject: string;
     /** How it was established: `anonymous`, `unix_peer`, `bootstrap_credential`, `token`, `certificate`, `jwt`. */
     readonly how: string;
-    /** The one actor that the credential may act for. Empty: any. */
-    readonly actor: string;
+    /** The one actor id that the credential may declare. Empty: any. */
+    readonly actorId: string;
+    /** The groups that the credential named, for example in the claims of a JWT. */
+    readonly groups: readonly string[];
+}
+
+/** A part of an action that is not shown and not stored. */
+export interface Mask {
+    /** The path of the parameter, for example `user.token`. A list on the way stands for each of its elements. */
+    readonly path: string;
+    /**
+     * Where the placeholder begins in the text as shown, in characters (code points) from 0; `undefined`, like `end`,
+     * where the whole value is masked.
+     */
+    readonly start: number | undefined;
+    /** Where the placeholder ends: the position of the first character after it. */
+    readonly end: number | undefined;
+    /** How many characters the placeholder stands for. 0: unknown, as the path leads to several values. */
+    readonly length: number;
+    /**
+     * The digest of the masked value, in rows of the record: equal values of one store have equal digests. Else empty.
+     */
+    readonly digest: string;
 }

@@ -1,9 +1,31 @@
 /** Questions put to reviewers. */
-import type { Action, Actor, Identity, JsonObject } from "./action.js";
+import type { Action, Actor, Identity, JsonObject, Mask } from "./action.js";
 import type { Outcome, ResultStatus, RiskLevel } from "./decision.js";
 
 /** How an approval ended. */
 export type EndingKind = "approved" | "denied" | "expired" | "cancelled";
+
+/** Where an approval stands. One that this version does not know is passed on as text, and is not pending. */
+export type ApprovalState = "pending" | EndingKind;
+
+/** What a reviewer decides. */
+export type Verdict = "approve" | "deny";
+
+/** The vote of a reviewer. */
+export interface Vote {
+    /** Names it: the id of its record. */
+    readonly voteId: string;
+    /** What the reviewer decided. */
+    readonly verdict: Verdict;
+    /** The reviewer, as authenticated. */
+    readonly by: Identity;
+    /** When: RFC 3339, UTC. */
+    readonly votedAt: string;
+    /** Why, in the reviewer's words. */
+    readonly reason: string;
+    /** The digest that the reviewer sent: what was shown. */
+    readonly actionDigest: string;
+}
 
 /** The end of an approval. There is exactly one. */
 export interface Ending {
@@ -11,10 +33,10 @@ export interface Ending {
     readonly kind: EndingKind;
     /** Whether the action may run now. */
     readonly allows: boolean;
-    /** The authenticated subject who ended it. Empty where time or the policy did. */
-    readonly by: string;
+    /** Who ended it, as authenticated; `undefined` where time or the policy did. */
+    readonly by: Identity | undefined;
     /** When: RFC 3339, UTC. */
-    readonly at: string;
+    readonly endedAt: string;
     /** Why, in the reviewer's words or the daemon's. */
     readonly reason: string;
     /** Where the daemon itself decided: `POLICY_CHANGED` or `TIMEOUT`. Else empty. */
@@ -24,7 +46,7 @@ export interface Ending {
 /** Something that a session did before. */
 export interface SessionAction {
     /** When it was decided: RFC 3339, UTC. */
-    readonly time: string;
+    readonly decidedAt: string;
     /** The kind of action. */
     readonly type: string;
     /** What it acted on. */
@@ -32,7 +54,7 @@ export interface SessionAction {
     /** How it was answered, as it stands. */
     readonly outcome: Outcome;
     /** What became of it; `undefined` while nothing can be said. */
-    readonly status: ResultStatus | undefined;
+    readonly resultStatus: ResultStatus | undefined;
 }
 
 /**
@@ -51,8 +73,8 @@ export interface Approval {
     readonly identity: Identity;
     /** What is proposed. Masked parameters read `[masked, N characters]`. */
     readonly action: Action;
-    /** The parameters that are masked. */
-    readonly masked: readonly string[];
+    /** What is masked in the action, and where it stands. */
+    readonly masked: readonly Mask[];
     /** The agent's session, or empty. */
     readonly sessionId: string;
     /** The labels that came with the proposal. */
@@ -73,29 +95,60 @@ export interface Approval {
     readonly expiresAt: string;
     /** Whether the action may run when nobody answers. */
     readonly timeoutAllows: boolean;
+    /** Where it stands. */
+    readonly state: ApprovalState;
+    /** The votes of reviewers, oldest first. */
+    readonly votes: readonly Vote[];
+    /** 1 when it was made, and one more with each change: of two messages about it, the higher one is newer. */
+    readonly version: number;
+    /** Whether the proposer still waits for the answer; `undefined` where that is not known. */
+    readonly callerWaiting: boolean | undefined;
     /** How it ended; `undefined` while it is pending. */
     readonly ending: Ending | undefined;
     /** What this session did before, newest first, at most 10 rows. Only from `getApproval`. */
     readonly history: readonly SessionAction[];
 }
 
-/** Which approvals are asked for. Every part that is set must hold; texts match exactly. */
+/**
+ * Which approvals are asked for. Every part that is set must hold; of a list, one of its items. Globs are those of the
+ * policy: a text without `*`, `?` and `[…]` matches exactly, as every other text does.
+ */
 export interface ApprovalFilter {
     /** The session. */
     readonly sessionId?: string | undefined;
-    /** The action's type. */
+    /** A glob that the action's type matches. */
     readonly actionType?: string | undefined;
-    /** The declared actor. */
-    readonly actorId?: string | undefined;
+    /** A glob that the action's target matches. */
+    readonly target?: string | undefined;
+    /** One of these risks. */
+    readonly riskLevels?: readonly RiskLevel[] | undefined;
     /** At least this risk. */
     readonly minRiskLevel?: RiskLevel | undefined;
+    /** The proposer, as declared. */
+    readonly actorId?: string | undefined;
+    /** The proposer, as authenticated. */
+    readonly subject?: string | undefined;
+    /** A reviewer who voted, as authenticated. Not on a stream: nobody has voted on what is pending. */
+    readonly approver?: string | undefined;
+    /** The rule that matched. */
+    readonly matchedRule?: string | undefined;
+    /** Not before this moment. */
+    readonly since?: Date | undefined;
+    /** Not after this moment. */
+    readonly until?: Date | undefined;
+}
+
+/** Which approvals a list has. */
+export interface ListApprovalsFilter extends ApprovalFilter {
+    /** Where they stand: one of these. What is pending. */
+    readonly states?: readonly ApprovalState[] | undefined;
 }
 
 /** An approval has come or gone. */
 export interface ApprovalChange {
     /**
-     * `pending`: it waits; part of a snapshot before `snapshot_complete`, new after it. `ended`: it has ended, forget
-     * it.
+     * `pending`: it waits; part of a snapshot before `snapshot_complete`, new or changed after it. `ended`: it has
+     * ended, forget it.
      */
     readonly kind: "pending" | "ended";
     /** The approval. */

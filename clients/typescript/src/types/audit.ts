@@ -1,52 +1,38 @@
 /** The record, as an auditor reads it. */
-import type { Action, Actor, Identity, Json, JsonObject } from "./action.js";
-import type { Ending } from "./approval.js";
-import type { ApprovalMode, Outcome, ResultStatus, RiskLevel } from "./decision.js";
+import type { Action, Actor, Identity, JsonObject, Mask } from "./action.js";
+import type { ApprovalFilter, Ending } from "./approval.js";
+import type { ActionResult, ApprovalMode, Outcome, ResultStatus, RiskLevel } from "./decision.js";
 
-/** Which rows of the record are asked for. Every part that is set must hold; texts match exactly. */
-export interface AuditFilter {
-    /** The session. */
-    readonly sessionId?: string | undefined;
-    /** The action's type. */
-    readonly actionType?: string | undefined;
-    /** The action's target. */
-    readonly actionTarget?: string | undefined;
-    /** The risk level. */
-    readonly riskLevel?: RiskLevel | undefined;
-    /** What the policy asked for. */
-    readonly approval?: ApprovalMode | undefined;
-    /** The outcome as it stands. */
-    readonly outcome?: Outcome | undefined;
-    /** What became of the action. */
-    readonly resultStatus?: ResultStatus | undefined;
-    /** The declared actor. */
-    readonly actorId?: string | undefined;
+/** Which rows of the record are asked for: as approvals are, and more. */
+export interface AuditFilter extends ApprovalFilter {
+    /** What the policy asked for: one of these. */
+    readonly approvalModes?: readonly ApprovalMode[] | undefined;
+    /** The outcome as it stands: one of these. */
+    readonly outcomes?: readonly Outcome[] | undefined;
+    /** What became of the action: one of these. */
+    readonly resultStatuses?: readonly ResultStatus[] | undefined;
     /** The decision. */
     readonly decisionId?: string | undefined;
-    /** The rule that matched. */
-    readonly matchedRule?: string | undefined;
-    /** Not before this moment. */
-    readonly since?: Date | undefined;
-    /** Not after this moment. */
-    readonly until?: Date | undefined;
+    /** A record: the row of the decision that it is about. */
+    readonly auditRef?: string | undefined;
 }
 
 /** One decision with its approval and result folded in. */
 export interface AuditRow {
     /** Its place among the decisions, from 1. */
-    readonly id: number;
+    readonly number: number;
     /** The session, or empty. */
     readonly sessionId: string;
     /** When the decision was given: RFC 3339, UTC. */
     readonly timestamp: string;
     /** What was proposed, masked as the policy says. */
     readonly action: Action;
-    /** The parameters that are masked. */
-    readonly masked: readonly string[];
+    /** What is masked in the action, and where it stands. */
+    readonly masked: readonly Mask[];
     /** How dangerous the policy said it was. */
     readonly riskLevel: RiskLevel;
     /** What the policy asked for. */
-    readonly approval: ApprovalMode;
+    readonly approvalMode: ApprovalMode;
     /** The rule that matched, or `<default>`. */
     readonly matchedRule: string;
     /** The outcome as it stands. */
@@ -56,11 +42,7 @@ export interface AuditRow {
     /** How the approval ended; `undefined` where none was needed or it is pending. */
     readonly ending: Ending | undefined;
     /** What became of the action; `undefined` while nothing can be said. */
-    readonly resultStatus: ResultStatus | undefined;
-    /** What the action returned; `undefined` where nothing was reported. */
-    readonly resultData: Json | undefined;
-    /** What went wrong, or empty. */
-    readonly resultError: string;
+    readonly result: ActionResult | undefined;
     /** The decision. */
     readonly decisionId: string;
     /** The approval, where there was one. */
@@ -79,8 +61,14 @@ export interface AuditRow {
     readonly metadata: JsonObject;
     /** The W3C trace id of the call, or empty. */
     readonly traceId: string;
-    /** Digests of the masked parameters, by their name: equal values of one store have equal digests. */
-    readonly maskedDigests: Readonly<Record<string, string>>;
     /** Whether the decision was taken off the record, by an admin or by its age: what it said reads `[redacted]`. */
     readonly redacted: boolean;
+}
+
+/** A row that came before no longer matches the filter. */
+export interface RowLeft {
+    /** The row's number. */
+    readonly number: number;
+    /** The decision. */
+    readonly decisionId: string;
 }

@@ -27,7 +27,10 @@ export type DecisionCode =
     | "ALREADY_REPORTED"
     | (string & Record<never, never>);
 
-/** What was reported of an action, as it is on the record. */
+/**
+ * What became of an action, as it is on the record: what was reported, or what the daemon says of one that did not
+ * run.
+ */
 export interface ActionResult {
     /** What became of it. */
     readonly status: ResultStatus;
@@ -39,6 +42,10 @@ export interface ActionResult {
     readonly startedAt: string | undefined;
     /** When it was over: RFC 3339, UTC. */
     readonly completedAt: string | undefined;
+    /** When the daemon recorded the report: RFC 3339, UTC; `undefined` where nothing was reported. */
+    readonly reportedAt: string | undefined;
+    /** The record of the report; `undefined` where nothing was reported. */
+    readonly auditRef: string | undefined;
 }
 
 /** The answer to a proposal, whole. */
@@ -61,7 +68,7 @@ export interface Decision {
     /** The risk as a number from 0 to 1: 0.2, 0.5, 0.8 or 1.0. */
     readonly riskScore: number;
     /** What the rule asks for. */
-    readonly approval: ApprovalMode;
+    readonly approvalMode: ApprovalMode;
     /** The rule that matched, or `<default>`. */
     readonly matchedRule: string;
     /** What the policy hands to the agent, for example `{ max_rows: 100 }`. */
@@ -86,12 +93,15 @@ export interface Decision {
     readonly confirmationToken: string | undefined;
 }
 
+/** Whether a condition holds. `doubt`: the parameters do not say. */
+export type ConditionResult = "holds" | "fails" | "doubt";
+
 /** How one condition fared. */
 export interface ConditionTrace {
     /** Where it stands and what it asks for. */
     readonly condition: string;
-    /** `holds`, `does not hold` or `indeterminate`. */
-    readonly result: string;
+    /** Whether it holds. */
+    readonly result: ConditionResult;
     /** The value seen, as JSON; empty where there is none. */
     readonly seen: string;
     /** Why, where the result does not say it all. */
@@ -125,7 +135,7 @@ export interface Evaluation {
     /** The risk as a number from 0 to 1. */
     readonly riskScore: number;
     /** What the policy asks for. */
-    readonly approval: ApprovalMode;
+    readonly approvalMode: ApprovalMode;
     /** The rule that matched, or `<default>`. */
     readonly matchedRule: string;
     /** What the policy hands to the agent. */

@@ -3,8 +3,7 @@ import { create, fromJson } from "@bufbuild/protobuf";
 import { type Value, ValueSchema } from "@bufbuild/protobuf/wkt";
 import { checkedObject, text } from "../json.js";
 import * as pb from "../proto/types_pb.js";
-import type { Action, Actor, ContextInput, Identity, Json, JsonObject } from "../types.js";
-import { required } from "./words.js";
+import type { Action, Actor, ProposalContextInput, Identity, Json, JsonObject, Mask } from "../types.js";
 
 /** What is proposed, as it is sent. */
 export function actionToWire(action: Action): pb.Action {
@@ -19,10 +18,10 @@ export function actorToWire(actor: Actor | undefined): pb.Actor {
 }
 
 /** Where a proposal comes from, as it is sent. */
-export function contextToWire(context: ContextInput | undefined): pb.Context {
+export function contextToWire(context: ProposalContextInput | undefined): pb.ProposalContext {
     const sessionId = text(context?.sessionId ?? context?.session_id ?? "", "context.sessionId");
     const metadata = checkedObject(context?.metadata ?? {}, "context.metadata");
-    return create(pb.ContextSchema, { sessionId, metadata: mutable(metadata) });
+    return create(pb.ProposalContextSchema, { sessionId, metadata: mutable(metadata) });
 }
 
 /** protobuf-es has no read-only JSON; it does not change what it is given. */
@@ -36,8 +35,8 @@ export function valueToWire(value: Json): Value {
 }
 
 export function actionFromWire(message: pb.Action | undefined): Action {
-    const { type, target, params, description } = required(message, "an action");
-    return { type, target, params: params ?? {}, description };
+    const { type = "", target = "", params = {}, description = "" } = message ?? {};
+    return { type, target, params, description };
 }
 
 export function actorFromWire(message: pb.Actor | undefined): Required<Actor> {
@@ -45,5 +44,11 @@ export function actorFromWire(message: pb.Actor | undefined): Required<Actor> {
 }
 
 export function identityFromWire(message: pb.Identity | undefined): Identity {
-    return { subject: message?.subject ?? "", how: message?.how ?? "", actor: message?.actor ?? "" };
+    const { subject = "", how = "", actorId = "", groups = [] } = message ?? {};
+    return { subject, how, actorId, groups };
+}
+
+/** What is masked in an action. */
+export function masksFromWire(messages: readonly pb.Mask[]): Mask[] {
+    return messages.map(({ path, start, end, length, digest }) => ({ path, start, end, length, digest }));
 }

@@ -1,15 +1,15 @@
 /** Rows of the record: from protobuf, and the filters for them. */
-import { create, toJson } from "@bufbuild/protobuf";
-import { timestampFromDate, ValueSchema } from "@bufbuild/protobuf/wkt";
+import { create } from "@bufbuild/protobuf";
 import * as auditPb from "../proto/audit_pb.js";
 import type * as pb from "../proto/types_pb.js";
-import type { AuditFilter, AuditRow, Json } from "../types.js";
-import { actionFromWire, actorFromWire, identityFromWire } from "./action.js";
-import { endingFromWire, resultStatus } from "./approval.js";
+import type { AuditFilter, AuditRow } from "../types.js";
+import { actionFromWire, actorFromWire, identityFromWire, masksFromWire } from "./action.js";
+import { endingFromWire, sharedFilter } from "./approval.js";
+import { resultFromWire } from "./result.js";
 import {
     APPROVAL_MODES,
     frozen,
-    numberOf,
+    numbersOf,
     optional,
     OUTCOMES,
     RESULT_STATUSES,
@@ -21,38 +21,30 @@ import {
 /** Which rows of the record are asked for, as it is sent. */
 export function auditFilterToWire(filter: AuditFilter): auditPb.AuditFilter {
     return create(auditPb.AuditFilterSchema, {
-        sessionId: filter.sessionId ?? "",
-        actionType: filter.actionType ?? "",
-        actionTarget: filter.actionTarget ?? "",
-        riskLevel: numberOf<pb.RiskLevel>(RISK_LEVELS, filter.riskLevel, "riskLevel"),
-        approval: numberOf<pb.ApprovalMode>(APPROVAL_MODES, filter.approval, "approval"),
-        outcome: numberOf<pb.Outcome>(OUTCOMES, filter.outcome, "outcome"),
-        resultStatus: numberOf<pb.ResultStatus>(RESULT_STATUSES, filter.resultStatus, "resultStatus"),
-        actorId: filter.actorId ?? "",
+        ...sharedFilter(filter),
+        approvalModes: numbersOf<pb.ApprovalMode>(APPROVAL_MODES, filter.approvalModes, "approvalModes"),
+        outcomes: numbersOf<pb.Outcome>(OUTCOMES, filter.outcomes, "outcomes"),
+        resultStatuses: numbersOf<pb.ResultStatus>(RESULT_STATUSES, filter.resultStatuses, "resultStatuses"),
         decisionId: filter.decisionId ?? "",
-        matchedRule: filter.matchedRule ?? "",
-        ...(filter.since && { since: timestampFromDate(filter.since) }),
-        ...(filter.until && { until: timestampFromDate(filter.until) }),
+        auditRef: filter.auditRef ?? "",
     });
 }
 
 /** A row of the record, frozen. */
 export function auditRowFromWire(row: auditPb.AuditRow): AuditRow {
     return frozen({
-        id: Number(row.id),
+        number: Number(row.number),
         sessionId: row.sessionId,
         timestamp: time(row.timestamp),
         action: actionFromWire(row.action),
-        masked: row.masked,
+        masked: masksFromWire(row.masked),
         riskLevel: word(RISK_LEVELS, row.riskLevel),
-        approval: word(APPROVAL_MODES, row.approval),
+        approvalMode: word(APPROVAL_MODES, row.approvalMode),
         matchedRule: row.matchedRule,
         outcome: word(OUTCOMES, row.outcome),
         reason: row.reason,
         ending: endingFromWire(row.ending),
-        resultStatus: resultStatus(row.resultStatus),
-        resultData: row.resultData && (toJson(ValueSchema, row.resultData) as Json),
-        resultError: row.resultError,
+        result: resultFromWire(row.result),
         decisionId: row.decisionId,
         approvalId: optional(row.approvalId),
         actor: actorFromWire(row.actor),
@@ -62,7 +54,6 @@ export function auditRowFromWire(row: auditPb.AuditRow): AuditRow {
         auditRef: row.auditRef,
         metadata: row.metadata ?? {},
         traceId: row.traceId,
-        maskedDigests: row.maskedDigests,
         redacted: row.redacted,
     });
 }

@@ -1,18 +1,17 @@
 /** Decisions, evaluations and what an agent reports: from protobuf, and to it. */
-import { toJson } from "@bufbuild/protobuf";
-import { ValueSchema } from "@bufbuild/protobuf/wkt";
 import { GovernanceError } from "../errors.js";
 import type * as governancePb from "../proto/governance_pb.js";
 import * as pb from "../proto/types_pb.js";
-import type { ActionResult, Decision, Evaluation, ReportStatus } from "../types.js";
+import type { Decision, Evaluation, ReportStatus } from "../types.js";
+import { resultFromWire } from "./result.js";
 import {
     APPROVAL_MODES,
+    CONDITION_RESULTS,
     DECISION_CODES,
     frozen,
     optional,
     outcome,
     required,
-    RESULT_STATUSES,
     RISK_LEVELS,
     time,
     word,
@@ -45,7 +44,7 @@ export function decisionFromWire(message: pb.Decision | undefined): Decision {
         reason: decision.reason,
         riskLevel: word(RISK_LEVELS, decision.riskLevel),
         riskScore: decision.riskScore,
-        approval: word(APPROVAL_MODES, decision.approval),
+        approvalMode: word(APPROVAL_MODES, decision.approvalMode),
         matchedRule: decision.matchedRule,
         constraints: decision.constraints ?? {},
         policyRevision: decision.policyRevision,
@@ -60,19 +59,6 @@ export function decisionFromWire(message: pb.Decision | undefined): Decision {
     });
 }
 
-/** What was reported. */
-function resultFromWire(message: pb.ActionResult | undefined): ActionResult | undefined {
-    if (message === undefined) return undefined;
-    const { status, data, error, startedAt, completedAt } = message;
-    return {
-        status: word(RESULT_STATUSES, status),
-        data: data === undefined ? undefined : toJson(ValueSchema, data),
-        error,
-        startedAt: optional(time(startedAt)),
-        completedAt: optional(time(completedAt)),
-    };
-}
-
 /** What the policy would answer, frozen. */
 export function evaluationFromWire(message: governancePb.Evaluation, policyRevision: string): Evaluation {
     return frozen({
@@ -80,7 +66,7 @@ export function evaluationFromWire(message: governancePb.Evaluation, policyRevis
         reason: message.reason,
         riskLevel: word(RISK_LEVELS, message.riskLevel),
         riskScore: message.riskScore,
-        approval: word(APPROVAL_MODES, message.approval),
+        approvalMode: word(APPROVAL_MODES, message.approvalMode),
         matchedRule: message.matchedRule,
         constraints: message.constraints ?? {},
         policyRevision,
@@ -90,7 +76,7 @@ export function evaluationFromWire(message: governancePb.Evaluation, policyRevis
             reason,
             conditions: conditions.map(({ condition, result, seen, reason: why }) => ({
                 condition,
-                result,
+                result: word(CONDITION_RESULTS, result),
                 seen,
                 reason: why,
             })),

@@ -3,6 +3,8 @@ import { toJson } from "@bufbuild/protobuf";
 import { type Timestamp, TimestampSchema } from "@bufbuild/protobuf/wkt";
 import { GovernanceError } from "../errors.js";
 import * as pb from "../proto/types_pb.js";
+import { ConditionResult } from "../proto/governance_pb.js";
+import type * as types from "../types.js";
 import type { ApprovalMode, DecisionCode, EndingKind, Outcome, ResultStatus, RiskLevel } from "../types.js";
 
 export const OUTCOMES: Readonly<Record<number, Outcome>> = {
@@ -52,13 +54,35 @@ export const ENDING_KINDS: Readonly<Record<number, EndingKind>> = {
     [pb.EndingKind.CANCELLED]: "cancelled",
 };
 
+export const APPROVAL_STATES: Readonly<Record<number, types.ApprovalState>> = {
+    [pb.ApprovalState.PENDING]: "pending",
+    [pb.ApprovalState.APPROVED]: "approved",
+    [pb.ApprovalState.DENIED]: "denied",
+    [pb.ApprovalState.EXPIRED]: "expired",
+    [pb.ApprovalState.CANCELLED]: "cancelled",
+};
+
+export const VERDICTS: Readonly<Record<number, types.Verdict>> = {
+    [pb.Verdict.APPROVE]: "approve",
+    [pb.Verdict.DENY]: "deny",
+};
+
+export const CONDITION_RESULTS: Readonly<Record<number, types.ConditionResult>> = {
+    [ConditionResult.HOLDS]: "holds",
+    [ConditionResult.FAILS]: "fails",
+    [ConditionResult.DOUBT]: "doubt",
+};
+
 /** The word for an outcome of a decision. A newer daemon may know more of them: that is an error, never a guess. */
 export function outcome(number: number): Outcome {
     const found = OUTCOMES[number];
     if (found !== undefined) return found;
-    throw new GovernanceError(`the daemon answered with the outcome ${number}, which this version does not know`, {
-        code: "UNIMPLEMENTED",
-    });
+    throw new GovernanceError(
+        `the daemon answered with the outcome unknown(${number}): this version does not know it`,
+        {
+            code: "UNIMPLEMENTED",
+        },
+    );
 }
 
 /**
@@ -67,6 +91,11 @@ export function outcome(number: number): Outcome {
  */
 export function word<T extends string>(words: Readonly<Record<number, T>>, number: number): T {
     return words[number] ?? ((number === 0 ? "" : `unknown(${number})`) as T);
+}
+
+/** The word for the state of an approval. What is not set is not known either: nobody takes it for pending. */
+export function stateWord(number: number): types.ApprovalState {
+    return APPROVAL_STATES[number] ?? (`unknown(${number})` as types.ApprovalState);
 }
 
 /** The number of a word: 0, which stands for any, without one. */
@@ -82,6 +111,19 @@ export function numberOf<E extends number>(
         throw new GovernanceError(`${path}: \`${value}\` is none of ${known}`, { code: "INVALID_ARGUMENT" });
     }
     return Number(found[0]) as E;
+}
+
+/** The numbers of words: none without any. */
+export function numbersOf<E extends number>(
+    words: Readonly<Record<number, string>>,
+    values: readonly string[] | undefined,
+    path: string,
+): E[] {
+    // Whoever calls from JavaScript may give one word in place of a list.
+    if (values !== undefined && !Array.isArray(values)) {
+        throw new GovernanceError(`${path}: must be a list of words`, { code: "INVALID_ARGUMENT" });
+    }
+    return ((values ?? []) as readonly string[]).map((value, i) => numberOf<E>(words, value, `${path}[${i}]`));
 }
 
 /** A part without which a message says nothing. */

@@ -171,7 +171,7 @@ test("a streaming tool yields its preliminary results, and is on the record as w
     ]);
     expect(of("delete_all").at(-1)).toEqual(["delete_all", refused, false]);
     expect(new Set(await world.record())).toEqual(new Set(["read ALLOW success", "delete_all DENY blocked"]));
-    expect((await world.rows()).find(({ outcome }) => outcome === "ALLOW")?.resultData).toBe("one, two");
+    expect((await world.rows()).find(({ outcome }) => outcome === "ALLOW")?.result?.data).toBe("one, two");
 });
 
 test("a streaming tool that breaks off is on the record as failed", async () => {
@@ -192,7 +192,7 @@ test("a streaming tool that breaks off is on the record as failed", async () => 
     await expect(reading()).rejects.toThrow("the database is away");
     expect(seen).toEqual(["one"]);
     for await (const part of execute?.({}, call) as AsyncIterable<unknown>) if (part === "one") break;
-    expect((await world.rows()).map(({ resultStatus, resultError }) => [resultStatus, resultError])).toEqual([
+    expect((await world.rows()).map(({ result }) => [result?.status, result?.error])).toEqual([
         ["failed", "the database is away"],
         ["failed", "its reader has left before its end"],
     ]);

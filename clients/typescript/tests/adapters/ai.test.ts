@@ -2,7 +2,7 @@ import { generateText, type ModelMessage, stepCountIs, tool } from "ai";
 import { MockLanguageModelV3 } from "ai/test";
 import { expect, test } from "vitest";
 import { z } from "zod";
-import { governTools } from "../../src/adapters/ai.js";
+import { governTools, recordDenials } from "../../src/adapters/ai.js";
 import { stage } from "../support.js";
 
 type Generated = Awaited<ReturnType<MockLanguageModelV3["doGenerate"]>>;
@@ -68,8 +68,7 @@ test("a tool runs where it may, and its types are its own", async () => {
     const [row] = await world.rows();
     expect(row).toMatchObject({
         action: { type: "read_contact", target: "crm", params: { name: "ada" } },
-        resultStatus: "success",
-        resultData: "ada is a contact",
+        result: { status: "success", data: "ada is a contact" },
     });
 });
 
@@ -143,15 +142,33 @@ test("a confirmation of the agent's user is the framework's own approval", async
         ...messages,
         {
             role: "tool",
-            content: [{ type: "tool-approval-response", approvalId: request?.approvalId ?? "", approved }],
+            content: [
+                {
+                    type: "tool-approval-response",
+                    approvalId: request?.approvalId ?? "",
+                    approved,
+                    reason: "not to her",
+                },
+            ],
         },
     ];
 
     const denied = await generateText({ ...settings, model, tools, messages: answer(false) });
     expect(denied.text).not.toContain("sent to");
     expect(await world.record()).toEqual([]);
+    // The framework does not say so to the tool. Whoever has the messages does.
+    for (const messages of [answer(false), answer(false), answer(true)]) {
+        await recordDenials(messages, { client: world.client, target: "mail" });
+    }
+    const [row, ...others] = await world.rows();
+    expect(row).toMatchObject({
+        action: { type: "send_mail", target: "mail", params: { to: "ada" } },
+        outcome: "DENY",
+        result: { status: "skipped" },
+    });
+    expect(others).toEqual([]);
 
     const confirmed = await generateText({ ...settings, model, tools, messages: answer(true) });
     expect(confirmed.text).toBe("sent to ada");
-    expect(await world.record()).toEqual(["send_mail REQUIRE_CONFIRMATION -", "send_mail ALLOW success"]);
+    expect((await world.record()).slice(1)).toEqual(["send_mail REQUIRE_CONFIRMATION -", "send_mail ALLOW success"]);
 });

@@ -71,10 +71,12 @@ test("what is proposed is the method and the URL that go over the wire", async (
             target: `${server.origin}/users`,
             params: { query: { page: ["2"], tag: ["x", "y"] } },
         },
-        resultStatus: "success",
-        resultData: { status_code: 200 },
+        result: { status: "success", data: { status_code: 200 } },
     });
-    expect(post).toMatchObject({ action: { type: "post", params: { body: { count: 3 } } }, resultStatus: "success" });
+    expect(post).toMatchObject({
+        action: { type: "post", params: { body: { count: 3 } } },
+        result: { status: "success" },
+    });
 });
 
 test("neither case, nor dots, nor a body dodges a rule", async () => {
@@ -130,7 +132,7 @@ test("each redirect is a proposal of its own", async () => {
     ]);
     expect(
         (await world.rows()).map(
-            ({ action, resultStatus }) => `${action.type} ${new URL(action.target).pathname} ${String(resultStatus)}`,
+            ({ action, result }) => `${action.type} ${new URL(action.target).pathname} ${String(result?.status)}`,
         ),
     ).toEqual(["post /one success", "get /two success", "get /three success", "get /in success", "get /admin blocked"]);
     const manual = await fetch(`${server.origin}/one`, { redirect: "manual" });
@@ -174,12 +176,10 @@ test("redirects end, and statuses of failure are on the record", async () => {
     const rows = await world.rows();
     expect(rows).toHaveLength(5);
     expect(rows.at(-1)).toMatchObject({
-        resultStatus: "failed",
-        resultError: "HTTP 404",
-        resultData: { status_code: 404 },
+        result: { status: "failed", error: "HTTP 404", data: { status_code: 404 } },
     });
     await expect(fetch("http://127.0.0.1:1/")).rejects.toThrow();
-    expect((await world.rows()).at(-1)).toMatchObject({ resultStatus: "failed" });
+    expect((await world.rows()).at(-1)).toMatchObject({ result: { status: "failed" } });
 });
 
 test("without a daemon nothing is fetched", async () => {

@@ -2,7 +2,7 @@ import { DynamicTool, tool } from "@langchain/core/tools";
 import { ToolMessage } from "@langchain/core/messages";
 import { expect, test } from "vitest";
 import { z } from "zod";
-import { governTool, governTools } from "../../src/adapters/langchain.js";
+import { governTool, governTools, recordRefusal } from "../../src/adapters/langchain.js";
 import { AegisError } from "../../src/index.js";
 import { stage } from "../support.js";
 
@@ -20,8 +20,7 @@ test("a tool runs where it may, and answers a model's call with its message", as
     expect(message).toMatchObject({ content: "ada is a contact", tool_call_id: "call_1" });
     expect((await world.rows())[0]).toMatchObject({
         action: { type: "read_contact", target: "crm", params: { name: "ada" } },
-        resultStatus: "success",
-        resultData: "ada is a contact",
+        result: { status: "success", data: "ada is a contact" },
     });
     // The tool itself is as it was.
     expect(await read.invoke({ name: "Bob" })).toBe("bob is a contact");
@@ -65,7 +64,7 @@ test("a tool of one string, one that throws, and one without a daemon", async ()
         func: () => Promise.reject(new Error("the database is away")),
     });
     await expect(governTool(broken, { client: world.client }).invoke("x")).rejects.toThrow("the database is away");
-    expect((await world.rows()).map(({ action, resultStatus }) => [action.params, resultStatus])).toEqual([
+    expect((await world.rows()).map(({ action, result }) => [action.params, result?.status])).toEqual([
         [{ input: "hello" }, "success"],
         [{ input: "x" }, "failed"],
     ]);
@@ -103,4 +102,57 @@ test("a refused call of a model's is a message of the status `error`, and the fu
     expect(bad).toMatchObject({ status: "error", content: expect.stringContaining("params.id") as unknown });
     expect(await governed.func({ id: 1 })).toContain("AEGIS BLOCKED");
     expect(ran).toEqual([]);
+});
+
+test("a tool that the framework pauses has not failed, and what a person refuses is recorded by hand", async () => {
+    await using world = await stage();
+    // As LangGraph's `interrupt` throws: its own package marks the error so.
+    class GraphInterrupt extends Error {
+        override readonly name = "GraphInterrupt";
+        readonly is_bubble_up = true;
+    }
+    const asking = tool(
+        () => {
+            throw new GraphInterrupt("what is your name?");
+        },
+        { name: "read_name", description: "…", schema: z.object({}) },
+    );
+    const options = { client: world.client, target: "crm" };
+    await expect(governTool(asking, options).invoke({})).rejects.toThrow(GraphInterrupt);
+    await recordRefusal("read_contacts", { limit: 5 }, options, { reason: "too many" });
+    expect(await world.rows()).toMatchObject([
+        { result: { status: "skipped", error: "the framework paused the run: GraphInterrupt" } },
+        {
+            action: { params: { limit: 5 } },
+            result: { status: "skipped", error: "the agent's user refused it: too many" },
+        },
+    ]);
+});
+
+test("a refusal of what cannot be proposed is not recorded, and of what is blocked stands as blocked", async () => {
+    await using world = await stage();
+    await recordRefusal("read", { id: 2 ** 60 }, { client: world.client });
+    await recordRefusal("delete_all", {}, { client: world.client });
+    await recordRefusal("pay", {}, { client: world.client });
+    expect(await world.record()).toEqual(["delete_all DENY blocked", "pay DENY skipped"]);
+    expect(await world.people.listApprovals()).toEqual([]);
+});
+
+test("an artifact stays what it is, and so does what the framework takes as its own", async () => {
+    await using world = await stage();
+    const artifact = { rows: [1n] };
+    const answer = Object.assign(new ToolMessage({ content: "done", tool_call_id: "call_1" }), { rows: [1n] });
+    const options = { name: "read", description: "…", schema: z.object({}) };
+    const [reading, answering] = governTools(
+        [
+            tool(() => ["one row", artifact] as const, { ...options, responseFormat: "content_and_artifact" }),
+            tool(() => answer, options),
+        ],
+        { client: world.client },
+    );
+    const call = { type: "tool_call", id: "call_1", name: "read", args: {} } as const;
+    const message = await reading.invoke(call);
+    expect(message.content).toBe("one row");
+    expect(message.artifact).toBe(artifact);
+    expect(await answering.invoke(call)).toBe(answer);
 });

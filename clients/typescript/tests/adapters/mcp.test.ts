@@ -38,7 +38,7 @@ test("tools are called where they may be, and everything else of the client is i
     expect(called).toEqual(["read_contact"]);
     expect((await world.rows())[0]).toMatchObject({
         action: { type: "read_contact", target: "crm", params: { name: "ada" } },
-        resultStatus: "success",
+        result: { status: "success" },
     });
     await governed.close();
 });
@@ -64,7 +64,7 @@ test("a failure that the server reports is on the record, and a daemon that is g
     const governed = governClient(mcp, { client: world.client, server: "crm" });
     expect((await governed.callTool({ name: "read_broken" })).isError).toBe(true);
     const [row] = await world.rows();
-    expect(row).toMatchObject({ resultStatus: "failed", resultError: "the database is away" });
+    expect(row).toMatchObject({ result: { status: "failed", error: "the database is away" } });
     await world.sidecar.kill();
     await expect(governed.callTool({ name: "read_contact", arguments: { name: "ada" } })).rejects.toThrow(AegisError);
     expect(called).toEqual([]);

@@ -73,8 +73,7 @@ test("a tool runs where it may, and the model reads what it returned", async () 
     const [row] = await world.rows();
     expect(row).toMatchObject({
         action: { type: "read_contact", target: "crm", params: { name: "ada" } },
-        resultStatus: "success",
-        resultData: "ada is a contact",
+        result: { status: "success", data: "ada is a contact" },
     });
 });
 
@@ -154,7 +153,48 @@ test("a confirmation of the agent's user is the framework's own approval", async
     const second = await run(agent, "hello");
     for (const interruption of second.interruptions) second.state.reject(interruption);
     expect((await run(agent, second.state)).finalOutput).not.toContain("sent");
-    expect(await world.record()).toHaveLength(2);
+    expect(await world.record()).toHaveLength(3);
+});
+
+test("what the agent's user refuses is on the record as that, once, whoever asked for the approval", async () => {
+    await using world = await stage();
+    const named = (name: string, needsApproval: boolean) =>
+        governedTool(
+            { name, description: "…", parameters: z.object({ to: z.string() }), needsApproval, execute: () => "sent" },
+            { client: world.client, target: "mail" },
+        );
+    // The policy asks for the one, and the tool itself for the other.
+    for (const tool of [named("send_mail", false), named("read_mail", true)]) {
+        const agent = new Agent({ name: "a", model: new FakeModel(tool.name, { to: "ada" }), tools: [tool] });
+        const { state, interruptions } = await run(agent, "hello");
+        for (const interruption of interruptions) state.reject(interruption, { message: "not to her" });
+        expect((await run(agent, state)).finalOutput).toBe("not to her");
+        await run(agent, "hello");
+    }
+    const why = "the agent's user refused it: not to her";
+    expect(await world.rows()).toMatchObject([
+        {
+            action: { type: "send_mail", target: "mail", params: { to: "ada" } },
+            outcome: "DENY",
+            result: { status: "skipped" },
+        },
+        { action: { type: "read_mail", params: { to: "ada" } }, result: { status: "skipped", error: why } },
+    ]);
+});
+
+test("a refusal that cannot be recorded does not end the run", async () => {
+    await using world = await stage();
+    const said: string[] = [];
+    const send = governedTool(
+        { name: "send_mail", description: "…", parameters: z.object({}), execute: () => "sent" },
+        { client: world.sidecar.client({ retries: 0 }), log: (line) => said.push(line) },
+    );
+    const agent = new Agent({ name: "a", model: new FakeModel("send_mail", {}), tools: [send] });
+    const { state, interruptions } = await run(agent, "hello");
+    for (const interruption of interruptions) state.reject(interruption);
+    await world.sidecar.kill();
+    expect((await run(agent, state)).finalOutput).toContain("not approved");
+    expect(said).toEqual([expect.stringMatching(/^aegis: a refusal of send_mail is not on the record: cannot reach/)]);
 });
 
 test("without a daemon the tool does not run", async () => {

@@ -77,11 +77,11 @@ test("a page is used as far as the policy lets it, and everything is on the reco
     });
     const [user, size] = [element("input", "", "user"), element("select", "Small Large", "size")];
     expect(
-        rows.map(({ action, resultStatus }) => [
+        rows.map(({ action, result }) => [
             action.type,
             action.target.replace(origin, ""),
             action.params,
-            resultStatus,
+            result?.status,
         ]),
     ).toEqual([
         ["navigate", "/shop", { query: { token: [MASKED, MASKED] }, fragment: "top" }, "success"],
@@ -95,8 +95,8 @@ test("a page is used as far as the policy lets it, and everything is on the reco
         ["read", "/shop", { selector: "h1", element: element("h1", "Hello Ada") }, "success"],
         ["navigate", "/missing", {}, "failed"],
     ]);
-    expect(rows[0]?.resultData).toEqual({ url: `${origin}/shop`, status: 200 });
-    expect(rows.at(-1)?.resultError).toBe("HTTP 404");
+    expect(rows[0]?.result?.data).toEqual({ url: `${origin}/shop`, status: 200 });
+    expect(rows.at(-1)?.result?.error).toBe("HTTP 404");
 });
 
 test("a secret that is typed is never on the record, not even where typing it fails", async () => {
@@ -111,7 +111,7 @@ test("a secret that is typed is never on the record, not even where typing it fa
     await expect(page.fill("#nowhere", secret, { timeout: 200 })).rejects.toThrow();
     await expect(page.fill("#size", secret, { timeout: 200 })).rejects.toThrow();
     const rows = await world.rows();
-    expect(rows.map(({ resultStatus }) => resultStatus)).toEqual([
+    expect(rows.map(({ result }) => result?.status)).toEqual([
         "success",
         "success",
         "success",
@@ -144,7 +144,7 @@ test("a picture is taken once a reviewer has said yes, and not of another page",
         // Whoever has the page takes it to another document: that is governed as well.
         "navigate ALLOW success",
     ]);
-    expect((await world.rows())[1]?.resultData).toEqual({ bytes: expect.any(Number) as unknown });
+    expect((await world.rows())[1]?.result?.data).toEqual({ bytes: expect.any(Number) as unknown });
 });
 
 test("redirects are followed hop by hop, each one a proposal, to where they lead", async () => {
@@ -155,7 +155,7 @@ test("redirects are followed hop by hop, each one a proposal, to where they lead
     expect([response?.status(), raw.url()]).toEqual([200, `${origin}/three`]);
     await expect(page.goto(`${origin}/one?to=/two?to=/admin`)).rejects.toThrow(ActionDenied);
     expect(raw.url()).toBe(`${origin}/three`);
-    expect((await world.rows()).map(({ action, resultStatus }) => `${action.target} ${String(resultStatus)}`)).toEqual(
+    expect((await world.rows()).map(({ action, result }) => `${action.target} ${String(result?.status)}`)).toEqual(
         ["one success", "two success", "three success", "one success", "two success", "admin blocked"].map(
             (row) => `${origin}/${row}`,
         ),
@@ -236,8 +236,8 @@ test("what failed is on the record in one line, without the page's text and with
     await expect(page.click("#below", { timeout: 300 })).rejects.toThrow("Timeout");
     await expect(page.goto("http://127.0.0.1:1/a?token=hunter2", { timeout: 5000 })).rejects.toThrow("net::");
     const [clicked, gone] = (await world.rows()).slice(1);
-    expect(clicked?.resultError).toMatch(/^elementHandle\.click: Timeout 300ms exceeded\.?$/);
-    expect(gone?.resultError).toContain("net::");
+    expect(clicked?.result?.error).toMatch(/^elementHandle\.click: Timeout 300ms exceeded\.?$/);
+    expect(gone?.result?.error).toContain("net::");
     expect(JSON.stringify(await world.rows())).not.toMatch(/hunter2|secret of the page/);
 });
 

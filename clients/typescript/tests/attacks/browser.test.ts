@@ -74,8 +74,8 @@ test.each(cases)("$name", async (row: Attack) => {
         await eventually(async () =>
             (await world.rows())
                 .slice(before)
-                .find(({ action, resultStatus }) =>
-                    action.target === `${server.origin}/secret` && resultStatus === "blocked" ? true : undefined,
+                .find(({ action, result }) =>
+                    action.target === `${server.origin}/secret` && result?.status === "blocked" ? true : undefined,
                 ),
         );
         expect(server.seen.filter((path) => path === "/secret")).toEqual(row.opened);

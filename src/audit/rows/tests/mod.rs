@@ -1,4 +1,5 @@
 //! Rows, through the store.
 
+mod find;
 mod queries;
 mod rows;

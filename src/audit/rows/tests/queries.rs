@@ -5,8 +5,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use crate::audit::rows::draft::{Draft, Opening};
+use crate::audit::rows::filter::{RowFilter, TextFilter};
 use crate::audit::rows::query::{Order, Query};
-use crate::audit::rows::row::{AuditRow, RowFilter};
+use crate::audit::rows::row::AuditRow;
 use crate::audit::rows::stats::Stats;
 use crate::audit::testing::disk::Disk;
 use crate::audit::testing::{UNREPORTED, decision, later, options, report};
@@ -55,28 +56,51 @@ fn samples() -> impl Strategy<Value = Vec<Sample>> {
 
 fn filters() -> impl Strategy<Value = RowFilter> {
     let maybe = |strategy: BoxedStrategy<String>| prop::option::weighted(0.3, strategy);
+    let outcome = prop_oneof![Just(Outcome::Allow), Just(Outcome::Deny), Just(Outcome::Escalate)];
+    let level = || (0..4usize).prop_map(|n| RiskLevel::ALL[n]);
+    let status = (0..ResultStatus::ALL.len()).prop_map(|n| ResultStatus::ALL[n]);
+    let action_type = prop_oneof![
+        4 => (0..5u8).prop_map(|n| format!("type-{n}")),
+        1 => Just("type-*".to_owned()),
+        1 => Just("*-[13]".to_owned()),
+        1 => Just("type-?".to_owned()),
+    ];
     let time = || prop::option::weighted(0.3, (0..2000u64).prop_map(later));
     (
         maybe((0..7u8).prop_map(|n| format!("session-{n}")).boxed()),
-        maybe((0..5u8).prop_map(|n| format!("type-{n}")).boxed()),
+        maybe(action_type.boxed()),
         maybe((0..4u8).prop_map(|n| format!("rule-{n}")).boxed()),
-        prop::option::weighted(0.2, (0..4usize).prop_map(|n| RiskLevel::ALL[n])),
-        prop::option::weighted(0.2, (0..ResultStatus::ALL.len()).prop_map(|n| ResultStatus::ALL[n])),
-        prop::option::weighted(0.2, prop_oneof![Just(Outcome::Allow), Just(Outcome::Deny), Just(Outcome::Escalate)]),
+        some(level()),
+        prop::option::weighted(0.1, level()),
+        some(status),
+        some(outcome),
         time(),
         time(),
     )
-        .prop_map(|(session_id, action_type, matched_rule, risk_level, status, outcome, since, until)| RowFilter {
-            session_id,
-            action_type,
-            risk_level,
-            outcome,
-            status,
-            matched_rule,
-            since,
-            until,
-            ..RowFilter::default()
+        .prop_map(|(session_id, action_type, matched_rule, levels, least, statuses, outcomes, since, until)| {
+            RowFilter {
+                session_id,
+                action_type: action_type.map(TextFilter::new),
+                risk_levels: levels,
+                min_risk_level: least,
+                outcomes,
+                statuses,
+                matched_rule,
+                since,
+                until,
+                ..RowFilter::default()
+            }
         })
+}
+
+/// Mostly nothing, sometimes one value, sometimes several.
+fn some<T: std::fmt::Debug + Clone>(value: impl Strategy<Value = T> + 'static) -> impl Strategy<Value = Vec<T>> {
+    let value = value.boxed();
+    prop_oneof![
+        6 => Just(Vec::new()),
+        1 => value.clone().prop_map(|value| vec![value]),
+        1 => prop::collection::vec(value, 2..4),
+    ]
 }
 
 fn settle(opening: &mut Opening, end: End, at: Timestamp) {
@@ -229,7 +253,7 @@ fn a_status_that_time_makes_is_found_without_anything_being_written() {
     let store = Disk::default().open(options()).unwrap();
     runtime.block_on(store.transact(|tx| tx.insert_decision(crate::audit::testing::draft(0)))).unwrap();
     let reader = store.read().unwrap();
-    let filter = RowFilter { status: Some(ResultStatus::Unknown), ..RowFilter::default() };
+    let filter = RowFilter { statuses: vec![ResultStatus::Unknown], ..RowFilter::default() };
     assert_eq!(in_pages(&reader, &filter, Order::NewestFirst, 5, later(599)), [0u64; 0]);
     assert_eq!(in_pages(&reader, &filter, Order::NewestFirst, 5, later(600)), [1]);
     drop(reader);

@@ -92,6 +92,7 @@ async fn ask(store: &Store, number: u8) -> Inserted {
         expires_at: later(900),
         timeout_allows: false,
         state: QuestionState::Open,
+        votes: Vec::new(),
     };
     let opening = Opening { approval: Some(approval), ..Opening::default() };
     let draft = Draft::new(later(u64::from(number)), &escalated, opening).unwrap();

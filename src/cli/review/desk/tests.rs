@@ -159,7 +159,7 @@ fn a_vote_is_on_what_was_shown_when_it_was_begun() {
 fn after_a_vote_the_cursor_stays_until_a_key_moves_it() {
     let mut desk = desk(&["apr_1", "apr_2"]);
     press(&mut desk, "a\n");
-    desk.answered(Ok(approval("apr_1")));
+    desk.answered(Ok(Taken { ended: approval("apr_1"), is_recorded: true }));
     assert_eq!((press(&mut desk, "a\n"), on(&desk)), (Some(Wish::Fetch("apr_1".into())), "apr_1"));
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -36,7 +37,7 @@ def reported(terms: Terms, decision: Decision, result: Result) -> Operation[None
     data = given if terms.record_data else None
     try:
         try:
-            yield from _report(terms, decision, result, data)
+            yield from _insistently(terms, decision, result, data)
         except GovernanceError as refused:
             if data is None or refused.code != "INVALID_ARGUMENT":
                 raise
@@ -44,6 +45,26 @@ def reported(terms: Terms, decision: Decision, result: Result) -> Operation[None
             yield from _report(terms, decision, result, {"not_recorded": str(refused)})
     except AegisError as error:
         raise ReportError(opened(result), error) from result.exception or error
+
+
+def _insistently(terms: Terms, decision: Decision, result: Result, data: Any) -> Operation[None]:
+    """Reports, even where the caller is interrupted on the way: the action has run."""
+    try:
+        yield from _report(terms, decision, result, data)
+    except GeneratorExit:
+        # The loop has ended: nothing more can run on it.
+        raise
+    except Exception:
+        raise
+    except BaseException:
+        hasty = replace(terms.settings, retries=0, timeout=min(terms.settings.timeout, INTERRUPTED_WITHIN))
+        with contextlib.suppress(AegisError):
+            yield from _report(replace(terms, settings=hasty), decision, result, data)
+        raise
+
+
+INTERRUPTED_WITHIN = 5.0
+"""Seconds; how long the one attempt takes at most that an interrupted report has left."""
 
 
 def _report(terms: Terms, decision: Decision, result: Result, data: Any) -> Operation[str]:
@@ -87,7 +108,11 @@ def mirrored(terms: Terms, result: Result) -> Operation[None]:
 
 def says(error: BaseException) -> str:
     """The text of an error. A `KeyError` has only its key as text, so its type is added."""
-    text = str(error)
+    try:
+        text = str.__str__(str(error))
+    except Exception:
+        # An error whose own code fails must not take the place of what went wrong.
+        text = ""
     if not text:
         return type(error).__name__
     return f"{type(error).__name__}: {text}" if isinstance(error, KeyError) else text

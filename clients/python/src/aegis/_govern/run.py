@@ -54,7 +54,7 @@ def _attempt(kept: Kept, decision: Decision, work: Work, started: datetime) -> O
     if not isinstance(unchanged, Action):
         return _not_run(kept, decision, unchanged)
     try:
-        returned = yield Do(caller(work.execute, (unchanged,)))
+        returned = _as_generator((yield Do(caller(work.execute, (unchanged,)))))
         if inspect.isgenerator(returned) or inspect.isasyncgen(returned):
             if work.streams:
                 return Streaming(kept, decision, returned, started)
@@ -81,6 +81,13 @@ def _attempt(kept: Kept, decision: Decision, work: Work, started: datetime) -> O
         if not verified:
             return replace(result, status=ResultStatus.FAILED, error="Post-execution verification failed")
     return result
+
+
+def _as_generator(returned: Any) -> Any:
+    """A generator of what does nothing until it is iterated: `map(delete, ids)` has deleted nothing yet."""
+    if isinstance(returned, (map, filter, zip, enumerate)) or type(returned).__module__ == "itertools":
+        return (item for item in returned)
+    return returned
 
 
 def _unchanged(kept: Kept, work: Work) -> Operation[Action | GovernanceError]:

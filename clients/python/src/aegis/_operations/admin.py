@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 
-from aegis import _answers, _requests, types
+from aegis import _answers, _enums, _requests, types
 from aegis._operations.effects import Operation, call
 from aegis._proto import admin_pb2, policy_pb2
 from aegis._settings import Settings
+from aegis._values import check_text
 from aegis.core.errors import GovernanceError
 
 
@@ -23,33 +25,44 @@ def validate_policy(settings: Settings, layers: Sequence[types.PolicyLayer]) -> 
     return _answers.validation((yield from call(settings, "ValidatePolicy", request)))
 
 
-def update_policy(settings: Settings, yaml: str, expected_revision: str | None) -> Operation[types.PolicyInfo]:
-    # The same text again is the same policy: a retry is safe unless somebody else changed it in between.
-    request = policy_pb2.UpdatePolicyRequest(yaml=yaml, expected_revision=expected_revision or "")
-    response = yield from call(settings, "UpdatePolicy", request, retries=None if expected_revision else 0)
+def update_policy(
+    settings: Settings,
+    yaml: str | None,
+    *,
+    revision: str | None = None,
+    expected_revision: str | None = None,
+    comment: str = "",
+    validate_only: bool = False,
+) -> Operation[types.PolicyInfo]:
+    if (yaml is None) == (revision is None):
+        raise TypeError("give the new text of the policy file, or the `revision` that comes into force again")
+    request = policy_pb2.UpdatePolicyRequest(
+        expected_revision=expected_revision or "",
+        comment=check_text(comment, "comment"),
+        validate_only=validate_only,
+        request_id=uuid.uuid4().hex,
+    )
+    if revision is not None:
+        request.revision = check_text(revision, "revision")
+    else:
+        request.layers.layers.add(yaml=check_text(yaml, "yaml"))
+    response = yield from call(settings, "UpdatePolicy", request)
     return _answers.policy(response.policy)
 
 
-_ROLES = {
-    "agent": admin_pb2.ROLE_AGENT,
-    "reviewer": admin_pb2.ROLE_REVIEWER,
-    "auditor": admin_pb2.ROLE_AUDITOR,
-    "admin": admin_pb2.ROLE_ADMIN,
-}
-
-
 def create_token(
-    settings: Settings, name: str, roles: Sequence[str], actor: str, lifetime: float | None
+    settings: Settings, name: str, roles: Sequence[str], actor_id: str, lifetime: float | None
 ) -> Operation[str]:
-    unknown = [role for role in roles if role not in _ROLES]
+    unknown = [role for role in roles if role not in _enums.ROLES]
     if unknown:
-        raise GovernanceError(f"`{unknown[0]}` is none of {', '.join(_ROLES)}")
+        raise GovernanceError(f"`{unknown[0]}` is none of {', '.join(_enums.ROLES)}")
     request = admin_pb2.CreateTokenRequest(
         name=name,
-        roles=[_ROLES[role] for role in roles],
-        actor=actor,
+        roles=[_enums.ROLES[role] for role in roles],
+        actor_id=actor_id,
         lifetime=None if lifetime is None else _requests.duration(lifetime),
+        # A retry gets the same token and its secret.
+        request_id=uuid.uuid4().hex,
     )
-    # Not retried: a lost answer would leave a token behind that nobody holds.
-    secret: str = (yield from call(settings, "CreateToken", request, retries=0)).secret
+    secret: str = (yield from call(settings, "CreateToken", request)).secret
     return secret

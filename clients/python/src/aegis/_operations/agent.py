@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
-from aegis import _answers, _requests, types
+from aegis import _answers, _enums, _reasons, _requests, types
 from aegis._digest import action_digest, is_salt
 from aegis._operations.effects import Call, Operation, Sleep, call, pause, retried
-from aegis._proto import governance_pb2
+from aegis._proto import governance_pb2, types_pb2
 from aegis._rpc import may_pass, pause_after
 from aegis._settings import Settings
 from aegis._values import check_text, to_record
@@ -96,8 +96,15 @@ def verify_decision(answer: types.Decision, of: governance_pb2.ProposeRequest | 
         of: The proposal that was sent; or the decision, or its id, that was asked about.
 
     Raises:
-        GovernanceError: It names no decision, or another one, or it is for another action than the one that was sent.
+        GovernanceError: It names no decision, or another one, or it is for another action than the one that was sent;
+            or its outcome is not known, which never allows an action.
     """
+    if answer.outcome not in _enums.OUTCOME_NUMBERS:
+        raise GovernanceError(
+            f"the daemon answered {answer.decision_id or 'a proposal'} with the outcome {answer.outcome}, which this "
+            "SDK does not know: the action must not run; a newer SDK may know it",
+            reason="UNKNOWN_OUTCOME",
+        )
     if isinstance(of, governance_pb2.ProposeRequest):
         if not answer.decision_id:
             raise _mismatch("it names no decision")
@@ -185,17 +192,14 @@ def report(
     started_at: datetime | None = None,
     completed_at: datetime | None = None,
 ) -> Operation[str]:
-    request = governance_pb2.ReportResultRequest(
-        decision_id=_decision_id(decision),
+    result = types_pb2.ActionResult(
         status=_requests.status_number(status),
         error=_for_record(error or ""),
+        data=None if data is None else to_record(data),
+        started_at=None if started_at is None else _requests.timestamp(started_at),
+        completed_at=None if completed_at is None else _requests.timestamp(completed_at),
     )
-    if data is not None:
-        request.data.CopyFrom(to_record(data))
-    if started_at is not None:
-        request.started_at.CopyFrom(_requests.timestamp(started_at))
-    if completed_at is not None:
-        request.completed_at.CopyFrom(_requests.timestamp(completed_at))
+    request = governance_pb2.ReportResultRequest(decision_id=_decision_id(decision), result=result)
     response = yield from call(settings, "ReportResult", request)
     audit_ref: str = response.audit_ref
     return audit_ref
@@ -222,7 +226,7 @@ def cancel(settings: Settings, decision: types.Decision | str, reason: str) -> O
         try:
             response = yield Call("CancelProposal", request, settings.timeout)
         except AegisError as error:
-            if attempt > 0 and error.reason in {"NOT_PENDING", "ALREADY_DECIDED"}:
+            if attempt > 0 and error.reason in {_reasons.NOT_PENDING, _reasons.ALREADY_DECIDED}:
                 # The answer to the first attempt may have been lost: look what stands.
                 return (yield from wait(settings, decision, 0.0))
             if attempt >= settings.retries or not may_pass(error):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from aegis import _answers, types
+from collections.abc import Sequence
+
+from aegis import _answers, _requests, types
 from aegis._operations.effects import Operation, call
 from aegis._proto import approval_pb2
 from aegis._settings import Settings
@@ -11,13 +13,14 @@ from aegis.core.errors import GovernanceError
 
 
 def list_approvals(
-    settings: Settings, filters: approval_pb2.ApprovalFilter, limit: int | None
+    settings: Settings, filters: approval_pb2.ApprovalFilter, states: Sequence[str], limit: int | None
 ) -> Operation[list[types.Approval]]:
     found: list[types.Approval] = []
     token = ""
+    numbers = list(map(_requests.state_number, states))
     while limit is None or len(found) < limit:
         size = 1000 if limit is None else min(1000, limit - len(found))
-        request = approval_pb2.ListApprovalsRequest(filter=filters, page_size=size, page_token=token)
+        request = approval_pb2.ListApprovalsRequest(filter=filters, page_size=size, page_token=token, states=numbers)
         response = yield from call(settings, "ListApprovals", request)
         found += map(_answers.approval, response.approvals)
         token = response.next_page_token

@@ -16,7 +16,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14\x61\x65gis/v1/admin.proto\x12\x08\x61\x65gis.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x90\x02\n\x05Token\x12\x10\n\x08token_id\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x1d\n\x05roles\x18\x03 \x03(\x0e\x32\x0e.aegis.v1.Role\x12\x10\n\x08\x61\x63tor_id\x18\x04 \x01(\t\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ncreated_by\x18\x06 \x01(\t\x12.\n\nexpires_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x65xpired\x18\x08 \x01(\x08\x12.\n\nrevoked_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x94\x01\n\x12\x43reateTokenRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1d\n\x05roles\x18\x02 \x03(\x0e\x32\x0e.aegis.v1.Role\x12\x10\n\x08\x61\x63tor_id\x18\x03 \x01(\t\x12+\n\x08lifetime\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nrequest_id\x18\x05 \x01(\t\"E\n\x13\x43reateTokenResponse\x12\x1e\n\x05token\x18\x01 \x01(\x0b\x32\x0f.aegis.v1.Token\x12\x0e\n\x06secret\x18\x02 \x01(\t\"M\n\x11ListTokensRequest\x12\x16\n\tpage_size\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x12\n\npage_token\x18\x02 \x01(\tB\x0c\n\n_page_size\"N\n\x12ListTokensResponse\x12\x1f\n\x06tokens\x18\x01 \x03(\x0b\x32\x0f.aegis.v1.Token\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"#\n\x12RevokeTokenRequest\x12\r\n\x05token\x18\x01 \x01(\t\"5\n\x13RevokeTokenResponse\x12\x1e\n\x05token\x18\x01 \x01(\x0b\x32\x0f.aegis.v1.Token\")\n\x13RotateLogKeyRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\"\\\n\x14RotateLogKeyResponse\x12\x18\n\x10old_verifier_key\x18\x01 \x01(\t\x12\x18\n\x10new_verifier_key\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x04\"P\n\x15RedactDecisionRequest\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"F\n\x16RedactDecisionResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x1a\n\x12redacted_sequences\x18\x02 \x03(\x04*a\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0e\n\nROLE_AGENT\x10\x01\x12\x11\n\rROLE_REVIEWER\x10\x02\x12\x10\n\x0cROLE_AUDITOR\x10\x03\x12\x0e\n\nROLE_ADMIN\x10\x04\x32\x98\x03\n\x0c\x41\x64minService\x12J\n\x0b\x43reateToken\x12\x1c.aegis.v1.CreateTokenRequest\x1a\x1d.aegis.v1.CreateTokenResponse\x12L\n\nListTokens\x12\x1b.aegis.v1.ListTokensRequest\x1a\x1c.aegis.v1.ListTokensResponse\"\x03\x90\x02\x01\x12J\n\x0bRevokeToken\x12\x1c.aegis.v1.RevokeTokenRequest\x1a\x1d.aegis.v1.RevokeTokenResponse\x12M\n\x0cRotateLogKey\x12\x1d.aegis.v1.RotateLogKeyRequest\x1a\x1e.aegis.v1.RotateLogKeyResponse\x12S\n\x0eRedactDecision\x12\x1f.aegis.v1.RedactDecisionRequest\x1a .aegis.v1.RedactDecisionResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14\x61\x65gis/v1/admin.proto\x12\x08\x61\x65gis.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x90\x02\n\x05Token\x12\x10\n\x08token_id\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x1d\n\x05roles\x18\x03 \x03(\x0e\x32\x0e.aegis.v1.Role\x12\x10\n\x08\x61\x63tor_id\x18\x04 \x01(\t\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ncreated_by\x18\x06 \x01(\t\x12.\n\nexpires_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x65xpired\x18\x08 \x01(\x08\x12.\n\nrevoked_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x94\x01\n\x12\x43reateTokenRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1d\n\x05roles\x18\x02 \x03(\x0e\x32\x0e.aegis.v1.Role\x12\x10\n\x08\x61\x63tor_id\x18\x03 \x01(\t\x12+\n\x08lifetime\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nrequest_id\x18\x05 \x01(\t\"E\n\x13\x43reateTokenResponse\x12\x1e\n\x05token\x18\x01 \x01(\x0b\x32\x0f.aegis.v1.Token\x12\x0e\n\x06secret\x18\x02 \x01(\t\"M\n\x11ListTokensRequest\x12\x16\n\tpage_size\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x12\n\npage_token\x18\x02 \x01(\tB\x0c\n\n_page_size\"N\n\x12ListTokensResponse\x12\x1f\n\x06tokens\x18\x01 \x03(\x0b\x32\x0f.aegis.v1.Token\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"#\n\x12RevokeTokenRequest\x12\r\n\x05token\x18\x01 \x01(\t\"I\n\x13RevokeTokenResponse\x12\x1e\n\x05token\x18\x01 \x01(\x0b\x32\x0f.aegis.v1.Token\x12\x12\n\nunrecorded\x18\x02 \x01(\x08\")\n\x13RotateLogKeyRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\"\\\n\x14RotateLogKeyResponse\x12\x18\n\x10old_verifier_key\x18\x01 \x01(\t\x12\x18\n\x10new_verifier_key\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x04\"P\n\x15RedactDecisionRequest\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"F\n\x16RedactDecisionResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x1a\n\x12redacted_sequences\x18\x02 \x03(\x04*a\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0e\n\nROLE_AGENT\x10\x01\x12\x11\n\rROLE_REVIEWER\x10\x02\x12\x10\n\x0cROLE_AUDITOR\x10\x03\x12\x0e\n\nROLE_ADMIN\x10\x04\x32\x98\x03\n\x0c\x41\x64minService\x12J\n\x0b\x43reateToken\x12\x1c.aegis.v1.CreateTokenRequest\x1a\x1d.aegis.v1.CreateTokenResponse\x12L\n\nListTokens\x12\x1b.aegis.v1.ListTokensRequest\x1a\x1c.aegis.v1.ListTokensResponse\"\x03\x90\x02\x01\x12J\n\x0bRevokeToken\x12\x1c.aegis.v1.RevokeTokenRequest\x1a\x1d.aegis.v1.RevokeTokenResponse\x12M\n\x0cRotateLogKey\x12\x1d.aegis.v1.RotateLogKeyRequest\x1a\x1e.aegis.v1.RotateLogKeyResponse\x12S\n\x0eRedactDecision\x12\x1f.aegis.v1.RedactDecisionRequest\x1a .aegis.v1.RedactDecisionResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -25,8 +25,8 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
   _globals['_ADMINSERVICE'].methods_by_name['ListTokens']._options = None
   _globals['_ADMINSERVICE'].methods_by_name['ListTokens']._serialized_options = b'\220\002\001'
-  _globals['_ROLE']._serialized_start=1138
-  _globals['_ROLE']._serialized_end=1235
+  _globals['_ROLE']._serialized_start=1158
+  _globals['_ROLE']._serialized_end=1255
   _globals['_TOKEN']._serialized_start=100
   _globals['_TOKEN']._serialized_end=372
   _globals['_CREATETOKENREQUEST']._serialized_start=375
@@ -40,15 +40,15 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_REVOKETOKENREQUEST']._serialized_start=755
   _globals['_REVOKETOKENREQUEST']._serialized_end=790
   _globals['_REVOKETOKENRESPONSE']._serialized_start=792
-  _globals['_REVOKETOKENRESPONSE']._serialized_end=845
-  _globals['_ROTATELOGKEYREQUEST']._serialized_start=847
-  _globals['_ROTATELOGKEYREQUEST']._serialized_end=888
-  _globals['_ROTATELOGKEYRESPONSE']._serialized_start=890
-  _globals['_ROTATELOGKEYRESPONSE']._serialized_end=982
-  _globals['_REDACTDECISIONREQUEST']._serialized_start=984
-  _globals['_REDACTDECISIONREQUEST']._serialized_end=1064
-  _globals['_REDACTDECISIONRESPONSE']._serialized_start=1066
-  _globals['_REDACTDECISIONRESPONSE']._serialized_end=1136
-  _globals['_ADMINSERVICE']._serialized_start=1238
-  _globals['_ADMINSERVICE']._serialized_end=1646
+  _globals['_REVOKETOKENRESPONSE']._serialized_end=865
+  _globals['_ROTATELOGKEYREQUEST']._serialized_start=867
+  _globals['_ROTATELOGKEYREQUEST']._serialized_end=908
+  _globals['_ROTATELOGKEYRESPONSE']._serialized_start=910
+  _globals['_ROTATELOGKEYRESPONSE']._serialized_end=1002
+  _globals['_REDACTDECISIONREQUEST']._serialized_start=1004
+  _globals['_REDACTDECISIONREQUEST']._serialized_end=1084
+  _globals['_REDACTDECISIONRESPONSE']._serialized_start=1086
+  _globals['_REDACTDECISIONRESPONSE']._serialized_end=1156
+  _globals['_ADMINSERVICE']._serialized_start=1258
+  _globals['_ADMINSERVICE']._serialized_end=1666
 # @@protoc_insertion_point(module_scope)

@@ -194,7 +194,7 @@ class ListTokensRequest(google.protobuf.message.Message):
     PAGE_SIZE_FIELD_NUMBER: builtins.int
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
     page_size: builtins.int
-    """The largest number of tokens to return: 1 to 1,000. Absent: 100."""
+    """The largest number of tokens to return, at least 1. Absent: 100. More than 1,000 is read as 1,000."""
     page_token: builtins.str
     """The `next_page_token` of the previous page. Empty: the first page."""
     def __init__(
@@ -221,7 +221,7 @@ class ListTokensResponse(google.protobuf.message.Message):
     """The `page_token` of the next page: opaque. Empty on the last page, and only there."""
     @property
     def tokens(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Token]:
-        """The tokens, oldest first. A page can be shorter than `page_size`: it has at most 256 KiB."""
+        """The tokens, oldest first. A page can be shorter than `page_size` and not be the last one."""
 
     def __init__(
         self,
@@ -263,17 +263,23 @@ class RevokeTokenResponse(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     TOKEN_FIELD_NUMBER: builtins.int
+    UNRECORDED_FIELD_NUMBER: builtins.int
+    unrecorded: builtins.bool
+    """True while the record cannot be written. The daemon records the revocation as soon as it can. If the daemon ends
+    before, the token works again: revoke it again.
+    """
     @property
     def token(self) -> global___Token:
-        """The token that was revoked. `revoked_at` says when."""
+        """The token that was revoked: it opens nothing from now on. `revoked_at` says when."""
 
     def __init__(
         self,
         *,
         token: global___Token | None = ...,
+        unrecorded: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["token", b"token"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["token", b"token"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["token", b"token", "unrecorded", b"unrecorded"]) -> None: ...
 
 global___RevokeTokenResponse = RevokeTokenResponse
 

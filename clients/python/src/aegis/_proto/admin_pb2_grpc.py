@@ -73,8 +73,9 @@ class AdminServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RevokeToken(self, request, context):
-        """Revokes a token. Later calls with it are refused, and the streams that it opened end. Safe to repeat: within 24
-        hours, a token that is revoked already is answered again, and nothing is recorded twice.
+        """Revokes a token. Later calls with it are refused, and the streams that it opened end. A full disk does not prevent
+        this: see `unrecorded`. Safe to repeat: within 24 hours, a token that is revoked already is answered again, and
+        nothing is recorded twice.
 
         Errors: INVALID_ARGUMENT (`INVALID_REQUEST`: also if several tokens match), NOT_FOUND (`NO_SUCH_TOKEN`).
         """

@@ -49,8 +49,9 @@ class AdminServiceStub:
         aegis._proto.admin_pb2.RevokeTokenRequest,
         aegis._proto.admin_pb2.RevokeTokenResponse,
     ]
-    """Revokes a token. Later calls with it are refused, and the streams that it opened end. Safe to repeat: within 24
-    hours, a token that is revoked already is answered again, and nothing is recorded twice.
+    """Revokes a token. Later calls with it are refused, and the streams that it opened end. A full disk does not prevent
+    this: see `unrecorded`. Safe to repeat: within 24 hours, a token that is revoked already is answered again, and
+    nothing is recorded twice.
 
     Errors: INVALID_ARGUMENT (`INVALID_REQUEST`: also if several tokens match), NOT_FOUND (`NO_SUCH_TOKEN`).
     """
@@ -108,8 +109,9 @@ class AdminServiceAsyncStub:
         aegis._proto.admin_pb2.RevokeTokenRequest,
         aegis._proto.admin_pb2.RevokeTokenResponse,
     ]
-    """Revokes a token. Later calls with it are refused, and the streams that it opened end. Safe to repeat: within 24
-    hours, a token that is revoked already is answered again, and nothing is recorded twice.
+    """Revokes a token. Later calls with it are refused, and the streams that it opened end. A full disk does not prevent
+    this: see `unrecorded`. Safe to repeat: within 24 hours, a token that is revoked already is answered again, and
+    nothing is recorded twice.
 
     Errors: INVALID_ARGUMENT (`INVALID_REQUEST`: also if several tokens match), NOT_FOUND (`NO_SUCH_TOKEN`).
     """
@@ -173,8 +175,9 @@ class AdminServiceServicer(metaclass=abc.ABCMeta):
         request: aegis._proto.admin_pb2.RevokeTokenRequest,
         context: _ServicerContext,
     ) -> typing.Union[aegis._proto.admin_pb2.RevokeTokenResponse, collections.abc.Awaitable[aegis._proto.admin_pb2.RevokeTokenResponse]]:
-        """Revokes a token. Later calls with it are refused, and the streams that it opened end. Safe to repeat: within 24
-        hours, a token that is revoked already is answered again, and nothing is recorded twice.
+        """Revokes a token. Later calls with it are refused, and the streams that it opened end. A full disk does not prevent
+        this: see `unrecorded`. Safe to repeat: within 24 hours, a token that is revoked already is answered again, and
+        nothing is recorded twice.
 
         Errors: INVALID_ARGUMENT (`INVALID_REQUEST`: also if several tokens match), NOT_FOUND (`NO_SUCH_TOKEN`).
         """

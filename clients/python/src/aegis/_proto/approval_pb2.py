@@ -16,43 +16,49 @@ from aegis._proto import types_pb2 as aegis_dot_v1_dot_types__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x61\x65gis/v1/approval.proto\x12\x08\x61\x65gis.v1\x1a\x14\x61\x65gis/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x95\x04\n\x08\x41pproval\x12\x13\n\x0b\x61pproval_id\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x02 \x01(\t\x12\x1e\n\x05\x61\x63tor\x18\x03 \x01(\x0b\x32\x0f.aegis.v1.Actor\x12$\n\x08identity\x18\x04 \x01(\x0b\x32\x12.aegis.v1.Identity\x12 \n\x06\x61\x63tion\x18\x05 \x01(\x0b\x32\x10.aegis.v1.Action\x12\x0e\n\x06masked\x18\x06 \x03(\t\x12\"\n\x07\x63ontext\x18\x07 \x01(\x0b\x32\x11.aegis.v1.Context\x12\x15\n\raction_digest\x18\x08 \x01(\t\x12\x14\n\x0cmatched_rule\x18\t \x01(\t\x12\x0e\n\x06reason\x18\n \x01(\t\x12\'\n\nrisk_level\x18\x0b \x01(\x0e\x32\x13.aegis.v1.RiskLevel\x12\x17\n\x0fpolicy_revision\x18\x0c \x01(\t\x12\x30\n\x0crequested_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0etimeout_allows\x18\x0f \x01(\x08\x12 \n\x06\x65nding\x18\x10 \x01(\x0b\x32\x10.aegis.v1.Ending\x12(\n\x07history\x18\x11 \x03(\x0b\x32\x17.aegis.v1.SessionAction\"\xa3\x01\n\rSessionAction\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x0e\n\x06target\x18\x03 \x01(\t\x12\"\n\x07outcome\x18\x04 \x01(\x0e\x32\x11.aegis.v1.Outcome\x12&\n\x06status\x18\x05 \x01(\x0e\x32\x16.aegis.v1.ResultStatus\"x\n\x0e\x41pprovalFilter\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x13\n\x0b\x61\x63tion_type\x18\x02 \x01(\t\x12\x10\n\x08\x61\x63tor_id\x18\x03 \x01(\t\x12+\n\x0emin_risk_level\x18\x04 \x01(\x0e\x32\x13.aegis.v1.RiskLevel\"B\n\x16StreamApprovalsRequest\x12(\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x18.aegis.v1.ApprovalFilter\"\xf5\x01\n\x17StreamApprovalsResponse\x12%\n\x07pending\x18\x01 \x01(\x0b\x32\x12.aegis.v1.ApprovalH\x00\x12\x37\n\x11snapshot_complete\x18\x02 \x01(\x0b\x32\x1a.aegis.v1.SnapshotCompleteH\x00\x12#\n\x05\x65nded\x18\x03 \x01(\x0b\x32\x12.aegis.v1.ApprovalH\x00\x12(\n\theartbeat\x18\x04 \x01(\x0b\x32\x13.aegis.v1.HeartbeatH\x00\x12\"\n\x06lagged\x18\x05 \x01(\x0b\x32\x10.aegis.v1.LaggedH\x00\x42\x07\n\x05\x65vent\"!\n\x10SnapshotComplete\x12\r\n\x05\x63ount\x18\x01 \x01(\r\"\x18\n\x06Lagged\x12\x0e\n\x06missed\x18\x01 \x01(\x04\"g\n\x14ListApprovalsRequest\x12(\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x18.aegis.v1.ApprovalFilter\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\"W\n\x15ListApprovalsResponse\x12%\n\tapprovals\x18\x01 \x03(\x0b\x32\x12.aegis.v1.Approval\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\")\n\x12GetApprovalRequest\x12\x13\n\x0b\x61pproval_id\x18\x01 \x01(\t\";\n\x13GetApprovalResponse\x12$\n\x08\x61pproval\x18\x01 \x01(\x0b\x32\x12.aegis.v1.Approval\"U\n\x0e\x41pproveRequest\x12\x13\n\x0b\x61pproval_id\x18\x01 \x01(\t\x12\x1e\n\x16\x65xpected_action_digest\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"7\n\x0f\x41pproveResponse\x12$\n\x08\x61pproval\x18\x01 \x01(\x0b\x32\x12.aegis.v1.Approval\"R\n\x0b\x44\x65nyRequest\x12\x13\n\x0b\x61pproval_id\x18\x01 \x01(\t\x12\x1e\n\x16\x65xpected_action_digest\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"4\n\x0c\x44\x65nyResponse\x12$\n\x08\x61pproval\x18\x01 \x01(\x0b\x32\x12.aegis.v1.Approval2\x80\x03\n\x0f\x41pprovalService\x12X\n\x0fStreamApprovals\x12 .aegis.v1.StreamApprovalsRequest\x1a!.aegis.v1.StreamApprovalsResponse0\x01\x12P\n\rListApprovals\x12\x1e.aegis.v1.ListApprovalsRequest\x1a\x1f.aegis.v1.ListApprovalsResponse\x12J\n\x0bGetApproval\x12\x1c.aegis.v1.GetApprovalRequest\x1a\x1d.aegis.v1.GetApprovalResponse\x12>\n\x07\x41pprove\x12\x18.aegis.v1.ApproveRequest\x1a\x19.aegis.v1.ApproveResponse\x12\x35\n\x04\x44\x65ny\x12\x15.aegis.v1.DenyRequest\x1a\x16.aegis.v1.DenyResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17\x61\x65gis/v1/approval.proto\x12\x08\x61\x65gis.v1\x1a\x14\x61\x65gis/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb5\x05\n\x08\x41pproval\x12\x13\n\x0b\x61pproval_id\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x02 \x01(\t\x12\x1e\n\x05\x61\x63tor\x18\x03 \x01(\x0b\x32\x0f.aegis.v1.Actor\x12$\n\x08identity\x18\x04 \x01(\x0b\x32\x12.aegis.v1.Identity\x12 \n\x06\x61\x63tion\x18\x05 \x01(\x0b\x32\x10.aegis.v1.Action\x12\x1e\n\x06masked\x18\x06 \x03(\x0b\x32\x0e.aegis.v1.Mask\x12*\n\x07\x63ontext\x18\x07 \x01(\x0b\x32\x19.aegis.v1.ProposalContext\x12\x15\n\raction_digest\x18\x08 \x01(\t\x12\x14\n\x0cmatched_rule\x18\t \x01(\t\x12\x0e\n\x06reason\x18\n \x01(\t\x12\'\n\nrisk_level\x18\x0b \x01(\x0e\x32\x13.aegis.v1.RiskLevel\x12\x17\n\x0fpolicy_revision\x18\x0c \x01(\t\x12\x30\n\x0crequested_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0etimeout_allows\x18\x0f \x01(\x08\x12 \n\x06\x65nding\x18\x10 \x01(\x0b\x32\x10.aegis.v1.Ending\x12(\n\x07history\x18\x11 \x03(\x0b\x32\x17.aegis.v1.SessionAction\x12&\n\x05state\x18\x12 \x01(\x0e\x32\x17.aegis.v1.ApprovalState\x12\x1d\n\x05votes\x18\x14 \x03(\x0b\x32\x0e.aegis.v1.Vote\x12\x0f\n\x07version\x18\x15 \x01(\r\x12\x1b\n\x0e\x63\x61ller_waiting\x18\x18 \x01(\x08H\x00\x88\x01\x01\x42\x11\n\x0f_caller_waiting\"\xb0\x01\n\rSessionAction\x12.\n\ndecided_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x0e\n\x06target\x18\x03 \x01(\t\x12\"\n\x07outcome\x18\x04 \x01(\x0e\x32\x11.aegis.v1.Outcome\x12-\n\rresult_status\x18\x05 \x01(\x0e\x32\x16.aegis.v1.ResultStatus\"\xc1\x02\n\x0e\x41pprovalFilter\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x13\n\x0b\x61\x63tion_type\x18\x02 \x01(\t\x12\x0e\n\x06target\x18\x03 \x01(\t\x12(\n\x0brisk_levels\x18\x04 \x03(\x0e\x32\x13.aegis.v1.RiskLevel\x12+\n\x0emin_risk_level\x18\x05 \x01(\x0e\x32\x13.aegis.v1.RiskLevel\x12\x10\n\x08\x61\x63tor_id\x18\x06 \x01(\t\x12\x0f\n\x07subject\x18\x07 \x01(\t\x12\x10\n\x08\x61pprover\x18\x08 \x01(\t\x12\x14\n\x0cmatched_rule\x18\t \x01(\t\x12)\n\x05since\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"B\n\x16StreamApprovalsRequest\x12(\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x18.aegis.v1.ApprovalFilter\"\xf5\x01\n\x17StreamApprovalsResponse\x12%\n\x07pending\x18\x01 \x01(\x0b\x32\x12.aegis.v1.ApprovalH\x00\x12\x37\n\x11snapshot_complete\x18\x02 \x01(\x0b\x32\x1a.aegis.v1.SnapshotCompleteH\x00\x12#\n\x05\x65nded\x18\x03 \x01(\x0b\x32\x12.aegis.v1.ApprovalH\x00\x12(\n\theartbeat\x18\x04 \x01(\x0b\x32\x13.aegis.v1.HeartbeatH\x00\x12\"\n\x06lagged\x18\x05 \x01(\x0b\x32\x10.aegis.v1.LaggedH\x00\x42\x07\n\x05\x65vent\"!\n\x10SnapshotComplete\x12\r\n\x05\x63ount\x18\x01 \x01(\r\"\x18\n\x06Lagged\x12\x0e\n\x06missed\x18\x01 \x01(\x04\"\xa3\x01\n\x14ListApprovalsRequest\x12(\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x18.aegis.v1.ApprovalFilter\x12\x16\n\tpage_size\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\'\n\x06states\x18\x04 \x03(\x0e\x32\x17.aegis.v1.ApprovalStateB\x0c\n\n_page_size\"W\n\x15ListApprovalsResponse\x12%\n\tapprovals\x18\x01 \x03(\x0b\x32\x12.aegis.v1.Approval\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\")\n\x12GetApprovalRequest\x12\x13\n\x0b\x61pproval_id\x18\x01 \x01(\t\";\n\x13GetApprovalResponse\x12$\n\x08\x61pproval\x18\x01 \x01(\x0b\x32\x12.aegis.v1.Approval\"U\n\x0e\x41pproveRequest\x12\x13\n\x0b\x61pproval_id\x18\x01 \x01(\t\x12\x1e\n\x16\x65xpected_action_digest\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"7\n\x0f\x41pproveResponse\x12$\n\x08\x61pproval\x18\x01 \x01(\x0b\x32\x12.aegis.v1.Approval\"R\n\x0b\x44\x65nyRequest\x12\x13\n\x0b\x61pproval_id\x18\x01 \x01(\t\x12\x1e\n\x16\x65xpected_action_digest\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"H\n\x0c\x44\x65nyResponse\x12$\n\x08\x61pproval\x18\x01 \x01(\x0b\x32\x12.aegis.v1.Approval\x12\x12\n\nunrecorded\x18\x02 \x01(\x08\x32\x8f\x03\n\x0f\x41pprovalService\x12]\n\x0fStreamApprovals\x12 .aegis.v1.StreamApprovalsRequest\x1a!.aegis.v1.StreamApprovalsResponse\"\x03\x90\x02\x01\x30\x01\x12U\n\rListApprovals\x12\x1e.aegis.v1.ListApprovalsRequest\x1a\x1f.aegis.v1.ListApprovalsResponse\"\x03\x90\x02\x01\x12O\n\x0bGetApproval\x12\x1c.aegis.v1.GetApprovalRequest\x1a\x1d.aegis.v1.GetApprovalResponse\"\x03\x90\x02\x01\x12>\n\x07\x41pprove\x12\x18.aegis.v1.ApproveRequest\x1a\x19.aegis.v1.ApproveResponse\x12\x35\n\x04\x44\x65ny\x12\x15.aegis.v1.DenyRequest\x1a\x16.aegis.v1.DenyResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'aegis._proto.approval_pb2', _globals)
 if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
+  _globals['_APPROVALSERVICE'].methods_by_name['StreamApprovals']._options = None
+  _globals['_APPROVALSERVICE'].methods_by_name['StreamApprovals']._serialized_options = b'\220\002\001'
+  _globals['_APPROVALSERVICE'].methods_by_name['ListApprovals']._options = None
+  _globals['_APPROVALSERVICE'].methods_by_name['ListApprovals']._serialized_options = b'\220\002\001'
+  _globals['_APPROVALSERVICE'].methods_by_name['GetApproval']._options = None
+  _globals['_APPROVALSERVICE'].methods_by_name['GetApproval']._serialized_options = b'\220\002\001'
   _globals['_APPROVAL']._serialized_start=93
-  _globals['_APPROVAL']._serialized_end=626
-  _globals['_SESSIONACTION']._serialized_start=629
-  _globals['_SESSIONACTION']._serialized_end=792
-  _globals['_APPROVALFILTER']._serialized_start=794
-  _globals['_APPROVALFILTER']._serialized_end=914
-  _globals['_STREAMAPPROVALSREQUEST']._serialized_start=916
-  _globals['_STREAMAPPROVALSREQUEST']._serialized_end=982
-  _globals['_STREAMAPPROVALSRESPONSE']._serialized_start=985
-  _globals['_STREAMAPPROVALSRESPONSE']._serialized_end=1230
-  _globals['_SNAPSHOTCOMPLETE']._serialized_start=1232
-  _globals['_SNAPSHOTCOMPLETE']._serialized_end=1265
-  _globals['_LAGGED']._serialized_start=1267
-  _globals['_LAGGED']._serialized_end=1291
-  _globals['_LISTAPPROVALSREQUEST']._serialized_start=1293
-  _globals['_LISTAPPROVALSREQUEST']._serialized_end=1396
-  _globals['_LISTAPPROVALSRESPONSE']._serialized_start=1398
-  _globals['_LISTAPPROVALSRESPONSE']._serialized_end=1485
-  _globals['_GETAPPROVALREQUEST']._serialized_start=1487
-  _globals['_GETAPPROVALREQUEST']._serialized_end=1528
-  _globals['_GETAPPROVALRESPONSE']._serialized_start=1530
-  _globals['_GETAPPROVALRESPONSE']._serialized_end=1589
-  _globals['_APPROVEREQUEST']._serialized_start=1591
-  _globals['_APPROVEREQUEST']._serialized_end=1676
-  _globals['_APPROVERESPONSE']._serialized_start=1678
-  _globals['_APPROVERESPONSE']._serialized_end=1733
-  _globals['_DENYREQUEST']._serialized_start=1735
-  _globals['_DENYREQUEST']._serialized_end=1817
-  _globals['_DENYRESPONSE']._serialized_start=1819
-  _globals['_DENYRESPONSE']._serialized_end=1871
-  _globals['_APPROVALSERVICE']._serialized_start=1874
-  _globals['_APPROVALSERVICE']._serialized_end=2258
+  _globals['_APPROVAL']._serialized_end=786
+  _globals['_SESSIONACTION']._serialized_start=789
+  _globals['_SESSIONACTION']._serialized_end=965
+  _globals['_APPROVALFILTER']._serialized_start=968
+  _globals['_APPROVALFILTER']._serialized_end=1289
+  _globals['_STREAMAPPROVALSREQUEST']._serialized_start=1291
+  _globals['_STREAMAPPROVALSREQUEST']._serialized_end=1357
+  _globals['_STREAMAPPROVALSRESPONSE']._serialized_start=1360
+  _globals['_STREAMAPPROVALSRESPONSE']._serialized_end=1605
+  _globals['_SNAPSHOTCOMPLETE']._serialized_start=1607
+  _globals['_SNAPSHOTCOMPLETE']._serialized_end=1640
+  _globals['_LAGGED']._serialized_start=1642
+  _globals['_LAGGED']._serialized_end=1666
+  _globals['_LISTAPPROVALSREQUEST']._serialized_start=1669
+  _globals['_LISTAPPROVALSREQUEST']._serialized_end=1832
+  _globals['_LISTAPPROVALSRESPONSE']._serialized_start=1834
+  _globals['_LISTAPPROVALSRESPONSE']._serialized_end=1921
+  _globals['_GETAPPROVALREQUEST']._serialized_start=1923
+  _globals['_GETAPPROVALREQUEST']._serialized_end=1964
+  _globals['_GETAPPROVALRESPONSE']._serialized_start=1966
+  _globals['_GETAPPROVALRESPONSE']._serialized_end=2025
+  _globals['_APPROVEREQUEST']._serialized_start=2027
+  _globals['_APPROVEREQUEST']._serialized_end=2112
+  _globals['_APPROVERESPONSE']._serialized_start=2114
+  _globals['_APPROVERESPONSE']._serialized_end=2169
+  _globals['_DENYREQUEST']._serialized_start=2171
+  _globals['_DENYREQUEST']._serialized_end=2253
+  _globals['_DENYRESPONSE']._serialized_start=2255
+  _globals['_DENYRESPONSE']._serialized_end=2327
+  _globals['_APPROVALSERVICE']._serialized_start=2330
+  _globals['_APPROVALSERVICE']._serialized_end=2729
 # @@protoc_insertion_point(module_scope)

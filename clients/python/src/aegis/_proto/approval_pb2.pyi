@@ -41,6 +41,10 @@ class Approval(google.protobuf.message.Message):
     TIMEOUT_ALLOWS_FIELD_NUMBER: builtins.int
     ENDING_FIELD_NUMBER: builtins.int
     HISTORY_FIELD_NUMBER: builtins.int
+    STATE_FIELD_NUMBER: builtins.int
+    VOTES_FIELD_NUMBER: builtins.int
+    VERSION_FIELD_NUMBER: builtins.int
+    CALLER_WAITING_FIELD_NUMBER: builtins.int
     approval_id: builtins.str
     """The id of the approval: `apr_` and a UUIDv7."""
     decision_id: builtins.str
@@ -57,6 +61,16 @@ class Approval(google.protobuf.message.Message):
     """The revision of the policy that asked."""
     timeout_allows: builtins.bool
     """Whether the action may run when the approval expires."""
+    state: aegis._proto.types_pb2.ApprovalState.ValueType
+    """The state of the approval."""
+    version: builtins.int
+    """The version of the approval: 1 when it was created, and one more after each change. Of two messages about one
+    approval, the one with the higher version is newer.
+    """
+    caller_waiting: builtins.bool
+    """Whether the proposer still waits for the answer: its connection is open, or it asked within the last 90 seconds.
+    Absent: unknown.
+    """
     @property
     def actor(self) -> aegis._proto.types_pb2.Actor:
         """The proposer, as declared."""
@@ -70,11 +84,11 @@ class Approval(google.protobuf.message.Message):
         """The proposed action. A masked parameter reads `[masked, N characters]`."""
 
     @property
-    def masked(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """The paths of the masked parameters."""
+    def masked(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[aegis._proto.types_pb2.Mask]:
+        """What is masked in the action, and where it stands."""
 
     @property
-    def context(self) -> aegis._proto.types_pb2.Context:
+    def context(self) -> aegis._proto.types_pb2.ProposalContext:
         """The session and the labels of the proposal."""
 
     @property
@@ -93,6 +107,10 @@ class Approval(google.protobuf.message.Message):
     def history(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___SessionAction]:
         """Earlier actions of the same session, newest first, at most 10. Only in the response of `GetApproval`."""
 
+    @property
+    def votes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[aegis._proto.types_pb2.Vote]:
+        """The votes of reviewers, oldest first."""
+
     def __init__(
         self,
         *,
@@ -101,8 +119,8 @@ class Approval(google.protobuf.message.Message):
         actor: aegis._proto.types_pb2.Actor | None = ...,
         identity: aegis._proto.types_pb2.Identity | None = ...,
         action: aegis._proto.types_pb2.Action | None = ...,
-        masked: collections.abc.Iterable[builtins.str] | None = ...,
-        context: aegis._proto.types_pb2.Context | None = ...,
+        masked: collections.abc.Iterable[aegis._proto.types_pb2.Mask] | None = ...,
+        context: aegis._proto.types_pb2.ProposalContext | None = ...,
         action_digest: builtins.str = ...,
         matched_rule: builtins.str = ...,
         reason: builtins.str = ...,
@@ -113,9 +131,14 @@ class Approval(google.protobuf.message.Message):
         timeout_allows: builtins.bool = ...,
         ending: aegis._proto.types_pb2.Ending | None = ...,
         history: collections.abc.Iterable[global___SessionAction] | None = ...,
+        state: aegis._proto.types_pb2.ApprovalState.ValueType = ...,
+        votes: collections.abc.Iterable[aegis._proto.types_pb2.Vote] | None = ...,
+        version: builtins.int = ...,
+        caller_waiting: builtins.bool | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["action", b"action", "actor", b"actor", "context", b"context", "ending", b"ending", "expires_at", b"expires_at", "identity", b"identity", "requested_at", b"requested_at"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["action", b"action", "action_digest", b"action_digest", "actor", b"actor", "approval_id", b"approval_id", "context", b"context", "decision_id", b"decision_id", "ending", b"ending", "expires_at", b"expires_at", "history", b"history", "identity", b"identity", "masked", b"masked", "matched_rule", b"matched_rule", "policy_revision", b"policy_revision", "reason", b"reason", "requested_at", b"requested_at", "risk_level", b"risk_level", "timeout_allows", b"timeout_allows"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_caller_waiting", b"_caller_waiting", "action", b"action", "actor", b"actor", "caller_waiting", b"caller_waiting", "context", b"context", "ending", b"ending", "expires_at", b"expires_at", "identity", b"identity", "requested_at", b"requested_at"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_caller_waiting", b"_caller_waiting", "action", b"action", "action_digest", b"action_digest", "actor", b"actor", "approval_id", b"approval_id", "caller_waiting", b"caller_waiting", "context", b"context", "decision_id", b"decision_id", "ending", b"ending", "expires_at", b"expires_at", "history", b"history", "identity", b"identity", "masked", b"masked", "matched_rule", b"matched_rule", "policy_revision", b"policy_revision", "reason", b"reason", "requested_at", b"requested_at", "risk_level", b"risk_level", "state", b"state", "timeout_allows", b"timeout_allows", "version", b"version", "votes", b"votes"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_caller_waiting", b"_caller_waiting"]) -> typing.Literal["caller_waiting"] | None: ...
 
 global___Approval = Approval
 
@@ -125,64 +148,102 @@ class SessionAction(google.protobuf.message.Message):
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    TIME_FIELD_NUMBER: builtins.int
+    DECIDED_AT_FIELD_NUMBER: builtins.int
     TYPE_FIELD_NUMBER: builtins.int
     TARGET_FIELD_NUMBER: builtins.int
     OUTCOME_FIELD_NUMBER: builtins.int
-    STATUS_FIELD_NUMBER: builtins.int
+    RESULT_STATUS_FIELD_NUMBER: builtins.int
     type: builtins.str
     """The type of the action."""
     target: builtins.str
     """The target of the action."""
     outcome: aegis._proto.types_pb2.Outcome.ValueType
     """The current outcome."""
-    status: aegis._proto.types_pb2.ResultStatus.ValueType
-    """The result of the action."""
+    result_status: aegis._proto.types_pb2.ResultStatus.ValueType
+    """The result of the action. UNSPECIFIED while it is not known."""
     @property
-    def time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+    def decided_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """When the daemon decided."""
 
     def __init__(
         self,
         *,
-        time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        decided_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         type: builtins.str = ...,
         target: builtins.str = ...,
         outcome: aegis._proto.types_pb2.Outcome.ValueType = ...,
-        status: aegis._proto.types_pb2.ResultStatus.ValueType = ...,
+        result_status: aegis._proto.types_pb2.ResultStatus.ValueType = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["time", b"time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["outcome", b"outcome", "status", b"status", "target", b"target", "time", b"time", "type", b"type"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["decided_at", b"decided_at"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["decided_at", b"decided_at", "outcome", b"outcome", "result_status", b"result_status", "target", b"target", "type", b"type"]) -> None: ...
 
 global___SessionAction = SessionAction
 
 @typing.final
 class ApprovalFilter(google.protobuf.message.Message):
-    """Selects approvals. Every field that is set must match. Text matches exactly."""
+    """Selects approvals. Every field that is set must match; of a repeated field, one value must. `AuditFilter` has the
+    same fields under the same numbers, and more. Globs are those of the policy: `*` is any text, `/` included, `?` one
+    character, `[abc]` one of these, and a text without them matches exactly. Every other text matches exactly.
+    """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     SESSION_ID_FIELD_NUMBER: builtins.int
     ACTION_TYPE_FIELD_NUMBER: builtins.int
-    ACTOR_ID_FIELD_NUMBER: builtins.int
+    TARGET_FIELD_NUMBER: builtins.int
+    RISK_LEVELS_FIELD_NUMBER: builtins.int
     MIN_RISK_LEVEL_FIELD_NUMBER: builtins.int
+    ACTOR_ID_FIELD_NUMBER: builtins.int
+    SUBJECT_FIELD_NUMBER: builtins.int
+    APPROVER_FIELD_NUMBER: builtins.int
+    MATCHED_RULE_FIELD_NUMBER: builtins.int
+    SINCE_FIELD_NUMBER: builtins.int
+    UNTIL_FIELD_NUMBER: builtins.int
     session_id: builtins.str
     """The session."""
     action_type: builtins.str
-    """The action's type."""
-    actor_id: builtins.str
-    """The declared actor."""
+    """A glob that the action's type matches."""
+    target: builtins.str
+    """A glob that the action's target matches."""
     min_risk_level: aegis._proto.types_pb2.RiskLevel.ValueType
     """This risk level or a higher one."""
+    actor_id: builtins.str
+    """The proposer, as declared."""
+    subject: builtins.str
+    """The proposer, as authenticated: `Identity.subject`."""
+    approver: builtins.str
+    """A reviewer who voted: `Identity.subject`. Not in `StreamApprovals`: nobody has voted on a pending approval."""
+    matched_rule: builtins.str
+    """The rule that matched."""
+    @property
+    def risk_levels(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[aegis._proto.types_pb2.RiskLevel.ValueType]:
+        """The risk level."""
+
+    @property
+    def since(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """Asked at this time or later."""
+
+    @property
+    def until(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """Asked at this time or earlier."""
+
     def __init__(
         self,
         *,
         session_id: builtins.str = ...,
         action_type: builtins.str = ...,
-        actor_id: builtins.str = ...,
+        target: builtins.str = ...,
+        risk_levels: collections.abc.Iterable[aegis._proto.types_pb2.RiskLevel.ValueType] | None = ...,
         min_risk_level: aegis._proto.types_pb2.RiskLevel.ValueType = ...,
+        actor_id: builtins.str = ...,
+        subject: builtins.str = ...,
+        approver: builtins.str = ...,
+        matched_rule: builtins.str = ...,
+        since: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        until: google.protobuf.timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["action_type", b"action_type", "actor_id", b"actor_id", "min_risk_level", b"min_risk_level", "session_id", b"session_id"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["since", b"since", "until", b"until"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["action_type", b"action_type", "actor_id", b"actor_id", "approver", b"approver", "matched_rule", b"matched_rule", "min_risk_level", b"min_risk_level", "risk_levels", b"risk_levels", "session_id", b"session_id", "since", b"since", "subject", b"subject", "target", b"target", "until", b"until"]) -> None: ...
 
 global___ApprovalFilter = ApprovalFilter
 
@@ -220,7 +281,9 @@ class StreamApprovalsResponse(google.protobuf.message.Message):
     LAGGED_FIELD_NUMBER: builtins.int
     @property
     def pending(self) -> global___Approval:
-        """A pending approval: a part of the snapshot before the marker, a new one after it."""
+        """A pending approval: a part of the snapshot before the marker, a new or changed one after it. It replaces an
+        approval with the same id in your list.
+        """
 
     @property
     def snapshot_complete(self) -> global___SnapshotComplete:
@@ -291,36 +354,43 @@ global___Lagged = Lagged
 
 @typing.final
 class ListApprovalsRequest(google.protobuf.message.Message):
-    """Asks for the pending approvals."""
+    """Asks for approvals."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     FILTER_FIELD_NUMBER: builtins.int
     PAGE_SIZE_FIELD_NUMBER: builtins.int
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    STATES_FIELD_NUMBER: builtins.int
     page_size: builtins.int
-    """The largest number of approvals to return: at most 1,000. 0: 100."""
+    """The largest number of approvals to return, at least 1. Absent: 100. More than 1,000 is read as 1,000."""
     page_token: builtins.str
-    """The `next_page_token` of the previous page. Empty: the first page."""
+    """The `next_page_token` of the previous page, with the same `filter` and `states`. Empty: the first page."""
     @property
     def filter(self) -> global___ApprovalFilter:
         """The approvals to return. Absent: all."""
+
+    @property
+    def states(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[aegis._proto.types_pb2.ApprovalState.ValueType]:
+        """The states to return. Empty: PENDING."""
 
     def __init__(
         self,
         *,
         filter: global___ApprovalFilter | None = ...,
-        page_size: builtins.int = ...,
+        page_size: builtins.int | None = ...,
         page_token: builtins.str = ...,
+        states: collections.abc.Iterable[aegis._proto.types_pb2.ApprovalState.ValueType] | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["filter", b"filter"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["filter", b"filter", "page_size", b"page_size", "page_token", b"page_token"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_page_size", b"_page_size", "filter", b"filter", "page_size", b"page_size"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_page_size", b"_page_size", "filter", b"filter", "page_size", b"page_size", "page_token", b"page_token", "states", b"states"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_page_size", b"_page_size"]) -> typing.Literal["page_size"] | None: ...
 
 global___ListApprovalsRequest = ListApprovalsRequest
 
 @typing.final
 class ListApprovalsResponse(google.protobuf.message.Message):
-    """A page of pending approvals."""
+    """A page of approvals. A page can have fewer approvals than requested, or none, and not be the last one."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -461,6 +531,11 @@ class DenyResponse(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     APPROVAL_FIELD_NUMBER: builtins.int
+    UNRECORDED_FIELD_NUMBER: builtins.int
+    unrecorded: builtins.bool
+    """True while the record cannot be written. The denial is in force: the agent is told DENY, and nobody can approve any
+    more. The daemon records it as soon as it can. If the daemon ends before, the approval is pending again: deny again.
+    """
     @property
     def approval(self) -> global___Approval:
         """The approval with its ending."""
@@ -469,8 +544,9 @@ class DenyResponse(google.protobuf.message.Message):
         self,
         *,
         approval: global___Approval | None = ...,
+        unrecorded: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["approval", b"approval"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["approval", b"approval"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["approval", b"approval", "unrecorded", b"unrecorded"]) -> None: ...
 
 global___DenyResponse = DenyResponse

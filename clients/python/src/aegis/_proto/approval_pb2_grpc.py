@@ -50,13 +50,18 @@ class ApprovalServiceServicer(object):
         """Streams the pending approvals, then a marker, then every change as it happens.
 
         A client that is too slow receives `lagged`, then a new snapshot. A stream that loses changes never ends with OK.
+
+        Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), RESOURCE_EXHAUSTED (`TOO_MANY_STREAMS`), UNAVAILABLE (`NOT_SERVING`),
+        UNAUTHENTICATED (`CREDENTIAL_EXPIRED`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListApprovals(self, request, context):
-        """Lists the pending approvals, oldest first, in pages.
+        """Lists approvals, oldest first, in pages: the pending ones, or those in the requested states.
+
+        Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -64,6 +69,8 @@ class ApprovalServiceServicer(object):
 
     def GetApproval(self, request, context):
         """Returns one approval, pending or ended.
+
+        Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), NOT_FOUND (`NO_SUCH_APPROVAL`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -73,15 +80,18 @@ class ApprovalServiceServicer(object):
         """Approves the action. The daemon first evaluates the policy that is in force now. If that policy blocks the action,
         the approval ends denied. Safe to repeat: the same reviewer with the same digest receives the first answer again.
 
-        Errors: NOT_FOUND, FAILED_PRECONDITION (`ALREADY_DECIDED` with who and when, `APPROVAL_EXPIRED`, `DIGEST_MISMATCH`),
-        PERMISSION_DENIED (`OWN_PROPOSAL`).
+        Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), NOT_FOUND (`NO_SUCH_APPROVAL`), FAILED_PRECONDITION
+        (`ALREADY_DECIDED` with who and when, `APPROVAL_EXPIRED`, `DIGEST_MISMATCH`), PERMISSION_DENIED (`OWN_PROPOSAL`),
+        RESOURCE_EXHAUSTED (`RECORD_BUSY`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Deny(self, request, context):
-        """Denies the action. Safe to repeat, like `Approve`. Errors: the same as for `Approve`.
+        """Denies the action. Safe to repeat, like `Approve`. A full disk does not prevent this: see `unrecorded`.
+
+        Errors: the same as for `Approve`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -28,19 +28,28 @@ class ApprovalServiceStub:
     """Streams the pending approvals, then a marker, then every change as it happens.
 
     A client that is too slow receives `lagged`, then a new snapshot. A stream that loses changes never ends with OK.
+
+    Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), RESOURCE_EXHAUSTED (`TOO_MANY_STREAMS`), UNAVAILABLE (`NOT_SERVING`),
+    UNAUTHENTICATED (`CREDENTIAL_EXPIRED`).
     """
 
     ListApprovals: grpc.UnaryUnaryMultiCallable[
         aegis._proto.approval_pb2.ListApprovalsRequest,
         aegis._proto.approval_pb2.ListApprovalsResponse,
     ]
-    """Lists the pending approvals, oldest first, in pages."""
+    """Lists approvals, oldest first, in pages: the pending ones, or those in the requested states.
+
+    Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
+    """
 
     GetApproval: grpc.UnaryUnaryMultiCallable[
         aegis._proto.approval_pb2.GetApprovalRequest,
         aegis._proto.approval_pb2.GetApprovalResponse,
     ]
-    """Returns one approval, pending or ended."""
+    """Returns one approval, pending or ended.
+
+    Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), NOT_FOUND (`NO_SUCH_APPROVAL`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
+    """
 
     Approve: grpc.UnaryUnaryMultiCallable[
         aegis._proto.approval_pb2.ApproveRequest,
@@ -49,15 +58,19 @@ class ApprovalServiceStub:
     """Approves the action. The daemon first evaluates the policy that is in force now. If that policy blocks the action,
     the approval ends denied. Safe to repeat: the same reviewer with the same digest receives the first answer again.
 
-    Errors: NOT_FOUND, FAILED_PRECONDITION (`ALREADY_DECIDED` with who and when, `APPROVAL_EXPIRED`, `DIGEST_MISMATCH`),
-    PERMISSION_DENIED (`OWN_PROPOSAL`).
+    Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), NOT_FOUND (`NO_SUCH_APPROVAL`), FAILED_PRECONDITION
+    (`ALREADY_DECIDED` with who and when, `APPROVAL_EXPIRED`, `DIGEST_MISMATCH`), PERMISSION_DENIED (`OWN_PROPOSAL`),
+    RESOURCE_EXHAUSTED (`RECORD_BUSY`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
     """
 
     Deny: grpc.UnaryUnaryMultiCallable[
         aegis._proto.approval_pb2.DenyRequest,
         aegis._proto.approval_pb2.DenyResponse,
     ]
-    """Denies the action. Safe to repeat, like `Approve`. Errors: the same as for `Approve`."""
+    """Denies the action. Safe to repeat, like `Approve`. A full disk does not prevent this: see `unrecorded`.
+
+    Errors: the same as for `Approve`.
+    """
 
 class ApprovalServiceAsyncStub:
     """A reviewer calls this service. Role: reviewer."""
@@ -69,19 +82,28 @@ class ApprovalServiceAsyncStub:
     """Streams the pending approvals, then a marker, then every change as it happens.
 
     A client that is too slow receives `lagged`, then a new snapshot. A stream that loses changes never ends with OK.
+
+    Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), RESOURCE_EXHAUSTED (`TOO_MANY_STREAMS`), UNAVAILABLE (`NOT_SERVING`),
+    UNAUTHENTICATED (`CREDENTIAL_EXPIRED`).
     """
 
     ListApprovals: grpc.aio.UnaryUnaryMultiCallable[
         aegis._proto.approval_pb2.ListApprovalsRequest,
         aegis._proto.approval_pb2.ListApprovalsResponse,
     ]
-    """Lists the pending approvals, oldest first, in pages."""
+    """Lists approvals, oldest first, in pages: the pending ones, or those in the requested states.
+
+    Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
+    """
 
     GetApproval: grpc.aio.UnaryUnaryMultiCallable[
         aegis._proto.approval_pb2.GetApprovalRequest,
         aegis._proto.approval_pb2.GetApprovalResponse,
     ]
-    """Returns one approval, pending or ended."""
+    """Returns one approval, pending or ended.
+
+    Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), NOT_FOUND (`NO_SUCH_APPROVAL`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
+    """
 
     Approve: grpc.aio.UnaryUnaryMultiCallable[
         aegis._proto.approval_pb2.ApproveRequest,
@@ -90,15 +112,19 @@ class ApprovalServiceAsyncStub:
     """Approves the action. The daemon first evaluates the policy that is in force now. If that policy blocks the action,
     the approval ends denied. Safe to repeat: the same reviewer with the same digest receives the first answer again.
 
-    Errors: NOT_FOUND, FAILED_PRECONDITION (`ALREADY_DECIDED` with who and when, `APPROVAL_EXPIRED`, `DIGEST_MISMATCH`),
-    PERMISSION_DENIED (`OWN_PROPOSAL`).
+    Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), NOT_FOUND (`NO_SUCH_APPROVAL`), FAILED_PRECONDITION
+    (`ALREADY_DECIDED` with who and when, `APPROVAL_EXPIRED`, `DIGEST_MISMATCH`), PERMISSION_DENIED (`OWN_PROPOSAL`),
+    RESOURCE_EXHAUSTED (`RECORD_BUSY`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
     """
 
     Deny: grpc.aio.UnaryUnaryMultiCallable[
         aegis._proto.approval_pb2.DenyRequest,
         aegis._proto.approval_pb2.DenyResponse,
     ]
-    """Denies the action. Safe to repeat, like `Approve`. Errors: the same as for `Approve`."""
+    """Denies the action. Safe to repeat, like `Approve`. A full disk does not prevent this: see `unrecorded`.
+
+    Errors: the same as for `Approve`.
+    """
 
 class ApprovalServiceServicer(metaclass=abc.ABCMeta):
     """A reviewer calls this service. Role: reviewer."""
@@ -112,6 +138,9 @@ class ApprovalServiceServicer(metaclass=abc.ABCMeta):
         """Streams the pending approvals, then a marker, then every change as it happens.
 
         A client that is too slow receives `lagged`, then a new snapshot. A stream that loses changes never ends with OK.
+
+        Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), RESOURCE_EXHAUSTED (`TOO_MANY_STREAMS`), UNAVAILABLE (`NOT_SERVING`),
+        UNAUTHENTICATED (`CREDENTIAL_EXPIRED`).
         """
 
     @abc.abstractmethod
@@ -120,7 +149,10 @@ class ApprovalServiceServicer(metaclass=abc.ABCMeta):
         request: aegis._proto.approval_pb2.ListApprovalsRequest,
         context: _ServicerContext,
     ) -> typing.Union[aegis._proto.approval_pb2.ListApprovalsResponse, collections.abc.Awaitable[aegis._proto.approval_pb2.ListApprovalsResponse]]:
-        """Lists the pending approvals, oldest first, in pages."""
+        """Lists approvals, oldest first, in pages: the pending ones, or those in the requested states.
+
+        Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
+        """
 
     @abc.abstractmethod
     def GetApproval(
@@ -128,7 +160,10 @@ class ApprovalServiceServicer(metaclass=abc.ABCMeta):
         request: aegis._proto.approval_pb2.GetApprovalRequest,
         context: _ServicerContext,
     ) -> typing.Union[aegis._proto.approval_pb2.GetApprovalResponse, collections.abc.Awaitable[aegis._proto.approval_pb2.GetApprovalResponse]]:
-        """Returns one approval, pending or ended."""
+        """Returns one approval, pending or ended.
+
+        Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), NOT_FOUND (`NO_SUCH_APPROVAL`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
+        """
 
     @abc.abstractmethod
     def Approve(
@@ -139,8 +174,9 @@ class ApprovalServiceServicer(metaclass=abc.ABCMeta):
         """Approves the action. The daemon first evaluates the policy that is in force now. If that policy blocks the action,
         the approval ends denied. Safe to repeat: the same reviewer with the same digest receives the first answer again.
 
-        Errors: NOT_FOUND, FAILED_PRECONDITION (`ALREADY_DECIDED` with who and when, `APPROVAL_EXPIRED`, `DIGEST_MISMATCH`),
-        PERMISSION_DENIED (`OWN_PROPOSAL`).
+        Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), NOT_FOUND (`NO_SUCH_APPROVAL`), FAILED_PRECONDITION
+        (`ALREADY_DECIDED` with who and when, `APPROVAL_EXPIRED`, `DIGEST_MISMATCH`), PERMISSION_DENIED (`OWN_PROPOSAL`),
+        RESOURCE_EXHAUSTED (`RECORD_BUSY`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
         """
 
     @abc.abstractmethod
@@ -149,6 +185,9 @@ class ApprovalServiceServicer(metaclass=abc.ABCMeta):
         request: aegis._proto.approval_pb2.DenyRequest,
         context: _ServicerContext,
     ) -> typing.Union[aegis._proto.approval_pb2.DenyResponse, collections.abc.Awaitable[aegis._proto.approval_pb2.DenyResponse]]:
-        """Denies the action. Safe to repeat, like `Approve`. Errors: the same as for `Approve`."""
+        """Denies the action. Safe to repeat, like `Approve`. A full disk does not prevent this: see `unrecorded`.
+
+        Errors: the same as for `Approve`.
+        """
 
 def add_ApprovalServiceServicer_to_server(servicer: ApprovalServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

@@ -12,58 +12,81 @@ from google.protobuf.internal import builder as _builder
 _sym_db = _symbol_database.Default()
 
 
+from aegis._proto import approval_pb2 as aegis_dot_v1_dot_approval__pb2
 from aegis._proto import types_pb2 as aegis_dot_v1_dot_types__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14\x61\x65gis/v1/audit.proto\x12\x08\x61\x65gis.v1\x1a\x14\x61\x65gis/v1/types.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x86\x03\n\x0b\x41uditFilter\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x13\n\x0b\x61\x63tion_type\x18\x02 \x01(\t\x12\x15\n\raction_target\x18\x03 \x01(\t\x12\'\n\nrisk_level\x18\x04 \x01(\x0e\x32\x13.aegis.v1.RiskLevel\x12(\n\x08\x61pproval\x18\x05 \x01(\x0e\x32\x16.aegis.v1.ApprovalMode\x12\"\n\x07outcome\x18\x06 \x01(\x0e\x32\x11.aegis.v1.Outcome\x12-\n\rresult_status\x18\x07 \x01(\x0e\x32\x16.aegis.v1.ResultStatus\x12\x10\n\x08\x61\x63tor_id\x18\x08 \x01(\t\x12\x13\n\x0b\x64\x65\x63ision_id\x18\t \x01(\t\x12\x14\n\x0cmatched_rule\x18\n \x01(\t\x12)\n\x05since\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xbf\x01\n\x12StreamAuditRequest\x12%\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x15.aegis.v1.AuditFilter\x12!\n\x04view\x18\x02 \x01(\x0e\x32\x13.aegis.v1.AuditView\x12\r\n\x05limit\x18\x03 \x01(\x04\x12\x14\n\x0cnewest_first\x18\x04 \x01(\x08\x12\x0e\n\x06\x66ollow\x18\x05 \x01(\x08\x12\x19\n\x0cresume_after\x18\x06 \x01(\x04H\x00\x88\x01\x01\x42\x0f\n\r_resume_after\"\xcf\x01\n\x13StreamAuditResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12!\n\x03row\x18\x02 \x01(\x0b\x32\x12.aegis.v1.AuditRowH\x00\x12\'\n\x06record\x18\x03 \x01(\x0b\x32\x15.aegis.v1.AuditRecordH\x00\x12\'\n\tcaught_up\x18\x04 \x01(\x0b\x32\x12.aegis.v1.CaughtUpH\x00\x12(\n\theartbeat\x18\x05 \x01(\x0b\x32\x13.aegis.v1.HeartbeatH\x00\x42\x07\n\x05\x65vent\"\x19\n\x08\x43\x61ughtUp\x12\r\n\x05\x63ount\x18\x01 \x01(\x04\"\xb3\x06\n\x08\x41uditRow\x12\n\n\x02id\x18\x01 \x01(\x04\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12-\n\ttimestamp\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12 \n\x06\x61\x63tion\x18\x04 \x01(\x0b\x32\x10.aegis.v1.Action\x12\x0e\n\x06masked\x18\x05 \x03(\t\x12\'\n\nrisk_level\x18\x06 \x01(\x0e\x32\x13.aegis.v1.RiskLevel\x12(\n\x08\x61pproval\x18\x07 \x01(\x0e\x32\x16.aegis.v1.ApprovalMode\x12\x14\n\x0cmatched_rule\x18\x08 \x01(\t\x12\"\n\x07outcome\x18\t \x01(\x0e\x32\x11.aegis.v1.Outcome\x12\x0e\n\x06reason\x18\n \x01(\t\x12 \n\x06\x65nding\x18\x0b \x01(\x0b\x32\x10.aegis.v1.Ending\x12-\n\rresult_status\x18\x0c \x01(\x0e\x32\x16.aegis.v1.ResultStatus\x12+\n\x0bresult_data\x18\r \x01(\x0b\x32\x16.google.protobuf.Value\x12\x14\n\x0cresult_error\x18\x0e \x01(\t\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x0f \x01(\t\x12\x13\n\x0b\x61pproval_id\x18\x10 \x01(\t\x12\x1e\n\x05\x61\x63tor\x18\x11 \x01(\x0b\x32\x0f.aegis.v1.Actor\x12$\n\x08identity\x18\x12 \x01(\x0b\x32\x12.aegis.v1.Identity\x12\x17\n\x0fpolicy_revision\x18\x13 \x01(\t\x12\x15\n\raction_digest\x18\x14 \x01(\t\x12\x11\n\taudit_ref\x18\x15 \x01(\t\x12)\n\x08metadata\x18\x16 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x10\n\x08trace_id\x18\x17 \x01(\t\x12=\n\x0emasked_digests\x18\x18 \x03(\x0b\x32%.aegis.v1.AuditRow.MaskedDigestsEntry\x12\x10\n\x08redacted\x18\x19 \x01(\x08\x1a\x34\n\x12MaskedDigestsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"d\n\x0b\x41uditRecord\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x0f\n\x07payload\x18\x02 \x01(\t\x12\x0c\n\x04salt\x18\x03 \x01(\x0c\x12\x11\n\tleaf_hash\x18\x04 \x01(\x0c\x12\x11\n\tleaf_data\x18\x05 \x01(\x0c\"\x1e\n\x0fGetStatsRequest\x12\x0b\n\x03top\x18\x01 \x01(\r\"\x98\x02\n\x10GetStatsResponse\x12\x11\n\tdecisions\x18\x01 \x01(\x04\x12\x0f\n\x07records\x18\x02 \x01(\x04\x12\x19\n\x11pending_approvals\x18\x03 \x01(\x04\x12&\n\rby_risk_level\x18\x04 \x03(\x0b\x32\x0f.aegis.v1.Count\x12#\n\nby_outcome\x18\x05 \x03(\x0b\x32\x0f.aegis.v1.Count\x12)\n\x10\x62y_result_status\x18\x06 \x03(\x0b\x32\x0f.aegis.v1.Count\x12)\n\x10top_action_types\x18\x07 \x03(\x0b\x32\x0f.aegis.v1.Count\x12\"\n\ttop_rules\x18\x08 \x03(\x0b\x32\x0f.aegis.v1.Count\"$\n\x05\x43ount\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x04\"\x16\n\x14GetCheckpointRequest\"\xc4\x01\n\x15GetCheckpointResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\t\x12\x0e\n\x06origin\x18\x02 \x01(\t\x12\x11\n\ttree_size\x18\x03 \x01(\x04\x12\x11\n\troot_hash\x18\x04 \x01(\x0c\x12\x1e\n\x04keys\x18\x05 \x03(\x0b\x32\x10.aegis.v1.LogKey\x12\x1b\n\x13\x63osigned_checkpoint\x18\x06 \x01(\t\x12$\n\twitnesses\x18\x07 \x03(\x0b\x32\x11.aegis.v1.Witness\"i\n\x07Witness\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\ttree_size\x18\x02 \x01(\x04\x12.\n\nupdated_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x65rror\x18\x04 \x01(\t\"0\n\x06LogKey\x12\x14\n\x0cverifier_key\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\"A\n\x18GetInclusionProofRequest\x12\x12\n\nleaf_index\x18\x01 \x01(\x04\x12\x11\n\ttree_size\x18\x02 \x01(\x04\"e\n\x19GetInclusionProofResponse\x12\x12\n\nleaf_index\x18\x01 \x01(\x04\x12\x11\n\ttree_size\x18\x02 \x01(\x04\x12\x11\n\tleaf_hash\x18\x03 \x01(\x0c\x12\x0e\n\x06hashes\x18\x04 \x03(\x0c\"O\n\x1aGetConsistencyProofRequest\x12\x17\n\x0f\x66irst_tree_size\x18\x01 \x01(\x04\x12\x18\n\x10second_tree_size\x18\x02 \x01(\x04\"`\n\x1bGetConsistencyProofResponse\x12\x17\n\x0f\x66irst_tree_size\x18\x01 \x01(\x04\x12\x18\n\x10second_tree_size\x18\x02 \x01(\x04\x12\x0e\n\x06hashes\x18\x03 \x03(\x0c*T\n\tAuditView\x12\x1a\n\x16\x41UDIT_VIEW_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x41UDIT_VIEW_ROWS\x10\x01\x12\x16\n\x12\x41UDIT_VIEW_RECORDS\x10\x02\x32\xb3\x03\n\x0c\x41uditService\x12L\n\x0bStreamAudit\x12\x1c.aegis.v1.StreamAuditRequest\x1a\x1d.aegis.v1.StreamAuditResponse0\x01\x12\x41\n\x08GetStats\x12\x19.aegis.v1.GetStatsRequest\x1a\x1a.aegis.v1.GetStatsResponse\x12P\n\rGetCheckpoint\x12\x1e.aegis.v1.GetCheckpointRequest\x1a\x1f.aegis.v1.GetCheckpointResponse\x12\\\n\x11GetInclusionProof\x12\".aegis.v1.GetInclusionProofRequest\x1a#.aegis.v1.GetInclusionProofResponse\x12\x62\n\x13GetConsistencyProof\x12$.aegis.v1.GetConsistencyProofRequest\x1a%.aegis.v1.GetConsistencyProofResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14\x61\x65gis/v1/audit.proto\x12\x08\x61\x65gis.v1\x1a\x17\x61\x65gis/v1/approval.proto\x1a\x14\x61\x65gis/v1/types.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xec\x03\n\x0b\x41uditFilter\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x13\n\x0b\x61\x63tion_type\x18\x02 \x01(\t\x12\x0e\n\x06target\x18\x03 \x01(\t\x12(\n\x0brisk_levels\x18\x04 \x03(\x0e\x32\x13.aegis.v1.RiskLevel\x12+\n\x0emin_risk_level\x18\x05 \x01(\x0e\x32\x13.aegis.v1.RiskLevel\x12\x10\n\x08\x61\x63tor_id\x18\x06 \x01(\t\x12\x0f\n\x07subject\x18\x07 \x01(\t\x12\x10\n\x08\x61pprover\x18\x08 \x01(\t\x12\x14\n\x0cmatched_rule\x18\t \x01(\t\x12)\n\x05since\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x05until\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\x0e\x61pproval_modes\x18\x0c \x03(\x0e\x32\x16.aegis.v1.ApprovalMode\x12#\n\x08outcomes\x18\r \x03(\x0e\x32\x11.aegis.v1.Outcome\x12/\n\x0fresult_statuses\x18\x0e \x03(\x0e\x32\x16.aegis.v1.ResultStatus\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x0f \x01(\t\x12\x11\n\taudit_ref\x18\x10 \x01(\t\"\xb8\x01\n\x12StreamAuditRequest\x12%\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x15.aegis.v1.AuditFilter\x12!\n\x04view\x18\x02 \x01(\x0e\x32\x13.aegis.v1.AuditView\x12\x12\n\x05limit\x18\x03 \x01(\x04H\x00\x88\x01\x01\x12\x14\n\x0cnewest_first\x18\x04 \x01(\x08\x12\x0e\n\x06\x66ollow\x18\x05 \x01(\x08\x12\x14\n\x0cresume_after\x18\x06 \x01(\tB\x08\n\x06_limit\"\x82\x02\n\x13StreamAuditResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12!\n\x03row\x18\x02 \x01(\x0b\x32\x12.aegis.v1.AuditRowH\x00\x12\'\n\x06record\x18\x03 \x01(\x0b\x32\x15.aegis.v1.AuditRecordH\x00\x12\'\n\tcaught_up\x18\x04 \x01(\x0b\x32\x12.aegis.v1.CaughtUpH\x00\x12(\n\theartbeat\x18\x05 \x01(\x0b\x32\x13.aegis.v1.HeartbeatH\x00\x12!\n\x04left\x18\x06 \x01(\x0b\x32\x11.aegis.v1.RowLeftH\x00\x12\x0e\n\x06\x63ursor\x18\x07 \x01(\tB\x07\n\x05\x65vent\".\n\x07RowLeft\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x02 \x01(\t\"\x19\n\x08\x43\x61ughtUp\x12\r\n\x05\x63ount\x18\x01 \x01(\x04\" \n\x12GetDecisionRequest\x12\n\n\x02id\x18\x01 \x01(\t\"\x88\x01\n\x13GetDecisionResponse\x12\x1f\n\x03row\x18\x01 \x01(\x0b\x32\x12.aegis.v1.AuditRow\x12$\n\x08\x61pproval\x18\x02 \x01(\x0b\x32\x12.aegis.v1.Approval\x12*\n\x07records\x18\x03 \x03(\x0b\x32\x19.aegis.v1.RecordReference\"u\n\x0fRecordReference\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x11\n\taudit_ref\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12/\n\x0brecorded_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x8d\x01\n\x14ListDecisionsRequest\x12%\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x15.aegis.v1.AuditFilter\x12\x16\n\tpage_size\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x14\n\x0cnewest_first\x18\x04 \x01(\x08\x42\x0c\n\n_page_size\"R\n\x15ListDecisionsResponse\x12 \n\x04rows\x18\x01 \x03(\x0b\x32\x12.aegis.v1.AuditRow\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x8d\x05\n\x08\x41uditRow\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12-\n\ttimestamp\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12 \n\x06\x61\x63tion\x18\x04 \x01(\x0b\x32\x10.aegis.v1.Action\x12\x1e\n\x06masked\x18\x05 \x03(\x0b\x32\x0e.aegis.v1.Mask\x12\'\n\nrisk_level\x18\x06 \x01(\x0e\x32\x13.aegis.v1.RiskLevel\x12-\n\rapproval_mode\x18\x07 \x01(\x0e\x32\x16.aegis.v1.ApprovalMode\x12\x14\n\x0cmatched_rule\x18\x08 \x01(\t\x12\"\n\x07outcome\x18\t \x01(\x0e\x32\x11.aegis.v1.Outcome\x12\x0e\n\x06reason\x18\n \x01(\t\x12 \n\x06\x65nding\x18\x0b \x01(\x0b\x32\x10.aegis.v1.Ending\x12&\n\x06result\x18\x0c \x01(\x0b\x32\x16.aegis.v1.ActionResult\x12\x13\n\x0b\x64\x65\x63ision_id\x18\r \x01(\t\x12\x13\n\x0b\x61pproval_id\x18\x0e \x01(\t\x12\x1e\n\x05\x61\x63tor\x18\x0f \x01(\x0b\x32\x0f.aegis.v1.Actor\x12$\n\x08identity\x18\x10 \x01(\x0b\x32\x12.aegis.v1.Identity\x12\x17\n\x0fpolicy_revision\x18\x11 \x01(\t\x12\x15\n\raction_digest\x18\x12 \x01(\t\x12\x11\n\taudit_ref\x18\x13 \x01(\t\x12)\n\x08metadata\x18\x14 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x10\n\x08trace_id\x18\x15 \x01(\t\x12\x10\n\x08redacted\x18\x16 \x01(\x08\"d\n\x0b\x41uditRecord\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x0f\n\x07payload\x18\x02 \x01(\t\x12\x0c\n\x04salt\x18\x03 \x01(\x0c\x12\x11\n\tleaf_hash\x18\x04 \x01(\x0c\x12\x11\n\tleaf_data\x18\x05 \x01(\x0c\"+\n\x0fGetStatsRequest\x12\x10\n\x03top\x18\x01 \x01(\rH\x00\x88\x01\x01\x42\x06\n\x04_top\"\x98\x02\n\x10GetStatsResponse\x12\x11\n\tdecisions\x18\x01 \x01(\x04\x12\x0f\n\x07records\x18\x02 \x01(\x04\x12\x19\n\x11pending_approvals\x18\x03 \x01(\x04\x12&\n\rby_risk_level\x18\x04 \x03(\x0b\x32\x0f.aegis.v1.Count\x12#\n\nby_outcome\x18\x05 \x03(\x0b\x32\x0f.aegis.v1.Count\x12)\n\x10\x62y_result_status\x18\x06 \x03(\x0b\x32\x0f.aegis.v1.Count\x12)\n\x10top_action_types\x18\x07 \x03(\x0b\x32\x0f.aegis.v1.Count\x12\"\n\ttop_rules\x18\x08 \x03(\x0b\x32\x0f.aegis.v1.Count\"$\n\x05\x43ount\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x04\"\x16\n\x14GetCheckpointRequest\"\xc4\x01\n\x15GetCheckpointResponse\x12\x12\n\ncheckpoint\x18\x01 \x01(\t\x12\x0e\n\x06origin\x18\x02 \x01(\t\x12\x11\n\ttree_size\x18\x03 \x01(\x04\x12\x11\n\troot_hash\x18\x04 \x01(\x0c\x12\x1e\n\x04keys\x18\x05 \x03(\x0b\x32\x10.aegis.v1.LogKey\x12\x1b\n\x13\x63osigned_checkpoint\x18\x06 \x01(\t\x12$\n\twitnesses\x18\x07 \x03(\x0b\x32\x11.aegis.v1.Witness\"i\n\x07Witness\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\ttree_size\x18\x02 \x01(\x04\x12.\n\nupdated_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x65rror\x18\x04 \x01(\t\"0\n\x06LogKey\x12\x14\n\x0cverifier_key\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\"\x89\x01\n\x18GetInclusionProofRequest\x12\x14\n\nleaf_index\x18\x01 \x01(\x04H\x00\x12\x12\n\x08sequence\x18\x02 \x01(\x04H\x00\x12\x13\n\taudit_ref\x18\x03 \x01(\tH\x00\x12\x16\n\ttree_size\x18\x04 \x01(\x04H\x01\x88\x01\x01\x42\x08\n\x06recordB\x0c\n\n_tree_size\"\x8c\x01\n\x19GetInclusionProofResponse\x12\x12\n\nleaf_index\x18\x01 \x01(\x04\x12\x11\n\ttree_size\x18\x02 \x01(\x04\x12\x11\n\tleaf_hash\x18\x03 \x01(\x0c\x12\x0e\n\x06hashes\x18\x04 \x03(\x0c\x12%\n\x06record\x18\x05 \x01(\x0b\x32\x15.aegis.v1.AuditRecord\"i\n\x1aGetConsistencyProofRequest\x12\x17\n\x0f\x66irst_tree_size\x18\x01 \x01(\x04\x12\x1d\n\x10second_tree_size\x18\x02 \x01(\x04H\x00\x88\x01\x01\x42\x13\n\x11_second_tree_size\"`\n\x1bGetConsistencyProofResponse\x12\x17\n\x0f\x66irst_tree_size\x18\x01 \x01(\x04\x12\x18\n\x10second_tree_size\x18\x02 \x01(\x04\x12\x0e\n\x06hashes\x18\x03 \x03(\x0c*T\n\tAuditView\x12\x1a\n\x16\x41UDIT_VIEW_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x41UDIT_VIEW_ROWS\x10\x01\x12\x16\n\x12\x41UDIT_VIEW_RECORDS\x10\x02\x32\xf4\x04\n\x0c\x41uditService\x12Q\n\x0bStreamAudit\x12\x1c.aegis.v1.StreamAuditRequest\x1a\x1d.aegis.v1.StreamAuditResponse\"\x03\x90\x02\x01\x30\x01\x12O\n\x0bGetDecision\x12\x1c.aegis.v1.GetDecisionRequest\x1a\x1d.aegis.v1.GetDecisionResponse\"\x03\x90\x02\x01\x12U\n\rListDecisions\x12\x1e.aegis.v1.ListDecisionsRequest\x1a\x1f.aegis.v1.ListDecisionsResponse\"\x03\x90\x02\x01\x12\x46\n\x08GetStats\x12\x19.aegis.v1.GetStatsRequest\x1a\x1a.aegis.v1.GetStatsResponse\"\x03\x90\x02\x01\x12U\n\rGetCheckpoint\x12\x1e.aegis.v1.GetCheckpointRequest\x1a\x1f.aegis.v1.GetCheckpointResponse\"\x03\x90\x02\x01\x12\x61\n\x11GetInclusionProof\x12\".aegis.v1.GetInclusionProofRequest\x1a#.aegis.v1.GetInclusionProofResponse\"\x03\x90\x02\x01\x12g\n\x13GetConsistencyProof\x12$.aegis.v1.GetConsistencyProofRequest\x1a%.aegis.v1.GetConsistencyProofResponse\"\x03\x90\x02\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'aegis._proto.audit_pb2', _globals)
 if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
-  _globals['_AUDITROW_MASKEDDIGESTSENTRY']._options = None
-  _globals['_AUDITROW_MASKEDDIGESTSENTRY']._serialized_options = b'8\001'
-  _globals['_AUDITVIEW']._serialized_start=2949
-  _globals['_AUDITVIEW']._serialized_end=3033
-  _globals['_AUDITFILTER']._serialized_start=120
-  _globals['_AUDITFILTER']._serialized_end=510
-  _globals['_STREAMAUDITREQUEST']._serialized_start=513
-  _globals['_STREAMAUDITREQUEST']._serialized_end=704
-  _globals['_STREAMAUDITRESPONSE']._serialized_start=707
-  _globals['_STREAMAUDITRESPONSE']._serialized_end=914
-  _globals['_CAUGHTUP']._serialized_start=916
-  _globals['_CAUGHTUP']._serialized_end=941
-  _globals['_AUDITROW']._serialized_start=944
-  _globals['_AUDITROW']._serialized_end=1763
-  _globals['_AUDITROW_MASKEDDIGESTSENTRY']._serialized_start=1711
-  _globals['_AUDITROW_MASKEDDIGESTSENTRY']._serialized_end=1763
-  _globals['_AUDITRECORD']._serialized_start=1765
-  _globals['_AUDITRECORD']._serialized_end=1865
-  _globals['_GETSTATSREQUEST']._serialized_start=1867
-  _globals['_GETSTATSREQUEST']._serialized_end=1897
-  _globals['_GETSTATSRESPONSE']._serialized_start=1900
-  _globals['_GETSTATSRESPONSE']._serialized_end=2180
-  _globals['_COUNT']._serialized_start=2182
-  _globals['_COUNT']._serialized_end=2218
-  _globals['_GETCHECKPOINTREQUEST']._serialized_start=2220
-  _globals['_GETCHECKPOINTREQUEST']._serialized_end=2242
-  _globals['_GETCHECKPOINTRESPONSE']._serialized_start=2245
-  _globals['_GETCHECKPOINTRESPONSE']._serialized_end=2441
-  _globals['_WITNESS']._serialized_start=2443
-  _globals['_WITNESS']._serialized_end=2548
-  _globals['_LOGKEY']._serialized_start=2550
-  _globals['_LOGKEY']._serialized_end=2598
-  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_start=2600
-  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_end=2665
-  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_start=2667
-  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_end=2768
-  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_start=2770
-  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_end=2849
-  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_start=2851
-  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_end=2947
-  _globals['_AUDITSERVICE']._serialized_start=3036
-  _globals['_AUDITSERVICE']._serialized_end=3471
+  _globals['_AUDITSERVICE'].methods_by_name['StreamAudit']._options = None
+  _globals['_AUDITSERVICE'].methods_by_name['StreamAudit']._serialized_options = b'\220\002\001'
+  _globals['_AUDITSERVICE'].methods_by_name['GetDecision']._options = None
+  _globals['_AUDITSERVICE'].methods_by_name['GetDecision']._serialized_options = b'\220\002\001'
+  _globals['_AUDITSERVICE'].methods_by_name['ListDecisions']._options = None
+  _globals['_AUDITSERVICE'].methods_by_name['ListDecisions']._serialized_options = b'\220\002\001'
+  _globals['_AUDITSERVICE'].methods_by_name['GetStats']._options = None
+  _globals['_AUDITSERVICE'].methods_by_name['GetStats']._serialized_options = b'\220\002\001'
+  _globals['_AUDITSERVICE'].methods_by_name['GetCheckpoint']._options = None
+  _globals['_AUDITSERVICE'].methods_by_name['GetCheckpoint']._serialized_options = b'\220\002\001'
+  _globals['_AUDITSERVICE'].methods_by_name['GetInclusionProof']._options = None
+  _globals['_AUDITSERVICE'].methods_by_name['GetInclusionProof']._serialized_options = b'\220\002\001'
+  _globals['_AUDITSERVICE'].methods_by_name['GetConsistencyProof']._options = None
+  _globals['_AUDITSERVICE'].methods_by_name['GetConsistencyProof']._serialized_options = b'\220\002\001'
+  _globals['_AUDITVIEW']._serialized_start=3674
+  _globals['_AUDITVIEW']._serialized_end=3758
+  _globals['_AUDITFILTER']._serialized_start=145
+  _globals['_AUDITFILTER']._serialized_end=637
+  _globals['_STREAMAUDITREQUEST']._serialized_start=640
+  _globals['_STREAMAUDITREQUEST']._serialized_end=824
+  _globals['_STREAMAUDITRESPONSE']._serialized_start=827
+  _globals['_STREAMAUDITRESPONSE']._serialized_end=1085
+  _globals['_ROWLEFT']._serialized_start=1087
+  _globals['_ROWLEFT']._serialized_end=1133
+  _globals['_CAUGHTUP']._serialized_start=1135
+  _globals['_CAUGHTUP']._serialized_end=1160
+  _globals['_GETDECISIONREQUEST']._serialized_start=1162
+  _globals['_GETDECISIONREQUEST']._serialized_end=1194
+  _globals['_GETDECISIONRESPONSE']._serialized_start=1197
+  _globals['_GETDECISIONRESPONSE']._serialized_end=1333
+  _globals['_RECORDREFERENCE']._serialized_start=1335
+  _globals['_RECORDREFERENCE']._serialized_end=1452
+  _globals['_LISTDECISIONSREQUEST']._serialized_start=1455
+  _globals['_LISTDECISIONSREQUEST']._serialized_end=1596
+  _globals['_LISTDECISIONSRESPONSE']._serialized_start=1598
+  _globals['_LISTDECISIONSRESPONSE']._serialized_end=1680
+  _globals['_AUDITROW']._serialized_start=1683
+  _globals['_AUDITROW']._serialized_end=2336
+  _globals['_AUDITRECORD']._serialized_start=2338
+  _globals['_AUDITRECORD']._serialized_end=2438
+  _globals['_GETSTATSREQUEST']._serialized_start=2440
+  _globals['_GETSTATSREQUEST']._serialized_end=2483
+  _globals['_GETSTATSRESPONSE']._serialized_start=2486
+  _globals['_GETSTATSRESPONSE']._serialized_end=2766
+  _globals['_COUNT']._serialized_start=2768
+  _globals['_COUNT']._serialized_end=2804
+  _globals['_GETCHECKPOINTREQUEST']._serialized_start=2806
+  _globals['_GETCHECKPOINTREQUEST']._serialized_end=2828
+  _globals['_GETCHECKPOINTRESPONSE']._serialized_start=2831
+  _globals['_GETCHECKPOINTRESPONSE']._serialized_end=3027
+  _globals['_WITNESS']._serialized_start=3029
+  _globals['_WITNESS']._serialized_end=3134
+  _globals['_LOGKEY']._serialized_start=3136
+  _globals['_LOGKEY']._serialized_end=3184
+  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_start=3187
+  _globals['_GETINCLUSIONPROOFREQUEST']._serialized_end=3324
+  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_start=3327
+  _globals['_GETINCLUSIONPROOFRESPONSE']._serialized_end=3467
+  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_start=3469
+  _globals['_GETCONSISTENCYPROOFREQUEST']._serialized_end=3574
+  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_start=3576
+  _globals['_GETCONSISTENCYPROOFRESPONSE']._serialized_end=3672
+  _globals['_AUDITSERVICE']._serialized_start=3761
+  _globals['_AUDITSERVICE']._serialized_end=4389
 # @@protoc_insertion_point(module_scope)

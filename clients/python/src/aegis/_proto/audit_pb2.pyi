@@ -3,6 +3,7 @@
 isort:skip_file
 The auditor's side: read the record and prove what it says."""
 
+import aegis._proto.approval_pb2
 import aegis._proto.types_pb2
 import builtins
 import collections.abc
@@ -52,42 +53,53 @@ global___AuditView = AuditView
 
 @typing.final
 class AuditFilter(google.protobuf.message.Message):
-    """Selects rows. Every field that is set must match. Text matches exactly."""
+    """Selects rows. Every field that is set must match; of a repeated field, one value must. Globs are those of the policy:
+    `*` is any text, `/` included, `?` one character, `[abc]` one of these, and a text without them matches exactly.
+    Every other text matches exactly.
+    """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     SESSION_ID_FIELD_NUMBER: builtins.int
     ACTION_TYPE_FIELD_NUMBER: builtins.int
-    ACTION_TARGET_FIELD_NUMBER: builtins.int
-    RISK_LEVEL_FIELD_NUMBER: builtins.int
-    APPROVAL_FIELD_NUMBER: builtins.int
-    OUTCOME_FIELD_NUMBER: builtins.int
-    RESULT_STATUS_FIELD_NUMBER: builtins.int
+    TARGET_FIELD_NUMBER: builtins.int
+    RISK_LEVELS_FIELD_NUMBER: builtins.int
+    MIN_RISK_LEVEL_FIELD_NUMBER: builtins.int
     ACTOR_ID_FIELD_NUMBER: builtins.int
-    DECISION_ID_FIELD_NUMBER: builtins.int
+    SUBJECT_FIELD_NUMBER: builtins.int
+    APPROVER_FIELD_NUMBER: builtins.int
     MATCHED_RULE_FIELD_NUMBER: builtins.int
     SINCE_FIELD_NUMBER: builtins.int
     UNTIL_FIELD_NUMBER: builtins.int
+    APPROVAL_MODES_FIELD_NUMBER: builtins.int
+    OUTCOMES_FIELD_NUMBER: builtins.int
+    RESULT_STATUSES_FIELD_NUMBER: builtins.int
+    DECISION_ID_FIELD_NUMBER: builtins.int
+    AUDIT_REF_FIELD_NUMBER: builtins.int
     session_id: builtins.str
     """The session."""
     action_type: builtins.str
-    """The action's type."""
-    action_target: builtins.str
-    """The action's target."""
-    risk_level: aegis._proto.types_pb2.RiskLevel.ValueType
-    """The risk level."""
-    approval: aegis._proto.types_pb2.ApprovalMode.ValueType
-    """The approval that the policy asked for."""
-    outcome: aegis._proto.types_pb2.Outcome.ValueType
-    """The current outcome."""
-    result_status: aegis._proto.types_pb2.ResultStatus.ValueType
-    """The result of the action."""
+    """A glob that the action's type matches."""
+    target: builtins.str
+    """A glob that the action's target matches."""
+    min_risk_level: aegis._proto.types_pb2.RiskLevel.ValueType
+    """This risk level or a higher one."""
     actor_id: builtins.str
-    """The declared actor."""
-    decision_id: builtins.str
-    """The decision."""
+    """The proposer, as declared."""
+    subject: builtins.str
+    """The proposer, as authenticated: `Identity.subject`."""
+    approver: builtins.str
+    """A reviewer who voted: `Identity.subject`."""
     matched_rule: builtins.str
     """The rule that matched."""
+    decision_id: builtins.str
+    """The decision."""
+    audit_ref: builtins.str
+    """The id of a record: the row of the decision that the record is about."""
+    @property
+    def risk_levels(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[aegis._proto.types_pb2.RiskLevel.ValueType]:
+        """The risk level."""
+
     @property
     def since(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """Decided at this time or later."""
@@ -96,24 +108,40 @@ class AuditFilter(google.protobuf.message.Message):
     def until(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """Decided at this time or earlier."""
 
+    @property
+    def approval_modes(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[aegis._proto.types_pb2.ApprovalMode.ValueType]:
+        """The approval that the policy asked for."""
+
+    @property
+    def outcomes(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[aegis._proto.types_pb2.Outcome.ValueType]:
+        """The current outcome."""
+
+    @property
+    def result_statuses(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[aegis._proto.types_pb2.ResultStatus.ValueType]:
+        """The result of the action."""
+
     def __init__(
         self,
         *,
         session_id: builtins.str = ...,
         action_type: builtins.str = ...,
-        action_target: builtins.str = ...,
-        risk_level: aegis._proto.types_pb2.RiskLevel.ValueType = ...,
-        approval: aegis._proto.types_pb2.ApprovalMode.ValueType = ...,
-        outcome: aegis._proto.types_pb2.Outcome.ValueType = ...,
-        result_status: aegis._proto.types_pb2.ResultStatus.ValueType = ...,
+        target: builtins.str = ...,
+        risk_levels: collections.abc.Iterable[aegis._proto.types_pb2.RiskLevel.ValueType] | None = ...,
+        min_risk_level: aegis._proto.types_pb2.RiskLevel.ValueType = ...,
         actor_id: builtins.str = ...,
-        decision_id: builtins.str = ...,
+        subject: builtins.str = ...,
+        approver: builtins.str = ...,
         matched_rule: builtins.str = ...,
         since: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         until: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        approval_modes: collections.abc.Iterable[aegis._proto.types_pb2.ApprovalMode.ValueType] | None = ...,
+        outcomes: collections.abc.Iterable[aegis._proto.types_pb2.Outcome.ValueType] | None = ...,
+        result_statuses: collections.abc.Iterable[aegis._proto.types_pb2.ResultStatus.ValueType] | None = ...,
+        decision_id: builtins.str = ...,
+        audit_ref: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["since", b"since", "until", b"until"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["action_target", b"action_target", "action_type", b"action_type", "actor_id", b"actor_id", "approval", b"approval", "decision_id", b"decision_id", "matched_rule", b"matched_rule", "outcome", b"outcome", "result_status", b"result_status", "risk_level", b"risk_level", "session_id", b"session_id", "since", b"since", "until", b"until"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["action_type", b"action_type", "actor_id", b"actor_id", "approval_modes", b"approval_modes", "approver", b"approver", "audit_ref", b"audit_ref", "decision_id", b"decision_id", "matched_rule", b"matched_rule", "min_risk_level", b"min_risk_level", "outcomes", b"outcomes", "result_statuses", b"result_statuses", "risk_levels", b"risk_levels", "session_id", b"session_id", "since", b"since", "subject", b"subject", "target", b"target", "until", b"until"]) -> None: ...
 
 global___AuditFilter = AuditFilter
 
@@ -132,14 +160,14 @@ class StreamAuditRequest(google.protobuf.message.Message):
     view: global___AuditView.ValueType
     """Rows or records."""
     limit: builtins.int
-    """Limits what is already recorded to the newest rows or records, this many. 0: all."""
+    """Limits what is already recorded to the newest rows or records, this many. Absent: all. 0: none."""
     newest_first: builtins.bool
     """Whether what is already recorded comes newest first. Not together with `resume_after`."""
     follow: builtins.bool
     """Whether the stream continues with what is recorded later. A row is sent again each time it changes."""
-    resume_after: builtins.int
-    """Continues after this sequence number (exclusive): the last one that a broken stream sent. The stream is in the
-    order of the log, and `limit` does not apply.
+    resume_after: builtins.str
+    """The `cursor` of the last message that a broken stream sent: the stream continues after it. The stream is in the
+    order of the log, and `limit` does not apply. Empty: from the beginning.
     """
     @property
     def filter(self) -> global___AuditFilter:
@@ -150,14 +178,14 @@ class StreamAuditRequest(google.protobuf.message.Message):
         *,
         filter: global___AuditFilter | None = ...,
         view: global___AuditView.ValueType = ...,
-        limit: builtins.int = ...,
+        limit: builtins.int | None = ...,
         newest_first: builtins.bool = ...,
         follow: builtins.bool = ...,
-        resume_after: builtins.int | None = ...,
+        resume_after: builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_resume_after", b"_resume_after", "filter", b"filter", "resume_after", b"resume_after"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_resume_after", b"_resume_after", "filter", b"filter", "follow", b"follow", "limit", b"limit", "newest_first", b"newest_first", "resume_after", b"resume_after", "view", b"view"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["_resume_after", b"_resume_after"]) -> typing.Literal["resume_after"] | None: ...
+    def HasField(self, field_name: typing.Literal["_limit", b"_limit", "filter", b"filter", "limit", b"limit"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_limit", b"_limit", "filter", b"filter", "follow", b"follow", "limit", b"limit", "newest_first", b"newest_first", "resume_after", b"resume_after", "view", b"view"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_limit", b"_limit"]) -> typing.Literal["limit"] | None: ...
 
 global___StreamAuditRequest = StreamAuditRequest
 
@@ -172,8 +200,14 @@ class StreamAuditResponse(google.protobuf.message.Message):
     RECORD_FIELD_NUMBER: builtins.int
     CAUGHT_UP_FIELD_NUMBER: builtins.int
     HEARTBEAT_FIELD_NUMBER: builtins.int
+    LEFT_FIELD_NUMBER: builtins.int
+    CURSOR_FIELD_NUMBER: builtins.int
     sequence: builtins.int
-    """The position of the stream: the value for `resume_after`. 0 on what comes newest first, which cannot be resumed."""
+    """The sequence number of the record at which the stream is. 0 on what comes newest first."""
+    cursor: builtins.str
+    """The position of the stream: the value for `resume_after`. An opaque text, which knows its log. Empty on what comes
+    newest first, which cannot be resumed.
+    """
     @property
     def row(self) -> global___AuditRow:
         """A row."""
@@ -190,6 +224,10 @@ class StreamAuditResponse(google.protobuf.message.Message):
     def heartbeat(self) -> aegis._proto.types_pb2.Heartbeat:
         """Nothing has changed."""
 
+    @property
+    def left(self) -> global___RowLeft:
+        """With `follow` or `resume_after`: a row no longer matches the filter."""
+
     def __init__(
         self,
         *,
@@ -198,12 +236,36 @@ class StreamAuditResponse(google.protobuf.message.Message):
         record: global___AuditRecord | None = ...,
         caught_up: global___CaughtUp | None = ...,
         heartbeat: aegis._proto.types_pb2.Heartbeat | None = ...,
+        left: global___RowLeft | None = ...,
+        cursor: builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["caught_up", b"caught_up", "event", b"event", "heartbeat", b"heartbeat", "record", b"record", "row", b"row"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["caught_up", b"caught_up", "event", b"event", "heartbeat", b"heartbeat", "record", b"record", "row", b"row", "sequence", b"sequence"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["event", b"event"]) -> typing.Literal["row", "record", "caught_up", "heartbeat"] | None: ...
+    def HasField(self, field_name: typing.Literal["caught_up", b"caught_up", "event", b"event", "heartbeat", b"heartbeat", "left", b"left", "record", b"record", "row", b"row"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["caught_up", b"caught_up", "cursor", b"cursor", "event", b"event", "heartbeat", b"heartbeat", "left", b"left", "record", b"record", "row", b"row", "sequence", b"sequence"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["event", b"event"]) -> typing.Literal["row", "record", "caught_up", "heartbeat", "left"] | None: ...
 
 global___StreamAuditResponse = StreamAuditResponse
+
+@typing.final
+class RowLeft(google.protobuf.message.Message):
+    """A row has changed and does not match the filter. Remove it, if you have it: it may have been sent before, or not."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: builtins.int
+    DECISION_ID_FIELD_NUMBER: builtins.int
+    number: builtins.int
+    """The number of the row."""
+    decision_id: builtins.str
+    """The decision."""
+    def __init__(
+        self,
+        *,
+        number: builtins.int = ...,
+        decision_id: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["decision_id", b"decision_id", "number", b"number"]) -> None: ...
+
+global___RowLeft = RowLeft
 
 @typing.final
 class CaughtUp(google.protobuf.message.Message):
@@ -224,41 +286,167 @@ class CaughtUp(google.protobuf.message.Message):
 global___CaughtUp = CaughtUp
 
 @typing.final
+class GetDecisionRequest(google.protobuf.message.Message):
+    """Asks for one decision."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ID_FIELD_NUMBER: builtins.int
+    id: builtins.str
+    """The id of the decision (`dec_`), of its approval (`apr_`) or of one of its records (`aud_`). Of the first two, and
+    of the record of the decision itself, the beginning is enough: the prefix and at least 8 more characters. Required.
+    """
+    def __init__(
+        self,
+        *,
+        id: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["id", b"id"]) -> None: ...
+
+global___GetDecisionRequest = GetDecisionRequest
+
+@typing.final
+class GetDecisionResponse(google.protobuf.message.Message):
+    """The whole life of one decision."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ROW_FIELD_NUMBER: builtins.int
+    APPROVAL_FIELD_NUMBER: builtins.int
+    RECORDS_FIELD_NUMBER: builtins.int
+    @property
+    def row(self) -> global___AuditRow:
+        """The decision, as it is now."""
+
+    @property
+    def approval(self) -> aegis._proto.approval_pb2.Approval:
+        """Its approval, with the votes. Absent if none was needed."""
+
+    @property
+    def records(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___RecordReference]:
+        """Its records, in the order of the log. `StreamAudit` returns them whole, and `GetInclusionProof` proves each."""
+
+    def __init__(
+        self,
+        *,
+        row: global___AuditRow | None = ...,
+        approval: aegis._proto.approval_pb2.Approval | None = ...,
+        records: collections.abc.Iterable[global___RecordReference] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["approval", b"approval", "row", b"row"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["approval", b"approval", "records", b"records", "row", b"row"]) -> None: ...
+
+global___GetDecisionResponse = GetDecisionResponse
+
+@typing.final
+class RecordReference(google.protobuf.message.Message):
+    """A record, by its name and its place."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SEQUENCE_FIELD_NUMBER: builtins.int
+    AUDIT_REF_FIELD_NUMBER: builtins.int
+    KIND_FIELD_NUMBER: builtins.int
+    RECORDED_AT_FIELD_NUMBER: builtins.int
+    sequence: builtins.int
+    """The position of the record in the log, from 1."""
+    audit_ref: builtins.str
+    """The id of the record. Empty if the record is redacted."""
+    kind: builtins.str
+    """What the record is, for example `decision`, `approval_ended` or `result`. Empty if the record is redacted."""
+    @property
+    def recorded_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When the record was written. Absent if the record is redacted."""
+
+    def __init__(
+        self,
+        *,
+        sequence: builtins.int = ...,
+        audit_ref: builtins.str = ...,
+        kind: builtins.str = ...,
+        recorded_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["recorded_at", b"recorded_at"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["audit_ref", b"audit_ref", "kind", b"kind", "recorded_at", b"recorded_at", "sequence", b"sequence"]) -> None: ...
+
+global___RecordReference = RecordReference
+
+@typing.final
+class ListDecisionsRequest(google.protobuf.message.Message):
+    """Asks for rows."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    NEWEST_FIRST_FIELD_NUMBER: builtins.int
+    page_size: builtins.int
+    """The largest number of rows to return, at least 1. Absent: 100. More than 1,000 is read as 1,000."""
+    page_token: builtins.str
+    """The `next_page_token` of the previous page, with the same `filter` and `newest_first`. Empty: the first page."""
+    newest_first: builtins.bool
+    """Whether the newest row comes first."""
+    @property
+    def filter(self) -> global___AuditFilter:
+        """The rows to return. Absent: all."""
+
+    def __init__(
+        self,
+        *,
+        filter: global___AuditFilter | None = ...,
+        page_size: builtins.int | None = ...,
+        page_token: builtins.str = ...,
+        newest_first: builtins.bool = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_page_size", b"_page_size", "filter", b"filter", "page_size", b"page_size"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_page_size", b"_page_size", "filter", b"filter", "newest_first", b"newest_first", "page_size", b"page_size", "page_token", b"page_token"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_page_size", b"_page_size"]) -> typing.Literal["page_size"] | None: ...
+
+global___ListDecisionsRequest = ListDecisionsRequest
+
+@typing.final
+class ListDecisionsResponse(google.protobuf.message.Message):
+    """A page of rows. A page can have fewer rows than requested, or none, and not be the last one."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ROWS_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """The `page_token` of the next page. Empty on the last page."""
+    @property
+    def rows(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___AuditRow]:
+        """The rows, in the requested order."""
+
+    def __init__(
+        self,
+        *,
+        rows: collections.abc.Iterable[global___AuditRow] | None = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["next_page_token", b"next_page_token", "rows", b"rows"]) -> None: ...
+
+global___ListDecisionsResponse = ListDecisionsResponse
+
+@typing.final
 class AuditRow(google.protobuf.message.Message):
     """One decision, with its approval and its result."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    @typing.final
-    class MaskedDigestsEntry(google.protobuf.message.Message):
-        DESCRIPTOR: google.protobuf.descriptor.Descriptor
-
-        KEY_FIELD_NUMBER: builtins.int
-        VALUE_FIELD_NUMBER: builtins.int
-        key: builtins.str
-        value: builtins.str
-        def __init__(
-            self,
-            *,
-            key: builtins.str = ...,
-            value: builtins.str = ...,
-        ) -> None: ...
-        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
-
-    ID_FIELD_NUMBER: builtins.int
+    NUMBER_FIELD_NUMBER: builtins.int
     SESSION_ID_FIELD_NUMBER: builtins.int
     TIMESTAMP_FIELD_NUMBER: builtins.int
     ACTION_FIELD_NUMBER: builtins.int
     MASKED_FIELD_NUMBER: builtins.int
     RISK_LEVEL_FIELD_NUMBER: builtins.int
-    APPROVAL_FIELD_NUMBER: builtins.int
+    APPROVAL_MODE_FIELD_NUMBER: builtins.int
     MATCHED_RULE_FIELD_NUMBER: builtins.int
     OUTCOME_FIELD_NUMBER: builtins.int
     REASON_FIELD_NUMBER: builtins.int
     ENDING_FIELD_NUMBER: builtins.int
-    RESULT_STATUS_FIELD_NUMBER: builtins.int
-    RESULT_DATA_FIELD_NUMBER: builtins.int
-    RESULT_ERROR_FIELD_NUMBER: builtins.int
+    RESULT_FIELD_NUMBER: builtins.int
     DECISION_ID_FIELD_NUMBER: builtins.int
     APPROVAL_ID_FIELD_NUMBER: builtins.int
     ACTOR_FIELD_NUMBER: builtins.int
@@ -268,15 +456,14 @@ class AuditRow(google.protobuf.message.Message):
     AUDIT_REF_FIELD_NUMBER: builtins.int
     METADATA_FIELD_NUMBER: builtins.int
     TRACE_ID_FIELD_NUMBER: builtins.int
-    MASKED_DIGESTS_FIELD_NUMBER: builtins.int
     REDACTED_FIELD_NUMBER: builtins.int
-    id: builtins.int
+    number: builtins.int
     """The number of the decision, from 1."""
     session_id: builtins.str
     """The session. Empty if the proposal named none."""
     risk_level: aegis._proto.types_pb2.RiskLevel.ValueType
     """The risk level of the action, as the policy said."""
-    approval: aegis._proto.types_pb2.ApprovalMode.ValueType
+    approval_mode: aegis._proto.types_pb2.ApprovalMode.ValueType
     """The approval that the policy asked for."""
     matched_rule: builtins.str
     """The rule that matched, or `<default>`."""
@@ -284,10 +471,6 @@ class AuditRow(google.protobuf.message.Message):
     """The current outcome."""
     reason: builtins.str
     """The reason of the decision."""
-    result_status: aegis._proto.types_pb2.ResultStatus.ValueType
-    """The result of the action. UNSPECIFIED while it is not known."""
-    result_error: builtins.str
-    """The error message of the action."""
     decision_id: builtins.str
     """The decision."""
     approval_id: builtins.str
@@ -313,16 +496,16 @@ class AuditRow(google.protobuf.message.Message):
         """The proposed action, masked as the policy says."""
 
     @property
-    def masked(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """The paths of the masked parameters."""
+    def masked(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[aegis._proto.types_pb2.Mask]:
+        """What is masked in the action, and where it stands."""
 
     @property
     def ending(self) -> aegis._proto.types_pb2.Ending:
         """How the approval ended. Absent if none was needed or it is pending."""
 
     @property
-    def result_data(self) -> google.protobuf.struct_pb2.Value:
-        """The value that the action returned."""
+    def result(self) -> aegis._proto.types_pb2.ActionResult:
+        """The result of the action. Absent while it is not known."""
 
     @property
     def actor(self) -> aegis._proto.types_pb2.Actor:
@@ -336,29 +519,21 @@ class AuditRow(google.protobuf.message.Message):
     def metadata(self) -> google.protobuf.struct_pb2.Struct:
         """The labels of the proposal."""
 
-    @property
-    def masked_digests(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
-        """The digests of the masked parameters, by path. Equal values in one store have equal digests. The digests are keyed
-        with a secret of the store, so nobody can guess a value and compare.
-        """
-
     def __init__(
         self,
         *,
-        id: builtins.int = ...,
+        number: builtins.int = ...,
         session_id: builtins.str = ...,
         timestamp: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         action: aegis._proto.types_pb2.Action | None = ...,
-        masked: collections.abc.Iterable[builtins.str] | None = ...,
+        masked: collections.abc.Iterable[aegis._proto.types_pb2.Mask] | None = ...,
         risk_level: aegis._proto.types_pb2.RiskLevel.ValueType = ...,
-        approval: aegis._proto.types_pb2.ApprovalMode.ValueType = ...,
+        approval_mode: aegis._proto.types_pb2.ApprovalMode.ValueType = ...,
         matched_rule: builtins.str = ...,
         outcome: aegis._proto.types_pb2.Outcome.ValueType = ...,
         reason: builtins.str = ...,
         ending: aegis._proto.types_pb2.Ending | None = ...,
-        result_status: aegis._proto.types_pb2.ResultStatus.ValueType = ...,
-        result_data: google.protobuf.struct_pb2.Value | None = ...,
-        result_error: builtins.str = ...,
+        result: aegis._proto.types_pb2.ActionResult | None = ...,
         decision_id: builtins.str = ...,
         approval_id: builtins.str = ...,
         actor: aegis._proto.types_pb2.Actor | None = ...,
@@ -368,11 +543,10 @@ class AuditRow(google.protobuf.message.Message):
         audit_ref: builtins.str = ...,
         metadata: google.protobuf.struct_pb2.Struct | None = ...,
         trace_id: builtins.str = ...,
-        masked_digests: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
         redacted: builtins.bool = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["action", b"action", "actor", b"actor", "ending", b"ending", "identity", b"identity", "metadata", b"metadata", "result_data", b"result_data", "timestamp", b"timestamp"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["action", b"action", "action_digest", b"action_digest", "actor", b"actor", "approval", b"approval", "approval_id", b"approval_id", "audit_ref", b"audit_ref", "decision_id", b"decision_id", "ending", b"ending", "id", b"id", "identity", b"identity", "masked", b"masked", "masked_digests", b"masked_digests", "matched_rule", b"matched_rule", "metadata", b"metadata", "outcome", b"outcome", "policy_revision", b"policy_revision", "reason", b"reason", "redacted", b"redacted", "result_data", b"result_data", "result_error", b"result_error", "result_status", b"result_status", "risk_level", b"risk_level", "session_id", b"session_id", "timestamp", b"timestamp", "trace_id", b"trace_id"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["action", b"action", "actor", b"actor", "ending", b"ending", "identity", b"identity", "metadata", b"metadata", "result", b"result", "timestamp", b"timestamp"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["action", b"action", "action_digest", b"action_digest", "actor", b"actor", "approval_id", b"approval_id", "approval_mode", b"approval_mode", "audit_ref", b"audit_ref", "decision_id", b"decision_id", "ending", b"ending", "identity", b"identity", "masked", b"masked", "matched_rule", b"matched_rule", "metadata", b"metadata", "number", b"number", "outcome", b"outcome", "policy_revision", b"policy_revision", "reason", b"reason", "redacted", b"redacted", "result", b"result", "risk_level", b"risk_level", "session_id", b"session_id", "timestamp", b"timestamp", "trace_id", b"trace_id"]) -> None: ...
 
 global___AuditRow = AuditRow
 
@@ -420,13 +594,15 @@ class GetStatsRequest(google.protobuf.message.Message):
 
     TOP_FIELD_NUMBER: builtins.int
     top: builtins.int
-    """How many action types and rules to return: at most 100. 0: 5."""
+    """How many action types and how many rules to return. Absent: 5. More than 100 is read as 100."""
     def __init__(
         self,
         *,
-        top: builtins.int = ...,
+        top: builtins.int | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["top", b"top"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_top", b"_top", "top", b"top"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_top", b"_top", "top", b"top"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_top", b"_top"]) -> typing.Literal["top"] | None: ...
 
 global___GetStatsRequest = GetStatsRequest
 
@@ -632,18 +808,31 @@ class GetInclusionProofRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     LEAF_INDEX_FIELD_NUMBER: builtins.int
+    SEQUENCE_FIELD_NUMBER: builtins.int
+    AUDIT_REF_FIELD_NUMBER: builtins.int
     TREE_SIZE_FIELD_NUMBER: builtins.int
     leaf_index: builtins.int
-    """The index of the leaf, from 0: the sequence number of the record minus 1."""
+    """The index of its leaf, from 0: its sequence number minus 1."""
+    sequence: builtins.int
+    """Its sequence number, from 1."""
+    audit_ref: builtins.str
+    """Its id: `aud_` and a UUIDv7."""
     tree_size: builtins.int
-    """The size of the tree. 0: the tree that is on disk now."""
+    """The size of the tree. Absent: the tree that is on disk now."""
     def __init__(
         self,
         *,
         leaf_index: builtins.int = ...,
-        tree_size: builtins.int = ...,
+        sequence: builtins.int = ...,
+        audit_ref: builtins.str = ...,
+        tree_size: builtins.int | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["leaf_index", b"leaf_index", "tree_size", b"tree_size"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_tree_size", b"_tree_size", "audit_ref", b"audit_ref", "leaf_index", b"leaf_index", "record", b"record", "sequence", b"sequence", "tree_size", b"tree_size"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_tree_size", b"_tree_size", "audit_ref", b"audit_ref", "leaf_index", b"leaf_index", "record", b"record", "sequence", b"sequence", "tree_size", b"tree_size"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_tree_size", b"_tree_size"]) -> typing.Literal["tree_size"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["record", b"record"]) -> typing.Literal["leaf_index", "sequence", "audit_ref"] | None: ...
 
 global___GetInclusionProofRequest = GetInclusionProofRequest
 
@@ -657,6 +846,7 @@ class GetInclusionProofResponse(google.protobuf.message.Message):
     TREE_SIZE_FIELD_NUMBER: builtins.int
     LEAF_HASH_FIELD_NUMBER: builtins.int
     HASHES_FIELD_NUMBER: builtins.int
+    RECORD_FIELD_NUMBER: builtins.int
     leaf_index: builtins.int
     """The index of the leaf, from 0."""
     tree_size: builtins.int
@@ -667,6 +857,10 @@ class GetInclusionProofResponse(google.protobuf.message.Message):
     def hashes(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.bytes]:
         """The sibling hashes on the path from the leaf to the root, the leaf's sibling first."""
 
+    @property
+    def record(self) -> global___AuditRecord:
+        """The record."""
+
     def __init__(
         self,
         *,
@@ -674,8 +868,10 @@ class GetInclusionProofResponse(google.protobuf.message.Message):
         tree_size: builtins.int = ...,
         leaf_hash: builtins.bytes = ...,
         hashes: collections.abc.Iterable[builtins.bytes] | None = ...,
+        record: global___AuditRecord | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["hashes", b"hashes", "leaf_hash", b"leaf_hash", "leaf_index", b"leaf_index", "tree_size", b"tree_size"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["record", b"record"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["hashes", b"hashes", "leaf_hash", b"leaf_hash", "leaf_index", b"leaf_index", "record", b"record", "tree_size", b"tree_size"]) -> None: ...
 
 global___GetInclusionProofResponse = GetInclusionProofResponse
 
@@ -690,14 +886,16 @@ class GetConsistencyProofRequest(google.protobuf.message.Message):
     first_tree_size: builtins.int
     """The size of the earlier tree."""
     second_tree_size: builtins.int
-    """The size of the later tree, at least the first size. 0: the tree that is on disk now."""
+    """The size of the later tree, at least the first size. Absent: the tree that is on disk now."""
     def __init__(
         self,
         *,
         first_tree_size: builtins.int = ...,
-        second_tree_size: builtins.int = ...,
+        second_tree_size: builtins.int | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["first_tree_size", b"first_tree_size", "second_tree_size", b"second_tree_size"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_second_tree_size", b"_second_tree_size", "second_tree_size", b"second_tree_size"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_second_tree_size", b"_second_tree_size", "first_tree_size", b"first_tree_size", "second_tree_size", b"second_tree_size"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_second_tree_size", b"_second_tree_size"]) -> typing.Literal["second_tree_size"] | None: ...
 
 global___GetConsistencyProofRequest = GetConsistencyProofRequest
 

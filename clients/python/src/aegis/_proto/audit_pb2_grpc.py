@@ -20,6 +20,16 @@ class AuditServiceStub(object):
                 request_serializer=aegis_dot_v1_dot_audit__pb2.StreamAuditRequest.SerializeToString,
                 response_deserializer=aegis_dot_v1_dot_audit__pb2.StreamAuditResponse.FromString,
                 )
+        self.GetDecision = channel.unary_unary(
+                '/aegis.v1.AuditService/GetDecision',
+                request_serializer=aegis_dot_v1_dot_audit__pb2.GetDecisionRequest.SerializeToString,
+                response_deserializer=aegis_dot_v1_dot_audit__pb2.GetDecisionResponse.FromString,
+                )
+        self.ListDecisions = channel.unary_unary(
+                '/aegis.v1.AuditService/ListDecisions',
+                request_serializer=aegis_dot_v1_dot_audit__pb2.ListDecisionsRequest.SerializeToString,
+                response_deserializer=aegis_dot_v1_dot_audit__pb2.ListDecisionsResponse.FromString,
+                )
         self.GetStats = channel.unary_unary(
                 '/aegis.v1.AuditService/GetStats',
                 request_serializer=aegis_dot_v1_dot_audit__pb2.GetStatsRequest.SerializeToString,
@@ -49,6 +59,29 @@ class AuditServiceServicer(object):
     def StreamAudit(self, request, context):
         """Streams the record: as rows (one for each decision, with its approval and its result) or as raw records. With
         `follow`, the stream continues with everything that is recorded later.
+
+        Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), OUT_OF_RANGE (`CURSOR_AHEAD`), FAILED_PRECONDITION (`OTHER_LOG`),
+        RESOURCE_EXHAUSTED (`TOO_MANY_STREAMS`), UNAVAILABLE (`RECORD_UNAVAILABLE`, `NOT_SERVING`), UNAUTHENTICATED
+        (`CREDENTIAL_EXPIRED`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetDecision(self, request, context):
+        """Returns the whole life of one decision: its row, its approval with the votes, and its records.
+
+        Errors: INVALID_ARGUMENT (`INVALID_REQUEST`; also if several decisions match the prefix), NOT_FOUND
+        (`NO_SUCH_DECISION`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDecisions(self, request, context):
+        """Lists rows, in pages.
+
+        Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -56,6 +89,8 @@ class AuditServiceServicer(object):
 
     def GetStats(self, request, context):
         """Returns totals of the whole record.
+
+        Errors: UNAVAILABLE (`RECORD_UNAVAILABLE`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -63,6 +98,8 @@ class AuditServiceServicer(object):
 
     def GetCheckpoint(self, request, context):
         """Returns the signed size and root hash of the log, as they are on disk now.
+
+        Errors: UNAVAILABLE (`RECORD_UNAVAILABLE`), INTERNAL (`LOG_KEY_FAULT`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -71,7 +108,7 @@ class AuditServiceServicer(object):
     def GetInclusionProof(self, request, context):
         """Proves that a record is in the log (RFC 6962, section 2.1.1).
 
-        Errors: INVALID_ARGUMENT, if there is no such leaf or no tree of that size.
+        Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), if no record is chosen, or if the tree does not contain it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -80,7 +117,7 @@ class AuditServiceServicer(object):
     def GetConsistencyProof(self, request, context):
         """Proves that an earlier tree is a prefix of a later one (RFC 6962, section 2.1.2).
 
-        Errors: INVALID_ARGUMENT, if there is no tree of that size.
+        Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), if there is no tree of that size.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -93,6 +130,16 @@ def add_AuditServiceServicer_to_server(servicer, server):
                     servicer.StreamAudit,
                     request_deserializer=aegis_dot_v1_dot_audit__pb2.StreamAuditRequest.FromString,
                     response_serializer=aegis_dot_v1_dot_audit__pb2.StreamAuditResponse.SerializeToString,
+            ),
+            'GetDecision': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDecision,
+                    request_deserializer=aegis_dot_v1_dot_audit__pb2.GetDecisionRequest.FromString,
+                    response_serializer=aegis_dot_v1_dot_audit__pb2.GetDecisionResponse.SerializeToString,
+            ),
+            'ListDecisions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDecisions,
+                    request_deserializer=aegis_dot_v1_dot_audit__pb2.ListDecisionsRequest.FromString,
+                    response_serializer=aegis_dot_v1_dot_audit__pb2.ListDecisionsResponse.SerializeToString,
             ),
             'GetStats': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStats,
@@ -139,6 +186,40 @@ class AuditService(object):
         return grpc.experimental.unary_stream(request, target, '/aegis.v1.AuditService/StreamAudit',
             aegis_dot_v1_dot_audit__pb2.StreamAuditRequest.SerializeToString,
             aegis_dot_v1_dot_audit__pb2.StreamAuditResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def GetDecision(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/aegis.v1.AuditService/GetDecision',
+            aegis_dot_v1_dot_audit__pb2.GetDecisionRequest.SerializeToString,
+            aegis_dot_v1_dot_audit__pb2.GetDecisionResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def ListDecisions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/aegis.v1.AuditService/ListDecisions',
+            aegis_dot_v1_dot_audit__pb2.ListDecisionsRequest.SerializeToString,
+            aegis_dot_v1_dot_audit__pb2.ListDecisionsResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 

@@ -27,19 +27,48 @@ class AuditServiceStub:
     ]
     """Streams the record: as rows (one for each decision, with its approval and its result) or as raw records. With
     `follow`, the stream continues with everything that is recorded later.
+
+    Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), OUT_OF_RANGE (`CURSOR_AHEAD`), FAILED_PRECONDITION (`OTHER_LOG`),
+    RESOURCE_EXHAUSTED (`TOO_MANY_STREAMS`), UNAVAILABLE (`RECORD_UNAVAILABLE`, `NOT_SERVING`), UNAUTHENTICATED
+    (`CREDENTIAL_EXPIRED`).
+    """
+
+    GetDecision: grpc.UnaryUnaryMultiCallable[
+        aegis._proto.audit_pb2.GetDecisionRequest,
+        aegis._proto.audit_pb2.GetDecisionResponse,
+    ]
+    """Returns the whole life of one decision: its row, its approval with the votes, and its records.
+
+    Errors: INVALID_ARGUMENT (`INVALID_REQUEST`; also if several decisions match the prefix), NOT_FOUND
+    (`NO_SUCH_DECISION`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
+    """
+
+    ListDecisions: grpc.UnaryUnaryMultiCallable[
+        aegis._proto.audit_pb2.ListDecisionsRequest,
+        aegis._proto.audit_pb2.ListDecisionsResponse,
+    ]
+    """Lists rows, in pages.
+
+    Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
     """
 
     GetStats: grpc.UnaryUnaryMultiCallable[
         aegis._proto.audit_pb2.GetStatsRequest,
         aegis._proto.audit_pb2.GetStatsResponse,
     ]
-    """Returns totals of the whole record."""
+    """Returns totals of the whole record.
+
+    Errors: UNAVAILABLE (`RECORD_UNAVAILABLE`).
+    """
 
     GetCheckpoint: grpc.UnaryUnaryMultiCallable[
         aegis._proto.audit_pb2.GetCheckpointRequest,
         aegis._proto.audit_pb2.GetCheckpointResponse,
     ]
-    """Returns the signed size and root hash of the log, as they are on disk now."""
+    """Returns the signed size and root hash of the log, as they are on disk now.
+
+    Errors: UNAVAILABLE (`RECORD_UNAVAILABLE`), INTERNAL (`LOG_KEY_FAULT`).
+    """
 
     GetInclusionProof: grpc.UnaryUnaryMultiCallable[
         aegis._proto.audit_pb2.GetInclusionProofRequest,
@@ -47,7 +76,7 @@ class AuditServiceStub:
     ]
     """Proves that a record is in the log (RFC 6962, section 2.1.1).
 
-    Errors: INVALID_ARGUMENT, if there is no such leaf or no tree of that size.
+    Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), if no record is chosen, or if the tree does not contain it.
     """
 
     GetConsistencyProof: grpc.UnaryUnaryMultiCallable[
@@ -56,7 +85,7 @@ class AuditServiceStub:
     ]
     """Proves that an earlier tree is a prefix of a later one (RFC 6962, section 2.1.2).
 
-    Errors: INVALID_ARGUMENT, if there is no tree of that size.
+    Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), if there is no tree of that size.
     """
 
 class AuditServiceAsyncStub:
@@ -68,19 +97,48 @@ class AuditServiceAsyncStub:
     ]
     """Streams the record: as rows (one for each decision, with its approval and its result) or as raw records. With
     `follow`, the stream continues with everything that is recorded later.
+
+    Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), OUT_OF_RANGE (`CURSOR_AHEAD`), FAILED_PRECONDITION (`OTHER_LOG`),
+    RESOURCE_EXHAUSTED (`TOO_MANY_STREAMS`), UNAVAILABLE (`RECORD_UNAVAILABLE`, `NOT_SERVING`), UNAUTHENTICATED
+    (`CREDENTIAL_EXPIRED`).
+    """
+
+    GetDecision: grpc.aio.UnaryUnaryMultiCallable[
+        aegis._proto.audit_pb2.GetDecisionRequest,
+        aegis._proto.audit_pb2.GetDecisionResponse,
+    ]
+    """Returns the whole life of one decision: its row, its approval with the votes, and its records.
+
+    Errors: INVALID_ARGUMENT (`INVALID_REQUEST`; also if several decisions match the prefix), NOT_FOUND
+    (`NO_SUCH_DECISION`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
+    """
+
+    ListDecisions: grpc.aio.UnaryUnaryMultiCallable[
+        aegis._proto.audit_pb2.ListDecisionsRequest,
+        aegis._proto.audit_pb2.ListDecisionsResponse,
+    ]
+    """Lists rows, in pages.
+
+    Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
     """
 
     GetStats: grpc.aio.UnaryUnaryMultiCallable[
         aegis._proto.audit_pb2.GetStatsRequest,
         aegis._proto.audit_pb2.GetStatsResponse,
     ]
-    """Returns totals of the whole record."""
+    """Returns totals of the whole record.
+
+    Errors: UNAVAILABLE (`RECORD_UNAVAILABLE`).
+    """
 
     GetCheckpoint: grpc.aio.UnaryUnaryMultiCallable[
         aegis._proto.audit_pb2.GetCheckpointRequest,
         aegis._proto.audit_pb2.GetCheckpointResponse,
     ]
-    """Returns the signed size and root hash of the log, as they are on disk now."""
+    """Returns the signed size and root hash of the log, as they are on disk now.
+
+    Errors: UNAVAILABLE (`RECORD_UNAVAILABLE`), INTERNAL (`LOG_KEY_FAULT`).
+    """
 
     GetInclusionProof: grpc.aio.UnaryUnaryMultiCallable[
         aegis._proto.audit_pb2.GetInclusionProofRequest,
@@ -88,7 +146,7 @@ class AuditServiceAsyncStub:
     ]
     """Proves that a record is in the log (RFC 6962, section 2.1.1).
 
-    Errors: INVALID_ARGUMENT, if there is no such leaf or no tree of that size.
+    Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), if no record is chosen, or if the tree does not contain it.
     """
 
     GetConsistencyProof: grpc.aio.UnaryUnaryMultiCallable[
@@ -97,7 +155,7 @@ class AuditServiceAsyncStub:
     ]
     """Proves that an earlier tree is a prefix of a later one (RFC 6962, section 2.1.2).
 
-    Errors: INVALID_ARGUMENT, if there is no tree of that size.
+    Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), if there is no tree of that size.
     """
 
 class AuditServiceServicer(metaclass=abc.ABCMeta):
@@ -111,6 +169,33 @@ class AuditServiceServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[collections.abc.Iterator[aegis._proto.audit_pb2.StreamAuditResponse], collections.abc.AsyncIterator[aegis._proto.audit_pb2.StreamAuditResponse]]:
         """Streams the record: as rows (one for each decision, with its approval and its result) or as raw records. With
         `follow`, the stream continues with everything that is recorded later.
+
+        Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), OUT_OF_RANGE (`CURSOR_AHEAD`), FAILED_PRECONDITION (`OTHER_LOG`),
+        RESOURCE_EXHAUSTED (`TOO_MANY_STREAMS`), UNAVAILABLE (`RECORD_UNAVAILABLE`, `NOT_SERVING`), UNAUTHENTICATED
+        (`CREDENTIAL_EXPIRED`).
+        """
+
+    @abc.abstractmethod
+    def GetDecision(
+        self,
+        request: aegis._proto.audit_pb2.GetDecisionRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[aegis._proto.audit_pb2.GetDecisionResponse, collections.abc.Awaitable[aegis._proto.audit_pb2.GetDecisionResponse]]:
+        """Returns the whole life of one decision: its row, its approval with the votes, and its records.
+
+        Errors: INVALID_ARGUMENT (`INVALID_REQUEST`; also if several decisions match the prefix), NOT_FOUND
+        (`NO_SUCH_DECISION`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
+        """
+
+    @abc.abstractmethod
+    def ListDecisions(
+        self,
+        request: aegis._proto.audit_pb2.ListDecisionsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[aegis._proto.audit_pb2.ListDecisionsResponse, collections.abc.Awaitable[aegis._proto.audit_pb2.ListDecisionsResponse]]:
+        """Lists rows, in pages.
+
+        Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
         """
 
     @abc.abstractmethod
@@ -119,7 +204,10 @@ class AuditServiceServicer(metaclass=abc.ABCMeta):
         request: aegis._proto.audit_pb2.GetStatsRequest,
         context: _ServicerContext,
     ) -> typing.Union[aegis._proto.audit_pb2.GetStatsResponse, collections.abc.Awaitable[aegis._proto.audit_pb2.GetStatsResponse]]:
-        """Returns totals of the whole record."""
+        """Returns totals of the whole record.
+
+        Errors: UNAVAILABLE (`RECORD_UNAVAILABLE`).
+        """
 
     @abc.abstractmethod
     def GetCheckpoint(
@@ -127,7 +215,10 @@ class AuditServiceServicer(metaclass=abc.ABCMeta):
         request: aegis._proto.audit_pb2.GetCheckpointRequest,
         context: _ServicerContext,
     ) -> typing.Union[aegis._proto.audit_pb2.GetCheckpointResponse, collections.abc.Awaitable[aegis._proto.audit_pb2.GetCheckpointResponse]]:
-        """Returns the signed size and root hash of the log, as they are on disk now."""
+        """Returns the signed size and root hash of the log, as they are on disk now.
+
+        Errors: UNAVAILABLE (`RECORD_UNAVAILABLE`), INTERNAL (`LOG_KEY_FAULT`).
+        """
 
     @abc.abstractmethod
     def GetInclusionProof(
@@ -137,7 +228,7 @@ class AuditServiceServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[aegis._proto.audit_pb2.GetInclusionProofResponse, collections.abc.Awaitable[aegis._proto.audit_pb2.GetInclusionProofResponse]]:
         """Proves that a record is in the log (RFC 6962, section 2.1.1).
 
-        Errors: INVALID_ARGUMENT, if there is no such leaf or no tree of that size.
+        Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), if no record is chosen, or if the tree does not contain it.
         """
 
     @abc.abstractmethod
@@ -148,7 +239,7 @@ class AuditServiceServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[aegis._proto.audit_pb2.GetConsistencyProofResponse, collections.abc.Awaitable[aegis._proto.audit_pb2.GetConsistencyProofResponse]]:
         """Proves that an earlier tree is a prefix of a later one (RFC 6962, section 2.1.2).
 
-        Errors: INVALID_ARGUMENT, if there is no tree of that size.
+        Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), if there is no tree of that size.
         """
 
 def add_AuditServiceServicer_to_server(servicer: AuditServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

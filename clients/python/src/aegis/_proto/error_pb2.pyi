@@ -251,6 +251,21 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
 
     Code: INTERNAL. Metadata: none. RetryInfo: no. Caller: read the daemon's log.
     """
+    ERROR_REASON_CURSOR_AHEAD: _ErrorReason.ValueType  # 46
+    """The cursor is past the end of the log, which has lost records.
+
+    Code: OUT_OF_RANGE. Metadata: `sequence`, `last_sequence`. RetryInfo: no. Caller: read the log from the beginning.
+    """
+    ERROR_REASON_OTHER_LOG: _ErrorReason.ValueType  # 47
+    """The cursor is of another log, or of another version of this one.
+
+    Code: FAILED_PRECONDITION. Metadata: `sequence`. RetryInfo: no. Caller: read this log from the beginning.
+    """
+    ERROR_REASON_DISK_LOW: _ErrorReason.ValueType  # 48
+    """The disk of the record runs low, and this caller has written its share of this minute.
+
+    Code: RESOURCE_EXHAUSTED. Metadata: none. RetryInfo: yes. Caller: retry.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed.
@@ -491,5 +506,20 @@ ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 45
 """The daemon has a fault.
 
 Code: INTERNAL. Metadata: none. RetryInfo: no. Caller: read the daemon's log.
+"""
+ERROR_REASON_CURSOR_AHEAD: ErrorReason.ValueType  # 46
+"""The cursor is past the end of the log, which has lost records.
+
+Code: OUT_OF_RANGE. Metadata: `sequence`, `last_sequence`. RetryInfo: no. Caller: read the log from the beginning.
+"""
+ERROR_REASON_OTHER_LOG: ErrorReason.ValueType  # 47
+"""The cursor is of another log, or of another version of this one.
+
+Code: FAILED_PRECONDITION. Metadata: `sequence`. RetryInfo: no. Caller: read this log from the beginning.
+"""
+ERROR_REASON_DISK_LOW: ErrorReason.ValueType  # 48
+"""The disk of the record runs low, and this caller has written its share of this minute.
+
+Code: RESOURCE_EXHAUSTED. Metadata: none. RetryInfo: yes. Caller: retry.
 """
 global___ErrorReason = ErrorReason

@@ -18,41 +18,47 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x61\x65gis/v1/governance.proto\x12\x08\x61\x65gis.v1\x1a\x14\x61\x65gis/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd4\x01\n\x0eProposeRequest\x12\x1e\n\x05\x61\x63tor\x18\x01 \x01(\x0b\x32\x0f.aegis.v1.Actor\x12 \n\x06\x61\x63tion\x18\x02 \x01(\x0b\x32\x10.aegis.v1.Action\x12\"\n\x07\x63ontext\x18\x03 \x01(\x0b\x32\x11.aegis.v1.Context\x12\x17\n\x0fidempotency_key\x18\x04 \x01(\t\x12\'\n\x04wait\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1a\n\x12\x63onfirmation_token\x18\x06 \x01(\t\"7\n\x0fProposeResponse\x12$\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x12.aegis.v1.Decision\"q\n\x0f\x45valuateRequest\x12%\n\x05items\x18\x01 \x03(\x0b\x32\x16.aegis.v1.EvaluateItem\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x65xplain\x18\x03 \x01(\x08\"P\n\x0c\x45valuateItem\x12\x1e\n\x05\x61\x63tor\x18\x01 \x01(\x0b\x32\x0f.aegis.v1.Actor\x12 \n\x06\x61\x63tion\x18\x02 \x01(\x0b\x32\x10.aegis.v1.Action\"V\n\x10\x45valuateResponse\x12)\n\x0b\x65valuations\x18\x01 \x03(\x0b\x32\x14.aegis.v1.Evaluation\x12\x17\n\x0fpolicy_revision\x18\x02 \x01(\t\"\xa7\x02\n\nEvaluation\x12\"\n\x07outcome\x18\x01 \x01(\x0e\x32\x11.aegis.v1.Outcome\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\'\n\nrisk_level\x18\x03 \x01(\x0e\x32\x13.aegis.v1.RiskLevel\x12\x12\n\nrisk_score\x18\x04 \x01(\x01\x12(\n\x08\x61pproval\x18\x05 \x01(\x0e\x32\x16.aegis.v1.ApprovalMode\x12\x14\n\x0cmatched_rule\x18\x06 \x01(\t\x12,\n\x0b\x63onstraints\x18\x07 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\"\n\x05trace\x18\x08 \x03(\x0b\x32\x13.aegis.v1.RuleTrace\x12\x16\n\x0erules_left_out\x18\t \x01(\r\"\x84\x01\n\tRuleTrace\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12\x0f\n\x07matched\x18\x02 \x01(\x08\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12,\n\nconditions\x18\x04 \x03(\x0b\x32\x18.aegis.v1.ConditionTrace\x12\x0c\n\x04\x66ile\x18\x05 \x01(\t\x12\x0c\n\x04line\x18\x06 \x01(\r\"Q\n\x0e\x43onditionTrace\x12\x11\n\tcondition\x18\x01 \x01(\t\x12\x0e\n\x06result\x18\x02 \x01(\t\x12\x0c\n\x04seen\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"T\n\x14\x41waitDecisionRequest\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12\'\n\x04wait\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"=\n\x15\x41waitDecisionResponse\x12$\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x12.aegis.v1.Decision\"\xe9\x01\n\x13ReportResultRequest\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12&\n\x06status\x18\x02 \x01(\x0e\x32\x16.aegis.v1.ResultStatus\x12$\n\x04\x64\x61ta\x18\x03 \x01(\x0b\x32\x16.google.protobuf.Value\x12\r\n\x05\x65rror\x18\x04 \x01(\t\x12.\n\nstarted_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x63ompleted_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\")\n\x14ReportResultResponse\x12\x11\n\taudit_ref\x18\x01 \x01(\t\"<\n\x15\x43\x61ncelProposalRequest\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\">\n\x16\x43\x61ncelProposalResponse\x12$\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x12.aegis.v1.Decision2\x8c\x03\n\x11GovernanceService\x12>\n\x07Propose\x12\x18.aegis.v1.ProposeRequest\x1a\x19.aegis.v1.ProposeResponse\x12\x41\n\x08\x45valuate\x12\x19.aegis.v1.EvaluateRequest\x1a\x1a.aegis.v1.EvaluateResponse\x12P\n\rAwaitDecision\x12\x1e.aegis.v1.AwaitDecisionRequest\x1a\x1f.aegis.v1.AwaitDecisionResponse\x12M\n\x0cReportResult\x12\x1d.aegis.v1.ReportResultRequest\x1a\x1e.aegis.v1.ReportResultResponse\x12S\n\x0e\x43\x61ncelProposal\x12\x1f.aegis.v1.CancelProposalRequest\x1a .aegis.v1.CancelProposalResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x61\x65gis/v1/governance.proto\x12\x08\x61\x65gis.v1\x1a\x14\x61\x65gis/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdc\x01\n\x0eProposeRequest\x12\x1e\n\x05\x61\x63tor\x18\x01 \x01(\x0b\x32\x0f.aegis.v1.Actor\x12 \n\x06\x61\x63tion\x18\x02 \x01(\x0b\x32\x10.aegis.v1.Action\x12*\n\x07\x63ontext\x18\x03 \x01(\x0b\x32\x19.aegis.v1.ProposalContext\x12\x17\n\x0fidempotency_key\x18\x04 \x01(\t\x12\'\n\x04wait\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1a\n\x12\x63onfirmation_token\x18\x06 \x01(\t\"7\n\x0fProposeResponse\x12$\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x12.aegis.v1.Decision\"q\n\x0f\x45valuateRequest\x12%\n\x05items\x18\x01 \x03(\x0b\x32\x16.aegis.v1.EvaluateItem\x12&\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x65xplain\x18\x03 \x01(\x08\"P\n\x0c\x45valuateItem\x12\x1e\n\x05\x61\x63tor\x18\x01 \x01(\x0b\x32\x0f.aegis.v1.Actor\x12 \n\x06\x61\x63tion\x18\x02 \x01(\x0b\x32\x10.aegis.v1.Action\"V\n\x10\x45valuateResponse\x12)\n\x0b\x65valuations\x18\x01 \x03(\x0b\x32\x14.aegis.v1.Evaluation\x12\x17\n\x0fpolicy_revision\x18\x02 \x01(\t\"\xac\x02\n\nEvaluation\x12\"\n\x07outcome\x18\x01 \x01(\x0e\x32\x11.aegis.v1.Outcome\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\'\n\nrisk_level\x18\x03 \x01(\x0e\x32\x13.aegis.v1.RiskLevel\x12\x12\n\nrisk_score\x18\x04 \x01(\x01\x12-\n\rapproval_mode\x18\x05 \x01(\x0e\x32\x16.aegis.v1.ApprovalMode\x12\x14\n\x0cmatched_rule\x18\x06 \x01(\t\x12,\n\x0b\x63onstraints\x18\x07 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\"\n\x05trace\x18\x08 \x03(\x0b\x32\x13.aegis.v1.RuleTrace\x12\x16\n\x0erules_left_out\x18\t \x01(\r\"\x84\x01\n\tRuleTrace\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12\x0f\n\x07matched\x18\x02 \x01(\x08\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12,\n\nconditions\x18\x04 \x03(\x0b\x32\x18.aegis.v1.ConditionTrace\x12\x0c\n\x04\x66ile\x18\x05 \x01(\t\x12\x0c\n\x04line\x18\x06 \x01(\r\"l\n\x0e\x43onditionTrace\x12\x11\n\tcondition\x18\x01 \x01(\t\x12)\n\x06result\x18\x02 \x01(\x0e\x32\x19.aegis.v1.ConditionResult\x12\x0c\n\x04seen\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\"T\n\x14\x41waitDecisionRequest\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12\'\n\x04wait\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"=\n\x15\x41waitDecisionResponse\x12$\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x12.aegis.v1.Decision\"R\n\x13ReportResultRequest\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12&\n\x06result\x18\x02 \x01(\x0b\x32\x16.aegis.v1.ActionResult\")\n\x14ReportResultResponse\x12\x11\n\taudit_ref\x18\x01 \x01(\t\"<\n\x15\x43\x61ncelProposalRequest\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\">\n\x16\x43\x61ncelProposalResponse\x12$\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x12.aegis.v1.Decision*\x87\x01\n\x0f\x43onditionResult\x12 \n\x1c\x43ONDITION_RESULT_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x43ONDITION_RESULT_HOLDS\x10\x01\x12\x1a\n\x16\x43ONDITION_RESULT_FAILS\x10\x02\x12\x1a\n\x16\x43ONDITION_RESULT_DOUBT\x10\x03\x32\x96\x03\n\x11GovernanceService\x12>\n\x07Propose\x12\x18.aegis.v1.ProposeRequest\x1a\x19.aegis.v1.ProposeResponse\x12\x46\n\x08\x45valuate\x12\x19.aegis.v1.EvaluateRequest\x1a\x1a.aegis.v1.EvaluateResponse\"\x03\x90\x02\x01\x12U\n\rAwaitDecision\x12\x1e.aegis.v1.AwaitDecisionRequest\x1a\x1f.aegis.v1.AwaitDecisionResponse\"\x03\x90\x02\x02\x12M\n\x0cReportResult\x12\x1d.aegis.v1.ReportResultRequest\x1a\x1e.aegis.v1.ReportResultResponse\x12S\n\x0e\x43\x61ncelProposal\x12\x1f.aegis.v1.CancelProposalRequest\x1a .aegis.v1.CancelProposalResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'aegis._proto.governance_pb2', _globals)
 if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
+  _globals['_GOVERNANCESERVICE'].methods_by_name['Evaluate']._options = None
+  _globals['_GOVERNANCESERVICE'].methods_by_name['Evaluate']._serialized_options = b'\220\002\001'
+  _globals['_GOVERNANCESERVICE'].methods_by_name['AwaitDecision']._options = None
+  _globals['_GOVERNANCESERVICE'].methods_by_name['AwaitDecision']._serialized_options = b'\220\002\002'
+  _globals['_CONDITIONRESULT']._serialized_start=1672
+  _globals['_CONDITIONRESULT']._serialized_end=1807
   _globals['_PROPOSEREQUEST']._serialized_start=157
-  _globals['_PROPOSEREQUEST']._serialized_end=369
-  _globals['_PROPOSERESPONSE']._serialized_start=371
-  _globals['_PROPOSERESPONSE']._serialized_end=426
-  _globals['_EVALUATEREQUEST']._serialized_start=428
-  _globals['_EVALUATEREQUEST']._serialized_end=541
-  _globals['_EVALUATEITEM']._serialized_start=543
-  _globals['_EVALUATEITEM']._serialized_end=623
-  _globals['_EVALUATERESPONSE']._serialized_start=625
-  _globals['_EVALUATERESPONSE']._serialized_end=711
-  _globals['_EVALUATION']._serialized_start=714
-  _globals['_EVALUATION']._serialized_end=1009
-  _globals['_RULETRACE']._serialized_start=1012
-  _globals['_RULETRACE']._serialized_end=1144
-  _globals['_CONDITIONTRACE']._serialized_start=1146
-  _globals['_CONDITIONTRACE']._serialized_end=1227
-  _globals['_AWAITDECISIONREQUEST']._serialized_start=1229
-  _globals['_AWAITDECISIONREQUEST']._serialized_end=1313
-  _globals['_AWAITDECISIONRESPONSE']._serialized_start=1315
-  _globals['_AWAITDECISIONRESPONSE']._serialized_end=1376
-  _globals['_REPORTRESULTREQUEST']._serialized_start=1379
-  _globals['_REPORTRESULTREQUEST']._serialized_end=1612
-  _globals['_REPORTRESULTRESPONSE']._serialized_start=1614
-  _globals['_REPORTRESULTRESPONSE']._serialized_end=1655
-  _globals['_CANCELPROPOSALREQUEST']._serialized_start=1657
-  _globals['_CANCELPROPOSALREQUEST']._serialized_end=1717
-  _globals['_CANCELPROPOSALRESPONSE']._serialized_start=1719
-  _globals['_CANCELPROPOSALRESPONSE']._serialized_end=1781
-  _globals['_GOVERNANCESERVICE']._serialized_start=1784
-  _globals['_GOVERNANCESERVICE']._serialized_end=2180
+  _globals['_PROPOSEREQUEST']._serialized_end=377
+  _globals['_PROPOSERESPONSE']._serialized_start=379
+  _globals['_PROPOSERESPONSE']._serialized_end=434
+  _globals['_EVALUATEREQUEST']._serialized_start=436
+  _globals['_EVALUATEREQUEST']._serialized_end=549
+  _globals['_EVALUATEITEM']._serialized_start=551
+  _globals['_EVALUATEITEM']._serialized_end=631
+  _globals['_EVALUATERESPONSE']._serialized_start=633
+  _globals['_EVALUATERESPONSE']._serialized_end=719
+  _globals['_EVALUATION']._serialized_start=722
+  _globals['_EVALUATION']._serialized_end=1022
+  _globals['_RULETRACE']._serialized_start=1025
+  _globals['_RULETRACE']._serialized_end=1157
+  _globals['_CONDITIONTRACE']._serialized_start=1159
+  _globals['_CONDITIONTRACE']._serialized_end=1267
+  _globals['_AWAITDECISIONREQUEST']._serialized_start=1269
+  _globals['_AWAITDECISIONREQUEST']._serialized_end=1353
+  _globals['_AWAITDECISIONRESPONSE']._serialized_start=1355
+  _globals['_AWAITDECISIONRESPONSE']._serialized_end=1416
+  _globals['_REPORTRESULTREQUEST']._serialized_start=1418
+  _globals['_REPORTRESULTREQUEST']._serialized_end=1500
+  _globals['_REPORTRESULTRESPONSE']._serialized_start=1502
+  _globals['_REPORTRESULTRESPONSE']._serialized_end=1543
+  _globals['_CANCELPROPOSALREQUEST']._serialized_start=1545
+  _globals['_CANCELPROPOSALREQUEST']._serialized_end=1605
+  _globals['_CANCELPROPOSALRESPONSE']._serialized_start=1607
+  _globals['_CANCELPROPOSALRESPONSE']._serialized_end=1669
+  _globals['_GOVERNANCESERVICE']._serialized_start=1810
+  _globals['_GOVERNANCESERVICE']._serialized_end=2216
 # @@protoc_insertion_point(module_scope)

@@ -9,12 +9,47 @@ import collections.abc
 import google.protobuf.descriptor
 import google.protobuf.duration_pb2
 import google.protobuf.internal.containers
+import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
 import google.protobuf.struct_pb2
 import google.protobuf.timestamp_pb2
+import sys
 import typing
 
+if sys.version_info >= (3, 10):
+    import typing as typing_extensions
+else:
+    import typing_extensions
+
 DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
+
+class _ConditionResult:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _ConditionResultEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_ConditionResult.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    CONDITION_RESULT_UNSPECIFIED: _ConditionResult.ValueType  # 0
+    """Never sent."""
+    CONDITION_RESULT_HOLDS: _ConditionResult.ValueType  # 1
+    """The condition holds."""
+    CONDITION_RESULT_FAILS: _ConditionResult.ValueType  # 2
+    """The condition does not hold."""
+    CONDITION_RESULT_DOUBT: _ConditionResult.ValueType  # 3
+    """The parameters do not say whether the condition holds. Doubt never makes the answer less strict."""
+
+class ConditionResult(_ConditionResult, metaclass=_ConditionResultEnumTypeWrapper):
+    """Whether a condition holds."""
+
+CONDITION_RESULT_UNSPECIFIED: ConditionResult.ValueType  # 0
+"""Never sent."""
+CONDITION_RESULT_HOLDS: ConditionResult.ValueType  # 1
+"""The condition holds."""
+CONDITION_RESULT_FAILS: ConditionResult.ValueType  # 2
+"""The condition does not hold."""
+CONDITION_RESULT_DOUBT: ConditionResult.ValueType  # 3
+"""The parameters do not say whether the condition holds. Doubt never makes the answer less strict."""
+global___ConditionResult = ConditionResult
 
 @typing.final
 class ProposeRequest(google.protobuf.message.Message):
@@ -43,7 +78,7 @@ class ProposeRequest(google.protobuf.message.Message):
         """The proposed action. Required."""
 
     @property
-    def context(self) -> aegis._proto.types_pb2.Context:
+    def context(self) -> aegis._proto.types_pb2.ProposalContext:
         """The session and the labels of the proposal."""
 
     @property
@@ -55,7 +90,7 @@ class ProposeRequest(google.protobuf.message.Message):
         *,
         actor: aegis._proto.types_pb2.Actor | None = ...,
         action: aegis._proto.types_pb2.Action | None = ...,
-        context: aegis._proto.types_pb2.Context | None = ...,
+        context: aegis._proto.types_pb2.ProposalContext | None = ...,
         idempotency_key: builtins.str = ...,
         wait: google.protobuf.duration_pb2.Duration | None = ...,
         confirmation_token: builtins.str = ...,
@@ -178,7 +213,7 @@ class Evaluation(google.protobuf.message.Message):
     REASON_FIELD_NUMBER: builtins.int
     RISK_LEVEL_FIELD_NUMBER: builtins.int
     RISK_SCORE_FIELD_NUMBER: builtins.int
-    APPROVAL_FIELD_NUMBER: builtins.int
+    APPROVAL_MODE_FIELD_NUMBER: builtins.int
     MATCHED_RULE_FIELD_NUMBER: builtins.int
     CONSTRAINTS_FIELD_NUMBER: builtins.int
     TRACE_FIELD_NUMBER: builtins.int
@@ -191,7 +226,7 @@ class Evaluation(google.protobuf.message.Message):
     """The risk level of the action, as the policy says."""
     risk_score: builtins.float
     """The risk as a number: 0.2, 0.5, 0.8 or 1.0."""
-    approval: aegis._proto.types_pb2.ApprovalMode.ValueType
+    approval_mode: aegis._proto.types_pb2.ApprovalMode.ValueType
     """The approval that the policy asks for."""
     matched_rule: builtins.str
     """The rule that matched, or `<default>`."""
@@ -212,14 +247,14 @@ class Evaluation(google.protobuf.message.Message):
         reason: builtins.str = ...,
         risk_level: aegis._proto.types_pb2.RiskLevel.ValueType = ...,
         risk_score: builtins.float = ...,
-        approval: aegis._proto.types_pb2.ApprovalMode.ValueType = ...,
+        approval_mode: aegis._proto.types_pb2.ApprovalMode.ValueType = ...,
         matched_rule: builtins.str = ...,
         constraints: google.protobuf.struct_pb2.Struct | None = ...,
         trace: collections.abc.Iterable[global___RuleTrace] | None = ...,
         rules_left_out: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["constraints", b"constraints"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["approval", b"approval", "constraints", b"constraints", "matched_rule", b"matched_rule", "outcome", b"outcome", "reason", b"reason", "risk_level", b"risk_level", "risk_score", b"risk_score", "rules_left_out", b"rules_left_out", "trace", b"trace"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["approval_mode", b"approval_mode", "constraints", b"constraints", "matched_rule", b"matched_rule", "outcome", b"outcome", "reason", b"reason", "risk_level", b"risk_level", "risk_score", b"risk_score", "rules_left_out", b"rules_left_out", "trace", b"trace"]) -> None: ...
 
 global___Evaluation = Evaluation
 
@@ -275,8 +310,8 @@ class ConditionTrace(google.protobuf.message.Message):
     REASON_FIELD_NUMBER: builtins.int
     condition: builtins.str
     """The path of the condition and what it expects, for example `conditions.param_gt.count: param_gt 100`."""
-    result: builtins.str
-    """`holds`, `does not hold` or `indeterminate`."""
+    result: global___ConditionResult.ValueType
+    """Whether the condition holds."""
     seen: builtins.str
     """The value of the parameter as JSON, masked as the policy says. Empty if the parameter is missing."""
     reason: builtins.str
@@ -285,7 +320,7 @@ class ConditionTrace(google.protobuf.message.Message):
         self,
         *,
         condition: builtins.str = ...,
-        result: builtins.str = ...,
+        result: global___ConditionResult.ValueType = ...,
         seen: builtins.str = ...,
         reason: builtins.str = ...,
     ) -> None: ...
@@ -346,41 +381,21 @@ class ReportResultRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     DECISION_ID_FIELD_NUMBER: builtins.int
-    STATUS_FIELD_NUMBER: builtins.int
-    DATA_FIELD_NUMBER: builtins.int
-    ERROR_FIELD_NUMBER: builtins.int
-    STARTED_AT_FIELD_NUMBER: builtins.int
-    COMPLETED_AT_FIELD_NUMBER: builtins.int
+    RESULT_FIELD_NUMBER: builtins.int
     decision_id: builtins.str
     """The id of the decision that allowed the action. Required."""
-    status: aegis._proto.types_pb2.ResultStatus.ValueType
-    """The result: SUCCESS, FAILED, SKIPPED or ROLLED_BACK. Required."""
-    error: builtins.str
-    """The error message of the action, for the record."""
     @property
-    def data(self) -> google.protobuf.struct_pb2.Value:
-        """The value that the action returned, for the record."""
-
-    @property
-    def started_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """When the action started, by the agent's clock."""
-
-    @property
-    def completed_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """When the action ended, by the agent's clock."""
+    def result(self) -> aegis._proto.types_pb2.ActionResult:
+        """The result. Required."""
 
     def __init__(
         self,
         *,
         decision_id: builtins.str = ...,
-        status: aegis._proto.types_pb2.ResultStatus.ValueType = ...,
-        data: google.protobuf.struct_pb2.Value | None = ...,
-        error: builtins.str = ...,
-        started_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
-        completed_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        result: aegis._proto.types_pb2.ActionResult | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["completed_at", b"completed_at", "data", b"data", "started_at", b"started_at"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["completed_at", b"completed_at", "data", b"data", "decision_id", b"decision_id", "error", b"error", "started_at", b"started_at", "status", b"status"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["result", b"result"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["decision_id", b"decision_id", "result", b"result"]) -> None: ...
 
 global___ReportResultRequest = ReportResultRequest
 

@@ -53,9 +53,9 @@ class GovernanceServiceServicer(object):
     def Propose(self, request, context):
         """Asks whether an action may run. The daemon makes the record durable before it answers.
 
-        Errors: INVALID_ARGUMENT (`BadRequest` names the field; `IDEMPOTENCY_KEY_REUSED`), FAILED_PRECONDITION
-        (`CONFIRMATION_INVALID`), RESOURCE_EXHAUSTED (`TOO_MANY_PENDING_APPROVALS`, `RATE_LIMITED`), UNAVAILABLE
-        (`RECORD_UNAVAILABLE`, `NOT_SERVING`).
+        Errors: INVALID_ARGUMENT (`INVALID_REQUEST`, `IDEMPOTENCY_KEY_REUSED`), PERMISSION_DENIED (`ACTOR_NOT_ALLOWED`),
+        FAILED_PRECONDITION (`CONFIRMATION_INVALID`), RESOURCE_EXHAUSTED (`TOO_MANY_PENDING_APPROVALS`, `RATE_LIMITED`,
+        `RECORD_BUSY`), UNAVAILABLE (`RECORD_UNAVAILABLE`, `NOT_SERVING`), UNAUTHENTICATED (`CREDENTIAL_EXPIRED`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -65,6 +65,8 @@ class GovernanceServiceServicer(object):
         """Evaluates the policy without a proposal: no reviewer is asked and nothing is recorded.
 
         Roles: agent, auditor, admin. `at` and `explain` need auditor or admin.
+
+        Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), PERMISSION_DENIED (`ROLE_REQUIRED`, `ACTOR_NOT_ALLOWED`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -73,6 +75,9 @@ class GovernanceServiceServicer(object):
     def AwaitDecision(self, request, context):
         """Waits until the outcome of a decision is no longer ESCALATE, or until `wait` has passed. Safe to repeat. Only the
         proposer may call it.
+
+        Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), NOT_FOUND (`NO_SUCH_DECISION`), UNAVAILABLE (`RECORD_UNAVAILABLE`,
+        `NOT_SERVING`), UNAUTHENTICATED (`CREDENTIAL_EXPIRED`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -80,6 +85,9 @@ class GovernanceServiceServicer(object):
 
     def ReportResult(self, request, context):
         """Reports the result of an allowed action. Safe to repeat with the same report. Only the proposer may call it.
+
+        Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), NOT_FOUND (`NO_SUCH_DECISION`), FAILED_PRECONDITION
+        (`NOT_REPORTABLE`), RESOURCE_EXHAUSTED (`RECORD_BUSY`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -88,6 +96,9 @@ class GovernanceServiceServicer(object):
     def CancelProposal(self, request, context):
         """Withdraws a proposal that still waits for a reviewer or a confirmation. Safe to repeat: the answer is the same
         decision again. Only the proposer may call it.
+
+        Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), NOT_FOUND (`NO_SUCH_DECISION`), FAILED_PRECONDITION (`NOT_PENDING`,
+        `ALREADY_DECIDED`, `APPROVAL_EXPIRED`), RESOURCE_EXHAUSTED (`RECORD_BUSY`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

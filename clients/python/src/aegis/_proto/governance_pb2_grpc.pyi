@@ -30,9 +30,9 @@ class GovernanceServiceStub:
     ]
     """Asks whether an action may run. The daemon makes the record durable before it answers.
 
-    Errors: INVALID_ARGUMENT (`BadRequest` names the field; `IDEMPOTENCY_KEY_REUSED`), FAILED_PRECONDITION
-    (`CONFIRMATION_INVALID`), RESOURCE_EXHAUSTED (`TOO_MANY_PENDING_APPROVALS`, `RATE_LIMITED`), UNAVAILABLE
-    (`RECORD_UNAVAILABLE`, `NOT_SERVING`).
+    Errors: INVALID_ARGUMENT (`INVALID_REQUEST`, `IDEMPOTENCY_KEY_REUSED`), PERMISSION_DENIED (`ACTOR_NOT_ALLOWED`),
+    FAILED_PRECONDITION (`CONFIRMATION_INVALID`), RESOURCE_EXHAUSTED (`TOO_MANY_PENDING_APPROVALS`, `RATE_LIMITED`,
+    `RECORD_BUSY`), UNAVAILABLE (`RECORD_UNAVAILABLE`, `NOT_SERVING`), UNAUTHENTICATED (`CREDENTIAL_EXPIRED`).
     """
 
     Evaluate: grpc.UnaryUnaryMultiCallable[
@@ -42,6 +42,8 @@ class GovernanceServiceStub:
     """Evaluates the policy without a proposal: no reviewer is asked and nothing is recorded.
 
     Roles: agent, auditor, admin. `at` and `explain` need auditor or admin.
+
+    Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), PERMISSION_DENIED (`ROLE_REQUIRED`, `ACTOR_NOT_ALLOWED`).
     """
 
     AwaitDecision: grpc.UnaryUnaryMultiCallable[
@@ -50,13 +52,20 @@ class GovernanceServiceStub:
     ]
     """Waits until the outcome of a decision is no longer ESCALATE, or until `wait` has passed. Safe to repeat. Only the
     proposer may call it.
+
+    Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), NOT_FOUND (`NO_SUCH_DECISION`), UNAVAILABLE (`RECORD_UNAVAILABLE`,
+    `NOT_SERVING`), UNAUTHENTICATED (`CREDENTIAL_EXPIRED`).
     """
 
     ReportResult: grpc.UnaryUnaryMultiCallable[
         aegis._proto.governance_pb2.ReportResultRequest,
         aegis._proto.governance_pb2.ReportResultResponse,
     ]
-    """Reports the result of an allowed action. Safe to repeat with the same report. Only the proposer may call it."""
+    """Reports the result of an allowed action. Safe to repeat with the same report. Only the proposer may call it.
+
+    Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), NOT_FOUND (`NO_SUCH_DECISION`), FAILED_PRECONDITION
+    (`NOT_REPORTABLE`), RESOURCE_EXHAUSTED (`RECORD_BUSY`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
+    """
 
     CancelProposal: grpc.UnaryUnaryMultiCallable[
         aegis._proto.governance_pb2.CancelProposalRequest,
@@ -64,6 +73,9 @@ class GovernanceServiceStub:
     ]
     """Withdraws a proposal that still waits for a reviewer or a confirmation. Safe to repeat: the answer is the same
     decision again. Only the proposer may call it.
+
+    Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), NOT_FOUND (`NO_SUCH_DECISION`), FAILED_PRECONDITION (`NOT_PENDING`,
+    `ALREADY_DECIDED`, `APPROVAL_EXPIRED`), RESOURCE_EXHAUSTED (`RECORD_BUSY`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
     """
 
 class GovernanceServiceAsyncStub:
@@ -78,9 +90,9 @@ class GovernanceServiceAsyncStub:
     ]
     """Asks whether an action may run. The daemon makes the record durable before it answers.
 
-    Errors: INVALID_ARGUMENT (`BadRequest` names the field; `IDEMPOTENCY_KEY_REUSED`), FAILED_PRECONDITION
-    (`CONFIRMATION_INVALID`), RESOURCE_EXHAUSTED (`TOO_MANY_PENDING_APPROVALS`, `RATE_LIMITED`), UNAVAILABLE
-    (`RECORD_UNAVAILABLE`, `NOT_SERVING`).
+    Errors: INVALID_ARGUMENT (`INVALID_REQUEST`, `IDEMPOTENCY_KEY_REUSED`), PERMISSION_DENIED (`ACTOR_NOT_ALLOWED`),
+    FAILED_PRECONDITION (`CONFIRMATION_INVALID`), RESOURCE_EXHAUSTED (`TOO_MANY_PENDING_APPROVALS`, `RATE_LIMITED`,
+    `RECORD_BUSY`), UNAVAILABLE (`RECORD_UNAVAILABLE`, `NOT_SERVING`), UNAUTHENTICATED (`CREDENTIAL_EXPIRED`).
     """
 
     Evaluate: grpc.aio.UnaryUnaryMultiCallable[
@@ -90,6 +102,8 @@ class GovernanceServiceAsyncStub:
     """Evaluates the policy without a proposal: no reviewer is asked and nothing is recorded.
 
     Roles: agent, auditor, admin. `at` and `explain` need auditor or admin.
+
+    Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), PERMISSION_DENIED (`ROLE_REQUIRED`, `ACTOR_NOT_ALLOWED`).
     """
 
     AwaitDecision: grpc.aio.UnaryUnaryMultiCallable[
@@ -98,13 +112,20 @@ class GovernanceServiceAsyncStub:
     ]
     """Waits until the outcome of a decision is no longer ESCALATE, or until `wait` has passed. Safe to repeat. Only the
     proposer may call it.
+
+    Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), NOT_FOUND (`NO_SUCH_DECISION`), UNAVAILABLE (`RECORD_UNAVAILABLE`,
+    `NOT_SERVING`), UNAUTHENTICATED (`CREDENTIAL_EXPIRED`).
     """
 
     ReportResult: grpc.aio.UnaryUnaryMultiCallable[
         aegis._proto.governance_pb2.ReportResultRequest,
         aegis._proto.governance_pb2.ReportResultResponse,
     ]
-    """Reports the result of an allowed action. Safe to repeat with the same report. Only the proposer may call it."""
+    """Reports the result of an allowed action. Safe to repeat with the same report. Only the proposer may call it.
+
+    Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), NOT_FOUND (`NO_SUCH_DECISION`), FAILED_PRECONDITION
+    (`NOT_REPORTABLE`), RESOURCE_EXHAUSTED (`RECORD_BUSY`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
+    """
 
     CancelProposal: grpc.aio.UnaryUnaryMultiCallable[
         aegis._proto.governance_pb2.CancelProposalRequest,
@@ -112,6 +133,9 @@ class GovernanceServiceAsyncStub:
     ]
     """Withdraws a proposal that still waits for a reviewer or a confirmation. Safe to repeat: the answer is the same
     decision again. Only the proposer may call it.
+
+    Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), NOT_FOUND (`NO_SUCH_DECISION`), FAILED_PRECONDITION (`NOT_PENDING`,
+    `ALREADY_DECIDED`, `APPROVAL_EXPIRED`), RESOURCE_EXHAUSTED (`RECORD_BUSY`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
     """
 
 class GovernanceServiceServicer(metaclass=abc.ABCMeta):
@@ -128,9 +152,9 @@ class GovernanceServiceServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[aegis._proto.governance_pb2.ProposeResponse, collections.abc.Awaitable[aegis._proto.governance_pb2.ProposeResponse]]:
         """Asks whether an action may run. The daemon makes the record durable before it answers.
 
-        Errors: INVALID_ARGUMENT (`BadRequest` names the field; `IDEMPOTENCY_KEY_REUSED`), FAILED_PRECONDITION
-        (`CONFIRMATION_INVALID`), RESOURCE_EXHAUSTED (`TOO_MANY_PENDING_APPROVALS`, `RATE_LIMITED`), UNAVAILABLE
-        (`RECORD_UNAVAILABLE`, `NOT_SERVING`).
+        Errors: INVALID_ARGUMENT (`INVALID_REQUEST`, `IDEMPOTENCY_KEY_REUSED`), PERMISSION_DENIED (`ACTOR_NOT_ALLOWED`),
+        FAILED_PRECONDITION (`CONFIRMATION_INVALID`), RESOURCE_EXHAUSTED (`TOO_MANY_PENDING_APPROVALS`, `RATE_LIMITED`,
+        `RECORD_BUSY`), UNAVAILABLE (`RECORD_UNAVAILABLE`, `NOT_SERVING`), UNAUTHENTICATED (`CREDENTIAL_EXPIRED`).
         """
 
     @abc.abstractmethod
@@ -142,6 +166,8 @@ class GovernanceServiceServicer(metaclass=abc.ABCMeta):
         """Evaluates the policy without a proposal: no reviewer is asked and nothing is recorded.
 
         Roles: agent, auditor, admin. `at` and `explain` need auditor or admin.
+
+        Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), PERMISSION_DENIED (`ROLE_REQUIRED`, `ACTOR_NOT_ALLOWED`).
         """
 
     @abc.abstractmethod
@@ -152,6 +178,9 @@ class GovernanceServiceServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[aegis._proto.governance_pb2.AwaitDecisionResponse, collections.abc.Awaitable[aegis._proto.governance_pb2.AwaitDecisionResponse]]:
         """Waits until the outcome of a decision is no longer ESCALATE, or until `wait` has passed. Safe to repeat. Only the
         proposer may call it.
+
+        Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), NOT_FOUND (`NO_SUCH_DECISION`), UNAVAILABLE (`RECORD_UNAVAILABLE`,
+        `NOT_SERVING`), UNAUTHENTICATED (`CREDENTIAL_EXPIRED`).
         """
 
     @abc.abstractmethod
@@ -160,7 +189,11 @@ class GovernanceServiceServicer(metaclass=abc.ABCMeta):
         request: aegis._proto.governance_pb2.ReportResultRequest,
         context: _ServicerContext,
     ) -> typing.Union[aegis._proto.governance_pb2.ReportResultResponse, collections.abc.Awaitable[aegis._proto.governance_pb2.ReportResultResponse]]:
-        """Reports the result of an allowed action. Safe to repeat with the same report. Only the proposer may call it."""
+        """Reports the result of an allowed action. Safe to repeat with the same report. Only the proposer may call it.
+
+        Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), NOT_FOUND (`NO_SUCH_DECISION`), FAILED_PRECONDITION
+        (`NOT_REPORTABLE`), RESOURCE_EXHAUSTED (`RECORD_BUSY`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
+        """
 
     @abc.abstractmethod
     def CancelProposal(
@@ -170,6 +203,9 @@ class GovernanceServiceServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[aegis._proto.governance_pb2.CancelProposalResponse, collections.abc.Awaitable[aegis._proto.governance_pb2.CancelProposalResponse]]:
         """Withdraws a proposal that still waits for a reviewer or a confirmation. Safe to repeat: the answer is the same
         decision again. Only the proposer may call it.
+
+        Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), NOT_FOUND (`NO_SUCH_DECISION`), FAILED_PRECONDITION (`NOT_PENDING`,
+        `ALREADY_DECIDED`, `APPROVAL_EXPIRED`), RESOURCE_EXHAUSTED (`RECORD_BUSY`), UNAVAILABLE (`RECORD_UNAVAILABLE`).
         """
 
 def add_GovernanceServiceServicer_to_server(servicer: GovernanceServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

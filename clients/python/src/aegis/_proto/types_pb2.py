@@ -16,39 +16,47 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14\x61\x65gis/v1/types.proto\x12\x08\x61\x65gis.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"d\n\x06\x41\x63tion\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\x12\'\n\x06params\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\"!\n\x05\x41\x63tor\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\"G\n\x08Identity\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x0b\n\x03how\x18\x02 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x0e\n\x06groups\x18\x04 \x03(\t\"H\n\x07\x43ontext\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12)\n\x08metadata\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\"\xcd\x04\n\x08\x44\x65\x63ision\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12\"\n\x07outcome\x18\x02 \x01(\x0e\x32\x11.aegis.v1.Outcome\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\'\n\nrisk_level\x18\x04 \x01(\x0e\x32\x13.aegis.v1.RiskLevel\x12\x12\n\nrisk_score\x18\x05 \x01(\x01\x12\x14\n\x0cmatched_rule\x18\x06 \x01(\t\x12,\n\x0b\x63onstraints\x18\x07 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x17\n\x0fpolicy_revision\x18\x08 \x01(\t\x12-\n\ttimestamp\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\taudit_ref\x18\n \x01(\t\x12\x13\n\x0b\x61pproval_id\x18\x0b \x01(\t\x12.\n\nexpires_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1a\n\x12\x63onfirmation_token\x18\r \x01(\t\x12\x15\n\raction_digest\x18\x0e \x01(\t\x12(\n\x08\x61pproval\x18\x0f \x01(\x0e\x32\x16.aegis.v1.ApprovalMode\x12$\n\x04\x63ode\x18\x10 \x01(\x0e\x32\x16.aegis.v1.DecisionCode\x12\x10\n\x08replayed\x18\x11 \x01(\x08\x12&\n\x06result\x18\x12 \x01(\x0b\x32\x16.aegis.v1.ActionResult\x12\x1a\n\x12\x61\x63tion_digest_salt\x18\x13 \x01(\t\"\xcd\x01\n\x0c\x41\x63tionResult\x12&\n\x06status\x18\x01 \x01(\x0e\x32\x16.aegis.v1.ResultStatus\x12$\n\x04\x64\x61ta\x18\x02 \x01(\x0b\x32\x16.google.protobuf.Value\x12\r\n\x05\x65rror\x18\x03 \x01(\t\x12.\n\nstarted_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x63ompleted_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x8e\x01\n\x06\x45nding\x12\"\n\x04kind\x18\x01 \x01(\x0e\x32\x14.aegis.v1.EndingKind\x12\x0e\n\x06\x61llows\x18\x02 \x01(\x08\x12\n\n\x02\x62y\x18\x03 \x01(\t\x12&\n\x02\x61t\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x0c\n\x04\x63ode\x18\x06 \x01(\t\"5\n\tHeartbeat\x12(\n\x04time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\x7f\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x11\n\rOUTCOME_ALLOW\x10\x01\x12\x10\n\x0cOUTCOME_DENY\x10\x02\x12\x14\n\x10OUTCOME_ESCALATE\x10\x03\x12 \n\x1cOUTCOME_REQUIRE_CONFIRMATION\x10\x04*\x80\x01\n\tRiskLevel\x12\x1a\n\x16RISK_LEVEL_UNSPECIFIED\x10\x00\x12\x12\n\x0eRISK_LEVEL_LOW\x10\x01\x12\x15\n\x11RISK_LEVEL_MEDIUM\x10\x02\x12\x13\n\x0fRISK_LEVEL_HIGH\x10\x03\x12\x17\n\x13RISK_LEVEL_CRITICAL\x10\x04*\x94\x01\n\x0c\x41pprovalMode\x12\x1d\n\x19\x41PPROVAL_MODE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x41PPROVAL_MODE_AUTO\x10\x01\x12\x19\n\x15\x41PPROVAL_MODE_CONFIRM\x10\x02\x12\x19\n\x15\x41PPROVAL_MODE_APPROVE\x10\x03\x12\x17\n\x13\x41PPROVAL_MODE_BLOCK\x10\x04*\xec\x01\n\x0cResultStatus\x12\x1d\n\x19RESULT_STATUS_UNSPECIFIED\x10\x00\x12\x19\n\x15RESULT_STATUS_SUCCESS\x10\x01\x12\x18\n\x14RESULT_STATUS_FAILED\x10\x02\x12\x19\n\x15RESULT_STATUS_BLOCKED\x10\x03\x12\x18\n\x14RESULT_STATUS_DENIED\x10\x04\x12\x19\n\x15RESULT_STATUS_SKIPPED\x10\x05\x12\x1d\n\x19RESULT_STATUS_ROLLED_BACK\x10\x06\x12\x19\n\x15RESULT_STATUS_UNKNOWN\x10\x07*\xe1\x01\n\x0c\x44\x65\x63isionCode\x12\x1d\n\x19\x44\x45\x43ISION_CODE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x44\x45\x43ISION_CODE_POLICY\x10\x01\x12\x1a\n\x16\x44\x45\x43ISION_CODE_REVIEWER\x10\x02\x12\x19\n\x15\x44\x45\x43ISION_CODE_TIMEOUT\x10\x03\x12 \n\x1c\x44\x45\x43ISION_CODE_POLICY_CHANGED\x10\x04\x12\x1b\n\x17\x44\x45\x43ISION_CODE_CANCELLED\x10\x05\x12\"\n\x1e\x44\x45\x43ISION_CODE_ALREADY_REPORTED\x10\x0b*\x8f\x01\n\nEndingKind\x12\x1b\n\x17\x45NDING_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14\x45NDING_KIND_APPROVED\x10\x01\x12\x16\n\x12\x45NDING_KIND_DENIED\x10\x02\x12\x17\n\x13\x45NDING_KIND_EXPIRED\x10\x03\x12\x19\n\x15\x45NDING_KIND_CANCELLED\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14\x61\x65gis/v1/types.proto\x12\x08\x61\x65gis.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"d\n\x06\x41\x63tion\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\x0e\n\x06target\x18\x02 \x01(\t\x12\'\n\x06params\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\"!\n\x05\x41\x63tor\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0c\n\x04type\x18\x02 \x01(\t\"J\n\x08Identity\x12\x0f\n\x07subject\x18\x01 \x01(\t\x12\x0b\n\x03how\x18\x02 \x01(\t\x12\x10\n\x08\x61\x63tor_id\x18\x03 \x01(\t\x12\x0e\n\x06groups\x18\x04 \x03(\t\"P\n\x0fProposalContext\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12)\n\x08metadata\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\"\xd2\x04\n\x08\x44\x65\x63ision\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12\"\n\x07outcome\x18\x02 \x01(\x0e\x32\x11.aegis.v1.Outcome\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\'\n\nrisk_level\x18\x04 \x01(\x0e\x32\x13.aegis.v1.RiskLevel\x12\x12\n\nrisk_score\x18\x05 \x01(\x01\x12\x14\n\x0cmatched_rule\x18\x06 \x01(\t\x12,\n\x0b\x63onstraints\x18\x07 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x17\n\x0fpolicy_revision\x18\x08 \x01(\t\x12-\n\ttimestamp\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\taudit_ref\x18\n \x01(\t\x12\x13\n\x0b\x61pproval_id\x18\x0b \x01(\t\x12.\n\nexpires_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1a\n\x12\x63onfirmation_token\x18\r \x01(\t\x12\x15\n\raction_digest\x18\x0e \x01(\t\x12-\n\rapproval_mode\x18\x0f \x01(\x0e\x32\x16.aegis.v1.ApprovalMode\x12$\n\x04\x63ode\x18\x10 \x01(\x0e\x32\x16.aegis.v1.DecisionCode\x12\x10\n\x08replayed\x18\x11 \x01(\x08\x12&\n\x06result\x18\x12 \x01(\x0b\x32\x16.aegis.v1.ActionResult\x12\x1a\n\x12\x61\x63tion_digest_salt\x18\x13 \x01(\t\"\x91\x02\n\x0c\x41\x63tionResult\x12&\n\x06status\x18\x01 \x01(\x0e\x32\x16.aegis.v1.ResultStatus\x12$\n\x04\x64\x61ta\x18\x02 \x01(\x0b\x32\x16.google.protobuf.Value\x12\r\n\x05\x65rror\x18\x03 \x01(\t\x12.\n\nstarted_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x63ompleted_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0breported_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\taudit_ref\x18\x07 \x01(\t\"}\n\x04Mask\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x12\n\x05start\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x10\n\x03\x65nd\x18\x03 \x01(\rH\x01\x88\x01\x01\x12\x0e\n\x06length\x18\x04 \x01(\r\x12\x0e\n\x06\x64igest\x18\x05 \x01(\t\x12\x0f\n\x07pointer\x18\x06 \x01(\tB\x08\n\x06_startB\x06\n\x04_end\"\xb0\x01\n\x04Vote\x12\x0f\n\x07vote_id\x18\x01 \x01(\t\x12\"\n\x07verdict\x18\x02 \x01(\x0e\x32\x11.aegis.v1.Verdict\x12\x1e\n\x02\x62y\x18\x03 \x01(\x0b\x32\x12.aegis.v1.Identity\x12,\n\x08voted_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x15\n\raction_digest\x18\x07 \x01(\t\"\xa8\x01\n\x06\x45nding\x12\"\n\x04kind\x18\x01 \x01(\x0e\x32\x14.aegis.v1.EndingKind\x12\x0e\n\x06\x61llows\x18\x02 \x01(\x08\x12\x1e\n\x02\x62y\x18\x03 \x01(\x0b\x32\x12.aegis.v1.Identity\x12,\n\x08\x65nded_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x0c\n\x04\x63ode\x18\x06 \x01(\t\"8\n\tHeartbeat\x12+\n\x07sent_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*\x7f\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x11\n\rOUTCOME_ALLOW\x10\x01\x12\x10\n\x0cOUTCOME_DENY\x10\x02\x12\x14\n\x10OUTCOME_ESCALATE\x10\x03\x12 \n\x1cOUTCOME_REQUIRE_CONFIRMATION\x10\x04*\x80\x01\n\tRiskLevel\x12\x1a\n\x16RISK_LEVEL_UNSPECIFIED\x10\x00\x12\x12\n\x0eRISK_LEVEL_LOW\x10\x01\x12\x15\n\x11RISK_LEVEL_MEDIUM\x10\x02\x12\x13\n\x0fRISK_LEVEL_HIGH\x10\x03\x12\x17\n\x13RISK_LEVEL_CRITICAL\x10\x04*\x94\x01\n\x0c\x41pprovalMode\x12\x1d\n\x19\x41PPROVAL_MODE_UNSPECIFIED\x10\x00\x12\x16\n\x12\x41PPROVAL_MODE_AUTO\x10\x01\x12\x19\n\x15\x41PPROVAL_MODE_CONFIRM\x10\x02\x12\x19\n\x15\x41PPROVAL_MODE_APPROVE\x10\x03\x12\x17\n\x13\x41PPROVAL_MODE_BLOCK\x10\x04*\xec\x01\n\x0cResultStatus\x12\x1d\n\x19RESULT_STATUS_UNSPECIFIED\x10\x00\x12\x19\n\x15RESULT_STATUS_SUCCESS\x10\x01\x12\x18\n\x14RESULT_STATUS_FAILED\x10\x02\x12\x19\n\x15RESULT_STATUS_BLOCKED\x10\x03\x12\x18\n\x14RESULT_STATUS_DENIED\x10\x04\x12\x19\n\x15RESULT_STATUS_SKIPPED\x10\x05\x12\x1d\n\x19RESULT_STATUS_ROLLED_BACK\x10\x06\x12\x19\n\x15RESULT_STATUS_UNKNOWN\x10\x07*\xe1\x01\n\x0c\x44\x65\x63isionCode\x12\x1d\n\x19\x44\x45\x43ISION_CODE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x44\x45\x43ISION_CODE_POLICY\x10\x01\x12\x1a\n\x16\x44\x45\x43ISION_CODE_REVIEWER\x10\x02\x12\x19\n\x15\x44\x45\x43ISION_CODE_TIMEOUT\x10\x03\x12 \n\x1c\x44\x45\x43ISION_CODE_POLICY_CHANGED\x10\x04\x12\x1b\n\x17\x44\x45\x43ISION_CODE_CANCELLED\x10\x05\x12\"\n\x1e\x44\x45\x43ISION_CODE_ALREADY_REPORTED\x10\x0b*\xbd\x01\n\rApprovalState\x12\x1e\n\x1a\x41PPROVAL_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x41PPROVAL_STATE_PENDING\x10\x01\x12\x1b\n\x17\x41PPROVAL_STATE_APPROVED\x10\x02\x12\x19\n\x15\x41PPROVAL_STATE_DENIED\x10\x03\x12\x1a\n\x16\x41PPROVAL_STATE_EXPIRED\x10\x04\x12\x1c\n\x18\x41PPROVAL_STATE_CANCELLED\x10\x05*I\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x13\n\x0fVERDICT_APPROVE\x10\x01\x12\x10\n\x0cVERDICT_DENY\x10\x02*\x8f\x01\n\nEndingKind\x12\x1b\n\x17\x45NDING_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14\x45NDING_KIND_APPROVED\x10\x01\x12\x16\n\x12\x45NDING_KIND_DENIED\x10\x02\x12\x17\n\x13\x45NDING_KIND_EXPIRED\x10\x03\x12\x19\n\x15\x45NDING_KIND_CANCELLED\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'aegis._proto.types_pb2', _globals)
 if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
-  _globals['_OUTCOME']._serialized_start=1381
-  _globals['_OUTCOME']._serialized_end=1508
-  _globals['_RISKLEVEL']._serialized_start=1511
-  _globals['_RISKLEVEL']._serialized_end=1639
-  _globals['_APPROVALMODE']._serialized_start=1642
-  _globals['_APPROVALMODE']._serialized_end=1790
-  _globals['_RESULTSTATUS']._serialized_start=1793
-  _globals['_RESULTSTATUS']._serialized_end=2029
-  _globals['_DECISIONCODE']._serialized_start=2032
-  _globals['_DECISIONCODE']._serialized_end=2257
-  _globals['_ENDINGKIND']._serialized_start=2260
-  _globals['_ENDINGKIND']._serialized_end=2403
+  _globals['_OUTCOME']._serialized_start=1800
+  _globals['_OUTCOME']._serialized_end=1927
+  _globals['_RISKLEVEL']._serialized_start=1930
+  _globals['_RISKLEVEL']._serialized_end=2058
+  _globals['_APPROVALMODE']._serialized_start=2061
+  _globals['_APPROVALMODE']._serialized_end=2209
+  _globals['_RESULTSTATUS']._serialized_start=2212
+  _globals['_RESULTSTATUS']._serialized_end=2448
+  _globals['_DECISIONCODE']._serialized_start=2451
+  _globals['_DECISIONCODE']._serialized_end=2676
+  _globals['_APPROVALSTATE']._serialized_start=2679
+  _globals['_APPROVALSTATE']._serialized_end=2868
+  _globals['_VERDICT']._serialized_start=2870
+  _globals['_VERDICT']._serialized_end=2943
+  _globals['_ENDINGKIND']._serialized_start=2946
+  _globals['_ENDINGKIND']._serialized_end=3089
   _globals['_ACTION']._serialized_start=97
   _globals['_ACTION']._serialized_end=197
   _globals['_ACTOR']._serialized_start=199
   _globals['_ACTOR']._serialized_end=232
   _globals['_IDENTITY']._serialized_start=234
-  _globals['_IDENTITY']._serialized_end=305
-  _globals['_CONTEXT']._serialized_start=307
-  _globals['_CONTEXT']._serialized_end=379
-  _globals['_DECISION']._serialized_start=382
-  _globals['_DECISION']._serialized_end=971
-  _globals['_ACTIONRESULT']._serialized_start=974
-  _globals['_ACTIONRESULT']._serialized_end=1179
-  _globals['_ENDING']._serialized_start=1182
-  _globals['_ENDING']._serialized_end=1324
-  _globals['_HEARTBEAT']._serialized_start=1326
-  _globals['_HEARTBEAT']._serialized_end=1379
+  _globals['_IDENTITY']._serialized_end=308
+  _globals['_PROPOSALCONTEXT']._serialized_start=310
+  _globals['_PROPOSALCONTEXT']._serialized_end=390
+  _globals['_DECISION']._serialized_start=393
+  _globals['_DECISION']._serialized_end=987
+  _globals['_ACTIONRESULT']._serialized_start=990
+  _globals['_ACTIONRESULT']._serialized_end=1263
+  _globals['_MASK']._serialized_start=1265
+  _globals['_MASK']._serialized_end=1390
+  _globals['_VOTE']._serialized_start=1393
+  _globals['_VOTE']._serialized_end=1569
+  _globals['_ENDING']._serialized_start=1572
+  _globals['_ENDING']._serialized_end=1740
+  _globals['_HEARTBEAT']._serialized_start=1742
+  _globals['_HEARTBEAT']._serialized_end=1798
 # @@protoc_insertion_point(module_scope)

@@ -60,7 +60,7 @@ class _RiskLevel:
 class _RiskLevelEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_RiskLevel.ValueType], builtins.type):
     DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     RISK_LEVEL_UNSPECIFIED: _RiskLevel.ValueType  # 0
-    """Never sent by the daemon; in a filter it means any."""
+    """Never sent by the daemon. In `min_risk_level` it means any."""
     RISK_LEVEL_LOW: _RiskLevel.ValueType  # 1
     """Typically reading. Score 0.2."""
     RISK_LEVEL_MEDIUM: _RiskLevel.ValueType  # 2
@@ -74,7 +74,7 @@ class RiskLevel(_RiskLevel, metaclass=_RiskLevelEnumTypeWrapper):
     """How dangerous an action is."""
 
 RISK_LEVEL_UNSPECIFIED: RiskLevel.ValueType  # 0
-"""Never sent by the daemon; in a filter it means any."""
+"""Never sent by the daemon. In `min_risk_level` it means any."""
 RISK_LEVEL_LOW: RiskLevel.ValueType  # 1
 """Typically reading. Score 0.2."""
 RISK_LEVEL_MEDIUM: RiskLevel.ValueType  # 2
@@ -92,7 +92,7 @@ class _ApprovalMode:
 class _ApprovalModeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_ApprovalMode.ValueType], builtins.type):
     DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     APPROVAL_MODE_UNSPECIFIED: _ApprovalMode.ValueType  # 0
-    """Never sent by the daemon; in a filter it means any."""
+    """Never sent by the daemon."""
     APPROVAL_MODE_AUTO: _ApprovalMode.ValueType  # 1
     """No approval: the action may run at once."""
     APPROVAL_MODE_CONFIRM: _ApprovalMode.ValueType  # 2
@@ -106,7 +106,7 @@ class ApprovalMode(_ApprovalMode, metaclass=_ApprovalModeEnumTypeWrapper):
     """The approval that a rule asks for before an action may run."""
 
 APPROVAL_MODE_UNSPECIFIED: ApprovalMode.ValueType  # 0
-"""Never sent by the daemon; in a filter it means any."""
+"""Never sent by the daemon."""
 APPROVAL_MODE_AUTO: ApprovalMode.ValueType  # 1
 """No approval: the action may run at once."""
 APPROVAL_MODE_CONFIRM: ApprovalMode.ValueType  # 2
@@ -124,7 +124,7 @@ class _ResultStatus:
 class _ResultStatusEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_ResultStatus.ValueType], builtins.type):
     DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     RESULT_STATUS_UNSPECIFIED: _ResultStatus.ValueType  # 0
-    """Never sent in a report. On a row: the result is not known yet."""
+    """Never sent."""
     RESULT_STATUS_SUCCESS: _ResultStatus.ValueType  # 1
     """The action ran and succeeded."""
     RESULT_STATUS_FAILED: _ResultStatus.ValueType  # 2
@@ -144,7 +144,7 @@ class ResultStatus(_ResultStatus, metaclass=_ResultStatusEnumTypeWrapper):
     """The result of an action."""
 
 RESULT_STATUS_UNSPECIFIED: ResultStatus.ValueType  # 0
-"""Never sent in a report. On a row: the result is not known yet."""
+"""Never sent."""
 RESULT_STATUS_SUCCESS: ResultStatus.ValueType  # 1
 """The action ran and succeeded."""
 RESULT_STATUS_FAILED: ResultStatus.ValueType  # 2
@@ -180,7 +180,9 @@ class _DecisionCodeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._E
     DECISION_CODE_CANCELLED: _DecisionCode.ValueType  # 5
     """The proposer withdrew the proposal."""
     DECISION_CODE_ALREADY_REPORTED: _DecisionCode.ValueType  # 11
-    """The action was allowed, and its result is reported already: an ALLOW is for one run. `result` has what was reported."""
+    """The action was allowed, and its result is reported already: an ALLOW is for one run. `result` has what was
+    reported.
+    """
 
 class DecisionCode(_DecisionCode, metaclass=_DecisionCodeEnumTypeWrapper):
     """What made a decision what it is."""
@@ -198,8 +200,70 @@ DECISION_CODE_POLICY_CHANGED: DecisionCode.ValueType  # 4
 DECISION_CODE_CANCELLED: DecisionCode.ValueType  # 5
 """The proposer withdrew the proposal."""
 DECISION_CODE_ALREADY_REPORTED: DecisionCode.ValueType  # 11
-"""The action was allowed, and its result is reported already: an ALLOW is for one run. `result` has what was reported."""
+"""The action was allowed, and its result is reported already: an ALLOW is for one run. `result` has what was
+reported.
+"""
 global___DecisionCode = DecisionCode
+
+class _ApprovalState:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _ApprovalStateEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_ApprovalState.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    APPROVAL_STATE_UNSPECIFIED: _ApprovalState.ValueType  # 0
+    """Never sent. A client that receives a value that it does not know shows it as text, never as pending."""
+    APPROVAL_STATE_PENDING: _ApprovalState.ValueType  # 1
+    """Reviewers may still answer."""
+    APPROVAL_STATE_APPROVED: _ApprovalState.ValueType  # 2
+    """A reviewer approved."""
+    APPROVAL_STATE_DENIED: _ApprovalState.ValueType  # 3
+    """A reviewer denied, or the policy in force now blocks the action."""
+    APPROVAL_STATE_EXPIRED: _ApprovalState.ValueType  # 4
+    """Nobody answered in time."""
+    APPROVAL_STATE_CANCELLED: _ApprovalState.ValueType  # 5
+    """The proposer withdrew the proposal."""
+
+class ApprovalState(_ApprovalState, metaclass=_ApprovalStateEnumTypeWrapper):
+    """The state of an approval."""
+
+APPROVAL_STATE_UNSPECIFIED: ApprovalState.ValueType  # 0
+"""Never sent. A client that receives a value that it does not know shows it as text, never as pending."""
+APPROVAL_STATE_PENDING: ApprovalState.ValueType  # 1
+"""Reviewers may still answer."""
+APPROVAL_STATE_APPROVED: ApprovalState.ValueType  # 2
+"""A reviewer approved."""
+APPROVAL_STATE_DENIED: ApprovalState.ValueType  # 3
+"""A reviewer denied, or the policy in force now blocks the action."""
+APPROVAL_STATE_EXPIRED: ApprovalState.ValueType  # 4
+"""Nobody answered in time."""
+APPROVAL_STATE_CANCELLED: ApprovalState.ValueType  # 5
+"""The proposer withdrew the proposal."""
+global___ApprovalState = ApprovalState
+
+class _Verdict:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _VerdictEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_Verdict.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    VERDICT_UNSPECIFIED: _Verdict.ValueType  # 0
+    """Never sent."""
+    VERDICT_APPROVE: _Verdict.ValueType  # 1
+    """The action may run."""
+    VERDICT_DENY: _Verdict.ValueType  # 2
+    """The action must not run."""
+
+class Verdict(_Verdict, metaclass=_VerdictEnumTypeWrapper):
+    """What a reviewer decides."""
+
+VERDICT_UNSPECIFIED: Verdict.ValueType  # 0
+"""Never sent."""
+VERDICT_APPROVE: Verdict.ValueType  # 1
+"""The action may run."""
+VERDICT_DENY: Verdict.ValueType  # 2
+"""The action must not run."""
+global___Verdict = Verdict
 
 class _EndingKind:
     ValueType = typing.NewType("ValueType", builtins.int)
@@ -296,13 +360,13 @@ class Identity(google.protobuf.message.Message):
 
     SUBJECT_FIELD_NUMBER: builtins.int
     HOW_FIELD_NUMBER: builtins.int
-    ACTOR_FIELD_NUMBER: builtins.int
+    ACTOR_ID_FIELD_NUMBER: builtins.int
     GROUPS_FIELD_NUMBER: builtins.int
     subject: builtins.str
     """The subject, or `anonymous`."""
     how: builtins.str
     """How the caller was authenticated: `anonymous`, `unix_peer`, `bootstrap_credential`, `token`, `certificate`, `jwt`."""
-    actor: builtins.str
+    actor_id: builtins.str
     """The only actor id that the caller may declare. Empty: any."""
     @property
     def groups(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
@@ -313,15 +377,15 @@ class Identity(google.protobuf.message.Message):
         *,
         subject: builtins.str = ...,
         how: builtins.str = ...,
-        actor: builtins.str = ...,
+        actor_id: builtins.str = ...,
         groups: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["actor", b"actor", "groups", b"groups", "how", b"how", "subject", b"subject"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["actor_id", b"actor_id", "groups", b"groups", "how", b"how", "subject", b"subject"]) -> None: ...
 
 global___Identity = Identity
 
 @typing.final
-class Context(google.protobuf.message.Message):
+class ProposalContext(google.protobuf.message.Message):
     """The session and the labels of a proposal."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
@@ -343,7 +407,7 @@ class Context(google.protobuf.message.Message):
     def HasField(self, field_name: typing.Literal["metadata", b"metadata"]) -> builtins.bool: ...
     def ClearField(self, field_name: typing.Literal["metadata", b"metadata", "session_id", b"session_id"]) -> None: ...
 
-global___Context = Context
+global___ProposalContext = ProposalContext
 
 @typing.final
 class Decision(google.protobuf.message.Message):
@@ -365,7 +429,7 @@ class Decision(google.protobuf.message.Message):
     EXPIRES_AT_FIELD_NUMBER: builtins.int
     CONFIRMATION_TOKEN_FIELD_NUMBER: builtins.int
     ACTION_DIGEST_FIELD_NUMBER: builtins.int
-    APPROVAL_FIELD_NUMBER: builtins.int
+    APPROVAL_MODE_FIELD_NUMBER: builtins.int
     CODE_FIELD_NUMBER: builtins.int
     REPLAYED_FIELD_NUMBER: builtins.int
     RESULT_FIELD_NUMBER: builtins.int
@@ -392,17 +456,17 @@ class Decision(google.protobuf.message.Message):
     """On REQUIRE_CONFIRMATION: the token that the second proposal must send. Valid once, only for exactly this action."""
     action_digest: builtins.str
     """SHA-256 in hex of `action_digest_salt` (16 bytes) and the RFC 8785 JSON of the action, `actor.id` and `session_id`."""
-    approval: global___ApprovalMode.ValueType
+    approval_mode: global___ApprovalMode.ValueType
     """The approval that the rule asks for."""
     code: global___DecisionCode.ValueType
     """What made the outcome what it is."""
     replayed: builtins.bool
-    """Whether an earlier proposal with the same idempotency key already got this decision. Run the action only if your own
-    call was a retry.
+    """Whether an earlier proposal with the same idempotency key already got this decision. Run the action only if your
+    own call was a retry.
     """
     action_digest_salt: builtins.str
-    """What `action_digest` begins with: 32 hex digits. It is not on the record, so a reader cannot test guesses of a masked
-    value against the digest.
+    """What `action_digest` begins with: 32 hex digits. It is not on the record, so a reader cannot test guesses of a
+    masked value against the digest.
     """
     @property
     def constraints(self) -> google.protobuf.struct_pb2.Struct:
@@ -437,20 +501,20 @@ class Decision(google.protobuf.message.Message):
         expires_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         confirmation_token: builtins.str = ...,
         action_digest: builtins.str = ...,
-        approval: global___ApprovalMode.ValueType = ...,
+        approval_mode: global___ApprovalMode.ValueType = ...,
         code: global___DecisionCode.ValueType = ...,
         replayed: builtins.bool = ...,
         result: global___ActionResult | None = ...,
         action_digest_salt: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["constraints", b"constraints", "expires_at", b"expires_at", "result", b"result", "timestamp", b"timestamp"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["action_digest", b"action_digest", "action_digest_salt", b"action_digest_salt", "approval", b"approval", "approval_id", b"approval_id", "audit_ref", b"audit_ref", "code", b"code", "confirmation_token", b"confirmation_token", "constraints", b"constraints", "decision_id", b"decision_id", "expires_at", b"expires_at", "matched_rule", b"matched_rule", "outcome", b"outcome", "policy_revision", b"policy_revision", "reason", b"reason", "replayed", b"replayed", "result", b"result", "risk_level", b"risk_level", "risk_score", b"risk_score", "timestamp", b"timestamp"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["action_digest", b"action_digest", "action_digest_salt", b"action_digest_salt", "approval_id", b"approval_id", "approval_mode", b"approval_mode", "audit_ref", b"audit_ref", "code", b"code", "confirmation_token", b"confirmation_token", "constraints", b"constraints", "decision_id", b"decision_id", "expires_at", b"expires_at", "matched_rule", b"matched_rule", "outcome", b"outcome", "policy_revision", b"policy_revision", "reason", b"reason", "replayed", b"replayed", "result", b"result", "risk_level", b"risk_level", "risk_score", b"risk_score", "timestamp", b"timestamp"]) -> None: ...
 
 global___Decision = Decision
 
 @typing.final
 class ActionResult(google.protobuf.message.Message):
-    """What became of an action."""
+    """What became of an action. The agent reports it; for an action that was not allowed, the daemon sets it."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -459,10 +523,14 @@ class ActionResult(google.protobuf.message.Message):
     ERROR_FIELD_NUMBER: builtins.int
     STARTED_AT_FIELD_NUMBER: builtins.int
     COMPLETED_AT_FIELD_NUMBER: builtins.int
+    REPORTED_AT_FIELD_NUMBER: builtins.int
+    AUDIT_REF_FIELD_NUMBER: builtins.int
     status: global___ResultStatus.ValueType
-    """The result."""
+    """The result. In a report: SUCCESS, FAILED, SKIPPED or ROLLED_BACK. Required there."""
     error: builtins.str
     """The error message of the action."""
+    audit_ref: builtins.str
+    """The id of the record of the report. Set by the daemon, ignored in a report. Empty if nothing was reported."""
     @property
     def data(self) -> google.protobuf.struct_pb2.Value:
         """The value that the action returned."""
@@ -475,6 +543,10 @@ class ActionResult(google.protobuf.message.Message):
     def completed_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """When the action ended, by the agent's clock."""
 
+    @property
+    def reported_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When the daemon recorded the report. Set by the daemon, ignored in a report. Absent if nothing was reported."""
+
     def __init__(
         self,
         *,
@@ -483,11 +555,107 @@ class ActionResult(google.protobuf.message.Message):
         error: builtins.str = ...,
         started_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         completed_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        reported_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        audit_ref: builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["completed_at", b"completed_at", "data", b"data", "started_at", b"started_at"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["completed_at", b"completed_at", "data", b"data", "error", b"error", "started_at", b"started_at", "status", b"status"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["completed_at", b"completed_at", "data", b"data", "reported_at", b"reported_at", "started_at", b"started_at"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["audit_ref", b"audit_ref", "completed_at", b"completed_at", "data", b"data", "error", b"error", "reported_at", b"reported_at", "started_at", b"started_at", "status", b"status"]) -> None: ...
 
 global___ActionResult = ActionResult
+
+@typing.final
+class Mask(google.protobuf.message.Message):
+    """A part of an action that is not shown and not stored."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: builtins.int
+    START_FIELD_NUMBER: builtins.int
+    END_FIELD_NUMBER: builtins.int
+    LENGTH_FIELD_NUMBER: builtins.int
+    DIGEST_FIELD_NUMBER: builtins.int
+    POINTER_FIELD_NUMBER: builtins.int
+    path: builtins.str
+    """The path of the parameter, for example `user.token`. A list on the way stands for each of its elements. Empty if the
+    mask is in the description or the metadata.
+    """
+    start: builtins.int
+    """Where the placeholder begins in the text as shown, in characters (Unicode code points) from 0. Absent, like `end`,
+    if the whole value is masked.
+    """
+    end: builtins.int
+    """Where the placeholder ends in the text as shown: the position of the first character after it."""
+    length: builtins.int
+    """How many characters the placeholder stands for. 0: unknown, on a record without marks."""
+    digest: builtins.str
+    """The digest of the masked value. Equal values in one store have equal digests. The digest is keyed with a secret of
+    the store, so nobody can guess a value and compare. Only in audit rows, and only of the first 64 parameters.
+    """
+    pointer: builtins.str
+    """Where the value stands: a JSON pointer (RFC 6901) that begins with `/params`, `/metadata` or `/description`. A text
+    that looks like a placeholder and has no mask was sent so. Empty on a record without marks.
+    """
+    def __init__(
+        self,
+        *,
+        path: builtins.str = ...,
+        start: builtins.int | None = ...,
+        end: builtins.int | None = ...,
+        length: builtins.int = ...,
+        digest: builtins.str = ...,
+        pointer: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_end", b"_end", "_start", b"_start", "end", b"end", "start", b"start"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_end", b"_end", "_start", b"_start", "digest", b"digest", "end", b"end", "length", b"length", "path", b"path", "pointer", b"pointer", "start", b"start"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_end", b"_end"]) -> typing.Literal["end"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_start", b"_start"]) -> typing.Literal["start"] | None: ...
+
+global___Mask = Mask
+
+@typing.final
+class Vote(google.protobuf.message.Message):
+    """The vote of a reviewer."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    VOTE_ID_FIELD_NUMBER: builtins.int
+    VERDICT_FIELD_NUMBER: builtins.int
+    BY_FIELD_NUMBER: builtins.int
+    VOTED_AT_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    ACTION_DIGEST_FIELD_NUMBER: builtins.int
+    vote_id: builtins.str
+    """The id of the vote: the id of its record, `aud_` and a UUIDv7."""
+    verdict: global___Verdict.ValueType
+    """What the reviewer decided."""
+    reason: builtins.str
+    """The reason that the reviewer gave."""
+    action_digest: builtins.str
+    """The `action_digest` that the reviewer sent: what the reviewer saw."""
+    @property
+    def by(self) -> global___Identity:
+        """The reviewer, as authenticated."""
+
+    @property
+    def voted_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When the reviewer voted."""
+
+    def __init__(
+        self,
+        *,
+        vote_id: builtins.str = ...,
+        verdict: global___Verdict.ValueType = ...,
+        by: global___Identity | None = ...,
+        voted_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        reason: builtins.str = ...,
+        action_digest: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["by", b"by", "voted_at", b"voted_at"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["action_digest", b"action_digest", "by", b"by", "reason", b"reason", "verdict", b"verdict", "vote_id", b"vote_id", "voted_at", b"voted_at"]) -> None: ...
+
+global___Vote = Vote
 
 @typing.final
 class Ending(google.protobuf.message.Message):
@@ -498,21 +666,23 @@ class Ending(google.protobuf.message.Message):
     KIND_FIELD_NUMBER: builtins.int
     ALLOWS_FIELD_NUMBER: builtins.int
     BY_FIELD_NUMBER: builtins.int
-    AT_FIELD_NUMBER: builtins.int
+    ENDED_AT_FIELD_NUMBER: builtins.int
     REASON_FIELD_NUMBER: builtins.int
     CODE_FIELD_NUMBER: builtins.int
     kind: global___EndingKind.ValueType
     """The kind of ending."""
     allows: builtins.bool
     """Whether the action may run now."""
-    by: builtins.str
-    """The authenticated subject who ended the approval. Empty if it expired or the policy ended it."""
     reason: builtins.str
     """The reason, written by the reviewer or the daemon."""
     code: builtins.str
     """The code, if the daemon ended the approval: `POLICY_CHANGED` or `TIMEOUT`. Otherwise empty."""
     @property
-    def at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+    def by(self) -> global___Identity:
+        """Who ended the approval, as authenticated. Absent if it expired or the policy ended it."""
+
+    @property
+    def ended_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """When the approval ended."""
 
     def __init__(
@@ -520,13 +690,13 @@ class Ending(google.protobuf.message.Message):
         *,
         kind: global___EndingKind.ValueType = ...,
         allows: builtins.bool = ...,
-        by: builtins.str = ...,
-        at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        by: global___Identity | None = ...,
+        ended_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         reason: builtins.str = ...,
         code: builtins.str = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["at", b"at"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["allows", b"allows", "at", b"at", "by", b"by", "code", b"code", "kind", b"kind", "reason", b"reason"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["by", b"by", "ended_at", b"ended_at"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["allows", b"allows", "by", b"by", "code", b"code", "ended_at", b"ended_at", "kind", b"kind", "reason", b"reason"]) -> None: ...
 
 global___Ending = Ending
 
@@ -536,17 +706,17 @@ class Heartbeat(google.protobuf.message.Message):
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
-    TIME_FIELD_NUMBER: builtins.int
+    SENT_AT_FIELD_NUMBER: builtins.int
     @property
-    def time(self) -> google.protobuf.timestamp_pb2.Timestamp:
-        """The time by the daemon's clock."""
+    def sent_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When the daemon sent it, by its clock."""
 
     def __init__(
         self,
         *,
-        time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        sent_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["time", b"time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["time", b"time"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["sent_at", b"sent_at"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["sent_at", b"sent_at"]) -> None: ...
 
 global___Heartbeat = Heartbeat

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from aegis import _reasons
 from aegis._govern.arguments import copies_of
 from aegis._govern.terms import Confirm
 from aegis._values import from_value, to_record
@@ -47,16 +48,37 @@ async def call(runtime: Runtime, tool: ToolCall, function: Callable[[], Any], co
     """Governs one call of a tool. Arguments that cannot be proposed are a result that the model reads, and no error."""
     try:
         return await runtime.call(tool.action, lambda _: function(), confirm=confirm, again=tool.again)
-    except InvalidActionError as error:
-        return invalid(tool.action, error)
+    except GovernanceError as error:
+        return unproposed(tool.action, error)
 
 
 def call_sync(runtime: Runtime, tool: ToolCall, function: Callable[[], Any]) -> Result:
     """`call`, for code that is not async."""
     try:
         return runtime.call_sync(tool.action, lambda _: function(), again=tool.again)
-    except InvalidActionError as error:
-        return invalid(tool.action, error)
+    except GovernanceError as error:
+        return unproposed(tool.action, error)
+
+
+def refusal(who: str, why: str | None = None) -> str:
+    """What the record says of a call that somebody refused before it was proposed."""
+    return f"{who} refused it: {why}" if why else f"{who} refused it"
+
+
+async def refused(runtime: Runtime, tool: Callable[[], ToolCall], why: str) -> Result:
+    """Puts on the record that a call of a tool was refused before it was proposed."""
+    try:
+        return await runtime.skip(tool().action, why, by_executor=False)
+    except GovernanceError as error:
+        return unproposed(Action(""), error)
+
+
+def refused_sync(runtime: Runtime, tool: Callable[[], ToolCall], why: str) -> Result:
+    """`refused`, for code that is not async."""
+    try:
+        return runtime.skip_sync(tool().action, why, by_executor=False)
+    except GovernanceError as error:
+        return unproposed(Action(""), error)
 
 
 def interrupted(action: Action, error: BaseException) -> Result | None:
@@ -67,7 +89,19 @@ def interrupted(action: Action, error: BaseException) -> Result | None:
     return Result(replace(action, params={}), ResultStatus.SKIPPED, error=why, exception=error)
 
 
-def invalid(action: Action, error: InvalidActionError) -> Result:
+def unproposed(action: Action, error: GovernanceError) -> Result:
+    """The result of an action that this SDK, or the daemon, refuses as a proposal: too large, too deep, a bad name.
+
+    Raises:
+        GovernanceError: It is another error, about which a model can do nothing.
+    """
+    of_the_action = bool(error.violations) and all(wrong.field.startswith("action.") for wrong in error.violations)
+    if isinstance(error, InvalidActionError) or of_the_action or error.reason == _reasons.MESSAGE_TOO_LARGE:
+        return invalid(action, error)
+    raise error
+
+
+def invalid(action: Action, error: GovernanceError) -> Result:
     """The result of an action that cannot be proposed: it was not tried."""
     return Result(replace(action, params={}), ResultStatus.SKIPPED, error=str(error))
 

@@ -8,13 +8,13 @@ from typing import Any
 
 from anthropic.types import ToolResultBlockParam, ToolUseBlock
 
-from aegis.adapters._shared import ToolCall, as_text, invalid, to_json_text
+from aegis.adapters._shared import ToolCall, as_text, refusal, to_json_text, unproposed
 from aegis.core.action import Action
-from aegis.core.errors import InvalidActionError
+from aegis.core.errors import GovernanceError
 from aegis.core.result import Result
 from aegis.runtime.engine import Runtime
 
-__all__ = ["ToolResult", "govern_tool_call", "govern_tool_use", "tool_results_to_api_format"]
+__all__ = ["ToolResult", "govern_tool_call", "govern_tool_use", "refuse_tool_use", "tool_results_to_api_format"]
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,9 @@ async def govern_tool_call(
         raise TypeError(f"tool_input is the block's input, a map, not {type(tool_input).__name__}")
     try:
         result = await runtime.run_one(ToolCall.of(tool_name, target, tool_input, description).action)
-    except InvalidActionError as error:
-        result = invalid(Action(tool_name, target, {}, description), error)
-    parts: dict[str, Any] = {field.name: getattr(result, field.name) for field in fields(Result)}
-    return ToolResult(**parts, tool_use_id=tool_use_id)
+    except GovernanceError as error:
+        result = unproposed(Action(tool_name, target, {}, description), error)
+    return _answering(result, tool_use_id)
 
 
 async def govern_tool_use(block: ToolUseBlock, *, runtime: Runtime, target: str = "default") -> ToolResult:
@@ -61,6 +60,30 @@ async def govern_tool_use(block: ToolUseBlock, *, runtime: Runtime, target: str 
     return await govern_tool_call(
         runtime=runtime, tool_name=block.name, tool_input=block.input, target=target, tool_use_id=block.id
     )
+
+
+async def refuse_tool_use(
+    block: ToolUseBlock, *, runtime: Runtime, reason: str = "", target: str = "default"
+) -> ToolResult:
+    """Answers a `tool_use` block that the agent's own user refused, and puts that on the record.
+
+    Args:
+        block: The block.
+        runtime: Records it.
+        reason: Why, for the model and the record.
+        target: What it acts on.
+    """
+    said = refusal("the agent's user", reason)
+    try:
+        result = await runtime.skip(ToolCall.of(block.name, target, block.input).action, said)
+    except GovernanceError as error:
+        result = unproposed(Action(block.name, target), error)
+    return _answering(result, block.id)
+
+
+def _answering(result: Result, tool_use_id: str | None) -> ToolResult:
+    parts: dict[str, Any] = {field.name: getattr(result, field.name) for field in fields(Result)}
+    return ToolResult(**parts, tool_use_id=tool_use_id)
 
 
 def tool_results_to_api_format(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -9,13 +10,13 @@ from typing import Any
 from crewai.tools import BaseTool  # pyright: ignore[reportMissingImports]
 from pydantic import BaseModel, ConfigDict, PrivateAttr, create_model
 
-from aegis.adapters._shared import ToolCall, as_text, call, call_sync, invalid
+from aegis.adapters._shared import ToolCall, as_text, call, call_sync, invalid, refusal, refused_sync
 from aegis.core.action import Action
 from aegis.core.errors import InvalidActionError
 from aegis.core.result import Result
 from aegis.runtime.engine import Runtime
 
-__all__ = ["AegisCrewAITool"]
+__all__ = ["AegisCrewAITool", "recorded_refusals"]
 
 
 class AegisCrewAITool(BaseTool):
@@ -93,13 +94,49 @@ class AegisCrewAITool(BaseTool):
         fields = self.args_schema.model_fields
         known = {name: value for name, value in arguments.items() if name in fields}
         model = self.args_schema.model_validate(known)
-        return arguments | {name: getattr(model, name) for name in known}
+        # Older releases of CrewAI leave out what the model did not give.
+        parameters = inspect.signature(self._fn).parameters.values()
+        names = fields if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters) else known
+        return arguments | {name: getattr(model, name) for name in names}
 
     def _invalid(self, error: InvalidActionError) -> Result:
         return invalid(Action(self._action_type, self._action_target), error)
 
     def _answer(self, result: Result) -> Any:
         return result.data if result.ok else as_text(result)
+
+
+def recorded_refusals(hook: Callable[[Any], bool | None]) -> Callable[[Any], bool | None]:
+    """A hook for CrewAI's `before_tool_call`, so that its no to a governed tool is on the record.
+
+    CrewAI does not call a tool to which a hook said no, and does not tell it either.
+
+    Args:
+        hook: The hook: `False` is a no.
+    """
+
+    @functools.wraps(hook)
+    def recording(context: Any) -> bool | None:
+        try:
+            answer = hook(context)
+        except Exception as error:
+            # Newer releases have an exception that is a no, and take any other for a mistake of the hook's.
+            if type(error).__name__ == "HookAborted":
+                _record_refusal(context, hook)
+            raise
+        if answer is False:
+            _record_refusal(context, hook)
+        return answer
+
+    return recording
+
+
+def _record_refusal(context: Any, hook: Callable[..., Any]) -> None:
+    tool = context.tool
+    tool = getattr(tool, "_original_tool", None) or getattr(getattr(tool, "func", None), "__self__", None) or tool
+    if isinstance(tool, AegisCrewAITool):
+        why = refusal(f"the hook {getattr(hook, '__name__', type(hook).__name__)}")
+        refused_sync(tool._runtime, lambda: tool._call((), dict(context.tool_input)), why)
 
 
 def _schema(name: str, fn: Callable[..., Any]) -> type[BaseModel]:

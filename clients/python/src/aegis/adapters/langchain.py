@@ -13,15 +13,15 @@ from langchain_core.tools import BaseTool, StructuredTool, ToolException
 from pydantic import PrivateAttr
 
 from aegis._govern.report import Answer
-from aegis.adapters._shared import ToolCall, as_text, call, call_sync, interrupted, invalid, raised
+from aegis.adapters._shared import ToolCall, as_text, call, call_sync, interrupted, invalid, raised, unproposed
 from aegis.adapters.base import BaseExecutor
 from aegis.core.action import Action
-from aegis.core.errors import InvalidActionError
+from aegis.core.errors import GovernanceError, InvalidActionError
 from aegis.core.result import Result
 from aegis.core.status import ResultStatus
 from aegis.runtime.engine import Runtime
 
-__all__ = ["AegisTool", "LangChainExecutor", "govern_tool", "govern_tools"]
+__all__ = ["AegisTool", "GovernedTool", "LangChainExecutor", "govern_tool", "govern_tools"]
 
 
 class LangChainExecutor(BaseExecutor):
@@ -91,7 +91,7 @@ def govern_tool(
         action_type: The kind of action. None: the tool's name.
         action_target: What it acts on.
     """
-    governed = _GovernedTool(
+    governed = GovernedTool(
         name=tool.name,
         description=tool.description,
         args_schema=tool.get_input_schema() if tool.args_schema is None else tool.args_schema,
@@ -119,8 +119,11 @@ class _Refused(ToolException):
     """The call did not run. The model reads why."""
 
 
-class _GovernedTool(BaseTool):
-    """Stands in for a tool. It validates as the tool does, and calls what comes after the tool's own validation."""
+class GovernedTool(BaseTool):
+    """Stands in for a tool: `govern_tool` makes it.
+
+    It validates as the tool does, and calls what comes after the tool's own validation.
+    """
 
     _inner: BaseTool = PrivateAttr()
     _runtime: Runtime = PrivateAttr()
@@ -131,6 +134,19 @@ class _GovernedTool(BaseTool):
     @functools.cached_property
     def _injected_args_keys(self) -> frozenset[str]:
         return getattr(self._inner, "_injected_args_keys", frozenset())
+
+    @property
+    def runtime(self) -> Runtime:
+        """What governs its calls."""
+        return self._runtime
+
+    def tool_call(self, supplied: Mapping[str, Any]) -> ToolCall:
+        """A call with arguments that a model supplied.
+
+        Raises:
+            InvalidActionError: They cannot be proposed whole.
+        """
+        return ToolCall.of(self._kind, self._target, supplied, self._inner.description)
 
     def _run(
         self, *args: Any, config: RunnableConfig, run_manager: CallbackManagerForToolRun | None = None, **kwargs: Any
@@ -167,7 +183,7 @@ class _GovernedTool(BaseTool):
         # A tool of one text gets it by position.
         given = {"input": args[0]} if args else {}
         try:
-            return ToolCall.of(self._kind, self._target, given | supplied, self._inner.description)
+            return self.tool_call(given | supplied)
         except InvalidActionError as error:
             raise _Refused(as_text(invalid(Action(self._kind, self._target), error))) from error
 
@@ -276,15 +292,15 @@ class AegisTool:
         async def call(**arguments: Any) -> Any:
             try:
                 result = await runtime.run_one(action(arguments))
-            except InvalidActionError as error:
-                result = invalid(action({}), error)
+            except GovernanceError as error:
+                result = unproposed(action({}), error)
             return result.data if result.ok else as_text(result)
 
         def call_sync(**arguments: Any) -> Any:
             try:
                 result = runtime.run_one_sync(action(arguments))
-            except InvalidActionError as error:
-                result = invalid(action({}), error)
+            except GovernanceError as error:
+                result = unproposed(action({}), error)
             return result.data if result.ok else as_text(result)
 
         return StructuredTool.from_function(

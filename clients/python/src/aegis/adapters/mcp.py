@@ -12,9 +12,9 @@ from typing import Any
 from mcp import ClientSession
 from mcp.types import CallToolResult, TextContent
 
-from aegis.adapters._shared import ToolCall, as_text, invalid, raised
+from aegis.adapters._shared import ToolCall, as_text, raised, unproposed
 from aegis.core.action import Action
-from aegis.core.errors import AegisError, GovernanceError, InvalidActionError
+from aegis.core.errors import AegisError, GovernanceError
 from aegis.core.result import Result
 from aegis.core.status import ResultStatus
 from aegis.runtime.engine import Runtime
@@ -100,8 +100,8 @@ async def govern_mcp_tool_call(
             return _result(proposed, await called.call_tool(proposed.type, dict(proposed.params), **kept))
 
         return await runtime.call(tool.action, call)
-    except InvalidActionError as error:
-        return invalid(Action(tool_name, server_name, {}, description), error)
+    except GovernanceError as error:
+        return unproposed(Action(tool_name, server_name, {}, description), error)
 
 
 def _kept(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -179,8 +179,8 @@ class GovernedSession:
                 return _result(proposed, await self._session.send_request(kept, *args, **options))
 
             return _told(await self._runtime.call(tool.action, send, again=tool.again))
-        except InvalidActionError as error:
-            return _told(invalid(Action(inner.params.name, self._server_name), error))
+        except GovernanceError as error:
+            return _told(unproposed(Action(inner.params.name, self._server_name), error))
 
     def __getattr__(self, name: str) -> Any:
         if name in _PASSED_ON:

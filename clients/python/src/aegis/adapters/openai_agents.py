@@ -5,21 +5,31 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from agents import FunctionTool, RunContextWrapper, function_tool
+from agents import (
+    FunctionTool,
+    RunContextWrapper,
+    RunState,
+    ToolApprovalItem,
+    ToolGuardrailFunctionOutput,
+    ToolInputGuardrail,
+    ToolInputGuardrailData,
+    function_tool,
+)
 from agents.function_schema import FuncSchema, function_schema
 from agents.tool_context import ToolContext
 
-from aegis.adapters._shared import ToolCall, as_text, call, invalid, raised
+from aegis.adapters._shared import ToolCall, as_text, call, invalid, raised, refusal, refused
 from aegis.core.action import Action
 from aegis.core.errors import AegisError, InvalidActionError
 from aegis.core.risk import ApprovalMode
 from aegis.runtime.engine import Runtime
 from aegis.runtime.sync import in_thread
 
-__all__ = ["governed_tool", "policy_asks_user"]
+__all__ = ["governed_tool", "policy_asks_user", "reject_tool_call"]
 
 AskUser = Callable[[RunContextWrapper[Any], dict[str, Any], str], Awaitable[bool]]
 """A hook for `needs_approval`."""
@@ -42,6 +52,9 @@ def governed_tool(
     A call that may not run answers `[AEGIS BLOCKED] ...` or `[AEGIS DENIED] ...`, and one whose arguments cannot be
     proposed `[AEGIS INVALID] ...`, so that the agent can go on. What the function raises is the SDK's to handle
     (`failure_error_function`).
+
+    A call that a guardrail of `tool_input_guardrails` refuses is on the record as skipped, and so is one that the
+    agent's user refuses by `reject_tool_call`.
 
     Args:
         runtime: Governs the calls. Its executor is not used.
@@ -88,12 +101,37 @@ def governed_tool(
         del governed.__wrapped__
         schema = function_schema(governed, strict_json_schema=bool(options.get("strict_mode", True)))
         asks = _asks(runtime, kind, action_target, lambda params: _validated(schema, params))
+        refuse = _Refuses(runtime, kind, action_target, said, schema)
         chosen: dict[str, Any] = {"needs_approval": asks} | options
+        if chosen.get("tool_input_guardrails"):
+            chosen["tool_input_guardrails"] = list(map(refuse.guarding, chosen["tool_input_guardrails"]))
         if description is not None:
             chosen.setdefault("description_override", description)
-        return _asking_only_the_hook(function_tool(governed, **chosen))
+        return _asking_only_the_hook(function_tool(governed, **chosen), refuse)
 
     return decorate
+
+
+async def reject_tool_call(state: RunState[Any, Any], interruption: ToolApprovalItem, *, reason: str = "") -> None:
+    """Rejects a call for the agent's user, as `state.reject` does, and puts that on the record.
+
+    The SDK tells no tool that its call was rejected. So it is this function that records it, of a governed tool.
+
+    Args:
+        state: The run, which goes on with `Runner.run(agent, state)`.
+        interruption: One of `interruptions` of the run's result.
+        reason: Why, for the record and the model.
+    """
+    # Older releases of the SDK tell the model that it was rejected, and no reason.
+    takes_reason = "rejection_message" in inspect.signature(state.reject).parameters
+    options: dict[str, Any] = (
+        {"rejection_message": f"The user rejected this call: {reason}"} if reason and takes_reason else {}
+    )
+    state.reject(interruption, **options)
+    for tool in interruption.agent.tools:
+        refuses = getattr(getattr(tool, "on_invoke_tool", None), "aegis_refuses", None)
+        if tool.name == interruption.name and isinstance(refuses, _Refuses):
+            await refuses.record(interruption.arguments or "", refusal("the agent's user", reason))
 
 
 def policy_asks_user(runtime: Runtime, action_type: str, action_target: str = "default") -> AskUser:
@@ -108,7 +146,7 @@ def _asks(runtime: Runtime, kind: str, target: str, arguments: Callable[[dict[st
         except AegisError:
             # The call itself says what is wrong, to the model. It does not run either.
             return False
-        return plan[0].approval is ApprovalMode.CONFIRM
+        return plan[0].approval_mode is ApprovalMode.CONFIRM
 
     return asks
 
@@ -124,7 +162,42 @@ def _validated(schema: FuncSchema, params: dict[str, Any]) -> dict[str, Any]:
     return dict(bound.arguments)
 
 
-def _asking_only_the_hook(tool: FunctionTool) -> FunctionTool:
+@dataclasses.dataclass(frozen=True)
+class _Refuses:
+    """Records calls of one tool that were refused before the tool was called."""
+
+    runtime: Runtime
+    kind: str
+    target: str
+    description: str
+    schema: FuncSchema
+
+    async def record(self, arguments: str, why: str) -> None:
+        def tool() -> ToolCall:
+            try:
+                params = json.loads(arguments or "{}")
+            except ValueError:
+                params = None
+            if not isinstance(params, dict):
+                raise InvalidActionError("params", "are no JSON object")
+            return ToolCall.of(self.kind, self.target, _validated(self.schema, params), self.description)
+
+        await refused(self.runtime, tool, why)
+
+    def guarding(self, guardrail: ToolInputGuardrail[Any]) -> ToolInputGuardrail[Any]:
+        """The guardrail, with its no on the record."""
+        name = guardrail.get_name()
+
+        async def guard(data: ToolInputGuardrailData) -> ToolGuardrailFunctionOutput:
+            answer = await guardrail.run(data)
+            if answer.behavior["type"] != "allow":
+                await self.record(data.context.tool_arguments, refusal(f"the guardrail {name}"))
+            return answer
+
+        return ToolInputGuardrail(guard, name)
+
+
+def _asking_only_the_hook(tool: FunctionTool, refuses: _Refuses) -> FunctionTool:
     """The tool, so that only `needs_approval` decides whether the user is asked.
 
     Newer releases of the SDK ask whenever validation changes an argument (5 to 5.0) of a tool that they made
@@ -135,6 +208,7 @@ def _asking_only_the_hook(tool: FunctionTool) -> FunctionTool:
     async def on_invoke_tool(context: ToolContext[Any], arguments: str) -> Any:
         return await invoke(context, arguments)
 
+    on_invoke_tool.aegis_refuses = refuses  # type: ignore[attr-defined]
     return dataclasses.replace(tool, on_invoke_tool=on_invoke_tool)
 
 

@@ -15,7 +15,8 @@ again just before the action runs, and it does not run where they have changed. 
 and asks about the target that the action names.
 
 Every document that the browser loads is proposed as a `navigate`: a link, a redirect, a frame, a window. Requests that
-a page's scripts make are not: govern what matters on the server's side, too.
+a page's scripts make are not, nor are its downloads: govern what matters on the server's side, too. No document is
+loaded ahead of time.
 
 The `value` of a `fill` is a secret: it is proposed and recorded as `[masked, N characters]`.
 """
@@ -23,15 +24,17 @@ The `value` of a `fill` is a secret: it is proposed and recorded as `[masked, N 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from playwright.async_api import Browser, ElementHandle, Error, Page, Playwright, async_playwright
+from playwright.async_api import ElementHandle, Error, Page, async_playwright
 
 from aegis.adapters._browser.destination import destination, to_visit, where
 from aegis.adapters._browser.elements import Element, find
+from aegis.adapters._browser.launch import launch
 from aegis.adapters._browser.navigation import Navigation, first_line
 from aegis.adapters.base import BaseExecutor, Governor
 from aegis.core.action import Action, Secret
@@ -79,8 +82,7 @@ class PlaywrightExecutor(BaseExecutor):
         self._headless, self._browser_type = headless, browser_type
         self._executable_path, self._args = executable_path, list(args)
         self._timeout, self._record_value = timeout, record_value
-        self._playwright: Playwright | None = None
-        self._browser: Browser | None = None
+        self._closing: contextlib.AsyncExitStack | None = None
         self._page: Page | None = None
         self._runtime: Governor | None = None
         self._navigation = Navigation(lambda: self._runtime)
@@ -141,18 +143,16 @@ class PlaywrightExecutor(BaseExecutor):
     async def setup(self) -> None:
         """Starts the browser."""
         self._turn = asyncio.Lock()
-        self._playwright = await async_playwright().start()
+        self._closing = closing = contextlib.AsyncExitStack()
         try:
-            browser: Browser = await getattr(self._playwright, self._browser_type).launch(
-                headless=self._headless,
-                executable_path=None if self._executable_path is None else os.fspath(self._executable_path),
-                args=self._args,
-            )
-            self._browser = browser
-            # A service worker would load documents that nobody sees.
-            context = await browser.new_context(service_workers="block")
+            playwright = await async_playwright().start()
+            closing.push_async_callback(playwright.stop)
+            options: dict[str, Any] = {"headless": self._headless, "args": self._args}
+            if self._executable_path is not None:
+                options["executable_path"] = os.fspath(self._executable_path)
+            context = await launch(playwright, self._browser_type, options, closing)
             await self._navigation.guard(context)
-            self._page = page = await context.new_page()
+            self._page = page = context.pages[0] if context.pages else await context.new_page()
             self._navigation.watch(page)
             page.set_default_timeout(self._timeout * 1000)
         except BaseException:
@@ -161,14 +161,9 @@ class PlaywrightExecutor(BaseExecutor):
 
     async def teardown(self) -> None:
         """Ends it."""
-        browser, self._browser, self._page = self._browser, None, None
-        playwright, self._playwright = self._playwright, None
-        try:
-            if browser is not None:
-                await browser.close()
-        finally:
-            if playwright is not None:
-                await playwright.stop()
+        closing, self._closing, self._page = self._closing, None, None
+        if closing is not None:
+            await closing.aclose()
 
     async def execute(self, action: Action) -> Any:
         """Does it, where the page and the element still are what was proposed."""

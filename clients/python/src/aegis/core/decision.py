@@ -12,7 +12,10 @@ from aegis.core.risk import ApprovalMode, RiskLevel
 __all__ = ["Decision", "Outcome"]
 
 Outcome: TypeAlias = Literal["ALLOW", "DENY", "ESCALATE", "REQUIRE_CONFIRMATION"]
-"""The answer to a proposal. Only `ALLOW` means that the action may run."""
+"""The answer to a proposal. Only `ALLOW` means that the action may run.
+
+A newer daemon may have others: they read `unknown(9)`. A client raises where a proposal is answered so.
+"""
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Decision:
     """How dangerous the policy says the action is."""
     matched_rule: str = ""
     """The rule that matched, or `<default>`."""
-    approval: ApprovalMode = ApprovalMode.UNSPECIFIED
+    approval_mode: ApprovalMode = ApprovalMode.UNSPECIFIED
     """What the rule asks for."""
     approval_id: str | None = None
     """The question put to reviewers, where one was."""
@@ -50,8 +53,8 @@ class Decision:
     action_digest_salt: str = field(default="", repr=False)
     """What the digest begins with: 32 hex digits. It is not on the record."""
     code: str = ""
-    """What made the outcome what it is, for example `POLICY` or `ALREADY_REPORTED`. A number, as text, where this
-    SDK does not know the name."""
+    """What made the outcome what it is, for example `POLICY` or `ALREADY_REPORTED`; `unknown(99)` where this SDK does
+    not know the name."""
     replayed: bool = False
     """Whether an earlier proposal with the same idempotency key got this decision: run the action only if you sent that
     one, too, and did not run it."""
@@ -61,6 +64,11 @@ class Decision:
     """On `REQUIRE_CONFIRMATION`: the second proposal carries it, once the agent's user has confirmed. Single use."""
     action: Action | None = field(default=None, compare=False)
     """What was proposed. None on what `wait` and `cancel` answer for a decision that is known by its id alone."""
+
+    @property
+    def approval(self) -> ApprovalMode:
+        """`approval_mode`, by the name that it has in agent-aegis."""
+        return self.approval_mode
 
     @property
     def allowed(self) -> bool:

@@ -14,8 +14,8 @@ __all__ = ["ActionResult"]
 class ActionResult:
     """What was reported of an action."""
 
-    status: ResultStatus | str
-    """What became of it. Text where this SDK does not know the status."""
+    status: ResultStatus
+    """What became of it."""
     data: Any = None
     """What it returned, as the record has it."""
     error: str = ""
@@ -24,3 +24,7 @@ class ActionResult:
     """When it began, by the agent's clock."""
     completed_at: str | None = None
     """When it was over, by the agent's clock."""
+    reported_at: str | None = None
+    """When the daemon recorded the report; None where nothing was reported."""
+    audit_ref: str = ""
+    """The record of the report; empty where nothing was reported."""

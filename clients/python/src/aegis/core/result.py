@@ -73,4 +73,4 @@ class Result:
 
     def __str__(self) -> str:
         why = f": {self.error}" if self.error else ""
-        return f"[{_BRIEF[self.status]}] {self.action.type} -> {self.action.target}{why}"
+        return f"[{_BRIEF.get(self.status, '?')}] {self.action.type} -> {self.action.target}{why}"

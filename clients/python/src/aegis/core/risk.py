@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import enum
 
+__all__ = ["ApprovalMode", "RiskLevel"]
+
 
 class RiskLevel(enum.IntEnum):
     """How dangerous the policy says an action is. Comparable: `decision.risk_level >= RiskLevel.HIGH`."""
 
     UNSPECIFIED = 0
-    """Never sent by a daemon of this version: a level that this SDK does not know."""
+    """None was sent."""
     LOW = 1
     """Reading, typically. Score 0.2."""
     MEDIUM = 2
@@ -19,12 +21,19 @@ class RiskLevel(enum.IntEnum):
     CRITICAL = 4
     """Destructive or irreversible. Score 1.0."""
 
+    @classmethod
+    def unknown(cls, number: int) -> RiskLevel:
+        """A level of a newer daemon, which this SDK does not know. Its name is `unknown(9)`, and it is the highest."""
+        member = int.__new__(cls, number)
+        member._name_, member._value_ = f"unknown({number})", number
+        return member
+
 
 class ApprovalMode(str, enum.Enum):
     """What a rule asks for before an action may run."""
 
     UNSPECIFIED = "unspecified"
-    """Never sent by a daemon of this version: a mode that this SDK does not know."""
+    """None was sent."""
     AUTO = "auto"
     """Nothing: it may run at once."""
     CONFIRM = "confirm"
@@ -35,3 +44,11 @@ class ApprovalMode(str, enum.Enum):
     """It never runs."""
 
     __str__ = str.__str__
+
+    @classmethod
+    def unknown(cls, number: int) -> ApprovalMode:
+        """A mode of a newer daemon, which this SDK does not know: its text is `unknown(9)`."""
+        text = f"unknown({number})"
+        member = str.__new__(cls, text)
+        member._name_ = member._value_ = text
+        return member

@@ -26,3 +26,11 @@ class ResultStatus(str, enum.Enum):
     """It was allowed, and nobody said in time what came of it. Only on the record."""
 
     __str__ = str.__str__
+
+    @classmethod
+    def unknown(cls, number: int) -> ResultStatus:
+        """A status of a newer daemon, which this SDK does not know: its text is `unknown(9)`. It is no success."""
+        text = f"unknown({number})"
+        member = str.__new__(cls, text)
+        member._name_ = member._value_ = text
+        return member

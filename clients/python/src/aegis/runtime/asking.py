@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from aegis import _reasons
 from aegis._client import AegisClient, AsyncAegisClient
 from aegis._operations import agent
 from aegis._transport import Transport
@@ -26,10 +27,12 @@ def asking(
 
     async def ask(decision: Decision) -> None:
         approval = await client.get_approval(decision.approval_id or "")
-        if approval.ending is not None:
+        if not approval.is_pending:
             return
         if approval.action_digest != decision.action_digest:
-            raise GovernanceError(f"{approval.approval_id} is not about what was proposed", reason="DIGEST_MISMATCH")
+            raise GovernanceError(
+                f"{approval.approval_id} is not about what was proposed", reason=_reasons.DIGEST_MISMATCH
+            )
         answer = await asked.request_approval(approval)
         try:
             if answer is True:
@@ -37,7 +40,7 @@ def asking(
             elif answer is not None:
                 await client.deny(approval)
         except GovernanceError as error:
-            if error.reason not in {"ALREADY_DECIDED", "APPROVAL_EXPIRED"}:
+            if error.reason not in {_reasons.ALREADY_DECIDED, _reasons.APPROVAL_EXPIRED}:
                 raise
 
     async def wait(decision: Decision) -> Decision:

@@ -4,19 +4,54 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
-from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aegis._client import AegisClient
 from aegis.core.result import ResultStatus
 from aegis.core.risk import ApprovalMode, RiskLevel
 from aegis.errors import AegisError
+from aegis.filters import AuditFilters
 from aegis.types import AuditRow, Stats
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
 __all__ = ["AuditLog", "AuditLogger"]
+
+
+class LogFilters(AuditFilters, total=False):
+    """`AuditFilters`, and five of them by the names that they have in agent-aegis."""
+
+    action_target: str | None
+    """`target`."""
+    risk_level: RiskLevel | str | None
+    """`risk_levels`, one."""
+    approval: ApprovalMode | str | None
+    """`approval_modes`, one."""
+    outcome: str | None
+    """`outcomes`, one."""
+    result_status: ResultStatus | str | None
+    """`result_statuses`, one."""
+
+
+_NAMES = {
+    "action_target": "target",
+    "risk_level": "risk_levels",
+    "approval": "approval_modes",
+    "outcome": "outcomes",
+    "result_status": "result_statuses",
+}
+
+
+def _filters(given: Mapping[str, Any]) -> Any:
+    renamed = {_NAMES.get(name, name): value for name, value in given.items()}
+    if len(renamed) < len(given):
+        twice = next(old for old, new in _NAMES.items() if old in given and new in given)
+        raise TypeError(f"`{twice}` and `{_NAMES[twice]}` are one filter: give one of them")
+    return renamed
 
 
 class AuditLog:
@@ -25,39 +60,9 @@ class AuditLog:
     def __init__(self, client: AegisClient) -> None:
         self._client = client
 
-    def rows(
-        self,
-        *,
-        session_id: str | None = None,
-        action_type: str | None = None,
-        action_target: str | None = None,
-        risk_level: RiskLevel | str | None = None,
-        approval: ApprovalMode | str | None = None,
-        outcome: str | None = None,
-        result_status: ResultStatus | str | None = None,
-        actor_id: str | None = None,
-        decision_id: str | None = None,
-        matched_rule: str | None = None,
-        since: datetime | str | None = None,
-        until: datetime | str | None = None,
-        limit: int = 0,
-    ) -> Iterator[AuditRow]:
-        """Rows one by one, oldest first; of many, only the newest `limit`. Texts match exactly."""
-        stream = self._client.stream_audit(
-            session_id=session_id,
-            action_type=action_type,
-            action_target=action_target,
-            risk_level=risk_level,
-            approval=approval,
-            outcome=outcome,
-            result_status=result_status,
-            actor_id=actor_id,
-            decision_id=decision_id,
-            matched_rule=matched_rule,
-            since=since,
-            until=until,
-            limit=limit,
-        )
+    def rows(self, *, limit: int | None = None, **filters: Unpack[LogFilters]) -> Iterator[AuditRow]:
+        """Rows one by one, oldest first; of many, only the newest `limit`. Filters: `aegis.filters.AuditFilters`."""
+        stream = self._client.stream_audit(limit=limit, **_filters(filters))
         with closing(stream):
             yield from stream
 

@@ -50,7 +50,7 @@ class LoggingAuditLogger:
             entry |= {
                 "decision_id": decision.decision_id,
                 "outcome": decision.outcome,
-                "approval": decision.approval.value,
+                "approval": decision.approval_mode.value,
                 "matched_rule": decision.matched_rule,
                 "reason": decision.reason,
                 "audit_ref": decision.audit_ref,

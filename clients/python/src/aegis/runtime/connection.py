@@ -117,7 +117,7 @@ class Opened:
                     "change its files"
                 )
             transport = self._access.admin._transport
-            revision = transport.run(admin.update_policy(transport.settings, policy.layers[0].yaml, None)).revision
+            revision = transport.run(admin.update_policy(transport.settings, policy.layers[0].yaml)).revision
         else:
             raise AegisError(
                 "only an admin changes the policy of a daemon, and this process has no admin's credential: pass "

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aegis import types
-from aegis._govern.call import begin, govern
+from aegis._govern.call import begin, govern, skip
 from aegis._govern.stream import Streaming, follow_async, recorded_items
 from aegis._govern.terms import Confirm, Terms, Work
 from aegis._operations import questions
@@ -50,7 +50,7 @@ class Runtime:
       the record where `aegis serve` does, so that the command line finds it. A daemon that holds that place already is
       used if it runs under this very policy, and refused otherwise.
     - Both: that daemon, and nothing runs unless it decides by exactly this policy.
-    - Neither: the daemon that `AEGIS_ENDPOINT` and `AEGIS_TOKEN` name.
+    - Neither: the daemon that an `AegisClient()` finds: by `AEGIS_ENDPOINT`, or on this machine.
 
     Args:
         executor: Runs the actions. It may be left out where only `call` is used.
@@ -208,6 +208,37 @@ class Runtime:
         In a thread that runs an event loop, another thread does the work.
         """
         result: Result = run_sync(lambda: self.run_one(action, dry_run, idempotency_key=idempotency_key))
+        return result
+
+    async def skip(
+        self, action: ActionLike, reason: str, *, by_executor: bool = True, idempotency_key: str | None = None
+    ) -> Result:
+        """Puts on the record that an action was not tried: the agent's own user refused it, or a framework did.
+
+        It is proposed and at once withdrawn, and does not run whatever the answer is. Its result is `skipped`; where
+        the policy blocks it, the record calls it `blocked`.
+
+        Args:
+            action: The action.
+            reason: Who refused it, and why. It is the error of the result.
+            by_executor: Whether it is an action of the runtime's executor, as for `run_one`, which then prepares it.
+            idempotency_key: Calls with the same key within 24 hours are one. None: this call is another than all.
+        """
+        prepared = self._prepared([action])[0] if by_executor else Action.of(action)
+        opened = await self._open_async()
+        result: Result = await opened.transport.run_async(skip(opened.terms, prepared, reason, idempotency_key))
+        return result
+
+    def skip_sync(
+        self, action: ActionLike, reason: str, *, by_executor: bool = True, idempotency_key: str | None = None
+    ) -> Result:
+        """`skip`, for code that is not async.
+
+        In a thread that runs an event loop, another thread does the work.
+        """
+        result: Result = run_sync(
+            lambda: self.skip(action, reason, by_executor=by_executor, idempotency_key=idempotency_key)
+        )
         return result
 
     async def call(

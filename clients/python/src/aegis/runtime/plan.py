@@ -36,12 +36,12 @@ class ExecutionPlan:
     def requires_approval(self) -> bool:
         """Whether a person will be asked about one of them."""
         asks = {ApprovalMode.APPROVE, ApprovalMode.CONFIRM}
-        return any(evaluation.approval in asks for evaluation in self._evaluations)
+        return any(evaluation.approval_mode in asks for evaluation in self._evaluations)
 
     @property
     def auto_only(self) -> bool:
         """Whether all of them run without anybody being asked. True for an empty plan."""
-        return all(evaluation.approval is ApprovalMode.AUTO for evaluation in self._evaluations)
+        return all(evaluation.approval_mode is ApprovalMode.AUTO for evaluation in self._evaluations)
 
     def filter(
         self,
@@ -56,7 +56,7 @@ class ExecutionPlan:
         return ExecutionPlan(
             evaluation
             for evaluation in self._evaluations
-            if (mode is None or evaluation.approval is mode)
+            if (mode is None or evaluation.approval_mode is mode)
             and (level is None or evaluation.risk_level is level)
             and (evaluation.is_allowed or not allowed_only)
         )
@@ -64,7 +64,7 @@ class ExecutionPlan:
     def summary(self) -> str:
         """The plan for people, one line an action."""
         return "\n".join(
-            f"  {number}. [{evaluation.approval.value.upper():>7}] {evaluation.action}  "
+            f"  {number}. [{evaluation.approval_mode.value.upper():>7}] {evaluation.action}  "
             f"(risk={evaluation.risk_level.name}, rule={evaluation.matched_rule})"
             for number, evaluation in enumerate(self._evaluations, start=1)
         )
@@ -76,7 +76,7 @@ class ExecutionPlan:
                 "action": action.to_dict(),
                 "outcome": evaluation.outcome,
                 "risk_level": evaluation.risk_level.name.lower(),
-                "approval": evaluation.approval.value,
+                "approval": evaluation.approval_mode.value,
                 "matched_rule": evaluation.matched_rule,
                 "is_allowed": evaluation.is_allowed,
                 "reason": evaluation.reason,

@@ -46,7 +46,7 @@ class LocalSidecar:
             self._daemon.start()
             self._endpoint = self._daemon.endpoint
             return
-        self._where = where = (self._where if self._where is not None else _sidecar.default_data_dir()).absolute()
+        self._where = where = (self._where if self._where is not None else _sidecar.own_data_dir()).absolute()
         endpoint = _sidecar.running_daemon(where)
         if endpoint is None:
             try:

@@ -44,6 +44,14 @@ def run_sync(work: Callable[[], Awaitable[Any]]) -> Any:
     return outcome.value
 
 
+def _without_stop(function: Callable[..., Any], *arguments: Any) -> Any:
+    """Calls a function in a thread. No future can hold a `StopIteration`: who waits for it would wait for ever."""
+    try:
+        return function(*arguments)
+    except StopIteration as error:
+        raise RuntimeError("the function raised StopIteration") from error
+
+
 def in_thread(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function, run in a thread where it is not async. What it returns is awaited on the loop where it can be."""
     call = getattr(function, "__call__", None)  # noqa: B004
@@ -51,7 +59,7 @@ def in_thread(function: Callable[..., Any]) -> Callable[..., Any]:
         return function
 
     async def threaded(*arguments: Any) -> Any:
-        returned = await asyncio.to_thread(function, *arguments)
+        returned = await asyncio.to_thread(_without_stop, function, *arguments)
         return await returned if inspect.isawaitable(returned) else returned
 
     return threaded

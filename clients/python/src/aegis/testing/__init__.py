@@ -109,9 +109,9 @@ class Sidecar:
         """An async client as reviewer, auditor and admin."""
         return self._open(AsyncAegisClient, self.socket, "", options)
 
-    def token(self, name: str, *roles: str, actor: str = "") -> str:
+    def token(self, name: str, *roles: str, actor_id: str = "") -> str:
         """Makes a token; without roles, an agent's."""
-        return self.operator().create_token(name, roles or ("agent",), actor=actor)
+        return self.operator().create_token(name, roles or ("agent",), actor_id=actor_id)
 
     def runtime(self, executor: BaseExecutor | None = None, **options: Any) -> Runtime:
         """A runtime on this daemon, which may review, audit and change the policy."""

@@ -9,10 +9,12 @@ import { writtenUrl } from "./url.js";
 const OVERRIDES = ["x-http-method-override", "x-http-method", "x-method-override"];
 /** By which servers are told of another host or path than the URL says. */
 const REWRITES: ReadonlySet<string> = new Set([
+    "destination",
     "forwarded",
     "x-envoy-original-host",
     "x-envoy-original-path",
     "x-forwarded-host",
+    "x-forwarded-method",
     "x-forwarded-path",
     "x-forwarded-port",
     "x-forwarded-prefix",
@@ -23,7 +25,9 @@ const REWRITES: ReadonlySet<string> = new Set([
     "x-host",
     "x-http-destinationurl",
     "x-http-host-override",
+    "x-ms-original-url",
     "x-original-host",
+    "x-original-method",
     "x-original-path",
     "x-original-uri",
     "x-original-url",
@@ -31,6 +35,7 @@ const REWRITES: ReadonlySet<string> = new Set([
     "x-rewrite-uri",
     "x-rewrite-url",
     "x-script-name",
+    "x-waws-unencoded-url",
 ]);
 /** Which say where a request ends, or make the connection another one: the HTTP library's own. */
 const FRAMING: ReadonlySet<string> = new Set([
@@ -39,6 +44,19 @@ const FRAMING: ReadonlySet<string> = new Set([
     "trailer",
     "transfer-encoding",
     "upgrade",
+]);
+
+/**
+ * Which the library writes itself, or reads: another spelling of them is another header to it, and none to some
+ * servers.
+ */
+const SPELLED_ONE_WAY: ReadonlySet<string> = new Set([
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "host",
+    "te",
 ]);
 
 const refused = (name: string, problem: string): InvalidActionError =>
@@ -53,7 +71,10 @@ export function checkHeaders(headers: Headers, url: URL, body: Uint8Array | unde
         const name = nameOf(written);
         if (REWRITES.has(name)) throw refused(name, "asks servers for another host or path than the URL says");
         if (FRAMING.has(name)) throw refused(name, "is the HTTP library's own: it says where a request ends");
+        if (name !== written && SPELLED_ONE_WAY.has(name)) throw refused(written, `is \`${name}\` to some servers`);
     }
+    const te = headers.get("te")?.trim().toLowerCase() ?? "";
+    if (te !== "" && te !== "trailers") throw refused("te", "asks for an encoding of the transfer: leave it out");
     const host = headers.get("host");
     if (host !== null && !sameHost(host, url)) {
         throw refused("host", `is \`${host}\`, and the URL says \`${url.host}\`: rules look at the URL`);

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import aclosing
+from typing import TYPE_CHECKING
 
 from aegis import _requests, types
 from aegis._client._async.connection import AsyncConnection
@@ -11,7 +13,10 @@ from aegis._client.streams import AsyncStream
 from aegis._operations import reviewer
 from aegis._streams import ApprovalFeed
 from aegis.core.errors import AegisError
-from aegis.core.risk import RiskLevel
+from aegis.filters import ApprovalFilters
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class AsyncReviewer(AsyncConnection):
@@ -20,17 +25,19 @@ class AsyncReviewer(AsyncConnection):
     async def list_approvals(
         self,
         *,
-        session_id: str | None = None,
-        action_type: str | None = None,
-        actor_id: str | None = None,
-        min_risk_level: RiskLevel | str | None = None,
+        states: Sequence[types.ApprovalState] = (),
         limit: int | None = None,
+        **filters: Unpack[ApprovalFilters],
     ) -> list[types.Approval]:
-        """Lists what is pending, oldest first. Needs a reviewer."""
-        filters = _requests.approval_filter(
-            session_id=session_id, action_type=action_type, actor_id=actor_id, min_risk_level=min_risk_level
-        )
-        return await self._run(reviewer.list_approvals(self._settings, filters, limit))
+        """Lists approvals, oldest first: what is pending, or those in these states. Needs a reviewer.
+
+        Args:
+            states: The states; none: `pending`.
+            limit: How many at most.
+            filters: As of `ApprovalFilters`.
+        """
+        wanted = _requests.approval_filter(filters)
+        return await self._run(reviewer.list_approvals(self._settings, wanted, states, limit))
 
     async def get_approval(self, approval_id: str) -> types.Approval:
         """Gets one approval, pending or ended, with the earlier actions of its session. Needs a reviewer."""
@@ -57,24 +64,16 @@ class AsyncReviewer(AsyncConnection):
         """Denies exactly what was shown. Its arguments are those of `approve`."""
         return await self._run(reviewer.decide(self._settings, "Deny", approval, expected_action_digest, reason))
 
-    async def stream_approvals(
-        self,
-        *,
-        session_id: str | None = None,
-        action_type: str | None = None,
-        actor_id: str | None = None,
-        min_risk_level: RiskLevel | str | None = None,
-    ) -> AsyncStream[types.ApprovalEvent]:
+    async def stream_approvals(self, **filters: Unpack[ApprovalFilters]) -> AsyncStream[types.ApprovalEvent]:
         """Streams what is pending, then every change. It resumes by itself, without a gap. Needs a reviewer.
 
-        It goes on until it is closed (`aclose()`) or the daemon refuses it.
+        It goes on until it is closed (`aclose()`) or the daemon refuses it. An approval that changes while it is
+        pending, by a vote for example, comes again.
+
+        Args:
+            filters: As of `ApprovalFilters`, without `approver`.
         """
-        feed = ApprovalFeed(
-            self._settings,
-            _requests.approval_filter(
-                session_id=session_id, action_type=action_type, actor_id=actor_id, min_risk_level=min_risk_level
-            ),
-        )
+        feed = ApprovalFeed(self._settings, _requests.approval_filter(filters))
         while True:
             failure: AegisError | None = None
             try:

@@ -5,8 +5,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aegis import _requests, types
 from aegis._client._sync.connection import Connection
@@ -15,8 +14,10 @@ from aegis._operations import auditor
 from aegis._proto import audit_pb2
 from aegis._streams import AuditFeed
 from aegis.core.errors import AegisError
-from aegis.core.risk import ApprovalMode, RiskLevel
-from aegis.core.status import ResultStatus
+from aegis.filters import AuditFilters
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
 class Auditor(Connection):
@@ -25,61 +26,24 @@ class Auditor(Connection):
     def stream_audit(
         self,
         *,
-        session_id: str | None = None,
-        action_type: str | None = None,
-        action_target: str | None = None,
-        risk_level: RiskLevel | str | None = None,
-        approval: ApprovalMode | str | None = None,
-        outcome: str | None = None,
-        result_status: ResultStatus | str | None = None,
-        actor_id: str | None = None,
-        decision_id: str | None = None,
-        matched_rule: str | None = None,
-        since: datetime | str | None = None,
-        until: datetime | str | None = None,
-        limit: int = 0,
+        limit: int | None = None,
         newest_first: bool = False,
         follow: bool = False,
-        resume_after: int | None = None,
+        resume_after: str = "",
+        **filters: Unpack[AuditFilters],
     ) -> Stream[types.AuditRow]:
         """Streams rows of the record: one per decision, with its approval and result. Needs an auditor.
 
         Args:
-            session_id: Only of this session. Texts match exactly.
-            action_type: Only of this type.
-            action_target: Only on this target.
-            risk_level: Only of this risk.
-            approval: Only where the policy asked for this.
-            outcome: Only with this outcome, as it stands.
-            result_status: Only with this result.
-            actor_id: Only by this declared actor.
-            decision_id: Only this decision.
-            matched_rule: Only where this rule matched.
-            since: Not before this moment.
-            until: Not after this moment.
-            limit: Of what is recorded already, only the newest this many; 0 for all.
+            limit: Of what is recorded already, only the newest this many; None for all, 0 for none.
             newest_first: Whether what is recorded already comes newest first.
             follow: Whether to go on with what is recorded from then on. A row comes again when it changes. Resumes by
                 itself.
-            resume_after: Go on after this `AuditRow.sequence`.
+            resume_after: Go on after this `AuditRow.cursor`.
+            filters: As of `AuditFilters`.
         """
         request = audit_pb2.StreamAuditRequest(
-            filter=_requests.audit_filter(
-                {
-                    "session_id": session_id,
-                    "action_type": action_type,
-                    "action_target": action_target,
-                    "risk_level": risk_level,
-                    "approval": approval,
-                    "outcome": outcome,
-                    "result_status": result_status,
-                    "actor_id": actor_id,
-                    "decision_id": decision_id,
-                    "matched_rule": matched_rule,
-                    "since": since,
-                    "until": until,
-                }
-            ),
+            filter=_requests.audit_filter(filters),
             view=audit_pb2.AUDIT_VIEW_ROWS,
             limit=limit,
             newest_first=newest_first,
@@ -90,14 +54,41 @@ class Auditor(Connection):
             for item in items:
                 yield item
 
-    def stream_records(self, *, follow: bool = False, resume_after: int | None = None) -> Stream[types.AuditRecord]:
-        """Streams the records of the log, oldest first. Needs an auditor."""
+    def stream_records(self, *, follow: bool = False, resume_after: str = "") -> Stream[types.AuditRecord]:
+        """Streams the records of the log, oldest first. Needs an auditor.
+
+        Args:
+            follow: Whether to go on with what is recorded from then on. Resumes by itself.
+            resume_after: Go on after this `AuditRecord.cursor`.
+        """
         request = audit_pb2.StreamAuditRequest(
             view=audit_pb2.AUDIT_VIEW_RECORDS, follow=follow, resume_after=resume_after
         )
         with closing(self._audit(AuditFeed(self._settings, request))) as items:
             for item in items:
                 yield item
+
+    def list_decisions(
+        self, *, limit: int | None = None, newest_first: bool = False, **filters: Unpack[AuditFilters]
+    ) -> list[types.AuditRow]:
+        """Lists rows of the record. Needs an auditor.
+
+        Args:
+            limit: How many at most.
+            newest_first: Whether the newest comes first.
+            filters: As of `AuditFilters`.
+        """
+        wanted = _requests.audit_filter(filters)
+        return self._run(auditor.list_decisions(self._settings, wanted, newest_first, limit))
+
+    def get_decision(self, id: str) -> types.DecisionLife:  # noqa: A002
+        """Gets the whole life of a decision: its row, its approval with the votes, its records. Needs an auditor.
+
+        Args:
+            id: Of the decision (`dec_`), of its approval (`apr_`) or of one of its records (`aud_`). Or the beginning
+                of one, with at least 8 characters after the prefix.
+        """
+        return self._run(auditor.get_decision(self._settings, id))
 
     def _audit(self, feed: AuditFeed) -> Stream[Any]:
         while True:

@@ -16,7 +16,7 @@ class AegisClient(Agent, Reviewer, Auditor, Admin):
 
     Args:
         endpoint: `http://HOST:PORT`, `https://HOST:PORT` or `unix:/PATH`. None: `AEGIS_ENDPOINT`, else
-            `http://127.0.0.1:50051`.
+            `agent.sock` in the data directory of this user, if it is there, else `http://127.0.0.1:50051`.
         api_key: The credential. None: `AEGIS_TOKEN`, else `AEGIS_API_KEY`, else none. An empty one sends none,
             whatever the environment holds: the caller is an anonymous agent. It is sent only over `https://`, a unix
             socket or loopback.

@@ -95,6 +95,10 @@ class Navigation:
                 return
 
     async def _routed(self, route: Route, request: Request) -> None:
+        if "prefetch" in request.headers.get("sec-purpose", ""):
+            # A document that nobody has asked for yet.
+            await route.abort("blockedbyclient")
+            return
         if not request.is_navigation_request():
             await route.continue_()
             return

@@ -75,10 +75,15 @@ class HttpxExecutor(BaseExecutor):
             known = "json, data, headers, query, timeout"
             raise InvalidActionError(f"params.{min(unknown)}", f"no such param: there are {known}")
         check_written(action.target)
-        url = self._normalised(self._absolute(action.target))
         query = params.pop("query", None)
-        if query:
-            url = self._normalised(url.copy_merge_params(query))
+        try:
+            url = self._normalised(self._absolute(action.target))
+            if query:
+                url = self._normalised(url.copy_merge_params(query))
+        except InvalidActionError:
+            raise
+        except (httpx.InvalidURL, AttributeError, TypeError, ValueError) as error:
+            raise InvalidActionError("target" if not query else "params.query", f"makes no URL: {error}") from None
         _check_given(params.get("headers"))
         said = query_of(url)
         return Action(verb, target_of(url), params | ({"query": said} if said else {}), action.description)

@@ -16,18 +16,25 @@ from aegis.core.errors import InvalidActionError
 OVERRIDES = ("x-http-method-override", "x-http-method", "x-method-override")
 """Ask the server for another method. Proposed as `method_override`."""
 _REWRITES = {
+    "destination",
     "forwarded",
     "x-envoy-original-host",
     "x-envoy-original-path",
     "x-forwarded-host",
+    "x-forwarded-method",
     "x-forwarded-path",
+    "x-forwarded-port",
     "x-forwarded-prefix",
+    "x-forwarded-proto",
+    "x-forwarded-scheme",
     "x-forwarded-server",
     "x-forwarded-uri",
     "x-host",
     "x-http-destinationurl",
     "x-http-host-override",
+    "x-ms-original-url",
     "x-original-host",
+    "x-original-method",
     "x-original-path",
     "x-original-uri",
     "x-original-url",
@@ -35,6 +42,7 @@ _REWRITES = {
     "x-rewrite-uri",
     "x-rewrite-url",
     "x-script-name",
+    "x-waws-unencoded-url",
 }
 _FRAMING = {"http2-settings", "proxy-connection", "trailer", "upgrade"}
 _ONCE = {
@@ -62,7 +70,9 @@ def check_headers(headers: httpx.Headers, *, content: bytes | None) -> None:
     for written, _ in headers.multi_items():
         name = written.lower().replace("_", "-")
         if name in _REWRITES:
-            raise _refused(written, "names another host or path to some servers: put it into the URL")
+            raise _refused(
+                written, "names another resource to some servers, which no rule would see: put it into the URL"
+            )
         if name in _FRAMING:
             raise _refused(written, "changes how the connection is read: leave it to the client")
         if name in _ONCE:

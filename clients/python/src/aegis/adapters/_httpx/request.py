@@ -36,10 +36,12 @@ def prepared(request: httpx.Request, description: str = "", *, allow_encoded_sla
     extensions = dict(request.extensions)
     if "target" in extensions:
         raise InvalidActionError("extensions.target", "is another target than the URL: put it into the URL")
+    if extensions.get("sni_hostname") not in {None, request.url.host, request.url.host.encode()}:
+        raise InvalidActionError("extensions.sni_hostname", "names another host than the URL: rules look at the URL")
     headers = httpx.Headers(request.headers)
     check_headers(headers, content=content)
     verb = request.method.lower()
-    if not re.fullmatch(r"[a-z-]+", verb) or verb == "connect":
+    if not re.fullmatch(r"[a-z-]+", verb) or verb in {"connect", "trace", "track"}:
         raise InvalidActionError("type", f"`{request.method}` is no method that can be proposed")
     url = normalised_url(request.url, allow_encoded_slashes=allow_encoded_slashes)
     check_host(url, headers)

@@ -30,9 +30,11 @@ def normalised_url(url: httpx.URL | str, *, allow_encoded_slashes: bool = False)
     """
     try:
         read = httpx.URL(as_written(url) if isinstance(url, str) else url)
-    except (httpx.InvalidURL, TypeError) as error:
+        # Decoding a name in ASCII fails for some that httpx takes (`xn--a.example`).
+        host = read.host
+    except (httpx.InvalidURL, TypeError, UnicodeError) as error:
         raise InvalidActionError("target", f"is no URL: {error}") from None
-    if read.scheme not in {"http", "https"} or not read.host:
+    if read.scheme not in {"http", "https"} or not host:
         raise InvalidActionError(
             "target", f"`{_shown(read)}` is not an absolute http(s) URL: give the executor a base_url"
         )
@@ -40,12 +42,12 @@ def normalised_url(url: httpx.URL | str, *, allow_encoded_slashes: bool = False)
         raise InvalidActionError("target", "a URL carries no user and no password: send a header")
     if not 0 <= (read.port or 0) <= 65535:
         raise InvalidActionError("target", f"{read.port} is no port")
-    host = _normalised_host(read.raw_host.decode("ascii"))
+    named = _normalised_host(read.raw_host.decode("ascii"))
     port = "" if read.port in {None, {"http": 80, "https": 443}[read.scheme]} else f":{read.port}"
     path, mark, query = read.raw_path.partition(b"?")
     resolved = _resolved(_escaped(path).decode("ascii"))
     _check_path(resolved, allow_encoded_slashes)
-    return httpx.URL(f"{read.scheme}://{host}{port}{resolved}{(mark + _unescaped(query)).decode('ascii')}")
+    return httpx.URL(f"{read.scheme}://{named}{port}{resolved}{(mark + _unescaped(query)).decode('ascii')}")
 
 
 def _shown(url: httpx.URL) -> str:
