@@ -127,6 +127,11 @@ impl Asked {
         &self.record.action.r#type
     }
 
+    /// Whether the daemon runs the action when it is allowed.
+    pub fn executes(&self) -> bool {
+        self.record.executes
+    }
+
     /// The risk level that the policy gives the action.
     pub fn risk_level(&self) -> RiskLevel {
         self.record.risk_level

@@ -42,6 +42,7 @@ pub(crate) fn decision(n: u8) -> DecisionRecord {
         approval_id: Some(ApprovalId::from_bytes([n; 16])),
         expires_at: Some(Timestamp::UNIX_EPOCH),
         trace_id: String::new(),
+        executes: false,
     }
 }
 

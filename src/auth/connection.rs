@@ -82,6 +82,8 @@ pub struct Connection {
     pub listener: Listener,
     /// The peer.
     pub peer: Peer,
+    /// The address of this machine that it came to; `None` for a unix socket.
+    pub local: Option<IpAddr>,
     /// The client certificate of the TLS handshake, if there is one.
     pub certificate: Option<ClientCertificate>,
     /// How many wrong credentials it may still send.
@@ -95,7 +97,14 @@ impl Connection {
     pub fn new(listener: Listener, peer: Peer, certificate: Option<ClientCertificate>) -> Self {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
         let id = ConnectionId(NEXT_ID.fetch_add(1, Ordering::Relaxed));
-        Self { id, listener, peer, certificate, failures: Budget::default(), proved: AtomicBool::new(false) }
+        let (failures, proved) = (Budget::default(), AtomicBool::new(false));
+        Self { id, listener, peer, local: None, certificate, failures, proved }
+    }
+
+    /// The same, which came to this address of the machine.
+    #[must_use]
+    pub fn at(self, local: Option<IpAddr>) -> Self {
+        Self { local, ..self }
     }
 
     /// Notes that a caller was authenticated over it.

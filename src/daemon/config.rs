@@ -8,6 +8,7 @@ use crate::auth::IdentitySource;
 use crate::domain::{JsonLimits, Timestamp};
 use crate::domain::{Role, Roles};
 use crate::governance::{PolicySource, Settings};
+use crate::outbound::executor::ExecutorSource;
 use crate::outbound::witnesses::WitnessSource;
 use crate::server::receive::ReceiveLimits;
 use crate::server::transport::ConnectionLimits;
@@ -31,6 +32,8 @@ pub(crate) struct Config {
     pub identities: IdentitySource,
     /// The admin listener, for probes and Prometheus.
     pub admin: AdminListener,
+    /// The names of this daemon in the Host header of a request, beside `localhost` and its addresses.
+    pub allowed_hosts: Vec<String>,
     /// Whether a listener on a routable address may run without TLS.
     pub allow_plaintext: bool,
     /// Whether the daemon may answer before the record is durable.
@@ -39,6 +42,8 @@ pub(crate) struct Config {
     pub disk_timeout: Duration,
     /// The witnesses of checkpoints.
     pub witnesses: Vec<WitnessSource>,
+    /// Where the actions of `execute` run; `None` means nowhere.
+    pub executor: Option<ExecutorSource>,
     /// How long the record keeps payloads; `None` means for ever.
     pub retain: Option<Duration>,
     /// The start of a jump of the clock that an operator has confirmed: retention may use the clock after it.

@@ -7,6 +7,7 @@ use super::data_dir::DataDirError;
 use crate::audit::{OpenError, StoreError};
 use crate::governance::NotaryError;
 use crate::outbound::WitnessError;
+use crate::outbound::executor::ExecutorError;
 use crate::policy::LoadErrors;
 use crate::server::access;
 
@@ -31,6 +32,9 @@ pub(crate) enum ServeError {
     /// The record does not match a witness, or a witness cannot be used.
     #[error(transparent)]
     Witness(#[from] WitnessError),
+    /// The executor cannot be used.
+    #[error(transparent)]
+    Executor(#[from] ExecutorError),
     /// The notary cannot start.
     #[error(transparent)]
     Notary(#[from] NotaryError),

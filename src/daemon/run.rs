@@ -15,15 +15,20 @@ use super::{background, descriptors, probes, space};
 use crate::audit::{Options, Store};
 use crate::auth::{self, Chain, Failures, LocalOperator, MadeTokens, Reloader};
 use crate::domain::{Clock, SystemClock};
-use crate::governance::{Generation, Generations, Governor, KeyFiles, Notary, find_clock_gap};
+use crate::governance::{
+    Executions, Executor, Generation, Generations, Governor, KeyFiles, Noop, Notary, find_clock_gap,
+};
+use crate::outbound::executor::HttpExecutor;
 use crate::outbound::witnesses::{self, Witnesses};
 use crate::server::access;
 use crate::server::gate::{Gate, GateKeeper, Refusals};
 use crate::server::grpc::health::Statuses;
 use crate::server::grpc::services::Services;
-use crate::server::grpc::streams::Streams;
 use crate::server::receive::Receiver;
+use crate::server::rest;
+use crate::server::streams::Streams;
 use crate::server::transport::Transport;
+use crate::server::web::Hosts;
 
 /// Runs the daemon until `shutdown` resolves. Calls `ready` with the addresses as soon as it listens.
 pub(crate) async fn run(
@@ -85,12 +90,26 @@ pub(crate) async fn run(
         failures: Failures::new(config.limits.wrong_credentials),
         clock: Arc::clone(governor.clock()),
     };
+    let (streams, limits) = (Streams::new(config.limits.streams, stop.clone()), config.limits.json);
+    let executor: Arc<dyn Executor> = match config.executor.clone() {
+        Some(source) => Arc::new(HttpExecutor::start(source).await?),
+        None => Arc::new(Noop),
+    };
+    let executions = Executions::start(Arc::clone(&governor), executor, limits);
+    let rest = rest::router(rest::Services {
+        governor: Arc::clone(&governor),
+        notary: Arc::clone(&notary),
+        witnesses: Arc::clone(&witnesses),
+        executions: Arc::clone(&executions),
+        streams: streams.clone(),
+        limits,
+    });
     let services = Services {
         governor: Arc::clone(&governor),
         notary: Arc::clone(&notary),
         witnesses,
-        streams: Streams::new(config.limits.streams, stop.clone()),
-        limits: config.limits.json,
+        streams,
+        limits,
         message_bytes: config.limits.message_bytes,
     };
     let keeper = GateKeeper {
@@ -98,8 +117,9 @@ pub(crate) async fn run(
         refusals: Arc::clone(&refusals),
         receiver: Receiver::new(config.limits.receive()),
         message_bytes: config.limits.message_bytes,
+        hosts: Hosts::new(&config.allowed_hosts),
     };
-    let gate = Gate::new(keeper, services.routes(statuses)?);
+    let gate = Gate::new(keeper, services.routes(statuses)?, rest);
     let queue = Arc::clone(governor.queue());
     let transport = Transport::new(gate, config.limits.per_connection(), move |id| queue.closed(id), stop.clone());
     let listening = listeners.listening.clone();
@@ -115,7 +135,7 @@ pub(crate) async fn run(
     health.stop().await;
     stop.cancel();
     governor.queue().close();
-    let cut = transport.finish(config.shutdown_grace).await;
+    let (cut, ()) = tokio::join!(transport.finish(config.shutdown_grace), executions.finish(config.shutdown_grace));
     if cut > 0 {
         tracing::warn!(
             connections = cut,

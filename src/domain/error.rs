@@ -19,6 +19,13 @@ macro_rules! error_codes {
             /// Every code.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
 
+            /// What it means, for people.
+            pub const fn summary(self) -> &'static str {
+                match self {
+                    $(Self::$variant => concat!($($doc),+),)+
+                }
+            }
+
             /// The name that callers read: `RATE_LIMITED`.
             pub const fn as_str(self) -> &'static str {
                 match self {
@@ -276,6 +283,7 @@ mod tests {
     fn every_code_has_a_name_of_its_own() {
         let names: std::collections::BTreeSet<_> = ErrorCode::ALL.iter().map(|code| code.as_str()).collect();
         assert_eq!(names.len(), ErrorCode::ALL.len());
+        assert!(ErrorCode::ALL.iter().all(|code| code.summary().trim().len() > 10));
         assert!(names.iter().all(|name| name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')));
     }
 

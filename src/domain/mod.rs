@@ -21,6 +21,7 @@ pub mod opaque;
 pub mod page;
 mod paths;
 mod text;
+pub mod times;
 
 pub use action::{Action, ActionSalt, Actor, Digest, Proposal, action_digest, canonical_action};
 pub(crate) use canonical::Canonical;

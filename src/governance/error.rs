@@ -207,9 +207,11 @@ fn described(finding: &Diagnostic) -> String {
     at + &path + message
 }
 
-fn finding(finding: &Diagnostic) -> Finding {
-    let Diagnostic { file, line, column, path, message, code } = finding.clone();
-    Finding { file, line, column, path, message, code: code.as_str() }
+impl From<&Diagnostic> for Finding {
+    fn from(finding: &Diagnostic) -> Self {
+        let Diagnostic { file, line, column, path, message, code } = finding.clone();
+        Self { file, line, column, path, message, code: code.as_str() }
+    }
 }
 
 /// The first few tokens.
@@ -262,7 +264,7 @@ impl From<GovernanceError> for CallError {
             E::NotReportable { .. } => plain(ErrorCode::NotReportable),
             E::PolicyInvalid { field, errors } => {
                 let violations = errors.iter().map(|finding| Violation::new(*field, described(finding))).collect();
-                let findings = errors.iter().map(finding).collect();
+                let findings = errors.iter().map(Finding::from).collect();
                 Self { findings, ..plain(ErrorCode::PolicyInvalid).with_violations(violations) }
             }
             E::RevisionMismatch { actual, .. } => plain(ErrorCode::RevisionMismatch).with("actual", actual),
@@ -277,6 +279,12 @@ impl From<GovernanceError> for CallError {
                 CursorError::OtherLog { sequence } => plain(ErrorCode::OtherLog).with("sequence", sequence),
             },
         }
+    }
+}
+
+impl From<StoreError> for CallError {
+    fn from(error: StoreError) -> Self {
+        Self::from(&error)
     }
 }
 

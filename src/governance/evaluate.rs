@@ -7,6 +7,9 @@ use crate::domain::{Action, Actor, Caller, Check, Checker, Timestamp};
 use crate::policy::{Explanation, Question, Verdict};
 use std::sync::Arc;
 
+/// The most actions that a caller may evaluate in one call.
+pub const MAX_EVALUATIONS: usize = 1000;
+
 /// An action to evaluate.
 #[derive(Clone, Debug)]
 pub struct Hypothesis {

@@ -13,7 +13,7 @@ use super::masking::{Masking, Values};
 use super::write::{check_growth, on_disk, refused};
 use crate::approvals::{Queue, is_own, quota_key};
 use crate::audit::StoreError;
-use crate::audit::record::Event;
+use crate::audit::record::{DecisionRecord, Event};
 use crate::audit::row::Reported;
 use crate::domain::{
     ApprovalId, Caller, Checked, Clock, Decision, DecisionId, Mark, Marks, Outcome, ParamPath, Pointer, RecordId,
@@ -104,10 +104,24 @@ impl Governor {
         decision_id: DecisionId,
         report: Checked<Report>,
     ) -> Result<Option<RecordId>, GovernanceError> {
-        let now = self.clock.now();
         // The decision itself never changes, so it is read, and the report masked, before the job runs.
         let decision = self.own(caller, decision_id).await?.decision;
         let report = report.into_inner();
+        if decision.executes {
+            let (status, why) =
+                (report.status.as_str(), "the daemon runs this action and reports its result".to_owned());
+            return Err(GovernanceError::NotReportable { decision_id, status, why });
+        }
+        self.record_report(&decision, report).await
+    }
+
+    /// Records what came of an action.
+    pub(super) async fn record_report(
+        &self,
+        decision: &DecisionRecord,
+        report: Report,
+    ) -> Result<Option<RecordId>, GovernanceError> {
+        let (now, decision_id) = (self.clock.now(), decision.decision_id);
         let sent = report.data.as_ref().map_or(0, content_len) + report.error.len();
         // Of the report as it was sent: once the masked values are forgotten, the same report is masked otherwise.
         let key = self.secret.report_key(&canonical_json(&report)?);

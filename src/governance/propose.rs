@@ -57,13 +57,22 @@ impl Check for Propose {
 impl Governor {
     /// Decides a proposal. The decision is durable on the record before this returns.
     pub async fn propose(&self, caller: &Caller, ask: Checked<Propose>) -> Result<Decision, GovernanceError> {
-        let ask = ask.into_inner();
+        self.take_proposal(caller, ask.into_inner(), false).await
+    }
+
+    /// Decides a proposal that was checked. `executes` says whether the daemon runs the action when it is allowed.
+    pub(super) async fn take_proposal(
+        &self,
+        caller: &Caller,
+        ask: Propose,
+        executes: bool,
+    ) -> Result<Decision, GovernanceError> {
         let limit = self.settings.proposals_per_second;
         if Rate::per_second(limit).is_some_and(|rate| !self.pace.try_take(rate, self.clock.uptime())) {
             return Err(GovernanceError::RateLimited(limit));
         }
         let wait = ask.wait;
-        let decided = self.decide_now(caller, ask)?;
+        let decided = self.decide_now(caller, ask, executes)?;
         let (queue, held) = (Arc::clone(&self.queue), Arc::clone(&self.held));
         let (mut given, replayed, blocked) =
             match job::run(&self.store, move |tx| decided.write(tx, queue, held)).await? {
@@ -94,7 +103,7 @@ impl Governor {
 
     /// Decides, and prepares everything that needs no transaction.
     #[expect(clippy::too_many_lines, reason = "it puts one record together, member by member")]
-    fn decide_now(&self, caller: &Caller, ask: Propose) -> Result<Decided, GovernanceError> {
+    fn decide_now(&self, caller: &Caller, ask: Propose, executes: bool) -> Result<Decided, GovernanceError> {
         let Propose { proposal, idempotency_key, confirmation_token, .. } = ask;
         check_actor(caller, &proposal.actor.id)?;
         check_key(caller, idempotency_key.as_deref())?;
@@ -127,7 +136,7 @@ impl Governor {
             _ => None,
         };
         let idempotency = idempotency_key.map(|key| {
-            let hash = idempotency_hash(&identity, &key, confirmation_token.as_deref());
+            let hash = idempotency_hash(&identity, &key, confirmation_token.as_deref(), executes);
             Idempotency { key, hash }
         });
         let record = Arc::new(DecisionRecord {
@@ -152,6 +161,7 @@ impl Governor {
             approval_id,
             expires_at,
             trace_id: shown.trace_id,
+            executes,
         });
         let asked = Asked::new(Arc::clone(&record));
         let question = match approval_id {
@@ -252,10 +262,15 @@ fn check_key(caller: &Caller, key: Option<&str>) -> Result<(), GovernanceError> 
 }
 
 /// The scope of an idempotency key. Each caller has its own keys, and a proposal with a confirmation token has another
-/// key than the proposal before it.
-fn idempotency_hash(identity: &IdentityRecord, key: &str, token: Option<&str>) -> Digest {
+/// key than the proposal before it. So has an action that the daemon runs: no agent may take its ALLOW for its own.
+fn idempotency_hash(identity: &IdentityRecord, key: &str, token: Option<&str>, executes: bool) -> Digest {
     let caller = quota_key(identity);
-    let class = if caller.is_anonymous { "anonymous" } else { "subject" };
+    let class = match (executes, caller.is_anonymous) {
+        (false, true) => "anonymous",
+        (false, false) => "subject",
+        (true, true) => "execute anonymous",
+        (true, false) => "execute subject",
+    };
     // Each part has its length in front, so that parts cannot be confused.
     let (name, token) = (caller.name, token.unwrap_or_default());
     Digest::of(format!("{class} {}:{name} {}:{key} {token}", name.len(), key.len()).as_bytes())

@@ -6,11 +6,12 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, USER_AGENT};
 use http::{Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder};
@@ -21,6 +22,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 
+use super::resolve::Resolver;
 use crate::domain::is_loopback;
 use crate::watcher::read_bounded;
 
@@ -49,6 +51,14 @@ pub(crate) enum FetchError {
     /// This machine has no certificate authorities to trust.
     #[error("this machine has no certificate authorities for https ({0}): name a file of them")]
     NoAuthorities(io::Error),
+    /// There is no connection, so nothing was sent.
+    #[error("{url}: {why}")]
+    Connect {
+        /// The address.
+        url: Url,
+        /// The error of the transport, with its causes.
+        why: String,
+    },
     /// The connection failed.
     #[error("{url}: {why}")]
     Transport {
@@ -108,6 +118,16 @@ impl Url {
     }
 }
 
+impl Url {
+    /// The host and the port.
+    pub(crate) fn place(&self) -> (&str, u16) {
+        let host = self.0.host().unwrap_or_default();
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        let default = if self.0.scheme_str() == Some("https") { 443 } else { 80 };
+        (host, self.0.port_u16().unwrap_or(default))
+    }
+}
+
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -135,13 +155,22 @@ pub(crate) struct Answer {
 /// The HTTP client.
 #[derive(Clone, Debug)]
 pub(crate) struct Client {
-    http: legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    http: legacy::Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>,
 }
 
 impl Client {
     /// Trusts only the certificate authorities in this PEM file, or those of the machine if no file is given. Reads
     /// files, so it blocks the thread.
     pub(crate) fn new(authorities: Option<&Path>) -> Result<Self, FetchError> {
+        Self::resolving(authorities, Resolver::system())
+    }
+
+    /// The same, for one host at these addresses and for no other host.
+    pub(crate) fn pinned(authorities: Option<&Path>, addresses: Vec<SocketAddr>) -> Result<Self, FetchError> {
+        Self::resolving(authorities, Resolver::pinned(addresses))
+    }
+
+    fn resolving(authorities: Option<&Path>, resolver: Resolver) -> Result<Self, FetchError> {
         let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -150,15 +179,17 @@ impl Client {
             Some(path) => builder.with_root_certificates(read_authorities(path)?),
             None => builder.with_native_roots().map_err(FetchError::NoAuthorities)?,
         };
+        let mut http = HttpConnector::new_with_resolver(resolver);
+        http.enforce_http(false);
         let connector = HttpsConnectorBuilder::new().with_tls_config(tls.with_no_client_auth());
-        let connector = connector.https_or_http().enable_http1().build();
+        let connector = connector.https_or_http().enable_http1().wrap_connector(http);
         let http = legacy::Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
         Ok(Self { http })
     }
 
     /// Fetches the document at this address. Any status other than 200 is an error.
     pub(crate) async fn get(&self, url: &Url, bounds: Bounds) -> Result<Bytes, FetchError> {
-        let Answer { status, body } = self.send(Method::GET, url, None, Bytes::new(), bounds).await?;
+        let Answer { status, body } = self.send(Method::GET, url, &[], Bytes::new(), bounds).await?;
         match status {
             StatusCode::OK => Ok(body),
             status => Err(FetchError::Status { url: url.clone(), status }),
@@ -173,26 +204,40 @@ impl Client {
         body: Bytes,
         bounds: Bounds,
     ) -> Result<Answer, FetchError> {
-        self.send(Method::POST, url, Some(media_type), body, bounds).await
+        self.send(Method::POST, url, &[(CONTENT_TYPE, media_type)], body, bounds).await
+    }
+
+    /// Sends a document with these headers and returns the response, whatever its status.
+    pub(crate) async fn post_with(
+        &self,
+        url: &Url,
+        headers: &[(HeaderName, &str)],
+        body: Bytes,
+        bounds: Bounds,
+    ) -> Result<Answer, FetchError> {
+        self.send(Method::POST, url, headers, body, bounds).await
     }
 
     async fn send(
         &self,
         method: Method,
         url: &Url,
-        media_type: Option<&'static str>,
+        headers: &[(HeaderName, &str)],
         body: Bytes,
         Bounds { max_bytes, timeout }: Bounds,
     ) -> Result<Answer, FetchError> {
         let transport = |why| FetchError::Transport { url: url.clone(), why };
         let mut request = Request::builder().method(method).uri(url.0.clone()).header(ACCEPT, "*/*");
         request = request.header(USER_AGENT, concat!("aegis/", env!("CARGO_PKG_VERSION")));
-        if let Some(media_type) = media_type {
-            request = request.header(CONTENT_TYPE, media_type);
+        for (name, value) in headers {
+            request = request.header(name, *value);
         }
         let request = request.body(Full::new(body)).map_err(|error| transport(error.to_string()))?;
         let answer = async {
-            let answer = self.http.request(request).await.map_err(|error| transport(reasons(&error)))?;
+            let answer = self.http.request(request).await.map_err(|error| match reasons(&error) {
+                why if error.is_connect() => FetchError::Connect { url: url.clone(), why },
+                why => transport(why),
+            })?;
             let status = answer.status();
             let body = Limited::new(answer.into_body(), max_bytes).collect().await.map_err(|error| {
                 if error.is::<LengthLimitError>() {

@@ -35,8 +35,80 @@ pub fn required(route: Route<'_>) -> Access {
             Some((service, method)) => grpc(service, method),
             None => Access::Unknown,
         },
-        // No interface supports this yet.
-        Route::Http(..) => Access::Unknown,
+        Route::Http(method, path) => operation(method, path).map_or(Access::Unknown, |operation| operation.access),
+    }
+}
+
+/// An operation of the REST API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Operation {
+    /// Its HTTP method. What may be read with GET may be asked for with HEAD.
+    pub method: &'static str,
+    /// Its path. A step in braces stands for any one step that is not empty.
+    pub path: &'static str,
+    /// What it requires of its caller.
+    pub access: Access,
+}
+
+const fn open(method: &'static str, path: &'static str) -> Operation {
+    Operation { method, path, access: Access::Open }
+}
+
+const fn of(roles: &[Role], method: &'static str, path: &'static str) -> Operation {
+    Operation { method, path, access: Access::AnyOf(Roles::of(roles)) }
+}
+
+/// Every operation of the REST API.
+pub const OPERATIONS: &[Operation] = &[
+    open("GET", "/health"),
+    open("GET", "/openapi.json"),
+    open("GET", "/docs"),
+    of(&[Role::Agent, Role::Auditor, Role::Admin], "POST", "/api/v1/evaluate"),
+    of(&[Role::Agent], "POST", "/api/v1/execute"),
+    of(&[Role::Agent], "POST", "/api/v1/governance/propose"),
+    of(&[Role::Agent], "GET", "/api/v1/governance/decisions/{decision_id}"),
+    of(&[Role::Agent], "POST", "/api/v1/governance/decisions/{decision_id}/result"),
+    of(&[Role::Agent], "POST", "/api/v1/governance/decisions/{decision_id}/cancel"),
+    of(&[Role::Reviewer], "GET", "/api/v1/approvals"),
+    of(&[Role::Reviewer], "GET", "/api/v1/approvals/stream"),
+    of(&[Role::Reviewer], "GET", "/api/v1/approvals/{approval_id}"),
+    of(&[Role::Reviewer], "POST", "/api/v1/approvals/{approval_id}/approve"),
+    of(&[Role::Reviewer], "POST", "/api/v1/approvals/{approval_id}/deny"),
+    of(&[Role::Auditor], "GET", "/api/v1/audit"),
+    of(&[Role::Auditor], "GET", "/api/v1/audit/decisions"),
+    of(&[Role::Auditor], "GET", "/api/v1/audit/decisions/{id}"),
+    of(&[Role::Auditor], "GET", "/api/v1/audit/records"),
+    of(&[Role::Auditor], "GET", "/api/v1/stats"),
+    of(&[Role::Auditor], "GET", "/api/v1/log/checkpoint"),
+    of(&[Role::Auditor], "GET", "/api/v1/log/inclusion-proof"),
+    of(&[Role::Auditor], "GET", "/api/v1/log/consistency-proof"),
+    of(&[Role::Auditor, Role::Admin], "GET", "/api/v1/policy"),
+    of(&[Role::Admin], "PUT", "/api/v1/policy"),
+    of(&[Role::Auditor, Role::Admin], "POST", "/api/v1/policy/validate"),
+    of(&[Role::Auditor, Role::Admin], "GET", "/api/v1/tokens"),
+    of(&[Role::Admin], "POST", "/api/v1/tokens"),
+    of(&[Role::Admin], "DELETE", "/api/v1/tokens/{token}"),
+];
+
+/// The operation that this method has at this path.
+pub(crate) fn operation(method: &str, path: &str) -> Option<&'static Operation> {
+    let method = if method == "HEAD" { "GET" } else { method };
+    OPERATIONS.iter().find(|operation| operation.method == method && is_at(operation.path, path))
+}
+
+/// The methods of the operations at this path, for `Allow`.
+pub(crate) fn methods_at(path: &str) -> Vec<&'static str> {
+    OPERATIONS.iter().filter(|operation| is_at(operation.path, path)).map(|operation| operation.method).collect()
+}
+
+fn is_at(template: &str, path: &str) -> bool {
+    let (mut templates, mut steps) = (template.split('/'), path.split('/'));
+    loop {
+        match (templates.next(), steps.next()) {
+            (None, None) => return true,
+            (Some(template), Some(step)) if template == step || (template.starts_with('{') && !step.is_empty()) => {}
+            _ => return false,
+        }
     }
 }
 
@@ -85,6 +157,14 @@ pub(crate) fn role_required(identity: &Identity, allowed: Roles) -> CallError {
     CallError::new(ErrorCode::RoleRequired, message)
 }
 
+/// The roles that may ask for explanations, and evaluate at another time. Both can show the gaps of a policy.
+const EXPLAINS: Roles = Roles::of(&[Role::Auditor, Role::Admin]);
+
+/// Refuses a caller who may evaluate, but not ask why or for another time.
+pub(crate) fn check_explains(identity: &Identity) -> Result<(), CallError> {
+    if identity.roles.meets(EXPLAINS) { Ok(()) } else { Err(role_required(identity, EXPLAINS)) }
+}
+
 /// A method of the API has no row in the table.
 #[derive(Debug, thiserror::Error)]
 #[error("{0} has no row in the access table: add one in server::access")]
@@ -129,6 +209,23 @@ mod tests {
         for path in ["/aegis.v1.NewService/New", "/other.Service/Method", "/", "", "/health", "health", "//", "/a"] {
             assert_eq!(required(Route::Grpc(path)), Access::Unknown, "{path}");
         }
+        for (method, path) in [
+            ("GET", "/"),
+            ("GET", "health"),
+            ("GET", "/health/"),
+            ("GET", "//health"),
+            ("POST", "/health"),
+            ("OPTIONS", "/health"),
+            ("get", "/health"),
+            ("GET", "/api/v1/governance/decisions/"),
+            ("GET", "/api/v1/governance/decisions/a/b"),
+            ("DELETE", "/api/v1/policy"),
+        ] {
+            assert_eq!(required(Route::Http(method, path)), Access::Unknown, "{method} {path}");
+        }
+        assert_eq!(required(Route::Http("HEAD", "/health")), Access::Open);
+        assert_eq!(methods_at("/api/v1/policy"), ["GET", "PUT"]);
+        assert!(methods_at("/api/v1/policy/").is_empty());
         for path in methods() {
             let service = path.rsplit_once('/').unwrap().0;
             assert_eq!(required(Route::Grpc(&format!("{service}/NewMethod"))), Access::Unknown, "{service}");
@@ -143,6 +240,15 @@ mod tests {
         for path in methods() {
             let Access::AnyOf(roles) = required(Route::Grpc(&path)) else { continue };
             assert_eq!(roles.has(Role::Agent), path.starts_with("/aegis.v1.GovernanceService/"), "{path}");
+        }
+    }
+
+    #[test]
+    fn an_operation_stands_in_the_table_once() {
+        for (i, operation) in OPERATIONS.iter().enumerate() {
+            assert!(
+                OPERATIONS[..i].iter().all(|other| (other.method, other.path) != (operation.method, operation.path))
+            );
         }
     }
 

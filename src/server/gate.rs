@@ -9,18 +9,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use axum::Router;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, ORIGIN};
 use http::{HeaderValue, Request, Response, Version};
 use tonic::Status;
 use tonic::body::Body;
-use tower::Service;
+use tower::{Service, ServiceExt as _};
 use tracing::Instrument as _;
 
 use super::access::{self, Access, Route};
 use super::deadline::Deadline;
+use super::problem::{self, Failed};
 use super::receive::{Receiver, Shape};
 use super::standing::Standing;
-use super::{explain, problem, trace};
+use super::web::Hosts;
+use super::{explain, trace};
 use crate::auth::{Chain, Connection};
 use crate::domain::{CallError, Caller, ErrorCode, Roles};
 
@@ -64,13 +67,16 @@ pub(crate) struct GateKeeper {
     pub(crate) receiver: Receiver,
     /// How large a message may be: for those who sent a larger one.
     pub(crate) message_bytes: usize,
+    /// The names of this daemon.
+    pub(crate) hosts: Hosts,
 }
 
-/// The gRPC services behind the gate.
+/// The gRPC services and the REST API behind the gate.
 #[derive(Clone)]
 pub(crate) struct Gate<S> {
     keeper: Arc<GateKeeper>,
     grpc: S,
+    rest: Router,
 }
 
 /// The protocol of a call.
@@ -119,7 +125,7 @@ impl Protocol {
                 }
                 answer
             }
-            Self::Http => problem::response(&error),
+            Self::Http => problem::response(error),
         }
     }
 }
@@ -127,9 +133,13 @@ impl Protocol {
 impl GateKeeper {
     /// Admits the call and adds its [`Standing`] and its [`Deadline`] to the extensions, or refuses it.
     fn admit(&self, protocol: Protocol, request: &mut Request<Body>) -> Result<Deadline, CallError> {
-        if request.headers().contains_key(ORIGIN) {
-            let message = "a web page sent this call, and the daemon accepts none from web pages";
-            return Err(CallError::new(ErrorCode::CrossOrigin, message));
+        match protocol {
+            Protocol::Http => self.hosts.check(request)?,
+            Protocol::Grpc if request.headers().contains_key(ORIGIN) => {
+                let message = "a web page sent this call, and gRPC is not for web pages";
+                return Err(CallError::new(ErrorCode::CrossOrigin, message));
+            }
+            Protocol::Grpc => {}
         }
         let allowed = match access::required(protocol.route(request)) {
             Access::Open => Roles::NONE,
@@ -140,7 +150,11 @@ impl GateKeeper {
             let message = "the message is compressed (grpc-encoding), and the daemon reads no compression";
             return Err(CallError::new(ErrorCode::UnsupportedCompression, message));
         }
-        let Some(deadline) = Deadline::read(request.headers(), Instant::now()) else {
+        let deadline = match protocol {
+            Protocol::Http => Some(Deadline::default()),
+            Protocol::Grpc => Deadline::read(request.headers(), Instant::now()),
+        };
+        let Some(deadline) = deadline else {
             return Err(CallError::invalid_field(
                 "grpc-timeout",
                 "is at most eight digits and one of H, M, S, m, u, n",
@@ -172,8 +186,14 @@ impl GateKeeper {
         Ok(deadline)
     }
 
-    /// Checks each response: counts refusals by the services, and adds a reason to a status that has none.
-    fn dismiss(&self, answer: Response<Body>, open: bool) -> Response<Body> {
+    /// Checks each response: counts refusals by the services, and adds a reason to a status of gRPC that has none.
+    fn dismiss(&self, protocol: Protocol, answer: Response<Body>, open: bool) -> Response<Body> {
+        if protocol == Protocol::Http {
+            if let Some(Failed(code)) = answer.extensions().get() {
+                self.refusals.count(*code);
+            }
+            return answer;
+        }
         if Status::from_header_map(answer.headers()).is_some_and(|it| it.code() == tonic::Code::PermissionDenied) {
             self.refusals.count(ErrorCode::RoleRequired);
         }
@@ -194,7 +214,15 @@ fn unknown<B>(protocol: Protocol, request: &Request<B>) -> CallError {
         let message = "this is a gRPC method: send it as gRPC, with the content type application/grpc";
         return CallError::new(ErrorCode::UnsupportedContentType, message);
     }
-    CallError::new(ErrorCode::UnknownMethod, "there is no such method; reflection lists all methods")
+    if protocol == Protocol::Grpc {
+        return CallError::new(ErrorCode::UnknownMethod, "there is no such method; reflection lists all methods");
+    }
+    match access::methods_at(path).as_slice() {
+        [] => {
+            CallError::new(ErrorCode::UnknownMethod, "there is nothing at this path; `/openapi.json` lists all paths")
+        }
+        methods => problem::wrong_method(request.method(), methods),
+    }
 }
 
 /// The error for a call without a required credential.
@@ -207,9 +235,9 @@ fn credential_required(allowed: Roles) -> CallError {
 }
 
 impl<S> Gate<S> {
-    /// Puts the gate in front of these gRPC services.
-    pub(crate) fn new(keeper: GateKeeper, grpc: S) -> Self {
-        Self { keeper: Arc::new(keeper), grpc }
+    /// Puts the gate in front of these gRPC services and this REST API.
+    pub(crate) fn new(keeper: GateKeeper, grpc: S, rest: Router) -> Self {
+        Self { keeper: Arc::new(keeper), grpc, rest }
     }
 }
 
@@ -241,16 +269,17 @@ where
             }
         };
         let is_open = request.extensions().get::<Standing>().is_none();
-        let span = trace::request_span(&request);
+        let span = trace::request_span(protocol.route(&request), &request);
         // `grpc` was polled ready; its clone was not.
         let ready = self.grpc.clone();
         let mut grpc = std::mem::replace(&mut self.grpc, ready);
-        let keeper = Arc::clone(&self.keeper);
+        let (keeper, rest) = (Arc::clone(&self.keeper), self.rest.clone());
         let answering = async move {
             let shape = protocol.shape(&request);
             let answering = async {
                 match keeper.receiver.receive(request, shape).await {
-                    Ok(request) => grpc.call(request).await,
+                    Ok(request) if protocol == Protocol::Grpc => grpc.call(request).await,
+                    Ok(request) => rest.oneshot(request).await.map(|answer| answer.map(Body::new)),
                     Err(error) => Ok(protocol.refuse(error)),
                 }
             };
@@ -261,7 +290,7 @@ where
                     Ok(protocol.refuse(CallError::new(ErrorCode::DeadlineExceeded, message)))
                 })?,
             };
-            let answer = keeper.dismiss(answer, is_open);
+            let answer = keeper.dismiss(protocol, answer, is_open);
             Ok(match place {
                 Some(place) => place.until_sent(answer),
                 None => answer,

@@ -1,6 +1,7 @@
 //! Binds listeners and accepts connections.
 
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -154,7 +155,7 @@ where
             () = stop.cancelled() => return,
             accepted = accept_one(&bound) => accepted,
         };
-        let (socket, peer) = match accepted {
+        let (socket, peer, local) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 // Out of descriptors, typically: the pause lets some be given back.
@@ -178,7 +179,7 @@ where
             (None, Socket::Tcp(_)) if tls.is_some() => continue,
             (_, socket) => {
                 let silence = Silence::new(patience, stop.clone());
-                serve(Stream::new(socket, permit, silence), Connection::new(listener, peer, None));
+                serve(Stream::new(socket, permit, silence), Connection::new(listener, peer, None).at(local));
                 continue;
             }
         };
@@ -197,7 +198,7 @@ where
             };
             let shown = stream.get_ref().1.peer_certificates();
             let certificate = shown.map(|chain| ClientCertificate::read(chain.to_vec(), authorities));
-            let connection = Connection::new(listener, peer, certificate);
+            let connection = Connection::new(listener, peer, certificate).at(local);
             serve(Stream::new(Socket::Tls(Box::new(stream)), permit, Silence::new(patience, stop)), connection);
         });
     }
@@ -209,18 +210,19 @@ impl Stream {
     }
 }
 
-async fn accept_one(bound: &Bound) -> io::Result<(Socket, Peer)> {
+async fn accept_one(bound: &Bound) -> io::Result<(Socket, Peer, Option<IpAddr>)> {
     match bound {
         Bound::Tcp(listener) => {
             let (stream, peer) = listener.accept().await?;
             stream.set_nodelay(true)?;
-            Ok((Socket::Tcp(stream), Peer::Tcp(peer.ip())))
+            let local = stream.local_addr()?.ip();
+            Ok((Socket::Tcp(stream), Peer::Tcp(peer.ip()), Some(local)))
         }
         Bound::Unix { listener, .. } => {
             let (stream, _) = listener.accept().await?;
             let credentials = stream.peer_cred()?;
             let peer = Peer::Unix { uid: credentials.uid(), gid: credentials.gid() };
-            Ok((Socket::Unix(stream), peer))
+            Ok((Socket::Unix(stream), peer, None))
         }
     }
 }

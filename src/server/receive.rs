@@ -232,6 +232,10 @@ impl Arriving {
     async fn collect(mut self, body: Body) -> Result<Arrived, CallError> {
         let mut body = pin!(body);
         let mut waits = false;
+        // What HTTP announces is refused before it comes.
+        if self.shape == Shape::Bytes && body.size_hint().lower() > self.message_bytes as u64 {
+            return Err(too_large(self.message_bytes));
+        }
         // What comes in one piece is passed on as it is. Pieces are put together: a small one would hold the whole
         // buffer that it was read into.
         let (mut first, mut rest) = (Bytes::new(), Vec::new());

@@ -3,24 +3,32 @@
 use http::{HeaderMap, Request};
 use opentelemetry::global;
 use opentelemetry::propagation::Extractor;
-use tonic::metadata::MetadataMap;
 use tracing::{Span, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
+use super::access::{self, Route};
 use crate::domain::Decision;
 
 /// The header of W3C Trace Context.
 const TRACEPARENT: &str = "traceparent";
 
 /// The span of one call. Its level is below that of the log, so only an exporter of traces sees it.
-pub(crate) fn request_span<B>(request: &Request<B>) -> Span {
-    let method = request.uri().path().trim_start_matches('/');
+///
+/// A REST operation is named by its method and the template of its path, so that ids do not make names.
+pub(crate) fn request_span<B>(route: Route<'_>, request: &Request<B>) -> Span {
+    let (name, system) = match route {
+        Route::Grpc(path) => (path.trim_start_matches('/').to_owned(), Some("grpc")),
+        Route::Http(method, path) => {
+            let template = access::operation(method, path).map_or("?", |operation| operation.path);
+            (format!("{method} {template}"), None)
+        }
+    };
     let span = tracing::debug_span!(
         target: "aegis::call",
         "call",
-        otel.name = method,
+        otel.name = name,
         otel.kind = "server",
-        rpc.system = "grpc",
+        rpc.system = system,
         decision_id = field::Empty,
         outcome = field::Empty,
         matched_rule = field::Empty,
@@ -45,8 +53,8 @@ pub(crate) fn record_decision(decision: &Decision) {
 }
 
 /// The trace id that the caller sent, for the record: 32 hex digits, or empty.
-pub(crate) fn trace_id(metadata: &MetadataMap) -> String {
-    let header = metadata.get(TRACEPARENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+pub(crate) fn trace_id(headers: &HeaderMap) -> String {
+    let header = headers.get(TRACEPARENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
     match header.split('-').nth(1) {
         Some(id) if id.len() == 32 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) => id.to_owned(),
         _ => String::new(),
@@ -77,9 +85,9 @@ mod tests {
             ("00-short-b7ad6b7169203331-01", ""),
             ("", ""),
         ] {
-            let mut metadata = MetadataMap::new();
-            metadata.insert(TRACEPARENT, header.parse().unwrap());
-            assert_eq!(trace_id(&metadata), id);
+            let mut headers = HeaderMap::new();
+            headers.insert(TRACEPARENT, header.parse().unwrap());
+            assert_eq!(trace_id(&headers), id);
         }
     }
 }

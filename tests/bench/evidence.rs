@@ -76,6 +76,7 @@ fn draft(number: u64) -> Draft {
         approval_id: None,
         expires_at: None,
         trace_id: String::new(),
+        executes: false,
     };
     Draft::new(at, &decision, Opening { allowed_at: Some(at), ..Opening::default() }).expect("a decision")
 }

@@ -126,6 +126,7 @@ fn draft(start: Timestamp, number: u64) -> Draft {
         approval_id: None,
         expires_at: None,
         trace_id: String::new(),
+        executes: false,
     };
     let opening = Opening {
         allowed_at: Some(at),

@@ -16,8 +16,8 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::harness::{
-    AEGIS, Authority, Daemon, ISSUER, Setup, Signer, Verdict, as_nobody, connect, ended_by, knock, me, propose, reason,
-    sha256, stderr, text, unix, with_token,
+    AEGIS, Authority, Daemon, ISSUER, Setup, Signer, Verdict, as_nobody, connect, ended_by, knock, knock_rest, me,
+    propose, reason, sha256, stderr, text, unix, with_token,
 };
 
 /// The methods of the API, by what this test knows about each service: independent of the table that it tests.
@@ -35,6 +35,37 @@ fn api() -> Vec<(String, &'static str)> {
     let methods: Vec<_> = access::methods().into_iter().map(|path| (path.clone(), role(&path))).collect();
     assert!(methods.len() >= 16, "{methods:?}");
     methods
+}
+
+/// The operations of REST, by what this test knows about each: independent of the table that it tests.
+fn rest() -> Vec<(&'static str, String, &'static str)> {
+    let role = |method: &str, path: &str| match (method, path) {
+        ("GET", "/health" | "/openapi.json" | "/docs") => "",
+        ("POST", "/api/v1/evaluate") => "agent auditor admin",
+        ("POST", "/api/v1/execute") => "agent",
+        (_, path) if path.starts_with("/api/v1/governance/") => "agent",
+        (_, path) if path.starts_with("/api/v1/approvals") => "reviewer",
+        ("GET", "/api/v1/audit" | "/api/v1/stats") => "auditor",
+        ("GET", path) if path.starts_with("/api/v1/audit/") || path.starts_with("/api/v1/log/") => "auditor",
+        ("GET", "/api/v1/policy" | "/api/v1/tokens") | ("POST", "/api/v1/policy/validate") => "auditor admin",
+        ("PUT", "/api/v1/policy") => "admin",
+        (_, path) if path.starts_with("/api/v1/tokens") => "admin",
+        other => panic!("{other:?} is new: who may call it?"),
+    };
+    let operations: Vec<_> = access::OPERATIONS
+        .iter()
+        .map(|operation| {
+            let path = operation.path.split('/').map(|step| if step.starts_with('{') { "x" } else { step });
+            (operation.method, path.collect::<Vec<_>>().join("/"), role(operation.method, operation.path))
+        })
+        .collect();
+    assert!(operations.len() >= 10, "{operations:?}");
+    operations
+}
+
+/// What a caller is answered at an operation of REST.
+fn expected_rest(roles: &str, allowed: &str, otherwise: Verdict) -> Verdict {
+    if allowed.is_empty() { Ok(()) } else { expected(roles, allowed, otherwise) }
 }
 
 fn needs_credential() -> Verdict {
@@ -93,6 +124,17 @@ async fn every_method_by_every_way_of_calling() {
             }
             let answer = knock(&private, &method, &[]).await;
             assert_eq!(answer, expected(OPERATOR, allowed, needs_role()), "peer, {what}");
+        }
+        for (method, path, allowed) in rest() {
+            let what = format!("{method} {path} with {arguments:?}");
+            for channel in [&tcp, &uds] {
+                let answer = knock_rest(channel, method, &path, &[]).await;
+                assert_eq!(answer, expected_rest(anonymous, allowed, needs_credential()), "anonymous, {what}");
+                let answer = knock_rest(channel, method, &path, &[&bearer]).await;
+                assert_eq!(answer, expected_rest(OPERATOR, allowed, needs_role()), "by credential, {what}");
+            }
+            let answer = knock_rest(&private, method, &path, &[]).await;
+            assert_eq!(answer, expected_rest(OPERATOR, allowed, needs_role()), "peer, {what}");
         }
     }
 }
@@ -156,9 +198,15 @@ jwt:
                 assert_eq!(answer, expected(roles, allowed, otherwise), "{method} as {roles} by {way}");
                 checked += 1;
             }
+            for (method, path, allowed) in rest() {
+                let otherwise = if *way == "anonymous" { needs_credential() } else { needs_role() };
+                let answer = knock_rest(channel, method, &path, &header).await;
+                assert_eq!(answer, expected_rest(roles, allowed, otherwise), "{method} {path} as {roles} by {way}");
+                checked += 1;
+            }
         }
     }
-    assert_eq!(checked, api().len() * 8 * Role::ALL.len());
+    assert_eq!(checked, (api().len() + rest().len()) * 8 * Role::ALL.len());
 }
 
 #[tokio::test]
@@ -186,6 +234,13 @@ async fn a_bad_token_is_refused_everywhere_and_never_anonymous() {
                 for headers in bad {
                     let answer = knock(&channel, &method, headers).await;
                     assert_eq!(answer, bad_credential(), "{method} with {headers:?}");
+                }
+            }
+            for (method, path, allowed) in rest() {
+                for headers in bad {
+                    let answer = knock_rest(&channel, method, &path, headers).await;
+                    let expected = if allowed.is_empty() { Ok(()) } else { bad_credential() };
+                    assert_eq!(answer, expected, "{method} {path} with {headers:?}");
                 }
             }
         }

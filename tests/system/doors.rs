@@ -35,7 +35,7 @@ fn http1(method: &str, path: &str, headers: &str) -> String {
 #[tokio::test]
 async fn what_is_no_grpc_call_is_answered_in_the_words_of_http() {
     let daemon = Setup::new().start();
-    for path in ["/", "/health", "/api/v1/evaluate", "/aegis.v1.NewService/New"] {
+    for path in ["/", "/healthz", "/api/v1", "/aegis.v1.NewService/New"] {
         let (line, headers, problem) = ask(dial(&daemon), &http1("GET", path, ""));
         assert_eq!(line, "HTTP/1.1 404 Not Found", "{path}");
         assert!(headers.contains("content-type: application/problem+json"), "{headers}");

@@ -117,7 +117,8 @@ impl Reader {
         Ok(if is_same { Ok(sequence) } else { Err(CursorError::OtherLog { sequence }) })
     }
 
-    pub(super) fn leaf_after(&self, sequence: u64) -> Result<Digest, StoreError> {
+    /// The leaf hash of the record with this sequence number.
+    pub fn leaf_after(&self, sequence: u64) -> Result<Digest, StoreError> {
         sequence.checked_sub(1).map_or(Ok(NO_LEAF), |index| self.leaf_hash(index))
     }
 }

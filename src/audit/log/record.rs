@@ -349,6 +349,9 @@ pub struct DecisionRecord {
     /// The trace id of the call, or empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub trace_id: String,
+    /// Whether the daemon runs the action when it is allowed, and reports its result. The proposer reports nothing then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub executes: bool,
 }
 
 /// A reviewer's vote, as on the record.

@@ -40,6 +40,7 @@ pub(crate) fn redacted_decision(facts: &Facts, state: &RowState) -> DecisionReco
         approval_id: state.approval.as_ref().map(|approval| approval.approval_id),
         expires_at: state.approval.as_ref().map(|approval| approval.expires_at),
         trace_id: String::new(),
+        executes: false,
     }
 }
 

@@ -64,6 +64,7 @@ pub(crate) fn decision(number: u64) -> DecisionRecord {
         approval_id: None,
         expires_at: None,
         trace_id: String::new(),
+        executes: false,
     }
 }
 

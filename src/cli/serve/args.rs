@@ -4,6 +4,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use http::uri::Authority;
+
 use crate::auth::IdentitySource;
 use crate::auth::tls::{ClientCertificates, TlsFiles};
 use crate::cli::times;
@@ -13,6 +15,8 @@ use crate::domain::{JsonLimits, Timestamp};
 use crate::governance::{PolicySource, Settings};
 use crate::limits::{Amount, GrowthLimits};
 use crate::outbound::WitnessSource;
+use crate::outbound::executor::ExecutorSource;
+use crate::outbound::fetch::Url;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -98,6 +102,9 @@ pub(in crate::cli) struct ServeArgs {
     listen: ListenArgs,
 
     #[command(flatten)]
+    executor: ExecutorArgs,
+
+    #[command(flatten)]
     limits: LimitArgs,
 }
 
@@ -121,6 +128,11 @@ struct ListenArgs {
     /// is sent
     #[arg(long)]
     allow_plaintext: bool,
+
+    /// Answer REST requests for this host name too, beside `localhost` and the addresses that the daemon listens on. A
+    /// browser can be made to send others here. May be given several times
+    #[arg(long, value_name = "NAME", value_parser = host_name)]
+    allowed_host: Vec<String>,
 
     /// Serve probes (`/live`, `/ready`) and Prometheus (`/metrics`) here: IP:PORT or `off`
     /// [default: 127.0.0.1:9464, if it is free]
@@ -147,6 +159,29 @@ struct ListenArgs {
     /// Refuse callers without a credential; otherwise they are agents
     #[arg(long)]
     no_anonymous: bool,
+}
+
+/// Who runs the actions of `execute` (REST).
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Executor")]
+struct ExecutorArgs {
+    /// Run the actions of `POST /api/v1/execute` by sending each to this URL, with its decision: https, or http on this
+    /// machine. Its addresses are looked up once [default: run nothing, and answer `{"executed": true}`]
+    #[arg(long, value_name = "URL", value_parser = executor_url)]
+    executor_url: Option<Url>,
+
+    /// Give an action this long. One that has not ended by then has the result `unknown`
+    #[arg(long, value_name = "DURATION", value_parser = times::duration, default_value = "30s")]
+    executor_timeout: Duration,
+
+    /// Send an action again, up to three times, after a failed connection or a status of 429, 502, 503 or 504. Only for
+    /// an executor that runs one action for one `Idempotency-Key`
+    #[arg(long, requires = "executor_url")]
+    executor_idempotent: bool,
+
+    /// Check the executor's certificate with these authorities (PEM) [default: those of the machine]
+    #[arg(long, value_name = "FILE", requires = "executor_url")]
+    executor_ca: Option<PathBuf>,
 }
 
 /// The limits for one caller, or for all together.
@@ -261,7 +296,7 @@ enum Durability {
 impl ServeArgs {
     /// The configuration made from these flags.
     pub(super) fn config(&self, data_dir: &Path) -> Config {
-        let Self { listen, limits, .. } = self;
+        let Self { listen, limits, executor, .. } = self;
         Config {
             policy: if self.policy.is_empty() {
                 PolicySource::Starter
@@ -283,12 +318,19 @@ impl ServeArgs {
                 (false, false) => Anonymous::Agent,
             },
             identities: listen.identities(),
+            allowed_hosts: listen.allowed_host.clone(),
             allow_plaintext: listen.allow_plaintext,
             relaxed_durability: self.durability == Durability::Relaxed,
             disk_timeout: self.disk_timeout,
             retain: self.retain,
             confirm_clock: self.confirm_clock,
             witnesses: self.witness.clone(),
+            executor: executor.executor_url.clone().map(|url| ExecutorSource {
+                url,
+                timeout: executor.executor_timeout,
+                is_idempotent: executor.executor_idempotent,
+                authorities: executor.executor_ca.clone(),
+            }),
             governance: Settings {
                 pending: Amount { count: limits.pending, bytes: limits.pending_bytes },
                 pending_per_caller: Amount { count: limits.pending_per_caller, bytes: limits.pending_bytes_per_caller },
@@ -330,6 +372,18 @@ impl ListenArgs {
             clients: ClientCertificates::Required,
         });
         IdentitySource { file: self.auth.clone(), tls }
+    }
+}
+
+fn executor_url(text: &str) -> Result<Url, String> {
+    Url::parse(text).map_err(|error| error.to_string())
+}
+
+/// A name without a port.
+fn host_name(text: &str) -> Result<String, String> {
+    match text.parse::<Authority>() {
+        Ok(authority) if authority.as_str() == authority.host() && !text.is_empty() => Ok(text.to_owned()),
+        _ => Err("expected a host name without a port, for example aegis.example.com".to_owned()),
     }
 }
 

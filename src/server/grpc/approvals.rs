@@ -6,19 +6,16 @@ use tonic::{Request, Response, Status};
 
 use super::filters::missing;
 use super::request::{self, Reader};
-use super::streams::{HEARTBEAT, Messages, Over, Sink, Streams, stopping};
-use super::{caller, page, response, standing};
+use super::{Messages, caller, page, response, sending, standing};
 use crate::approvals::{Ended, Lagged, Pending, QueueEvent};
-use crate::audit::{ApprovalState, Order, Query, RowFilter, StoreError};
+use crate::audit::{ApprovalState, Order, RowFilter, StoreError};
 use crate::domain::page::PageTokens;
 use crate::domain::{ApprovalId, Caller, JsonLimits, QuestionStatus, Verdict};
-use crate::governance::{GovernanceError, Governor, Listed, Voted};
+use crate::governance::{AskedOnce, GovernanceError, Governor, Listed, Voted};
 use crate::proto::v1;
 use crate::proto::v1::approval_service_server::ApprovalService;
 use crate::proto::v1::stream_approvals_response::Event;
-
-/// How many earlier actions of the session a reviewer sees.
-const HISTORY: usize = 10;
+use crate::server::streams::{HEARTBEAT, Over, Sink, Streams, stopping};
 
 /// The service for reviewers.
 pub(crate) struct Approvals {
@@ -47,7 +44,7 @@ impl ApprovalService for Approvals {
         }
         let filter = reader.finish(filter)?;
         let governor = Arc::clone(&self.governor);
-        self.streams.open(standing, |sink| async move { watch(&governor, &filter, &sink).await })
+        Ok(sending(self.streams.open(standing, |sink| async move { watch(&governor, &filter, &sink).await })?))
     }
 
     async fn list_approvals(
@@ -83,9 +80,8 @@ impl ApprovalService for Approvals {
         };
         let approval = match self.recorded(id).await {
             Ok(approval) => approval,
-            Err(error) => Some(self.in_memory(id).ok_or(error)?),
+            Err(error) => self.in_memory(id).ok_or(error)?,
         };
-        let approval = approval.ok_or_else(|| Status::from(GovernanceError::NoApproval(id)))?;
         Ok(Response::new(v1::GetApprovalResponse { approval: Some(approval) }))
     }
 
@@ -184,28 +180,15 @@ impl Approvals {
     }
 
     /// An approval from the record, with the earlier actions of its session.
-    async fn recorded(&self, id: ApprovalId) -> Result<Option<v1::Approval>, StoreError> {
+    async fn recorded(&self, id: ApprovalId) -> Result<v1::Approval, GovernanceError> {
+        let AskedOnce { row, history } = self.governor.asked_once(id).await?;
         let (now, unreported_after) = (self.governor.now(), self.governor.unreported_after());
-        let unrecorded = Arc::clone(self.governor.unrecorded());
-        let found = self.governor.store().scan(move |reader| {
-            let Some(mut row) = reader.by_approval(id)? else { return Ok(None) };
-            unrecorded.amend(&mut row.state);
-            if row.decision.session_id.is_empty() {
-                return Ok(Some((row, Vec::new())));
-            }
-            let filter = RowFilter { session_id: Some(row.decision.session_id.clone()), ..RowFilter::default() };
-            let (order, after, limit) = (Order::NewestFirst, Some(row.row), HISTORY);
-            let query = Query { filter: &filter, order, after, limit, now, unreported_after };
-            let history = reader.rows(&query)?.rows;
-            Ok(Some((row, history)))
-        });
-        let Some((row, history)) = found.await? else { return Ok(None) };
-        let Some(mut approval) = response::recorded_approval(&row) else { return Ok(None) };
+        let mut approval = response::recorded_approval(&row).ok_or(GovernanceError::NoApproval(id))?;
         let earlier = history.iter();
         approval.history = earlier
             .map(|earlier| response::session_action(earlier, earlier.state.status(now, unreported_after)))
             .collect();
-        Ok(Some(self.with_presence(approval, id)))
+        Ok(self.with_presence(approval, id))
     }
 }
 

@@ -8,8 +8,7 @@ use tonic::{Request, Response, Status};
 use super::audit_stream::Feed;
 use super::filters::missing;
 use super::request::Reader;
-use super::streams::{Messages, Streams};
-use super::{page, response};
+use super::{Messages, page, response, sending};
 use crate::audit;
 use crate::audit::{Order, Stats, StoreError};
 use crate::domain::page::PageTokens;
@@ -19,6 +18,7 @@ use crate::outbound::witnesses::{WitnessState, Witnesses};
 use crate::proto::v1;
 use crate::proto::v1::audit_service_server::AuditService;
 use crate::proto::v1::get_inclusion_proof_request::Record as ProvedRecord;
+use crate::server::streams::Streams;
 
 /// The message for a request that chooses no record to prove.
 const NO_RECORD: &str = "choose the record: leaf_index, sequence or audit_ref";
@@ -51,7 +51,7 @@ impl AuditService for Audit {
     ) -> Result<Response<Self::StreamAuditStream>, Status> {
         let standing = super::standing(&request)?.clone();
         let feed = Feed::open(&self.governor, self.limits, request.into_inner()).await?;
-        self.streams.open(standing, |sink| async move { feed.run(&sink).await })
+        Ok(sending(self.streams.open(standing, |sink| async move { feed.run(&sink).await })?))
     }
 
     async fn get_decision(

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use super::request::Reader;
 use super::response;
-use super::streams::{HEARTBEAT, Over, Sink};
 use crate::audit::Order;
 use crate::audit::follow::{
     Batch, Followed, Follower, History, LogMark, Selection, StatusTime, StreamCursor, Until, View,
@@ -16,6 +15,7 @@ use crate::domain::{CallError, DecisionId, JsonLimits};
 use crate::governance::{GovernanceError, Governor};
 use crate::proto::v1;
 use crate::proto::v1::stream_audit_response::Event;
+use crate::server::streams::{HEARTBEAT, Over, Sink};
 
 /// The state of one client's stream.
 pub(crate) struct Feed {

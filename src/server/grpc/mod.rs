@@ -13,12 +13,15 @@ mod request;
 mod response;
 pub(crate) mod services;
 mod status;
-pub(crate) mod streams;
 
-use tonic::Request;
+use std::pin::Pin;
+
+use futures_util::{Stream, StreamExt as _};
+use tonic::{Request, Response, Status};
 
 use super::deadline::Deadline;
 use super::standing::Standing;
+use super::streams;
 use crate::domain::{CallError, Caller};
 
 /// The caller.
@@ -34,4 +37,12 @@ fn standing<T>(request: &Request<T>) -> Result<&Standing, CallError> {
 /// The deadline of the caller.
 fn deadline<T>(request: &Request<T>) -> Deadline {
     request.extensions().get().copied().unwrap_or_default()
+}
+
+/// The stream of responses, as tonic takes it.
+type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+/// The response that sends these messages.
+fn sending<T: 'static>(messages: streams::Messages<T>) -> Response<Messages<T>> {
+    Response::new(Box::pin(messages.map(|message| message.map_err(Status::from))))
 }

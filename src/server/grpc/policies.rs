@@ -5,14 +5,14 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use super::request::Reader;
-use super::streams::{HEARTBEAT, Messages, Over, Streams, stopping};
-use super::{caller, response, standing};
+use super::{Messages, caller, response, sending, standing};
 use crate::audit::StoredLayer;
 use crate::domain::{CallError, JsonLimits};
 use crate::governance::{Governor, PolicyUpdate, UpdateSource, UpdatedPolicy};
 use crate::policy::{MAX_LAYERS, Policy, Source};
 use crate::proto::v1;
 use crate::proto::v1::policy_service_server::PolicyService;
+use crate::server::streams::{HEARTBEAT, Over, Streams, stopping};
 
 /// The admin's side of the daemon.
 pub(crate) struct Policies {
@@ -123,7 +123,7 @@ impl PolicyService for Policies {
     ) -> Result<Response<Self::WatchPolicyStream>, Status> {
         let standing = standing(&request)?.clone();
         let governor = Arc::clone(&self.governor);
-        self.streams.open(standing, |sink| async move {
+        let messages = self.streams.open(standing, |sink| async move {
             let mut state = governor.generations().state();
             let mut told = None;
             loop {
@@ -147,6 +147,7 @@ impl PolicyService for Policies {
                     }
                 }
             }
-        })
+        })?;
+        Ok(sending(messages))
     }
 }

@@ -10,7 +10,6 @@ use super::audit::Audit;
 use super::governance::Governance;
 use super::health::{HealthChecks, Statuses};
 use super::policies::Policies;
-use super::streams::Streams;
 use crate::domain::JsonLimits;
 use crate::governance::{Governor, Notary};
 use crate::outbound::witnesses::Witnesses;
@@ -21,6 +20,7 @@ use crate::proto::v1::audit_service_server::AuditServiceServer;
 use crate::proto::v1::governance_service_server::GovernanceServiceServer;
 use crate::proto::v1::policy_service_server::PolicyServiceServer;
 use crate::proto::{FILE_DESCRIPTOR_SET, HEALTH_DESCRIPTOR_SET};
+use crate::server::streams::Streams;
 
 /// The shared parts of the services.
 pub(crate) struct Services {

@@ -184,6 +184,7 @@ impl Worker {
             approval_id: None,
             expires_at: None,
             trace_id: String::new(),
+            executes: false,
         }
     }
 

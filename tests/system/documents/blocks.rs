@@ -39,9 +39,10 @@ impl fmt::Display for Block {
 }
 
 impl Block {
-    /// The file that the first line names: `# policy.yaml`.
+    /// The file that the first line names: `# policy.yaml`, `// Main.java`.
     pub(super) fn file_name(&self) -> Option<&str> {
-        let name = self.text.lines().next()?.strip_prefix("# ")?;
+        let first = self.text.lines().next()?;
+        let name = first.strip_prefix("# ").or_else(|| first.strip_prefix("// "))?;
         let is_name = name.contains('.') && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-/".contains(c));
         is_name.then_some(name)
     }

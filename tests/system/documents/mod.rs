@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `console` | each `$` line runs in order, against the daemon that the document started ([`console`]) |
 //! | `yaml` | a policy must load without a warning; a first line `# NAME` writes it to that file for later commands |
+//! | `java` | a first line `// NAME` writes it to that file for later commands, which must run it |
 //! | `json` | must be JSON |
 //! | `python`, `ts`, `go` | the SDK's own tests run the blocks of its README ([`snippets`]) |
 //! | `text` | nothing: a drawing |
@@ -84,6 +85,11 @@ fn run(block: &Block, console: &mut Console) {
             Some(name) => console.write(name, &block.text),
             None => cookbook::must_be_valid(block),
         },
+        "java" => {
+            let name = block.file_name().unwrap_or_else(|| panic!("{block}: name its file in the first line"));
+            assert!(read(&block.document).contains(&format!("$ java {name}")), "{block}: nothing runs {name}");
+            console.write(name, &block.text);
+        }
         "json" => {
             let json: Result<serde_json::Value, _> = serde_json::from_str(&block.text);
             json.unwrap_or_else(|error| panic!("{block}: {error}"));

@@ -6,6 +6,7 @@ use std::process::Command;
 use aegis::domain::{CallError, ErrorCode};
 use aegis::policy::Code;
 use aegis::proto::v1;
+use aegis::server::access::{Access, OPERATIONS};
 use regex::Regex;
 use serde_json::Value;
 
@@ -254,4 +255,31 @@ async fn the_api_s_guide_says_who_may_call_what() {
             assert_eq!(may, roles.split(", ").any(|listed| listed == name), "{name}: {row}");
         }
     }
+}
+
+#[test]
+fn the_api_s_guide_names_every_operation_of_rest_and_who_may_call_it() {
+    let documented: Vec<_> = rows(API, "Operations")
+        .into_iter()
+        .map(|(name, row)| (name, row.split(" | ").nth(1).unwrap().to_owned()))
+        .collect();
+    let table: Vec<_> = OPERATIONS
+        .iter()
+        .map(|operation| {
+            let roles = match operation.access {
+                Access::AnyOf(roles) => roles.to_string(),
+                Access::Open | Access::Unknown => "everybody".to_owned(),
+            };
+            (format!("{} {}", operation.method, operation.path), roles)
+        })
+        .collect();
+    assert_eq!(documented, table);
+}
+
+#[test]
+fn the_api_s_guide_has_every_code_once_among_the_problems() {
+    let codes =
+        rows(API, "Problems").into_iter().flat_map(|(_, row)| found(r"`([A-Z_]{4,})`", &row)).collect::<Vec<_>>();
+    assert_eq!(codes.len(), codes.iter().collect::<BTreeSet<_>>().len(), "{codes:?}");
+    assert_eq!(codes.into_iter().collect::<BTreeSet<_>>(), names(API, "Reasons"));
 }

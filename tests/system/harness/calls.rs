@@ -67,6 +67,32 @@ pub(crate) async fn knock(channel: &Channel, method: &str, authorization: &[&[u8
     }
 }
 
+/// Calls an operation of REST with nothing in its body. Whatever it says about the request itself, it was let in.
+pub(crate) async fn knock_rest(channel: &Channel, method: &str, path: &str, authorization: &[&[u8]]) -> Verdict {
+    use http_body_util::BodyExt as _;
+    use tower::ServiceExt as _;
+
+    let mut request = http::Request::builder().method(method).uri(path);
+    for value in authorization {
+        request =
+            request.header(http::header::AUTHORIZATION, http::HeaderValue::from_bytes(value).expect("a header value"));
+    }
+    let request = request.body(tonic::body::Body::empty()).expect("a request");
+    let answer = channel.clone().oneshot(request).await.expect("the daemon answers");
+    let code = match answer.status().as_u16() {
+        401 => Code::Unauthenticated,
+        403 => Code::PermissionDenied,
+        status => {
+            let expected = [200, 202, 400, 404, 409];
+            assert!(expected.contains(&status), "{method} {path}: nothing in it is not answered with {status}");
+            return Ok(());
+        }
+    };
+    let body = answer.into_body().collect().await.expect("the answer arrives whole").to_bytes();
+    let problem: serde_json::Value = serde_json::from_slice(&body).expect("a problem document");
+    Err((code, problem["code"].as_str().expect("a code").to_owned()))
+}
+
 /// The status line and the body of a GET.
 pub(crate) fn get(url: &str) -> (String, String) {
     let (host, path) = url.strip_prefix("http://").and_then(|rest| rest.split_once('/')).expect("a URL");

@@ -7,6 +7,7 @@ mod key_server;
 mod ledger;
 mod people;
 mod programs;
+mod rest;
 mod shim;
 mod signer;
 mod small_disk;
@@ -15,7 +16,7 @@ mod wire;
 mod witness;
 
 pub(crate) use self::authority::{Authority, connect, replace, text};
-pub(crate) use self::calls::{Verdict, bare, call, get, knock, with_token};
+pub(crate) use self::calls::{Verdict, bare, call, get, knock, knock_rest, with_token};
 pub(crate) use self::daemon::{AEGIS, DEADLINE, Daemon, Setup, eventually, unix};
 pub(crate) use self::key_server::KeyServer;
 pub(crate) use self::ledger::{Ledger, whole_log};
@@ -24,6 +25,7 @@ pub(crate) use self::people::{
     pending, report, result_of, yes,
 };
 pub(crate) use self::programs::{as_nobody, grpcurl, interop, me, read_all, stderr, stdout};
+pub(crate) use self::rest::{Answered, Rest};
 pub(crate) use self::shim::Shim;
 pub(crate) use self::signer::{ISSUER, Signer, claims};
 pub(crate) use self::small_disk::SmallDisk;

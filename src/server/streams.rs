@@ -1,5 +1,5 @@
-//! Server streams. Their number and their buffers are bounded. A stream that breaks off always ends with an error
-//! status.
+//! Streams of answers, for every protocol. Their number and their buffers are bounded. A stream that breaks off always
+//! ends with an error.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,10 +9,9 @@ use futures_util::{Stream, StreamExt as _, stream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
-use tonic::{Response, Status};
 
+use super::standing::{Standing, credential_over};
 use crate::domain::{CallError, ErrorCode};
-use crate::server::standing::{Standing, credential_over};
 
 /// How many messages may wait for a slow client. When the buffer is full, the producer waits: each stream documents the
 /// effect.
@@ -21,8 +20,8 @@ const HELD_BACK: usize = 64;
 /// The time without a message after which a stream sends a heartbeat.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// The response stream.
-pub(crate) type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+/// The messages of a stream, and at the end why it broke off, if it did.
+pub(crate) type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, CallError>> + Send>>;
 
 /// The streams of one daemon.
 #[derive(Clone)]
@@ -36,11 +35,11 @@ pub(crate) struct Streams {
 pub(crate) enum Over {
     /// The client has gone.
     ClientGone,
-    /// The stream failed. The client gets this status.
-    Failed(Status),
+    /// The stream failed. The client gets this error.
+    Failed(CallError),
 }
 
-impl<E: Into<Status>> From<E> for Over {
+impl<E: Into<CallError>> From<E> for Over {
     fn from(error: E) -> Self {
         Self::Failed(error.into())
     }
@@ -51,14 +50,14 @@ fn not_serving() -> CallError {
     CallError::new(ErrorCode::NotServing, "the daemon is stopping: resume when it is back")
 }
 
-/// The status of a stream when the daemon stops.
+/// How a stream ends when the daemon stops.
 pub(crate) fn stopping() -> Over {
     Over::from(not_serving())
 }
 
 /// Sends the messages of a stream.
 #[derive(Debug)]
-pub(crate) struct Sink<T>(mpsc::Sender<Result<T, Status>>);
+pub(crate) struct Sink<T>(mpsc::Sender<Result<T, CallError>>);
 
 impl<T> Sink<T> {
     /// Sends a message; waits while the client is slow.
@@ -79,8 +78,8 @@ impl Streams {
     }
 
     /// Opens a stream that `produce` fills. The stream ends when `produce` returns, the client goes, the caller's
-    /// credential ends, or the daemon stops.
-    pub(crate) fn open<T, F, P>(&self, standing: Standing, produce: P) -> Result<Response<Messages<T>>, Status>
+    /// credential ends, or the daemon stops. It counts until the client has read all of it.
+    pub(crate) fn open<T, F, P>(&self, standing: Standing, produce: P) -> Result<Messages<T>, CallError>
     where
         T: Send + 'static,
         P: FnOnce(Sink<T>) -> F,
@@ -96,24 +95,26 @@ impl Streams {
         let stop = self.stop.clone();
         let over = standing.over();
         tokio::spawn(async move {
-            let _permit = permit;
             let last_word = tokio::select! {
-                () = stop.cancelled() => Some(not_serving().into()),
-                why = over => Some(credential_over(why).into()),
+                () = stop.cancelled() => Some(not_serving()),
+                why = over => Some(credential_over(why)),
                 over = producing => match over {
                     Ok(()) | Err(Over::ClientGone) => None,
-                    Err(Over::Failed(status)) => Some(status),
+                    Err(Over::Failed(error)) => Some(error),
                 },
             };
             // The send fails if the client has gone.
             let _ = end.send(last_word);
         });
-        // The final status has its own place after the buffer, so that a slow client still gets it.
+        // The last word has its own place after the buffer, so that a slow client still gets it.
         let last_word = stream::once(ended).filter_map(|last_word| {
-            let broken = |_| Some(CallError::internal("the stream broke off").into());
+            let broken = |_| Some(CallError::internal("the stream broke off"));
             std::future::ready(last_word.unwrap_or_else(broken).map(Err))
         });
-        let stream: Messages<T> = Box::pin(ReceiverStream::new(receiver).chain(last_word));
-        Ok(Response::new(stream))
+        let messages = ReceiverStream::new(receiver).chain(last_word).map(move |message| {
+            let _counts = &permit;
+            message
+        });
+        Ok(Box::pin(messages))
     }
 }
