@@ -13,4 +13,4 @@ export const ErrorReason = Object.freeze(
             .filter((name) => typeof name === "string" && name !== "UNSPECIFIED")
             .map((name) => [name, name]),
     ),
-) as { readonly [Reason in ErrorReason]: Reason };
+) as Readonly<Record<ErrorReason, ErrorReason>>;
