@@ -100,8 +100,8 @@ async fn the_last_part_of_the_disk_is_kept_for_people_and_callers_with_a_credent
     let mut retried = propose("read", "once");
     retried.idempotency_key = "4f0f8f4e-retried-below".to_owned();
     let first = ask(&mut agent, retried.clone()).await;
-    disk.fill_up_to(5 * MIB);
-    measured(&daemon, 5 * MIB).await;
+    disk.fill_up_to(3 * MIB);
+    measured(&daemon, 3 * MIB).await;
     assert_low(&agent.propose(propose("read", "tiny")).await.unwrap_err());
     // A retry writes nothing.
     assert_eq!(ask(&mut agent, retried).await.decision_id, first.decision_id);

@@ -141,9 +141,11 @@ impl History {
         if page.next.is_some() && limit > 0 {
             self.left = Left::Rows { filter, after: page.next, limit };
         }
+        // A row that came after the reading began is not of the past: a follower reads it.
         let items = page
             .rows
             .into_iter()
+            .filter(|row| row.state.sequence <= self.end)
             .map(|row| (if forwards { row.state.sequence } else { 0 }, Followed::Row(Box::new(row))));
         Ok(Batch { items: items.collect(), leaves })
     }

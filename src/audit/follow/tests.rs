@@ -247,6 +247,29 @@ async fn every_item_that_can_be_resumed_after_has_its_cursor() {
 }
 
 #[tokio::test]
+async fn a_row_that_came_after_the_history_began_is_left_to_the_follower() {
+    let (_directory, path) = place();
+    let store = Store::open(&path, options()).unwrap();
+    decide(&store, 0..2).await;
+    for order in [Order::OldestFirst, Order::NewestFirst] {
+        let view = View::Rows(RowFilter::default());
+        let mut history = History::begin(&store, Selection::Newest(view.clone(), None), order, time()).await.unwrap();
+        let before = history.end();
+        decide(&store, before..before + 1).await;
+        let mut seen = Vec::new();
+        while let Some(batch) = history.next().await.unwrap() {
+            seen.extend(batch.items.into_iter().map(|(_, item)| match item {
+                Followed::Row(row) => row.state.sequence,
+                other => panic!("not a row: {other:?}"),
+            }));
+        }
+        assert!(seen.iter().all(|sequence| *sequence <= before), "{seen:?} up to {before}");
+        let mut follower = Follower::after(&store, Until::Committed, before, view, time());
+        assert_eq!(ready(&mut follower).await.len(), 1);
+    }
+}
+
+#[tokio::test]
 async fn a_row_that_stops_matching_leaves_and_one_that_never_could_does_not() {
     let (_directory, path) = place();
     let store = Store::open(&path, options()).unwrap();
