@@ -149,8 +149,8 @@ impl Queue {
         self.add(pending, place);
     }
 
-    /// Removes a question that has ended, notifies every watcher and waiter, and returns its place. `None` if it was not
-    /// open.
+    /// Removes a question that has ended, notifies every watcher and waiter, and returns its place. `None` if it was
+    /// not open.
     pub fn end(&self, approval: ApprovalState) -> Option<Share> {
         let approval_id = approval.approval_id;
         let mut open = self.lock();

@@ -146,7 +146,7 @@ pub(crate) async fn run(
     tasks.wait().await;
     if let Err(error) = governor.record_unrecorded().await {
         let lost = *governor.unrecorded().count().borrow();
-        tracing::error!(%error, lost, "denials and revocations are not on the record: repeat them after the next start");
+        tracing::error!(%error, lost, "denials and revocations are not on the record: repeat them");
     }
     if let Err(error) = governor.stop().await {
         tracing::error!(%error, "cannot record the end of this run");

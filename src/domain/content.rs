@@ -4,8 +4,8 @@ use serde_json::{Map, Value};
 
 use super::Proposal;
 
-/// About how many bytes a value has on the wire at least, in any encoding: its names and texts without escapes, and a few
-/// bytes for each value.
+/// About how many bytes a value has on the wire at least, in any encoding: its names and texts without escapes, and a
+/// few bytes for each value.
 pub fn content_len(value: &Value) -> usize {
     let own = 2;
     own + match value {

@@ -1,9 +1,9 @@
 //! Jumps of the wall clock: noticed, recorded, and what retention must not take for age.
 //!
 //! A record is as old as the wall clock says, and a wall clock may be wrong. While the daemon runs, its uptime
-//! vouches for the time that passes: the two clocks are compared again and again. While it does not run, nothing does: a
-//! gap of a day and more between two runs may be a jump of the clock as well as a long stop. After such a gap, or such
-//! a jump, nothing is retired until an operator confirms the clock.
+//! vouches for the time that passes: the two clocks are compared again and again. While it does not run, nothing does:
+//! a gap of a day and more between two runs may be a jump of the clock as well as a long stop. After such a gap, or
+//! such a jump, nothing is retired until an operator confirms the clock.
 
 use std::time::Duration;
 

@@ -82,8 +82,8 @@ impl PolicyUpdate {
 impl Governor {
     /// Brings an admin's policy into force and writes it to the policy file.
     ///
-    /// Runs to its end even if the caller is gone, so that no file is written that is not in force, and a retry with the
-    /// request id receives the answer.
+    /// Runs to its end even if the caller is gone, so that no file is written that is not in force, and a retry with
+    /// the request id receives the answer.
     pub async fn update_policy(
         self: &Arc<Self>,
         caller: &Caller,

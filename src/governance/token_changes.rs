@@ -58,7 +58,8 @@ pub struct RevokedToken {
     pub token: StoredToken,
     /// When it was revoked.
     pub revoked_at: Timestamp,
-    /// Whether the revocation is on the record. Otherwise it is in force, and is recorded when the record can be written.
+    /// Whether the revocation is on the record. Otherwise it is in force, and is recorded when the record can be
+    /// written.
     #[serde(skip, default = "is_recorded")]
     pub is_recorded: bool,
 }

@@ -1,7 +1,7 @@
 //! Counts what a request holds before it is decoded.
 //!
-//! A value of two bytes takes dozens of bytes of memory once it is decoded. So a request with too many values is refused
-//! while it is still bytes. The descriptors say which fields hold messages; everything else is skipped.
+//! A value of two bytes takes dozens of bytes of memory once it is decoded. So a request with too many values is
+//! refused while it is still bytes. The descriptors say which fields hold messages; everything else is skipped.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;

@@ -172,8 +172,8 @@ impl<H: Host> Store<H> {
         self.shared.looks.look(look).await
     }
 
-    /// Reads the store at the start of a run, when nobody waits for an answer yet. Like [`Store::scan`], but it may take
-    /// [`AT_START`]: a daemon starts with any store that it could write.
+    /// Reads the store at the start of a run, when nobody waits for an answer yet. Like [`Store::scan`], but it may
+    /// take [`AT_START`]: a daemon starts with any store that it could write.
     pub async fn scan_at_start<T, F>(&self, scan: F) -> Result<T, StoreError>
     where
         F: FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,

@@ -1,8 +1,8 @@
 //! Works on a configured file in bounded time.
 //!
 //! A file system that hangs (a mount whose server is gone) blocks every thread that uses it, and the program cannot
-//! interrupt that. So a separate thread does the work, and the caller waits for a bounded time. While that thread hangs,
-//! the same file is refused at once, and no second thread starts.
+//! interrupt that. So a separate thread does the work, and the caller waits for a bounded time. While that thread
+//! hangs, the same file is refused at once, and no second thread starts.
 
 use std::collections::BTreeSet;
 use std::io;

@@ -11,8 +11,8 @@ pub(crate) fn check_replaceable(path: &Path) -> io::Result<()> {
     in_time(path, "looked at", |path| replaceable(path).map(drop))
 }
 
-/// Replaces a file atomically: writes and syncs a new file, renames it over the old one, and syncs the directory. Blocks
-/// for some seconds at most. If that is not enough, the file may still be replaced later.
+/// Replaces a file atomically: writes and syncs a new file, renames it over the old one, and syncs the directory.
+/// Blocks for some seconds at most. If that is not enough, the file may still be replaced later.
 pub(crate) fn replace_bounded(path: &Path, bytes: Vec<u8>) -> io::Result<()> {
     in_time(path, "written", move |path| replace(path, &bytes))
 }

@@ -338,7 +338,8 @@ async fn a_body_that_is_sent_by_half_or_announces_too_much_is_answered_in_time()
         assert!(large.starts_with("HTTP/1.1 413 ") && large.contains("MESSAGE_TOO_LARGE"), "{large}");
         let text = "x".repeat(2000);
         let chunked = format!(
-            "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n7d0\r\n{text}\r\n0\r\n\r\n"
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+             Transfer-Encoding: chunked\r\n\r\n7d0\r\n{text}\r\n0\r\n\r\n"
         );
         let chunked = raw(&daemon, &chunked);
         assert!(chunked.starts_with("HTTP/1.1 413 "), "{chunked}");

@@ -321,8 +321,8 @@ pub struct DecisionRecord {
     /// secret key nobody can guess values.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub masked_digests: BTreeMap<ParamPath, Digest>,
-    /// Where each placeholder stands. Text that looks like a placeholder and has no mark was sent so. Older records have
-    /// no marks.
+    /// Where each placeholder stands. Text that looks like a placeholder and has no mark was sent so. Older records
+    /// have no marks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub marks: Vec<Mark>,
     /// The answer.
@@ -349,7 +349,8 @@ pub struct DecisionRecord {
     /// The trace id of the call, or empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub trace_id: String,
-    /// Whether the daemon runs the action when it is allowed, and reports its result. The proposer reports nothing then.
+    /// Whether the daemon runs the action when it is allowed, and reports its result. The proposer reports nothing
+    /// then.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub executes: bool,
 }

@@ -214,7 +214,8 @@ struct LimitArgs {
     proposals_per_second: u32,
 
     /// Limit what callers may write when less than this percentage of the record's disk is free, and fewer bytes than
-    /// `--low-disk-bytes`: each caller may write a share, and all callers without a credential together one. 0 is no limit
+    /// `--low-disk-bytes`: each caller may write a share, and all callers without a credential together one. 0 is no
+    /// limit
     #[arg(long, value_name = "PERCENT", default_value_t = 20, value_parser = clap::value_parser!(u8).range(..=100))]
     low_disk_percent: u8,
 

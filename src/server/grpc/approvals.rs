@@ -251,8 +251,8 @@ async fn show(
     Ok(matches.then(|| v1::Approval { caller_waiting, ..response::approval(pending, &decision, state) }))
 }
 
-/// A question that has ended, if it may match. If the store cannot be read, it has only the head of a large one: a denial
-/// that is not on the record yet is told all the same.
+/// A question that has ended, if it may match. If the store cannot be read, it has only the head of a large one: a
+/// denial that is not on the record yet is told all the same.
 async fn show_ended(governor: &Governor, filter: &RowFilter, ended: &Ended) -> Option<v1::Approval> {
     match show(governor, filter, &ended.pending, &ended.approval).await {
         Ok(shown) => shown,

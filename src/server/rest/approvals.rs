@@ -296,9 +296,9 @@ async fn vote(api: &Api, call: &Call, verdict: Verdict) -> Answer {
 
 /// Stream approvals
 ///
-/// Server-sent events: a `pending` for each pending approval, then `snapshot_complete`, then every change: `pending` for
-/// a new approval, `ended` for one that ended. After `lagged` a new snapshot follows. With `Last-Event-ID` the stream
-/// first says what ended meanwhile. A stream that breaks off ends with `problem`.
+/// Server-sent events: a `pending` for each pending approval, then `snapshot_complete`, then every change: `pending`
+/// for a new approval, `ended` for one that ended. After `lagged` a new snapshot follows. With `Last-Event-ID` the
+/// stream first says what ended meanwhile. A stream that breaks off ends with `problem`.
 #[utoipa::path(
     get, path = "/api/v1/approvals/stream", tag = "approvals", operation_id = "streamApprovals", params(ApprovalQuery),
     responses(

@@ -95,8 +95,8 @@ pub(super) struct AuditRow {
 
 /// Query the audit log
 ///
-/// The newest `limit` rows that match, the oldest of them first. Sent while it is read, so it may be as long as the log.
-/// An answer that ends before its last bracket broke off.
+/// The newest `limit` rows that match, the oldest of them first. Sent while it is read, so it may be as long as the
+/// log. An answer that ends before its last bracket broke off.
 #[utoipa::path(
     get, path = "/api/v1/audit", tag = "audit", operation_id = "audit", params(RowQuery),
     responses(

@@ -34,7 +34,8 @@ pub(super) fn page(document: &Value) -> Page {
     let mut html = Html::default();
     html.put(&format!(
         "<!doctype html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>Aegis API</title>\
-         <meta name=\"viewport\" content=\"width=device-width\"><style>{STYLE}</style></head>\n<body>\n<h1>Aegis API</h1>\n"
+         <meta name=\"viewport\" content=\"width=device-width\"><style>{STYLE}</style></head>\n\
+         <body>\n<h1>Aegis API</h1>\n"
     ));
     html.prose(text(&document["info"]["description"]));
     html.put("<p>As a document for programs: <a href=\"/openapi.json\">/openapi.json</a> (OpenAPI 3.1).</p>\n");

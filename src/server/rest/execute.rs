@@ -162,8 +162,8 @@ pub(super) enum ExecutionList {
 
 /// Execute actions
 ///
-/// Takes one action or several the whole way: decision, approval by a person where the policy asks for it, execution and
-/// record. Answers when the result is known. After `wait` it answers 202 with the decision, and the action goes on:
+/// Takes one action or several the whole way: decision, approval by a person where the policy asks for it, execution
+/// and record. Answers when the result is known. After `wait` it answers 202 with the decision, and the action goes on:
 /// `GET /api/v1/governance/decisions/{decision_id}?wait=60s` says what became of it. A blocked action is answered with
 /// 200 and the status `blocked`. An action runs at most once for each decision. Send an `idempotency_key`, and repeat
 /// the request with the same key after a broken connection: it is one action.

@@ -44,7 +44,11 @@ macro_rules! filtered {
 
         impl $name {
             /// The shared part of the filter. What is read is taken out.
-            fn filter(&mut self, now: crate::domain::Timestamp, limits: crate::domain::JsonLimits) -> Result<crate::audit::RowFilter, crate::domain::CallError> {
+            fn filter(
+                &mut self,
+                now: crate::domain::Timestamp,
+                limits: crate::domain::JsonLimits,
+            ) -> Result<crate::audit::RowFilter, crate::domain::CallError> {
                 let take = std::mem::take::<String>;
                 super::filter::Shared {
                     session_id: take(&mut self.session_id),

@@ -123,7 +123,7 @@ pub(super) struct AuditRecord {
 #[utoipa::path(
     get, path = "/api/v1/audit/records", tag = "audit", operation_id = "exportRecords", params(RecordQuery),
     responses(
-        (status = 200, description = "The records, a line each", body = AuditRecord, content_type = "application/jsonl"),
+        (status = 200, description = "A line each", body = AuditRecord, content_type = "application/jsonl"),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     ),
 )]

@@ -63,8 +63,8 @@ pub(super) fn beginning() -> OpenApi {
         .title("Aegis")
         .version(env!("CARGO_PKG_VERSION"))
         .description(Some(
-            "`sudo` for AI agents: every action is checked against a policy, a person is asked when the policy says so, \
-             and every step is on a tamper-evident record first.",
+            "`sudo` for AI agents: every action is checked against a policy, a person is asked when the policy says \
+             so, and every step is on a tamper-evident record first.",
         ))
         .license(Some(LicenseBuilder::new().name("MIT").identifier(Some("MIT")).build()));
     let tags = [

@@ -65,8 +65,8 @@ pub(super) struct ProposalContext {
 
 /// Propose an action
 ///
-/// Asks whether an action may run. All four outcomes are answered with 200: a denial is an answer, not an error. Run the
-/// action on `ALLOW` and on nothing else, and report its result.
+/// Asks whether an action may run. All four outcomes are answered with 200: a denial is an answer, not an error. Run
+/// the action on `ALLOW` and on nothing else, and report its result.
 #[utoipa::path(
     post, path = "/api/v1/governance/propose", tag = "proposals", operation_id = "propose",
     request_body = ProposeRequest,
@@ -204,7 +204,8 @@ pub(super) struct Cancellation {
 ///
 /// Withdraws a proposal that waits for a reviewer or a confirmation. Safe to repeat.
 #[utoipa::path(
-    post, path = "/api/v1/governance/decisions/{decision_id}/cancel", tag = "proposals", operation_id = "cancelProposal",
+    post, path = "/api/v1/governance/decisions/{decision_id}/cancel",
+    tag = "proposals", operation_id = "cancelProposal",
     params(("decision_id" = String, Path, description = "The id of the decision: `dec_` and a UUID")),
     request_body = Cancellation,
     responses(

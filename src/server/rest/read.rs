@@ -185,7 +185,8 @@ mod tests {
 
     #[test]
     fn everything_that_is_wrong_is_said_at_once() {
-        let text = br#"{"name": 1, "count": 300, "nmae": "x", "items": [{"count": "1"}, {"name": "good"}, 5, {"name": null}]}"#;
+        let text = br#"{"name": 1, "count": 300, "nmae": "x",
+            "items": [{"count": "1"}, {"name": "good"}, 5, {"name": null}]}"#;
         let mut found = wrong(body::<Item>(text));
         found.sort();
         assert_eq!(found, ["count", "items[0].count", "items[2]", "items[3].name", "name", "nmae"]);

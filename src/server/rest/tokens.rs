@@ -136,7 +136,7 @@ pub(super) async fn create(State(api): State<Api>, call: Call) -> Answer {
 /// By its id, the beginning of its id, or the name of its holder. Safe to repeat.
 #[utoipa::path(
     delete, path = "/api/v1/tokens/{token}", tag = "tokens", operation_id = "revokeToken",
-    params(("token" = String, Path, description = "The token: its id, the beginning of its id, or the name of its holder")),
+    params(("token" = String, Path, description = "Its id, the beginning of its id, or its holder's name")),
     responses(
         (status = 200, description = "The token, which opens nothing any more", body = Token),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
