@@ -144,6 +144,12 @@ pub(crate) async fn run(
     }
     tasks.close();
     tasks.wait().await;
+    close_record(&config, &governor, &notary).await;
+    Ok(())
+}
+
+/// Records what is left to record, and closes the record.
+async fn close_record(config: &Config, governor: &Governor, notary: &Notary) {
     if let Err(error) = governor.record_unrecorded().await {
         let lost = *governor.unrecorded().count().borrow();
         tracing::error!(%error, lost, "denials and revocations are not on the record: repeat them");
@@ -151,9 +157,8 @@ pub(crate) async fn run(
     if let Err(error) = governor.stop().await {
         tracing::error!(%error, "cannot record the end of this run");
     }
-    witnesses::finish(&config.witnesses, &notary).await;
+    witnesses::finish(&config.witnesses, notary).await;
     governor.store().shutdown();
-    Ok(())
 }
 
 /// Opens the record and restores its state.

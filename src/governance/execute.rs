@@ -77,7 +77,7 @@ impl Executed {
         let status = match decision.code {
             _ if decision.result.is_some() => {
                 let result = decision.result.as_ref().map(|result| result.report.clone());
-                return Self { result, decision };
+                return Self { decision, result };
             }
             _ if decision.outcome == Outcome::Allow => {
                 let why =

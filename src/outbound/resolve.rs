@@ -47,7 +47,10 @@ impl Service<Name> for Resolver {
                 let found = resolver.call(name);
                 Box::pin(async move { Ok(found.await?.collect::<Vec<_>>().into_iter()) })
             }
-            Self::Pinned(addresses) => Box::pin(std::future::ready(Ok(addresses.to_vec().into_iter()))),
+            Self::Pinned(addresses) => {
+                let addresses = addresses.to_vec();
+                Box::pin(std::future::ready(Ok(addresses.into_iter())))
+            }
         }
     }
 }

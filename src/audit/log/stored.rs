@@ -43,6 +43,9 @@ impl StoredRecord {
         let leaf_hash = value.first_chunk::<LEAF_HASH_LEN>().map(|leaf| Digest(*leaf));
         let leaf_hash = leaf_hash.ok_or("a record is too short")?;
         if let Some(leaf_data) = leaf_data_of_redacted(value) {
+            if hash_leaf(&leaf_data.0) != leaf_hash {
+                return Err(format!("record {sequence} is redacted, and does not match its leaf hash"));
+            }
             return Ok(Self { sequence, leaf_hash, content: Content::Redacted { leaf_data } });
         }
         let record = Box::new(parse_record(sequence, value)?);
@@ -97,4 +100,22 @@ pub(crate) fn last_of(table: &impl ReadableTable<u64, Bytes>, what: &str) -> Res
         return Ok(last);
     }
     Err(StorageError::Corrupted(format!("there are {len} {what}, and the last one has the number {last}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redacted_record_in_which_a_bit_has_changed_is_an_error() {
+        let leaf_data = Digest::of(b"salt and payload");
+        let value = [hash_leaf(&leaf_data.0).0, leaf_data.0].concat();
+        assert!(StoredRecord::decode(7, &value).unwrap().is_intact());
+        for bit in 0..256 {
+            let mut damaged = value.clone();
+            let at = damaged.len() - 32 + bit / 8;
+            damaged[at] ^= 1 << (bit % 8);
+            assert!(StoredRecord::decode(7, &damaged).is_err(), "bit {bit}");
+        }
+    }
 }

@@ -164,6 +164,7 @@ struct ListenArgs {
 /// Who runs the actions of `execute` (REST).
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Executor")]
+#[expect(clippy::struct_field_names, reason = "they are the names of the flags")]
 struct ExecutorArgs {
     /// Run the actions of `POST /api/v1/execute` by sending each to this URL, with its decision: https, or http on this
     /// machine. Its addresses are looked up once [default: run nothing, and answer `{"executed": true}`]

@@ -206,7 +206,7 @@ pub(super) async fn list(State(api): State<Api>, call: Call) -> Answer {
     } else {
         let after = token.map(|token| tokens.number(&token)).transpose().map_err(GovernanceError::from)?;
         let listed = api.governor.rows(&filter, Order::OldestFirst, after, size).await?;
-        let shown = listed.entries.into_iter().filter_map(|(row, entry)| Some((row, Approval::recorded(entry).ok()?)));
+        let shown = listed.entries.into_iter().filter_map(|(row, entry)| Some((row, Approval::recorded(&entry).ok()?)));
         let page = pages::fitting(shown, listed.next)?;
         (page.entries, page.next.map(|row| tokens.after_number(row)))
     };
@@ -229,7 +229,7 @@ pub(super) async fn get(State(api): State<Api>, call: Call) -> Answer {
     let approval = match api.governor.asked_once(id).await {
         Ok(AskedOnce { row, history }) => {
             let history = history.into_iter().map(|row| SessionAction::of(row, &api.governor)).collect();
-            Approval { history, ..Approval::recorded(row)? }
+            Approval { history, ..Approval::recorded(&row)? }
         }
         Err(error) => Approval::in_memory(&api.governor, id).ok_or(error)?,
     };
@@ -289,7 +289,7 @@ async fn vote(api: &Api, call: &Call, verdict: Verdict) -> Answer {
             let approval = Approval::of(decision, &approval, pending.requested_at);
             Approval { caller_waiting, unrecorded: !is_recorded, ..approval }
         }
-        Voted::Before(row) => Approval::recorded(*row)?,
+        Voted::Before(row) => Approval::recorded(&row)?,
     };
     json(StatusCode::OK, &approval)
 }
@@ -326,7 +326,7 @@ pub(super) async fn stream(State(api): State<Api>, call: Call) -> Answer {
         watcher.run().await
     })?;
     // A stream has begun, so its status is sent already: an event says why it ends.
-    let events = events.map(|event| Ok::<_, std::convert::Infallible>(event.unwrap_or_else(|error| ended(error))));
+    let events = events.map(|event| Ok::<_, std::convert::Infallible>(event.unwrap_or_else(ended)));
     Ok(Sse::new(events).into_response())
 }
 
@@ -357,7 +357,7 @@ impl Watch<'_> {
             for (_, item) in batch.items {
                 let Followed::Row(row) = item else { continue };
                 if row.ending_kind().is_some() && self.filter.matches_decision(&row.decision, row.time) {
-                    self.say("ended", &Approval::recorded(*row)?).await?;
+                    self.say("ended", &Approval::recorded(&row)?).await?;
                 }
             }
         }
@@ -457,7 +457,7 @@ impl Approval {
     }
 
     /// A question of the record.
-    pub(super) fn recorded(row: AuditRow) -> Result<Self, CallError> {
+    pub(super) fn recorded(row: &AuditRow) -> Result<Self, CallError> {
         let state = row.state.approval.as_ref();
         let state = state.ok_or_else(|| CallError::internal("the decision has no approval"))?;
         let approval = Self::of(&row.decision, state, row.time);

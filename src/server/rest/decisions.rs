@@ -127,7 +127,7 @@ pub(super) async fn list(State(api): State<Api>, call: Call) -> Answer {
 pub(super) async fn get(State(api): State<Api>, call: Call) -> Answer {
     let (sought, text) = (call.id::<IdPrefix>("id")?, call.id::<String>("id")?);
     let Life { row, records } = api.governor.decision_life(sought, &text).await?;
-    let approval = row.state.approval.is_some().then(|| Approval::recorded(row.clone())).transpose()?;
+    let approval = row.state.approval.is_some().then(|| Approval::recorded(&row)).transpose()?;
     let records = records.into_iter().map(RecordReference::of).collect();
     json(StatusCode::OK, &DecisionLife { row: AuditRow::of(row, &api.governor), approval, records })
 }

@@ -108,7 +108,7 @@ pub(super) struct ExecuteSeveral {
 /// What to execute: one action, several, or a bare list of several.
 #[derive(ToSchema)]
 #[serde(untagged)]
-#[expect(dead_code, reason = "it describes what `Options` and `ExecuteAction` read")]
+#[expect(dead_code, clippy::large_enum_variant, reason = "it describes what `Options` and `ExecuteAction` read")]
 pub(super) enum ExecuteBody {
     One(ExecuteOne),
     Several(ExecuteSeveral),

@@ -303,7 +303,7 @@ pub(super) async fn inclusion_proof(State(api): State<Api>, call: Call) -> Answe
         Ok((leaf, reader.inclusion_proof(leaf_index, tree_size)?))
     });
     let (leaf_hash, hashes) = proved.await?;
-    let (leaf_hash, hashes) = (leaf_hash.to_string(), texts(hashes));
+    let (leaf_hash, hashes) = (leaf_hash.to_string(), texts(&hashes));
     json(StatusCode::OK, &InclusionProof { leaf_index, tree_size, leaf_hash, hashes })
 }
 
@@ -348,7 +348,7 @@ pub(super) async fn consistency_proof(State(api): State<Api>, call: Call) -> Ans
     }
     let store = api.governor.store();
     let hashes = store.scan(move |reader| reader.consistency_proof(first_tree_size, second_tree_size)).await?;
-    json(StatusCode::OK, &ConsistencyProof { first_tree_size, second_tree_size, hashes: texts(hashes) })
+    json(StatusCode::OK, &ConsistencyProof { first_tree_size, second_tree_size, hashes: texts(&hashes) })
 }
 
 /// The size of the requested tree, which must be on disk.
@@ -361,6 +361,6 @@ fn tree_size(api: &Api, field: &str, asked: Option<Number>) -> Result<u64, CallE
     }
 }
 
-fn texts(hashes: Vec<Digest>) -> Vec<String> {
+fn texts(hashes: &[Digest]) -> Vec<String> {
     hashes.iter().map(ToString::to_string).collect()
 }

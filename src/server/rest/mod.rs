@@ -4,6 +4,8 @@
 //! those of the protos but where the API is older (`words`); what is wrong with a request is said all at once (`read`,
 //! `fields`). The OpenAPI document is made from the handlers (`openapi`).
 
+#![expect(clippy::struct_field_names, reason = "members have the names that JSON has")]
+
 mod api;
 mod approvals;
 mod audit;

@@ -111,7 +111,7 @@ pub(super) fn finish(document: OpenApi) -> Value {
         let place = format!("/paths/{}/{}", operation.path.replace('/', "~1"), operation.method.to_lowercase());
         if let Some(found) = document.pointer_mut(&place) {
             let roles = match operation.access {
-                Access::AnyOf(roles) => roles.iter().map(|role| role.as_str()).collect(),
+                Access::AnyOf(roles) => roles.iter().map(crate::domain::Role::as_str).collect(),
                 Access::Open | Access::Unknown => Vec::new(),
             };
             found["x-aegis-roles"] = json!(roles);

@@ -225,12 +225,20 @@ mod tests {
         for status in domain::ResultStatus::ALL {
             assert_eq!(written(serde_json::to_value(ResultStatus::from(status)).unwrap()), status.as_str());
         }
-        use domain::Outcome as O;
-        for outcome in [O::Allow, O::Deny, O::Escalate, O::RequireConfirmation] {
+        for outcome in [
+            domain::Outcome::Allow,
+            domain::Outcome::Deny,
+            domain::Outcome::Escalate,
+            domain::Outcome::RequireConfirmation,
+        ] {
             assert_eq!(written(serde_json::to_value(Outcome::from(outcome)).unwrap()), outcome.as_str());
         }
-        use domain::EndingKind as E;
-        for kind in [E::Approved, E::Denied, E::Expired, E::Cancelled] {
+        for kind in [
+            domain::EndingKind::Approved,
+            domain::EndingKind::Denied,
+            domain::EndingKind::Expired,
+            domain::EndingKind::Cancelled,
+        ] {
             assert_eq!(written(serde_json::to_value(EndingKind::from(kind)).unwrap()), kind.as_str());
         }
     }
