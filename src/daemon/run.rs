@@ -91,11 +91,7 @@ pub(crate) async fn run(
         clock: Arc::clone(governor.clock()),
     };
     let (streams, limits) = (Streams::new(config.limits.streams, stop.clone()), config.limits.json);
-    let executor: Arc<dyn Executor> = match config.executor.clone() {
-        Some(source) => Arc::new(HttpExecutor::start(source).await?),
-        None => Arc::new(Noop),
-    };
-    let executions = Executions::start(Arc::clone(&governor), executor, limits);
+    let executions = Executions::start(Arc::clone(&governor), executor(&config).await?, limits);
     let rest = rest::router(rest::Services {
         governor: Arc::clone(&governor),
         notary: Arc::clone(&notary),
@@ -136,16 +132,25 @@ pub(crate) async fn run(
     stop.cancel();
     governor.queue().close();
     let (cut, ()) = tokio::join!(transport.finish(config.shutdown_grace), executions.finish(config.shutdown_grace));
-    if cut > 0 {
-        tracing::warn!(
-            connections = cut,
-            "calls were still under way at the end of the grace period: they are cut off"
-        );
-    }
+    say_cut(cut);
     tasks.close();
     tasks.wait().await;
     close_record(&config, &governor, &notary).await;
     Ok(())
+}
+
+/// What runs the actions of `execute`.
+async fn executor(config: &Config) -> Result<Arc<dyn Executor>, ServeError> {
+    Ok(match config.executor.clone() {
+        Some(source) => Arc::new(HttpExecutor::start(source).await?),
+        None => Arc::new(Noop),
+    })
+}
+
+fn say_cut(connections: usize) {
+    if connections > 0 {
+        tracing::warn!(connections, "calls were still under way at the end of the grace period: they are cut off");
+    }
 }
 
 /// Records what is left to record, and closes the record.

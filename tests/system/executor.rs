@@ -33,11 +33,11 @@ impl Executor {
         let url = format!("http://{}/run", listener.local_addr().unwrap());
         let (heard, go) = (Arc::<Mutex<Vec<_>>>::default(), Arc::new(Notify::new()));
         let answers: Vec<String> = answers.iter().map(ToString::to_string).collect();
-        let (hears, goes) = (Arc::clone(&heard), Arc::clone(&go));
+        let (notes, goes) = (Arc::clone(&heard), Arc::clone(&go));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (answers, hears, goes) = (answers.clone(), Arc::clone(&hears), Arc::clone(&goes));
-                tokio::spawn(async move { answer(stream, &answers, &hears, &goes).await });
+                let (answers, notes, goes) = (answers.clone(), Arc::clone(&notes), Arc::clone(&goes));
+                tokio::spawn(async move { answer(stream, &answers, &notes, &goes).await });
             }
         });
         Self { url, heard, go }
@@ -50,24 +50,24 @@ impl Executor {
 
 async fn answer(mut stream: TcpStream, answers: &[String], heard: &Mutex<Vec<(String, Value)>>, go: &Notify) {
     let mut request = Vec::new();
-    let (head, body) = loop {
+    let (preamble, body) = loop {
         let mut some = [0; 4096];
         let count = stream.read(&mut some).await.unwrap();
         request.extend_from_slice(&some[..count]);
         let text = String::from_utf8_lossy(&request);
-        if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let head = head.to_lowercase();
+        if let Some((preamble, body)) = text.split_once("\r\n\r\n") {
+            let preamble = preamble.to_lowercase();
             let length =
-                head.split("content-length: ").nth(1).unwrap().lines().next().unwrap().parse::<usize>().unwrap();
+                preamble.split("content-length: ").nth(1).unwrap().lines().next().unwrap().parse::<usize>().unwrap();
             if body.len() >= length {
-                break (head, serde_json::from_str(body).unwrap());
+                break (preamble, serde_json::from_str(body).unwrap());
             }
         }
         assert!(count > 0, "the request broke off");
     };
     let count = {
         let mut heard = heard.lock().unwrap();
-        heard.push((head, body));
+        heard.push((preamble, body));
         heard.len()
     };
     let answer = &answers[(count - 1).min(answers.len() - 1)];
@@ -98,9 +98,9 @@ async fn an_allowed_action_is_sent_whole_with_its_decision_and_its_result_is_rec
     let executed = answer.ok();
     assert_eq!((&executed["status"], &executed["data"]), (&json!("success"), &json!({"rows": [1, 2]})));
     let heard = executor.heard();
-    let (head, body) = &heard[0];
-    assert!(head.starts_with("post /run http/1.1"), "{head}");
-    assert!(head.contains(&format!("idempotency-key: {decision_id}")), "{head}");
+    let (preamble, body) = &heard[0];
+    assert!(preamble.starts_with("post /run http/1.1"), "{preamble}");
+    assert!(preamble.contains(&format!("idempotency-key: {decision_id}")), "{preamble}");
     assert_eq!(
         body["action"],
         json!({"type": "read", "target": "crm", "params": {"key": "secret-key", "n": 1}, "description": ""})
@@ -155,8 +155,8 @@ async fn an_idempotent_executor_is_asked_again_with_the_same_key() {
     let daemon = Setup::new().policy(POLICY).args(&arguments).start();
     let executed = Rest::of(&daemon).post("/api/v1/execute", json!({"action_type": "read"})).await.ok();
     assert_eq!(executed["status"], "success", "{executed}");
-    let key = |head: &str| head.lines().find(|line| line.starts_with("idempotency-key")).unwrap().to_owned();
-    let keys: Vec<_> = executor.heard().iter().map(|(head, _)| key(head)).collect();
+    let key = |preamble: &str| preamble.lines().find(|line| line.starts_with("idempotency-key")).unwrap().to_owned();
+    let keys: Vec<_> = executor.heard().iter().map(|(preamble, _)| key(preamble)).collect();
     assert!(keys.len() == 3 && keys.iter().all(|other| *other == keys[0]), "{keys:?}");
 }
 

@@ -122,7 +122,8 @@ impl Events {
                     value.unwrap_or_default().to_owned()
                 };
                 let found = (field("event"), field("id"), serde_json::from_str(&field("data")).unwrap_or_default());
-                self.text = rest.to_owned();
+                let rest = rest.to_owned();
+                self.text = rest;
                 if !found.0.is_empty() {
                     return found;
                 }
