@@ -7,7 +7,7 @@ const FRESH: char = '\u{e000}';
 
 impl Glob {
     /// Whether this glob matches every text that `other` matches. False if that cannot be shown.
-    pub(in crate::policy) fn contains(&self, other: &Self) -> bool {
+    pub(crate) fn contains(&self, other: &Self) -> bool {
         let (outer, inner) = (self.pieces(), other.pieces());
         // Row by row: `below[j]` says whether the rest of `outer` contains `inner[j..]`.
         let mut below: Vec<bool> = (0..=inner.len()).map(|j| j == inner.len()).collect();
@@ -28,7 +28,7 @@ impl Glob {
     }
 
     /// A text that this glob matches; `None` if it matches nothing, or if no text is found at once.
-    pub(in crate::policy) fn example(&self) -> Option<String> {
+    pub(crate) fn example(&self) -> Option<String> {
         self.pieces().into_iter().map(|piece| piece.map_or(Some(FRESH), Unit::member)).collect()
     }
 
