@@ -215,8 +215,14 @@ async fn watch(governor: &Governor, filter: &RowFilter, sink: &Sink<v1::StreamAp
                     let sent_at = Some(response::timestamp(governor.now()));
                     say(Event::Heartbeat(v1::Heartbeat { sent_at })).await?;
                 }
-                Ok(Some(Ok(QueueEvent::Added(pending) | QueueEvent::Changed(pending)))) => {
+                Ok(Some(Ok(QueueEvent::Added(pending)))) => {
                     if let Some(shown) = show(governor, filter, &pending, &pending.open_state()).await? {
+                        say(Event::Pending(shown)).await?;
+                    }
+                }
+                Ok(Some(Ok(QueueEvent::Changed(pending)))) => {
+                    // It is shown already. If a large one cannot be read now, only a change of who waits goes unsaid.
+                    if let Ok(Some(shown)) = show(governor, filter, &pending, &pending.open_state()).await {
                         say(Event::Pending(shown)).await?;
                     }
                 }

@@ -379,8 +379,14 @@ impl Watch<'_> {
                 };
                 match change {
                     Err(_) => self.sink.send(Event::default().comment("")).await?,
-                    Ok(Some(Ok(QueueEvent::Added(pending) | QueueEvent::Changed(pending)))) => {
+                    Ok(Some(Ok(QueueEvent::Added(pending)))) => {
                         self.show("pending", &pending, &pending.open_state()).await?;
+                    }
+                    Ok(Some(Ok(QueueEvent::Changed(pending)))) => {
+                        // It is shown already. If a large one cannot be read now, only a change of who waits goes unsaid.
+                        if self.governor.asked(&pending).await.is_ok() {
+                            self.show("pending", &pending, &pending.open_state()).await?;
+                        }
                     }
                     Ok(Some(Ok(QueueEvent::Ended(ended)))) => {
                         self.show_ended(&ended).await?;
