@@ -206,8 +206,9 @@ pub(super) async fn list(State(api): State<Api>, call: Call) -> Answer {
     } else {
         let after = token.map(|token| tokens.number(&token)).transpose().map_err(GovernanceError::from)?;
         let listed = api.governor.rows(&filter, Order::OldestFirst, after, size).await?;
-        let shown = listed.entries.into_iter().filter_map(|(row, entry)| Some((row, Approval::recorded(&entry).ok()?)));
-        let page = pages::fitting(shown, listed.next)?;
+        let shown: Result<Vec<_>, CallError> =
+            listed.entries.iter().map(|(row, entry)| Ok((*row, Approval::recorded(entry)?))).collect();
+        let page = pages::fitting(shown?, listed.next)?;
         (page.entries, page.next.map(|row| tokens.after_number(row)))
     };
     json(StatusCode::OK, &Approvals { approvals, next_page_token })
@@ -383,9 +384,11 @@ impl Watch<'_> {
                         self.show("pending", &pending, &pending.open_state()).await?;
                     }
                     Ok(Some(Ok(QueueEvent::Changed(pending)))) => {
-                        // It is shown already. If a large one cannot be read now, only a change of who waits goes unsaid.
-                        if self.governor.asked(&pending).await.is_ok() {
-                            self.show("pending", &pending, &pending.open_state()).await?;
+                        // It is shown already. If a large one cannot be read now, only who waits goes unsaid.
+                        if pending.may_match(self.filter)
+                            && let Ok(decision) = self.governor.asked(&pending).await
+                        {
+                            self.show_read("pending", &pending, &pending.open_state(), &decision).await?;
                         }
                     }
                     Ok(Some(Ok(QueueEvent::Ended(ended)))) => {
@@ -407,9 +410,19 @@ impl Watch<'_> {
             return Ok(false);
         }
         let decision = self.governor.asked(pending).await?;
-        let matches = self.filter.matches_decision(&decision, pending.requested_at);
+        self.show_read(name, pending, state, &decision).await
+    }
+
+    async fn show_read(
+        &self,
+        name: &str,
+        pending: &Pending,
+        state: &row::ApprovalState,
+        decision: &DecisionRecord,
+    ) -> Result<bool, Over> {
+        let matches = self.filter.matches_decision(decision, pending.requested_at);
         if matches {
-            let approval = Approval::of(&decision, state, pending.requested_at);
+            let approval = Approval::of(decision, state, pending.requested_at);
             self.say(name, &approval.with_presence(self.governor, pending.approval_id)).await?;
         }
         Ok(matches)
