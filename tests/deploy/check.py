@@ -6,20 +6,19 @@ one fault must be refused. tests/deploy/start.py runs what is rendered here.
 """
 
 import copy
-import json
 import pathlib
 import re
 import shutil
 import sys
 import tempfile
 
+import dashboard
 import yaml
 from promises import Refused, aegis, agent, check, require, template
 from rendered import BIN, DEPLOY, HERE, Failed, agent_chart, helm, run, scenarios
 
 OPERATING = (DEPLOY / "OPERATING.md").read_text(encoding="utf-8")
 RULES = DEPLOY / "prometheus" / "aegis.rules.yaml"
-DASHBOARD = DEPLOY / "grafana" / "aegis.json"
 
 
 def kubernetes():
@@ -236,23 +235,18 @@ def alerts():
     print(f"prometheus: {len(names)} alerts, {len(cases)} cases")
 
 
-def dashboard():
+def panels():
     """Every panel's query is PromQL over metrics that there are."""
-    panels = json.loads(DASHBOARD.read_text())["panels"]
-    require(len({panel["id"] for panel in panels}) == len(panels), "two panels have one id")
-    queries = [target["expr"] for panel in panels for target in panel["targets"]]
+    found = dashboard.panels()
+    require(len({panel["id"] for panel in found}) == len(found), "two panels have one id")
+    queries = [query for _, query in dashboard.queries("1m")]
     with tempfile.TemporaryDirectory() as directory:
         file = pathlib.Path(directory) / "panels.yaml"
-        rules = [{"record": f"panel:{i}", "expr": concrete(query)} for i, query in enumerate(queries)]
+        rules = [{"record": f"panel:{i}", "expr": query} for i, query in enumerate(queries)]
         file.write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}))
         run(BIN / "promtool", "check", "rules", file)
     known_metrics("\n".join(queries))
-    print(f"grafana: {len(panels)} panels, {len(queries)} queries")
-
-
-def concrete(query):
-    """A panel's query as Grafana sends it."""
-    return query.replace("$instance", ".*").replace("$__rate_interval", "1m")
+    print(f"grafana: {len(found)} panels, {len(queries)} queries")
 
 
 def known_metrics(text):
@@ -265,9 +259,7 @@ def known_metrics(text):
 def systemd():
     """The unit is exposed as little as systemd can say: below 2.0."""
     unit = DEPLOY / "systemd" / "aegis.service"
-    if shutil.which("systemd-analyze") is None:
-        print("systemd: not checked, there is no systemd-analyze")
-        return
+    require(shutil.which("systemd-analyze"), "systemd-analyze is not installed: install systemd")
     said = run("systemd-analyze", "security", "--offline=true", unit)
     exposure = float(re.search(r"Overall exposure level for aegis.service: ([\d.]+)", said)[1])
     require(exposure < 2.0, f"systemd: the exposure is {exposure}")
@@ -280,7 +272,7 @@ def main():
         kubernetes()
         charts()
         alerts()
-        dashboard()
+        panels()
     except (Refused, Failed) as error:
         sys.exit(f"error: {error}")
 

@@ -143,9 +143,7 @@ def scenarios():
         yield Scenario("kustomize/overlays/dev", kustomize(DEPLOY / "kustomize/overlays/dev"))
         yield Scenario("kustomize/overlays/prod", kustomize(DEPLOY / "kustomize/overlays/prod"), durable=True)
         yield Scenario("kustomize/sidecar on every workload", component(directory, "sidecar"))
-        yield Scenario(
-            "kustomize/sidecar-before-1.29", component(directory, "sidecar-before-1.29"), since="1.25"
-        )
+        yield Scenario("kustomize/sidecar-before-1.29", component(directory, "sidecar-before-1.29"), since="1.25")
         for kind in ("Deployment", "StatefulSet", "Job"):
             yield Scenario(f"helm/agent, {kind}", helm(agent, f"kind: {kind}"))
         yield Scenario("helm/agent, StatefulSet with claims", helm(agent, claim), durable=True)
