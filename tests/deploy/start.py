@@ -1,6 +1,6 @@
-"""Starts the daemon as each deployment of deploy/ would, tries to get past it as its agent (users.py), shows its figures
-to a real Prometheus (figures.py), and installs the Debian package (debian.py). Run by tests/run, with the python of
-target/tools/venv: `start.py AEGIS`.
+"""Starts the daemon as each deployment of deploy/ would, tries to get past it as its agent (users.py), shows its
+figures to a real Prometheus (figures.py), and installs the Debian package (debian.py). Run by tests/run, with the
+python of target/tools/venv: `start.py AEGIS`.
 
 The arguments, variables and probes are those that rendered.py renders. Three things differ, so that it runs anywhere:
 the volumes are directories here, the ports are picked, and the user is ours.
