@@ -50,6 +50,10 @@ fn rest() -> Vec<(&'static str, String, &'static str)> {
         ("GET", "/api/v1/policy" | "/api/v1/tokens") | ("POST", "/api/v1/policy/validate") => "auditor admin",
         ("PUT", "/api/v1/policy") => "admin",
         (_, path) if path.starts_with("/api/v1/tokens") => "admin",
+        ("GET", "/api/v1/identity") => EVERYBODY,
+        ("POST", "/api/v1/sign-in-codes") => OPERATOR,
+        ("POST", "/api/v1/sign-in-codes/exchange") | ("GET", "/" | "/console") => "",
+        ("GET", path) if path.starts_with("/console/") => "",
         other => panic!("{other:?} is new: who may call it?"),
     };
     let operations: Vec<_> = access::OPERATIONS

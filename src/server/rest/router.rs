@@ -11,7 +11,8 @@ use utoipa_axum::routes;
 
 use super::api::{Api, Services};
 use super::{
-    approvals, audit, call, decisions, docs, evaluate, execute, health, log, openapi, policy, proposals, tokens,
+    approvals, audit, call, decisions, docs, evaluate, execute, health, identity, log, openapi, policy, proposals,
+    tokens,
 };
 
 /// All operations, and the document that describes them.
@@ -63,4 +64,7 @@ pub(super) fn operations() -> OpenApiRouter<Api> {
         .routes(routes!(policy::validate))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
+        .routes(routes!(identity::get))
+        .routes(routes!(identity::create_code))
+        .routes(routes!(identity::exchange_code))
 }
