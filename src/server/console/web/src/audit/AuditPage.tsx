@@ -83,28 +83,28 @@ function Line(props: { row: Row }): JSX.Element {
     const { row } = props;
     return (
         <tr>
-            <td>
+            <td data-label="Time">
                 <a href={`#/decision/${row.decision_id}`}>
                     <Moment at={row.timestamp} />
                 </a>
             </td>
-            <td>
+            <td data-label="Action">
                 <Text text={row.action_type} />
                 <br />
                 <span class="muted">
                     <Text text={row.action_target} />
                 </span>
             </td>
-            <td>
+            <td data-label="Actor">
                 <Text text={row.actor_id} />
             </td>
-            <td>
+            <td data-label="Risk">
                 <Risk level={row.risk_level} />
             </td>
-            <td>
+            <td data-label="Rule">
                 <Text text={row.matched_rule} />
             </td>
-            <td>
+            <td data-label="Decision">
                 <State word={row.outcome} />
                 {row.human_decision && (
                     <>
@@ -121,7 +121,7 @@ function Line(props: { row: Row }): JSX.Element {
                     </>
                 )}
             </td>
-            <td>{row.result_status && <State word={row.result_status} />}</td>
+            <td data-label="Result">{row.result_status && <State word={row.result_status} />}</td>
         </tr>
     );
 }
@@ -161,7 +161,7 @@ export function AuditPage(): JSX.Element {
                 <span class="right">{rows.length} shown, newest first</span>
             </p>
             <div class="scroll card" tabIndex={0} role="group" aria-label="Decisions">
-                <table>
+                <table class="stack">
                     <thead>
                         <tr>
                             <th>Time</th>

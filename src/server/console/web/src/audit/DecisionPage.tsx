@@ -116,7 +116,7 @@ function Records(props: { decision: string; records: readonly RecordReference[] 
         <section class="card">
             <h2>Records</h2>
             <div class="scroll" tabIndex={0} role="group" aria-label="The records">
-                <table>
+                <table class="stack">
                     <thead>
                         <tr>
                             <th>Number</th>
@@ -128,10 +128,10 @@ function Records(props: { decision: string; records: readonly RecordReference[] 
                     <tbody>
                         {records.map(({ sequence, kind, recorded_at }) => (
                             <tr key={sequence}>
-                                <td>{sequence}</td>
-                                <td>{kind?.replaceAll("_", " ") ?? "redacted"}</td>
-                                <td>{recorded_at && <Moment at={recorded_at} />}</td>
-                                <td>
+                                <td data-label="Number">{sequence}</td>
+                                <td data-label="What">{kind?.replaceAll("_", " ") ?? "redacted"}</td>
+                                <td data-label="Time">{recorded_at && <Moment at={recorded_at} />}</td>
+                                <td data-label="Proof">
                                     {proof?.proved.includes(sequence) && <State word="proved" />}
                                     {proof?.wrong.includes(sequence) && <State word="not in the log" />}
                                 </td>

@@ -37,7 +37,7 @@ export function InForce(props: { policy: Policy }): JSX.Element {
                 </p>
             ))}
             <div class="scroll" tabIndex={0} role="group" aria-label="The rules">
-                <table>
+                <table class="stack">
                     <thead>
                         <tr>
                             <th>#</th>
@@ -52,15 +52,15 @@ export function InForce(props: { policy: Policy }): JSX.Element {
                     <tbody>
                         {policy.rules.map((rule, i) => (
                             <tr key={rule.name}>
-                                <td>{i + 1}</td>
-                                <td>{rule.name}</td>
-                                <td>
+                                <td data-label="#">{i + 1}</td>
+                                <td data-label="Rule">{rule.name}</td>
+                                <td data-label="Type">
                                     <code>{rule.match_type}</code>
                                 </td>
-                                <td>
+                                <td data-label="Target">
                                     <code>{rule.match_target}</code>
                                 </td>
-                                <td>
+                                <td data-label="Conditions">
                                     {Object.entries(rule.conditions).map(([name, condition]) => (
                                         <div key={name}>
                                             <code>
@@ -69,22 +69,24 @@ export function InForce(props: { policy: Policy }): JSX.Element {
                                         </div>
                                     ))}
                                 </td>
-                                <td>
+                                <td data-label="Risk">
                                     <Risk level={rule.risk_level ?? "medium"} />
                                 </td>
-                                <td>{rule.approval ?? "approve"}</td>
+                                <td data-label="Approval">{rule.approval ?? "approve"}</td>
                             </tr>
                         ))}
                         <tr>
-                            <td />
-                            <td class="muted">no rule matches</td>
-                            <td />
-                            <td />
-                            <td />
-                            <td>
+                            <td data-label="#" />
+                            <td data-label="Rule" class="muted">
+                                no rule matches
+                            </td>
+                            <td data-label="Type" />
+                            <td data-label="Target" />
+                            <td data-label="Conditions" />
+                            <td data-label="Risk">
                                 <Risk level={policy.default_risk_level ?? "medium"} />
                             </td>
-                            <td>{policy.default_approval ?? "approve"}</td>
+                            <td data-label="Approval">{policy.default_approval ?? "approve"}</td>
                         </tr>
                     </tbody>
                 </table>
