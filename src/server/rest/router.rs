@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 
 use super::api::{Api, Services};
 use super::{
-    approval_stream, approvals, audit, call, decisions, docs, evaluate, execute, health, log, openapi, policy,
+    approval_stream, approvals, audit, call, decisions, docs, evaluate, execute, health, identity, log, openapi, policy,
     proposals, redact, rotate, tokens,
 };
 
@@ -66,4 +66,7 @@ pub(super) fn operations() -> OpenApiRouter<Api> {
         .routes(routes!(policy::validate))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
+        .routes(routes!(identity::get))
+        .routes(routes!(identity::create_code))
+        .routes(routes!(identity::exchange_code))
 }
