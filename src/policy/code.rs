@@ -83,7 +83,7 @@ codes! {
         InvalidValue = "INVALID_VALUE",
         /// The value is given twice.
         DuplicateValue = "DUPLICATE_VALUE",
-        /// The glob cannot be compiled.
+        /// The glob cannot be compiled, or can match nothing.
         InvalidGlob = "INVALID_GLOB",
         /// The regular expression cannot be compiled, or finds everything.
         InvalidRegex = "INVALID_REGEX",

@@ -7,8 +7,8 @@
 //! 2. `read` makes rules of them, reporting every mistake at its place ([`Diagnostic`]);
 //! 3. `compiled` merges the layers and names the result by the hash of its normal form (`canonical`); `lint` checks
 //!    the whole for what is legal but probably not meant (each kind has a [`Code`]);
-//! 4. `index` finds the few rules worth trying for a [`Question`]; `rule`, `glob`, `condition`, `pattern`, `window`,
-//!    `value` and `lenient` say whether a rule matches, does not match, or may match (`truth`); the strictest rule
+//! 4. `index` finds the few rules worth trying for a [`Question`]; `rule`, `globs`, `target_path`, `condition`,
+//!    `pattern`, `shape`, `window`, `value` and `lenient` say whether a rule matches, does not match, or may match (`truth`); the strictest rule
 //!    that may match gives the [`Verdict`];
 //! 5. `explain` does the same slowly and says why, `mask` hides what a policy names, `secrets` hides what looks like a
 //!    secret, `schema` describes the format.
@@ -38,6 +38,7 @@ mod condition;
 mod diagnostic;
 mod explain;
 mod glob;
+mod globs;
 mod index;
 mod lenient;
 mod lint;
@@ -48,7 +49,10 @@ mod read;
 mod rule;
 mod schema;
 mod secrets;
+mod sets;
+mod shape;
 mod strict;
+mod target_path;
 mod truth;
 mod value;
 mod verdict;
@@ -60,16 +64,18 @@ pub const MAX_SOURCE_BYTES: usize = yaml::MAX_BYTES;
 
 pub use code::{Code, Severity};
 pub use compiled::{MAX_LAYERS, Policy, STARTER, Source};
-pub use condition::{Condition, Group, Test};
+pub use condition::{Condition, Group, Length, Test};
 pub use diagnostic::{Diagnostic, LoadErrors};
 pub use explain::{ConditionTrace, Explanation, Outcome, RuleTrace};
 pub use glob::Glob;
+pub use globs::Globs;
 pub use mask::{is_masked, mask, masked_characters};
 pub use pattern::Pattern;
 pub use question::Question;
 pub use rule::{DEFAULT_TIMEOUT, OnTimeout, Position, Rule};
 pub use schema::schema;
 pub use secrets::{Found, Secrets};
+pub use shape::Shape;
 pub use strict::{Step, StrictYaml};
 pub use truth::{Doubt, Why};
 pub use verdict::{DEFAULT_RULE, Verdict};
