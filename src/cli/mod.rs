@@ -47,6 +47,7 @@ mod schema;
 mod serve;
 mod simulate;
 mod stats;
+mod test;
 mod token;
 mod validate;
 mod version;
@@ -86,6 +87,7 @@ enum Command {
     Validate(validate::Args),
     Schema(schema::Args),
     Simulate(Box<simulate::Args>),
+    Test(test::Args),
     Serve(Box<serve::ServeArgs>),
     Propose(Box<propose::Args>),
     Evaluate(Box<evaluate::Args>),
@@ -119,6 +121,7 @@ impl Cli {
             Some(Command::Validate(args)) => validate::run(args),
             Some(Command::Schema(args)) => schema::run(args),
             Some(Command::Simulate(args)) => simulate::run(args),
+            Some(Command::Test(args)) => test::run(args),
             Some(Command::Serve(args)) => serve::run(args),
             Some(Command::Propose(args)) => propose::run(args),
             Some(Command::Evaluate(args)) => evaluate::run(args),

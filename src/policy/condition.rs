@@ -19,15 +19,16 @@
 //!
 //! - a comparison of anything but two numbers or two texts;
 //! - equality with a value that reads the same (`"5"` and 5), or of a scalar with a list or mapping that holds it;
-//! - `param_contains`, `param_starts` and `param_ends` of a text, if only a text inside a list or mapping contains it, or if the value is a number or a
-//!   boolean;
+//! - `param_contains`, `param_starts` and `param_ends` of a text, if only a text inside a list or mapping fits, or if
+//!   the value is a number or a boolean;
 //! - `param_contains` of anything else, if the value is a scalar;
 //! - `param_len` of a number or boolean, and of a list or mapping if something that it wraps has another answer;
 //! - a comparison with the caller, if the caller's name is not proved and the rule needs it, or if there are two names;
 //! - `param_matches`, if only a text inside a list or mapping matches, or if the value is a boolean;
 //! - every test of a value that was masked and is no longer known;
 //! - every test with a path that leads through anything but a mapping or null;
-//! - every test with a name that is both a literal key and a path, with different values.
+//! - every test with a name that is both a literal key and a path, with different values;
+//! - `param_schema`, if the value does not fit.
 //!
 //! Everything else is certain.
 

@@ -3,8 +3,8 @@
 //! Most globs contain a literal that every matching text must contain, usually at a fixed end. The index files each
 //! rule under one such literal of its type or target glob: the one that the fewest rules share. For a question, the
 //! type and the target each run once through an Aho-Corasick automaton of all filed literals. The rules filed under
-//! the literals found are tried in order, and rules without a literal are always tried. A rule with
-//! a list of globs is filed under one literal of each. The index only chooses which rules to try; whether a rule matches
+//! the literals found are tried in order, and rules without a literal are always tried. A rule with a
+//! list of globs is filed under one literal of each. The index only chooses which rules to try; whether a rule matches
 //! is up to the rule.
 //!
 //! The length of the literals bounds the size of an automaton, so they are cut to [`MAX_LITERAL`] bytes.

@@ -8,10 +8,10 @@
 //! 3. `compiled` merges the layers and names the result by the hash of its normal form (`canonical`); `lint` checks
 //!    the whole for what is legal but probably not meant (each kind has a [`Code`]);
 //! 4. `index` finds the few rules worth trying for a [`Question`]; `rule`, `globs`, `target_path`, `condition`,
-//!    `pattern`, `shape`, `window`, `value` and `lenient` say whether a rule matches, does not match, or may match (`truth`); the strictest rule
-//!    that may match gives the [`Verdict`];
+//!    `pattern`, `shape`, `window`, `value` and `lenient` say whether a rule matches, does not match, or may match
+//!    (`truth`); the strictest rule that may match gives the [`Verdict`];
 //! 5. `explain` does the same slowly and says why, `mask` hides what a policy names, `secrets` hides what looks like a
-//!    secret, `schema` describes the format.
+//!    secret, `coverage` counts what tests have tried, `schema` describes the format.
 //!
 //! ```
 //! use aegis::domain::{Action, Approval, Timestamp};
@@ -35,6 +35,7 @@ mod canonical;
 mod code;
 mod compiled;
 mod condition;
+mod coverage;
 mod diagnostic;
 mod explain;
 mod glob;
@@ -65,6 +66,7 @@ pub const MAX_SOURCE_BYTES: usize = yaml::MAX_BYTES;
 pub use code::{Code, Severity};
 pub use compiled::{MAX_LAYERS, Policy, STARTER, Source};
 pub use condition::{Condition, Group, Length, Test};
+pub use coverage::{Coverage, Uncovered};
 pub use diagnostic::{Diagnostic, LoadErrors};
 pub use explain::{ConditionTrace, Explanation, Outcome, RuleTrace};
 pub use glob::Glob;

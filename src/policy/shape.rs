@@ -258,7 +258,9 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(2048))]
 
         #[test]
-        fn a_value_fits_if_a_validator_of_json_schema_says_so(schema in schemas(), values in prop::collection::vec(values(), 8)) {
+        fn a_value_fits_if_a_validator_of_json_schema_says_so(
+            schema in schemas(), values in prop::collection::vec(values(), 8),
+        ) {
             let shape = shape(&schema);
             prop_assert!(shape.is_some(), "{} does not load", schema);
             let validator = jsonschema::draft202012::new(&schema).unwrap();

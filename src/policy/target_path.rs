@@ -440,7 +440,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_normal_form_is_its_own_and_never_leaves(target in "(/|http://h/|file:///)?([a.]{1,3}/|%2e|%2E|%41|é|~|/){0,8}") {
+        fn a_normal_form_is_its_own_and_never_leaves(
+            target in "(/|http://h/|file:///)?([a.]{1,3}/|%2e|%2E|%41|é|~|/){0,8}",
+        ) {
             if let Ok(read) = read(&target) {
                 for path in std::iter::once(&read.path).chain(&read.unescaped) {
                     prop_assert!(path.split('/').all(|segment| segment != ".." && segment != "."), "{}", path);
