@@ -411,11 +411,29 @@ fn help_and_version_go_to_stdout_with_exit_code_0() {
 fn the_help_of_every_command_has_examples() {
     let shell = Shell::new();
     let commands = "serve propose evaluate pending approve deny review audit stats policy healthcheck completions init \
-                    validate schema simulate test";
+                    validate schema simulate test lint";
     for command in commands.split_whitespace() {
         let run = shell.aegis(&[command, "--help"]).ends_with(0);
         assert!(run.stdout.contains("Examples:") && run.stdout.contains(&format!("aegis {command}")), "{run:#?}");
     }
+}
+
+#[test]
+fn lint_names_the_place_the_reason_and_a_fix() {
+    let shell = Shell::new();
+    shell.write("policy.yaml", "rules:\n  - {name: all, approval: auto}\n  - {name: late, match: {type: x}}\n");
+    let run = shell.aegis(&["lint", "policy.yaml"]).ends_with(3);
+    let expected = "policy.yaml:2:5: rule `all` is auto on `*`: every action that no rule before it names runs at once \
+                    [ALLOWS_EVERYTHING]\n  fix: name the types that may run alone, and let the default ask\n";
+    assert!(run.stdout.starts_with(expected) && run.stdout.ends_with("2 findings\n"), "{run:#?}");
+    let json = shell.aegis(&["lint", "policy.yaml", "--allow", "ALLOWS_EVERYTHING", "--format", "json"]).ends_with(3);
+    let findings = &json.json()["findings"];
+    assert_eq!((&findings[0]["code"], &findings[1]), (&json!("HIDDEN_RULE"), &Value::Null));
+    assert!(findings[0]["fix"].as_str().is_some_and(|fix| fix.starts_with("move the rule")), "{findings}");
+    shell.write("policy.yaml", POLICY);
+    assert_eq!(shell.aegis(&["lint", "policy.yaml"]).ends_with(0).stdout, "0 findings\n");
+    shell.write("policy.yaml", "rules: 5");
+    shell.aegis(&["lint", "policy.yaml"]).ends_with(1);
 }
 
 const SUITE: &str = "\

@@ -36,6 +36,7 @@ mod deny;
 mod evaluate;
 mod healthcheck;
 mod init;
+mod lint;
 #[cfg(test)]
 mod newer;
 mod pending;
@@ -85,6 +86,7 @@ pub struct Cli {
 enum Command {
     Init(init::Args),
     Validate(validate::Args),
+    Lint(lint::Args),
     Schema(schema::Args),
     Simulate(Box<simulate::Args>),
     Test(test::Args),
@@ -119,6 +121,7 @@ impl Cli {
             None => help(),
             Some(Command::Init(args)) => init::run(args),
             Some(Command::Validate(args)) => validate::run(args),
+            Some(Command::Lint(args)) => lint::run(args),
             Some(Command::Schema(args)) => schema::run(args),
             Some(Command::Simulate(args)) => simulate::run(args),
             Some(Command::Test(args)) => test::run(args),

@@ -6,7 +6,7 @@
 //! 1. `yaml` reads the text of a layer into values with positions, strictly and within bounds;
 //! 2. `read` makes rules of them, reporting every mistake at its place ([`Diagnostic`]);
 //! 3. `compiled` merges the layers and names the result by the hash of its normal form (`canonical`); `lint` checks
-//!    the whole for what is legal but probably not meant (each kind has a [`Code`]);
+//!    the whole for what is legal but probably not meant, and `advice` looks longer (each kind has a [`Code`]);
 //! 4. `index` finds the few rules worth trying for a [`Question`]; `rule`, `globs`, `target_path`, `condition`,
 //!    `pattern`, `shape`, `window`, `value` and `lenient` say whether a rule matches, does not match, or may match
 //!    (`truth`); the strictest rule that may match gives the [`Verdict`];
@@ -31,6 +31,7 @@
 //! assert_eq!(verdict.reason(), "rule `delete_block` blocks this action");
 //! ```
 
+mod advice;
 mod canonical;
 mod code;
 mod compiled;
@@ -63,6 +64,7 @@ mod yaml;
 /// How long the text of one layer may be, in bytes.
 pub const MAX_SOURCE_BYTES: usize = yaml::MAX_BYTES;
 
+pub use advice::{advise, fix};
 pub use code::{Code, Severity};
 pub use compiled::{MAX_LAYERS, Policy, STARTER, Source};
 pub use condition::{Condition, Group, Length, Test};

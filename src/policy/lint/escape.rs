@@ -50,7 +50,7 @@ pub(super) fn check(rules: &[Rule], report: &mut Report) {
 }
 
 /// The fixed path before the first `/*` of a glob, if a path can leave it. The root and a whole host do not count.
-fn root(glob: &str) -> Option<&str> {
+pub(in crate::policy) fn root(glob: &str) -> Option<&str> {
     let path_at = match glob.split_once("://") {
         Some((scheme, rest)) => scheme.len() + "://".len() + rest.find('/')?,
         None => 0,
