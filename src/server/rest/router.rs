@@ -11,8 +11,8 @@ use utoipa_axum::routes;
 
 use super::api::{Api, Services};
 use super::{
-    approval_stream, approvals, audit, call, decisions, docs, evaluate, execute, health, identity, log, openapi, policy,
-    proposals, redact, rotate, tokens,
+    approval_stream, approvals, audit, call, decisions, docs, evaluate, execute, health, identity, log, openapi,
+    policy, proposals, redact, rotate, tokens,
 };
 
 /// All operations, and the document that describes them.
