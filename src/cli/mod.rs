@@ -37,6 +37,7 @@ mod deny;
 mod evaluate;
 mod healthcheck;
 mod init;
+mod lint;
 #[cfg(test)]
 mod newer;
 mod pending;
@@ -48,6 +49,7 @@ mod schema;
 mod serve;
 mod simulate;
 mod stats;
+mod test;
 mod token;
 mod validate;
 mod version;
@@ -85,8 +87,10 @@ pub struct Cli {
 enum Command {
     Init(init::Args),
     Validate(validate::Args),
+    Lint(lint::Args),
     Schema(schema::Args),
     Simulate(Box<simulate::Args>),
+    Test(test::Args),
     Serve(Box<serve::ServeArgs>),
     Propose(Box<propose::Args>),
     Evaluate(Box<evaluate::Args>),
@@ -119,8 +123,10 @@ impl Cli {
             None => help(),
             Some(Command::Init(args)) => init::run(args),
             Some(Command::Validate(args)) => validate::run(args),
+            Some(Command::Lint(args)) => lint::run(args),
             Some(Command::Schema(args)) => schema::run(args),
             Some(Command::Simulate(args)) => simulate::run(args),
+            Some(Command::Test(args)) => test::run(args),
             Some(Command::Serve(args)) => serve::run(args),
             Some(Command::Propose(args)) => propose::run(args),
             Some(Command::Evaluate(args)) => evaluate::run(args),
