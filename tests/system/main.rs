@@ -13,6 +13,7 @@ mod bounds;
 mod callers;
 mod cli;
 mod clocks;
+mod console;
 mod crash;
 mod deployed;
 mod disk;
