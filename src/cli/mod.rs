@@ -32,6 +32,7 @@ mod words;
 mod approve;
 mod audit;
 mod completions;
+mod console;
 mod deny;
 mod evaluate;
 mod healthcheck;
@@ -97,6 +98,7 @@ enum Command {
     Approve(approve::Args),
     Deny(deny::Args),
     Review(review::Args),
+    Console(console::Args),
     Audit(Box<audit::Args>),
     Stats(stats::Args),
     Policy(policy::Args),
@@ -132,6 +134,7 @@ impl Cli {
             Some(Command::Approve(args)) => approve::run(args),
             Some(Command::Deny(args)) => deny::run(args),
             Some(Command::Review(args)) => review::run(args),
+            Some(Command::Console(args)) => console::run(args),
             Some(Command::Audit(args)) => audit::run(args),
             Some(Command::Stats(args)) => stats::run(args),
             Some(Command::Policy(args)) => policy::run(args),

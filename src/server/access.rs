@@ -77,17 +77,28 @@ pub const OPERATIONS: &[Operation] = &[
     of(&[Role::Auditor], "GET", "/api/v1/audit"),
     of(&[Role::Auditor], "GET", "/api/v1/audit/decisions"),
     of(&[Role::Auditor], "GET", "/api/v1/audit/decisions/{id}"),
+    of(&[Role::Admin], "POST", "/api/v1/audit/decisions/{id}/redact"),
     of(&[Role::Auditor], "GET", "/api/v1/audit/records"),
     of(&[Role::Auditor], "GET", "/api/v1/stats"),
     of(&[Role::Auditor], "GET", "/api/v1/log/checkpoint"),
     of(&[Role::Auditor], "GET", "/api/v1/log/inclusion-proof"),
     of(&[Role::Auditor], "GET", "/api/v1/log/consistency-proof"),
+    of(&[Role::Admin], "POST", "/api/v1/log/rotate-key"),
     of(&[Role::Auditor, Role::Admin], "GET", "/api/v1/policy"),
     of(&[Role::Admin], "PUT", "/api/v1/policy"),
     of(&[Role::Auditor, Role::Admin], "POST", "/api/v1/policy/validate"),
     of(&[Role::Auditor, Role::Admin], "GET", "/api/v1/tokens"),
     of(&[Role::Admin], "POST", "/api/v1/tokens"),
     of(&[Role::Admin], "DELETE", "/api/v1/tokens/{token}"),
+    of(&Role::ALL, "GET", "/api/v1/identity"),
+    of(&[Role::Reviewer, Role::Auditor, Role::Admin], "POST", "/api/v1/sign-in-codes"),
+    open("POST", "/api/v1/sign-in-codes/exchange"),
+    open("GET", "/"),
+    open("GET", "/console"),
+    open("GET", "/console/"),
+    open("GET", "/console/console.js"),
+    open("GET", "/console/console.css"),
+    open("GET", "/console/icon.svg"),
 ];
 
 /// The operation that this method has at this path.
@@ -210,7 +221,9 @@ mod tests {
             assert_eq!(required(Route::Grpc(path)), Access::Unknown, "{path}");
         }
         for (method, path) in [
-            ("GET", "/"),
+            ("GET", "//"),
+            ("GET", "/console/x"),
+            ("POST", "/console/"),
             ("GET", "health"),
             ("GET", "/health/"),
             ("GET", "//health"),
