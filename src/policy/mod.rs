@@ -48,6 +48,7 @@ mod mask;
 mod pattern;
 mod question;
 mod read;
+mod replay;
 mod rule;
 mod schema;
 mod secrets;

@@ -33,6 +33,7 @@ mod interop;
 mod jwt;
 mod lifetime;
 mod lookup;
+mod plan;
 mod presence;
 mod proposals;
 mod reload;
