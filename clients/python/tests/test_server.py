@@ -52,6 +52,8 @@ class Recorder(BaseExecutor):
             await self.going.wait()
         if action.params.get("fail"):
             raise RuntimeError("the crm is down")
+        if action.params.get("exit"):
+            raise SystemExit(1)
         return {"did": action.type, "count": 5}
 
 
@@ -333,6 +335,8 @@ async def test_guesses_do_not_lock_out_who_has_a_token(place: Path) -> None:
                 answers.append(code(await guesser.post("/api/v1/evaluate", json=action, headers=headers)))
             assert answers[0] == (401, "CREDENTIAL_INVALID")
             assert answers[-1] == (429, "TOO_MANY_FAILURES")
+            at_once = [guesser.get("/api/v1/policy", headers={"authorization": f"Bearer x{n}"}) for n in range(40)]
+            assert {answer.status_code for answer in await asyncio.gather(*at_once)} <= {401, 429}
             assert (await honest.post("/api/v1/execute", json=action)).status_code == 200
             assert (await honest.post("/api/v1/evaluate", json=action)).status_code == 200
 
@@ -469,6 +473,8 @@ async def test_a_failure_of_the_executor_is_a_result(place: Path) -> None:
         answer = await api.post("/api/v1/execute", json={"actions": actions})
         assert [item["status"] for item in answer.json()] == ["failed", "blocked", "success"]
         assert answer.json()[0]["error"] == "the crm is down"
+        ends = await api.post("/api/v1/execute", json={"action_type": "write", "params": {"exit": True}})
+        assert (ends.status_code, ends.json()["status"]) == (200, "failed")
         assert len((await api.post("/api/v1/execute", json=actions[2:])).json()) == 1, "a list of one"
 
 

@@ -80,11 +80,11 @@ def create_app(
         raise TypeError("`data_dir` is where the app's own sidecar keeps its files: it goes with a policy alone")
     if executor is not None and not isinstance(executor, BaseExecutor):
         raise TypeError(f"the executor is an `aegis.adapters.base.BaseExecutor`, not a {type(executor).__name__}")
-    file = None if policy_path is None else Path(policy_path)
+    file = None if policy_path is None else Path(policy_path).absolute()
     if file is not None and not file.is_file():
         raise FileNotFoundError(f"there is no policy file {file}")
     layers = () if policy is None else policy.layers
-    source = Source(file, layers, endpoint, None if data_dir is None else Path(data_dir), dev)
+    source = Source(file, layers, endpoint, None if data_dir is None else Path(data_dir).absolute(), dev)
     if audit_db_path is not None:
         _log.warning(
             "there is no database `%s` to write: the daemon keeps the record, in %s. Read it with GET /api/v1/audit or "

@@ -37,6 +37,9 @@ class _Budget:
     def take(self) -> None:
         self.left = max(0.0, self.refill() - 1.0)
 
+    def give_back(self) -> None:
+        self.left = min(self.burst, self.refill() + 1.0)
+
 
 class Attempts:
     """Counts wrong credentials."""
@@ -47,36 +50,57 @@ class Attempts:
         # The sidecar refills ten a second.
         self._all = _Budget.full(50.0, 5.0)
 
-    def check(self, token: str, peer: str) -> None:
-        """Refuses to try a token of a caller who had too many wrong ones."""
-        if _digest(token) in self._known:
-            return
-        budget = self._peers.get(_group(peer))
-        if self._all.refill() < 1.0 or (budget is not None and budget.refill() < 1.0):
-            why = "too many credentials were wrong: correct the credential, then retry"
-            raise Problem("TOO_MANY_FAILURES", 429, why, retry_after=1.0)
+    def begin(self, token: str, peer: str) -> Attempt:
+        """Tries a token. Until it is settled, it counts as a wrong one: guesses may come at once.
 
-    def settle(self, token: str, peer: str, *, right: bool) -> None:
-        """Counts how a token turned out."""
-        digest = _digest(token)
-        if right:
-            self._known[digest] = None
-            self._known.move_to_end(digest)
-            if len(self._known) > _KNOWN:
-                self._known.popitem(last=False)
-            return
-        self._known.pop(digest, None)
-        self._all.take()
+        Raises:
+            Problem: This caller, or all together, had too many wrong ones.
+        """
+        digest = hashlib.sha256(token.encode()).digest()
+        if digest in self._known:
+            return Attempt(self, digest, ())
         group = _group(peer)
         budget = self._peers.setdefault(group, _Budget.full(10.0, 1.0))
-        budget.take()
         self._peers.move_to_end(group)
         if len(self._peers) > _PEERS:
             self._peers.popitem(last=False)
+        budgets = (self._all, budget)
+        if any(budget.refill() < 1.0 for budget in budgets):
+            why = "too many credentials were wrong: correct the credential, then retry"
+            raise Problem("TOO_MANY_FAILURES", 429, why, retry_after=1.0)
+        for budget in budgets:
+            budget.take()
+        return Attempt(self, digest, budgets)
+
+    def learn(self, digest: bytes, *, right: bool) -> None:
+        """Remembers a token that was right; forgets one that is not any more."""
+        if not right:
+            self._known.pop(digest, None)
+            return
+        self._known[digest] = None
+        self._known.move_to_end(digest)
+        if len(self._known) > _KNOWN:
+            self._known.popitem(last=False)
 
 
-def _digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode()).digest()
+class Attempt:
+    """A token that a request shows."""
+
+    def __init__(self, attempts: Attempts, digest: bytes, taken: tuple[_Budget, ...]) -> None:
+        self._attempts, self._digest, self._taken = attempts, digest, taken
+
+    def settle(self, *, right: bool) -> None:
+        """Says how the token turned out."""
+        self._attempts.learn(self._digest, right=right)
+        if right:
+            self.close()
+        self._taken = ()
+
+    def close(self) -> None:
+        """Ends an attempt. One that nobody settled does not count."""
+        taken, self._taken = self._taken, ()
+        for budget in taken:
+            budget.give_back()
 
 
 def _group(peer: str) -> str:

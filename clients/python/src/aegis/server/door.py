@@ -14,12 +14,16 @@ from typing import TypeAlias
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from aegis.server.attempts import Attempts
 from aegis.server.problems import Problem
 
 _log = logging.getLogger("aegis.server")
 
 TOKEN = "aegis.token"  # noqa: S105
 """Where the scope has the token of the caller; None where nobody showed one."""
+
+ATTEMPT = "aegis.attempt"
+"""Where the scope has the `Attempt` of the token."""
 
 OPEN = frozenset({"/health", "/openapi.json", "/docs"})
 """What everybody may read, as with the daemon: they say nothing of any action."""
@@ -38,6 +42,7 @@ class Door:
 
     def __init__(self, app: ASGIApp, *, allowed_hosts: Collection[str], dev: bool) -> None:
         self._app, self._dev = app, dev
+        self._attempts = Attempts()
         self._allowed = {name.lower() for name in allowed_hosts}
         self._warned = False
 
@@ -46,14 +51,23 @@ class Door:
         if scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
             return
-        if scope["type"] == "http":
-            try:
-                self._check_page(scope)
-                scope[TOKEN] = self._token(scope)
-            except Problem as problem:
-                await problem.response()(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            self._check_page(scope)
+            scope[TOKEN] = token = self._token(scope)
+            client = scope.get("client")
+            attempt = None if token is None else self._attempts.begin(token, "" if client is None else client[0])
+        except Problem as problem:
+            await problem.response()(scope, receive, send)
+            return
+        scope[ATTEMPT] = attempt
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            if attempt is not None:
+                attempt.close()
 
     def _check_page(self, scope: Scope) -> None:
         """Refuses a request for another host, or one that a page of another site sent."""

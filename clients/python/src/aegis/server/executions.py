@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -41,6 +42,8 @@ AT_ONCE = 64
 """How many actions run at once; more wait for their turn."""
 MOST = 1_000
 """How many are under way at once, with those that wait for a reviewer."""
+MOST_OF_ONE = 250
+"""How many of them one token may have."""
 GRACE = 10.0
 """Seconds that actions may still run for when the app ends."""
 
@@ -68,6 +71,7 @@ class Executions:
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._started: set[asyncio.Task[Any]] = set()
+        self._by_token: Counter[str | None] = Counter()
         self._by_decision: dict[str, asyncio.Task[Result | None]] = {}
         self._by_key: dict[tuple[str | None, str], asyncio.Future[Decision]] = {}
         executor.attach(_CurrentCaller())
@@ -95,8 +99,9 @@ class Executions:
         if earlier is not None:
             # A request with the same key is being answered: what it got is known by then.
             await asyncio.wait({earlier})
-        if len(self._tasks) >= MOST:
-            why = f"{MOST} actions are under way: retry when some have ended"
+        if len(self._tasks) >= MOST or self._by_token[token] >= MOST_OF_ONE:
+            most = f"{MOST} actions are under way, or {MOST_OF_ONE} of this token"
+            why = f"{most}: retry when some have ended"
             raise Problem("TOO_MANY_PENDING_APPROVALS", 429, why, retry_after=1.0)
         decided: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
         claim = None if key is None else (token, key)
@@ -104,16 +109,21 @@ class Executions:
             self._by_key[claim] = decided
         task = asyncio.create_task(self._carry_out(token, order, action, decided))
         self._tasks.add(task)
-        task.add_done_callback(lambda task: self._forget(task, claim, decided))
+        self._by_token[token] += 1
+        task.add_done_callback(lambda task: self._forget(task, token, claim, decided))
         return Execution(await asyncio.shield(decided), task)
 
     def _forget(
         self,
         task: asyncio.Task[Result | None],
+        token: str | None,
         claim: tuple[str | None, str] | None,
         decided: asyncio.Future[Decision],
     ) -> None:
         self._tasks.discard(task)
+        self._by_token[token] -= 1
+        if self._by_token[token] == 0:
+            del self._by_token[token]
         self._started.discard(task)
         if claim is not None and self._by_key.get(claim) is decided:
             del self._by_key[claim]
@@ -176,7 +186,11 @@ class Executions:
 
         async def execute(action: Action) -> Any:
             async with self._turns:
-                return await self._executor.execute(action)
+                try:
+                    return await self._executor.execute(action)
+                except SystemExit as error:
+                    # One action does not end the server.
+                    raise RuntimeError(f"the executor wanted to end the process: {error}") from error
 
         return Work(execute, self._executor.verify, before=before)
 

@@ -17,10 +17,10 @@ from aegis.core.action import Action
 from aegis.core.errors import AegisError, FieldViolation, InvalidActionError
 from aegis.errors import ReportError
 from aegis.server import durations, orders, problems, words
-from aegis.server.attempts import Attempts
+from aegis.server.attempts import Attempt
 from aegis.server.body import Receiver, read_json
 from aegis.server.callers import Callers
-from aegis.server.door import TOKEN
+from aegis.server.door import ATTEMPT, TOKEN
 from aegis.server.executions import Execution, Executions
 from aegis.server.forward import Forwarded, sent, until_hung_up
 from aegis.server.orders import Order, Orders
@@ -34,13 +34,13 @@ class Operations:
 
     def __init__(self, callers: Callers, executions: Executions) -> None:
         self._callers, self._executions = callers, executions
-        self._attempts, self._receiver = Attempts(), Receiver()
+        self._receiver = Receiver()
 
     # --- Execute ---
 
     async def execute(self, request: Request) -> Response:
         """Takes actions the whole way, and answers with what became of them, or after `wait` with 202."""
-        token = self._tried(request)
+        token: str | None = request.scope[TOKEN]
         asked = orders.read(read_json(await self._receiver.receive(request)))
         pairs = self._prepared(asked)
         try:
@@ -56,7 +56,7 @@ class Operations:
             if isinstance(execution, BaseException):
                 raise execution
         executions = [execution for execution in begun if isinstance(execution, Execution)]
-        self._settled(request, 200)
+        settle(request, 200)
         await _ended(request, executions, asked.wait)
         return _answer(request, executions, is_list=asked.is_list)
 
@@ -78,13 +78,12 @@ class Operations:
     async def forward(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes a request on."""
         request = Request(scope, receive)
-        self._tried(request)
         body = await self._receiver.receive(request)
-        await Forwarded(self._callers, request, body, self._settled)(scope, receive, send)
+        await Forwarded(self._callers, request, body, settle)(scope, receive, send)
 
     async def decision(self, request: Request) -> Response:
         """Where a decision stands. Of an action that this app runs, it waits for the result."""
-        token = self._tried(request)
+        token: str | None = request.scope[TOKEN]
         task = self._executions.of(request.path_params["decision_id"])
         wait = _wait(request)
         query: bytes | None = None
@@ -96,38 +95,27 @@ class Operations:
             if answer.status_code == 200:
                 await until_hung_up(request, asyncio.ensure_future(asyncio.wait({task}, timeout=wait)))
                 query = b""
-        return Forwarded(self._callers, request, b"", self._settled, query=query)
+        return Forwarded(self._callers, request, b"", settle, query=query)
 
     async def report(self, request: Request) -> Response:
         """A report of an agent that runs its action itself. What this app runs, it reports."""
-        self._tried(request)
         if self._executions.of(request.path_params["decision_id"]) is not None:
             raise Problem("NOT_REPORTABLE", 409, "the server runs this action, and reports its result")
         body = await self._receiver.receive(request)
-        return Forwarded(self._callers, request, body, self._settled)
-
-    # --- Credentials ---
-
-    def _tried(self, request: Request) -> str | None:
-        token: str | None = request.scope[TOKEN]
-        if token is not None:
-            self._attempts.check(token, _peer(request))
-        return token
-
-    def _settled(self, request: Request, status: int) -> None:
-        token = request.scope[TOKEN]
-        # A daemon that does not answer, or asks for patience, has not looked at the token.
-        if token is not None and status not in {429, 503}:
-            self._attempts.settle(token, _peer(request), right=status != 401)
+        return Forwarded(self._callers, request, body, settle)
 
     def _refused(self, request: Request, error: AegisError, rename: Callable[[str], str]) -> Problem:
         problem = problems.of(error, rename)
-        self._settled(request, problem.status)
+        settle(request, problem.status)
         return problem
 
 
-def _peer(request: Request) -> str:
-    return request.client.host if request.client is not None else ""
+def settle(request: Request, status: int) -> None:
+    """Counts a token that turned out to be wrong, by the status of an answer."""
+    attempt: Attempt | None = request.scope[ATTEMPT]
+    # A daemon that does not answer, or asks for patience, has not looked at the token.
+    if attempt is not None and status not in {429, 503}:
+        attempt.settle(right=status != 401)
 
 
 def _called(asked: Orders) -> Callable[[str], str]:

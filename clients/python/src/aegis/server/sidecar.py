@@ -89,7 +89,7 @@ class Backend:
             where = (where if where is not None else own_data_dir()).absolute()
         daemon = Daemon(
             source.layers,
-            files=() if source.file is None else (source.file.absolute(),),
+            files=() if source.file is None else (source.file,),
             data_dir=where,
             arguments=["--dev"] if source.dev else ["--no-anonymous"],
         )
