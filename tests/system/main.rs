@@ -37,6 +37,7 @@ mod proposals;
 mod reload;
 mod repeated;
 mod rest;
+mod rest_admin;
 mod rest_reviewers;
 mod restart;
 mod review_screen;

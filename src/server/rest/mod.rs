@@ -7,6 +7,7 @@
 #![expect(clippy::struct_field_names, reason = "members have the names that JSON has")]
 
 mod api;
+mod approval_stream;
 mod approvals;
 mod audit;
 mod call;
@@ -25,6 +26,8 @@ mod policy;
 mod proposals;
 mod query;
 mod read;
+mod redact;
+mod rotate;
 mod router;
 mod tokens;
 mod words;
