@@ -32,10 +32,12 @@ mod words;
 mod approve;
 mod audit;
 mod completions;
+mod console;
 mod deny;
 mod evaluate;
 mod healthcheck;
 mod init;
+mod lint;
 #[cfg(test)]
 mod newer;
 mod pending;
@@ -47,6 +49,7 @@ mod schema;
 mod serve;
 mod simulate;
 mod stats;
+mod test;
 mod token;
 mod validate;
 mod version;
@@ -84,8 +87,10 @@ pub struct Cli {
 enum Command {
     Init(init::Args),
     Validate(validate::Args),
+    Lint(lint::Args),
     Schema(schema::Args),
     Simulate(Box<simulate::Args>),
+    Test(test::Args),
     Serve(Box<serve::ServeArgs>),
     Propose(Box<propose::Args>),
     Evaluate(Box<evaluate::Args>),
@@ -93,6 +98,7 @@ enum Command {
     Approve(approve::Args),
     Deny(deny::Args),
     Review(review::Args),
+    Console(console::Args),
     Audit(Box<audit::Args>),
     Stats(stats::Args),
     Policy(policy::Args),
@@ -117,8 +123,10 @@ impl Cli {
             None => help(),
             Some(Command::Init(args)) => init::run(args),
             Some(Command::Validate(args)) => validate::run(args),
+            Some(Command::Lint(args)) => lint::run(args),
             Some(Command::Schema(args)) => schema::run(args),
             Some(Command::Simulate(args)) => simulate::run(args),
+            Some(Command::Test(args)) => test::run(args),
             Some(Command::Serve(args)) => serve::run(args),
             Some(Command::Propose(args)) => propose::run(args),
             Some(Command::Evaluate(args)) => evaluate::run(args),
@@ -126,6 +134,7 @@ impl Cli {
             Some(Command::Approve(args)) => approve::run(args),
             Some(Command::Deny(args)) => deny::run(args),
             Some(Command::Review(args)) => review::run(args),
+            Some(Command::Console(args)) => console::run(args),
             Some(Command::Audit(args)) => audit::run(args),
             Some(Command::Stats(args)) => stats::run(args),
             Some(Command::Policy(args)) => policy::run(args),

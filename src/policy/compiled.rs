@@ -14,6 +14,7 @@ use super::question::{Asked, Question};
 use super::read::{self, Document, MAX_RULES, Patterns, Reader};
 use super::rule::{Fit, Rule};
 use super::secrets::Secrets;
+use super::sets::Sets;
 use super::verdict::Verdict;
 use super::yaml;
 use crate::domain::{Approval, Digest, ParamPath, RiskLevel, canonical_json};
@@ -152,12 +153,26 @@ fn last_name(layers: &[Source]) -> &str {
 
 fn read_layers(layers: &[Source], report: &mut Report) -> Vec<Document> {
     let mut patterns = Patterns::default();
-    let mut documents = Vec::with_capacity(layers.len());
+    // The rules of a layer use the sets of every layer, so those are read first. Each layer has a report of its own
+    // meanwhile, because findings are in the order of the files.
+    let mut sets = Sets::default();
+    let mut parsed = Vec::with_capacity(layers.len());
     for Source { name, text } in layers {
-        if let Some(root) = yaml::parse(name, text, report) {
-            let mut reader = Reader { file: name, report, patterns: &mut patterns };
+        let mut own = Report::default();
+        let root = yaml::parse(name, text, &mut own);
+        if let Some(root) = &root {
+            let mut reader = Reader { file: name, report: &mut own, patterns: &mut patterns, sets: &Sets::default() };
+            read::sets(&mut reader, root, &mut sets);
+        }
+        parsed.push((name, root, own));
+    }
+    let mut documents = Vec::with_capacity(layers.len());
+    for (name, root, mut own) in parsed {
+        if let Some(root) = root {
+            let mut reader = Reader { file: name, report: &mut own, patterns: &mut patterns, sets: &sets };
             documents.push(read::document(&mut reader, &root));
         }
+        report.append(own);
     }
     documents
 }

@@ -90,6 +90,15 @@ pub const OPERATIONS: &[Operation] = &[
     of(&[Role::Auditor, Role::Admin], "GET", "/api/v1/tokens"),
     of(&[Role::Admin], "POST", "/api/v1/tokens"),
     of(&[Role::Admin], "DELETE", "/api/v1/tokens/{token}"),
+    of(&Role::ALL, "GET", "/api/v1/identity"),
+    of(&[Role::Reviewer, Role::Auditor, Role::Admin], "POST", "/api/v1/sign-in-codes"),
+    open("POST", "/api/v1/sign-in-codes/exchange"),
+    open("GET", "/"),
+    open("GET", "/console"),
+    open("GET", "/console/"),
+    open("GET", "/console/console.js"),
+    open("GET", "/console/console.css"),
+    open("GET", "/console/icon.svg"),
 ];
 
 /// The operation that this method has at this path.
@@ -212,7 +221,9 @@ mod tests {
             assert_eq!(required(Route::Grpc(path)), Access::Unknown, "{path}");
         }
         for (method, path) in [
-            ("GET", "/"),
+            ("GET", "//"),
+            ("GET", "/console/x"),
+            ("POST", "/console/"),
             ("GET", "health"),
             ("GET", "/health/"),
             ("GET", "//health"),

@@ -2,6 +2,7 @@
 //! [`governance`](crate::governance) decides.
 
 pub mod access;
+pub(crate) mod console;
 mod deadline;
 mod explain;
 pub(crate) mod gate;

@@ -51,6 +51,10 @@ fn rest() -> Vec<(&'static str, String, &'static str)> {
         ("PUT", "/api/v1/policy") => "admin",
         ("POST", "/api/v1/audit/decisions/{id}/redact" | "/api/v1/log/rotate-key") => "admin",
         (_, path) if path.starts_with("/api/v1/tokens") => "admin",
+        ("GET", "/api/v1/identity") => EVERYBODY,
+        ("POST", "/api/v1/sign-in-codes") => OPERATOR,
+        ("POST", "/api/v1/sign-in-codes/exchange") | ("GET", "/" | "/console") => "",
+        ("GET", path) if path.starts_with("/console/") => "",
         other => panic!("{other:?} is new: who may call it?"),
     };
     let operations: Vec<_> = access::OPERATIONS

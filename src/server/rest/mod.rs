@@ -18,6 +18,7 @@ mod execute;
 mod fields;
 mod filter;
 mod health;
+mod identity;
 mod log;
 mod masks;
 mod openapi;

@@ -404,20 +404,7 @@ async def test_request(sidecar: Sidecar, row: dict[str, Any], flavour: str) -> N
 # --- Pages ---
 
 
-def ahead_of_time(how: str) -> dict[str, Any]:
-    """A page that has another one loaded before anybody opens it. Only an adapter that starts the browser can help."""
-    rules = json.dumps({how: [{"source": "list", "urls": ["/secret"], "eagerness": "immediate"}]})
-    page = f'<script type="speculationrules">{rules}</script><link rel="prefetch" href="/secret">'
-    return {
-        "name": f"a page that is loaded ahead of time is not opened: {how}",
-        "page": f'{page}<a id="free" href="/secret">x</a>',
-        "action": {"type": "click", "params": {"selector": "#free"}},
-        "opened": [],
-    }
-
-
 PAGE_ROWS = [row for row in TABLE["attacks"] if "browser" in row["seats"]]
-PAGE_ROWS += [ahead_of_time("prerender"), ahead_of_time("prefetch")]
 
 
 @pytest.mark.parametrize("row", PAGE_ROWS, ids=lambda row: row["name"])

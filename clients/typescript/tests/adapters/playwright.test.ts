@@ -1,10 +1,11 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import type { Browser } from "playwright-core";
+import { existsSync } from "node:fs";
+import { type Browser, type BrowserType, chromium } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { GovernedPage } from "../../src/adapters/playwright.js";
 import { ActionDenied, InvalidActionError } from "../../src/index.js";
-import { launched } from "../browser.js";
+import { launched, OPTIONS } from "../browser.js";
 import { eventually, stage } from "../support.js";
 
 const POLICY = `
@@ -258,4 +259,28 @@ test.each([
     await clicking;
     expect(await raw.innerText("h1")).toBe("Hello");
     expect((await world.record()).at(-1)).toBe("click ALLOW skipped");
+});
+
+test("a browser of the adapter's own has a profile of its own, which ends with it", async () => {
+    await using world = await stage(POLICY);
+    let profile = "";
+    const noting = new Proxy(chromium, {
+        get: (of, name) =>
+            name === "launchPersistentContext"
+                ? async (...args: Parameters<BrowserType["launchPersistentContext"]>) => {
+                      [profile] = args;
+                      return of.launchPersistentContext(...args);
+                  }
+                : (Reflect.get(of, name) as unknown),
+    });
+    const page = await GovernedPage.launch(noting, { client: world.client }, OPTIONS);
+    expect((await page.goto(`${origin}/shop`))?.status()).toBe(200);
+    expect(existsSync(profile)).toBe(true);
+    await page.close();
+    expect(existsSync(profile)).toBe(false);
+    await expect(page.goto(origin)).rejects.toThrow("closed");
+
+    const nothing = { ...OPTIONS, executablePath: "/nonexistent/browser" };
+    await expect(GovernedPage.launch(noting, { client: world.client }, nothing)).rejects.toThrow("nonexistent");
+    expect(existsSync(profile)).toBe(false);
 });
