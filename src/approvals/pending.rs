@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::proposer::Proposer;
 use crate::audit::record::{DecisionRecord, IdentityRecord};
-use crate::domain::{Action, ApprovalId, ConnectionId, DecisionId, Digest, ParamPath, RiskLevel, Timestamp};
+use crate::domain::{Action, ApprovalId, ConnectionId, DecisionId, Defence, Digest, ParamPath, RiskLevel, Timestamp};
 use crate::limits::Share;
 
 /// The most memory, in bytes, that the variable part of a decision may use. Of a larger decision only the head stays in
@@ -59,7 +59,7 @@ impl Asked {
         memory.map(&decision.constraints);
         memory.bytes += decision.action.description.len() + decision.action.target.len();
         memory.bytes += (decision.masked.len() + decision.redact.len()) * 64 + decision.masked_digests.len() * 128;
-        if memory.bytes <= KEPT_BYTES {
+        if memory.bytes <= KEPT_BYTES || !Defence::QuestionsOnDisk.on() {
             return Self { record: decision, is_whole: true };
         }
         let head = DecisionRecord {

@@ -3,6 +3,7 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::error::ServeError;
+use crate::domain::Defence;
 
 /// Kept for the record, the files that are followed, and what the daemon itself connects to.
 const KEPT: usize = 64;
@@ -41,6 +42,7 @@ fn divide(limit: usize, wanted: usize) -> Option<Connections> {
     if limit < LEAST {
         return None;
     }
+    let limit = if Defence::Descriptors.on() { limit } else { usize::MAX };
     let free = limit - KEPT - ADMIN;
     let private = wanted.min(free / 8);
     Some(Connections { main: wanted.min(free - private), private })

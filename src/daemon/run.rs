@@ -18,6 +18,8 @@ use crate::domain::{Clock, SystemClock};
 use crate::governance::{Generation, Generations, Governor, KeyFiles, Notary, find_clock_gap};
 use crate::outbound::witnesses::{self, Witnesses};
 use crate::server::access;
+use crate::server::answer::Answers;
+use crate::server::aside::Aside;
 use crate::server::gate::{Gate, GateKeeper, Refusals};
 use crate::server::grpc::services::Services;
 use crate::server::grpc::streams::Streams;
@@ -95,6 +97,8 @@ pub(crate) async fn run(
         authenticator: Arc::new(chain),
         refusals: Arc::clone(&refusals),
         receiver: Receiver::new(config.limits.receive()),
+        answers: Answers::new(),
+        aside: Aside::start().map_err(ServeError::Threads)?,
         message_bytes: config.limits.message_bytes,
     };
     let gate = Gate::new(keeper, services.routes(health_service)?);

@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use super::governor::Governor;
 use crate::audit::{ClockGap, Store, StoreError};
-use crate::domain::Timestamp;
+use crate::domain::{Defence, Timestamp};
 
 /// From here on a gap needs to be confirmed.
 const LONGEST: Duration = Duration::from_hours(24);
 
 fn gap(before: Timestamp, after: Timestamp) -> Option<ClockGap> {
     let length = after.duration_since(before);
-    (length.is_positive() && length.unsigned_abs() >= LONGEST).then_some(ClockGap { before, after })
+    (Defence::ClockGap.on() && length.is_positive() && length.unsigned_abs() >= LONGEST)
+        .then_some(ClockGap { before, after })
 }
 
 /// Looks for a gap before this run, before the run puts anything on the record. A gap stays until it is confirmed by

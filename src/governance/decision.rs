@@ -1,20 +1,24 @@
 //! Converts a decision on the record to the response for its proposer.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use serde_json::Map;
 
 use super::governor::Governor;
 use crate::audit::record::DecisionRecord;
 use crate::audit::row::{AuditRow, RowState};
-use crate::domain::{Decision, DecisionCode, Ending, EndingKind, Outcome, RecordId, Timestamp};
+use crate::domain::{Action, Decision, DecisionCode, Defence, Ending, EndingKind, Outcome, RecordId, Timestamp};
 
-/// A decision on the record.
+/// A decision on the record, for its proposer. It has no parameters and no metadata: the proposer knows them, a call
+/// may wait for an hour, and a thousand calls may wait for one decision.
 #[derive(Clone, Debug)]
 pub(super) struct OnRecord {
     /// The id of its record.
     pub(super) record_id: RecordId,
     /// When the daemon decided.
     pub(super) time: Timestamp,
-    /// The original decision.
+    /// The original decision, without what its proposer sent.
     pub(super) decision: Arc<DecisionRecord>,
     /// The state that can change.
     pub(super) state: RowState,
@@ -23,7 +27,20 @@ pub(super) struct OnRecord {
 impl From<AuditRow> for OnRecord {
     fn from(row: AuditRow) -> Self {
         let AuditRow { record_id, time, decision, state, .. } = row;
-        Self { record_id, time, decision: Arc::new(decision), state }
+        Self { record_id, time, decision: Arc::new(without_content(decision)), state }
+    }
+}
+
+/// The same decision without what its proposer sent.
+pub(super) fn without_content(decision: DecisionRecord) -> DecisionRecord {
+    if !Defence::LightWaits.on() {
+        return decision;
+    }
+    DecisionRecord {
+        action: Action { r#type: decision.action.r#type, ..Action::default() },
+        metadata: Map::new(),
+        masked_digests: BTreeMap::new(),
+        ..decision
     }
 }
 
@@ -34,7 +51,7 @@ impl Governor {
         let (mut outcome, mut code) = (state.outcome_now(), code(state));
         let mut reason = ending(state).map_or_else(|| decision.reason.clone(), reason);
         let result = state.result.clone().filter(|_| outcome == Outcome::Allow);
-        if let Some(report) = &result {
+        if let Some(report) = result.as_ref().filter(|_| Defence::OneRun.on()) {
             (outcome, code) = (Outcome::Deny, DecisionCode::AlreadyReported);
             let status = report.status.as_str();
             reason = format!(

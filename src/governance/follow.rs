@@ -9,6 +9,7 @@ use super::governor::Governor;
 use super::job::{self, Refused};
 use super::masking::{Masking, Values};
 use crate::approvals::is_own;
+use crate::audit::StoreError;
 use crate::audit::record::Event;
 use crate::audit::row::Reported;
 use crate::domain::{
@@ -41,8 +42,8 @@ impl Governor {
             // The question is not open any more: the store has its ending.
             Ok(None) => {
                 let decision_id = given.decision.decision_id;
-                if let Some(now) = self.store.look(move |reader| reader.by_decision(decision_id)).await? {
-                    *given = now.into();
+                if let Some(now) = self.on_record(decision_id).await? {
+                    *given = now;
                 }
             }
             // The wait ended, and the outcome is still ESCALATE.
@@ -51,12 +52,17 @@ impl Governor {
         Ok(())
     }
 
+    /// Finds a decision. What its proposer sent stays on the thread that reads.
+    pub(super) async fn on_record(&self, decision_id: DecisionId) -> Result<Option<OnRecord>, StoreError> {
+        self.store.look(move |reader| Ok(reader.head_by_decision(decision_id)?.map(OnRecord::from))).await
+    }
+
     /// Finds a decision of this caller. Another caller's decision gives the same error as a missing one.
     pub(super) async fn own(&self, caller: &Caller, decision_id: DecisionId) -> Result<OnRecord, GovernanceError> {
-        let row = self.store.look(move |reader| reader.by_decision(decision_id)).await?;
+        let found = self.on_record(decision_id).await?;
         // A redacted decision has no proposer any more.
-        row.filter(|row| row.state.redacted.is_none() && is_own(&row.decision.identity, caller))
-            .map(OnRecord::from)
+        found
+            .filter(|found| found.state.redacted.is_none() && is_own(&found.decision.identity, caller))
             .ok_or(GovernanceError::NoDecision(decision_id))
     }
 

@@ -48,7 +48,7 @@ pub use generations::{Generation, Generations, PolicySource, PolicyState, Reject
 pub use governor::{Entropy, Governor, Settings};
 pub use notary::{Issued, KeyFileError, KeyFiles, Notary, NotaryError, Rotated};
 pub use policy_changes::{Reload, watch_policy_files};
-pub use propose::Propose;
+pub use propose::{BeforeWait, Propose};
 pub use redact::Redacted;
 pub use review::Voted;
 pub use token_changes::{MadeToken, NewToken};

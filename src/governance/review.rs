@@ -132,7 +132,8 @@ impl Governor {
             return Ok(Arc::clone(whole));
         }
         let decision_id = pending.decision.decision_id();
-        let row = self.store.look(move |reader| reader.by_decision(decision_id)).await?;
+        // Not among the looks of agents, who could have so many that a reviewer waits.
+        let row = self.store.scan(move |reader| reader.by_decision(decision_id)).await?;
         let missing =
             || StoreError::Corrupt { what: format!("{decision_id} has an open question, and is missing").into() };
         Ok(Arc::new(row.ok_or_else(missing)?.decision))

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::decision::OnRecord;
+use super::decision::{OnRecord, without_content};
 use super::error::GovernanceError;
 use super::held::Held;
 use super::job::Refused;
@@ -106,6 +106,11 @@ impl Decided {
             tx.after_commit(move || held.keep(&key, decision_id, self.values));
         }
         let record_id = inserted.appended.record_id;
+        // What is small is shared with the question.
+        let decision = match Arc::try_unwrap(decision) {
+            Ok(own) => Arc::new(without_content(own)),
+            Err(shared) => shared,
+        };
         Ok(Written::New(Box::new(OnRecord { record_id, time: self.now, decision, state: inserted.state })))
     }
 

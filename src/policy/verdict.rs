@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 
 use super::rule::{DEFAULT_TIMEOUT, OnTimeout, Rule, Strictness};
 use super::truth::Doubt;
-use crate::domain::{Approval, ParamPath, RiskLevel};
+use crate::domain::{Approval, Defence, ParamPath, RiskLevel};
 
 /// What stands for a rule's name where no rule matched.
 pub const DEFAULT_RULE: &str = "<default>";
@@ -59,7 +59,10 @@ impl<'p> Verdict<'p> {
         let certain_is = certain.map_or(Strictness::of(defaults.1, OnTimeout::Deny), Rule::strictness);
         let greatest = unknown.iter().map(|(rule, _)| rule.strictness()).fold(certain_is, Ord::max);
         // An unknown `auto` is as strict as the least that there is, and so could win only where it changes nothing.
-        let counts = |rule: &Rule| rule.strictness() == greatest && greatest > Strictness::Auto;
+        let counts = |rule: &Rule| {
+            let is_greatest = rule.strictness() == greatest || !Defence::Strictest.on();
+            is_greatest && rule.strictness() > Strictness::Auto
+        };
         let passed_over = unknown.iter().find(|(rule, _)| !counts(rule)).copied();
         let mut strictest = unknown.iter().filter(|(rule, _)| counts(rule));
         let Some((rule, doubt)) = strictest.next() else { return Self { passed_over, ..verdict } };

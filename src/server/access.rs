@@ -45,6 +45,12 @@ pub(crate) fn sends_a_stream(path: &str) -> bool {
     path.ends_with(".ServerReflection/ServerReflectionInfo")
 }
 
+/// Whether a gRPC call is answered with messages for as long as it goes on, instead of one.
+pub(crate) fn answers_with_a_stream(path: &str) -> bool {
+    let method = path.rsplit('/').next().unwrap_or_default();
+    matches!(method, "StreamApprovals" | "StreamAudit" | "Watch" | "WatchPolicy" | "ServerReflectionInfo")
+}
+
 fn grpc(service: &str, method: &str) -> Access {
     let roles: &[Role] = match (service, method) {
         ("aegis.v1.GovernanceService", "Propose" | "AwaitDecision" | "ReportResult" | "CancelProposal") => {

@@ -17,12 +17,14 @@ use tower::Service;
 use tracing::Instrument as _;
 
 use super::access::{self, Access, Route};
+use super::answer::Answers;
+use super::aside::{Aside, LARGE};
 use super::deadline::Deadline;
-use super::receive::{Receiver, Shape, too_large};
+use super::receive::{Kind, Load, Receiver, Shape, arrived_bytes, room, too_large};
 use super::standing::Standing;
 use super::{problem, trace};
 use crate::auth::{Chain, Connection};
-use crate::domain::{CallError, Caller, ErrorCode, Roles};
+use crate::domain::{CallError, Caller, Defence, ErrorCode, Roles};
 
 /// Counts refused calls.
 #[derive(Debug, Default)]
@@ -57,6 +59,10 @@ pub(crate) struct GateKeeper {
     pub(crate) refusals: Arc<Refusals>,
     /// What receives requests.
     pub(crate) receiver: Receiver,
+    /// What bounds answers that nobody reads.
+    pub(crate) answers: Answers,
+    /// Where large requests are read.
+    pub(crate) aside: Aside,
     /// How large a message may be: for those who sent a larger one.
     pub(crate) message_bytes: usize,
 }
@@ -115,7 +121,7 @@ impl Protocol {
 impl GateKeeper {
     /// Admits the call and adds its [`Standing`] and its [`Deadline`] to the extensions, or refuses it.
     fn admit(&self, protocol: Protocol, request: &mut Request<Body>) -> Result<Deadline, CallError> {
-        if request.headers().contains_key(ORIGIN) {
+        if request.headers().contains_key(ORIGIN) && Defence::Origin.on() {
             let message = "a web page sent this call, and the daemon accepts none from web pages";
             return Err(CallError::new(ErrorCode::CrossOrigin, message));
         }
@@ -239,13 +245,41 @@ where
         let ready = self.grpc.clone();
         let mut grpc = std::mem::replace(&mut self.grpc, ready);
         let keeper = Arc::clone(&self.keeper);
+        let under_way = request.extensions().get::<Arc<Connection>>().map(|connection| connection.activity.call());
         let answering = async move {
+            let _under_way = under_way;
             let shape = protocol.shape(&request);
+            let kind = Kind::of(&request);
+            let keeps = match room(&request) {
+                Ok(room) if !access::answers_with_a_stream(request.uri().path()) => Some(Arc::clone(room)),
+                _ => None,
+            };
             let answering = async {
-                match keeper.receiver.receive(request, shape).await {
-                    Ok(request) => grpc.call(request).await,
-                    Err(error) => Ok(protocol.refuse(error)),
+                let mut request = match keeper.receiver.receive(request, shape).await {
+                    Ok(request) => request,
+                    Err(error) => return Ok::<_, Infallible>(protocol.refuse(error)),
+                };
+                let is_large = arrived_bytes(&request) > LARGE && Defence::LargeAside.on();
+                let of_call = Arc::clone(&keeper);
+                let reading = async move {
+                    if let Err(error) = of_call.receiver.load(&mut request).await {
+                        return Ok::<_, Infallible>(protocol.refuse(error));
+                    }
+                    // Held here as well, because a service drops the extensions when it has read the message.
+                    let load = request.extensions().get::<Load>().cloned();
+                    let answer = grpc.call(request).await?;
+                    if let Some(load) = load {
+                        load.release();
+                    }
+                    let Some(room) = keeps else { return Ok(answer) };
+                    let kept = of_call.answers.keep(kind, &room, answer).await;
+                    Ok(kept.unwrap_or_else(|error| protocol.refuse(error)))
+                };
+                if !is_large {
+                    return reading.await;
                 }
+                let ended = keeper.aside.run(reading.in_current_span()).await;
+                ended.unwrap_or_else(|| Ok(protocol.refuse(CallError::internal("the call broke off"))))
             };
             let answer = match deadline.at() {
                 None => answering.await?,

@@ -2,12 +2,16 @@
 //! [`governance`](crate::governance) decides.
 
 pub mod access;
+pub(crate) mod answer;
+pub(crate) mod aside;
 mod deadline;
 pub(crate) mod gate;
 pub(crate) mod grpc;
 pub(crate) mod listen;
+pub(crate) mod places;
 mod problem;
 pub(crate) mod receive;
 mod standing;
 mod trace;
 pub(crate) mod transport;
+mod weigh;

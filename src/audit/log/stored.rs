@@ -1,6 +1,9 @@
 //! A stored record: its leaf hash with its payload, or with the rest of a redacted one.
 
+use std::collections::BTreeMap;
+
 use redb::{ReadableTable, StorageError};
+use serde_json::value::RawValue;
 
 use super::leaf::{HEADER_LEN, LEAF_HASH_LEN, SALT_LEN, leaf_data_of_redacted, leaf_hash};
 use super::merkle::hash_leaf;
@@ -76,6 +79,38 @@ pub(crate) fn parse_record(sequence: u64, value: &[u8]) -> Result<Record, String
     if leaf_hash(salt, payload).0 != *leaf {
         return Err(format!("record {sequence} does not match its leaf hash"));
     }
+    read(sequence, payload)
+}
+
+/// The same of a decision, without what its proposer sent: parameters and metadata can take many times their bytes.
+pub(crate) fn parse_head(sequence: u64, value: &[u8]) -> Result<Record, String> {
+    let payload = value.get(HEADER_LEN..).ok_or("a record is too short")?;
+    if payload.len() <= SMALL {
+        return parse_record(sequence, value);
+    }
+    let head = head(payload).map_err(|error| format!("record {sequence}: {error}"))?;
+    read(sequence, &head)
+}
+
+/// A record that is not larger is read whole.
+const SMALL: usize = 4 << 10;
+
+/// The payload with nothing in the fields that a proposer fills.
+fn head(payload: &[u8]) -> Result<Vec<u8>, serde_json::Error> {
+    let nothing: &RawValue = serde_json::from_str("{}")?;
+    let mut record: BTreeMap<&str, &RawValue> = serde_json::from_slice(payload)?;
+    let mut action: BTreeMap<&str, &RawValue> =
+        record.get("action").map_or(Ok(BTreeMap::new()), |action| serde_json::from_str(action.get()))?;
+    action.entry("params").and_modify(|value| *value = nothing);
+    for name in ["metadata", "masked_digests"] {
+        record.entry(name).and_modify(|value| *value = nothing);
+    }
+    let action = serde_json::value::to_raw_value(&action)?;
+    record.entry("action").and_modify(|value| *value = &action);
+    serde_json::to_vec(&record)
+}
+
+fn read(sequence: u64, payload: &[u8]) -> Result<Record, String> {
     let record: Record = serde_json::from_slice(payload).map_err(|error| format!("record {sequence}: {error}"))?;
     if record.sequence != sequence {
         return Err(format!("record {sequence} has the sequence number {}", record.sequence));

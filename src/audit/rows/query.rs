@@ -18,7 +18,7 @@ use super::read::audit_row;
 use super::row::{AuditRow, RowFilter};
 use super::tables::{INDEX, ROWS, SEGMENTS};
 use crate::audit::log::tables::RECORDS;
-use crate::domain::Timestamp;
+use crate::domain::{Defence, Timestamp};
 use crate::store::error::{StoreError, damaged, guarded, missing};
 use crate::store::reader::Reader;
 use crate::store::table::Bytes;
@@ -27,6 +27,9 @@ type Index = ReadOnlyTable<&'static IndexKey, &'static Bitmap>;
 
 /// The most rows that one page reads, so that a rare match does not keep a snapshot for long.
 const SCAN_LIMIT: usize = 65_536;
+/// The most bytes of rows and records in one page: what is read of them takes many times as much. The first row may be
+/// larger.
+const PAGE_BYTES: usize = 1 << 20;
 /// How many bitmaps are read to estimate how rare a value is.
 const PROBE: usize = 32;
 
@@ -94,7 +97,7 @@ impl Reader {
         }
         let (rows, records) = (self.table(ROWS)?, self.table(RECORDS)?);
         let mut search =
-            Search { reader: self, query, facts: FactFilter::new(query.filter), rows, records, looked_at: 0 };
+            Search { reader: self, query, facts: FactFilter::new(query.filter), rows, records, looked_at: 0, bytes: 0 };
         let (indexed, last) = (self.indexed()?, self.last_row()?);
         let (from, to) = match (query.order, query.after) {
             (_, None) => (1, last),
@@ -140,6 +143,7 @@ struct Search<'q> {
     rows: ReadOnlyTable<u64, Bytes>,
     records: ReadOnlyTable<u64, Bytes>,
     looked_at: usize,
+    bytes: usize,
 }
 
 impl Search<'_> {
@@ -158,10 +162,14 @@ impl Search<'_> {
         if self.facts.lets_through(&facts) {
             let found = audit_row(&self.records, row, value)?;
             if self.query.filter.matches(&found, self.query.now, self.query.unreported_after) {
+                let record = self.records.get(found.state.sequence)?.map_or(0, |record| record.value().len());
+                self.bytes += value.len() + record;
                 page.rows.push(found);
             }
         }
-        let enough = page.rows.len() >= self.query.limit || self.looked_at >= SCAN_LIMIT;
+        let enough = page.rows.len() >= self.query.limit
+            || self.looked_at >= SCAN_LIMIT
+            || (self.bytes >= PAGE_BYTES && !page.rows.is_empty() && Defence::PageBytes.on());
         Ok(if enough { Next::Stop } else { Next::GoOn })
     }
 

@@ -5,8 +5,13 @@
 //! does something has: so a stretch with any of these is shown. What a policy names in `redact` is hidden whatever it
 //! is.
 
+use crate::domain::Defence;
+
 /// Whether a text can be a secret as a whole.
 pub(super) fn can_be_secret(text: &str) -> bool {
+    if !Defence::ReadableActions.on() {
+        return true;
+    }
     let mut chars = text.chars().peekable();
     let mut is_list = false;
     while let Some(c) = chars.next() {

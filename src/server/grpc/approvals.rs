@@ -8,9 +8,9 @@ use super::request::Reader;
 use super::streams::{HEARTBEAT, Messages, Over, Sink, Streams, stopping};
 use super::{caller, response, standing};
 use crate::approvals::{Lagged, Pending, QueueEvent, Vote};
-use crate::audit::row::RowFilter;
+use crate::audit::row::{AuditRow, RowFilter};
 use crate::audit::{Order, Query, StoreError};
-use crate::domain::{ApprovalId, CallError, Caller, JsonLimits, QuestionState, RiskLevel};
+use crate::domain::{ApprovalId, CallError, Caller, Defence, JsonLimits, QuestionState, RiskLevel};
 use crate::governance::{GovernanceError, Governor, Voted};
 use crate::proto::v1;
 use crate::proto::v1::approval_service_server::ApprovalService;
@@ -68,7 +68,7 @@ impl ApprovalService for Approvals {
         let mut bytes = 0;
         let mut fits = |pending: &Arc<Pending>| {
             bytes += pending.bytes;
-            bytes <= PAGE_BYTES
+            bytes <= PAGE_BYTES || !Defence::PageBytes.on()
         };
         let fitting = page.iter().take(size).take_while(|pending| fits(pending)).count().max(1);
         let more = page.len() > fitting;
@@ -143,17 +143,22 @@ impl Approvals {
                 return Ok(Some((row, Vec::new())));
             }
             let filter = RowFilter { session_id: Some(row.decision.session_id.clone()), ..RowFilter::default() };
-            let (order, after, limit) = (Order::NewestFirst, Some(row.row), HISTORY);
-            let query = Query { filter: &filter, order, after, limit, now, unreported_after };
-            let history = reader.rows(&query)?.rows;
+            // A page is short where actions are large, and an agent must not push others out of sight with those.
+            let (mut history, mut after) = (Vec::new(), Some(row.row));
+            while history.len() < HISTORY && after.is_some() {
+                let (order, limit) = (Order::NewestFirst, HISTORY - history.len());
+                let query = Query { filter: &filter, order, after, limit, now, unreported_after };
+                let page = reader.rows(&query)?;
+                let say =
+                    |earlier: &AuditRow| response::session_action(earlier, earlier.state.status(now, unreported_after));
+                history.extend(page.rows.iter().map(say));
+                after = page.next;
+            }
             Ok(Some((row, history)))
         });
         let Some((row, history)) = found.await? else { return Ok(None) };
         let Some(mut approval) = response::recorded_approval(&row) else { return Ok(None) };
-        let earlier = history.iter();
-        approval.history = earlier
-            .map(|earlier| response::session_action(earlier, earlier.state.status(now, unreported_after)))
-            .collect();
+        approval.history = history;
         Ok(Some(approval))
     }
 }

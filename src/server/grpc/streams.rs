@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt as _, stream};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use prost::Message;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Response, Status};
@@ -14,9 +15,10 @@ use tonic::{Response, Status};
 use crate::domain::{CallError, ErrorCode};
 use crate::server::standing::{Standing, credential_over};
 
-/// How many messages may wait for a slow client. When the buffer is full, the producer waits: each stream documents the
-/// effect.
+/// How many messages may wait for a slow client, and how many bytes of them: one message, however large, and no further
+/// one beyond that. When the buffer is full, the producer waits: each stream documents the effect.
 const HELD_BACK: usize = 64;
+const HELD_BACK_BYTES: usize = 1 << 20;
 
 /// The time without a message after which a stream sends a heartbeat.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -58,17 +60,25 @@ pub(crate) fn stopping() -> Over {
 
 /// Sends the messages of a stream.
 #[derive(Debug)]
-pub(crate) struct Sink<T>(mpsc::Sender<Result<T, Status>>);
+pub(crate) struct Sink<T> {
+    messages: mpsc::Sender<(T, OwnedSemaphorePermit)>,
+    bytes: Arc<Semaphore>,
+}
 
-impl<T> Sink<T> {
+impl<T: Message> Sink<T> {
     /// Sends a message; waits while the client is slow.
     pub(crate) async fn send(&self, message: T) -> Result<(), Over> {
-        self.0.send(Ok(message)).await.map_err(|_| Over::ClientGone)
+        let count = u32::try_from(message.encoded_len().min(HELD_BACK_BYTES)).unwrap_or(u32::MAX);
+        let taken = tokio::select! {
+            taken = Arc::clone(&self.bytes).acquire_many_owned(count) => taken.map_err(|_| Over::ClientGone)?,
+            () = self.closed() => return Err(Over::ClientGone),
+        };
+        self.messages.send((message, taken)).await.map_err(|_| Over::ClientGone)
     }
 
     /// Waits until the client has gone.
     pub(crate) async fn closed(&self) {
-        self.0.closed().await;
+        self.messages.closed().await;
     }
 }
 
@@ -82,7 +92,7 @@ impl Streams {
     /// credential ends, or the daemon stops.
     pub(crate) fn open<T, F, P>(&self, standing: Standing, produce: P) -> Result<Response<Messages<T>>, Status>
     where
-        T: Send + 'static,
+        T: Message + 'static,
         P: FnOnce(Sink<T>) -> F,
         F: Future<Output = Result<(), Over>> + Send + 'static,
     {
@@ -92,7 +102,8 @@ impl Streams {
         })?;
         let (sender, receiver) = mpsc::channel(HELD_BACK);
         let (end, ended) = oneshot::channel();
-        let producing = produce(Sink(sender));
+        let bytes = Arc::new(Semaphore::new(HELD_BACK_BYTES));
+        let producing = produce(Sink { messages: sender, bytes });
         let stop = self.stop.clone();
         let over = standing.over();
         tokio::spawn(async move {
@@ -113,7 +124,8 @@ impl Streams {
             let broken = |_| Some(CallError::internal("the stream broke off").into());
             std::future::ready(last_word.unwrap_or_else(broken).map(Err))
         });
-        let stream: Messages<T> = Box::pin(ReceiverStream::new(receiver).chain(last_word));
+        let messages = ReceiverStream::new(receiver).map(|(message, _taken)| Ok(message));
+        let stream: Messages<T> = Box::pin(messages.chain(last_word));
         Ok(Response::new(stream))
     }
 }
