@@ -8,7 +8,7 @@ use super::condition::{Condition, Facts, Group};
 use super::glob::Glob;
 use super::question::{Asked, Question};
 use super::truth::{Doubt, Truth};
-use crate::domain::{Approval, ParamPath, RiskLevel};
+use crate::domain::{Approval, Defence, ParamPath, RiskLevel};
 
 /// How long an approval stays open if the rule does not say.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_mins(15);
@@ -126,7 +126,7 @@ impl Rule {
 
     pub(super) fn is_about_actor(&self, glob: &Glob, question: &Question<'_>) -> bool {
         question.authenticated_actor.is_some_and(|actor| glob.matches(actor))
-            || !self.may_need_no_reviewer() && glob.matches(question.declared_actor)
+            || !(self.may_need_no_reviewer() && Defence::ProvedActor.on()) && glob.matches(question.declared_actor)
     }
 
     /// How strict it is.
@@ -153,6 +153,7 @@ impl Rule {
         match self.conditions_hold(asked.question) {
             Truth::True => Fit::Yes,
             Truth::False => Fit::No,
+            Truth::Unknown(_) if !Defence::Doubt.on() => Fit::No,
             Truth::Unknown(doubt) => Fit::Unknown(doubt),
         }
     }

@@ -12,7 +12,7 @@ use http::uri::Authority;
 use http::{HeaderMap, Request, Uri};
 
 use crate::auth::Connection;
-use crate::domain::{CallError, ErrorCode, is_loopback};
+use crate::domain::{CallError, Defence, ErrorCode, is_loopback};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -34,6 +34,7 @@ impl Hosts {
         let local = connection.map_or(Some(None), |connection| connection.local.map(Some));
         if let Some(local) = local
             && !self.are(authority.host(), local)
+            && Defence::WebHost.on()
         {
             let host = authority.host();
             return Err(refused(format!(
@@ -44,11 +45,12 @@ impl Hosts {
         let headers = request.headers();
         if let Some(site) = headers.get(SEC_FETCH_SITE)
             && !matches!(site.as_bytes(), b"same-origin" | b"none")
+            && Defence::WebSite.on()
         {
             return Err(refused("a page of another site sent this request, and the daemon accepts none from those"));
         }
         match origin(headers)? {
-            Some(origin) if !is_same(&origin, &authority) => {
+            Some(origin) if !is_same(&origin, &authority) && Defence::WebOrigin.on() => {
                 Err(refused("a page of another origin sent this request, and the daemon accepts none from those"))
             }
             _ => Ok(()),
