@@ -59,7 +59,7 @@ mod yaml;
 pub const MAX_SOURCE_BYTES: usize = yaml::MAX_BYTES;
 
 pub use code::{Code, Severity};
-pub use compiled::{MAX_LAYERS, Policy, STARTER, Source};
+pub use compiled::{CODING_AGENT, MAX_LAYERS, Policy, STARTER, Source};
 pub use condition::{Condition, Group, Test};
 pub use diagnostic::{Diagnostic, LoadErrors};
 pub use explain::{ConditionTrace, Explanation, Outcome, RuleTrace};
