@@ -35,8 +35,10 @@ mod approve;
 mod audit;
 mod completions;
 mod deny;
+mod doctor;
 mod evaluate;
 mod healthcheck;
+mod hook;
 mod init;
 #[cfg(test)]
 mod newer;
@@ -67,6 +69,7 @@ Start here:
   aegis propose bulk_update crm --params '{\"count\": 150}' --wait 60s
   aegis review                     answer what agents ask, in another terminal
   aegis audit                      see what happened
+  aegis hook install claude-code   govern a coding agent by its hooks
 
 ";
 
@@ -99,6 +102,8 @@ enum Command {
     Stats(stats::Args),
     Policy(policy::Args),
     Token(token::Args),
+    Hook(Box<hook::Args>),
+    Doctor(Box<doctor::Args>),
     Healthcheck(healthcheck::Args),
     Version(version::Args),
     Completions(completions::Args),
@@ -132,6 +137,8 @@ impl Cli {
             Some(Command::Stats(args)) => stats::run(args),
             Some(Command::Policy(args)) => policy::run(args),
             Some(Command::Token(args)) => token::run(args),
+            Some(Command::Hook(args)) => hook::run(args),
+            Some(Command::Doctor(args)) => doctor::run(args),
             Some(Command::Healthcheck(args)) => healthcheck::run(args),
             Some(Command::Version(args)) => version::run(args),
             Some(Command::Completions(args)) => completions::run(args, &mut Self::command()),

@@ -26,6 +26,7 @@ mod growth;
 mod grpcurl;
 mod harness;
 mod hold;
+mod hook;
 mod hostile;
 mod identities;
 mod interop;
