@@ -23,6 +23,7 @@ mod faults;
 mod growth;
 mod grpcurl;
 mod harness;
+mod hook;
 mod identities;
 mod interop;
 mod jwt;
