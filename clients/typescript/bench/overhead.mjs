@@ -59,7 +59,7 @@ try {
             async () => client.propose({ action }),
             async () => {
                 const { decisionId } = await bare();
-                await stub.reportResult({ decisionId, status: 1 });
+                await stub.reportResult({ decisionId, result: { status: 1 } });
             },
             read,
         ]);
