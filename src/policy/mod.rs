@@ -48,6 +48,7 @@ mod mask;
 mod pattern;
 mod question;
 mod read;
+mod replay;
 mod rule;
 mod schema;
 mod secrets;
@@ -66,7 +67,7 @@ pub const MAX_SOURCE_BYTES: usize = yaml::MAX_BYTES;
 
 pub use advice::{advise, fix};
 pub use code::{Code, Severity};
-pub use compiled::{MAX_LAYERS, Policy, STARTER, Source};
+pub use compiled::{CODING_AGENT, MAX_LAYERS, Policy, STARTER, Source};
 pub use condition::{Condition, Group, Length, Test};
 pub use coverage::{Coverage, Uncovered};
 pub use diagnostic::{Diagnostic, LoadErrors};

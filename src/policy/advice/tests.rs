@@ -24,18 +24,15 @@ fn rules_with_opposite_answers_are_reported_if_neither_is_the_exception() {
         "  - {name: reads, match: {type: 'read*'}, approval: auto}\n  - {name: secrets, match: {target: 'vault/*'}, \
          approval: block}",
     );
-    assert_eq!(
-        found,
-        [
-            "OPPOSITE_RULES rule `secrets` blocks `read` on `vault/`, but rule `reads` (p.yaml:2) comes first and allows \
-          it"
-        ]
-    );
+    let expected = "OPPOSITE_RULES rule `secrets` blocks `read` on `vault/`, but rule `reads` (p.yaml:2) comes first \
+                    and allows it";
+    assert_eq!(found, [expected]);
     for rules in [
         // An exception before a general block.
         "  - {match: {type: 'read_a'}, approval: auto}\n  - {match: {type: 'read*'}, approval: block}",
         // A condition before the block of the rest.
-        "  - {match: {type: a}, conditions: {param_lt: {n: 5}}, approval: auto}\n  - {match: {type: a}, approval: block}",
+        "  - {match: {type: a}, conditions: {param_lt: {n: 5}}, approval: auto}\n  - {match: {type: a}, approval: \
+         block}",
         "  - {match: {type: 'a*'}, approval: auto}\n  - {match: {type: 'b*', target: x}, approval: block}",
         "  - {match: {type: 'a*'}, approval: approve}\n  - {match: {target: x}, approval: block}",
     ] {
