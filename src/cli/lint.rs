@@ -51,7 +51,8 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     match args.format {
         Format::Table => out.text(text(&findings))?,
         Format::Json => {
-            out.json(&Object::default().with("findings", findings.iter().copied().map(json).collect::<Vec<_>>()))?
+            let findings: Vec<Value> = findings.iter().copied().map(json).collect();
+            out.json(&Object::default().with("findings", findings))?;
         }
     }
     out.flush()?;
