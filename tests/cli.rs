@@ -411,7 +411,7 @@ fn help_and_version_go_to_stdout_with_exit_code_0() {
 fn the_help_of_every_command_has_examples() {
     let shell = Shell::new();
     let commands = "serve propose evaluate pending approve deny review audit stats policy healthcheck completions init \
-                    validate schema simulate test lint";
+                    validate schema simulate test lint hook doctor";
     for command in commands.split_whitespace() {
         let run = shell.aegis(&[command, "--help"]).ends_with(0);
         assert!(run.stdout.contains("Examples:") && run.stdout.contains(&format!("aegis {command}")), "{run:#?}");

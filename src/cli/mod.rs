@@ -20,8 +20,10 @@ mod masks;
 mod object;
 mod out;
 mod paint;
+mod proposing;
 mod safe_json;
 mod say;
+mod signals;
 mod status;
 mod table;
 mod times;
@@ -34,8 +36,10 @@ mod audit;
 mod completions;
 mod console;
 mod deny;
+mod doctor;
 mod evaluate;
 mod healthcheck;
+mod hook;
 mod init;
 mod lint;
 #[cfg(test)]
@@ -68,6 +72,7 @@ Start here:
   aegis propose bulk_update crm --params '{\"count\": 150}' --wait 60s
   aegis review                     answer what agents ask, in another terminal
   aegis audit                      see what happened
+  aegis hook install claude-code   govern a coding agent by its hooks
 
 ";
 
@@ -103,6 +108,8 @@ enum Command {
     Stats(stats::Args),
     Policy(policy::Args),
     Token(token::Args),
+    Hook(Box<hook::Args>),
+    Doctor(Box<doctor::Args>),
     Healthcheck(healthcheck::Args),
     Version(version::Args),
     Completions(completions::Args),
@@ -139,6 +146,8 @@ impl Cli {
             Some(Command::Stats(args)) => stats::run(args),
             Some(Command::Policy(args)) => policy::run(args),
             Some(Command::Token(args)) => token::run(args),
+            Some(Command::Hook(args)) => hook::run(args),
+            Some(Command::Doctor(args)) => doctor::run(args),
             Some(Command::Healthcheck(args)) => healthcheck::run(args),
             Some(Command::Version(args)) => version::run(args),
             Some(Command::Completions(args)) => completions::run(args, &mut Self::command()),

@@ -21,6 +21,8 @@ use crate::governance::{
 use crate::outbound::executor::HttpExecutor;
 use crate::outbound::witnesses::{self, Witnesses};
 use crate::server::access;
+use crate::server::answer::Answers;
+use crate::server::aside::Aside;
 use crate::server::console::{self, SignInCodes};
 use crate::server::gate::{Gate, GateKeeper, Refusals};
 use crate::server::grpc::health::Statuses;
@@ -114,6 +116,8 @@ pub(crate) async fn run(
         authenticator: Arc::new(chain),
         refusals: Arc::clone(&refusals),
         receiver: Receiver::new(config.limits.receive()),
+        answers: Answers::new(),
+        aside: Aside::start().map_err(ServeError::Threads)?,
         message_bytes: config.limits.message_bytes,
         hosts: Hosts::new(&config.allowed_hosts),
     };

@@ -22,6 +22,9 @@ use crate::domain::{Approval, Digest, ParamPath, RiskLevel, canonical_json};
 /// The policy that `aegis init` writes, as a text to learn from.
 pub const STARTER: &str = include_str!("starter.yaml");
 
+/// The policy that `aegis init --for coding-agent` writes.
+pub const CODING_AGENT: &str = include_str!("coding_agent.yaml");
+
 /// How many layers a policy may have, wherever they come from.
 pub const MAX_LAYERS: usize = 64;
 

@@ -67,7 +67,7 @@ pub const MAX_SOURCE_BYTES: usize = yaml::MAX_BYTES;
 
 pub use advice::{advise, fix};
 pub use code::{Code, Severity};
-pub use compiled::{MAX_LAYERS, Policy, STARTER, Source};
+pub use compiled::{CODING_AGENT, MAX_LAYERS, Policy, STARTER, Source};
 pub use condition::{Condition, Group, Length, Test};
 pub use coverage::{Coverage, Uncovered};
 pub use diagnostic::{Diagnostic, LoadErrors};

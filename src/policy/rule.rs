@@ -8,7 +8,7 @@ use super::condition::{Condition, Facts, Group, Names};
 use super::globs::Globs;
 use super::question::{Asked, Question};
 use super::truth::{Doubt, Truth};
-use crate::domain::{Approval, ParamPath, RiskLevel};
+use crate::domain::{Approval, Defence, ParamPath, RiskLevel};
 
 /// How long an approval stays open if the rule does not say.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_mins(15);
@@ -128,7 +128,7 @@ impl Rule {
 
     pub(super) fn is_about_actor(&self, globs: &Globs, question: &Question<'_>) -> bool {
         question.authenticated_actor.is_some_and(|actor| globs.matches(actor))
-            || !self.may_need_no_reviewer() && globs.matches(question.declared_actor)
+            || !(self.may_need_no_reviewer() && Defence::ProvedActor.on()) && globs.matches(question.declared_actor)
     }
 
     /// How strict it is.
@@ -169,6 +169,7 @@ impl Rule {
         match truth {
             Truth::True => Fit::Yes,
             Truth::False => Fit::No,
+            Truth::Unknown(_) if !Defence::Doubt.on() => Fit::No,
             Truth::Unknown(doubt) => Fit::Unknown(doubt),
         }
     }

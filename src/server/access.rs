@@ -128,6 +128,45 @@ pub(crate) fn sends_a_stream(path: &str) -> bool {
     path.ends_with(".ServerReflection/ServerReflectionInfo")
 }
 
+/// Whether the answer to a call is sent while it is made, and not written out before.
+pub(crate) fn answers_with_a_stream(route: Route<'_>) -> bool {
+    match route {
+        Route::Grpc(path) => {
+            let method = path.rsplit('/').next().unwrap_or_default();
+            matches!(method, "StreamApprovals" | "StreamAudit" | "Watch" | "WatchPolicy" | "ServerReflectionInfo")
+        }
+        Route::Http(_, path) => {
+            matches!(path, "/api/v1/approvals/stream" | "/api/v1/audit" | "/api/v1/audit/records")
+        }
+    }
+}
+
+/// Whether a call reads so much of the record that its answer takes more than a moment to write.
+pub(crate) fn reads_much(route: Route<'_>) -> bool {
+    match route {
+        Route::Grpc(path) => {
+            let method = path.rsplit('/').next().unwrap_or_default();
+            matches!(method, "ListApprovals" | "ListDecisions" | "StreamAudit" | "GetStats")
+        }
+        Route::Http(_, path) => matches!(
+            path,
+            "/api/v1/approvals"
+                | "/api/v1/audit"
+                | "/api/v1/audit/decisions"
+                | "/api/v1/audit/records"
+                | "/api/v1/stats"
+        ),
+    }
+}
+
+/// Whether a call works for long on a message of few bytes: it can ask for many evaluations.
+pub(crate) fn works_long(route: Route<'_>) -> bool {
+    match route {
+        Route::Grpc(path) => path.ends_with("/Evaluate"),
+        Route::Http(_, path) => path == "/api/v1/evaluate",
+    }
+}
+
 fn grpc(service: &str, method: &str) -> Access {
     let roles: &[Role] = match (service, method) {
         ("aegis.v1.GovernanceService", "Propose" | "AwaitDecision" | "ReportResult" | "CancelProposal") => {

@@ -12,7 +12,7 @@ use http::uri::Authority;
 use http::{HeaderMap, Method, Request, Uri};
 
 use crate::auth::Connection;
-use crate::domain::{CallError, ErrorCode, is_loopback};
+use crate::domain::{CallError, Defence, ErrorCode, is_loopback};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
@@ -36,6 +36,7 @@ impl Hosts {
         let local = connection.map_or(Some(None), |connection| connection.local.map(Some));
         if let Some(local) = local
             && !self.are(authority.host(), local)
+            && Defence::WebHost.on()
         {
             let host = authority.host();
             return Err(refused(format!(
@@ -47,11 +48,12 @@ impl Hosts {
         if let Some(site) = headers.get(SEC_FETCH_SITE)
             && !matches!(site.as_bytes(), b"same-origin" | b"none")
             && !is_visit(request)
+            && Defence::WebSite.on()
         {
             return Err(refused("a page of another site sent this request, and the daemon accepts none from those"));
         }
         match origin(headers)? {
-            Some(origin) if !is_same(&origin, &authority) => {
+            Some(origin) if !is_same(&origin, &authority) && Defence::WebOrigin.on() => {
                 Err(refused("a page of another origin sent this request, and the daemon accepts none from those"))
             }
             _ => Ok(()),

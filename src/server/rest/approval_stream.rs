@@ -19,7 +19,7 @@ use crate::audit::{DecisionRecord, Reader, RowFilter};
 use crate::domain::CallError;
 use crate::governance::Governor;
 use crate::server::problem::{self, Problem};
-use crate::server::streams::{HEARTBEAT, Over, Sink, stopping};
+use crate::server::streams::{Buffered, HEARTBEAT, Over, Sink, stopping};
 
 /// The most records that a stream reads to say what ended while its client was away.
 const MISSED: u64 = 10_000;
@@ -61,7 +61,7 @@ pub(super) async fn stream(State(api): State<Api>, call: Call) -> Answer {
         watcher.run().await
     })?;
     // A stream has begun, so its status is sent already: an event says why it ends.
-    let events = events.map(|event| Ok::<_, std::convert::Infallible>(event.unwrap_or_else(ended)));
+    let events = events.map(|said| Ok::<_, std::convert::Infallible>(said.map_or_else(ended, |said| said.event)));
     Ok(Sse::new(events).into_response())
 }
 
@@ -70,11 +70,23 @@ fn ended(error: CallError) -> Event {
     Event::default().event("problem").data(problem)
 }
 
+/// An event, and the bytes of its document.
+struct Said {
+    event: Event,
+    bytes: usize,
+}
+
+impl Buffered for Said {
+    fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
 /// One client's stream.
 struct Watch<'a> {
     governor: &'a Governor,
     filter: &'a RowFilter,
-    sink: &'a Sink<Event>,
+    sink: &'a Sink<Said>,
     log: LogMark,
 }
 
@@ -113,7 +125,7 @@ impl Watch<'_> {
                     change = tokio::time::timeout(HEARTBEAT, watcher.next()) => change,
                 };
                 match change {
-                    Err(_) => self.sink.send(Event::default().comment("")).await?,
+                    Err(_) => self.sink.send(Said { event: Event::default().comment(""), bytes: 0 }).await?,
                     Ok(Some(Ok(QueueEvent::Added(pending)))) => {
                         self.show("pending", &pending, &pending.open_state()).await?;
                     }
@@ -187,12 +199,13 @@ impl Watch<'_> {
         // What is on the record up to here is told, or is in the snapshot that a new stream begins with.
         let place = *self.governor.store().committed().borrow();
         let leaf = self.governor.store().look(move |reader| reader.leaf_after(place)).await;
+        let bytes = text.len();
         let event = Event::default().event(name).data(text);
         // If the store cannot be read, the client keeps the place before.
         let event = match leaf {
             Ok(leaf) => event.id(self.log.cursor(place, leaf).to_string()),
             Err(_) => event,
         };
-        self.sink.send(event).await
+        self.sink.send(Said { event, bytes }).await
     }
 }

@@ -415,7 +415,7 @@ async def test_page(row: dict[str, Any]) -> None:
     site = Site({"/": (200, {}, f"<!doctype html>{row['page']}"), "/secret": (200, {}, "<p>TOP SECRET</p>")}).start()
     site.pages["/redirect"] = (302, {"Location": "/secret"}, "")
     site.pages["/other"] = (200, {}, f"<!doctype html>{row['page']}")
-    executor = PlaywrightExecutor(executable_path=CHROMIUM, args=ARGUMENTS, timeout=3.0)
+    executor = PlaywrightExecutor(executable_path=CHROMIUM, args=ARGUMENTS, timeout=60.0)
     try:
         with Sidecar(policy) as sidecar:
             async with Runtime(executor=executor, client=sidecar.client(), session_id="s") as runtime:
@@ -444,7 +444,7 @@ async def test_page(row: dict[str, Any]) -> None:
 
 async def asked_about(sidecar: Sidecar, target: str) -> None:
     """Waits until a document was proposed, whoever leads there."""
-    for _ in range(500):
+    for _ in range(3000):
         if sidecar.audit.get_log(action_target=target):
             return
         await asyncio.sleep(0.02)

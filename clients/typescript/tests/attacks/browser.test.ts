@@ -77,6 +77,7 @@ for (const { of, row, title } of rows) {
         await using server = await served(row.page ?? "");
         const before = (await world.rows()).length;
         const { context, end } = await (BROWSERS[of] ?? expect.unreachable)();
+        context.setDefaultTimeout(110_000);
         const raw = await context.newPage();
         const page = new GovernedPage(raw, { client: world.client, log: () => undefined });
         await page.goto(`${server.origin}/`);

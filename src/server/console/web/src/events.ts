@@ -48,22 +48,25 @@ export interface Listener {
     lost(): void;
 }
 
-/** Follows a stream until it is aborted. It connects again after every end, and resumes. */
-export async function follow(path: string, listener: Listener, abort: AbortSignal): Promise<void> {
+/**
+ * Follows a stream until it is aborted. It connects again after every end, and resumes. If the daemon does not accept
+ * the person any more, it gives up and says why.
+ */
+export async function follow(path: string, listener: Listener, abort: AbortSignal): Promise<Problem | null> {
     const reader = new EventReader();
     let pause = 250;
     while (!abort.aborted) {
         try {
             await connect(path, reader, listener, abort, () => (pause = 250));
         } catch (error) {
-            // The credential is over: signing in again starts another stream.
-            if (error instanceof Problem && (error.status === 401 || error.status === 403)) return;
+            if (error instanceof Problem && (error.status === 401 || error.status === 403)) return error;
         }
-        if (abort.aborted) return;
+        if (abort.aborted) break;
         listener.lost();
         await new Promise((resolve) => setTimeout(resolve, pause * (0.75 + Math.random() / 2)));
         pause = Math.min(pause * 2, LONGEST_PAUSE);
     }
+    return null;
 }
 
 async function connect(

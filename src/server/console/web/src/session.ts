@@ -36,6 +36,7 @@ async function enter(): Promise<void> {
 
 /** Signs in with a token. */
 export async function signIn(token: string): Promise<void> {
+    if (!/^[!-~]+$/.test(token.trim())) throw new Error("a token is one word of letters, digits and signs");
     useToken(token.trim());
     try {
         await enter();

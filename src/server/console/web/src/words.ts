@@ -142,5 +142,6 @@ export interface Policy {
     default_approval: string | null;
     rules: PolicyRule[];
     layers: { name: string; yaml: string }[];
+    policy: Json;
     warnings: string[];
 }

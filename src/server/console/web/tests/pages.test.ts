@@ -148,6 +148,11 @@ async function findings(page: Page, place: string): Promise<string[]> {
     }, place);
 }
 
+/** A value that is so many levels deep. */
+function nested(levels: number): unknown {
+    return levels === 0 ? "inner value" : { [`level_${levels}`]: nested(levels - 1) };
+}
+
 describe("everybody", () => {
     it.each(["light", "dark"] as const)("can use the pages: axe-core finds nothing (%s)", async (colorScheme) => {
         const asked = await daemon.propose({
@@ -185,14 +190,15 @@ describe("everybody", () => {
         const asked = await daemon.propose({
             type: "shell_narrow",
             target: "a/very/long/path/".repeat(8),
-            params: { text: "x".repeat(400), nested: { list: [{ deep: ["inner value"] }] } },
+            params: { text: "x".repeat(400), nested: nested(24) },
         });
         const { page } = await signedIn(browser, daemon);
         await page.setViewportSize({ width: 360, height: 740 });
         const tooWide = () => page.evaluate(() => document.documentElement.scrollWidth > innerWidth);
         const pane = await open(page, "shell_narrow");
         expect(await tooWide()).toBe(false);
-        await pane.getByText("inner value").waitFor();
+        const { x, width } = (await pane.getByText("inner value").boundingBox()) ?? { x: -1, width: 0 };
+        expect(x >= 0 && x + width <= 360 && width > 60, `from ${x}, ${width} wide`).toBe(true);
         await page.getByRole("button", { name: "All questions" }).click();
         await page.locator(".row").first().waitFor();
         for (const [place, text] of [

@@ -7,10 +7,10 @@ import { diff, excerpt } from "./diff";
 const SIGNS = { same: " ", old: "-", new: "+" } as const;
 const MEANING = { same: "", old: "removed: ", new: "added: " } as const;
 
-/** The sources of a policy, as one text. */
+/** The source of a policy; of one with several files, what they are together (JSON is YAML). */
 export function source(policy: Policy): string {
-    if (policy.layers.length === 1) return policy.layers[0]?.yaml ?? "";
-    return policy.layers.map(({ name, yaml }) => `# ${name}\n${yaml}`).join("\n");
+    const [layer, ...others] = policy.layers;
+    return layer && others.length === 0 ? layer.yaml : JSON.stringify(policy.policy, null, 2);
 }
 
 export function Diff(props: { before: string; after: string }): JSX.Element {

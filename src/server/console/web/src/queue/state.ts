@@ -5,7 +5,7 @@
  * question changes only when the person opens another one: nothing that arrives moves it.
  */
 import { computed, signal } from "@preact/signals";
-import { get, path, why } from "../api";
+import { get, path, refused, why } from "../api";
 import { follow, type ServerEvent } from "../events";
 import { RISKS, type Approval, type Risk } from "../words";
 import { alarm } from "./alarm";
@@ -130,12 +130,15 @@ function forget(): void {
 /** What a snapshot does not have has ended without an event. */
 async function settle(seen: ReadonlySet<string>): Promise<void> {
     const gone = all.value.filter((question) => isPending(question) && !seen.has(question.approval_id));
+    // What the person looks at comes first.
+    gone.sort((a, b) => Number(b.approval_id === openId.value) - Number(a.approval_id === openId.value));
     for (const [i, { approval_id }] of gone.entries()) {
         try {
             if (i >= MOST_ASKED) throw new Error("too many to ask for");
             put(await get<Approval>(`/api/v1/approvals/${approval_id}`));
         } catch {
-            questions.delete(approval_id);
+            // The open one stays: if it has ended, the daemon says so when it is answered.
+            if (approval_id !== openId.value) questions.delete(approval_id);
         }
     }
     if (gone.length > 0) changed();
@@ -186,7 +189,9 @@ export function start(abort: AbortSignal): void {
             connection.value = "lost";
         },
     };
-    void follow("/api/v1/approvals/stream", listener, abort);
+    void follow("/api/v1/approvals/stream", listener, abort).then((problem) => {
+        if (problem !== null) refused.value = problem.message;
+    });
 }
 
 /** The question with the history of its session. */

@@ -4,9 +4,8 @@ use aegis::proto::v1::governance_service_client::GovernanceServiceClient;
 use aegis::proto::v1::{self, EndingKind, Outcome};
 use tonic::Code;
 
-use crate::harness::{
-    Daemon, Setup, approval, ask, ending, masked, params, pending, propose, refusal, with_token, yes,
-};
+use crate::cage::peak_mib;
+use crate::harness::{Setup, approval, ask, ending, masked, params, pending, propose, refusal, with_token, yes};
 
 const RULES: &str = "
 rules:
@@ -21,13 +20,6 @@ fn large(to: &str, bytes: usize) -> v1::ProposeRequest {
     request.action.as_mut().expect("an action").params =
         params(serde_json::json!({"to": to, "text": text, "card": "4111"}));
     request
-}
-
-/// The most memory that the daemon has had, in MiB.
-fn peak_mib(daemon: &Daemon) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.pid())).expect("the process runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the kernel says it");
-    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") / 1024
 }
 
 #[tokio::test]

@@ -10,46 +10,24 @@ use std::process::Command;
 
 use aegis::proto::v1;
 use aegis::proto::v1::governance_service_client::GovernanceServiceClient;
-use bytes::Bytes;
-use futures_util::{StreamExt as _, stream};
-use http_body_util::StreamBody;
+use futures_util::stream;
 use prost::Message as _;
 use tokio_util::sync::CancellationToken;
-use tonic::body::Body;
-use tonic::transport::Channel;
 use tonic::{Code, Status};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_reflection::pb::v1::ServerReflectionRequest;
 use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
 use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
-use tower::ServiceExt as _;
 
-use crate::harness::{DEADLINE, Daemon, Setup, Shim, eventually, get, params, propose, reason, refusal, with_token};
+use crate::attack::{PROPOSE, half, half_until};
+use crate::cage::peak_mib;
+use crate::harness::{
+    Agent, DEADLINE, Daemon, Setup, Shim, eventually, get, params, propose, reason, refusal, with_token,
+};
+use crate::honest::raise_own_limit;
 
-const PROPOSE: &str = "/aegis.v1.GovernanceService/Propose";
 const READS: &str = "rules:\n  - {name: reads, match: {type: read}, risk_level: low, approval: auto}\n";
-
-/// How a call ends whose message begins with these bytes and goes on for ever.
-async fn half(channel: &Channel, method: &str, begun: Vec<u8>) -> Status {
-    half_until(channel, method, begun, CancellationToken::new()).await
-}
-
-/// The same until the caller gives up.
-async fn half_until(channel: &Channel, method: &str, begun: Vec<u8>, given_up: CancellationToken) -> Status {
-    let begun = stream::iter((!begun.is_empty()).then(|| Ok(hyper::body::Frame::data(Bytes::from(begun)))));
-    let end = stream::once(async move {
-        given_up.cancelled_owned().await;
-        Err(Status::cancelled("given up"))
-    });
-    let body = Body::new(StreamBody::new(begun.chain(end)));
-    let request = http::Request::post(format!("http://localhost{method}"));
-    let request = request.header("content-type", "application/grpc").header("te", "trailers").body(body).unwrap();
-    match channel.clone().oneshot(request).await {
-        Ok(answer) => Status::from_header_map(answer.headers()).expect("an answer that failed"),
-        Err(error) => Status::unavailable(error.to_string()),
-    }
-}
 
 /// The beginning of a message of so many bytes, and half of it.
 fn message(bytes: u32) -> Vec<u8> {
@@ -67,18 +45,11 @@ fn large(bytes: usize) -> v1::ProposeRequest {
 
 /// Sends what is large, and looks for an answer of this kind.
 fn send_large<T>(
-    agent: &GovernanceServiceClient<Channel>,
+    agent: &Agent,
     wanted: impl FnOnce(Result<tonic::Response<v1::ProposeResponse>, Status>) -> Option<T>,
 ) -> impl Future<Output = Option<T>> {
     let mut agent = agent.clone();
     async move { wanted(agent.propose(large(90_000)).await) }
-}
-
-/// The most memory that the daemon has had, in MiB.
-fn peak_mib(daemon: &Daemon) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).expect("the process runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the kernel says it");
-    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") / 1024
 }
 
 #[tokio::test]
@@ -233,13 +204,6 @@ async fn one_stream_of_reflection_takes_few_bytes_however_valid_its_requests_are
     let requests = stream::iter([request]);
     let mut answers = client.server_reflection_info(requests).await.unwrap().into_inner();
     assert!(answers.message().await.unwrap().is_some());
-}
-
-/// Lets this process open as many files as it may.
-fn raise_own_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).expect("up to the hard limit");
 }
 
 fn dial(address: &str) -> TcpStream {

@@ -1,4 +1,5 @@
-//! The signals that interrupt a wait and that are passed to a command. A thread catches them and notes their sender.
+//! The signals that interrupt a wait, and that `propose` passes to its command. A thread catches them and notes their
+//! sender.
 
 use std::io;
 

@@ -9,7 +9,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use tonic::Code;
 
-use crate::harness::{Authority, Daemon, Setup, propose, reason, text};
+use crate::harness::{Authority, Daemon, Setup, bare, call, connect, propose, reason, replace, text};
 
 fn dial(daemon: &Daemon) -> TcpStream {
     let (_, address) = daemon.endpoint.split_once("://").unwrap();
@@ -126,4 +126,34 @@ async fn an_unknown_method_has_a_reason_and_so_has_a_deadline_that_passed() {
     let decision = daemon.agent().await.propose(request).await.unwrap().into_inner().decision.unwrap();
     assert_eq!(decision.outcome(), v1::Outcome::Escalate);
     assert!(!decision.approval_id.is_empty());
+}
+
+#[tokio::test]
+async fn a_web_page_cannot_use_the_certificate_of_its_browser() {
+    use aegis::proto::v1::policy_service_client::PolicyServiceClient;
+
+    let setup = Setup::new().policy("rules: [{match: {type: ask}}]");
+    let authority = Authority::new(setup.home());
+    let (certificate, key) = authority.write("server", &authority.server());
+    let (ca, file) = (authority.write_ca("ca.crt"), authority.path("auth.yaml"));
+    replace(&file, "certificates: [{common_name: ops, roles: [admin]}]");
+    let tls = ["--tls-cert", text(&certificate), "--tls-key", text(&key), "--tls-client-ca", text(&ca)];
+    let daemon = setup.args(&tls).args(&["--auth", text(&file)]).start();
+    let ops = authority.client("ops", None);
+    let channel = connect(&daemon, &authority.pem(), Some(&ops)).await.unwrap();
+    call(bare(channel.clone()), "/aegis.v1.AdminService/ListTokens").await.expect("an admin gets in");
+
+    for origin in ["https://evil.example", "null", "https://localhost"] {
+        let mut request = tonic::Request::new(v1::GetPolicyRequest::default());
+        request.metadata_mut().insert("origin", origin.parse().unwrap());
+        let refused = PolicyServiceClient::new(channel.clone()).get_policy(request).await.unwrap_err();
+        assert_eq!((refused.code(), reason(&refused).as_str()), (Code::PermissionDenied, "CROSS_ORIGIN"), "{origin}");
+    }
+    // What a form can send without asking first.
+    for kind in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"] {
+        let request = http::Request::post("http://localhost/aegis.v1.PolicyService/GetPolicy");
+        let request = request.header("content-type", kind).body(tonic::body::Body::empty()).unwrap();
+        let answer = tower::ServiceExt::oneshot(channel.clone(), request).await.unwrap();
+        assert_eq!(answer.status(), http::StatusCode::UNSUPPORTED_MEDIA_TYPE, "{kind}");
+    }
 }
