@@ -419,6 +419,19 @@ fn the_help_of_every_command_has_examples() {
 }
 
 #[test]
+fn validate_lists_every_glob_of_a_rule() {
+    let shell = Shell::new();
+    let rule = "{name: r, match: {type: ['read*', 'list*'], target_path: '/data/*', actor: ada}, approval: auto}";
+    shell.write("policy.yaml", &format!("rules: [{rule}]"));
+    let run = shell.aegis(&["validate", "policy.yaml"]).ends_with(0);
+    assert!(run.stdout.ends_with("  - r: list*, read*@* (path /data/*) -> MEDIUM/auto\n"), "{run:#?}");
+    let json = shell.aegis(&["validate", "policy.yaml", "--format", "json"]).ends_with(0).json();
+    let rule = &json["rules"][0];
+    assert_eq!((&rule["type"], &rule["target"]), (&json!(["list*", "read*"]), &json!("*")));
+    assert_eq!((&rule["target_path"], &rule["name"]), (&json!("/data/*"), &json!("r")));
+}
+
+#[test]
 fn lint_names_the_place_the_reason_and_a_fix() {
     let shell = Shell::new();
     shell.write("policy.yaml", "rules:\n  - {name: all, approval: auto}\n  - {name: late, match: {type: x}}\n");
