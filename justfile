@@ -7,7 +7,7 @@ _list:
 test *arguments:
     tests/run {{ arguments }}
 
-# Format, lints, proto, manifests
+# Format, lints, proto, deployment
 gates:
     tests/gates
 

@@ -411,10 +411,132 @@ fn help_and_version_go_to_stdout_with_exit_code_0() {
 fn the_help_of_every_command_has_examples() {
     let shell = Shell::new();
     let commands = "serve propose evaluate pending approve deny review audit stats policy healthcheck completions init \
-                    validate schema simulate";
+                    validate schema simulate test lint hook doctor";
     for command in commands.split_whitespace() {
         let run = shell.aegis(&[command, "--help"]).ends_with(0);
         assert!(run.stdout.contains("Examples:") && run.stdout.contains(&format!("aegis {command}")), "{run:#?}");
+    }
+}
+
+#[test]
+fn lint_names_the_place_the_reason_and_a_fix() {
+    let shell = Shell::new();
+    shell.write("policy.yaml", "rules:\n  - {name: all, approval: auto}\n  - {name: late, match: {type: x}}\n");
+    let run = shell.aegis(&["lint", "policy.yaml"]).ends_with(3);
+    let expected = "policy.yaml:2:5: rule `all` is auto on `*`: every action that no rule before it names runs at once \
+                    [ALLOWS_EVERYTHING]\n  fix: name the types that may run alone, and let the default ask\n";
+    assert!(run.stdout.starts_with(expected) && run.stdout.ends_with("2 findings\n"), "{run:#?}");
+    let json = shell.aegis(&["lint", "policy.yaml", "--allow", "ALLOWS_EVERYTHING", "--format", "json"]).ends_with(3);
+    let findings = &json.json()["findings"];
+    assert_eq!((&findings[0]["code"], &findings[1]), (&json!("HIDDEN_RULE"), &Value::Null));
+    assert!(findings[0]["fix"].as_str().is_some_and(|fix| fix.starts_with("move the rule")), "{findings}");
+    shell.write("policy.yaml", POLICY);
+    assert_eq!(shell.aegis(&["lint", "policy.yaml"]).ends_with(0).stdout, "0 findings\n");
+    shell.write("policy.yaml", "rules: 5");
+    shell.aegis(&["lint", "policy.yaml"]).ends_with(1);
+}
+
+const SUITE: &str = "\
+policy: policy.yaml
+actors:
+  ci: { id: ci, authenticated: true }
+actions:
+  read: { type: read_contact, target: crm }
+  wipe: { type: delete_all }
+  small: { type: bulk_update, params: { count: 5 } }
+tests:
+  - { name: reads run, action: read, expect: { outcome: ALLOW, rule: read_safe, risk_level: low } }
+  - name: what ci may do
+    actors: [ci]
+    actions: [read, wipe, small]
+    expect: { ci: { read: ALLOW, small: ESCALATE } }
+";
+
+#[test]
+fn a_suite_that_passes_ends_with_0_and_one_that_fails_says_why() {
+    let shell = Shell::with_policy();
+    shell.write("policy_test.yaml", SUITE);
+    let run = shell.aegis(&["test"]).ends_with(0);
+    assert!(run.stdout.starts_with("policy_test.yaml (policy.yaml)\n  ok   reads run: read\n"), "{run:#?}");
+    assert!(run.stdout.ends_with("4 tests, 4 passed, 0 failed\n"), "{run:#?}");
+
+    shell.write("policy_test.yaml", &SUITE.replace("small: ESCALATE", "wipe: ALLOW"));
+    let run = shell.aegis(&["test", "policy_test.yaml"]).ends_with(3);
+    assert!(
+        run.stdout.contains("FAIL what ci may do: ci, wipe\n       expected ALLOW, got DENY by `no_deletes`"),
+        "{run:#?}"
+    );
+    assert!(run.stdout.contains("FAIL what ci may do: ci, small\n       expected DENY, got ESCALATE"), "{run:#?}");
+    assert!(run.stdout.ends_with("4 tests, 2 passed, 2 failed\n"), "{run:#?}");
+}
+
+#[test]
+fn the_results_of_tests_are_json_and_junit_too_and_coverage_names_what_is_untried() {
+    let shell = Shell::with_policy();
+    fs::create_dir(shell.path("policies")).expect("a directory");
+    shell.write("policies/a_test.yaml", &SUITE.replace("policy: policy.yaml", "policy: [../policy.yaml]"));
+    let json = shell.aegis(&["test", "--format", "json", "--coverage"]).ends_with(0).json();
+    assert_eq!((&json["passed"], &json["suites"][0]["tests"][3]["matched_rule"]), (&json!(4), &json!("<default>")));
+    let coverage = &json["suites"][0]["coverage"];
+    let untried: Vec<String> = coverage["untried"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|one| format!("{} {} {}", one["rule"], one["condition"], one["what"]).replace('"', ""))
+        .collect();
+    assert_eq!(
+        untried,
+        ["bulk  never decides", "bulk conditions.param_gt.count never holds", "publish  never decides"]
+    );
+    let xml = shell.aegis(&["test", "policies", "--format", "junit"]).ends_with(0).stdout;
+    assert!(xml.starts_with("<?xml") && xml.contains("<testcase name=\"reads run: read\""), "{xml}");
+    assert!(xml.contains("tests=\"4\"") && xml.contains("failures=\"0\""), "{xml}");
+}
+
+#[test]
+fn a_suite_that_cannot_be_read_or_has_no_clock_ends_with_1() {
+    let shell = Shell::with_policy();
+    assert!(shell.aegis(&["test"]).ends_with(1).stderr.contains("there is no suite"));
+    shell.write("policy_test.yaml", &SUITE.replace("name: reads run, ", "nam: reads run, "));
+    let run = shell.aegis(&["test"]).ends_with(1);
+    assert!(run.stderr.contains("policy_test.yaml:9:7: tests[0].nam: unknown field `nam`"), "{run:#?}");
+    shell.write("policy_test.yaml", SUITE);
+    shell.write("policy.yaml", "rules: [{name: night, conditions: {time_after: '22:00'}}]");
+    let run = shell.aegis(&["test"]).ends_with(1);
+    assert!(run.stderr.contains("rule `night` looks at the clock, and the suite has none"), "{run:#?}");
+    shell.write("policy.yaml", "rules: 5");
+    assert!(shell.aegis(&["test"]).ends_with(1).stderr.contains("policy.yaml:1:8: rules: must be a list of rules"));
+}
+
+/// Every case of the conformance data, as a suite: `aegis test` and `aegis simulate` answer alike.
+#[test]
+fn test_answers_as_simulate_does() {
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance/policy-decisions.jsonl");
+    let text = fs::read_to_string(data).expect("the data is there");
+    // A few of many: each starts the binary.
+    for line in text.lines().step_by(40) {
+        let decisions: Value = serde_json::from_str(line).expect("it is JSON");
+        let shell = Shell::new();
+        let layers = shell.write_layers(&decisions["policies"]);
+        let cases = decisions["cases"].as_array().expect("it has cases");
+        // A suite says nothing of null, and needs none: a parameter that is null is missing.
+        let cases: Vec<&Value> = cases.iter().filter(|case| !case["action"].to_string().contains("null")).collect();
+        let tests: Vec<Value> = cases
+            .iter()
+            .map(|case| {
+                let outcome = match case["expect"]["approval"].as_str() {
+                    Some("auto") => "ALLOW",
+                    Some("block") => "DENY",
+                    Some("confirm") => "REQUIRE_CONFIRMATION",
+                    _ => "ESCALATE",
+                };
+                let level = case["expect"]["risk_level"].as_str().expect("a level").to_lowercase();
+                let expect = json!({"outcome": outcome, "rule": case["expect"]["matched_rule"], "risk_level": level});
+                json!({"name": case["id"], "now": case["now"], "action": case["action"], "expect": expect})
+            })
+            .collect();
+        shell.write("a_test.yaml", &json!({"policy": layers.0, "tests": tests}).to_string());
+        shell.aegis(&["test"]).ends_with(0);
     }
 }
 

@@ -184,6 +184,24 @@ func WriteJSONL(to io.Writer, rows iter.Seq2[AuditRow, error]) error {
 }
 
 func (q AuditQuery) proto() (*aegisv1.StreamAuditRequest, error) {
+	filter, err := q.filter()
+	if err != nil {
+		return nil, err
+	}
+	request := &aegisv1.StreamAuditRequest{
+		Filter:      filter,
+		View:        aegisv1.AuditView_AUDIT_VIEW_ROWS,
+		NewestFirst: q.NewestFirst,
+		Follow:      q.Follow,
+		ResumeAfter: q.ResumeAfter,
+	}
+	if q.Limit > 0 {
+		request.Limit = &q.Limit
+	}
+	return request, nil
+}
+
+func (q AuditQuery) filter() (*aegisv1.AuditFilter, error) {
 	modes, err := allToProto(approvalModes, "ApprovalModes", q.ApprovalModes)
 	if err != nil {
 		return nil, err
@@ -196,34 +214,24 @@ func (q AuditQuery) proto() (*aegisv1.StreamAuditRequest, error) {
 	if err != nil {
 		return nil, err
 	}
-	request := &aegisv1.StreamAuditRequest{
-		Filter: &aegisv1.AuditFilter{
-			SessionId:      q.SessionID,
-			ActionType:     q.ActionType,
-			Target:         q.Target,
-			RiskLevels:     riskLevelsToProto(q.RiskLevels),
-			MinRiskLevel:   aegisv1.RiskLevel(q.MinRiskLevel),
-			ActorId:        q.ActorID,
-			Subject:        q.Subject,
-			Approver:       q.Approver,
-			MatchedRule:    q.MatchedRule,
-			Since:          timeToProto(q.Since),
-			Until:          timeToProto(q.Until),
-			ApprovalModes:  modes,
-			Outcomes:       wanted,
-			ResultStatuses: statuses,
-			DecisionId:     q.DecisionID,
-			AuditRef:       q.AuditRef,
-		},
-		View:        aegisv1.AuditView_AUDIT_VIEW_ROWS,
-		NewestFirst: q.NewestFirst,
-		Follow:      q.Follow,
-		ResumeAfter: q.ResumeAfter,
-	}
-	if q.Limit > 0 {
-		request.Limit = &q.Limit
-	}
-	return request, nil
+	return &aegisv1.AuditFilter{
+		SessionId:      q.SessionID,
+		ActionType:     q.ActionType,
+		Target:         q.Target,
+		RiskLevels:     riskLevelsToProto(q.RiskLevels),
+		MinRiskLevel:   aegisv1.RiskLevel(q.MinRiskLevel),
+		ActorId:        q.ActorID,
+		Subject:        q.Subject,
+		Approver:       q.Approver,
+		MatchedRule:    q.MatchedRule,
+		Since:          timeToProto(q.Since),
+		Until:          timeToProto(q.Until),
+		ApprovalModes:  modes,
+		Outcomes:       wanted,
+		ResultStatuses: statuses,
+		DecisionId:     q.DecisionID,
+		AuditRef:       q.AuditRef,
+	}, nil
 }
 
 func auditRowFromProto(cursor string, row *aegisv1.AuditRow) AuditRow {

@@ -215,7 +215,7 @@ func TestADeadlineIsOneWhoeverNoticesItFirst(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
 	_, err = aegis.Govern(ctx, client, aegis.Action{Type: "write"}, never(t))
 	if denied := (*aegis.DeniedError)(nil); !errors.As(err, &denied) || !errors.Is(err, context.DeadlineExceeded) {
@@ -227,7 +227,7 @@ func TestAProposalWhoseAnswerIsLateIsWithdrawn(t *testing.T) {
 	daemon := aegistest.Start(t, policy)
 	// The daemon has the proposal, and says in its own way that the deadline is past.
 	late := true
-	agent := daemon.Agent(aegis.WithTimeout(500*time.Millisecond), aegis.WithDialOptions(grpc.WithChainUnaryInterceptor(
+	agent := daemon.Agent(aegis.WithTimeout(900*time.Millisecond), aegis.WithDialOptions(grpc.WithChainUnaryInterceptor(
 		func(ctx context.Context, method string, request, reply any, connection *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption) error {
 			err := invoke(ctx, method, request, reply, connection, options...)
 			if late && strings.HasSuffix(method, "/Propose") {

@@ -220,3 +220,67 @@ func TestNothingIsLeftOutWithoutAWord(t *testing.T) {
 		}
 	}
 }
+
+type (
+	hiddenMarshaler struct{ n int }
+	// Their authors may not have noticed that each is written as what it embeds.
+	embedsTime struct {
+		time.Time
+		Command string
+	}
+	embedsPointer struct {
+		*big.Int
+		Command string
+	}
+	embedsHidden struct {
+		hiddenMarshaler
+		Command string
+	}
+	embedsMessage struct {
+		*durationpb.Duration
+		Command string
+	}
+	embedsDeep struct {
+		embedsOnly
+		Command string
+	}
+	// These show all that they have, or say themselves how they are written.
+	embedsOnly  struct{ time.Time }
+	embedsPlain struct {
+		embedsOnly
+		note string
+	}
+	writesAll struct {
+		time.Time
+		Command string
+	}
+	writesByPtr struct {
+		time.Time
+		Command string
+	}
+)
+
+func (hiddenMarshaler) MarshalJSON() ([]byte, error) { return []byte(`"hidden"`), nil }
+func (writesAll) MarshalJSON() ([]byte, error)       { return []byte(`"all"`), nil }
+func (*writesByPtr) MarshalJSON() ([]byte, error)    { return []byte(`"all"`), nil }
+
+func TestAStructureThatIsWrittenAsAnotherThatItEmbedsIsRefused(t *testing.T) {
+	for _, value := range []any{
+		embedsTime{time.Unix(0, 0), "rm"}, &embedsTime{time.Unix(0, 0), "rm"}, embedsPointer{big.NewInt(1), "rm"},
+		embedsHidden{hiddenMarshaler{1}, "rm"}, embedsMessage{durationpb.New(0), "rm"}, embedsDeep{embedsOnly{time.Unix(0, 0)}, "rm"},
+		[]embedsTime{{}},
+	} {
+		_, err := toValue("params.v", value)
+		if invalid := (*InvalidActionError)(nil); !errors.As(err, &invalid) || !strings.Contains(err.Error(), "without its field Command") {
+			t.Errorf("%T: %v", value, err)
+		}
+	}
+	for _, value := range []any{
+		embedsOnly{time.Unix(0, 0)}, embedsPlain{embedsOnly{}, "x"}, writesAll{}, &writesAll{}, writesByPtr{}, &writesByPtr{}, time.Time{},
+		durationpb.New(0), big.NewInt(1),
+	} {
+		if _, err := toValue("params.v", value); err != nil {
+			t.Errorf("%T: %v", value, err)
+		}
+	}
+}

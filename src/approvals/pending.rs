@@ -9,7 +9,8 @@ use super::proposer::Proposer;
 use crate::audit::record::{DecisionRecord, IdentityRecord};
 use crate::audit::{ApprovalState, RowFilter};
 use crate::domain::{
-    Action, ApprovalId, ConnectionId, DecisionId, Digest, ParamPath, QuestionState, RecordId, RiskLevel, Timestamp,
+    Action, ApprovalId, ConnectionId, DecisionId, Defence, Digest, ParamPath, QuestionState, RecordId, RiskLevel,
+    Timestamp,
 };
 use crate::limits::Share;
 
@@ -65,7 +66,7 @@ impl Asked {
         memory.bytes += decision.action.description.len() + decision.action.target.len();
         memory.bytes += (decision.masked.len() + decision.redact.len() + 2 * decision.marks.len()) * 64
             + decision.masked_digests.len() * 128;
-        if memory.bytes <= KEPT_BYTES {
+        if memory.bytes <= KEPT_BYTES || !Defence::QuestionsOnDisk.on() {
             return Self { record: decision, is_whole: true };
         }
         let head = DecisionRecord {

@@ -1,7 +1,7 @@
 //! The proposer of an action, and whether a caller is the same one.
 
 use crate::audit::record::IdentityRecord;
-use crate::domain::{Caller, ConnectionId, How, Peer};
+use crate::domain::{Caller, ConnectionId, Defence, How, Peer};
 use crate::limits::QuotaKey;
 
 /// The proposer of an action.
@@ -17,7 +17,10 @@ pub struct Proposer<'a> {
 pub(crate) fn is_own(proposer: &IdentityRecord, caller: &Caller) -> bool {
     let identity = &caller.identity;
     match proposer.how {
-        How::Anonymous => !identity.is_authenticated() && proposer.peer == Some(caller.peer),
+        How::Anonymous => {
+            let same_peer = proposer.peer == Some(caller.peer) || !Defence::OwnDecisions.on();
+            !identity.is_authenticated() && same_peer
+        }
         // A credential for one actor gives access to that actor's decisions only, not to other decisions of the same
         // subject.
         how => {
@@ -45,9 +48,11 @@ impl Proposer<'_> {
     /// would protect nothing. The same is true for a reviewer without authentication, which exists only with `--dev`.
     pub fn is_reviewer(&self, reviewer: &Caller, own_uid: u32) -> bool {
         let same_subject = reviewer.identity.is_same_subject(&self.identity.subject, self.identity.how);
-        let same_connection = self.connection == Some(reviewer.connection);
+        let same_connection = self.connection == Some(reviewer.connection) && Defence::OwnConnection.on();
         let same_user = match (self.identity.peer, reviewer.peer) {
-            (Some(Peer::Uid(proposer)), Peer::Uid(reviewer)) => proposer == reviewer && reviewer != own_uid,
+            (Some(Peer::Uid(proposer)), Peer::Uid(reviewer)) if Defence::OwnUser.on() => {
+                proposer == reviewer && reviewer != own_uid
+            }
             _ => false,
         };
         same_subject || (reviewer.identity.is_authenticated() && (same_connection || same_user))

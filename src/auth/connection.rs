@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use super::client_certificate::ClientCertificate;
 use crate::domain::{ConnectionId, Roles};
@@ -88,8 +89,45 @@ pub struct Connection {
     pub certificate: Option<ClientCertificate>,
     /// How many wrong credentials it may still send.
     pub failures: Budget,
+    /// What happens over it.
+    pub activity: Arc<Activity>,
+}
+
+/// What happens over a connection: whether it is held for nothing.
+#[derive(Debug, Default)]
+pub struct Activity {
     /// Whether a caller was authenticated over it.
     proved: AtomicBool,
+    /// Calls that are not answered yet.
+    calls: AtomicUsize,
+}
+
+/// A call that is under way.
+#[derive(Debug)]
+pub struct UnderWay(Arc<Activity>);
+
+impl Activity {
+    /// Notes that a caller was authenticated.
+    pub fn prove(&self) {
+        self.proved.store(true, Ordering::Relaxed);
+    }
+
+    /// Counts a call until it is answered.
+    pub fn call(self: &Arc<Self>) -> UnderWay {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        UnderWay(Arc::clone(self))
+    }
+
+    /// Whether nobody was authenticated, and no call is under way.
+    pub fn is_for_nothing(&self) -> bool {
+        !self.proved.load(Ordering::Relaxed) && self.calls.load(Ordering::Relaxed) == 0
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.calls.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Connection {
@@ -97,8 +135,8 @@ impl Connection {
     pub fn new(listener: Listener, peer: Peer, certificate: Option<ClientCertificate>) -> Self {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
         let id = ConnectionId(NEXT_ID.fetch_add(1, Ordering::Relaxed));
-        let (failures, proved) = (Budget::default(), AtomicBool::new(false));
-        Self { id, listener, peer, local: None, certificate, failures, proved }
+        let (failures, activity) = (Budget::default(), Arc::default());
+        Self { id, listener, peer, local: None, certificate, failures, activity }
     }
 
     /// The same, which came to this address of the machine.
@@ -107,13 +145,19 @@ impl Connection {
         Self { local, ..self }
     }
 
+    /// The same connection, whose activity others see.
+    #[must_use]
+    pub fn seen_by(self, activity: Arc<Activity>) -> Self {
+        Self { activity, ..self }
+    }
+
     /// Notes that a caller was authenticated over it.
     pub fn prove(&self) {
-        self.proved.store(true, Ordering::Relaxed);
+        self.activity.prove();
     }
 
     /// Whether a caller was authenticated over it.
     pub fn is_proved(&self) -> bool {
-        self.proved.load(Ordering::Relaxed)
+        self.activity.proved.load(Ordering::Relaxed)
     }
 }

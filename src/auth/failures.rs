@@ -13,6 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::connection::{Connection, PeerKey};
+use crate::domain::Defence;
 use crate::limits::{Budget, Rate};
 
 /// How fast the budgets of a connection and of a peer refill.
@@ -46,7 +47,7 @@ impl Failures {
 
     /// Whether a credential of this connection may be checked.
     pub fn may_try(&self, connection: &Connection, uptime: Duration) -> bool {
-        let Some((rate, peer_rate)) = self.rates else { return true };
+        let Some((rate, peer_rate)) = self.rates.filter(|_| Defence::WrongCredentials.on()) else { return true };
         if !connection.failures.has(rate, uptime) {
             return false;
         }

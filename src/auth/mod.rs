@@ -37,7 +37,7 @@ mod tokens;
 pub use authenticator::{Authentication, AuthenticationError, Authenticator, Bearer, Shown};
 pub use chain::Chain;
 pub use client_certificate::{CertificateName, ClientCertificate};
-pub use connection::{Connection, Listener, Peer, PeerKey};
+pub use connection::{Activity, Connection, Listener, Peer, PeerKey};
 pub use failures::Failures;
 pub use identities::{Identities, IdentitySource};
 pub(crate) use input::check_name;

@@ -6,6 +6,8 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
+use crate::domain::Defence;
+
 /// A run of more blanks than this is shown as a number.
 const SHOWN: usize = 8;
 
@@ -13,7 +15,7 @@ const SHOWN: usize = 8;
 /// space. A long run becomes `␣×200`. One space between words stays a space.
 pub(super) fn mark(text: &str) -> Cow<'_, str> {
     let is_plain = !text.starts_with(' ') && !text.ends_with(' ') && !text.contains("  ");
-    if is_plain && !text.chars().any(|c| c != ' ' && is_blank(c)) {
+    if !Defence::VisibleBlanks.on() || is_plain && !text.chars().any(|c| c != ' ' && is_blank(c)) {
         return Cow::Borrowed(text);
     }
     let mut shown = String::with_capacity(text.len());

@@ -11,6 +11,7 @@
 //! | `AEGIS_LOG` | what `serve` logs, a filter of `tracing-subscriber`: `debug`, `aegis=debug`; default `info` |
 //! | `XDG_STATE_HOME`, `HOME` | the place of the data directory if nothing names one |
 //! | `NO_COLOR`, `CLICOLOR`, `CLICOLOR_FORCE` | colours, as in other programs |
+//! | `AEGIS_WITHOUT` | the defences that are off, in builds with the feature `adversary` only: tests |
 //! | `OTEL_*` | where `serve` sends traces: see [`crate::telemetry`] |
 //!
 //! An empty variable counts as not set. A command that `propose … -- COMMAND` starts finds `AEGIS_DECISION_ID` and

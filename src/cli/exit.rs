@@ -3,9 +3,9 @@
 //! | code | meaning |
 //! | --- | --- |
 //! | 0 | done; `propose`: ALLOW |
-//! | 1 | the request failed or was refused; the policy is not valid; `healthcheck`: the daemon does not serve |
-//! | 2 | bad usage: the command line is wrong |
-//! | 3 | DENY; `--fail-on`: such an answer; `approve`: the policy denies it now; `audit verify`: it is wrong |
+//! | 1 | the request failed or was refused; the policy is not valid; `healthcheck`: it does not serve; `doctor`: open |
+//! | 2 | bad usage: the command line is wrong; `hook`: a fault, which every host reads as a denial |
+//! | 3 | DENY; `--fail-on`: such an answer; `approve`: denied now; `test`, `lint`, `audit verify`: something is wrong |
 //! | 4 | a person still has to answer: a reviewer, or the agent's own user |
 //! | 128 + N | signal N interrupted `propose` while it waited |
 //!
@@ -23,7 +23,7 @@ pub enum Exit {
     Failed,
     /// The command line is wrong.
     Usage,
-    /// DENY, what `--fail-on` watches for, or evidence that is wrong.
+    /// DENY, what `--fail-on` watches for, a test that fails, a finding, or evidence that is wrong.
     Denied,
     /// A person still has to answer.
     Unanswered,
@@ -36,9 +36,9 @@ impl Exit {
     pub(super) const HELP: &str = "\
 Exit codes:
   0  done (propose: ALLOW)
-  1  the request failed or was refused; the policy is not valid
-  2  bad usage
-  3  DENY, or what --fail-on watches for; audit verify: the evidence is wrong
+  1  the request failed or was refused; the policy is not valid; doctor: something is open
+  2  bad usage; hook: a fault, which the agent reads as a denial
+  3  DENY, or what --fail-on watches for; test: a test fails; lint: a finding; audit verify: the evidence is wrong
   4  a person still has to answer
   `propose … -- COMMAND` ends with the command's own code once it has run.";
 

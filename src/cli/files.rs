@@ -8,6 +8,7 @@ use std::path::Path;
 use rustix::fs::OFlags;
 
 use super::failure::Failure;
+use crate::domain::Defence;
 
 /// Opens a file for writing and empties it. Creates a missing file.
 pub(super) fn create(path: &Path) -> Result<File, Failure> {
@@ -37,7 +38,7 @@ pub(super) fn create_part(path: &Path) -> Result<(File, std::path::PathBuf), Fai
 
 fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     let no_follow = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default();
-    options.custom_flags(no_follow).open(path)
+    options.custom_flags(if Defence::NoLinks.on() { no_follow } else { 0 }).open(path)
 }
 
 /// The failure for a file that cannot be written, and why.

@@ -8,11 +8,12 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::out::Out;
 use super::{files, say};
-use crate::policy::STARTER;
+use crate::policy::{CODING_AGENT, STARTER};
 
 const EXAMPLES: &str = "\
 Examples:
   aegis init
+  aegis init --for coding-agent
   aegis init -o policies/crm.yaml";
 
 /// The name of the policy if a directory is given instead of a file.
@@ -20,14 +21,27 @@ const NAME: &str = "policy.yaml";
 
 /// Write a policy to begin with
 ///
-/// It allows reading, asks a reviewer about single changes and bulk operations, and blocks deleting. An existing file
-/// is not changed.
+/// It allows reading, asks a reviewer about single changes and bulk operations, and blocks deleting. With `--for
+/// coding-agent` it is a policy for an agent that `aegis hook` governs. An existing file is not changed.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
     /// Write to this file, or to `policy.yaml` in this directory. Missing directories are created
     #[arg(short, long, value_name = "FILE", default_value = NAME)]
     output: PathBuf,
+
+    /// Write a policy for this kind of agent
+    #[arg(long = "for", value_name = "KIND", value_enum, default_value = "any")]
+    kind: Kind,
+}
+
+/// The kind of agent that a policy is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Kind {
+    /// Any agent
+    Any,
+    /// A coding agent with hooks
+    CodingAgent,
 }
 
 /// Runs the command.
@@ -42,14 +56,22 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
             .hint("it is not changed; name another with -o FILE"),
         _ => files::cannot_write(&path, &error),
     })?;
-    file.write_all(STARTER.as_bytes()).map_err(|error| files::cannot_write(&path, &error))?;
+    let policy = match args.kind {
+        Kind::Any => STARTER,
+        Kind::CodingAgent => CODING_AGENT,
+    };
+    file.write_all(policy.as_bytes()).map_err(|error| files::cannot_write(&path, &error))?;
 
     let mut out = Out::stdout();
     out.line(format_args!("Created {}", path.display()))?;
     out.flush()?;
     let file = path.display();
+    let next = match args.kind {
+        Kind::Any => "",
+        Kind::CodingAgent => "\n  aegis hook install claude-code\n  aegis doctor",
+    };
     say::note(format_args!(
-        "Edit the rules to match what your agents do, then:\n  aegis validate {file}\n  aegis serve {file}"
+        "Edit the rules to match what your agents do, then:\n  aegis validate {file}\n  aegis serve {file}{next}"
     ));
     Ok(Exit::Done)
 }

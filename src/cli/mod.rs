@@ -20,8 +20,10 @@ mod masks;
 mod object;
 mod out;
 mod paint;
+mod proposing;
 mod safe_json;
 mod say;
+mod signals;
 mod status;
 mod table;
 mod times;
@@ -32,10 +34,14 @@ mod words;
 mod approve;
 mod audit;
 mod completions;
+mod console;
 mod deny;
+mod doctor;
 mod evaluate;
 mod healthcheck;
+mod hook;
 mod init;
+mod lint;
 #[cfg(test)]
 mod newer;
 mod pending;
@@ -47,6 +53,7 @@ mod schema;
 mod serve;
 mod simulate;
 mod stats;
+mod test;
 mod token;
 mod validate;
 mod version;
@@ -65,6 +72,7 @@ Start here:
   aegis propose bulk_update crm --params '{\"count\": 150}' --wait 60s
   aegis review                     answer what agents ask, in another terminal
   aegis audit                      see what happened
+  aegis hook install claude-code   govern a coding agent by its hooks
 
 ";
 
@@ -84,8 +92,10 @@ pub struct Cli {
 enum Command {
     Init(init::Args),
     Validate(validate::Args),
+    Lint(lint::Args),
     Schema(schema::Args),
     Simulate(Box<simulate::Args>),
+    Test(test::Args),
     Serve(Box<serve::ServeArgs>),
     Propose(Box<propose::Args>),
     Evaluate(Box<evaluate::Args>),
@@ -93,10 +103,13 @@ enum Command {
     Approve(approve::Args),
     Deny(deny::Args),
     Review(review::Args),
+    Console(console::Args),
     Audit(Box<audit::Args>),
     Stats(stats::Args),
     Policy(policy::Args),
     Token(token::Args),
+    Hook(Box<hook::Args>),
+    Doctor(Box<doctor::Args>),
     Healthcheck(healthcheck::Args),
     Version(version::Args),
     Completions(completions::Args),
@@ -117,8 +130,10 @@ impl Cli {
             None => help(),
             Some(Command::Init(args)) => init::run(args),
             Some(Command::Validate(args)) => validate::run(args),
+            Some(Command::Lint(args)) => lint::run(args),
             Some(Command::Schema(args)) => schema::run(args),
             Some(Command::Simulate(args)) => simulate::run(args),
+            Some(Command::Test(args)) => test::run(args),
             Some(Command::Serve(args)) => serve::run(args),
             Some(Command::Propose(args)) => propose::run(args),
             Some(Command::Evaluate(args)) => evaluate::run(args),
@@ -126,10 +141,13 @@ impl Cli {
             Some(Command::Approve(args)) => approve::run(args),
             Some(Command::Deny(args)) => deny::run(args),
             Some(Command::Review(args)) => review::run(args),
+            Some(Command::Console(args)) => console::run(args),
             Some(Command::Audit(args)) => audit::run(args),
             Some(Command::Stats(args)) => stats::run(args),
             Some(Command::Policy(args)) => policy::run(args),
             Some(Command::Token(args)) => token::run(args),
+            Some(Command::Hook(args)) => hook::run(args),
+            Some(Command::Doctor(args)) => doctor::run(args),
             Some(Command::Healthcheck(args)) => healthcheck::run(args),
             Some(Command::Version(args)) => version::run(args),
             Some(Command::Completions(args)) => completions::run(args, &mut Self::command()),

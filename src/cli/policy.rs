@@ -1,5 +1,8 @@
 //! `aegis policy`: shows and changes the policy that a daemon has in force.
 
+mod plan;
+mod replay;
+
 use std::fs;
 use std::path::PathBuf;
 
@@ -22,6 +25,7 @@ Examples:
   aegis policy update policy.yaml --expected-revision \"$(aegis policy show --format json | jq -r .revision)\"
   aegis policy update policy.yaml --comment \"allow the nightly export\" --dry-run
   aegis policy update --revision 3f9a2c41
+  aegis policy plan candidate.yaml --since 7d
 
 `aegis validate` and `aegis simulate` check a policy file without a daemon.";
 
@@ -37,6 +41,7 @@ pub(super) struct Args {
 enum Command {
     Show(ShowArgs),
     Update(UpdateArgs),
+    Plan(plan::Args),
 }
 
 /// Show the policy in force, or an earlier revision
@@ -95,6 +100,7 @@ struct UpdateArgs {
 pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     let mut out = Out::stdout();
     match &args.command {
+        Command::Plan(args) => return plan::run(args),
         Command::Show(args) => {
             let policy = connect::block_on(get(args))??;
             match args.format {

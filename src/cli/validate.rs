@@ -91,8 +91,9 @@ fn json(loaded: Result<&Policy, &LoadErrors>) -> Object {
 fn rule(rule: &Rule) -> Value {
     json!({
         "name": rule.name,
-        "type": rule.type_pattern.as_str(),
-        "target": rule.target_pattern.as_str(),
+        "type": rule.type_pattern.to_json(),
+        "target": rule.target_pattern.to_json(),
+        "target_path": rule.target_path_pattern.as_ref().map(|globs| globs.to_json()),
         "risk_level": rule.risk_level.as_upper(),
         "approval": rule.approval,
         "file": rule.position.file,

@@ -4,6 +4,7 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::error::ServeError;
+use crate::domain::Defence;
 
 /// Descriptors kept for the record, the watched files, and the daemon's outgoing connections.
 const KEPT: usize = 64;
@@ -42,6 +43,7 @@ fn divide(limit: usize, wanted: usize) -> Option<Connections> {
     if limit < LEAST {
         return None;
     }
+    let limit = if Defence::Descriptors.on() { limit } else { usize::MAX };
     let free = limit - KEPT - ADMIN;
     let private = wanted.min(free / 8);
     Some(Connections { main: wanted.min(free - private), private })

@@ -57,6 +57,9 @@ pub(crate) enum ServeError {
         /// How many it needs.
         least: usize,
     },
+    /// A thread cannot be started.
+    #[error("no thread for heavy calls can be started: {0}")]
+    Threads(io::Error),
     /// A plaintext listener would be reachable from elsewhere.
     #[error(
         "other machines can reach {0}, and this listener has no TLS: listen on 127.0.0.1 or a unix socket, configure \

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -14,8 +13,10 @@ use super::data_dir::DataDir;
 use super::descriptors::Connections;
 use super::error::ServeError;
 use crate::auth::{Connection, Known, Listener};
+use crate::domain::Defence;
 use crate::governance::Governor;
 use crate::server::listen::{self, Bound, Door, Stream};
+use crate::server::places::Places;
 
 /// The addresses of a running daemon.
 #[derive(Clone, Debug)]
@@ -111,14 +112,14 @@ impl Listeners {
     ) where
         F: Fn(Stream, Connection) + Clone + Send + 'static,
     {
-        // The private socket has its own permits: agents that take every connection cannot keep a reviewer out.
-        let main_permits = Arc::new(Semaphore::new(connections.main));
-        let private_permits = Arc::new(Semaphore::new(connections.private));
+        // People have their own: agents that take every connection cannot keep a reviewer out.
+        let (main, private) = (Places::new(connections.main), Places::new(connections.private));
         for (bound, listener, tls) in self.bound {
-            let permits = if listener == Listener::Private { &private_permits } else { &main_permits };
-            let (permits, serve, stop) = (Arc::clone(permits), serve.clone(), stop.clone());
+            let has_its_own = listener == Listener::Private && Defence::PrivatePlaces.on();
+            let places = if has_its_own { &private } else { &main };
+            let (places, serve, stop) = (Arc::clone(places), serve.clone(), stop.clone());
             let (patience, bound_by) = (limits.handshake, "--max-connections");
-            let door = Door { listener, tls, patience, permits, bound_by, serve, stop };
+            let door = Door { listener, tls, patience, places, bound_by, serve, stop };
             tasks.spawn(listen::accept(bound, door));
         }
     }

@@ -32,12 +32,13 @@ use tower::ServiceExt as _;
 use super::descriptors;
 use crate::audit::{StoreError, StoreHealth};
 use crate::auth::{Known, Listener, Staleness};
-use crate::domain::Roles;
+use crate::domain::{Defence, Roles};
 use crate::governance::Governor;
 use crate::limits::Space;
 use crate::outbound::witnesses::Witnesses;
 use crate::server::gate::Refusals;
 use crate::server::listen::{self, Bound, Door};
+use crate::server::places::Places;
 use crate::server::transport::{ConnectionLimits, Transport};
 
 /// The sources of the metrics.
@@ -70,7 +71,7 @@ pub(crate) async fn serve(listener: TcpListener, admin: Admin, patience: Duratio
     let answer = tower::service_fn(move |request: Request<Body>| {
         let routes = routes.clone();
         async move {
-            if is_loopback && !names_this_machine(&request) {
+            if is_loopback && Defence::AdminHost.on() && !names_this_machine(&request) {
                 return Ok((StatusCode::MISDIRECTED_REQUEST, "call this listener by its address\n").into_response());
             }
             routes.oneshot(request).await
@@ -85,7 +86,7 @@ pub(crate) async fn serve(listener: TcpListener, admin: Admin, patience: Duratio
         listener: Listener::Main { anonymous: Roles::NONE },
         tls: None,
         patience,
-        permits: Arc::new(Semaphore::new(descriptors::ADMIN)),
+        places: Places::new(if Defence::AdminPlaces.on() { descriptors::ADMIN } else { Semaphore::MAX_PERMITS }),
         bound_by: "as many connections as the admin listener takes",
         serve: move |stream, connection| serving.serve(stream, connection),
         stop,

@@ -21,6 +21,9 @@ use crate::governance::{
 use crate::outbound::executor::HttpExecutor;
 use crate::outbound::witnesses::{self, Witnesses};
 use crate::server::access;
+use crate::server::answer::Answers;
+use crate::server::aside::Aside;
+use crate::server::console::{self, SignInCodes};
 use crate::server::gate::{Gate, GateKeeper, Refusals};
 use crate::server::grpc::health::Statuses;
 use crate::server::grpc::services::Services;
@@ -98,6 +101,7 @@ pub(crate) async fn run(
         witnesses: Arc::clone(&witnesses),
         executions: Arc::clone(&executions),
         streams: streams.clone(),
+        sign_in_codes: SignInCodes::default(),
         limits,
     });
     let services = Services {
@@ -112,10 +116,12 @@ pub(crate) async fn run(
         authenticator: Arc::new(chain),
         refusals: Arc::clone(&refusals),
         receiver: Receiver::new(config.limits.receive()),
+        answers: Answers::new(),
+        aside: Aside::start().map_err(ServeError::Threads)?,
         message_bytes: config.limits.message_bytes,
         hosts: Hosts::new(&config.allowed_hosts),
     };
-    let gate = Gate::new(keeper, services.routes(statuses)?, rest);
+    let gate = Gate::new(keeper, services.routes(statuses)?, rest.merge(console::router()));
     let queue = Arc::clone(governor.queue());
     let transport = Transport::new(gate, config.limits.per_connection(), move |id| queue.closed(id), stop.clone());
     let listening = listeners.listening.clone();

@@ -13,6 +13,7 @@ use tracing::callsite::Identifier;
 use tracing::{Event, Level, Metadata};
 use tracing_subscriber::layer::{Context, Filter};
 
+use crate::domain::Defence;
 use crate::limits::{Budget, Rate};
 
 /// Lines of one kind: a burst of 200, then two a second.
@@ -79,7 +80,7 @@ impl<S> Filter<S> for Throttle {
 
     fn event_enabled(&self, event: &Event<'_>, _: &Context<'_, S>) -> bool {
         let metadata = event.metadata();
-        *metadata.level() > Level::INFO || KINDS.take(metadata)
+        *metadata.level() > Level::INFO || KINDS.take(metadata) || !Defence::LogThrottle.on()
     }
 }
 

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use super::canonical::{ParamsError, canonical_json};
+use super::defence::Defence;
 
 /// The action that an agent proposes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -144,7 +145,8 @@ pub fn canonical_action(action: &Action, actor_id: &str, session_id: &str) -> Re
 ///
 /// SDKs compute the same digest. So an agent can prove what was decided without trusting the daemon's copy.
 pub fn action_digest(salt: &ActionSalt, canonical: &[u8]) -> Digest {
-    Digest(Sha256::new().chain_update(salt.0).chain_update(canonical).finalize().into())
+    let salt = if Defence::SaltedDigest.on() { salt.0.as_slice() } else { &[] };
+    Digest(Sha256::new().chain_update(salt).chain_update(canonical).finalize().into())
 }
 
 #[cfg(test)]

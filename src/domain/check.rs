@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::defence::Defence;
 use super::error::{CallError, Violation};
 use super::{Action, Actor, MAX_WHOLE_NUMBER, Proposal, Report, ResultStatus};
 
@@ -134,7 +135,9 @@ impl Checker {
     pub fn name(&mut self, field: impl Display, name: &str, bytes: usize) {
         if name.len() > bytes {
             self.text(field, name, bytes);
-        } else if let Some((at, character)) = name.char_indices().find(|(_, character)| is_refused(*character)) {
+        } else if let Some((at, character)) = name.char_indices().find(|(_, character)| is_refused(*character))
+            && Defence::HiddenCharacters.on()
+        {
             let code = u32::from(character);
             let why =
                 format!("has U+{code:04X} at byte {at}: control, line-breaking and invisible characters are refused");
@@ -162,7 +165,7 @@ impl Checker {
 
     fn size(&mut self, field: impl Display, json: &impl serde::Serialize) {
         let (bytes, limit) = (json_bytes(json), self.limits.bytes);
-        if bytes > limit {
+        if bytes > limit && Defence::ParamsSize.on() {
             self.wrong(field.to_string(), format!("{bytes} bytes of JSON; at most {limit} (--max-params-bytes)"));
         }
     }

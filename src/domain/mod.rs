@@ -8,6 +8,7 @@ pub mod check;
 pub mod clock;
 mod content;
 mod decision;
+mod defence;
 mod error;
 mod host;
 mod id_prefix;
@@ -33,6 +34,7 @@ pub use decision::{
     ActionResult, Decision, DecisionCode, Ending, EndingKind, Outcome, QuestionState, QuestionStatus, Report,
     ResultStatus, Verdict,
 };
+pub use defence::Defence;
 pub use error::{CallError, ErrorCode, Finding, Violation};
 pub use host::is_loopback;
 pub use id_prefix::{IdKind, IdPrefix, IdPrefixError};

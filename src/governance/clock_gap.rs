@@ -13,7 +13,7 @@ use super::clock_state::{ClockState, Clocks};
 use super::governor::Governor;
 use crate::audit::record::Event;
 use crate::audit::{ClockGap, Store, StoreError};
-use crate::domain::Timestamp;
+use crate::domain::{Defence, Timestamp};
 
 /// From here on a gap or a jump needs to be confirmed.
 const LONGEST: Duration = Duration::from_hours(24);
@@ -34,7 +34,7 @@ fn distance(one: Timestamp, other: Timestamp) -> Duration {
 }
 
 fn gap(before: Timestamp, after: Timestamp) -> Option<ClockGap> {
-    (distance(before, after) >= LONGEST).then_some(ClockGap { before, after })
+    (Defence::ClockGap.on() && distance(before, after) >= LONGEST).then_some(ClockGap { before, after })
 }
 
 /// Looks for a gap before this run, before the run puts anything on the record. A gap stays until it is confirmed by
@@ -93,7 +93,7 @@ impl Governor {
         let (before, after) = (watch.last.expected(now.uptime), now.time);
         watch.last = now;
         let is_off = distance(self.started.expected(now.uptime), after) >= AGREES;
-        let has_jumped = distance(before, after) >= JUMP;
+        let has_jumped = distance(before, after) >= JUMP && Defence::ClockWatch.on();
         self.clock_state.send_if_modified(|state| {
             let changed = ClockState { is_off, jumps: state.jumps + u64::from(has_jumped), ..*state };
             std::mem::replace(state, changed) != changed

@@ -8,29 +8,33 @@ use serde_json::Map;
 use super::governor::Governor;
 use crate::audit::record::DecisionRecord;
 use crate::audit::row::{AuditRow, RowState};
-use crate::domain::{Action, ActionResult, Decision, DecisionCode, Ending, EndingKind, Outcome, RecordId, Timestamp};
+use crate::domain::{
+    Action, ActionResult, Decision, DecisionCode, Defence, Ending, EndingKind, Outcome, RecordId, Timestamp,
+};
 
-/// A decision on the record.
+/// A decision on the record, for its proposer. It has no parameters and no metadata: the proposer knows them, a call
+/// may wait for an hour, and a thousand calls may wait for one decision.
 #[derive(Clone, Debug)]
 pub(super) struct OnRecord {
     /// The id of its record.
     pub(super) record_id: RecordId,
     /// When the daemon decided.
     pub(super) time: Timestamp,
-    /// The original decision, without the action and the metadata.
+    /// The original decision, without what its proposer sent.
     pub(super) decision: Arc<DecisionRecord>,
     /// The state that can change.
     pub(super) state: RowState,
 }
 
 impl OnRecord {
-    /// Keeps of the decision what its proposer is told. The proposer has the action already: a call that waits must not
-    /// hold a large one in memory.
+    /// Keeps of the decision what its proposer is told.
     pub(super) fn new(record_id: RecordId, time: Timestamp, mut decision: DecisionRecord, state: RowState) -> Self {
-        decision.action = Action::default();
-        decision.metadata = Map::new();
-        decision.masked_digests = BTreeMap::new();
-        decision.marks = Vec::new();
+        if Defence::LightWaits.on() {
+            decision.action = Action::default();
+            decision.metadata = Map::new();
+            decision.masked_digests = BTreeMap::new();
+            decision.marks = Vec::new();
+        }
         Self { record_id, time, decision: Arc::new(decision), state }
     }
 }
@@ -57,7 +61,7 @@ impl Governor {
         let mut reason = ending(state).map_or_else(|| decision.reason.clone(), reason);
         let reported = state.result.is_some() && outcome == Outcome::Allow;
         let result = state.action_result(self.now(), self.unreported_after()).filter(|_| reported);
-        if let Some(ActionResult { report, .. }) = &result {
+        if let Some(ActionResult { report, .. }) = result.as_ref().filter(|_| Defence::OneRun.on()) {
             (outcome, code) = (Outcome::Deny, DecisionCode::AlreadyReported);
             let status = report.status.as_str();
             reason = format!(

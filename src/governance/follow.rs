@@ -14,7 +14,7 @@ use super::write::{check_growth, on_disk, refused};
 use crate::approvals::{Queue, is_own, quota_key};
 use crate::audit::StoreError;
 use crate::audit::record::{DecisionRecord, Event};
-use crate::audit::row::Reported;
+use crate::audit::row::{AuditRow, Reported};
 use crate::domain::{
     ApprovalId, Caller, Checked, Clock, Decision, DecisionId, Mark, Marks, Outcome, ParamPath, Pointer, RecordId,
     Report, ResultStatus, canonical_json, content_len, json_len, placeholder,
@@ -65,7 +65,7 @@ impl Governor {
             // The question is not open any more: the store has its ending.
             Ok(None) => {
                 let decision_id = given.decision.decision_id;
-                if let Some(now) = self.store.look(move |reader| reader.by_decision(decision_id)).await? {
+                if let Some(now) = self.on_record(decision_id).await? {
                     *given = self.in_force(now);
                 }
             }
@@ -73,6 +73,11 @@ impl Governor {
             Err(_) => {}
         }
         Ok(())
+    }
+
+    /// Finds a decision without what its proposer sent, which can be large and which the proposer has.
+    pub(super) async fn on_record(&self, decision_id: DecisionId) -> Result<Option<AuditRow>, StoreError> {
+        self.store.look(move |reader| reader.head_by_decision(decision_id)).await
     }
 
     /// Notes that the proposer waits for its question, until the value is dropped.
@@ -85,7 +90,7 @@ impl Governor {
 
     /// Finds a decision of this caller. Another caller's decision gives the same error as a missing one.
     pub(super) async fn own(&self, caller: &Caller, decision_id: DecisionId) -> Result<OnRecord, GovernanceError> {
-        let row = match self.store.look(move |reader| reader.by_decision(decision_id)).await {
+        let row = match self.on_record(decision_id).await {
             Ok(row) => row,
             // A denial needs no record to be told.
             Err(error) => return self.own_denied(caller, decision_id).ok_or(error.into()),

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::masking::Values;
-use crate::domain::DecisionId;
+use crate::domain::{DecisionId, Defence};
 use crate::limits::{Amount, Quota, QuotaKey, QuotaLimits, Share};
 
 /// The limit of decisions with masked values in memory, and of the bytes of these values.
@@ -86,6 +86,10 @@ impl Kept {
 
     /// Drops the oldest values of a caller. Returns false if there are none.
     fn forget_oldest(&mut self, key: &QuotaKey) -> bool {
+        let key = match self.by_caller.iter().min_by_key(|(_, of_caller)| of_caller.keys().next()) {
+            Some((oldest, _)) if !Defence::HeldShare.on() => oldest,
+            _ => key,
+        };
         let oldest = self.by_caller.get(key).and_then(|of_caller| of_caller.keys().next().copied());
         oldest.inspect(|decision_id| self.forget(*decision_id)).is_some()
     }

@@ -10,7 +10,7 @@ use crate::approvals::Pending;
 use crate::audit::record::DecisionRecord;
 use crate::audit::row::AuditRow;
 use crate::audit::{Order, Query, RowFilter, StoreError};
-use crate::domain::ApprovalId;
+use crate::domain::{ApprovalId, Defence};
 
 /// The most open approvals that one page reads from the disk and does not return.
 const READ_IN_VAIN: usize = 64;
@@ -64,7 +64,7 @@ impl Governor {
         let (mut entries, mut bytes, mut last) = (Vec::new(), 0, None);
         for pending in found.iter().take(limit) {
             bytes += pending.bytes;
-            if entries.len() == size || (bytes > PAGE_BYTES && !entries.is_empty()) {
+            if entries.len() == size || (bytes > PAGE_BYTES && !entries.is_empty() && Defence::PageBytes.on()) {
                 break;
             }
             last = Some(pending.approval_id);

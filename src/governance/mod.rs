@@ -66,7 +66,7 @@ pub use lookup::{DecisionLife, RecordHeading, RecordReference};
 pub use notary::{Issued, KeyFileError, KeyFiles, Notary, NotaryError, Rotated};
 pub use policy_changes::{Reload, watch_policy_files};
 pub use policy_update::{FoundPolicy, PolicyUpdate, UpdateSource, UpdatedPolicy};
-pub use propose::Propose;
+pub use propose::{BeforeWait, Propose};
 pub use redact::Redacted;
 pub use requests::RequestIdError;
 pub use review::Voted;

@@ -17,8 +17,8 @@ use crate::audit::row::{ApprovalState, ConfirmationState};
 use crate::audit::{Draft, Opening, StoreError};
 use crate::domain::check::{MAX_WAIT, NAME_BYTES};
 use crate::domain::{
-    ApprovalId, Caller, Check, Checked, Checker, Decision, DecisionCode, DecisionId, Digest, Outcome, Proposal,
-    QuestionState, Report, ResultStatus, Timestamp, action_digest, json_len,
+    ApprovalId, Caller, Check, Checked, Checker, Decision, DecisionCode, DecisionId, Defence, Digest, Outcome,
+    Proposal, QuestionState, Report, ResultStatus, Timestamp, action_digest, json_len,
 };
 use crate::limits::{QuotaKey, Rate};
 use crate::policy::{OnTimeout, Question};
@@ -38,6 +38,18 @@ pub struct Propose {
     pub confirmation_token: Option<String>,
     /// How long to wait for a reviewer.
     pub wait: Duration,
+    /// Gives back, before it waits, what is held for the message.
+    pub before_wait: Option<BeforeWait>,
+}
+
+/// Runs once the decision is on the record and nothing of the message is needed any more.
+#[derive(Clone)]
+pub struct BeforeWait(pub Arc<dyn Fn() + Send + Sync>);
+
+impl std::fmt::Debug for BeforeWait {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("BeforeWait(..)")
+    }
 }
 
 impl Check for Propose {
@@ -71,7 +83,7 @@ impl Governor {
         if Rate::per_second(limit).is_some_and(|rate| !self.pace.try_take(rate, self.clock.uptime())) {
             return Err(GovernanceError::RateLimited(limit));
         }
-        let wait = ask.wait;
+        let (wait, before_wait) = (ask.wait, ask.before_wait.clone());
         let decided = self.decide_now(caller, ask, executes)?;
         let (queue, held) = (Arc::clone(&self.queue), Arc::clone(&self.held));
         let (mut given, replayed, blocked) =
@@ -82,6 +94,9 @@ impl Governor {
             };
         let _attendance = self.attend(caller, &given);
         if !wait.is_zero() {
+            if let Some(BeforeWait(release)) = before_wait {
+                release();
+            }
             self.wait_for(&mut given, wait).await?;
         }
         let mut decision = self.tell(&given);
@@ -97,8 +112,7 @@ impl Governor {
 
     /// The earlier decision for the same idempotency key.
     async fn earlier(&self, decision_id: DecisionId) -> Result<OnRecord, GovernanceError> {
-        let row = self.store.look(move |reader| reader.by_decision(decision_id)).await?;
-        Ok(self.in_force(row.ok_or(GovernanceError::NoDecision(decision_id))?))
+        Ok(self.in_force(self.on_record(decision_id).await?.ok_or(GovernanceError::NoDecision(decision_id))?))
     }
 
     /// Decides, and prepares everything that needs no transaction.
@@ -254,7 +268,11 @@ pub(super) fn check_actor(caller: &Caller, actor: &str) -> Result<(), Governance
 /// Refuses an idempotency key that another caller without a credential could guess.
 fn check_key(caller: &Caller, key: Option<&str>) -> Result<(), GovernanceError> {
     match key {
-        Some(key) if !caller.identity.is_authenticated() && key.chars().count() < ANONYMOUS_KEY_CHARS => {
+        Some(key)
+            if Defence::LongKeys.on()
+                && !caller.identity.is_authenticated()
+                && key.chars().count() < ANONYMOUS_KEY_CHARS =>
+        {
             Err(GovernanceError::IdempotencyKeyTooShort(ANONYMOUS_KEY_CHARS))
         }
         _ => Ok(()),

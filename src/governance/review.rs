@@ -17,7 +17,8 @@ use crate::audit::record::{DecisionRecord, Event, VoteRecord};
 use crate::audit::row::{ApprovalState, AuditRow, RowState, Vote};
 use crate::audit::{StoreError, Tx, TxError};
 use crate::domain::{
-    ApprovalId, Caller, Clock, Digest, Ending, EndingKind, How, QuestionState, Report, ResultStatus, Timestamp, Verdict,
+    ApprovalId, Caller, Clock, Defence, Digest, Ending, EndingKind, How, QuestionState, Report, ResultStatus,
+    Timestamp, Verdict,
 };
 use crate::policy::Question;
 
@@ -74,6 +75,7 @@ impl Governor {
         });
         let voted = match verdict {
             Verdict::Approve => voted.await,
+            Verdict::Deny if !Defence::DenyInMemory.on() => voted.await,
             Verdict::Deny => match recorded(voted).await {
                 Some(voted) => voted,
                 None => return self.deny_unrecorded(caller, pending, shown, reason).await,
@@ -181,7 +183,8 @@ impl Governor {
             return Ok(Arc::clone(whole));
         }
         let decision_id = pending.decision.decision_id();
-        let row = self.store.look(move |reader| reader.by_decision(decision_id)).await?;
+        // Not among the looks of agents, who could have so many that a reviewer waits.
+        let row = self.store.scan(move |reader| reader.by_decision(decision_id)).await?;
         let missing =
             || StoreError::Corrupt { what: format!("{decision_id} has an open question, and is missing").into() };
         Ok(Arc::new(row.ok_or_else(missing)?.decision))

@@ -19,7 +19,7 @@ use super::requests::RequestId;
 use super::unrecorded::{Revocation, recorded};
 use crate::audit::record::Event;
 use crate::audit::{StoredAnswer, StoredToken, Tx, TxError};
-use crate::domain::{Caller, Digest, ParamsError, Roles, Timestamp, TokenId};
+use crate::domain::{Caller, Defence, Digest, ParamsError, Roles, Timestamp, TokenId};
 
 /// The prefix of every token, so that scanners for leaked secrets recognize it.
 const TOKEN_PREFIX: &str = "aegis_";
@@ -202,7 +202,8 @@ impl Governor {
             tx.after_commit(move || tokens.replace(all));
             Ok(revoked)
         });
-        if let Some(revoked) = recorded(revoked).await {
+        let revoked = if Defence::RevokeInMemory.on() { recorded(revoked).await } else { Some(revoked.await) };
+        if let Some(revoked) = revoked {
             let revoked = revoked?;
             tracing::info!(token = %token_id, subject = revoked.token.subject, "token revoked");
             return Ok(revoked);

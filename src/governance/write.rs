@@ -12,7 +12,7 @@ use crate::approvals::{Asked, Pending, Queue, QueueFull, Unmasked, UnmaskedCell,
 use crate::audit::record::{DecisionRecord, Event};
 use crate::audit::row::{ConfirmationClosed, RowState};
 use crate::audit::{Draft, Opening, Tx, TxError};
-use crate::domain::{ApprovalId, Caller, DecisionId, Digest, Outcome, RecordId, Timestamp};
+use crate::domain::{ApprovalId, Caller, DecisionId, Defence, Digest, Outcome, RecordId, Timestamp};
 use crate::limits::{DiskLow, Growth, Share};
 
 /// A decision that is ready to be written. Many may be queued, so the draft alone has all of a large one.
@@ -212,7 +212,7 @@ const GROWTH_ALLOWANCE: usize = 16 << 10;
 
 /// Refuses a call that would write much more than its content. `sent` and `recorded` are in bytes.
 pub(super) fn check_growth(field: &'static str, sent: usize, recorded: usize) -> Result<(), GovernanceError> {
-    if recorded <= sent.saturating_mul(MAX_GROWTH).saturating_add(GROWTH_ALLOWANCE) {
+    if recorded <= sent.saturating_mul(MAX_GROWTH).saturating_add(GROWTH_ALLOWANCE) || !Defence::CallGrowth.on() {
         return Ok(());
     }
     Err(GovernanceError::TooMuchGrowth { field, sent, recorded })

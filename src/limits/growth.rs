@@ -11,6 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::quota::QuotaKey;
+use crate::domain::Defence;
 
 /// The time in which a caller may write its share.
 const PERIOD: Duration = Duration::from_mins(1);
@@ -145,7 +146,7 @@ impl Growth {
         let mut state = self.lock();
         let Some(space) = state.space else { return Ok(()) };
         let level = self.level(Some(space));
-        if level != Level::Ample {
+        if level != Level::Ample && Defence::GrowthShare.on() {
             let is_anonymous = caller.is_anonymous;
             let share = match level {
                 Level::Last if is_anonymous => 0,

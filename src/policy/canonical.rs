@@ -7,7 +7,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::condition::{Condition, Test};
+use super::condition::{Condition, Length, Test};
 use super::read::timeout_text;
 use super::rule::{OnTimeout, Rule};
 use super::secrets::Secrets;
@@ -46,9 +46,12 @@ fn secrets(secrets: &Secrets) -> Value {
 }
 
 fn rule(rule: &Rule) -> Value {
-    let mut matching = json!({"type": rule.type_pattern.as_str(), "target": rule.target_pattern.as_str()});
+    let mut matching = json!({"type": rule.type_pattern.to_json(), "target": rule.target_pattern.to_json()});
     if let Some(actor) = &rule.actor_pattern {
-        matching["actor"] = json!(actor.as_str());
+        matching["actor"] = actor.to_json();
+    }
+    if let Some(path) = &rule.target_path_pattern {
+        matching["target_path"] = path.to_json();
     }
     let mut out =
         json!({"name": rule.name, "match": matching, "risk_level": rule.risk_level, "approval": rule.approval});
@@ -86,7 +89,7 @@ fn group(conditions: &[Condition]) -> Value {
                 out.insert("weekdays".to_owned(), days(*weekdays));
                 put_zone(&mut out, zone);
             }
-            Condition::Param(path, test) => {
+            Condition::Param(path, test) | Condition::Caller(path, test) => {
                 out.entry(test.name()).or_insert_with(|| json!({}))[path.as_str()] = expected(test);
             }
             Condition::All(groups) => {
@@ -127,7 +130,12 @@ fn expected(test: &Test) -> Value {
         | Test::Lt(value)
         | Test::Lte(value)
         | Test::Contains(value) => value.clone(),
-        Test::In(values) => json!(values),
+        Test::In(values) | Test::NotIn(values) => json!(values),
+        Test::Starts(part) | Test::Ends(part) => json!(part),
+        Test::Len(Length { min, max: Some(max) }) if min == max => json!(min),
+        Test::Len(Length { min, max: Some(max) }) => json!({"min": min, "max": max}),
+        Test::Len(Length { min, max: None }) => json!({"min": min}),
+        Test::Schema(shape) => shape.source().clone(),
         Test::Matches(pattern) => json!(pattern.as_str()),
         Test::Exists(wanted) => json!(wanted),
     }

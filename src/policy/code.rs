@@ -83,7 +83,7 @@ codes! {
         InvalidValue = "INVALID_VALUE",
         /// The value is given twice.
         DuplicateValue = "DUPLICATE_VALUE",
-        /// The glob cannot be compiled.
+        /// The glob cannot be compiled, or can match nothing.
         InvalidGlob = "INVALID_GLOB",
         /// The regular expression cannot be compiled, or finds everything.
         InvalidRegex = "INVALID_REGEX",
@@ -131,6 +131,16 @@ codes! {
         RegexDialect = "REGEX_DIALECT",
         /// A number in the name of a parameter is a key, never an index.
         RedactIndex = "REDACT_INDEX",
+        /// A rule allows a part of what a later rule blocks. Only `aegis lint` reports it.
+        OppositeRules = "OPPOSITE_RULES",
+        /// A rule, or the default, allows everything that reaches it. Only `aegis lint` reports it.
+        AllowsEverything = "ALLOWS_EVERYTHING",
+        /// A doubt or an unauthenticated caller reaches `on_timeout: allow`. Only `aegis lint` reports it.
+        SilentAllow = "SILENT_ALLOW",
+        /// Another spelling of a path dodges the target of a rule that blocks or asks. Only `aegis lint` reports it.
+        DodgeableTarget = "DODGEABLE_TARGET",
+        /// A pattern is found in no text. Only `aegis lint` reports it.
+        NeverMatches = "NEVER_MATCHES",
         /// More warnings are not shown.
         MoreWarnings = "MORE_WARNINGS",
     }

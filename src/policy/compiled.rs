@@ -14,12 +14,16 @@ use super::question::{Asked, Question};
 use super::read::{self, Document, MAX_RULES, Patterns, Reader};
 use super::rule::{Fit, Rule};
 use super::secrets::Secrets;
+use super::sets::Sets;
 use super::verdict::Verdict;
 use super::yaml;
 use crate::domain::{Approval, Digest, ParamPath, RiskLevel, canonical_json};
 
 /// The policy that `aegis init` writes, as a text to learn from.
 pub const STARTER: &str = include_str!("starter.yaml");
+
+/// The policy that `aegis init --for coding-agent` writes.
+pub const CODING_AGENT: &str = include_str!("coding_agent.yaml");
 
 /// How many layers a policy may have, wherever they come from.
 pub const MAX_LAYERS: usize = 64;
@@ -152,12 +156,26 @@ fn last_name(layers: &[Source]) -> &str {
 
 fn read_layers(layers: &[Source], report: &mut Report) -> Vec<Document> {
     let mut patterns = Patterns::default();
-    let mut documents = Vec::with_capacity(layers.len());
+    // The rules of a layer use the sets of every layer, so those are read first. Each layer has a report of its own
+    // meanwhile, because findings are in the order of the files.
+    let mut sets = Sets::default();
+    let mut parsed = Vec::with_capacity(layers.len());
     for Source { name, text } in layers {
-        if let Some(root) = yaml::parse(name, text, report) {
-            let mut reader = Reader { file: name, report, patterns: &mut patterns };
+        let mut own = Report::default();
+        let root = yaml::parse(name, text, &mut own);
+        if let Some(root) = &root {
+            let mut reader = Reader { file: name, report: &mut own, patterns: &mut patterns, sets: &Sets::default() };
+            read::sets(&mut reader, root, &mut sets);
+        }
+        parsed.push((name, root, own));
+    }
+    let mut documents = Vec::with_capacity(layers.len());
+    for (name, root, mut own) in parsed {
+        if let Some(root) = root {
+            let mut reader = Reader { file: name, report: &mut own, patterns: &mut patterns, sets: &sets };
             documents.push(read::document(&mut reader, &root));
         }
+        report.append(own);
     }
     documents
 }

@@ -182,6 +182,13 @@ impl Bounded {
         }
     }
 
+    fn append(&mut self, other: Self) {
+        for finding in other.kept {
+            self.push(|| finding);
+        }
+        self.left_out += other.left_out;
+    }
+
     fn finish(mut self, what: &str, code: Code) -> Vec<Diagnostic> {
         if let (Some(last), true) = (self.kept.last(), self.left_out > 0) {
             let message = format!("{} more {what} are not shown", self.left_out);
@@ -198,6 +205,12 @@ impl Report {
 
     pub(super) fn warn(&mut self, file: &str, pos: Pos, path: &Path<'_>, code: Code, message: impl Into<String>) {
         self.warnings.push(|| diagnostic(file, pos, path, message.into(), code));
+    }
+
+    /// Adds the findings of another report after those of this one.
+    pub(super) fn append(&mut self, other: Self) {
+        self.errors.append(other.errors);
+        self.warnings.append(other.warnings);
     }
 
     pub(super) fn error_count(&self) -> usize {

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::compiled::Policy;
 use super::condition::{Condition, Facts, Group};
+use super::globs::Globs;
 use super::mask::placeholder;
 use super::question::{Asked, Question};
 use super::rule::{Fit, Rule};
@@ -138,11 +139,18 @@ fn trace(
     hidden: &[&ParamPath],
     secrets: &Secrets,
 ) -> RuleTrace {
-    let mut traces = Traces { question: asked.question, hidden, secrets, kept: Vec::new(), left_out: 0 };
+    let facts = rule.facts(asked.question);
+    let mut traces = Traces { question: asked.question, facts, hidden, secrets, kept: Vec::new(), left_out: 0 };
     let decides = verdict.takes_part(rule);
     let (outcome, because) = if let Some(because) = mismatch(rule, asked) {
         (Outcome::Fails, because)
     } else {
+        let mut is_elsewhere = false;
+        if let Some(globs) = &rule.target_path_pattern {
+            let trace = target_path(globs, asked);
+            is_elsewhere = trace.outcome == Outcome::Fails;
+            traces.kept.push(trace);
+        }
         traces.group(&rule.conditions, "conditions");
         let (outcome, because) = match fit {
             Fit::Yes if decides => (Outcome::Holds, "it matches".to_owned()),
@@ -154,6 +162,7 @@ fn trace(
                 (Outcome::Indeterminate, format!("{doubt}, and nothing is allowed on a guess"))
             }
             Fit::Unknown(doubt) => (Outcome::Indeterminate, format!("{doubt}, and a stricter rule decides")),
+            Fit::No if is_elsewhere => (Outcome::Fails, "the target, read as a path, does not match".to_owned()),
             Fit::No => (Outcome::Fails, "a condition does not hold".to_owned()),
         };
         (outcome, because)
@@ -167,6 +176,27 @@ fn trace(
         because,
         conditions: traces.kept,
         conditions_left_out: traces.left_out,
+    }
+}
+
+/// The outcome of `match.target_path`.
+fn target_path(globs: &Globs, asked: &Asked<'_>) -> ConditionTrace {
+    let seen = match asked.target_path() {
+        Ok(read) => match &read.unescaped {
+            None => shown(&read.path),
+            Some(other) => format!("{} or {}", shown(&read.path), shown(other)),
+        },
+        Err(_) => shown(&asked.target),
+    };
+    let (outcome, because) = outcome(asked.matches_path(globs));
+    ConditionTrace { path: "match.target_path".to_owned(), wanted: shown(globs.as_str()), seen, outcome, because }
+}
+
+fn outcome(truth: Truth<'_>) -> (Outcome, String) {
+    match truth {
+        Truth::True => (Outcome::Holds, String::new()),
+        Truth::False => (Outcome::Fails, String::new()),
+        Truth::Unknown(doubt) => (Outcome::Indeterminate, doubt.why.to_string()),
     }
 }
 
@@ -193,6 +223,7 @@ fn mismatch(rule: &Rule, asked: &Asked<'_>) -> Option<String> {
 /// Collects the outcomes of conditions, up to a bound.
 struct Traces<'t> {
     question: &'t Question<'t>,
+    facts: Facts<'t>,
     hidden: &'t [&'t ParamPath],
     secrets: &'t Secrets,
     kept: Vec<ConditionTrace>,
@@ -207,27 +238,18 @@ impl Traces<'_> {
     }
 
     fn condition(&mut self, condition: &Condition, path: &str) {
-        let (path, wanted, seen) = match condition {
-            Condition::Time(window, zone) => {
-                (format!("{path}.{}", window.key()), format!("{window} ({zone})"), zone.show(self.question.now))
+        let path = format!("{path}.{}", condition.key());
+        let (wanted, seen) = match condition {
+            Condition::Time(window, zone) => (format!("{window} ({zone})"), zone.show(self.question.now)),
+            Condition::Weekdays(days, zone) => (format!("{days} ({zone})"), zone.show(self.question.now)),
+            Condition::Param(param, test) | Condition::Caller(param, test) => {
+                (shown(&test.to_string()), self.value(param))
             }
-            Condition::Weekdays(days, zone) => {
-                (format!("{path}.weekdays"), format!("{days} ({zone})"), zone.show(self.question.now))
-            }
-            Condition::Param(param, test) => {
-                (format!("{path}.{}.{param}", test.name()), shown(&test.to_string()), self.value(param))
-            }
-            Condition::All(_) => (format!("{path}.all"), "every one of these".to_owned(), String::new()),
-            Condition::Any(_) => (format!("{path}.any"), "one of these".to_owned(), String::new()),
-            Condition::Not(_) => (format!("{path}.not"), "not this".to_owned(), String::new()),
+            Condition::All(_) => ("every one of these".to_owned(), String::new()),
+            Condition::Any(_) => ("one of these".to_owned(), String::new()),
+            Condition::Not(_) => ("not this".to_owned(), String::new()),
         };
-        let question = self.question;
-        let facts = Facts { params: &question.action.params, masked: question.masked, now: question.now };
-        let (outcome, because) = match condition.truth(&facts) {
-            Truth::True => (Outcome::Holds, String::new()),
-            Truth::False => (Outcome::Fails, String::new()),
-            Truth::Unknown(doubt) => (Outcome::Indeterminate, doubt.why.to_string()),
-        };
+        let (outcome, because) = outcome(condition.truth(&self.facts));
         if self.kept.len() == MAX_CONDITIONS {
             self.left_out += 1;
             return;

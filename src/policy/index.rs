@@ -3,8 +3,9 @@
 //! Most globs contain a literal that every matching text must contain, usually at a fixed end. The index files each
 //! rule under one such literal of its type or target glob: the one that the fewest rules share. For a question, the
 //! type and the target each run once through an Aho-Corasick automaton of all filed literals. The rules filed under
-//! the literals found are tried in order, and rules without a literal are always tried. The index only chooses which
-//! rules to try; whether a rule matches is up to the rule.
+//! the literals found are tried in order, and rules without a literal are always tried. A rule with a
+//! list of globs is filed under one literal of each. The index only chooses which rules to try; whether a rule matches
+//! is up to the rule.
 //!
 //! The length of the literals bounds the size of an automaton, so they are cut to [`MAX_LITERAL`] bytes.
 
@@ -15,6 +16,7 @@ use aho_corasick::automaton::Automaton;
 use aho_corasick::nfa::contiguous::NFA;
 
 use super::glob::{Anchor, Glob};
+use super::globs::Globs;
 
 /// How many bytes of a literal are filed. More bytes would enlarge the automaton and hardly separate more rules.
 const MAX_LITERAL: usize = 32;
@@ -51,11 +53,13 @@ enum SideName {
 
 impl Index {
     /// Files rules by their type and target globs.
-    pub(super) fn new<'g>(globs: impl Iterator<Item = (&'g Glob, &'g Glob)> + Clone) -> Self {
+    pub(super) fn new<'g>(globs: impl Iterator<Item = (&'g Globs, &'g Globs)> + Clone) -> Self {
         let mut shared: BTreeMap<Key, usize> = BTreeMap::new();
         for (kind, target) in globs.clone() {
-            for key in keys(kind, target) {
-                *shared.entry(key).or_default() += 1;
+            for (side, globs) in [(SideName::Type, kind), (SideName::Target, target)] {
+                for key in globs.iter().flat_map(|glob| keys(side, glob)) {
+                    *shared.entry(key).or_default() += 1;
+                }
             }
         }
         let (mut filed, mut always, mut rules) = (BTreeMap::<Key, Vec<u32>>::new(), Vec::new(), 0);
@@ -63,12 +67,24 @@ impl Index {
             rules = at + 1;
             // The size of a file bounds the number of rules far below this.
             let rule = u32::try_from(at).unwrap_or(u32::MAX);
-            let rarest = keys(kind, target).into_iter().min_by_key(|key| {
-                (shared.get(key).copied().unwrap_or(0), std::cmp::Reverse(key.2.len()), key.0, key.1)
-            });
-            match rarest {
-                Some(key) => filed.entry(key).or_default().push(rule),
-                None => always.push(rule),
+            let cost =
+                |key: &Key| (shared.get(key).copied().unwrap_or(0), std::cmp::Reverse(key.2.len()), key.0, key.1);
+            // A side counts if every glob of it has a literal. It is as good as its worst literal.
+            let side = |side: SideName, globs: &Globs| {
+                let rarest = globs.iter().map(|glob| keys(side, glob).into_iter().min_by_key(&cost));
+                let rarest = rarest.collect::<Option<Vec<Key>>>()?;
+                Some((rarest.iter().map(cost).max(), rarest))
+            };
+            let sides = [side(SideName::Type, kind), side(SideName::Target, target)];
+            let Some((_, rarest)) = sides.into_iter().flatten().min_by(|one, other| one.0.cmp(&other.0)) else {
+                always.push(rule);
+                continue;
+            };
+            for key in rarest {
+                let list = filed.entry(key).or_default();
+                if list.last() != Some(&rule) {
+                    list.push(rule);
+                }
             }
         }
         let (by_type, by_target) = (Side::new(SideName::Type, &filed), Side::new(SideName::Target, &filed));
@@ -101,19 +117,17 @@ impl Index {
     }
 }
 
-/// Every key that a rule could be filed under.
-fn keys(kind: &Glob, target: &Glob) -> Vec<Key> {
-    let of = |side: SideName, glob: &Glob| {
-        glob.literals().into_iter().map(move |(anchor, literal)| {
-            let bytes = literal.as_bytes();
-            let cut = match anchor {
-                Anchor::End => bytes.get(bytes.len().saturating_sub(MAX_LITERAL)..),
-                Anchor::Start | Anchor::Anywhere => bytes.get(..MAX_LITERAL),
-            };
-            (side, anchor, cut.unwrap_or(bytes).to_vec())
-        })
+/// Every key that a rule could be filed under for this glob.
+fn keys(side: SideName, glob: &Glob) -> Vec<Key> {
+    let key = |(anchor, literal): (Anchor, String)| {
+        let bytes = literal.as_bytes();
+        let cut = match anchor {
+            Anchor::End => bytes.get(bytes.len().saturating_sub(MAX_LITERAL)..),
+            Anchor::Start | Anchor::Anywhere => bytes.get(..MAX_LITERAL),
+        };
+        (side, anchor, cut.unwrap_or(bytes).to_vec())
     };
-    of(SideName::Type, kind).chain(of(SideName::Target, target)).collect()
+    glob.literals().into_iter().map(key).collect()
 }
 
 impl Side {
@@ -168,7 +182,7 @@ const fn slot(anchor: Anchor) -> usize {
     }
 }
 
-/// The lists of rules that a question reached. Each rule is in one list only, and each list ascends.
+/// The lists of rules that a question reached. Each list ascends. A rule with a list of globs can be in several.
 struct Lists<'i> {
     kept: [&'i [u32]; MAX_LISTS],
     count: usize,
@@ -209,10 +223,14 @@ impl<'i> Lists<'i> {
             });
         }
         let lists = &mut self.kept[..self.count];
+        let mut last = None;
         loop {
             let next = lists.iter_mut().filter(|list| !list.is_empty()).min_by_key(|list| list[0])?;
             let (rule, rest) = next.split_first()?;
             *next = rest;
+            if last.replace(*rule) == Some(*rule) {
+                continue;
+            }
             if let Some(taken) = take(*rule as usize) {
                 return Some(taken);
             }
@@ -233,7 +251,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn tried(globs: &[(Glob, Glob)], kind: &str, target: &str) -> Vec<usize> {
+    fn tried(globs: &[(Globs, Globs)], kind: &str, target: &str) -> Vec<usize> {
         let mut tried = Vec::new();
         let index = Index::new(globs.iter().map(|(kind, target)| (kind, target)));
         let _: Option<()> = index.find(kind, target, |rule| {
@@ -243,8 +261,10 @@ mod tests {
         tried
     }
 
-    fn globs(patterns: &[(String, String)]) -> Vec<(Glob, Glob)> {
-        patterns.iter().map(|(kind, target)| (Glob::new(kind), Glob::new(target))).collect()
+    /// Several globs have commas between them.
+    fn globs(patterns: &[(String, String)]) -> Vec<(Globs, Globs)> {
+        let list = |text: &str| Globs::new(text.split(',').map(Glob::new).collect()).unwrap();
+        patterns.iter().map(|(kind, target)| (list(kind), list(target))).collect()
     }
 
     #[test]
@@ -266,18 +286,22 @@ mod tests {
         "[ab]{0,3}(\\*|\\?|\\[ab\\])?[abé]{0,3}\\*?[ab]{0,2}"
     }
 
+    fn patterns() -> impl Strategy<Value = String> {
+        prop_oneof![3 => pattern(), 1 => prop::collection::vec(pattern(), 2..4).prop_map(|list| list.join(","))]
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(512))]
 
         #[test]
         fn every_rule_that_matches_is_tried_in_order(
-            patterns in prop::collection::vec((pattern(), pattern()), 0..60),
+            patterns in prop::collection::vec((patterns(), patterns()), 0..60),
             kind in "[abé]{0,6}",
             target in "[abé]{0,6}",
         ) {
             let globs = globs(&patterns);
             let tried = tried(&globs, &kind, &target);
-            prop_assert!(tried.is_sorted());
+            prop_assert!(tried.is_sorted_by(|one, other| one < other), "each rule is tried once, in order");
             for (rule, (by_type, by_target)) in globs.iter().enumerate() {
                 let matches = by_type.matches(&kind) && by_target.matches(&target);
                 prop_assert!(!matches || tried.contains(&rule), "rule {} of {:?}", rule, patterns);

@@ -49,7 +49,7 @@ pub(super) fn holds_text(container: &Value, passes: impl Fn(&str) -> bool) -> bo
 }
 
 /// Whether anything inside a value passes.
-fn inside(value: &Value, passes: &impl Fn(&Value) -> bool) -> bool {
+pub(super) fn inside(value: &Value, passes: &impl Fn(&Value) -> bool) -> bool {
     match value {
         Value::Array(items) => items.iter().any(|item| passes(item) || inside(item, passes)),
         Value::Object(map) => map.values().any(|item| passes(item) || inside(item, passes)),

@@ -6,12 +6,12 @@
 //! 1. `yaml` reads the text of a layer into values with positions, strictly and within bounds;
 //! 2. `read` makes rules of them, reporting every mistake at its place ([`Diagnostic`]);
 //! 3. `compiled` merges the layers and names the result by the hash of its normal form (`canonical`); `lint` checks
-//!    the whole for what is legal but probably not meant (each kind has a [`Code`]);
-//! 4. `index` finds the few rules worth trying for a [`Question`]; `rule`, `glob`, `condition`, `pattern`, `window`,
-//!    `value` and `lenient` say whether a rule matches, does not match, or may match (`truth`); the strictest rule
-//!    that may match gives the [`Verdict`];
+//!    the whole for what is legal but probably not meant, and `advice` looks longer (each kind has a [`Code`]);
+//! 4. `index` finds the few rules worth trying for a [`Question`]; `rule`, `globs`, `target_path`, `condition`,
+//!    `pattern`, `shape`, `window`, `value` and `lenient` say whether a rule matches, does not match, or may match
+//!    (`truth`); the strictest rule that may match gives the [`Verdict`];
 //! 5. `explain` does the same slowly and says why, `mask` hides what a policy names, `secrets` hides what looks like a
-//!    secret, `schema` describes the format.
+//!    secret, `coverage` counts what tests have tried, `schema` describes the format.
 //!
 //! ```
 //! use aegis::domain::{Action, Approval, Timestamp};
@@ -31,13 +31,16 @@
 //! assert_eq!(verdict.reason(), "rule `delete_block` blocks this action");
 //! ```
 
+mod advice;
 mod canonical;
 mod code;
 mod compiled;
 mod condition;
+mod coverage;
 mod diagnostic;
 mod explain;
 mod glob;
+mod globs;
 mod index;
 mod lenient;
 mod lint;
@@ -45,10 +48,14 @@ mod mask;
 mod pattern;
 mod question;
 mod read;
+mod replay;
 mod rule;
 mod schema;
 mod secrets;
+mod sets;
+mod shape;
 mod strict;
+mod target_path;
 mod truth;
 mod value;
 mod verdict;
@@ -58,18 +65,22 @@ mod yaml;
 /// How long the text of one layer may be, in bytes.
 pub const MAX_SOURCE_BYTES: usize = yaml::MAX_BYTES;
 
+pub use advice::{advise, fix};
 pub use code::{Code, Severity};
-pub use compiled::{MAX_LAYERS, Policy, STARTER, Source};
-pub use condition::{Condition, Group, Test};
+pub use compiled::{CODING_AGENT, MAX_LAYERS, Policy, STARTER, Source};
+pub use condition::{Condition, Group, Length, Test};
+pub use coverage::{Coverage, Uncovered};
 pub use diagnostic::{Diagnostic, LoadErrors};
 pub use explain::{ConditionTrace, Explanation, Outcome, RuleTrace};
 pub use glob::Glob;
+pub use globs::Globs;
 pub use mask::{is_masked, mask, masked_characters};
 pub use pattern::Pattern;
 pub use question::Question;
 pub use rule::{DEFAULT_TIMEOUT, OnTimeout, Position, Rule};
 pub use schema::schema;
 pub use secrets::{Found, Secrets};
+pub use shape::Shape;
 pub use strict::{Step, StrictYaml};
 pub use truth::{Doubt, Why};
 pub use verdict::{DEFAULT_RULE, Verdict};

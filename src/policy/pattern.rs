@@ -24,7 +24,16 @@ pub struct Pattern {
 impl Pattern {
     /// Compiles a pattern. The limits are in bytes: of the compiled pattern, and of what a search may keep in memory.
     pub(super) fn new(text: &str, size_limit: usize, cache_limit: usize) -> Result<Self, regex::Error> {
-        let mut builder = RegexBuilder::new(&with_lenient_end(text));
+        Self::build(text, &with_lenient_end(text), size_limit, cache_limit)
+    }
+
+    /// Compiles a pattern in which `$` is the very end of the text, as JSON Schema has it.
+    pub(super) fn exact(text: &str, size_limit: usize, cache_limit: usize) -> Result<Self, regex::Error> {
+        Self::build(text, text, size_limit, cache_limit)
+    }
+
+    fn build(text: &str, expression: &str, size_limit: usize, cache_limit: usize) -> Result<Self, regex::Error> {
+        let mut builder = RegexBuilder::new(expression);
         let regex = builder.size_limit(size_limit).dfa_size_limit(cache_limit).build()?;
         Ok(Self { text: text.into(), regex })
     }

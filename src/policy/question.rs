@@ -1,7 +1,11 @@
 //! The question that a policy is asked.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 
+use super::globs::Globs;
+use super::target_path::{self, TargetPath, Unreadable};
+use super::truth::{Doubt, Truth, Why};
 use crate::domain::{Action, ParamPath, Timestamp, nfc};
 
 /// What a policy is asked: may this actor do this now?
@@ -25,10 +29,34 @@ pub(super) struct Asked<'q> {
     pub(super) question: &'q Question<'q>,
     pub(super) kind: Cow<'q, str>,
     pub(super) target: Cow<'q, str>,
+    /// The target as a path. It is read when the first rule asks for it.
+    path: OnceCell<Result<TargetPath, Unreadable>>,
 }
 
 impl<'q> Asked<'q> {
     pub(super) fn new(question: &'q Question<'q>) -> Self {
-        Self { question, kind: nfc(&question.action.r#type), target: nfc(&question.action.target) }
+        let (kind, target) = (nfc(&question.action.r#type), nfc(&question.action.target));
+        Self { question, kind, target, path: OnceCell::new() }
+    }
+
+    /// The target as a path or URL in its normal form.
+    pub(super) fn target_path(&self) -> Result<&TargetPath, Unreadable> {
+        self.path.get_or_init(|| target_path::read(&self.target)).as_ref().map_err(|because| *because)
+    }
+
+    /// Whether the target matches as a path. That is unknown if the target has no normal form, or if it has two and
+    /// they give different answers.
+    pub(super) fn matches_path<'p>(&self, globs: &'p Globs) -> Truth<'p> {
+        let why = match self.target_path() {
+            Ok(TargetPath { path, unescaped }) => {
+                let matches = globs.matches_nfc(path);
+                if unescaped.as_ref().is_none_or(|other| globs.matches_nfc(other) == matches) {
+                    return Truth::of(matches);
+                }
+                Why::Escapes
+            }
+            Err(because) => Why::Target { because },
+        };
+        Truth::Unknown(Doubt { condition: "target_path", path: None, why })
     }
 }

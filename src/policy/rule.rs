@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::condition::{Condition, Facts, Group};
-use super::glob::Glob;
+use super::condition::{Condition, Facts, Group, Names};
+use super::globs::Globs;
 use super::question::{Asked, Question};
 use super::truth::{Doubt, Truth};
-use crate::domain::{Approval, ParamPath, RiskLevel};
+use crate::domain::{Approval, Defence, ParamPath, RiskLevel};
 
 /// How long an approval stays open if the rule does not say.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_mins(15);
@@ -79,11 +79,13 @@ pub struct Rule {
     /// Whether the policy gives it that name. Automatic names replace nothing, and two rules can have the same one.
     pub is_named: bool,
     /// The action types that it matches.
-    pub type_pattern: Glob,
+    pub type_pattern: Globs,
     /// The targets that it matches.
-    pub target_pattern: Glob,
+    pub target_pattern: Globs,
+    /// The targets that it matches as paths or URLs in their normal form; every target if there is none.
+    pub target_path_pattern: Option<Box<Globs>>,
     /// The actors that it matches; everybody if there is none.
-    pub actor_pattern: Option<Glob>,
+    pub actor_pattern: Option<Globs>,
     /// The conditions that must hold too.
     pub conditions: Group,
     /// How dangerous a matching action is.
@@ -121,12 +123,12 @@ impl Rule {
     pub(super) fn is_about(&self, asked: &Asked<'_>) -> bool {
         self.type_pattern.matches_nfc(&asked.kind)
             && self.target_pattern.matches_nfc(&asked.target)
-            && self.actor_pattern.as_ref().is_none_or(|glob| self.is_about_actor(glob, asked.question))
+            && self.actor_pattern.as_ref().is_none_or(|globs| self.is_about_actor(globs, asked.question))
     }
 
-    pub(super) fn is_about_actor(&self, glob: &Glob, question: &Question<'_>) -> bool {
-        question.authenticated_actor.is_some_and(|actor| glob.matches(actor))
-            || !self.may_need_no_reviewer() && glob.matches(question.declared_actor)
+    pub(super) fn is_about_actor(&self, globs: &Globs, question: &Question<'_>) -> bool {
+        question.authenticated_actor.is_some_and(|actor| globs.matches(actor))
+            || !(self.may_need_no_reviewer() && Defence::ProvedActor.on()) && globs.matches(question.declared_actor)
     }
 
     /// How strict it is.
@@ -140,9 +142,16 @@ impl Rule {
     }
 
     /// The truth of all conditions together.
-    pub(super) fn conditions_hold<'p>(&'p self, question: &Question<'_>) -> Truth<'p> {
-        let facts = Facts { params: &question.action.params, masked: question.masked, now: question.now };
-        Condition::group(&self.conditions, &facts)
+    fn conditions_hold<'p>(&'p self, question: &Question<'_>) -> Truth<'p> {
+        Condition::group(&self.conditions, &self.facts(question))
+    }
+
+    /// The facts that its conditions are tested against. On a rule that can allow without a reviewer, only a proved
+    /// name counts as the caller's.
+    pub(super) fn facts<'q>(&self, question: &Question<'q>) -> Facts<'q> {
+        let declared = (!self.may_need_no_reviewer()).then_some(question.declared_actor);
+        let names = Names { authenticated: question.authenticated_actor, declared };
+        Facts { params: &question.action.params, masked: question.masked, now: question.now, names }
     }
 
     /// Whether it matches, may match, or does not match.
@@ -150,9 +159,14 @@ impl Rule {
         if !self.is_about(asked) {
             return Fit::No;
         }
-        match self.conditions_hold(asked.question) {
+        let truth = match &self.target_path_pattern {
+            None => self.conditions_hold(asked.question),
+            Some(globs) => Truth::both(asked.matches_path(globs), || self.conditions_hold(asked.question)),
+        };
+        match truth {
             Truth::True => Fit::Yes,
             Truth::False => Fit::No,
+            Truth::Unknown(_) if !Defence::Doubt.on() => Fit::No,
             Truth::Unknown(doubt) => Fit::Unknown(doubt),
         }
     }
@@ -161,6 +175,7 @@ impl Rule {
     pub(super) fn is_catch_all(&self) -> bool {
         self.type_pattern.matches_everything()
             && self.target_pattern.matches_everything()
+            && self.target_path_pattern.is_none()
             && self.actor_pattern.is_none()
             && self.conditions.is_empty()
     }

@@ -5,8 +5,10 @@
 
 use serde_json::{Value, json};
 
+use super::condition::CALLER;
 use super::glob::MAX_CHARS;
-use super::read::{MAX_NAME, MAX_PATTERN, MAX_REASON, MAX_RULES, MAX_SECRETS};
+use super::read::{MAX_NAME, MAX_PATTERN, MAX_REASON, MAX_RULES, MAX_SECRETS, MAX_SET_NAME};
+use super::shape::Type;
 use super::verdict::DEFAULT_RULE;
 use crate::domain::{Approval, RiskLevel};
 
@@ -14,7 +16,9 @@ use crate::domain::{Approval, RiskLevel};
 const BEYOND: &str = "What a schema cannot say and loading checks besides: the size and depth of a file; equal keys, \
     tags, anchors and `<<` (a schema sees the result); the same rule name twice in a file; whether a pattern compiles, \
         and that one of a secret does not match the empty text; whether a name of a secret is a glob; whether a \
-    timezone exists; a time_before that equals time_after; a timeout above 720h; numbers beyond 2^53 - 1 that are \
+    timezone exists; whether a set of that name is there, and its values for match are texts; a name like \
+    ${actor.id} at a place where none is possible; a target_path that contains what is resolved before; a min above \
+    its max; a time_before that equals time_after; a timeout above 720h; numbers beyond 2^53 - 1 that are \
         written as integers, and a version or weekday written with a fraction (1.0).";
 
 /// The JSON Schema (draft 2020-12) of a policy file.
@@ -50,73 +54,137 @@ pub fn schema() -> Value {
                 "$ref": "#/$defs/params",
             },
             "secrets": secrets(),
+            "sets": {
+                "description": "Lists of values by name, for { set: NAME }. A later layer replaces the set of that \
+                    name in an earlier one.",
+                "type": "object",
+                "propertyNames": { "minLength": 1, "maxLength": MAX_SET_NAME },
+                "additionalProperties": {
+                    "type": "array",
+                    "minItems": 1,
+                    "items": { "type": ["string", "number", "boolean"] },
+                },
+            },
         },
         "patternProperties": { "^x-": { "description": "Free for anchors: nothing reads it." } },
         "additionalProperties": false,
-        "$defs": {
-            "risk_level": {
-                "description": "low: reading. medium: single writes. high: bulk operations. critical: what cannot be \
-                    undone.",
-                "enum": RiskLevel::ALL.map(RiskLevel::as_str),
-            },
-            "approval": {
-                "description": "auto: run at once. confirm: ask the agent's own user. approve: ask a reviewer. block: \
-                    never.",
-                "enum": Approval::ALL.map(Approval::as_str),
-            },
-            "glob": {
-                "description": "Matches the whole text. * any run, ? one character, [abc] or [a-z] one of these, \
-                    [!abc] none of these.",
-                "type": "string",
-                "maxLength": MAX_CHARS,
-            },
-            "params": {
-                "type": "array",
-                "items": {
-                    "description": "The name of a parameter: a key, or a path like user.address.city. A list on the \
-                        way stands for each of its elements.",
-                    "type": "string",
-                    "pattern": "^[^.\\[\\]*]+(\\.[^.\\[\\]*]+)*$",
-                    "not": { "pattern": "^\\$(\\.|$)" },
-                },
-            },
-            "rule": rule(),
-            "conditions": conditions(),
-            "group": { "$ref": "#/$defs/conditions", "minProperties": 1 },
-            "time": {
-                "type": "string",
-                "pattern": "^([01]?[0-9]|2[0-3]):[0-5][0-9]$",
-                "examples": ["09:00", "18:30"],
-            },
-            "value": {
-                "description": "Anything but null.",
-                "type": ["boolean", "number", "string", "array", "object"],
-            },
-            "ordered": { "description": "A number, or a text (compared by code point).", "type": ["number", "string"] },
-            "eq": per_param(
-                "The parameter equals this. 1 equals 1.0; a boolean equals no number.",
-                &json!({ "$ref": "#/$defs/value" }),
-            ),
-            "compare": per_param(
-                "Number against number, text against text; anything else is unknown, which asks or blocks but never \
-                 allows.",
-                &json!({ "$ref": "#/$defs/ordered" }),
-            ),
-            "contains": per_param(
-                "A text contains this text, a list this element, a mapping this key.",
-                &json!({ "$ref": "#/$defs/value" }),
-            ),
-            "matches": per_param(
-                "A regular expression is found in a text, or in a number as JSON writes it. No look-around, no \
-                 back-references.",
-                &json!({ "type": "string", "maxLength": MAX_PATTERN }),
-            ),
-            "in": per_param(
-                "The parameter equals one of these.",
-                &json!({ "type": "array", "minItems": 1, "items": { "$ref": "#/$defs/value" } }),
-            ),
-            "exists": per_param("true: it is there and not null. false: it is not.", &json!({ "type": "boolean" })),
+        "$defs": defs(),
+    })
+}
+
+fn defs() -> Value {
+    let mut defs = json!({
+        "risk_level": {
+            "description": "low: reading. medium: single writes. high: bulk operations. critical: what cannot be \
+                undone.",
+            "enum": RiskLevel::ALL.map(RiskLevel::as_str),
         },
+        "approval": {
+            "description": "auto: run at once. confirm: ask the agent's own user. approve: ask a reviewer. block: \
+                never.",
+            "enum": Approval::ALL.map(Approval::as_str),
+        },
+        "glob": {
+            "description": "Matches the whole text. * any run, ? one character, [abc] or [a-z] one of these, \
+                [!abc] none of these.",
+            "type": "string",
+            "maxLength": MAX_CHARS,
+        },
+        "globs": {
+            "description": "A glob, a list of globs of which one must match, or a set of them.",
+            "anyOf": [
+                { "$ref": "#/$defs/glob" },
+                { "type": "array", "minItems": 1, "items": { "$ref": "#/$defs/glob" } },
+                { "$ref": "#/$defs/set" },
+            ],
+        },
+        "set": {
+            "description": "The values of the set with this name.",
+            "type": "object",
+            "properties": { "set": { "type": "string", "minLength": 1, "maxLength": MAX_SET_NAME } },
+            "required": ["set"],
+            "additionalProperties": false,
+        },
+        "params": {
+            "type": "array",
+            "items": {
+                "description": "The name of a parameter: a key, or a path like user.address.city. A list on the \
+                    way stands for each of its elements.",
+                "type": "string",
+                "pattern": "^[^.\\[\\]*]+(\\.[^.\\[\\]*]+)*$",
+                "not": { "pattern": "^\\$(\\.|$)" },
+            },
+        },
+        "rule": rule(),
+        "conditions": conditions(),
+        "group": { "$ref": "#/$defs/conditions", "minProperties": 1 },
+        "time": {
+            "type": "string",
+            "pattern": "^([01]?[0-9]|2[0-3]):[0-5][0-9]$",
+            "examples": ["09:00", "18:30"],
+        },
+        "value": {
+            "description": "Anything but null.",
+            "type": ["boolean", "number", "string", "array", "object"],
+        },
+        "ordered": { "description": "A number, or a text (compared by code point).", "type": ["number", "string"] },
+    });
+    if let (Value::Object(defs), Value::Object(tests)) = (&mut defs, tests_of_parameters()) {
+        defs.extend(tests);
+    }
+    defs
+}
+
+/// What `param_*` conditions expect.
+fn tests_of_parameters() -> Value {
+    json!({
+        "eq": per_param(
+            "The parameter equals this. 1 equals 1.0; a boolean equals no number. ${actor.id} is the name of whoever \
+             proposes.",
+            &json!({ "$ref": "#/$defs/value" }),
+        ),
+        "compare": per_param(
+            "Number against number, text against text; anything else is unknown, which asks or blocks but never \
+             allows.",
+            &json!({ "$ref": "#/$defs/ordered" }),
+        ),
+        "contains": per_param(
+            "A text contains this text, a list this element, a mapping this key.",
+            &json!({ "$ref": "#/$defs/value" }),
+        ),
+        "matches": per_param(
+            "A regular expression is found in a text, or in a number as JSON writes it. No look-around, no \
+             back-references.",
+            &json!({ "type": "string", "maxLength": MAX_PATTERN }),
+        ),
+        "in": per_param(
+            "The parameter equals one of these.",
+            &one_of(),
+        ),
+        "not_in": per_param("The parameter is there and equals none of these.", &one_of()),
+        "text": per_param(
+            "A text begins, or ends, with this text.",
+            &json!({ "type": "string", "minLength": 1, "examples": ["/home/", CALLER] }),
+        ),
+        "len": per_param(
+            "The length: characters of a text, elements of a list, keys of a mapping.",
+            &json!({ "anyOf": [
+                { "$ref": "#/$defs/count" },
+                {
+                    "type": "object",
+                    "properties": { "min": { "$ref": "#/$defs/count" }, "max": { "$ref": "#/$defs/count" } },
+                    "minProperties": 1,
+                    "additionalProperties": false,
+                },
+            ] }),
+        ),
+        "count": { "type": "integer", "minimum": 0 },
+        "shapes": per_param(
+            "A JSON Schema. A value that does not fit is unknown, which asks or blocks but never allows.",
+            &json!({ "$ref": "#/$defs/shape" }),
+        ),
+        "shape": shape(),
+        "exists": per_param("true: it is there and not null. false: it is not.", &json!({ "type": "boolean" })),
     })
 }
 
@@ -164,12 +232,17 @@ fn rule() -> Value {
                 "description": "What it is about. What is left out matches everything.",
                 "type": "object",
                 "properties": {
-                    "type": { "description": "The type of the action.", "$ref": "#/$defs/glob" },
-                    "target": { "description": "What the action acts on.", "$ref": "#/$defs/glob" },
+                    "type": { "description": "The type of the action.", "$ref": "#/$defs/globs" },
+                    "target": { "description": "What the action acts on.", "$ref": "#/$defs/globs" },
+                    "target_path": {
+                        "description": "The same, read as a path or URL: `..`, escapes and the case of a host are \
+                            resolved first. What has no one reading is unknown.",
+                        "$ref": "#/$defs/globs",
+                    },
                     "actor": {
                         "description": "Who proposes. On auto, confirm and on_timeout: allow only an authenticated \
                             name counts.",
-                        "$ref": "#/$defs/glob",
+                        "$ref": "#/$defs/globs",
                     },
                 },
                 "additionalProperties": false,
@@ -246,6 +319,11 @@ fn conditions() -> Value {
             "param_contains": { "$ref": "#/$defs/contains" },
             "param_matches": { "$ref": "#/$defs/matches" },
             "param_in": { "$ref": "#/$defs/in" },
+            "param_not_in": { "$ref": "#/$defs/not_in" },
+            "param_starts": with("A text begins with this.", &json!({ "$ref": "#/$defs/text" })),
+            "param_ends": with("A text ends with this.", &json!({ "$ref": "#/$defs/text" })),
+            "param_len": { "$ref": "#/$defs/len" },
+            "param_schema": { "$ref": "#/$defs/shapes" },
             "param_exists": { "$ref": "#/$defs/exists" },
             "all": with("Every one of these holds.", &groups),
             "any": with("At least one of these holds.", &groups),
@@ -259,6 +337,59 @@ fn conditions() -> Value {
                 { "required": ["weekdays"] },
             ] },
         },
+    })
+}
+
+/// A list of values, or a set.
+fn one_of() -> Value {
+    json!({ "anyOf": [
+        { "type": "array", "minItems": 1, "items": { "$ref": "#/$defs/value" } },
+        { "$ref": "#/$defs/set" },
+    ] })
+}
+
+/// A JSON Schema as `param_schema` takes it.
+fn shape() -> Value {
+    let shape = json!({ "$ref": "#/$defs/shape" });
+    let shapes = json!({ "type": "array", "minItems": 1, "items": shape });
+    let named = json!({ "type": "object", "additionalProperties": shape });
+    let count = json!({ "$ref": "#/$defs/count" });
+    let number = json!({ "type": "number" });
+    let types = json!({ "enum": Type::ALL.map(|(word, _)| word) });
+    json!({
+        "description": "A part of JSON Schema (draft 2020-12), without $ref and format.",
+        "type": ["object", "boolean"],
+        "properties": {
+            "type": { "anyOf": [types, { "type": "array", "minItems": 1, "items": types }] },
+            "enum": { "type": "array", "minItems": 1 },
+            "const": true,
+            "minimum": number,
+            "maximum": number,
+            "exclusiveMinimum": number,
+            "exclusiveMaximum": number,
+            "minLength": count,
+            "maxLength": count,
+            "pattern": { "type": "string", "maxLength": MAX_PATTERN },
+            "items": shape,
+            "prefixItems": shapes,
+            "contains": shape,
+            "minItems": count,
+            "maxItems": count,
+            "uniqueItems": { "type": "boolean" },
+            "properties": named,
+            "patternProperties": named,
+            "additionalProperties": shape,
+            "propertyNames": shape,
+            "required": { "type": "array", "items": { "type": "string" } },
+            "minProperties": count,
+            "maxProperties": count,
+            "allOf": shapes,
+            "anyOf": shapes,
+            "oneOf": shapes,
+            "not": shape,
+            "description": { "type": "string" },
+        },
+        "additionalProperties": false,
     })
 }
 
@@ -354,7 +485,49 @@ mod tests {
             ("param_matches", mostly(json!([{"n": "^a"}, {"n": ""}])).boxed()),
             ("param_in", mostly(json!([{"n": [1]}, {"n": [1, null]}, {"n": []}])).boxed()),
             ("param_exists", mostly(json!([{"n": true}, {"n": false}])).boxed()),
+            ("param_not_in", mostly(json!([{"n": [1]}, {"n": {"set": "s"}}, {"n": {"st": "s"}}, {"n": []}])).boxed()),
+            ("param_starts", mostly(json!([{"n": "a"}, {"n": ""}, {"n": CALLER}])).boxed()),
+            (
+                "param_len",
+                mostly(json!([{"n": 0}, {"n": {"min": 1, "max": 2}}, {"n": {}}, {"n": -1}, {"n": 1.5}])).boxed(),
+            ),
+            ("param_schema", shapes()),
         ]
+    }
+
+    fn shapes() -> BoxedStrategy<Value> {
+        let leaf = some(vec![
+            ("type", mostly(json!(["string", ["null", "array"], [], "text", ["integer"]])).boxed()),
+            ("enum", mostly(json!([[1, null], []])).boxed()),
+            ("const", mostly(json!([null, {"a": 1}])).boxed()),
+            ("minimum", mostly(json!([1, 1.5])).boxed()),
+            ("maxLength", mostly(json!([1, -1])).boxed()),
+            ("pattern", mostly(json!(["^a"])).boxed()),
+            ("uniqueItems", mostly(json!([true, false])).boxed()),
+            ("required", mostly(json!([["a"], [], [1]])).boxed()),
+            ("description", mostly(json!(["d"])).boxed()),
+            ("format", prop_oneof![20 => Just(Value::Null), 1 => Just(json!("date"))].boxed()),
+        ]);
+        let leaf = leaf.prop_map(|mut shape| {
+            // An unknown keyword is rare.
+            if shape.get("format").is_some_and(Value::is_null) {
+                shape.as_object_mut().unwrap().remove("format");
+            }
+            shape
+        });
+        let shape = leaf.prop_recursive(2, 6, 2, |inner| {
+            let named = || inner.clone().prop_map(|inner| json!({"a": inner})).boxed();
+            let list = || prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from).boxed();
+            some(vec![
+                ("items", inner.clone().boxed()),
+                ("prefixItems", list()),
+                ("properties", named()),
+                ("additionalProperties", any::<bool>().prop_map(Value::from).boxed()),
+                ("anyOf", list()),
+                ("not", inner.clone().boxed()),
+            ])
+        });
+        prop_oneof![9 => shape.prop_map(|shape| json!({"n": shape})), 1 => odd()].boxed()
     }
 
     fn conditions() -> BoxedStrategy<Value> {
@@ -375,12 +548,14 @@ mod tests {
     fn policies() -> impl Strategy<Value = Value> {
         let level = || mostly(json!(["low", "medium", "high", "critical", "LOW", " low"])).boxed();
         let approval = || mostly(json!(["auto", "confirm", "approve", "block", "Block", "deny"])).boxed();
-        let globs = || mostly(json!(["*", "a[", "", "read*"])).boxed();
+        let globs = || {
+            mostly(json!(["*", "a[", "", "read*", ["a", "b*"], [], [1], {"set": "s"}, {"set": 1}, {"st": "s"}])).boxed()
+        };
         let redact = || {
             mostly(json!([["a.b"], [], ["a", "a"], ["a.0"], [""], [1], ["a[0]"], ["a.*.b"], ["a..b"], ["$.a"], ["$"]]))
                 .boxed()
         };
-        let matching = some(vec![("type", globs()), ("target", globs()), ("actor", globs())]);
+        let matching = some(vec![("type", globs()), ("target", globs()), ("target_path", globs()), ("actor", globs())]);
         let rule = some(vec![
             ("name", mostly(json!(["<default", "é"])).boxed()),
             ("match", matching),
@@ -406,6 +581,7 @@ mod tests {
                     ("patterns", mostly(json!([["a+"], [1], []])).boxed()),
                 ]),
             ),
+            ("sets", mostly(json!([{"s": ["a"]}, {"s": [1, true]}, {}, {"s": []}, {"s": [[]]}, {"": ["a"]}])).boxed()),
             ("x-any", odd().boxed()),
         ])
     }
@@ -415,6 +591,8 @@ mod tests {
         error.contains("no time at all")
             || error.contains("no time zone of the IANA database")
             || error.contains("a key must be text")
+            || error.contains("there is no set")
+            || error.contains("must be text (in quotes), not a number") && error.contains(".match.")
     }
 
     proptest! {

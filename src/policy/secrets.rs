@@ -22,7 +22,7 @@ pub(super) use self::names::Names;
 use self::opaque::can_be_secret;
 use super::mask::{characters, is_masked, placeholder};
 use super::pattern::Pattern;
-use crate::domain::{Marks, MaskedText, ParamPath, Pointer};
+use crate::domain::{Defence, Marks, MaskedText, ParamPath, Pointer};
 
 /// Which secrets a policy masks.
 #[derive(Debug)]
@@ -85,7 +85,7 @@ impl Secrets {
 
     /// Whether this is how a secret is called.
     pub fn is_name(&self, name: &str) -> bool {
-        self.defaults && names::is_usual(name) || self.names.matches(name)
+        self.defaults && Defence::SecretNames.on() && names::is_usual(name) || self.names.matches(name)
     }
 
     /// The names that are not the usual ones.

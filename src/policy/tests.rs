@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::domain::{Action, Approval, ParamPath, RiskLevel, Timestamp};
 
+mod language;
 mod law;
 
 fn policy(layers: &[&str]) -> Policy {

@@ -21,8 +21,8 @@ pub(super) enum Truth<'p> {
 pub struct Doubt<'p> {
     /// The condition, for example `param_gt`.
     pub condition: &'static str,
-    /// The parameter it is about.
-    pub path: &'p ParamPath,
+    /// The parameter it is about; `None` if it is about the target.
+    pub path: Option<&'p ParamPath>,
     /// Why it is unknown.
     pub why: Why,
 }
@@ -56,6 +56,19 @@ pub enum Why {
     Conflict,
     /// The value was masked and is no longer known.
     Masked,
+    /// The condition compares with the caller, whose name is not proved.
+    Unauthenticated,
+    /// The caller claims another name than the one that it proved, and they give different answers.
+    TwoNames,
+    /// The value does not have the shape that a schema describes.
+    Shape,
+    /// The target has no one reading as a path or URL.
+    Target {
+        /// What keeps it from having one.
+        because: &'static str,
+    },
+    /// The target is another path if its escapes are undone.
+    Escapes,
 }
 
 impl fmt::Display for Why {
@@ -67,13 +80,21 @@ impl fmt::Display for Why {
             Self::Path { found } => write!(f, "the path leads through {found}"),
             Self::Conflict => f.write_str("the name is both a key and a path, with different values"),
             Self::Masked => f.write_str("the value was masked and is no longer known"),
+            Self::Unauthenticated => f.write_str("the caller is not authenticated, so its name is only a claim"),
+            Self::TwoNames => f.write_str("the caller claims another name than its own"),
+            Self::Shape => f.write_str("the value does not fit the schema"),
+            Self::Target { because } => write!(f, "the target has no normal form: {because}"),
+            Self::Escapes => f.write_str("the target is another path if its escapes are undone"),
         }
     }
 }
 
 impl fmt::Display for Doubt<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` on `{}` is unknown ({})", self.condition, self.path, self.why)
+        match self.path {
+            Some(path) => write!(f, "`{}` on `{path}` is unknown ({})", self.condition, self.why),
+            None => write!(f, "`{}` is unknown ({})", self.condition, self.why),
+        }
     }
 }
 
@@ -87,6 +108,18 @@ impl<'p> Truth<'p> {
             Self::True => Self::False,
             Self::False => Self::True,
             doubt @ Self::Unknown(_) => doubt,
+        }
+    }
+
+    /// Kleene's conjunction of two.
+    pub(super) fn both(self, other: impl FnOnce() -> Self) -> Self {
+        match self {
+            Self::False => Self::False,
+            Self::True => other(),
+            doubt @ Self::Unknown(_) => match other() {
+                Self::False => Self::False,
+                _ => doubt,
+            },
         }
     }
 

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 
 use super::rule::{DEFAULT_TIMEOUT, OnTimeout, Rule, Strictness};
 use super::truth::Doubt;
-use crate::domain::{Approval, ParamPath, RiskLevel};
+use crate::domain::{Approval, Defence, ParamPath, RiskLevel};
 
 /// Stands for the name of the rule when no rule matches.
 pub const DEFAULT_RULE: &str = "<default>";
@@ -58,7 +58,10 @@ impl<'p> Verdict<'p> {
         let certain_is = certain.map_or(Strictness::of(defaults.1, OnTimeout::Deny), Rule::strictness);
         let greatest = unknown.iter().map(|(rule, _)| rule.strictness()).fold(certain_is, Ord::max);
         // Nothing is weaker than an unknown `auto`, so it could win only if that changed nothing.
-        let counts = |rule: &Rule| rule.strictness() == greatest && greatest > Strictness::Auto;
+        let counts = |rule: &Rule| {
+            let is_greatest = rule.strictness() == greatest || !Defence::Strictest.on();
+            is_greatest && rule.strictness() > Strictness::Auto
+        };
         let passed_over = unknown.iter().find(|(rule, _)| !counts(rule)).copied();
         let mut strictest = unknown.iter().filter(|(rule, _)| counts(rule));
         let Some((rule, doubt)) = strictest.next() else { return Self { passed_over, ..verdict } };

@@ -63,6 +63,11 @@ impl Window {
         (0..SECONDS_A_DAY / 60).all(|minute| !other.holds(minute * 60) || self.holds(minute * 60))
     }
 
+    /// Whether a minute is in both windows.
+    pub(super) fn meets(self, other: Self) -> bool {
+        (0..SECONDS_A_DAY / 60).any(|minute| self.holds(minute * 60) && other.holds(minute * 60))
+    }
+
     /// Whether it continues into the next day.
     pub(super) fn crosses_midnight(self) -> bool {
         // A window up to 00:00 ends with its day.

@@ -11,8 +11,6 @@ use tonic::{Code, Status};
 use tonic_prost::ProstEncoder;
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use super::values::{MAX_VALUES, has_more_than};
-
 /// The most steps of a field's path in an error: errors travel in headers, whose size is limited.
 const PATH_STEPS: usize = 12;
 
@@ -55,25 +53,8 @@ impl<U: Message + Default> Decoder for StrictDecoder<U> {
 
     fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<U>, Status> {
         let message = buffer.copy_to_bytes(buffer.remaining());
-        if let Some(name) = request::<U>()
-            && has_more_than(MAX_VALUES, &name, &message)
-        {
-            return Err(too_many_values());
-        }
         U::decode(message).map(Some).map_err(|error| unreadable(&error))
     }
-}
-
-/// The name of a request in the API. `None` for a response: a client takes what its daemon sends.
-fn request<U>() -> Option<String> {
-    let name = std::any::type_name::<U>().rsplit("::").next()?;
-    name.ends_with("Request").then(|| format!("aegis.v1.{name}"))
-}
-
-fn too_many_values() -> Status {
-    let details = ErrorDetails::with_error_info("INVALID_REQUEST", "aegis", HashMap::new());
-    let message = format!("the message has more than {MAX_VALUES} values, which is all that this daemon takes");
-    Status::with_error_details(Code::InvalidArgument, message, details)
 }
 
 /// prost gives the path of the field, innermost first, and `recursion limit reached` past 100 levels of nesting.
@@ -105,12 +86,6 @@ fn unreadable(error: &DecodeError) -> Status {
 mod tests {
     use super::*;
     use crate::proto::v1::ProposeRequest;
-
-    #[test]
-    fn a_request_is_known_by_its_name() {
-        assert_eq!(request::<ProposeRequest>().as_deref(), Some("aegis.v1.ProposeRequest"));
-        assert_eq!(request::<crate::proto::v1::ProposeResponse>(), None);
-    }
 
     #[test]
     fn a_field_that_cannot_be_decoded_is_named_by_its_path() {

@@ -2,7 +2,6 @@
 //! health checking, and their descriptors.
 
 pub mod codec;
-mod values;
 
 /// The API.
 #[expect(

@@ -77,17 +77,28 @@ pub const OPERATIONS: &[Operation] = &[
     of(&[Role::Auditor], "GET", "/api/v1/audit"),
     of(&[Role::Auditor], "GET", "/api/v1/audit/decisions"),
     of(&[Role::Auditor], "GET", "/api/v1/audit/decisions/{id}"),
+    of(&[Role::Admin], "POST", "/api/v1/audit/decisions/{id}/redact"),
     of(&[Role::Auditor], "GET", "/api/v1/audit/records"),
     of(&[Role::Auditor], "GET", "/api/v1/stats"),
     of(&[Role::Auditor], "GET", "/api/v1/log/checkpoint"),
     of(&[Role::Auditor], "GET", "/api/v1/log/inclusion-proof"),
     of(&[Role::Auditor], "GET", "/api/v1/log/consistency-proof"),
+    of(&[Role::Admin], "POST", "/api/v1/log/rotate-key"),
     of(&[Role::Auditor, Role::Admin], "GET", "/api/v1/policy"),
     of(&[Role::Admin], "PUT", "/api/v1/policy"),
     of(&[Role::Auditor, Role::Admin], "POST", "/api/v1/policy/validate"),
     of(&[Role::Auditor, Role::Admin], "GET", "/api/v1/tokens"),
     of(&[Role::Admin], "POST", "/api/v1/tokens"),
     of(&[Role::Admin], "DELETE", "/api/v1/tokens/{token}"),
+    of(&Role::ALL, "GET", "/api/v1/identity"),
+    of(&[Role::Reviewer, Role::Auditor, Role::Admin], "POST", "/api/v1/sign-in-codes"),
+    open("POST", "/api/v1/sign-in-codes/exchange"),
+    open("GET", "/"),
+    open("GET", "/console"),
+    open("GET", "/console/"),
+    open("GET", "/console/console.js"),
+    open("GET", "/console/console.css"),
+    open("GET", "/console/icon.svg"),
 ];
 
 /// The operation that this method has at this path.
@@ -115,6 +126,45 @@ fn is_at(template: &str, path: &str) -> bool {
 /// Whether a gRPC call sends messages for as long as it goes on, instead of one.
 pub(crate) fn sends_a_stream(path: &str) -> bool {
     path.ends_with(".ServerReflection/ServerReflectionInfo")
+}
+
+/// Whether the answer to a call is sent while it is made, and not written out before.
+pub(crate) fn answers_with_a_stream(route: Route<'_>) -> bool {
+    match route {
+        Route::Grpc(path) => {
+            let method = path.rsplit('/').next().unwrap_or_default();
+            matches!(method, "StreamApprovals" | "StreamAudit" | "Watch" | "WatchPolicy" | "ServerReflectionInfo")
+        }
+        Route::Http(_, path) => {
+            matches!(path, "/api/v1/approvals/stream" | "/api/v1/audit" | "/api/v1/audit/records")
+        }
+    }
+}
+
+/// Whether a call reads so much of the record that its answer takes more than a moment to write.
+pub(crate) fn reads_much(route: Route<'_>) -> bool {
+    match route {
+        Route::Grpc(path) => {
+            let method = path.rsplit('/').next().unwrap_or_default();
+            matches!(method, "ListApprovals" | "ListDecisions" | "StreamAudit" | "GetStats")
+        }
+        Route::Http(_, path) => matches!(
+            path,
+            "/api/v1/approvals"
+                | "/api/v1/audit"
+                | "/api/v1/audit/decisions"
+                | "/api/v1/audit/records"
+                | "/api/v1/stats"
+        ),
+    }
+}
+
+/// Whether a call works for long on a message of few bytes: it can ask for many evaluations.
+pub(crate) fn works_long(route: Route<'_>) -> bool {
+    match route {
+        Route::Grpc(path) => path.ends_with("/Evaluate"),
+        Route::Http(_, path) => path == "/api/v1/evaluate",
+    }
 }
 
 fn grpc(service: &str, method: &str) -> Access {
@@ -210,7 +260,9 @@ mod tests {
             assert_eq!(required(Route::Grpc(path)), Access::Unknown, "{path}");
         }
         for (method, path) in [
-            ("GET", "/"),
+            ("GET", "//"),
+            ("GET", "/console/x"),
+            ("POST", "/console/"),
             ("GET", "health"),
             ("GET", "/health/"),
             ("GET", "//health"),

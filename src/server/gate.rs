@@ -18,14 +18,16 @@ use tower::{Service, ServiceExt as _};
 use tracing::Instrument as _;
 
 use super::access::{self, Access, Route};
+use super::answer::Answers;
+use super::aside::{self, Aside};
 use super::deadline::Deadline;
 use super::problem::{self, Failed};
-use super::receive::{Receiver, Shape};
+use super::receive::{Kind, Load, Receiver, Shape, bytes, room};
 use super::standing::Standing;
 use super::web::Hosts;
 use super::{explain, trace};
 use crate::auth::{Chain, Connection};
-use crate::domain::{CallError, Caller, ErrorCode, Roles};
+use crate::domain::{CallError, Caller, Defence, ErrorCode, Roles};
 
 /// The headers about compression (gRPC over HTTP/2, "Message-Encoding"), and the name of none.
 const ENCODING: &str = "grpc-encoding";
@@ -65,6 +67,10 @@ pub(crate) struct GateKeeper {
     pub(crate) refusals: Arc<Refusals>,
     /// What receives requests.
     pub(crate) receiver: Receiver,
+    /// What bounds answers that nobody reads.
+    pub(crate) answers: Answers,
+    /// Where large requests are read.
+    pub(crate) aside: Aside,
     /// How large a message may be: for those who sent a larger one.
     pub(crate) message_bytes: usize,
     /// The names of this daemon.
@@ -135,7 +141,7 @@ impl GateKeeper {
     fn admit(&self, protocol: Protocol, request: &mut Request<Body>) -> Result<Deadline, CallError> {
         match protocol {
             Protocol::Http => self.hosts.check(request)?,
-            Protocol::Grpc if request.headers().contains_key(ORIGIN) => {
+            Protocol::Grpc if request.headers().contains_key(ORIGIN) && Defence::Origin.on() => {
                 let message = "a web page sent this call, and gRPC is not for web pages";
                 return Err(CallError::new(ErrorCode::CrossOrigin, message));
             }
@@ -274,14 +280,44 @@ where
         let ready = self.grpc.clone();
         let mut grpc = std::mem::replace(&mut self.grpc, ready);
         let (keeper, rest) = (Arc::clone(&self.keeper), self.rest.clone());
+        let under_way = request.extensions().get::<Arc<Connection>>().map(|connection| connection.activity.call());
         let answering = async move {
+            let _under_way = under_way;
             let shape = protocol.shape(&request);
+            let kind = Kind::of(&request);
+            let keeps = match room(&request) {
+                Ok(room) if !access::answers_with_a_stream(protocol.route(&request)) => Some(Arc::clone(room)),
+                _ => None,
+            };
             let answering = async {
-                match keeper.receiver.receive(request, shape).await {
-                    Ok(request) if protocol == Protocol::Grpc => grpc.call(request).await,
-                    Ok(request) => rest.oneshot(request).await.map(|answer| answer.map(Body::new)),
-                    Err(error) => Ok(protocol.refuse(error)),
+                let mut request = match keeper.receiver.receive(request, shape).await {
+                    Ok(request) => request,
+                    Err(error) => return Ok::<_, Infallible>(protocol.refuse(error)),
+                };
+                let is_heavy = Defence::HeavyAside.on() && aside::is_heavy(protocol.route(&request), bytes(&request));
+                let of_call = Arc::clone(&keeper);
+                let reading = async move {
+                    if let Err(error) = of_call.receiver.load(&mut request, shape).await {
+                        return Ok::<_, Infallible>(protocol.refuse(error));
+                    }
+                    // Held here as well, because a service drops the extensions when it has read the message.
+                    let load = request.extensions().get::<Load>().cloned();
+                    let answer = match protocol {
+                        Protocol::Grpc => grpc.call(request).await?,
+                        Protocol::Http => rest.oneshot(request).await.map(|answer| answer.map(Body::new))?,
+                    };
+                    if let Some(load) = load {
+                        load.release();
+                    }
+                    let Some(room) = keeps else { return Ok(answer) };
+                    let kept = of_call.answers.keep(kind, &room, answer).await;
+                    Ok(kept.unwrap_or_else(|error| protocol.refuse(error)))
+                };
+                if !is_heavy {
+                    return reading.await;
                 }
+                let ended = keeper.aside.run(reading.in_current_span()).await;
+                ended.unwrap_or_else(|| Ok(protocol.refuse(CallError::internal("the call broke off"))))
             };
             let answer = match deadline.at() {
                 None => answering.await?,

@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
+use super::places::{Found, Place, Places};
 use crate::auth::tls::Tls;
 use crate::auth::{ClientCertificate, Connection, Known, Listener, Peer};
+use crate::domain::Defence;
 use crate::limits::Lines;
 
 /// A bound listener.
@@ -45,7 +46,8 @@ impl SocketFile {
 impl Drop for SocketFile {
     fn drop(&mut self) {
         // It may be gone already; there is nobody to tell at this point.
-        if std::fs::symlink_metadata(&self.path).is_ok_and(|found| which(&found) == self.bound) {
+        let is_own = |found: &std::fs::Metadata| which(found) == self.bound || !Defence::OwnSocket.on();
+        if std::fs::symlink_metadata(&self.path).is_ok_and(|found| is_own(&found)) {
             let _ = std::fs::remove_file(&self.path);
         }
     }
@@ -69,7 +71,7 @@ pub(crate) fn bind_unix(path: &Path, mode: u32) -> io::Result<Bound> {
     }
     let listener = match UnixListener::bind(path) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            if !std::fs::symlink_metadata(path)?.file_type().is_socket() {
+            if Defence::OwnSocket.on() && !std::fs::symlink_metadata(path)?.file_type().is_socket() {
                 let why = "something is there already that is no socket: choose another path, or move it away";
                 return Err(io::Error::new(io::ErrorKind::AlreadyExists, why));
             }
@@ -119,7 +121,8 @@ enum Socket {
 pub(crate) struct Stream {
     socket: Socket,
     silence: Option<Silence>,
-    _permit: OwnedSemaphorePermit,
+    makes_way: Pin<Box<WaitForCancellationFutureOwned>>,
+    _place: Place,
 }
 
 /// The settings of a listener and its connections.
@@ -130,8 +133,8 @@ pub(crate) struct Door<F> {
     pub(crate) tls: Option<Arc<Known>>,
     /// The timeout of the TLS handshake, and again of the first bytes.
     pub(crate) patience: Duration,
-    /// The limit of open connections.
-    pub(crate) permits: Arc<Semaphore>,
+    /// The places for open connections.
+    pub(crate) places: Arc<Places>,
     /// What bounds them, for the log.
     pub(crate) bound_by: &'static str,
     /// Serves a connection, in a task of its own.
@@ -142,12 +145,13 @@ pub(crate) struct Door<F> {
 
 /// Accepts and serves connections on one listener until told to stop.
 ///
-/// Closes a connection beyond the limit at once, because a queue of waiting connections would hide the problem.
+/// Closes a connection for which there is no place at once, because a queue of waiting connections would hide the
+/// problem.
 pub(crate) async fn accept<F>(bound: Bound, door: Door<F>)
 where
     F: Fn(Stream, Connection) + Clone + Send + 'static,
 {
-    let Door { listener, tls, patience, permits, bound_by, serve, stop } = door;
+    let Door { listener, tls, patience, places, bound_by, serve, stop } = door;
     // Callers can cause both.
     let (failed, refused) = (Lines::new(), Lines::new());
     loop {
@@ -166,12 +170,14 @@ where
                 continue;
             }
         };
-        let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
-            if let Some(left_out) = refused.next() {
-                tracing::warn!(left_out, "a connection was closed: {bound_by} are open already");
-            }
-            continue;
-        };
+        let found = places.take().await;
+        if !matches!(found, Found::Free(_))
+            && let Some(left_out) = refused.next()
+        {
+            tracing::warn!(left_out, "a connection was closed: {bound_by} are open already");
+        }
+        let (Found::Free(place) | Found::MadeWay(place)) = found else { continue };
+        let activity = place.activity();
         let in_force = tls.as_ref().and_then(|known| known.load().tls.clone());
         let (Tls { config, clients, .. }, socket) = match (in_force, socket) {
             (Some(in_force), Socket::Tcp(socket)) => (in_force, socket),
@@ -179,7 +185,8 @@ where
             (None, Socket::Tcp(_)) if tls.is_some() => continue,
             (_, socket) => {
                 let silence = Silence::new(patience, stop.clone());
-                serve(Stream::new(socket, permit, silence), Connection::new(listener, peer, None).at(local));
+                let connection = Connection::new(listener, peer, None).at(local).seen_by(activity);
+                serve(Stream::new(socket, place, silence), connection);
                 continue;
             }
         };
@@ -188,8 +195,10 @@ where
         let (serve, stop) = (serve.clone(), stop.clone());
         tokio::spawn(async move {
             let handshake = tokio::time::timeout(patience, TlsAcceptor::from(config).accept(socket));
+            let makes_way = place.makes_way();
             let stream = tokio::select! {
                 () = stop.cancelled() => return,
+                () = makes_way.cancelled() => return,
                 shaken = handshake => match shaken {
                     Ok(Ok(stream)) => stream,
                     Ok(Err(error)) => return tracing::debug!(%peer, %error, "a TLS handshake failed"),
@@ -198,15 +207,16 @@ where
             };
             let shown = stream.get_ref().1.peer_certificates();
             let certificate = shown.map(|chain| ClientCertificate::read(chain.to_vec(), authorities));
-            let connection = Connection::new(listener, peer, certificate).at(local);
-            serve(Stream::new(Socket::Tls(Box::new(stream)), permit, Silence::new(patience, stop)), connection);
+            let connection = Connection::new(listener, peer, certificate).at(local).seen_by(activity);
+            serve(Stream::new(Socket::Tls(Box::new(stream)), place, Silence::new(patience, stop)), connection);
         });
     }
 }
 
 impl Stream {
-    fn new(socket: Socket, permit: OwnedSemaphorePermit, silence: Silence) -> Self {
-        Self { socket, silence: Some(silence), _permit: permit }
+    fn new(socket: Socket, place: Place, silence: Silence) -> Self {
+        let makes_way = Box::pin(place.makes_way().cancelled_owned());
+        Self { socket, silence: Some(silence).filter(|_| Defence::Silence.on()), makes_way, _place: place }
     }
 }
 
@@ -229,7 +239,10 @@ async fn accept_one(bound: &Bound) -> io::Result<(Socket, Peer, Option<IpAddr>)>
 
 impl AsyncRead for Stream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let Self { socket, silence, .. } = &mut *self;
+        let Self { socket, silence, makes_way, .. } = &mut *self;
+        if makes_way.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         if let Some(Silence { over, .. }) = silence
             && over.as_mut().poll(cx).is_ready()
         {

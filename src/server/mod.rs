@@ -2,11 +2,15 @@
 //! [`governance`](crate::governance) decides.
 
 pub mod access;
+pub(crate) mod answer;
+pub(crate) mod aside;
+pub(crate) mod console;
 mod deadline;
 mod explain;
 pub(crate) mod gate;
 pub(crate) mod grpc;
 pub(crate) mod listen;
+pub(crate) mod places;
 mod problem;
 pub(crate) mod receive;
 pub(crate) mod rest;
@@ -16,3 +20,4 @@ mod token_request;
 mod trace;
 pub(crate) mod transport;
 pub(crate) mod web;
+mod weigh;

@@ -5,17 +5,19 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
 use super::standing::{Standing, credential_over};
 use crate::domain::{CallError, ErrorCode};
 
-/// How many messages may wait for a slow client. When the buffer is full, the producer waits: each stream documents the
-/// effect.
+/// How many messages may wait for a slow client, and how many bytes of them: one message, however large, and no further
+/// one beyond that. When the buffer is full, the producer waits: each stream documents the effect.
 const HELD_BACK: usize = 64;
+const HELD_BACK_BYTES: usize = 1 << 20;
 
 /// The time without a message after which a stream sends a heartbeat.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -55,19 +57,39 @@ pub(crate) fn stopping() -> Over {
     Over::from(not_serving())
 }
 
+/// A message of a stream, which is counted while it waits for a slow client.
+pub(crate) trait Buffered: Send + 'static {
+    /// About how many bytes it has.
+    fn bytes(&self) -> usize;
+}
+
+impl Buffered for Bytes {
+    fn bytes(&self) -> usize {
+        self.len()
+    }
+}
+
 /// Sends the messages of a stream.
 #[derive(Debug)]
-pub(crate) struct Sink<T>(mpsc::Sender<Result<T, CallError>>);
+pub(crate) struct Sink<T> {
+    messages: mpsc::Sender<(T, OwnedSemaphorePermit)>,
+    bytes: Arc<Semaphore>,
+}
 
-impl<T> Sink<T> {
+impl<T: Buffered> Sink<T> {
     /// Sends a message; waits while the client is slow.
     pub(crate) async fn send(&self, message: T) -> Result<(), Over> {
-        self.0.send(Ok(message)).await.map_err(|_| Over::ClientGone)
+        let count = u32::try_from(message.bytes().min(HELD_BACK_BYTES)).unwrap_or(u32::MAX);
+        let taken = tokio::select! {
+            taken = Arc::clone(&self.bytes).acquire_many_owned(count) => taken.map_err(|_| Over::ClientGone)?,
+            () = self.closed() => return Err(Over::ClientGone),
+        };
+        self.messages.send((message, taken)).await.map_err(|_| Over::ClientGone)
     }
 
     /// Waits until the client has gone.
     pub(crate) async fn closed(&self) {
-        self.0.closed().await;
+        self.messages.closed().await;
     }
 }
 
@@ -81,7 +103,7 @@ impl Streams {
     /// credential ends, or the daemon stops. It counts until the client has read all of it.
     pub(crate) fn open<T, F, P>(&self, standing: Standing, produce: P) -> Result<Messages<T>, CallError>
     where
-        T: Send + 'static,
+        T: Buffered,
         P: FnOnce(Sink<T>) -> F,
         F: Future<Output = Result<(), Over>> + Send + 'static,
     {
@@ -91,7 +113,8 @@ impl Streams {
         })?;
         let (sender, receiver) = mpsc::channel(HELD_BACK);
         let (end, ended) = oneshot::channel();
-        let producing = produce(Sink(sender));
+        let bytes = Arc::new(Semaphore::new(HELD_BACK_BYTES));
+        let producing = produce(Sink { messages: sender, bytes });
         let stop = self.stop.clone();
         let over = standing.over();
         tokio::spawn(async move {
@@ -111,7 +134,8 @@ impl Streams {
             let broken = |_| Some(CallError::internal("the stream broke off"));
             std::future::ready(last_word.unwrap_or_else(broken).map(Err))
         });
-        let messages = ReceiverStream::new(receiver).chain(last_word).map(move |message| {
+        let messages = ReceiverStream::new(receiver).map(|(message, _taken)| Ok(message));
+        let messages = messages.chain(last_word).map(move |message| {
             let _counts = &permit;
             message
         });

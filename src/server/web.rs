@@ -9,12 +9,14 @@ use std::sync::Arc;
 
 use http::header::{HOST, HeaderName, ORIGIN};
 use http::uri::Authority;
-use http::{HeaderMap, Request, Uri};
+use http::{HeaderMap, Method, Request, Uri};
 
 use crate::auth::Connection;
-use crate::domain::{CallError, ErrorCode, is_loopback};
+use crate::domain::{CallError, Defence, ErrorCode, is_loopback};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
 /// The names of this daemon, beside `localhost` and the addresses that it listens on.
 #[derive(Clone, Debug, Default)]
@@ -34,6 +36,7 @@ impl Hosts {
         let local = connection.map_or(Some(None), |connection| connection.local.map(Some));
         if let Some(local) = local
             && !self.are(authority.host(), local)
+            && Defence::WebHost.on()
         {
             let host = authority.host();
             return Err(refused(format!(
@@ -44,11 +47,13 @@ impl Hosts {
         let headers = request.headers();
         if let Some(site) = headers.get(SEC_FETCH_SITE)
             && !matches!(site.as_bytes(), b"same-origin" | b"none")
+            && !is_visit(request)
+            && Defence::WebSite.on()
         {
             return Err(refused("a page of another site sent this request, and the daemon accepts none from those"));
         }
         match origin(headers)? {
-            Some(origin) if !is_same(&origin, &authority) => {
+            Some(origin) if !is_same(&origin, &authority) && Defence::WebOrigin.on() => {
                 Err(refused("a page of another origin sent this request, and the daemon accepts none from those"))
             }
             _ => Ok(()),
@@ -60,6 +65,16 @@ impl Hosts {
         let own = local.is_some_and(|local| bare.parse() == Ok(local.to_canonical()));
         own || is_loopback(host) || self.0.iter().any(|name| name.eq_ignore_ascii_case(bare))
     }
+}
+
+/// Whether a person follows a link to the console, from a chat or a mail. The page is the same for everybody and has no
+/// data, a frame is no visit, and the page that had the link keeps no handle on it (`cross-origin-opener-policy`).
+fn is_visit<B>(request: &Request<B>) -> bool {
+    let is = |name, value: &str| request.headers().get(name).is_some_and(|found| found == value);
+    request.method() == Method::GET
+        && matches!(request.uri().path(), "/" | "/console" | "/console/")
+        && is(SEC_FETCH_MODE, "navigate")
+        && is(SEC_FETCH_DEST, "document")
 }
 
 fn refused(message: impl Into<String>) -> CallError {
@@ -137,6 +152,33 @@ mod tests {
         assert!(!check(Some("127.0.0.1"), &[]));
         assert!(!check(Some("127.0.0.1"), &[("host", "localhost"), ("host", "localhost")]));
         assert!(check(None, &[("host", "whatever")]), "no browser reaches a unix socket");
+    }
+
+    #[test]
+    fn a_link_of_another_site_leads_to_the_console_and_to_nothing_else() {
+        let visit = |method: Method, path: &str, mode: &str, dest: &str, host: &str| {
+            let connection = Connection::new(
+                Listener::Main { anonymous: Roles::NONE },
+                Peer::Tcp(IpAddr::from([127, 0, 0, 1])),
+                None,
+            );
+            let request = Request::builder().method(method).uri(path).header(HOST, host);
+            let request = request.header(SEC_FETCH_SITE, "cross-site").header(SEC_FETCH_MODE, mode);
+            let mut request = request.header(SEC_FETCH_DEST, dest).body(()).unwrap();
+            let local = Some(IpAddr::from([127, 0, 0, 1]));
+            request.extensions_mut().insert(Arc::new(connection.at(local)));
+            Hosts::default().check(&request).is_ok()
+        };
+        for path in ["/", "/console", "/console/"] {
+            assert!(visit(Method::GET, path, "navigate", "document", "localhost"), "{path}");
+            assert!(!visit(Method::GET, path, "navigate", "iframe", "localhost"), "{path} in a frame");
+            assert!(!visit(Method::GET, path, "no-cors", "document", "localhost"), "{path}");
+            assert!(!visit(Method::POST, path, "navigate", "document", "localhost"), "{path}");
+            assert!(!visit(Method::GET, path, "navigate", "document", "evil.example"), "{path} by another name");
+        }
+        for path in ["/console/console.js", "/api/v1/approvals", "/docs", "/health"] {
+            assert!(!visit(Method::GET, path, "navigate", "document", "localhost"), "{path}");
+        }
     }
 
     #[test]

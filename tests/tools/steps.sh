@@ -67,6 +67,8 @@ steps_report() {
     printf '\n'
     [ "${#steps_done[@]}" -eq 0 ] || printf '%s\n' "${steps_done[@]}"
     if [ -n "$steps_now" ]; then
+        # The end of a log is what one sees first. A runner may know more about what failed.
+        ! declare -F failures >/dev/null || failures || true
         printf 'FAILED: %s\n' "$steps_now"
     fi
     if [ "$((steps_passed + steps_failed + steps_skipped))" -gt 0 ]; then

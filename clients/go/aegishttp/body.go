@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
 	"strings"
 	"unicode/utf8"
 
@@ -46,7 +47,14 @@ func showBody(sent *http.Request, params map[string]any) error {
 	}
 	sent.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(content)), nil }
 	sent.Body, _ = sent.GetBody()
-	shown, err := show(content, sent.Header.Get("Content-Type"))
+	// A server that heeds these reads another text than the bytes show.
+	kinds := strings.Join(sent.Header.Values("Content-Type"), ", ")
+	encoding := strings.ToLower(strings.TrimSpace(strings.Join(sent.Header.Values("Content-Encoding"), ", ")))
+	if encoding != "" && encoding != "identity" || !isShownCharset(kinds) {
+		params["body_bytes"] = len(content)
+		return nil
+	}
+	shown, err := show(content, kinds)
 	switch {
 	case err != nil:
 		return err
@@ -56,6 +64,25 @@ func showBody(sent *http.Request, params map[string]any) error {
 		params["body"] = shown.value
 	}
 	return nil
+}
+
+var (
+	charset = regexp.MustCompile(`(?i)charset`)
+	// charsetValue is what follows the name.
+	charsetValue = regexp.MustCompile(`^\s*=\s*([^;,]*)`)
+	// shownCharset are the names of the one encoding of characters in which a body can be shown, and of the part of it that all share.
+	shownCharset = regexp.MustCompile(`(?i)^"?(?:utf-?8|us-ascii|ascii)"?$`)
+)
+
+// isShownCharset says whether every charset of a type is one that a body is shown in.
+func isShownCharset(contentType string) bool {
+	for _, at := range charset.FindAllStringIndex(contentType, -1) {
+		named := charsetValue.FindStringSubmatch(contentType[at[1]:])
+		if named == nil || !shownCharset.MatchString(strings.TrimSpace(named[1])) {
+			return false
+		}
+	}
+	return true
 }
 
 // A shown is what is shown of a body.

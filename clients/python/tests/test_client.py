@@ -527,7 +527,7 @@ async def test_closing_ends_what_waits(sidecar: Sidecar) -> None:
     await asyncio.sleep(0.05)
     await client.close()
     with pytest.raises(AegisError):
-        await asyncio.wait_for(waiting, 10)
+        await asyncio.wait_for(waiting, 60)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

@@ -74,7 +74,7 @@ def test_propose_and_review(aegis_sidecar: Sidecar) -> None:
         assert "DENY: denied by token:robot: too many at once" in output
     finally:
         reviewer.terminate()
-        reviewer.communicate(timeout=30)
+        reviewer.communicate(timeout=60)
     status, output = run("propose.py", AEGIS_ENDPOINT="http://127.0.0.1:1")
     assert (status, "no answer" in output) == (1, True)
 

@@ -14,7 +14,7 @@ from unittest import mock
 import pydantic
 import pytest
 
-from aegis import Action, AegisClient, InvalidActionError, ResultStatus, Runtime, governed
+from aegis import Action, AegisClient, GovernanceError, InvalidActionError, ResultStatus, Runtime, governed
 from aegis.adapters.base import BaseExecutor
 from aegis.testing import Sidecar
 
@@ -234,6 +234,30 @@ async def test_an_object_that_cannot_be_copied_and_changes_does_not_run(
     assert the_row(sidecar, session).result_status is ResultStatus.SKIPPED
 
 
+class Turning(pydantic.BaseModel):
+    """Changes when it is copied for the second time: while the answer to the proposal is on its way."""
+
+    path: str = "/safe"
+    copies: int = pydantic.Field(default=0, exclude=True)
+
+    def __deepcopy__(self, memo: Any = None) -> Turning:
+        self.copies += 1
+        if self.copies > 1:
+            self.path = "/etc/passwd"
+        return self
+
+
+@pytest.mark.parametrize("kind", ["ask", "act"])
+async def test_what_changes_before_the_answer_is_there_is_withdrawn(sidecar: Sidecar, session: str, kind: str) -> None:
+    given, ran = Turning(), []
+    runtime = Runtime(client=sidecar.client(), session_id=session)
+    with pytest.raises(GovernanceError, match="is not any more what was proposed"):
+        await runtime.call(Action(kind, params={"v": given}), ran.append)
+    assert ran == []
+    assert the_row(sidecar, session).result_status is ResultStatus.SKIPPED
+    assert sidecar.operator().list_approvals(session_id=session) == []
+
+
 # --- Results and exceptions ---
 
 
@@ -270,7 +294,7 @@ async def test_a_function_that_raises_stop_iteration_fails(sidecar: Sidecar, ses
         "call_sync": lambda: asyncio.to_thread(runtime.call_sync, Action("act"), first),
         "wrap": lambda: asyncio.to_thread(raises),
     }[seat]
-    await asyncio.wait_for(act(), 10)
+    await asyncio.wait_for(act(), 60)
     row = the_row(sidecar, session)
     assert row.result_status is ResultStatus.FAILED
 

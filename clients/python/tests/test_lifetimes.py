@@ -30,7 +30,7 @@ rules:
 """
 
 
-def until(holds: Callable[[], Any], seconds: float = 20.0) -> Any:
+def until(holds: Callable[[], Any], seconds: float = 60.0) -> Any:
     """What is true in the end."""
     deadline = time.monotonic() + seconds
     while not (found := holds()):
@@ -86,7 +86,7 @@ def test_a_daemon_ends_with_the_process_that_started_it(tmp_path: Path, program:
     pid = int(said(process).split()[0])
     assert runs(pid)
     process.send_signal(how)
-    process.wait(20)
+    process.wait(60)
     until(lambda: not runs(pid))
 
 
@@ -98,7 +98,7 @@ def test_a_shared_sidecar_is_started_again_when_its_owner_is_gone(tmp_path: Path
         assert runtime.call_sync(Action("read_a"), lambda _: 1).ok
         assert runtime.endpoint == endpoint
         owner.kill()
-        owner.wait(20)
+        owner.wait(60)
         until(lambda: not runs(int(pid)))
         # The next call brings it back: on the same port, with the same record.
         assert runtime.call_sync(Action("read_b"), lambda _: 1).ok
@@ -150,7 +150,7 @@ def test_a_process_that_is_told_to_end_withdraws_what_it_waits_for(flavour: str)
         operator = sidecar.operator()
         pending = until(lambda: len(found := operator.list_approvals()) == wanted and found)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 128 + signal.SIGTERM
+        assert process.wait(60) == 128 + signal.SIGTERM
         endings = [operator.get_approval(approval.approval_id).ending for approval in pending]
         assert [ending and ending.kind for ending in endings] == ["cancelled"] * wanted
         assert said(process) == ""
@@ -228,5 +228,6 @@ def hasty() -> Iterator[Hasty]:
 
 def test_a_daemon_that_does_not_wait_is_not_asked_all_the_time(hasty: Hasty) -> None:
     with AegisClient(hasty.endpoint, "") as client:
-        assert client.wait("dec_1", timeout=1.2).outcome == "ESCALATE"
-    assert 2 <= hasty.polls <= 4
+        assert client.wait("dec_1", timeout=3.0).outcome == "ESCALATE"
+    # It polls every half second; less often where the machine is busy.
+    assert 2 <= hasty.polls <= 8

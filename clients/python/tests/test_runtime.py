@@ -273,7 +273,7 @@ die()
 
         process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, sidecar.endpoint)
         assert await process.wait() == 9
-        for _ in range(300):
+        for _ in range(3000):
             if statuses(sidecar) == [("read", "unknown")]:
                 break
             await asyncio.sleep(0.02)

@@ -64,7 +64,9 @@ def test_the_words_know_nothing_of_the_wire() -> None:
     for name, used in graph.items():
         if name.startswith("aegis.core.") and name != "aegis.core.policy":
             assert all(other.startswith("aegis.core.") for other in used), (name, used)
-        if not name.startswith(("aegis.adapters", "aegis.runtime", "aegis.testing")):
+        if not name.startswith("aegis.server"):
+            assert not {other for other in used if other.startswith("aegis.server")}, name
+        if not name.startswith(("aegis.adapters", "aegis.runtime", "aegis.server", "aegis.testing")):
             upper = {other for other in used if other.startswith(("aegis.adapters.", "aegis.testing"))}
             assert not upper, (name, upper)
         if name.startswith("aegis.runtime"):

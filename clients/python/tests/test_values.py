@@ -125,3 +125,23 @@ def test_a_dataclass_that_contains_itself_is_refused() -> None:
     node.next = [node]
     with pytest.raises(InvalidActionError, match=r"params\.v: contains itself, at params\.v\.next\[0\]"):
         to_struct({"v": node}, "params")
+
+
+@dataclasses.dataclass
+class Options(dict):  # type: ignore[type-arg]
+    """A map that has fields beside."""
+
+    force: bool = True
+
+
+@dataclasses.dataclass
+class Name(str):
+    __slots__ = ()
+    command: dataclasses.InitVar[str] = ""
+
+
+@pytest.mark.parametrize("value", [Options(), Name("a")], ids=["map", "text"])
+def test_a_value_that_has_fields_beside_is_refused(value: Any) -> None:
+    with pytest.raises(InvalidActionError, match="fields beside its value") as refused:
+        to_struct({"a": [value]}, "params")
+    assert refused.value.path == "params.a[0]"

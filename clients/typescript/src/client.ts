@@ -8,7 +8,7 @@ import {
     type ProposeRequest,
     type Report,
 } from "./calls/agent.js";
-import { AuditReading, type StreamAuditOptions } from "./calls/auditor.js";
+import { AuditorCalls, type ListDecisionsOptions, type StreamAuditOptions } from "./calls/auditor.js";
 import { ReviewerCalls, type ReviewOptions, type Shown } from "./calls/reviewer.js";
 import { waitForDecision, type WaitOptions } from "./calls/wait.js";
 import { type CallOptions, Connection, type ConnectionOptions } from "./connection.js";
@@ -25,8 +25,10 @@ import type {
     AuditRow,
     ProposalContextInput,
     Decision,
+    DecisionLife,
     Evaluation,
     ListApprovalsFilter,
+    Stats,
 } from "./types.js";
 
 /** How to reach a daemon, and what proposals carry where they do not say it themselves. */
@@ -54,10 +56,10 @@ export class AegisClient implements AsyncDisposable {
     readonly #actor: Actor | undefined;
     readonly #context: ProposalContextInput | undefined;
     readonly #governance: Client<typeof GovernanceService>;
-    readonly #audit: Client<typeof AuditService>;
     readonly #health: Client<typeof Health>;
     readonly #agent: AgentCalls;
     readonly #reviewer: ReviewerCalls;
+    readonly #auditor: AuditorCalls;
 
     /**
      * Does not connect yet. Throws {@link AegisError} where an option makes no sense or would send a credential in
@@ -68,10 +70,10 @@ export class AegisClient implements AsyncDisposable {
         this.#actor = options.actor;
         this.#context = options.context;
         this.#governance = createClient(GovernanceService, this.transport);
-        this.#audit = createClient(AuditService, this.transport);
         this.#health = createClient(Health, this.transport);
         this.#agent = new AgentCalls(this.#connection, this.#governance);
         this.#reviewer = new ReviewerCalls(this.#connection, createClient(ApprovalService, this.transport));
+        this.#auditor = new AuditorCalls(this.#connection, createClient(AuditService, this.transport));
     }
 
     /** Where the daemon is. */
@@ -196,7 +198,27 @@ export class AegisClient implements AsyncDisposable {
      * Leaving the loop ends the stream.
      */
     async *streamAudit(options: StreamAuditOptions = {}): AsyncGenerator<AuditRow, void, undefined> {
-        yield* new AuditReading(this.#connection, this.#audit, options).rows();
+        yield* this.#auditor.stream(options);
+    }
+
+    /** Lists rows of the record, oldest first; with `newestFirst` the newest. */
+    async listDecisions(wanted: ListDecisionsOptions = {}, options: CallOptions = {}): Promise<AuditRow[]> {
+        return this.#auditor.list(wanted, options);
+    }
+
+    /**
+     * Gets the whole life of a decision: its row, its approval with the votes, its records.
+     *
+     * @param id - Of the decision (`dec_`), of its approval (`apr_`) or of one of its records (`aud_`); or the beginning
+     * of one, with at least 8 characters after the prefix.
+     */
+    async getDecision(id: string, options: CallOptions = {}): Promise<DecisionLife> {
+        return this.#auditor.get(id, options);
+    }
+
+    /** Gets the totals of the whole record, with the `top` most frequent action types and rules. */
+    async getStats({ top = 5, ...options }: CallOptions & { readonly top?: number | undefined } = {}): Promise<Stats> {
+        return this.#auditor.stats(top, options);
     }
 
     /** Ends every call that is under way, and the connection. The client cannot be used again. */

@@ -8,7 +8,7 @@
  */
 export { Audit } from "./audit.js";
 export type { CancelOptions, EvaluateManyRequest, EvaluateRequest, ProposeRequest, Report } from "./calls/agent.js";
-export type { StreamAuditOptions } from "./calls/auditor.js";
+export type { ListDecisionsOptions, StreamAuditOptions } from "./calls/auditor.js";
 export type { ReviewOptions, Shown } from "./calls/reviewer.js";
 export type { WaitOptions } from "./calls/wait.js";
 export { AegisClient, type ClientOptions } from "./client.js";

@@ -455,6 +455,47 @@ describe("the record", () => {
         await expect(targets({ outcomes: ["MAYBE" as "ALLOW"] })).rejects.toThrow("`MAYBE` is none of ALLOW, DENY");
     });
 
+    test("is looked up by decision, in pages and in totals", async () => {
+        await using world = await stage();
+        const { client, people } = world;
+        const context = { sessionId: "life" };
+        const reads = [];
+        for (const target of ["0", "1", "2"])
+            reads.push(await client.propose({ action: { ...action, target }, context }));
+        const asked = await client.propose({ action: { type: "ask", target: "a" }, context });
+        await client.propose({ action: { type: "__proto__" } });
+        await world.answer(false, "no");
+
+        const found = await people.listDecisions({ sessionId: "life", actionType: "r*", limit: 2, newestFirst: true });
+        expect(found.map((row) => row.action.target)).toEqual(["2", "1"]);
+        expect(await people.listDecisions({ sessionId: "life", limit: 0 })).toEqual([]);
+        expect(await people.listDecisions({ outcomes: ["DENY"] })).toMatchObject([{ decisionId: asked.decisionId }]);
+        await expect(people.listDecisions({ outcomes: ["MAYBE" as "ALLOW"] })).rejects.toThrow("none of ALLOW, DENY");
+
+        const life = await people.getDecision(asked.decisionId.slice(0, -2));
+        expect(life).toMatchObject({
+            row: { decisionId: asked.decisionId, outcome: "DENY", actionDigest: asked.actionDigest },
+            approval: { approvalId: asked.approvalId, state: "denied", votes: [{ verdict: "deny", reason: "no" }] },
+        });
+        expect(life.records[0]).toMatchObject({ auditRef: asked.auditRef, kind: "decision" });
+        expect(Date.parse(life.records[0]?.recordedAt ?? "")).toBeGreaterThan(0);
+        const places = life.records.map(({ sequence }) => sequence);
+        expect(places).toEqual([...places].sort((a, b) => a - b));
+        const first = await people.getDecision(reads[0]?.auditRef ?? "");
+        expect(first).toMatchObject({ row: { decisionId: reads[0]?.decisionId }, approval: undefined });
+        await expect(people.getDecision("dec_00000000-0000")).rejects.toThrow(fails({ code: "NOT_FOUND" }));
+        await expect(client.getDecision(asked.decisionId)).rejects.toThrow(fails({ code: "UNAUTHENTICATED" }));
+
+        const stats = await people.getStats({ top: 2 });
+        expect(stats).toMatchObject({
+            decisions: 5,
+            pendingApprovals: 1,
+            byOutcome: { ALLOW: 3, DENY: 1, ESCALATE: 1 },
+        });
+        expect(Object.entries(stats.topActionTypes)).toHaveLength(2);
+        expect((await people.getStats({ top: 100 })).topActionTypes).toHaveProperty(["__proto__"], 1);
+    });
+
     test("is followed across a restart without a gap", async () => {
         await using world = await stage();
         await world.client.propose({ action: { ...action, target: "1" } });

@@ -122,10 +122,17 @@ impl<W: Write> BundleWriter<W> {
 }
 
 /// Verifies a bundle. Calls `progress` from time to time with the number of verified records and the total.
-pub fn verify_bundle(
+pub fn verify_bundle(input: impl Read, trust: Trust, progress: impl FnMut(u64, u64)) -> Result<Checked, Invalid> {
+    read_bundle(input, trust, progress, |_| {})
+}
+
+/// Verifies a bundle, and calls `each` with every entry in order. Nothing that it was called with is proved before the
+/// whole bundle is.
+pub fn read_bundle(
     mut input: impl Read,
     trust: Trust,
     mut progress: impl FnMut(u64, u64),
+    mut each: impl FnMut(&EntryLine<'_>),
 ) -> Result<Checked, Invalid> {
     let manifest = expect(&mut input, MANIFEST)?;
     let manifest = Manifest::parse(&manifest)?;
@@ -150,6 +157,7 @@ pub fn verify_bundle(
             let entry = EntryLine::parse(line).map_err(|why| Wrong::at(sequence, why))?;
             // The tile of leaves comes later and proves the hash of this record. Until then, nothing here is trusted.
             let pushed = verifier.push(&entry, None);
+            each(&entry);
             tiles.push(entry.leaf_data());
             if let Err(wrong) = pushed {
                 return Err(wrong.into());

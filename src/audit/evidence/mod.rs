@@ -50,7 +50,7 @@ mod tar;
 mod tests;
 mod verifier;
 
-pub use bundle::{BundleWriter, Manifest, verify_bundle};
+pub use bundle::{BundleWriter, Manifest, read_bundle, verify_bundle};
 pub use line::EntryLine;
 pub use receipt::{Proved, Receipt, is_receipt};
 pub use verifier::{Checked, Invalid, LogVerifier, Trust, Wrong};

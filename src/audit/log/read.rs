@@ -5,8 +5,9 @@ use super::tables::RECORDS;
 use crate::store::error::{StoreError, damaged, guarded, missing};
 use crate::store::reader::Reader;
 
-/// The most bytes of payload in one result of [`Reader::records`]. The first record may be larger.
-const RECORDS_BYTES: usize = 4 << 20;
+/// The most bytes of payload in one result of [`Reader::records`]: what is read of them takes many times as much. The
+/// first record may be larger.
+const RECORDS_BYTES: usize = 1 << 20;
 
 impl Reader {
     /// The sequence number of the last record; 0 if the log is empty.

@@ -20,7 +20,7 @@ use super::read::sized_row;
 use super::row::AuditRow;
 use super::tables::{INDEX, ROWS, SEGMENTS};
 use crate::audit::log::tables::RECORDS;
-use crate::domain::Timestamp;
+use crate::domain::{Defence, Timestamp};
 use crate::store::error::{StoreError, damaged, guarded, missing};
 use crate::store::reader::Reader;
 use crate::store::table::Bytes;
@@ -29,8 +29,9 @@ type Index = ReadOnlyTable<&'static IndexKey, &'static Bitmap>;
 
 /// The most rows that one page reads, so that a rare match does not keep a snapshot for long.
 const SCAN_LIMIT: usize = 65_536;
-/// The most bytes of rows and their records in one page. The first row may be larger.
-const PAGE_BYTES: usize = 4 << 20;
+/// The most bytes of rows and records in one page: what is read of them takes many times as much. The first row may be
+/// larger.
+const PAGE_BYTES: usize = 1 << 20;
 /// How many bitmaps are read to estimate how rare a value is.
 const PROBE: usize = 32;
 
@@ -167,14 +168,16 @@ impl Search<'_> {
             let (found, bytes) = sized_row(&self.records, row, value)?;
             if self.query.filter.matches(&found, self.query.now, self.query.unreported_after) {
                 self.bytes += bytes;
-                if self.bytes > PAGE_BYTES && !page.rows.is_empty() {
+                if self.bytes > PAGE_BYTES && !page.rows.is_empty() && Defence::PageBytes.on() {
                     page.next = before;
                     return Ok(Next::Stop);
                 }
                 page.rows.push(found);
             }
         }
-        let enough = page.rows.len() >= self.query.limit || self.looked_at >= SCAN_LIMIT;
+        let enough = page.rows.len() >= self.query.limit
+            || self.looked_at >= SCAN_LIMIT
+            || (self.bytes >= PAGE_BYTES && !page.rows.is_empty() && Defence::PageBytes.on());
         Ok(if enough { Next::Stop } else { Next::GoOn })
     }
 

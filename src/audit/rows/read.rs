@@ -9,7 +9,7 @@ use super::row::{AuditRow, Reported, RowState};
 use super::scrub::redacted_decision;
 use super::tables::{APPROVALS, DECISIONS, INDEXED, PENDING, ROWS};
 use crate::audit::log::record::{Event, Record};
-use crate::audit::log::stored::{last_of, parse_record};
+use crate::audit::log::stored::{last_of, parse_head, parse_record};
 use crate::audit::log::tables::RECORDS;
 use crate::domain::{ApprovalId, DecisionId, Timestamp};
 use crate::store::error::{StoreError, damaged, guarded, missing};
@@ -44,6 +44,20 @@ impl Reader {
         guarded(|| match self.row_of(decision)? {
             None => Ok(None),
             Some(row) => self.sought(row, &decision, |state| state.decision_id == decision),
+        })
+    }
+
+    /// The row of a decision without what its proposer sent.
+    pub fn head_by_decision(&self, decision: DecisionId) -> Result<Option<AuditRow>, StoreError> {
+        guarded(|| {
+            let Some(row) = self.row_of(decision)? else { return Ok(None) };
+            let (rows, records) = (self.table(ROWS)?, self.table(RECORDS)?);
+            let value = rows.get(row)?.ok_or_else(|| missing("row", row))?;
+            let (found, _) = row_of_record(&records, row, value.value(), parse_head)?;
+            if found.state.decision_id == decision {
+                return Ok(Some(found));
+            }
+            Err(damaged(format!("{decision} points to row {row}, which belongs to another decision")))
         })
     }
 
@@ -176,6 +190,15 @@ pub(crate) fn sized_row(
     row: u64,
     value: &[u8],
 ) -> Result<(AuditRow, usize), StoreError> {
+    row_of_record(records, row, value, parse_record)
+}
+
+fn row_of_record(
+    records: &ReadOnlyTable<u64, &'static [u8]>,
+    row: u64,
+    value: &[u8],
+    parse: fn(u64, &[u8]) -> Result<Record, String>,
+) -> Result<(AuditRow, usize), StoreError> {
     let (facts, mut state) = decode_row(value).map_err(damaged)?;
     if let Some(record_id) = state.redacted {
         let time = Timestamp::from_microsecond(facts.time).map_err(|error| damaged(error.to_string()))?;
@@ -184,7 +207,7 @@ pub(crate) fn sized_row(
     }
     let record = records.get(state.sequence)?.ok_or_else(|| missing("record", state.sequence))?;
     let mut bytes = value.len() + record.value().len();
-    let Record { record_id, time, event, .. } = parse_record(state.sequence, record.value()).map_err(damaged)?;
+    let Record { record_id, time, event, .. } = parse(state.sequence, record.value()).map_err(damaged)?;
     let Event::Decision(decision) = event else {
         return Err(damaged(format!("record {} is no decision", state.sequence)));
     };

@@ -15,7 +15,7 @@ use crate::proto::v1::stream_audit_response::Event;
 use crate::proto::v1::{self, AuditRecord, AuditView, GetCheckpointRequest, GetCheckpointResponse, StreamAuditRequest};
 
 /// A checkpoint from the daemon, as the daemon sends it and as it is read.
-pub(super) async fn checkpoint(remote: &Remote) -> Result<(GetCheckpointResponse, SignedCheckpoint), Failure> {
+pub(in crate::cli) async fn checkpoint(remote: &Remote) -> Result<(GetCheckpointResponse, SignedCheckpoint), Failure> {
     let response = remote.audit().get_checkpoint(connect::call(GetCheckpointRequest {})).await?.into_inner();
     let signed = SignedCheckpoint::parse(&response.checkpoint)
         .map_err(|why| Failure::new(format!("the daemon's checkpoint cannot be read: {why}")))?;
@@ -23,7 +23,7 @@ pub(super) async fn checkpoint(remote: &Remote) -> Result<(GetCheckpointResponse
 }
 
 /// Every record, from the first, or those of one decision.
-pub(super) async fn records(
+pub(in crate::cli) async fn records(
     remote: &Remote,
     decision_id: Option<String>,
 ) -> Result<Streaming<v1::StreamAuditResponse>, Failure> {
@@ -33,7 +33,9 @@ pub(super) async fn records(
 }
 
 /// The next record of a stream.
-pub(super) async fn next(stream: &mut Streaming<v1::StreamAuditResponse>) -> Result<Option<AuditRecord>, Failure> {
+pub(in crate::cli) async fn next(
+    stream: &mut Streaming<v1::StreamAuditResponse>,
+) -> Result<Option<AuditRecord>, Failure> {
     while let Some(message) = stream.message().await? {
         if let Some(Event::Record(record)) = message.event {
             return Ok(Some(record));
@@ -43,7 +45,7 @@ pub(super) async fn next(stream: &mut Streaming<v1::StreamAuditResponse>) -> Res
 }
 
 /// A record as evidence, and the leaf hash that the daemon says it has.
-pub(super) fn entry(record: &AuditRecord) -> Result<(EntryLine<'_>, Digest), Failure> {
+pub(in crate::cli) fn entry(record: &AuditRecord) -> Result<(EntryLine<'_>, Digest), Failure> {
     let wrong = || Failure::new(format!("the daemon's record {} cannot be read", record.sequence));
     let digest = |bytes: &[u8]| bytes.try_into().map(Digest).map_err(|_| wrong());
     let leaf = digest(&record.leaf_hash)?;
@@ -55,7 +57,7 @@ pub(super) fn entry(record: &AuditRecord) -> Result<(EntryLine<'_>, Digest), Fai
 }
 
 /// Says on stderr how far something is, where a person looks on.
-pub(super) struct Progress {
+pub(in crate::cli) struct Progress {
     doing: &'static str,
     shown: Option<Instant>,
     is_watched: bool,
@@ -64,12 +66,12 @@ pub(super) struct Progress {
 impl Progress {
     const EVERY: Duration = Duration::from_millis(200);
 
-    pub(super) fn new(doing: &'static str) -> Self {
+    pub(in crate::cli) fn new(doing: &'static str) -> Self {
         Self { doing, shown: None, is_watched: std::io::stderr().is_terminal() }
     }
 
     /// So many of so many records are done.
-    pub(super) fn tell(&mut self, done: u64, of: u64) {
+    pub(in crate::cli) fn tell(&mut self, done: u64, of: u64) {
         if self.is_watched && self.shown.is_none_or(|shown| shown.elapsed() >= Self::EVERY) {
             eprint!("\r{} {done} of {of} records", self.doing);
             self.shown = Some(Instant::now());
@@ -77,7 +79,7 @@ impl Progress {
     }
 
     /// Wipes the line.
-    pub(super) fn end(&mut self) {
+    pub(in crate::cli) fn end(&mut self) {
         if self.shown.take().is_some() {
             eprint!("\r{:60}\r", "");
         }

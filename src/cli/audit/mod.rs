@@ -2,7 +2,7 @@
 //! proves it.
 
 mod checkpoint;
-mod evidence;
+pub(super) mod evidence;
 mod export;
 mod receipt;
 mod record;

@@ -11,7 +11,7 @@ use crate::cli::out::Out;
 use crate::cli::safe_json;
 use crate::cli::table::{self, Cell, Column, Table};
 use crate::cli::wire;
-use crate::domain::visible;
+use crate::domain::{Defence, visible};
 use crate::proto::v1::{AuditRecord, AuditRow, RowLeft};
 
 /// How the record is written.
@@ -190,10 +190,11 @@ fn line(cells: impl Iterator<Item = String>) -> String {
 fn csv_cell(value: &Value) -> String {
     let text = match value {
         Value::Null => String::new(),
+        Value::String(text) if !Defence::CsvControl.on() => text.clone(),
         Value::String(text) => visible(text).into_owned(),
         other => safe_json::compact(other),
     };
-    if value.is_string() && looks_like_a_formula(&text) { format!("'{text}") } else { text }
+    if value.is_string() && Defence::CsvFormula.on() && looks_like_a_formula(&text) { format!("'{text}") } else { text }
 }
 
 /// The signs that begin a formula, after blanks and in full width as well: some spreadsheets pass over both.

@@ -12,6 +12,7 @@
 mod address;
 mod credential;
 mod remote_args;
+mod rest;
 mod target;
 mod unreachable;
 
@@ -24,6 +25,7 @@ use tonic::transport::{Channel, Endpoint};
 use self::address::Address;
 use self::credential::Bearer;
 pub(super) use self::remote_args::RemoteArgs;
+pub(super) use self::rest::Rest;
 pub(super) use self::target::Door;
 use self::target::Target;
 pub(super) use self::unreachable::root_cause;

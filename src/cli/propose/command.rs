@@ -9,10 +9,10 @@ use rustix::process::{Pid, kill_process};
 use serde_json::json;
 use tokio::process::{Child, Command};
 
-use super::signals::{Caught, Signals};
 use crate::cli::connect::{self, Remote};
 use crate::cli::exit::Exit;
 use crate::cli::failure::{Failure, because};
+use crate::cli::signals::{Caught, Signals};
 use crate::cli::{say, wire};
 use crate::domain::Timestamp;
 use crate::proto::v1::{ActionResult, Decision, ReportResultRequest, ResultStatus};

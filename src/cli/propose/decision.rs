@@ -8,11 +8,6 @@ use crate::cli::{paint, safe_json, say, wire, words};
 use crate::domain::visible;
 use crate::proto::v1::{Decision, Outcome};
 
-/// Whether this is the outcome.
-pub(super) fn is(decision: &Decision, outcome: Outcome) -> bool {
-    decision.outcome == outcome as i32
-}
-
 /// The exit code. An outcome that this version does not know is a failure, never a success.
 pub(super) fn exit(decision: &Decision) -> Exit {
     match Outcome::try_from(decision.outcome) {

@@ -2,30 +2,24 @@
 
 mod command;
 mod decision;
-mod signals;
 
 use std::ffi::OsString;
 use std::time::{Duration, Instant};
 
-use tonic::{Response, Status};
+use tonic::Status;
 
-use self::decision::is;
 pub(super) use self::decision::may_run;
-use self::signals::{Caught, Signals};
 use super::action_args::{self, ActionArgs};
 use super::connect::{self, Door, Remote, RemoteArgs};
 use super::exit::Exit;
 use super::failure::{Failure, because};
 use super::out::Format;
+use super::proposing::{PATIENCE, answered, is, patiently, random_key, wait};
+use super::signals::{Caught, Signals};
 use super::status::is_connection_lost;
 use super::{say, times, wire};
 use crate::domain::visible;
 use crate::proto::v1::{self, Decision, Outcome};
-
-/// The longest wait of one call: short enough that no proxy on the way ends it.
-const ONE_WAIT: Duration = Duration::from_mins(1);
-/// How long a call is repeated after a lost connection, if nobody asked to wait longer.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 const EXAMPLES: &str = "\
 Examples:
@@ -116,12 +110,6 @@ fn request(args: &Args) -> Result<v1::ProposeRequest, Failure> {
     })
 }
 
-fn random_key() -> Result<String, Failure> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|error| Failure::new(format!("the system gave no random bytes: {error}")))?;
-    Ok(uuid::Builder::from_random_bytes(bytes).into_uuid().to_string())
-}
-
 async fn propose(args: &Args, request: v1::ProposeRequest) -> Result<Exit, Failure> {
     let deadline = Instant::now() + args.wait;
     let remote = Remote::open(Door::Agent, &args.remote).await?;
@@ -148,29 +136,6 @@ async fn propose(args: &Args, request: v1::ProposeRequest) -> Result<Exit, Failu
     }
     say_what_is_missing(args, &request, &decision);
     Ok(decision::exit(&decision))
-}
-
-/// Asks until there is an answer or the deadline has passed.
-async fn wait(remote: &Remote, mut decision: Decision, deadline: Instant) -> Result<Decision, Failure> {
-    while is(&decision, Outcome::Escalate) {
-        let asked_at = Instant::now();
-        let left = deadline.saturating_duration_since(asked_at);
-        if left.is_zero() {
-            break;
-        }
-        let wait = left.min(ONE_WAIT);
-        let request =
-            v1::AwaitDecisionRequest { decision_id: decision.decision_id.clone(), wait: Some(wire::to_duration(wait)) };
-        let answer = patiently(deadline, async || {
-            remote.governance().await_decision(connect::waiting_call(request.clone(), wait)).await
-        });
-        decision = answered(answer.await?.decision)?;
-        // A daemon that lets no call wait answers at once. Do not ask it in a tight loop.
-        if asked_at.elapsed() < Duration::from_millis(200) && is(&decision, Outcome::Escalate) {
-            tokio::time::sleep(left.min(Duration::from_millis(500))).await;
-        }
-    }
-    Ok(decision)
 }
 
 fn catch_signals() -> Result<Signals, Failure> {
@@ -204,24 +169,6 @@ async fn give_up(
     Ok(exit)
 }
 
-/// Makes a call, and repeats it while only the connection fails. Only for idempotent calls.
-async fn patiently<T>(deadline: Instant, call: impl AsyncFn() -> Result<Response<T>, Status>) -> Result<T, Status> {
-    let mut pause = Duration::from_millis(100);
-    loop {
-        match call().await {
-            Err(status) if is_connection_lost(&status) && Instant::now() + pause < deadline => {
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_secs(1));
-            }
-            answer => return answer.map(Response::into_inner),
-        }
-    }
-}
-
-fn answered(decision: Option<Decision>) -> Result<Decision, Failure> {
-    decision.ok_or_else(|| Failure::new("the daemon answered without a decision: do not run the action"))
-}
-
 fn say_who_is_asked(decision: &Decision, wait: Duration) {
     let approval = visible(&decision.approval_id);
     say::note(format_args!("waiting up to {}s for a reviewer to answer {approval}", wait.as_secs()));
@@ -252,33 +199,5 @@ fn say_what_is_missing(args: &Args, request: &v1::ProposeRequest, decision: &Dec
     }
     if !args.command.is_empty() {
         say::note("the command was not run");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_call_is_repeated_after_a_lost_connection_and_not_after_a_refusal() {
-        let calls = AtomicU32::new(0);
-        let deadline = Instant::now() + Duration::from_secs(10);
-        let answer = patiently(deadline, async || {
-            if calls.fetch_add(1, Ordering::Relaxed) < 2 {
-                return Err(Status::from_error(Box::new(std::io::Error::from(std::io::ErrorKind::ConnectionReset))));
-            }
-            Ok(Response::new(7))
-        });
-        assert_eq!(answer.await.unwrap(), 7);
-
-        calls.store(0, Ordering::Relaxed);
-        let answer: Result<(), _> = patiently(deadline, async || {
-            calls.fetch_add(1, Ordering::Relaxed);
-            Err(Status::unavailable("the record cannot be written"))
-        })
-        .await;
-        assert_eq!((answer.unwrap_err().code(), calls.into_inner()), (tonic::Code::Unavailable, 1));
     }
 }

@@ -13,7 +13,7 @@ use crate::cli::approval;
 use crate::cli::failure::Failure;
 use crate::cli::paint;
 use crate::cli::vote::{self, Taken, Vote};
-use crate::domain::visible;
+use crate::domain::{Defence, visible};
 use crate::proto::v1::{Approval, SessionAction};
 
 /// What a key asks for that the desk cannot do itself.
@@ -163,6 +163,10 @@ impl Desk {
                 self.place(is_first);
             }
             Update::None => {}
+        }
+        if !Defence::ChosenQuestion.on() {
+            self.cursor.take_if(|cursor| cursor.has_ended);
+            self.place(true);
         }
         Ok(())
     }

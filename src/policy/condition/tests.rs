@@ -7,7 +7,8 @@ use super::*;
 fn truth(condition: &Condition, params: &Value, masked: &[&str]) -> String {
     let masked: Vec<ParamPath> = masked.iter().map(|path| ParamPath::new(*path)).collect();
     let now = Timestamp::UNIX_EPOCH;
-    match condition.truth(&Facts { params: params.as_object().unwrap(), masked: &masked, now }) {
+    let names = Names { authenticated: None, declared: Some("agent-7") };
+    match condition.truth(&Facts { params: params.as_object().unwrap(), masked: &masked, now, names }) {
         Truth::True => "holds".to_owned(),
         Truth::False => "does not hold".to_owned(),
         Truth::Unknown(doubt) => doubt.why.to_string(),

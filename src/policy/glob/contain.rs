@@ -1,4 +1,5 @@
-//! Whether one glob matches everything that another one matches. Loading a policy asks this; a decision never does.
+//! Whether one glob matches everything that another one matches, and whether two have a text in common. Loading and
+//! checking a policy ask this; a decision never does.
 
 use super::{Glob, Segment, Unit};
 
@@ -30,6 +31,55 @@ impl Glob {
     /// A text that this glob matches; `None` if it matches nothing, or if no text is found at once.
     pub(crate) fn example(&self) -> Option<String> {
         self.pieces().into_iter().map(|piece| piece.map_or(Some(FRESH), Unit::member)).collect()
+    }
+
+    /// A text that both globs match; `None` if there is none.
+    pub(crate) fn common(&self, other: &Self) -> Option<String> {
+        let (one, other) = (self.pieces(), other.pieces());
+        let width = other.len() + 1;
+        // How each pair of positions was reached first: from where, and by which character.
+        let mut reached: Vec<Option<(usize, Option<char>)>> = vec![None; (one.len() + 1) * width];
+        let mut left = vec![0];
+        while let Some(at) = left.pop() {
+            let (i, j) = (at / width, at % width);
+            let mut go = |i: usize, j: usize, c: Option<char>| {
+                let to = i * width + j;
+                if to != 0 && reached[to].is_none() {
+                    reached[to] = Some((at, c));
+                    left.push(to);
+                }
+            };
+            match (one.get(i), other.get(j)) {
+                (None, None) => {
+                    let (mut text, mut at) = (Vec::new(), at);
+                    while let Some((before, c)) = reached[at] {
+                        text.extend(c);
+                        at = before;
+                    }
+                    return Some(text.into_iter().rev().collect());
+                }
+                // A star matches nothing, or what the other one matches next.
+                (Some(None), next) => {
+                    go(i + 1, j, None);
+                    match next {
+                        Some(None) => go(i, j + 1, None),
+                        Some(Some(unit)) => unit.shared(&Unit::Any).into_iter().for_each(|c| go(i, j + 1, Some(c))),
+                        None => {}
+                    }
+                }
+                (next, Some(None)) => {
+                    go(i, j + 1, None);
+                    if let Some(Some(unit)) = next {
+                        unit.shared(&Unit::Any).into_iter().for_each(|c| go(i + 1, j, Some(c)));
+                    }
+                }
+                (Some(Some(unit)), Some(Some(next))) => {
+                    unit.shared(next).into_iter().for_each(|c| go(i + 1, j + 1, Some(c)));
+                }
+                _ => {}
+            }
+        }
+        None
     }
 
     /// One item for each character; `None` for a star.
@@ -77,6 +127,25 @@ impl Unit {
                 }
             }
         }
+    }
+
+    /// A character that both match.
+    fn shared(&self, other: &Self) -> Option<char> {
+        // If there is one, it is at an end of a range, or beside one.
+        let near = |unit: &Self| {
+            let ranges: Vec<(char, char)> = match unit {
+                Self::Char(c) => vec![(*c, *c)],
+                Self::Any => Vec::new(),
+                Self::Set { ranges, .. } => ranges.to_vec(),
+            };
+            let beside =
+                |c: char, step: i64| u32::try_from(i64::from(u32::from(c)) + step).ok().and_then(char::from_u32);
+            let all = move |(low, high)| [Some(low), Some(high), beside(low, -1), beside(high, 1)];
+            ranges.into_iter().flat_map(all).flatten().collect::<Vec<char>>()
+        };
+        let usual = ['x', FRESH];
+        let mut candidates = usual.into_iter().chain(near(self)).chain(near(other));
+        candidates.find(|c| self.matches(*c) && other.matches(*c))
     }
 
     /// A character that this matches.

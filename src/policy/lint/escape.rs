@@ -1,5 +1,5 @@
 //! Targets that a path can leave. `*` matches `/` and `..`, so `/data/*` on a rule that allows also matches
-//! `/data/../etc/passwd`.
+//! `/data/../etc/passwd`. `match.target_path` is not escaped so.
 
 use super::place::warn;
 use crate::policy::code::Code;
@@ -12,24 +12,36 @@ pub(super) fn check(rules: &[Rule], report: &mut Report) {
     let mut guards: Vec<&Rule> = Vec::new();
     for rule in rules {
         if !rule.may_need_no_reviewer() {
-            if rule.conditions.is_empty() && rule.actor_pattern.is_none() && rule.target_pattern.as_str().contains("..")
+            if rule.conditions.is_empty()
+                && rule.actor_pattern.is_none()
+                && rule.target_path_pattern.is_none()
+                && rule.target_pattern.as_str().contains("..")
             {
                 guards.push(rule);
             }
             continue;
         }
-        let Some(root) = root(rule.target_pattern.as_str()) else { continue };
-        let ways = ["/../*", "/*/../*"].map(|way| Glob::new(&format!("{root}{way}")));
+        // `target_path` resolves `..` first.
+        if rule.target_path_pattern.is_some() {
+            continue;
+        }
         let is_guarded = |way: &Glob| {
             guards
                 .iter()
-                .any(|guard| guard.type_pattern.contains(&rule.type_pattern) && guard.target_pattern.contains(way))
+                .any(|guard| guard.type_pattern.contains(&rule.type_pattern) && guard.target_pattern.contains_glob(way))
         };
-        if !ways.iter().all(is_guarded) {
+        let escapes = |glob: &&Glob| {
+            root(glob.as_str()).is_some_and(|root| {
+                !["/../*", "/*/../*"].iter().all(|way| is_guarded(&Glob::new(&format!("{root}{way}"))))
+            })
+        };
+        if let Some((glob, root)) =
+            rule.target_pattern.iter().find(escapes).and_then(|glob| Some((glob, root(glob.as_str())?)))
+        {
             let message = format!(
-                "`*` crosses `/` and `..`, so `{}` on a rule that allows also matches `{}/../x`: put a rule before it \
-                 that blocks the target `*/../*`",
-                quoted(rule.target_pattern.as_str()),
+                "`*` crosses `/` and `..`, so `{}` on a rule that allows also matches `{}/../x`: write it as \
+                 `target_path`, which resolves `..` first, or put a rule before it that blocks the target `*/../*`",
+                quoted(glob.as_str()),
                 quoted(root)
             );
             warn(report, rule, Code::EscapableTarget, message);
@@ -38,7 +50,7 @@ pub(super) fn check(rules: &[Rule], report: &mut Report) {
 }
 
 /// The fixed path before the first `/*` of a glob, if a path can leave it. The root and a whole host do not count.
-fn root(glob: &str) -> Option<&str> {
+pub(in crate::policy) fn root(glob: &str) -> Option<&str> {
     let path_at = match glob.split_once("://") {
         Some((scheme, rest)) => scheme.len() + "://".len() + rest.find('/')?,
         None => 0,

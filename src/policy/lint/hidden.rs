@@ -74,6 +74,7 @@ fn is_about_the_clock(condition: &Condition) -> bool {
 fn hides(hider: &Rule, rule: &Rule) -> bool {
     hider.type_pattern.contains(&rule.type_pattern)
         && hider.target_pattern.contains(&rule.target_pattern)
+        && hider.target_path_pattern.is_none()
         && hides_actor(hider, rule)
         && hider.conditions.iter().all(|wanted| rule.conditions.iter().any(|given| follows(wanted, given)))
 }

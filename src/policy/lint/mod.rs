@@ -3,9 +3,9 @@
 //! A warning about a single rule is given where the rule is read ([`read`](super::read)). A warning here is never a
 //! guess: a rule reported as hidden is hidden. What cannot be shown cheaply is not reported.
 
-mod escape;
+pub(super) mod escape;
 mod hidden;
-mod place;
+pub(super) mod place;
 #[cfg(test)]
 mod tests;
 

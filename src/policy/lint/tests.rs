@@ -171,5 +171,9 @@ proptest! {
             prop_assert!(other.matches_nfc(&example));
         }
         prop_assert!(one.contains(&one));
+        match one.common(&other) {
+            Some(common) => prop_assert!(one.matches_nfc(&common) && other.matches_nfc(&common), "{}", common),
+            None => prop_assert!(!(one.matches(&text) && other.matches(&text)), "{} {}", one, other),
+        }
     }
 }

@@ -1,14 +1,15 @@
 //! The conditions of a rule.
 
+use super::document::placeholder;
 use super::fields::Reader;
 use crate::domain::ParamPath;
 use crate::policy::code::Code;
-use crate::policy::condition::{Condition, Group, Test};
+use crate::policy::condition::{CALLER, Condition, Group, Length, Test};
 use crate::policy::diagnostic::{Path, Pos, quoted};
 use crate::policy::window::{Minute, Weekdays, Window, Zone};
 use crate::policy::yaml::{Node, Value};
 
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 21] = [
     "time_after",
     "time_before",
     "weekdays",
@@ -19,9 +20,14 @@ const KEYS: [&str; 16] = [
     "param_lt",
     "param_lte",
     "param_contains",
+    "param_starts",
+    "param_ends",
+    "param_len",
     "param_matches",
     "param_in",
+    "param_not_in",
     "param_exists",
+    "param_schema",
     "all",
     "any",
     "not",
@@ -229,9 +235,45 @@ impl Reader<'_> {
             if entry.key.is_empty() {
                 self.error(entry.pos, &here, Code::EmptyValue, "the name of a parameter must not be empty");
             }
-            if let Some(test) = self.test(key, &entry.value, &here) {
-                group.push(Condition::Param(ParamPath::new(entry.key.as_str()), test));
+            let is_right = self.names(key, &entry.value, &here, true);
+            let Some(test) = self.test(key, &entry.value, &here).filter(|_| is_right) else { continue };
+            let name = ParamPath::new(entry.key.as_str());
+            let is_about_caller = test.names_caller();
+            group.push(if is_about_caller { Condition::Caller(name, test) } else { Condition::Param(name, test) });
+        }
+    }
+
+    /// Checks names like `${actor.id}` in an expected value: there is one, and it is a whole value. `is_whole` says
+    /// whether this node is one. False if something is wrong.
+    fn names(&mut self, key: &str, node: &Node, path: &Path<'_>, is_whole: bool) -> bool {
+        const TAKEN: [&str; 6] =
+            ["param_eq", "param_in", "param_not_in", "param_contains", "param_starts", "param_ends"];
+        match &node.value {
+            Value::Text(text) => {
+                let Some(name) = placeholder(text).filter(|name| name.contains('.')) else { return true };
+                let message = if name != CALLER {
+                    format!("unknown name `{}`: there is only `{CALLER}`, the name of whoever proposes", quoted(name))
+                } else if !TAKEN.contains(&key) {
+                    format!("`{CALLER}` means nothing here: it goes with {}", TAKEN.join(", "))
+                } else if text != CALLER || !is_whole {
+                    format!("`{CALLER}` must be the whole value, not a part of one")
+                } else {
+                    return true;
+                };
+                self.error(node.pos, path, Code::UnknownWord, message);
+                false
             }
+            Value::List(items) => {
+                let is_whole = is_whole && matches!(key, "param_in" | "param_not_in");
+                // Every item is read, so that every mistake is reported.
+                let right = items.iter().enumerate().map(|(i, item)| self.names(key, item, &path.item(i), is_whole));
+                right.collect::<Vec<_>>().into_iter().all(|is_right| is_right)
+            }
+            Value::Map(entries) => {
+                let right = entries.iter().map(|entry| self.names(key, &entry.value, &path.key(&entry.key), false));
+                right.collect::<Vec<_>>().into_iter().all(|is_right| is_right)
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => true,
         }
     }
 
@@ -243,15 +285,14 @@ impl Reader<'_> {
             "param_lte" => self.ordered(node, path).map(Test::Lte),
             "param_eq" => self.present(node, path).map(Test::Eq),
             "param_contains" => self.present(node, path).map(Test::Contains),
-            "param_in" => {
-                let items = self.list(node, path, "a list of the values it may have")?;
-                if items.is_empty() {
-                    self.error(node.pos, path, Code::EmptyValue, "must not be empty: nothing is in an empty list");
-                }
-                let values = items.iter().enumerate().map(|(i, item)| self.present(item, &path.item(i)));
-                // Every item is read, so that every mistake is reported.
-                values.collect::<Vec<_>>().into_iter().collect::<Option<Vec<_>>>().map(Test::In)
+            "param_in" => self.values(node, path, "a list of the values it may have, or `{ set: NAME }`").map(Test::In),
+            "param_not_in" => {
+                self.values(node, path, "a list of the values it must not have, or `{ set: NAME }`").map(Test::NotIn)
             }
+            "param_starts" => self.part_of_text(node, path).map(Test::Starts),
+            "param_ends" => self.part_of_text(node, path).map(Test::Ends),
+            "param_len" => self.length(node, path).map(Test::Len),
+            "param_schema" => self.shape(node, path).map(|shape| Test::Schema(Box::new(shape))),
             "param_exists" => {
                 let Value::Bool(wanted) = node.value else {
                     self.wrong(node, path, "true (the parameter must be there) or false (it must not)");
@@ -261,6 +302,70 @@ impl Reader<'_> {
             }
             _ => self.regex(node, path).map(Test::Matches),
         }
+    }
+
+    /// The values of a list or a set.
+    fn values(&mut self, node: &Node, path: &Path<'_>, wanted: &str) -> Option<Vec<serde_json::Value>> {
+        let items = self.list_or_set(node, path, wanted)?;
+        if items.is_empty() {
+            self.error(node.pos, path, Code::EmptyValue, "must not be empty: nothing is in an empty list");
+        }
+        let values = items.iter().enumerate().map(|(i, item)| self.present(item, &path.item(i)));
+        // Every item is read, so that every mistake is reported.
+        values.collect::<Vec<_>>().into_iter().collect()
+    }
+
+    /// A text that another one begins or ends with.
+    fn part_of_text(&mut self, node: &Node, path: &Path<'_>) -> Option<String> {
+        let text = self.any_text(node, path, usize::MAX)?;
+        if text.is_empty() {
+            let message = "must not be empty: every text begins and ends with the empty one";
+            self.error(node.pos, path, Code::EmptyValue, message);
+            return None;
+        }
+        Some(text.to_owned())
+    }
+
+    /// A length: a whole number, or a mapping with `min`, `max` or both.
+    fn length(&mut self, node: &Node, path: &Path<'_>) -> Option<Length> {
+        const WANTED: &str = "a whole number, or a mapping with `min`, `max` or both";
+        let entries = match &node.value {
+            Value::Number(_) => return self.count(node, path).map(|count| Length { min: count, max: Some(count) }),
+            Value::Map(entries) => entries,
+            _ => {
+                self.wrong(node, path, WANTED);
+                return None;
+            }
+        };
+        let (mut length, mut is_right) = (Length { min: 0, max: None }, true);
+        for entry in entries {
+            let here = path.key(&entry.key);
+            match entry.key.as_str() {
+                "min" => {
+                    let min = self.count(&entry.value, &here);
+                    is_right &= min.is_some();
+                    length.min = min.unwrap_or_default();
+                }
+                "max" => {
+                    length.max = self.count(&entry.value, &here);
+                    is_right &= length.max.is_some();
+                }
+                _ => {
+                    self.unknown(entry, path, "key", &["min", "max"]);
+                    is_right = false;
+                }
+            }
+        }
+        if entries.is_empty() {
+            self.error(node.pos, path, Code::EmptyValue, format!("must be {WANTED}: an empty one always holds"));
+            return None;
+        }
+        if let Some(max) = length.max.filter(|max| is_right && *max < length.min) {
+            let message = format!("`max` ({max}) is below `min` ({}), which leaves no length at all", length.min);
+            self.error(node.pos, path, Code::InvalidValue, message);
+            return None;
+        }
+        is_right.then_some(length)
     }
 
     /// A value that has an order: a number or a text.

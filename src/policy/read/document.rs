@@ -15,7 +15,7 @@ use crate::policy::yaml::{Node, Value};
 /// How many rules a policy may have.
 pub(in crate::policy) const MAX_RULES: usize = 50_000;
 
-const KEYS: [&str; 5] = ["version", "defaults", "rules", "redact", "secrets"];
+const KEYS: [&str; 6] = ["version", "defaults", "rules", "redact", "secrets", "sets"];
 
 const SECRETS_KEYS: [&str; 3] = ["defaults", "names", "patterns"];
 
@@ -50,7 +50,7 @@ pub(in crate::policy) fn document(reader: &mut Reader<'_>, root: &Node) -> Docum
         let path = path.key(&entry.key);
         let node = &entry.value;
         if !entry.key.starts_with("x-") {
-            reader.placeholders(node, &path);
+            reader.placeholders(node, &path, false);
         }
         match entry.key.as_str() {
             "version" => reader.version(node, &path),
@@ -58,6 +58,8 @@ pub(in crate::policy) fn document(reader: &mut Reader<'_>, root: &Node) -> Docum
             "rules" => document.rules = reader.rules(node, &path),
             "redact" => document.redact = reader.param_paths(node, &path),
             "secrets" => document.secrets = reader.secrets(node, &path),
+            // Read before the rules of all layers.
+            "sets" => {}
             // Free for anchors.
             key if key.starts_with("x-") => {}
             _ => reader.unknown(entry, &Path::Root, "key", &KEYS),
@@ -67,11 +69,12 @@ pub(in crate::policy) fn document(reader: &mut Reader<'_>, root: &Node) -> Docum
 }
 
 impl Reader<'_> {
-    /// Warns of `${NAME}`, which other tools fill in. The document is bounded in depth.
-    fn placeholders(&mut self, node: &Node, path: &Path<'_>) {
+    /// Warns of `${NAME}`, which other tools fill in. In conditions, `${actor.id}` has a meaning, and another name with
+    /// a dot is refused where they are read. The document is bounded in depth.
+    fn placeholders(&mut self, node: &Node, path: &Path<'_>, is_condition: bool) {
         match &node.value {
             Value::Text(text) => {
-                if let Some(found) = placeholder(text) {
+                if let Some(found) = placeholder(text).filter(|found| !(is_condition && found.contains('.'))) {
                     let message = format!(
                         "`{}` stands for itself: nothing is filled in when a policy is read; write the value, or fill \
                          the file in before it is loaded",
@@ -82,12 +85,13 @@ impl Reader<'_> {
             }
             Value::List(items) => {
                 for (i, item) in items.iter().enumerate() {
-                    self.placeholders(item, &path.item(i));
+                    self.placeholders(item, &path.item(i), is_condition);
                 }
             }
             Value::Map(entries) => {
                 for entry in entries {
-                    self.placeholders(&entry.value, &path.key(&entry.key));
+                    let is_condition = is_condition || entry.key == "conditions";
+                    self.placeholders(&entry.value, &path.key(&entry.key), is_condition);
                 }
             }
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
@@ -235,7 +239,7 @@ impl Reader<'_> {
 }
 
 /// The first `${NAME}` in a text. A shell allows more after the name, as in `${NAME:-else}`.
-fn placeholder(text: &str) -> Option<&str> {
+pub(super) fn placeholder(text: &str) -> Option<&str> {
     text.match_indices("${").find_map(|(start, _)| {
         let rest = &text[start..];
         let end = rest.find('}')?;

@@ -5,6 +5,7 @@ use crate::domain::{Approval, ParamPath, RiskLevel};
 use crate::policy::code::Code;
 use crate::policy::diagnostic::{Path, Pos, Report, nearest, quoted};
 use crate::policy::pattern::Pattern;
+use crate::policy::sets::Sets;
 use crate::policy::yaml::{Entry, Node, Value};
 
 /// Reads the values of one file.
@@ -12,6 +13,7 @@ pub(in crate::policy) struct Reader<'r> {
     pub(in crate::policy) file: &'r str,
     pub(in crate::policy) report: &'r mut Report,
     pub(in crate::policy) patterns: &'r mut Patterns,
+    pub(in crate::policy) sets: &'r Sets,
 }
 
 impl Reader<'_> {

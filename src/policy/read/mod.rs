@@ -8,11 +8,14 @@ mod document;
 mod fields;
 mod pattern;
 mod rule;
+mod sets;
+mod shape;
 
 pub(super) use document::{Document, MAX_RULES, MAX_SECRETS, document};
 pub(super) use fields::Reader;
 pub(super) use pattern::{MAX_PATTERN, Patterns};
 pub(super) use rule::{MAX_NAME, MAX_REASON, timeout_text};
+pub(super) use sets::{MAX_SET_NAME, sets};
 
 #[cfg(test)]
 mod tests;

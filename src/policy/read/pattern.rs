@@ -21,14 +21,25 @@ const TOO_MANY: &str = "is one pattern too many: all patterns of a policy togeth
 /// The patterns of one load. A text that occurs twice is compiled once.
 #[derive(Default)]
 pub(in crate::policy) struct Patterns {
-    // Looked up, never iterated.
-    compiled: HashMap<String, Pattern>,
+    // Looked up, never iterated. The key says whether `$` is the very end.
+    compiled: HashMap<(bool, String), Pattern>,
     total: usize,
 }
 
 impl Patterns {
+    /// Compiles a pattern of `param_matches` or of a secret.
     pub(super) fn compile(&mut self, pattern: &str) -> Result<Pattern, String> {
-        if let Some(known) = self.compiled.get(pattern) {
+        self.compile_as(pattern, false)
+    }
+
+    /// Compiles a pattern in which `$` is the very end.
+    pub(super) fn compile_exact(&mut self, pattern: &str) -> Result<Pattern, String> {
+        self.compile_as(pattern, true)
+    }
+
+    fn compile_as(&mut self, pattern: &str, is_exact: bool) -> Result<Pattern, String> {
+        let key = (is_exact, pattern.to_owned());
+        if let Some(known) = self.compiled.get(&key) {
             return Ok(known.clone());
         }
         // Compiling takes the time, so a policy that has used up its memory compiles nothing more.
@@ -36,13 +47,18 @@ impl Patterns {
             return Err(TOO_MANY.to_owned());
         }
         for size in STEPS {
-            match Pattern::new(pattern, size, MAX_CACHE) {
+            let compiled = if is_exact {
+                Pattern::exact(pattern, size, MAX_CACHE)
+            } else {
+                Pattern::new(pattern, size, MAX_CACHE)
+            };
+            match compiled {
                 Ok(compiled) => {
                     self.total += size;
                     if self.total > MAX_TOTAL {
                         return Err(TOO_MANY.to_owned());
                     }
-                    self.compiled.insert(pattern.to_owned(), compiled.clone());
+                    self.compiled.insert(key, compiled.clone());
                     return Ok(compiled);
                 }
                 Err(regex::Error::CompiledTooBig(_)) => {}

@@ -6,9 +6,12 @@ use std::time::Duration;
 use super::fields::Reader;
 use crate::domain::{Approval, RiskLevel};
 use crate::policy::code::Code;
+use crate::policy::condition::{Condition, Group};
 use crate::policy::diagnostic::{Path, quoted};
 use crate::policy::glob::{Glob, MAX_CHARS};
+use crate::policy::globs::Globs;
 use crate::policy::rule::{OnTimeout, Position, Rule};
+use crate::policy::target_path;
 use crate::policy::verdict::DEFAULT_RULE;
 use crate::policy::yaml::{Node, Value, map_to_json};
 
@@ -40,8 +43,9 @@ impl Reader<'_> {
         let mut rule = Rule {
             name: format!("rule_{index}"),
             is_named: false,
-            type_pattern: Glob::new("*"),
-            target_pattern: Glob::new("*"),
+            type_pattern: Glob::new("*").into(),
+            target_pattern: Glob::new("*").into(),
+            target_path_pattern: None,
             actor_pattern: None,
             conditions: Vec::new(),
             risk_level: RiskLevel::Medium,
@@ -103,16 +107,53 @@ impl Reader<'_> {
     }
 
     fn matching(&mut self, node: &Node, path: &Path<'_>, rule: &mut Rule) {
-        let Some(entries) = self.map(node, path, "a mapping with `type`, `target` and `actor`") else { return };
+        let Some(entries) = self.map(node, path, "a mapping with `type`, `target`, `target_path` and `actor`") else {
+            return;
+        };
         for entry in entries {
             let here = path.key(&entry.key);
             match entry.key.as_str() {
-                "type" => rule.type_pattern = self.glob(&entry.value, &here),
-                "target" => rule.target_pattern = self.glob(&entry.value, &here),
-                "actor" => rule.actor_pattern = Some(self.glob(&entry.value, &here)),
-                _ => self.unknown(entry, path, "key", &["type", "target", "actor"]),
+                "type" => rule.type_pattern = self.globs(&entry.value, &here, Self::glob),
+                "target" => rule.target_pattern = self.globs(&entry.value, &here, Self::glob),
+                "target_path" => {
+                    rule.target_path_pattern = Some(Box::new(self.globs(&entry.value, &here, Self::path_glob)));
+                }
+                "actor" => rule.actor_pattern = Some(self.globs(&entry.value, &here, Self::glob)),
+                _ => self.unknown(entry, path, "key", &["type", "target", "target_path", "actor"]),
             }
         }
+    }
+
+    /// A glob, a list of globs, or a set of them.
+    fn globs(&mut self, node: &Node, path: &Path<'_>, read: fn(&mut Self, &Node, &Path<'_>) -> Glob) -> Globs {
+        if !matches!(node.value, Value::List(_) | Value::Map(_)) {
+            return read(self, node, path).into();
+        }
+        // What is wrong is reported and never used.
+        let nothing = || Globs::from(Glob::new(""));
+        let Some(items) = self.list_or_set(node, path, "a glob, a list of globs or `{ set: NAME }`") else {
+            return nothing();
+        };
+        if items.is_empty() {
+            let message = "must not be empty: leave the key out if everything is meant, which is `*`";
+            self.error(node.pos, path, Code::EmptyValue, message);
+        }
+        let globs = items.iter().enumerate().map(|(i, item)| read(self, item, &path.item(i))).collect();
+        Globs::new(globs).unwrap_or_else(nothing)
+    }
+
+    /// A glob over targets in their normal form.
+    fn path_glob(&mut self, node: &Node, path: &Path<'_>) -> Glob {
+        let glob = self.glob(node, path);
+        if let Some(mistake) = target_path::mistake(glob.as_str()) {
+            self.error(
+                node.pos,
+                path,
+                Code::InvalidGlob,
+                format!("`{}` matches no target: {mistake}", quoted(glob.as_str())),
+            );
+        }
+        glob
     }
 
     fn glob(&mut self, node: &Node, path: &Path<'_>) -> Glob {
@@ -174,6 +215,11 @@ impl Reader<'_> {
             );
             self.warn(node.pos, &path.key("match").key("actor"), Code::UnauthenticatedActor, message);
         }
+        if !rule.may_need_no_reviewer() && names_caller(&rule.conditions) {
+            let message = "an agent that is not authenticated chooses its own name, so it chooses what `${actor.id}` \
+                stands for: let agents authenticate, or turn the rule around, so that the caller's own are allowed";
+            self.warn(node.pos, &path.key("conditions"), Code::UnauthenticatedActor, message);
+        }
     }
 }
 
@@ -187,6 +233,16 @@ impl FromStr for OnTimeout {
             _ => Err(()),
         }
     }
+}
+
+/// Whether a condition compares with the caller. The depth of conditions is bounded.
+fn names_caller(group: &Group) -> bool {
+    group.iter().any(|condition| match condition {
+        Condition::Caller(..) => true,
+        Condition::All(groups) | Condition::Any(groups) => groups.iter().any(names_caller),
+        Condition::Not(group) => names_caller(group),
+        Condition::Time(..) | Condition::Weekdays(..) | Condition::Param(..) => false,
+    })
 }
 
 /// Reads `30s`, `5m` or `1h`.

@@ -61,7 +61,7 @@ fn versions_names_and_globs_must_have_the_right_type() {
     }
     assert!(load("rules: [{name: ''}]").unwrap_err().contains("rules[0].name: must not be empty"));
     assert!(load("rules: [{name: <default>}]").unwrap_err().contains("stands for no rule at all"));
-    for glob in ["5", "true", "~", "[a, b]", "1.5", "0x10", "1e3"] {
+    for glob in ["5", "true", "~", "1.5", "0x10", "1e3"] {
         assert!(rule(&format!("match: {{type: {glob}}}")).unwrap_err().contains("must be text"), "{glob}");
     }
 }
@@ -281,4 +281,92 @@ fn the_secrets_of_a_policy_are_read_strictly() {
     refused("{patterns: ['x*']}", "matches the empty text, so it is found everywhere");
     refused(&format!("{{names: [{}]}}", "a,".repeat(101)), "has 101 entries, at most 100 are possible");
     assert!(load("secrets: {defaults: false, names: ['*IBAN*'], patterns: ['EMP-\\d+']}").is_ok());
+}
+
+#[test]
+fn lists_and_sets_are_read_strictly() {
+    refused("match: {type: []}", "rules[0].match.type: must not be empty: leave the key out");
+    refused("match: {type: [a, 5]}", "rules[0].match.type[1]: must be text (in quotes), not a number");
+    refused("match: {type: {set: reads}}", "rules[0].match.type.set: there is no set `reads`: name it under `sets`");
+    refused("match: {type: {st: reads}}", "unknown key `st`, did you mean `set`?");
+    refused("match: {type: {set: a, b: c}}", "must be a glob, a list of globs or `{ set: NAME }`, not a mapping");
+    refused("conditions: {param_not_in: {n: 5}}", "must be a list of the values it must not have, or `{ set: NAME }`");
+    let misspelt = load("sets: {regions: [eu]}\nrules: [{conditions: {param_in: {r: {set: region}}}}]").unwrap_err();
+    assert_eq!(
+        misspelt,
+        "p.yaml:2:43: rules[0].conditions.param_in.r.set: there is no set `region`, did you mean `regions`?"
+    );
+    for (sets, message) in [
+        ("[a]", "sets: must be a mapping from names to lists of values, not a list"),
+        ("{a: b}", "sets.a: must be a list of texts, numbers or booleans, not text"),
+        ("{a: []}", "sets.a: must not be empty"),
+        ("{a: [[1]]}", "sets.a[0]: must be a text, a number or a boolean, not a list"),
+        ("{'': [a]}", "the name of a set has 1 to 64 characters"),
+    ] {
+        let errors = load(&format!("sets: {sets}\nrules: [{{}}]")).unwrap_err();
+        assert!(errors.contains(message), "{sets}: {errors}");
+    }
+    // A set of a later layer is known to an earlier one.
+    let layer = |name: &str, text: &str| Source { name: name.to_owned(), text: text.to_owned() };
+    let rule = layer("a.yaml", "rules: [{match: {type: {set: late}}}]");
+    assert!(Policy::load(&[rule.clone(), layer("b.yaml", "sets: {late: [x]}")]).is_ok());
+    let number = Policy::load(&[rule, layer("b.yaml", "sets: {late: [7]}")]).unwrap_err().to_string();
+    assert!(number.contains("rules[0].match.type[0]: must be text (in quotes), not a number"), "{number}");
+}
+
+#[test]
+fn the_uses_of_sets_are_bounded() {
+    let values: Vec<String> = (0..20_000).map(|i| format!("v{i}")).collect();
+    let rules = "  - {conditions: {param_in: {n: {set: all}}}}\n".repeat(100);
+    let errors = load(&format!("sets: {{all: [{}]}}\nrules:\n{rules}", values.join(", "))).unwrap_err();
+    assert!(errors.contains("all uses of sets together have more than 500000 values"), "{errors}");
+}
+
+#[test]
+fn a_path_glob_that_matches_no_target_is_refused() {
+    refused("match: {target_path: /a/../b}", "rules[0].match.target_path: `/a/../b` matches no target: `.` and `..`");
+    refused("match: {target_path: [/a, /b/]}", "rules[0].match.target_path[1]: `/b/` matches no target");
+    refused("match: {target_paht: /a}", "unknown key `target_paht`, did you mean `target_path`?");
+}
+
+#[test]
+fn names_in_conditions_are_a_closed_list() {
+    refused(
+        "conditions: {param_eq: {owner: '${actor.name}'}}",
+        "unknown name `${actor.name}`: there is only `${actor.id}`, the name of whoever proposes",
+    );
+    refused("conditions: {param_eq: {o: 'x-${actor.id}'}}", "must be the whole value, not a part of one");
+    refused("conditions: {param_eq: {o: ['${actor.id}']}}", "must be the whole value");
+    refused("conditions: {param_gt: {o: '${actor.id}'}}", "means nothing here: it goes with param_eq, param_in");
+    refused("conditions: {param_schema: {o: {const: '${actor.id}'}}}", "means nothing here");
+    assert!(warnings("conditions: {param_eq: {o: '${OWNER}'}}")[0].contains("stands for itself"));
+    assert!(warnings("conditions: {param_eq: {o: '${actor.id}'}}\n    approval: auto").is_empty());
+    let declared = warnings("conditions: {any: [{not: {param_in: {o: ['${actor.id}']}}}]}\n    approval: block");
+    assert!(declared[0].contains("chooses what `${actor.id}` stands for"), "{declared:?}");
+}
+
+#[test]
+fn lengths_and_parts_of_texts_are_read_strictly() {
+    refused("conditions: {param_starts: {p: ''}}", "every text begins and ends with the empty one");
+    refused("conditions: {param_ends: {p: 5}}", "must be text (in quotes), not a number");
+    refused("conditions: {param_len: {p: -1}}", "must be a whole number from 0");
+    refused("conditions: {param_len: {p: {}}}", "an empty one always holds");
+    refused("conditions: {param_len: {p: {mn: 1}}}", "unknown key `mn`, did you mean `min`?");
+    refused("conditions: {param_len: {p: {min: 5, max: 4}}}", "`max` (4) is below `min` (5)");
+    refused("conditions: {param_len: {p: '5'}}", "must be a whole number, or a mapping with `min`, `max` or both");
+    refused("conditions: {param_notin: {p: [1]}}", "unknown condition `param_notin`, did you mean `param_not_in`?");
+}
+
+#[test]
+fn a_schema_is_read_strictly() {
+    let wrong =
+        |schema: &str, message: &str| refused(&format!("conditions: {{param_schema: {{o: {schema}}}}}"), message);
+    wrong("{requird: [a]}", "param_schema.o.requird: unknown keyword `requird`, did you mean `required`?");
+    wrong("{type: text}", "unknown type `text`, did you mean `string`?");
+    wrong("{properties: {a: {minLength: '5'}}}", "properties.a.minLength: must be a whole number from 0, not text");
+    wrong("{$ref: '#'}", "refers to no other");
+    wrong("{format: email}", "is not checked");
+    wrong("{pattern: '('}", "is not a regular expression");
+    wrong("{type: []}", "must not be empty");
+    wrong("5", "must be a schema: a mapping like { type: string, maxLength: 80 }, not a number");
 }

@@ -4,8 +4,13 @@
 //! command that cannot be read. A token has no blanks, no quotes and no shell operators; a command that does something
 //! has. So a text with any of these is shown. What a policy names in `redact` is always hidden.
 
+use crate::domain::Defence;
+
 /// Whether a text can be a secret as a whole.
 pub(super) fn can_be_secret(text: &str) -> bool {
+    if !Defence::ReadableActions.on() {
+        return true;
+    }
     let mut chars = text.chars().peekable();
     let mut is_list = false;
     while let Some(c) = chars.next() {

@@ -7,9 +7,10 @@ use tonic::{Request, Response, Status};
 use super::request::{Reader, read_actor};
 use super::{caller, deadline, response, standing};
 use crate::domain::{CallError, JsonLimits};
-use crate::governance::{Governor, Hypothesis, MAX_EVALUATIONS, Propose};
+use crate::governance::{BeforeWait, Governor, Hypothesis, MAX_EVALUATIONS, Propose};
 use crate::proto::v1;
 use crate::proto::v1::governance_service_server::GovernanceService;
+use crate::server::receive::Load;
 use crate::server::{access, trace};
 
 /// The service for agents.
@@ -26,6 +27,7 @@ impl GovernanceService for Governance {
         let standing = standing(&request)?.clone();
         let trace_id = trace::trace_id(request.metadata().as_ref());
         let deadline = deadline(&request);
+        let load = request.extensions().get::<Load>().cloned();
         let v1::ProposeRequest { actor, action, context, idempotency_key, wait, confirmation_token } =
             request.into_inner();
         let mut reader = Reader::new(self.limits);
@@ -34,6 +36,7 @@ impl GovernanceService for Governance {
             idempotency_key: Some(idempotency_key).filter(|key| !key.is_empty()),
             confirmation_token: Some(confirmation_token).filter(|token| !token.is_empty()),
             wait: deadline.bound(reader.wait("wait", wait)),
+            before_wait: load.map(|load| BeforeWait(Arc::new(move || load.release()))),
         };
         let ask = reader.check(ask)?;
         let decision = if ask.wait.is_zero() {

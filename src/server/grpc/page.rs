@@ -2,6 +2,8 @@
 
 use prost::Message;
 
+use crate::domain::Defence;
+
 /// The most bytes of a page, below the default limit of clients (4 MiB). The first entry may be larger.
 const PAGE_BYTES: usize = 2 << 20;
 
@@ -13,7 +15,7 @@ pub(crate) fn fitting<T: Message, P: Copy>(
     let (mut page, mut bytes, mut last) = (Vec::new(), 0, None);
     for (position, entry) in entries {
         bytes += entry.encoded_len();
-        if bytes > PAGE_BYTES && !page.is_empty() {
+        if bytes > PAGE_BYTES && !page.is_empty() && Defence::PageBytes.on() {
             return (page, last);
         }
         page.push(entry);

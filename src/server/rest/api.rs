@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::domain::JsonLimits;
 use crate::governance::{Executions, Governor, Notary};
 use crate::outbound::witnesses::Witnesses;
+use crate::server::console::SignInCodes;
 use crate::server::streams::Streams;
 
 /// The shared parts of the operations.
@@ -19,6 +20,8 @@ pub(crate) struct Services {
     pub(crate) executions: Arc<Executions>,
     /// The open streams.
     pub(crate) streams: Streams,
+    /// The codes that sign in to the console.
+    pub(crate) sign_in_codes: SignInCodes,
     /// The limits for JSON.
     pub(crate) limits: JsonLimits,
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -18,13 +19,15 @@ use super::read;
 use crate::audit::StoreError;
 use crate::domain::check::MAX_WAIT;
 use crate::domain::{CallError, Caller, times};
-use crate::governance::{GovernanceError, NotaryError};
+use crate::governance::{BeforeWait, GovernanceError, NotaryError};
+use crate::server::receive::Load;
 use crate::server::standing::Standing;
 use crate::server::{problem, trace};
 
 /// A request that passed the gate, and has arrived whole.
 pub(super) struct Call {
     standing: Option<Standing>,
+    load: Option<Load>,
     headers: HeaderMap,
     path: Vec<(String, String)>,
     query: String,
@@ -41,6 +44,7 @@ impl<S: Send + Sync> FromRequest<S> for Call {
         let body = body.collect().await.map_err(|error| CallError::internal(error.to_string()))?;
         Ok(Self {
             standing: parts.extensions.remove(),
+            load: parts.extensions.remove(),
             path: path.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             query: parts.uri.query().unwrap_or_default().to_owned(),
             headers: parts.headers,
@@ -63,6 +67,12 @@ impl Call {
     /// The trace id that the caller sent, or empty.
     pub(super) fn trace_id(&self) -> String {
         trace::trace_id(&self.headers)
+    }
+
+    /// Gives back what is held for the request, before a call waits.
+    pub(super) fn before_wait(&self) -> Option<BeforeWait> {
+        let load = self.load.clone()?;
+        Some(BeforeWait(Arc::new(move || load.release())))
     }
 
     /// A header, if it was sent as text.

@@ -246,6 +246,7 @@ impl ExecuteAction {
             idempotency_key: present(self.idempotency_key),
             confirmation_token: present(self.confirmation_token),
             wait: Duration::ZERO,
+            before_wait: None,
         }
     }
 }

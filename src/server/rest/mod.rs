@@ -7,6 +7,7 @@
 #![expect(clippy::struct_field_names, reason = "members have the names that JSON has")]
 
 mod api;
+mod approval_stream;
 mod approvals;
 mod audit;
 mod call;
@@ -17,6 +18,7 @@ mod execute;
 mod fields;
 mod filter;
 mod health;
+mod identity;
 mod log;
 mod masks;
 mod openapi;
@@ -25,6 +27,8 @@ mod policy;
 mod proposals;
 mod query;
 mod read;
+mod redact;
+mod rotate;
 mod router;
 mod tokens;
 mod words;

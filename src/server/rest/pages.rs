@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::domain::CallError;
+use crate::domain::{CallError, Defence};
 
 /// The most bytes of JSON in a page. The first entry may be larger.
 const PAGE_BYTES: usize = 2 << 20;
@@ -24,7 +24,7 @@ pub(super) fn fitting<T: Serialize, P: Copy>(
     for (position, entry) in entries {
         let text = serde_json::to_vec(&entry).map_err(|error| CallError::internal(error.to_string()))?;
         bytes += text.len();
-        if bytes > PAGE_BYTES && !page.is_empty() {
+        if bytes > PAGE_BYTES && !page.is_empty() && Defence::PageBytes.on() {
             return Ok(Page { entries: page, next: last });
         }
         page.push(entry);

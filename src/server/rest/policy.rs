@@ -91,13 +91,38 @@ pub(super) struct PolicyYaml {
     request_id: String,
 }
 
-/// A new policy: as YAML text, or as the object that the YAML stands for.
+/// An earlier policy, to put in force again.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct PolicyRevision {
+    /// The revision of the earlier policy, or at least its first 4 digits.
+    #[schema(required, min_length = 4, max_length = 64)]
+    revision: String,
+    /// Change the policy only if this revision is in force. The header `If-Match` says the same.
+    expected_revision: String,
+    comment: String,
+    validate_only: bool,
+    #[schema(max_length = 256)]
+    request_id: String,
+}
+
+/// A policy: as YAML text, or as the object that the YAML stands for.
 #[derive(ToSchema)]
 #[serde(untagged)]
-#[expect(dead_code, reason = "it describes what `update` reads")]
+#[expect(dead_code, reason = "it describes what `validate` reads")]
 pub(super) enum PolicyBody {
     Yaml(PolicyYaml),
     Policy(PolicyObject),
+}
+
+/// A new policy as YAML text or as the object that the YAML stands for, or an earlier policy by its revision.
+#[derive(ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "it describes what `update` reads")]
+pub(super) enum PolicyChange {
+    Yaml(PolicyYaml),
+    Policy(PolicyObject),
+    Revision(PolicyRevision),
 }
 
 /// A new policy, as the object that its YAML stands for.
@@ -133,12 +158,7 @@ pub(super) async fn get(State(api): State<Api>, call: Call) -> Answer {
     let policy = match query.revision.and_then(present) {
         None => Policy::in_force(&current),
         Some(wanted) => {
-            let is_right =
-                (REVISION_DIGITS..=64).contains(&wanted.len()) && wanted.bytes().all(|it| it.is_ascii_hexdigit());
-            if !is_right {
-                let why = format!("must be 64 hex digits, or at least the first {REVISION_DIGITS}");
-                return Err(CallError::invalid_field("revision", why).into());
-            }
+            check_revision(&wanted)?;
             let found = api.governor.find_policy(&wanted).await?;
             let is_current = found.revision == current.policy.revision();
             if is_current { Policy::in_force(&current) } else { Policy::found(found) }
@@ -153,22 +173,21 @@ pub(super) async fn get(State(api): State<Api>, call: Call) -> Answer {
 /// Change the policy
 ///
 /// Writes the policy to the daemon's policy file and puts it in force. A policy with a mistake changes nothing; the
-/// answer names every mistake.
+/// answer names every mistake. `revision` puts an earlier policy in force again.
 #[utoipa::path(
     put, path = "/api/v1/policy", tag = "policy", operation_id = "updatePolicy",
-    request_body = PolicyBody,
+    request_body = PolicyChange,
     responses(
         (status = 200, description = "The policy is in force, or valid", body = PolicyUpdated),
         (status = "default", description = "A problem", body = Problem, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn update(State(api): State<Api>, call: Call) -> Answer {
-    let PolicyYaml { yaml, expected_revision, comment, validate_only, request_id } = policy(&api, &call)?;
+    let (source, asked) = change(read::any(call.bytes())?)?;
+    let PolicyRevision { expected_revision, comment, validate_only, request_id, .. } = checked(&api, asked)?;
     // A tag is a revision in quotes.
     let matches = call.header(header::IF_MATCH).map(|tag| tag.trim_matches('"').to_owned());
     let expected_revision = present(expected_revision).or(matches).unwrap_or_default();
-    let layer = StoredLayer { name: String::new(), source: yaml };
-    let source = UpdateSource::Layers(vec![layer]);
     let request_id = present(request_id);
     let update = PolicyUpdate { source, expected_revision, comment, validate_only, request_id };
     let updated = api.governor.update_policy(call.caller()?, update).await;
@@ -197,13 +216,36 @@ pub(super) struct PolicyValidated {
     revision: Option<String>,
 }
 
-/// The body of a request that has a policy.
-fn policy(api: &Api, call: &Call) -> Result<PolicyYaml, CallError> {
-    let policy = source(read::any(call.bytes())?)?;
+/// What is checked of every request about a policy.
+fn checked(api: &Api, asked: PolicyRevision) -> Result<PolicyRevision, CallError> {
     let mut checker = Checker::new(api.limits);
-    checker.text("comment", &policy.comment, TEXT_BYTES);
-    checker.text("request_id", &policy.request_id, NAME_BYTES);
-    checker.finish(policy)
+    checker.text("comment", &asked.comment, TEXT_BYTES);
+    checker.text("request_id", &asked.request_id, NAME_BYTES);
+    checker.finish(asked)
+}
+
+/// The policy that a body puts in force, and what else it says.
+fn change(body: Value) -> Result<(UpdateSource, PolicyRevision), CallError> {
+    // A policy as an object has `rules` or `defaults`, and no key of this name.
+    if body.get("revision").is_some() && ["yaml", "rules", "defaults"].iter().all(|key| body.get(key).is_none()) {
+        let asked: PolicyRevision = read::object(body)?;
+        check_revision(&asked.revision)?;
+        return Ok((UpdateSource::Revision(asked.revision.clone()), asked));
+    }
+    let PolicyYaml { yaml, expected_revision, comment, validate_only, request_id } = source(body)?;
+    let layer = StoredLayer { name: String::new(), source: yaml };
+    let asked = PolicyRevision { revision: String::new(), expected_revision, comment, validate_only, request_id };
+    Ok((UpdateSource::Layers(vec![layer]), asked))
+}
+
+/// Refuses what is no revision, nor the beginning of one.
+fn check_revision(text: &str) -> Result<(), CallError> {
+    let is_right = (REVISION_DIGITS..=64).contains(&text.len()) && text.bytes().all(|it| it.is_ascii_hexdigit());
+    if is_right {
+        return Ok(());
+    }
+    let why = format!("must be 64 hex digits, or at least the first {REVISION_DIGITS}");
+    Err(CallError::invalid_field("revision", why))
 }
 
 /// Validate a policy
@@ -218,7 +260,8 @@ fn policy(api: &Api, call: &Call) -> Result<PolicyYaml, CallError> {
     ),
 )]
 pub(super) async fn validate(State(api): State<Api>, call: Call) -> Answer {
-    let PolicyYaml { yaml, .. } = policy(&api, &call)?;
+    let PolicyYaml { yaml, expected_revision, comment, validate_only, request_id } = source(read::any(call.bytes())?)?;
+    checked(&api, PolicyRevision { revision: String::new(), expected_revision, comment, validate_only, request_id })?;
     let sources = vec![Source { name: "policy".to_owned(), text: yaml }];
     let loaded = tokio::task::spawn_blocking(move || Loaded::load(&sources)).await;
     let loaded = loaded.map_err(|error| CallError::internal(format!("the policy could not be read: {error}")))?;
@@ -339,6 +382,14 @@ mod tests {
         assert_eq!((sent.yaml.as_str(), sent.expected_revision.as_str()), ("rules: []", "ab"));
         for wrong in [json!({}), json!([]), json!({"yaml": 5}), json!({"yaml": "", "rule": []}), json!("rules: []")] {
             assert!(source(wrong.clone()).is_err(), "{wrong}");
+            assert!(change(wrong.clone()).is_err(), "{wrong}");
+        }
+        let (source, asked) = change(json!({"revision": "abcd", "comment": "back"})).unwrap();
+        assert!(matches!(source, UpdateSource::Revision(revision) if revision == "abcd"));
+        assert_eq!(asked.comment, "back");
+        for wrong in [json!({"revision": "abc"}), json!({"revision": "wxyz"}), json!({"revision": "abcd", "yaml": ""})]
+        {
+            assert!(change(wrong.clone()).is_err(), "{wrong}");
         }
     }
 }

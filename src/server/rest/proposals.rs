@@ -79,7 +79,7 @@ pub(super) async fn propose(State(api): State<Api>, call: Call) -> Answer {
     let standing = call.standing()?;
     let request: ProposeRequest = call.body()?;
     let wait = wait("wait", request.wait.as_deref(), Duration::ZERO)?;
-    let ask = Propose { wait, ..request.ask(call.trace_id()) };
+    let ask = Propose { wait, before_wait: call.before_wait(), ..request.ask(call.trace_id()) };
     let ask = Checked::new(ask, api.limits, Vec::new()).map_err(fields::of_proposal)?;
     let proposing = api.governor.propose(&standing.caller, ask);
     // A decision that needs no wait is given whatever becomes of the credential.
@@ -98,6 +98,7 @@ impl ProposeRequest {
             idempotency_key: present(self.idempotency_key),
             confirmation_token: present(self.confirmation_token),
             wait: Duration::ZERO,
+            before_wait: None,
         }
     }
 }

@@ -11,7 +11,8 @@ use utoipa_axum::routes;
 
 use super::api::{Api, Services};
 use super::{
-    approvals, audit, call, decisions, docs, evaluate, execute, health, log, openapi, policy, proposals, tokens,
+    approval_stream, approvals, audit, call, decisions, docs, evaluate, execute, health, identity, log, openapi,
+    policy, proposals, redact, rotate, tokens,
 };
 
 /// All operations, and the document that describes them.
@@ -47,20 +48,25 @@ pub(super) fn operations() -> OpenApiRouter<Api> {
         .routes(routes!(proposals::report))
         .routes(routes!(proposals::cancel))
         .routes(routes!(approvals::list))
-        .routes(routes!(approvals::stream))
+        .routes(routes!(approval_stream::stream))
         .routes(routes!(approvals::get))
         .routes(routes!(approvals::approve))
         .routes(routes!(approvals::deny))
         .routes(routes!(audit::rows))
         .routes(routes!(decisions::list))
         .routes(routes!(decisions::get))
+        .routes(routes!(redact::redact))
         .routes(routes!(log::records))
         .routes(routes!(log::stats))
         .routes(routes!(log::checkpoint))
         .routes(routes!(log::inclusion_proof))
         .routes(routes!(log::consistency_proof))
+        .routes(routes!(rotate::rotate))
         .routes(routes!(policy::get, policy::update))
         .routes(routes!(policy::validate))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
+        .routes(routes!(identity::get))
+        .routes(routes!(identity::create_code))
+        .routes(routes!(identity::exchange_code))
 }

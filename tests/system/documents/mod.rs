@@ -23,6 +23,7 @@ mod cookbook;
 mod links;
 mod reference;
 mod snippets;
+mod threats;
 
 use std::path::{Path, PathBuf};
 

@@ -6,7 +6,7 @@ use std::process::Command;
 use aegis::domain::{CallError, ErrorCode};
 use aegis::policy::Code;
 use aegis::proto::v1;
-use aegis::server::access::{Access, OPERATIONS};
+use aegis::server::access::{self, Access, OPERATIONS};
 use regex::Regex;
 use serde_json::Value;
 
@@ -274,6 +274,24 @@ fn the_api_s_guide_names_every_operation_of_rest_and_who_may_call_it() {
         })
         .collect();
     assert_eq!(documented, table);
+}
+
+#[test]
+fn the_api_s_guide_says_where_rest_has_every_call_of_grpc_or_why_not() {
+    let documented = rows(API, "What gRPC has");
+    let calls: Vec<_> =
+        access::methods().into_iter().filter_map(|call| Some(call.strip_prefix("/aegis.v1.")?.to_owned())).collect();
+    assert_eq!(documented.iter().map(|(name, _)| name).collect::<BTreeSet<_>>(), calls.iter().collect());
+    assert_eq!(documented.len(), calls.len(), "a call stands there once");
+    for (call, row) in documented {
+        let named = found(r"`([A-Z]+ /[^`]*)`", &row);
+        assert!(!named.is_empty(), "{call}: which operation is it, or stands in for it?");
+        for name in named {
+            let is_there =
+                OPERATIONS.iter().any(|operation| format!("{} {}", operation.method, operation.path) == name);
+            assert!(is_there, "{call}: there is no {name}");
+        }
+    }
 }
 
 #[test]

@@ -83,7 +83,7 @@ pub(crate) async fn knock_rest(channel: &Channel, method: &str, path: &str, auth
         401 => Code::Unauthenticated,
         403 => Code::PermissionDenied,
         status => {
-            let expected = [200, 202, 400, 404, 409];
+            let expected = [200, 201, 202, 303, 400, 404, 409];
             assert!(expected.contains(&status), "{method} {path}: nothing in it is not answered with {status}");
             return Ok(());
         }

@@ -26,6 +26,11 @@ pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
 /// The binary under test.
 pub(crate) const AEGIS: &str = env!("CARGO_BIN_EXE_aegis");
 
+/// The defences that `tests/adversary/without` switches off, in the build that has the switches.
+pub(crate) fn without() -> Option<(&'static str, std::ffi::OsString)> {
+    std::env::var_os("AEGIS_WITHOUT").map(|names| ("AEGIS_WITHOUT", names))
+}
+
 /// A running daemon. It is killed when this is dropped.
 pub(crate) struct Daemon {
     child: Child,
@@ -46,8 +51,8 @@ pub(crate) struct Setup {
     policy: bool,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
-    /// How many files it may open: by its own word, and at most.
-    descriptors: Option<(u32, u32)>,
+    /// What a shell does before it becomes the daemon.
+    first: Vec<String>,
 }
 
 impl Setup {
@@ -55,14 +60,14 @@ impl Setup {
     pub(crate) fn new() -> Self {
         let home = tempfile::Builder::new().prefix("aegis-test-").tempdir().expect("a temporary directory");
         let (arguments, environment) = (Vec::new(), Vec::new());
-        Self { home: Arc::new(home), policy: false, arguments, environment, descriptors: None }
+        Self { home: Arc::new(home), policy: false, arguments, environment, first: Vec::new() }
     }
 
     /// As that daemon was started, on its data.
     pub(crate) fn over(daemon: &Daemon) -> Self {
         let (home, policy) = (Arc::clone(&daemon.home), daemon.policy_file().exists());
         let (arguments, environment) = (daemon.arguments.clone(), daemon.environment.clone());
-        Self { home, policy, arguments, environment, descriptors: None }
+        Self { home, policy, arguments, environment, first: Vec::new() }
     }
 
     /// With this policy in `policy.yaml`.
@@ -85,8 +90,13 @@ impl Setup {
     }
 
     /// With these limits on open files: the one in force at first, and the hard one.
-    pub(crate) fn descriptors(mut self, soft: u32, hard: u32) -> Self {
-        self.descriptors = Some((soft, hard));
+    pub(crate) fn descriptors(self, soft: u32, hard: u32) -> Self {
+        self.first(&format!("ulimit -Sn {soft} && ulimit -Hn {hard}"))
+    }
+
+    /// With this done by a shell, which then becomes the daemon.
+    pub(crate) fn first(mut self, script: &str) -> Self {
+        self.first.push(script.to_owned());
         self
     }
 
@@ -102,13 +112,12 @@ impl Setup {
 
     /// The command that would start it.
     pub(crate) fn command(&self) -> Command {
-        let mut command = match self.descriptors {
-            None => Command::new(AEGIS),
-            Some((soft, hard)) => {
-                let mut shell = Command::new("sh");
-                shell.args(["-c", &format!("ulimit -Sn {soft} && ulimit -Hn {hard} && exec \"$0\" \"$@\""), AEGIS]);
-                shell
-            }
+        let mut command = if self.first.is_empty() {
+            Command::new(AEGIS)
+        } else {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", &format!("{} && exec \"$0\" \"$@\"", self.first.join(" && ")), AEGIS]);
+            shell
         };
         command.arg("serve");
         if self.policy {
@@ -119,7 +128,7 @@ impl Setup {
         }
         command.arg("--data-dir").arg(self.home.path().join("data"));
         command.args(&self.arguments).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
-        command.envs(self.environment.iter().cloned());
+        command.envs(self.environment.iter().cloned()).envs(without());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
@@ -358,7 +367,7 @@ impl Daemon {
     /// The command, not started yet.
     pub(crate) fn cli_command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(AEGIS);
-        command.args(arguments).env_clear().env("AEGIS_DATA_DIR", self.data_dir()).env("NO_COLOR", "1");
+        command.args(arguments).env_clear().env("AEGIS_DATA_DIR", self.data_dir()).env("NO_COLOR", "1").envs(without());
         command.stdin(Stdio::null());
         command
     }

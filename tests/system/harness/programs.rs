@@ -54,7 +54,7 @@ pub(crate) fn as_nobody(binary: &Path, arguments: &[&str], environment: &[(&str,
     let mut command = Command::new("setpriv");
     command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(binary).args(arguments).env_clear();
     command.env("NO_COLOR", "1").env("PATH", std::env::var_os("PATH").unwrap_or_default());
-    command.envs(environment.iter().copied());
+    command.envs(environment.iter().copied()).envs(super::daemon::without());
     Some(command.output().expect("setpriv runs"))
 }
 

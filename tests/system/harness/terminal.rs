@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 
-use super::daemon::{AEGIS, Daemon, eventually};
+use super::daemon::{AEGIS, Daemon, eventually, without};
 
 /// A command on a terminal of its own. It is killed when this is dropped.
 pub(crate) struct Terminal {
@@ -24,6 +24,9 @@ impl Terminal {
         command.env("AEGIS_DATA_DIR", daemon.data_dir());
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("TERM", "xterm-256color");
+        if let Some((name, defences)) = without() {
+            command.env(name, defences);
+        }
         let size = PtySize { rows, cols, ..PtySize::default() };
         let pair = native_pty_system().openpty(size).expect("there is a pseudo-terminal");
         let child = pair.slave.spawn_command(command).expect("the command starts");

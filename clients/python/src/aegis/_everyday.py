@@ -14,7 +14,7 @@ import enum
 import ipaddress
 import pathlib
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
@@ -60,6 +60,12 @@ _TEXTS = (
     ipaddress.IPv4Interface,
     ipaddress.IPv6Interface,
 )
+
+
+def is_two_kinds(kind: type) -> bool:
+    """Whether a class is a value of JSON and a record of fields at once: as the one, it would hide the other."""
+    is_record = dataclasses.is_dataclass(kind) or hasattr(kind, "__attrs_attrs__")
+    return is_record and issubclass(kind, (str, int, float, bytes, bytearray, list, tuple, Mapping, AbstractSet))
 
 
 def _moment(value: datetime.date | datetime.time | datetime.timedelta) -> Any:

@@ -55,6 +55,7 @@ class Daemon:
 
     Args:
         layers: The policy, lowest layer first; none: the built-in starter policy.
+        files: Policy files that it serves where they are, in place of `layers`.
         data_dir: Its data directory. None: a new directory, removed at the end.
         arguments: More arguments for `aegis serve`.
         least_layers: How many files it is started with at least, so that a later policy may have more layers than this
@@ -67,6 +68,7 @@ class Daemon:
         self,
         layers: Sequence[types.PolicyLayer] = (),
         *,
+        files: Sequence[Path] = (),
         data_dir: Path | None = None,
         arguments: Sequence[str] = (),
         least_layers: int = 1,
@@ -80,7 +82,7 @@ class Daemon:
         self._home = Path(tempfile.mkdtemp(prefix="aegis-"))
         self.data_dir = data_dir.absolute() if data_dir is not None else self._home / "data"
         self._files: list[Path] = []
-        self._files = self._write_layers()
+        self._files = self._write_layers() or list(files)
         self._port = port
         self._process: subprocess.Popen[str] | None = None
         self._log = _process.Log()
@@ -167,6 +169,8 @@ class Daemon:
         """Puts another policy in force; its revision."""
         if not self._files:
             raise SidecarError("the daemon was started with the built-in policy, which no file can change: give it one")
+        if not self._layers:
+            raise SidecarError("the daemon serves policy files of its user's: change those")
         if len(layers) > len(self._files):
             raise SidecarError(
                 f"the daemon was started with {len(self._files)} files, and this policy has {len(layers)} layers"

@@ -9,7 +9,7 @@ from typing import Any
 
 from google.protobuf import struct_pb2
 
-from aegis._everyday import LARGEST_INTEGER, simpler
+from aegis._everyday import LARGEST_INTEGER, is_two_kinds, simpler
 from aegis.core.action import Secret
 from aegis.core.errors import InvalidActionError
 
@@ -127,6 +127,10 @@ class _Writer:
         self.path = path
         # Not `isinstance`: an object may say that it is of another class, and a mock of a map would be an empty one.
         kind = type(value)
+        if self._exact and kind not in _PLAIN and is_two_kinds(kind):
+            raise InvalidActionError(
+                path, f"a {kind.__name__} has fields beside its value, which would not be shown: {_HINT}"
+            )
         if value is None:
             target.null_value = struct_pb2.NULL_VALUE
         elif issubclass(kind, enum.Enum):
@@ -217,6 +221,7 @@ class _Writer:
         target.string_value = f"[not JSON: {name}]"
 
 
+_PLAIN = frozenset({type(None), bool, int, float, str, dict, list, tuple})
 _HINT = "send what JSON has, or say with `params=` what is proposed"
 
 

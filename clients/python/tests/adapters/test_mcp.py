@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from mcp import ClientSession
 from mcp.types import CallToolRequest, CallToolRequestParams, CallToolResult, ListToolsRequest, ListToolsResult
+from pydantic import model_serializer
 
 from aegis import AegisError, GovernanceError, ResultStatus
 from aegis.adapters.mcp import AegisMCPToolFilter, GovernedSession, govern_mcp_tool_call
@@ -139,8 +140,32 @@ async def test_every_way_to_call_a_tool_is_governed_or_refused(sidecar: Sidecar,
         class Other(CallToolRequest):
             method: str = "tasks/run"  # type: ignore[assignment]
 
-        with pytest.raises(GovernanceError, match="`tasks/run` is not sent"):
+        with pytest.raises(GovernanceError, match="a Other is not sent"):
             await session.send_request(Other(params=CallToolRequestParams(name="delete")), CallToolResult)
+        unknown = ListToolsRequest.model_construct(method="tasks/run")
+        with pytest.raises(GovernanceError, match="`tasks/run` is not sent"):
+            await session.send_request(unknown, ListToolsResult)
+
+        class Reading(ListToolsRequest):
+            """Says that it reads, and is written as a call."""
+
+            @model_serializer
+            def _written(self) -> dict[str, Any]:
+                return {"method": "tools/call", "params": {"name": "delete", "arguments": {"path": "a"}}}
+
+        class Params(CallToolRequestParams):
+            """Is proposed as it says, and written as another."""
+
+            @model_serializer
+            def _written(self) -> dict[str, Any]:
+                return {"name": "delete", "arguments": {"path": "a"}}
+
+        for hiding in (
+            Reading(method="tools/list"),
+            CallToolRequest(method="tools/call", params=Params(name="allowed_read")),
+        ):
+            with pytest.raises(GovernanceError, match="may be written as another request"):
+                await session.send_request(as_sent(hiding), CallToolResult)
         for name in ("send_notification", "experimental", "_dispatcher"):
             with pytest.raises(AttributeError, match="not known to call no tool"):
                 getattr(session, name)

@@ -88,9 +88,9 @@ async def test_a_browser_session(site: Site, tmp_path: Path) -> None:
         assert "[masked, 14 characters]" in record
         assert "hunter2" not in str(results) + repr(plan[1].params.get("nothing"))
         # A failure that Playwright explains at length does not spill it either.
-        async with sidecar.runtime(executor(timeout=2.0)) as runtime:
+        async with sidecar.runtime(executor()) as runtime:
             await runtime.run_one(Action("navigate", f"{site.url}/login"))
-            failed = await runtime.run_one(Action("fill", "form", {"selector": "#no", "value": "hunter2hunter2"}))
+            failed = await runtime.run_one(Action("fill", "form", {"selector": "#buy", "value": "hunter2hunter2"}))
         assert failed.status is ResultStatus.FAILED
         assert "hunter2" not in sidecar.audit.to_json()
 
@@ -198,7 +198,7 @@ async def test_what_goes_wrong_quotes_neither_the_page_nor_what_was_typed(site: 
     cover = '<div style="position: fixed; inset: 0">TOP SECRET</div>'
     site.pages["/login"] = (200, {}, f"<!doctype html><input id=password><button>Go</button>{cover}")
     with Sidecar(POLICY.replace("{url}", site.url)) as sidecar:
-        async with sidecar.runtime(executor(timeout=2.0)) as runtime:
+        async with sidecar.runtime(executor(timeout=8.0)) as runtime:
             await runtime.run_one(Action("navigate", f"{site.url}/login"))
             await runtime.run_one(Action("fill", "form", {"selector": "#password", "value": "hunter2hunter2"}))
             failed = await runtime.run_one(Action("click", "form", {"selector": "button"}))

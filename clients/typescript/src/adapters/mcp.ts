@@ -32,6 +32,20 @@ type Called = Awaited<ReturnType<CallTool>>;
 
 /** The method by which a server is asked to run a tool. */
 const TOOLS_CALL = "tools/call";
+/** What is known to call no tool. What a server takes besides may be a way to one. */
+const HARMLESS: ReadonlySet<string> = new Set(["initialize", "ping", "server/discover", "tools/list"]);
+const HARMLESS_KINDS = [
+    "notifications/",
+    "prompts/",
+    "resources/",
+    "roots/",
+    "completion/",
+    "logging/",
+    "subscriptions/",
+];
+
+const isHarmless = (method: unknown): boolean =>
+    typeof method === "string" && (HARMLESS.has(method) || HARMLESS_KINDS.some((kind) => method.startsWith(kind)));
 
 /**
  * The same client, where each `callTool` is proposed, waited for, made if it may be, and reported: type is the tool's
@@ -40,8 +54,9 @@ const TOOLS_CALL = "tools/call";
  * Where the answer is no, or the arguments cannot be proposed, the result says why, with `isError`, as if the server
  * had refused. A result with `isError` is reported as failed. What is sent is the JSON that was proposed.
  *
- * Every other way to a tool goes the same way (`request`, `requestStream`) or is refused: tasks, notifications and
- * messages that are given to the transport. Everything else is the client's own.
+ * Every other way to a tool goes the same way (`request`, `requestStream`) or is refused: tasks, notifications,
+ * messages that are given to the transport, and methods that are not known to call no tool. Everything else is the
+ * client's own.
  */
 export function governClient<C extends Client>(mcp: C, options: McpGovernOptions): C {
     const callTool = governedCallTool(mcp, options);
@@ -50,6 +65,7 @@ export function governClient<C extends Client>(mcp: C, options: McpGovernOptions
         const given = { ...message } as Message;
         const copy = given.method === TOOLS_CALL ? given : written(given);
         if (copy.method !== TOOLS_CALL) {
+            refuseUnknown(copy);
             return (mcp.request as (...args: unknown[]) => Promise<unknown>).call(mcp, copy, ...rest);
         }
         const [schema, requestOptions] = rest as [Parameters<CallTool>[1], Parameters<CallTool>[2]];
@@ -57,7 +73,7 @@ export function governClient<C extends Client>(mcp: C, options: McpGovernOptions
     };
     const notification = async (message: object, ...rest: unknown[]): Promise<void> => {
         const copy = written(message);
-        refuseToolCall(copy);
+        refuseUnknown(copy);
         return (mcp.notification as (...args: unknown[]) => Promise<void>).call(mcp, copy, ...rest);
     };
     const replaced = new Map<PropertyKey, unknown>([
@@ -167,18 +183,23 @@ function governedTransport(transport: Transport): Transport {
             if (property !== "send") return method.bind(target);
             return async (message: unknown, ...rest: unknown[]) => {
                 const copy: unknown = written(message);
-                for (const one of Array.isArray(copy) ? (copy as unknown[]) : [copy]) refuseToolCall(one);
+                for (const one of Array.isArray(copy) ? (copy as unknown[]) : [copy]) refuseUnknown(one);
                 return method.call(target, copy, ...rest);
             };
         },
     });
 }
 
-function refuseToolCall(message: unknown): void {
-    if (typeof message !== "object" || message === null || Reflect.get(message, "method") !== TOOLS_CALL) return;
-    throw new AegisError("a tool is called with `callTool`, which asks first: not by a message of one's own", {
-        code: "PERMISSION_DENIED",
-    });
+/** Refuses a message that could call a tool without asking. An answer has no method, and calls none. */
+function refuseUnknown(message: unknown): void {
+    if (typeof message !== "object" || message === null) return;
+    const method: unknown = Reflect.get(message, "method");
+    if (method === undefined || isHarmless(method)) return;
+    const why =
+        method === TOOLS_CALL
+            ? "a tool is called with `callTool`, which asks first: not by a message of one's own"
+            : `the method ${JSON.stringify(method)} is not known to call no tool: it is not sent`;
+    throw new AegisError(why, { code: "PERMISSION_DENIED" });
 }
 
 /** A server says in its result that a tool has failed. */

@@ -3,7 +3,8 @@
  *
  * ```ts
  * import { GovernedPage } from "aegis-sidecar/playwright";
- * const page = new GovernedPage(await browser.newPage(), { client });
+ * import { chromium } from "playwright-core";
+ * await using page = await GovernedPage.launch(chromium, { client });
  * await page.goto("https://shop.example.com");
  * await page.fill("#password", secret);      // what is typed is never proposed
  * await page.click("#buy");
@@ -11,13 +12,16 @@
  *
  * @packageDocumentation
  */
-import type { ElementHandle, Page, Response } from "playwright-core";
+import type { BrowserType, ElementHandle, Page, Response } from "playwright-core";
 import { InvalidActionError } from "../errors.js";
 import { type GovernOptions, type Result } from "../govern/options.js";
 import { executed, type Execution, perform, unwrap } from "../govern/perform.js";
 import { type Destination, destination, plain } from "./playwright/address.js";
 import { Found } from "./playwright/element.js";
+import { launch, type PageLaunchOptions } from "./playwright/launch.js";
 import { Navigations } from "./playwright/navigation.js";
+
+export type { PageLaunchOptions } from "./playwright/launch.js";
 
 /** How long an action of the page may take. */
 export interface PageCallOptions {
@@ -48,19 +52,60 @@ const MOST_REDIRECTS = 20;
  * replaced, or says something else by then, is not acted on.
  *
  * Redirects, links, forms, refreshes, frames and windows that the page opens are proposed as `navigate` before their
- * server is asked. Pages of the same context that the governed one has not opened are left alone. A service worker
- * answers without being asked: make the context with `serviceWorkers: "block"`.
+ * server is asked. Pages of the same context that the governed one has not opened are left alone. Requests that a page's
+ * scripts make are not proposed, nor are downloads.
+ *
+ * {@link GovernedPage.launch} starts a browser that loads no document ahead of time and runs no service worker. In a
+ * browser of your own, a page may hide such documents from this class: make its context with `serviceWorkers: "block"`,
+ * and expect that speculation rules in a declarative shadow root load a document that nobody was asked about.
  *
  * Give the agent this and not the page: who has the page can act without asking.
  */
 export class GovernedPage {
     readonly #page: Page;
     readonly #options: GovernOptions;
+    /** Ends what was started for this page. */
+    #end: () => Promise<void>;
 
-    /** Acts on this page. */
+    /** Acts on this page, of a browser of your own. */
     constructor(page: Page, options: GovernOptions) {
         this.#page = page;
         this.#options = options;
+        this.#end = async () => page.close();
+    }
+
+    /**
+     * Starts a browser with a profile of its own, and acts on its page. {@link GovernedPage.close} ends the browser.
+     *
+     * @param browserType - `chromium`, `firefox` or `webkit` of Playwright.
+     * @param options - As of the constructor.
+     * @param launchOptions - As of Playwright's `launchPersistentContext`: `headless`, `executablePath`, `args`, … Service
+     * workers are always blocked.
+     */
+    static async launch(
+        browserType: BrowserType,
+        options: GovernOptions,
+        launchOptions: PageLaunchOptions = {},
+    ): Promise<GovernedPage> {
+        const { context, close } = await launch(browserType, launchOptions);
+        try {
+            const governed = new GovernedPage(context.pages()[0] ?? (await context.newPage()), options);
+            governed.#end = close;
+            return governed;
+        } catch (error) {
+            await close();
+            throw error;
+        }
+    }
+
+    /** Closes the page, and the browser that `launch` started. */
+    async close(): Promise<void> {
+        await this.#end();
+    }
+
+    /** The same as {@link GovernedPage.close}. */
+    async [Symbol.asyncDispose](): Promise<void> {
+        await this.close();
     }
 
     /** Where the page is. */

@@ -1,9 +1,21 @@
-/** What an auditor calls: the rows of the record, read without a gap over as many streams as it takes. */
+/** What an auditor calls: the rows of the record, read without a gap over as many streams as it takes; and lookups. */
 import type { CallOptions as ConnectCallOptions, Client } from "@connectrpc/connect";
-import type { Connection } from "../connection.js";
+import type { CallOptions, Connection } from "../connection.js";
+import { text } from "../json.js";
 import type { AuditService } from "../proto/audit_pb.js";
-import type { AuditFilter, AuditRow, RowLeft } from "../types.js";
-import { auditFilterToWire, auditRowFromWire } from "../wire/audit.js";
+import type { AuditFilter, AuditRow, DecisionLife, RowLeft, Stats } from "../types.js";
+import { auditFilterToWire, auditRowFromWire, decisionLifeFromWire, statsFromWire } from "../wire/audit.js";
+
+/** The largest page that the daemon returns. */
+const LARGEST_PAGE = 1000;
+
+/** Which rows to list. */
+export interface ListDecisionsOptions extends AuditFilter {
+    /** How many at most. All. */
+    readonly limit?: number | undefined;
+    /** Whether the newest comes first. `false`. */
+    readonly newestFirst?: boolean | undefined;
+}
 
 /** How to read the record. */
 export interface StreamAuditOptions extends AuditFilter {
@@ -74,5 +86,47 @@ export class AuditReading {
         this.#last = number;
         this.#count += 1;
         return false;
+    }
+}
+
+/** The auditor's lookups over one connection. */
+export class AuditorCalls {
+    readonly #connection: Connection;
+    readonly #audit: Client<typeof AuditService>;
+
+    constructor(connection: Connection, audit: Client<typeof AuditService>) {
+        this.#connection = connection;
+        this.#audit = audit;
+    }
+
+    stream(options: StreamAuditOptions): AsyncGenerator<AuditRow> {
+        return new AuditReading(this.#connection, this.#audit, options).rows();
+    }
+
+    async list(wanted: ListDecisionsOptions, options: CallOptions): Promise<AuditRow[]> {
+        const { limit = Infinity, newestFirst = false } = wanted;
+        const filter = auditFilterToWire(wanted);
+        const rows: AuditRow[] = [];
+        let pageToken = "";
+        while (rows.length < limit) {
+            const pageSize = Math.min(LARGEST_PAGE, limit - rows.length);
+            const request = { filter, newestFirst, pageSize, pageToken };
+            const page = await this.#connection.call(options, (call) => this.#audit.listDecisions(request, call));
+            rows.push(...page.rows.map(auditRowFromWire));
+            pageToken = page.nextPageToken;
+            if (pageToken === "") break;
+        }
+        return rows;
+    }
+
+    async get(id: string, options: CallOptions): Promise<DecisionLife> {
+        const request = { id: text(id, "id") };
+        return decisionLifeFromWire(
+            await this.#connection.call(options, (call) => this.#audit.getDecision(request, call)),
+        );
+    }
+
+    async stats(top: number, options: CallOptions): Promise<Stats> {
+        return statsFromWire(await this.#connection.call(options, (call) => this.#audit.getStats({ top }, call)));
     }
 }

@@ -1,6 +1,6 @@
 /** The record, as an auditor reads it. */
 import type { Action, Actor, Identity, JsonObject, Mask } from "./action.js";
-import type { ApprovalFilter, Ending } from "./approval.js";
+import type { Approval, ApprovalFilter, Ending } from "./approval.js";
 import type { ActionResult, ApprovalMode, Outcome, ResultStatus, RiskLevel } from "./decision.js";
 
 /** Which rows of the record are asked for: as approvals are, and more. */
@@ -71,4 +71,46 @@ export interface RowLeft {
     readonly number: number;
     /** The decision. */
     readonly decisionId: string;
+}
+
+/** A record of the log, by its id and its place. */
+export interface RecordReference {
+    /** Its place in the log, from 1. */
+    readonly sequence: number;
+    /** Its id; empty where it is redacted. */
+    readonly auditRef: string;
+    /** What it is, for example `decision`, `approval_ended` or `result`; empty where it is redacted. */
+    readonly kind: string;
+    /** When it was written: RFC 3339, UTC; `undefined` where it is redacted. */
+    readonly recordedAt: string | undefined;
+}
+
+/** The whole life of a decision. */
+export interface DecisionLife {
+    /** The decision, as it is now. */
+    readonly row: AuditRow;
+    /** Its approval, with the votes; `undefined` where none was needed. */
+    readonly approval: Approval | undefined;
+    /** Its records, in the order of the log. */
+    readonly records: readonly RecordReference[];
+}
+
+/** Totals of the whole record. */
+export interface Stats {
+    /** How many decisions there are. */
+    readonly decisions: number;
+    /** How many records there are. */
+    readonly records: number;
+    /** How many approvals are pending now. */
+    readonly pendingApprovals: number;
+    /** Decisions by risk level: `LOW` to `CRITICAL`. */
+    readonly byRiskLevel: Readonly<Record<string, number>>;
+    /** Decisions by outcome, as it stands. */
+    readonly byOutcome: Readonly<Record<string, number>>;
+    /** Decisions by what became of the action. */
+    readonly byResultStatus: Readonly<Record<string, number>>;
+    /** The most frequent action types. */
+    readonly topActionTypes: Readonly<Record<string, number>>;
+    /** The most frequent rules. */
+    readonly topRules: Readonly<Record<string, number>>;
 }

@@ -2,9 +2,9 @@
 import { create } from "@bufbuild/protobuf";
 import * as auditPb from "../proto/audit_pb.js";
 import type * as pb from "../proto/types_pb.js";
-import type { AuditFilter, AuditRow } from "../types.js";
+import type { AuditFilter, AuditRow, DecisionLife, Stats } from "../types.js";
 import { actionFromWire, actorFromWire, identityFromWire, masksFromWire } from "./action.js";
-import { endingFromWire, sharedFilter } from "./approval.js";
+import { approvalFromWire, endingFromWire, sharedFilter } from "./approval.js";
 import { resultFromWire } from "./result.js";
 import {
     APPROVAL_MODES,
@@ -57,3 +57,35 @@ export function auditRowFromWire(row: auditPb.AuditRow): AuditRow {
         redacted: row.redacted,
     });
 }
+
+/** The whole life of a decision, frozen. */
+export function decisionLifeFromWire(life: auditPb.GetDecisionResponse): DecisionLife {
+    return frozen({
+        row: auditRowFromWire(life.row ?? create(auditPb.AuditRowSchema)),
+        approval: life.approval === undefined ? undefined : approvalFromWire(life.approval),
+        records: life.records.map(({ sequence, auditRef, kind, recordedAt }) => ({
+            sequence: Number(sequence),
+            auditRef,
+            kind,
+            recordedAt: recordedAt === undefined ? undefined : time(recordedAt),
+        })),
+    });
+}
+
+/** Totals, frozen. */
+export function statsFromWire(stats: auditPb.GetStatsResponse): Stats {
+    return frozen({
+        decisions: Number(stats.decisions),
+        records: Number(stats.records),
+        pendingApprovals: Number(stats.pendingApprovals),
+        byRiskLevel: countsOf(stats.byRiskLevel),
+        byOutcome: countsOf(stats.byOutcome),
+        byResultStatus: countsOf(stats.byResultStatus),
+        topActionTypes: countsOf(stats.topActionTypes),
+        topRules: countsOf(stats.topRules),
+    });
+}
+
+// By `fromEntries`, which makes a name of any text: agents choose the types of actions.
+const countsOf = (counts: readonly auditPb.Count[]): Record<string, number> =>
+    Object.fromEntries(counts.map(({ name, count }) => [name, Number(count)]));

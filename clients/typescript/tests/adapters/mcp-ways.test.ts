@@ -60,6 +60,11 @@ const WAYS: Readonly<Record<string, () => unknown>> = {
     callTool: () => governed.callTool(message.params),
     "callTool with a task": () => governed.callTool(message.params, undefined, { task: { ttl: 1 } }),
     request: () => governed.request(message, CallToolResultSchema),
+    "request by a method of the server's own": () =>
+        governed.request({ ...message, method: "tools/run" }, CallToolResultSchema),
+    "request by a task": () => governed.request({ ...message, method: "tasks/run" }, CallToolResultSchema),
+    "a notification of the server's own": () => governed.notification({ ...message, method: "tools/run" }),
+    "the transport, by a method of the server's own": () => governed.transport?.send({ ...sent, method: "tools/run" }),
     "request with a method that changes": () => governed.request(turning(), CallToolResultSchema),
     "callTool with a toJSON": () =>
         governed.callTool({ name: "read", arguments: { path: "/" }, toJSON: () => message.params } as never),

@@ -71,7 +71,14 @@ def propose(
             "`policy=` out to run under the daemon's",
             reason="POLICY_MISMATCH",
         )
-    return Proposed(kept, replace(decision, action=kept.copy()), ours)
+    try:
+        decision = replace(decision, action=kept.copy())
+    except GovernanceError:
+        # It changed while it was proposed. Nobody shall approve it, and the record says that it did not run.
+        if ours:
+            yield from best_effort(withdraw(terms, decision, "not tried: the action changed while it was proposed"))
+        raise
+    return Proposed(kept, decision, ours)
 
 
 def decide(terms: Terms, action: ActionLike, key: str | None) -> Operation[tuple[Kept, Decision, Outcome]]:

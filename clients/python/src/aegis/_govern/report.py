@@ -73,13 +73,13 @@ def _report(terms: Terms, decision: Decision, result: Result, data: Any) -> Oper
         decision,
         result.status,
         data=data,
-        error=_without_secrets(result),
+        error=without_secrets(result),
         started_at=result.started_at,
         completed_at=result.completed_at,
     )
 
 
-def _without_secrets(result: Result) -> str | None:
+def without_secrets(result: Result) -> str | None:
     """What went wrong, without the secrets that the executor was given."""
     error = None if result.error is None else str(result.error)
     for secret in _secrets(result.action.params):

@@ -23,6 +23,8 @@ from aegis.types import Evaluation
 __all__ = ["AegisMCPToolFilter", "GovernedSession", "govern_mcp_tool_call"]
 
 _CALL = "tools/call"
+# The package whose requests are written as they say.
+_PACKAGE = CallToolResult.__module__.partition(".")[0]
 # What reads, and calls no tool.
 _READS = {
     "completion/complete",
@@ -165,6 +167,14 @@ class GovernedSession:
         kept = request.model_copy(deep=True)
         inner = getattr(kept, "root", kept)
         method = str(inner.method)
+        for part in (kept, inner, getattr(inner, "params", None)):
+            kind = type(part)
+            if part is not None and kind.__module__.partition(".")[0] not in {_PACKAGE, "builtins"}:
+                raise GovernanceError(
+                    f"a {kind.__name__} is not sent: as no class of the package `{_PACKAGE}`, it may be written as "
+                    "another request than it says",
+                    reason="NOT_GOVERNED",
+                )
         if method in _READS:
             return await self._session.send_request(kept, *args, **options)
         if method != _CALL:

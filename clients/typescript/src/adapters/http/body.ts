@@ -10,9 +10,14 @@ const LONGEST_BODY = 16 * 1024;
 /** A JSON body that is nested deeper is proposed as its text. */
 const DEEPEST = 30;
 
+/** Names of the one encoding of characters in which a body can be shown, and of the part of it that all of them share. */
+const SHOWN_CHARSET = /^"?(?:utf-?8|us-ascii|ascii)"?$/i;
+
 /** The parameters that stand for a body. */
-export function shownBody(body: Uint8Array, contentType: string): Record<string, Json> {
+export function shownBody(body: Uint8Array, contentType: string, contentEncoding = ""): Record<string, Json> {
     const size = { body_bytes: body.byteLength };
+    // A server that heeds these reads another text than the bytes show.
+    if (!/^\s*(?:identity)?\s*$/i.test(contentEncoding) || !isShownCharset(contentType)) return size;
     const type = contentType.split(";", 1)[0]?.trim().toLowerCase() ?? "";
     const isJson = type === "application/json" || type.endsWith("+json");
     const isText = type.startsWith("text/") || type === "application/x-www-form-urlencoded";
@@ -27,6 +32,15 @@ export function shownBody(body: Uint8Array, contentType: string): Record<string,
     const json = isJson || /^[\uFEFF\s]*[[{]/.test(text) ? readJson(text) : undefined;
     if (json !== undefined) return { body: isExact(json.value, 0) ? json.value : text };
     return isJson || isText ? { body: text } : size;
+}
+
+/** Whether every `charset` of a type is one that a body is shown in. */
+function isShownCharset(contentType: string): boolean {
+    const [, ...named] = contentType.split(/charset/i);
+    return named.every((rest) => {
+        const value = /^\s*=\s*([^;,]*)/.exec(rest)?.[1]?.trim();
+        return value !== undefined && SHOWN_CHARSET.test(value);
+    });
 }
 
 /** The value of a JSON text. What readers of JSON read in different ways is refused. */

@@ -27,7 +27,8 @@ export function proposal({ method, url, headers, body }: Hop): ActionInput {
     const override = overriddenMethod(headers);
     if (override !== undefined) params["method_override"] = override;
     if (body !== undefined && body.byteLength > 0) {
-        Object.assign(params, shownBody(body, headers.get("content-type") ?? ""));
+        const [type, encoding] = ["content-type", "content-encoding"].map((name) => headers.get(name) ?? "");
+        Object.assign(params, shownBody(body, type ?? "", encoding));
     }
     return { type: method.toLowerCase(), target, params };
 }

@@ -14,6 +14,7 @@ import { errorText } from "../../recordable.js";
 import type { Json } from "../../types.js";
 import { shownBody } from "../http/body.js";
 import { type Destination, plain, requested } from "./address.js";
+import { withoutSpeculationRules } from "./speculation.js";
 
 /** How many redirects are followed. */
 const MOST_REDIRECTS = 20;
@@ -34,12 +35,12 @@ export class Navigations {
 
     private constructor(context: BrowserContext, options: GovernOptions) {
         this.#latest = options;
-        this.#ready = context
-            .route(
-                () => true,
-                async (route, request) => this.#decide(route, request),
-            )
-            .then(() => undefined);
+        const routed = context.route(
+            () => true,
+            async (route, request) => this.#decide(route, request),
+        );
+        const ready = [routed, context.addInitScript({ content: withoutSpeculationRules })];
+        this.#ready = Promise.all(ready).then(() => undefined);
     }
 
     /** The one of this page's context, which governs the page from now on. */
@@ -70,10 +71,13 @@ export class Navigations {
     }
 
     async #decide(route: Route, request: Request): Promise<void> {
-        if (!request.isNavigationRequest()) return route.fallback();
+        const ahead = isAhead(request);
+        if (!ahead && !request.isNavigationRequest()) return route.fallback();
         const frame = frameOf(request);
         const options = await this.#optionsFor(frame);
         if (options === undefined) return route.fallback();
+        // A document that nobody has asked for yet.
+        if (ahead) return route.abort("blockedbyclient");
         try {
             const page = frame?.parentFrame() === null ? frame.page() : undefined;
             if (page !== undefined && this.#asked.get(page) === withoutFragment(request.url())) {
@@ -150,8 +154,16 @@ async function load(route: Route, request: Request): Promise<Loaded> {
         }
         return { status, redirect: new URL(location, request.url()).href };
     }
-    await route.fulfill({ response });
+    // Rules by which the browser would load further documents where nobody can be asked.
+    const { "speculation-rules": rules, ...headers } = response.headers();
+    await route.fulfill(rules === undefined ? { response } : { response, headers });
     return { status, redirect: undefined };
+}
+
+/** Whether a browser loads something before anybody opens it. */
+function isAhead(request: Request): boolean {
+    const headers = request.headers();
+    return /prefetch|prerender/i.test(headers["sec-purpose"] ?? headers["purpose"] ?? "");
 }
 
 /** What loading a document proposes: of a form that is sent its method and its content as well. */

@@ -18,6 +18,7 @@ DEEPEST_BODY = 30
 LARGEST_NUMBER = 2**53 - 1
 """The largest number of a JSON body that every SDK holds exactly."""
 _MARK = "\ufeff"
+_SHOWN_CHARSET = re.compile(r'"?(?:utf-?8|us-ascii|ascii)"?', re.IGNORECASE)
 
 
 def body_of(headers: httpx.Headers, content: bytes | None) -> dict[str, Any]:
@@ -32,7 +33,9 @@ def body_of(headers: httpx.Headers, content: bytes | None) -> dict[str, Any]:
     if not content:
         return {}
     sized = {"body_bytes": len(content)}
-    if len(content) > LONGEST_BODY or headers.get("content-encoding", "identity").strip().lower() != "identity":
+    # A server that heeds these reads another text than the bytes show.
+    is_encoded = headers.get("content-encoding", "").strip().lower() not in {"", "identity"}
+    if len(content) > LONGEST_BODY or is_encoded or not _is_shown_charset(headers.get("content-type", "")):
         return sized
     try:
         text = content.decode()
@@ -47,6 +50,15 @@ def body_of(headers: httpx.Headers, content: bytes | None) -> dict[str, Any]:
             return {"body": read[0]}
         is_text = is_text or _is_json(text)
     return {"body": text} if is_text else sized
+
+
+def _is_shown_charset(kind: str) -> bool:
+    """Whether every `charset` of a type is the one encoding of characters in which a body can be shown."""
+    for rest in re.split("charset", kind, flags=re.IGNORECASE)[1:]:
+        named = re.match(r"\s*=\s*([^;,]*)", rest)
+        if named is None or not _SHOWN_CHARSET.fullmatch(named[1].strip()):
+            return False
+    return True
 
 
 def _is_json(text: str) -> bool:
