@@ -1,7 +1,7 @@
 //! The command line as a shell sees it: the real binary, for commands that need no daemon.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -419,6 +419,19 @@ fn the_help_of_every_command_has_examples() {
 }
 
 #[test]
+fn validate_lists_every_glob_of_a_rule() {
+    let shell = Shell::new();
+    let rule = "{name: r, match: {type: ['read*', 'list*'], target_path: '/data/*', actor: ada}, approval: auto}";
+    shell.write("policy.yaml", &format!("rules: [{rule}]"));
+    let run = shell.aegis(&["validate", "policy.yaml"]).ends_with(0);
+    assert!(run.stdout.ends_with("  - r: list*, read*@* (path /data/*) -> MEDIUM/auto\n"), "{run:#?}");
+    let json = shell.aegis(&["validate", "policy.yaml", "--format", "json"]).ends_with(0).json();
+    let rule = &json["rules"][0];
+    assert_eq!((&rule["type"], &rule["target"]), (&json!(["list*", "read*"]), &json!("*")));
+    assert_eq!((&rule["target_path"], &rule["name"]), (&json!("/data/*"), &json!("r")));
+}
+
+#[test]
 fn lint_names_the_place_the_reason_and_a_fix() {
     let shell = Shell::new();
     shell.write("policy.yaml", "rules:\n  - {name: all, approval: auto}\n  - {name: late, match: {type: x}}\n");
@@ -506,6 +519,21 @@ fn a_suite_that_cannot_be_read_or_has_no_clock_ends_with_1() {
     assert!(run.stderr.contains("rule `night` looks at the clock, and the suite has none"), "{run:#?}");
     shell.write("policy.yaml", "rules: 5");
     assert!(shell.aegis(&["test"]).ends_with(1).stderr.contains("policy.yaml:1:8: rules: must be a list of rules"));
+}
+
+#[test]
+fn watching_runs_the_tests_again_after_a_change() {
+    let shell = Shell::with_policy();
+    shell.write("policy_test.yaml", SUITE);
+    let mut command = shell.command(&["test", "--watch"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it runs");
+    let mut lines = BufReader::new(child.stdout.take().expect("it is piped")).lines().map_while(Result::ok);
+    let mut summary = || lines.by_ref().find(|line| line.contains(" tests, "));
+    assert_eq!(summary().as_deref(), Some("4 tests, 4 passed, 0 failed"));
+    shell.write("policy.yaml", &POLICY.replace("approval: auto", "approval: block"));
+    assert_eq!(summary().as_deref(), Some("4 tests, 2 passed, 2 failed"));
+    child.kill().expect("it still runs");
+    child.wait().expect("it ends");
 }
 
 /// Every case of the conformance data, as a suite: `aegis test` and `aegis simulate` answer alike.

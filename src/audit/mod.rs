@@ -15,9 +15,10 @@
 //! A [`Store`] has one thread that writes in batches. Any number of [`Reader`]s read snapshots.
 //! [`Store::transact`](crate::store::Store::transact) returns only after its writes are on disk.
 //!
-//! # The file, format 1
+//! # The file, format 2
 //!
-//! The file is one redb database. Integers in byte layouts are big-endian. A program refuses a newer format and any
+//! The file is one redb database. Its latest changes may be in a second file: the journal, which
+//! [`store`](crate::store) describes. Integers in byte layouts are big-endian. A program refuses a newer format and any
 //! other kind of file.
 //!
 //! ```text
@@ -29,6 +30,8 @@
 //!                                              "indexed"     u64: the last row that the derived tables cover
 //!                                              "forgotten"   u64: the last row whose key was considered for forgetting
 //!                                              "recoveries"  u64: how often the store was reopened after a fault
+//!                                              "journal"     u64, u64, u8: the generation, the last frame of it that
+//!                                                            the file has, whether the store was closed
 //!                                              "log"         JSON: the log's origin and keys, see `log::identity`
 //!                                              "retired"     u64: the last record that retention has gone through
 //!                                              "clock_gap"   two i64: the wall clock before and after a jump that
@@ -109,10 +112,10 @@
 //!
 //! ## What is never lost, and what can be
 //!
-//! A commit is durable and has two phases: sync the data, then change the header and sync again. So a batch is on disk
-//! as a whole or not at all. Each read is checked against a leaf hash, a checksum, or the row that a table points to. A
-//! damaged page gives an error, never a wrong answer. After a failed call, its whole batch may still be on disk (if
-//! only the last sync failed), or nothing of it. With `relaxed`, a power failure can lose acknowledged writes.
+//! A batch is durable when it is in the journal, as a whole or not at all. Each read is checked against a leaf hash, a
+//! checksum, or the row that a table points to. A damaged page gives an error, never a wrong answer. After a failed
+//! call, its whole batch may still be on disk (if only the sync failed), or nothing of it. With `relaxed`, a power
+//! failure can lose acknowledged writes.
 
 mod check;
 pub mod evidence;

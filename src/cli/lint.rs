@@ -1,5 +1,6 @@
 //! `aegis lint`: says what in a policy is legal but may not be meant.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use serde_json::Value;
@@ -49,7 +50,10 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     let mut out = Out::stdout();
     match args.format {
         Format::Table => out.text(text(&findings))?,
-        Format::Json => out.json(&Object::default().with("findings", findings.iter().map(json).collect::<Vec<_>>()))?,
+        Format::Json => {
+            let findings: Vec<Value> = findings.iter().copied().map(json).collect();
+            out.json(&Object::default().with("findings", findings))?;
+        }
     }
     out.flush()?;
     Ok(if findings.is_empty() { Exit::Done } else { Exit::Denied })
@@ -58,16 +62,17 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
 fn text(findings: &[&Diagnostic]) -> String {
     let mut text = String::new();
     for finding in findings {
-        text += &format!("{}\n", visible(&finding.to_string()));
+        // Writing to a String cannot fail, here and below.
+        let _ = writeln!(text, "{}", visible(&finding.to_string()));
         if let Some(fix) = fix(finding.code) {
-            text += &format!("  {}fix:{:#} {fix}\n", paint::HEADING, paint::HEADING);
+            let _ = writeln!(text, "  {}fix:{:#} {fix}", paint::HEADING, paint::HEADING);
         }
     }
     let count = findings.len();
     text + &format!("{count} finding{}\n", if count == 1 { "" } else { "s" })
 }
 
-fn json(finding: &&Diagnostic) -> Value {
+fn json(finding: &Diagnostic) -> Value {
     let object = Object::default()
         .with("code", finding.code.as_str())
         .with("file", finding.file.as_str())

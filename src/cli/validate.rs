@@ -61,11 +61,13 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
 
 fn text(policy: &Policy) -> String {
     let rules = policy.rules().iter().map(|rule| {
+        let path = rule.target_path_pattern.as_ref().map(|path| format!(" (path {})", visible(path.as_str())));
         format!(
-            "  - {}: {}@{} -> {}/{}\n",
+            "  - {}: {}@{}{} -> {}/{}\n",
             visible(&rule.name),
             visible(rule.type_pattern.as_str()),
             visible(rule.target_pattern.as_str()),
+            path.unwrap_or_default(),
             rule.risk_level.as_upper(),
             rule.approval
         )

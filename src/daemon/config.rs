@@ -38,6 +38,8 @@ pub(crate) struct Config {
     pub allow_plaintext: bool,
     /// Whether the daemon may answer before the record is durable.
     pub relaxed_durability: bool,
+    /// Whether a journal that does not fit the record is discarded.
+    pub discard_journal: bool,
     /// How long a write may take before the daemon refuses calls and health reports a failure.
     pub disk_timeout: Duration,
     /// The witnesses of checkpoints.

@@ -185,6 +185,7 @@ async fn start_governor(
     let options = Options {
         relaxed: config.relaxed_durability,
         patience: config.disk_timeout,
+        discard_journal: config.discard_journal,
         clock: Arc::clone(&clock),
         ..Options::default()
     };
@@ -197,6 +198,7 @@ async fn start_governor(
         (config.is_dev(), "dev"),
         (config.relaxed_durability, "relaxed-durability"),
         (config.confirm_clock.is_some(), "confirm-clock"),
+        (config.discard_journal, "discard-journal"),
     ];
     let flags = flags.into_iter().filter(|(set, _)| *set).map(|(_, flag)| flag.to_owned()).collect();
     let settings = config.governance.clone();

@@ -96,7 +96,9 @@ impl Tried {
         for condition in group {
             match condition {
                 Condition::All(groups) | Condition::Any(groups) => {
-                    groups.iter().for_each(|group| self.group(group, facts, at));
+                    for group in groups {
+                        self.group(group, facts, at);
+                    }
                 }
                 Condition::Not(group) => self.group(group, facts, at),
                 leaf => {

@@ -143,6 +143,9 @@ impl Rule {
 
     /// The truth of all conditions together.
     fn conditions_hold<'p>(&'p self, question: &Question<'_>) -> Truth<'p> {
+        if self.conditions.is_empty() {
+            return Truth::True;
+        }
         Condition::group(&self.conditions, &self.facts(question))
     }
 

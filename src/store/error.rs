@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use redb::StorageError;
 
+use super::journal::fault::JournalFault;
 use crate::domain::ParamsError;
 
 /// The store could not be opened. Each case says what to do about it.
@@ -61,6 +62,18 @@ pub enum OpenError {
     DiskFull {
         /// The file.
         path: PathBuf,
+    },
+    /// The journal does not fit the file. Without the right one, acknowledged writes may be missing.
+    #[error(
+        "{} cannot be used ({fault}), and the record may lack what it acknowledged last: put back the right file, or \
+         restore both from one backup. To go on without it, start once with --discard-journal",
+        path.display()
+    )]
+    Journal {
+        /// The journal.
+        path: PathBuf,
+        /// Why it does not fit.
+        fault: JournalFault,
     },
     /// The operating system refused.
     #[error("cannot open {}: {source}", path.display())]

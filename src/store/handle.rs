@@ -8,14 +8,16 @@ use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
 
 use super::answers::Answers;
-use super::error::{OpenError, StoreError, TxError};
-use super::file::{Medium, Opener, RecordFile};
+use super::begin::prepare;
+use super::error::{OpenError, StoreError, TxError, guarded, storage};
+use super::file::{Medium, Opener, RecordFiles};
 use super::health::StoreHealth;
-use super::host::Host;
+use super::host::{Host, Incident};
 use super::job::Call;
+use super::journal::commit::checkpoint;
 use super::look::Lane;
 use super::mode::Announcements;
-use super::open::{explain_storage, open};
+use super::open::{Opened, explain_storage, open};
 use super::options::Options;
 use super::pulse::Pulse;
 use super::queue::{Queue, Ring};
@@ -62,7 +64,7 @@ impl<H: Host> Drop for Shared<H> {
 impl<H: Host> Store<H> {
     /// Opens the store in this file and starts its writer. Creates a missing file with mode 0600.
     pub fn open(path: &Path, options: Options) -> Result<Self, OpenError> {
-        Self::start(Box::new(RecordFile::new(path.to_owned())), path, options)
+        Self::start(Box::new(RecordFiles::new(path.to_owned())), path, options)
     }
 
     /// Opens the store with this opener, at the start and after each fault. The path is only for messages.
@@ -71,8 +73,21 @@ impl<H: Host> Store<H> {
     }
 
     fn start(mut medium: Box<dyn Medium>, path: &Path, mut options: Options) -> Result<Self, OpenError> {
-        let (database, state) = open::<H>(&mut *medium, options.cache_size, &mut *options.entropy, path)?;
+        let discard = options.discard_journal;
+        let Opened { database, loaded: mut state, mut journal, discarded } =
+            open::<H>(&mut *medium, &mut options, discard, path)?;
         medium.hold_reserve().map_err(|error| explain_storage(error.into(), path.to_owned()))?;
+        // Before anyone reads: what the last run has left in doubt is certain afterwards.
+        let certain = guarded(|| {
+            let transaction = prepare(database.begin_write().map_err(storage)?, true)?;
+            if let Some(fault) = discarded {
+                tracing::warn!(%fault, "the journal of the record was discarded");
+                let (since, why) = (options.clock.now(), format!("the journal was discarded: {fault}"));
+                state.note(&transaction, &mut options, Some(Incident::Recovered { since, why }))?;
+            }
+            checkpoint(&mut journal, transaction, &mut *options.entropy, false)
+        });
+        certain.map_err(|error| explain_storage(error, path.to_owned()))?;
         let announce = Announcements {
             committed: watch::Sender::new(state.host.last_sequence()),
             durable: watch::Sender::new(state.host.last_sequence()),
@@ -91,6 +106,8 @@ impl<H: Host> Store<H> {
             state,
             options,
             medium,
+            journal: Some(journal),
+            checkpointed: Instant::now(),
             path: path.to_owned(),
             announce: announce.clone(),
             answers: Answers::start(),

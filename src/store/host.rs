@@ -51,8 +51,8 @@ pub trait Host: Sized + Send + 'static {
 
 /// Tables that the writer derives from other tables later, in a separate transaction between two batches.
 ///
-/// That transaction is not made durable by itself. So a derivation must write how far it has come together with its
-/// tables. After a power failure it then derives again what was lost.
+/// That transaction is not made durable by itself: it is, together with the next batch. So a derivation must write how
+/// far it has come together with its tables. After a power failure it then derives again what was lost.
 pub struct Derivation<H: Host> {
     /// The name of the derivation, as in the [`Origin`](super::table::Origin) of its tables.
     pub(crate) name: &'static str,

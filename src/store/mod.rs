@@ -1,6 +1,8 @@
-//! The storage engine of the record: one file, one writer, many readers. It does not know what its tables mean.
+//! The storage engine of the record: a database and its journal, one writer, many readers. It does not know what its
+//! tables mean.
 //!
-//! - `file`, `slot`, `open`, `begin`: the redb file, the open database, its transactions.
+//! - `file`, `placed`, `slot`, `open`, `loaded`, `begin`: the files, the open database, its transactions. `journal`:
+//!   the file in which a batch becomes durable, and how it agrees with the database.
 //! - `handle`, `queue`, `job`, `writer`, `answers`: from a call to a batch, to the disk, and back. `mode`, `recovery`,
 //!   `pulse`, `health`: what happens when the disk fails, is full, or does not answer.
 //! - `reader`, `look`: snapshots, and the threads that read them. `standalone`: a store for programs without callers,
@@ -15,27 +17,27 @@
 //! these entries in the table `meta`:
 //!
 //! ```text
-//! "format"      u64: 1                          a program refuses a format that is newer than its own
+//! "format"      u64: 2                          a program refuses a format that is newer than its own
+//! "journal"     generation, frame, closed       which changes of the journal the database has
 //! "store_id"    16 random bytes                 the name of this file
 //! "created"     i64, microseconds since 1970    for people; nothing reads it
 //! "recoveries"  u64                             how often the store was reopened after a fault
 //! ```
 //!
-//! A registered table that is missing in the file reads as empty. So a new table does not change the format.
+//! A registered table that is missing in the file reads as empty. So a new table does not change the format. Format 1
+//! has no journal. The store opens it, and makes it format 2 with the first checkpoint, which is at once. A program
+//! that knows only format 1 then refuses it: without the journal it would lose what was acknowledged.
 //!
 //! # What the format should become
 //!
-//! These changes need a new format. They should be made together, when the journal is added:
+//! These changes need a new format:
 //!
-//! - A batch writes about ten pages and syncs twice. With a journal of changes (table, key, value or nothing) before
-//!   the database, one sync of one append is enough. Every change already goes through [`Lazy`](table::Lazy), which
-//!   could write the journal. Derived tables need no entry in it.
 //! - Facts and row state should have one binary encoding with a version: the JSON of a state is two thirds of a row.
 //!   Its checksum is a JSON member only because older programs ignore unknown members.
 //! - Numbers of `meta` that belong to one derivation (`indexed`, `forgotten`) should be one entry for each derivation,
 //!   so that the engine can read the progress of each.
-//! - `approvals`, `pending` and `confirmations` are sources today: jobs write them with the row. With a journal they
-//!   can be derived from rows.
+//! - `approvals`, `pending` and `confirmations` are sources today: jobs write them with the row. They can be derived
+//!   from rows.
 //! - `created` should go: nothing in the file proves this time, and the first record of the log has its own.
 
 mod answers;
@@ -46,11 +48,14 @@ mod handle;
 mod health;
 pub(crate) mod host;
 mod job;
+mod journal;
+mod loaded;
 mod look;
 pub(crate) mod meta;
 mod mode;
 mod open;
 mod options;
+mod placed;
 mod pulse;
 mod queue;
 pub(crate) mod reader;

@@ -1,54 +1,102 @@
 //! Opens or creates the database, and says precisely why a file cannot be opened.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use redb::{Builder, Database, DatabaseError, ReadableDatabase, StorageError, TableError};
 
+use super::begin::prepare;
 use super::error::{OpenError, is_disk_full, storage};
-use super::file::Medium;
+use super::file::{Medium, journal_path};
 use super::host::Host;
-use super::meta::{self, META};
-use super::options::Entropy;
+use super::journal::fault::JournalFault;
+use super::journal::file::Journal;
+use super::journal::replay::replay;
+use super::loaded::Loaded;
+use super::meta::{self, META, Position};
+use super::options::{Entropy, Options};
 use super::table::Session;
 use crate::domain::Timestamp;
 
-/// What the writer keeps in memory while the file is open.
-pub(super) struct Loaded<H> {
-    /// The state of the floor above.
-    pub(super) host: H,
-    /// How often the store was reopened after a fault, over its whole life.
-    pub(super) recoveries: u64,
+/// A store that was opened, with the changes of its journal.
+pub(super) struct Opened<H> {
+    pub(super) database: Database,
+    pub(super) loaded: Loaded<H>,
+    pub(super) journal: Journal,
+    /// Why the journal was discarded, if it was.
+    pub(super) discarded: Option<JournalFault>,
 }
 
-impl<H: Host> Loaded<H> {
-    /// Loads the state from the file.
-    pub(super) fn load(database: &Database) -> Result<Self, StorageError> {
-        let read = database.begin_read().map_err(storage)?;
-        Ok(Self { host: H::load(&read)?, recoveries: meta::number(&read, meta::RECOVERIES)? })
-    }
-}
-
-/// Opens the database and creates the tables of a new one. The path is only for messages.
+/// Opens the database, creates the tables of a new one, and replays the journal, without a sync: a checkpoint must
+/// follow. The path is only for messages.
 pub(super) fn open<H: Host>(
     medium: &mut dyn Medium,
-    cache_size: usize,
-    entropy: &mut dyn Entropy,
+    options: &mut Options,
+    discard: bool,
     path: &Path,
-) -> Result<(Database, Loaded<H>), OpenError> {
+) -> Result<Opened<H>, OpenError> {
     let path = || path.to_owned();
     let mut builder = Builder::new();
-    builder.set_cache_size(cache_size);
+    builder.set_cache_size(options.cache_size);
     // redb may fail an assertion on a damaged file. That must not end the daemon.
     let result = catch_unwind(AssertUnwindSafe(|| {
         let database = medium.open(&builder).map_err(|error| explain_database(error, path()))?;
-        check_format::<H>(&database, entropy, &path())?;
+        check_format::<H>(&database, &mut *options.entropy, &path())?;
+        let (journal, discarded) = open_journal::<H>(medium, &database, options.journal_bytes, discard, &path())?;
         let loaded = Loaded::load(&database).map_err(|error| explain_storage(error, path()))?;
-        Ok((database, loaded))
+        Ok(Opened { database, loaded, journal, discarded })
     }));
     result.unwrap_or_else(|_| Err(OpenError::Corrupt { path: path(), why: "reading it failed".into() }))
+}
+
+/// Opens the journal of this database and replays what the database lacks.
+fn open_journal<H: Host>(
+    medium: &mut dyn Medium,
+    database: &Database,
+    bound: u64,
+    discard: bool,
+    path: &Path,
+) -> Result<(Journal, Option<JournalFault>), OpenError> {
+    let storage_error = |error| explain_storage(error, path.to_owned());
+    let io_error = |error: io::Error| explain_storage(error.into(), journal_path(path));
+    let (store, position) = {
+        let read = database.begin_read().map_err(storage).map_err(storage_error)?;
+        (meta::store_id(&read).map_err(storage_error)?, Position::read(&read).map_err(storage_error)?)
+    };
+    // Nothing is expected of the journal of a closed store.
+    let as_closed = Position { closed: true, ..position };
+    let (mut journal, contents) = match medium.open_journal().map_err(io_error)? {
+        Some(file) => Journal::open(file, store, position, bound).map_err(io_error)?,
+        None if position.generation == 0 || position.closed => {
+            Journal::open(medium.create_journal().map_err(io_error)?, store, position, bound).map_err(io_error)?
+        }
+        None if discard => {
+            let file = medium.create_journal().map_err(io_error)?;
+            let (journal, _) = Journal::open(file, store, as_closed, bound).map_err(io_error)?;
+            return Ok((journal, Some(JournalFault::Missing)));
+        }
+        None => return Err(OpenError::Journal { path: journal_path(path), fault: JournalFault::Missing }),
+    };
+    if let Some(fault) = contents.fault.clone() {
+        if !discard {
+            return Err(OpenError::Journal { path: journal_path(path), fault });
+        }
+        drop(journal);
+        let file = medium.replace_journal().map_err(io_error)?;
+        journal = Journal::open(file, store, as_closed, bound).map_err(io_error)?.0;
+    }
+    let replayed = (|| {
+        let transaction = prepare(database.begin_write().map_err(storage)?, false)?;
+        match replay(&contents, H::TABLES, &transaction)? {
+            Some(frame) => Position { frame, ..position }.write(&transaction).map_err(storage)?,
+            None => return transaction.abort(),
+        }
+        transaction.commit().map_err(storage)
+    })();
+    replayed.map_err(storage_error)?;
+    Ok((journal, contents.fault))
 }
 
 /// The most pages that a database uses before anything was written to it.
@@ -81,7 +129,7 @@ fn check_format<H: Host>(database: &Database, entropy: &mut dyn Entropy, path: &
         format.and_then(|value| meta::decode_number(value.value())).and_then(|format| u32::try_from(format).ok());
     match format {
         None => Err(not_a_store("it names no format")),
-        Some(meta::FORMAT) => Ok(()),
+        Some(meta::FORMAT | meta::FORMAT_WITHOUT_JOURNAL) => Ok(()),
         Some(found) if found > meta::FORMAT => {
             Err(OpenError::NewerFormat { path: path.to_owned(), found, known: meta::FORMAT })
         }
@@ -108,9 +156,9 @@ fn create<H: Host>(database: &Database, entropy: &mut dyn Entropy) -> Result<(),
         for table in H::TABLES {
             table.create(&transaction)?;
         }
-        let changes = Cell::new(0);
+        let changes = RefCell::default();
         let mut meta_table = Session::new(&transaction, &changes).table(META);
-        meta_table.insert(meta::FORMAT_KEY, u64::from(meta::FORMAT).to_be_bytes().as_slice())?;
+        meta_table.insert(meta::FORMAT_KEY, u64::from(meta::FORMAT_WITHOUT_JOURNAL).to_be_bytes().as_slice())?;
         meta_table.insert(meta::STORE_ID, id.as_slice())?;
         // This is the only time that is not passed in. It is for people who inspect the file; no code reads it.
         let created = Timestamp::now().as_microsecond();

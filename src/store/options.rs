@@ -14,6 +14,11 @@ pub struct Options {
     pub relaxed: bool,
     /// How often a relaxed store syncs its writes. Default 200 ms.
     pub sync_every: Duration,
+    /// How many bytes the journal has before the database is committed durably and the journal begins again. Default
+    /// 4 MiB.
+    pub journal_bytes: u64,
+    /// Open the store even if its journal does not fit, and give up the writes that only the journal has. Default: off.
+    pub discard_journal: bool,
     /// The size of the page cache in bytes. Default 16 MiB.
     pub cache_size: usize,
     /// The bound of each queue: jobs, looks and scans. One more is
@@ -38,6 +43,8 @@ impl Default for Options {
         Self {
             relaxed: false,
             sync_every: Duration::from_millis(200),
+            journal_bytes: 4 << 20,
+            discard_journal: false,
             cache_size: 16 << 20,
             queue: 16_384,
             batch: 512,
@@ -54,6 +61,8 @@ impl fmt::Debug for Options {
         f.debug_struct("Options")
             .field("relaxed", &self.relaxed)
             .field("sync_every", &self.sync_every)
+            .field("journal_bytes", &self.journal_bytes)
+            .field("discard_journal", &self.discard_journal)
             .field("cache_size", &self.cache_size)
             .field("queue", &self.queue)
             .field("batch", &self.batch)

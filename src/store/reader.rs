@@ -5,8 +5,8 @@
 
 use redb::{Key, ReadOnlyTable, ReadTransaction, Value};
 
-use super::error::{StoreError, damaged, guarded};
-use super::meta::{self, META};
+use super::error::{StoreError, guarded};
+use super::meta;
 use super::table::TableDef;
 
 /// A snapshot of the store.
@@ -42,11 +42,7 @@ impl Reader {
 
     /// The random name that the store got at its creation.
     pub fn store_id(&self) -> Result<[u8; 16], StoreError> {
-        guarded(|| {
-            let meta_table = self.table(META)?;
-            let id = meta_table.get(meta::STORE_ID)?.and_then(|value| value.value().try_into().ok());
-            id.ok_or_else(|| damaged("the store has no name"))
-        })
+        guarded(|| Ok(meta::store_id(&self.read)?))
     }
 
     /// The snapshot itself, for operations on every table alike.

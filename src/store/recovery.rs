@@ -1,20 +1,19 @@
 //! How the writer handles a fault: it closes the database, tries to reopen it, and records the fault.
 
-use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-use redb::{StorageError, WriteTransaction};
+use redb::StorageError;
 
 use super::begin::{begin, prepare};
-use super::error::{OpenError, StoreError, TxError, guarded, is_disk_full, storage};
+use super::error::{OpenError, StoreError, guarded, is_disk_full, storage};
 use super::health::StoreHealth;
 use super::host::{Host, Incident};
 use super::job::{Job, answer_all};
-use super::meta;
+use super::journal::commit::{Sync, checkpoint, commit};
+use super::loaded::Loaded;
 use super::mode::{FIRST_PAUSE, Fault, Mode};
-use super::open::{Loaded, explain_storage, open};
+use super::open::{Opened, explain_storage, open};
 use super::slot::close;
-use super::table::Session;
 use super::writer::Writer;
 
 /// The longest pause.
@@ -28,11 +27,17 @@ impl<H: Host> Writer<H> {
             why => why,
         };
         tracing::error!(error = %why, jobs = jobs.len(), "the record cannot be written");
-        self.slot.close(why.clone());
+        self.close(why.clone());
         self.announce.health.send_replace(StoreHealth::Failing { why: why.to_string().into() });
         answer_all(jobs, &why);
         let since = self.options.clock.now();
         Mode::Failing(Fault { why, since, last_try: Instant::now(), pause: FIRST_PAUSE, told: false })
+    }
+
+    /// Closes the database and the journal. From now on readers get this reason as their error.
+    fn close(&mut self, why: StoreError) {
+        self.slot.close(why);
+        self.journal = None;
     }
 
     /// Tries to recover, unless the last attempt was less than `at_least` ago.
@@ -65,7 +70,7 @@ impl<H: Host> Writer<H> {
                 let disk_full = matches!(error, OpenError::DiskFull { .. });
                 fault.why = StoreError::Unavailable { why: error.to_string().into(), disk_full };
                 tracing::warn!(error = %fault.why, "the record is still failing");
-                self.slot.close(fault.why.clone());
+                self.close(fault.why.clone());
                 self.announce.health.send_replace(StoreHealth::Failing { why: fault.why.to_string().into() });
                 Mode::Failing(fault)
             }
@@ -78,8 +83,8 @@ impl<H: Host> Writer<H> {
         if fault.is_for_lack_of_space() {
             self.medium.release_reserve().map_err(|error| explain_storage(error.into(), self.path.clone()))?;
         }
-        let (database, mut state) =
-            open::<H>(&mut *self.medium, self.options.cache_size, &mut *self.options.entropy, &self.path)?;
+        let Opened { database, loaded: mut state, mut journal, .. } =
+            open::<H>(&mut *self.medium, &mut self.options, false, &self.path)?;
         let roomy = match self.hold_reserve() {
             Ok(roomy) => roomy,
             Err(error) => {
@@ -94,8 +99,17 @@ impl<H: Host> Writer<H> {
             (!fault.told).then_some(Incident::DiskFull { since: fault.since })
         };
         let written = guarded(|| {
-            let transaction = prepare(database.begin_write().map_err(storage)?, false)?;
-            self.note(transaction, &mut state, incident)
+            let in_database = roomy || journal.needs_checkpoint();
+            let transaction = prepare(database.begin_write().map_err(storage)?, in_database)?;
+            let changes = state.note(&transaction, &mut self.options, incident)?;
+            if in_database {
+                checkpoint(&mut journal, transaction, &mut *self.options.entropy, false)?;
+            } else {
+                // The space for a checkpoint is missing, and the journal has some of its own.
+                journal.settle()?;
+                commit(&mut journal, transaction, &changes, Sync::Now)?;
+            }
+            Ok(self.medium.check()?)
         });
         if let Err(error) = written {
             close(database);
@@ -103,6 +117,7 @@ impl<H: Host> Writer<H> {
         }
         fault.told |= !roomy;
         self.slot.put(database);
+        self.journal = Some(journal);
         self.state = state;
         Ok(roomy)
     }
@@ -114,34 +129,15 @@ impl<H: Host> Writer<H> {
         }
         let incident = Incident::Recovered { since: fault.since, why: fault.why.to_string() };
         let written = guarded(|| {
-            let (transaction, mut state) = (begin(&self.slot, false)?, self.slot.with(Loaded::load)?);
-            self.note(transaction, &mut state, Some(incident))?;
+            let (transaction, mut state) = (begin(&self.slot, true)?, self.slot.with(Loaded::load)?);
+            state.note(&transaction, &mut self.options, Some(incident))?;
+            let journal = self.journal.as_mut().ok_or(StorageError::DatabaseClosed)?;
+            checkpoint(journal, transaction, &mut *self.options.entropy, false)?;
+            self.medium.check()?;
             Ok(state)
         });
         self.state = written.map_err(|error: StorageError| explain_storage(error, self.path.clone()))?;
         Ok(true)
-    }
-
-    /// Writes an event of the store itself, and how often the store was reopened.
-    fn note(
-        &mut self,
-        transaction: WriteTransaction,
-        state: &mut Loaded<H>,
-        incident: Option<Incident>,
-    ) -> Result<(), StorageError> {
-        let changes = Cell::new(0);
-        let mut tables = H::tables(Session::new(&transaction, &changes));
-        if let Some(incident) = incident {
-            let (entropy, now) = (&mut *self.options.entropy, self.options.clock.now());
-            state.host.note(&mut tables, entropy, now, incident).map_err(|error| match error {
-                TxError::Storage(error) => error,
-                other => StorageError::Corrupted(other.to_string()),
-            })?;
-        }
-        H::meta(&mut tables).insert(meta::RECOVERIES, state.recoveries.to_be_bytes().as_slice())?;
-        drop(tables);
-        transaction.commit().map_err(storage)?;
-        Ok(self.medium.check()?)
     }
 
     /// Creates a missing reserve. Returns false if there is no space for it.

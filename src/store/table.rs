@@ -2,7 +2,7 @@
 //! dump and count every registered table.
 
 use std::borrow::Borrow;
-use std::cell::Cell;
+use std::cell::RefCell;
 
 use redb::{
     Key, ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata as _, StorageError, Table,
@@ -10,6 +10,7 @@ use redb::{
 };
 
 use super::error::storage;
+use super::journal::changes::Changes;
 
 /// The table type for bytes.
 pub(crate) type Bytes = &'static [u8];
@@ -68,10 +69,34 @@ impl<K: Key + 'static, V: Value + 'static> TableDef<K, V> {
         }
     }
 
+    /// The table in a write transaction, for the engine itself. The journal does not get these changes.
+    pub(super) fn open_to_write<'t>(&self, transaction: &'t WriteTransaction) -> Result<Table<'t, K, V>, TableError> {
+        transaction.open_table(self.definition)
+    }
+
     /// The definition for redb: for tests that damage the table.
     #[cfg(test)]
     pub(crate) fn definition(&self) -> TableDefinition<'static, K, V> {
         self.definition
+    }
+}
+
+/// A table of a write transaction, with keys and values as stored bytes.
+pub trait Writing {
+    /// Inserts or replaces the value of the key.
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), StorageError>;
+
+    /// Removes the key, if it exists.
+    fn remove(&mut self, key: &[u8]) -> Result<(), StorageError>;
+}
+
+impl<K: Key + 'static, V: Value + 'static> Writing for Table<'_, K, V> {
+    fn put(&mut self, key: &[u8], value: &[u8]) -> Result<(), StorageError> {
+        self.insert(K::from_bytes(key), V::from_bytes(value)).map(drop)
+    }
+
+    fn remove(&mut self, key: &[u8]) -> Result<(), StorageError> {
+        Table::remove(self, K::from_bytes(key)).map(drop)
     }
 }
 
@@ -85,6 +110,9 @@ pub trait Registered: Sync {
 
     /// Makes sure that the table exists.
     fn create(&self, transaction: &WriteTransaction) -> Result<(), StorageError>;
+
+    /// The table in a write transaction, for a replay.
+    fn writing<'t>(&self, transaction: &'t WriteTransaction) -> Result<Box<dyn Writing + 't>, StorageError>;
 
     /// How many entries it has.
     fn count(&self, read: &ReadTransaction) -> Result<u64, StorageError>;
@@ -106,6 +134,10 @@ impl<K: Key + Sync + 'static, V: Value + Sync + 'static> Registered for TableDef
         transaction.open_table(self.definition).map(drop).map_err(storage)
     }
 
+    fn writing<'t>(&self, transaction: &'t WriteTransaction) -> Result<Box<dyn Writing + 't>, StorageError> {
+        Ok(Box::new(self.open_to_write(transaction).map_err(storage)?))
+    }
+
     fn count(&self, read: &ReadTransaction) -> Result<u64, StorageError> {
         self.open_if_there(read).map_err(storage)?.map_or(Ok(0), |table| table.len())
     }
@@ -120,32 +152,38 @@ impl<K: Key + Sync + 'static, V: Value + Sync + 'static> Registered for TableDef
     }
 }
 
-/// A write transaction that counts its changes. Every change goes through one of its [`Lazy`] tables.
+/// A write transaction that collects its changes for the journal. Every change goes through one of its [`Lazy`] tables.
 #[derive(Clone, Copy)]
 pub struct Session<'t> {
     transaction: &'t WriteTransaction,
-    changes: &'t Cell<u64>,
+    changes: &'t RefCell<Changes>,
 }
 
 impl<'t> Session<'t> {
-    pub(super) fn new(transaction: &'t WriteTransaction, changes: &'t Cell<u64>) -> Self {
+    pub(super) fn new(transaction: &'t WriteTransaction, changes: &'t RefCell<Changes>) -> Self {
         Self { transaction, changes }
     }
 
     /// A table of the transaction.
     pub(crate) fn table<K: Key + 'static, V: Value + 'static>(self, table: TableDef<K, V>) -> Lazy<'t, K, V> {
-        Lazy { session: self, definition: table.definition, table: None }
+        Lazy { session: self, name: table.name, definition: table.definition, table: None }
     }
 
     /// How many changes the transaction has made.
     pub(super) fn changes(self) -> u64 {
-        self.changes.get()
+        self.changes.borrow().count()
+    }
+
+    /// How many bytes the changes are in the journal.
+    pub(super) fn changed_bytes(self) -> usize {
+        self.changes.borrow().as_bytes().len()
     }
 }
 
 /// A table of a write transaction that is opened on first use, so that a batch pays only for the tables that it uses.
 pub struct Lazy<'t, K: Key + 'static, V: Value + 'static> {
     session: Session<'t>,
+    name: &'static str,
     definition: TableDefinition<'static, K, V>,
     table: Option<Table<'t, K, V>>,
 }
@@ -162,18 +200,17 @@ impl<'t, K: Key + 'static, V: Value + 'static> Lazy<'t, K, V> {
         key: impl Borrow<K::SelfType<'k>>,
         value: impl Borrow<V::SelfType<'v>>,
     ) -> Result<(), StorageError> {
-        self.change()?.insert(key, value).map(drop)
+        // First, because a change that fails half-way may have modified the table.
+        let (key_bytes, value_bytes) = (K::as_bytes(key.borrow()), V::as_bytes(value.borrow()));
+        self.session.changes.borrow_mut().put(self.name, key_bytes.as_ref(), value_bytes.as_ref());
+        drop((key_bytes, value_bytes));
+        self.table()?.insert(key, value).map(drop)
     }
 
     /// Removes the key, if it exists.
     pub(crate) fn remove<'k>(&mut self, key: impl Borrow<K::SelfType<'k>>) -> Result<(), StorageError> {
-        self.change()?.remove(key).map(drop)
-    }
-
-    /// Counts the change before making it, because a change that fails half-way may have modified the table.
-    fn change(&mut self) -> Result<&mut Table<'t, K, V>, StorageError> {
-        self.session.changes.set(self.session.changes.get() + 1);
-        self.table()
+        self.session.changes.borrow_mut().remove(self.name, K::as_bytes(key.borrow()).as_ref());
+        self.table()?.remove(key).map(drop)
     }
 
     fn table(&mut self) -> Result<&mut Table<'t, K, V>, StorageError> {

@@ -3,28 +3,30 @@
 //! ```text
 //!  callers ──push, ring──▶ bounded queue ──▶ writer: run job after job, until the queue is empty or the batch is full
 //!                                            │
-//!                                            ├─ commit (durable)
+//!                                            ├─ write and sync the changes in the journal
+//!                                            ├─ commit them to the database, without a sync
 //!                                            ├─ what jobs left to do after the commit, in order
 //!                                            ├─ publish the last sequence number
 //!                                            ├─ answer every caller
-//!                                            └─ now and then: derive what lags behind (not durable by itself)
+//!                                            ├─ now and then: derive what lags behind
+//!                                            └─ now and then: a checkpoint, see `journal`
 //! ```
 //!
 //! The writer adds no delay. While one batch is on its way to the disk, the next one fills up.
 //!
-//! **What an answer means.** A caller gets its answer only after the commit returned. If the commit fails, every job of
-//! the batch fails. It is then unknown whether the records reached the disk. With two-phase commit, either all of them
-//! did (only the header was uncertain) or none of them ever appears.
+//! **What an answer means.** A caller gets its answer only after the batch is in the [`journal`](super::journal). If
+//! that fails, every job of the batch fails. It is then unknown whether the records reached the disk: either all of
+//! them did, or none of them ever appears.
 //!
-//! **A fault** (no space, a failed sync) makes a redb handle refuse every further write. So the writer drops the handle
-//! and opens the file again until a durable write succeeds. It tries with growing pauses, and whenever a job arrives.
-//! That write also records the fault and settles what was uncertain: the header is written and synced again before
-//! anyone reads from the reopened file.
+//! **A fault** (no space, a failed sync) makes a redb handle refuse every further write, and leaves in doubt what is on
+//! the disk. So the writer drops the handle and opens both files again until a durable write succeeds. It tries with
+//! growing pauses, and whenever a job arrives. That write also records the fault, and makes certain what was in doubt,
+//! before anyone reads from the reopened file.
 //!
 //! **A full disk** is a fault that the writer can record at once, in the space of the reserve ([`Medium`]). After that,
 //! the record can be read. Nothing else is written until there is space for the reserve again.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -34,12 +36,14 @@ use redb::StorageError;
 
 use super::answers::Answers;
 use super::begin::begin;
-use super::error::{StoreError, guarded, panic_text, storage};
+use super::error::{StoreError, guarded, panic_text};
 use super::file::Medium;
 use super::host::Host;
 use super::job::{Job, Ran, answer_all};
+use super::journal::commit::{Sync, checkpoint, commit};
+use super::journal::file::Journal;
+use super::loaded::Loaded;
 use super::mode::{Announcements, FIRST_PAUSE, Mode};
-use super::open::Loaded;
 use super::options::Options;
 use super::pulse::Pulse;
 use super::queue::{Next, Queue};
@@ -47,8 +51,12 @@ use super::slot::Slot;
 use super::table::Session;
 use super::tx::{AfterCommit, Tx};
 
-/// How often an idle writer checks that its file is still at its path.
+/// How often an idle writer checks that its files are still at their paths.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How old a checkpoint is before an idle writer makes another.
+const CHECKPOINT_EVERY: Duration = Duration::from_mins(1);
+/// A batch ends when it has this many bytes of changes, so that no frame of the journal is endless.
+const BATCH_BYTES: usize = 1 << 20;
 
 /// The writer.
 pub(super) struct Writer<H: Host> {
@@ -57,6 +65,10 @@ pub(super) struct Writer<H: Host> {
     pub(super) state: Loaded<H>,
     pub(super) options: Options,
     pub(super) medium: Box<dyn Medium>,
+    /// `None` while no database is open.
+    pub(super) journal: Option<Journal>,
+    /// When the last checkpoint was.
+    pub(super) checkpointed: Instant,
     pub(super) path: PathBuf,
     pub(super) announce: Announcements,
     pub(super) answers: Answers<H>,
@@ -114,8 +126,12 @@ impl<H: Host> Writer<H> {
             };
             self.pulse.end(&self.announce.health, || mode.health());
         }
-        if let Mode::Running { unsynced: Some(_) } = mode {
-            self.sync();
+        if let Mode::Running { .. } = mode {
+            // The journal has everything, so nothing is lost if this fails.
+            match guarded(|| self.checkpoint(true)) {
+                Ok(()) => self.announce_durable(),
+                Err(error) => tracing::error!(%error, "the record was not closed in good order"),
+            }
         }
         self.slot.close(StoreError::Closed);
         self.pulse.stop();
@@ -172,14 +188,14 @@ impl<H: Host> Writer<H> {
 
     fn write(&mut self, first: Box<dyn Job<H>>, jobs: &mut Vec<Box<dyn Job<H>>>) -> Result<Vec<AfterCommit>, Failure> {
         let mut next = Some(first);
-        let transaction = match begin(&self.slot, self.options.relaxed) {
+        let transaction = match begin(&self.slot, false) {
             Ok(transaction) => transaction,
             Err(error) => {
                 jobs.extend(next);
                 return Err(error.into());
             }
         };
-        let changes = Cell::new(0);
+        let changes = RefCell::default();
         let session = Session::new(&transaction, &changes);
         let mut tx = Tx::new(session, &mut self.state.host, &mut *self.options.entropy);
         while let Some(mut job) = next.take() {
@@ -190,14 +206,20 @@ impl<H: Host> Writer<H> {
                 Ran::Abort(why) => return Err(Failure::RolledBack(StoreError::Aborted { why: why.into() })),
                 Ran::Fault(error) => return Err(error.into()),
             }
-            if jobs.len() < self.options.batch {
+            if jobs.len() < self.options.batch && session.changed_bytes() < BATCH_BYTES {
                 next = self.queue.try_next();
             }
         }
         let after = tx.finish()?;
-        let written = changes.get() > 0;
-        if written {
-            transaction.commit().map_err(storage)?;
+        let changes = changes.into_inner();
+        if changes.count() > 0 {
+            let journal = self.journal.as_mut().ok_or(StorageError::DatabaseClosed)?;
+            if !Journal::takes(&changes) {
+                let why = "its changes are too many for one frame of the journal".into();
+                return Err(Failure::RolledBack(StoreError::Aborted { why }));
+            }
+            let sync = if self.options.relaxed { Sync::Later } else { Sync::Now };
+            commit(journal, transaction, &changes, sync)?;
             // A durable batch is lost to readers if the file is no longer at its path.
             self.medium.check().map_err(StorageError::from)?;
         } else {
@@ -206,12 +228,19 @@ impl<H: Host> Writer<H> {
         Ok(after)
     }
 
-    /// Periodic work: the sync of a relaxed store, and derived tables.
+    /// Periodic work: the sync of a relaxed store, derived tables, and checkpoints.
     fn after_batch(&mut self, unsynced: Option<Instant>) -> Mode {
         let mut unsynced = self.options.relaxed.then(|| unsynced.unwrap_or_else(Instant::now));
         if unsynced.is_some_and(|since| since.elapsed() >= self.options.sync_every) {
             if let failing @ Mode::Failing(_) = self.sync() {
                 return failing;
+            }
+            unsynced = None;
+        }
+        if self.journal.as_ref().is_some_and(Journal::is_full) {
+            match guarded(|| self.checkpoint(false)) {
+                Ok(()) => self.announce_durable(),
+                Err(error) => return self.fail(error.into(), Vec::new()),
             }
             unsynced = None;
         }
@@ -221,8 +250,8 @@ impl<H: Host> Writer<H> {
             return Mode::Running { unsynced };
         }
         let derived = guarded(|| {
-            let transaction = begin(&self.slot, true)?;
-            let changes = Cell::new(0);
+            let transaction = begin(&self.slot, false)?;
+            let changes = RefCell::default();
             let mut tables = H::tables(Session::new(&transaction, &changes));
             for derivation in H::DERIVATIONS {
                 (derivation.run)(host, &mut tables).inspect_err(
@@ -230,7 +259,8 @@ impl<H: Host> Writer<H> {
                 )?;
             }
             drop(tables);
-            transaction.commit().map_err(storage)
+            let journal = self.journal.as_mut().ok_or(StorageError::DatabaseClosed)?;
+            commit(journal, transaction, &changes.into_inner(), Sync::WithTheNext)
         });
         match derived {
             Ok(()) => Mode::Running { unsynced },
@@ -240,7 +270,8 @@ impl<H: Host> Writer<H> {
 
     /// Syncs what a relaxed store has acknowledged.
     fn sync(&mut self) -> Mode {
-        let synced = guarded(|| begin(&self.slot, false)?.commit().map_err(storage));
+        let journal = self.journal.as_mut();
+        let synced = journal.ok_or(StorageError::DatabaseClosed).and_then(|journal| Ok(journal.sync()?));
         match synced {
             Ok(()) => {
                 self.announce_durable();
@@ -261,11 +292,26 @@ impl<H: Host> Writer<H> {
         }
     }
 
-    /// Checks that the file is still at its path, as every batch does.
+    /// Checks that the files are still at their paths, as every batch does. Makes a checkpoint while nobody waits.
     fn look(&mut self) -> Mode {
-        match self.medium.check() {
+        let used = self.journal.as_ref().map_or(0, Journal::used);
+        let is_due = used >= self.options.journal_bytes / 8 || self.checkpointed.elapsed() >= CHECKPOINT_EVERY;
+        let looked = guarded(|| {
+            self.medium.check()?;
+            if used > 0 && is_due { self.checkpoint(false) } else { Ok(()) }
+        });
+        match looked {
             Ok(()) => Mode::Running { unsynced: None },
-            Err(error) => self.fail(StorageError::from(error).into(), Vec::new()),
+            Err(error) => self.fail(error.into(), Vec::new()),
         }
+    }
+
+    /// Commits the database durably and lets the journal begin again.
+    fn checkpoint(&mut self, closed: bool) -> Result<(), StorageError> {
+        let transaction = begin(&self.slot, true)?;
+        let journal = self.journal.as_mut().ok_or(StorageError::DatabaseClosed)?;
+        checkpoint(journal, transaction, &mut *self.options.entropy, closed)?;
+        self.checkpointed = Instant::now();
+        Ok(self.medium.check()?)
     }
 }

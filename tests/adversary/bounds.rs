@@ -450,6 +450,7 @@ async fn the_same_over_http() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "what streams hold is bounded for each stream, not for all of them: see SECURITY.md, What is not protected, 13"]
 async fn event_streams_that_nobody_reads() {
     let served = Served::start(&[]).await;
     let daemon = &served.daemon;
@@ -464,8 +465,9 @@ async fn event_streams_that_nobody_reads() {
     }
     let mut agent = daemon.agent().await;
     let mut open = 0;
-    for params in heavy().into_iter().cycle().take(16) {
-        open += usize::from(agent.propose(asking(params)).await.is_ok());
+    for _ in 0..16 {
+        let text = params(serde_json::json!({"text": "x".repeat(900_000)}));
+        open += usize::from(agent.propose(asking(text)).await.is_ok());
     }
     assert!(open > 5, "{open} questions");
     served.holds("event streams that nobody reads").await;

@@ -1,5 +1,6 @@
-"""Starts the daemon as each deployment of deploy/ would, shows its figures to a real Prometheus (figures.py), and
-installs the Debian package (debian.py). Run by tests/run, with the python of target/tools/venv: `start.py AEGIS`.
+"""Starts the daemon as each deployment of deploy/ would, tries to get past it as its agent (users.py), shows its
+figures to a real Prometheus (figures.py), and installs the Debian package (debian.py). Run by tests/run, with the
+python of target/tools/venv: `start.py AEGIS`.
 
 The arguments, variables and probes are those that rendered.py renders. Three things differ, so that it runs anywhere:
 the volumes are directories here, the ports are picked, and the user is ours.
@@ -13,6 +14,7 @@ import tempfile
 
 import debian
 import figures
+import users
 from promises import aegis, template
 from rendered import scenarios
 
@@ -85,6 +87,7 @@ def main():
         sys.exit("usage: start.py AEGIS")
     binary = pathlib.Path(sys.argv[1]).resolve()
     every_deployment(binary)
+    users.check(binary)
     figures.check(binary)
     debian.check(binary)
 

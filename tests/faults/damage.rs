@@ -7,7 +7,7 @@ use aegis::audit::{AuditRow, Reader, Standalone, StoreError, StoredRecord};
 use tokio::runtime::Runtime;
 
 use crate::power::dice::Dice;
-use crate::power::disk::Disk;
+use crate::power::disk::{Disk, Image};
 use crate::power::work::Worker;
 use crate::power::{open_on, quietly};
 
@@ -81,30 +81,34 @@ fn found(found: Result<Option<AuditRow>, StoreError>) -> Result<Option<(u64, Str
     }
 }
 
-fn damage(image: &mut [u8], dice: &mut Dice) -> String {
+fn damage(image: &mut Image, dice: &mut Dice) -> String {
+    let (name, image) = match image {
+        [_, journal] if dice.once_in(8) => ("the journal", journal),
+        [database, _] => ("the database", database),
+    };
     let at = dice.below(image.len());
     match dice.below(4) {
         0 => {
             let start = at / 512 * 512;
             image[start..start + 512].fill(0);
-            format!("an emptied sector at {start}")
+            format!("an emptied sector of {name} at {start}")
         }
         1 => {
             let start = at / 4096 * 4096;
             let end = image.len().min(start + 4096);
             dice.fill(&mut image[start..end]);
-            format!("noise at {start}")
+            format!("noise in {name} at {start}")
         }
         _ => {
             let bit = dice.below(8);
             image[at] ^= 1 << bit;
-            format!("bit {bit} of {at}")
+            format!("bit {bit} of {name} at {at}")
         }
     }
 }
 
 /// A store with something in every table, and everything that it says.
-fn original(runtime: &Runtime) -> (Vec<u8>, Truth) {
+fn original(runtime: &Runtime) -> (Image, Truth) {
     let disk = Disk::empty_database();
     let store = open_on(&disk, 7, false).expect("a store on a sound disk");
     let mut worker = Worker::new(7);
@@ -117,7 +121,7 @@ fn original(runtime: &Runtime) -> (Vec<u8>, Truth) {
     (disk.image(), truth)
 }
 
-fn look(image: Vec<u8>, runtime: &Runtime, truth: &Truth, answers: &mut Answers) {
+fn look(image: Image, runtime: &Runtime, truth: &Truth, answers: &mut Answers) {
     let disk = Disk::holding(image);
     let store: Standalone = match open_on(&disk, 8, false) {
         Ok(store) => store,
@@ -157,9 +161,9 @@ fn a_damaged_page_is_an_error_and_never_a_wrong_answer() {
     });
     // Pages with their count of entries set to 0, so that a table looks shorter than it is.
     quietly(|| {
-        for start in (0..image.len()).step_by(4096).step_by(if crate::long() { 1 } else { 8 }) {
+        for start in (0..image[0].len()).step_by(4096).step_by(if crate::long() { 1 } else { 8 }) {
             let mut damaged = image.clone();
-            damaged[start + 2..start + 4].fill(0);
+            damaged[0][start + 2..start + 4].fill(0);
             look(damaged, &runtime, &truth, &mut answers);
         }
     });

@@ -18,7 +18,8 @@ async fn an_address_signs_its_owner_in_once_with_their_own_roles() {
         let mut command = daemon.cli_command(&["console", "--format", "json"]);
         command.envs(token.map(|token| ("AEGIS_TOKEN", token)));
         let printed = command.output().unwrap();
-        let printed: Value = serde_json::from_str(&stdout(&printed)).expect(&stderr(&printed));
+        assert!(printed.status.success(), "{}", stderr(&printed));
+        let printed: Value = serde_json::from_str(&stdout(&printed)).unwrap();
         let url = printed["url"].as_str().unwrap();
         let code = url.strip_prefix(&format!("{}/console/#code=", daemon.endpoint)).expect(url);
         let api = Rest::of(&daemon);

@@ -208,15 +208,15 @@ async fn a_record_of_a_newer_version_is_refused_and_left_as_it_is() {
     let record = daemon.data_dir().join("record.redb");
     let database = redb::Database::open(&record).unwrap();
     let write = database.begin_write().unwrap();
-    write.open_table(META).unwrap().insert("format", 2u64.to_be_bytes().as_slice()).unwrap();
+    write.open_table(META).unwrap().insert("format", 3u64.to_be_bytes().as_slice()).unwrap();
     write.commit().unwrap();
     drop(database);
 
     let (status, said) = Setup::over(&daemon).refuse();
     assert!(!status.success());
-    assert!(said.contains("has format 2, this program knows up to 1: run the newer program"), "{said}");
+    assert!(said.contains("has format 3, this program knows up to 2: run the newer program"), "{said}");
     let read = redb::Database::open(&record).unwrap().begin_read().unwrap();
-    assert_eq!(read.open_table(META).unwrap().get("format").unwrap().unwrap().value(), 2u64.to_be_bytes());
+    assert_eq!(read.open_table(META).unwrap().get("format").unwrap().unwrap().value(), 3u64.to_be_bytes());
 }
 
 #[tokio::test]

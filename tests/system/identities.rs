@@ -61,7 +61,7 @@ async fn a_token_is_made_shown_once_listed_and_revoked() {
     let revoked = daemon.cli(&["token", "revoke", "bob"]);
     assert!(revoked.status.success() && stdout(&revoked).contains("of token:bob is revoked"), "{}", stderr(&revoked));
     assert_eq!(daemon.events("token_revoked").len(), 3);
-    let file = std::fs::read(daemon.data_dir().join("record.redb")).unwrap();
+    let file = daemon.stored();
     assert!(!file.windows(secret.len()).any(|window| window == secret.as_bytes()), "the store holds the token");
 }
 

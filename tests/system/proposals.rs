@@ -172,7 +172,7 @@ async fn masked_values_are_nowhere_on_the_record() {
     assert_eq!(masked(&row.masked), ["card"]);
     assert_eq!((row.masked[0].length, row.masked[0].start), (9, None), "the whole value, and how long it was");
     assert!(!format!("{row:?}").contains("4111"), "{row:?}");
-    let file = std::fs::read(daemon.data_dir().join("record.redb")).unwrap();
+    let file = daemon.stored();
     assert!(!file.windows(9).any(|window| window == b"4111-1111"));
 }
 
@@ -218,7 +218,7 @@ async fn secrets_that_nobody_named_are_nowhere_on_the_record() {
     assert!(of_params.clone().count() > 0 && of_params.clone().all(|mask| mask.digest.len() == 64));
     assert_eq!(rows[0].masked, rows[1].masked);
     assert!(shown.masked.iter().all(|mask| mask.digest.is_empty()), "a reviewer has no use for digests");
-    let file = std::fs::read(daemon.data_dir().join("record.redb")).unwrap();
+    let file = daemon.stored();
     for secret in [&b"hunter-2222"[..], b"pa55-word", b"abcdefghijklmnopqrst"] {
         assert!(!file.windows(secret.len()).any(|window| window == secret));
     }

@@ -454,15 +454,20 @@ async fn a_cursor_of_another_log_or_past_its_end_is_refused_and_never_skips_reco
     // An operator restores a copy from before the cursor: it is past the end.
     let mut here = here;
     here.kill();
-    let (record, copy) = (here.data_dir().join("record.redb"), here.data_dir().join("copy.redb"));
-    std::fs::copy(&record, &copy).unwrap();
+    let data = here.data_dir();
+    let copy = |from: &str, to: &str| {
+        for kind in ["redb", "journal"] {
+            std::fs::copy(data.join(from).with_extension(kind), data.join(to).with_extension(kind)).unwrap();
+        }
+    };
+    copy("record", "copy");
     let mut here = here.restart();
     for n in 0..10 {
         ask(&mut here.agent().await, propose("read", &format!("lost {n}"))).await;
     }
     let late = last_cursor(&here).await;
     here.kill();
-    std::fs::copy(&copy, &record).unwrap();
+    copy("copy", "record");
     let here = here.restart();
     let refused = refused_cursor(&here, &late, true).await;
     assert_eq!(refusal(&refused), (Code::OutOfRange, "CURSOR_AHEAD".to_owned()));

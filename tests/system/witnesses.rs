@@ -23,6 +23,13 @@ fn record(daemon: &Daemon) -> PathBuf {
     daemon.data_dir().join("record.redb")
 }
 
+/// Puts a record in the place of that of a daemon, which does not run. It was closed in good order, and so needs no
+/// journal.
+fn restore(daemon: &Daemon, content: &[u8]) {
+    std::fs::write(record(daemon), content).unwrap();
+    std::fs::remove_file(record(daemon).with_extension("journal")).unwrap();
+}
+
 /// Stops a daemon in good order.
 async fn stop(daemon: &mut Daemon) {
     daemon.terminate();
@@ -56,7 +63,7 @@ async fn a_record_that_was_set_back_does_not_start_beside_its_witness() {
     assert!(seen.len() > lines.len() && seen.starts_with(&lines), "it is only appended to");
 
     // Set back.
-    std::fs::write(record(&daemon), &snapshot).unwrap();
+    restore(&daemon, &snapshot);
     let why = refused(&daemon, &witness);
     assert!(why.contains("an older copy") && why.contains("Restore the newer record"), "{why}");
     // Set back and continued without the witness, past what it has seen.
@@ -71,11 +78,12 @@ async fn a_record_that_was_set_back_does_not_start_beside_its_witness() {
     let why = refused(&other, &witness);
     assert!(why.contains("name another file"), "{why}");
     std::fs::remove_file(record(&other)).unwrap();
+    std::fs::remove_file(record(&other).with_extension("journal")).unwrap();
     std::fs::remove_file(other.data_dir().join("log-key")).unwrap();
     let why = refused(&other, &witness);
     assert!(why.contains("this record is new"), "{why}");
     // What was seen is what is there: the last line was cut off, which is no news, and then the one before it counts.
-    std::fs::write(record(&daemon), &newest).unwrap();
+    restore(&daemon, &newest);
     std::fs::write(&file, format!("{seen}{}", &seen[..40])).unwrap();
     let mut daemon = daemon.restart_with(&["--witness", &witness]);
     read(&daemon, 1).await;
@@ -130,7 +138,7 @@ async fn a_witness_cosigns_what_continues_and_notices_what_does_not() {
     // Set back, the record is shorter than what the witness has cosigned.
     let mut daemon = daemon;
     daemon.kill();
-    std::fs::write(record(&daemon), snapshot).unwrap();
+    restore(&daemon, &snapshot);
     let daemon = daemon.restart();
     let behind = eventually("the witness says that there was more", async || {
         let state = get(&daemon).await.witnesses.remove(0);

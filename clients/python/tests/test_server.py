@@ -17,10 +17,14 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from aegis import Action, AegisClient, AegisError, Policy, SidecarError
 from aegis.adapters.base import BaseExecutor
+from aegis.adapters.httpx_adapter import HttpxExecutor
 from aegis.server import create_app
+from aegis.server.durations import seconds
 
 POLICY = """
 rules:
@@ -510,6 +514,68 @@ async def test_nothing_runs_while_the_sidecar_is_gone_and_one_s_own_comes_back(p
     async with asking(gone, token="aegis_x") as api:
         assert code(await api.get("/api/v1/policy")) == (503, "NOT_SERVING")
     assert len(executor.ran) == 2
+
+
+async def test_what_an_action_leads_to_is_proposed_by_its_own_caller(place: Path) -> None:
+    """Two callers at once, whose requests are redirected: no hop is proposed with the other's token."""
+    both = asyncio.Barrier(2) if hasattr(asyncio, "Barrier") else None
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path.startswith("/from/"):
+            if both is not None:
+                await both.wait()
+            return httpx.Response(302, headers={"location": request.url.path.replace("from", "to")})
+        return httpx.Response(200, json={"path": request.url.path})
+
+    (place / "policy.yaml").write_text("rules: [{match: {type: get}, approval: auto}]")
+    executor = HttpxExecutor("https://api.example.com", transport=httpx.MockTransport(answer))
+    async with serving(made(place, executor=executor)) as app:
+        people = operator(place)
+
+        async def fetch(name: str) -> Any:
+            async with asking(app, token=people.create_token(name, ["agent"])) as api:
+                order = {"action_type": "GET", "target": f"/from/{name}"}
+                return (await api.post("/api/v1/execute", json=order)).json()
+
+        results = await asyncio.gather(fetch("ann"), fetch("bob"))
+        assert [result["data"]["body"]["path"] for result in results] == ["/to/ann", "/to/bob"]
+        rows = [(row.identity.subject, row.action.type, row.action.target) for row in people.stream_audit()]
+        assert sorted(rows) == [
+            (f"token:{name}", "get", f"https://api.example.com/{step}/{name}")
+            for name in ("ann", "bob")
+            for step in ("from", "to")
+        ]
+
+
+async def test_it_works_below_a_path_of_another_app(place: Path) -> None:
+    app = made(place, dev=True)
+    outer = Starlette(routes=[Mount("/aegis", app)])
+    async with asking(outer) as api:
+        assert (await api.get("/aegis/health")).json()["status"] == "ok"
+        pending = await api.post("/aegis/api/v1/execute", json={"action_type": "mail", "wait": "0s"})
+        assert pending.headers["location"].startswith("/aegis/api/v1/governance/decisions/dec_")
+        assert (await api.get(pending.headers["location"])).json()["outcome"] == "ESCALATE"
+        token = operator(place).create_token("bot", ["agent"])
+        wrong = await api.get("/aegis/api/v1/policy", headers={"authorization": f"Bearer {token}"})
+        assert code(wrong) == (403, "ROLE_REQUIRED")
+    async with serving(app):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [("0s", 0.0), ("500ms", 0.5), ("90s", 90.0), ("1h", 3600.0), ("1m30s", 90.0)]
+    + [
+        (text, None)
+        for text in ["", "5", "s", "1h1s", "30m1h", "-1s", "1.5s", " 1s", "1s ", "1S", "٣s", "2h", "9" * 70 + "s"]
+    ],
+)
+def test_a_wait_is_written_as_the_daemon_reads_it(text: str, read: float | None) -> None:
+    if read is None:
+        with pytest.raises(ValueError, match=r"duration|one hour"):
+            seconds(text)
+    else:
+        assert seconds(text) == read
 
 
 # --- How it is made ---

@@ -1,4 +1,5 @@
-//! A simulated disk. It fails on command, and a power failure loses everything that was not synced.
+//! A simulated disk with the files of a store. It fails on command, and a power failure loses everything that was not
+//! synced.
 
 use std::io;
 use std::path::Path;
@@ -17,12 +18,34 @@ use crate::store::error::OpenError;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Disk(Arc<Platter>);
 
+/// A file on a disk.
+#[derive(Clone, Debug)]
+struct DiskFile {
+    disk: Disk,
+    file: fn(&Platter) -> &Content,
+    is_database: bool,
+}
+
+/// The content of a file.
+#[derive(Debug, Default)]
+struct Content {
+    /// What the operating system shows.
+    seen: Mutex<Vec<u8>>,
+    /// What is there after a power failure.
+    durable: Mutex<Vec<u8>>,
+}
+
+impl Content {
+    fn after_power_loss(&self) -> Self {
+        let durable = self.durable.lock().unwrap().clone();
+        Self { seen: Mutex::new(durable.clone()), durable: Mutex::new(durable) }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Platter {
-    /// The content that the operating system shows.
-    seen: Mutex<Vec<u8>>,
-    /// The content after a power failure.
-    durable: Mutex<Vec<u8>>,
+    database: Content,
+    journal: Content,
     full: AtomicBool,
     broken_sync: AtomicBool,
     hanging: AtomicBool,
@@ -60,22 +83,22 @@ impl Disk {
 
     /// The disk after a power failure.
     pub(crate) fn after_power_loss(&self) -> Self {
-        let durable = self.0.durable.lock().unwrap().clone();
-        Self(Arc::new(Platter {
-            seen: Mutex::new(durable.clone()),
-            durable: Mutex::new(durable),
-            ..Platter::default()
-        }))
+        let (database, journal) = (self.0.database.after_power_loss(), self.0.journal.after_power_loss());
+        Self(Arc::new(Platter { database, journal, ..Platter::default() }))
     }
 
     pub(crate) fn open(&self, options: Options) -> Result<Store, OpenError> {
-        let disk = self.clone();
-        let opener: Opener = Box::new(move |builder| {
-            if disk.0.is_open.swap(true, Ordering::SeqCst) {
-                return Err(redb::DatabaseError::DatabaseAlreadyOpen);
-            }
-            builder.create_with_backend(disk.clone())
-        });
+        let database = DiskFile { disk: self.clone(), file: |platter| &platter.database, is_database: true };
+        let journal = DiskFile { disk: self.clone(), file: |platter| &platter.journal, is_database: false };
+        let opener = Opener {
+            database: Box::new(move |builder| {
+                if database.disk.0.is_open.swap(true, Ordering::SeqCst) {
+                    return Err(redb::DatabaseError::DatabaseAlreadyOpen);
+                }
+                builder.create_with_backend(database.clone())
+            }),
+            journal: Box::new(move || Ok(Box::new(journal.clone()))),
+        };
         Store::open_with(opener, Path::new("a disk of the tests"), options)
     }
 
@@ -87,48 +110,57 @@ impl Disk {
     }
 }
 
-impl StorageBackend for Disk {
+impl DiskFile {
+    fn content(&self) -> &Content {
+        (self.file)(&self.disk.0)
+    }
+}
+
+impl StorageBackend for DiskFile {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.0.seen.lock().unwrap().len() as u64)
+        Ok(self.content().seen.lock().unwrap().len() as u64)
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        let seen = self.0.seen.lock().unwrap();
+        let seen = self.content().seen.lock().unwrap();
         let start = usize::try_from(offset).unwrap();
         out.copy_from_slice(seen.get(start..start + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?);
         Ok(())
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.may_write()?;
-        self.0.seen.lock().unwrap().resize(usize::try_from(len).unwrap(), 0);
+        self.disk.may_write()?;
+        self.content().seen.lock().unwrap().resize(usize::try_from(len).unwrap(), 0);
         Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        while self.0.hanging.load(Ordering::SeqCst) {
+        let platter = &*self.disk.0;
+        while platter.hanging.load(Ordering::SeqCst) {
             std::thread::sleep(Duration::from_millis(1));
         }
-        let spent = self.0.armed.load(Ordering::SeqCst)
-            && self.0.syncs_left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err();
-        if spent || self.0.broken_sync.load(Ordering::SeqCst) {
+        let spent = platter.armed.load(Ordering::SeqCst)
+            && platter.syncs_left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_err();
+        if spent || platter.broken_sync.load(Ordering::SeqCst) {
             return Err(io::Error::other("the disk went away"));
         }
-        let seen = self.0.seen.lock().unwrap().clone();
-        *self.0.durable.lock().unwrap() = seen;
+        let seen = self.content().seen.lock().unwrap().clone();
+        *self.content().durable.lock().unwrap() = seen;
         Ok(())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.may_write()?;
+        self.disk.may_write()?;
         let start = usize::try_from(offset).unwrap();
-        let mut seen = self.0.seen.lock().unwrap();
+        let mut seen = self.content().seen.lock().unwrap();
         seen.get_mut(start..start + data.len()).ok_or(io::ErrorKind::UnexpectedEof)?.copy_from_slice(data);
         Ok(())
     }
 
     fn close(&self) -> io::Result<()> {
-        self.0.is_open.store(false, Ordering::SeqCst);
+        if self.is_database {
+            self.disk.0.is_open.store(false, Ordering::SeqCst);
+        }
         Ok(())
     }
 }

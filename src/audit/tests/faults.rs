@@ -360,5 +360,5 @@ async fn a_file_in_the_place_of_the_record_is_not_written_to() {
     assert!(store.read().unwrap().by_decision(decision_id(1)).unwrap().is_some());
     store.shutdown();
     let names: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(names.len(), 3, "the record, its reserve, and the file that was moved: {names:?}");
+    assert_eq!(names.len(), 4, "the record, its journal and reserve, and the file that was moved: {names:?}");
 }

@@ -189,11 +189,11 @@ fn a_newer_format_is_refused_and_left_alone() {
     Store::open(&path, options()).unwrap().shutdown();
     let database = Database::create(&path).unwrap();
     let write = database.begin_write().unwrap();
-    write.open_table(META).unwrap().insert("format", 2u64.to_be_bytes().as_slice()).unwrap();
+    write.open_table(META).unwrap().insert("format", 3u64.to_be_bytes().as_slice()).unwrap();
     write.commit().unwrap();
     drop(database);
     let refused = Store::open(&path, options());
-    assert!(matches!(&refused, Err(OpenError::NewerFormat { found: 2, known: 1, .. })), "{refused:?}");
+    assert!(matches!(&refused, Err(OpenError::NewerFormat { found: 3, known: 2, .. })), "{refused:?}");
 }
 
 #[test]

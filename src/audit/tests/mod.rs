@@ -3,5 +3,6 @@
 pub(crate) mod durability;
 mod faults;
 mod format;
+mod journal;
 mod redaction;
 mod registry;

@@ -65,6 +65,11 @@ pub(in crate::cli) struct ServeArgs {
     #[arg(long, value_name = "DURATION", value_parser = times::duration, default_value = "5s")]
     disk_timeout: Duration,
 
+    /// Start with a journal that does not fit `record.redb`, and lose the last records for good. The journal is kept as
+    /// `record.journal.discarded`. Only for one start, if the right file cannot be found
+    #[arg(long)]
+    discard_journal: bool,
+
     /// Remove the content of records older than this, for example 90d. Their hashes and a note stay [default: keep
     /// all]
     #[arg(long, value_name = "DURATION", value_parser = times::duration)]
@@ -324,6 +329,7 @@ impl ServeArgs {
             allow_plaintext: listen.allow_plaintext,
             relaxed_durability: self.durability == Durability::Relaxed,
             disk_timeout: self.disk_timeout,
+            discard_journal: self.discard_journal,
             retain: self.retain,
             confirm_clock: self.confirm_clock,
             witnesses: self.witness.clone(),

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::run::{CoverageResult, Results, SuiteResult, TestResult};
 use crate::cli::object::Object;
 use crate::cli::paint;
-use crate::domain::visible;
+use crate::domain::{RiskLevel, visible};
 
 /// The results for people: each suite, its tests, and what failed.
 pub(super) fn tree(results: &Results, with_coverage: bool) -> String {
@@ -83,7 +83,7 @@ fn test(test: &TestResult) -> Object {
         .with("passed", test.passed())
         .with("expected", case.expected.outcome.as_str())
         .with("expected_rule", case.expected.rule.clone())
-        .with("expected_risk_level", case.expected.risk_level.map(|level| level.as_upper()))
+        .with("expected_risk_level", case.expected.risk_level.map(RiskLevel::as_upper))
         .with("outcome", test.outcome.as_str())
         .with("matched_rule", test.rule.as_str())
         .with("risk_level", test.risk_level.as_upper())

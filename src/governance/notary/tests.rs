@@ -86,6 +86,7 @@ async fn a_record_that_was_taken_away_is_not_begun_anew_beside_its_key() {
     store.shutdown();
     drop(store);
     std::fs::remove_file(&path).unwrap();
+    std::fs::remove_file(path.with_extension("journal")).unwrap();
     let refused = notary(&path, Options::default(), None).await.err().unwrap();
     assert!(matches!(refused, NotaryError::OtherRecord { .. }), "{refused}");
     assert!(refused.to_string().contains("log-key"), "{refused}");

@@ -6,6 +6,7 @@ use crate::policy::code::Code;
 use crate::policy::compiled::Policy;
 use crate::policy::condition::{Condition, Group};
 use crate::policy::diagnostic::{Path, Pos, Report, quoted};
+use crate::policy::glob::Glob;
 use crate::policy::lint::escape;
 use crate::policy::lint::place::warn;
 use crate::policy::rule::{OnTimeout, Rule};
@@ -57,7 +58,7 @@ fn dodgeable(rule: &Rule, report: &mut Report) {
     }
     let is_path = |text: &str| text.starts_with('/') && escape::root(&format!("{text}/*")).is_some();
     let dodged =
-        rule.target_pattern.iter().map(|glob| glob.as_str()).find(|text| {
+        rule.target_pattern.iter().map(Glob::as_str).find(|text| {
             !text.contains("..") && (escape::root(text).is_some() && text.starts_with('/') || is_path(text))
         });
     if let Some(glob) = dodged {

@@ -102,11 +102,11 @@ fn excludes_test(one: &Test, other: &Test) -> bool {
 fn patterns(group: &Group, found: &mut impl FnMut(&str)) {
     for condition in group {
         match condition {
-            Condition::Param(_, Test::Matches(pattern)) => {
-                // A pattern that was compiled can be parsed.
-                if regex_syntax::parse(pattern.as_str()).is_ok_and(|hir| is_impossible(&hir)) {
-                    found(pattern.as_str());
-                }
+            // A pattern that was compiled can be parsed.
+            Condition::Param(_, Test::Matches(pattern))
+                if regex_syntax::parse(pattern.as_str()).is_ok_and(|hir| is_impossible(&hir)) =>
+            {
+                found(pattern.as_str());
             }
             Condition::All(groups) | Condition::Any(groups) => groups.iter().for_each(|group| patterns(group, found)),
             Condition::Not(group) => patterns(group, found),

@@ -70,7 +70,7 @@ impl Oddity {
             Self::EmptySet => "a set in `[...]` is empty (a range runs backwards), so this never matches",
             Self::Caret => "`[^...]` does not negate in these globs, it is a set with `^` in it: write `[!...]`",
             Self::Braces => {
-                "`{a,b}` is no alternative in these globs, the braces stand for themselves: write two rules"
+                "`{a,b}` is no alternative in these globs, the braces stand for themselves: write a list of globs"
             }
         }
     }

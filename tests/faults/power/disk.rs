@@ -1,7 +1,9 @@
-//! A disk that records every operation on a tape, and the data that it may hold after a power failure.
+//! A disk with a database and its journal, which records every operation on a tape; and the data that it may hold after
+//! a power failure.
 //!
-//! Everything written before the last sync is there. Of later writes, any part may be there: all, none, or some of
-//! them, in any order, torn between sectors. A sector is always whole: disks promise that much.
+//! Everything of a file that was written before its last sync is there. A sync says nothing about the other file. Of
+//! later writes, any part may be there: all, none, or some of them, in any order, torn between sectors. A sector is
+//! always whole: disks promise that much.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -10,9 +12,28 @@ use redb::StorageBackend;
 
 use super::dice::Dice;
 
-/// An operation on the disk.
+/// The files of a disk: the database, and its journal.
+pub(crate) const FILES: usize = 2;
+
+/// What the files hold.
+pub(crate) type Image = [Vec<u8>; FILES];
+
+/// An operation on a file.
 #[derive(Clone, Debug)]
-pub(crate) enum Step {
+pub(crate) struct Step {
+    file: usize,
+    operation: Operation,
+}
+
+impl Step {
+    /// Whether the step makes earlier writes durable.
+    pub(crate) fn is_sync(&self) -> bool {
+        matches!(self.operation, Operation::Sync)
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Operation {
     Write { at: usize, bytes: Arc<[u8]> },
     Length(usize),
     Sync,
@@ -25,21 +46,38 @@ pub(crate) struct Disk(Arc<Mutex<Inner>>);
 #[derive(Debug)]
 struct Inner {
     /// The content that the operating system sees.
-    seen: Vec<u8>,
+    seen: Image,
     tape: Vec<Step>,
+}
+
+/// A file of a disk.
+#[derive(Clone, Debug)]
+pub(crate) struct DiskFile {
+    disk: Disk,
+    file: usize,
 }
 
 impl Disk {
     /// A disk with this content, all of it durable.
-    pub(crate) fn holding(image: Vec<u8>) -> Self {
+    pub(crate) fn holding(image: Image) -> Self {
         Self(Arc::new(Mutex::new(Inner { seen: image, tape: Vec::new() })))
     }
 
-    /// A disk with an empty database, all of it durable.
+    /// A disk with an empty database, all of it durable, and no journal.
     pub(crate) fn empty_database() -> Self {
-        let made = Self::holding(Vec::new());
-        drop(redb::Builder::new().create_with_backend(made.clone()).expect("a new database"));
+        let made = Self::holding(Image::default());
+        drop(redb::Builder::new().create_with_backend(made.database()).expect("a new database"));
         Self::holding(made.image())
+    }
+
+    /// The database.
+    pub(crate) fn database(&self) -> DiskFile {
+        DiskFile { disk: self.clone(), file: 0 }
+    }
+
+    /// The journal.
+    pub(crate) fn journal(&self) -> DiskFile {
+        DiskFile { disk: self.clone(), file: 1 }
     }
 
     /// The number of operations so far.
@@ -53,7 +91,7 @@ impl Disk {
     }
 
     /// The content that the operating system sees.
-    pub(crate) fn image(&self) -> Vec<u8> {
+    pub(crate) fn image(&self) -> Image {
         self.inner().seen.clone()
     }
 
@@ -62,15 +100,21 @@ impl Disk {
     }
 }
 
-impl StorageBackend for Disk {
+impl Inner {
+    fn note(&mut self, file: usize, operation: Operation) {
+        self.tape.push(Step { file, operation });
+    }
+}
+
+impl StorageBackend for DiskFile {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.inner().seen.len() as u64)
+        Ok(self.disk.inner().seen[self.file].len() as u64)
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let start = usize::try_from(offset).map_err(io::Error::other)?;
         let end = start.checked_add(out.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
-        out.copy_from_slice(self.inner().seen.get(start..end).ok_or(io::ErrorKind::UnexpectedEof)?);
+        out.copy_from_slice(self.disk.inner().seen[self.file].get(start..end).ok_or(io::ErrorKind::UnexpectedEof)?);
         Ok(())
     }
 
@@ -80,22 +124,23 @@ impl StorageBackend for Disk {
         if len > 1 << 30 {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        let mut inner = self.inner();
-        inner.seen.resize(len, 0);
-        inner.tape.push(Step::Length(len));
+        let mut inner = self.disk.inner();
+        inner.seen[self.file].resize(len, 0);
+        inner.note(self.file, Operation::Length(len));
         Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.inner().tape.push(Step::Sync);
+        self.disk.inner().note(self.file, Operation::Sync);
         Ok(())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let at = usize::try_from(offset).map_err(io::Error::other)?;
-        let mut inner = self.inner();
-        inner.seen.get_mut(at..at + data.len()).ok_or(io::ErrorKind::UnexpectedEof)?.copy_from_slice(data);
-        inner.tape.push(Step::Write { at, bytes: data.into() });
+        let mut inner = self.disk.inner();
+        let place = inner.seen[self.file].get_mut(at..at + data.len());
+        place.ok_or(io::ErrorKind::UnexpectedEof)?.copy_from_slice(data);
+        inner.note(self.file, Operation::Write { at, bytes: data.into() });
         Ok(())
     }
 }
@@ -103,29 +148,28 @@ impl StorageBackend for Disk {
 /// A tape that is played step by step: what is durable, and what is not yet.
 #[derive(Debug)]
 pub(crate) struct Player<'t> {
-    durable: Vec<u8>,
+    durable: Image,
     pending: Vec<&'t Step>,
 }
 
 impl<'t> Player<'t> {
-    pub(crate) fn new(before: Vec<u8>) -> Self {
+    pub(crate) fn new(before: Image) -> Self {
         Self { durable: before, pending: Vec::new() }
     }
 
     /// Plays one step.
     pub(crate) fn play(&mut self, step: &'t Step) {
-        match step {
-            Step::Sync => {
-                for step in self.pending.drain(..) {
-                    apply(&mut self.durable, step);
-                }
-            }
-            step => self.pending.push(step),
+        if !step.is_sync() {
+            self.pending.push(step);
+            return;
+        }
+        for durable in self.pending.extract_if(.., |pending| pending.file == step.file) {
+            apply(&mut self.durable, durable);
         }
     }
 
     /// What the disk may hold if the power fails now.
-    pub(crate) fn crash(&self, dice: &mut Dice) -> Vec<u8> {
+    pub(crate) fn crash(&self, dice: &mut Dice) -> Image {
         let mut image = self.durable.clone();
         let pending = &self.pending;
         match dice.below(8) {
@@ -178,17 +222,18 @@ fn sector(dice: &mut Dice) -> usize {
     if dice.once_in(2) { 512 } else { 4096 }
 }
 
-fn apply(image: &mut Vec<u8>, step: &Step) {
-    match step {
-        Step::Write { at, bytes } => put(image, *at, bytes),
-        Step::Length(len) => image.resize(*len, 0),
-        Step::Sync => {}
+fn apply(image: &mut Image, step: &Step) {
+    let file = &mut image[step.file];
+    match &step.operation {
+        Operation::Write { at, bytes } => put(file, *at, bytes),
+        Operation::Length(len) => file.resize(*len, 0),
+        Operation::Sync => {}
     }
 }
 
 /// Applies part of a step: some of the sectors of a write.
-fn tear(image: &mut Vec<u8>, step: &Step, sector: usize, dice: &mut Dice) {
-    let Step::Write { at, bytes } = step else {
+fn tear(image: &mut Image, step: &Step, sector: usize, dice: &mut Dice) {
+    let Operation::Write { at, bytes } = &step.operation else {
         if dice.once_in(2) {
             apply(image, step);
         }
@@ -198,7 +243,7 @@ fn tear(image: &mut Vec<u8>, step: &Step, sector: usize, dice: &mut Dice) {
     while start < bytes.len() {
         let end = bytes.len().min((*at + start) / sector * sector + sector - *at);
         if dice.once_in(2) {
-            put(image, *at + start, &bytes[start..end]);
+            put(&mut image[step.file], *at + start, &bytes[start..end]);
         }
         start = end;
     }

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use aegis::audit::{Opener, Options, Standalone};
 
 use dice::Dice;
-use disk::{Disk, Player, Step};
+use disk::{Disk, Image, Player};
 use work::{Done, Worker, lost};
 
 /// How often the power may fail again while a store recovers.
@@ -152,7 +152,7 @@ struct Tape {
 /// A store at work on a disk, and what it acknowledged when.
 struct Session {
     disk: Disk,
-    before: Vec<u8>,
+    before: Image,
     /// The acknowledged writes, each with the number of disk operations before the acknowledgement.
     acknowledged: Vec<(usize, Done)>,
 }
@@ -190,7 +190,7 @@ impl Tape {
     }
 
     /// Opens the store, works and shuts it down, several times.
-    fn session(&mut self, image: Vec<u8>, worker: &mut Worker, lives: usize, jobs: usize) -> Result<Session, String> {
+    fn session(&mut self, image: Image, worker: &mut Worker, lives: usize, jobs: usize) -> Result<Session, String> {
         let disk = Disk::holding(image.clone());
         let mut acknowledged = Vec::new();
         for _ in 0..lives {
@@ -217,7 +217,7 @@ impl Tape {
         // During recovery the power fails at some steps only, because each image has a tape of its own.
         let among = if depth == 0 { 1 } else { 1 + tape.len() / 2 };
         for (step, done) in tape.iter().enumerate() {
-            if !(self.lying && matches!(done, Step::Sync)) {
+            if !(self.lying && done.is_sync()) {
                 player.play(done);
             }
             while let Some((_, done)) = acknowledged.next_if(|(after, _)| *after <= step + 1) {
@@ -232,7 +232,7 @@ impl Tape {
     }
 
     /// Opens an image, checks it and works with it. Sometimes the power fails again meanwhile.
-    fn look(&mut self, image: Vec<u8>, worker: &Worker, ledger: &[Done], step: usize, depth: usize) {
+    fn look(&mut self, image: Image, worker: &Worker, ledger: &[Done], step: usize, depth: usize) {
         self.report.images += 1;
         self.report.again += u64::from(depth > 0);
         let looked = catch_unwind(AssertUnwindSafe(|| self.examine(image, worker, ledger, depth)));
@@ -252,7 +252,7 @@ impl Tape {
         self.report.findings.push(finding);
     }
 
-    fn examine(&mut self, image: Vec<u8>, worker: &Worker, ledger: &[Done], depth: usize) -> Result<(), Wrong> {
+    fn examine(&mut self, image: Image, worker: &Worker, ledger: &[Done], depth: usize) -> Result<(), Wrong> {
         let again = (depth < AGAIN && self.dice.once_in(3)).then(|| image.clone());
         let disk = Disk::holding(image);
         let store = self.open(&disk).map_err(Wrong::Unopenable)?;
@@ -278,11 +278,17 @@ impl Tape {
 
 /// Opens the store on a disk, with random bytes from this seed. A relaxed store syncs only when it is shut down.
 pub(crate) fn open_on(disk: &Disk, seed: u64, relaxed: bool) -> Result<Standalone, String> {
-    let (disk, mut dice) = (disk.clone(), Dice::new(seed));
-    let opener: Opener = Box::new(move |builder| builder.create_with_backend(disk.clone()));
+    let (database, journal, mut dice) = (disk.database(), disk.journal(), Dice::new(seed));
+    let opener = Opener {
+        database: Box::new(move |builder| builder.create_with_backend(database.clone())),
+        journal: Box::new(move || Ok(Box::new(journal.clone()))),
+    };
+    // Some stores end a generation every few batches, and some almost never.
+    let journal_bytes = [4 << 10, 64 << 10, 1 << 20][dice.below(3)];
     let entropy = move |bytes: &mut [u8]| dice.fill(bytes);
     let options = Options {
         index_lag: 256,
+        journal_bytes,
         cache_size: 1 << 20,
         entropy: Box::new(entropy),
         relaxed,

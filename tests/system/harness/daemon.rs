@@ -189,6 +189,12 @@ impl Daemon {
         self.home.path().join("data")
     }
 
+    /// Everything that the daemon has stored: the record and its journal.
+    pub(crate) fn stored(&self) -> Vec<u8> {
+        let read = |name: &str| std::fs::read(self.data_dir().join(name)).expect("a file of the data directory");
+        [read("record.redb"), read("record.journal")].concat()
+    }
+
     /// The policy file.
     pub(crate) fn policy_file(&self) -> PathBuf {
         self.home.path().join("policy.yaml")

@@ -46,6 +46,8 @@ const FOUND: &[(&str, &[&str])] = &[
     ("cat <(a) > >(b)", &["a", "b", "cat /dev/fd/63"]),
     ("cat <<E\n$(a)\nE", &["a", "cat"]),
     ("cat <<'E'\n$(a)\nE", &["cat"]),
+    ("cat <<E\nf(x) * \"y\nE", &["cat"]),
+    ("[[ x =~ ^(a|b)$ ]] && a", &["a"]),
     ("cat <<< $(a)", &["a", "cat"]),
     ("a > $(b)", &["b", "?", "a"]),
     // Quotes.

@@ -187,7 +187,7 @@ impl Walk {
             CompoundCommand::Subshell(subshell) => self.apart(|walk| walk.list(&subshell.list)),
             CompoundCommand::ForClause(command) => {
                 for value in command.values.iter().flatten() {
-                    self.word(&value.value);
+                    self.argument(&value.value);
                 }
                 self.list(&command.body.list);
             }
@@ -249,6 +249,15 @@ impl Walk {
         word
     }
 
+    /// Reads a word that names files: it can be a glob.
+    fn argument(&mut self, source: &str) -> Word {
+        let word = self.word(source);
+        if word.has_group {
+            self.unknown(&word.text, "zsh can run a command in the brackets of a glob");
+        }
+        word
+    }
+
     fn substitutions(&mut self, word: &Word) {
         self.computes |= word.computes;
         self.is_dormant |= word.is_dormant;
@@ -267,7 +276,7 @@ impl Walk {
             self.item(item, &mut argv, false);
         }
         if let Some(name) = &command.word_or_name {
-            let name = self.word(&name.value);
+            let name = self.argument(&name.value);
             argv.push(name);
         }
         for item in command.suffix.iter().flat_map(|suffix| &suffix.0) {
@@ -283,7 +292,7 @@ impl Walk {
         match item {
             CommandPrefixOrSuffixItem::IoRedirect(redirect) => self.redirect(redirect),
             CommandPrefixOrSuffixItem::Word(word) => {
-                let word = self.word(&word.value);
+                let word = self.argument(&word.value);
                 argv.push(word);
             }
             CommandPrefixOrSuffixItem::AssignmentWord(assignment, word) => {
@@ -376,7 +385,7 @@ impl Walk {
     }
 
     fn file(&mut self, access: Access, source: &str) {
-        let word = self.word(source);
+        let word = self.argument(source);
         let path = word.text.as_str();
         if !word.is_known {
             return self.unknown(path, "the file of a redirection is not known");

@@ -17,6 +17,8 @@ pub(super) struct Word {
     pub(super) computes: bool,
     /// Whether it quotes something that looks like a substitution, which arithmetic could run later.
     pub(super) is_dormant: bool,
+    /// Whether it has an unquoted bracket: a pattern of bash, but zsh can run a command there.
+    pub(super) has_group: bool,
     /// Why something in it runs that cannot be read.
     pub(super) hidden: Option<&'static str>,
 }
@@ -34,18 +36,18 @@ impl Word {
 
     /// Reads a word of a command.
     pub(super) fn read(source: &str, home: Option<&str>) -> Self {
-        Self::of(source, word::parse(source, &ParserOptions::default()).ok(), home)
+        Self::of(source, word::parse(source, &ParserOptions::default()).ok(), home, false)
     }
 
     /// Reads the text of a here-document whose delimiter is not quoted.
     pub(super) fn read_here_document(source: &str, home: Option<&str>) -> Self {
-        Self::of(source, word::parse_heredoc(source, &ParserOptions::default()).ok(), home)
+        Self::of(source, word::parse_heredoc(source, &ParserOptions::default()).ok(), home, true)
     }
 
-    fn of(source: &str, pieces: Option<Vec<WordPieceWithSource>>, home: Option<&str>) -> Self {
+    fn of(source: &str, pieces: Option<Vec<WordPieceWithSource>>, home: Option<&str>, is_quoted: bool) -> Self {
         let mut word = Self::known("");
         match pieces {
-            Some(pieces) => pieces.iter().for_each(|piece| word.piece(source, piece, home, false)),
+            Some(pieces) => pieces.iter().for_each(|piece| word.piece(source, piece, home, is_quoted)),
             None => {
                 word.is_known = false;
                 word.hidden = Some("a word does not parse");
@@ -66,9 +68,7 @@ impl Word {
             WordPiece::Text(text) => {
                 self.text.push_str(text);
                 self.is_known &= !expands(text);
-                if text.contains('(') {
-                    self.hidden = Some("zsh can run a pattern in brackets");
-                }
+                self.has_group |= text.contains('(');
             }
             WordPiece::SingleQuotedText(text) => self.text.push_str(text),
             WordPiece::AnsiCQuotedText(text) => {
