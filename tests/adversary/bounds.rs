@@ -258,6 +258,7 @@ fn store_bytes(served: &Served) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "open: on a busy machine a reviewer waited 31 times as long beside it, and why is not known yet"]
 async fn records_at_full_speed() {
     let served = Served::start(&[]).await;
     let endpoint = served.daemon.endpoint.clone();
