@@ -79,6 +79,8 @@ async fn the_key_of_the_log_is_replaced_once_for_a_request_id() {
     let keys = api.get("/api/v1/log/checkpoint").await.ok()["keys"].clone();
     let keys: Vec<&Value> = keys.as_array().unwrap().iter().map(|key| &key["verifier_key"]).collect();
     assert_eq!(keys, [&rotated["old_verifier_key"], &rotated["new_verifier_key"]]);
+    let empty = api.send(http::Method::POST, "/api/v1/log/rotate-key", "").await;
+    assert_eq!(empty.problem(), (400, "INVALID_REQUEST"), "a request that was cut off replaces no key");
     let (auditor, _) = daemon.token("ann", &[Role::Auditor]).await;
     let refused = Rest::of(&daemon).bearer(&auditor).post("/api/v1/log/rotate-key", json!({})).await;
     assert_eq!(refused.problem(), (403, "ROLE_REQUIRED"));

@@ -8,8 +8,8 @@ use utoipa::ToSchema;
 use super::api::Api;
 use super::call::{Answer, Call, json};
 use super::words::present;
-use crate::domain::Checker;
 use crate::domain::check::NAME_BYTES;
+use crate::domain::{CallError, Checker};
 use crate::governance::Rotated;
 use crate::server::problem::Problem;
 
@@ -40,6 +40,10 @@ pub(super) struct RotatedKey {
     ),
 )]
 pub(super) async fn rotate(State(api): State<Api>, call: Call) -> Answer {
+    // A request that was cut off, or that nobody meant, replaces no key.
+    if call.bytes().iter().all(u8::is_ascii_whitespace) {
+        return Err(CallError::invalid_field("", "there is no body: send an object, `{}`").into());
+    }
     let Rotation { request_id } = call.body()?;
     let mut checker = Checker::new(api.limits);
     checker.text("request_id", &request_id, NAME_BYTES);
