@@ -93,8 +93,9 @@ fn a_candidate_is_shown_by_what_it_changes_and_a_bundle_says_the_same() {
     assert_eq!(plan(&daemon, &candidate, &["--since", "2100-01-01T00:00:00Z"], 0)["decisions"], 0);
 
     let mut bytes = std::fs::read(bundle).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
+    let target = b"/work/a";
+    let at = bytes.windows(target.len()).position(|window| window == target).unwrap();
+    bytes[at] ^= 1;
     std::fs::write(bundle, bytes).unwrap();
     let broken = daemon.cli(&["policy", "plan", daemon.policy_file().to_str().unwrap(), "--from", bundle]);
     assert_eq!(broken.status.code(), Some(1), "a bundle that does not hold shows nothing: {}", stdout(&broken));
