@@ -63,8 +63,7 @@ pub(crate) async fn run(
     let statuses = Statuses::new();
     let health = Health::start(statuses.clone(), config.is_dev()).await;
 
-    let (store, clock) = (governor.store(), governor.clock());
-    let witnesses = Witnesses::start(&config.witnesses, &notary, store, clock, &tasks, &stop)?;
+    let witnesses = Witnesses::start(&config.witnesses, &notary, governor.store(), governor.clock(), &tasks, &stop)?;
 
     let mut listeners = listeners::bind(&config, &data_dir, &governor, &known).await?;
     if let Some(listener) = listeners::bind_admin(&config).await? {

@@ -55,7 +55,7 @@ struct Known {
     /// What one takes, without what it contains.
     size: usize,
     /// Whether it is one of protobuf's own, whose fields say nothing to a caller.
-    well_known: bool,
+    is_protobufs: bool,
 }
 
 /// The messages of the API.
@@ -184,7 +184,7 @@ impl Scale<'_> {
             };
             let walked = self.add(weight).map_err(|()| Vec::new());
             walked.and_then(|()| self.message(*of, content, depth - 1)).map_err(|mut steps| {
-                if nested.well_known {
+                if nested.is_protobufs {
                     steps.clear();
                 }
                 steps.push(name.clone());
@@ -245,8 +245,8 @@ fn known(name: &str, message: &DescriptorProto, all: &Messages<'_>, numbers: &Ha
         let number = u32::try_from(field.number()).ok()?;
         Some(Nested { number, name: field.name().to_owned(), of: *numbers.get(field.type_name())?, element })
     });
-    let well_known = name.starts_with(".google.protobuf.");
-    Known { nested: nested.collect(), size: size(message, all, DEPTH), well_known }
+    let is_protobufs = name.starts_with(".google.protobuf.");
+    Known { nested: nested.collect(), size: size(message, all, DEPTH), is_protobufs }
 }
 
 /// What a message takes without what it points to. Of a choice, the largest counts.

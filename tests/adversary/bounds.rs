@@ -253,7 +253,8 @@ async fn parameters_named_like_secrets() {
 }
 
 fn store_bytes(served: &Served) -> u64 {
-    std::fs::metadata(served.daemon.data_dir().join("record.redb")).expect("there is a record").len()
+    let len = |name: &str| std::fs::metadata(served.daemon.data_dir().join(name)).expect("there is a record").len();
+    len("record.redb") + len("record.journal")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

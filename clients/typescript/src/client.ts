@@ -209,16 +209,17 @@ export class AegisClient implements AsyncDisposable {
     /**
      * Gets the whole life of a decision: its row, its approval with the votes, its records.
      *
-     * @param id - Of the decision (`dec_`), of its approval (`apr_`) or of one of its records (`aud_`); or the beginning
-     * of one, with at least 8 characters after the prefix.
+     * @param id - Of the decision (`dec_`), of its approval (`apr_`) or of one of its records (`aud_`). Or the
+     * beginning of one, with at least 8 characters after the prefix.
      */
     async getDecision(id: string, options: CallOptions = {}): Promise<DecisionLife> {
         return this.#auditor.get(id, options);
     }
 
     /** Gets the totals of the whole record, with the `top` most frequent action types and rules. */
-    async getStats({ top = 5, ...options }: CallOptions & { readonly top?: number | undefined } = {}): Promise<Stats> {
-        return this.#auditor.stats(top, options);
+    async getStats(options: CallOptions & { readonly top?: number | undefined } = {}): Promise<Stats> {
+        const { top = 5, ...call } = options;
+        return this.#auditor.stats(top, call);
     }
 
     /** Ends every call that is under way, and the connection. The client cannot be used again. */

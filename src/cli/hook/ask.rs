@@ -177,7 +177,7 @@ impl Asked<'_> {
             return Answer::Deny("Aegis answered with an outcome that this version does not know.".to_owned());
         }
         if let Some(open) = first(Outcome::Escalate) {
-            let answer = Answer::Deny(self.pending(open));
+            let answer = Answer::Deny(Self::pending(open));
             self.keep_open(&proposals).await;
             return answer;
         }
@@ -202,7 +202,7 @@ impl Asked<'_> {
         answer
     }
 
-    fn pending(&self, open: &Proposal) -> String {
+    fn pending(open: &Proposal) -> String {
         format!(
             "Aegis asked a person about {} and has no answer yet: approval {}. It must not run now. The question stays \
              open. Tell the user, and make exactly the same call again later: it gets the answer. Do not look for \
@@ -234,7 +234,7 @@ impl Asked<'_> {
         let allowed: Vec<_> = proposals
             .into_iter()
             .map(|Proposal { action, open, decision }| Allowed {
-                confirmation: (!decision.confirmation_token.is_empty()).then(|| Confirmation {
+                confirmation: (!decision.confirmation_token.is_empty()).then_some(Confirmation {
                     token: decision.confirmation_token,
                     kind: action.kind,
                     target: action.target,

@@ -130,7 +130,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
 /// The reply, whatever happens.
 fn reply(host: &'static Host, args: &RunArgs) -> Reply {
     let patience = args.deadline.unwrap_or(host.deadline);
-    let deadline = Instant::now() + (patience - RESERVE.min(patience / 4));
+    let deadline = Instant::now() + patience.saturating_sub(RESERVE.min(patience / 4));
     let (sender, answered) = mpsc::channel();
     let args = args.clone();
     let work = move || {

@@ -7,9 +7,9 @@ pub(super) fn files(patch: &str) -> Result<Vec<String>, String> {
     let mut files = Vec::new();
     for line in patch.lines() {
         if let Some(path) = HEADERS.iter().find_map(|header| line.trim_start().strip_prefix(header)) {
-            let path = path.trim().to_owned();
-            if !files.contains(&path) {
-                files.push(path);
+            let file = path.trim().to_owned();
+            if !files.contains(&file) {
+                files.push(file);
             }
         }
     }

@@ -52,8 +52,8 @@ const MOST_REDIRECTS = 20;
  * replaced, or says something else by then, is not acted on.
  *
  * Redirects, links, forms, refreshes, frames and windows that the page opens are proposed as `navigate` before their
- * server is asked. Pages of the same context that the governed one has not opened are left alone. Requests that a page's
- * scripts make are not proposed, nor are downloads.
+ * server is asked. Pages of the same context that the governed one has not opened are left alone. Requests that a
+ * page's scripts make are not proposed, nor are downloads.
  *
  * {@link GovernedPage.launch} starts a browser that loads no document ahead of time and runs no service worker. In a
  * browser of your own, a page may hide such documents from this class: make its context with `serviceWorkers: "block"`,
@@ -79,8 +79,8 @@ export class GovernedPage {
      *
      * @param browserType - `chromium`, `firefox` or `webkit` of Playwright.
      * @param options - As of the constructor.
-     * @param launchOptions - As of Playwright's `launchPersistentContext`: `headless`, `executablePath`, `args`, … Service
-     * workers are always blocked.
+     * @param launchOptions - As of Playwright's `launchPersistentContext`: `headless`, `executablePath`, `args`, …
+     * Service workers are always blocked.
      */
     static async launch(
         browserType: BrowserType,

@@ -53,7 +53,7 @@ pub(super) fn install(text: &str, edit: &Edit) -> Result<Option<String>, String>
         let found = entries(&object, event);
         found.iter().filter(|found| is_ours(found, edit.host)).count() == 1 && found.contains(&entry)
     };
-    if edit.events.iter().all(|event| is_there(event)) {
+    if edit.events.iter().all(is_there) {
         return Ok(None);
     }
     remove(&object, edit.host)?;

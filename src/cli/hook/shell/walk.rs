@@ -103,7 +103,9 @@ impl Walk {
     }
 
     fn list(&mut self, CompoundList(items): &CompoundList) {
-        items.iter().for_each(|item| self.and_or(&item.0));
+        for item in items {
+            self.and_or(&item.0);
+        }
     }
 
     /// Pipelines joined by `&&` and `||`. Only behind `&&` is it certain that a `cd` has worked.
@@ -327,7 +329,9 @@ impl Walk {
             AssignmentValue::Array(items) => {
                 let mut values = Vec::new();
                 for (subscript, word) in items {
-                    subscript.iter().for_each(|subscript| self.arithmetic(&subscript.value));
+                    if let Some(subscript) = subscript {
+                        self.arithmetic(&subscript.value);
+                    }
                     values.push(self.word(&word.value));
                 }
                 values
@@ -355,11 +359,12 @@ impl Walk {
                     self.input = Input::Foreign;
                 }
                 match target {
-                    IoFileRedirectTarget::Filename(word) => self.file(access, &word.value),
                     IoFileRedirectTarget::Duplicate(word)
                         if word.value.trim_end_matches('-').parse::<u32>().is_ok() => {}
                     IoFileRedirectTarget::Duplicate(word) if word.value == "-" => {}
-                    IoFileRedirectTarget::Duplicate(word) => self.file(access, &word.value),
+                    IoFileRedirectTarget::Filename(word) | IoFileRedirectTarget::Duplicate(word) => {
+                        self.file(access, &word.value);
+                    }
                     IoFileRedirectTarget::Fd(_) => {}
                     IoFileRedirectTarget::ProcessSubstitution(_, subshell) => {
                         self.apart(|walk| walk.list(&subshell.list));

@@ -6,6 +6,7 @@ use brush_parser::word::{self, Parameter, ParameterExpr, TildeExpr, WordPiece, W
 
 /// A word.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "facts about a word, each by itself")]
 pub(super) struct Word {
     /// The text, without quotes. Where it is not known, the source.
     pub(super) text: String,
@@ -46,12 +47,13 @@ impl Word {
 
     fn of(source: &str, pieces: Option<Vec<WordPieceWithSource>>, home: Option<&str>, is_quoted: bool) -> Self {
         let mut word = Self::known("");
-        match pieces {
-            Some(pieces) => pieces.iter().for_each(|piece| word.piece(source, piece, home, is_quoted)),
-            None => {
-                word.is_known = false;
-                word.hidden = Some("a word does not parse");
+        if let Some(pieces) = pieces {
+            for piece in &pieces {
+                word.piece(source, piece, home, is_quoted);
             }
+        } else {
+            word.is_known = false;
+            word.hidden = Some("a word does not parse");
         }
         word.is_dormant = word.text.contains("$(") || word.text.contains('`');
         if !word.is_known {
@@ -76,7 +78,9 @@ impl Word {
                 self.is_known &= !text.contains('\\');
             }
             WordPiece::DoubleQuotedSequence(pieces) | WordPiece::GettextDoubleQuotedSequence(pieces) => {
-                pieces.iter().for_each(|piece| self.piece(source, piece, home, true));
+                for piece in pieces {
+                    self.piece(source, piece, home, true);
+                }
             }
             WordPiece::EscapeSequence(text) => {
                 self.text.push_str(text.strip_prefix('\\').filter(|c| *c != "\n").unwrap_or_default());

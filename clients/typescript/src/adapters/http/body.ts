@@ -10,7 +10,7 @@ const LONGEST_BODY = 16 * 1024;
 /** A JSON body that is nested deeper is proposed as its text. */
 const DEEPEST = 30;
 
-/** Names of the one encoding of characters in which a body can be shown, and of the part of it that all of them share. */
+/** Names of the one encoding of characters in which a body can be shown, and of its part that all share. */
 const SHOWN_CHARSET = /^"?(?:utf-?8|us-ascii|ascii)"?$/i;
 
 /** The parameters that stand for a body. */

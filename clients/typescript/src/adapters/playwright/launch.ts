@@ -1,9 +1,9 @@
 /**
  * Starts a browser in which no page can have documents loaded ahead of time.
  *
- * By speculation rules, a page has its browser fetch and prepare documents that somebody may open next. Playwright sees
- * neither those requests nor the navigation that then shows such a document, so nobody could be asked about it. Chromium
- * takes the setting against that from its profile only.
+ * By speculation rules, a page has its browser fetch and prepare documents that somebody may open next. Playwright
+ * sees neither those requests nor the navigation that then shows such a document, so nobody could be asked about it.
+ * Chromium takes the setting against that from its profile only.
  */
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";

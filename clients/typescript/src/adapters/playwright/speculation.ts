@@ -7,8 +7,8 @@
 
 /**
  * Runs in every document, before the document's own scripts. The browser reads the rules of a script after the
- * microtasks that follow its insertion, so an observer is in time. What it uses is taken at once: a page can replace the
- * methods of its prototypes.
+ * microtasks that follow its insertion, so an observer is in time. What it uses is taken at once: a page can replace
+ * the methods of its prototypes.
  */
 export const withoutSpeculationRules = String.raw`(() => {
     const { call } = Function.prototype;

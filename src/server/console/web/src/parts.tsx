@@ -10,10 +10,12 @@ export function Risk(props: { level: string }): JSX.Element {
 const GOOD = ["ALLOW", "APPROVED", "SUCCESS", "APPROVE", "PROVED", "HOLDS", "MATCHED"];
 const BAD = ["DENY", "DENIED", "BLOCKED", "FAILED", "BLOCK", "NOT IN THE LOG"];
 
+const PLAIN = ["NOT MATCHED", "FAILS", "SKIPPED", "CANCELLED"];
+
 /** An outcome, a state or a result. */
 export function State(props: { word: string }): JSX.Element {
     const word = props.word.toUpperCase();
-    const tone = GOOD.includes(word) ? "good" : BAD.includes(word) ? "bad" : "open";
+    const tone = GOOD.includes(word) ? "good" : BAD.includes(word) ? "bad" : PLAIN.includes(word) ? "" : "open";
     return <span class={`state ${tone}`}>{props.word.toLowerCase().replaceAll("_", " ")}</span>;
 }
 

@@ -37,7 +37,7 @@ export function VoteDialog(props: {
     const isOne = questions.length === 1;
     const now = questions.map((question) => find(question.approval_id) ?? question);
     const left = questions.filter((_, i) => now[i]?.ending === null);
-    const isRead = isOne || verdict === "deny" || left.every(({ approval_id }) => seen.has(approval_id));
+    const isRead = isOne || left.every(({ approval_id }) => seen.has(approval_id));
     const word = verdict === "approve" ? "Approve" : "Deny";
 
     const submit = async (event: Event): Promise<void> => {
