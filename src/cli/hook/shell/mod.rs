@@ -28,6 +28,8 @@ const MAX_STEPS: usize = 64;
 pub(super) fn steps(command: &str, cwd: &str, home: Option<&str>) -> Vec<Step> {
     let why = if command.len() > MAX_BYTES {
         format!("it is longer than {MAX_BYTES} bytes")
+    } else if command.contains('\0') {
+        "it has a NUL character, which shells drop".to_owned()
     } else if openers(command) > MAX_OPENERS {
         format!("more than {MAX_OPENERS} brackets and blocks may nest")
     } else {

@@ -32,7 +32,11 @@ const FOUND: &[(&str, &[&str])] = &[
     ("while a; do b; done; until c; do d; done", &["a", "b", "c", "d"]),
     ("case $(a) in x|$(b)) c;; *) d;; esac", &["a", "b", "c", "d"]),
     ("[[ -n $(a) && $(b) == c ]]", &["a", "b"]),
-    ("(( x = $(a) ))", &["a"]),
+    ("(( x = $(a) ))", &["a", "x = $(a)"]),
+    ("(( 1 + 2 ))", &[]),
+    ("( (rm x) )", &["rm x"]),
+    ("((rm x) )", &["rm x"]),
+    ("((rm x))", &["rm x"]),
     ("coproc a", &["a"]),
     // Substitutions, wherever they are.
     ("echo $(a $(b))", &["b", "a $(b)", "echo $(a $(b))"]),
@@ -160,6 +164,10 @@ fn what_is_known_only_when_it_runs_is_never_left_out() {
         "cd $X; a > y",
         "echo *(e:'rm x':)",
         "fish -c 'a'",
+        "echo $((rm x) ; (b))",
+        "cat <<$'E'\na\nE\nrm x\n$E",
+        "cat <<'E F'\na\nE F",
+        "cat <<E\na\\\nE\ncat <<F\nE\nrm x\nF",
         "a (",
         "a 'b",
         "if a",
@@ -223,7 +231,7 @@ fn on_a_deep_stack(test: impl FnOnce() + Send + 'static) {
 #[test]
 fn no_command_is_too_much() {
     on_a_deep_stack(|| {
-        let deep = format!("{}a{}", "(".repeat(MAX_OPENERS), ")".repeat(MAX_OPENERS));
+        let deep = format!("{}a;{}", "{ ".repeat(MAX_OPENERS), " };".repeat(MAX_OPENERS));
         assert_eq!(found(&deep), ["a"]);
         too_much().iter().for_each(|command| assert!(!steps(command, "/work", None).is_empty(), "{command:.40}"));
     });

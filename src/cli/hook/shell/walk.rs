@@ -178,7 +178,13 @@ impl Walk {
 
     fn compound(&mut self, command: &CompoundCommand) {
         match command {
-            CompoundCommand::Arithmetic(command) => self.arithmetic(&command.expr.value),
+            CompoundCommand::Arithmetic(command) => {
+                self.arithmetic(&command.expr.value);
+                // `( (a) )` is read as arithmetic too, and in a plain `sh` even `((a))` runs a command.
+                if reads_variables(&command.expr.value) {
+                    self.apart(|walk| walk.script(&command.expr.value));
+                }
+            }
             CompoundCommand::ArithmeticForClause(command) => {
                 for part in [&command.initializer, &command.condition, &command.updater].into_iter().flatten() {
                     self.arithmetic(&part.value);
@@ -367,6 +373,13 @@ impl Walk {
             }
             IoRedirect::HereDocument(fd, document) => {
                 let text = &document.doc.value;
+                let tag = document.here_end.value.trim_matches(['\'', '"', '\\']);
+                // A backslash at the end of a line joins the next one to it, the delimiter included.
+                let joins_lines = document.requires_expansion && text.contains("\\\n");
+                let may_end_before = joins_lines || text.lines().any(|line| line.trim() == tag);
+                if may_end_before || !is_plain_delimiter(&document.here_end.value) {
+                    self.unknown(text, "shells may end this here-document at another line");
+                }
                 let word = if document.requires_expansion {
                     Word::read_here_document(text, self.home.as_deref())
                 } else {
@@ -407,4 +420,11 @@ impl Walk {
         }
         self.note(Step::File { access, path: path.to_owned(), directories: self.directories.clone() });
     }
+}
+
+/// Whether every shell takes the delimiter of a here-document for the same text.
+fn is_plain_delimiter(delimiter: &str) -> bool {
+    let quoted = |quote: char| delimiter.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote));
+    let plain = quoted('\'').or_else(|| quoted('"')).or_else(|| delimiter.strip_prefix('\\')).unwrap_or(delimiter);
+    !plain.is_empty() && plain.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c))
 }

@@ -111,6 +111,9 @@ impl Word {
             WordPiece::ArithmeticExpression(expression) => {
                 self.is_known = false;
                 self.computes |= reads_variables(&expression.value);
+                if !is_arithmetic(&expression.value) {
+                    self.hidden = Some("`$((` may also begin a command here");
+                }
                 self.nested(&expression.value, home);
             }
         }
@@ -137,6 +140,21 @@ impl Word {
 /// Whether arithmetic reads a variable.
 pub(super) fn reads_variables(expression: &str) -> bool {
     expression.contains(|c: char| c.is_ascii_alphabetic() || c == '_' || c == '$' || c == '`')
+}
+
+/// Whether every shell reads this between `$((` and `))` as arithmetic: brackets that do not match begin a command.
+fn is_arithmetic(expression: &str) -> bool {
+    let mut depth = 0_u32;
+    for c in expression.chars() {
+        match c {
+            ';' | '\n' | '\'' | '"' | '\\' | '#' => return false,
+            '(' => depth += 1,
+            ')' if depth == 0 => return false,
+            ')' => depth -= 1,
+            _ => {}
+        }
+    }
+    depth == 0
 }
 
 /// Whether an unquoted text may become another word, or several: a glob, braces, a pattern.
