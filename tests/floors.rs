@@ -108,7 +108,10 @@ fn named(module: &[String], code: &str) -> (Vec<Vec<String>>, Vec<Vec<String>>) 
     for found in imports.captures_iter(code) {
         expand(&found[2], &[], if found.get(1).is_some() { &mut passed_on } else { &mut used });
     }
+    // `pub(in crate::a)` says who may name something, and imports nothing.
+    let visibility = pattern(r"pub\(in [^)]*\)");
     let rest = imports.replace_all(code, "");
+    let rest = visibility.replace_all(&rest, "");
     used.extend(inline.find_iter(&rest).map(|path| path.as_str().split("::").map(str::to_owned).collect()));
     let absolute = |paths: Vec<Vec<String>>| {
         let steps = paths.into_iter().filter_map(|path| {

@@ -13,6 +13,7 @@ mod action;
 mod ask;
 mod call;
 mod commands;
+mod fields;
 mod hosts;
 mod install;
 mod memory;

@@ -13,7 +13,7 @@
 use serde_json::{Map, Value, json};
 
 use super::action::Action;
-use super::call::text;
+use super::fields::text;
 use super::place::real;
 use super::{commands, patch};
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::host::{Host, said};
-use crate::cli::hook::call::{Answer, Call, Moment, Reply, labels, object, text};
+use crate::cli::hook::call::{Answer, Call, Moment, Reply};
+use crate::cli::hook::fields::{labels, object, text};
 use crate::cli::hook::tools::{Kind, kind};
 
 pub(super) const HOST: Host = Host {

@@ -2,7 +2,7 @@
 
 /// One thing that a command would do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::cli::hook) enum Step {
+pub(crate) enum Step {
     /// Runs a program or a builtin.
     Run {
         /// The name, or the path of a program that is not in a directory of the system.
@@ -45,7 +45,7 @@ pub(in crate::cli::hook) enum Step {
 
 /// What a file is opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::cli::hook) enum Access {
+pub(crate) enum Access {
     Read,
     Write,
 }
