@@ -387,8 +387,8 @@ fn the_doctor_finds_nothing_open_under_the_policy_for_coding_agents_but_the_shar
     assert!(output.status.success(), "{}", stderr(&output));
     let policy = std::fs::read_to_string(home.join("policy.yaml")).unwrap();
     // The daemon of a test has its data directory in another place.
+    let policy = policy.replace("(/state|/var/lib)/aegis(-hooks)?", "(/state/aegis|/var/lib/aegis|/data)(-hooks)?");
     let policy = policy.replace("/aegis(-hooks)?(/|$)", "/(aegis(-hooks)?|data)(/|$)");
-    let policy = policy.replace("(/state|/var/lib)/aegis(-hooks)?", "(/(state|lib)/aegis(-hooks)?|/data)");
     let daemon = setup.policy(&policy).start();
     let doctor = |arguments: &[&str]| {
         let mut command = daemon.cli_command(&[&["doctor", "--format", "json"], arguments].concat());

@@ -99,7 +99,9 @@ fn the_operator_s_guide_names_every_metric_variable_and_health_service() {
     let source = source().concat();
     let metrics = found(r#"(?:gauge|counter|series)\(\s*"(aegis_[a-z_]+)""#, &source);
     assert_eq!(names(OPERATING, "Metrics"), metrics);
-    let variables = found(r#""(AEGIS_[A-Z_]+)""#, &source);
+    let mut variables = found(r#""(AEGIS_[A-Z_]+)""#, &source);
+    // Only a build that tests make reads this one.
+    assert!(variables.remove("AEGIS_WITHOUT"));
     let documented = names(OPERATING, "Environment variables");
     assert_eq!(documented.into_iter().filter(|name| name.starts_with("AEGIS_")).collect::<BTreeSet<_>>(), variables);
     let services =
