@@ -96,16 +96,19 @@ impl Round {
                     let mut other = reviewer.clone();
                     let (said_yes, said_no) =
                         tokio::join!(reviewer.approve(yes(&decision, &reason)), other.deny(no(&decision, &reason)));
-                    let allows = match (said_yes, said_no) {
+                    let (allows, is_recorded) = match (said_yes, said_no) {
                         (Ok(_), Ok(_)) => panic!("{} ended twice", decision.approval_id),
-                        (Ok(_), Err(_)) => true,
-                        (Err(_), Ok(_)) => false,
+                        (Ok(_), Err(_)) => (true, true),
+                        // A denial that waited too long for the disk holds in memory, and says so: a kill forgets it.
+                        (Err(_), Ok(denied)) => (false, !denied.get_ref().unrecorded),
                         (Err(status), Err(_)) => {
                             assert!(self.ending.load(Ordering::Acquire), "failed while the daemon ran: {status:?}");
                             return;
                         }
                     };
-                    self.note(|ledger| drop(ledger.endings.insert(decision.approval_id.clone(), (allows, reason))));
+                    if is_recorded {
+                        self.note(|ledger| drop(ledger.endings.insert(decision.approval_id.clone(), (allows, reason))));
+                    }
                     allows
                 }
                 outcome => outcome == Outcome::Allow,
