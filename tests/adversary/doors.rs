@@ -35,7 +35,7 @@ fn http1(method: &str, path: &str, headers: &str) -> String {
 #[tokio::test]
 async fn what_is_no_grpc_call_is_answered_in_the_words_of_http() {
     let daemon = Setup::new().start();
-    for path in ["/", "/healthz", "/api/v1", "/aegis.v1.NewService/New"] {
+    for path in ["/nothing", "/healthz", "/api/v1", "/aegis.v1.NewService/New"] {
         let (line, headers, problem) = ask(dial(&daemon), &http1("GET", path, ""));
         assert_eq!(line, "HTTP/1.1 404 Not Found", "{path}");
         assert!(headers.contains("content-type: application/problem+json"), "{headers}");
@@ -78,7 +78,7 @@ async fn tls_offers_both_versions_of_http() {
         stream.conn.complete_io(&mut stream.sock).unwrap();
         assert_eq!(stream.conn.alpn_protocol(), chosen.map(str::as_bytes), "{offered:?}");
         if chosen != Some("h2") {
-            let (line, _, _) = ask(stream, &http1("GET", "/", ""));
+            let (line, _, _) = ask(stream, &http1("GET", "/nothing", ""));
             assert_eq!(line, "HTTP/1.1 404 Not Found", "{offered:?}");
         }
     }
