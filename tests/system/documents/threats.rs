@@ -9,7 +9,8 @@ use super::{blocks, read, root};
 
 /// The names of the tests in a file.
 fn tests_in(source: &str) -> BTreeSet<String> {
-    let test = Regex::new(r"#\[(?:tokio::)?test(?:\([^)]*\))?\]\n\s*(?:#\[.*\]\n\s*)*(?:async )?fn ([a-z_0-9]+)").unwrap();
+    let test =
+        Regex::new(r"#\[(?:tokio::)?test(?:\([^)]*\))?\]\n\s*(?:#\[.*\]\n\s*)*(?:async )?fn ([a-z_0-9]+)").unwrap();
     test.captures_iter(source).map(|found| found[1].to_owned()).collect()
 }
 
