@@ -50,10 +50,7 @@ async fn questions_as_large_and_as_many_as_allowed() {
         vec![daemon.agent().await, GovernanceServiceClient::new(unix(&daemon.data_dir().join("agent.sock")).await)];
     for agent in &mut agents {
         for params in heavy().into_iter().cycle() {
-            let refused = match agent.propose(asking(params)).await {
-                Ok(_) => continue,
-                Err(refused) => refused,
-            };
+            let Err(refused) = agent.propose(asking(params)).await else { continue };
             assert_eq!(reason(&refused), "TOO_MANY_PENDING_APPROVALS", "{refused:?}");
             break;
         }
@@ -412,6 +409,7 @@ async fn heavy_calls_hold_up_no_proposal() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_same_over_http() {
+    const PATH: &str = "/api/v1/governance/propose";
     let served = Served::start(&[]).await;
     let main = address(&served.daemon);
     let maps = |kind: &str, many: usize| {
@@ -422,7 +420,6 @@ async fn the_same_over_http() {
         let text = "x".repeat(900_000);
         format!(r#"{{"action": {{"type": "{kind}", "target": "bank", "params": {{"a": "{text}"}}}}}}"#)
     };
-    const PATH: &str = "/api/v1/governance/propose";
     let bodies = [maps("read", 500_000), "[".repeat(1 << 20), maps("pay", 9_000), large("read"), large("pay")];
     for body in &bodies {
         let answer = over_http(&main, "POST", PATH, "", body).await.expect("an answer");

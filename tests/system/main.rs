@@ -22,6 +22,7 @@ mod executor;
 mod faults;
 mod growth;
 mod grpcurl;
+#[expect(dead_code, unused_imports, reason = "tests/adversary uses the rest")]
 mod harness;
 mod hook;
 mod identities;
