@@ -85,6 +85,10 @@ func run(t *testing.T, b behaviour, transport string) {
 		aegis.WithRetryDelay(20 * time.Millisecond),
 		aegis.WithDialOptions(grpc.WithChainUnaryInterceptor(r.loseAnswers)),
 	}
+	// An approval is seen before its proposal is answered: the retries last longer than a start of the daemon.
+	if slices.ContainsFunc(b.Steps, func(s step) bool { return s.Daemon == "start" }) {
+		options = append(options, aegis.WithRetries(9))
+	}
 	switch {
 	case b.Stub != nil:
 		agent, err := aegis.New(append(options, aegis.WithEndpoint(serveStub(t, b.Stub)))...)

@@ -77,7 +77,7 @@ class World {
     /** RPCs whose next answer is lost. */
     readonly lost: string[] = [];
 
-    constructor(sidecar: Sidecar | undefined, reached: Pick<ClientOptions, "endpoint" | "apiKey">) {
+    constructor(sidecar: Sidecar | undefined, reached: Pick<ClientOptions, "endpoint" | "apiKey" | "retries">) {
         this.sidecar = sidecar;
         this.agent = new AegisClient({ ...reached, retryDelay: 0.05, interceptors: [this.#loses()] });
         this.people = sidecar?.people();
@@ -555,13 +555,16 @@ async function behave(behaviour: Reader, transport: Transport, sharedPolicy: str
     const [record, count] = [behaviour.take("record"), behaviour.take("record_count")];
     const environment = behaviour.take<Fields>("environment");
     behaviour.done();
+    // An approval is seen before its proposal is answered: the retries last longer than a start of the daemon.
+    const starts = steps?.some((step) => (step as { daemon?: unknown }).daemon === "start") ?? false;
+    const retries = starts ? 9 : undefined;
     await using server = stub === undefined ? await startSidecar({ policy }) : await startStub(stub);
     const sidecar = "home" in server ? server : undefined;
     const endpoint = transport === "unix" && sidecar !== undefined ? sidecar.unixEndpoint : server.endpoint;
     const home = await mkdtemp(join(tmpdir(), "home-"));
     const world =
         environment === undefined || sidecar === undefined
-            ? new World(sidecar, { endpoint, apiKey: token ?? "" })
+            ? new World(sidecar, { endpoint, apiKey: token ?? "", retries })
             : await foundWorld(sidecar, environment, home);
     for (const step of steps ?? []) await run(world, step);
     expect([...world.background.keys()], "steps that nobody joined").toEqual([]);
