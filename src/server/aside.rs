@@ -1,7 +1,7 @@
 //! Heavy calls run on a thread of their own: large requests, many evaluations, and pages and exports of the record.
 //!
-//! What takes more than a moment of a processor must not hold up the thread that answers everybody. The thread for heavy
-//! calls has the same priority: a lower one could be interrupted while it has a lock that the others wait for.
+//! What takes more than a moment of a processor must not hold up the thread that answers everybody. The thread for
+//! heavy calls has the same priority: a lower one could be interrupted while it has a lock that the others wait for.
 
 use std::io;
 

@@ -63,7 +63,7 @@ function codeOfAddress(): string | null {
     return code;
 }
 
-/** Signs in with the code of the address, or without a credential where that is enough (a client certificate, `--dev`). */
+/** Signs in with the code of the address, or without a credential where that is enough: a certificate, or `--dev`. */
 export async function start(): Promise<string | null> {
     const code = codeOfAddress();
     try {
