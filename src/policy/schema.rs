@@ -592,7 +592,7 @@ mod tests {
             || error.contains("no time zone of the IANA database")
             || error.contains("a key must be text")
             || error.contains("there is no set")
-            || error.contains("must be text (in quotes), not a number") && error.contains(".match.")
+            || error.contains(".set[") && error.contains("must be text (in quotes)")
     }
 
     proptest! {

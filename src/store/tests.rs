@@ -164,9 +164,12 @@ async fn looks_are_answered_in_the_order_of_the_calls() {
         .map(|number| {
             let (store, answered) = (store.clone(), std::sync::Arc::clone(&answered));
             tokio::spawn(async move {
-                let value = store.look(|reader| Ok(reader.table(CALLS)?.get(1)?.map(|value| value.value()))).await;
-                answered.lock().unwrap().push(number);
-                value.unwrap()
+                let look = store.look(move |reader| {
+                    // Here and not in the caller: tasks may run in another order than their answers came in.
+                    answered.lock().unwrap().push(number);
+                    Ok(reader.table(CALLS)?.get(1)?.map(|value| value.value()))
+                });
+                look.await.unwrap()
             })
         })
         .collect();

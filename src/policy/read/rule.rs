@@ -138,6 +138,8 @@ impl Reader<'_> {
             let message = "must not be empty: leave the key out if everything is meant, which is `*`";
             self.error(node.pos, path, Code::EmptyValue, message);
         }
+        let of_set = path.key("set");
+        let path = if matches!(node.value, Value::Map(_)) { &of_set } else { path };
         let globs = items.iter().enumerate().map(|(i, item)| read(self, item, &path.item(i))).collect();
         Globs::new(globs).unwrap_or_else(nothing)
     }

@@ -41,7 +41,8 @@ impl Reader<'_> {
         }
     }
 
-    /// The values of a list that is written out, or of the set that `{ set: NAME }` names.
+    /// The values of a list that is written out, or of the set that `{ set: NAME }` names. The values of a set get the
+    /// place of its use: the set may be in another file.
     pub(super) fn list_or_set(&mut self, node: &Node, path: &Path<'_>, wanted: &str) -> Option<Vec<Node>> {
         let Value::Map(entries) = &node.value else {
             return self.list(node, path, wanted).map(<[Node]>::to_vec);
@@ -59,7 +60,7 @@ impl Reader<'_> {
         let sets = self.sets;
         if let Some(items) = sets.get(name) {
             if sets.count(items.len()) {
-                return Some(items.to_vec());
+                return Some(items.iter().map(|item| Node { pos: entry.value.pos, ..item.clone() }).collect());
             }
             let message = format!("all uses of sets together have more than {MAX_USED} values");
             self.error(entry.value.pos, &here, Code::TooLarge, message);

@@ -311,7 +311,8 @@ fn lists_and_sets_are_read_strictly() {
     let rule = layer("a.yaml", "rules: [{match: {type: {set: late}}}]");
     assert!(Policy::load(&[rule.clone(), layer("b.yaml", "sets: {late: [x]}")]).is_ok());
     let number = Policy::load(&[rule, layer("b.yaml", "sets: {late: [7]}")]).unwrap_err().to_string();
-    assert!(number.contains("rules[0].match.type[0]: must be text (in quotes), not a number"), "{number}");
+    let message = "a.yaml:1:30: rules[0].match.type.set[0]: must be text (in quotes), not a number";
+    assert!(number.contains(message), "{number}");
 }
 
 #[test]
