@@ -33,6 +33,8 @@ mod words;
 
 mod approve;
 mod audit;
+mod backup;
+mod compact;
 mod completions;
 mod console;
 mod deny;
@@ -48,6 +50,7 @@ mod pending;
 mod policy;
 mod policy_files;
 mod propose;
+mod restore;
 mod review;
 mod schema;
 mod serve;
@@ -108,6 +111,9 @@ enum Command {
     Stats(stats::Args),
     Policy(policy::Args),
     Token(token::Args),
+    Backup(backup::Args),
+    Restore(restore::Args),
+    Compact(compact::Args),
     Hook(Box<hook::Args>),
     Doctor(Box<doctor::Args>),
     Healthcheck(healthcheck::Args),
@@ -146,6 +152,9 @@ impl Cli {
             Some(Command::Stats(args)) => stats::run(args),
             Some(Command::Policy(args)) => policy::run(args),
             Some(Command::Token(args)) => token::run(args),
+            Some(Command::Backup(args)) => backup::run(args),
+            Some(Command::Restore(args)) => restore::run(args),
+            Some(Command::Compact(args)) => compact::run(args),
             Some(Command::Hook(args)) => hook::run(args),
             Some(Command::Doctor(args)) => doctor::run(args),
             Some(Command::Healthcheck(args)) => healthcheck::run(args),

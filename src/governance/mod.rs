@@ -15,7 +15,7 @@
 //! Only a denial and a revocation take effect without their record, if the record cannot be written: see `unrecorded`.
 //!
 //! Other parts of this floor: the [`Notary`] signs checkpoints of the log, `redact` redacts decisions, `retain` retires
-//! old records.
+//! old records, `from_backup` ends what must not go on in a restored record.
 
 mod cancel;
 mod clock_gap;
@@ -26,6 +26,7 @@ mod evaluate;
 mod execute;
 mod follow;
 mod forget;
+mod from_backup;
 mod generations;
 mod governor;
 mod held;
@@ -58,6 +59,7 @@ pub use clock_state::ClockState;
 pub use error::GovernanceError;
 pub use evaluate::{Evaluated, Hypothesis, MAX_EVALUATIONS};
 pub use execute::{Executed, Executions, Executor, Noop, Order, Running};
+pub use from_backup::{Ended, after_restore};
 pub use generations::{Generation, Generations, PolicySource, PolicyState, Rejection};
 pub use governor::{Entropy, Governor, Settings};
 pub use history::AskedOnce;

@@ -133,7 +133,10 @@ pub(crate) fn answers_with_a_stream(route: Route<'_>) -> bool {
     match route {
         Route::Grpc(path) => {
             let method = path.rsplit('/').next().unwrap_or_default();
-            matches!(method, "StreamApprovals" | "StreamAudit" | "Watch" | "WatchPolicy" | "ServerReflectionInfo")
+            matches!(
+                method,
+                "StreamApprovals" | "StreamAudit" | "StreamBackup" | "Watch" | "WatchPolicy" | "ServerReflectionInfo"
+            )
         }
         Route::Http(_, path) => {
             matches!(path, "/api/v1/approvals/stream" | "/api/v1/audit" | "/api/v1/audit/records")
@@ -147,7 +150,7 @@ pub(crate) fn reads_much(route: Route<'_>) -> bool {
     match route {
         Route::Grpc(path) => {
             let method = path.rsplit('/').next().unwrap_or_default();
-            matches!(method, "ListDecisions" | "StreamAudit" | "GetStats")
+            matches!(method, "ListDecisions" | "StreamAudit" | "StreamBackup" | "GetStats")
         }
         Route::Http(_, path) => {
             matches!(path, "/api/v1/audit" | "/api/v1/audit/decisions" | "/api/v1/audit/records" | "/api/v1/stats")
@@ -182,7 +185,10 @@ fn grpc(service: &str, method: &str) -> Access {
             | "GetInclusionProof"
             | "GetConsistencyProof",
         ) => &[Role::Auditor],
-        ("aegis.v1.AdminService", "CreateToken" | "RevokeToken" | "RotateLogKey" | "RedactDecision")
+        (
+            "aegis.v1.AdminService",
+            "CreateToken" | "RevokeToken" | "RotateLogKey" | "RedactDecision" | "StreamBackup",
+        )
         | ("aegis.v1.PolicyService", "UpdatePolicy") => &[Role::Admin],
         // An auditor reads the policies and the tokens too, and changes nothing.
         ("aegis.v1.AdminService", "ListTokens")

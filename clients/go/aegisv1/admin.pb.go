@@ -37,7 +37,8 @@ const (
 	Role_ROLE_REVIEWER Role = 2
 	// Reads the record, the policies and the list of tokens, and changes nothing.
 	Role_ROLE_AUDITOR Role = 3
-	// Reads and changes the policy, creates and revokes tokens, redacts the record, replaces the key of the log.
+	// Reads and changes the policy, creates and revokes tokens, redacts and backs up the record, replaces the key of the
+	// log.
 	Role_ROLE_ADMIN Role = 4
 )
 
@@ -797,6 +798,89 @@ func (x *RedactDecisionResponse) GetRedactedSequences() []uint64 {
 	return nil
 }
 
+// Asks for a backup.
+type StreamBackupRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamBackupRequest) Reset() {
+	*x = StreamBackupRequest{}
+	mi := &file_aegis_v1_admin_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamBackupRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamBackupRequest) ProtoMessage() {}
+
+func (x *StreamBackupRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_aegis_v1_admin_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamBackupRequest.ProtoReflect.Descriptor instead.
+func (*StreamBackupRequest) Descriptor() ([]byte, []int) {
+	return file_aegis_v1_admin_proto_rawDescGZIP(), []int{11}
+}
+
+// The next part of the backup.
+type StreamBackupResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The next bytes of the file: at most 256 KiB. The last bytes of the file say that it is whole.
+	Chunk         []byte `protobuf:"bytes,1,opt,name=chunk,proto3" json:"chunk,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamBackupResponse) Reset() {
+	*x = StreamBackupResponse{}
+	mi := &file_aegis_v1_admin_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamBackupResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamBackupResponse) ProtoMessage() {}
+
+func (x *StreamBackupResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_aegis_v1_admin_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamBackupResponse.ProtoReflect.Descriptor instead.
+func (*StreamBackupResponse) Descriptor() ([]byte, []int) {
+	return file_aegis_v1_admin_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *StreamBackupResponse) GetChunk() []byte {
+	if x != nil {
+		return x.Chunk
+	}
+	return nil
+}
+
 var File_aegis_v1_admin_proto protoreflect.FileDescriptor
 
 const file_aegis_v1_admin_proto_rawDesc = "" +
@@ -857,7 +941,10 @@ const file_aegis_v1_admin_proto_rawDesc = "" +
 	"request_id\x18\x03 \x01(\tR\trequestId\"c\n" +
 	"\x16RedactDecisionResponse\x12\x1a\n" +
 	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12-\n" +
-	"\x12redacted_sequences\x18\x02 \x03(\x04R\x11redactedSequences*a\n" +
+	"\x12redacted_sequences\x18\x02 \x03(\x04R\x11redactedSequences\"\x15\n" +
+	"\x13StreamBackupRequest\",\n" +
+	"\x14StreamBackupResponse\x12\x14\n" +
+	"\x05chunk\x18\x01 \x01(\fR\x05chunk*a\n" +
 	"\x04Role\x12\x14\n" +
 	"\x10ROLE_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -865,14 +952,15 @@ const file_aegis_v1_admin_proto_rawDesc = "" +
 	"\rROLE_REVIEWER\x10\x02\x12\x10\n" +
 	"\fROLE_AUDITOR\x10\x03\x12\x0e\n" +
 	"\n" +
-	"ROLE_ADMIN\x10\x042\x98\x03\n" +
+	"ROLE_ADMIN\x10\x042\xee\x03\n" +
 	"\fAdminService\x12J\n" +
 	"\vCreateToken\x12\x1c.aegis.v1.CreateTokenRequest\x1a\x1d.aegis.v1.CreateTokenResponse\x12L\n" +
 	"\n" +
 	"ListTokens\x12\x1b.aegis.v1.ListTokensRequest\x1a\x1c.aegis.v1.ListTokensResponse\"\x03\x90\x02\x01\x12J\n" +
 	"\vRevokeToken\x12\x1c.aegis.v1.RevokeTokenRequest\x1a\x1d.aegis.v1.RevokeTokenResponse\x12M\n" +
 	"\fRotateLogKey\x12\x1d.aegis.v1.RotateLogKeyRequest\x1a\x1e.aegis.v1.RotateLogKeyResponse\x12S\n" +
-	"\x0eRedactDecision\x12\x1f.aegis.v1.RedactDecisionRequest\x1a .aegis.v1.RedactDecisionResponseB\x8e\x01\n" +
+	"\x0eRedactDecision\x12\x1f.aegis.v1.RedactDecisionRequest\x1a .aegis.v1.RedactDecisionResponse\x12T\n" +
+	"\fStreamBackup\x12\x1d.aegis.v1.StreamBackupRequest\x1a\x1e.aegis.v1.StreamBackupResponse\"\x03\x90\x02\x010\x01B\x8e\x01\n" +
 	"\fcom.aegis.v1B\n" +
 	"AdminProtoP\x01Z1github.com/aegis-sidecar/aegis/clients/go/aegisv1\xa2\x02\x03AXX\xaa\x02\bAegis.V1\xca\x02\bAegis\\V1\xe2\x02\x14Aegis\\V1\\GPBMetadata\xea\x02\tAegis::V1b\x06proto3"
 
@@ -889,7 +977,7 @@ func file_aegis_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_aegis_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_aegis_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_aegis_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_aegis_v1_admin_proto_goTypes = []any{
 	(Role)(0),                      // 0: aegis.v1.Role
 	(*Token)(nil),                  // 1: aegis.v1.Token
@@ -903,16 +991,18 @@ var file_aegis_v1_admin_proto_goTypes = []any{
 	(*RotateLogKeyResponse)(nil),   // 9: aegis.v1.RotateLogKeyResponse
 	(*RedactDecisionRequest)(nil),  // 10: aegis.v1.RedactDecisionRequest
 	(*RedactDecisionResponse)(nil), // 11: aegis.v1.RedactDecisionResponse
-	(*timestamppb.Timestamp)(nil),  // 12: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),    // 13: google.protobuf.Duration
+	(*StreamBackupRequest)(nil),    // 12: aegis.v1.StreamBackupRequest
+	(*StreamBackupResponse)(nil),   // 13: aegis.v1.StreamBackupResponse
+	(*timestamppb.Timestamp)(nil),  // 14: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),    // 15: google.protobuf.Duration
 }
 var file_aegis_v1_admin_proto_depIdxs = []int32{
 	0,  // 0: aegis.v1.Token.roles:type_name -> aegis.v1.Role
-	12, // 1: aegis.v1.Token.created_at:type_name -> google.protobuf.Timestamp
-	12, // 2: aegis.v1.Token.expires_at:type_name -> google.protobuf.Timestamp
-	12, // 3: aegis.v1.Token.revoked_at:type_name -> google.protobuf.Timestamp
+	14, // 1: aegis.v1.Token.created_at:type_name -> google.protobuf.Timestamp
+	14, // 2: aegis.v1.Token.expires_at:type_name -> google.protobuf.Timestamp
+	14, // 3: aegis.v1.Token.revoked_at:type_name -> google.protobuf.Timestamp
 	0,  // 4: aegis.v1.CreateTokenRequest.roles:type_name -> aegis.v1.Role
-	13, // 5: aegis.v1.CreateTokenRequest.lifetime:type_name -> google.protobuf.Duration
+	15, // 5: aegis.v1.CreateTokenRequest.lifetime:type_name -> google.protobuf.Duration
 	1,  // 6: aegis.v1.CreateTokenResponse.token:type_name -> aegis.v1.Token
 	1,  // 7: aegis.v1.ListTokensResponse.tokens:type_name -> aegis.v1.Token
 	1,  // 8: aegis.v1.RevokeTokenResponse.token:type_name -> aegis.v1.Token
@@ -921,13 +1011,15 @@ var file_aegis_v1_admin_proto_depIdxs = []int32{
 	6,  // 11: aegis.v1.AdminService.RevokeToken:input_type -> aegis.v1.RevokeTokenRequest
 	8,  // 12: aegis.v1.AdminService.RotateLogKey:input_type -> aegis.v1.RotateLogKeyRequest
 	10, // 13: aegis.v1.AdminService.RedactDecision:input_type -> aegis.v1.RedactDecisionRequest
-	3,  // 14: aegis.v1.AdminService.CreateToken:output_type -> aegis.v1.CreateTokenResponse
-	5,  // 15: aegis.v1.AdminService.ListTokens:output_type -> aegis.v1.ListTokensResponse
-	7,  // 16: aegis.v1.AdminService.RevokeToken:output_type -> aegis.v1.RevokeTokenResponse
-	9,  // 17: aegis.v1.AdminService.RotateLogKey:output_type -> aegis.v1.RotateLogKeyResponse
-	11, // 18: aegis.v1.AdminService.RedactDecision:output_type -> aegis.v1.RedactDecisionResponse
-	14, // [14:19] is the sub-list for method output_type
-	9,  // [9:14] is the sub-list for method input_type
+	12, // 14: aegis.v1.AdminService.StreamBackup:input_type -> aegis.v1.StreamBackupRequest
+	3,  // 15: aegis.v1.AdminService.CreateToken:output_type -> aegis.v1.CreateTokenResponse
+	5,  // 16: aegis.v1.AdminService.ListTokens:output_type -> aegis.v1.ListTokensResponse
+	7,  // 17: aegis.v1.AdminService.RevokeToken:output_type -> aegis.v1.RevokeTokenResponse
+	9,  // 18: aegis.v1.AdminService.RotateLogKey:output_type -> aegis.v1.RotateLogKeyResponse
+	11, // 19: aegis.v1.AdminService.RedactDecision:output_type -> aegis.v1.RedactDecisionResponse
+	13, // 20: aegis.v1.AdminService.StreamBackup:output_type -> aegis.v1.StreamBackupResponse
+	15, // [15:21] is the sub-list for method output_type
+	9,  // [9:15] is the sub-list for method input_type
 	9,  // [9:9] is the sub-list for extension type_name
 	9,  // [9:9] is the sub-list for extension extendee
 	0,  // [0:9] is the sub-list for field type_name
@@ -945,7 +1037,7 @@ func file_aegis_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_aegis_v1_admin_proto_rawDesc), len(file_aegis_v1_admin_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   11,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -138,6 +138,7 @@ impl Log {
             | Event::IdentitiesRejected { .. }
             | Event::DiskFull { .. }
             | Event::RecordRecovered { .. }
+            | Event::RecordRestored { .. }
             | Event::ClockJumped { .. }
             | Event::CallsRefused { .. } => {}
         }

@@ -159,7 +159,7 @@ pub enum Event {
         token_id: TokenId,
         /// Who held it.
         subject: String,
-        /// Who revoked it.
+        /// Who revoked it; empty if the restore of a backup did.
         by: String,
         /// When, if that was earlier than this record: the record could not be written then.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -187,6 +187,16 @@ pub enum Event {
         since: Timestamp,
         /// The last error of the fault.
         why: String,
+    },
+    /// The record was restored from a backup. What was recorded after the backup is not on this record, although it was
+    /// acknowledged and may have been signed.
+    RecordRestored {
+        /// When the backup was made.
+        made_at: Timestamp,
+        /// The last record of the backup.
+        last_sequence: u64,
+        /// The root of the tree of all records up to it, in hex.
+        root: Digest,
     },
     /// The wall clock jumped, or was set back while the daemon was not running.
     ClockJumped {
@@ -275,6 +285,7 @@ impl Event {
             | Self::IdentitiesRejected { .. }
             | Self::DiskFull { .. }
             | Self::RecordRecovered { .. }
+            | Self::RecordRestored { .. }
             | Self::ClockJumped { .. }
             | Self::LogStarted { .. }
             | Self::RecordsRetired { .. }

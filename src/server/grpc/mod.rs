@@ -54,7 +54,7 @@ macro_rules! buffered {
     };
 }
 
-buffered!(v1::StreamApprovalsResponse, v1::StreamAuditResponse, v1::WatchPolicyResponse);
+buffered!(v1::StreamApprovalsResponse, v1::StreamAuditResponse, v1::StreamBackupResponse, v1::WatchPolicyResponse);
 
 /// The response that sends these messages.
 fn sending<T: 'static>(messages: streams::Messages<T>) -> Response<Messages<T>> {

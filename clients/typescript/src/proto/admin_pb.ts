@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file aegis/v1/admin.proto.
  */
 export const file_aegis_v1_admin: GenFile = /*@__PURE__*/
-  fileDesc("ChRhZWdpcy92MS9hZG1pbi5wcm90bxIIYWVnaXMudjEikAIKBVRva2VuEhAKCHRva2VuX2lkGAEgASgJEg8KB3N1YmplY3QYAiABKAkSHQoFcm9sZXMYAyADKA4yDi5hZWdpcy52MS5Sb2xlEhAKCGFjdG9yX2lkGAQgASgJEi4KCmNyZWF0ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCmNyZWF0ZWRfYnkYBiABKAkSLgoKZXhwaXJlc19hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHZXhwaXJlZBgIIAEoCBIuCgpyZXZva2VkX2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKUAQoSQ3JlYXRlVG9rZW5SZXF1ZXN0EgwKBG5hbWUYASABKAkSHQoFcm9sZXMYAiADKA4yDi5hZWdpcy52MS5Sb2xlEhAKCGFjdG9yX2lkGAMgASgJEisKCGxpZmV0aW1lGAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhIKCnJlcXVlc3RfaWQYBSABKAkiRQoTQ3JlYXRlVG9rZW5SZXNwb25zZRIeCgV0b2tlbhgBIAEoCzIPLmFlZ2lzLnYxLlRva2VuEg4KBnNlY3JldBgCIAEoCSJNChFMaXN0VG9rZW5zUmVxdWVzdBIWCglwYWdlX3NpemUYASABKA1IAIgBARISCgpwYWdlX3Rva2VuGAIgASgJQgwKCl9wYWdlX3NpemUiTgoSTGlzdFRva2Vuc1Jlc3BvbnNlEh8KBnRva2VucxgBIAMoCzIPLmFlZ2lzLnYxLlRva2VuEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIjChJSZXZva2VUb2tlblJlcXVlc3QSDQoFdG9rZW4YASABKAkiSQoTUmV2b2tlVG9rZW5SZXNwb25zZRIeCgV0b2tlbhgBIAEoCzIPLmFlZ2lzLnYxLlRva2VuEhIKCnVucmVjb3JkZWQYAiABKAgiKQoTUm90YXRlTG9nS2V5UmVxdWVzdBISCgpyZXF1ZXN0X2lkGAEgASgJIlwKFFJvdGF0ZUxvZ0tleVJlc3BvbnNlEhgKEG9sZF92ZXJpZmllcl9rZXkYASABKAkSGAoQbmV3X3ZlcmlmaWVyX2tleRgCIAEoCRIQCghzZXF1ZW5jZRgDIAEoBCJQChVSZWRhY3REZWNpc2lvblJlcXVlc3QSEwoLZGVjaXNpb25faWQYASABKAkSDgoGcmVhc29uGAIgASgJEhIKCnJlcXVlc3RfaWQYAyABKAkiRgoWUmVkYWN0RGVjaXNpb25SZXNwb25zZRIQCghzZXF1ZW5jZRgBIAEoBBIaChJyZWRhY3RlZF9zZXF1ZW5jZXMYAiADKAQqYQoEUm9sZRIUChBST0xFX1VOU1BFQ0lGSUVEEAASDgoKUk9MRV9BR0VOVBABEhEKDVJPTEVfUkVWSUVXRVIQAhIQCgxST0xFX0FVRElUT1IQAxIOCgpST0xFX0FETUlOEAQymAMKDEFkbWluU2VydmljZRJKCgtDcmVhdGVUb2tlbhIcLmFlZ2lzLnYxLkNyZWF0ZVRva2VuUmVxdWVzdBodLmFlZ2lzLnYxLkNyZWF0ZVRva2VuUmVzcG9uc2USTAoKTGlzdFRva2VucxIbLmFlZ2lzLnYxLkxpc3RUb2tlbnNSZXF1ZXN0GhwuYWVnaXMudjEuTGlzdFRva2Vuc1Jlc3BvbnNlIgOQAgESSgoLUmV2b2tlVG9rZW4SHC5hZWdpcy52MS5SZXZva2VUb2tlblJlcXVlc3QaHS5hZWdpcy52MS5SZXZva2VUb2tlblJlc3BvbnNlEk0KDFJvdGF0ZUxvZ0tleRIdLmFlZ2lzLnYxLlJvdGF0ZUxvZ0tleVJlcXVlc3QaHi5hZWdpcy52MS5Sb3RhdGVMb2dLZXlSZXNwb25zZRJTCg5SZWRhY3REZWNpc2lvbhIfLmFlZ2lzLnYxLlJlZGFjdERlY2lzaW9uUmVxdWVzdBogLmFlZ2lzLnYxLlJlZGFjdERlY2lzaW9uUmVzcG9uc2VCjgEKDGNvbS5hZWdpcy52MUIKQWRtaW5Qcm90b1ABWjFnaXRodWIuY29tL2FlZ2lzLXNpZGVjYXIvYWVnaXMvY2xpZW50cy9nby9hZWdpc3YxogIDQVhYqgIIQWVnaXMuVjHKAghBZWdpc1xWMeICFEFlZ2lzXFYxXEdQQk1ldGFkYXRh6gIJQWVnaXM6OlYxYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("ChRhZWdpcy92MS9hZG1pbi5wcm90bxIIYWVnaXMudjEikAIKBVRva2VuEhAKCHRva2VuX2lkGAEgASgJEg8KB3N1YmplY3QYAiABKAkSHQoFcm9sZXMYAyADKA4yDi5hZWdpcy52MS5Sb2xlEhAKCGFjdG9yX2lkGAQgASgJEi4KCmNyZWF0ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCmNyZWF0ZWRfYnkYBiABKAkSLgoKZXhwaXJlc19hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHZXhwaXJlZBgIIAEoCBIuCgpyZXZva2VkX2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKUAQoSQ3JlYXRlVG9rZW5SZXF1ZXN0EgwKBG5hbWUYASABKAkSHQoFcm9sZXMYAiADKA4yDi5hZWdpcy52MS5Sb2xlEhAKCGFjdG9yX2lkGAMgASgJEisKCGxpZmV0aW1lGAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhIKCnJlcXVlc3RfaWQYBSABKAkiRQoTQ3JlYXRlVG9rZW5SZXNwb25zZRIeCgV0b2tlbhgBIAEoCzIPLmFlZ2lzLnYxLlRva2VuEg4KBnNlY3JldBgCIAEoCSJNChFMaXN0VG9rZW5zUmVxdWVzdBIWCglwYWdlX3NpemUYASABKA1IAIgBARISCgpwYWdlX3Rva2VuGAIgASgJQgwKCl9wYWdlX3NpemUiTgoSTGlzdFRva2Vuc1Jlc3BvbnNlEh8KBnRva2VucxgBIAMoCzIPLmFlZ2lzLnYxLlRva2VuEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIjChJSZXZva2VUb2tlblJlcXVlc3QSDQoFdG9rZW4YASABKAkiSQoTUmV2b2tlVG9rZW5SZXNwb25zZRIeCgV0b2tlbhgBIAEoCzIPLmFlZ2lzLnYxLlRva2VuEhIKCnVucmVjb3JkZWQYAiABKAgiKQoTUm90YXRlTG9nS2V5UmVxdWVzdBISCgpyZXF1ZXN0X2lkGAEgASgJIlwKFFJvdGF0ZUxvZ0tleVJlc3BvbnNlEhgKEG9sZF92ZXJpZmllcl9rZXkYASABKAkSGAoQbmV3X3ZlcmlmaWVyX2tleRgCIAEoCRIQCghzZXF1ZW5jZRgDIAEoBCJQChVSZWRhY3REZWNpc2lvblJlcXVlc3QSEwoLZGVjaXNpb25faWQYASABKAkSDgoGcmVhc29uGAIgASgJEhIKCnJlcXVlc3RfaWQYAyABKAkiRgoWUmVkYWN0RGVjaXNpb25SZXNwb25zZRIQCghzZXF1ZW5jZRgBIAEoBBIaChJyZWRhY3RlZF9zZXF1ZW5jZXMYAiADKAQiFQoTU3RyZWFtQmFja3VwUmVxdWVzdCIlChRTdHJlYW1CYWNrdXBSZXNwb25zZRINCgVjaHVuaxgBIAEoDCphCgRSb2xlEhQKEFJPTEVfVU5TUEVDSUZJRUQQABIOCgpST0xFX0FHRU5UEAESEQoNUk9MRV9SRVZJRVdFUhACEhAKDFJPTEVfQVVESVRPUhADEg4KClJPTEVfQURNSU4QBDLuAwoMQWRtaW5TZXJ2aWNlEkoKC0NyZWF0ZVRva2VuEhwuYWVnaXMudjEuQ3JlYXRlVG9rZW5SZXF1ZXN0Gh0uYWVnaXMudjEuQ3JlYXRlVG9rZW5SZXNwb25zZRJMCgpMaXN0VG9rZW5zEhsuYWVnaXMudjEuTGlzdFRva2Vuc1JlcXVlc3QaHC5hZWdpcy52MS5MaXN0VG9rZW5zUmVzcG9uc2UiA5ACARJKCgtSZXZva2VUb2tlbhIcLmFlZ2lzLnYxLlJldm9rZVRva2VuUmVxdWVzdBodLmFlZ2lzLnYxLlJldm9rZVRva2VuUmVzcG9uc2USTQoMUm90YXRlTG9nS2V5Eh0uYWVnaXMudjEuUm90YXRlTG9nS2V5UmVxdWVzdBoeLmFlZ2lzLnYxLlJvdGF0ZUxvZ0tleVJlc3BvbnNlElMKDlJlZGFjdERlY2lzaW9uEh8uYWVnaXMudjEuUmVkYWN0RGVjaXNpb25SZXF1ZXN0GiAuYWVnaXMudjEuUmVkYWN0RGVjaXNpb25SZXNwb25zZRJUCgxTdHJlYW1CYWNrdXASHS5hZWdpcy52MS5TdHJlYW1CYWNrdXBSZXF1ZXN0Gh4uYWVnaXMudjEuU3RyZWFtQmFja3VwUmVzcG9uc2UiA5ACATABQo4BCgxjb20uYWVnaXMudjFCCkFkbWluUHJvdG9QAVoxZ2l0aHViLmNvbS9hZWdpcy1zaWRlY2FyL2FlZ2lzL2NsaWVudHMvZ28vYWVnaXN2MaICA0FYWKoCCEFlZ2lzLlYxygIIQWVnaXNcVjHiAhRBZWdpc1xWMVxHUEJNZXRhZGF0YeoCCUFlZ2lzOjpWMWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * A token as the daemon stores it: without the secret.
@@ -411,6 +411,42 @@ export const RedactDecisionResponseSchema: GenMessage<RedactDecisionResponse> = 
   messageDesc(file_aegis_v1_admin, 10);
 
 /**
+ * Asks for a backup.
+ *
+ * @generated from message aegis.v1.StreamBackupRequest
+ */
+export type StreamBackupRequest = Message<"aegis.v1.StreamBackupRequest"> & {
+};
+
+/**
+ * Describes the message aegis.v1.StreamBackupRequest.
+ * Use `create(StreamBackupRequestSchema)` to create a new message.
+ */
+export const StreamBackupRequestSchema: GenMessage<StreamBackupRequest> = /*@__PURE__*/
+  messageDesc(file_aegis_v1_admin, 11);
+
+/**
+ * The next part of the backup.
+ *
+ * @generated from message aegis.v1.StreamBackupResponse
+ */
+export type StreamBackupResponse = Message<"aegis.v1.StreamBackupResponse"> & {
+  /**
+   * The next bytes of the file: at most 256 KiB. The last bytes of the file say that it is whole.
+   *
+   * @generated from field: bytes chunk = 1;
+   */
+  chunk: Uint8Array;
+};
+
+/**
+ * Describes the message aegis.v1.StreamBackupResponse.
+ * Use `create(StreamBackupResponseSchema)` to create a new message.
+ */
+export const StreamBackupResponseSchema: GenMessage<StreamBackupResponse> = /*@__PURE__*/
+  messageDesc(file_aegis_v1_admin, 12);
+
+/**
  * What a caller may do.
  *
  * @generated from enum aegis.v1.Role
@@ -445,7 +481,8 @@ export enum Role {
   AUDITOR = 3,
 
   /**
-   * Reads and changes the policy, creates and revokes tokens, redacts the record, replaces the key of the log.
+   * Reads and changes the policy, creates and revokes tokens, redacts and backs up the record, replaces the key of the
+   * log.
    *
    * @generated from enum value: ROLE_ADMIN = 4;
    */
@@ -534,6 +571,21 @@ export const AdminService: GenService<{
     methodKind: "unary";
     input: typeof RedactDecisionRequestSchema;
     output: typeof RedactDecisionResponseSchema;
+  },
+  /**
+   * Streams a backup of the record as it is now, for `aegis backup`. Calls go on meanwhile. The backup has no file of
+   * the data directory: the keys of the log and of the store never pass through the API. One backup is made at a time;
+   * others wait.
+   *
+   * Errors: RESOURCE_EXHAUSTED (`TOO_MANY_STREAMS`, `RECORD_BUSY`: the caller does not read), UNAVAILABLE
+   * (`RECORD_UNAVAILABLE`, `NOT_SERVING`), UNAUTHENTICATED (`CREDENTIAL_EXPIRED`).
+   *
+   * @generated from rpc aegis.v1.AdminService.StreamBackup
+   */
+  streamBackup: {
+    methodKind: "server_streaming";
+    input: typeof StreamBackupRequestSchema;
+    output: typeof StreamBackupResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_aegis_v1_admin, 0);

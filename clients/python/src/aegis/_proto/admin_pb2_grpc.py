@@ -43,6 +43,11 @@ class AdminServiceStub(object):
                 request_serializer=aegis_dot_v1_dot_admin__pb2.RedactDecisionRequest.SerializeToString,
                 response_deserializer=aegis_dot_v1_dot_admin__pb2.RedactDecisionResponse.FromString,
                 )
+        self.StreamBackup = channel.unary_stream(
+                '/aegis.v1.AdminService/StreamBackup',
+                request_serializer=aegis_dot_v1_dot_admin__pb2.StreamBackupRequest.SerializeToString,
+                response_deserializer=aegis_dot_v1_dot_admin__pb2.StreamBackupResponse.FromString,
+                )
 
 
 class AdminServiceServicer(object):
@@ -105,6 +110,18 @@ class AdminServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StreamBackup(self, request, context):
+        """Streams a backup of the record as it is now, for `aegis backup`. Calls go on meanwhile. The backup has no file of
+        the data directory: the keys of the log and of the store never pass through the API. One backup is made at a time;
+        others wait.
+
+        Errors: RESOURCE_EXHAUSTED (`TOO_MANY_STREAMS`, `RECORD_BUSY`: the caller does not read), UNAVAILABLE
+        (`RECORD_UNAVAILABLE`, `NOT_SERVING`), UNAUTHENTICATED (`CREDENTIAL_EXPIRED`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -132,6 +149,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.RedactDecision,
                     request_deserializer=aegis_dot_v1_dot_admin__pb2.RedactDecisionRequest.FromString,
                     response_serializer=aegis_dot_v1_dot_admin__pb2.RedactDecisionResponse.SerializeToString,
+            ),
+            'StreamBackup': grpc.unary_stream_rpc_method_handler(
+                    servicer.StreamBackup,
+                    request_deserializer=aegis_dot_v1_dot_admin__pb2.StreamBackupRequest.FromString,
+                    response_serializer=aegis_dot_v1_dot_admin__pb2.StreamBackupResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -229,5 +251,22 @@ class AdminService(object):
         return grpc.experimental.unary_unary(request, target, '/aegis.v1.AdminService/RedactDecision',
             aegis_dot_v1_dot_admin__pb2.RedactDecisionRequest.SerializeToString,
             aegis_dot_v1_dot_admin__pb2.RedactDecisionResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def StreamBackup(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(request, target, '/aegis.v1.AdminService/StreamBackup',
+            aegis_dot_v1_dot_admin__pb2.StreamBackupRequest.SerializeToString,
+            aegis_dot_v1_dot_admin__pb2.StreamBackupResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
