@@ -65,7 +65,7 @@ pub use governor::{Entropy, Governor, Settings};
 pub use history::AskedOnce;
 pub use listing::{Listed, OpenApproval};
 pub use lookup::{DecisionLife, RecordHeading, RecordReference};
-pub use notary::{Issued, KeyFileError, KeyFiles, Notary, NotaryError, Rotated};
+pub use notary::{Issued, KeyFileError, KeyFiles, LostLog, Notary, NotaryError, Rotated};
 pub use policy_changes::{Reload, watch_policy_files};
 pub use policy_update::{FoundPolicy, PolicyUpdate, UpdateSource, UpdatedPolicy};
 pub use propose::{BeforeWait, Propose};

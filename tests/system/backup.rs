@@ -350,3 +350,35 @@ async fn a_record_is_compacted_while_no_daemon_runs() {
     let nowhere = tempfile::tempdir().unwrap();
     assert!(failed(&aegis(nowhere.path(), &["compact"])).contains("there is no record"));
 }
+
+#[tokio::test]
+async fn a_log_whose_key_is_lost_is_kept_and_another_one_begins_that_names_it() {
+    let mut daemon = Setup::new().policy(POLICY).start();
+    read(&daemon, 3).await;
+    let old_key = std::fs::read_to_string(daemon.data_dir().join("log-key.pub")).unwrap();
+    daemon.terminate();
+    assert!(daemon.ended().await.success());
+    let key = daemon.data_dir().join("log-key");
+    std::fs::remove_file(&key).unwrap();
+    let (status, said) = Setup::over(&daemon).refuse();
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains("--begin-new-log"), "{said}");
+    let origin = old_key.split('+').next().unwrap().to_owned();
+    let (status, said) = Setup::over(&daemon).args(&["--begin-new-log", "--origin", &origin]).refuse();
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains("needs another name") && daemon.data_dir().join("record.redb").exists(), "{said}");
+
+    let daemon = daemon.restart_with(&["--begin-new-log"]);
+    assert!(daemon.data_dir().join("record.ended.redb").exists());
+    assert_eq!(daemon.rows().await.len(), 0);
+    let [event] = &daemon.events("log_succeeds")[..] else { panic!("the new log names the old one") };
+    assert_eq!((event["origin"].as_str(), event["key"].as_str()), (Some(&*origin), Some(old_key.trim())));
+    assert!(event["last_sequence"].as_u64().unwrap() >= 5, "{event}");
+    read(&daemon, 2).await;
+
+    // While the key is there, the flag changes nothing.
+    let daemon = daemon.restart_with(&["--begin-new-log"]);
+    assert_eq!((daemon.rows().await.len(), daemon.events("log_succeeds").len()), (2, 1));
+    let verified = daemon.cli(&["audit", "verify"]);
+    assert!(verified.status.success(), "{}", stderr(&verified));
+}

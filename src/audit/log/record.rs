@@ -212,6 +212,17 @@ pub enum Event {
         /// The verifier key (c2sp.org/signed-note).
         key: String,
     },
+    /// This log continues for another one, whose private key is lost: nothing can be signed in its name any more.
+    LogSucceeds {
+        /// The name of the other log.
+        origin: String,
+        /// The verifier key that signed it last.
+        key: String,
+        /// Its last record.
+        last_sequence: u64,
+        /// The root of the tree of all its records, in hex.
+        root: Digest,
+    },
     /// An admin replaced the signing key. The new key signs every checkpoint that covers this record.
     LogKeyRotated {
         /// The verifier key that signed until now.
@@ -288,6 +299,7 @@ impl Event {
             | Self::RecordRestored { .. }
             | Self::ClockJumped { .. }
             | Self::LogStarted { .. }
+            | Self::LogSucceeds { .. }
             | Self::RecordsRetired { .. }
             | Self::LogKeyRotated { .. }
             | Self::CallsRefused { .. } => None,
