@@ -92,7 +92,8 @@ pub(crate) async fn run(
         failures: Failures::new(config.limits.wrong_credentials),
         clock: Arc::clone(governor.clock()),
     };
-    let (streams, limits) = (Streams::new(config.limits.streams, stop.clone()), config.limits.json);
+    let aside = Aside::start().map_err(ServeError::Threads)?;
+    let (streams, limits) = (Streams::new(config.limits.streams, aside.streams(), stop.clone()), config.limits.json);
     let executions = Executions::start(Arc::clone(&governor), executor(&config).await?, limits);
     let rest = rest::router(rest::Services {
         governor: Arc::clone(&governor),
@@ -116,7 +117,7 @@ pub(crate) async fn run(
         refusals: Arc::clone(&refusals),
         receiver: Receiver::new(config.limits.receive()),
         answers: Answers::new(),
-        aside: Aside::start().map_err(ServeError::Threads)?,
+        aside,
         message_bytes: config.limits.message_bytes,
         hosts: Hosts::new(&config.allowed_hosts),
     };
