@@ -65,7 +65,7 @@ pub(crate) async fn run(
 
     let witnesses = Witnesses::start(&config.witnesses, &notary, governor.store(), governor.clock(), &tasks, &stop)?;
 
-    let mut listeners = listeners::bind(&config, &data_dir, &governor, &known).await?;
+    let mut listeners = listeners::bind(&config, &data_dir, &governor, &known)?;
     if let Some(listener) = listeners::bind_admin(&config).await? {
         listeners.listening.admin = listener.local_addr().ok();
         let admin = Admin {
@@ -125,10 +125,8 @@ pub(crate) async fn run(
     let queue = Arc::clone(governor.queue());
     let transport = Transport::new(gate, config.limits.per_connection(), move |id| queue.closed(id), stop.clone());
     let listening = listeners.listening.clone();
-    let serve = {
-        let transport = transport.clone();
-        move |stream, connection| transport.serve(stream, connection)
-    };
+    let serving = transport.clone();
+    let serve = move |stream, connection| serving.serve(stream, connection);
     listeners.accept(&config.limits, connections, &serve, &tasks, &stop);
     ready(&listening);
 

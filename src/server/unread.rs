@@ -371,7 +371,7 @@ mod tests {
 
     const LARGE: usize = 900 << 10;
     /// Longer than any test.
-    const FOR_EVER: Duration = Duration::from_secs(3600);
+    const FOR_EVER: Duration = Duration::from_hours(1);
 
     async fn sent(inlet: &Inlet, bytes: usize) -> Result<(), Gone> {
         inlet.room(bytes, Some(Work::News)).await?.send(vec![0; bytes].into())

@@ -2,7 +2,6 @@
 //! and whoever reads sees everything in time.
 
 use std::collections::BTreeSet;
-use std::future::Future;
 use std::io::Write as _;
 use std::time::{Duration, Instant};
 
@@ -17,11 +16,16 @@ use tonic::{Code, Streaming};
 
 use crate::attack::{address, reads_nothing};
 use crate::bounds::{asking, heavy};
-use crate::harness::{ask, params, propose, reason, with_token};
+use crate::harness::{Shown, ask, long, params, propose, reason, with_token};
 use crate::honest::Served;
 
 /// How long a reader may wait for what it must see. A reader that waits for those that do not read waits for ever.
-const IN_TIME: Duration = Duration::from_secs(60);
+const IN_TIME: Duration = Duration::from_mins(2);
+
+/// How many streams nobody reads.
+fn many() -> usize {
+    if long() { 300 } else { 120 }
+}
 
 /// A connection whose client takes what comes off the wire, and nothing of a stream beyond so many bytes: these are the
 /// daemon's to hold.
@@ -79,22 +83,24 @@ pub(crate) async fn large_questions(served: &Served) -> BTreeSet<String> {
 
 /// A client that reads until it has seen so many questions, and how long that took. If its stream ends to make room, it
 /// opens another one, as clients do.
-fn reader<F>(who: &'static str, connect: F, questions: usize) -> JoinHandle<(BTreeSet<String>, Duration)>
-where
-    F: Future<Output = ApprovalServiceClient<crate::harness::Shown>> + Send + 'static,
-{
-    tokio::spawn(async move {
-        let (mut reviewer, begun) = (connect.await, Instant::now());
+fn reader(
+    who: &'static str,
+    mut reviewer: ApprovalServiceClient<Shown>,
+    questions: usize,
+) -> JoinHandle<(BTreeSet<String>, Duration)> {
+    let begun = Instant::now();
+    let reading = async move {
         let mut seen = BTreeSet::new();
         while seen.len() < questions {
             let stream = reviewer.stream_approvals(v1::StreamApprovalsRequest::default()).await;
             let mut stream = stream.expect("a stream opens").into_inner();
             while seen.len() < questions {
                 match stream.message().await {
-                    Ok(message) => match message.expect("it goes on").event {
-                        Some(Event::Pending(shown)) => drop(seen.insert(shown.approval_id)),
-                        _ => {}
-                    },
+                    Ok(message) => {
+                        if let Some(Event::Pending(shown)) = message.expect("it goes on").event {
+                            seen.insert(shown.approval_id);
+                        }
+                    }
                     Err(ended) => {
                         println!("{who} was ended: {ended:?}");
                         assert_eq!((ended.code(), &*reason(&ended)), (Code::ResourceExhausted, "TOO_MANY_BYTES"));
@@ -104,14 +110,15 @@ where
             }
         }
         (seen, begun.elapsed())
-    })
+    };
+    tokio::spawn(async { tokio::time::timeout(IN_TIME, reading).await.expect("it sees them in time") })
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn streams_of_questions_over_grpc() {
     let served = Served::start(&[]).await;
     let (secret, _) = served.daemon.token("careless", &[v1::Role::Reviewer]).await;
-    let open = streams(&served, &secret, 300).await;
+    let open = streams(&served, &secret, many()).await;
     large_questions(&served).await;
     served.holds("streams over gRPC that nobody reads").await;
     served.is_reviewed().await;
@@ -125,19 +132,17 @@ async fn who_reads_sees_every_question_beside_streams_that_nobody_reads() {
     let daemon = &served.daemon;
     let (careless, _) = daemon.token("careless", &[v1::Role::Reviewer]).await;
     let (careful, _) = daemon.token("careful", &[v1::Role::Reviewer]).await;
-    let held = (events(&served, &careless, 150), streams(&served, &careless, 150).await);
+    let held = (events(&served, &careless, many() / 2), streams(&served, &careless, many() / 2).await);
     // With a credential of its own, with the one of those that do not read, and one that comes when all are asked.
     let channel = daemon.tcp().await;
     let client = |secret: &str| {
-        let client =
-            ApprovalServiceClient::new(with_token(channel.clone(), secret)).max_decoding_message_size(16 << 20);
-        std::future::ready(client)
+        ApprovalServiceClient::new(with_token(channel.clone(), secret)).max_decoding_message_size(16 << 20)
     };
     let before = [reader("an own", client(&careful), 6), reader("a shared", client(&careless), 6)];
     let asked = large_questions(&served).await;
     let after = reader("a late", client(&careful), asked.len());
     for reading in before.into_iter().chain([after]) {
-        let (seen, took) = tokio::time::timeout(IN_TIME, reading).await.expect("it sees them in time").unwrap();
+        let (seen, took) = reading.await.unwrap();
         assert!(seen.is_subset(&asked), "{seen:?}");
         println!("a reader saw {} large questions after {took:?}", seen.len());
     }
