@@ -44,6 +44,8 @@ defences! {
     ReceiveTimeout = "receive-timeout",
     /// Answers that nobody reads are bounded.
     UnreadAnswers = "unread-answers",
+    /// What the clients of all streams have not read is bounded.
+    UnreadStreams = "unread-streams",
     /// Calls to health and reflection are few.
     OpenCalls = "open-calls",
     /// A stream to reflection takes few bytes.

@@ -22,3 +22,4 @@ mod hostile;
 mod masking;
 mod questions;
 mod review_screen;
+mod unread;

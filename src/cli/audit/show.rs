@@ -70,10 +70,18 @@ fn text(life: &GetDecisionResponse, width: Option<usize>) -> String {
     let outcome = words::outcome(row.outcome);
     let (style, heading) = (paint::of(&outcome), paint::HEADING);
     let mut text = format!("{style}{outcome}{style:#} {}\n\n", visible(&row.decision_id));
-    let masks = Masks::new(&row.masked);
+    // Those of the result stand at other places than those of the action.
+    let all: Vec<_> = row.masked.iter().chain(row.result.iter().flat_map(|result| &result.masked)).cloned().collect();
+    let masks = Masks::new(&all);
     // Writing to a String cannot fail.
     for (name, value) in row::object(&row).members() {
-        let member = [("action_params", "params"), ("action_desc", "description"), ("metadata", "metadata")];
+        let member = [
+            ("action_params", "params"),
+            ("action_desc", "description"),
+            ("metadata", "metadata"),
+            ("result_data", "data"),
+            ("result_error", "error"),
+        ];
         let masked = member.into_iter().find(|(member, _)| *member == name).map(|(_, member)| Pointer::to(member));
         let shown = match value {
             serde_json::Value::Null => continue,
