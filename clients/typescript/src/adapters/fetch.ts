@@ -9,7 +9,7 @@
  *
  * @packageDocumentation
  */
-import { AbortError, AegisError } from "../errors.js";
+import { AbortError, AegisError, ReportError } from "../errors.js";
 import { checkedOptions, type GovernOptions } from "../govern/options.js";
 import { executed, type Execution, perform, unwrap } from "../govern/perform.js";
 import type { ActionInput } from "../types.js";
@@ -115,6 +115,7 @@ async function send(
     const signal = AbortSignal.any([request.signal, ...(options.signal === undefined ? [] : [options.signal])]);
     const { cache, credentials, integrity, keepalive, mode, referrer, referrerPolicy } = request;
     const settings = { cache, credentials, integrity, keepalive, mode, referrer, referrerPolicy };
+    let got: Response | undefined;
     const make = async (): Promise<Execution<Response>> => {
         const execution = await executed(async () =>
             options.fetch(url.href, {
@@ -128,6 +129,7 @@ async function send(
         );
         const { data: response } = execution;
         if (response === undefined) return execution;
+        got = response;
         // A response has no JSON; what is recorded of it has.
         Object.defineProperty(response, "toJSON", { value: () => ({ status_code: response.status }) });
         return response.status < 400 ? execution : { ...execution, status: "failed", error: `HTTP ${response.status}` };
@@ -136,6 +138,8 @@ async function send(
         const result = await perform(action, { ...options, signal }, make);
         return result.data ?? unwrap(result);
     } catch (error) {
+        // The response is in a `ReportError`. With any other error nobody gets it: it would keep its connection.
+        if (!(error instanceof ReportError)) await got?.body?.cancel().catch(() => undefined);
         throw error instanceof AbortError ? signal.reason : error;
     }
 }

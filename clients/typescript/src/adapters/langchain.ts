@@ -27,6 +27,7 @@ interface CallConfig {
 interface Callable {
     _call(input: unknown, runManager?: unknown, config?: CallConfig): unknown;
     readonly func?: unknown;
+    readonly lc_kwargs?: object;
     readonly responseFormat?: string;
 }
 
@@ -80,6 +81,8 @@ export function governTool<T extends LangChainTool>(tool: T, options: ToolGovern
     // What a tool that was made of a function runs is not to be had from the governed one.
     if (original.func !== undefined) {
         Object.defineProperty(governed, "func", { value: call });
+        // The framework keeps what a tool was made of, to make it again.
+        Object.defineProperty(governed, "lc_kwargs", { value: { ...original.lc_kwargs, func: call } });
     }
     return governed;
 }

@@ -8,6 +8,7 @@
 import { checkedAction } from "../action.js";
 import type { AegisClient } from "../client.js";
 import { ActionDenied, AegisError, AlreadyReported, ReportError } from "../errors.js";
+import { isLazy } from "../lazy.js";
 import { errorText } from "../recordable.js";
 import type { Action, ActionInput, ActionResult, Decision, ReportStatus } from "../types.js";
 import { checkedOptions, type GovernOptions, type Result, type RunOptions } from "./options.js";
@@ -135,10 +136,9 @@ async function reported<T>(
 export async function executed<T>(run: () => T | Promise<T>): Promise<Execution<T>> {
     try {
         const data = await run();
-        const kind = Object.prototype.toString.call(data);
-        if (kind !== "[object Generator]" && kind !== "[object AsyncGenerator]") return { status: "success", data };
+        if (!isLazy(data)) return { status: "success", data };
         // Nothing of its body has run, and the report would say that all of it has.
-        await (data as AsyncGenerator | Generator).return(undefined);
+        await (data as Partial<AsyncIterator<unknown> | Iterator<unknown>>).return?.(undefined);
         throw new AegisError(
             "it returned a generator, whose body runs only while it is read: govern a function that reads all of it",
             { code: "INVALID_ARGUMENT" },
