@@ -356,6 +356,14 @@ def test_what_does_nothing_until_it_is_iterated_is_no_success_before(sidecar: Si
     assert the_row(sidecar, session).result_status is ResultStatus.SUCCESS
 
 
+@pytest.mark.parametrize("of", [[1], (1,), {1: 2}, "a", b"a", range(1), {1}], ids=repr)
+def test_an_iterator_of_a_collection_is_a_result(sidecar: Sidecar, session: str, of: Any) -> None:
+    returned = iter(of)
+    act = governed("act", client=sidecar.client(), context={"session_id": session})(lambda: returned)
+    assert act() is returned
+    assert the_row(sidecar, session).result_status is ResultStatus.SUCCESS
+
+
 async def test_a_runtime_tells_how_to_run_what_is_lazy(sidecar: Sidecar, session: str) -> None:
     runtime = Runtime(client=sidecar.client(), session_id=session)
     result = await runtime.call(Action("act"), lambda _: map(int, ["1"]))

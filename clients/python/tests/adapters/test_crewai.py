@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date
 from enum import Enum
 from pathlib import Path
 from types import SimpleNamespace
@@ -141,7 +141,7 @@ def test_arguments_are_validated_once(sidecar: Sidecar, runtime: Any, way: str) 
         @field_validator("day", mode="before")
         @classmethod
         def of_german(cls, text: str) -> date:
-            return datetime.strptime(text, "%d.%m.%Y").date()
+            return date(*map(int, reversed(text.split("."))))
 
     paid: list[Any] = []
     tool = AegisCrewAITool(

@@ -259,11 +259,10 @@ async def test_a_response_that_nobody_gets_is_closed(sidecar: Sidecar, site: Sit
     below = Answering()
     kind = GovernedClient if flavour == "sync" else AsyncGovernedClient
     governing: Any = kind(runtime, transport=below)
+    url = f"{site.url}/users"
+    sent = asyncio.to_thread(governing.get, url) if flavour == "sync" else governing.get(url)
     with pytest.raises(LookupError if fails == "hook" else ReportError):
-        if flavour == "sync":
-            await asyncio.to_thread(governing.get, f"{site.url}/users")
-        else:
-            await governing.get(f"{site.url}/users")
+        await sent
     assert below.body.closed
 
 

@@ -172,10 +172,10 @@ async def test_every_way_to_call_a_tool_is_governed_or_refused(sidecar: Sidecar,
         class Quiet(str):
             """A method that says of itself that it reads."""
 
+            __slots__ = ()
+
             def __str__(self) -> str:
                 return "tools/list"
-
-            __format__ = __repr__ = lambda self, *_: "tools/list"  # noqa: E731
 
         quiet = CallToolRequest(method="tools/call", params=CallToolRequestParams(name="delete", arguments={}))
         quiet.method = Quiet("tools/call")  # type: ignore[assignment]

@@ -1,4 +1,4 @@
-"""What a function returned that has done nothing yet: a generator, `map(delete, ids)`. Its work is done while it is read.
+"""What a function returned that has done nothing yet: a generator, `map(delete, ids)`. It works while it is read.
 
 An object that can do more than be read, such as a file or a database's cursor, is not lazy: it is a result.
 """
@@ -9,6 +9,9 @@ import itertools
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from typing import Any
 
+# The iterators of collections, which hold all that they give.
+_COLLECTIONS: tuple[Any, ...] = ([], (), "", "é", b"", bytearray(), {}, {}.values(), {}.items(), set(), range(0))
+_OF_COLLECTIONS = tuple({type(iter(collection)) for collection in _COLLECTIONS})
 # What generators have for whoever reads them.
 _OF_READERS = {"send", "throw", "close", "asend", "athrow", "aclose"}
 
@@ -18,7 +21,7 @@ def is_lazy(returned: Any) -> bool:
     kind = type(returned)
     if issubclass(kind, (Generator, AsyncGenerator)) or kind.__module__ == itertools.__name__:
         return True
-    if not issubclass(kind, (Iterator, AsyncIterator)):
+    if issubclass(kind, _OF_COLLECTIONS) or not issubclass(kind, (Iterator, AsyncIterator)):
         return False
     return not any(name for name in dir(kind) if not name.startswith("_") and name not in _OF_READERS)
 

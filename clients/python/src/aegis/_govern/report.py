@@ -120,8 +120,10 @@ def says(error: BaseException) -> str:
 
 
 def of_error(error: BaseException) -> tuple[ResultStatus, str]:
-    """What an action comes to that raised. One by which a framework pauses its run, as LangGraph's `interrupt`, did
-    not fail: it is another action when the run goes on.
+    """What an action comes to that raised.
+
+    One by which a framework pauses its run, as LangGraph's `interrupt`, did not fail: it is another action when the
+    run goes on.
     """
     if "GraphBubbleUp" in {kind.__name__ for kind in type(error).__mro__}:
         return ResultStatus.SKIPPED, f"the framework paused the run: {type(error).__name__}"

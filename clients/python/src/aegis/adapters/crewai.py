@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -120,7 +121,8 @@ def _validating_once(schema: type[BaseModel]) -> type[BaseModel]:
         return {_VALIDATED: self}
 
     parts = {"model_dump": model_dump, "__module__": schema.__module__, "__doc__": schema.__doc__}
-    return type(schema)(schema.__name__, (schema,), parts)
+    made: type[BaseModel] = types.new_class(schema.__name__, (schema,), {}, lambda body: body.update(parts))
+    return made
 
 
 def _values(model: BaseModel) -> dict[str, Any]:
