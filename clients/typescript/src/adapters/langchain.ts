@@ -11,6 +11,7 @@
 import { ToolMessage } from "@langchain/core/messages";
 import type { StructuredToolInterface } from "@langchain/core/tools";
 import { AegisError } from "../errors.js";
+import { own } from "../values.js";
 import { either, isBadInput, performTool, sendable, type ToolGovernOptions, toolOutput } from "./tools.js";
 
 export { recordRefusal, type Refusal, refusal, type ToolGovernOptions } from "./tools.js";
@@ -41,7 +42,8 @@ interface Callable {
  * goes on. What a person refuses in a middleware of the framework never gets to the tool: {@link recordRefusal} puts
  * it on the record.
  */
-export function governTool<T extends LangChainTool>(tool: T, options: ToolGovernOptions): T {
+export function governTool<T extends LangChainTool>(tool: T, given: ToolGovernOptions): T {
+    const options = own(given);
     const original = tool as unknown as Callable;
     if (typeof original._call !== "function") {
         throw new AegisError(`${tool.name} is no StructuredTool: it cannot be governed`, { code: "INVALID_ARGUMENT" });
