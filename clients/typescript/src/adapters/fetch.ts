@@ -13,6 +13,7 @@ import { AbortError, AegisError, ReportError } from "../errors.js";
 import { checkedOptions, type GovernOptions } from "../govern/options.js";
 import { executed, type Execution, perform, unwrap } from "../govern/perform.js";
 import type { ActionInput } from "../types.js";
+import { own } from "../values.js";
 import { copyOf, type Hop, proposal } from "./http/request.js";
 import { normalUrl, type UrlOptions, writtenUrl } from "./http/url.js";
 
@@ -65,7 +66,8 @@ const OF_BODY = ["content-type", "content-language", "content-encoding", "conten
  */
 export function governedFetch(given: FetchGovernOptions): typeof globalThis.fetch {
     // The global `fetch` of now: it may be replaced by the very function that is made here.
-    const options = { ...checkedOptions(given), fetch: given.fetch ?? globalThis.fetch };
+    const checked = checkedOptions(given);
+    const options = own({ ...checked, fetch: checked.fetch ?? globalThis.fetch });
     if (typeof (options.fetch as unknown) !== "function") {
         throw new AegisError("`fetch` must be a function like the global one", { code: "INVALID_ARGUMENT" });
     }

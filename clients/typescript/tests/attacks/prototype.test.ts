@@ -5,6 +5,7 @@ import { afterEach, expect, test } from "vitest";
 import { z } from "zod";
 import { governTool } from "../../src/adapters/ai.js";
 import { governRunnableTool, governToolCall } from "../../src/adapters/anthropic.js";
+import { governedFetch } from "../../src/adapters/fetch.js";
 import { governTool as governLangChain } from "../../src/adapters/langchain.js";
 import { governedTool } from "../../src/adapters/openai-agents.js";
 import { type AegisClient, governed, Runtime } from "../../src/index.js";
@@ -13,7 +14,7 @@ import { stage } from "../support.js";
 const schema = z.object({ to: z.string() });
 const input = { to: "ada" };
 
-/** Each seat: what its user has to confirm, which nobody does. */
+/** Each seat: what its user has to confirm, which nobody does; a request that is blocked. */
 const SEATS: Record<string, (client: AegisClient, run: () => string) => Promise<unknown>> = {
     wrap: (client, run) => governed(run, { type: "send_mail", client })(),
     runtime: async (client, execute) => {
@@ -33,12 +34,17 @@ const SEATS: Record<string, (client: AegisClient, run: () => string) => Promise<
     },
     langchain: (client, run) =>
         governLangChain(langchainTool(run, { name: "send_mail", description: "d", schema }), { client }).invoke(input),
+    fetch: (client, run) =>
+        governedFetch({ client, fetch: () => Promise.resolve(new Response(run())) })("http://example.com/send", {
+            method: "DELETE",
+        }),
     "openai agents": (client, execute) => {
         const definition = { name: "send_mail", description: "d", parameters: schema, execute };
         return governedTool(definition, { client }).invoke(new RunContext(), JSON.stringify(input));
     },
 };
 
+const forged = { type: "read_mail", target: "forged" };
 const POLLUTION: Record<string, unknown> = {
     confirm: () => true,
     needsApproval: () => false,
@@ -49,6 +55,12 @@ const POLLUTION: Record<string, unknown> = {
     approved: true,
     type: "read_mail",
     params: () => ({}),
+    action: () => forged,
+    capability: "read_mail",
+    target: "forged",
+    actor: "forged",
+    raiseOnDeny: true,
+    endpoint: "http://127.0.0.1:1",
 };
 const prototype = Object.prototype as unknown as Record<string, unknown>;
 
@@ -78,5 +90,8 @@ test.each(cases)("`$name` on Object.prototype lets nothing run: $seat", async ({
     expect(said).not.toMatchObject({ status: "success" });
     expect(said).toBeDefined();
     // Proposed as itself, or not at all where the framework itself fails.
-    expect((await world.rows()).map(({ action }) => action.type).filter((type) => type !== "send_mail")).toEqual([]);
+    for (const { action, actor } of await world.rows()) {
+        expect([action.type, actor.id]).toEqual([seat === "fetch" ? "delete" : "send_mail", ""]);
+        expect(action.target).not.toBe("forged");
+    }
 });
