@@ -41,7 +41,9 @@ pub(super) struct Look<'a> {
 pub(super) fn of(cursor: &Cursor, background: Option<&Background>, look: Look<'_>) -> Details {
     let approval = &cursor.on;
     let mut page = Page { lines: Vec::new(), look };
-    page.whole(&approval::title(approval), Theme::heading());
+    // One line: where it went on, an agent's text would stand where labels do. The fields have all of it.
+    let title = text::cut(&approval::title(approval), look.width);
+    page.lines.push(Line::from(Span::styled(title, Theme::heading())));
     if cursor.has_ended {
         let how = approval.ending.as_ref();
         let how = how.map_or_else(|| "while nobody looked".to_owned(), |how| approval::ending(how, look.zone));

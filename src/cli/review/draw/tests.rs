@@ -119,6 +119,28 @@ fn a_line_that_goes_on_is_marked_where_no_agent_writes() {
 }
 
 #[test]
+fn no_text_of_an_agent_stands_where_a_label_does() {
+    let fake = format!("{} risk LOW rule fine approved", "x".repeat(60));
+    let mut desk = desk(&[]);
+    desk.hear(with("apr_1", |it| {
+        let action = it.action.as_mut().unwrap();
+        (action.target, action.description) = (fake.clone(), fake.clone());
+        action.r#type = "y risk LOW".into();
+    }))
+    .unwrap();
+    press(&mut desk, "\n");
+    for width in 12..100 {
+        let screen = drawn(&mut desk, (width, 200));
+        let indent = if width < 40 { "" } else { "  " };
+        let labels = |label: &str| {
+            let starts = |line: &&str| line.strip_prefix(indent).is_some_and(|rest| rest.starts_with(label));
+            screen.lines().filter(starts).count()
+        };
+        assert_eq!((labels("risk"), labels("rule")), (1, 1), "{width}: {screen}");
+    }
+}
+
+#[test]
 fn a_vote_is_asked_for_with_its_question_in_sight() {
     let mut desk = desk(&["apr_1"]);
     press(&mut desk, &format!("d{}the end", "x".repeat(200)));
