@@ -132,6 +132,8 @@ defences! {
     VisibleBlanks = "visible-blanks",
     /// The reviewer's screen acts on what was chosen.
     ChosenQuestion = "chosen-question",
+    /// Questions are answered together only where each was on the screen in full.
+    ShownInFull = "shown-in-full",
     /// Control characters are written out in CSV.
     CsvControl = "csv-control",
     /// A formula in CSV is defused.
