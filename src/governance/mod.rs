@@ -30,6 +30,7 @@ mod follow;
 mod forget;
 mod generations;
 mod governor;
+mod halting;
 mod halts;
 mod held;
 mod history;

@@ -30,8 +30,8 @@ use crate::policy::{OnTimeout, Question, Reached, Verdict};
 /// other such callers away from the decision.
 const ANONYMOUS_KEY_CHARS: usize = 16;
 
-/// The most limits that are reached one after the other before a proposal is refused.
-const MOST_REACHED: usize = 1000;
+/// How often one proposal is decided at most: each of five answers and of four risks can be reached after another.
+const ROUNDS: usize = 9;
 
 /// The input of [`Governor::propose`].
 #[derive(Clone, Debug, Default)]
@@ -94,7 +94,7 @@ impl Governor {
             Written::New(given) => (*given, false, None),
             Written::Earlier(decision_id) => (self.earlier(decision_id).await?, true, None),
             Written::Blocked(decision_id, reason) => (self.earlier(decision_id).await?, true, Some(reason)),
-            // It was asked again until no limit changed the answer.
+            // The last round leaves nothing that is stricter.
             Written::Reached(_) => return Err(StoreError::Overloaded.into()),
         };
         let _attendance = self.attend(caller, &given);
@@ -117,26 +117,25 @@ impl Governor {
     }
 
     /// Decides a proposal, and writes the decision. A limit is compared in the transaction that spends. If it is
-    /// reached, the action is decided once more, and that makes the answer stricter: so this ends after a few rounds.
+    /// reached, the action is decided once more. Each round makes the answer stricter, so there are few.
     async fn decide_and_write(
         &self,
         caller: &Caller,
-        ask: Propose,
+        mut ask: Propose,
         executes: bool,
     ) -> Result<Written, GovernanceError> {
         let generation = self.generations.current();
-        let mut again = generation.policy.has_limits().then(|| ask.clone());
-        let (mut next, mut reached) = (Some(ask), Vec::new());
-        loop {
-            let Some(ask) = next.take() else { return Ok(Written::Reached(reached)) };
+        let mut reached = Vec::new();
+        for _ in 0..ROUNDS {
+            let ask = if generation.policy.has_limits() { ask.clone() } else { std::mem::take(&mut ask) };
             let decided = self.decide_now(caller, ask, executes, &generation, &reached)?;
             let (queue, held) = (Arc::clone(&self.queue), Arc::clone(&self.held));
             match job::run(&self.store, move |tx| decided.write(tx, queue, held)).await? {
                 Written::Reached(more) => reached.extend(more),
                 written => return Ok(written),
             }
-            next = if reached.len() < MOST_REACHED { again.clone() } else { again.take() };
         }
+        Ok(Written::Reached(reached))
     }
 
     /// The earlier decision for the same idempotency key.

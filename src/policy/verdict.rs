@@ -62,10 +62,17 @@ pub struct Verdict<'p> {
     /// The merged constraints, if another equally strict rule has some.
     constraints: Option<Box<Map<String, Value>>>,
     redact_always: &'p [ParamPath],
-    /// What it spends if the action is allowed. Not allocated without a limit.
+    /// What must happen if no rule matches.
+    by_default: Approval,
+    /// What limits and halts say. Without either it is not allocated, so that such an answer costs nothing more.
+    beyond: Option<Box<Beyond<'p>>>,
+}
+
+/// What limits and halts say about an action.
+#[derive(Clone, Debug, Default)]
+struct Beyond<'p> {
+    /// What it spends if it is allowed.
     charges: Vec<Charge<'p>>,
-    /// What must happen by the rules alone.
-    unlimited: Approval,
     /// The limits that it would exceed.
     reached: Vec<Reached>,
     /// What is left of limits, for people.
@@ -118,11 +125,8 @@ impl<'p> Verdict<'p> {
             on_timeout: rule.map_or(OnTimeout::Deny, |rule| rule.on_timeout),
             constraints: None,
             redact_always,
-            charges: Vec::new(),
-            unlimited: rule.map_or(defaults.1, |rule| rule.approval),
-            reached: Vec::new(),
-            notes: Vec::new(),
-            stopped: None,
+            by_default: defaults.1,
+            beyond: None,
         }
     }
 
@@ -153,7 +157,9 @@ impl<'p> Verdict<'p> {
                 }
             }
         }
-        self.charges = charges;
+        if !charges.is_empty() {
+            self.beyond().charges = charges;
+        }
         reached.into_iter().fold(self, Self::reach)
     }
 
@@ -172,35 +178,43 @@ impl<'p> Verdict<'p> {
             (self.approval, self.on_timeout) = (limit.approval, OnTimeout::Deny);
         }
         self.risk_level = self.risk_level.max(limit.risk_level.unwrap_or(self.risk_level));
-        if self.approval == Approval::Block {
-            self.charges.clear();
+        if self.risk_level >= RiskLevel::High {
+            self.on_timeout = OnTimeout::Deny;
         }
-        self.reached.push(reached);
+        let is_blocked = self.approval == Approval::Block;
+        let beyond = self.beyond();
+        if is_blocked {
+            beyond.charges.clear();
+        }
+        beyond.reached.push(reached);
         self
     }
 
     /// The answer to somebody who is halted: no, for this reason.
     #[must_use]
     pub fn stop(mut self, why: String) -> Self {
-        (self.approval, self.on_timeout, self.stopped) = (Approval::Block, OnTimeout::Deny, Some(why));
-        self.charges.clear();
-        self.reached.clear();
+        (self.approval, self.on_timeout) = (Approval::Block, OnTimeout::Deny);
+        *self.beyond() = Beyond { stopped: Some(why), ..Beyond::default() };
         self
     }
 
     /// What the action spends if it is allowed.
     pub fn charges(&self) -> &[Charge<'p>] {
-        &self.charges
+        self.beyond.as_ref().map_or(&[], |beyond| &beyond.charges)
     }
 
     /// The limits that the action would exceed.
     pub fn reached(&self) -> &[Reached] {
-        &self.reached
+        self.beyond.as_ref().map_or(&[], |beyond| &beyond.reached)
     }
 
     /// Adds to the reason what is left of a limit.
     pub fn note(&mut self, left: String) {
-        self.notes.push(left);
+        self.beyond().notes.push(left);
+    }
+
+    fn beyond(&mut self) -> &mut Beyond<'p> {
+        self.beyond.get_or_insert_default()
     }
 
     /// Combines this answer with those of equally strict rules, or of the defaults with their risk.
@@ -231,13 +245,13 @@ impl<'p> Verdict<'p> {
 
     /// Why, in a sentence for a person. It contains no text of the agent.
     pub fn reason(&self) -> String {
-        if let Some(why) = &self.stopped {
+        if let Some(why) = self.beyond.as_ref().and_then(|beyond| beyond.stopped.as_ref()) {
             return why.clone();
         }
         let reason = match self.rule {
             Some(Rule { reason: Some(own), .. }) => own.clone(),
             Some(rule) => format!("rule `{}` {}", rule.name, consequence(rule.approval)),
-            None => format!("no rule matches, and the default {}", consequence(self.unlimited)),
+            None => format!("no rule matches, and the default {}", consequence(self.by_default)),
         };
         let doubt = self.doubt.map(|doubt| format!("; {doubt}, so the strictest rule that may apply decides"));
         let passed_over = self.passed_over.map(|(rule, doubt)| match rule.approval {
@@ -245,11 +259,11 @@ impl<'p> Verdict<'p> {
             _ => format!("; rule `{}` does not decide, because {doubt}", rule.name),
         });
         let mut reason = reason + &doubt.unwrap_or_default() + &passed_over.unwrap_or_default();
-        for Reached { limit, why } in &self.reached {
+        for Reached { limit, why } in self.reached() {
             // Writing to a text does not fail.
             let _ = write!(reason, "; limit `{}` {}: {why}", limit.name, consequence(limit.approval));
         }
-        for note in &self.notes {
+        for note in self.beyond.iter().flat_map(|beyond| &beyond.notes) {
             let _ = write!(reason, "; {note}");
         }
         reason
