@@ -96,6 +96,10 @@ defences! {
     /// Wrong credentials are bounded.
     WrongCredentials = "wrong-credentials",
 
+    /// What is allowed is counted.
+    Limits = "limits",
+    /// Who is halted is told no.
+    Halts = "halts",
     /// A value of an unexpected type dodges no condition.
     Doubt = "doubt",
     /// The strictest rule that may apply decides.

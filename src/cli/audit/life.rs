@@ -9,7 +9,7 @@ use crate::cli::masks::Masks;
 use crate::cli::object::Object;
 use crate::cli::table::{Cell, Column, Table};
 use crate::cli::times::{self, Zone};
-use crate::cli::{approval, paint, safe_json, wire, words};
+use crate::cli::{approval, paint, wire, words};
 use crate::domain::{Pointer, Timestamp, visible};
 use crate::proto::v1::{Approval, AuditRow, GetDecisionResponse, RecordReference};
 
