@@ -149,6 +149,8 @@ impl Admin {
         let help = "Microseconds that these commits took, while writes waited.";
         page.counter("aegis_record_checkpoint_microseconds_total", help, micros);
         page.gauge("aegis_approvals_pending", "Approvals that wait for a reviewer.", governor.queue().len() as u64);
+        let help = "Halts in force: everybody, actors, subjects and sessions.";
+        page.gauge("aegis_halts", help, governor.halts().count() as u64);
 
         let help = "Denials and revocations that are in force and not on the record yet.";
         page.gauge("aegis_unrecorded", help, *governor.unrecorded().count().borrow() as u64);

@@ -12,7 +12,9 @@
 //! [`Store::transact`]: crate::audit::Store::transact
 //! [`Queue`]: crate::approvals::Queue
 //!
-//! Only a denial and a revocation take effect without their record, if the record cannot be written: see `unrecorded`.
+//! `spending` counts what is allowed under the policy's limits, `halts` denies whom an admin has halted.
+//!
+//! Only a denial, a revocation and a halt take effect without their record, if the record cannot be written: see `unrecorded`.
 //!
 //! Other parts of this floor: the [`Notary`] signs checkpoints of the log, `redact` redacts decisions, `retain` retires
 //! old records, `from_backup` ends what must not go on in a restored record.
@@ -29,10 +31,13 @@ mod forget;
 mod from_backup;
 mod generations;
 mod governor;
+mod halting;
+mod halts;
 mod held;
 mod history;
 mod in_memory;
 mod job;
+mod limits;
 mod listing;
 mod lookup;
 mod masking;
@@ -46,6 +51,7 @@ mod restore;
 mod retain;
 mod review;
 mod secret;
+mod spending;
 mod start;
 #[cfg(test)]
 mod tests;
@@ -62,7 +68,9 @@ pub use execute::{Executed, Executions, Executor, Noop, Order, Running};
 pub use from_backup::{Ended, after_restore};
 pub use generations::{Generation, Generations, PolicySource, PolicyState, Rejection};
 pub use governor::{Entropy, Governor, Settings};
+pub use halts::{Halts, InForce};
 pub use history::AskedOnce;
+pub use limits::{Counted, CountedPage};
 pub use listing::{Listed, OpenApproval};
 pub use lookup::{DecisionLife, RecordHeading, RecordReference};
 pub use notary::{Issued, KeyFileError, KeyFiles, LostLog, Notary, NotaryError, Rotated};

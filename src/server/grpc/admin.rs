@@ -1,5 +1,5 @@
-//! `AdminService`, for admins (auditors list tokens): tokens, the log's key, redaction and backups. It only converts
-//! between protobuf and the domain.
+//! `AdminService`, for admins (auditors list tokens): tokens, the log's key, redaction, halts, the counts of limits,
+//! and backups. It only converts between protobuf and the domain.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,8 +7,9 @@ use std::time::Duration;
 use tonic::{Request, Response, Status};
 
 use super::request::Reader;
-use super::{Messages, caller, page, response, sending, standing};
-use crate::audit::StoredToken;
+use super::sending::{Unpolled, frame, sending};
+use super::{caller, control, page, response, standing};
+use crate::audit::{SpentKey, StoredToken};
 use crate::auth::check_name;
 use crate::domain::page::PageTokens;
 use crate::domain::{CallError, DecisionId, Digest, ErrorCode, JsonLimits, Role, Roles, Timestamp, TokenId};
@@ -36,7 +37,7 @@ pub(crate) struct Administration {
 
 #[tonic::async_trait]
 impl AdminService for Administration {
-    type StreamBackupStream = Messages<v1::StreamBackupResponse>;
+    type StreamBackupStream = Unpolled<v1::StreamBackupResponse>;
 
     async fn create_token(
         &self,
@@ -119,6 +120,70 @@ impl AdminService for Administration {
         Ok(Response::new(v1::RedactDecisionResponse { sequence, redacted_sequences: sequences }))
     }
 
+    async fn halt(&self, request: Request<v1::HaltRequest>) -> Result<Response<v1::HaltResponse>, Status> {
+        let caller = caller(&request)?;
+        let v1::HaltRequest { scope, reason } = request.into_inner();
+        let mut reader = Reader::new(self.limits);
+        let reason = reader.free_text("reason", reason);
+        let scope = control::scope(&mut reader, scope)?;
+        let (scope, reason) = reader.finish((scope, reason))?;
+        let placed = self.governor.halt(&caller, scope, reason).await?;
+        Ok(Response::new(v1::HaltResponse { halt: Some(control::in_force(&placed)) }))
+    }
+
+    async fn resume(&self, request: Request<v1::ResumeRequest>) -> Result<Response<v1::ResumeResponse>, Status> {
+        let caller = caller(&request)?;
+        let mut reader = Reader::new(self.limits);
+        let scope = control::scope(&mut reader, request.into_inner().scope)?;
+        let scope = reader.finish(scope)?;
+        let ended = self.governor.resume(&caller, scope).await?;
+        Ok(Response::new(v1::ResumeResponse { halt: Some(control::halt(&ended, true)) }))
+    }
+
+    async fn list_halts(
+        &self,
+        _request: Request<v1::ListHaltsRequest>,
+    ) -> Result<Response<v1::ListHaltsResponse>, Status> {
+        let halts = self.governor.halts().list();
+        Ok(Response::new(v1::ListHaltsResponse { halts: halts.iter().map(|one| control::in_force(one)).collect() }))
+    }
+
+    async fn list_counts(
+        &self,
+        request: Request<v1::ListCountsRequest>,
+    ) -> Result<Response<v1::ListCountsResponse>, Status> {
+        let v1::ListCountsRequest { limit, page_size, page_token } = request.into_inner();
+        let mut reader = Reader::new(self.limits);
+        let size = reader.page_size(page_size);
+        let size = reader.finish(size)?;
+        let pages = PageTokens::new("counts", Digest::of(limit.as_bytes()));
+        let after = (!page_token.is_empty()).then(|| pages.position(&page_token)).transpose();
+        let after = after.map_err(GovernanceError::from)?.map(SpentKey::up_to);
+        let limit = Some(limit).filter(|limit| !limit.is_empty());
+        let found = self.governor.counts(limit, after, size).await?;
+        let next = found.next;
+        let counts = found.counts.into_iter().map(|counted| (counted.key, control::count(counted)));
+        let (counts, next) = page::fitting(counts, next);
+        let next_page_token = next.map(|key| pages.after(key.position())).unwrap_or_default();
+        Ok(Response::new(v1::ListCountsResponse { counts, next_page_token }))
+    }
+
+    async fn reset_limit(
+        &self,
+        request: Request<v1::ResetLimitRequest>,
+    ) -> Result<Response<v1::ResetLimitResponse>, Status> {
+        let caller = caller(&request)?;
+        let v1::ResetLimitRequest { limit, count_id } = request.into_inner();
+        let mut reader = Reader::new(self.limits);
+        let limit = reader.free_text("limit", limit);
+        if limit.is_empty() {
+            reader.wrong("limit", "must be given");
+        }
+        let limit = reader.finish(limit)?;
+        let counts = self.governor.reset_limit(&caller, limit, control::count_id(&count_id)?).await?;
+        Ok(Response::new(v1::ResetLimitResponse { counts }))
+    }
+
     async fn stream_backup(
         &self,
         request: Request<v1::StreamBackupRequest>,
@@ -130,14 +195,14 @@ impl AdminService for Administration {
     }
 }
 
-async fn send_backup(governor: &Governor, sink: &Sink<v1::StreamBackupResponse>) -> Result<(), Over> {
+async fn send_backup(governor: &Governor, sink: &Sink) -> Result<(), Over> {
     let mut chunks = tokio::select! {
         () = sink.closed() => return Err(Over::ClientGone),
         chunks = governor.store().back_up(governor.now()) => chunks.map_err(|error| CallError::from(&error))?,
     };
     while let Some(chunk) = chunks.recv().await {
         let chunk = chunk.map_err(|error| Over::Failed(CallError::from(&error)))?;
-        let sending = sink.send(v1::StreamBackupResponse { chunk });
+        let sending = sink.send(frame(&v1::StreamBackupResponse { chunk }));
         let Ok(sent) = tokio::time::timeout(SLOWEST_CHUNK, sending).await else {
             let message = format!("the caller has not read for {SLOWEST_CHUNK:?}: the backup ends here");
             return Err(Over::Failed(CallError::new(ErrorCode::RecordBusy, message)));
