@@ -86,12 +86,17 @@ impl Governor {
         let (wait, before_wait) = (ask.wait, ask.before_wait.clone());
         let decided = self.decide_now(caller, ask, executes)?;
         let (queue, held) = (Arc::clone(&self.queue), Arc::clone(&self.held));
-        let (mut given, replayed, blocked) =
-            match job::run(&self.store, move |tx| decided.write(tx, queue, held)).await? {
-                Written::New(given) => (*given, false, None),
-                Written::Earlier(decision_id) => (self.earlier(decision_id).await?, true, None),
-                Written::Blocked(decision_id, reason) => (self.earlier(decision_id).await?, true, Some(reason)),
-            };
+        let (mut given, replayed, blocked) = match job::run(&self.store, move |tx| decided.write(tx, queue, held))
+            .await?
+        {
+            Written::New(given) => {
+                let decided = &given.decision;
+                self.metrics().decision(decided.outcome.as_str(), decided.risk_level.as_str(), &decided.matched_rule);
+                (*given, false, None)
+            }
+            Written::Earlier(decision_id) => (self.earlier(decision_id).await?, true, None),
+            Written::Blocked(decision_id, reason) => (self.earlier(decision_id).await?, true, Some(reason)),
+        };
         let _attendance = self.attend(caller, &given);
         if !wait.is_zero() {
             if let Some(BeforeWait(release)) = before_wait {

@@ -28,6 +28,7 @@ pub(crate) type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, CallError>> + 
 /// The streams of one daemon.
 #[derive(Clone)]
 pub(crate) struct Streams {
+    limit: usize,
     permits: Arc<Semaphore>,
     stop: CancellationToken,
 }
@@ -96,7 +97,12 @@ impl<T: Buffered> Sink<T> {
 impl Streams {
     /// Allows this many streams at once. The token ends all of them, and each ends when its caller's credential ends.
     pub(crate) fn new(limit: usize, stop: CancellationToken) -> Self {
-        Self { permits: Arc::new(Semaphore::new(limit)), stop }
+        Self { limit, permits: Arc::new(Semaphore::new(limit)), stop }
+    }
+
+    /// How many streams are open.
+    pub(crate) fn open_now(&self) -> usize {
+        self.limit - self.permits.available_permits().min(self.limit)
     }
 
     /// Opens a stream that `produce` fills. The stream ends when `produce` returns, the client goes, the caller's
