@@ -67,7 +67,7 @@ pub use evaluate::{Evaluated, Hypothesis, MAX_EVALUATIONS};
 pub use execute::{Executed, Executions, Executor, Noop, Order, Running};
 pub use from_backup::{Ended, after_restore};
 pub use generations::{Generation, Generations, PolicySource, PolicyState, Rejection};
-pub use governor::{Entropy, Governor, Settings};
+pub use governor::{Entropy, Governor, PreviousRun, Settings};
 pub use halts::{Halts, InForce};
 pub use history::AskedOnce;
 pub use limits::{Counted, CountedPage};
