@@ -56,7 +56,15 @@ async fn questions_as_large_and_as_many_as_allowed() {
             break;
         }
         // And as many small ones as there is still room for.
-        while agent.propose(propose("pay", "bank")).await.is_ok() {}
+        let mut refused = Vec::new();
+        while refused.is_empty() {
+            let several = (0..16).map(|_| {
+                let mut agent = agent.clone();
+                async move { agent.propose(propose("pay", "bank")).await }
+            });
+            refused.extend(futures_util::future::join_all(several).await.into_iter().filter_map(Result::err));
+        }
+        assert!(refused.iter().all(|refused| reason(refused) == "TOO_MANY_PENDING_APPROVALS"), "{refused:?}");
     }
     served.holds("large questions").await;
     served.is_reviewed().await;
