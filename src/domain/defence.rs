@@ -96,6 +96,10 @@ defences! {
     /// Wrong credentials are bounded.
     WrongCredentials = "wrong-credentials",
 
+    /// What is allowed is counted.
+    Limits = "limits",
+    /// Who is halted is told no.
+    Halts = "halts",
     /// A value of an unexpected type dodges no condition.
     Doubt = "doubt",
     /// The strictest rule that may apply decides.
@@ -132,6 +136,8 @@ defences! {
     VisibleBlanks = "visible-blanks",
     /// The reviewer's screen acts on what was chosen.
     ChosenQuestion = "chosen-question",
+    /// Questions are answered together only where each was on the screen in full.
+    ShownInFull = "shown-in-full",
     /// Control characters are written out in CSV.
     CsvControl = "csv-control",
     /// A formula in CSV is defused.

@@ -8,8 +8,10 @@ use serde_json::Value;
 use super::decision::OnRecord;
 use super::error::GovernanceError;
 use super::governor::Governor;
+use super::halts::Who;
 use super::job::{self, Refused};
 use super::masking::{Masking, Values};
+use super::spending;
 use super::write::{check_growth, on_disk, refused};
 use crate::approvals::{Queue, is_own, quota_key};
 use crate::audit::StoreError;
@@ -60,7 +62,20 @@ impl Governor {
         if !approval.state.is_open() {
             return Ok(());
         }
-        match tokio::time::timeout(wait, self.queue.ended(approval.approval_id)).await {
+        let (mut changes, approval_id) = (self.halts.changes(), approval.approval_id);
+        let who = Who::of(&given.decision);
+        let halted = async {
+            while self.halts.of(who).is_none() {
+                // The sender lives as long as the governor.
+                let _ = changes.changed().await;
+            }
+        };
+        let ended = tokio::select! {
+            ended = tokio::time::timeout(wait, self.queue.ended(approval_id)) => ended,
+            // The question stays open, and the answer is no.
+            () = halted => return Ok(()),
+        };
+        match ended {
             Ok(Some(ended)) => approval.clone_from(&ended.approval),
             // The question is not open any more: the store has its ending.
             Ok(None) => {
@@ -166,10 +181,12 @@ impl Governor {
             let is_large = size > DATA_IN_ROW;
             let in_row = if is_large { Vec::new() } else { marks.clone() };
             let appended = tx.append(now, &Event::Result { decision_id, report: report.clone(), masked, marks })?;
+            let status = report.status;
             state.result = Some(if is_large { Report { data: None, ..report } } else { report });
             let data_in = is_large.then_some(appended.sequence);
             state.reported =
                 Some(Reported { record_id: appended.record_id, key, marks: in_row, data_in, at: Some(now) });
+            spending::reported(tx, &mut state.spent, status, now)?;
             tx.update_row(row, &state)?;
             // The action has ended, so its masked values are dropped. A later report of a rollback gets all its text
             // masked.

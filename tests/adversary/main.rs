@@ -19,6 +19,7 @@ mod files;
 mod hold;
 mod honest;
 mod hostile;
+mod limits;
 mod masking;
 mod questions;
 mod review_screen;

@@ -297,6 +297,10 @@ const (
 	DecisionCode_DECISION_CODE_POLICY_CHANGED DecisionCode = 4
 	// The proposer withdrew the proposal.
 	DecisionCode_DECISION_CODE_CANCELLED DecisionCode = 5
+	// An admin has halted the proposer.
+	DecisionCode_DECISION_CODE_HALTED DecisionCode = 6
+	// A limit of the policy, which is reached. `reason` says until when.
+	DecisionCode_DECISION_CODE_LIMIT DecisionCode = 7
 	// The action was allowed, and its result is reported already: an ALLOW is for one run. `result` has what was
 	// reported.
 	DecisionCode_DECISION_CODE_ALREADY_REPORTED DecisionCode = 11
@@ -311,6 +315,8 @@ var (
 		3:  "DECISION_CODE_TIMEOUT",
 		4:  "DECISION_CODE_POLICY_CHANGED",
 		5:  "DECISION_CODE_CANCELLED",
+		6:  "DECISION_CODE_HALTED",
+		7:  "DECISION_CODE_LIMIT",
 		11: "DECISION_CODE_ALREADY_REPORTED",
 	}
 	DecisionCode_value = map[string]int32{
@@ -320,6 +326,8 @@ var (
 		"DECISION_CODE_TIMEOUT":          3,
 		"DECISION_CODE_POLICY_CHANGED":   4,
 		"DECISION_CODE_CANCELLED":        5,
+		"DECISION_CODE_HALTED":           6,
+		"DECISION_CODE_LIMIT":            7,
 		"DECISION_CODE_ALREADY_REPORTED": 11,
 	}
 )
@@ -1539,14 +1547,16 @@ const file_aegis_v1_types_proto_rawDesc = "" +
 	"\x14RESULT_STATUS_DENIED\x10\x04\x12\x19\n" +
 	"\x15RESULT_STATUS_SKIPPED\x10\x05\x12\x1d\n" +
 	"\x19RESULT_STATUS_ROLLED_BACK\x10\x06\x12\x19\n" +
-	"\x15RESULT_STATUS_UNKNOWN\x10\a*\xe1\x01\n" +
+	"\x15RESULT_STATUS_UNKNOWN\x10\a*\x94\x02\n" +
 	"\fDecisionCode\x12\x1d\n" +
 	"\x19DECISION_CODE_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14DECISION_CODE_POLICY\x10\x01\x12\x1a\n" +
 	"\x16DECISION_CODE_REVIEWER\x10\x02\x12\x19\n" +
 	"\x15DECISION_CODE_TIMEOUT\x10\x03\x12 \n" +
 	"\x1cDECISION_CODE_POLICY_CHANGED\x10\x04\x12\x1b\n" +
-	"\x17DECISION_CODE_CANCELLED\x10\x05\x12\"\n" +
+	"\x17DECISION_CODE_CANCELLED\x10\x05\x12\x18\n" +
+	"\x14DECISION_CODE_HALTED\x10\x06\x12\x17\n" +
+	"\x13DECISION_CODE_LIMIT\x10\a\x12\"\n" +
 	"\x1eDECISION_CODE_ALREADY_REPORTED\x10\v*\xbd\x01\n" +
 	"\rApprovalState\x12\x1e\n" +
 	"\x1aAPPROVAL_STATE_UNSPECIFIED\x10\x00\x12\x1a\n" +

@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::audit::log::record::{DecisionRecord, IdentityRecord, VoteRecord};
+use crate::audit::spent::Spend;
 use crate::domain::{
     ActionResult, ApprovalId, DecisionId, Digest, Ending, EndingKind, Mark, Outcome, QuestionState, RecordId, Report,
     ResultStatus, Timestamp,
@@ -43,6 +44,9 @@ pub struct RowState {
     /// The agent's last report, to recognise the same report again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reported: Option<Reported>,
+    /// What it spent of limits, if it was allowed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spent: Vec<Spend>,
     /// The id of the decision's record if that record is redacted, because no other place has it then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redacted: Option<RecordId>,

@@ -4,6 +4,7 @@ mod admin;
 mod approvals;
 mod audit;
 mod audit_stream;
+mod control;
 mod filters;
 mod governance;
 pub(crate) mod health;

@@ -216,6 +216,8 @@ fn decision_code(code: DecisionCode) -> v1::DecisionCode {
         DecisionCode::Timeout => v1::DecisionCode::Timeout,
         DecisionCode::PolicyChanged => v1::DecisionCode::PolicyChanged,
         DecisionCode::Cancelled => v1::DecisionCode::Cancelled,
+        DecisionCode::Halted => v1::DecisionCode::Halted,
+        DecisionCode::Limit => v1::DecisionCode::Limit,
         DecisionCode::AlreadyReported => v1::DecisionCode::AlreadyReported,
     }
 }

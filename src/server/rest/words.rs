@@ -175,7 +175,8 @@ pub(super) struct Decision {
     #[schema(format = DateTime)]
     timestamp: String,
     audit_ref: String,
-    /// The kind of reason: `POLICY`, `REVIEWER`, `TIMEOUT`, `POLICY_CHANGED`, `CANCELLED`, `ALREADY_REPORTED`.
+    /// The kind of reason: `POLICY`, `REVIEWER`, `TIMEOUT`, `POLICY_CHANGED`, `CANCELLED`, `HALTED`, `LIMIT`,
+    /// `ALREADY_REPORTED`.
     code: &'static str,
     approval_id: Option<String>,
     #[schema(format = DateTime)]

@@ -179,6 +179,10 @@ class _DecisionCodeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._E
     """The policy changed after the proposal, and now blocks the action."""
     DECISION_CODE_CANCELLED: _DecisionCode.ValueType  # 5
     """The proposer withdrew the proposal."""
+    DECISION_CODE_HALTED: _DecisionCode.ValueType  # 6
+    """An admin has halted the proposer."""
+    DECISION_CODE_LIMIT: _DecisionCode.ValueType  # 7
+    """A limit of the policy, which is reached. `reason` says until when."""
     DECISION_CODE_ALREADY_REPORTED: _DecisionCode.ValueType  # 11
     """The action was allowed, and its result is reported already: an ALLOW is for one run. `result` has what was
     reported.
@@ -199,6 +203,10 @@ DECISION_CODE_POLICY_CHANGED: DecisionCode.ValueType  # 4
 """The policy changed after the proposal, and now blocks the action."""
 DECISION_CODE_CANCELLED: DecisionCode.ValueType  # 5
 """The proposer withdrew the proposal."""
+DECISION_CODE_HALTED: DecisionCode.ValueType  # 6
+"""An admin has halted the proposer."""
+DECISION_CODE_LIMIT: DecisionCode.ValueType  # 7
+"""A limit of the policy, which is reached. `reason` says until when."""
 DECISION_CODE_ALREADY_REPORTED: DecisionCode.ValueType  # 11
 """The action was allowed, and its result is reported already: an ALLOW is for one run. `result` has what was
 reported.
