@@ -18,6 +18,7 @@ use crate::attack::{
     Attack, EVALUATE, PROPOSE, address, connected, dial_many, field, half, list, over_http, reads_nothing, slowly,
     unread_answer, unread_over_http, whole, with_value,
 };
+use crate::cage::peak_mib;
 use crate::harness::{ask, get, long, params, pending, propose, reason, seconds, stderr, unix};
 use crate::honest::Served;
 use crate::unread;
@@ -154,6 +155,9 @@ async fn answers_that_nobody_reads() {
         told.recv().await.unwrap();
     }
     served.holds("unread answers").await;
+    // Their bytes alone would be more than a hundred of these.
+    let peak = peak_mib(&served.daemon);
+    assert!(peak < 128, "{peak} MiB");
     drop(attack);
     served.starts_again("unread answers").await;
 }
