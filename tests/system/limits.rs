@@ -74,7 +74,8 @@ async fn many_clients_at_once_never_exceed_a_limit_by_one_and_neither_does_a_cra
     let reset = daemon.cli(&["limits", "reset", "mail"]);
     assert_eq!(stdout(&reset), "mail: 1 count set back.\n", "{}", stderr(&reset));
     assert_eq!(ask(&mut agent, propose("mail", "again")).await.outcome(), Outcome::Allow);
-    let [record] = &daemon.events("limit_reset")[..] else { panic!("one reset") };
+    let resets = daemon.events("limit_reset");
+    let [record] = &resets[..] else { panic!("{resets:?}") };
     assert_eq!((&record["limit"], &record["counts"]), (&json!("mail"), &json!(1)));
     let unknown = daemon.cli(&["limits", "reset", "mial"]);
     assert!(stderr(&unknown).contains("there is no limit `mial`"), "{}", stderr(&unknown));
@@ -274,6 +275,7 @@ async fn a_halt_needs_no_record_and_is_on_it_later() {
     })
     .await;
     assert_eq!(ask(&mut agent, propose("mail", "2")).await.code(), DecisionCode::Halted);
-    let [record] = &daemon.events("halted")[..] else { panic!("one halt") };
+    let halts = daemon.events("halted");
+    let [record] = &halts[..] else { panic!("{halts:?}") };
     assert_eq!((&record["scope"], &record["reason"]), (&json!("all"), &json!("stop")));
 }
