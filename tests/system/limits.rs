@@ -176,7 +176,7 @@ fn everybody() -> Option<v1::HaltScope> {
 
 #[tokio::test]
 async fn whoever_is_halted_is_told_no_at_once_and_goes_on_later() {
-    let daemon = Setup::new().policy(POLICY).start();
+    let daemon = Setup::new().policy(POLICY).args(&["--admin-listen", "127.0.0.1:0"]).start();
     let (mut agent, mut reviewer) = (daemon.agent().await, daemon.reviewer().await);
     let (waits, asked) = (ask(&mut agent, propose("ask", "1")).await, ask(&mut agent, propose("ask", "2")).await);
     let allowed = ask(&mut agent, propose("mail", "1")).await;
