@@ -181,6 +181,24 @@ mod tests {
     }
 
     #[test]
+    fn every_command_answers_in_json_if_asked() {
+        fn check(command: &clap::Command, others: &[&str]) {
+            let is_leaf = !command.has_subcommands();
+            let has_format = command.get_arguments().any(|argument| {
+                let formats = argument.get_possible_values();
+                argument.get_id() == "format" && formats.iter().any(|format| format.matches("json", false))
+            });
+            let name = command.get_name();
+            assert!(!is_leaf || has_format || others.contains(&name), "`{name}` has no --format json");
+            command.get_subcommands().for_each(|command| check(command, others));
+        }
+        // A service, a screen, a schema, a script, and hooks, which answer in the form of their agent.
+        let others = ["serve", "review", "schema", "completions"];
+        let hooks = ["claude-code", "codex", "cursor", "gemini", "copilot", "opencode"];
+        check(&Cli::command(), &[&others[..], &hooks].concat());
+    }
+
+    #[test]
     fn every_command_says_what_it_does() {
         fn check(command: &clap::Command) {
             assert!(command.get_about().is_some(), "`{}` has no description", command.get_name());

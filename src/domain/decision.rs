@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-use super::{ActionSalt, Approval, ApprovalId, DecisionId, Digest, RecordId, RiskLevel, Timestamp};
+use super::{ActionSalt, Approval, ApprovalId, DecisionId, Digest, Mark, RecordId, RiskLevel, Timestamp};
 
 /// The outcome of a proposal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -342,7 +342,10 @@ pub struct ActionResult {
     pub reported_at: Option<Timestamp>,
     /// The record of the report. `None` as above.
     pub audit_ref: Option<RecordId>,
+    /// What is masked in the data and in the error, and where.
+    pub marks: Vec<Mark>,
 }
+
 /// A value that is there, even if it is null. Without this, null reads as absent.
 fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
     Value::deserialize(deserializer).map(Some)

@@ -23,3 +23,4 @@ mod limits;
 mod masking;
 mod questions;
 mod review_screen;
+mod unread;

@@ -170,9 +170,9 @@ const (
 	//
 	// Code: RESOURCE_EXHAUSTED. Metadata: none. RetryInfo: yes. Caller: retry.
 	ErrorReason_ERROR_REASON_TOO_MANY_STREAMS ErrorReason = 33
-	// More bytes of requests are arriving than `--max-receiving-bytes`, or more bytes of answers are unread.
+	// More bytes of requests are arriving than `--max-receiving-bytes`, or more bytes of answers or streams are unread.
 	//
-	// Code: RESOURCE_EXHAUSTED. Metadata: none. RetryInfo: yes. Caller: read, then retry.
+	// Code: RESOURCE_EXHAUSTED. Metadata: none. RetryInfo: yes. Caller: read, then retry or resume.
 	ErrorReason_ERROR_REASON_TOO_MANY_BYTES ErrorReason = 34
 	// Too many writes wait.
 	//

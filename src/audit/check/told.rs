@@ -283,7 +283,7 @@ pub(super) fn agrees(state: &RowState, told: &Told) -> Result<(), String> {
         (Some(result), Some(report)) if result == report => Ok(()),
         // A large value is in the record alone.
         (Some(result), Some(report))
-            if state.reported.is_some_and(|reported| reported.data_in.is_some())
+            if state.reported.as_ref().is_some_and(|reported| reported.data_in.is_some())
                 && *result == Report { data: None, ..report.clone() } =>
         {
             Ok(())

@@ -333,9 +333,9 @@ export enum ErrorReason {
   TOO_MANY_STREAMS = 33,
 
   /**
-   * More bytes of requests are arriving than `--max-receiving-bytes`, or more bytes of answers are unread.
+   * More bytes of requests are arriving than `--max-receiving-bytes`, or more bytes of answers or streams are unread.
    *
-   * Code: RESOURCE_EXHAUSTED. Metadata: none. RetryInfo: yes. Caller: read, then retry.
+   * Code: RESOURCE_EXHAUSTED. Metadata: none. RetryInfo: yes. Caller: read, then retry or resume.
    *
    * @generated from enum value: ERROR_REASON_TOO_MANY_BYTES = 34;
    */

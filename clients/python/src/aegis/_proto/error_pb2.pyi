@@ -192,9 +192,9 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     Code: RESOURCE_EXHAUSTED. Metadata: none. RetryInfo: yes. Caller: retry.
     """
     ERROR_REASON_TOO_MANY_BYTES: _ErrorReason.ValueType  # 34
-    """More bytes of requests are arriving than `--max-receiving-bytes`, or more bytes of answers are unread.
+    """More bytes of requests are arriving than `--max-receiving-bytes`, or more bytes of answers or streams are unread.
 
-    Code: RESOURCE_EXHAUSTED. Metadata: none. RetryInfo: yes. Caller: read, then retry.
+    Code: RESOURCE_EXHAUSTED. Metadata: none. RetryInfo: yes. Caller: read, then retry or resume.
     """
     ERROR_REASON_RECORD_BUSY: _ErrorReason.ValueType  # 35
     """Too many writes wait.
@@ -463,9 +463,9 @@ ERROR_REASON_TOO_MANY_STREAMS: ErrorReason.ValueType  # 33
 Code: RESOURCE_EXHAUSTED. Metadata: none. RetryInfo: yes. Caller: retry.
 """
 ERROR_REASON_TOO_MANY_BYTES: ErrorReason.ValueType  # 34
-"""More bytes of requests are arriving than `--max-receiving-bytes`, or more bytes of answers are unread.
+"""More bytes of requests are arriving than `--max-receiving-bytes`, or more bytes of answers or streams are unread.
 
-Code: RESOURCE_EXHAUSTED. Metadata: none. RetryInfo: yes. Caller: read, then retry.
+Code: RESOURCE_EXHAUSTED. Metadata: none. RetryInfo: yes. Caller: read, then retry or resume.
 """
 ERROR_REASON_RECORD_BUSY: ErrorReason.ValueType  # 35
 """Too many writes wait.
