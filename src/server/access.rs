@@ -202,8 +202,10 @@ fn grpc(service: &str, method: &str) -> Access {
             | "GetInclusionProof"
             | "GetConsistencyProof",
         ) => &[Role::Auditor],
-        ("aegis.v1.AdminService", "CreateToken" | "RevokeToken" | "RotateLogKey" | "RedactDecision")
-        | ("aegis.v1.AdminService", "Halt" | "Resume" | "ResetLimit")
+        (
+            "aegis.v1.AdminService",
+            "CreateToken" | "RevokeToken" | "RotateLogKey" | "RedactDecision" | "Halt" | "Resume" | "ResetLimit",
+        )
         | ("aegis.v1.PolicyService", "UpdatePolicy") => &[Role::Admin],
         // An auditor reads the policies, the tokens, the halts and the counts too, and changes nothing.
         ("aegis.v1.AdminService", "ListTokens" | "ListHalts" | "ListCounts")
