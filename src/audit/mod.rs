@@ -153,10 +153,10 @@ pub use requests::StoredAnswer;
 pub use retention::{ClockGap, RETIRE_AT_ONCE, Retirement};
 pub(crate) use rows::row;
 pub use rows::{
-    ApprovalState, AuditRow, ConfirmationClosed, ConfirmationState, Draft, IDEMPOTENCY_WINDOW, Inserted, MOST_FOUND,
-    Opening, Order, Page, Query, RowFilter, RowState, Stats, TextFilter, Vote,
+    ApprovalState, AuditRow, ConfirmationClosed, ConfirmationState, Draft, Failures, IDEMPOTENCY_WINDOW, Inserted,
+    MOST_FOUND, Opening, Order, Page, Query, RowFilter, RowState, Spend, SpentKey, Stats, TextFilter, Vote,
 };
-pub use spent::{Failures, Spend, SpentKey, StoredSpent};
+pub use spent::StoredSpent;
 pub use state::{Standalone, State, Store, Tx};
 pub use tokens::StoredToken;
 

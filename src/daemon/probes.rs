@@ -162,8 +162,7 @@ impl Admin {
         let help = "Microseconds that these commits took, while writes waited.";
         page.counter("aegis_record_checkpoint_microseconds_total", help, micros);
         page.gauge("aegis_approvals_pending", "Approvals that wait for a reviewer.", governor.queue().len() as u64);
-        let help = "Halts in force: everybody, actors, subjects and sessions.";
-        page.gauge("aegis_halts", help, governor.halts().count() as u64);
+        page.gauge("aegis_halts", "Halts in force.", governor.halts().count() as u64);
         let (now, oldest) = (governor.now(), governor.queue().page(None, 1, |_| true));
         let ages = oldest.iter().map(|oldest| now.duration_since(oldest.requested_at).as_secs());
         let oldest = ages.map(|age| u64::try_from(age).unwrap_or_default()).next().unwrap_or_default();
