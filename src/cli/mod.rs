@@ -3,7 +3,7 @@
 //! Stdout is the answer, stderr is everything else. Text of an agent is made visible before a terminal gets it.
 //! Commands share `exit` (exit codes), `environment` (variables), `failure` and `status` (errors as sentences),
 //! `connect` and `data_dir` (finding the daemon), `out`, `files`, `table`, `safe_json`, `blanks` and `paint`
-//! (printing), `wire` and `words` (the API's messages as JSON and as words).
+//! (printing), `memory` (files of the agent's user), `wire` and `words` (the API's messages as JSON and as words).
 
 mod action_args;
 mod approval;
@@ -17,6 +17,7 @@ mod fail_on;
 mod failure;
 mod files;
 mod masks;
+mod memory;
 mod object;
 mod out;
 mod paint;
@@ -42,6 +43,7 @@ mod healthcheck;
 mod hook;
 mod init;
 mod lint;
+mod mcp;
 #[cfg(test)]
 mod newer;
 mod pending;
@@ -73,6 +75,7 @@ Start here:
   aegis review                     answer what agents ask, in another terminal
   aegis audit                      see what happened
   aegis hook install claude-code   govern a coding agent by its hooks
+  aegis mcp wrap -- SERVER         govern the tools of an MCP server
 
 ";
 
@@ -109,6 +112,7 @@ enum Command {
     Policy(policy::Args),
     Token(token::Args),
     Hook(Box<hook::Args>),
+    Mcp(Box<mcp::Args>),
     Doctor(Box<doctor::Args>),
     Healthcheck(healthcheck::Args),
     Version(version::Args),
@@ -147,6 +151,7 @@ impl Cli {
             Some(Command::Policy(args)) => policy::run(args),
             Some(Command::Token(args)) => token::run(args),
             Some(Command::Hook(args)) => hook::run(args),
+            Some(Command::Mcp(args)) => mcp::run(args),
             Some(Command::Doctor(args)) => doctor::run(args),
             Some(Command::Healthcheck(args)) => healthcheck::run(args),
             Some(Command::Version(args)) => version::run(args),

@@ -30,6 +30,7 @@ mod interop;
 mod jwt;
 mod lifetime;
 mod lookup;
+mod mcp;
 mod plan;
 mod presence;
 mod proposals;
