@@ -54,7 +54,7 @@ fn send_large<T>(
 
 #[tokio::test]
 async fn a_call_that_is_sent_by_half_ends_in_time_whatever_it_calls() {
-    let daemon = Setup::new().policy(READS).args(&["--receive-timeout", "300ms"]).start();
+    let daemon = Setup::new().policy(READS).args(&["--receive-timeout", "600ms"]).start();
     let (main, private) = (daemon.tcp().await, daemon.socket().await);
     for (channel, method) in [
         (&main, PROPOSE),

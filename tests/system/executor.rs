@@ -134,7 +134,7 @@ async fn what_an_executor_refuses_has_failed_and_what_it_does_not_answer_is_unkn
         (LATER, "unknown", "may have run"),
     ] {
         let executor = Executor::start(&[answer]).await;
-        let arguments = ["--executor-url", &executor.url, "--executor-timeout", "500ms"];
+        let arguments = ["--executor-url", &executor.url, "--executor-timeout", "3s"];
         let daemon = Setup::new().policy(POLICY).args(&arguments).start();
         let executed = Rest::of(&daemon).post("/api/v1/execute", json!({"action_type": "read"})).await.ok();
         let error = executed["error"].as_str().unwrap_or_default();

@@ -88,7 +88,7 @@ struct Fault<'a> {
 
 /// A fault under load: said, survived, on the record.
 async fn survive(setup: Setup, fault: Fault<'_>) {
-    let daemon = setup.args(&["--admin-listen", "127.0.0.1:0", "--disk-timeout", "500ms"]).start();
+    let daemon = setup.args(&["--admin-listen", "127.0.0.1:0", "--disk-timeout", "3s"]).start();
     let probes = daemon.probes().await;
     let open = ask(&mut daemon.agent().await, propose("pay", "bank")).await;
     let load = Load::start(&daemon).await;

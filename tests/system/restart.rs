@@ -13,8 +13,8 @@ use crate::harness::{
 const ASK: &str = "
 rules:
   - {name: pay, match: {type: pay}, approval: approve, redact: [card]}
-  - {name: brief, match: {type: brief}, approval: approve, timeout: 1s}
-  - {name: lenient, match: {type: lenient}, risk_level: low, approval: approve, timeout: 1s, on_timeout: allow}
+  - {name: brief, match: {type: brief}, approval: approve, timeout: 4s}
+  - {name: lenient, match: {type: lenient}, risk_level: low, approval: approve, timeout: 4s, on_timeout: allow}
   - {name: mail, match: {type: mail}, approval: confirm, timeout: 1h}
   - {name: reads, match: {type: 'read*'}, risk_level: low, approval: auto}
 ";
@@ -107,7 +107,7 @@ async fn an_approval_whose_time_ran_out_while_the_daemon_was_down_ends_at_the_st
     let open = ask(&mut agent, propose("pay", "x")).await;
     daemon.kill();
     // Their time must pass while nobody is there to notice.
-    tokio::time::sleep(Duration::from_millis(1200)).await;
+    tokio::time::sleep(Duration::from_millis(4200)).await;
 
     let daemon = daemon.restart();
     let (mut agent, mut reviewer) = (daemon.agent().await, daemon.reviewer().await);

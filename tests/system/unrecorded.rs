@@ -159,14 +159,14 @@ async fn while_syncs_fail_a_no_holds_at_once_and_is_recorded_afterwards() {
 
 #[tokio::test]
 async fn while_syncs_hang_a_no_holds_at_once_and_is_recorded_afterwards() {
-    let arguments = ["--admin-listen", "127.0.0.1:0", "--disk-timeout", "500ms"];
+    let arguments = ["--admin-listen", "127.0.0.1:0", "--disk-timeout", "3s"];
     let (setup, shim) = Shim::below(Setup::new().policy(ASK).args(&arguments));
     no_holds(setup.start(), Fault { begin: &|| shim.hang_syncs(true), end: &|| shim.hang_syncs(false) }).await;
 }
 
 #[tokio::test]
 async fn a_no_stands_against_a_yes_that_was_on_its_way_to_the_disk() {
-    let arguments = ["--admin-listen", "127.0.0.1:0", "--disk-timeout", "500ms"];
+    let arguments = ["--admin-listen", "127.0.0.1:0", "--disk-timeout", "3s"];
     let (setup, shim) = Shim::below(Setup::new().policy(ASK).args(&arguments));
     let daemon = setup.start();
     let (mut agent, mut reviewer) = (daemon.agent().await, daemon.reviewer().await);
