@@ -1,5 +1,5 @@
-//! What a hook or a proxy must know of an earlier one, in small files of the agent's user: the questions that were still
-//! open when it stopped waiting, and the decisions to report after a call.
+//! What a hook or a proxy must know of an earlier one, in small files of the agent's user: the questions that were
+//! still open when it stopped waiting, and the decisions to report after a call.
 //!
 //! It is a convenience and no control. A lost or forged file cannot allow anything: an idempotency key leads only to
 //! the decision of this same action and caller, and the daemon checks both.

@@ -1,12 +1,13 @@
 //! `aegis mcp`: a proxy between an MCP client and an MCP server, which asks the daemon about every tool call. Neither
 //! of the two is changed.
 //!
-//! It reads and writes JSON-RPC by itself instead of with the types of an MCP library. A library would drop members that it
-//! does not know; but what is passed on must be what was checked, and a definition must be pinned whole.
+//! It reads and writes JSON-RPC by itself instead of with the types of an MCP library. A library would drop members
+//! that it does not know; but what is passed on must be what was checked, and a definition must be pinned whole.
 //!
 //! - `wrap`: the process: starts the server, and perhaps a daemon (`own_daemon`), and ends them.
 //! - `message`, `pipe`, `link`, `upstream`: JSON-RPC, its pipes, its requests, the server's process.
-//! - `route`: where each message goes. `answering`: what happens to a request. `proxy`: what both know. `govern`: the talk with the daemon. `questions`: equal calls share one.
+//! - `route`: where each message goes. `answering`: what happens to a request. `proxy`: what both know.
+//! - `govern`: the talk with the daemon. `questions`: equal calls share one.
 //! - `catalogue`, `pins`: the tools, and how they were first seen. `arguments`: what two parsers read differently.
 //! - `peers`, `progress`, `report`, `tell`: who talks, how far a call is, how it ended, what the model reads.
 
@@ -36,8 +37,8 @@ use super::failure::Failure;
 
 /// Govern the tools of MCP servers
 ///
-/// A proxy stands between the MCP client of an agent and an MCP server. Every tool call is proposed to the daemon before
-/// the server gets it. Neither the agent nor the server is changed.
+/// A proxy stands between the MCP client of an agent and an MCP server. Every tool call is proposed to the daemon
+/// before the server gets it. Neither the agent nor the server is changed.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]

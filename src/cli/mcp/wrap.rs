@@ -58,8 +58,8 @@ The exit code is 0 when the client has closed stdin, and that of the server (or 
 
 /// Govern one MCP server over stdio
 ///
-/// Starts the server, and passes every message between it and the client. Tool calls are proposed first: the server gets
-/// only what is allowed.
+/// Starts the server, and passes every message between it and the client. Tool calls are proposed first: the server
+/// gets only what is allowed.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
@@ -97,7 +97,8 @@ pub(super) struct Args {
     max_calls: usize,
 
     /// Limit the size of one message, in either direction
-    #[arg(long, value_name = "BYTES", default_value_t = 16 << 20, value_parser = clap::value_parser!(u32).range(1024..=1 << 30))]
+    #[arg(long, value_name = "BYTES", default_value_t = 16 << 20)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1024..=1 << 30))]
     max_message_bytes: u32,
 
     /// Limit the result of a tool: a larger one is replaced by a sentence that says so
