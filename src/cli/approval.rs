@@ -6,9 +6,10 @@ use super::masks::Masks;
 pub(super) use super::masks::shown;
 use super::object::Object;
 use super::table::{Cell, Column, Table};
+use super::times::Zone;
 use super::{safe_json, times, wire, words};
 use crate::domain::{Pointer, Timestamp, visible};
-use crate::proto::v1::{Action, Approval, ApprovalState, Ending, Identity, Mask, SessionAction, Vote};
+use crate::proto::v1::{Action, Actor, Approval, ApprovalState, Ending, Identity, Mask, SessionAction, Vote};
 
 /// A label and its value. An empty label continues the field before it.
 pub(super) type Field = (&'static str, String);
@@ -25,22 +26,26 @@ pub(super) fn time_left(approval: &Approval, now: Timestamp) -> String {
     wire::moment(approval.expires_at.as_ref()).map_or_else(|| "-".into(), |until| times::left(until, now))
 }
 
-/// The actor: the declared name, and whether it was authenticated.
-pub(super) fn actor(approval: &Approval) -> String {
-    let actor = approval.actor.clone().unwrap_or_default();
+/// The proposer: the declared name, and whether it was authenticated.
+pub(super) fn proposer(actor: Option<&Actor>, identity: Option<&Identity>) -> String {
+    let actor = actor.cloned().unwrap_or_default();
     let declared = match (actor.id.as_str(), actor.r#type.as_str()) {
         ("", "") => "nobody named".to_owned(),
         (id, "") => shown(id),
         ("", kind) => format!("({})", shown(kind)),
         (id, kind) => format!("{} ({})", shown(id), shown(kind)),
     };
-    format!("{declared}, {}", identity(approval.identity.as_ref()))
+    format!("{declared}, {}", authenticated(identity))
 }
 
-fn identity(identity: Option<&Identity>) -> String {
+fn authenticated(identity: Option<&Identity>) -> String {
     match identity {
         Some(identity) if identity.how != "anonymous" && !identity.how.is_empty() => {
-            format!("authenticated as {} ({})", visible(&identity.subject), visible(&identity.how))
+            let groups = match identity.groups.as_slice() {
+                [] => String::new(),
+                groups => format!(", groups {}", shown(&groups.join(", "))),
+            };
+            format!("authenticated as {} ({}){groups}", visible(&identity.subject), visible(&identity.how))
         }
         _ => "not authenticated".into(),
     }
@@ -49,7 +54,7 @@ fn identity(identity: Option<&Identity>) -> String {
 /// Everything a person needs to answer, field by field. All text is safe to show.
 ///
 /// What the daemon says comes first, then the action and its parameters, then the agent's own prose.
-pub(super) fn fields(approval: &Approval, now: Timestamp) -> Vec<Field> {
+pub(super) fn fields(approval: &Approval, now: Timestamp, zone: &Zone) -> Vec<Field> {
     let action = approval.action.clone().unwrap_or_default();
     let context = approval.context.clone().unwrap_or_default();
     let mut fields = vec![("risk", words::risk(approval.risk_level))];
@@ -58,9 +63,9 @@ pub(super) fn fields(approval: &Approval, now: Timestamp) -> Vec<Field> {
         fields.push(("left", left(approval, now)));
         fields.extend(waits(approval).map(|waits| ("caller", waits.to_owned())));
     } else {
-        fields.push(("ended", ended(approval)));
+        fields.push(("ended", ended(approval, zone)));
     }
-    fields.push(("actor", actor(approval)));
+    fields.push(("actor", proposer(approval.actor.as_ref(), approval.identity.as_ref())));
     // The title joins type and target. Only here is it certain where one ends and the other begins.
     fields.push(("action", shown(&action.r#type)));
     optional(&mut fields, "target", &action.target);
@@ -81,12 +86,12 @@ pub(super) fn fields(approval: &Approval, now: Timestamp) -> Vec<Field> {
         fields.push(("labels", masks.value(&metadata, &mut Pointer::to("metadata"))));
     }
     if let Some(asked) = wire::moment(approval.requested_at.as_ref()) {
-        fields.push(("asked", times::to_the_second(asked)));
+        fields.push(("asked", zone.full(asked)));
     }
     fields.push(("approval", visible(&approval.approval_id).into_owned()));
     fields.push(("digest", visible(&approval.action_digest).into_owned()));
     let label = std::iter::once("before").chain(std::iter::repeat(""));
-    fields.extend(label.zip(approval.history.iter().map(before)));
+    fields.extend(label.zip(approval.history.iter().map(|action| before(action, zone))));
     fields
 }
 
@@ -96,8 +101,8 @@ pub(super) fn is_pending(approval: &Approval) -> bool {
 }
 
 /// How an approval ended, or its state if the daemon does not say how.
-pub(super) fn ended(approval: &Approval) -> String {
-    approval.ending.as_ref().map_or_else(|| words::state(approval.state), ending)
+pub(super) fn ended(approval: &Approval, zone: &Zone) -> String {
+    approval.ending.as_ref().map_or_else(|| words::state(approval.state), |how| ending(how, zone))
 }
 
 fn because(rule: &str, reason: &str) -> String {
@@ -149,14 +154,22 @@ pub(super) fn waits(approval: &Approval) -> Option<&'static str> {
 pub(super) const NOBODY_WAITS: &str = "nobody waits for this any more";
 
 /// How an approval ended, as a sentence: `approved by ann at …: looks good`.
-pub(super) fn ending(ending: &Ending) -> String {
+pub(super) fn ending(ending: &Ending, zone: &Zone) -> String {
+    let at = wire::moment(ending.ended_at.as_ref()).map_or_else(String::new, |at| format!(" at {}", zone.full(at)));
+    ended_at(ending, &at)
+}
+
+/// The same without its time.
+pub(super) fn how_it_ended(ending: &Ending) -> String {
+    ended_at(ending, "")
+}
+
+fn ended_at(ending: &Ending, at: &str) -> String {
     let kind = words::ending(Some(ending)).unwrap_or_default();
     let by = match who(ending) {
         Some(by) => format!(" by {}", visible(by)),
         None => String::new(),
     };
-    let at = wire::moment(ending.ended_at.as_ref())
-        .map_or_else(String::new, |at| format!(" at {}", times::to_the_second(at)));
     let code = if ending.code.is_empty() { String::new() } else { format!(" ({})", visible(&ending.code)) };
     let reason = if ending.reason.is_empty() { String::new() } else { format!(": {}", visible(&ending.reason)) };
     format!("{kind}{by}{at}{code}{reason}")
@@ -167,17 +180,36 @@ pub(super) fn who(ending: &Ending) -> Option<&str> {
     ending.by.as_ref().and_then(|by| wire::present(&by.subject))
 }
 
-fn before(action: &SessionAction) -> String {
-    let at = wire::moment(action.decided_at.as_ref()).map_or_else(|| "-".into(), times::to_the_second);
+/// An earlier action: when, what, and what became of it.
+pub(super) fn before(action: &SessionAction, zone: &Zone) -> String {
+    let at = wire::moment(action.decided_at.as_ref()).map_or_else(|| "-".into(), |at| zone.full(at));
     let target = if action.target.is_empty() { String::new() } else { format!("@{}", shown(&action.target)) };
     let outcome = words::outcome(action.outcome);
     let status = words::result(action.result_status).map_or_else(String::new, |status| format!(", {status}"));
     format!("{at}  {}{target}  {outcome}{status}", shown(&action.r#type))
 }
 
+/// A vote, as a sentence: `approve by ann (token) at …: looks good`.
+pub(super) fn vote(vote: &Vote, zone: &Zone) -> String {
+    let at = wire::moment(vote.voted_at.as_ref()).map_or_else(|| "-".into(), |at| zone.full(at));
+    voted_at(vote, &format!(" at {at}"))
+}
+
+/// The same without its time.
+pub(super) fn verdict(vote: &Vote) -> String {
+    voted_at(vote, "")
+}
+
+fn voted_at(vote: &Vote, at: &str) -> String {
+    let by = vote.by.clone().unwrap_or_default();
+    let reason = if vote.reason.is_empty() { String::new() } else { format!(": {}", shown(&vote.reason)) };
+    let verdict = words::verdict(vote.verdict);
+    format!("{verdict} by {} ({}){at}{reason}", visible(&by.subject), visible(&by.how))
+}
+
 /// The approval as a paragraph of plain text, indented below its title.
-pub(super) fn paragraph(approval: &Approval, now: Timestamp) -> String {
-    let lines = fields(approval, now).into_iter().map(|(label, value)| format!("\n  {label:<9} {value}"));
+pub(super) fn paragraph(approval: &Approval, now: Timestamp, zone: &Zone) -> String {
+    let lines = fields(approval, now, zone).into_iter().map(|(label, value)| format!("\n  {label:<9} {value}"));
     lines.fold(title(approval), |text, line| text + &line)
 }
 
@@ -287,7 +319,7 @@ fn ending_json(ending: &Ending) -> Value {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::proto::v1::{Actor, EndingKind, Outcome, ProposalContext, ResultStatus, RiskLevel};
+    use crate::proto::v1::{EndingKind, Outcome, ProposalContext, ResultStatus, RiskLevel};
     use serde_json::json;
 
     pub(in crate::cli) fn at(text: &str) -> Timestamp {
@@ -329,7 +361,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_person_sees_every_field_with_hidden_characters_written_out() {
-        let text = paragraph(&example(), at("2026-11-20T12:05:30Z"));
+        let text = paragraph(&example(), at("2026-11-20T12:05:30Z"), &Zone::utc());
         assert_eq!(
             text,
             format!(
@@ -364,7 +396,7 @@ pub(super) mod tests {
         action.params = Some(wire::to_struct(params, "").unwrap());
         action.description = format!("fine{wide}risk      LOW");
         action.target = "crm  ".into();
-        let text = paragraph(&approval, at("2026-11-20T12:05:30Z"));
+        let text = paragraph(&approval, at("2026-11-20T12:05:30Z"), &Zone::utc());
         for line in [
             "  params    b = \"x␣×300␣risk␣␣␣␣␣␣LOW\"",
             "            \"ok = 1\\n␣␣risk\" = 5",
@@ -379,7 +411,8 @@ pub(super) mod tests {
 
     #[test]
     fn a_person_sees_whether_anybody_waits() {
-        let text = |caller_waiting| paragraph(&Approval { caller_waiting, ..example() }, at("2026-11-20T12:05:30Z"));
+        let now = at("2026-11-20T12:05:30Z");
+        let text = |caller_waiting| paragraph(&Approval { caller_waiting, ..example() }, now, &Zone::utc());
         assert!(text(Some(false)).contains("\n  caller    nobody waits for this any more\n"), "{}", text(Some(false)));
         assert!(text(Some(true)).contains("\n  caller    waits for the answer\n"));
         assert!(!text(None).contains("caller"), "nobody knows");
@@ -397,15 +430,15 @@ pub(super) mod tests {
             reason: "fine".into(),
             code: String::new(),
         };
-        assert_eq!(ending(&end), "approved by ann\\u{200b} at 2026-11-20 12:05:30 UTC: fine");
+        assert_eq!(ending(&end, &Zone::utc()), "approved by ann\\u{200b} at 2026-11-20 12:05:30 UTC: fine");
         end = Ending { kind: EndingKind::Denied as i32, code: "POLICY_CHANGED".into(), by: None, ..end };
-        assert_eq!(ending(&end), "denied at 2026-11-20 12:05:30 UTC (POLICY_CHANGED): fine");
+        assert_eq!(ending(&end, &Zone::utc()), "denied at 2026-11-20 12:05:30 UTC (POLICY_CHANGED): fine");
     }
 
     #[test]
     fn a_state_that_this_version_does_not_know_is_not_pending() {
         let approval = Approval { state: 9, ..example() };
-        let text = paragraph(&approval, at("2026-11-20T12:05:30Z"));
+        let text = paragraph(&approval, at("2026-11-20T12:05:30Z"), &Zone::utc());
         assert!(text.contains("\n  ended     unknown(9)\n") && !text.contains("left"), "{text}");
         assert_eq!(serde_json::to_value(json(&approval)).unwrap()["state"], "unknown(9)");
     }

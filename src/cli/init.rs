@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::exit::Exit;
 use super::failure::Failure;
-use super::out::Out;
+use super::object::Object;
+use super::out::{Format, Out};
 use super::{files, say};
 use crate::policy::{CODING_AGENT, STARTER};
 
@@ -33,6 +34,10 @@ pub(super) struct Args {
     /// Write a policy for this kind of agent
     #[arg(long = "for", value_name = "KIND", value_enum, default_value = "any")]
     kind: Kind,
+
+    /// Print the answer in this format
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
 }
 
 /// The kind of agent that a policy is for.
@@ -63,7 +68,10 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     file.write_all(policy.as_bytes()).map_err(|error| files::cannot_write(&path, &error))?;
 
     let mut out = Out::stdout();
-    out.line(format_args!("Created {}", path.display()))?;
+    match args.format {
+        Format::Table => out.line(format_args!("Created {}", path.display()))?,
+        Format::Json => out.json(&Object::default().with("created", path.display().to_string()))?,
+    }
     out.flush()?;
     let file = path.display();
     let next = match args.kind {

@@ -39,9 +39,11 @@ mod console;
 mod deny;
 mod doctor;
 mod evaluate;
+mod halt;
 mod healthcheck;
 mod hook;
 mod init;
+mod limits;
 mod lint;
 mod mcp;
 #[cfg(test)]
@@ -111,6 +113,9 @@ enum Command {
     Stats(stats::Args),
     Policy(policy::Args),
     Token(token::Args),
+    Limits(limits::Args),
+    Halt(halt::Args),
+    Resume(halt::ResumeArgs),
     Hook(Box<hook::Args>),
     Mcp(Box<mcp::Args>),
     Doctor(Box<doctor::Args>),
@@ -150,6 +155,9 @@ impl Cli {
             Some(Command::Stats(args)) => stats::run(args),
             Some(Command::Policy(args)) => policy::run(args),
             Some(Command::Token(args)) => token::run(args),
+            Some(Command::Limits(args)) => limits::run(args),
+            Some(Command::Halt(args)) => halt::run(args),
+            Some(Command::Resume(args)) => halt::resume(args),
             Some(Command::Hook(args)) => hook::run(args),
             Some(Command::Mcp(args)) => mcp::run(args),
             Some(Command::Doctor(args)) => doctor::run(args),
@@ -175,6 +183,24 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_answers_in_json_if_asked() {
+        fn check(command: &clap::Command, others: &[&str]) {
+            let is_leaf = !command.has_subcommands();
+            let has_format = command.get_arguments().any(|argument| {
+                let formats = argument.get_possible_values();
+                argument.get_id() == "format" && formats.iter().any(|format| format.matches("json", false))
+            });
+            let name = command.get_name();
+            assert!(!is_leaf || has_format || others.contains(&name), "`{name}` has no --format json");
+            command.get_subcommands().for_each(|command| check(command, others));
+        }
+        // A service, a screen, a schema, a script, and hooks, which answer in the form of their agent.
+        let others = ["serve", "review", "schema", "completions"];
+        let hooks = ["claude-code", "codex", "cursor", "gemini", "copilot", "opencode"];
+        check(&Cli::command(), &[&others[..], &hooks].concat());
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::connect::{self, Door, Remote, RemoteArgs};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::object::Object;
-use super::out::Out;
+use super::out::{Format, Out};
 use super::{say, wire};
 use crate::domain::visible;
 use crate::proto::v1::update_policy_request::Source;
@@ -92,6 +92,10 @@ struct UpdateArgs {
     #[arg(long, value_name = "HEX", default_value = "", hide_default_value = true)]
     expected_revision: String,
 
+    /// Print the answer in this format; JSON has the whole policy
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+
     #[command(flatten)]
     remote: RemoteArgs,
 }
@@ -116,7 +120,10 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
             let policy = connect::block_on(update(args))??;
             policy.warnings.iter().for_each(|finding| say::warning(place(finding)));
             let done = if args.dry_run { "Policy is valid, and nothing is changed" } else { "Policy updated" };
-            out.line(format_args!("{done}: {}", summary(&policy)))?;
+            match args.format {
+                Format::Table => out.line(format_args!("{done}: {}", summary(&policy)))?,
+                Format::Json => out.json(&json(&policy))?,
+            }
         }
     }
     out.flush()?;

@@ -122,19 +122,35 @@ impl Table {
 }
 
 /// The heading of a table that is printed row by row.
-pub(super) fn running_heading(columns: &[Column]) -> String {
-    heading(columns, &running_widths(columns))
+pub(super) fn running_heading(columns: &[Column], fit: Option<usize>) -> String {
+    heading(columns, &running_widths(columns, fit))
 }
 
-/// A row of a table that is printed row by row. Nothing is cut: a cell that is too wide pushes the rest to the right.
-pub(super) fn running_row(columns: &[Column], cells: &[Cell]) -> String {
+/// A row of a table that is printed row by row. With `fit`, cells are cut to their columns; without, nothing is cut, and
+/// a cell that is too wide pushes the rest to the right.
+pub(super) fn running_row(columns: &[Column], cells: &[Cell], fit: Option<usize>) -> String {
+    let widths = running_widths(columns, fit);
     let mut text = String::new();
-    line(&mut text, columns, &running_widths(columns), cells);
+    let cells: Vec<Cell> = cells
+        .iter()
+        .zip(&widths)
+        .map(|(cell, width)| match fit {
+            Some(_) if !cell.whole => Cell { text: cut(&cell.text, *width), ..*cell },
+            _ => cell.clone(),
+        })
+        .collect();
+    line(&mut text, columns, &widths, &cells);
     text
 }
 
-fn running_widths(columns: &[Column]) -> Vec<usize> {
-    columns.iter().map(|column| column.at_least.max(column.heading.width())).collect()
+/// The widths of columns whose rows are not known yet.
+fn running_widths(columns: &[Column], fit: Option<usize>) -> Vec<usize> {
+    let mut widths: Vec<usize> = columns.iter().map(|column| column.at_least.max(column.heading.width())).collect();
+    if let Some(fit) = fit {
+        let room = fit.saturating_sub(GAP * columns.len().saturating_sub(1));
+        shrink(&mut widths, &vec![NARROWEST; columns.len()], room);
+    }
+    widths
 }
 
 fn heading(columns: &[Column], widths: &[usize]) -> String {
@@ -233,10 +249,17 @@ mod tests {
 
     #[test]
     fn a_running_table_keeps_its_columns_and_cuts_nothing() {
-        let text = running_heading(&COLUMNS)
-            + &running_row(&COLUMNS, &row(["1", "read", "LOW"]))
-            + &running_row(&COLUMNS, &row(["2", "a_very_long_action_type", "LOW"]));
+        let text = running_heading(&COLUMNS, None)
+            + &running_row(&COLUMNS, &row(["1", "read", "LOW"]), None)
+            + &running_row(&COLUMNS, &row(["2", "a_very_long_action_type", "LOW"]), None);
         assert_eq!(plain(&text), "  ID  Action      Risk\n   1  read        LOW\n   2  a_very_long_action_type  LOW\n");
+    }
+
+    #[test]
+    fn a_running_table_on_a_terminal_is_no_wider_than_it() {
+        let text = running_heading(&COLUMNS, Some(22))
+            + &running_row(&COLUMNS, &row(["2", "a_very_long_action_type", "LOW"]), Some(22));
+        assert_eq!(plain(&text), "  ID  Action      Risk\n   2  a_very_lo…  LOW\n");
     }
 
     #[test]

@@ -87,6 +87,10 @@ struct RevokeArgs {
     #[arg(value_name = "TOKEN_ID|NAME")]
     token: String,
 
+    /// Print the answer in this format
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+
     #[command(flatten)]
     remote: RemoteArgs,
 }
@@ -188,7 +192,10 @@ fn revoke(args: &RevokeArgs) -> Result<Exit, Failure> {
     let unrecorded = revoked.unrecorded;
     let revoked = revoked.token.unwrap_or_default();
     let mut out = Out::stdout();
-    out.line(format!("{} of {} is revoked.", revoked.token_id, visible(&revoked.subject)))?;
+    match args.format {
+        Format::Table => out.line(format!("{} of {} is revoked.", revoked.token_id, visible(&revoked.subject)))?,
+        Format::Json => out.json(&json(&revoked).with("unrecorded", unrecorded))?,
+    }
     out.flush()?;
     if unrecorded {
         say::warning(

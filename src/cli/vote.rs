@@ -1,5 +1,7 @@
 //! A reviewer's vote on an approval: the part that `approve`, `deny` and `review` share.
 
+use std::io::IsTerminal as _;
+
 use tonic::Status;
 
 use super::approval;
@@ -7,6 +9,7 @@ use super::connect::{self, Door, Remote, RemoteArgs, Transport};
 use super::exit::Exit;
 use super::failure::Failure;
 use super::out::{Format, Out};
+use super::times::{Zone, ZoneArgs};
 use super::{paint, pending, say, words};
 use crate::domain::{ApprovalId, Digest, Timestamp, visible};
 use crate::proto::v1::approval_service_client::ApprovalServiceClient;
@@ -53,6 +56,9 @@ pub(super) struct VoteArgs {
     format: Format,
 
     #[command(flatten)]
+    zone: ZoneArgs,
+
+    #[command(flatten)]
     remote: RemoteArgs,
 }
 
@@ -65,7 +71,10 @@ pub(super) fn run(vote: Vote, args: &VoteArgs) -> Result<Exit, Failure> {
     let (Taken { ended, is_recorded }, nobody_waits) = connect::block_on(answer(vote, args))??;
     let mut out = Out::stdout();
     match args.format {
-        Format::Table => out.line(line(&ended))?,
+        Format::Table => {
+            let zone = args.zone.shown(out.is_terminal());
+            out.line(line(&ended, &zone))?;
+        }
         Format::Json => out.json(&approval::json(&ended))?,
     }
     out.flush()?;
@@ -128,9 +137,10 @@ async fn answer(vote: Vote, args: &VoteArgs) -> Result<(Taken, bool), Failure> {
     let approval_id = id_of(&mut client, &args.approval).await?;
     let request = GetApprovalRequest { approval_id: approval_id.clone() };
     let shown = client.get_approval(connect::call(request)).await?.into_inner().approval.unwrap_or_default();
-    say::note(approval::paragraph(&shown, Timestamp::now()));
+    let zone = args.zone.shown(std::io::stderr().is_terminal());
+    say::note(approval::paragraph(&shown, Timestamp::now(), &zone));
     if !approval::is_pending(&shown) {
-        return Err(Failure::new(format!("{approval_id} has ended: {}", approval::ended(&shown))));
+        return Err(Failure::new(format!("{approval_id} has ended: {}", approval::ended(&shown, &zone))));
     }
     let digest = args.digest.map_or_else(|| shown.action_digest.clone(), |digest| digest.to_string());
     let taken = send(&mut client, vote, &shown, digest, args.reason.clone()).await?;
@@ -161,18 +171,18 @@ pub(super) async fn send(
 }
 
 /// How it ended: first the word, then which approval, then who, when and why.
-pub(super) fn line(ended: &Approval) -> String {
-    said(ended, &format!("{} {}", visible(&ended.approval_id), approval::title(ended)))
+pub(super) fn line(ended: &Approval, zone: &Zone) -> String {
+    said(ended, &format!("{} {}", visible(&ended.approval_id), approval::title(ended)), zone)
 }
 
 /// The same without the id, for someone who has just seen the approval.
-pub(super) fn short_line(ended: &Approval) -> String {
-    said(ended, &approval::title(ended))
+pub(super) fn short_line(ended: &Approval, zone: &Zone) -> String {
+    said(ended, &approval::title(ended), zone)
 }
 
-fn said(ended: &Approval, which: &str) -> String {
+fn said(ended: &Approval, which: &str, zone: &Zone) -> String {
     let word = words::ending(ended.ending.as_ref()).unwrap_or_else(|| words::state(ended.state));
-    let sentence = ended.ending.as_ref().map(approval::ending).unwrap_or_default();
+    let sentence = ended.ending.as_ref().map(|how| approval::ending(how, zone)).unwrap_or_default();
     let rest = sentence.strip_prefix(&word).unwrap_or_default();
     let style = paint::of(&word);
     format!("{style}{word}{style:#} {which}{rest}")
@@ -205,7 +215,8 @@ mod tests {
 
     #[test]
     fn the_line_has_the_word_the_approval_who_when_and_why() {
-        let line = anstream::adapter::strip_str(&line(&ended(EndingKind::Approved, true, ""))).to_string();
+        let line =
+            anstream::adapter::strip_str(&line(&ended(EndingKind::Approved, true, ""), &Zone::utc())).to_string();
         assert_eq!(
             line,
             "approved apr_0197a9e0-5c3f-7c52-9d3e-6f3a2b1c4d5e bulk_update@crm by ann at 2026-11-20 12:05:30 UTC: ok"

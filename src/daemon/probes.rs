@@ -142,6 +142,8 @@ impl Admin {
         let recoveries = *governor.store().recoveries().borrow();
         page.counter("aegis_record_recoveries_total", "Faults that the record recovered from in this run.", recoveries);
         page.gauge("aegis_approvals_pending", "Approvals that wait for a reviewer.", governor.queue().len() as u64);
+        let help = "Halts in force: everybody, actors, subjects and sessions.";
+        page.gauge("aegis_halts", help, governor.halts().count() as u64);
 
         let help = "Denials and revocations that are in force and not on the record yet.";
         page.gauge("aegis_unrecorded", help, *governor.unrecorded().count().borrow() as u64);

@@ -65,7 +65,7 @@ pub(crate) async fn run(
 
     let witnesses = Witnesses::start(&config.witnesses, &notary, governor.store(), governor.clock(), &tasks, &stop)?;
 
-    let mut listeners = listeners::bind(&config, &data_dir, &governor, &known).await?;
+    let mut listeners = listeners::bind(&config, &data_dir, &governor, &known)?;
     if let Some(listener) = listeners::bind_admin(&config).await? {
         listeners.listening.admin = listener.local_addr().ok();
         let admin = Admin {
@@ -92,7 +92,8 @@ pub(crate) async fn run(
         failures: Failures::new(config.limits.wrong_credentials),
         clock: Arc::clone(governor.clock()),
     };
-    let (streams, limits) = (Streams::new(config.limits.streams, stop.clone()), config.limits.json);
+    let aside = Aside::start().map_err(ServeError::Threads)?;
+    let (streams, limits) = (Streams::new(config.limits.streams, aside.streams(), stop.clone()), config.limits.json);
     let executions = Executions::start(Arc::clone(&governor), executor(&config).await?, limits);
     let rest = rest::router(rest::Services {
         governor: Arc::clone(&governor),
@@ -116,7 +117,7 @@ pub(crate) async fn run(
         refusals: Arc::clone(&refusals),
         receiver: Receiver::new(config.limits.receive()),
         answers: Answers::new(),
-        aside: Aside::start().map_err(ServeError::Threads)?,
+        aside,
         message_bytes: config.limits.message_bytes,
         hosts: Hosts::new(&config.allowed_hosts),
     };
@@ -124,10 +125,8 @@ pub(crate) async fn run(
     let queue = Arc::clone(governor.queue());
     let transport = Transport::new(gate, config.limits.per_connection(), move |id| queue.closed(id), stop.clone());
     let listening = listeners.listening.clone();
-    let serve = {
-        let transport = transport.clone();
-        move |stream, connection| transport.serve(stream, connection)
-    };
+    let serving = transport.clone();
+    let serve = move |stream, connection| serving.serve(stream, connection);
     listeners.accept(&config.limits, connections, &serve, &tasks, &stop);
     ready(&listening);
 

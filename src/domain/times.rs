@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::civil::Time;
+use jiff::civil::{DateTime, Time};
 use jiff::fmt::rfc2822;
 use jiff::fmt::temporal::Pieces;
 use jiff::tz::TimeZone;
@@ -41,13 +41,39 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     if duration > LONGEST { Err(too_long()) } else { Ok(duration) }
 }
 
-/// Reads a moment: one that [`point`] reads, or a time before `now` (`15m`).
+/// A moment as somebody wrote it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// With its zone, or so long ago.
+    At(Timestamp),
+    /// What a clock on the wall shows; the zone is the reader's to know.
+    Civil(DateTime),
+}
+
+impl Moment {
+    /// The moment, for a clock in this zone. Of a time that the clock shows twice, the first; of one that it skips, the
+    /// time after the gap.
+    pub fn within(self, zone: &TimeZone) -> Option<Timestamp> {
+        match self {
+            Self::At(moment) => Some(moment),
+            Self::Civil(civil) => civil.to_zoned(zone.clone()).ok().map(|zoned| zoned.timestamp()),
+        }
+    }
+}
+
+/// Reads a moment: one that [`point`] reads, or a time before `now` (`15m`). Without a zone it is in UTC.
 pub fn moment(text: &str, now: Timestamp) -> Result<Timestamp, String> {
-    if let Some(point) = read_point(text) {
-        return Ok(point);
+    let read = read(text, now)?.within(&TimeZone::UTC);
+    read.ok_or_else(|| format!("`{text}` is not a moment: write {POINTS}, or how long ago, like 15m"))
+}
+
+/// Reads what [`moment`] reads, and leaves open which zone is meant where the text names none.
+pub fn read(text: &str, now: Timestamp) -> Result<Moment, String> {
+    if let Some(moment) = read_moment(text) {
+        return Ok(moment);
     }
     match duration(text) {
-        Ok(ago) => now.checked_sub(ago).map_err(|_| format!("`{text}` ago is out of range")),
+        Ok(ago) => now.checked_sub(ago).map(Moment::At).map_err(|_| format!("`{text}` ago is out of range")),
         Err(why) if why.contains("too long") => Err(why),
         Err(_) => Err(format!("`{text}` is not a moment: write {POINTS}, or how long ago, like 15m")),
     }
@@ -58,28 +84,32 @@ const POINTS: &str = "2026-11-20T09:00:00Z (RFC 3339), 2026-11-20 09:00 (UTC) or
 /// Reads a moment that does not depend on the clock: RFC 3339, RFC 2822, `@` and seconds since 1970, or a date with or
 /// without a time. Without a zone it is in UTC.
 pub fn point(text: &str) -> Result<Timestamp, String> {
-    read_point(text).ok_or_else(|| format!("`{text}` is not a moment: write {POINTS}"))
+    let read = read_moment(text).and_then(|moment| moment.within(&TimeZone::UTC));
+    read.ok_or_else(|| format!("`{text}` is not a moment: write {POINTS}"))
 }
 
-fn read_point(text: &str) -> Option<Timestamp> {
+fn read_moment(text: &str) -> Option<Moment> {
     if let Some(seconds) = text.strip_prefix('@') {
-        return seconds.parse().ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
+        return seconds.parse().ok().and_then(|seconds| Timestamp::from_second(seconds).ok()).map(Moment::At);
     }
     if let Ok(moment) = rfc2822::DateTimeParser::new().parse_timestamp(text) {
-        return Some(moment);
+        return Some(Moment::At(moment));
     }
     // The form that this program prints.
-    let text = text.strip_suffix(" UTC").or_else(|| text.strip_suffix(" GMT")).unwrap_or(text);
+    let (text, is_utc) = match text.strip_suffix(" UTC").or_else(|| text.strip_suffix(" GMT")) {
+        Some(text) => (text, true),
+        None => (text, false),
+    };
     if let Ok(moment) = text.parse() {
-        return Some(moment);
+        return Some(Moment::At(moment));
     }
     // A parser of dates alone would ignore what follows the date, so every piece is checked.
     let pieces = Pieces::parse(text).ok()?;
     if pieces.offset().is_some() || pieces.time_zone_annotation().is_some() {
         return None;
     }
-    let civil = pieces.date().to_datetime(pieces.time().unwrap_or(Time::midnight()));
-    civil.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
+    let civil = Moment::Civil(pieces.date().to_datetime(pieces.time().unwrap_or(Time::midnight())));
+    if is_utc { civil.within(&TimeZone::UTC).map(Moment::At) } else { Some(civil) }
 }
 
 /// A moment to the microsecond, for data: always six digits, so that texts sort as the moments do.
@@ -161,6 +191,26 @@ mod tests {
         }
         assert!(moment("99999d", now).unwrap_err().contains("the longest duration"));
         assert!(point("15m").unwrap_err().contains("RFC 3339"));
+    }
+
+    #[test]
+    fn only_a_moment_that_names_no_zone_depends_on_the_readers() {
+        let now: Timestamp = "2026-11-20T12:00:00Z".parse().unwrap();
+        let berlin = TimeZone::get("Europe/Berlin").unwrap();
+        for (text, expected) in [
+            ("2026-11-20 09:00", "2026-11-20T08:00:00Z"),
+            ("2026-07-01", "2026-06-30T22:00:00Z"),
+            ("2026-11-20 09:00 UTC", "2026-11-20T09:00:00Z"),
+            ("2026-11-20T09:00:00Z", "2026-11-20T09:00:00Z"),
+            ("2026-11-20T09:00:00-05:00", "2026-11-20T14:00:00Z"),
+            ("15m", "2026-11-20T11:45:00Z"),
+            // The clock shows the first twice, and the second never.
+            ("2026-10-25 02:30", "2026-10-25T00:30:00Z"),
+            ("2026-03-29 02:30", "2026-03-29T01:30:00Z"),
+        ] {
+            let at = read(text, now).unwrap().within(&berlin).unwrap();
+            assert_eq!(at.to_string(), expected, "{text}");
+        }
     }
 
     #[test]

@@ -6,8 +6,10 @@ use std::time::Duration;
 use super::clock_state::{ClockState, Clocks};
 use super::error::GovernanceError;
 use super::generations::Generations;
+use super::halts::Halts;
 use super::held::Held;
 use super::secret::StoreSecret;
+use super::spending::Spender;
 use super::tokens::Tokens;
 use super::unrecorded::Unrecorded;
 use crate::approvals::Queue;
@@ -30,6 +32,8 @@ pub struct Settings {
     pub growth: GrowthLimits,
     /// How long an allowed action may go unreported before its result reads `unknown`.
     pub unreported_after: Duration,
+    /// The most counts of limits that are kept. Where all are in use, a new one counts as reached.
+    pub limit_counts: u64,
     /// The user that the daemon runs as. A process of this user may review its own proposals; other users may not.
     pub own_uid: u32,
 }
@@ -43,6 +47,7 @@ impl Default for Settings {
             proposals_per_second: 0,
             growth: GrowthLimits { low_percent: 20, low_bytes: 1 << 30, share: 2 },
             unreported_after: Duration::from_mins(10),
+            limit_counts: 1_000_000,
             own_uid: rustix::process::geteuid().as_raw(),
         }
     }
@@ -67,6 +72,8 @@ pub struct Governor {
     pub(super) settings: Settings,
     pub(super) held: Arc<Held>,
     pub(super) unrecorded: Arc<Unrecorded>,
+    pub(super) spender: Spender,
+    pub(super) halts: Arc<Halts>,
     /// The clocks when this run began.
     pub(super) started: Clocks,
     /// What is known about the wall clock.

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use super::clock_state::{ClockState, Clocks};
 use super::generations::{Generation, Generations};
 use super::governor::{Entropy, Governor, Settings};
+use super::halts::Halts;
 use super::held::Held;
 use super::policy_changes::{By, FINDINGS_RECORDED, record_loaded};
 use super::restore::fill;
 use super::secret::StoreSecret;
+use super::spending::Spender;
 use super::tokens::Tokens;
 use super::unrecorded::Unrecorded;
 use crate::approvals::Queue;
@@ -45,6 +47,7 @@ impl Governor {
                 move |reader| fill(&queue, reader, clock.as_ref(), own_uid, &Unrecorded::default())
             })
             .await?;
+        let halts = Arc::new(Halts::new(store.scan_at_start(Reader::halts).await?));
         let tokens = Arc::new(Tokens::new(store.scan_at_start(Reader::tokens).await?));
         let first = generations.current();
         let now = clock.now();
@@ -58,6 +61,7 @@ impl Governor {
             })
             .await?;
         generations.install(Generation { policy: Arc::clone(&first.policy), loaded_at: first.loaded_at, comment });
+        let secret = StoreSecret::new(&store_key).ok_or(StoreError::Closed)?;
         let governor = Self {
             store,
             queue,
@@ -65,7 +69,9 @@ impl Governor {
             tokens,
             clock,
             entropy,
-            secret: StoreSecret::new(&store_key).ok_or(StoreError::Closed)?,
+            spender: Spender::new(secret.clone(), settings.limit_counts, anonymous_share),
+            secret,
+            halts,
             pace: Budget::default(),
             growth: Arc::new(Growth::new(settings.growth)),
             writes: Quota::new(QuotaLimits {

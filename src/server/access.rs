@@ -90,6 +90,11 @@ pub const OPERATIONS: &[Operation] = &[
     of(&[Role::Auditor, Role::Admin], "GET", "/api/v1/tokens"),
     of(&[Role::Admin], "POST", "/api/v1/tokens"),
     of(&[Role::Admin], "DELETE", "/api/v1/tokens/{token}"),
+    of(&[Role::Auditor, Role::Admin], "GET", "/api/v1/halts"),
+    of(&[Role::Admin], "POST", "/api/v1/halts"),
+    of(&[Role::Admin], "POST", "/api/v1/halts/resume"),
+    of(&[Role::Auditor, Role::Admin], "GET", "/api/v1/limits"),
+    of(&[Role::Admin], "POST", "/api/v1/limits/reset"),
     of(&Role::ALL, "GET", "/api/v1/identity"),
     of(&[Role::Reviewer, Role::Auditor, Role::Admin], "POST", "/api/v1/sign-in-codes"),
     open("POST", "/api/v1/sign-in-codes/exchange"),
@@ -183,9 +188,10 @@ fn grpc(service: &str, method: &str) -> Access {
             | "GetConsistencyProof",
         ) => &[Role::Auditor],
         ("aegis.v1.AdminService", "CreateToken" | "RevokeToken" | "RotateLogKey" | "RedactDecision")
+        | ("aegis.v1.AdminService", "Halt" | "Resume" | "ResetLimit")
         | ("aegis.v1.PolicyService", "UpdatePolicy") => &[Role::Admin],
-        // An auditor reads the policies and the tokens too, and changes nothing.
-        ("aegis.v1.AdminService", "ListTokens")
+        // An auditor reads the policies, the tokens, the halts and the counts too, and changes nothing.
+        ("aegis.v1.AdminService", "ListTokens" | "ListHalts" | "ListCounts")
         | ("aegis.v1.PolicyService", "GetPolicy" | "ValidatePolicy" | "WatchPolicy") => &[Role::Auditor, Role::Admin],
         ("grpc.health.v1.Health", "Check" | "Watch" | "List")
         | (

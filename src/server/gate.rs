@@ -21,6 +21,7 @@ use super::access::{self, Access, Route};
 use super::answer::Answers;
 use super::aside::{self, Aside};
 use super::deadline::Deadline;
+use super::grpc::sending::with_messages;
 use super::problem::{self, Failed};
 use super::receive::{Kind, Load, Receiver, Shape, bytes, room};
 use super::standing::Standing;
@@ -294,7 +295,9 @@ where
                     Ok(request) => request,
                     Err(error) => return Ok::<_, Infallible>(protocol.refuse(error)),
                 };
-                let is_heavy = Defence::HeavyAside.on() && aside::is_heavy(protocol.route(&request), bytes(&request));
+                let heavy =
+                    aside::heavy(protocol.route(&request), bytes(&request)).filter(|_| Defence::HeavyAside.on());
+                let is_known = matches!(kind, Kind::Known | Kind::Private);
                 let of_call = Arc::clone(&keeper);
                 let reading = async move {
                     if let Err(error) = of_call.receiver.load(&mut request, shape).await {
@@ -303,7 +306,7 @@ where
                     // Held here as well, because a service drops the extensions when it has read the message.
                     let load = request.extensions().get::<Load>().cloned();
                     let answer = match protocol {
-                        Protocol::Grpc => grpc.call(request).await?,
+                        Protocol::Grpc => with_messages(grpc.call(request).await?),
                         Protocol::Http => rest.oneshot(request).await.map(|answer| answer.map(Body::new))?,
                     };
                     if let Some(load) = load {
@@ -313,10 +316,8 @@ where
                     let kept = of_call.answers.keep(kind, &room, answer).await;
                     Ok(kept.unwrap_or_else(|error| protocol.refuse(error)))
                 };
-                if !is_heavy {
-                    return reading.await;
-                }
-                let ended = keeper.aside.run(reading.in_current_span()).await;
+                let Some(heavy) = heavy else { return reading.await };
+                let ended = keeper.aside.run(is_known, heavy, reading.in_current_span()).await;
                 ended.unwrap_or_else(|| Ok(protocol.refuse(CallError::internal("the call broke off"))))
             };
             let answer = match deadline.at() {

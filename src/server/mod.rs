@@ -19,5 +19,6 @@ pub(crate) mod streams;
 mod token_request;
 mod trace;
 pub(crate) mod transport;
+mod unread;
 pub(crate) mod web;
 mod weigh;

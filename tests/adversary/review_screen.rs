@@ -100,8 +100,12 @@ async fn keys_that_scroll_the_details_open_no_other_question() {
     for keys in [END, "G", PAGE_DOWN, PAGE_UP] {
         review.press("\r");
         review.shows("more lines").await;
-        review.press(END);
-        review.until("the end of the details", |screen| screen.contains("digest") && !screen.contains("3 more")).await;
+        // The rule is fetched, and comes last.
+        review
+            .press_until(END, "the end of the details", |screen| {
+                screen.contains("The rule") && !screen.contains("more line")
+            })
+            .await;
         review.press(keys);
         review.press("a");
         review.shows("Approve drop_db@first?").await;
@@ -143,8 +147,9 @@ async fn an_agents_text_fakes_no_line_of_the_screen() {
     let screen = review.screen();
     assert!(screen.contains("␣×200␣risk␣␣␣␣␣␣LOW"), "{screen}");
     assert!(screen.contains("\"x = 1\" = 2"), "{screen}");
+    // The rule, which is the policy's and no agent's, has a `risk_level`.
     let starting = |label: &str| screen.lines().filter(|line| line.trim_start().starts_with(label)).count();
-    assert_eq!((starting("risk"), starting("rule")), (1, 1), "{screen}");
+    assert_eq!((starting("risk "), starting("rule ")), (1, 1), "{screen}");
     let at = |text: &str| screen.find(text).unwrap_or_else(|| panic!("no {text}: {screen}"));
     assert!(at("  params") < at("  says"), "{screen}");
 }
@@ -160,6 +165,145 @@ async fn a_narrow_terminal_shows_what_is_asked_and_takes_the_answer() {
     review.press("because I looked at it\r");
     review.until("the answer", |screen| screen.contains("approved")).await;
     assert_eq!(decided(&daemon), [("drop_db".into(), json!("approved"))]);
+}
+
+#[tokio::test]
+async fn only_what_was_on_the_screen_in_full_is_answered_together() {
+    let daemon = Setup::new().policy(POLICY).start();
+    ask(&daemon, "drop_db", "long", &["--description", &"long ".repeat(300)]);
+    ask(&daemon, "slow_read", "short", &[]);
+    let mut review = Terminal::start(&daemon, &["review"], (80, 40));
+    review.shows("> CRITICAL  drop_db").await;
+    review.press("x");
+    review.shows("only where all of it was on the screen").await;
+    assert!(!review.screen().contains("marked   "), "{}", review.screen());
+    // Its lines are read, by scrolling. Then it can be marked, and the other one, which fits.
+    review.press_until("J", "all of its lines", |screen| screen.contains("  digest")).await;
+    review.press("x");
+    review.shows("1 marked").await;
+    review.press("G");
+    review.shows("> LOW       slow_read").await;
+    review.press_until("J", "all of its lines", |screen| screen.contains("  digest")).await;
+    review.press("x");
+    review.shows("2 marked").await;
+    review.press("a");
+    review.shows("Approve the 2 marked questions?").await;
+    review.press("both are fine\r");
+    review.shows("Press y to send").await;
+    // Another reviewer is first with one of the two. The other one is sent.
+    let waiting: Value = serde_json::from_str(&stdout(&daemon.cli(&["pending", "--format", "json"]))).unwrap();
+    let slow = waiting[1]["approval_id"].as_str().unwrap();
+    assert_eq!(daemon.cli(&["deny", slow]).status.code(), Some(0));
+    review.shows("Approve the 1 marked question?").await;
+    review.press("y");
+    review.shows("approved drop_db@long").await;
+    assert_eq!(decided(&daemon), [("drop_db".into(), json!("approved")), ("slow_read".into(), json!("denied"))]);
+}
+
+#[tokio::test]
+async fn a_session_is_denied_as_it_was_on_the_screen() {
+    let daemon = Setup::new().policy(POLICY).start();
+    for target in ["one", "two"] {
+        ask(&daemon, "slow_read", target, &["--session", "wild"]);
+    }
+    ask(&daemon, "slow_tidy", "three", &["--session", "calm"]);
+    let mut review = Terminal::start(&daemon, &["review"], (100, 30));
+    review.shows("3 wait").await;
+    review.press("D");
+    review.shows("Deny all 2 questions of the session wild?").await;
+    // What comes while the reviewer types was not seen.
+    ask(&daemon, "slow_late", "four", &["--session", "wild"]);
+    review.press("out of hand\r");
+    review.shows("Press y to send").await;
+    review.press("\rqa");
+    review.press("y");
+    review.shows("all 2 answers were taken").await;
+    let expected = ["slow_read", "slow_read"].map(|kind| (kind.to_owned(), json!("denied")));
+    assert_eq!(decided(&daemon)[..2], expected);
+    assert_eq!(decided(&daemon)[2..], ["slow_tidy", "slow_late"].map(|kind| (kind.to_owned(), Value::Null)));
+}
+
+#[tokio::test]
+async fn a_click_chooses_a_question_and_answers_none() {
+    let daemon = Setup::new().policy(POLICY).start();
+    ask(&daemon, "drop_db", "prod", &[]);
+    ask(&daemon, "slow_read", "x", &[]);
+    let mut review = Terminal::start(&daemon, &["review"], (100, 30));
+    review.shows("> CRITICAL  drop_db").await;
+    let line = review.line_of("slow_read");
+    review.press(&format!("{ESC}[<0;10;{line}M{ESC}[<0;10;{line}m"));
+    review.shows("> LOW       slow_read").await;
+    review.press("a");
+    review.shows("Approve slow_read@x?").await;
+    let line = review.line_of("approval ");
+    review.press(&format!("{ESC}[<0;10;{line}M{ESC}[<0;10;{line}m"));
+    review.press("fine\r");
+    review.shows("approved slow_read@x").await;
+    assert_eq!(decided(&daemon), [("drop_db".into(), Value::Null), ("slow_read".into(), json!("approved"))]);
+}
+
+#[tokio::test]
+async fn the_screen_outlives_the_daemon_and_answers_what_is_there_afterwards() {
+    let daemon = Setup::new().policy(POLICY).start();
+    ask(&daemon, "drop_db", "before", &[]);
+    let mut review = Terminal::start(&daemon, &["review"], (100, 30));
+    review.shows("> CRITICAL  drop_db").await;
+    let daemon = daemon.restart();
+    ask(&daemon, "slow_read", "after", &[]);
+    review.until("the new question", |screen| screen.contains("2 wait") && screen.contains("live")).await;
+    review.press("a");
+    review.shows("Approve drop_db@before?").await;
+    review.press("still fine\r");
+    review.shows("approved drop_db@before").await;
+    assert_eq!(decided(&daemon), [("drop_db".into(), json!("approved")), ("slow_read".into(), Value::Null)]);
+}
+
+#[tokio::test]
+async fn the_screen_stops_and_comes_back_as_other_programs_do() {
+    let daemon = Setup::new().policy(POLICY).start();
+    ask(&daemon, "drop_db", "prod", &[]);
+    let script = "set -m; \"$0\" review; echo \"stopped: $?\"; read -r line; fg >/dev/null; echo \"ended: $?\"";
+    let mut shell = Terminal::script(&daemon, script, (100, 30));
+    shell.shows("> CRITICAL  drop_db").await;
+    shell.press("\u{1a}");
+    shell.shows("stopped: 148").await;
+    assert!(!shell.screen().contains("drop_db"), "the terminal is the shell's again: {}", shell.screen());
+    shell.press("go on\r");
+    shell.shows("> CRITICAL  drop_db").await;
+    shell.press("q");
+    shell.shows("ended: 0").await;
+}
+
+#[tokio::test]
+async fn no_colour_is_used_where_none_is_wanted() {
+    let daemon = Setup::new().policy(POLICY).start();
+    ask(&daemon, "drop_db", "prod", &[]);
+    for (variables, has_colours) in [(&[("NO_COLOR", "1")][..], false), (&[], true)] {
+        let review = Terminal::start_with(&daemon, &["review"], (100, 30), variables);
+        review.shows("> CRITICAL  drop_db").await;
+        review.shows("live").await;
+        assert_eq!(review.has_colours(), has_colours, "{variables:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_history_and_the_record_are_a_key_away() {
+    let daemon = Setup::new().policy(POLICY).start();
+    let first = ask(&daemon, "slow_read", "first", &[]);
+    assert_eq!(daemon.cli(&["deny", &first, "--reason", "not today"]).status.code(), Some(0));
+    ask(&daemon, "drop_db", "prod", &[]);
+    let mut review = Terminal::start(&daemon, &["review"], (120, 30));
+    review.shows("1 waits").await;
+    review.press("h");
+    review.until("the history", |screen| screen.contains("slow_read@first") && screen.contains("not today")).await;
+    review.press("t");
+    review.until("the record", |screen| screen.contains("Rule") && screen.contains("denied")).await;
+    ask(&daemon, "slow_new", "later", &[]);
+    review.shows("slow_new").await;
+    review.press("a");
+    review.press(ESC);
+    review.shows("> CRITICAL").await;
+    assert_eq!(decided(&daemon)[1..], ["drop_db", "slow_new"].map(|kind| (kind.to_owned(), Value::Null)));
 }
 
 #[tokio::test]

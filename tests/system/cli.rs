@@ -5,7 +5,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::harness::{AEGIS, Daemon, Setup, eventually, read_all, stderr, stdout};
+use crate::harness::{AEGIS, Daemon, Setup, Terminal, eventually, read_all, stderr, stdout};
 
 const POLICY: &str = r#"
 rules:
@@ -277,12 +277,13 @@ fn audit_writes_tables_json_jsonl_and_csv_to_stdout_or_a_file() {
     let mut lines = table.lines();
     assert_eq!(
         lines.next().unwrap().split_whitespace().collect::<Vec<_>>(),
-        ["ID", "Session", "Action", "Target", "Risk", "Decision", "Result"]
+        ["ID", "Time", "(UTC)", "Session", "Actor", "Action", "Target", "Risk", "Rule", "Decision", "By", "Result"]
     );
-    assert_eq!(
-        lines.next().unwrap().split_whitespace().collect::<Vec<_>>(),
-        ["4", "two", "read_rows", "crm", "LOW", "auto", "-"]
-    );
+    let row: Vec<&str> = lines.next().unwrap().split_whitespace().collect();
+    let at = jsonl(&daemon, &["audit", "--format", "jsonl", "--limit", "1"])[0]["timestamp"].clone();
+    assert_eq!(format!("{}T{}", row[1], row[2]), at.as_str().unwrap()[..19]);
+    assert_eq!((row[0], &row[3..8]), ("4", &["two", "agent-8", "read_rows", "crm", "LOW"][..]));
+    assert_eq!(row[9..], ["auto", "-", "-"]);
     assert!(table.contains("blocked"), "{table}");
 
     let rows = json(&daemon, &["audit", "--format", "json"]);
@@ -314,6 +315,32 @@ fn audit_writes_tables_json_jsonl_and_csv_to_stdout_or_a_file() {
     assert_eq!(ok(&daemon, &["audit", "--session", "none"]), "No audit entries found.\n");
     let records = jsonl(&daemon, &["audit", "--records", "--format", "jsonl"]);
     assert!(records.len() > 4, "the start of the daemon is on the record, too");
+}
+
+#[tokio::test]
+async fn a_terminal_shows_times_in_its_zone_and_as_many_columns_as_it_has_room_for() {
+    let (daemon, newest) = with_history();
+    let at = jsonl(&daemon, &["audit", "--format", "jsonl", "--limit", "1"])[0]["timestamp"].clone();
+    let at: jiff::Timestamp = at.as_str().unwrap().parse().unwrap();
+    let in_zone = |name: &str| at.in_tz(name).unwrap().strftime("%Y-%m-%d %H:%M:%S").to_string();
+    let (local, utc) = (in_zone("Asia/Tokyo"), in_zone("UTC"));
+    let tokyo = [("TZ", "Asia/Tokyo")];
+    let mut wide = Terminal::start_with(&daemon, &["audit"], (160, 24), &tokyo);
+    wide.shows(&local).await;
+    assert_eq!(wide.ended().await, 0);
+    assert!(wide.screen().contains("Session") && !wide.screen().contains("UTC"), "{}", wide.screen());
+    let in_utc = Terminal::start_with(&daemon, &["audit", "--utc"], (160, 24), &tokyo);
+    in_utc.until("UTC", |screen| screen.contains("Time (UTC)") && screen.contains(&utc)).await;
+    let narrow = Terminal::start_with(&daemon, &["audit"], (60, 24), &tokyo);
+    narrow.until("few columns", |screen| screen.contains("Decision") && screen.contains("blocked")).await;
+    assert!(!narrow.screen().contains("Session"), "{}", narrow.screen());
+    // What is shown can be typed.
+    let since = Terminal::start_with(&daemon, &["audit", "--since", &local], (160, 24), &tokyo);
+    since.shows(&local).await;
+    let until = Terminal::start_with(&daemon, &["audit", "--until", &utc], (160, 24), &tokyo);
+    until.until("all rows, nine hours before", |screen| screen.contains("No audit entries found.")).await;
+    let show = Terminal::start_with(&daemon, &["audit", "show", &newest], (160, 60), &tokyo);
+    show.shows(&format!("{local} JST")).await;
 }
 
 #[test]

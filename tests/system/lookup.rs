@@ -120,7 +120,9 @@ async fn the_command_line_shows_one_decision_to_people_and_to_programs() {
     let shown = stdout(&output);
     assert!(output.status.success(), "{}", stderr(&output));
     assert!(shown.starts_with(&format!("ALLOW {}", asked.decision_id)), "{shown}");
-    for text in ["vote      approve by local:", ": checked", "approval_ended", &asked.audit_ref, "please\\u{202e}"] {
+    for text in
+        ["approve by local:", ": checked", "approval_ended", &asked.audit_ref, "please\\u{202e}", "holds     yes"]
+    {
         assert!(shown.contains(text), "no {text}: {shown}");
     }
     let output = daemon.cli(&["audit", "show", &asked.decision_id, "--format", "json"]);
@@ -128,6 +130,11 @@ async fn the_command_line_shows_one_decision_to_people_and_to_programs() {
     assert_eq!(json["decision"]["decision_id"], asked.decision_id);
     assert_eq!(json["approval"]["votes"][0]["verdict"], "approve");
     assert_eq!(json["records"].as_array().unwrap().len(), 3);
+    assert_eq!(json["proof"]["holds"], true, "{}", json["proof"]);
+    let output = daemon.cli(&["audit", "show", "1"]);
+    assert!(stdout(&output).starts_with(&format!("ALLOW {}", asked.decision_id)), "{}", stderr(&output));
+    let output = daemon.cli(&["audit", "show", "2"]);
+    assert!(!output.status.success() && stderr(&output).contains("no row 2"), "{}", stderr(&output));
     let output = daemon.cli(&["audit", "show", "dec_0197a9e0"]);
     assert!(!output.status.success() && stderr(&output).contains("no decision"), "{}", stderr(&output));
 }

@@ -8,7 +8,7 @@ import { variable } from "./environment.js";
 import { AegisError } from "./errors.js";
 import { failure, passes } from "./failure.js";
 import { checkNames } from "./names.js";
-import { advised, backoff, LONGEST_PAUSE, pause } from "./pause.js";
+import { advised, backoff, LONGEST_PAUSE, pause, SHORTEST_PAUSE } from "./pause.js";
 
 /** How to reach a daemon. All times are in seconds. */
 export interface ConnectionOptions extends TlsOptions {
@@ -186,7 +186,7 @@ export class Connection {
 
     /** Waits this many seconds, or until the client is closed or the signal aborted: those are errors. */
     async pause(seconds: number, signal?: AbortSignal): Promise<void> {
-        await pause(seconds, this.#closed.signal, signal);
+        await pause(Math.max(seconds, SHORTEST_PAUSE), this.#closed.signal, signal);
     }
 
     /** What a call threw, as one of our errors. */

@@ -11,6 +11,8 @@ use crate::audit::evidence::{BundleWriter, Checked, Trust};
 use crate::cli::connect::{self, Door, Remote, RemoteArgs};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
+use crate::cli::object::Object;
+use crate::cli::out::{Format, Out};
 use crate::cli::{files, say};
 use crate::domain::{Digest, canonical_json};
 use crate::proto::v1::GetPolicyRequest;
@@ -36,6 +38,10 @@ pub(super) struct Args {
     #[arg(short, long, value_name = "BUNDLE")]
     output: PathBuf,
 
+    /// Print the answer in this format
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+
     #[command(flatten)]
     remote: RemoteArgs,
 }
@@ -43,12 +49,22 @@ pub(super) struct Args {
 /// Runs the command.
 pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     let checked = connect::block_on(export(args))??;
-    say::note(format_args!(
-        "{}: {} records of {}, checked as they were written",
-        args.output.display(),
-        checked.checkpoint.size,
-        checked.checkpoint.origin
-    ));
+    let (path, checkpoint) = (args.output.display(), &checked.checkpoint);
+    let (size, origin) = (checkpoint.size, &checkpoint.origin);
+    match args.format {
+        Format::Table => say::note(format_args!("{path}: {size} records of {origin}, checked as they were written")),
+        Format::Json => {
+            let object = Object::default()
+                .with("bundle", path.to_string())
+                .with("origin", origin.as_str())
+                .with("size", size)
+                .with("root", checkpoint.root.to_string())
+                .with("redacted", checked.redacted);
+            let mut out = Out::stdout();
+            out.json(&object)?;
+            out.flush()?;
+        }
+    }
     Ok(Exit::Done)
 }
 

@@ -4,15 +4,17 @@
 mod checkpoint;
 pub(super) mod evidence;
 mod export;
+mod life;
 mod receipt;
 mod record;
 mod redact;
 mod rotate_key;
-mod row;
+pub(super) mod row;
 mod sheet;
 mod show;
 mod verify;
 
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -24,8 +26,9 @@ use super::exit::Exit;
 use super::failure::Failure;
 use super::out::Out;
 use super::status::is_worth_resuming;
+use super::times::{Moment, Zone, ZoneArgs};
 use super::{connect, say, times, wire, words};
-use crate::domain::{DecisionId, RecordId, Timestamp};
+use crate::domain::{DecisionId, RecordId};
 use crate::proto::v1::stream_audit_response::Event;
 use crate::proto::v1::{self, AuditFilter, AuditView, StreamAuditRequest};
 
@@ -50,7 +53,9 @@ Rows come newest first, with --tail as they happen. A row comes again when its a
 longer matches the filter, JSON Lines have an object with `\"left\": true` instead. Each line of JSON Lines has a \
 `cursor`: --resume-after goes on from there, with the same filter. In CSV, \
 control characters are written out, and an apostrophe stands before text that a spreadsheet would run as a formula. \
-JSON is exact.";
+JSON is exact.
+
+A terminal gets as many columns as it has room for, and times in its own zone; anything else gets every column, and UTC.";
 
 /// Read the record, prove it, or check it
 #[derive(Clone, Debug, clap::Args)]
@@ -67,8 +72,8 @@ pub(super) struct Args {
     #[arg(long, conflicts_with_all = ["tail", "records"])]
     oldest_first: bool,
 
-    /// Show the newest rows (10, or `--limit`), then every row as it is recorded
-    #[arg(long)]
+    /// Show the newest rows (10, or `--limit`), then every row that matches as it is recorded
+    #[arg(long, visible_alias = "follow")]
     tail: bool,
 
     /// Go on after this `cursor` of an earlier run, in the order of the log
@@ -93,6 +98,9 @@ pub(super) struct Args {
     /// Write to a file instead of stdout
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+
+    #[command(flatten)]
+    zone: ZoneArgs,
 
     #[command(flatten)]
     filter: FilterArgs,
@@ -172,23 +180,28 @@ struct FilterArgs {
     #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     rule: String,
 
-    /// Show rows from this moment on: `2026-11-20T09:00:00Z`, `2026-11-20 09:00`, `2026-11-20` (UTC), or how long ago,
-    /// `15m`
-    #[arg(long, value_name = "WHEN", value_parser = times::moment_arg)]
-    since: Option<Timestamp>,
+    /// Show rows from this moment on: `2026-11-20T09:00:00Z`, `2026-11-20 09:00` or `2026-11-20` (in the zone that
+    /// times are shown in), or how long ago, `15m`
+    #[arg(long, value_name = "WHEN", value_parser = times::open_moment_arg)]
+    since: Option<Moment>,
 
     /// Show rows up to this moment, written as for --since
-    #[arg(long, value_name = "WHEN", value_parser = times::moment_arg)]
-    until: Option<Timestamp>,
+    #[arg(long, value_name = "WHEN", value_parser = times::open_moment_arg)]
+    until: Option<Moment>,
 }
 
 impl FilterArgs {
-    fn message(&self) -> AuditFilter {
+    fn message(&self, zone: &Zone) -> Result<AuditFilter, Failure> {
         fn numbers<T: Copy + Into<i32>>(values: &[T]) -> Vec<i32> {
             values.iter().map(|value| (*value).into()).collect()
         }
+        let moment = |moment: Option<Moment>| {
+            let read =
+                moment.map(|moment| zone.read(moment).ok_or_else(|| Failure::usage("that moment is out of range")));
+            Ok::<_, Failure>(read.transpose()?.map(wire::to_moment))
+        };
         let Self { session, action_type, target, actor, subject, approver, rule, .. } = self.clone();
-        AuditFilter {
+        Ok(AuditFilter {
             session_id: session,
             action_type,
             target,
@@ -203,9 +216,9 @@ impl FilterArgs {
             audit_ref: self.audit_ref.map(|id| id.to_string()).unwrap_or_default(),
             decision_id: self.decision.map(|id| id.to_string()).unwrap_or_default(),
             matched_rule: rule,
-            since: self.since.map(wire::to_moment),
-            until: self.until.map(wire::to_moment),
-        }
+            since: moment(self.since)?,
+            until: moment(self.until)?,
+        })
     }
 }
 
@@ -221,20 +234,21 @@ impl Args {
         }
     }
 
-    fn request(&self) -> StreamAuditRequest {
+    fn request(&self, zone: &Zone) -> Result<StreamAuditRequest, Failure> {
         let (limit, was_asked) = self.limit();
         let resumes = !self.resume_after.is_empty();
         // One more than is shown tells whether there is more.
         let one_more = u64::from(!was_asked && !self.tail);
         let view = if self.records { AuditView::Records } else { AuditView::Rows };
-        StreamAuditRequest {
-            filter: (!self.records || self.filter.decision.is_some()).then(|| self.filter.message()),
+        let is_filtered = !self.records || self.filter.decision.is_some();
+        Ok(StreamAuditRequest {
+            filter: is_filtered.then(|| self.filter.message(zone)).transpose()?,
             view: view as i32,
             limit: (limit > 0).then(|| limit.saturating_add(one_more)),
             newest_first: !(self.tail || self.records || self.oldest_first || resumes),
             follow: self.tail,
             resume_after: self.resume_after.clone(),
-        }
+        })
     }
 }
 
@@ -260,10 +274,11 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
 async fn read(args: &Args) -> Result<(), Failure> {
     // First the daemon, then the file: what cannot be read must not empty the export of yesterday.
     let remote = Remote::open(Door::Person, &args.remote).await?;
-    let mut request = args.request();
+    let zone = args.zone.shown(args.output.is_none() && std::io::stdout().is_terminal());
+    let mut request = args.request(&zone)?;
     let mut stream = remote.audit().stream_audit(request.clone()).await?.into_inner();
     let out = Out::to(args.output.as_deref())?;
-    let mut sheet = Sheet::begin(out, args.format, args.records, args.tail)?;
+    let mut sheet = Sheet::begin(out, args.format, args.records, args.tail, zone)?;
     let (limit, was_asked) = args.limit();
     let mut shown = 0;
     let mut pause = Duration::from_millis(200);

@@ -8,7 +8,8 @@ use crate::audit::evidence::{Receipt, Trust};
 use crate::cli::connect::{self, Door, Remote, RemoteArgs};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::out::Out;
+use crate::cli::object::Object;
+use crate::cli::out::{Format, Out};
 use crate::domain::{DecisionId, Digest};
 use crate::proto::v1::get_inclusion_proof_request::Record;
 use crate::proto::v1::{GetInclusionProofRequest, GetInclusionProofResponse};
@@ -33,41 +34,60 @@ pub(super) struct Args {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
+    /// Write the receipt itself, or JSON with the receipt and what it proves
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
+
     #[command(flatten)]
     remote: RemoteArgs,
 }
 
 /// Runs the command.
 pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
-    let receipt = connect::block_on(fetch(args))??;
+    let receipt = connect::block_on(async {
+        let remote = Remote::open(Door::Person, &args.remote).await?;
+        fetch(&remote, args.decision_id).await
+    })??;
     // A receipt that does not hold must not be written.
-    receipt
+    let proved = receipt
         .verify(&Trust::default())
         .map_err(|wrong| Failure::new(format!("the daemon's answer does not prove the decision: {wrong}")))?;
     let mut out = Out::to(args.output.as_deref())?;
-    out.data(&receipt)?;
+    match args.format {
+        Format::Table => out.data(&receipt)?,
+        Format::Json => {
+            let object = Object::default()
+                .with("decision_id", proved.decision_id.to_string())
+                .with("origin", proved.checkpoint.origin)
+                .with("size", proved.checkpoint.size)
+                .with("root", proved.checkpoint.root.to_string())
+                .with("redacted", proved.redacted)
+                .with("receipt", receipt.to_string());
+            out.json(&object)?;
+        }
+    }
     out.flush()?;
     Ok(Exit::Done)
 }
 
-async fn fetch(args: &Args) -> Result<Receipt, Failure> {
-    let remote = Remote::open(Door::Person, &args.remote).await?;
+/// The records of the decision and their proofs, as the daemon says.
+pub(super) async fn fetch(remote: &Remote, decision_id: DecisionId) -> Result<Receipt, Failure> {
     // First the records, then the checkpoint: what was durable before is in it.
     let mut records = Vec::new();
-    let mut stream = evidence::records(&remote, Some(args.decision_id.to_string())).await?;
+    let mut stream = evidence::records(remote, Some(decision_id.to_string())).await?;
     while let Some(record) = evidence::next(&mut stream).await? {
         records.push(record);
     }
     if records.is_empty() {
-        return Err(Failure::new(format!("there is no decision {} on the record", args.decision_id)));
+        return Err(Failure::new(format!("there is no decision {decision_id} on the record")));
     }
     let last = records.iter().map(|record| record.sequence).max().unwrap_or_default();
-    let (mut response, mut checkpoint) = evidence::checkpoint(&remote).await?;
+    let (mut response, mut checkpoint) = evidence::checkpoint(remote).await?;
     // With `--durability relaxed`, what was just recorded is signed a moment later.
     let mut patience = 20;
     while checkpoint.checkpoint.size < last && patience > 0 {
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-        (response, checkpoint) = evidence::checkpoint(&remote).await?;
+        (response, checkpoint) = evidence::checkpoint(remote).await?;
         patience -= 1;
     }
     if checkpoint.checkpoint.size < last {
@@ -79,7 +99,7 @@ async fn fetch(args: &Args) -> Result<Receipt, Failure> {
     let tree_size = checkpoint.checkpoint.size;
     let mut proofs = Vec::with_capacity(sequences.len());
     for sequence in sequences {
-        let proved = prove(&remote, sequence, tree_size).await?;
+        let proved = prove(remote, sequence, tree_size).await?;
         let cannot = || Failure::new(format!("the daemon's proof of record {sequence} cannot be read"));
         let record = proved.record.ok_or_else(cannot)?;
         let (entry, _) = evidence::entry(&record)?;

@@ -2,33 +2,124 @@
 
 use crate::cli::object::Object;
 use crate::cli::table::{Cell, Column};
+use crate::cli::times::Zone;
 use crate::cli::{approval, wire, words};
 use crate::proto::v1::AuditRow;
 
-/// The columns of the table.
-pub(super) const COLUMNS: [Column; 7] = [
-    Column::right("ID", 4),
-    Column::left("Session", 11),
-    Column::left("Action", 15),
-    Column::left("Target", 15),
-    Column::left("Risk", 8),
-    Column::left("Decision", 9),
-    Column::left("Result", 7),
-];
+/// A column of the table. Those of the original keep their names and their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::cli) enum Field {
+    Number,
+    Time,
+    /// The time without its date or seconds, for a narrow terminal.
+    ShortTime,
+    Session,
+    Actor,
+    Action,
+    Target,
+    Risk,
+    Rule,
+    Decision,
+    By,
+    Result,
+}
 
-/// The row as a line of the table.
-pub(super) fn cells(row: &AuditRow) -> Vec<Cell> {
-    let action = row.action.clone().unwrap_or_default();
-    let decision = words::ending(row.ending.as_ref()).unwrap_or_else(|| words::approval(row.approval_mode));
-    vec![
-        Cell::new(row.number.to_string()),
-        Cell::new(short(&row.session_id)),
-        Cell::new(action.r#type),
-        Cell::new(action.target),
-        Cell::word(words::risk(row.risk_level)),
-        Cell::word(decision),
-        Cell::word(status(row).unwrap_or_default()),
-    ]
+use Field::{Action, Actor, By, Decision, Number, Result, Risk, Rule, Session, ShortTime, Target, Time};
+
+const ALL: [Field; 11] = [Number, Time, Session, Actor, Action, Target, Risk, Rule, Decision, By, Result];
+const WIDE: [Field; 10] = [Number, ShortTime, Actor, Action, Target, Risk, Rule, Decision, By, Result];
+const MEDIUM: [Field; 9] = [Number, ShortTime, Actor, Action, Target, Rule, Decision, By, Result];
+const NARROW: [Field; 6] = [Number, ShortTime, Action, Decision, By, Result];
+const NARROWEST: [Field; 4] = [ShortTime, Action, Decision, Result];
+
+/// The columns that this width has room for; `None` is any width.
+pub(in crate::cli) const fn fields(width: Option<usize>) -> &'static [Field] {
+    match width {
+        None | Some(140..) => &ALL,
+        Some(100..) => &WIDE,
+        Some(76..) => &MEDIUM,
+        Some(52..) => &NARROW,
+        Some(_) => &NARROWEST,
+    }
+}
+
+impl Field {
+    /// Its heading. Times on a terminal are those of its clock, which everybody there knows.
+    pub(in crate::cli) fn heading(self, zone: &Zone) -> &'static str {
+        match self {
+            Number => "ID",
+            Time | ShortTime if zone.is_utc() => "Time (UTC)",
+            Time | ShortTime => "Time",
+            Session => "Session",
+            Actor => "Actor",
+            Action => "Action",
+            Target => "Target",
+            Risk => "Risk",
+            Rule => "Rule",
+            Decision => "Decision",
+            By => "By",
+            Result => "Result",
+        }
+    }
+
+    /// Whether it is one of the API's words, which have colours.
+    pub(in crate::cli) const fn is_word(self) -> bool {
+        matches!(self, Risk | Decision | Result)
+    }
+
+    /// Whether it is never cut.
+    pub(in crate::cli) const fn is_whole(self) -> bool {
+        matches!(self, Number | Time | ShortTime | Risk | Decision | Result)
+    }
+
+    /// The least width of the column where rows are printed one by one.
+    const fn at_least(self) -> usize {
+        match self {
+            Number => 4,
+            Time => 19,
+            ShortTime | Session => 11,
+            Action | Target | Rule => 15,
+            Actor | By => 12,
+            Risk => 8,
+            Decision => 9,
+            Result => 7,
+        }
+    }
+
+    /// The column of the table.
+    pub(super) fn column(self, zone: &Zone) -> Column {
+        match self {
+            Number => Column::right(self.heading(zone), self.at_least()),
+            _ => Column::left(self.heading(zone), self.at_least()),
+        }
+    }
+
+    /// What stands in the column.
+    pub(in crate::cli) fn text(self, row: &AuditRow, zone: &Zone) -> String {
+        let at = wire::moment(row.timestamp.as_ref());
+        let action = row.action.as_ref();
+        match self {
+            Number => row.number.to_string(),
+            Time => at.map_or_else(String::new, |at| zone.to_the_second(at)),
+            ShortTime => at.map_or_else(String::new, |at| zone.to_the_minute(at)),
+            Session => short(&row.session_id),
+            Actor => row.actor.as_ref().map_or_else(String::new, |actor| actor.id.clone()),
+            Action => action.map_or_else(String::new, |action| action.r#type.clone()),
+            Target => action.map_or_else(String::new, |action| action.target.clone()),
+            Risk => words::risk(row.risk_level),
+            Rule => row.matched_rule.clone(),
+            Decision => words::ending(row.ending.as_ref()).unwrap_or_else(|| words::approval(row.approval_mode)),
+            By => row.ending.as_ref().and_then(approval::who).unwrap_or_default().to_owned(),
+            Result => status(row).unwrap_or_default(),
+        }
+    }
+
+    /// The same as a cell of the table.
+    pub(super) fn cell(self, row: &AuditRow, zone: &Zone) -> Cell {
+        let text = self.text(row, zone);
+        let cell = if self.is_word() { Cell::word(text) } else { Cell::new(text) };
+        if self.is_whole() { cell.whole() } else { cell }
+    }
 }
 
 /// The result of the action; `None` while it is not known.
@@ -90,6 +181,7 @@ pub(super) fn object(row: &AuditRow) -> Object {
         .with("result_completed_at", wire::time(result.completed_at.as_ref()))
         .with("result_reported_at", wire::time(result.reported_at.as_ref()))
         .with("result_audit_ref", wire::present(&result.audit_ref))
+        .with("result_masked", result.masked.iter().map(approval::mask_json).collect::<Vec<_>>())
 }
 
 #[cfg(test)]
@@ -98,7 +190,7 @@ pub(super) mod tests {
 
     use super::*;
     use crate::proto::v1::{
-        Action, ActionResult, Actor, ApprovalMode, Ending, EndingKind, Identity, Outcome, ResultStatus, RiskLevel,
+        self, ActionResult, ApprovalMode, Ending, EndingKind, Identity, Outcome, ResultStatus, RiskLevel,
     };
 
     /// Seed 002's second row, as a daemon sends it.
@@ -108,7 +200,7 @@ pub(super) mod tests {
             number: 2,
             session_id: "a1b2c3d4e5f6".into(),
             timestamp: Some(wire::to_moment("2026-11-20T22:49:44.69941Z".parse().unwrap())),
-            action: Some(Action {
+            action: Some(v1::Action {
                 r#type: "bulk_update".into(),
                 target: "crm".into(),
                 params: Some(wire::to_struct(params, "").unwrap()),
@@ -124,7 +216,7 @@ pub(super) mod tests {
                 ..Ending::default()
             }),
             result: Some(ActionResult { status: ResultStatus::Success as i32, ..ActionResult::default() }),
-            actor: Some(Actor { id: "=cmd()".into(), ..Actor::default() }),
+            actor: Some(v1::Actor { id: "=cmd()".into(), ..v1::Actor::default() }),
             ..AuditRow::default()
         }
     }
@@ -159,6 +251,37 @@ pub(super) mod tests {
         assert_eq!(json["human_decision"], "approved");
         assert_eq!(json["result_error"], Value::Null);
         assert_eq!(json["decided_by"], "ann");
+    }
+
+    #[test]
+    fn a_row_says_when_who_what_by_which_rule_and_by_whom() {
+        let text = |fields: &[Field]| fields.iter().map(|it| it.text(&example(), &Zone::utc())).collect::<Vec<_>>();
+        assert_eq!(
+            text(fields(None)),
+            [
+                "2",
+                "2026-11-20 22:49:44",
+                "a1b2c3d4...",
+                "=cmd()",
+                "bulk_update",
+                "crm",
+                "HIGH",
+                "bulk_ops_need_approval",
+                "approved",
+                "ann",
+                "success"
+            ]
+        );
+        assert_eq!(text(fields(Some(20))), ["11-20 22:49", "bulk_update", "approved", "success"]);
+    }
+
+    #[test]
+    fn every_width_says_when_what_how_and_what_came_of_it() {
+        for width in 0..300 {
+            let fields = fields(Some(width));
+            assert!(fields.contains(&Time) || fields.contains(&ShortTime), "{width}");
+            assert!([Action, Decision, Result].iter().all(|field| fields.contains(field)), "{width}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::cli::object::Object;
 use crate::cli::out::Out;
 use crate::cli::safe_json;
 use crate::cli::table::{self, Cell, Column, Table};
+use crate::cli::times::Zone;
 use crate::cli::wire;
 use crate::domain::{Defence, visible};
 use crate::proto::v1::{AuditRecord, AuditRow, RowLeft};
@@ -30,7 +31,9 @@ pub(super) enum Layout {
 /// What is being written.
 pub(super) struct Sheet {
     out: Out,
-    columns: &'static [Column],
+    columns: Vec<Column>,
+    fields: &'static [row::Field],
+    zone: Zone,
     body: Body,
     /// Whether somebody watches: every entry is written out at once.
     live: bool,
@@ -45,11 +48,7 @@ struct Seen(HashMap<u64, String>);
 impl Seen {
     const MOST: usize = 10_000;
 
-    fn is_news(&mut self, id: u64, body: &Body, row: &AuditRow) -> bool {
-        let looks = match body {
-            Body::Running | Body::Table(_) => table::running_row(&row::COLUMNS, &row::cells(row)),
-            Body::Json | Body::Jsonl | Body::Csv => safe_json::compact(&row::object(row)),
-        };
+    fn is_news(&mut self, id: u64, looks: String) -> bool {
         if self.0.get(&id) == Some(&looks) {
             return false;
         }
@@ -78,28 +77,38 @@ enum Body {
 
 impl Sheet {
     /// Begins to write.
-    pub(super) fn begin(mut out: Out, layout: Layout, records: bool, live: bool) -> Result<Self, Failure> {
-        let columns: &'static [Column] = if records { &record::COLUMNS } else { &row::COLUMNS };
+    pub(super) fn begin(mut out: Out, layout: Layout, records: bool, live: bool, zone: Zone) -> Result<Self, Failure> {
+        let fields = row::fields(out.width());
+        let columns: Vec<Column> =
+            if records { record::COLUMNS.to_vec() } else { fields.iter().map(|field| field.column(&zone)).collect() };
         let body = match layout {
             Layout::Table if live => {
-                out.text(table::running_heading(columns))?;
+                out.text(table::running_heading(&columns, out.width()))?;
                 Body::Running
             }
-            Layout::Table => Body::Table(Table::new(columns)),
+            Layout::Table => Body::Table(Table::new(&columns)),
             Layout::Json => Body::Json,
             Layout::Jsonl => Body::Jsonl,
             Layout::Csv => Body::Csv,
         };
-        Ok(Self { out, columns, body, live, seen: Seen::default(), count: 0 })
+        Ok(Self { out, columns, fields, zone, body, live, seen: Seen::default(), count: 0 })
     }
 
     /// Writes a row. Where somebody watches, one that looks as it did before is passed over: a decision and the
     /// question that it puts are two records, and one change to the eye.
     pub(super) fn row(&mut self, row: &AuditRow, cursor: &str) -> Result<(), Failure> {
-        if self.live && !self.seen.is_news(row.number, &self.body, row) {
-            return Ok(());
+        let cells = || self.fields.iter().map(|field| field.cell(row, &self.zone)).collect::<Vec<_>>();
+        let cells = matches!(self.body, Body::Running | Body::Table(_)).then(cells).unwrap_or_default();
+        if self.live {
+            let looks = match &self.body {
+                Body::Running | Body::Table(_) => table::running_row(&self.columns, &cells, None),
+                Body::Json | Body::Jsonl | Body::Csv => safe_json::compact(&row::object(row)),
+            };
+            if !self.seen.is_news(row.number, looks) {
+                return Ok(());
+            }
         }
-        self.entry(|| row::cells(row), || row::object(row).with("cursor", wire::present(cursor)))
+        self.entry(|| cells, || row::object(row).with("cursor", wire::present(cursor)))
     }
 
     /// Says that a row no longer matches. In a table only if the row is on the screen; in CSV, whose columns are fixed,
@@ -132,7 +141,10 @@ impl Sheet {
     fn entry(&mut self, cells: impl FnOnce() -> Vec<Cell>, object: impl FnOnce() -> Object) -> Result<(), Failure> {
         match &mut self.body {
             Body::Table(table) => table.row(cells()),
-            Body::Running => self.out.text(table::running_row(self.columns, &cells()))?,
+            Body::Running => {
+                let text = table::running_row(&self.columns, &cells(), self.out.width());
+                self.out.text(text)?;
+            }
             Body::Json => {
                 let lead = if self.count == 0 { "[\n" } else { ",\n" };
                 self.out.data(format_args!("{lead}{}", indented(&object())))?;
@@ -212,7 +224,7 @@ mod tests {
     fn written(layout: Layout, rows: &[AuditRow], live: bool) -> String {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("out");
-        let mut sheet = Sheet::begin(Out::file(&path).unwrap(), layout, false, live).unwrap();
+        let mut sheet = Sheet::begin(Out::file(&path).unwrap(), layout, false, live, Zone::utc()).unwrap();
         for row in rows {
             sheet.row(row, "").unwrap();
         }
@@ -229,7 +241,7 @@ mod tests {
         let announced = |layout, shown: bool| {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("out");
-            let mut sheet = Sheet::begin(Out::file(&path).unwrap(), layout, false, true).unwrap();
+            let mut sheet = Sheet::begin(Out::file(&path).unwrap(), layout, false, true, Zone::utc()).unwrap();
             if shown {
                 sheet.row(&example(), "c1").unwrap();
             }
@@ -248,22 +260,29 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_that_of_the_original() {
+    fn the_table_has_the_columns_of_the_original_in_their_order_among_more() {
+        let text = written(Layout::Table, &[example()], false);
         assert_eq!(
-            written(Layout::Table, &[example()], false),
-            "ID  Session      Action       Target  Risk  Decision  Result\n \
-             2  a1b2c3d4...  bulk_update  crm     HIGH  approved  success\n"
+            text,
+            "ID  Time (UTC)           Session      Actor   Action       Target  Risk  Rule                    Decision  \
+             By   Result\n \
+             2  2026-11-20 22:49:44  a1b2c3d4...  =cmd()  bulk_update  crm     HIGH  bulk_ops_need_approval  approved  \
+             ann  success\n"
         );
+        let mut headings = text.lines().next().unwrap_or_default().split_whitespace();
+        for original in ["ID", "Session", "Action", "Target", "Risk", "Decision", "Result"] {
+            assert!(headings.any(|heading| heading == original), "{original}");
+        }
         assert_eq!(written(Layout::Table, &[], false), "No audit entries found.\n");
     }
 
     #[test]
     fn a_table_that_is_watched_keeps_its_columns() {
-        assert_eq!(
-            written(Layout::Table, &[example()], true),
-            "  ID  Session      Action           Target           Risk      Decision   Result\n   \
-             2  a1b2c3d4...  bulk_update      crm              HIGH      approved   success\n"
-        );
+        let text = written(Layout::Table, &[example(), AuditRow { matched_rule: "r".into(), ..example() }], true);
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[0].starts_with("  ID  Time (UTC)           Session      Actor         Action"), "{text}");
+        assert_eq!(lines[0].find("Rule"), lines[2].find("r  "), "{text}");
+        assert_eq!(lines[0].find("Decision"), lines[2].find("approved"), "{text}");
     }
 
     #[test]

@@ -1,20 +1,40 @@
-//! The approvals that are pending, as far as is known: fed with news, oldest first.
+//! The approvals that are pending, as far as is known: fed with news, in two orders.
 
-use std::collections::BTreeMap;
-use std::ops::Bound;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::feed::News;
 use crate::cli::failure::Failure;
 use crate::proto::v1::Approval;
 
-/// What waits. Ids sort by the time at which they were made, so the oldest comes first.
+/// What waits.
 #[derive(Debug, Default)]
 pub(super) struct Board {
+    /// By id. Ids sort by the time at which they were made, so the oldest comes first.
     waiting: BTreeMap<String, Approval>,
+    /// The same, the most urgent first.
+    ranks: BTreeSet<Rank>,
     /// A snapshot that is not complete yet. What is shown stays until it is.
     coming: Option<BTreeMap<String, Approval>>,
     link: Link,
     has_begun: bool,
+}
+
+/// Where an approval stands in the queue: the highest risk first, then the least time left.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Rank {
+    risk: Reverse<i32>,
+    /// Seconds and nanoseconds since 1970. One that never expires comes last.
+    expires: (i64, i32),
+    id: String,
+}
+
+impl Rank {
+    /// The rank of this one. Neither its risk nor its time changes while it waits.
+    pub(super) fn of(approval: &Approval) -> Self {
+        let expires = approval.expires_at.as_ref().map_or((i64::MAX, 0), |at| (at.seconds, at.nanos));
+        Self { risk: Reverse(approval.risk_level), expires, id: approval.approval_id.clone() }
+    }
 }
 
 /// How well the board knows what waits.
@@ -59,6 +79,7 @@ impl Board {
             }
             News::Complete => {
                 if let Some(coming) = self.coming.take() {
+                    self.ranks = coming.values().map(Rank::of).collect();
                     self.waiting = coming;
                 }
                 self.link = Link::Live;
@@ -71,15 +92,16 @@ impl Board {
                     coming.insert(id, *approval);
                     return Ok(Update::None);
                 }
-                let is_new = self.waiting.insert(id, (*approval).clone()).is_none();
-                Ok(if is_new { Update::Added(*approval) } else { Update::Changed(*approval) })
+                let was_known = self.forget(&id);
+                self.ranks.insert(Rank::of(&approval));
+                self.waiting.insert(id, (*approval).clone());
+                Ok(if was_known { Update::Changed(*approval) } else { Update::Added(*approval) })
             }
             News::Ended(approval) => {
                 if let Some(coming) = &mut self.coming {
                     coming.remove(&approval.approval_id);
                 }
-                let was_known = self.waiting.remove(&approval.approval_id).is_some();
-                Ok(if was_known { Update::Ended(*approval) } else { Update::None })
+                Ok(if self.forget(&approval.approval_id) { Update::Ended(*approval) } else { Update::None })
             }
             News::Lost(why) => {
                 self.link = Link::Lost(why.clone());
@@ -99,19 +121,23 @@ impl Board {
         self.waiting.get(id)
     }
 
-    /// Forgets one that has ended: the caller was told before the stream said it.
-    pub(super) fn forget(&mut self, id: &str) {
-        self.waiting.remove(id);
+    /// Forgets one that has ended: the caller was told before the stream said it. Says whether it waited.
+    pub(super) fn forget(&mut self, id: &str) -> bool {
+        let forgotten = self.waiting.remove(id);
+        if let Some(approval) = &forgotten {
+            self.ranks.remove(&Rank::of(approval));
+        }
+        forgotten.is_some()
+    }
+
+    /// What waits, the most urgent first.
+    pub(super) fn ranked(&self) -> impl Iterator<Item = &Approval> {
+        self.ranks.iter().filter_map(|rank| self.waiting.get(&rank.id))
     }
 
     /// How many wait.
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
-    }
-
-    /// How many are older than this one: where it stands in the list, whether it is on it or not.
-    pub(super) fn position(&self, id: &str) -> usize {
-        self.waiting.range::<str, _>((Bound::Unbounded, Bound::Excluded(id))).count()
     }
 
     /// How well the board knows what waits.
@@ -129,6 +155,7 @@ impl Board {
 pub(super) mod tests {
     use super::*;
     use crate::cli::approval::tests::example;
+    use crate::proto::v1::RiskLevel;
 
     pub(in crate::cli::review) fn approval(id: &str) -> Approval {
         Approval { approval_id: id.into(), ..example() }
@@ -155,6 +182,34 @@ pub(super) mod tests {
     #[test]
     fn the_oldest_waits_first() {
         assert_eq!(ids(&board(&["apr_2", "apr_1", "apr_3"])), ["apr_1", "apr_2", "apr_3"]);
+    }
+
+    #[test]
+    fn the_highest_risk_comes_first_then_the_least_time_left() {
+        let with = |id: &str, risk: RiskLevel, seconds: Option<i64>| {
+            let expires_at = seconds.map(|seconds| prost_types::Timestamp { seconds, nanos: 0 });
+            Approval { risk_level: risk as i32, expires_at, ..approval(id) }
+        };
+        let mut board = board(&[]);
+        for approval in [
+            with("apr_1", RiskLevel::Low, Some(10)),
+            with("apr_2", RiskLevel::Critical, None),
+            with("apr_3", RiskLevel::Critical, Some(90)),
+            with("apr_4", RiskLevel::Critical, Some(30)),
+            with("apr_5", RiskLevel::High, Some(5)),
+        ] {
+            board.hear(News::Pending(Box::new(approval.clone()))).unwrap();
+            // The same again changes nothing.
+            board.hear(News::Pending(Box::new(approval))).unwrap();
+        }
+        let ranked = |board: &Board| board.ranked().map(|one| one.approval_id.clone()).collect::<Vec<_>>();
+        assert_eq!(ranked(&board), ["apr_4", "apr_3", "apr_2", "apr_5", "apr_1"]);
+        assert!(board.forget("apr_3") && !board.forget("apr_3"));
+        assert_eq!(ranked(&board), ["apr_4", "apr_2", "apr_5", "apr_1"]);
+        for news in [News::Snapshot { missed: None }, pending("apr_9"), News::Complete] {
+            board.hear(news).unwrap();
+        }
+        assert_eq!(ranked(&board), ["apr_9"]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::cli::connect::Remote;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::out::Out;
+use crate::cli::times::Zone;
 use crate::cli::vote::{self, Taken, Vote};
 use crate::cli::{approval, say};
 use crate::domain::{Timestamp, visible};
@@ -19,8 +20,8 @@ const HELP: &str = "`a ID-or-number [reason]` approves, `d ID-or-number [reason]
 
 /// Lists what waits, answers what stdin says, and ends with it. Fails softly: a refused answer is said, and shows in
 /// the exit code.
-pub(super) async fn run(remote: &Remote, mut feed: Feed) -> Result<Exit, Failure> {
-    let mut session = Session::new();
+pub(super) async fn run(remote: &Remote, mut feed: Feed, zone: Zone) -> Result<Exit, Failure> {
+    let mut session = Session::new(zone);
     while !session.board.has_begun() {
         session.hear(feed.next().await)?;
     }
@@ -107,12 +108,13 @@ struct Session {
     /// Ids in the order of their numbers. A number means the same question for as long as the program runs.
     numbers: Vec<String>,
     out: Out,
+    zone: Zone,
     all_went_well: bool,
 }
 
 impl Session {
-    fn new() -> Self {
-        Self { board: Board::default(), numbers: Vec::new(), out: Out::stdout(), all_went_well: true }
+    fn new(zone: Zone) -> Self {
+        Self { board: Board::default(), numbers: Vec::new(), out: Out::stdout(), zone, all_went_well: true }
     }
 
     fn hear(&mut self, news: super::feed::News) -> Result<(), Failure> {
@@ -124,7 +126,7 @@ impl Session {
             }
             Update::Ended(ended) => {
                 let number = self.number(&ended.approval_id);
-                let how = approval::ended(&ended);
+                let how = approval::ended(&ended, &self.zone);
                 self.out.line(format_args!("[{number}] {} {how}", approval::title(&ended)))?;
                 self.out.flush()
             }
@@ -159,7 +161,8 @@ impl Session {
 
     fn print(&mut self, approval: &Approval) -> Result<(), Failure> {
         let number = self.number(&approval.approval_id);
-        self.out.line(format_args!("[{number}] {}", approval::paragraph(approval, Timestamp::now())))
+        let paragraph = approval::paragraph(approval, Timestamp::now(), &self.zone);
+        self.out.line(format_args!("[{number}] {paragraph}"))
     }
 
     fn number(&mut self, id: &str) -> usize {
@@ -187,7 +190,7 @@ impl Session {
                 self.all_went_well &= vote::exit(vote, &ended) == Exit::Done;
                 // Its end is known now: the stream need not say it again.
                 self.board.forget(&ended.approval_id);
-                self.out.line(vote::line(&ended))?;
+                self.out.line(vote::line(&ended, &self.zone))?;
                 if !is_recorded {
                     say::warning(vote::UNRECORDED);
                 }
@@ -227,7 +230,7 @@ mod tests {
 
     #[test]
     fn a_number_always_means_the_same_question() {
-        let mut session = Session { board: board(&["apr_5", "apr_6"]), ..Session::new() };
+        let mut session = Session { board: board(&["apr_5", "apr_6"]), ..Session::new(Zone::utc()) };
         assert_eq!((session.number("apr_5"), session.number("apr_6"), session.number("apr_5")), (1, 2, 1));
         session.board.forget("apr_5");
         assert!(session.find("1").is_err());

@@ -1,56 +1,71 @@
-//! The live list on a terminal: takes the alternate screen, draws the picture, reads keys, and restores the terminal.
+//! The screen on a terminal: takes the alternate screen, draws the desk, reads keys and the mouse, stops and comes back
+//! on Ctrl+Z, and restores the terminal whatever happens.
 
-use std::io::{self, IsTerminal as _, Stdout, Write as _};
+use std::io::{self, IsTerminal as _, Stdout};
 use std::time::Duration;
 
-use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste, Event, EventStream, KeyEventKind};
-use crossterm::terminal::{
-    self, BeginSynchronizedUpdate, Clear, ClearType, DisableLineWrap, EnableLineWrap, EndSynchronizedUpdate,
-    EnterAlternateScreen, LeaveAlternateScreen,
+use crossterm::event::{
+    DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture, Event, EventStream,
+    KeyEventKind,
 };
-use crossterm::{cursor, execute, queue, style};
+use crossterm::terminal::{
+    self, BeginSynchronizedUpdate, DisableLineWrap, EnableLineWrap, EndSynchronizedUpdate, EnterAlternateScreen,
+    LeaveAlternateScreen,
+};
+use crossterm::{cursor, execute};
+use ratatui::Terminal;
+use ratatui::backend::CrosstermBackend;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 use tokio_stream::StreamExt as _;
 
-use super::desk::{Desk, Wish};
+use super::calls::{self, Reply};
+use super::desk::{Desk, Tail, Wish};
+use super::draw::{self, Theme};
 use super::feed::Feed;
-use super::picture;
-use crate::cli::connect::{self, Remote};
+use super::tail;
+use crate::cli::connect::Remote;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::vote;
+use crate::cli::times::Zone;
 use crate::domain::Timestamp;
-use crate::proto::v1::{Approval, GetApprovalRequest};
 
-/// What came back from the daemon.
-enum Reply {
-    Answered(Result<vote::Taken, Failure>),
-    Fetched(Result<Approval, Failure>),
+/// What a wish leads to.
+enum Next {
+    GoOn,
+    Quit,
 }
 
-/// Shows the list until the reviewer quits.
-pub(super) async fn run(remote: &Remote, mut feed: Feed) -> Result<Exit, Failure> {
-    let mut screen = Screen::take().map_err(|error| Failure::new(format!("cannot use the terminal: {error}")))?;
-    let mut desk = Desk::new();
+/// What the wishes of the desk need.
+struct Hands {
+    remote: Remote,
+    replies: mpsc::Sender<Reply>,
+    tail: mpsc::Sender<Tail>,
+}
+
+/// Shows the queue until the reviewer quits.
+pub(super) async fn run(remote: &Remote, mut feed: Feed, zone: Zone) -> Result<Exit, Failure> {
+    let no_terminal = |error: io::Error| Failure::new(format!("cannot use the terminal: {error}"));
+    let mut screen = Screen::take().map_err(no_terminal)?;
+    let mut desk = Desk::new(zone);
     let mut keys = EventStream::new();
     let (replies, mut answers) = mpsc::channel(16);
-    let mut terminate = signal(SignalKind::terminate()).map_err(|error| Failure::new(error.to_string()))?;
+    let (tail, mut tails) = mpsc::channel(256);
+    let hands = Hands { remote: remote.clone(), replies, tail };
+    let cannot_wait = |error: io::Error| Failure::new(error.to_string());
+    let mut terminate = signal(SignalKind::terminate()).map_err(cannot_wait)?;
+    let mut hang_up = signal(SignalKind::hangup()).map_err(cannot_wait)?;
     let mut second = tokio::time::interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         screen.draw(&mut desk).map_err(|error| Failure::output(&error))?;
-        tokio::select! {
+        let wish = tokio::select! {
             event = keys.next() => match event {
-                Some(Ok(Event::Key(key))) if key.kind != KeyEventKind::Release => match desk.key(key) {
-                    Some(Wish::Quit) => return Ok(Exit::Done),
-                    Some(Wish::Reload) => feed.reload(),
-                    Some(wish) => drop(tokio::spawn(grant(remote.clone(), wish, replies.clone()))),
-                    None => {}
-                },
-                Some(Ok(Event::Paste(text))) => desk.paste(&text),
-                Some(Ok(_)) => {}
+                Some(Ok(Event::Key(key))) if key.kind != KeyEventKind::Release => desk.key(key),
+                Some(Ok(Event::Mouse(mouse))) => { desk.mouse(mouse); None }
+                Some(Ok(Event::Paste(text))) => { desk.paste(&text); None }
+                Some(Ok(_)) => None,
                 Some(Err(error)) => return Err(Failure::new(format!("cannot read the keyboard: {error}"))),
                 None => return Ok(Exit::Done),
             },
@@ -60,71 +75,122 @@ pub(super) async fn run(remote: &Remote, mut feed: Feed) -> Result<Exit, Failure
                 while let Some(news) = feed.next_at_hand() {
                     desk.hear(news)?;
                 }
+                None
             }
-            Some(reply) = answers.recv() => match reply {
-                Reply::Answered(answer) => desk.answered(answer),
-                Reply::Fetched(approval) => desk.fetched(approval),
-            },
-            _ = second.tick() => {}
-            _ = terminate.recv() => return Ok(Exit::Done),
+            Some(reply) = answers.recv() => {
+                match reply {
+                    Reply::Answered(answer) => desk.answered(*answer),
+                    Reply::Fetched(id, background) => desk.fetched(id, background),
+                    Reply::FetchedAnswered(approvals) => desk.fetched_answered(approvals),
+                }
+                None
+            }
+            Some(said) = tails.recv() => {
+                desk.follow(said);
+                while let Ok(said) = tails.try_recv() {
+                    desk.follow(said);
+                }
+                None
+            }
+            _ = second.tick() => None,
+            _ = terminate.recv() => Some(Wish::Quit),
+            _ = hang_up.recv() => Some(Wish::Quit),
+        };
+        for wish in wish.into_iter().chain(desk.wants()) {
+            if let Next::Quit = grant(&hands, &mut feed, &mut screen, wish).map_err(no_terminal)? {
+                return Ok(Exit::Done);
+            }
         }
     }
 }
 
-/// Does what takes a call to the daemon, beside the keyboard.
-async fn grant(remote: Remote, wish: Wish, replies: mpsc::Sender<Reply>) {
-    let mut client = remote.approvals();
-    let reply = match wish {
-        Wish::Answer(vote, on, reason) => {
-            let digest = on.action_digest.clone();
-            Reply::Answered(vote::send(&mut client, vote, &on, digest, reason).await.map_err(Failure::from))
-        }
-        Wish::Fetch(approval_id) => {
-            let answer = client.get_approval(connect::call(GetApprovalRequest { approval_id })).await;
-            Reply::Fetched(answer.map(|answer| answer.into_inner().approval.unwrap_or_default()).map_err(Failure::from))
-        }
-        Wish::Quit | Wish::Reload => return,
-    };
-    // Whoever has left needs no reply.
-    let _ = replies.send(reply).await;
+/// Does what the desk cannot do itself. Calls to the daemon go on beside the keyboard.
+fn grant(hands: &Hands, feed: &mut Feed, screen: &mut Screen, wish: Wish) -> io::Result<Next> {
+    let (remote, replies) = (hands.remote.clone(), hands.replies.clone());
+    match wish {
+        Wish::Quit => return Ok(Next::Quit),
+        Wish::Suspend => screen.suspend()?,
+        Wish::CaptureMouse(captures) => screen.capture_mouse(captures)?,
+        Wish::Reload => feed.reload(),
+        Wish::FollowRecord => drop(tokio::spawn(tail::follow(remote, hands.tail.clone()))),
+        Wish::Answer(vote, on, reason) => drop(tokio::spawn(calls::answer(remote, vote, on, reason, replies))),
+        Wish::Fetch(on) => drop(tokio::spawn(async move {
+            let background = calls::background(&remote, &on).await;
+            // Whoever has left needs no reply.
+            let _ = replies.send(Reply::Fetched(on.approval_id, background)).await;
+        })),
+        Wish::FetchAnswered => drop(tokio::spawn(async move {
+            let _ = replies.send(Reply::FetchedAnswered(calls::answered(&remote).await)).await;
+        })),
+    }
+    Ok(Next::GoOn)
 }
 
 /// The terminal while it is ours. Dropping restores it, whatever happened.
 struct Screen {
-    stdout: Stdout,
-    colours: bool,
+    terminal: Terminal<CrosstermBackend<Stdout>>,
+    theme: Theme,
+    has_mouse: bool,
 }
 
 impl Screen {
     fn take() -> io::Result<Self> {
-        terminal::enable_raw_mode()?;
-        let colours = anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never;
-        let mut screen = Self { stdout: io::stdout(), colours };
-        // A terminal that counts columns in another way cuts a line rather than moving all lines below it.
-        execute!(screen.stdout, EnterAlternateScreen, EnableBracketedPaste, DisableLineWrap, cursor::Hide)?;
+        let has_colours = anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never;
+        let terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
+        let mut screen = Self { terminal, theme: Theme { has_colours }, has_mouse: true };
+        screen.enter()?;
         Ok(screen)
     }
 
-    fn draw(&mut self, desk: &mut Desk) -> io::Result<()> {
-        let (width, height) = terminal::size()?;
-        queue!(self.stdout, BeginSynchronizedUpdate)?;
-        let (lines, window) = picture::draw(desk, (width.into(), height.into()), Timestamp::now());
-        desk.seen(window);
-        for (row, line) in (0..).zip(lines) {
-            let line = if self.colours { line } else { anstream::adapter::strip_str(&line).to_string() };
-            queue!(self.stdout, cursor::MoveTo(0, row), style::Print(line), Clear(ClearType::UntilNewLine))?;
+    fn enter(&mut self) -> io::Result<()> {
+        terminal::enable_raw_mode()?;
+        // A terminal that counts columns in another way cuts a line rather than moving all lines below it.
+        execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste, DisableLineWrap, cursor::Hide)?;
+        self.capture_mouse(self.has_mouse)?;
+        self.terminal.clear()
+    }
+
+    fn leave() {
+        if io::stdout().is_terminal() {
+            // There is nobody to tell if the terminal is gone.
+            let _ = execute!(
+                io::stdout(),
+                DisableMouseCapture,
+                cursor::Show,
+                EnableLineWrap,
+                DisableBracketedPaste,
+                LeaveAlternateScreen
+            );
         }
-        queue!(self.stdout, EndSynchronizedUpdate)?;
-        self.stdout.flush()
+        let _ = terminal::disable_raw_mode();
+    }
+
+    fn capture_mouse(&mut self, captures: bool) -> io::Result<()> {
+        self.has_mouse = captures;
+        if captures { execute!(io::stdout(), EnableMouseCapture) } else { execute!(io::stdout(), DisableMouseCapture) }
+    }
+
+    /// Gives the terminal back and stops, with the whole job, until the shell continues it. Where no shell could
+    /// continue it, the system does not stop it.
+    fn suspend(&mut self) -> io::Result<()> {
+        Self::leave();
+        let stopped = rustix::process::kill_current_process_group(rustix::process::Signal::TSTP);
+        self.enter()?;
+        Ok(stopped?)
+    }
+
+    fn draw(&mut self, desk: &mut Desk) -> io::Result<()> {
+        let theme = self.theme;
+        execute!(io::stdout(), BeginSynchronizedUpdate)?;
+        let mut window = super::desk::Window::default();
+        self.terminal.draw(|frame| window = draw::draw(desk, frame, theme, Timestamp::now()))?;
+        desk.seen(window);
+        execute!(io::stdout(), EndSynchronizedUpdate)
     }
 }
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        if self.stdout.is_terminal() {
-            // There is nobody to tell if the terminal is gone.
-            let _ = execute!(self.stdout, cursor::Show, EnableLineWrap, DisableBracketedPaste, LeaveAlternateScreen);
-        }
-        let _ = terminal::disable_raw_mode();
+        Self::leave();
     }
 }

@@ -17,10 +17,39 @@ pub(crate) struct Terminal {
 
 impl Terminal {
     /// Starts `aegis` with these arguments, on a screen of so many columns and rows.
-    pub(crate) fn start(daemon: &Daemon, arguments: &[&str], (cols, rows): (u16, u16)) -> Self {
+    pub(crate) fn start(daemon: &Daemon, arguments: &[&str], size: (u16, u16)) -> Self {
+        Self::start_with(daemon, arguments, size, &[])
+    }
+
+    /// The same with these variables.
+    pub(crate) fn start_with(
+        daemon: &Daemon,
+        arguments: &[&str],
+        size: (u16, u16),
+        variables: &[(&str, &str)],
+    ) -> Self {
         let mut command = CommandBuilder::new(AEGIS);
         command.args(arguments);
+        Self::spawn(daemon, command, size, variables)
+    }
+
+    /// Starts a script of bash, in which `"$0"` is `aegis`.
+    pub(crate) fn script(daemon: &Daemon, script: &str, size: (u16, u16)) -> Self {
+        let mut command = CommandBuilder::new("bash");
+        command.args(["--noprofile", "--norc", "-c", script, AEGIS]);
+        Self::spawn(daemon, command, size, &[])
+    }
+
+    fn spawn(
+        daemon: &Daemon,
+        mut command: CommandBuilder,
+        (cols, rows): (u16, u16),
+        variables: &[(&str, &str)],
+    ) -> Self {
         command.env_clear();
+        for (name, value) in variables {
+            command.env(name, value);
+        }
         command.env("AEGIS_DATA_DIR", daemon.data_dir());
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.env("TERM", "xterm-256color");
@@ -47,6 +76,34 @@ impl Terminal {
     /// What the screen shows.
     pub(crate) fn screen(&self) -> String {
         self.screen.lock().expect("the screen is whole").screen().contents()
+    }
+
+    /// Whether anything on the screen has a colour.
+    pub(crate) fn has_colours(&self) -> bool {
+        let parser = self.screen.lock().expect("the screen is whole");
+        let (rows, columns) = parser.screen().size();
+        let cells = (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
+        let plain =
+            |cell: &vt100::Cell| cell.fgcolor() == vt100::Color::Default && cell.bgcolor() == vt100::Color::Default;
+        cells.filter_map(|(row, column)| parser.screen().cell(row, column)).any(|cell| !plain(cell))
+    }
+
+    /// The line of the screen, from 1, that contains this.
+    pub(crate) fn line_of(&self, text: &str) -> usize {
+        let screen = self.screen();
+        let found = screen.lines().position(|line| line.contains(text));
+        found.unwrap_or_else(|| panic!("no line has `{text}`:\n{screen}")) + 1
+    }
+
+    /// Presses these keys again and again until the screen is like this: for keys that may come before what they are
+    /// for, and do no harm twice.
+    pub(crate) async fn press_until(&mut self, keys: &str, what: &str, is_so: impl Fn(&str) -> bool) {
+        let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(30);
+        while !is_so(&self.screen()) {
+            assert!(tokio::time::Instant::now() < deadline, "the screen never showed `{what}`:\n{}", self.screen());
+            self.press(keys);
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
     }
 
     /// Waits until the screen shows this.

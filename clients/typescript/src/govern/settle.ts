@@ -18,6 +18,7 @@ type Verdict =
     | {
           readonly allowed: false;
           readonly decision: Decision;
+          readonly recorded: undefined;
           readonly status: "blocked" | "denied";
           readonly reason: string;
       }
@@ -53,14 +54,14 @@ export async function settle(action: Action, options: RunOptions): Promise<Verdi
                     ? "it needs a confirmation, and nobody can be asked: give `confirm`"
                     : "not confirmed";
             await withdraw(client, asked, reason);
-            return { allowed: false, decision: asked, status: "denied", reason };
+            return { allowed: false, decision: asked, recorded: undefined, status: "denied", reason };
         }
         decision = await propose(asked.confirmationToken);
         // The policy has changed in between, or the action has: one question is enough.
         if (decision.outcome === "REQUIRE_CONFIRMATION") {
             const reason = "it needs another confirmation";
             await withdraw(client, decision, reason);
-            return { allowed: false, decision, status: "denied", reason };
+            return { allowed: false, decision, recorded: undefined, status: "denied", reason };
         }
     }
 
@@ -74,12 +75,12 @@ export async function settle(action: Action, options: RunOptions): Promise<Verdi
         if (reviewed.outcome === "ESCALATE") {
             const reason = "nobody answered before the deadline";
             await withdraw(client, reviewed, reason);
-            return { allowed: false, decision: reviewed, status: "denied", reason };
+            return { allowed: false, decision: reviewed, recorded: undefined, status: "denied", reason };
         }
         decision = reviewed;
         await guarded(client, reviewed, async () => options.onApproval?.(action, reviewed));
         if (decision.outcome === "DENY" && decision.code !== "ALREADY_REPORTED") {
-            return { allowed: false, decision, status: "denied", reason: decision.reason };
+            return { allowed: false, decision, recorded: undefined, status: "denied", reason: decision.reason };
         }
     }
 
@@ -93,7 +94,13 @@ export async function settle(action: Action, options: RunOptions): Promise<Verdi
         await guarded(client, allowed, async () => throwIfAborted(signal));
         return { allowed: true, decision };
     }
-    return { allowed: false, decision, status: deniedOrBlocked(decision), reason: decision.reason };
+    return {
+        allowed: false,
+        decision,
+        recorded: undefined,
+        status: deniedOrBlocked(decision),
+        reason: decision.reason,
+    };
 }
 
 /** A decision that is this call's own. An `ALLOW` is for one run, and a confirmation is a proposal of its own. */

@@ -14,7 +14,8 @@ use crate::cli::connect::RemoteArgs;
 use crate::cli::environment::Environment;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
-use crate::cli::out::Out;
+use crate::cli::object::Object;
+use crate::cli::out::{Format, Out};
 use crate::cli::{files, say, times};
 
 /// How much later than the hook's own deadline the host's timeout comes.
@@ -52,6 +53,10 @@ pub(super) struct Args {
     /// Let the hook wait this long for a reviewer. The agent's own timeout is set one minute later
     #[arg(long, value_name = "DURATION", value_parser = times::duration, default_value = "5m")]
     deadline: Duration,
+
+    /// Print the answer in this format
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
 
     #[command(flatten)]
     remote: RemoteArgs,
@@ -94,8 +99,15 @@ pub(super) fn install(args: &Args) -> Result<Exit, Failure> {
         write(&path, after)?;
     }
     let mut out = Out::stdout();
-    let did = if changed.is_some() { "Installed" } else { "Already installed:" };
-    out.line(format_args!("{did} the hook of {} in {}", host.name, path.display()))?;
+    match (args.format, &changed) {
+        (Format::Json, changed) => out.json(&outcome(host, &path, changed.is_some()))?,
+        (Format::Table, Some(_)) => {
+            out.line(format_args!("Installed the hook of {} in {}", host.name, path.display()))?;
+        }
+        (Format::Table, None) => {
+            out.line(format_args!("Already installed: the hook of {} in {}", host.name, path.display()))?;
+        }
+    }
     out.flush()?;
     say::note(format_args!(
         "It runs before and after every tool call, and waits up to {}s for a reviewer.\n{}Try it: aegis doctor {}",
@@ -129,13 +141,18 @@ pub(super) fn uninstall(args: &Args) -> Result<Exit, Failure> {
         },
     };
     let mut out = Out::stdout();
-    if is_there {
-        out.line(format_args!("Removed the hook of {} from {}", host.name, path.display()))?;
-    } else {
-        out.line(format_args!("There is no hook of Aegis in {}", path.display()))?;
+    match (args.format, is_there) {
+        (Format::Json, is_there) => out.json(&outcome(host, &path, is_there))?,
+        (Format::Table, true) => out.line(format_args!("Removed the hook of {} from {}", host.name, path.display()))?,
+        (Format::Table, false) => out.line(format_args!("There is no hook of Aegis in {}", path.display()))?,
     }
     out.flush()?;
     Ok(Exit::Done)
+}
+
+/// What became of the settings, for a program.
+fn outcome(host: &Host, path: &Path, has_changed: bool) -> Object {
+    Object::default().with("agent", host.name).with("settings", path.display().to_string()).with("changed", has_changed)
 }
 
 fn find(args: &Args) -> Result<(&'static Host, PathBuf), Failure> {
