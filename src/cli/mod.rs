@@ -197,8 +197,8 @@ mod tests {
             assert!(!is_leaf || has_format || others.contains(&name), "`{name}` has no --format json");
             command.get_subcommands().for_each(|command| check(command, others));
         }
-        // A service, a screen, a schema, a script, and hooks, which answer in the form of their agent.
-        let others = ["serve", "review", "schema", "completions"];
+        // A service, a proxy, a screen, a schema, a script, and hooks, which answer in the form of their agent.
+        let others = ["serve", "wrap", "review", "schema", "completions"];
         let hooks = ["claude-code", "codex", "cursor", "gemini", "copilot", "opencode"];
         check(&Cli::command(), &[&others[..], &hooks].concat());
     }
