@@ -65,7 +65,7 @@ pub use error::GovernanceError;
 pub use evaluate::{Evaluated, Hypothesis, MAX_EVALUATIONS};
 pub use execute::{Executed, Executions, Executor, Noop, Order, Running};
 pub use generations::{Generation, Generations, PolicySource, PolicyState, Rejection};
-pub use governor::{Entropy, Governor, Settings};
+pub use governor::{Entropy, Governor, PreviousRun, Settings};
 pub use halts::{Halts, InForce};
 pub use history::AskedOnce;
 pub use limits::{Counted, CountedPage};

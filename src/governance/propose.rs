@@ -91,7 +91,11 @@ impl Governor {
         }
         let (wait, before_wait) = (ask.wait, ask.before_wait.clone());
         let (mut given, replayed, blocked) = match self.decide_and_write(caller, ask, executes).await? {
-            Written::New(given) => (*given, false, None),
+            Written::New(given) => {
+                let decided = &given.decision;
+                self.metrics().decision(decided.outcome.as_str(), decided.risk_level.as_str(), &decided.matched_rule);
+                (*given, false, None)
+            }
             Written::Earlier(decision_id) => (self.earlier(decision_id).await?, true, None),
             Written::Blocked(decision_id, reason) => (self.earlier(decision_id).await?, true, Some(reason)),
             // The last round leaves nothing that is stricter.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::clock_state::{ClockState, Clocks};
 use super::generations::{Generation, Generations};
-use super::governor::{Entropy, Governor, Settings};
+use super::governor::{Entropy, Governor, PreviousRun, Settings};
 use super::halts::Halts;
 use super::held::Held;
 use super::policy_changes::{By, FINDINGS_RECORDED, record_loaded};
@@ -40,7 +40,7 @@ impl Governor {
         let started = Clocks::read(&*clock);
         let Settings { pending: total, pending_per_caller: per_caller, anonymous_share, own_uid, .. } = settings;
         let anonymous = total.percent(anonymous_share);
-        let queue = Arc::new(Queue::new(QuotaLimits { total, anonymous, per_caller }));
+        let queue = Arc::new(Queue::new(QuotaLimits { total, anonymous, per_caller }, Arc::clone(&settings.metrics)));
         store
             .scan_at_start({
                 let (queue, clock) = (Arc::clone(&queue), Arc::clone(&clock));
@@ -53,6 +53,12 @@ impl Governor {
         let now = clock.now();
         let gap = store.scan(Reader::clock_gap).await?;
         let program = env!("CARGO_PKG_VERSION").to_owned();
+        let previous = store
+            .scan(|reader| {
+                let last = reader.last_sequence()?;
+                Ok(PreviousRun::of(&reader.records(last.saturating_sub(PreviousRun::RECORDS), usize::MAX)?))
+            })
+            .await?;
         let policy = Arc::clone(&first.policy);
         let comment = store
             .transact(move |tx| {
@@ -83,6 +89,7 @@ impl Governor {
             held: Arc::new(Held::new(anonymous_share)),
             unrecorded: Arc::default(),
             started,
+            previous,
             clock_state: tokio::sync::watch::Sender::new(ClockState { gap, ..ClockState::default() }),
             changing: tokio::sync::Mutex::default(),
         };
@@ -106,11 +113,14 @@ impl Governor {
     /// Records which identities file is in force.
     pub async fn record_identities(&self, revision: Digest) -> Result<(), StoreError> {
         let now = self.clock.now();
-        self.store.transact(move |tx| tx.append(now, &Event::IdentitiesLoaded { revision }).map(drop)).await
+        self.store.transact(move |tx| tx.append(now, &Event::IdentitiesLoaded { revision }).map(drop)).await?;
+        self.metrics().reload("identities", true);
+        Ok(())
     }
 
     /// Records that a changed identities file was refused.
     pub async fn record_identities_rejected(&self, mut errors: Vec<String>) -> Result<(), StoreError> {
+        self.metrics().reload("identities", false);
         errors.truncate(FINDINGS_RECORDED);
         let now = self.clock.now();
         self.store.transact(move |tx| tx.append(now, &Event::IdentitiesRejected { errors }).map(drop)).await

@@ -3,6 +3,8 @@
 //! Every method of the API has a row. The daemon checks the table against the protobuf descriptors when it starts, and
 //! does not start if a method has no row.
 
+use std::borrow::Cow;
+
 use prost::Message as _;
 
 use crate::domain::{CallError, ErrorCode, Identity, Role, Roles};
@@ -15,6 +17,19 @@ pub enum Route<'a> {
     Grpc(&'a str),
     /// Any other HTTP request, by its method and path.
     Http(&'a str, &'a str),
+}
+
+/// The name of a route, for metrics and spans. A REST operation has the template of its path, so that ids make no names.
+/// What has no row in the table is `other`, because what a caller sends makes no names either.
+pub(crate) fn name(route: Route<'_>) -> Cow<'_, str> {
+    match route {
+        _ if required(route) == Access::Unknown => "other".into(),
+        Route::Grpc(path) => path.trim_start_matches('/').into(),
+        Route::Http(method, path) => {
+            let template = operation(method, path).map_or("?", |operation| operation.path);
+            format!("{method} {template}").into()
+        }
+    }
 }
 
 /// What a route requires of its caller.

@@ -10,6 +10,7 @@ mod explain;
 pub(crate) mod gate;
 pub(crate) mod grpc;
 pub(crate) mod listen;
+pub(crate) mod measure;
 pub(crate) mod places;
 mod problem;
 pub(crate) mod receive;

@@ -25,6 +25,7 @@ const BATCH_BYTES: usize = 6 << 20;
 /// The streams of one daemon.
 #[derive(Clone)]
 pub(crate) struct Streams {
+    limit: usize,
     permits: Arc<Semaphore>,
     unread: Arc<Unread>,
     /// Where messages are made.
@@ -122,7 +123,12 @@ impl Streams {
     /// Allows this many streams at once, whose messages are made on this thread. The token ends all of them, and each
     /// ends when its caller's credential ends.
     pub(crate) fn new(limit: usize, thread: Handle, stop: CancellationToken) -> Self {
-        Self { permits: Arc::new(Semaphore::new(limit)), unread: Unread::new(), thread, stop }
+        Self { limit, permits: Arc::new(Semaphore::new(limit)), unread: Unread::new(), thread, stop }
+    }
+
+    /// How many streams are open.
+    pub(crate) fn open_now(&self) -> usize {
+        self.limit - self.permits.available_permits().min(self.limit)
     }
 
     /// Opens a stream that `produce` fills. The stream ends when `produce` returns, the client goes, the caller's

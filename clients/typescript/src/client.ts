@@ -67,10 +67,10 @@ export class AegisClient implements AsyncDisposable {
      * the clear.
      */
     constructor(given: ClientOptions = {}) {
-        const options = own(given);
-        this.#connection = new Connection(options);
-        this.#actor = options.actor;
-        this.#context = options.context;
+        this.#connection = new Connection(given);
+        const { actor, context } = own(given);
+        this.#actor = actor;
+        this.#context = context;
         this.#governance = createClient(GovernanceService, this.transport);
         this.#health = createClient(Health, this.transport);
         this.#agent = new AgentCalls(this.#connection, this.#governance);

@@ -9,6 +9,7 @@ import { AegisError } from "./errors.js";
 import { failure, passes } from "./failure.js";
 import { checkNames } from "./names.js";
 import { advised, backoff, LONGEST_PAUSE, pause, SHORTEST_PAUSE } from "./pause.js";
+import { own } from "./values.js";
 
 /** How to reach a daemon. All times are in seconds. */
 export interface ConnectionOptions extends TlsOptions {
@@ -67,8 +68,9 @@ export class Connection {
     readonly #retryDelay: number;
     readonly #closed = new AbortController();
 
-    constructor(options: ConnectionOptions) {
-        checkNames(options);
+    constructor(given: ConnectionOptions) {
+        checkNames(given);
+        const options = own(given);
         this.endpoint = options.endpoint ?? variable("AEGIS_ENDPOINT") ?? agentEndpoint() ?? DEFAULT_ENDPOINT;
         this.#timeout = seconds(options.timeout ?? 30, "timeout", LONGEST_TIMEOUT);
         this.#retryDelay = seconds(options.retryDelay ?? 1, "retryDelay", LONGEST_PAUSE, 0);

@@ -68,9 +68,12 @@ export async function settle(action: Action, options: RunOptions): Promise<Verdi
     if (decision.outcome === "ESCALATE") {
         const asked = decision;
         const reviewed = await guarded(client, asked, async () => {
-            announce(action, asked, options.log);
             const giveUp = async (): Promise<void> => withdraw(client, asked, "its process was told to end");
-            return withdrawnAtTheEnd(giveUp, async () => review(asked, options));
+            return withdrawnAtTheEnd(giveUp, async () => {
+                // Said once a signal would withdraw it: whoever reads this may send one at once.
+                announce(action, asked, options.log);
+                return review(asked, options);
+            });
         });
         if (reviewed.outcome === "ESCALATE") {
             const reason = "nobody answered before the deadline";
