@@ -9,7 +9,7 @@
 //! | `AEGIS_DATA_DIR` | the data directory, of `serve` and of commands; `--data-dir` wins over it |
 //! | `AEGIS_TLS_CA`, `AEGIS_TLS_CERT`, `AEGIS_TLS_KEY` | the same as the flags of these names, which win |
 //! | `AEGIS_LOG` | what `serve` logs, a filter of `tracing-subscriber`: `debug`, `aegis=debug`; default `info` |
-//! | `XDG_STATE_HOME`, `HOME` | the place of the data directory if nothing names one |
+//! | `XDG_STATE_HOME`, `HOME` | where the data directory is if nothing names it, and the files of hooks and proxies |
 //! | `NO_COLOR`, `CLICOLOR`, `CLICOLOR_FORCE` | colours, as in other programs |
 //! | `AEGIS_WITHOUT` | the defences that are off, in builds with the feature `adversary` only: tests |
 //! | `OTEL_*` | where `serve` sends traces: see [`crate::telemetry`] |

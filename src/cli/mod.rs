@@ -3,7 +3,7 @@
 //! Stdout is the answer, stderr is everything else. Text of an agent is made visible before a terminal gets it.
 //! Commands share `exit` (exit codes), `environment` (variables), `failure` and `status` (errors as sentences),
 //! `connect` and `data_dir` (finding the daemon), `out`, `files`, `table`, `safe_json`, `blanks` and `paint`
-//! (printing), `wire` and `words` (the API's messages as JSON and as words).
+//! (printing), `memory` (files of the agent's user), `wire` and `words` (the API's messages as JSON and as words).
 
 mod action_args;
 mod approval;
@@ -17,6 +17,7 @@ mod fail_on;
 mod failure;
 mod files;
 mod masks;
+mod memory;
 mod object;
 mod out;
 mod paint;
@@ -46,6 +47,7 @@ mod hook;
 mod init;
 mod limits;
 mod lint;
+mod mcp;
 #[cfg(test)]
 mod newer;
 mod pending;
@@ -78,6 +80,7 @@ Start here:
   aegis review                     answer what agents ask, in another terminal
   aegis audit                      see what happened
   aegis hook install claude-code   govern a coding agent by its hooks
+  aegis mcp wrap -- SERVER         govern the tools of an MCP server
 
 ";
 
@@ -120,6 +123,7 @@ enum Command {
     Restore(restore::Args),
     Compact(compact::Args),
     Hook(Box<hook::Args>),
+    Mcp(Box<mcp::Args>),
     Doctor(Box<doctor::Args>),
     Healthcheck(healthcheck::Args),
     Version(version::Args),
@@ -164,6 +168,7 @@ impl Cli {
             Some(Command::Restore(args)) => restore::run(args),
             Some(Command::Compact(args)) => compact::run(args),
             Some(Command::Hook(args)) => hook::run(args),
+            Some(Command::Mcp(args)) => mcp::run(args),
             Some(Command::Doctor(args)) => doctor::run(args),
             Some(Command::Healthcheck(args)) => healthcheck::run(args),
             Some(Command::Version(args)) => version::run(args),
@@ -201,8 +206,8 @@ mod tests {
             assert!(!is_leaf || has_format || others.contains(&name), "`{name}` has no --format json");
             command.get_subcommands().for_each(|command| check(command, others));
         }
-        // A service, a screen, a schema, a script, and hooks, which answer in the form of their agent.
-        let others = ["serve", "review", "schema", "completions"];
+        // A service, a proxy, a screen, a schema, a script, and hooks, which answer in the form of their agent.
+        let others = ["serve", "wrap", "review", "schema", "completions"];
         let hooks = ["claude-code", "codex", "cursor", "gemini", "copilot", "opencode"];
         check(&Cli::command(), &[&others[..], &hooks].concat());
     }

@@ -1,4 +1,4 @@
-//! Proposals, as `propose` and `hook` make them: repeated over a lost connection, and waited for.
+//! Proposals, as `propose`, `hook` and `mcp` make them: repeated over a lost connection, and waited for.
 
 use std::time::{Duration, Instant};
 
@@ -28,7 +28,17 @@ pub(super) fn random_key() -> Result<String, Failure> {
 }
 
 /// Asks until there is an answer or the deadline has passed.
-pub(super) async fn wait(remote: &Remote, mut decision: Decision, deadline: Instant) -> Result<Decision, Failure> {
+pub(super) async fn wait(remote: &Remote, decision: Decision, deadline: Instant) -> Result<Decision, Failure> {
+    wait_through(remote, decision, deadline, is_connection_lost).await
+}
+
+/// Asks until there is an answer or the deadline has passed, and again after a status that passes.
+pub(super) async fn wait_through(
+    remote: &Remote,
+    mut decision: Decision,
+    deadline: Instant,
+    passes: impl Fn(&Status) -> bool,
+) -> Result<Decision, Failure> {
     while is(&decision, Outcome::Escalate) {
         let asked_at = Instant::now();
         let left = deadline.saturating_duration_since(asked_at);
@@ -38,7 +48,7 @@ pub(super) async fn wait(remote: &Remote, mut decision: Decision, deadline: Inst
         let wait = left.min(ONE_WAIT);
         let request =
             v1::AwaitDecisionRequest { decision_id: decision.decision_id.clone(), wait: Some(wire::to_duration(wait)) };
-        let answer = patiently(deadline, async || {
+        let answer = repeated(deadline, &passes, async || {
             remote.governance().await_decision(connect::waiting_call(request.clone(), wait)).await
         });
         decision = answered(answer.await?.decision)?;
@@ -55,10 +65,19 @@ pub(super) async fn patiently<T>(
     deadline: Instant,
     call: impl AsyncFn() -> Result<Response<T>, Status>,
 ) -> Result<T, Status> {
+    repeated(deadline, is_connection_lost, call).await
+}
+
+/// Makes a call, and repeats it after a status that passes. Only for idempotent calls.
+pub(super) async fn repeated<T>(
+    deadline: Instant,
+    passes: impl Fn(&Status) -> bool,
+    call: impl AsyncFn() -> Result<Response<T>, Status>,
+) -> Result<T, Status> {
     let mut pause = Duration::from_millis(100);
     loop {
         match call().await {
-            Err(status) if is_connection_lost(&status) && Instant::now() + pause < deadline => {
+            Err(status) if passes(&status) && Instant::now() + pause < deadline => {
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(Duration::from_secs(1));
             }

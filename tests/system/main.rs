@@ -32,6 +32,7 @@ mod jwt;
 mod lifetime;
 mod limits;
 mod lookup;
+mod mcp;
 mod plan;
 mod presence;
 mod proposals;

@@ -76,6 +76,13 @@ impl Remote {
         }
     }
 
+    /// Connects to the agents' socket of this data directory, without a credential.
+    pub(super) async fn open_agents_socket(data_dir: &std::path::Path) -> Result<Self, Failure> {
+        let args = RemoteArgs { data_dir: Some(data_dir.to_owned()), ..RemoteArgs::default() };
+        let target = Target::find(Door::Agent, &args, &Environment::of_process())?;
+        connect(&Target { token: None, ..target }, STARTING).await
+    }
+
     /// Connects to the main listener without a credential. Does not try again.
     pub(super) async fn open_without_credential(args: &RemoteArgs) -> Result<Channel, Failure> {
         let target = Target::find(Door::Agent, args, &Environment::of_process())?;

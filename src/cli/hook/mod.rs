@@ -6,7 +6,7 @@
 //! is done by a thread of its own; the main thread waits for it until the deadline and has the last word.
 //!
 //! - `hosts`: each agent's form. `tools`, `commands`, `patch`, `place`: what a call does, as actions.
-//! - `shell`: what a shell command does. `ask`: the talk with the daemon. `memory`: what the next hook must know.
+//! - `shell`: what a shell command does. `ask`: the talk with the daemon. `kept`: what the next hook must know.
 //! - `install`: the agents' settings.
 
 mod action;
@@ -16,7 +16,7 @@ mod commands;
 mod fields;
 mod hosts;
 mod install;
-mod memory;
+mod kept;
 mod patch;
 mod place;
 mod shell;
@@ -31,11 +31,11 @@ use clap::Subcommand;
 
 use self::ask::Asked;
 use self::call::{Answer, Moment, Reply};
-use self::memory::Memory;
 use super::connect::{self, Door, Remote, RemoteArgs};
 use super::environment::Environment;
 use super::exit::Exit;
 use super::failure::Failure;
+use super::memory::Memory;
 use super::times;
 
 pub(super) use self::action::Action;
@@ -160,7 +160,7 @@ fn work(host: &'static Host, args: &RunArgs, deadline: Instant) -> Result<Reply,
         return Ok((host.answer)(&call, &Answer::Nothing));
     }
     let environment = Environment::of_process();
-    let memory = Memory::of(&environment);
+    let memory = Memory::of(&environment, "aegis-hooks");
     let home = environment.variable("HOME").map(|home| home.to_string_lossy().into_owned());
     let asked = async {
         let remote = Remote::open(Door::Agent, &args.remote).await?;
