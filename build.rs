@@ -33,5 +33,23 @@ fn main() -> Result<(), Box<dyn Error>> {
         .boxed(".aegis.v1.StreamAuditResponse.event.row")
         .codec_path("crate::proto::codec::StrictCodec")
         .compile_fds(descriptors)?;
+    say_origin();
     Ok(())
+}
+
+/// Tells the program its commit and its target. The commit comes from `AEGIS_COMMIT`, or from git in a release build: a
+/// debug build would be compiled anew after every commit.
+fn say_origin() {
+    println!("cargo:rerun-if-env-changed=AEGIS_COMMIT");
+    let mut commit = env::var("AEGIS_COMMIT").ok().filter(|commit| !commit.is_empty());
+    if commit.is_none() && env::var("PROFILE").is_ok_and(|profile| profile == "release") {
+        println!("cargo:rerun-if-changed=.git/logs/HEAD");
+        let git = std::process::Command::new("git").args(["rev-parse", "HEAD"]).output();
+        commit = git
+            .ok()
+            .filter(|git| git.status.success())
+            .map(|git| String::from_utf8_lossy(&git.stdout).trim().to_owned());
+    }
+    println!("cargo:rustc-env=BUILD_COMMIT={}", commit.as_deref().unwrap_or("unknown"));
+    println!("cargo:rustc-env=BUILD_TARGET={}", env::var("TARGET").unwrap_or_default());
 }

@@ -47,6 +47,7 @@ pub(crate) mod daemon;
 pub mod domain;
 pub mod governance;
 pub(crate) mod limits;
+pub mod metrics;
 pub(crate) mod outbound;
 pub mod policy;
 pub mod proto;

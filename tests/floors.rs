@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use regex::Regex;
 
 /// The floors, top to bottom. Each uses only the ones below it.
-const FLOORS: [&str; 15] = [
+const FLOORS: [&str; 16] = [
     "main",
     "cli",
     "daemon",
@@ -27,6 +27,7 @@ const FLOORS: [&str; 15] = [
     "policy",
     "proto",
     "watcher",
+    "metrics",
     "domain",
 ];
 

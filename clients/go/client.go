@@ -27,6 +27,8 @@ import (
 const (
 	// longestDelay is the longest wait between two attempts.
 	longestDelay = 30 * time.Second
+	// shortestPause is the shortest one.
+	shortestPause = 20 * time.Millisecond
 	// maxMessage is the largest answer that is taken, in bytes: a row holds an action and a result, of 4 MiB each.
 	maxMessage = 16 << 20
 )
@@ -248,7 +250,8 @@ func (e *Error) pause(ctx context.Context, base time.Duration, attempt int) bool
 }
 
 func sleep(ctx context.Context, lasts time.Duration) bool {
-	timer := time.NewTimer(lasts)
+	// Whatever options and daemons say: nobody is called again and again without a pause.
+	timer := time.NewTimer(max(lasts, shortestPause))
 	defer timer.Stop()
 	select {
 	case <-timer.C:

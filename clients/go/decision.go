@@ -115,6 +115,10 @@ const (
 	CodePolicyChanged DecisionCode = "POLICY_CHANGED"
 	// CodeCancelled: the proposer withdrew the proposal.
 	CodeCancelled DecisionCode = "CANCELLED"
+	// CodeHalted: an admin has halted the proposer.
+	CodeHalted DecisionCode = "HALTED"
+	// CodeLimit: a limit of the policy, which is reached. Decision.Reason says until when.
+	CodeLimit DecisionCode = "LIMIT"
 	// CodeAlreadyReported: the action was allowed, and its result is reported already: see [Decision.Result].
 	CodeAlreadyReported DecisionCode = "ALREADY_REPORTED"
 )
@@ -270,6 +274,8 @@ var (
 		aegisv1.DecisionCode_DECISION_CODE_TIMEOUT:          CodeTimeout,
 		aegisv1.DecisionCode_DECISION_CODE_POLICY_CHANGED:   CodePolicyChanged,
 		aegisv1.DecisionCode_DECISION_CODE_CANCELLED:        CodeCancelled,
+		aegisv1.DecisionCode_DECISION_CODE_HALTED:           CodeHalted,
+		aegisv1.DecisionCode_DECISION_CODE_LIMIT:            CodeLimit,
 		aegisv1.DecisionCode_DECISION_CODE_ALREADY_REPORTED: CodeAlreadyReported,
 	}
 	approvalModes = map[aegisv1.ApprovalMode]ApprovalMode{

@@ -227,11 +227,13 @@ func TestAProposalWhoseAnswerIsLateIsWithdrawn(t *testing.T) {
 	daemon := aegistest.Start(t, policy)
 	// The daemon has the proposal, and says in its own way that the deadline is past.
 	late := true
-	agent := daemon.Agent(aegis.WithTimeout(900*time.Millisecond), aegis.WithDialOptions(grpc.WithChainUnaryInterceptor(
+	agent := daemon.Agent(aegis.WithTimeout(3*time.Second), aegis.WithDialOptions(grpc.WithChainUnaryInterceptor(
 		func(ctx context.Context, method string, request, reply any, connection *grpc.ClientConn, invoke grpc.UnaryInvoker, options ...grpc.CallOption) error {
 			err := invoke(ctx, method, request, reply, connection, options...)
 			if late && strings.HasSuffix(method, "/Propose") {
 				late = false
+				deadline, _ := ctx.Deadline()
+				time.Sleep(time.Until(deadline) - 500*time.Millisecond)
 				return status.Error(codes.Canceled, "Timeout expired")
 			}
 			return err

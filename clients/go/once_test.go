@@ -176,7 +176,7 @@ func TestACallIsRepeatedWhereTheDaemonSaysSoAndWhenItSaysSo(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer client.Close()
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Second)
 			defer cancel()
 			decision, err := client.Propose(ctx, aegis.Action{Type: "read"})
 			if advice > 0 {

@@ -68,9 +68,10 @@ func TestActionsOfAPlanRunSideBySide(t *testing.T) {
 	daemon := aegistest.Start(t, policy)
 	var running, most atomic.Int32
 	meet := make(chan struct{})
+	met := sync.OnceFunc(func() { close(meet) })
 	rt := newRuntime(t, daemon.Agent(), func(_ context.Context, action aegis.Action) (any, error) {
 		if running.Add(1) == 3 {
-			close(meet)
+			met()
 		}
 		<-meet
 		most.Store(max(most.Load(), running.Load()))

@@ -21,6 +21,13 @@ pub enum PolicyNow {
     Allows,
     /// It blocks the action, for this reason.
     Blocks(String),
+    /// It does not block the action, but something else does: a limit, or a halt.
+    Stops {
+        /// The code of the ending: [`Ending::LIMIT`] or [`Ending::HALTED`].
+        code: &'static str,
+        /// Why.
+        why: String,
+    },
 }
 
 /// An event that may change a question.
@@ -113,6 +120,7 @@ impl Pending {
                     }
                     PolicyNow::Allows => by_caller(EndingKind::Approved, by, now, reason),
                     PolicyNow::Blocks(why) => policy_changed(now, &why),
+                    PolicyNow::Stops { code, why } => stopped(now, code, why),
                 }
             }
             Act::Deny { by, shown, reason } => {
@@ -123,6 +131,7 @@ impl Pending {
             Act::Withdraw { by, reason } => by_caller(EndingKind::Cancelled, by, now, reason),
             Act::TimeOut { .. } if !is_late => return Err(Refusal::Early),
             Act::TimeOut { policy: PolicyNow::Blocks(why) } if self.silence_allows() => policy_changed(now, &why),
+            Act::TimeOut { policy: PolicyNow::Stops { code, why } } if self.silence_allows() => stopped(now, code, why),
             Act::TimeOut { .. } => self.timed_out(now),
         };
         Ok(QuestionState::Ended(ending))
@@ -162,14 +171,13 @@ fn by_caller(kind: EndingKind, by: &Caller, now: Moment, reason: String) -> Endi
 }
 
 fn policy_changed(now: Moment, why: &str) -> Ending {
-    Ending {
-        kind: EndingKind::Denied,
-        allows: false,
-        by: String::new(),
-        at: now.time,
-        reason: format!("the policy now in force does not allow it: {why}"),
-        code: Ending::POLICY_CHANGED.to_owned(),
-    }
+    stopped(now, Ending::POLICY_CHANGED, format!("the policy now in force does not allow it: {why}"))
+}
+
+/// The daemon denies.
+fn stopped(now: Moment, code: &str, reason: String) -> Ending {
+    let (kind, code) = (EndingKind::Denied, code.to_owned());
+    Ending { kind, allows: false, by: String::new(), at: now.time, reason, code }
 }
 
 #[cfg(test)]

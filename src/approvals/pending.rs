@@ -83,6 +83,7 @@ impl Asked {
             masked: Vec::new(),
             masked_digests: std::collections::BTreeMap::new(),
             marks: Vec::new(),
+            limits: decision.limits.clone(),
             ..*decision
         };
         Self { record: Arc::new(head), is_whole: false }

@@ -14,6 +14,7 @@ use super::proposer::quota_key;
 use crate::audit::ApprovalState;
 use crate::domain::{ApprovalId, ConnectionId};
 use crate::limits::{OverQuota, Quota, QuotaKey, QuotaLimits, Resource, Share, Whose};
+use crate::metrics::Metrics;
 
 /// How many changes a watcher may fall behind before it gets [`Lagged`].
 const CHANGES_KEPT: usize = 1024;
@@ -84,6 +85,7 @@ struct Open {
 
 /// The open questions of one daemon.
 pub struct Queue {
+    metrics: Arc<Metrics>,
     quota: Quota,
     open: Mutex<Open>,
     changes: broadcast::Sender<QueueEvent>,
@@ -97,8 +99,9 @@ pub struct Queue {
 
 impl Queue {
     /// An empty queue.
-    pub fn new(limits: QuotaLimits) -> Self {
+    pub fn new(limits: QuotaLimits, metrics: Arc<Metrics>) -> Self {
         Self {
+            metrics,
             quota: Quota::new(limits),
             open: Mutex::default(),
             changes: broadcast::Sender::new(CHANGES_KEPT),
@@ -158,6 +161,12 @@ impl Queue {
         open.by_deadline.remove(&(entry.pending.deadline, approval_id));
         open.presence.forget(approval_id);
         entry.pending.unmasked.forget();
+        if let Some(ending) = approval.ending() {
+            let asked = entry.pending.requested_at;
+            // A clock that was set back makes it zero.
+            let took = Duration::try_from(ending.at.duration_since(asked)).unwrap_or_default();
+            self.metrics.answer(ending.kind.as_str(), took);
+        }
         let ended = Arc::new(Ended { pending: entry.pending, approval });
         let _ = self.changes.send(QueueEvent::Ended(Arc::clone(&ended)));
         if let Some(waiting) = entry.ended {
@@ -303,7 +312,7 @@ mod tests {
 
     fn queue() -> Queue {
         let all = Amount { count: 10_000, bytes: 10_000 };
-        Queue::new(QuotaLimits { total: all, anonymous: all, per_caller: all })
+        Queue::new(QuotaLimits { total: all, anonymous: all, per_caller: all }, Arc::default())
     }
 
     fn ended(approval_id: ApprovalId) -> ApprovalState {

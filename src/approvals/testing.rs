@@ -43,6 +43,8 @@ pub(crate) fn decision(n: u8) -> DecisionRecord {
         expires_at: Some(Timestamp::UNIX_EPOCH),
         trace_id: String::new(),
         executes: false,
+        limits: Vec::new(),
+        halted: false,
     }
 }
 

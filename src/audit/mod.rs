@@ -5,7 +5,7 @@
 //!
 //! - [`log`]: records, their Merkle tree, and its signatures.
 //! - [`rows`]: each decision together with its approval and its result; the index and the counters of these rows.
-//! - `policies`, `tokens`: data that records name and that must change in the same transaction. Each has its own table.
+//! - `policies`, `tokens`, `spent`, `halts`: data that records name and that must change in the same transaction. Each has its own table.
 //!   They are here, not in the floors that use them, because `check` compares them with the log.
 //! - `retention`: removes the payloads of old records.
 //! - [`follow`]: reading the log from a position on, and durable cursors.
@@ -51,6 +51,10 @@
 //! policies        revision (32)                JSON: the layers' names and sources, the merged policy
 //! tokens          token UUID (16)              JSON of the StoredToken: the token's hash, never the token
 //! cursors         name                         u64: how far somebody outside has followed the log
+//! spent           keyed hash of a limit and    i64: from when on it says nothing, in microseconds; JSON of the
+//!                 what it counts by (32)       StoredSpent
+//! spent_anonymous the same                     the same, of callers without a credential
+//! halts           hash of the scope (32)       JSON of the StoredHalt
 //! derived:
 //! decisions       decision UUID (16)           row
 //! idempotency     the first half of the hash   row, for a day: its state has the whole hash, and what it was used for
@@ -120,12 +124,14 @@
 mod check;
 pub mod evidence;
 pub mod follow;
+mod halts;
 mod host;
 pub mod log;
 mod policies;
 mod requests;
 mod retention;
 pub(crate) mod rows;
+mod spent;
 mod state;
 mod tables;
 #[cfg(test)]
@@ -135,6 +141,7 @@ mod tests;
 mod tokens;
 
 pub use check::CheckReport;
+pub use halts::StoredHalt;
 pub use log::{
     Appended, Content, Cursor, DecisionRecord, Event, IdentityRecord, LEAF_DOMAIN, LEAF_HASH_LEN, RECORD_VERSION,
     REDACTED, Record, SALT_LEN, StoredRecord, TILE_WIDTH, VoteRecord, checkpoint, leaf_hash, merkle, note, record,
@@ -147,6 +154,7 @@ pub use rows::{
     ApprovalState, AuditRow, ConfirmationClosed, ConfirmationState, Draft, IDEMPOTENCY_WINDOW, Inserted, MOST_FOUND,
     Opening, Order, Page, Query, RowFilter, RowState, Stats, TextFilter, Vote,
 };
+pub use spent::{Failures, Spend, SpentKey, StoredSpent};
 pub use state::{Standalone, State, Store, Tx};
 pub use tokens::StoredToken;
 

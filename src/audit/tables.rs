@@ -1,12 +1,14 @@
 //! The list of all tables of the file.
 
 use super::follow::cursors::CURSORS;
+use super::halts::HALTS;
 use super::log::tables::{RECORDS, TREE};
 use super::log::tiles::TreeKey;
 use super::policies::{COMMENTS, POLICIES};
 use super::requests::REQUESTS;
 use super::rows::keys::{Bitmap, IndexKey};
 use super::rows::tables::{APPROVALS, CONFIRMATIONS, COUNTS, DECISIONS, IDEMPOTENCY, INDEX, PENDING, ROWS, SEGMENTS};
+use super::spent::{SPENT, SPENT_ANONYMOUS};
 use super::tokens::TOKENS;
 use crate::store::meta::META;
 use crate::store::table::{Bytes, Lazy, Registered, Session};
@@ -30,6 +32,9 @@ pub(crate) const TABLES: &[&dyn Registered] = &[
     &CURSORS,
     &REQUESTS,
     &COMMENTS,
+    &SPENT,
+    &SPENT_ANONYMOUS,
+    &HALTS,
 ];
 
 /// Every table of a write transaction.
@@ -51,6 +56,9 @@ pub struct Tables<'t> {
     pub(crate) cursors: Lazy<'t, &'static str, u64>,
     pub(crate) requests: Lazy<'t, &'static [u8; 32], Bytes>,
     pub(crate) policy_comments: Lazy<'t, &'static [u8; 32], Bytes>,
+    pub(crate) spent: Lazy<'t, &'static [u8; 32], Bytes>,
+    pub(crate) spent_anonymous: Lazy<'t, &'static [u8; 32], Bytes>,
+    pub(crate) halts: Lazy<'t, &'static [u8; 32], Bytes>,
 }
 
 impl<'t> Tables<'t> {
@@ -74,6 +82,9 @@ impl<'t> Tables<'t> {
             cursors: session.table(CURSORS),
             requests: session.table(REQUESTS),
             policy_comments: session.table(COMMENTS),
+            spent: session.table(SPENT),
+            spent_anonymous: session.table(SPENT_ANONYMOUS),
+            halts: session.table(HALTS),
         }
     }
 }

@@ -38,9 +38,11 @@ mod console;
 mod deny;
 mod doctor;
 mod evaluate;
+mod halt;
 mod healthcheck;
 mod hook;
 mod init;
+mod limits;
 mod lint;
 #[cfg(test)]
 mod newer;
@@ -108,6 +110,9 @@ enum Command {
     Stats(stats::Args),
     Policy(policy::Args),
     Token(token::Args),
+    Limits(limits::Args),
+    Halt(halt::Args),
+    Resume(halt::ResumeArgs),
     Hook(Box<hook::Args>),
     Doctor(Box<doctor::Args>),
     Healthcheck(healthcheck::Args),
@@ -146,6 +151,9 @@ impl Cli {
             Some(Command::Stats(args)) => stats::run(args),
             Some(Command::Policy(args)) => policy::run(args),
             Some(Command::Token(args)) => token::run(args),
+            Some(Command::Limits(args)) => limits::run(args),
+            Some(Command::Halt(args)) => halt::run(args),
+            Some(Command::Resume(args)) => halt::resume(args),
             Some(Command::Hook(args)) => hook::run(args),
             Some(Command::Doctor(args)) => doctor::run(args),
             Some(Command::Healthcheck(args)) => healthcheck::run(args),

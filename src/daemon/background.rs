@@ -43,6 +43,7 @@ pub(crate) fn spawn(
     tasks.spawn(governance::watch_policy_files(Arc::clone(governor), stop.clone()));
     tasks.spawn(until(stop.clone(), expire(Arc::clone(governor))));
     tasks.spawn(until(stop.clone(), forget_answers(Arc::clone(governor))));
+    tasks.spawn(until(stop.clone(), forget_counts(Arc::clone(governor))));
     tasks.spawn(until(stop.clone(), announce_presence(Arc::clone(governor))));
     tasks.spawn(until(stop.clone(), follow_record(Arc::clone(governor), health.clone())));
     tasks.spawn(until(stop.clone(), follow_recoveries(Arc::clone(governor))));
@@ -123,6 +124,18 @@ async fn forget_answers(governor: Arc<Governor>) {
                 tokio::time::sleep(FORGET_EVERY).await;
             }
         }
+    }
+}
+
+/// Forgets the counts of limits that say nothing any more, some at a time.
+async fn forget_counts(governor: Arc<Governor>) {
+    let mut after = None;
+    loop {
+        match governor.forget_counts(after).await {
+            Ok(next) => after = next,
+            Err(error) => tracing::error!(%error, "old counts of limits cannot be forgotten yet"),
+        }
+        tokio::time::sleep(if after.is_some() { BETWEEN_STEPS } else { FORGET_EVERY }).await;
     }
 }
 

@@ -15,7 +15,7 @@ use super::error::ServeError;
 use crate::auth::{Connection, Known, Listener};
 use crate::domain::Defence;
 use crate::governance::Governor;
-use crate::server::listen::{self, Bound, Door, Stream};
+use crate::server::listen::{self, Bound, Door, Stream, bind_tcp};
 use crate::server::places::Places;
 
 /// The addresses of a running daemon.
@@ -60,7 +60,7 @@ pub(crate) struct Listeners {
 }
 
 /// Binds every listener.
-pub(crate) async fn bind(
+pub(crate) fn bind(
     config: &Config,
     data_dir: &DataDir,
     governor: &Arc<Governor>,
@@ -73,7 +73,7 @@ pub(crate) async fn bind(
     let mut endpoints = Vec::new();
     for address in &config.tcp {
         let at = |error| ServeError::Bind { address: address.to_string(), error };
-        let listener = TcpListener::bind(address).await.map_err(at)?;
+        let listener = bind_tcp(*address).map_err(at)?;
         endpoints.push(format!("{scheme}://{}", listener.local_addr().map_err(at)?));
         bound.push((Bound::Tcp(listener), main, tls.clone()));
     }

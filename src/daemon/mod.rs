@@ -1,6 +1,7 @@
 //! The daemon as a process: configuration, data directory, listeners, background tasks, health and metrics.
 
 pub(crate) mod background;
+pub(crate) mod build_info;
 mod config;
 pub(crate) mod data_dir;
 mod descriptors;

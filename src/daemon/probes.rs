@@ -2,18 +2,20 @@
 //!
 //! | path | says |
 //! | --- | --- |
-//! | `/live` | 200 while the process answers |
-//! | `/ready` | 200 while agents can be answered, else 503 with why |
+//! | `/livez`, `/live` | 200 while the process answers |
+//! | `/readyz`, `/ready` | 200 while agents can be answered, else 503 with why |
 //! | `/metrics` | counts and states, in Prometheus' text format |
 //!
 //! It accepts few connections, each for a short time. On loopback it only answers requests to `localhost` or to an
 //! address. That refuses a web page whose own domain name resolves to this machine.
 //!
-//! Every value is read at the time of the request, from what the daemon keeps anyway: a proposal counts nothing here.
-//! No metric names a session, an actor or an action, because a reader of metrics is not an auditor.
+//! States are read at the time of the request, from what the daemon keeps anyway. What would be forgotten, like how
+//! long calls took, is in [`Metrics`](crate::metrics::Metrics). No metric names a session, an actor or an action, because
+//! a reader of metrics is not an auditor.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +41,7 @@ use crate::outbound::witnesses::Witnesses;
 use crate::server::gate::Refusals;
 use crate::server::listen::{self, Bound, Door};
 use crate::server::places::Places;
+use crate::server::streams::Streams;
 use crate::server::transport::{ConnectionLimits, Transport};
 
 /// The sources of the metrics.
@@ -52,6 +55,10 @@ pub(crate) struct Admin {
     pub(crate) refusals: Arc<Refusals>,
     /// The witnesses of checkpoints.
     pub(crate) witnesses: Arc<Witnesses>,
+    /// The streams that are open.
+    pub(crate) streams: Streams,
+    /// The file of the record.
+    pub(crate) record: PathBuf,
 }
 
 /// The longest age of a connection. A response that runs by then has the grace period to end.
@@ -64,8 +71,10 @@ const REQUESTS: u32 = 8;
 pub(crate) async fn serve(listener: TcpListener, admin: Admin, patience: Duration, stop: CancellationToken) {
     let is_loopback = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
     let routes = Router::new()
-        .route("/live", get(async || "live\n"))
+        .route("/live", get(live))
+        .route("/livez", get(live))
         .route("/ready", get(ready))
+        .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .with_state(admin);
     let answer = tower::service_fn(move |request: Request<Body>| {
@@ -109,6 +118,10 @@ fn names_this_machine<B>(request: &Request<B>) -> bool {
     })
 }
 
+async fn live() -> &'static str {
+    "live\n"
+}
+
 async fn ready(State(admin): State<Admin>) -> (StatusCode, String) {
     match &*admin.governor.store().health().borrow() {
         StoreHealth::Ok => (StatusCode::OK, "ready\n".to_owned()),
@@ -142,9 +155,24 @@ impl Admin {
         let recoveries = *governor.store().recoveries().borrow();
         page.counter("aegis_record_recoveries_total", "Faults that the record recovered from in this run.", recoveries);
         page.gauge("aegis_approvals_pending", "Approvals that wait for a reviewer.", governor.queue().len() as u64);
+        let help = "Halts in force: everybody, actors, subjects and sessions.";
+        page.gauge("aegis_halts", help, governor.halts().count() as u64);
+        let (now, oldest) = (governor.now(), governor.queue().page(None, 1, |_| true));
+        let ages = oldest.iter().map(|oldest| now.duration_since(oldest.requested_at).as_secs());
+        let oldest = ages.map(|age| u64::try_from(age).unwrap_or_default()).next().unwrap_or_default();
+        page.gauge(
+            "aegis_approvals_oldest_age_seconds",
+            "Age of the oldest approval that waits; 0 if none does.",
+            oldest,
+        );
+        page.gauge("aegis_streams_open", "Streams of answers that are open.", self.streams.open_now() as u64);
 
         let help = "Denials and revocations that are in force and not on the record yet.";
         page.gauge("aegis_unrecorded", help, *governor.unrecorded().count().borrow() as u64);
+
+        let files = [("record", self.record.clone()), ("journal", self.record.with_extension("journal"))];
+        let sizes = files.into_iter().filter_map(|(file, path)| Some((file.to_owned(), path.metadata().ok()?.len())));
+        page.series("aegis_record_bytes", "Size of the files of the record.", "gauge", "file", sizes);
 
         if let Some(Space { free, total }) = governor.growth().space() {
             page.gauge("aegis_disk_free_bytes", "Free bytes of the disk that the record is on.", free);
@@ -201,14 +229,25 @@ impl Admin {
             page.counter("aegis_records_total", "Records in the log.", stats.records);
             let outcomes = stats.by_outcome.into_iter().map(|(outcome, n)| (outcome.to_owned(), n));
             page.series(
-                "aegis_decisions",
+                "aegis_recorded_decisions",
                 "Decisions on the record, by current outcome.",
                 "gauge",
                 "outcome",
                 outcomes,
             );
             let results = stats.by_status.into_iter().map(|(status, n)| (status.to_owned(), n));
-            page.series("aegis_results", "Decisions on the record, by result.", "gauge", "status", results);
+            page.series("aegis_recorded_results", "Decisions on the record, by result.", "gauge", "status", results);
+        }
+        page.series(
+            "aegis_build_info",
+            "The program that runs.",
+            "gauge",
+            "version",
+            [(env!("CARGO_PKG_VERSION").to_owned(), 1)],
+        );
+        match governor.metrics().text() {
+            Ok(text) => page.0.push_str(&text),
+            Err(error) => tracing::error!(%error, "a metric cannot be written"),
         }
         Ok(page.0)
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::build_info::COMMIT;
 use super::config::Config;
 use super::data_dir::{self, DataDir};
 use super::error::ServeError;
@@ -16,7 +17,7 @@ use crate::audit::{Options, Store};
 use crate::auth::{self, Chain, Failures, LocalOperator, MadeTokens, Reloader};
 use crate::domain::{Clock, SystemClock};
 use crate::governance::{
-    Executions, Executor, Generation, Generations, Governor, KeyFiles, Noop, Notary, find_clock_gap,
+    Executions, Executor, Generation, Generations, Governor, KeyFiles, Noop, Notary, PreviousRun, find_clock_gap,
 };
 use crate::outbound::executor::HttpExecutor;
 use crate::outbound::witnesses::{self, Witnesses};
@@ -27,6 +28,7 @@ use crate::server::console::{self, SignInCodes};
 use crate::server::gate::{Gate, GateKeeper, Refusals};
 use crate::server::grpc::health::Statuses;
 use crate::server::grpc::services::Services;
+use crate::server::measure;
 use crate::server::receive::Receiver;
 use crate::server::rest;
 use crate::server::streams::Streams;
@@ -54,6 +56,7 @@ pub(crate) async fn run(
     warn_about(&config, &account);
 
     let (governor, notary) = start_governor(&config, &data_dir, clock).await?;
+    say_start(&governor, &data_dir);
     if !config.identities.is_empty() {
         governor.record_identities(reloader.revision()).await?;
     }
@@ -65,7 +68,9 @@ pub(crate) async fn run(
 
     let witnesses = Witnesses::start(&config.witnesses, &notary, governor.store(), governor.clock(), &tasks, &stop)?;
 
-    let mut listeners = listeners::bind(&config, &data_dir, &governor, &known).await?;
+    let aside = Aside::start().map_err(ServeError::Threads)?;
+    let streams = Streams::new(config.limits.streams, aside.streams(), stop.clone());
+    let mut listeners = listeners::bind(&config, &data_dir, &governor, &known)?;
     if let Some(listener) = listeners::bind_admin(&config).await? {
         listeners.listening.admin = listener.local_addr().ok();
         let admin = Admin {
@@ -73,6 +78,8 @@ pub(crate) async fn run(
             known: Arc::clone(&known),
             refusals: Arc::clone(&refusals),
             witnesses: Arc::clone(&witnesses),
+            streams: streams.clone(),
+            record: data_dir.record(),
         };
         tasks.spawn(probes::serve(listener, admin, config.limits.handshake, stop.clone()));
     }
@@ -92,7 +99,7 @@ pub(crate) async fn run(
         failures: Failures::new(config.limits.wrong_credentials),
         clock: Arc::clone(governor.clock()),
     };
-    let (streams, limits) = (Streams::new(config.limits.streams, stop.clone()), config.limits.json);
+    let limits = config.limits.json;
     let executions = Executions::start(Arc::clone(&governor), executor(&config).await?, limits);
     let rest = rest::router(rest::Services {
         governor: Arc::clone(&governor),
@@ -111,12 +118,15 @@ pub(crate) async fn run(
         limits,
         message_bytes: config.limits.message_bytes,
     };
+    let metrics = Arc::clone(governor.metrics());
+    measure::expect_all(&metrics);
     let keeper = GateKeeper {
+        metrics,
         authenticator: Arc::new(chain),
         refusals: Arc::clone(&refusals),
         receiver: Receiver::new(config.limits.receive()),
         answers: Answers::new(),
-        aside: Aside::start().map_err(ServeError::Threads)?,
+        aside,
         message_bytes: config.limits.message_bytes,
         hosts: Hosts::new(&config.allowed_hosts),
     };
@@ -124,12 +134,17 @@ pub(crate) async fn run(
     let queue = Arc::clone(governor.queue());
     let transport = Transport::new(gate, config.limits.per_connection(), move |id| queue.closed(id), stop.clone());
     let listening = listeners.listening.clone();
-    let serve = {
-        let transport = transport.clone();
-        move |stream, connection| transport.serve(stream, connection)
-    };
+    let serving = transport.clone();
+    let serve = move |stream, connection| serving.serve(stream, connection);
     listeners.accept(&config.limits, connections, &serve, &tasks, &stop);
     ready(&listening);
+    tracing::info!(
+        endpoints = ?listening.endpoints,
+        admin = listening.admin.map(tracing::field::display),
+        rules = listening.rules,
+        revision = %listening.revision,
+        "serving"
+    );
 
     shutdown.await;
     tracing::info!("stopping: calls that are under way have {:?}", config.shutdown_grace);
@@ -141,7 +156,23 @@ pub(crate) async fn run(
     tasks.close();
     tasks.wait().await;
     close_record(&config, &governor, &notary).await;
+    tracing::info!(uptime_seconds = governor.clock().uptime().as_secs(), "stopped");
     Ok(())
+}
+
+/// The first line of the log: what starts, with which record.
+fn say_start(governor: &Governor, data_dir: &DataDir) {
+    let (version, record) = (env!("CARGO_PKG_VERSION"), data_dir.record());
+    let (commit, record) = (COMMIT, record.display());
+    match governor.previous_run() {
+        PreviousRun::None => tracing::info!(version, commit, %record, "started: this record is new"),
+        PreviousRun::Stopped => tracing::info!(version, commit, %record, "started: the last run stopped in good order"),
+        PreviousRun::BrokenOff => {
+            let message = "started: the last run broke off (killed, crashed, or the machine stopped); nothing that it \
+                           acknowledged is lost";
+            tracing::warn!(version, commit, %record, "{message}");
+        }
+    }
 }
 
 /// What runs the actions of `execute`.
@@ -185,6 +216,10 @@ async fn start_governor(
         relaxed: config.relaxed_durability,
         patience: config.disk_timeout,
         discard_journal: config.discard_journal,
+        on_batch: Some(Arc::new({
+            let metrics = Arc::clone(&config.governance.metrics);
+            move |jobs, took| metrics.batch(jobs, took)
+        })),
         clock: Arc::clone(&clock),
         ..Options::default()
     };

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-use super::{ActionSalt, Approval, ApprovalId, DecisionId, Digest, RecordId, RiskLevel, Timestamp};
+use super::{ActionSalt, Approval, ApprovalId, DecisionId, Digest, Mark, RecordId, RiskLevel, Timestamp};
 
 /// The outcome of a proposal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -85,6 +85,10 @@ pub enum DecisionCode {
     PolicyChanged,
     /// The proposer withdrew.
     Cancelled,
+    /// An admin has halted the proposer.
+    Halted,
+    /// A limit of the policy, which is reached.
+    Limit,
     /// The action was allowed, and its result was reported. An ALLOW permits one run.
     AlreadyReported,
 }
@@ -98,6 +102,8 @@ impl DecisionCode {
             Self::Timeout => "TIMEOUT",
             Self::PolicyChanged => "POLICY_CHANGED",
             Self::Cancelled => "CANCELLED",
+            Self::Halted => "HALTED",
+            Self::Limit => "LIMIT",
             Self::AlreadyReported => "ALREADY_REPORTED",
         }
     }
@@ -174,7 +180,7 @@ pub struct Ending {
     pub at: Timestamp,
     /// The reason, from the reviewer or the daemon.
     pub reason: String,
-    /// [`Self::POLICY_CHANGED`] or [`Self::TIMEOUT`] if the daemon ended it, else empty.
+    /// One of the codes below if the daemon ended it, else empty.
     #[serde(default)]
     pub code: String,
 }
@@ -182,6 +188,10 @@ pub struct Ending {
 impl Ending {
     /// The code of an ending by a changed policy.
     pub const POLICY_CHANGED: &'static str = "POLICY_CHANGED";
+    /// The code of an ending by a limit of the policy.
+    pub const LIMIT: &'static str = "LIMIT";
+    /// The code of an ending by a halt.
+    pub const HALTED: &'static str = "HALTED";
     /// The code of an ending by time.
     pub const TIMEOUT: &'static str = "TIMEOUT";
 }
@@ -332,7 +342,10 @@ pub struct ActionResult {
     pub reported_at: Option<Timestamp>,
     /// The record of the report. `None` as above.
     pub audit_ref: Option<RecordId>,
+    /// What is masked in the data and in the error, and where.
+    pub marks: Vec<Mark>,
 }
+
 /// A value that is there, even if it is null. Without this, null reads as absent.
 fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
     Value::deserialize(deserializer).map(Some)

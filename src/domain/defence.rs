@@ -44,6 +44,8 @@ defences! {
     ReceiveTimeout = "receive-timeout",
     /// Answers that nobody reads are bounded.
     UnreadAnswers = "unread-answers",
+    /// What the clients of all streams have not read is bounded.
+    UnreadStreams = "unread-streams",
     /// Calls to health and reflection are few.
     OpenCalls = "open-calls",
     /// A stream to reflection takes few bytes.
@@ -94,6 +96,10 @@ defences! {
     /// Wrong credentials are bounded.
     WrongCredentials = "wrong-credentials",
 
+    /// What is allowed is counted.
+    Limits = "limits",
+    /// Who is halted is told no.
+    Halts = "halts",
     /// A value of an unexpected type dodges no condition.
     Doubt = "doubt",
     /// The strictest rule that may apply decides.

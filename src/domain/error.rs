@@ -82,6 +82,10 @@ error_codes! {
     NoSuchService = "NO_SUCH_SERVICE",
     /// There is no such token.
     NoSuchToken = "NO_SUCH_TOKEN",
+    /// Nobody is halted like this.
+    NoSuchHalt = "NO_SUCH_HALT",
+    /// There is no such limit.
+    NoSuchLimit = "NO_SUCH_LIMIT",
 
     /// The approval has ended already.
     AlreadyDecided = "ALREADY_DECIDED",
@@ -123,6 +127,8 @@ error_codes! {
     RecordBusy = "RECORD_BUSY",
     /// The limit of tokens is reached.
     TooManyTokens = "TOO_MANY_TOKENS",
+    /// There are as many halts as may be.
+    TooManyHalts = "TOO_MANY_HALTS",
 
     /// The record cannot be written or read. Nothing is decided.
     RecordUnavailable = "RECORD_UNAVAILABLE",

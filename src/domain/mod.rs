@@ -10,6 +10,7 @@ mod content;
 mod decision;
 mod defence;
 mod error;
+mod halt;
 mod host;
 mod id_prefix;
 mod identity;
@@ -36,6 +37,7 @@ pub use decision::{
 };
 pub use defence::Defence;
 pub use error::{CallError, ErrorCode, Finding, Violation};
+pub use halt::HaltScope;
 pub use host::is_loopback;
 pub use id_prefix::{IdKind, IdPrefix, IdPrefixError};
 pub use identity::{Caller, ConnectionId, How, Identity, Peer, Role, Roles};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::Map;
 
 use super::governor::Governor;
+use super::halts::{Who, why};
 use crate::audit::record::DecisionRecord;
 use crate::audit::row::{AuditRow, RowState};
 use crate::domain::{
@@ -57,7 +58,7 @@ impl Governor {
     /// The decision in its current state. An ALLOW permits one run, so a reported action is not allowed again.
     pub(super) fn tell(&self, given: &OnRecord) -> Decision {
         let OnRecord { record_id, time, decision, state } = given;
-        let (mut outcome, mut code) = (state.outcome_now(), code(state));
+        let (mut outcome, mut code) = (state.outcome_now(), code(decision, state));
         let mut reason = ending(state).map_or_else(|| decision.reason.clone(), reason);
         let reported = state.result.is_some() && outcome == Outcome::Allow;
         let result = state.action_result(self.now(), self.unreported_after()).filter(|_| reported);
@@ -67,6 +68,11 @@ impl Governor {
             reason = format!(
                 "it was allowed once and its result is reported as {status}: send a new proposal to run it again"
             );
+        }
+        // Whoever is halted runs nothing, whatever was decided before. What has run is told as it is.
+        let may_run = matches!(outcome, Outcome::Allow | Outcome::Escalate | Outcome::RequireConfirmation);
+        if let Some(halt) = self.halts.of(Who::of(decision)).filter(|_| may_run) {
+            (outcome, code, reason) = (Outcome::Deny, DecisionCode::Halted, why(&halt.halt));
         }
         Decision {
             decision_id: decision.decision_id,
@@ -95,13 +101,20 @@ fn ending(state: &RowState) -> Option<&Ending> {
     state.approval.as_ref()?.ending()
 }
 
-fn code(state: &RowState) -> DecisionCode {
+fn code(decision: &DecisionRecord, state: &RowState) -> DecisionCode {
     let Some(ending) = ending(state) else {
         let withdrawn = state.outcome == Outcome::RequireConfirmation && state.outcome_now() == Outcome::Deny;
-        return if withdrawn { DecisionCode::Cancelled } else { DecisionCode::Policy };
+        return match state.outcome_now() {
+            _ if withdrawn => DecisionCode::Cancelled,
+            _ if decision.halted => DecisionCode::Halted,
+            Outcome::Deny if !decision.limits.is_empty() => DecisionCode::Limit,
+            _ => DecisionCode::Policy,
+        };
     };
     match ending.kind {
         _ if ending.code == Ending::POLICY_CHANGED => DecisionCode::PolicyChanged,
+        _ if ending.code == Ending::LIMIT => DecisionCode::Limit,
+        _ if ending.code == Ending::HALTED => DecisionCode::Halted,
         EndingKind::Approved | EndingKind::Denied => DecisionCode::Reviewer,
         EndingKind::Expired => DecisionCode::Timeout,
         EndingKind::Cancelled => DecisionCode::Cancelled,

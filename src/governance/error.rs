@@ -6,7 +6,8 @@ use crate::audit::StoreError;
 use crate::audit::follow::CursorError;
 use crate::domain::page::PageTokenError;
 use crate::domain::{
-    ApprovalId, CallError, DecisionId, Digest, Ending, ErrorCode, Finding, ParamsError, TokenId, Violation, visible,
+    ApprovalId, CallError, DecisionId, Digest, Ending, ErrorCode, Finding, HaltScope, ParamsError, TokenId, Violation,
+    visible,
 };
 use crate::limits::DiskLow;
 use crate::policy::{Diagnostic, LoadErrors};
@@ -20,6 +21,15 @@ pub enum GovernanceError {
     /// The machine provides no random bytes, so no id can be created.
     #[error("no random bytes, so nothing is decided: {0}")]
     Entropy(#[from] getrandom::Error),
+    /// There are too many halts.
+    #[error("there are {0} halts already, which is the most: halt everybody, or resume somebody")]
+    TooManyHalts(usize),
+    /// Nobody is halted like this.
+    #[error("{0} is not halted: aegis halt --list shows who is")]
+    NoHalt(HaltScope),
+    /// There is no limit of this name.
+    #[error("there is no limit `{0}` in the policy in force, and nothing is counted under that name")]
+    NoLimit(String),
     /// The action has no canonical form, so it has no digest.
     #[error(transparent)]
     Params(#[from] ParamsError),
@@ -260,6 +270,9 @@ impl From<GovernanceError> for CallError {
             E::RequestId(error) => error.into(),
             E::AmbiguousRevision(_) => field(ErrorCode::InvalidRequest, "revision"),
             E::TooManyTokens(_) => plain(ErrorCode::TooManyTokens),
+            E::TooManyHalts(_) => plain(ErrorCode::TooManyHalts),
+            E::NoHalt(_) => plain(ErrorCode::NoSuchHalt),
+            E::NoLimit(_) => plain(ErrorCode::NoSuchLimit),
             E::NotPending { .. } => plain(ErrorCode::NotPending),
             E::NotReportable { .. } => plain(ErrorCode::NotReportable),
             E::PolicyInvalid { field, errors } => {

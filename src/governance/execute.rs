@@ -87,7 +87,14 @@ impl Executed {
             _ if decision.outcome != Outcome::Deny => return Self { decision, result: None },
             // A policy that changed after the question was asked ends the question as denied.
             DecisionCode::PolicyChanged if decision.approval_id.is_some() => ResultStatus::Denied,
-            DecisionCode::Policy | DecisionCode::PolicyChanged | DecisionCode::AlreadyReported => ResultStatus::Blocked,
+            // Nobody has denied the question that may still be open.
+            DecisionCode::Halted if decision.approval_id.is_some() => return Self { decision, result: None },
+            DecisionCode::Limit if decision.approval_id.is_some() => ResultStatus::Denied,
+            DecisionCode::Policy
+            | DecisionCode::PolicyChanged
+            | DecisionCode::AlreadyReported
+            | DecisionCode::Halted
+            | DecisionCode::Limit => ResultStatus::Blocked,
             DecisionCode::Reviewer | DecisionCode::Timeout => ResultStatus::Denied,
             DecisionCode::Cancelled => ResultStatus::Skipped,
         };
@@ -222,7 +229,7 @@ impl Executions {
                 Outcome::Allow => {
                     self.run(Order { decision: decision.clone(), action, actor, session_id }).await.map(Some)
                 }
-                Outcome::Deny => Ok(Some(Executed::of(decision))),
+                Outcome::Deny => self.denied(decision).await.map(Some),
                 _ => Ok(None),
             }
         };
@@ -238,7 +245,7 @@ impl Executions {
         let decision = self.answered(decision_id, approval_id).await?;
         let record = match decision.outcome {
             Outcome::Allow => self.governor.recorded(decision_id).await?.decision,
-            Outcome::Deny => return Ok(Some(Executed::of(decision))),
+            Outcome::Deny => return self.denied(decision).await.map(Some),
             _ => return Ok(None),
         };
         if record.masked.is_empty() {
@@ -247,6 +254,18 @@ impl Executions {
         }
         let why = "it did not run: the daemon was started again meanwhile, and it does not keep masked values";
         self.report(decision, Report::settled(ResultStatus::Skipped, why)).await.map(Some)
+    }
+
+    /// What becomes of an action that is not allowed. One that was allowed, and whose proposer was halted before it ran,
+    /// does not run any more.
+    async fn denied(&self, decision: Decision) -> Result<Executed, GovernanceError> {
+        if decision.code == DecisionCode::Halted
+            && self.governor.recorded(decision.decision_id).await?.state.outcome_now() == Outcome::Allow
+        {
+            let report = Report::settled(ResultStatus::Skipped, &format!("it did not run: {}", decision.reason));
+            return self.report(decision, report).await;
+        }
+        Ok(Executed::of(decision))
     }
 
     /// The decision after its question was answered; still ESCALATE if the daemon stops before.

@@ -8,8 +8,10 @@ use serde_json::Value;
 use super::decision::OnRecord;
 use super::error::GovernanceError;
 use super::governor::Governor;
+use super::halts::Who;
 use super::job::{self, Refused};
 use super::masking::{Masking, Values};
+use super::spending;
 use super::write::{check_growth, on_disk, refused};
 use crate::approvals::{Queue, is_own, quota_key};
 use crate::audit::StoreError;
@@ -60,7 +62,20 @@ impl Governor {
         if !approval.state.is_open() {
             return Ok(());
         }
-        match tokio::time::timeout(wait, self.queue.ended(approval.approval_id)).await {
+        let (mut changes, approval_id) = (self.halts.changes(), approval.approval_id);
+        let who = Who::of(&given.decision);
+        let halted = async {
+            while self.halts.of(who).is_none() {
+                // The sender lives as long as the governor.
+                let _ = changes.changed().await;
+            }
+        };
+        let ended = tokio::select! {
+            ended = tokio::time::timeout(wait, self.queue.ended(approval_id)) => ended,
+            // The question stays open, and the answer is no.
+            () = halted => return Ok(()),
+        };
+        match ended {
             Ok(Some(ended)) => approval.clone_from(&ended.approval),
             // The question is not open any more: the store has its ending.
             Ok(None) => {
@@ -143,6 +158,7 @@ impl Governor {
             (report, masked, marks) = without_data(&report, size);
             size = json_len(&report)?;
         }
+        size += json_len(&marks)?;
         let bytes = on_disk(size + size.min(DATA_IN_ROW));
         let (growth, uptime, quota) = (Arc::clone(&self.growth), self.clock.uptime(), quota_key(&decision.identity));
         let share = self.writes.take(&quota, size).map_err(|_| StoreError::Overloaded)?;
@@ -152,7 +168,7 @@ impl Governor {
             let Some((row, mut state)) = found else {
                 return Err(Refused::By(GovernanceError::NoDecision(decision_id)));
             };
-            match state.reported {
+            match &state.reported {
                 Some(earlier) if earlier.key == key => return Ok(Some(earlier.record_id)),
                 None if state.result.as_ref() == Some(&report) => return Ok(None),
                 _ => {}
@@ -162,11 +178,15 @@ impl Governor {
                 return Err(Refused::By(GovernanceError::NotReportable { decision_id, status, why }));
             }
             growth.take(&quota, bytes, uptime).map_err(refused)?;
-            let appended = tx.append(now, &Event::Result { decision_id, report: report.clone(), masked, marks })?;
             let is_large = size > DATA_IN_ROW;
+            let in_row = if is_large { Vec::new() } else { marks.clone() };
+            let appended = tx.append(now, &Event::Result { decision_id, report: report.clone(), masked, marks })?;
+            let status = report.status;
             state.result = Some(if is_large { Report { data: None, ..report } } else { report });
             let data_in = is_large.then_some(appended.sequence);
-            state.reported = Some(Reported { record_id: appended.record_id, key, data_in, at: Some(now) });
+            state.reported =
+                Some(Reported { record_id: appended.record_id, key, marks: in_row, data_in, at: Some(now) });
+            spending::reported(tx, &mut state.spent, status, now)?;
             tx.update_row(row, &state)?;
             // The action has ended, so its masked values are dropped. A later report of a rollback gets all its text
             // masked.

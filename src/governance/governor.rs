@@ -6,14 +6,17 @@ use std::time::Duration;
 use super::clock_state::{ClockState, Clocks};
 use super::error::GovernanceError;
 use super::generations::Generations;
+use super::halts::Halts;
 use super::held::Held;
 use super::secret::StoreSecret;
+use super::spending::Spender;
 use super::tokens::Tokens;
 use super::unrecorded::Unrecorded;
 use crate::approvals::Queue;
-use crate::audit::Store;
+use crate::audit::{Content, Event, Store, StoredRecord};
 use crate::domain::{Clock, Timestamp};
 use crate::limits::{Amount, Budget, Growth, GrowthLimits, Quota};
+use crate::metrics::Metrics;
 
 /// Settings that an operator can choose.
 #[derive(Clone, Debug)]
@@ -30,8 +33,12 @@ pub struct Settings {
     pub growth: GrowthLimits,
     /// How long an allowed action may go unreported before its result reads `unknown`.
     pub unreported_after: Duration,
+    /// The most counts of limits that are kept. Where all are in use, a new one counts as reached.
+    pub limit_counts: u64,
     /// The user that the daemon runs as. A process of this user may review its own proposals; other users may not.
     pub own_uid: u32,
+    /// What is counted for Prometheus.
+    pub metrics: Arc<Metrics>,
 }
 
 impl Default for Settings {
@@ -43,7 +50,35 @@ impl Default for Settings {
             proposals_per_second: 0,
             growth: GrowthLimits { low_percent: 20, low_bytes: 1 << 30, share: 2 },
             unreported_after: Duration::from_mins(10),
+            limit_counts: 1_000_000,
             own_uid: rustix::process::geteuid().as_raw(),
+            metrics: Arc::default(),
+        }
+    }
+}
+
+/// How the run before this one ended, as the record shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PreviousRun {
+    /// There was none: this record is new.
+    None,
+    /// It ended in good order.
+    Stopped,
+    /// It broke off: killed, crashed, or the machine stopped.
+    BrokenOff,
+}
+
+impl PreviousRun {
+    /// How many records to look at. After the end of a run, a start may note a fault or a jump of the clock.
+    pub(super) const RECORDS: u64 = 4;
+
+    /// What the last records say.
+    pub(super) fn of(last: &[StoredRecord]) -> Self {
+        let stopped = |record: &StoredRecord| matches!(&record.content, Content::Whole { record, .. } if matches!(record.event, Event::DaemonStopped));
+        match last {
+            [] => Self::None,
+            records if records.iter().any(stopped) => Self::Stopped,
+            _ => Self::BrokenOff,
         }
     }
 }
@@ -67,6 +102,10 @@ pub struct Governor {
     pub(super) settings: Settings,
     pub(super) held: Arc<Held>,
     pub(super) unrecorded: Arc<Unrecorded>,
+    pub(super) spender: Spender,
+    pub(super) halts: Arc<Halts>,
+    /// How the run before this one ended.
+    pub(super) previous: PreviousRun,
     /// The clocks when this run began.
     pub(super) started: Clocks,
     /// What is known about the wall clock.
@@ -94,6 +133,16 @@ impl Governor {
     /// The space of the disk, and what callers may write to it.
     pub(crate) fn growth(&self) -> &Arc<Growth> {
         &self.growth
+    }
+
+    /// How the run before this one ended.
+    pub(crate) fn previous_run(&self) -> PreviousRun {
+        self.previous
+    }
+
+    /// What is counted for Prometheus.
+    pub(crate) fn metrics(&self) -> &Arc<Metrics> {
+        &self.settings.metrics
     }
 
     /// The tokens that admins created.

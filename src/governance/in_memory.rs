@@ -52,6 +52,7 @@ impl Governor {
 
     /// Writes to the record what is not on it yet.
     pub async fn record_unrecorded(&self) -> Result<(), StoreError> {
+        self.record_halts().await?;
         let (denials, revocations) = self.unrecorded.all();
         for some in denials.chunks(AT_ONCE) {
             let turns: Vec<_> = some.iter().map(|denial| (self.turn(&denial.pending), Arc::clone(denial))).collect();
@@ -104,6 +105,7 @@ impl Governor {
             allowed_at: None,
             result: Some(denial.result()),
             reported: None,
+            spent: Vec::new(),
             redacted: None,
         };
         Some(OnRecord { record_id: pending.record_id, time: pending.requested_at, decision, state })

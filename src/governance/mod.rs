@@ -12,7 +12,9 @@
 //! [`Store::transact`]: crate::audit::Store::transact
 //! [`Queue`]: crate::approvals::Queue
 //!
-//! Only a denial and a revocation take effect without their record, if the record cannot be written: see `unrecorded`.
+//! `spending` counts what is allowed under the policy's limits, `halts` denies whom an admin has halted.
+//!
+//! Only a denial, a revocation and a halt take effect without their record, if the record cannot be written: see `unrecorded`.
 //!
 //! Other parts of this floor: the [`Notary`] signs checkpoints of the log, `redact` redacts decisions, `retain` retires
 //! old records.
@@ -28,10 +30,13 @@ mod follow;
 mod forget;
 mod generations;
 mod governor;
+mod halting;
+mod halts;
 mod held;
 mod history;
 mod in_memory;
 mod job;
+mod limits;
 mod listing;
 mod lookup;
 mod masking;
@@ -45,6 +50,7 @@ mod restore;
 mod retain;
 mod review;
 mod secret;
+mod spending;
 mod start;
 #[cfg(test)]
 mod tests;
@@ -59,8 +65,10 @@ pub use error::GovernanceError;
 pub use evaluate::{Evaluated, Hypothesis, MAX_EVALUATIONS};
 pub use execute::{Executed, Executions, Executor, Noop, Order, Running};
 pub use generations::{Generation, Generations, PolicySource, PolicyState, Rejection};
-pub use governor::{Entropy, Governor, Settings};
+pub use governor::{Entropy, Governor, PreviousRun, Settings};
+pub use halts::{Halts, InForce};
 pub use history::AskedOnce;
+pub use limits::{Counted, CountedPage};
 pub use listing::{Listed, OpenApproval};
 pub use lookup::{DecisionLife, RecordHeading, RecordReference};
 pub use notary::{Issued, KeyFileError, KeyFiles, Notary, NotaryError, Rotated};

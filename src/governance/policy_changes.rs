@@ -108,6 +108,7 @@ impl Governor {
             .await?
             .recv()
             .map_err(|_| StoreError::Closed)?;
+        self.metrics().reload("policy", true);
         let policy = &generation.policy;
         tracing::info!(revision = %policy.revision(), rules = policy.rules().len(), "policy loaded");
         for warning in policy.warnings() {
@@ -121,6 +122,7 @@ impl Governor {
         if !self.generations.reject(now, findings.to_vec()) {
             return Ok(());
         }
+        self.metrics().reload("policy", false);
         for finding in findings {
             tracing::error!("{finding}");
         }

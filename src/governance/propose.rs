@@ -7,9 +7,12 @@ use serde_json::{Map, Value};
 
 use super::decision::OnRecord;
 use super::error::GovernanceError;
+use super::generations::Generation;
 use super::governor::Governor;
+use super::halts::{Who, why};
 use super::job;
 use super::masking::{Masked, Masking};
+use super::spending::{Proposed, Spending};
 use super::write::{Decided, Idempotency, NewQuestion, Written, check_growth};
 use crate::approvals::{Asked, Unmasked, heap_bytes, quota_key};
 use crate::audit::record::{DecisionRecord, IdentityRecord};
@@ -21,11 +24,14 @@ use crate::domain::{
     Proposal, QuestionState, Report, ResultStatus, Timestamp, action_digest, json_len,
 };
 use crate::limits::{QuotaKey, Rate};
-use crate::policy::{OnTimeout, Question};
+use crate::policy::{OnTimeout, Question, Reached, Verdict};
 
 /// The least length of an idempotency key from a caller without a credential. Only a key that is hard to guess keeps
 /// other such callers away from the decision.
 const ANONYMOUS_KEY_CHARS: usize = 16;
+
+/// How often one proposal is decided at most: each of five answers and of four risks can be reached after another.
+const ROUNDS: usize = 9;
 
 /// The input of [`Governor::propose`].
 #[derive(Clone, Debug, Default)]
@@ -84,14 +90,17 @@ impl Governor {
             return Err(GovernanceError::RateLimited(limit));
         }
         let (wait, before_wait) = (ask.wait, ask.before_wait.clone());
-        let decided = self.decide_now(caller, ask, executes)?;
-        let (queue, held) = (Arc::clone(&self.queue), Arc::clone(&self.held));
-        let (mut given, replayed, blocked) =
-            match job::run(&self.store, move |tx| decided.write(tx, queue, held)).await? {
-                Written::New(given) => (*given, false, None),
-                Written::Earlier(decision_id) => (self.earlier(decision_id).await?, true, None),
-                Written::Blocked(decision_id, reason) => (self.earlier(decision_id).await?, true, Some(reason)),
-            };
+        let (mut given, replayed, blocked) = match self.decide_and_write(caller, ask, executes).await? {
+            Written::New(given) => {
+                let decided = &given.decision;
+                self.metrics().decision(decided.outcome.as_str(), decided.risk_level.as_str(), &decided.matched_rule);
+                (*given, false, None)
+            }
+            Written::Earlier(decision_id) => (self.earlier(decision_id).await?, true, None),
+            Written::Blocked(decision_id, reason) => (self.earlier(decision_id).await?, true, Some(reason)),
+            // The last round leaves nothing that is stricter.
+            Written::Reached(_) => return Err(StoreError::Overloaded.into()),
+        };
         let _attendance = self.attend(caller, &given);
         if !wait.is_zero() {
             if let Some(BeforeWait(release)) = before_wait {
@@ -101,13 +110,36 @@ impl Governor {
         }
         let mut decision = self.tell(&given);
         decision.replayed = replayed;
-        if let Some(reason) = blocked {
+        // Whoever is halted is told that, and not that the policy blocks it.
+        if let Some(reason) = blocked.filter(|_| decision.code != DecisionCode::Halted) {
             (decision.outcome, decision.code, decision.reason) = (Outcome::Deny, DecisionCode::PolicyChanged, reason);
         }
         if decision.outcome == Outcome::RequireConfirmation {
             decision.confirmation_token = Some(self.secret.confirmation_token(decision.decision_id));
         }
         Ok(decision)
+    }
+
+    /// Decides a proposal, and writes the decision. A limit is compared in the transaction that spends. If it is
+    /// reached, the action is decided once more. Each round makes the answer stricter, so there are few.
+    async fn decide_and_write(
+        &self,
+        caller: &Caller,
+        mut ask: Propose,
+        executes: bool,
+    ) -> Result<Written, GovernanceError> {
+        let generation = self.generations.current();
+        let mut reached = Vec::new();
+        for _ in 0..ROUNDS {
+            let ask = if generation.policy.has_limits() { ask.clone() } else { std::mem::take(&mut ask) };
+            let decided = self.decide_now(caller, ask, executes, &generation, &reached)?;
+            let (queue, held) = (Arc::clone(&self.queue), Arc::clone(&self.held));
+            match job::run(&self.store, move |tx| decided.write(tx, queue, held)).await? {
+                Written::Reached(more) => reached.extend(more),
+                written => return Ok(written),
+            }
+        }
+        Ok(Written::Reached(reached))
     }
 
     /// The earlier decision for the same idempotency key.
@@ -117,12 +149,19 @@ impl Governor {
 
     /// Decides, and prepares everything that needs no transaction.
     #[expect(clippy::too_many_lines, reason = "it puts one record together, member by member")]
-    fn decide_now(&self, caller: &Caller, ask: Propose, executes: bool) -> Result<Decided, GovernanceError> {
+    fn decide_now(
+        &self,
+        caller: &Caller,
+        ask: Propose,
+        executes: bool,
+        generation: &Generation,
+        reached: &[Reached],
+    ) -> Result<Decided, GovernanceError> {
         let Propose { proposal, idempotency_key, confirmation_token, .. } = ask;
         check_actor(caller, &proposal.actor.id)?;
         check_key(caller, idempotency_key.as_deref())?;
         let now = self.clock.now();
-        let generation = self.generations.current();
+        let identity = IdentityRecord::of(caller);
         let sent = proposal.content_len();
         let canonical = proposal.canonical()?;
         let action_key = self.secret.action_key(&canonical);
@@ -133,6 +172,15 @@ impl Governor {
             now,
             masked: &[],
         });
+        let verdict = reached.iter().cloned().fold(verdict, Verdict::reach);
+        let who = Who { identity: &identity, declared: &proposal.actor.id, session_id: &proposal.session_id };
+        let halt = self.halts.of(who);
+        let verdict = match &halt {
+            Some(halt) => verdict.stop(why(&halt.halt)),
+            None => verdict,
+        };
+        // What limits count by is more than what is stored.
+        let limited = (!verdict.charges().is_empty()).then(|| proposal.action.clone());
         let outcome = verdict.approval.first_outcome();
         let redact: Vec<_> = verdict.redact().cloned().collect();
 
@@ -143,7 +191,20 @@ impl Governor {
         let masking = Masking { redact: &redact, secrets: generation.policy.secrets() };
         let masked = masking.proposal(proposal, &self.secret)?;
         let Masked { proposal: shown, paths: masked, marks, digests, values, unmasked } = masked;
-        let identity = IdentityRecord::of(caller);
+        let spending = match &limited {
+            None => Spending::default(),
+            Some(action) => {
+                let proposed = Proposed {
+                    action,
+                    shown: &shown.action,
+                    declared: &shown.actor.id,
+                    authenticated: caller.identity.authenticated_actor(),
+                    identity: &identity,
+                    session_id: &shown.session_id,
+                };
+                self.spender.spending(&verdict, &proposed)?
+            }
+        };
         let key = quota_key(&identity);
         let approval_id = match outcome {
             Outcome::Escalate => Some(ApprovalId::new(now, self.random()?)),
@@ -176,6 +237,8 @@ impl Governor {
             expires_at,
             trace_id: shown.trace_id,
             executes,
+            limits: verdict.reached().iter().map(|reached| reached.limit.name.clone()).collect(),
+            halted: halt.is_some(),
         });
         let asked = Asked::new(Arc::clone(&record));
         let question = match approval_id {
@@ -212,13 +275,14 @@ impl Governor {
             }),
             allowed_at: (outcome == Outcome::Allow).then_some(now),
             result: (outcome == Outcome::Deny).then(|| Report::settled(ResultStatus::Blocked, &record.reason)),
+            spent: Vec::new(),
         };
         let redeems = confirmation_token.filter(|_| outcome == Outcome::RequireConfirmation);
         let draft = Draft::new(now, &record, opening)?;
         check_growth("action", sent, draft.bytes())?;
         let has_masks = !record.masked.is_empty();
-        // What may redeem a confirmation is written once more, so it is kept whole.
-        let (record, kept) = if redeems.is_some() {
+        // What may redeem a confirmation, or says what is left of limits, is written once more, so it is kept whole.
+        let (record, kept) = if redeems.is_some() || !spending.is_empty() {
             let kept = heap_bytes(&record.action.params) + heap_bytes(&record.metadata);
             (record, kept)
         } else {
@@ -238,6 +302,7 @@ impl Governor {
             redeems,
             question,
             values,
+            spending,
             growth,
             _share: share,
         })

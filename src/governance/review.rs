@@ -3,14 +3,17 @@
 //! [`Pending::next`] decides the state after an act. This module finds the question, evaluates the policy and writes
 //! the new state, all in one job of the store.
 
+use std::cell::RefCell;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::error::GovernanceError;
 use super::generations::Generations;
 use super::governor::Governor;
+use super::halts::{Halts, Who, why};
 use super::held::Held;
 use super::job::{self, Refused};
+use super::spending::{self, Proposed, Spender, Spending};
 use super::unrecorded::{Denial, Unrecorded, overrule, recorded};
 use crate::approvals::{Act, Moment, Pending, PolicyNow, Queue, Refusal};
 use crate::audit::record::{DecisionRecord, Event, VoteRecord};
@@ -20,7 +23,7 @@ use crate::domain::{
     ApprovalId, Caller, Clock, Defence, Digest, Ending, EndingKind, How, QuestionState, Report, ResultStatus,
     Timestamp, Verdict,
 };
-use crate::policy::Question;
+use crate::policy::{self, Question};
 
 /// The most expired questions that one transaction ends.
 const EXPIRED_AT_ONCE: usize = 256;
@@ -67,7 +70,9 @@ impl Governor {
             let (by, reason) = (&by, said);
             let act = |tx: &mut Tx<'_>, state: &RowState| {
                 Ok(match verdict {
-                    Verdict::Approve => Act::Approve { by, shown, reason, policy: turn.policy_now(tx, state)? },
+                    Verdict::Approve => {
+                        Act::Approve { by, shown, reason, policy: turn.policy_now(tx, state, By::Reviewer)? }
+                    }
                     Verdict::Deny => Act::Deny { by, shown, reason },
                 })
             };
@@ -174,6 +179,9 @@ impl Governor {
             clock: Arc::clone(&self.clock),
             held: Arc::clone(&self.held),
             unrecorded: Arc::clone(&self.unrecorded),
+            spender: self.spender.clone(),
+            halts: Arc::clone(&self.halts),
+            due: RefCell::default(),
         }
     }
 
@@ -223,6 +231,10 @@ pub(super) struct Turn {
     clock: Arc<dyn Clock>,
     held: Arc<Held>,
     unrecorded: Arc<Unrecorded>,
+    spender: Spender,
+    halts: Arc<Halts>,
+    /// What the action spends if this act allows it.
+    due: RefCell<Spending>,
 }
 
 impl Turn {
@@ -314,12 +326,13 @@ impl Turn {
 
     /// The expiry of a question. Evaluates the policy only if the action may run without an answer.
     fn time_out(&self, tx: &mut Tx<'_>, state: &RowState) -> Result<Act<'static>, TxError> {
-        let policy = if self.pending.silence_allows() { self.policy_now(tx, state)? } else { PolicyNow::Allows };
+        let policy =
+            if self.pending.silence_allows() { self.policy_now(tx, state, By::Silence)? } else { PolicyNow::Allows };
         Ok(Act::TimeOut { policy })
     }
 
-    /// What the policy in force says about the action.
-    fn policy_now(&self, tx: &mut Tx<'_>, state: &RowState) -> Result<PolicyNow, TxError> {
+    /// What the policy in force says about the action, and whether a limit or a halt stops it.
+    fn policy_now(&self, tx: &mut Tx<'_>, state: &RowState, by: By) -> Result<PolicyNow, TxError> {
         let generation = self.generations.current();
         let Pending { decision, unmasked, .. } = &*self.pending;
         let decision = match decision.whole() {
@@ -328,14 +341,37 @@ impl Turn {
         };
         let proposer = &decision.identity;
         let (action, masked) = unmasked.restore(decision.action.clone(), &decision.masked);
-        let authenticated = proposer.how != How::Anonymous;
+        let authenticated =
+            (proposer.how != How::Anonymous).then(|| proposer.actor.as_deref().unwrap_or(&proposer.subject));
+        let now = self.clock.now();
         let verdict = generation.policy.evaluate(&Question {
             action: &action,
             declared_actor: &decision.actor.id,
-            authenticated_actor: authenticated.then(|| proposer.actor.as_deref().unwrap_or(&proposer.subject)),
-            now: self.clock.now(),
+            authenticated_actor: authenticated,
+            now,
             masked,
         });
+        if let Some(halt) = self.halts.of(Who::of(&decision)) {
+            return Ok(PolicyNow::Stops { code: Ending::HALTED, why: why(&halt.halt) });
+        }
+        let proposed = Proposed {
+            action: &action,
+            shown: &decision.action,
+            declared: &decision.actor.id,
+            authenticated,
+            identity: proposer,
+            session_id: &decision.session_id,
+        };
+        let spending = self.spender.spending(&verdict, &proposed)?;
+        let standings = spending.standings(tx, now)?;
+        let verdict =
+            standings.into_iter().filter_map(|standing| standing.reached).fold(verdict, policy::Verdict::reach);
+        // A reviewer may allow what a limit asks about. Silence may not.
+        let is_stopped = verdict.reached().iter().any(|reached| by == By::Silence || spending::blocks(reached));
+        if is_stopped {
+            return Ok(PolicyNow::Stops { code: Ending::LIMIT, why: verdict.reason() });
+        }
+        self.due.replace(spending);
         Ok(if verdict.is_allowed() { PolicyNow::Allows } else { PolicyNow::Blocks(verdict.reason()) })
     }
 
@@ -357,6 +393,9 @@ impl Turn {
         let approval_id = self.pending.approval_id;
         if let Some(ending) = approval.ending().cloned() {
             if ending.allows {
+                let due = self.due.take();
+                due.spend(tx, ending.at)?;
+                state.spent = due.spent(ending.at);
                 state.allowed_at = Some(ending.at);
             } else {
                 let status = match ending.kind {
@@ -389,6 +428,15 @@ impl Turn {
         tx.update_row(row, &state)?;
         Ok(approval)
     }
+}
+
+/// What allows the action.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// A reviewer says so.
+    Reviewer,
+    /// Nobody says anything, and the rule allows the action then.
+    Silence,
 }
 
 /// The person who acts.

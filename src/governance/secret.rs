@@ -55,6 +55,11 @@ impl StoreSecret {
         Digest(self.derive(b"aegis/report-key/v1\0", canonical))
     }
 
+    /// The name of a count of a limit. `canonical` is the canonical JSON of what it counts.
+    pub(super) fn spent_key(&self, canonical: &[u8]) -> Digest {
+        Digest(self.derive(b"aegis/spent-key/v1\0", canonical))
+    }
+
     fn derive(&self, purpose: &[u8], of: &[u8]) -> [u8; 32] {
         let mut mac = self.0.clone();
         mac.update(purpose);

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use super::clock_state::{ClockState, Clocks};
 use super::generations::{Generation, Generations};
-use super::governor::{Entropy, Governor, Settings};
+use super::governor::{Entropy, Governor, PreviousRun, Settings};
+use super::halts::Halts;
 use super::held::Held;
 use super::policy_changes::{By, FINDINGS_RECORDED, record_loaded};
 use super::restore::fill;
 use super::secret::StoreSecret;
+use super::spending::Spender;
 use super::tokens::Tokens;
 use super::unrecorded::Unrecorded;
 use crate::approvals::Queue;
@@ -38,18 +40,25 @@ impl Governor {
         let started = Clocks::read(&*clock);
         let Settings { pending: total, pending_per_caller: per_caller, anonymous_share, own_uid, .. } = settings;
         let anonymous = total.percent(anonymous_share);
-        let queue = Arc::new(Queue::new(QuotaLimits { total, anonymous, per_caller }));
+        let queue = Arc::new(Queue::new(QuotaLimits { total, anonymous, per_caller }, Arc::clone(&settings.metrics)));
         store
             .scan_at_start({
                 let (queue, clock) = (Arc::clone(&queue), Arc::clone(&clock));
                 move |reader| fill(&queue, reader, clock.as_ref(), own_uid, &Unrecorded::default())
             })
             .await?;
+        let halts = Arc::new(Halts::new(store.scan_at_start(Reader::halts).await?));
         let tokens = Arc::new(Tokens::new(store.scan_at_start(Reader::tokens).await?));
         let first = generations.current();
         let now = clock.now();
         let gap = store.scan(Reader::clock_gap).await?;
         let program = env!("CARGO_PKG_VERSION").to_owned();
+        let previous = store
+            .scan(|reader| {
+                let last = reader.last_sequence()?;
+                Ok(PreviousRun::of(&reader.records(last.saturating_sub(PreviousRun::RECORDS), usize::MAX)?))
+            })
+            .await?;
         let policy = Arc::clone(&first.policy);
         let comment = store
             .transact(move |tx| {
@@ -58,6 +67,7 @@ impl Governor {
             })
             .await?;
         generations.install(Generation { policy: Arc::clone(&first.policy), loaded_at: first.loaded_at, comment });
+        let secret = StoreSecret::new(&store_key).ok_or(StoreError::Closed)?;
         let governor = Self {
             store,
             queue,
@@ -65,7 +75,9 @@ impl Governor {
             tokens,
             clock,
             entropy,
-            secret: StoreSecret::new(&store_key).ok_or(StoreError::Closed)?,
+            spender: Spender::new(secret.clone(), settings.limit_counts, anonymous_share),
+            secret,
+            halts,
             pace: Budget::default(),
             growth: Arc::new(Growth::new(settings.growth)),
             writes: Quota::new(QuotaLimits {
@@ -77,6 +89,7 @@ impl Governor {
             held: Arc::new(Held::new(anonymous_share)),
             unrecorded: Arc::default(),
             started,
+            previous,
             clock_state: tokio::sync::watch::Sender::new(ClockState { gap, ..ClockState::default() }),
             changing: tokio::sync::Mutex::default(),
         };
@@ -100,11 +113,14 @@ impl Governor {
     /// Records which identities file is in force.
     pub async fn record_identities(&self, revision: Digest) -> Result<(), StoreError> {
         let now = self.clock.now();
-        self.store.transact(move |tx| tx.append(now, &Event::IdentitiesLoaded { revision }).map(drop)).await
+        self.store.transact(move |tx| tx.append(now, &Event::IdentitiesLoaded { revision }).map(drop)).await?;
+        self.metrics().reload("identities", true);
+        Ok(())
     }
 
     /// Records that a changed identities file was refused.
     pub async fn record_identities_rejected(&self, mut errors: Vec<String>) -> Result<(), StoreError> {
+        self.metrics().reload("identities", false);
         errors.truncate(FINDINGS_RECORDED);
         let now = self.clock.now();
         self.store.transact(move |tx| tx.append(now, &Event::IdentitiesRejected { errors }).map(drop)).await

@@ -424,3 +424,102 @@ async fn a_clock_that_jumps_while_the_daemon_runs_retires_nothing_and_stays_susp
     let house = house.restart(0, RULES).await;
     assert_eq!(house.governor.retire(RETAIN).await.unwrap(), 256);
 }
+
+const LIMITED: &str = "
+rules:
+  - {name: few, match: {type: few}, approval: auto, limit: {max: 2, per: 1h}}
+  - {name: silent, match: {type: silent}, approval: approve, timeout: 1m, on_timeout: allow, limit: {max: 1, per: 1h}}
+  - {name: each, match: {type: each}, approval: auto, limit: {max: 1, by: type, per: 1h}}
+  - {name: of, match: {type: of*}, approval: auto, limit: {max: 1, by: type, per: 1h, approval: approve}}
+";
+
+#[tokio::test]
+async fn a_window_slides_and_what_is_over_is_forgotten() {
+    let house = house(LIMITED).await;
+    let propose = async || house.propose(&agent(), "few", json!({})).await;
+    let first = propose().await;
+    assert!(first.reason.ends_with("; limit `few`: 1 left of 2 per 1h"), "{}", first.reason);
+    house.clock.wall.fetch_add(600, Ordering::SeqCst);
+    assert_eq!(propose().await.outcome, Outcome::Allow);
+    let denied = propose().await;
+    assert_eq!((denied.outcome, denied.code), (Outcome::Deny, DecisionCode::Limit));
+    house.clock.wall.fetch_add(3000, Ordering::SeqCst);
+    assert_eq!(propose().await.outcome, Outcome::Allow, "the first is an hour old");
+    assert_eq!(propose().await.outcome, Outcome::Deny, "the second is not");
+    // A clock that is set back frees nothing.
+    house.clock.wall.fetch_sub(3600, Ordering::SeqCst);
+    assert_eq!(propose().await.outcome, Outcome::Deny);
+
+    assert_eq!(house.governor.counts(None, None, 10).await.unwrap().counts.len(), 1);
+    assert_eq!(house.governor.forget_counts(None).await.unwrap(), None);
+    let stored = async || house.governor.store().scan(|reader| reader.spent_after(None, 10)).await.unwrap().len();
+    assert_eq!(stored().await, 1, "it still counts");
+    house.clock.wall.fetch_add(3 * 3600, Ordering::SeqCst);
+    house.governor.forget_counts(None).await.unwrap();
+    assert_eq!(stored().await, 0);
+}
+
+#[tokio::test]
+async fn silence_allows_no_more_than_a_limit() {
+    let house = house(LIMITED).await;
+    let asked =
+        [house.propose(&agent(), "silent", json!({})).await, house.propose(&agent(), "silent", json!({})).await];
+    house.clock.uptime.fetch_add(61, Ordering::SeqCst);
+    house.clock.wall.fetch_add(61, Ordering::SeqCst);
+    house.governor.expire_due().await.unwrap();
+    let mut allowed = 0;
+    for decision in asked {
+        let told = house.governor.await_decision(&agent(), decision.decision_id, Duration::ZERO).await.unwrap();
+        allowed += usize::from(told.outcome == Outcome::Allow);
+    }
+    assert_eq!(allowed, 1);
+}
+
+#[tokio::test]
+async fn where_all_counts_are_in_use_a_new_one_gets_the_answer_of_its_limit() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let clock = Arc::<Hands>::default();
+    let store = Store::open(&directory.path().join("record.redb"), crate::audit::Options::default()).unwrap();
+    let generations = Generations::new(PolicySource::Starter, generation(LIMITED));
+    let settings = Settings { limit_counts: 200, anonymous_share: 50, ..Settings::default() };
+    let shared: Arc<dyn Clock> = Arc::<Hands>::clone(&clock);
+    let governor = Governor::start(store, generations, shared, getrandom::fill, [7; 32], settings, Vec::new()).await;
+    let house = House { governor: governor.unwrap(), clock, directory };
+    for n in 0..100 {
+        let decision = house.propose(&agent(), &format!("of{n}"), json!({})).await;
+        assert_eq!(decision.outcome, Outcome::Allow, "{n}");
+    }
+    let one_more = house.propose(&agent(), "of100", json!({})).await;
+    assert_eq!(one_more.outcome, Outcome::Escalate);
+    assert!(one_more.reason.contains("there is no place for another count"), "{}", one_more.reason);
+    let again = house.propose(&agent(), "of1", json!({})).await;
+    assert!(again.reason.contains("1 spent of 1 per 1h by type"), "{}", again.reason);
+    // Callers with a credential have places of their own.
+    let known = caller("token:ada", How::Token, &[Role::Agent]);
+    assert_eq!(house.propose(&known, "of100", json!({})).await.outcome, Outcome::Allow);
+    // An hour later the places are free.
+    house.clock.wall.fetch_add(3601, Ordering::SeqCst);
+    house.governor.forget_counts(None).await.unwrap();
+    assert_eq!(house.propose(&agent(), "of100", json!({})).await.outcome, Outcome::Allow);
+}
+
+#[tokio::test]
+async fn what_is_spent_and_who_is_halted_is_known_after_a_restart_and_redaction_leaves_no_text() {
+    let house = house(LIMITED).await;
+    let admin = caller("local:ada", How::UnixPeer, &[Role::Admin]);
+    let spent = house.propose(&agent(), "each", json!({})).await;
+    let scope = crate::domain::HaltScope::Session("s".to_owned());
+    house.governor.halt(&admin, scope.clone(), "why".to_owned()).await.unwrap();
+    let house = house.restart(1, LIMITED).await;
+    assert_eq!(house.propose(&agent(), "each", json!({})).await.code, DecisionCode::Limit);
+    assert_eq!(house.governor.halts().list()[0].halt.scope, scope);
+    let shown = async || house.governor.counts(None, None, 10).await.unwrap().counts[0].spent.by.clone();
+    assert_eq!(shown().await["type"], "each");
+    let report = Report::settled(crate::domain::ResultStatus::Success, "");
+    house.governor.report(&agent(), spent.decision_id, checked(report)).await.unwrap();
+    house.governor.redact(&admin, spent.decision_id, "asked for".to_owned(), None).await.unwrap();
+    assert!(shown().await.is_empty());
+    assert_eq!(house.propose(&agent(), "each", json!({})).await.code, DecisionCode::Limit, "it still counts");
+    house.governor.store().scan_at_start(|reader| reader.check()).await.unwrap();
+    house.governor.store().shutdown();
+}

@@ -1,4 +1,4 @@
-//! Denials and revocations that are in force and not on the record yet.
+//! Denials, revocations and halts that are in force and not on the record yet.
 //!
 //! A full disk must not keep anybody from saying no. So a denial or a revocation that the record cannot take takes
 //! effect in memory, and is written when the record can take it. Nothing that allows an action works like this: without
@@ -80,6 +80,8 @@ struct All {
     denials: BTreeMap<ApprovalId, Arc<Denial>>,
     by_decision: HashMap<DecisionId, ApprovalId>,
     revocations: BTreeMap<TokenId, Revocation>,
+    /// How many halts.
+    halts: usize,
 }
 
 impl Unrecorded {
@@ -152,6 +154,11 @@ impl Unrecorded {
         self.change(|all| drop(all.revocations.remove(&token_id)));
     }
 
+    /// Some halts are not on the record yet, or none.
+    pub(super) fn halted(&self, halts: usize) {
+        self.change(|all| all.halts = halts);
+    }
+
     /// Everything that is not on the record yet.
     pub(super) fn all(&self) -> (Vec<Arc<Denial>>, Vec<Revocation>) {
         let all = self.lock();
@@ -162,7 +169,7 @@ impl Unrecorded {
         let mut all = self.lock();
         change(&mut all);
         // Under the lock, so that the counts are announced in the order of the changes.
-        self.count.send_replace(all.denials.len() + all.revocations.len());
+        self.count.send_replace(all.denials.len() + all.revocations.len() + all.halts);
     }
 
     fn lock(&self) -> MutexGuard<'_, All> {

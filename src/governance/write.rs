@@ -8,18 +8,20 @@ use super::error::GovernanceError;
 use super::held::Held;
 use super::job::Refused;
 use super::masking::Values;
+use super::spending::Spending;
 use crate::approvals::{Asked, Pending, Queue, QueueFull, Unmasked, UnmaskedCell, is_own, quota_key};
 use crate::audit::record::{DecisionRecord, Event};
 use crate::audit::row::{ConfirmationClosed, RowState};
 use crate::audit::{Draft, Opening, Tx, TxError};
 use crate::domain::{ApprovalId, Caller, DecisionId, Defence, Digest, Outcome, RecordId, Timestamp};
 use crate::limits::{DiskLow, Growth, Share};
+use crate::policy::Reached;
 
 /// A decision that is ready to be written. Many may be queued, so the draft alone has all of a large one.
 pub(super) struct Decided {
     pub(super) now: Timestamp,
     pub(super) caller: Caller,
-    /// Without the action of a large decision, unless it may redeem a confirmation.
+    /// Without the action of a large decision, unless it may be written once more.
     pub(super) record: Arc<DecisionRecord>,
     /// Whether something of the action is masked.
     pub(super) has_masks: bool,
@@ -33,6 +35,8 @@ pub(super) struct Decided {
     pub(super) question: Option<(Result<Share, QueueFull>, NewQuestion)>,
     /// The masked values, to find them in the report. Never stored.
     pub(super) values: Values,
+    /// What it spends of limits if it is allowed.
+    pub(super) spending: Spending,
     /// What callers may write when the disk runs low, and the uptime.
     pub(super) growth: (Arc<Growth>, Duration),
     /// Its share of the memory of writes that are under way.
@@ -66,6 +70,8 @@ pub(super) enum Written {
     Earlier(DecisionId),
     /// The same key has a decision that allows the action, but the policy now blocks it, for this reason.
     Blocked(DecisionId, String),
+    /// Nothing is written: these limits are reached, and make the answer stricter.
+    Reached(Vec<Reached>),
 }
 
 impl Decided {
@@ -86,6 +92,9 @@ impl Decided {
             return self.replay(tx, &state);
         }
         let confirmed = self.redeem(tx)?;
+        if let Some(reached) = self.check_limits(tx)? {
+            return Ok(Written::Reached(reached));
+        }
         let question = match self.question.take() {
             None => None,
             // A retry of a recorded proposal needs no place in the queue. So a full queue is an error only here.
@@ -96,6 +105,9 @@ impl Decided {
         // A retry of a recorded proposal writes nothing, so it needs no space either.
         let (growth, uptime) = &self.growth;
         growth.take(&quota_key(&self.record.identity), on_disk(self.draft.bytes()), *uptime).map_err(refused)?;
+        if self.record.outcome == Outcome::Allow {
+            self.spending.spend(tx, self.now)?;
+        }
         let inserted = tx.insert_decision(self.draft)?;
         let decision_id = self.record.decision_id;
         if let Some((row, asked)) = confirmed {
@@ -119,6 +131,43 @@ impl Decided {
         let record_id = inserted.appended.record_id;
         let decision = Arc::unwrap_or_clone(decision);
         Ok(Written::New(Box::new(OnRecord::new(record_id, self.now, decision, inserted.state))))
+    }
+
+    /// Compares what it spends with the limits. Returns those that are reached and change the answer. An answer that
+    /// allows says what is left.
+    fn check_limits(&mut self, tx: &mut Tx<'_>) -> Result<Option<Vec<Reached>>, Refused<GovernanceError>> {
+        if self.spending.is_empty() {
+            return Ok(None);
+        }
+        let standings = self.spending.standings(tx, self.now)?;
+        let (mut reached, mut left) = (Vec::new(), String::new());
+        for standing in standings {
+            match standing.reached {
+                Some(limit) if standing.matters => reached.push(limit),
+                Some(_) => {}
+                None => left = format!("{left}; {}", standing.left),
+            }
+        }
+        if !reached.is_empty() {
+            return Ok(Some(reached));
+        }
+        if self.record.outcome == Outcome::Allow {
+            let record = Arc::make_mut(&mut self.record);
+            record.reason.push_str(&left);
+            self.draft = Draft::new(self.now, &self.record, self.allowed()).map_err(TxError::from)?;
+        }
+        Ok(None)
+    }
+
+    /// The state of an action that is allowed now.
+    fn allowed(&self) -> Opening {
+        Opening {
+            idempotency: self.idempotency.as_ref().map(|key| key.hash),
+            action_key: Some(self.action_key),
+            allowed_at: Some(self.now),
+            spent: self.spending.spent(self.now),
+            ..Opening::default()
+        }
     }
 
     /// Handles a retry. An allowed, unreported action is allowed again, unless the policy now blocks it. That denial is
@@ -170,13 +219,7 @@ impl Decided {
         record.outcome = Outcome::Allow;
         record.expires_at = None;
         record.reason = format!("the agent's user confirmed {}", asked.decision_id);
-        let opening = Opening {
-            idempotency: self.idempotency.as_ref().map(|key| key.hash),
-            action_key: Some(self.action_key),
-            allowed_at: Some(self.now),
-            ..Opening::default()
-        };
-        self.draft = Draft::new(self.now, &self.record, opening).map_err(TxError::from)?;
+        self.draft = Draft::new(self.now, &self.record, self.allowed()).map_err(TxError::from)?;
         Ok(Some((row, asked)))
     }
 }

@@ -8,8 +8,10 @@
 use serde_json::{Map, Value, json};
 
 use super::condition::{Condition, Length, Test};
+use super::limit::{Counted, Limit, per_text};
 use super::read::timeout_text;
 use super::rule::{OnTimeout, Rule};
+use super::scoped::Scoped;
 use super::secrets::Secrets;
 use super::window::{Weekdays, Window, Zone};
 use crate::domain::{Approval, ParamPath, RiskLevel};
@@ -18,6 +20,7 @@ use crate::domain::{Approval, ParamPath, RiskLevel};
 pub(super) fn policy(
     defaults: (RiskLevel, Approval),
     rules: &[Rule],
+    limits: &[Scoped],
     redact: &[ParamPath],
     secrets: &Secrets,
 ) -> Value {
@@ -25,6 +28,9 @@ pub(super) fn policy(
     policy.insert("version".to_owned(), json!("1"));
     policy.insert("defaults".to_owned(), json!({"risk_level": defaults.0, "approval": defaults.1}));
     policy.insert("rules".to_owned(), rules.iter().map(rule).collect());
+    if !limits.is_empty() {
+        policy.insert("limits".to_owned(), limits.iter().map(scoped).collect());
+    }
     if !redact.is_empty() {
         policy.insert("redact".to_owned(), json!(redact));
     }
@@ -45,7 +51,39 @@ fn secrets(secrets: &Secrets) -> Value {
     out
 }
 
-fn rule(rule: &Rule) -> Value {
+fn scoped(scoped: &Scoped) -> Value {
+    let mut out = limit(&scoped.limit);
+    out["name"] = json!(scoped.limit.name);
+    out["match"] = matching(&scoped.scope);
+    if !scoped.scope.conditions.is_empty() {
+        out["conditions"] = group(&scoped.scope.conditions);
+    }
+    out
+}
+
+fn limit(limit: &Limit) -> Value {
+    let mut out = json!({"max": limit.max.to_json(), "approval": limit.approval});
+    match &limit.counted {
+        Counted::Actions => {}
+        Counted::Sum(path) => out["sum"] = json!(path),
+        Counted::Failures => out["count"] = json!("failures"),
+    }
+    if let Some(per) = limit.per {
+        out["per"] = json!(per_text(per));
+    }
+    if !limit.by.is_empty() {
+        out["by"] = limit.by.iter().map(|by| by.as_str()).collect();
+    }
+    if let Some(risk_level) = limit.risk_level {
+        out["risk_level"] = json!(risk_level);
+    }
+    if !limit.release_on.is_empty() {
+        out["release_on"] = limit.release_on.iter().map(|status| status.as_str()).collect();
+    }
+    out
+}
+
+fn matching(rule: &Rule) -> Value {
     let mut matching = json!({"type": rule.type_pattern.to_json(), "target": rule.target_pattern.to_json()});
     if let Some(actor) = &rule.actor_pattern {
         matching["actor"] = actor.to_json();
@@ -53,6 +91,11 @@ fn rule(rule: &Rule) -> Value {
     if let Some(path) = &rule.target_path_pattern {
         matching["target_path"] = path.to_json();
     }
+    matching
+}
+
+fn rule(rule: &Rule) -> Value {
+    let matching = matching(rule);
     let mut out =
         json!({"name": rule.name, "match": matching, "risk_level": rule.risk_level, "approval": rule.approval});
     if !rule.conditions.is_empty() {
@@ -72,6 +115,9 @@ fn rule(rule: &Rule) -> Value {
     }
     if !rule.redact.is_empty() {
         out["redact"] = json!(rule.redact);
+    }
+    if let Some(own) = &rule.limit {
+        out["limit"] = limit(own);
     }
     out
 }

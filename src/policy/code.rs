@@ -121,6 +121,12 @@ codes! {
         UnauthenticatedActor = "UNAUTHENTICATED_ACTOR",
         /// `timeout` or `on_timeout` on a rule that asks nobody.
         UnusedTimeout = "UNUSED_TIMEOUT",
+        /// `limit` on a rule that blocks.
+        UnusedLimit = "UNUSED_LIMIT",
+        /// An agent chooses what a limit counts by.
+        SelfChosenKey = "SELF_CHOSEN_KEY",
+        /// An agent's own report gives back what it spent.
+        ReleasedByAgent = "RELEASED_BY_AGENT",
         /// A condition that never holds.
         NeverHolds = "NEVER_HOLDS",
         /// `weekdays` beside a window over midnight: after 00:00 it is the next day.

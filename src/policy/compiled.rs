@@ -8,11 +8,13 @@ use super::canonical;
 use super::code::Code;
 use super::diagnostic::{Diagnostic, LoadErrors, Path, Pos, Report};
 use super::index::Index;
+use super::limit::Limit;
 use super::lint;
 use super::pattern::Pattern;
 use super::question::{Asked, Question};
-use super::read::{self, Document, MAX_RULES, Patterns, Reader};
+use super::read::{self, Document, MAX_LIMITS, MAX_RULES, Patterns, Reader};
 use super::rule::{Fit, Rule};
+use super::scoped::Scoped;
 use super::secrets::Secrets;
 use super::sets::Sets;
 use super::verdict::Verdict;
@@ -46,6 +48,9 @@ pub struct Policy {
     layers: Vec<Source>,
     defaults: (RiskLevel, Approval),
     rules: Vec<Rule>,
+    limits: Vec<Scoped>,
+    /// Whether it has any limit, of a rule or beside them.
+    has_limits: bool,
     redact: Vec<ParamPath>,
     secrets: Secrets,
     index: Index,
@@ -61,13 +66,16 @@ impl Policy {
     pub fn load(layers: &[Source]) -> Result<Self, LoadErrors> {
         let mut report = Report::default();
         let documents = if check_size(layers, &mut report) { read_layers(layers, &mut report) } else { Vec::new() };
-        let Merged { defaults, rules, redact, secrets } = merge(documents, layers, &mut report);
+        let Merged { defaults, rules, limits, redact, secrets } = merge(documents, layers, &mut report);
         check_rules(layers, &rules, &mut report);
+        check_limits(layers, &limits, &mut report);
         let warnings = report.finish()?;
-        let merged = canonical::policy(defaults, &rules, &redact, &secrets);
+        let merged = canonical::policy(defaults, &rules, &limits, &redact, &secrets);
         let revision = revision(&merged)?;
         let index = Index::new(rules.iter().map(|rule| (&rule.type_pattern, &rule.target_pattern)));
-        Ok(Self { layers: layers.to_vec(), defaults, rules, redact, secrets, index, merged, revision, warnings })
+        let layers = layers.to_vec();
+        let has_limits = !limits.is_empty() || rules.iter().any(|rule| rule.limit.is_some());
+        Ok(Self { layers, defaults, rules, limits, has_limits, redact, secrets, index, merged, revision, warnings })
     }
 
     /// The policy that `aegis init` writes.
@@ -101,6 +109,23 @@ impl Policy {
         &self.rules
     }
 
+    /// The limits beside those of the rules.
+    pub fn limits(&self) -> &[Scoped] {
+        &self.limits
+    }
+
+    /// Whether it has any limit.
+    pub fn has_limits(&self) -> bool {
+        self.has_limits
+    }
+
+    /// The first limit of this name.
+    pub fn limit(&self, name: &str) -> Option<&Limit> {
+        let of_rules = self.rules.iter().filter_map(|rule| rule.limit.as_ref());
+        let all = self.limits.iter().map(|scoped| &scoped.limit).chain(of_rules);
+        all.map(|limit| &**limit).find(|limit| limit.name == name)
+    }
+
     /// The risk and approval of an action that no rule matches.
     pub fn defaults(&self) -> (RiskLevel, Approval) {
         self.defaults
@@ -132,7 +157,11 @@ impl Policy {
                 }
             }
         });
-        Verdict::strictest(certain, &unknown, self.defaults, &self.redact)
+        let verdict = Verdict::strictest(certain, &unknown, self.defaults, &self.redact);
+        // A rule in doubt may be the one that matches, so its limit counts too.
+        let of_doubt = unknown.iter().filter_map(|(rule, _)| rule.limit.as_ref());
+        let beside = self.limits.iter().filter(|scoped| scoped.is_about(&asked)).map(|scoped| &scoped.limit);
+        verdict.under(of_doubt.chain(beside), question)
     }
 }
 
@@ -184,6 +213,7 @@ fn read_layers(layers: &[Source], report: &mut Report) -> Vec<Document> {
 struct Merged {
     defaults: (RiskLevel, Approval),
     rules: Vec<Rule>,
+    limits: Vec<Scoped>,
     redact: Vec<ParamPath>,
     secrets: Secrets,
 }
@@ -191,6 +221,7 @@ struct Merged {
 /// Merges the layers, the last one first.
 fn merge(documents: Vec<Document>, layers: &[Source], report: &mut Report) -> Merged {
     let (mut risk_level, mut approval, mut rules, mut redact) = (None, None, Vec::new(), Vec::new());
+    let mut limits: Vec<Scoped> = Vec::new();
     let (mut usual_secrets, mut names, mut patterns) = (None, Vec::new(), Vec::new());
     let mut replaced: HashSet<String> = HashSet::new();
     for document in documents.into_iter().rev() {
@@ -200,6 +231,12 @@ fn merge(documents: Vec<Document>, layers: &[Source], report: &mut Report) -> Me
         usual_secrets = usual_secrets.or(document.secrets.defaults);
         names.extend(document.secrets.names);
         patterns.extend(document.secrets.patterns);
+        // Like rules, the last file's stand first and replace those of their names.
+        for scoped in document.limits {
+            if !limits.iter().any(|later| later.limit.name == scoped.limit.name) {
+                limits.push(scoped);
+            }
+        }
         let mut rule_names = Vec::new();
         for rule in document.rules {
             if rule.is_named && replaced.contains(&rule.name) {
@@ -234,6 +271,7 @@ fn merge(documents: Vec<Document>, layers: &[Source], report: &mut Report) -> Me
     Merged {
         defaults: (risk_level.unwrap_or(RiskLevel::Medium), approval.unwrap_or(Approval::Approve)),
         rules,
+        limits,
         redact,
         secrets,
     }
@@ -258,6 +296,15 @@ fn check_rules(layers: &[Source], rules: &[Rule], report: &mut Report) {
     // Rules that are refused anyway need no warnings.
     if report.error_count() == 0 {
         lint::check(rules, report);
+    }
+}
+
+/// Checks that the limits of all layers together are few.
+fn check_limits(layers: &[Source], limits: &[Scoped], report: &mut Report) {
+    if limits.len() > MAX_LIMITS {
+        let message = format!("the layers together have {} limits, a policy may have {MAX_LIMITS}", limits.len());
+        let start = Pos { line: 1, column: 1 };
+        report.error(last_name(layers), start, &Path::Root.key("limits"), Code::TooLarge, message);
     }
 }
 

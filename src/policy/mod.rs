@@ -10,7 +10,9 @@
 //! 4. `index` finds the few rules worth trying for a [`Question`]; `rule`, `globs`, `target_path`, `condition`,
 //!    `pattern`, `shape`, `window`, `value` and `lenient` say whether a rule matches, does not match, or may match
 //!    (`truth`); the strictest rule that may match gives the [`Verdict`];
-//! 5. `explain` does the same slowly and says why, `mask` hides what a policy names, `secrets` hides what looks like a
+//! 5. `limit` says how often something may happen, and `scoped` what a limit beside the rules is about; the daemon
+//!    counts;
+//! 6. `explain` does the same slowly and says why, `mask` hides what a policy names, `secrets` hides what looks like a
 //!    secret, `coverage` counts what tests have tried, `schema` describes the format.
 //!
 //! ```
@@ -43,6 +45,7 @@ mod glob;
 mod globs;
 mod index;
 mod lenient;
+mod limit;
 mod lint;
 mod mask;
 mod pattern;
@@ -51,6 +54,7 @@ mod read;
 mod replay;
 mod rule;
 mod schema;
+mod scoped;
 mod secrets;
 mod sets;
 mod shape;
@@ -74,16 +78,18 @@ pub use diagnostic::{Diagnostic, LoadErrors};
 pub use explain::{ConditionTrace, Explanation, Outcome, RuleTrace};
 pub use glob::Glob;
 pub use globs::Globs;
+pub use limit::{By, Counted, Limit, Quantity};
 pub use mask::{is_masked, mask, masked_characters};
 pub use pattern::Pattern;
 pub use question::Question;
 pub use rule::{DEFAULT_TIMEOUT, OnTimeout, Position, Rule};
 pub use schema::schema;
+pub use scoped::Scoped;
 pub use secrets::{Found, Secrets};
 pub use shape::Shape;
 pub use strict::{Step, StrictYaml};
 pub use truth::{Doubt, Why};
-pub use verdict::{DEFAULT_RULE, Verdict};
+pub use verdict::{Charge, DEFAULT_RULE, Reached, Verdict};
 pub use window::{Minute, Weekdays, Window, Zone};
 
 #[cfg(test)]

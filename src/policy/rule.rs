@@ -1,11 +1,14 @@
 //! A rule, and whether it fits an action.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
 use super::condition::{Condition, Facts, Group, Names};
+use super::glob::Glob;
 use super::globs::Globs;
+use super::limit::Limit;
 use super::question::{Asked, Question};
 use super::truth::{Doubt, Truth};
 use crate::domain::{Approval, Defence, ParamPath, RiskLevel};
@@ -102,6 +105,8 @@ pub struct Rule {
     pub on_timeout: OnTimeout,
     /// Parameters whose values are masked before they are stored or shown.
     pub redact: Vec<ParamPath>,
+    /// How often, or how much, it may happen.
+    pub limit: Option<Arc<Limit>>,
     /// Where it is written.
     pub position: Position,
 }
@@ -118,6 +123,28 @@ pub(super) enum Fit<'p> {
 }
 
 impl Rule {
+    /// A rule that says nothing: it matches everything and asks a reviewer. `index` is its place in its file.
+    pub(super) fn new(index: usize, position: Position) -> Self {
+        Self {
+            name: format!("rule_{index}"),
+            is_named: false,
+            type_pattern: Glob::new("*").into(),
+            target_pattern: Glob::new("*").into(),
+            target_path_pattern: None,
+            actor_pattern: None,
+            conditions: Vec::new(),
+            risk_level: RiskLevel::Medium,
+            approval: Approval::Approve,
+            reason: None,
+            constraints: Map::new(),
+            timeout: None,
+            on_timeout: OnTimeout::Deny,
+            redact: Vec::new(),
+            limit: None,
+            position,
+        }
+    }
+
     /// Whether the globs match. A rule can block or ask about an unauthenticated actor by name, but not allow one
     /// without a reviewer.
     pub(super) fn is_about(&self, asked: &Asked<'_>) -> bool {

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use super::condition::CALLER;
 use super::glob::MAX_CHARS;
-use super::read::{MAX_NAME, MAX_PATTERN, MAX_REASON, MAX_RULES, MAX_SECRETS, MAX_SET_NAME};
+use super::limit::By;
+use super::read::{MAX_LIMITS, MAX_NAME, MAX_PATTERN, MAX_REASON, MAX_RULES, MAX_SECRETS, MAX_SET_NAME};
 use super::shape::Type;
 use super::verdict::DEFAULT_RULE;
 use crate::domain::{Approval, RiskLevel};
@@ -18,7 +19,8 @@ const BEYOND: &str = "What a schema cannot say and loading checks besides: the s
         and that one of a secret does not match the empty text; whether a name of a secret is a glob; whether a \
     timezone exists; whether a set of that name is there, and its values for match are texts; a name like \
     ${actor.id} at a place where none is possible; a target_path that contains what is resolved before; a min above \
-    its max; a time_before that equals time_after; a timeout above 720h; numbers beyond 2^53 - 1 that are \
+    its max; a time_before that equals time_after; a timeout above 720h; a per above 366d; the same name of a limit \
+        twice; numbers beyond 2^53 - 1 that are \
         written as integers, and a version or weekday written with a fraction (1.0).";
 
 /// The JSON Schema (draft 2020-12) of a policy file.
@@ -48,6 +50,12 @@ pub fn schema() -> Value {
                 "type": "array",
                 "maxItems": MAX_RULES,
                 "items": { "$ref": "#/$defs/rule" },
+            },
+            "limits": {
+                "description": "How often, or how much, may happen, whatever rule decides.",
+                "type": "array",
+                "maxItems": MAX_LIMITS,
+                "items": limit(true),
             },
             "redact": {
                 "description": "Parameters that are masked before they are stored or shown, whatever rule decides.",
@@ -107,14 +115,17 @@ fn defs() -> Value {
         },
         "params": {
             "type": "array",
-            "items": {
-                "description": "The name of a parameter: a key, or a path like user.address.city. A list on the \
-                    way stands for each of its elements.",
-                "type": "string",
-                "pattern": "^[^.\\[\\]*]+(\\.[^.\\[\\]*]+)*$",
-                "not": { "pattern": "^\\$(\\.|$)" },
-            },
+            "items": { "$ref": "#/$defs/param" },
         },
+        "param": {
+            "description": "The name of a parameter: a key, or a path like user.address.city. A list on the way \
+                stands for each of its elements.",
+            "type": "string",
+            "pattern": "^[^.\\[\\]*]+(\\.[^.\\[\\]*]+)*$",
+            "not": { "pattern": "^\\$(\\.|$)" },
+        },
+        "by": { "enum": By::ALL.map(By::as_str) },
+        "match": matching(),
         "rule": rule(),
         "conditions": conditions(),
         "group": { "$ref": "#/$defs/conditions", "minProperties": 1 },
@@ -216,6 +227,96 @@ fn secrets() -> Value {
     })
 }
 
+/// What a rule or a limit is about.
+fn matching() -> Value {
+    json!({
+        "description": "What it is about. What is left out matches everything.",
+        "type": "object",
+        "properties": {
+            "type": { "description": "The type of the action.", "$ref": "#/$defs/globs" },
+            "target": { "description": "What the action acts on.", "$ref": "#/$defs/globs" },
+            "target_path": {
+                "description": "The same, read as a path or URL: `..`, escapes and the case of a host are \
+                    resolved first. What has no one reading is unknown.",
+                "$ref": "#/$defs/globs",
+            },
+            "actor": {
+                "description": "Who proposes. On auto, confirm and on_timeout: allow only an authenticated \
+                    name counts.",
+                "$ref": "#/$defs/globs",
+            },
+        },
+        "additionalProperties": false,
+    })
+}
+
+/// A limit: of a rule, or standing alone.
+fn limit(alone: bool) -> Value {
+    let mut limit = json!({
+        "description": "How often, or how much, it may happen. The daemon counts what it allows.",
+        "type": "object",
+        "properties": {
+            "max": {
+                "description": "The most that may be spent. A whole number, unless `sum` names a parameter.",
+                "type": "number",
+                "minimum": 0.000_001,
+                "maximum": 1_000_000_000_000_u64,
+            },
+            "per": {
+                "description": "The time in which it may be spent, which slides: 30s, 5m, 1h, 7d. Left out: until \
+                    somebody resets it.",
+                "type": "string",
+                "pattern": "^[1-9][0-9]*[smhd]$",
+                "maxLength": 32,
+            },
+            "by": {
+                "description": "What has a count of its own. Left out: one count of everything.",
+                "anyOf": [
+                    { "$ref": "#/$defs/by" },
+                    { "type": "array", "minItems": 1, "items": { "$ref": "#/$defs/by" } },
+                ],
+            },
+            "sum": {
+                "description": "Add this parameter, instead of counting actions. What is not a number from 0 to 10^12 \
+                    exceeds the limit.",
+                "$ref": "#/$defs/param",
+            },
+            "count": {
+                "description": "What is counted: actions that are allowed, or reports of failures in a row.",
+                "enum": ["actions", "failures"],
+                "default": "actions",
+            },
+            "approval": {
+                "description": "What must happen before an action may run that would exceed it.",
+                "enum": ["confirm", "approve", "block"],
+                "default": "block",
+            },
+            "risk_level": { "$ref": "#/$defs/risk_level" },
+            "release_on": {
+                "description": "The reported results that give back what the action spent. The agent reports them.",
+                "type": "array",
+                "items": { "enum": ["failed", "skipped", "rolled_back"] },
+            },
+        },
+        "required": ["max"],
+        "additionalProperties": false,
+        "if": { "not": { "required": ["sum"] } },
+        "then": { "properties": { "max": { "type": "integer" } } },
+        "dependentSchemas": { "sum": { "properties": { "count": { "enum": ["actions"] } } } },
+        "allOf": [{
+            "if": { "properties": { "count": { "const": "failures" } }, "required": ["count"] },
+            "then": { "properties": { "release_on": { "maxItems": 0 } } },
+        }],
+    });
+    if alone {
+        limit["properties"]["name"] = json!({ "type": "string", "minLength": 1, "maxLength": MAX_NAME });
+        limit["properties"]["match"] = json!({ "$ref": "#/$defs/match" });
+        limit["properties"]["conditions"] = json!({ "$ref": "#/$defs/conditions" });
+        limit["required"] = json!(["name", "max"]);
+    }
+    limit
+}
+
 fn rule() -> Value {
     json!({
         "type": "object",
@@ -228,25 +329,7 @@ fn rule() -> Value {
                 "maxLength": MAX_NAME,
                 "not": { "const": DEFAULT_RULE },
             },
-            "match": {
-                "description": "What it is about. What is left out matches everything.",
-                "type": "object",
-                "properties": {
-                    "type": { "description": "The type of the action.", "$ref": "#/$defs/globs" },
-                    "target": { "description": "What the action acts on.", "$ref": "#/$defs/globs" },
-                    "target_path": {
-                        "description": "The same, read as a path or URL: `..`, escapes and the case of a host are \
-                            resolved first. What has no one reading is unknown.",
-                        "$ref": "#/$defs/globs",
-                    },
-                    "actor": {
-                        "description": "Who proposes. On auto, confirm and on_timeout: allow only an authenticated \
-                            name counts.",
-                        "$ref": "#/$defs/globs",
-                    },
-                },
-                "additionalProperties": false,
-            },
+            "match": { "$ref": "#/$defs/match" },
             "conditions": { "$ref": "#/$defs/conditions" },
             "risk_level": { "default": "medium", "$ref": "#/$defs/risk_level" },
             "approval": { "default": "approve", "$ref": "#/$defs/approval" },
@@ -273,6 +356,7 @@ fn rule() -> Value {
                 "description": "Parameters that are masked before they are stored or shown.",
                 "$ref": "#/$defs/params",
             },
+            "limit": limit(false),
         },
         "additionalProperties": false,
         "if": { "properties": { "on_timeout": { "const": "allow" } }, "required": ["on_timeout"] },
@@ -460,7 +544,7 @@ mod tests {
                 prop::option::weighted(0.4, value).prop_map(move |value| value.map(|value| (key, value)))
             })
             .collect();
-        let unknown = prop::option::weighted(0.03, select(vec!["nmae", "x-y", "x", "limit"]));
+        let unknown = prop::option::weighted(0.03, select(vec!["nmae", "x-y", "x", "limt"]));
         (fields, unknown)
             .prop_map(|(fields, unknown)| {
                 let mut map: serde_json::Map<_, _> =
@@ -545,6 +629,20 @@ mod tests {
             .boxed()
     }
 
+    fn limit(own: Vec<(&'static str, BoxedStrategy<Value>)>) -> BoxedStrategy<Value> {
+        let keys = vec![
+            ("max", mostly(json!([1, 3, 2.5, 0, -1, 1e13, 0.000_000_1, "3"])).boxed()),
+            ("per", mostly(json!(["30s", "1h", "7d", "0s", "1w", "1h30m", 5, "h"])).boxed()),
+            ("by", mostly(json!(["target", ["actor", "actor"], [], "actors", [1]])).boxed()),
+            ("sum", mostly(json!(["amount", "a.b", "a[0]", "", 1])).boxed()),
+            ("count", mostly(json!(["actions", "failures", "Failures"])).boxed()),
+            ("approval", mostly(json!(["block", "approve", "auto", "deny"])).boxed()),
+            ("risk_level", mostly(json!(["high", "HIGH"])).boxed()),
+            ("release_on", mostly(json!([["failed"], [], ["failed", "skipped", "failed"], ["success"]])).boxed()),
+        ];
+        some(keys.into_iter().chain(own).collect())
+    }
+
     fn policies() -> impl Strategy<Value = Value> {
         let level = || mostly(json!(["low", "medium", "high", "critical", "LOW", " low"])).boxed();
         let approval = || mostly(json!(["auto", "confirm", "approve", "block", "Block", "deny"])).boxed();
@@ -567,8 +665,16 @@ mod tests {
             ("timeout", mostly(json!(["30s", "5m", "720h", "0s", "05m", "1d", "1h ", 5])).boxed()),
             ("on_timeout", mostly(json!(["deny", "allow"])).boxed()),
             ("redact", redact()),
+            ("limit", limit(Vec::new())),
         ]);
+        let own = vec![
+            ("name", mostly(json!(["a", "é", "", 1])).boxed()),
+            ("match", some(vec![("type", globs())])),
+            ("conditions", conditions()),
+        ];
+        let limits = prop::collection::vec(limit(own), 0..2).prop_map(Value::from);
         some(vec![
+            ("limits", prop_oneof![9 => limits, 1 => odd()].boxed()),
             ("version", mostly(json!(["1", 1, "2", 2])).boxed()),
             ("defaults", some(vec![("risk_level", level()), ("approval", approval())])),
             ("rules", prop_oneof![9 => prop::collection::vec(rule, 0..2).prop_map(Value::from), 1 => odd()].boxed()),
@@ -592,6 +698,7 @@ mod tests {
             || error.contains("no time zone of the IANA database")
             || error.contains("a key must be text")
             || error.contains("there is no set")
+            || error.contains("is already that of a limit above")
             || error.contains(".set[") && error.contains("must be text (in quotes)")
     }
 

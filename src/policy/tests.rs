@@ -8,6 +8,7 @@ use crate::domain::{Action, Approval, ParamPath, RiskLevel, Timestamp};
 
 mod language;
 mod law;
+mod limits;
 
 fn policy(layers: &[&str]) -> Policy {
     let sources: Vec<Source> = layers

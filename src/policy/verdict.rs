@@ -7,17 +7,38 @@
 //! the highest risk, the shortest timeout, every `redact` and every constraint. Without an answer in time it is
 //! denied, unless all of them allow.
 
-use std::sync::LazyLock;
+use std::fmt::Write as _;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::limit::{Limit, Quantity};
+use super::question::Question;
 use super::rule::{DEFAULT_TIMEOUT, OnTimeout, Rule, Strictness};
 use super::truth::Doubt;
 use crate::domain::{Approval, Defence, ParamPath, RiskLevel};
 
 /// Stands for the name of the rule when no rule matches.
 pub const DEFAULT_RULE: &str = "<default>";
+
+/// What an action spends of a limit if it is allowed.
+#[derive(Clone, Copy, Debug)]
+pub struct Charge<'p> {
+    /// The limit.
+    pub limit: &'p Arc<Limit>,
+    /// How much.
+    pub amount: Quantity,
+}
+
+/// A limit that an action would exceed.
+#[derive(Clone, Debug)]
+pub struct Reached {
+    /// The limit.
+    pub limit: Arc<Limit>,
+    /// Why, in a clause for a person: `3 of 3 are spent`.
+    pub why: String,
+}
 
 /// A policy's answer.
 #[derive(Clone, Debug)]
@@ -41,6 +62,23 @@ pub struct Verdict<'p> {
     /// The merged constraints, if another equally strict rule has some.
     constraints: Option<Box<Map<String, Value>>>,
     redact_always: &'p [ParamPath],
+    /// What must happen if no rule matches.
+    by_default: Approval,
+    /// What limits and halts say. Without either it is not allocated, so that such an answer costs nothing more.
+    beyond: Option<Box<Beyond<'p>>>,
+}
+
+/// What limits and halts say about an action.
+#[derive(Clone, Debug, Default)]
+struct Beyond<'p> {
+    /// What it spends if it is allowed.
+    charges: Vec<Charge<'p>>,
+    /// The limits that it would exceed.
+    reached: Vec<Reached>,
+    /// What is left of limits, for people.
+    notes: Vec<String>,
+    /// Why the answer is no, whatever the rules say.
+    stopped: Option<String>,
 }
 
 impl<'p> Verdict<'p> {
@@ -87,7 +125,96 @@ impl<'p> Verdict<'p> {
             on_timeout: rule.map_or(OnTimeout::Deny, |rule| rule.on_timeout),
             constraints: None,
             redact_always,
+            by_default: defaults.1,
+            beyond: None,
         }
+    }
+
+    /// The answer under the limits of its rules and these. A limit that the action exceeds alone, whatever was spent
+    /// before, is reached.
+    pub(super) fn under(mut self, others: impl Iterator<Item = &'p Arc<Limit>>, question: &Question<'_>) -> Self {
+        if self.approval == Approval::Block {
+            return self;
+        }
+        let params = &question.action.params;
+        let own = self.rule.iter().chain(&self.equals).filter_map(|rule| rule.limit.as_ref());
+        let (mut charges, mut reached): (Vec<Charge<'p>>, Vec<Reached>) = (Vec::new(), Vec::new());
+        for limit in own.chain(others) {
+            let is_counted = charges.iter().any(|charge| Arc::ptr_eq(charge.limit, limit))
+                || reached.iter().any(|reached| Arc::ptr_eq(&reached.limit, limit));
+            if is_counted || !Defence::Limits.on() {
+                continue;
+            }
+            match limit.amount(params, question.masked) {
+                Some(amount) if amount <= limit.max => charges.push(Charge { limit, amount }),
+                Some(amount) => {
+                    let why = format!("this action alone would spend {amount} of {}", limit.text());
+                    reached.push(Reached { limit: Arc::clone(limit), why });
+                }
+                None => {
+                    let why = "what it would spend is not a number from 0 to 10^12".to_owned();
+                    reached.push(Reached { limit: Arc::clone(limit), why });
+                }
+            }
+        }
+        if !charges.is_empty() {
+            self.beyond().charges = charges;
+        }
+        reached.into_iter().fold(self, Self::reach)
+    }
+
+    /// Whether a limit makes the answer stricter once it is reached.
+    pub fn is_changed_by(&self, limit: &Limit) -> bool {
+        let stricter = Strictness::of(limit.approval, OnTimeout::Deny) > Strictness::of(self.approval, self.on_timeout);
+        stricter || limit.risk_level.is_some_and(|risk| risk > self.risk_level)
+    }
+
+    /// The answer once a limit is reached: the stricter of both.
+    #[must_use]
+    pub fn reach(mut self, reached: Reached) -> Self {
+        let limit = &reached.limit;
+        let asked = Strictness::of(limit.approval, OnTimeout::Deny);
+        if asked > Strictness::of(self.approval, self.on_timeout) {
+            (self.approval, self.on_timeout) = (limit.approval, OnTimeout::Deny);
+        }
+        self.risk_level = self.risk_level.max(limit.risk_level.unwrap_or(self.risk_level));
+        if self.risk_level >= RiskLevel::High {
+            self.on_timeout = OnTimeout::Deny;
+        }
+        let is_blocked = self.approval == Approval::Block;
+        let beyond = self.beyond();
+        if is_blocked {
+            beyond.charges.clear();
+        }
+        beyond.reached.push(reached);
+        self
+    }
+
+    /// The answer to somebody who is halted: no, for this reason.
+    #[must_use]
+    pub fn stop(mut self, why: String) -> Self {
+        (self.approval, self.on_timeout) = (Approval::Block, OnTimeout::Deny);
+        *self.beyond() = Beyond { stopped: Some(why), ..Beyond::default() };
+        self
+    }
+
+    /// What the action spends if it is allowed.
+    pub fn charges(&self) -> &[Charge<'p>] {
+        self.beyond.as_ref().map_or(&[], |beyond| &beyond.charges)
+    }
+
+    /// The limits that the action would exceed.
+    pub fn reached(&self) -> &[Reached] {
+        self.beyond.as_ref().map_or(&[], |beyond| &beyond.reached)
+    }
+
+    /// Adds to the reason what is left of a limit.
+    pub fn note(&mut self, left: String) {
+        self.beyond().notes.push(left);
+    }
+
+    fn beyond(&mut self) -> &mut Beyond<'p> {
+        self.beyond.get_or_insert_default()
     }
 
     /// Combines this answer with those of equally strict rules, or of the defaults with their risk.
@@ -118,17 +245,28 @@ impl<'p> Verdict<'p> {
 
     /// Why, in a sentence for a person. It contains no text of the agent.
     pub fn reason(&self) -> String {
+        if let Some(why) = self.beyond.as_ref().and_then(|beyond| beyond.stopped.as_ref()) {
+            return why.clone();
+        }
         let reason = match self.rule {
             Some(Rule { reason: Some(own), .. }) => own.clone(),
-            Some(rule) => format!("rule `{}` {}", rule.name, consequence(self.approval)),
-            None => format!("no rule matches, and the default {}", consequence(self.approval)),
+            Some(rule) => format!("rule `{}` {}", rule.name, consequence(rule.approval)),
+            None => format!("no rule matches, and the default {}", consequence(self.by_default)),
         };
         let doubt = self.doubt.map(|doubt| format!("; {doubt}, so the strictest rule that may apply decides"));
         let passed_over = self.passed_over.map(|(rule, doubt)| match rule.approval {
             Approval::Auto => format!("; rule `{}` allows nothing here, because {doubt}", rule.name),
             _ => format!("; rule `{}` does not decide, because {doubt}", rule.name),
         });
-        reason + &doubt.unwrap_or_default() + &passed_over.unwrap_or_default()
+        let mut reason = reason + &doubt.unwrap_or_default() + &passed_over.unwrap_or_default();
+        for Reached { limit, why } in self.reached() {
+            // Writing to a text does not fail.
+            let _ = write!(reason, "; limit `{}` {}: {why}", limit.name, consequence(limit.approval));
+        }
+        for note in self.beyond.iter().flat_map(|beyond| &beyond.notes) {
+            let _ = write!(reason, "; {note}");
+        }
+        reason
     }
 
     /// Whether this rule decided, or is equally strict and takes part in the question.

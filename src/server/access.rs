@@ -3,6 +3,8 @@
 //! Every method of the API has a row. The daemon checks the table against the protobuf descriptors when it starts, and
 //! does not start if a method has no row.
 
+use std::borrow::Cow;
+
 use prost::Message as _;
 
 use crate::domain::{CallError, ErrorCode, Identity, Role, Roles};
@@ -15,6 +17,19 @@ pub enum Route<'a> {
     Grpc(&'a str),
     /// Any other HTTP request, by its method and path.
     Http(&'a str, &'a str),
+}
+
+/// The name of a route, for metrics and spans. A REST operation has the template of its path, so that ids make no names.
+/// What has no row in the table is `other`, because what a caller sends makes no names either.
+pub(crate) fn name(route: Route<'_>) -> Cow<'_, str> {
+    match route {
+        _ if required(route) == Access::Unknown => "other".into(),
+        Route::Grpc(path) => path.trim_start_matches('/').into(),
+        Route::Http(method, path) => {
+            let template = operation(method, path).map_or("?", |operation| operation.path);
+            format!("{method} {template}").into()
+        }
+    }
 }
 
 /// What a route requires of its caller.
@@ -90,6 +105,11 @@ pub const OPERATIONS: &[Operation] = &[
     of(&[Role::Auditor, Role::Admin], "GET", "/api/v1/tokens"),
     of(&[Role::Admin], "POST", "/api/v1/tokens"),
     of(&[Role::Admin], "DELETE", "/api/v1/tokens/{token}"),
+    of(&[Role::Auditor, Role::Admin], "GET", "/api/v1/halts"),
+    of(&[Role::Admin], "POST", "/api/v1/halts"),
+    of(&[Role::Admin], "POST", "/api/v1/halts/resume"),
+    of(&[Role::Auditor, Role::Admin], "GET", "/api/v1/limits"),
+    of(&[Role::Admin], "POST", "/api/v1/limits/reset"),
     of(&Role::ALL, "GET", "/api/v1/identity"),
     of(&[Role::Reviewer, Role::Auditor, Role::Admin], "POST", "/api/v1/sign-in-codes"),
     open("POST", "/api/v1/sign-in-codes/exchange"),
@@ -183,9 +203,10 @@ fn grpc(service: &str, method: &str) -> Access {
             | "GetConsistencyProof",
         ) => &[Role::Auditor],
         ("aegis.v1.AdminService", "CreateToken" | "RevokeToken" | "RotateLogKey" | "RedactDecision")
+        | ("aegis.v1.AdminService", "Halt" | "Resume" | "ResetLimit")
         | ("aegis.v1.PolicyService", "UpdatePolicy") => &[Role::Admin],
-        // An auditor reads the policies and the tokens too, and changes nothing.
-        ("aegis.v1.AdminService", "ListTokens")
+        // An auditor reads the policies, the tokens, the halts and the counts too, and changes nothing.
+        ("aegis.v1.AdminService", "ListTokens" | "ListHalts" | "ListCounts")
         | ("aegis.v1.PolicyService", "GetPolicy" | "ValidatePolicy" | "WatchPolicy") => &[Role::Auditor, Role::Admin],
         ("grpc.health.v1.Health", "Check" | "Watch" | "List")
         | (

@@ -15,12 +15,14 @@ use http::{HeaderValue, Request, Response, Version};
 use tonic::Status;
 use tonic::body::Body;
 use tower::{Service, ServiceExt as _};
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
 use super::access::{self, Access, Route};
 use super::answer::Answers;
 use super::aside::{self, Aside};
 use super::deadline::Deadline;
+use super::grpc::sending::with_messages;
+use super::measure::{self, Measured};
 use super::problem::{self, Failed};
 use super::receive::{Kind, Load, Receiver, Shape, bytes, room};
 use super::standing::Standing;
@@ -28,6 +30,7 @@ use super::web::Hosts;
 use super::{explain, trace};
 use crate::auth::{Chain, Connection};
 use crate::domain::{CallError, Caller, Defence, ErrorCode, Roles};
+use crate::metrics::Metrics;
 
 /// The headers about compression (gRPC over HTTP/2, "Message-Encoding"), and the name of none.
 const ENCODING: &str = "grpc-encoding";
@@ -63,6 +66,8 @@ impl Refusals {
 pub(crate) struct GateKeeper {
     /// The authenticators.
     pub(crate) authenticator: Arc<Chain>,
+    /// What is counted for Prometheus.
+    pub(crate) metrics: Arc<Metrics>,
     /// The counter of refusals.
     pub(crate) refusals: Arc<Refusals>,
     /// What receives requests.
@@ -264,14 +269,19 @@ where
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let protocol = Protocol::of(&request);
+        let measured = Measured::begin(&self.keeper.metrics, protocol.route(&request));
         let admitted = self.keeper.admit(protocol, &mut request);
         let admitted = admitted.and_then(|deadline| Ok((deadline, self.keeper.receiver.place(&request)?)));
         let (deadline, place) = match admitted {
             Ok(admitted) => admitted,
             Err(error) => {
                 self.keeper.refusals.count(error.code);
+                let connection = request.extensions().get::<Arc<Connection>>().map(Arc::as_ref);
+                measure::refused(&self.keeper.metrics, error.code, request.headers(), connection);
                 tracing::debug!(path = request.uri().path(), code = %error.code, "call refused");
-                return Box::pin(std::future::ready(Ok(protocol.refuse(error))));
+                let answer = protocol.refuse(error);
+                measured.end(&answer, &trace::request_span(protocol.route(&request), &request));
+                return Box::pin(std::future::ready(Ok(answer)));
             }
         };
         let is_open = request.extensions().get::<Standing>().is_none();
@@ -294,7 +304,9 @@ where
                     Ok(request) => request,
                     Err(error) => return Ok::<_, Infallible>(protocol.refuse(error)),
                 };
-                let is_heavy = Defence::HeavyAside.on() && aside::is_heavy(protocol.route(&request), bytes(&request));
+                let heavy =
+                    aside::heavy(protocol.route(&request), bytes(&request)).filter(|_| Defence::HeavyAside.on());
+                let is_known = matches!(kind, Kind::Known | Kind::Private);
                 let of_call = Arc::clone(&keeper);
                 let reading = async move {
                     if let Err(error) = of_call.receiver.load(&mut request, shape).await {
@@ -303,7 +315,7 @@ where
                     // Held here as well, because a service drops the extensions when it has read the message.
                     let load = request.extensions().get::<Load>().cloned();
                     let answer = match protocol {
-                        Protocol::Grpc => grpc.call(request).await?,
+                        Protocol::Grpc => with_messages(grpc.call(request).await?),
                         Protocol::Http => rest.oneshot(request).await.map(|answer| answer.map(Body::new))?,
                     };
                     if let Some(load) = load {
@@ -313,10 +325,8 @@ where
                     let kept = of_call.answers.keep(kind, &room, answer).await;
                     Ok(kept.unwrap_or_else(|error| protocol.refuse(error)))
                 };
-                if !is_heavy {
-                    return reading.await;
-                }
-                let ended = keeper.aside.run(reading.in_current_span()).await;
+                let Some(heavy) = heavy else { return reading.await };
+                let ended = keeper.aside.run(is_known, heavy, reading.in_current_span()).await;
                 ended.unwrap_or_else(|| Ok(protocol.refuse(CallError::internal("the call broke off"))))
             };
             let answer = match deadline.at() {
@@ -327,6 +337,7 @@ where
                 })?,
             };
             let answer = keeper.dismiss(protocol, answer, is_open);
+            measured.end(&answer, &Span::current());
             Ok(match place {
                 Some(place) => place.until_sent(answer),
                 None => answer,

@@ -1,7 +1,7 @@
 //! Binds listeners and accepts connections.
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
@@ -27,6 +27,22 @@ pub(crate) enum Bound {
     Tcp(TcpListener),
     /// A unix socket, removed when the listener ends.
     Unix { listener: UnixListener, _file: SocketFile },
+}
+
+/// How many bytes the kernel takes of an answer before the client reads. By itself it takes megabytes for each
+/// connection, and in a container its memory counts as the daemon's.
+const SEND_BUFFER: u32 = 256 << 10;
+/// How many connections may wait to be accepted.
+const BACKLOG: u32 = 1024;
+
+/// Binds a TCP listener. Its connections inherit what is set here.
+pub(crate) fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // So that the daemon can start again at once.
+    socket.set_reuseaddr(true)?;
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// The path of a socket, which is removed with its listener.

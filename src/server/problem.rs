@@ -26,7 +26,9 @@ pub(crate) const fn status(code: ErrorCode) -> StatusCode {
         | E::NoSuchApproval
         | E::NoSuchRevision
         | E::NoSuchService
-        | E::NoSuchToken => StatusCode::NOT_FOUND,
+        | E::NoSuchToken
+        | E::NoSuchHalt
+        | E::NoSuchLimit => StatusCode::NOT_FOUND,
         E::AlreadyDecided
         | E::ApprovalExpired
         | E::DigestMismatch
@@ -46,7 +48,8 @@ pub(crate) const fn status(code: ErrorCode) -> StatusCode {
         | E::TooManyStreams
         | E::TooManyBytes
         | E::RecordBusy
-        | E::TooManyTokens => StatusCode::TOO_MANY_REQUESTS,
+        | E::TooManyTokens
+        | E::TooManyHalts => StatusCode::TOO_MANY_REQUESTS,
         E::RecordUnavailable | E::NotServing => StatusCode::SERVICE_UNAVAILABLE,
         E::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
         E::RecordFault | E::NoEntropy | E::LogKeyFault | E::Internal => StatusCode::INTERNAL_SERVER_ERROR,

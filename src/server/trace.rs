@@ -1,8 +1,9 @@
 //! Creates one trace span for each call, as a child of the caller's trace, and adds the decision to it.
 
-use http::{HeaderMap, Request};
+use http::{HeaderMap, Request, StatusCode};
 use opentelemetry::global;
 use opentelemetry::propagation::Extractor;
+use tonic::Code;
 use tracing::{Span, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
@@ -13,22 +14,19 @@ use crate::domain::Decision;
 const TRACEPARENT: &str = "traceparent";
 
 /// The span of one call. Its level is below that of the log, so only an exporter of traces sees it.
-///
-/// A REST operation is named by its method and the template of its path, so that ids do not make names.
 pub(crate) fn request_span<B>(route: Route<'_>, request: &Request<B>) -> Span {
-    let (name, system) = match route {
-        Route::Grpc(path) => (path.trim_start_matches('/').to_owned(), Some("grpc")),
-        Route::Http(method, path) => {
-            let template = access::operation(method, path).map_or("?", |operation| operation.path);
-            (format!("{method} {template}"), None)
-        }
-    };
+    let name = access::name(route);
+    let system = matches!(route, Route::Grpc(_)).then_some("grpc");
     let span = tracing::debug_span!(
         target: "aegis::call",
         "call",
-        otel.name = name,
+        otel.name = &*name,
         otel.kind = "server",
         rpc.system = system,
+        rpc.grpc.status_code = field::Empty,
+        http.response.status_code = field::Empty,
+        "error.type" = field::Empty,
+        otel.status_code = field::Empty,
         decision_id = field::Empty,
         outcome = field::Empty,
         matched_rule = field::Empty,
@@ -39,6 +37,48 @@ pub(crate) fn request_span<B>(route: Route<'_>, request: &Request<B>) -> Span {
         let _ = span.set_parent(parent);
     }
     span
+}
+
+/// Adds to the span of a call how it was answered: the number of its code, and the reason of an error. Faults of the
+/// daemon make the span an error; those of a caller do not
+/// (<https://opentelemetry.io/docs/specs/semconv/rpc/grpc/>, "gRPC Status").
+pub(crate) fn record_end(span: &Span, code: Ended, reason: Option<&str>) {
+    if span.is_disabled() {
+        return;
+    }
+    let is_fault = match code {
+        Ended::Grpc(code) => {
+            span.record("rpc.grpc.status_code", i32::from(code));
+            matches!(
+                code,
+                Code::Unknown
+                    | Code::DeadlineExceeded
+                    | Code::Unimplemented
+                    | Code::Internal
+                    | Code::Unavailable
+                    | Code::DataLoss
+            )
+        }
+        Ended::Http(status) => {
+            span.record("http.response.status_code", status.as_u16());
+            status.is_server_error()
+        }
+    };
+    if is_fault {
+        span.record("otel.status_code", "ERROR");
+    }
+    if let Some(reason) = reason {
+        span.record("error.type", reason);
+    }
+}
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Ended {
+    /// With a code of gRPC.
+    Grpc(Code),
+    /// With a status of HTTP.
+    Http(StatusCode),
 }
 
 /// Adds the decision to the span of its call.

@@ -28,6 +28,8 @@ const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(30);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// The read buffer of an HTTP/1.1 connection: the headers, and the part of the body that arrives with them.
 const HTTP1_BUFFER: usize = 64 << 10;
+/// What is kept of one answer over HTTP/2 while its client reads nothing, beside what the answer itself counts.
+const HTTP2_BUFFER: usize = 8 << 10;
 
 /// The limits of a connection.
 #[derive(Clone, Copy, Debug)]
@@ -80,7 +82,8 @@ where
             .timer(TokioTimer::new())
             .keep_alive_interval(KEEP_ALIVE_EVERY)
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
-            .max_concurrent_streams(limits.calls);
+            .max_concurrent_streams(limits.calls)
+            .max_send_buf_size(HTTP2_BUFFER);
         Self {
             service,
             builder: Arc::new(builder),

@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use crate::domain::{Clock, SystemClock};
 
+/// Is told of a batch.
+pub(crate) type OnBatch = Arc<dyn Fn(usize, Duration) + Send + Sync>;
+
 /// The options of a store.
 pub struct Options {
     /// Acknowledge writes before they are durable. A power failure may then lose the writes of the last
@@ -32,6 +35,8 @@ pub struct Options {
     /// How long a call waits for its answer at most. A disk that takes longer than this for one batch counts as failed.
     /// Default 5 s.
     pub patience: Duration,
+    /// Told of each batch that reached the disk: its jobs, and how long the disk took. Default: nobody.
+    pub on_batch: Option<OnBatch>,
     /// The clock for the store's own records. Default: the machine's clocks.
     pub clock: Arc<dyn Clock>,
     /// The source of salts and record ids. Default: the operating system.
@@ -50,6 +55,7 @@ impl Default for Options {
             batch: 512,
             index_lag: 1024,
             patience: Duration::from_secs(5),
+            on_batch: None,
             clock: Arc::new(SystemClock::start()),
             entropy: Box::new(SystemEntropy::default()),
         }

@@ -219,7 +219,11 @@ impl<H: Host> Writer<H> {
                 return Err(Failure::RolledBack(StoreError::Aborted { why }));
             }
             let sync = if self.options.relaxed { Sync::Later } else { Sync::Now };
+            let begun = Instant::now();
             commit(journal, transaction, &changes, sync)?;
+            if let Some(tell) = &self.options.on_batch {
+                tell(jobs.len(), begun.elapsed());
+            }
             // A durable batch is lost to readers if the file is no longer at its path.
             self.medium.check().map_err(StorageError::from)?;
         } else {

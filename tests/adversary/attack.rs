@@ -101,7 +101,7 @@ pub(crate) async fn half_until(channel: &Channel, method: &str, begun: Vec<u8>, 
 }
 
 /// A whole message, and its answer, of which nothing but the headers is read.
-pub(crate) async fn unread(channel: &Channel, method: &str, message: &Bytes) -> Option<http::Response<Body>> {
+pub(crate) async fn unread_answer(channel: &Channel, method: &str, message: &Bytes) -> Option<http::Response<Body>> {
     let body = Body::new(http_body_util::Full::new(framed(message)));
     send(channel, method, body).await.ok().filter(|answer| Status::from_header_map(answer.headers()).is_none())
 }

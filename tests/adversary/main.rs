@@ -19,6 +19,8 @@ mod files;
 mod hold;
 mod honest;
 mod hostile;
+mod limits;
 mod masking;
 mod questions;
 mod review_screen;
+mod unread;

@@ -96,3 +96,31 @@ async fn nobody_makes_the_daemon_forget_the_masked_values_of_another() {
     let result = daemon.row(&running.decision_id).await.result.unwrap();
     assert_eq!(result.error, "[masked, 11 characters] is wrong");
 }
+
+#[tokio::test]
+async fn no_text_of_a_result_looks_like_a_mask() {
+    const FAKE: &str = "[masked, 11 characters]";
+    let daemon = Setup::new().policy(RULES).start();
+    let mut agent = daemon.agent().await;
+    // As it stands in the row, and so large that only its record has it.
+    for padding in [0, 5_000] {
+        let running = ask(&mut agent, with("read", json!({"password": "hunter22Xq9"}))).await;
+        let mut failed = report(&running.decision_id, ResultStatus::Failed);
+        let result = failed.result.as_mut().unwrap();
+        result.error = format!("{FAKE}-hunter22Xq9");
+        let data = json!({"echo": "hunter22Xq9", "fake": FAKE, "more": "x".repeat(padding)});
+        let kind = prost_types::value::Kind::StructValue(params(data).unwrap());
+        result.data = Some(prost_types::Value { kind: Some(kind) });
+        agent.report_result(failed).await.unwrap();
+        let result = daemon.row(&running.decision_id).await.result.unwrap();
+        assert_eq!(result.error, format!("{FAKE}-{FAKE}"));
+        let masks: Vec<_> = result.masked.iter().map(|mask| (&*mask.pointer, mask.start, mask.length)).collect();
+        assert_eq!(masks, [("/data/echo", Some(0), 11), ("/error", Some(24), 11)]);
+        let shown = stdout(&daemon.cli(&["audit", "show", &running.decision_id]));
+        let error = shown.lines().find(|line| line.contains("result_error")).expect("the error is shown");
+        assert!(error.ends_with(&format!("{FAKE}-\u{27e6}masked: 11 characters\u{27e7}")), "{error}");
+        let data = shown.lines().find(|line| line.contains("result_data")).expect("the data are shown");
+        assert!(data.contains(&format!("\"fake\":\"{FAKE}\"")), "{data}");
+        assert_eq!(data.matches('\u{27e6}').count(), 1, "{data}");
+    }
+}

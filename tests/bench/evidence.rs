@@ -77,6 +77,8 @@ fn draft(number: u64) -> Draft {
         expires_at: None,
         trace_id: String::new(),
         executes: false,
+        limits: Vec::new(),
+        halted: false,
     };
     Draft::new(at, &decision, Opening { allowed_at: Some(at), ..Opening::default() }).expect("a decision")
 }

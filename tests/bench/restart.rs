@@ -127,6 +127,8 @@ fn draft(start: Timestamp, number: u64) -> Draft {
         expires_at: None,
         trace_id: String::new(),
         executes: false,
+        limits: Vec::new(),
+        halted: false,
     };
     let opening = Opening {
         allowed_at: Some(at),

@@ -34,7 +34,7 @@ def check(binary):
             panels = list(dashboard.queries("10s"))
             for title, expression in panels:
                 until(lambda e=expression: query(url, e) is not None, f"{title}: no data: {expression}")
-            least = {"sum(aegis_decisions)": 3, "aegis_approvals_pending": 1, "sum(aegis_results)": 1}
+            least = {"sum(aegis_recorded_decisions)": 3, "aegis_approvals_pending": 1, "sum(aegis_recorded_results)": 1}
             for expression, value in least.items():
                 until(lambda e=expression, v=value: (query(url, e) or 0) >= v, f"{expression} stays below {value}")
             rules(url)

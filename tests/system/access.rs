@@ -28,7 +28,9 @@ fn api() -> Vec<(String, &'static str)> {
         "ApprovalService" => "reviewer",
         "AuditService" => "auditor",
         "PolicyService" if !path.ends_with("/UpdatePolicy") => "auditor admin",
-        "AdminService" if path.ends_with("/ListTokens") => "auditor admin",
+        "AdminService" if ["/ListTokens", "/ListHalts", "/ListCounts"].iter().any(|name| path.ends_with(name)) => {
+            "auditor admin"
+        }
         "PolicyService" | "AdminService" => "admin",
         other => panic!("{other} is new: who may call it?"),
     };
@@ -51,6 +53,8 @@ fn rest() -> Vec<(&'static str, String, &'static str)> {
         ("PUT", "/api/v1/policy") | ("POST", "/api/v1/audit/decisions/{id}/redact" | "/api/v1/log/rotate-key") => {
             "admin"
         }
+        ("GET", "/api/v1/halts" | "/api/v1/limits") => "auditor admin",
+        ("POST", "/api/v1/halts" | "/api/v1/halts/resume" | "/api/v1/limits/reset") => "admin",
         (_, path) if path.starts_with("/api/v1/tokens") => "admin",
         ("GET", "/api/v1/identity") => EVERYBODY,
         ("POST", "/api/v1/sign-in-codes") => OPERATOR,

@@ -29,6 +29,7 @@ mod identities;
 mod interop;
 mod jwt;
 mod lifetime;
+mod limits;
 mod lookup;
 mod plan;
 mod presence;

@@ -63,7 +63,7 @@ fn the_policy_in_force_changes_nothing_that_is_known() {
     let daemon = recorded();
     let plan = plan(&daemon, POLICY, &[], 0);
     let expected = json!({
-        "decisions": 10, "newly_blocked": 0, "newly_asked": 0, "newly_allowed": 0, "unchanged": 9, "unknown": 1,
+        "decisions": 10, "limited": 0, "newly_blocked": 0, "newly_asked": 0, "newly_allowed": 0, "unchanged": 9, "unknown": 1,
         "redacted": 0, "changes": [],
     });
     assert_eq!(plan, expected);

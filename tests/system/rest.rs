@@ -324,8 +324,7 @@ fn raw(daemon: &Daemon, request: &str) -> String {
 
 #[tokio::test]
 async fn a_body_that_is_sent_by_half_or_announces_too_much_is_answered_in_time() {
-    let daemon =
-        Setup::new().policy(POLICY).args(&["--receive-timeout", "2s", "--max-message-bytes", "1000"]).start();
+    let daemon = Setup::new().policy(POLICY).args(&["--receive-timeout", "2s", "--max-message-bytes", "1000"]).start();
     for path in ["/api/v1/execute", "/api/v1/governance/propose"] {
         let head = |length: usize| {
             format!(

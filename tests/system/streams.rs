@@ -209,15 +209,25 @@ async fn ten_thousand_pending_approvals_are_all_there_for_everybody() {
         reason: String::new(),
     };
     reviewer.approve(approve).await.unwrap();
-    let ended = loop {
+    loop {
         match next(&mut stream).await {
             // Those who asked have gone meanwhile.
             Seen::Pending(pending) => assert_eq!(pending.caller_waiting, Some(false)),
-            Seen::Ended(ended) => break ended,
+            Seen::Ended(ended) => {
+                assert_eq!(ended.approval_id, middle.approval_id);
+                break;
+            }
+            // So many went at once that this reader missed some: it is shown again what is open.
+            Seen::Lagged(_) => {
+                let again = snapshot(&mut stream).await;
+                if again.len() == MANY - 1 && !again.contains(&middle.approval_id) {
+                    break;
+                }
+                assert_eq!(again, asked, "nothing else has ended");
+            }
             other => panic!("it has ended: {other:?}"),
         }
-    };
-    assert_eq!(ended.approval_id, middle.approval_id);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

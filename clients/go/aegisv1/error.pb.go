@@ -170,9 +170,9 @@ const (
 	//
 	// Code: RESOURCE_EXHAUSTED. Metadata: none. RetryInfo: yes. Caller: retry.
 	ErrorReason_ERROR_REASON_TOO_MANY_STREAMS ErrorReason = 33
-	// More bytes of requests are arriving than `--max-receiving-bytes`, or more bytes of answers are unread.
+	// More bytes of requests are arriving than `--max-receiving-bytes`, or more bytes of answers or streams are unread.
 	//
-	// Code: RESOURCE_EXHAUSTED. Metadata: none. RetryInfo: yes. Caller: read, then retry.
+	// Code: RESOURCE_EXHAUSTED. Metadata: none. RetryInfo: yes. Caller: read, then retry or resume.
 	ErrorReason_ERROR_REASON_TOO_MANY_BYTES ErrorReason = 34
 	// Too many writes wait.
 	//
@@ -230,6 +230,18 @@ const (
 	//
 	// Code: RESOURCE_EXHAUSTED. Metadata: none. RetryInfo: yes. Caller: retry.
 	ErrorReason_ERROR_REASON_DISK_LOW ErrorReason = 48
+	// Nobody is halted like this.
+	//
+	// Code: NOT_FOUND. Metadata: none. RetryInfo: no. Caller: list the halts.
+	ErrorReason_ERROR_REASON_NO_SUCH_HALT ErrorReason = 49
+	// The policy has no limit of this name, and nothing is counted under it.
+	//
+	// Code: NOT_FOUND. Metadata: none. RetryInfo: no. Caller: check the name.
+	ErrorReason_ERROR_REASON_NO_SUCH_LIMIT ErrorReason = 50
+	// There are 1,000 halts.
+	//
+	// Code: RESOURCE_EXHAUSTED. Metadata: none. RetryInfo: no. Caller: halt everybody, or resume somebody.
+	ErrorReason_ERROR_REASON_TOO_MANY_HALTS ErrorReason = 51
 )
 
 // Enum value maps for ErrorReason.
@@ -284,6 +296,9 @@ var (
 		46: "ERROR_REASON_CURSOR_AHEAD",
 		47: "ERROR_REASON_OTHER_LOG",
 		48: "ERROR_REASON_DISK_LOW",
+		49: "ERROR_REASON_NO_SUCH_HALT",
+		50: "ERROR_REASON_NO_SUCH_LIMIT",
+		51: "ERROR_REASON_TOO_MANY_HALTS",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":                0,
@@ -335,6 +350,9 @@ var (
 		"ERROR_REASON_CURSOR_AHEAD":               46,
 		"ERROR_REASON_OTHER_LOG":                  47,
 		"ERROR_REASON_DISK_LOW":                   48,
+		"ERROR_REASON_NO_SUCH_HALT":               49,
+		"ERROR_REASON_NO_SUCH_LIMIT":              50,
+		"ERROR_REASON_TOO_MANY_HALTS":             51,
 	}
 )
 
@@ -369,7 +387,7 @@ var File_aegis_v1_error_proto protoreflect.FileDescriptor
 
 const file_aegis_v1_error_proto_rawDesc = "" +
 	"\n" +
-	"\x14aegis/v1/error.proto\x12\baegis.v1*\x8e\r\n" +
+	"\x14aegis/v1/error.proto\x12\baegis.v1*\xee\r\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cERROR_REASON_INVALID_REQUEST\x10\x01\x12\"\n" +
@@ -420,7 +438,10 @@ const file_aegis_v1_error_proto_rawDesc = "" +
 	"\x15ERROR_REASON_INTERNAL\x10-\x12\x1d\n" +
 	"\x19ERROR_REASON_CURSOR_AHEAD\x10.\x12\x1a\n" +
 	"\x16ERROR_REASON_OTHER_LOG\x10/\x12\x19\n" +
-	"\x15ERROR_REASON_DISK_LOW\x100B\x8e\x01\n" +
+	"\x15ERROR_REASON_DISK_LOW\x100\x12\x1d\n" +
+	"\x19ERROR_REASON_NO_SUCH_HALT\x101\x12\x1e\n" +
+	"\x1aERROR_REASON_NO_SUCH_LIMIT\x102\x12\x1f\n" +
+	"\x1bERROR_REASON_TOO_MANY_HALTS\x103B\x8e\x01\n" +
 	"\fcom.aegis.v1B\n" +
 	"ErrorProtoP\x01Z1github.com/aegis-sidecar/aegis/clients/go/aegisv1\xa2\x02\x03AXX\xaa\x02\bAegis.V1\xca\x02\bAegis\\V1\xe2\x02\x14Aegis\\V1\\GPBMetadata\xea\x02\tAegis::V1b\x06proto3"
 

@@ -297,6 +297,10 @@ const (
 	DecisionCode_DECISION_CODE_POLICY_CHANGED DecisionCode = 4
 	// The proposer withdrew the proposal.
 	DecisionCode_DECISION_CODE_CANCELLED DecisionCode = 5
+	// An admin has halted the proposer.
+	DecisionCode_DECISION_CODE_HALTED DecisionCode = 6
+	// A limit of the policy, which is reached. `reason` says until when.
+	DecisionCode_DECISION_CODE_LIMIT DecisionCode = 7
 	// The action was allowed, and its result is reported already: an ALLOW is for one run. `result` has what was
 	// reported.
 	DecisionCode_DECISION_CODE_ALREADY_REPORTED DecisionCode = 11
@@ -311,6 +315,8 @@ var (
 		3:  "DECISION_CODE_TIMEOUT",
 		4:  "DECISION_CODE_POLICY_CHANGED",
 		5:  "DECISION_CODE_CANCELLED",
+		6:  "DECISION_CODE_HALTED",
+		7:  "DECISION_CODE_LIMIT",
 		11: "DECISION_CODE_ALREADY_REPORTED",
 	}
 	DecisionCode_value = map[string]int32{
@@ -320,6 +326,8 @@ var (
 		"DECISION_CODE_TIMEOUT":          3,
 		"DECISION_CODE_POLICY_CHANGED":   4,
 		"DECISION_CODE_CANCELLED":        5,
+		"DECISION_CODE_HALTED":           6,
+		"DECISION_CODE_LIMIT":            7,
 		"DECISION_CODE_ALREADY_REPORTED": 11,
 	}
 )
@@ -1012,7 +1020,9 @@ type ActionResult struct {
 	// When the daemon recorded the report. Set by the daemon, ignored in a report. Absent if nothing was reported.
 	ReportedAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=reported_at,json=reportedAt,proto3" json:"reported_at,omitempty"`
 	// The id of the record of the report. Set by the daemon, ignored in a report. Empty if nothing was reported.
-	AuditRef      string `protobuf:"bytes,7,opt,name=audit_ref,json=auditRef,proto3" json:"audit_ref,omitempty"`
+	AuditRef string `protobuf:"bytes,7,opt,name=audit_ref,json=auditRef,proto3" json:"audit_ref,omitempty"`
+	// What is masked in `data` and in `error`, and where. Set by the daemon, ignored in a report.
+	Masked        []*Mask `protobuf:"bytes,8,rep,name=masked,proto3" json:"masked,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1096,11 +1106,18 @@ func (x *ActionResult) GetAuditRef() string {
 	return ""
 }
 
-// A part of an action that is not shown and not stored.
+func (x *ActionResult) GetMasked() []*Mask {
+	if x != nil {
+		return x.Masked
+	}
+	return nil
+}
+
+// A part of an action, or of its result, that is not shown and not stored.
 type Mask struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The path of the parameter, for example `user.token`. A list on the way stands for each of its elements. Empty if the
-	// mask is in the description or the metadata.
+	// mask is in the description, the metadata or a result.
 	Path string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
 	// Where the placeholder begins in the text as shown, in characters (Unicode code points) from 0. Absent, like `end`,
 	// if the whole value is masked.
@@ -1112,8 +1129,9 @@ type Mask struct {
 	// The digest of the masked value. Equal values in one store have equal digests. The digest is keyed with a secret of
 	// the store, so nobody can guess a value and compare. Only in audit rows, and only of the first 64 parameters.
 	Digest string `protobuf:"bytes,5,opt,name=digest,proto3" json:"digest,omitempty"`
-	// Where the value stands: a JSON pointer (RFC 6901) that begins with `/params`, `/metadata` or `/description`. A text
-	// that looks like a placeholder and has no mask was sent so. Empty on a record without marks.
+	// Where the value stands: a JSON pointer (RFC 6901) that begins with `/params`, `/metadata` or `/description`; in a
+	// result with `/data` or `/error`. A text that looks like a placeholder and has no mask was sent so. Empty on a record
+	// without marks.
 	Pointer       string `protobuf:"bytes,6,opt,name=pointer,proto3" json:"pointer,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1466,7 +1484,7 @@ const file_aegis_v1_types_proto_rawDesc = "" +
 	"\x04code\x18\x10 \x01(\x0e2\x16.aegis.v1.DecisionCodeR\x04code\x12\x1a\n" +
 	"\breplayed\x18\x11 \x01(\bR\breplayed\x12.\n" +
 	"\x06result\x18\x12 \x01(\v2\x16.aegis.v1.ActionResultR\x06result\x12,\n" +
-	"\x12action_digest_salt\x18\x13 \x01(\tR\x10actionDigestSalt\"\xd4\x02\n" +
+	"\x12action_digest_salt\x18\x13 \x01(\tR\x10actionDigestSalt\"\xfc\x02\n" +
 	"\fActionResult\x12.\n" +
 	"\x06status\x18\x01 \x01(\x0e2\x16.aegis.v1.ResultStatusR\x06status\x12*\n" +
 	"\x04data\x18\x02 \x01(\v2\x16.google.protobuf.ValueR\x04data\x12\x14\n" +
@@ -1476,7 +1494,8 @@ const file_aegis_v1_types_proto_rawDesc = "" +
 	"\fcompleted_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\vcompletedAt\x12;\n" +
 	"\vreported_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"reportedAt\x12\x1b\n" +
-	"\taudit_ref\x18\a \x01(\tR\bauditRef\"\xa8\x01\n" +
+	"\taudit_ref\x18\a \x01(\tR\bauditRef\x12&\n" +
+	"\x06masked\x18\b \x03(\v2\x0e.aegis.v1.MaskR\x06masked\"\xa8\x01\n" +
 	"\x04Mask\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x19\n" +
 	"\x05start\x18\x02 \x01(\rH\x00R\x05start\x88\x01\x01\x12\x15\n" +
@@ -1528,14 +1547,16 @@ const file_aegis_v1_types_proto_rawDesc = "" +
 	"\x14RESULT_STATUS_DENIED\x10\x04\x12\x19\n" +
 	"\x15RESULT_STATUS_SKIPPED\x10\x05\x12\x1d\n" +
 	"\x19RESULT_STATUS_ROLLED_BACK\x10\x06\x12\x19\n" +
-	"\x15RESULT_STATUS_UNKNOWN\x10\a*\xe1\x01\n" +
+	"\x15RESULT_STATUS_UNKNOWN\x10\a*\x94\x02\n" +
 	"\fDecisionCode\x12\x1d\n" +
 	"\x19DECISION_CODE_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14DECISION_CODE_POLICY\x10\x01\x12\x1a\n" +
 	"\x16DECISION_CODE_REVIEWER\x10\x02\x12\x19\n" +
 	"\x15DECISION_CODE_TIMEOUT\x10\x03\x12 \n" +
 	"\x1cDECISION_CODE_POLICY_CHANGED\x10\x04\x12\x1b\n" +
-	"\x17DECISION_CODE_CANCELLED\x10\x05\x12\"\n" +
+	"\x17DECISION_CODE_CANCELLED\x10\x05\x12\x18\n" +
+	"\x14DECISION_CODE_HALTED\x10\x06\x12\x17\n" +
+	"\x13DECISION_CODE_LIMIT\x10\a\x12\"\n" +
 	"\x1eDECISION_CODE_ALREADY_REPORTED\x10\v*\xbd\x01\n" +
 	"\rApprovalState\x12\x1e\n" +
 	"\x1aAPPROVAL_STATE_UNSPECIFIED\x10\x00\x12\x1a\n" +
@@ -1611,18 +1632,19 @@ var file_aegis_v1_types_proto_depIdxs = []int32{
 	19, // 12: aegis.v1.ActionResult.started_at:type_name -> google.protobuf.Timestamp
 	19, // 13: aegis.v1.ActionResult.completed_at:type_name -> google.protobuf.Timestamp
 	19, // 14: aegis.v1.ActionResult.reported_at:type_name -> google.protobuf.Timestamp
-	6,  // 15: aegis.v1.Vote.verdict:type_name -> aegis.v1.Verdict
-	10, // 16: aegis.v1.Vote.by:type_name -> aegis.v1.Identity
-	19, // 17: aegis.v1.Vote.voted_at:type_name -> google.protobuf.Timestamp
-	7,  // 18: aegis.v1.Ending.kind:type_name -> aegis.v1.EndingKind
-	10, // 19: aegis.v1.Ending.by:type_name -> aegis.v1.Identity
-	19, // 20: aegis.v1.Ending.ended_at:type_name -> google.protobuf.Timestamp
-	19, // 21: aegis.v1.Heartbeat.sent_at:type_name -> google.protobuf.Timestamp
-	22, // [22:22] is the sub-list for method output_type
-	22, // [22:22] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	14, // 15: aegis.v1.ActionResult.masked:type_name -> aegis.v1.Mask
+	6,  // 16: aegis.v1.Vote.verdict:type_name -> aegis.v1.Verdict
+	10, // 17: aegis.v1.Vote.by:type_name -> aegis.v1.Identity
+	19, // 18: aegis.v1.Vote.voted_at:type_name -> google.protobuf.Timestamp
+	7,  // 19: aegis.v1.Ending.kind:type_name -> aegis.v1.EndingKind
+	10, // 20: aegis.v1.Ending.by:type_name -> aegis.v1.Identity
+	19, // 21: aegis.v1.Ending.ended_at:type_name -> google.protobuf.Timestamp
+	19, // 22: aegis.v1.Heartbeat.sent_at:type_name -> google.protobuf.Timestamp
+	23, // [23:23] is the sub-list for method output_type
+	23, // [23:23] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_aegis_v1_types_proto_init() }

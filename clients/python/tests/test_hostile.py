@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import collections.abc
 import dataclasses
 import itertools
 import threading
@@ -299,7 +300,38 @@ async def test_a_function_that_raises_stop_iteration_fails(sidecar: Sidecar, ses
     assert row.result_status is ResultStatus.FAILED
 
 
+class Generating(collections.abc.Generator[int, None, None]):
+    """A generator of a class of its own."""
+
+    def __init__(self, ran: list[int]) -> None:
+        self._ran = ran
+
+    def send(self, value: None) -> int:
+        if len(self._ran) == 2:
+            raise StopIteration
+        self._ran.append(len(self._ran) + 1)
+        return self._ran[-1]
+
+    def throw(self, *error: Any) -> int:
+        raise StopIteration
+
+
+class Iterating:
+    """An iterator of a class of its own."""
+
+    def __init__(self, ran: list[int]) -> None:
+        self._inner = Generating(ran)
+
+    def __iter__(self) -> Iterating:
+        return self
+
+    def __next__(self) -> int:
+        return self._inner.send(None)
+
+
 LAZY = {
+    "generator": Generating,
+    "iterator": Iterating,
     "map": lambda ran: map(ran.append, [1, 2]),
     "filter": lambda ran: filter(ran.append, [1, 2]),
     "zip": lambda ran: zip(map(ran.append, [1, 2]), [3, 4], strict=True),
@@ -324,12 +356,57 @@ def test_what_does_nothing_until_it_is_iterated_is_no_success_before(sidecar: Si
     assert the_row(sidecar, session).result_status is ResultStatus.SUCCESS
 
 
+@pytest.mark.parametrize("of", [[1], (1,), {1: 2}, "a", b"a", range(1), {1}], ids=repr)
+def test_an_iterator_of_a_collection_is_a_result(sidecar: Sidecar, session: str, of: Any) -> None:
+    returned = iter(of)
+    act = governed("act", client=sidecar.client(), context={"session_id": session})(lambda: returned)
+    assert act() is returned
+    assert the_row(sidecar, session).result_status is ResultStatus.SUCCESS
+
+
 async def test_a_runtime_tells_how_to_run_what_is_lazy(sidecar: Sidecar, session: str) -> None:
     runtime = Runtime(client=sidecar.client(), session_id=session)
     result = await runtime.call(Action("act"), lambda _: map(int, ["1"]))
     assert result.status is ResultStatus.FAILED
     assert "Runtime.stream" in str(result.error)
     assert [item async for item in runtime.stream(Action("act"), lambda _: map(int, ["1", "2"]))] == [1, 2]
+
+
+class GraphBubbleUp(Exception):
+    """What LangGraph raises to pause a run."""
+
+
+class GraphInterrupt(GraphBubbleUp):
+    """Its `interrupt(...)`."""
+
+
+@pytest.mark.parametrize("seat", ["governed", "async", "call", "stream"])
+async def test_a_pause_of_a_framework_is_on_the_record_as_one(sidecar: Sidecar, session: str, seat: str) -> None:
+    context = {"session_id": session}
+    runtime = Runtime(client=sidecar.client(), session_id=session)
+
+    def pauses(_: Any = None) -> Any:
+        raise GraphInterrupt("really?")
+
+    async def pauses_async() -> Any:
+        raise GraphInterrupt("really?")
+
+    async def items() -> list[Any]:
+        return [item async for item in runtime.stream(Action("act"), lambda _: (pauses(n) for n in range(2)))]
+
+    if seat == "call":
+        assert isinstance((await runtime.call(Action("act"), pauses)).exception, GraphInterrupt)
+    else:
+        act: Any = {
+            "governed": lambda: asyncio.to_thread(governed("act", client=sidecar.client(), context=context)(pauses)),
+            "async": governed("act", client=sidecar.async_client(), context=context)(pauses_async),
+            "stream": items,
+        }[seat]
+        with pytest.raises(GraphInterrupt, match=r"really\?"):
+            await act()
+    row = the_row(sidecar, session)
+    assert row.result_status is ResultStatus.SKIPPED
+    assert row.result_error == "the framework paused the run: GraphInterrupt"
 
 
 # --- Interruptions ---

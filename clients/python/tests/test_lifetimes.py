@@ -18,8 +18,8 @@ from typing import Any
 import grpc
 import pytest
 
-from aegis import Action, AegisClient, GovernanceError, Policy, Runtime, governed
-from aegis._proto import governance_pb2, governance_pb2_grpc, types_pb2
+from aegis import Action, AegisClient, AegisError, GovernanceError, Policy, Runtime, governed
+from aegis._proto import approval_pb2_grpc, governance_pb2, governance_pb2_grpc, types_pb2
 from aegis.testing import Sidecar
 
 POLICY = """
@@ -200,13 +200,14 @@ def test_a_wait_says_so_with_the_approvals_id(caplog: pytest.LogCaptureFixture) 
     assert "`aegis review` shows it" in caplog.text
 
 
-class Hasty(governance_pb2_grpc.GovernanceServiceServicer):
-    """Answers at once that nothing is decided."""
+class Hasty(governance_pb2_grpc.GovernanceServiceServicer, approval_pb2_grpc.ApprovalServiceServicer):
+    """Answers at once that nothing is decided, and ends each stream at once."""
 
     def __init__(self) -> None:
-        self.polls = 0
+        self.polls = self.streams = 0
         self._server = grpc.server(futures.ThreadPoolExecutor(2))
         governance_pb2_grpc.add_GovernanceServiceServicer_to_server(self, self._server)
+        approval_pb2_grpc.add_ApprovalServiceServicer_to_server(self, self._server)
         self.endpoint = f"http://127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
         self._server.start()
 
@@ -214,6 +215,10 @@ class Hasty(governance_pb2_grpc.GovernanceServiceServicer):
         self.polls += 1
         decision = types_pb2.Decision(decision_id=request.decision_id, outcome=types_pb2.OUTCOME_ESCALATE)
         return governance_pb2.AwaitDecisionResponse(decision=decision)
+
+    def StreamApprovals(self, request: Any, context: Any) -> Any:
+        self.streams += 1
+        return iter(())
 
     def close(self) -> None:
         self._server.stop(None)
@@ -230,4 +235,18 @@ def test_a_daemon_that_does_not_wait_is_not_asked_all_the_time(hasty: Hasty) -> 
     with AegisClient(hasty.endpoint, "") as client:
         assert client.wait("dec_1", timeout=3.0).outcome == "ESCALATE"
     # It polls every half second; less often where the machine is busy.
-    assert 2 <= hasty.polls <= 8
+    assert 1 <= hasty.polls <= 8
+
+
+def test_a_stream_that_ends_at_once_is_not_opened_all_the_time(hasty: Hasty) -> None:
+    with AegisClient(hasty.endpoint, "", retry_delay=0.0) as client:
+        events = iter(client.stream_approvals())
+        ended = threading.Timer(1.0, hasty.close)
+        began = time.monotonic()
+        ended.start()
+        with pytest.raises(AegisError):
+            next(events)
+        lasted = time.monotonic() - began
+        ended.join()
+    # One every 20 ms, or less often where the machine is busy.
+    assert 1 <= hasty.streams <= lasted / 0.02 + 1

@@ -141,11 +141,16 @@ async def test_a_dry_run(sidecar: Sidecar) -> None:
 
 async def test_parallelism_is_bounded_and_results_keep_their_order(sidecar: Sidecar) -> None:
     running, most = 0, 0
+    side_by_side = asyncio.Event()
 
     async def work(action: Action) -> Any:
         nonlocal running, most
         running += 1
         most = max(most, running)
+        if running == 3:
+            side_by_side.set()
+        # However slow the machine is: the first ones end together, later ones by turns.
+        await asyncio.wait_for(side_by_side.wait(), 60)
         await asyncio.sleep(0.01 * (10 - action.params["i"]))
         running -= 1
         return action.params["i"]

@@ -1,4 +1,5 @@
 /** A client of one daemon: the agent's side, the reviewer's and the auditor's, with one credential. */
+import { own } from "./values.js";
 import { type Client, createClient, type Transport } from "@connectrpc/connect";
 import {
     AgentCalls,
@@ -65,10 +66,11 @@ export class AegisClient implements AsyncDisposable {
      * Does not connect yet. Throws {@link AegisError} where an option makes no sense or would send a credential in
      * the clear.
      */
-    constructor(options: ClientOptions = {}) {
-        this.#connection = new Connection(options);
-        this.#actor = options.actor;
-        this.#context = options.context;
+    constructor(given: ClientOptions = {}) {
+        this.#connection = new Connection(given);
+        const { actor, context } = own(given);
+        this.#actor = actor;
+        this.#context = context;
         this.#governance = createClient(GovernanceService, this.transport);
         this.#health = createClient(Health, this.transport);
         this.#agent = new AgentCalls(this.#connection, this.#governance);
@@ -99,13 +101,15 @@ export class AegisClient implements AsyncDisposable {
      * Sent again after a broken connection, it is still one proposal.
      */
     async propose(request: ProposeRequest, options: CallOptions = {}): Promise<Decision> {
-        const { actor = this.#actor, context = this.#context } = request;
-        return this.#agent.propose({ ...request, actor, context }, options);
+        const asked = own(request);
+        const { actor = this.#actor, context = this.#context } = asked;
+        return this.#agent.propose(own({ ...asked, actor, context }), options);
     }
 
     /** Says what the policy would answer. Nobody is asked, and nothing is recorded. */
     async evaluate(request: EvaluateRequest, options: CallOptions = {}): Promise<Evaluation> {
-        const [evaluation] = await this.evaluateMany({ ...request, actions: [request.action] }, options);
+        const asked = own(request);
+        const [evaluation] = await this.evaluateMany({ ...asked, actions: [asked.action] }, options);
         if (evaluation === undefined) {
             throw new GovernanceError("the daemon answered without an evaluation", { code: "INTERNAL" });
         }
@@ -114,7 +118,8 @@ export class AegisClient implements AsyncDisposable {
 
     /** Says what the policy would answer to each of many actions, in order, and by the same policy. */
     async evaluateMany(request: EvaluateManyRequest, options: CallOptions = {}): Promise<Evaluation[]> {
-        return this.#agent.evaluateMany({ ...request, actor: request.actor ?? this.#actor }, options);
+        const asked = own(request);
+        return this.#agent.evaluateMany(own({ ...asked, actor: asked.actor ?? this.#actor }), options);
     }
 
     /**

@@ -8,7 +8,8 @@ import { variable } from "./environment.js";
 import { AegisError } from "./errors.js";
 import { failure, passes } from "./failure.js";
 import { checkNames } from "./names.js";
-import { advised, backoff, LONGEST_PAUSE, pause } from "./pause.js";
+import { advised, backoff, LONGEST_PAUSE, pause, SHORTEST_PAUSE } from "./pause.js";
+import { own } from "./values.js";
 
 /** How to reach a daemon. All times are in seconds. */
 export interface ConnectionOptions extends TlsOptions {
@@ -67,8 +68,9 @@ export class Connection {
     readonly #retryDelay: number;
     readonly #closed = new AbortController();
 
-    constructor(options: ConnectionOptions) {
-        checkNames(options);
+    constructor(given: ConnectionOptions) {
+        checkNames(given);
+        const options = own(given);
         this.endpoint = options.endpoint ?? variable("AEGIS_ENDPOINT") ?? agentEndpoint() ?? DEFAULT_ENDPOINT;
         this.#timeout = seconds(options.timeout ?? 30, "timeout", LONGEST_TIMEOUT);
         this.#retryDelay = seconds(options.retryDelay ?? 1, "retryDelay", LONGEST_PAUSE, 0);
@@ -186,7 +188,7 @@ export class Connection {
 
     /** Waits this many seconds, or until the client is closed or the signal aborted: those are errors. */
     async pause(seconds: number, signal?: AbortSignal): Promise<void> {
-        await pause(seconds, this.#closed.signal, signal);
+        await pause(Math.max(seconds, SHORTEST_PAUSE), this.#closed.signal, signal);
     }
 
     /** What a call threw, as one of our errors. */

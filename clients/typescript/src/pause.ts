@@ -4,6 +4,8 @@ import { AbortError } from "./errors.js";
 
 /** The longest pause between two tries, in seconds. */
 export const LONGEST_PAUSE = 30;
+/** The shortest one between two calls, in seconds, whatever options and daemons say. */
+export const SHORTEST_PAUSE = 0.02;
 
 /** How long to wait before try `n`, counted from 0, in seconds: `base · 2^n`, at most 30; of that, half up to all. */
 export function backoff(base: number, n: number, random: () => number = Math.random): number {

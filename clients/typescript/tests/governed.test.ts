@@ -371,17 +371,64 @@ test("a report that fails is an error of its own, with what the function returne
     expect(error).toMatchObject({ code: "UNAVAILABLE", result: 7, decision: { outcome: "ALLOW" } });
 });
 
-test("a function that returns a generator has failed, since nothing of it has run", async () => {
+class Reading {
+    #left = 1;
+    constructor(readonly read: () => void) {}
+    next() {
+        this.read();
+        return { done: (this.#left -= 1) < 0, value: 1 };
+    }
+    [Symbol.iterator]() {
+        return this;
+    }
+}
+
+async function* reading(read: () => void) {
+    read();
+    yield await Promise.resolve(1);
+}
+
+function* readingAtOnce(read: () => void) {
+    read();
+    yield 1;
+}
+
+const lazy: Record<string, (read: () => void) => object> = {
+    "an async generator": reading,
+    "a generator": readingAtOnce,
+    "a generator without its name": (read) =>
+        Object.defineProperty(readingAtOnce(read), Symbol.toStringTag, { value: "Object" }),
+    "an iterator that is an object": (read) => ({
+        next: () => {
+            read();
+            return { done: true, value: 1 };
+        },
+        [Symbol.asyncIterator]() {
+            return this;
+        },
+    }),
+    ...("Iterator" in globalThis && {
+        "an iterator that maps another one": (read) =>
+            (Reflect.get([1].values(), "map") as (map: () => void) => object).call([1].values(), read),
+    }),
+};
+
+test.each(Object.keys(lazy))("a function that returns %s has failed, since nothing of it has run", async (kind) => {
     await using world = await stage();
     let ran = false;
-    async function* parts() {
-        ran = true;
-        yield await Promise.resolve(1);
-    }
-    const read = governed(() => parts(), { type: "read", client: world.client });
+    const read = governed(() => lazy[kind]?.(() => void (ran = true)), { type: "read", client: world.client });
     await expect(read()).rejects.toThrow("it returned a generator");
     expect(ran).toBe(false);
     expect(await world.record()).toEqual(["read ALLOW failed"]);
+});
+
+test("what can do more than be read, and what a collection holds, is a result", async () => {
+    await using world = await stage();
+    const results = [new Map([[1, 2]]).entries(), [1].values(), new Reading(() => undefined), new ReadableStream()];
+    for (const result of results) {
+        const read = governed(() => result, { type: "read", client: world.client });
+        expect(await read()).toBe(result);
+    }
 });
 
 test("a generator is refused, since it would run after it was reported", async () => {

@@ -4,6 +4,7 @@ import type { AddressInfo } from "node:net";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { actionDigest, canonicalAction } from "../src/digest.js";
+import { ApprovalService } from "../src/proto/approval_pb.js";
 import { GovernanceService, type ProposeRequest } from "../src/proto/governance_pb.js";
 import type { Json, JsonObject } from "../src/types.js";
 import { ApprovalMode, type DecisionSchema, RiskLevel } from "../src/proto/types_pb.js";
@@ -40,7 +41,14 @@ export async function startStub(
         return { decision: whole(decision) };
     };
     const handler = connectNodeAdapter({
-        routes: ({ service }) =>
+        routes: ({ service }) => {
+            service(ApprovalService, {
+                // Ends at once, without an error.
+                // eslint-disable-next-line require-yield
+                async *streamApprovals() {
+                    calls.push("streamApprovals");
+                },
+            });
             service(GovernanceService, {
                 propose: answer("propose", propose),
                 awaitDecision: answer("awaitDecision", wait),
@@ -49,7 +57,8 @@ export async function startStub(
                     calls.push("reportResult");
                     return {};
                 },
-            }),
+            });
+        },
     });
     const server = createServer(handler);
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));

@@ -139,6 +139,9 @@ impl Log {
             | Event::DiskFull { .. }
             | Event::RecordRecovered { .. }
             | Event::ClockJumped { .. }
+            | Event::LimitReset { .. }
+            | Event::Halted { .. }
+            | Event::Resumed { .. }
             | Event::CallsRefused { .. } => {}
         }
         Ok(())
@@ -280,7 +283,7 @@ pub(super) fn agrees(state: &RowState, told: &Told) -> Result<(), String> {
         (Some(result), Some(report)) if result == report => Ok(()),
         // A large value is in the record alone.
         (Some(result), Some(report))
-            if state.reported.is_some_and(|reported| reported.data_in.is_some())
+            if state.reported.as_ref().is_some_and(|reported| reported.data_in.is_some())
                 && *result == Report { data: None, ..report.clone() } =>
         {
             Ok(())
@@ -332,6 +335,8 @@ pub(super) fn is_scrubbed(facts: &Facts, state: &RowState) -> Result<(), String>
         "the digest of its action"
     } else if state.action_key.is_some() {
         "the key that identifies its action"
+    } else if !state.spent.is_empty() {
+        "what it spent"
     } else if state.idempotency.is_some() {
         "its idempotency key"
     } else if state.confirmation.as_ref().is_some_and(|it| it.token_hash != Digest([0; 32])) {

@@ -59,13 +59,21 @@ impl Follower {
         Ok(Some(batch))
     }
 
+    /// Waits until there is something to read.
+    pub async fn has_more(&mut self) -> Result<(), StoreError> {
+        while self.position >= *self.end.borrow_and_update() {
+            self.end.changed().await.map_err(|_| StoreError::Closed)?;
+        }
+        Ok(())
+    }
+
     /// Waits for the next batch. Dropping the future loses nothing.
     pub async fn next(&mut self) -> Result<Batch, StoreError> {
         loop {
             if let Some(batch) = self.ready().await? {
                 return Ok(batch);
             }
-            self.end.changed().await.map_err(|_| StoreError::Closed)?;
+            self.has_more().await?;
         }
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::domain::{
-    Action, Actor, Approval, ApprovalId, Caller, DecisionId, Digest, Ending, How, Mark, Outcome, ParamPath,
+    Action, Actor, Approval, ApprovalId, Caller, DecisionId, Digest, Ending, HaltScope, How, Mark, Outcome, ParamPath,
     ParamsError, Peer, RecordId, Report, RiskLevel, Role, Timestamp, TokenId, Verdict, canonical_json,
 };
 
@@ -243,6 +243,38 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         passed: Vec<Cursor>,
     },
+    /// An admin set the counts of a limit back to nothing.
+    LimitReset {
+        /// The name of the limit.
+        limit: String,
+        /// The count, if it was one only.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        count: Option<Digest>,
+        /// How many counts that were.
+        counts: u64,
+        /// Who reset them.
+        by: String,
+    },
+    /// An admin halted somebody: their proposals are denied from then on.
+    Halted {
+        /// Whom.
+        scope: HaltScope,
+        /// Why.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        reason: String,
+        /// Who halted them.
+        by: String,
+        /// When, if that was earlier than this record: the record could not be written then.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        at: Option<Timestamp>,
+    },
+    /// An admin ended a halt.
+    Resumed {
+        /// Whom it was about.
+        scope: HaltScope,
+        /// Who ended it.
+        by: String,
+    },
     /// The number of refused calls since the last such record. They are counted, not recorded one by one, so that a
     /// caller cannot fill the disk.
     CallsRefused {
@@ -279,6 +311,9 @@ impl Event {
             | Self::LogStarted { .. }
             | Self::RecordsRetired { .. }
             | Self::LogKeyRotated { .. }
+            | Self::LimitReset { .. }
+            | Self::Halted { .. }
+            | Self::Resumed { .. }
             | Self::CallsRefused { .. } => None,
         }
     }
@@ -353,6 +388,12 @@ pub struct DecisionRecord {
     /// then.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub executes: bool,
+    /// The limits that the action would have exceeded, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<String>,
+    /// Whether the proposer was halted: the policy was not asked.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub halted: bool,
 }
 
 /// A reviewer's vote, as on the record.

@@ -6,6 +6,7 @@ use super::row::{ApprovalState, ConfirmationState, RowState};
 use crate::audit::log::append::Appended;
 use crate::audit::log::record::{DecisionRecord, Event};
 use crate::audit::log::unsealed::{Unsealed, to_the_microsecond};
+use crate::audit::spent::Spend;
 use crate::domain::{Digest, ParamsError, Report, Timestamp};
 
 /// The state that a decision starts with.
@@ -23,6 +24,8 @@ pub struct Opening {
     pub allowed_at: Option<Timestamp>,
     /// The result, if the decision itself settles it: blocked.
     pub result: Option<Report>,
+    /// What it spends of limits, if it is allowed.
+    pub spent: Vec<Spend>,
 }
 
 /// A decision, ready for [`Tx::insert_decision`](super::Tx::insert_decision).
@@ -64,6 +67,7 @@ impl Draft {
             allowed_at: opening.allowed_at,
             result: opening.result,
             reported: None,
+            spent: opening.spent,
             redacted: None,
         };
         let time = to_the_microsecond(at);

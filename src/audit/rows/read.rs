@@ -211,13 +211,16 @@ fn row_of_record(
     let Event::Decision(decision) = event else {
         return Err(damaged(format!("record {} is no decision", state.sequence)));
     };
-    if let Some(Reported { data_in: Some(sequence), .. }) = state.reported
+    if let Some(Reported { data_in: Some(sequence), marks: found, .. }) = &mut state.reported
         && let Some(result) = &mut state.result
     {
+        let sequence = *sequence;
         let record = records.get(sequence)?.ok_or_else(|| missing("record", sequence))?;
         bytes += record.value().len();
         match parse_record(sequence, record.value()).map_err(damaged)?.event {
-            Event::Result { decision_id, report, .. } if decision_id == state.decision_id => result.data = report.data,
+            Event::Result { decision_id, report, marks, .. } if decision_id == state.decision_id => {
+                (result.data, *found) = (report.data, marks);
+            }
             _ => return Err(damaged(format!("record {sequence} is no result of {}", state.decision_id))),
         }
     }

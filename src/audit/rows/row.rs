@@ -6,8 +6,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::audit::log::record::{DecisionRecord, IdentityRecord, VoteRecord};
+use crate::audit::spent::Spend;
 use crate::domain::{
-    ActionResult, ApprovalId, DecisionId, Digest, Ending, EndingKind, Outcome, QuestionState, RecordId, Report,
+    ActionResult, ApprovalId, DecisionId, Digest, Ending, EndingKind, Mark, Outcome, QuestionState, RecordId, Report,
     ResultStatus, Timestamp,
 };
 
@@ -43,6 +44,9 @@ pub struct RowState {
     /// The agent's last report, to recognise the same report again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reported: Option<Reported>,
+    /// What it spent of limits, if it was allowed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spent: Vec<Spend>,
     /// The id of the decision's record if that record is redacted, because no other place has it then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub redacted: Option<RecordId>,
@@ -111,13 +115,17 @@ pub struct ConfirmationState {
 }
 
 /// A report of the agent that is on the record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reported {
     /// The record of the report.
     pub record_id: RecordId,
     /// What the report, as it was sent, is compared by, under the store's secret. In the row alone: no record has it.
     pub key: Digest,
-    /// The sequence number of that record, if only the record has the data of the result: a large one is stored once.
+    /// What is masked in the result, and where.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub marks: Vec<Mark>,
+    /// The sequence number of that record, if only the record has the data of the result and the marks: what is large
+    /// is stored once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data_in: Option<u64>,
     /// When it was recorded. Older rows do not have it.
@@ -174,6 +182,7 @@ impl RowState {
             report,
             reported_at: reported.and_then(|reported| reported.at),
             audit_ref: reported.map(|reported| reported.record_id),
+            marks: reported.map(|reported| reported.marks.clone()).unwrap_or_default(),
         })
     }
 }

@@ -41,6 +41,8 @@ pub(crate) fn redacted_decision(facts: &Facts, state: &RowState) -> DecisionReco
         expires_at: state.approval.as_ref().map(|approval| approval.expires_at),
         trace_id: String::new(),
         executes: false,
+        limits: Vec::new(),
+        halted: false,
     }
 }
 
@@ -61,6 +63,7 @@ impl Tx<'_> {
         };
         let key_prefix = state.idempotency.map(key_prefix);
         let token = state.confirmation.as_ref().map(|confirmation| confirmation.token_hash);
+        let spent = std::mem::take(&mut state.spent);
         scrub_state(&mut state, record.record_id);
         let facts = Facts {
             session: EMPTY,
@@ -78,6 +81,9 @@ impl Tx<'_> {
             if keys.read()?.get(&prefix)?.is_some_and(|now| now.value() == row) {
                 keys.remove(&prefix)?;
             }
+        }
+        for spend in spent {
+            self.scrub_spent(spend.key)?;
         }
         if let Some(token) = token {
             self.tables.confirmations.remove(&token.0)?;
@@ -118,6 +124,7 @@ fn scrub_state(state: &mut RowState, record_id: RecordId) {
     state.action_key = None;
     state.idempotency = None;
     state.reported = None;
+    state.spent = Vec::new();
     if let Some(confirmation) = &mut state.confirmation {
         confirmation.token_hash = Digest([0; 32]);
     }

@@ -65,6 +65,8 @@ pub(crate) fn decision(number: u64) -> DecisionRecord {
         expires_at: None,
         trace_id: String::new(),
         executes: false,
+        limits: Vec::new(),
+        halted: false,
     }
 }
 
@@ -93,6 +95,7 @@ pub(crate) fn allowed(number: u64) -> RowState {
         allowed_at: Some(later(number)),
         result: None,
         reported: None,
+        spent: Vec::new(),
         redacted: None,
     }
 }

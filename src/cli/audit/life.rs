@@ -9,7 +9,7 @@ use crate::cli::masks::Masks;
 use crate::cli::object::Object;
 use crate::cli::table::{Cell, Column, Table};
 use crate::cli::times::{self, Zone};
-use crate::cli::{approval, paint, safe_json, wire, words};
+use crate::cli::{approval, paint, wire, words};
 use crate::domain::{Pointer, Timestamp, visible};
 use crate::proto::v1::{Approval, AuditRow, GetDecisionResponse, RecordReference};
 
@@ -128,16 +128,17 @@ fn steps(row: &AuditRow, approval: Option<&Approval>, zone: &Zone) -> Vec<(Strin
 
 fn result(row: &AuditRow) -> Vec<(String, String)> {
     let Some(result) = &row.result else { return Vec::new() };
+    let masks = Masks::new(&result.masked);
     let mut fields = Vec::new();
     if let Some(status) = words::result(result.status) {
         fields.push(("status".to_owned(), status));
     }
     let data = wire::from_value(result.data.as_ref());
     if !data.is_null() {
-        fields.push(("data".to_owned(), approval::shown(&safe_json::compact(&data))));
+        fields.push(("data".to_owned(), masks.value(&data, &mut Pointer::to("data"))));
     }
     if !result.error.is_empty() {
-        fields.push(("error".to_owned(), approval::shown(&result.error)));
+        fields.push(("error".to_owned(), masks.text(&result.error, &Pointer::to("error"))));
     }
     fields
 }

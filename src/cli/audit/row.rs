@@ -181,6 +181,7 @@ pub(super) fn object(row: &AuditRow) -> Object {
         .with("result_completed_at", wire::time(result.completed_at.as_ref()))
         .with("result_reported_at", wire::time(result.reported_at.as_ref()))
         .with("result_audit_ref", wire::present(&result.audit_ref))
+        .with("result_masked", result.masked.iter().map(approval::mask_json).collect::<Vec<_>>())
 }
 
 #[cfg(test)]

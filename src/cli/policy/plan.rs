@@ -129,6 +129,7 @@ fn replay(args: &Args, candidate: &Policy, entry: &EntryLine<'_>, plan: &mut Pla
         masked: decision.masked,
         approval: decision.approval,
         matched_rule: decision.matched_rule,
+        is_limited: decision.halted || !decision.limits.is_empty(),
     };
     plan.add(candidate, recorded);
     Ok(())

@@ -26,6 +26,8 @@ pub(super) struct Recorded {
     pub(super) masked: Vec<ParamPath>,
     pub(super) approval: Approval,
     pub(super) matched_rule: String,
+    /// Whether a limit or a halt changed the answer.
+    pub(super) is_limited: bool,
 }
 
 /// How an answer changes.
@@ -69,6 +71,8 @@ pub(super) struct Plan {
     pub(super) unchanged: u64,
     /// The answer depends on a masked value, so it is unknown.
     pub(super) unknown: u64,
+    /// A limit or a halt gave the answer, which depends on more than the decision.
+    pub(super) limited: u64,
     /// The decision was redacted, so nothing is known of it.
     pub(super) redacted: u64,
     changes: BTreeMap<(Change, String), Changed>,
@@ -95,6 +99,10 @@ impl Plan {
     /// Decides a recorded question again.
     pub(super) fn add(&mut self, candidate: &Policy, recorded: Recorded) {
         self.decisions += 1;
+        if recorded.is_limited {
+            self.limited += 1;
+            return;
+        }
         let question = Question {
             action: &recorded.action,
             declared_actor: &recorded.declared_actor,
@@ -107,6 +115,11 @@ impl Plan {
             return;
         }
         let verdict = candidate.evaluate(&question);
+        // What a masked amount would spend is unknown.
+        if !verdict.reached().is_empty() && !recorded.masked.is_empty() {
+            self.unknown += 1;
+            return;
+        }
         let Some(change) = Change::between(recorded.approval, verdict.approval) else {
             self.unchanged += 1;
             return;
@@ -181,6 +194,9 @@ impl Plan {
             self.unknown,
             self.redacted
         );
+        if self.limited > 0 {
+            let _ = writeln!(text, "{} decided by a limit or a halt: counts are not replayed", self.limited);
+        }
         text
     }
 
@@ -196,6 +212,7 @@ impl Plan {
             .collect();
         Object::default()
             .with("decisions", self.decisions + self.redacted)
+            .with("limited", self.limited)
             .with("newly_blocked", self.count(Change::Blocked))
             .with("newly_asked", self.count(Change::Asked))
             .with("newly_allowed", self.count(Change::Allowed))
@@ -238,6 +255,7 @@ mod tests {
             masked: masked.iter().map(|path| ParamPath::new(*path)).collect(),
             approval,
             matched_rule: "old".to_owned(),
+            is_limited: false,
         }
     }
 

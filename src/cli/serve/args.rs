@@ -139,7 +139,7 @@ struct ListenArgs {
     #[arg(long, value_name = "NAME", value_parser = host_name)]
     allowed_host: Vec<String>,
 
-    /// Serve probes (`/live`, `/ready`) and Prometheus (`/metrics`) here: IP:PORT or `off`
+    /// Serve probes (`/livez`, `/readyz`) and Prometheus (`/metrics`) here: IP:PORT or `off`
     /// [default: 127.0.0.1:9464, if it is free]
     #[arg(long, value_name = "IP:PORT", value_parser = admin_listener)]
     admin_listen: Option<AdminListener>,

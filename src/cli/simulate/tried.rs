@@ -23,6 +23,12 @@ pub(super) struct Tried<'a> {
     pub(super) trace: Option<(Vec<TriedRule>, u64)>,
 }
 
+/// The limits that the action comes under. Only a daemon counts.
+fn uncounted(verdict: &Verdict<'_>) -> String {
+    let limits = verdict.charges().iter().map(|charge| charge.limit);
+    limits.map(|limit| format!("; limit `{}` ({}) is not counted here", limit.name, limit.text())).collect()
+}
+
 impl<'a> Tried<'a> {
     /// Joins a case and its verdict.
     pub(super) fn new(case: &'a Case, verdict: &Verdict<'a>, explanation: Option<&Explanation>) -> Self {
@@ -32,7 +38,7 @@ impl<'a> Tried<'a> {
             approval: verdict.approval,
             matched_rule: verdict.matched_rule,
             is_allowed: verdict.is_allowed(),
-            reason: verdict.reason(),
+            reason: verdict.reason() + &uncounted(verdict),
             trace: explanation.map(|why| (why.rules.iter().map(rule).collect(), why.left_out as u64)),
         }
     }

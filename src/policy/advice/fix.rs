@@ -25,6 +25,9 @@ pub fn fix(code: Code) -> Option<&'static str> {
         Code::RedactIndex => "leave the number out: a list on the way stands for each of its elements",
         Code::OppositeRules => "put the rule that blocks first, or narrow the one that allows",
         Code::AllowsEverything => "name the types that may run alone, and let the default ask",
+        Code::UnusedLimit => "remove the limit, or write it on the rule that allows the action",
+        Code::SelfChosenKey => "let agents authenticate, and count by `subject`, or add a limit without `by`",
+        Code::ReleasedByAgent => "leave `release_on` out, unless the agent is trusted to report",
         Code::SilentAllow => "use `on_timeout: deny`, or name an authenticated `actor` and no parameter",
         _ => return None,
     })

@@ -9,13 +9,14 @@ use crate::policy::diagnostic::{Path, quoted};
 use crate::policy::glob::MAX_CHARS;
 use crate::policy::pattern::Pattern;
 use crate::policy::rule::Rule;
+use crate::policy::scoped::Scoped;
 use crate::policy::secrets::Names;
 use crate::policy::yaml::{Node, Value};
 
 /// How many rules a policy may have.
 pub(in crate::policy) const MAX_RULES: usize = 50_000;
 
-const KEYS: [&str; 6] = ["version", "defaults", "rules", "redact", "secrets", "sets"];
+const KEYS: [&str; 7] = ["version", "defaults", "rules", "limits", "redact", "secrets", "sets"];
 
 const SECRETS_KEYS: [&str; 3] = ["defaults", "names", "patterns"];
 
@@ -29,6 +30,7 @@ pub(in crate::policy) struct Document {
     pub(in crate::policy) risk_level: Option<RiskLevel>,
     pub(in crate::policy) approval: Option<Approval>,
     pub(in crate::policy) rules: Vec<Rule>,
+    pub(in crate::policy) limits: Vec<Scoped>,
     pub(in crate::policy) redact: Vec<ParamPath>,
     pub(in crate::policy) secrets: SecretsPart,
 }
@@ -56,6 +58,7 @@ pub(in crate::policy) fn document(reader: &mut Reader<'_>, root: &Node) -> Docum
             "version" => reader.version(node, &path),
             "defaults" => reader.defaults(node, &path, &mut document),
             "rules" => document.rules = reader.rules(node, &path),
+            "limits" => document.limits = reader.limits(node, &path),
             "redact" => document.redact = reader.param_paths(node, &path),
             "secrets" => document.secrets = reader.secrets(node, &path),
             // Read before the rules of all layers.

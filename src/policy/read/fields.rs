@@ -159,7 +159,7 @@ impl Reader<'_> {
 
     /// The name of a masked parameter. Names have no indexes and no wildcards, so a name with one would never mask
     /// anything.
-    fn param_path(&mut self, node: &Node, path: &Path<'_>) -> Option<ParamPath> {
+    pub(super) fn param_path(&mut self, node: &Node, path: &Path<'_>) -> Option<ParamPath> {
         let text = self.text(node, path, usize::MAX)?;
         let parts = || text.split('.');
         if text.contains(['[', ']', '*']) || parts().any(str::is_empty) || parts().next() == Some("$") {

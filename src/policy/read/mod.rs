@@ -6,6 +6,7 @@
 mod conditions;
 mod document;
 mod fields;
+mod limit;
 mod pattern;
 mod rule;
 mod sets;
@@ -13,6 +14,7 @@ mod shape;
 
 pub(super) use document::{Document, MAX_RULES, MAX_SECRETS, document};
 pub(super) use fields::Reader;
+pub(super) use limit::MAX_LIMITS;
 pub(super) use pattern::{MAX_PATTERN, Patterns};
 pub(super) use rule::{MAX_NAME, MAX_REASON, timeout_text};
 pub(super) use sets::{MAX_SET_NAME, sets};

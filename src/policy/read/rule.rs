@@ -1,6 +1,7 @@
 //! One rule.
 
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::fields::Reader;
@@ -10,12 +11,13 @@ use crate::policy::condition::{Condition, Group};
 use crate::policy::diagnostic::{Path, quoted};
 use crate::policy::glob::{Glob, MAX_CHARS};
 use crate::policy::globs::Globs;
-use crate::policy::rule::{OnTimeout, Position, Rule};
+use crate::policy::limit::Limit;
+use crate::policy::rule::{OnTimeout, Rule};
 use crate::policy::target_path;
 use crate::policy::verdict::DEFAULT_RULE;
 use crate::policy::yaml::{Node, Value, map_to_json};
 
-const KEYS: [&str; 10] = [
+const KEYS: [&str; 11] = [
     "name",
     "match",
     "conditions",
@@ -26,6 +28,7 @@ const KEYS: [&str; 10] = [
     "timeout",
     "on_timeout",
     "redact",
+    "limit",
 ];
 
 /// The longest name of a rule, in characters.
@@ -40,23 +43,8 @@ const MAX_TIMEOUT: Duration = Duration::from_hours(720);
 impl Reader<'_> {
     pub(super) fn rule(&mut self, node: &Node, path: &Path<'_>, index: usize) -> Option<Rule> {
         let entries = self.map(node, path, "a mapping with `match`, `conditions`, `risk_level` and `approval`")?;
-        let mut rule = Rule {
-            name: format!("rule_{index}"),
-            is_named: false,
-            type_pattern: Glob::new("*").into(),
-            target_pattern: Glob::new("*").into(),
-            target_path_pattern: None,
-            actor_pattern: None,
-            conditions: Vec::new(),
-            risk_level: RiskLevel::Medium,
-            approval: Approval::Approve,
-            reason: None,
-            constraints: serde_json::Map::new(),
-            timeout: None,
-            on_timeout: OnTimeout::Deny,
-            redact: Vec::new(),
-            position: Position { file: self.file.to_owned(), line: node.pos.line, column: node.pos.column },
-        };
+        let mut rule = Rule::new(index, self.position(node));
+        let mut limit = None;
         let before = self.report.error_count();
         for entry in entries {
             let (value, path_here) = (&entry.value, path.key(&entry.key));
@@ -82,9 +70,11 @@ impl Reader<'_> {
                         self.word(value, &path_here, "answer", &known, &[("block", "deny")]).unwrap_or_default();
                 }
                 "redact" => rule.redact = self.param_paths(value, &path_here),
+                "limit" => limit = self.limit_of_rule(value, &path_here),
                 _ => self.unknown(entry, path, "key", &KEYS),
             }
         }
+        rule.limit = limit.map(|limit| Arc::new(Limit { name: rule.name.clone(), ..limit }));
         // The checks below compare the parts of a rule, which means nothing while one of them is wrong.
         if self.report.error_count() == before {
             self.check_whole(node, path, &rule);
@@ -106,7 +96,7 @@ impl Reader<'_> {
         Some(name.to_owned())
     }
 
-    fn matching(&mut self, node: &Node, path: &Path<'_>, rule: &mut Rule) {
+    pub(super) fn matching(&mut self, node: &Node, path: &Path<'_>, rule: &mut Rule) {
         let Some(entries) = self.map(node, path, "a mapping with `type`, `target`, `target_path` and `actor`") else {
             return;
         };
@@ -209,6 +199,23 @@ impl Reader<'_> {
                 format!("`timeout` and `on_timeout` mean nothing with `approval: {}`: nobody is asked", rule.approval);
             self.warn(node.pos, path, Code::UnusedTimeout, message);
         }
+        if rule.limit.is_some() && rule.approval == Approval::Block {
+            let message = "`limit` means nothing with `approval: block`: nothing is allowed that could be counted";
+            self.warn(node.pos, &path.key("limit"), Code::UnusedLimit, message);
+        }
+        if rule.limit.is_some() && !rule.is_named {
+            let message = format!(
+                "what was spent is kept under the name of the rule, and `{}` is another rule once one is added before \
+                 it: give the rule a name",
+                quoted(&rule.name)
+            );
+            self.warn(node.pos, &path.key("limit"), Code::AutomaticName, message);
+        }
+        self.check_actor(node, path, rule);
+    }
+
+    /// Warns of a rule, or a limit, that an agent can avoid by another name.
+    pub(super) fn check_actor(&mut self, node: &Node, path: &Path<'_>, rule: &Rule) {
         if let (Some(actor), false) = (&rule.actor_pattern, rule.may_need_no_reviewer()) {
             let message = format!(
                 "an agent that is not authenticated chooses its own name, so it can avoid `{}`: let agents \

@@ -36,7 +36,8 @@ fn unknown_keys_are_refused_everywhere() {
     assert!(load("default: {}\nrules: []\n").unwrap_err().contains("did you mean `defaults`?"));
     assert!(load("defaults: {aproval: block}").unwrap_err().contains("did you mean `approval`?"));
     refused("condition: {param_gt: {n: 5}}", "rules[0].condition: unknown key `condition`, did you mean `conditions`?");
-    refused("limit: {}", "unknown key `limit`");
+    refused("limit: {}", "rules[0].limit: a limit needs `max`");
+    refused("limit: {max: 1, pre: 1h}", "rules[0].limit.pre: unknown key `pre`, did you mean `per`?");
     refused("mode: shadow", "unknown key `mode`");
     refused("conditions: {parm_gt: {n: 1}}", "unknown condition `parm_gt`, did you mean `param_gt`?");
     refused("conditions: {time_afer: '09:00'}", "did you mean `time_after`?");

@@ -1,4 +1,5 @@
-//! `AdminService`, for admins (auditors list tokens): tokens, the log's key and redaction. It only converts between
+//! `AdminService`, for admins (auditors list tokens): tokens, the log's key, redaction, halts and the counts of
+//! limits. It only converts between
 //! protobuf and the domain.
 
 use std::sync::Arc;
@@ -7,8 +8,8 @@ use std::time::Duration;
 use tonic::{Request, Response, Status};
 
 use super::request::Reader;
-use super::{caller, page, response};
-use crate::audit::StoredToken;
+use super::{caller, control, page, response};
+use crate::audit::{SpentKey, StoredToken};
 use crate::auth::check_name;
 use crate::domain::page::PageTokens;
 use crate::domain::{CallError, DecisionId, Digest, JsonLimits, Role, Roles, Timestamp, TokenId};
@@ -110,6 +111,70 @@ impl AdminService for Administration {
         let redacted = self.governor.redact(&caller, decision_id, reason, request_id.as_deref()).await?;
         let Redacted { sequence, sequences } = redacted;
         Ok(Response::new(v1::RedactDecisionResponse { sequence, redacted_sequences: sequences }))
+    }
+
+    async fn halt(&self, request: Request<v1::HaltRequest>) -> Result<Response<v1::HaltResponse>, Status> {
+        let caller = caller(&request)?;
+        let v1::HaltRequest { scope, reason } = request.into_inner();
+        let mut reader = Reader::new(self.limits);
+        let reason = reader.free_text("reason", reason);
+        let scope = control::scope(&mut reader, scope)?;
+        let (scope, reason) = reader.finish((scope, reason))?;
+        let placed = self.governor.halt(&caller, scope, reason).await?;
+        Ok(Response::new(v1::HaltResponse { halt: Some(control::in_force(&placed)) }))
+    }
+
+    async fn resume(&self, request: Request<v1::ResumeRequest>) -> Result<Response<v1::ResumeResponse>, Status> {
+        let caller = caller(&request)?;
+        let mut reader = Reader::new(self.limits);
+        let scope = control::scope(&mut reader, request.into_inner().scope)?;
+        let scope = reader.finish(scope)?;
+        let ended = self.governor.resume(&caller, scope).await?;
+        Ok(Response::new(v1::ResumeResponse { halt: Some(control::halt(&ended, true)) }))
+    }
+
+    async fn list_halts(
+        &self,
+        _request: Request<v1::ListHaltsRequest>,
+    ) -> Result<Response<v1::ListHaltsResponse>, Status> {
+        let halts = self.governor.halts().list();
+        Ok(Response::new(v1::ListHaltsResponse { halts: halts.iter().map(|one| control::in_force(one)).collect() }))
+    }
+
+    async fn list_counts(
+        &self,
+        request: Request<v1::ListCountsRequest>,
+    ) -> Result<Response<v1::ListCountsResponse>, Status> {
+        let v1::ListCountsRequest { limit, page_size, page_token } = request.into_inner();
+        let mut reader = Reader::new(self.limits);
+        let size = reader.page_size(page_size);
+        let size = reader.finish(size)?;
+        let pages = PageTokens::new("counts", Digest::of(limit.as_bytes()));
+        let after = (!page_token.is_empty()).then(|| pages.position(&page_token)).transpose();
+        let after = after.map_err(GovernanceError::from)?.map(SpentKey::up_to);
+        let limit = Some(limit).filter(|limit| !limit.is_empty());
+        let found = self.governor.counts(limit, after, size).await?;
+        let next = found.next;
+        let counts = found.counts.into_iter().map(|counted| (counted.key, control::count(counted)));
+        let (counts, next) = page::fitting(counts, next);
+        let next_page_token = next.map(|key| pages.after(key.position())).unwrap_or_default();
+        Ok(Response::new(v1::ListCountsResponse { counts, next_page_token }))
+    }
+
+    async fn reset_limit(
+        &self,
+        request: Request<v1::ResetLimitRequest>,
+    ) -> Result<Response<v1::ResetLimitResponse>, Status> {
+        let caller = caller(&request)?;
+        let v1::ResetLimitRequest { limit, count_id } = request.into_inner();
+        let mut reader = Reader::new(self.limits);
+        let limit = reader.free_text("limit", limit);
+        if limit.is_empty() {
+            reader.wrong("limit", "must be given");
+        }
+        let limit = reader.finish(limit)?;
+        let counts = self.governor.reset_limit(&caller, limit, control::count_id(&count_id)?).await?;
+        Ok(Response::new(v1::ResetLimitResponse { counts }))
     }
 }
 

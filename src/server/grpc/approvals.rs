@@ -6,7 +6,8 @@ use tonic::{Request, Response, Status};
 
 use super::filters::missing;
 use super::request::{self, Reader};
-use super::{Messages, caller, page, response, sending, standing};
+use super::sending::{Unpolled, frame, framed_bytes, sending};
+use super::{caller, page, response, standing};
 use crate::approvals::{Ended, Lagged, Pending, QueueEvent};
 use crate::audit::{ApprovalState, Order, RowFilter, StoreError};
 use crate::domain::page::PageTokens;
@@ -29,7 +30,7 @@ pub(crate) struct Approvals {
 
 #[tonic::async_trait]
 impl ApprovalService for Approvals {
-    type StreamApprovalsStream = Messages<v1::StreamApprovalsResponse>;
+    type StreamApprovalsStream = Unpolled<v1::StreamApprovalsResponse>;
 
     async fn stream_approvals(
         &self,
@@ -193,16 +194,13 @@ impl Approvals {
 }
 
 /// Streams a snapshot, the marker, then every change. Sends a new snapshot when the client has fallen behind.
-async fn watch(governor: &Governor, filter: &RowFilter, sink: &Sink<v1::StreamApprovalsResponse>) -> Result<(), Over> {
-    let say = |event| sink.send(v1::StreamApprovalsResponse { event: Some(event) });
+async fn watch(governor: &Governor, filter: &RowFilter, sink: &Sink) -> Result<(), Over> {
+    let say = |event| sink.send(encoded(event));
     loop {
         let (snapshot, mut watcher) = governor.queue().watch();
         let mut count = 0;
         for pending in snapshot {
-            if let Some(shown) = show(governor, filter, &pending, &pending.open_state()).await? {
-                say(Event::Pending(shown)).await?;
-                count += 1;
-            }
+            count += u32::from(show(governor, filter, sink, &pending, Told::Pending).await??);
         }
         say(Event::SnapshotComplete(v1::SnapshotComplete { count })).await?;
         loop {
@@ -216,19 +214,19 @@ async fn watch(governor: &Governor, filter: &RowFilter, sink: &Sink<v1::StreamAp
                     say(Event::Heartbeat(v1::Heartbeat { sent_at })).await?;
                 }
                 Ok(Some(Ok(QueueEvent::Added(pending)))) => {
-                    if let Some(shown) = show(governor, filter, &pending, &pending.open_state()).await? {
-                        say(Event::Pending(shown)).await?;
-                    }
+                    show(governor, filter, sink, &pending, Told::Pending).await??;
                 }
                 Ok(Some(Ok(QueueEvent::Changed(pending)))) => {
                     // It is shown already. If a large one cannot be read now, only a change of who waits goes unsaid.
-                    if let Ok(Some(shown)) = show(governor, filter, &pending, &pending.open_state()).await {
-                        say(Event::Pending(shown)).await?;
-                    }
+                    let _ = show(governor, filter, sink, &pending, Told::Pending).await?;
                 }
                 Ok(Some(Ok(QueueEvent::Ended(ended)))) => {
-                    if let Some(shown) = show_ended(governor, filter, &ended).await {
-                        say(Event::Ended(shown)).await?;
+                    let Ended { pending, approval } = &*ended;
+                    // If the store cannot be read, it has only the head of a large one: a denial that is not on the
+                    // record yet is told all the same.
+                    if show(governor, filter, sink, pending, Told::Ended(approval)).await?.is_err() {
+                        let approval = response::approval(pending, pending.decision.head(), approval);
+                        say(Event::Ended(approval)).await?;
                     }
                 }
                 Ok(Some(Err(Lagged(missed)))) => {
@@ -241,27 +239,43 @@ async fn watch(governor: &Governor, filter: &RowFilter, sink: &Sink<v1::StreamAp
     }
 }
 
-/// A question as a reviewer sees it, if it matches. A large one is read from the disk.
+/// What is told of a question.
+enum Told<'a> {
+    Pending,
+    Ended(&'a ApprovalState),
+}
+
+/// Sends a question as a reviewer sees it, if it matches. A large one is read from the disk, once there is room for it.
+/// The inner error is that it cannot be read.
 async fn show(
     governor: &Governor,
     filter: &RowFilter,
+    sink: &Sink,
     pending: &Pending,
-    state: &ApprovalState,
-) -> Result<Option<v1::Approval>, StoreError> {
+    told: Told<'_>,
+) -> Result<Result<bool, StoreError>, Over> {
     if !pending.may_match(filter) {
-        return Ok(None);
+        return Ok(Ok(false));
     }
-    let decision = governor.asked(pending).await?;
-    let matches = filter.matches_decision(&decision, pending.requested_at);
-    let caller_waiting = governor.queue().caller_waits(pending.approval_id);
-    Ok(matches.then(|| v1::Approval { caller_waiting, ..response::approval(pending, &decision, state) }))
+    let place = sink.place(framed_bytes(pending.bytes)).await?;
+    let decision = match governor.asked(pending).await {
+        Ok(decision) => decision,
+        Err(error) => return Ok(Err(error)),
+    };
+    if !filter.matches_decision(&decision, pending.requested_at) {
+        return Ok(Ok(false));
+    }
+    let shown = |state: &ApprovalState| {
+        let caller_waiting = governor.queue().caller_waits(pending.approval_id);
+        v1::Approval { caller_waiting, ..response::approval(pending, &decision, state) }
+    };
+    place.send(encoded(match told {
+        Told::Pending => Event::Pending(shown(&pending.open_state())),
+        Told::Ended(state) => Event::Ended(shown(state)),
+    }))?;
+    Ok(Ok(true))
 }
 
-/// A question that has ended, if it may match. If the store cannot be read, it has only the head of a large one: a
-/// denial that is not on the record yet is told all the same.
-async fn show_ended(governor: &Governor, filter: &RowFilter, ended: &Ended) -> Option<v1::Approval> {
-    match show(governor, filter, &ended.pending, &ended.approval).await {
-        Ok(shown) => shown,
-        Err(_) => Some(response::approval(&ended.pending, ended.pending.decision.head(), &ended.approval)),
-    }
+fn encoded(event: Event) -> Vec<u8> {
+    frame(&v1::StreamApprovalsResponse { event: Some(event) })
 }

@@ -8,7 +8,8 @@ use tonic::{Request, Response, Status};
 use super::audit_stream::Feed;
 use super::filters::missing;
 use super::request::Reader;
-use super::{Messages, page, response, sending};
+use super::sending::{Unpolled, sending};
+use super::{page, response};
 use crate::audit;
 use crate::audit::{Order, Stats, StoreError};
 use crate::domain::page::PageTokens;
@@ -43,7 +44,7 @@ pub(crate) struct Audit {
 
 #[tonic::async_trait]
 impl AuditService for Audit {
-    type StreamAuditStream = Messages<v1::StreamAuditResponse>;
+    type StreamAuditStream = Unpolled<v1::StreamAuditResponse>;
 
     async fn stream_audit(
         &self,

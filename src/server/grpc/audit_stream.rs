@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::request::Reader;
 use super::response;
+use super::sending::{frame, frame_after};
 use crate::audit::Order;
 use crate::audit::follow::{
     Batch, Followed, Follower, History, LogMark, Selection, StatusTime, StreamCursor, Until, View,
@@ -15,7 +16,7 @@ use crate::domain::{CallError, DecisionId, JsonLimits};
 use crate::governance::{GovernanceError, Governor};
 use crate::proto::v1;
 use crate::proto::v1::stream_audit_response::Event;
-use crate::server::streams::{HEARTBEAT, Over, Sink};
+use crate::server::streams::{HEARTBEAT, Over, Place, Sink};
 
 /// The state of one client's stream.
 pub(crate) struct Feed {
@@ -78,7 +79,7 @@ impl Feed {
     }
 
     /// Fills the stream until it ends.
-    pub(crate) async fn run(self, sink: &Sink<v1::StreamAuditResponse>) -> Result<(), Over> {
+    pub(crate) async fn run(self, sink: &Sink) -> Result<(), Over> {
         let position = match self.resume_after {
             Some(after) => after,
             None => self.history(sink).await?,
@@ -91,10 +92,10 @@ impl Feed {
         let mut follower = Follower::after(store, Until::Committed, position, self.view.clone(), self.time());
         if resumes {
             let until = follower.end();
-            while follower.position() < until
-                && let Some(batch) = follower.ready().await?
-            {
-                self.send(sink, batch).await?;
+            while follower.position() < until {
+                let place = sink.batch().await?;
+                let Some(batch) = follower.ready().await? else { break };
+                self.send(place, batch)?;
             }
             if !self.follow {
                 return Ok(());
@@ -104,10 +105,14 @@ impl Feed {
         loop {
             let next = tokio::select! {
                 () = sink.closed() => return Err(Over::ClientGone),
-                next = tokio::time::timeout(HEARTBEAT, follower.next()) => next,
+                next = tokio::time::timeout(HEARTBEAT, follower.has_more()) => next,
             };
-            if let Ok(batch) = next {
-                self.send(sink, batch?).await?;
+            if let Ok(more) = next {
+                more?;
+                let place = sink.batch().await?;
+                if let Some(batch) = follower.ready().await? {
+                    self.send(place, batch)?;
+                }
             } else {
                 let sent_at = Some(response::timestamp(self.governor.now()));
                 self.mark(sink, follower.position(), Event::Heartbeat(v1::Heartbeat { sent_at })).await?;
@@ -116,16 +121,18 @@ impl Feed {
     }
 
     /// Sends the existing records, and returns where they end.
-    async fn history(&self, sink: &Sink<v1::StreamAuditResponse>) -> Result<u64, Over> {
+    async fn history(&self, sink: &Sink) -> Result<u64, Over> {
         let selection = match self.records_of {
             Some(decision_id) => Selection::RecordsOf(decision_id),
             None => Selection::Newest(self.view.clone(), self.limit),
         };
         let mut history = History::begin(self.governor.store(), selection, self.order, self.time()).await?;
         let mut count = 0;
-        while let Some(batch) = history.next().await? {
+        loop {
+            let place = sink.batch().await?;
+            let Some(batch) = history.next().await? else { break };
             count += batch.items.len() as u64;
-            self.send(sink, batch).await?;
+            self.send(place, batch)?;
         }
         if self.follow {
             self.mark(sink, history.end(), Event::CaughtUp(v1::CaughtUp { count })).await?;
@@ -133,7 +140,8 @@ impl Feed {
         Ok(history.end())
     }
 
-    async fn send(&self, sink: &Sink<v1::StreamAuditResponse>, mut batch: Batch) -> Result<(), Over> {
+    fn send(&self, place: Place, mut batch: Batch) -> Result<(), Over> {
+        let mut messages = Vec::new();
         for (sequence, item) in std::mem::take(&mut batch.items) {
             let event = match item {
                 Followed::Record(record) => Event::Record(response::audit_record(record)),
@@ -149,15 +157,15 @@ impl Feed {
             };
             // What comes newest first cannot be resumed.
             let cursor = (sequence > 0).then(|| self.log.cursor(sequence, batch.leaf(sequence)).to_string());
-            say(sink, sequence, cursor.unwrap_or_default(), event).await?;
+            frame_after(&mut messages, &message(sequence, cursor.unwrap_or_default(), event));
         }
-        Ok(())
+        place.send(messages)
     }
 
     /// Sends a message about the stream itself, at this position.
-    async fn mark(&self, sink: &Sink<v1::StreamAuditResponse>, position: u64, event: Event) -> Result<(), Over> {
+    async fn mark(&self, sink: &Sink, position: u64, event: Event) -> Result<(), Over> {
         let cursor = self.governor.store().look(move |reader| reader.cursor_after(position)).await?;
-        say(sink, position, cursor.to_string(), event).await
+        sink.send(frame(&message(position, cursor.to_string(), event))).await
     }
 
     fn time(&self) -> StatusTime {
@@ -165,6 +173,6 @@ impl Feed {
     }
 }
 
-async fn say(sink: &Sink<v1::StreamAuditResponse>, sequence: u64, cursor: String, event: Event) -> Result<(), Over> {
-    sink.send(v1::StreamAuditResponse { sequence, cursor, event: Some(event) }).await
+fn message(sequence: u64, cursor: String, event: Event) -> v1::StreamAuditResponse {
+    v1::StreamAuditResponse { sequence, cursor, event: Some(event) }
 }

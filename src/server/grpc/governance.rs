@@ -74,9 +74,9 @@ impl GovernanceService for Governance {
         for hypothesis in hypotheses.iter() {
             evaluated.check_actor(hypothesis)?;
         }
-        let evaluations = hypotheses.iter().map(|hypothesis| {
-            let verdict = evaluated.verdict(hypothesis);
-            let mut evaluation = response::evaluation(&verdict);
+        let verdicts = self.governor.verdicts(&evaluated, &hypotheses).await?;
+        let evaluations = hypotheses.iter().zip(&verdicts).map(|(hypothesis, verdict)| {
+            let mut evaluation = response::evaluation(verdict);
             if explain {
                 response::explain(&mut evaluation, evaluated.explain(hypothesis));
             }

@@ -4,6 +4,7 @@ mod admin;
 mod approvals;
 mod audit;
 mod audit_stream;
+mod control;
 mod filters;
 mod governance;
 pub(crate) mod health;
@@ -11,20 +12,15 @@ mod page;
 mod policies;
 mod request;
 mod response;
+pub(crate) mod sending;
 pub(crate) mod services;
 mod status;
 
-use std::pin::Pin;
-
-use futures_util::{Stream, StreamExt as _};
-use prost::Message as _;
-use tonic::{Request, Response, Status};
+use tonic::Request;
 
 use super::deadline::Deadline;
 use super::standing::Standing;
-use super::streams;
 use crate::domain::{CallError, Caller};
-use crate::proto::v1;
 
 /// The caller.
 fn caller<T>(request: &Request<T>) -> Result<Caller, CallError> {
@@ -39,24 +35,4 @@ fn standing<T>(request: &Request<T>) -> Result<&Standing, CallError> {
 /// The deadline of the caller.
 fn deadline<T>(request: &Request<T>) -> Deadline {
     request.extensions().get().copied().unwrap_or_default()
-}
-
-/// The stream of responses, as tonic takes it.
-type Messages<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
-
-macro_rules! buffered {
-    ($($message:ty),+) => {
-        $(impl streams::Buffered for $message {
-            fn bytes(&self) -> usize {
-                self.encoded_len()
-            }
-        })+
-    };
-}
-
-buffered!(v1::StreamApprovalsResponse, v1::StreamAuditResponse, v1::WatchPolicyResponse);
-
-/// The response that sends these messages.
-fn sending<T: 'static>(messages: streams::Messages<T>) -> Response<Messages<T>> {
-    Response::new(Box::pin(messages.map(|message| message.map_err(Status::from))))
 }

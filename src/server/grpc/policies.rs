@@ -5,7 +5,8 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use super::request::Reader;
-use super::{Messages, caller, response, sending, standing};
+use super::sending::{Unpolled, frame, frame_after, sending};
+use super::{caller, response, standing};
 use crate::audit::StoredLayer;
 use crate::domain::{CallError, JsonLimits};
 use crate::governance::{Governor, PolicyUpdate, UpdateSource, UpdatedPolicy};
@@ -52,7 +53,7 @@ impl Policies {
 
 #[tonic::async_trait]
 impl PolicyService for Policies {
-    type WatchPolicyStream = Messages<v1::WatchPolicyResponse>;
+    type WatchPolicyStream = Unpolled<v1::WatchPolicyResponse>;
 
     async fn get_policy(
         &self,
@@ -131,9 +132,11 @@ impl PolicyService for Policies {
                 let standing = (now.current.policy.revision(), now.rejected.is_some());
                 // After a refused change was undone, the policy in force is sent again, without the refusal.
                 let news = told.is_none_or(|(revision, rejected)| revision != standing.0 || (rejected && !standing.1));
+                let (place, mut events) = (sink.batch().await?, Vec::new());
                 for event in response::policy_events(&now, news) {
-                    sink.send(event).await?;
+                    frame_after(&mut events, &event);
                 }
+                place.send(events)?;
                 told = Some(standing);
                 loop {
                     let changed = tokio::select! {
@@ -143,7 +146,7 @@ impl PolicyService for Policies {
                     match changed {
                         Ok(Ok(())) => break,
                         Ok(Err(_)) => return Err(stopping()),
-                        Err(_) => sink.send(response::policy_heartbeat(governor.now())).await?,
+                        Err(_) => sink.send(frame(&response::policy_heartbeat(governor.now()))).await?,
                     }
                 }
             }

@@ -126,12 +126,15 @@ fn mask(mark: &Mark, decision: &DecisionRecord, digest: &impl Fn(&ParamPath) -> 
     let named = decision.masked.iter().find(|path| mark.is_at(path));
     v1::Mask {
         path: named.map(ToString::to_string).unwrap_or_default(),
-        start: mark.start,
-        end: mark.end,
-        length: mark.length,
         digest: named.map(digest).unwrap_or_default(),
-        pointer: mark.pointer.clone(),
+        ..placed(mark)
     }
+}
+
+/// A mask without the name of a parameter.
+fn placed(mark: &Mark) -> v1::Mask {
+    let Mark { pointer, start, end, length } = mark.clone();
+    v1::Mask { start, end, length, pointer, ..v1::Mask::default() }
 }
 
 /// The ending of an approval. A redacted decision has no proposer any more.
@@ -213,12 +216,14 @@ fn decision_code(code: DecisionCode) -> v1::DecisionCode {
         DecisionCode::Timeout => v1::DecisionCode::Timeout,
         DecisionCode::PolicyChanged => v1::DecisionCode::PolicyChanged,
         DecisionCode::Cancelled => v1::DecisionCode::Cancelled,
+        DecisionCode::Halted => v1::DecisionCode::Halted,
+        DecisionCode::Limit => v1::DecisionCode::Limit,
         DecisionCode::AlreadyReported => v1::DecisionCode::AlreadyReported,
     }
 }
 
 fn action_result(result: ActionResult) -> v1::ActionResult {
-    let ActionResult { report, reported_at, audit_ref } = result;
+    let ActionResult { report, reported_at, audit_ref, marks } = result;
     v1::ActionResult {
         status: result_status(Some(report.status)).into(),
         data: report.data.as_ref().map(value),
@@ -227,6 +232,7 @@ fn action_result(result: ActionResult) -> v1::ActionResult {
         completed_at: report.completed_at.map(timestamp),
         reported_at: reported_at.map(timestamp),
         audit_ref: audit_ref.map(|id| id.to_string()).unwrap_or_default(),
+        masked: marks.iter().map(placed).collect(),
     }
 }
 

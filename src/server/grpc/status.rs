@@ -40,7 +40,13 @@ const fn code(code: ErrorCode) -> Code {
         | E::UnsupportedContentType => Code::InvalidArgument,
         E::CredentialRequired | E::CredentialInvalid | E::CredentialExpired => Code::Unauthenticated,
         E::RoleRequired | E::OwnProposal | E::ActorNotAllowed | E::CrossOrigin => Code::PermissionDenied,
-        E::NoSuchDecision | E::NoSuchApproval | E::NoSuchRevision | E::NoSuchService | E::NoSuchToken => Code::NotFound,
+        E::NoSuchDecision
+        | E::NoSuchApproval
+        | E::NoSuchRevision
+        | E::NoSuchService
+        | E::NoSuchToken
+        | E::NoSuchHalt
+        | E::NoSuchLimit => Code::NotFound,
         E::AlreadyDecided
         | E::ApprovalExpired
         | E::DigestMismatch
@@ -59,7 +65,8 @@ const fn code(code: ErrorCode) -> Code {
         | E::TooManyStreams
         | E::TooManyBytes
         | E::RecordBusy
-        | E::TooManyTokens => Code::ResourceExhausted,
+        | E::TooManyTokens
+        | E::TooManyHalts => Code::ResourceExhausted,
         E::RecordUnavailable | E::NotServing => Code::Unavailable,
         E::DeadlineExceeded => Code::DeadlineExceeded,
         E::UnknownMethod | E::UnsupportedCompression => Code::Unimplemented,

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::State;
-use axum::response::IntoResponse as _;
-use axum::response::sse::{Event, Sse};
+use bytes::Bytes;
 use futures_util::StreamExt as _;
+use http::StatusCode;
 use serde::Serialize;
 
 use super::api::Api;
 use super::approvals::Approval;
-use super::call::{Answer, Call};
+use super::call::{Answer, Call, with_type};
 use super::filter::filtered;
 use crate::approvals::{Ended, Lagged, Pending, QueueEvent};
 use crate::audit::follow::{Followed, Follower, LogMark, StreamCursor, Until, View};
@@ -19,10 +20,14 @@ use crate::audit::{DecisionRecord, Reader, RowFilter};
 use crate::domain::CallError;
 use crate::governance::Governor;
 use crate::server::problem::{self, Problem};
-use crate::server::streams::{Buffered, HEARTBEAT, Over, Sink, stopping};
+use crate::server::streams::{HEARTBEAT, Over, Place, Sink, stopping};
 
 /// The most records that a stream reads to say what ended while its client was away.
 const MISSED: u64 = 10_000;
+/// What an event has beside the JSON of its question.
+const EVENT_BYTES: usize = 2 << 10;
+/// An event of no kind, which clients pass over.
+const NOTHING: &[u8] = b":\n\n";
 
 filtered! {
     /// Which approvals. Every filter that is given must match; of several values, one must.
@@ -60,33 +65,35 @@ pub(super) async fn stream(State(api): State<Api>, call: Call) -> Answer {
         }
         watcher.run().await
     })?;
-    // A stream has begun, so its status is sent already: an event says why it ends.
-    let events = events.map(|said| Ok::<_, std::convert::Infallible>(said.map_or_else(ended, |said| said.event)));
-    Ok(Sse::new(events).into_response())
+    // A stream has begun, so its status is sent already: an event says why it ends. In the middle of another event,
+    // nothing can be said.
+    let events = events.map(|part| match part {
+        Err(broken) if broken.is_cut => Err(broken.error),
+        Err(broken) => event("problem", None, &problem::document(broken.error)).map(Bytes::from),
+        Ok(part) => Ok(part),
+    });
+    Ok(with_type(StatusCode::OK, "text/event-stream", Body::from_stream(events)))
 }
 
-fn ended(error: CallError) -> Event {
-    let problem = serde_json::to_string(&problem::document(error)).unwrap_or_default();
-    Event::default().event("problem").data(problem)
-}
-
-/// An event, and the bytes of its document.
-struct Said {
-    event: Event,
-    bytes: usize,
-}
-
-impl Buffered for Said {
-    fn bytes(&self) -> usize {
-        self.bytes
+/// An event of server-sent events, whose data is this document.
+fn event(name: &str, id: Option<&str>, document: &impl Serialize) -> Result<Vec<u8>, CallError> {
+    let mut text = format!("event: {name}\n");
+    if let Some(id) = id {
+        text.extend(["id: ", id, "\n"]);
     }
+    text.push_str("data: ");
+    let mut text = text.into_bytes();
+    // JSON has no end of line outside a text, and writes it out in one.
+    serde_json::to_writer(&mut text, document).map_err(|error| CallError::internal(error.to_string()))?;
+    text.extend_from_slice(b"\n\n");
+    Ok(text)
 }
 
 /// One client's stream.
 struct Watch<'a> {
     governor: &'a Governor,
     filter: &'a RowFilter,
-    sink: &'a Sink<Said>,
+    sink: &'a Sink,
     log: LogMark,
 }
 
@@ -100,15 +107,18 @@ impl Watch<'_> {
         if follower.end().saturating_sub(last) > MISSED {
             return self.lagged(None).await;
         }
-        while let Some(batch) = follower.ready().await? {
+        loop {
+            let (place, mut events) = (self.sink.batch().await?, Vec::new());
+            let Some(batch) = follower.ready().await? else { return Ok(()) };
+            let id = self.here().await;
             for (_, item) in batch.items {
                 let Followed::Row(row) = item else { continue };
                 if row.ending_kind().is_some() && self.filter.matches_decision(&row.decision, row.time) {
-                    self.say("ended", &Approval::recorded(&row)?).await?;
+                    events.extend(event("ended", id.as_deref(), &Approval::recorded(&row)?)?);
                 }
             }
+            place.send(events)?;
         }
-        Ok(())
     }
 
     async fn run(&self) -> Result<(), Over> {
@@ -116,7 +126,7 @@ impl Watch<'_> {
             let (snapshot, mut watcher) = self.governor.queue().watch();
             let mut count = 0;
             for pending in snapshot {
-                count += u64::from(self.show("pending", &pending, &pending.open_state()).await?);
+                count += u64::from(self.show(&pending).await?);
             }
             self.say("snapshot_complete", &serde_json::json!({"count": count})).await?;
             loop {
@@ -125,16 +135,17 @@ impl Watch<'_> {
                     change = tokio::time::timeout(HEARTBEAT, watcher.next()) => change,
                 };
                 match change {
-                    Err(_) => self.sink.send(Said { event: Event::default().comment(""), bytes: 0 }).await?,
+                    Err(_) => self.sink.send(NOTHING).await?,
                     Ok(Some(Ok(QueueEvent::Added(pending)))) => {
-                        self.show("pending", &pending, &pending.open_state()).await?;
+                        self.show(&pending).await?;
                     }
                     Ok(Some(Ok(QueueEvent::Changed(pending)))) => {
                         // It is shown already. If a large one cannot be read now, only who waits goes unsaid.
-                        if pending.may_match(self.filter)
-                            && let Ok(decision) = self.governor.asked(&pending).await
-                        {
-                            self.show_read("pending", &pending, &pending.open_state(), &decision).await?;
+                        if pending.may_match(self.filter) {
+                            let place = self.place(&pending).await?;
+                            if let Ok(decision) = self.governor.asked(&pending).await {
+                                self.show_read(place, &pending, &pending.open_state(), &decision).await?;
+                            }
                         }
                     }
                     Ok(Some(Ok(QueueEvent::Ended(ended)))) => {
@@ -150,18 +161,24 @@ impl Watch<'_> {
         }
     }
 
-    /// Sends a question, if it matches. A large one is read from the disk.
-    async fn show(&self, name: &str, pending: &Pending, state: &row::ApprovalState) -> Result<bool, Over> {
+    /// Room for an event about this question.
+    async fn place(&self, pending: &Pending) -> Result<Place, Over> {
+        self.sink.place(pending.bytes + EVENT_BYTES).await
+    }
+
+    /// Sends a question, if it matches. A large one is read from the disk, once there is room for it.
+    async fn show(&self, pending: &Pending) -> Result<bool, Over> {
         if !pending.may_match(self.filter) {
             return Ok(false);
         }
+        let place = self.place(pending).await?;
         let decision = self.governor.asked(pending).await?;
-        self.show_read(name, pending, state, &decision).await
+        self.show_read(place, pending, &pending.open_state(), &decision).await
     }
 
     async fn show_read(
         &self,
-        name: &str,
+        place: Place,
         pending: &Pending,
         state: &row::ApprovalState,
         decision: &DecisionRecord,
@@ -169,7 +186,8 @@ impl Watch<'_> {
         let matches = self.filter.matches_decision(decision, pending.requested_at);
         if matches {
             let approval = Approval::of(decision, state, pending.requested_at);
-            self.say(name, &approval.with_presence(self.governor, pending.approval_id)).await?;
+            let approval = approval.with_presence(self.governor, pending.approval_id);
+            place.send(event("pending", self.here().await.as_deref(), &approval)?)?;
         }
         Ok(matches)
     }
@@ -181,12 +199,14 @@ impl Watch<'_> {
         if !pending.may_match(self.filter) {
             return Ok(());
         }
+        let place = self.place(pending).await?;
         let decision = match self.governor.asked(pending).await {
             Ok(decision) if !self.filter.matches_decision(&decision, pending.requested_at) => return Ok(()),
             Ok(decision) => decision,
             Err(_) => Arc::clone(pending.decision.head()),
         };
-        self.say("ended", &Approval::of(&decision, &ended.approval, pending.requested_at)).await
+        let approval = Approval::of(&decision, &ended.approval, pending.requested_at);
+        place.send(event("ended", self.here().await.as_deref(), &approval)?)
     }
 
     /// Says that changes were lost, and how many if that is known.
@@ -194,18 +214,16 @@ impl Watch<'_> {
         self.say("lagged", &serde_json::json!({"missed": missed})).await
     }
 
+    /// Sends a small event.
     async fn say(&self, name: &str, document: &impl Serialize) -> Result<(), Over> {
-        let text = serde_json::to_string(document).map_err(|error| CallError::internal(error.to_string()))?;
-        // What is on the record up to here is told, or is in the snapshot that a new stream begins with.
+        self.sink.send(event(name, self.here().await.as_deref(), document)?).await
+    }
+
+    /// The place of the log to which everything is told, or is in the snapshot that a new stream begins with. `None` if
+    /// the store cannot be read: the client keeps the place before.
+    async fn here(&self) -> Option<String> {
         let place = *self.governor.store().committed().borrow();
         let leaf = self.governor.store().look(move |reader| reader.leaf_after(place)).await;
-        let bytes = text.len();
-        let event = Event::default().event(name).data(text);
-        // If the store cannot be read, the client keeps the place before.
-        let event = match leaf {
-            Ok(leaf) => event.id(self.log.cursor(place, leaf).to_string()),
-            Err(_) => event,
-        };
-        self.sink.send(Said { event, bytes }).await
+        leaf.ok().map(|leaf| self.log.cursor(place, leaf).to_string())
     }
 }

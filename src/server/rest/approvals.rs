@@ -123,7 +123,7 @@ pub(super) struct Ending {
     #[schema(format = DateTime)]
     ended_at: String,
     reason: String,
-    /// `POLICY_CHANGED` or `TIMEOUT` if the daemon ended the approval.
+    /// `POLICY_CHANGED`, `LIMIT`, `HALTED` or `TIMEOUT` if the daemon ended the approval.
     code: Option<String>,
 }
 

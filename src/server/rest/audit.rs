@@ -2,16 +2,14 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
 use axum::extract::State;
-use bytes::Bytes;
 use http::StatusCode;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::api::Api;
-use super::call::{Answer, Call, with_type};
+use super::call::{Answer, Call, streamed, with_type};
 use super::filter::filtered;
 use super::masks::Mask;
 use super::query::{Many, Number, Parsed};
@@ -91,6 +89,8 @@ pub(super) struct AuditRow {
     metadata: Object,
     trace_id: Option<String>,
     redacted: bool,
+    /// What is masked in `result_data` (below `/data`) and in `result_error` (`/error`).
+    result_masked: Vec<Mask>,
 }
 
 /// Query the audit log
@@ -120,24 +120,26 @@ pub(super) async fn rows(State(api): State<Api>, call: Call) -> Answer {
     let governor = Arc::clone(&api.governor);
     let history = History::begin(governor.store(), selection, Order::OldestFirst, governor.status_time()).await?;
     let list = api.streams.open(standing, |sink| async move { send(&governor, history, &sink).await })?;
-    Ok(with_type(StatusCode::OK, "application/json", Body::from_stream(list)))
+    Ok(with_type(StatusCode::OK, "application/json", streamed(list)))
 }
 
-/// Sends the rows as a list, a row at a time.
-async fn send(governor: &Governor, mut history: History, sink: &Sink<Bytes>) -> Result<(), Over> {
+/// Sends the rows as a list, as they are read.
+async fn send(governor: &Governor, mut history: History, sink: &Sink) -> Result<(), Over> {
     let mut before = "[";
-    while let Some(batch) = history.next().await? {
+    loop {
+        let (place, mut text) = (sink.batch().await?, Vec::new());
+        let Some(batch) = history.next().await? else { break };
         for (_, item) in batch.items {
             let Followed::Row(row) = item else { continue };
-            let mut text = before.as_bytes().to_vec();
+            text.extend_from_slice(before.as_bytes());
             let row = AuditRow::of(*row, governor);
             serde_json::to_writer(&mut text, &row).map_err(|error| CallError::internal(error.to_string()))?;
-            sink.send(text.into()).await?;
             before = ",\n";
         }
+        place.send(text)?;
     }
     let end = if before == "[" { "[]\n" } else { "]\n" };
-    sink.send(Bytes::from_static(end.as_bytes())).await
+    sink.send(end).await
 }
 
 impl AuditRow {
@@ -146,6 +148,8 @@ impl AuditRow {
         let row::AuditRow { row: id, record_id, time, decision, state } = row;
         let known = state.redacted.is_none();
         let masked = Mask::of(&decision, true);
+        let reported = state.reported.as_ref();
+        let result_masked = reported.map(|reported| reported.marks.iter().map(Mask::at).collect()).unwrap_or_default();
         let domain::Action { r#type, target, params, description } = decision.action;
         let ending = state.approval.as_ref().and_then(row::ApprovalState::ending);
         Self {
@@ -181,6 +185,7 @@ impl AuditRow {
             metadata: decision.metadata,
             trace_id: present(decision.trace_id),
             redacted: !known,
+            result_masked,
         }
     }
 }

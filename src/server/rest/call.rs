@@ -9,6 +9,7 @@ use axum::body::Body;
 use axum::extract::{FromRequest, RawPathParams, Request};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use http::header::{self, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt as _;
@@ -22,6 +23,7 @@ use crate::domain::{CallError, Caller, times};
 use crate::governance::{BeforeWait, GovernanceError, NotaryError};
 use crate::server::receive::Load;
 use crate::server::standing::Standing;
+use crate::server::streams::Messages;
 use crate::server::{problem, trace};
 
 /// A request that passed the gate, and has arrived whole.
@@ -156,6 +158,11 @@ impl IntoResponse for Failure {
 pub(super) fn json(status: StatusCode, document: &impl Serialize) -> Answer {
     let text = serde_json::to_vec(document).map_err(|error| CallError::internal(error.to_string()))?;
     Ok(with_type(status, "application/json", text))
+}
+
+/// A body that is sent while it is made. If it breaks off, its connection does.
+pub(super) fn streamed(messages: Messages) -> Body {
+    Body::from_stream(messages.map(|part| part.map_err(|broken| broken.error)))
 }
 
 /// A body of this media type. Nothing of the API may be kept by a cache.

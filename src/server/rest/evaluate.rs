@@ -12,7 +12,7 @@ use super::words::{Actor, ApprovalMode, Object, Outcome, RiskLevel};
 use super::{fields, read};
 use crate::domain::{Action, CallError, Checked, Timestamp, times};
 use crate::governance::{Evaluated, Hypothesis, MAX_EVALUATIONS};
-use crate::policy::Outcome as Told;
+use crate::policy::{Outcome as Told, Verdict};
 use crate::server::access;
 use crate::server::problem::Problem;
 
@@ -173,8 +173,10 @@ pub(super) async fn evaluate(State(api): State<Api>, call: Call) -> Answer {
     for hypothesis in hypotheses.iter() {
         evaluated.check_actor(hypothesis)?;
     }
+    let verdicts = api.governor.verdicts(&evaluated, &hypotheses).await?;
+    let each = hypotheses.iter().zip(&verdicts);
     let mut evaluations: Vec<_> =
-        hypotheses.iter().map(|hypothesis| evaluation(&evaluated, hypothesis, options.explain)).collect();
+        each.map(|(hypothesis, verdict)| evaluation(&evaluated, hypothesis, verdict, options.explain)).collect();
     let answer = match (prefix, evaluations.pop()) {
         (None, Some(one)) => Evaluations::One(Box::new(one)),
         (_, last) => {
@@ -215,8 +217,7 @@ impl From<EvaluateAction> for Hypothesis {
     }
 }
 
-fn evaluation(evaluated: &Evaluated, hypothesis: &Hypothesis, explain: bool) -> Evaluation {
-    let verdict = evaluated.verdict(hypothesis);
+fn evaluation(evaluated: &Evaluated, hypothesis: &Hypothesis, verdict: &Verdict<'_>, explain: bool) -> Evaluation {
     let explanation = explain.then(|| {
         let told = evaluated.explain(hypothesis);
         let rules = told.rules.into_iter().map(|rule| RuleTrace {

@@ -2,15 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use axum::body::Body;
 use axum::extract::State;
-use bytes::Bytes;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::api::Api;
-use super::call::{Answer, Call, json, with_type};
+use super::call::{Answer, Call, json, streamed, with_type};
 use super::query::{Number, Parsed};
 use super::words::moment;
 use crate::audit::follow::{Followed, History, Selection, View};
@@ -141,20 +139,21 @@ pub(super) async fn records(State(api): State<Api>, call: Call) -> Answer {
     let governor = &api.governor;
     let history = History::begin(governor.store(), selection, Order::OldestFirst, governor.status_time()).await?;
     let lines = api.streams.open(standing, |sink| async move { send(history, &sink).await })?;
-    Ok(with_type(StatusCode::OK, "application/jsonl", Body::from_stream(lines)))
+    Ok(with_type(StatusCode::OK, "application/jsonl", streamed(lines)))
 }
 
-async fn send(mut history: History, sink: &Sink<Bytes>) -> Result<(), Over> {
-    while let Some(batch) = history.next().await? {
+async fn send(mut history: History, sink: &Sink) -> Result<(), Over> {
+    loop {
+        let (place, mut lines) = (sink.batch().await?, Vec::new());
+        let Some(batch) = history.next().await? else { return Ok(()) };
         for (_, item) in batch.items {
             let Followed::Record(record) = item else { continue };
-            let mut line =
-                serde_json::to_vec(&AuditRecord::of(record)).map_err(|error| CallError::internal(error.to_string()))?;
-            line.push(b'\n');
-            sink.send(line.into()).await?;
+            let line = AuditRecord::of(record);
+            serde_json::to_writer(&mut lines, &line).map_err(|error| CallError::internal(error.to_string()))?;
+            lines.push(b'\n');
         }
+        place.send(lines)?;
     }
-    Ok(())
 }
 
 impl AuditRecord {

@@ -1,4 +1,4 @@
-//! [`Mask`]: what is masked in an action, and where.
+//! [`Mask`]: what is masked in an action or in its result, and where.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 use crate::audit::DecisionRecord;
 use crate::domain::{Mark, ParamPath};
 
-/// What is masked in an action.
+/// What is masked in an action or in its result.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct Mask {
     path: String,
@@ -29,14 +29,8 @@ impl Mask {
             |path: &ParamPath| decision.masked_digests.get(path).filter(|_| with_digests).map(ToString::to_string);
         let of_mark = |mark: &Mark| {
             let named = decision.masked.iter().find(|path| mark.is_at(path));
-            Self {
-                path: named.map(ToString::to_string).unwrap_or_default(),
-                start: mark.start,
-                end: mark.end,
-                length: mark.length,
-                digest: named.and_then(digest),
-                pointer: mark.pointer.clone(),
-            }
+            let path = named.map(ToString::to_string).unwrap_or_default();
+            Self { path, digest: named.and_then(digest), ..Self::at(mark) }
         };
         let mut masks: Vec<_> = decision.marks.iter().map(of_mark).collect();
         // Records without marks have the names of masked parameters only.
@@ -53,5 +47,11 @@ impl Mask {
             .collect();
         masks.extend(named);
         masks
+    }
+
+    /// A mask without the name of a parameter.
+    pub(super) fn at(mark: &Mark) -> Self {
+        let Mark { pointer, start, end, length } = mark.clone();
+        Self { path: String::new(), start, end, length, digest: None, pointer }
     }
 }

@@ -79,6 +79,7 @@ pub(super) fn beginning() -> OpenApi {
         ("audit", "The record"),
         ("policy", "The policy in force"),
         ("tokens", "Credentials"),
+        ("control", "Halts, and what is spent of limits"),
         ("daemon", "The daemon itself"),
     ];
     let tags = tags.map(|(name, about)| TagBuilder::new().name(name).description(Some(about)).build());

@@ -11,8 +11,8 @@ use utoipa_axum::routes;
 
 use super::api::{Api, Services};
 use super::{
-    approval_stream, approvals, audit, call, decisions, docs, evaluate, execute, health, identity, log, openapi,
-    policy, proposals, redact, rotate, tokens,
+    approval_stream, approvals, audit, call, decisions, docs, evaluate, execute, halts, health, identity, limits, log,
+    openapi, policy, proposals, redact, rotate, tokens,
 };
 
 /// All operations, and the document that describes them.
@@ -66,6 +66,10 @@ pub(super) fn operations() -> OpenApiRouter<Api> {
         .routes(routes!(policy::validate))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::revoke))
+        .routes(routes!(halts::list, halts::halt))
+        .routes(routes!(halts::resume))
+        .routes(routes!(limits::list))
+        .routes(routes!(limits::reset))
         .routes(routes!(identity::get))
         .routes(routes!(identity::create_code))
         .routes(routes!(identity::exchange_code))

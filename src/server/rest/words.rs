@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
+use super::masks::Mask;
 use crate::domain;
 use crate::domain::{Timestamp, times};
 
@@ -138,10 +139,12 @@ pub(super) struct ActionResult {
     #[schema(format = DateTime)]
     pub(super) reported_at: Option<String>,
     pub(super) audit_ref: Option<String>,
+    /// What is masked in `data` and in `error`, and where.
+    pub(super) masked: Vec<Mask>,
 }
 
 impl From<domain::ActionResult> for ActionResult {
-    fn from(domain::ActionResult { report, reported_at, audit_ref }: domain::ActionResult) -> Self {
+    fn from(domain::ActionResult { report, reported_at, audit_ref, marks }: domain::ActionResult) -> Self {
         let domain::Report { status, data, error, started_at, completed_at } = report;
         Self {
             status: status.into(),
@@ -151,6 +154,7 @@ impl From<domain::ActionResult> for ActionResult {
             completed_at: completed_at.map(moment),
             reported_at: reported_at.map(moment),
             audit_ref: audit_ref.map(|id| id.to_string()),
+            masked: marks.iter().map(Mask::at).collect(),
         }
     }
 }
@@ -171,7 +175,8 @@ pub(super) struct Decision {
     #[schema(format = DateTime)]
     timestamp: String,
     audit_ref: String,
-    /// The kind of reason: `POLICY`, `REVIEWER`, `TIMEOUT`, `POLICY_CHANGED`, `CANCELLED`, `ALREADY_REPORTED`.
+    /// The kind of reason: `POLICY`, `REVIEWER`, `TIMEOUT`, `POLICY_CHANGED`, `CANCELLED`, `HALTED`, `LIMIT`,
+    /// `ALREADY_REPORTED`.
     code: &'static str,
     approval_id: Option<String>,
     #[schema(format = DateTime)]

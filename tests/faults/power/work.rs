@@ -188,6 +188,8 @@ impl Worker {
             expires_at: None,
             trace_id: String::new(),
             executes: false,
+            limits: Vec::new(),
+            halted: false,
         }
     }
 

@@ -97,7 +97,8 @@ fn the_policy_reference_has_every_key_of_the_schema_and_no_other() {
 #[test]
 fn the_operator_s_guide_names_every_metric_variable_and_health_service() {
     let source = source().concat();
-    let metrics = found(r#"(?:gauge|counter|series)\(\s*"(aegis_[a-z_]+)""#, &source);
+    let mut metrics = found(r#"(?:gauge|counter|series)\(\s*"(aegis_[a-z_]+)""#, &source);
+    metrics.extend(found(r#"(?:counters|histograms?)\(\s*&registry,\s*"(aegis_[a-z_]+)""#, &source));
     assert_eq!(names(OPERATING, "Metrics"), metrics);
     let mut variables = found(r#""(AEGIS_[A-Z_]+)""#, &source);
     // Only a build that tests make reads this one.

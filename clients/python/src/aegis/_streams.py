@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from aegis import _answers, types
-from aegis._operations.effects import Call
+from aegis._operations.effects import SHORTEST_PAUSE, Call
 from aegis._proto import approval_pb2, audit_pb2
 from aegis._rpc import may_pass, pause_after
 from aegis._settings import Settings
@@ -34,7 +34,7 @@ class _Resuming:
             raise error
         if error is not None and not self._was_open and self._failures >= self._settings.retries:
             raise error
-        pause = pause_after(error, self._settings.retry_delay, self._failures)
+        pause = max(pause_after(error, self._settings.retry_delay, self._failures), SHORTEST_PAUSE)
         self._failures += 1
         return pause
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 from enum import Enum
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ pytest.importorskip("crewai", reason="has an environment of its own")
 
 from crewai import Agent, Crew, Task
 from crewai.llms.base_llm import BaseLLM
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, field_validator
 
 from aegis import Action, InvalidActionError
 from aegis.adapters.crewai import AegisCrewAITool, recorded_refusals
@@ -121,6 +122,44 @@ def test_arguments_have_the_types_that_the_function_declares(sidecar: Sidecar, r
     assert seen == [([Contact(name="Ada", born=date(1815, 12, 10))], date(2026, 1, 31), Colour.RED)]
     (row,) = sidecar.audit.rows()
     assert row.action.params == given | {"colour": "red"}
+
+
+@pytest.mark.parametrize("way", ["run", "structured", "refused"])
+def test_arguments_are_validated_once(sidecar: Sidecar, runtime: Any, way: str) -> None:
+    class Payment(BaseModel):
+        cents: int = Field(alias="euros")
+
+        @field_validator("cents")
+        @classmethod
+        def in_cents(cls, euros: int) -> int:
+            return euros * 100
+
+    class Arguments(BaseModel):
+        day: date
+        payments: list[Payment]
+
+        @field_validator("day", mode="before")
+        @classmethod
+        def of_german(cls, text: str) -> date:
+            return date(*map(int, reversed(text.split("."))))
+
+    paid: list[Any] = []
+    tool = AegisCrewAITool(
+        runtime=runtime, name="p", description="d", action_type="allowed_p", args_schema=Arguments,
+        fn=lambda day, payments: paid.append((day, [payment.cents for payment in payments])),
+    )  # fmt: skip
+    given = {"day": "31.01.2026", "payments": [{"euros": 5}]}
+    if way == "run":
+        tool.run(**given)
+    elif way == "structured":
+        tool.to_structured_tool().invoke(given)
+    else:
+        recorded_refusals(lambda context: False)(SimpleNamespace(tool=tool, tool_input=given))
+    assert paid == ([] if way == "refused" else [(date(2026, 1, 31), [500])])
+    (row,) = sidecar.audit.rows()
+    assert row.action.params["day"] == "2026-01-31"
+    assert row.action.params["payments"] == [{"cents": 500}]
+    assert tool.args_schema.model_json_schema() == Arguments.model_json_schema()
 
 
 def test_more_keywords_are_proposed_by_their_names(sidecar: Sidecar, runtime: Any) -> None:

@@ -4,13 +4,13 @@ import asyncio
 import gzip
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx
 import pytest
 
-from aegis import Action, ActionDenied, InvalidActionError, ResultStatus
+from aegis import Action, ActionDenied, AegisError, InvalidActionError, ReportError, ResultStatus, Runtime
 from aegis.adapters.httpx_adapter import (
     AegisTransport,
     AsyncAegisTransport,
@@ -186,10 +186,10 @@ async def test_timeouts_are_kept(sidecar: Sidecar, site: Site) -> None:
     try:
         async with sidecar.runtime(HttpxExecutor(base_url=site.url, timeout=0.2)) as runtime:
             late = await runtime.run_one(Action("get", "/slow"))
-            assert isinstance(late.exception, httpx.ReadTimeout)
+            assert isinstance(late.exception, httpx.TimeoutException)
         async with sidecar.runtime(HttpxExecutor(base_url=site.url)) as runtime:
             late = await runtime.run_one(Action("get", "/slow", {"timeout": 0.2}))
-            assert isinstance(late.exception, httpx.ReadTimeout)
+            assert isinstance(late.exception, httpx.TimeoutException)
     finally:
         go_on.set()
 
@@ -212,6 +212,67 @@ class Both:
 
 
 FLAVOURS = pytest.mark.parametrize("flavour", ["sync", "async"])
+
+
+class Body(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """The body of a response, whose connection is free once it is closed."""
+
+    def __init__(self) -> None:
+        self.closed = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield b"body"
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield b"body"
+
+    def close(self) -> None:
+        self.closed = True
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+class Answering(httpx.BaseTransport, httpx.AsyncBaseTransport):
+    """A transport that answers every request."""
+
+    def __init__(self) -> None:
+        self.body = Body()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, stream=self.body)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, stream=self.body)
+
+
+@FLAVOURS
+@pytest.mark.parametrize("fails", ["report", "hook"])
+async def test_a_response_that_nobody_gets_is_closed(sidecar: Sidecar, site: Site, flavour: str, fails: str) -> None:
+    def fail(result: Any) -> None:
+        raise LookupError("the hook failed")
+
+    client = sidecar.client()
+    runtime = Runtime(client=client, on_execute=fail if fails == "hook" else None)
+    if fails == "report":
+        client._transport.unary_async = _without_reports(client._transport.unary_async)  # type: ignore[method-assign]
+    below = Answering()
+    kind = GovernedClient if flavour == "sync" else AsyncGovernedClient
+    governing: Any = kind(runtime, transport=below)
+    url = f"{site.url}/users"
+    sent = asyncio.to_thread(governing.get, url) if flavour == "sync" else governing.get(url)
+    with pytest.raises(LookupError if fails == "hook" else ReportError):
+        await sent
+    assert below.body.closed
+
+
+def _without_reports(unary: Any) -> Any:
+    async def failing(call: Any) -> Any:
+        if call.method == "ReportResult":
+            raise AegisError("the report failed", code="INTERNAL")
+        return await unary(call)
+
+    return failing
 
 
 @FLAVOURS

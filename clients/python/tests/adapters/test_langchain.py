@@ -228,3 +228,31 @@ async def test_a_pause_of_the_framework_is_on_the_record_as_one(sidecar: Sidecar
         await govern_tool(pauses, runtime=runtime).ainvoke({"x": 1})
     (row,) = sidecar.audit.rows()
     assert (status(row), row.result_error) == ("skipped", "the framework paused the run: GraphInterrupt")
+
+
+@pytest.mark.parametrize("way", ["generator", "map", "async"])
+async def test_a_tool_whose_work_is_done_later_is_no_success(sidecar: Sidecar, runtime: Any, way: str) -> None:
+    ran: list[int] = []
+
+    def generator(x: int) -> Any:
+        """Deletes."""
+        yield ran.append(x)
+
+    def mapped(x: int) -> Any:
+        """Deletes."""
+        return map(ran.append, [x])
+
+    async def of_async(x: int) -> Any:
+        """Deletes."""
+
+        async def inner() -> Any:
+            yield ran.append(x)
+
+        return inner()
+
+    function = {"generator": generator, "map": mapped, "async": of_async}[way]
+    governing = govern_tool(tool("allowed_later")(function), runtime=runtime)
+    with pytest.raises(TypeError, match="it returned a generator, of which nothing has run"):
+        await governing.ainvoke({"x": 1})
+    assert ran == []
+    assert [row.result_status for row in sidecar.audit.rows()] == [ResultStatus.FAILED]

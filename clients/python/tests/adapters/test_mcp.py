@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
+from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -166,8 +168,48 @@ async def test_every_way_to_call_a_tool_is_governed_or_refused(sidecar: Sidecar,
         ):
             with pytest.raises(GovernanceError, match="may be written as another request"):
                 await session.send_request(as_sent(hiding), CallToolResult)
+
+        class Quiet(str):
+            """A method that says of itself that it reads."""
+
+            __slots__ = ()
+
+            def __str__(self) -> str:
+                return "tools/list"
+
+        quiet = CallToolRequest(method="tools/call", params=CallToolRequestParams(name="delete", arguments={}))
+        quiet.method = Quiet("tools/call")  # type: ignore[assignment]
+        told = await session.send_request(as_sent(quiet), CallToolResult)
+        assert told.content[0].text.startswith("[AEGIS BLOCKED]")
         for name in ("send_notification", "experimental", "_dispatcher"):
             with pytest.raises(AttributeError, match="not known to call no tool"):
                 getattr(session, name)
     assert ran == ["a"]
-    assert record(sidecar) == [("allowed_read", "files", "success"), ("delete", "files", "blocked")]
+    blocked = ("delete", "files", "blocked")
+    assert record(sidecar) == [("allowed_read", "files", "success"), blocked, blocked]
+
+
+@pytest.mark.parametrize("way", ["call_tool", "send_request"])
+async def test_what_a_server_gets_is_the_json_that_was_proposed(sidecar: Sidecar, runtime: Any, way: str) -> None:
+    sent: list[Any] = []
+
+    class Session:
+        """In place of a session with a server."""
+
+        async def call_tool(self, name: str, arguments: Any, **options: Any) -> CallToolResult:
+            return await self.send_request(CallToolRequestParams(name=name, arguments=arguments))
+
+        async def send_request(self, request: Any, *args: Any, **options: Any) -> CallToolResult:
+            params = getattr(getattr(request, "root", request), "params", request)
+            sent.append(params.model_dump(mode="json")["arguments"])
+            return CallToolResult(content=[])
+
+    session = GovernedSession(Session(), runtime=runtime, server_name="bank")  # type: ignore[arg-type]
+    arguments = {"amount": Decimal("2.50"), "in": timedelta(minutes=1), "to": {"b", "a"}, "key": b"\xff"}
+    if way == "call_tool":
+        await session.call_tool("allowed_pay", arguments)
+    else:
+        params = CallToolRequestParams(name="allowed_pay", arguments=arguments)
+        await session.send_request(as_sent(CallToolRequest(method="tools/call", params=params)), CallToolResult)
+    assert sent == [{"amount": 2.5, "in": 60, "to": ["a", "b"], "key": "/w=="}]
+    assert sidecar.audit.get_log()[0].action.params == sent[0]

@@ -197,12 +197,18 @@ async def test_a_redirect_that_may_not_be_followed_fails_wherever_it_stands(site
 async def test_what_goes_wrong_quotes_neither_the_page_nor_what_was_typed(site: Site) -> None:
     cover = '<div style="position: fixed; inset: 0">TOP SECRET</div>'
     site.pages["/login"] = (200, {}, f"<!doctype html><input id=password><button>Go</button>{cover}")
-    with Sidecar(POLICY.replace("{url}", site.url)) as sidecar:
+    gone_too = POLICY + '  - { match: { type: "navigate", target: "http://127.0.0.1:1/*" }, approval: auto }\n'
+    with Sidecar(gone_too.replace("{url}", site.url)) as sidecar:
         async with sidecar.runtime(executor(timeout=8.0)) as runtime:
             await runtime.run_one(Action("navigate", f"{site.url}/login"))
             await runtime.run_one(Action("fill", "form", {"selector": "#password", "value": "hunter2hunter2"}))
             failed = await runtime.run_one(Action("click", "form", {"selector": "button"}))
-        assert failed.status is ResultStatus.FAILED
+            # A port on which nobody listens.
+            gone = await runtime.run_one(Action("navigate", "http://127.0.0.1:1/login?page=swordfish#swordfish"))
+        assert [failed.status, gone.status] == [ResultStatus.FAILED, ResultStatus.FAILED]
+        assert "net::" in str(gone.error)
+        said = [row.result_error for row in sidecar.audit.rows()]
+        assert "swordfish" not in str(said)
         said = sidecar.audit.to_json()
     assert "SECRET" not in said
     assert "hunter2" not in said

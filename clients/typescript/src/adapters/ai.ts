@@ -10,7 +10,7 @@
  */
 import type { AssistantContent, ModelMessage, Tool, ToolApprovalResponse, ToolExecutionOptions, ToolSet } from "ai";
 import { performStream } from "../govern/perform.js";
-import { withMethods } from "../values.js";
+import { own, withMethods } from "../values.js";
 import {
     either,
     isRefusal,
@@ -41,7 +41,8 @@ export function governTools<Tools extends ToolSet>(tools: Tools, options: ToolGo
 }
 
 /** One such tool, under the name that it has in the set of tools. */
-export function governTool<T extends ToolSet[string]>(name: string, tool: T, options: ToolGovernOptions): T {
+export function governTool<T extends ToolSet[string]>(name: string, tool: T, given: ToolGovernOptions): T {
+    const options = own(given);
     const { execute, needsApproval, toModelOutput } = tool as Tool<unknown, unknown>;
     if (execute === undefined) return tool;
     const run = (input: unknown, call: ToolExecutionOptions): unknown => execute.call(tool, input, call);
@@ -58,8 +59,8 @@ export function governTool<T extends ToolSet[string]>(name: string, tool: T, opt
         const result = await performTool(name, input, settings(call), async (copy) => last(await run(copy, call)));
         return output(toolOutput(result));
     };
-    const stream = async function* (given: unknown, call: ToolExecutionOptions): AsyncGenerator {
-        const { input, action, unchanged } = toolCall(name, given, options);
+    const stream = async function* (received: unknown, call: ToolExecutionOptions): AsyncGenerator {
+        const { input, action, unchanged } = toolCall(name, received, options);
         const open = (): AsyncIterable<unknown> => run(input, call) as AsyncIterable<unknown>;
         const parts = performStream(action, settings(call), open, unchanged);
         try {
@@ -80,9 +81,9 @@ export function governTool<T extends ToolSet[string]>(name: string, tool: T, opt
     };
 
     const asks: Extract<typeof needsApproval, (...args: never) => unknown> = async (input, call) => {
-        const own = typeof needsApproval === "function" ? await needsApproval.call(tool, input, call) : needsApproval;
+        const asked = typeof needsApproval === "function" ? await needsApproval.call(tool, input, call) : needsApproval;
         // With a `confirm` of the caller's, that one is asked, and not twice.
-        return own === true || (options.confirm === undefined && (await wantsConfirmation(name, input, options)));
+        return asked === true || (options.confirm === undefined && (await wantsConfirmation(name, input, options)));
     };
 
     const told = (result: { readonly output: unknown }): unknown =>

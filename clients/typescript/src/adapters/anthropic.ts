@@ -12,7 +12,7 @@
 import type { Message, ToolResultBlockParam, ToolUseBlock } from "@anthropic-ai/sdk/resources/messages";
 import type { BetaRunnableTool } from "@anthropic-ai/sdk/lib/tools/BetaRunnableTool";
 import { errorText } from "../recordable.js";
-import { withMethods } from "../values.js";
+import { own, withMethods } from "../values.js";
 import { detached } from "../detached.js";
 import type { Result } from "../govern/options.js";
 import { either, isBadInput, jsonText, performTool, refusal, sendable, type ToolGovernOptions } from "./tools.js";
@@ -84,8 +84,9 @@ export async function governToolCalls(
  */
 export function governRunnableTool<Input>(
     tool: BetaRunnableTool<Input>,
-    options: ToolGovernOptions,
+    given: ToolGovernOptions,
 ): BetaRunnableTool<Input> {
+    const options = own(given);
     const run: BetaRunnableTool<Input>["run"] = async (input, context) => {
         const signal = either(options.signal, context?.signal);
         const result = await performTool(tool.name, input, { ...options, signal }, async (copy) =>

@@ -9,10 +9,11 @@
  *
  * @packageDocumentation
  */
-import { AbortError, AegisError } from "../errors.js";
+import { AbortError, AegisError, ReportError } from "../errors.js";
 import { checkedOptions, type GovernOptions } from "../govern/options.js";
 import { executed, type Execution, perform, unwrap } from "../govern/perform.js";
 import type { ActionInput } from "../types.js";
+import { own } from "../values.js";
 import { copyOf, type Hop, proposal } from "./http/request.js";
 import { normalUrl, type UrlOptions, writtenUrl } from "./http/url.js";
 
@@ -65,7 +66,8 @@ const OF_BODY = ["content-type", "content-language", "content-encoding", "conten
  */
 export function governedFetch(given: FetchGovernOptions): typeof globalThis.fetch {
     // The global `fetch` of now: it may be replaced by the very function that is made here.
-    const options = { ...checkedOptions(given), fetch: given.fetch ?? globalThis.fetch };
+    const checked = checkedOptions(given);
+    const options = own({ ...checked, fetch: checked.fetch ?? globalThis.fetch });
     if (typeof (options.fetch as unknown) !== "function") {
         throw new AegisError("`fetch` must be a function like the global one", { code: "INVALID_ARGUMENT" });
     }
@@ -115,6 +117,7 @@ async function send(
     const signal = AbortSignal.any([request.signal, ...(options.signal === undefined ? [] : [options.signal])]);
     const { cache, credentials, integrity, keepalive, mode, referrer, referrerPolicy } = request;
     const settings = { cache, credentials, integrity, keepalive, mode, referrer, referrerPolicy };
+    let got: Response | undefined;
     const make = async (): Promise<Execution<Response>> => {
         const execution = await executed(async () =>
             options.fetch(url.href, {
@@ -128,6 +131,7 @@ async function send(
         );
         const { data: response } = execution;
         if (response === undefined) return execution;
+        got = response;
         // A response has no JSON; what is recorded of it has.
         Object.defineProperty(response, "toJSON", { value: () => ({ status_code: response.status }) });
         return response.status < 400 ? execution : { ...execution, status: "failed", error: `HTTP ${response.status}` };
@@ -136,6 +140,8 @@ async function send(
         const result = await perform(action, { ...options, signal }, make);
         return result.data ?? unwrap(result);
     } catch (error) {
+        // The response is in a `ReportError`. With any other error nobody gets it: it would keep its connection.
+        if (!(error instanceof ReportError)) await got?.body?.cancel().catch(() => undefined);
         throw error instanceof AbortError ? signal.reason : error;
     }
 }

@@ -11,6 +11,7 @@
 import { ToolMessage } from "@langchain/core/messages";
 import type { StructuredToolInterface } from "@langchain/core/tools";
 import { AegisError } from "../errors.js";
+import { own } from "../values.js";
 import { either, isBadInput, performTool, sendable, type ToolGovernOptions, toolOutput } from "./tools.js";
 
 export { recordRefusal, type Refusal, refusal, type ToolGovernOptions } from "./tools.js";
@@ -27,6 +28,7 @@ interface CallConfig {
 interface Callable {
     _call(input: unknown, runManager?: unknown, config?: CallConfig): unknown;
     readonly func?: unknown;
+    readonly lc_kwargs?: object;
     readonly responseFormat?: string;
 }
 
@@ -40,7 +42,8 @@ interface Callable {
  * goes on. What a person refuses in a middleware of the framework never gets to the tool: {@link recordRefusal} puts
  * it on the record.
  */
-export function governTool<T extends LangChainTool>(tool: T, options: ToolGovernOptions): T {
+export function governTool<T extends LangChainTool>(tool: T, given: ToolGovernOptions): T {
+    const options = own(given);
     const original = tool as unknown as Callable;
     if (typeof original._call !== "function") {
         throw new AegisError(`${tool.name} is no StructuredTool: it cannot be governed`, { code: "INVALID_ARGUMENT" });
@@ -80,6 +83,8 @@ export function governTool<T extends LangChainTool>(tool: T, options: ToolGovern
     // What a tool that was made of a function runs is not to be had from the governed one.
     if (original.func !== undefined) {
         Object.defineProperty(governed, "func", { value: call });
+        // The framework keeps what a tool was made of, to make it again.
+        Object.defineProperty(governed, "lc_kwargs", { value: { ...original.lc_kwargs, func: call } });
     }
     return governed;
 }

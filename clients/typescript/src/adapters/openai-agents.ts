@@ -14,6 +14,7 @@
 import { type FunctionTool, type RunContext, tool, type ToolInputParameters, type ToolOptions } from "@openai/agents";
 import { AegisError } from "../errors.js";
 import { errorText } from "../recordable.js";
+import { own } from "../values.js";
 import {
     either,
     performTool,
@@ -42,8 +43,9 @@ type Details = Parameters<FunctionTool["invoke"]>[2];
  */
 export function governedTool<Input extends ToolInputParameters = undefined, Context = unknown, Returned = string>(
     definition: ToolOptions<Input, Context>,
-    options: ToolGovernOptions,
+    given: ToolGovernOptions,
 ): FunctionTool<Context, Input, Returned | string> {
+    const options = own(given);
     // The framework derives a name from the function where none is given.
     const name = definition.name ?? definition.execute.name;
     const { execute, needsApproval } = definition;
@@ -77,11 +79,11 @@ export function governedTool<Input extends ToolInputParameters = undefined, Cont
 
     const asked = new WeakMap<RunContext, Map<string, unknown>>();
     const asks = async (context: RunContext, input: unknown, callId?: string): Promise<boolean> => {
-        const own =
+        const wants =
             typeof needsApproval === "function" ? await needsApproval(context, input as never, callId) : needsApproval;
         // With a `confirm` of the caller's, that one is asked, and not twice.
         const wanted =
-            own === true || (options.confirm === undefined && (await wantsConfirmation(name, input, options)));
+            wants === true || (options.confirm === undefined && (await wantsConfirmation(name, input, options)));
         if (wanted && callId !== undefined) {
             const calls = asked.get(context) ?? new Map<string, unknown>();
             asked.set(context, calls.set(callId, input));

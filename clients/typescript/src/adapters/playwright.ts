@@ -137,7 +137,7 @@ export class GovernedPage {
                 : new Visit(this.#page.url(), led.went);
         };
         const visit = async (): Promise<Execution<Visit>> => {
-            const execution = failedBriefly(await executed(go), href, target);
+            const execution = failedBriefly(await executed(go));
             const status = execution.data?.response?.status() ?? 0;
             return status < 400 ? execution : { ...execution, status: "failed", error: `HTTP ${status}` };
         };
@@ -257,7 +257,7 @@ export class GovernedPage {
         };
         const shown = "selector" in params && found.shown !== undefined ? { element: found.shown } : {};
         const action = { type, target: plain(here), params: { ...params, ...shown } };
-        return perform(action, this.#options, async () => failedBriefly(await run(), here, plain(here)), unchanged);
+        return perform(action, this.#options, async () => failedBriefly(await run()), unchanged);
     }
 }
 
@@ -265,10 +265,10 @@ export class GovernedPage {
  * What failed, for the record: the first line of Playwright's error, for a log follows it that quotes the page and
  * what was typed; and no query, in which credentials may stand.
  */
-function failedBriefly<T>(execution: Execution<T>, href: string, shown: string): Execution<T> {
+function failedBriefly<T>(execution: Execution<T>): Execution<T> {
     if (execution.error === undefined) return execution;
     const [problem = ""] = execution.error.split("\n");
-    return { ...execution, error: problem.replaceAll(href, shown) };
+    return { ...execution, error: problem.replace(/(:\/\/[^\s"'?#]*)[?#][^\s"']*/g, "$1") };
 }
 
 interface Picture {

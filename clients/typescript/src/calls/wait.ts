@@ -21,6 +21,8 @@ export interface WaitOptions {
 
 /** How long one call waits for a reviewer, in seconds. Many short ones, so that nothing on the way gives up. */
 const LONGEST_WAIT = 60;
+/** The shortest time from one question to the next, in seconds: a daemon that answers early is not asked at once. */
+const SHORTEST_POLL = 0.5;
 /** For how long after its expiry the end of an approval is asked for where the daemon cannot be reached, in seconds. */
 const GRACE = 15;
 
@@ -38,7 +40,9 @@ export async function waitForDecision(
     const end =
         options.deadline === undefined ? Infinity : start + seconds(options.deadline, "deadline", Infinity, 0) * 1000;
     for (let failures = 0; ;) {
-        const left = Math.min(end - performance.now(), LONGEST_WAIT * 1000);
+        let early = 0;
+        const began = performance.now();
+        const left = Math.min(end - began, LONGEST_WAIT * 1000);
         try {
             const message = { decisionId, wait: durationFromMs(Math.max(Math.round(left), 0)) };
             const timeoutMs = Math.max(left, 0) + connection.timeout * 1000;
@@ -48,6 +52,7 @@ export async function waitForDecision(
             known = aboutDecision(known ?? decisionId, decisionFromWire(answer.decision));
             failures = 0;
             if (known.outcome !== "ESCALATE" || performance.now() >= end) break;
+            early = Math.min(left, SHORTEST_POLL * 1000) - (performance.now() - began);
         } catch (thrown) {
             const error = connection.failure(thrown, signal);
             const wait = connection.pauseAfter(error, failures);
@@ -59,6 +64,7 @@ export async function waitForDecision(
             if (!again || hopeless || performance.now() + wait * 1000 > patience) throw error;
             await connection.pause(wait, signal);
         }
+        if (early > 0) await connection.pause(early / 1000, signal);
     }
     if (options.raiseOnDeny === true) {
         raiseDenied({ type: decisionId, target: "", params: {}, description: "" }, known);

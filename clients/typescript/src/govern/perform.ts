@@ -8,6 +8,7 @@
 import { checkedAction } from "../action.js";
 import type { AegisClient } from "../client.js";
 import { ActionDenied, AegisError, AlreadyReported, ReportError } from "../errors.js";
+import { isLazy } from "../lazy.js";
 import { errorText } from "../recordable.js";
 import type { Action, ActionInput, ActionResult, Decision, ReportStatus } from "../types.js";
 import { checkedOptions, type GovernOptions, type Result, type RunOptions } from "./options.js";
@@ -34,8 +35,8 @@ export async function perform<T>(
     unchanged?: () => void | Promise<void>,
 ): Promise<Result<T>> {
     const options = checkedOptions(given);
-    const allowed = await proposed<T>(checkedAction(input), options);
-    if ("status" in allowed) return allowed;
+    const { allowed, result: ended } = await proposed<T>(checkedAction(input), options);
+    if (allowed === undefined) return ended;
     const { action, decision } = allowed;
     try {
         // Not awaited where it need not be: nothing happens between the last word and the run.
@@ -59,8 +60,8 @@ export async function* performStream<T>(
     unchanged?: () => void,
 ): AsyncGenerator<T, Result<T>, undefined> {
     const options = checkedOptions(given);
-    const allowed = await proposed<T>(checkedAction(input), options);
-    if ("status" in allowed) return allowed;
+    const { allowed, result: ended } = await proposed<T>(checkedAction(input), options);
+    if (allowed === undefined) return ended;
     try {
         unchanged?.();
     } catch (error) {
@@ -89,14 +90,22 @@ interface Allowed {
     readonly decision: Decision;
 }
 
+/** Each part is there, as what is not could come from `Object.prototype`. */
+type Proposed<T> =
+    | { readonly allowed: Allowed; readonly result: undefined }
+    | { readonly allowed: undefined; readonly result: Result<T> };
+
 /** The yes to an action, or what a no comes to. */
-async function proposed<T>(action: Action, options: RunOptions): Promise<Allowed | Result<T>> {
+async function proposed<T>(action: Action, options: RunOptions): Promise<Proposed<T>> {
     const verdict = await settle(action, options);
     const { decision } = verdict;
-    if (verdict.allowed) return { action, decision };
-    if ("recorded" in verdict) return recorded<T>(action, decision, verdict.recorded);
+    if (verdict.allowed) return { allowed: { action, decision }, result: undefined };
+    if (verdict.recorded !== undefined) {
+        return { allowed: undefined, result: recorded<T>(action, decision, verdict.recorded) };
+    }
     const { status, reason } = verdict;
-    return { action, status, ok: false, data: undefined, error: reason, cause: undefined, decision };
+    const result = { action, status, ok: false, data: undefined, error: reason, cause: undefined, decision };
+    return { allowed: undefined, result };
 }
 
 /** What the record has of an action that ran once. */
@@ -135,10 +144,9 @@ async function reported<T>(
 export async function executed<T>(run: () => T | Promise<T>): Promise<Execution<T>> {
     try {
         const data = await run();
-        const kind = Object.prototype.toString.call(data);
-        if (kind !== "[object Generator]" && kind !== "[object AsyncGenerator]") return { status: "success", data };
+        if (!isLazy(data)) return { status: "success", data };
         // Nothing of its body has run, and the report would say that all of it has.
-        await (data as AsyncGenerator | Generator).return(undefined);
+        await (data as Partial<AsyncIterator<unknown> | Iterator<unknown>>).return?.(undefined);
         throw new AegisError(
             "it returned a generator, whose body runs only while it is read: govern a function that reads all of it",
             { code: "INVALID_ARGUMENT" },

@@ -18,6 +18,7 @@ type Verdict =
     | {
           readonly allowed: false;
           readonly decision: Decision;
+          readonly recorded: undefined;
           readonly status: "blocked" | "denied";
           readonly reason: string;
       }
@@ -53,33 +54,36 @@ export async function settle(action: Action, options: RunOptions): Promise<Verdi
                     ? "it needs a confirmation, and nobody can be asked: give `confirm`"
                     : "not confirmed";
             await withdraw(client, asked, reason);
-            return { allowed: false, decision: asked, status: "denied", reason };
+            return { allowed: false, decision: asked, recorded: undefined, status: "denied", reason };
         }
         decision = await propose(asked.confirmationToken);
         // The policy has changed in between, or the action has: one question is enough.
         if (decision.outcome === "REQUIRE_CONFIRMATION") {
             const reason = "it needs another confirmation";
             await withdraw(client, decision, reason);
-            return { allowed: false, decision, status: "denied", reason };
+            return { allowed: false, decision, recorded: undefined, status: "denied", reason };
         }
     }
 
     if (decision.outcome === "ESCALATE") {
         const asked = decision;
         const reviewed = await guarded(client, asked, async () => {
-            announce(action, asked, options.log);
             const giveUp = async (): Promise<void> => withdraw(client, asked, "its process was told to end");
-            return withdrawnAtTheEnd(giveUp, async () => review(asked, options));
+            return withdrawnAtTheEnd(giveUp, async () => {
+                // Said once a signal would withdraw it: whoever reads this may send one at once.
+                announce(action, asked, options.log);
+                return review(asked, options);
+            });
         });
         if (reviewed.outcome === "ESCALATE") {
             const reason = "nobody answered before the deadline";
             await withdraw(client, reviewed, reason);
-            return { allowed: false, decision: reviewed, status: "denied", reason };
+            return { allowed: false, decision: reviewed, recorded: undefined, status: "denied", reason };
         }
         decision = reviewed;
         await guarded(client, reviewed, async () => options.onApproval?.(action, reviewed));
         if (decision.outcome === "DENY" && decision.code !== "ALREADY_REPORTED") {
-            return { allowed: false, decision, status: "denied", reason: decision.reason };
+            return { allowed: false, decision, recorded: undefined, status: "denied", reason: decision.reason };
         }
     }
 
@@ -93,7 +97,13 @@ export async function settle(action: Action, options: RunOptions): Promise<Verdi
         await guarded(client, allowed, async () => throwIfAborted(signal));
         return { allowed: true, decision };
     }
-    return { allowed: false, decision, status: deniedOrBlocked(decision), reason: decision.reason };
+    return {
+        allowed: false,
+        decision,
+        recorded: undefined,
+        status: deniedOrBlocked(decision),
+        reason: decision.reason,
+    };
 }
 
 /** A decision that is this call's own. An `ALLOW` is for one run, and a confirmation is a proposal of its own. */

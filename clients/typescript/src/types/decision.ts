@@ -24,6 +24,8 @@ export type DecisionCode =
     | "TIMEOUT"
     | "POLICY_CHANGED"
     | "CANCELLED"
+    | "HALTED"
+    | "LIMIT"
     | "ALREADY_REPORTED"
     | (string & Record<never, never>);
 

@@ -27,6 +27,8 @@ export const DECISION_CODES: Readonly<Record<number, DecisionCode>> = {
     [pb.DecisionCode.TIMEOUT]: "TIMEOUT",
     [pb.DecisionCode.POLICY_CHANGED]: "POLICY_CHANGED",
     [pb.DecisionCode.CANCELLED]: "CANCELLED",
+    [pb.DecisionCode.HALTED]: "HALTED",
+    [pb.DecisionCode.LIMIT]: "LIMIT",
     [pb.DecisionCode.ALREADY_REPORTED]: "ALREADY_REPORTED",
 };
 

@@ -252,3 +252,22 @@ test("who is shown a request cannot change what is sent, and what is no request 
     await governedFetch({ client: world.client })(turning as unknown as string);
     expect(server.seen.at(-1)?.path).toBe("/first");
 });
+
+test("a response that nobody gets is cancelled", async () => {
+    await using world = await stage(POLICY);
+    let cancelled = false;
+    const body = new ReadableStream({
+        cancel: () => {
+            cancelled = true;
+        },
+    });
+    const fetch = governedFetch({
+        client: world.client,
+        fetch: () => Promise.resolve(new Response(body)),
+        onExecute: () => {
+            throw new RangeError("the hook failed");
+        },
+    });
+    await expect(fetch("http://127.0.0.1:1/")).rejects.toThrow(RangeError);
+    expect(cancelled).toBe(true);
+});

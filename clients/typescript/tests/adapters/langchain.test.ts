@@ -101,6 +101,8 @@ test("a refused call of a model's is a message of the status `error`, and the fu
     const bad: unknown = await governed.invoke({ ...call, args: { id: 2 ** 60 } });
     expect(bad).toMatchObject({ status: "error", content: expect.stringContaining("params.id") as unknown });
     expect(await governed.func({ id: 1 })).toContain("AEGIS BLOCKED");
+    const madeOf = governed.lc_kwargs as { readonly func: typeof governed.func };
+    expect(await madeOf.func({ id: 1 })).toContain("AEGIS BLOCKED");
     expect(ran).toEqual([]);
 });
 

@@ -15,6 +15,7 @@ from aegis.core.action import Secret
 from aegis.core.decision import Decision
 from aegis.core.errors import AegisError, GovernanceError
 from aegis.core.result import Result
+from aegis.core.status import ResultStatus
 from aegis.errors import ReportError
 
 
@@ -116,6 +117,17 @@ def says(error: BaseException) -> str:
     if not text:
         return type(error).__name__
     return f"{type(error).__name__}: {text}" if isinstance(error, KeyError) else text
+
+
+def of_error(error: BaseException) -> tuple[ResultStatus, str]:
+    """What an action comes to that raised.
+
+    One by which a framework pauses its run, as LangGraph's `interrupt`, did not fail: it is another action when the
+    run goes on.
+    """
+    if "GraphBubbleUp" in {kind.__name__ for kind in type(error).__mro__}:
+        return ResultStatus.SKIPPED, f"the framework paused the run: {type(error).__name__}"
+    return ResultStatus.FAILED, says(error)
 
 
 def now() -> datetime:

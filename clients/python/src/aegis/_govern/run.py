@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -10,7 +9,8 @@ from typing import Any
 from aegis._govern.decide import best_effort
 from aegis._govern.hooks import caller
 from aegis._govern.kept import Kept
-from aegis._govern.report import now, opened, reported, says
+from aegis._govern.lazy import as_generator, is_lazy
+from aegis._govern.report import Answer, now, of_error, opened, reported, says
 from aegis._govern.stream import Streaming
 from aegis._govern.terms import Terms, Work
 from aegis._operations.effects import Do, Operation, Sleep
@@ -54,16 +54,17 @@ def _attempt(kept: Kept, decision: Decision, work: Work, started: datetime) -> O
     if not isinstance(unchanged, Action):
         return _not_run(kept, decision, unchanged)
     try:
-        returned = _as_generator((yield Do(caller(work.execute, (unchanged,)))))
-        if inspect.isgenerator(returned) or inspect.isasyncgen(returned):
-            if work.streams:
-                return Streaming(kept, decision, returned, started)
+        returned = yield Do(caller(work.execute, (unchanged,)))
+        if is_lazy(_made(returned)):
+            if work.streams and is_lazy(returned):
+                return Streaming(kept, decision, as_generator(returned), started)
             raise TypeError("it returned a generator, of which nothing has run: use `Runtime.stream` or `@governed`")
     except Exception as error:
+        status, why = of_error(error)
         return Result(
             kept.action,
-            ResultStatus.FAILED,
-            error=says(error),
+            status,
+            error=why,
             started_at=started,
             completed_at=now(),
             decision=decision,
@@ -83,11 +84,11 @@ def _attempt(kept: Kept, decision: Decision, work: Work, started: datetime) -> O
     return result
 
 
-def _as_generator(returned: Any) -> Any:
-    """A generator of what does nothing until it is iterated: `map(delete, ids)` has deleted nothing yet."""
-    if isinstance(returned, (map, filter, zip, enumerate)) or type(returned).__module__ == "itertools":
-        return (item for item in returned)
-    return returned
+def _made(returned: Any) -> Any:
+    """What a function has made, also where it stands in an answer or in a result."""
+    if isinstance(returned, Answer):
+        return returned.value
+    return returned.data if isinstance(returned, Result) else returned
 
 
 def _unchanged(kept: Kept, work: Work) -> Operation[Action | GovernanceError]:

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from aegis._govern.kept import Kept
-from aegis._govern.report import mirrored, now, reported, says
+from aegis._govern.report import mirrored, now, of_error, reported
 from aegis._govern.terms import Terms
 from aegis._operations.effects import Operation
 from aegis._transport import Transport
@@ -48,11 +48,12 @@ class Streaming:
         data: dict[str, Any] = {"streamed": self.count, "items": self.items}
         if closed:
             data["closed_early"] = True
+        status, why = (ResultStatus.SUCCESS, None) if error is None else of_error(error)
         result = Result(
             self.kept.action,
-            ResultStatus.SUCCESS if error is None else ResultStatus.FAILED,
+            status,
             data=data,
-            error=None if error is None else says(error),
+            error=why,
             started_at=self.started,
             completed_at=now(),
             decision=self.decision,

@@ -16,17 +16,23 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14\x61\x65gis/v1/admin.proto\x12\x08\x61\x65gis.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x90\x02\n\x05Token\x12\x10\n\x08token_id\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x1d\n\x05roles\x18\x03 \x03(\x0e\x32\x0e.aegis.v1.Role\x12\x10\n\x08\x61\x63tor_id\x18\x04 \x01(\t\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ncreated_by\x18\x06 \x01(\t\x12.\n\nexpires_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x65xpired\x18\x08 \x01(\x08\x12.\n\nrevoked_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x94\x01\n\x12\x43reateTokenRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1d\n\x05roles\x18\x02 \x03(\x0e\x32\x0e.aegis.v1.Role\x12\x10\n\x08\x61\x63tor_id\x18\x03 \x01(\t\x12+\n\x08lifetime\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nrequest_id\x18\x05 \x01(\t\"E\n\x13\x43reateTokenResponse\x12\x1e\n\x05token\x18\x01 \x01(\x0b\x32\x0f.aegis.v1.Token\x12\x0e\n\x06secret\x18\x02 \x01(\t\"M\n\x11ListTokensRequest\x12\x16\n\tpage_size\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x12\n\npage_token\x18\x02 \x01(\tB\x0c\n\n_page_size\"N\n\x12ListTokensResponse\x12\x1f\n\x06tokens\x18\x01 \x03(\x0b\x32\x0f.aegis.v1.Token\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"#\n\x12RevokeTokenRequest\x12\r\n\x05token\x18\x01 \x01(\t\"I\n\x13RevokeTokenResponse\x12\x1e\n\x05token\x18\x01 \x01(\x0b\x32\x0f.aegis.v1.Token\x12\x12\n\nunrecorded\x18\x02 \x01(\x08\")\n\x13RotateLogKeyRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\"\\\n\x14RotateLogKeyResponse\x12\x18\n\x10old_verifier_key\x18\x01 \x01(\t\x12\x18\n\x10new_verifier_key\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x04\"P\n\x15RedactDecisionRequest\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"F\n\x16RedactDecisionResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x1a\n\x12redacted_sequences\x18\x02 \x03(\x04*a\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0e\n\nROLE_AGENT\x10\x01\x12\x11\n\rROLE_REVIEWER\x10\x02\x12\x10\n\x0cROLE_AUDITOR\x10\x03\x12\x0e\n\nROLE_ADMIN\x10\x04\x32\x98\x03\n\x0c\x41\x64minService\x12J\n\x0b\x43reateToken\x12\x1c.aegis.v1.CreateTokenRequest\x1a\x1d.aegis.v1.CreateTokenResponse\x12L\n\nListTokens\x12\x1b.aegis.v1.ListTokensRequest\x1a\x1c.aegis.v1.ListTokensResponse\"\x03\x90\x02\x01\x12J\n\x0bRevokeToken\x12\x1c.aegis.v1.RevokeTokenRequest\x1a\x1d.aegis.v1.RevokeTokenResponse\x12M\n\x0cRotateLogKey\x12\x1d.aegis.v1.RotateLogKeyRequest\x1a\x1e.aegis.v1.RotateLogKeyResponse\x12S\n\x0eRedactDecision\x12\x1f.aegis.v1.RedactDecisionRequest\x1a .aegis.v1.RedactDecisionResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14\x61\x65gis/v1/admin.proto\x12\x08\x61\x65gis.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x90\x02\n\x05Token\x12\x10\n\x08token_id\x18\x01 \x01(\t\x12\x0f\n\x07subject\x18\x02 \x01(\t\x12\x1d\n\x05roles\x18\x03 \x03(\x0e\x32\x0e.aegis.v1.Role\x12\x10\n\x08\x61\x63tor_id\x18\x04 \x01(\t\x12.\n\ncreated_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ncreated_by\x18\x06 \x01(\t\x12.\n\nexpires_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x65xpired\x18\x08 \x01(\x08\x12.\n\nrevoked_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x94\x01\n\x12\x43reateTokenRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1d\n\x05roles\x18\x02 \x03(\x0e\x32\x0e.aegis.v1.Role\x12\x10\n\x08\x61\x63tor_id\x18\x03 \x01(\t\x12+\n\x08lifetime\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nrequest_id\x18\x05 \x01(\t\"E\n\x13\x43reateTokenResponse\x12\x1e\n\x05token\x18\x01 \x01(\x0b\x32\x0f.aegis.v1.Token\x12\x0e\n\x06secret\x18\x02 \x01(\t\"M\n\x11ListTokensRequest\x12\x16\n\tpage_size\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x12\n\npage_token\x18\x02 \x01(\tB\x0c\n\n_page_size\"N\n\x12ListTokensResponse\x12\x1f\n\x06tokens\x18\x01 \x03(\x0b\x32\x0f.aegis.v1.Token\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"#\n\x12RevokeTokenRequest\x12\r\n\x05token\x18\x01 \x01(\t\"I\n\x13RevokeTokenResponse\x12\x1e\n\x05token\x18\x01 \x01(\x0b\x32\x0f.aegis.v1.Token\x12\x12\n\nunrecorded\x18\x02 \x01(\x08\")\n\x13RotateLogKeyRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\"\\\n\x14RotateLogKeyResponse\x12\x18\n\x10old_verifier_key\x18\x01 \x01(\t\x12\x18\n\x10new_verifier_key\x18\x02 \x01(\t\x12\x10\n\x08sequence\x18\x03 \x01(\x04\"P\n\x15RedactDecisionRequest\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"F\n\x16RedactDecisionResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x1a\n\x12redacted_sequences\x18\x02 \x03(\x04\"`\n\tHaltScope\x12\r\n\x03\x61ll\x18\x01 \x01(\x08H\x00\x12\x12\n\x08\x61\x63tor_id\x18\x02 \x01(\tH\x00\x12\x11\n\x07subject\x18\x03 \x01(\tH\x00\x12\x14\n\nsession_id\x18\x04 \x01(\tH\x00\x42\x07\n\x05scope\"\x95\x01\n\tHaltState\x12\"\n\x05scope\x18\x01 \x01(\x0b\x32\x13.aegis.v1.HaltScope\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x11\n\thalted_by\x18\x03 \x01(\t\x12-\n\thalted_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nunrecorded\x18\x05 \x01(\x08\"A\n\x0bHaltRequest\x12\"\n\x05scope\x18\x01 \x01(\x0b\x32\x13.aegis.v1.HaltScope\x12\x0e\n\x06reason\x18\x02 \x01(\t\"1\n\x0cHaltResponse\x12!\n\x04halt\x18\x01 \x01(\x0b\x32\x13.aegis.v1.HaltState\"3\n\rResumeRequest\x12\"\n\x05scope\x18\x01 \x01(\x0b\x32\x13.aegis.v1.HaltScope\"3\n\x0eResumeResponse\x12!\n\x04halt\x18\x01 \x01(\x0b\x32\x13.aegis.v1.HaltState\"\x12\n\x10ListHaltsRequest\"7\n\x11ListHaltsResponse\x12\"\n\x05halts\x18\x01 \x03(\x0b\x32\x13.aegis.v1.HaltState\"\xe6\x01\n\nLimitCount\x12\r\n\x05limit\x18\x01 \x01(\t\x12\x10\n\x08\x63ount_id\x18\x02 \x01(\t\x12(\n\x02\x62y\x18\x03 \x03(\x0b\x32\x1c.aegis.v1.LimitCount.ByEntry\x12\r\n\x05spent\x18\x04 \x01(\x01\x12\x10\n\x03max\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x0c\n\x04text\x18\x06 \x01(\t\x12+\n\x07\x66ree_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a)\n\x07\x42yEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x06\n\x04_max\"\\\n\x11ListCountsRequest\x12\r\n\x05limit\x18\x01 \x01(\t\x12\x16\n\tpage_size\x18\x02 \x01(\rH\x00\x88\x01\x01\x12\x12\n\npage_token\x18\x03 \x01(\tB\x0c\n\n_page_size\"S\n\x12ListCountsResponse\x12$\n\x06\x63ounts\x18\x01 \x03(\x0b\x32\x14.aegis.v1.LimitCount\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"4\n\x11ResetLimitRequest\x12\r\n\x05limit\x18\x01 \x01(\t\x12\x10\n\x08\x63ount_id\x18\x02 \x01(\t\"$\n\x12ResetLimitResponse\x12\x0e\n\x06\x63ounts\x18\x01 \x01(\x04*a\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0e\n\nROLE_AGENT\x10\x01\x12\x11\n\rROLE_REVIEWER\x10\x02\x12\x10\n\x0cROLE_AUDITOR\x10\x03\x12\x0e\n\nROLE_ADMIN\x10\x04\x32\xee\x05\n\x0c\x41\x64minService\x12J\n\x0b\x43reateToken\x12\x1c.aegis.v1.CreateTokenRequest\x1a\x1d.aegis.v1.CreateTokenResponse\x12L\n\nListTokens\x12\x1b.aegis.v1.ListTokensRequest\x1a\x1c.aegis.v1.ListTokensResponse\"\x03\x90\x02\x01\x12J\n\x0bRevokeToken\x12\x1c.aegis.v1.RevokeTokenRequest\x1a\x1d.aegis.v1.RevokeTokenResponse\x12M\n\x0cRotateLogKey\x12\x1d.aegis.v1.RotateLogKeyRequest\x1a\x1e.aegis.v1.RotateLogKeyResponse\x12S\n\x0eRedactDecision\x12\x1f.aegis.v1.RedactDecisionRequest\x1a .aegis.v1.RedactDecisionResponse\x12\x35\n\x04Halt\x12\x15.aegis.v1.HaltRequest\x1a\x16.aegis.v1.HaltResponse\x12;\n\x06Resume\x12\x17.aegis.v1.ResumeRequest\x1a\x18.aegis.v1.ResumeResponse\x12I\n\tListHalts\x12\x1a.aegis.v1.ListHaltsRequest\x1a\x1b.aegis.v1.ListHaltsResponse\"\x03\x90\x02\x01\x12L\n\nListCounts\x12\x1b.aegis.v1.ListCountsRequest\x1a\x1c.aegis.v1.ListCountsResponse\"\x03\x90\x02\x01\x12G\n\nResetLimit\x12\x1b.aegis.v1.ResetLimitRequest\x1a\x1c.aegis.v1.ResetLimitResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'aegis._proto.admin_pb2', _globals)
 if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
+  _globals['_LIMITCOUNT_BYENTRY']._options = None
+  _globals['_LIMITCOUNT_BYENTRY']._serialized_options = b'8\001'
   _globals['_ADMINSERVICE'].methods_by_name['ListTokens']._options = None
   _globals['_ADMINSERVICE'].methods_by_name['ListTokens']._serialized_options = b'\220\002\001'
-  _globals['_ROLE']._serialized_start=1158
-  _globals['_ROLE']._serialized_end=1255
+  _globals['_ADMINSERVICE'].methods_by_name['ListHalts']._options = None
+  _globals['_ADMINSERVICE'].methods_by_name['ListHalts']._serialized_options = b'\220\002\001'
+  _globals['_ADMINSERVICE'].methods_by_name['ListCounts']._options = None
+  _globals['_ADMINSERVICE'].methods_by_name['ListCounts']._serialized_options = b'\220\002\001'
+  _globals['_ROLE']._serialized_start=2213
+  _globals['_ROLE']._serialized_end=2310
   _globals['_TOKEN']._serialized_start=100
   _globals['_TOKEN']._serialized_end=372
   _globals['_CREATETOKENREQUEST']._serialized_start=375
@@ -49,6 +55,34 @@ if _descriptor._USE_C_DESCRIPTORS == False:
   _globals['_REDACTDECISIONREQUEST']._serialized_end=1084
   _globals['_REDACTDECISIONRESPONSE']._serialized_start=1086
   _globals['_REDACTDECISIONRESPONSE']._serialized_end=1156
-  _globals['_ADMINSERVICE']._serialized_start=1258
-  _globals['_ADMINSERVICE']._serialized_end=1666
+  _globals['_HALTSCOPE']._serialized_start=1158
+  _globals['_HALTSCOPE']._serialized_end=1254
+  _globals['_HALTSTATE']._serialized_start=1257
+  _globals['_HALTSTATE']._serialized_end=1406
+  _globals['_HALTREQUEST']._serialized_start=1408
+  _globals['_HALTREQUEST']._serialized_end=1473
+  _globals['_HALTRESPONSE']._serialized_start=1475
+  _globals['_HALTRESPONSE']._serialized_end=1524
+  _globals['_RESUMEREQUEST']._serialized_start=1526
+  _globals['_RESUMEREQUEST']._serialized_end=1577
+  _globals['_RESUMERESPONSE']._serialized_start=1579
+  _globals['_RESUMERESPONSE']._serialized_end=1630
+  _globals['_LISTHALTSREQUEST']._serialized_start=1632
+  _globals['_LISTHALTSREQUEST']._serialized_end=1650
+  _globals['_LISTHALTSRESPONSE']._serialized_start=1652
+  _globals['_LISTHALTSRESPONSE']._serialized_end=1707
+  _globals['_LIMITCOUNT']._serialized_start=1710
+  _globals['_LIMITCOUNT']._serialized_end=1940
+  _globals['_LIMITCOUNT_BYENTRY']._serialized_start=1891
+  _globals['_LIMITCOUNT_BYENTRY']._serialized_end=1932
+  _globals['_LISTCOUNTSREQUEST']._serialized_start=1942
+  _globals['_LISTCOUNTSREQUEST']._serialized_end=2034
+  _globals['_LISTCOUNTSRESPONSE']._serialized_start=2036
+  _globals['_LISTCOUNTSRESPONSE']._serialized_end=2119
+  _globals['_RESETLIMITREQUEST']._serialized_start=2121
+  _globals['_RESETLIMITREQUEST']._serialized_end=2173
+  _globals['_RESETLIMITRESPONSE']._serialized_start=2175
+  _globals['_RESETLIMITRESPONSE']._serialized_end=2211
+  _globals['_ADMINSERVICE']._serialized_start=2313
+  _globals['_ADMINSERVICE']._serialized_end=3063
 # @@protoc_insertion_point(module_scope)

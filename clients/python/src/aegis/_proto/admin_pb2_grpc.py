@@ -6,7 +6,7 @@ from aegis._proto import admin_pb2 as aegis_dot_v1_dot_admin__pb2
 
 
 class AdminServiceStub(object):
-    """An admin calls this service to run the daemon. Role: admin. An auditor may list the tokens.
+    """An admin calls this service to run the daemon. Role: admin. An auditor may list tokens, halts and counts.
 
     Every call can also fail with the reasons that `ErrorReason` names for credentials, roles, limits of the daemon, its
     record and its shutdown.
@@ -43,10 +43,35 @@ class AdminServiceStub(object):
                 request_serializer=aegis_dot_v1_dot_admin__pb2.RedactDecisionRequest.SerializeToString,
                 response_deserializer=aegis_dot_v1_dot_admin__pb2.RedactDecisionResponse.FromString,
                 )
+        self.Halt = channel.unary_unary(
+                '/aegis.v1.AdminService/Halt',
+                request_serializer=aegis_dot_v1_dot_admin__pb2.HaltRequest.SerializeToString,
+                response_deserializer=aegis_dot_v1_dot_admin__pb2.HaltResponse.FromString,
+                )
+        self.Resume = channel.unary_unary(
+                '/aegis.v1.AdminService/Resume',
+                request_serializer=aegis_dot_v1_dot_admin__pb2.ResumeRequest.SerializeToString,
+                response_deserializer=aegis_dot_v1_dot_admin__pb2.ResumeResponse.FromString,
+                )
+        self.ListHalts = channel.unary_unary(
+                '/aegis.v1.AdminService/ListHalts',
+                request_serializer=aegis_dot_v1_dot_admin__pb2.ListHaltsRequest.SerializeToString,
+                response_deserializer=aegis_dot_v1_dot_admin__pb2.ListHaltsResponse.FromString,
+                )
+        self.ListCounts = channel.unary_unary(
+                '/aegis.v1.AdminService/ListCounts',
+                request_serializer=aegis_dot_v1_dot_admin__pb2.ListCountsRequest.SerializeToString,
+                response_deserializer=aegis_dot_v1_dot_admin__pb2.ListCountsResponse.FromString,
+                )
+        self.ResetLimit = channel.unary_unary(
+                '/aegis.v1.AdminService/ResetLimit',
+                request_serializer=aegis_dot_v1_dot_admin__pb2.ResetLimitRequest.SerializeToString,
+                response_deserializer=aegis_dot_v1_dot_admin__pb2.ResetLimitResponse.FromString,
+                )
 
 
 class AdminServiceServicer(object):
-    """An admin calls this service to run the daemon. Role: admin. An auditor may list the tokens.
+    """An admin calls this service to run the daemon. Role: admin. An auditor may list tokens, halts and counts.
 
     Every call can also fail with the reasons that `ErrorReason` names for credentials, roles, limits of the daemon, its
     record and its shutdown.
@@ -105,6 +130,51 @@ class AdminServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Halt(self, request, context):
+        """Halts everybody, an actor, a subject or a session, at once. Their proposals are denied, and so is what was allowed
+        and is not reported; their waits are answered. A full disk does not prevent this: see `unrecorded`. Safe to repeat:
+        a halt of the same scope stays as it is.
+
+        Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), RESOURCE_EXHAUSTED (`TOO_MANY_HALTS`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Resume(self, request, context):
+        """Ends a halt, once that is on the record.
+
+        Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), NOT_FOUND (`NO_SUCH_HALT`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListHalts(self, request, context):
+        """Lists every halt in force. Roles: admin, auditor.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCounts(self, request, context):
+        """Lists what is spent of the policy's limits, in pages: each count that is not zero. Roles: admin, auditor.
+
+        Errors: INVALID_ARGUMENT (`INVALID_REQUEST`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResetLimit(self, request, context):
+        """Sets the counts of a limit back to nothing, or one of them. The record says who did. Safe to repeat.
+
+        Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), NOT_FOUND (`NO_SUCH_LIMIT`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -133,6 +203,31 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     request_deserializer=aegis_dot_v1_dot_admin__pb2.RedactDecisionRequest.FromString,
                     response_serializer=aegis_dot_v1_dot_admin__pb2.RedactDecisionResponse.SerializeToString,
             ),
+            'Halt': grpc.unary_unary_rpc_method_handler(
+                    servicer.Halt,
+                    request_deserializer=aegis_dot_v1_dot_admin__pb2.HaltRequest.FromString,
+                    response_serializer=aegis_dot_v1_dot_admin__pb2.HaltResponse.SerializeToString,
+            ),
+            'Resume': grpc.unary_unary_rpc_method_handler(
+                    servicer.Resume,
+                    request_deserializer=aegis_dot_v1_dot_admin__pb2.ResumeRequest.FromString,
+                    response_serializer=aegis_dot_v1_dot_admin__pb2.ResumeResponse.SerializeToString,
+            ),
+            'ListHalts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListHalts,
+                    request_deserializer=aegis_dot_v1_dot_admin__pb2.ListHaltsRequest.FromString,
+                    response_serializer=aegis_dot_v1_dot_admin__pb2.ListHaltsResponse.SerializeToString,
+            ),
+            'ListCounts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCounts,
+                    request_deserializer=aegis_dot_v1_dot_admin__pb2.ListCountsRequest.FromString,
+                    response_serializer=aegis_dot_v1_dot_admin__pb2.ListCountsResponse.SerializeToString,
+            ),
+            'ResetLimit': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResetLimit,
+                    request_deserializer=aegis_dot_v1_dot_admin__pb2.ResetLimitRequest.FromString,
+                    response_serializer=aegis_dot_v1_dot_admin__pb2.ResetLimitResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'aegis.v1.AdminService', rpc_method_handlers)
@@ -141,7 +236,7 @@ def add_AdminServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AdminService(object):
-    """An admin calls this service to run the daemon. Role: admin. An auditor may list the tokens.
+    """An admin calls this service to run the daemon. Role: admin. An auditor may list tokens, halts and counts.
 
     Every call can also fail with the reasons that `ErrorReason` names for credentials, roles, limits of the daemon, its
     record and its shutdown.
@@ -229,5 +324,90 @@ class AdminService(object):
         return grpc.experimental.unary_unary(request, target, '/aegis.v1.AdminService/RedactDecision',
             aegis_dot_v1_dot_admin__pb2.RedactDecisionRequest.SerializeToString,
             aegis_dot_v1_dot_admin__pb2.RedactDecisionResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def Halt(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/aegis.v1.AdminService/Halt',
+            aegis_dot_v1_dot_admin__pb2.HaltRequest.SerializeToString,
+            aegis_dot_v1_dot_admin__pb2.HaltResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def Resume(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/aegis.v1.AdminService/Resume',
+            aegis_dot_v1_dot_admin__pb2.ResumeRequest.SerializeToString,
+            aegis_dot_v1_dot_admin__pb2.ResumeResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def ListHalts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/aegis.v1.AdminService/ListHalts',
+            aegis_dot_v1_dot_admin__pb2.ListHaltsRequest.SerializeToString,
+            aegis_dot_v1_dot_admin__pb2.ListHaltsResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def ListCounts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/aegis.v1.AdminService/ListCounts',
+            aegis_dot_v1_dot_admin__pb2.ListCountsRequest.SerializeToString,
+            aegis_dot_v1_dot_admin__pb2.ListCountsResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def ResetLimit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/aegis.v1.AdminService/ResetLimit',
+            aegis_dot_v1_dot_admin__pb2.ResetLimitRequest.SerializeToString,
+            aegis_dot_v1_dot_admin__pb2.ResetLimitResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)

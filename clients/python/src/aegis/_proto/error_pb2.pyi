@@ -192,9 +192,9 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     Code: RESOURCE_EXHAUSTED. Metadata: none. RetryInfo: yes. Caller: retry.
     """
     ERROR_REASON_TOO_MANY_BYTES: _ErrorReason.ValueType  # 34
-    """More bytes of requests are arriving than `--max-receiving-bytes`, or more bytes of answers are unread.
+    """More bytes of requests are arriving than `--max-receiving-bytes`, or more bytes of answers or streams are unread.
 
-    Code: RESOURCE_EXHAUSTED. Metadata: none. RetryInfo: yes. Caller: read, then retry.
+    Code: RESOURCE_EXHAUSTED. Metadata: none. RetryInfo: yes. Caller: read, then retry or resume.
     """
     ERROR_REASON_RECORD_BUSY: _ErrorReason.ValueType  # 35
     """Too many writes wait.
@@ -265,6 +265,21 @@ class _ErrorReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """The disk of the record runs low, and this caller has written its share of this minute.
 
     Code: RESOURCE_EXHAUSTED. Metadata: none. RetryInfo: yes. Caller: retry.
+    """
+    ERROR_REASON_NO_SUCH_HALT: _ErrorReason.ValueType  # 49
+    """Nobody is halted like this.
+
+    Code: NOT_FOUND. Metadata: none. RetryInfo: no. Caller: list the halts.
+    """
+    ERROR_REASON_NO_SUCH_LIMIT: _ErrorReason.ValueType  # 50
+    """The policy has no limit of this name, and nothing is counted under it.
+
+    Code: NOT_FOUND. Metadata: none. RetryInfo: no. Caller: check the name.
+    """
+    ERROR_REASON_TOO_MANY_HALTS: _ErrorReason.ValueType  # 51
+    """There are 1,000 halts.
+
+    Code: RESOURCE_EXHAUSTED. Metadata: none. RetryInfo: no. Caller: halt everybody, or resume somebody.
     """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
@@ -448,9 +463,9 @@ ERROR_REASON_TOO_MANY_STREAMS: ErrorReason.ValueType  # 33
 Code: RESOURCE_EXHAUSTED. Metadata: none. RetryInfo: yes. Caller: retry.
 """
 ERROR_REASON_TOO_MANY_BYTES: ErrorReason.ValueType  # 34
-"""More bytes of requests are arriving than `--max-receiving-bytes`, or more bytes of answers are unread.
+"""More bytes of requests are arriving than `--max-receiving-bytes`, or more bytes of answers or streams are unread.
 
-Code: RESOURCE_EXHAUSTED. Metadata: none. RetryInfo: yes. Caller: read, then retry.
+Code: RESOURCE_EXHAUSTED. Metadata: none. RetryInfo: yes. Caller: read, then retry or resume.
 """
 ERROR_REASON_RECORD_BUSY: ErrorReason.ValueType  # 35
 """Too many writes wait.
@@ -521,5 +536,20 @@ ERROR_REASON_DISK_LOW: ErrorReason.ValueType  # 48
 """The disk of the record runs low, and this caller has written its share of this minute.
 
 Code: RESOURCE_EXHAUSTED. Metadata: none. RetryInfo: yes. Caller: retry.
+"""
+ERROR_REASON_NO_SUCH_HALT: ErrorReason.ValueType  # 49
+"""Nobody is halted like this.
+
+Code: NOT_FOUND. Metadata: none. RetryInfo: no. Caller: list the halts.
+"""
+ERROR_REASON_NO_SUCH_LIMIT: ErrorReason.ValueType  # 50
+"""The policy has no limit of this name, and nothing is counted under it.
+
+Code: NOT_FOUND. Metadata: none. RetryInfo: no. Caller: check the name.
+"""
+ERROR_REASON_TOO_MANY_HALTS: ErrorReason.ValueType  # 51
+"""There are 1,000 halts.
+
+Code: RESOURCE_EXHAUSTED. Metadata: none. RetryInfo: no. Caller: halt everybody, or resume somebody.
 """
 global___ErrorReason = ErrorReason

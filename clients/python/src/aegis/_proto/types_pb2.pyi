@@ -179,6 +179,10 @@ class _DecisionCodeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._E
     """The policy changed after the proposal, and now blocks the action."""
     DECISION_CODE_CANCELLED: _DecisionCode.ValueType  # 5
     """The proposer withdrew the proposal."""
+    DECISION_CODE_HALTED: _DecisionCode.ValueType  # 6
+    """An admin has halted the proposer."""
+    DECISION_CODE_LIMIT: _DecisionCode.ValueType  # 7
+    """A limit of the policy, which is reached. `reason` says until when."""
     DECISION_CODE_ALREADY_REPORTED: _DecisionCode.ValueType  # 11
     """The action was allowed, and its result is reported already: an ALLOW is for one run. `result` has what was
     reported.
@@ -199,6 +203,10 @@ DECISION_CODE_POLICY_CHANGED: DecisionCode.ValueType  # 4
 """The policy changed after the proposal, and now blocks the action."""
 DECISION_CODE_CANCELLED: DecisionCode.ValueType  # 5
 """The proposer withdrew the proposal."""
+DECISION_CODE_HALTED: DecisionCode.ValueType  # 6
+"""An admin has halted the proposer."""
+DECISION_CODE_LIMIT: DecisionCode.ValueType  # 7
+"""A limit of the policy, which is reached. `reason` says until when."""
 DECISION_CODE_ALREADY_REPORTED: DecisionCode.ValueType  # 11
 """The action was allowed, and its result is reported already: an ALLOW is for one run. `result` has what was
 reported.
@@ -525,6 +533,7 @@ class ActionResult(google.protobuf.message.Message):
     COMPLETED_AT_FIELD_NUMBER: builtins.int
     REPORTED_AT_FIELD_NUMBER: builtins.int
     AUDIT_REF_FIELD_NUMBER: builtins.int
+    MASKED_FIELD_NUMBER: builtins.int
     status: global___ResultStatus.ValueType
     """The result. In a report: SUCCESS, FAILED, SKIPPED or ROLLED_BACK. Required there."""
     error: builtins.str
@@ -547,6 +556,10 @@ class ActionResult(google.protobuf.message.Message):
     def reported_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
         """When the daemon recorded the report. Set by the daemon, ignored in a report. Absent if nothing was reported."""
 
+    @property
+    def masked(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Mask]:
+        """What is masked in `data` and in `error`, and where. Set by the daemon, ignored in a report."""
+
     def __init__(
         self,
         *,
@@ -557,15 +570,16 @@ class ActionResult(google.protobuf.message.Message):
         completed_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         reported_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         audit_ref: builtins.str = ...,
+        masked: collections.abc.Iterable[global___Mask] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["completed_at", b"completed_at", "data", b"data", "reported_at", b"reported_at", "started_at", b"started_at"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["audit_ref", b"audit_ref", "completed_at", b"completed_at", "data", b"data", "error", b"error", "reported_at", b"reported_at", "started_at", b"started_at", "status", b"status"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["audit_ref", b"audit_ref", "completed_at", b"completed_at", "data", b"data", "error", b"error", "masked", b"masked", "reported_at", b"reported_at", "started_at", b"started_at", "status", b"status"]) -> None: ...
 
 global___ActionResult = ActionResult
 
 @typing.final
 class Mask(google.protobuf.message.Message):
-    """A part of an action that is not shown and not stored."""
+    """A part of an action, or of its result, that is not shown and not stored."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -577,7 +591,7 @@ class Mask(google.protobuf.message.Message):
     POINTER_FIELD_NUMBER: builtins.int
     path: builtins.str
     """The path of the parameter, for example `user.token`. A list on the way stands for each of its elements. Empty if the
-    mask is in the description or the metadata.
+    mask is in the description, the metadata or a result.
     """
     start: builtins.int
     """Where the placeholder begins in the text as shown, in characters (Unicode code points) from 0. Absent, like `end`,
@@ -592,8 +606,9 @@ class Mask(google.protobuf.message.Message):
     the store, so nobody can guess a value and compare. Only in audit rows, and only of the first 64 parameters.
     """
     pointer: builtins.str
-    """Where the value stands: a JSON pointer (RFC 6901) that begins with `/params`, `/metadata` or `/description`. A text
-    that looks like a placeholder and has no mask was sent so. Empty on a record without marks.
+    """Where the value stands: a JSON pointer (RFC 6901) that begins with `/params`, `/metadata` or `/description`; in a
+    result with `/data` or `/error`. A text that looks like a placeholder and has no mask was sent so. Empty on a record
+    without marks.
     """
     def __init__(
         self,

@@ -81,14 +81,6 @@ def refused_sync(runtime: Runtime, tool: Callable[[], ToolCall], why: str) -> Re
         return unproposed(Action(""), error)
 
 
-def interrupted(action: Action, error: BaseException) -> Result | None:
-    """The result of a tool by which the framework pauses the run, LangGraph's `interrupt`: it did not fail."""
-    if "GraphBubbleUp" not in {kind.__name__ for kind in type(error).__mro__}:
-        return None
-    why = f"the framework paused the run: {type(error).__name__}"
-    return Result(replace(action, params={}), ResultStatus.SKIPPED, error=why, exception=error)
-
-
 def unproposed(action: Action, error: GovernanceError) -> Result:
     """The result of an action that this SDK, or the daemon, refuses as a proposal: too large, too deep, a bad name.
 

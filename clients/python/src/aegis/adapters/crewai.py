@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -59,7 +60,7 @@ class AegisCrewAITool(BaseTool):
             options: More of CrewAI's own (`result_as_answer`, `cache_function`, ...).
         """
         schema = args_schema if args_schema is not None else _schema(name, fn)
-        super().__init__(name=name, description=description, args_schema=schema, **options)
+        super().__init__(name=name, description=description, args_schema=_validating_once(schema), **options)
         self._runtime, self._fn = runtime, fn
         self._action_type, self._action_target = action_type, action_target
         self._said = description
@@ -79,31 +80,53 @@ class AegisCrewAITool(BaseTool):
         return self._answer(await call(self._runtime, tool, lambda: self._fn(**tool.arguments)))
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolCall:
-        """The call, with arguments as the function declares them: CrewAI makes maps of models before it calls."""
-        bound = inspect.signature(self._fn).bind(*args, **kwargs)
+        """The call, with arguments as the function declares them."""
+        signature = inspect.signature(self._fn)
+        model = kwargs.pop(_VALIDATED, None)
+        if model is None:
+            # Older releases of CrewAI call a tool with what the model gave, as it is.
+            kwargs = signature.bind_partial(*args, **kwargs).arguments
+            for parameter in signature.parameters.values():
+                if parameter.kind is parameter.VAR_KEYWORD:
+                    kwargs |= kwargs.pop(parameter.name, {})
+            model = self.args_schema.model_validate(kwargs)
+        bound = signature.bind(**_values(model))
         bound.apply_defaults()
         arguments: dict[str, Any] = {}
-        for name, parameter in bound.signature.parameters.items():
+        for name, parameter in signature.parameters.items():
             if parameter.kind is parameter.VAR_KEYWORD:
                 arguments.update(bound.arguments[name])
             else:
                 arguments[name] = bound.arguments[name]
-        return ToolCall.of(self._action_type, self._action_target, self._typed(arguments), self._said)
-
-    def _typed(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        fields = self.args_schema.model_fields
-        known = {name: value for name, value in arguments.items() if name in fields}
-        model = self.args_schema.model_validate(known)
-        # Older releases of CrewAI leave out what the model did not give.
-        parameters = inspect.signature(self._fn).parameters.values()
-        names = fields if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters) else known
-        return arguments | {name: getattr(model, name) for name in names}
+        return ToolCall.of(self._action_type, self._action_target, arguments, self._said)
 
     def _invalid(self, error: InvalidActionError) -> Result:
         return invalid(Action(self._action_type, self._action_target), error)
 
     def _answer(self, result: Result) -> Any:
         return result.data if result.ok else as_text(result)
+
+
+_VALIDATED = "aegis_validated_arguments"
+
+
+def _validating_once(schema: type[BaseModel]) -> type[BaseModel]:
+    """The schema, which hands on the values that it made of the model's arguments.
+
+    CrewAI makes maps and text of them again before it calls a tool. Of those, a second validation might make other
+    values: a validator that turns euros into cents would do so twice.
+    """
+
+    def model_dump(self: BaseModel, **_: Any) -> dict[str, Any]:
+        return {_VALIDATED: self}
+
+    parts = {"model_dump": model_dump, "__module__": schema.__module__, "__doc__": schema.__doc__}
+    made: type[BaseModel] = types.new_class(schema.__name__, (schema,), {}, lambda body: body.update(parts))
+    return made
+
+
+def _values(model: BaseModel) -> dict[str, Any]:
+    return {name: getattr(model, name) for name in type(model).model_fields} | (model.model_extra or {})
 
 
 def recorded_refusals(hook: Callable[[Any], bool | None]) -> Callable[[Any], bool | None]:

@@ -13,7 +13,7 @@ from langchain_core.tools import BaseTool, StructuredTool, ToolException
 from pydantic import PrivateAttr
 
 from aegis._govern.report import Answer
-from aegis.adapters._shared import ToolCall, as_text, call, call_sync, interrupted, invalid, raised, unproposed
+from aegis.adapters._shared import ToolCall, as_text, call, call_sync, invalid, raised, unproposed
 from aegis.adapters.base import BaseExecutor
 from aegis.core.action import Action
 from aegis.core.errors import GovernanceError, InvalidActionError
@@ -154,10 +154,7 @@ class GovernedTool(BaseTool):
         tool = self._call(args, kwargs)
 
         def run() -> Any:
-            try:
-                return self._answer(self._inner._run(*args, **self._with(tool, kwargs, config, run_manager)))
-            except Exception as error:
-                return _or_raise(interrupted(tool.action, error), error)
+            return self._answer(self._inner._run(*args, **self._with(tool, kwargs, config, run_manager)))
 
         return self._told(call_sync(self._runtime, tool, run))
 
@@ -171,10 +168,7 @@ class GovernedTool(BaseTool):
         tool = self._call(args, kwargs)
 
         async def run() -> Any:
-            try:
-                return self._answer(await self._inner._arun(*args, **self._with(tool, kwargs, config, run_manager)))
-            except Exception as error:
-                return _or_raise(interrupted(tool.action, error), error)
+            return self._answer(await self._inner._arun(*args, **self._with(tool, kwargs, config, run_manager)))
 
         return self._told(await call(self._runtime, tool, run))
 
@@ -214,12 +208,6 @@ class GovernedTool(BaseTool):
         if callable(handle):
             return str(handle(error))
         return str(error.args[0]) if error.args else "Tool execution error"
-
-
-def _or_raise(result: Result | None, error: Exception) -> Result:
-    if result is None:
-        raise error
-    return result
 
 
 def _passed_on(tool: BaseTool, kwargs: dict[str, Any], config: RunnableConfig, run_manager: Any) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 from mcp import ClientSession
 from mcp.types import CallToolResult, TextContent
 
+from aegis._values import from_struct, to_struct
 from aegis.adapters._shared import ToolCall, as_text, raised, unproposed
 from aegis.core.action import Action
 from aegis.core.errors import AegisError, GovernanceError
@@ -93,9 +94,10 @@ async def govern_mcp_tool_call(
         options: More for `ClientSession.call_tool`.
     """
     try:
-        tool = ToolCall.of(tool_name, server_name, dict(arguments or {}), description)
+        given = dict(arguments or {})
         if session is None:
-            return await runtime.run_one(tool.action)
+            return await runtime.run_one(ToolCall.of(tool_name, server_name, given, description).action)
+        tool = ToolCall.of(tool_name, server_name, _as_json(given), description)
         called, kept = session, _kept(options)
 
         async def call(proposed: Action) -> Result:
@@ -104,6 +106,11 @@ async def govern_mcp_tool_call(
         return await runtime.call(tool.action, call)
     except GovernanceError as error:
         return unproposed(Action(tool_name, server_name, {}, description), error)
+
+
+def _as_json(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Arguments as the JSON that is proposed: the SDK of MCP would write a date or a `Decimal` by a rule of its own."""
+    return from_struct(to_struct(arguments, "params"))
 
 
 def _kept(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -166,7 +173,6 @@ class GovernedSession:
         # A copy: what is looked at is what is sent.
         kept = request.model_copy(deep=True)
         inner = getattr(kept, "root", kept)
-        method = str(inner.method)
         for part in (kept, inner, getattr(inner, "params", None)):
             kind = type(part)
             if part is not None and kind.__module__.partition(".")[0] not in {_PACKAGE, "builtins"}:
@@ -175,6 +181,8 @@ class GovernedSession:
                     "another request than it says",
                     reason="NOT_GOVERNED",
                 )
+        # As it is written: a text of a class of its own may say something else of itself.
+        method = inner.model_dump(mode="json", include={"method"})["method"]
         if method in _READS:
             return await self._session.send_request(kept, *args, **options)
         if method != _CALL:
@@ -182,7 +190,8 @@ class GovernedSession:
                 f"`{method}` is not sent: it is no method that is known to call no tool", reason="NOT_GOVERNED"
             )
         try:
-            tool = ToolCall.of(inner.params.name, self._server_name, dict(inner.params.arguments or {}))
+            arguments = _as_json(dict(inner.params.arguments or {}))
+            tool = ToolCall.of(inner.params.name, self._server_name, arguments)
             inner.params.arguments = tool.arguments
 
             async def send(proposed: Action) -> Result:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import html
+import re
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urljoin
@@ -184,8 +185,14 @@ class Navigation:
 
 
 def first_line(error: Exception) -> str:
-    """What went wrong. What follows the first line of an error of Playwright's quotes the page, and what was typed."""
-    return str(error).partition("\n")[0]
+    """What went wrong. What follows the first line of an error of Playwright's quotes the page, and what was typed.
+
+    URLs are quoted without their queries, in which credentials may stand.
+    """
+    return _AFTER_PATH.sub(r"\1", str(error).partition("\n")[0])
+
+
+_AFTER_PATH = re.compile(r"""(://[^\s"'?#]*)[?#][^\s"']*""")
 
 
 def _asked_for(target: str, params: dict[str, Any]) -> tuple[str, Any]:

@@ -33,11 +33,18 @@ function waiting(question: Approval): string {
         : "nobody waits any more; an answer still counts";
 }
 
+/** What ended a question that nobody answered, by the code of its ending. */
+const ENDED_BY: Readonly<Record<string, string>> = {
+    POLICY_CHANGED: "the policy, which changed",
+    LIMIT: "a limit of the policy",
+    HALTED: "a halt",
+};
+
 /** How the question ended, for whoever still looks at it. */
 export function EndingBanner(props: { question: Approval }): JSX.Element | null {
     const { ending, unrecorded } = props.question;
     if (ending === null) return null;
-    const by = ending.by ?? (ending.code === "POLICY_CHANGED" ? "the policy, which changed" : "time");
+    const by = ending.by ?? ENDED_BY[ending.code ?? ""] ?? "time";
     return (
         <div class={`banner ${ending.allows ? "good" : "bad"}`} role="status">
             <strong>

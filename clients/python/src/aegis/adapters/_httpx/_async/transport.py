@@ -44,7 +44,13 @@ class AsyncAegisTransport(httpx.AsyncBaseTransport):
             responses.append(await self._transport.handle_async_request(kept.request))
             return outcome(proposed, responses[-1])
 
-        return answered(await self._runtime.call(kept.action, send), responses)
+        try:
+            return answered(await self._runtime.call(kept.action, send), responses)
+        except BaseException:
+            # Nobody gets the response: it would keep its connection.
+            for response in responses:
+                await response.aclose()
+            raise
 
     async def aclose(self) -> None:
         """Closes the transport below."""

@@ -45,7 +45,13 @@ class AegisTransport(httpx.BaseTransport):
             responses.append(self._transport.handle_request(kept.request))
             return outcome(proposed, responses[-1])
 
-        return answered(self._runtime.call_sync(kept.action, send), responses)
+        try:
+            return answered(self._runtime.call_sync(kept.action, send), responses)
+        except BaseException:
+            # Nobody gets the response: it would keep its connection.
+            for response in responses:
+                response.close()
+            raise
 
     def close(self) -> None:
         """Closes the transport below."""
