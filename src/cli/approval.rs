@@ -150,6 +150,15 @@ pub(super) fn waits(approval: &Approval) -> Option<&'static str> {
     Some(if waits { "waits for the answer" } else { NOBODY_WAITS })
 }
 
+/// The same in one word, for a column.
+pub(super) const fn who_waits(approval: &Approval) -> &'static str {
+    match approval.caller_waiting {
+        Some(true) => "yes",
+        Some(false) => "nobody",
+        None => "-",
+    }
+}
+
 /// What a reviewer is told where the caller has gone.
 pub(super) const NOBODY_WAITS: &str = "nobody waits for this any more";
 
@@ -235,11 +244,7 @@ pub(super) fn table(approvals: &[Approval], now: Timestamp) -> Table {
             Cell::new(approval.actor.as_ref().map_or("", |actor| &actor.id)),
             Cell::new(&approval.matched_rule),
             Cell::new(time_left(approval, now)),
-            Cell::new(match approval.caller_waiting {
-                Some(true) => "yes",
-                Some(false) => "nobody",
-                None => "-",
-            }),
+            Cell::new(who_waits(approval)),
         ]);
     }
     table

@@ -12,6 +12,7 @@ mod keys;
 mod prompt;
 mod reading;
 mod record;
+mod voting;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -344,6 +345,25 @@ impl Desk {
                 self.history = History::Unknown;
                 self.warn(&failure.to_string());
             }
+        }
+    }
+
+    /// Takes in what the stream of the record says.
+    pub(super) fn follow(&mut self, tail: Tail) {
+        match tail {
+            Tail::Row(row) => {
+                let is_new = self.record.take_in(*row);
+                // Whoever has scrolled away from the newest row goes on seeing the same rows.
+                if is_new && self.page == Page::Record && self.scroll > 0 && !self.is_helping {
+                    self.scroll += 1;
+                }
+            }
+            Tail::CaughtUp => self.record.follows = Follows::Live,
+            Tail::Lost(why) => {
+                self.record.follows = Follows::Lost;
+                self.warn(&why);
+            }
+            Tail::Refused(why) => self.record.follows = Follows::Refused(why),
         }
     }
 

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::Desk;
 use crate::proto::v1::AuditRow;
 
 /// How many rows are kept.
@@ -51,6 +50,15 @@ impl Record {
         self.rows.len()
     }
 
+    /// Takes in a row. Says whether it is a new one.
+    pub(super) fn take_in(&mut self, row: AuditRow) -> bool {
+        let is_new = self.rows.insert(row.number, row).is_none();
+        while self.rows.len() > MOST {
+            self.rows.pop_first();
+        }
+        is_new
+    }
+
     /// Somebody looks. Says whether the stream must be opened.
     pub(super) fn open(&mut self) -> bool {
         let is_needed = matches!(self.follows, Follows::Not | Follows::Refused(_));
@@ -58,29 +66,5 @@ impl Record {
             self.follows = Follows::Loading;
         }
         is_needed
-    }
-}
-
-impl Desk {
-    /// Takes in what the stream of the record says.
-    pub(in crate::cli::review) fn follow(&mut self, tail: Tail) {
-        match tail {
-            Tail::Row(row) => {
-                let is_new = self.record.rows.insert(row.number, *row).is_none();
-                while self.record.rows.len() > MOST {
-                    self.record.rows.pop_first();
-                }
-                // Whoever has scrolled away from the newest row goes on seeing the same rows.
-                if is_new && self.page == super::Page::Record && self.scroll > 0 && !self.is_helping {
-                    self.scroll += 1;
-                }
-            }
-            Tail::CaughtUp => self.record.follows = Follows::Live,
-            Tail::Lost(why) => {
-                self.record.follows = Follows::Lost;
-                self.warn(&why);
-            }
-            Tail::Refused(why) => self.record.follows = Follows::Refused(why),
-        }
     }
 }

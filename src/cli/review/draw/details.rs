@@ -125,7 +125,18 @@ impl Page<'_> {
         }
         if !background.rule.is_empty() {
             self.heading("The rule");
-            background.rule.iter().for_each(|(name, value)| self.field(&visible(name), &visible(value), Style::new()));
+            for (name, value) in &background.rule {
+                self.sentence(&format!("{}: {}", visible(name), visible(value)), Style::new());
+            }
+        }
+    }
+
+    /// A sentence that begins with what the program says. Where it goes on, it has a mark.
+    fn sentence(&mut self, text: &str, style: Style) {
+        let width = self.look.width;
+        for (i, piece) in text::wrap(text, width.saturating_sub(2)).into_iter().enumerate() {
+            let before = Span::styled(if i == 0 { "  ".to_owned() } else { format!("{GOES_ON} ") }, Theme::faint());
+            self.lines.push(text::fit(vec![before, Span::styled(piece, style)], width));
         }
     }
 
@@ -134,10 +145,10 @@ impl Page<'_> {
             style if style == paint::BAD => self.look.theme.bad(),
             _ => Style::new(),
         };
-        self.field("", &approval::before(action, self.look.zone), style);
+        self.sentence(&approval::before(action, self.look.zone), style);
     }
 
     fn vote(&mut self, vote: &Vote) {
-        self.field("", &approval::vote(vote, self.look.zone), Style::new());
+        self.sentence(&approval::vote(vote, self.look.zone), Style::new());
     }
 }

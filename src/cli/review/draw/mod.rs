@@ -147,7 +147,11 @@ impl Painter<'_, '_> {
             let hidden = all.len() - shown.end;
             let lines = if hidden == 1 { "line" } else { "lines" };
             let more = Span::styled(format!("… {hidden} more {lines}"), self.look.theme.waiting());
-            let how = if self.desk.page == Page::Queue { " (J, or Enter)" } else { " (j, PageDown)" };
+            let how = if self.desk.page == Page::Queue && !self.desk.is_helping {
+                " (J, or Enter)"
+            } else {
+                " (j, PageDown)"
+            };
             let how = Span::styled(how, Style::new());
             let line = text::fit(vec![more, how], area.width.into());
             place(self.buffer, Rect { y: area.bottom() - 1, height: 1, ..area }, &[line]);

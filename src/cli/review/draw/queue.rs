@@ -31,12 +31,15 @@ pub(super) fn of(
     let position = desk.position(rows).unwrap_or(0);
     let from = (position + 1).saturating_sub(count);
     let shown: Vec<&Approval> = rows.iter().skip(from).take(count).copied().collect();
-    let (with_target, with_names, with_rule) = (width >= 45, width >= 60, width >= 110);
+    let (with_target, with_actor, with_waits) = (width >= 45, width >= 60, width >= 60);
+    let (with_session, with_rule) = (width >= 72, width >= 110);
     let mut headings = vec!["Risk", "Action"];
     headings.extend(with_target.then_some("Target"));
-    headings.extend(with_names.then_some(["Actor", "Session"]).into_iter().flatten());
+    headings.extend(with_actor.then_some("Actor"));
+    headings.extend(with_session.then_some("Session"));
     headings.extend(with_rule.then_some("Rule"));
     headings.push("Left");
+    headings.extend(with_waits.then_some("Waits"));
     let cells: Vec<Vec<Cell>> = shown
         .iter()
         .map(|approval| {
@@ -44,12 +47,13 @@ pub(super) fn of(
             let risk = words::risk(approval.risk_level);
             let mut cells = vec![Cell::whole(&risk, theme.word(&risk)), Cell::new(&action.r#type)];
             cells.extend(with_target.then(|| Cell::new(&action.target)));
-            if with_names {
-                cells.push(Cell::new(approval.actor.as_ref().map_or("", |actor| &actor.id)));
-                cells.push(Cell::new(approval.context.as_ref().map_or("", |context| &context.session_id)));
-            }
+            cells.extend(with_actor.then(|| Cell::new(approval.actor.as_ref().map_or("", |actor| &actor.id))));
+            cells.extend(
+                with_session.then(|| Cell::new(approval.context.as_ref().map_or("", |context| &context.session_id))),
+            );
             cells.extend(with_rule.then(|| Cell::new(&approval.matched_rule)));
             cells.push(left(desk, approval, now));
+            cells.extend(with_waits.then(|| Cell::whole(approval::who_waits(approval), Style::new())));
             cells
         })
         .collect();
@@ -89,7 +93,7 @@ fn row_line(desk: &Desk, row: Option<&Approval>, spans: Vec<Span<'static>>, widt
     line
 }
 
-/// The time left, whether anybody waits, or that it has ended.
+/// The time left, or that it has ended.
 fn left(desk: &Desk, approval: &Approval, now: Timestamp) -> Cell {
     if desk.board.get(&approval.approval_id).is_none() {
         return Cell::whole("ended", Theme::faint());
@@ -97,8 +101,5 @@ fn left(desk: &Desk, approval: &Approval, now: Timestamp) -> Cell {
     let left = approval::time_left(approval, now);
     let is_soon = approval.expires_at.as_ref().is_some_and(|at| at.seconds - now.as_second() < SOON);
     let style = if is_soon { Style::new().add_modifier(Modifier::BOLD) } else { Style::new() };
-    match approval.caller_waiting {
-        Some(false) => Cell::whole(&format!("{left}, nobody waits"), style),
-        _ => Cell::whole(&left, style),
-    }
+    Cell::whole(&left, style)
 }

@@ -213,7 +213,7 @@ fn the_question_brings_its_context() {
     let background = Background { session: Vec::new(), actor: Some(vec![action]), rule };
     desk.fetched("apr_1".into(), Ok(background));
     let screen = drawn(&mut desk, (100, 60));
-    for text in ["This is its first action.", "read\\u{1b}[2J@crm", "  match     {\"type\":\"bulk_*\"}"] {
+    for text in ["This is its first action.", "read\\u{1b}[2J@crm", "  match: {\"type\":\"bulk_*\"}"] {
         assert!(screen.contains(text), "{text}\n{screen}");
     }
 }
