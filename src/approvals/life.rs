@@ -165,6 +165,19 @@ impl Pending {
     }
 }
 
+/// The end of an open question in a record that was restored from a backup: nobody waits for it any more, and it may
+/// have ended otherwise after the backup.
+pub(crate) fn ended_by_restore(at: Timestamp) -> Ending {
+    Ending {
+        kind: EndingKind::Cancelled,
+        allows: false,
+        by: String::new(),
+        at,
+        reason: "the record was restored from a backup: propose the action again".to_owned(),
+        code: String::new(),
+    }
+}
+
 fn by_caller(kind: EndingKind, by: &Caller, now: Moment, reason: String) -> Ending {
     let allows = kind == EndingKind::Approved;
     Ending { kind, allows, by: by.identity.subject.to_string(), at: now.time, reason, code: String::new() }

@@ -11,7 +11,7 @@ mod queue;
 #[cfg(test)]
 pub(crate) mod testing;
 
-pub(crate) use life::{Act, Moment, PolicyNow, Refusal};
+pub(crate) use life::{Act, Moment, PolicyNow, Refusal, ended_by_restore};
 pub(crate) use pending::{Asked, Pending, Unmasked, UnmaskedCell, heap_bytes};
 pub(crate) use proposer::{is_own, quota_key};
 pub(crate) use queue::{Ended, Lagged, Queue, QueueEvent, QueueFull};

@@ -9,7 +9,8 @@
 //!   They are here, not in the floors that use them, because `check` compares them with the log.
 //! - `retention`: removes the payloads of old records.
 //! - [`follow`]: reading the log from a position on, and durable cursors.
-//! - `check`: compares every table with the log. [`evidence`]: exports that can be verified elsewhere.
+//! - `check`: compares every table with the log. [`evidence`]: exports that can be verified elsewhere. [`backup`]: files
+//!   from which the whole store can be restored.
 //! - `tables`, `state`, `host`: what this floor registers with the storage engine, [`store`](crate::store).
 //!
 //! A [`Store`] has one thread that writes in batches. Any number of [`Reader`]s read snapshots.
@@ -121,6 +122,7 @@
 //! call, its whole batch may still be on disk (if only the sync failed), or nothing of it. With `relaxed`, a power
 //! failure can lose acknowledged writes.
 
+pub mod backup;
 mod check;
 pub mod evidence;
 pub mod follow;
@@ -151,11 +153,11 @@ pub use requests::StoredAnswer;
 pub use retention::{ClockGap, RETIRE_AT_ONCE, Retirement};
 pub(crate) use rows::row;
 pub use rows::{
-    ApprovalState, AuditRow, ConfirmationClosed, ConfirmationState, Draft, IDEMPOTENCY_WINDOW, Inserted, MOST_FOUND,
-    Opening, Order, Page, Query, RowFilter, RowState, Stats, TextFilter, Vote,
+    ApprovalState, AuditRow, ConfirmationClosed, ConfirmationState, Draft, Failures, IDEMPOTENCY_WINDOW, Inserted,
+    MOST_FOUND, Opening, Order, Page, Query, RowFilter, RowState, Spend, SpentKey, Stats, TextFilter, Vote,
 };
-pub use spent::{Failures, Spend, SpentKey, StoredSpent};
+pub use spent::StoredSpent;
 pub use state::{Standalone, State, Store, Tx};
 pub use tokens::StoredToken;
 
-pub use crate::store::{Entropy, OpenError, Opener, Options, Reader, StoreError, StoreHealth, TxError};
+pub use crate::store::{Compacted, Entropy, OpenError, Opener, Options, Reader, StoreError, StoreHealth, TxError};

@@ -117,6 +117,7 @@ impl Tx<'_> {
             let Some(record) = self.whole_record(sequence)? else { continue };
             match record.event {
                 Event::LogStarted { .. }
+                | Event::LogSucceeds { .. }
                 | Event::LogKeyRotated { .. }
                 | Event::DecisionRedacted { .. }
                 | Event::RecordsRetired { .. } => continue,

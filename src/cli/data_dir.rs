@@ -3,6 +3,8 @@
 //! The directory is `--data-dir`, else `AEGIS_DATA_DIR`, else `$XDG_STATE_HOME/aegis`, else
 //! `$HOME/.local/state/aegis`, else, for root without a home, `/var/lib/aegis`. It is never the working directory.
 
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::environment::Environment;
@@ -41,6 +43,44 @@ impl DataDir {
     /// The directory.
     pub(super) fn path(&self) -> &Path {
         &self.0
+    }
+
+    /// The private key of the log.
+    pub(super) const LOG_KEY: &str = "log-key";
+    /// The secret files that a record needs.
+    pub(super) const KEYS: [&str; 2] = [Self::LOG_KEY, "token-key"];
+
+    /// The record.
+    pub(super) fn record(&self) -> PathBuf {
+        self.0.join("record.redb")
+    }
+
+    /// The record, which must be there.
+    pub(super) fn existing_record(&self) -> Result<PathBuf, Failure> {
+        let record = self.record();
+        match record.symlink_metadata() {
+            Ok(_) => Ok(record),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Err(Failure::new(format!("there is no record in {}", self.0.display()))
+                    .hint("name the data directory with --data-dir"))
+            }
+            Err(error) => Err(Failure::file("read", &record, &error)),
+        }
+    }
+
+    /// Fails unless the directory exists and belongs to this user: files of another user would keep the daemon out.
+    pub(super) fn check_owner(&self, environment: &Environment) -> Result<(), Failure> {
+        let found = self.0.metadata().map_err(|error| Failure::file("read", &self.0, &error))?;
+        if found.uid() == environment.uid {
+            return Ok(());
+        }
+        Err(Failure::new(format!(
+            "{} belongs to the user {}, and you are {}",
+            self.0.display(),
+            found.uid(),
+            environment.uid
+        ))
+        .hint("run this as the user of the daemon, for example with `sudo -u aegis`"))
     }
 
     /// The reviewers' socket.

@@ -20,11 +20,31 @@ pub(super) fn create_new(path: &Path) -> io::Result<File> {
     open(OpenOptions::new().write(true).create_new(true), path)
 }
 
+/// Creates a file that does not exist yet, which only this user may read.
+pub(super) fn create_secret(path: &Path) -> io::Result<File> {
+    open(OpenOptions::new().write(true).create_new(true).mode(0o600), path)
+}
+
+/// Makes the name of a file durable.
+pub(super) fn sync_parent(path: &Path) -> io::Result<()> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    File::open(parent.unwrap_or(Path::new(".")))?.sync_all()
+}
+
 /// Creates a file next to the one that it will replace.
 ///
 /// It has another name until it is complete, because half a file must neither look like a whole one nor replace one. A
 /// file that an earlier run left under that name is removed. A link with that name is removed, not followed.
 pub(super) fn create_part(path: &Path) -> Result<(File, std::path::PathBuf), Failure> {
+    part_of(path, create_new)
+}
+
+/// The same for a file that only this user may read.
+pub(super) fn create_secret_part(path: &Path) -> Result<(File, std::path::PathBuf), Failure> {
+    part_of(path, create_secret)
+}
+
+fn part_of(path: &Path, create: fn(&Path) -> io::Result<File>) -> Result<(File, std::path::PathBuf), Failure> {
     let mut name = path.as_os_str().to_owned();
     name.push(".part");
     let part = std::path::PathBuf::from(name);
@@ -32,7 +52,7 @@ pub(super) fn create_part(path: &Path) -> Result<(File, std::path::PathBuf), Fai
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(cannot_write(&part, &error)),
         _ => {}
     }
-    let file = create_new(&part).map_err(|error| cannot_write(&part, &error))?;
+    let file = create(&part).map_err(|error| cannot_write(&part, &error))?;
     Ok((file, part))
 }
 

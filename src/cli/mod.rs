@@ -34,6 +34,8 @@ mod words;
 
 mod approve;
 mod audit;
+mod backup;
+mod compact;
 mod completions;
 mod console;
 mod deny;
@@ -52,6 +54,7 @@ mod pending;
 mod policy;
 mod policy_files;
 mod propose;
+mod restore;
 mod review;
 mod schema;
 mod serve;
@@ -116,6 +119,9 @@ enum Command {
     Limits(limits::Args),
     Halt(halt::Args),
     Resume(halt::ResumeArgs),
+    Backup(backup::Args),
+    Restore(restore::Args),
+    Compact(compact::Args),
     Hook(Box<hook::Args>),
     Mcp(Box<mcp::Args>),
     Doctor(Box<doctor::Args>),
@@ -158,6 +164,9 @@ impl Cli {
             Some(Command::Limits(args)) => limits::run(args),
             Some(Command::Halt(args)) => halt::run(args),
             Some(Command::Resume(args)) => halt::resume(args),
+            Some(Command::Backup(args)) => backup::run(args),
+            Some(Command::Restore(args)) => restore::run(args),
+            Some(Command::Compact(args)) => compact::run(args),
             Some(Command::Hook(args)) => hook::run(args),
             Some(Command::Mcp(args)) => mcp::run(args),
             Some(Command::Doctor(args)) => doctor::run(args),

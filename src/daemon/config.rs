@@ -13,6 +13,15 @@ use crate::outbound::witnesses::WitnessSource;
 use crate::server::receive::ReceiveLimits;
 use crate::server::transport::ConnectionLimits;
 
+/// What an operator gives up, for one start.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Losses {
+    /// A journal that does not fit the record is discarded.
+    pub discard_journal: bool,
+    /// A new log begins if the private key of the log is lost.
+    pub begin_new_log: bool,
+}
+
 /// The configuration of the daemon.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
@@ -38,8 +47,8 @@ pub(crate) struct Config {
     pub allow_plaintext: bool,
     /// Whether the daemon may answer before the record is durable.
     pub relaxed_durability: bool,
-    /// Whether a journal that does not fit the record is discarded.
-    pub discard_journal: bool,
+    /// What an operator gives up, for one start.
+    pub losses: Losses,
     /// How long a write may take before the daemon refuses calls and health reports a failure.
     pub disk_timeout: Duration,
     /// The witnesses of checkpoints.

@@ -97,6 +97,30 @@ impl DataDir {
         self.path.join("record.redb")
     }
 
+    /// Sets a record aside whose log has ended, with what is left of its key. It was closed in good order. The record
+    /// comes last, so that an interrupted attempt is repeated.
+    pub(crate) fn set_record_aside(&self) -> Result<PathBuf, DataDirError> {
+        let aside = self.path.join("record.ended.redb");
+        if aside.exists() {
+            let error = io::Error::other("an earlier record that has ended is there: move it away, and keep it");
+            return Err(DataDirError::Io { path: aside, error });
+        }
+        for (name, ended) in [
+            ("log-key", "log-key.ended"),
+            ("log-key.pub", "log-key.ended.pub"),
+            ("record.journal", "record.ended.journal"),
+            ("record.redb", "record.ended.redb"),
+        ] {
+            match fs::rename(self.path.join(name), self.path.join(ended)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(DataDirError::Io { path: self.path.join(name), error });
+                }
+                _ => {}
+            }
+        }
+        Ok(aside)
+    }
+
     /// The path of the private socket.
     pub(crate) fn socket(&self) -> PathBuf {
         self.path.join("aegis.sock")

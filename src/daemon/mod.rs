@@ -14,6 +14,6 @@ mod space;
 pub(crate) mod telemetry;
 mod throttle;
 
-pub(crate) use config::{AdminListener, Anonymous, Config, Limits};
+pub(crate) use config::{AdminListener, Anonymous, Config, Limits, Losses};
 pub(crate) use listeners::Listening;
 pub(crate) use run::run;

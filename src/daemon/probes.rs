@@ -154,9 +154,15 @@ impl Admin {
         page.gauge("aegis_record_writable", "Whether the record can be written.", u64::from(healthy));
         let recoveries = *governor.store().recoveries().borrow();
         page.counter("aegis_record_recoveries_total", "Faults that the record recovered from in this run.", recoveries);
+        let disk_use = governor.store().disk_use();
+        page.counter("aegis_record_syncs_total", "Syncs of the record's files in this run.", disk_use.syncs());
+        page.counter("aegis_record_written_bytes_total", "Bytes written to them in this run.", disk_use.bytes());
+        let (checkpoints, micros) = disk_use.checkpoints();
+        page.counter("aegis_record_checkpoints_total", "Durable commits of the database in this run.", checkpoints);
+        let help = "Microseconds that these commits took, while writes waited.";
+        page.counter("aegis_record_checkpoint_microseconds_total", help, micros);
         page.gauge("aegis_approvals_pending", "Approvals that wait for a reviewer.", governor.queue().len() as u64);
-        let help = "Halts in force: everybody, actors, subjects and sessions.";
-        page.gauge("aegis_halts", help, governor.halts().count() as u64);
+        page.gauge("aegis_halts", "Halts in force.", governor.halts().count() as u64);
         let (now, oldest) = (governor.now(), governor.queue().page(None, 1, |_| true));
         let ages = oldest.iter().map(|oldest| now.duration_since(oldest.requested_at).as_secs());
         let oldest = ages.map(|age| u64::try_from(age).unwrap_or_default()).next().unwrap_or_default();

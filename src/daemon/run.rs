@@ -212,10 +212,10 @@ async fn start_governor(
     for warning in policy.warnings() {
         tracing::warn!("{warning}");
     }
-    let options = Options {
+    let options = || Options {
         relaxed: config.relaxed_durability,
         patience: config.disk_timeout,
-        discard_journal: config.discard_journal,
+        discard_journal: config.losses.discard_journal,
         on_batch: Some(Arc::new({
             let metrics = Arc::clone(&config.governance.metrics);
             move |jobs, took| metrics.batch(jobs, took)
@@ -225,20 +225,30 @@ async fn start_governor(
     };
     // The secret comes before the record, because a record without its secret is refused.
     let store_key = data_dir.store_key()?;
-    let store = Store::open(&data_dir.record(), options)?;
+    let mut store = Store::open(&data_dir.record(), options())?;
+    let files = KeyFiles::new(&config.data_dir);
+    let lost =
+        if config.losses.begin_new_log { Notary::lost(&store, &files, config.origin.as_deref()).await? } else { None };
+    if let Some(lost) = &lost {
+        store.shutdown();
+        let aside = data_dir.set_record_aside()?;
+        tracing::warn!(log = lost.origin, path = %aside.display(), "the key of the log is lost: a new log begins");
+        store = Store::open(&data_dir.record(), options())?;
+    }
     find_clock_gap(&store, clock.now(), config.confirm_clock).await?;
     let generations = Generations::new(config.policy.clone(), Generation::new(policy, clock.now()));
     let flags = [
         (config.is_dev(), "dev"),
         (config.relaxed_durability, "relaxed-durability"),
         (config.confirm_clock.is_some(), "confirm-clock"),
-        (config.discard_journal, "discard-journal"),
+        (config.losses.discard_journal, "discard-journal"),
+        (config.losses.begin_new_log, "begin-new-log"),
     ];
     let flags = flags.into_iter().filter(|(set, _)| *set).map(|(_, flag)| flag.to_owned()).collect();
     let settings = config.governance.clone();
-    let (files, origin) = (KeyFiles::new(&config.data_dir), config.origin.clone());
+    let origin = config.origin.clone();
     witnesses::check(&config.witnesses, &store).await?;
-    let notary = Notary::start(store.clone(), files, clock.clone(), getrandom::fill, origin).await?;
+    let notary = Notary::start(store.clone(), files, clock.clone(), getrandom::fill, origin, lost).await?;
     let governor = Governor::start(store, generations, clock, getrandom::fill, store_key, settings, flags).await?;
     Ok((Arc::new(governor), Arc::new(notary)))
 }

@@ -91,13 +91,12 @@ impl Governor {
         });
         for (i, standings) in seen.await? {
             let Some(place) = verdicts.get_mut(i) else { continue };
-            *place = standings.into_iter().fold(place.clone(), |mut verdict, standing| match standing.reached {
-                Some(reached) => verdict.reach(reached),
-                None => {
-                    verdict.note(standing.left);
-                    verdict
+            for standing in standings {
+                match standing.reached {
+                    Some(reached) => *place = place.clone().reach(reached),
+                    None => place.note(standing.left),
                 }
-            });
+            }
         }
         Ok(verdicts)
     }

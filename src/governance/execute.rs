@@ -86,10 +86,10 @@ impl Executed {
             }
             _ if decision.outcome != Outcome::Deny => return Self { decision, result: None },
             // A policy that changed after the question was asked ends the question as denied.
-            DecisionCode::PolicyChanged if decision.approval_id.is_some() => ResultStatus::Denied,
+            // So does a limit.
+            DecisionCode::PolicyChanged | DecisionCode::Limit if decision.approval_id.is_some() => ResultStatus::Denied,
             // Nobody has denied the question that may still be open.
             DecisionCode::Halted if decision.approval_id.is_some() => return Self { decision, result: None },
-            DecisionCode::Limit if decision.approval_id.is_some() => ResultStatus::Denied,
             DecisionCode::Policy
             | DecisionCode::PolicyChanged
             | DecisionCode::AlreadyReported
@@ -259,13 +259,15 @@ impl Executions {
     /// What becomes of an action that is not allowed. One that was allowed, and whose proposer was halted before it ran,
     /// does not run any more.
     async fn denied(&self, decision: Decision) -> Result<Executed, GovernanceError> {
-        if decision.code == DecisionCode::Halted
-            && self.governor.recorded(decision.decision_id).await?.state.outcome_now() == Outcome::Allow
-        {
+        if decision.code != DecisionCode::Halted {
+            return Ok(Executed::of(decision));
+        }
+        if self.governor.recorded(decision.decision_id).await?.state.outcome_now() == Outcome::Allow {
             let report = Report::settled(ResultStatus::Skipped, &format!("it did not run: {}", decision.reason));
             return self.report(decision, report).await;
         }
-        Ok(Executed::of(decision))
+        let result = Some(Report::settled(ResultStatus::Denied, &decision.reason));
+        Ok(Executed { decision, result })
     }
 
     /// The decision after its question was answered; still ESCALATE if the daemon stops before.

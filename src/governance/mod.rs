@@ -17,7 +17,7 @@
 //! Only a denial, a revocation and a halt take effect without their record, if the record cannot be written: see `unrecorded`.
 //!
 //! Other parts of this floor: the [`Notary`] signs checkpoints of the log, `redact` redacts decisions, `retain` retires
-//! old records.
+//! old records, `from_backup` ends what must not go on in a restored record.
 
 mod cancel;
 mod clock_gap;
@@ -28,6 +28,7 @@ mod evaluate;
 mod execute;
 mod follow;
 mod forget;
+mod from_backup;
 mod generations;
 mod governor;
 mod halting;
@@ -64,6 +65,7 @@ pub use clock_state::ClockState;
 pub use error::GovernanceError;
 pub use evaluate::{Evaluated, Hypothesis, MAX_EVALUATIONS};
 pub use execute::{Executed, Executions, Executor, Noop, Order, Running};
+pub use from_backup::{Ended, after_restore};
 pub use generations::{Generation, Generations, PolicySource, PolicyState, Rejection};
 pub use governor::{Entropy, Governor, PreviousRun, Settings};
 pub use halts::{Halts, InForce};
@@ -71,7 +73,7 @@ pub use history::AskedOnce;
 pub use limits::{Counted, CountedPage};
 pub use listing::{Listed, OpenApproval};
 pub use lookup::{DecisionLife, RecordHeading, RecordReference};
-pub use notary::{Issued, KeyFileError, KeyFiles, Notary, NotaryError, Rotated};
+pub use notary::{Issued, KeyFileError, KeyFiles, LostLog, Notary, NotaryError, Rotated};
 pub use policy_changes::{Reload, watch_policy_files};
 pub use policy_update::{FoundPolicy, PolicyUpdate, UpdateSource, UpdatedPolicy};
 pub use propose::{BeforeWait, Propose};

@@ -354,7 +354,7 @@ impl Turn {
         if let Some(halt) = self.halts.of(Who::of(&decision)) {
             return Ok(PolicyNow::Stops { code: Ending::HALTED, why: why(&halt.halt) });
         }
-        let proposed = Proposed {
+        let asked = Proposed {
             action: &action,
             shown: &decision.action,
             declared: &decision.actor.id,
@@ -362,7 +362,7 @@ impl Turn {
             identity: proposer,
             session_id: &decision.session_id,
         };
-        let spending = self.spender.spending(&verdict, &proposed)?;
+        let spending = self.spender.spending(&verdict, &asked)?;
         let standings = spending.standings(tx, now)?;
         let verdict =
             standings.into_iter().filter_map(|standing| standing.reached).fold(verdict, policy::Verdict::reach);

@@ -153,7 +153,10 @@ pub(crate) fn answers_with_a_stream(route: Route<'_>) -> bool {
     match route {
         Route::Grpc(path) => {
             let method = path.rsplit('/').next().unwrap_or_default();
-            matches!(method, "StreamApprovals" | "StreamAudit" | "Watch" | "WatchPolicy" | "ServerReflectionInfo")
+            matches!(
+                method,
+                "StreamApprovals" | "StreamAudit" | "StreamBackup" | "Watch" | "WatchPolicy" | "ServerReflectionInfo"
+            )
         }
         Route::Http(_, path) => {
             matches!(path, "/api/v1/approvals/stream" | "/api/v1/audit" | "/api/v1/audit/records")
@@ -167,7 +170,7 @@ pub(crate) fn reads_much(route: Route<'_>) -> bool {
     match route {
         Route::Grpc(path) => {
             let method = path.rsplit('/').next().unwrap_or_default();
-            matches!(method, "ListDecisions" | "StreamAudit" | "GetStats")
+            matches!(method, "ListDecisions" | "StreamAudit" | "StreamBackup" | "GetStats")
         }
         Route::Http(_, path) => {
             matches!(path, "/api/v1/audit" | "/api/v1/audit/decisions" | "/api/v1/audit/records" | "/api/v1/stats")
@@ -202,8 +205,11 @@ fn grpc(service: &str, method: &str) -> Access {
             | "GetInclusionProof"
             | "GetConsistencyProof",
         ) => &[Role::Auditor],
-        ("aegis.v1.AdminService", "CreateToken" | "RevokeToken" | "RotateLogKey" | "RedactDecision")
-        | ("aegis.v1.AdminService", "Halt" | "Resume" | "ResetLimit")
+        (
+            "aegis.v1.AdminService",
+            "CreateToken" | "RevokeToken" | "RotateLogKey" | "RedactDecision" | "Halt" | "Resume" | "ResetLimit"
+            | "StreamBackup",
+        )
         | ("aegis.v1.PolicyService", "UpdatePolicy") => &[Role::Admin],
         // An auditor reads the policies, the tokens, the halts and the counts too, and changes nothing.
         ("aegis.v1.AdminService", "ListTokens" | "ListHalts" | "ListCounts")

@@ -84,8 +84,14 @@ pub(crate) struct Sink(Inlet);
 pub(crate) struct Place(Room);
 
 impl Sink {
-    /// Room for a message of at most about so many bytes. Waits while the client is slow.
+    /// Room for a message of at most about so many bytes, about something that is in memory. Waits while the client is
+    /// slow.
     pub(crate) async fn place(&self, bytes: usize) -> Result<Place, Over> {
+        self.0.room(bytes, None).await.map(Place).map_err(|Gone| Over::ClientGone)
+    }
+
+    /// The same for something large that is read from the disk.
+    pub(crate) async fn place_for_large(&self, bytes: usize) -> Result<Place, Over> {
         self.0.room(bytes, Some(Work::News)).await.map(Place).map_err(|Gone| Over::ClientGone)
     }
 

@@ -57,14 +57,22 @@ pub(super) struct Unread {
 struct Open {
     next: u64,
     pipes: BTreeMap<u64, Arc<Pipe>>,
-    of_callers: HashMap<Arc<str>, Weak<Semaphore>>,
+    of_callers: HashMap<Arc<str>, Weak<OfCaller>>,
+}
+
+/// What the streams of one caller share. One message is made at once, so that many streams of one caller are one in the
+/// queue of those who wait for their turn.
+#[derive(Debug)]
+struct OfCaller {
+    bytes: Arc<Semaphore>,
+    making: [Arc<Semaphore>; 2],
 }
 
 /// What one stream holds for its client.
 #[derive(Debug)]
 struct Pipe {
     own: Arc<Semaphore>,
-    of_caller: Arc<Semaphore>,
+    of_caller: Arc<OfCaller>,
     held: Mutex<Held>,
     /// Nothing is taken any more: the client has gone, or the stream was ended for others.
     over: CancellationToken,
@@ -126,7 +134,7 @@ pub(crate) struct Room {
     pipe: Arc<Pipe>,
     own: OwnedSemaphorePermit,
     shared: Permits,
-    _making: Option<OwnedSemaphorePermit>,
+    _making: Permits,
 }
 
 /// Nobody takes the messages any more.
@@ -149,7 +157,8 @@ impl Unread {
         let mut open = lock(&self.open);
         open.of_callers.retain(|_, room| room.strong_count() > 0);
         let of_caller = open.of_callers.get(caller).and_then(Weak::upgrade).unwrap_or_else(|| {
-            let room = Arc::new(Semaphore::new(OF_CALLER));
+            let making = std::array::from_fn(|_| Arc::new(Semaphore::new(1)));
+            let room = Arc::new(OfCaller { bytes: Arc::new(Semaphore::new(OF_CALLER)), making });
             open.of_callers.insert(Arc::clone(caller), Arc::downgrade(&room));
             room
         });
@@ -189,7 +198,7 @@ impl Unread {
     /// to look again.
     fn make_room(&self, room: &Arc<Semaphore>) -> Duration {
         let open = lock(&self.open);
-        let shares = |pipe: &&Arc<Pipe>| Arc::ptr_eq(room, &self.all) || Arc::ptr_eq(room, &pipe.of_caller);
+        let shares = |pipe: &&Arc<Pipe>| Arc::ptr_eq(room, &self.all) || Arc::ptr_eq(room, &pipe.of_caller.bytes);
         let waiting = open.pipes.values().filter(shares).filter_map(|pipe| Some((pipe.waiting_since()?, pipe)));
         let Some((since, pipe)) = waiting.min_by_key(|(since, _)| *since) else { return self.stalled };
         let left = self.stalled.saturating_sub(since.elapsed());
@@ -206,15 +215,17 @@ impl Inlet {
         let own = bytes.clamp(LEAST_OF_STREAM, OF_STREAM);
         let taking = async {
             let own = Arc::clone(&self.pipe.own).acquire_many_owned(permits(own)).await.map_err(|_| Gone)?;
-            let (mut shared, mut making) = (Vec::new(), None);
+            let (mut shared, mut making) = (Vec::new(), Vec::new());
             if Defence::UnreadStreams.on() {
                 let bytes = bytes + MESSAGE_BYTES;
-                shared.push(self.unread.take(&self.pipe.of_caller, bytes.min(OF_CALLER)).await?);
+                shared.push(self.unread.take(&self.pipe.of_caller.bytes, bytes.min(OF_CALLER)).await?);
                 shared.push(self.unread.take(&self.unread.all, bytes.min(OF_ALL)).await?);
                 if let Some(work) = work {
                     // Whoever has a place waits for no client.
-                    let places = Arc::clone(&self.unread.making[work as usize]);
-                    making = Some(places.acquire_owned().await.map_err(|_| Gone)?);
+                    for places in [&self.pipe.of_caller.making, &self.unread.making] {
+                        let place = Arc::clone(&places[work as usize]).acquire_owned();
+                        making.push(place.await.map_err(|_| Gone)?);
+                    }
                 }
             }
             Ok(Room { pipe: Arc::clone(&self.pipe), own, shared, _making: making })
@@ -514,13 +525,15 @@ mod tests {
     #[tokio::test]
     async fn few_messages_are_made_at_once_and_news_do_not_wait_for_history() {
         let unread = Unread::patient(FOR_EVER);
-        let (inlet, _outlet) = unread.pipe(&"a".into());
-        let room = |work| inlet.room(1, Some(work));
-        let made = [room(Work::History).await.unwrap(), room(Work::History).await.unwrap()];
-        assert!(is_waiting(room(Work::History)).await);
-        room(Work::News).await.unwrap();
-        drop(made);
-        room(Work::History).await.unwrap();
+        let pipes = ["a", "b", "c"].map(|caller| unread.pipe(&caller.into()));
+        let room = |at: usize, work| pipes[at].0.room(1, Some(work));
+        let of_a = room(0, Work::History).await.unwrap();
+        assert!(is_waiting(room(0, Work::History)).await, "one for each caller");
+        let of_b = room(1, Work::History).await.unwrap();
+        assert!(is_waiting(room(2, Work::History)).await, "two for all");
+        room(0, Work::News).await.unwrap();
+        drop((of_a, of_b));
+        room(2, Work::History).await.unwrap();
     }
 
     #[tokio::test]

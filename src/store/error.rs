@@ -30,7 +30,7 @@ pub enum OpenError {
     /// The file was written by a later version of the program.
     #[error(
         "{} has format {found}, this program knows up to {known}: run the newer program, \
-         or restore a file of this version",
+         or restore a backup of this version",
         path.display()
     )]
     NewerFormat {
@@ -42,7 +42,11 @@ pub enum OpenError {
         known: u32,
     },
     /// The file is not a record of Aegis.
-    #[error("{} is not a record written by aegis ({why}): name another file, or move this one away", path.display())]
+    #[error(
+        "{} is not a record written by aegis ({why}): name another file, or move this one away. If it was copied while a \
+         daemon ran, the copy is of no use: make one with `aegis backup`",
+        path.display()
+    )]
     NotAStore {
         /// The file.
         path: PathBuf,
@@ -50,7 +54,11 @@ pub enum OpenError {
         why: String,
     },
     /// The file was a store and is damaged.
-    #[error("{} is damaged ({why}): keep a copy of it for inspection and restore a backup", path.display())]
+    #[error(
+        "{} is damaged ({why}). If it was copied while a daemon ran, the copy is of no use: make one with `aegis backup`. \
+         Otherwise keep a copy of it for inspection and restore a backup (`aegis restore`)",
+        path.display()
+    )]
     Corrupt {
         /// The file.
         path: PathBuf,
@@ -65,8 +73,10 @@ pub enum OpenError {
     },
     /// The journal does not fit the file. Without the right one, acknowledged writes may be missing.
     #[error(
-        "{} cannot be used ({fault}), and the record may lack what it acknowledged last: put back the right file, or \
-         restore both from one backup. To go on without it, start once with --discard-journal",
+        "{} cannot be used ({fault}), and the record may lack what it acknowledged last. If the files were copied while a \
+         daemon ran, the copy is of no use: make one with `aegis backup`. Otherwise put back the right file, or restore a \
+         backup (`aegis restore`). To go on without the journal, and lose what only it has, start once with \
+         --discard-journal",
         path.display()
     )]
     Journal {

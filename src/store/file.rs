@@ -9,10 +9,12 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use redb::backends::FileBackend;
 use redb::{Builder, Database, DatabaseError, StorageBackend};
 
+use super::disk_use::{Counted, DiskUse};
 use super::placed::Placed;
 
 /// The size of the reserve: enough for one small batch and the pages that it changes.
@@ -89,11 +91,13 @@ impl Medium for Opener {
 pub(super) struct RecordFiles {
     record: Placed,
     journal: Placed,
+    disk_use: Arc<DiskUse>,
 }
 
 impl RecordFiles {
-    pub(super) fn new(path: PathBuf) -> Self {
-        Self { journal: Placed::new(journal_path(&path)), record: Placed::new(path) }
+    pub(super) fn new(path: PathBuf, disk_use: &Arc<DiskUse>) -> Self {
+        let (journal, record) = (Placed::new(journal_path(&path)), Placed::new(path));
+        Self { record, journal, disk_use: Arc::clone(disk_use) }
     }
 
     /// Creates the database. It has a temporary name until it is whole: a power failure must not leave half a file
@@ -133,12 +137,12 @@ impl Medium for RecordFiles {
             self.create(builder)?;
             self.record.open()?.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?
         };
-        builder.create_with_backend(FileBackend::new(file)?)
+        builder.create_with_backend(Counted::locked(file, &self.disk_use)?)
     }
 
     fn open_journal(&mut self) -> io::Result<Option<JournalFile>> {
         let Some(file) = self.journal.open()? else { return Ok(None) };
-        Ok(Some(Box::new(FileBackend::new(file).map_err(io::Error::other)?)))
+        Ok(Some(Box::new(Counted::new(file, &self.disk_use).map_err(io::Error::other)?)))
     }
 
     fn create_journal(&mut self) -> io::Result<JournalFile> {

@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 
 use super::answers::Answers;
 use super::begin::prepare;
+use super::disk_use::DiskUse;
 use super::error::{OpenError, StoreError, TxError, guarded, storage};
 use super::file::{Medium, Opener, RecordFiles};
 use super::health::StoreHealth;
@@ -51,6 +52,9 @@ struct Shared<H: Host> {
     pulse: Pulse,
     looks: Lane,
     scans: Lane,
+    disk_use: Arc<DiskUse>,
+    /// The turn of long reads: see `copy`.
+    turns: Arc<Semaphore>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -64,15 +68,22 @@ impl<H: Host> Drop for Shared<H> {
 impl<H: Host> Store<H> {
     /// Opens the store in this file and starts its writer. Creates a missing file with mode 0600.
     pub fn open(path: &Path, options: Options) -> Result<Self, OpenError> {
-        Self::start(Box::new(RecordFiles::new(path.to_owned())), path, options)
+        let disk_use = Arc::default();
+        Self::start(Box::new(RecordFiles::new(path.to_owned(), &disk_use)), &disk_use, path, options)
     }
 
     /// Opens the store with this opener, at the start and after each fault. The path is only for messages.
     pub fn open_with(opener: Opener, path: &Path, options: Options) -> Result<Self, OpenError> {
-        Self::start(Box::new(opener), path, options)
+        Self::start(Box::new(opener), &Arc::default(), path, options)
     }
 
-    fn start(mut medium: Box<dyn Medium>, path: &Path, mut options: Options) -> Result<Self, OpenError> {
+    fn start(
+        mut medium: Box<dyn Medium>,
+        disk_use: &Arc<DiskUse>,
+        path: &Path,
+        mut options: Options,
+    ) -> Result<Self, OpenError> {
+        let disk_use = Arc::clone(disk_use);
         let discard = options.discard_journal;
         let Opened { database, loaded: mut state, mut journal, discarded } =
             open::<H>(&mut *medium, &mut options, discard, path)?;
@@ -112,6 +123,7 @@ impl<H: Host> Store<H> {
             announce: announce.clone(),
             answers: Answers::start(),
             pulse: pulse.clone(),
+            disk_use: Arc::clone(&disk_use),
         };
         let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
             let thread = std::thread::Builder::new().name(name.into()).spawn(run);
@@ -121,7 +133,8 @@ impl<H: Host> Store<H> {
         let (watched, health) = (pulse.clone(), announce.health.clone());
         spawn("aegis-pulse", Box::new(move || watched.watch(&health)))?;
         let thread = Mutex::new(Some(thread));
-        Ok(Self { shared: Arc::new(Shared { queue, slot, announce, pulse, looks, scans, thread }) })
+        let turns = Arc::new(Semaphore::new(1));
+        Ok(Self { shared: Arc::new(Shared { queue, slot, announce, pulse, looks, scans, disk_use, turns, thread }) })
     }
 
     /// Runs a job in the writer's next transaction and returns when that is durable.
@@ -208,6 +221,16 @@ impl<H: Host> Store<H> {
         T: Send + 'static,
     {
         self.shared.scans.look(scan).await
+    }
+
+    /// What the store has asked of its disk since it was opened.
+    pub fn disk_use(&self) -> &DiskUse {
+        &self.shared.disk_use
+    }
+
+    /// The open database, and the turn of long reads of it.
+    pub(super) fn aside(&self) -> (&Slot, &Arc<Semaphore>) {
+        (&self.shared.slot, &self.shared.turns)
     }
 
     /// A snapshot for code that may block on the disk: see [`Standalone`](super::standalone::Standalone).

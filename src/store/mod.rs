@@ -5,8 +5,10 @@
 //!   the file in which a batch becomes durable, and how it agrees with the database.
 //! - `handle`, `queue`, `job`, `writer`, `answers`: from a call to a batch, to the disk, and back. `mode`, `recovery`,
 //!   `pulse`, `health`: what happens when the disk fails, is full, or does not answer.
+//! - `copy`: every table of a snapshot as pieces of bytes, and a new database from such pieces. `compact`: copies a
+//!   store to a smaller file.
 //! - `reader`, `look`: snapshots, and the threads that read them. `standalone`: a store for programs without callers,
-//!   such as benchmarks.
+//!   such as benchmarks. `disk_use`: how much the store writes and syncs.
 //! - `table`, `meta`, `host`: what the floor above registers. A [`TableDef`](table::TableDef) names a table and where
 //!   its content comes from. A [`Host`](host::Host) lists the tables, keeps a part of them in memory, and derives some
 //!   of them from others.
@@ -42,6 +44,9 @@
 
 mod answers;
 mod begin;
+mod compact;
+pub(crate) mod copy;
+mod disk_use;
 pub(crate) mod error;
 mod file;
 mod handle;
@@ -68,6 +73,7 @@ mod tests;
 pub(crate) mod tx;
 mod writer;
 
+pub use compact::Compacted;
 pub use error::{OpenError, StoreError, TxError};
 pub use file::Opener;
 pub(crate) use handle::Store;

@@ -89,7 +89,7 @@ fn open_journal<H: Host>(
     }
     let replayed = (|| {
         let transaction = prepare(database.begin_write().map_err(storage)?, false)?;
-        match replay(&contents, H::TABLES, &transaction)? {
+        match replay(contents.frames(), "journal", H::TABLES, &transaction)? {
             Some(frame) => Position { frame, ..position }.write(&transaction).map_err(storage)?,
             None => return transaction.abort(),
         }

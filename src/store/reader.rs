@@ -12,7 +12,7 @@ use super::table::TableDef;
 /// A snapshot of the store.
 #[derive(Debug)]
 pub struct Reader {
-    read: ReadTransaction,
+    pub(super) read: ReadTransaction,
 }
 
 impl Reader {

@@ -3,6 +3,7 @@
 
 use std::borrow::Borrow;
 use std::cell::RefCell;
+use std::ops::ControlFlow;
 
 use redb::{
     Key, ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata as _, StorageError, Table,
@@ -100,6 +101,9 @@ impl<K: Key + 'static, V: Value + 'static> Writing for Table<'_, K, V> {
     }
 }
 
+/// Visits an entry: its key and its value as stored bytes.
+pub(crate) type Visit<'v> = dyn FnMut(&[u8], &[u8]) -> ControlFlow<()> + 'v;
+
 /// Operations of the engine on any table.
 pub trait Registered: Sync {
     /// The name of the table.
@@ -117,8 +121,8 @@ pub trait Registered: Sync {
     /// How many entries it has.
     fn count(&self, read: &ReadTransaction) -> Result<u64, StorageError>;
 
-    /// Visits the entries in key order, with key and value as stored bytes.
-    fn dump(&self, read: &ReadTransaction, each: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StorageError>;
+    /// Visits the entries in key order, with key and value as stored bytes, until `each` breaks off.
+    fn dump(&self, read: &ReadTransaction, each: &mut Visit<'_>) -> Result<(), StorageError>;
 }
 
 impl<K: Key + Sync + 'static, V: Value + Sync + 'static> Registered for TableDef<K, V> {
@@ -142,11 +146,13 @@ impl<K: Key + Sync + 'static, V: Value + Sync + 'static> Registered for TableDef
         self.open_if_there(read).map_err(storage)?.map_or(Ok(0), |table| table.len())
     }
 
-    fn dump(&self, read: &ReadTransaction, each: &mut dyn FnMut(&[u8], &[u8])) -> Result<(), StorageError> {
+    fn dump(&self, read: &ReadTransaction, each: &mut Visit<'_>) -> Result<(), StorageError> {
         let Some(table) = self.open_if_there(read).map_err(storage)? else { return Ok(()) };
         for entry in table.iter()? {
             let (key, value) = entry?;
-            each(K::as_bytes(&key.value()).as_ref(), V::as_bytes(&value.value()).as_ref());
+            if each(K::as_bytes(&key.value()).as_ref(), V::as_bytes(&value.value()).as_ref()).is_break() {
+                break;
+            }
         }
         Ok(())
     }

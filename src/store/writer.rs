@@ -36,6 +36,7 @@ use redb::StorageError;
 
 use super::answers::Answers;
 use super::begin::begin;
+use super::disk_use::DiskUse;
 use super::error::{StoreError, guarded, panic_text};
 use super::file::Medium;
 use super::host::Host;
@@ -73,6 +74,7 @@ pub(super) struct Writer<H: Host> {
     pub(super) announce: Announcements,
     pub(super) answers: Answers<H>,
     pub(super) pulse: Pulse,
+    pub(super) disk_use: Arc<DiskUse>,
 }
 
 /// Why a batch was not committed.
@@ -312,10 +314,12 @@ impl<H: Host> Writer<H> {
 
     /// Commits the database durably and lets the journal begin again.
     fn checkpoint(&mut self, closed: bool) -> Result<(), StorageError> {
+        let began = Instant::now();
         let transaction = begin(&self.slot, true)?;
         let journal = self.journal.as_mut().ok_or(StorageError::DatabaseClosed)?;
         checkpoint(journal, transaction, &mut *self.options.entropy, closed)?;
         self.checkpointed = Instant::now();
+        self.disk_use.checkpoint(self.checkpointed - began);
         Ok(self.medium.check()?)
     }
 }

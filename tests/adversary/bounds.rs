@@ -18,6 +18,7 @@ use crate::attack::{
     Attack, EVALUATE, PROPOSE, address, connected, dial_many, field, half, list, over_http, reads_nothing, slowly,
     unread_answer, unread_over_http, whole, with_value,
 };
+use crate::cage::peak_mib;
 use crate::harness::{ask, get, long, params, pending, propose, reason, seconds, stderr, unix};
 use crate::honest::Served;
 use crate::unread;
@@ -56,7 +57,15 @@ async fn questions_as_large_and_as_many_as_allowed() {
             break;
         }
         // And as many small ones as there is still room for.
-        while agent.propose(propose("pay", "bank")).await.is_ok() {}
+        let mut refused = Vec::new();
+        while refused.is_empty() {
+            let several = (0..16).map(|_| {
+                let mut agent = agent.clone();
+                async move { agent.propose(propose("pay", "bank")).await }
+            });
+            refused.extend(futures_util::future::join_all(several).await.into_iter().filter_map(Result::err));
+        }
+        assert!(refused.iter().all(|refused| reason(refused) == "TOO_MANY_PENDING_APPROVALS"), "{refused:?}");
     }
     served.holds("large questions").await;
     served.is_reviewed().await;
@@ -146,6 +155,9 @@ async fn answers_that_nobody_reads() {
         told.recv().await.unwrap();
     }
     served.holds("unread answers").await;
+    // Their bytes alone would be more than a hundred of these.
+    let peak = peak_mib(&served.daemon);
+    assert!(peak < 128, "{peak} MiB");
     drop(attack);
     served.starts_again("unread answers").await;
 }

@@ -27,7 +27,7 @@ rules: [{name: pay, match: {type: pay}, approval: auto, risk_level: low, limit: 
         json!({"amount": "NaN"}),
         json!({"amount": -1}),
         json!({"amount": -1e-9}),
-        json!({"amount": 1e308}),
+        json!({"amount": 9e15}),
         json!({"amount": 10.000_001}),
         json!({"amount": [1]}),
         json!({"amount": {"value": 1}}),

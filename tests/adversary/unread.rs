@@ -24,7 +24,7 @@ const IN_TIME: Duration = Duration::from_mins(2);
 
 /// How many streams nobody reads.
 fn many() -> usize {
-    if long() { 300 } else { 120 }
+    if long() { 300 } else { 100 }
 }
 
 /// A connection whose client takes what comes off the wire, and nothing of a stream beyond so many bytes: these are the

@@ -135,7 +135,8 @@ async fn evidence(records: u64) {
     let path = directory.path().join("record.redb");
     let store = Standalone::open(&path, Options { relaxed: true, ..Options::default() }).expect("a store");
     let clock = Arc::new(SystemClock::start());
-    let notary = Notary::start((*store).clone(), KeyFiles::new(directory.path()), clock, getrandom::fill, None).await;
+    let notary =
+        Notary::start((*store).clone(), KeyFiles::new(directory.path()), clock, getrandom::fill, None, None).await;
     let notary = notary.expect("a log");
     append(&store, records).await;
     let mut durable = store.durable();

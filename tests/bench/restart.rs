@@ -1,8 +1,8 @@
 //! The time until the daemon is ready after kill -9 with a million records, compared with an empty record; and the
 //! size of a record on disk.
 //!
-//! This process fills the store, through the same `Standalone`. Then the release binary works on it for a moment, is
-//! killed and starts again. The time is from the start of the process to the line with its address. The two records
+//! This process fills the store, through the same `Standalone`. Then the release binary works on it until its journal is
+//! nearly full, is killed and starts again. The time is from the start of the process to the line with its address. The two records
 //! take turns, and the median counts. `cargo bench --bench restart` takes about a minute; `AEGIS_BENCH_RECORDS` sets
 //! the number of records.
 
@@ -21,6 +21,8 @@ use serde_json::{Map, json};
 
 /// How often each daemon is killed and started.
 const ROUNDS: usize = 9;
+/// How many decisions make a journal nearly full.
+const UNTIL_FULL: u32 = 2_560;
 /// How many jobs run at once while a store is filled.
 const AT_ONCE: u64 = 512;
 
@@ -143,13 +145,24 @@ fn draft(start: Timestamp, number: u64) -> Draft {
 async fn ready_after_kill(home: &Path) -> f64 {
     let (mut daemon, endpoint, _) = start(home);
     let endpoint = tonic::transport::Endpoint::from_shared(endpoint).expect("a URL");
-    let mut agent = GovernanceServiceClient::new(endpoint.connect().await.expect("the daemon answers"));
+    let agent = GovernanceServiceClient::new(endpoint.connect().await.expect("the daemon answers"));
+    // The journal is nearly full when the daemon is killed, so that the next start has as much to replay as there is.
+    let journal = home.join("data/record.journal");
+    let mut calls = tokio::task::JoinSet::new();
     for n in 0..64 {
-        let action = v1::Action { r#type: "read".into(), target: n.to_string(), ..v1::Action::default() };
-        let actor = v1::Actor { id: "agent-7".into(), r#type: "ai-agent".into() };
-        let request = v1::ProposeRequest { action: Some(action), actor: Some(actor), ..v1::ProposeRequest::default() };
-        agent.propose(request).await.expect("the daemon answers");
+        let mut agent = agent.clone();
+        calls.spawn(async move {
+            for _ in 0..UNTIL_FULL / 64 {
+                let action = v1::Action { r#type: "read".into(), target: n.to_string(), ..v1::Action::default() };
+                let actor = v1::Actor { id: "agent-7".into(), r#type: "ai-agent".into() };
+                let (action, actor) = (Some(action), Some(actor));
+                let request = v1::ProposeRequest { action, actor, ..v1::ProposeRequest::default() };
+                agent.propose(request).await.expect("the daemon answers");
+            }
+        });
     }
+    calls.join_all().await;
+    assert!(std::fs::metadata(journal).expect("a journal").len() > 3 << 20, "the journal has something to replay");
     end(&mut daemon);
     let (mut daemon, _, took) = start(home);
     end(&mut daemon);

@@ -7,6 +7,7 @@
 mod access;
 mod admin;
 mod arrival;
+mod backup;
 mod bad_input;
 mod bad_policy;
 mod cli;

@@ -37,7 +37,8 @@ const (
 	Role_ROLE_REVIEWER Role = 2
 	// Reads the record, the policies and the list of tokens, and changes nothing.
 	Role_ROLE_AUDITOR Role = 3
-	// Reads and changes the policy, creates and revokes tokens, redacts the record, replaces the key of the log.
+	// Reads and changes the policy, creates and revokes tokens, redacts and backs up the record, replaces the key of the
+	// log.
 	Role_ROLE_ADMIN Role = 4
 )
 
@@ -1598,6 +1599,89 @@ func (x *ResetLimitResponse) GetCounts() uint64 {
 	return 0
 }
 
+// Asks for a backup.
+type StreamBackupRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamBackupRequest) Reset() {
+	*x = StreamBackupRequest{}
+	mi := &file_aegis_v1_admin_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamBackupRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamBackupRequest) ProtoMessage() {}
+
+func (x *StreamBackupRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_aegis_v1_admin_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamBackupRequest.ProtoReflect.Descriptor instead.
+func (*StreamBackupRequest) Descriptor() ([]byte, []int) {
+	return file_aegis_v1_admin_proto_rawDescGZIP(), []int{24}
+}
+
+// The next part of the backup.
+type StreamBackupResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The next bytes of the file: at most 256 KiB. The last bytes of the file say that it is whole.
+	Chunk         []byte `protobuf:"bytes,1,opt,name=chunk,proto3" json:"chunk,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StreamBackupResponse) Reset() {
+	*x = StreamBackupResponse{}
+	mi := &file_aegis_v1_admin_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StreamBackupResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StreamBackupResponse) ProtoMessage() {}
+
+func (x *StreamBackupResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_aegis_v1_admin_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StreamBackupResponse.ProtoReflect.Descriptor instead.
+func (*StreamBackupResponse) Descriptor() ([]byte, []int) {
+	return file_aegis_v1_admin_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *StreamBackupResponse) GetChunk() []byte {
+	if x != nil {
+		return x.Chunk
+	}
+	return nil
+}
+
 var File_aegis_v1_admin_proto protoreflect.FileDescriptor
 
 const file_aegis_v1_admin_proto_rawDesc = "" +
@@ -1713,7 +1797,10 @@ const file_aegis_v1_admin_proto_rawDesc = "" +
 	"\x05limit\x18\x01 \x01(\tR\x05limit\x12\x19\n" +
 	"\bcount_id\x18\x02 \x01(\tR\acountId\",\n" +
 	"\x12ResetLimitResponse\x12\x16\n" +
-	"\x06counts\x18\x01 \x01(\x04R\x06counts*a\n" +
+	"\x06counts\x18\x01 \x01(\x04R\x06counts\"\x15\n" +
+	"\x13StreamBackupRequest\",\n" +
+	"\x14StreamBackupResponse\x12\x14\n" +
+	"\x05chunk\x18\x01 \x01(\fR\x05chunk*a\n" +
 	"\x04Role\x12\x14\n" +
 	"\x10ROLE_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -1721,7 +1808,7 @@ const file_aegis_v1_admin_proto_rawDesc = "" +
 	"\rROLE_REVIEWER\x10\x02\x12\x10\n" +
 	"\fROLE_AUDITOR\x10\x03\x12\x0e\n" +
 	"\n" +
-	"ROLE_ADMIN\x10\x042\xee\x05\n" +
+	"ROLE_ADMIN\x10\x042\xc4\x06\n" +
 	"\fAdminService\x12J\n" +
 	"\vCreateToken\x12\x1c.aegis.v1.CreateTokenRequest\x1a\x1d.aegis.v1.CreateTokenResponse\x12L\n" +
 	"\n" +
@@ -1735,7 +1822,8 @@ const file_aegis_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"ListCounts\x12\x1b.aegis.v1.ListCountsRequest\x1a\x1c.aegis.v1.ListCountsResponse\"\x03\x90\x02\x01\x12G\n" +
 	"\n" +
-	"ResetLimit\x12\x1b.aegis.v1.ResetLimitRequest\x1a\x1c.aegis.v1.ResetLimitResponseB\x8e\x01\n" +
+	"ResetLimit\x12\x1b.aegis.v1.ResetLimitRequest\x1a\x1c.aegis.v1.ResetLimitResponse\x12T\n" +
+	"\fStreamBackup\x12\x1d.aegis.v1.StreamBackupRequest\x1a\x1e.aegis.v1.StreamBackupResponse\"\x03\x90\x02\x010\x01B\x8e\x01\n" +
 	"\fcom.aegis.v1B\n" +
 	"AdminProtoP\x01Z1github.com/aegis-sidecar/aegis/clients/go/aegisv1\xa2\x02\x03AXX\xaa\x02\bAegis.V1\xca\x02\bAegis\\V1\xe2\x02\x14Aegis\\V1\\GPBMetadata\xea\x02\tAegis::V1b\x06proto3"
 
@@ -1752,7 +1840,7 @@ func file_aegis_v1_admin_proto_rawDescGZIP() []byte {
 }
 
 var file_aegis_v1_admin_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_aegis_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_aegis_v1_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_aegis_v1_admin_proto_goTypes = []any{
 	(Role)(0),                      // 0: aegis.v1.Role
 	(*Token)(nil),                  // 1: aegis.v1.Token
@@ -1779,29 +1867,31 @@ var file_aegis_v1_admin_proto_goTypes = []any{
 	(*ListCountsResponse)(nil),     // 22: aegis.v1.ListCountsResponse
 	(*ResetLimitRequest)(nil),      // 23: aegis.v1.ResetLimitRequest
 	(*ResetLimitResponse)(nil),     // 24: aegis.v1.ResetLimitResponse
-	nil,                            // 25: aegis.v1.LimitCount.ByEntry
-	(*timestamppb.Timestamp)(nil),  // 26: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),    // 27: google.protobuf.Duration
+	(*StreamBackupRequest)(nil),    // 25: aegis.v1.StreamBackupRequest
+	(*StreamBackupResponse)(nil),   // 26: aegis.v1.StreamBackupResponse
+	nil,                            // 27: aegis.v1.LimitCount.ByEntry
+	(*timestamppb.Timestamp)(nil),  // 28: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),    // 29: google.protobuf.Duration
 }
 var file_aegis_v1_admin_proto_depIdxs = []int32{
 	0,  // 0: aegis.v1.Token.roles:type_name -> aegis.v1.Role
-	26, // 1: aegis.v1.Token.created_at:type_name -> google.protobuf.Timestamp
-	26, // 2: aegis.v1.Token.expires_at:type_name -> google.protobuf.Timestamp
-	26, // 3: aegis.v1.Token.revoked_at:type_name -> google.protobuf.Timestamp
+	28, // 1: aegis.v1.Token.created_at:type_name -> google.protobuf.Timestamp
+	28, // 2: aegis.v1.Token.expires_at:type_name -> google.protobuf.Timestamp
+	28, // 3: aegis.v1.Token.revoked_at:type_name -> google.protobuf.Timestamp
 	0,  // 4: aegis.v1.CreateTokenRequest.roles:type_name -> aegis.v1.Role
-	27, // 5: aegis.v1.CreateTokenRequest.lifetime:type_name -> google.protobuf.Duration
+	29, // 5: aegis.v1.CreateTokenRequest.lifetime:type_name -> google.protobuf.Duration
 	1,  // 6: aegis.v1.CreateTokenResponse.token:type_name -> aegis.v1.Token
 	1,  // 7: aegis.v1.ListTokensResponse.tokens:type_name -> aegis.v1.Token
 	1,  // 8: aegis.v1.RevokeTokenResponse.token:type_name -> aegis.v1.Token
 	12, // 9: aegis.v1.HaltState.scope:type_name -> aegis.v1.HaltScope
-	26, // 10: aegis.v1.HaltState.halted_at:type_name -> google.protobuf.Timestamp
+	28, // 10: aegis.v1.HaltState.halted_at:type_name -> google.protobuf.Timestamp
 	12, // 11: aegis.v1.HaltRequest.scope:type_name -> aegis.v1.HaltScope
 	13, // 12: aegis.v1.HaltResponse.halt:type_name -> aegis.v1.HaltState
 	12, // 13: aegis.v1.ResumeRequest.scope:type_name -> aegis.v1.HaltScope
 	13, // 14: aegis.v1.ResumeResponse.halt:type_name -> aegis.v1.HaltState
 	13, // 15: aegis.v1.ListHaltsResponse.halts:type_name -> aegis.v1.HaltState
-	25, // 16: aegis.v1.LimitCount.by:type_name -> aegis.v1.LimitCount.ByEntry
-	26, // 17: aegis.v1.LimitCount.free_at:type_name -> google.protobuf.Timestamp
+	27, // 16: aegis.v1.LimitCount.by:type_name -> aegis.v1.LimitCount.ByEntry
+	28, // 17: aegis.v1.LimitCount.free_at:type_name -> google.protobuf.Timestamp
 	20, // 18: aegis.v1.ListCountsResponse.counts:type_name -> aegis.v1.LimitCount
 	2,  // 19: aegis.v1.AdminService.CreateToken:input_type -> aegis.v1.CreateTokenRequest
 	4,  // 20: aegis.v1.AdminService.ListTokens:input_type -> aegis.v1.ListTokensRequest
@@ -1813,18 +1903,20 @@ var file_aegis_v1_admin_proto_depIdxs = []int32{
 	18, // 26: aegis.v1.AdminService.ListHalts:input_type -> aegis.v1.ListHaltsRequest
 	21, // 27: aegis.v1.AdminService.ListCounts:input_type -> aegis.v1.ListCountsRequest
 	23, // 28: aegis.v1.AdminService.ResetLimit:input_type -> aegis.v1.ResetLimitRequest
-	3,  // 29: aegis.v1.AdminService.CreateToken:output_type -> aegis.v1.CreateTokenResponse
-	5,  // 30: aegis.v1.AdminService.ListTokens:output_type -> aegis.v1.ListTokensResponse
-	7,  // 31: aegis.v1.AdminService.RevokeToken:output_type -> aegis.v1.RevokeTokenResponse
-	9,  // 32: aegis.v1.AdminService.RotateLogKey:output_type -> aegis.v1.RotateLogKeyResponse
-	11, // 33: aegis.v1.AdminService.RedactDecision:output_type -> aegis.v1.RedactDecisionResponse
-	15, // 34: aegis.v1.AdminService.Halt:output_type -> aegis.v1.HaltResponse
-	17, // 35: aegis.v1.AdminService.Resume:output_type -> aegis.v1.ResumeResponse
-	19, // 36: aegis.v1.AdminService.ListHalts:output_type -> aegis.v1.ListHaltsResponse
-	22, // 37: aegis.v1.AdminService.ListCounts:output_type -> aegis.v1.ListCountsResponse
-	24, // 38: aegis.v1.AdminService.ResetLimit:output_type -> aegis.v1.ResetLimitResponse
-	29, // [29:39] is the sub-list for method output_type
-	19, // [19:29] is the sub-list for method input_type
+	25, // 29: aegis.v1.AdminService.StreamBackup:input_type -> aegis.v1.StreamBackupRequest
+	3,  // 30: aegis.v1.AdminService.CreateToken:output_type -> aegis.v1.CreateTokenResponse
+	5,  // 31: aegis.v1.AdminService.ListTokens:output_type -> aegis.v1.ListTokensResponse
+	7,  // 32: aegis.v1.AdminService.RevokeToken:output_type -> aegis.v1.RevokeTokenResponse
+	9,  // 33: aegis.v1.AdminService.RotateLogKey:output_type -> aegis.v1.RotateLogKeyResponse
+	11, // 34: aegis.v1.AdminService.RedactDecision:output_type -> aegis.v1.RedactDecisionResponse
+	15, // 35: aegis.v1.AdminService.Halt:output_type -> aegis.v1.HaltResponse
+	17, // 36: aegis.v1.AdminService.Resume:output_type -> aegis.v1.ResumeResponse
+	19, // 37: aegis.v1.AdminService.ListHalts:output_type -> aegis.v1.ListHaltsResponse
+	22, // 38: aegis.v1.AdminService.ListCounts:output_type -> aegis.v1.ListCountsResponse
+	24, // 39: aegis.v1.AdminService.ResetLimit:output_type -> aegis.v1.ResetLimitResponse
+	26, // 40: aegis.v1.AdminService.StreamBackup:output_type -> aegis.v1.StreamBackupResponse
+	30, // [30:41] is the sub-list for method output_type
+	19, // [19:30] is the sub-list for method input_type
 	19, // [19:19] is the sub-list for extension type_name
 	19, // [19:19] is the sub-list for extension extendee
 	0,  // [0:19] is the sub-list for field type_name
@@ -1850,7 +1942,7 @@ func file_aegis_v1_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_aegis_v1_admin_proto_rawDesc), len(file_aegis_v1_admin_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   25,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -31,6 +31,7 @@ const (
 	AdminService_ListHalts_FullMethodName      = "/aegis.v1.AdminService/ListHalts"
 	AdminService_ListCounts_FullMethodName     = "/aegis.v1.AdminService/ListCounts"
 	AdminService_ResetLimit_FullMethodName     = "/aegis.v1.AdminService/ResetLimit"
+	AdminService_StreamBackup_FullMethodName   = "/aegis.v1.AdminService/StreamBackup"
 )
 
 // AdminServiceClient is the client API for AdminService service.
@@ -90,6 +91,13 @@ type AdminServiceClient interface {
 	//
 	// Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), NOT_FOUND (`NO_SUCH_LIMIT`).
 	ResetLimit(ctx context.Context, in *ResetLimitRequest, opts ...grpc.CallOption) (*ResetLimitResponse, error)
+	// Streams a backup of the record as it is now, for `aegis backup`. Calls go on meanwhile. The backup has no file of
+	// the data directory: the keys of the log and of the store never pass through the API. One backup is made at a time;
+	// others wait.
+	//
+	// Errors: RESOURCE_EXHAUSTED (`TOO_MANY_STREAMS`, `RECORD_BUSY`: the caller does not read), UNAVAILABLE
+	// (`RECORD_UNAVAILABLE`, `NOT_SERVING`), UNAUTHENTICATED (`CREDENTIAL_EXPIRED`).
+	StreamBackup(ctx context.Context, in *StreamBackupRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamBackupResponse], error)
 }
 
 type adminServiceClient struct {
@@ -200,6 +208,25 @@ func (c *adminServiceClient) ResetLimit(ctx context.Context, in *ResetLimitReque
 	return out, nil
 }
 
+func (c *adminServiceClient) StreamBackup(ctx context.Context, in *StreamBackupRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[StreamBackupResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &AdminService_ServiceDesc.Streams[0], AdminService_StreamBackup_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[StreamBackupRequest, StreamBackupResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_StreamBackupClient = grpc.ServerStreamingClient[StreamBackupResponse]
+
 // AdminServiceServer is the server API for AdminService service.
 // All implementations must embed UnimplementedAdminServiceServer
 // for forward compatibility.
@@ -257,6 +284,13 @@ type AdminServiceServer interface {
 	//
 	// Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), NOT_FOUND (`NO_SUCH_LIMIT`).
 	ResetLimit(context.Context, *ResetLimitRequest) (*ResetLimitResponse, error)
+	// Streams a backup of the record as it is now, for `aegis backup`. Calls go on meanwhile. The backup has no file of
+	// the data directory: the keys of the log and of the store never pass through the API. One backup is made at a time;
+	// others wait.
+	//
+	// Errors: RESOURCE_EXHAUSTED (`TOO_MANY_STREAMS`, `RECORD_BUSY`: the caller does not read), UNAVAILABLE
+	// (`RECORD_UNAVAILABLE`, `NOT_SERVING`), UNAUTHENTICATED (`CREDENTIAL_EXPIRED`).
+	StreamBackup(*StreamBackupRequest, grpc.ServerStreamingServer[StreamBackupResponse]) error
 	mustEmbedUnimplementedAdminServiceServer()
 }
 
@@ -296,6 +330,9 @@ func (UnimplementedAdminServiceServer) ListCounts(context.Context, *ListCountsRe
 }
 func (UnimplementedAdminServiceServer) ResetLimit(context.Context, *ResetLimitRequest) (*ResetLimitResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ResetLimit not implemented")
+}
+func (UnimplementedAdminServiceServer) StreamBackup(*StreamBackupRequest, grpc.ServerStreamingServer[StreamBackupResponse]) error {
+	return status.Error(codes.Unimplemented, "method StreamBackup not implemented")
 }
 func (UnimplementedAdminServiceServer) mustEmbedUnimplementedAdminServiceServer() {}
 func (UnimplementedAdminServiceServer) testEmbeddedByValue()                      {}
@@ -498,6 +535,17 @@ func _AdminService_ResetLimit_Handler(srv interface{}, ctx context.Context, dec 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _AdminService_StreamBackup_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(StreamBackupRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AdminServiceServer).StreamBackup(m, &grpc.GenericServerStream[StreamBackupRequest, StreamBackupResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type AdminService_StreamBackupServer = grpc.ServerStreamingServer[StreamBackupResponse]
+
 // AdminService_ServiceDesc is the grpc.ServiceDesc for AdminService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -546,6 +594,12 @@ var AdminService_ServiceDesc = grpc.ServiceDesc{
 			Handler:    _AdminService_ResetLimit_Handler,
 		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "StreamBackup",
+			Handler:       _AdminService_StreamBackup_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "aegis/v1/admin.proto",
 }

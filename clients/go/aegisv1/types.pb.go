@@ -1313,7 +1313,7 @@ type Ending struct {
 	EndedAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=ended_at,json=endedAt,proto3" json:"ended_at,omitempty"`
 	// The reason, written by the reviewer or the daemon.
 	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
-	// The code, if the daemon ended the approval: `POLICY_CHANGED` or `TIMEOUT`. Otherwise empty.
+	// The code, if the daemon ended the approval: `POLICY_CHANGED`, `LIMIT`, `HALTED` or `TIMEOUT`. Otherwise empty.
 	Code          string `protobuf:"bytes,6,opt,name=code,proto3" json:"code,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

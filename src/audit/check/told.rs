@@ -102,7 +102,9 @@ impl Log {
                     return Err(format!("the token {token_id} is revoked twice"));
                 }
             }
-            Event::LogStarted { .. } | Event::LogKeyRotated { .. } => drop(self.stays.insert(sequence)),
+            Event::LogStarted { .. } | Event::LogSucceeds { .. } | Event::LogKeyRotated { .. } => {
+                self.stays.insert(sequence);
+            }
             Event::DecisionRedacted { decision_id, sequences, .. } => {
                 self.stays.insert(sequence);
                 if let Some(whole) = sequences.iter().find(|sequence| !self.unexplained.remove(sequence)) {
@@ -138,6 +140,7 @@ impl Log {
             | Event::IdentitiesRejected { .. }
             | Event::DiskFull { .. }
             | Event::RecordRecovered { .. }
+            | Event::RecordRestored { .. }
             | Event::ClockJumped { .. }
             | Event::LimitReset { .. }
             | Event::Halted { .. }

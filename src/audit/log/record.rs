@@ -159,7 +159,7 @@ pub enum Event {
         token_id: TokenId,
         /// Who held it.
         subject: String,
-        /// Who revoked it.
+        /// Who revoked it; empty if the restore of a backup did.
         by: String,
         /// When, if that was earlier than this record: the record could not be written then.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -188,6 +188,16 @@ pub enum Event {
         /// The last error of the fault.
         why: String,
     },
+    /// The record was restored from a backup. What was recorded after the backup is not on this record, although it was
+    /// acknowledged and may have been signed.
+    RecordRestored {
+        /// When the backup was made.
+        made_at: Timestamp,
+        /// The last record of the backup.
+        last_sequence: u64,
+        /// The root of the tree of all records up to it, in hex.
+        root: Digest,
+    },
     /// The wall clock jumped, or was set back while the daemon was not running.
     ClockJumped {
         /// The time that it should have shown, or that of the last record.
@@ -201,6 +211,17 @@ pub enum Event {
         origin: String,
         /// The verifier key (c2sp.org/signed-note).
         key: String,
+    },
+    /// This log continues for another one, whose private key is lost: nothing can be signed in its name any more.
+    LogSucceeds {
+        /// The name of the other log.
+        origin: String,
+        /// The verifier key that signed it last.
+        key: String,
+        /// Its last record.
+        last_sequence: u64,
+        /// The root of the tree of all its records, in hex.
+        root: Digest,
     },
     /// An admin replaced the signing key. The new key signs every checkpoint that covers this record.
     LogKeyRotated {
@@ -307,8 +328,10 @@ impl Event {
             | Self::IdentitiesRejected { .. }
             | Self::DiskFull { .. }
             | Self::RecordRecovered { .. }
+            | Self::RecordRestored { .. }
             | Self::ClockJumped { .. }
             | Self::LogStarted { .. }
+            | Self::LogSucceeds { .. }
             | Self::RecordsRetired { .. }
             | Self::LogKeyRotated { .. }
             | Self::LimitReset { .. }

@@ -80,6 +80,16 @@ pub(crate) fn parse_record(sequence: u64, value: &[u8]) -> Result<Record, String
     read(sequence, checked(sequence, value)?)
 }
 
+/// The leaf hash of a stored record, or of what is left of a redacted one. Checks that the value matches it.
+pub(crate) fn checked_leaf(sequence: u64, value: &[u8]) -> Result<Digest, String> {
+    let leaf = value.first_chunk::<LEAF_HASH_LEN>().map(|leaf| Digest(*leaf)).ok_or("a record is too short")?;
+    match leaf_data_of_redacted(value) {
+        Some(data) if hash_leaf(&data.0) != leaf => Err(format!("record {sequence} does not match its leaf hash")),
+        Some(_) => Ok(leaf),
+        None => checked(sequence, value).map(|_| leaf),
+    }
+}
+
 /// The payload of a record that matches its leaf hash.
 fn checked(sequence: u64, value: &[u8]) -> Result<&[u8], String> {
     let (leaf, rest) = value.split_first_chunk::<LEAF_HASH_LEN>().ok_or("a record is too short")?;

@@ -3,10 +3,10 @@
 use super::counts::{Label, label};
 use super::facts::Facts;
 use super::row::{ApprovalState, ConfirmationState, RowState};
+use super::spend::Spend;
 use crate::audit::log::append::Appended;
 use crate::audit::log::record::{DecisionRecord, Event};
 use crate::audit::log::unsealed::{Unsealed, to_the_microsecond};
-use crate::audit::spent::Spend;
 use crate::domain::{Digest, ParamsError, Report, Timestamp};
 
 /// The state that a decision starts with.

@@ -5,9 +5,9 @@ use std::collections::{HashMap, HashSet};
 use redb::{ReadOnlyTable, ReadableTable, ReadableTableMetadata};
 
 use super::facts::{decode_facts, decode_row};
-use super::row::{AuditRow, Reported, RowState};
+use super::row::{AuditRow, ConfirmationState, Reported, RowState};
 use super::scrub::redacted_decision;
-use super::tables::{APPROVALS, DECISIONS, INDEXED, PENDING, ROWS};
+use super::tables::{APPROVALS, CONFIRMATIONS, DECISIONS, INDEXED, PENDING, ROWS};
 use crate::audit::log::record::{Event, Record};
 use crate::audit::log::stored::{last_of, parse_head, parse_record};
 use crate::audit::log::tables::RECORDS;
@@ -138,6 +138,35 @@ impl Reader {
         })?;
         open.sort_by_key(|(_, row)| row.row);
         Ok(open)
+    }
+
+    /// The ids of the open approvals.
+    pub fn open_approvals(&self) -> Result<Vec<ApprovalId>, StoreError> {
+        guarded(|| {
+            let mut open = Vec::new();
+            for entry in self.table(PENDING)?.iter()? {
+                open.push(ApprovalId::from_bytes(*entry?.0.value()));
+            }
+            Ok(open)
+        })
+    }
+
+    /// The decisions whose confirmation is open, and does not expire before this time.
+    pub fn open_confirmations(&self, until: Timestamp) -> Result<Vec<DecisionId>, StoreError> {
+        guarded(|| {
+            let (rows, mut open) = (self.table(ROWS)?, Vec::new());
+            for entry in self.table(CONFIRMATIONS)?.iter()? {
+                let row = entry?.1.value();
+                let value = rows.get(row)?.ok_or_else(|| missing("row", row))?;
+                let (_, state) = decode_row(value.value()).map_err(damaged)?;
+                let is_open =
+                    |confirmation: &ConfirmationState| confirmation.closed.is_none() && confirmation.expires_at > until;
+                if state.confirmation.as_ref().is_some_and(is_open) {
+                    open.push(state.decision_id);
+                }
+            }
+            Ok(open)
+        })
     }
 
     /// Visits every open approval with its row, one by one: together they may need too much memory.

@@ -5,8 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::spend::Spend;
 use crate::audit::log::record::{DecisionRecord, IdentityRecord, VoteRecord};
-use crate::audit::spent::Spend;
 use crate::domain::{
     ActionResult, ApprovalId, DecisionId, Digest, Ending, EndingKind, Mark, Outcome, QuestionState, RecordId, Report,
     ResultStatus, Timestamp,

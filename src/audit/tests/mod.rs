@@ -6,3 +6,4 @@ mod format;
 mod journal;
 mod redaction;
 mod registry;
+mod room;

@@ -71,6 +71,18 @@ impl Remote {
         connect(&Target { token: None, ..target }, STARTING).await
     }
 
+    /// Connects to the daemon that runs on this data directory, over its socket. `None` if none runs.
+    pub(super) async fn open_if_running(dir: &DataDir) -> Result<Option<Self>, Failure> {
+        let args = RemoteArgs { data_dir: Some(dir.path().to_owned()), ..RemoteArgs::default() };
+        let target = Target::find(Door::Person, &args, &Environment::of_process())?;
+        let bearer = Bearer::new(target.token.as_ref(), &target.address)?;
+        match endpoint(&target)?.connect().await {
+            Ok(channel) => Ok(Some(Self { channel, bearer })),
+            Err(error) if unreachable::nobody_listens(&error) => Ok(None),
+            Err(error) => Err(unreachable::failure(&target, &error)),
+        }
+    }
+
     /// Connects to the main listener without a credential. Does not try again.
     pub(super) async fn open_without_credential(args: &RemoteArgs) -> Result<Channel, Failure> {
         let target = Target::find(Door::Agent, args, &Environment::of_process())?;
@@ -167,11 +179,13 @@ pub(super) fn waiting_call<T>(message: T, wait: Duration) -> Request<T> {
 
 /// Runs the future of a remote command. One thread is enough to wait for one daemon.
 pub(super) fn block_on<F: Future>(future: F) -> Result<F::Output, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(format!("cannot start: {error}")))?;
-    Ok(runtime.block_on(future))
+    Ok(runtime()?.block_on(future))
+}
+
+/// What runs futures, for a command that waits for several one after the other.
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Failure::new(format!("cannot start: {error}")))
 }
 
 /// The reviewers' socket of this data directory, for advice.

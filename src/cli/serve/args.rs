@@ -10,7 +10,7 @@ use crate::auth::IdentitySource;
 use crate::auth::tls::{ClientCertificates, TlsFiles};
 use crate::cli::times;
 use crate::daemon::telemetry::LogFormat;
-use crate::daemon::{AdminListener, Anonymous, Config, Limits};
+use crate::daemon::{AdminListener, Anonymous, Config, Limits, Losses};
 use crate::domain::{JsonLimits, Timestamp};
 use crate::governance::{PolicySource, Settings};
 use crate::limits::{Amount, GrowthLimits};
@@ -65,11 +65,6 @@ pub(in crate::cli) struct ServeArgs {
     #[arg(long, value_name = "DURATION", value_parser = times::duration, default_value = "5s")]
     disk_timeout: Duration,
 
-    /// Start with a journal that does not fit `record.redb`, and lose the last records for good. The journal is kept as
-    /// `record.journal.discarded`. Only for one start, if the right file cannot be found
-    #[arg(long)]
-    discard_journal: bool,
-
     /// Remove the content of records older than this, for example 90d. Their hashes and a note stay [default: keep
     /// all]
     #[arg(long, value_name = "DURATION", value_parser = times::duration)]
@@ -107,10 +102,28 @@ pub(in crate::cli) struct ServeArgs {
     listen: ListenArgs,
 
     #[command(flatten)]
+    losses: LossArgs,
+
+    #[command(flatten)]
     executor: ExecutorArgs,
 
     #[command(flatten)]
     limits: LimitArgs,
+}
+
+/// What to give up, for one start.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Lost files")]
+struct LossArgs {
+    /// Start with a journal that does not fit `record.redb`, and lose the last records for good. The journal is kept as
+    /// `record.journal.discarded`. Only for one start, if the right file cannot be found
+    #[arg(long)]
+    discard_journal: bool,
+
+    /// Begin a new log, whose first records name the old one, if the private key of the log is lost for good. The old
+    /// record is kept as `record.ended.redb`. Only for one start: nothing of the old record is in the new one
+    #[arg(long)]
+    begin_new_log: bool,
 }
 
 /// Where the daemon listens.
@@ -329,7 +342,7 @@ impl ServeArgs {
             allow_plaintext: listen.allow_plaintext,
             relaxed_durability: self.durability == Durability::Relaxed,
             disk_timeout: self.disk_timeout,
-            discard_journal: self.discard_journal,
+            losses: Losses { discard_journal: self.losses.discard_journal, begin_new_log: self.losses.begin_new_log },
             retain: self.retain,
             confirm_clock: self.confirm_clock,
             witnesses: self.witness.clone(),

@@ -26,7 +26,9 @@ pub(super) struct Tried<'a> {
 /// The limits that the action comes under. Only a daemon counts.
 fn uncounted(verdict: &Verdict<'_>) -> String {
     let limits = verdict.charges().iter().map(|charge| charge.limit);
-    limits.map(|limit| format!("; limit `{}` ({}) is not counted here", limit.name, limit.text())).collect()
+    let each: Vec<_> =
+        limits.map(|limit| format!("; limit `{}` ({}) is not counted here", limit.name, limit.text())).collect();
+    each.concat()
 }
 
 impl<'a> Tried<'a> {

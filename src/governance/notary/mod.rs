@@ -22,7 +22,7 @@ use crate::audit::log::{LogIdentity, LogKey, sign_rotation};
 use crate::audit::note::{Note, NoteError, SigningKey, VerifierKey, check_name, sign};
 use crate::audit::record::Event;
 use crate::audit::{Store, StoreError};
-use crate::domain::{CallError, Caller, Clock, ErrorCode};
+use crate::domain::{CallError, Caller, Clock, Digest, ErrorCode};
 
 /// Why the notary failed.
 #[derive(Debug, thiserror::Error)]
@@ -71,7 +71,8 @@ pub enum NotaryError {
     /// The key that the record names is missing.
     #[error(
         "{path} does not contain the private key of {key}, which signs the log `{origin}`: restore the file of this \
-         record. Without it nothing can be signed in the log's name"
+         record. Without it nothing can be signed in the log's name. If it is lost for good, start once with \
+         --begin-new-log: that keeps the old record aside, and begins a log that names it"
     )]
     OtherKey {
         /// The log.
@@ -107,6 +108,17 @@ struct Ring {
     last: Option<Arc<Issued>>,
 }
 
+/// A log whose private key is lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LostLog {
+    /// Its name.
+    pub origin: String,
+    /// The verifier key that signed it last.
+    key: String,
+    last_sequence: u64,
+    root: Digest,
+}
+
 /// A signed checkpoint.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Issued {
@@ -140,7 +152,25 @@ impl From<NotaryError> for CallError {
 }
 
 impl Notary {
-    /// Opens the log of this store. On the first start, creates its key and records its name.
+    /// The log of this store, if its private key is lost. `origin` is the name of the log that succeeds it.
+    pub async fn lost(store: &Store, files: &KeyFiles, origin: Option<&str>) -> Result<Option<LostLog>, NotaryError> {
+        let found = store.scan_at_start(|reader| {
+            let last_sequence = reader.last_sequence()?;
+            Ok((reader.log()?, last_sequence, reader.tree_root(last_sequence)?))
+        });
+        let (Some(log), last_sequence, root) = found.await? else { return Ok(None) };
+        match key_of(files, &log.origin, log.current()) {
+            Err(NotaryError::OtherKey { origin: taken, .. }) if origin == Some(&taken) => {
+                let why = "it is the log whose key is lost, and the new one needs another name";
+                Err(NotaryError::BadOrigin { origin: taken, why })
+            }
+            Err(NotaryError::OtherKey { origin, key, .. }) => Ok(Some(LostLog { origin, key, last_sequence, root })),
+            found => found.map(|_| None),
+        }
+    }
+
+    /// Opens the log of this store. On the first start, creates its key and records its name, and the lost log that it
+    /// succeeds.
     ///
     /// A log gets its name once. `origin` is the name of a new log, and must equal the name of an existing one. Without
     /// it, the name of a new log is `aegis/` and 32 hex digits of the store's id.
@@ -150,6 +180,7 @@ impl Notary {
         clock: Arc<dyn Clock>,
         entropy: Entropy,
         origin: Option<String>,
+        succeeds: Option<LostLog>,
     ) -> Result<Self, NotaryError> {
         let (known, store_id) = store.look(|reader| Ok((reader.log()?, reader.store_id()?))).await?;
         let key = if let Some(log) = known {
@@ -165,7 +196,7 @@ impl Notary {
                 None => format!("aegis/{}", hex::encode(store_id)),
             };
             check_name(&origin).map_err(|why| NotaryError::BadOrigin { origin: origin.clone(), why })?;
-            begin(&store, &files, clock.as_ref(), entropy, &origin).await?
+            begin(&store, &files, clock.as_ref(), entropy, &origin, succeeds).await?
         };
         files.publish(&key)?;
         Ok(Self { store, clock, entropy, files, ring: Mutex::new(Ring { key, last: None }) })
@@ -254,6 +285,7 @@ async fn begin(
     clock: &dyn Clock,
     entropy: Entropy,
     origin: &str,
+    succeeds: Option<LostLog>,
 ) -> Result<SigningKey, NotaryError> {
     // An interrupted first start may have left this key.
     let key = match files.read()? {
@@ -274,6 +306,9 @@ async fn begin(
     store
         .transact(move |tx| {
             let appended = tx.append(now, &event)?;
+            if let Some(LostLog { origin, key, last_sequence, root }) = succeeds {
+                tx.append(now, &Event::LogSucceeds { origin, key, last_sequence, root })?;
+            }
             tx.put_log(&LogIdentity { origin, keys: vec![LogKey { sequence: appended.sequence, key: verifier }] })
         })
         .await?;

@@ -27,7 +27,7 @@ async fn notary(
     let store = Store::open(path, options).unwrap();
     let files = KeyFiles::new(path.parent().unwrap());
     let clock = Arc::new(SystemClock::start());
-    let started = Notary::start(store.clone(), files, clock, random, origin.map(Into::into)).await;
+    let started = Notary::start(store.clone(), files, clock, random, origin.map(Into::into), None).await;
     match started {
         Ok(notary) => Ok((store, Arc::new(notary))),
         Err(error) => {

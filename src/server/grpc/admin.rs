@@ -1,6 +1,5 @@
-//! `AdminService`, for admins (auditors list tokens): tokens, the log's key, redaction, halts and the counts of
-//! limits. It only converts between
-//! protobuf and the domain.
+//! `AdminService`, for admins (auditors list tokens): tokens, the log's key, redaction, halts, the counts of limits,
+//! and backups. It only converts between protobuf and the domain.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,17 +7,21 @@ use std::time::Duration;
 use tonic::{Request, Response, Status};
 
 use super::request::Reader;
-use super::{caller, control, page, response};
+use super::sending::{Unpolled, frame, sending};
+use super::{caller, control, page, response, standing};
 use crate::audit::{SpentKey, StoredToken};
 use crate::auth::check_name;
 use crate::domain::page::PageTokens;
-use crate::domain::{CallError, DecisionId, Digest, JsonLimits, Role, Roles, Timestamp, TokenId};
+use crate::domain::{CallError, DecisionId, Digest, ErrorCode, JsonLimits, Role, Roles, Timestamp, TokenId};
 use crate::governance::{GovernanceError, Governor, NewToken, Notary, Redacted, RevokedToken, Rotated};
 use crate::proto::v1;
 use crate::proto::v1::admin_service_server::AdminService;
+use crate::server::streams::{Over, Sink, Streams};
 
 /// The longest name of a token, in characters.
 const MAX_NAME: usize = 128;
+/// How long the next part of a backup may wait for a slow caller. The database keeps old pages until a backup ends.
+const SLOWEST_CHUNK: Duration = Duration::from_secs(30);
 
 /// The service for admins, except the policy.
 pub(crate) struct Administration {
@@ -26,12 +29,16 @@ pub(crate) struct Administration {
     pub(crate) governor: Arc<Governor>,
     /// Signs checkpoints.
     pub(crate) notary: Arc<Notary>,
+    /// The open streams.
+    pub(crate) streams: Streams,
     /// The size limits of a request.
     pub(crate) limits: JsonLimits,
 }
 
 #[tonic::async_trait]
 impl AdminService for Administration {
+    type StreamBackupStream = Unpolled<v1::StreamBackupResponse>;
+
     async fn create_token(
         &self,
         request: Request<v1::CreateTokenRequest>,
@@ -176,6 +183,33 @@ impl AdminService for Administration {
         let counts = self.governor.reset_limit(&caller, limit, control::count_id(&count_id)?).await?;
         Ok(Response::new(v1::ResetLimitResponse { counts }))
     }
+
+    async fn stream_backup(
+        &self,
+        request: Request<v1::StreamBackupRequest>,
+    ) -> Result<Response<Self::StreamBackupStream>, Status> {
+        let standing = standing(&request)?.clone();
+        tracing::info!(by = %standing.caller.identity.subject, "the record is backed up");
+        let governor = Arc::clone(&self.governor);
+        Ok(sending(self.streams.open(standing, |sink| async move { send_backup(&governor, &sink).await })?))
+    }
+}
+
+async fn send_backup(governor: &Governor, sink: &Sink) -> Result<(), Over> {
+    let mut chunks = tokio::select! {
+        () = sink.closed() => return Err(Over::ClientGone),
+        chunks = governor.store().back_up(governor.now()) => chunks.map_err(|error| CallError::from(&error))?,
+    };
+    while let Some(chunk) = chunks.recv().await {
+        let chunk = chunk.map_err(|error| Over::Failed(CallError::from(&error)))?;
+        let sending = sink.send(frame(&v1::StreamBackupResponse { chunk }));
+        let Ok(sent) = tokio::time::timeout(SLOWEST_CHUNK, sending).await else {
+            let message = format!("the caller has not read for {SLOWEST_CHUNK:?}: the backup ends here");
+            return Err(Over::Failed(CallError::new(ErrorCode::RecordBusy, message)));
+        };
+        sent?;
+    }
+    Ok(())
 }
 
 fn new_token(request: v1::CreateTokenRequest, mut reader: Reader) -> Result<NewToken, CallError> {

@@ -257,7 +257,11 @@ async fn show(
     if !pending.may_match(filter) {
         return Ok(Ok(false));
     }
-    let place = sink.place(framed_bytes(pending.bytes)).await?;
+    let bytes = framed_bytes(pending.bytes);
+    let place = match pending.decision.whole() {
+        Some(_) => sink.place(bytes).await?,
+        None => sink.place_for_large(bytes).await?,
+    };
     let decision = match governor.asked(pending).await {
         Ok(decision) => decision,
         Err(error) => return Ok(Err(error)),

@@ -51,7 +51,8 @@ impl Services {
             streams: streams.clone(),
             limits,
         };
-        let administration = Administration { governor: Arc::clone(&governor), notary, limits };
+        let administration =
+            Administration { governor: Arc::clone(&governor), notary, streams: streams.clone(), limits };
         let policies = Policies { governor, streams, limits };
         Ok(Routes::new(HealthServer::new(HealthChecks::new(health)))
             .add_service(reflection().build_v1()?)

@@ -163,7 +163,11 @@ impl Watch<'_> {
 
     /// Room for an event about this question.
     async fn place(&self, pending: &Pending) -> Result<Place, Over> {
-        self.sink.place(pending.bytes + EVENT_BYTES).await
+        let bytes = pending.bytes + EVENT_BYTES;
+        match pending.decision.whole() {
+            Some(_) => self.sink.place(bytes).await,
+            None => self.sink.place_for_large(bytes).await,
+        }
     }
 
     /// Sends a question, if it matches. A large one is read from the disk, once there is room for it.

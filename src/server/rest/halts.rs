@@ -60,6 +60,7 @@ pub(super) struct Halt {
     reason: Option<String>,
     /// The subject who halted them.
     halted_by: String,
+    /// When they were halted.
     #[schema(format = DateTime)]
     halted_at: String,
     /// Whether the record does not have the halt yet, which is in force.
@@ -69,6 +70,7 @@ pub(super) struct Halt {
 /// The halts in force.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct HaltList {
+    /// The halts.
     halts: Vec<Halt>,
 }
 

@@ -61,16 +61,17 @@ impl Changes {
 
 /// One change of a frame.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Change<'f> {
+pub(crate) struct Change<'f> {
     /// The name of the table.
-    pub(super) table: &'f str,
-    pub(super) key: &'f [u8],
-    /// `None` if the key was removed.
-    pub(super) value: Option<&'f [u8]>,
+    pub(crate) table: &'f str,
+    /// The key as stored.
+    pub(crate) key: &'f [u8],
+    /// The value as stored; `None` if the key was removed.
+    pub(crate) value: Option<&'f [u8]>,
 }
 
 /// Reads the changes of a frame and visits each. Returns false if the bytes are no changes.
-pub(super) fn each<'f, E>(bytes: &'f [u8], mut visit: impl FnMut(Change<'f>) -> Result<(), E>) -> Result<bool, E> {
+pub(crate) fn each<'f, E>(bytes: &'f [u8], mut visit: impl FnMut(Change<'f>) -> Result<(), E>) -> Result<bool, E> {
     let mut rest = Rest(bytes);
     let mut tables = Vec::new();
     while !rest.0.is_empty() {

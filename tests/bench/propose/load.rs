@@ -34,12 +34,56 @@ impl Call {
     }
 }
 
-/// The results of one run.
+/// The results of one run. Times are in microseconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Run {
     pub(crate) per_second: f64,
-    /// Microseconds.
+    pub(crate) mean: f64,
     pub(crate) p50: f64,
+}
+
+impl Run {
+    fn of(mut times: Vec<f64>, took: Duration) -> Self {
+        let (count, sum) = (times.len() as f64, times.iter().sum::<f64>());
+        Self { per_second: count / took.as_secs_f64(), mean: sum / count, p50: median(&mut times) }
+    }
+}
+
+/// Calls this often, one after the other.
+pub(crate) async fn lone(channel: &Channel, call: &Call, count: u32) -> Run {
+    let (started, mut times) = (Instant::now(), Vec::new());
+    for _ in 0..count {
+        let began = Instant::now();
+        call.once(channel).await.expect("the call is answered");
+        times.push(micros(began.elapsed()));
+    }
+    Run::of(times, started.elapsed())
+}
+
+/// Calls this often in a second, whether earlier calls were answered or not. Returns the 99.9th percentile of the time
+/// from the moment when a call was due to its answer, in microseconds.
+pub(crate) async fn paced(channel: &Channel, call: &Call, per_second: u32, duration: Duration) -> f64 {
+    let (started, gap) = (Instant::now(), Duration::from_secs(1) / per_second);
+    let (mut calls, mut due) = (JoinSet::new(), started);
+    while due < started + duration {
+        tokio::time::sleep_until(due.into()).await;
+        // A timer has a resolution of a millisecond: what became due meanwhile starts together.
+        while due <= Instant::now() {
+            let (channel, call) = (channel.clone(), call.clone());
+            calls.spawn(async move {
+                call.once(&channel).await.expect("the call is answered");
+                micros(due.elapsed())
+            });
+            due += gap;
+        }
+    }
+    let mut times = calls.join_all().await;
+    times.sort_by(f64::total_cmp);
+    times.get(times.len() * 999 / 1000).copied().unwrap_or(f64::NAN)
+}
+
+fn micros(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
 }
 
 /// Keeps this many calls in flight.
@@ -55,14 +99,13 @@ pub(crate) async fn run(channel: &Channel, call: &Call, in_flight: usize, durati
             while now < end {
                 call.once(&channel).await.expect("the call is answered");
                 let then = std::mem::replace(&mut now, Instant::now());
-                times.push((now - then).as_secs_f64() * 1e6);
+                times.push(micros(now - then));
             }
             times
         });
     }
-    let mut times: Vec<f64> = tasks.join_all().await.into_iter().flatten().collect();
-    let per_second = times.len() as f64 / started.elapsed().as_secs_f64();
-    Run { per_second, p50: median(&mut times) }
+    let times: Vec<f64> = tasks.join_all().await.into_iter().flatten().collect();
+    Run::of(times, started.elapsed())
 }
 
 /// The median of these values.

@@ -1,6 +1,7 @@
 //! Servers in separate processes, the daemon and the echo, and what the system says about them.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -20,8 +21,20 @@ pub(crate) struct Process {
     child: Child,
     tcp: String,
     socket: PathBuf,
+    /// Where the metrics of a daemon are.
+    metrics: Option<SocketAddr>,
     /// The directory with the socket, the policy and the data of the daemon.
     _home: TempDir,
+}
+
+/// What a daemon has asked of its disk.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DiskUse {
+    pub(crate) syncs: f64,
+    pub(crate) bytes: f64,
+    /// Commits of the database, and the microseconds that they took together.
+    pub(crate) checkpoints: f64,
+    pub(crate) checkpoint_us: f64,
 }
 
 /// How clients reach a server.
@@ -38,9 +51,9 @@ impl Process {
         let file = home.path().join("policy.yaml");
         std::fs::write(&file, policy).expect("the policy is written");
         let mut command = Command::new(binary());
-        command.arg("serve").arg(file).args(["--port", "0"]).args(arguments);
+        command.arg("serve").arg(file).args(["--port", "0", "--admin-listen", "127.0.0.1:0"]).args(arguments);
         command.arg("--uds").arg(home.path().join("socket")).arg("--data-dir").arg(home.path().join("data"));
-        Self::start(command, home)
+        Self::start(command, home, true)
     }
 
     /// Starts the echo server, whose answers have this many bytes.
@@ -48,11 +61,12 @@ impl Process {
         let home = home(&std::env::temp_dir());
         let mut command = Command::new(std::env::current_exe().expect("this program has a path"));
         command.arg("echo").arg(home.path().join("socket")).arg(answer_bytes.to_string());
-        Self::start(command, home)
+        Self::start(command, home, false)
     }
 
-    /// Reads the addresses that both servers print: first the port, then the socket.
-    fn start(mut command: Command, home: TempDir) -> Self {
+    /// Reads the addresses that both servers print: first the port, then the socket. The daemon prints that of its
+    /// metrics too.
+    fn start(mut command: Command, home: TempDir, has_metrics: bool) -> Self {
         command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().expect("the server starts");
         let mut stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
@@ -62,9 +76,15 @@ impl Process {
             line.trim().strip_prefix("listening on ").expect("the server listens").to_owned()
         };
         let (tcp, socket) = (line(), line().trim_start_matches("unix:").into());
+        let metrics = has_metrics.then(|| {
+            let lines = stdout.by_ref().lines().map_while(Result::ok);
+            let url = lines.into_iter().find_map(|line| Some(line.strip_prefix("metrics")?.trim().to_owned()));
+            let address = url.expect("the daemon has metrics").replace("http://", "").replace("/metrics", "");
+            address.parse().expect("an address")
+        });
         // Keep reading, so that the server never writes to a full pipe.
         std::thread::spawn(move || std::io::copy(&mut stdout, &mut std::io::sink()));
-        Self { child, tcp, socket, _home: home }
+        Self { child, tcp, socket, metrics, _home: home }
     }
 
     /// A connection.
@@ -94,6 +114,25 @@ impl Process {
         let ticks: u64 = fields[11..13].iter().map(|ticks| ticks.parse::<u64>().expect("a number")).sum();
         // The kernel reports hundredths of a second to programs, whatever its own unit is.
         Duration::from_millis(ticks * 10)
+    }
+
+    /// What the daemon has asked of its disk so far.
+    pub(crate) fn disk_use(&self) -> Option<DiskUse> {
+        let mut stream = TcpStream::connect(self.metrics?).expect("the daemon answers");
+        let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes()).expect("the daemon reads");
+        let mut page = String::new();
+        stream.read_to_string(&mut page).expect("the daemon answers");
+        let value = |name: &str| {
+            let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+            line.and_then(|value| value.parse().ok()).unwrap_or(f64::NAN)
+        };
+        Some(DiskUse {
+            syncs: value("aegis_record_syncs_total"),
+            bytes: value("aegis_record_written_bytes_total"),
+            checkpoints: value("aegis_record_checkpoints_total"),
+            checkpoint_us: value("aegis_record_checkpoint_microseconds_total"),
+        })
     }
 
     /// The resident memory, in MiB.

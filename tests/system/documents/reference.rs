@@ -68,8 +68,9 @@ fn the_policy_reference_has_every_key_of_the_schema_and_no_other() {
         ("The file", ""),
         ("Defaults", "/properties/defaults"),
         ("A rule", "/$defs/rule"),
-        ("Match", "/$defs/rule/properties/match"),
+        ("Match", "/$defs/match"),
         ("Conditions", "/$defs/conditions"),
+        ("Limits", "/$defs/rule/properties/limit"),
         ("Secrets", "/properties/secrets"),
     ] {
         let properties = schema.pointer(place).unwrap()["properties"].as_object().unwrap();

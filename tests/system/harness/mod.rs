@@ -17,7 +17,7 @@ mod witness;
 
 pub(crate) use self::authority::{Authority, connect, replace, text};
 pub(crate) use self::calls::{Shown, Verdict, bare, call, get, knock, knock_rest, with_token};
-pub(crate) use self::daemon::{AEGIS, DEADLINE, Daemon, Setup, eventually, unix};
+pub(crate) use self::daemon::{AEGIS, DEADLINE, Daemon, Setup, eventually, unix, without};
 pub(crate) use self::key_server::KeyServer;
 pub(crate) use self::ledger::{Ledger, whole_log};
 pub(crate) use self::people::{

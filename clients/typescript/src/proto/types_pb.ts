@@ -534,7 +534,7 @@ export type Ending = Message<"aegis.v1.Ending"> & {
   reason: string;
 
   /**
-   * The code, if the daemon ended the approval: `POLICY_CHANGED` or `TIMEOUT`. Otherwise empty.
+   * The code, if the daemon ended the approval: `POLICY_CHANGED`, `LIMIT`, `HALTED` or `TIMEOUT`. Otherwise empty.
    *
    * @generated from field: string code = 6;
    */

@@ -36,7 +36,9 @@ class _RoleEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeW
     ROLE_AUDITOR: _Role.ValueType  # 3
     """Reads the record, the policies and the list of tokens, and changes nothing."""
     ROLE_ADMIN: _Role.ValueType  # 4
-    """Reads and changes the policy, creates and revokes tokens, redacts the record, replaces the key of the log."""
+    """Reads and changes the policy, creates and revokes tokens, redacts and backs up the record, replaces the key of the
+    log.
+    """
 
 class Role(_Role, metaclass=_RoleEnumTypeWrapper):
     """What a caller may do."""
@@ -50,7 +52,9 @@ ROLE_REVIEWER: Role.ValueType  # 2
 ROLE_AUDITOR: Role.ValueType  # 3
 """Reads the record, the policies and the list of tokens, and changes nothing."""
 ROLE_ADMIN: Role.ValueType  # 4
-"""Reads and changes the policy, creates and revokes tokens, redacts the record, replaces the key of the log."""
+"""Reads and changes the policy, creates and revokes tokens, redacts and backs up the record, replaces the key of the
+log.
+"""
 global___Role = Role
 
 @typing.final
@@ -733,3 +737,33 @@ class ResetLimitResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["counts", b"counts"]) -> None: ...
 
 global___ResetLimitResponse = ResetLimitResponse
+
+@typing.final
+class StreamBackupRequest(google.protobuf.message.Message):
+    """Asks for a backup."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+global___StreamBackupRequest = StreamBackupRequest
+
+@typing.final
+class StreamBackupResponse(google.protobuf.message.Message):
+    """The next part of the backup."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CHUNK_FIELD_NUMBER: builtins.int
+    chunk: builtins.bytes
+    """The next bytes of the file: at most 256 KiB. The last bytes of the file say that it is whole."""
+    def __init__(
+        self,
+        *,
+        chunk: builtins.bytes = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["chunk", b"chunk"]) -> None: ...
+
+global___StreamBackupResponse = StreamBackupResponse

@@ -68,6 +68,11 @@ class AdminServiceStub(object):
                 request_serializer=aegis_dot_v1_dot_admin__pb2.ResetLimitRequest.SerializeToString,
                 response_deserializer=aegis_dot_v1_dot_admin__pb2.ResetLimitResponse.FromString,
                 )
+        self.StreamBackup = channel.unary_stream(
+                '/aegis.v1.AdminService/StreamBackup',
+                request_serializer=aegis_dot_v1_dot_admin__pb2.StreamBackupRequest.SerializeToString,
+                response_deserializer=aegis_dot_v1_dot_admin__pb2.StreamBackupResponse.FromString,
+                )
 
 
 class AdminServiceServicer(object):
@@ -175,6 +180,18 @@ class AdminServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StreamBackup(self, request, context):
+        """Streams a backup of the record as it is now, for `aegis backup`. Calls go on meanwhile. The backup has no file of
+        the data directory: the keys of the log and of the store never pass through the API. One backup is made at a time;
+        others wait.
+
+        Errors: RESOURCE_EXHAUSTED (`TOO_MANY_STREAMS`, `RECORD_BUSY`: the caller does not read), UNAVAILABLE
+        (`RECORD_UNAVAILABLE`, `NOT_SERVING`), UNAUTHENTICATED (`CREDENTIAL_EXPIRED`).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -227,6 +244,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ResetLimit,
                     request_deserializer=aegis_dot_v1_dot_admin__pb2.ResetLimitRequest.FromString,
                     response_serializer=aegis_dot_v1_dot_admin__pb2.ResetLimitResponse.SerializeToString,
+            ),
+            'StreamBackup': grpc.unary_stream_rpc_method_handler(
+                    servicer.StreamBackup,
+                    request_deserializer=aegis_dot_v1_dot_admin__pb2.StreamBackupRequest.FromString,
+                    response_serializer=aegis_dot_v1_dot_admin__pb2.StreamBackupResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -409,5 +431,22 @@ class AdminService(object):
         return grpc.experimental.unary_unary(request, target, '/aegis.v1.AdminService/ResetLimit',
             aegis_dot_v1_dot_admin__pb2.ResetLimitRequest.SerializeToString,
             aegis_dot_v1_dot_admin__pb2.ResetLimitResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def StreamBackup(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(request, target, '/aegis.v1.AdminService/StreamBackup',
+            aegis_dot_v1_dot_admin__pb2.StreamBackupRequest.SerializeToString,
+            aegis_dot_v1_dot_admin__pb2.StreamBackupResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)

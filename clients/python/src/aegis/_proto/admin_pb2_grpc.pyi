@@ -122,6 +122,18 @@ class AdminServiceStub:
     Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), NOT_FOUND (`NO_SUCH_LIMIT`).
     """
 
+    StreamBackup: grpc.UnaryStreamMultiCallable[
+        aegis._proto.admin_pb2.StreamBackupRequest,
+        aegis._proto.admin_pb2.StreamBackupResponse,
+    ]
+    """Streams a backup of the record as it is now, for `aegis backup`. Calls go on meanwhile. The backup has no file of
+    the data directory: the keys of the log and of the store never pass through the API. One backup is made at a time;
+    others wait.
+
+    Errors: RESOURCE_EXHAUSTED (`TOO_MANY_STREAMS`, `RECORD_BUSY`: the caller does not read), UNAVAILABLE
+    (`RECORD_UNAVAILABLE`, `NOT_SERVING`), UNAUTHENTICATED (`CREDENTIAL_EXPIRED`).
+    """
+
 class AdminServiceAsyncStub:
     """An admin calls this service to run the daemon. Role: admin. An auditor may list tokens, halts and counts.
 
@@ -224,6 +236,18 @@ class AdminServiceAsyncStub:
     """Sets the counts of a limit back to nothing, or one of them. The record says who did. Safe to repeat.
 
     Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), NOT_FOUND (`NO_SUCH_LIMIT`).
+    """
+
+    StreamBackup: grpc.aio.UnaryStreamMultiCallable[
+        aegis._proto.admin_pb2.StreamBackupRequest,
+        aegis._proto.admin_pb2.StreamBackupResponse,
+    ]
+    """Streams a backup of the record as it is now, for `aegis backup`. Calls go on meanwhile. The backup has no file of
+    the data directory: the keys of the log and of the store never pass through the API. One backup is made at a time;
+    others wait.
+
+    Errors: RESOURCE_EXHAUSTED (`TOO_MANY_STREAMS`, `RECORD_BUSY`: the caller does not read), UNAVAILABLE
+    (`RECORD_UNAVAILABLE`, `NOT_SERVING`), UNAUTHENTICATED (`CREDENTIAL_EXPIRED`).
     """
 
 class AdminServiceServicer(metaclass=abc.ABCMeta):
@@ -348,6 +372,20 @@ class AdminServiceServicer(metaclass=abc.ABCMeta):
         """Sets the counts of a limit back to nothing, or one of them. The record says who did. Safe to repeat.
 
         Errors: INVALID_ARGUMENT (`INVALID_REQUEST`), NOT_FOUND (`NO_SUCH_LIMIT`).
+        """
+
+    @abc.abstractmethod
+    def StreamBackup(
+        self,
+        request: aegis._proto.admin_pb2.StreamBackupRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[aegis._proto.admin_pb2.StreamBackupResponse], collections.abc.AsyncIterator[aegis._proto.admin_pb2.StreamBackupResponse]]:
+        """Streams a backup of the record as it is now, for `aegis backup`. Calls go on meanwhile. The backup has no file of
+        the data directory: the keys of the log and of the store never pass through the API. One backup is made at a time;
+        others wait.
+
+        Errors: RESOURCE_EXHAUSTED (`TOO_MANY_STREAMS`, `RECORD_BUSY`: the caller does not read), UNAVAILABLE
+        (`RECORD_UNAVAILABLE`, `NOT_SERVING`), UNAUTHENTICATED (`CREDENTIAL_EXPIRED`).
         """
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

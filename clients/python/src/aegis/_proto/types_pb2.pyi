@@ -691,7 +691,7 @@ class Ending(google.protobuf.message.Message):
     reason: builtins.str
     """The reason, written by the reviewer or the daemon."""
     code: builtins.str
-    """The code, if the daemon ended the approval: `POLICY_CHANGED` or `TIMEOUT`. Otherwise empty."""
+    """The code, if the daemon ended the approval: `POLICY_CHANGED`, `LIMIT`, `HALTED` or `TIMEOUT`. Otherwise empty."""
     @property
     def by(self) -> global___Identity:
         """Who ended the approval, as authenticated. Absent if it expired or the policy ended it."""
