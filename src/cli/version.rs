@@ -21,7 +21,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     match args.format {
         Format::Table => out.line(format_args!("aegis {version}"))?,
         Format::Json => {
-            out.json(&Object::default().with("version", version).with("commit", COMMIT).with("target", TARGET))?
+            out.json(&Object::default().with("version", version).with("commit", COMMIT).with("target", TARGET))?;
         }
     }
     out.flush()?;

@@ -192,45 +192,14 @@ impl Admin {
         let waits = u64::from(clock.gap.is_some());
         page.gauge("aegis_retention_held", "Whether retention waits for somebody to confirm the clock.", waits);
 
-        let policy = governor.generations().state();
-        let policy = policy.borrow();
-        page.gauge("aegis_policy_rules", "Rules in force.", policy.current.policy.rules().len() as u64);
-        let rejected = u64::from(policy.rejected.is_some());
-        page.gauge("aegis_policy_rejected", "Whether the current policy files were refused.", rejected);
-        let loaded_at = u64::try_from(policy.current.loaded_at.as_second()).unwrap_or_default();
-        page.gauge("aegis_policy_loaded_timestamp_seconds", "When the policy came into force.", loaded_at);
-        let revision = policy.current.policy.revision().to_string();
-        page.series("aegis_policy_info", "The policy in force.", "gauge", "revision", [(revision, 1)]);
-
-        let Staleness { rejected, failing } = *self.known.staleness().borrow();
-        let rejected = u64::from(rejected);
-        page.gauge("aegis_identities_rejected", "Whether the current identities files were refused.", rejected);
-        let help = "Issuers whose last fetch of keys failed.";
-        page.gauge("aegis_identities_keys_failing", help, failing as u64);
-        if let Some(tls) = &self.known.load().tls {
-            let until = u64::try_from(tls.validity.until.as_second()).unwrap_or_default();
-            page.gauge(
-                "aegis_tls_certificate_expiry_timestamp_seconds",
-                "When the TLS certificate of the daemon expires.",
-                until,
-            );
-        }
+        self.configuration(&mut page);
 
         let (unauthenticated, permission_denied) = self.refusals.total();
         let refused =
             [("unauthenticated".to_owned(), unauthenticated), ("permission_denied".to_owned(), permission_denied)];
         page.series("aegis_calls_refused_total", "Calls refused at the gate in this run.", "counter", "why", refused);
 
-        let witnesses = self.witnesses.states().clone();
-        if !witnesses.is_empty() {
-            let sizes = witnesses.iter().map(|witness| (label(&witness.name), witness.size));
-            let help = "Size of the last checkpoint that a witness accepted.";
-            page.series("aegis_witness_tree_size", help, "gauge", "witness", sizes);
-            let behind = witnesses.iter().map(|witness| (label(&witness.name), u64::from(witness.error.is_some())));
-            let help = "Whether a witness has not accepted the latest checkpoint.";
-            page.series("aegis_witness_behind", help, "gauge", "witness", behind);
-        }
-
+        self.witness_states(&mut page);
         if let Some(stats) = stats {
             page.counter("aegis_records_total", "Records in the log.", stats.records);
             let outcomes = stats.by_outcome.into_iter().map(|(outcome, n)| (outcome.to_owned(), n));
@@ -256,6 +225,45 @@ impl Admin {
             Err(error) => tracing::error!(%error, "a metric cannot be written"),
         }
         Ok(page.0)
+    }
+
+    /// The policy, the identities and the certificate in force.
+    fn configuration(&self, page: &mut Page) {
+        let policy = self.governor.generations().state();
+        let policy = policy.borrow();
+        page.gauge("aegis_policy_rules", "Rules in force.", policy.current.policy.rules().len() as u64);
+        let rejected = u64::from(policy.rejected.is_some());
+        page.gauge("aegis_policy_rejected", "Whether the current policy files were refused.", rejected);
+        let loaded_at = u64::try_from(policy.current.loaded_at.as_second()).unwrap_or_default();
+        page.gauge("aegis_policy_loaded_timestamp_seconds", "When the policy came into force.", loaded_at);
+        let revision = policy.current.policy.revision().to_string();
+        page.series("aegis_policy_info", "The policy in force.", "gauge", "revision", [(revision, 1)]);
+
+        let Staleness { rejected, failing } = *self.known.staleness().borrow();
+        let rejected = u64::from(rejected);
+        page.gauge("aegis_identities_rejected", "Whether the current identities files were refused.", rejected);
+        let help = "Issuers whose last fetch of keys failed.";
+        page.gauge("aegis_identities_keys_failing", help, failing as u64);
+        if let Some(tls) = &self.known.load().tls {
+            let until = u64::try_from(tls.validity.until.as_second()).unwrap_or_default();
+            page.gauge(
+                "aegis_tls_certificate_expiry_timestamp_seconds",
+                "When the TLS certificate of the daemon expires.",
+                until,
+            );
+        }
+    }
+
+    fn witness_states(&self, page: &mut Page) {
+        let witnesses = self.witnesses.states().clone();
+        if !witnesses.is_empty() {
+            let sizes = witnesses.iter().map(|witness| (label(&witness.name), witness.size));
+            let help = "Size of the last checkpoint that a witness accepted.";
+            page.series("aegis_witness_tree_size", help, "gauge", "witness", sizes);
+            let behind = witnesses.iter().map(|witness| (label(&witness.name), u64::from(witness.error.is_some())));
+            let help = "Whether a witness has not accepted the latest checkpoint.";
+            page.series("aegis_witness_behind", help, "gauge", "witness", behind);
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use super::listeners::{self, Listening};
 use super::probes::Admin;
 use super::{background, descriptors, probes, space};
 use crate::audit::{Options, Store};
-use crate::auth::{self, Chain, Failures, LocalOperator, MadeTokens, Reloader};
+use crate::auth::{self, Chain, Failures, Known, LocalOperator, MadeTokens, Reloader};
 use crate::domain::{Clock, SystemClock};
 use crate::governance::{
     Executions, Executor, Generation, Generations, Governor, KeyFiles, Noop, Notary, PreviousRun, find_clock_gap,
@@ -91,14 +91,7 @@ pub(crate) async fn run(
     space::start(&tasks, &governor, data_dir.record(), &stop);
     background::spawn(&tasks, &governor, &health, &refusals, config.retain, &stop);
 
-    let operator = LocalOperator::new(&account.name, data_dir.uid, &data_dir.credential()?);
-    let chain = Chain {
-        operator,
-        tokens: MadeTokens(Arc::clone(governor.tokens())),
-        known,
-        failures: Failures::new(config.limits.wrong_credentials),
-        clock: Arc::clone(governor.clock()),
-    };
+    let chain = chain(&config, &data_dir, &account, &governor, known)?;
     let limits = config.limits.json;
     let executions = Executions::start(Arc::clone(&governor), executor(&config).await?, limits);
     let rest = rest::router(rest::Services {
@@ -138,13 +131,7 @@ pub(crate) async fn run(
     let serve = move |stream, connection| serving.serve(stream, connection);
     listeners.accept(&config.limits, connections, &serve, &tasks, &stop);
     ready(&listening);
-    tracing::info!(
-        endpoints = ?listening.endpoints,
-        admin = listening.admin.map(tracing::field::display),
-        rules = listening.rules,
-        revision = %listening.revision,
-        "serving"
-    );
+    say_serving(&listening);
 
     shutdown.await;
     tracing::info!("stopping: calls that are under way have {:?}", config.shutdown_grace);
@@ -156,7 +143,6 @@ pub(crate) async fn run(
     tasks.close();
     tasks.wait().await;
     close_record(&config, &governor, &notary).await;
-    tracing::info!(uptime_seconds = governor.clock().uptime().as_secs(), "stopped");
     Ok(())
 }
 
@@ -173,6 +159,33 @@ fn say_start(governor: &Governor, data_dir: &DataDir) {
             tracing::warn!(version, commit, %record, "{message}");
         }
     }
+}
+
+fn say_serving(listening: &Listening) {
+    tracing::info!(
+        endpoints = ?listening.endpoints,
+        admin = listening.admin.map(tracing::field::display),
+        rules = listening.rules,
+        revision = %listening.revision,
+        "serving"
+    );
+}
+
+/// The authenticators of all listeners.
+fn chain(
+    config: &Config,
+    data_dir: &DataDir,
+    account: &data_dir::Account,
+    governor: &Governor,
+    known: Arc<Known>,
+) -> Result<Chain, ServeError> {
+    Ok(Chain {
+        operator: LocalOperator::new(&account.name, data_dir.uid, &data_dir.credential()?),
+        tokens: MadeTokens(Arc::clone(governor.tokens())),
+        known,
+        failures: Failures::new(config.limits.wrong_credentials),
+        clock: Arc::clone(governor.clock()),
+    })
 }
 
 /// What runs the actions of `execute`.
@@ -200,6 +213,7 @@ async fn close_record(config: &Config, governor: &Governor, notary: &Notary) {
     }
     witnesses::finish(&config.witnesses, notary).await;
     governor.store().shutdown();
+    tracing::info!(uptime_seconds = governor.clock().uptime().as_secs(), "stopped");
 }
 
 /// Opens the record and restores its state.

@@ -520,6 +520,6 @@ async fn what_is_spent_and_who_is_halted_is_known_after_a_restart_and_redaction_
     house.governor.redact(&admin, spent.decision_id, "asked for".to_owned(), None).await.unwrap();
     assert!(shown().await.is_empty());
     assert_eq!(house.propose(&agent(), "each", json!({})).await.code, DecisionCode::Limit, "it still counts");
-    house.governor.store().scan_at_start(|reader| reader.check()).await.unwrap();
+    house.governor.store().scan_at_start(crate::audit::Reader::check).await.unwrap();
     house.governor.store().shutdown();
 }

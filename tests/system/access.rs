@@ -49,12 +49,17 @@ fn rest() -> Vec<(&'static str, String, &'static str)> {
         (_, path) if path.starts_with("/api/v1/approvals") => "reviewer",
         ("GET", "/api/v1/audit" | "/api/v1/stats") => "auditor",
         ("GET", path) if path.starts_with("/api/v1/audit/") || path.starts_with("/api/v1/log/") => "auditor",
-        ("GET", "/api/v1/policy" | "/api/v1/tokens") | ("POST", "/api/v1/policy/validate") => "auditor admin",
-        ("PUT", "/api/v1/policy") | ("POST", "/api/v1/audit/decisions/{id}/redact" | "/api/v1/log/rotate-key") => {
-            "admin"
-        }
-        ("GET", "/api/v1/halts" | "/api/v1/limits") => "auditor admin",
-        ("POST", "/api/v1/halts" | "/api/v1/halts/resume" | "/api/v1/limits/reset") => "admin",
+        ("GET", "/api/v1/policy" | "/api/v1/tokens" | "/api/v1/halts" | "/api/v1/limits")
+        | ("POST", "/api/v1/policy/validate") => "auditor admin",
+        ("PUT", "/api/v1/policy")
+        | (
+            "POST",
+            "/api/v1/audit/decisions/{id}/redact"
+            | "/api/v1/log/rotate-key"
+            | "/api/v1/halts"
+            | "/api/v1/halts/resume"
+            | "/api/v1/limits/reset",
+        ) => "admin",
         (_, path) if path.starts_with("/api/v1/tokens") => "admin",
         ("GET", "/api/v1/identity") => EVERYBODY,
         ("POST", "/api/v1/sign-in-codes") => OPERATOR,

@@ -170,8 +170,8 @@ async fn failures_in_a_row_ask_and_a_success_begins_again() {
     assert_eq!(ask(&mut agent, propose("undo", "3")).await.outcome(), Outcome::Allow);
 }
 
-fn everybody() -> Option<v1::HaltScope> {
-    Some(v1::HaltScope { scope: Some(Scope::All(true)) })
+fn everybody() -> v1::HaltScope {
+    v1::HaltScope { scope: Some(Scope::All(true)) }
 }
 
 #[tokio::test]
@@ -241,7 +241,7 @@ async fn a_halt_is_about_one_actor_one_subject_or_one_session() {
         let wrong = admin.halt(v1::HaltRequest { scope, ..v1::HaltRequest::default() }).await.unwrap_err();
         assert_eq!(refusal(&wrong), (Code::InvalidArgument, "INVALID_REQUEST".to_owned()));
     }
-    let wrong = admin.resume(v1::ResumeRequest { scope: everybody() }).await.unwrap_err();
+    let wrong = admin.resume(v1::ResumeRequest { scope: Some(everybody()) }).await.unwrap_err();
     assert_eq!(refusal(&wrong), (Code::NotFound, "NO_SUCH_HALT".to_owned()));
 }
 
@@ -258,12 +258,12 @@ async fn a_halt_needs_no_record_and_is_on_it_later() {
     shim.break_syncs(true);
     while agent.propose(propose("mail", "1")).await.is_ok() {}
     healthy(&daemon, "aegis.record", false).await;
-    let request = v1::HaltRequest { scope: everybody(), reason: "stop".to_owned() };
+    let request = v1::HaltRequest { scope: Some(everybody()), reason: "stop".to_owned() };
     let halt = admin.halt(request).await.unwrap().into_inner().halt.unwrap();
     assert!(halt.unrecorded, "the answer says that it is not on the record");
     let told = tokio::time::timeout(DEADLINE, waiting).await.unwrap().unwrap();
     assert_eq!((told.outcome(), told.code()), (Outcome::Deny, DecisionCode::Halted));
-    let refused = admin.resume(v1::ResumeRequest { scope: everybody() }).await.unwrap_err();
+    let refused = admin.resume(v1::ResumeRequest { scope: Some(everybody()) }).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unavailable, "going on needs its record");
     shim.break_syncs(false);
     eventually("the halt is on the record", || {

@@ -64,6 +64,13 @@ impl Remote {
         connect(&Target::find(door, args, &Environment::of_process())?, STARTING).await
     }
 
+    /// Connects to the agents' socket of this data directory, without a credential.
+    pub(super) async fn open_agents_socket(data_dir: &std::path::Path) -> Result<Self, Failure> {
+        let args = RemoteArgs { data_dir: Some(data_dir.to_owned()), ..RemoteArgs::default() };
+        let target = Target::find(Door::Agent, &args, &Environment::of_process())?;
+        connect(&Target { token: None, ..target }, STARTING).await
+    }
+
     /// Connects to the daemon that runs on this data directory, over its socket. `None` if none runs.
     pub(super) async fn open_if_running(dir: &DataDir) -> Result<Option<Self>, Failure> {
         let args = RemoteArgs { data_dir: Some(dir.path().to_owned()), ..RemoteArgs::default() };
@@ -74,13 +81,6 @@ impl Remote {
             Err(error) if unreachable::nobody_listens(&error) => Ok(None),
             Err(error) => Err(unreachable::failure(&target, &error)),
         }
-    }
-
-    /// Connects to the agents' socket of this data directory, without a credential.
-    pub(super) async fn open_agents_socket(data_dir: &std::path::Path) -> Result<Self, Failure> {
-        let args = RemoteArgs { data_dir: Some(data_dir.to_owned()), ..RemoteArgs::default() };
-        let target = Target::find(Door::Agent, &args, &Environment::of_process())?;
-        connect(&Target { token: None, ..target }, STARTING).await
     }
 
     /// Connects to the main listener without a credential. Does not try again.

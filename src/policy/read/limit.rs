@@ -63,7 +63,7 @@ impl Reader<'_> {
             match entry.key.as_str() {
                 "name" => {
                     is_named = true;
-                    scope.name = self.text(value, &here, MAX_NAME).unwrap_or_default().to_owned();
+                    self.text(value, &here, MAX_NAME).unwrap_or_default().clone_into(&mut scope.name);
                 }
                 "match" => self.matching(value, &here, &mut scope),
                 "conditions" => scope.conditions = self.conditions(value, &here),
