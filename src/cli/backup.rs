@@ -15,6 +15,8 @@ use super::data_dir::DataDir;
 use super::environment::Environment;
 use super::exit::Exit;
 use super::failure::Failure;
+use super::object::Object;
+use super::out::{Format, Out};
 use super::{files, say};
 use crate::audit::backup::{About, BackupError, BackupReader, BackupWriter, Checker, Chunks, Frame};
 use crate::audit::note::SigningKey;
@@ -42,6 +44,10 @@ pub(super) struct Args {
     /// Back up this data directory [env: `AEGIS_DATA_DIR`] [default: `$XDG_STATE_HOME/aegis`]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+
+    /// Print the answer in this format
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
 }
 
 /// Runs the command.
@@ -53,12 +59,25 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     if to_stdout && io::stdout().is_terminal() {
         return Err(Failure::usage("a backup has secret keys, and does not go to a terminal: name a file with -o"));
     }
+    if to_stdout && args.format == Format::Json {
+        return Err(Failure::usage("the backup itself goes to stdout: name a file with -o for an answer in JSON"));
+    }
     let source = Source::open(&dir)?;
     let about = if to_stdout {
         copy(source, &dir, io::stdout().lock()).map(|(about, _)| about)
     } else {
         to_file(source, &dir, &args.output)
     }?;
+    if args.format == Format::Json {
+        let object = Object::default()
+            .with("backup", args.output.display().to_string())
+            .with("records", about.last_sequence)
+            .with("backed_up_at", about.made_at.to_string());
+        let mut out = Out::stdout();
+        out.json(&object)?;
+        out.flush()?;
+        return Ok(Exit::Done);
+    }
     say::note(format_args!(
         "{}: {} records up to {}, and the keys, checked as they were written",
         if to_stdout { Path::new("stdout") } else { &args.output }.display(),

@@ -6,7 +6,8 @@ use super::data_dir::DataDir;
 use super::environment::Environment;
 use super::exit::Exit;
 use super::failure::Failure;
-use super::out::Out;
+use super::object::Object;
+use super::out::{Format, Out};
 use crate::audit::{Compacted, Options, Store};
 
 const EXAMPLES: &str = "\
@@ -24,6 +25,10 @@ pub(super) struct Args {
     /// Compact the record of this data directory [env: `AEGIS_DATA_DIR`] [default: `$XDG_STATE_HOME/aegis`]
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
+
+    /// Print the answer in this format
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
 }
 
 /// Runs the command.
@@ -35,7 +40,15 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     let Compacted { before, after } =
         Store::compact(&record, Options::default()).map_err(|error| Failure::new(error.to_string()))?;
     let mut out = Out::stdout();
-    out.line(format_args!("{}: {} before, {} now", record.display(), size(before), size(after)))?;
+    match args.format {
+        Format::Table => {
+            out.line(format_args!("{}: {} before, {} now", record.display(), size(before), size(after)))?
+        }
+        Format::Json => {
+            let object = Object::default().with("record", record.display().to_string());
+            out.json(&object.with("bytes_before", before).with("bytes_after", after))?;
+        }
+    }
     out.flush()?;
     Ok(Exit::Done)
 }

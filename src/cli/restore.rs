@@ -15,7 +15,8 @@ use super::data_dir::DataDir;
 use super::environment::Environment;
 use super::exit::Exit;
 use super::failure::Failure;
-use super::out::Out;
+use super::object::Object;
+use super::out::{Format, Out};
 use super::{files, say};
 use crate::audit::backup::{About, BackupError, BackupReader, Checker, restore};
 use crate::audit::{Options, Standalone};
@@ -49,6 +50,10 @@ pub(super) struct Args {
     /// Restore a record whose tables do not fit its log. The log itself is always checked
     #[arg(long)]
     skip_check: bool,
+
+    /// Print the answer in this format
+    #[arg(long, value_enum, default_value = "table")]
+    format: Format,
 }
 
 /// Runs the command.
@@ -90,11 +95,23 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     if restored.is_err() {
         forget(&record);
     }
-    tell(&dir, &about, restored?)
+    tell(args.format, &dir, &about, restored?)
 }
 
-fn tell(dir: &DataDir, about: &About, ended: Ended) -> Result<Exit, Failure> {
+fn tell(format: Format, dir: &DataDir, about: &About, ended: Ended) -> Result<Exit, Failure> {
     let mut out = Out::stdout();
+    if format == Format::Json {
+        let object = Object::default()
+            .with("data_dir", dir.path().display().to_string())
+            .with("records", about.last_sequence)
+            .with("backed_up_at", about.made_at.to_string())
+            .with("tokens_revoked", ended.tokens)
+            .with("questions_ended", ended.questions)
+            .with("confirmations_ended", ended.confirmations);
+        out.json(&object)?;
+        out.flush()?;
+        return Ok(Exit::Done);
+    }
     out.line(format_args!(
         "{}: {} records up to {} are restored. {} tokens are revoked, {} questions and {} confirmations have ended.",
         dir.path().display(),
