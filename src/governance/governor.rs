@@ -74,11 +74,17 @@ impl PreviousRun {
 
     /// What the last records say.
     pub(super) fn of(last: &[StoredRecord]) -> Self {
-        let stopped = |record: &StoredRecord| matches!(&record.content, Content::Whole { record, .. } if matches!(record.event, Event::DaemonStopped));
-        match last {
-            [] => Self::None,
-            records if records.iter().any(stopped) => Self::Stopped,
-            _ => Self::BrokenOff,
+        let has = |event: fn(&Event) -> bool| {
+            let is = |record: &StoredRecord| matches!(&record.content, Content::Whole { record, .. } if event(&record.event));
+            last.iter().any(is)
+        };
+        let is_whole = last.first().is_none_or(|first| first.sequence == 1);
+        if is_whole && !has(|event| matches!(event, Event::DaemonStarted { .. })) {
+            Self::None
+        } else if has(|event| matches!(event, Event::DaemonStopped)) {
+            Self::Stopped
+        } else {
+            Self::BrokenOff
         }
     }
 }

@@ -75,3 +75,18 @@ async fn nothing_that_a_caller_sends_becomes_a_label() {
         assert!(page.lines().any(|found| found == line), "`{line}` is not in\n{page}");
     }
 }
+
+#[tokio::test]
+async fn the_log_says_what_starts_with_which_record_and_how_the_last_run_ended() {
+    let mut daemon = Setup::new().start();
+    daemon.logs("started: this record is new").await;
+    daemon.logs("\"serving\"").await;
+    daemon.agent().await.propose(propose("read", "crm")).await.unwrap();
+    daemon.terminate();
+    assert!(daemon.ended().await.success());
+    daemon.logs("\"stopped\"").await;
+    let mut daemon = daemon.restart();
+    daemon.logs("started: the last run stopped in good order").await;
+    daemon.kill();
+    daemon.restart().logs("started: the last run broke off").await;
+}
