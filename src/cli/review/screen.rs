@@ -147,7 +147,10 @@ impl Screen {
         // A terminal that counts columns in another way cuts a line rather than moving all lines below it.
         execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste, DisableLineWrap, cursor::Hide)?;
         self.capture_mouse(self.has_mouse)?;
-        self.terminal.clear()
+        // A new one draws all of the screen. Clearing the old one would ask the terminal where its cursor is, and not
+        // every terminal answers.
+        self.terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
+        execute!(io::stdout(), terminal::Clear(terminal::ClearType::All))
     }
 
     fn leave() {
