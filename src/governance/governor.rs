@@ -74,18 +74,16 @@ impl PreviousRun {
 
     /// What the last records say.
     pub(super) fn of(last: &[StoredRecord]) -> Self {
-        let has = |event: fn(&Event) -> bool| {
-            let is = |record: &StoredRecord| matches!(&record.content, Content::Whole { record, .. } if event(&record.event));
-            last.iter().any(is)
+        let of_run = |record: &StoredRecord| match &record.content {
+            Content::Whole { record, .. } => match record.event {
+                Event::DaemonStarted { .. } => Some(Self::BrokenOff),
+                Event::DaemonStopped => Some(Self::Stopped),
+                _ => None,
+            },
+            Content::Redacted { .. } => None,
         };
         let is_whole = last.first().is_none_or(|first| first.sequence == 1);
-        if is_whole && !has(|event| matches!(event, Event::DaemonStarted { .. })) {
-            Self::None
-        } else if has(|event| matches!(event, Event::DaemonStopped)) {
-            Self::Stopped
-        } else {
-            Self::BrokenOff
-        }
+        last.iter().rev().find_map(of_run).unwrap_or(if is_whole { Self::None } else { Self::BrokenOff })
     }
 }
 

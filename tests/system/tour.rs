@@ -44,7 +44,11 @@ fn from_a_proposal_to_an_approved_and_recorded_action() {
     // What happened?
     let table = stdout(&daemon.cli(&["audit"]));
     let row = table.lines().nth(1).expect("a row");
-    assert_eq!(row.split_whitespace().collect::<Vec<_>>(), ["1", "-", "bulk_update", "crm", "HIGH", "approved", "-"]);
+    let cells: Vec<_> = row.split_whitespace().collect();
+    // The number, the date and the time, and then who asked, what, by which rule, and who decided.
+    assert_eq!((cells[0], cells.len()), ("1", 12), "{row}");
+    assert_eq!(cells[3..10], ["-", "-", "bulk_update", "crm", "HIGH", "bulk_high", "approved"]);
+    assert!(cells[10].starts_with("local:") && cells[11] == "-", "{row}");
     let row: Value = serde_json::from_str(&stdout(&daemon.cli(&["audit", "--format", "jsonl"]))).unwrap();
     for (key, value) in [
         ("action_params", json!({"count": 150})),
