@@ -42,7 +42,7 @@ pub(super) fn run(args: &Args) -> Result<Exit, Failure> {
     let mut out = Out::stdout();
     match args.format {
         Format::Table => {
-            out.line(format_args!("{}: {} before, {} now", record.display(), size(before), size(after)))?
+            out.line(format_args!("{}: {} before, {} now", record.display(), size(before), size(after)))?;
         }
         Format::Json => {
             let object = Object::default().with("record", record.display().to_string());

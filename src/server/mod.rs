@@ -9,6 +9,7 @@ mod deadline;
 mod explain;
 pub(crate) mod gate;
 pub(crate) mod grpc;
+mod linger;
 pub(crate) mod listen;
 pub(crate) mod measure;
 pub(crate) mod places;

@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 use tonic::body::Body;
 use tower::{Service, ServiceExt as _};
 
+use super::linger::Lingering;
 use super::listen::Stream;
 use super::receive::Room;
 use crate::auth::Connection;
@@ -126,7 +127,7 @@ where
             request.extensions_mut().insert(Arc::clone(&room));
             self.service.clone().oneshot(request)
         });
-        let mut serving = pin!(self.builder.serve_connection(TokioIo::new(stream), service));
+        let mut serving = pin!(self.builder.serve_connection(TokioIo::new(Lingering::new(stream)), service));
         tokio::select! {
             served = serving.as_mut() => return served,
             () = tokio::time::sleep(self.limits.age) => {}

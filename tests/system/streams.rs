@@ -764,8 +764,9 @@ async fn not_even_a_stream_that_nobody_reads_ends_as_if_all_were_well() {
     daemon.logs("stopping").await;
     // Longer than the daemon would wait for a client that does not read, if it did.
     tokio::time::sleep(Duration::from_secs(2)).await;
-    assert_eq!(refusal(&end_of(&mut approvals).await.unwrap_err()), (Code::Unavailable, "NOT_SERVING".to_owned()));
-    assert_eq!(refusal(&end_of(&mut audit).await.unwrap_err()), (Code::Unavailable, "NOT_SERVING".to_owned()));
+    for ended in [end_of(&mut approvals).await.unwrap_err(), end_of(&mut audit).await.unwrap_err()] {
+        assert_eq!(refusal(&ended), (Code::Unavailable, "NOT_SERVING".to_owned()), "{ended:?}");
+    }
     drop((approvals, audit, channel));
     assert!(daemon.ended().await.success());
 }
