@@ -49,6 +49,7 @@ def _action_result(message: types_pb2.ActionResult) -> types.ActionResult:
         completed_at=_time(message.completed_at) if message.HasField("completed_at") else None,
         reported_at=_time(message.reported_at) if message.HasField("reported_at") else None,
         audit_ref=message.audit_ref,
+        masked=tuple(map(_mask, message.masked)),
     )
 
 
@@ -103,6 +104,7 @@ def _mask(message: types_pb2.Mask) -> types.Mask:
         message.end if message.HasField("end") else None,
         message.length,
         message.digest,
+        message.pointer,
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 
 from aegis.core.action import Action
 from aegis.core.decision import Decision, Outcome
-from aegis.core.recorded import ActionResult
+from aegis.core.recorded import ActionResult, Mask
 from aegis.core.risk import ApprovalMode, RiskLevel
 from aegis.core.status import ResultStatus
 
@@ -176,26 +176,6 @@ class SessionAction:
     outcome: Outcome
     result_status: ResultStatus | None
     """What became of it; None while that is not known."""
-
-
-@dataclass(frozen=True)
-class Mask:
-    """A part of an action that is not shown and not stored."""
-
-    path: str
-    """The parameter, for example `user.token`. A list on the way stands for each of its elements."""
-    start: int | None = None
-    """Where the placeholder begins in the text as shown, in characters; None where the whole value is masked."""
-    end: int | None = None
-    """Where it ends."""
-    length: int = 0
-    """How many characters it stands for; 0 where the path leads to several values."""
-    digest: str = ""
-    """The digest of the value, on audit rows: equal values of one store have equal digests."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """The mask as a map that JSON can hold."""
-        return vars(self) | {"digest": self.digest or None}
 
 
 @dataclass(frozen=True)
@@ -376,6 +356,7 @@ class AuditRow:
             "result_completed_at": None if result is None else result.completed_at,
             "result_reported_at": None if result is None else result.reported_at,
             "result_audit_ref": None if result is None else result.audit_ref or None,
+            "result_masked": [] if result is None else [mask.to_dict() for mask in result.masked],
             "cursor": self.cursor or None,
         }
 
