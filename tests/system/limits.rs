@@ -255,6 +255,9 @@ async fn a_halt_needs_no_record_and_is_on_it_later() {
         let (mut agent, id) = (agent.clone(), waits.decision_id.clone());
         async move { awaited(&mut agent, &id, 300).await }
     });
+    // Its call is on its way. Sent after it over the same connection: when this is answered, the daemon has both.
+    tokio::task::yield_now().await;
+    awaited(&mut agent, &waits.decision_id, 0).await;
     shim.break_syncs(true);
     while agent.propose(propose("mail", "1")).await.is_ok() {}
     healthy(&daemon, "aegis.record", false).await;
