@@ -5,12 +5,12 @@
 //!
 //! - [`log`]: records, their Merkle tree, and its signatures.
 //! - [`rows`]: each decision together with its approval and its result; the index and the counters of these rows.
-//! - `policies`, `tokens`, `spent`, `halts`: data that records name and that must change in the same transaction. Each has its own table.
-//!   They are here, not in the floors that use them, because `check` compares them with the log.
+//! - `policies`, `tokens`, `spent`, `halts`: data that records name and that must change in the same transaction. Each
+//!   has its own table. They are here, not in the floors that use them, because `check` compares them with the log.
 //! - `retention`: removes the payloads of old records.
 //! - [`follow`]: reading the log from a position on, and durable cursors.
-//! - `check`: compares every table with the log. [`evidence`]: exports that can be verified elsewhere. [`backup`]: files
-//!   from which the whole store can be restored.
+//! - `check`: compares every table with the log. [`evidence`]: exports that can be verified elsewhere. [`backup`]:
+//!   files from which the whole store can be restored.
 //! - `tables`, `state`, `host`: what this floor registers with the storage engine, [`store`](crate::store).
 //!
 //! A [`Store`] has one thread that writes in batches. Any number of [`Reader`]s read snapshots.

@@ -126,8 +126,8 @@ pub(super) fn running_heading(columns: &[Column], fit: Option<usize>) -> String 
     heading(columns, &running_widths(columns, fit))
 }
 
-/// A row of a table that is printed row by row. With `fit`, cells are cut to their columns; without, nothing is cut, and
-/// a cell that is too wide pushes the rest to the right.
+/// A row of a table that is printed row by row. With `fit`, cells are cut to their columns; without, nothing is cut,
+/// and a cell that is too wide pushes the rest to the right.
 pub(super) fn running_row(columns: &[Column], cells: &[Cell], fit: Option<usize>) -> String {
     let widths = running_widths(columns, fit);
     let mut text = String::new();

@@ -10,8 +10,8 @@
 //! address. That refuses a web page whose own domain name resolves to this machine.
 //!
 //! States are read at the time of the request, from what the daemon keeps anyway. What would be forgotten, like how
-//! long calls took, is in [`Metrics`](crate::metrics::Metrics). No metric names a session, an actor or an action, because
-//! a reader of metrics is not an auditor.
+//! long calls took, is in [`Metrics`](crate::metrics::Metrics). No metric names a session, an actor or an action,
+//! because a reader of metrics is not an auditor.
 
 use std::fmt::Write as _;
 use std::net::IpAddr;

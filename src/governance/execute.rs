@@ -256,8 +256,8 @@ impl Executions {
         self.report(decision, Report::settled(ResultStatus::Skipped, why)).await.map(Some)
     }
 
-    /// What becomes of an action that is not allowed. One that was allowed, and whose proposer was halted before it ran,
-    /// does not run any more.
+    /// What becomes of an action that is not allowed. One that was allowed, and whose proposer was halted before it
+    /// ran, does not run any more.
     async fn denied(&self, decision: Decision) -> Result<Executed, GovernanceError> {
         if decision.code != DecisionCode::Halted {
             return Ok(Executed::of(decision));

@@ -14,7 +14,8 @@
 //!
 //! `spending` counts what is allowed under the policy's limits, `halts` denies whom an admin has halted.
 //!
-//! Only a denial, a revocation and a halt take effect without their record, if the record cannot be written: see `unrecorded`.
+//! Only a denial, a revocation and a halt take effect without their record, if the record cannot be written: see
+//! `unrecorded`.
 //!
 //! Other parts of this floor: the [`Notary`] signs checkpoints of the log, `redact` redacts decisions, `retain` retires
 //! old records, `from_backup` ends what must not go on in a restored record.

@@ -173,7 +173,10 @@ mod tests {
         }
 
         #[test]
-        fn what_is_given_back_counts_no_more(amounts in prop::collection::vec(1..100_u64, 1..300), which in 0..300_usize) {
+        fn what_is_given_back_counts_no_more(
+            amounts in prop::collection::vec(1..100_u64, 1..300),
+            which in 0..300_usize,
+        ) {
             let mut spends = Spends::at(Vec::new(), Some(HOUR), at(0));
             for (second, amount) in (0..).zip(&amounts) {
                 spends.add(at(second), *amount);

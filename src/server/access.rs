@@ -19,8 +19,8 @@ pub enum Route<'a> {
     Http(&'a str, &'a str),
 }
 
-/// The name of a route, for metrics and spans. A REST operation has the template of its path, so that ids make no names.
-/// What has no row in the table is `other`, because what a caller sends makes no names either.
+/// The name of a route, for metrics and spans. A REST operation has the template of its path, so that ids make no
+/// names. What has no row in the table is `other`, because what a caller sends makes no names either.
 pub(crate) fn name(route: Route<'_>) -> Cow<'_, str> {
     match route {
         _ if required(route) == Access::Unknown => "other".into(),

@@ -280,12 +280,13 @@ where
                 measure::refused(&self.keeper.metrics, error.code, request.headers(), connection);
                 tracing::debug!(path = request.uri().path(), code = %error.code, "call refused");
                 let answer = protocol.refuse(error);
-                measured.end(&answer, &trace::request_span(protocol.route(&request), &request));
+                let span = trace::request_span(protocol.route(&request), measured.method(), &request);
+                measured.end(&answer, &span);
                 return Box::pin(std::future::ready(Ok(answer)));
             }
         };
         let is_open = request.extensions().get::<Standing>().is_none();
-        let span = trace::request_span(protocol.route(&request), &request);
+        let span = trace::request_span(protocol.route(&request), measured.method(), &request);
         // `grpc` was polled ready; its clone was not.
         let ready = self.grpc.clone();
         let mut grpc = std::mem::replace(&mut self.grpc, ready);

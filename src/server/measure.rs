@@ -50,6 +50,11 @@ impl Measured {
         Self { metrics: Arc::clone(metrics), protocol, method, begun: Instant::now(), is_answered: false }
     }
 
+    /// The name of the method, as [`access::name`] has it.
+    pub(super) fn method(&self) -> &str {
+        &self.method
+    }
+
     /// The call is answered. Its span says the same.
     pub(super) fn end(mut self, answer: &Response<Body>, span: &Span) {
         self.is_answered = true;

@@ -7,20 +7,19 @@ use tonic::Code;
 use tracing::{Span, field};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-use super::access::{self, Route};
+use super::access::Route;
 use crate::domain::Decision;
 
 /// The header of W3C Trace Context.
 const TRACEPARENT: &str = "traceparent";
 
 /// The span of one call. Its level is below that of the log, so only an exporter of traces sees it.
-pub(crate) fn request_span<B>(route: Route<'_>, request: &Request<B>) -> Span {
-    let name = access::name(route);
+pub(crate) fn request_span<B>(route: Route<'_>, name: &str, request: &Request<B>) -> Span {
     let system = matches!(route, Route::Grpc(_)).then_some("grpc");
     let span = tracing::debug_span!(
         target: "aegis::call",
         "call",
-        otel.name = &*name,
+        otel.name = name,
         otel.kind = "server",
         rpc.system = system,
         rpc.grpc.status_code = field::Empty,

@@ -1,9 +1,9 @@
 //! Makes the file of a store smaller, while nobody serves it.
 //!
 //! Redaction and retention make values shorter. The database does not join the pages that are nearly empty then, and
-//! its own compaction only moves pages, and cuts off what is free at the end. So the store is copied to a new file, table by table, in the order of the keys.
-//! The new file takes the place of the old one when it is whole and durable. A kill or a power failure before leaves
-//! the old one as it was.
+//! its own compaction only moves pages, and cuts off what is free at the end. So the store is copied to a new file,
+//! table by table, in the order of the keys. The new file takes the place of the old one when it is whole and durable.
+//! A kill or a power failure before leaves the old one as it was.
 
 use std::fs::{self, File};
 use std::io;

@@ -1,5 +1,5 @@
-//! A limit is not dodged: not by splitting, not by strange amounts, not by a name that the agent chooses, not by what it
-//! reports. A halt is not dodged by what was allowed before.
+//! A limit is not dodged: not by splitting, not by strange amounts, not by a name that the agent chooses, not by what
+//! it reports. A halt is not dodged by what was allowed before.
 
 use aegis::proto::v1::halt_scope::Scope;
 use aegis::proto::v1::{self, DecisionCode, Outcome, ResultStatus};

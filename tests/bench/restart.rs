@@ -1,10 +1,10 @@
 //! The time until the daemon is ready after kill -9 with a million records, compared with an empty record; and the
 //! size of a record on disk.
 //!
-//! This process fills the store, through the same `Standalone`. Then the release binary works on it until its journal is
-//! nearly full, is killed and starts again. The time is from the start of the process to the line with its address. The two records
-//! take turns, and the median counts. `cargo bench --bench restart` takes about a minute; `AEGIS_BENCH_RECORDS` sets
-//! the number of records.
+//! This process fills the store, through the same `Standalone`. Then the release binary works on it until its journal
+//! is nearly full, is killed and starts again. The time is from the start of the process to the line with its address.
+//! The two records take turns, and the median counts. `cargo bench --bench restart` takes about a minute;
+//! `AEGIS_BENCH_RECORDS` sets the number of records.
 
 #![expect(clippy::cast_precision_loss, reason = "nothing counted here comes near 2^53")]
 

@@ -1,5 +1,5 @@
-//! The whole life of one decision, as text and as JSON: what was asked, by which rule, each step with its time, what came
-//! of it, and whether the log proves it.
+//! The whole life of one decision, as text and as JSON: what was asked, by which rule, each step with its time, what
+//! came of it, and whether the log proves it.
 
 use std::fmt::Write as _;
 

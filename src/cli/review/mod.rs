@@ -1,8 +1,8 @@
 //! `aegis review`: watch what waits, and answer it, in one place.
 //!
-//! On a terminal a live screen; without one, lines on stdout and commands on stdin. Both are fed by [`feed`], which keeps
-//! the stream of approvals open, and see the same [`board`]. The board, and what a key means ([`desk`]), are plain
-//! state, and [`draw`] makes a picture of it: only [`screen`] and [`lines`] touch a terminal or a pipe, and only
+//! On a terminal a live screen; without one, lines on stdout and commands on stdin. Both are fed by [`feed`], which
+//! keeps the stream of approvals open, and see the same [`board`]. The board, and what a key means ([`desk`]), are
+//! plain state, and [`draw`] makes a picture of it: only [`screen`] and [`lines`] touch a terminal or a pipe, and only
 //! [`calls`] and [`tail`] ask the daemon.
 
 mod board;

@@ -173,7 +173,8 @@ impl Reader<'_> {
         let is_enough = number.as_f64().is_some_and(|number| number >= 0.000_001);
         let max = Quantity::of(number).filter(|_| is_enough);
         if max.is_none() {
-            let message = "must be from 0.000001 to 1000000000000 (10^12): to permit nothing, write a rule with `approval: block`";
+            let message = "must be from 0.000001 to 1000000000000 (10^12): to permit nothing, write a rule with \
+                           `approval: block`";
             self.error(node.pos, path, Code::InvalidValue, message);
         }
         max

@@ -6,7 +6,8 @@
 //! has its share of the database's own commits, which a median hides.
 //!
 //! `cargo bench --bench propose` takes about a minute. `AEGIS_BENCH_LONG=1` adds rounds, and makes them of 10,000 lone
-//! calls, which reach several commits of the database. `-- throughput` or `-- memory` measures only that. `AEGIS_BENCH_BINARY` names another build of the daemon to measure.
+//! calls, which reach several commits of the database. `-- throughput` or `-- memory` measures only that.
+//! `AEGIS_BENCH_BINARY` names another build of the daemon to measure.
 
 #![expect(clippy::cast_precision_loss, reason = "nothing counted here comes near 2^53")]
 
